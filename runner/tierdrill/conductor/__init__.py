@@ -1,0 +1,1 @@
+"""Floor 5: one run of a drill, from preflight to clean-up."""

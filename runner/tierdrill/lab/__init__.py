@@ -1,0 +1,1 @@
+"""Floor 3: the embedded tiered deployment of real processes."""

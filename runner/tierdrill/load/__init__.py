@@ -1,0 +1,1 @@
+"""Floor 2: the load generator: arrival schedule, locust file, sample recorder."""

@@ -1,0 +1,1 @@
+"""Floor 2: Prometheus and Alertmanager: rules from objectives, evidence of alerts, the webhook receiver."""

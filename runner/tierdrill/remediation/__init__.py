@@ -1,0 +1,1 @@
+"""Floor 4: the playbook engine: match, guard, act, verify, escalate."""

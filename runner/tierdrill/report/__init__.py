@@ -1,0 +1,1 @@
+"""Floor 6: what people and machines see of a run."""

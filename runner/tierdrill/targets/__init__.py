@@ -1,0 +1,1 @@
+"""Floor 3: one protocol over every place a drill can run in."""
