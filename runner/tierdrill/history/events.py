@@ -1,0 +1,84 @@
+"""The events a run writes: one envelope, and the vocabulary of kinds with the fields each carries.
+
+History is the only truth about a run. Times are Unix seconds (float, the machine's wall clock, taken once per event). `source` is
+the part that saw or did it. `data` is plain JSON. Kinds and their data:
+
+    run.started        run, drill, variant ("drill", "blip" or "sabotage:NAME"), setting (documents), mechanisms, environment, seed, versions, git, argv
+    phase.started      phase, planned_at            phase.ended  phase
+    preflight.check    name, ok, seen
+    fault.intended     fault (id), kind, target, target_kind, parameters, mechanism, undo, lease_s, planned_at
+    fault.injected     fault                        (the mechanism returned: an invocation, no proof)
+    fault.landed       fault, effective_at, witness, seen
+    fault.not_landed   fault, witness, seen         fault.failed  fault, error
+    fault.reverting    fault, by
+    fault.gone         fault, gone_at, witness, seen
+    fault.not_gone     fault, witness, seen
+    alert.state        alert, state ("pending", "firing", "resolved"), labels, severity, via ("prometheus", "alertmanager", "webhook"), starts_at
+    alert.silenced     alert, by
+    playbook.started   playbook, execution, target, alert, attempt        playbook.skipped  playbook, target, reason
+    playbook.step      playbook, execution, step, action, ok, seen, seconds
+    playbook.finished  playbook, execution, target, ok, reason, seconds, phase ("act" or "resolve")
+    playbook.escalated playbook, execution, target, reason
+    page.sent          contact, level, tier, dedup_key, action, summary    page.acknowledged dedup_key, by
+    load.started       schedule_zero, planned (per stream: arrivals, rate)
+    load.samples       tier, columns {due, latency, ttft, status, outcome, ...}: see tierdrill.judge.samples
+    load.health        lag_p99_s, dropped, cpu, machine_idle, loop_lag_s, stalled
+    load.ended         exit_code, sent
+    lab.state          nodes, replicas: what the control plane reports, at each change
+    process.exited     name, exit_code, expected
+    monitoring.gap     what, seconds                (Prometheus or Alertmanager did not answer)
+    guardrail.breached guardrail, seen              guardrail.checked (not stored per tick)
+    run.stopping       reason, by ("guardrail", "signal", "halt", "stop", "error")
+    ledger.open        faults                       (what is still injected at the end)
+    run.note           text
+    run.ended          outcome ("completed", "aborted", "unclean"), reason
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One thing that happened. `sequence` is its place in the run's history, from 1; 0 before it is stored."""
+
+    at: float
+    kind: str
+    source: str
+    data: dict[str, Any] = field(default_factory=dict)
+    sequence: int = 0
+
+    def to_line(self) -> str:
+        """One JSON line, keys sorted so that equal histories are equal bytes."""
+        return json.dumps(
+            {"sequence": self.sequence, "at": self.at, "kind": self.kind, "source": self.source, "data": self.data},
+            sort_keys=True,
+            separators=(",", ":"),
+            allow_nan=False,
+        )
+
+    @staticmethod
+    def from_line(line: str) -> Event:
+        """Back from `to_line`; raises ValueError on anything else."""
+        try:
+            record = json.loads(line)
+            return Event(
+                at=float(record["at"]),
+                kind=str(record["kind"]),
+                source=str(record["source"]),
+                data=dict(record["data"]),
+                sequence=int(record["sequence"]),
+            )
+        except (KeyError, TypeError, json.JSONDecodeError) as error:
+            raise ValueError(f"not a history event: {line[:80]!r} ({error})") from error
+
+
+def event(kind: str, source: str, /, at: float | None = None, **data: Any) -> Event:
+    """An event of now, or of `at` (Unix seconds)."""
+    return Event(at=time.time() if at is None else at, kind=kind, source=source, data=data)

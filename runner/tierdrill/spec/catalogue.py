@@ -1,0 +1,94 @@
+"""A catalogue: every document of a folder tree, by kind and name, with the place each came from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tierdrill.spec.drill import Drill
+from tierdrill.spec.environment import Environment
+from tierdrill.spec.playbook import Playbook
+from tierdrill.spec.tiers import Tiers
+from tierdrill.spec.workloads import Workloads
+
+Document = Tiers | Workloads | Environment | Playbook | Drill
+KINDS: dict[str, type[Document]] = {
+    "Tiers": Tiers,
+    "Workloads": Workloads,
+    "Environment": Environment,
+    "Playbook": Playbook,
+    "Drill": Drill,
+}
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A Chaos Toolkit experiment as read: its short name (`node/power-loss`), file and parsed content."""
+
+    name: str
+    path: Path
+    content: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """All documents that were read without a problem."""
+
+    root: Path
+    tiers: dict[str, Tiers] = field(default_factory=dict)
+    workloads: dict[str, Workloads] = field(default_factory=dict)
+    environments: dict[str, Environment] = field(default_factory=dict)
+    playbooks: dict[str, Playbook] = field(default_factory=dict)
+    drills: dict[str, Drill] = field(default_factory=dict)
+    experiments: dict[str, Experiment] = field(default_factory=dict)
+    paths: dict[tuple[str, str], Path] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class DrillSetting:
+    """One drill with every document it refers to: all that a plan, a run and a verdict need."""
+
+    drill: Drill
+    experiment: dict[str, Any]
+    environment: Environment
+    tiers: Tiers
+    workloads: Workloads
+    playbooks: tuple[Playbook, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """The documents as plain data, for the history."""
+        return {
+            "drill": self.drill.model_dump(mode="json"),
+            "experiment": self.experiment,
+            "environment": self.environment.model_dump(mode="json"),
+            "tiers": self.tiers.model_dump(mode="json"),
+            "workloads": self.workloads.model_dump(mode="json"),
+            "playbooks": [playbook.model_dump(mode="json") for playbook in self.playbooks],
+        }
+
+    @staticmethod
+    def from_json(data: dict[str, Any]) -> DrillSetting:
+        """Back from `to_json`; raises pydantic.ValidationError on a record of another version."""
+        return DrillSetting(
+            drill=Drill.model_validate(data["drill"]),
+            experiment=data["experiment"],
+            environment=Environment.model_validate(data["environment"]),
+            tiers=Tiers.model_validate(data["tiers"]),
+            workloads=Workloads.model_validate(data["workloads"]),
+            playbooks=tuple(Playbook.model_validate(playbook) for playbook in data["playbooks"]),
+        )
+
+
+def setting_of(catalogue: Catalogue, drill_name: str) -> DrillSetting:
+    """The drill with all it refers to; KeyError if a name is missing (validation reports that better, with its place)."""
+    drill = catalogue.drills[drill_name]
+    environment = catalogue.environments[drill.environment]
+    return DrillSetting(
+        drill=drill,
+        experiment=catalogue.experiments[drill.experiment].content,
+        environment=environment,
+        tiers=catalogue.tiers[environment.tiers],
+        workloads=catalogue.workloads[environment.workloads],
+        playbooks=tuple(catalogue.playbooks[name] for name in sorted(catalogue.playbooks)),
+    )

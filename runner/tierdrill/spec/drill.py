@@ -1,0 +1,209 @@
+"""The Drill document: what is broken, under what load, in which phases, and what must and must not happen.
+
+Times in `within` count from the fault's seen effect, not from the inject call.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from tierdrill.spec.units import Duration, Frozen, Metadata, Name, Part, Rate, Ratio
+
+Scalar = str | int | float | bool
+PhaseName = Literal["preflight", "warm-up", "baseline", "fault", "recovery", "clean-up"]
+
+
+class Shape(Part):
+    """How a stream's rate moves over the run. `factor` multiplies the stream's rate; times count from schedule start."""
+
+    kind: Literal["steady", "step", "ramp", "spike", "replay"] = "steady"
+    factor: float = Field(default=1.0, gt=0, le=100, strict=False)
+    at: Duration = 0.0
+    lasts: Duration | None = None
+    file: str | None = None
+
+
+class Stream(Part):
+    """One kind of customer: which model it asks, as which class, how often, and how large its requests are."""
+
+    name: Name
+    tier: Name
+    model: Name
+    customer_class: str | None = None
+    rate: Rate
+    streaming: Ratio = 0.0
+    prompt_tokens: int = Field(default=16, ge=1, le=4096)
+    max_tokens: int = Field(default=8, ge=1, le=4096)
+    timeout: Duration = 5.0
+    shape: Shape = Shape()
+
+
+class Load(Part):
+    """All streams, their seed, and the limits beyond which the generator itself is not to be believed."""
+
+    seed: int = Field(default=1, ge=0)
+    streams: Annotated[tuple[Stream, ...], Field(min_length=1), Frozen]
+    connections_max: int = Field(default=200, ge=1, le=20000)
+    lag_p99_max: Duration = 0.05
+    dropped_max: Ratio = 0.0
+
+
+class Phases(Part):
+    """How long each phase lasts; the load spans all of them."""
+
+    warm_up: Duration
+    baseline: Duration
+    fault: Duration
+    recovery: Duration
+
+
+class TierExpectation(Part):
+    """What must hold for one tier: its own objectives, judged over the phases named."""
+
+    tier: Name
+    during: Annotated[tuple[Literal["baseline", "fault", "recovery"], ...], Field(min_length=1), Frozen] = (
+        "fault",
+        "recovery",
+    )
+    objectives: Annotated[
+        tuple[
+            Literal[
+                "availability", "error_ceiling", "latency", "time_to_first_token", "queue_wait", "mttr", "integrity"
+            ],
+            ...,
+        ],
+        Frozen,
+    ] = ()
+
+
+class AlertExpectation(Part):
+    """An alert that must fire (or, in must_not_fire, must not), with the labels it must carry."""
+
+    alert: str
+    labels: dict[str, str] = Field(default_factory=dict)
+    within: Duration | None = None
+    resolves: bool = False
+
+
+class PlaybookExpectation(Part):
+    """A playbook that must run to success: on which target, how soon, how often, after which others."""
+
+    playbook: Name
+    target: str | None = None
+    within: Duration | None = None
+    count: int = Field(default=1, ge=1)
+    after: Annotated[tuple[Name, ...], Frozen] = ()
+
+
+class Alerts(Part):
+    """Alerts that must and must not fire; `others` says what an alert in neither list means."""
+
+    must_fire: Annotated[tuple[AlertExpectation, ...], Frozen] = ()
+    must_not_fire: Annotated[tuple[AlertExpectation, ...], Frozen] = ()
+    others: Literal["allowed", "forbidden"] = "allowed"
+
+
+class Playbooks(Part):
+    """Playbooks that must and must not run; by default one in neither list must not run."""
+
+    must_fire: Annotated[tuple[PlaybookExpectation, ...], Frozen] = ()
+    must_not_fire: Annotated[tuple[Name, ...], Frozen] = ()
+    others: Literal["allowed", "forbidden"] = "forbidden"
+
+
+InvariantName = Literal["tier-order", "best-effort-returns", "goodput-holds", "rejections-cheap", "rejections-labelled"]
+
+
+class Invariants(Part):
+    """Cross-tier invariants to judge, with their limits."""
+
+    check: Annotated[tuple[InvariantName, ...], Frozen] = (
+        "tier-order",
+        "best-effort-returns",
+        "goodput-holds",
+        "rejections-cheap",
+        "rejections-labelled",
+    )
+    goodput_floor: Ratio = 0.5
+    returns_to: Ratio = 0.8
+    rejection_latency_p99: Duration = 0.1
+
+
+class Expect(Part):
+    """Everything the verdict is about."""
+
+    tiers: Annotated[tuple[TierExpectation, ...], Frozen] = ()
+    alerts: Alerts = Alerts()
+    playbooks: Playbooks = Playbooks()
+    invariants: Invariants = Invariants()
+    class_of_failure: Literal["blip", "partial", "systemic"] | None = None
+
+
+class Guardrail(Part):
+    """Abort the run when a tier's availability over a sliding window falls below a floor, for at least `window`."""
+
+    tier: Name
+    availability_below: Ratio
+    window: Duration = 3.0
+    requests_at_least: int = Field(default=20, ge=1)
+
+
+class Proof(Part):
+    """For a stock Chaos Toolkit activity: the probes that prove its fault landed and is gone.
+
+    A probe is named as in the experiment (any probe with a tolerance there); `expect` is compared to what it returns.
+    """
+
+    activity: str
+    landed: str
+    gone: str
+    within: Duration = 5.0
+
+
+class Blip(Part):
+    """The blip twin: the same fault, but short; nothing may fire."""
+
+    fault: Duration
+    warm_up: Duration | None = None
+    baseline: Duration | None = None
+    recovery: Duration | None = None
+
+
+class SabotageAction(Part):
+    """One thing taken away: exactly one field is given."""
+
+    disable_playbook: Name | None = None
+    silence_alert: str | None = None
+    retarget_playbook: Name | None = None
+    to: str | None = Field(default=None, description="with retarget_playbook: the wrong target")
+    flags_off: Annotated[tuple[str, ...], Frozen] = ()
+
+
+class Sabotage(Part):
+    """A run with its safety net cut, and the checks that must fail because of it (their ids; `*` matches within one part)."""
+
+    name: Name
+    why: str = ""
+    do: SabotageAction
+    fails: Annotated[tuple[str, ...], Field(min_length=1), Frozen]
+
+
+class Drill(Part):
+    """kind: Drill."""
+
+    apiVersion: Literal["tierdrill/v1"]
+    kind: Literal["Drill"]
+    metadata: Metadata
+    description: str
+    experiment: str
+    environment: Name
+    variables: dict[str, Scalar] = Field(default_factory=dict)
+    load: Load
+    phases: Phases
+    proofs: Annotated[tuple[Proof, ...], Frozen] = ()
+    expect: Expect
+    guardrails: Annotated[tuple[Guardrail, ...], Frozen] = ()
+    blip: Blip | None = None
+    sabotages: Annotated[tuple[Sabotage, ...], Frozen] = ()

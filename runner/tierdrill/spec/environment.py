@@ -1,0 +1,59 @@
+"""The Environment document: where a drill runs, how time is scaled there, and how far a fault may reach."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from tierdrill.spec.units import Duration, Frozen, Metadata, Name, Part, Ratio
+
+
+class LabShape(Part):
+    """The embedded lab: how many gateways, nodes and GPUs."""
+
+    gateways: int = Field(default=2, ge=1, le=4)
+    nodes: int = Field(default=3, ge=3, le=12)
+    gpus_per_node: int = Field(default=2, ge=1, le=8)
+    gpu_memory_gib: int = Field(default=80, ge=1)
+    gpu_model: str = "NVIDIA H100 80GB HBM3"
+    spare_slots_rank1: int = Field(default=1, ge=0, description="places kept free for rank 1")
+    node_grace: Duration = 2.0
+    eviction_after: Duration = 300.0
+    restart_backoff: Duration = 60.0
+
+
+class BlastRadius(Part):
+    """The most a drill may touch at one time. Small by default; widening it is a reviewed change of this document."""
+
+    nodes: int = Field(default=1, ge=0)
+    gpus: int = Field(default=1, ge=0)
+    replicas: int = Field(default=1, ge=0)
+    links: int = Field(default=2, ge=0)
+
+
+class Clock(Part):
+    """Scale of the alert windows: with scale 300, the one-hour window of production is 12 s here."""
+
+    window_scale: float = Field(default=300.0, ge=1.0, strict=False)
+    scrape_interval: Duration = 1.0
+    evaluation_interval: Duration = 1.0
+    window_floor: Duration = 3.0
+
+
+class Environment(Part):
+    """kind: Environment."""
+
+    apiVersion: Literal["tierdrill/v1"]
+    kind: Literal["Environment"]
+    metadata: Metadata
+    target: Literal["lab", "kubernetes"]
+    tiers: Name
+    workloads: Name
+    lab: LabShape = LabShape()
+    clock: Clock = Clock()
+    lease: Duration = 5.0
+    blast_radius: BlastRadius = BlastRadius()
+    protected: Annotated[tuple[str, ...], Frozen] = ()
+    pager: str = "stub"
+    idle_floor: Ratio = 0.0

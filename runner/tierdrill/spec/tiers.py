@@ -1,0 +1,98 @@
+"""The Tiers document: what each tier promises, to whom, and what it may do to others when capacity is short."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from tierdrill.spec.units import Duration, Frozen, Metadata, Name, Part, Ratio
+
+QUANTILES = ("p50", "p90", "p95", "p99", "p99.9")
+Quantile = Literal["p50", "p90", "p95", "p99", "p99.9"]
+
+
+def quantile_share(name: str) -> float:
+    """The share a quantile's name stands for: "p99.9" -> 0.999."""
+    return float(name[1:]) / 100.0
+
+
+class Objectives(Part):
+    """What a tier promises; every field left out is not promised and not judged.
+
+    Latencies count from the intended send, so waiting in the client counts too. For ranks that count rejections
+    (`rejections_count`), a shed request is a bad request; otherwise availability is that of admitted requests.
+    """
+
+    availability: Ratio | None = None
+    error_ceiling: Ratio | None = None
+    latency: dict[Quantile, Duration] = Field(default_factory=dict)
+    time_to_first_token: dict[Quantile, Duration] = Field(default_factory=dict)
+    queue_wait: dict[Quantile, Duration] = Field(default_factory=dict)
+    mttr: Duration | None = None
+    integrity: Ratio | None = None
+    rejections_count: bool = True
+
+
+class EscalationLevel(Part):
+    """One rung of the on-call ladder: whom to page, and how long to wait for an acknowledgement before the next."""
+
+    contact: str
+    acknowledge_within: Duration
+
+
+class RetryBudget(Part):
+    """Retries allowed: at most `attempts` tries a request, and at most `ratio` of the tier's requests in total."""
+
+    attempts: int = Field(default=3, ge=1, le=10)
+    ratio: Ratio = 0.1
+
+
+class Queue(Part):
+    """How many requests of the tier may wait in a gateway for one model, and for how long."""
+
+    limit: int = Field(default=64, ge=0)
+    wait: Duration = 1.0
+
+
+class Tier(Part):
+    """One tier. Rank 1 is the most important, everywhere."""
+
+    name: Name
+    rank: int = Field(ge=1, le=100)
+    owner: str
+    rationale: str
+    escalation: Annotated[tuple[EscalationLevel, ...], Frozen]
+    objectives: Objectives
+    reserved_slots: int = Field(default=0, ge=0)
+    may_preempt: Annotated[tuple[Name, ...], Frozen] = ()
+    shed_order: int = Field(ge=1, description="1 is shed first")
+    queue: Queue = Queue()
+    deadline: Duration = 5.0
+    attempt_timeout: Duration = 1.0
+    retry_budget: RetryBudget = RetryBudget()
+    fallback_model: Name | None = None
+    data_residency: Annotated[tuple[str, ...], Frozen] = ()
+    override_by: Annotated[tuple[str, ...], Frozen] = ()
+
+
+class Tiers(Part):
+    """kind: Tiers."""
+
+    apiVersion: Literal["tierdrill/v1"]
+    kind: Literal["Tiers"]
+    metadata: Metadata
+    tiers: Annotated[
+        tuple[Tier, ...], Field(min_length=1), Frozen
+    ]
+
+    def by_name(self, name: str) -> Tier:
+        """The tier of that name; KeyError if there is none."""
+        for tier in self.tiers:
+            if tier.name == name:
+                return tier
+        raise KeyError(name)
+
+    def by_rank(self) -> list[Tier]:
+        """Most important first."""
+        return sorted(self.tiers, key=lambda tier: (tier.rank, tier.name))

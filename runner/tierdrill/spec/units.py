@@ -1,0 +1,105 @@
+"""Quantities as people write them ("500ms", "99.5%", "60/s") and the SI floats the code uses.
+
+Every parser raises ValueError with what was found and what is allowed; pydantic turns that into a located error.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+
+DURATION_PATTERN = r"^\d+(\.\d+)?(ms|s|m|h|d)$"
+PERCENT_PATTERN = r"^\d+(\.\d+)?%$"
+RATE_PATTERN = r"^\d+(\.\d+)?/(s|m|h)$"
+NAME_PATTERN = r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"
+
+_DURATION = re.compile(r"^(\d+(?:\.\d+)?)(ms|s|m|h|d)$")
+_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_PERCENT = re.compile(r"^(\d+(?:\.\d+)?)%$")
+_RATE = re.compile(r"^(\d+(?:\.\d+)?)/(s|m|h)$")
+
+
+def parse_duration(value: Any) -> float:
+    """Seconds from "250ms", "12s", "5m", "1h" or "30d"; a bare number has no unit and is refused."""
+    if isinstance(value, str) and (found := _DURATION.match(value.strip())):
+        return float(found[1]) * _SECONDS[found[2]]
+    raise ValueError(f"found {value!r}; allowed is a duration with its unit, such as 500ms, 12s, 5m or 1h")
+
+
+def parse_ratio(value: Any) -> float:
+    """A share between 0 and 1 from "99.5%"; a bare number is refused because 0.5 and 0.5% look alike."""
+    if isinstance(value, str) and (found := _PERCENT.match(value.strip())):
+        share = float(found[1]) / 100.0
+        if share <= 1.0:
+            return round(share, 12)
+    raise ValueError(f"found {value!r}; allowed is a percentage from 0% to 100%, such as 99.5%")
+
+
+def parse_rate(value: Any) -> float:
+    """Events per second from "60/s", "30/m" or "10/h"."""
+    if isinstance(value, str) and (found := _RATE.match(value.strip())):
+        return float(found[1]) / _SECONDS[found[2]]
+    raise ValueError(f"found {value!r}; allowed is a rate with its unit, such as 60/s or 30/m")
+
+
+def show_duration(seconds: float) -> str:
+    """The shortest usual spelling: 0.5 -> "500ms", 12 -> "12s", 90 -> "90s", 7200 -> "2h"."""
+    for unit, size in (("d", 86400.0), ("h", 3600.0)):
+        if seconds >= size and seconds % size == 0:
+            return f"{seconds / size:g}{unit}"
+    if 0 < seconds < 1:
+        return f"{seconds * 1000:g}ms"
+    return f"{seconds:g}s"
+
+
+def show_ratio(share: float) -> str:
+    """0.995 -> "99.5%"."""
+    return f"{round(share * 100, 6):g}%"
+
+
+def _accept_parsed(parse: Any) -> Any:
+    # Models built in code, or copied, pass the float that parsing produced.
+    return lambda value: value if isinstance(value, float) else parse(value)
+
+
+Duration = Annotated[
+    float,
+    BeforeValidator(_accept_parsed(parse_duration)),
+    WithJsonSchema({"type": "string", "pattern": DURATION_PATTERN, "examples": ["500ms", "12s", "5m"]}),
+]
+Ratio = Annotated[
+    float,
+    BeforeValidator(_accept_parsed(parse_ratio)),
+    WithJsonSchema({"type": "string", "pattern": PERCENT_PATTERN, "examples": ["99.5%"]}),
+]
+Rate = Annotated[
+    float,
+    BeforeValidator(_accept_parsed(parse_rate)),
+    WithJsonSchema({"type": "string", "pattern": RATE_PATTERN, "examples": ["60/s"]}),
+]
+Name = Annotated[str, Field(pattern=NAME_PATTERN, examples=["node-loss"])]
+
+
+def _list_to_tuple(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
+
+
+Frozen = BeforeValidator(_list_to_tuple)
+"""Marks a tuple field that a document writes as a list: `Annotated[tuple[str, ...], Frozen]`."""
+
+
+class Part(BaseModel):
+    """Base of every piece of a document: frozen, and an unknown key is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class Metadata(Part):
+    """Who a document is: its name (unique within its kind), a title, and who answers for it."""
+
+    name: Name
+    title: str = ""
+    owner: str = ""
+    labels: dict[str, str] = Field(default_factory=dict)
