@@ -1,0 +1,104 @@
+"""The verdict: checks, each with what was expected, what was seen and from which events, and their lattice.
+
+Statuses form a lattice (Jepsen): a failed check decides over an unknown one, an unknown one over a passed one. A run that left something
+injected is `unclean`, one that was stopped `aborted`, whatever its checks say.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from enum import StrEnum
+from typing import Any
+
+
+class Status(StrEnum):
+    """Outcome of one check or of a whole run."""
+
+    PASSED = "passed"
+    FAILED = "failed"
+    INCONCLUSIVE = "inconclusive"
+    ABORTED = "aborted"
+    UNCLEAN = "unclean"
+
+
+EXIT_CODES = {
+    Status.PASSED: 0,
+    Status.FAILED: 1,
+    Status.INCONCLUSIVE: 3,
+    Status.ABORTED: 4,
+    Status.UNCLEAN: 5,
+}
+
+GROUPS = ("run", "load", "fault", "slo", "invariant", "alert", "playbook", "class")
+
+
+@dataclass(frozen=True)
+class Check:
+    """One line of a verdict.
+
+    `id` is its stable path, `group/subject/aspect` (`slo/critical/availability`, `playbook/reschedule-critical/fired`); `events` are sequence numbers of
+    the history. `value`, `low`, `high` (a 95% interval), `limit` and `samples` are given where the check is a measurement, in SI units.
+    """
+
+    id: str
+    group: str
+    status: Status
+    title: str
+    expected: str
+    seen: str
+    events: tuple[int, ...] = ()
+    value: float | None = None
+    low: float | None = None
+    high: float | None = None
+    limit: float | None = None
+    samples: int | None = None
+
+
+@dataclass(frozen=True)
+class Times:
+    """Seconds from the fault's seen effect; None where it did not happen. mttr counts from the effect to SLI held in target after the fault is gone."""
+
+    mttd: float | None = None
+    mtta: float | None = None
+    mitigate: float | None = None
+    mttr: float | None = None
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a run came to. `reasons` are the checks (ids) that decided it, worst first."""
+
+    run: str
+    drill: str
+    variant: str
+    status: Status
+    summary: str
+    reasons: tuple[str, ...]
+    checks: tuple[Check, ...]
+    times: Times = Times()
+    mechanisms: dict[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    @property
+    def exit_code(self) -> int:
+        """The process's exit code for this verdict."""
+        return EXIT_CODES[self.status]
+
+    def check(self, check_id: str) -> Check | None:
+        """The check of that id, if the verdict has it."""
+        return next((check for check in self.checks if check.id == check_id), None)
+
+    def to_json(self) -> str:
+        """Stable bytes: keys sorted, floats rounded to a microsecond so that a recomputation compares equal."""
+        return json.dumps(_rounded(asdict(self)), sort_keys=True, indent=2, allow_nan=False) + "\n"
+
+
+def _rounded(value: Any) -> Any:
+    if isinstance(value, float):
+        return round(value, 6)
+    if isinstance(value, dict):
+        return {key: _rounded(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_rounded(item) for item in value]
+    return value
