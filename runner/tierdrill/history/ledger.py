@@ -1,0 +1,241 @@
+"""The ledger: what is injected, how to undo it and until when it may stay; which processes a run owns; the kill switch; environment locks.
+
+Every write is on the disk before the call returns (synchronous=FULL): an intent exists before its fault does. Leases are measured on the
+machine's monotonic clock, so that a jump of the wall clock neither extends nor ends one; after a reboot every lease has run out.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS faults (
+  id TEXT PRIMARY KEY, run TEXT NOT NULL, fault_order TEXT NOT NULL, place TEXT NOT NULL, state TEXT NOT NULL,
+  intended_at REAL NOT NULL, lease_s REAL NOT NULL, lease_until REAL NOT NULL, boot TEXT NOT NULL, note TEXT NOT NULL DEFAULT ''
+) STRICT;
+CREATE TABLE IF NOT EXISTS processes (
+  run TEXT NOT NULL, role TEXT NOT NULL, pid INTEGER NOT NULL, pgid INTEGER NOT NULL, created REAL NOT NULL,
+  PRIMARY KEY (run, pid, created)
+) STRICT;
+CREATE TABLE IF NOT EXISTS halts (at REAL NOT NULL, author TEXT NOT NULL, reason TEXT NOT NULL, lifted_at REAL, lifted_by TEXT, lift_reason TEXT) STRICT;
+CREATE TABLE IF NOT EXISTS locks (
+  environment TEXT PRIMARY KEY, run TEXT NOT NULL, pid INTEGER NOT NULL, created REAL NOT NULL, owner TEXT NOT NULL, at REAL NOT NULL
+) STRICT;
+CREATE TABLE IF NOT EXISTS stops (run TEXT PRIMARY KEY, at REAL NOT NULL, author TEXT NOT NULL, reason TEXT NOT NULL) STRICT;
+PRAGMA user_version=1;
+"""
+
+OPEN_STATES = ("intended", "landed", "reverting")
+
+
+class LedgerError(Exception):
+    """The ledger cannot be read or written, or refuses (a lock held by somebody else)."""
+
+
+@dataclass(frozen=True)
+class LedgerFault:
+    """A fault's entry. `place` says how to reach what it is injected into (a lab's home and name, a cluster's context)."""
+
+    id: str
+    run: str
+    order: dict[str, Any]
+    place: dict[str, Any]
+    state: str
+    intended_at: float
+    lease_s: float
+    expired: bool
+    note: str
+
+
+@dataclass(frozen=True)
+class OwnedProcess:
+    """A process a run started; `created` (psutil's create_time) tells it from a later one with the same pid."""
+
+    run: str
+    role: str
+    pid: int
+    pgid: int
+    created: float
+
+
+@dataclass(frozen=True)
+class Halt:
+    """The kill switch, thrown: by whom, why, when (Unix seconds)."""
+
+    at: float
+    author: str
+    reason: str
+
+
+def boot_identity() -> str:
+    """Changes when the machine restarts."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return "unknown"
+
+
+class Ledger:
+    """The ledger of one home. Safe for several processes; one instance per thread."""
+
+    def __init__(self, home: Path) -> None:
+        self.path = home / "ledger.db"
+        self._boot = boot_identity()
+        with self._explained():
+            home.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self._database = sqlite3.connect(self.path, timeout=5.0, isolation_level=None)
+            self._database.execute("PRAGMA journal_mode=WAL")
+            self._database.execute("PRAGMA synchronous=FULL")
+            if self._database.execute("PRAGMA user_version").fetchone()[0] == 0:
+                self._database.executescript(_SCHEMA)
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        try:
+            yield
+        except (sqlite3.Error, OSError) as error:
+            raise LedgerError(f"{self.path}: {error}") from error
+
+    def close(self) -> None:
+        """Release the file."""
+        self._database.close()
+
+    def intend(self, fault: str, run: str, order: dict[str, Any], place: dict[str, Any], lease_s: float) -> None:
+        """Write down, durably, what is about to be injected and how it is undone."""
+        with self._explained():
+            self._database.execute(
+                "INSERT OR REPLACE INTO faults VALUES (?, ?, ?, ?, 'intended', ?, ?, ?, ?, '')",
+                (
+                    fault,
+                    run,
+                    json.dumps(order, sort_keys=True),
+                    json.dumps(place, sort_keys=True),
+                    time.time(),
+                    lease_s,
+                    time.monotonic() + lease_s,
+                    self._boot,
+                ),
+            )
+
+    def mark(self, fault: str, state: str, note: str = "") -> None:
+        """Move a fault on: landed, reverting, gone or stuck (the undo failed; `recover` will try again)."""
+        with self._explained():
+            self._database.execute("UPDATE faults SET state = ?, note = ? WHERE id = ?", (state, note, fault))
+
+    def renew(self, run: str) -> None:
+        """Extend the leases of a run's open faults by their length from now."""
+        with self._explained():
+            self._database.execute(
+                "UPDATE faults SET lease_until = ? + lease_s, boot = ? WHERE run = ? AND state IN ('intended', 'landed')",
+                (time.monotonic(), self._boot, run),
+            )
+
+    def open_faults(self, run: str | None = None) -> list[LedgerFault]:
+        """Everything not seen gone, oldest first."""
+        with self._explained():
+            rows = self._database.execute(
+                "SELECT id, run, fault_order, place, state, intended_at, lease_s, lease_until, boot, note FROM faults "
+                "WHERE state != 'gone' AND (?1 IS NULL OR run = ?1) ORDER BY intended_at",
+                (run,),
+            ).fetchall()
+        now = time.monotonic()
+        return [
+            LedgerFault(
+                id=row[0],
+                run=row[1],
+                order=json.loads(row[2]),
+                place=json.loads(row[3]),
+                state=row[4],
+                intended_at=row[5],
+                lease_s=row[6],
+                expired=row[7] <= now or row[8] != self._boot,
+                note=row[9],
+            )
+            for row in rows
+        ]
+
+    def own(self, process: OwnedProcess) -> None:
+        """Record a process the run started, so that a reaper can end it."""
+        with self._explained():
+            self._database.execute(
+                "INSERT OR REPLACE INTO processes VALUES (?, ?, ?, ?, ?)",
+                (process.run, process.role, process.pid, process.pgid, process.created),
+            )
+
+    def disown(self, run: str) -> None:
+        """Forget a run's processes, once they are gone."""
+        with self._explained():
+            self._database.execute("DELETE FROM processes WHERE run = ?", (run,))
+
+    def processes(self, run: str | None = None) -> list[OwnedProcess]:
+        """The processes recorded for a run, or for all."""
+        with self._explained():
+            rows = self._database.execute(
+                "SELECT run, role, pid, pgid, created FROM processes WHERE (?1 IS NULL OR run = ?1)", (run,)
+            ).fetchall()
+        return [OwnedProcess(*row) for row in rows]
+
+    def halt(self, author: str, reason: str) -> None:
+        """Throw the kill switch: nothing may start, and what runs must stop."""
+        with self._explained():
+            self._database.execute("INSERT INTO halts VALUES (?, ?, ?, NULL, NULL, NULL)", (time.time(), author, reason))
+
+    def resume(self, author: str, reason: str) -> int:
+        """Lift every halt; how many there were."""
+        with self._explained():
+            changed = self._database.execute(
+                "UPDATE halts SET lifted_at = ?, lifted_by = ?, lift_reason = ? WHERE lifted_at IS NULL",
+                (time.time(), author, reason),
+            )
+            return changed.rowcount
+
+    def halted(self) -> Halt | None:
+        """The halt in force, if any."""
+        with self._explained():
+            row = self._database.execute(
+                "SELECT at, author, reason FROM halts WHERE lifted_at IS NULL ORDER BY at LIMIT 1"
+            ).fetchone()
+        return Halt(*row) if row else None
+
+    def ask_stop(self, run: str, author: str, reason: str) -> None:
+        """Ask one run to stop and clean up."""
+        with self._explained():
+            self._database.execute("INSERT OR REPLACE INTO stops VALUES (?, ?, ?, ?)", (run, time.time(), author, reason))
+
+    def stop_asked(self, run: str) -> Halt | None:
+        """Who asked this run to stop, if anybody."""
+        with self._explained():
+            row = self._database.execute("SELECT at, author, reason FROM stops WHERE run = ?", (run,)).fetchone()
+        return Halt(*row) if row else None
+
+    def lock(self, environment: str, run: str, pid: int, created: float, owner: str, alive: Any) -> None:
+        """Take the environment for one run. A lock whose holder is dead (`alive(pid, created)` is false) is taken over; LedgerError if held."""
+        with self._explained():
+            self._database.execute("BEGIN IMMEDIATE")
+            try:
+                row = self._database.execute(
+                    "SELECT run, pid, created, owner FROM locks WHERE environment = ?", (environment,)
+                ).fetchone()
+                if row and row[0] != run and alive(row[1], row[2]):
+                    raise LedgerError(f"environment {environment} is in use by run {row[0]} (pid {row[1]}, {row[3]})")
+                self._database.execute(
+                    "INSERT OR REPLACE INTO locks VALUES (?, ?, ?, ?, ?, ?)",
+                    (environment, run, pid, created, owner, time.time()),
+                )
+                self._database.execute("COMMIT")
+            except BaseException:
+                if self._database.in_transaction:
+                    self._database.execute("ROLLBACK")
+                raise
+
+    def unlock(self, environment: str, run: str) -> None:
+        """Give the environment back."""
+        with self._explained():
+            self._database.execute("DELETE FROM locks WHERE environment = ? AND run = ?", (environment, run))

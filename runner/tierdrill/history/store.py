@@ -1,0 +1,181 @@
+"""The append-only store of every run's events: one SQLite file in WAL mode, and its export as JSON lines.
+
+An event is committed before `append` returns, so a killed runner loses nothing it has written. Nothing is ever updated or deleted except
+the one-line summary of a run (its outcome), which is derived and can be computed again.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TextIO
+
+from tierdrill.history.events import SCHEMA_VERSION, Event
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS runs (
+  run TEXT PRIMARY KEY, drill TEXT NOT NULL, variant TEXT NOT NULL, started_at REAL NOT NULL,
+  ended_at REAL, status TEXT, summary TEXT
+) STRICT;
+CREATE TABLE IF NOT EXISTS events (
+  run TEXT NOT NULL, sequence INTEGER NOT NULL, at REAL NOT NULL, kind TEXT NOT NULL, source TEXT NOT NULL,
+  data TEXT NOT NULL, PRIMARY KEY (run, sequence)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS runs_by_start ON runs (started_at);
+"""
+
+
+class HistoryError(Exception):
+    """The history cannot be read or written; the message names the file and the reason."""
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """The one-line summary of a run. `status` is None while it runs, or when its runner died before judging."""
+
+    run: str
+    drill: str
+    variant: str
+    started_at: float
+    ended_at: float | None
+    status: str | None
+    summary: str | None
+
+
+class HistoryStore:
+    """All runs of one home. Safe for several processes at once (SQLite's locking); one instance per thread."""
+
+    def __init__(self, home: Path) -> None:
+        self.path = home / "history.db"
+        with self._explained():
+            home.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self._database = sqlite3.connect(self.path, timeout=5.0, isolation_level=None)
+            self._database.execute("PRAGMA journal_mode=WAL")
+            self._database.execute("PRAGMA synchronous=NORMAL")
+            version = self._database.execute("PRAGMA user_version").fetchone()[0]
+            if version > SCHEMA_VERSION:
+                raise HistoryError(
+                    f"{self.path}: written by a newer tierdrill (schema {version}); this one knows up to {SCHEMA_VERSION}"
+                )
+            if version == 0:
+                self._database.executescript(_SCHEMA + f"PRAGMA user_version={SCHEMA_VERSION};")
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        try:
+            yield
+        except (sqlite3.Error, OSError) as error:
+            raise HistoryError(f"{self.path}: {error}") from error
+
+    def close(self) -> None:
+        """Release the file."""
+        self._database.close()
+
+    def begin(self, run: str, drill: str, variant: str, at: float) -> None:
+        """Register a new run; HistoryError if the name is taken."""
+        with self._explained():
+            self._database.execute(
+                "INSERT INTO runs (run, drill, variant, started_at) VALUES (?, ?, ?, ?)", (run, drill, variant, at)
+            )
+
+    def append(self, run: str, event: Event) -> Event:
+        """Store the event and return it with its sequence number."""
+        return self.append_many(run, [event])[0]
+
+    def append_many(self, run: str, events: Iterable[Event]) -> list[Event]:
+        """Store several events in one transaction, in order."""
+        stored = []
+        with self._explained():
+            self._database.execute("BEGIN IMMEDIATE")
+            try:
+                found = self._database.execute("SELECT max(sequence) FROM events WHERE run = ?", (run,)).fetchone()
+                sequence = found[0] or 0
+                for event in events:
+                    sequence += 1
+                    self._database.execute(
+                        "INSERT INTO events VALUES (?, ?, ?, ?, ?, ?)",
+                        (
+                            run,
+                            sequence,
+                            event.at,
+                            event.kind,
+                            event.source,
+                            json.dumps(event.data, sort_keys=True, separators=(",", ":"), allow_nan=False),
+                        ),
+                    )
+                    stored.append(Event(event.at, event.kind, event.source, event.data, sequence))
+                self._database.execute("COMMIT")
+            except BaseException:
+                if self._database.in_transaction:
+                    self._database.execute("ROLLBACK")
+                raise
+        return stored
+
+    def finish(self, run: str, at: float, status: str, summary: str) -> None:
+        """Record what the run came to."""
+        with self._explained():
+            self._database.execute(
+                "UPDATE runs SET ended_at = ?, status = ?, summary = ? WHERE run = ?", (at, status, summary, run)
+            )
+
+    def events(self, run: str) -> list[Event]:
+        """Every event of a run in order; empty for an unknown run."""
+        with self._explained():
+            rows = self._database.execute(
+                "SELECT at, kind, source, data, sequence FROM events WHERE run = ? ORDER BY sequence", (run,)
+            ).fetchall()
+        return [Event(at, kind, source, json.loads(data), sequence) for at, kind, source, data, sequence in rows]
+
+    def runs(self, drill: str | None = None, limit: int = 50) -> list[RunRecord]:
+        """The newest runs first."""
+        with self._explained():
+            rows = self._database.execute(
+                "SELECT run, drill, variant, started_at, ended_at, status, summary FROM runs "
+                "WHERE (?1 IS NULL OR drill = ?1) ORDER BY started_at DESC LIMIT ?2",
+                (drill, limit),
+            ).fetchall()
+        return [RunRecord(*row) for row in rows]
+
+    def find(self, run: str | None) -> RunRecord | None:
+        """The run of that name (or of that unique beginning); the last run where none is named."""
+        if run is None:
+            return next(iter(self.runs(limit=1)), None)
+        pattern = run.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"
+        with self._explained():
+            rows = self._database.execute(
+                "SELECT run, drill, variant, started_at, ended_at, status, summary FROM runs "
+                "WHERE run LIKE ? ESCAPE '\\' ORDER BY started_at DESC LIMIT 2",
+                (pattern,),
+            ).fetchall()
+        records = [RunRecord(*row) for row in rows]
+        exact = [record for record in records if record.run == run]
+        return exact[0] if exact else (records[0] if len(records) == 1 else None)
+
+
+def write_lines(events: Iterable[Event], out: TextIO) -> None:
+    """Export: one JSON line per event, self-contained (the first event carries the documents)."""
+    for event in events:
+        out.write(event.to_line() + "\n")
+
+
+def read_lines(path: Path) -> list[Event]:
+    """Import an export; HistoryError names the file and line of what is not an event."""
+    events = []
+    try:
+        with path.open(encoding="utf-8") as lines:
+            for number, line in enumerate(lines, start=1):
+                if not line.strip():
+                    continue
+                try:
+                    events.append(Event.from_line(line))
+                except ValueError as error:
+                    raise HistoryError(f"{path}:{number}:1: {error}; allowed is one JSON event per line") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise HistoryError(f"{path}: {error}") from error
+    if not events or events[0].kind != "run.started":
+        raise HistoryError(f"{path}:1:1: the history does not begin with run.started; allowed is a whole exported run")
+    return events
