@@ -1,0 +1,231 @@
+"""Emulated GPUs of a node: the overrides document, what it makes of each GPU, and when a GPU trips.
+
+Overrides follow nvml-mock's semantics: `base` < `all` < `devices[i]`, re-read at run time, unknown keys rejected as a
+whole (the last good document stays in force). Everything here is pure but for two small file helpers.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any
+
+HEALTHY = "healthy"
+VOLATILE_MODES = ("lost", "fallen_off_bus", "ecc_uncorrectable")  # a reboot of the node clears them (RESTART_BM)
+MODES = (HEALTHY, *VOLATILE_MODES)
+OFF_BUS_MODES = ("lost", "fallen_off_bus")  # the device answers nobody any more: no telemetry either
+CONTAINED_XID = 94  # RESTART_APP: processes started after the error are fine
+_DEFAULT_XID = {"fallen_off_bus": 79, "ecc_uncorrectable": 48}
+_SECTIONS = ("base", "all", "devices")
+XID_WINDOW_S = 300.0
+
+
+class OverrideError(ValueError):
+    """An overrides document that must not be used."""
+
+
+@dataclass(frozen=True)
+class GpuSpec:
+    """A GPU of the node's configuration."""
+
+    index: int
+    uuid: str
+    memory_gib: float
+    model_name: str
+    pci_bus_id: str
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What overrides can set for a GPU; None leaves the emulation's own value."""
+
+    mode: str = HEALTHY
+    xid: int | None = None
+    temperature_c: float | None = None
+    power_w: float | None = None
+    clock_factor: float = 1.0
+    utilization: float | None = None
+
+    @property
+    def effective_xid(self) -> int | None:
+        """The Xid a trip into these settings reports."""
+        return self.xid if self.xid is not None else _DEFAULT_XID.get(self.mode)
+
+    @property
+    def works(self) -> bool:
+        """Whether CUDA calls of an already running process succeed."""
+        return self.mode == HEALTHY
+
+
+@dataclass(frozen=True)
+class Overrides:
+    """A checked overrides document."""
+
+    base: Mapping[str, Any] = field(default_factory=dict)
+    all: Mapping[str, Any] = field(default_factory=dict)
+    devices: Mapping[int, Mapping[str, Any]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Tracked:
+    """A GPU's present settings and its history since boot."""
+
+    settings: Settings = field(default_factory=Settings)
+    last_xid: int = 0
+    tripped_at: float | None = None
+    xids: tuple[tuple[float, int], ...] = ()  # (unix time, xid) within the window
+
+
+def parse_overrides(document: object, gpu_count: int) -> Overrides:
+    """Check a document completely; one bad key rejects all of it."""
+    sections = _mapping(document, "overrides")
+    unknown = sorted(set(sections) - set(_SECTIONS))
+    if unknown:
+        raise OverrideError(f"unknown key {unknown[0]!r} (known: {', '.join(_SECTIONS)})")
+    devices: dict[int, Mapping[str, Any]] = {}
+    for key, values in _mapping(sections.get("devices", {}), "devices").items():
+        if not str(key).isdecimal() or not int(key) < gpu_count:
+            raise OverrideError(f"devices.{key}: this node has GPUs 0 to {gpu_count - 1}")
+        devices[int(key)] = _checked(values, f"devices.{key}")
+    return Overrides(_checked(sections.get("base", {}), "base"), _checked(sections.get("all", {}), "all"), devices)
+
+
+def settings_for(overrides: Overrides, index: int) -> Settings:
+    """Merge base < all < devices[index]."""
+    merged = {**overrides.base, **overrides.all, **overrides.devices.get(index, {})}
+    return Settings(**merged)
+
+
+def without_volatile(document: Mapping[str, Any]) -> dict[str, Any]:
+    """The document after a reboot: volatile modes and their Xids are gone, the rest (a hot room, say) stays."""
+
+    def cleared(values: Any) -> Any:
+        if not isinstance(values, Mapping) or values.get("mode") not in VOLATILE_MODES:
+            return values
+        return {key: value for key, value in values.items() if key not in ("mode", "xid")}
+
+    return {
+        section: {key: cleared(values) for key, values in content.items()}
+        if section == "devices" and isinstance(content, Mapping)
+        else cleared(content)
+        for section, content in document.items()
+    }
+
+
+def advance(tracked: Tracked, settings: Settings, now: float) -> tuple[Tracked, int | None]:
+    """Apply new settings. The second value is the Xid to report, once per trip.
+
+    A trip is a change of (mode, xid) that names an Xid. An Xid with mode `healthy` is the kind nobody should act on
+    (13, 43, 45, 63): it is reported, and the GPU works on.
+    """
+    recent = tuple(entry for entry in tracked.xids if now - entry[0] <= XID_WINDOW_S)
+    before = (tracked.settings.mode, tracked.settings.effective_xid)
+    after = (settings.mode, settings.effective_xid)
+    if before == after:
+        return replace(tracked, settings=settings, xids=recent), None
+    tripped_at = None if settings.works else now
+    xid = settings.effective_xid
+    if xid is None:
+        return replace(tracked, settings=settings, xids=recent, tripped_at=tripped_at), None
+    return Tracked(settings, xid, tripped_at, (*recent, (now, xid))), xid
+
+
+def xid_counts(tracked: Tracked, now: float) -> dict[int, int]:
+    """Xids of the last five minutes, counted."""
+    counts: dict[int, int] = {}
+    for at, xid in tracked.xids:
+        if now - at <= XID_WINDOW_S:
+            counts[xid] = counts.get(xid, 0) + 1
+    return counts
+
+
+def state_document(spec: GpuSpec, tracked: Tracked) -> dict[str, Any]:
+    """What replicas on this GPU look at before each answer."""
+    return {
+        "index": spec.index,
+        "uuid": spec.uuid,
+        "mode": tracked.settings.mode,
+        "xid": tracked.settings.effective_xid,
+        "clock_factor": tracked.settings.clock_factor,
+        "tripped_at": tracked.tripped_at,
+        "contained": tracked.settings.effective_xid == CONTAINED_XID,
+    }
+
+
+def cuda_error(state: Mapping[str, Any], started_at: float) -> str | None:
+    """The CUDA error a process started at that time gets from a GPU in this state; None when the GPU serves it."""
+    mode = state.get("mode", HEALTHY)
+    if mode == HEALTHY:
+        return None
+    if mode == "ecc_uncorrectable":
+        tripped_at = state.get("tripped_at")
+        if state.get("contained") and tripped_at is not None and started_at > tripped_at:
+            return None
+        return "CUDA error: uncorrectable ECC error encountered (emulated)"
+    if mode == "fallen_off_bus":
+        return "CUDA error: unspecified launch failure, GPU has fallen off the bus (emulated)"
+    return "CUDA error: device not ready, GPU is lost (emulated)"
+
+
+def settings_document(settings: Settings) -> dict[str, Any]:
+    """Settings as plain data, for status pages."""
+    return asdict(settings)
+
+
+def write_json(path: Path, document: Mapping[str, Any]) -> None:
+    """Replace a file atomically: readers see the old or the new one, never half."""
+    draft = path.with_name(f".{path.name}.{os.getpid()}.new")
+    draft.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+    draft.replace(path)
+
+
+def read_json(path: Path) -> object:
+    """Read a document; OverrideError says what is wrong with it."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise OverrideError(f"{path.name}: {error}") from error
+
+
+_KNOWN_KEYS = {entry.name for entry in fields(Settings)}
+
+
+def _mapping(value: object, where: str) -> Mapping[str, Any]:
+    if not isinstance(value, Mapping):
+        raise OverrideError(f"{where}: expected an object, found {type(value).__name__}")
+    return value
+
+
+def _checked(values: object, where: str) -> Mapping[str, Any]:
+    checked = _mapping(values, where)
+    for key, value in checked.items():
+        if key not in _KNOWN_KEYS:
+            raise OverrideError(f"{where}: unknown key {key!r} (known: {', '.join(sorted(_KNOWN_KEYS))})")
+        _check_value(key, value, where)
+    return dict(checked)
+
+
+def _check_value(key: str, value: object, where: str) -> None:
+    if key == "mode":
+        if value not in MODES:
+            raise OverrideError(f"{where}.mode: {value!r} is none of {', '.join(MODES)}")
+        return
+    if value is None and key != "clock_factor":
+        return
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise OverrideError(f"{where}.{key}: expected a number, found {value!r}")
+    low, high = _RANGES[key]
+    if not low <= value <= high or (key == "clock_factor" and value == 0) or (key == "xid" and value != int(value)):
+        raise OverrideError(f"{where}.{key}: {value!r} is outside {low:g} to {high:g}")
+
+
+_RANGES: Mapping[str, tuple[float, float]] = {
+    "xid": (1, 999),
+    "temperature_c": (-40, 150),
+    "power_w": (0, 2000),
+    "clock_factor": (0, 1),
+    "utilization": (0, 100),
+}

@@ -1,0 +1,91 @@
+"""The node's kernel log, as far as GPU monitors read it: NVRM Xid lines with the kernel's time prefix."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+# What the driver prints after the pid and name, by Xid; the words monitors match on.
+_MESSAGES = {
+    13: "Graphics SM Warp Exception on (GPC 0, TPC 0, SM 0): Out Of Range Address",
+    31: "MMU Fault: ENGINE GRAPHICS GPCCLIENT_T1_0 faulted @ 0x7f00_00000000. Fault is of type FAULT_PDE",
+    43: "Ch 00000010",
+    45: "Ch 00000010",
+    48: "DBE (double bit error) has been detected on GPU in the framebuffer at partition 0, subpartition 0.",
+    63: "Row Remapper: New row marked for remapping, reset gpu to activate.",
+    64: "Row Remapper: Error recording the row remap.",
+    74: "NVLink: fatal error detected on link 0",
+    79: "GPU has fallen off the bus.",
+    94: "Contained: SM (0x1). RST: No, D-RST: No",
+    95: "Uncontained: FBHUB. RST: Yes, D-RST: No",
+    109: "Ch 00000010, errorString CTX SWITCH TIMEOUT",
+    119: "Timeout after 6s of waiting for RPC response from GPU0 GSP! Expected function 76 (GSP_RM_CONTROL)",
+}
+# dcgm-exporter's err_msg texts.
+_DESCRIPTIONS = {
+    0: "No Error",
+    13: "Graphics Engine Exception",
+    31: "GPU memory page fault",
+    43: "GPU stopped processing",
+    45: "Preemptive cleanup, due to previous errors",
+    48: "Double Bit ECC Error",
+    63: "ECC page retirement or row remapping recording event",
+    64: "ECC page retirement or row remapper recording failure",
+    74: "NVLINK Error",
+    79: "GPU has fallen off the bus",
+    94: "Contained ECC error",
+    95: "Uncontained ECC error",
+    109: "Context Switch Timeout Error",
+    119: "GSP RPC Timeout",
+}
+_XID_LINE = re.compile(
+    r"^\[\s*(?P<seconds>\d+\.\d{6})\] NVRM: Xid \(PCI:(?P<pci>[0-9a-fA-F:.]+)\): (?P<xid>\d+),(?P<rest>.*)$"
+)
+
+
+@dataclass(frozen=True)
+class XidLine:
+    """One Xid report of the kernel log."""
+
+    uptime_s: float
+    pci_bus_id: str
+    xid: int
+    text: str
+
+
+def describe(xid: int) -> str:
+    """The short description metrics carry."""
+    return _DESCRIPTIONS.get(xid, "Unknown Error")
+
+
+def kernel_pci(pci_bus_id: str) -> str:
+    """The kernel's short form of a PCI address (0000:04:00) from NVML's (00000000:04:00.0)."""
+    domain, bus, device = pci_bus_id.split(":")
+    return f"{domain[-4:].lower()}:{bus.lower()}:{device.split('.')[0].lower()}"
+
+
+def format_line(uptime_s: float, text: str) -> str:
+    """A line as `dmesg` shows it."""
+    return f"[{uptime_s:12.6f}] {text}"
+
+
+def format_xid(uptime_s: float, pci_bus_id: str, xid: int, *, pid: int | None, name: str | None) -> str:
+    """The driver's line for an Xid. The process is named when one was using the GPU."""
+    who = f"pid={pid}, name={name}" if pid is not None else "pid='<unknown>', name=<unknown>"
+    message = _MESSAGES.get(xid, "unrecognised error")
+    return format_line(uptime_s, f"NVRM: Xid (PCI:{kernel_pci(pci_bus_id)}): {xid}, {who}, {message}")
+
+
+def parse_xid(line: str) -> XidLine | None:
+    """Read a line back; None when it does not report an Xid."""
+    match = _XID_LINE.match(line.rstrip("\n"))
+    if match is None:
+        return None
+    return XidLine(float(match["seconds"]), match["pci"], int(match["xid"]), match["rest"].strip())
+
+
+def append(path: Path, line: str) -> None:
+    """Add a line with a single write, so that a reader never sees half of one."""
+    with path.open("ab", buffering=0) as log:
+        log.write(line.encode() + b"\n")

@@ -1,0 +1,101 @@
+"""How the node's programs (agent, replicas) and the fabric serve HTTP: uvicorn on a socket that was bound first.
+
+Binding before serving makes the address known before anything can fail, and uvicorn's own signal handling (which
+re-raises the signal after shutdown) is replaced, so that SIGTERM ends a program cleanly, with code 0, within a second.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+import socket
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import uvicorn
+from uvicorn.config import Config
+
+BACKLOG = 2048
+KEEP_ALIVE_S = 75
+DRAIN_S = 0.3
+
+
+def bind(listen: str = "127.0.0.1:0") -> socket.socket:
+    """Listen on a loopback address; port 0 lets the system choose."""
+    host, _, port = listen.rpartition(":")
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host or "127.0.0.1", int(port)))
+        listener.listen(BACKLOG)
+        listener.setblocking(False)
+    except BaseException:
+        listener.close()
+        raise
+    return listener
+
+
+def address_of(listener: socket.socket) -> str:
+    """`host:port` of a bound socket."""
+    host, port = listener.getsockname()[:2]
+    return f"{host}:{port}"
+
+
+def configure_logging() -> None:
+    """One line per event on stderr, which the starter keeps in the program's log file."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.getLogger("uvicorn").setLevel(logging.WARNING)
+
+
+async def serve(app: Callable[..., Any], listener: socket.socket, *, on_ready: Callable[[], None]) -> None:
+    """Serve an ASGI app until SIGTERM or SIGINT; `on_ready` runs once connections are accepted."""
+    config = Config(
+        app,
+        loop="asyncio",
+        http="h11",
+        ws="none",
+        lifespan="off",
+        interface="asgi3",
+        log_config=None,
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        date_header=False,
+        timeout_keep_alive=KEEP_ALIVE_S,
+        backlog=BACKLOG,
+    )
+    server = _Server(config, on_ready)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, server.stop)
+    try:
+        await server.serve(sockets=[listener])
+    finally:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(number)
+
+
+class _Server(uvicorn.Server):
+    def __init__(self, config: Config, on_ready: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._on_ready = on_ready
+        self._stopping = asyncio.Event()
+
+    def stop(self) -> None:
+        self.should_exit = True
+        self._stopping.set()
+        asyncio.get_running_loop().call_later(DRAIN_S, setattr, self, "force_exit", True)
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield  # serve() has installed the loop's own handlers
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            self._on_ready()
+
+    async def main_loop(self) -> None:
+        await self._stopping.wait()  # instead of ten wake-ups a second in each of many processes
