@@ -81,7 +81,7 @@ class DrillSetting:
 
 
 def setting_of(catalogue: Catalogue, drill_name: str) -> DrillSetting:
-    """The drill with all it refers to; KeyError if a name is missing (validation reports that better, with its place)."""
+    """The drill with all it refers to; KeyError if a name is missing (validation says that better, with its place)."""
     drill = catalogue.drills[drill_name]
     environment = catalogue.environments[drill.environment]
     return DrillSetting(

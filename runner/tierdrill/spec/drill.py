@@ -16,10 +16,10 @@ PhaseName = Literal["preflight", "warm-up", "baseline", "fault", "recovery", "cl
 
 
 class Shape(Part):
-    """How a stream's rate moves over the run. `factor` multiplies the stream's rate; times count from schedule start."""
+    """How a stream's rate moves over the run: `factor` multiplies it; times count from the schedule's start."""
 
     kind: Literal["steady", "step", "ramp", "spike", "replay"] = "steady"
-    factor: float = Field(default=1.0, gt=0, le=100, strict=False)
+    factor: float = Field(default=1.0, gt=0, le=100)
     at: Duration = 0.0
     lasts: Duration | None = None
     file: str | None = None
@@ -182,7 +182,7 @@ class SabotageAction(Part):
 
 
 class Sabotage(Part):
-    """A run with its safety net cut, and the checks that must fail because of it (their ids; `*` matches within one part)."""
+    """A run with its safety net cut, and the checks (ids; `*` matches within one part) that must fail because of it."""
 
     name: Name
     why: str = ""

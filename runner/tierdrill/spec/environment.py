@@ -35,7 +35,7 @@ class BlastRadius(Part):
 class Clock(Part):
     """Scale of the alert windows: with scale 300, the one-hour window of production is 12 s here."""
 
-    window_scale: float = Field(default=300.0, ge=1.0, strict=False)
+    window_scale: float = Field(default=300.0, ge=1.0)
     scrape_interval: Duration = 1.0
     evaluation_interval: Duration = 1.0
     window_floor: Duration = 3.0

@@ -1,7 +1,7 @@
 """The Playbook document: which alert starts which remedy, on what, how often at the most, and who is told if it fails.
 
-Throttle words are those of Ansible's event-driven rules (once_within, once_after, accumulate_within). `${...}` in a value is a plain
-look-up (`${target}`, `${labels.node}`), never code.
+Throttle words are those of Ansible's event-driven rules (once_within, once_after, accumulate_within). `${...}` in a
+value is a plain look-up (`${target}`, `${labels.node}`), never code.
 """
 
 from __future__ import annotations
@@ -41,15 +41,15 @@ class Match(Part):
 class Condition(Part):
     """A fact about the deployment that must hold, e.g. fact `node.ready` of subject `${labels.node}` is false.
 
-    Facts: node.ready, node.cordoned, replica.ready, replica.state, gpu.state, tier.ready_share, tier.shed, link.weight, alert.firing,
-    nodes.ready_share, tier.unplaced.
+    Facts: node.ready, node.cordoned, replica.ready, replica.state, gpu.state, tier.ready_share, tier.shed, link.weight,
+    alert.firing, nodes.ready_share, tier.unplaced.
     """
 
     fact: str
     subject: str = ""
     equals: Scalar | None = None
-    at_least: float | None = Field(default=None, strict=False)
-    at_most: float | None = Field(default=None, strict=False)
+    at_least: float | None = Field(default=None)
+    at_most: float | None = Field(default=None)
 
 
 class Verify(Condition):
@@ -77,7 +77,7 @@ class Concurrency(Part):
 
 
 class Fuse(Part):
-    """Stops the playbook when it would touch more than this share of all nodes within the window (NVSentinel: 50% in 5 min)."""
+    """Stops the playbook when it would touch more of the nodes than this in the window (NVSentinel: 50% in 5 min)."""
 
     max_nodes: Ratio = 0.5
     window: Duration = 300.0

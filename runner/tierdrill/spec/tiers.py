@@ -82,9 +82,7 @@ class Tiers(Part):
     apiVersion: Literal["tierdrill/v1"]
     kind: Literal["Tiers"]
     metadata: Metadata
-    tiers: Annotated[
-        tuple[Tier, ...], Field(min_length=1), Frozen
-    ]
+    tiers: Annotated[tuple[Tier, ...], Field(min_length=1), Frozen]
 
     def by_name(self, name: str) -> Tier:
         """The tier of that name; KeyError if there is none."""

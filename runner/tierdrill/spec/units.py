@@ -8,29 +8,29 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, WithJsonSchema
 
-DURATION_PATTERN = r"^\d+(\.\d+)?(ms|s|m|h|d)$"
-PERCENT_PATTERN = r"^\d+(\.\d+)?%$"
-RATE_PATTERN = r"^\d+(\.\d+)?/(s|m|h)$"
+DURATION_PATTERN = r"^[0-9]{1,12}(\.[0-9]{1,12})?(ms|s|m|h|d)$"
+PERCENT_PATTERN = r"^[0-9]{1,3}(\.[0-9]{1,12})?%$"
+RATE_PATTERN = r"^[0-9]{1,12}(\.[0-9]{1,12})?/(s|m|h)$"
 NAME_PATTERN = r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"
 
-_DURATION = re.compile(r"^(\d+(?:\.\d+)?)(ms|s|m|h|d)$")
+_DURATION = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,12})?)(ms|s|m|h|d)\Z")
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-_PERCENT = re.compile(r"^(\d+(?:\.\d+)?)%$")
-_RATE = re.compile(r"^(\d+(?:\.\d+)?)/(s|m|h)$")
+_PERCENT = re.compile(r"([0-9]{1,3}(?:\.[0-9]{1,12})?)%\Z")
+_RATE = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,12})?)/(s|m|h)\Z")
 
 
 def parse_duration(value: Any) -> float:
     """Seconds from "250ms", "12s", "5m", "1h" or "30d"; a bare number has no unit and is refused."""
-    if isinstance(value, str) and (found := _DURATION.match(value.strip())):
+    if isinstance(value, str) and (found := _DURATION.match(value)):
         return float(found[1]) * _SECONDS[found[2]]
     raise ValueError(f"found {value!r}; allowed is a duration with its unit, such as 500ms, 12s, 5m or 1h")
 
 
 def parse_ratio(value: Any) -> float:
     """A share between 0 and 1 from "99.5%"; a bare number is refused because 0.5 and 0.5% look alike."""
-    if isinstance(value, str) and (found := _PERCENT.match(value.strip())):
+    if isinstance(value, str) and (found := _PERCENT.match(value)):
         share = float(found[1]) / 100.0
         if share <= 1.0:
             return round(share, 12)
@@ -39,7 +39,7 @@ def parse_ratio(value: Any) -> float:
 
 def parse_rate(value: Any) -> float:
     """Events per second from "60/s", "30/m" or "10/h"."""
-    if isinstance(value, str) and (found := _RATE.match(value.strip())):
+    if isinstance(value, str) and (found := _RATE.match(value)):
         return float(found[1]) / _SECONDS[found[2]]
     raise ValueError(f"found {value!r}; allowed is a rate with its unit, such as 60/s or 30/m")
 
@@ -60,8 +60,14 @@ def show_ratio(share: float) -> str:
 
 
 def _accept_parsed(parse: Any) -> Any:
-    # Models built in code, or copied, pass the float that parsing produced.
-    return lambda value: value if isinstance(value, float) else parse(value)
+    # Models built in code, or read back from a history, pass the float that parsing produced; what people wrote (the
+    # context says "written") must carry its unit.
+    def accept(value: Any, info: ValidationInfo) -> Any:
+        if isinstance(value, float) and not (info.context and info.context.get("written")):
+            return value
+        return parse(value)
+
+    return accept
 
 
 Duration = Annotated[

@@ -1,0 +1,175 @@
+"""Reads a folder tree of documents into a catalogue, with every problem of every file at once."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from tierdrill.spec.catalogue import KINDS, Catalogue, Document, Experiment
+from tierdrill.spec.located import problems_of
+from tierdrill.spec.problems import Problem, in_order, listed, nearest, shown
+from tierdrill.spec.source import Source, read_text
+
+API_VERSION = "tierdrill/v1"
+FOLDERS = ("drills", "experiments", "playbooks")
+EXPERIMENT = "Experiment"
+FROM_DOCUMENT = {"written": True}
+"""Validation context of what people wrote: quantities must carry their units, as floats made in code do not."""
+
+
+@dataclass
+class Reading:
+    """What has been read so far: the catalogue, each document's source, and what is wrong."""
+
+    catalogue: Catalogue
+    sources: dict[tuple[str, str], Source] = field(default_factory=dict)
+    broken: set[tuple[str, str]] = field(default_factory=set)
+    problems: list[Problem] = field(default_factory=list)
+
+    def named(self, kind: str) -> set[str]:
+        """The names of that kind, also of documents that have problems of their own: they are not missing."""
+        return {name for each, name in self.sources if each == kind} | {
+            name for each, name in self.broken if each == kind
+        }
+
+
+def load_catalogue(root: Path) -> tuple[Catalogue, list[Problem]]:
+    """All documents under `root`'s drills/, experiments/ and playbooks/, and every problem found."""
+    reading = read_catalogue(root)
+    return reading.catalogue, in_order(reading.problems)
+
+
+def load_documents(paths: Iterable[Path], root: Path | None = None) -> tuple[Catalogue, list[Problem]]:
+    """These files only; paths are shown relative to `root` where they lie under it."""
+    reading = read_files(list(paths), root or Path())
+    return reading.catalogue, in_order(reading.problems)
+
+
+def read_catalogue(root: Path) -> Reading:
+    """Every document of the tree, each checked alone."""
+    folders = [root / name for name in FOLDERS if (root / name).is_dir()]
+    if not folders:
+        reading = Reading(Catalogue(root=root))
+        reading.problems.append(
+            Problem(
+                str(root),
+                1,
+                1,
+                "no documents",
+                f"a catalogue has folders {listed(FOLDERS)} (`tierdrill init` makes them)",
+            )
+        )
+        return reading
+    return read_files([path for folder in folders for path in _files(folder, folder.name == "experiments")], root)
+
+
+def read_files(paths: Sequence[Path], root: Path) -> Reading:
+    """The documents of these files, each checked alone; names must be unique within a kind."""
+    reading = Reading(Catalogue(root=root))
+    for path in paths:
+        shown_path = _shown(path, root)
+        try:
+            raw = path.read_bytes()
+        except OSError as error:
+            reading.problems.append(Problem(shown_path, 1, 1, f"cannot be read: {error.strerror}", "a readable file"))
+            continue
+        sources, problems = read_text(shown_path, raw)
+        reading.problems += problems
+        for source in sources:
+            _take(reading, source, path)
+    return reading
+
+
+def _files(folder: Path, experiments: bool) -> list[Path]:
+    endings = (".yaml", ".yml", ".json") if experiments else (".yaml", ".yml")
+    found: list[Path] = []
+    for where, folders, names in os.walk(folder):
+        folders[:] = [name for name in folders if not name.startswith((".", "__"))]
+        found += [Path(where, name) for name in names if name.endswith(endings) and not name.startswith(".")]
+    return sorted(found)
+
+
+def _shown(path: Path, root: Path) -> str:
+    try:
+        return str(path.relative_to(root))
+    except ValueError:
+        return str(path)
+
+
+def _take(reading: Reading, source: Source, path: Path) -> None:
+    data = source.data
+    if "kind" in data or "apiVersion" in data or not is_experiment(data, path):
+        _take_document(reading, source, path)
+        return
+    name = experiment_name(path)
+    _keep(reading, EXPERIMENT, name, source, path, Experiment(name=name, path=path, content=data))
+
+
+def is_experiment(data: dict[str, Any], path: Path) -> bool:
+    """Whether a document without our `kind` is a Chaos Toolkit experiment, by its folder or its keys."""
+    return "experiments" in path.parts or "method" in data or "steady-state-hypothesis" in data
+
+
+def experiment_name(path: Path) -> str:
+    """The short name of an experiment: its path below the nearest `experiments` folder, without the ending."""
+    parts = path.with_suffix("").parts
+    if "experiments" in parts[:-1]:
+        last = len(parts) - 2 - parts[:-1][::-1].index("experiments")
+        return "/".join(parts[last + 1 :])
+    return parts[-1]
+
+
+def _take_document(reading: Reading, source: Source, path: Path) -> None:
+    data = source.data
+    kind = data.get("kind")
+    model = KINDS.get(kind) if isinstance(kind, str) else None
+    if model is None:
+        if "kind" not in data:
+            reading.problems.append(source.problem((), "no key 'kind'", f"kind is required: {listed(KINDS)}", key=True))
+        else:
+            reading.problems.append(
+                source.problem(
+                    ("kind",), f"found {shown(kind)} for kind", f"allowed: {listed(KINDS)}", nearest(kind, KINDS)
+                )
+            )
+        return
+    metadata = data.get("metadata")
+    name = metadata.get("name") if isinstance(metadata, dict) else None
+    try:
+        document = model.model_validate(data, context=FROM_DOCUMENT)
+    except ValidationError as error:
+        reading.problems += problems_of(error, source, model)
+        if isinstance(name, str):
+            reading.broken.add((str(kind), name))
+        return
+    _keep(reading, str(kind), document.metadata.name, source, path, document)
+
+
+def _keep(reading: Reading, kind: str, name: str, source: Source, path: Path, item: Document | Experiment) -> None:
+    place: tuple[str, ...] = () if isinstance(item, Experiment) else ("metadata", "name")
+    if (kind, name) in reading.sources:
+        first = reading.sources[kind, name]
+        line, column = first.value_at(place)
+        reading.problems.append(
+            source.problem(
+                place, f"a second {kind} named {name}", f"names are unique; {first.path}:{line}:{column} has it"
+            )
+        )
+        return
+    reading.sources[kind, name] = source
+    catalogue = reading.catalogue
+    catalogue.paths[kind, name] = path
+    by_kind: dict[str, dict[str, Any]] = {
+        "Tiers": catalogue.tiers,
+        "Workloads": catalogue.workloads,
+        "Environment": catalogue.environments,
+        "Playbook": catalogue.playbooks,
+        "Drill": catalogue.drills,
+        EXPERIMENT: catalogue.experiments,
+    }
+    by_kind[kind][name] = item

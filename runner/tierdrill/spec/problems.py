@@ -1,0 +1,74 @@
+"""What is wrong with a document, and exactly where: one line for a person, in a stable order."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, order=True)
+class Problem:
+    """One thing wrong at one place. Lines and columns count from 1; `hint` is the nearest thing allowed."""
+
+    path: str
+    line: int
+    column: int
+    found: str
+    allowed: str
+    hint: str = ""
+
+    def __str__(self) -> str:
+        """`file:line:column: what was found; what is allowed (did you mean X?)`, always on one line."""
+        tail = f" (did you mean {self.hint}?)" if self.hint else ""
+        text = f"{self.path}:{self.line}:{self.column}: {self.found}; {self.allowed}{tail}"
+        return "".join(letter if letter.isprintable() else f"\\x{ord(letter):02x}" for letter in text)
+
+
+class SpecError(Exception):
+    """Documents that cannot be used; `problems` holds every reason, in order."""
+
+    def __init__(self, problems: Iterable[Problem]) -> None:
+        """Keep the problems, each once and sorted."""
+        self.problems = in_order(problems)
+        super().__init__("\n".join(map(str, self.problems)))
+
+
+def in_order(problems: Iterable[Problem]) -> list[Problem]:
+    """Each problem once, by file, line and column."""
+    return sorted(set(problems))
+
+
+def nearest(word: object, candidates: Iterable[str]) -> str:
+    """The candidate most like `word`, or "" where none is near enough to suggest."""
+    if not isinstance(word, str):
+        return ""
+    by_folded = {candidate.lower().replace("_", "-"): candidate for candidate in candidates}
+    matches = difflib.get_close_matches(word.lower().replace("_", "-"), by_folded, n=1, cutoff=0.6)
+    return by_folded[matches[0]] if matches else ""
+
+
+def listed(words: Iterable[str], most: int = 16) -> str:
+    """`a, b and c`; a long list is cut, and says by how much."""
+    items = list(words)
+    if len(items) > most:
+        return f"{', '.join(items[:most])} and {len(items) - most} more"
+    if len(items) > 1:
+        return f"{', '.join(items[:-1])} and {items[-1]}"
+    return items[0] if items else "nothing"
+
+
+def shown(value: object, most: int = 60) -> str:
+    """A value from a document, as it would be written there, short enough for a message."""
+    if value is None:
+        return "nothing"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, dict):
+        return f"a mapping of {len(value)} keys" if len(value) != 1 else "a mapping of 1 key"
+    if isinstance(value, list | tuple):
+        return f"a list of {len(value)}"
+    if isinstance(value, str):
+        return repr(value) if len(value) <= most else repr(value[: most - 1] + "…")
+    text = str(value) if not isinstance(value, int) or abs(value) < 10**most else "a very long number"
+    return text if len(text) <= most else text[: most - 1] + "…"
