@@ -1,33 +1,37 @@
 """The events a run writes: one envelope, and the vocabulary of kinds with the fields each carries.
 
-History is the only truth about a run. Times are Unix seconds (float, the machine's wall clock, taken once per event). `source` is
-the part that saw or did it. `data` is plain JSON. Kinds and their data:
+History is the only truth about a run. Times are Unix seconds (float, the machine's wall clock, taken once per event).
+`source` is the part that saw or did it. `data` is plain JSON. Kinds and their data:
 
-    run.started        run, drill, variant ("drill", "blip" or "sabotage:NAME"), setting (documents), mechanisms, environment, seed, versions, git, argv
+    run.started        run, drill, variant ("drill", "blip" or "sabotage:NAME"), setting (documents), mechanisms,
+                       environment, seed, versions, git, argv, limits
     phase.started      phase, planned_at            phase.ended  phase
     preflight.check    name, ok, seen
-    fault.intended     fault (id), kind, target, target_kind, parameters, mechanism, undo, lease_s, planned_at
+    fault.intended     fault (id), kind, target, target_kind, parameters, mechanism, undo, lease_s, planned_at, emulated
     fault.injected     fault                        (the mechanism returned: an invocation, no proof)
     fault.landed       fault, effective_at, witness, seen
     fault.not_landed   fault, witness, seen         fault.failed  fault, error
     fault.reverting    fault, by
     fault.gone         fault, gone_at, witness, seen
     fault.not_gone     fault, witness, seen
-    alert.state        alert, state ("pending", "firing", "resolved"), labels, severity, via ("prometheus", "alertmanager", "webhook"), starts_at
+    alert.state        alert, state ("pending", "firing", "resolved"), labels, severity, starts_at,
+                       via ("prometheus", "alertmanager", "webhook")
     alert.silenced     alert, by
-    playbook.started   playbook, execution, target, alert, attempt        playbook.skipped  playbook, target, reason
-    playbook.step      playbook, execution, step, action, ok, seen, seconds
-    playbook.finished  playbook, execution, target, ok, reason, seconds, phase ("act" or "resolve")
+    playbook.started   playbook, execution, target, alert, attempt, phase ("act" or "resolve")
+    playbook.skipped   playbook, target, reason
+    playbook.step      playbook, execution, step, action, ok, seen, seconds, phase
+    playbook.finished  playbook, execution, target, ok, reason, seconds, phase
     playbook.escalated playbook, execution, target, reason
-    page.sent          contact, level, tier, dedup_key, action, summary    page.acknowledged dedup_key, by
+    page.sent          contact, level, tier, dedup_key, action, summary
+    page.acknowledged  dedup_key, by
     load.started       schedule_zero, planned (per stream: arrivals, rate)
-    load.samples       tier, columns {due, latency, ttft, status, outcome, ...}: see tierdrill.judge.samples
+    load.samples       columns {tier, due, latency, ttft, status, outcome, ...}: see tierdrill.judge.samples
     load.health        lag_p99_s, dropped, cpu, machine_idle, loop_lag_s, stalled
     load.ended         exit_code, sent
     lab.state          nodes, replicas: what the control plane reports, at each change
     process.exited     name, exit_code, expected
     monitoring.gap     what, seconds                (Prometheus or Alertmanager did not answer)
-    guardrail.breached guardrail, seen              guardrail.checked (not stored per tick)
+    guardrail.breached guardrail, seen
     run.stopping       reason, by ("guardrail", "signal", "halt", "stop", "error")
     ledger.open        faults                       (what is still injected at the end)
     run.note           text

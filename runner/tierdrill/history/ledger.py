@@ -185,7 +185,9 @@ class Ledger:
     def halt(self, author: str, reason: str) -> None:
         """Throw the kill switch: nothing may start, and what runs must stop."""
         with self._explained():
-            self._database.execute("INSERT INTO halts VALUES (?, ?, ?, NULL, NULL, NULL)", (time.time(), author, reason))
+            self._database.execute(
+                "INSERT INTO halts VALUES (?, ?, ?, NULL, NULL, NULL)", (time.time(), author, reason)
+            )
 
     def resume(self, author: str, reason: str) -> int:
         """Lift every halt; how many there were."""
@@ -207,7 +209,9 @@ class Ledger:
     def ask_stop(self, run: str, author: str, reason: str) -> None:
         """Ask one run to stop and clean up."""
         with self._explained():
-            self._database.execute("INSERT OR REPLACE INTO stops VALUES (?, ?, ?, ?)", (run, time.time(), author, reason))
+            self._database.execute(
+                "INSERT OR REPLACE INTO stops VALUES (?, ?, ?, ?)", (run, time.time(), author, reason)
+            )
 
     def stop_asked(self, run: str) -> Halt | None:
         """Who asked this run to stop, if anybody."""

@@ -1,7 +1,8 @@
 """The verdict: checks, each with what was expected, what was seen and from which events, and their lattice.
 
-Statuses form a lattice (Jepsen): a failed check decides over an unknown one, an unknown one over a passed one. A run that left something
-injected is `unclean`, one that was stopped `aborted`, whatever its checks say.
+Statuses form a lattice (after Jepsen's checkers). A run that left something injected is `unclean`, one that was stopped
+`aborted`, whatever else its checks say. A doubt about the run itself (its load, its fault, its monitoring) makes it
+`inconclusive` whatever it seems to show; then a failed check decides over an unknown one, an unknown over a passed one.
 """
 
 from __future__ import annotations

@@ -1,0 +1,157 @@
+"""Did the right alerts fire, in time, and reach somebody; and did the others keep quiet."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from tierdrill.history.events import Event
+from tierdrill.judge.timeline import Timeline
+from tierdrill.judge.verdict import Check, Status
+from tierdrill.spec.drill import AlertExpectation, Alerts
+from tierdrill.spec.units import show_duration
+
+QUIET_SEVERITIES = frozenset({"none", "info"})
+
+
+@dataclass(frozen=True)
+class Firing:
+    """One sighting of a firing or resolved alert."""
+
+    at: float
+    alert: str
+    labels: dict[str, str]
+    severity: str
+    via: str
+    state: str
+    event: int
+
+
+def sightings(events: Sequence[Event]) -> list[Firing]:
+    """Every alert.state event that is not merely pending."""
+    return [
+        Firing(
+            at=event.at,
+            alert=event.data["alert"],
+            labels={key: str(value) for key, value in event.data.get("labels", {}).items()},
+            severity=str(event.data.get("severity", "")),
+            via=str(event.data.get("via", "")),
+            state=str(event.data["state"]),
+            event=event.sequence,
+        )
+        for event in events
+        if event.kind == "alert.state" and event.data.get("state") in ("firing", "resolved")
+    ]
+
+
+def judge_alerts(wanted: Alerts, events: Sequence[Event], timeline: Timeline) -> list[Check]:
+    """The alert checks of a drill; deadlines count from the fault's effect."""
+    seen = sightings(events)
+    checks = []
+    for expectation in wanted.must_fire:
+        checks.append(_fired(expectation, seen, timeline))
+        if expectation.resolves:
+            checks.append(_resolved(expectation, seen, timeline))
+    for expectation in wanted.must_not_fire:
+        checks.append(_silent(expectation.alert, _matching(expectation, seen, "firing"), "no such alert"))
+    if wanted.others == "forbidden":
+        named = {expectation.alert for expectation in (*wanted.must_fire, *wanted.must_not_fire)}
+        loud = [one for one in seen if one.state == "firing" and one.severity not in QUIET_SEVERITIES]
+        for name in sorted({one.alert for one in loud} - named):
+            checks.append(_silent(name, [one for one in loud if one.alert == name], "no alert but those named"))
+    return checks
+
+
+def judge_quiet(events: Sequence[Event]) -> list[Check]:
+    """For a blip: no alert that pages or opens a ticket fires at all."""
+    loud = [one for one in sightings(events) if one.state == "firing" and one.severity not in QUIET_SEVERITIES]
+    if not loud:
+        return [
+            Check(
+                "alert/all/silent", "alert", Status.PASSED, "alerts keep quiet", "no page and no ticket", "none fired"
+            )
+        ]
+    return [
+        _silent(name, [one for one in loud if one.alert == name], "no page and no ticket on a blip")
+        for name in sorted({one.alert for one in loud})
+    ]
+
+
+def _matching(expectation: AlertExpectation, seen: Sequence[Firing], state: str) -> list[Firing]:
+    return [
+        one
+        for one in seen
+        if one.alert == expectation.alert
+        and one.state == state
+        and all(one.labels.get(key) == value for key, value in expectation.labels.items())
+    ]
+
+
+def _labels(labels: dict[str, str]) -> str:
+    return "{" + ", ".join(f"{key}={value}" for key, value in sorted(labels.items())) + "}" if labels else ""
+
+
+def _fired(expectation: AlertExpectation, seen: Sequence[Firing], timeline: Timeline) -> Check:
+    name, effect = expectation.alert, timeline.effect
+    wanted = f"{name}{_labels(expectation.labels)} fires and is delivered"
+    if expectation.within is not None:
+        wanted += f" within {show_duration(expectation.within)} of the fault's effect"
+    hits = _matching(expectation, seen, "firing")
+    status, text, took = Status.FAILED, "it never fired", None
+    if effect is None:
+        status, text = Status.INCONCLUSIVE, "no fault was seen to land"
+    elif any(hit.at < effect for hit in hits):
+        text = "it was firing before the fault"
+    elif hits:
+        delivered = [hit for hit in hits if hit.via == "webhook"]
+        first = min(hits, key=lambda hit: hit.at)
+        if not delivered:
+            text = f"it fired after {first.at - effect:.1f}s (seen by {first.via}) but nobody was notified"
+        else:
+            took = min(hit.at for hit in delivered) - effect
+            text = f"fired after {first.at - effect:.1f}s, delivered after {took:.1f}s"
+            status = Status.PASSED if expectation.within is None or took <= expectation.within else Status.FAILED
+    elif others := [one for one in seen if one.alert == name and one.state == "firing"]:
+        text = f"it fired, but for {_labels(others[0].labels)}"
+    return Check(
+        id=f"alert/{name}/fired",
+        group="alert",
+        status=status,
+        title=f"{name} fires",
+        expected=wanted,
+        seen=text,
+        events=tuple(hit.event for hit in hits),
+        value=took,
+        limit=expectation.within,
+    )
+
+
+def _resolved(expectation: AlertExpectation, seen: Sequence[Firing], timeline: Timeline) -> Check:
+    healed = timeline.healed
+    hits = _matching(expectation, seen, "resolved")
+    after = [hit for hit in hits if timeline.effect is not None and hit.at >= timeline.effect]
+    return Check(
+        id=f"alert/{expectation.alert}/resolved",
+        group="alert",
+        status=Status.PASSED if after else Status.FAILED,
+        title=f"{expectation.alert} resolves",
+        expected="it resolves before the run ends",
+        seen=f"resolved {after[0].at - healed:.1f}s after the fault was gone"
+        if after and healed
+        else "it never resolved"
+        if not after
+        else "resolved",
+        events=tuple(hit.event for hit in after),
+    )
+
+
+def _silent(name: str, hits: Sequence[Firing], expected: str) -> Check:
+    return Check(
+        id=f"alert/{name}/silent",
+        group="alert",
+        status=Status.FAILED if hits else Status.PASSED,
+        title=f"{name} keeps quiet",
+        expected=expected,
+        seen=f"it fired {_labels(hits[0].labels)} (seen by {hits[0].via})" if hits else "it did not fire",
+        events=tuple(hit.event for hit in hits),
+    )

@@ -1,0 +1,188 @@
+"""The judge: from a run's history alone to its verdict. Pure: no clock, no files, no network.
+
+The history's first event carries the documents, so an exported history can be judged anywhere and comes to the same bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tierdrill.history.events import Event
+from tierdrill.judge.alerts import judge_alerts, judge_quiet, sightings
+from tierdrill.judge.invariants import judge_invariants
+from tierdrill.judge.playbooks import judge_no_playbooks, judge_playbooks
+from tierdrill.judge.samples import TierSamples, collect
+from tierdrill.judge.slo import judge_tier, last_bad_second
+from tierdrill.judge.timeline import Timeline, read_timeline
+from tierdrill.judge.trust import judge_faults, judge_load, judge_run
+from tierdrill.judge.verdict import Check, Status, Times, Verdict
+from tierdrill.spec.catalogue import DrillSetting
+from tierdrill.spec.resolve import resolve_drill
+
+WORST_FIRST = (Status.UNCLEAN, Status.ABORTED, Status.FAILED, Status.INCONCLUSIVE, Status.PASSED)
+
+
+class NotARun(ValueError):
+    """The events do not begin with run.started, so nothing says what was expected."""
+
+
+def setting_in(events: Sequence[Event]) -> DrillSetting:
+    """The documents the run was made from."""
+    if not events or events[0].kind != "run.started":
+        raise NotARun("the history does not begin with run.started")
+    return DrillSetting.from_json(events[0].data["setting"])
+
+
+def judge(events: Sequence[Event]) -> Verdict:
+    """The verdict on a history, whole or cut short."""
+    setting = resolve_drill(setting_in(events))
+    start = events[0].data
+    timeline = read_timeline(events)
+    samples = collect(events)
+    variant = str(start["variant"])
+    checks = [*judge_run(events, timeline), *judge_load(setting, events, timeline), *judge_faults(timeline)]
+    checks.extend(_service_checks(setting, variant, events, timeline, samples))
+    checks.extend(_clean_checks(events))
+    status, reasons = _decide(checks, events)
+    return Verdict(
+        run=str(start["run"]),
+        drill=str(start["drill"]),
+        variant=variant,
+        status=status,
+        summary=_summary(status, reasons, checks, events),
+        reasons=reasons,
+        checks=tuple(checks),
+        times=_times(setting, events, timeline, samples),
+        mechanisms={fault.kind: fault.mechanism for fault in timeline.faults},
+        notes=_notes(start, variant, timeline),
+    )
+
+
+def _service_checks(
+    setting: DrillSetting,
+    variant: str,
+    events: Sequence[Event],
+    timeline: Timeline,
+    samples: dict[str, TierSamples],
+) -> list[Check]:
+    expect = setting.drill.expect
+    batches = [event.sequence for event in events if event.kind == "load.samples"]
+    evidence = (batches[0], batches[-1]) if batches else ()
+    if variant == "blip":
+        checks = [
+            check
+            for expectation in expect.tiers
+            for check in judge_tier(
+                expectation.model_copy(
+                    update={"objectives": ("integrity",), "during": ("baseline", "fault", "recovery")}
+                ),
+                setting.tiers.by_name(expectation.tier),
+                samples.get(expectation.tier, TierSamples()),
+                timeline,
+                evidence,
+            )
+            if setting.tiers.by_name(expectation.tier).objectives.integrity is not None
+        ]
+        return [*checks, *judge_quiet(events), *judge_no_playbooks(events)]
+    checks = []
+    for expectation in expect.tiers:
+        tier = setting.tiers.by_name(expectation.tier)
+        checks.extend(judge_tier(expectation, tier, samples.get(tier.name, TierSamples()), timeline, evidence))
+    checks.extend(judge_invariants(expect.invariants, setting.tiers, samples, timeline, evidence))
+    checks.extend(judge_alerts(expect.alerts, events, timeline))
+    checks.extend(judge_playbooks(expect.playbooks, events, timeline))
+    return checks
+
+
+def _clean_checks(events: Sequence[Event]) -> list[Check]:
+    left = [event for event in events if event.kind == "ledger.open"]
+    names = left[-1].data.get("faults", []) if left else []
+    return [
+        Check(
+            id="run/clean",
+            group="run",
+            status=Status.UNCLEAN if names else Status.PASSED if left else Status.INCONCLUSIVE,
+            title="nothing is left behind",
+            expected="no fault open in the ledger at the end",
+            seen=f"still injected: {', '.join(names)}"
+            if names
+            else "nothing"
+            if left
+            else "the run did not get to say",
+            events=tuple(event.sequence for event in left),
+        )
+    ]
+
+
+def _decide(checks: Sequence[Check], events: Sequence[Event]) -> tuple[Status, tuple[str, ...]]:
+    stopping = [event for event in events if event.kind == "run.stopping"]
+    unclean = tuple(check.id for check in checks if check.status is Status.UNCLEAN)
+    if unclean:
+        return Status.UNCLEAN, unclean
+    if stopping:
+        return Status.ABORTED, ("run/completed",)
+    # A run that cannot be believed says nothing, so a doubt about the run itself comes before what it seems to show.
+    doubts = tuple(
+        check.id for check in checks if check.status is Status.INCONCLUSIVE and check.group in ("run", "load", "fault")
+    )
+    if doubts:
+        return Status.INCONCLUSIVE, doubts
+    failed = tuple(check.id for check in checks if check.status is Status.FAILED)
+    if failed:
+        return Status.FAILED, failed
+    unknown = tuple(check.id for check in checks if check.status is Status.INCONCLUSIVE)
+    return (Status.INCONCLUSIVE, unknown) if unknown else (Status.PASSED, ())
+
+
+def _summary(status: Status, reasons: tuple[str, ...], checks: Sequence[Check], events: Sequence[Event]) -> str:
+    if status is Status.PASSED:
+        return f"all {len(checks)} checks passed"
+    if status is Status.ABORTED:
+        stop = next(event for event in events if event.kind == "run.stopping")
+        return f"stopped by {stop.data.get('by', '?')}: {stop.data.get('reason', '')}"
+    first = next((check for check in checks if check.id == reasons[0]), None)
+    if first is None:
+        return status.value
+    more = f" (and {len(reasons) - 1} more)" if len(reasons) > 1 else ""
+    return f"{first.title}: {first.seen}{more}"
+
+
+def _times(
+    setting: DrillSetting, events: Sequence[Event], timeline: Timeline, samples: dict[str, TierSamples]
+) -> Times:
+    effect, healed = timeline.effect, timeline.healed
+    if effect is None:
+        return Times()
+    fired = [
+        one.at
+        for one in sightings(events)
+        if one.state == "firing" and one.at >= effect and one.severity not in ("none", "info")
+    ]
+    acknowledged = [event.at for event in events if event.kind == "page.acknowledged" and event.at >= effect]
+    span = timeline.span(("fault", "recovery"))
+    top = setting.tiers.by_rank()[0]
+    mine = samples.get(top.name)
+    mitigate = mttr = None
+    if span and mine:
+        back = last_bad_second(top, mine, effect, span[1])
+        mitigate = 0.0 if back is None else back - effect
+        mttr = max(mitigate, healed - effect) if healed is not None else None
+    return Times(
+        mttd=min(fired) - effect if fired else None,
+        mtta=min(acknowledged) - min(fired) if acknowledged and fired else None,
+        mitigate=mitigate,
+        mttr=mttr,
+    )
+
+
+def _notes(start: dict[str, object], variant: str, timeline: Timeline) -> tuple[str, ...]:
+    notes = []
+    if any(fault.emulated for fault in timeline.faults):
+        notes.append("GPUs in the lab are emulated; their metrics and kernel-log lines carry the production names.")
+    if variant == "blip":
+        notes.append(
+            "A blip is too short to prove objectives; what is judged is that nothing fired and no answer was wrong."
+        )
+    elif variant.startswith("sabotage:"):
+        notes.append(f"Safety net cut on purpose ({variant.split(':', 1)[1]}); this run is meant to fail.")
+    return tuple(notes)

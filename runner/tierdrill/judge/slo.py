@@ -1,0 +1,250 @@
+"""Checks of each tier's own objectives over the phases a drill names, with interval and sample count.
+
+A share passes when its whole 95% interval is on the good side of the objective, fails when all of it is on the bad side, and is
+inconclusive between: too few requests to say. A quantile is judged the same way by its order-statistic interval.
+"""
+
+from __future__ import annotations
+
+import math
+
+from tierdrill.judge.samples import TierSamples
+from tierdrill.judge.statistics import Interval, quantile, wilson
+from tierdrill.judge.timeline import Timeline
+from tierdrill.judge.verdict import Check, Status
+from tierdrill.spec.drill import TierExpectation
+from tierdrill.spec.tiers import Objectives, Tier, quantile_share
+from tierdrill.spec.units import show_duration, show_ratio
+
+HOLD_S = 3.0
+
+
+def judge_tier(
+    expectation: TierExpectation, tier: Tier, samples: TierSamples, timeline: Timeline, events: tuple[int, ...]
+) -> list[Check]:
+    """Every objective of the tier that the drill asks for."""
+    span = timeline.span(expectation.during)
+    where = "+".join(expectation.during)
+    wanted = expectation.objectives or _promised(tier.objectives)
+    if span is None:
+        return [_unknown(tier.name, name, where, f"the run never went through {where}", events) for name in wanted]
+    cut = samples.cut(*span)
+    checks: list[Check] = []
+    for name in wanted:
+        checks.extend(_objective(name, tier, cut, where, events, samples, timeline))
+    return checks
+
+
+def _promised(objectives: Objectives) -> tuple[str, ...]:
+    named = ("availability", "error_ceiling", "latency", "time_to_first_token", "queue_wait", "mttr", "integrity")
+    return tuple(name for name in named if getattr(objectives, name))
+
+
+def _objective(
+    name: str,
+    tier: Tier,
+    cut: TierSamples,
+    where: str,
+    events: tuple[int, ...],
+    whole: TierSamples,
+    timeline: Timeline,
+) -> list[Check]:
+    objectives = tier.objectives
+    counts = cut.counts()
+    asked = sum(counts.values()) - counts["dropped"]
+    admitted = asked if objectives.rejections_count else asked - counts["rejected"]
+    if name == "availability" and objectives.availability is not None:
+        return [_share_at_least(tier.name, name, counts["ok"], admitted, objectives.availability, where, events)]
+    if name == "error_ceiling" and objectives.error_ceiling is not None:
+        bad = counts["error"] + counts["timeout"]
+        return [_share_at_most(tier.name, name, bad, admitted, objectives.error_ceiling, where, events)]
+    if name == "integrity" and objectives.integrity is not None:
+        return [_integrity(tier.name, cut, objectives.integrity, where, events)]
+    if name == "mttr" and objectives.mttr is not None:
+        return [judge_mttr(tier, whole, timeline, events)]
+    if name in ("latency", "time_to_first_token", "queue_wait"):
+        limits: dict[str, float] = getattr(objectives, name)
+        ordered = _ordered(name, cut, objectives.rejections_count) if limits else []
+        return [_quantile(tier.name, name, q, ordered, limit, where, events) for q, limit in sorted(limits.items())]
+    return [_unknown(tier.name, name, where, "the tier's document does not promise this", events)]
+
+
+def _ordered(name: str, cut: TierSamples, count_rejections: bool) -> list[float]:
+    if name == "latency":
+        return cut.answered_latencies(count_rejections)
+    return cut.first_token_times(count_rejections) if name == "time_to_first_token" else cut.queue_waits()
+
+
+def _unknown(tier: str, name: str, where: str, why: str, events: tuple[int, ...]) -> Check:
+    return Check(
+        id=f"slo/{tier}/{name}",
+        group="slo",
+        status=Status.INCONCLUSIVE,
+        title=f"{tier}: {name.replace('_', ' ')} in {where}",
+        expected="enough samples to judge",
+        seen=why,
+        events=events,
+    )
+
+
+def _share_at_least(
+    tier: str, name: str, good: int, total: int, objective: float, where: str, events: tuple[int, ...]
+) -> Check:
+    interval = wilson(good, total)
+    if interval is None:
+        return _unknown(tier, name, where, "no requests", events)
+    status = _side(interval.low >= objective, interval.high < objective)
+    return _share_check(
+        tier, name, interval, total - good, objective, f"at least {show_ratio(objective)}", status, where, events
+    )
+
+
+def _share_at_most(
+    tier: str, name: str, bad: int, total: int, ceiling: float, where: str, events: tuple[int, ...]
+) -> Check:
+    interval = wilson(bad, total)
+    if interval is None:
+        return _unknown(tier, name, where, "no requests", events)
+    status = _side(interval.high <= ceiling, interval.low > ceiling)
+    return _share_check(tier, name, interval, bad, ceiling, f"at most {show_ratio(ceiling)}", status, where, events)
+
+
+def _side(good: bool, bad: bool) -> Status:
+    return Status.PASSED if good else Status.FAILED if bad else Status.INCONCLUSIVE
+
+
+def _share_check(
+    tier: str,
+    name: str,
+    interval: Interval,
+    bad: int,
+    limit: float,
+    expected: str,
+    status: Status,
+    where: str,
+    events: tuple[int, ...],
+) -> Check:
+    return Check(
+        id=f"slo/{tier}/{name}",
+        group="slo",
+        status=status,
+        title=f"{tier}: {name.replace('_', ' ')} in {where}",
+        expected=expected,
+        seen=f"{interval.value:.4%} (95%: {interval.low:.3%} to {interval.high:.3%}; {bad} bad of {interval.samples})",
+        events=events,
+        value=interval.value,
+        low=interval.low,
+        high=interval.high,
+        limit=limit,
+        samples=interval.samples,
+    )
+
+
+def _integrity(tier: str, cut: TierSamples, objective: float, where: str, events: tuple[int, ...]) -> Check:
+    checked = [value for value in cut.integrity if value is not None]
+    wrong = checked.count(False)
+    share = (len(checked) - wrong) / len(checked) if checked else None
+    status = Status.INCONCLUSIVE if share is None else Status.PASSED if share >= objective else Status.FAILED
+    return Check(
+        id=f"slo/{tier}/integrity",
+        group="slo",
+        status=status,
+        title=f"{tier}: integrity of answers in {where}",
+        expected=f"at least {show_ratio(objective)} of checked answers equal the reference",
+        seen=f"{wrong} wrong of {len(checked)} checked" if checked else "no answer was checked",
+        events=events,
+        value=share,
+        limit=objective,
+        samples=len(checked),
+    )
+
+
+def _quantile(
+    tier: str, name: str, label: str, ordered: list[float], limit: float, where: str, events: tuple[int, ...]
+) -> Check:
+    interval = quantile(ordered, quantile_share(label))
+    check_name = f"{name}-{label}"
+    if interval is None:
+        return _unknown(tier, check_name, where, "no samples", events)
+    status = _side(interval.high <= limit, interval.low > limit)
+    return Check(
+        id=f"slo/{tier}/{check_name}",
+        group="slo",
+        status=status,
+        title=f"{tier}: {label} {name.replace('_', ' ')} in {where}",
+        expected=f"at most {show_duration(limit)}",
+        seen=f"{_show(interval.value)} (95%: {_show(interval.low)} to {_show(interval.high)}; n={interval.samples})",
+        events=events,
+        value=_finite(interval.value),
+        low=_finite(interval.low),
+        high=_finite(interval.high),
+        limit=limit,
+        samples=interval.samples,
+    )
+
+
+def _show(seconds: float) -> str:
+    if seconds == math.inf:
+        return "no answer"
+    return "unbounded" if seconds == -math.inf else f"{seconds * 1000:.1f}ms"
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
+def last_bad_second(tier: Tier, samples: TierSamples, begin: float, end: float) -> float | None:
+    """End of the last second after `begin` in which the tier was out of target; None if there was none.
+
+    Out of target: at least two bad requests and a bad share above what availability (or else the error ceiling) allows. One lone failure
+    in a second says nothing about the service.
+    """
+    target = tier.objectives.availability
+    if target is None:
+        target = 1.0 - (tier.objectives.error_ceiling or 0.05)
+    limits = sorted(tier.objectives.latency.items(), key=lambda item: quantile_share(item[0]))
+    late = limits[-1][1] if limits else math.inf
+    cut = samples.cut(begin, end)
+    totals: dict[int, int] = {}
+    bad: dict[int, int] = {}
+    for due, outcome, latency in zip(cut.due, cut.outcome, cut.latency, strict=True):
+        if outcome == "dropped" or (outcome == "rejected" and not tier.objectives.rejections_count):
+            continue
+        second = int(due - begin)
+        totals[second] = totals.get(second, 0) + 1
+        if outcome != "ok" or latency > late:
+            bad[second] = bad.get(second, 0) + 1
+    out = [second for second, count in bad.items() if count >= 2 and count / totals[second] > 1.0 - target]
+    return begin + max(out) + 1 if out else None
+
+
+def judge_mttr(tier: Tier, samples: TierSamples, timeline: Timeline, events: tuple[int, ...]) -> Check:
+    """From the fault's effect to the tier back in target and held there for a few seconds."""
+    limit = tier.objectives.mttr or 0.0
+    effect, span = timeline.effect, timeline.span(("fault", "recovery"))
+    if effect is None or span is None:
+        return _unknown(tier.name, "mttr", "fault+recovery", "no fault was seen to land", events)
+    end = span[1]
+    if not samples.cut(effect, end).due:
+        return _unknown(tier.name, "mttr", "fault+recovery", "no requests after the fault", events)
+    back = last_bad_second(tier, samples, effect, end)
+    if back is None:
+        took, status, seen = 0.0, Status.PASSED, "never out of target"
+    elif back + HOLD_S > end:
+        took, status, seen = end - effect, Status.FAILED, "still out of target at the end of recovery"
+    else:
+        took = back - effect
+        status = Status.PASSED if took <= limit else Status.FAILED
+        seen = f"back in target {took:.1f}s after the fault's effect"
+    return Check(
+        id=f"slo/{tier.name}/mttr",
+        group="slo",
+        status=status,
+        title=f"{tier.name}: time to recover",
+        expected=f"in target again within {show_duration(limit)} of the fault's effect",
+        seen=seen,
+        events=events,
+        value=took,
+        limit=limit,
+        samples=len(samples.cut(effect, end)),
+    )
