@@ -1,0 +1,210 @@
+"""Send one request and make its sample. Only for locust's patched child: imports gevent's HTTP client.
+
+It takes the connection pool of the FastHttpUser it serves, and goes straight to its HTTPClient: FastHttpSession would
+add a cookie jar, redirects, gzip and latencies counted from the send, each of which costs time or truth.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import time
+from typing import Any
+
+import gevent
+from geventhttpclient.client import HTTPClient, HTTPClientPool
+from geventhttpclient.response import HTTPParseError, HTTPSocketPoolResponse
+
+from tierdrill.load.answers import Reading, read_answer
+from tierdrill.load.plan import LoadPlan, Prompt, StreamPlan
+from tierdrill.load.recorder import STATUS_DROPPED, STATUS_NO_RESPONSE, Sample
+from tierdrill.load.schedule import Arrival
+
+_WARM_CONNECTIONS_MAX = 16
+_UNREACHABLE = {errno.ECONNREFUSED, errno.EHOSTUNREACH, errno.ENETUNREACH}
+
+
+class _Stream:
+    """A stream's requests, encoded once."""
+
+    __slots__ = ("bodies", "headers", "plan", "turn")
+
+    def __init__(self, plan: StreamPlan) -> None:
+        self.plan = plan
+        self.turn = 0
+        self.bodies = [(_body(plan, prompt), prompt.expected) for prompt in plan.prompts]
+        self.headers = {"Content-Type": "application/json", "Accept-Encoding": "identity"}
+        if plan.customer_class is not None:
+            self.headers["x-customer-class"] = plan.customer_class
+        if plan.deadline_ms is not None:
+            self.headers["x-deadline-ms"] = str(plan.deadline_ms)
+
+
+def _body(plan: StreamPlan, prompt: Prompt) -> bytes:
+    body: dict[str, Any] = {"model": plan.model, "max_tokens": prompt.max_tokens, "stream": plan.stream}
+    if plan.path == "/v1/chat/completions":
+        body["messages"] = [{"role": "user", "content": prompt.prompt}]
+    else:
+        body["prompt"] = prompt.prompt
+    return json.dumps(body).encode()
+
+
+class _Exchange:
+    """What is known of a request under way, so that a timeout at any point finds it."""
+
+    __slots__ = ("body", "first_at", "gateway", "headers", "status")
+
+    def __init__(self) -> None:
+        self.status = STATUS_NO_RESPONSE
+        self.gateway: int | None = None
+        self.first_at: float | None = None
+        self.headers: HTTPSocketPoolResponse | None = None
+        self.body = b""
+
+    def header(self, name: str) -> str | None:
+        value = self.headers.get(name) if self.headers is not None else None
+        return value if isinstance(value, str) else None
+
+
+class Sender:
+    """All targets, tried round robin; the next one where a connection cannot be made."""
+
+    def __init__(self, plan: LoadPlan, pool: HTTPClientPool) -> None:
+        self._clients: list[HTTPClient] = [pool.get_client(target) for target in plan.targets]
+        self._streams = {stream.name: _Stream(stream) for stream in plan.streams}
+        self._request_id = f"{plan.seed:x}-"
+        self._zero_unix = 0.0
+        self._zero = 0.0
+
+    def warm(self, connections: int) -> list[int]:
+        """Open connections to every target ahead of time; how many each has. A dead target is not an error here."""
+        opened = []
+        for client in self._clients:
+            # The pool's own way in and out of a socket: the client has no public call that only connects.
+            pool = client._connection_pool
+            sockets = []
+            try:
+                for _ in range(min(connections, _WARM_CONNECTIONS_MAX)):
+                    sockets.append(pool.get_socket())  # noqa: PERF401 those before a failure are kept
+            except OSError:
+                pass
+            for socket in sockets:
+                pool.return_socket(socket)
+            opened.append(len(sockets))
+        return opened
+
+    def align(self, zero_unix: float, zero: float) -> None:
+        """Schedule zero, on the wall clock for the record and on the monotonic clock for every difference."""
+        self._zero_unix, self._zero = zero_unix, zero
+
+    def prompt_turn(self, stream: str) -> int:
+        """The next prompt's turn. Taken for every arrival, also another worker's, so that all workers agree."""
+        found = self._streams[stream]
+        found.turn += 1
+        return found.turn - 1
+
+    def dropped(self, arrival: Arrival) -> Sample:
+        """The sample of an arrival that could not be sent, because all connections were in use."""
+        late_s = time.monotonic() - self._zero - arrival.at_s
+        return self._sample(arrival, late_s, late_s, _Exchange(), STATUS_DROPPED, Reading("dropped", "saturated", None))
+
+    def send(self, arrival: Arrival, turn: int) -> Sample:
+        """Send, wait for the whole answer or the stream's timeout."""
+        due = self._zero + arrival.at_s
+        stream = self._streams[arrival.stream]
+        body, expected = stream.bodies[turn % len(stream.bodies)]
+        exchange = _Exchange()
+        sent = time.monotonic()
+        timeout = gevent.Timeout(stream.plan.timeout_s)
+        timeout.start()
+        try:
+            self._exchange(exchange, stream, body, arrival.sequence)
+            failure = None
+        except gevent.Timeout as fired:
+            if fired is not timeout:
+                raise
+            failure = Reading("timeout", "client-timeout", None)
+        except (OSError, HTTPParseError) as error:
+            failure = Reading("error", _reason(error, exchange), None)
+        finally:
+            timeout.close()
+        ended = time.monotonic()
+        reading = failure or read_answer(
+            exchange.status,
+            exchange.body,
+            streamed=stream.plan.stream,
+            expected=expected,
+            model=stream.plan.model,
+            rejected_reason=exchange.header("x-rejected-reason"),
+            error_reason=exchange.header("x-error-reason"),
+            served_model=exchange.header("x-served-model"),
+        )
+        return self._sample(arrival, sent - due, ended - due, exchange, exchange.status, reading)
+
+    def _exchange(self, exchange: _Exchange, stream: _Stream, body: bytes, sequence: int) -> None:
+        headers = {**stream.headers, "x-request-id": f"{self._request_id}{sequence}"}
+        count = len(self._clients)
+        for attempt in range(count):
+            exchange.gateway = (sequence + attempt) % count
+            try:
+                response = self._clients[exchange.gateway].request("POST", stream.plan.path, body, headers)
+                break
+            except OSError as error:
+                # Only where no connection came about is it certain that the request was not taken. Reads have no time
+                # limit of their own, so a TimeoutError is a connect's.
+                connectable = not isinstance(error, TimeoutError) and error.errno not in _UNREACHABLE
+                if connectable or attempt + 1 == count:
+                    raise
+        exchange.headers = response
+        exchange.status = response.get_code()
+        if stream.plan.stream and exchange.status == 200:
+            # A line is the smallest piece worth a timestamp; it is read in blocks, not byte by byte.
+            first = response.readline(b"\n")
+            exchange.first_at = time.monotonic()
+            exchange.body = first + response.read()
+        else:
+            exchange.body = response.read()
+
+    def _sample(
+        self, arrival: Arrival, lag_s: float, latency_s: float, exchange: _Exchange, status: int, reading: Reading
+    ) -> Sample:
+        first_at, wait = exchange.first_at, exchange.header("x-queue-wait-ms")
+        return Sample(
+            stream=arrival.stream,
+            tier=self._streams[arrival.stream].plan.tier,
+            due=self._zero_unix + arrival.at_s,
+            lag_s=lag_s,
+            latency_s=latency_s,
+            ttft_s=None if first_at is None else first_at - self._zero - arrival.at_s,
+            status=status,
+            outcome=reading.outcome,
+            reason=reading.reason,
+            replica=exchange.header("x-replica"),
+            gateway=exchange.gateway,
+            integrity=reading.integrity,
+            queue_wait_ms=_number(wait),
+            tier_seen=exchange.header("x-tier"),
+            sequence=arrival.sequence,
+        )
+
+
+def _number(text: str | None) -> float | None:
+    try:
+        return None if text is None else float(text)
+    except ValueError:
+        return None
+
+
+def _reason(error: Exception, exchange: _Exchange) -> str:
+    if isinstance(error, ConnectionRefusedError):
+        return "connect-refused"
+    if isinstance(error, TimeoutError):
+        return "connect-timeout"
+    if isinstance(error, ConnectionResetError):
+        return "connection-reset"
+    if exchange.headers is not None:
+        return "truncated"
+    if isinstance(error, HTTPParseError):
+        return "connection-closed"
+    code = error.errno if isinstance(error, OSError) else None
+    return errno.errorcode.get(code or 0, type(error).__name__).lower()

@@ -1,0 +1,65 @@
+"""The generator's own health, as it reports it: CPU, event-loop lag, how idle the machine is.
+
+Plain reads of the clock and of /proc; what they mean is decided in health.py.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+_STAT = Path("/proc/stat")
+
+
+def machine_times() -> tuple[float, float] | None:
+    """(idle, total) jiffies of all CPUs since boot; None where there is no /proc."""
+    try:
+        with _STAT.open("rb") as file:
+            numbers = [int(text) for text in file.readline().split()[1:9]]
+    except (OSError, ValueError):
+        return None
+    # Idle and waiting for I/O. Stolen time is in the total: a hypervisor's neighbour is a busy machine too.
+    return float(numbers[3] + numbers[4]), float(sum(numbers))
+
+
+class Vitals:
+    """Counts within one interval; `report` closes the interval and begins the next."""
+
+    def __init__(self) -> None:
+        self._at = time.monotonic()
+        self._cpu_s = time.process_time()
+        self._machine = machine_times()
+        self._lags: list[float] = []
+        self.due = 0
+        self.sent = 0
+        self.dropped = 0
+
+    def lag(self, seconds: float) -> None:
+        """How much later than asked a timer of the event loop came."""
+        self._lags.append(max(0.0, seconds))
+
+    def report(self, *, in_flight: int) -> dict[str, Any]:
+        """The interval's figures; `due`, `sent` and `dropped` count from the start."""
+        at, cpu_s, machine = time.monotonic(), time.process_time(), machine_times()
+        elapsed_s = max(at - self._at, 1e-9)
+        idle = None
+        if machine is not None and self._machine is not None and machine[1] > self._machine[1]:
+            idle = round((machine[0] - self._machine[0]) / (machine[1] - self._machine[1]), 4)
+        report = {
+            "kind": "report",
+            "at": round(time.time(), 6),
+            "pid": os.getpid(),
+            "interval_s": round(elapsed_s, 4),
+            "cpu_s": round(cpu_s, 4),
+            "cpu": round((cpu_s - self._cpu_s) / elapsed_s, 4),
+            "machine_idle": idle,
+            "loop_lag_s": round(max(self._lags, default=0.0), 6),
+            "due": self.due,
+            "sent": self.sent,
+            "dropped": self.dropped,
+            "in_flight": in_flight,
+        }
+        self._at, self._cpu_s, self._machine, self._lags = at, cpu_s, machine, []
+        return report
