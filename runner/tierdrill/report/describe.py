@@ -1,0 +1,157 @@
+"""One line of plain words per noteworthy event. Events that say nothing to a reader (samples, health ticks) give None."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from tierdrill.history.events import Event
+from tierdrill.report.model import Line
+from tierdrill.report.words import fault_words, show_seconds, variant_words
+
+Data = Mapping[str, Any]
+_NOISE_LABELS = {"alertname", "alertstate", "severity", "job", "instance", "monitor", "drill", "rank", "prometheus"}
+
+
+def describe(event: Event) -> Line | None:
+    """The event as a line of the story."""
+    teller = _TELLERS.get(event.kind)
+    told = teller(event.data) if teller else None
+    return None if told is None else Line(event.at, told[0], told[1])
+
+
+def label_words(labels: Mapping[str, Any]) -> str:
+    """The labels that tell one instance of an alert from another: "node-2", "critical"."""
+    return " ".join(str(value) for key, value in sorted(labels.items()) if key not in _NOISE_LABELS)
+
+
+def plain(value: Any) -> str:
+    """What a witness saw, as one line: text as it is, a mapping as key value pairs."""
+    if value is None:
+        return ""
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key} {plain(item)}" for key, item in value.items())
+    if isinstance(value, list | tuple):
+        return ", ".join(plain(item) for item in value)
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _seen(data: Data, joint: str = ": ") -> str:
+    seen = plain(data.get("seen") or data.get("error"))
+    return f"{joint}{seen}" if seen else ""
+
+
+def _witness(data: Data) -> str:
+    return f" (seen by {data['witness']})" if data.get("witness") else ""
+
+
+Told = tuple[str, str] | None
+
+
+def _started(data: Data) -> Told:
+    return f"run {data.get('run', '')} of {data.get('drill', '')}, {variant_words(data.get('variant', 'drill'))}", "info"
+
+
+def _preflight(data: Data) -> Told:
+    return None if data.get("ok") else (f"preflight {data.get('name')} failed{_seen(data)}", "bad")
+
+
+def _alert(data: Data) -> Told:
+    state, subject = data.get("state"), label_words(data.get("labels") or {})
+    level = {"firing": "warn", "resolved": "good"}.get(str(state), "info")
+    return f"alert {data.get('alert')}{' ' + subject if subject else ''} {state} ({data.get('via')})", level
+
+
+def _step(data: Data) -> Told:
+    took = show_seconds(data.get("seconds"))
+    ending = "done" if data.get("ok") else "FAILED"
+    return f"playbook {data.get('playbook')}: {data.get('step')} {ending} in {took}{_seen(data)}", (
+        "good" if data.get("ok") else "bad"
+    )
+
+
+def _finished(data: Data) -> Told:
+    what = "clean-up" if data.get("phase") == "resolve" else "run"
+    ok = bool(data.get("ok"))
+    reason = f": {data['reason']}" if data.get("reason") and not ok else ""
+    ending = "succeeded" if ok else "FAILED"
+    return (
+        f"playbook {data.get('playbook')} on {data.get('target')}: {what} {ending} in "
+        f"{show_seconds(data.get('seconds'))}{reason}",
+        "good" if ok else "bad",
+    )
+
+
+def _health(data: Data) -> Told:
+    if not data.get("stalled"):
+        return None
+    return "the load generator stalled", "bad"
+
+
+def _exited(data: Data) -> Told:
+    if data.get("expected"):
+        return None
+    return f"{data.get('name')} exited unexpectedly (code {data.get('exit_code')})", "bad"
+
+
+def _ended(data: Data) -> Told:
+    outcome = str(data.get("outcome"))
+    reason = f": {data['reason']}" if data.get("reason") else ""
+    return f"run {outcome}{reason}", "good" if outcome == "completed" else "bad"
+
+
+def _open(data: Data) -> Told:
+    faults = plain(data.get("faults") or "")
+    return (f"STILL INJECTED: {faults}", "bad") if faults else None
+
+
+def _fault(text: str, level: str = "warn") -> Callable[[Data], Told]:
+    return lambda data: (f"fault {data.get('fault')} {text}{_witness(data)}{_seen(data)}", level)
+
+
+_TELLERS: dict[str, Callable[[Data], Told]] = {
+    "run.started": _started,
+    "phase.started": lambda data: (f"phase {data.get('phase')}", "info"),
+    "preflight.check": _preflight,
+    "fault.intended": lambda data: (
+        f"fault {data.get('fault')}: {fault_words(str(data.get('kind')))} on {data.get('target')} "
+        f"by {data.get('mechanism')}, undo is on the ledger",
+        "info",
+    ),
+    "fault.landed": _fault("landed"),
+    "fault.not_landed": _fault("was NOT seen to land", "bad"),
+    "fault.failed": _fault("could not be injected", "bad"),
+    "fault.reverting": lambda data: (f"fault {data.get('fault')} is being undone by {data.get('by')}", "info"),
+    "fault.gone": _fault("gone", "good"),
+    "fault.not_gone": _fault("is NOT gone", "bad"),
+    "alert.state": _alert,
+    "alert.silenced": lambda data: (f"alert {data.get('alert')} silenced by {data.get('by')}", "warn"),
+    "playbook.started": lambda data: (
+        f"playbook {data.get('playbook')} started on {data.get('target')} for {data.get('alert')}",
+        "info",
+    ),
+    "playbook.skipped": lambda data: (
+        f"playbook {data.get('playbook')} skipped on {data.get('target')}: {data.get('reason')}",
+        "info",
+    ),
+    "playbook.step": _step,
+    "playbook.finished": _finished,
+    "playbook.escalated": lambda data: (
+        f"playbook {data.get('playbook')} escalated {data.get('target')}: {data.get('reason')}",
+        "warn",
+    ),
+    "page.sent": lambda data: (f"page to {data.get('contact')} ({data.get('action')}): {data.get('summary')}", "warn"),
+    "page.acknowledged": lambda data: (f"page acknowledged by {data.get('by')}", "good"),
+    "load.health": _health,
+    "load.ended": lambda data: (f"load ended, {data.get('sent', 0)} requests sent", "info"),
+    "process.exited": _exited,
+    "monitoring.gap": lambda data: (
+        f"{data.get('what')} did not answer for {show_seconds(data.get('seconds'))}",
+        "bad",
+    ),
+    "guardrail.breached": lambda data: (f"guardrail {plain(data.get('guardrail'))} breached{_seen(data)}", "bad"),
+    "run.stopping": lambda data: (f"stopping ({data.get('by')}): {data.get('reason')}", "bad"),
+    "ledger.open": _open,
+    "run.note": lambda data: (str(data.get("text", "")), "info"),
+    "run.ended": _ended,
+}

@@ -1,0 +1,247 @@
+"""What a run looks like at one moment, as values: the state that every view draws from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class PhaseView:
+    """A phase that began; `ended` is None while it lasts."""
+
+    name: str
+    started: float
+    ended: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FaultView:
+    """A fault as far as it was seen. `trouble` says in words what went wrong with it."""
+
+    id: str
+    kind: str = ""
+    target: str = ""
+    target_kind: str = ""
+    mechanism: str = ""
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    lease_s: float | None = None
+    emulated: bool = False
+    planned_at: float | None = None
+    intended_at: float | None = None
+    injected_at: float | None = None
+    effective_at: float | None = None
+    landed_by: str = ""
+    landed_seen: str = ""
+    reverting_at: float | None = None
+    gone_at: float | None = None
+    gone_by: str = ""
+    gone_seen: str = ""
+    trouble: str = ""
+
+    @property
+    def status(self) -> str:
+        """One or two words: intended, injected, landed, reverting, gone, or what went wrong."""
+        if self.trouble and self.gone_at is None:
+            return self.trouble.partition(":")[0]
+        if self.gone_at is not None:
+            return "gone"
+        if self.reverting_at is not None:
+            return "reverting"
+        if self.effective_at is not None:
+            return "landed"
+        return "injected" if self.injected_at is not None else "intended"
+
+    @property
+    def active(self) -> bool:
+        """In effect, as far as anybody saw."""
+        return self.effective_at is not None and self.gone_at is None
+
+
+@dataclass(frozen=True, slots=True)
+class AlertMark:
+    """One sighting of an alert: in which state, and who told us."""
+
+    at: float
+    state: str
+    via: str
+
+
+@dataclass(frozen=True, slots=True)
+class AlertView:
+    """One alert with one set of labels, and every sighting of it in order."""
+
+    alert: str
+    labels: tuple[tuple[str, str], ...]
+    severity: str = ""
+    marks: tuple[AlertMark, ...] = ()
+
+    def first(self, state: str) -> float | None:
+        """When anybody first saw it in that state."""
+        return min((mark.at for mark in self.marks if mark.state == state), default=None)
+
+    @property
+    def firing_at(self) -> float | None:
+        return self.first("firing")
+
+    @property
+    def resolved_at(self) -> float | None:
+        """When it was last seen to resolve, if nobody saw it fire after that."""
+        resolved = [mark.at for mark in self.marks if mark.state == "resolved"]
+        if not resolved or self.firing_at is None:
+            return None
+        witness = next(mark.via for mark in reversed(self.marks) if mark.state == "resolved")
+        again = [mark.at for mark in self.marks if mark.state == "firing" and mark.via == witness]
+        return max(resolved) if not again or max(again) <= max(resolved) else None
+
+    @property
+    def state(self) -> str:
+        """pending, firing or resolved, now."""
+        if self.firing_at is not None:
+            return "resolved" if self.resolved_at is not None else "firing"
+        return self.marks[-1].state if self.marks else "pending"
+
+
+@dataclass(frozen=True, slots=True)
+class StepView:
+    """One step of a playbook; `at` is when it ended."""
+
+    at: float
+    step: str
+    action: str
+    ok: bool
+    seen: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class PlaybookView:
+    """One execution of a playbook; the steps it runs when its alert resolves are an execution of their own (phase "resolve")."""
+
+    playbook: str
+    execution: str
+    started: float
+    target: str = ""
+    alert: str = ""
+    attempt: int = 1
+    phase: str = "act"
+    steps: tuple[StepView, ...] = ()
+    finished: float | None = None
+    ok: bool | None = None
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SkipView:
+    """A playbook that was asked for and did not run, or was handed to people."""
+
+    at: float
+    playbook: str
+    target: str
+    reason: str
+    escalated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class PageView:
+    """A message to a person on call, or that person's answer (`action` acknowledge)."""
+
+    at: float
+    contact: str
+    level: str
+    tier: str
+    action: str
+    summary: str
+    dedup_key: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class MoveView:
+    """A replica that the control plane put elsewhere; `to` is empty when it lost its place."""
+
+    at: float
+    replica: str
+    tier: str
+    origin: str
+    to: str
+
+
+@dataclass(frozen=True, slots=True)
+class NodeMark:
+    """From `at` on, a node is in this condition: ready, cordoned or not ready."""
+
+    at: float
+    node: str
+    condition: str
+
+
+@dataclass(frozen=True, slots=True)
+class Bucket:
+    """One second of one tier's requests, for the live figures."""
+
+    second: int
+    sent: int = 0
+    ok: int = 0
+    rejected: int = 0
+    latencies: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line of the running story. `level` is info, good, warn or bad."""
+
+    at: float
+    text: str
+    level: str = "info"
+
+
+@dataclass(frozen=True)
+class RunState:
+    """Everything the views know about a run so far."""
+
+    run: str = ""
+    drill: str = ""
+    variant: str = "drill"
+    started: float | None = None
+    now: float = 0.0
+    origin: Mapping[str, Any] = field(default_factory=dict)
+    phases: tuple[PhaseView, ...] = ()
+    preflight_bad: tuple[str, ...] = ()
+    faults: Mapping[str, FaultView] = field(default_factory=dict)
+    alerts: Mapping[tuple[str, tuple[tuple[str, str], ...]], AlertView] = field(default_factory=dict)
+    silenced: tuple[str, ...] = ()
+    playbooks: tuple[PlaybookView, ...] = ()
+    skips: tuple[SkipView, ...] = ()
+    pages: tuple[PageView, ...] = ()
+    moves: tuple[MoveView, ...] = ()
+    nodes: tuple[NodeMark, ...] = ()
+    replicas: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    recent: Mapping[str, tuple[Bucket, ...]] = field(default_factory=dict)
+    load: Mapping[str, Any] = field(default_factory=dict)
+    health: Mapping[str, Any] = field(default_factory=dict)
+    sent: int = 0
+    trouble: tuple[Line, ...] = ()
+    lines: tuple[Line, ...] = ()
+    stopping: str = ""
+    outcome: str = ""
+    ended: float | None = None
+    left: tuple[str, ...] = ()
+
+    @property
+    def phase(self) -> PhaseView | None:
+        """The phase the run is in."""
+        return self.phases[-1] if self.phases and self.phases[-1].ended is None else None
+
+    @property
+    def effect(self) -> float | None:
+        """When the first fault was seen to take effect: the zero of every offset."""
+        return min((f.effective_at for f in self.faults.values() if f.effective_at is not None), default=None)
+
+    @property
+    def zero(self) -> float:
+        """The effect, or else the start of the run."""
+        return self.effect if self.effect is not None else (self.started or self.now)
+
+    def alerts_named(self, name: str) -> tuple[AlertView, ...]:
+        return tuple(view for view in self.alerts.values() if view.alert == name)
