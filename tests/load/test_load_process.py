@@ -6,10 +6,13 @@ import asyncio
 import os
 import signal
 import socket
+import subprocess
+import sys
 import time
 from dataclasses import replace
 from pathlib import Path
 
+import psutil
 import pytest
 from load_support import ModelServer, load_plan, stream_plan
 
@@ -17,6 +20,8 @@ from tierdrill.load.health import assess, quantile
 from tierdrill.load.plan import LoadPlan, Prompt
 from tierdrill.load.recorder import Sample
 from tierdrill.load.runner import LoadError, LoadProcess
+
+pytestmark = pytest.mark.lab
 
 
 async def run_load(
@@ -152,15 +157,69 @@ def test_stop_ends_within_a_second_with_the_files_flushed(server: ModelServer, t
         os.killpg(load.pid, 0)
 
 
-def test_the_child_ends_when_it_is_never_let_go(server: ModelServer, tmp_path: Path) -> None:
+@pytest.mark.parametrize("gone", [False, True])
+def test_the_child_ends_with_its_parents_end_of_the_pipe(server: ModelServer, tmp_path: Path, gone: bool) -> None:
     async def left() -> int:
-        load = await LoadProcess.start(load_plan(tmp_path, [server.url], stream_plan("plain")), tmp_path)
+        plan = load_plan(tmp_path, [server.url], stream_plan("plain"), duration_s=60.0)
+        load = await LoadProcess.start(plan, tmp_path)
+        if gone:
+            await load.go(time.time())
         stdin = load._process.stdin
         assert stdin is not None
         stdin.close()
         return await asyncio.wait_for(load.wait(), 5.0)
 
     assert asyncio.run(left()) == 3
+
+
+PARENT = """
+import asyncio, sys, time
+from pathlib import Path
+from tierdrill.load.plan import read_plan
+from tierdrill.load.runner import LoadProcess
+
+async def main():
+    load = await LoadProcess.start(read_plan(Path(sys.argv[1])), Path(sys.argv[2]))
+    await load.go(time.time())
+    print(load.pid, flush=True)
+    await load.wait()
+
+asyncio.run(main())
+"""
+
+
+def test_the_child_dies_with_its_parent_even_when_stopped(server: ModelServer, tmp_path: Path) -> None:
+    plan = load_plan(tmp_path, [server.url], stream_plan("plain"), duration_s=60.0)
+    plan.write(tmp_path / "plan.json")
+    command = [sys.executable, "-c", PARENT, str(tmp_path / "plan.json"), str(tmp_path / "run")]
+    parent = subprocess.Popen(command, stdout=subprocess.PIPE)
+    assert parent.stdout is not None
+    child = psutil.Process(int(parent.stdout.readline()))
+    child.suspend()
+    parent.kill()
+    parent.wait(5)
+    parent.stdout.close()
+    gone, alive = psutil.wait_procs([child], timeout=2.0)
+    # Nobody may have reaped an orphan yet; it is dead all the same.
+    assert gone or alive[0].status() == psutil.STATUS_ZOMBIE
+
+
+def test_a_stop_before_go(server: ModelServer, tmp_path: Path) -> None:
+    async def stopped() -> float:
+        load = await LoadProcess.start(load_plan(tmp_path, [server.url], stream_plan("plain")), tmp_path)
+        asked = time.monotonic()
+        assert await load.stop() == 0
+        return time.monotonic() - asked
+
+    assert asyncio.run(stopped()) < 1.0
+
+
+def test_neither_side_imports_the_others_libraries() -> None:
+    check = "import sys; bad = {0} & set(sys.modules); assert not bad, bad"
+    child = "import tierdrill.load." + ", tierdrill.load.".join(("answers", "control", "plan", "recorder", "vitals"))
+    parent = "import tierdrill.load.runner, tierdrill.load.health"
+    for imports, forbidden in ((child, {"pydantic", "httpx", "asyncio"}), (parent, {"gevent", "locust", "pydantic"})):
+        subprocess.run([sys.executable, "-c", f"{imports}; {check.format(forbidden)}"], check=True, timeout=20)
 
 
 def test_a_child_that_cannot_start_says_why(tmp_path: Path) -> None:

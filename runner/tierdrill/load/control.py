@@ -52,6 +52,14 @@ class Control:
         except ValueError:
             return None
 
+    def wait_orphaned(self, readable: Callable[[int], None]) -> None:
+        """Until the parent has gone: where the kernel does not kill the child with it, the closed stdin tells."""
+        assert self._go_fd is not None
+        while True:
+            readable(self._go_fd)
+            if not os.read(self._go_fd, _LINE_BYTES_MAX):
+                return
+
     @property
     def awaited(self) -> bool:
         """Somebody will say go."""

@@ -37,7 +37,7 @@ from tierdrill.load.sender import Sender
 from tierdrill.load.vitals import Vitals
 
 EXIT_FAILED = 1
-EXIT_NO_GO = 3
+EXIT_NO_PARENT = 3
 TICK_S = 0.05
 TICKS_PER_REPORT = 20
 DRAIN_GRACE_S = 1.0
@@ -71,6 +71,7 @@ class Walk:
             # Also where it is late: the requests spawned before must get their turn.
             gevent.sleep(max(0.0, zero + arrival.at_s - time.monotonic()))
             self.vitals.due += 1
+            self.vitals.send_lag(time.monotonic() - zero - arrival.at_s)
             if self.requests.full():
                 self.vitals.dropped += 1
                 self._record(environment, sender.dropped(arrival))
@@ -140,9 +141,9 @@ class Muster:
 
     def _go(self) -> None:
         control.announce(workers=self.workers)
-        start_at = start_time()
+        start_at = start_time(self.environment)
         if start_at is None:
-            self.environment.process_exit_code = EXIT_NO_GO
+            self.environment.process_exit_code = EXIT_NO_PARENT
             self.runner.quit()
             return
         self.runner.send_message("tierdrill-go", {"start_at": start_at, "workers": sorted(self.warm)})
@@ -154,14 +155,24 @@ class Muster:
             gevent.spawn(self.runner.quit)
 
 
-def start_time() -> float | None:
-    """Schedule zero: from the parent, else from the plan, else soon."""
+def start_time(environment: Any) -> float | None:
+    """Schedule zero: from the parent, else from the plan, else soon. With a parent, from then on its end ends this."""
     if control.awaited:
         start_at = control.wait_go(wait_read)
         if start_at is None:
             log.error("no go: the parent closed stdin or sent no time")
+        else:
+            gevent.spawn(end_with_parent, environment)
         return start_at
     return plan.start_at if plan.start_at is not None else time.time() + HAND_START_S
+
+
+def end_with_parent(environment: Any) -> None:
+    """No load without somebody who watches it."""
+    control.wait_orphaned(wait_read)
+    log.error("the parent closed stdin: ending")
+    environment.process_exit_code = EXIT_NO_PARENT
+    environment.runner.quit()
 
 
 class State:
@@ -237,9 +248,9 @@ class OpenLoop(FastHttpUser):  # type: ignore[misc]
             index, count = message["workers"].index(runner.client_id), len(message["workers"])
         else:
             control.announce(connections=opened)
-            start_at = start_time()
+            start_at = start_time(self.environment)
         if start_at is None:
-            self.environment.process_exit_code = EXIT_NO_GO
+            self.environment.process_exit_code = EXIT_NO_PARENT
             gevent.spawn(runner.quit)
             return
         gevent.spawn(walk.pulse)

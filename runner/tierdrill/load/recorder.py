@@ -66,8 +66,25 @@ class Sample:
                 self.sequence,
             ],
             separators=(",", ":"),
-            ensure_ascii=False,
         )
+
+    def row(self) -> dict[str, Any]:
+        """The sample as a row of a history's `load.samples` event: all times in seconds."""
+        return {
+            "tier": self.tier,
+            "stream": self.stream,
+            "due": self.due,
+            "lag": self.lag_s,
+            "latency": self.latency_s,
+            "ttft": self.ttft_s,
+            "status": self.status,
+            "outcome": self.outcome,
+            "reason": self.reason,
+            "replica": self.replica,
+            "gateway": self.gateway,
+            "integrity": self.integrity,
+            "queue_wait": None if self.queue_wait_ms is None else self.queue_wait_ms / 1000.0,
+        }
 
     @staticmethod
     def from_line(line: bytes | str) -> Sample:

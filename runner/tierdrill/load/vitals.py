@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+STALL_S = 0.5
 _STAT = Path("/proc/stat")
 
 
@@ -32,6 +33,7 @@ class Vitals:
         self._cpu_s = time.process_time()
         self._machine = machine_times()
         self._lags: list[float] = []
+        self._send_lags: list[float] = []
         self.due = 0
         self.sent = 0
         self.dropped = 0
@@ -40,6 +42,10 @@ class Vitals:
         """How much later than asked a timer of the event loop came."""
         self._lags.append(max(0.0, seconds))
 
+    def send_lag(self, seconds: float) -> None:
+        """How long after its due time an arrival was taken up."""
+        self._send_lags.append(seconds)
+
     def report(self, *, in_flight: int) -> dict[str, Any]:
         """The interval's figures; `due`, `sent` and `dropped` count from the start."""
         at, cpu_s, machine = time.monotonic(), time.process_time(), machine_times()
@@ -47,6 +53,7 @@ class Vitals:
         idle = None
         if machine is not None and self._machine is not None and machine[1] > self._machine[1]:
             idle = round((machine[0] - self._machine[0]) / (machine[1] - self._machine[1]), 4)
+        send_lags = sorted(self._send_lags)
         report = {
             "kind": "report",
             "at": round(time.time(), 6),
@@ -56,10 +63,13 @@ class Vitals:
             "cpu": round((cpu_s - self._cpu_s) / elapsed_s, 4),
             "machine_idle": idle,
             "loop_lag_s": round(max(self._lags, default=0.0), 6),
+            "lag_p99_s": round(send_lags[int(len(send_lags) * 0.99)], 6) if send_lags else None,
+            "stalled": bool(send_lags) and send_lags[-1] > STALL_S,
             "due": self.due,
             "sent": self.sent,
             "dropped": self.dropped,
             "in_flight": in_flight,
         }
         self._at, self._cpu_s, self._machine, self._lags = at, cpu_s, machine, []
+        self._send_lags = []
         return report

@@ -1,0 +1,228 @@
+"""Samples through the recorder and the tail, what answers mean, and what makes a generator unhealthy."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tierdrill.load.answers import Reading, read_answer
+from tierdrill.load.health import HealthLimits, assess, quantile, stalls
+from tierdrill.load.recorder import Recorder, Sample, file_of
+from tierdrill.load.tail import ReportTail, SampleTail
+
+SAMPLE = Sample(
+    stream="plain",
+    tier="critical",
+    due=1000.0,
+    lag_s=0.001,
+    latency_s=0.02,
+    ttft_s=None,
+    status=200,
+    outcome="ok",
+    reason=None,
+    replica="assistant-0",
+    gateway=0,
+    integrity=True,
+    queue_wait_ms=1.5,
+    tier_seen="critical",
+    sequence=0,
+)
+REPORT = {"kind": "report", "cpu": 0.1, "machine_idle": 0.6, "loop_lag_s": 0.002}
+
+seconds = st.floats(0, 100).map(lambda value: round(value, 6))
+words = st.none() | st.text(max_size=10)
+samples = st.builds(
+    Sample,
+    stream=st.text(max_size=10),
+    tier=st.text(max_size=10),
+    due=st.floats(1e9, 2e9).map(lambda value: round(value, 6)),
+    lag_s=seconds,
+    latency_s=seconds,
+    ttft_s=st.none() | seconds,
+    status=st.integers(-1, 599),
+    outcome=st.sampled_from(["ok", "error", "rejected", "timeout", "dropped"]),
+    reason=words,
+    replica=words,
+    gateway=st.none() | st.integers(0, 9),
+    integrity=st.none() | st.booleans(),
+    queue_wait_ms=st.none() | st.floats(0, 1000),
+    tier_seen=words,
+    sequence=st.integers(0, 10**9),
+)
+
+
+@given(samples)
+def test_a_sample_survives_its_line(sample: Sample) -> None:
+    line = sample.to_line()
+    assert len(line.encode().splitlines()) == 1
+    assert Sample.from_line(line.encode()) == sample
+
+
+def test_rows_are_in_seconds() -> None:
+    assert SAMPLE.row() == {**SAMPLE.row(), "latency": 0.02, "queue_wait": 0.0015, "tier": "critical"}
+
+
+def test_a_tail_gives_each_whole_line_once(tmp_path: Path) -> None:
+    path = tmp_path / "samples.1.jsonl"
+    tail = SampleTail(str(tmp_path / "samples"))
+    assert tail.poll() == []
+    line = SAMPLE.to_line().encode() + b"\n"
+    with path.open("wb", buffering=0) as file:
+        file.write(line + line[:10])
+        assert tail.poll() == [SAMPLE]
+        assert tail.poll() == []
+        file.write(line[10:])
+        (tmp_path / "samples.2.jsonl").write_bytes(line)
+        assert tail.poll() == [SAMPLE, SAMPLE]
+        file.write(b'nonsense\n["too","short"]\n' + line)
+        assert tail.poll() == [SAMPLE]
+    assert tail.malformed == 2
+
+
+def test_a_recorder_writes_what_it_holds_and_nothing_after_its_end(tmp_path: Path) -> None:
+    stems = str(tmp_path / "samples"), str(tmp_path / "status")
+    recorder = Recorder(*stems)
+    recorder.sample(SAMPLE)
+    recorder.report({"kind": "report"})
+    assert file_of(stems[0], os.getpid()).read_bytes() == b""
+    recorder.flush()
+    assert SampleTail(stems[0]).poll() == [SAMPLE]
+    recorder.sample(replace(SAMPLE, sequence=1))
+    recorder.close()
+    recorder.sample(replace(SAMPLE, sequence=2))
+    recorder.close()
+    assert [sample.sequence for sample in SampleTail(stems[0]).poll()] == [0, 1]
+    assert ReportTail(stems[1]).poll() == [{"kind": "report"}]
+
+
+def test_following_delivers_what_was_written_before_the_end(tmp_path: Path) -> None:
+    async def follow() -> list[int]:
+        recorder = Recorder(str(tmp_path / "samples"), str(tmp_path / "status"))
+        ended = asyncio.Event()
+        found: list[int] = []
+        recorder.sample(SAMPLE)
+        recorder.flush()
+        async for batch in SampleTail(str(tmp_path / "samples")).follow(ended):
+            found.extend(sample.sequence for sample in batch)
+            if not ended.is_set():
+                recorder.sample(replace(SAMPLE, sequence=1))
+                recorder.close()
+                ended.set()
+        return found
+
+    assert asyncio.run(asyncio.wait_for(follow(), 2.0)) == [0, 1]
+
+
+def events(*items: Any, done: bool = True) -> bytes:
+    lines = [f"data: {json.dumps(item)}\n\n" for item in items]
+    return "".join(lines + (["data: [DONE]\n\n"] if done else [])).encode()
+
+
+def piece(text: str) -> dict[str, Any]:
+    return {"choices": [{"text": text}]}
+
+
+def delta(text: str | None) -> dict[str, Any]:
+    return {"choices": [{"delta": {"role": "assistant"} if text is None else {"content": text}}]}
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "about", "reading"),
+    [
+        (200, json.dumps(piece("a b")).encode(), {"expected": "a b"}, Reading("ok", None, True)),
+        (200, json.dumps(piece("a x")).encode(), {"expected": "a b"}, Reading("ok", None, False)),
+        (200, b"not json", {"expected": "a b"}, Reading("ok", None, False)),
+        (200, b"not json", {}, Reading("ok", None, None)),
+        (
+            200,
+            json.dumps({"choices": [{"message": {"content": "a"}}]}).encode(),
+            {"expected": "a"},
+            Reading("ok", None, True),
+        ),
+        (200, events(piece("a"), piece(" b")), {"streamed": True, "expected": "a b"}, Reading("ok", None, True)),
+        (200, events(delta(None), delta("a")), {"streamed": True, "expected": "a"}, Reading("ok", None, True)),
+        (200, events({"choices": [], "usage": {}}), {"streamed": True, "expected": ""}, Reading("ok", None, True)),
+        (200, events(piece("a"), done=False), {"streamed": True}, Reading("error", "truncated", None)),
+        (200, b"data: {\n\ndata: [DONE]\n\n", {"streamed": True, "expected": "a"}, Reading("error", "truncated", None)),
+        (200, b"", {"streamed": True}, Reading("error", "truncated", None)),
+        (
+            200,
+            events(piece("a"), {"error": {"type": "cuda_error"}}, done=False),
+            {"streamed": True},
+            Reading("error", "cuda_error", None),
+        ),
+        (200, events({"error": {"type": "preempted"}}), {"streamed": True}, Reading("rejected", "preempted", None)),
+        (200, events({"error": "text"}), {"streamed": True}, Reading("error", "stream-error", None)),
+        (200, b"{}", {"served_model": "draft", "expected": "a"}, Reading("ok", "fallback", None)),
+        (429, b"", {"rejected_reason": "shed"}, Reading("rejected", "shed", None)),
+        (429, b"", {}, Reading("rejected", "too-many-requests", None)),
+        (503, b"", {"rejected_reason": "no-endpoint"}, Reading("rejected", "no-endpoint", None)),
+        (503, b"", {}, Reading("error", "status-503", None)),
+        (504, b"", {"rejected_reason": "deadline"}, Reading("timeout", "deadline", None)),
+        (502, b"", {"error_reason": "connect"}, Reading("error", "connect", None)),
+    ],
+)
+def test_what_an_answer_means(status: int, body: bytes, about: dict[str, Any], reading: Reading) -> None:
+    settings = {"streamed": False, "expected": None, "model": "assistant", **about}
+    assert read_answer(status, body, **settings) == reading
+
+
+def steady(count: int, **changes: Any) -> list[Sample]:
+    return [replace(SAMPLE, due=1000.0 + i * 0.01, sequence=i, **changes) for i in range(count)]
+
+
+def test_a_generator_that_kept_its_schedule_is_healthy() -> None:
+    health = assess(steady(1000), [REPORT], 1000)
+    assert health.healthy and health.reasons == ()
+    assert (health.achieved, health.dropped, health.lag_p99_s, health.machine_idle) == (1.0, 0, 0.001, 0.6)
+
+
+@pytest.mark.parametrize(
+    ("samples", "reports", "planned", "reason"),
+    [
+        (steady(1000, lag_s=0.08), [REPORT], 1000, "send lag p99 80.0 ms"),
+        (steady(900), [REPORT], 1000, "900 of 1000 planned arrivals sent"),
+        ([], [REPORT], 1000, "no sample"),
+        ([*steady(999), replace(SAMPLE, outcome="dropped", status=-1)], [REPORT], 1000, "1 arrivals dropped"),
+        (steady(1000), [], 1000, "no self-report"),
+        (steady(1000), [{**REPORT, "cpu": 0.97}], 1000, "generator used 97% of a CPU"),
+        (steady(1000), [{**REPORT, "machine_idle": 0.01}], 1000, "machine 1.0% idle"),
+        (steady(1000), [{**REPORT, "loop_lag_s": 0.9}], 1000, "event loop 900.0 ms late"),
+        ([*steady(1000), replace(SAMPLE, due=1010.5, lag_s=0.7)], [REPORT], 1001, "1 stalls, the longest 0.70 s"),
+    ],
+)
+def test_what_makes_a_generator_unhealthy(
+    samples: list[Sample], reports: list[dict[str, Any]], planned: int, reason: str
+) -> None:
+    health = assess(samples, reports, planned)
+    assert not health.healthy
+    assert [text for text in health.reasons if reason in text], health.reasons
+
+
+def test_limits_are_the_callers() -> None:
+    assert assess(steady(1000, lag_s=0.08), [REPORT], 1000, HealthLimits(lag_p99_max_s=0.1)).healthy
+    assert not assess(steady(1000), [REPORT], 1000, malformed=1).healthy
+
+
+def test_a_stall_counts_from_the_first_arrival_that_waited() -> None:
+    # Sent at 1000, nothing due until 1003, which is sent at 1004 with the one due at 1003.5: a stall of 1 s, not of 4.
+    sent = [replace(SAMPLE, due=due, lag_s=lag_s) for due, lag_s in ((1000.0, 0.0), (1003.0, 1.0), (1003.5, 0.51))]
+    (stall,) = stalls(sent, 0.5)
+    assert (stall.at, stall.seconds) == pytest.approx((1003.0, 1.0))
+    assert stalls(sent[:1], 0.5) == ()
+
+
+@given(st.lists(st.floats(0, 10), min_size=1, max_size=200), st.floats(0.01, 1.0))
+def test_quantiles_are_of_the_list(values: list[float], q: float) -> None:
+    ordered = sorted(values)
+    found = quantile(ordered, q)
+    assert found in ordered
+    assert sum(value <= found for value in ordered) >= q * len(ordered) - 1e-9
