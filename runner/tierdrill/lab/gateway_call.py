@@ -1,0 +1,207 @@
+"""One client request inside the gateway: what it asks for, how long it may take, and how others may interrupt it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from tierdrill.lab.gateway_admission import Ticket
+from tierdrill.lab.gateway_config import MAX_TOKENS_DEFAULT, TierPolicy
+from tierdrill.lab.gateway_core import GatewayCore
+from tierdrill.lab.gateway_routing import Replica
+
+STATUS_OF_REASON = {
+    "shed": 429,
+    "queue-full": 429,
+    "queue-timeout": 503,
+    "preempted": 503,
+    "no-endpoint": 503,
+    "circuit-open": 503,
+    "deadline": 504,
+}
+
+
+class BadRequest(ValueError):
+    """The client's request makes no sense to us."""
+
+
+class Rejected(Exception):
+    """The request ends without an answer, for one of the labelled reasons."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class ClientGone(Exception):
+    """Writing to the client failed: it went away."""
+
+
+class AttemptFailed(Exception):
+    """A replica did not give a usable answer. `status` and `body` are its own words, if it had any."""
+
+    def __init__(self, kind: str, *, status: int = 502, body: bytes = b"", granted_retry: bool = False) -> None:
+        super().__init__(kind)
+        self.kind = kind
+        self.status = status
+        self.body = body
+        self.granted_retry = granted_retry
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """What the client wants, as far as the gateway must know."""
+
+    path: str
+    model: str
+    body: bytes
+    document: Mapping[str, Any]
+    stream: bool
+    max_tokens: int
+
+    @property
+    def kind(self) -> str:
+        """Plain and streamed requests have first bytes at very different times."""
+        return "stream" if self.stream else "plain"
+
+    def for_model(self, model: str) -> Ask:
+        """The same request to another model."""
+        if model == self.model:
+            return self
+        path = self.path.replace(f"/models/{self.model}/", f"/models/{model}/")
+        document = {**self.document, "model": model} if "model" in self.document else self.document
+        return replace(self, path=path, model=model, document=document, body=json.dumps(document).encode())
+
+
+def parse_ask(path: str, body: bytes, model_in_path: str | None) -> Ask:
+    """Read an OpenAI or Open Inference request."""
+    try:
+        document = json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise BadRequest(f"the body is not JSON: {error}") from error
+    if not isinstance(document, dict):
+        raise BadRequest("the body is not a JSON object")
+    model = model_in_path if model_in_path is not None else document.get("model")
+    if not isinstance(model, str) or not model:
+        raise BadRequest("no model is named")
+    source = document.get("parameters") if model_in_path is not None else document
+    tokens: object = None
+    if isinstance(source, dict):
+        tokens = source.get("max_tokens", source.get("max_completion_tokens"))
+    if tokens is None:
+        tokens = MAX_TOKENS_DEFAULT
+    if isinstance(tokens, bool) or not isinstance(tokens, int) or tokens < 0:
+        raise BadRequest(f"max_tokens: {tokens!r} is not a count")
+    return Ask(path, model, body, document, document.get("stream") is True, tokens)
+
+
+def deadline_s(policy: TierPolicy, header: str | None) -> float:
+    """The tier's deadline, or the client's own if that is shorter."""
+    if header is None:
+        return policy.deadline_s
+    try:
+        asked_s = float(header) / 1000.0
+    except ValueError as error:
+        raise BadRequest(f"x-deadline-ms: {header!r} is not a number") from error
+    if not 0.0 < asked_s < float("inf"):
+        raise BadRequest(f"x-deadline-ms: {header!r} is not a time")
+    return min(policy.deadline_s, asked_s)
+
+
+class Call:
+    """A request in progress, and the owner of its ticket.
+
+    Timers and other requests interrupt it by cancelling its task with a reason noted here; whoever catches the
+    CancelledError asks `interrupted` whose it is. The only cancellation without a reason is the server's, when the
+    client has gone away.
+    """
+
+    def __init__(self, core: GatewayCore, ask: Ask, policy: TierPolicy, arrived: float, deadline: float) -> None:
+        self.core = core
+        self.ask = ask
+        self.policy = policy
+        self.metrics = core.metrics.tier(policy.name)
+        self.arrived = arrived
+        self.deadline = deadline
+        self.ticket = Ticket(policy, next(core.sequence), ask.kind, self)
+        self.model = ask.model  # the model really used
+        self.attempts = 0
+        self.retries = 0
+        self.queued_s = 0.0
+        self.awaits_first_byte = False
+        self.loop = asyncio.get_running_loop()
+        self._task = asyncio.current_task()
+        self._reason: str | None = None
+        self._admission: asyncio.Future[str | None] | None = None
+
+    # interruption
+
+    def interrupt(self, reason: str) -> None:
+        """Make the request's coroutine stop waiting for whatever it waits for."""
+        if self._task is not None and (self._reason is None or self._reason.startswith("retry:")):
+            first = self._reason is None
+            self._reason = reason
+            if first:
+                self._task.cancel()
+
+    def interrupted(self) -> str | None:
+        """Why a CancelledError was caught; None when it was not ours (the client left): then it must be re-raised."""
+        reason, self._reason = self._reason, None
+        if reason is None or self._task is None or self._task.uncancel() > 0:
+            return None
+        return reason
+
+    def finish(self) -> None:
+        """Nobody can interrupt it any more."""
+        self._task = None
+
+    # ticket owner
+
+    def granted(self) -> None:
+        self._answer_admission(None)
+
+    def refused(self, reason: str) -> None:
+        self._answer_admission(reason)
+
+    def preempted(self) -> None:
+        self.interrupt("preempted")
+
+    def replica_lost(self) -> None:
+        """Its replica failed its health probes: silence so far will stay silence."""
+        if self.awaits_first_byte and self.may_retry("unhealthy"):
+            self.interrupt("retry:unhealthy")
+
+    # admission
+
+    def admission(self) -> asyncio.Future[str | None]:
+        """Resolves to None when granted, to the reason when refused."""
+        self._admission = self.loop.create_future()
+        return self._admission
+
+    def _answer_admission(self, reason: str | None) -> None:
+        if self._admission is not None and not self._admission.done():
+            self._admission.set_result(reason)
+
+    # retries
+
+    def may_retry(self, reason: str) -> bool:
+        """Whether one more attempt is allowed and makes sense; a True has been paid for."""
+        if not self.core.flags.retries or self.retries >= self.policy.retries or self.core.clock() >= self.deadline:
+            return False
+        silent = reason in ("timeout", "unhealthy")
+        if silent and not self._other_replica():
+            return False  # waiting on is better than asking the same silent replica again
+        if not self.core.budgets[self.policy.name].spend():
+            self.metrics.budget_exhausted.inc()
+            return False
+        self.retries += 1
+        self.metrics.retries[reason].inc()
+        return True
+
+    def _other_replica(self) -> bool:
+        current: Replica | None = self.ticket.replica
+        usable = self.core.router.usable(self.model)
+        return any(replica is not current and replica.name not in self.ticket.avoid for replica in usable)

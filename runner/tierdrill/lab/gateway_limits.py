@@ -1,0 +1,150 @@
+"""Three small governors of the gateway, free of I/O, with injected clocks: retry budget, shedder, circuit breaker."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
+
+from tierdrill.lab.gateway_config import ConfigError, TierPolicy
+
+Clock = Callable[[], float]
+
+
+class RetryBudget:
+    """Token bucket: every request earns a fraction of a retry, so retries cannot become a storm of their own.
+
+    Over any span, retries are at most `burst + ratio * requests`.
+    """
+
+    def __init__(self, ratio: float, burst: float) -> None:
+        self._ratio = ratio
+        self._burst = burst
+        self._tokens = burst
+
+    def earn(self) -> None:
+        """A first attempt was made."""
+        self._tokens = min(self._burst, self._tokens + self._ratio)
+
+    def spend(self) -> bool:
+        """Take one retry; False when the budget has none left."""
+        if self._tokens < 1.0 - 1e-9:  # ten times a tenth must be a whole
+            return False
+        self._tokens -= 1.0
+        return True
+
+
+class Shedder:
+    """Rejects a set fraction of a tier's requests, evenly spread: no dice, so that a drill repeats."""
+
+    def __init__(self, tiers: Iterable[TierPolicy]) -> None:
+        self._tiers = tuple(sorted(tiers, key=lambda tier: tier.rank))
+        self._fractions = {tier.name: 0.0 for tier in self._tiers}
+        self._owed = {tier.name: 0.0 for tier in self._tiers}
+
+    @property
+    def fractions(self) -> dict[str, float]:
+        """What is shed of each tier now."""
+        return dict(self._fractions)
+
+    def change(self, changes: Mapping[str, object]) -> dict[str, float]:
+        """Set fractions, all or none. The most important tier is never shed more than any other."""
+        wanted = dict(self._fractions)
+        for tier, value in changes.items():
+            if tier not in wanted:
+                raise ConfigError(f"shed: unknown tier {tier!r}; allowed: {', '.join(wanted)}")
+            if isinstance(value, bool) or not isinstance(value, int | float) or not 0.0 <= value <= 1.0:
+                raise ConfigError(f"shed.{tier}: {value!r} is not a fraction between 0 and 1")
+            wanted[tier] = float(value)
+        top = self._tiers[0].name
+        if any(wanted[tier.name] < wanted[top] for tier in self._tiers):
+            raise ConfigError(f"shed.{top}: the most important tier is shed last; shed the others at least as much")
+        changed = {tier: value for tier, value in wanted.items() if value != self._fractions[tier]}
+        self._fractions = wanted
+        for tier in changed:
+            self._owed[tier] = 0.0
+        return changed
+
+    def sheds(self, tier: str) -> bool:
+        """Whether this request of the tier is one of those to reject."""
+        fraction = self._fractions[tier]
+        if fraction <= 0.0:
+            return False
+        self._owed[tier] += fraction
+        if self._owed[tier] < 1.0 - 1e-9:
+            return False
+        self._owed[tier] -= 1.0
+        return True
+
+
+class CircuitBreaker:
+    """Opens when nearly every attempt on a model fails, so that callers fail over at once instead of waiting.
+
+    Ejection deals with a bad replica; this deals with a bad pool. After `open_s` one trial at a time is let through,
+    and only from the most important tier that asked lately: a trial given to best effort would be an admission
+    refused to tier 1.
+    """
+
+    WINDOW_S = 2.0
+    SAMPLES_MIN = 10
+    SAMPLES_MAX = 512
+    FAILURE_RATIO = 0.8
+    TRIAL_TIMEOUT_S = 2.0
+
+    def __init__(self, clock: Clock, open_s: float = 1.0) -> None:
+        self._clock = clock
+        self._open_s = open_s
+        self._results: deque[tuple[float, bool]] = deque(maxlen=self.SAMPLES_MAX)
+        self._opened_at: float | None = None
+        self._trial_at: float | None = None
+        self._asked: dict[int, float] = {}
+
+    @property
+    def state(self) -> str:
+        """closed, open or half-open."""
+        if self._opened_at is None:
+            return "closed"
+        return "half-open" if self._clock() - self._opened_at >= self._open_s else "open"
+
+    def allows(self, rank: int) -> bool:
+        """Whether a request of that rank may try. In half-open a True is the trial itself."""
+        now = self._clock()
+        if self._opened_at is None:
+            return True
+        self._asked[rank] = now
+        if now - self._opened_at < self._open_s:
+            return False
+        if self._trial_at is not None and now - self._trial_at < self.TRIAL_TIMEOUT_S:
+            return False
+        if any(other < rank and now - at < self.WINDOW_S for other, at in self._asked.items()):
+            return False
+        self._trial_at = now
+        return True
+
+    def record(self, ok: bool) -> bool:
+        """An attempt ended; True when this opened or closed the circuit."""
+        now = self._clock()
+        if self._opened_at is not None:
+            if now - self._opened_at < self._open_s:
+                return False  # an attempt from before the opening: says nothing about now
+            if ok:
+                self.reset()
+                return True
+            self._opened_at = now
+            self._trial_at = None
+            return False
+        self._results.append((now, ok))
+        while self._results and now - self._results[0][0] > self.WINDOW_S:
+            self._results.popleft()
+        failures = sum(1 for _, good in self._results if not good)
+        if not ok and len(self._results) >= self.SAMPLES_MIN and failures >= self.FAILURE_RATIO * len(self._results):
+            self._opened_at = now
+            self._trial_at = None
+            return True
+        return False
+
+    def reset(self) -> None:
+        """Close and forget (also when the mechanism is switched off)."""
+        self._opened_at = None
+        self._trial_at = None
+        self._results.clear()
+        self._asked.clear()

@@ -1,0 +1,712 @@
+"""The gateway over real sockets: what a client sees when replicas are well, dead, hung, slow, or full."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import time
+from collections.abc import AsyncIterator, Callable, Coroutine
+from typing import Any
+
+import aiohttp
+import pytest
+from aiohttp import web
+
+from tierdrill.lab.gateway import RunningGateway, running
+from tierdrill.lab.gateway_config import parse_config
+
+TOKEN = "secret-for-tests"
+AUTH = {"Authorization": f"Bearer {TOKEN}"}
+ALL_FLAGS = (
+    "priority_queue",
+    "reserved_slots",
+    "preemption",
+    "shedding",
+    "retries",
+    "ejection",
+    "circuit_breaker",
+    "fallback",
+    "latency_routing",
+    "health_checks",
+)
+ALL_OFF = dict.fromkeys(ALL_FLAGS, False)
+
+
+class FakeReplica:
+    """A replica whose behaviour a test sets: ok, error, hang (silence), drop (reset), truncate."""
+
+    def __init__(self, name: str, model: str, node: str, slots: int = 2) -> None:
+        self.name = name
+        self.model = model
+        self.node = node
+        self.slots = slots
+        self.ready = True
+        self.mode = "ok"
+        self.probe_mode = "ok"
+        self.service_s = 0.0
+        self.chunk_gap_s = 0.0
+        self.chunks = 3
+        self.served: list[dict[str, Any]] = []
+        self.started = 0
+        self.cancelled = 0
+        self.peers: set[tuple[str, int]] = set()
+        self.address = ""
+
+    def endpoint(self) -> dict[str, Any]:
+        return {
+            "replica": self.name,
+            "model": self.model,
+            "tier": "any",
+            "node": self.node,
+            "gpu": 0,
+            "address": self.address,
+            "slots": self.slots,
+            "ready": self.ready,
+        }
+
+    async def ready_handler(self, request: web.Request) -> web.Response:
+        if self.probe_mode == "hang":
+            await asyncio.sleep(30)
+        return web.Response(status=200 if self.probe_mode == "ok" else 503)
+
+    async def generate(self, request: web.Request) -> web.StreamResponse:
+        self.started += 1
+        body = await request.json()
+        assert request.transport is not None
+        self.peers.add(request.transport.get_extra_info("peername")[:2])
+        try:
+            if self.mode == "hang":
+                await asyncio.sleep(30)
+            if self.mode == "drop":
+                request.transport.abort()
+                return web.Response()
+            if self.mode == "error":
+                return web.json_response({"error": {"type": "cuda_error", "message": "emulated"}}, status=500)
+            await asyncio.sleep(self.service_s)
+            if body.get("stream"):
+                return await self._stream(request)
+            self.served.append(body)
+            return web.json_response({"object": "text_completion", "model": body.get("model"), "by": self.name})
+        except asyncio.CancelledError:
+            self.cancelled += 1
+            raise
+
+    async def _stream(self, request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+        await response.prepare(request)
+        for index in range(self.chunks):
+            await response.write(f'data: {{"n":{index}}}\n\n'.encode())
+            await asyncio.sleep(self.chunk_gap_s)
+            if self.mode == "truncate" and request.transport is not None:
+                request.transport.abort()
+                return response
+        await response.write(b"data: [DONE]\n\n")
+        return response
+
+
+class FakeController:
+    """Lists the replicas; a change of the version answers the long polls."""
+
+    def __init__(self, replicas: list[FakeReplica]) -> None:
+        self.replicas = replicas
+        self.version = 1
+        self.fails = False
+        self.authorized = True
+        self._changed = asyncio.Condition()
+
+    async def change(self) -> None:
+        async with self._changed:
+            self.version += 1
+            self._changed.notify_all()
+
+    async def endpoints(self, request: web.Request) -> web.Response:
+        self.authorized &= request.headers.get("Authorization") == AUTH["Authorization"]
+        if self.fails:
+            return web.Response(status=500)
+        since = int(request.query["since"])
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(float(request.query["wait"])), self._changed:
+                await self._changed.wait_for(lambda: self.version > since)
+        return web.json_response(
+            {"version": self.version, "endpoints": [replica.endpoint() for replica in self.replicas]}
+        )
+
+
+@contextlib.asynccontextmanager
+async def serving(routes: list[web.RouteDef]) -> AsyncIterator[str]:
+    app = web.Application()
+    app.add_routes(routes)
+    runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=0.05)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        yield f"127.0.0.1:{runner.addresses[0][1]}"
+    finally:
+        await runner.cleanup()
+
+
+def tier(name: str, rank: int, **changes: Any) -> dict[str, Any]:
+    base = {
+        "name": name,
+        "rank": rank,
+        "reserved_slots": 0,
+        "may_preempt": [],
+        "shed_order": 4 - rank,
+        "queue_limit": 10,
+        "queue_wait_s": 0.5,
+        "deadline_s": 3.0,
+        "attempt_timeout_s": 0.2,
+        "retries": 2,
+        "retry_ratio": 0.1,
+        "fallback_model": None,
+    }
+    return {**base, **changes}
+
+
+class Bench:
+    """A gateway with its replicas, its controller and a client."""
+
+    def __init__(
+        self,
+        gateway: RunningGateway,
+        controller: FakeController,
+        replicas: list[FakeReplica],
+        client: aiohttp.ClientSession,
+    ) -> None:
+        self.gateway = gateway
+        self.controller = controller
+        self.replicas = replicas
+        self.client = client
+        self.url = f"http://{gateway.address}"
+
+    async def ask(self, model: str = "assistant", *, headers: dict[str, str] | None = None, **body: Any) -> Answer:
+        began = time.monotonic()
+        document = {"model": model, "prompt": "hello", "max_tokens": 8, **body}
+        async with self.client.post(f"{self.url}/v1/completions", json=document, headers=headers) as response:
+            text = await response.text()
+            return Answer(response.status, dict(response.headers), text, time.monotonic() - began)
+
+    async def put(self, path: str, document: Any) -> int:
+        async with self.client.put(f"{self.url}/admin/{path}", json=document, headers=AUTH) as response:
+            return response.status
+
+    async def metrics(self) -> str:
+        async with self.client.get(f"{self.url}/metrics") as response:
+            return await response.text()
+
+    async def value(self, name: str, **labels: str) -> float:
+        """The sum of the series with these labels."""
+        total = 0.0
+        for line in (await self.metrics()).splitlines():
+            if line.startswith(name + "{") and all(f'{key}="{value}"' in line for key, value in labels.items()):
+                total += float(line.rsplit(" ", 1)[1])
+        return total
+
+
+class Answer:
+    def __init__(self, status: int, headers: dict[str, str], text: str, took_s: float) -> None:
+        self.status = status
+        self.headers = {key.lower(): value for key, value in headers.items()}
+        self.text = text
+        self.took_s = took_s
+
+    @property
+    def reason(self) -> str | None:
+        return self.headers.get("x-rejected-reason")
+
+
+async def until(condition: Callable[[], bool], what: str, timeout_s: float = 3.0) -> None:
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {timeout_s} s: {what}"
+        await asyncio.sleep(0.01)
+
+
+TIERS = [
+    tier("critical", 1, may_preempt=["best-effort"]),
+    tier("standard", 2),
+    tier("best-effort", 3),
+]
+ROUTES = [
+    {"model": "assistant", "customer_class": "free", "tier": "best-effort"},
+    {"model": "assistant", "tier": "critical"},
+    {"model": "summarizer", "tier": "standard"},
+    {"model": "draft", "tier": "best-effort"},
+]
+
+
+def drive(
+    scenario: Callable[[Bench], Coroutine[Any, Any, None]],
+    replicas: list[FakeReplica],
+    *,
+    tiers: list[dict[str, Any]] | None = None,
+    flags: dict[str, bool] | None = None,
+    share: int = 1,
+) -> None:
+    """Run a scenario against a gateway in this process, over real sockets."""
+
+    async def whole() -> None:
+        async with contextlib.AsyncExitStack() as stack:
+            for replica in replicas:
+                replica.address = await stack.enter_async_context(
+                    serving(
+                        [
+                            web.get("/v2/health/ready", replica.ready_handler),
+                            web.post("/v1/completions", replica.generate),
+                            web.post("/v1/chat/completions", replica.generate),
+                            web.post("/v2/models/{model}/infer", replica.generate),
+                        ]
+                    )
+                )
+            controller = FakeController(replicas)
+            address = await stack.enter_async_context(serving([web.get("/v1/endpoints", controller.endpoints)]))
+            config = parse_config(
+                {
+                    "name": "gateway-a",
+                    "controller": f"http://{address}",
+                    "token": TOKEN,
+                    "share": share,
+                    "tiers": tiers or TIERS,
+                    "routes": ROUTES,
+                    "flags": flags or {},
+                }
+            )
+            gateway = await stack.enter_async_context(running(config))
+            client = await stack.enter_async_context(
+                aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0), timeout=aiohttp.ClientTimeout(total=10))
+            )
+            core = gateway.core
+            await until(lambda: len(core.router.replicas) == len(replicas), "endpoints loaded")
+            await until(lambda: all(r.probe_up is not None for r in core.router.replicas), "first probes")
+            await asyncio.wait_for(scenario(Bench(gateway, controller, replicas, client)), 15)
+
+    asyncio.run(whole())
+
+
+def assistants(count: int = 3, slots: int = 2) -> list[FakeReplica]:
+    return [FakeReplica(f"assistant-{i}", "assistant", f"node-{i + 1}", slots) for i in range(count)]
+
+
+def test_an_answer_passes_with_its_labels() -> None:
+    async def scenario(bench: Bench) -> None:
+        answer = await bench.ask(headers={"x-request-id": "r-1"})
+        assert answer.status == 200
+        assert json.loads(answer.text)["by"] == answer.headers["x-replica"]
+        expected = {
+            "x-tier": "critical",
+            "x-gateway": "gateway-a",
+            "x-attempts": "1",
+            "x-served-model": "assistant",
+            "x-request-id": "r-1",
+        }
+        assert {key: answer.headers[key] for key in expected} == expected
+        assert float(answer.headers["x-queue-wait-ms"]) < 100
+        assert await bench.value("tierdrill_requests_total", tier="critical", outcome="ok", code="200") == 1
+        assert bench.controller.authorized
+
+    drive(scenario, assistants())
+
+
+def test_a_stream_passes_chunk_by_chunk() -> None:
+    replicas = assistants(1)
+    replicas[0].chunk_gap_s = 0.1
+
+    async def scenario(bench: Bench) -> None:
+        document = {"model": "assistant", "prompt": "x", "stream": True}
+        arrivals = []
+        began = time.monotonic()
+        async with bench.client.post(f"{bench.url}/v1/completions", json=document) as response:
+            assert response.headers["Content-Type"] == "text/event-stream"
+            async for chunk in response.content.iter_any():
+                arrivals.append((time.monotonic() - began, chunk))  # noqa: PERF401 - the clock is read per chunk
+        assert b"".join(chunk for _, chunk in arrivals).endswith(b"data: [DONE]\n\n")
+        assert len(arrivals) >= 3
+        assert arrivals[0][0] < 0.09 < 0.25 < arrivals[-1][0]
+        ttft = await bench.value("tierdrill_time_to_first_token_seconds_sum", tier="critical")
+        assert ttft < 0.09
+        assert await bench.value("tierdrill_request_duration_seconds_sum", tier="critical") > 0.25
+
+    drive(scenario, replicas)
+
+
+def test_the_open_inference_protocol_passes() -> None:
+    async def scenario(bench: Bench) -> None:
+        async with bench.client.post(f"{bench.url}/v2/models/assistant/infer", json={"inputs": []}) as response:
+            assert response.status == 200
+            assert response.headers["x-tier"] == "critical"
+
+    drive(scenario, assistants(1))
+
+
+def test_a_hung_replica_is_left_for_another_and_then_avoided() -> None:
+    replicas = assistants()
+    hung = replicas[1]
+
+    async def scenario(bench: Bench) -> None:
+        hung.mode = "hang"
+        answers = await asyncio.gather(*(bench.ask() for _ in range(6)))
+        assert [answer.status for answer in answers] == [200] * 6
+        assert hung.started == 2  # its two slots
+        assert sum(answer.headers["x-attempts"] == "2" for answer in answers) == 2
+        assert max(answer.took_s for answer in answers) < 0.6
+        await until(lambda: hung.cancelled == 2, "hung requests cancelled: their connections were closed")
+        assert bench.gateway.core.router.ejected() == {"assistant-1"}
+        before = hung.started
+        for _ in range(10):
+            assert (await bench.ask()).took_s < 0.15
+        assert hung.started == before
+        assert await bench.value("tierdrill_upstream_ejected", replica="assistant-1") == 1
+        assert await bench.value("tierdrill_retries_total", tier="critical", reason="timeout") == 2
+
+    drive(scenario, replicas)
+
+
+def test_with_the_nets_off_a_dead_replica_takes_its_share_down() -> None:
+    replicas = assistants(3, slots=20)
+    tiers = [tier("critical", 1, deadline_s=0.6), tier("standard", 2), tier("best-effort", 3)]
+
+    async def scenario(bench: Bench) -> None:
+        replicas[1].mode = "hang"
+        replicas[1].probe_mode = "error"
+        replicas[1].ready = False
+        await bench.controller.change()
+        await until(lambda: any(not r.endpoint.ready for r in bench.gateway.core.router.replicas), "listed unready")
+        answers = [*await asyncio.gather(*(bench.ask() for _ in range(9)))]
+        answers += await asyncio.gather(*(bench.ask() for _ in range(9)))
+        late = [answer for answer in answers if answer.status == 504]
+        assert len(late) == 6
+        assert all(answer.reason == "deadline" and 0.55 < answer.took_s < 1.0 for answer in late)
+        assert all(answer.headers["x-attempts"] == "1" for answer in answers)
+        assert await bench.value("tierdrill_requests_total", outcome="timeout", code="504") == 6
+
+    drive(scenario, replicas, tiers=tiers, flags=ALL_OFF)
+
+
+@pytest.mark.parametrize("mode", ["drop", "error", "gone"])
+def test_a_failing_replica_is_retried_elsewhere_and_ejected(mode: str) -> None:
+    replicas = assistants()
+
+    async def scenario(bench: Bench) -> None:
+        if mode == "gone":
+            dead = FakeReplica("assistant-9", "assistant", "node-3")
+            dead.address = "127.0.0.1:1"
+            bench.replicas.append(dead)
+            await bench.controller.change()
+            await until(lambda: len(bench.gateway.core.router.replicas) == 4, "listed")
+        else:
+            replicas[0].mode = mode
+        answers = [await bench.ask() for _ in range(20)]
+        assert {answer.status for answer in answers} == {200}
+        assert sum(answer.headers["x-attempts"] == "2" for answer in answers) <= 3
+
+    drive(scenario, replicas, flags={"health_checks": False})
+
+
+def test_the_last_error_is_told_in_the_replicas_words() -> None:
+    replicas = assistants(2)
+
+    async def scenario(bench: Bench) -> None:
+        for replica in replicas:
+            replica.mode = "error"
+        answer = await bench.ask()
+        assert answer.status == 500
+        assert answer.headers["x-error-reason"] == "upstream-5xx"
+        assert "cuda_error" in answer.text
+        for replica in replicas:
+            replica.mode = "drop"
+        answer = await bench.ask()
+        assert (answer.status, answer.headers["x-error-reason"]) == (502, "reset")
+
+    drive(scenario, replicas)
+
+
+def test_a_stream_that_breaks_after_its_first_byte_is_not_retried() -> None:
+    replicas = assistants(2)
+
+    async def scenario(bench: Bench) -> None:
+        for replica in replicas:
+            replica.mode = "truncate"
+            replica.chunk_gap_s = 0.05
+        answer = await bench.ask(stream=True)
+        assert answer.status == 200
+        assert "[DONE]" not in answer.text
+        assert answer.text.rstrip().splitlines()[-1].startswith('data: {"error"')
+        assert sum(replica.started for replica in replicas) == 1
+        assert await bench.value("tierdrill_requests_total", outcome="error", code="502") == 1
+
+    drive(scenario, replicas)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_client_that_leaves_cancels_upstream(stream: bool) -> None:
+    replicas = assistants(1, slots=1)
+    replicas[0].service_s = 0.0 if stream else 5.0
+    replicas[0].chunk_gap_s = 0.2
+    replicas[0].chunks = 50
+    tiers = [tier("critical", 1, attempt_timeout_s=5.0), tier("standard", 2), tier("best-effort", 3)]
+
+    async def scenario(bench: Bench) -> None:
+        asking = asyncio.create_task(bench.ask(stream=stream))
+        await until(lambda: replicas[0].started == 1, "upstream asked")
+        await asyncio.sleep(0.1)
+        asking.cancel()
+        await until(lambda: replicas[0].cancelled == 1, "upstream cancelled")
+        replicas[0].service_s = 0.0
+        assert (await bench.ask()).status == 200  # the only slot is free again
+        assert await bench.value("tierdrill_requests_total", outcome="cancelled") == 1
+
+    drive(scenario, replicas, tiers=tiers)
+
+
+def test_best_effort_gives_way_to_the_critical_tier() -> None:
+    replicas = assistants(1, slots=1)
+    replicas[0].service_s = 0.3
+
+    async def scenario(bench: Bench) -> None:
+        victim = asyncio.create_task(bench.ask(headers={"x-customer-class": "free"}))
+        await until(lambda: replicas[0].started == 1, "victim runs")
+        critical = await bench.ask()
+        assert critical.status == 200
+        assert float(critical.headers["x-queue-wait-ms"]) < 50
+        lost = await victim
+        assert (lost.status, lost.reason, lost.headers["retry-after"]) == (503, "preempted", "1")
+        assert await bench.value("tierdrill_preemptions_total", tier="best-effort") == 1
+        assert await bench.value("tierdrill_rejections_total", tier="best-effort", reason="preempted") == 1
+
+    tiers = [tier("critical", 1, may_preempt=["best-effort"], attempt_timeout_s=2), *TIERS[1:2]]
+    drive(scenario, replicas, tiers=[*tiers, tier("best-effort", 3, attempt_timeout_s=2.0)])
+
+
+def test_a_preempted_stream_ends_with_the_reason() -> None:
+    replicas = assistants(1, slots=1)
+    replicas[0].chunk_gap_s = 0.1
+    replicas[0].chunks = 10
+
+    async def scenario(bench: Bench) -> None:
+        victim = asyncio.create_task(bench.ask(headers={"x-customer-class": "free"}, stream=True))
+        await until(lambda: replicas[0].started == 1, "victim runs")
+        await asyncio.sleep(0.15)
+        assert (await bench.ask()).status == 200
+        lost = await victim
+        assert lost.status == 200
+        assert '"type": "preempted"' in lost.text.rstrip().splitlines()[-1]
+
+    drive(scenario, replicas)
+
+
+def test_shedding_by_order_is_cheap_labelled_and_exact() -> None:
+    async def scenario(bench: Bench) -> None:
+        assert await bench.put("shed", {"best-effort": 0.5}) == 200
+        answers = [await bench.ask("draft") for _ in range(20)]
+        shed = [answer for answer in answers if answer.status == 429]
+        assert len(shed) == 10
+        assert all(answer.reason == "shed" and answer.headers["retry-after"] == "1" for answer in shed)
+        assert max(answer.took_s for answer in shed) < 0.05
+        assert (await bench.ask()).status == 200
+        assert await bench.put("shed", {"critical": 0.5, "standard": 0.1}) == 400
+        assert await bench.put("shed", {"nobody": 0.5}) == 400
+        assert await bench.value("tierdrill_shed_fraction", tier="best-effort") == 0.5
+        assert await bench.put("flags", {"shedding": False}) == 200
+        assert {(await bench.ask("draft")).status for _ in range(4)} == {200}
+
+    drive(scenario, [*assistants(1), FakeReplica("draft-0", "draft", "node-1")])
+
+
+def test_the_queue_is_bounded_in_length_and_time() -> None:
+    replicas = [FakeReplica("summarizer-0", "summarizer", "node-1", slots=1)]
+    tiers = [tier("critical", 1), tier("standard", 2, queue_limit=1, attempt_timeout_s=3.0), tier("best-effort", 3)]
+
+    async def scenario(bench: Bench) -> None:
+        replicas[0].service_s = 1.0
+        running_one = asyncio.create_task(bench.ask("summarizer"))
+        await until(lambda: replicas[0].started == 1, "runs")
+        queued = asyncio.create_task(bench.ask("summarizer"))
+        await asyncio.sleep(0.05)
+        assert await bench.value("tierdrill_queue_depth", tier="standard", model="summarizer") == 1
+        assert await bench.value("tierdrill_inflight", tier="standard") == 1
+        full = await bench.ask("summarizer")
+        assert (full.status, full.reason) == (429, "queue-full")
+        assert full.took_s < 0.05
+        late = await queued
+        assert (late.status, late.reason) == (503, "queue-timeout")
+        assert 0.4 < late.took_s < 0.8
+        assert (await running_one).status == 200
+
+    drive(scenario, replicas, tiers=tiers)
+
+
+def test_without_endpoints_the_smaller_model_answers_where_the_tier_allows() -> None:
+    replicas = [FakeReplica("draft-0", "draft", "node-1")]
+    tiers = [tier("critical", 1, fallback_model="draft"), *TIERS[1:]]
+
+    async def scenario(bench: Bench) -> None:
+        answer = await bench.ask()
+        assert (answer.status, answer.headers["x-served-model"]) == (200, "draft")
+        assert json.loads(answer.text)["model"] == "draft"
+        assert answer.took_s < 0.2
+        none = await bench.ask("summarizer")
+        assert (none.status, none.reason) == (503, "no-endpoint")
+        assert await bench.put("flags", {"fallback": False}) == 200
+        none = await bench.ask()
+        assert (none.status, none.reason) == (503, "no-endpoint")
+        assert await bench.value("tierdrill_fallbacks_total", tier="critical") == 1
+
+    drive(scenario, replicas, tiers=tiers)
+
+
+def test_a_dead_pool_opens_the_circuit_and_a_trial_closes_it() -> None:
+    replicas = assistants(1, slots=10)
+
+    async def scenario(bench: Bench) -> None:
+        replicas[0].mode = "error"
+        answers = [await bench.ask() for _ in range(15)]
+        assert answers[0].status == 500
+        assert (answers[-1].status, answers[-1].reason) == (503, "circuit-open")
+        replicas[0].mode = "ok"
+        await asyncio.sleep(1.05)
+        assert [(await bench.ask()).status for _ in range(3)] == [200] * 3
+
+    drive(scenario, replicas)
+
+
+def test_probes_find_a_silent_replica_before_any_request_does() -> None:
+    replicas = assistants()
+
+    async def scenario(bench: Bench) -> None:
+        replicas[2].mode = replicas[2].probe_mode = "hang"
+        known = {replica.name: replica for replica in bench.gateway.core.router.replicas}
+        await until(lambda: known["assistant-2"].probe_up is False, "seen down")
+        answers = [await bench.ask() for _ in range(9)]
+        assert replicas[2].started == 0
+        assert {answer.headers["x-attempts"] for answer in answers} == {"1"}
+        assert await bench.value("tierdrill_upstream_up", replica="assistant-2") == 0
+        assert await bench.value("tierdrill_upstream_probe_seconds", replica="assistant-2") == pytest.approx(0.25)
+        replicas[2].mode = replicas[2].probe_mode = "ok"
+        await until(lambda: known["assistant-2"].probe_up is True, "seen up again")
+
+    drive(scenario, replicas)
+
+
+def test_requests_stuck_on_a_replica_move_when_its_probes_fail() -> None:
+    replicas = assistants(2)
+    tiers = [tier("critical", 1, attempt_timeout_s=2.9), *TIERS[1:]]
+
+    async def scenario(bench: Bench) -> None:
+        replicas[0].mode = replicas[1].mode = "hang"
+        asking = asyncio.create_task(bench.ask())
+        await until(lambda: sum(replica.started for replica in replicas) == 1, "stuck")
+        stuck = next(replica for replica in replicas if replica.started)
+        other = next(replica for replica in replicas if replica is not stuck)
+        stuck.probe_mode, other.mode = "hang", "ok"
+        answer = await asking
+        assert (answer.status, answer.headers["x-replica"]) == (200, other.name)
+        assert answer.took_s < 2.0
+        assert await bench.value("tierdrill_retries_total", reason="unhealthy") == 1
+
+    drive(scenario, replicas, tiers=tiers)
+
+
+def test_a_withdrawn_replica_gets_nothing_and_leaves_no_gauges() -> None:
+    replicas = assistants()
+
+    async def scenario(bench: Bench) -> None:
+        gone = replicas[0]
+        bench.controller.replicas = replicas[1:]
+        await bench.controller.change()
+        await until(lambda: len(bench.gateway.core.router.replicas) == 2, "withdrawn")
+        for _ in range(6):
+            assert (await bench.ask()).status == 200
+        assert gone.started == 0
+        assert 'tierdrill_upstream_up{gateway="gateway-a",node="node-1"' not in await bench.metrics()
+
+    drive(scenario, replicas)
+
+
+def test_a_lost_controller_stops_nothing() -> None:
+    async def scenario(bench: Bench) -> None:
+        bench.controller.fails = True
+        await bench.controller.change()
+        await asyncio.sleep(0.5)
+        assert [(await bench.ask()).status for _ in range(5)] == [200] * 5
+        bench.controller.fails = False
+        bench.controller.replicas = bench.replicas[:1]
+        await bench.controller.change()
+        await until(lambda: len(bench.gateway.core.router.replicas) == 1, "heard again")
+
+    drive(scenario, assistants())
+
+
+def test_weights_shift_traffic_away_from_a_node() -> None:
+    async def scenario(bench: Bench) -> None:
+        assert await bench.put("weights", {"node-2": 0.0}) == 200
+        for _ in range(9):
+            await bench.ask()
+        assert bench.replicas[1].started == 0
+        assert await bench.put("weights", {"node-2": 1.5}) == 400
+        async with bench.client.get(f"{bench.url}/admin/events", headers=AUTH) as response:
+            kinds = [event["kind"] for event in (await response.json())["events"]]
+        assert "weights" in kinds
+
+    drive(scenario, assistants())
+
+
+def test_administration_needs_the_token() -> None:
+    async def scenario(bench: Bench) -> None:
+        for headers in ({}, {"Authorization": "Bearer wrong"}, {"Authorization": TOKEN}):
+            for path in ("flags", "weights", "shed", "events"):
+                async with bench.client.get(f"{bench.url}/admin/{path}", headers=headers) as response:
+                    assert response.status == 401
+        async with bench.client.put(f"{bench.url}/admin/flags", json={"retries": False}) as response:
+            assert response.status == 401
+        assert await bench.put("flags", {"retires": False}) == 400
+        assert await bench.put("flags", {"retries": "no"}) == 400
+        assert await bench.put("flags", ["retries"]) == 400
+        assert await bench.put("flags", {"retries": False}) == 200
+        assert await bench.value("tierdrill_flag", flag="retries") == 0
+        assert await bench.value("tierdrill_flag", flag="ejection") == 1
+
+    drive(scenario, assistants(1))
+
+
+def test_senseless_requests_are_refused_without_a_replica() -> None:
+    async def post(bench: Bench, data: bytes, headers: dict[str, str] | None = None) -> int:
+        async with bench.client.post(f"{bench.url}/v1/completions", data=data, headers=headers) as response:
+            return response.status
+
+    async def scenario(bench: Bench) -> None:
+        for body in (b"", b"{", b"[]", b"{}", b'{"model": 3}', b'{"model":"assistant","max_tokens":"many"}'):
+            assert await post(bench, body) == 400
+        assert await post(bench, b'{"model":"nobody"}') == 404
+        assert await post(bench, b'{"model":"assistant"}', {"x-deadline-ms": "soon"}) == 400
+        assert await post(bench, b"x" * 5_000_000) == 413
+        assert bench.replicas[0].started == 0
+
+    drive(scenario, assistants(1))
+
+
+def test_the_clients_deadline_counts_when_it_is_shorter() -> None:
+    replicas = assistants(1)
+    replicas[0].service_s = 2.0
+
+    async def scenario(bench: Bench) -> None:
+        answer = await bench.ask(headers={"x-deadline-ms": "150"})
+        assert (answer.status, answer.reason) == (504, "deadline")
+        assert answer.took_s < 0.4
+        await until(lambda: replicas[0].cancelled == 1, "upstream cancelled")
+
+    drive(scenario, replicas)
+
+
+def test_connections_are_kept_and_every_series_exists_from_the_start() -> None:
+    async def scenario(bench: Bench) -> None:
+        text = await bench.metrics()
+        for name in ("critical", "standard", "best-effort"):
+            for reason in ("shed", "queue-full", "queue-timeout", "preempted", "no-endpoint", "circuit-open"):
+                assert f'tierdrill_rejections_total{{gateway="gateway-a",reason="{reason}",tier="{name}"}} 0.0' in text
+            assert f'le="0.15",tier="{name}"' in text
+        for _ in range(20):
+            await bench.ask()
+        assert len(bench.replicas[0].peers) == 1
+
+    drive(scenario, assistants(1))
