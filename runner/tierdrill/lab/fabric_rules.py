@@ -1,0 +1,154 @@
+"""What the fabric does with an edge, decided purely: link rules, hosts without power, and how they add up."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+MODES = ("pass", "delay", "blackhole", "reset")
+ANY = "*"
+DELAY_MS_MAX = 60_000.0
+
+
+class RuleError(ValueError):
+    """A request to the fabric that makes no sense."""
+
+
+@dataclass(frozen=True)
+class Edge:
+    """A connection that components on two hosts may make."""
+
+    id: str
+    source: str
+    destination: str
+    target: str
+
+
+@dataclass(frozen=True)
+class LinkRule:
+    """What happens between two hosts, in both directions."""
+
+    source: str
+    destination: str
+    mode: str
+    delay_ms: float = 0.0
+    jitter_ms: float = 0.0
+    bandwidth_kbps: float | None = None
+    lease_s: float | None = None
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """A link has no direction: a>b and b>a are one rule."""
+        first, second = sorted((self.source, self.destination))
+        return first, second
+
+
+@dataclass(frozen=True)
+class Behaviour:
+    """What an edge does now."""
+
+    dark: bool = False  # no power at one end: nothing passes, and what is open will be reset when power returns
+    held: bool = False  # blackhole: nothing passes, but what was sent arrives once the link heals
+    refused: bool = False
+    delay_ms: float = 0.0  # of a round trip
+    jitter_ms: float = 0.0
+    bandwidth_kbps: float | None = None
+
+    @property
+    def silent(self) -> bool:
+        """Whether nothing passes, whatever the reason."""
+        return self.dark or self.held
+
+    @property
+    def shaped(self) -> bool:
+        """Whether data takes the slow path."""
+        return self.delay_ms > 0 or self.jitter_ms > 0 or self.bandwidth_kbps is not None
+
+
+CLEAR = Behaviour()
+
+
+def matches(rule: LinkRule, edge: Edge) -> bool:
+    """Whether a rule concerns an edge, in either direction."""
+    return _pair(rule, edge.source, edge.destination) or _pair(rule, edge.destination, edge.source)
+
+
+def behaviour(edge: Edge, rules: Iterable[LinkRule], hosts_down: Iterable[str]) -> Behaviour:
+    """All that concerns an edge, added up: delays add, the narrowest bandwidth holds, silence beats refusal."""
+    concerning = [rule for rule in rules if matches(rule, edge)]
+    down = set(hosts_down)
+    limits = [rule.bandwidth_kbps for rule in concerning if rule.bandwidth_kbps is not None and rule.mode == "delay"]
+    return Behaviour(
+        dark=edge.source in down or edge.destination in down,
+        held=any(rule.mode == "blackhole" for rule in concerning),
+        refused=any(rule.mode == "reset" for rule in concerning),
+        delay_ms=sum(rule.delay_ms for rule in concerning if rule.mode == "delay"),
+        jitter_ms=sum(rule.jitter_ms for rule in concerning if rule.mode == "delay"),
+        bandwidth_kbps=min(limits) if limits else None,
+    )
+
+
+def parse_rule(document: Mapping[str, Any]) -> LinkRule:
+    """Check a link rule as it comes over the wire."""
+    _known(document, {"source", "destination", "mode", "delay_ms", "jitter_ms", "bandwidth_kbps", "lease_s"})
+    mode = document.get("mode")
+    if mode not in MODES:
+        raise RuleError(f"mode: {mode!r} is none of {', '.join(MODES)}")
+    rule = LinkRule(
+        source=_name(document, "source"),
+        destination=_name(document, "destination"),
+        mode=mode,
+        delay_ms=_number(document, "delay_ms", 0.0, DELAY_MS_MAX) or 0.0,
+        jitter_ms=_number(document, "jitter_ms", 0.0, DELAY_MS_MAX) or 0.0,
+        bandwidth_kbps=_number(document, "bandwidth_kbps", 1.0, 1e9),
+        lease_s=_number(document, "lease_s", 0.001, 86_400.0),
+    )
+    if mode == "delay" and not (rule.delay_ms or rule.jitter_ms or rule.bandwidth_kbps):
+        raise RuleError("mode delay needs delay_ms, jitter_ms or bandwidth_kbps")
+    return rule
+
+
+def parse_edge(edge_id: str, document: Mapping[str, Any]) -> Edge:
+    """Check an edge as it comes over the wire."""
+    _known(document, {"source", "destination", "target"})
+    target = _name(document, "target")
+    split_address(target)
+    return Edge(edge_id, _name(document, "source"), _name(document, "destination"), target)
+
+
+def split_address(address: str) -> tuple[str, int]:
+    """`host:port` in two."""
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdecimal() or not 0 < int(port) < 65536:
+        raise RuleError(f"target: expected host:port, found {address!r}")
+    return host, int(port)
+
+
+def _pair(rule: LinkRule, source: str, destination: str) -> bool:
+    return rule.source in (ANY, source) and rule.destination in (ANY, destination)
+
+
+def _known(document: Mapping[str, Any], keys: set[str]) -> None:
+    unknown = sorted(set(document) - keys)
+    if unknown:
+        raise RuleError(f"unknown key {unknown[0]!r} (known: {', '.join(sorted(keys))})")
+
+
+def _name(document: Mapping[str, Any], key: str) -> str:
+    value = document.get(key)
+    if not isinstance(value, str) or not value:
+        raise RuleError(f"{key}: expected a name, found {value!r}")
+    return value
+
+
+def _number(document: Mapping[str, Any], key: str, low: float, high: float) -> float | None:
+    value = document.get(key)
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise RuleError(f"{key}: expected a number, found {value!r}")
+    if not low <= value <= high:
+        raise RuleError(f"{key}: {value!r} is outside {low:g} to {high:g}")
+    return float(value)
