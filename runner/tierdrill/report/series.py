@@ -24,16 +24,23 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Second:
-    """One second of one tier. Quantiles are of requests that were answered or timed out, None where there were none: an
-    error or a refusal is often fast, and would flatter the tier."""
+    """One second (or wider bin) of one tier. Latencies, ascending, are of requests that were answered or timed out: an error or
+    a refusal is often fast, and would flatter the tier."""
 
     at: float
     sent: int
     ok: int
     rejected: int
     failed: int
-    p50: float | None
-    p99: float | None
+    latencies: tuple[float, ...] = ()
+
+    @property
+    def p50(self) -> float | None:
+        return quantile(self.latencies, 0.5)
+
+    @property
+    def p99(self) -> float | None:
+        return quantile(self.latencies, 0.99)
 
     def success(self, rejections_count: bool) -> float | None:
         """Share of good answers; refused requests count as bad only where the tier's objectives say so."""
@@ -104,11 +111,11 @@ def quantile(values: Sequence[float], share: float) -> float | None:
     return values[max(0, math.ceil(share * len(values) - 1e-9) - 1)]
 
 
-def tier_series(samples: Iterable[Sample], zero: float = 0.0) -> dict[str, TierSeries]:
-    """Seconds per tier; they are cut at `zero` plus whole seconds, so that a fault's effect starts a new one."""
+def tier_series(samples: Iterable[Sample], zero: float = 0.0, width: float = 1.0) -> dict[str, TierSeries]:
+    """Bins of `width` seconds per tier; one begins at `zero`, so that a fault's effect is not blurred into the calm before it."""
     buckets: dict[str, dict[int, _Bucket]] = defaultdict(lambda: defaultdict(_Bucket))
     for sample in samples:
-        bucket = buckets[sample.tier][math.floor(sample.due - zero)]
+        bucket = buckets[sample.tier][math.floor((sample.due - zero) / width)]
         bucket.sent += 1
         if sample.outcome == "rejected":
             bucket.rejected += 1
@@ -117,7 +124,7 @@ def tier_series(samples: Iterable[Sample], zero: float = 0.0) -> dict[str, TierS
         if sample.outcome in ("ok", "timeout"):
             bucket.latencies.append(sample.latency)
     return {
-        tier: TierSeries(tier, tuple(_second(zero + index, seconds[index]) for index in sorted(seconds)))
+        tier: TierSeries(tier, tuple(_second(zero + index * width, seconds[index]) for index in sorted(seconds)))
         for tier, seconds in buckets.items()
     }
 
@@ -143,13 +150,5 @@ def affected(
 
 
 def _second(at: float, bucket: _Bucket) -> Second:
-    latencies = sorted(bucket.latencies)
-    return Second(
-        at=at,
-        sent=bucket.sent,
-        ok=bucket.ok,
-        rejected=bucket.rejected,
-        failed=bucket.sent - bucket.ok - bucket.rejected,
-        p50=quantile(latencies, 0.5),
-        p99=quantile(latencies, 0.99),
-    )
+    failed = bucket.sent - bucket.ok - bucket.rejected
+    return Second(at, bucket.sent, bucket.ok, bucket.rejected, failed, tuple(sorted(bucket.latencies)))

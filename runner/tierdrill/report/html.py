@@ -1,0 +1,111 @@
+"""The HTML report: one self-contained file, made from documents, history and verdict alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from tierdrill.history.events import Event
+from tierdrill.judge.verdict import GROUPS, Check, Status, Verdict
+from tierdrill.report import timeline
+from tierdrill.report.answers import answers
+from tierdrill.report.blast import blast_of
+from tierdrill.report.evidence import evidence_of
+from tierdrill.report.provenance import duration_of, emulated_parts, provenance, utc
+from tierdrill.report.series import all_samples, tier_series
+from tierdrill.report.state import story
+from tierdrill.report.words import (
+    UNICODE,
+    plural,
+    show_count,
+    show_latency,
+    show_offset,
+    show_seconds,
+    show_share,
+    variant_words,
+)
+from tierdrill.spec.catalogue import DrillSetting
+
+GROUP_TITLES = {
+    "run": "The run itself",
+    "load": "Load generator",
+    "fault": "Faults",
+    "slo": "Objectives of the tiers",
+    "invariant": "Between the tiers",
+    "alert": "Alerts",
+    "playbook": "Playbooks",
+    "class": "Class of failure",
+}
+_WORST_FIRST = (Status.UNCLEAN, Status.ABORTED, Status.FAILED, Status.INCONCLUSIVE, Status.PASSED)
+
+
+def html_report(setting: DrillSetting, events: Sequence[Event], verdict: Verdict) -> str:
+    """The report as one HTML document."""
+    state = story(events)
+    samples = list(all_samples(events))
+    width = timeline.bin_width(state)
+    series = tier_series(samples, state.zero, width)
+    blast = blast_of(setting, state, events, samples)
+    return _environment().get_template("report.html").render(
+        setting=setting,
+        verdict=verdict,
+        state=state,
+        answers=answers(setting, state, verdict, blast),
+        deciding=deciding(verdict),
+        tally=tally(verdict),
+        timeline=timeline.build(setting, state, verdict, series, width),
+        bin_width=width,
+        blast=blast,
+        groups=grouped(verdict),
+        evidence=evidence_of(events, verdict, state.zero),
+        provenance=provenance(setting, state, verdict),
+        emulated=emulated_parts(setting, state),
+        started=utc(state.started),
+        lasted=show_seconds(duration_of(state)),
+    )
+
+
+def deciding(verdict: Verdict) -> tuple[Check, ...]:
+    """The checks that decided, in the verdict's order."""
+    return tuple(check for check in (verdict.check(name) for name in verdict.reasons) if check is not None)
+
+
+def tally(verdict: Verdict) -> str:
+    """"25 checks: 24 passed, 1 failed"."""
+    counts = [(status, sum(check.status is status for check in verdict.checks)) for status in reversed(_WORST_FIRST)]
+    return f"{plural(len(verdict.checks), 'check')}: " + ", ".join(f"{count} {status}" for status, count in counts if count)
+
+
+def grouped(verdict: Verdict) -> tuple[tuple[str, tuple[Check, ...]], ...]:
+    """Checks by group in the usual order; groups that no view knows come last. Within a group, failed ones come first."""
+    names = [*GROUPS, *sorted({check.group for check in verdict.checks} - set(GROUPS))]
+    result = []
+    for name in names:
+        mine = [check for check in verdict.checks if check.group == name]
+        mine.sort(key=lambda check: _WORST_FIRST.index(check.status))
+        if mine:
+            result.append((GROUP_TITLES.get(name, name), tuple(mine)))
+    return tuple(result)
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("tierdrill.report", "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "seconds": show_seconds,
+        "latency": show_latency,
+        "share": show_share,
+        "offset": show_offset,
+        "count": show_count,
+        "icon": UNICODE.status,
+        "variant": variant_words,
+    }
+    return environment
