@@ -637,6 +637,77 @@ def test_a_lost_controller_stops_nothing() -> None:
     drive(scenario, assistants())
 
 
+def test_a_restarted_controller_does_not_empty_the_gateway() -> None:
+    replicas = assistants()
+
+    async def scenario(bench: Bench) -> None:
+        bench.controller.version = 50
+        await bench.controller.change()
+        await asyncio.sleep(0.1)
+        bench.controller.fails = True
+        await bench.controller.change()
+        await asyncio.sleep(0.1)
+        bench.controller.version, bench.controller.replicas, bench.controller.fails = 1, [], False
+        events = bench.gateway.core.journal
+        await until(lambda: any(e["kind"] == "controller-restarted" for e in events.since(0)), "restart noticed")
+        assert (await bench.ask()).status == 200
+        bench.controller.replicas = replicas[:2]
+        await bench.controller.change()
+        await until(lambda: len(bench.gateway.core.router.replicas) == 2, "its list is believed in the end", 5.0)
+
+    drive(scenario, replicas)
+
+
+def test_a_stream_past_its_deadline_ends_with_the_reason() -> None:
+    replicas = assistants(1)
+    replicas[0].chunk_gap_s = 0.1
+    replicas[0].chunks = 50
+
+    async def scenario(bench: Bench) -> None:
+        answer = await bench.ask(stream=True, headers={"x-deadline-ms": "350"})
+        assert answer.status == 200
+        assert '"type": "deadline"' in answer.text.rstrip().splitlines()[-1]
+        assert answer.took_s < 0.6
+        assert await bench.value("tierdrill_requests_total", outcome="timeout", code="504") == 1
+        await until(lambda: replicas[0].cancelled == 1, "upstream cancelled")
+
+    drive(scenario, replicas)
+
+
+def test_a_client_that_leaves_the_queue_is_not_served() -> None:
+    replicas = [FakeReplica("summarizer-0", "summarizer", "node-1", slots=1)]
+    replicas[0].service_s = 0.3
+    tiers = [tier("critical", 1), tier("standard", 2, attempt_timeout_s=3.0), tier("best-effort", 3)]
+
+    async def scenario(bench: Bench) -> None:
+        first = asyncio.create_task(bench.ask("summarizer"))
+        await until(lambda: replicas[0].started == 1, "runs")
+        leaver = asyncio.create_task(bench.ask("summarizer"))
+        pool = bench.gateway.core.pool("summarizer")
+        assert pool is not None
+        await until(lambda: len(pool.waiting) == 1, "queued")
+        leaver.cancel()
+        await until(lambda: len(pool.waiting) == 0, "left")
+        assert (await first).status == 200
+        assert replicas[0].started == 1
+
+    drive(scenario, replicas, tiers=tiers)
+
+
+def test_without_retry_budget_a_silent_replica_is_waited_for() -> None:
+    replicas = assistants(2, slots=20)
+    tiers = [tier("critical", 1, deadline_s=0.6, retry_burst=1, retry_ratio=0.0), *TIERS[1:]]
+
+    async def scenario(bench: Bench) -> None:
+        replicas[0].mode = "hang"
+        answers = await asyncio.gather(*(bench.ask() for _ in range(4)))
+        assert sorted(answer.status for answer in answers) == [200, 200, 200, 504]
+        assert await bench.value("tierdrill_retries_total", tier="critical") == 1
+        assert await bench.value("tierdrill_retry_budget_exhausted_total", tier="critical") == 1
+
+    drive(scenario, replicas, tiers=tiers, flags={"health_checks": False})
+
+
 def test_weights_shift_traffic_away_from_a_node() -> None:
     async def scenario(bench: Bench) -> None:
         assert await bench.put("weights", {"node-2": 0.0}) == 200

@@ -25,6 +25,7 @@ POLL_SLACK_S = 1.5
 BACKOFF_MIN_S = 0.1
 BACKOFF_MAX_S = 1.0
 PUMP_PERIOD_S = 0.1
+RESTART_GRACE_S = 2.0
 
 log = logging.getLogger("tierdrill.gateway")
 
@@ -50,7 +51,8 @@ class EndpointFollower:
         self._core = core
         self._session = session
         self._version = 0
-        self.loaded = asyncio.Event()
+        self._newest = 0
+        self._restarted_at: float | None = None
         self.heard_at: float | None = None
 
     async def run(self) -> None:
@@ -66,7 +68,8 @@ class EndpointFollower:
                 backoff_s = min(BACKOFF_MAX_S, backoff_s * 2)
 
     async def _poll(self) -> None:
-        query = {"gateway": self._core.config.name, "since": str(self._version), "wait": f"{POLL_WAIT_S:g}"}
+        wait_s = POLL_WAIT_S if self._restarted_at is None else RESTART_GRACE_S / 2
+        query = {"gateway": self._core.config.name, "since": str(self._version), "wait": f"{wait_s:g}"}
         began = self._core.clock()
         async with (
             asyncio.timeout(POLL_WAIT_S + POLL_SLACK_S),
@@ -83,10 +86,25 @@ class EndpointFollower:
         unchanged = version == self._version
         self._version = version
         self.heard_at = self._core.clock()
-        self._core.take_endpoints(endpoints)
-        self.loaded.set()
+        self._core.take_endpoints(self._mend(version, endpoints))
         if unchanged and self.heard_at - began < BACKOFF_MIN_S:
             await asyncio.sleep(BACKOFF_MIN_S)  # a controller that does not hold the poll must not make us spin
+
+    def _mend(self, version: int, endpoints: list[Endpoint]) -> list[Endpoint]:
+        """A restarted controller knows nothing until its nodes have reported: for that long, believe what it lists but
+        not what it leaves out."""
+        now = self._core.clock()
+        if version < self._newest:
+            self._restarted_at = now
+            self._core.journal.add("controller-restarted", version=version, before=self._newest)
+        self._newest = version
+        if self._restarted_at is None:
+            return endpoints
+        if now - self._restarted_at > RESTART_GRACE_S:
+            self._restarted_at = None
+            return endpoints
+        listed = {endpoint.replica for endpoint in endpoints}
+        return endpoints + [r.endpoint for r in self._core.router.replicas if r.name not in listed]
 
 
 class Prober:

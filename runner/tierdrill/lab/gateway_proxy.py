@@ -89,6 +89,7 @@ class _Service:
         self._call = call
         self._request_id = request.headers.get("x-request-id") or uuid.uuid4().hex
         self._replica: Replica | None = None
+        self._blamed = False  # this attempt's failure has been held against its replica
         self.downstream: web.StreamResponse | None = None  # once the client has had its first byte
 
     async def run(self) -> web.StreamResponse:
@@ -178,6 +179,7 @@ class _Service:
         whole = False
         slow = call.loop.call_later(call.policy.attempt_timeout_s, self._attempt_is_slow, replica)
         call.awaits_first_byte = True
+        self._blamed = False
         try:
             response = await self._session.post(
                 URL(f"http://{replica.endpoint.address}{call.ask.path}", encoded=True),
@@ -195,7 +197,7 @@ class _Service:
             result = await self._pass_back(response, first)
             whole = True
         except AttemptFailed as failure:
-            self._core.attempt_failed(replica, call.model, failure.kind)
+            self._blame(replica, failure.kind)
             raise
         except asyncio.CancelledError:
             reason = call.interrupted()
@@ -206,7 +208,7 @@ class _Service:
             raise AttemptFailed(reason.removeprefix("retry:"), granted_retry=True) from None
         except (aiohttp.ClientError, OSError) as error:
             kind = _failure_kind(error)
-            self._core.attempt_failed(replica, call.model, kind)
+            self._blame(replica, kind)
             raise AttemptFailed(kind) from error
         finally:
             slow.cancel()
@@ -220,10 +222,15 @@ class _Service:
 
     def _attempt_is_slow(self, replica: Replica) -> None:
         """No first byte in time: that counts against the replica even where no other attempt may be made."""
-        call = self._call
-        self._core.attempt_failed(replica, call.model, "timeout")
-        if call.may_retry("timeout"):
-            call.interrupt("retry:timeout")
+        self._blame(replica, "timeout")
+        if self._call.may_retry("timeout"):
+            self._call.interrupt("retry:timeout")
+
+    def _blame(self, replica: Replica, kind: str) -> None:
+        """Once per attempt: one request that is first slow and then broken must not eject a replica by itself."""
+        if not self._blamed:
+            self._blamed = True
+            self._core.attempt_failed(replica, self._call.model, kind)
 
     async def _pass_back(self, response: aiohttp.ClientResponse, first: bytes) -> web.StreamResponse:
         """Event streams chunk by chunk; anything else only when it is whole, so that until then a retry can mend it."""
