@@ -4,49 +4,37 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
 from tierdrill.spec.catalogue import KINDS, Catalogue, Document, Experiment
+from tierdrill.spec.check import check_documents
 from tierdrill.spec.located import problems_of
 from tierdrill.spec.problems import Problem, in_order, listed, nearest, shown
+from tierdrill.spec.reading import EXPERIMENT, KnownAlerts, Reading
 from tierdrill.spec.source import Source, read_text
 
 API_VERSION = "tierdrill/v1"
 FOLDERS = ("drills", "experiments", "playbooks")
-EXPERIMENT = "Experiment"
 FROM_DOCUMENT = {"written": True}
 """Validation context of what people wrote: quantities must carry their units, as floats made in code do not."""
 
 
-@dataclass
-class Reading:
-    """What has been read so far: the catalogue, each document's source, and what is wrong."""
-
-    catalogue: Catalogue
-    sources: dict[tuple[str, str], Source] = field(default_factory=dict)
-    broken: set[tuple[str, str]] = field(default_factory=set)
-    problems: list[Problem] = field(default_factory=list)
-
-    def named(self, kind: str) -> set[str]:
-        """The names of that kind, also of documents that have problems of their own: they are not missing."""
-        return {name for each, name in self.sources if each == kind} | {
-            name for each, name in self.broken if each == kind
-        }
-
-
-def load_catalogue(root: Path) -> tuple[Catalogue, list[Problem]]:
-    """All documents under `root`'s drills/, experiments/ and playbooks/, and every problem found."""
+def load_catalogue(root: Path, known_alerts: KnownAlerts | None = None) -> tuple[Catalogue, list[Problem]]:
+    """All documents under `root`'s drills/, experiments/ and playbooks/, and every problem of each and between them."""
     reading = read_catalogue(root)
+    check_documents(reading, known_alerts)
     return reading.catalogue, in_order(reading.problems)
 
 
-def load_documents(paths: Iterable[Path], root: Path | None = None) -> tuple[Catalogue, list[Problem]]:
-    """These files only; paths are shown relative to `root` where they lie under it."""
+def load_documents(
+    paths: Iterable[Path], root: Path | None = None, known_alerts: KnownAlerts | None = None
+) -> tuple[Catalogue, list[Problem]]:
+    """As `load_catalogue`, but these files only; paths are shown relative to `root` where they lie under it."""
     reading = read_files(list(paths), root or Path())
+    check_documents(reading, known_alerts)
     return reading.catalogue, in_order(reading.problems)
 
 

@@ -1,0 +1,155 @@
+"""Checks of one Chaos Toolkit activity: its keys, its provider, and the arguments of our own fault actions."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+
+from tierdrill.spec.faultactions import FAULTS, FUNCTIONS, LEASE, MODULE, UNDOS
+from tierdrill.spec.problems import listed, nearest, shown
+from tierdrill.spec.reading import Place
+
+KEYS = (
+    "type", "name", "provider", "background", "pauses", "timeout", "tolerance", "controls", "ref", "extensions",
+    "description", "tags", "secrets", "configuration", "contributions", "dry",
+)  # fmt: skip
+PROVIDER_KEYS = {
+    "python": ("type", "module", "func", "arguments", "secrets", "configuration"),
+    "process": ("type", "path", "arguments", "timeout", "secrets", "configuration"),
+    "http": (
+        "type", "url", "method", "headers", "timeout", "arguments", "verify_tls", "max_retries", "expected_status",
+        "secrets", "configuration", "auth", "json", "data",
+    ),
+}  # fmt: skip
+_KINDS = {dict: "a mapping", list: "a list", str: "text", bool: "true or false"}
+
+
+def check_type(place: Place, wanted: type) -> bool:
+    """Whether the value is there and of that type; a wrong type is reported, an absent value is not."""
+    value = place.written()
+    if value is None:
+        return False
+    if isinstance(value, wanted):
+        return True
+    place.report(f"found {shown(value)} for {place.path[-1]}", f"allowed is {_KINDS[wanted]}")
+    return False
+
+
+def misspelled(place: Place, known: Collection[str]) -> None:
+    """Reports keys that look like a known one but are not; others are Chaos Toolkit's or an extension's business."""
+    for key in place.written():
+        if key not in known and (hint := nearest(key, known)):
+            place.at(key).report(f"unknown key {shown(key)}", f"known here: {listed(known, 20)}", hint, key=True)
+
+
+def check_activity(place: Place, names: Collection[str]) -> None:
+    """Reports everything wrong with an activity; `names` are those that a `ref` may name."""
+    activity = place.written()
+    if not isinstance(activity, dict) or not activity:
+        place.report(f"found {shown(activity)}", "an activity is a mapping with type, name and provider")
+        return
+    misspelled(place, KEYS)
+    if "ref" in activity:
+        ref = activity["ref"]
+        if not isinstance(ref, str) or (names and ref not in names):
+            place.at("ref").report(f"no activity named {shown(ref)}", f"known: {listed(names)}", nearest(ref, names))
+        return
+    if activity.get("type") not in ("probe", "action"):
+        _report_choice(place, "type", activity.get("type"), ("probe", "action"))
+    if not isinstance(activity.get("name"), str) or not activity["name"]:
+        _report_missing(place, "name", "text", activity)
+    if "dry" in activity:
+        place.at("dry").report("key 'dry'", "from a file it is ignored and the activity runs for real", key=True)
+    if "background" in activity and not isinstance(activity["background"], bool):
+        place.at("background").report(f"found {shown(activity['background'])}", "allowed is true or false")
+    _check_seconds(place.at("timeout"), "timeout", references=False)
+    if check_type(place.at("pauses"), dict):
+        for side in ("before", "after"):
+            _check_seconds(place.at("pauses", side), f"pause {side}", references=True)
+        misspelled(place.at("pauses"), ("before", "after"))
+    if not isinstance(activity.get("provider"), dict):
+        _report_missing(place, "provider", "a mapping with a type", activity)
+    else:
+        _check_provider(place.at("provider"), activity["provider"])
+
+
+def _check_provider(place: Place, provider: dict[str, Any]) -> None:
+    kind = provider.get("type")
+    if not isinstance(kind, str) or kind not in PROVIDER_KEYS:
+        _report_choice(place, "type", kind, PROVIDER_KEYS)
+        return
+    misspelled(place, PROVIDER_KEYS[kind])
+    for name in {"python": ("module", "func"), "process": ("path",), "http": ("url",)}[kind]:
+        if not isinstance(provider.get(name), str) or not provider[name]:
+            _report_missing(place, name, "text", provider)
+    arguments = provider.get("arguments")
+    if kind == "process" and isinstance(arguments, str):
+        place.at("arguments").report(
+            "process arguments as text, which Chaos Toolkit gives to a shell", "allowed is a list, one item an argument"
+        )
+    elif kind == "python":
+        check_type(place.at("arguments"), dict)
+    if kind in ("process", "http"):
+        _check_seconds(place.at("timeout"), "timeout", references=False)
+    if kind == "http":
+        check_type(place.at("headers"), dict)
+    if kind == "python" and provider.get("module") == MODULE:
+        _check_call(place, provider.get("func"), arguments if isinstance(arguments, dict) else {})
+
+
+def _check_call(place: Place, func: Any, arguments: dict[str, Any]) -> None:
+    if func not in FUNCTIONS:
+        if isinstance(func, str):
+            place.at("func").report(
+                f"no action named {shown(func)} in {MODULE}", f"known: {listed(FUNCTIONS)}", nearest(func, FUNCTIONS)
+            )
+        return
+    if func in FAULTS:
+        required, optional = FAULTS[func].required, FAULTS[func].optional
+    else:
+        required, optional = UNDOS[func].identity, (LEASE,)
+    for name in required:
+        if name not in arguments:
+            place.at("arguments").report(f"no argument '{name}' for {func}", f"it takes {listed(required)}", key=True)
+    for name in arguments:
+        if name not in (*required, *optional):
+            allowed = (*required, *optional)
+            place.at("arguments", name).report(
+                f"unknown argument {shown(name)} for {func}",
+                f"it takes {listed(allowed)}",
+                nearest(name, allowed),
+                key=True,
+            )
+    for name in ("delay_ms", LEASE):
+        value = arguments.get(name)
+        if isinstance(value, str) and "${" in value:
+            continue
+        if value is not None and (isinstance(value, bool) or not isinstance(value, int | float) or value <= 0):
+            place.at("arguments", name).report(f"found {shown(value)} for {name}", "allowed is a number above 0")
+
+
+def _check_seconds(place: Place, what: str, *, references: bool) -> None:
+    value = place.written()
+    if value is None:
+        return
+    if references and isinstance(value, str) and value.startswith("${") and value.endswith("}"):
+        return
+    if isinstance(value, bool) or not isinstance(value, int | float) or value < 0:
+        allowed = "allowed is a number of seconds, 0 or more" + (", or one ${variable}" if references else "")
+        place.report(f"found {shown(value)} for {what}", allowed)
+
+
+def _report_missing(place: Place, name: str, what: str, holder: dict[str, Any]) -> None:
+    if name in holder:
+        place.at(name).report(f"found {shown(holder[name])} for {name}", f"allowed is {what}")
+    else:
+        place.report(f"no key '{name}'", f"{name} is required: {what}", key=True)
+
+
+def _report_choice(place: Place, name: str, value: Any, allowed: Collection[str]) -> None:
+    if value is None:
+        place.report(f"no key '{name}'", f"{name} is one of {listed(allowed)}", key=True)
+    else:
+        place.at(name).report(
+            f"found {shown(value)} for {name}", f"allowed: {listed(allowed)}", nearest(value, allowed)
+        )

@@ -1,0 +1,32 @@
+"""Checks between documents, and of their sense: what each model alone cannot see. One file per subject.
+
+A check reports at the place that should be changed. It says nothing about what another document's own problem explains
+already: a name is known when a document of that name was read, even if it was broken.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+
+from tierdrill.spec.check.context import Context
+from tierdrill.spec.check.drills import check_drills
+from tierdrill.spec.check.environments import check_environments
+from tierdrill.spec.check.experiments import check_experiments
+from tierdrill.spec.check.playbooks import check_playbooks
+from tierdrill.spec.check.tiers import check_tiers
+from tierdrill.spec.check.workloads import check_workloads
+from tierdrill.spec.reading import KnownAlerts, Reading
+
+
+def check_documents(reading: Reading, known_alerts: KnownAlerts | None = None) -> None:
+    """Adds every problem between the documents, and of each one's sense, to the reading."""
+    alerts: Mapping[str, Collection[str]] | None = (
+        known_alerts(reading.catalogue) if callable(known_alerts) else known_alerts
+    )
+    context = Context(reading, alerts)
+    check_tiers(context)
+    check_workloads(context)
+    check_environments(context)
+    check_playbooks(context)
+    check_experiments(context)
+    check_drills(context)

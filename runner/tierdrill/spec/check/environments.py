@@ -1,0 +1,88 @@
+"""Environments: their references, room for the replicas, scaled alert windows, and what they protect."""
+
+from __future__ import annotations
+
+from fnmatch import fnmatchcase
+
+from tierdrill.spec.check.context import PLATFORM, Context, Inventory
+from tierdrill.spec.environment import Environment
+from tierdrill.spec.problems import nearest, shown
+from tierdrill.spec.reading import Place
+from tierdrill.spec.units import show_duration
+from tierdrill.spec.workloads import Workloads
+
+QUICK_PAGE_WINDOW_S = 3600.0
+
+
+def quick_page_window(environment: Environment) -> float:
+    """The long window of the quick page (1 h in production) at this environment's scale: the history an alert needs."""
+    return max(QUICK_PAGE_WINDOW_S / environment.clock.window_scale, environment.clock.window_floor)
+
+
+def check_environments(context: Context) -> None:
+    """Every Environment document."""
+    for name, environment in context.catalogue.environments.items():
+        place = context.reading.place("Environment", name)
+        tiers = context.known(place.at("tiers"), "Tiers", environment.tiers)
+        context.known(place.at("workloads"), "Workloads", environment.workloads)
+        workloads = context.workloads_of(environment)
+        if workloads is not None and tiers and workloads.tiers != environment.tiers:
+            place.at("workloads").report(
+                f"workloads {environment.workloads} are for tiers {workloads.tiers}",
+                f"this environment has tiers {environment.tiers}",
+            )
+        if environment.lease <= 0:
+            place.at("lease").report("a lease of no time", "a time above 0: a fault's lease undoes it")
+        _check_clock(place.at("clock"), environment)
+        if workloads is not None and environment.target == "lab":
+            _check_room(place.at("lab"), environment, workloads)
+        inventory = context.inventory_of(environment)
+        if inventory is not None and workloads is not None:
+            _check_protected(place.at("protected"), environment, inventory, workloads)
+
+
+def _check_clock(place: Place, environment: Environment) -> None:
+    clock = environment.clock
+    for name in ("scrape_interval", "evaluation_interval"):
+        value = getattr(clock, name)
+        if value <= 0:
+            place.at(name).report(f"{name} of no time", "a time above 0")
+        elif value * 2 > max(300.0 / clock.window_scale, clock.window_floor):
+            shortest = max(300.0 / clock.window_scale, clock.window_floor)
+            place.at(name).report(
+                f"{name} {show_duration(value)} at scale {clock.window_scale:g}",
+                f"two fit into the shortest alert window, {show_duration(shortest)}",
+            )
+
+
+def _check_room(place: Place, environment: Environment, workloads: Workloads) -> None:
+    """First fit, largest first: what the placement can do at least."""
+    shape = environment.lab
+    free = [shape.gpu_memory_gib] * (shape.nodes * shape.gpus_per_node)
+    demands = sorted((model.memory_gib, model.name) for model in workloads.models for _ in range(model.replicas))
+    for memory, name in reversed(demands):
+        fitting = next((number for number, room in enumerate(free) if room >= memory), None)
+        if fitting is None:
+            place.report(
+                f"no room for all replicas: one of {name} needs {memory} GiB",
+                f"{len(demands)} replicas of workloads {workloads.metadata.name} fit on {len(free)} GPUs of "
+                f"{shape.gpu_memory_gib} GiB",
+                key=True,
+            )
+            return
+        free[fitting] -= memory
+
+
+def _check_protected(place: Place, environment: Environment, inventory: Inventory, workloads: Workloads) -> None:
+    models = [model.name for model in workloads.models]
+    names = [
+        *inventory.nodes, *inventory.gpus, *inventory.replicas, *inventory.gateways, *inventory.tiers, *inventory.links,
+        *models, *PLATFORM,
+    ]  # fmt: skip
+    for number, pattern in enumerate(environment.protected):
+        if not any(fnmatchcase(name, pattern) for name in names):
+            place.at(number).report(
+                f"nothing here is named {shown(pattern)}",
+                "protected names a node, GPU, replica, gateway, link, tier, model or platform program",
+                nearest(pattern, names),
+            )

@@ -1,0 +1,176 @@
+"""Experiments by themselves, and together with the drills that use them: variables, targets, blast radius, proofs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from fnmatch import fnmatchcase
+from itertools import product
+from typing import Any
+
+from tierdrill.spec.check.context import Context, Inventory
+from tierdrill.spec.drill import Drill
+from tierdrill.spec.environment import Environment
+from tierdrill.spec.experiment import activity_names, check_experiment, probe_names
+from tierdrill.spec.faultactions import FAULTS, Call, calls
+from tierdrill.spec.problems import listed, nearest, shown
+from tierdrill.spec.reading import EXPERIMENT, Place
+from tierdrill.spec.resolve import fill, references
+from tierdrill.spec.units import show_duration
+
+# Set by the conductor from the drill's phases.
+GIVEN_BY_RUN = ("fault_seconds",)
+
+
+def check_experiments(context: Context) -> None:
+    """Every experiment, and every drill's use of one."""
+    for name in context.catalogue.experiments:
+        users = [drill for drill in context.catalogue.drills.values() if drill.experiment == name]
+        proven = [{proof.activity for proof in drill.proofs} for drill in users]
+        check_experiment(context.reading.place(EXPERIMENT, name), set.intersection(*proven) if proven else set())
+    for name, drill in context.catalogue.drills.items():
+        place = context.reading.place("Drill", name)
+        if not context.known(place.at("experiment"), EXPERIMENT, drill.experiment):
+            continue
+        experiment = context.catalogue.experiments.get(drill.experiment)
+        if experiment is None:
+            continue
+        content = experiment.content
+        _check_variables(place, drill, content)
+        _check_proofs(place.at("proofs"), drill, content)
+        used = [
+            Call(call.section, call.index, call.func, fill(call.arguments, _values(content, drill)))
+            for call in calls(content)
+        ]
+        if not content.get("method"):
+            place.at("experiment").report(f"experiment {drill.experiment} does nothing", "its method has a fault")
+        environment = context.environment_of(drill)
+        inventory = context.inventory_of(environment)
+        if environment is not None and inventory is not None:
+            _check_targets(place, drill, used, inventory)
+            _check_reach(place, drill, used, environment, inventory)
+            _check_protected(place, drill, used, environment, inventory)
+
+
+def _values(content: Mapping[str, Any], drill: Drill) -> dict[str, Any]:
+    """The experiment's variables as the drill sets them; one that only the machine's environment knows is left out."""
+    configuration = content.get("configuration")
+    values: dict[str, Any] = {}
+    for name, value in configuration.items() if isinstance(configuration, dict) else ():
+        if isinstance(value, dict) and "type" in value:
+            if "default" in value:
+                values[name] = value["default"]
+        else:
+            values[name] = value
+    return {**values, **drill.variables}
+
+
+def _check_variables(place: Place, drill: Drill, content: Mapping[str, Any]) -> None:
+    configuration = content.get("configuration")
+    known = set(configuration) if isinstance(configuration, dict) else set()
+    mentioned = references({name: place.at(name).written() for name in ("expect", "sabotages", "guardrails", "proofs")})
+    for name in drill.variables:
+        spot = place.at("variables", name)
+        if name in GIVEN_BY_RUN:
+            spot.report(f"variable {name}", "the run sets it from phases.fault", "phases: {fault: ...}", key=True)
+        elif name not in known and name not in mentioned:
+            free = known - set(drill.variables) - set(GIVEN_BY_RUN)
+            spot.report(
+                f"variable {shown(name)} is used nowhere",
+                f"experiment {drill.experiment} has {listed(sorted(known))}",
+                nearest(name, free),
+                key=True,
+            )
+
+
+def _check_proofs(place: Place, drill: Drill, content: dict[str, Any]) -> None:
+    activities, probes = activity_names(content), probe_names(content)
+    for number, proof in enumerate(drill.proofs):
+        spot = place.at(number)
+        spot.at("activity").known(proof.activity, f"activity in the method of {drill.experiment}", activities)
+        spot.at("landed").known(proof.landed, f"probe in {drill.experiment}", probes)
+        spot.at("gone").known(proof.gone, f"probe in {drill.experiment}", probes)
+        shortest = min(drill.phases.fault, drill.phases.recovery)
+        if not 0 < proof.within <= shortest:
+            spot.at("within").report(
+                f"a proof within {show_duration(proof.within)}",
+                f"above 0 and within the fault and the recovery phase, {show_duration(shortest)}",
+            )
+
+
+def _where(place: Place, drill: Drill, call: Call, names: tuple[str, ...]) -> Place:
+    """The drill's variable that sets one of the call's arguments, or else the name of the experiment."""
+    written = call.arguments
+    for name in names:
+        if name in drill.variables and str(drill.variables[name]) == str(written.get(name)):
+            return place.at("variables", name)
+    return place.at("experiment")
+
+
+def _check_targets(place: Place, drill: Drill, used: list[Call], inventory: Inventory) -> None:
+    for call in used:
+        fault = call.fault
+        if call.section != "method" or "${" in call.target or "" in call.words:
+            continue
+        spot = _where(place, drill, call, fault.identity)
+        if fault.reach == "link":
+            for name, word in zip(fault.identity, call.words, strict=True):
+                if word != "*":
+                    _where(place, drill, call, (name,)).known(word, "host", inventory.hosts)
+        elif fault.reach == "gpu" and call.words[0] not in inventory.nodes:
+            _where(place, drill, call, ("node",)).known(call.words[0], "node", inventory.nodes)
+        elif fault.reach == "gpu":
+            _where(place, drill, call, ("gpu",)).known(call.target, "GPU", inventory.gpus)
+        else:
+            spot.known(call.target, fault.reach, inventory.of_kind(fault.reach))
+
+
+def _touched(call: Call, inventory: Inventory) -> set[str]:
+    """What one fault touches, as names; a link with `*` is every link it stands for."""
+    if call.fault.reach != "link":
+        return {call.target}
+    ends = [inventory.hosts if word == "*" else (word,) for word in call.words]
+    pairs = {tuple(sorted(pair)) for pair in product(*ends) if pair[0] != pair[1]}
+    real = {tuple(sorted(link.split(">"))) for link in inventory.links}
+    return {">".join(pair) for pair in (pairs & real if "*" in call.words else pairs)}
+
+
+def _check_reach(place: Place, drill: Drill, used: list[Call], environment: Environment, inventory: Inventory) -> None:
+    radius = environment.blast_radius
+    most = {"node": radius.nodes, "gpu": radius.gpus, "replica": radius.replicas, "link": radius.links}
+    now: dict[str, set[str]] = {reach: set() for reach in most}
+    refused: set[str] = set()
+    for call in used:
+        if call.section != "method":
+            continue
+        reach = call.fault.reach
+        now[reach] = (
+            now[reach] | _touched(call, inventory) if call.func in FAULTS else now[reach] - _touched(call, inventory)
+        )
+        if len(now[reach]) > most[reach] and reach not in refused:
+            refused.add(reach)
+            _where(place, drill, call, call.fault.identity).report(
+                f"{len(now[reach])} {reach}s at a time ({listed(sorted(now[reach]), 4)})",
+                f"environment {environment.metadata.name} allows {most[reach]} (blast_radius.{reach}s)",
+            )
+
+
+def _check_protected(
+    place: Place, drill: Drill, used: list[Call], environment: Environment, inventory: Inventory
+) -> None:
+    for call in used:
+        if call.section != "method" or call.func not in FAULTS:
+            continue
+        reach = call.fault.reach
+        names = {*_touched(call, inventory), call.target}
+        if reach == "gpu":
+            names.add(call.words[0])
+        elif reach == "replica":
+            names.add(call.target.rpartition("-")[0])
+        elif reach == "link":
+            # A gateway at the near end is where traffic comes from; the far end is what is cut off.
+            names.add(call.words[-1])
+        hit = [pattern for pattern in environment.protected if any(fnmatchcase(name, pattern) for name in names)]
+        if hit:
+            _where(place, drill, call, call.fault.identity).report(
+                f"{call.func} of {call.target}", f"environment {environment.metadata.name} protects {listed(hit)}"
+            )

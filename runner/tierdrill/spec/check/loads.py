@@ -1,0 +1,120 @@
+"""Whether a drill's load sends enough requests, in the judged phases, to prove what each tier promises."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tierdrill.spec.check.context import Context
+from tierdrill.spec.check.streams import Recordings, check_streams
+from tierdrill.spec.drill import Drill, Phases, Shape, Stream, TierExpectation
+from tierdrill.spec.problems import listed, nearest
+from tierdrill.spec.reading import Place
+from tierdrill.spec.samplesize import (
+    ceiling_requests,
+    count_needed,
+    count_surely,
+    quantile_requests,
+    share_requests,
+)
+from tierdrill.spec.tiers import Objectives, Tier, quantile_share
+from tierdrill.spec.units import show_ratio
+
+PROMISES = ("availability", "error_ceiling", "latency", "time_to_first_token", "queue_wait", "mttr", "integrity")
+STREAMING_PROMISES = ("time_to_first_token",)
+
+
+def check_load(context: Context, place: Place, drill: Drill) -> None:
+    """The drill's streams, and whether they suffice."""
+    recordings = check_streams(context, place.at("load", "streams"), drill)
+    tiers = context.tiers_of(context.environment_of(drill))
+    by_name = {tier.name: tier for tier in tiers.tiers} if tiers else {}
+    for number, expectation in enumerate(drill.expect.tiers):
+        if expectation.tier in by_name:
+            tier = by_name[expectation.tier]
+            _check_size(place.at("expect", "tiers", number), expectation, tier, drill, recordings)
+
+
+def _check_size(place: Place, expectation: TierExpectation, tier: Tier, drill: Drill, recordings: Recordings) -> None:
+    promised = [name for name in PROMISES if getattr(tier.objectives, name) not in (None, {})]
+    for number, asked in enumerate(expectation.objectives):
+        if asked not in promised:
+            place.at("objectives", number).report(
+                f"tier {tier.name} promises no {asked}", f"it promises {listed(promised)}", nearest(asked, promised)
+            )
+    wanted = [name for name in promised if name in (expectation.objectives or promised)]
+    if not promised:
+        place.report(f"tier {tier.name} promises nothing", "a tier with objectives", key=True)
+    mine = [stream for stream in drill.load.streams if stream.tier == tier.name]
+    if any(stream.name in recordings and recordings[stream.name] is None for stream in mine):
+        return
+    if any(getattr(drill.phases, name) <= 0 for name in ("baseline", "fault", "recovery")):
+        return
+    spans = _spans(drill.phases, expectation.during)
+    where = "+".join(expectation.during)
+    for name in wanted:
+        streaming = name in STREAMING_PROMISES
+        poisson = sum(
+            _arrivals(stream, spans) * (stream.streaming if streaming else 1.0)
+            for stream in mine
+            if stream.name not in recordings
+        )
+        recorded = sum(
+            sum(begin <= time < end for time in times or () for begin, end in spans)
+            for times in (recordings[one.name] for one in mine if one.name in recordings)
+        )
+        needed, what = _needed(name, tier.objectives)
+        will_be = count_surely(poisson) + recorded
+        if needed is None or will_be >= needed:
+            continue
+        kind = "streaming requests" if streaming else "requests"
+        rate = count_needed(needed) / sum(end - begin for begin, end in spans)
+        place.at("tier").report(
+            f"too little load to prove {tier.name} {name.replace('_', ' ')} {what} in {where}: it takes {needed} "
+            f"{kind} without a failure, there will be about {poisson + recorded:.0f} (surely {will_be})",
+            f"at least {rate:.1f}/s of {kind} for {tier.name}, or longer phases",
+        )
+
+
+def _needed(name: str, objectives: Objectives) -> tuple[int | None, str]:
+    """The least number of requests that could prove the objective, and the objective in words."""
+    if name == "availability" and objectives.availability is not None:
+        return share_requests(objectives.availability), show_ratio(objectives.availability)
+    if name == "error_ceiling" and objectives.error_ceiling is not None:
+        return ceiling_requests(objectives.error_ceiling), show_ratio(objectives.error_ceiling)
+    if name in ("latency", "time_to_first_token", "queue_wait"):
+        highest = max(getattr(objectives, name), key=quantile_share)
+        return quantile_requests(quantile_share(highest)), highest
+    return 1, ""
+
+
+def _spans(phases: Phases, during: Sequence[str]) -> list[tuple[float, float]]:
+    """The judged phases as times since the load's start."""
+    spans, begin = [], 0.0
+    for name in ("warm_up", "baseline", "fault", "recovery"):
+        end = begin + getattr(phases, name)
+        if name in during:
+            spans.append((begin, end))
+        begin = end
+    return spans
+
+
+def _arrivals(stream: Stream, spans: Sequence[tuple[float, float]]) -> float:
+    """Expected arrivals of a stream in those spans: its rate, multiplied as its shape says, summed over time."""
+    return stream.rate * sum(_factor_seconds(stream.shape, begin, end) for begin, end in spans)
+
+
+def _factor_seconds(shape: Shape, begin: float, end: float) -> float:
+    """The integral of the shape's factor over [begin, end)."""
+    if shape.kind == "steady":
+        return shape.factor * (end - begin)
+    extra = shape.factor - 1.0
+    start = max(begin, shape.at)
+    if shape.kind == "ramp":
+        length = shape.lasts or 0.0
+        rising_end = min(end, shape.at + length)
+        rising = 0.0
+        if length > 0 and rising_end > start:
+            rising = extra * ((rising_end - shape.at) ** 2 - (start - shape.at) ** 2) / (2.0 * length)
+        return (end - begin) + rising + extra * max(0.0, end - max(begin, shape.at + length))
+    stop = min(end, shape.at + shape.lasts) if shape.lasts is not None else end
+    return (end - begin) + extra * max(0.0, stop - start)

@@ -1,0 +1,173 @@
+"""Playbooks: engine and steps, facts, remedies' arguments, `${...}` references, throttles, escalation."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from tierdrill.spec.check.context import Context
+from tierdrill.spec.playbook import Action, Condition, Playbook, Step, Verify
+from tierdrill.spec.problems import listed, nearest, shown
+from tierdrill.spec.reading import Place
+
+FACTS = (
+    "node.ready", "node.cordoned", "replica.ready", "replica.state", "gpu.state", "tier.ready_share", "tier.shed",
+    "link.weight", "alert.firing", "nodes.ready_share", "tier.unplaced",
+)  # fmt: skip
+WITHOUT_SUBJECT = ("nodes.ready_share",)
+TEMPLATE_NAMES = ("target", "alert", "playbook", "execution", "attempt")
+# Arguments of the remedies that the placement controller carries out: required, optional.
+ARGUMENTS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "restart-replica": (("replica",), ()),
+    "replace-replica": (("replica",), ()),
+    "reschedule": (("node",), ("tiers", "models")),
+    "cordon": (("node",), ()),
+    "uncordon": (("node",), ()),
+    "drain": (("node",), ("tiers", "gpu")),
+    "power-cycle": (("node",), ()),
+    "rebalance": ((), ()),
+}
+_REFERENCE = re.compile(r"\$\{([^}]*)\}")
+_ENVIRONMENT_NAME = re.compile(r"[A-Z_][A-Z0-9_]*\Z")
+
+
+def check_playbooks(context: Context) -> None:
+    """Every Playbook document."""
+    tiers = {tier.name for document in context.catalogue.tiers.values() for tier in document.tiers}
+    for name, playbook in context.catalogue.playbooks.items():
+        place = context.reading.place("Playbook", name)
+        _check_engine(place, playbook)
+        context.known_alert(place.at("match", "alert"), playbook.match.alert)
+        context.known_labels(place.at("match", "labels"), playbook.match.alert, playbook.match.labels)
+        _check_references(place, place.source.data, _labels(context, playbook))
+        for section in ("when", "forbidden_when"):
+            for number, condition in enumerate(getattr(playbook, section)):
+                _check_condition(place.at(section, number), condition)
+        _check_steps(place.at("steps"), playbook.steps)
+        _check_steps(place.at("on_resolve", "steps"), playbook.on_resolve.steps)
+        _check_limits(place, playbook)
+        if playbook.escalation is not None and tiers:
+            _check_escalation(context, place.at("escalation", "tier"), playbook.escalation.tier, tiers)
+
+
+def _labels(context: Context, playbook: Playbook) -> set[str] | None:
+    """The labels that `${labels.X}` may name; None where any may come."""
+    carried = context.alerts.get(playbook.match.alert) if context.alerts is not None else None
+    return {*carried, *playbook.match.labels, "alertname"} if carried else None
+
+
+def _check_engine(place: Place, playbook: Playbook) -> None:
+    if playbook.engine == "external":
+        if playbook.external is None:
+            place.report(
+                "engine external without external", "external says which tool reports, and its secret", key=True
+            )
+        if playbook.steps or playbook.on_resolve.steps:
+            where = "steps" if playbook.steps else "on_resolve"
+            place.at(where).report("steps in an external playbook", "the other tool has the steps", key=True)
+    else:
+        if playbook.external is not None:
+            place.at("external").report(
+                "external with engine tierdrill", "engine is external", "engine: external", key=True
+            )
+        if not playbook.steps:
+            place.report("a playbook without steps", "at least one step, or engine external", key=True)
+    external = playbook.external
+    if external is not None and not _ENVIRONMENT_NAME.match(external.secret_env):
+        place.at("external", "secret_env").report(
+            f"found {shown('…' if len(external.secret_env) > 40 else external.secret_env)} for secret_env",
+            "the name of an environment variable, such as DRILL_WEBHOOK_SECRET; never the secret itself",
+        )
+
+
+def _check_references(place: Place, value: object, labels: set[str] | None) -> None:
+    if isinstance(value, dict):
+        for key, item in value.items():
+            _check_references(place.at(key), item, labels)
+    elif isinstance(value, list):
+        for number, item in enumerate(value):
+            _check_references(place.at(number), item, labels)
+    elif isinstance(value, str) and "${" in value:
+        for name in _REFERENCE.findall(value):
+            known = [*TEMPLATE_NAMES, *(f"labels.{label}" for label in sorted(labels or ()))]
+            if name in known or (labels is None and name.startswith("labels.") and len(name) > len("labels.")):
+                continue
+            hint = nearest(name, known)
+            allowed = listed([*known, *(() if labels is not None else ("labels.<label of the alert>",))])
+            place.report(f"${{{name}}} is not defined", f"known: {allowed}", hint and f"${{{hint}}}")
+        if value.count("${") > len(_REFERENCE.findall(value)):
+            place.report(f"found {shown(value)}", "a reference ends with a brace: ${target}")
+
+
+def _check_condition(place: Place, condition: Condition) -> None:
+    known = place.at("fact").known(condition.fact, "fact", FACTS)
+    if known and not condition.subject and condition.fact not in WITHOUT_SUBJECT:
+        place.at("subject").report(f"fact {condition.fact} of no subject", "subject says of which", "${target}")
+    given = [name for name in ("equals", "at_least", "at_most") if getattr(condition, name) is not None]
+    if not given:
+        place.report(f"fact {condition.fact} compared with nothing", "equals, at_least or at_most is given", key=True)
+    if "equals" in given and len(given) > 1:
+        place.report(f"{listed(given)} together", "equals alone, or at_least with at_most", key=True)
+    low, high = condition.at_least, condition.at_most
+    if low is not None and high is not None and low > high:
+        place.at("at_least").report(f"at least {low:g} and at most {high:g}", "at least is at most at most")
+    if isinstance(condition, Verify) and condition.within <= 0:
+        place.at("within").report("a check within no time", "a time above 0")
+
+
+def _check_steps(place: Place, steps: Sequence[Step]) -> None:
+    place.unique([step.name for step in steps], "step", "name")
+    for number, step in enumerate(steps):
+        spot = place.at(number)
+        _check_arguments(spot, step)
+        if step.timeout <= 0:
+            spot.at("timeout").report("a step within no time", "a time above 0")
+        if step.verify is not None:
+            _check_condition(spot.at("verify"), step.verify)
+        if step.rollback is not None:
+            _check_arguments(spot.at("rollback"), step.rollback)
+
+
+def _check_arguments(place: Place, action: Action) -> None:
+    if action.do not in ARGUMENTS:
+        return
+    required, optional = ARGUMENTS[action.do]
+    for name in required:
+        if name not in action.arguments:
+            place.at("do").report(f"{action.do} without argument {name}", f"it needs {listed(required)}")
+    for name in action.arguments:
+        if name not in (*required, *optional):
+            allowed = (*required, *optional)
+            place.at("arguments", name).report(
+                f"unknown argument {shown(name)} for {action.do}",
+                f"it takes {listed(allowed)}",
+                nearest(name, allowed),
+                key=True,
+            )
+
+
+def _check_limits(place: Place, playbook: Playbook) -> None:
+    throttle = playbook.throttle
+    given = [name for name in ("once_within", "once_after", "accumulate_within") if getattr(throttle, name) is not None]
+    if len(given) > 1:
+        place.at("throttle", given[1]).report(f"{listed(given)} together", "one of them", key=True)
+    if throttle.threshold > 1 and throttle.accumulate_within is None:
+        place.at("throttle", "threshold").report(
+            "threshold without accumulate_within", "it counts alerts within a time"
+        )
+    for name in given:
+        if getattr(throttle, name) <= 0:
+            place.at("throttle", name).report(f"{name} of no time", "a time above 0")
+    if playbook.fuse is not None:
+        if playbook.fuse.max_nodes <= 0:
+            place.at("fuse", "max_nodes").report("a fuse of 0%", "above 0%: this playbook could never run", "50%")
+        if playbook.fuse.window <= 0:
+            place.at("fuse", "window").report("a fuse over no time", "a time above 0")
+
+
+def _check_escalation(context: Context, place: Place, name: str, tiers: set[str]) -> None:
+    if not place.known(name, "tier", tiers):
+        return
+    for document in context.catalogue.tiers.values():
+        if any(tier.name == name and not tier.escalation for tier in document.tiers):
+            place.report(f"tier {name} has nobody to page", "a tier with an escalation ladder")

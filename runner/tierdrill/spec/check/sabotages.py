@@ -1,0 +1,128 @@
+"""Sabotages: exactly one thing taken away, and checks named that the verdict will really have."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from fnmatch import fnmatchcase
+
+from tierdrill.spec.check.context import FLAGS, Context, Inventory
+from tierdrill.spec.check.loads import PROMISES
+from tierdrill.spec.drill import Drill, Sabotage
+from tierdrill.spec.problems import listed, nearest, shown
+from tierdrill.spec.reading import Place
+from tierdrill.spec.resolve import fill
+
+ACTIONS = ("disable_playbook", "silence_alert", "retarget_playbook", "flags_off")
+# Checks of the run and of the load are the judge's own; any aspect may be named.
+OPEN_GROUPS = ("run", "load", "fault")
+
+
+def check_sabotages(context: Context, place: Place, drill: Drill, inventory: Inventory | None) -> None:
+    """Every sabotage of a drill."""
+    place.unique([sabotage.name for sabotage in drill.sabotages], "sabotage", "name")
+    ids = sorted(set(check_ids(context, drill)))
+    for number, sabotage in enumerate(drill.sabotages):
+        spot = place.at(number)
+        _check_action(context, spot.at("do"), sabotage, drill, inventory)
+        for index, pattern in enumerate(sabotage.fails):
+            if not _matches(str(fill(pattern, drill.variables)), ids):
+                group = [one for one in ids if one.split("/")[0] == pattern.split("/")[0]]
+                spot.at("fails", index).report(
+                    f"no check of this drill is named {shown(pattern)}",
+                    f"its checks: {listed(group or ids, 12)}",
+                    nearest(pattern, ids),
+                )
+
+
+def _check_action(
+    context: Context, place: Place, sabotage: Sabotage, drill: Drill, inventory: Inventory | None
+) -> None:
+    do = sabotage.do
+    given = [name for name in ACTIONS if getattr(do, name)]
+    if len(given) != 1:
+        found = f"{listed(given)} together" if given else "a sabotage that does nothing"
+        place.report(found, f"exactly one of {listed(ACTIONS)}", key=True)
+    if do.to is not None and do.retarget_playbook is None:
+        place.at("to").report("to without retarget_playbook", "only a retarget has it", key=True)
+    for name in ("disable_playbook", "retarget_playbook"):
+        if getattr(do, name) is not None:
+            context.known(place.at(name), "Playbook", getattr(do, name))
+    if do.retarget_playbook is not None:
+        _check_retarget(context, place, do.retarget_playbook, do.to, drill, inventory)
+    if do.silence_alert is not None:
+        _check_silence(context, place.at("silence_alert"), do.silence_alert, drill)
+    environment = context.environment_of(drill)
+    if environment is not None and environment.target == "lab":
+        for number, flag in enumerate(do.flags_off):
+            place.at("flags_off", number).known(flag, "flag", FLAGS)
+
+
+def _check_retarget(
+    context: Context, place: Place, name: str, to: str | None, drill: Drill, inventory: Inventory | None
+) -> None:
+    if to is None:
+        place.report("retarget_playbook without to", "to names the wrong target", key=True)
+        return
+    target = str(fill(to, drill.variables))
+    right = [fill(one.target, drill.variables) for one in drill.expect.playbooks.must_fire if one.playbook == name]
+    if target in right:
+        place.at("to").report(f"{target} is the right target of {name}", "a wrong one")
+        return
+    playbook = context.catalogue.playbooks.get(name)
+    if playbook is not None and inventory is not None and playbook.target_kind != "service" and "${" not in target:
+        place.at("to").known(target, playbook.target_kind, inventory.of_kind(playbook.target_kind))
+
+
+def _check_silence(context: Context, place: Place, alert: str, drill: Drill) -> None:
+    context.known_alert(place, alert)
+    expected = {one.alert for one in drill.expect.alerts.must_fire}
+    for one in drill.expect.playbooks.must_fire:
+        if (playbook := context.catalogue.playbooks.get(one.playbook)) is not None:
+            expected.add(playbook.match.alert)
+    if alert not in expected and (context.alerts is None or alert in context.alerts):
+        place.report(
+            f"alert {alert} is not expected here",
+            f"one that must fire: {listed(sorted(expected))}",
+            nearest(alert, expected),
+        )
+
+
+def _matches(pattern: str, ids: list[str]) -> bool:
+    parts = pattern.split("/")
+    if parts[0] in OPEN_GROUPS and len(parts) in (2, 3) and all(parts):
+        return True
+    return any(len(parts) == len(one.split("/")) and all(map(fnmatchcase, one.split("/"), parts)) for one in ids)
+
+
+def check_ids(context: Context, drill: Drill) -> Iterator[str]:
+    """The ids of the checks that a verdict on this drill can have, but for those of the run, the load and the fault."""
+    yield "class/failure"
+    yield from (f"invariant/{name}" for name in drill.expect.invariants.check)
+    tiers = context.tiers_of(context.environment_of(drill))
+    objectives = {tier.name: tier.objectives for tier in tiers.tiers} if tiers else {}
+    for expectation in drill.expect.tiers:
+        promised = objectives.get(expectation.tier)
+        if promised is None:
+            continue
+        for name in expectation.objectives or PROMISES:
+            value = getattr(promised, name)
+            if isinstance(value, dict):
+                yield from (f"slo/{expectation.tier}/{name}-{quantile}" for quantile in value)
+            elif value is not None:
+                yield f"slo/{expectation.tier}/{name}"
+    for one in drill.expect.alerts.must_fire:
+        yield from (f"alert/{one.alert}/{aspect}" for aspect in ("fired", *(("resolved",) if one.resolves else ())))
+    silent = {one.alert for one in drill.expect.alerts.must_not_fire}
+    if drill.expect.alerts.others == "forbidden" and context.alerts is not None:
+        silent |= set(context.alerts) - {one.alert for one in drill.expect.alerts.must_fire}
+    yield from (f"alert/{name}/silent" for name in silent)
+    for fired in drill.expect.playbooks.must_fire:
+        aspects = ["fired", "count"]
+        aspects += ["target"] if fired.target is not None else []
+        aspects += ["deadline"] if fired.within is not None else []
+        aspects += ["order"] if fired.after else []
+        yield from (f"playbook/{fired.playbook}/{aspect}" for aspect in aspects)
+    quiet = set(drill.expect.playbooks.must_not_fire)
+    if drill.expect.playbooks.others == "forbidden":
+        quiet |= context.reading.named("Playbook") - {one.playbook for one in drill.expect.playbooks.must_fire}
+    yield from (f"playbook/{name}/silent" for name in quiet)

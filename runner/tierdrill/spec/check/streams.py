@@ -1,0 +1,123 @@
+"""Streams of a load: each goes where the routing rules send it, in a shape that fits the run, or from a recording."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from tierdrill.spec.check.context import Context
+from tierdrill.spec.drill import Drill, Phases, Shape, Stream
+from tierdrill.spec.problems import nearest
+from tierdrill.spec.reading import Place
+from tierdrill.spec.tiers import Tiers
+from tierdrill.spec.units import show_duration
+from tierdrill.spec.workloads import Workloads
+
+RECORDING_BYTES_MAX = 50_000_000
+
+Recordings = dict[str, list[float] | None]
+"""For each replayed stream its due times, in seconds from the recording's first line; None where they are not known."""
+
+
+def check_streams(context: Context, place: Place, drill: Drill) -> Recordings:
+    """Every stream; gives what the recordings hold."""
+    environment = context.environment_of(drill)
+    workloads, tiers = context.workloads_of(environment), context.tiers_of(environment)
+    place.unique([stream.name for stream in drill.load.streams], "stream", "name")
+    recordings: Recordings = {}
+    for number, stream in enumerate(drill.load.streams):
+        spot = place.at(number)
+        if stream.shape.kind == "replay":
+            recordings[stream.name] = _recording(context, spot.at("shape"), drill, stream)
+        else:
+            if stream.rate <= 0:
+                spot.at("rate").report("a rate of 0", "a rate above 0")
+            _check_shape(spot.at("shape"), stream.shape, drill.phases)
+        if stream.timeout <= 0:
+            spot.at("timeout").report("a timeout of no time", "a time above 0")
+        if workloads is not None and tiers is not None:
+            _check_route(spot, stream, workloads, tiers)
+    return recordings
+
+
+def _check_shape(place: Place, shape: Shape, phases: Phases) -> None:
+    end = phases.warm_up + phases.baseline + phases.fault + phases.recovery
+    given = shape.model_fields_set
+    if shape.file is not None:
+        place.at("file").report(
+            f"a file for a {shape.kind} shape", "only a replay has a file", "kind: replay", key=True
+        )
+    if shape.kind == "steady":
+        for name in sorted(given & {"at", "lasts"}):
+            place.at(name).report(f"{name} for a steady shape", "step, ramp or spike has it", key=True)
+        return
+    if shape.kind in ("ramp", "spike") and not shape.lasts:
+        place.report(f"a {shape.kind} without lasts", f"lasts says how long the {shape.kind} takes", key=True)
+    if shape.at >= end:
+        place.at("at").report(
+            f"a {shape.kind} at {show_duration(shape.at)}", f"before the load's end at {show_duration(end)}"
+        )
+    elif shape.lasts is not None and shape.at + shape.lasts > end:
+        place.at("lasts").report(
+            f"a {shape.kind} until {show_duration(shape.at + shape.lasts)}",
+            f"until the load's end, {show_duration(end)}",
+        )
+
+
+def _check_route(place: Place, stream: Stream, workloads: Workloads, tiers: Tiers) -> None:
+    names = [tier.name for tier in tiers.tiers]
+    known = place.at("model").known(stream.model, "model", [model.name for model in workloads.models])
+    if not place.at("tier").known(stream.tier, "tier", names) or not known:
+        return
+    routed = workloads.tier_of(stream.model, stream.customer_class, stream.max_tokens)
+    tier = routed if routed is not None else tiers.by_rank()[-1].name
+    if tier != stream.tier:
+        why = "the routing rules give it" if routed is not None else "no routing rule matches, and the last tier is"
+        customer = f" of class {stream.customer_class}" if stream.customer_class else ""
+        place.at("tier").report(
+            f"tier {stream.tier} for {stream.model}{customer} with {stream.max_tokens} tokens", f"{why} {tier}", tier
+        )
+
+
+def _recording(context: Context, place: Place, drill: Drill, stream: Stream) -> list[float] | None:
+    if stream.shape.file is None:
+        place.report("a replay without a file", "file names the recorded schedule", key=True)
+        return None
+    written = Path(stream.shape.file)
+    beside = context.catalogue.paths["Drill", drill.metadata.name].parent
+    candidates = [written] if written.is_absolute() else [beside / written, context.catalogue.root / written]
+    path = next((candidate for candidate in candidates if candidate.is_file()), None)
+    if path is None:
+        siblings = sorted(item.name for item in beside.glob("*.jsonl"))
+        place.at("file").report(
+            f"no file {stream.shape.file}",
+            "a recording, beside the drill or from the root",
+            nearest(written.name, siblings),
+        )
+        return None
+    return _due_times(place.at("file"), path, stream)
+
+
+def _due_times(place: Place, path: Path, stream: Stream) -> list[float] | None:
+    times: list[float] = []
+    zero: float | None = None
+    number = 0
+    try:
+        if path.stat().st_size > RECORDING_BYTES_MAX:
+            return None
+        for line in path.read_text(encoding="utf-8").splitlines():
+            number += 1
+            if not line.strip():
+                continue
+            record = json.loads(line)
+            at = float(record["at"])
+            zero = at if zero is None else zero
+            named = record.get("stream")
+            if named == stream.name or (named is None and record.get("tier") == stream.tier):
+                times.append(at - zero)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        place.report(
+            f"line {number} of {path.name} is no arrival", 'lines of {"at": seconds, "stream" or "tier": name}'
+        )
+        return None
+    return times

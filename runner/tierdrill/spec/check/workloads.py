@@ -1,0 +1,90 @@
+"""Workloads against their tiers: models, routes, reserved slots and fallbacks."""
+
+from __future__ import annotations
+
+from tierdrill.spec.check.context import Context
+from tierdrill.spec.problems import nearest, shown
+from tierdrill.spec.reading import Place
+from tierdrill.spec.tiers import Tiers
+from tierdrill.spec.workloads import Route, Workloads
+
+
+def check_workloads(context: Context) -> None:
+    """Every Workloads document, and what its tiers say about models."""
+    for name, document in context.catalogue.workloads.items():
+        place = context.reading.place("Workloads", name)
+        place.at("models").unique([model.name for model in document.models], "model", "name")
+        _check_routes(place.at("routes"), document)
+        if not context.known(place.at("tiers"), "Tiers", document.tiers):
+            continue
+        tiers = context.catalogue.tiers.get(document.tiers)
+        if tiers is None:
+            continue
+        names = [tier.name for tier in tiers.tiers]
+        for number, model in enumerate(document.models):
+            place.at("models", number, "tier").known(model.tier, "tier", names)
+        for number, route in enumerate(document.routes):
+            place.at("routes", number, "tier").known(route.tier, "tier", names)
+        _check_slots(context.reading.place("Tiers", document.tiers).at("tiers"), tiers, document)
+        _check_fallbacks(context, tiers, document)
+
+
+def _check_routes(place: Place, document: Workloads) -> None:
+    models = [model.name for model in document.models]
+    for number, route in enumerate(document.routes):
+        if route.model is not None:
+            place.at(number, "model").known(route.model, "model", models)
+        least, most = route.max_tokens_at_least, route.max_tokens_at_most
+        if least is not None and most is not None and least > most:
+            place.at(number, "max_tokens_at_least").report(
+                f"at least {least} and at most {most} tokens", "no request is both; at least is at most at most"
+            )
+        for earlier, other in enumerate(document.routes[:number]):
+            if _covers(other, route):
+                line, column = place.at(earlier).source.value_at((*place.path, earlier))
+                place.at(number).report(
+                    f"route {number + 1} is never reached", f"the first match decides, and {line}:{column} takes it all"
+                )
+                break
+
+
+def _covers(first: Route, second: Route) -> bool:
+    """Whether every request that the second route matches is matched by the first."""
+    if first.model not in (None, second.model) or first.customer_class not in (None, second.customer_class):
+        return False
+    low, high = second.max_tokens_at_least or 0, second.max_tokens_at_most
+    if (first.max_tokens_at_least or 0) > low:
+        return False
+    return first.max_tokens_at_most is None or (high is not None and high <= first.max_tokens_at_most)
+
+
+def _check_slots(place: Place, tiers: Tiers, document: Workloads) -> None:
+    total = sum(model.replicas * model.slots for model in document.models)
+    reserved = 0
+    for number, tier in sorted(enumerate(tiers.tiers), key=lambda item: item[1].rank):
+        routed = {route.model for route in document.routes if route.tier == tier.name}
+        mine = [model for model in document.models if model.tier == tier.name or model.name in routed or None in routed]
+        capacity = sum(model.replicas * model.slots for model in mine)
+        spot = place.at(number, "reserved_slots")
+        if tier.reserved_slots > capacity:
+            spot.report(
+                f"{tier.reserved_slots} reserved slots for {tier.name}",
+                f"the models it is routed to have {capacity} (Workloads {document.metadata.name})",
+            )
+        elif reserved + tier.reserved_slots > total:
+            spot.report(
+                f"{reserved + tier.reserved_slots} reserved slots down to {tier.name}",
+                f"all models have {total} together",
+            )
+        reserved += tier.reserved_slots
+
+
+def _check_fallbacks(context: Context, tiers: Tiers, document: Workloads) -> None:
+    models = [model.name for model in document.models]
+    place = context.reading.place("Tiers", document.tiers).at("tiers")
+    for number, tier in enumerate(tiers.tiers):
+        fallback = tier.fallback_model
+        if fallback is not None and fallback not in models:
+            place.at(number, "fallback_model").report(
+                f"no model named {shown(fallback)}", f"known: {', '.join(models)}", nearest(fallback, models)
+            )

@@ -1,0 +1,271 @@
+"""Checks of a Chaos Toolkit experiment by itself: its structure, and that it cannot leave its fault in place.
+
+chaoslib's own check imports every module that an experiment names and stops at the first error, so it is asked only by
+`checked_by_chaoslib`; what it would refuse is found here without it, with its place. Stricter than chaoslib where its
+leniency hides mistakes: an unknown `${variable}`, which it passes on as text, a misspelled key, which it ignores, and
+text as process arguments, which it gives to a shell.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+from collections.abc import Collection
+from typing import Any
+
+from tierdrill.spec.activity import check_activity, check_type, misspelled
+from tierdrill.spec.faultactions import FAULTS, MODULE, calls
+from tierdrill.spec.problems import listed, nearest, shown
+from tierdrill.spec.reading import Place
+
+TOP_KEYS = (
+    "version", "title", "description", "tags", "configuration", "secrets", "steady-state-hypothesis", "method",
+    "rollbacks", "controls", "extensions", "runtime", "contributions",
+)  # fmt: skip
+ROLLBACK_STRATEGIES = ("default", "always", "never", "deviated")
+TOLERANCES = ("probe", "regex", "jsonpath", "range")
+_REFERENCE = re.compile(r"\$\{([^}]*)\}")
+_UNCLOSED = re.compile(r"\$\{[^}]*\Z")
+
+
+def check_experiment(place: Place, proven: Collection[str] = ()) -> None:
+    """Reports everything wrong with the experiment; `proven` are activities whose end a drill has a proof for."""
+    content = place.written()
+    misspelled(place, TOP_KEYS)
+    for name in ("title", "description"):
+        if name not in content:
+            place.report(f"no key '{name}'", f"an experiment has a {name}", key=True)
+        elif not isinstance(content[name], str) or not content[name].strip():
+            place.at(name).report(f"found {shown(content[name])} for {name}", "allowed is text that says something")
+    if "dry" in content:
+        place.at("dry").report("key 'dry'", "from a file it is ignored and the experiment runs for real", key=True)
+    _check_tags(place.at("tags"))
+    for name in ("configuration", "secrets", "runtime"):
+        check_type(place.at(name), dict)
+    for name in ("rollbacks", "controls", "extensions"):
+        check_type(place.at(name), list)
+    if content.get("method") is None:
+        place.report("no key 'method'", "an experiment has a method, a list of activities", key=True)
+    check_type(place.at("method"), list)
+    _check_extensions(place.at("extensions"))
+    _check_configuration(place.at("configuration"))
+    _check_hypothesis(place.at("steady-state-hypothesis"))
+    names = _names(content)
+    for section in ("method", "rollbacks"):
+        if isinstance(content.get(section), list):
+            for number in range(len(content[section])):
+                check_activity(place.at(section, number), names)
+    _check_variables(place)
+    _check_rollbacks(place, proven)
+
+
+def activity_names(content: dict[str, Any]) -> list[str]:
+    """The names of all activities of the method."""
+    return [name for name, kind in _named(content.get("method")) if kind]
+
+
+def probe_names(content: dict[str, Any]) -> list[str]:
+    """The names of all probes, of the method, the rollbacks and the hypothesis."""
+    hypothesis = content.get("steady-state-hypothesis")
+    probes = hypothesis.get("probes") if isinstance(hypothesis, dict) else None
+    found = (*_named(content.get("method")), *_named(content.get("rollbacks")), *_named(probes))
+    return [name for name, kind in found if kind == "probe"]
+
+
+def _named(activities: Any) -> list[tuple[str, str]]:
+    if not isinstance(activities, list):
+        return []
+    return [
+        (one["name"], str(one.get("type", "")))
+        for one in activities
+        if isinstance(one, dict) and isinstance(one.get("name"), str)
+    ]
+
+
+def _names(content: dict[str, Any]) -> list[str]:
+    return list(dict.fromkeys((*activity_names(content), *probe_names(content))))
+
+
+def _check_tags(place: Place) -> None:
+    if check_type(place, list):
+        for number, tag in enumerate(place.written()):
+            if not isinstance(tag, str) or not tag:
+                place.at(number).report(f"found {shown(tag)} for a tag", "tags are text")
+
+
+def _check_extensions(place: Place) -> None:
+    extensions = place.written()
+    for number, extension in enumerate(extensions if isinstance(extensions, list) else []):
+        name = extension.get("name") if isinstance(extension, dict) else None
+        if not isinstance(name, str) or not name.strip():
+            place.at(number).report(f"found {shown(extension)}", "an extension is a mapping with a name")
+
+
+def _check_configuration(place: Place) -> None:
+    configuration = place.written()
+    for name, value in configuration.items() if isinstance(configuration, dict) else ():
+        if not isinstance(value, dict) or "type" not in value:
+            continue
+        spot = place.at(name)
+        if value["type"] == "env":
+            if not isinstance(value.get("key"), str):
+                spot.report("no key 'key'", "type env names the environment variable as key", key=True)
+            kinds = ("str", "int", "float", "bytes", "bool", "json")
+            if "env_var_type" in value and value["env_var_type"] not in kinds:
+                found = value["env_var_type"]
+                spot.at("env_var_type").report(
+                    f"found {shown(found)}", f"allowed: {listed(kinds)}", nearest(found, kinds)
+                )
+        elif value["type"] == "probe":
+            check_activity(spot, [])
+
+
+def _check_hypothesis(place: Place) -> None:
+    if not check_type(place, dict):
+        return
+    hypothesis = place.written()
+    misspelled(place, ("title", "probes", "controls"))
+    if not hypothesis.get("title"):
+        place.report("no key 'title'", "a steady-state hypothesis has a title", key=True)
+    if not check_type(place.at("probes"), list):
+        return
+    for number, probe in enumerate(hypothesis["probes"]):
+        spot = place.at("probes", number)
+        check_activity(spot, [])
+        if isinstance(probe, dict) and "ref" not in probe:
+            if "tolerance" not in probe:
+                spot.report("no key 'tolerance'", "a probe of the hypothesis has a tolerance", key=True)
+            else:
+                _check_tolerance(spot.at("tolerance"))
+
+
+def _check_tolerance(place: Place) -> None:
+    tolerance = place.written()
+    allowed = "allowed: a whole number, text, true or false, a list of two (a range), or a mapping with a type"
+    if isinstance(tolerance, float):
+        place.report(f"found {tolerance:g} for tolerance", f"{allowed}; not a float", f"[{tolerance:g}, {tolerance:g}]")
+    elif tolerance is None:
+        place.report("found nothing for tolerance", allowed)
+    elif isinstance(tolerance, list) and len(tolerance) != 2:
+        place.report(f"found {shown(tolerance)} for tolerance", "a range has two ends")
+    elif isinstance(tolerance, dict):
+        _check_tolerance_type(place, tolerance)
+
+
+def _check_tolerance_type(place: Place, tolerance: dict[str, Any]) -> None:
+    kind = tolerance.get("type")
+    if kind not in TOLERANCES:
+        place.at("type").report(
+            f"found {shown(kind)} for type", f"allowed: {listed(TOLERANCES)}", nearest(kind, TOLERANCES)
+        )
+    elif kind == "probe":
+        check_activity(place, [])
+        if isinstance(tolerance.get("provider"), dict) and "arguments" not in tolerance["provider"]:
+            place.at("provider").report("no key 'arguments'", "Chaos Toolkit writes the value into them", key=True)
+    elif kind == "regex":
+        pattern = tolerance.get("pattern")
+        try:
+            if not isinstance(pattern, str):
+                raise re.error("not text")
+            re.compile(pattern)
+        except re.error as error:
+            place.at("pattern").report(f"found {shown(pattern)} for pattern", f"a regular expression ({error})")
+    elif kind == "range":
+        ends = tolerance.get("range")
+        if not (isinstance(ends, list) and len(ends) == 2 and all(isinstance(end, int | float) for end in ends)):
+            place.at("range").report(f"found {shown(ends)} for range", "a range is a list of two numbers")
+    elif importlib.util.find_spec("jsonpath2") is None:
+        place.at("type").report("found 'jsonpath' for type", "it needs the package jsonpath2, which is not installed")
+
+
+def _check_variables(place: Place) -> None:
+    content = place.written()
+    configuration, secrets = content.get("configuration"), content.get("secrets")
+    known = set(configuration) if isinstance(configuration, dict) else set()
+    if isinstance(secrets, dict):
+        known |= {name for group in secrets.values() if isinstance(group, dict) for name in group}
+    for section in ("steady-state-hypothesis", "method", "rollbacks", "controls"):
+        if section in content:
+            _look_for_unknown(place.at(section), content[section], known)
+
+
+def _look_for_unknown(place: Place, value: Any, known: set[str]) -> None:
+    if isinstance(value, dict):
+        for key, item in value.items():
+            _look_for_unknown(place.at(key), item, known)
+    elif isinstance(value, list):
+        for number, item in enumerate(value):
+            _look_for_unknown(place.at(number), item, known)
+    elif isinstance(value, str) and "${" in value:
+        for name in _REFERENCE.findall(value):
+            if name not in known:
+                place.report(
+                    f"${{{name}}} is not defined",
+                    f"known from configuration and secrets: {listed(sorted(known))}",
+                    nearest(name, known) and f"${{{nearest(name, known)}}}",
+                )
+        if _UNCLOSED.search(value):
+            place.report(f"found {shown(value)}", "a reference ends with a brace: ${name}")
+
+
+def _check_rollbacks(place: Place, proven: Collection[str]) -> None:
+    content = place.written()
+    runtime = content.get("runtime")
+    rollbacks = runtime.get("rollbacks") if isinstance(runtime, dict) else None
+    strategy = rollbacks.get("strategy") if isinstance(rollbacks, dict) else None
+    spot = place.at("runtime", "rollbacks", "strategy")
+    if strategy is not None and strategy not in ROLLBACK_STRATEGIES:
+        spot.report(
+            f"found {shown(strategy)} for strategy",
+            f"allowed: {listed(ROLLBACK_STRATEGIES)} (Chaos Toolkit takes any other word for never)",
+            nearest(strategy, ROLLBACK_STRATEGIES),
+        )
+    used = list(calls(content))
+    foreign = _foreign_actions(content)
+    if content.get("rollbacks") and strategy != "always" and strategy in (None, *ROLLBACK_STRATEGIES):
+        found = f"strategy {strategy}" if strategy else "no rollbacks strategy"
+        spot.report(
+            f"{found}: an interrupted run would keep its fault", "runtime.rollbacks.strategy is always", "always"
+        )
+    for call in used:
+        if call.section != "method" or call.func not in FAULTS:
+            continue
+        undo = FAULTS[call.func].undo
+        if not any(
+            other.section == "rollbacks" and other.func == undo and other.identity == call.identity for other in used
+        ):
+            place.at("method", call.index).report(
+                f"{call.func} of {call.target or 'nothing'} would be left in place",
+                f"its undo {undo} with the same {listed(FAULTS[call.func].identity)} stands in rollbacks",
+            )
+    if not content.get("rollbacks"):
+        for number, name in foreign:
+            if name not in proven:
+                place.at("method", number).report(
+                    f"action {shown(name)} has no rollback: its fault could be left in place",
+                    "a foreign action has rollbacks, or every drill that uses it has a proof that it is gone",
+                )
+
+
+def _foreign_actions(content: dict[str, Any]) -> list[tuple[int, str]]:
+    method = content.get("method")
+    found = []
+    for number, activity in enumerate(method if isinstance(method, list) else []):
+        if not isinstance(activity, dict) or activity.get("type") != "action":
+            continue
+        provider = activity.get("provider")
+        if isinstance(provider, dict) and provider.get("module") != MODULE:
+            found.append((number, str(activity.get("name", ""))))
+    return found
+
+
+def checked_by_chaoslib(content: dict[str, Any]) -> str | None:
+    """What chaoslib itself says against the experiment, or None. Slow, and imports the modules that it names."""
+    from chaoslib.exceptions import ChaosException
+    from chaoslib.experiment import ensure_experiment_is_valid
+
+    try:
+        ensure_experiment_is_valid(content)
+    except ChaosException as error:
+        return str(error)
+    return None

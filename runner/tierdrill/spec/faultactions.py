@@ -1,0 +1,103 @@
+"""What the documents may ask of `tierdrill.chaos.actions`: each fault action, its undo, its arguments and its reach.
+
+Written down here because a document is checked without importing Chaos Toolkit or the extension.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+MODULE = "tierdrill.chaos.actions"
+LEASE = "lease_s"
+
+Reach = Literal["node", "gpu", "replica", "link"]
+
+
+@dataclass(frozen=True)
+class FaultAction:
+    """A fault: `identity` are the arguments that say what is hit, and that its undo must repeat."""
+
+    undo: str
+    reach: Reach
+    identity: tuple[str, ...]
+    further: tuple[str, ...] = ()
+    optional: tuple[str, ...] = (LEASE,)
+
+    @property
+    def required(self) -> tuple[str, ...]:
+        """Arguments that must be given."""
+        return self.identity + self.further
+
+
+FAULTS: dict[str, FaultAction] = {
+    "crash_replica": FaultAction("recover_replica", "replica", ("replica",)),
+    "hang_replica": FaultAction("resume_replica", "replica", ("replica",)),
+    "power_off_node": FaultAction("power_on_node", "node", ("node",)),
+    "drop_gpu_off_bus": FaultAction("restore_gpu", "gpu", ("node", "gpu")),
+    "delay_link": FaultAction("heal_link", "link", ("source", "destination"), ("delay_ms",)),
+    "partition_link": FaultAction("heal_link", "link", ("source", "destination")),
+}
+UNDOS: dict[str, FaultAction] = {fault.undo: fault for fault in FAULTS.values()}
+FUNCTIONS = (*FAULTS, *UNDOS)
+
+
+@dataclass(frozen=True)
+class Call:
+    """One use of our extension in an experiment: where it stands, and its arguments as written or filled in."""
+
+    section: Literal["method", "rollbacks"]
+    index: int
+    func: str
+    arguments: Mapping[str, Any]
+
+    @property
+    def fault(self) -> FaultAction:
+        """The fault that this injects or undoes."""
+        return FAULTS.get(self.func) or UNDOS[self.func]
+
+    @property
+    def words(self) -> list[str]:
+        """The identity arguments, in order; "" for one that is not given."""
+        return [str(self.arguments.get(name, "")) for name in self.fault.identity]
+
+    @property
+    def target(self) -> str:
+        """The target as alerts and playbooks name it: `node-1`, `node-1/0`, `assistant-0` or `gateway-a>node-2`."""
+        return {"gpu": "/", "link": ">"}.get(self.fault.reach, "").join(self.words)
+
+    @property
+    def identity(self) -> tuple[str, ...]:
+        """The target for comparing a fault with its undo; a link has no direction."""
+        return tuple(sorted(self.words)) if self.fault.reach == "link" else tuple(self.words)
+
+
+def calls(content: Mapping[str, Any]) -> Iterator[Call]:
+    """Every use of our fault actions and undos in an experiment, `ref`s followed, in the order they would run."""
+    by_name = {
+        activity.get("name"): activity
+        for activity in (*_activities(content, "method"), *_activities(content, "rollbacks"))
+        if isinstance(activity.get("name"), str)
+    }
+    for section in ("method", "rollbacks"):
+        for index, written in enumerate(_list(content, section)):
+            if not isinstance(written, dict):
+                continue
+            ref = written.get("ref")
+            activity = by_name.get(ref, written) if isinstance(ref, str) else written
+            provider = activity.get("provider")
+            if not isinstance(provider, dict) or provider.get("module") != MODULE:
+                continue
+            func, arguments = provider.get("func"), provider.get("arguments", {})
+            if func in FUNCTIONS and isinstance(arguments, dict):
+                yield Call("method" if section == "method" else "rollbacks", index, str(func), arguments)
+
+
+def _list(content: Mapping[str, Any], section: str) -> list[Any]:
+    found = content.get(section)
+    return found if isinstance(found, list) else []
+
+
+def _activities(content: Mapping[str, Any], section: str) -> list[dict[str, Any]]:
+    return [activity for activity in _list(content, section) if isinstance(activity, dict)]
