@@ -1,0 +1,108 @@
+"""From a considered incident to a permitted run: guards, throttle, concurrency, fuse, with the waiting that some of
+them ask for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import replace
+
+from tierdrill.remediation.course import Course
+from tierdrill.remediation.facts import FactReader, FactUnavailable
+from tierdrill.remediation.guards import (
+    Decision,
+    Go,
+    GuardMemory,
+    Refuse,
+    Wait,
+    concurrency,
+    fuse,
+    throttle,
+)
+from tierdrill.remediation.substitution import SubstitutionError
+from tierdrill.remediation.waiting import wait_for, wait_for_any
+
+GUARD_PATIENCE_S = 2.0
+RESOLVED = Refuse("resolved", "the alert resolved before the playbook began")
+
+
+class Admission:
+    """Asks the guards. A decision and its record are made without an await between them, so two incidents cannot both
+    take the last place.
+    """
+
+    def __init__(self, facts: FactReader, clock: Callable[[], float]) -> None:
+        self._facts = facts
+        self._clock = clock
+        self._freed = asyncio.Event()
+
+    def slot_freed(self) -> None:
+        """A run has ended: who queues asks again."""
+        self._freed.set()
+        self._freed = asyncio.Event()
+
+    async def admit(self, course: Course, memory: GuardMemory) -> Refuse | None:
+        """None: it may run, and is counted as started. The facts are read again after every wait, because time has
+        passed.
+        """
+        while True:
+            freed = self._freed
+            decision = await self._ask(course, memory)
+            if isinstance(decision, Go):
+                return None
+            if isinstance(decision, Refuse):
+                return decision
+            if isinstance(decision, Wait):
+                await wait_for(course.incident.resolved, max(0.01, decision.until - self._clock()))
+            else:
+                memory.queued += 1
+                try:
+                    await wait_for_any(freed, course.incident.resolved)
+                finally:
+                    memory.queued -= 1
+
+    async def _ask(self, course: Course, memory: GuardMemory) -> Decision:
+        bound, incident = course.bound, course.incident
+        if not incident.firing:
+            return RESOLVED
+        # A storm is refused here, before it reads a single fact.
+        if early := self._throttled_already(course, memory):
+            return early
+        nodes_total = 0
+        try:
+            if refusal := await self._facts.guards(bound.when, bound.forbidden_when, GUARD_PATIENCE_S):
+                return RESOLVED if not incident.firing else refusal
+            if bound.playbook.fuse is not None and bound.nodes:
+                nodes_total = await self._facts.nodes_total()
+        except FactUnavailable as error:
+            return Refuse("blind", f"cannot tell whether it may run: {error}") if incident.firing else RESOLVED
+        except SubstitutionError as error:
+            course.bound = bound = replace(bound, problem=bound.problem or str(error))
+        return self._decide(course, memory, nodes_total) if incident.firing else RESOLVED
+
+    def _throttled_already(self, course: Course, memory: GuardMemory) -> Refuse | None:
+        policy = course.bound.playbook.throttle
+        if policy.once_within is None and policy.once_after is None:
+            return None
+        pauses = policy.model_copy(update={"accumulate_within": None})
+        decision, _ = throttle(
+            pauses, memory.group(course.bound.group), course.incident.key, course.arrived, self._clock()
+        )
+        return decision if isinstance(decision, Refuse) else None
+
+    def _decide(self, course: Course, memory: GuardMemory, nodes_total: int) -> Decision:
+        bound, playbook, now = course.bound, course.bound.playbook, self._clock()
+        decision, group = throttle(
+            playbook.throttle, memory.group(bound.group), course.incident.key, course.arrived, now
+        )
+        memory.remember(bound.group, group)
+        if isinstance(decision, Go):
+            decision = concurrency(playbook.concurrency, memory.running.get(bound.slot, 0), memory.queued)
+        if isinstance(decision, Go) and bound.problem is None:
+            decision = fuse(playbook.fuse, memory.touched, bound.nodes, nodes_total, now)
+        if isinstance(decision, Go):
+            memory.record_start(bound.group, bound.nodes, now)
+            memory.take_slot(bound.slot)
+            course.has_slot = True
+        return decision

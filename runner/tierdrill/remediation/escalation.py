@@ -1,0 +1,77 @@
+"""The way to a human: page level after level of a tier's ladder until somebody acknowledges or the alert resolves."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+
+from tierdrill.remediation.journal import Journal
+from tierdrill.remediation.waiting import wait_for
+from tierdrill.spec.tiers import EscalationLevel
+
+PAGE_TIMEOUT_S = 5.0
+SUMMARY_MAX = 1024
+
+Pager = Callable[[str, int, str, str, str, str], Awaitable[object]]
+"""async (contact, level, tier, dedup_key, action, summary); action is PagerDuty's: trigger or resolve. Raises if it
+could not be sent.
+"""
+
+
+class Ladder:
+    """One climb. `dedup_key` makes every page of it one incident in the pager."""
+
+    def __init__(
+        self,
+        *,
+        pager: Pager,
+        journal: Journal,
+        levels: Sequence[EscalationLevel],
+        tier: str,
+        dedup_key: str,
+        summary: str,
+    ) -> None:
+        self._pager = pager
+        self._journal = journal
+        self._levels = levels
+        self._tier = tier
+        self._summary = summary[:SUMMARY_MAX]
+        self._over = asyncio.Event()
+        self._ended = asyncio.Event()
+        self._paged: list[tuple[str, int]] = []
+        self.dedup_key = dedup_key
+
+    def stop(self) -> None:
+        """Acknowledged, or the alert resolved: nobody further up is woken."""
+        self._over.set()
+
+    async def climb(self) -> None:
+        """Page each level and wait for its acknowledgement. One that cannot be reached is passed over at once."""
+        try:
+            for number, level in enumerate(self._levels, start=1):
+                if self._over.is_set():
+                    break
+                if await self._page(level.contact, number, "trigger"):
+                    self._paged.append((level.contact, number))
+                    await wait_for(self._over, level.acknowledge_within)
+        finally:
+            self._ended.set()
+
+    async def tell_resolved(self) -> None:
+        """Tell those who were paged that it is over; the climb is stopped first, so that no page comes after this."""
+        self.stop()
+        await self._ended.wait()
+        for contact, number in self._paged:
+            await self._page(contact, number, "resolve")
+        self._paged.clear()
+
+    async def _page(self, contact: str, level: int, action: str) -> bool:
+        page = {"contact": contact, "level": level, "tier": self._tier, "dedup_key": self.dedup_key, "action": action}
+        try:
+            async with asyncio.timeout(PAGE_TIMEOUT_S):
+                await self._pager(contact, level, self._tier, self.dedup_key, action, self._summary)
+        except Exception as error:
+            self._journal.write("page.failed", **page, error=str(error) or type(error).__name__)
+            return False
+        self._journal.write("page.sent", **page, summary=self._summary)
+        return True

@@ -1,0 +1,144 @@
+"""Reading facts for guards and checks: bounded in time, shared between those who ask at once, waited for rather than
+slept for.
+
+What a fact is worth waiting for mostly changes with an event that somebody else sees (a heartbeat, a notification):
+`changed()` wakes those who wait; where nobody calls it, a fact is read again every 100 ms.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+from tierdrill.remediation.conditions import Outcome, judge, name_of
+from tierdrill.remediation.guards import Refuse
+from tierdrill.remediation.substitution import Guard, SubstitutionError
+from tierdrill.remediation.waiting import wait_for
+from tierdrill.spec.playbook import Condition
+from tierdrill.targets.base import Inventory, RemedyPort
+
+POLL_S = 0.1
+READ_TIMEOUT_S = 2.0
+READS_AT_ONCE = 32
+
+
+class FactUnavailable(Exception):
+    """The deployment did not say; that is neither yes nor no."""
+
+
+class FactReader:
+    """Facts of the deployment, and `alert.firing`, which the engine knows itself."""
+
+    def __init__(self, port: RemedyPort, alert_firing: Callable[[str], bool]) -> None:
+        self._port = port
+        self._alert_firing = alert_firing
+        self._reading: dict[str, asyncio.Task[Any]] = {}
+        self._at_once = asyncio.Semaphore(READS_AT_ONCE)
+        self._change = asyncio.Event()
+
+    def changed(self) -> None:
+        """Something may have changed: look again now."""
+        self._change.set()
+        self._change = asyncio.Event()
+
+    async def read(self, fact: str, subject: str) -> Any:
+        """The fact's value; FactUnavailable with the reason."""
+        if fact == "alert.firing":
+            try:
+                return self._alert_firing(subject)
+            except ValueError as error:
+                raise FactUnavailable(f"alert.firing: {error}") from error
+        return await self._shared(f"{fact} of {subject}", lambda: self._port.fact(fact, subject))
+
+    async def nodes_total(self) -> int:
+        """How many nodes there are, ready or not; FactUnavailable if nobody can tell."""
+        inventory: Inventory = await self._shared("inventory", self._port.inventory)
+        return len(inventory.nodes)
+
+    async def _shared(self, what: str, ask: Callable[[], Awaitable[Any]]) -> Any:
+        # In a storm thousands ask the same at once; one question to the deployment answers them all.
+        reading = self._reading.get(what)
+        if reading is None:
+            reading = asyncio.ensure_future(self._read(what, ask))
+            self._reading[what] = reading
+            reading.add_done_callback(lambda done: self._forget(what, done))
+        return await asyncio.shield(reading)
+
+    def _forget(self, what: str, reading: asyncio.Task[Any]) -> None:
+        self._reading.pop(what, None)
+        if not reading.cancelled():
+            reading.exception()
+
+    async def _read(self, what: str, ask: Callable[[], Awaitable[Any]]) -> Any:
+        async with self._at_once:
+            try:
+                async with asyncio.timeout(READ_TIMEOUT_S):
+                    return await ask()
+            except TimeoutError as error:
+                raise FactUnavailable(f"{what}: no answer within {READ_TIMEOUT_S:g} s") from error
+            except Exception as error:
+                raise FactUnavailable(f"{what}: {error}") from error
+
+    async def until(self, condition: Condition, within: float) -> Outcome:
+        """Wait for a condition to hold, for so long at most. A fact that cannot be read is not a condition that
+        holds.
+        """
+        loop = asyncio.get_running_loop()
+        begun = loop.time()
+        last = Outcome(False, f"{name_of(condition)} was not read")
+        try:
+            async with asyncio.timeout_at(begun + within):
+                while True:
+                    change = self._change
+                    last = await self._look(condition)
+                    if last.met:
+                        return Outcome(True, f"{last.seen} after {loop.time() - begun:.2f} s")
+                    await wait_for(change, POLL_S)
+        except TimeoutError:
+            return Outcome(False, f"{last.seen} after {within:g} s")
+
+    async def _look(self, condition: Condition) -> Outcome:
+        try:
+            return judge(condition, await self.read(condition.fact, condition.subject))
+        except FactUnavailable as error:
+            return Outcome(False, str(error))
+
+    async def guards(self, when: Sequence[Guard], forbidden_when: Sequence[Guard], patience: float) -> Refuse | None:
+        """Why the playbook does not apply; None if it does.
+
+        FactUnavailable if a fact stays unread for `patience` seconds: blind is not free to act. SubstitutionError if
+        a guard cannot be asked.
+        """
+        deadline = asyncio.get_running_loop().time() + patience
+        while True:
+            change = self._change
+            try:
+                return await self._guards(when, forbidden_when)
+            except FactUnavailable:
+                if asyncio.get_running_loop().time() >= deadline:
+                    raise
+            await wait_for(change, POLL_S)
+
+    async def _guards(self, when: Sequence[Guard], forbidden_when: Sequence[Guard]) -> Refuse | None:
+        for guard in when:
+            outcome = await self._ask(guard)
+            if not outcome.met:
+                return Refuse("when", outcome.seen)
+        for guard in forbidden_when:
+            outcome = await self._ask(guard)
+            if outcome.met:
+                return Refuse("forbidden", f"forbidden when {outcome.seen}")
+        return None
+
+    async def _ask(self, guard: Guard) -> Outcome:
+        if isinstance(guard, SubstitutionError):
+            raise guard
+        return judge(guard, await self.read(guard.fact, guard.subject))
+
+    async def close(self) -> None:
+        """Give up reads under way."""
+        reading = list(self._reading.values())
+        for task in reading:
+            task.cancel()
+        await asyncio.gather(*reading, return_exceptions=True)
