@@ -171,6 +171,15 @@ def test_a_full_queue_turns_away_the_tier_that_is_shed_first() -> None:
     assert critical.state is TicketState.WAITING
 
 
+def test_nobody_waits_for_a_pool_whose_circuit_opened() -> None:
+    world = World(replicas=1, slots=1)
+    first, _ = world.submit(CRITICAL)
+    waiting = [world.submit(policy)[0] for policy in (BEST_EFFORT, CRITICAL)]
+    effects = world.pool.refuse_waiting("circuit-open")
+    assert effects == [Refused(waiting[1], "circuit-open"), Refused(waiting[0], "circuit-open")]
+    assert world.pool.leave(first) == []
+
+
 def test_what_would_wait_in_vain_is_turned_away_at_once() -> None:
     world = World(replicas=1, slots=1)
     world.flags.reserved_slots = False

@@ -157,6 +157,10 @@ class ModelPool:
             effects.append(Granted(ticket))
         return effects
 
+    def refuse_waiting(self, reason: str) -> list[Effect]:
+        """Turn away all who wait: a slot would do them no good now, and no lower tier may find one later."""
+        return [self._refuse(ticket, reason) for ticket in tuple(self._waiting)]
+
     def expected_wait_s(self, ticket: Ticket) -> float:
         """How long a waiting ticket will probably wait; 0 when nothing is known."""
         slots = sum(self._router.limit(replica) for replica in self._router.usable(self.model))

@@ -168,3 +168,5 @@ class GatewayCore:
         breaker = self._breakers[model]
         if breaker.record(ok):
             self.journal.add("circuit", model=model, state=breaker.state)
+            if not ok:
+                self.perform(self._pools[model].refuse_waiting("circuit-open"))
