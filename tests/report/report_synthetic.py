@@ -84,7 +84,9 @@ def without_samples(made: Made) -> Made:
     """The same run as if the load generator had died at once."""
     events = tuple(event for event in made.events if event.kind != "load.samples")
     status = Status.INCONCLUSIVE
-    verdict = replace(made.verdict, status=status, summary="No samples: nothing can be said.", reasons=("load/samples",))
+    verdict = replace(
+        made.verdict, status=status, summary="No samples: nothing can be said.", reasons=("load/samples",)
+    )
     return Made(made.setting, events, verdict)
 
 
@@ -326,7 +328,15 @@ def _story(variant: str, documents: DrillSetting, healed: bool) -> list[Event]:
         events += [
             after(4.2, "playbook.started", "engine", **run, target="node-2", alert="NodeNotReady", attempt=1),
             after(
-                4.4, "playbook.step", "engine", **run, step="cordon", action="cordon", ok=True, seen="cordoned", seconds=0.1
+                4.4,
+                "playbook.step",
+                "engine",
+                **run,
+                step="cordon",
+                action="cordon",
+                ok=True,
+                seen="cordoned",
+                seconds=0.1,
             ),
             after(
                 5.6,
@@ -388,7 +398,9 @@ def _story(variant: str, documents: DrillSetting, healed: bool) -> list[Event]:
         ]
     else:
         events += [
-            after(4.2, "playbook.skipped", "engine", playbook="reschedule-critical", target="node-2", reason="disabled"),
+            after(
+                4.2, "playbook.skipped", "engine", playbook="reschedule-critical", target="node-2", reason="disabled"
+            ),
             after(
                 4.3,
                 "page.sent",
@@ -453,9 +465,7 @@ def _lab(places: dict[str, tuple[str, int | None]], down: bool, cordoned: bool =
                 "state": "ready" if ready else "starting",
             }
         )
-    nodes = [
-        {"name": f"node-{n}", "ready": not (down and n == 2), "cordoned": cordoned and n == 2} for n in (1, 2, 3)
-    ]
+    nodes = [{"name": f"node-{n}", "ready": not (down and n == 2), "cordoned": cordoned and n == 2} for n in (1, 2, 3)]
     return {"nodes": nodes, "replicas": replicas}
 
 
@@ -551,8 +561,24 @@ def _verdict(variant: str, events: Sequence[Event], healed: bool) -> Verdict:
     burn = tuple(e.sequence for e in events if e.kind == "alert.state" and e.data["alert"] == "CriticalTierFastBurn")
     books = _numbers(events, "playbook.started", "playbook.finished", "playbook.skipped")
     checks = (
-        Check("run/preflight", "run", passed, "preflight", "every check ok", "3 of 3 ok", _numbers(events, "preflight.check")),
-        Check("run/completed", "run", passed, "run went through every phase", "6 phases", "6 phases", (events[-1].sequence,)),
+        Check(
+            "run/preflight",
+            "run",
+            passed,
+            "preflight",
+            "every check ok",
+            "3 of 3 ok",
+            _numbers(events, "preflight.check"),
+        ),
+        Check(
+            "run/completed",
+            "run",
+            passed,
+            "run went through every phase",
+            "6 phases",
+            "6 phases",
+            (events[-1].sequence,),
+        ),
         Check("run/monitoring", "run", passed, "monitoring answered", "no gap", "no gap"),
         Check(
             *("load/lag", "load", passed, "generator on time", "p99 lag at most 50ms", "4 ms"),
@@ -560,9 +586,17 @@ def _verdict(variant: str, events: Sequence[Event], healed: bool) -> Verdict:
         ),
         Check("load/dropped", "load", passed, "arrivals dropped", "at most 0%", "0 of 5720", ()),
         Check(
-            "fault/power-loss/landed", "fault", passed, "power-loss landed", "seen by a witness", "controller: no heartbeat", landed
+            "fault/power-loss/landed",
+            "fault",
+            passed,
+            "power-loss landed",
+            "seen by a witness",
+            "controller: no heartbeat",
+            landed,
         ),
-        Check("fault/power-loss/gone", "fault", passed, "power-loss gone", "seen gone", "controller: new boot id", gone),
+        Check(
+            "fault/power-loss/gone", "fault", passed, "power-loss gone", "seen gone", "controller: new boot id", gone
+        ),
         slo("critical", "availability", bad, *((0.9982, 0.9955, 0.9993) if healed else (0.9143, 0.902, 0.925)), 0.99),
         slo("critical", "error_ceiling", bad, *((0.0018, 0.0007, 0.0045) if healed else (0.0857, 0.075, 0.098)), 0.01),
         slo("critical", "latency-p95", passed, 0.098, 0.095, 0.102, 0.3),
@@ -573,10 +607,42 @@ def _verdict(variant: str, events: Sequence[Event], healed: bool) -> Verdict:
         slo("standard", "availability", passed, 0.9933, 0.985, 0.997, 0.95),
         slo("standard", "latency-p95", passed, 0.31, 0.29, 0.34, 1.0),
         slo("best-effort", "error_ceiling", passed, 0.0, 0.0, 0.017, 0.05),
-        Check("invariant/tier-order", "invariant", passed, "no tier-1 rejection while best effort is admitted", "0", "0", samples[20:]),
-        Check("invariant/best-effort-returns", "invariant", passed, "best effort returns", "at least 80%", "98%", samples[-8:]),
-        Check("alert/NodeNotReady/fired", "alert", passed, "NodeNotReady fires", "firing within 6s", "3.9s after the effect", alerts),
-        Check("alert/NodeNotReady/resolved", "alert", passed, "NodeNotReady resolves", "resolved", "23.2s after the effect", alerts),
+        Check(
+            "invariant/tier-order",
+            "invariant",
+            passed,
+            "no tier-1 rejection while best effort is admitted",
+            "0",
+            "0",
+            samples[20:],
+        ),
+        Check(
+            "invariant/best-effort-returns",
+            "invariant",
+            passed,
+            "best effort returns",
+            "at least 80%",
+            "98%",
+            samples[-8:],
+        ),
+        Check(
+            "alert/NodeNotReady/fired",
+            "alert",
+            passed,
+            "NodeNotReady fires",
+            "firing within 6s",
+            "3.9s after the effect",
+            alerts,
+        ),
+        Check(
+            "alert/NodeNotReady/resolved",
+            "alert",
+            passed,
+            "NodeNotReady resolves",
+            "resolved",
+            "23.2s after the effect",
+            alerts,
+        ),
         Check("alert/GpuXid/silent", "alert", passed, "GpuXid stays silent", "never firing", "never firing"),
         Check(
             *("alert/CriticalTierFastBurn/silent", "alert", bad, "CriticalTierFastBurn stays silent", "never firing"),
@@ -587,10 +653,18 @@ def _verdict(variant: str, events: Sequence[Event], healed: bool) -> Verdict:
             *("1 run to success" if healed else "no run; skipped: disabled", books),
         ),
         Check(
-            *("playbook/reschedule-critical/deadline", "playbook", bad, "reschedule-critical in time", "done within 8s"),
+            *(
+                "playbook/reschedule-critical/deadline",
+                "playbook",
+                bad,
+                "reschedule-critical in time",
+                "done within 8s",
+            ),
             *("5.7s after the effect" if healed else "never done", books),
         ),
-        Check("playbook/drain-and-reboot-gpu-node/silent", "playbook", passed, "drain does not run", "no run", "no run"),
+        Check(
+            "playbook/drain-and-reboot-gpu-node/silent", "playbook", passed, "drain does not run", "no run", "no run"
+        ),
     )
     reasons = tuple(check.id for check in checks if check.status is failed)
     order = sorted(reasons, key=lambda name: not name.startswith("playbook"))

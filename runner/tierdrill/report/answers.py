@@ -1,4 +1,4 @@
-"""The three questions a reader has first: what broke, did the tiers hold, what fired. Each answer is a few short lines."""
+"""The three questions a reader has first, answered in a few short lines: what broke, did the tiers hold, what fired."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from tierdrill.judge.verdict import Check, Status, Verdict
 from tierdrill.report.blast import BlastView
 from tierdrill.report.lanes import checks_of, worst
+from tierdrill.report.matrix import names
 from tierdrill.report.model import RunState
 from tierdrill.report.words import (
     aspect_words,
@@ -20,6 +21,8 @@ from tierdrill.report.words import (
 )
 from tierdrill.spec.catalogue import DrillSetting
 from tierdrill.spec.drill import Sabotage
+
+NO_BREAK = "\u00a0"
 
 
 @dataclass(frozen=True)
@@ -66,7 +69,10 @@ def meaning(setting: DrillSetting, verdict: Verdict) -> str:
     if sabotage is None:
         return variant_words(verdict.variant).capitalize() if verdict.variant.startswith("sabotage") else ""
     why = f" {sabotage.why.rstrip('.')}." if sabotage.why else ""
-    return f"Sabotage {sabotage.name}:{why} This run must fail, for: {', '.join(sabotage.fails)}."
+    failed = [check.id for check in verdict.checks if check.status is Status.FAILED]
+    missed = [pattern for pattern in sabotage.fails if not any(names(pattern, check) for check in failed)]
+    ending = f"It did not, for {', '.join(missed)}." if missed else "It did."
+    return f"Sabotage {sabotage.name}:{why} This run must fail, for {', '.join(sabotage.fails)}. {ending}"
 
 
 def _broke(state: RunState, blast: BlastView) -> tuple[Answer, ...]:
@@ -79,7 +85,9 @@ def _broke(state: RunState, blast: BlastView) -> tuple[Answer, ...]:
             lines.append(Answer(text, fault.trouble or "not seen to be gone", Status.UNCLEAN))
         else:
             seconds = show_seconds(fault.gone_at - fault.effective_at)
-            lines.append(Answer(text, f"in effect for {seconds}, then seen gone; witness {fault.landed_by or 'unknown'}"))
+            lines.append(
+                Answer(text, f"in effect for {seconds}, then seen gone; witness {fault.landed_by or 'unknown'}")
+            )
     if not lines:
         lines.append(Answer("Nothing", "no fault was injected", Status.INCONCLUSIVE))
     if blast.carried:
@@ -88,7 +96,7 @@ def _broke(state: RunState, blast: BlastView) -> tuple[Answer, ...]:
 
 
 def headline(checks: list[Check]) -> list[Check]:
-    """The two objectives people ask about first: a share of good answers and the highest latency quantile; failed ones before."""
+    """The two objectives people ask about first: any not held, then the good share and the highest latency quantile."""
     wrong = [check for check in checks if check.status is not Status.PASSED]
     shares = [check for check in checks if check.id.endswith(("/availability", "/error_ceiling"))][:1]
     latencies = [check for check in checks if "/latency-p" in check.id][-1:]
@@ -100,7 +108,10 @@ def _held(tier: str, checks: list[Check]) -> Answer:
         return Answer(tier, "not judged in this drill")
     held = sum(check.status is Status.PASSED for check in checks)
     text = f"{tier}: {held} of {plural(len(checks), 'objective')} held"
-    shown = [f"{aspect_words(check)} {show_seen(check)} ({show_limit(check)})" for check in headline(checks)]
+    shown = [
+        f"{aspect_words(check)} {show_seen(check)} ({show_limit(check).replace(' ', NO_BREAK)})"
+        for check in headline(checks)
+    ]
     return Answer(text, "; ".join(shown), worst(checks))
 
 

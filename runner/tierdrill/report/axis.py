@@ -99,15 +99,20 @@ def log_ticks(low: float, high: float) -> tuple[float, ...]:
     return tuple(round(10.0**power, 9) for power in range(first, last + 1))
 
 
+def latency_label(seconds: float) -> str:
+    """A tick of a latency axis: "1 ms", "100 ms", "1 s"."""
+    return f"{seconds:g} s" if seconds >= 1 else f"{round(seconds * 1000, 6):g} ms"
+
+
 def share_floor(objective: float | None, lowest: float | None) -> float:
     """Where an axis of shares begins, so that both the objective and the worst second can be told from 100%.
 
-    One of 99%, 95%, 90%, 80%, 50%, 0%: an objective of 99.5% with nothing lost gets 95%, a tier that fell to 40% gets 0%.
+    One of 95%, 90%, 80%, 60%, 0%: an objective of 99.5% with nothing lost gets 95%, a tier that fell to 40% gets 0%.
     """
     needed = 1.0 if lowest is None else lowest
     if objective is not None:
         needed = min(needed, 1 - (1 - objective) * 4)
-    for floor in (0.95, 0.9, 0.8, 0.5):
+    for floor in (0.95, 0.9, 0.8, 0.6):
         if needed >= floor - _SLACK:
             return floor
     return 0.0

@@ -1,4 +1,4 @@
-"""One line of plain words per noteworthy event. Events that say nothing to a reader (samples, health ticks) give None."""
+"""One line of plain words per noteworthy event; None for events that tell a reader nothing (samples, health ticks)."""
 
 from __future__ import annotations
 
@@ -49,7 +49,10 @@ Told = tuple[str, str] | None
 
 
 def _started(data: Data) -> Told:
-    return f"run {data.get('run', '')} of {data.get('drill', '')}, {variant_words(data.get('variant', 'drill'))}", "info"
+    return (
+        f"run {data.get('run', '')} of {data.get('drill', '')}, {variant_words(data.get('variant', 'drill'))}",
+        "info",
+    )
 
 
 def _preflight(data: Data) -> Told:

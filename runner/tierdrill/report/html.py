@@ -48,22 +48,26 @@ def html_report(setting: DrillSetting, events: Sequence[Event], verdict: Verdict
     width = timeline.bin_width(state)
     series = tier_series(samples, state.zero, width)
     blast = blast_of(setting, state, events, samples)
-    return _environment().get_template("report.html").render(
-        setting=setting,
-        verdict=verdict,
-        state=state,
-        answers=answers(setting, state, verdict, blast),
-        deciding=deciding(verdict),
-        tally=tally(verdict),
-        timeline=timeline.build(setting, state, verdict, series, width),
-        bin_width=width,
-        blast=blast,
-        groups=grouped(verdict),
-        evidence=evidence_of(events, verdict, state.zero),
-        provenance=provenance(setting, state, verdict),
-        emulated=emulated_parts(setting, state),
-        started=utc(state.started),
-        lasted=show_seconds(duration_of(state)),
+    return (
+        _environment()
+        .get_template("report.html")
+        .render(
+            setting=setting,
+            verdict=verdict,
+            state=state,
+            answers=answers(setting, state, verdict, blast),
+            deciding=deciding(verdict),
+            tally=tally(verdict),
+            timeline=timeline.build(setting, state, verdict, series, width),
+            bin_width=width,
+            blast=blast,
+            groups=grouped(verdict),
+            evidence=evidence_of(events, verdict, state.zero),
+            provenance=provenance(setting, state, verdict),
+            emulated=emulated_parts(setting, state),
+            started=utc(state.started),
+            lasted=show_seconds(duration_of(state)),
+        )
     )
 
 
@@ -73,13 +77,15 @@ def deciding(verdict: Verdict) -> tuple[Check, ...]:
 
 
 def tally(verdict: Verdict) -> str:
-    """"25 checks: 24 passed, 1 failed"."""
+    """ "25 checks: 24 passed, 1 failed"."""
     counts = [(status, sum(check.status is status for check in verdict.checks)) for status in reversed(_WORST_FIRST)]
-    return f"{plural(len(verdict.checks), 'check')}: " + ", ".join(f"{count} {status}" for status, count in counts if count)
+    return f"{plural(len(verdict.checks), 'check')}: " + ", ".join(
+        f"{count} {status}" for status, count in counts if count
+    )
 
 
 def grouped(verdict: Verdict) -> tuple[tuple[str, tuple[Check, ...]], ...]:
-    """Checks by group in the usual order; groups that no view knows come last. Within a group, failed ones come first."""
+    """Checks by group in the usual order, groups that no view knows last. Within a group, failed ones come first."""
     names = [*GROUPS, *sorted({check.group for check in verdict.checks} - set(GROUPS))]
     result = []
     for name in names:

@@ -40,7 +40,12 @@ def _fault_lane(ruler: Ruler, fault: FaultView, state: RunState) -> Lane:
     if fault.intended_at is not None:
         rects.append(
             ruler.bar(
-                fault.intended_at, fault.effective_at or end, "intended", y=10.0, height=4.0, title="intent on the ledger"
+                fault.intended_at,
+                fault.effective_at or end,
+                "intended",
+                y=10.0,
+                height=4.0,
+                title="intent on the ledger",
             )
         )
     if fault.effective_at is not None:
@@ -111,18 +116,26 @@ def _node_lane(ruler: Ruler, node: str, marks: Sequence[NodeMark], end: float) -
 
 
 def _moves_lane(ruler: Ruler, state: RunState) -> Lane:
-    marks = []
-    for move in state.moves:
-        shape = "cross" if not move.to else "diamond"
-        where = f"{move.origin or 'nowhere'} to {move.to or 'nowhere (no room left)'}"
-        title = f"{show_offset(move.at - ruler.zero)}: {move.replica} ({move.tier}) from {where}"
-        marks.append(Mark(ruler.place(move.at), 12, shape, "bad" if not move.to else "plain", title))
+    marks, notes = [], []
+    for at in sorted({move.at for move in state.moves}):
+        together = [move for move in state.moves if move.at == at]
+        lost = sum(not move.to for move in together)
+        words = f"{len(together) - lost} moved" if len(together) > lost else ""
+        words += f"{', ' if words else ''}{lost} without room" if lost else ""
+        notes.append(Note(ruler.place(at) + 1.0, 16, words))
+        title = f"{show_offset(at - ruler.zero)}: " + "; ".join(
+            f"{move.replica} ({move.tier}) from {move.origin or 'no place'} to {move.to or 'no place'}"
+            for move in together
+        )
+        marks.append(Mark(ruler.place(at), 12, "diamond", "bad" if lost else "plain", title))
     moved = len({move.replica for move in state.moves})
-    return Lane("replicas moved", BAR_HEIGHT, marks=tuple(marks), result=f"{plural(moved, 'replica')} moved")
+    return Lane(
+        "replicas moved", BAR_HEIGHT, marks=tuple(marks), notes=tuple(notes), result=f"{plural(moved, 'replica')} moved"
+    )
 
 
 def alert_group(ruler: Ruler, setting: DrillSetting, state: RunState, verdict: Verdict) -> Group:
-    """Alerts that had to fire, then any other that was seen; those that stayed silent as they must are named in the heading."""
+    """Alerts that had to fire, then others that were seen; the heading names those that stayed silent as they must."""
     must = {wanted.alert: wanted.within for wanted in setting.drill.expect.alerts.must_fire}
     forbidden = {wanted.alert for wanted in setting.drill.expect.alerts.must_not_fire}
     seen = {view.alert for view in state.alerts.values()}
@@ -145,14 +158,22 @@ def _alert_lane(
         for mark in view.marks:
             if mark.state == "pending":
                 continue
-            title = f"{show_offset(mark.at - ruler.zero)} {mark.state}, seen by {mark.via} {label_words(dict(view.labels))}"
+            title = (
+                f"{show_offset(mark.at - ruler.zero)} {mark.state}, seen by {mark.via} {label_words(dict(view.labels))}"
+            )
             css = "firing" if mark.state == "firing" else "good"
             marks.append(Mark(ruler.place(mark.at), 12, VIA_SHAPES.get(mark.via, "dot"), css, title))
     firing = min((view.firing_at for view in views if view.firing_at is not None), default=None)
     resolved = [view.resolved_at for view in views if view.firing_at is not None]
     over = max((at for at in resolved if at is not None), default=None) if resolved and None not in resolved else None
     result = "never fired" if firing is None else f"fired {show_offset(firing - ruler.zero)}"
-    detail = "" if firing is None else "still firing at the end" if over is None else f"resolved {show_offset(over - ruler.zero)}"
+    detail = (
+        ""
+        if firing is None
+        else "still firing at the end"
+        if over is None
+        else f"resolved {show_offset(over - ruler.zero)}"
+    )
     if name in state.silenced:
         detail = "silenced by sabotage" if state.variant.startswith("sabotage") else "silenced"
     elif firing is None and name in must:
@@ -203,7 +224,9 @@ def playbook_group(ruler: Ruler, setting: DrillSetting, state: RunState, verdict
         wanted = must.get(name)
         lanes.append(_playbook_lane(ruler, name, wanted.within if wanted else None, wanted is not None, state, verdict))
     silent = sorted(set(setting.drill.expect.playbooks.must_not_fire) - {view.playbook for view in state.playbooks})
-    return Group("Playbooks", tuple(lanes), result=f"did not run, as they must not: {', '.join(silent)}" if silent else "")
+    return Group(
+        "Playbooks", tuple(lanes), result=f"did not run, as they must not: {', '.join(silent)}" if silent else ""
+    )
 
 
 def _playbook_lane(
@@ -222,7 +245,7 @@ def _playbook_lane(
                 ruler.place(view.started) - 0.8 if on_left else finish + 0.8,
                 16,
                 words,
-                "" if view.ok else "bad",
+                ("" if view.phase == "act" else "later") if view.ok else "bad",
                 "end" if on_left else "start",
             )
         )
@@ -235,7 +258,10 @@ def _playbook_lane(
     acts = [view for view in views if view.phase == "act"]
     done = [view.finished for view in acts if view.ok and view.finished is not None]
     if done:
-        result, detail = f"done {show_offset(min(done) - ruler.zero)}", f"started {show_offset(acts[0].started - ruler.zero)}"
+        result, detail = (
+            f"done {show_offset(min(done) - ruler.zero)}",
+            f"started {show_offset(acts[0].started - ruler.zero)}",
+        )
     elif acts:
         result, detail = "did not succeed", next((view.reason for view in acts if view.reason), "")
     else:
@@ -256,7 +282,8 @@ def _playbook_lane(
 def _step_bars(ruler: Ruler, view: PlaybookView, end: float) -> list[Rect]:
     finish = view.finished or end
     css = "run" if view.ok else "run bad"
-    title = f"{view.playbook} on {view.target}: {show_offset(view.started - ruler.zero)} to {show_offset(finish - ruler.zero)}"
+    span = f"{show_offset(view.started - ruler.zero)} to {show_offset(finish - ruler.zero)}"
+    title = f"{view.playbook} on {view.target}: {span}"
     bars = [ruler.bar(view.started, finish, css, y=6.0, height=12.0, title=title)]
     for step in view.steps:
         state = "done" if step.ok else "failed"
@@ -291,5 +318,6 @@ def page_group(ruler: Ruler, state: RunState) -> Group:
     names = ", ".join(dict.fromkeys(page.contact for page in sent))
     notes = tuple(Note(ruler.place(page.at) + 1.0, 16, page.contact) for page in sent[:1])
     return Group(
-        "People", (Lane("pages", BAR_HEIGHT, marks=marks, notes=notes, result=plural(len(sent), "page"), result_detail=names),)
+        "People",
+        (Lane("pages", BAR_HEIGHT, marks=marks, notes=notes, result=plural(len(sent), "page"), result_detail=names),),
     )

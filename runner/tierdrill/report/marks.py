@@ -127,10 +127,10 @@ class Ruler:
         """A bar between two moments."""
         return Rect(self.place(begin), self.width(begin, end), css, **more)  # type: ignore[arg-type]
 
-    def gaps(self, seen: Sequence[tuple[float, float]]) -> tuple[Rect, ...]:
-        """Bands over stretches of more than a second without data; `seen` ascends."""
+    def gaps(self, seen: Sequence[tuple[float, float]], until: float) -> tuple[Rect, ...]:
+        """Bands over stretches of more than a second without data, up to `until`; `seen` ascends."""
         bands, cursor = [], self.scale.low
-        for begin, end in (*seen, (self.scale.high, self.scale.high)):
+        for begin, end in (*seen, (until, until)):
             if begin - cursor > 1.0 and begin > self.scale.low:
                 bands.append(self.bar(cursor, begin, "nodata", title="no requests were due here"))
             cursor = max(cursor, end)

@@ -117,7 +117,7 @@ class StepView:
 
 @dataclass(frozen=True, slots=True)
 class PlaybookView:
-    """One execution of a playbook; the steps it runs when its alert resolves are an execution of their own (phase "resolve")."""
+    """One execution of a playbook. The steps run when its alert resolves are one of their own, of phase "resolve"."""
 
     playbook: str
     execution: str

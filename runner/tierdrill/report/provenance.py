@@ -30,10 +30,10 @@ def emulated_parts(setting: DrillSetting, state: RunState) -> tuple[str, ...]:
     if setting.environment.target == "lab":
         lab = setting.environment.lab
         parts += [
-            f"GPUs are emulated: {lab.nodes} nodes with {lab.gpus_per_node} × {lab.gpu_model} exist as metrics, kernel-log "
-            "lines and service times; no GPU computed anything.",
+            f"GPUs are emulated: {lab.nodes} nodes with {lab.gpus_per_node} × {lab.gpu_model} exist as metrics, "
+            "kernel-log lines and service times; no GPU computed anything.",
             "Models are small stand-ins whose answers are really computed; their service time comes from token counts.",
-            "Nodes are groups of real processes on one machine; the network between them is a userspace proxy on loopback.",
+            "Nodes are groups of real processes on one machine, and the network between them never leaves it.",
         ]
     parts += [
         f"Fault {fault.id} is emulated: {fault.mechanism} stands for the real thing."

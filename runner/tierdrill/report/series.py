@@ -1,10 +1,10 @@
-"""Per-second series of each tier, from the raw samples in the history. A sample belongs to the second in which it was due."""
+"""Per-second series of each tier, from the raw samples of a history. A sample belongs to the second it was due in."""
 
 from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -24,8 +24,11 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Second:
-    """One second (or wider bin) of one tier. Latencies, ascending, are of requests that were answered or timed out: an error or
-    a refusal is often fast, and would flatter the tier."""
+    """One second (or wider bin) of one tier.
+
+    Latencies, ascending, are of requests that were answered or timed out: an error or a refusal is often fast, and
+    would flatter the tier.
+    """
 
     at: float
     sent: int
@@ -112,7 +115,7 @@ def quantile(values: Sequence[float], share: float) -> float | None:
 
 
 def tier_series(samples: Iterable[Sample], zero: float = 0.0, width: float = 1.0) -> dict[str, TierSeries]:
-    """Bins of `width` seconds per tier; one begins at `zero`, so that a fault's effect is not blurred into the calm before it."""
+    """Bins of `width` seconds per tier; one begins at `zero`, so that an effect is not blurred into the calm before."""
     buckets: dict[str, dict[int, _Bucket]] = defaultdict(lambda: defaultdict(_Bucket))
     for sample in samples:
         bucket = buckets[sample.tier][math.floor((sample.due - zero) / width)]
@@ -130,9 +133,9 @@ def tier_series(samples: Iterable[Sample], zero: float = 0.0, width: float = 1.0
 
 
 def affected(
-    samples: Iterable[Sample], start: float, end: float, slow_above: dict[str, float | None]
+    samples: Iterable[Sample], start: float, end: float, slow_above: Mapping[str, float | None]
 ) -> dict[str, Affected]:
-    """Requests due in [start, end) per tier, each bad one counted once: refused, else failed, else slower than promised."""
+    """Requests due in [start, end) per tier; each bad one counts once: refused, else failed, else too slow."""
     counts: dict[str, list[int]] = defaultdict(lambda: [0, 0, 0, 0])
     for sample in samples:
         if not start <= sample.due < end:

@@ -160,9 +160,7 @@ def _alert(state: RunState, event: Event) -> RunState:
     old = state.alerts.get(key) or AlertView(key[0], identity)
     mark = AlertMark(event.at, str(data.get("state", "")), str(data.get("via", "")))
     severity = str(data.get("severity") or old.severity)
-    return replace(
-        state, alerts=_set(state.alerts, key, replace(old, severity=severity, marks=(*old.marks, mark)))
-    )
+    return replace(state, alerts=_set(state.alerts, key, replace(old, severity=severity, marks=(*old.marks, mark))))
 
 
 def _silenced(state: RunState, event: Event) -> RunState:

@@ -1,4 +1,4 @@
-"""The report's timeline as geometry: groups of lanes that share one time axis. Pure; the template only draws what stands here.
+"""The report's timeline as geometry: groups of lanes on one time axis. Pure; the template only draws what stands here.
 
 Horizontal places are percent of the plot's width, so that the drawing follows the page; vertical ones are pixels.
 """
@@ -7,15 +7,23 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 from tierdrill.judge.verdict import Check, Status, Verdict
-from tierdrill.report.axis import LogScale, Scale, log_bounds, log_ticks, share_floor, time_label, time_ticks
+from tierdrill.report.axis import (
+    LogScale,
+    Scale,
+    latency_label,
+    log_bounds,
+    log_ticks,
+    share_floor,
+    time_label,
+    time_ticks,
+)
 from tierdrill.report.lanes import alert_group, deployment_group, fault_group, page_group, playbook_group
 from tierdrill.report.marks import Group, Guide, Lane, Path, Rect, Ruler, Tick, Timeline
 from tierdrill.report.model import RunState
 from tierdrill.report.series import Second, TierSeries, quantile
-from tierdrill.report.words import show_latency, show_limit, show_offset, show_seen, show_share
+from tierdrill.report.words import aspect_of, aspect_words, show_latency, show_limit, show_offset, show_seen, show_share
 from tierdrill.spec.catalogue import DrillSetting
 from tierdrill.spec.tiers import Tier, quantile_share
 
@@ -33,6 +41,12 @@ def bounds(state: RunState) -> tuple[float, float]:
     return low, max(high, low + 1.0)
 
 
+def loaded_until(state: RunState) -> float:
+    """Until when requests had to come: the end of the last phase before clean-up."""
+    ends = [phase.ended or state.now for phase in state.phases if phase.name not in ("preflight", "clean-up")]
+    return max(ends, default=bounds(state)[1])
+
+
 def bin_width(state: RunState) -> float:
     """One second, or as many whole ones as keep a long run drawable."""
     low, high = bounds(state)
@@ -47,7 +61,10 @@ def build(
     ruler = Ruler(Scale(low, high), state.zero)
     groups = [
         fault_group(ruler, state),
-        *(_tier_group(ruler, tier, series.get(tier.name), verdict, width) for tier in setting.tiers.by_rank()),
+        *(
+            _tier_group(ruler, tier, series.get(tier.name), verdict, width, loaded_until(state))
+            for tier in setting.tiers.by_rank()
+        ),
         deployment_group(ruler, state),
         alert_group(ruler, setting, state, verdict),
         playbook_group(ruler, setting, state, verdict),
@@ -58,7 +75,12 @@ def build(
             Tick(ruler.place(state.zero + at), time_label(at)) for at in time_ticks(low - state.zero, high - state.zero)
         ),
         phases=tuple(
-            Rect(ruler.place(phase.started), ruler.width(phase.started, phase.ended or high), f"phase {phase.name}", phase.name)
+            Rect(
+                ruler.place(phase.started),
+                ruler.width(phase.started, phase.ended or high),
+                f"phase {phase.name}",
+                phase.name,
+            )
             for phase in state.phases
             if phase.name != "preflight"
         ),
@@ -72,10 +94,15 @@ def build(
     )
 
 
-def _tier_group(ruler: Ruler, tier: Tier, series: TierSeries | None, verdict: Verdict, width: float) -> Group:
+def _tier_group(
+    ruler: Ruler, tier: Tier, series: TierSeries | None, verdict: Verdict, width: float, until: float
+) -> Group:
     checks = [check for check in verdict.checks if check.id.startswith(f"slo/{tier.name}/")]
     seconds = series.seconds if series else ()
-    lanes = (_share_lane(ruler, tier, seconds, checks, width), _latency_lane(ruler, tier, seconds, checks, width))
+    lanes = (
+        _share_lane(ruler, tier, seconds, checks, width, until),
+        _latency_lane(ruler, tier, seconds, checks, width, until),
+    )
     worst = worst_status([check.status for check in checks])
     held = sum(check.status is Status.PASSED for check in checks)
     words = f"{held} of {len(checks)} objectives held" if checks else "not judged in this drill"
@@ -101,10 +128,13 @@ def _check(checks: Sequence[Check], *aspects: str) -> Check | None:
 def _result(check: Check | None) -> tuple[str, str, Status | None]:
     if check is None:
         return "not judged", "", None
-    return show_seen(check), f"promised {show_limit(check)}", check.status
+    words = "" if aspect_of(check)[0] in ("availability", "latency") else f"{aspect_words(check)} "
+    return f"{words}{show_seen(check)}", f"promised {show_limit(check)}", check.status
 
 
-def _share_lane(ruler: Ruler, tier: Tier, seconds: Sequence[Second], checks: Sequence[Check], width: float) -> Lane:
+def _share_lane(
+    ruler: Ruler, tier: Tier, seconds: Sequence[Second], checks: Sequence[Check], width: float, until: float
+) -> Lane:
     objectives = tier.objectives
     objective = objectives.availability
     if objective is None and objectives.error_ceiling is not None:
@@ -134,7 +164,7 @@ def _share_lane(ruler: Ruler, tier: Tier, seconds: Sequence[Second], checks: Seq
         detail="of requests not refused" if not objectives.rejections_count else "of all requests",
         height=height,
         plot=True,
-        rects=(*ruler.gaps([(second.at, second.at + width) for second in seconds]), *hovers),
+        rects=(*ruler.gaps([(second.at, second.at + width) for second in seconds], until), *hovers),
         paths=(Path("".join(refused), "refused"), Path("".join(failed), "failed"), Path(line.path, "line")),
         guides=guides,
         scale=((0.0, "100%"), (float(height), show_share(floor))),
@@ -144,17 +174,21 @@ def _share_lane(ruler: Ruler, tier: Tier, seconds: Sequence[Second], checks: Seq
     )
 
 
-def _latency_lane(ruler: Ruler, tier: Tier, seconds: Sequence[Second], checks: Sequence[Check], width: float) -> Lane:
+def _latency_lane(
+    ruler: Ruler, tier: Tier, seconds: Sequence[Second], checks: Sequence[Check], width: float, until: float
+) -> Lane:
     promised = sorted(tier.objectives.latency.items(), key=lambda item: quantile_share(item[0]))
-    label, objective = ("p99", tier.objectives.latency["p99"]) if "p99" in tier.objectives.latency else (
-        promised[-1] if promised else ("p99", None)
+    label, objective = (
+        ("p99", tier.objectives.latency["p99"])
+        if "p99" in tier.objectives.latency
+        else (promised[-1] if promised else ("p99", None))
     )
     share = quantile_share(label)
     values = [(second, quantile(second.latencies, share)) for second in seconds]
     known = [value for _, value in values if value]
-    low, high = log_bounds(min([*known, *([objective] if objective else [])], default=0.01), max(
-        [*known, *([objective] if objective else [])], default=1.0
-    ))
+    # Room above the objective, so that its line is never the frame.
+    wanted = [*known, *([objective * 1.2] if objective else [])]
+    low, high = log_bounds(min(wanted, default=0.01), max(wanted, default=1.0))
     scale, height = LogScale(low, high), LATENCY_HEIGHT
 
     def y(value: float) -> float:
@@ -166,16 +200,18 @@ def _latency_lane(ruler: Ruler, tier: Tier, seconds: Sequence[Second], checks: S
         line.add(begin, span, None if value is None else y(value))
         if value is not None and objective is not None and value > objective:
             over.append(_column(begin, span, y(value), y(objective)))
-        title = f"{show_offset(second.at - ruler.zero)}: {label} {show_latency(value)}, median {show_latency(second.p50)}"
+        title = (
+            f"{show_offset(second.at - ruler.zero)}: {label} {show_latency(value)}, median {show_latency(second.p50)}"
+        )
         hovers.append(Rect(begin, span, "hover", title=title))
     value_text, detail, status = _result(_check(checks, f"latency-{label}"))
-    decades = tuple((y(tick), show_latency(tick)) for tick in log_ticks(low, high))
+    decades = tuple((y(tick), latency_label(tick)) for tick in log_ticks(low, high))
     return Lane(
         name=f"{label} latency",
         detail="log scale",
         height=height,
         plot=True,
-        rects=(*ruler.gaps([(second.at, second.at + width) for second in seconds]), *hovers),
+        rects=(*ruler.gaps([(second.at, second.at + width) for second in seconds], until), *hovers),
         paths=(Path("".join(over), "failed"), Path(line.path, "line")),
         guides=((Guide(y(objective), "objective", show_latency(objective)),) if objective is not None else ()),
         scale=decades,

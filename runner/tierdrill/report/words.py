@@ -53,7 +53,7 @@ class Glyphs:
 
     def text(self, value: str) -> str:
         """Any text as this terminal can show it, control characters made visible."""
-        clean = "".join(" " if char in "\t\n\r" else char if char.isprintable() else "?" for char in value)
+        clean = "".join(" " if char in "\t\n\r\u00a0" else char if char.isprintable() else "?" for char in value)
         if not self.ascii_only:
             return clean
         return clean.translate(_TO_ASCII).encode("ascii", "replace").decode("ascii")
@@ -132,7 +132,7 @@ def show_count(value: int) -> str:
 
 
 def plural(count: int, word: str) -> str:
-    """"1 node", "3 nodes"."""
+    """ "1 node", "3 nodes"."""
     return f"{count:,} {word}" if count == 1 else f"{count:,} {word}s"
 
 
@@ -183,7 +183,7 @@ def show_interval(check: Check, glyphs: Glyphs = UNICODE) -> str:
 
 
 def variant_words(variant: str) -> str:
-    """"drill", "blip twin" or "sabotage NAME"."""
+    """ "drill", "blip twin" or "sabotage NAME"."""
     if variant.startswith("sabotage:"):
         return f"sabotage {variant.partition(':')[2]}"
     return "blip twin" if variant == "blip" else variant

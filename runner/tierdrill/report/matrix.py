@@ -1,0 +1,143 @@
+"""The matrix of `prove`: what a drill, its blip twin and each sabotage had to come to, what they came to, and why."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from fnmatch import fnmatchcase
+from itertools import zip_longest
+from typing import TYPE_CHECKING
+
+from tierdrill.report.words import UNICODE, Glyphs, show_seconds, variant_words
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+REASONS_SHOWN = 3
+
+
+@dataclass(frozen=True)
+class ProofRow:
+    """One run of the proof.
+
+    `named_checks` are patterns of those that a sabotage must fail for, `failed_checks` the ids of those that did fail.
+    """
+
+    variant: str
+    expected: str
+    status: str
+    named_checks: tuple[str, ...]
+    failed_checks: tuple[str, ...]
+    ok: bool
+    run: str
+    seconds: float
+
+
+def names(pattern: str, check_id: str) -> bool:
+    """Does a pattern name this check? `*` stands for anything within one part of the path."""
+    return all(
+        part is not None and wanted is not None and fnmatchcase(part, wanted)
+        for part, wanted in zip_longest(check_id.split("/"), pattern.split("/"))
+    )
+
+
+def missed(row: ProofRow) -> tuple[str, ...]:
+    """The named checks that did not fail."""
+    return tuple(p for p in row.named_checks if not any(names(p, check) for check in row.failed_checks))
+
+
+def reason(row: ProofRow) -> str:
+    """Why the row counts as proven or not, in one line."""
+    named = [check for check in row.failed_checks if any(names(pattern, check) for pattern in row.named_checks)]
+    others = [check for check in row.failed_checks if check not in named]
+    if row.variant.startswith("sabotage:"):
+        if not row.failed_checks:
+            return f"nothing failed; {_some(row.named_checks)} had to"
+        if missed(row):
+            return f"{_some(missed(row))} did not fail; {_some(row.failed_checks)} did"
+        also = f" (and {len(others)} more)" if others else ""
+        return f"{_some(named)} failed{also}"
+    if row.failed_checks:
+        return f"{_some(row.failed_checks)} failed"
+    if row.status != "passed":
+        return f"the run was {row.status}"
+    return "nothing fired" if row.variant == "blip" else "every check passed"
+
+
+def proven(rows: Sequence[ProofRow]) -> bool:
+    """Is the drill proven: every row as it must be, and at least one row?"""
+    return bool(rows) and all(row.ok for row in rows)
+
+
+def conclusion(drill: str, rows: Sequence[ProofRow]) -> str:
+    """The last line of a proof."""
+    good = sum(row.ok for row in rows)
+    if proven(rows):
+        return f"{drill} is proven: all {len(rows)} runs came out as they must."
+    return f"{drill} is NOT proven: {good} of {len(rows)} runs came out as they must."
+
+
+def matrix_table(drill: str, rows: Sequence[ProofRow], glyphs: Glyphs = UNICODE) -> Table:
+    """The matrix for a terminal."""
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(
+        title=glyphs.text(f"prove {drill}"),
+        box=box.ASCII if glyphs.ascii_only else box.SIMPLE_HEAD,
+        title_justify="left",
+        pad_edge=False,
+        expand=False,
+    )
+    for head, options in (
+        ("", {}),
+        ("run", {"overflow": "fold"}),
+        ("must", {"no_wrap": True}),
+        ("came to", {"no_wrap": True}),
+        ("because", {"overflow": "fold", "ratio": 1}),
+        ("took", {"justify": "right", "no_wrap": True}),
+    ):
+        table.add_column(head, **options)
+    for row in rows:
+        style = "green" if row.ok else "bold red"
+        table.add_row(
+            Text(glyphs.ok if row.ok else glyphs.bad, style=style),
+            glyphs.text(variant_words(row.variant)),
+            glyphs.text(row.expected),
+            Text(glyphs.text(row.status), style=style),
+            glyphs.text(reason(row)),
+            glyphs.text(show_seconds(row.seconds)),
+        )
+    return table
+
+
+def matrix_json(drill: str, rows: Sequence[ProofRow]) -> str:
+    """The matrix for machines; keys sorted."""
+    records = [{**asdict(row), "reason": reason(row), "seconds": round(row.seconds, 3)} for row in rows]
+    return json.dumps({"drill": drill, "proven": proven(rows), "rows": records}, sort_keys=True, indent=2) + "\n"
+
+
+def matrix_markdown(drill: str, rows: Sequence[ProofRow]) -> str:
+    """The matrix for a pull request or an issue."""
+    lines = [
+        f"### prove {_cell(drill)}",
+        "",
+        "| | run | must | came to | because | took |",
+        "|---|---|---|---|---|---:|",
+    ]
+    for row in rows:
+        sign = UNICODE.ok if row.ok else UNICODE.bad
+        cells = (variant_words(row.variant), row.expected, row.status, reason(row), show_seconds(row.seconds))
+        lines.append(f"| {sign} | {' | '.join(_cell(cell) for cell in cells)} |")
+    return "\n".join([*lines, "", conclusion(_cell(drill), rows), ""])
+
+
+def _some(checks: Sequence[str]) -> str:
+    shown = ", ".join(checks[:REASONS_SHOWN])
+    return shown if len(checks) <= REASONS_SHOWN else f"{shown} and {len(checks) - REASONS_SHOWN} more"
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("\n", " ").replace("*", "\\*")
