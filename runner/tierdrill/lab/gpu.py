@@ -100,12 +100,16 @@ def settings_for(overrides: Overrides, index: int) -> Settings:
 
 
 def without_volatile(document: Mapping[str, Any]) -> dict[str, Any]:
-    """The document after a reboot: volatile modes and their Xids are gone, the rest (a hot room, say) stays."""
+    """The document after a reboot: volatile modes are gone, and Xids, which are events; a hot room, say, stays."""
 
     def cleared(values: Any) -> Any:
-        if not isinstance(values, Mapping) or values.get("mode") not in VOLATILE_MODES:
+        if not isinstance(values, Mapping):
             return values
-        return {key: value for key, value in values.items() if key not in ("mode", "xid")}
+        return {
+            key: value
+            for key, value in values.items()
+            if key != "xid" and not (key == "mode" and value in VOLATILE_MODES)
+        }
 
     return {
         section: {key: cleared(values) for key, values in content.items()}
