@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
-from tierdrill.spec.faultactions import FAULTS, FUNCTIONS, LEASE, MODULE, UNDOS
+from tierdrill.spec.faultactions import DELAY_MS_MAX, FAULTS, FUNCTIONS, LEASE, MODULE, UNDOS
 from tierdrill.spec.problems import listed, nearest, shown
 from tierdrill.spec.reading import Place
 
@@ -107,7 +107,7 @@ def _check_call(place: Place, func: Any, arguments: dict[str, Any]) -> None:
     if func in FAULTS:
         required, optional = FAULTS[func].required, FAULTS[func].optional
     else:
-        required, optional = UNDOS[func].identity, (LEASE,)
+        required, optional = UNDOS[func].required, UNDOS[func].optional_for_undo
     for name in required:
         if name not in arguments:
             place.at("arguments").report(f"no argument '{name}' for {func}", f"it takes {listed(required)}", key=True)
@@ -120,12 +120,21 @@ def _check_call(place: Place, func: Any, arguments: dict[str, Any]) -> None:
                 nearest(name, allowed),
                 key=True,
             )
-    for name in ("delay_ms", LEASE):
+    for name, number, most in (("delay_ms", int, DELAY_MS_MAX), (LEASE, (int, float), 86_400), ("gpu", int, 63)):
         value = arguments.get(name)
-        if isinstance(value, str) and "${" in value:
+        if value is None or (isinstance(value, str) and "${" in value):
             continue
-        if value is not None and (isinstance(value, bool) or not isinstance(value, int | float) or value <= 0):
-            place.at("arguments", name).report(f"found {shown(value)} for {name}", "allowed is a number above 0")
+        if (
+            isinstance(value, bool)
+            or not isinstance(value, number)
+            or not (0 <= value <= most)
+            or (not value and name != "gpu")
+        ):
+            least = "from 0" if name == "gpu" else "above 0 and"
+            kind = "a whole number" if number is int else "a number"
+            place.at("arguments", name).report(
+                f"found {shown(value)} for {name}", f"allowed is {kind} {least} to {most}"
+            )
 
 
 def _check_seconds(place: Place, what: str, *, references: bool) -> None:

@@ -6,37 +6,51 @@ Written down here because a document is checked without importing Chaos Toolkit 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 MODULE = "tierdrill.chaos.actions"
 LEASE = "lease_s"
+DELAY_MS = 400
+DELAY_MS_MAX = 60_000
 
 Reach = Literal["node", "gpu", "replica", "link"]
 
 
 @dataclass(frozen=True)
 class FaultAction:
-    """A fault: `identity` are the arguments that say what is hit, and that its undo must repeat."""
+    """A fault: `identity` are the arguments that say what is hit, and that its undo must repeat.
+
+    `defaults` are the arguments that may be left out, with what they then are.
+    """
 
     undo: str
     reach: Reach
     identity: tuple[str, ...]
-    further: tuple[str, ...] = ()
-    optional: tuple[str, ...] = (LEASE,)
+    defaults: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def required(self) -> tuple[str, ...]:
         """Arguments that must be given."""
-        return self.identity + self.further
+        return tuple(name for name in self.identity if name not in self.defaults)
+
+    @property
+    def optional(self) -> tuple[str, ...]:
+        """Arguments that the fault may have besides."""
+        return (*self.defaults, LEASE)
+
+    @property
+    def optional_for_undo(self) -> tuple[str, ...]:
+        """Arguments that the undo may have besides."""
+        return tuple(name for name in self.identity if name in self.defaults)
 
 
 FAULTS: dict[str, FaultAction] = {
     "crash_replica": FaultAction("recover_replica", "replica", ("replica",)),
     "hang_replica": FaultAction("resume_replica", "replica", ("replica",)),
     "power_off_node": FaultAction("power_on_node", "node", ("node",)),
-    "drop_gpu_off_bus": FaultAction("restore_gpu", "gpu", ("node", "gpu")),
-    "delay_link": FaultAction("heal_link", "link", ("source", "destination"), ("delay_ms",)),
+    "drop_gpu_off_bus": FaultAction("restore_gpu", "gpu", ("node", "gpu"), {"gpu": 0}),
+    "delay_link": FaultAction("heal_link", "link", ("source", "destination"), {"delay_ms": DELAY_MS}),
     "partition_link": FaultAction("heal_link", "link", ("source", "destination")),
 }
 UNDOS: dict[str, FaultAction] = {fault.undo: fault for fault in FAULTS.values()}
@@ -59,8 +73,8 @@ class Call:
 
     @property
     def words(self) -> list[str]:
-        """The identity arguments, in order; "" for one that is not given."""
-        return [str(self.arguments.get(name, "")) for name in self.fault.identity]
+        """The identity arguments, in order; "" for one that is missing."""
+        return [str(self.arguments.get(name, self.fault.defaults.get(name, ""))) for name in self.fault.identity]
 
     @property
     def target(self) -> str:

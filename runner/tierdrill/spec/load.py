@@ -133,7 +133,7 @@ def _take_document(reading: Reading, source: Source, path: Path) -> None:
     except ValidationError as error:
         reading.problems += problems_of(error, source, model)
         if isinstance(name, str):
-            reading.broken.add((str(kind), name))
+            reading.named(str(kind)).add(name)
         return
     _keep(reading, str(kind), document.metadata.name, source, path, document)
 
@@ -150,6 +150,7 @@ def _keep(reading: Reading, kind: str, name: str, source: Source, path: Path, it
         )
         return
     reading.sources[kind, name] = source
+    reading.named(kind).add(name)
     catalogue = reading.catalogue
     catalogue.paths[kind, name] = path
     by_kind: dict[str, dict[str, Any]] = {

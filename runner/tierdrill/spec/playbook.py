@@ -128,8 +128,8 @@ class Escalation(Part):
 class External(Part):
     """The playbook runs in another tool, which reports start and finish to our receiver, signed with HMAC-SHA256.
 
-    `secret_env` names the environment variable that holds the shared secret; the secret itself is never written down. A tool that does not
-    report in time counts as failed.
+    `secret_env` names the environment variable that holds the shared secret; the secret itself is never written down. A
+    tool that does not report in time counts as failed.
     """
 
     tool: str

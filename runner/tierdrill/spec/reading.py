@@ -18,16 +18,16 @@ KnownAlerts = Mapping[str, Collection[str]] | Callable[[Catalogue], Mapping[str,
 
 @dataclass
 class Reading:
-    """One reading of a folder tree or of some files. `broken` are documents known by name that have problems."""
+    """One reading of a folder tree or of some files."""
 
     catalogue: Catalogue
     sources: dict[tuple[str, str], Source] = field(default_factory=dict)
-    broken: set[tuple[str, str]] = field(default_factory=set)
+    names: dict[str, set[str]] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
 
     def named(self, kind: str) -> set[str]:
         """The names of that kind, also of documents with problems of their own: they are not missing."""
-        return {name for each, name in (*self.sources, *self.broken) if each == kind}
+        return self.names.setdefault(kind, set())
 
     def place(self, kind: str, name: str) -> Place:
         """Where problems of that document are reported."""

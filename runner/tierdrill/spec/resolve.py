@@ -1,6 +1,7 @@
 """Fills `${variable}` references of a drill from its own variables, so that expectations name real targets.
 
-A plain look-up of whole names in string values; nothing is executed. An unknown name is left as it is (the checker reports it).
+A plain look-up of whole names in string values; nothing is executed. An unknown name is left as it is (the checker
+reports it).
 """
 
 from __future__ import annotations

@@ -1,14 +1,15 @@
 """JSON Schema of each kind of document, for editors and for other tools (draft 2020-12).
 
-A schema sees one document alone; what lies between documents only `tierdrill validate` sees. The files are made on demand
-(`tierdrill init`, `tierdrill schema --write`) and not kept in the repository, so that they cannot be out of date. A
-document names its schema in its first line, relative to itself: see `schema_line`.
+A schema sees one document alone; what lies between documents only `tierdrill validate` sees. The files are made on
+demand (`tierdrill init`, `tierdrill schema --write`) and not kept in the repository, so that they are never out of date.
+A document names its schema in its first line, relative to itself: see `schema_line`.
 """
 
 from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -16,20 +17,33 @@ from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import core_schema
 
 from tierdrill.spec.catalogue import KINDS
+from tierdrill.spec.units import DURATION_PATTERN, PERCENT_PATTERN, show_duration, show_ratio
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 FOLDER = PurePath("drills/schema")
 ANY_KIND = "document"
 
 
+def _as_it_is(value: float) -> float:
+    return value
+
+
+_SPELLINGS: dict[str, Callable[[float], str | float]] = {
+    DURATION_PATTERN: show_duration,
+    PERCENT_PATTERN: show_ratio,
+}
+
+
 class _AsWritten(GenerateJsonSchema):
-    """The schema of documents as written: a default that is a parsed quantity is no legal value there, so it is left out."""
+    """The schema of documents as written: the default of a quantity carries its unit there."""
 
     def default_schema(self, schema: core_schema.WithDefaultSchema) -> JsonSchemaValue:
         inner = self.generate_inner(schema["schema"])
         default = schema.get("default")
-        if isinstance(default, bool | str) or (isinstance(default, int) and not isinstance(default, float)):
-            return {**inner, "default": default} if "$ref" not in inner else inner
+        if isinstance(default, float):
+            default = _SPELLINGS.get(inner.get("pattern", ""), _as_it_is)(default)
+        if isinstance(default, bool | str | int | float) and "$ref" not in inner:
+            return {**inner, "default": default}
         return inner
 
 

@@ -15,8 +15,8 @@ FACTS = (
     "link.weight", "alert.firing", "nodes.ready_share", "tier.unplaced",
 )  # fmt: skip
 WITHOUT_SUBJECT = ("nodes.ready_share",)
-TEMPLATE_NAMES = ("target", "alert", "playbook", "execution", "attempt")
-# Arguments of the remedies that the placement controller carries out: required, optional.
+TEMPLATE_NAMES = ("target", "alert")
+# Arguments of the remedies: required, optional. A remedy that is not here takes any.
 ARGUMENTS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "restart-replica": (("replica",), ()),
     "replace-replica": (("replica",), ()),
@@ -26,6 +26,8 @@ ARGUMENTS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "drain": (("node",), ("tiers", "gpu")),
     "power-cycle": (("node",), ()),
     "rebalance": ((), ()),
+    "set-weight": (("node", "weight"), ("gateway",)),
+    "shed": (("tier", "fraction"), ()),
 }
 _REFERENCE = re.compile(r"\$\{([^}]*)\}")
 _ENVIRONMENT_NAME = re.compile(r"[A-Z_][A-Z0-9_]*\Z")
@@ -46,6 +48,8 @@ def check_playbooks(context: Context) -> None:
         _check_steps(place.at("steps"), playbook.steps)
         _check_steps(place.at("on_resolve", "steps"), playbook.on_resolve.steps)
         _check_limits(place, playbook)
+        if playbook.target_kind == "tier" and "${" not in playbook.target and tiers:
+            place.at("target").known(playbook.target, "tier", tiers)
         if playbook.escalation is not None and tiers:
             _check_escalation(context, place.at("escalation", "tier"), playbook.escalation.tier, tiers)
 
@@ -73,6 +77,9 @@ def _check_engine(place: Place, playbook: Playbook) -> None:
         if not playbook.steps:
             place.report("a playbook without steps", "at least one step, or engine external", key=True)
     external = playbook.external
+    for name in ("start_within", "finish_within"):
+        if external is not None and getattr(external, name) <= 0:
+            place.at("external", name).report(f"{name} of no time", "a time above 0")
     if external is not None and not _ENVIRONMENT_NAME.match(external.secret_env):
         place.at("external", "secret_env").report(
             f"found {shown('…' if len(external.secret_env) > 40 else external.secret_env)} for secret_env",
@@ -89,7 +96,9 @@ def _check_references(place: Place, value: object, labels: set[str] | None) -> N
             _check_references(place.at(number), item, labels)
     elif isinstance(value, str) and "${" in value:
         for name in _REFERENCE.findall(value):
-            known = [*TEMPLATE_NAMES, *(f"labels.{label}" for label in sorted(labels or ()))]
+            # The target cannot be made of itself.
+            names = TEMPLATE_NAMES if place.path != ("target",) else ("alert",)
+            known = [*names, *(f"labels.{label}" for label in sorted(labels or ()))]
             if name in known or (labels is None and name.startswith("labels.") and len(name) > len("labels.")):
                 continue
             hint = nearest(name, known)
