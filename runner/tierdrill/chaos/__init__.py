@@ -1,1 +1,17 @@
 """Floor 4: the Chaos Toolkit extension: actions and probes of tierdrill's faults."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def discover(discover_system: bool = True) -> dict[str, Any]:
+    """What `chaos discover tierdrill.chaos` lists."""
+    from chaoslib.discovery.discover import discover_actions, discover_probes, initialize_discovery_result
+
+    from tierdrill import __version__
+
+    discovery = initialize_discovery_result("tierdrill.chaos", __version__, "tierdrill")
+    discovery["activities"].extend(discover_actions("tierdrill.chaos.actions"))
+    discovery["activities"].extend(discover_probes("tierdrill.chaos.probes"))
+    return dict(discovery)

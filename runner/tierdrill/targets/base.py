@@ -121,7 +121,17 @@ class FaultPort(Protocol):
         """The mechanism this deployment has for each fault kind."""
         ...
 
-    def inject(self, order: FaultOrder) -> None: ...
+    def inventory(self) -> Inventory:
+        """What is there now."""
+        ...
+
+    def bind(self, order: FaultOrder) -> FaultOrder:
+        """The order with what the undo and the proofs need to know of the target as it is now; TargetError if it is not there."""
+        ...
+
+    def inject(self, order: FaultOrder) -> None:
+        """Do it; TargetError if the deployment refuses."""
+        ...
 
     def revert(self, order: FaultOrder) -> None:
         """Undo; safe to call twice, and when the fault never landed."""

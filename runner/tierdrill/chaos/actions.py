@@ -1,0 +1,80 @@
+"""Chaos Toolkit actions: each fault of the catalogue and its undo. They return plain numbers and names, for the journal.
+
+Every fault action writes its intent and its undo to the ledger first, returns once a witness has seen the fault in effect, and keeps a lease
+(`lease_s`, seconds) after which the reaper undoes it whatever became of the caller.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tierdrill.chaos.injection import inject, undo
+
+__all__ = [
+    "crash_replica",
+    "delay_link",
+    "drop_gpu_off_bus",
+    "hang_replica",
+    "heal_link",
+    "partition_link",
+    "power_off_node",
+    "power_on_node",
+    "recover_replica",
+    "restore_gpu",
+    "resume_replica",
+]
+
+
+def crash_replica(replica: str, lease_s: float | None = None) -> dict[str, Any]:
+    """Kill one replica's process; its node's agent does not start it again by itself while the crash-loop back-off lasts."""
+    return inject("replica-crash", {"replica": replica}, lease_s)
+
+
+def recover_replica(replica: str) -> dict[str, Any]:
+    """Undo crash_replica: the agent starts the replica unless it runs already."""
+    return undo(("replica-crash",), {"replica": replica})
+
+
+def hang_replica(replica: str, lease_s: float | None = None) -> dict[str, Any]:
+    """Stop one replica's process while its port stays open."""
+    return inject("replica-hang", {"replica": replica}, lease_s)
+
+
+def resume_replica(replica: str) -> dict[str, Any]:
+    """Undo hang_replica."""
+    return undo(("replica-hang",), {"replica": replica})
+
+
+def power_off_node(node: str, lease_s: float | None = None) -> dict[str, Any]:
+    """Cut a node's power: its links go silent and every process on it ends."""
+    return inject("node-power-loss", {"node": node}, lease_s)
+
+
+def power_on_node(node: str) -> dict[str, Any]:
+    """Undo power_off_node: the node boots."""
+    return undo(("node-power-loss",), {"node": node})
+
+
+def drop_gpu_off_bus(node: str, gpu: int = 0, lease_s: float | None = None) -> dict[str, Any]:
+    """Let a GPU fall off the bus (XID 79)."""
+    return inject("gpu-fallen-off-bus", {"node": node, "gpu": gpu}, lease_s)
+
+
+def restore_gpu(node: str, gpu: int = 0) -> dict[str, Any]:
+    """Undo drop_gpu_off_bus."""
+    return undo(("gpu-fallen-off-bus",), {"node": node, "gpu": gpu})
+
+
+def delay_link(source: str, destination: str, delay_ms: int = 400, lease_s: float | None = None) -> dict[str, Any]:
+    """Add round-trip time (milliseconds) between two hosts, both ways together."""
+    return inject("link-latency", {"source": source, "destination": destination, "delay_ms": delay_ms}, lease_s)
+
+
+def partition_link(source: str, destination: str, lease_s: float | None = None) -> dict[str, Any]:
+    """Let nothing pass between two hosts."""
+    return inject("link-partition", {"source": source, "destination": destination}, lease_s)
+
+
+def heal_link(source: str, destination: str) -> dict[str, Any]:
+    """Undo delay_link and partition_link."""
+    return undo(("link-latency", "link-partition"), {"source": source, "destination": destination})

@@ -1,0 +1,152 @@
+"""Injecting and undoing one fault, by the rules: intent before fault, a lease, a proof that it landed, a proof that it is gone."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from typing import Any
+
+from chaoslib.exceptions import ActivityFailed
+
+from tierdrill.chaos.context import Context, current_context, wait_until
+from tierdrill.faults.catalogue import CATALOGUE, UnknownFault, checked_parameters, target_name
+from tierdrill.history.events import event
+from tierdrill.history.ledger import Ledger, LedgerError
+from tierdrill.targets.base import FaultOrder, TargetError
+from tierdrill.targets.places import open_place
+from tierdrill.targets.undo import await_proof, undo_fault
+
+LANDED_WITHIN_S = 5.0
+_waited = False
+
+
+def fault_id(run: str, kind: str, target: str) -> str:
+    """A fault's name in ledger and history: unique within the run, and the same for its undo."""
+    return f"{run}/{kind}/{target}"
+
+
+def inject(kind: str, parameters: dict[str, Any], lease_s: float | None = None) -> dict[str, Any]:
+    """Inject a fault and return what a witness saw of it; ActivityFailed if it is refused or was not seen to land."""
+    global _waited
+    try:
+        context = current_context()
+        checked = checked_parameters(kind, parameters)
+        ledger = Ledger(context.home)
+        if halt := ledger.halted():
+            raise ActivityFailed(
+                f"the kill switch is thrown: {halt.reason} ({halt.author}); `tierdrill resume` lifts it"
+            )
+        port = open_place(context.place)
+        target = target_name(kind, checked)
+        lease = lease_s or context.lease_s
+        order = port.bind(
+            FaultOrder(
+                fault=fault_id(context.run, kind, target),
+                kind=kind,
+                target=target,
+                target_kind=CATALOGUE[kind].target_kind,
+                mechanism=port.mechanisms()[kind],
+                parameters=checked,
+                lease_s=lease,
+            )
+        )
+        ledger.intend(order.fault, context.run, vars(order), context.place, lease)
+    except (TargetError, LedgerError, UnknownFault) as error:
+        raise ActivityFailed(str(error)) from error
+    first = not _waited
+    _waited = True
+    planned = context.inject_at if first else None
+    context.emit(
+        event(
+            "fault.intended",
+            "experiment",
+            fault=order.fault,
+            kind=kind,
+            target=target,
+            target_kind=order.target_kind,
+            parameters=checked,
+            mechanism=order.mechanism,
+            undo=CATALOGUE[kind].undo,
+            lease_s=lease,
+            planned_at=planned,
+            emulated=order.target_kind == "gpu" and context.place.get("target") == "lab",
+        )
+    )
+    if not context.supervised:
+        _keep_lease(context)
+    wait_until(planned)
+    since = time.time()
+    try:
+        port.inject(order)
+    except TargetError as error:
+        context.emit(event("fault.failed", "experiment", fault=order.fault, error=str(error)))
+        undo_fault(ledger, _entry(ledger, order.fault), "experiment", context.emit, port=port)
+        raise ActivityFailed(f"{kind} on {target}: {error}") from error
+    context.emit(event("fault.injected", "experiment", fault=order.fault))
+    proof = await_proof(lambda: port.landed(order, since), LANDED_WITHIN_S)
+    if not proof.seen:
+        context.emit(
+            event("fault.not_landed", "experiment", fault=order.fault, witness=proof.witness, seen=proof.detail)
+        )
+        raise ActivityFailed(f"{kind} on {target} was not seen to land: {proof.detail}")
+    ledger.mark(order.fault, "landed", proof.detail)
+    context.emit(
+        event(
+            "fault.landed",
+            "experiment",
+            fault=order.fault,
+            effective_at=proof.at,
+            witness=proof.witness,
+            seen=proof.detail,
+        )
+    )
+    return {"fault": order.fault, "effective_at": proof.at, "witness": proof.witness, "seen": proof.detail}
+
+
+def undo(kinds: tuple[str, ...], parameters: dict[str, Any]) -> dict[str, Any]:
+    """Undo the open faults of these kinds on a target; nothing to do is a success, a fault that stays is ActivityFailed."""
+    try:
+        context = current_context()
+        ledger = Ledger(context.home)
+        names = {(kind, target_name(kind, checked_parameters(kind, {**_DEFAULTS, **parameters}))) for kind in kinds}
+        entries = [
+            entry
+            for entry in ledger.open_faults(context.run if context.supervised else None)
+            if (entry.order["kind"], entry.order["target"]) in names
+        ]
+        left = [entry.id for entry in entries if not undo_fault(ledger, entry, "experiment", context.emit)]
+    except (TargetError, LedgerError, UnknownFault) as error:
+        raise ActivityFailed(str(error)) from error
+    if left:
+        raise ActivityFailed(f"still in effect: {', '.join(left)}; `tierdrill recover` tries again")
+    return {"undone": [entry.id for entry in entries]}
+
+
+_DEFAULTS = {"delay_ms": 1}
+
+
+def _entry(ledger: Ledger, fault: str) -> Any:
+    return next(entry for entry in ledger.open_faults() if entry.id == fault)
+
+
+def _keep_lease(context: Context) -> None:
+    # Under plain `chaos run` nobody else would undo the fault if the process were killed.
+    subprocess.Popen(
+        [
+            sys.executable,
+            "-m",
+            "tierdrill.conductor.reaper",
+            "--home",
+            str(context.home),
+            "--run",
+            context.run,
+            "--until-clean",
+        ],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+        env={**os.environ, "TIERDRILL_HOME": str(context.home)},
+    )

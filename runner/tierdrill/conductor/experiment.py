@@ -1,0 +1,164 @@
+"""The runner's side of the experiment child: start, ready, go, its events, abort, end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from tierdrill.conductor.plan import Plan
+from tierdrill.history.events import Event
+from tierdrill.lab.process import tail
+from tierdrill.load.runner import _die_with_parent as die_with_parent
+
+READY_WITHIN_S = 15.0
+Take = Callable[[Event], Any]
+
+
+class ExperimentError(RuntimeError):
+    """The experiment child could not be started or ended before it was ready."""
+
+
+def write_spec(plan: Plan, folder: Path) -> Path:
+    """The child's input: the experiment, the values this run gives its variables, the drill's proofs."""
+    path = folder / "experiment.json"
+    spec = {
+        "experiment": plan.setting.experiment,
+        "variables": plan.variables,
+        "proofs": [proof.model_dump(mode="json") for proof in plan.setting.drill.proofs],
+    }
+    path.write_text(json.dumps(spec, indent=1), encoding="utf-8")
+    return path
+
+
+class ExperimentProcess:
+    """One supervised Chaos Toolkit run."""
+
+    def __init__(self, process: asyncio.subprocess.Process, log_path: Path) -> None:
+        self._process = process
+        self.log_path = log_path
+        self.ready = asyncio.Event()
+        self._pump: asyncio.Task[None] | None = None
+
+    @classmethod
+    async def start(
+        cls, spec: Path, *, home: Path, run: str, place: dict[str, Any], lease_s: float, folder: Path, take: Take
+    ) -> ExperimentProcess:
+        """Start the child; `take` gets every event it writes. Call from the main thread."""
+        read_fd, write_fd = os.pipe()
+        log_path = folder / "experiment.log"
+        environment = {
+            **os.environ,
+            "TIERDRILL_HOME": str(home),
+            "TIERDRILL_RUN": run,
+            "TIERDRILL_PLACE": json.dumps(place),
+            "TIERDRILL_EVENTS_FD": str(write_fd),
+            "TIERDRILL_LEASE": str(lease_s),
+        }
+        try:
+            with log_path.open("ab") as log:
+                process = await asyncio.create_subprocess_exec(
+                    sys.executable,
+                    "-m",
+                    "tierdrill.conductor.experiment_child",
+                    str(spec),
+                    stdin=asyncio.subprocess.PIPE,
+                    stdout=log,
+                    stderr=log,
+                    cwd=folder,
+                    env=environment,
+                    pass_fds=(write_fd,),
+                    start_new_session=True,
+                    preexec_fn=die_with_parent,
+                )
+        except OSError as error:
+            os.close(read_fd)
+            raise ExperimentError(f"cannot start the experiment child: {error}") from error
+        finally:
+            os.close(write_fd)
+        child = cls(process, log_path)
+        child._pump = asyncio.create_task(child._read(read_fd, take))
+        return child
+
+    @property
+    def pid(self) -> int:
+        """The child's, and its process group's."""
+        return self._process.pid
+
+    @property
+    def exit_code(self) -> int | None:
+        """None while it runs."""
+        return self._process.returncode
+
+    async def await_ready(self) -> None:
+        """Until everything is loaded; ExperimentError with the log's end otherwise."""
+        ended = asyncio.create_task(self._process.wait())
+        ready = asyncio.create_task(self.ready.wait())
+        try:
+            done, _ = await asyncio.wait({ended, ready}, timeout=READY_WITHIN_S, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in (ended, ready):
+                task.cancel()
+        if ready not in done:
+            raise ExperimentError(f"the experiment could not be loaded: {tail(self.log_path)}")
+
+    async def go(self, inject_at: float) -> None:
+        """Let it begin; its first fault waits for `inject_at` (Unix seconds)."""
+        if self._process.stdin is None:
+            raise ExperimentError("the experiment child has no stdin")
+        try:
+            self._process.stdin.write(f"{inject_at!r}\n".encode())
+            await self._process.stdin.drain()
+        except (BrokenPipeError, ConnectionResetError) as error:
+            raise ExperimentError(f"the experiment child is gone: {tail(self.log_path)}") from error
+
+    def abort(self) -> None:
+        """Ask Chaos Toolkit to stop and play its rollbacks: SIGUSR1, the one signal it does not swallow inside an action."""
+        self._send(signal.SIGUSR1)
+
+    async def end(self, within_s: float) -> int:
+        """Wait for its end, kill it after `within_s`, and read its last events."""
+        if self._process.stdin is not None:
+            self._process.stdin.close()
+        try:
+            await asyncio.wait_for(self._process.wait(), within_s)
+        except TimeoutError:
+            self._send(signal.SIGKILL)
+            await self._process.wait()
+        if self._pump is not None:
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(self._pump, 2.0)
+        return self._process.returncode or 0
+
+    async def wait(self) -> int:
+        """Until it has ended."""
+        return await self._process.wait()
+
+    def _send(self, number: signal.Signals) -> None:
+        if self._process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._process.pid, number)
+
+    async def _read(self, read_fd: int, take: Take) -> None:
+        reader = asyncio.StreamReader(limit=1 << 20)
+        transport, _ = await asyncio.get_running_loop().connect_read_pipe(
+            lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(read_fd, "rb")
+        )
+        try:
+            while line := await reader.readline():
+                try:
+                    item = Event.from_line(line.decode())
+                except (ValueError, UnicodeDecodeError):
+                    continue
+                if item.kind == "run.note" and item.data.get("text") == "ready":
+                    self.ready.set()
+                    continue
+                take(item)
+        finally:
+            transport.close()

@@ -1,0 +1,64 @@
+"""From a drill's load to the load child's plan: streams, prompts with their right answers, addresses."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tierdrill.conductor.plan import Plan, prompts_of
+from tierdrill.lab.model import WORDS, expected_answer
+from tierdrill.lab.plan import MODEL_SIZE
+from tierdrill.load.plan import LoadPlan, Prompt, StreamPlan
+from tierdrill.load.schedule import Shape
+from tierdrill.spec.drill import Stream
+from tierdrill.spec.workloads import Model
+
+PROMPTS_PER_STREAM = 16
+
+
+def load_plan(plan: Plan, targets: tuple[str, ...], folder: Path) -> LoadPlan:
+    """The plan for one run; samples and reports go to `folder`."""
+    drill = plan.setting.drill
+    models = {model.name: model for model in plan.setting.workloads.models}
+    return LoadPlan(
+        targets=targets,
+        duration_s=plan.load_s,
+        seed=drill.load.seed,
+        connections_max=drill.load.connections_max,
+        streams=tuple(part for stream in drill.load.streams for part in stream_plans(stream, models[stream.model])),
+        sample_path=str(folder / "samples"),
+        status_path=str(folder / "generator"),
+    )
+
+
+def stream_plans(stream: Stream, model: Model) -> list[StreamPlan]:
+    """A stream as the child sends it: one part that streams its answers and one that does not, where both are asked for."""
+    prompts = tuple(
+        Prompt(text, stream.max_tokens, expected_answer(model.seed, MODEL_SIZE, text, stream.max_tokens))
+        for text in prompts_of(WORDS, stream.prompt_tokens, model.seed, PROMPTS_PER_STREAM)
+    )
+    shape = Shape(
+        kind=stream.shape.kind,
+        factor=stream.shape.factor,
+        at_s=stream.shape.at,
+        lasts_s=stream.shape.lasts,
+        file=stream.shape.file,
+    )
+    parts = []
+    for streaming, share in ((False, 1.0 - stream.streaming), (True, stream.streaming)):
+        if share <= 0:
+            continue
+        both = 0 < stream.streaming < 1
+        parts.append(
+            StreamPlan(
+                name=f"{stream.name}-{'streamed' if streaming else 'plain'}" if both else stream.name,
+                tier=stream.tier,
+                model=stream.model,
+                rate_rps=stream.rate * share,
+                prompts=prompts,
+                timeout_s=stream.timeout,
+                customer_class=stream.customer_class,
+                stream=streaming,
+                shape=shape,
+            )
+        )
+    return parts

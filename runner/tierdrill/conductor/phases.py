@@ -1,0 +1,176 @@
+"""The phases of a run, each at its planned instant, with the load through all of them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tierdrill.conductor.deployment import Deployment
+from tierdrill.conductor.experiment import ExperimentProcess, write_spec
+from tierdrill.conductor.loadplan import load_plan
+from tierdrill.conductor.plan import Plan
+from tierdrill.conductor.preflight import Finding, check_alerts, check_inventory, check_ledger, settle
+from tierdrill.conductor.recorder import Recorder
+from tierdrill.conductor.stop import StopBox
+from tierdrill.conductor.watchers import keep_leases, pump_reports, pump_samples, watch_child
+from tierdrill.history.ledger import Ledger
+from tierdrill.load.runner import LoadProcess
+from tierdrill.load.schedule import planned as planned_arrivals
+from tierdrill.targets.base import TargetError
+
+if TYPE_CHECKING:
+    from tierdrill.conductor.run import RunOptions
+
+PREFLIGHT_S = 8.0
+GO_AHEAD_S = 0.3
+EXPERIMENT_AHEAD_S = 1.0
+UNDO_WITHIN_S = 15.0
+ABORT_WITHIN_S = 3.0
+
+
+class Phases:
+    """Drives one run through its phases. `go` ends early when asked to stop; `close` always ends the children."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        deployment: Deployment,
+        options: RunOptions,
+        ledger: Ledger,
+        recorder: Recorder,
+        stop: StopBox,
+        folder: Path,
+        own: Callable[[str, int], None],
+    ) -> None:
+        self.plan, self.deployment, self.options = plan, deployment, options
+        self.ledger, self.recorder, self.stop, self.folder, self.own = ledger, recorder, stop, folder, own
+        self.load: LoadProcess | None = None
+        self.experiment: ExperimentProcess | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+        self._pumps: list[asyncio.Task[None]] = []
+        self._load_may_end = False
+        self._experiment_may_end = False
+
+    async def go(self) -> None:
+        """Preflight to recovery."""
+        self._spawn(keep_leases(self.ledger, self.plan.run, self.plan.setting.environment.lease, self.stop))
+        if not await self._preflight():
+            self.stop.stop("error", "preflight failed")
+            return
+        assert self.load is not None and self.experiment is not None
+        await self.deployment.apply_sabotage(self.plan.sabotage, self.recorder)
+        zero = time.time() + GO_AHEAD_S
+        await self.load.go(zero)
+        arrivals = planned_arrivals(self.load_plan.schedule())
+        self.recorder.note("load.started", "load", schedule_zero=zero, planned=arrivals)
+        at = zero
+        for phase in self.plan.phases:
+            begin, at = at, at + phase.seconds
+            if not await self._phase(phase.name, begin, at):
+                return
+        self._load_may_end = True
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self.load.wait(), 6.0)
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.create_task(self._guarded(work))
+        self._tasks.append(task)
+        return task
+
+    async def _guarded(self, work: Coroutine[Any, Any, None]) -> None:
+        try:
+            await work
+        except asyncio.CancelledError:
+            raise
+        except Exception as error:
+            # A watcher that broke watches no more: the run cannot be believed any longer.
+            self.stop.stop("error", f"a watcher failed: {type(error).__name__}: {error}")
+
+    async def _preflight(self) -> bool:
+        recorder, began = self.recorder, time.time()
+        recorder.note("phase.started", "runner", at=began, phase="preflight")
+        self.load_plan = load_plan(self.plan, self.deployment.gateways, self.folder)
+        self.load = await LoadProcess.start(self.load_plan, self.folder)
+        self.own("load", self.load.pid)
+        spec = write_spec(self.plan, self.folder)
+        self.experiment = await ExperimentProcess.start(
+            spec,
+            home=self.options.home,
+            run=self.plan.run,
+            place=self.deployment.place,
+            lease_s=self.plan.setting.environment.lease,
+            folder=self.folder,
+            take=recorder.take,
+        )
+        self.own("experiment", self.experiment.pid)
+        self._spawn(watch_child("load", self.load.wait, lambda: self._load_may_end, recorder, self.stop))
+        self._spawn(
+            watch_child("experiment", self.experiment.wait, lambda: self._experiment_may_end, recorder, self.stop)
+        )
+        self._pumps = [
+            self._spawn(pump_samples(self.load, recorder, self.plan.setting.drill.guardrails, self.stop)),
+            self._spawn(pump_reports(self.load, recorder)),
+        ]
+        for work in self.deployment.watchers(recorder, self.stop):
+            self._spawn(work)
+        await self.experiment.await_ready()
+        findings = await settle(self._look, PREFLIGHT_S)
+        for finding in findings:
+            recorder.note("preflight.check", "runner", name=finding.name, ok=finding.ok, seen=finding.seen)
+        recorder.note("phase.ended", "runner", phase="preflight")
+        return all(finding.ok for finding in findings) and not self.stop.stopped
+
+    async def _look(self) -> list[Finding]:
+        try:
+            inventory = await self.deployment.remedies.inventory()
+            alerts = await self.deployment.active_alerts()
+        except TargetError as error:
+            return [Finding("deployment", False, str(error))]
+        findings = [*check_inventory(inventory), check_ledger(self.ledger, self.plan.run)]
+        findings.append(
+            check_alerts(alerts) if alerts is not None else Finding("alerts", False, "Alertmanager does not answer")
+        )
+        return findings
+
+    async def _phase(self, name: str, begin: float, end: float) -> bool:
+        if name == "fault":
+            return await self._fault(begin, end)
+        if not await self.stop.sleep(begin - time.time()):
+            return False
+        self.recorder.note("phase.started", "runner", phase=name, planned_at=begin)
+        # The fault's child needs to be on its way before its instant; it waits there itself.
+        whole = await self.stop.sleep(end - time.time() - (EXPERIMENT_AHEAD_S if name == "baseline" else 0.0))
+        if whole and name == "baseline":
+            assert self.experiment is not None
+            self._experiment_may_end = True
+            await self.experiment.go(end)
+            whole = await self.stop.sleep(end - time.time())
+        self.recorder.note("phase.ended", "runner", phase=name)
+        return whole
+
+    async def _fault(self, begin: float, end: float) -> bool:
+        assert self.experiment is not None
+        self.recorder.note("phase.started", "runner", phase="fault", planned_at=begin)
+        whole = await self.stop.sleep(end - time.time())
+        self.recorder.note("phase.ended", "runner", phase="fault")
+        return whole
+
+    async def close(self) -> None:
+        """End the children and the watchers; what they wrote is read first."""
+        self._load_may_end = self._experiment_may_end = True
+        if self.experiment is not None:
+            if self.stop.stopped:
+                self.experiment.abort()
+            await self.experiment.end(ABORT_WITHIN_S if self.stop.stopped else UNDO_WITHIN_S)
+        if self.load is not None:
+            await self.load.stop()
+        if self._pumps:
+            await asyncio.wait(self._pumps, timeout=3.0)
+        await self.deployment.last_look(self.recorder)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)

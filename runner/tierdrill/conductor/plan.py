@@ -1,0 +1,218 @@
+"""The plan of a run: a drill with everything resolved, before anything is touched.
+
+Which faults on which targets, by which mechanism, in phases of which length, with which expectations as deadlines, and (for a sabotage) what is
+taken away. Pure: built from documents alone, shown by `tierdrill plan`.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from tierdrill.faults.catalogue import CATALOGUE, UnknownFault, checked_parameters, kind_of_action, target_name
+from tierdrill.spec.catalogue import DrillSetting
+from tierdrill.spec.drill import Sabotage
+from tierdrill.spec.resolve import fill, resolve_drill
+
+ACTIONS_MODULE = "tierdrill.chaos.actions"
+CLEAN_UP_S = 3.0
+
+
+class PlanError(ValueError):
+    """The drill cannot be planned: the message names the field and what is allowed."""
+
+
+@dataclass(frozen=True)
+class PlannedFault:
+    """A fault the experiment will inject. `kind` is "foreign" for an action of somebody else's extension."""
+
+    activity: str
+    kind: str
+    target: str
+    target_kind: str
+    parameters: dict[str, Any]
+    mechanism: str
+
+
+@dataclass(frozen=True)
+class Phase:
+    """One phase and its length in seconds."""
+
+    name: str
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Deadline:
+    """Something that must happen within so many seconds of the fault's effect."""
+
+    what: str
+    within_s: float
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything a run needs to know, as plain data."""
+
+    run: str
+    variant: str
+    setting: DrillSetting
+    phases: tuple[Phase, ...]
+    faults: tuple[PlannedFault, ...]
+    deadlines: tuple[Deadline, ...]
+    sabotage: Sabotage | None
+    variables: dict[str, Any]
+
+    @property
+    def fault_s(self) -> float:
+        """How long the fault stays."""
+        return next(phase.seconds for phase in self.phases if phase.name == "fault")
+
+    @property
+    def load_s(self) -> float:
+        """How long the load lasts: through every phase but the last."""
+        return sum(phase.seconds for phase in self.phases)
+
+
+def new_run_name(drill: str, at: float) -> str:
+    """A name that sorts by time and is unique on this machine."""
+    moment = datetime.fromtimestamp(at, UTC).strftime("%Y%m%d-%H%M%S")
+    return f"{drill}-{moment}-{os.urandom(2).hex()}"
+
+
+def make_plan(setting: DrillSetting, run: str, variant: str, mechanisms: dict[str, str]) -> Plan:
+    """Resolve a drill for one variant: "drill", "blip" or "sabotage:NAME"."""
+    resolved = resolve_drill(setting)
+    drill = resolved.drill
+    sabotage = _sabotage(resolved, variant)
+    fault_s = drill.phases.fault
+    warm_up, baseline, recovery = drill.phases.warm_up, drill.phases.baseline, drill.phases.recovery
+    if variant == "blip":
+        if drill.blip is None:
+            raise PlanError(f"drill {drill.metadata.name} has no blip twin; allowed is a drill with `blip`")
+        fault_s = drill.blip.fault
+        warm_up = drill.blip.warm_up if drill.blip.warm_up is not None else warm_up
+        baseline = drill.blip.baseline if drill.blip.baseline is not None else baseline
+        recovery = drill.blip.recovery if drill.blip.recovery is not None else recovery
+    variables = {**drill.variables, "fault_seconds": fault_s}
+    return Plan(
+        run=run,
+        variant=variant,
+        setting=resolved,
+        phases=(
+            Phase("warm-up", warm_up),
+            Phase("baseline", baseline),
+            Phase("fault", fault_s),
+            Phase("recovery", recovery),
+        ),
+        faults=planned_faults(resolved, variables, mechanisms),
+        deadlines=() if variant == "blip" else _deadlines(resolved),
+        sabotage=sabotage,
+        variables=variables,
+    )
+
+
+def _sabotage(setting: DrillSetting, variant: str) -> Sabotage | None:
+    if not variant.startswith("sabotage:"):
+        return None
+    name = variant.split(":", 1)[1]
+    found = next((one for one in setting.drill.sabotages if one.name == name), None)
+    if found is None:
+        known = ", ".join(one.name for one in setting.drill.sabotages) or "none"
+        raise PlanError(f"found sabotage {name!r}; allowed for {setting.drill.metadata.name} are: {known}")
+    return found
+
+
+def experiment_values(experiment: dict[str, Any], variables: dict[str, Any]) -> dict[str, Any]:
+    """The experiment's configuration as this run sets it: the drill's variables over the experiment's own defaults."""
+    values: dict[str, Any] = {}
+    for name, entry in (experiment.get("configuration") or {}).items():
+        if isinstance(entry, dict) and entry.get("type") == "env":
+            values[name] = entry.get("default")
+        elif not isinstance(entry, dict):
+            values[name] = entry
+    return {**values, **variables}
+
+
+def planned_faults(
+    setting: DrillSetting, variables: dict[str, Any], mechanisms: dict[str, str]
+) -> tuple[PlannedFault, ...]:
+    """The faults of the experiment's method, with their targets resolved, held against the environment's blast radius."""
+    values = experiment_values(setting.experiment, variables)
+    found = []
+    for activity in setting.experiment.get("method", []):
+        provider = activity.get("provider", {})
+        if activity.get("type") != "action":
+            continue
+        fault = kind_of_action(str(provider.get("func"))) if provider.get("module") == ACTIONS_MODULE else None
+        name = str(activity.get("name", ""))
+        if fault is None:
+            found.append(PlannedFault(name, "foreign", name, "", {}, "the experiment's own"))
+            continue
+        arguments = fill(provider.get("arguments") or {}, values)
+        try:
+            parameters = checked_parameters(fault.kind, arguments)
+        except UnknownFault as error:
+            raise PlanError(f"experiment {setting.drill.experiment}, activity {name}: {error}") from error
+        target = target_name(fault.kind, parameters)
+        mechanism = mechanisms.get(fault.kind)
+        if mechanism is None:
+            raise PlanError(f"environment {setting.environment.metadata.name} has no mechanism for {fault.kind}")
+        found.append(PlannedFault(name, fault.kind, target, fault.target_kind, parameters, mechanism))
+    _within_blast_radius(setting, found)
+    return tuple(found)
+
+
+def _within_blast_radius(setting: DrillSetting, faults: list[PlannedFault]) -> None:
+    allowed = setting.environment.blast_radius
+    limits = {"node": allowed.nodes, "gpu": allowed.gpus, "replica": allowed.replicas, "link": allowed.links}
+    for kind, limit in limits.items():
+        targets = {fault.target for fault in faults if fault.target_kind == kind}
+        if len(targets) > limit:
+            raise PlanError(
+                f"found {len(targets)} {kind}s faulted ({', '.join(sorted(targets))}); "
+                f"allowed by environment {setting.environment.metadata.name} are {limit}"
+            )
+    protected = set(setting.environment.protected)
+    for fault in faults:
+        names = {fault.target, *(str(value) for value in fault.parameters.values())}
+        if hit := names & protected:
+            raise PlanError(f"found fault {fault.kind} on {', '.join(sorted(hit))}, which the environment protects")
+
+
+def _deadlines(setting: DrillSetting) -> tuple[Deadline, ...]:
+    expect = setting.drill.expect
+    alerts = [
+        Deadline(f"alert {one.alert} delivered", one.within)
+        for one in expect.alerts.must_fire
+        if one.within is not None
+    ]
+    playbooks = [
+        Deadline(f"playbook {one.playbook} done", one.within)
+        for one in expect.playbooks.must_fire
+        if one.within is not None
+    ]
+    tiers = [
+        Deadline(f"tier {one.tier} back in target", objective)
+        for one in expect.tiers
+        if (objective := setting.tiers.by_name(one.tier).objectives.mttr) is not None
+    ]
+    return tuple(sorted((*alerts, *playbooks, *tiers), key=lambda deadline: deadline.within_s))
+
+
+def prompts_of(words: tuple[str, ...], tokens: int, seed: int, count: int = 16) -> list[str]:
+    """Prompts for a stream: `count` different ones of so many words, the same for the same seed."""
+    # Prompts need to differ, not to be secret.
+    chooser = random.Random(seed)  # noqa: S311
+    return [" ".join(chooser.choice(words) for _ in range(tokens)) for _ in range(count)]
+
+
+def describe_faults(plan: Plan) -> list[tuple[PlannedFault, str]]:
+    """Each fault with its real-world cause, for people."""
+    return [
+        (fault, CATALOGUE[fault.kind].cause if fault.kind in CATALOGUE else "an action of the experiment's own")
+        for fault in plan.faults
+    ]

@@ -1,0 +1,64 @@
+"""Preflight: may this drill start. Healthy, nothing firing, nothing left over from before. Each finding becomes an event."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import Any
+
+from tierdrill.history.ledger import Ledger
+from tierdrill.targets.base import Inventory
+
+QUIET = frozenset({"none", "info"})
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One preflight check."""
+
+    name: str
+    ok: bool
+    seen: str
+
+
+def check_inventory(inventory: Inventory) -> list[Finding]:
+    """Every node ready and schedulable, every replica ready and placed, every GPU healthy."""
+    nodes = [node.name for node in inventory.nodes if not node.ready or node.cordoned]
+    replicas = [replica.name for replica in inventory.replicas if not replica.ready]
+    gpus = [gpu.name for gpu in inventory.gpus if gpu.state != "healthy"]
+    return [
+        Finding("nodes", not nodes, _seen(nodes, len(inventory.nodes), "nodes ready")),
+        Finding("replicas", not replicas, _seen(replicas, len(inventory.replicas), "replicas ready")),
+        Finding("gpus", not gpus, _seen(gpus, len(inventory.gpus), "GPUs healthy")),
+    ]
+
+
+def _seen(bad: list[str], total: int, what: str) -> str:
+    return f"not so: {', '.join(sorted(bad))}" if bad else f"{total} {what}"
+
+
+def check_alerts(active: list[dict[str, Any]]) -> Finding:
+    """No alert that pages or opens a ticket is firing."""
+    loud = sorted(
+        str(alert.get("labels", {}).get("alertname", "?"))
+        for alert in active
+        if alert.get("labels", {}).get("severity") not in QUIET and alert.get("status", {}).get("state") == "active"
+    )
+    return Finding("alerts", not loud, f"firing: {', '.join(loud)}" if loud else "nothing firing")
+
+
+def check_ledger(ledger: Ledger, run: str) -> Finding:
+    """Nothing is still injected by an earlier run in this home."""
+    left = [entry.id for entry in ledger.open_faults() if entry.run != run]
+    seen = f"still injected: {', '.join(left)}; `tierdrill recover` mends it" if left else "nothing left over"
+    return Finding("ledger", not left, seen)
+
+
+async def settle(look: Any, within_s: float) -> list[Finding]:
+    """Ask until every finding is good or the time is up; the last findings. A deployment that has just come up needs a moment."""
+    deadline = asyncio.get_running_loop().time() + within_s
+    while True:
+        findings: list[Finding] = await look()
+        if all(finding.ok for finding in findings) or asyncio.get_running_loop().time() >= deadline:
+            return findings
+        await asyncio.sleep(0.05)

@@ -1,0 +1,66 @@
+"""What a run was made from: documents, versions, the commit, the machine, the command line. No secrets: the environment is not recorded."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from tierdrill import __version__
+from tierdrill.conductor.plan import Plan
+
+PACKAGES = ("chaostoolkit-lib", "locust", "aiohttp", "pydantic")
+GIT_TIMEOUT_S = 2.0
+
+
+def provenance(plan: Plan, argv: tuple[str, ...], author: str) -> dict[str, Any]:
+    """The data of run.started."""
+    limits = plan.setting.environment.blast_radius.model_dump(mode="json")
+    return {
+        "run": plan.run,
+        "drill": plan.setting.drill.metadata.name,
+        "variant": plan.variant,
+        "setting": plan.setting.to_json(),
+        "mechanisms": {fault.kind: fault.mechanism for fault in plan.faults},
+        "environment": plan.setting.environment.metadata.name,
+        "seed": plan.setting.drill.load.seed,
+        "versions": {"tierdrill": __version__, "python": platform.python_version(), **_packages()},
+        "machine": {"system": f"{platform.system()} {platform.release()}", "cpus": os.cpu_count() or 0},
+        "git": git_state(),
+        "argv": list(argv),
+        "author": author,
+        "limits": limits,
+        "planned": {phase.name: phase.seconds for phase in plan.phases},
+    }
+
+
+def _packages() -> dict[str, str]:
+    found = {}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def git_state() -> dict[str, Any]:
+    """The commit of the code that runs, and whether it was changed since; empty outside a checkout."""
+    here = Path(__file__).resolve().parent
+    commit = _git(here, "rev-parse", "HEAD")
+    if not commit:
+        return {}
+    return {"commit": commit, "changed": bool(_git(here, "status", "--porcelain", "--untracked-files=no"))}
+
+
+def _git(folder: Path, *arguments: str) -> str:
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(folder), *arguments], capture_output=True, text=True, timeout=GIT_TIMEOUT_S, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout.strip() if done.returncode == 0 else ""

@@ -1,0 +1,135 @@
+"""The reaper: outlives the runner and heals after it.
+
+One per run, in a session of its own. It holds the read end of a pipe whose only writer is the runner: the runner's last act is to write "done"; an end of
+file without that word means that it died, whatever killed it. Then, or when a lease runs out while the runner hangs, every open fault is undone and every
+process of the run is ended, and the history is closed with what happened. Started without a pipe (`--until-clean`, under plain `chaos run`) it only
+keeps the leases of that run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import select
+import signal
+import sys
+import time
+from pathlib import Path
+
+from tierdrill.conductor.cleanup import end_lab, end_processes, undo_all
+from tierdrill.history.events import Event, event
+from tierdrill.history.ledger import Ledger, LedgerError
+from tierdrill.history.store import HistoryError, HistoryStore
+from tierdrill.judge.judge import NotARun, judge
+from tierdrill.targets.undo import undo_fault
+
+TICK_S = 0.2
+RETRY_S = 1.0
+GIVE_UP_S = 120.0
+
+
+class Reaper:
+    """Watches one run."""
+
+    def __init__(self, home: Path, run: str, lab: str | None) -> None:
+        self.home = home
+        self.run = run
+        self.lab = lab
+        self.ledger = Ledger(home)
+
+    def emit(self, item: Event) -> None:
+        """Write to the run's history, if the history can be written: healing must go on in any case."""
+        try:
+            store = HistoryStore(self.home)
+            try:
+                if store.find(self.run) is not None:
+                    store.append(self.run, item)
+            finally:
+                store.close()
+        except HistoryError as error:
+            sys.stderr.write(f"reaper: {error}\n")
+
+    def watch(self, parent_fd: int) -> int:
+        """Until the runner says done or dies."""
+        told = b""
+        while True:
+            readable, _, _ = select.select([parent_fd], [], [], TICK_S)
+            if readable:
+                chunk = os.read(parent_fd, 64)
+                told += chunk
+                if not chunk:
+                    break
+            self.undo_expired()
+        if told.endswith(b"done"):
+            return 0
+        self.heal()
+        return 0
+
+    def keep_leases(self) -> int:
+        """Until nothing of this run is open any more; bounded by the longest lease and a margin."""
+        entries = self.ledger.open_faults(self.run)
+        deadline = time.monotonic() + GIVE_UP_S + max((entry.lease_s for entry in entries), default=0.0)
+        while self.ledger.open_faults(self.run) and time.monotonic() < deadline:
+            self.undo_expired()
+            time.sleep(TICK_S)
+        return 0
+
+    def undo_expired(self) -> None:
+        """Undo what has outstayed its lease. A fault being reverted counts too: its reverter may have died."""
+        for entry in self.ledger.open_faults(self.run):
+            if entry.expired:
+                self.emit(event("run.note", "reaper", text=f"lease of {entry.id} ran out after {entry.lease_s:g} s"))
+                undo_fault(self.ledger, entry, "reaper", self.emit)
+
+    def heal(self) -> None:
+        """The runner is dead: undo, end, close the books."""
+        self.emit(event("run.stopping", "reaper", by="error", reason="the runner died"))
+        deadline = time.monotonic() + GIVE_UP_S
+        left = undo_all(self.ledger, self.run, "reaper", self.emit)
+        end_processes(self.ledger, self.run, self.emit, spare=(os.getpid(),))
+        if self.lab is not None:
+            end_lab(self.home, self.lab)
+        while left and time.monotonic() < deadline:
+            time.sleep(RETRY_S)
+            left = undo_all(self.ledger, self.run, "reaper", self.emit)
+        self.emit(event("ledger.open", "reaper", faults=left))
+        self.emit(event("run.ended", "reaper", outcome="unclean" if left else "aborted", reason="the runner died"))
+        self._close_books()
+        self.ledger.disown(self.run)
+
+    def _close_books(self) -> None:
+        try:
+            store = HistoryStore(self.home)
+            try:
+                verdict = judge(store.events(self.run))
+                store.finish(self.run, time.time(), verdict.status.value, verdict.summary)
+            finally:
+                store.close()
+        except (HistoryError, NotARun, KeyError, ValueError) as error:
+            sys.stderr.write(f"reaper: {error}\n")
+
+
+def main() -> int:
+    """Entry: --home DIR --run RUN [--lab LAB] (--parent-fd N | --until-clean)."""
+    parser = argparse.ArgumentParser(prog="python -m tierdrill.conductor.reaper", description=__doc__)
+    parser.add_argument("--home", type=Path, required=True)
+    parser.add_argument("--run", required=True)
+    parser.add_argument("--lab")
+    parser.add_argument("--parent-fd", type=int)
+    parser.add_argument("--until-clean", action="store_true")
+    options = parser.parse_args()
+    # A Ctrl-C or a closed terminal ends the runner; the reaper must live to clean up after it.
+    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT):
+        signal.signal(number, signal.SIG_IGN)
+    try:
+        reaper = Reaper(options.home, options.run, options.lab)
+        if options.until_clean or options.parent_fd is None:
+            return reaper.keep_leases()
+        return reaper.watch(options.parent_fd)
+    except LedgerError as error:
+        sys.stderr.write(f"reaper: {error}\n")
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,48 @@
+"""Everything that happens in a run passes here: it is stored, then shown to whoever listens (the live view, the JSON stream)."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from tierdrill.history.events import Event, event
+from tierdrill.history.store import HistoryStore
+
+Listener = Callable[[Event], None]
+
+
+class Recorder:
+    """Appends to one run's history. A listener that fails is dropped and does not disturb the run."""
+
+    def __init__(self, store: HistoryStore, run: str) -> None:
+        self._store = store
+        self._run = run
+        self._listeners: list[Listener] = []
+        self._thread = threading.get_ident()
+        self.dropped_listeners: list[str] = []
+
+    def listen(self, listener: Listener) -> None:
+        """Show every later event to `listener`, after it is stored."""
+        self._listeners.append(listener)
+
+    def take(self, item: Event) -> Event:
+        """Store an event and show it."""
+        stored = self._store.append(self._run, item)
+        for listener in list(self._listeners):
+            try:
+                listener(stored)
+            except Exception as error:
+                # A broken view must not end a run that has faults open.
+                self._listeners.remove(listener)
+                self.dropped_listeners.append(f"{type(error).__name__}: {error}")
+        return stored
+
+    def take_all(self, items: Iterable[Event]) -> None:
+        """Store several events, in order."""
+        for item in items:
+            self.take(item)
+
+    def note(self, kind: str, source: str, /, at: float | None = None, **data: Any) -> Event:
+        """Make and take an event."""
+        return self.take(event(kind, source, at=at, **data))

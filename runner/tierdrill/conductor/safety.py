@@ -1,0 +1,103 @@
+"""The runner's safety: the reaper that outlives it, and what its signals mean."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+from pathlib import Path
+from types import TracebackType
+
+from tierdrill.conductor.stop import StopBox
+
+DISMISS_WITHIN_S = 5.0
+EXIT_AT_ONCE = 130
+
+
+class ReaperHandle:
+    """The runner's end of the reaper."""
+
+    def __init__(self, process: asyncio.subprocess.Process, write_fd: int, stop: StopBox) -> None:
+        self._process = process
+        self._write_fd = write_fd
+        self._dismissed = False
+        self._watch = asyncio.create_task(self._watched(stop))
+
+    @property
+    def pid(self) -> int:
+        """The reaper's process."""
+        return self._process.pid
+
+    async def _watched(self, stop: StopBox) -> None:
+        code = await self._process.wait()
+        if not self._dismissed:
+            stop.stop("error", f"the reaper died ({code}): without it nothing may stay injected")
+
+    async def dismiss(self) -> None:
+        """Tell it that all is done; it checks nothing more and ends."""
+        self._dismissed = True
+        with contextlib.suppress(OSError):
+            os.write(self._write_fd, b"done")
+        with contextlib.suppress(OSError):
+            os.close(self._write_fd)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._process.wait(), DISMISS_WITHIN_S)
+        self._watch.cancel()
+
+
+async def start_reaper(home: Path, run: str, lab: str | None, folder: Path, stop: StopBox) -> ReaperHandle:
+    """Start the run's reaper in a session of its own. Only the runner holds the pipe's writing end: its death is an end of file."""
+    read_fd, write_fd = os.pipe()
+    os.set_inheritable(write_fd, False)
+    command = [sys.executable, "-m", "tierdrill.conductor.reaper", "--home", str(home), "--run", run]
+    if lab is not None:
+        command += ["--lab", lab]
+    try:
+        with (folder / "reaper.log").open("ab") as log:
+            process = await asyncio.create_subprocess_exec(
+                *command,
+                "--parent-fd",
+                str(read_fd),
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                pass_fds=(read_fd,),
+                start_new_session=True,
+            )
+    finally:
+        os.close(read_fd)
+    return ReaperHandle(process, write_fd, stop)
+
+
+class Signals:
+    """While inside: the first SIGINT, SIGTERM or SIGHUP asks the run to stop; the second ends the process at once and leaves the rest to the reaper."""
+
+    NUMBERS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+    def __init__(self, stop: StopBox) -> None:
+        self._stop = stop
+        self._seen = 0
+
+    def __enter__(self) -> Signals:
+        loop = asyncio.get_running_loop()
+        for number in self.NUMBERS:
+            loop.add_signal_handler(number, self._heard, number)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        loop = asyncio.get_running_loop()
+        for number in self.NUMBERS:
+            loop.remove_signal_handler(number)
+
+    def _heard(self, number: signal.Signals) -> None:
+        self._seen += 1
+        if self._seen > 1:
+            # The pipe to the reaper closes without "done": it heals.
+            os._exit(EXIT_AT_ONCE)
+        self._stop.stop(
+            "signal", f"{signal.Signals(number).name} received; a second one ends at once, the reaper cleans up"
+        )

@@ -1,0 +1,75 @@
+"""What is watched while a run goes through its phases: the samples, the generator, the deployment, the children, the leases, the kill switch."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from tierdrill.conductor.guardrails import GuardrailWatch
+from tierdrill.conductor.recorder import Recorder
+from tierdrill.conductor.stop import StopBox
+from tierdrill.history.ledger import Ledger
+from tierdrill.judge.samples import samples_event_data
+from tierdrill.load.runner import LoadProcess
+from tierdrill.spec.drill import Guardrail
+
+BATCH_S = 1.0
+LEDGER_TICK_S = 0.25
+
+
+async def pump_samples(load: LoadProcess, recorder: Recorder, guardrails: tuple[Guardrail, ...], stop: StopBox) -> None:
+    """Write the samples to the history, a batch a second, and hold them against the guardrails as they come."""
+    watches = [GuardrailWatch(guardrail) for guardrail in guardrails]
+    waiting: list[dict[str, Any]] = []
+    flushed = time.monotonic()
+    async for batch in load.samples():
+        for watch in watches:
+            ends = sorted(
+                (sample.due + sample.latency_s, sample.outcome == "ok")
+                for sample in batch
+                if sample.tier == watch.guardrail.tier and sample.outcome != "dropped"
+            )
+            if (breach := watch.feed(ends)) and not stop.stopped:
+                recorder.note("guardrail.breached", "runner", guardrail=breach.guardrail, seen=breach.seen)
+                stop.stop("guardrail", f"{breach.guardrail}: {breach.seen}")
+        waiting.extend(sample.row() for sample in batch)
+        if time.monotonic() - flushed >= BATCH_S:
+            recorder.note("load.samples", "load", **samples_event_data(waiting))
+            waiting, flushed = [], time.monotonic()
+    if waiting:
+        recorder.note("load.samples", "load", **samples_event_data(waiting))
+
+
+async def pump_reports(load: LoadProcess, recorder: Recorder) -> None:
+    """Write the generator's self-reports to the history."""
+    async for batch in load.reports():
+        for report in batch:
+            if report.get("kind") == "report":
+                recorder.note("load.health", "load", **{key: value for key, value in report.items() if key != "kind"})
+
+
+async def keep_leases(ledger: Ledger, run: str, lease_s: float, stop: StopBox) -> None:
+    """Renew the leases of the run's faults, and obey the kill switch and `tierdrill stop`."""
+    renewed = 0.0
+    while True:
+        if time.monotonic() - renewed >= lease_s / 4:
+            ledger.renew(run)
+            renewed = time.monotonic()
+        if halt := ledger.halted():
+            stop.stop("halt", f"{halt.reason} ({halt.author})")
+        elif asked := ledger.stop_asked(run):
+            stop.stop("stop", f"{asked.reason} ({asked.author})")
+        await asyncio.sleep(LEDGER_TICK_S)
+
+
+async def watch_child(
+    name: str, wait: Callable[[], Awaitable[int]], expected: Callable[[], bool], recorder: Recorder, stop: StopBox
+) -> None:
+    """Record the end of one of the runner's own children; one that nobody expected stops the run."""
+    code = await wait()
+    fine = expected()
+    recorder.note("process.exited", "runner", name=name, exit_code=code, expected=fine)
+    if not fine:
+        stop.stop("error", f"{name} ended unexpectedly ({code})")

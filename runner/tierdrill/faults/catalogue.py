@@ -1,0 +1,154 @@
+"""The catalogue of faults: what each is in the real world, what it touches, what it must make visible and how it is undone.
+
+Mechanisms (how an environment really does it) belong to the targets; this is the vocabulary that documents, plans and reports share.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+TargetKind = Literal["node", "gpu", "replica", "link"]
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """An argument of a fault: its type, its unit in words, and its bounds where it has any."""
+
+    name: str
+    type: Literal["text", "whole number"]
+    meaning: str
+    minimum: int | None = None
+    maximum: int | None = None
+
+
+@dataclass(frozen=True)
+class FaultKind:
+    """One kind of fault. `action` and `undo` are the functions of tierdrill.chaos.actions."""
+
+    kind: str
+    target_kind: TargetKind
+    action: str
+    undo: str
+    parameters: tuple[Parameter, ...]
+    cause: str
+    visible: str
+    undone: str
+
+
+class UnknownFault(ValueError):
+    """No such fault, or arguments it cannot have; the message says what is allowed."""
+
+
+_REPLICA = Parameter("replica", "text", "the replica's name, such as assistant-1")
+_NODE = Parameter("node", "text", "the node's name, such as node-2")
+_GPU = Parameter("gpu", "whole number", "the GPU's index on its node", 0, 63)
+_SOURCE = Parameter("source", "text", "where the link begins, such as gateway-a")
+_DESTINATION = Parameter("destination", "text", "where the link ends, such as node-2")
+_DELAY = Parameter("delay_ms", "whole number", "added round-trip time in milliseconds", 1, 60000)
+
+CATALOGUE: dict[str, FaultKind] = {
+    fault.kind: fault
+    for fault in (
+        FaultKind(
+            "replica-crash",
+            "replica",
+            "crash_replica",
+            "recover_replica",
+            (_REPLICA,),
+            "a segmentation fault, the OOM killer, an unhandled CUDA error",
+            "its port refuses, its agent reports it exited, requests move to other replicas",
+            "the agent starts it again",
+        ),
+        FaultKind(
+            "replica-hang",
+            "replica",
+            "hang_replica",
+            "resume_replica",
+            (_REPLICA,),
+            "a GPU hang (XID 109, GSP time-out 119), a deadlock in the server",
+            "its port accepts and nothing answers; readiness times out",
+            "the process goes on",
+        ),
+        FaultKind(
+            "node-power-loss",
+            "node",
+            "power_off_node",
+            "power_on_node",
+            (_NODE,),
+            "a power supply, a board, a reset by its management controller",
+            "heartbeats stop, callers see time-outs, its replicas are gone",
+            "power comes back and the node boots",
+        ),
+        FaultKind(
+            "gpu-fallen-off-bus",
+            "gpu",
+            "drop_gpu_off_bus",
+            "restore_gpu",
+            (_NODE, _GPU),
+            "XID 79: a PCIe link, power or heat problem; NVIDIA's immediate action is RESTART_BM, a reboot of the node",
+            "an XID 79 line in the kernel log, the GPU's telemetry stops, its replicas answer with CUDA errors",
+            "the GPU answers again (a reboot of the node has the same effect)",
+        ),
+        FaultKind(
+            "link-latency",
+            "link",
+            "delay_link",
+            "heal_link",
+            (_SOURCE, _DESTINATION, _DELAY),
+            "a congested or rerouted path, a failing transceiver",
+            "round trips over the link take the added time; nothing is lost",
+            "the link is as before",
+        ),
+        FaultKind(
+            "link-partition",
+            "link",
+            "partition_link",
+            "heal_link",
+            (_SOURCE, _DESTINATION),
+            "a switch port, a cable, a wrong network policy",
+            "nothing passes between the two; open connections go silent",
+            "the link is as before",
+        ),
+    )
+}
+
+
+def target_name(kind: str, parameters: dict[str, Any]) -> str:
+    """The canonical name of what a fault touches: `node-2`, `node-1/0`, `assistant-1`, `gateway-a>node-2`."""
+    target_kind = CATALOGUE[kind].target_kind
+    if target_kind == "gpu":
+        return f"{parameters['node']}/{parameters['gpu']}"
+    if target_kind == "link":
+        return f"{parameters['source']}>{parameters['destination']}"
+    return str(parameters[target_kind])
+
+
+def checked_parameters(kind: str, parameters: dict[str, Any]) -> dict[str, Any]:
+    """The arguments of a fault with their types made right; UnknownFault names the first that is not allowed."""
+    if kind not in CATALOGUE:
+        raise UnknownFault(f"found fault {kind!r}; allowed are {', '.join(sorted(CATALOGUE))}")
+    checked: dict[str, Any] = {}
+    for parameter in CATALOGUE[kind].parameters:
+        if parameter.name not in parameters:
+            raise UnknownFault(f"{kind}: {parameter.name} is missing ({parameter.meaning})")
+        value = parameters[parameter.name]
+        if parameter.type == "text":
+            if not isinstance(value, str) or not value:
+                raise UnknownFault(f"{kind}: found {parameter.name}={value!r}; allowed is {parameter.meaning}")
+            checked[parameter.name] = value
+            continue
+        try:
+            number = int(value)
+        except (TypeError, ValueError):
+            raise UnknownFault(f"{kind}: found {parameter.name}={value!r}; allowed is a whole number") from None
+        low, high = parameter.minimum, parameter.maximum
+        if (low is not None and number < low) or (high is not None and number > high):
+            raise UnknownFault(f"{kind}: found {parameter.name}={number}; allowed is {low} to {high}")
+        checked[parameter.name] = number
+    return checked
+
+
+def kind_of_action(function: str) -> FaultKind | None:
+    """The fault an action function injects, if it injects one."""
+    return next((fault for fault in CATALOGUE.values() if fault.action == function), None)

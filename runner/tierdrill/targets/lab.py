@@ -1,0 +1,315 @@
+"""The embedded lab as a target: faults through its supervisor, proofs by the kernel, the control plane and the traffic itself.
+
+Witnesses: of a dead or stopped process the kernel's process table; of a node that is back the controller, which hears its heartbeats; of a GPU
+the node's own agent; of a link a request sent through it. None of them injects.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+
+from tierdrill.lab.client import LabClient, LabError
+from tierdrill.lab.state import LabState, find_lab, lab_is_gone
+from tierdrill.targets.base import FaultOrder, GpuState, Inventory, NodeState, Proof, ReplicaState, TargetError
+
+MECHANISMS = {
+    "replica-crash": "SIGKILL to the replica's process",
+    "replica-hang": "SIGSTOP to the replica's process",
+    "node-power-loss": "links silenced in the proxy, then SIGKILL to the node's process group",
+    "gpu-fallen-off-bus": "emulated GPU: overrides file, XID 79 in the node's kernel log",
+    "link-latency": "delay in the userspace TCP proxy",
+    "link-partition": "black hole in the userspace TCP proxy",
+}
+PROBE_TIMEOUT_S = 0.15
+KERNEL = "the kernel's process table"
+
+
+def inventory_of(state: dict[str, Any], gateways: tuple[str, ...]) -> Inventory:
+    """The controller's state as an inventory."""
+    nodes = tuple(
+        NodeState(node["name"], bool(node["ready"]), bool(node["cordoned"]), str(node.get("boot_id") or ""))
+        for node in state["nodes"]
+    )
+    gpus = tuple(
+        GpuState(
+            name=f"{node['name']}/{gpu['index']}",
+            node=node["name"],
+            index=int(gpu["index"]),
+            uuid=str(gpu.get("uuid", "")),
+            state=str(gpu.get("state", "unknown")) if node["ready"] else "unknown",
+            emulated=True,
+        )
+        for node in state["nodes"]
+        for gpu in node.get("gpus") or []
+    )
+    replicas = tuple(
+        ReplicaState(
+            name=replica["name"],
+            model=replica["model"],
+            tier=replica["tier"],
+            rank=int(replica["rank"]),
+            node=replica.get("node"),
+            gpu=replica.get("gpu"),
+            state=str(replica.get("state", "")),
+            ready=bool(replica["ready"]),
+            restarts=int(replica.get("restarts") or 0),
+            generation=int(replica.get("generation") or 0),
+        )
+        for replica in state["replicas"]
+    )
+    return Inventory(nodes, gpus, replicas, gateways)
+
+
+class LabPort:
+    """FaultPort over one lab. A lab that is gone takes its faults with it: they count as gone."""
+
+    def __init__(self, home: Path, lab: str) -> None:
+        self._home, self._lab = home, lab
+        state = find_lab(home, lab)
+        self._state: LabState | None = None if state is None or lab_is_gone(state) else state
+        self._client = LabClient(self._state) if self._state is not None else None
+
+    def mechanisms(self) -> dict[str, str]:
+        return MECHANISMS
+
+    def inventory(self) -> Inventory:
+        client = self._reach()
+        try:
+            gateways = tuple(p["name"] for p in client.status()["processes"] if p["program"] == "gateway")
+            return inventory_of(client.state(), gateways)
+        except LabError as error:
+            raise TargetError(str(error)) from error
+
+    def _reach(self) -> LabClient:
+        if self._client is None:
+            raise TargetError(f"lab {self._lab} is not up in {self._home}")
+        return self._client
+
+    def _gone_with_the_lab(self) -> bool:
+        if self._client is None:
+            return True
+        state = find_lab(self._home, self._lab)
+        return state is None or lab_is_gone(state)
+
+    def bind(self, order: FaultOrder) -> FaultOrder:
+        client, parameters = self._reach(), order.parameters
+        try:
+            state = client.state()
+            status = client.status()
+            links = client.edges() if order.target_kind == "link" else []
+        except LabError as error:
+            raise TargetError(str(error)) from error
+        replicas = {replica["name"]: replica for replica in state["replicas"]}
+        nodes = {node["name"]: node for node in state["nodes"]}
+        extra: dict[str, Any] = {}
+        if order.target_kind == "replica":
+            replica = _known(replicas, parameters["replica"], "replica")
+            if not replica.get("pid"):
+                raise TargetError(f"replica {parameters['replica']} is not running")
+            extra = {"pid": replica["pid"], "created": replica["start_time"]}
+        elif order.target_kind in ("node", "gpu"):
+            node = _known(nodes, parameters["node"], "node")
+            if order.target_kind == "node":
+                pids = [
+                    [process["pid"], process["start_time"]]
+                    for process in status["processes"]
+                    if process["name"] == parameters["node"]
+                ]
+                pids += [
+                    [replica["pid"], replica["start_time"]]
+                    for replica in state["replicas"]
+                    if replica.get("node") == parameters["node"] and replica.get("pid")
+                ]
+                extra = {"pids": pids, "boot_id": node.get("boot_id")}
+            elif parameters["gpu"] not in {gpu["index"] for gpu in node.get("gpus") or []}:
+                raise TargetError(f"found gpu {parameters['gpu']}; allowed on {parameters['node']} are its GPUs")
+            else:
+                extra = {"boot_id": node.get("boot_id")}
+        else:
+            ends = {parameters["source"], parameters["destination"]}
+            through = [
+                edge["listen"]
+                for edge in links
+                if {edge["source"], edge["destination"]} == ends and str(edge["id"]).startswith("gateway")
+            ]
+            if not through:
+                hosts = sorted({edge["source"] for edge in links} | {edge["destination"] for edge in links})
+                raise TargetError(f"found no link {order.target}; hosts with links are {', '.join(hosts)}")
+            extra = {"through": through}
+        return replace(order, parameters={**parameters, **extra})
+
+    def inject(self, order: FaultOrder) -> None:
+        client, p = self._reach(), order.parameters
+        try:
+            if order.kind == "replica-crash":
+                client.signal_replica(p["replica"], "KILL")
+            elif order.kind == "replica-hang":
+                client.signal_replica(p["replica"], "STOP")
+            elif order.kind == "node-power-loss":
+                client.power(p["node"], "off")
+            elif order.kind == "gpu-fallen-off-bus":
+                client.set_gpu(p["node"], p["gpu"], {"mode": "fallen_off_bus", "xid": 79})
+            elif order.kind == "link-latency":
+                client.set_link(p["source"], p["destination"], "delay", delay_ms=p["delay_ms"])
+            else:
+                client.set_link(p["source"], p["destination"], "blackhole")
+        except LabError as error:
+            raise TargetError(str(error)) from error
+
+    def revert(self, order: FaultOrder) -> None:
+        if self._gone_with_the_lab():
+            return
+        client, p = self._reach(), order.parameters
+        try:
+            if order.kind == "replica-crash":
+                client.start_replica(p["replica"])
+            elif order.kind == "replica-hang":
+                _signal_exactly(p["pid"], p["created"])
+            elif order.kind == "node-power-loss":
+                client.power(p["node"], "on")
+            elif order.kind == "gpu-fallen-off-bus":
+                client.set_gpu(p["node"], p["gpu"], {"mode": "healthy"})
+            else:
+                client.set_link(p["source"], p["destination"], "pass")
+        except LabError as error:
+            if not self._gone_with_the_lab():
+                raise TargetError(str(error)) from error
+
+    def landed(self, order: FaultOrder, since: float) -> Proof:
+        p = order.parameters
+        if order.kind == "replica-crash":
+            dead = not _lives(p["pid"], p["created"])
+            return Proof(dead, time.time(), KERNEL, f"process {p['pid']} {'is gone' if dead else 'still runs'}")
+        if order.kind == "replica-hang":
+            stopped = _stopped(p["pid"], p["created"])
+            return Proof(stopped, time.time(), KERNEL, f"process {p['pid']} {'is stopped' if stopped else 'runs'}")
+        if order.kind == "node-power-loss":
+            living = [pid for pid, created in p["pids"] if _lives(pid, created)]
+            return Proof(
+                not living, time.time(), KERNEL, f"{len(p['pids']) - len(living)} of {len(p['pids'])} processes gone"
+            )
+        if order.kind == "gpu-fallen-off-bus":
+            return self._gpu_proof(p, wanted_healthy=False)
+        return self._link_proof(p, slow=True)
+
+    def gone(self, order: FaultOrder) -> Proof:
+        p = order.parameters
+        if self._gone_with_the_lab():
+            return Proof(True, time.time(), KERNEL, "the lab it was in has ended, with all its processes")
+        if order.kind == "replica-hang":
+            stopped = _stopped(p["pid"], p["created"])
+            return Proof(
+                not stopped, time.time(), KERNEL, f"process {p['pid']} {'is stopped' if stopped else 'is not stopped'}"
+            )
+        if order.kind == "gpu-fallen-off-bus":
+            return self._gpu_proof(p, wanted_healthy=True)
+        if order.target_kind == "link":
+            return self._link_proof(p, slow=False)
+        return self._control_plane_proof(order)
+
+    def _control_plane_proof(self, order: FaultOrder) -> Proof:
+        p, witness = order.parameters, "the control plane"
+        try:
+            inventory = inventory_of(self._reach().state(), ())
+        except LabError as error:
+            return Proof(False, time.time(), witness, str(error))
+        if order.kind == "node-power-loss":
+            node = next((one for one in inventory.nodes if one.name == p["node"]), None)
+            back = node is not None and node.ready and node.boot_id != p["boot_id"]
+            return Proof(
+                back, time.time(), witness, f"{p['node']} {'has booted and is ready' if back else 'is not ready'}"
+            )
+        replica = next((one for one in inventory.replicas if one.name == p["replica"]), None)
+        back = replica is not None and replica.state in ("ready", "starting")
+        return Proof(back, time.time(), witness, f"{p['replica']} is {replica.state if replica else 'unknown'}")
+
+    def _gpu_proof(self, p: dict[str, Any], *, wanted_healthy: bool) -> Proof:
+        witness = f"the agent of {p['node']}"
+        try:
+            inventory = inventory_of(self._reach().state(), ())
+        except LabError as error:
+            return Proof(False, time.time(), witness, str(error))
+        gpu = next((one for one in inventory.gpus if (one.node, one.index) == (p["node"], p["gpu"])), None)
+        state = gpu.state if gpu else "unknown"
+        seen = state == "healthy" if wanted_healthy else state in ("fallen_off_bus", "lost")
+        return Proof(seen, time.time(), witness, f"GPU {p['node']}/{p['gpu']} is {state}")
+
+    def _link_proof(self, p: dict[str, Any], *, slow: bool) -> Proof:
+        witness = "a request sent through the link"
+        began = time.time()
+        limit = min(PROBE_TIMEOUT_S, p.get("delay_ms", 1000) / 2000)
+        took: float | None = None
+        refusals = 0
+        for address in p["through"]:
+            start = time.monotonic()
+            try:
+                with httpx.Client(trust_env=False, timeout=limit) as probe:
+                    probe.get(f"http://{address}/v2/health/live")
+                took = time.monotonic() - start
+                break
+            except httpx.TimeoutException:
+                took = None
+                break
+            except httpx.HTTPError:
+                refusals += 1
+        if refusals == len(p["through"]):
+            # Nothing serves behind the link (its replicas have moved); the proxy's own word must do.
+            return self._link_rule_proof(p, began, slow=slow)
+        answered = f"answered in {took * 1000:.0f}ms" if took is not None else f"no answer in {limit * 1000:.0f}ms"
+        return Proof((took is None) == slow, began, witness, answered)
+
+    def _link_rule_proof(self, p: dict[str, Any], began: float, *, slow: bool) -> Proof:
+        witness = "the proxy's rules (nothing serves behind the link)"
+        try:
+            rules = self._reach().links()
+        except LabError as error:
+            return Proof(False, began, witness, str(error))
+        ends = {p["source"], p["destination"]}
+        there = any({rule["source"], rule["destination"]} == ends and rule["mode"] != "pass" for rule in rules)
+        return Proof(there == slow, began, witness, "a rule is in force" if there else "no rule is in force")
+
+
+def _known(things: dict[str, Any], name: str, what: str) -> dict[str, Any]:
+    if name not in things:
+        raise TargetError(f"found {what} {name!r}; allowed are {', '.join(sorted(things))}")
+    found: dict[str, Any] = things[name]
+    return found
+
+
+def _process(pid: int, created: float) -> psutil.Process | None:
+    try:
+        process = psutil.Process(pid)
+        return process if abs(process.create_time() - created) < 1.0 else None
+    except psutil.Error:
+        return None
+
+
+def _lives(pid: int, created: float) -> bool:
+    process = _process(pid, created)
+    try:
+        return process is not None and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.Error:
+        return False
+
+
+def _stopped(pid: int, created: float) -> bool:
+    process = _process(pid, created)
+    try:
+        return process is not None and process.status() == psutil.STATUS_STOPPED
+    except psutil.Error:
+        return False
+
+
+def _signal_exactly(pid: int, created: float) -> None:
+    process = _process(pid, created)
+    if process is not None:
+        try:
+            process.resume()
+        except psutil.Error as error:
+            raise TargetError(f"cannot resume process {pid}: {error}") from error

@@ -1,0 +1,86 @@
+"""The ledger: intents, leases, locks, the kill switch."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from tierdrill.history.ledger import Ledger, LedgerError, OwnedProcess
+
+ORDER = {"fault": "f1", "kind": "replica-crash", "target": "a-1"}
+PLACE = {"target": "lab", "home": "/nowhere", "lab": "x"}
+
+
+def test_an_intent_survives_a_new_reader_and_its_lease_runs_out(tmp_path: Path) -> None:
+    Ledger(tmp_path).intend("f1", "r1", ORDER, PLACE, lease_s=0.0)
+    Ledger(tmp_path).intend("f2", "r2", ORDER, PLACE, lease_s=60.0)
+    entries = {entry.id: entry for entry in Ledger(tmp_path).open_faults()}
+    assert entries["f1"].expired and not entries["f2"].expired
+    assert entries["f2"].order == ORDER and entries["f2"].place == PLACE
+    assert [entry.id for entry in Ledger(tmp_path).open_faults("r2")] == ["f2"]
+
+
+def test_a_lease_is_renewed_only_while_the_fault_is_meant_to_stay(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path)
+    ledger.intend("f1", "r1", ORDER, PLACE, lease_s=30.0)
+    ledger._database.execute("UPDATE faults SET lease_until = 0")
+    ledger.renew("r1")
+    assert not ledger.open_faults()[0].expired
+    ledger.mark("f1", "reverting")
+    ledger._database.execute("UPDATE faults SET lease_until = 0")
+    ledger.renew("r1")
+    assert ledger.open_faults()[0].expired
+
+
+def test_a_reboot_ends_every_lease(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path)
+    ledger.intend("f1", "r1", ORDER, PLACE, lease_s=3600.0)
+    ledger._database.execute("UPDATE faults SET boot = 'another'")
+    assert ledger.open_faults()[0].expired
+
+
+def test_gone_is_gone(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path)
+    ledger.intend("f1", "r1", ORDER, PLACE, lease_s=1.0)
+    ledger.mark("f1", "gone", "seen")
+    assert ledger.open_faults() == []
+
+
+def test_the_kill_switch_keeps_author_and_reason(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path)
+    assert ledger.halted() is None
+    ledger.halt("ann", "incident 7")
+    halt = Ledger(tmp_path).halted()
+    assert halt is not None and (halt.author, halt.reason) == ("ann", "incident 7")
+    assert ledger.resume("bob", "over") == 1
+    assert ledger.halted() is None
+
+
+def test_one_run_holds_an_environment_until_it_dies(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path)
+    ledger.lock("lab", "r1", os.getpid(), 1.0, "ann", lambda pid, created: True)
+    with pytest.raises(LedgerError, match="in use by run r1"):
+        ledger.lock("lab", "r2", os.getpid(), 1.0, "bob", lambda pid, created: True)
+    ledger.lock("lab", "r2", os.getpid(), 1.0, "bob", lambda pid, created: False)
+    ledger.unlock("lab", "r1")
+    with pytest.raises(LedgerError):
+        ledger.lock("lab", "r3", os.getpid(), 1.0, "cy", lambda pid, created: True)
+    ledger.unlock("lab", "r2")
+    ledger.lock("lab", "r3", os.getpid(), 1.0, "cy", lambda pid, created: True)
+
+
+def test_owned_processes_are_remembered_per_run(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path)
+    process = OwnedProcess("r1", "load", 42, 42, 1.5)
+    ledger.own(process)
+    assert ledger.processes("r1") == [process] and ledger.processes("r2") == []
+    ledger.disown("r1")
+    assert ledger.processes() == []
+
+
+def test_a_file_that_is_no_ledger_is_a_clear_error(tmp_path: Path) -> None:
+    (tmp_path / "ledger.db").write_text("not a database, but long enough to be read as a header of one, surely" * 20)
+    with pytest.raises(LedgerError, match=r"ledger\.db"):
+        Ledger(tmp_path)

@@ -1,0 +1,126 @@
+"""The history store: append-only, numbered, exported and read back byte for byte."""
+
+from __future__ import annotations
+
+import io
+import multiprocessing
+import os
+import signal
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tierdrill.history.events import Event, event
+from tierdrill.history.store import HistoryError, HistoryStore, read_lines, write_lines
+
+JSON = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**53), 2**53)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=8,
+)
+
+
+@given(st.floats(0, 4e9), st.text(), st.dictionaries(st.text(), JSON, max_size=4))
+def test_an_event_is_the_same_after_a_line(at: float, kind: str, data: dict[str, object]) -> None:
+    original = Event(at, kind, "source", data, 3)
+    assert Event.from_line(original.to_line()) == original
+
+
+def test_sequences_run_from_one_without_gaps(tmp_path: Path) -> None:
+    store = HistoryStore(tmp_path)
+    store.begin("r1", "d", "drill", 1.0)
+    for number in range(1, 6):
+        assert store.append("r1", event("run.note", "t", text=str(number))).sequence == number
+    assert [one.sequence for one in HistoryStore(tmp_path).events("r1")] == [1, 2, 3, 4, 5]
+
+
+def _write_until_killed(home: Path, ready: object) -> None:
+    store = HistoryStore(home)
+    for number in range(10**9):
+        store.append("r1", event("run.note", "t", text=str(number)))
+        if number == 20:
+            ready.set()  # type: ignore[attr-defined]
+
+
+def test_a_killed_writer_loses_nothing_it_has_written(tmp_path: Path) -> None:
+    HistoryStore(tmp_path).begin("r1", "d", "drill", 1.0)
+    context = multiprocessing.get_context("spawn")
+    ready = context.Event()
+    writer = context.Process(target=_write_until_killed, args=(tmp_path, ready))
+    writer.start()
+    assert ready.wait(20)
+    assert writer.pid is not None
+    os.kill(writer.pid, signal.SIGKILL)
+    writer.join()
+    events = HistoryStore(tmp_path).events("r1")
+    assert len(events) > 20
+    assert [one.data["text"] for one in events] == [str(number) for number in range(len(events))]
+    assert HistoryStore(tmp_path).append("r1", event("run.note", "t")).sequence == len(events) + 1
+
+
+def test_runs_are_found_by_name_beginning_or_last(tmp_path: Path) -> None:
+    store = HistoryStore(tmp_path)
+    assert store.find(None) is None
+    store.begin("node-loss-1-aa", "node-loss", "drill", 1.0)
+    store.begin("node-loss-2-bb", "node-loss", "blip", 2.0)
+    last = store.find(None)
+    assert last is not None and last.run == "node-loss-2-bb"
+    assert store.find("node-loss-1") is not None
+    assert store.find("node-loss") is None
+    assert store.find("node%") is None
+    store.finish("node-loss-1-aa", 3.0, "passed", "fine")
+    assert [run.status for run in store.runs(drill="node-loss")] == [None, "passed"]
+
+
+def test_a_name_is_taken_once(tmp_path: Path) -> None:
+    store = HistoryStore(tmp_path)
+    store.begin("r1", "d", "drill", 1.0)
+    with pytest.raises(HistoryError):
+        store.begin("r1", "d", "drill", 1.0)
+
+
+def test_export_and_import_are_the_same_bytes(tmp_path: Path) -> None:
+    events = [Event(1.0, "run.started", "r", {"x": 1.5}, 1), Event(2.25, "run.note", "r", {"text": "ä"}, 2)]
+    out = io.StringIO()
+    write_lines(events, out)
+    path = tmp_path / "h.jsonl"
+    path.write_text(out.getvalue(), encoding="utf-8")
+    again = io.StringIO()
+    write_lines(read_lines(path), again)
+    assert again.getvalue() == out.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "1:1"),
+        ("{}\n", "1:1"),
+        ("nonsense\n", "1:1"),
+        ('{"sequence":1,"at":1,"kind":"x","source":"s","data":{}}\nbroken', "2:1"),
+    ],
+)
+def test_a_broken_export_is_located(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "broken.jsonl"
+    path.write_text(text)
+    with pytest.raises(HistoryError, match=message):
+        read_lines(path)
+
+
+def test_a_corrupt_store_is_a_clear_error(tmp_path: Path) -> None:
+    (tmp_path / "history.db").write_bytes(b"garbage" * 500)
+    with pytest.raises(HistoryError, match=r"history\.db"):
+        HistoryStore(tmp_path)
+
+
+def test_a_store_of_the_future_is_refused(tmp_path: Path) -> None:
+    store = HistoryStore(tmp_path)
+    store._database.execute("PRAGMA user_version=99")
+    store.close()
+    with pytest.raises(HistoryError, match="newer"):
+        HistoryStore(tmp_path)
