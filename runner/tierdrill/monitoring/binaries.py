@@ -1,0 +1,167 @@
+"""Finding Prometheus and Alertmanager, and fetching them where they are not installed, as root or as anybody.
+
+Found in this order: a variable (TIERDRILL_PROMETHEUS=/path), the tools folder, PATH. Fetching unpacks Debian's packages into the tools folder by
+apt's own verified download with private directories: nothing is installed, no service starts, no root is needed.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+NAMES: Mapping[str, tuple[str, ...]] = {
+    "prometheus": ("prometheus",),
+    "alertmanager": ("prometheus-alertmanager", "alertmanager"),
+    "promtool": ("promtool",),
+    "amtool": ("amtool",),
+}
+"""Programs by the names they go by: Debian's first, upstream's second."""
+
+PACKAGES = ("prometheus", "prometheus-alertmanager")
+UPDATE_TIMEOUT_S = 120.0
+DOWNLOAD_TIMEOUT_S = 300.0
+UNPACK_TIMEOUT_S = 60.0
+APT_NETWORK_TIMEOUT_S = 20
+DPKG_STATUS = Path("/var/lib/dpkg/status")
+
+BY_HAND = (
+    "install Prometheus and Alertmanager by hand (Debian, Ubuntu: apt-get install prometheus prometheus-alertmanager), or name the programs with"
+    " TIERDRILL_PROMETHEUS, TIERDRILL_ALERTMANAGER, TIERDRILL_PROMTOOL and TIERDRILL_AMTOOL"
+)
+
+
+class MonitoringUnavailable(RuntimeError):
+    """Prometheus or Alertmanager is not here and could not be had; the message says what was tried and what to do."""
+
+
+@dataclass(frozen=True)
+class Binaries:
+    """Paths of the four programs."""
+
+    prometheus: Path
+    alertmanager: Path
+    promtool: Path
+    amtool: Path
+
+
+def locate(program: str, tools: Path | None = None, env: Mapping[str, str] | None = None) -> Path | None:
+    """Where a program is, or None. A variable that names something that cannot be run is an error, not a miss."""
+    settings = os.environ if env is None else env
+    variable = f"TIERDRILL_{program.upper()}"
+    if named := settings.get(variable):
+        if not os.access(named, os.X_OK) or Path(named).is_dir():
+            raise MonitoringUnavailable(f"{variable} names {named}, which is not a program that can be run")
+        return Path(named).absolute()
+    folders = [str(tools / "usr" / "bin")] if tools is not None else []
+    search = os.pathsep.join([*folders, settings.get("PATH", os.defpath)])
+    for name in NAMES[program]:
+        if found := shutil.which(name, path=search):
+            return Path(found).absolute()
+    return None
+
+
+def find(tools: Path | None = None, env: Mapping[str, str] | None = None) -> Binaries | None:
+    """All four programs, or None if any is missing."""
+    paths = {program: locate(program, tools, env) for program in NAMES}
+    if None in paths.values():
+        return None
+    return Binaries(**{program: path for program, path in paths.items() if path is not None})
+
+
+def require(tools: Path | None = None, env: Mapping[str, str] | None = None) -> Binaries:
+    """All four programs; MonitoringUnavailable names those that are missing."""
+    if (found := find(tools, env)) is not None:
+        return found
+    missing = [program for program in NAMES if locate(program, tools, env) is None]
+    raise MonitoringUnavailable(f"not found: {', '.join(missing)}; {BY_HAND}")
+
+
+def fetch(tools: Path, progress: Callable[[str], None]) -> Binaries:
+    """Fetch into the tools folder and return what is there. All or nothing: an interrupted fetch leaves the folder as it was."""
+    for command in ("apt-get", "dpkg-deb"):
+        if shutil.which(command) is None:
+            raise MonitoringUnavailable(f"cannot fetch Prometheus: {command} is not on this machine; {BY_HAND}")
+    if not DPKG_STATUS.exists():
+        raise MonitoringUnavailable(f"cannot fetch Prometheus: {DPKG_STATUS} is not on this machine; {BY_HAND}")
+    tools.mkdir(parents=True, exist_ok=True)
+    # Beside the target, so that the last step is a rename; private, so that two fetches do not meet.
+    with tempfile.TemporaryDirectory(prefix=".fetch-", dir=tools) as scratch:
+        _fetch_into(Path(scratch), tools, progress)
+    return require(tools)
+
+
+def _fetch_into(scratch: Path, tools: Path, progress: Callable[[str], None]) -> None:
+    apt = ["apt-get", "-q", *_private_apt(scratch)]
+    began = time.monotonic()
+    progress("reading the package lists")
+    _run([*apt, "update"], scratch, UPDATE_TIMEOUT_S)
+    progress(f"downloading {' and '.join(PACKAGES)}")
+    _run([*apt, "download", *PACKAGES], scratch, DOWNLOAD_TIMEOUT_S)
+    packages = sorted(scratch.glob("*.deb"))
+    size = sum(package.stat().st_size for package in packages) / 1e6
+    progress(f"unpacking {len(packages)} packages ({size:.0f} MB)")
+    root = scratch / "root"
+    for package in packages:
+        _run(["dpkg-deb", "-x", str(package), str(root)], scratch, UNPACK_TIMEOUT_S)
+    binaries = root / "usr" / "bin"
+    if find(root, {"PATH": ""}) is None:
+        raise MonitoringUnavailable(f"the packages {', '.join(PACKAGES)} hold not all of {', '.join(NAMES)}; {BY_HAND}")
+    target = tools / "usr" / "bin"
+    target.mkdir(parents=True, exist_ok=True)
+    for names in NAMES.values():
+        for name in names:
+            if (binaries / name).is_file():
+                (binaries / name).replace(target / name)
+    progress(f"Prometheus and Alertmanager are in {target} ({time.monotonic() - began:.0f} s)")
+
+
+def _private_apt(scratch: Path) -> list[str]:
+    """Options that keep apt out of the system's state. Its sources and keys stay the system's: they are what is trusted."""
+    for folder in ("state/lists/partial", "cache/archives/partial", "log"):
+        (scratch / folder).mkdir(parents=True)
+    options = {
+        "Dir::State": scratch / "state",
+        "Dir::State::status": DPKG_STATUS,
+        "Dir::Cache": scratch / "cache",
+        "Dir::Log": scratch / "log",
+        # As root, apt would drop to the user _apt, who cannot write into a private folder.
+        "APT::Sandbox::User": "",
+        "Acquire::Languages": "none",
+        "Acquire::Retries": 1,
+        "Acquire::http::Timeout": APT_NETWORK_TIMEOUT_S,
+        "Acquire::https::Timeout": APT_NETWORK_TIMEOUT_S,
+        # Hooks of the system's apt (other tools' news and locks) do not concern a private one.
+        "APT::Update::Post-Invoke": "",
+        "APT::Update::Post-Invoke-Success": "",
+    }
+    return [part for name, value in options.items() for part in ("-o", f"{name}={value}")]
+
+
+def _run(command: Sequence[str], cwd: Path, timeout_s: float) -> None:
+    shown = " ".join(part for part in command if part != "-o" and "=" not in part)
+    env = {**os.environ, "LC_ALL": "C", "DEBIAN_FRONTEND": "noninteractive"}
+    try:
+        done = subprocess.run(
+            list(command),
+            cwd=cwd,
+            env=env,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=timeout_s,
+            check=False,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise MonitoringUnavailable(f"`{shown}` did not end within {timeout_s:g} s; {BY_HAND}") from error
+    except OSError as error:
+        raise MonitoringUnavailable(f"`{shown}` could not be started: {error}; {BY_HAND}") from error
+    if done.returncode != 0:
+        said = [line.strip() for line in (done.stderr or done.stdout).splitlines() if line.strip()]
+        raise MonitoringUnavailable(f"`{shown}` failed ({done.returncode}): {' / '.join(said[-3:]) or 'no message'}; {BY_HAND}")
