@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import json
 import logging
 import signal
@@ -87,7 +88,7 @@ class Replicas:
         self._changed = changed
         self._desired: Sequence[ReplicaSpec] = ()
         self._managed: dict[str, Managed] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: dict[str, asyncio.Task[None]] = {}
         self._dir.mkdir(parents=True, exist_ok=True)
 
     def want(self, desired: Sequence[ReplicaSpec]) -> None:
@@ -104,12 +105,9 @@ class Replicas:
         for action in reconcile(self._desired, actual, time.monotonic(), self._backoff_s):
             name = action.name if isinstance(action, Remove) else action.spec.name
             managed = self._managed.get(name)
-            if managed is not None and managed.lock.locked():
+            if name in self._tasks or (managed is not None and managed.lock.locked()):
                 continue
-            if isinstance(action, Remove):
-                self._begin(self._remove(name))
-            else:
-                self._begin(self._start(action.spec))
+            self._begin(name, self._remove(name) if isinstance(action, Remove) else self._start(action.spec))
 
     async def restart(self, name: str) -> dict[str, Any]:
         """Kill it if it is alive and start it now, whatever the backoff says."""
@@ -142,9 +140,10 @@ class Replicas:
     async def shutdown(self) -> None:
         """End all at once; what survives the grace is killed."""
         self._desired = ()
-        for task in list(self._tasks):
+        tasks = list(self._tasks.values())
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
         await asyncio.gather(*(self._end(managed, grace_s=STOP_GRACE_S) for managed in self._managed.values()))
 
     def _find(self, name: str) -> Managed:
@@ -153,13 +152,13 @@ class Replicas:
         except KeyError:
             raise UnknownReplica(f"no replica {name!r} on {self._node}") from None
 
-    def _begin(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._finished)
+    def _begin(self, name: str, work: Coroutine[Any, Any, None]) -> None:
+        # Known by name before it runs at all: the next reconcile may come first and must not begin it twice.
+        task = self._tasks[name] = asyncio.get_running_loop().create_task(work)
+        task.add_done_callback(functools.partial(self._finished, name))
 
-    def _finished(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
+    def _finished(self, name: str, task: asyncio.Task[None]) -> None:
+        self._tasks.pop(name, None)
         if not task.cancelled() and task.exception() is not None:
             _log.error("unexpected failure", exc_info=task.exception())
         self._changed.set()

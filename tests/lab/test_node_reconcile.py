@@ -1,0 +1,88 @@
+"""What a node does next about its replicas."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tierdrill.lab.node_reconcile import (
+    EXITED,
+    READY,
+    STARTING,
+    STOPPED,
+    Action,
+    Actual,
+    Remove,
+    ReplicaSpec,
+    Start,
+    reconcile,
+)
+
+BACKOFF_S = 60.0
+names = st.sampled_from(["a", "b", "c"])
+
+
+def spec(name: str, generation: int = 1, gpu: int = 0) -> ReplicaSpec:
+    return ReplicaSpec(name, "assistant", "critical", gpu, 4, 40, 7, 1024, 0.5, 2.0, generation)
+
+
+specs = st.builds(spec, names, st.integers(1, 2), st.integers(0, 1))
+actuals = st.builds(
+    Actual, names, st.integers(1, 2), st.integers(0, 1), st.sampled_from([STARTING, READY, EXITED, STOPPED]), st.just(0)
+)
+
+
+def unique(items: list[ReplicaSpec] | list[Actual]) -> dict[str, ReplicaSpec | Actual]:
+    return {item.name: item for item in items}
+
+
+@given(st.lists(specs), st.lists(actuals), st.floats(0, 120))
+def test_one_action_at_most_and_only_for_a_reason(wish: list[ReplicaSpec], have: list[Actual], now: float) -> None:
+    wanted, present = unique(wish), unique(have)
+    actions = reconcile(wanted.values(), present.values(), now, BACKOFF_S)  # type: ignore[arg-type]
+    touched = [action.name if isinstance(action, Remove) else action.spec.name for action in actions]
+    assert len(touched) == len(set(touched))
+    assert {action.name for action in actions if isinstance(action, Remove)} == set(present) - set(wanted)
+    started = {action.spec.name for action in actions if isinstance(action, Start)}
+    assert set(wanted) - set(present) <= started
+    for name in started & set(present):
+        replica, desired = present[name], wanted[name]
+        assert isinstance(replica, Actual)
+        assert isinstance(desired, ReplicaSpec)
+        moved = (replica.generation, replica.gpu) != (desired.generation, desired.gpu)
+        assert moved or (replica.phase == EXITED and now >= BACKOFF_S)
+
+
+@given(st.lists(specs))
+def test_once_done_there_is_nothing_to_do(wish: list[ReplicaSpec]) -> None:
+    wanted = [item for item in unique(wish).values() if isinstance(item, ReplicaSpec)]
+    done = [Actual(item.name, item.generation, item.gpu, READY) for item in wanted]
+    assert reconcile(wanted, done, 0.0, BACKOFF_S) == []
+
+
+@pytest.mark.parametrize(
+    ("replica", "now", "expected"),
+    [
+        (Actual("a", 1, 0, EXITED, 100.0), 159.0, []),
+        (Actual("a", 1, 0, EXITED, 100.0), 160.0, [Start(spec("a"))]),
+        (Actual("a", 1, 0, STOPPED, 100.0), 900.0, []),
+        (Actual("a", 0, 0, EXITED, 100.0), 101.0, [Start(spec("a"))]),
+        (Actual("a", 0, 0, STOPPED, 100.0), 101.0, [Start(spec("a"))]),
+        (Actual("a", 1, 1, READY), 0.0, [Start(spec("a"))]),
+    ],
+)
+def test_backoff(replica: Actual, now: float, expected: list[Action]) -> None:
+    assert reconcile([spec("a")], [replica], now, BACKOFF_S) == expected
+
+
+def test_removals_come_first() -> None:
+    actions = reconcile([spec("b")], [Actual("a", 1, 0, READY)], 0.0, BACKOFF_S)
+    assert actions == [Remove("a"), Start(spec("b"))]
+
+
+def test_specs_from_the_wire() -> None:
+    document = spec("a").__dict__ | {"rank": 1, "something": "newer"}
+    assert ReplicaSpec.parse(document) == spec("a")
+    with pytest.raises(ValueError, match="no model, slots"):
+        ReplicaSpec.parse({key: value for key, value in document.items() if key not in ("model", "slots")})
