@@ -1,7 +1,7 @@
 """The Alertmanager configuration: everything to one webhook receiver, at once.
 
-Alertmanager's defaults (30 s group_wait, 5 min group_interval) suit people; a drill measures how soon an alert is delivered, and its playbooks
-start from the delivery.
+Alertmanager's defaults (30 s group_wait, 5 min group_interval) suit people; a drill measures how soon an alert is
+delivered, and its playbooks start from the delivery.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from tierdrill.monitoring.rules import KNOWN_ALERTS
 URL_PLACEHOLDER = "@WEBHOOK_URL@"
 TOKEN_PLACEHOLDER = "@WEBHOOK_TOKEN@"  # noqa: S105 - the place of a token, not a token
 NOWHERE_URL = "http://127.0.0.1:9/"
-"""Discard port: where notifications go before a run names its receiver; nobody listens, and Alertmanager tries again."""
+"""Discard port: where notifications go before a run names its receiver; nobody listens, and Alertmanager tries again.
+"""
 
 RECEIVER = "tierdrill"
 

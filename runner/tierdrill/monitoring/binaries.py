@@ -1,7 +1,8 @@
 """Finding Prometheus and Alertmanager, and fetching them where they are not installed, as root or as anybody.
 
-Found in this order: a variable (TIERDRILL_PROMETHEUS=/path), the tools folder, PATH. Fetching unpacks Debian's packages into the tools folder by
-apt's own verified download with private directories: nothing is installed, no service starts, no root is needed.
+Found in this order: a variable (TIERDRILL_PROMETHEUS=/path), the tools folder, PATH. Fetching unpacks Debian's
+packages into the tools folder by apt's own verified download with private directories: nothing is installed, no
+service starts, no root is needed.
 """
 
 from __future__ import annotations
@@ -31,7 +32,8 @@ APT_NETWORK_TIMEOUT_S = 20
 DPKG_STATUS = Path("/var/lib/dpkg/status")
 
 BY_HAND = (
-    "install Prometheus and Alertmanager by hand (Debian, Ubuntu: apt-get install prometheus prometheus-alertmanager), or name the programs with"
+    "install Prometheus and Alertmanager by hand (Debian, Ubuntu: apt-get install prometheus"
+    " prometheus-alertmanager), or name the programs with"
     " TIERDRILL_PROMETHEUS, TIERDRILL_ALERTMANAGER, TIERDRILL_PROMTOOL and TIERDRILL_AMTOOL"
 )
 
@@ -59,8 +61,10 @@ def locate(program: str, tools: Path | None = None, env: Mapping[str, str] | Non
             raise MonitoringUnavailable(f"{variable} names {named}, which is not a program that can be run")
         return Path(named).absolute()
     folders = [str(tools / "usr" / "bin")] if tools is not None else []
-    search = os.pathsep.join([*folders, settings.get("PATH", os.defpath)])
-    for name in NAMES[program]:
+    # An empty entry of PATH means the current folder: never search that.
+    folders += [folder for folder in settings.get("PATH", os.defpath).split(os.pathsep) if folder]
+    search = os.pathsep.join(folders)
+    for name in NAMES[program] if search else ():
         if found := shutil.which(name, path=search):
             return Path(found).absolute()
     return None
@@ -83,7 +87,9 @@ def require(tools: Path | None = None, env: Mapping[str, str] | None = None) -> 
 
 
 def fetch(tools: Path, progress: Callable[[str], None]) -> Binaries:
-    """Fetch into the tools folder and return what is there. All or nothing: an interrupted fetch leaves the folder as it was."""
+    """Fetch into the tools folder and return what is there. All or nothing: an interrupted fetch leaves the folder as
+    it was.
+    """
     for command in ("apt-get", "dpkg-deb"):
         if shutil.which(command) is None:
             raise MonitoringUnavailable(f"cannot fetch Prometheus: {command} is not on this machine; {BY_HAND}")
@@ -122,7 +128,9 @@ def _fetch_into(scratch: Path, tools: Path, progress: Callable[[str], None]) -> 
 
 
 def _private_apt(scratch: Path) -> list[str]:
-    """Options that keep apt out of the system's state. Its sources and keys stay the system's: they are what is trusted."""
+    """Options that keep apt out of the system's state. Its sources and keys stay the system's: they are what is
+    trusted.
+    """
     for folder in ("state/lists/partial", "cache/archives/partial", "log"):
         (scratch / folder).mkdir(parents=True)
     options = {
@@ -164,4 +172,5 @@ def _run(command: Sequence[str], cwd: Path, timeout_s: float) -> None:
         raise MonitoringUnavailable(f"`{shown}` could not be started: {error}; {BY_HAND}") from error
     if done.returncode != 0:
         said = [line.strip() for line in (done.stderr or done.stdout).splitlines() if line.strip()]
-        raise MonitoringUnavailable(f"`{shown}` failed ({done.returncode}): {' / '.join(said[-3:]) or 'no message'}; {BY_HAND}")
+        message = " / ".join(said[-3:]) or "no message"
+        raise MonitoringUnavailable(f"`{shown}` failed ({done.returncode}): {message}; {BY_HAND}")

@@ -1,6 +1,7 @@
 """The infrastructure alerts: nodes, replicas, GPUs, links, capacity, shedding, and monitoring itself.
 
-Names and labels are those of kube-state-metrics, dcgm-exporter and our gateways, so that the rules tried in the lab are the rules of production.
+Names and labels are those of kube-state-metrics, dcgm-exporter and our gateways, so that the rules tried in the lab
+are the rules of production.
 """
 
 from __future__ import annotations
@@ -25,13 +26,15 @@ HOLD_S: Mapping[str, float] = {
 }
 """`for:` of each alert, in seconds: how long it must hold before anybody is told.
 
-Blip twins last 1 to 2 s, a node boots in about 1 s, and nothing may fire then. A condition that is true for D seconds is seen true for at most
-D plus one scrape, so `for` must exceed that:
+Blip twins last 1 to 2 s, a node boots in about 1 s, and nothing may fire then. A condition that is true for D seconds
+is seen true for at most D plus one scrape, so `for` must exceed that:
 
-- ReplicaDown, StalledReplica, GpuFallenOffBus: a blip of 1.5 s, 0.4 s to take it back and report it, a scrape: under 3 s.
+- ReplicaDown, StalledReplica, GpuFallenOffBus: a blip of 1.5 s, 0.4 s to take it back and report it, a scrape: under
+  3 s.
 - NetworkDegraded, EndpointUnreachable: the same and one probe period (0.5 s), for a link shows in the probes only.
-- NodeNotReady, ServingCapacityLow: 2 s suffice, as the control plane's own grace (2 s without a heartbeat) has passed before. Both have the
-  same value on purpose: a node's loss is both, and the playbook that the first one starts ends the second.
+- NodeNotReady, ServingCapacityLow: 2 s suffice, as the control plane's own grace (2 s without a heartbeat) has passed
+  before. Both have the same value on purpose: a node's loss is both, and the playbook that the first one starts ends
+  the second.
 - TelemetryAbsent: a restart of an exporter and two missed scrapes are no news.
 - TierShedding: information, nobody is told; Watchdog: always.
 """
@@ -65,8 +68,8 @@ _NODE_METRICS = 'count by (node) (label_replace(DCGM_FI_DEV_XID_ERRORS, "node", 
 _READY_PODS = (
     'max by (replica) (label_replace(kube_pod_status_ready{condition="true"}, "replica", "$1", "pod", "(.+)")) == 1'
 )
-# Links are judged by replicas that the control plane calls ready, on nodes that it calls ready and that Prometheus itself still reaches: what is
-# broken at the far end is not the link's fault.
+# Links are judged by replicas that the control plane calls ready, on nodes that it calls ready and that Prometheus
+# itself still reaches: what is broken at the far end is not the link's fault.
 _LINK_GUARD = f"and on (node) ({_NODE_READY}) and on (node) {_NODE_METRICS}"
 
 
@@ -78,40 +81,50 @@ def infrastructure_alerts(clock: Clock) -> list[dict[str, Any]]:
             f"max by (node) ({_NODE_READY_SERIES}) == 0",
             "page",
             "Node {{ $labels.node }} is not ready",
-            "The control plane has had no heartbeat from the node for its grace time, and withdrew its replicas from the gateways. Their work is not"
-            " moved by itself for minutes: move the critical replicas now, then find out whether the node lost power, its link or its agent.",
+            "The control plane has had no heartbeat from the node for its grace time, and withdrew its replicas from"
+            " the gateways. Their work is not"
+            " moved by itself for minutes: move the critical replicas now, then find out whether the node lost power,"
+            " its link or its agent.",
         ),
         _alert(
             "ReplicaDown",
             _replica_in_state("exited"),
             "ticket",
             "Replica {{ $labels.replica }} has died on {{ $labels.node }}",
-            "The process of the replica (model {{ $labels.model }}, tier {{ $labels.tier }}) is gone while its node is well. The agent holds a"
-            " crashed replica back; restart it. If it dies again, look at its log and at the kernel log of the node before a third try.",
+            "The process of the replica (model {{ $labels.model }}, tier {{ $labels.tier }}) is gone while its node"
+            " is well. The agent holds a"
+            " crashed replica back; restart it. If it dies again, look at its log and at the kernel log of the node"
+            " before a third try.",
         ),
         _alert(
             "StalledReplica",
             _replica_in_state("unresponsive"),
             "ticket",
             "Replica {{ $labels.replica }} on {{ $labels.node }} does not answer",
-            "The process of the replica (model {{ $labels.model }}, tier {{ $labels.tier }}) is alive, its port is open, and no readiness probe"
+            "The process of the replica (model {{ $labels.model }}, tier {{ $labels.tier }}) is alive, its port is"
+            " open, and no readiness probe"
             " comes back. It will not end by itself: kill and replace it. Adding replicas beside it does not help.",
         ),
         _alert(
             "GpuFallenOffBus",
-            'max by (node, gpu, UUID) (label_replace(DCGM_EXP_XID_ERRORS_COUNT{xid="79"}, "node", "$1", "hostname", "(.+)") > 0'
+            'max by (node, gpu, UUID) (label_replace(DCGM_EXP_XID_ERRORS_COUNT{xid="79"}, "node", "$1", "hostname",'
+            ' "(.+)") > 0'
             " unless on (UUID) DCGM_FI_DEV_SM_CLOCK)",
             "page",
             "GPU {{ $labels.gpu }} of {{ $labels.node }} has fallen off the bus (XID 79)",
-            "The driver reported XID 79 and the GPU ({{ $labels.UUID }}) reports no clock any more. A reset does not bring it back (NVIDIA's action"
-            " is RESTART_BM): cordon and drain the node, then reboot it. If XID 79 returns after the reboot, take the node out of service.",
+            "The driver reported XID 79 and the GPU ({{ $labels.UUID }}) reports no clock any more. A reset does not"
+            " bring it back (NVIDIA's action"
+            " is RESTART_BM): cordon and drain the node, then reboot it. If XID 79 returns after the reboot, take the"
+            " node out of service.",
         ),
         _alert(
             "NetworkDegraded",
-            f"min by (node, gateway) (tierdrill_upstream_probe_seconds and on (replica) ({_READY_PODS})) > {PROBE_SLOW_S:g} {_LINK_GUARD}",
+            f"min by (node, gateway) (tierdrill_upstream_probe_seconds and on (replica) ({_READY_PODS})) >"
+            f" {PROBE_SLOW_S:g} {_LINK_GUARD}",
             "ticket",
             "The link from {{ $labels.gateway }} to {{ $labels.node }} is slow",
-            "Even the fastest probe from the gateway to any ready replica of the node takes over 0.1 s, while the node itself is well: it is the link"
+            "Even the fastest probe from the gateway to any ready replica of the node takes over 0.1 s, while the"
+            " node itself is well: it is the link"
             " and no single replica. Shift the gateway's traffic to other nodes; do not drain the node.",
         ),
         _alert(
@@ -119,33 +132,42 @@ def infrastructure_alerts(clock: Clock) -> list[dict[str, Any]]:
             f"max by (node, gateway) (tierdrill_upstream_up and on (replica) ({_READY_PODS})) == 0 {_LINK_GUARD}",
             "ticket",
             "{{ $labels.gateway }} reaches no replica of {{ $labels.node }}",
-            "No probe from the gateway to the node is answered in time, though the control plane calls the node and its replicas ready: the network"
-            " between the two is cut, or so slow that probes time out. Shift the gateway's traffic away; do not drain the node.",
+            "No probe from the gateway to the node is answered in time, though the control plane calls the node and"
+            " its replicas ready: the network"
+            " between the two is cut, or so slow that probes time out. Shift the gateway's traffic away; do not drain"
+            " the node.",
         ),
         _alert(
             "ServingCapacityLow",
             'sum(tierdrill_serving_slots{state="ready"}) / (sum(tierdrill_serving_slots{state="desired"}) > 0)'
-            f' < {CAPACITY_LOW:g} unless on () (count((max by (replica) (tierdrill_replica_state{{state="starting"}}) == 1) and on (replica)'
-            f' (min by (replica) (min_over_time(tierdrill_replica_state{{state="starting"}}[{STARTING_MAX}])) == 0)) > 0)',
+            f' < {CAPACITY_LOW:g} unless on () (count((max by (replica) (tierdrill_replica_state{{state="starting"}})'
+            " == 1) and on (replica)"
+            f' (min by (replica) (min_over_time(tierdrill_replica_state{{state="starting"}}[{STARTING_MAX}])) == 0))'
+            " > 0)",
             "ticket",
             "Less than 75% of the serving slots are ready",
-            "{{ $value | humanizePercentage }} of the desired serving slots are ready and none is on its way. What is left must go to the important"
-            " tiers: shed best effort until capacity is back, and look for the node, GPU or replica alert that explains the loss.",
+            "{{ $value | humanizePercentage }} of the desired serving slots are ready and none is on its way. What is"
+            " left must go to the important"
+            " tiers: shed best effort until capacity is back, and look for the node, GPU or replica alert that"
+            " explains the loss.",
         ),
         _alert(
             "TierShedding",
             "max by (tier) (tierdrill_shed_fraction) > 0 or"
-            f' sum by (tier) (rate(tierdrill_rejections_total{{reason="shed"}}[{promql_duration(scaled("5m", clock))}])) > 0',
+            " sum by (tier)"
+            f' (rate(tierdrill_rejections_total{{reason="shed"}}[{promql_duration(scaled("5m", clock))}])) > 0',
             "info",
             "Tier {{ $labels.tier }} is being shed",
-            "Requests of this tier are turned away on purpose to protect more important tiers. Nothing to do but to see why capacity is short.",
+            "Requests of this tier are turned away on purpose to protect more important tiers. Nothing to do but to"
+            " see why capacity is short.",
         ),
         _alert(
             "TelemetryAbsent",
             _absent_sources(),
             "ticket",
             "No metrics from {{ $labels.source }}",
-            "Metrics that were there are gone: alerts that need them cannot fire, which is not the same as all being well. Restart the exporter or"
+            "Metrics that were there are gone: alerts that need them cannot fire, which is not the same as all being"
+            " well. Restart the exporter or"
             " mend its scrape. Never drain a node because of missing data.",
         ),
         _alert(
@@ -153,7 +175,8 @@ def infrastructure_alerts(clock: Clock) -> list[dict[str, Any]]:
             "vector(1)",
             "none",
             "The alerting pipeline is alive",
-            "Always firing. Its absence at the receiver means that Prometheus, Alertmanager or the way to the receiver is broken.",
+            "Always firing. Its absence at the receiver means that Prometheus, Alertmanager or the way to the"
+            " receiver is broken.",
         ),
     ]
 
@@ -178,7 +201,9 @@ def _replica_in_state(state: str) -> str:
 
 
 def _absent_sources() -> str:
-    """A gateway or the controller that fell silent, or a node that the controller calls ready while it exports nothing."""
+    """A gateway or the controller that fell silent, or a node that the controller calls ready while it exports
+    nothing.
+    """
 
     def by_source(series: str, label: str) -> str:
         return f'count by (source) (label_replace({series}, "source", "$1", "{label}", "(.+)"))'

@@ -1,4 +1,5 @@
-"""Prometheus rules from the tiers' objectives: error ratios, burn-rate and latency alerts, and the infrastructure alerts.
+"""Prometheus rules from the tiers' objectives: error ratios, burn-rate and latency alerts, and the infrastructure
+alerts.
 
 The same text for the same documents, byte for byte: rule files are reviewed like code.
 """
@@ -29,7 +30,9 @@ HISTORY_SHARE = 0.9
 """A burn alert counts only once this share of its long window's scrapes is there."""
 
 LATENCY_FOR_S = 3.0
-"""A latency alert holds this long beyond its short window: a fault of two seconds stays in a short window for its length and two more."""
+"""A latency alert holds this long beyond its short window: a fault of two seconds stays in a short window for its
+length and two more.
+"""
 
 SAMPLES_BEYOND_QUANTILE = 3
 """Requests that must lie beyond a quantile before it means anything: p99 wants 300 requests, p90 wants 30."""
@@ -49,7 +52,9 @@ Rule = dict[str, Any]
 
 @dataclass(frozen=True)
 class _Outcomes:
-    """Which outcomes of tierdrill_requests_total are bad and which count at all. A cancelled request is neither good nor bad: the client left."""
+    """Which outcomes of tierdrill_requests_total are bad and which count at all. A cancelled request is neither good
+    nor bad: the client left.
+    """
 
     bad: str
     counted: str
@@ -131,9 +136,12 @@ def _burn_alert(tier: Tier, models: str, pair: BurnWindow, budget: float, clock:
         "annotations": {
             "summary": f"Tier {tier.name} spends its error budget {pair.factor:g} times too fast",
             "description": (
-                f"More than {show_ratio(burn_threshold(pair.factor, budget))} of the requests of tier {tier.name} (models: {models}) failed over"
-                f" both {pair.long} and {pair.short} of production time ({show_duration(long_s)} and {show_duration(short_s)} here); its budget is"
-                f" {show_ratio(budget)}. See which outcome and reason grows in tierdrill_requests_total and tierdrill_rejections_total, then look"
+                f"More than {show_ratio(burn_threshold(pair.factor, budget))} of the requests of tier {tier.name}"
+                f" (models: {models}) failed over"
+                f" both {pair.long} and {pair.short} of production time ({show_duration(long_s)} and"
+                f" {show_duration(short_s)} here); its budget is"
+                f" {show_ratio(budget)}. See which outcome and reason grows in tierdrill_requests_total and"
+                " tierdrill_rejections_total, then look"
                 f" for an infrastructure alert that began earlier. Owner: {tier.owner}."
             ),
         },
@@ -173,8 +181,10 @@ def _latency_alert(tier: Tier, models: str, clock: Clock) -> Rule | None:
         "annotations": {
             "summary": f"Tier {tier.name} answers too slowly: {name} above {show_duration(limit)}",
             "description": (
-                f"The {name} of request durations of tier {tier.name} (models: {models}), from the gateways' histograms, is above its objective"
-                f" over both {show_duration(long_s)} and {show_duration(short_s)}. Compare tierdrill_queue_wait_seconds (too little capacity) with"
+                f"The {name} of request durations of tier {tier.name} (models: {models}), from the gateways'"
+                " histograms, is above its objective"
+                f" over both {show_duration(long_s)} and {show_duration(short_s)}. Compare"
+                " tierdrill_queue_wait_seconds (too little capacity) with"
                 f" tierdrill_upstream_probe_seconds (a slow link or replica). Owner: {tier.owner}."
             ),
         },

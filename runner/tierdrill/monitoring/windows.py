@@ -1,13 +1,15 @@
 """Burn-rate windows: which there are, how an environment scales them, and when a steady fault must fire each.
 
-The arithmetic. A tier with availability objective A has the error budget B = 1 - A. An alert with factor F over a long window L and a short
-window S is active while the error ratio of *both* exceeds F x B. Before a fault both are clean; from its effect on a steady error ratio E holds,
-so after t seconds the long window shows E x t / L and the short one E x min(t, S) / S. The long one crosses last (S < L), at
+The arithmetic. A tier with availability objective A has the error budget B = 1 - A. An alert with factor F over a
+long window L and a short window S is active while the error ratio of *both* exceeds F x B. Before a fault both are
+clean; from its effect on a steady error ratio E holds, so after t seconds the long window shows E x t / L and the
+short one E x min(t, S) / S. The long one crosses last (S < L), at
 
     t = F x B x L / E        and never, if E <= F x B.
 
-At the real Prometheus a scrape and an evaluation come on top of that (`latest_fire_time`). The formula needs a long window full of history: a
-fresh Prometheus makes [1h] equal to "since start" and would page far too early, hence the history guard in the rules.
+At the real Prometheus a scrape and an evaluation come on top of that (`latest_fire_time`). The formula needs a long
+window full of history: a fresh Prometheus makes [1h] equal to "since start" and would page far too early, hence the
+history guard in the rules.
 """
 
 from __future__ import annotations
@@ -25,7 +27,9 @@ SCRAPES_MIN = 3
 
 @dataclass(frozen=True)
 class BurnWindow:
-    """One multiwindow pair in production time (Google SRE workbook's table); `long` names it in the alert's label `window`."""
+    """One multiwindow pair in production time (Google SRE workbook's table); `long` names it in the alert's label
+    `window`.
+    """
 
     severity: Literal["page", "ticket"]
     factor: float
@@ -61,7 +65,9 @@ def error_budget(objectives: Objectives) -> float | None:
 
 
 def burn_threshold(factor: float, budget: float) -> float:
-    """The error ratio beyond which the budget burns `factor` times too fast; rounded, so that rules read as people write."""
+    """The error ratio beyond which the budget burns `factor` times too fast; rounded, so that rules read as people
+    write.
+    """
     return round(factor * budget, 12)
 
 
