@@ -1,0 +1,306 @@
+"""The lab's control API for Python: one method per call, synchronous and asynchronous over the same builders."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Any, Literal
+from urllib.parse import quote
+
+import httpx
+
+from tierdrill.lab.state import LabState
+
+CALL_TIMEOUT_S = 3.0
+POWER_TIMEOUT_S = 15.0
+CONNECT_TIMEOUT_S = 1.0
+_WAIT_SLACK_S = 3.0
+
+Power = Literal["on", "off", "cycle"]
+Json = dict[str, Any]
+
+
+class LabError(Exception):
+    """The lab could not be reached, or refused. `status` is the HTTP status, None where there was no answer."""
+
+    def __init__(self, message: str, status: int | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+@dataclass(frozen=True)
+class Call:
+    """One request to the control API."""
+
+    method: str
+    path: str
+    body: Json | None = None
+    query: Mapping[str, str] = field(default_factory=dict)
+    timeout_s: float = CALL_TIMEOUT_S
+    refusal_is_answer: bool = False
+
+
+class Calls:
+    """The API's requests, as data."""
+
+    @staticmethod
+    def status() -> Call:
+        return Call("GET", "/v1/status")
+
+    @staticmethod
+    def state(since: int | None, wait_s: float) -> Call:
+        return _waiting("/v1/state", since, wait_s)
+
+    @staticmethod
+    def events(since: int, wait_s: float) -> Call:
+        return _waiting("/v1/events", since, wait_s)
+
+    @staticmethod
+    def get(path: str) -> Call:
+        return Call("GET", path)
+
+    @staticmethod
+    def power(node: str, state: Power) -> Call:
+        return Call("POST", f"/v1/nodes/{_part(node)}/power", {"state": state}, timeout_s=POWER_TIMEOUT_S)
+
+    @staticmethod
+    def signal_replica(replica: str, signal: str) -> Call:
+        return Call("POST", f"/v1/replicas/{_part(replica)}/signal", {"signal": signal})
+
+    @staticmethod
+    def start_replica(replica: str) -> Call:
+        return Call("POST", f"/v1/replicas/{_part(replica)}/start", {}, timeout_s=POWER_TIMEOUT_S)
+
+    @staticmethod
+    def signal_process(process: str, signal: str) -> Call:
+        return Call("PUT", f"/v1/signals/{_part(process)}", {"signal": signal})
+
+    @staticmethod
+    def set_link(source: str, destination: str, mode: str, settings: Mapping[str, Any]) -> Call:
+        body = {"source": source, "destination": destination, "mode": mode, **settings}
+        return Call("PUT", "/v1/links", body)
+
+    @staticmethod
+    def set_gpu(node: str, index: int, settings: Mapping[str, Any]) -> Call:
+        return Call("POST", f"/v1/gpus/{_part(node)}/{int(index)}", dict(settings))
+
+    @staticmethod
+    def to_gateways(what: str, changes: Mapping[str, Any], gateway: str | None) -> Call:
+        return Call("PUT", f"/v1/{what}", dict(changes), {} if gateway is None else {"gateway": gateway})
+
+    @staticmethod
+    def remedy(verb: str, arguments: Mapping[str, Any]) -> Call:
+        path = f"/v1/remedies/{_part(verb)}"
+        return Call("POST", path, dict(arguments), timeout_s=POWER_TIMEOUT_S, refusal_is_answer=True)
+
+    @staticmethod
+    def set_webhook(url: str, token: str) -> Call:
+        return Call("PUT", "/v1/webhook", {"url": url, "token": token})
+
+    @staticmethod
+    def down() -> Call:
+        return Call("POST", "/v1/down", {})
+
+
+class LabClient:
+    """A lab's control API, synchronous. Safe to use from several threads."""
+
+    def __init__(self, lab: LabState) -> None:
+        self.lab = lab
+        self._http = httpx.Client(**_options(lab))
+
+    def __enter__(self) -> LabClient:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Drop the connections."""
+        self._http.close()
+
+    def status(self) -> Json:
+        """Processes, addresses, power; see the supervisor."""
+        return self._ask(Calls.status())
+
+    def state(self, since: int | None = None, wait_s: float = 0.0) -> Json:
+        """The controller's view; with `since` (a former answer's version) waits for a change."""
+        return self._ask(Calls.state(since, wait_s))
+
+    def events(self, since: int = 0, wait_s: float = 0.0) -> list[Json]:
+        """Events after a sequence number; waits for one if there is none."""
+        return list(self._ask(Calls.events(since, wait_s))["events"])
+
+    def power(self, node: str, state: Power) -> Json:
+        """Cut, give or cycle a node's power; returns once it is done."""
+        return self._ask(Calls.power(node, state))
+
+    def signal_replica(self, replica: str, signal: str) -> Json:
+        """KILL, STOP or CONT a replica's process."""
+        return self._ask(Calls.signal_replica(replica, signal))
+
+    def start_replica(self, replica: str) -> Json:
+        """Start a replica that is not running; one that runs is left alone."""
+        return self._ask(Calls.start_replica(replica))
+
+    def signal_process(self, process: str, signal: str) -> Json:
+        """Signal a lab process by name (prometheus, gateway-a)."""
+        return self._ask(Calls.signal_process(process, signal))
+
+    def set_link(self, source: str, destination: str, mode: str, **settings: Any) -> Json:
+        """Put a link rule in force; mode `pass` removes it. See the fabric for the settings."""
+        return self._ask(Calls.set_link(source, destination, mode, settings))
+
+    def links(self) -> list[Json]:
+        """Link rules in force."""
+        return list(self._ask(Calls.get("/v1/links"))["links"])
+
+    def edges(self) -> list[Json]:
+        """The fabric's edges: id, source, destination, target, listen."""
+        return list(self._ask(Calls.get("/v1/edges"))["edges"])
+
+    def fabric_stats(self) -> Json:
+        """Bytes and connections per edge, hosts without power, the fabric's own lateness."""
+        return self._ask(Calls.get("/v1/fabric"))
+
+    def set_gpu(self, node: str, index: int, settings: Mapping[str, Any]) -> Json:
+        """Set a GPU's emulation; {"mode": "healthy"} heals it."""
+        return self._ask(Calls.set_gpu(node, index, settings))
+
+    def agent(self, node: str) -> Json:
+        """What a node's own agent says."""
+        return self._ask(Calls.get(f"/v1/nodes/{_part(node)}/agent"))
+
+    def flags(self) -> dict[str, Json]:
+        """Each gateway's flags."""
+        return self._ask(Calls.get("/v1/flags"))
+
+    def set_flags(self, changes: Mapping[str, bool], gateway: str | None = None) -> dict[str, Json]:
+        """Change flags of all gateways, or of one."""
+        return self._ask(Calls.to_gateways("flags", changes, gateway))
+
+    def weights(self) -> dict[str, Json]:
+        """Each gateway's weights per node."""
+        return self._ask(Calls.get("/v1/weights"))
+
+    def set_weights(self, changes: Mapping[str, float], gateway: str | None = None) -> dict[str, Json]:
+        """Change the weights of nodes at all gateways, or at one."""
+        return self._ask(Calls.to_gateways("weights", changes, gateway))
+
+    def shed(self) -> dict[str, Json]:
+        """Each gateway's shed fractions per tier."""
+        return self._ask(Calls.get("/v1/shed"))
+
+    def set_shed(self, changes: Mapping[str, float], gateway: str | None = None) -> dict[str, Json]:
+        """Change the fraction of a tier that is turned away."""
+        return self._ask(Calls.to_gateways("shed", changes, gateway))
+
+    def remedy(self, verb: str, arguments: Mapping[str, Any]) -> Json:
+        """Carry out a remedy of the controller. A refusal is an answer: {"ok": false, "reason": ...}."""
+        return self._ask(Calls.remedy(verb, arguments))
+
+    def set_webhook(self, url: str, token: str) -> Json:
+        """Where Alertmanager notifies from now on."""
+        return self._ask(Calls.set_webhook(url, token))
+
+    def down(self) -> Json:
+        """Ask the lab to end; it answers first. `down_lab` waits for the end."""
+        return self._ask(Calls.down())
+
+    def _ask(self, call: Call) -> Json:
+        try:
+            return _answer(self.lab, call, self._http.request(**_request(call)))
+        except httpx.HTTPError as error:
+            raise _unreachable(self.lab, call, error) from error
+
+
+class AsyncLabClient:
+    """The same calls, asynchronous: `await client.ask(Calls.power("node-1", "off"))`."""
+
+    def __init__(self, lab: LabState) -> None:
+        self.lab = lab
+        self._http = httpx.AsyncClient(**_options(lab))
+
+    async def __aenter__(self) -> AsyncLabClient:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Drop the connections."""
+        await self._http.aclose()
+
+    async def ask(self, call: Call) -> Json:
+        """Make one of `Calls`' requests."""
+        try:
+            return _answer(self.lab, call, await self._http.request(**_request(call)))
+        except httpx.HTTPError as error:
+            raise _unreachable(self.lab, call, error) from error
+
+    async def status(self) -> Json:
+        """Processes, addresses, power."""
+        return await self.ask(Calls.status())
+
+    async def state(self, since: int | None = None, wait_s: float = 0.0) -> Json:
+        """The controller's view; with `since` waits for a change."""
+        return await self.ask(Calls.state(since, wait_s))
+
+    async def events(self, since: int = 0, wait_s: float = 0.0) -> list[Json]:
+        """Events after a sequence number; waits for one if there is none."""
+        return list((await self.ask(Calls.events(since, wait_s)))["events"])
+
+    async def remedy(self, verb: str, arguments: Mapping[str, Any]) -> Json:
+        """Carry out a remedy of the controller; a refusal is an answer."""
+        return await self.ask(Calls.remedy(verb, arguments))
+
+
+def _waiting(path: str, since: int | None, wait_s: float) -> Call:
+    query = {} if since is None else {"since": str(since), "wait": f"{wait_s:g}"}
+    return Call("GET", path, query=query, timeout_s=wait_s + _WAIT_SLACK_S)
+
+
+def _part(name: str) -> str:
+    return quote(name, safe="")
+
+
+def _options(lab: LabState) -> dict[str, Any]:
+    # The environment's proxies know nothing of loopback labs.
+    return {
+        "base_url": f"http://{lab.address}",
+        "headers": {"Authorization": f"Bearer {lab.token}"},
+        "trust_env": False,
+        "timeout": httpx.Timeout(CALL_TIMEOUT_S, connect=CONNECT_TIMEOUT_S),
+    }
+
+
+def _request(call: Call) -> dict[str, Any]:
+    return {
+        "method": call.method,
+        "url": call.path,
+        "json": call.body,
+        "params": dict(call.query),
+        "timeout": httpx.Timeout(call.timeout_s, connect=CONNECT_TIMEOUT_S),
+    }
+
+
+def _answer(lab: LabState, call: Call, response: httpx.Response) -> Json:
+    try:
+        document = response.json()
+    except ValueError:
+        document = None
+    if not isinstance(document, dict):
+        raise LabError(
+            f"lab {lab.name}: {call.method} {call.path}: status {response.status_code}, not JSON", response.status_code
+        )
+    if response.is_success or (call.refusal_is_answer and document.get("ok") is False):
+        return document
+    reason = document.get("reason", document)
+    raise LabError(f"lab {lab.name}: {call.method} {call.path}: {reason}", response.status_code)
+
+
+def _unreachable(lab: LabState, call: Call, error: httpx.HTTPError) -> LabError:
+    return LabError(f"lab {lab.name} at {lab.address}: {call.method} {call.path}: {type(error).__name__}: {error}")

@@ -1,0 +1,238 @@
+"""What a lab consists of, as frozen data with a JSON form. The supervisor takes nothing else: no documents."""
+
+from __future__ import annotations
+
+import json
+import types
+import typing
+import uuid
+from collections.abc import Iterable, Mapping
+from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+_T = TypeVar("_T")
+_GPU_NAMESPACE = uuid.UUID("5a0d9c6e-2f2b-4d54-9a35-0c8b6d1f7e11")
+
+
+class LabConfigError(ValueError):
+    """A lab configuration that cannot be used; the message says where and why."""
+
+
+@dataclass(frozen=True)
+class TierConfig:
+    """One tier, as placement and the gateways enforce it. Rank 1 is the most important."""
+
+    name: str
+    rank: int
+    reserved_slots: int = 0
+    may_preempt: tuple[str, ...] = ()
+    shed_order: int = 1
+    queue_limit: int = 64
+    queue_wait_s: float = 1.0
+    deadline_s: float = 5.0
+    attempt_timeout_s: float = 1.0
+    retries: int = 2
+    retry_ratio: float = 0.1
+    fallback_model: str | None = None
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """A model and its replicas, named `<model>-0` and so on."""
+
+    name: str
+    tier: str
+    replicas: int
+    memory_gib: float
+    slots: int = 8
+    model_seed: int = 1
+    model_size: int = 4096
+    prefill_ms_per_token: float = 0.4
+    decode_ms_per_token: float = 4.0
+
+
+@dataclass(frozen=True)
+class RouteConfig:
+    """A gateway's routing rule: all its conditions must hold; the first that matches gives the tier."""
+
+    tier: str
+    model: str | None = None
+    customer_class: str | None = None
+    max_tokens_at_least: int | None = None
+    max_tokens_at_most: int | None = None
+
+
+@dataclass(frozen=True)
+class GpuConfig:
+    """An emulated GPU."""
+
+    index: int
+    uuid: str
+    memory_gib: float
+    model_name: str
+    pci_bus_id: str
+
+
+@dataclass(frozen=True)
+class NodeConfig:
+    """A node and its GPUs."""
+
+    name: str
+    gpus: tuple[GpuConfig, ...]
+
+
+@dataclass(frozen=True)
+class PrometheusConfig:
+    """Prometheus: its binary (None leaves it out of the lab) and the full text of its rule files."""
+
+    binary: str | None = None
+    scrape_interval_s: float = 1.0
+    evaluation_interval_s: float = 1.0
+    retention: str = "6h"
+    rules: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class AlertmanagerConfig:
+    """Alertmanager: its binary (None leaves it out) and the full text of its configuration.
+
+    `@WEBHOOK_URL@`, `@WEBHOOK_TOKEN@` and `@WEBHOOK_TOKEN_FILE@` stand for the receiver, which a run names later.
+    """
+
+    binary: str | None = None
+    config: str = ""
+
+
+@dataclass(frozen=True)
+class LabConfig:
+    """A whole lab."""
+
+    name: str
+    tiers: tuple[TierConfig, ...]
+    models: tuple[ModelConfig, ...]
+    nodes: tuple[NodeConfig, ...]
+    gateways: tuple[str, ...]
+    routes: tuple[RouteConfig, ...] = ()
+    flags: Mapping[str, bool] = field(default_factory=dict)
+    node_grace_s: float = 2.0
+    eviction_after_s: float = 300.0
+    spare_slots_for_rank1: int = 1
+    heartbeat_s: float = 0.25
+    restart_backoff_s: float = 60.0
+    seed: int = 1
+    startup_timeout_s: float = 30.0
+    outlives_starter: bool = False
+    prometheus: PrometheusConfig = PrometheusConfig()
+    alertmanager: AlertmanagerConfig = AlertmanagerConfig()
+
+    def tier(self, name: str) -> TierConfig:
+        """The tier of that name; KeyError if there is none."""
+        for tier in self.tiers:
+            if tier.name == name:
+                return tier
+        raise KeyError(name)
+
+
+def make_node(name: str, gpus: int, memory_gib: float, model_name: str) -> NodeConfig:
+    """A node whose GPUs have the same UUIDs and PCI addresses in every lab that has a node of that name."""
+    marked = model_name if "emulated" in model_name else f"{model_name} (emulated)"
+    return NodeConfig(
+        name,
+        tuple(
+            GpuConfig(
+                index=index,
+                uuid=f"GPU-{uuid.uuid5(_GPU_NAMESPACE, f'{name}/{index}')}",
+                memory_gib=memory_gib,
+                model_name=marked,
+                pci_bus_id=f"00000000:{4 + index:02X}:00.0",
+            )
+            for index in range(gpus)
+        ),
+    )
+
+
+def check(config: LabConfig) -> LabConfig:
+    """The config itself if its parts fit together; LabConfigError otherwise."""
+    tiers = [tier.name for tier in config.tiers]
+    _unique("tier", tiers)
+    _unique("node", [node.name for node in config.nodes])
+    _unique("gateway", config.gateways)
+    _unique("model", [model.name for model in config.models])
+    for model in config.models:
+        if model.tier not in tiers:
+            raise LabConfigError(f"model {model.name}: found tier {model.tier!r}; allowed are {', '.join(tiers)}")
+    for route in config.routes:
+        if route.tier not in tiers:
+            raise LabConfigError(f"route: found tier {route.tier!r}; allowed are {', '.join(tiers)}")
+    for tier in config.tiers:
+        for victim in tier.may_preempt:
+            if victim not in tiers:
+                raise LabConfigError(f"tier {tier.name}: may_preempt: found {victim!r}; allowed are {', '.join(tiers)}")
+    if not (config.nodes and config.gateways and config.models):
+        raise LabConfigError("a lab needs at least one node, one gateway and one model")
+    for name in config.prometheus.rules:
+        if Path(name).name != name:
+            raise LabConfigError(f"prometheus.rules: found {name!r}; allowed is a plain file name")
+    return config
+
+
+def to_json(config: LabConfig) -> str:
+    """As text; `from_json` reads it back."""
+    return json.dumps(asdict(config), indent=1)
+
+
+def from_json(text: str) -> LabConfig:
+    """Read and check; an unknown key is an error."""
+    try:
+        document = json.loads(text)
+    except ValueError as error:
+        raise LabConfigError(f"not JSON: {error}") from error
+    return check(build(LabConfig, document, "lab"))
+
+
+def build(kind: type[_T], raw: Any, where: str) -> _T:
+    """A dataclass from plain data, checking keys and types all the way down."""
+    if not isinstance(raw, Mapping):
+        raise LabConfigError(f"{where}: expected an object, found {type(raw).__name__}")
+    hints = typing.get_type_hints(kind)
+    known = {each.name: each for each in fields(kind)}  # type: ignore[arg-type]
+    if unknown := sorted(set(raw) - set(known)):
+        raise LabConfigError(f"{where}: found {unknown[0]!r}; allowed are {', '.join(sorted(known))}")
+    for name, each in known.items():
+        if name not in raw and each.default is MISSING and each.default_factory is MISSING:
+            raise LabConfigError(f"{where}: {name} is missing")
+    return kind(**{name: _value(hints[name], value, f"{where}.{name}") for name, value in raw.items()})
+
+
+def _unique(what: str, names: Iterable[str]) -> None:
+    seen: set[str] = set()
+    for name in names:
+        if name in seen:
+            raise LabConfigError(f"two of them are {what} {name!r}; names must be unique")
+        seen.add(name)
+
+
+def _value(hint: Any, raw: Any, where: str) -> Any:
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (types.UnionType, typing.Union):
+        if raw is None and type(None) in arguments:
+            return None
+        return _value(next(each for each in arguments if each is not type(None)), raw, where)
+    if origin is tuple:
+        if not isinstance(raw, list | tuple):
+            raise LabConfigError(f"{where}: expected a list, found {type(raw).__name__}")
+        return tuple(_value(arguments[0], each, f"{where}[{index}]") for index, each in enumerate(raw))
+    if origin is not None:  # the mappings
+        if not isinstance(raw, Mapping):
+            raise LabConfigError(f"{where}: expected an object, found {type(raw).__name__}")
+        return {str(key): _value(arguments[1], value, f"{where}.{key}") for key, value in raw.items()}
+    if hint is Any:
+        return raw
+    if is_dataclass(hint):
+        return build(typing.cast(type[Any], hint), raw, where)
+    if hint is float and isinstance(raw, int) and not isinstance(raw, bool):
+        return float(raw)
+    if not isinstance(raw, hint) or (isinstance(raw, bool) and hint is not bool):
+        raise LabConfigError(f"{where}: expected {hint.__name__}, found {raw!r}")
+    return raw

@@ -1,0 +1,241 @@
+"""Which labs there are: each keeps one state file that says how to reach it and how to end it, even over its corpse.
+
+`<home>/labs/<name>/lab.json`, readable by its owner only because it holds the lab's token.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from tierdrill.lab.config import LabConfigError, build
+from tierdrill.lab.process import Identity, same_process
+
+STATE_FILE = "lab.json"
+MARKER = "TIERDRILL_LAB_ID"
+"""Environment variable that every process of a lab carries, so that strays can be found without their parents."""
+
+_SWEEPS_MAX = 20
+
+
+class NoSuchLab(LookupError):
+    """No lab of that name, or it is not up."""
+
+
+@dataclass(frozen=True)
+class ProcessRecord:
+    """A process of a lab, and when it started: a pid alone may by now belong to somebody else."""
+
+    name: str
+    program: str
+    pid: int
+    pgid: int
+    start_time: float
+    address: str | None = None
+
+    @property
+    def identity(self) -> Identity:
+        """For signalling exactly this process."""
+        return Identity(self.pid, self.start_time)
+
+
+@dataclass(frozen=True)
+class LabState:
+    """The state file."""
+
+    id: str
+    name: str
+    folder: str
+    address: str
+    token: str
+    supervisor: ProcessRecord
+    created_at: float
+    ready: bool = False
+    gateways: Mapping[str, str] = field(default_factory=dict)
+    controller: str | None = None
+    fabric: str | None = None
+    prometheus: str | None = None
+    alertmanager: str | None = None
+    skipped: Mapping[str, str] = field(default_factory=dict)
+    processes: tuple[ProcessRecord, ...] = ()
+
+    @property
+    def path(self) -> Path:
+        """Where the state file is."""
+        return Path(self.folder) / STATE_FILE
+
+
+def lab_folder(home: Path, name: str) -> Path:
+    """The folder of a lab's files."""
+    if not name or Path(name).name != name or name.startswith("."):
+        raise NoSuchLab(f"found lab name {name!r}; allowed is a plain name")
+    return home / "labs" / name
+
+
+def write_private(path: Path, text: str) -> None:
+    """Replace a file atomically; only its owner can read it."""
+    draft = path.with_name(f".{path.name}.{os.getpid()}.new")
+    draft.unlink(missing_ok=True)
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write(text)
+    draft.replace(path)
+
+
+def write_state(state: LabState) -> None:
+    """Write the state file."""
+    write_private(state.path, json.dumps(asdict(state), indent=1) + "\n")
+
+
+def find_lab(home: Path, name: str) -> LabState | None:
+    """The lab of that name as its state file has it, alive or not; None where there is no (readable) state file."""
+    try:
+        document = json.loads((lab_folder(home, name) / STATE_FILE).read_text(encoding="utf-8"))
+        return build(LabState, document, STATE_FILE)
+    except (OSError, ValueError, LabConfigError, NoSuchLab):
+        return None
+
+
+def all_labs(home: Path) -> list[LabState]:
+    """Every lab with a state file, alive or not."""
+    folders = sorted((home / "labs").glob("*/" + STATE_FILE))
+    return [state for folder in folders if (state := find_lab(home, folder.parent.name)) is not None]
+
+
+def running_labs(home: Path) -> list[LabState]:
+    """Labs whose supervisor lives."""
+    return [state for state in all_labs(home) if supervisor_lives(state)]
+
+
+def stale_labs(home: Path) -> list[LabState]:
+    """Labs whose supervisor is gone though their state file is there."""
+    return [state for state in all_labs(home) if not supervisor_lives(state)]
+
+
+def attach(home: Path, name: str) -> LabState:
+    """The lab of that name; NoSuchLab unless it is up."""
+    state = find_lab(home, name)
+    if state is not None and supervisor_lives(state):
+        return state
+    up = ", ".join(each.name for each in running_labs(home)) or "none"
+    raise NoSuchLab(f"found lab {name!r}, which is not up; up are: {up}")
+
+
+def supervisor_lives(state: LabState) -> bool:
+    """Whether the very process that wrote the file still runs (a zombie does not)."""
+    return _lives(state.supervisor.identity)
+
+
+def lab_is_gone(state: LabState) -> bool:
+    """Whether nothing of the lab runs any more."""
+    return not supervisor_lives(state) and not lab_processes(state.id)
+
+
+def lab_processes(lab_id: str) -> list[psutil.Process]:
+    """Every living process that carries the lab's marker, but for the caller."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if process.pid != os.getpid() and process.environ().get(MARKER) == lab_id and _counts(process):
+                found.append(process)
+        except psutil.Error:
+            continue
+    return found
+
+
+def down_lab(state: LabState, *, timeout_s: float = 5.0) -> list[str]:
+    """End a lab, whatever is left of it, and remove its state file. Returns what would not die (normally nothing).
+
+    A living supervisor is asked first (SIGTERM), since it knows its processes; then recorded groups and marked strays
+    are killed.
+    """
+    if supervisor_lives(state):
+        _signal(state.supervisor.identity, signal.SIGTERM)
+        _wait_gone([state.supervisor.identity], timeout_s)
+    _kill_recorded((state.supervisor, *state.processes))
+    left = _kill_strays(state.id)
+    if not left:
+        remove_state(state)
+    return left
+
+
+def remove_state(state: LabState) -> None:
+    """Forget a lab, unless another one has taken its name."""
+    try:
+        document = json.loads(state.path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return
+    if isinstance(document, dict) and document.get("id") == state.id:
+        state.path.unlink(missing_ok=True)
+
+
+def _kill_recorded(records: Iterable[ProcessRecord]) -> None:
+    for record in records:
+        # Only a group whose leader is still the recorded process is surely ours; members of others carry the marker.
+        if not _lives(record.identity):
+            continue
+        try:
+            if record.pgid == record.pid and record.pgid != os.getpgrp():
+                os.killpg(record.pgid, signal.SIGKILL)
+            else:
+                os.kill(record.pid, signal.SIGKILL)
+        except (ProcessLookupError, PermissionError):
+            continue
+
+
+def _kill_strays(lab_id: str) -> list[str]:
+    # Again until none is found: a process may start another between our look and our signal.
+    for _ in range(_SWEEPS_MAX):
+        strays = lab_processes(lab_id)
+        if not strays:
+            return []
+        for stray in strays:
+            try:
+                stray.kill()  # psutil compares the start time first
+            except psutil.Error:
+                continue
+        psutil.wait_procs(strays, timeout=0.25)
+    return [f"{stray.pid}" for stray in lab_processes(lab_id)]
+
+
+def _lives(identity: Identity) -> bool:
+    if not same_process(identity):
+        return False
+    try:
+        return psutil.Process(identity.pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.Error:
+        return False
+
+
+def _counts(process: psutil.Process) -> bool:
+    return bool(process.status() != psutil.STATUS_ZOMBIE)
+
+
+def _signal(identity: Identity, number: int) -> None:
+    if same_process(identity):
+        try:
+            os.kill(identity.pid, number)
+        except (ProcessLookupError, PermissionError):
+            return
+
+
+def _wait_gone(identities: Iterable[Identity], timeout_s: float) -> None:
+    deadline = time.monotonic() + timeout_s
+    for identity in identities:
+        while _lives(identity) and time.monotonic() < deadline:
+            time.sleep(0.02)
+
+
+def describe(state: LabState) -> dict[str, Any]:
+    """What may be shown of a lab: everything but its token."""
+    shown = asdict(state)
+    del shown["token"]
+    return shown
