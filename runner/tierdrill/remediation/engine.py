@@ -251,7 +251,7 @@ class PlaybookEngine:
         finally:
             course.acted.set()
             self._release(course)
-        if not end.ok and end.escalate:
+        if not end.ok and end.escalate and course.incident.firing:
             self._escalate(course, end.reason)
 
     async def _follow(self, course: Course) -> None:
@@ -298,7 +298,7 @@ class PlaybookEngine:
         await course.acted.wait()
         # An incident of the same kind on the same target still needs what would be given back here; its own end will
         # do it.
-        needed = any(
+        needed = self._stop_at is None and any(
             other.incident.firing and self._owes(other) and other.same_work(course)
             for other in self._all_courses()
             if other is not course

@@ -7,7 +7,6 @@ answers with plain facts and remembers a bounded number of label sets.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -52,6 +51,7 @@ class IncidentBook:
 
     def __init__(self, label_sets_max: int = LABEL_SETS_MAX) -> None:
         self._newest: dict[str, Incident] = {}
+        self._by_alert: dict[str, dict[str, Incident]] = {}
         self._max = label_sets_max
 
     def take(self, notice: AlertNotice) -> News:
@@ -81,17 +81,21 @@ class IncidentBook:
         """Does an alert of this name, with these labels, fire? ValueError if the subject cannot be read."""
         name, labels = alert_selector(subject)
         return any(
-            notice.alert == name and all(notice.labels.get(label) == value for label, value in labels.items())
-            for notice in self._firing()
+            all(incident.notice.labels.get(label) == value for label, value in labels.items())
+            for incident in self._by_alert.get(name, {}).values()
+            if incident.firing
         )
-
-    def _firing(self) -> Iterator[AlertNotice]:
-        return (incident.notice for incident in self._newest.values() if incident.firing)
 
     def _keep(self, incident: Incident) -> None:
         fingerprint = incident.notice.fingerprint
-        self._newest.pop(fingerprint, None)
+        self._forget(fingerprint)
         self._newest[fingerprint] = incident
+        # By alert as well, so that a storm of one alert does not slow down questions about another.
+        self._by_alert.setdefault(incident.notice.alert, {})[fingerprint] = incident
         if len(self._newest) > self._max:
-            quiet = next((key for key, kept in self._newest.items() if not kept.firing), next(iter(self._newest)))
-            self._newest.pop(quiet)
+            self._forget(next(iter(self._newest)))
+
+    def _forget(self, fingerprint: str) -> None:
+        gone = self._newest.pop(fingerprint, None)
+        if gone is not None:
+            self._by_alert[gone.notice.alert].pop(fingerprint, None)
