@@ -267,6 +267,18 @@ def test_a_flipped_weight_changes_answers_and_golden_catches_it(replica: Client)
     assert replica.json("GET", "/internal/golden")[1] == before
 
 
+def test_answers_on_a_kept_connection_do_not_wait_for_acknowledgements(replica: Client) -> None:
+    connection = http.client.HTTPConnection(replica.child.address, timeout=5)
+    times = []
+    for _ in range(30):
+        began = time.perf_counter()
+        connection.request("GET", "/v2/health/ready")
+        connection.getresponse().read()
+        times.append(time.perf_counter() - began)
+    connection.close()
+    assert sorted(times)[15] < 0.015
+
+
 def test_it_starts_quickly(tmp_path: Path) -> None:
     durations = []
     for attempt in range(3):

@@ -25,7 +25,8 @@ DRAIN_S = 0.3
 def bind(listen: str = "127.0.0.1:0") -> socket.socket:
     """Listen on a loopback address; port 0 lets the system choose."""
     host, _, port = listen.rpartition(":")
-    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    # asyncio sets TCP_NODELAY only on sockets that name their protocol; without it answers wait 40 ms for an ACK.
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((host or "127.0.0.1", int(port)))
