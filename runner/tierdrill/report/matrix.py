@@ -87,6 +87,7 @@ def matrix_table(drill: str, rows: Sequence[ProofRow], glyphs: Glyphs = UNICODE)
     table = Table(
         title=glyphs.text(f"prove {drill}"),
         box=box.ASCII if glyphs.ascii_only else box.SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
         title_justify="left",
         pad_edge=False,
         expand=False,
@@ -104,7 +105,7 @@ def matrix_table(drill: str, rows: Sequence[ProofRow], glyphs: Glyphs = UNICODE)
         style = "green" if row.ok else "bold red"
         table.add_row(
             Text(glyphs.ok if row.ok else glyphs.bad, style=style),
-            glyphs.text(variant_words(row.variant)),
+            glyphs.text(row.variant.partition(":")[2] or variant_words(row.variant)),
             glyphs.text(row.expected),
             Text(glyphs.text(row.status), style=style),
             glyphs.text(reason(row)),

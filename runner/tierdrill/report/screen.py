@@ -24,6 +24,7 @@ from tierdrill.spec.units import show_duration, show_ratio
 LEVEL_STYLES = {"info": "", "good": "green", "warn": "yellow", "bad": "bold red"}
 ROWS_MAX = 4
 BAR_WIDTH = 20
+BAR_FROM = 80
 
 
 def phase_lengths(setting: DrillSetting, variant: str) -> dict[str, float]:
@@ -45,11 +46,11 @@ def screen(
     setting: DrillSetting, variant: str, state: RunState, now: float, width: int, height: int, glyphs: Glyphs
 ) -> RenderableType:
     """Everything that fits: the tiers always, the story in the rows that are left."""
-    parts: list[RenderableType] = [_head(setting, variant, state, now, glyphs), Text("")]
+    parts: list[RenderableType] = [_cut(_head(setting, variant, state, now, glyphs, width), width, glyphs), Text("")]
     tiers = setting.tiers.by_rank()
     parts += [_tiers(tiers, state, now, glyphs, width), Text("")]
     rows = [*_faults(state, now, glyphs), *_alerts(state, glyphs), *_playbooks(state, glyphs), _load(state, glyphs)]
-    parts += [_cut(row, width) for row in rows]
+    parts += [_cut(row, width, glyphs) for row in rows]
     used = 2 + len(tiers) + 1 + 1 + len(rows)
     if state.stopping:
         parts.append(Text(glyphs.text(f"STOPPING: {state.stopping}"), style="bold red"))
@@ -75,7 +76,7 @@ def _cut(text: Text, width: int, glyphs: Glyphs | None = None) -> Text:
     return text
 
 
-def _head(setting: DrillSetting, variant: str, state: RunState, now: float, glyphs: Glyphs) -> Text:
+def _head(setting: DrillSetting, variant: str, state: RunState, now: float, glyphs: Glyphs, width: int) -> Text:
     head = Text.assemble((f"{setting.drill.metadata.name}, {variant_words(variant)}", "bold"))
     phase = state.phase
     if phase is None:
@@ -87,10 +88,11 @@ def _head(setting: DrillSetting, variant: str, state: RunState, now: float, glyp
         spent = min(max(0.0, now - phase.started), length)
         full = round(BAR_WIDTH * spent / length)
         signs = ("#", ".") if glyphs.ascii_only else ("█", "░")
-        head.append(signs[0] * full, "cyan").append(signs[1] * (BAR_WIDTH - full), "dim")
+        if width >= BAR_FROM:
+            head.append(signs[0] * full, "cyan").append(signs[1] * (BAR_WIDTH - full) + " ", "dim")
         names = list(lengths)
         rest = length - spent + sum(lengths[name] for name in names[names.index(phase.name) + 1 :])
-        head.append(f" {length - spent:.0f} s left of this phase, {rest:.0f} s in all")
+        head.append(f"{length - spent:.0f} s left, {rest:.0f} s in all")
     if state.effect is not None:
         head.append(f"   fault {show_offset(now - state.effect)}", "yellow")
     return head

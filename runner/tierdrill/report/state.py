@@ -63,8 +63,9 @@ class Sli:
 
 
 def recent_sli(state: RunState, tier: str, now: float, rejections_count: bool, window: int = 5) -> Sli:
-    """A tier over the last `window` whole seconds for which samples can be complete."""
-    buckets = [b for b in state.recent.get(tier, ()) if now - window - 1 <= b.second < now]
+    """A tier over the last `window` whole seconds before the one that just ended, whose answers still come in."""
+    end = math.floor(now) - 1
+    buckets = [bucket for bucket in state.recent.get(tier, ()) if end - window <= bucket.second < end]
     sent, ok = sum(b.sent for b in buckets), sum(b.ok for b in buckets)
     rejected = sum(b.rejected for b in buckets)
     base = sent if rejections_count else sent - rejected

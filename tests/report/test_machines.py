@@ -1,0 +1,130 @@
+"""What machines read: JUnit, JSON, and the matrix of a proof."""
+
+import json
+from dataclasses import replace
+from xml.etree import ElementTree
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from report_synthetic import drill, sabotage, setting
+
+from tierdrill.judge.verdict import Check, Status, Verdict
+from tierdrill.report.json_report import json_report
+from tierdrill.report.junit import junit_xml
+from tierdrill.report.matrix import (
+    ProofRow,
+    conclusion,
+    matrix_json,
+    matrix_markdown,
+    matrix_table,
+    missed,
+    names,
+    proven,
+    reason,
+)
+from tierdrill.report.terminal import make_console
+
+
+def test_junit_has_every_check_once() -> None:
+    made = sabotage()
+    root = ElementTree.fromstring(junit_xml(made.setting, made.events, made.verdict))
+    cases = root.findall(".//testcase")
+    assert [case.get("name") for case in cases] and len(cases) == len(made.verdict.checks)
+    failed = {case.get("name") for case in cases if case.find("failure") is not None}
+    assert failed == {check.id for check in made.verdict.checks if check.status is Status.FAILED}
+    assert root.get("tests") == str(len(cases)) and root.get("failures") == str(len(failed))
+    assert [suite.get("name") for suite in root.findall("testsuite")] == [
+        *("run", "load", "fault", "slo", "invariant", "alert", "playbook")
+    ]
+    assert root.find(".//property[@name='run']") is not None
+
+
+def test_junit_inconclusive_is_an_error() -> None:
+    check = Check("load/lag", "load", Status.INCONCLUSIVE, "lag", "some data", "none")
+    verdict = Verdict("r", "d", "drill", Status.INCONCLUSIVE, "-", ("load/lag",), (check,))
+    root = ElementTree.fromstring(junit_xml(setting(), [], verdict))
+    assert root.get("errors") == "1" and root.find(".//error") is not None
+
+
+@pytest.mark.parametrize("status", [Status.ABORTED, Status.UNCLEAN, Status.INCONCLUSIVE, Status.FAILED])
+def test_junit_is_never_green_for_a_run_that_did_not_pass(status: Status) -> None:
+    made = drill()
+    root = ElementTree.fromstring(junit_xml(made.setting, made.events, replace(made.verdict, status=status)))
+    assert int(root.get("failures", "0")) + int(root.get("errors", "0")) == 1
+
+
+@given(st.text(max_size=60))
+def test_junit_is_well_formed_for_any_text(text: str) -> None:
+    check = Check(text, "run", Status.FAILED, text, text, text)
+    root = ElementTree.fromstring(
+        junit_xml(setting(), [], Verdict(text, text, text, Status.FAILED, text, (), (check,)))
+    )
+    assert root.get("tests") == "1"
+
+
+def test_json_report() -> None:
+    made = drill()
+    text = json_report(made.setting, made.events, made.verdict)
+    assert text == json_report(made.setting, made.events, made.verdict)
+    document = json.loads(text)
+    assert document["exit_code"] == 0 and document["verdict"]["status"] == "passed"
+    assert document["faults"][0]["gone"] == pytest.approx(21.16, abs=0.01)
+    assert document["playbooks"][0]["finished"] == pytest.approx(5.7)
+    assert document["provenance"]["command"] == "tierdrill run node-loss"
+    assert json.loads(json_report(setting(), [], made.verdict))["effect"] is None
+
+
+GOOD = ProofRow(
+    "sabotage:a", "failed", "failed", ("playbook/*/fired",), ("playbook/p/fired", "slo/c/x"), True, "1", 58.0
+)
+ROWS = (
+    ProofRow("drill", "passed", "passed", (), (), True, "1", 58.0),
+    ProofRow("blip", "silent", "passed", (), (), True, "2", 34.2),
+    GOOD,
+)
+BAD = ProofRow("sabotage:b", "failed", "failed", ("alert/A/fired",), ("slo/c/x",), False, "3", 58.0)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "check", "named"),
+    [
+        ("slo/critical/*", "slo/critical/latency-p99", True),
+        ("slo/critical/latency-*", "slo/critical/latency-p99", True),
+        ("slo/*", "slo/critical/latency-p99", False),
+        ("slo/critical", "slo/critical/mttr", False),
+        ("alert/A/fired", "alert/A/fired", True),
+        ("alert/a/fired", "alert/A/fired", False),
+    ],
+)
+def test_a_star_stays_within_one_part(pattern: str, check: str, named: bool) -> None:
+    assert names(pattern, check) is named
+
+
+def test_reasons() -> None:
+    assert [reason(row) for row in ROWS] == [
+        *("every check passed", "nothing fired", "playbook/p/fired failed (and 1 more)")
+    ]
+    assert reason(BAD) == "alert/A/fired did not fail; slo/c/x did" and missed(BAD) == ("alert/A/fired",)
+    assert reason(replace(BAD, failed_checks=())) == "nothing failed; alert/A/fired had to"
+    assert reason(replace(ROWS[0], failed_checks=("slo/c/x",), ok=False)) == "slo/c/x failed"
+    assert reason(replace(ROWS[0], status="aborted", ok=False)) == "the run was aborted"
+
+
+def test_proven_needs_every_row_and_at_least_one() -> None:
+    assert proven(ROWS) and not proven((*ROWS, BAD)) and not proven(())
+    assert conclusion("d", (*ROWS, BAD)) == "d is NOT proven: 3 of 4 runs came out as they must."
+
+
+def test_matrix_in_three_forms() -> None:
+    rows = (*ROWS, BAD)
+    console = make_console(color=False, width=80)
+    with console.capture() as captured:
+        console.print(matrix_table("node-loss", rows))
+    assert captured.get().count("✓") == 3 and captured.get().count("✗") == 1
+    assert max(map(len, captured.get().splitlines())) <= 80
+    document = json.loads(matrix_json("node-loss", rows))
+    assert document["proven"] is False and document["rows"][3]["reason"].startswith("alert/A/fired")
+    markdown = matrix_markdown("node-loss", rows)
+    assert markdown.count("\n|") == 6 and "NOT proven" in markdown
+    assert "a\\|b" in matrix_markdown("d", (replace(BAD, variant="sabotage:a|b"),))
