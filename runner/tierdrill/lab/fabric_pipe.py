@@ -10,22 +10,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import random
 import socket
 import struct
 import time
-from collections import deque
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from tierdrill.lab.fabric_line import Line, Track
 from tierdrill.lab.fabric_rules import CLEAR, Behaviour, Edge, split_address
 
-QUEUE_BYTES_MAX = 1024 * 1024  # in a delay line, per direction; then the sender is paused
-NARROW_QUEUE_BYTES_MAX = 64 * 1024  # a narrow link is shared: one sender must not queue seconds of it
 CONNECT_TIMEOUT_S = 5.0
-_SLICE_S = 0.02  # narrow links send in slices of this duration
-_SLICE_BYTES_MIN = 1460
-_HELD, _PEER_FULL, _LINE_FULL = "held", "peer-full", "line-full"
+_HELD, _PEER_FULL = "held", "peer-full"
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
 
@@ -39,13 +33,6 @@ class Counters:
     refused: int = 0
     resets: int = 0
     last_activity: float | None = None
-
-
-@dataclass
-class Track:
-    """One direction of an edge, shared by its connections: when the narrow part is free again."""
-
-    free_at: float = 0.0
 
 
 @dataclass
@@ -142,6 +129,10 @@ class Side(asyncio.Protocol):
         if self.transport is not None and not self.lost:
             self.transport.write(data)
 
+    def finish(self) -> None:
+        """What was on its way to this side has arrived, FIN included."""
+        self.pair.deliver_eof(self)
+
     def write_eof(self) -> None:
         """Send FIN."""
         self.eof_sent = True
@@ -163,78 +154,6 @@ class Side(asyncio.Protocol):
             with contextlib.suppress(OSError):
                 raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
         self.transport.abort()
-
-
-class Line:
-    """One direction of a pair: what is on its way, in order, with the time each chunk is due. None stands for FIN."""
-
-    def __init__(self, source: Side, sink: Side, track: Track) -> None:
-        self._source = source
-        self._sink = sink
-        self._track = track
-        self._items: deque[tuple[float, bytes | None]] = deque()
-        self._bytes = 0
-        self._last_due = 0.0
-        self._full = QUEUE_BYTES_MAX
-        self._timer: asyncio.TimerHandle | None = None
-        self.open = False  # the sink is connected and the link is not silent
-
-    def __bool__(self) -> bool:
-        return bool(self._items)
-
-    def push(self, data: bytes | None, behaviour: Behaviour) -> None:
-        """Queue a chunk (or FIN) according to what is in force."""
-        now = time.monotonic()
-        kbps = behaviour.bandwidth_kbps
-        for part in _slices(data, kbps):
-            size = 0 if part is None else len(part)
-            leaves = now
-            if kbps is not None:
-                leaves = max(now, self._track.free_at) + size * 8 / (kbps * 1000)
-                self._track.free_at = leaves
-            # Never due before the chunk in front of it: jitter must not reorder a byte stream.
-            self._last_due = max(self._last_due, leaves + _one_way_s(behaviour))
-            self._items.append((self._last_due, part))
-            self._bytes += size
-        self._full = QUEUE_BYTES_MAX if kbps is None else NARROW_QUEUE_BYTES_MAX
-        if self._bytes > self._full:
-            self._source.pause(_LINE_FULL)
-        self.pump()
-
-    def hasten(self) -> None:
-        """The link is no longer shaped: what is on its way arrives now."""
-        now = time.monotonic()
-        self._items = deque((min(due, now), part) for due, part in self._items)
-        self._last_due = min(self._last_due, now)
-        self.pump()
-
-    def pump(self) -> None:
-        """Deliver what is due; come back for the rest."""
-        self._cancel_timer()
-        now = time.monotonic()
-        while self.open and self._items and not self._sink.write_paused:
-            due, part = self._items[0]
-            if due > now:
-                self._timer = asyncio.get_running_loop().call_later(due - now, self.pump)
-                break
-            self._items.popleft()
-            if part is None:
-                self._sink.pair.deliver_eof(self._sink)
-            else:
-                self._bytes -= len(part)
-                self._sink.write(part)
-        if self._bytes <= self._full // 2:
-            self._source.resume(_LINE_FULL)
-
-    def shut(self) -> None:
-        """Deliver nothing until opened again."""
-        self.open = False
-        self._cancel_timer()
-
-    def _cancel_timer(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
 
 
 class Pair:
@@ -398,15 +317,3 @@ class Pair:
         self._cancel_connecting()
         self._shut_lines()
         self.wire.pairs.discard(self)
-
-
-def _one_way_s(behaviour: Behaviour, draw: Callable[[], float] = random.random) -> float:
-    jitter_ms = behaviour.jitter_ms * (draw() - 0.5)
-    return max(0.0, (behaviour.delay_ms + jitter_ms) / 2000)
-
-
-def _slices(data: bytes | None, bandwidth_kbps: float | None) -> list[bytes | None]:
-    if data is None or bandwidth_kbps is None:
-        return [data]
-    size = max(_SLICE_BYTES_MIN, int(bandwidth_kbps * 125 * _SLICE_S))
-    return [data[start : start + size] for start in range(0, len(data), size)]
