@@ -1,4 +1,7 @@
-"""Builds histories for the judge's tests: a small, whole run as events, with knobs for what goes wrong. Test data, not a simulation of results."""
+"""Builds histories for the judge's tests: a small, whole run as events, with knobs for what goes wrong.
+
+Test data, not a simulation of results.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
-"""Chaos Toolkit actions: each fault of the catalogue and its undo. They return plain numbers and names, for the journal.
+"""Chaos Toolkit actions: each fault of the catalogue and its undo. They return plain numbers and names, for the
+journal.
 
-Every fault action writes its intent and its undo to the ledger first, returns once a witness has seen the fault in effect, and keeps a lease
-(`lease_s`, seconds) after which the reaper undoes it whatever became of the caller.
+Every fault action writes its intent and its undo to the ledger first, returns once a witness has seen the fault in
+effect, and keeps a lease (`lease_s`, seconds) after which the reaper undoes it whatever became of the caller.
 """
 
 from __future__ import annotations
@@ -26,7 +27,10 @@ __all__ = [
 
 
 def crash_replica(replica: str, lease_s: float | None = None) -> dict[str, Any]:
-    """Kill one replica's process; its node's agent does not start it again by itself while the crash-loop back-off lasts."""
+    """Kill one replica's process.
+
+    Its node's agent does not start it again by itself while the crash-loop back-off lasts.
+    """
     return inject("replica-crash", {"replica": replica}, lease_s)
 
 

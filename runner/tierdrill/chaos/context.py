@@ -1,7 +1,8 @@
-"""Where the extension finds its surroundings: the home, the run it belongs to, the deployment, and who listens to its events.
+"""Where the extension finds its surroundings: the home, the run it belongs to, the deployment, and who listens to its
+events.
 
-Inside a drill the runner passes all of it. Under plain `chaos run` the run is named after the process, the deployment is the one lab that
-is up (or TIERDRILL_LAB), and a reaper of its own is started to keep the lease.
+Inside a drill the runner passes all of it. Under plain `chaos run` the run is named after the process, the deployment
+is the one lab that is up (or TIERDRILL_LAB), and a reaper of its own is started to keep the lease.
 """
 
 from __future__ import annotations
@@ -24,7 +25,10 @@ DEFAULT_LEASE_S = 120.0
 
 @dataclass(frozen=True)
 class Context:
-    """The surroundings of an action. `events_fd` is None outside a drill; `inject_at` is Unix seconds, or None for now."""
+    """The surroundings of an action. `events_fd` is None outside a drill.
+
+    `inject_at` is Unix seconds, or None for now.
+    """
 
     home: Path
     run: str

@@ -1,4 +1,7 @@
-"""Injecting and undoing one fault, by the rules: intent before fault, a lease, a proof that it landed, a proof that it is gone."""
+"""Injecting and undoing one fault, by the rules.
+
+Intent before fault, a lease, a proof that it landed, a proof that it is gone.
+"""
 
 from __future__ import annotations
 
@@ -106,7 +109,10 @@ def inject(kind: str, parameters: dict[str, Any], lease_s: float | None = None) 
 
 
 def undo(kinds: tuple[str, ...], parameters: dict[str, Any]) -> dict[str, Any]:
-    """Undo the open faults of these kinds on a target; nothing to do is a success, a fault that stays is ActivityFailed."""
+    """Undo the open faults of these kinds on a target.
+
+    Nothing to do is a success, a fault that stays is ActivityFailed.
+    """
     try:
         context = current_context()
         ledger = Ledger(context.home)

@@ -1,4 +1,7 @@
-"""Chaos Toolkit probes for experiments of one's own: numbers about the deployment, never an exception, -1 for "cannot tell"."""
+"""Chaos Toolkit probes for experiments of one's own.
+
+Numbers about the deployment, never an exception, -1 for "cannot tell".
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Ending what a run started and undoing what it injected: shared by the run itself, the reaper and `tierdrill recover`."""
+"""Ending what a run started and undoing what it injected.
+
+Shared by the run itself, the reaper and `tierdrill recover`.
+"""
 
 from __future__ import annotations
 

@@ -4,4 +4,7 @@ from __future__ import annotations
 
 
 class RunRefused(Exception):
-    """The run was not started, and nothing was touched: halted, locked, impossible to plan, or no lab. The message says why."""
+    """The run was not started, and nothing was touched: halted, locked, impossible to plan, or no lab.
+
+    The message says why.
+    """

@@ -119,7 +119,10 @@ class ExperimentProcess:
             raise ExperimentError(f"the experiment child is gone: {tail(self.log_path)}") from error
 
     def abort(self) -> None:
-        """Ask Chaos Toolkit to stop and play its rollbacks: SIGUSR1, the one signal it does not swallow inside an action."""
+        """Ask Chaos Toolkit to stop and play its rollbacks.
+
+        SIGUSR1, the one signal it does not swallow inside an action.
+        """
         self._send(signal.SIGUSR1)
 
     async def end(self, within_s: float) -> int:

@@ -1,9 +1,10 @@
 """The experiment child: Chaos Toolkit's Runner in a main thread of its own, its progress as events on a pipe.
 
-Started as `python -m tierdrill.conductor.experiment_child SPEC.json` with TIERDRILL_EVENTS_FD set. It loads everything, says ready, waits for a line on
-stdin, then runs. Rollbacks are always played, the host's Chaos Toolkit settings are not read, and nothing here decides anything: outcomes become
-events. Faults of tierdrill's own extension write their own events; an action of anybody else's extension is given an intent, and its
-landing and end are proven by the probes the drill names.
+Started as `python -m tierdrill.conductor.experiment_child SPEC.json` with TIERDRILL_EVENTS_FD set. It loads everything,
+says ready, waits for a line on stdin, then runs. Rollbacks are always played, the host's Chaos Toolkit settings are not
+read, and nothing here decides anything: outcomes become events. Faults of tierdrill's own extension write their own
+events; an action of anybody else's extension is given an intent, and its landing and end are proven by the probes the
+drill names.
 """
 
 from __future__ import annotations
@@ -177,7 +178,10 @@ def _probes(experiment: dict[str, Any]) -> dict[str, Any]:
 
 
 def _load_extensions(experiment: dict[str, Any]) -> None:
-    """Import what the activities will call, so that the planned instant is not spent on it; Chaos Toolkit reports what is missing."""
+    """Import what the activities will call, so that the planned instant is not spent on it.
+
+    Chaos Toolkit reports what is missing.
+    """
     for activity in (*experiment.get("method", []), *experiment.get("rollbacks", [])):
         module = activity.get("provider", {}).get("module")
         if module:

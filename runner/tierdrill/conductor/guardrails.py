@@ -32,7 +32,10 @@ class GuardrailWatch:
         self._first: float | None = None
 
     def feed(self, ends: Iterable[tuple[float, bool]]) -> Breach | None:
-        """Take (end time in Unix seconds, was it ok) of requests in the order they ended; a breach once the window shows it."""
+        """Take (end time in Unix seconds, was it ok) of requests in the order they ended.
+
+        A breach once the window shows it.
+        """
         for at, ok in ends:
             self._first = at if self._first is None else self._first
             self._recent.append((at, ok))

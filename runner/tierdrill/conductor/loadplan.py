@@ -31,7 +31,10 @@ def load_plan(plan: Plan, targets: tuple[str, ...], folder: Path) -> LoadPlan:
 
 
 def stream_plans(stream: Stream, model: Model) -> list[StreamPlan]:
-    """A stream as the child sends it: one part that streams its answers and one that does not, where both are asked for."""
+    """A stream as the child sends it.
+
+    One part that streams its answers and one that does not, where both are asked for.
+    """
     prompts = tuple(
         Prompt(text, stream.max_tokens, expected_answer(model.seed, MODEL_SIZE, text, stream.max_tokens))
         for text in prompts_of(WORDS, stream.prompt_tokens, model.seed, PROMPTS_PER_STREAM)

@@ -1,7 +1,7 @@
 """The plan of a run: a drill with everything resolved, before anything is touched.
 
-Which faults on which targets, by which mechanism, in phases of which length, with which expectations as deadlines, and (for a sabotage) what is
-taken away. Pure: built from documents alone, shown by `tierdrill plan`.
+Which faults on which targets, by which mechanism, in phases of which length, with which expectations as deadlines, and
+(for a sabotage) what is taken away. Pure: built from documents alone, shown by `tierdrill plan`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""Preflight: may this drill start. Healthy, nothing firing, nothing left over from before. Each finding becomes an event."""
+"""Preflight: may this drill start. Healthy, nothing firing, nothing left over from before.
+
+Each finding becomes an event.
+"""
 
 from __future__ import annotations
 
@@ -55,7 +58,10 @@ def check_ledger(ledger: Ledger, run: str) -> Finding:
 
 
 async def settle(look: Any, within_s: float) -> list[Finding]:
-    """Ask until every finding is good or the time is up; the last findings. A deployment that has just come up needs a moment."""
+    """Ask until every finding is good or the time is up; the last findings.
+
+    A deployment that has just come up needs a moment.
+    """
     deadline = asyncio.get_running_loop().time() + within_s
     while True:
         findings: list[Finding] = await look()

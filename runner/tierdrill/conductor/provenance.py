@@ -1,4 +1,7 @@
-"""What a run was made from: documents, versions, the commit, the machine, the command line. No secrets: the environment is not recorded."""
+"""What a run was made from: documents, versions, the commit, the machine, the command line. No secrets.
+
+The environment is not recorded.
+"""
 
 from __future__ import annotations
 

@@ -1,9 +1,10 @@
 """The reaper: outlives the runner and heals after it.
 
-One per run, in a session of its own. It holds the read end of a pipe whose only writer is the runner: the runner's last act is to write "done"; an end of
-file without that word means that it died, whatever killed it. Then, or when a lease runs out while the runner hangs, every open fault is undone and every
-process of the run is ended, and the history is closed with what happened. Started without a pipe (`--until-clean`, under plain `chaos run`) it only
-keeps the leases of that run.
+One per run, in a session of its own. It holds the read end of a pipe whose only writer is the runner: the runner's last
+act is to write "done"; an end of file without that word means that it died, whatever killed it. Then, or when a lease
+runs out while the runner hangs, every open fault is undone and every process of the run is ended, and the history is
+closed with what happened. Started without a pipe (`--until-clean`, under plain `chaos run`) it only keeps the leases of
+that run.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""Everything that happens in a run passes here: it is stored, then shown to whoever listens (the live view, the JSON stream)."""
+"""Everything that happens in a run passes here.
+
+It is stored, then shown to whoever listens (the live view, the JSON stream).
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
 """One run of a drill, from preflight to clean-up.
 
-The runner never injects and never judges: the experiment child injects, the judge reads the history. What is done here is to bring the parts together, move them
-through the phases at their planned instants, stop at the first reason to, and leave nothing behind whatever happens.
+The runner never injects and never judges: the experiment child injects, the judge reads the history. What is done here
+is to bring the parts together, move them through the phases at their planned instants, stop at the first reason to, and
+leave nothing behind whatever happens.
 """
 
 from __future__ import annotations
@@ -37,7 +38,10 @@ Listener = Callable[[Event], None]
 
 @dataclass(frozen=True)
 class RunOptions:
-    """How a drill is run. `variant` is "drill", "blip" or "sabotage:NAME"; `lab` names a kept lab, None brings one up for the run."""
+    """How a drill is run. `variant` is "drill", "blip" or "sabotage:NAME".
+
+    `lab` names a kept lab, None brings one up for the run.
+    """
 
     home: Path
     tools: Path
@@ -122,7 +126,10 @@ class _Run:
         self.reaper: ReaperHandle | None = None
 
     async def go(self) -> None:
-        """Everything between run.started and run.ended; never raises for what goes wrong in the world, only for bugs in recording it."""
+        """Everything between run.started and run.ended.
+
+        Never raises for what goes wrong in the world, only for bugs in recording it.
+        """
         lab = self.options.lab or self.plan.run
         with Signals(self.stop):
             self.reaper = await start_reaper(

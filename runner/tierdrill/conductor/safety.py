@@ -48,7 +48,10 @@ class ReaperHandle:
 
 
 async def start_reaper(home: Path, run: str, lab: str | None, folder: Path, stop: StopBox) -> ReaperHandle:
-    """Start the run's reaper in a session of its own. Only the runner holds the pipe's writing end: its death is an end of file."""
+    """Start the run's reaper in a session of its own. Only the runner holds the pipe's writing end.
+
+    Its death is an end of file.
+    """
     read_fd, write_fd = os.pipe()
     os.set_inheritable(write_fd, False)
     command = [sys.executable, "-m", "tierdrill.conductor.reaper", "--home", str(home), "--run", run]
@@ -72,7 +75,10 @@ async def start_reaper(home: Path, run: str, lab: str | None, folder: Path, stop
 
 
 class Signals:
-    """While inside: the first SIGINT, SIGTERM or SIGHUP asks the run to stop; the second ends the process at once and leaves the rest to the reaper."""
+    """While inside: the first SIGINT, SIGTERM or SIGHUP asks the run to stop.
+
+    The second ends the process at once and leaves the rest to the reaper.
+    """
 
     NUMBERS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 

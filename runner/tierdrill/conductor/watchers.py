@@ -1,4 +1,7 @@
-"""What is watched while a run goes through its phases: the samples, the generator, the deployment, the children, the leases, the kill switch."""
+"""What is watched while a run goes through its phases.
+
+The samples, the generator, the deployment, the children, the leases, the kill switch.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,8 @@
-"""The catalogue of faults: what each is in the real world, what it touches, what it must make visible and how it is undone.
+"""The catalogue of faults: what each is in the real world, what it touches, what it must make visible and how it is
+undone.
 
-Mechanisms (how an environment really does it) belong to the targets; this is the vocabulary that documents, plans and reports share.
+Mechanisms (how an environment really does it) belong to the targets; this is the vocabulary that documents, plans and
+reports share.
 """
 
 from __future__ import annotations

@@ -1,7 +1,9 @@
-"""The ledger: what is injected, how to undo it and until when it may stay; which processes a run owns; the kill switch; environment locks.
+"""The ledger: what is injected, how to undo it and until when it may stay; which processes a run owns; the kill switch;
+environment locks.
 
-Every write is on the disk before the call returns (synchronous=FULL): an intent exists before its fault does. Leases are measured on the
-machine's monotonic clock, so that a jump of the wall clock neither extends nor ends one; after a reboot every lease has run out.
+Every write is on the disk before the call returns (synchronous=FULL): an intent exists before its fault does. Leases
+are measured on the machine's monotonic clock, so that a jump of the wall clock neither extends nor ends one; after a
+reboot every lease has run out.
 """
 
 from __future__ import annotations
@@ -18,18 +20,14 @@ from typing import Any
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS faults (
   id TEXT PRIMARY KEY, run TEXT NOT NULL, fault_order TEXT NOT NULL, place TEXT NOT NULL, state TEXT NOT NULL,
-  intended_at REAL NOT NULL, lease_s REAL NOT NULL, lease_until REAL NOT NULL, boot TEXT NOT NULL, note TEXT NOT NULL DEFAULT ''
-) STRICT;
-CREATE TABLE IF NOT EXISTS processes (
-  run TEXT NOT NULL, role TEXT NOT NULL, pid INTEGER NOT NULL, pgid INTEGER NOT NULL, created REAL NOT NULL,
-  PRIMARY KEY (run, pid, created)
-) STRICT;
-CREATE TABLE IF NOT EXISTS halts (at REAL NOT NULL, author TEXT NOT NULL, reason TEXT NOT NULL, lifted_at REAL, lifted_by TEXT, lift_reason TEXT) STRICT;
-CREATE TABLE IF NOT EXISTS locks (
-  environment TEXT PRIMARY KEY, run TEXT NOT NULL, pid INTEGER NOT NULL, created REAL NOT NULL, owner TEXT NOT NULL, at REAL NOT NULL
-) STRICT;
-CREATE TABLE IF NOT EXISTS stops (run TEXT PRIMARY KEY, at REAL NOT NULL, author TEXT NOT NULL, reason TEXT NOT NULL) STRICT;
-PRAGMA user_version=1;
+  intended_at REAL NOT NULL, lease_s REAL NOT NULL, lease_until REAL NOT NULL, boot TEXT NOT NULL, note TEXT NOT NULL
+  DEFAULT '' ) STRICT; CREATE TABLE IF NOT EXISTS processes ( run TEXT NOT NULL, role TEXT NOT NULL, pid INTEGER NOT
+  NULL, pgid INTEGER NOT NULL, created REAL NOT NULL, PRIMARY KEY (run, pid, created) ) STRICT; CREATE TABLE IF NOT
+  EXISTS halts (at REAL NOT NULL, author TEXT NOT NULL, reason TEXT NOT NULL, lifted_at REAL, lifted_by TEXT,
+  lift_reason TEXT) STRICT; CREATE TABLE IF NOT EXISTS locks ( environment TEXT PRIMARY KEY, run TEXT NOT NULL, pid
+  INTEGER NOT NULL, created REAL NOT NULL, owner TEXT NOT NULL, at REAL NOT NULL ) STRICT; CREATE TABLE IF NOT EXISTS
+  stops (run TEXT PRIMARY KEY, at REAL NOT NULL, author TEXT NOT NULL, reason TEXT NOT NULL) STRICT; PRAGMA
+  user_version=1;
 """
 
 OPEN_STATES = ("intended", "landed", "reverting")
@@ -41,7 +39,10 @@ class LedgerError(Exception):
 
 @dataclass(frozen=True)
 class LedgerFault:
-    """A fault's entry. `place` says how to reach what it is injected into (a lab's home and name, a cluster's context)."""
+    """A fault's entry.
+
+    `place` says how to reach what it is injected into (a lab's home and name, a cluster's context).
+    """
 
     id: str
     run: str
@@ -220,7 +221,10 @@ class Ledger:
         return Halt(*row) if row else None
 
     def lock(self, environment: str, run: str, pid: int, created: float, owner: str, alive: Any) -> None:
-        """Take the environment for one run. A lock whose holder is dead (`alive(pid, created)` is false) is taken over; LedgerError if held."""
+        """Take the environment for one run.
+
+        A lock whose holder is dead (`alive(pid, created)` is false) is taken over; LedgerError if held.
+        """
         with self._explained():
             self._database.execute("BEGIN IMMEDIATE")
             try:

@@ -1,7 +1,7 @@
 """The append-only store of every run's events: one SQLite file in WAL mode, and its export as JSON lines.
 
-An event is committed before `append` returns, so a killed runner loses nothing it has written. Nothing is ever updated or deleted except
-the one-line summary of a run (its outcome), which is derived and can be computed again.
+An event is committed before `append` returns, so a killed runner loses nothing it has written. Nothing is ever updated
+or deleted except the one-line summary of a run (its outcome), which is derived and can be computed again.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """The judge: from a run's history alone to its verdict. Pure: no clock, no files, no network.
 
-The history's first event carries the documents, so an exported history can be judged anywhere and comes to the same bytes.
+The history's first event carries the documents, so an exported history can be judged anywhere and comes to the same
+bytes.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""Did the right playbooks run: to success, on the right target, in time, as often as they should, in order, and no others."""
+"""Did the right playbooks run.
+
+To success, on the right target, in time, as often as they should, in order, and no others.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
 """The load's samples as columns, per tier, cut to a span of time.
 
-Times are Unix seconds and durations seconds. `latency` counts from the due time (coordinated omission is impossible by construction).
-`outcome` is ok, error, timeout, rejected or dropped (the generator itself could not send: no statement about the service).
+Times are Unix seconds and durations seconds. `latency` counts from the due time (coordinated omission is impossible by
+construction). `outcome` is ok, error, timeout, rejected or dropped (the generator itself could not send: no statement
+about the service).
 """
 
 from __future__ import annotations
@@ -69,7 +70,10 @@ class TierSamples:
         return Counter(self.outcome)
 
     def answered_latencies(self, count_rejections: bool) -> list[float]:
-        """Ascending latencies; a request without an answer is infinitely late, a rejection too where rejections count."""
+        """Ascending latencies.
+
+        A request without an answer is infinitely late, a rejection too where rejections count.
+        """
         return self._ordered(self.latency, count_rejections)
 
     def first_token_times(self, count_rejections: bool) -> list[float]:

@@ -1,7 +1,8 @@
 """Checks of each tier's own objectives over the phases a drill names, with interval and sample count.
 
-A share passes when its whole 95% interval is on the good side of the objective, fails when all of it is on the bad side, and is
-inconclusive between: too few requests to say. A quantile is judged the same way by its order-statistic interval.
+A share passes when its whole 95% interval is on the good side of the objective, fails when all of it is on the bad
+side, and is inconclusive between: too few requests to say. A quantile is judged the same way by its order-statistic
+interval.
 """
 
 from __future__ import annotations
@@ -196,8 +197,8 @@ def _finite(value: float) -> float | None:
 def last_bad_second(tier: Tier, samples: TierSamples, begin: float, end: float) -> float | None:
     """End of the last second after `begin` in which the tier was out of target; None if there was none.
 
-    Out of target: at least two bad requests and a bad share above what availability (or else the error ceiling) allows. One lone failure
-    in a second says nothing about the service.
+    Out of target: at least two bad requests and a bad share above what availability (or else the error ceiling) allows.
+    One lone failure in a second says nothing about the service.
     """
     target = tier.objectives.availability
     if target is None:

@@ -1,7 +1,7 @@
 """Intervals for shares and quantiles: what may be concluded from a number of requests, and what may not.
 
-All intervals are two-sided at 95%. Shares use Wilson's score interval (E. B. Wilson, 1927), quantiles the exact order-statistic interval (the
-ranks of a binomial distribution). Neither assumes a shape of the latency distribution.
+All intervals are two-sided at 95%. Shares use Wilson's score interval (E. B. Wilson, 1927), quantiles the exact order-
+statistic interval (the ranks of a binomial distribution). Neither assumes a shape of the latency distribution.
 """
 
 from __future__ import annotations
@@ -40,7 +40,10 @@ def wilson(good: int, total: int) -> Interval | None:
 
 @lru_cache(maxsize=512)
 def quantile_ranks(total: int, share: float) -> tuple[int | None, int | None]:
-    """Ranks (1-based) whose order statistics enclose the quantile with 95%; None where even the extreme sample does not."""
+    """Ranks (1-based) whose order statistics enclose the quantile with 95%.
+
+    None where even the extreme sample does not.
+    """
     lower: int | None = None
     upper: int | None = None
     below = 0.0

@@ -1,4 +1,5 @@
-"""May this run be believed: was it whole, was the fault proven, was the load generator healthy, did monitoring watch all along.
+"""May this run be believed: was it whole, was the fault proven, was the load generator healthy, did monitoring watch
+all along.
 
 A doubt here makes a run inconclusive, never passed and never failed: it says nothing about the service.
 """

@@ -38,8 +38,9 @@ GROUPS = ("run", "load", "fault", "slo", "invariant", "alert", "playbook", "clas
 class Check:
     """One line of a verdict.
 
-    `id` is its stable path, `group/subject/aspect` (`slo/critical/availability`, `playbook/reschedule-critical/fired`); `events` are sequence numbers of
-    the history. `value`, `low`, `high` (a 95% interval), `limit` and `samples` are given where the check is a measurement, in SI units.
+    `id` is its stable path, `group/subject/aspect` (`slo/critical/availability`, `playbook/reschedule-critical/fired`);
+    `events` are sequence numbers of the history. `value`, `low`, `high` (a 95% interval), `limit` and `samples` are
+    given where the check is a measurement, in SI units.
     """
 
     id: str
@@ -58,7 +59,10 @@ class Check:
 
 @dataclass(frozen=True)
 class Times:
-    """Seconds from the fault's seen effect; None where it did not happen. mttr counts from the effect to SLI held in target after the fault is gone."""
+    """Seconds from the fault's seen effect; None where it did not happen.
+
+    Mttr counts from the effect to SLI held in target after the fault is gone.
+    """
 
     mttd: float | None = None
     mtta: float | None = None

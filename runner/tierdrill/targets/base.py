@@ -1,4 +1,7 @@
-"""What every home of a drill must offer: inventory, faults with proofs, remedies, facts. Lab and cluster differ only behind this."""
+"""What every home of a drill must offer: inventory, faults with proofs, remedies, facts.
+
+Lab and cluster differ only behind this.
+"""
 
 from __future__ import annotations
 
@@ -126,7 +129,10 @@ class FaultPort(Protocol):
         ...
 
     def bind(self, order: FaultOrder) -> FaultOrder:
-        """The order with what the undo and the proofs need to know of the target as it is now; TargetError if it is not there."""
+        """The order with what the undo and the proofs need to know of the target as it is now.
+
+        TargetError if it is not there.
+        """
         ...
 
     def inject(self, order: FaultOrder) -> None:

@@ -1,7 +1,8 @@
-"""The embedded lab as a target: faults through its supervisor, proofs by the kernel, the control plane and the traffic itself.
+"""The embedded lab as a target: faults through its supervisor, proofs by the kernel, the control plane and the traffic
+itself.
 
-Witnesses: of a dead or stopped process the kernel's process table; of a node that is back the controller, which hears its heartbeats; of a GPU
-the node's own agent; of a link a request sent through it. None of them injects.
+Witnesses: of a dead or stopped process the kernel's process table; of a node that is back the controller, which hears
+its heartbeats; of a GPU the node's own agent; of a link a request sent through it. None of them injects.
 """
 
 from __future__ import annotations

@@ -23,7 +23,10 @@ def open_place(place: dict[str, Any]) -> FaultPort:
 
 
 def the_running_lab(home: Path, named: str | None) -> dict[str, Any]:
-    """The place of the lab that is up (the one named, where several are); TargetError tells what to do where none is."""
+    """The place of the lab that is up (the one named, where several are).
+
+    TargetError tells what to do where none is.
+    """
     from tierdrill.lab.state import running_labs
 
     labs = {state.name: state for state in running_labs(home)}

@@ -1,4 +1,5 @@
-"""Undoing a fault from its ledger entry alone, by whoever notices: the experiment's rollback, the runner, the reaper, `recover`.
+"""Undoing a fault from its ledger entry alone, by whoever notices: the experiment's rollback, the runner, the reaper,
+`recover`.
 
 All of them may do so at once: reverting is safe to repeat, and the ledger says gone only after a witness has said so.
 """
@@ -27,7 +28,10 @@ def order_of(entry: LedgerFault) -> FaultOrder:
 def undo_fault(
     ledger: Ledger, entry: LedgerFault, by: str, emit: Emit, *, within_s: float = 10.0, port: FaultPort | None = None
 ) -> bool:
-    """Revert one fault and wait until a witness sees it gone; False when that did not happen in time (it stays in the ledger)."""
+    """Revert one fault and wait until a witness sees it gone.
+
+    False when that did not happen in time (it stays in the ledger).
+    """
     order = order_of(entry)
     emit(event("fault.reverting", by, fault=entry.id, by=by))
     ledger.mark(entry.id, "reverting", by)

@@ -1,0 +1,56 @@
+"""The lab of a run: one of its own, or a kept one by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from tierdrill.conductor.errors import RunRefused
+from tierdrill.lab.config import LabConfig, LabConfigError
+from tierdrill.lab.plan import lab_config
+from tierdrill.lab.process import SpawnError
+from tierdrill.lab.start import LabInUse, start_lab
+from tierdrill.lab.state import LabState, NoSuchLab, attach
+from tierdrill.monitoring.alertmanager import alertmanager_config
+from tierdrill.monitoring.binaries import MonitoringUnavailable, require
+from tierdrill.monitoring.rules import prometheus_rules
+from tierdrill.spec.environment import Environment
+from tierdrill.spec.tiers import Tiers
+from tierdrill.spec.workloads import Workloads
+
+
+def config_of(
+    name: str, environment: Environment, tiers: Tiers, workloads: Workloads, tools: Path, *, outlives_starter: bool
+) -> LabConfig:
+    """The lab of an environment, with its rules and Alertmanager file; RunRefused without the monitoring programs."""
+    try:
+        binaries = require(tools)
+        return lab_config(
+            name,
+            environment,
+            tiers,
+            workloads,
+            prometheus=binaries.prometheus,
+            alertmanager=binaries.alertmanager,
+            rules=prometheus_rules(tiers, workloads, environment),
+            alertmanager_text=alertmanager_config(),
+            outlives_starter=outlives_starter,
+        )
+    except (MonitoringUnavailable, LabConfigError) as error:
+        raise RunRefused(str(error)) from error
+
+
+async def bring_up(home: Path, config: LabConfig, on_pid: Callable[[int], None]) -> LabState:
+    """Start a lab; RunRefused with the supervisor's own words if it does not come up."""
+    try:
+        return await start_lab(home, config, on_started=lambda child: on_pid(child.pid))
+    except (SpawnError, LabInUse, NoSuchLab) as error:
+        raise RunRefused(f"the lab did not come up: {error}") from error
+
+
+def kept_lab(home: Path, name: str) -> LabState:
+    """A lab that somebody keeps; RunRefused if it is not up."""
+    try:
+        return attach(home, name)
+    except NoSuchLab as error:
+        raise RunRefused(f"{error}; `tierdrill lab up --name {name}` starts one") from error
