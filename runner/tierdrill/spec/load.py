@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,13 +12,14 @@ from pydantic import ValidationError
 
 from tierdrill.spec.catalogue import KINDS, Catalogue, Document, Experiment
 from tierdrill.spec.check import check_documents
-from tierdrill.spec.located import problems_of
+from tierdrill.spec.located import as_name, problems_of
 from tierdrill.spec.problems import Problem, in_order, listed, nearest, shown
 from tierdrill.spec.reading import EXPERIMENT, KnownAlerts, Reading
 from tierdrill.spec.source import Source, read_text
 
 API_VERSION = "tierdrill/v1"
 FOLDERS = ("drills", "experiments", "playbooks")
+_NAME = re.compile(rb"\bname\s*:\s*[\"']?([A-Za-z0-9][A-Za-z0-9-]*)")
 FROM_DOCUMENT = {"written": True}
 """Validation context of what people wrote: quantities must carry their units, as floats made in code do not."""
 
@@ -68,6 +70,8 @@ def read_files(paths: Sequence[Path], root: Path) -> Reading:
             continue
         sources, problems = read_text(shown_path, raw)
         reading.problems += problems
+        if problems:
+            reading.suspects |= {found.decode("ascii") for found in _NAME.findall(raw)} | {experiment_name(path)}
         for source in sources:
             _take(reading, source, path)
     return reading
@@ -116,6 +120,8 @@ def _take_document(reading: Reading, source: Source, path: Path) -> None:
     data = source.data
     kind = data.get("kind")
     model = KINDS.get(kind) if isinstance(kind, str) else None
+    metadata = data.get("metadata")
+    name = metadata.get("name") if isinstance(metadata, dict) else None
     if model is None:
         if "kind" not in data:
             reading.problems.append(source.problem((), "no key 'kind'", f"kind is required: {listed(KINDS)}", key=True))
@@ -125,15 +131,15 @@ def _take_document(reading: Reading, source: Source, path: Path) -> None:
                     ("kind",), f"found {shown(kind)} for kind", f"allowed: {listed(KINDS)}", nearest(kind, KINDS)
                 )
             )
+        if isinstance(name, str):
+            reading.suspects.add(name)
         return
-    metadata = data.get("metadata")
-    name = metadata.get("name") if isinstance(metadata, dict) else None
     try:
         document = model.model_validate(data, context=FROM_DOCUMENT)
     except ValidationError as error:
         reading.problems += problems_of(error, source, model)
         if isinstance(name, str):
-            reading.named(str(kind)).add(name)
+            reading.named(str(kind)).update({name, as_name(name) or name})
         return
     _keep(reading, str(kind), document.metadata.name, source, path, document)
 

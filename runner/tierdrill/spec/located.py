@@ -50,7 +50,7 @@ def problems_of(error: ValidationError, source: Source, model: type[BaseModel]) 
     """Every error of a validation, at the key or value it is about."""
     at_place: dict[Loc, list[dict[str, Any]]] = {}
     for each in error.errors(include_url=False):
-        loc = _real(each["loc"], source.data)
+        loc = _real(each["loc"], source.data, missing=each["type"] == "missing")
         at_place.setdefault(loc, []).append(typing.cast("dict[str, Any]", each))
     problems = []
     for loc, errors in at_place.items():
@@ -96,7 +96,7 @@ def _one(error: dict[str, Any], loc: Loc, source: Source, model: type[BaseModel]
         )
     if kind == "string_pattern_mismatch":
         allowed_text = _PATTERNS.get(context["pattern"], f"text like {context['pattern']}")
-        hint = _as_name(str(value)) if context["pattern"] == NAME_PATTERN else ""
+        hint = as_name(str(value)) if context["pattern"] == NAME_PATTERN else ""
         return source.problem(loc, f"found {shown(value)}{_of(loc)}", f"allowed is {allowed_text}", hint)
     if kind == "value_error":
         found, _, allowed_text = str(context.get("error", error["msg"])).partition("; ")
@@ -114,11 +114,12 @@ def _one(error: dict[str, Any], loc: Loc, source: Source, model: type[BaseModel]
 
 def fields_at(model: type[BaseModel], path: Sequence[int | str]) -> list[str]:
     """The keys that the model allows at a path; none where the path leads to no model."""
-    found = _model_at(model, path)
+    found = model_at(model, path)
     return list(found.model_fields) if found else []
 
 
-def _model_at(model: type[BaseModel], path: Sequence[int | str]) -> type[BaseModel] | None:
+def model_at(model: type[BaseModel], path: Sequence[int | str]) -> type[BaseModel] | None:
+    """The model of the part that a path leads to."""
     here: Any = model
     for step in path:
         here = _inner(here, step)
@@ -154,7 +155,7 @@ def _as_model(annotation: Any) -> type[BaseModel] | None:
 
 
 def _as_what(model: type[BaseModel], loc: Loc) -> str:
-    owner = _model_at(model, loc[:-1])
+    owner = model_at(model, loc[:-1])
     if owner is None or not isinstance(loc[-1], str) or loc[-1] not in owner.model_fields:
         return ""
     examples = owner.model_fields[loc[-1]].examples
@@ -164,7 +165,7 @@ def _as_what(model: type[BaseModel], loc: Loc) -> str:
     return f" (a mapping of {listed(inner.model_fields, 12)})" if inner else ""
 
 
-def _real(loc: Loc, data: Any) -> Loc:
+def _real(loc: Loc, data: Any, *, missing: bool) -> Loc:
     """The loc without what pydantic adds to it: the names of union members and the mark of a bad key."""
     path: list[int | str] = []
     for number, step in enumerate(loc):
@@ -174,8 +175,8 @@ def _real(loc: Loc, data: Any) -> Loc:
             isinstance(data, list) and isinstance(step, int) and step < len(data)
         )
         if not inside:
-            # Only a missing key is not in the data and yet a part of the place, and only where a mapping is.
-            if isinstance(data, dict) and number == len(loc) - 1:
+            # Only a missing key is not in the data and yet a part of the place.
+            if missing and number == len(loc) - 1:
                 path.append(step)
             break
         data = data[step]
@@ -209,8 +210,10 @@ def _in(loc: Loc) -> str:
     return f" in {spelled(loc)}" if loc else ""
 
 
-def _as_name(text: str) -> str:
-    name = re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:63].strip("-")
+def as_name(text: str) -> str:
+    """The legal name most like the text; "" where the text is one."""
+    words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "-", text)
+    name = re.sub(r"[^a-z0-9]+", "-", words.lower()).strip("-")[:63].strip("-")
     return name if name != text else ""
 
 

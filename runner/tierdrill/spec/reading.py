@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,21 +13,28 @@ from tierdrill.spec.source import Key, Source
 
 EXPERIMENT = "Experiment"
 
+_DIGITS = re.compile(r"[0-9]+")
+
 KnownAlerts = Mapping[str, Collection[str]] | Callable[[Catalogue], Mapping[str, Collection[str]]]
 """Alert names with the labels each carries (none: any), or a function that derives them from the catalogue's tiers."""
 
 
 @dataclass
 class Reading:
-    """One reading of a folder tree or of some files."""
+    """One reading of a folder tree or of some files.
+
+    `names` are those of each kind, also of documents with problems of their own: they are not missing. `suspects` are
+    words that look like names in files whose text could not be read.
+    """
 
     catalogue: Catalogue
     sources: dict[tuple[str, str], Source] = field(default_factory=dict)
     names: dict[str, set[str]] = field(default_factory=dict)
+    suspects: set[str] = field(default_factory=set)
     problems: list[Problem] = field(default_factory=list)
 
     def named(self, kind: str) -> set[str]:
-        """The names of that kind, also of documents with problems of their own: they are not missing."""
+        """The names of that kind."""
         return self.names.setdefault(kind, set())
 
     def place(self, kind: str, name: str) -> Place:
@@ -65,11 +73,10 @@ class Place:
         if word in allowed:
             return True
         names = sorted(allowed)
-        self.report(
-            f"no {what} named {shown(word)}",
-            f"known: {listed(names)}" if names else "there is none",
-            nearest(word, names),
-        )
+        hint = nearest(word, names)
+        # Of node-1 to node-3 none is nearer to node-7 than the others.
+        hint = "" if _DIGITS.sub("", hint) == _DIGITS.sub("", word) else hint
+        self.report(f"no {what} named {shown(word)}", f"known: {listed(names)}" if names else "there is none", hint)
         return False
 
     def unique(self, words: list[str], what: str, *deeper: Key) -> None:

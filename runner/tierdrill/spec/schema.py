@@ -1,7 +1,7 @@
 """JSON Schema of each kind of document, for editors and for other tools (draft 2020-12).
 
 A schema sees one document alone; what lies between documents only `tierdrill validate` sees. The files are made on
-demand (`tierdrill init`, `tierdrill schema --write`) and not kept in the repository, so that they are never out of date.
+demand (`tierdrill init`, `tierdrill schema --write`) and not kept in the repository, so that they are up to date.
 A document names its schema in its first line, relative to itself: see `schema_line`.
 """
 

@@ -70,6 +70,8 @@ class Context:
 
     def known(self, place: Place, kind: str, name: str) -> bool:
         """Whether a document of that kind and name was read; reports a dangling reference."""
+        if name in self.reading.suspects:
+            return True
         what = {"Tiers": "Tiers document", "Workloads": "Workloads document"}.get(kind, kind.lower())
         return place.known(name, what, self.reading.named(kind))
 

@@ -41,7 +41,7 @@ def check_experiments(context: Context) -> None:
             Call(call.section, call.index, call.func, fill(call.arguments, _values(content, drill)))
             for call in calls(content)
         ]
-        if not content.get("method"):
+        if content.get("method") == []:
             place.at("experiment").report(f"experiment {drill.experiment} does nothing", "its method has a fault")
         environment = context.environment_of(drill)
         inventory = context.inventory_of(environment)
@@ -148,8 +148,9 @@ def _check_reach(place: Place, drill: Drill, used: list[Call], environment: Envi
         )
         if len(now[reach]) > most[reach] and reach not in refused:
             refused.add(reach)
+            many = f"{len(now[reach])} {reach}{'s' if len(now[reach]) > 1 else ''}"
             _where(place, drill, call, call.fault.identity).report(
-                f"{len(now[reach])} {reach}s at a time ({listed(sorted(now[reach]), 4)})",
+                f"{many} at a time ({listed(sorted(now[reach]), 4)})",
                 f"environment {environment.metadata.name} allows {most[reach]} (blast_radius.{reach}s)",
             )
 

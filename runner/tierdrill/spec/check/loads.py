@@ -70,7 +70,8 @@ def _check_size(place: Place, expectation: TierExpectation, tier: Tier, drill: D
         rate = count_needed(needed) / sum(end - begin for begin, end in spans)
         place.at("tier").report(
             f"too little load to prove {tier.name} {name.replace('_', ' ')} {what} in {where}: it takes {needed} "
-            f"{kind} without a failure, there will be about {poisson + recorded:.0f} (surely {will_be})",
+            f"{kind} without a failure, there will be about {poisson + recorded:.0f} "
+            f"(in 99 of 100 runs at least {will_be})",
             f"at least {rate:.1f}/s of {kind} for {tier.name}, or longer phases",
         )
 

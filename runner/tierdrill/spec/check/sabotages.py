@@ -21,10 +21,13 @@ def check_sabotages(context: Context, place: Place, drill: Drill, inventory: Inv
     """Every sabotage of a drill."""
     place.unique([sabotage.name for sabotage in drill.sabotages], "sabotage", "name")
     ids = sorted(set(check_ids(context, drill)))
+    judged = context.tiers_of(context.environment_of(drill)) is not None
     for number, sabotage in enumerate(drill.sabotages):
         spot = place.at(number)
         _check_action(context, spot.at("do"), sabotage, drill, inventory)
         for index, pattern in enumerate(sabotage.fails):
+            if not judged and pattern.startswith("slo/"):
+                continue
             if not _matches(str(fill(pattern, drill.variables)), ids):
                 group = [one for one in ids if one.split("/")[0] == pattern.split("/")[0]]
                 spot.at("fails", index).report(
