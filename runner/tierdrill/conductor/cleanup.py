@@ -46,9 +46,9 @@ def end_processes(ledger: Ledger, run: str, emit: Emit, *, spare: tuple[int, ...
     for process in ledger.processes(run):
         if process.pid in spare or not alive(process.pid, process.created):
             continue
-        if process.pgid == process.pid:
-            if not kill_group(process.pgid, Identity(process.pid, process.created)):
-                left.append(process.role)
+        leads = process.pgid == process.pid
+        if leads and not kill_group(process.pgid, Identity(process.pid, process.created)):
+            left.append(process.role)
         emit(event("run.note", "cleanup", text=f"ended {process.role} (pid {process.pid})"))
     return left
 

@@ -140,7 +140,7 @@ def experiment_values(experiment: dict[str, Any], variables: dict[str, Any]) -> 
 def planned_faults(
     setting: DrillSetting, variables: dict[str, Any], mechanisms: dict[str, str]
 ) -> tuple[PlannedFault, ...]:
-    """The faults of the experiment's method, with their targets resolved, held against the environment's blast radius."""
+    """The faults of the experiment's method, their targets resolved, held against the environment's blast radius."""
     values = experiment_values(setting.experiment, variables)
     found = []
     for activity in setting.experiment.get("method", []):

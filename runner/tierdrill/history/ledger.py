@@ -134,7 +134,8 @@ class Ledger:
         """Extend the leases of a run's open faults by their length from now."""
         with self._explained():
             self._database.execute(
-                "UPDATE faults SET lease_until = ? + lease_s, boot = ? WHERE run = ? AND state IN ('intended', 'landed')",
+                "UPDATE faults SET lease_until = ? + lease_s, boot = ? "
+                "WHERE run = ? AND state IN ('intended', 'landed')",
                 (time.monotonic(), self._boot, run),
             )
 

@@ -59,7 +59,7 @@ class HistoryStore:
             version = self._database.execute("PRAGMA user_version").fetchone()[0]
             if version > SCHEMA_VERSION:
                 raise HistoryError(
-                    f"{self.path}: written by a newer tierdrill (schema {version}); this one knows up to {SCHEMA_VERSION}"
+                    f"{self.path}: written by a newer tierdrill (schema {version}; known are up to {SCHEMA_VERSION})"
                 )
             if version == 0:
                 self._database.executescript(_SCHEMA + f"PRAGMA user_version={SCHEMA_VERSION};")

@@ -52,13 +52,17 @@ def judge_alerts(wanted: Alerts, events: Sequence[Event], timeline: Timeline) ->
         checks.append(_fired(expectation, seen, timeline))
         if expectation.resolves:
             checks.append(_resolved(expectation, seen, timeline))
-    for expectation in wanted.must_not_fire:
-        checks.append(_silent(expectation.alert, _matching(expectation, seen, "firing"), "no such alert"))
+    checks.extend(
+        _silent(expectation.alert, _matching(expectation, seen, "firing"), "no such alert")
+        for expectation in wanted.must_not_fire
+    )
     if wanted.others == "forbidden":
         named = {expectation.alert for expectation in (*wanted.must_fire, *wanted.must_not_fire)}
         loud = [one for one in seen if one.state == "firing" and one.severity not in QUIET_SEVERITIES]
-        for name in sorted({one.alert for one in loud} - named):
-            checks.append(_silent(name, [one for one in loud if one.alert == name], "no alert but those named"))
+        checks.extend(
+            _silent(name, [one for one in loud if one.alert == name], "no alert but those named")
+            for name in sorted({one.alert for one in loud} - named)
+        )
     return checks
 
 

@@ -12,7 +12,7 @@ from tierdrill.spec.drill import Invariants
 from tierdrill.spec.tiers import Tiers
 from tierdrill.spec.units import show_duration, show_ratio
 
-# Reasons for which a gateway turned a request away to save capacity; "no-endpoint" is an outage, not a choice between tiers.
+# Reasons for which a gateway turns a request away to save capacity; "no-endpoint" is an outage, not a choice.
 CAPACITY_REASONS = frozenset({"shed", "queue-full", "queue-timeout", "preempted"})
 GOODPUT_WINDOW_S = 3
 
@@ -126,7 +126,10 @@ def _best_effort_returns(
 def _goodput_holds(
     wanted: Invariants, tiers: Tiers, samples: dict[str, TierSamples], timeline: Timeline, events: tuple[int, ...]
 ) -> Check:
-    expected = f"all tiers together never under {show_ratio(wanted.goodput_floor)} of the baseline's goodput for {GOODPUT_WINDOW_S} s"
+    expected = (
+        f"all tiers together never under {show_ratio(wanted.goodput_floor)} of the baseline's goodput "
+        f"for {GOODPUT_WINDOW_S} s"
+    )
     base_begin, base_end = timeline.phases["baseline"]
     good = sorted(
         due for part in samples.values() for due, outcome in zip(part.due, part.outcome, strict=True) if outcome == "ok"

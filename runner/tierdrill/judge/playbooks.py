@@ -61,8 +61,10 @@ def judge_playbooks(wanted: Playbooks, events: Sequence[Event], timeline: Timeli
     checks = []
     for expectation in wanted.must_fire:
         checks.extend(_must_fire(expectation, ran, events, timeline))
-    for name in wanted.must_not_fire:
-        checks.append(_silent(name, [one for one in ran if one.playbook == name], "it must not run in this drill"))
+    checks.extend(
+        _silent(name, [one for one in ran if one.playbook == name], "it must not run in this drill")
+        for name in wanted.must_not_fire
+    )
     if wanted.others == "forbidden":
         named = {expectation.playbook for expectation in wanted.must_fire} | set(wanted.must_not_fire)
         for name in sorted({one.playbook for one in ran} - named):

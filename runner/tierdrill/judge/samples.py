@@ -12,6 +12,7 @@ from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 from tierdrill.history.events import Event
@@ -134,7 +135,7 @@ def collect(events: Iterable[Event]) -> dict[str, TierSamples]:
 
 def _ascending(columns: list[list[Any]]) -> TierSamples:
     due = columns[0]
-    if any(later < earlier for earlier, later in zip(due, due[1:], strict=False)):
+    if any(later < earlier for earlier, later in pairwise(due)):
         order = sorted(range(len(due)), key=due.__getitem__)
         columns = [[column[i] for i in order] for column in columns]
     return TierSamples(*columns)

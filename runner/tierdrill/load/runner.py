@@ -43,7 +43,8 @@ class LoadReady:
     about: dict[str, Any]
 
 
-def _die_with_parent() -> None:
+def die_with_parent() -> None:
+    """In a child before exec: ask the kernel to kill it when its starter dies (Linux; elsewhere nothing)."""
     if _libc is not None:
         _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
 
@@ -90,7 +91,7 @@ class LoadProcess:
                     env={**locust_environment(), PLAN: str(plan_path.resolve()), READY_FD: str(child_fd)},
                     pass_fds=(child_fd,),
                     start_new_session=True,
-                    preexec_fn=_die_with_parent,
+                    preexec_fn=die_with_parent,
                 )
         except BaseException:
             os.close(ready_fd)

@@ -68,7 +68,7 @@ class LabRemedies:
             await self._ask(lambda: self._client.set_weights(weights, gateway=arguments.get("gateway")))
             return RemedyResult(
                 True,
-                f"weight of {arguments['node']} is {arguments['weight']} at {arguments.get('gateway') or 'all gateways'}",
+                f"{arguments['node']} weighs {arguments['weight']} at {arguments.get('gateway') or 'all gateways'}",
             )
         if action == "shed":
             await self._ask(lambda: self._client.set_shed({arguments["tier"]: float(arguments["fraction"])}))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +43,7 @@ def undo_fault(
         try:
             place = port or open_place(entry.place)
             place.revert(order)
-            proof = await_proof(lambda: place.gone(order), min(1.0, max(0.0, deadline - time.monotonic())))
+            proof = await_proof(partial(place.gone, order), min(1.0, max(0.0, deadline - time.monotonic())))
             if proof.seen:
                 break
             problem = proof.detail
