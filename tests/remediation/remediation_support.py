@@ -1,4 +1,6 @@
-"""What the engine's tests share: a loop whose clock jumps instead of waiting, a deployment made of a dict, and short builders."""
+"""What the engine's tests share: a loop whose clock jumps instead of waiting, a deployment made of a dict, and short
+builders.
+"""
 
 from __future__ import annotations
 
@@ -186,9 +188,7 @@ class Bench:
 
     def trace(self) -> list[str]:
         """Steps that were begun, rollbacks marked."""
-        return [
-            ("undo " if data.get("rollback") else "") + data["step"] for data in self.of("playbook.step_started")
-        ]
+        return [("undo " if data.get("rollback") else "") + data["step"] for data in self.of("playbook.step_started")]
 
 
 def names(executions: Sequence[dict[str, Any]]) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -31,7 +32,7 @@ def test_once_within_never_starts_twice_in_its_window(instants: list[float], win
             memory.record_start((), frozenset(), now)
             starts.append(now)
     assert starts[0] == instants[0]
-    assert all(later - earlier >= window for earlier, later in zip(starts, starts[1:], strict=False))
+    assert all(later - earlier >= window for earlier, later in pairwise(starts))
 
 
 @given(INSTANTS, KEYS, st.floats(1, 200), st.integers(1, 5))
@@ -78,7 +79,7 @@ def test_once_after_waits_and_runs_once_a_window(instants: list[float], window: 
                 memory.record_start((), frozenset(), now)
                 starts.append(now)
     assert starts and starts[0] >= instants[0] + window
-    assert all(later - earlier >= window for earlier, later in zip(starts, starts[1:], strict=False))
+    assert all(later - earlier >= window for earlier, later in pairwise(starts))
 
 
 @given(
@@ -189,9 +190,11 @@ def test_fill(text: str, filled: str) -> None:
     assert fill(text, SCOPE) == filled
 
 
-@pytest.mark.parametrize("text", ["${labels.gpu}", "${}", "${node}", "${target.__class__}", "${target", "${a{b}}", "x${"])
+@pytest.mark.parametrize(
+    "text", ["${labels.gpu}", "${}", "${node}", "${target.__class__}", "${target", "${a{b}}", "x${"]
+)
 def test_fill_refuses_what_it_does_not_know(text: str) -> None:
-    with pytest.raises(SubstitutionError, match="unknown name|unfinished name"):
+    with pytest.raises(SubstitutionError, match=r"unknown name|unfinished name"):
         fill(text, SCOPE)
 
 
@@ -300,7 +303,13 @@ def test_notices_of_an_alertmanager_body() -> None:
     assert (found.alert, found.fingerprint, found.labels["node"]) == ("NodeNotReady", "abc", "node-2")
     assert found.starts_at == pytest.approx(1767323045.123456)
     assert replace(found, status="resolved").incident == found.incident
-    for broken in ({}, [], {"alerts": [1]}, {"alerts": [{**alert, "status": "x"}]}, {"alerts": [{**alert, "labels": {}}]}):
+    for broken in (
+        {},
+        [],
+        {"alerts": [1]},
+        {"alerts": [{**alert, "status": "x"}]},
+        {"alerts": [{**alert, "labels": {}}]},
+    ):
         with pytest.raises(NoticeError, match="found"):
             notices_of(broken)
     with pytest.raises(NoticeError, match="RFC 3339"):

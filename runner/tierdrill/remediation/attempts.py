@@ -86,10 +86,11 @@ class Attempts:
                 reason=because,
             )
             for attempt in range(1, course.bound.playbook.attempts + 1):
-                result = await self._runner.run(course.stage(attempt, "resolve"), course.bound.on_resolve)
+                result = await self._runner.run(course.stage(attempt, "resolve"), course.bound.on_resolve, course.given)
                 end = End(result.ok, result.reason)
                 if result.ok:
                     break
+                course.given = frozenset()
         self._finished(course, "resolve", end, loop.time() - begun)
         return end
 

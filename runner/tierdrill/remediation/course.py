@@ -21,7 +21,9 @@ class Course:
     """`declined` may be considered again when the alert is repeated (its guards looked at facts that change);
     `closed` may not.
 
-    `said` is the last reason for a skip that was written, so that a repeated alert does not repeat it.
+    `given` are the on_resolve steps that an engine before this one was seen to have done; `said` is the last reason for
+    a skip that was written, so that a repeated alert does not repeat it.
+    for a skip that was written, so that a repeated alert does not repeat it.
     """
 
     bound: Bound
@@ -30,6 +32,7 @@ class Course:
     state: State = "considered"
     has_slot: bool = False
     touched: bool = False
+    given: frozenset[str] = frozenset()
     said: str | None = None
     acted: asyncio.Event = field(default_factory=asyncio.Event)
 

@@ -120,6 +120,11 @@ class PlaybookEngine:
             course.touched = True
             if item.phase == "resolve":
                 course.acted.set()
+                course.given = frozenset(item.done)
+                if item.resolving:
+                    # Alertmanager has told it to the engine that died and will not tell it again.
+                    incident.end()
+                    self._spawn(self._give_back(course, "the alert had resolved"))
                 continue
             self._memories[course.name].take_slot(course.bound.slot)
             course.has_slot = True

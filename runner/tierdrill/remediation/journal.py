@@ -67,6 +67,7 @@ class Unfinished:
     done: tuple[str, ...] = ()
     open_step: str | None = None
     to_undo: tuple[str, ...] = ()
+    resolving: bool = False
     retargeted: bool = False
 
 
@@ -87,7 +88,9 @@ def unfinished(events: Iterable[Event]) -> list[Unfinished]:
         current = open_now.get(execution)
         if current is None:
             continue
-        if event.kind == "playbook.step_started" and not data.get("rollback"):
+        if event.kind == "playbook.started" and data.get("phase") == "resolve":
+            open_now[execution] = replace(current, resolving=True)
+        elif event.kind == "playbook.step_started" and not data.get("rollback"):
             open_now[execution] = _began(current, data)
         elif event.kind == "playbook.step":
             open_now[execution] = _undone(current, data) if data.get("rollback") else _ended(current, data)

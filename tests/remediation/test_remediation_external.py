@@ -1,0 +1,143 @@
+"""Playbooks of other tools: signed reports become the same events, and silence is failure."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from remediation_support import ESCALATION, Bench, notice, playbook, run
+
+from tierdrill.remediation.external import BODY_BYTES_MAX, ReportError, parse_report, sign, verified
+from tierdrill.spec.playbook import Playbook
+
+SECRET = b"not a secret"
+
+
+def _external(**more: Any) -> Playbook:
+    external = {"tool": "stackstorm", "secret_env": "SECRET", "start_within": "10s", "finish_within": "60s"}
+    return playbook("theirs", engine="external", steps=[], external=external, escalation=ESCALATION, **more)
+
+
+def _report(status: str, execution: str = "run-1", **more: Any) -> dict[str, Any]:
+    return {"status": status, "execution": execution, **more}
+
+
+def test_reports_become_the_same_events() -> None:
+    async def scene() -> Bench:
+        bench = Bench(_external())
+        bench.engine.notify(notice())
+        await asyncio.sleep(1)
+        for _ in range(2):
+            bench.engine.external_report("theirs", _report("started", target="node-1", alert="Broken"))
+        await asyncio.sleep(2)
+        bench.engine.external_report("theirs", _report("step", step="drain", seen="3 moved"))
+        for _ in range(2):
+            bench.engine.external_report("theirs", _report("finished", ok=True))
+        await bench.engine.idle()
+        return bench
+
+    bench = run(scene())
+    assert bench.kinds() == ["playbook.started", "playbook.step", "playbook.finished"]
+    (finished,) = bench.of("playbook.finished")
+    assert (finished["ok"], finished["target"], finished["phase"]) == (True, "node-1", "act")
+    assert finished["seconds"] == pytest.approx(2.0) and bench.pages == [] and bench.port.calls == []
+
+
+def test_a_tool_that_is_faster_than_the_webhook_is_recognised() -> None:
+    async def scene() -> Bench:
+        bench = Bench(_external())
+        bench.engine.external_report("theirs", _report("started", target="node-1"))
+        bench.engine.external_report("theirs", _report("finished", ok=True))
+        bench.engine.notify(notice())
+        await bench.engine.idle()
+        return bench
+
+    assert run(scene()).kinds() == ["playbook.started", "playbook.finished"]
+
+
+@pytest.mark.parametrize(
+    ("reports", "reason"),
+    [
+        ([], "stackstorm reported no start within 10s"),
+        ([_report("started", target="node-9")], "stackstorm reported no start within 10s"),
+        ([_report("started", target="node-1")], "stackstorm reported no finish within 60s"),
+        ([_report("started", target="node-1"), _report("finished", ok=False, reason="no spare")], "no spare"),
+    ],
+)
+def test_silence_and_failure_are_escalated(reports: list[dict[str, Any]], reason: str) -> None:
+    async def scene() -> Bench:
+        bench = Bench(_external())
+        bench.engine.notify(notice())
+        for report in reports:
+            bench.engine.external_report("theirs", report)
+        await asyncio.sleep(100)
+        await bench.engine.stop()
+        return bench
+
+    bench = run(scene())
+    assert bench.of("playbook.escalated")[0]["reason"] == reason
+    assert bench.pages[0] == ("first", 1, "trigger")
+
+
+def test_an_alert_that_resolves_before_the_tool_started_needs_nobody() -> None:
+    async def scene() -> Bench:
+        bench = Bench(_external())
+        bench.engine.notify(notice())
+        await asyncio.sleep(1)
+        bench.engine.notify(notice(status="resolved"))
+        await bench.engine.idle()
+        return bench
+
+    bench = run(scene())
+    assert bench.of("playbook.skipped")[0]["code"] == "resolved" and bench.pages == []
+
+
+def test_reports_that_fit_nothing_are_refused() -> None:
+    async def scene() -> Bench:
+        bench = Bench(_external(), playbook())
+        for name, report in (
+            ("theirs", _report("finished")),
+            ("theirs", _report("step", step="x")),
+            ("mend", _report("started")),
+            ("nobody", _report("started")),
+            ("theirs", {"status": "begun", "execution": ""}),
+            ("theirs", {"status": "started", "execution": "x", "extra": 1}),
+        ):
+            with pytest.raises(ReportError):
+                bench.engine.external_report(name, report)
+        return bench
+
+    assert run(scene()).events == []
+
+
+def test_signatures() -> None:
+    body = json.dumps(_report("started")).encode()
+    good = sign(SECRET, body)
+    assert verified(SECRET, body, good) and verified(SECRET, body, f" {good} ")
+    for secret, text, signature in (
+        (SECRET, body, good[:-1]),
+        (SECRET, body + b" ", good),
+        (b"other", body, good),
+        (b"", body, sign(b"", body)),
+        (SECRET, body, ""),
+        (SECRET, body, "sha256=é"),
+    ):
+        assert not verified(secret, text, signature)
+    assert parse_report(body).status == "started"
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_are_a_report_or_a_reason(body: bytes) -> None:
+    try:
+        parse_report(body)
+    except ReportError as error:
+        assert str(error)
+
+
+def test_too_large_a_report_is_not_even_read() -> None:
+    with pytest.raises(ReportError, match="allowed are"):
+        parse_report(b" " * (BODY_BYTES_MAX + 1))
