@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import yaml
 
-from tierdrill.monitoring.rules import KNOWN_ALERTS
+from tierdrill.monitoring.alerts import KNOWN_ALERTS, WATCHDOG
 
 URL_PLACEHOLDER = "@WEBHOOK_URL@"
 TOKEN_PLACEHOLDER = "@WEBHOOK_TOKEN@"  # noqa: S105 - the place of a token, not a token
@@ -17,6 +17,7 @@ NOWHERE_URL = "http://127.0.0.1:9/"
 """
 
 RECEIVER = "tierdrill"
+WATCHDOG_REPEAT = "4s"
 
 
 def group_labels() -> list[str]:
@@ -34,6 +35,11 @@ def alertmanager_config() -> str:
             "group_wait": "0s",
             "group_interval": "1s",
             "repeat_interval": "1h",
+            # The dead-man's switch comes again and again: a receiver that begins to listen now hears it soon, and
+            # one that hears it no longer knows that it would hear nothing else either.
+            "routes": [
+                {"matchers": [f'alertname="{WATCHDOG}"'], "receiver": RECEIVER, "repeat_interval": WATCHDOG_REPEAT}
+            ],
         },
         "receivers": [
             {

@@ -106,9 +106,10 @@ def _fetch_into(scratch: Path, tools: Path, progress: Callable[[str], None]) -> 
     apt = ["apt-get", "-q", *_private_apt(scratch)]
     began = time.monotonic()
     progress("reading the package lists")
-    _run([*apt, "update"], scratch, UPDATE_TIMEOUT_S)
+    # apt calls an update a success when it could reach nothing: what it said then explains the download's failure.
+    warnings = _run([*apt, "update"], scratch, UPDATE_TIMEOUT_S)
     progress(f"downloading {' and '.join(PACKAGES)}")
-    _run([*apt, "download", *PACKAGES], scratch, DOWNLOAD_TIMEOUT_S)
+    _run([*apt, "download", *PACKAGES], scratch, DOWNLOAD_TIMEOUT_S, before=warnings)
     packages = sorted(scratch.glob("*.deb"))
     size = sum(package.stat().st_size for package in packages) / 1e6
     progress(f"unpacking {len(packages)} packages ({size:.0f} MB)")
@@ -151,7 +152,8 @@ def _private_apt(scratch: Path) -> list[str]:
     return [part for name, value in options.items() for part in ("-o", f"{name}={value}")]
 
 
-def _run(command: Sequence[str], cwd: Path, timeout_s: float) -> None:
+def _run(command: Sequence[str], cwd: Path, timeout_s: float, before: str = "") -> str:
+    """Run one command; what it wrote to its standard error. `before` is what an earlier one said, for the message."""
     shown = " ".join(part for part in command if part != "-o" and "=" not in part)
     env = {**os.environ, "LC_ALL": "C", "DEBIAN_FRONTEND": "noninteractive"}
     try:
@@ -171,6 +173,7 @@ def _run(command: Sequence[str], cwd: Path, timeout_s: float) -> None:
     except OSError as error:
         raise MonitoringUnavailable(f"`{shown}` could not be started: {error}; {BY_HAND}") from error
     if done.returncode != 0:
-        said = [line.strip() for line in (done.stderr or done.stdout).splitlines() if line.strip()]
-        message = " / ".join(said[-3:]) or "no message"
+        said = [line.strip() for line in f"{before}\n{done.stderr or done.stdout}".splitlines() if line.strip()]
+        message = " / ".join(said[-4:]) or "no message"
         raise MonitoringUnavailable(f"`{shown}` failed ({done.returncode}): {message}; {BY_HAND}")
+    return done.stderr

@@ -49,19 +49,6 @@ STARTING_MAX = "15s"
 MEMORY_OF_SOURCES = "2m"
 """How long a source of metrics that was once seen is missed."""
 
-INFRASTRUCTURE_LABELS: Mapping[str, tuple[str, ...]] = {
-    "NodeNotReady": ("node", "severity"),
-    "ReplicaDown": ("replica", "node", "model", "tier", "severity"),
-    "StalledReplica": ("replica", "node", "model", "tier", "severity"),
-    "GpuFallenOffBus": ("node", "gpu", "UUID", "severity"),
-    "NetworkDegraded": ("node", "gateway", "severity"),
-    "EndpointUnreachable": ("node", "gateway", "severity"),
-    "ServingCapacityLow": ("severity",),
-    "TierShedding": ("tier", "severity"),
-    "TelemetryAbsent": ("source", "severity"),
-    "Watchdog": ("severity",),
-}
-
 _NODE_READY_SERIES = 'kube_node_status_condition{condition="Ready",status="true"}'
 _NODE_READY = f"max by (node) ({_NODE_READY_SERIES}) == 1"
 _NODE_METRICS = 'count by (node) (label_replace(DCGM_FI_DEV_XID_ERRORS, "node", "$1", "hostname", "(.+)"))'

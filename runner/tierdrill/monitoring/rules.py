@@ -6,13 +6,13 @@ The same text for the same documents, byte for byte: rule files are reviewed lik
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import yaml
 
-from tierdrill.monitoring.infrastructure import INFRASTRUCTURE_LABELS, infrastructure_alerts
+from tierdrill.monitoring.alerts import KNOWN_ALERTS
+from tierdrill.monitoring.infrastructure import infrastructure_alerts
 from tierdrill.monitoring.windows import (
     BURN_WINDOWS,
     BurnWindow,
@@ -37,17 +37,12 @@ length and two more.
 SAMPLES_BEYOND_QUANTILE = 3
 """Requests that must lie beyond a quantile before it means anything: p99 wants 300 requests, p90 wants 30."""
 
-KNOWN_ALERTS: Mapping[str, tuple[str, ...]] = {
-    "TierErrorBudgetBurn": ("tier", "severity", "window"),
-    "TierLatencyHigh": ("tier", "severity", "quantile"),
-    **INFRASTRUCTURE_LABELS,
-}
-"""Every alert that these rules can raise, with the labels it carries (alertname apart)."""
-
 SLO_FILE = "tierdrill-slo.yaml"
 INFRASTRUCTURE_FILE = "tierdrill-infrastructure.yaml"
 
 Rule = dict[str, Any]
+
+__all__ = ["INFRASTRUCTURE_FILE", "KNOWN_ALERTS", "SLO_FILE", "prometheus_rules", "recording_rule_name"]
 
 
 @dataclass(frozen=True)

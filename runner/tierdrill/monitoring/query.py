@@ -1,0 +1,254 @@
+"""Asking Prometheus and Alertmanager. No answer, an empty one or NaN is `NoData` with its reason, never a number.
+
+PrometheusConnect's own defaults (no timeout, three retries) would let a partitioned Prometheus block a run for ever.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from types import TracebackType
+from typing import Any, Self
+
+import httpx
+import requests
+from prometheus_api_client import PrometheusConnect
+from prometheus_api_client.exceptions import PrometheusApiClientException
+from urllib3.util import Retry
+
+TIMEOUT_S = 2.0
+OVERALL_S = 2.5
+"""A call as a whole: requests' timeout counts each wait for bytes anew."""
+
+QUERIES_AT_ONCE = 4
+POINTS_MAX = 10_000
+"""Prometheus refuses ranges of more than 11,000 points."""
+
+
+class MonitoringError(RuntimeError):
+    """An order (a silence, say) was not carried out."""
+
+
+@dataclass(frozen=True)
+class NoData:
+    """Nothing was learned. It is false, so `if not answer` reads as it should; it compares to no number."""
+
+    reason: str
+
+    def __bool__(self) -> bool:
+        return False
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One series now."""
+
+    labels: Mapping[str, str]
+    value: float
+    at: float
+
+
+@dataclass(frozen=True)
+class Series:
+    """One series over a range: (Unix seconds, value), without NaN."""
+
+    labels: Mapping[str, str]
+    points: tuple[tuple[float, float], ...]
+
+
+class Prometheus:
+    """The query API. Calls run in threads, at most a few at once, each bounded in time."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url.rstrip("/")
+        session = requests.Session()
+        session.trust_env = False  # a proxy of the environment has no business between us and loopback
+        self._connect = PrometheusConnect(
+            url=self.url, session=session, timeout=TIMEOUT_S, retry=Retry(total=0, redirect=0)
+        )
+        self._slots = asyncio.Semaphore(QUERIES_AT_ONCE)
+
+    async def instant(self, expression: str, at: float | None = None) -> list[Sample] | NoData:
+        """The value of an expression now, or then."""
+        parameters = {} if at is None else {"time": f"{at:.3f}"}
+        answer = await self._ask(lambda: self._connect.custom_query(expression, params=parameters))
+        return answer if isinstance(answer, NoData) else samples_of(answer)
+
+    async def number(self, expression: str, at: float | None = None) -> float | NoData:
+        """The one value of an expression that yields one series."""
+        samples = await self.instant(expression, at)
+        if isinstance(samples, NoData):
+            return samples
+        if len(samples) != 1:
+            return NoData(f"{len(samples)} series where one was expected")
+        return samples[0].value
+
+    async def range(self, expression: str, start: float, end: float, step_s: float) -> list[Series] | NoData:
+        """The values of an expression over a range; the step grows where there would be too many points."""
+        step_s = max(step_s, (end - start) / POINTS_MAX, 0.001)
+        # The library rounds start and end to whole seconds; parameters win over its arguments.
+        exact = {"start": f"{start:.3f}", "end": f"{end:.3f}"}
+        begin, finish = datetime.fromtimestamp(start, UTC), datetime.fromtimestamp(end, UTC)
+        answer = await self._ask(
+            lambda: self._connect.custom_query_range(expression, begin, finish, f"{step_s:.3f}", params=exact)
+        )
+        return answer if isinstance(answer, NoData) else series_of(answer)
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._connect.close()
+
+    async def _ask(self, call: Callable[[], Any]) -> Any | NoData:
+        try:
+            async with asyncio.timeout(OVERALL_S), self._slots:
+                return await asyncio.to_thread(call)
+        except TimeoutError:
+            return NoData(f"no answer within {OVERALL_S:g} s")
+        except (requests.RequestException, PrometheusApiClientException, ValueError, KeyError, TypeError) as error:
+            return NoData(_told(error))
+
+
+def samples_of(result: Any) -> list[Sample] | NoData:
+    """An instant answer, NaN left out; NoData if nothing is left."""
+    if isinstance(result, list) and len(result) == 2 and not isinstance(result[0], Mapping):
+        result = [{"metric": {}, "value": result}]  # a scalar
+    try:
+        samples = [
+            Sample(dict(entry["metric"]), float(entry["value"][1]), float(entry["value"][0])) for entry in result
+        ]
+    except (KeyError, TypeError, ValueError, IndexError) as error:
+        return NoData(f"not a Prometheus answer: {_told(error)}")
+    if not samples:
+        return NoData("empty answer")
+    return [sample for sample in samples if not math.isnan(sample.value)] or NoData("not a number")
+
+
+def series_of(result: Any) -> list[Series] | NoData:
+    """A range answer, NaN left out; NoData if nothing is left."""
+    try:
+        every = [
+            Series(
+                dict(entry["metric"]),
+                tuple((float(at), float(value)) for at, value in entry["values"] if not math.isnan(float(value))),
+            )
+            for entry in result
+        ]
+    except (KeyError, TypeError, ValueError) as error:
+        return NoData(f"not a Prometheus answer: {_told(error)}")
+    if not every:
+        return NoData("empty answer")
+    return [series for series in every if series.points] or NoData("not a number")
+
+
+@dataclass(frozen=True)
+class Matcher:
+    """One label condition of a silence."""
+
+    name: str
+    value: str
+    is_regex: bool = False
+    is_equal: bool = True
+
+
+class AlertmanagerClient:
+    """The v2 API. Questions answer NoData; orders raise MonitoringError."""
+
+    def __init__(self, url: str, transport: httpx.AsyncBaseTransport | None = None) -> None:
+        self.url = url.rstrip("/")
+        self._client = httpx.AsyncClient(base_url=self.url, timeout=TIMEOUT_S, trust_env=False, transport=transport)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._client.aclose()
+
+    async def alerts(
+        self,
+        *,
+        active: bool = True,
+        silenced: bool = True,
+        inhibited: bool = True,
+        unprocessed: bool = True,
+        matchers: Sequence[str] = (),
+    ) -> list[dict[str, Any]] | NoData:
+        """Alerts as Alertmanager holds them (labels, status, startsAt, ...); an empty list is an answer: none.
+
+        All four booleans are sent, because each defaults to true. `matchers` are as in `alertname="NodeNotReady"`.
+        """
+        flags = {"active": active, "silenced": silenced, "inhibited": inhibited, "unprocessed": unprocessed}
+        query: dict[str, str | list[str]] = {name: str(value).lower() for name, value in flags.items()}
+        query["filter"] = list(matchers)
+        answer = await self._ask(self._client.get("/api/v2/alerts", params=query))
+        if isinstance(answer, NoData):
+            return answer
+        if not isinstance(answer, list) or not all(isinstance(alert, dict) for alert in answer):
+            return NoData("not an Alertmanager answer")
+        return answer
+
+    async def status(self) -> dict[str, Any] | NoData:
+        """Version, uptime and configuration."""
+        answer = await self._ask(self._client.get("/api/v2/status"))
+        if isinstance(answer, NoData | dict):
+            return answer
+        return NoData("not an Alertmanager answer")
+
+    async def silence(self, matchers: Sequence[Matcher], lasts_s: float, author: str, comment: str) -> str:
+        """Create a silence from now on; its id."""
+        if not matchers:
+            raise ValueError("found no matchers; allowed is at least one: a silence without would silence everything")
+        now = datetime.now(UTC)
+        body = {
+            "matchers": [
+                {"name": one.name, "value": one.value, "isRegex": one.is_regex, "isEqual": one.is_equal}
+                for one in matchers
+            ],
+            "startsAt": now.isoformat(),
+            "endsAt": (now + timedelta(seconds=lasts_s)).isoformat(),
+            "createdBy": author,
+            "comment": comment,
+        }
+        answer = await self._ask(self._client.post("/api/v2/silences", json=body))
+        if isinstance(answer, dict) and isinstance(answer.get("silenceID"), str):
+            return str(answer["silenceID"])
+        raise MonitoringError(
+            f"Alertmanager did not silence: {answer.reason if isinstance(answer, NoData) else answer}"
+        )
+
+    async def expire_silence(self, silence_id: str) -> None:
+        """End a silence now. One that has expired already is no error."""
+        answer = await self._ask(self._client.delete(f"/api/v2/silence/{silence_id}"))
+        if isinstance(answer, NoData) and "already expired" not in answer.reason:
+            raise MonitoringError(f"Alertmanager did not end silence {silence_id}: {answer.reason}")
+
+    async def silences(self) -> list[dict[str, Any]] | NoData:
+        """All silences, expired ones too."""
+        answer = await self._ask(self._client.get("/api/v2/silences"))
+        if isinstance(answer, NoData | list):
+            return answer
+        return NoData("not an Alertmanager answer")
+
+    async def _ask(self, call: Awaitable[httpx.Response]) -> Any | NoData:
+        try:
+            async with asyncio.timeout(OVERALL_S):
+                response = await call
+            if response.status_code != httpx.codes.OK:
+                return NoData(f"HTTP {response.status_code}: {response.text.strip()[:200]}")
+            return response.json() if response.content else {}
+        except TimeoutError:
+            return NoData(f"no answer within {OVERALL_S:g} s")
+        except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
+            return NoData(_told(error))
+
+
+def _told(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"[:300] if str(error) else type(error).__name__
