@@ -135,6 +135,12 @@ def test_a_stopped_run_is_aborted(setting: DrillSetting) -> None:
     assert found.status is Status.ABORTED and "guardrail" in found.summary
 
 
+def test_a_run_stopped_because_something_broke_is_inconclusive(setting: DrillSetting) -> None:
+    stop = Event(ZERO + 30, "run.stopping", "runner", {"by": "error", "reason": "prometheus ended unexpectedly (-9)"})
+    found = verdict(setting, Run(extra=[stop]))
+    assert found.status is Status.INCONCLUSIVE and "prometheus" in found.summary
+
+
 def test_a_rejected_critical_request_while_others_are_served_breaks_the_order(setting: DrillSetting) -> None:
     def inverted(tier: str, since: float) -> tuple[str, float, str | None]:
         return ("rejected", 0.01, "queue-full") if tier == "critical" and 2 < since < 3 else ("ok", 0.04, None)

@@ -84,7 +84,7 @@ class Reaper:
 
     def heal(self) -> None:
         """The runner is dead: undo, end, close the books."""
-        self.emit(event("run.stopping", "reaper", by="error", reason="the runner died"))
+        self.emit(event("run.stopping", "reaper", by="reaper", reason="the runner died"))
         deadline = time.monotonic() + GIVE_UP_S
         left = undo_all(self.ledger, self.run, "reaper", self.emit)
         end_processes(self.ledger, self.run, self.emit, spare=(os.getpid(),))

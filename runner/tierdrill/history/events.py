@@ -32,7 +32,7 @@ History is the only truth about a run. Times are Unix seconds (float, the machin
     process.exited     name, exit_code, expected
     monitoring.gap     what, seconds                (Prometheus or Alertmanager did not answer)
     guardrail.breached guardrail, seen
-    run.stopping       reason, by ("guardrail", "signal", "halt", "stop", "error")
+    run.stopping       reason, by ("guardrail", "signal", "halt", "stop", "reaper", "error")
     ledger.open        faults                       (what is still injected at the end)
     run.note           text
     run.ended          outcome ("completed", "aborted", "unclean"), reason

@@ -116,7 +116,8 @@ def _clean_checks(events: Sequence[Event]) -> list[Check]:
 
 
 def _decide(checks: Sequence[Check], events: Sequence[Event]) -> tuple[Status, tuple[str, ...]]:
-    stopping = [event for event in events if event.kind == "run.stopping"]
+    # A stop somebody decided on is an abort; one because something broke is a doubt like any other.
+    stopping = [event for event in events if event.kind == "run.stopping" and event.data.get("by") != "error"]
     unclean = tuple(check.id for check in checks if check.status is Status.UNCLEAN)
     if unclean:
         return Status.UNCLEAN, unclean

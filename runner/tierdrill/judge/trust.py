@@ -30,14 +30,16 @@ def judge_run(events: Sequence[Event], timeline: Timeline) -> list[Check]:
     checks.append(_check("preflight", not bad and started, "healthy, nothing firing, nothing left over", seen, bad))
     missing = [phase for phase in PHASES if phase not in timeline.phases]
     ended = [event for event in events if event.kind == "run.ended"]
-    whole = not missing and bool(ended)
+    broken = [event for event in events if event.kind == "run.stopping"]
+    whole = not missing and bool(ended) and not broken
+    why = f"stopped: {broken[0].data.get('reason', '')}" if broken else f"missing: {', '.join(missing) or 'the end'}"
     checks.append(
         _check(
             "completed",
             whole,
             "every phase, to the end",
-            "all phases" if whole else f"missing: {', '.join(missing) or 'the end'}",
-            ended,
+            "all phases" if whole else why,
+            [*broken, *ended],
         )
     )
     gaps = [
