@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections.abc import Callable
+from itertools import pairwise
 
 from tierdrill.judge.samples import TierSamples
 from tierdrill.judge.timeline import Timeline
@@ -134,14 +136,12 @@ def _goodput_holds(
     good = sorted(
         due for part in samples.values() for due, outcome in zip(part.due, part.outcome, strict=True) if outcome == "ok"
     )
-    base = sum(base_begin <= due < base_end for due in good) / max(base_end - base_begin, 1e-9)
+    base = (bisect_left(good, base_end) - bisect_left(good, base_begin)) / max(base_end - base_begin, 1e-9)
     begin, end = timeline.span(("fault", "recovery")) or (0.0, 0.0)
     if base <= 0 or end - begin < GOODPUT_WINDOW_S:
         return _check("goodput-holds", Status.INCONCLUSIVE, expected, "no goodput in the baseline", events)
-    per_second = [0] * int(end - begin)
-    for due in good:
-        if begin <= due < begin + len(per_second):
-            per_second[int(due - begin)] += 1
+    edges = [bisect_left(good, begin + second) for second in range(int(end - begin) + 1)]
+    per_second = [later - earlier for earlier, later in pairwise(edges)]
     windows = [
         sum(per_second[i : i + GOODPUT_WINDOW_S]) / GOODPUT_WINDOW_S
         for i in range(len(per_second) - GOODPUT_WINDOW_S + 1)

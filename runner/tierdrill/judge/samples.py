@@ -66,6 +66,10 @@ class TierSamples:
             self.model[first:last],
         )
 
+    def count(self, begin: float, end: float) -> int:
+        """How many were due in [begin, end)."""
+        return bisect_left(self.due, end) - bisect_left(self.due, begin)
+
     def counts(self) -> Counter[str]:
         """How many of each outcome."""
         return Counter(self.outcome)

@@ -226,7 +226,8 @@ def judge_mttr(tier: Tier, samples: TierSamples, timeline: Timeline, events: tup
     if effect is None or span is None:
         return _unknown(tier.name, "mttr", "fault+recovery", "no fault was seen to land", events)
     end = span[1]
-    if not samples.cut(effect, end).due:
+    asked = samples.count(effect, end)
+    if not asked:
         return _unknown(tier.name, "mttr", "fault+recovery", "no requests after the fault", events)
     back = last_bad_second(tier, samples, effect, end)
     if back is None:
@@ -247,5 +248,5 @@ def judge_mttr(tier: Tier, samples: TierSamples, timeline: Timeline, events: tup
         events=events,
         value=took,
         limit=limit,
-        samples=len(samples.cut(effect, end)),
+        samples=asked,
     )
