@@ -20,7 +20,7 @@ EPOCH = 1_700_000_000.0
 Remedy = Callable[[dict[str, Any]], Awaitable[RemedyResult]]
 
 
-class _Selector(selectors.DefaultSelector):  # type: ignore[misc,valid-type]
+class _Selector(selectors.DefaultSelector):
     """Never waits: where the loop would, its clock moves on instead."""
 
     loop: VirtualLoop

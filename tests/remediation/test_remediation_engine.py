@@ -772,6 +772,63 @@ def test_stop_gives_back_what_still_fires(give_back: bool) -> None:
     assert len(unfinished(bench.events)) == (0 if give_back else 1)
 
 
+def test_a_check_is_not_answered_with_how_things_were_before() -> None:
+    async def scene() -> Bench:
+        bench = Bench(
+            playbook("slow", alert="Other", when=[{"fact": "node.cordoned", "subject": "node-1", "equals": False}]),
+            playbook(steps=[step("a", verify={**VERIFY, "equals": False, "within": "200ms"})]),
+        )
+        real = bench.port.fact
+
+        async def slow(name: str, subject: str) -> Any:
+            value = await real(name, subject)
+            await asyncio.sleep(0.05)
+            return value
+
+        async def cordon(_: dict[str, Any]) -> RemedyResult:
+            bench.port.facts[("node.cordoned", "node-1")] = True
+            return RemedyResult(True, "done")
+
+        bench.port.fact = slow  # type: ignore[method-assign]
+        bench.port.facts[("node.cordoned", "node-1")] = False
+        bench.port.on["cordon"] = cordon
+        bench.engine.notify(notice(alert="Other"))
+        await asyncio.sleep(0.01)
+        bench.engine.notify(notice())
+        await bench.engine.idle()
+        return bench
+
+    assert run(scene()).of("playbook.finished", playbook="mend")[0]["ok"] is False
+
+
+def test_in_real_time_it_is_quick_and_stops_in_time() -> None:
+    async def scene() -> tuple[float, float, float]:
+        port = FakePort()
+        called = asyncio.Event()
+
+        async def cordon(_: dict[str, Any]) -> RemedyResult:
+            called.set()
+            return await hang(_)
+
+        port.on.update({"cordon": cordon, "uncordon": hang})
+        port.facts[("node.ready", "node-1")] = False
+        book = playbook(
+            when=[{"fact": "node.ready", "subject": "${target}", "equals": False}],
+            steps=[step("a", timeout="60s", rollback={"do": "uncordon"})],
+        )
+        bench = Bench(book, port=port)
+        begun = time.monotonic()
+        bench.engine.notify(notice())
+        await asyncio.wait_for(called.wait(), 1)
+        acted = time.monotonic()
+        await bench.engine.stop(within=0.5)
+        return begun, acted, time.monotonic()
+
+    begun, acted, stopped = asyncio.run(scene())
+    assert acted - begun < 0.2
+    assert 0.4 < stopped - acted < 1.0
+
+
 def test_an_idle_engine_stops_at_once_and_twice() -> None:
     async def scene() -> None:
         bench = Bench(playbook())

@@ -12,23 +12,25 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from tierdrill.history.events import Event
 from tierdrill.remediation.admission import Admission
 from tierdrill.remediation.attempts import Attempts, End
 from tierdrill.remediation.course import Course
-from tierdrill.remediation.escalation import Ladder, Pager
+from tierdrill.remediation.escalation import Pager
 from tierdrill.remediation.external import ExternalReport, report_of
 from tierdrill.remediation.facts import FactReader
 from tierdrill.remediation.guards import Code, GuardMemory, Refuse
 from tierdrill.remediation.incidents import Incident, IncidentBook
 from tierdrill.remediation.journal import Journal, JournalError, Unfinished, handled_by, memory_of, unfinished
 from tierdrill.remediation.notice import AlertNotice, matches
+from tierdrill.remediation.pages import Pages
 from tierdrill.remediation.skips import SkipLog
 from tierdrill.remediation.steps import StepRunner
 from tierdrill.remediation.substitution import bind
+from tierdrill.remediation.tasks import Tasks
 from tierdrill.remediation.watch import ExternalWatch
 from tierdrill.spec.playbook import Playbook
 from tierdrill.spec.tiers import Tiers
@@ -55,28 +57,25 @@ class PlaybookEngine:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._playbooks = {playbook.metadata.name: playbook for playbook in playbooks}
-        self._tiers = tiers
         self._disabled = frozenset(disabled)
         self._retarget = dict(retarget or {})
-        self._pager = pager
         self._clock = clock
+        self._tasks = Tasks()
         self._journal = Journal(emit, clock)
         self._book = IncidentBook()
         self._skips = SkipLog(self._journal)
         self._facts = FactReader(port, self._book.firing)
         self._memories = {name: GuardMemory() for name in self._playbooks}
         self._admission = Admission(self._facts, clock)
-        self._attempts = Attempts(StepRunner(port, self._facts, self._journal, self._rollback_budget), self._journal)
+        self._attempts = Attempts(StepRunner(port, self._facts, self._journal, self._tasks.left), self._journal)
+        self._pages = Pages(pager, self._journal, tiers)
         self._watch = ExternalWatch(self._journal)
         self._courses: dict[str, dict[str, Course]] = {}
         self._handled: set[tuple[str, str]] = set()
-        self._ladders: dict[str, tuple[Ladder, Incident]] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._stop_at: float | None = None
 
     def notify(self, notice: AlertNotice) -> None:
         """Take a notification; never blocks, never raises."""
-        if self._stop_at is not None:
+        if self._tasks.stopping:
             return
         try:
             self._take(notice)
@@ -86,11 +85,7 @@ class PlaybookEngine:
 
     def acknowledge(self, dedup_key: str, by: str) -> bool:
         """Somebody has taken a page: nobody further up the ladder is woken. False if there is no such page."""
-        if dedup_key not in self._ladders:
-            return False
-        self._journal.write("page.acknowledged", dedup_key=dedup_key, by=by)
-        self._ladders[dedup_key][0].stop()
-        return True
+        return self._pages.acknowledge(dedup_key, by)
 
     def external_report(self, name: str, report: ExternalReport | Mapping[str, Any]) -> None:
         """What an external tool says about its run; ReportError if it makes no sense. The signature was checked by
@@ -98,7 +93,7 @@ class PlaybookEngine:
         """
         parsed = report if isinstance(report, ExternalReport) else report_of(report)
         if run := self._watch.report(name, self._playbooks.get(name), parsed):
-            self._spawn(self._watch.expect_end(run))
+            self._tasks.spawn(self._watch.expect_end(run))
 
     def facts_changed(self) -> None:
         """Something in the deployment changed: whoever waits for a fact looks again now instead of at the next poll."""
@@ -124,11 +119,11 @@ class PlaybookEngine:
                 if item.resolving:
                     # Alertmanager has told it to the engine that died and will not tell it again.
                     incident.end()
-                    self._spawn(self._give_back(course, "the alert had resolved"))
+                    self._tasks.spawn(self._give_back(course, "the alert had resolved"))
                 continue
             self._memories[course.name].take_slot(course.bound.slot)
             course.has_slot = True
-            self._spawn(self._run(course, item))
+            self._tasks.spawn(self._run(course, item))
         return left
 
     def active(self) -> list[str]:
@@ -139,8 +134,7 @@ class PlaybookEngine:
 
     async def idle(self) -> None:
         """Wait until nothing is under way (a ladder that waits for a human counts as under way)."""
-        while self._tasks:
-            await asyncio.wait(set(self._tasks))
+        await self._tasks.idle()
 
     async def stop(self, *, give_back: bool = True, within: float = STOP_S) -> None:
         """Cancel what is under way, take back what was half done and, by default, what was done until the alert would
@@ -149,47 +143,17 @@ class PlaybookEngine:
         Nobody else would lift a shed or give a weight back. Bounded: after `within` seconds it returns whatever is
         left.
         """
-        if self._stop_at is not None:
+        if self._tasks.stopping:
             return
-        loop = asyncio.get_running_loop()
-        self._stop_at = loop.time() + within
-        await self._cancel_all()
+        self._tasks.stop_by(within)
+        await self._tasks.cancel()
         if give_back:
-            owing = [course for course in self._all_courses() if self._owes(course)]
-            for course in owing:
-                self._spawn(self._give_back(course, "the engine is stopped"))
-            if self._tasks:
-                await asyncio.wait(set(self._tasks), timeout=max(0.0, self._stop_at - loop.time()))
-            await self._cancel_all()
+            for course in [course for course in self._all_courses() if self._owes(course)]:
+                self._tasks.spawn(self._give_back(course, "the engine is stopped"))
+            await self._tasks.settle()
+            await self._tasks.cancel()
         self._skips.flush()
         await self._facts.close()
-
-    async def _cancel_all(self) -> None:
-        assert self._stop_at is not None
-        for task in self._tasks:
-            task.cancel()
-        if self._tasks:
-            left = max(0.0, self._stop_at - asyncio.get_running_loop().time())
-            _, stuck = await asyncio.wait(set(self._tasks), timeout=left)
-            for task in stuck:
-                task.cancel()
-            if stuck:
-                await asyncio.wait(stuck, timeout=0.1)
-
-    def _rollback_budget(self) -> float:
-        if self._stop_at is None:
-            return float("inf")
-        return self._stop_at - asyncio.get_running_loop().time()
-
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._finished)
-
-    def _finished(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()):
-            _log.error("an execution ended with an error: %r", error, exc_info=error)
 
     def _all_courses(self) -> list[Course]:
         return [course for courses in self._courses.values() for course in courses.values()]
@@ -217,7 +181,7 @@ class PlaybookEngine:
         if len(self._tasks) >= TASKS_MAX:
             self._skip(course, "overload", f"{len(self._tasks)} executions and incidents are under way")
             return
-        self._spawn(self._pursue(course))
+        self._tasks.spawn(self._pursue(course))
 
     def _course(self, playbook: Playbook, incident: Incident) -> Course:
         name = playbook.metadata.name
@@ -290,11 +254,13 @@ class PlaybookEngine:
         for course in self._courses.pop(incident.key, {}).values():
             if course.state == "begun" and course.bound.on_resolve:
                 self._courses.setdefault(incident.key, {})[course.name] = course
-                self._spawn(self._give_back(course, "the alert resolved"))
-        for key, (ladder, of) in list(self._ladders.items()):
-            if of is incident:
-                del self._ladders[key]
-                self._spawn(ladder.tell_resolved())
+                self._tasks.spawn(self._give_back(course, "the alert resolved"))
+        for work in self._pages.resolved(incident):
+            self._tasks.spawn(work)
+
+    def _escalate(self, course: Course, reason: str) -> None:
+        if not self._tasks.stopping and (work := self._pages.escalate(course, reason)):
+            self._tasks.spawn(work)
 
     def _owes(self, course: Course) -> bool:
         return course.state == "begun" and course.touched and bool(course.bound.on_resolve)
@@ -303,7 +269,7 @@ class PlaybookEngine:
         await course.acted.wait()
         # An incident of the same kind on the same target still needs what would be given back here; its own end will
         # do it.
-        needed = self._stop_at is None and any(
+        needed = not self._tasks.stopping and any(
             other.incident.firing and self._owes(other) and other.same_work(course)
             for other in self._all_courses()
             if other is not course
@@ -326,30 +292,3 @@ class PlaybookEngine:
         courses.pop(course.name, None)
         if not courses and not course.incident.firing:
             self._courses.pop(course.incident.key, None)
-
-    def _escalate(self, course: Course, reason: str) -> None:
-        escalation = course.bound.playbook.escalation
-        if escalation is None or course.page_key in self._ladders or self._stop_at is not None:
-            return
-        try:
-            levels = self._tiers.by_name(escalation.tier).escalation
-        except KeyError:
-            levels = ()
-            reason = f"{reason}; tier {escalation.tier} is not in the tiers document, so nobody can be paged"
-        self._journal.write("playbook.escalated", **course.identity(), reason=reason, tier=escalation.tier)
-        ladder = Ladder(
-            pager=self._pager,
-            journal=self._journal,
-            levels=levels,
-            tier=escalation.tier,
-            dedup_key=course.page_key,
-            summary=f"{course.bound.summary or course.name + ' on ' + course.bound.target}: {reason}",
-        )
-        self._ladders[course.page_key] = (ladder, course.incident)
-        self._spawn(self._climb(ladder, course.incident))
-
-    async def _climb(self, ladder: Ladder, incident: Incident) -> None:
-        await ladder.climb()
-        if not incident.firing and self._ladders.get(ladder.dedup_key, (None,))[0] is ladder:
-            # Its end has been told already, so nobody else would make room for the next page about this target.
-            del self._ladders[ladder.dedup_key]

@@ -34,6 +34,7 @@ class FactReader:
         self._port = port
         self._alert_firing = alert_firing
         self._reading: dict[str, asyncio.Task[Any]] = {}
+        self._all: set[asyncio.Task[Any]] = set()
         self._at_once = asyncio.Semaphore(READS_AT_ONCE)
         self._change = asyncio.Event()
 
@@ -42,31 +43,34 @@ class FactReader:
         self._change.set()
         self._change = asyncio.Event()
 
-    async def read(self, fact: str, subject: str) -> Any:
-        """The fact's value; FactUnavailable with the reason."""
+    async def read(self, fact: str, subject: str, *, fresh: bool = False) -> Any:
+        """The fact's value; FactUnavailable with the reason. `fresh`: as of now, not of a question asked earlier."""
         if fact == "alert.firing":
             try:
                 return self._alert_firing(subject)
             except ValueError as error:
                 raise FactUnavailable(f"alert.firing: {error}") from error
-        return await self._shared(f"{fact} of {subject}", lambda: self._port.fact(fact, subject))
+        return await self._shared(f"{fact} of {subject}", lambda: self._port.fact(fact, subject), fresh)
 
     async def nodes_total(self) -> int:
         """How many nodes there are, ready or not; FactUnavailable if nobody can tell."""
         inventory: Inventory = await self._shared("inventory", self._port.inventory)
         return len(inventory.nodes)
 
-    async def _shared(self, what: str, ask: Callable[[], Awaitable[Any]]) -> Any:
+    async def _shared(self, what: str, ask: Callable[[], Awaitable[Any]], fresh: bool = False) -> Any:
         # In a storm thousands ask the same at once; one question to the deployment answers them all.
         reading = self._reading.get(what)
-        if reading is None:
+        if reading is None or fresh:
             reading = asyncio.ensure_future(self._read(what, ask))
             self._reading[what] = reading
+            self._all.add(reading)
             reading.add_done_callback(lambda done: self._forget(what, done))
         return await asyncio.shield(reading)
 
     def _forget(self, what: str, reading: asyncio.Task[Any]) -> None:
-        self._reading.pop(what, None)
+        self._all.discard(reading)
+        if self._reading.get(what) is reading:
+            del self._reading[what]
         if not reading.cancelled():
             reading.exception()
 
@@ -100,7 +104,8 @@ class FactReader:
 
     async def _look(self, condition: Condition) -> Outcome:
         try:
-            return judge(condition, await self.read(condition.fact, condition.subject))
+            # A question asked before the remedy was done would be answered with how things were.
+            return judge(condition, await self.read(condition.fact, condition.subject, fresh=True))
         except FactUnavailable as error:
             return Outcome(False, str(error))
 
@@ -138,7 +143,7 @@ class FactReader:
 
     async def close(self) -> None:
         """Give up reads under way."""
-        reading = list(self._reading.values())
+        reading = list(self._all)
         for task in reading:
             task.cancel()
         await asyncio.gather(*reading, return_exceptions=True)

@@ -1,0 +1,213 @@
+"""The shipped playbooks on a small model of the deployment: what each does, and what each must leave alone."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from remediation_support import EPOCH, TIERS, FakePort, clock, run
+
+from tierdrill.history.events import Event
+from tierdrill.monitoring.alerts import KNOWN_ALERTS
+from tierdrill.remediation.engine import PlaybookEngine
+from tierdrill.remediation.journal import unfinished
+from tierdrill.remediation.notice import AlertNotice, fingerprint_of
+from tierdrill.spec.load import load_catalogue
+from tierdrill.targets.base import RemedyResult
+
+CATALOGUE, PROBLEMS = load_catalogue(Path(__file__).parents[2], KNOWN_ALERTS)
+PLAYBOOKS = [CATALOGUE.playbooks[name] for name in sorted(CATALOGUE.playbooks)]
+NODE_2 = {"node": "node-2"}
+REPLICA = {"replica": "assistant-1", "node": "node-2", "model": "assistant", "tier": "critical"}
+GPU = {"node": "node-2", "gpu": "0", "UUID": "GPU-1"}
+LINK = {"node": "node-2", "gateway": "gateway-a"}
+Facts = dict[tuple[str, str], Any]
+
+
+class Platform(FakePort):
+    """Three nodes; each remedy changes the facts as the lab's does."""
+
+    def __init__(self, broken: Facts) -> None:
+        super().__init__(nodes=3)
+        self.facts = {
+            ("node.ready", "node-2"): True,
+            ("node.cordoned", "node-2"): False,
+            ("nodes.ready_share", ""): 1.0,
+            ("replica.ready", "assistant-1"): True,
+            ("replica.state", "assistant-1"): "ready",
+            ("gpu.state", "node-2/0"): "healthy",
+            ("tier.ready_share", "critical"): 1.0,
+            ("tier.ready_share", "standard"): 1.0,
+            ("tier.shed", "best-effort"): 0.0,
+            ("link.weight", "gateway-a>node-2"): 1.0,
+            **broken,
+        }
+
+    async def remedy(self, action: str, arguments: dict[str, Any]) -> RemedyResult:
+        self.calls.append((action, arguments))
+        await asyncio.sleep(0.2)
+        self.facts.update(_effects(action, arguments))
+        return RemedyResult(True, "done")
+
+
+def _effects(action: str, arguments: dict[str, Any]) -> Facts:
+    effects: dict[str, Callable[[], Facts]] = {
+        "restart-replica": lambda: {("replica.ready", arguments["replica"]): True},
+        "replace-replica": lambda: {("replica.ready", arguments["replica"]): True},
+        "reschedule": lambda: {("tier.ready_share", tier): 1.0 for tier in arguments["tiers"]},
+        "cordon": lambda: {("node.cordoned", arguments["node"]): True},
+        "uncordon": lambda: {("node.cordoned", arguments["node"]): False},
+        "drain": lambda: {("tier.ready_share", "critical"): 1.0},
+        "power-cycle": lambda: {("gpu.state", f"{arguments['node']}/0"): "healthy"},
+        "rebalance": dict,
+        "set-weight": lambda: {("link.weight", f"{arguments['gateway']}>{arguments['node']}"): arguments["weight"]},
+        "shed": lambda: {("tier.shed", arguments["tier"]): arguments["fraction"]},
+    }
+    return effects[action]()
+
+
+def _notice(alert: str, labels: dict[str, str], *, resolved: bool = False) -> AlertNotice:
+    full = {"alertname": alert, "severity": "page", **labels}
+    return AlertNotice(alert, "resolved" if resolved else "firing", full, fingerprint_of(full), EPOCH)
+
+
+def _play(broken: Facts, *alerts: tuple[str, dict[str, str]]) -> tuple[Platform, list[Event], list[str]]:
+    async def scene() -> tuple[Platform, list[Event], list[str]]:
+        port, events, pages = Platform(broken), list[Event](), list[str]()
+
+        async def pager(contact: str, *_: object) -> None:
+            pages.append(contact)
+
+        engine = PlaybookEngine(
+            port=port, emit=events.append, pager=pager, playbooks=PLAYBOOKS, tiers=TIERS, clock=clock
+        )
+        for alert, labels in alerts:
+            engine.notify(_notice(alert, labels))
+        await asyncio.sleep(60)
+        for alert, labels in alerts:
+            engine.notify(_notice(alert, labels, resolved=True))
+        await asyncio.sleep(10)
+        await engine.stop()
+        return port, events, pages
+
+    result: tuple[Platform, list[Event], list[str]] = run(scene())
+    return result
+
+
+def _executions(events: list[Event]) -> list[tuple[str, str, bool]]:
+    finished = [event.data for event in events if event.kind == "playbook.finished" and event.data["phase"] == "act"]
+    return [(data["playbook"], data["target"], data["ok"]) for data in finished]
+
+
+def test_the_six_are_valid_with_the_alerts_we_raise() -> None:
+    assert [str(problem) for problem in PROBLEMS if "playbooks/" in str(problem)] == []
+    assert [playbook.metadata.name for playbook in PLAYBOOKS] == [
+        "drain-and-reboot-gpu-node",
+        "kill-and-replace",
+        "reschedule-critical",
+        "restart-replica",
+        "shed-best-effort",
+        "shift-traffic",
+    ]
+
+
+CRASHED = {("replica.state", "assistant-1"): "exited", ("replica.ready", "assistant-1"): False}
+HUNG = {("replica.state", "assistant-1"): "unresponsive", ("replica.ready", "assistant-1"): False}
+LOST = {("node.ready", "node-2"): False, ("nodes.ready_share", ""): 0.67, ("tier.ready_share", "critical"): 0.67}
+OFF_BUS = {("gpu.state", "node-2/0"): "fallen_off_bus", ("tier.ready_share", "critical"): 0.67}
+
+
+@pytest.mark.parametrize(
+    ("alert", "labels", "broken", "execution", "actions"),
+    [
+        ("ReplicaDown", REPLICA, CRASHED, ("restart-replica", "assistant-1"), ["restart-replica"]),
+        ("StalledReplica", REPLICA, HUNG, ("kill-and-replace", "assistant-1"), ["replace-replica"]),
+        ("NodeNotReady", NODE_2, LOST, ("reschedule-critical", "node-2"), ["reschedule", "reschedule"]),
+        (
+            "GpuFallenOffBus",
+            GPU,
+            OFF_BUS,
+            ("drain-and-reboot-gpu-node", "node-2/0"),
+            ["cordon", "drain", "power-cycle", "uncordon", "rebalance"],
+        ),
+        ("NetworkDegraded", LINK, {}, ("shift-traffic", "gateway-a>node-2"), ["set-weight", "set-weight"]),
+        ("ServingCapacityLow", {}, {}, ("shed-best-effort", "best-effort"), ["shed", "shed"]),
+    ],
+)
+def test_each_does_its_work_and_leaves_nothing_behind(
+    alert: str, labels: dict[str, str], broken: Facts, execution: tuple[str, str], actions: list[str]
+) -> None:
+    port, events, pages = _play(broken, (alert, labels))
+    assert _executions(events) == [(*execution, True)]
+    assert port.actions() == actions and pages == [] and unfinished(events) == []
+    assert port.facts[("node.cordoned", "node-2")] is False
+    assert port.facts[("link.weight", "gateway-a>node-2")] == 1
+    assert port.facts[("tier.shed", "best-effort")] == 0
+
+
+def test_critical_is_moved_before_standard() -> None:
+    port, _, _ = _play(LOST, ("NodeNotReady", NODE_2))
+    assert [arguments["tiers"] for _, arguments in port.calls] == [["critical"], ["standard"]]
+
+
+@pytest.mark.parametrize(
+    ("alert", "labels", "broken"),
+    [
+        ("ReplicaDown", REPLICA, {**CRASHED, **LOST}),
+        ("ReplicaDown", REPLICA, HUNG),
+        ("ReplicaDown", {"replica": "assistant-1", "model": "assistant", "tier": "critical"}, HUNG),
+        ("StalledReplica", REPLICA, {}),
+        ("StalledReplica", REPLICA, CRASHED),
+        ("StalledReplica", REPLICA, {**HUNG, **LOST}),
+        ("NodeNotReady", NODE_2, {}),
+        ("NodeNotReady", NODE_2, {**LOST, ("node.cordoned", "node-2"): True}),
+        ("GpuFallenOffBus", GPU, {}),
+        ("GpuFallenOffBus", GPU, {**OFF_BUS, ("nodes.ready_share", ""): 0.67}),
+        ("NetworkDegraded", LINK, LOST),
+    ],
+)
+def test_each_leaves_alone_what_is_not_its_own(alert: str, labels: dict[str, str], broken: Facts) -> None:
+    port, events, pages = _play(broken, (alert, labels))
+    assert port.calls == [] and pages == [] and {event.kind for event in events} == {"playbook.skipped"}
+
+
+def test_a_gpu_off_the_bus_is_not_taken_for_a_hung_replica() -> None:
+    port, events, _ = _play({**OFF_BUS, **HUNG}, ("GpuFallenOffBus", GPU), ("StalledReplica", REPLICA))
+    assert [name for name, _, _ in _executions(events)] == ["drain-and-reboot-gpu-node"]
+    assert "replace-replica" not in port.actions()
+
+
+def test_a_reboot_that_does_not_help_ends_with_a_page_and_the_node_uncordoned() -> None:
+    class Dead(Platform):
+        pass
+
+    async def scene() -> tuple[Platform, list[Event], list[str]]:
+        port, events, pages = Dead(OFF_BUS), list[Event](), list[str]()
+        real = port.remedy
+
+        async def remedy(action: str, arguments: dict[str, Any]) -> RemedyResult:
+            if action == "power-cycle":
+                port.calls.append((action, arguments))
+                return RemedyResult(True, "cycled, and still off the bus")
+            return await real(action, arguments)
+
+        port.remedy = remedy  # type: ignore[method-assign]
+
+        async def pager(contact: str, *_: object) -> None:
+            pages.append(contact)
+
+        engine = PlaybookEngine(
+            port=port, emit=events.append, pager=pager, playbooks=PLAYBOOKS, tiers=TIERS, clock=clock
+        )
+        engine.notify(_notice("GpuFallenOffBus", GPU))
+        await asyncio.sleep(50)
+        await engine.stop()
+        return port, events, pages
+
+    port, events, pages = run(scene())
+    assert port.actions().count("power-cycle") == 2, "gpud's rule: two reboots, then a person"
+    assert port.actions()[-1] == "uncordon" and port.facts[("node.cordoned", "node-2")] is False
+    assert pages == ["first"] and _executions(events) == [("drain-and-reboot-gpu-node", "node-2/0", False)]
