@@ -19,6 +19,7 @@ from tierdrill.spec.playbook import Playbook
 from tierdrill.spec.tiers import Tiers
 from tierdrill.spec.workloads import Workloads
 
+FAULT_ID = "20260921-161320-node-loss-7f3a/node-power-loss/node-2"
 ZERO = 1_790_000_000.25
 WARM_UP, BASELINE, FAULT, RECOVERY = 12.0, 8.0, 20.0, 12.0
 EFFECT = ZERO + WARM_UP + BASELINE + 0.06
@@ -220,10 +221,11 @@ def _story(variant: str, documents: DrillSetting, healed: bool) -> list[Event]:
             variant=variant,
             setting=documents.to_json(),
             mechanisms={"node-power-loss": "process-group-kill+proxy", "link-latency": "tcp-proxy"},
-            environment={"name": "lab", "python": "3.11.7", "kernel": "Linux 6.1", "cpus": 2, "mode": "portable"},
+            environment="lab",
+            machine={"system": "Linux 6.1", "cpus": 2},
             seed=17,
             versions={"tierdrill": "0.1.0", "chaostoolkit-lib": "1.44.0", "locust": "2.47.0", "prometheus": "2.42.0"},
-            git={"commit": "3f9d2c1", "dirty": False},
+            git={"commit": "3f9d2c1", "changed": False},
             argv=["tierdrill", "run", "node-loss"],
         ),
         at(-1.35, "phase.started", "conductor", phase="preflight", planned_at=ZERO - 1.35),
@@ -246,7 +248,7 @@ def _story(variant: str, documents: DrillSetting, healed: bool) -> list[Event]:
             19.4,
             "fault.intended",
             "chaos",
-            fault="power-loss",
+            fault=FAULT_ID,
             kind="node-power-loss",
             target="node-2",
             target_kind="node",
@@ -257,27 +259,28 @@ def _story(variant: str, documents: DrillSetting, healed: bool) -> list[Event]:
             planned_at=ZERO + 20,
             emulated=True,
         ),
-        at(20.03, "fault.injected", "chaos", fault="power-loss"),
+        at(20.03, "fault.injected", "chaos", fault=FAULT_ID),
         after(
             0.31,
             "fault.landed",
             "chaos",
-            fault="power-loss",
+            fault=FAULT_ID,
             effective_at=EFFECT,
             witness="controller",
             seen="no heartbeat from node-2, agent port closed",
         ),
-        at(40.01, "fault.reverting", "chaos", fault="power-loss", by="schedule"),
+        at(40.01, "fault.reverting", "chaos", fault=FAULT_ID, by="schedule"),
         at(
             41.3,
             "fault.gone",
             "chaos",
-            fault="power-loss",
+            fault=FAULT_ID,
             gone_at=ZERO + 41.22,
             witness="controller",
             seen="node-2 ready with a new boot id",
         ),
         at(52.6, "load.ended", "load", exit_code=0, sent=5720),
+        at(53.15, "ledger.open", "conductor", faults=[]),
         at(53.2, "run.ended", "conductor", outcome="completed", reason=""),
     ]
     node = {"node": "node-2"}
@@ -430,7 +433,17 @@ def _story(variant: str, documents: DrillSetting, healed: bool) -> list[Event]:
                 )
             )
     events += [
-        at(second, "load.health", "load", lag_p99_s=0.004, dropped=0, cpu=0.22, machine_idle=0.41, stalled=False)
+        at(
+            second,
+            "load.health",
+            "load",
+            lag_p99_s=0.004,
+            dropped=0,
+            cpu=0.22,
+            machine_idle=0.41,
+            loop_lag_s=0.002,
+            stalled=False,
+        )
         for second in range(2, 52, 2)
     ]
     return events
@@ -586,7 +599,7 @@ def _verdict(variant: str, events: Sequence[Event], healed: bool) -> Verdict:
         ),
         Check("load/dropped", "load", passed, "arrivals dropped", "at most 0%", "0 of 5720", ()),
         Check(
-            "fault/power-loss/landed",
+            "fault/node-power-loss/landed",
             "fault",
             passed,
             "power-loss landed",
@@ -595,7 +608,13 @@ def _verdict(variant: str, events: Sequence[Event], healed: bool) -> Verdict:
             landed,
         ),
         Check(
-            "fault/power-loss/gone", "fault", passed, "power-loss gone", "seen gone", "controller: new boot id", gone
+            "fault/node-power-loss/gone",
+            "fault",
+            passed,
+            "power-loss gone",
+            "seen gone",
+            "controller: new boot id",
+            gone,
         ),
         slo("critical", "availability", bad, *((0.9982, 0.9955, 0.9993) if healed else (0.9143, 0.902, 0.925)), 0.99),
         slo("critical", "error_ceiling", bad, *((0.0018, 0.0007, 0.0045) if healed else (0.0857, 0.075, 0.098)), 0.01),

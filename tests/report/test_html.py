@@ -8,8 +8,10 @@ import pytest
 from report_synthetic import Made, drill, sabotage, setting, without_samples
 
 from tierdrill.history.events import Event
+from tierdrill.judge.judge import judge
 from tierdrill.judge.verdict import Check, Status, Verdict
 from tierdrill.report.html import html_report
+from tierdrill.report.terminal import summary_text
 
 VOID = {"meta", "link", "br", "hr", "img", "input", "wbr"}
 
@@ -84,7 +86,7 @@ def test_what_a_reader_must_see() -> None:
     ):
         assert words in text, words
     failed = " ".join(_read(_render(sabotage())).text.split())
-    for words in ("This run must fail", "It did.", "never ran", "What decided", "skipped: disabled", "1 page"):
+    for words in ("This run had to fail", "it did.", "never ran", "What decided", "skipped: disabled", "1 page"):
         assert words in failed, words
 
 
@@ -131,3 +133,13 @@ def test_a_long_run_is_drawn_in_wider_steps() -> None:
     made = drill()
     stretched = [replace(event, at=made.events[0].at + (event.at - made.events[0].at) * 60) for event in made.events]
     assert "Each step is 14 seconds" in html_report(made.setting, stretched, made.verdict)
+
+
+@pytest.mark.parametrize("made", [drill(), sabotage()], ids=["drill", "sabotage"])
+def test_the_judges_own_verdict_fits_every_view(made: Made) -> None:
+    verdict = judge(made.events)
+    assert {check.id for check in verdict.checks if check.group == "slo"} >= {"slo/critical/latency-p99"}
+    text = " ".join(_read(html_report(made.setting, made.events, verdict)).text.split())
+    assert "p99 latency" in text and "not judged" not in text.partition("best-effortrank 3")[0]
+    lines = summary_text(made.setting, made.events, verdict, report="/r.html").splitlines()
+    assert len(lines) <= 24 and max(map(len, lines)) <= 80

@@ -9,17 +9,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from report_synthetic import drill, sabotage, setting
 
+from tierdrill.judge.proof import ProofRow, missed, names
 from tierdrill.judge.verdict import Check, Status, Verdict
 from tierdrill.report.json_report import json_report
 from tierdrill.report.junit import junit_xml
 from tierdrill.report.matrix import (
-    ProofRow,
     conclusion,
     matrix_json,
     matrix_markdown,
     matrix_table,
-    missed,
-    names,
     proven,
     reason,
 )

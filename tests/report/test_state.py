@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from report_synthetic import EFFECT, ZERO, drill, sabotage
+from report_synthetic import EFFECT, FAULT_ID, ZERO, drill, sabotage
 
 from tierdrill.history.events import Event
 from tierdrill.report.describe import describe
@@ -53,7 +53,7 @@ def test_the_story_of_the_drill() -> None:
     assert [phase.name for phase in state.phases] == [
         *("preflight", "warm-up", "baseline", "fault", "recovery", "clean-up")
     ]
-    fault = state.faults["power-loss"]
+    fault = state.faults[FAULT_ID]
     assert fault.status == "gone" and fault.landed_by == "controller" and fault.emulated
     assert [view.phase for view in state.playbooks] == ["act", "resolve"]
     assert [step.step for step in state.playbooks[0].steps] == ["cordon", "move-critical"]

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from tierdrill.judge.proof import names
 from tierdrill.judge.verdict import Check, Status, Verdict
 from tierdrill.report.blast import BlastView
 from tierdrill.report.lanes import checks_of, worst
-from tierdrill.report.matrix import names
 from tierdrill.report.model import RunState
 from tierdrill.report.words import (
     aspect_words,
@@ -68,11 +68,11 @@ def meaning(setting: DrillSetting, verdict: Verdict) -> str:
     sabotage = sabotage_of(setting, verdict.variant)
     if sabotage is None:
         return variant_words(verdict.variant).capitalize() if verdict.variant.startswith("sabotage") else ""
-    why = f" {sabotage.why.rstrip('.')}." if sabotage.why else ""
     failed = [check.id for check in verdict.checks if check.status is Status.FAILED]
-    missed = [pattern for pattern in sabotage.fails if not any(names(pattern, check) for check in failed)]
-    ending = f"It did not, for {', '.join(missed)}." if missed else "It did."
-    return f"Sabotage {sabotage.name}:{why} This run must fail, for {', '.join(sabotage.fails)}. {ending}"
+    lacking = [pattern for pattern in sabotage.fails if not any(names(pattern, check) for check in failed)]
+    why = f"{sabotage.why[:1].upper()}{sabotage.why[1:].rstrip('.')}. " if sabotage.why else ""
+    ending = f"it did not, for {', '.join(lacking)}" if lacking else "it did"
+    return f"{why}This run had to fail for {', '.join(sabotage.fails)}: {ending}."
 
 
 def _broke(state: RunState, blast: BlastView) -> tuple[Answer, ...]:

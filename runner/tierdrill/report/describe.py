@@ -6,17 +6,21 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from tierdrill.history.events import Event
-from tierdrill.report.model import Line
+from tierdrill.report.model import FaultView, Line
 from tierdrill.report.words import fault_words, show_seconds, variant_words
 
 Data = Mapping[str, Any]
 _NOISE_LABELS = {"alertname", "alertstate", "severity", "job", "instance", "monitor", "drill", "rank", "prometheus"}
 
 
-def describe(event: Event) -> Line | None:
-    """The event as a line of the story."""
+def describe(event: Event, faults: Mapping[str, FaultView] | None = None) -> Line | None:
+    """The event as a line of the story; `faults`, where known, give its fault a name that people can read."""
     teller = _TELLERS.get(event.kind)
-    told = teller(event.data) if teller else None
+    data: Data = event.data
+    known = (faults or {}).get(str(data.get("fault", ""))) if event.kind.startswith("fault.") else None
+    if known is not None and known.kind:
+        data = {**data, "fault": f"{fault_words(known.kind)} on {known.target}"}
+    told = teller(data) if teller else None
     return None if told is None else Line(event.at, told[0], told[1])
 
 
@@ -68,7 +72,8 @@ def _alert(data: Data) -> Told:
 def _step(data: Data) -> Told:
     took = show_seconds(data.get("seconds"))
     ending = "done" if data.get("ok") else "FAILED"
-    return f"playbook {data.get('playbook')}: {data.get('step')} {ending} in {took}{_seen(data)}", (
+    step = f"{'undo ' if data.get('rollback') else ''}{data.get('step')}"
+    return f"playbook {data.get('playbook')}: {step} {ending} in {took}{_seen(data)}", (
         "good" if data.get("ok") else "bad"
     )
 
@@ -117,8 +122,8 @@ _TELLERS: dict[str, Callable[[Data], Told]] = {
     "phase.started": lambda data: (f"phase {data.get('phase')}", "info"),
     "preflight.check": _preflight,
     "fault.intended": lambda data: (
-        f"fault {data.get('fault')}: {fault_words(str(data.get('kind')))} on {data.get('target')} "
-        f"by {data.get('mechanism')}, undo is on the ledger",
+        f"fault {fault_words(str(data.get('kind')))} on {data.get('target')} intended, undo is on the ledger "
+        f"({data.get('mechanism')})",
         "info",
     ),
     "fault.landed": _fault("landed"),
@@ -130,7 +135,8 @@ _TELLERS: dict[str, Callable[[Data], Told]] = {
     "alert.state": _alert,
     "alert.silenced": lambda data: (f"alert {data.get('alert')} silenced by {data.get('by')}", "warn"),
     "playbook.started": lambda data: (
-        f"playbook {data.get('playbook')} started on {data.get('target')} for {data.get('alert')}",
+        f"playbook {data.get('playbook')} started{' giving back' if data.get('phase') == 'resolve' else ''} "
+        f"on {data.get('target')} for {data.get('alert')}",
         "info",
     ),
     "playbook.skipped": lambda data: (
@@ -144,6 +150,7 @@ _TELLERS: dict[str, Callable[[Data], Told]] = {
         "warn",
     ),
     "page.sent": lambda data: (f"page to {data.get('contact')} ({data.get('action')}): {data.get('summary')}", "warn"),
+    "page.failed": lambda data: (f"page to {data.get('contact')} FAILED: {plain(data.get('error'))}", "bad"),
     "page.acknowledged": lambda data: (f"page acknowledged by {data.get('by')}", "good"),
     "load.health": _health,
     "load.ended": lambda data: (f"load ended, {data.get('sent', 0)} requests sent", "info"),

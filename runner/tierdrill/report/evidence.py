@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from tierdrill.history.events import Event
 from tierdrill.judge.verdict import Check, Verdict
 from tierdrill.report.describe import describe
+from tierdrill.report.model import RunState
 from tierdrill.report.words import plural, show_offset
 
 ROWS_MAX = 400
@@ -46,29 +47,29 @@ class Evidence:
     links: dict[str, tuple[Link, ...]]
 
 
-def evidence_of(events: Sequence[Event], verdict: Verdict, zero: float) -> Evidence:
+def evidence_of(events: Sequence[Event], verdict: Verdict, state: RunState) -> Evidence:
     """The events that the verdict's checks cite."""
     by_number = {event.sequence: event for event in events}
     cited = sorted({number for check in verdict.checks for number in check.events if number in by_number})
     plain = [by_number[number] for number in cited if by_number[number].kind != "load.samples"]
     samples = [by_number[number] for number in cited if by_number[number].kind == "load.samples"]
     shown = plain[:ROWS_MAX]
-    rows = [_row(event, zero) for event in shown]
+    rows = [_row(event, state) for event in shown]
     if samples:
-        rows.append(_samples_row(samples, zero))
+        rows.append(_samples_row(samples, state.zero))
     anchors = {event.sequence for event in shown}
     links = {check.id: _links(check, by_number, anchors) for check in verdict.checks}
     return Evidence(tuple(rows), len(plain) - len(shown), links)
 
 
-def _row(event: Event, zero: float) -> Row:
-    line = describe(event)
+def _row(event: Event, state: RunState) -> Row:
+    line = describe(event, state.faults)
     data = {key: value for key, value in event.data.items() if key != "setting"}
     text = json.dumps(data, sort_keys=True, ensure_ascii=False, default=str)
     return Row(
         anchor=f"e{event.sequence}",
         number=str(event.sequence),
-        offset=show_offset(event.at - zero),
+        offset=show_offset(event.at - state.zero),
         kind=event.kind,
         source=event.source,
         text=line.text if line else "",
@@ -91,11 +92,11 @@ def _samples_row(events: Sequence[Event], zero: float) -> Row:
 
 def _links(check: Check, by_number: dict[int, Event], anchors: Iterable[int]) -> tuple[Link, ...]:
     known = [number for number in check.events if number in by_number]
-    samples = sum(by_number[number].kind == "load.samples" for number in known)
+    samples = any(by_number[number].kind == "load.samples" for number in known)
     single = [number for number in known if by_number[number].kind != "load.samples"]
     links = [Link(f"#{number}", f"e{number}" if number in anchors else "") for number in single[:LINKS_MAX]]
     if len(single) > LINKS_MAX:
         links.append(Link(f"and {len(single) - LINKS_MAX} more", ""))
     if samples:
-        links.append(Link(f"samples ({samples})", "samples"))
+        links.append(Link("samples", "samples"))
     return tuple(links)

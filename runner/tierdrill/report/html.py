@@ -20,13 +20,14 @@ from tierdrill.report.words import (
     UNICODE,
     plural,
     show_count,
-    show_latency,
     show_offset,
     show_seconds,
     show_share,
     variant_words,
 )
 from tierdrill.spec.catalogue import DrillSetting
+from tierdrill.spec.resolve import resolve_drill
+from tierdrill.spec.units import show_duration
 
 GROUP_TITLES = {
     "run": "The run itself",
@@ -43,6 +44,7 @@ _WORST_FIRST = (Status.UNCLEAN, Status.ABORTED, Status.FAILED, Status.INCONCLUSI
 
 def html_report(setting: DrillSetting, events: Sequence[Event], verdict: Verdict) -> str:
     """The report as one HTML document."""
+    setting = resolve_drill(setting)
     state = story(events)
     samples = list(all_samples(events))
     width = timeline.bin_width(state)
@@ -62,7 +64,7 @@ def html_report(setting: DrillSetting, events: Sequence[Event], verdict: Verdict
             bin_width=width,
             blast=blast,
             groups=grouped(verdict),
-            evidence=evidence_of(events, verdict, state.zero),
+            evidence=evidence_of(events, verdict, state),
             provenance=provenance(setting, state, verdict),
             emulated=emulated_parts(setting, state),
             started=utc(state.started),
@@ -107,7 +109,7 @@ def _environment() -> Environment:
     )
     environment.filters |= {
         "seconds": show_seconds,
-        "latency": show_latency,
+        "duration": show_duration,
         "share": show_share,
         "offset": show_offset,
         "count": show_count,

@@ -21,18 +21,26 @@ def checks_of(verdict: Verdict, prefix: str) -> list[Check]:
     return [check for check in verdict.checks if check.id.startswith(prefix)]
 
 
+def fault_checks(verdict: Verdict, fault: FaultView) -> list[Check]:
+    """The checks about a fault; they are named by its kind."""
+    return checks_of(verdict, f"fault/{fault.id}/") or checks_of(verdict, f"fault/{fault.kind}/")
+
+
 def worst(checks: Sequence[Check]) -> Status | None:
     """The status that decides among these checks."""
     order = (Status.UNCLEAN, Status.ABORTED, Status.FAILED, Status.INCONCLUSIVE, Status.PASSED)
     return next((status for status in order if any(check.status is status for check in checks)), None)
 
 
-def fault_group(ruler: Ruler, state: RunState) -> Group:
+def fault_group(ruler: Ruler, state: RunState, verdict: Verdict) -> Group:
     """Each fault: intended, in effect as seen, being undone, gone as seen."""
-    return Group("Fault", tuple(_fault_lane(ruler, fault, state) for fault in state.faults.values()))
+    return Group(
+        "Fault",
+        tuple(_fault_lane(ruler, fault, state, worst(fault_checks(verdict, fault))) for fault in state.faults.values()),
+    )
 
 
-def _fault_lane(ruler: Ruler, fault: FaultView, state: RunState) -> Lane:
+def _fault_lane(ruler: Ruler, fault: FaultView, state: RunState, judged: Status | None) -> Lane:
     end = fault.gone_at or state.ended or state.now
     rects: list[Rect] = []
     marks: list[Mark] = []
@@ -65,10 +73,10 @@ def _fault_lane(ruler: Ruler, fault: FaultView, state: RunState) -> Lane:
     result = "landed" if landed else fault.status
     if landed and fault.gone_at is not None:
         result = f"seen for {show_seconds(fault.gone_at - (fault.effective_at or 0))}"
-    status = Status.PASSED if landed and fault.gone_at is not None else Status.FAILED if landed else Status.INCONCLUSIVE
+    proven = Status.PASSED if landed and fault.gone_at is not None else Status.INCONCLUSIVE
     witnesses = " and ".join(sorted({name for name in (fault.landed_by, fault.gone_by) if name}))
     return Lane(
-        name=fault.id,
+        name=fault_words(fault.kind) or fault.id,
         detail=fault.target,
         height=BAR_HEIGHT,
         rects=tuple(rects),
@@ -76,7 +84,7 @@ def _fault_lane(ruler: Ruler, fault: FaultView, state: RunState) -> Lane:
         notes=tuple(notes),
         result=result,
         result_detail=f"witness: {witnesses}" if witnesses else "",
-        status=status,
+        status=judged or proven,
     )
 
 
@@ -194,15 +202,12 @@ def _alert_lane(
 
 def _alert_bars(ruler: Ruler, view: AlertView, end: float) -> list[Rect]:
     pending, firing, resolved = view.first("pending"), view.firing_at, view.resolved_at
-    # One bar needs one witness: the others only add their marks, as their clocks and delays differ.
-    witness = next((mark.via for mark in view.marks if mark.state == "firing"), "")
-    ends = [mark.at for mark in view.marks if mark.state == "resolved" and mark.via == witness]
-    over = max(ends) if ends and resolved is not None else resolved
     bars = []
     if pending is not None and (firing is None or pending < firing):
-        bars.append(ruler.bar(pending, firing or over or end, "pending", y=8.0, height=8.0, title="pending"))
+        over = min((mark.at for mark in view.marks if mark.state == "resolved"), default=end)
+        bars.append(ruler.bar(pending, firing or over, "pending", y=8.0, height=8.0, title="pending"))
     if firing is not None:
-        bars.append(ruler.bar(firing, over or end, "firing", y=6.0, height=12.0, title=f"firing, seen by {witness}"))
+        bars.append(ruler.bar(firing, resolved or end, "firing", y=6.0, height=12.0, title="firing"))
     return bars
 
 
@@ -237,7 +242,7 @@ def _playbook_lane(
     rects, marks, notes = list(_deadline(ruler, within, state)), [], []
     for view in views:
         rects.extend(_step_bars(ruler, view, end))
-        words = " · ".join(step.step if step.ok else f"{step.step} FAILED" for step in view.steps)
+        words = " · ".join(step.words for step in view.steps)
         finish = ruler.place(view.finished or end)
         on_left = finish > 70
         notes.append(
@@ -249,11 +254,13 @@ def _playbook_lane(
                 "end" if on_left else "start",
             )
         )
-    for skip in state.skips:
-        if skip.playbook == name:
-            verb = "escalated" if skip.escalated else "skipped"
-            title = f"{show_offset(skip.at - ruler.zero)} {verb}: {skip.reason}"
-            marks.append(Mark(ruler.place(skip.at), 12, "cross", "bad", title))
+    for skip in (skip for skip in state.skips if skip.playbook == name):
+        verb = "escalated" if skip.escalated else "skipped"
+        # Turning a repeated alert away is what a throttle is for; it is bad only where nothing ran at all.
+        css = "bad" if skip.escalated or not views else "quiet"
+        title = f"{show_offset(skip.at - ruler.zero)} {verb} for {skip.target}: {skip.reason}"
+        marks.append(Mark(ruler.place(skip.at), 12, "cross", css, title))
+        if css == "bad" and not any(note.css == "bad" for note in notes):
             notes.append(Note(ruler.place(skip.at) + 1.0, 16, f"{verb}: {skip.reason}", "bad"))
     acts = [view for view in views if view.phase == "act"]
     done = [view.finished for view in acts if view.ok and view.finished is not None]
@@ -294,7 +301,7 @@ def _step_bars(ruler: Ruler, view: PlaybookView, end: float) -> list[Rect]:
                 "step" if step.ok else "step bad",
                 y=6.0,
                 height=12.0,
-                title=f"{step.step} ({step.action}) {state} in {show_seconds(step.seconds)}: {step.seen}",
+                title=f"{step.words} ({step.action}) {state} in {show_seconds(step.seconds)}: {step.seen}",
             )
         )
     return bars

@@ -79,7 +79,7 @@ class PlainLines(_Lines):
     def feed(self, event: Event) -> None:
         """One more event."""
         self._state = reduce(self._state, event)
-        line = describe(event)
+        line = describe(event, self._state.faults)
         if line is not None:
             self._say(event.at, line.text)
         if event.kind == "phase.ended" and event.data.get("phase") in MEASURED_PHASES:

@@ -4,47 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from fnmatch import fnmatchcase
-from itertools import zip_longest
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
+from tierdrill.judge.proof import ProofRow, missed, names
 from tierdrill.report.words import UNICODE, Glyphs, show_seconds, variant_words
 
 if TYPE_CHECKING:
     from rich.table import Table
 
 REASONS_SHOWN = 3
-
-
-@dataclass(frozen=True)
-class ProofRow:
-    """One run of the proof.
-
-    `named_checks` are patterns of those that a sabotage must fail for, `failed_checks` the ids of those that did fail.
-    """
-
-    variant: str
-    expected: str
-    status: str
-    named_checks: tuple[str, ...]
-    failed_checks: tuple[str, ...]
-    ok: bool
-    run: str
-    seconds: float
-
-
-def names(pattern: str, check_id: str) -> bool:
-    """Does a pattern name this check? `*` stands for anything within one part of the path."""
-    return all(
-        part is not None and wanted is not None and fnmatchcase(part, wanted)
-        for part, wanted in zip_longest(check_id.split("/"), pattern.split("/"))
-    )
-
-
-def missed(row: ProofRow) -> tuple[str, ...]:
-    """The named checks that did not fail."""
-    return tuple(p for p in row.named_checks if not any(names(p, check) for check in row.failed_checks))
 
 
 def reason(row: ProofRow) -> str:

@@ -87,13 +87,15 @@ class AlertView:
 
     @property
     def resolved_at(self) -> float | None:
-        """When it was last seen to resolve, if nobody saw it fire after that."""
-        resolved = [mark.at for mark in self.marks if mark.state == "resolved"]
-        if not resolved or self.firing_at is None:
+        """When it was first seen to be over, by somebody whose last word on it that is; None while it fires."""
+        if self.firing_at is None:
             return None
-        witness = next(mark.via for mark in reversed(self.marks) if mark.state == "resolved")
-        again = [mark.at for mark in self.marks if mark.state == "firing" and mark.via == witness]
-        return max(resolved) if not again or max(again) <= max(resolved) else None
+        last_words = {mark.via: mark for mark in self.marks if mark.state != "pending"}
+        over = [mark.at for mark in last_words.values() if mark.state == "resolved"]
+        # One witness that saw it fire again outweighs another that has not noticed yet.
+        latest = max(mark.at for mark in last_words.values())
+        again = any(mark.at == latest and mark.state == "firing" for mark in last_words.values())
+        return min(over) if over and not again else None
 
     @property
     def state(self) -> str:
@@ -113,6 +115,12 @@ class StepView:
     ok: bool
     seen: str
     seconds: float
+    rollback: bool = False
+
+    @property
+    def words(self) -> str:
+        """Its name, and what is to be said about it."""
+        return f"{'undo ' if self.rollback else ''}{self.step}{'' if self.ok else ' FAILED'}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from typing import Any
 from tierdrill.judge.verdict import Verdict
 from tierdrill.report.describe import plain
 from tierdrill.report.model import RunState
-from tierdrill.report.words import show_seconds, variant_words
+from tierdrill.report.words import fault_words, show_seconds, variant_words
 from tierdrill.spec.catalogue import DrillSetting
 
 
@@ -36,7 +36,7 @@ def emulated_parts(setting: DrillSetting, state: RunState) -> tuple[str, ...]:
             "Nodes are groups of real processes on one machine, and the network between them never leaves it.",
         ]
     parts += [
-        f"Fault {fault.id} is emulated: {fault.mechanism} stands for the real thing."
+        f"The fault {fault_words(fault.kind) or fault.id} is emulated: {fault.mechanism} stands for the real thing."
         for fault in state.faults.values()
         if fault.emulated
     ]
@@ -54,6 +54,8 @@ def provenance(setting: DrillSetting, state: RunState, verdict: Verdict) -> dict
         "started": utc(state.started),
         "lasted": show_seconds(duration_of(state)),
         "environment": _environment(setting, origin.get("environment")),
+        "machine": plain(origin.get("machine")),
+        "started by": plain(origin.get("author")),
         "git": _git(git),
         "versions": plain(origin.get("versions")),
         "seed": f"run {plain(origin.get('seed'))}, load {setting.drill.load.seed}",
@@ -62,7 +64,9 @@ def provenance(setting: DrillSetting, state: RunState, verdict: Verdict) -> dict
         "command": _command(origin.get("argv")),
     }
     for fault in state.faults.values():
-        rows[f"mechanism of {fault.id}"] = f"{fault.mechanism}; parameters: {plain(fault.parameters) or 'none'}"
+        rows[f"mechanism of {fault_words(fault.kind) or fault.id} on {fault.target}"] = (
+            f"{fault.mechanism}; parameters: {plain(fault.parameters) or 'none'}"
+        )
     return {name: value for name, value in rows.items() if value}
 
 
@@ -74,8 +78,9 @@ def _environment(setting: DrillSetting, recorded: Any) -> str:
 
 def _git(git: Any) -> str:
     if isinstance(git, Mapping):
-        commit = str(git.get("commit") or git.get("sha") or "")
-        return f"{commit}{' with uncommitted changes' if git.get('dirty') else ''}" if commit else plain(git)
+        commit = str(git.get("commit") or "")
+        changed = " with uncommitted changes" if git.get("changed") else ""
+        return f"{commit}{changed}" if commit else plain(git)
     return plain(git)
 
 

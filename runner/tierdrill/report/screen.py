@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -40,6 +42,14 @@ def phase_lengths(setting: DrillSetting, variant: str) -> dict[str, float]:
         short = {"warm-up": blip.warm_up, "baseline": blip.baseline, "fault": blip.fault, "recovery": blip.recovery}
         lengths |= {name: length for name, length in short.items() if length is not None}
     return lengths
+
+
+def planned_lengths(state: RunState) -> dict[str, float]:
+    """The lengths that the run itself recorded; empty where it did not."""
+    planned = state.origin.get("planned")
+    if not isinstance(planned, Mapping):
+        return {}
+    return {str(name): float(length) for name, length in planned.items() if isinstance(length, int | float)}
 
 
 def screen(
@@ -82,7 +92,7 @@ def _head(setting: DrillSetting, variant: str, state: RunState, now: float, glyp
     if phase is None:
         return head.append("  " + (state.outcome or "starting"), "cyan")
     head.append(f"   {phase.name} ", "bold cyan")
-    lengths = phase_lengths(setting, variant)
+    lengths = planned_lengths(state) or phase_lengths(setting, variant)
     length = lengths.get(phase.name)
     if length:
         spent = min(max(0.0, now - phase.started), length)

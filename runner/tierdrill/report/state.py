@@ -36,7 +36,7 @@ def reduce(state: RunState, event: Event) -> RunState:
     """The state after one more event."""
     handler = _HANDLERS.get(event.kind)
     after = handler(state, event) if handler else state
-    line = describe(event)
+    line = describe(event, after.faults)
     lines = (*after.lines, line)[-LINES_KEPT:] if line else after.lines
     trouble = (*after.trouble, line) if line and line.level == "bad" else after.trouble
     return replace(after, now=max(after.now, event.at), lines=lines, trouble=trouble)
@@ -219,6 +219,7 @@ def _playbook_step(state: RunState, event: Event) -> RunState:
         ok=bool(data.get("ok")),
         seen=plain(data.get("seen")),
         seconds=seconds,
+        rollback=bool(data.get("rollback")),
     )
     view = state.playbooks[index]
     return _with_playbook(state, index, replace(view, steps=(*view.steps, step)))

@@ -26,6 +26,7 @@ from tierdrill.report.series import Second, TierSeries, quantile
 from tierdrill.report.words import aspect_of, aspect_words, show_latency, show_limit, show_offset, show_seen, show_share
 from tierdrill.spec.catalogue import DrillSetting
 from tierdrill.spec.tiers import Tier, quantile_share
+from tierdrill.spec.units import show_duration
 
 SHARE_HEIGHT = 50
 LATENCY_HEIGHT = 50
@@ -60,7 +61,7 @@ def build(
     low, high = bounds(state)
     ruler = Ruler(Scale(low, high), state.zero)
     groups = [
-        fault_group(ruler, state),
+        fault_group(ruler, state, verdict),
         *(
             _tier_group(ruler, tier, series.get(tier.name), verdict, width, loaded_until(state))
             for tier in setting.tiers.by_rank()
@@ -213,7 +214,7 @@ def _latency_lane(
         plot=True,
         rects=(*ruler.gaps([(second.at, second.at + width) for second in seconds], until), *hovers),
         paths=(Path("".join(over), "failed"), Path(line.path, "line")),
-        guides=((Guide(y(objective), "objective", show_latency(objective)),) if objective is not None else ()),
+        guides=((Guide(y(objective), "objective", show_duration(objective)),) if objective is not None else ()),
         scale=decades,
         result=value_text,
         result_detail=detail,

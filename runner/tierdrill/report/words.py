@@ -88,9 +88,9 @@ def show_seconds(value: float | None, missing: str = "–") -> str:
     if value is None or not math.isfinite(value):
         return missing
     size = abs(value)
-    if size < 0.9995:
+    if 0 < size < 0.9995:
         return f"{value * 1000:.0f} ms"
-    if size < 9.95:
+    if 0 < size < 9.95:
         return f"{value:.1f} s"
     if size < 120:
         return f"{value:.1f} s" if round(value * 10) % 10 else f"{value:.0f} s"
@@ -170,8 +170,11 @@ def show_limit(check: Check, glyphs: Glyphs = UNICODE) -> str:
 def show_seen(check: Check) -> str:
     """What an SLO check measured; its `seen` where it carries no figure."""
     name, _ = aspect_of(check)
-    if check.value is None or name not in (*SHARE_ASPECTS, *TIME_ASPECTS):
+    if name not in (*SHARE_ASPECTS, *TIME_ASPECTS):
         return check.seen
+    if check.value is None:
+        # "no answer (95%: ...)": the quantile lies among requests that were never answered.
+        return check.seen.partition(" (")[0]
     return show_measure(check, check.value)
 
 
