@@ -1,0 +1,290 @@
+"""A stand-in for the pager, speaking PagerDuty's Events v2, and a client for it or for the real one.
+
+The stand-in keeps pages in memory and shows them (GET /pages); an exercise, or a test, acknowledges with POST
+/pages/{dedup_key}/acknowledge. Nobody's phone rings.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Literal
+
+import httpx
+from starlette.applications import Starlette
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse
+from starlette.routing import Route
+
+from tierdrill.monitoring.loopback import Loopback, TooLarge, read_bounded
+from tierdrill.monitoring.receiver import Refused, parse_object
+
+ACTIONS = ("trigger", "acknowledge", "resolve")
+SEVERITIES = ("critical", "error", "warning", "info")
+ROUTING_KEY_LENGTH = 32
+DEDUP_KEY_MAX = 255
+SUMMARY_MAX = 1024
+BODY_BYTES_MAX = 512 * 1024
+PAGES_MAX = 10_000
+STUB_ROUTING_KEY = "5" * ROUTING_KEY_LENGTH
+SEND_TIMEOUT_S = 3.0
+
+PageState = Literal["triggered", "acknowledged", "resolved"]
+
+
+@dataclass(frozen=True)
+class Page:
+    """One incident in the pager: what was sent for its dedup key, how often, and who has taken it."""
+
+    dedup_key: str
+    routing_key: str
+    state: PageState
+    summary: str
+    source: str
+    severity: str
+    details: Mapping[str, Any]
+    triggered_at: float
+    triggers: int = 1
+    acknowledged_at: float | None = None
+    acknowledged_by: str = ""
+    resolved_at: float | None = None
+
+
+@dataclass(frozen=True)
+class PageEvent:
+    """A valid event."""
+
+    action: str
+    routing_key: str
+    dedup_key: str
+    summary: str = ""
+    source: str = ""
+    severity: str = "critical"
+    details: Mapping[str, Any] | None = None
+
+
+def event_problems(body: Mapping[str, Any]) -> list[str]:
+    """What is wrong with an event, in PagerDuty's words as far as they are known; empty if nothing."""
+    problems = []
+    action = body.get("event_action")
+    if action not in ACTIONS:
+        problems.append(f"'event_action' is {action!r}, must be one of {', '.join(ACTIONS)}")
+    key = body.get("routing_key")
+    if not isinstance(key, str) or len(key) != ROUTING_KEY_LENGTH:
+        problems.append(f"'routing_key' must be a string of {ROUTING_KEY_LENGTH} characters")
+    dedup = body.get("dedup_key")
+    if dedup is not None and (not isinstance(dedup, str) or not 1 <= len(dedup) <= DEDUP_KEY_MAX):
+        problems.append(f"'dedup_key' must be a string of 1 to {DEDUP_KEY_MAX} characters")
+    if action in ("acknowledge", "resolve") and dedup is None:
+        problems.append(f"'dedup_key' is required to {action}")
+    return problems + (_payload_problems(body.get("payload")) if action == "trigger" else [])
+
+
+def _payload_problems(payload: Any) -> list[str]:
+    if not isinstance(payload, Mapping):
+        return ["'payload' is required to trigger"]
+    problems = []
+    summary, source, severity = payload.get("summary"), payload.get("source"), payload.get("severity")
+    if not isinstance(summary, str) or not 1 <= len(summary) <= SUMMARY_MAX:
+        problems.append(f"'payload.summary' must be a string of 1 to {SUMMARY_MAX} characters")
+    if not isinstance(source, str) or not source:
+        problems.append("'payload.source' must be a string")
+    if severity not in SEVERITIES:
+        problems.append(f"'payload.severity' is {severity!r}, must be one of {', '.join(SEVERITIES)}")
+    if not isinstance(payload.get("custom_details", {}), Mapping):
+        problems.append("'payload.custom_details' must be an object")
+    return problems
+
+
+def parse_event(body: Mapping[str, Any]) -> PageEvent:
+    """The event in a valid body. A trigger without dedup key is an incident of its own."""
+    payload = body.get("payload") or {}
+    return PageEvent(
+        action=body["event_action"],
+        routing_key=body["routing_key"],
+        dedup_key=body.get("dedup_key") or secrets.token_hex(16),
+        summary=payload.get("summary", ""),
+        source=payload.get("source", ""),
+        severity=payload.get("severity", "critical"),
+        details=payload.get("custom_details", {}),
+    )
+
+
+def advance(page: Page | None, happened: PageEvent, now: float, by: str = "") -> Page | None:
+    """The page after an event. What refers to no open page, or comes with another routing key, changes nothing."""
+    if page is not None and page.routing_key != happened.routing_key:
+        return page
+    if happened.action == "trigger":
+        if page is not None and page.state != "resolved":
+            return replace(
+                page, triggers=page.triggers + 1, summary=happened.summary, details=dict(happened.details or {})
+            )
+        return Page(
+            dedup_key=happened.dedup_key,
+            routing_key=happened.routing_key,
+            state="triggered",
+            summary=happened.summary,
+            source=happened.source,
+            severity=happened.severity,
+            details=dict(happened.details or {}),
+            triggered_at=now,
+        )
+    if page is None or page.state == "resolved":
+        return page
+    if happened.action == "resolve":
+        return replace(page, state="resolved", resolved_at=now)
+    if page.state == "acknowledged":
+        return page
+    return replace(page, state="acknowledged", acknowledged_at=now, acknowledged_by=by)
+
+
+class PagerStub:
+    """The stand-in. `on_acknowledge(dedup_key, by)` tells whoever waits for an acknowledgement."""
+
+    def __init__(
+        self,
+        on_acknowledge: Callable[[str, str], object] | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._on_acknowledge = on_acknowledge
+        self._clock = clock
+        self._pages: dict[tuple[str, str], Page] = {}
+        self.app = Starlette(
+            routes=[
+                Route("/v2/enqueue", self._enqueue, methods=["POST"]),
+                Route("/pages", self._show, methods=["GET"]),
+                Route("/pages/{dedup_key:path}/acknowledge", self._take, methods=["POST"]),
+            ]
+        )
+        self._server = Loopback(self.app)
+
+    @property
+    def url(self) -> str:
+        """http://127.0.0.1:PORT, once started."""
+        return self._server.url
+
+    @property
+    def pages(self) -> list[Page]:
+        """All pages, oldest first."""
+        return list(self._pages.values())
+
+    async def start(self) -> None:
+        """Serve."""
+        await self._server.start()
+
+    async def stop(self) -> None:
+        """Serve no more; the pages stay readable."""
+        await self._server.stop()
+
+    def acknowledge(self, dedup_key: str, by: str) -> bool:
+        """Take a page; False if there is no open page of that key."""
+        open_pages = [page for page in self.pages if page.dedup_key == dedup_key and page.state != "resolved"]
+        for page in open_pages:
+            self._apply(PageEvent("acknowledge", page.routing_key, dedup_key), by)
+        return bool(open_pages)
+
+    def _apply(self, happened: PageEvent, by: str = "") -> None:
+        key = (happened.routing_key, happened.dedup_key)
+        before = self._pages.get(key)
+        after = advance(before, happened, self._clock(), by)
+        if after is None:
+            return
+        self._pages[key] = after
+        if len(self._pages) > PAGES_MAX:
+            self._pages.pop(next(iter(self._pages)))
+        taken = after.state == "acknowledged" and (before is None or before.state != "acknowledged")
+        if taken and self._on_acknowledge is not None:
+            self._on_acknowledge(after.dedup_key, by)
+
+    async def _enqueue(self, request: Request) -> JSONResponse:
+        try:
+            body = parse_object(await read_bounded(request, BODY_BYTES_MAX))
+            problems = event_problems(body)
+        except (Refused, TooLarge, ClientDisconnect) as error:
+            problems = [str(error) or "the sender went away"]
+        if problems:
+            answer = {"status": "invalid event", "message": "Event object is invalid", "errors": problems}
+            return JSONResponse(answer, status_code=400)
+        happened = parse_event(body)
+        self._apply(happened, by="events-api")
+        answer = {"status": "success", "message": "Event processed", "dedup_key": happened.dedup_key}
+        return JSONResponse(answer, status_code=202)
+
+    async def _show(self, _: Request) -> JSONResponse:
+        return JSONResponse({"pages": [asdict(page) for page in self.pages]})
+
+    async def _take(self, request: Request) -> JSONResponse:
+        key = str(request.path_params["dedup_key"])
+        try:
+            body = await read_bounded(request, BODY_BYTES_MAX)
+            by = str(parse_object(body).get("by", "somebody")) if body else "somebody"
+        except (Refused, TooLarge, ClientDisconnect) as error:
+            return JSONResponse({"ok": False, "error": str(error)}, status_code=400)
+        if not self.acknowledge(key, by[:200]):
+            return JSONResponse({"ok": False, "error": f"found no open page {key!r}"}, status_code=404)
+        return JSONResponse({"ok": True})
+
+
+class PageNotSent(RuntimeError):
+    """The pager did not take an event; the message says why."""
+
+
+class PagerClient:
+    """Sends events to a pager."""
+
+    def __init__(
+        self, url: str, routing_key: str = STUB_ROUTING_KEY, transport: httpx.AsyncBaseTransport | None = None
+    ) -> None:
+        self._routing_key = routing_key
+        self._client = httpx.AsyncClient(
+            base_url=url.rstrip("/"), timeout=SEND_TIMEOUT_S, trust_env=False, transport=transport
+        )
+
+    async def page(self, contact: str, level: int, tier: str, dedup_key: str, action: str, summary: str) -> None:
+        """One rung of an escalation ladder: trigger, acknowledge or resolve; PageNotSent if the pager did not take
+        it.
+        """
+        await self.send(
+            action,
+            dedup_key=dedup_key,
+            summary=summary,
+            source="tierdrill",
+            severity="critical",
+            details={"contact": contact, "level": level, "tier": tier},
+        )
+
+    async def send(
+        self,
+        action: str,
+        *,
+        dedup_key: str,
+        summary: str = "",
+        source: str = "tierdrill",
+        severity: str = "critical",
+        details: Mapping[str, Any] | None = None,
+    ) -> None:
+        """One event. Keys and summaries over the pager's limits are cut rather than lost."""
+        body: dict[str, Any] = {
+            "routing_key": self._routing_key,
+            "event_action": action,
+            "dedup_key": dedup_key[:DEDUP_KEY_MAX],
+        }
+        if action == "trigger":
+            body["payload"] = {
+                "summary": summary[:SUMMARY_MAX] or "(no summary)",
+                "source": source,
+                "severity": severity,
+                "custom_details": dict(details or {}),
+            }
+        try:
+            response = await self._client.post("/v2/enqueue", json=body)
+        except httpx.HTTPError as error:
+            raise PageNotSent(f"the pager did not answer: {type(error).__name__}: {error}") from error
+        if response.status_code != httpx.codes.ACCEPTED:
+            raise PageNotSent(f"the pager refused ({response.status_code}): {response.text.strip()[:300]}")
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._client.aclose()
