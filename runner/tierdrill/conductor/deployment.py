@@ -1,4 +1,7 @@
-"""The deployment a run happens in, and what the run puts around it: receiver, pager, playbook engine, alert watcher."""
+"""The deployment a run happens in, and what the run puts around it: receiver, pager, playbook engine, alert watcher.
+
+A lab of the run's own is ended with it; a kept one gets back the flags, weights and sheds it had.
+"""
 
 from __future__ import annotations
 
@@ -7,92 +10,229 @@ import contextlib
 import os
 import secrets
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tierdrill.conductor.errors import RunRefused
-from tierdrill.conductor.labs import bring_up, kept_lab
+from tierdrill.conductor.labs import bring_up, config_of, kept_lab
 from tierdrill.conductor.plan import Plan
 from tierdrill.conductor.recorder import Recorder
 from tierdrill.conductor.stop import StopBox
-from tierdrill.history.events import Event, event
-from tierdrill.lab.client import AsyncLabClient, LabClient, LabError
+from tierdrill.lab.client import AsyncLabClient, Calls, LabError
 from tierdrill.lab.state import LabState, down_lab
 from tierdrill.monitoring.evidence import AlertWatcher
 from tierdrill.monitoring.pager import PagerClient, PagerStub
-from tierdrill.monitoring.query import AlertmanagerClient, NoData
+from tierdrill.monitoring.query import AlertmanagerClient, Matcher, MonitoringError, NoData
 from tierdrill.monitoring.receiver import Receiver
 from tierdrill.remediation.engine import PlaybookEngine
-from tierdrill.remediation.notice import parse_webhook
-from tierdrill.spec.drill import Sabotage
-from tierdrill.targets.base import TargetError
+from tierdrill.remediation.notice import notices_of
 from tierdrill.targets.lab_remedies import LabRemedies
 from tierdrill.targets.undo import lab_place
 
 if TYPE_CHECKING:
     from tierdrill.conductor.run import RunOptions
 
-Own = Callable[[str, int], None]
 EVENTS_WAIT_S = 2.0
-PLATFORM = frozenset({"fabric", "controller", "gateway", "prometheus", "alertmanager", "supervisor"})
+SILENCE_S = 3600.0
+WATCHDOG = "Watchdog"
 
 
 class Deployment:
     """One lab in use by one run."""
 
-    def __init__(self, plan: Plan, options: RunOptions, lab: LabState, *, ephemeral: bool) -> None:
-        self.plan, self.options, self.lab, self.ephemeral = plan, options, lab, ephemeral
-        self.place = lab_place(options.home, lab.name)
+    def __init__(self, plan: Plan, lab: LabState, home: Path, recorder: Recorder, *, ephemeral: bool) -> None:
+        self.plan, self.lab, self.ephemeral, self.recorder = plan, lab, ephemeral, recorder
+        self.place = lab_place(home, lab.name)
         self.gateways = tuple(f"http://{address}" for _, address in sorted(lab.gateways.items()))
+        self.client = AsyncLabClient(lab)
         self.alertmanager = AlertmanagerClient(f"http://{lab.alertmanager}")
-        self.remedies = LabRemedies(lab, lambda: self.watcher.firing() if self.watcher else set())
-        self.watcher: AlertWatcher | None = None
-        self.engine: PlaybookEngine | None = None
-        self.receiver: Receiver | None = None
-        self.pager: PagerStub | None = None
-        self._silences: list[str] = []
-        self._flags: dict[str, bool] = {}
-        self._closing = False
-        self._recorder: Recorder | None = None
-        self._early: list[Event] = []
-
-    def emit(self, item: Event) -> None:
-        """Into the history, once there is one."""
-        if self._recorder is None:
-            self._early.append(item)
-        else:
-            self._recorder.take(item)
-
-    async def open(self, recorder: Recorder, stop: StopBox) -> None:
-        """Put receiver, pager and engine around the lab."""
-        self._recorder = recorder
-        sabotage = self.plan.sabotage.do if self.plan.sabotage else None
-        disabled = {sabotage.disable_playbook} if sabotage and sabotage.disable_playbook else set()
-        retarget = {sabotage.retarget_playbook: sabotage.to or ""} if sabotage and sabotage.retarget_playbook else {}
-        self.pager = PagerStub()
-        await self.pager.start()
-        self._pager_client = PagerClient(self.pager.url)
+        self.watcher = AlertWatcher(
+            prometheus=f"http://{lab.prometheus}", alertmanager=f"http://{lab.alertmanager}", emit=recorder.take
+        )
+        self.remedies = LabRemedies(lab, self.watcher.firing)
+        sabotage = plan.sabotage.do if plan.sabotage else None
+        wrong = {sabotage.retarget_playbook: sabotage.to or ""} if sabotage and sabotage.retarget_playbook else {}
+        self.pager = PagerStub(on_acknowledge=self._acknowledged)
+        self._pager_client: PagerClient | None = None
         self.engine = PlaybookEngine(
             port=self.remedies,
             emit=recorder.take,
             pager=self._page,
-            playbooks=self.plan.setting.playbooks,
-            tiers=self.plan.setting.tiers,
-            disabled=disabled,
-            retarget=retarget,
+            playbooks=plan.setting.playbooks,
+            tiers=plan.setting.tiers,
+            disabled={sabotage.disable_playbook} if sabotage and sabotage.disable_playbook else set(),
+            retarget=wrong,
         )
-        token = secrets.token_urlsafe(24)
         self.receiver = Receiver(
-            token=token,
+            token=secrets.token_urlsafe(24),
             on_alerts=self._alerts,
-            on_report=self.engine.external_report,
+            on_report=self._report,
             secret_of=self._secret_of,
         )
+        self._silences: list[str] = []
+        self._flags: dict[str, bool] = {}
+        self._closing = False
+
+    async def open(self) -> None:
+        """Start receiver and pager, and let Alertmanager notify this run."""
+        await self.pager.start()
+        self._pager_client = PagerClient(self.pager.url)
         await self.receiver.start()
-        await asyncio.to_thread(self._set_webhook, f"{self.receiver.url}/alertmanager", token)
-        self.watcher = AlertWatcher(
-            prometheus=f"http://{self.lab.prometheus}",
-            alertmanager=f"http://{self.lab.alertmanager}",
-            emit=recorder.take,
+        await self.client.ask(Calls.set_webhook(f"{self.receiver.url}/alertmanager", self.receiver.token))
+
+    def _alerts(self, body: Mapping[str, Any]) -> None:
+        self.watcher.take(body)
+        for notice in notices_of(body):
+            if notice.alert != WATCHDOG:
+                self.engine.notify(notice)
+
+    def _report(self, name: str, report: Mapping[str, Any]) -> None:
+        known = {key: value for key, value in report.items() if key != "state"}
+        self.engine.external_report(name, {**known, "status": report.get("status", report.get("state"))})
+
+    def _secret_of(self, name: str) -> str | None:
+        for playbook in self.plan.setting.playbooks:
+            if playbook.metadata.name == name and playbook.external is not None:
+                return os.environ.get(playbook.external.secret_env)
+        return None
+
+    async def _page(self, contact: str, level: int, tier: str, dedup_key: str, action: str, summary: str) -> None:
+        if self._pager_client is not None:
+            await self._pager_client.page(contact, level, tier, dedup_key, action, summary)
+
+    def _acknowledged(self, dedup_key: str, by: str) -> None:
+        self.engine.acknowledge(dedup_key, by)
+
+    @property
+    def pipeline_heard(self) -> bool:
+        """Whether the alert that always fires has come the whole way: rule, Alertmanager, our receiver."""
+        return self.watcher.heard_watchdog.is_set()
+
+    async def active_alerts(self) -> list[dict[str, Any]] | None:
+        """What Alertmanager holds as active now; None where it does not answer."""
+        answer = await self.alertmanager.alerts(active=True, silenced=False, inhibited=False, unprocessed=False)
+        return None if isinstance(answer, NoData) else [dict(alert) for alert in answer]
+
+    async def apply_sabotage(self) -> None:
+        """Cut the safety net that this variant goes without."""
+        if self.plan.sabotage is None:
+            return
+        action = self.plan.sabotage.do
+        if action.silence_alert:
+            matcher = Matcher("alertname", action.silence_alert)
+            comment = f"sabotage {self.plan.sabotage.name} of run {self.plan.run}"
+            self._silences.append(await self.alertmanager.silence([matcher], SILENCE_S, "tierdrill", comment))
+            self.recorder.note("alert.silenced", "runner", alert=action.silence_alert, by=self.plan.sabotage.name)
+        if action.flags_off:
+            before = await self.client.ask(Calls.get("/v1/flags"))
+            first: dict[str, Any] = next(iter(before.values()))
+            self._flags = {flag: bool(first[flag]) for flag in action.flags_off if flag in first}
+            await self.client.ask(Calls.to_gateways("flags", dict.fromkeys(action.flags_off, False), None))
+        self.recorder.note("run.note", "runner", text=f"sabotage {self.plan.sabotage.name}: {self.plan.sabotage.why}")
+
+    def watchers(self, stop: StopBox) -> list[Coroutine[Any, Any, None]]:
+        """What must be watched while the run lives."""
+        return [self.watcher.run(), self._watch_lab(stop), self._watch_state()]
+
+    async def _watch_lab(self, stop: StopBox) -> None:
+        """Follow the lab's own events: a process that died without anybody having meant it to makes the run worthless."""
+        since = 0
+        while True:
+            try:
+                events = await self.client.events(since=since, wait_s=EVENTS_WAIT_S)
+            except LabError as error:
+                if not self._closing:
+                    stop.stop("error", f"the lab does not answer: {error}")
+                return
+            for item in events:
+                since = max(since, int(item["sequence"]))
+                if item["kind"] == "process-exit" and not self._closing:
+                    self._exited(item, stop)
+
+    def _exited(self, item: Mapping[str, Any], stop: StopBox) -> None:
+        expected = bool(item.get("expected"))
+        name = str(item.get("name") or item.get("process"))
+        code = item.get("exit_code")
+        self.recorder.note("process.exited", "lab", at=float(item["at"]), name=name, exit_code=code, expected=expected)
+        if not expected:
+            stop.stop("error", f"{name} ended unexpectedly ({code})")
+
+    async def _watch_state(self) -> None:
+        """Record the control plane's view at every change, and wake whoever waits for a fact."""
+        version: int | None = None
+        while True:
+            try:
+                state = await self.client.state(since=version, wait_s=EVENTS_WAIT_S)
+            except LabError:
+                await asyncio.sleep(0.2)
+                continue
+            if version == state.get("version"):
+                continue
+            version = state.get("version")
+            self.engine.facts_changed()
+            self.recorder.note("lab.state", "lab", **_shown(state))
+
+    async def last_look(self) -> None:
+        """One more look at the alerts of the whole run, before monitoring ends with the lab."""
+        await self.watcher.finish()
+
+    async def close(self) -> None:
+        """Take everything back; never raises for a deployment that is already gone."""
+        self._closing = True
+        with contextlib.suppress(Exception):
+            await self.engine.stop()
+        if not self.ephemeral:
+            with contextlib.suppress(LabError, MonitoringError):
+                for silence in self._silences:
+                    await self.alertmanager.expire_silence(silence)
+                if self._flags:
+                    await self.client.ask(Calls.to_gateways("flags", self._flags, None))
+                await self.client.ask(Calls.remedy("rebalance", {}))
+        await self.receiver.stop()
+        await self.pager.stop()
+        if self._pager_client is not None:
+            await self._pager_client.close()
+        await self.alertmanager.close()
+        await self.client.aclose()
+
+    async def end_lab(self) -> None:
+        """End a lab of the run's own."""
+        if self.ephemeral:
+            left = await asyncio.to_thread(down_lab, self.lab)
+            if left:
+                self.recorder.note("run.note", "runner", text=f"processes of the lab would not end: {', '.join(left)}")
+
+
+def _shown(state: Mapping[str, Any]) -> dict[str, Any]:
+    """The part of the control plane's state that a history keeps."""
+    nodes = [
+        {
+            "name": node["name"],
+            "ready": node["ready"],
+            "cordoned": node["cordoned"],
+            "gpus": [{"index": gpu["index"], "state": gpu.get("state")} for gpu in node.get("gpus") or []],
+        }
+        for node in state["nodes"]
+    ]
+    kept = ("name", "model", "tier", "node", "gpu", "state", "ready", "generation", "restarts")
+    return {"nodes": nodes, "replicas": [{key: replica.get(key) for key in kept} for replica in state["replicas"]]}
+
+
+async def open_deployment(
+    plan: Plan, options: RunOptions, lab_name: str, recorder: Recorder, own: Callable[[str, int], None]
+) -> Deployment:
+    """Attach to the kept lab that was named, or bring one up; RunRefused where neither can be."""
+    began = time.monotonic()
+    if options.lab is not None:
+        lab = kept_lab(options.home, options.lab)
+    else:
+        setting = plan.setting
+        config = config_of(
+            lab_name, setting.environment, setting.tiers, setting.workloads, options.tools, outlives_starter=False
         )
+        lab = await bring_up(options.home, config, lambda pid: own("lab", pid))
+    text = f"lab {lab.name} up after {time.monotonic() - began:.1f} s" if options.lab is None else f"lab {lab.name}"
+    recorder.note("run.note", "runner", text=text)
+    deployment = Deployment(plan, lab, options.home, recorder, ephemeral=options.lab is None)
+    await deployment.open()
+    return deployment

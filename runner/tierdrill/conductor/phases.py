@@ -62,7 +62,7 @@ class Phases:
             self.stop.stop("error", "preflight failed")
             return
         assert self.load is not None and self.experiment is not None
-        await self.deployment.apply_sabotage(self.plan.sabotage, self.recorder)
+        await self.deployment.apply_sabotage()
         zero = time.time() + GO_AHEAD_S
         await self.load.go(zero)
         arrivals = planned_arrivals(self.load_plan.schedule())
@@ -115,7 +115,7 @@ class Phases:
             self._spawn(pump_samples(self.load, recorder, self.plan.setting.drill.guardrails, self.stop)),
             self._spawn(pump_reports(self.load, recorder)),
         ]
-        for work in self.deployment.watchers(recorder, self.stop):
+        for work in self.deployment.watchers(self.stop):
             self._spawn(work)
         await self.experiment.await_ready()
         findings = await settle(self._look, PREFLIGHT_S)
@@ -170,7 +170,7 @@ class Phases:
             await self.load.stop()
         if self._pumps:
             await asyncio.wait(self._pumps, timeout=3.0)
-        await self.deployment.last_look(self.recorder)
+        await self.deployment.last_look()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

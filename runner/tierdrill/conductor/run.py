@@ -139,7 +139,7 @@ class _Run:
             phases: Phases | None = None
             try:
                 self._own("runner", os.getpid())
-                deployment = await open_deployment(self.plan, self.options, lab, self.folder, self._own, self.stop)
+                deployment = await open_deployment(self.plan, self.options, lab, self.recorder, self._own)
                 phases = Phases(
                     self.plan, deployment, self.options, self.ledger, self.recorder, self.stop, self.folder, self._own
                 )
@@ -161,11 +161,14 @@ class _Run:
         if self.stop.reason is not None:
             self.recorder.note("run.stopping", "runner", by=self.stop.reason.by, reason=self.stop.reason.reason)
         self.recorder.note("phase.started", "runner", phase="clean-up")
+        # The children first: what they still write belongs to the run. Then what is open, in case they did not undo it.
         if phases is not None:
             await phases.close()
         left = await self._undo()
         if deployment is not None:
-            await deployment.close(self.recorder)
+            await deployment.close()
+        if deployment is not None:
+            await deployment.end_lab()
         self.recorder.note("phase.ended", "runner", phase="clean-up")
         self.recorder.note("ledger.open", "runner", faults=left)
         reason = self.stop.reason.reason if self.stop.reason else ""

@@ -84,6 +84,11 @@ class Receiver:
         self._server = Loopback(self.app)
 
     @property
+    def token(self) -> str:
+        """The bearer token that Alertmanager must show."""
+        return self._token
+
+    @property
     def url(self) -> str:
         """http://127.0.0.1:PORT, once started; Alertmanager's webhook is `{url}/alertmanager`."""
         return self._server.url
