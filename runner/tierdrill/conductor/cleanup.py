@@ -15,7 +15,7 @@ from tierdrill.lab.process import Identity, identify, kill_group, same_process
 from tierdrill.lab.state import down_lab, find_lab
 from tierdrill.targets.undo import undo_fault
 
-Emit = Callable[[Event], None]
+Emit = Callable[[Event], object]
 
 
 def own_process(run: str, role: str, pid: int) -> OwnedProcess | None:

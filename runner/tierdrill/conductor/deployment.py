@@ -109,7 +109,7 @@ class Deployment:
         return self.watcher.heard_watchdog.is_set()
 
     async def active_alerts(self) -> list[dict[str, Any]] | None:
-        """What Alertmanager holds as active now; None where it does not answer."""
+        """What Alertmanager holds as active; None where it does not answer."""
         answer = await self.alertmanager.alerts(active=True, silenced=False, inhibited=False, unprocessed=False)
         return None if isinstance(answer, NoData) else [dict(alert) for alert in answer]
 
@@ -135,7 +135,7 @@ class Deployment:
         return [self.watcher.run(), self._watch_lab(stop), self._watch_state()]
 
     async def _watch_lab(self, stop: StopBox) -> None:
-        """Follow the lab's own events: a process that died without anybody having meant it to makes the run worthless."""
+        """Follow the lab's own events: a process that dies without anybody having meant it makes the run worthless."""
         since = 0
         while True:
             try:

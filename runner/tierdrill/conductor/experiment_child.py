@@ -150,11 +150,10 @@ class Reporter(RunEventHandler):  # type: ignore[misc]
             if met or time.monotonic() >= deadline:
                 break
             time.sleep(PROBE_POLL_S)
-        key = "effective_at" if aspect == "landed" else "gone_at"
-        data = {"fault": fault, "witness": f"probe {probe['name']}", "seen": seen[:500]}
-        self.context.emit(
-            event(kind[0], "experiment", **data, **{key: began}) if met else event(kind[1], "experiment", **data)
-        )
+        data: dict[str, Any] = {"fault": fault, "witness": f"probe {probe['name']}", "seen": seen[:500]}
+        if met:
+            data["effective_at" if aspect == "landed" else "gone_at"] = began
+        self.context.emit(event(kind[0] if met else kind[1], "experiment", **data))
         if met and aspect == "landed":
             self.ledger.mark(fault, "landed", seen[:200])
         return bool(met)

@@ -130,11 +130,14 @@ class Phases:
             alerts = await self.deployment.active_alerts()
         except TargetError as error:
             return [Finding("deployment", False, str(error))]
-        findings = [*check_inventory(inventory), check_ledger(self.ledger, self.plan.run)]
-        findings.append(
-            check_alerts(alerts) if alerts is not None else Finding("alerts", False, "Alertmanager does not answer")
-        )
-        return findings
+        heard = self.deployment.pipeline_heard
+        quiet = check_alerts(alerts) if alerts is not None else Finding("alerts", False, "Alertmanager does not answer")
+        return [
+            *check_inventory(inventory),
+            check_ledger(self.ledger, self.plan.run),
+            Finding("pipeline", heard, "the Watchdog alert came through" if heard else "no alert came through"),
+            quiet,
+        ]
 
     async def _phase(self, name: str, begin: float, end: float) -> bool:
         if name == "fault":

@@ -18,7 +18,7 @@ from tierdrill.targets.base import FaultOrder, FaultPort, Proof, TargetError
 from tierdrill.targets.places import open_place
 
 POLL_S = 0.02
-Emit = Callable[[Event], None]
+Emit = Callable[[Event], object]
 
 
 def order_of(entry: LedgerFault) -> FaultOrder:
