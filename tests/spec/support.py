@@ -47,7 +47,7 @@ def lines(root: Path, known_alerts: Mapping[str, Collection[str]] | None = None)
 
 
 def located(problem: Problem, root: Path) -> bool:
-    """Whether the place exists: a file of the catalogue, a line of it (or the one after its end), a column of that line."""
+    """Whether the place exists: a file, a line of it (or the one after its end), and a column of that line."""
     path = root / problem.path
     if not path.is_file():
         return False

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
 from tests.spec.support import BAD, good_catalogue, located, problems
 
 FILES = sorted(BAD.glob("*.yaml"))

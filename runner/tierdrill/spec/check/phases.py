@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tierdrill.spec.check.context import Context
 from tierdrill.spec.check.environments import quick_page_window
-from tierdrill.spec.drill import Drill, Guardrail
+from tierdrill.spec.drill import Drill, Guardrail, Stream
 from tierdrill.spec.environment import Environment
 from tierdrill.spec.reading import Place
 from tierdrill.spec.units import show_duration, show_ratio
@@ -107,11 +107,16 @@ def _check_guardrail(place: Place, guardrail: Guardrail, objective: float | None
             f"above 0 and at most the fault phase, {show_duration(drill.phases.fault)}",
         )
         return
-    rate = sum(stream.rate for stream in drill.load.streams if stream.tier == guardrail.tier)
-    replayed = any(stream.shape.kind == "replay" for stream in drill.load.streams if stream.tier == guardrail.tier)
-    expected = rate * guardrail.window
+    mine = [stream for stream in drill.load.streams if stream.tier == guardrail.tier]
+    replayed = any(stream.shape.kind == "replay" for stream in mine)
+    expected = sum(_peak_rate(stream) for stream in mine) * guardrail.window
     if guardrail.requests_at_least > expected and not replayed:
         place.at("requests_at_least").report(
             f"a guardrail that needs {guardrail.requests_at_least} requests in {show_duration(guardrail.window)}",
-            f"the load sends {guardrail.tier} about {expected:.0f} in that time, so that it could never trip",
+            f"the load sends {guardrail.tier} at most about {expected:.0f} in it, so that it could never trip",
         )
+
+
+def _peak_rate(stream: Stream) -> float:
+    factor = stream.shape.factor
+    return stream.rate * (factor if stream.shape.kind == "steady" else max(1.0, factor))
