@@ -21,7 +21,8 @@ class LabRemedies:
         self._gateways: tuple[str, ...] = ()
 
     async def inventory(self) -> Inventory:
-        return await self._ask(self._inventory)
+        found: Inventory = await self._ask(self._inventory)
+        return found
 
     def _inventory(self) -> Inventory:
         if not self._gateways:
