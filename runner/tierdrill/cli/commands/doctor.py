@@ -1,0 +1,56 @@
+"""`tierdrill doctor`: what this machine has, and what each fault would use here."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+import click
+
+from tierdrill.cli.errors import BAD_INPUT, say
+from tierdrill.cli.options import echo_json, json_option, table
+from tierdrill.cli.places import Surroundings
+
+
+@click.command("doctor")
+@click.option("--fetch", is_flag=True, help="Fetch Prometheus and Alertmanager if they are not here; no root needed.")
+@click.option("--quiet", is_flag=True, help="Only say what is missing.")
+@json_option
+@click.pass_obj
+def command(here: Surroundings, fetch: bool, quiet: bool, as_json: bool) -> int:
+    """Show what this machine has and what each fault would use here.
+
+    Exit code 2 if something is missing that drills in the embedded lab need.
+    """
+    if fetch:
+        _fetch(here)
+    from tierdrill.cli.machine import findings
+    from tierdrill.faults.catalogue import CATALOGUE
+    from tierdrill.targets.lab import MECHANISMS
+
+    found = findings(here.tools, here.home)
+    missing = [finding for finding in found if finding.need and not finding.ok]
+    if as_json:
+        echo_json(
+            {
+                "ok": not missing,
+                "findings": [asdict(finding) for finding in found],
+                "faults": {kind: MECHANISMS.get(kind) for kind in CATALOGUE},
+            }
+        )
+    elif quiet:
+        for finding in missing:
+            say(f"{finding.name}: {finding.seen}")
+    else:
+        rows = [("ok" if one.ok else "MISSING" if one.need else "no", one.name, one.seen) for one in found]
+        click.echo(table(rows))
+        click.echo("\nfaults in the embedded lab (portable mode: process groups, signals, a proxy on every link)")
+        click.echo(table([(kind, MECHANISMS.get(kind, "no mechanism here")) for kind in CATALOGUE], indent="  "))
+        click.echo(f"\n{len(missing)} needed things missing" if missing else "\nready for drills in the embedded lab")
+    return BAD_INPUT if missing else 0
+
+
+def _fetch(here: Surroundings) -> None:
+    from tierdrill.monitoring.binaries import fetch, find
+
+    if find(here.tools) is None:
+        fetch(here.tools, lambda text: click.echo(text, err=True))

@@ -1,0 +1,104 @@
+"""`tierdrill history`: what happened in a run, for reading or for export; or which runs there were."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable
+from contextlib import closing
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import click
+
+from tierdrill.cli.completion import complete_drill, complete_run
+from tierdrill.cli.options import table
+from tierdrill.cli.past import find_record, stored_events
+from tierdrill.cli.places import Surroundings
+
+if TYPE_CHECKING:
+    from tierdrill.history.events import Event
+
+BULKY = "load.samples"
+
+
+@click.command("history")
+@click.argument("run", required=False, shell_complete=complete_run)
+@click.option("--format", "form", type=click.Choice(("text", "jsonl")), default="text", help="To read, or to export.")
+@click.option(
+    "--kind", "kinds", multiple=True, metavar="KIND", help="Only events of this kind: fault, alert.state, ..."
+)
+@click.option("--runs", is_flag=True, help="List the runs instead, newest first.")
+@click.option("--drill", shell_complete=complete_drill, help="With --runs: of this drill only.")
+@click.option("--limit", type=click.IntRange(1, 100_000), default=20, show_default=True, help="With --runs: how many.")
+@click.pass_obj
+def command(
+    here: Surroundings, run: str | None, form: str, kinds: tuple[str, ...], runs: bool, drill: str | None, limit: int
+) -> None:
+    """Show what happened in a RUN (the last one where none is named).
+
+    --format jsonl exports one self-contained file: `tierdrill judge --history FILE` judges it anywhere.
+    """
+    if runs:
+        _list_runs(here, form, drill, limit)
+        return
+    record = find_record(here.home, run)
+    events = [event for event in stored_events(here.home, record.run) if _wanted(event.kind, kinds)]
+    if form == "jsonl":
+        from tierdrill.history.store import write_lines
+
+        write_lines(events, sys.stdout)
+        return
+    click.echo(f"run {record.run}: {record.status or 'not ended'}")
+    for line in _lines(events, bool(kinds)):
+        click.echo(line)
+
+
+def _wanted(kind: str, kinds: Iterable[str]) -> bool:
+    asked = list(kinds)
+    return not asked or any(kind == one or kind.startswith(f"{one}.") for one in asked)
+
+
+def _lines(events: list[Event], asked: bool) -> Iterable[str]:
+    from tierdrill.report.describe import describe
+
+    for event in events:
+        if event.kind == BULKY and not asked:
+            continue
+        told = describe(event)
+        text = told.text if told else json.dumps(event.data, sort_keys=True)
+        if len(text) > 400:
+            text = text[:399] + "…"
+        yield f"{event.sequence:>5}  {_moment(event.at)}  {event.kind:<20} {event.source:<12} {text}"
+
+
+def _moment(at: float) -> str:
+    return datetime.fromtimestamp(at, UTC).strftime("%H:%M:%S.%f")[:-3]
+
+
+def _list_runs(here: Surroundings, form: str, drill: str | None, limit: int) -> None:
+    from tierdrill.cli.live_runs import live_runs
+    from tierdrill.history.store import HistoryStore
+
+    if not (here.home / "history.db").exists():
+        records = []
+    else:
+        with closing(HistoryStore(here.home)) as store:
+            records = store.runs(drill, limit)
+    if form == "jsonl":
+        for record in records:
+            click.echo(json.dumps(asdict(record), sort_keys=True))
+        return
+    live = live_runs(here.home) if any(record.status is None for record in records) else {}
+    rows = [
+        (
+            record.run,
+            datetime.fromtimestamp(record.started_at, UTC).strftime("%Y-%m-%d %H:%M:%SZ"),
+            record.variant,
+            record.status or ("running" if record.run in live else "runner died"),
+            record.summary or "",
+        )
+        for record in records
+    ]
+    click.echo(table(rows, ("run", "started", "variant", "status", "summary")) or f"no run in {here.home} yet")

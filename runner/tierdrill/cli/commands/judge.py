@@ -1,0 +1,53 @@
+"""`tierdrill judge`: the verdict again, from the history alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from tierdrill.cli.completion import complete_run
+from tierdrill.cli.options import json_option, no_color_option, table
+from tierdrill.cli.past import events_of
+from tierdrill.cli.places import Surroundings
+from tierdrill.cli.reports import judged, show_summary
+
+if TYPE_CHECKING:
+    from tierdrill.judge.verdict import Check
+
+
+@click.command("judge")
+@click.argument("run", required=False, shell_complete=complete_run)
+@click.option(
+    "--history",
+    "file",
+    type=click.Path(path_type=Path, dir_okay=False, exists=True),
+    help="Judge this exported history (tierdrill history --format jsonl) instead.",
+)
+@json_option
+@no_color_option
+@click.pass_obj
+def command(here: Surroundings, run: str | None, file: Path | None, as_json: bool, plain_colors: bool) -> int:
+    """Judge a RUN again (the last one where none is named) from its history alone.
+
+    No lab is needed, and the same history gives the same verdict, byte for byte with --json. The exit code is the
+    verdict's.
+    """
+    if run and file:
+        raise click.UsageError("found a RUN and --history; allowed is one of them")
+    again = judged(events_of(here.home, run, file))
+    if as_json:
+        click.echo(again.verdict.to_json(), nl=False)
+        return again.verdict.exit_code
+    show_summary(again, here.color and not plain_colors, None)
+    click.echo()
+    head = ("check", "status", "expected", "seen", "events")
+    click.echo(table([_line(check) for check in again.verdict.checks], head))
+    return again.verdict.exit_code
+
+
+def _line(check: Check) -> tuple[str, ...]:
+    shown = [f"#{number}" for number in check.events[:6]]
+    more = [f"+{len(check.events) - 6}"] if len(check.events) > 6 else []
+    return check.id, check.status.value, check.expected, check.seen, " ".join(shown + more)

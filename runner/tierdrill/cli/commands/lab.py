@@ -1,0 +1,155 @@
+"""`tierdrill lab`: an embedded lab for hand use, or for several runs."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from tierdrill.cli.errors import Refusal, say
+from tierdrill.cli.options import echo_json, json_option, table
+from tierdrill.cli.places import Surroundings
+
+if TYPE_CHECKING:
+    from tierdrill.lab.state import LabState
+    from tierdrill.spec.catalogue import Catalogue
+    from tierdrill.spec.environment import Environment
+
+_name = click.option("--name", default="lab", show_default=True, help="Which lab; several can be up at once.")
+UNCLEAN = 5
+
+
+@click.group("lab")
+def command() -> None:
+    """Keep an embedded lab up for hand use: real processes on this machine, on free ports of the loopback."""
+
+
+@command.command("up")
+@_name
+@click.option("--environment", help="Which environment document [default: the only one with target lab].")
+@json_option
+@click.pass_obj
+def up(here: Surroundings, name: str, environment: str | None, as_json: bool) -> None:
+    """Bring a lab up and print every address. It stays up until `tierdrill lab down`."""
+    from tierdrill.cli.documents import whole_catalogue
+    from tierdrill.conductor.labs import bring_up, config_of
+
+    catalogue = whole_catalogue(here.catalogue)
+    chosen = _environment(catalogue, environment)
+    config = config_of(
+        name,
+        chosen,
+        catalogue.tiers[chosen.tiers],
+        catalogue.workloads[chosen.workloads],
+        here.tools,
+        outlives_starter=True,
+    )
+    state = asyncio.run(bring_up(here.home, config, lambda pid: None))
+    _show(here, state, as_json)
+
+
+@command.command("status")
+@_name
+@json_option
+@click.pass_obj
+def status(here: Surroundings, name: str, as_json: bool) -> None:
+    """Show a lab's addresses and what runs in it."""
+    from tierdrill.lab.state import attach
+
+    _show(here, attach(here.home, name), as_json)
+
+
+@command.command("down")
+@_name
+@click.option("--all", "every", is_flag=True, help="All labs of this home.")
+@click.pass_obj
+def down(here: Surroundings, name: str, every: bool) -> int:
+    """End a lab, whatever is left of it."""
+    from tierdrill.lab.state import all_labs, down_lab, find_lab
+
+    found = all_labs(here.home) if every else [state for state in (find_lab(here.home, name),) if state is not None]
+    if not found:
+        known = ", ".join(state.name for state in all_labs(here.home)) or "none"
+        click.echo("no lab is up" if every else f"lab {name} is not up (up are: {known})")
+        return 0
+    left = []
+    for state in found:
+        stubborn = down_lab(state)
+        click.echo(f"lab {state.name}{': left over: ' + ', '.join(stubborn) if stubborn else ' is down'}")
+        left += stubborn
+    return UNCLEAN if left else 0
+
+
+def _environment(catalogue: Catalogue, named: str | None) -> Environment:
+    labs = {name: one for name, one in catalogue.environments.items() if one.target == "lab"}
+    if named is not None and named in labs:
+        return labs[named]
+    if named is None and len(labs) == 1:
+        return next(iter(labs.values()))
+    found = f"found environment {named!r}" if named else f"found {len(labs)} environments with target lab"
+    raise Refusal(f"{found}; allowed: --environment {' or '.join(sorted(labs)) or '(the catalogue has none)'}")
+
+
+def _addresses(state: LabState) -> dict[str, str]:
+    single = {
+        "controller": state.controller,
+        "fabric": state.fabric,
+        "prometheus": state.prometheus,
+        "alertmanager": state.alertmanager,
+        "supervisor": state.address,
+    }
+    return {**state.gateways, **{name: address for name, address in single.items() if address}}
+
+
+def _show(here: Surroundings, state: LabState, as_json: bool) -> None:
+    from tierdrill.lab.client import LabClient, LabError
+    from tierdrill.lab.state import supervisor_lives
+
+    status: dict[str, Any] = {}
+    inventory: dict[str, Any] = {}
+    if supervisor_lives(state):
+        try:
+            with LabClient(state) as client:
+                status, inventory = client.status(), client.state()
+        except LabError as error:
+            say(str(error))
+    if as_json:
+        document = {
+            "name": state.name,
+            "folder": state.folder,
+            "addresses": _addresses(state),
+            "processes": status.get("processes", []),
+            "replicas": inventory.get("replicas", []),
+            "nodes": inventory.get("nodes", []),
+        }
+        echo_json(document)
+        return
+    click.echo(f"lab {state.name} in {state.folder}")
+    click.echo(table([(name, f"http://{address}") for name, address in _addresses(state).items()], indent="  "))
+    rows = [
+        (
+            str(process.get("name", "")),
+            str(process.get("program", "")),
+            str(process.get("pid", "")),
+            "up" if process.get("alive") else f"gone ({process.get('exit_code')})",
+            str(process.get("address") or ""),
+        )
+        for process in status.get("processes", [])
+    ]
+    if rows:
+        click.echo("\n" + table(rows, ("process", "program", "pid", "state", "address")))
+    replicas = [
+        (
+            str(replica.get("name", "")),
+            str(replica.get("tier", "")),
+            f"{replica.get('node')}/{replica.get('gpu')}" if replica.get("node") else "no place",
+            "ready" if replica.get("ready") else str(replica.get("state", "")),
+            str(replica.get("address") or ""),
+        )
+        for replica in inventory.get("replicas", [])
+    ]
+    if replicas:
+        click.echo("\n" + table(replicas, ("replica", "tier", "place", "state", "address")))
+    click.echo(f"\nuse it with: tierdrill run DRILL --lab {state.name}")
+    click.echo(f"or with plain Chaos Toolkit: TIERDRILL_HOME={here.home} TIERDRILL_LAB={state.name} chaos run FILE")

@@ -1,0 +1,86 @@
+"""`tierdrill list`: what the catalogue has."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from tierdrill.cli.documents import read
+from tierdrill.cli.errors import say
+from tierdrill.cli.options import echo_json, json_option, table
+from tierdrill.cli.places import Surroundings
+
+if TYPE_CHECKING:
+    from tierdrill.spec.catalogue import Catalogue
+
+KINDS = ("drills", "playbooks", "experiments", "tiers", "environments")
+
+
+@click.command("list")
+@click.argument("kind", required=False, type=click.Choice(KINDS))
+@json_option
+@click.pass_obj
+def command(here: Surroundings, kind: str | None, as_json: bool) -> None:
+    """Show the drills, playbooks, experiments, tiers and environments of the catalogue, or one KIND of them."""
+    catalogue, problems = read(here.catalogue)
+    found = {name: _rows(catalogue, name) for name in KINDS if kind in (None, name)}
+    if as_json:
+        echo_json({"catalogue": str(here.catalogue), "problems": len(problems), **found})
+        return
+    click.echo(f"catalogue {here.catalogue}")
+    for name, rows in found.items():
+        click.echo(f"\n{name}")
+        lines = [[str(row["name"]), str(row["title"]), _more(row)] for row in rows]
+        click.echo(table(lines, indent="  ") or "  none")
+    if problems:
+        say(f"{len(problems)} problems in the documents; `tierdrill validate` shows them")
+
+
+def _more(row: dict[str, Any]) -> str:
+    return ", ".join(f"{key} {_shown(value)}" for key, value in row.items() if key not in ("name", "title") and value)
+
+
+def _shown(value: Any) -> str:
+    return f"({', '.join(map(str, value))})" if isinstance(value, list) else str(value)
+
+
+def _rows(catalogue: Catalogue, kind: str) -> list[dict[str, Any]]:
+    if kind == "drills":
+        return [
+            {
+                "name": name,
+                "title": drill.metadata.title,
+                "environment": drill.environment,
+                "experiment": drill.experiment,
+                "seconds": sum(drill.phases.model_dump().values()),
+                "sabotages": [sabotage.name for sabotage in drill.sabotages],
+            }
+            for name, drill in sorted(catalogue.drills.items())
+        ]
+    if kind == "playbooks":
+        return [
+            {"name": name, "title": playbook.metadata.title, "owner": playbook.metadata.owner}
+            for name, playbook in sorted(catalogue.playbooks.items())
+        ]
+    if kind == "experiments":
+        return [
+            {"name": name, "title": str(experiment.content.get("title", ""))}
+            for name, experiment in sorted(catalogue.experiments.items())
+        ]
+    if kind == "tiers":
+        return [
+            {"name": tier.name, "title": tier.rationale.strip(), "rank": tier.rank, "owner": tier.owner}
+            for _, tiers in sorted(catalogue.tiers.items())
+            for tier in sorted(tiers.tiers, key=lambda one: one.rank)
+        ]
+    return [
+        {
+            "name": name,
+            "title": environment.metadata.title,
+            "target": environment.target,
+            "tiers": environment.tiers,
+            "workloads": environment.workloads,
+        }
+        for name, environment in sorted(catalogue.environments.items())
+    ]

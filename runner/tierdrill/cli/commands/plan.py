@@ -1,0 +1,140 @@
+"""`tierdrill plan`: what a drill would do, from the documents alone."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from tierdrill.cli.completion import complete_drill
+from tierdrill.cli.documents import drill_setting
+from tierdrill.cli.loadsize import tier_loads
+from tierdrill.cli.options import echo_json, json_option, table
+from tierdrill.cli.places import Surroundings
+
+if TYPE_CHECKING:
+    from tierdrill.conductor.plan import Plan
+
+
+@click.command("plan")
+@click.argument("drill", shell_complete=complete_drill)
+@click.option("--variant", default="drill", show_default=True, help='"drill", "blip" or "sabotage:NAME".')
+@json_option
+@click.pass_obj
+def command(here: Surroundings, drill: str, variant: str, as_json: bool) -> None:
+    """Show what a DRILL would do: faults, targets, mechanisms, phases, deadlines, load, blast radius.
+
+    Nothing is touched, and no lab needs to be up.
+    """
+    from tierdrill.conductor.plan import make_plan
+    from tierdrill.targets.lab import MECHANISMS
+
+    if variant not in ("drill", "blip") and not variant.startswith("sabotage:"):
+        raise click.UsageError(f"found variant {variant!r}; allowed: drill, blip or sabotage:NAME")
+    setting = drill_setting(here.catalogue, drill)
+    plan = make_plan(setting, f"{drill}-planned", variant, MECHANISMS)
+    if as_json:
+        echo_json(_document(plan))
+    else:
+        for line in _lines(plan):
+            click.echo(line)
+
+
+def _document(plan: Plan) -> dict[str, Any]:
+    from tierdrill.conductor.plan import describe_faults
+
+    setting = plan.setting
+    return {
+        "drill": setting.drill.metadata.name,
+        "variant": plan.variant,
+        "title": setting.drill.metadata.title,
+        "environment": {"name": setting.environment.metadata.name, "target": setting.environment.target},
+        "experiment": setting.drill.experiment,
+        "variables": plan.variables,
+        "phases": [{"phase": phase.name, "seconds": phase.seconds} for phase in plan.phases],
+        "seconds": sum(phase.seconds for phase in plan.phases),
+        "faults": [
+            {
+                "activity": fault.activity,
+                "kind": fault.kind,
+                "target": fault.target,
+                "target_kind": fault.target_kind,
+                "parameters": fault.parameters,
+                "mechanism": fault.mechanism,
+                "cause": cause,
+            }
+            for fault, cause in describe_faults(plan)
+        ],
+        "lease": setting.environment.lease,
+        "blast_radius": setting.environment.blast_radius.model_dump(mode="json"),
+        "protected": list(setting.environment.protected),
+        "load": [asdict(load) for load in tier_loads(plan)],
+        "deadlines": [{"what": deadline.what, "within": deadline.within_s} for deadline in plan.deadlines],
+        "guardrails": [guardrail.model_dump(mode="json") for guardrail in setting.drill.guardrails],
+        "sabotage": plan.sabotage.model_dump(mode="json", exclude_none=True) if plan.sabotage else None,
+        "must_not": {
+            "alerts": [alert.alert for alert in setting.drill.expect.alerts.must_not_fire],
+            "playbooks": list(setting.drill.expect.playbooks.must_not_fire),
+        },
+    }
+
+
+def _lines(plan: Plan) -> list[str]:
+    from tierdrill.spec.units import show_duration as seconds
+
+    document = _document(plan)
+    setting = plan.setting
+    lines = [
+        f"{document['drill']} ({document['variant']}): {document['title']}",
+        f"in environment {document['environment']['name']} ({document['environment']['target']}), "
+        f"experiment {document['experiment']}, {seconds(document['seconds'])} in all",
+    ]
+    if plan.sabotage is not None:
+        taken = ", ".join(
+            f"{key} {_words(value)}" for key, value in plan.sabotage.do.model_dump(exclude_none=True).items() if value
+        )
+        lines += ["", f"sabotage: {taken} ({plan.sabotage.why})", f"  must fail: {', '.join(plan.sabotage.fails)}"]
+    lines += ["", "phases"]
+    begin = 0.0
+    for phase in plan.phases:
+        lines.append(f"  {phase.name:<10} {begin:>6.1f} s to {begin + phase.seconds:>6.1f} s")
+        begin += phase.seconds
+    lines += ["", "faults"]
+    for fault in document["faults"]:
+        lines += [
+            f"  {fault['kind']} on {fault['target_kind']} {fault['target']} (activity {fault['activity']})",
+            f"    stands for: {fault['cause']}",
+            f"    mechanism here: {fault['mechanism']}",
+        ]
+    lines.append(f"  each under a lease of {seconds(setting.environment.lease)}, undone by the reaper when it runs out")
+    radius = ", ".join(f"{count} {kind}" for kind, count in document["blast_radius"].items())
+    protected = ", ".join(setting.environment.protected) or "nothing named"
+    lines += ["", f"blast radius at most: {radius}", f"protected: {protected}"]
+    lines += ["", "load"]
+    rows = [
+        (
+            row["tier"],
+            f"{row['rate']:g}/s",
+            str(row["sent"]),
+            str(row["judged"]),
+            str(row["needed"]) if row["needed"] is not None else "-",
+            row["hardest"],
+        )
+        for row in document["load"]
+    ]
+    lines.append(table(rows, ("tier", "rate", "requests", "judged", "needed", "for its hardest promise"), "  "))
+    for guardrail in document["guardrails"]:
+        lines.append(
+            f"guardrail: abort when {guardrail['tier']} availability is below {guardrail['availability_below']:.0%} "
+            f"for {seconds(guardrail['window'])}"
+        )
+    lines += ["", "must happen, counted from the fault's seen effect"]
+    lines += [f"  within {seconds(one['within']):>6}  {one['what']}" for one in document["deadlines"]] or ["  nothing"]
+    must_not = [*document["must_not"]["alerts"], *document["must_not"]["playbooks"]]
+    lines += [f"must not happen: {', '.join(must_not) or 'nothing named'}", "", "Nothing has been touched."]
+    return lines
+
+
+def _words(value: Any) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)

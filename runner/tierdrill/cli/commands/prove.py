@@ -1,0 +1,92 @@
+"""`tierdrill prove`: that a drill passes, is silent for a blip, and fails for the named reason when its net is cut."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from tierdrill.cli.completion import complete_drill
+from tierdrill.cli.documents import drill_setting
+from tierdrill.cli.options import echo_json, no_color_option
+from tierdrill.cli.past import stored_events
+from tierdrill.cli.places import Surroundings, author
+from tierdrill.cli.reports import judged, try_reports
+
+if TYPE_CHECKING:
+    from tierdrill.conductor.run import RunOptions, RunOutcome
+    from tierdrill.history.events import Event
+    from tierdrill.judge.proof import ProofRow
+    from tierdrill.spec.catalogue import DrillSetting
+
+NOT_PROVEN, INCONCLUSIVE, ABORTED, UNCLEAN = 1, 3, 4, 5
+
+
+@click.command("prove")
+@click.argument("drills", nargs=-1, required=True, metavar="DRILL...", shell_complete=complete_drill)
+@click.option("--lab", metavar="NAME", help="Use a lab that is up instead of one for each run.")
+@click.option("--json", "as_json", is_flag=True, help="The matrix for machines.")
+@no_color_option
+@click.pass_obj
+def command(here: Surroundings, drills: tuple[str, ...], lab: str | None, as_json: bool, plain_colors: bool) -> int:
+    """Prove each DRILL: run it, its blip twin and every sabotage, and print the matrix.
+
+    It is proven when the drill passed, the blip was silent and every sabotage failed for the reason the drill names.
+    Exit code 0 if every drill is proven.
+    """
+    from tierdrill.conductor.run import RunOptions
+    from tierdrill.report.matrix import conclusion, matrix_json, matrix_table
+    from tierdrill.report.terminal import glyphs_for, make_console
+
+    settings = {name: drill_setting(here.catalogue, name) for name in drills}
+    options = RunOptions(home=here.home, tools=here.tools, lab=lab, author=author(), argv=tuple(sys.argv))
+    console = make_console(color=here.color and not plain_colors)
+    codes, documents = [], []
+    for name, setting in settings.items():
+        rows = asyncio.run(_prove(here, setting, options))
+        if as_json:
+            documents.append(json.loads(matrix_json(name, rows)))
+        else:
+            console.print(matrix_table(name, rows, glyphs_for(console)))
+            console.print(conclusion(name, rows))
+        codes.append(exit_code(rows))
+        if codes[-1] in (ABORTED, UNCLEAN):
+            break
+    if as_json:
+        echo_json({"proven": not any(codes) and len(codes) == len(settings), "drills": documents})
+    return max(codes)
+
+
+async def _prove(here: Surroundings, setting: DrillSetting, options: RunOptions) -> list[ProofRow]:
+    from tierdrill.conductor.prove import prove
+    from tierdrill.report.words import show_seconds, variant_words
+
+    def tell(event: Event) -> None:
+        if event.kind == "run.started":
+            words = variant_words(str(event.data["variant"]))
+            click.echo(f"{event.data['drill']}, {words}: run {event.data['run']}", err=True)
+        elif event.kind == "phase.started":
+            click.echo(f"  {event.data['phase']}", err=True)
+
+    def on_row(row: ProofRow, outcome: RunOutcome) -> None:
+        try_reports(judged(stored_events(here.home, outcome.run)), outcome.folder)
+        sign = "as it must" if row.ok else "NOT as it must"
+        click.echo(f"  {row.status} after {show_seconds(row.seconds)}, {sign}", err=True)
+
+    return await prove(setting, options, [tell], on_row)
+
+
+def exit_code(rows: list[ProofRow]) -> int:
+    """0 if proven; else the gravest of what kept it from being proven."""
+    wrong = [row for row in rows if not row.ok]
+    if not wrong:
+        return 0 if rows else NOT_PROVEN
+    statuses = {row.status for row in wrong}
+    if "unclean" in statuses:
+        return UNCLEAN
+    if "aborted" in statuses:
+        return ABORTED
+    return INCONCLUSIVE if statuses == {"inconclusive"} else NOT_PROVEN

@@ -1,0 +1,152 @@
+"""`tierdrill recover`: undo whatever is still injected, end whatever was left behind; name each."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from tierdrill.cli.errors import say
+from tierdrill.cli.live_runs import live_runs
+from tierdrill.cli.places import Surroundings
+
+if TYPE_CHECKING:
+    from tierdrill.history.events import Event
+    from tierdrill.history.ledger import Ledger
+
+UNCLEAN = 5
+
+
+@click.command("recover")
+@click.pass_obj
+def command(here: Surroundings) -> int:
+    """Undo every fault that no run looks after any more, and end the processes and labs such runs left behind.
+
+    Safe to repeat, and beside runs that go on. Exit code 0 when everything is clean, 5 when something would not go.
+    """
+    from tierdrill.history.ledger import Ledger
+
+    if not here.home.exists():
+        click.echo(f"clean: nothing has ever run in {here.home}")
+        return 0
+    live = set(live_runs(here.home))
+    before = _Count()
+    with closing(Ledger(here.home)) as ledger:
+        left = [
+            *_undo(here.home, ledger, live, before),
+            *_end_processes(here.home, ledger, live, before),
+            *_end_labs(here.home, live, before),
+        ]
+        _close_books(here.home, ledger, live)
+    for what in left:
+        say(f"still there: {what}")
+    if not left:
+        click.echo("clean" if before.done else "clean: there was nothing to do")
+    return UNCLEAN if left else 0
+
+
+class _Count:
+    """How many things were mended; each is told."""
+
+    def __init__(self) -> None:
+        self.done = 0
+
+    def tell(self, text: str) -> None:
+        self.done += 1
+        click.echo(text)
+
+
+def _undo(home: Path, ledger: Ledger, live: set[str], count: _Count) -> list[str]:
+    from tierdrill.targets.undo import undo_fault
+
+    left = []
+    for entry in reversed(ledger.open_faults()):
+        if entry.run in live:
+            continue
+        what = f"{entry.order.get('kind')} on {entry.order.get('target')} (run {entry.run})"
+        if undo_fault(ledger, entry, "recover", _into_history(home, entry.run)):
+            count.tell(f"undone: {what}")
+        else:
+            left.append(f"{what}: {next((each.note for each in ledger.open_faults() if each.id == entry.id), '')}")
+    return left
+
+
+def _end_processes(home: Path, ledger: Ledger, live: set[str], count: _Count) -> list[str]:
+    from tierdrill.conductor.cleanup import end_processes
+
+    left = []
+    for run in sorted({process.run for process in ledger.processes()} - live):
+        record = _into_history(home, run)
+
+        def tell(event: Event, run: str = run, record: Callable[[Event], None] = record) -> None:
+            record(event)
+            count.tell(f"{event.data.get('text')} of run {run}")
+
+        stubborn = end_processes(ledger, run, tell)
+        left += [f"process {role} of run {run}" for role in stubborn]
+        if not stubborn:
+            ledger.disown(run)
+    return left
+
+
+def _end_labs(home: Path, live: set[str], count: _Count) -> list[str]:
+    """End labs that belonged to runs that are dead, and what is left of labs whose supervisor is."""
+    from tierdrill.history.store import HistoryStore
+    from tierdrill.lab.state import all_labs, down_lab, supervisor_lives
+
+    with closing(HistoryStore(home)) as store:
+        runs = {record.run for record in store.runs(limit=100_000)}
+    left = []
+    for state in all_labs(home):
+        if state.name in live or (supervisor_lives(state) and state.name not in runs):
+            continue
+        if stubborn := down_lab(state):
+            left += [f"process {pid} of lab {state.name}" for pid in stubborn]
+        else:
+            count.tell(f"ended: what was left of lab {state.name}")
+    return left
+
+
+def _into_history(home: Path, run: str) -> Callable[[Event], None]:
+    """Where the events of mending go: into the run's own history, unless that has been closed and judged."""
+    from tierdrill.history.store import HistoryError, HistoryStore
+
+    def emit(event: Event) -> None:
+        try:
+            with closing(HistoryStore(home)) as store:
+                record = store.find(run)
+                if record is not None and record.run == run and record.status is None:
+                    store.append(run, event)
+        except HistoryError as error:
+            say(f"not recorded: {error}")
+
+    return emit
+
+
+def _close_books(home: Path, ledger: Ledger, live: set[str]) -> None:
+    """Judge the runs that have died together with their reaper, so that they do not look as if they went on."""
+    from tierdrill.history.events import event
+    from tierdrill.history.store import HistoryStore
+    from tierdrill.judge.judge import NotARun, judge
+
+    with closing(HistoryStore(home)) as store:
+        for record in store.runs(limit=1000):
+            if record.status is not None or record.run in live:
+                continue
+            open_faults = [entry.id for entry in ledger.open_faults(record.run)]
+            events = store.events(record.run)
+            if events and events[-1].kind != "run.ended":
+                outcome = "unclean" if open_faults else "aborted"
+                store.append(record.run, event("ledger.open", "recover", faults=open_faults))
+                store.append(record.run, event("run.ended", "recover", outcome=outcome, reason="the runner died"))
+            try:
+                verdict = judge(store.events(record.run))
+            except NotARun as error:
+                store.finish(record.run, time.time(), "inconclusive", f"it died before it began: {error}")
+                continue
+            store.finish(record.run, time.time(), verdict.status.value, verdict.summary)
+            click.echo(f"closed: run {record.run} is {verdict.status.value}")

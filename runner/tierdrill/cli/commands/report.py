@@ -1,0 +1,44 @@
+"""`tierdrill report`: a run's report files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from tierdrill.cli.completion import complete_run
+from tierdrill.cli.errors import Refusal
+from tierdrill.cli.past import events_of, find_record
+from tierdrill.cli.places import Surroundings
+from tierdrill.cli.reports import REPORT, judged, write_reports
+from tierdrill.home import run_folder
+
+
+@click.command("report")
+@click.argument("run", required=False, shell_complete=complete_run)
+@click.option("--open-path", is_flag=True, help="Only print where the report is.")
+@click.option(
+    "--history",
+    "file",
+    type=click.Path(path_type=Path, dir_okay=False, exists=True),
+    help="Report on this exported history instead.",
+)
+@click.option("--report-dir", type=click.Path(path_type=Path, file_okay=False), help="Where the reports go.")
+@click.pass_obj
+def command(here: Surroundings, run: str | None, open_path: bool, file: Path | None, report_dir: Path | None) -> None:
+    """Write a RUN's report again (the last one where none is named) and print its path.
+
+    report.html for people; report.json, junit.xml and verdict.json for machines, beside it.
+    """
+    if run and file:
+        raise click.UsageError("found a RUN and --history; allowed is one of them")
+    if open_path:
+        name = find_record(here.home, run).run
+        path = (report_dir or run_folder(here.home, name)) / REPORT
+        if not path.exists():
+            raise Refusal(f"run {name} has no report at {path}; `tierdrill report {name}` writes it")
+        click.echo(str(path))
+        return
+    again = judged(events_of(here.home, run, file))
+    folder = report_dir or (file.resolve().parent if file else run_folder(here.home, again.verdict.run))
+    click.echo(str(write_reports(again, folder)))

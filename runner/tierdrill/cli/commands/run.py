@@ -1,0 +1,72 @@
+"""`tierdrill run`: one drill, watched, judged and reported."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from pathlib import Path
+
+import click
+
+from tierdrill.cli.completion import complete_drill, complete_sabotage
+from tierdrill.cli.documents import drill_setting
+from tierdrill.cli.options import no_color_option
+from tierdrill.cli.past import stored_events
+from tierdrill.cli.places import Surroundings, author
+from tierdrill.cli.reports import judged, show_summary, try_reports
+
+
+@click.command("run")
+@click.argument("drill", shell_complete=complete_drill)
+@click.option("--blip", is_flag=True, help="Run its blip twin: the fault for moments only; nothing may fire.")
+@click.option("--sabotage", metavar="NAME", shell_complete=complete_sabotage, help="With this net cut; it must fail.")
+@click.option("--lab", metavar="NAME", help="Use a lab that is up (tierdrill lab up) instead of one of its own.")
+@click.option("--json", "as_json", is_flag=True, help="Every event as a line of JSON, the verdict as the last one.")
+@click.option("--plain", is_flag=True, help="Plain lines, also on a terminal.")
+@no_color_option
+@click.option("--report-dir", type=click.Path(path_type=Path, file_okay=False), help="Where the reports go.")
+@click.pass_obj
+def command(
+    here: Surroundings,
+    drill: str,
+    blip: bool,
+    sabotage: str | None,
+    lab: str | None,
+    as_json: bool,
+    plain: bool,
+    plain_colors: bool,
+    report_dir: Path | None,
+) -> int:
+    """Run a DRILL, judge it and write its report.
+
+    Ctrl-C once stops it cleanly, twice at once; both leave nothing injected. The exit code is the verdict's.
+    """
+    if blip and sabotage:
+        raise click.UsageError("found --blip and --sabotage; allowed is one of them")
+    variant = "blip" if blip else f"sabotage:{sabotage}" if sabotage else "drill"
+    setting = drill_setting(here.catalogue, drill)
+
+    from tierdrill.conductor.run import RunOptions, run_drill
+    from tierdrill.report.live import choose_view
+
+    options = RunOptions(
+        home=here.home, tools=here.tools, variant=variant, lab=lab, author=author(), argv=tuple(sys.argv)
+    )
+    color = here.color and not plain_colors
+    with choose_view(setting, variant, json_lines=as_json, plain=plain, color=color) as view:
+        outcome = asyncio.run(run_drill(setting, options, [view.feed]))
+
+    run = judged(stored_events(here.home, outcome.run))
+    report = try_reports(run, report_dir or outcome.folder)
+    if as_json:
+        last = {
+            "kind": "verdict",
+            "exit_code": run.verdict.exit_code,
+            "report": str(report),
+            "verdict": json.loads(run.verdict.to_json()),
+        }
+        click.echo(json.dumps(last, sort_keys=True))
+    else:
+        show_summary(run, color, report)
+    return outcome.verdict.exit_code

@@ -1,0 +1,32 @@
+"""`tierdrill schema`: JSON Schema of the documents, for editors and other tools."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from tierdrill.cli.errors import Refusal
+
+KINDS = ("Tiers", "Workloads", "Environment", "Playbook", "Drill")
+
+
+@click.command("schema")
+@click.argument("kind", required=False, type=click.Choice(KINDS, case_sensitive=False))
+@click.option("--write", type=click.Path(path_type=Path, file_okay=False), metavar="DIR", help="Write all there.")
+def command(kind: str | None, write: Path | None) -> None:
+    """Print the JSON Schema of a KIND of document, or write all of them with --write.
+
+    An editor with a YAML language server checks and completes a document whose first line is
+    `# yaml-language-server: $schema=PATH`; documents made by `tierdrill init` have it.
+    """
+    from tierdrill.spec.schema import json_schema, write_schemas
+
+    if write is not None:
+        for path in write_schemas(write):
+            click.echo(str(path))
+    elif kind is None:
+        raise Refusal(f"which kind? allowed: {', '.join(KINDS)} (or --write DIR for all of them)")
+    else:
+        click.echo(json.dumps(json_schema(kind), indent=2, ensure_ascii=False))

@@ -1,0 +1,131 @@
+"""`tierdrill status`: what runs, what is injected, what is halted, which labs are up. It tells; it changes nothing."""
+
+from __future__ import annotations
+
+import time
+from contextlib import closing
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from tierdrill.cli.live_runs import live_runs
+from tierdrill.cli.options import echo_json, json_option
+from tierdrill.cli.places import Surroundings
+
+if TYPE_CHECKING:
+    from tierdrill.history.ledger import LedgerFault
+
+UNCLEAN = 5
+
+
+@click.command("status")
+@json_option
+@click.pass_obj
+def command(here: Surroundings, as_json: bool) -> int:
+    """Show what runs, what is injected, what is halted, and which labs are up.
+
+    Exit code 5 if something is still injected, or was left behind, with no run that looks after it.
+    """
+    found = look(here)
+    if as_json:
+        echo_json(found)
+    else:
+        for line in _lines(found):
+            click.echo(line)
+    return 0 if found["clean"] else UNCLEAN
+
+
+def look(here: Surroundings) -> dict[str, Any]:
+    """Everything there is to tell, as plain data."""
+    from tierdrill.conductor.cleanup import alive
+    from tierdrill.history.ledger import Ledger
+    from tierdrill.lab.state import running_labs, stale_labs
+
+    if not (here.home / "ledger.db").exists():
+        kept = [{"name": state.name, "state": "up", "run": None} for state in running_labs(here.home)]
+        return _document(here, {}, None, [], [], kept)
+    live = live_runs(here.home)
+    with closing(Ledger(here.home)) as ledger:
+        halt = ledger.halted()
+        faults = [_fault(entry, live) for entry in ledger.open_faults()]
+        strays = [
+            {"run": process.run, "role": process.role, "pid": process.pid}
+            for process in ledger.processes()
+            if process.run not in live and alive(process.pid, process.created)
+        ]
+    labs_up = running_labs(here.home)
+    labs: list[dict[str, Any]] = [
+        {"name": state.name, "state": "up", "run": state.name if state.name in live else None} for state in labs_up
+    ]
+    labs += [{"name": state.name, "state": "dead", "run": None} for state in stale_labs(here.home)]
+    return _document(here, live, halt, faults, strays, labs)
+
+
+def _document(
+    here: Surroundings,
+    live: dict[str, int],
+    halt: Any,
+    faults: list[dict[str, Any]],
+    strays: list[dict[str, Any]],
+    labs: list[dict[str, Any]],
+) -> dict[str, Any]:
+    return {
+        "home": str(here.home),
+        "runs": [{"run": run, "pid": pid, "phase": _phase(here, run)} for run, pid in sorted(live.items())],
+        "halt": {"author": halt.author, "reason": halt.reason, "at": halt.at} if halt else None,
+        "faults": faults,
+        "strays": strays,
+        "labs": labs,
+        "clean": not strays and all(fault["run_lives"] for fault in faults),
+    }
+
+
+def _fault(entry: LedgerFault, live: dict[str, int]) -> dict[str, Any]:
+    return {
+        "fault": entry.id,
+        "run": entry.run,
+        "kind": entry.order.get("kind"),
+        "target": entry.order.get("target"),
+        "state": entry.state,
+        "age": round(max(0.0, time.time() - entry.intended_at), 1),
+        "lease": entry.lease_s,
+        "lease_ran_out": entry.expired,
+        "note": entry.note,
+        "run_lives": entry.run in live,
+    }
+
+
+def _phase(here: Surroundings, run: str) -> str:
+    from tierdrill.history.store import HistoryStore
+
+    with closing(HistoryStore(here.home)) as store:
+        events = store.events(run)
+    phases = [event for event in events if event.kind in ("phase.started", "phase.ended")]
+    return str(phases[-1].data["phase"]) if phases and phases[-1].kind == "phase.started" else "between phases"
+
+
+def _lines(found: dict[str, Any]) -> list[str]:
+    lines = [f"home {found['home']}"]
+    if halt := found["halt"]:
+        since = time.strftime("%Y-%m-%d %H:%M:%SZ", time.gmtime(halt["at"]))
+        lines.append(f"HALTED by {halt['author']} since {since}: {halt['reason']} (tierdrill resume lifts it)")
+    lines += [f"run {run['run']} goes on: {run['phase']} (pid {run['pid']})" for run in found["runs"]]
+    if not found["runs"]:
+        lines.append("no run goes on")
+    for fault in found["faults"]:
+        lease = "its lease has run out" if fault["lease_ran_out"] else f"lease {fault['lease']:g} s"
+        keeper = "its run looks after it" if fault["run_lives"] else "NO RUN LOOKS AFTER IT"
+        note = f", {fault['note']}" if fault["note"] else ""
+        what = f"{fault['kind']} on {fault['target']} for {fault['age']:g} s"
+        lines.append(f"injected: {what}, {fault['state']}, {lease}, {keeper}{note}")
+    if not found["faults"]:
+        lines.append("nothing is injected")
+    lines += [f"left over: {stray['role']} (pid {stray['pid']}) of run {stray['run']}" for stray in found["strays"]]
+    for lab in found["labs"]:
+        owner = f" for run {lab['run']}" if lab["run"] else ""
+        lines.append(f"lab {lab['name']} is {'up' + owner if lab['state'] == 'up' else 'dead, its state file is left'}")
+    if not found["labs"]:
+        lines.append("no lab is up")
+    if not found["clean"]:
+        lines.append("`tierdrill recover` undoes and ends what was left behind")
+    return lines

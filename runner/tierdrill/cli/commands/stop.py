@@ -1,0 +1,58 @@
+"""`tierdrill stop`: ask a run to stop, and wait until it has cleaned up."""
+
+from __future__ import annotations
+
+import time
+from contextlib import closing
+
+import click
+
+from tierdrill.cli.completion import complete_run
+from tierdrill.cli.errors import Refusal, say
+from tierdrill.cli.live_runs import live_runs
+from tierdrill.cli.past import find_record
+from tierdrill.cli.places import Surroundings, author
+
+POLL_S = 0.1
+UNCLEAN = 5
+
+
+@click.command("stop")
+@click.argument("run", required=False, shell_complete=complete_run)
+@click.option("--reason", default="tierdrill stop", show_default=True, help="Why; it goes into the run's history.")
+@click.option("--wait", "wait_s", type=click.FloatRange(0, 3600), default=60.0, show_default=True, help="Seconds.")
+@click.pass_obj
+def command(here: Surroundings, run: str | None, reason: str, wait_s: float) -> int:
+    """Ask a RUN (the one that goes on, where only one does) to stop, and wait until it has cleaned up."""
+    from tierdrill.history.ledger import Ledger
+
+    name = _which(here, run)
+    with closing(Ledger(here.home)) as ledger:
+        ledger.ask_stop(name, author(), reason)
+        click.echo(f"asked {name} to stop")
+        deadline = time.monotonic() + wait_s
+        while name in live_runs(here.home):
+            if time.monotonic() >= deadline:
+                say(f"run {name} has not ended within {wait_s:g} s; `tierdrill status` shows what it does")
+                return UNCLEAN
+            time.sleep(POLL_S)
+        left = ledger.open_faults(name)
+    record = find_record(here.home, name)
+    click.echo(f"ended: {record.status or 'its runner died'}{': ' + record.summary if record.summary else ''}")
+    if left:
+        say(f"still injected: {', '.join(fault.id for fault in left)}; `tierdrill recover` mends it")
+        return UNCLEAN
+    return 0
+
+
+def _which(here: Surroundings, run: str | None) -> str:
+    live = live_runs(here.home)
+    if run is None:
+        if len(live) == 1:
+            return next(iter(live))
+        found = f"{len(live)} runs go on ({', '.join(sorted(live))})" if live else "no run goes on"
+        raise Refusal(f"{found}; allowed is one that goes on" + (": name it" if live else ""))
+    name = find_record(here.home, run).run
+    if name not in live:
+        raise Refusal(f"run {name} does not go on (any more); going on: {', '.join(sorted(live)) or 'none'}")
+    return name

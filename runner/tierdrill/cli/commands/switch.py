@@ -1,0 +1,50 @@
+"""`tierdrill halt` and `tierdrill resume`: the kill switch, kept in the ledger with who threw it and why."""
+
+from __future__ import annotations
+
+from contextlib import closing
+
+import click
+
+from tierdrill.cli.errors import Refusal
+from tierdrill.cli.live_runs import live_runs
+from tierdrill.cli.places import Surroundings, author
+
+_reason = click.option("--reason", required=True, help="Why; it is shown to whoever is stopped by it.")
+_author = click.option("--author", "by", help="Who [default: git's identity, else the user].")
+
+
+def _said(reason: str) -> str:
+    text = " ".join(reason.split())
+    if not text:
+        raise Refusal("found an empty --reason; allowed is a few words that help whoever is stopped by it")
+    return text
+
+
+@click.command("halt")
+@_reason
+@_author
+@click.pass_obj
+def halt(here: Surroundings, reason: str, by: str | None) -> None:
+    """Throw the kill switch: what runs stops and cleans up, and nothing starts until `tierdrill resume`."""
+    from tierdrill.history.ledger import Ledger
+
+    with closing(Ledger(here.home)) as ledger:
+        ledger.halt(by or author(), _said(reason))
+    runs = live_runs(here.home)
+    click.echo("halted: nothing starts until `tierdrill resume --reason ...`")
+    for run in runs:
+        click.echo(f"stopping {run}; `tierdrill status` shows when it is clean")
+
+
+@click.command("resume")
+@_reason
+@_author
+@click.pass_obj
+def resume(here: Surroundings, reason: str, by: str | None) -> None:
+    """Lift the kill switch."""
+    from tierdrill.history.ledger import Ledger
+
+    with closing(Ledger(here.home)) as ledger:
+        lifted = ledger.resume(by or author(), _said(reason))
+    click.echo("resumed: drills may start" if lifted else "it was not halted")

@@ -1,0 +1,69 @@
+"""Tab completion of names: drills, sabotages, runs. Quick and quiet: a broken catalogue or history gives nothing.
+
+Documents are only scanned for their first lines; parsing them all would be felt at every press of the key.
+"""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import click
+from click.shell_completion import CompletionItem
+
+from tierdrill.cli.places import find_catalogue, find_home
+
+_DRILL = re.compile(r"^kind:\s*Drill\s*$", re.MULTILINE)
+_NAME = re.compile(r"^metadata:[^\n]*\n(?:\s+[^\n]*\n)*?\s+name:\s*[\"']?([a-z0-9-]+)", re.MULTILINE)
+_SABOTAGE = re.compile(r"^sabotages:.*\Z", re.MULTILINE | re.DOTALL)
+_SABOTAGE_NAME = re.compile(r"^\s*-\s*\{?\s*name:\s*[\"']?([a-z0-9-]+)", re.MULTILINE)
+
+
+def _option(ctx: click.Context, name: str) -> Path | None:
+    value = ctx.find_root().params.get(name)
+    return Path(value) if value else None
+
+
+def _drill_files(ctx: click.Context) -> dict[str, str]:
+    found = {}
+    for path in sorted(find_catalogue(_option(ctx, "catalogue")).glob("drills/**/*.y*ml")):
+        try:
+            text = path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError):
+            continue
+        if _DRILL.search(text) and (name := _NAME.search(text)):
+            found[name[1]] = text
+    return found
+
+
+def drill_names(ctx: click.Context) -> list[str]:
+    """The drills of the catalogue in use."""
+    return list(_drill_files(ctx))
+
+
+def complete_drill(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Drills that begin so."""
+    return [CompletionItem(name) for name in drill_names(ctx) if name.startswith(incomplete)]
+
+
+def complete_sabotage(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Sabotages of the drill that is already on the line."""
+    text = _drill_files(ctx).get(str(ctx.params.get("drill") or ""), "")
+    part = _SABOTAGE.search(text)
+    names = _SABOTAGE_NAME.findall(part[0]) if part else []
+    return [CompletionItem(name) for name in names if name.startswith(incomplete)]
+
+
+def complete_run(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Runs in the history that begin so, newest first."""
+    database = find_home(_option(ctx, "home")) / "history.db"
+    if not database.is_file():
+        return []
+    try:
+        with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True, timeout=0.5)) as connection:
+            rows = connection.execute("SELECT run, status FROM runs ORDER BY started_at DESC LIMIT 50").fetchall()
+    except sqlite3.Error:
+        return []
+    return [CompletionItem(run, help=status or "running") for run, status in rows if run.startswith(incomplete)]

@@ -1,0 +1,117 @@
+"""What a person sees of an error: one clear line and an exit code; a traceback only ever goes to a file."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+import tempfile
+import time
+import traceback
+from pathlib import Path
+
+import click
+
+BAD_INPUT = 2
+INCONCLUSIVE = 3
+INTERRUPTED = 130
+
+# By name, so that telling errors apart loads none of the rooms they come from.
+EXPLAINED = frozenset(
+    {
+        "tierdrill.spec.problems.SpecError",
+        "tierdrill.history.store.HistoryError",
+        "tierdrill.history.ledger.LedgerError",
+        "tierdrill.judge.judge.NotARun",
+        "tierdrill.faults.catalogue.UnknownFault",
+        "tierdrill.conductor.errors.RunRefused",
+        "tierdrill.conductor.plan.PlanError",
+        "tierdrill.targets.base.TargetError",
+        "tierdrill.lab.client.LabError",
+        "tierdrill.lab.config.LabConfigError",
+        "tierdrill.lab.process.SpawnError",
+        "tierdrill.lab.state.NoSuchLab",
+        "tierdrill.load.runner.LoadError",
+        "tierdrill.monitoring.binaries.MonitoringUnavailable",
+    }
+)
+NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
+
+class Refusal(click.ClickException):
+    """Something asked of a command that it cannot do; nothing was touched."""
+
+    exit_code = BAD_INPUT
+
+    def show(self, file: object = None) -> None:
+        say(self.message)
+
+
+def say(text: str) -> None:
+    """A line on stderr, from us."""
+    try:
+        click.echo(f"tierdrill: {text}", err=True)
+    except OSError:
+        pass
+
+
+def explain(error: BaseException, home: Path | None, verbose: bool = False) -> int:
+    """Tell the user what happened; the exit code. Never raises, whatever state the machine is in."""
+    if verbose:
+        traceback.print_exception(error, file=sys.stderr)
+    if isinstance(error, KeyboardInterrupt):
+        say("interrupted")
+        return INTERRUPTED
+    names = {f"{kind.__module__}.{kind.__qualname__}" for kind in type(error).__mro__}
+    if names & EXPLAINED:
+        if "tierdrill.spec.problems.SpecError" in names:
+            click.echo(str(error), err=True)
+        else:
+            say(_one_line(error))
+        return INCONCLUSIVE if _no_room(error) else BAD_INPUT
+    if isinstance(error, OSError):
+        if _no_room(error):
+            say(f"no room left on the disk: {_one_line(error)}; free some and run it again")
+            return INCONCLUSIVE
+        say(_one_line(error))
+        return BAD_INPUT
+    where = keep_traceback(error, home)
+    told = f"; the details are in {where}" if where else ""
+    say(f"a defect in tierdrill stopped this command ({type(error).__name__}: {_one_line(error)}){told}")
+    say("`tierdrill status` shows whether anything is still injected")
+    return INCONCLUSIVE
+
+
+def _one_line(error: BaseException) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}" if error.filename is not None else error.strerror
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def _no_room(error: BaseException) -> bool:
+    seen: BaseException | None = error
+    while seen is not None:
+        if isinstance(seen, OSError) and seen.errno in NO_ROOM:
+            return True
+        if "database or disk is full" in str(seen):
+            return True
+        seen = seen.__cause__
+    return False
+
+
+def keep_traceback(error: BaseException, home: Path | None) -> Path | None:
+    """Write the traceback to a file in the home, or in the temporary directory; None if neither can be written."""
+    text = f"{time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime())} {sys.argv}\n" + "".join(
+        traceback.format_exception(error)
+    )
+    name = f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{os.getpid()}.txt"
+    folders = [home / "crashes"] if home is not None else []
+    for folder in (*folders, Path(tempfile.gettempdir()) / f"tierdrill-crashes-{os.getuid()}"):
+        try:
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            path = folder / name
+            path.write_text(text, encoding="utf-8", errors="backslashreplace")
+            return path
+        except OSError:
+            continue
+    return None

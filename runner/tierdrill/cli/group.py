@@ -1,0 +1,102 @@
+"""The table of commands, and a click group that loads a command's module only when that command is called."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+from dataclasses import dataclass
+from typing import Any
+
+import click
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A command in the table: where it is, and what the list of commands says of it."""
+
+    name: str
+    module: str
+    attribute: str
+    summary: str
+
+
+def _entry(name: str, module: str, summary: str, attribute: str = "command") -> Entry:
+    return Entry(name, f"tierdrill.cli.commands.{module}", attribute, summary)
+
+
+SECTIONS: dict[str, tuple[Entry, ...]] = {
+    "Write drills": (
+        _entry("init", "init", "Start a catalogue of your own."),
+        _entry("list", "listing", "Show the drills, playbooks, experiments, tiers and environments."),
+        _entry("validate", "validate", "Find every problem in the documents, with its place."),
+        _entry("schema", "schema", "Print the JSON Schema of a kind of document."),
+        _entry("plan", "plan", "Show what a drill would do; nothing is touched."),
+    ),
+    "Run them": (
+        _entry("run", "run", "Run a drill and judge it."),
+        _entry("prove", "prove", "Run a drill, its blip twin and every sabotage; print the matrix."),
+        _entry("stop", "stop", "Ask a run to stop and clean up."),
+        _entry("lab", "lab", "Keep an embedded lab up for hand use."),
+    ),
+    "Look back": (
+        _entry("judge", "judge", "Judge a run again from its history alone."),
+        _entry("report", "report", "Write a run's report again."),
+        _entry("history", "history", "Show or export what happened in a run, or list the runs."),
+    ),
+    "Stay safe": (
+        _entry("status", "status", "Show what runs, what is injected, what is halted or locked."),
+        _entry("recover", "recover", "Undo what is still injected, end what was left behind."),
+        _entry("halt", "switch", "The kill switch: stop every run and let none start.", "halt"),
+        _entry("resume", "switch", "Lift the kill switch.", "resume"),
+        _entry("doctor", "doctor", "Show what this machine has and what each fault would use here."),
+        _entry("version", "version", "Print the version."),
+    ),
+}
+ENTRIES = {entry.name: entry for section in SECTIONS.values() for entry in section}
+
+
+class CommandTable(click.Group):
+    """Lists the commands from the table alone and imports the one that is called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(ENTRIES)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        entry = ENTRIES.get(cmd_name)
+        if entry is None:
+            return None
+        command: click.Command = getattr(importlib.import_module(entry.module), entry.attribute)
+        command.short_help = entry.summary
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in ENTRIES and not args[0].startswith("-"):
+            raise click.UsageError(_no_such_command(ctx, args[0]), ctx)
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        for title, section in SECTIONS.items():
+            with formatter.section(title):
+                formatter.write_dl([(entry.name, entry.summary) for entry in section])
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[Any]:
+        from click.shell_completion import CompletionItem
+
+        items: list[Any] = [
+            CompletionItem(entry.name, help=entry.summary)
+            for entry in ENTRIES.values()
+            if entry.name.startswith(incomplete)
+        ]
+        return items + click.Command.shell_complete(self, ctx, incomplete)
+
+
+def _no_such_command(ctx: click.Context, word: str) -> str:
+    from tierdrill.cli.completion import drill_names
+
+    if word in drill_names(ctx):
+        return f"found {word!r}, which is a drill; allowed is: tierdrill run {word}"
+    near = difflib.get_close_matches(word, ENTRIES, n=1)
+    hint = f" (did you mean {near[0]}?)" if near else ""
+    return f"no command {word!r}; allowed: {', '.join(ENTRIES)}{hint}"

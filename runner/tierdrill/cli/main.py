@@ -1,0 +1,96 @@
+"""The command `tierdrill`: global options, the table of commands, and one place where every error ends as a clear line.
+
+Only click is imported here: `tierdrill --help` and tab completion must not wait for the rest.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from tierdrill import __version__
+from tierdrill.cli.errors import BAD_INPUT, Refusal, explain, say
+from tierdrill.cli.group import CommandTable
+from tierdrill.cli.places import Surroundings, find_catalogue, find_home, find_tools
+
+EPILOG = (
+    "Exit codes: 0 passed, 1 failed, 2 bad input, 3 inconclusive, 4 aborted, "
+    "5 unclean (something is still injected: tierdrill recover)."
+)
+
+
+@click.command(
+    cls=CommandTable,
+    epilog=EPILOG,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@click.option("--home", type=click.Path(path_type=Path, file_okay=False), help="Where state lives (TIERDRILL_HOME).")
+@click.option(
+    "--catalogue",
+    type=click.Path(path_type=Path, file_okay=False, exists=True),
+    envvar="TIERDRILL_CATALOGUE",
+    help="The folder with drills/, experiments/ and playbooks/ [default: here if it has drills/, else the shipped].",
+)
+@click.option("--no-color", is_flag=True, help="No colours (also NO_COLOR).")
+@click.option("-v", "--verbose", is_flag=True, help="Show tracebacks of errors on the terminal too.")
+@click.version_option(__version__, prog_name="tierdrill", message="%(prog)s %(version)s")
+@click.pass_context
+def cli(ctx: click.Context, home: Path | None, catalogue: Path | None, no_color: bool, verbose: bool) -> None:
+    """Resilience drills for tiered model-serving platforms.
+
+    Inject a fault under load, then judge: did the critical tiers keep their promises, and did the right playbooks run?
+    """
+    state = find_home(home)
+    # Whatever is started from here (chaos, the reaper, a lab) finds the same home.
+    os.environ["TIERDRILL_HOME"] = str(state)
+    ctx.obj = Surroundings(
+        home=state,
+        tools=find_tools(state),
+        catalogue=find_catalogue(catalogue),
+        color=not no_color and not os.environ.get("NO_COLOR"),
+        verbose=verbose,
+    )
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; its exit code. Nothing is ever raised from here."""
+    try:
+        code = cli.main(
+            args=list(arguments) if arguments is not None else None, prog_name="tierdrill", standalone_mode=False
+        )
+        return code if isinstance(code, int) else 0
+    except click.exceptions.Exit as finished:
+        return finished.exit_code
+    except click.exceptions.Abort:
+        return explain(KeyboardInterrupt(), None)
+    except Refusal as refusal:
+        refusal.show()
+        return refusal.exit_code
+    except click.UsageError as wrong:
+        where = wrong.ctx.command_path if wrong.ctx else "tierdrill"
+        say(f"{' '.join(wrong.format_message().split())}; see {where} --help")
+        return BAD_INPUT
+    except click.ClickException as wrong:
+        say(wrong.format_message())
+        return BAD_INPUT
+    except BrokenPipeError:
+        # Whoever read our output has gone; what is still buffered has no reader.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception as error:
+        return explain(error, _home(), verbose="-v" in sys.argv or "--verbose" in sys.argv)
+    except KeyboardInterrupt as interrupt:
+        return explain(interrupt, None)
+
+
+def _home() -> Path | None:
+    named = os.environ.get("TIERDRILL_HOME")
+    return Path(named) if named else None
+
+
+if __name__ == "__main__":
+    sys.exit(main())

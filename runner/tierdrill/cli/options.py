@@ -1,0 +1,31 @@
+"""Options and small shapes of output that several commands share."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+import click
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+json_option: Callable[[Function], Function] = click.option("--json", "as_json", is_flag=True, help="Machine-readable.")
+no_color_option: Callable[[Function], Function] = click.option(
+    "--no-color", "plain_colors", is_flag=True, help="No colours (also NO_COLOR)."
+)
+
+
+def echo_json(document: Any) -> None:
+    """A document on stdout, keys sorted."""
+    click.echo(json.dumps(document, indent=2, sort_keys=True, ensure_ascii=False))
+
+
+def table(rows: Sequence[Sequence[str]], head: Sequence[str] = (), indent: str = "") -> str:
+    """Columns aligned, two spaces between; empty for no rows."""
+    if not rows:
+        return ""
+    every = [list(head), *map(list, rows)] if head else [list(row) for row in rows]
+    widths = [max(len(row[column]) for row in every) for column in range(len(every[0]))]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in every]
+    return "\n".join(indent + line for line in lines)

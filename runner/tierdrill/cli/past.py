@@ -1,0 +1,59 @@
+"""Finding a run of the past: the one named, the last one, or one in an exported file."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tierdrill.cli.errors import Refusal
+
+if TYPE_CHECKING:
+    from tierdrill.history.events import Event
+    from tierdrill.history.store import RunRecord
+
+
+def find_record(home: Path, run: str | None) -> RunRecord:
+    """The run of that name or unique beginning, the last run if none is named; Refusal where there is none."""
+    from tierdrill.history.store import HistoryStore
+
+    if not (home / "history.db").exists():
+        raise Refusal(f"no run in {home} yet; `tierdrill run DRILL` makes one")
+    with closing(HistoryStore(home)) as store:
+        record = store.find(run)
+        if record is not None:
+            return record
+        known = store.runs(limit=5)
+    if run is None or not known:
+        raise Refusal(f"no run in {home} yet; `tierdrill run DRILL` makes one")
+    names = ", ".join(each.run for each in known)
+    raise Refusal(f"no run, or more than one, begins with {run!r} in {home}; the latest are: {names}")
+
+
+def stored_events(home: Path, run: str) -> list[Event]:
+    """Every event of a run in this home."""
+    from tierdrill.history.store import HistoryStore
+
+    with closing(HistoryStore(home)) as store:
+        return store.events(run)
+
+
+def is_going_on(home: Path, record: RunRecord) -> bool:
+    """Whether the run's runner still lives."""
+    if record.status is not None:
+        return False
+    from tierdrill.cli.live_runs import live_runs
+
+    return record.run in live_runs(home)
+
+
+def events_of(home: Path, run: str | None, file: Path | None) -> list[Event]:
+    """The events of an exported file, or of a run in this home; Refusal for a run that is still going on."""
+    if file is not None:
+        from tierdrill.history.store import read_lines
+
+        return read_lines(file)
+    record = find_record(home, run)
+    if is_going_on(home, record):
+        raise Refusal(f"run {record.run} is still going on; allowed once it has ended (`tierdrill stop` ends it)")
+    return stored_events(home, record.run)

@@ -1,0 +1,68 @@
+"""The files a run leaves for people and machines, and the summary on the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tierdrill.history.events import Event
+    from tierdrill.judge.verdict import Verdict
+    from tierdrill.spec.catalogue import DrillSetting
+
+REPORT = "report.html"
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A run's events with what they come to."""
+
+    events: Sequence[Event]
+    setting: DrillSetting
+    verdict: Verdict
+
+
+def judged(events: Sequence[Event]) -> Judged:
+    """Judge events; NotARun if they are none of a run."""
+    from tierdrill.judge.judge import judge, setting_in
+
+    return Judged(events, setting_in(events), judge(events))
+
+
+def write_reports(run: Judged, folder: Path) -> Path:
+    """Write report.html, report.json, junit.xml and verdict.json; the path of the first."""
+    from tierdrill.report.html import html_report
+    from tierdrill.report.json_report import json_report
+    from tierdrill.report.junit import junit_xml
+
+    folder.mkdir(parents=True, exist_ok=True)
+    files = {
+        REPORT: html_report(run.setting, run.events, run.verdict),
+        "report.json": json_report(run.setting, run.events, run.verdict),
+        "junit.xml": junit_xml(run.setting, run.events, run.verdict),
+        "verdict.json": run.verdict.to_json(),
+    }
+    for name, text in files.items():
+        (folder / name).write_text(text, encoding="utf-8")
+    return folder / REPORT
+
+
+def try_reports(run: Judged, folder: Path) -> Path | None:
+    """Write the reports; what keeps them from being written is told and does not change what the run came to."""
+    from tierdrill.cli.errors import say
+
+    try:
+        return write_reports(run, folder)
+    except OSError as error:
+        again = f"`tierdrill report {run.verdict.run}` writes them later"
+        say(f"the reports could not be written to {folder}: {error.strerror}; {again}")
+        return None
+
+
+def show_summary(run: Judged, color: bool, report: Path | None) -> None:
+    """The summary on stdout."""
+    from tierdrill.report.terminal import make_console, print_summary
+
+    print_summary(make_console(color=color), run.setting, run.events, run.verdict, str(report) if report else None)
