@@ -1,4 +1,4 @@
-"""Makes the environment tierdrill runs in: a venv from the lock files, the package itself, Prometheus with Alertmanager.
+"""Makes the environment tierdrill runs in: a venv from the lock files, the package, Prometheus with Alertmanager.
 
 Started by ./drill and ./test when theirs is missing or out of date. Needs only the standard library; shows what it
 does, and leaves a stamp at the very end, so that a set-up that was interrupted is done again.
