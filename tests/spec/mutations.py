@@ -25,7 +25,7 @@ FREE = {"variables", "labels", "arguments", "configuration", "latency", "time_to
 QUANTITY = re.compile(r"[0-9.]+(ms|s|m|h|%|/s)$")
 # Values that name something defined elsewhere, by the key they stand under.
 REFERENCES = {
-    DRILL: {"experiment", "environment", "tier", "model", "playbook", "target", "disable_playbook", "retarget_playbook"},
+    DRILL: {"experiment", "environment", "tier", "model", "playbook", "target", "disable_playbook"},
     TIERS: {"may_preempt"},
     WORKLOADS: {"tiers", "tier", "model"},
     ENVIRONMENT: {"tiers", "workloads"},

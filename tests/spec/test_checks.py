@@ -261,3 +261,11 @@ def test_words_for_messages() -> None:
     assert nearest("zzz", ["shed_order"]) == ""
     assert shown(10**80) == "a very long number"
     assert len(shown("x" * 500)) < 70
+
+
+def test_a_document_of_nonsense_does_not_flood(root: Path) -> None:
+    text = (root / PLAYBOOK).read_text(encoding="utf-8")
+    (root / PLAYBOOK).write_text(text + "".join(f"match{n}: 1\n" for n in range(2000)), encoding="utf-8")
+    found = lines(root)
+    assert len(found) == 501
+    assert "2000 places with problems" in found[0]

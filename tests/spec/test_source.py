@@ -89,6 +89,7 @@ BOMB = "a0: &a0 [x,x,x,x,x,x,x,x,x]\n" + "".join(
         "a: " + "9" * 5000, "a: 1e999", "a: .nan", "a: !!binary aGk=", "a: !!timestamp 2026-01-01", "a: !!set {b}",
         "%YAML 3.0\n---\na: 1", "%TAG ! x\n", "a: *b", "&a a: &a b", "a: !<%00text> b", "a: !mapping [1]", "a: 'b",
         "a: [b", "a: b: c", "\ta: 1", "a:\n\t- 1", "--- a", "- a", "7", "''", "", "# only a comment", "---\n---\n",
+        "a: \u2028", "a: \x85",
         "a: \x00", "\x00", "a: \x7f", "a: \ufffe", "1: a", "[a]: b", "null: a", "true: a", "a: 007", "a: -08",
         "<<: a", "<<: [a]", "a: |\n\tb\n  c", "a: \"\\q\"", "@a: b", "`a: b", "a: %b",
     ],
@@ -118,6 +119,8 @@ def test_a_json_file_is_held_to_json(text: str, place: tuple[int, int]) -> None:
     assert place in [(problem.line, problem.column) for problem in problems]
 
 
+LEFT_OUT = [chr(code) for code in (*range(0x7F, 0xA0), 0x2028, 0x2029, 0xFFFE, 0xFFFF)]
+
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers(-(10**20), 10**20) | st.floats(allow_nan=False, allow_infinity=False)
     | st.text(max_size=8),
@@ -132,7 +135,7 @@ JSON = st.recursive(
     st.sampled_from(["a.json", "a.yaml"]),
 )
 def test_json_is_read_as_json_reads_it(data: dict[str, Any], indent: int | None, name: str) -> None:
-    # A YAML file does not have JSON's escapes for letters outside the basic plane.
+    # libyaml does not know JSON's escapes for letters outside the basic plane: a YAML file has the letters themselves.
     text = json.dumps(data, indent=indent, ensure_ascii=name == "a.json")
     try:
         raw = text.encode()
@@ -140,7 +143,7 @@ def test_json_is_read_as_json_reads_it(data: dict[str, Any], indent: int | None,
         return
     sources, problems = read_text(name, raw)
     if any(problem.found.startswith("control character") for problem in problems):
-        assert name == "a.yaml" or "\x7f" in text
+        assert any(letter in text for letter in LEFT_OUT)
         return
     assert problems == []
     assert sources[0].data == data

@@ -23,7 +23,8 @@ TEXT, PLAIN, LIST, MAPPING = "!text", "!plain", "!list", "!mapping"
 """Tags of composed nodes: quoted text, a plain scalar yet to be read, a list, a mapping. Compare with `is`: a document
 may write a tag that reads the same."""
 
-_UNPRINTABLE = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+# U+0085, U+2028 and U+2029 are printable, but line breaks to libyaml and to nobody else.
+_UNPRINTABLE = re.compile("[^\t\n\r\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _SURROGATES = re.compile(r"(?<!\\)((?:\\\\)*)\\u([dD][89abAB][0-9a-fA-F]{2})\\u([dD][c-fC-F][0-9a-fA-F]{2})")
 
 

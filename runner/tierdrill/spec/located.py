@@ -15,6 +15,7 @@ from tierdrill.spec.source import Source
 from tierdrill.spec.units import DURATION_PATTERN, NAME_PATTERN, PERCENT_PATTERN, RATE_PATTERN
 
 Loc = tuple[int | str, ...]
+PLACES_MAX = 500
 
 _TYPES = {
     "string_type": "text",
@@ -47,13 +48,16 @@ _YAML_1_1 = {"yes": "true", "on": "true", "y": "true", "no": "false", "off": "fa
 
 
 def problems_of(error: ValidationError, source: Source, model: type[BaseModel]) -> list[Problem]:
-    """Every error of a validation, at the key or value it is about."""
+    """Every error of a validation, at the key or value it is about; of a file of nonsense, the first few hundred."""
     at_place: dict[Loc, list[dict[str, Any]]] = {}
     for each in error.errors(include_url=False):
         loc = _real(each["loc"], source.data, missing=each["type"] == "missing")
         at_place.setdefault(loc, []).append(typing.cast("dict[str, Any]", each))
     problems = []
-    for loc, errors in at_place.items():
+    if len(at_place) > PLACES_MAX:
+        found = f"{len(at_place)} places with problems; the first {PLACES_MAX} are told"
+        problems.append(source.problem((), found, "a document of this kind"))
+    for loc, errors in list(at_place.items())[:PLACES_MAX]:
         if len(errors) > 1 and all(each["type"] in _TYPES for each in errors):
             # Several types were tried for one value: one problem, with all of them allowed.
             allowed = listed(dict.fromkeys(_TYPES[each["type"]] for each in errors)).replace(" and ", " or ")
