@@ -161,10 +161,26 @@ def down_lab(state: LabState, *, timeout_s: float = 5.0) -> list[str]:
         _signal(state.supervisor.identity, signal.SIGTERM)
         _wait_gone([state.supervisor.identity], timeout_s)
     _kill_recorded((state.supervisor, *state.processes))
-    left = _kill_strays(state.id)
+    left = kill_strays(state.id)
     if not left:
         remove_state(state)
     return left
+
+
+def kill_strays(lab_id: str) -> list[str]:
+    """SIGKILL everything that carries the lab's marker, but for the caller; the pids that would not die."""
+    # Again until none is found: a process may start another between our look and our signal.
+    for _ in range(_SWEEPS_MAX):
+        strays = lab_processes(lab_id)
+        if not strays:
+            return []
+        for stray in strays:
+            try:
+                stray.kill()  # psutil compares the start time first
+            except psutil.Error:
+                continue
+        psutil.wait_procs(strays, timeout=0.25)
+    return [f"{stray.pid}" for stray in lab_processes(lab_id)]
 
 
 def remove_state(state: LabState) -> None:
@@ -189,21 +205,6 @@ def _kill_recorded(records: Iterable[ProcessRecord]) -> None:
                 os.kill(record.pid, signal.SIGKILL)
         except (ProcessLookupError, PermissionError):
             continue
-
-
-def _kill_strays(lab_id: str) -> list[str]:
-    # Again until none is found: a process may start another between our look and our signal.
-    for _ in range(_SWEEPS_MAX):
-        strays = lab_processes(lab_id)
-        if not strays:
-            return []
-        for stray in strays:
-            try:
-                stray.kill()  # psutil compares the start time first
-            except psutil.Error:
-                continue
-        psutil.wait_procs(strays, timeout=0.25)
-    return [f"{stray.pid}" for stray in lab_processes(lab_id)]
 
 
 def _lives(identity: Identity) -> bool:

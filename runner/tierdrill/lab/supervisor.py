@@ -1,0 +1,130 @@
+"""Program `supervisor`: owns one lab, from its first process to its last.
+
+Configuration: {"home", "id", "token", "lab": LabConfig as JSON}. It announces itself once everything serves. On SIGTERM
+or POST /v1/down it ends everything and removes the lab's state file; if it is killed, the kernel ends the rest.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import fcntl
+import logging
+import os
+import shutil
+import signal
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from tierdrill.lab.config import LabConfig, build, check
+from tierdrill.lab.node_serving import address_of, bind, configure_logging, serve
+from tierdrill.lab.process import SpawnError, announce_ready, identify, program_arguments
+from tierdrill.lab.state import LabState, ProcessRecord, lab_folder, write_state
+from tierdrill.lab.supervisor_api import build_app
+from tierdrill.lab.supervisor_events import EventLog
+from tierdrill.lab.supervisor_lab import CallFailed, Lab
+from tierdrill.lab.supervisor_operations import Operations
+
+PROGRAM = "supervisor"
+_PR_SET_PDEATHSIG = 1
+_log = logging.getLogger("tierdrill.supervisor")
+
+
+class NameTaken(Exception):
+    """A lab of that name is up."""
+
+
+def prepare_folder(home: Path, name: str) -> tuple[Path, int]:
+    """The lab's folder, empty, and a lock that is held for as long as this process lives."""
+    folder = lab_folder(home, name)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    lock = os.open(folder.parent / f".{name}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(lock)
+        raise NameTaken(f"a lab named {name!r} is up in {home}") from None
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(mode=0o700)
+    return folder, lock
+
+
+def first_state(config: LabConfig, document: Mapping[str, Any], folder: Path, address: str) -> LabState:
+    """The state file's content before anything has been started."""
+    me = identify(os.getpid())
+    started = time.time() if me is None else me.start_time
+    skipped = {
+        name: f"no {name} binary is configured"
+        for name, part in (("prometheus", config.prometheus), ("alertmanager", config.alertmanager))
+        if part.binary is None
+    }
+    return LabState(
+        id=str(document["id"]),
+        name=config.name,
+        folder=str(folder),
+        address=address,
+        token=str(document["token"]),
+        supervisor=ProcessRecord(PROGRAM, PROGRAM, os.getpid(), os.getpgrp(), started, address),
+        created_at=time.time(),
+        skipped=skipped,
+    )
+
+
+async def run(document: Mapping[str, Any], ready_fd: int | None) -> int:
+    """Own the lab until told to stop."""
+    config = check(build(LabConfig, document["lab"], "lab"))
+    folder, _lock = prepare_folder(Path(document["home"]), config.name)
+    listener = bind()
+    state = first_state(config, document, folder, address_of(listener))
+    write_state(state)
+    lab = Lab(config, state, EventLog())
+    me = os.getpid()
+    # Serving ends on SIGTERM; asking this process to stop is the same path whoever asks.
+    app = build_app(lab, Operations(lab), lambda: os.kill(me, signal.SIGTERM))
+    serving = asyncio.create_task(serve(app, listener, on_ready=lambda: None))
+    starting = asyncio.create_task(lab.up())
+    try:
+        await asyncio.wait((serving, starting), return_when=asyncio.FIRST_COMPLETED)
+        if not serving.done():
+            starting.result()
+            announce_ready(ready_fd, PROGRAM, config.name, state.address)
+            await serving
+        return 0
+    except (SpawnError, CallFailed, TimeoutError, OSError) as error:
+        _log.error("the lab did not come up: %s: %s", type(error).__name__, error)
+        return 1
+    finally:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, signal.SIG_IGN)  # it is ending already; a second request must not cut that short
+        starting.cancel()
+        await asyncio.gather(starting, return_exceptions=True)
+        await lab.down()
+        serving.cancel()
+        await asyncio.gather(serving, return_exceptions=True)
+
+
+def outlive_starter() -> None:
+    """A lab for hand use stays when the command that started it ends."""
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    if sys.platform.startswith("linux"):
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, 0, 0, 0, 0)
+
+
+def main() -> int:
+    """Entry point of `python -m tierdrill.lab.supervisor`."""
+    configure_logging()
+    arguments = program_arguments(PROGRAM)
+    if arguments.config["lab"].get("outlives_starter"):
+        outlive_starter()
+    try:
+        return asyncio.run(run(arguments.config, arguments.ready_fd))
+    except (NameTaken, ValueError, LookupError) as error:
+        _log.error("%s", error)
+        return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,341 @@
+"""Bringing a lab up and down: which program gets which configuration, in which order, and which edges join them.
+
+The fabric and the controller start first, at once; then nodes, gateways, Prometheus and Alertmanager, all at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable, Coroutine
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from tierdrill.lab.config import LabConfig, NodeConfig
+from tierdrill.lab.node_http import JsonClient
+from tierdrill.lab.process import program_argv, spawn_async
+from tierdrill.lab.state import MARKER, LabState, kill_strays, remove_state, write_private, write_state
+from tierdrill.lab.supervisor_events import EventLog
+from tierdrill.lab.supervisor_monitoring import (
+    NOWHERE_URL,
+    Target,
+    alertmanager_config,
+    start_alertmanager,
+    start_prometheus,
+    write_targets,
+)
+from tierdrill.lab.supervisor_processes import ProcessTable
+
+CALL_TIMEOUT_S = 3.0
+POLL_WAIT_S = 5.0
+RETRY_S = 0.2
+READY_POLL_S = 0.05
+PROMETHEUS = "prometheus"
+ALERTMANAGER = "alertmanager"
+CONTROLLER = "controller"
+FABRIC = "fabric"
+
+Starter = Callable[[], Coroutine[Any, Any, None]]
+
+
+class CallFailed(Exception):
+    """One of the lab's own programs did not answer, or refused. `status` is its HTTP status, 502 where none came."""
+
+    def __init__(self, message: str, status: int = 502) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class Lab:
+    """The lab's processes and how they are joined."""
+
+    def __init__(self, config: LabConfig, state: LabState, events: EventLog) -> None:
+        self.config = config
+        self.state = state
+        self.events = events
+        self.folder = Path(state.folder)
+        self.processes = ProcessTable(events, self._save)
+        self.ready_in_s: float | None = None
+        self.stopping = False
+        self._began = time.monotonic()
+        self._env = {**os.environ, MARKER: state.id}
+        self._targets: dict[str, dict[str, Target]] = {"gateway": {}, "controller": {}, "node": {}}
+        self._starters: dict[str, Starter] = {}
+        self._background: list[asyncio.Task[None]] = []
+
+    async def up(self) -> None:
+        """Start everything and wait until all of it serves."""
+        async with asyncio.timeout(self.config.startup_timeout_s):
+            await together(self._start_program(FABRIC, FABRIC, {}), self._start_controller())
+            told = {"address": self.address(FABRIC), "token": self.state.token}
+            await self.call(CONTROLLER, "PUT", "/v1/fabric", told)
+            await self._join("controller", PROMETHEUS, CONTROLLER, self.address(CONTROLLER), {})
+            if self.config.prometheus.binary is not None:
+                self._background.append(asyncio.create_task(self._follow_replicas()))
+            await together(
+                *(self.start(node.name) for node in self.config.nodes),
+                *(self.start(gateway) for gateway in self.config.gateways),
+                self._start_monitoring(),
+            )
+            await self._replicas_ready()
+            await together(*(self._gateway_knows(gateway) for gateway in self.config.gateways))
+        self.ready_in_s = round(time.monotonic() - self._began, 3)
+        self.state = replace(self.state, ready=True)
+        self._save()
+        self.events.add("ready", seconds=self.ready_in_s)
+
+    async def down(self) -> None:
+        """End everything and remove what must not stay."""
+        self.stopping = True
+        for task in self._background:
+            task.cancel()
+        await asyncio.gather(*self._background, return_exceptions=True)
+        await self.processes.end_all()
+        left = await asyncio.to_thread(kill_strays, self.state.id)
+        for name in ("prometheus-data", "alertmanager-data", "targets", "config"):
+            shutil.rmtree(self.folder / name, ignore_errors=True)
+        if not left:
+            remove_state(self.state)
+
+    async def start(self, name: str) -> None:
+        """Start a process by name: a node, a gateway, Prometheus or Alertmanager."""
+        await self._starter(name)()
+
+    def startable(self) -> list[str]:
+        """Names that `start` takes."""
+        monitoring = [ALERTMANAGER] if self.config.alertmanager.binary is not None else []
+        monitoring += [PROMETHEUS] if self.config.prometheus.binary is not None else []
+        return [*(node.name for node in self.config.nodes), *self.config.gateways, *monitoring]
+
+    def address(self, name: str) -> str:
+        """Where a program of the lab serves."""
+        address = self.processes.address(name)
+        if address is None:
+            raise CallFailed(f"{name} is not there")
+        return address
+
+    def node_folder(self, node: str) -> Path:
+        """A node's state: GPU overrides, kernel log, its replicas' logs."""
+        return self.folder / "nodes" / node
+
+    async def call(
+        self,
+        program: str,
+        method: str,
+        path: str,
+        body: dict[str, Any] | None = None,
+        timeout_s: float = CALL_TIMEOUT_S,
+    ) -> dict[str, Any]:
+        """Ask one of the lab's programs, directly and not through the fabric. CallFailed unless it says yes."""
+        return await self.call_at(self.address(program), program, method, path, body, timeout_s)
+
+    async def call_at(
+        self,
+        address: str,
+        who: str,
+        method: str,
+        path: str,
+        body: dict[str, Any] | None = None,
+        timeout_s: float = CALL_TIMEOUT_S,
+    ) -> dict[str, Any]:
+        """As `call`, at an address."""
+        client = JsonClient(address, self.state.token)
+        try:
+            status, answer = await client.request(method, path, body, timeout_s=timeout_s)
+        except OSError as error:
+            raise CallFailed(f"{who}: {method} {path}: {type(error).__name__}: {error}") from error
+        finally:
+            client.close()
+        if not isinstance(answer, dict) or status >= 300:
+            raise CallFailed(_reason(answer) or f"{who}: {method} {path}: status {status}", status)
+        return answer
+
+    async def edge(self, source: str, destination: str, target: str) -> str:
+        """An edge of the fabric, by the usual name; returns where it listens."""
+        body = {"source": source, "destination": destination, "target": target}
+        answer = await self.call(FABRIC, "PUT", f"/edges/{source}%3E{destination}", body)
+        return str(answer["listen"])
+
+    def _starter(self, name: str) -> Starter:
+        for node in self.config.nodes:
+            if node.name == name:
+                return lambda: self._start_node(node)
+        if name in self.config.gateways:
+            return lambda: self._start_gateway(name)
+        return {PROMETHEUS: self._start_prometheus, ALERTMANAGER: self._start_alertmanager}[name]
+
+    async def _start_program(self, program: str, name: str, config: dict[str, Any]) -> None:
+        path = self.folder / "config" / f"{name}.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_private(path, json.dumps({"name": name, "token": self.state.token, **config}, indent=1))
+        child = await spawn_async(
+            program_argv(program, path),
+            log_path=self.folder / "logs" / f"{name}.log",
+            env=self._env,
+            cwd=self.folder,
+            new_group=True,
+            ready_timeout_s=self.config.startup_timeout_s,
+        )
+        self.processes.add(name, program, child, child.address)
+
+    async def _start_controller(self) -> None:
+        config, models = self.config, self.config.models
+        await self._start_program(
+            CONTROLLER,
+            CONTROLLER,
+            {
+                "nodes": [asdict(node) for node in config.nodes],
+                "tiers": [
+                    {"name": tier.name, "rank": tier.rank, "may_preempt": tier.may_preempt} for tier in config.tiers
+                ],
+                "replicas": [
+                    {**asdict(model), "name": f"{model.name}-{number}", "model": model.name}
+                    | {"rank": config.tier(model.tier).rank}
+                    for model in models
+                    for number in range(model.replicas)
+                ],
+                "node_grace_s": config.node_grace_s,
+                "eviction_after_s": config.eviction_after_s,
+                "spare_slots_for_rank1": config.spare_slots_for_rank1,
+                "sources": [*config.gateways, *([PROMETHEUS] if config.prometheus.binary is not None else [])],
+                "fabric": None,
+            },
+        )
+
+    async def _start_node(self, node: NodeConfig) -> None:
+        controller = await self.edge(node.name, CONTROLLER, self.address(CONTROLLER))
+        config = {
+            "controller": f"http://{controller}",
+            "gpus": [asdict(gpu) for gpu in node.gpus],
+            "state_dir": str(self.node_folder(node.name)),
+            "heartbeat_s": self.config.heartbeat_s,
+            "restart_backoff_s": self.config.restart_backoff_s,
+            "seed": self.config.seed,
+        }
+        await self._start_program("node", node.name, config)
+        await self._join("node", PROMETHEUS, node.name, self.address(node.name), {"node": node.name})
+
+    async def _start_gateway(self, name: str) -> None:
+        controller = await self.edge(name, CONTROLLER, self.address(CONTROLLER))
+        config = {
+            "controller": f"http://{controller}",
+            "listen": self.processes.address(name) or "127.0.0.1:0",  # clients know the address of its last start
+            "share": len(self.config.gateways),
+            "tiers": [asdict(tier) for tier in self.config.tiers],
+            "routes": [asdict(route) for route in self.config.routes],
+            "flags": dict(self.config.flags),
+        }
+        await self._start_program("gateway", name, config)
+        await self._join("gateway", PROMETHEUS, name, self.address(name), {"gateway": name})
+
+    async def _join(self, job: str, source: str, name: str, address: str, labels: dict[str, str]) -> None:
+        if self.config.prometheus.binary is None:
+            return
+        listen = await self.edge(source, name, address)
+        self._targets[job][name] = (listen, {"instance": name, **labels})
+        write_targets(self.folder, job, list(self._targets[job].values()))
+
+    async def _start_monitoring(self) -> None:
+        if self.config.alertmanager.binary is not None:
+            await self.start(ALERTMANAGER)
+        if self.config.prometheus.binary is not None:
+            await self.start(PROMETHEUS)
+
+    async def _start_alertmanager(self) -> None:
+        binary = self.config.alertmanager.binary
+        assert binary is not None
+        path = self.folder / "alertmanager.yml"
+        if not path.exists():
+            self.write_receiver(NOWHERE_URL, "none")
+        child, address = await start_alertmanager(binary, self.folder, self._env)
+        self.processes.add(ALERTMANAGER, ALERTMANAGER, child, address)
+
+    async def _start_prometheus(self) -> None:
+        alertmanager = self.processes.address(ALERTMANAGER)
+        child, address = await start_prometheus(self.config.prometheus, self.folder, self._env, alertmanager)
+        self.processes.add(PROMETHEUS, PROMETHEUS, child, address)
+
+    def write_receiver(self, url: str, token: str) -> None:
+        """Write Alertmanager's configuration for a receiver."""
+        token_file = self.folder / "webhook.token"
+        write_private(token_file, token)
+        text = alertmanager_config(self.config.alertmanager.config, url, token, token_file)
+        write_private(self.folder / "alertmanager.yml", text)
+
+    async def _replicas_ready(self) -> None:
+        since: int | None = None
+        while True:
+            query = "" if since is None else f"?since={since}&wait={POLL_WAIT_S:g}"
+            state = await self.call(CONTROLLER, "GET", f"/v1/state{query}", timeout_s=POLL_WAIT_S + CALL_TIMEOUT_S)
+            since = state["version"]
+            placed = [replica for replica in state["replicas"] if replica["node"] is not None]
+            if all(replica["ready"] for replica in placed) and all(node["ready"] for node in state["nodes"]):
+                return
+
+    async def _gateway_knows(self, gateway: str) -> None:
+        # A gateway has nobody to tell that its list has come; it is asked until it has.
+        wanted = len({model.name for model in self.config.models if model.replicas})
+        while True:
+            health = await self.call(gateway, "GET", "/healthz")
+            usable = health.get("usable") or {}
+            if sum(count > 0 for count in usable.values()) >= wanted:
+                return
+            await asyncio.sleep(READY_POLL_S)
+
+    async def _follow_replicas(self) -> None:
+        """Keep Prometheus' list of replicas as the controller has it."""
+        since = 0
+        while True:
+            path = f"/v1/endpoints?gateway={PROMETHEUS}&all=1&since={since}&wait={POLL_WAIT_S:g}"
+            try:
+                answer = await self.call(CONTROLLER, "GET", path, timeout_s=POLL_WAIT_S + CALL_TIMEOUT_S)
+            except CallFailed:
+                await asyncio.sleep(RETRY_S)
+                continue
+            if answer["version"] != since:
+                since = answer["version"]
+                write_targets(self.folder, "replica", [_replica_target(each) for each in answer["endpoints"]])
+
+    def _save(self) -> None:
+        if self.stopping:
+            return
+        address = self.processes.address
+        self.state = replace(
+            self.state,
+            gateways={name: at for name in self.config.gateways if (at := address(name)) is not None},
+            controller=address(CONTROLLER),
+            fabric=address(FABRIC),
+            prometheus=address(PROMETHEUS),
+            alertmanager=address(ALERTMANAGER),
+            processes=self.processes.records(),
+        )
+        with contextlib.suppress(FileNotFoundError):
+            write_state(self.state)
+
+
+async def together(*work: Coroutine[Any, Any, None]) -> None:
+    """All at once; the first failure ends the others and is raised as it is."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            for each in work:
+                group.create_task(each)
+    except BaseExceptionGroup as failures:
+        raise failures.exceptions[0] from None
+
+
+def _replica_target(endpoint: dict[str, Any]) -> Target:
+    labels = {key: str(endpoint[key]) for key in ("replica", "node", "tier")}
+    return str(endpoint["address"]), {"instance": labels["replica"], **labels}
+
+
+def _reason(answer: object) -> str | None:
+    if isinstance(answer, dict):
+        for key in ("reason", "error"):
+            if answer.get(key):
+                return str(answer[key])
+    return None
