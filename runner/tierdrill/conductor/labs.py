@@ -9,8 +9,8 @@ from tierdrill.conductor.errors import RunRefused
 from tierdrill.lab.config import LabConfig, LabConfigError
 from tierdrill.lab.plan import lab_config
 from tierdrill.lab.process import SpawnError
-from tierdrill.lab.start import LabInUse, start_lab
 from tierdrill.lab.state import LabState, NoSuchLab, attach
+from tierdrill.lab.supervisor_start import start_lab_async
 from tierdrill.monitoring.alertmanager import alertmanager_config
 from tierdrill.monitoring.binaries import MonitoringUnavailable, require
 from tierdrill.monitoring.rules import prometheus_rules
@@ -43,9 +43,11 @@ def config_of(
 async def bring_up(home: Path, config: LabConfig, on_pid: Callable[[int], None]) -> LabState:
     """Start a lab; RunRefused with the supervisor's own words if it does not come up."""
     try:
-        return await start_lab(home, config, on_started=lambda child: on_pid(child.pid))
-    except (SpawnError, LabInUse, NoSuchLab) as error:
+        state, child = await start_lab_async(config, home)
+    except (SpawnError, NoSuchLab) as error:
         raise RunRefused(f"the lab did not come up: {error}") from error
+    on_pid(child.pid)
+    return state
 
 
 def kept_lab(home: Path, name: str) -> LabState:
