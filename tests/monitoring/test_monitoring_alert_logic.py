@@ -1,0 +1,336 @@
+"""When each alert fires, over made-up series, by promtool: the fault does, its blip twin does not."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+from monitoring_support import Expected, Values, between, check_scenario, constant, counter, firing
+
+TOTAL_S = 40.0
+FAULT_S = 20.0
+BLIP_S = 1.5
+BOOT_S = 1.0
+
+Series = dict[str, Values]
+
+
+def _requests(tier: str, bad: Values, good: Values, outcome: str = "error", code: str = "502") -> Series:
+    return {
+        f'tierdrill_requests_total{{gateway="gateway-a",tier="{tier}",outcome="ok",code="200"}}': counter(good),
+        f'tierdrill_requests_total{{gateway="gateway-a",tier="{tier}",outcome="{outcome}",code="{code}"}}': counter(
+            bad
+        ),
+    }
+
+
+def _alive(node: str = "node-2", total_s: float = TOTAL_S) -> Series:
+    """A node that the control plane calls ready and that exports metrics."""
+    return {
+        _ready(node): constant(1, total_s),
+        _xid(node): constant(0, total_s),
+    }
+
+
+def _ready(node: str) -> str:
+    return f'kube_node_status_condition{{node="{node}",condition="Ready",status="true"}}'
+
+
+def _xid(node: str) -> str:
+    return f'DCGM_FI_DEV_XID_ERRORS{{gpu="0",UUID="GPU-{node}-0",hostname="{node}"}}'
+
+
+def _pod(replica: str, node: str) -> str:
+    return f'kube_pod_status_ready{{pod="{replica}",node="{node}",model="assistant",tier="critical",condition="true"}}'
+
+
+def _state(replica: str, state: str) -> str:
+    return f'tierdrill_replica_state{{replica="{replica}",state="{state}"}}'
+
+
+def _probe(replica: str, gateway: str = "gateway-a", node: str = "node-2") -> str:
+    return f'tierdrill_upstream_probe_seconds{{gateway="{gateway}",node="{node}",replica="{replica}"}}'
+
+
+def _up(replica: str, gateway: str = "gateway-a", node: str = "node-2") -> str:
+    return f'tierdrill_upstream_up{{gateway="{gateway}",node="{node}",replica="{replica}"}}'
+
+
+class TestBurn:
+    """Critical promises 99.9%: 14.4x of 0.1% is 1.44%, over 12 s and 3 s."""
+
+    def test_total_outage_pages_within_a_second(self, tmp_path: Path) -> None:
+        series = _requests("critical", between(20, 40, TOTAL_S, 50, 0), between(20, 40, TOTAL_S, 0, 50))
+        burn = firing("TierErrorBudgetBurn", tier="critical", severity="page", window="1h")
+        check_scenario(tmp_path, series, [Expected(20, burn, 0), Expected(21.5, burn, 1)])
+
+    def test_ten_percent_fires_when_the_arithmetic_says(self, tmp_path: Path) -> None:
+        # 0.0144 x 12 s / 0.1 = 1.73 s, and two scrapes and an evaluation at the most.
+        series = _requests("critical", between(20, 40, TOTAL_S, 5, 0), between(20, 40, TOTAL_S, 45, 50))
+        burn = firing("TierErrorBudgetBurn", tier="critical", window="1h")
+        check_scenario(tmp_path, series, [Expected(21, burn, 0), Expected(23.5, burn, 1)])
+
+    def test_it_resolves_once_the_short_window_is_clean(self, tmp_path: Path) -> None:
+        series = _requests("critical", between(20, 22, TOTAL_S, 50, 0), between(20, 22, TOTAL_S, 0, 50))
+        burn = firing("TierErrorBudgetBurn", tier="critical", severity="page", window="1h")
+        check_scenario(tmp_path, series, [Expected(22, burn, 1), Expected(26, burn, 0)])
+
+    def test_one_percent_never_pages(self, tmp_path: Path) -> None:
+        series = _requests("critical", between(15, 40, TOTAL_S, 0.5, 0), constant(49.5, TOTAL_S))
+        burn = firing("TierErrorBudgetBurn", severity="page", window="1h")
+        check_scenario(tmp_path, series, [Expected(at, burn, 0) for at in (20.0, 30.0, 39.5)])
+
+    def test_a_fresh_prometheus_does_not_page(self, tmp_path: Path) -> None:
+        # Errors from 4 s on: with [12s] meaning "since start", 100% would show at once.
+        series = _requests("critical", between(4, 40, TOTAL_S, 50, 0), between(4, 40, TOTAL_S, 0, 50))
+        burn = firing("TierErrorBudgetBurn", window="1h", tier="critical")
+        check_scenario(tmp_path, series, [Expected(9, burn, 0), Expected(12.5, burn, 1)])
+
+    def test_a_shed_request_is_bad_only_where_rejections_count(self, tmp_path: Path) -> None:
+        bad, good = between(90, 120, 120, 50, 0), between(90, 120, 120, 0, 50)
+        series = {
+            **_requests("critical", bad, good, "rejected", "429"),
+            **_requests("best-effort", bad, good, "rejected", "429"),
+        }
+        critical, rest = (
+            firing("TierErrorBudgetBurn", tier="critical"),
+            firing("TierErrorBudgetBurn", tier="best-effort"),
+        )
+        check_scenario(tmp_path, series, [Expected(110, critical, 2), Expected(110, rest, 0)])
+
+    def test_a_client_that_left_counts_for_nothing(self, tmp_path: Path) -> None:
+        series = _requests("critical", between(20, 40, TOTAL_S, 50, 0), constant(5, TOTAL_S), "cancelled", "499")
+        check_scenario(tmp_path, series, [Expected(30, firing("TierErrorBudgetBurn"), 0)])
+
+    def test_no_traffic_is_no_alert(self, tmp_path: Path) -> None:
+        series = _requests("critical", constant(0, TOTAL_S), constant(0, TOTAL_S))
+        check_scenario(tmp_path, series, [Expected(39, firing("TierErrorBudgetBurn"), 0)])
+
+
+class TestLatency:
+    @pytest.mark.parametrize(("lasts_s", "fires"), [(2.0, 0), (16.0, 1)])
+    def test_slow_for_long_fires_and_a_blip_does_not(self, tmp_path: Path, lasts_s: float, fires: int) -> None:
+        slow = between(20, 20 + lasts_s, TOTAL_S, 60, 0)
+        name = 'tierdrill_request_duration_seconds_bucket{gateway="gateway-a",tier="critical",le="%s"}'
+        fast = [60 - (value or 0) for value in slow]
+        series: Series = {
+            name % "0.25": counter(fast),
+            name % "0.5": counter(fast),
+            name % "1.0": counter(constant(60, TOTAL_S)),
+            name % "+Inf": counter(constant(60, TOTAL_S)),
+            'tierdrill_request_duration_seconds_count{gateway="gateway-a",tier="critical"}': counter(
+                constant(60, TOTAL_S)
+            ),
+        }
+        alert = firing("TierLatencyHigh", tier="critical", quantile="p99")
+        expected = [Expected(at, alert, 0) for at in (19.0, 22.0, 25.0)]
+        check_scenario(tmp_path, series, [*expected, Expected(30, alert, fires), Expected(33, alert, fires)])
+
+
+class TestNode:
+    @pytest.mark.parametrize(("lasts_s", "fires"), [(BLIP_S, 0), (FAULT_S, 1)])
+    def test_node_not_ready(self, tmp_path: Path, lasts_s: float, fires: int) -> None:
+        series: Series = {_ready("node-2"): between(10, 10 + lasts_s, TOTAL_S, 0, 1)}
+        alert = firing("NodeNotReady", node="node-2", severity="page")
+        check_scenario(tmp_path, series, [Expected(11.5, alert, 0), Expected(12, alert, fires), Expected(38, alert, 0)])
+
+    @pytest.mark.parametrize("lasts_s", [FAULT_S])
+    def test_a_lost_node_is_neither_a_bad_link_nor_lost_telemetry(self, tmp_path: Path, lasts_s: float) -> None:
+        # Power off at 10 s: probes time out at once, the scrape fails a second later, the control plane sees it after
+        # its grace of 2 s and withdraws the endpoints then.
+        end = 10 + lasts_s
+        series: Series = {
+            _ready("node-2"): between(12.5, end, TOTAL_S, 0, 1),
+            _xid("node-2"): between(11, end, TOTAL_S, None, 0),
+            'tierdrill_inflight{gateway="gateway-a",tier="critical"}': constant(0, TOTAL_S),
+        }
+        for gateway in ("gateway-a", "gateway-b"):
+            for replica in ("assistant-0", "draft-0"):
+                steps = zip(between(10.5, 13, TOTAL_S, 0.25, 0.003), between(13, end, TOTAL_S, None, 1), strict=True)
+                series[_probe(replica, gateway)] = [value if listed is not None else None for value, listed in steps]
+                steps = zip(between(10.5, 13, TOTAL_S, 0, 1), between(13, end, TOTAL_S, None, 1), strict=True)
+                series[_up(replica, gateway)] = [value if listed is not None else None for value, listed in steps]
+        for replica in ("assistant-0", "draft-0"):
+            series[_pod(replica, "node-2")] = between(12.5, end, TOTAL_S, 0, 1)
+            series[_state(replica, "exited")] = constant(0, TOTAL_S)
+        quiet = [firing(name) for name in ("NetworkDegraded", "EndpointUnreachable", "TelemetryAbsent", "ReplicaDown")]
+        moments = [10 + half / 2 for half in range(50)]
+        expected = [Expected(at, alert, 0) for alert in quiet for at in moments]
+        check_scenario(tmp_path, series, [*expected, Expected(15, firing("NodeNotReady"), 1)])
+
+
+class TestReplica:
+    @pytest.mark.parametrize(("lasts_s", "fires"), [(BLIP_S + 0.5, 0), (FAULT_S, 1)])
+    @pytest.mark.parametrize(("state", "alert"), [("exited", "ReplicaDown"), ("unresponsive", "StalledReplica")])
+    def test_crash_and_hang(self, tmp_path: Path, state: str, alert: str, lasts_s: float, fires: int) -> None:
+        series: Series = {
+            **_alive(),
+            _pod("assistant-1", "node-2"): between(10, 10 + lasts_s, TOTAL_S, 0, 1),
+            _state("assistant-1", state): between(10, 10 + lasts_s, TOTAL_S, 1, 0),
+        }
+        wanted = firing(alert, replica="assistant-1", node="node-2", model="assistant", tier="critical")
+        other = firing("StalledReplica" if alert == "ReplicaDown" else "ReplicaDown")
+        expected = [
+            Expected(12.5, wanted, 0),
+            Expected(13, wanted, fires),
+            Expected(38, wanted, 0),
+            Expected(20, other, 0),
+        ]
+        check_scenario(tmp_path, series, expected)
+
+    def test_a_replica_on_a_lost_node_is_the_nodes_alert(self, tmp_path: Path) -> None:
+        series: Series = {
+            _ready("node-2"): between(10, 30, TOTAL_S, 0, 1),
+            _pod("assistant-1", "node-2"): between(10, 30, TOTAL_S, 0, 1),
+            _state("assistant-1", "exited"): between(10, 30, TOTAL_S, 1, 0),
+        }
+        check_scenario(tmp_path, series, [Expected(20, firing("ReplicaDown"), 0)])
+
+    def test_a_replica_whose_gpu_failed_is_neither(self, tmp_path: Path) -> None:
+        series: Series = {
+            **_alive(),
+            _pod("assistant-1", "node-2"): between(10, 30, TOTAL_S, 0, 1),
+            _state("assistant-1", "exited"): constant(0, TOTAL_S),
+            _state("assistant-1", "unresponsive"): constant(0, TOTAL_S),
+        }
+        both = [Expected(20, firing("ReplicaDown"), 0), Expected(20, firing("StalledReplica"), 0)]
+        check_scenario(tmp_path, series, both)
+
+
+class TestGpu:
+    LABELS = 'gpu="1",UUID="GPU-node-2-1",hostname="node-2",modelName="NVIDIA H100 80GB HBM3 (emulated)"'
+
+    def _series(self, count: Values, clock: Values) -> Series:
+        return {
+            **_alive(),
+            f'DCGM_EXP_XID_ERRORS_COUNT{{{self.LABELS},window_size_in_ms="300000",xid="79"}}': count,
+            f"DCGM_FI_DEV_SM_CLOCK{{{self.LABELS}}}": clock,
+        }
+
+    @pytest.mark.parametrize(("lasts_s", "fires"), [(BLIP_S + 0.5, 0), (FAULT_S, 1)])
+    def test_xid_79_and_no_clock(self, tmp_path: Path, lasts_s: float, fires: int) -> None:
+        end = 10 + lasts_s
+        series = self._series(between(10, 40, TOTAL_S, 1, None)[:-1], between(10, end, TOTAL_S, None, 1980))
+        alert = firing("GpuFallenOffBus", node="node-2", gpu="1", UUID="GPU-node-2-1", severity="page")
+        check_scenario(tmp_path, series, [Expected(12.5, alert, 0), Expected(13, alert, fires), Expected(36, alert, 0)])
+
+    def test_a_gpu_that_works_again_after_xid_79_is_well(self, tmp_path: Path) -> None:
+        series = self._series(constant(1, TOTAL_S), constant(1980, TOTAL_S))
+        check_scenario(tmp_path, series, [Expected(30, firing("GpuFallenOffBus"), 0)])
+
+    def test_no_telemetry_without_an_xid_is_no_gpu_fault(self, tmp_path: Path) -> None:
+        series = self._series([None] * 81, between(10, 40, TOTAL_S, None, 1980))
+        check_scenario(tmp_path, series, [Expected(30, firing("GpuFallenOffBus"), 0)])
+
+
+class TestLink:
+    def _link(self, probes: Mapping[str, Values], ups: Mapping[str, Values] | None = None) -> Series:
+        series: Series = {**_alive()}
+        for replica, values in probes.items():
+            series[_pod(replica, "node-2")] = constant(1, TOTAL_S)
+            series[_probe(replica)] = values
+            series[_up(replica)] = (ups or {}).get(replica, constant(1, TOTAL_S))
+            series[_probe(replica, "gateway-b")] = constant(0.004, TOTAL_S)
+            series[_up(replica, "gateway-b")] = constant(1, TOTAL_S)
+        return series
+
+    @pytest.mark.parametrize(("lasts_s", "fires"), [(BLIP_S + 1.0, 0), (FAULT_S, 1)])
+    def test_a_slow_link(self, tmp_path: Path, lasts_s: float, fires: int) -> None:
+        slow = between(10, 10 + lasts_s, TOTAL_S, 0.25, 0.004)
+        series = self._link({"assistant-1": slow, "draft-1": slow})
+        alert = firing("NetworkDegraded", node="node-2", gateway="gateway-a", severity="ticket")
+        expected = [Expected(13, alert, 0), Expected(13.5, alert, fires), Expected(38, alert, 0)]
+        check_scenario(tmp_path, series, [*expected, Expected(20, firing("NetworkDegraded", gateway="gateway-b"), 0)])
+
+    def test_one_slow_replica_is_not_a_slow_link(self, tmp_path: Path) -> None:
+        series = self._link({"assistant-1": between(10, 30, TOTAL_S, 0.25, 0.004), "draft-1": constant(0.004, TOTAL_S)})
+        check_scenario(tmp_path, series, [Expected(25, firing("NetworkDegraded"), 0)])
+
+    def test_a_hung_replica_alone_on_its_node_is_not_a_slow_link(self, tmp_path: Path) -> None:
+        series = self._link({"assistant-1": between(10, 30, TOTAL_S, 0.25, 0.004)})
+        series[_pod("assistant-1", "node-2")] = between(10.5, 30, TOTAL_S, 0, 1)
+        check_scenario(tmp_path, series, [Expected(25, firing("NetworkDegraded"), 0)])
+
+    @pytest.mark.parametrize(("lasts_s", "fires"), [(BLIP_S + 1.0, 0), (FAULT_S, 1)])
+    def test_a_cut_link(self, tmp_path: Path, lasts_s: float, fires: int) -> None:
+        slow = between(10, 10 + lasts_s, TOTAL_S, 0.25, 0.004)
+        down = between(10, 10 + lasts_s, TOTAL_S, 0, 1)
+        names = ("assistant-1", "draft-1")
+        series = self._link(dict.fromkeys(names, slow), dict.fromkeys(names, down))
+        alert = firing("EndpointUnreachable", node="node-2", gateway="gateway-a")
+        expected = [Expected(13, alert, 0), Expected(13.5, alert, fires), Expected(38, alert, 0)]
+        check_scenario(
+            tmp_path, series, [*expected, Expected(20, firing("EndpointUnreachable", gateway="gateway-b"), 0)]
+        )
+
+
+class TestCapacity:
+    def _slots(self, ready: Values, starting: Values) -> Series:
+        name = 'tierdrill_serving_slots{tier="critical",model="assistant",state="%s"}'
+        return {
+            name % "ready": ready,
+            name % "desired": constant(80, TOTAL_S),
+            _state("assistant-1", "starting"): starting,
+        }
+
+    def test_lost_capacity(self, tmp_path: Path) -> None:
+        series = self._slots(between(10, 30, TOTAL_S, 56, 80), constant(0, TOTAL_S))
+        alert = firing("ServingCapacityLow", severity="ticket")
+        check_scenario(tmp_path, series, [Expected(11.5, alert, 0), Expected(12, alert, 1), Expected(31, alert, 0)])
+
+    def test_one_replica_of_ten_is_not_low(self, tmp_path: Path) -> None:
+        series = self._slots(between(10, 30, TOTAL_S, 72, 80), constant(0, TOTAL_S))
+        check_scenario(tmp_path, series, [Expected(20, firing("ServingCapacityLow"), 0)])
+
+    def test_capacity_that_is_on_its_way_is_not_low(self, tmp_path: Path) -> None:
+        # A node that lost power for a moment: its replicas are gone, then starting, then there.
+        series = self._slots(between(10, 14, TOTAL_S, 56, 80), between(11, 14, TOTAL_S, 1, 0))
+        moments = [10 + half / 2 for half in range(20)]
+        check_scenario(tmp_path, series, [Expected(at, firing("ServingCapacityLow"), 0) for at in moments])
+
+    def test_what_starts_for_ever_never_comes(self, tmp_path: Path) -> None:
+        series = self._slots(between(10, 40, TOTAL_S, 56, 80), between(11, 40, TOTAL_S, 1, 0))
+        alert = firing("ServingCapacityLow")
+        check_scenario(tmp_path, series, [Expected(20, alert, 0), Expected(29, alert, 1)])
+
+
+class TestSheddingAndTelemetry:
+    def test_shedding_is_told_while_it_lasts(self, tmp_path: Path) -> None:
+        series: Series = {
+            'tierdrill_shed_fraction{gateway="gateway-a",tier="best-effort"}': between(10, 20, TOTAL_S, 0.5, 0),
+            'tierdrill_shed_fraction{gateway="gateway-a",tier="critical"}': constant(0, TOTAL_S),
+        }
+        alert = firing("TierShedding", tier="best-effort", severity="info")
+        check_scenario(tmp_path, series, [Expected(9, alert, 0), Expected(10.5, alert, 1), Expected(21, alert, 0)])
+
+    def _all(self) -> Series:
+        return {
+            **_alive(),
+            'tierdrill_inflight{gateway="gateway-a",tier="critical"}': constant(0, TOTAL_S),
+            'tierdrill_inflight{gateway="gateway-b",tier="critical"}': constant(0, TOTAL_S),
+        }
+
+    def test_nothing_is_missed_when_all_is_there(self, tmp_path: Path) -> None:
+        check_scenario(tmp_path, self._all(), [Expected(39, firing("TelemetryAbsent"), 0)])
+
+    @pytest.mark.parametrize(
+        ("series", "source"),
+        [
+            ('tierdrill_inflight{gateway="gateway-b",tier="critical"}', "gateway-b"),
+            (_xid("node-2"), "node-2"),
+            (_ready("node-2"), "controller"),
+        ],
+    )
+    @pytest.mark.parametrize(("lasts_s", "fires"), [(4.0, 0), (20.0, 1)])
+    def test_a_source_that_falls_silent(
+        self, tmp_path: Path, series: str, source: str, lasts_s: float, fires: int
+    ) -> None:
+        every = self._all()
+        every[series] = between(10, 10 + lasts_s, TOTAL_S, None, every[series][0])
+        alert = firing("TelemetryAbsent", source=source, severity="ticket")
+        check_scenario(tmp_path, every, [Expected(14, alert, 0), Expected(15, alert, fires), Expected(38, alert, 0)])
+
+    def test_the_watchdog_fires_always(self, tmp_path: Path) -> None:
+        series: Series = {"up": constant(1, TOTAL_S)}
+        check_scenario(tmp_path, series, [Expected(at, firing("Watchdog"), 1) for at in (0.5, 20.0)])
