@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from tierdrill.history.events import Event
-from tierdrill.judge.alerts import judge_alerts, judge_quiet, sightings
+from tierdrill.judge.alerts import QUIET_SEVERITIES, judge_alerts, judge_quiet, sightings
 from tierdrill.judge.invariants import judge_invariants
 from tierdrill.judge.playbooks import judge_no_playbooks, judge_playbooks
 from tierdrill.judge.samples import TierSamples, collect
@@ -138,7 +138,7 @@ def _decide(checks: Sequence[Check], events: Sequence[Event]) -> tuple[Status, t
 
 def _summary(status: Status, reasons: tuple[str, ...], checks: Sequence[Check], events: Sequence[Event]) -> str:
     if status is Status.PASSED:
-        return f"all {len(checks)} checks passed"
+        return _what_held(checks)
     if status is Status.ABORTED:
         stop = next(event for event in events if event.kind == "run.stopping")
         return f"stopped by {stop.data.get('by', '?')}: {stop.data.get('reason', '')}"
@@ -149,17 +149,35 @@ def _summary(status: Status, reasons: tuple[str, ...], checks: Sequence[Check], 
     return f"{first.title}: {first.seen}{more}"
 
 
+def _what_held(checks: Sequence[Check]) -> str:
+    """One sentence for a pass: who kept what, and what answered the fault how soon."""
+    tiers = list(dict.fromkeys(check.id.split("/")[1] for check in checks if check.group == "slo"))
+    held = f"{', '.join(tiers)} kept their objectives" if len(tiers) > 1 else f"{''.join(tiers)} kept its objectives"
+    parts = [held] if tiers else []
+    for check in checks:
+        name, _, aspect = check.id.partition("/")[2].partition("/")
+        if check.group == "alert" and aspect == "fired" and check.value is not None:
+            parts.append(f"{name} was delivered after {check.value:.1f}s")
+        elif check.group == "playbook" and aspect == "deadline" and check.value is not None:
+            parts.append(f"{name} was done after {check.value:.1f}s")
+    if any(check.id in ("alert/all/silent", "playbook/all/silent") for check in checks):
+        parts = ["nothing fired and nothing ran"]
+    return "; ".join(parts) or f"all {len(checks)} checks passed"
+
+
 def _times(
     setting: DrillSetting, events: Sequence[Event], timeline: Timeline, samples: dict[str, TierSamples]
 ) -> Times:
     effect, healed = timeline.effect, timeline.healed
     if effect is None:
         return Times()
-    fired = [
-        one.at
+    loud = [
+        one
         for one in sightings(events)
-        if one.state == "firing" and one.at >= effect and one.severity not in ("none", "info")
+        if one.state == "firing" and one.at >= effect and one.severity not in QUIET_SEVERITIES
     ]
+    named = {expectation.alert for expectation in setting.drill.expect.alerts.must_fire}
+    fired = [one.at for one in loud if one.alert in named] or [one.at for one in loud]
     acknowledged = [event.at for event in events if event.kind == "page.acknowledged" and event.at >= effect]
     span = timeline.span(("fault", "recovery"))
     top = setting.tiers.by_rank()[0]
