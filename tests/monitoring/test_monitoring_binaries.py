@@ -1,0 +1,124 @@
+"""Finding and fetching the programs; fetching with stand-ins for apt-get and dpkg-deb, no network."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tierdrill.monitoring import binaries
+from tierdrill.monitoring.binaries import MonitoringUnavailable, fetch, find, locate, require
+
+
+def _program(path: Path, text: str = "#!/bin/sh\n") -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+    path.chmod(0o755)
+    return path
+
+
+def test_a_variable_wins_over_the_tools_and_these_over_path(tmp_path: Path) -> None:
+    named = _program(tmp_path / "named")
+    tools = _program(tmp_path / "tools/usr/bin/prometheus")
+    on_path = _program(tmp_path / "path/prometheus")
+    env = {"PATH": str(on_path.parent)}
+    assert locate("prometheus", None, env) == on_path
+    assert locate("prometheus", tmp_path / "tools", env) == tools
+    assert locate("prometheus", tmp_path / "tools", {**env, "TIERDRILL_PROMETHEUS": str(named)}) == named
+
+
+def test_both_names_of_alertmanager(tmp_path: Path) -> None:
+    upstream = _program(tmp_path / "alertmanager")
+    assert locate("alertmanager", None, {"PATH": str(tmp_path)}) == upstream
+    debian = _program(tmp_path / "prometheus-alertmanager")
+    assert locate("alertmanager", None, {"PATH": str(tmp_path)}) == debian
+
+
+def test_a_variable_that_names_nothing_is_an_error(tmp_path: Path) -> None:
+    for wrong in (tmp_path / "gone", tmp_path):
+        with pytest.raises(MonitoringUnavailable, match="TIERDRILL_AMTOOL"):
+            locate("amtool", None, {"TIERDRILL_AMTOOL": str(wrong), "PATH": ""})
+
+
+def test_what_is_missing_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _program(tmp_path / "prometheus")
+    monkeypatch.chdir(tmp_path)  # an empty PATH must not mean the current folder
+    assert find(None, {"PATH": ""}) is None
+    with pytest.raises(MonitoringUnavailable, match=r"not found: alertmanager, promtool, amtool; install .*apt-get"):
+        require(None, {"PATH": str(tmp_path)})
+
+
+APT = """#!/bin/sh
+for last; do :; done
+case " $* " in
+  *" update "*) [ -n "$FAIL_UPDATE" ] && { echo "W: Failed to fetch mirror" >&2; }; exit 0 ;;
+  *" download "*) [ -n "$FAIL_UPDATE" ] && { echo "E: no source" >&2; exit 100; }
+                  [ -n "$HANG" ] && exec sleep 30
+                  echo one > prometheus_1.deb; echo two > prometheus-alertmanager_1.deb ;;
+esac
+"""
+DPKG = """#!/bin/sh
+mkdir -p "$3/usr/bin" "$3/etc"
+for name in ${CONTENTS-prometheus promtool prometheus-alertmanager amtool}; do
+  printf '#!/bin/sh\\n' > "$3/usr/bin/$name"; chmod 755 "$3/usr/bin/$name"
+done
+"""
+
+
+@pytest.fixture
+def apt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    _program(tmp_path / "bin/apt-get", APT)
+    _program(tmp_path / "bin/dpkg-deb", DPKG)
+    status = tmp_path / "status"
+    status.touch()
+    monkeypatch.setattr(binaries, "DPKG_STATUS", status)
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:/bin:/usr/bin")
+    return tmp_path / "tools"
+
+
+def test_fetching_puts_four_programs_into_the_tools(apt: Path) -> None:
+    said: list[str] = []
+    found = fetch(apt, said.append)
+    assert found.prometheus == apt / "usr/bin/prometheus"
+    assert sorted(path.name for path in (apt / "usr/bin").iterdir()) == [
+        "amtool",
+        "prometheus",
+        "prometheus-alertmanager",
+        "promtool",
+    ]
+    assert [path.name for path in apt.iterdir()] == ["usr"]  # nothing else is left
+    assert len(said) == 4
+    assert fetch(apt, said.append) == found
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "message"),
+    [
+        ("FAIL_UPDATE", "1", r"`apt-get -q download .*W: Failed to fetch mirror / E: no source; install"),
+        ("CONTENTS", "prometheus", "hold not all of"),
+        ("HANG", "1", "did not end within 1 s"),
+    ],
+)
+def test_a_fetch_that_fails_says_why_and_leaves_nothing(
+    apt: Path, monkeypatch: pytest.MonkeyPatch, variable: str, value: str, message: str
+) -> None:
+    monkeypatch.setenv(variable, value)
+    monkeypatch.setattr(binaries, "DOWNLOAD_TIMEOUT_S", 1.0)
+    with pytest.raises(MonitoringUnavailable, match=message):
+        fetch(apt, lambda _: None)
+    assert list(apt.iterdir()) == []
+
+
+def test_without_apt_the_message_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(MonitoringUnavailable, match=r"apt-get is not on this machine; install .* by hand"):
+        fetch(tmp_path / "tools", lambda _: None)
+
+
+@pytest.mark.slow
+def test_a_real_fetch(tmp_path: Path) -> None:
+    try:
+        found = fetch(tmp_path / "tools", lambda _: None)
+    except MonitoringUnavailable as error:
+        pytest.skip(f"no package mirror here: {error}")
+    assert found.amtool.is_file()

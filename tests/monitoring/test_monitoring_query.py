@@ -1,0 +1,124 @@
+"""Asking: no answer, an empty one and NaN are NoData, and nothing takes long."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+import time
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+import pytest
+from monitoring_support import free_port
+
+from tierdrill.monitoring.query import (
+    AlertmanagerClient,
+    Matcher,
+    MonitoringError,
+    NoData,
+    Prometheus,
+    Sample,
+    samples_of,
+    series_of,
+)
+
+
+def test_no_data_is_false_and_compares_to_nothing() -> None:
+    assert not NoData("why")
+    with pytest.raises(TypeError):
+        assert NoData("why") < 1.0  # type: ignore[operator]
+
+
+def test_samples() -> None:
+    entry = {"metric": {"tier": "critical"}, "value": [1.5, "0.25"]}
+    assert samples_of([entry]) == [Sample({"tier": "critical"}, 0.25, 1.5)]
+    assert samples_of([entry, {"metric": {}, "value": [1.5, "NaN"]}]) == [Sample({"tier": "critical"}, 0.25, 1.5)]
+    assert samples_of([1.5, "2"]) == [Sample({}, 2.0, 1.5)]
+
+
+@pytest.mark.parametrize("result", [[], [{"metric": {}, "value": [1, "NaN"]}], [{"metric": {}}], None, "text", [7]])
+def test_what_is_no_sample(result: Any) -> None:
+    assert isinstance(samples_of(result), NoData)
+
+
+@pytest.mark.parametrize("result", [[], [{"metric": {}, "values": [[1, "NaN"]]}], [{"metric": {}}], None])
+def test_what_is_no_series(result: Any) -> None:
+    assert isinstance(series_of(result), NoData)
+
+
+def test_a_prometheus_that_is_not_there() -> None:
+    async def ask() -> object:
+        return await Prometheus(f"http://127.0.0.1:{free_port()}").number("up")
+
+    began = time.monotonic()
+    assert isinstance(asyncio.run(ask()), NoData)
+    assert time.monotonic() - began < 2.0
+
+
+def test_a_prometheus_that_hangs() -> None:
+    async def ask(url: str) -> list[object]:
+        prometheus = Prometheus(url)
+        return list(await asyncio.gather(*(prometheus.instant("up") for _ in range(6))))
+
+    with socket.create_server(("127.0.0.1", 0), backlog=16) as listener:
+        began = time.monotonic()
+        answers = asyncio.run(ask(f"http://127.0.0.1:{listener.getsockname()[1]}"))
+    assert all(isinstance(answer, NoData) for answer in answers)
+    assert time.monotonic() - began < 6.0
+
+
+def _alertmanager(answer: Callable[[httpx.Request], httpx.Response]) -> AlertmanagerClient:
+    return AlertmanagerClient("http://alertmanager", transport=httpx.MockTransport(answer))
+
+
+def test_all_four_booleans_are_sent() -> None:
+    asked: list[httpx.Request] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(request)
+        return httpx.Response(200, json=[])
+
+    found = asyncio.run(_alertmanager(answer).alerts(silenced=False, matchers=['alertname="A"', 'node="n"']))
+    assert found == []
+    assert not isinstance(found, NoData)
+    query = asked[0].url.params
+    assert {name: query[name] for name in ("active", "silenced", "inhibited", "unprocessed")} == {
+        "active": "true",
+        "silenced": "false",
+        "inhibited": "true",
+        "unprocessed": "true",
+    }
+    assert query.get_list("filter") == ['alertname="A"', 'node="n"']
+
+
+@pytest.mark.parametrize(
+    "response",
+    [httpx.Response(500, text="no"), httpx.Response(200, text="{"), httpx.Response(200, json={}), httpx.Response(200)],
+)
+def test_an_alertmanager_that_answers_nonsense(response: httpx.Response) -> None:
+    assert isinstance(asyncio.run(_alertmanager(lambda _: response).alerts()), NoData)
+
+
+def test_a_silence_has_its_matchers_and_its_end() -> None:
+    sent: list[dict[str, Any]] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        sent.append(json.loads(request.content))
+        return httpx.Response(200, json={"silenceID": "s-1"})
+
+    client = _alertmanager(answer)
+    assert asyncio.run(client.silence([Matcher("alertname", "A")], 60.0, "tierdrill", "a sabotage")) == "s-1"
+    assert sent[0]["matchers"] == [{"name": "alertname", "value": "A", "isRegex": False, "isEqual": True}]
+    with pytest.raises(ValueError, match="matchers"):
+        asyncio.run(client.silence([], 60.0, "tierdrill", "everything"))
+
+
+def test_orders_that_fail_say_so() -> None:
+    client = _alertmanager(lambda _: httpx.Response(400, text="bad matchers"))
+    with pytest.raises(MonitoringError, match="bad matchers"):
+        asyncio.run(client.silence([Matcher("a", "b")], 1.0, "me", "why"))
+    client = _alertmanager(lambda _: httpx.Response(404))
+    with pytest.raises(MonitoringError, match="s-1"):
+        asyncio.run(client.expire_silence("s-1"))
