@@ -63,13 +63,17 @@ class Progress:
 def alone(venv: Path, progress: Progress) -> Iterator[None]:
     """Only one set-up of an environment at a time; a second one waits, and then finds it done."""
     venv.parent.mkdir(parents=True, exist_ok=True)
-    with (venv.parent / f"{venv.name}.lock").open("w") as file:
+    # The folder itself is locked, so that no lock file is left in the checkout; the kernel lets go when we die.
+    folder = os.open(venv.parent, os.O_RDONLY)
+    try:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
             progress.step("another set-up of this checkout is under way: waiting for it")
-            fcntl.flock(file, fcntl.LOCK_EX)
+            fcntl.flock(folder, fcntl.LOCK_EX)
         yield
+    finally:
+        os.close(folder)
 
 
 def run(command: Sequence[str | Path], what: str, progress: Progress, total: int = 0) -> None:
@@ -174,9 +178,14 @@ def main() -> int:
             for stamp in stamps:
                 stamp.write_text(options.stamp + "\n")
             progress.step(f"set up in {time.monotonic() - began:.0f} s")
-    except (SetupError, OSError) as error:
+    except SetupError as error:
         progress.end()
         sys.stderr.write(f"{options.caller}: {error}\n")
+        return 2
+    except OSError as error:
+        progress.end()
+        elsewhere = "TIERDRILL_VENV names another folder for the environment"
+        sys.stderr.write(f"{options.caller}: {error.filename}: {error.strerror}; {elsewhere}\n")
         return 2
     except KeyboardInterrupt:
         progress.end()

@@ -6,12 +6,23 @@ recent() {
   "$1" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1
 }
 
-# Sets $python to the first Python that is new enough, one with venv if there is one; says what to install where there is none.
+# Every Python on PATH, newest names last, then pyenv's: one of them may be new enough where the first is not.
+pythons() {
+  for name in python3 python3.13 python3.12 python3.11 python3.14 python; do
+    (
+      IFS=:
+      for folder in $PATH; do
+        [ -x "$folder/$name" ] && echo "$folder/$name"
+      done
+    )
+  done
+  ls -d "${PYENV_ROOT:-${HOME:-/nonexistent}/.pyenv}"/versions/3.*/bin/python3 2>/dev/null
+}
+
+# Sets $python to the first that is new enough and has venv (or for which uv makes up); else says what to install.
 find_python() {
   found='' without_venv=''
-  for name in python3 python3.13 python3.12 python3.11 python3.14 python \
-    "${PYENV_ROOT:-${HOME:-/nonexistent}/.pyenv}"/versions/3.*/bin/python3 /usr/bin/python3 /usr/local/bin/python3; do
-    candidate=$(command -v "$name" 2>/dev/null) || continue
+  for candidate in $(pythons); do
     if recent "$candidate"; then
       if command -v uv >/dev/null 2>&1 || "$candidate" -c 'import ensurepip, venv' >/dev/null 2>&1; then
         python=$candidate
@@ -23,11 +34,12 @@ find_python() {
     fi
   done
   if [ -n "$without_venv" ]; then
-    echo "$me: $without_venv has no venv module; on Debian and Ubuntu install it with: apt-get install python3-venv" >&2
+    echo "$me: $without_venv has no venv module; on Debian and Ubuntu: apt-get install python3-venv" >&2
   elif command -v uv >/dev/null 2>&1 && uv python install --quiet 3.13 && python=$(uv python find 3.13); then
     return 0
   else
-    echo "$me: Python 3.11 or newer is needed (found: ${found:-none}); on Debian and Ubuntu install it with: apt-get install python3 python3-venv" >&2
+    echo "$me: Python 3.11 or newer is needed (found: ${found:-none});" \
+      "on Debian and Ubuntu: apt-get install python3 python3-venv" >&2
   fi
   return 2
 }

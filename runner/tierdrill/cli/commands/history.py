@@ -68,9 +68,11 @@ def _lines(events: list[Event], asked: bool) -> Iterable[str]:
             continue
         told = describe(event)
         text = told.text if told else json.dumps(event.data, sort_keys=True)
-        if len(text) > 400:
-            text = text[:399] + "…"
-        yield f"{event.sequence:>5}  {_moment(event.at)}  {event.kind:<20} {event.source:<12} {text}"
+        yield f"{event.sequence:>5}  {_moment(event.at)}  {event.kind:<20} {event.source:<12} {_cut(text, 400)}"
+
+
+def _cut(text: str, most: int) -> str:
+    return text if len(text) <= most else f"{text[: most - 3]}..."
 
 
 def _moment(at: float) -> str:
@@ -97,7 +99,7 @@ def _list_runs(here: Surroundings, form: str, drill: str | None, limit: int) -> 
             datetime.fromtimestamp(record.started_at, UTC).strftime("%Y-%m-%d %H:%M:%SZ"),
             record.variant,
             record.status or ("running" if record.run in live else "runner died"),
-            record.summary or "",
+            _cut(record.summary or "", 90),
         )
         for record in records
     ]

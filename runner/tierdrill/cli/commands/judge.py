@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from tierdrill.cli.completion import complete_run
-from tierdrill.cli.options import json_option, no_color_option, table
+from tierdrill.cli.options import json_option, no_color_option
 from tierdrill.cli.past import events_of
 from tierdrill.cli.places import Surroundings
 from tierdrill.cli.reports import judged, show_summary
@@ -41,13 +41,16 @@ def command(here: Surroundings, run: str | None, file: Path | None, as_json: boo
         click.echo(again.verdict.to_json(), nl=False)
         return again.verdict.exit_code
     show_summary(again, here.color and not plain_colors, None)
-    click.echo()
-    head = ("check", "status", "expected", "seen", "events")
-    click.echo(table([_line(check) for check in again.verdict.checks], head))
+    for check in again.verdict.checks:
+        click.echo(
+            f"\n{check.status.value}  {check.id}\n  expected {check.expected}\n  seen     {check.seen}{_events(check)}"
+        )
     return again.verdict.exit_code
 
 
-def _line(check: Check) -> tuple[str, ...]:
-    shown = [f"#{number}" for number in check.events[:6]]
-    more = [f"+{len(check.events) - 6}"] if len(check.events) > 6 else []
-    return check.id, check.status.value, check.expected, check.seen, " ".join(shown + more)
+def _events(check: Check) -> str:
+    if not check.events:
+        return ""
+    shown = ", ".join(f"#{number}" for number in check.events[:8])
+    more = f" and {len(check.events) - 8} more" if len(check.events) > 8 else ""
+    return f"\n  events   {shown}{more}"
