@@ -149,6 +149,12 @@ class Expected:
     value: float
 
 
+def never(alert: str, start_s: float, end_s: float) -> list[Expected]:
+    """That it does not fire, at every evaluation of a time."""
+    first, last = round(start_s / STEP_S), round(end_s / STEP_S)
+    return [Expected(step * STEP_S, alert, 0) for step in range(first, last + 1)]
+
+
 def check_scenario(
     folder: Path,
     series: Mapping[str, Values],

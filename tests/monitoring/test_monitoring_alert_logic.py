@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
-from monitoring_support import Expected, Values, between, check_scenario, constant, counter, firing
+from monitoring_support import Expected, Values, between, check_scenario, constant, counter, firing, never
 
 TOTAL_S = 40.0
 FAULT_S = 20.0
@@ -55,6 +55,14 @@ def _probe(replica: str, gateway: str = "gateway-a", node: str = "node-2") -> st
 
 def _up(replica: str, gateway: str = "gateway-a", node: str = "node-2") -> str:
     return f'tierdrill_upstream_up{{gateway="{gateway}",node="{node}",replica="{replica}"}}'
+
+
+def _fires_at(at_s: float, alert: str, fires: int) -> list[Expected]:
+    """A fault from 10 s to 30 s: silent before, firing from then on, resolved after. Its blip twin: never."""
+    if not fires:
+        return never(alert, 5, 39)
+    before, after = never(alert, 5, at_s - 0.5), never(alert, 36, 39)
+    return [*before, Expected(at_s, alert, 1), Expected(29, alert, 1), *after]
 
 
 class TestBurn:
@@ -124,8 +132,8 @@ class TestLatency:
             ),
         }
         alert = firing("TierLatencyHigh", tier="critical", quantile="p99")
-        expected = [Expected(at, alert, 0) for at in (19.0, 22.0, 25.0)]
-        check_scenario(tmp_path, series, [*expected, Expected(30, alert, fires), Expected(33, alert, fires)])
+        expected = [*never(alert, 15, 25), Expected(30, alert, 1), Expected(33, alert, 1)]
+        check_scenario(tmp_path, series, expected if fires else never(alert, 15, 39))
 
 
 class TestNode:
@@ -133,7 +141,7 @@ class TestNode:
     def test_node_not_ready(self, tmp_path: Path, lasts_s: float, fires: int) -> None:
         series: Series = {_ready("node-2"): between(10, 10 + lasts_s, TOTAL_S, 0, 1)}
         alert = firing("NodeNotReady", node="node-2", severity="page")
-        check_scenario(tmp_path, series, [Expected(11.5, alert, 0), Expected(12, alert, fires), Expected(38, alert, 0)])
+        check_scenario(tmp_path, series, _fires_at(12, alert, fires))
 
     @pytest.mark.parametrize("lasts_s", [FAULT_S])
     def test_a_lost_node_is_neither_a_bad_link_nor_lost_telemetry(self, tmp_path: Path, lasts_s: float) -> None:
@@ -171,13 +179,8 @@ class TestReplica:
         }
         wanted = firing(alert, replica="assistant-1", node="node-2", model="assistant", tier="critical")
         other = firing("StalledReplica" if alert == "ReplicaDown" else "ReplicaDown")
-        expected = [
-            Expected(12.5, wanted, 0),
-            Expected(13, wanted, fires),
-            Expected(38, wanted, 0),
-            Expected(20, other, 0),
-        ]
-        check_scenario(tmp_path, series, expected)
+        expected = _fires_at(13, wanted, fires)
+        check_scenario(tmp_path, series, [*expected, *never(other, 10, 39)])
 
     def test_a_replica_on_a_lost_node_is_the_nodes_alert(self, tmp_path: Path) -> None:
         series: Series = {
@@ -213,7 +216,7 @@ class TestGpu:
         end = 10 + lasts_s
         series = self._series(between(10, 40, TOTAL_S, 1, None)[:-1], between(10, end, TOTAL_S, None, 1980))
         alert = firing("GpuFallenOffBus", node="node-2", gpu="1", UUID="GPU-node-2-1", severity="page")
-        check_scenario(tmp_path, series, [Expected(12.5, alert, 0), Expected(13, alert, fires), Expected(36, alert, 0)])
+        check_scenario(tmp_path, series, _fires_at(13, alert, fires))
 
     def test_a_gpu_that_works_again_after_xid_79_is_well(self, tmp_path: Path) -> None:
         series = self._series(constant(1, TOTAL_S), constant(1980, TOTAL_S))
@@ -240,7 +243,7 @@ class TestLink:
         slow = between(10, 10 + lasts_s, TOTAL_S, 0.25, 0.004)
         series = self._link({"assistant-1": slow, "draft-1": slow})
         alert = firing("NetworkDegraded", node="node-2", gateway="gateway-a", severity="ticket")
-        expected = [Expected(13, alert, 0), Expected(13.5, alert, fires), Expected(38, alert, 0)]
+        expected = _fires_at(13.5, alert, fires)
         check_scenario(tmp_path, series, [*expected, Expected(20, firing("NetworkDegraded", gateway="gateway-b"), 0)])
 
     def test_one_slow_replica_is_not_a_slow_link(self, tmp_path: Path) -> None:
@@ -259,7 +262,7 @@ class TestLink:
         names = ("assistant-1", "draft-1")
         series = self._link(dict.fromkeys(names, slow), dict.fromkeys(names, down))
         alert = firing("EndpointUnreachable", node="node-2", gateway="gateway-a")
-        expected = [Expected(13, alert, 0), Expected(13.5, alert, fires), Expected(38, alert, 0)]
+        expected = _fires_at(13.5, alert, fires)
         check_scenario(
             tmp_path, series, [*expected, Expected(20, firing("EndpointUnreachable", gateway="gateway-b"), 0)]
         )
@@ -329,7 +332,7 @@ class TestSheddingAndTelemetry:
         every = self._all()
         every[series] = between(10, 10 + lasts_s, TOTAL_S, None, every[series][0])
         alert = firing("TelemetryAbsent", source=source, severity="ticket")
-        check_scenario(tmp_path, every, [Expected(14, alert, 0), Expected(15, alert, fires), Expected(38, alert, 0)])
+        check_scenario(tmp_path, every, _fires_at(15, alert, fires))
 
     def test_the_watchdog_fires_always(self, tmp_path: Path) -> None:
         series: Series = {"up": constant(1, TOTAL_S)}

@@ -134,11 +134,10 @@ def test_key_ignores_prometheus_own_labels() -> None:
 
 def test_spans_of_a_range_query() -> None:
     times = [1.0, 1.25, 1.5, 4.0, 9.75, 10.0]
-    assert spans_of(NODE, times, 0.25, 10.0) == [
-        Span(NODE, 1.0, 1.75),
-        Span(NODE, 4.0, 4.25),
-        Span(NODE, 9.75, None),
-    ]
+    first = [Span(NODE, 1.0, 1.75), Span(NODE, 4.0, 4.25)]
+    assert spans_of(NODE, times, 0.25, firing_now=True) == [*first, Span(NODE, 9.75, None)]
+    assert spans_of(NODE, times, 0.25, firing_now=False) == [*first, Span(NODE, 9.75, 10.25)]
+    assert spans_of(NODE, [], 0.25, firing_now=True) == []
 
 
 def test_looking_back_finds_only_what_was_not_told() -> None:

@@ -19,6 +19,7 @@ from tierdrill.monitoring.transitions import (
     SOURCE,
     AlertKey,
     Sighting,
+    Span,
     alert_event,
     api_sightings,
     key_of,
@@ -202,12 +203,13 @@ class AlertWatcher:
             self._silences["prometheus"].bad(until, answer.reason)
             return
         step_s = _step(answer)
-        spans = [
-            span
-            for series in answer
-            if series.labels.get("alertname")
-            for span in spans_of(key_of(series.labels), [at for at, _ in series.points], step_s, until)
-        ]
+        spans: list[Span] = []
+        for series in answer:
+            if series.labels.get("alertname"):
+                key = key_of(series.labels)
+                last = self._known["prometheus"].get(key)
+                firing_now = last is not None and last.state == "firing"
+                spans += spans_of(key, [at for at, _ in series.points], step_s, firing_now=firing_now)
         self._tell("prometheus", missed(spans, told_spans(self._told), MISSED_SLACK_S))
 
     def _tell(self, via: str, changes: list[Sighting]) -> None:

@@ -113,18 +113,18 @@ def missed(spans: Iterable[Span], told: Iterable[Span], slack_s: float) -> list[
     return _in_order(found)
 
 
-def spans_of(key: AlertKey, times: Sequence[float], step_s: float, until: float) -> list[Span]:
-    """Consecutive samples of a range query as spans; the last is open if it reaches the end of the range."""
-    spans: list[Span] = []
+def spans_of(key: AlertKey, times: Sequence[float], step_s: float, *, firing_now: bool) -> list[Span]:
+    """Consecutive samples of a range query as spans; the last one is open if the alert still fires."""
+    ends: list[tuple[float, float]] = []
     for at in times:
-        if spans and spans[-1].end is not None and at - spans[-1].end <= 1.5 * step_s:
-            spans[-1] = Span(key, spans[-1].start, at)
+        if ends and at - ends[-1][1] <= 1.5 * step_s:
+            ends[-1] = (ends[-1][0], at)
         else:
-            spans.append(Span(key, at, at))
-    return [
-        Span(key, span.start, None if span.end is None or until - span.end <= 1.5 * step_s else span.end + step_s)
-        for span in spans
-    ]
+            ends.append((at, at))
+    spans = [Span(key, start, end + step_s) for start, end in ends]
+    if spans and firing_now:
+        spans[-1] = Span(key, spans[-1].start, None)
+    return spans
 
 
 def told_spans(sightings: Iterable[Sighting]) -> list[Span]:
