@@ -77,6 +77,10 @@ class Calls:
         return Call("PUT", f"/v1/signals/{_part(process)}", {"signal": signal})
 
     @staticmethod
+    def start_process(process: str) -> Call:
+        return Call("POST", f"/v1/processes/{_part(process)}/start", {}, timeout_s=POWER_TIMEOUT_S)
+
+    @staticmethod
     def set_link(source: str, destination: str, mode: str, settings: Mapping[str, Any]) -> Call:
         body = {"source": source, "destination": destination, "mode": mode, **settings}
         return Call("PUT", "/v1/links", body)
@@ -147,6 +151,10 @@ class LabClient:
     def signal_process(self, process: str, signal: str) -> Json:
         """Signal a lab process by name (prometheus, gateway-a)."""
         return self._ask(Calls.signal_process(process, signal))
+
+    def start_process(self, process: str) -> Json:
+        """Start a dead gateway, Prometheus, Alertmanager or node again; one that runs is left alone."""
+        return self._ask(Calls.start_process(process))
 
     def set_link(self, source: str, destination: str, mode: str, **settings: Any) -> Json:
         """Put a link rule in force; mode `pass` removes it. See the fabric for the settings."""

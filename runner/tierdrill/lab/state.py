@@ -20,6 +20,7 @@ from tierdrill.lab.config import LabConfigError, build
 from tierdrill.lab.process import Identity, same_process
 
 STATE_FILE = "lab.json"
+LOG_FILE = "supervisor.log"
 MARKER = "TIERDRILL_LAB_ID"
 """Environment variable that every process of a lab carries, so that strays can be found without their parents."""
 

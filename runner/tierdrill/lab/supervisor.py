@@ -22,13 +22,14 @@ from typing import Any
 from tierdrill.lab.config import LabConfig, build, check
 from tierdrill.lab.node_serving import address_of, bind, configure_logging, serve
 from tierdrill.lab.process import SpawnError, announce_ready, identify, program_arguments
-from tierdrill.lab.state import LabState, ProcessRecord, lab_folder, write_state
+from tierdrill.lab.state import LOG_FILE, LabState, ProcessRecord, lab_folder, write_state
 from tierdrill.lab.supervisor_api import build_app
 from tierdrill.lab.supervisor_events import EventLog
 from tierdrill.lab.supervisor_lab import CallFailed, Lab
 from tierdrill.lab.supervisor_operations import Operations
 
 PROGRAM = "supervisor"
+LOCK_FILE = "lock"
 _PR_SET_PDEATHSIG = 1
 _log = logging.getLogger("tierdrill.supervisor")
 
@@ -40,15 +41,19 @@ class NameTaken(Exception):
 def prepare_folder(home: Path, name: str) -> tuple[Path, int]:
     """The lab's folder, empty, and a lock that is held for as long as this process lives."""
     folder = lab_folder(home, name)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    lock = os.open(folder.parent / f".{name}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    folder.chmod(0o700)
+    lock = os.open(folder / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
         os.close(lock)
         raise NameTaken(f"a lab named {name!r} is up in {home}") from None
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(mode=0o700)
+    for former in folder.iterdir():
+        if former.is_dir():
+            shutil.rmtree(former, ignore_errors=True)
+        elif former.name not in (LOCK_FILE, LOG_FILE):
+            former.unlink()
     return folder, lock
 
 

@@ -71,6 +71,9 @@ class Lab:
     async def up(self) -> None:
         """Start everything and wait until all of it serves."""
         async with asyncio.timeout(self.config.startup_timeout_s):
+            # Prometheus first finds its targets and its Alertmanager five seconds after its start, so it starts first.
+            monitoring = asyncio.create_task(self._start_monitoring())
+            self._background.append(monitoring)
             await together(self._start_program(FABRIC, FABRIC, {}), self._start_controller())
             told = {"address": self.address(FABRIC), "token": self.state.token}
             await self.call(CONTROLLER, "PUT", "/v1/fabric", told)
@@ -80,7 +83,7 @@ class Lab:
             await together(
                 *(self.start(node.name) for node in self.config.nodes),
                 *(self.start(gateway) for gateway in self.config.gateways),
-                self._start_monitoring(),
+                _done(monitoring),
             )
             await self._replicas_ready()
             await together(*(self._gateway_knows(gateway) for gateway in self.config.gateways))
@@ -316,6 +319,10 @@ class Lab:
         )
         with contextlib.suppress(FileNotFoundError):
             write_state(self.state)
+
+
+async def _done(task: asyncio.Task[None]) -> None:
+    await task
 
 
 async def together(*work: Coroutine[Any, Any, None]) -> None:

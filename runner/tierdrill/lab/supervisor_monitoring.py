@@ -108,6 +108,7 @@ async def start_prometheus(
         "--storage.tsdb.min-block-duration=2h",
         "--web.enable-lifecycle",
         "--rules.alert.resend-delay=1s",
+        "--scrape.discovery-reload-interval=100ms",
         "--log.level=warn",
     ]
     return await _start(argv, folder / "logs" / "prometheus.log", folder, env)

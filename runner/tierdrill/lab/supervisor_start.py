@@ -13,7 +13,16 @@ from typing import Any
 
 from tierdrill.lab.config import LabConfig, check
 from tierdrill.lab.process import Child, SpawnError, program_argv, spawn, spawn_async
-from tierdrill.lab.state import MARKER, LabState, down_lab, find_lab, lab_folder, supervisor_lives, write_private
+from tierdrill.lab.state import (
+    LOG_FILE,
+    MARKER,
+    LabState,
+    down_lab,
+    find_lab,
+    lab_folder,
+    supervisor_lives,
+    write_private,
+)
 
 READY_SLACK_S = 5.0
 
@@ -23,13 +32,21 @@ def start_lab(config: LabConfig, home: Path) -> tuple[LabState, Child]:
 
     Unless `config.outlives_starter`, the kernel ends the lab when the calling thread ends, whatever ends it.
     """
-    child = spawn(**_order(config, home))
+    order = _order(config, home)
+    try:
+        child = spawn(**order)
+    finally:
+        _config_path(order).unlink(missing_ok=True)
     return _state(config, home, child), child
 
 
 async def start_lab_async(config: LabConfig, home: Path) -> tuple[LabState, Child]:
     """As `start_lab`, without blocking the loop."""
-    child = await spawn_async(**_order(config, home))
+    order = _order(config, home)
+    try:
+        child = await spawn_async(**order)
+    finally:
+        _config_path(order).unlink(missing_ok=True)
     return _state(config, home, child), child
 
 
@@ -42,9 +59,9 @@ def _order(config: LabConfig, home: Path) -> dict[str, Any]:
             raise SpawnError(f"a lab named {config.name!r} is up in {home}")
         down_lab(former)  # what a killed lab has left behind
     lab_id = uuid.uuid4().hex[:16]
-    folder.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    # Beside the folder, not in it: the supervisor begins with an empty folder.
-    path = folder.parent / f".{config.name}.json"
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    (folder / LOG_FILE).unlink(missing_ok=True)
+    path = folder / f"supervisor-{lab_id}.json"  # holds the token: gone as soon as it has been read
     document: Mapping[str, Any] = {
         "home": str(home),
         "id": lab_id,
@@ -54,11 +71,15 @@ def _order(config: LabConfig, home: Path) -> dict[str, Any]:
     write_private(path, json.dumps(document))
     return {
         "argv": program_argv("supervisor", path),
-        "log_path": folder.parent / f".{config.name}.log",
+        "log_path": folder / LOG_FILE,
         "env": {**os.environ, MARKER: lab_id},
         "new_group": True,
         "ready_timeout_s": config.startup_timeout_s + READY_SLACK_S,
     }
+
+
+def _config_path(order: Mapping[str, Any]) -> Path:
+    return Path(order["argv"][-1])
 
 
 def _state(config: LabConfig, home: Path, child: Child) -> LabState:

@@ -1,0 +1,189 @@
+"""However a lab ends, and whoever ends it, nothing of it is left: no process, no state file, no name taken."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tierdrill.lab.client import LabClient, LabError
+from tierdrill.lab.config import LabConfig, ModelConfig, PrometheusConfig, TierConfig, make_node, to_json
+from tierdrill.lab.process import Child, SpawnError
+from tierdrill.lab.state import (
+    MARKER,
+    LabState,
+    NoSuchLab,
+    attach,
+    down_lab,
+    find_lab,
+    lab_is_gone,
+    lab_processes,
+    running_labs,
+    stale_labs,
+)
+from tierdrill.lab.supervisor_start import start_lab
+
+pytestmark = pytest.mark.lab
+
+STARTER = """
+import sys
+from pathlib import Path
+from tierdrill.lab.config import from_json
+from tierdrill.lab.supervisor_start import start_lab
+start_lab(from_json(Path(sys.argv[1]).read_text()), Path(sys.argv[2]))
+print("up", flush=True)
+sys.stdin.read()
+"""
+
+
+def small(name: str = "small", **changes: object) -> LabConfig:
+    return LabConfig(
+        name=name,
+        tiers=(TierConfig("critical", 1),),
+        models=(ModelConfig("assistant", "critical", 2, 40.0, model_size=64),),
+        nodes=(make_node("node-1", 1, 80.0, "NVIDIA H100 80GB HBM3"),),
+        gateways=("gateway-a",),
+        **changes,  # type: ignore[arg-type]
+    )
+
+
+@contextmanager
+def lab(home: Path) -> Iterator[tuple[LabState, Child, LabClient]]:
+    state, child = start_lab(small(), home)
+    try:
+        with LabClient(state) as client:
+            yield state, child, client
+    finally:
+        child.send_signal(signal.SIGCONT)
+        child.stop(3.0)
+        for stray in lab_processes(state.id):
+            stray.kill()
+
+
+def gone(state: LabState, timeout_s: float = 3.0) -> bool:
+    deadline = time.monotonic() + timeout_s
+    while not lab_is_gone(state):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.02)
+    return True
+
+
+def test_sigkill_of_the_supervisor_ends_even_what_is_stopped(tmp_path: Path) -> None:
+    with lab(tmp_path) as (state, child, client):
+        client.signal_replica("assistant-0", "STOP")
+        client.signal_process("gateway-a", "STOP")
+        assert len(lab_processes(state.id)) == 7
+        child.send_signal(signal.SIGKILL)
+        assert gone(state)
+        assert running_labs(tmp_path) == []
+        assert [each.name for each in stale_labs(tmp_path)] == ["small"]
+        with pytest.raises(NoSuchLab, match="up are: none"):
+            attach(tmp_path, "small")
+        with pytest.raises(LabError, match="small"):
+            client.status()
+        assert down_lab(state) == []
+        assert find_lab(tmp_path, "small") is None
+
+
+def test_sigterm_ends_what_is_stopped(tmp_path: Path) -> None:
+    with lab(tmp_path) as (state, child, client):
+        client.signal_replica("assistant-1", "STOP")
+        client.signal_process("gateway-a", "STOP")
+        client.signal_process("node-1", "STOP")
+        began = time.monotonic()
+        child.send_signal(signal.SIGTERM)
+        assert child.wait(5) == 0, child.log_tail()
+        assert time.monotonic() - began < 3
+        assert lab_is_gone(state) and find_lab(tmp_path, "small") is None
+
+
+def test_a_frozen_supervisor_does_not_stop_down(tmp_path: Path) -> None:
+    with lab(tmp_path) as (state, child, _):
+        child.send_signal(signal.SIGSTOP)
+        assert attach(tmp_path, "small").id == state.id
+        assert down_lab(state, timeout_s=0.3) == []
+        assert child.wait(2) == -signal.SIGKILL
+        assert find_lab(tmp_path, "small") is None
+
+
+def test_strays_are_found_by_their_mark_and_recycled_pids_are_spared(tmp_path: Path) -> None:
+    with lab(tmp_path) as (state, child, _):
+        child.send_signal(signal.SIGKILL)
+        assert gone(state)
+        sleep = [sys.executable, "-c", "import time; time.sleep(60)"]
+        stray = subprocess.Popen(sleep, env={**os.environ, MARKER: state.id}, start_new_session=True)
+        bystander = subprocess.Popen(sleep, start_new_session=True)
+        try:
+            stray.send_signal(signal.SIGSTOP)
+            # As if the system had given a recorded process's number to somebody else.
+            record = type(state.supervisor)("node-1", "node", bystander.pid, bystander.pid, 12345.0)
+            recycled = type(state)(**{**vars(state), "processes": (record,), "supervisor": record})
+            assert not lab_is_gone(state)
+            assert down_lab(recycled) == []
+            assert lab_is_gone(state)
+            assert bystander.poll() is None
+        finally:
+            for process in (stray, bystander):
+                process.kill()
+                process.wait()
+
+
+def test_a_name_is_taken_once_and_free_after_a_crash(tmp_path: Path) -> None:
+    with lab(tmp_path) as (state, child, _):
+        with pytest.raises(SpawnError, match="is up"):
+            start_lab(small(), tmp_path)
+        child.send_signal(signal.SIGKILL)
+        assert gone(state)
+    with lab(tmp_path) as (again, _, client):
+        assert again.id != state.id and client.status()["ready"]
+
+
+def test_what_cannot_come_up_says_why_and_leaves_nothing(tmp_path: Path) -> None:
+    before = {process.pid for process in psutil.process_iter() if "tierdrill.lab" in " ".join(_cmdline(process))}
+    with pytest.raises(SpawnError, match="no-such-prometheus"):
+        start_lab(small(prometheus=PrometheusConfig("/nonexistent/no-such-prometheus")), tmp_path)
+    assert find_lab(tmp_path, "small") is None
+    marked = [p for p in psutil.process_iter() if p.pid not in before and str(tmp_path) in " ".join(_cmdline(p))]
+    assert marked == []
+
+
+@pytest.mark.parametrize("outlives", [False, True])
+def test_a_lab_ends_with_its_starter_unless_it_was_told_to_stay(tmp_path: Path, outlives: bool) -> None:
+    path = tmp_path / "lab.json"
+    path.write_text(to_json(small(outlives_starter=outlives)), encoding="utf-8")
+    starter = subprocess.Popen(
+        [sys.executable, "-c", STARTER, str(path), str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    assert starter.stdout is not None and starter.stdin is not None
+    try:
+        assert starter.stdout.readline() == b"up\n"
+        (state,) = running_labs(tmp_path)
+    finally:
+        starter.kill()
+        starter.wait()
+        starter.stdin.close()
+        starter.stdout.close()
+    if outlives:
+        assert not gone(state, 0.5)
+        with LabClient(attach(tmp_path, "small")) as client:
+            assert client.status()["ready"]
+    else:
+        assert gone(state)
+    assert down_lab(state) == []
+    assert lab_is_gone(state) and find_lab(tmp_path, "small") is None
+
+
+def _cmdline(process: psutil.Process) -> list[str]:
+    try:
+        return list(process.cmdline())
+    except psutil.Error:
+        return []
