@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from tierdrill.conductor.run import RunOptions
 
 PREFLIGHT_S = 8.0
+PIPELINE_S = 8.0
+QUIET_S = 0.5
 GO_AHEAD_S = 0.3
 EXPERIMENT_AHEAD_S = 1.0
 UNDO_WITHIN_S = 15.0
@@ -118,26 +120,34 @@ class Phases:
         for work in self.deployment.watchers(self.stop):
             self._spawn(work)
         await self.experiment.await_ready()
-        findings = await settle(self._look, PREFLIGHT_S)
-        for finding in findings:
-            recorder.note("preflight.check", "runner", name=finding.name, ok=finding.ok, seen=finding.seen)
+        warm_up = self.plan.phases[0].seconds
+        good = await self._found(self._healthy, PREFLIGHT_S)
+        if good and warm_up < PIPELINE_S:
+            # A short warm-up leaves the alert pipeline no time to wake up in it.
+            await settle(self._quiet, PIPELINE_S - warm_up)
         recorder.note("phase.ended", "runner", phase="preflight")
-        return all(finding.ok for finding in findings) and not self.stop.stopped
+        return good and not self.stop.stopped
 
-    async def _look(self) -> list[Finding]:
+    async def _found(self, look: Callable[[], Awaitable[list[Finding]]], within_s: float) -> bool:
+        """Look until all is well or the time is up, and write down what was seen last."""
+        findings = await settle(look, within_s)
+        for finding in findings:
+            self.recorder.note("preflight.check", "runner", name=finding.name, ok=finding.ok, seen=finding.seen)
+        return all(finding.ok for finding in findings)
+
+    async def _healthy(self) -> list[Finding]:
         try:
             inventory = await self.deployment.remedies.inventory()
-            alerts = await self.deployment.active_alerts()
         except TargetError as error:
             return [Finding("deployment", False, str(error))]
+        return [*check_inventory(inventory), check_ledger(self.ledger, self.plan.run)]
+
+    async def _quiet(self) -> list[Finding]:
+        alerts = await self.deployment.active_alerts()
         heard = self.deployment.pipeline_heard
         quiet = check_alerts(alerts) if alerts is not None else Finding("alerts", False, "Alertmanager does not answer")
-        return [
-            *check_inventory(inventory),
-            check_ledger(self.ledger, self.plan.run),
-            Finding("pipeline", heard, "the Watchdog alert came through" if heard else "no alert came through"),
-            quiet,
-        ]
+        pipeline = Finding("pipeline", heard, "the Watchdog alert came through" if heard else "no alert came through")
+        return [pipeline, quiet]
 
     async def _phase(self, name: str, begin: float, end: float) -> bool:
         if name == "fault":
@@ -146,12 +156,16 @@ class Phases:
             return False
         self.recorder.note("phase.started", "runner", phase=name, planned_at=begin)
         # The fault's child needs to be on its way before its instant; it waits there itself.
-        whole = await self.stop.sleep(end - time.time() - (EXPERIMENT_AHEAD_S if name == "baseline" else 0.0))
+        early = {"baseline": EXPERIMENT_AHEAD_S, "warm-up": QUIET_S}.get(name, 0.0)
+        whole = await self.stop.sleep(end - time.time() - early)
         if whole and name == "baseline":
             assert self.experiment is not None
             self._experiment_may_end = True
             await self.experiment.go(end)
             whole = await self.stop.sleep(end - time.time())
+        if whole and name == "warm-up" and not await self._found(self._quiet, QUIET_S):
+            self.stop.stop("error", "not well at the end of warm-up")
+            whole = False
         self.recorder.note("phase.ended", "runner", phase=name)
         return whole
 

@@ -27,6 +27,22 @@ class Firing:
     event: int
 
 
+def judged_sightings(events: Sequence[Event], timeline: Timeline) -> list[Firing]:
+    """The sightings that count: from the baseline on, and what fired before it and had not resolved by then."""
+    seen = sightings(events)
+    baseline = timeline.phases.get("baseline")
+    if baseline is None:
+        return seen
+    over = {
+        _identity(one) for one in seen if one.state == "resolved" and one.at < baseline[0]
+    }  # a lab that has just come up may raise alerts that its own start explains
+    return [one for one in seen if one.at >= baseline[0] or (one.state == "firing" and _identity(one) not in over)]
+
+
+def _identity(one: Firing) -> tuple[str, str, tuple[tuple[str, str], ...]]:
+    return one.alert, one.via, tuple(sorted(one.labels.items()))
+
+
 def sightings(events: Sequence[Event]) -> list[Firing]:
     """Every alert.state event that is not merely pending."""
     return [
@@ -46,7 +62,7 @@ def sightings(events: Sequence[Event]) -> list[Firing]:
 
 def judge_alerts(wanted: Alerts, events: Sequence[Event], timeline: Timeline) -> list[Check]:
     """The alert checks of a drill; deadlines count from the fault's effect."""
-    seen = sightings(events)
+    seen = judged_sightings(events, timeline)
     checks = []
     for expectation in wanted.must_fire:
         checks.append(_fired(expectation, seen, timeline))
@@ -66,9 +82,10 @@ def judge_alerts(wanted: Alerts, events: Sequence[Event], timeline: Timeline) ->
     return checks
 
 
-def judge_quiet(events: Sequence[Event]) -> list[Check]:
+def judge_quiet(events: Sequence[Event], timeline: Timeline) -> list[Check]:
     """For a blip: no alert that pages or opens a ticket fires at all."""
-    loud = [one for one in sightings(events) if one.state == "firing" and one.severity not in QUIET_SEVERITIES]
+    seen = judged_sightings(events, timeline)
+    loud = [one for one in seen if one.state == "firing" and one.severity not in QUIET_SEVERITIES]
     if not loud:
         return [
             Check(

@@ -84,7 +84,7 @@ def _service_checks(
             )
             if setting.tiers.by_name(expectation.tier).objectives.integrity is not None
         ]
-        return [*checks, *judge_quiet(events), *judge_no_playbooks(events)]
+        return [*checks, *judge_quiet(events, timeline), *judge_no_playbooks(events)]
     checks = []
     for expectation in expect.tiers:
         tier = setting.tiers.by_name(expectation.tier)

@@ -42,11 +42,7 @@ def judge_run(events: Sequence[Event], timeline: Timeline) -> list[Check]:
             [*broken, *ended],
         )
     )
-    gaps = [
-        event
-        for event in events
-        if event.kind == "monitoring.gap" and event.data.get("seconds", 0) > MONITORING_GAP_MAX_S
-    ]
+    gaps = [event for event in events if event.kind == "monitoring.gap" and _matters(event, timeline)]
     checks.append(
         _check(
             "monitoring",
@@ -67,6 +63,14 @@ def judge_run(events: Sequence[Event], timeline: Timeline) -> list[Check]:
         )
     )
     return checks
+
+
+def _matters(gap: Event, timeline: Timeline) -> bool:
+    """Whether a gap blinded the run: long enough, and not over before the baseline began; it wakes up in warm-up."""
+    if gap.data.get("seconds", 0) <= MONITORING_GAP_MAX_S:
+        return False
+    baseline = timeline.phases.get("baseline")
+    return baseline is None or gap.at > baseline[0]
 
 
 def _check(

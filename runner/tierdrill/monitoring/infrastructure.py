@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from tierdrill.monitoring.alerts import WATCHDOG
 from tierdrill.monitoring.windows import promql_duration, scaled
 from tierdrill.spec.environment import Clock
 
@@ -21,7 +22,7 @@ HOLD_S: Mapping[str, float] = {
     "EndpointUnreachable": 3.5,
     "ServingCapacityLow": 2.0,
     "TierShedding": 0.0,
-    "TelemetryAbsent": 5.0,
+    "TelemetryAbsent": 8.0,
     "Watchdog": 0.0,
 }
 """`for:` of each alert, in seconds: how long it must hold before anybody is told.
@@ -35,7 +36,8 @@ is seen true for at most D plus one scrape, so `for` must exceed that:
 - NodeNotReady, ServingCapacityLow: 2 s suffice, as the control plane's own grace (2 s without a heartbeat) has passed
   before. Both have the same value on purpose: a node's loss is both, and the playbook that the first one starts ends
   the second.
-- TelemetryAbsent: a restart of an exporter and two missed scrapes are no news.
+- TelemetryAbsent: a restart of an exporter and two missed scrapes are no news, nor is Prometheus itself having just
+  started: it first scrapes after five seconds.
 - TierShedding: information, nobody is told; Watchdog: always.
 """
 
@@ -45,6 +47,9 @@ PROBE_SLOW_S = 0.1
 CAPACITY_LOW = 0.75
 STARTING_MAX = "15s"
 """How long a starting replica counts as capacity on its way. One that takes longer is not coming."""
+
+PROMETHEUS_SETTLES = "15s"
+"""A Prometheus that has just started discovers its targets only after five to ten seconds; so long nothing is missed."""
 
 MEMORY_OF_SOURCES = "2m"
 """How long a source of metrics that was once seen is missed."""
@@ -197,7 +202,7 @@ def _absent_sources() -> str:
 
     gateways = "tierdrill_inflight"
     nodes = f'max by (source) (label_replace({_NODE_READY_SERIES}, "source", "$1", "node", "(.+)")) == 1'
-    return " or ".join(
+    missing = " or ".join(
         (
             f"({by_source(f'last_over_time({gateways}[{MEMORY_OF_SOURCES}])', 'gateway')}"
             f" unless on (source) {by_source(gateways, 'gateway')})",
@@ -206,3 +211,4 @@ def _absent_sources() -> str:
             f"({nodes} unless on (source) {by_source('DCGM_FI_DEV_XID_ERRORS', 'hostname')})",
         )
     )
+    return f'({missing}) and on () count(ALERTS{{alertname="{WATCHDOG}"}} offset {PROMETHEUS_SETTLES})'
