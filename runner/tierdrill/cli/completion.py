@@ -50,7 +50,9 @@ def complete_drill(ctx: click.Context, param: click.Parameter, incomplete: str) 
 
 def complete_sabotage(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """Sabotages of the drill that is already on the line."""
-    text = _drill_files(ctx).get(str(ctx.params.get("drill") or ""), "")
+    # While an option is completed, click has not yet given the words before it to their parameters.
+    words = [str(ctx.params.get("drill") or ""), *ctx.args]
+    text = next((text for name, text in _drill_files(ctx).items() if name in words), "")
     part = _SABOTAGE.search(text)
     names = _SABOTAGE_NAME.findall(part[0]) if part else []
     return [CompletionItem(name) for name in names if name.startswith(incomplete)]

@@ -1,7 +1,8 @@
-"""Which runs go on: those whose runner, as the ledger has it, still lives."""
+"""Which runs go on: those whose runner, as the ledger has it, still lives; and which dead ones a reaper is healing."""
 
 from __future__ import annotations
 
+import itertools
 from contextlib import closing
 from pathlib import Path
 
@@ -19,3 +20,22 @@ def live_runs(home: Path) -> dict[str, int]:
             for process in ledger.processes()
             if process.role == "runner" and alive(process.pid, process.created)
         }
+
+
+def reapers(home: Path) -> dict[str, int]:
+    """The runs whose reaper lives, with its process id: while it does, it heals after a runner that died."""
+    import psutil
+
+    found = {}
+    for process in psutil.process_iter():
+        try:
+            words = process.cmdline()
+        except psutil.Error:
+            continue
+        if "tierdrill.conductor.reaper" in words and _after(words, "--home") == str(home):
+            found[_after(words, "--run")] = process.pid
+    return found
+
+
+def _after(words: list[str], option: str) -> str:
+    return next((value for word, value in itertools.pairwise(words) if word == option), "")

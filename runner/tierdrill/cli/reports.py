@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tierdrill.cli.errors import Refusal, say
+
 if TYPE_CHECKING:
     from tierdrill.history.events import Event
     from tierdrill.judge.verdict import Verdict
@@ -24,11 +26,18 @@ class Judged:
     verdict: Verdict
 
 
-def judged(events: Sequence[Event]) -> Judged:
-    """Judge events; NotARun if they are none of a run."""
+def judged(events: Sequence[Event], file: Path | None = None) -> Judged:
+    """Judge events; Refusal if those of an imported file are not the history of a run."""
     from tierdrill.judge.judge import judge, setting_in
 
-    return Judged(events, setting_in(events), judge(events))
+    try:
+        return Judged(events, setting_in(events), judge(events))
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        if file is None:
+            raise
+        # A file from elsewhere may hold anything; only our own history is known to be whole.
+        what = " ".join(str(error).split())[:200]
+        raise Refusal(f"{file}: not the history of a run ({type(error).__name__}: {what})") from error
 
 
 def write_reports(run: Judged, folder: Path) -> Path:
@@ -51,8 +60,6 @@ def write_reports(run: Judged, folder: Path) -> Path:
 
 def try_reports(run: Judged, folder: Path) -> Path | None:
     """Write the reports; what keeps them from being written is told and does not change what the run came to."""
-    from tierdrill.cli.errors import say
-
     try:
         return write_reports(run, folder)
     except OSError as error:

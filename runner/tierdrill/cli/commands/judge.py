@@ -36,7 +36,7 @@ def command(here: Surroundings, run: str | None, file: Path | None, as_json: boo
     """
     if run and file:
         raise click.UsageError("found a RUN and --history; allowed is one of them")
-    again = judged(events_of(here.home, run, file))
+    again = judged(events_of(here.home, run, file), file)
     if as_json:
         click.echo(again.verdict.to_json(), nl=False)
         return again.verdict.exit_code

@@ -14,6 +14,7 @@ from tierdrill.cli.documents import drill_setting
 from tierdrill.cli.options import echo_json, no_color_option
 from tierdrill.cli.past import stored_events
 from tierdrill.cli.places import Surroundings, author
+from tierdrill.cli.ready import check_place
 from tierdrill.cli.reports import judged, try_reports
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ def command(here: Surroundings, drills: tuple[str, ...], lab: str | None, as_jso
     from tierdrill.report.terminal import glyphs_for, make_console
 
     settings = {name: drill_setting(here.catalogue, name) for name in drills}
+    check_place(here, lab)
     options = RunOptions(home=here.home, tools=here.tools, lab=lab, author=author(), argv=tuple(sys.argv))
     console = make_console(color=here.color and not plain_colors)
     codes, documents = [], []

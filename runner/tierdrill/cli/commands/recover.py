@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from tierdrill.cli.errors import say
-from tierdrill.cli.live_runs import live_runs
+from tierdrill.cli.live_runs import live_runs, reapers
 from tierdrill.cli.places import Surroundings
 
 if TYPE_CHECKING:
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from tierdrill.history.ledger import Ledger
 
 UNCLEAN = 5
+REAPERS_WITHIN_S = 10.0
+POLL_S = 0.1
 
 
 @click.command("recover")
@@ -34,6 +36,7 @@ def command(here: Surroundings) -> int:
         click.echo(f"clean: nothing has ever run in {here.home}")
         return 0
     live = set(live_runs(here.home))
+    _let_reapers_finish(here.home, live)
     before = _Count()
     with closing(Ledger(here.home)) as ledger:
         left = [
@@ -47,6 +50,17 @@ def command(here: Surroundings) -> int:
     if not left:
         click.echo("clean" if before.done else "clean: there was nothing to do")
     return UNCLEAN if left else 0
+
+
+def _let_reapers_finish(home: Path, live: set[str]) -> None:
+    """A reaper that is at work heals its run by itself within moments; only what it leaves is ours."""
+    deadline = time.monotonic() + REAPERS_WITHIN_S
+    told = False
+    while (busy := set(reapers(home)) - live) and time.monotonic() < deadline:
+        if not told:
+            click.echo(f"the reaper of {', '.join(sorted(busy))} is at work: waiting for it")
+            told = True
+        time.sleep(POLL_S)
 
 
 class _Count:
@@ -141,8 +155,10 @@ def _close_books(home: Path, ledger: Ledger, live: set[str]) -> None:
             events = store.events(record.run)
             if events and events[-1].kind != "run.ended":
                 outcome = "unclean" if open_faults else "aborted"
+                died = "the runner died, and its reaper too"
+                store.append(record.run, event("run.stopping", "recover", by="recover", reason=died))
                 store.append(record.run, event("ledger.open", "recover", faults=open_faults))
-                store.append(record.run, event("run.ended", "recover", outcome=outcome, reason="the runner died"))
+                store.append(record.run, event("run.ended", "recover", outcome=outcome, reason=died))
             try:
                 verdict = judge(store.events(record.run))
             except NotARun as error:

@@ -39,6 +39,6 @@ def command(here: Surroundings, run: str | None, open_path: bool, file: Path | N
             raise Refusal(f"run {name} has no report at {path}; `tierdrill report {name}` writes it")
         click.echo(str(path))
         return
-    again = judged(events_of(here.home, run, file))
+    again = judged(events_of(here.home, run, file), file)
     folder = report_dir or (file.resolve().parent if file else run_folder(here.home, again.verdict.run))
     click.echo(str(write_reports(again, folder)))

@@ -14,6 +14,7 @@ from tierdrill.cli.documents import drill_setting
 from tierdrill.cli.options import no_color_option
 from tierdrill.cli.past import stored_events
 from tierdrill.cli.places import Surroundings, author
+from tierdrill.cli.ready import check_place
 from tierdrill.cli.reports import judged, show_summary, try_reports
 
 
@@ -46,6 +47,7 @@ def command(
         raise click.UsageError("found --blip and --sabotage; allowed is one of them")
     variant = "blip" if blip else f"sabotage:{sabotage}" if sabotage else "drill"
     setting = drill_setting(here.catalogue, drill)
+    check_place(here, lab)
 
     from tierdrill.conductor.run import RunOptions, run_drill
     from tierdrill.report.live import choose_view

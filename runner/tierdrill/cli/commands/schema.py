@@ -13,7 +13,7 @@ KINDS = ("Tiers", "Workloads", "Environment", "Playbook", "Drill")
 
 
 @click.command("schema")
-@click.argument("kind", required=False, type=click.Choice(KINDS, case_sensitive=False))
+@click.argument("kind", metavar="KIND", required=False, type=click.Choice(KINDS, case_sensitive=False))
 @click.option("--write", type=click.Path(path_type=Path, file_okay=False), metavar="DIR", help="Write all there.")
 def command(kind: str | None, write: Path | None) -> None:
     """Print the JSON Schema of a KIND of document, or write all of them with --write.

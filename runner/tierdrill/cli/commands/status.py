@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tierdrill.cli.live_runs import live_runs
+from tierdrill.cli.live_runs import live_runs, reapers
 from tierdrill.cli.options import echo_json, json_option
 from tierdrill.cli.places import Surroundings
 
@@ -47,7 +47,9 @@ def look(here: Surroundings) -> dict[str, Any]:
     live = live_runs(here.home)
     with closing(Ledger(here.home)) as ledger:
         halt = ledger.halted()
-        faults = [_fault(entry, live) for entry in ledger.open_faults()]
+        entries = ledger.open_faults()
+        healing = reapers(here.home) if any(entry.run not in live for entry in entries) else {}
+        faults = [_fault(entry, live, healing) for entry in entries]
         strays = [
             {"run": process.run, "role": process.role, "pid": process.pid}
             for process in ledger.processes()
@@ -80,7 +82,7 @@ def _document(
     }
 
 
-def _fault(entry: LedgerFault, live: dict[str, int]) -> dict[str, Any]:
+def _fault(entry: LedgerFault, live: dict[str, int], healing: dict[str, int]) -> dict[str, Any]:
     return {
         "fault": entry.id,
         "run": entry.run,
@@ -92,6 +94,7 @@ def _fault(entry: LedgerFault, live: dict[str, int]) -> dict[str, Any]:
         "lease_ran_out": entry.expired,
         "note": entry.note,
         "run_lives": entry.run in live,
+        "reaper_lives": entry.run in live or entry.run in healing,
     }
 
 
@@ -114,7 +117,8 @@ def _lines(found: dict[str, Any]) -> list[str]:
         lines.append("no run goes on")
     for fault in found["faults"]:
         lease = "its lease has run out" if fault["lease_ran_out"] else f"lease {fault['lease']:g} s"
-        keeper = "its run looks after it" if fault["run_lives"] else "NO RUN LOOKS AFTER IT"
+        reaper = "its run died and its reaper undoes it" if fault["reaper_lives"] else "NO RUN LOOKS AFTER IT"
+        keeper = "its run looks after it" if fault["run_lives"] else reaper
         note = f", {fault['note']}" if fault["note"] else ""
         what = f"{fault['kind']} on {fault['target']} for {fault['age']:g} s"
         lines.append(f"injected: {what}, {fault['state']}, {lease}, {keeper}{note}")

@@ -1,0 +1,72 @@
+"""Drives the real command in a process of its own, with a home in a temporary folder."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from contextlib import closing
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from tests.judge.build import Run, shipped
+from tierdrill.history.store import HistoryStore
+
+ROOT = Path(__file__).resolve().parents[2]
+COMMAND = (sys.executable, "-m", "tierdrill")
+FOLDERS = ("drills", "experiments", "playbooks")
+
+
+@dataclass(frozen=True)
+class Done:
+    """What a command came to."""
+
+    code: int
+    out: str
+    err: str
+
+
+def environment(home: Path, **more: str) -> dict[str, str]:
+    """The environment of a command with this home and nothing of ours that would steer it."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("TIERDRILL_")}
+    return {**kept, "TIERDRILL_HOME": str(home), "NO_COLOR": "1", **more}
+
+
+def tierdrill(home: Path, *arguments: str | Path, cwd: Path = ROOT, timeout: float = 60.0, **more: str) -> Done:
+    """Run a command to its end; no command may ever show a traceback."""
+    finished = subprocess.run(
+        [*COMMAND, *map(str, arguments)],
+        cwd=cwd,
+        env=environment(home, **more),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=False,
+    )
+    assert "Traceback (most recent call last)" not in finished.stderr + finished.stdout, finished.stderr
+    return Done(finished.returncode, finished.stdout, finished.stderr)
+
+
+def copied_catalogue(folder: Path) -> Path:
+    """A copy of the shipped documents, to break."""
+    for name in FOLDERS:
+        shutil.copytree(ROOT / name, folder / name)
+    return folder
+
+
+def with_runs(home: Path, **runs: Run) -> Path:
+    """A home with finished runs of node-loss, begun in this order."""
+    from tierdrill.judge.judge import judge
+
+    setting = shipped()
+    with closing(HistoryStore(home)) as store:
+        for number, (name, made) in enumerate(runs.items()):
+            store.begin(name, "node-loss", made.variant, time.time() + number)
+            events = made.events(setting)
+            store.append_many(name, [replace(events[0], data={**events[0].data, "run": name}), *events[1:]])
+            verdict = judge(store.events(name))
+            store.finish(name, time.time() + number, verdict.status.value, verdict.summary)
+    return home

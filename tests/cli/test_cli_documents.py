@@ -1,0 +1,119 @@
+"""Commands about documents: init, list, validate, schema, plan."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.cli.support import ROOT, copied_catalogue, tierdrill
+
+DRILLS = ("gpu-fallen-off-bus", "node-loss", "replica-crash", "slow-link")
+
+
+def test_init_makes_a_catalogue_that_validates_and_never_overwrites(tmp_path: Path) -> None:
+    home, mine = tmp_path / "home", tmp_path / "mine"
+    assert tierdrill(home, "init", mine).code == 0
+    assert tierdrill(home, "validate", cwd=mine).code == 0
+    text = (mine / "drills" / "node-loss.yaml").read_text()
+    assert text.startswith("# yaml-language-server: $schema=")
+    named = text.splitlines()[0].partition("=")[2]
+    assert json.loads((mine / "drills" / named).read_text())["title"] == "tierdrill Drill"
+    for part in ("drills/platform/tiers.yaml", "experiments/node/power-loss.yaml", "playbooks/shift-traffic.yaml"):
+        assert (mine / part).is_file()
+    (mine / "drills" / "node-loss.yaml").write_text("mine")
+    again = tierdrill(home, "init", mine)
+    assert again.code == 2
+    assert "nothing is overwritten" in again.err
+    assert (mine / "drills" / "node-loss.yaml").read_text() == "mine"
+    assert not home.exists()
+
+
+def test_the_working_directory_is_the_catalogue_where_it_has_drills(tmp_path: Path) -> None:
+    copied_catalogue(tmp_path / "mine")
+    (tmp_path / "mine" / "drills" / "slow-link.yaml").unlink()
+    here = json.loads(tierdrill(tmp_path / "home", "list", "--json", cwd=tmp_path / "mine").out)
+    elsewhere = json.loads(tierdrill(tmp_path / "home", "list", "--json", cwd=tmp_path).out)
+    assert [drill["name"] for drill in here["drills"]] == ["gpu-fallen-off-bus", "node-loss", "replica-crash"]
+    assert [drill["name"] for drill in elsewhere["drills"]] == list(DRILLS)
+
+
+def test_list_shows_every_kind(tmp_path: Path) -> None:
+    shown = tierdrill(tmp_path, "list").out
+    for word in ("drills", "playbooks", "experiments", "tiers", "environments", "node/power-loss", "critical"):
+        assert word in shown
+    one = json.loads(tierdrill(tmp_path, "list", "tiers", "--json").out)
+    assert [tier["rank"] for tier in one["tiers"]] == [1, 2, 3]
+    assert "drills" not in one
+
+
+def test_validate_shows_every_problem_with_its_place_as_seen_from_here(tmp_path: Path) -> None:
+    copied_catalogue(tmp_path / "mine")
+    drill = tmp_path / "mine" / "drills" / "node-loss.yaml"
+    drill.write_text(drill.read_text().replace("experiment: node/power-loss", "experiment: node/power-los"))
+    tiers = tmp_path / "mine" / "drills" / "platform" / "tiers.yaml"
+    tiers.write_text(tiers.read_text().replace("rank: 1", "rank: one", 1))
+    done = tierdrill(tmp_path / "home", "--catalogue", "mine", "validate", cwd=tmp_path)
+    assert done.code == 2
+    line = next(line for line in done.out.splitlines() if "power-los" in line)
+    place, _, _ = line.partition(": ")
+    path, number, column = place.split(":")
+    assert (tmp_path / path).resolve() == drill
+    assert drill.read_text().splitlines()[int(number) - 1][int(column) - 1 :].startswith("node/power-los")
+    assert any("platform/tiers.yaml" in line for line in done.out.splitlines())
+    problems = json.loads(tierdrill(tmp_path / "home", "--catalogue", "mine", "validate", "--json", cwd=tmp_path).out)
+    assert problems["ok"] is False
+    assert len(problems["problems"]) == len(done.out.splitlines())
+
+
+def test_validate_of_one_file_tells_only_of_that_file_but_knows_the_others(tmp_path: Path) -> None:
+    copied_catalogue(tmp_path / "mine")
+    drill = tmp_path / "mine" / "drills" / "node-loss.yaml"
+    drill.write_text(drill.read_text().replace("environment: lab", "environment: moon"))
+    fine = tierdrill(tmp_path / "home", "validate", tmp_path / "mine" / "drills" / "slow-link.yaml")
+    assert fine.code == 0, fine.out
+    assert fine.out.startswith("1 documents")
+    wrong = tierdrill(tmp_path / "home", "validate", drill)
+    assert wrong.code == 2
+    assert all("node-loss.yaml" in line for line in wrong.out.splitlines())
+
+
+def test_a_run_is_refused_where_the_documents_have_problems(tmp_path: Path) -> None:
+    copied_catalogue(tmp_path / "mine")
+    drill = tmp_path / "mine" / "drills" / "node-loss.yaml"
+    drill.write_text(drill.read_text() + "surprise: true\n")
+    done = tierdrill(tmp_path / "home", "run", "node-loss", cwd=tmp_path / "mine")
+    assert done.code == 2
+    assert "drills/node-loss.yaml:" in done.err
+    assert not (tmp_path / "home" / "runs").exists()
+
+
+def test_schema_prints_and_writes(tmp_path: Path) -> None:
+    printed = json.loads(tierdrill(tmp_path, "schema", "playbook").out)
+    assert printed["properties"]["kind"]
+    written = tierdrill(tmp_path, "schema", "--write", tmp_path / "schemas").out.split()
+    assert json.loads((tmp_path / "schemas" / "playbook.json").read_text()) == printed
+    assert len(written) == 6
+
+
+@pytest.mark.parametrize("drill", DRILLS)
+@pytest.mark.parametrize("variant", ["drill", "blip", "sabotage:wrong-target"])
+def test_plan_shows_faults_phases_and_load_and_touches_nothing(tmp_path: Path, drill: str, variant: str) -> None:
+    home = tmp_path / "home"
+    plan = json.loads(tierdrill(home, "plan", drill, "--variant", variant, "--json").out)
+    assert [phase["phase"] for phase in plan["phases"]] == ["warm-up", "baseline", "fault", "recovery"]
+    assert plan["faults"][0]["mechanism"]
+    assert (plan["sabotage"] is not None) == variant.startswith("sabotage")
+    if variant == "drill":
+        assert all(tier["judged"] >= tier["needed"] for tier in plan["load"])
+        assert plan["seconds"] <= 75
+    shown = tierdrill(home, "plan", drill, "--variant", variant).out
+    assert plan["faults"][0]["target"] in shown
+    assert "Nothing has been touched." in shown
+    assert not home.exists()
+
+
+def test_the_shipped_catalogue_needs_no_working_directory(tmp_path: Path) -> None:
+    assert tierdrill(tmp_path / "home", "validate", cwd=Path("/")).code == 0
+    assert tierdrill(tmp_path / "home", "validate", ROOT).code == 0

@@ -1,0 +1,182 @@
+"""Commands about safety: status, recover, halt, resume; and what becomes of errors."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import subprocess
+import sys
+from contextlib import closing
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.cli.support import tierdrill, with_runs
+from tests.judge.build import Run, shipped
+from tierdrill.cli.errors import explain
+from tierdrill.history.ledger import Ledger, OwnedProcess
+from tierdrill.history.store import HistoryStore
+
+ORDER = {
+    "fault": "r1/node-power-loss/node-2",
+    "kind": "node-power-loss",
+    "target": "node-2",
+    "target_kind": "node",
+    "mechanism": "test",
+    "parameters": {"node": "node-2"},
+    "lease_s": 5.0,
+}
+
+
+def with_open_fault(home: Path, run: str = "r1") -> Path:
+    """A home whose ledger has a fault in a lab that is not there any more."""
+    with closing(Ledger(home)) as ledger:
+        ledger.intend(ORDER["fault"], run, ORDER, {"target": "lab", "home": str(home), "lab": "gone"}, 5.0)
+        ledger.mark(str(ORDER["fault"]), "landed")
+    return home
+
+
+def test_an_empty_home_is_clean_and_stays_empty(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    assert tierdrill(home, "status").code == 0
+    assert json.loads(tierdrill(home, "status", "--json").out)["clean"] is True
+    assert tierdrill(home, "recover").code == 0
+    assert not home.exists()
+
+
+def test_a_fault_that_nobody_looks_after_is_told_and_mended(tmp_path: Path) -> None:
+    home = with_open_fault(tmp_path)
+    told = tierdrill(home, "status")
+    assert told.code == 5
+    assert "node-power-loss on node-2" in told.out
+    assert "tierdrill recover" in told.out
+    fault = json.loads(tierdrill(home, "status", "--json").out)["faults"][0]
+    assert fault["state"] == "landed"
+    assert fault["run_lives"] is False
+    mended = tierdrill(home, "recover")
+    assert mended.code == 0
+    assert "undone: node-power-loss on node-2" in mended.out
+    assert tierdrill(home, "status").code == 0
+    assert "nothing to do" in tierdrill(home, "recover").out
+
+
+def test_recover_ends_strays_and_closes_the_books_of_a_run_that_died(tmp_path: Path) -> None:
+    home = tmp_path
+    whole = Run(gone=False).events(shipped())
+    events = whole[: next(index for index, event in enumerate(whole) if event.kind == "fault.landed") + 1]
+    with closing(HistoryStore(home)) as store:
+        store.begin("r1", "node-loss", "drill", events[0].at)
+        store.append_many("r1", events)
+    with_open_fault(home)
+    with subprocess.Popen(["sleep", "60"], start_new_session=True) as stray:
+        try:
+            with closing(Ledger(home)) as ledger:
+                created = psutil.Process(stray.pid).create_time()
+                ledger.own(OwnedProcess("r1", "load", stray.pid, stray.pid, created))
+            assert f"load (pid {stray.pid})" in tierdrill(home, "status").out
+            done = tierdrill(home, "recover")
+            assert done.code == 0, done.err
+            assert f"pid {stray.pid}" in done.out
+            assert stray.wait(5) == -9
+        finally:
+            stray.kill()
+    assert "closed: run r1 is aborted" in done.out
+    assert tierdrill(home, "judge", "r1").code == 4
+    kinds = [event["kind"] for event in map(json.loads, _export(home, "r1").splitlines())]
+    assert kinds[-1] == "run.ended"
+    assert "fault.gone" in kinds
+
+
+def _export(home: Path, run: str) -> str:
+    return tierdrill(home, "history", run, "--format", "jsonl").out
+
+
+def test_recover_leaves_a_run_alone_whose_runner_lives(tmp_path: Path) -> None:
+    home = with_open_fault(tmp_path)
+    with closing(Ledger(home)) as ledger:
+        ledger.own(OwnedProcess("r1", "runner", os.getpid(), os.getpgrp(), psutil.Process().create_time()))
+    assert tierdrill(home, "status").code == 0
+    assert tierdrill(home, "recover").code == 0
+    with closing(Ledger(home)) as ledger:
+        assert len(ledger.open_faults()) == 1
+
+
+def test_the_kill_switch_blocks_a_run_until_it_is_lifted(tmp_path: Path) -> None:
+    assert tierdrill(tmp_path, "halt", "--reason", "an incident", "--author", "ann").code == 0
+    shown = tierdrill(tmp_path, "status").out
+    assert "HALTED by ann" in shown
+    assert "an incident" in shown
+    refused = tierdrill(tmp_path, "run", "node-loss")
+    assert refused.code == 2
+    assert "an incident" in refused.err
+    assert "ann" in refused.err
+    assert tierdrill(tmp_path, "resume", "--reason", "over", "--author", "ann").code == 0
+    assert "HALTED" not in tierdrill(tmp_path, "status").out
+    assert "was not halted" in tierdrill(tmp_path, "resume", "--reason", "again").out
+
+
+def test_a_run_that_ended_cannot_be_stopped(tmp_path: Path) -> None:
+    with_runs(tmp_path, r1=Run())
+    done = tierdrill(tmp_path, "stop", "r1")
+    assert done.code == 2
+    assert "r1" in done.err
+
+
+def test_a_home_that_is_no_home_is_one_clear_line(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.write_text("")
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "ledger.db").write_text("this is no database, and never was one" * 100)
+    for home in (file, tmp_path / "broken"):
+        done = tierdrill(home, "halt", "--reason", "x")
+        assert done.code == 2, done.err
+        assert str(home) in done.err
+        assert len(done.err.splitlines()) == 1
+
+
+def test_a_full_disk_is_inconclusive_and_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert explain(OSError(errno.ENOSPC, "No space left on device", "/x"), tmp_path) == 3
+    assert "no room left" in capsys.readouterr().err
+
+
+def test_a_defect_is_a_short_message_and_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    try:
+        raise RuntimeError("two\nlines")
+    except RuntimeError as error:
+        assert explain(error, tmp_path / "home") == 3
+    told = capsys.readouterr().err
+    assert "RuntimeError: two lines" in told
+    assert "Traceback" not in told
+    kept = next((tmp_path / "home" / "crashes").iterdir())
+    assert str(kept) in told
+    assert "Traceback" in kept.read_text()
+
+
+def test_an_interrupt_is_no_defect(tmp_path: Path) -> None:
+    probe = (
+        "import sys, os, signal, click\n"
+        "from tierdrill.cli import main as m\n"
+        "from tierdrill.cli.commands import version\n"
+        "version.command.callback = lambda **_: os.kill(os.getpid(), signal.SIGINT)\n"
+        "sys.exit(m.main(['version']))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=False)
+    assert done.returncode == 130
+    assert done.stderr.strip() == "tierdrill: interrupted"
+
+
+def test_doctor_tells_what_is_here(tmp_path: Path) -> None:
+    done = tierdrill(tmp_path, "doctor", "--json")
+    found = json.loads(done.out)
+    assert {finding["name"] for finding in found["findings"]} >= {
+        "python",
+        "prometheus",
+        "loopback",
+        "netem",
+        "cgroups",
+    }
+    assert found["faults"]["node-power-loss"]
+    assert done.code == (0 if found["ok"] else 2)
+    assert tierdrill(tmp_path, "doctor").code == done.code

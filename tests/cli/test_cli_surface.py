@@ -1,0 +1,118 @@
+"""The command's surface: its help, its speed, its completion, and what it says of things it does not know."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click import Context
+
+from tests.cli.support import COMMAND, ROOT, environment, tierdrill
+from tierdrill.cli.group import ENTRIES
+from tierdrill.cli.main import cli
+
+
+def test_every_command_is_listed_has_help_and_is_documented(tmp_path: Path) -> None:
+    listed = tierdrill(tmp_path, "--help").out
+    pages = (ROOT / "docs" / "commands.md").read_text()
+    context = Context(cli)
+    for name in cli.list_commands(context):
+        command = cli.get_command(context, name)
+        assert command is not None
+        assert command.name == name
+        assert command.help
+        assert f"  {name} " in listed
+        assert f"## tierdrill {name}" in pages, f"docs/commands.md has no section on {name}"
+
+
+def test_every_option_is_documented() -> None:
+    pages = (ROOT / "docs" / "commands.md").read_text()
+    context = Context(cli)
+    for name in cli.list_commands(context):
+        command = cli.get_command(context, name)
+        assert command is not None
+        for parameter in command.params:
+            for option in parameter.opts:
+                if option.startswith("--"):
+                    assert f"`{option}" in pages or f" {option}" in pages, f"{name} {option}"
+
+
+def test_help_loads_click_alone() -> None:
+    probe = (
+        "import sys\n"
+        "from tierdrill.cli.main import main\n"
+        "main(['--help'])\n"
+        "heavy = {'pydantic', 'yaml', 'rich', 'aiohttp', 'httpx', 'psutil', 'jinja2', 'asyncio', 'sqlite3'}\n"
+        "sys.exit(' '.join(sorted(heavy & set(sys.modules))) or 0)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=False, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("command", sorted(ENTRIES))
+def test_every_command_explains_itself(tmp_path: Path, command: str) -> None:
+    done = tierdrill(tmp_path, command, "--help")
+    assert done.code == 0
+    assert "Usage: tierdrill " + command in done.out
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("rum",), "did you mean run?"),
+        (("node-loss",), "tierdrill run node-loss"),
+        (("run", "node-los"), "did you mean node-loss?"),
+        (("run",), "Missing argument 'DRILL'"),
+        (("run", "node-loss", "--blip", "--sabotage", "x"), "allowed is one of them"),
+        (("run", "node-loss", "--sabotage", "nothing"), "playbook-disabled"),
+        (("run", "node-loss", "--lab", "nowhere"), "nowhere"),
+        (("plan", "node-loss", "--variant", "sabotage:nothing"), "playbook-disabled"),
+        (("plan", "node-loss", "--variant", "both"), "drill, blip or sabotage:NAME"),
+        (("prove",), "Missing argument"),
+        (("schema", "Dril"), "playbook"),
+        (("schema",), "Tiers, Workloads, Environment, Playbook, Drill"),
+        (("history",), "no run"),
+        (("judge",), "no run"),
+        (("report", "--open-path"), "no run"),
+        (("stop",), "no run goes on"),
+        (("halt",), "--reason"),
+        (("halt", "--reason", "  "), "--reason"),
+        (("lab", "status"), "not up"),
+        (("lab", "up", "--environment", "mars"), "mars"),
+        (("validate", "/nowhere"), "/nowhere"),
+        (("--catalogue", "/nowhere", "list"), "/nowhere"),
+        (("--no-such-option",), "--no-such-option"),
+    ],
+)
+def test_bad_input_is_one_clear_line(tmp_path: Path, words: tuple[str, ...], said: str) -> None:
+    done = tierdrill(tmp_path / "home", *words)
+    assert done.code == 2
+    assert said in done.err
+    assert done.err.startswith("tierdrill: ")
+    assert len(done.err.splitlines()) == 1
+    assert not list(tmp_path.glob("home/runs/*"))
+
+
+def complete(home: Path, line: str) -> list[str]:
+    """What the shell would offer for the last word."""
+    words = line.split(" ")
+    done = subprocess.run(
+        COMMAND,
+        cwd=ROOT,
+        env=environment(home, _TIERDRILL_COMPLETE="bash_complete", COMP_WORDS=line, COMP_CWORD=str(len(words) - 1)),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=30,
+    )
+    return [item.split(",", 1)[1] for item in done.stdout.splitlines() if item]
+
+
+def test_completion_knows_commands_drills_and_sabotages(tmp_path: Path) -> None:
+    assert complete(tmp_path, "tierdrill r") == ["run", "report", "recover", "resume"]
+    assert complete(tmp_path, "tierdrill run ") == ["gpu-fallen-off-bus", "node-loss", "replica-crash", "slow-link"]
+    assert complete(tmp_path, "tierdrill prove node-loss sl") == ["slow-link"]
+    assert complete(tmp_path, "tierdrill run node-loss --sabotage w") == ["wrong-target"]
+    assert complete(tmp_path, "tierdrill judge ") == []
