@@ -330,9 +330,14 @@ class TestSheddingAndTelemetry:
         self, tmp_path: Path, series: str, source: str, lasts_s: float, fires: int
     ) -> None:
         every = self._all()
-        every[series] = between(10, 10 + lasts_s, TOTAL_S, None, every[series][0])
+        every[series] = between(20, 20 + lasts_s, TOTAL_S, None, every[series][0])
         alert = firing("TelemetryAbsent", source=source, severity="ticket")
-        check_scenario(tmp_path, every, _fires_at(15, alert, fires))
+        fired = [*never(alert, 1, 24.5), Expected(25, alert, 1), Expected(39, alert, 1)]
+        check_scenario(tmp_path, every, fired if fires else never(alert, 1, 39))
+
+    def test_a_prometheus_that_has_just_started_misses_nothing(self, tmp_path: Path) -> None:
+        late = {series: between(0, 10, TOTAL_S, None, values[0]) for series, values in self._all().items()}
+        check_scenario(tmp_path, late, never(firing("TelemetryAbsent"), 0, 39))
 
     def test_the_watchdog_fires_always(self, tmp_path: Path) -> None:
         series: Series = {"up": constant(1, TOTAL_S)}

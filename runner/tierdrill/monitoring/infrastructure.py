@@ -22,7 +22,7 @@ HOLD_S: Mapping[str, float] = {
     "EndpointUnreachable": 3.5,
     "ServingCapacityLow": 2.0,
     "TierShedding": 0.0,
-    "TelemetryAbsent": 8.0,
+    "TelemetryAbsent": 5.0,
     "Watchdog": 0.0,
 }
 """`for:` of each alert, in seconds: how long it must hold before anybody is told.
@@ -36,8 +36,8 @@ is seen true for at most D plus one scrape, so `for` must exceed that:
 - NodeNotReady, ServingCapacityLow: 2 s suffice, as the control plane's own grace (2 s without a heartbeat) has passed
   before. Both have the same value on purpose: a node's loss is both, and the playbook that the first one starts ends
   the second.
-- TelemetryAbsent: a restart of an exporter and two missed scrapes are no news, nor is Prometheus itself having just
-  started: it first scrapes after five seconds.
+- TelemetryAbsent: a restart of an exporter and two missed scrapes are no news. That Prometheus itself has just started
+  is kept out by PROMETHEUS_SETTLES.
 - TierShedding: information, nobody is told; Watchdog: always.
 """
 
@@ -49,7 +49,7 @@ STARTING_MAX = "15s"
 """How long a starting replica counts as capacity on its way. One that takes longer is not coming."""
 
 PROMETHEUS_SETTLES = "15s"
-"""A Prometheus that has just started discovers its targets only after five to ten seconds; so long nothing is missed."""
+"""A Prometheus that has just started discovers its targets only after five to ten seconds."""
 
 MEMORY_OF_SOURCES = "2m"
 """How long a source of metrics that was once seen is missed."""
