@@ -1,0 +1,177 @@
+"""Every shipped experiment is a plain Chaos Toolkit experiment: `chaos validate` takes it, and `chaos run` plays it
+against a lab kept by `tierdrill lab up`, with the same safety as a drill: ledger, proofs, lease, reaper.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.home import ROOT, await_none, environment, processes, tierdrill
+from tierdrill.history.ledger import Ledger
+from tierdrill.lab.client import LabClient
+from tierdrill.lab.state import attach
+
+EXPERIMENTS = sorted(path.relative_to(ROOT / "experiments").as_posix() for path in ROOT.glob("experiments/*/*.yaml"))
+CHAOS = str(Path(sys.executable).with_name("chaos"))
+LAB = "kept"
+LEASE_S = 3.0
+UNDO_S = 2.0
+WHOLE_WITHIN_S = 15.0
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A home whose lab stays up for the module."""
+    folder = tmp_path_factory.mktemp("chaos-run") / "home"
+    try:
+        up = tierdrill(folder, "lab", "up", "--name", LAB)
+        assert up.returncode == 0, up.stdout + up.stderr
+        yield folder
+        down = tierdrill(folder, "lab", "down", "--name", LAB)
+        assert down.returncode == 0, down.stdout + down.stderr
+        assert await_none(folder, LEASE_S) == []
+    finally:
+        for process in processes(folder):
+            process.kill()
+
+
+def chaos_environment(home: Path, fault_s: float) -> dict[str, str]:
+    """What `tierdrill lab up` tells the user to set, with a short fault and a short lease."""
+    return {
+        **environment(home),
+        "TIERDRILL_LAB": LAB,
+        "TIERDRILL_FAULT_SECONDS": f"{fault_s:g}",
+        "TIERDRILL_LEASE": f"{LEASE_S:g}",
+    }
+
+
+def await_whole(home: Path) -> None:
+    """Every node and replica ready again and every GPU healthy, within bounds."""
+    deadline, version = time.monotonic() + WHOLE_WITHIN_S, None
+    with LabClient(attach(home, LAB)) as client:
+        while True:
+            state = client.state(since=version, wait_s=1.0)
+            version = state.get("version")
+            wrong = [each["name"] for part in ("nodes", "replicas") for each in state[part] if not each["ready"]]
+            wrong += [node["name"] for node in state["nodes"] if {gpu["state"] for gpu in node["gpus"]} != {"healthy"}]
+            if not wrong:
+                break
+            assert time.monotonic() < deadline, f"not well again: {wrong}"
+        assert client.links() == []
+
+
+@pytest.mark.parametrize("experiment", EXPERIMENTS)
+def test_chaos_validates(experiment: str, tmp_path: Path) -> None:
+    done = subprocess.run(
+        [CHAOS, "--no-version-check", "validate", str(ROOT / "experiments" / experiment)],
+        cwd=tmp_path,
+        env=environment(tmp_path),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "valid" in done.stdout + done.stderr
+
+
+@pytest.mark.lab
+@pytest.mark.slow
+@pytest.mark.timeout(90)
+@pytest.mark.parametrize("experiment", EXPERIMENTS)
+def test_chaos_runs_it(experiment: str, home: Path, tmp_path: Path) -> None:
+    done = subprocess.run(
+        [CHAOS, "--no-version-check", "run", "--journal-path", "journal.json", str(ROOT / "experiments" / experiment)],
+        cwd=tmp_path,
+        env=chaos_environment(home, 1.0),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    shown = done.stdout + done.stderr
+    assert done.returncode == 0, shown
+    journal = json.loads((tmp_path / "journal.json").read_text())
+    assert (journal["status"], journal["deviated"]) == ("completed", False), shown
+    assert [activity["status"] for activity in journal["run"]] == ["succeeded"], shown
+    landed = journal["run"][0]["output"]
+    assert landed["witness"] and landed["effective_at"] > time.time() - 60
+    assert [activity["status"] for activity in journal["rollbacks"]] == ["succeeded"], shown
+    assert journal["rollbacks"][0]["output"]["undone"] == [landed["fault"]]
+    with closing(Ledger(home)) as ledger:
+        assert ledger.open_faults() == []
+    await_whole(home)
+    reapers = [process for process in processes(home) if "tierdrill.conductor.reaper" in process.cmdline()]
+    deadline = time.monotonic() + 2.0
+    while any(process.is_running() and process.status() != "zombie" for process in reapers):
+        assert time.monotonic() < deadline, "the reaper stays though nothing is open"
+        time.sleep(0.05)
+
+
+@pytest.mark.lab
+@pytest.mark.slow
+@pytest.mark.timeout(90)
+@pytest.mark.parametrize("experiment", EXPERIMENTS)
+def test_a_killed_chaos_leaves_nothing(experiment: str, home: Path, tmp_path: Path) -> None:
+    with (tmp_path / "chaos.txt").open("w+b") as output:
+        chaos = subprocess.Popen(
+            [CHAOS, "--no-version-check", "run", str(ROOT / "experiments" / experiment)],
+            cwd=tmp_path,
+            env=chaos_environment(home, 60.0),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+        )
+        try:
+            with closing(Ledger(home)) as ledger:
+                deadline = time.monotonic() + 20.0
+                while not (mine := [entry for entry in ledger.open_faults() if entry.state == "landed"]):
+                    assert chaos.poll() is None and time.monotonic() < deadline, (tmp_path / "chaos.txt").read_text()
+                    time.sleep(0.02)
+                os.kill(chaos.pid, signal.SIGKILL)
+                chaos.wait(5)
+                deadline = mine[0].intended_at + LEASE_S + UNDO_S
+                while ledger.open_faults():
+                    assert time.time() < deadline, "the lease has run out and the fault is still there"
+                    time.sleep(0.05)
+        finally:
+            chaos.kill()
+            chaos.wait(5)
+    await_whole(home)
+
+
+@pytest.mark.lab
+@pytest.mark.slow
+@pytest.mark.timeout(60)
+def test_a_halt_forbids_it(home: Path, tmp_path: Path) -> None:
+    """The kill switch holds for plain `chaos run` too: nothing is injected, and nothing is left to undo."""
+    halted = tierdrill(home, "halt", "--reason", "a test")
+    assert halted.returncode == 0, halted.stdout + halted.stderr
+    try:
+        done = subprocess.run(
+            [CHAOS, "--no-version-check", "run", str(ROOT / "experiments" / "replica" / "crash.yaml")],
+            cwd=tmp_path,
+            env=chaos_environment(home, 1.0),
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        journal = json.loads((tmp_path / "journal.json").read_text())
+        assert [activity["status"] for activity in journal["run"]] == ["failed"], done.stdout + done.stderr
+        assert "kill switch" in str(journal["run"][0]["exception"])
+    finally:
+        resumed = tierdrill(home, "resume", "--reason", "the test is over")
+    assert resumed.returncode == 0, resumed.stdout + resumed.stderr
+    with closing(Ledger(home)) as ledger:
+        assert ledger.open_faults() == []
