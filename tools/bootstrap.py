@@ -174,7 +174,10 @@ def main() -> int:
             uv = shutil.which("uv")
             make_venv(venv, uv, progress)
             install(venv, options.kind, uv, progress)
-            run([venv / "bin" / "tierdrill", "doctor", "--fetch", "--quiet"], "fetching Prometheus", progress)
+            command = venv / "bin" / "tierdrill"
+            if os.access(REPOSITORY / "drills", os.W_OK):
+                run([command, "schema", "--write", "drills/schema"], "writing the schemas", progress)
+            run([command, "doctor", "--fetch", "--quiet"], "fetching Prometheus", progress)
             for stamp in stamps:
                 stamp.write_text(options.stamp + "\n")
             progress.step(f"set up in {time.monotonic() - began:.0f} s")

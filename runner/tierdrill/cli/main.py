@@ -36,7 +36,7 @@ EPILOG = (
     help="The folder with drills/, experiments/ and playbooks/ [default: here if it has drills/, else the shipped].",
 )
 @click.option("--no-color", is_flag=True, help="No colours (also NO_COLOR).")
-@click.option("-v", "--verbose", is_flag=True, help="Show tracebacks of errors on the terminal too.")
+@click.option("-v", "--verbose", is_flag=True, help="Show tracebacks of errors, too.")
 @click.version_option(__version__, prog_name="tierdrill", message="%(prog)s %(version)s")
 @click.pass_context
 def cli(ctx: click.Context, home: Path | None, catalogue: Path | None, no_color: bool, verbose: bool) -> None:
