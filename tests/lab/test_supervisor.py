@@ -271,7 +271,8 @@ def test_replicas_are_crashed_hung_and_healed(lab: Lab) -> None:
 
     pid = lab.client.signal_replica("draft-2", "STOP")["pid"]
     assert psutil.Process(pid).status() == psutil.STATUS_STOPPED
-    lab.until(lambda state: not _named(state, "draft-2")["ready"])
+    lab.until(lambda state: _named(state, "draft-2")["state"] == "unresponsive")
+    assert not lab.client.start_replica("draft-2")["changed"]
     assert lab.client.signal_replica("draft-2", "CONT")["pid"] == pid
     lab.until(lambda state: _named(state, "draft-2")["ready"])
 
@@ -302,6 +303,32 @@ def test_gpus_fall_and_a_reboot_brings_them_back(lab: Lab) -> None:
         lab.client.set_gpu("node-1", 0, {"moed": "lost"})
     with pytest.raises(LabError, match="node-1 has 0, 1"):
         lab.client.set_gpu("node-1", 5, {"mode": "lost"})
+
+
+def test_planned_moves_cost_no_request(lab: Lab) -> None:
+    stop, outcomes = threading.Event(), list[int]()
+
+    def ask(gateway: str) -> None:
+        while not stop.is_set():
+            outcomes.append(lab.complete(gateway=gateway).status_code)
+
+    clients = [threading.Thread(target=ask, args=(gateway,)) for gateway in ("gateway-a", "gateway-b")]
+    for client in clients:
+        client.start()
+    try:
+        assert "assistant-0" in lab.client.remedy("drain", {"node": "node-1"})["moved"]
+        lab.until(lambda state: _named(state, "assistant-0")["node"] != "node-1")
+        lab.until(lambda state: not any(each["moving"] for each in state["replicas"]))
+        lab.client.remedy("uncordon", {"node": "node-1"})
+        lab.client.remedy("rebalance", {})
+        lab.until(
+            lambda state: all(f"{r['node']}/{r['gpu']}" == r["home"] and not r["moving"] for r in state["replicas"])
+        )
+    finally:
+        stop.set()
+        for client in clients:
+            client.join()
+    assert len(outcomes) > 50 and set(outcomes) == {200}
 
 
 def test_links_are_cut_and_mended(lab: Lab) -> None:

@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -151,6 +152,8 @@ def test_what_cannot_come_up_says_why_and_leaves_nothing(tmp_path: Path) -> None
     before = {process.pid for process in psutil.process_iter() if "tierdrill.lab" in " ".join(_cmdline(process))}
     with pytest.raises(SpawnError, match="no-such-prometheus"):
         start_lab(small(prometheus=PrometheusConfig("/nonexistent/no-such-prometheus")), tmp_path)
+    with pytest.raises(SpawnError, match="no GPU has room for any replica of assistant"):
+        start_lab(replace(small(), models=(ModelConfig("assistant", "critical", 1, 100.0),)), tmp_path)
     assert find_lab(tmp_path, "small") is None
     marked = [p for p in psutil.process_iter() if p.pid not in before and str(tmp_path) in " ".join(_cmdline(p))]
     assert marked == []

@@ -9,12 +9,14 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from tierdrill.lab.controller_model import ControllerConfig, Held, Instance, Node, ReplicaConfig, Report, UnknownName
 from tierdrill.lab.placement import Gpu, Plan, Replica, Spot, home, place, spare_rooms
 
 EVENTS_KEPT = 200
+UNRESPONSIVE = "unresponsive"
 DRAIN_S = 1.0  # how long a replaced instance may finish what it was asked
 HANDOVER_TIMEOUT_S = 8.0
 
@@ -267,8 +269,9 @@ class Core:
         node.gpu_reports = gpus
 
     def _replicas_reported(self, node: Node, reports: dict[str, Report]) -> None:
-        before, node.reports = node.reports, reports
-        for name, report in reports.items():
+        before = node.reports
+        node.reports = {name: self._judged(node, report, before.get(name)) for name, report in reports.items()}
+        for name, report in node.reports.items():
             held, former = self.held.get(name), before.get(name)
             if held is None:
                 continue
@@ -286,6 +289,15 @@ class Core:
                 self.event(
                     kind, replica=name, node=node.name, gpu=report.gpu, pid=report.pid, exit_code=report.exit_code
                 )
+
+    @staticmethod
+    def _judged(node: Node, report: Report, former: Report | None) -> Report:
+        # Agents call everything that is alive and not ready "starting". A process that was ready already and whose
+        # GPU is well is not starting: it hangs.
+        was_up = former is not None and former.pid == report.pid and (former.ready or former.state == UNRESPONSIVE)
+        if report.state == "starting" and report.pid is not None and was_up and node.gpu_healthy(report.gpu):
+            return replace(report, state=UNRESPONSIVE)
+        return report
 
 
 def _place(spot: Spot | None) -> str | None:

@@ -12,6 +12,8 @@ from prometheus_client.registry import Collector
 from tierdrill.lab.controller_core import Core
 from tierdrill.lab.controller_model import Held, Instance, Node
 
+STATES = ("ready", "starting", "unresponsive", "exited", "stopped", "unknown", "unplaced")
+
 
 @dataclass(frozen=True)
 class Edge:
@@ -92,7 +94,7 @@ def replica_state(core: Core, held: Held) -> tuple[str, bool]:
         return "unknown", False
     report = core.report(held.config.name, instance)
     if report is None:
-        return "pending", False
+        return "starting", False  # its node has not got round to it yet
     return report.state, report.ready
 
 
@@ -177,13 +179,18 @@ class ControllerCollector(Collector):
         slots = GaugeMetricFamily(
             "tierdrill_serving_slots", "Serving slots of a tier's replicas.", labels=("tier", "model", "state")
         )
+        states = GaugeMetricFamily(
+            "tierdrill_replica_state", "1 for the state a replica is in.", labels=("replica", "state")
+        )
         restarts = CounterMetricFamily("tierdrill_replica_restarts", "Restarts of a replica.", labels=("replica",))
         moves = CounterMetricFamily(
             "tierdrill_placement_moves", "Replicas given another place.", labels=("replica", "reason")
         )
         capacity: dict[tuple[str, str], list[int]] = {}
         for name, held in self._core.held.items():
-            is_ready = replica_state(self._core, held)[1]
+            word, is_ready = replica_state(self._core, held)
+            for each in STATES:
+                states.add_metric([name, each], float(each == word))
             instance = self._core.serving(held)
             node = "" if instance is None else instance.spot[0]
             ready.add_metric([name, node, held.config.model, held.config.tier, "true"], float(is_ready))
@@ -196,4 +203,4 @@ class ControllerCollector(Collector):
             slots.add_metric([tier, model, "desired"], desired)
         for (name, reason), count in sorted(self._core.moves.items()):
             moves.add_metric([name, reason], count)
-        return (ready, slots, restarts, moves)
+        return (ready, states, slots, restarts, moves)

@@ -97,7 +97,7 @@ def build_app(lab: Lab, operations: Operations, stop: Callable[[], None]) -> Sta
 
     async def set_gpu(request: Request) -> Json:
         node, index = request.path_params["node"], request.path_params["index"]
-        return operations.set_gpu(node, index, await document(request))
+        return await operations.set_gpu(node, index, await document(request))
 
     async def links(request: Request) -> Json:
         if request.method == "PUT":

@@ -12,10 +12,11 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Coroutine
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from tierdrill.lab import supervisor_configs as configs
 from tierdrill.lab.config import LabConfig, NodeConfig
 from tierdrill.lab.node_http import JsonClient
 from tierdrill.lab.process import program_argv, spawn_async
@@ -63,34 +64,43 @@ class Lab:
         self.ready_in_s: float | None = None
         self.stopping = False
         self._began = time.monotonic()
+        self._waiting_for = "the fabric and the controller"
         self._env = {**os.environ, MARKER: state.id}
         self._targets: dict[str, dict[str, Target]] = {"gateway": {}, "controller": {}, "node": {}}
-        self._starters: dict[str, Starter] = {}
         self._background: list[asyncio.Task[None]] = []
 
     async def up(self) -> None:
         """Start everything and wait until all of it serves."""
-        async with asyncio.timeout(self.config.startup_timeout_s):
-            # Prometheus first finds its targets and its Alertmanager five seconds after its start, so it starts first.
-            monitoring = asyncio.create_task(self._start_monitoring())
-            self._background.append(monitoring)
-            await together(self._start_program(FABRIC, FABRIC, {}), self._start_controller())
-            told = {"address": self.address(FABRIC), "token": self.state.token}
-            await self.call(CONTROLLER, "PUT", "/v1/fabric", told)
-            await self._join("controller", PROMETHEUS, CONTROLLER, self.address(CONTROLLER), {})
-            if self.config.prometheus.binary is not None:
-                self._background.append(asyncio.create_task(self._follow_replicas()))
-            await together(
-                *(self.start(node.name) for node in self.config.nodes),
-                *(self.start(gateway) for gateway in self.config.gateways),
-                _done(monitoring),
-            )
-            await self._replicas_ready()
-            await together(*(self._gateway_knows(gateway) for gateway in self.config.gateways))
+        try:
+            await asyncio.wait_for(self._up(), self.config.startup_timeout_s)
+        except TimeoutError:
+            raise CallFailed(
+                f"not up within {self.config.startup_timeout_s:g} s, waiting for {self._waiting_for}"
+            ) from None
         self.ready_in_s = round(time.monotonic() - self._began, 3)
         self.state = replace(self.state, ready=True)
         self._save()
         self.events.add("ready", seconds=self.ready_in_s)
+
+    async def _up(self) -> None:
+        # Prometheus first finds its targets and its Alertmanager five seconds after its start, so it starts first.
+        monitoring = asyncio.create_task(self._start_monitoring())
+        self._background.append(monitoring)
+        await together(self._start_program(FABRIC, FABRIC, {}), self._start_controller())
+        told = {"address": self.address(FABRIC), "token": self.state.token}
+        await self.call(CONTROLLER, "PUT", "/v1/fabric", told)
+        await self._join("controller", PROMETHEUS, CONTROLLER, self.address(CONTROLLER), {})
+        if self.config.prometheus.binary is not None:
+            self._background.append(asyncio.create_task(self._follow_replicas()))
+        self._waiting_for = "nodes, gateways and monitoring"
+        await together(
+            *(self.start(node.name) for node in self.config.nodes),
+            *(self.start(gateway) for gateway in self.config.gateways),
+            _done(monitoring),
+        )
+        await self._replicas_ready()
+        self._waiting_for = "gateways to hear of every model"
+        await together(*(self._gateway_knows(gateway) for gateway in self.config.gateways))
 
     async def down(self) -> None:
         """End everything and remove what must not stay."""
@@ -187,52 +197,18 @@ class Lab:
         self.processes.add(name, program, child, child.address)
 
     async def _start_controller(self) -> None:
-        config, models = self.config, self.config.models
-        await self._start_program(
-            CONTROLLER,
-            CONTROLLER,
-            {
-                "nodes": [asdict(node) for node in config.nodes],
-                "tiers": [
-                    {"name": tier.name, "rank": tier.rank, "may_preempt": tier.may_preempt} for tier in config.tiers
-                ],
-                "replicas": [
-                    {**asdict(model), "name": f"{model.name}-{number}", "model": model.name}
-                    | {"rank": config.tier(model.tier).rank}
-                    for model in models
-                    for number in range(model.replicas)
-                ],
-                "node_grace_s": config.node_grace_s,
-                "eviction_after_s": config.eviction_after_s,
-                "spare_slots_for_rank1": config.spare_slots_for_rank1,
-                "sources": [*config.gateways, *([PROMETHEUS] if config.prometheus.binary is not None else [])],
-                "fabric": None,
-            },
-        )
+        await self._start_program(CONTROLLER, CONTROLLER, configs.controller(self.config))
 
     async def _start_node(self, node: NodeConfig) -> None:
         controller = await self.edge(node.name, CONTROLLER, self.address(CONTROLLER))
-        config = {
-            "controller": f"http://{controller}",
-            "gpus": [asdict(gpu) for gpu in node.gpus],
-            "state_dir": str(self.node_folder(node.name)),
-            "heartbeat_s": self.config.heartbeat_s,
-            "restart_backoff_s": self.config.restart_backoff_s,
-            "seed": self.config.seed,
-        }
+        config = configs.node(self.config, node, controller, self.node_folder(node.name))
         await self._start_program("node", node.name, config)
         await self._join("node", PROMETHEUS, node.name, self.address(node.name), {"node": node.name})
 
     async def _start_gateway(self, name: str) -> None:
         controller = await self.edge(name, CONTROLLER, self.address(CONTROLLER))
-        config = {
-            "controller": f"http://{controller}",
-            "listen": self.processes.address(name) or "127.0.0.1:0",  # clients know the address of its last start
-            "share": len(self.config.gateways),
-            "tiers": [asdict(tier) for tier in self.config.tiers],
-            "routes": [asdict(route) for route in self.config.routes],
-            "flags": dict(self.config.flags),
-        }
+        # Clients know the address of its last start.
+        config = configs.gateway(self.config, controller, self.processes.address(name))
         await self._start_program("gateway", name, config)
         await self._join("gateway", PROMETHEUS, name, self.address(name), {"gateway": name})
 
@@ -277,12 +253,17 @@ class Lab:
             state = await self.call(CONTROLLER, "GET", f"/v1/state{query}", timeout_s=POLL_WAIT_S + CALL_TIMEOUT_S)
             since = state["version"]
             placed = [replica for replica in state["replicas"] if replica["node"] is not None]
-            if all(replica["ready"] for replica in placed) and all(node["ready"] for node in state["nodes"]):
+            missing = {model.name for model in self.config.models} - {replica["model"] for replica in placed}
+            if missing:
+                raise CallFailed(f"no GPU has room for any replica of {', '.join(sorted(missing))}")
+            waiting = [each["name"] for each in (*state["nodes"], *placed) if not each["ready"]]
+            if not waiting:
                 return
+            self._waiting_for = f"{', '.join(waiting)} to be ready"
 
     async def _gateway_knows(self, gateway: str) -> None:
         # A gateway has nobody to tell that its list has come; it is asked until it has.
-        wanted = len({model.name for model in self.config.models if model.replicas})
+        wanted = len(self.config.models)
         while True:
             health = await self.call(gateway, "GET", "/healthz")
             usable = health.get("usable") or {}

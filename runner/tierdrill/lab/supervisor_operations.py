@@ -44,7 +44,7 @@ class Operations:
         self._lab = lab
         self._events = lab.events
         self._nodes = {node.name: node for node in lab.config.nodes}
-        self._locks = {name: asyncio.Lock() for name in self._nodes}
+        self._locks = {name: asyncio.Lock() for name in (*self._nodes, *lab.startable())}
         self._off: set[str] = set()
         self._receiver = (NOWHERE_URL, "none")
 
@@ -82,11 +82,12 @@ class Operations:
         if node not in self._off and self._lab.processes.alive(node):
             return False
         began = time.time()
+        # Its network is up before its programs are: until then connections are refused, as on any host that boots.
+        await self._lab.call(FABRIC, "PUT", f"/hosts/{quote(node, safe='')}", {"state": "up"})
         try:
             await self._lab.start(node)
         except SpawnError as error:
             raise Refused(f"{node} did not start: {error}", 500) from error
-        await self._lab.call(FABRIC, "PUT", f"/hosts/{quote(node, safe='')}", {"state": "up"})
         self._off.discard(node)
         self._events.add("power", node=node, state="on", asked_at=began)
         return True
@@ -107,7 +108,7 @@ class Operations:
     async def start_replica(self, replica: str) -> Answer:
         """Start a replica that is not running; one that runs (or is starting) is left alone."""
         seen = await self.replica(replica)
-        if seen["state"] in ("ready", "starting") and seen.get("pid"):
+        if seen.get("pid") or seen["state"] == "starting":
             return {"ok": True, "replica": replica, "changed": False}
         await self._lab.call(CONTROLLER, "POST", "/v1/remedies/restart-replica", {"replica": replica}, REMEDY_TIMEOUT_S)
         self._events.add("replica-start", replica=replica)
@@ -138,17 +139,22 @@ class Operations:
         known = self._lab.startable()
         if process not in known:
             raise Refused(f"found process {process!r}; those that can be started are {', '.join(known)}", 404)
-        if self._lab.processes.alive(process):
-            return {"ok": True, "process": process, "changed": False}
-        try:
-            await self._lab.start(process)
-        except SpawnError as error:
-            raise Refused(str(error), 500) from error
+        async with self._locks[process]:
+            if self._lab.processes.alive(process):
+                return {"ok": True, "process": process, "changed": False}
+            try:
+                await self._lab.start(process)
+            except SpawnError as error:
+                raise Refused(str(error), 500) from error
         return {"ok": True, "process": process, "changed": True}
 
-    def set_gpu(self, node: str, index: int, settings: Mapping[str, Any]) -> Answer:
+    async def set_gpu(self, node: str, index: int, settings: Mapping[str, Any]) -> Answer:
         """Write a GPU's overrides; only {"mode": "healthy"} (or nothing) takes them away."""
         self._known_node(node)
+        async with self._locks[node]:  # a booting agent writes the file as well
+            return self._write_gpu(node, index, settings)
+
+    def _write_gpu(self, node: str, index: int, settings: Mapping[str, Any]) -> Answer:
         known = [gpu.index for gpu in self._nodes[node].gpus]
         if index not in known:
             raise Refused(f"found GPU {index}; {node} has {', '.join(map(str, known))}", 404)

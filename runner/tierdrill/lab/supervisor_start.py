@@ -35,6 +35,9 @@ def start_lab(config: LabConfig, home: Path) -> tuple[LabState, Child]:
     order = _order(config, home)
     try:
         child = spawn(**order)
+    except BaseException:
+        _clear(config, home, order)
+        raise
     finally:
         _config_path(order).unlink(missing_ok=True)
     return _state(config, home, child), child
@@ -45,6 +48,9 @@ async def start_lab_async(config: LabConfig, home: Path) -> tuple[LabState, Chil
     order = _order(config, home)
     try:
         child = await spawn_async(**order)
+    except BaseException:
+        _clear(config, home, order)
+        raise
     finally:
         _config_path(order).unlink(missing_ok=True)
     return _state(config, home, child), child
@@ -52,6 +58,7 @@ async def start_lab_async(config: LabConfig, home: Path) -> tuple[LabState, Chil
 
 def _order(config: LabConfig, home: Path) -> dict[str, Any]:
     check(config)
+    home = home.resolve()
     folder = lab_folder(home, config.name)
     former = find_lab(home, config.name)
     if former is not None:
@@ -76,6 +83,13 @@ def _order(config: LabConfig, home: Path) -> dict[str, Any]:
         "new_group": True,
         "ready_timeout_s": config.startup_timeout_s + READY_SLACK_S,
     }
+
+
+def _clear(config: LabConfig, home: Path, order: Mapping[str, Any]) -> None:
+    # Interrupted while it came up: the supervisor was killed and could not tidy up after itself.
+    state = find_lab(home, config.name)
+    if state is not None and state.id == order["env"][MARKER]:
+        down_lab(state)
 
 
 def _config_path(order: Mapping[str, Any]) -> Path:
