@@ -73,14 +73,16 @@ class Watch:
 
 
 @contextlib.asynccontextmanager
-async def watching(on: Stack) -> AsyncIterator[Watch]:
+async def watching(on: Stack, *, delivered: bool = True) -> AsyncIterator[Watch]:
+    """Watch for the length of the block; with `delivered`, from when notifications are seen to come."""
     watch = Watch(on)
     receiver = Receiver(token=TOKEN, on_alerts=watch.watcher.take)
     await receiver.start()
     on.webhook(f"{receiver.url}/alertmanager", TOKEN)
     async with asyncio.timeout(15):
         await _prometheus_evaluates(on)
-        await watch.watcher.heard_watchdog.wait()
+        if delivered:
+            await watch.watcher.heard_watchdog.wait()
     task = asyncio.create_task(watch.watcher.run())
     try:
         yield watch
@@ -154,7 +156,10 @@ def test_a_firing_too_short_to_be_polled_is_found_afterwards(running_stack: Stac
 def test_a_silenced_alert_fires_and_is_not_delivered(running_stack: Stack) -> None:
     async def scenario() -> Watch:
         running_stack.set(_metrics(ready=True))
-        async with watching(running_stack) as watch, AlertmanagerClient(running_stack.alertmanager) as client:
+        async with (
+            watching(running_stack, delivered=False) as watch,
+            AlertmanagerClient(running_stack.alertmanager) as client,
+        ):
             silence = await client.silence([Matcher("alertname", "NodeNotReady")], 60.0, "test", "a sabotage")
             try:
                 running_stack.set(_metrics(ready=False))
@@ -169,6 +174,8 @@ def test_a_silenced_alert_fires_and_is_not_delivered(running_stack: Stack) -> No
             assert silences and all(one["status"]["state"] == "expired" for one in silences)
             status = await client.status()
             assert status and "versionInfo" in status
+            async with asyncio.timeout(10):
+                await watch.watcher.heard_watchdog.wait()  # other notifications do come
         return watch
 
     watch = asyncio.run(scenario())
@@ -198,14 +205,12 @@ def test_dead_monitoring_is_a_gap(tmp_path: Path) -> None:
     async def scenario() -> Watch:
         with stack(tmp_path) as own:
             own.set(_metrics(ready=True))
-            async with watching(own) as watch:
-                own.processes["prometheus"].kill()
-                await watch.until(lambda: bool(watch.gaps("prometheus")), 10.0)
-                own.processes["alertmanager"].kill()
-                await watch.until(lambda: bool(watch.gaps("alertmanager")), 10.0)
+            async with watching(own, delivered=False) as watch:
+                for name in ("prometheus", "alertmanager"):
+                    own.processes[name].kill()
+                await watch.until(lambda: bool(watch.gaps("prometheus") and watch.gaps("alertmanager")), 10.0)
         return watch
 
     watch = asyncio.run(scenario())
-    assert max(watch.gaps("prometheus")) > 4.0
-    assert max(watch.gaps("alertmanager")) > 2.0
+    assert min(max(watch.gaps("prometheus")), max(watch.gaps("alertmanager"))) > 2.0
     assert watch.watcher.firing() == set()

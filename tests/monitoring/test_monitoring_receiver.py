@@ -108,6 +108,17 @@ def test_a_handler_that_fails_makes_alertmanager_try_again() -> None:
     assert inbox.alerts(b'{"alerts": []}').status_code == 500
 
 
+def test_a_handler_that_finds_nonsense_does_not() -> None:
+    inbox = Inbox()
+
+    def refuse(_: dict[str, Any]) -> None:
+        raise ValueError("found an alert without name")
+
+    inbox.receiver._on_alerts = refuse
+    answer = inbox.alerts(b'{"alerts": []}')
+    assert (answer.status_code, answer.json()["error"]) == (400, "found an alert without name")
+
+
 def test_a_signed_report_is_handed_on() -> None:
     inbox = Inbox()
     assert inbox.tell(REPORT).status_code == 200

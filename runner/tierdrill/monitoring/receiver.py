@@ -38,7 +38,9 @@ TIMESTAMP_HEADER = "X-Tierdrill-Timestamp"
 _log = logging.getLogger(__name__)
 
 OnAlerts = Callable[[dict[str, Any]], Any]
-"""Takes a webhook body that has a list `alerts`; may be async. An exception makes Alertmanager send it again."""
+"""Takes a webhook body that has a list `alerts`; may be async. ValueError refuses the body; any other exception makes
+Alertmanager send it again.
+"""
 
 OnReport = Callable[[str, dict[str, Any]], Any]
 """Takes a playbook's name and its report, verified; may be async. ValueError refuses the report with its message."""
@@ -109,7 +111,11 @@ class Receiver:
             alerts = payload.get("alerts")
             if not isinstance(alerts, list) or not all(isinstance(alert, dict) for alert in alerts):
                 raise Refused(400, "found no list `alerts`; allowed is an Alertmanager webhook body (version 4)")
-            await _call(self._on_alerts, payload)
+            try:
+                await _call(self._on_alerts, payload)
+            except ValueError as error:
+                # Alertmanager drops what is refused with 4xx, and repeats for hours what fails with 5xx.
+                raise Refused(400, str(error)) from error
         except Refused as refusal:
             return _refuse(refusal, request)
         return JSONResponse({"ok": True})
