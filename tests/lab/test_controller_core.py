@@ -333,6 +333,24 @@ def test_restarts_are_counted_and_a_dead_replica_is_told() -> None:
     assert world.core.held["assistant-0"].restarts == 1
 
 
+def test_what_was_ready_and_is_silent_on_a_healthy_gpu_hangs() -> None:
+    world = World()
+    world.broken.add("assistant-0")
+    world.steps(3)
+    held = world.core.held
+    assert replica_state(world.core, held["assistant-0"]) == ("starting", False)  # it never was ready
+    world.broken.discard("assistant-0")
+    world.steps(2)
+    world.broken.add("assistant-0")
+    world.steps(3)
+    assert replica_state(world.core, held["assistant-0"]) == ("unresponsive", False)
+    world.broken.discard("assistant-0")
+    world.gpu_states[("node-2", 0)] = "fallen_off_bus"
+    world.steps(2)
+    assert replica_state(world.core, held["assistant-0"]) == ("ready", True)
+    assert replica_state(world.core, held["assistant-1"]) == ("starting", False)  # it answers, with its GPU's error
+
+
 def test_restart_needs_a_node_that_is_ready() -> None:
     world = World().steps()
     assert restartable(world.core, {"replica": "assistant-0"})[1].name == "node-1"
