@@ -206,8 +206,8 @@ def _absent_sources() -> str:
         (
             f"({by_source(f'last_over_time({gateways}[{MEMORY_OF_SOURCES}])', 'gateway')}"
             f" unless on (source) {by_source(gateways, 'gateway')})",
-            f'label_replace(absent({gateways}), "source", "gateway", "", "")',
-            f'label_replace(absent({_NODE_READY_SERIES}), "source", "controller", "", "")',
+            f'sum by (source) (label_replace(absent({gateways}), "source", "gateway", "", ""))',
+            f'sum by (source) (label_replace(absent({_NODE_READY_SERIES}), "source", "controller", "", ""))',
             f"({nodes} unless on (source) {by_source('DCGM_FI_DEV_XID_ERRORS', 'hostname')})",
         )
     )
