@@ -50,7 +50,7 @@ def test_the_life_of_an_alert_is_told_once_each() -> None:
 
 
 def test_a_pending_alert_that_comes_to_nothing_has_not_resolved() -> None:
-    assert _polls((1, {NODE: "pending"}), (2, {})) == [(1, "NodeNotReady", "pending")]
+    assert _polls((1, {NODE: "pending"}), (2, {})) == [(1, "NodeNotReady", "pending"), (2, "NodeNotReady", "inactive")]
 
 
 def test_an_alert_that_fires_twice_is_told_twice() -> None:

@@ -14,7 +14,7 @@ History is the only truth about a run. Times are Unix seconds (float, the machin
     fault.reverting    fault, by
     fault.gone         fault, gone_at, witness, seen
     fault.not_gone     fault, witness, seen
-    alert.state        alert, state ("pending", "firing", "resolved"), labels, severity, starts_at,
+    alert.state        alert, state ("pending", "inactive", "firing", "resolved"), labels, severity, starts_at,
                        via ("prometheus", "alertmanager", "webhook")
     alert.silenced     alert, by
     playbook.started   playbook, execution, target, alert, attempt, phase ("act" or "resolve")

@@ -75,13 +75,15 @@ def whole_picture(
     known: Known, seen: Iterable[Sighting], now: float
 ) -> tuple[dict[AlertKey, Sighting], list[Sighting]]:
     """What changed, where a way shows all its alerts at once. One that fired and is no longer shown has resolved; one
-    that was only pending has come to nothing, which is no event.
+    that was only pending has come to nothing and is inactive again.
     """
     after = _strongest(seen)
     changes = [sighting for key, sighting in after.items() if _is_news(known.get(key), sighting)]
     for key, before in known.items():
         if before.state == "firing" and (key not in after or after[key].state != "firing"):
             changes.append(Sighting(key, "resolved", now, before.starts_at))
+        elif before.state == "pending" and key not in after:
+            changes.append(Sighting(key, "inactive", now, before.starts_at))
     return after, _in_order(changes)
 
 

@@ -164,7 +164,7 @@ def _alert_lane(
     for view in views:
         rects.extend(_alert_bars(ruler, view, end))
         for mark in view.marks:
-            if mark.state == "pending":
+            if mark.state not in ("firing", "resolved"):
                 continue
             title = (
                 f"{show_offset(mark.at - ruler.zero)} {mark.state}, seen by {mark.via} {label_words(dict(view.labels))}"
@@ -204,7 +204,10 @@ def _alert_bars(ruler: Ruler, view: AlertView, end: float) -> list[Rect]:
     pending, firing, resolved = view.first("pending"), view.firing_at, view.resolved_at
     bars = []
     if pending is not None and (firing is None or pending < firing):
-        over = min((mark.at for mark in view.marks if mark.state == "resolved"), default=end)
+        over = min(
+            (mark.at for mark in view.marks if mark.state in ("resolved", "inactive") and mark.at > pending),
+            default=end,
+        )
         bars.append(ruler.bar(pending, firing or over, "pending", y=8.0, height=8.0, title="pending"))
     if firing is not None:
         bars.append(ruler.bar(firing, resolved or end, "firing", y=6.0, height=12.0, title="firing"))

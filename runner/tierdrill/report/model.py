@@ -90,7 +90,7 @@ class AlertView:
         """When it was first seen to be over, by somebody whose last word on it that is; None while it fires."""
         if self.firing_at is None:
             return None
-        last_words = {mark.via: mark for mark in self.marks if mark.state != "pending"}
+        last_words = {mark.via: mark for mark in self.marks if mark.state in ("firing", "resolved")}
         over = [mark.at for mark in last_words.values() if mark.state == "resolved"]
         # One witness that saw it fire again outweighs another that has not noticed yet.
         latest = max(mark.at for mark in last_words.values())

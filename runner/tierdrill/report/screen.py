@@ -173,7 +173,8 @@ def _fault_style(fault: FaultView) -> str:
 
 def _alerts(state: RunState, glyphs: Glyphs) -> list[Text]:
     order = {"firing": 0, "pending": 1, "resolved": 2}
-    views = sorted(state.alerts.values(), key=lambda view: order.get(view.state, 3))
+    shown = [view for view in state.alerts.values() if view.state != "inactive"]
+    views = sorted(shown, key=lambda view: order.get(view.state, 3))
     rows = []
     for index, view in enumerate(views[:ROWS_MAX]):
         at = view.firing_at if view.state == "firing" else view.resolved_at if view.state == "resolved" else None
