@@ -32,8 +32,15 @@ ORDER = {
 
 def with_open_fault(home: Path, run: str = "r1") -> Path:
     """A home whose ledger has a fault in a lab that is not there any more."""
+    place = {"target": "lab", "home": str(home), "lab": "gone", "id": "no-process-has-it"}
     with closing(Ledger(home)) as ledger:
-        ledger.intend(ORDER["fault"], run, ORDER, {"target": "lab", "home": str(home), "lab": "gone"}, 5.0)
+        ledger.intend(
+            ORDER["fault"],
+            run,
+            ORDER,
+            place,
+            5.0,
+        )
         ledger.mark(str(ORDER["fault"]), "landed")
     return home
 

@@ -11,6 +11,7 @@ import click
 
 from tierdrill.cli.completion import complete_drill
 from tierdrill.cli.documents import drill_setting
+from tierdrill.cli.logs import log_to_file
 from tierdrill.cli.options import echo_json, no_color_option
 from tierdrill.cli.past import stored_events
 from tierdrill.cli.places import Surroundings, author
@@ -44,6 +45,7 @@ def command(here: Surroundings, drills: tuple[str, ...], lab: str | None, as_jso
 
     settings = {name: drill_setting(here.catalogue, name) for name in drills}
     check_place(here, lab)
+    log_to_file(here.home)
     options = RunOptions(home=here.home, tools=here.tools, lab=lab, author=author(), argv=tuple(sys.argv))
     console = make_console(color=here.color and not plain_colors)
     codes, documents = [], []

@@ -12,6 +12,7 @@ import click
 
 from tierdrill.cli.errors import say
 from tierdrill.cli.live_runs import live_runs, reapers
+from tierdrill.cli.logs import log_to_file
 from tierdrill.cli.places import Surroundings
 
 if TYPE_CHECKING:
@@ -35,14 +36,16 @@ def command(here: Surroundings) -> int:
     if not here.home.exists():
         click.echo(f"clean: nothing has ever run in {here.home}")
         return 0
+    log_to_file(here.home)
     live = set(live_runs(here.home))
     _let_reapers_finish(here.home, live)
     before = _Count()
     with closing(Ledger(here.home)) as ledger:
         left = [
+            # A dead run's own lab takes its faults along; what is left after that is in labs that are kept.
+            *_end_labs(here.home, live, before),
             *_undo(here.home, ledger, live, before),
             *_end_processes(here.home, ledger, live, before),
-            *_end_labs(here.home, live, before),
         ]
         _close_books(here.home, ledger, live)
     for what in left:

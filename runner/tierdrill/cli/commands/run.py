@@ -11,6 +11,7 @@ import click
 
 from tierdrill.cli.completion import complete_drill, complete_sabotage
 from tierdrill.cli.documents import drill_setting
+from tierdrill.cli.logs import log_to_file
 from tierdrill.cli.options import no_color_option
 from tierdrill.cli.past import stored_events
 from tierdrill.cli.places import Surroundings, author
@@ -48,6 +49,7 @@ def command(
     variant = "blip" if blip else f"sabotage:{sabotage}" if sabotage else "drill"
     setting = drill_setting(here.catalogue, drill)
     check_place(here, lab)
+    log_to_file(here.home)
 
     from tierdrill.conductor.run import RunOptions, run_drill
     from tierdrill.report.live import choose_view
