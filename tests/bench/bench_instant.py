@@ -24,7 +24,8 @@ from tests.bench.kept import NAME, ROOT, await_whole, kept_lab, machine, quantil
 from tierdrill.conductor.experiment import ExperimentProcess
 from tierdrill.history.events import Event
 from tierdrill.lab.client import LabClient
-from tierdrill.targets.undo import lab_place
+from tierdrill.lab.state import attach
+from tierdrill.targets.places import lab_place
 
 BUDGET_S = 0.050
 AHEAD_S = 1.0
@@ -48,7 +49,7 @@ async def lateness(home: Path, experiment: str, number: int) -> tuple[float, flo
     spec = folder / "experiment.json"
     spec.write_text(json.dumps({"experiment": document, "variables": {"fault_seconds": FAULT_S}, "proofs": []}))
     seen: list[Event] = []
-    place = lab_place(home, NAME)
+    place = lab_place(attach(home, NAME), home)
     child = await ExperimentProcess.start(
         spec, home=home, run=run, place=place, lease_s=60.0, folder=folder, take=seen.append
     )

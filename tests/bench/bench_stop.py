@@ -28,7 +28,8 @@ from tierdrill.history.events import Event
 from tierdrill.history.ledger import Ledger
 from tierdrill.history.store import HistoryStore
 from tierdrill.lab.client import LabClient
-from tierdrill.targets.undo import lab_place
+from tierdrill.lab.state import attach
+from tierdrill.targets.places import lab_place
 
 BUDGET_S = 1.0
 RUN = "bench-stop"
@@ -46,7 +47,7 @@ FAULTS: dict[str, dict[str, Any]] = {
 def undo_times(home: Path, client: LabClient, repetitions: int) -> dict[str, list[float]]:
     """Seconds from asking to gone, per kind."""
     os.environ["TIERDRILL_RUN"] = RUN
-    os.environ["TIERDRILL_PLACE"] = json.dumps(lab_place(home, NAME))
+    os.environ["TIERDRILL_PLACE"] = json.dumps(lab_place(attach(home, NAME), home))
     os.environ["TIERDRILL_LEASE"] = "600"
     took: dict[str, list[float]] = {kind: [] for kind in FAULTS}
     with closing(Ledger(home)) as ledger:

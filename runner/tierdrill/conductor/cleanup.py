@@ -5,17 +5,22 @@ Shared by the run itself, the reaper and `tierdrill recover`.
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable
 from pathlib import Path
 
+import psutil
+
 from tierdrill.history.events import Event, event
 from tierdrill.history.ledger import Ledger, OwnedProcess
-from tierdrill.lab.process import Identity, identify, kill_group, same_process
+from tierdrill.history.store import HistoryError
+from tierdrill.lab.process import Identity, group_members, identify, kill_group, same_process
 from tierdrill.lab.state import down_lab, find_lab
 from tierdrill.targets.undo import undo_fault
 
 Emit = Callable[[Event], object]
+RUN_VARIABLE = "TIERDRILL_RUN"
 
 
 def own_process(run: str, role: str, pid: int) -> OwnedProcess | None:
@@ -44,17 +49,39 @@ def end_processes(ledger: Ledger, run: str, emit: Emit, *, spare: tuple[int, ...
     """Kill every recorded process group of a run that still lives; the roles of those that would not die."""
     left = []
     for process in ledger.processes(run):
-        if process.pid in spare or not alive(process.pid, process.created):
+        # A leader may be dead and what it started alive, in its group.
+        if process.pid in spare or process.pgid != process.pid or not group_members(process.pgid):
             continue
-        leads = process.pgid == process.pid
-        if leads and not kill_group(process.pgid, Identity(process.pid, process.created)):
+        if kill_group(process.pgid, Identity(process.pid, process.created)):
+            _tell(emit, f"ended {process.role} (pid {process.pid})")
+        else:
             left.append(process.role)
-        emit(event("run.note", "cleanup", text=f"ended {process.role} (pid {process.pid})"))
+    return left + _end_strays(run, emit, spare)
+
+
+def _end_strays(run: str, emit: Emit, spare: tuple[int, ...]) -> list[str]:
+    """Processes of the run's experiment that have left its group; they carry the run's name in their environment."""
+    left = []
+    for process in psutil.process_iter():
+        try:
+            if process.pid in spare or process.environ().get(RUN_VARIABLE) != run:
+                continue
+            process.kill()
+            process.wait(2.0)
+            _tell(emit, f"ended stray process {process.pid}")
+        except psutil.TimeoutExpired:
+            left.append(f"pid {process.pid}")
+        except psutil.Error:
+            continue
     return left
 
 
-def end_lab(home: Path, lab: str) -> None:
-    """End a lab that a run brought up for itself, whatever state it is in; a lab that is gone is fine."""
+def _tell(emit: Emit, text: str) -> None:
+    with contextlib.suppress(HistoryError):
+        emit(event("run.note", "cleanup", text=text))
+
+
+def end_lab(home: Path, lab: str) -> list[str]:
+    """End a lab that a run brought up for itself, in whatever state it is (gone is fine); what would not end."""
     state = find_lab(home, lab)
-    if state is not None:
-        down_lab(state)
+    return down_lab(state) if state is not None else []

@@ -18,22 +18,24 @@ from tierdrill.conductor.labs import bring_up, config_of, kept_lab
 from tierdrill.conductor.plan import Plan
 from tierdrill.conductor.recorder import Recorder
 from tierdrill.conductor.stop import StopBox
+from tierdrill.history.ledger import Ledger
 from tierdrill.lab.client import AsyncLabClient, Calls, LabError
 from tierdrill.lab.state import LabState, down_lab
 from tierdrill.monitoring.evidence import AlertWatcher
 from tierdrill.monitoring.pager import PagerClient, PagerStub
-from tierdrill.monitoring.query import AlertmanagerClient, Matcher, MonitoringError, NoData
+from tierdrill.monitoring.query import AlertmanagerClient, Matcher, NoData
 from tierdrill.monitoring.receiver import Receiver
 from tierdrill.remediation.engine import PlaybookEngine
 from tierdrill.remediation.notice import notices_of
+from tierdrill.targets.base import FaultOrder
 from tierdrill.targets.lab_remedies import LabRemedies
-from tierdrill.targets.undo import lab_place
+from tierdrill.targets.places import lab_place
 
 if TYPE_CHECKING:
     from tierdrill.conductor.run import RunOptions
 
 EVENTS_WAIT_S = 2.0
-SILENCE_S = 3600.0
+SILENCE_MARGIN_S = 30.0
 WATCHDOG = "Watchdog"
 
 
@@ -42,12 +44,15 @@ class Deployment:
 
     def __init__(self, plan: Plan, lab: LabState, home: Path, recorder: Recorder, *, ephemeral: bool) -> None:
         self.plan, self.lab, self.ephemeral, self.recorder = plan, lab, ephemeral, recorder
-        self.place = lab_place(home, lab.name)
+        self.place = lab_place(lab, home)
         self.gateways = tuple(f"http://{address}" for _, address in sorted(lab.gateways.items()))
         self.client = AsyncLabClient(lab)
         self.alertmanager = AlertmanagerClient(f"http://{lab.alertmanager}")
         self.watcher = AlertWatcher(
-            prometheus=f"http://{lab.prometheus}", alertmanager=f"http://{lab.alertmanager}", emit=recorder.take
+            prometheus=f"http://{lab.prometheus}",
+            alertmanager=f"http://{lab.alertmanager}",
+            emit=recorder.take,
+            webhook=True,
         )
         self.remedies = LabRemedies(lab, self.watcher.firing)
         sabotage = plan.sabotage.do if plan.sabotage else None
@@ -69,8 +74,6 @@ class Deployment:
             on_report=self._report,
             secret_of=self._secret_of,
         )
-        self._silences: list[str] = []
-        self._flags: dict[str, bool] = {}
         self._closing = False
 
     async def open(self) -> None:
@@ -113,21 +116,34 @@ class Deployment:
         answer = await self.alertmanager.alerts(active=True, silenced=False, inhibited=False, unprocessed=False)
         return None if isinstance(answer, NoData) else [dict(alert) for alert in answer]
 
-    async def apply_sabotage(self) -> None:
+    async def apply_sabotage(self, ledger: Ledger) -> None:
         """Cut the safety net that this variant goes without."""
         if self.plan.sabotage is None:
             return
         action = self.plan.sabotage.do
-        if action.silence_alert:
-            matcher = Matcher("alertname", action.silence_alert)
-            comment = f"sabotage {self.plan.sabotage.name} of run {self.plan.run}"
-            self._silences.append(await self.alertmanager.silence([matcher], SILENCE_S, "tierdrill", comment))
-            self.recorder.note("alert.silenced", "runner", alert=action.silence_alert, by=self.plan.sabotage.name)
+        comment = f"sabotage {self.plan.sabotage.name} of run {self.plan.run}"
+        flags = {}
         if action.flags_off:
             before = await self.client.ask(Calls.get("/v1/flags"))
-            first: dict[str, Any] = next(iter(before.values()))
-            self._flags = {flag: bool(first[flag]) for flag in action.flags_off if flag in first}
+            flags = {gateway: {flag: bool(has[flag]) for flag in action.flags_off} for gateway, has in before.items()}
+        # What is taken away has an undo on the ledger like any fault: a kept lab must get it back in any case.
+        order = FaultOrder(
+            fault=f"{self.plan.run}/sabotage/{self.plan.sabotage.name}",
+            kind="sabotage",
+            target=self.plan.sabotage.name,
+            target_kind="service",
+            mechanism="flags of the gateways, a silence in Alertmanager",
+            parameters={"flags": flags, "comment": comment if action.silence_alert else ""},
+            lease_s=self.plan.setting.environment.lease,
+        )
+        ledger.intend(order.fault, self.plan.run, vars(order), self.place, order.lease_s)
+        if action.silence_alert:
+            matcher = Matcher("alertname", action.silence_alert)
+            await self.alertmanager.silence([matcher], self.plan.load_s + SILENCE_MARGIN_S, "tierdrill", comment)
+            self.recorder.note("alert.silenced", "runner", alert=action.silence_alert, by=self.plan.sabotage.name)
+        if action.flags_off:
             await self.client.ask(Calls.to_gateways("flags", dict.fromkeys(action.flags_off, False), None))
+        ledger.mark(order.fault, "landed")
         self.recorder.note("run.note", "runner", text=f"sabotage {self.plan.sabotage.name}: {self.plan.sabotage.why}")
 
     def watchers(self, stop: StopBox) -> list[Coroutine[Any, Any, None]]:
@@ -182,25 +198,18 @@ class Deployment:
         with contextlib.suppress(Exception):
             await self.engine.stop()
         if not self.ephemeral:
-            with contextlib.suppress(LabError, MonitoringError):
-                for silence in self._silences:
-                    await self.alertmanager.expire_silence(silence)
-                if self._flags:
-                    await self.client.ask(Calls.to_gateways("flags", self._flags, None))
+            with contextlib.suppress(LabError):
                 await self.client.ask(Calls.remedy("rebalance", {}))
-        await self.receiver.stop()
-        await self.pager.stop()
+        closers = [self.receiver.stop, self.pager.stop, self.alertmanager.close, self.client.aclose]
         if self._pager_client is not None:
-            await self._pager_client.close()
-        await self.alertmanager.close()
-        await self.client.aclose()
+            closers.append(self._pager_client.close)
+        for closer in closers:
+            with contextlib.suppress(Exception):
+                await closer()
 
-    async def end_lab(self) -> None:
-        """End a lab of the run's own."""
-        if self.ephemeral:
-            left = await asyncio.to_thread(down_lab, self.lab)
-            if left:
-                self.recorder.note("run.note", "runner", text=f"processes of the lab would not end: {', '.join(left)}")
+    async def end_lab(self) -> list[str]:
+        """End a lab of the run's own; the processes that would not end."""
+        return await asyncio.to_thread(down_lab, self.lab) if self.ephemeral else []
 
 
 def _shown(state: Mapping[str, Any]) -> dict[str, Any]:
@@ -234,5 +243,10 @@ async def open_deployment(
     text = f"lab {lab.name} up after {time.monotonic() - began:.1f} s" if options.lab is None else f"lab {lab.name}"
     recorder.note("run.note", "runner", text=text)
     deployment = Deployment(plan, lab, options.home, recorder, ephemeral=options.lab is None)
-    await deployment.open()
+    try:
+        await deployment.open()
+    except BaseException:
+        await deployment.close()
+        await deployment.end_lab()
+        raise
     return deployment

@@ -65,13 +65,14 @@ class ExperimentProcess:
             with log_path.open("ab") as log:
                 process = await asyncio.create_subprocess_exec(
                     sys.executable,
+                    # It runs where the runner was called, as under `chaos run`, but imports nothing from there.
+                    "-P",
                     "-m",
                     "tierdrill.conductor.experiment_child",
                     str(spec),
                     stdin=asyncio.subprocess.PIPE,
                     stdout=log,
                     stderr=log,
-                    cwd=folder,
                     env=environment,
                     pass_fds=(write_fd,),
                     start_new_session=True,
@@ -121,9 +122,11 @@ class ExperimentProcess:
     def abort(self) -> None:
         """Ask Chaos Toolkit to stop and play its rollbacks.
 
-        SIGUSR1, the one signal it does not swallow inside an action.
+        SIGUSR1 to the child alone: the programs of its process actions must not get it, a rollback's least of all.
         """
-        self._send(signal.SIGUSR1)
+        if self._process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self._process.pid, signal.SIGUSR1)
 
     async def end(self, within_s: float) -> int:
         """Wait for its end, kill it after `within_s`, and read its last events."""
@@ -132,7 +135,8 @@ class ExperimentProcess:
         try:
             await asyncio.wait_for(self._process.wait(), within_s)
         except TimeoutError:
-            self._send(signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
             await self._process.wait()
         if self._pump is not None:
             with contextlib.suppress(asyncio.TimeoutError):
@@ -142,11 +146,6 @@ class ExperimentProcess:
     async def wait(self) -> int:
         """Until it has ended."""
         return await self._process.wait()
-
-    def _send(self, number: signal.Signals) -> None:
-        if self._process.returncode is None:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(self._process.pid, number)
 
     async def _read(self, read_fd: int, take: Take) -> None:
         reader = asyncio.StreamReader(limit=1 << 20)

@@ -17,7 +17,9 @@ from tierdrill.conductor.preflight import Finding, check_alerts, check_inventory
 from tierdrill.conductor.recorder import Recorder
 from tierdrill.conductor.stop import StopBox
 from tierdrill.conductor.watchers import keep_leases, pump_reports, pump_samples, watch_child
+from tierdrill.history.events import Event
 from tierdrill.history.ledger import Ledger
+from tierdrill.history.store import HistoryError
 from tierdrill.load.runner import LoadProcess
 from tierdrill.load.schedule import planned as planned_arrivals
 from tierdrill.targets.base import TargetError
@@ -56,6 +58,7 @@ class Phases:
         self._pumps: list[asyncio.Task[None]] = []
         self._load_may_end = False
         self._experiment_may_end = False
+        self._closing = False
 
     async def go(self) -> None:
         """Preflight to recovery."""
@@ -64,7 +67,7 @@ class Phases:
             self.stop.stop("error", "preflight failed")
             return
         assert self.load is not None and self.experiment is not None
-        await self.deployment.apply_sabotage()
+        await self.deployment.apply_sabotage(self.ledger)
         zero = time.time() + GO_AHEAD_S
         await self.load.go(zero)
         arrivals = planned_arrivals(self.load_plan.schedule())
@@ -106,13 +109,11 @@ class Phases:
             place=self.deployment.place,
             lease_s=self.plan.setting.environment.lease,
             folder=self.folder,
-            take=recorder.take,
+            take=self._take,
         )
         self.own("experiment", self.experiment.pid)
-        self._spawn(watch_child("load", self.load.wait, lambda: self._load_may_end, recorder, self.stop))
-        self._spawn(
-            watch_child("experiment", self.experiment.wait, lambda: self._experiment_may_end, recorder, self.stop)
-        )
+        self._spawn(watch_child("load", self.load.wait, self._load_ended_well, recorder, self.stop))
+        self._spawn(watch_child("experiment", self.experiment.wait, self._experiment_ended_well, recorder, self.stop))
         self._pumps = [
             self._spawn(pump_samples(self.load, recorder, self.plan.setting.drill.guardrails, self.stop)),
             self._spawn(pump_reports(self.load, recorder)),
@@ -128,6 +129,12 @@ class Phases:
         recorder.note("phase.ended", "runner", phase="preflight")
         return good and not self.stop.stopped
 
+    def _load_ended_well(self, code: int) -> bool:
+        return self._closing or (self._load_may_end and code == 0)
+
+    def _experiment_ended_well(self, code: int) -> bool:
+        return self._closing or (self._experiment_may_end and code == 0)
+
     async def _found(self, look: Callable[[], Awaitable[list[Finding]]], within_s: float) -> bool:
         """Look until all is well or the time is up, and write down what was seen last."""
         findings = await settle(look, within_s)
@@ -140,7 +147,7 @@ class Phases:
             inventory = await self.deployment.remedies.inventory()
         except TargetError as error:
             return [Finding("deployment", False, str(error))]
-        return [*check_inventory(inventory), check_ledger(self.ledger, self.plan.run)]
+        return [*check_inventory(inventory), check_ledger(self.ledger, self.plan.run, self.deployment.place)]
 
     async def _quiet(self) -> list[Finding]:
         alerts = await self.deployment.active_alerts()
@@ -176,18 +183,42 @@ class Phases:
         self.recorder.note("phase.ended", "runner", phase="fault")
         return whole
 
+    def _take(self, item: Event) -> None:
+        """An event of the experiment's; a history that cannot be written must stop the run, not just the reading."""
+        try:
+            self.recorder.take(item)
+        except HistoryError as error:
+            self.stop.stop("error", str(error))
+
     async def close(self) -> None:
-        """End the children and the watchers; what they wrote is read first."""
-        self._load_may_end = self._experiment_may_end = True
-        if self.experiment is not None:
-            if self.stop.stopped:
-                self.experiment.abort()
-            await self.experiment.end(ABORT_WITHIN_S if self.stop.stopped else UNDO_WITHIN_S)
-        if self.load is not None:
-            await self.load.stop()
-        if self._pumps:
-            await asyncio.wait(self._pumps, timeout=3.0)
-        await self.deployment.last_look()
+        """End the children and the watchers; what they wrote is read first. No failing step keeps the next."""
+        self._closing = True
+        steps = [self._end_experiment, self._end_load, self.deployment.last_look]
+        for step in steps:
+            try:
+                await step()
+            except Exception as error:
+                self.stop.stop("error", f"while ending: {type(error).__name__}: {error}")
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _end_experiment(self) -> None:
+        if self.experiment is None:
+            return
+        if self.stop.stopped:
+            self.experiment.abort()
+        await self.experiment.end(ABORT_WITHIN_S if self.stop.stopped else UNDO_WITHIN_S)
+
+    async def _end_load(self) -> None:
+        if self.load is None:
+            return
+        await self.load.stop()
+        if self._pumps:
+            await asyncio.wait(self._pumps, timeout=3.0)
+        self.recorder.note(
+            "load.ended",
+            "load",
+            exit_code=self.load.exit_code,
+            malformed=self.load.sample_tail.malformed + self.load.report_tail.malformed,
+        )

@@ -50,9 +50,9 @@ def check_alerts(active: list[dict[str, Any]]) -> Finding:
     return Finding("alerts", not loud, f"firing: {', '.join(loud)}" if loud else "nothing firing")
 
 
-def check_ledger(ledger: Ledger, run: str) -> Finding:
-    """Nothing is still injected by an earlier run in this home."""
-    left = [entry.id for entry in ledger.open_faults() if entry.run != run]
+def check_ledger(ledger: Ledger, run: str, place: dict[str, Any]) -> Finding:
+    """Nothing is still injected by another run into the same place; a run in a lab of its own is none of ours."""
+    left = [entry.id for entry in ledger.open_faults() if entry.run != run and entry.place == place]
     seen = f"still injected: {', '.join(left)}; `tierdrill recover` mends it" if left else "nothing left over"
     return Finding("ledger", not left, seen)
 

@@ -29,6 +29,7 @@ def provenance(plan: Plan, argv: tuple[str, ...], author: str) -> dict[str, Any]
         "variant": plan.variant,
         "setting": plan.setting.to_json(),
         "mechanisms": {fault.kind: fault.mechanism for fault in plan.faults},
+        "faults": [{"activity": one.activity, "kind": one.kind, "target": one.target} for one in plan.faults],
         "environment": plan.setting.environment.metadata.name,
         "seed": plan.setting.drill.load.seed,
         "versions": {"tierdrill": __version__, "python": platform.python_version(), **_packages()},

@@ -15,11 +15,12 @@ import select
 import signal
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
-from tierdrill.conductor.cleanup import end_lab, end_processes, undo_all
+from tierdrill.conductor.cleanup import end_lab, end_processes
 from tierdrill.history.events import Event, event
-from tierdrill.history.ledger import Ledger, LedgerError
+from tierdrill.history.ledger import Ledger, LedgerError, LedgerFault
 from tierdrill.history.store import HistoryError, HistoryStore
 from tierdrill.judge.judge import NotARun, judge
 from tierdrill.targets.undo import undo_fault
@@ -37,6 +38,7 @@ class Reaper:
         self.run = run
         self.lab = lab
         self.ledger = Ledger(home)
+        self.known: list[LedgerFault] = []
 
     def emit(self, item: Event) -> None:
         """Write to the run's history, if the history can be written: healing must go on in any case."""
@@ -68,35 +70,62 @@ class Reaper:
 
     def keep_leases(self) -> int:
         """Until nothing of this run is open any more; bounded by the longest lease and a margin."""
-        entries = self.ledger.open_faults(self.run)
+        entries = self._open()
         deadline = time.monotonic() + GIVE_UP_S + max((entry.lease_s for entry in entries), default=0.0)
-        while self.ledger.open_faults(self.run) and time.monotonic() < deadline:
+        while self._open() and time.monotonic() < deadline:
             self.undo_expired()
             time.sleep(TICK_S)
         return 0
 
     def undo_expired(self) -> None:
         """Undo what has outstayed its lease. A fault being reverted counts too: its reverter may have died."""
-        for entry in self.ledger.open_faults(self.run):
+        for entry in self._open():
             if entry.expired:
                 self.emit(event("run.note", "reaper", text=f"lease of {entry.id} ran out after {entry.lease_s:g} s"))
                 undo_fault(self.ledger, entry, "reaper", self.emit)
 
+    def _open(self) -> list[LedgerFault]:
+        """What is open; with a ledger that cannot be read, what was open when it last could."""
+        try:
+            self.known = self.ledger.open_faults(self.run)
+        except LedgerError as error:
+            sys.stderr.write(f"reaper: {error}\n")
+        return self.known
+
     def heal(self) -> None:
-        """The runner is dead: undo, end, close the books."""
+        """The runner is dead: undo, end, close the books. No step keeps the next from being tried."""
         self.emit(event("run.stopping", "reaper", by="reaper", reason="the runner died"))
         deadline = time.monotonic() + GIVE_UP_S
-        left = undo_all(self.ledger, self.run, "reaper", self.emit)
-        end_processes(self.ledger, self.run, self.emit, spare=(os.getpid(),))
+        # Nobody may inject any more; and faults in a lab of the run's own are gone with it.
+        stubborn = self._tried(lambda: end_processes(self.ledger, self.run, self.emit, spare=(os.getpid(),)))
         if self.lab is not None:
-            end_lab(self.home, self.lab)
+            lab = self.lab
+            stubborn += self._tried(lambda: end_lab(self.home, lab))
+        left = self._undo_all()
         while left and time.monotonic() < deadline:
             time.sleep(RETRY_S)
-            left = undo_all(self.ledger, self.run, "reaper", self.emit)
-        self.emit(event("ledger.open", "reaper", faults=left))
-        self.emit(event("run.ended", "reaper", outcome="unclean" if left else "aborted", reason="the runner died"))
+            left = self._undo_all()
+        self.emit(event("ledger.open", "reaper", faults=left, processes=stubborn))
+        outcome = "unclean" if left or stubborn else "aborted"
+        self.emit(event("run.ended", "reaper", outcome=outcome, reason="the runner died"))
         self._close_books()
+        if not stubborn:
+            self._tried(self._disown)
+
+    def _disown(self) -> list[str]:
         self.ledger.disown(self.run)
+        return []
+
+    def _undo_all(self) -> list[str]:
+        entries = reversed(self._open())
+        return [entry.id for entry in entries if not undo_fault(self.ledger, entry, "reaper", self.emit)]
+
+    def _tried(self, step: Callable[[], list[str]]) -> list[str]:
+        try:
+            return step()
+        except Exception as error:
+            sys.stderr.write(f"reaper: {type(error).__name__}: {error}\n")
+            return []
 
     def _close_books(self) -> None:
         try:

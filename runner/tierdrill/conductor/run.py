@@ -11,9 +11,11 @@ import asyncio
 import contextlib
 import os
 import time
-from collections.abc import Callable, Sequence
+import traceback
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, TypeVar
 
 from tierdrill.conductor.cleanup import alive, own_process, undo_all
 from tierdrill.conductor.deployment import Deployment, open_deployment
@@ -28,12 +30,13 @@ from tierdrill.history.events import Event
 from tierdrill.history.ledger import Ledger, LedgerError
 from tierdrill.history.store import HistoryError, HistoryStore
 from tierdrill.home import run_folder
-from tierdrill.judge.judge import judge
-from tierdrill.judge.verdict import Verdict
+from tierdrill.judge.judge import NotARun, judge
+from tierdrill.judge.verdict import Status, Verdict
 from tierdrill.spec.catalogue import DrillSetting
 from tierdrill.targets.lab import MECHANISMS
 
 Listener = Callable[[Event], None]
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
@@ -86,14 +89,30 @@ async def run_drill(setting: DrillSetting, options: RunOptions, listeners: Seque
             recorder.listen(listener)
         recorder.note("run.started", "runner", **provenance(plan, options.argv, options.author))
         await _Run(plan, options, ledger, store, recorder, folder).go()
-        verdict = judge(store.events(plan.run))
-        store.finish(plan.run, time.time(), verdict.status.value, verdict.summary)
-        return RunOutcome(plan.run, folder, verdict)
+        return RunOutcome(plan.run, folder, _verdict(store, ledger, plan))
     finally:
         with contextlib.suppress(LedgerError):
             ledger.unlock(_lock_name(plan, options), plan.run)
         ledger.close()
         store.close()
+
+
+def _verdict(store: HistoryStore, ledger: Ledger, plan: Plan) -> Verdict:
+    """Judge the run; where its history cannot be read, say so: no data is never a pass."""
+    try:
+        verdict = judge(store.events(plan.run))
+        store.finish(plan.run, time.time(), verdict.status.value, verdict.summary)
+        return verdict
+    except (HistoryError, NotARun) as error:
+        try:
+            left = [entry.id for entry in ledger.open_faults(plan.run)]
+        except LedgerError:
+            left = ["unknown"]
+        status = Status.UNCLEAN if left else Status.INCONCLUSIVE
+        drill = plan.setting.drill.metadata.name
+        return Verdict(
+            plan.run, drill, plan.variant, status, f"the history cannot be judged: {error}", ("run/whole",), ()
+        )
 
 
 def _lock_name(plan: Plan, options: RunOptions) -> str:
@@ -149,7 +168,7 @@ class _Run:
             except Exception as error:
                 # Whatever broke, what is injected must be undone and the reason must be in the history.
                 self.stop.stop("error", f"{type(error).__name__}: {error}")
-                (self.folder / "error.txt").write_text(_trace(error), encoding="utf-8")
+                self._write_trace(error)
             finally:
                 await self._clean_up(deployment, phases)
 
@@ -158,49 +177,65 @@ class _Run:
             self.ledger.own(process)
 
     async def _clean_up(self, deployment: Deployment | None, phases: Phases | None) -> None:
+        """Undo first of all that can fail; every step is tried whatever became of the one before."""
         if self.stop.reason is not None:
-            self.recorder.note("run.stopping", "runner", by=self.stop.reason.by, reason=self.stop.reason.reason)
-        self.recorder.note("phase.started", "runner", phase="clean-up")
+            self._note("run.stopping", by=self.stop.reason.by, reason=self.stop.reason.reason)
+        self._note("phase.started", phase="clean-up")
         # The children first: what they still write belongs to the run. Then what is open, in case they did not undo it.
         if phases is not None:
-            await phases.close()
-        left = await self._undo()
+            await self._tried(phases.close())
+        left = await self._tried(self._undo())
         if deployment is not None:
-            await deployment.close()
-        if deployment is not None:
-            await deployment.end_lab()
-        self.recorder.note("phase.ended", "runner", phase="clean-up")
-        self.recorder.note("ledger.open", "runner", faults=left)
-        reason = self.stop.reason.reason if self.stop.reason else ""
-        outcome = "unclean" if left else "aborted" if self.stop.reason else "completed"
-        self.recorder.note("run.ended", "runner", outcome=outcome, reason=reason)
-        if not left:
-            self.ledger.disown(self.plan.run)
+            await self._tried(deployment.close())
+        processes = await self._tried(deployment.end_lab()) if deployment is not None else []
+        self._note("phase.ended", phase="clean-up")
+        clean = left == [] and processes == []
+        self._note("ledger.open", faults=left if left is not None else ["unknown"], processes=processes or [])
+        outcome = "unclean" if not clean else "aborted" if self.stop.reason else "completed"
+        self._note("run.ended", outcome=outcome, reason=self.stop.reason.reason if self.stop.reason else "")
         if self.reaper is not None:
-            await self.reaper.dismiss()
+            # Not clean, or not known to be: the reaper is left to think the runner died, and heals.
+            await self.reaper.dismiss(clean=clean)
+        if clean:
+            with contextlib.suppress(LedgerError):
+                self.ledger.disown(self.plan.run)
+
+    async def _tried(self, step: Coroutine[Any, Any, _T]) -> _T | None:
+        try:
+            return await step
+        except Exception as error:
+            self.stop.stop("error", f"in clean-up: {type(error).__name__}: {error}")
+            self._write_trace(error)
+            return None
+
+    def _note(self, kind: str, **data: Any) -> None:
+        with contextlib.suppress(HistoryError):
+            self.recorder.note(kind, "runner", **data)
+
+    def _take(self, item: Event) -> None:
+        with contextlib.suppress(HistoryError):
+            self.recorder.take(item)
+
+    def _write_trace(self, error: BaseException) -> None:
+        with contextlib.suppress(OSError), (self.folder / "error.txt").open("a", encoding="utf-8") as file:
+            file.write("".join(traceback.format_exception(error)))
 
     async def _undo(self) -> list[str]:
         """Undo what is still open, in a thread with a ledger of its own; its events come back to this one."""
         events: asyncio.Queue[Event | None] = asyncio.Queue()
         loop = asyncio.get_running_loop()
 
+        def tell(item: Event | None) -> None:
+            loop.call_soon_threadsafe(events.put_nowait, item)
+
         def work() -> list[str]:
-            ledger = Ledger(self.options.home)
             try:
-                return undo_all(
-                    ledger, self.plan.run, "runner", lambda item: loop.call_soon_threadsafe(events.put_nowait, item)
-                )
+                with contextlib.closing(Ledger(self.options.home)) as ledger:
+                    return undo_all(ledger, self.plan.run, "runner", tell)
             finally:
-                ledger.close()
-                loop.call_soon_threadsafe(events.put_nowait, None)
+                tell(None)
 
         task = asyncio.create_task(asyncio.to_thread(work))
         while (item := await events.get()) is not None:
-            self.recorder.take(item)
+            self._take(item)
         return await task
-
-
-def _trace(error: BaseException) -> str:
-    import traceback
-
-    return "".join(traceback.format_exception(error))

@@ -35,11 +35,12 @@ class ReaperHandle:
         if not self._dismissed:
             stop.stop("error", f"the reaper died ({code}): without it nothing may stay injected")
 
-    async def dismiss(self) -> None:
-        """Tell it that all is done; it checks nothing more and ends."""
+    async def dismiss(self, *, clean: bool) -> None:
+        """Tell it that all is done; it checks nothing more and ends. Not clean: it is let go to heal what it can."""
         self._dismissed = True
-        with contextlib.suppress(OSError):
-            os.write(self._write_fd, b"done")
+        if clean:
+            with contextlib.suppress(OSError):
+                os.write(self._write_fd, b"done")
         with contextlib.suppress(OSError):
             os.close(self._write_fd)
         with contextlib.suppress(TimeoutError):

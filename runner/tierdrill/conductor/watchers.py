@@ -19,7 +19,7 @@ from tierdrill.load.runner import LoadProcess
 from tierdrill.spec.drill import Guardrail
 
 BATCH_S = 1.0
-LEDGER_TICK_S = 0.25
+LEDGER_TICK_S = 0.1
 
 
 async def pump_samples(load: LoadProcess, recorder: Recorder, guardrails: tuple[Guardrail, ...], stop: StopBox) -> None:
@@ -54,10 +54,10 @@ async def pump_reports(load: LoadProcess, recorder: Recorder) -> None:
 
 
 async def keep_leases(ledger: Ledger, run: str, lease_s: float, stop: StopBox) -> None:
-    """Renew the leases of the run's faults, and obey the kill switch and `tierdrill stop`."""
+    """Renew the leases of a run's faults until it stops, and obey the kill switch and `tierdrill stop`."""
     renewed = 0.0
     while True:
-        if time.monotonic() - renewed >= lease_s / 4:
+        if not stop.stopped and time.monotonic() - renewed >= lease_s / 4:
             ledger.renew(run)
             renewed = time.monotonic()
         if halt := ledger.halted():
@@ -68,11 +68,11 @@ async def keep_leases(ledger: Ledger, run: str, lease_s: float, stop: StopBox) -
 
 
 async def watch_child(
-    name: str, wait: Callable[[], Awaitable[int]], expected: Callable[[], bool], recorder: Recorder, stop: StopBox
+    name: str, wait: Callable[[], Awaitable[int]], expected: Callable[[int], bool], recorder: Recorder, stop: StopBox
 ) -> None:
     """Record the end of one of the runner's own children; one that nobody expected stops the run."""
     code = await wait()
-    fine = expected()
+    fine = expected(code)
     recorder.note("process.exited", "runner", name=name, exit_code=code, expected=fine)
     if not fine:
         stop.stop("error", f"{name} ended unexpectedly ({code})")

@@ -4,7 +4,7 @@ History is the only truth about a run. Times are Unix seconds (float, the machin
 `source` is the part that saw or did it. `data` is plain JSON. Kinds and their data:
 
     run.started        run, drill, variant ("drill", "blip" or "sabotage:NAME"), setting (documents), mechanisms,
-                       environment, seed, versions, git, argv, limits
+                       faults (planned), environment, seed, versions, git, argv, limits
     phase.started      phase, planned_at            phase.ended  phase
     preflight.check    name, ok, seen
     fault.intended     fault (id), kind, target, target_kind, parameters, mechanism, undo, lease_s, planned_at, emulated
@@ -27,13 +27,13 @@ History is the only truth about a run. Times are Unix seconds (float, the machin
     load.started       schedule_zero, planned (per stream: arrivals, rate)
     load.samples       columns {tier, due, latency, ttft, status, outcome, ...}: see tierdrill.judge.samples
     load.health        lag_p99_s, dropped, cpu, machine_idle, loop_lag_s, stalled
-    load.ended         exit_code, sent
+    load.ended         exit_code, malformed
     lab.state          nodes, replicas: what the control plane reports, at each change
     process.exited     name, exit_code, expected
     monitoring.gap     what, seconds                (Prometheus or Alertmanager did not answer)
     guardrail.breached guardrail, seen
     run.stopping       reason, by ("guardrail", "signal", "halt", "stop", "reaper", "error")
-    ledger.open        faults                       (what is still injected at the end)
+    ledger.open        faults, processes            (what is still there at the end)
     run.note           text
     run.ended          outcome ("completed", "aborted", "unclean"), reason
 """

@@ -34,7 +34,7 @@ from tierdrill.monitoring.transitions import (
 PROMETHEUS_PERIOD_S = 0.5
 ALERTMANAGER_PERIOD_S = 1.0
 GAP_S = 2.0
-WEBHOOK_GAP_S = 15.0
+WEBHOOK_GAP_S = 10.0
 """The Watchdog is delivered every few seconds (see the Alertmanager configuration); this long without it is a gap."""
 
 RANGE_STEP_S = 0.25

@@ -16,7 +16,7 @@ import httpx
 import psutil
 
 from tierdrill.lab.client import LabClient, LabError
-from tierdrill.lab.state import LabState, find_lab, lab_is_gone
+from tierdrill.lab.state import LabState, find_lab, lab_processes, supervisor_lives
 from tierdrill.targets.base import FaultOrder, GpuState, Inventory, NodeState, Proof, ReplicaState, TargetError
 
 MECHANISMS = {
@@ -70,11 +70,18 @@ def inventory_of(state: dict[str, Any], gateways: tuple[str, ...]) -> Inventory:
 class LabPort:
     """FaultPort over one lab. A lab that is gone takes its faults with it: they count as gone."""
 
-    def __init__(self, home: Path, lab: str) -> None:
-        self._home, self._lab = home, lab
-        state = find_lab(home, lab)
-        self._state: LabState | None = None if state is None or lab_is_gone(state) else state
-        self._client = LabClient(self._state) if self._state is not None else None
+    def __init__(self, home: Path, lab: str, lab_id: str = "") -> None:
+        self._home, self._lab, self._id = home, lab, lab_id
+        state = self._reachable()
+        self._client = LabClient(state) if state is not None else None
+
+    def _reachable(self) -> LabState | None:
+        """The very lab that was meant, if its supervisor lives."""
+        state = find_lab(self._home, self._lab)
+        if state is None or (self._id and state.id != self._id) or not supervisor_lives(state):
+            return None
+        self._id = state.id
+        return state
 
     def mechanisms(self) -> dict[str, str]:
         return MECHANISMS
@@ -93,10 +100,8 @@ class LabPort:
         return self._client
 
     def _gone_with_the_lab(self) -> bool:
-        if self._client is None:
-            return True
-        state = find_lab(self._home, self._lab)
-        return state is None or lab_is_gone(state)
+        """Whether somebody looked and found no process of that lab; a state file that cannot be read proves nothing."""
+        return bool(self._id) and self._reachable() is None and not lab_processes(self._id)
 
     def bind(self, order: FaultOrder) -> FaultOrder:
         client, parameters = self._reach(), order.parameters
@@ -176,9 +181,11 @@ class LabPort:
                 client.power(p["node"], "on")
             elif order.kind == "gpu-fallen-off-bus":
                 client.set_gpu(p["node"], p["gpu"], {"mode": "healthy"})
+            elif order.kind == "sabotage":
+                self._give_back(client, p)
             else:
                 client.set_link(p["source"], p["destination"], "pass")
-        except LabError as error:
+        except (LabError, httpx.HTTPError) as error:
             if not self._gone_with_the_lab():
                 raise TargetError(str(error)) from error
 
@@ -210,9 +217,41 @@ class LabPort:
             )
         if order.kind == "gpu-fallen-off-bus":
             return self._gpu_proof(p, wanted_healthy=True)
+        if order.kind == "sabotage":
+            return self._sabotage_proof(p)
         if order.target_kind == "link":
             return self._link_proof(p, slow=False)
         return self._control_plane_proof(order)
+
+    def _give_back(self, client: LabClient, p: dict[str, Any]) -> None:
+        for gateway, flags in p["flags"].items():
+            client.set_flags(flags, gateway=gateway)
+        with self._alertmanager() as alertmanager:
+            for silence in self._silences(alertmanager, p["comment"]):
+                alertmanager.delete(f"/api/v2/silence/{silence}").raise_for_status()
+
+    def _sabotage_proof(self, p: dict[str, Any]) -> Proof:
+        witness = "the gateways' flags and Alertmanager's silences"
+        try:
+            now = self._reach().flags()
+            with self._alertmanager() as alertmanager:
+                silences = self._silences(alertmanager, p["comment"])
+        except (LabError, httpx.HTTPError) as error:
+            return Proof(False, time.time(), witness, str(error))
+        off = [gateway for gateway, flags in p["flags"].items() if any(now[gateway][f] != v for f, v in flags.items())]
+        back = not off and not silences
+        return Proof(back, time.time(), witness, "all given back" if back else f"still cut: {off or silences}")
+
+    def _alertmanager(self) -> httpx.Client:
+        state = self._reach().lab
+        return httpx.Client(base_url=f"http://{state.alertmanager}", trust_env=False, timeout=2.0)
+
+    def _silences(self, alertmanager: httpx.Client, comment: str) -> list[str]:
+        if not comment:
+            return []
+        answer = alertmanager.get("/api/v2/silences")
+        answer.raise_for_status()
+        return [one["id"] for one in answer.json() if one["comment"] == comment and one["status"]["state"] != "expired"]
 
     def _control_plane_proof(self, order: FaultOrder) -> Proof:
         p, witness = order.parameters, "the control plane"
@@ -222,10 +261,12 @@ class LabPort:
             return Proof(False, time.time(), witness, str(error))
         if order.kind == "node-power-loss":
             node = next((one for one in inventory.nodes if one.name == p["node"]), None)
-            back = node is not None and node.ready and node.boot_id != p["boot_id"]
-            return Proof(
-                back, time.time(), witness, f"{p['node']} {'has booted and is ready' if back else 'is not ready'}"
-            )
+            ready = node is not None and node.ready
+            booted = ready and node is not None and node.boot_id != p["boot_id"]
+            # The same processes still alive: power was never lost, there is nothing to come back from.
+            never = ready and bool(p["pids"]) and all(_lives(pid, created) for pid, created in p["pids"])
+            seen = "has booted and is ready" if booted else "never lost power" if never else "is not ready"
+            return Proof(booted or never, time.time(), witness, f"{p['node']} {seen}")
         replica = next((one for one in inventory.replicas if one.name == p["replica"]), None)
         back = replica is not None and replica.state in ("ready", "starting")
         return Proof(back, time.time(), witness, f"{p['replica']} is {replica.state if replica else 'unknown'}")

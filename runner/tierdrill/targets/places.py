@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
-from tierdrill.targets.base import FaultOrder, FaultPort, Inventory, Proof, TargetError
+from tierdrill.lab.state import LabState
+from tierdrill.targets.base import FaultPort, TargetError
 
 
 def open_place(place: dict[str, Any]) -> FaultPort:
@@ -16,10 +15,17 @@ def open_place(place: dict[str, Any]) -> FaultPort:
     if kind == "lab":
         from tierdrill.targets.lab import LabPort
 
-        return LabPort(Path(place["home"]), place["lab"])
+        return LabPort(Path(place["home"]), place["lab"], place.get("id", ""))
     if kind == "experiment":
-        return ExperimentPlace(Path(place["spec"]))
+        from tierdrill.targets.experiment import ExperimentPlace
+
+        return ExperimentPlace(place)
     raise TargetError(f"found target {kind!r}; allowed are lab and experiment")
+
+
+def lab_place(lab: LabState, home: Path) -> dict[str, Any]:
+    """How the ledger refers to an embedded lab; the id tells it from a later one of the same name."""
+    return {"target": "lab", "home": str(home), "lab": lab.name, "id": lab.id}
 
 
 def the_running_lab(home: Path, named: str | None) -> dict[str, Any]:
@@ -35,51 +41,10 @@ def the_running_lab(home: Path, named: str | None) -> dict[str, Any]:
             raise TargetError(
                 f"no lab named {named!r} is up in {home}; allowed are: {', '.join(sorted(labs)) or 'none'}"
             )
-        return {"target": "lab", "home": str(home), "lab": named}
+        return lab_place(labs[named], home)
     if len(labs) == 1:
-        return {"target": "lab", "home": str(home), "lab": next(iter(labs))}
+        (state,) = labs.values()
+        return lab_place(state, home)
     if not labs:
         raise TargetError(f"no lab is up in {home}: `tierdrill lab up` starts one")
     raise TargetError(f"several labs are up ({', '.join(sorted(labs))}): name one in TIERDRILL_LAB")
-
-
-class ExperimentPlace:
-    """Where a stock experiment's own actions act: all that can be done from here is to play its rollbacks."""
-
-    def __init__(self, spec: Path) -> None:
-        self._spec = spec
-        self._played = False
-
-    def mechanisms(self) -> dict[str, str]:
-        return {}
-
-    def inventory(self) -> Inventory:
-        raise TargetError("a stock experiment has no inventory")
-
-    def bind(self, order: FaultOrder) -> FaultOrder:
-        return order
-
-    def inject(self, order: FaultOrder) -> None:
-        raise TargetError("a stock experiment's fault is injected by its own action")
-
-    def revert(self, order: FaultOrder) -> None:
-        """Play the experiment's rollbacks in a child of its own."""
-        done = subprocess.run(
-            [sys.executable, "-m", "tierdrill.conductor.experiment_child", str(self._spec), "--rollbacks-only"],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=60.0,
-            check=False,
-        )
-        if done.returncode != 0:
-            raise TargetError(f"rollbacks failed: {done.stderr.decode(errors='replace')[-300:]}")
-        self._played = True
-
-    def landed(self, order: FaultOrder, since: float) -> Proof:
-        return Proof(False, since, "", "only the experiment's own probes can tell")
-
-    def gone(self, order: FaultOrder) -> Proof:
-        import time
-
-        detail = "its rollbacks were played" if self._played else "its rollbacks were not played"
-        return Proof(self._played, time.time(), "the experiment's rollbacks", detail)

@@ -6,18 +6,19 @@ All of them may do so at once: reverting is safe to repeat, and the ledger says 
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from tierdrill.history.events import Event, event
-from tierdrill.history.ledger import Ledger, LedgerFault
+from tierdrill.history.ledger import Ledger, LedgerError, LedgerFault
 from tierdrill.targets.base import FaultOrder, FaultPort, Proof, TargetError
 from tierdrill.targets.places import open_place
 
 POLL_S = 0.02
+logger = logging.getLogger("tierdrill")
 Emit = Callable[[Event], object]
 
 
@@ -29,13 +30,15 @@ def order_of(entry: LedgerFault) -> FaultOrder:
 def undo_fault(
     ledger: Ledger, entry: LedgerFault, by: str, emit: Emit, *, within_s: float = 10.0, port: FaultPort | None = None
 ) -> bool:
-    """Revert one fault and wait until a witness sees it gone.
+    """Revert one fault and wait until a witness sees it gone; False when that did not happen in time.
 
-    False when that did not happen in time (it stays in the ledger).
+    What could not be undone stays in the ledger. Bookkeeping never stands in the way: with a full disk or a broken
+    pipe the fault is reverted all the same, and its entry stays open for whoever can write again.
     """
     order = order_of(entry)
-    emit(event("fault.reverting", by, fault=entry.id, by=by))
-    ledger.mark(entry.id, "reverting", by)
+    books = _Books(ledger, entry.id, emit)
+    books.mark("reverting", by)
+    books.tell("fault.reverting", by, by=by)
     deadline = time.monotonic() + within_s
     proof: Proof | None = None
     problem = ""
@@ -47,16 +50,38 @@ def undo_fault(
             if proof.seen:
                 break
             problem = proof.detail
-        except TargetError as error:
-            problem = str(error)
+        except Exception as error:
+            # Whatever one undo throws, the faults after it must still be undone.
+            problem = str(error) if isinstance(error, TargetError) else f"{type(error).__name__}: {error}"
             time.sleep(POLL_S)
         if time.monotonic() >= deadline:
-            ledger.mark(entry.id, "stuck", problem)
-            emit(event("fault.not_gone", by, fault=entry.id, witness=proof.witness if proof else "", seen=problem))
+            books.mark("stuck", problem)
+            books.tell("fault.not_gone", by, witness=proof.witness if proof else "", seen=problem)
             return False
-    ledger.mark(entry.id, "gone", proof.detail)
-    emit(event("fault.gone", by, fault=entry.id, gone_at=proof.at, witness=proof.witness, seen=proof.detail))
-    return True
+    written = books.mark("gone", proof.detail)
+    books.tell("fault.gone", by, gone_at=proof.at, witness=proof.witness, seen=proof.detail)
+    return written
+
+
+class _Books:
+    """Ledger and history of one fault, as far as they can be written."""
+
+    def __init__(self, ledger: Ledger, fault: str, emit: Emit) -> None:
+        self._ledger, self._fault, self._emit = ledger, fault, emit
+
+    def mark(self, state: str, note: str) -> bool:
+        try:
+            self._ledger.mark(self._fault, state, note)
+        except (LedgerError, OSError) as error:
+            logger.error("ledger of %s: %s", self._fault, error)
+            return False
+        return True
+
+    def tell(self, kind: str, source: str, **data: Any) -> None:
+        try:
+            self._emit(event(kind, source, fault=self._fault, **data))
+        except Exception:
+            logger.exception("history of %s", self._fault)
 
 
 def await_proof(look: Callable[[], Proof], within_s: float) -> Proof:
@@ -67,8 +92,3 @@ def await_proof(look: Callable[[], Proof], within_s: float) -> Proof:
         if proof.seen or time.monotonic() >= deadline:
             return proof
         time.sleep(POLL_S)
-
-
-def lab_place(home: Path, lab: str) -> dict[str, Any]:
-    """How the ledger refers to an embedded lab."""
-    return {"target": "lab", "home": str(home), "lab": lab}

@@ -1,0 +1,120 @@
+"""A witness of a stock experiment's fault: one of its own probes, asked in a thread until it says what it should.
+
+In a thread, because an action may last as long as its fault, and because a probe that hangs must not hold up a run.
+What it returns is held against its tolerance as Chaos Toolkit does; a probe that raises is no witness, and asked again.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from chaoslib.activity import run_activity
+from chaoslib.hypothesis import within_tolerance
+
+POLL_S = 0.1
+SEEN_CHARACTERS = 300
+
+
+@dataclass(frozen=True)
+class Look:
+    """One look: whether the probe was within its tolerance, when it was asked (Unix seconds), what it said."""
+
+    met: bool
+    at: float
+    seen: str
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A probe, and what its `${variables}` stand for in this run."""
+
+    probe: dict[str, Any]
+    configuration: dict[str, Any]
+    secrets: dict[str, Any]
+
+    @property
+    def name(self) -> str:
+        """How the history refers to it."""
+        return f"probe {self.probe['name']}"
+
+    def look(self) -> Look:
+        """Ask once."""
+        at = time.time()
+        try:
+            value = run_activity(self.probe, self.configuration, self.secrets)
+            met = value is not None and bool(
+                within_tolerance(self.probe["tolerance"], value, configuration=self.configuration, secrets=self.secrets)
+            )
+        except (Exception, SystemExit) as error:
+            return Look(False, at, f"{self.probe['name']} raised {error}"[:SEEN_CHARACTERS])
+        return Look(met, at, f"{self.probe['name']} returned {value!r}"[:SEEN_CHARACTERS])
+
+
+class Witness:
+    """Asks a probe from `start` until it holds, its time is up, or it is told to stop.
+
+    `told` gets the first look that held, or the last one if none did; exactly once, and from the thread unless the
+    probe hangs.
+    """
+
+    def __init__(self, asked: Asked, told: Callable[[Look], None] = lambda look: None) -> None:
+        self._asked, self._told = asked, told
+        self._last = Look(False, time.time(), f"{asked.probe['name']} did not answer")
+        self._deadline: float | None = None
+        self._wake = threading.Event()
+        self._ended = threading.Event()
+        self._lock = threading.Lock()
+        self._thread = threading.Thread(target=self._watch, name=asked.name, daemon=True)
+
+    def start(self) -> Witness:
+        """Begin to look."""
+        self._thread.start()
+        return self
+
+    def give(self, seconds: float) -> None:
+        """From now on it has so much time left."""
+        self._deadline = time.monotonic() + seconds
+
+    def await_end(self, seconds: float) -> Look:
+        """Wait so long for an answer that holds, then take the last one."""
+        self.give(seconds)
+        self._ended.wait(seconds + POLL_S)
+        return self.stop()
+
+    def once(self, seconds: float) -> Look:
+        """Look a single time, and wait no longer than so for the answer."""
+        self.give(0.0)
+        self.start()
+        self._ended.wait(seconds)
+        return self.stop()
+
+    def stop(self) -> Look:
+        """Look no more; what was seen."""
+        self._wake.set()
+        self._end(self._last)
+        return self._last
+
+    def _end(self, look: Look) -> None:
+        with self._lock:
+            if self._ended.is_set():
+                return
+            self._last = look
+            try:
+                self._told(look)
+            finally:
+                self._ended.set()
+
+    def _watch(self) -> None:
+        while not self._ended.is_set():
+            look = self._asked.look()
+            late = self._deadline is not None and time.monotonic() >= self._deadline
+            if look.met or late:
+                self._end(look)
+                return
+            self._last = look
+            if self._wake.wait(POLL_S):
+                return

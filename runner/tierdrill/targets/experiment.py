@@ -1,0 +1,247 @@
+"""A stock experiment as a place: where its own actions act, only its own rollbacks can undo.
+
+Whoever undoes (the experiment's child, the runner, the reaper, `recover`) does so under one lock, and writes down what
+came of it beside the spec file; so rollbacks that were played and proven are not played once more by the next.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from tierdrill.history.ledger import Ledger, LedgerError
+from tierdrill.lab.process import Identity, kill_group, same_process
+from tierdrill.targets.base import FaultOrder, Inventory, Proof, TargetError
+
+CHILD = "tierdrill.conductor.experiment_child"
+ROLLBACKS_WITHIN_S = 60.0
+LOCK_WITHIN_S = 20.0
+LOCK_POLL_S = 0.02
+# What a later process needs to find the same programs and modules. No more of the environment is kept: it has secrets.
+KEPT = ("PATH", "PYTHONPATH")
+
+
+def experiment_place(
+    spec: Path, run: str, around: Mapping[str, Any], configuration: Mapping[str, Any]
+) -> dict[str, Any]:
+    """All that a later process needs to play the rollbacks: where, and with which values.
+
+    `around` is the place of the deployment; values that are no JSON are left out.
+    """
+    return {
+        "target": "experiment",
+        "spec": str(spec),
+        "run": run,
+        "home": os.environ.get("TIERDRILL_HOME", ""),
+        "around": dict(around),
+        "folder": str(Path.cwd()),
+        "environment": {name: os.environ[name] for name in KEPT if name in os.environ},
+        "configuration": {name: value for name, value in configuration.items() if _is_json(value)},
+    }
+
+
+def _is_json(value: Any) -> bool:
+    try:
+        json.dumps(value, allow_nan=False)
+    except (TypeError, ValueError):
+        return False
+    return True
+
+
+class Undoing:
+    """One undoing at a time, and the record of the last one: when, which rollbacks failed, what the probes said."""
+
+    def __init__(self, spec: Path) -> None:
+        self._lock_path = spec.with_suffix(".undoing")
+        self._record_path = spec.with_suffix(".undone")
+        self._held: int | None = None
+
+    def begin(self, within_s: float = LOCK_WITHIN_S) -> bool:
+        """Take the lock; False if somebody else kept it for so long."""
+        descriptor = os.open(self._lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        deadline = time.monotonic() + within_s
+        while True:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if time.monotonic() >= deadline:
+                    os.close(descriptor)
+                    return False
+                time.sleep(LOCK_POLL_S)
+                continue
+            self._held = descriptor
+            return True
+
+    @property
+    def held(self) -> int | None:
+        """The lock's descriptor while it is held; a child that inherits it holds it too."""
+        return self._held
+
+    def release(self) -> None:
+        """Give the lock back."""
+        if self._held is not None:
+            os.close(self._held)
+            self._held = None
+
+    def finish(self, at: float, failed: list[str], gone: Mapping[str, Any]) -> None:
+        """Write down that the rollbacks were played."""
+        scratch = self._record_path.with_suffix(".new")
+        scratch.write_text(json.dumps({"at": at, "failed": failed, "gone": dict(gone)}), encoding="utf-8")
+        scratch.replace(self._record_path)
+
+    def last(self) -> dict[str, Any] | None:
+        """The record of the last undoing."""
+        try:
+            record: dict[str, Any] = json.loads(self._record_path.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return None
+        return record
+
+
+class ExperimentPlace:
+    """Where a stock experiment's own actions act: all that can be done from here is to play its rollbacks."""
+
+    def __init__(self, place: Mapping[str, Any]) -> None:
+        self._place = place
+        self._spec = Path(place["spec"])
+        self._undoing = Undoing(self._spec)
+        self._proof: Proof | None = None
+
+    def mechanisms(self) -> dict[str, str]:
+        return {}
+
+    def inventory(self) -> Inventory:
+        raise TargetError("a stock experiment has no inventory")
+
+    def bind(self, order: FaultOrder) -> FaultOrder:
+        return order
+
+    def inject(self, order: FaultOrder) -> None:
+        raise TargetError("a stock experiment's fault is injected by its own action")
+
+    def landed(self, order: FaultOrder, since: float) -> Proof:
+        return Proof(False, since, "", "only the experiment's own probes can tell")
+
+    def gone(self, order: FaultOrder) -> Proof:
+        return self._proof or Proof(False, time.time(), "", "its rollbacks were not played")
+
+    def revert(self, order: FaultOrder) -> None:
+        """Play the experiment's rollbacks in a child of its own, unless that has been done and it helped."""
+        if not self._spec.is_file():
+            raise TargetError(f"{self._spec} is gone, and with it the rollbacks of {order.fault}")
+        if not self._undoing.begin():
+            raise TargetError("somebody else is still playing its rollbacks")
+        try:
+            intended_at = self._open_since(order.fault)
+            if intended_at is None:
+                self._proof = Proof(True, time.time(), "the ledger", "somebody else has undone it")
+                return
+            record = self._undoing.last()
+            if record is not None and record["at"] >= intended_at:
+                self._proof = proof_in(record, order.target)
+                if self._proof.seen:
+                    return
+            began = time.time()
+            self._end_orphans()
+            self._play()
+            record = self._undoing.last()
+            if record is None or record["at"] < began:
+                raise TargetError("its rollbacks ended without a word")
+            self._proof = proof_in(record, order.target)
+        finally:
+            self._undoing.release()
+
+    def _open_since(self, fault: str) -> float | None:
+        try:
+            ledger = Ledger(Path(self._place["home"]))
+            try:
+                entries = ledger.open_faults(self._place["run"])
+            finally:
+                ledger.close()
+        except LedgerError as error:
+            raise TargetError(str(error)) from error
+        return next((entry.intended_at for entry in entries if entry.id == fault), None)
+
+    def _end_orphans(self) -> None:
+        """End what a dead experiment child has left running: a program that still injects would undo the undoing."""
+        ledger = Ledger(Path(self._place["home"]))
+        try:
+            children = [one for one in ledger.processes(self._place["run"]) if one.role == "experiment"]
+        finally:
+            ledger.close()
+        for child in children:
+            identity = Identity(child.pid, child.created)
+            if child.pgid == child.pid and not _runs(identity):
+                kill_group(child.pgid, identity)
+
+    def _play(self) -> None:
+        environment = {
+            **os.environ,
+            **self._place["environment"],
+            "TIERDRILL_HOME": self._place["home"],
+            "TIERDRILL_RUN": self._place["run"],
+            "TIERDRILL_PLACE": json.dumps(self._place["around"]),
+        }
+        # The pipe to the runner was another child's.
+        environment.pop("TIERDRILL_EVENTS_FD", None)
+        folder = Path(self._place["folder"])
+        held = self._undoing.held
+        with self._spec.with_suffix(".undo.log").open("ab") as log:
+            try:
+                child = subprocess.Popen(
+                    [sys.executable, "-P", "-m", CHILD, str(self._spec), "--rollbacks-only"],
+                    stdin=subprocess.PIPE,
+                    stdout=log,
+                    stderr=log,
+                    cwd=folder if folder.is_dir() else self._spec.parent,
+                    env=environment,
+                    pass_fds=() if held is None else (held,),
+                    start_new_session=True,
+                )
+            except OSError as error:
+                raise TargetError(f"its rollbacks cannot be played: {error}") from error
+            try:
+                child.communicate(json.dumps(self._place["configuration"]).encode(), timeout=ROLLBACKS_WITHIN_S)
+            except subprocess.TimeoutExpired as error:
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(child.pid, signal.SIGKILL)
+                child.wait()
+                raise TargetError(f"its rollbacks took longer than {ROLLBACKS_WITHIN_S:g} s") from error
+        if child.returncode != 0:
+            raise TargetError(f"its rollbacks ended with {child.returncode}: {_end_of(Path(log.name))}")
+
+
+def proof_in(record: Mapping[str, Any], activity: str) -> Proof:
+    """What a record says of an activity's fault.
+
+    Where the drill names no probe, rollbacks that were all played without an error must do for the ledger: such a fault
+    has not been proven to land either, so its run is inconclusive whatever is believed here.
+    """
+    said = record["gone"].get(activity)
+    if said is not None:
+        return Proof(bool(said["met"]), float(said["at"]), str(said["witness"]), str(said["seen"]))
+    failed = ", ".join(record["failed"])
+    seen = f"rollbacks failed: {failed}" if failed else "its rollbacks were played; no probe is named that could tell"
+    return Proof(not failed, float(record["at"]), "the experiment's rollbacks", seen)
+
+
+def _runs(identity: Identity) -> bool:
+    try:
+        return same_process(identity) and psutil.Process(identity.pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.Error:
+        return False
+
+
+def _end_of(log: Path) -> str:
+    return log.read_text(encoding="utf-8", errors="replace").strip()[-300:]
