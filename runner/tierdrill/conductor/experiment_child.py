@@ -86,6 +86,7 @@ class Reporter(RunEventHandler):  # type: ignore[misc]
 
     def method_completed(self, experiment: Any, state: Any) -> None:
         self.in_method = False
+        self.faults.settle()
 
     def start_activity(self, activity: Any) -> None:
         if not self.in_method or not ForeignFaults.is_one(activity):

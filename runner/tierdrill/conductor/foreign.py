@@ -161,6 +161,11 @@ class ForeignFaults:
         else:
             self._tell("fault.not_landed", fault, witness="", seen=self._void.get(name, NO_PROOF))
 
+    def settle(self) -> None:
+        """The method has ended: a proof that still has time is waited for."""
+        for witness in self._witnesses.values():
+            witness.settle()
+
     def close(self) -> None:
         """The faults are about to be undone: what has not been seen to land by now did not."""
         for witness in self._witnesses.values():
@@ -198,5 +203,5 @@ class ForeignFaults:
         finally:
             ledger.close()
 
-    def _tell(self, kind: str, fault: str, **data: Any) -> None:
-        self.context.emit(event(kind, "experiment", fault=fault, **data))
+    def _tell(self, what: str, fault: str, /, **data: Any) -> None:
+        self.context.emit(event(what, "experiment", fault=fault, **data))

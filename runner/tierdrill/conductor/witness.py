@@ -82,7 +82,12 @@ class Witness:
     def await_end(self, seconds: float) -> Look:
         """Wait so long for an answer that holds, then take the last one."""
         self.give(seconds)
-        self._ended.wait(seconds + POLL_S)
+        return self.settle()
+
+    def settle(self) -> Look:
+        """Wait for the rest of its time, if it was given one, then take the last answer."""
+        left = 0.0 if self._deadline is None else self._deadline - time.monotonic()
+        self._ended.wait(max(0.0, left) + POLL_S)
         return self.stop()
 
     def once(self, seconds: float) -> Look:

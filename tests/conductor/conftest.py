@@ -1,0 +1,5 @@
+"""Fixtures of the conductor's tests."""
+
+from tests.conductor.stock import stock
+
+__all__ = ["stock"]
