@@ -100,7 +100,7 @@ def run(command: Sequence[str | Path], what: str, progress: Progress, total: int
                 progress.detail(f"{seen} of {total}: {line.split()[1]}")
             elif line.startswith("Installing collected packages"):
                 progress.detail(f"unpacking {total} packages")
-            elif not total:
+            elif not total and not line.startswith("WARNING:"):
                 progress.detail(line.strip())
     if process.returncode != 0:
         progress.end()
