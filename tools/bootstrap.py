@@ -117,7 +117,12 @@ def works(venv: Path) -> bool:
         )
     except (OSError, subprocess.TimeoutExpired):
         return False
-    return answer.returncode == 0 and Path(answer.stdout.strip()).resolve() == venv.resolve()
+    # The programs in a venv name its folder: one that was moved with its checkout must be made anew.
+    try:
+        in_place = str(venv) in (venv / "bin" / "activate").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return False
+    return in_place and answer.returncode == 0 and Path(answer.stdout.strip()).resolve() == venv.resolve()
 
 
 def make_venv(venv: Path, uv: str | None, progress: Progress) -> None:
