@@ -33,6 +33,10 @@ def append(path, text):
 def remove(path):
     Path(path).unlink(missing_ok=True)
 
+def remove_at_last(path, tries):
+    if count(tries) > 1:
+        remove(path)
+
 def is_there(path):
     return Path(path).exists()
 
