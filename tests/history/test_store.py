@@ -112,6 +112,35 @@ def test_a_broken_export_is_located(tmp_path: Path, text: str, message: str) -> 
         read_lines(path)
 
 
+def _line(sequence: int, kind: str = "run.note") -> str:
+    return Event(1.0, "run.started" if sequence == 1 else kind, "s", {}, sequence).to_line()
+
+
+@pytest.mark.parametrize(
+    ("sequences", "message"),
+    [
+        ((1, 2, 4), "broken.jsonl:3:1: found sequence 4; allowed is 3"),
+        ((1, 1), "broken.jsonl:2:1: found sequence 1; allowed is 2"),
+        ((1, 3, 2), "broken.jsonl:2:1: found sequence 3; allowed is 2"),
+        ((0, 1), "broken.jsonl:1:1: found sequence 0; allowed is 1"),
+        ((2, 3), "broken.jsonl:1:1: found sequence 2; allowed is 1"),
+    ],
+)
+def test_an_export_with_lines_missing_or_moved_is_refused(
+    tmp_path: Path, sequences: tuple[int, ...], message: str
+) -> None:
+    path = tmp_path / "broken.jsonl"
+    path.write_text("\n".join(map(_line, sequences)))
+    with pytest.raises(HistoryError, match=message):
+        read_lines(path)
+
+
+def test_blank_lines_in_an_export_are_no_events(tmp_path: Path) -> None:
+    path = tmp_path / "h.jsonl"
+    path.write_text(f"{_line(1)}\n\n{_line(2)}\n\n")
+    assert [one.sequence for one in read_lines(path)] == [1, 2]
+
+
 def test_a_corrupt_store_is_a_clear_error(tmp_path: Path) -> None:
     (tmp_path / "history.db").write_bytes(b"garbage" * 500)
     with pytest.raises(HistoryError, match=r"history\.db"):

@@ -163,17 +163,27 @@ def write_lines(events: Iterable[Event], out: TextIO) -> None:
 
 
 def read_lines(path: Path) -> list[Event]:
-    """Import an export; HistoryError names the file and line of what is not an event."""
-    events = []
+    """Import an export.
+
+    HistoryError names the file and line of what is not an event, or not the next one: a line that is missing or moved
+    could be the one that decides the verdict.
+    """
+    events: list[Event] = []
     try:
         with path.open(encoding="utf-8") as lines:
             for number, line in enumerate(lines, start=1):
                 if not line.strip():
                     continue
                 try:
-                    events.append(Event.from_line(line))
+                    event = Event.from_line(line)
                 except ValueError as error:
                     raise HistoryError(f"{path}:{number}:1: {error}; allowed is one JSON event per line") from error
+                if event.sequence != len(events) + 1:
+                    raise HistoryError(
+                        f"{path}:{number}:1: found sequence {event.sequence}; allowed is {len(events) + 1}, "
+                        "every event of the run in its order"
+                    )
+                events.append(event)
     except (OSError, UnicodeDecodeError) as error:
         raise HistoryError(f"{path}: {error}") from error
     if not events or events[0].kind != "run.started":
