@@ -23,46 +23,79 @@ PHASES = ("preflight", "warm-up", "baseline", "fault", "recovery", "clean-up")
 
 def judge_run(events: Sequence[Event], timeline: Timeline) -> list[Check]:
     """Whole, watched, and nothing of the platform died."""
-    checks = []
-    bad = [event for event in events if event.kind == "preflight.check" and not event.data.get("ok")]
-    seen = "; ".join(f"{event.data['name']}: {event.data.get('seen', '')}" for event in bad) or "all well"
-    started = "preflight" in timeline.phases
-    checks.append(_check("preflight", not bad and started, "healthy, nothing firing, nothing left over", seen, bad))
-    missing = [phase for phase in PHASES if phase not in timeline.phases]
+    return [
+        _whole(events),
+        _preflight(events, timeline),
+        _completed(events, timeline),
+        _monitoring(events, timeline),
+        _processes(events),
+    ]
+
+
+def _whole(events: Sequence[Event]) -> Check:
+    """A line that is missing could be the one that decides."""
+    wrong = next((event for number, event in enumerate(events, 1) if event.sequence != number), None)
+    seen = f"{len(events)} events" if wrong is None else f"after {_before(events, wrong)} comes {wrong.sequence}"
+    return check_of("whole", wrong is None, "events 1, 2, 3 and so on, none missing", seen, [wrong] if wrong else [])
+
+
+def _before(events: Sequence[Event], wrong: Event) -> str:
+    place = events.index(wrong)
+    return f"event {events[place - 1].sequence}" if place else "the beginning"
+
+
+def _preflight(events: Sequence[Event], timeline: Timeline) -> Check:
+    found = [event for event in events if event.kind == "preflight.check"]
+    bad = [event for event in found if not event.data.get("ok")]
+    seen = "; ".join(f"{event.data['name']}: {event.data.get('seen', '')}" for event in bad)
+    good = bool(found) and not bad and "preflight" in timeline.phases
+    seen = seen or ("all well" if found else "nothing was looked at")
+    return check_of("preflight", good, "healthy, nothing firing, nothing left over", seen, bad)
+
+
+def _completed(events: Sequence[Event], timeline: Timeline) -> Check:
+    over = {event.data["phase"] for event in events if event.kind == "phase.ended"}
+    missing = [phase for phase in PHASES if phase not in timeline.phases or phase not in over]
     ended = [event for event in events if event.kind == "run.ended"]
     broken = [event for event in events if event.kind == "run.stopping"]
-    whole = not missing and bool(ended) and not broken
-    why = f"stopped: {broken[0].data.get('reason', '')}" if broken else f"missing: {', '.join(missing) or 'the end'}"
-    checks.append(
-        _check(
-            "completed",
-            whole,
-            "every phase, to the end",
-            "all phases" if whole else why,
-            [*broken, *ended],
-        )
-    )
+    outcome = str(ended[-1].data.get("outcome", "")) if ended else ""
+    if broken:
+        seen = f"stopped: {broken[0].data.get('reason', '')}"
+    elif missing or not ended:
+        seen = f"missing: {', '.join(missing) or 'the end'}"
+    else:
+        seen = "all phases" if outcome == "completed" else f"it ended {outcome or 'without a word'}"
+    good = not missing and not broken and outcome == "completed"
+    return check_of("completed", good, "every phase, to the end", seen, [*broken, *ended])
+
+
+def _monitoring(events: Sequence[Event], timeline: Timeline) -> Check:
+    """That no alert was heard means something only where one would have been."""
     gaps = [event for event in events if event.kind == "monitoring.gap" and _matters(event, timeline)]
-    checks.append(
-        _check(
-            "monitoring",
-            not gaps,
-            f"Prometheus and Alertmanager watched without a gap over {show_duration(MONITORING_GAP_MAX_S)}",
-            "; ".join(f"{event.data['what']} silent for {event.data['seconds']:.1f}s" for event in gaps) or "no gap",
-            gaps,
-        )
+    looked = [event for event in events if event.kind == "preflight.check"]
+    heard = [event for event in looked if event.data.get("name") == "pipeline" and event.data.get("ok")]
+    seen = "; ".join(f"{event.data['what']} silent for {event.data['seconds']:.1f}s" for event in gaps)
+    if not heard:
+        seen = "; ".join(part for part in (seen, "no alert was seen to come through before the fault") if part)
+    return check_of(
+        "monitoring",
+        not gaps and bool(heard),
+        "an alert comes the whole way before the fault, then Prometheus and Alertmanager watch without a gap over "
+        f"{show_duration(MONITORING_GAP_MAX_S)}",
+        seen or "no gap",
+        [*heard, *gaps],
     )
+
+
+def _processes(events: Sequence[Event]) -> Check:
     died = [event for event in events if event.kind == "process.exited" and not event.data.get("expected")]
-    checks.append(
-        _check(
-            "processes",
-            not died,
-            "nothing of the platform or the runner dies but what the drill breaks",
-            "; ".join(f"{event.data['name']} ended ({event.data.get('exit_code')})" for event in died) or "none died",
-            died,
-        )
+    return check_of(
+        "processes",
+        not died,
+        "nothing of the platform or the runner dies but what the drill breaks",
+        "; ".join(f"{event.data['name']} ended ({event.data.get('exit_code')})" for event in died) or "none died",
+        died,
     )
-    return checks
 
 
 def _matters(gap: Event, timeline: Timeline) -> bool:
@@ -73,7 +106,7 @@ def _matters(gap: Event, timeline: Timeline) -> bool:
     return baseline is None or gap.at > baseline[0]
 
 
-def _check(
+def check_of(
     name: str,
     good: bool,
     expected: str,
@@ -82,6 +115,7 @@ def _check(
     group: str = "run",
     **numbers: float | int | None,
 ) -> Check:
+    """A check of the run itself: good, or a doubt."""
     return Check(
         id=f"{group}/{name}",
         group=group,
@@ -148,7 +182,7 @@ def judge_load(setting: DrillSetting, events: Sequence[Event], timeline: Timelin
     span = timeline.span(("baseline", "fault", "recovery"))
     batches = [event for event in events if event.kind == "load.samples"]
     if span is None or not batches:
-        return [_check("samples", False, "samples through all phases", "no samples", batches, group="load")]
+        return [check_of("samples", False, "samples through all phases", "no samples", batches, group="load")]
     lags: list[float] = []
     dropped = total = 0
     for event in batches:
@@ -163,7 +197,7 @@ def judge_load(setting: DrillSetting, events: Sequence[Event], timeline: Timelin
     lag = lags[min(len(lags) - 1, math.ceil(len(lags) * 0.99) - 1)] if lags else math.inf
     share = dropped / total if total else 1.0
     checks = [
-        _check(
+        check_of(
             "lag",
             lag <= wanted.lag_p99_max,
             f"p99 of send lag at most {show_duration(wanted.lag_p99_max)}",
@@ -174,7 +208,7 @@ def judge_load(setting: DrillSetting, events: Sequence[Event], timeline: Timelin
             limit=wanted.lag_p99_max,
             samples=len(lags),
         ),
-        _check(
+        check_of(
             "dropped",
             share <= wanted.dropped_max,
             f"at most {show_ratio(wanted.dropped_max)} of arrivals dropped by the generator",
@@ -198,7 +232,7 @@ def _rate(setting: DrillSetting, total: int, span: tuple[float, float]) -> Check
     # Poisson arrivals scatter by the root of their number; four of those is chance beyond doubt.
     slack = max(RATE_TOLERANCE * expected, 4 * math.sqrt(max(expected, 1.0)))
     good = total > 0 if shaped else abs(total - expected) <= slack
-    return _check(
+    return check_of(
         "rate",
         good,
         "arrivals as many as planned" if not shaped else "arrivals as shaped",
@@ -219,7 +253,7 @@ def _machine(setting: DrillSetting, events: Sequence[Event], span: tuple[float, 
     idle = sum(idles) / len(idles) if idles else None
     loop = loops[min(len(loops) - 1, math.ceil(len(loops) * 0.9) - 1)] if loops else None
     return [
-        _check(
+        check_of(
             "machine",
             idle is not None and idle >= floor,
             f"the machine is idle for {show_ratio(floor)} or more of the time",
@@ -230,7 +264,7 @@ def _machine(setting: DrillSetting, events: Sequence[Event], span: tuple[float, 
             limit=floor,
             samples=len(idles),
         ),
-        _check(
+        check_of(
             "loop",
             loop is not None and loop <= LOOP_LAG_MAX_S,
             f"the generator's event loop is late by at most {show_duration(LOOP_LAG_MAX_S)} (p90 of its reports)",

@@ -1,0 +1,79 @@
+"""May a run be believed: every way in which it may not is a doubt, whatever the run seems to show."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from tests.judge.build import ZERO, Run, shipped
+from tierdrill.history.events import Event
+from tierdrill.judge.judge import judge
+from tierdrill.judge.verdict import Check, Status, Verdict
+from tierdrill.spec.catalogue import DrillSetting
+
+
+@pytest.fixture(scope="module")
+def setting() -> DrillSetting:
+    return shipped()
+
+
+def check(found: Verdict, name: str) -> Check:
+    one = found.check(name)
+    assert one is not None, [check.id for check in found.checks]
+    return one
+
+
+def doubted(found: Verdict, name: str) -> str:
+    """The run is inconclusive because of this check; what the check saw."""
+    assert found.status is Status.INCONCLUSIVE, (found.status, found.reasons)
+    assert name in found.reasons
+    return check(found, name).seen
+
+
+@pytest.mark.parametrize("place", [1, 40, -2])
+def test_a_history_with_an_event_missing_is_not_believed(setting: DrillSetting, place: int) -> None:
+    events = Run().events(setting)
+    del events[place]
+    assert doubted(judge(events), "run/whole").startswith("after event ")
+
+
+def test_a_history_in_the_wrong_order_or_unnumbered_is_not_believed(setting: DrillSetting) -> None:
+    events = Run().events(setting)
+    events[5], events[6] = events[6], events[5]
+    assert doubted(judge(events), "run/whole") == "after event 5 comes 7"
+    unnumbered = [replace(one, sequence=0) for one in Run().events(setting)]
+    assert doubted(judge(unnumbered), "run/whole") == "after the beginning comes 0"
+
+
+def of_kind(kind: str, **data: object) -> Run:
+    """A run without the events of a kind that have this data."""
+    return Run(without=lambda one: one.kind == kind and data.items() <= one.data.items())
+
+
+@pytest.mark.parametrize(
+    ("run", "name", "seen"),
+    [
+        (of_kind("preflight.check"), "run/preflight", "nothing was looked at"),
+        (of_kind("preflight.check", name="pipeline"), "run/monitoring", "no alert was seen to come through"),
+        (of_kind("phase.ended", phase="recovery"), "run/completed", "missing: recovery"),
+        (of_kind("phase.started", phase="warm-up"), "run/completed", "missing: warm-up"),
+        (of_kind("run.ended"), "run/completed", "missing: the end"),
+    ],
+)
+def test_what_was_not_recorded_is_not_assumed(setting: DrillSetting, run: Run, name: str, seen: str) -> None:
+    assert seen in doubted(judge(run.events(setting)), name)
+
+
+@pytest.mark.parametrize("outcome", ["aborted", "unclean", None])
+def test_a_run_that_did_not_end_completed_is_not_believed(setting: DrillSetting, outcome: str | None) -> None:
+    ended = Event(ZERO + 52, "run.ended", "runner", {"outcome": outcome} if outcome else {})
+    assert "it ended" in doubted(judge(Run(extra=[ended]).events(setting)), "run/completed")
+
+
+def test_a_pipeline_that_was_not_heard_is_a_doubt_also_about_a_quiet_blip(setting: DrillSetting) -> None:
+    deaf = of_kind("preflight.check", name="pipeline")
+    deaf.variant, deaf.alerts, deaf.playbooks = "blip", (), ()
+    found = judge(deaf.events(setting))
+    assert check(found, "alert/all/silent").status is Status.PASSED
+    doubted(found, "run/monitoring")
