@@ -63,6 +63,7 @@ class Run:
     """What happens in the history that is built."""
 
     variant: str = "drill"
+    seconds: dict[str, float] = field(default_factory=dict)
     outcome: Outcome = all_well
     landed: bool = True
     gone: bool = True
@@ -105,7 +106,8 @@ class Run:
         made: list[Made] = [(ZERO, "run.started", "runner", start)]
         at = ZERO + 0.1
         spans: dict[str, tuple[float, float]] = {}
-        for phase, seconds in PHASES:
+        for phase, usual in PHASES:
+            seconds = self.seconds.get(phase, usual)
             made.append((at, "phase.started", "runner", {"phase": phase, "planned_at": at}))
             spans[phase] = (at, at + seconds)
             at += seconds

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from tierdrill.history.events import Event
 
 
 @dataclass(frozen=True)
 class FaultSpan:
-    """One fault as history tells it; times are Unix seconds, None where it was not seen."""
+    """One fault as history tells it; times are Unix seconds, None where it was not seen.
+
+    It takes effect, and is gone, once: what is told again changes neither. `reverts` say when it was begun to be
+    undone, and by whom.
+    """
 
     id: str
     kind: str
@@ -23,18 +28,23 @@ class FaultSpan:
     gone_at: float | None = None
     events: tuple[int, ...] = ()
     problems: tuple[str, ...] = ()
+    reverts: tuple[tuple[float, str], ...] = ()
     emulated: bool = False
 
 
 @dataclass(frozen=True)
 class Timeline:
-    """Phases as (begin, end) in Unix seconds, and the faults in the order they were intended."""
+    """Phases as (begin, end) in Unix seconds, and the faults in the order they were intended.
+
+    `planned` are the instants at which phases were to begin, where history tells them.
+    """
 
     phases: dict[str, tuple[float, float]]
     faults: tuple[FaultSpan, ...]
     started_at: float
     ended_at: float
     phase_events: dict[str, int] = field(default_factory=dict)
+    planned: dict[str, float] = field(default_factory=dict)
 
     @property
     def effect(self) -> float | None:
@@ -61,44 +71,64 @@ def read_timeline(events: Sequence[Event]) -> Timeline:
     begins: dict[str, float] = {}
     ends: dict[str, float] = {}
     numbers: dict[str, int] = {}
-    faults: dict[str, dict[str, object]] = {}
+    planned: dict[str, float] = {}
+    faults: list[dict[str, Any]] = []
     for event in events:
         data = event.data
         if event.kind == "phase.started":
             begins[data["phase"]] = event.at
             numbers[data["phase"]] = event.sequence
+            if data.get("planned_at") is not None:
+                planned[data["phase"]] = float(data["planned_at"])
         elif event.kind == "phase.ended":
             ends[data["phase"]] = event.at
         elif event.kind == "fault.intended":
-            faults[data["fault"]] = {
-                "id": data["fault"],
-                "kind": data["kind"],
-                "target": data["target"],
-                "target_kind": data.get("target_kind", ""),
-                "mechanism": data.get("mechanism", ""),
-                "intended_event": event.sequence,
-                "planned_at": data.get("planned_at"),
-                "events": (event.sequence,),
-                "emulated": bool(data.get("emulated", False)),
-            }
-        elif event.kind.startswith("fault.") and data.get("fault") in faults:
-            _follow(faults[data["fault"]], event)
+            faults.append(_intended(event))
+        elif event.kind.startswith("fault."):
+            _follow([fault for fault in faults if fault["id"] == data.get("fault")], event)
     last = events[-1].at if events else 0.0
     return Timeline(
         phases={phase: (begin, ends.get(phase, last)) for phase, begin in begins.items()},
-        faults=tuple(FaultSpan(**fault) for fault in faults.values()),  # type: ignore[arg-type]
+        faults=tuple(FaultSpan(**fault) for fault in faults),
         started_at=events[0].at if events else 0.0,
         ended_at=last,
         phase_events=numbers,
+        planned=planned,
     )
 
 
-def _follow(fault: dict[str, object], event: Event) -> None:
-    fault["events"] = (*fault["events"], event.sequence)  # type: ignore[misc]
-    if event.kind == "fault.landed":
-        fault["effective_at"] = event.data.get("effective_at", event.at)
-    elif event.kind == "fault.gone":
-        fault["gone_at"] = event.data.get("gone_at", event.at)
-    elif event.kind in ("fault.not_landed", "fault.not_gone", "fault.failed"):
-        seen = event.data.get("seen") or event.data.get("error") or ""
-        fault["problems"] = (*fault.get("problems", ()), f"{event.kind.split('.')[1]}: {seen}")  # type: ignore[misc]
+def _intended(event: Event) -> dict[str, Any]:
+    data = event.data
+    return {
+        "id": data["fault"],
+        "kind": data["kind"],
+        "target": data["target"],
+        "target_kind": data.get("target_kind", ""),
+        "mechanism": data.get("mechanism", ""),
+        "intended_event": event.sequence,
+        "planned_at": data.get("planned_at"),
+        "events": (event.sequence,),
+        "emulated": bool(data.get("emulated", False)),
+    }
+
+
+def _follow(faults: list[dict[str, Any]], event: Event) -> None:
+    """Tell the faults of one id: of landing the last intended, of its end every one that has not ended yet."""
+    data = event.data
+    ending = event.kind in ("fault.reverting", "fault.gone", "fault.not_gone")
+    for fault in [one for one in faults if one.get("gone_at") is None] if ending else faults[-1:]:
+        fault["events"] = (*fault["events"], event.sequence)
+        if event.kind == "fault.landed" and fault.get("effective_at") is None:
+            fault["effective_at"] = _moment(event, "effective_at")
+        elif event.kind == "fault.reverting":
+            fault["reverts"] = (*fault.get("reverts", ()), (event.at, str(data.get("by", ""))))
+        elif event.kind == "fault.gone":
+            fault["gone_at"] = _moment(event, "gone_at")
+        elif event.kind in ("fault.not_landed", "fault.not_gone", "fault.failed"):
+            seen = data.get("seen") or data.get("error") or ""
+            fault["problems"] = (*fault.get("problems", ()), f"{event.kind.split('.')[1]}: {seen}")
+
+
+def _moment(event: Event, name: str) -> float:
+    moment = event.data.get(name)
+    return event.at if moment is None else float(moment)

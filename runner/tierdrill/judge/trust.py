@@ -1,5 +1,4 @@
-"""May this run be believed: was it whole, was the fault proven, was the load generator healthy, did monitoring watch
-all along.
+"""May this run be believed: was it whole, was the load generator healthy, did monitoring watch all along.
 
 A doubt here makes a run inconclusive, never passed and never failed: it says nothing about the service.
 """
@@ -10,7 +9,7 @@ import math
 from collections.abc import Sequence
 
 from tierdrill.history.events import Event
-from tierdrill.judge.timeline import FaultSpan, Timeline
+from tierdrill.judge.timeline import Timeline
 from tierdrill.judge.verdict import Check, Status
 from tierdrill.spec.catalogue import DrillSetting
 from tierdrill.spec.units import show_duration, show_ratio
@@ -18,6 +17,7 @@ from tierdrill.spec.units import show_duration, show_ratio
 MONITORING_GAP_MAX_S = 3.0
 LOOP_LAG_MAX_S = 0.25
 RATE_TOLERANCE = 0.1
+OWN_CHILDREN = frozenset({"experiment", "load"})
 PHASES = ("preflight", "warm-up", "baseline", "fault", "recovery", "clean-up")
 
 
@@ -88,7 +88,7 @@ def _monitoring(events: Sequence[Event], timeline: Timeline) -> Check:
 
 
 def _processes(events: Sequence[Event]) -> Check:
-    died = [event for event in events if event.kind == "process.exited" and not event.data.get("expected")]
+    died = [event for event in events if event.kind == "process.exited" and not _meant(event)]
     return check_of(
         "processes",
         not died,
@@ -96,6 +96,13 @@ def _processes(events: Sequence[Event]) -> Check:
         "; ".join(f"{event.data['name']} ended ({event.data.get('exit_code')})" for event in died) or "none died",
         died,
     )
+
+
+def _meant(exited: Event) -> bool:
+    """The runner's own children have a schedule to end by themselves; one that ends badly has not kept it."""
+    if exited.data.get("name") in OWN_CHILDREN and exited.data.get("exit_code") != 0:
+        return False
+    return bool(exited.data.get("expected"))
 
 
 def _matters(gap: Event, timeline: Timeline) -> bool:
@@ -126,54 +133,6 @@ def check_of(
         events=tuple(event.sequence for event in events),
         **numbers,  # type: ignore[arg-type]
     )
-
-
-def judge_faults(timeline: Timeline) -> list[Check]:
-    """Each fault was seen to land, and seen to be gone, by a witness that did not inject."""
-    if not timeline.faults:
-        return [
-            Check(
-                "fault/any/landed",
-                "fault",
-                Status.INCONCLUSIVE,
-                "a fault",
-                "at least one fault is injected",
-                "none was",
-            )
-        ]
-    return [check for fault in timeline.faults for check in _fault_checks(fault, timeline)]
-
-
-def _fault_checks(fault: FaultSpan, timeline: Timeline) -> list[Check]:
-    problems = "; ".join(fault.problems)
-    landed = fault.effective_at is not None
-    late = (fault.effective_at or 0.0) - (fault.planned_at or fault.effective_at or 0.0)
-    name = f"{fault.kind} on {fault.target}"
-    gone = fault.gone_at is not None
-    zero = timeline.started_at
-    return [
-        Check(
-            f"fault/{fault.kind}/landed",
-            "fault",
-            Status.PASSED if landed else Status.INCONCLUSIVE,
-            f"{name} takes effect",
-            "a witness that did not inject it sees it in effect",
-            f"in effect at +{(fault.effective_at or 0) - zero:.2f}s, {late * 1000:.0f}ms after plan ({fault.mechanism})"
-            if landed
-            else problems or "no witness saw it",
-            fault.events,
-            value=late if landed and fault.planned_at else None,
-        ),
-        Check(
-            f"fault/{fault.kind}/gone",
-            "fault",
-            Status.PASSED if gone else Status.UNCLEAN if landed else Status.INCONCLUSIVE,
-            f"{name} is gone",
-            "a witness sees it gone",
-            f"gone at +{(fault.gone_at or 0) - zero:.2f}s" if gone else problems or "no witness saw it gone",
-            fault.events,
-        ),
-    ]
 
 
 def judge_load(setting: DrillSetting, events: Sequence[Event], timeline: Timeline) -> list[Check]:

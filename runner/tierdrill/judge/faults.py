@@ -1,0 +1,152 @@
+"""Was each fault that was planned injected, seen to land, seen to be gone, and only then ended: when it was planned to,
+by the experiment itself.
+
+What is proven here is what the rest of the verdict rests on: a fault that somebody else ended early, or that outlived
+the time in which the service was to recover, makes deadlines and objectives say nothing.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from tierdrill.judge.timeline import FaultSpan, Timeline
+from tierdrill.judge.verdict import Check, Status
+
+UNDO_WITHIN_S = 15.0
+EARLY_S = 1.0
+UNDOER = "experiment"
+
+
+@dataclass(frozen=True)
+class _Subject:
+    """One fault that was planned or intended; `span` is None where it was never intended."""
+
+    kind: str
+    target: str
+    activity: str
+    span: FaultSpan | None
+
+
+def judge_faults(planned: Sequence[dict[str, Any]], timeline: Timeline) -> list[Check]:
+    """Each fault was seen to land, and seen to be gone, by a witness that did not inject.
+
+    `planned` are the activities of run.started; empty for a history that does not tell them.
+    """
+    subjects = _subjects(planned, timeline)
+    if not subjects:
+        seen = "none was"
+        return [Check("fault/any/landed", "fault", Status.INCONCLUSIVE, "a fault", "at least one is injected", seen)]
+    checks: list[Check] = []
+    for path, subject in zip(_paths(subjects), subjects, strict=True):
+        if subject.span is None:
+            checks.append(_not_intended(path, subject))
+        else:
+            checks.extend([_landed(path, subject.span, timeline), _gone(path, subject.span, timeline)])
+    return checks
+
+
+def _subjects(planned: Sequence[dict[str, Any]], timeline: Timeline) -> list[_Subject]:
+    found = [_Subject(span.kind, span.target, "", span) for span in timeline.faults]
+    unmatched = Counter((span.kind, span.target) for span in timeline.faults)
+    for one in planned:
+        about = str(one["kind"]), str(one["target"])
+        if unmatched[about]:
+            unmatched[about] -= 1
+        else:
+            found.append(_Subject(*about, str(one.get("activity", "")), None))
+    return found
+
+
+def _paths(subjects: Iterable[_Subject]) -> list[str]:
+    """The first part of each fault's check ids: its kind, its target too where the kind is not unique in the run."""
+    kinds = Counter(subject.kind for subject in subjects)
+    paths: list[str] = []
+    for subject in subjects:
+        plain = f"fault/{subject.kind}"
+        if kinds[subject.kind] > 1:
+            plain += f"/{subject.target.replace('/', ':')}"
+        path, again = plain, 1
+        while path in paths:
+            again += 1
+            path = f"{plain}:{again}"
+        paths.append(path)
+    return paths
+
+
+def _not_intended(path: str, subject: _Subject) -> Check:
+    return Check(
+        f"{path}/landed",
+        "fault",
+        Status.INCONCLUSIVE,
+        f"{subject.kind} on {subject.target} takes effect",
+        f"it is injected, as planned by {subject.activity or 'the experiment'}",
+        "it was never intended",
+    )
+
+
+def _landed(path: str, fault: FaultSpan, timeline: Timeline) -> Check:
+    effect, during = fault.effective_at, timeline.phases.get("fault")
+    late = (effect or 0.0) - (fault.planned_at or effect or 0.0)
+    if effect is None:
+        status, seen = Status.INCONCLUSIVE, "; ".join(fault.problems) or "no witness saw it"
+    else:
+        seen = f"in effect at +{effect - timeline.started_at:.2f}s, {late * 1000:.0f}ms after plan ({fault.mechanism})"
+        # An effect that begins when it should be over was not there while the service was watched for it.
+        in_time = during is not None and effect <= during[1]
+        status = Status.PASSED if in_time else Status.INCONCLUSIVE
+        seen += "" if in_time else ", not within the fault phase"
+    return Check(
+        f"{path}/landed",
+        "fault",
+        status,
+        f"{fault.kind} on {fault.target} takes effect",
+        "a witness that did not inject it sees it in effect",
+        seen,
+        fault.events,
+        value=late if effect is not None and fault.planned_at else None,
+    )
+
+
+def _gone(path: str, fault: FaultSpan, timeline: Timeline) -> Check:
+    landed, gone = fault.effective_at is not None, fault.gone_at
+    doubts: list[str] = []
+    if gone is None:
+        status = Status.UNCLEAN if landed else Status.INCONCLUSIVE
+        seen = "; ".join(fault.problems) or "no witness saw it gone"
+    else:
+        doubts = _doubts(fault, gone, timeline)
+        status = Status.INCONCLUSIVE if doubts else Status.PASSED
+        seen = "; ".join([f"gone at +{gone - timeline.started_at:.2f}s", *doubts])
+    return Check(
+        f"{path}/gone",
+        "fault",
+        status,
+        f"{fault.kind} on {fault.target} is gone",
+        f"a witness sees it gone: ended by the experiment, no sooner than planned, within {UNDO_WITHIN_S:g}s of that "
+        "and before clean-up",
+        seen,
+        fault.events,
+    )
+
+
+def _doubts(fault: FaultSpan, gone: float, timeline: Timeline) -> list[str]:
+    """Why its end was not the planned one. Comparisons are such that a time which is no number is a doubt."""
+    during, recovery, clean_up = (timeline.phases.get(name) for name in ("fault", "recovery", "clean-up"))
+    if during is None or recovery is None or clean_up is None:
+        return ["the run did not go through fault, recovery and clean-up"]
+    end = timeline.planned.get("recovery", recovery[0])
+    early = min(EARLY_S, max(0.0, end - timeline.planned.get("fault", during[0])) / 2)
+    others = sorted({by for at, by in fault.reverts if by != UNDOER and not at >= clean_up[0]})
+    doubts = [f"undone by {by or 'nobody knows whom'} before clean-up" for by in others]
+    if not gone >= end - early:
+        doubts.append(f"{end - gone:.1f}s before the planned end of the fault")
+    if fault.effective_at is not None and not gone >= fault.effective_at:
+        doubts.append("before it took effect")
+    if not gone <= recovery[0] + UNDO_WITHIN_S:
+        doubts.append(f"{gone - recovery[0]:.1f}s into recovery")
+    if not gone <= clean_up[0]:
+        doubts.append("after the begin of clean-up")
+    return doubts
