@@ -6,10 +6,22 @@ import os
 from pathlib import Path
 
 
+def checkout() -> Path | None:
+    """The source checkout this package runs from, if it does."""
+    root = Path(__file__).resolve().parents[2]
+    return root if (root / "pyproject.toml").is_file() and (root / "drills").is_dir() else None
+
+
 def state_home() -> Path:
-    """TIERDRILL_HOME, or `tierdrill` under XDG_STATE_HOME (default ~/.local/state)."""
+    """TIERDRILL_HOME, `.tierdrill` in a checkout that is ours to write in, or the user's state directory.
+
+    The same for the command and for a bare `chaos run` beside it, which must find the lab that the command keeps.
+    """
     if named := os.environ.get("TIERDRILL_HOME"):
         return Path(named).expanduser().resolve()
+    root = checkout()
+    if root is not None and os.access(root, os.W_OK):
+        return root / ".tierdrill"
     base = os.environ.get("XDG_STATE_HOME") or str(Path.home() / ".local" / "state")
     return Path(base) / "tierdrill"
 

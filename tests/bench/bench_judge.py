@@ -13,10 +13,11 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from tests.judge.build import ZERO, Run, shipped  # noqa: E402
-from tierdrill.history.events import Event  # noqa: E402
-from tierdrill.judge.judge import judge  # noqa: E402
-from tierdrill.judge.samples import COLUMNS  # noqa: E402
+from tests.judge.build import ZERO, Run, shipped
+
+from tierdrill.history.events import Event
+from tierdrill.judge.judge import judge
+from tierdrill.judge.samples import COLUMNS
 
 SAMPLES = 1_000_000
 BATCH = 20_000

@@ -18,7 +18,7 @@ SHORT = {"warm_up": "4s", "baseline": "2s", "fault": "5s", "recovery": "3s"}
 
 
 def short_catalogue(folder: Path, drill: str = "node-loss") -> Path:
-    """A copy of the shipped catalogue with one drill cut short: too short to prove anything, long enough to be killed in."""
+    """The shipped catalogue with one drill cut short: too short to prove anything, long enough to be killed in."""
     for part in ("drills", "experiments", "playbooks"):
         shutil.copytree(ROOT / part, folder / part)
     path = folder / "drills" / f"{drill}.yaml"
@@ -41,10 +41,18 @@ def environment(home: Path) -> dict[str, str]:
     return {**os.environ, "TIERDRILL_HOME": str(home), "NO_COLOR": "1"}
 
 
-def tierdrill(home: Path, *arguments: str, cwd: Path = ROOT, timeout: float = 180.0) -> subprocess.CompletedProcess[str]:
+def tierdrill(
+    home: Path, *arguments: str, cwd: Path = ROOT, timeout: float = 180.0
+) -> subprocess.CompletedProcess[str]:
     """Run the command to its end."""
     return subprocess.run(
-        [*COMMAND, *arguments], cwd=cwd, env=environment(home), capture_output=True, text=True, timeout=timeout, check=False
+        [*COMMAND, *arguments],
+        cwd=cwd,
+        env=environment(home),
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=False,
     )
 
 

@@ -29,7 +29,12 @@ def victim_of(role: str, runner: subprocess.Popen[bytes], home: Path) -> psutil.
     """The process of that role, if it lives now."""
     if role == "runner":
         return psutil.Process(runner.pid)
-    marks = {"reaper": "conductor.reaper", "load": "locust", "experiment": "experiment_child", "supervisor": "lab.supervisor"}
+    marks = {
+        "reaper": "conductor.reaper",
+        "load": "locust",
+        "experiment": "experiment_child",
+        "supervisor": "lab.supervisor",
+    }
     for process in processes(home):
         try:
             if any(marks[role] in part for part in process.cmdline()):

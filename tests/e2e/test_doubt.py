@@ -66,7 +66,11 @@ def test_a_run_without_its_witnesses_is_inconclusive(victim: str, tmp_path: Path
         verdict = json.loads(judged.stdout)
         assert verdict["status"] == "inconclusive" and judged.returncode == 3
         word = victim.split()[-1] if victim != "an exporter" else "node"
-        assert any(word in check["seen"] or "load" in check["seen"] for check in verdict["checks"] if check["id"] in verdict["reasons"])
+        assert any(
+            word in check["seen"] or "load" in check["seen"]
+            for check in verdict["checks"]
+            if check["id"] in verdict["reasons"]
+        )
         assert await_none(home, 8) == []
     finally:
         for process in processes(home):

@@ -61,7 +61,7 @@ def test_no_edit_brings_the_checks_down(seed: int, name: str, catalogue: Path) -
                 [rows[spot]] * 2,
                 ["  " + rows[spot]],
                 [rows[spot][2:]],
-                [rows[spot][: source.randrange(len(rows[spot]))]],
+                [rows[spot][: source.randrange(max(1, len(rows[spot])))]],
             ]
         )
         rows = rows or ["\n"]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import tierdrill
-from tierdrill.home import state_home
+from tierdrill.home import checkout, state_home
 
 FOLDERS = ("drills", "experiments", "playbooks")
 
@@ -23,19 +23,10 @@ class Surroundings:
     verbose: bool
 
 
-def checkout() -> Path | None:
-    """The source checkout this package runs from, if it does."""
-    root = Path(tierdrill.__file__).parents[2]
-    return root if (root / "pyproject.toml").is_file() and (root / "drills").is_dir() else None
-
-
 def find_home(named: Path | None) -> Path:
     """--home, TIERDRILL_HOME, `.tierdrill` in a checkout that is ours to write in, or the user's state directory."""
     if named is not None:
         return named.expanduser().resolve()
-    root = checkout()
-    if not os.environ.get("TIERDRILL_HOME") and root is not None and os.access(root, os.W_OK):
-        return root / ".tierdrill"
     return state_home()
 
 

@@ -244,6 +244,12 @@ class Ledger:
                     self._database.execute("ROLLBACK")
                 raise
 
+    def locks(self) -> list[tuple[str, str, int, str]]:
+        """Every environment in use: its name, the run, the run's process, its owner."""
+        with self._explained():
+            rows = self._database.execute("SELECT environment, run, pid, owner FROM locks ORDER BY environment")
+            return [(str(row[0]), str(row[1]), int(row[2]), str(row[3])) for row in rows]
+
     def unlock(self, environment: str, run: str) -> None:
         """Give the environment back."""
         with self._explained():

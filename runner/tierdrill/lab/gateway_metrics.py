@@ -56,7 +56,7 @@ class GatewayMetrics:
     """The registry and all families."""
 
     def __init__(self, gateway: str, tiers: Iterable[TierPolicy]) -> None:
-        disable_created_metrics()
+        disable_created_metrics()  # type: ignore[no-untyped-call]
         self.registry = CollectorRegistry()
         self._gateway = gateway
         tier = ("gateway", "tier")

@@ -43,7 +43,7 @@ def look(here: Surroundings) -> dict[str, Any]:
 
     if not (here.home / "ledger.db").exists():
         kept = [{"name": state.name, "state": "up", "run": None} for state in running_labs(here.home)]
-        return _document(here, {}, None, [], [], kept)
+        return _document(here, {}, None, [], [], kept, [])
     live = live_runs(here.home)
     with closing(Ledger(here.home)) as ledger:
         halt = ledger.halted()
@@ -55,12 +55,13 @@ def look(here: Surroundings) -> dict[str, Any]:
             for process in ledger.processes()
             if process.run not in live and alive(process.pid, process.created)
         ]
+        locks = [{"environment": lock[0], "run": lock[1], "pid": lock[2], "owner": lock[3]} for lock in ledger.locks()]
     labs_up = running_labs(here.home)
     labs: list[dict[str, Any]] = [
         {"name": state.name, "state": "up", "run": state.name if state.name in live else None} for state in labs_up
     ]
     labs += [{"name": state.name, "state": "dead", "run": None} for state in stale_labs(here.home)]
-    return _document(here, live, halt, faults, strays, labs)
+    return _document(here, live, halt, faults, strays, labs, locks)
 
 
 def _document(
@@ -70,6 +71,7 @@ def _document(
     faults: list[dict[str, Any]],
     strays: list[dict[str, Any]],
     labs: list[dict[str, Any]],
+    locks: list[dict[str, Any]],
 ) -> dict[str, Any]:
     return {
         "home": str(here.home),
@@ -78,6 +80,7 @@ def _document(
         "faults": faults,
         "strays": strays,
         "labs": labs,
+        "locks": locks,
         "clean": not strays and all(fault["run_lives"] for fault in faults),
     }
 
@@ -130,6 +133,8 @@ def _lines(found: dict[str, Any]) -> list[str]:
         lines.append(f"lab {lab['name']} is {'up' + owner if lab['state'] == 'up' else 'dead, its state file is left'}")
     if not found["labs"]:
         lines.append("no lab is up")
+    for lock in found["locks"]:
+        lines.append(f"environment {lock['environment']} is held by run {lock['run']} (pid {lock['pid']})")
     if not found["clean"]:
         lines.append("`tierdrill recover` undoes and ends what was left behind")
     return lines
