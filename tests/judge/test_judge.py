@@ -129,6 +129,25 @@ def test_a_fault_left_behind_is_unclean(setting: DrillSetting) -> None:
     assert verdict(setting, Run(gone=False)).status is Status.UNCLEAN
 
 
+def test_a_process_left_behind_is_unclean(setting: DrillSetting) -> None:
+    found = verdict(setting, Run(left_processes=["load", "pid 4711"]))
+    assert found.status is Status.UNCLEAN and found.exit_code == 5
+    assert found.summary == "nothing is left behind: still running: load, pid 4711"
+    both = verdict(setting, Run(left=["f"], left_processes=["load"])).check("run/clean")
+    assert both is not None and both.seen == "still injected: f; still running: load"
+
+
+def test_an_end_that_does_not_say_what_is_left_is_a_doubt(setting: DrillSetting) -> None:
+    mute = Event(ZERO + 51.25, "ledger.open", "runner", {})
+    found = verdict(setting, Run(extra=[mute]))
+    assert found.status is Status.INCONCLUSIVE and found.reasons == ("run/clean",)
+
+
+def test_an_old_history_that_tells_no_processes_is_judged(setting: DrillSetting) -> None:
+    old = Event(ZERO + 51.25, "ledger.open", "runner", {"faults": []})
+    assert verdict(setting, Run(extra=[old])).status is Status.PASSED
+
+
 def test_a_stopped_run_is_aborted(setting: DrillSetting) -> None:
     stop = Event(ZERO + 30, "run.stopping", "runner", {"by": "guardrail", "reason": "too many errors"})
     found = verdict(setting, Run(extra=[stop]))

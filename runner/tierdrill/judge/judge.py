@@ -98,21 +98,29 @@ def _service_checks(
 
 
 def _clean_checks(events: Sequence[Event]) -> list[Check]:
-    left = [event for event in events if event.kind == "ledger.open"]
-    names = left[-1].data.get("faults", []) if left else []
+    told = [event for event in events if event.kind == "ledger.open"]
+    last = told[-1].data if told else {}
+    faults, processes = last.get("faults"), last.get("processes") or []
+    parts = [
+        f"{what}: {', '.join(map(str, left))}"
+        for what, left in (("still injected", faults), ("still running", processes))
+        if left
+    ]
+    if parts:
+        status, seen = Status.UNCLEAN, "; ".join(parts)
+    elif faults is None:
+        status, seen = Status.INCONCLUSIVE, "the run did not get to say"
+    else:
+        status, seen = Status.PASSED, "nothing"
     return [
         Check(
             id="run/clean",
             group="run",
-            status=Status.UNCLEAN if names else Status.PASSED if left else Status.INCONCLUSIVE,
+            status=status,
             title="nothing is left behind",
-            expected="no fault open in the ledger at the end",
-            seen=f"still injected: {', '.join(names)}"
-            if names
-            else "nothing"
-            if left
-            else "the run did not get to say",
-            events=tuple(event.sequence for event in left),
+            expected="no fault open in the ledger and no process of the run alive at the end",
+            seen=seen,
+            events=tuple(event.sequence for event in told),
         )
     ]
 
