@@ -69,7 +69,7 @@ def judge_alerts(wanted: Alerts, events: Sequence[Event], timeline: Timeline) ->
         if expectation.resolves:
             checks.append(_resolved(expectation, seen, timeline))
     checks.extend(
-        _silent(expectation.alert, _matching(expectation, seen, "firing"), "no such alert")
+        _silent(expectation.alert, _matching(expectation, seen, ("firing",)), "no such alert")
         for expectation in wanted.must_not_fire
     )
     if wanted.others == "forbidden":
@@ -98,12 +98,12 @@ def judge_quiet(events: Sequence[Event], timeline: Timeline) -> list[Check]:
     ]
 
 
-def _matching(expectation: AlertExpectation, seen: Sequence[Firing], state: str) -> list[Firing]:
+def _matching(expectation: AlertExpectation, seen: Sequence[Firing], states: tuple[str, ...]) -> list[Firing]:
     return [
         one
         for one in seen
         if one.alert == expectation.alert
-        and one.state == state
+        and one.state in states
         and all(one.labels.get(key) == value for key, value in expectation.labels.items())
     ]
 
@@ -117,7 +117,7 @@ def _fired(expectation: AlertExpectation, seen: Sequence[Firing], timeline: Time
     wanted = f"{name}{_labels(expectation.labels)} fires and is delivered"
     if expectation.within is not None:
         wanted += f" within {show_duration(expectation.within)} of the fault's effect"
-    hits = _matching(expectation, seen, "firing")
+    hits = _matching(expectation, seen, ("firing",))
     status, text, took = Status.FAILED, "it never fired", None
     if effect is None:
         status, text = Status.INCONCLUSIVE, "no fault was seen to land"
@@ -148,21 +148,33 @@ def _fired(expectation: AlertExpectation, seen: Sequence[Firing], timeline: Time
 
 
 def _resolved(expectation: AlertExpectation, seen: Sequence[Firing], timeline: Timeline) -> Check:
-    healed = timeline.healed
-    hits = _matching(expectation, seen, "resolved")
-    after = [hit for hit in hits if timeline.effect is not None and hit.at >= timeline.effect]
+    """Whether, after the fault, none of the alerts that fired still does, whichever way one looks at it.
+
+    A playbook may end an alert while the fault is still there; one that fires again afterwards has not resolved.
+    """
+    name, healed = expectation.alert, timeline.healed
+    hits = sorted(_matching(expectation, seen, ("firing", "resolved")), key=lambda hit: (hit.at, hit.event))
+    last = {_identity(hit): hit for hit in hits}
+    still = [hit for hit in last.values() if hit.state == "firing"]
+    if healed is None:
+        status, text = Status.INCONCLUSIVE, "no fault was seen to be gone"
+    elif still:
+        ways = ", ".join(sorted({hit.via for hit in still}))
+        status, text = Status.FAILED, f"still firing at the end {_labels(still[0].labels)} (seen by {ways})".strip()
+    elif not any(hit.state == "firing" for hit in hits):
+        status, text = Status.FAILED, "it never fired, so it never resolved"
+    else:
+        after = max(hit.at for hit in last.values()) - healed
+        when = f"{after:.1f}s after" if after >= 0 else f"{-after:.1f}s before"
+        status, text = Status.PASSED, f"resolved {when} the fault was gone, and not firing since"
     return Check(
-        id=f"alert/{expectation.alert}/resolved",
+        id=f"alert/{name}/resolved",
         group="alert",
-        status=Status.PASSED if after else Status.FAILED,
-        title=f"{expectation.alert} resolves",
-        expected="it resolves before the run ends",
-        seen=f"resolved {after[0].at - healed:.1f}s after the fault was gone"
-        if after and healed
-        else "it never resolved"
-        if not after
-        else "resolved",
-        events=tuple(hit.event for hit in after),
+        status=status,
+        title=f"{name} resolves",
+        expected="once the fault is gone it no longer fires, on any of its targets, seen any way",
+        seen=text,
+        events=tuple(hit.event for hit in hits),
     )
 
 

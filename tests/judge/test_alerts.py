@@ -1,0 +1,91 @@
+"""An alert has resolved when, after the fault, none of its instances still fires, seen any way."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from tests.judge.build import Run, shipped
+from tierdrill.judge.judge import judge
+from tierdrill.judge.verdict import Check, Status
+from tierdrill.spec.catalogue import DrillSetting
+
+Sighting = tuple[float, str, str, dict[str, str], str]
+CAPACITY: Sighting = (4.2, "ServingCapacityLow", "firing", {}, "webhook")
+NODE = {"node": "node-2"}
+GPU_A, GPU_B = {**NODE, "gpu": "0"}, {**NODE, "gpu": "1"}
+
+
+@pytest.fixture(scope="module")
+def setting() -> DrillSetting:
+    return shipped()
+
+
+def seen(at: float, state: str, labels: dict[str, str] = NODE, via: str = "webhook") -> Sighting:
+    return at, "NodeNotReady", state, labels, via
+
+
+def resolved(setting: DrillSetting, *alerts: Sighting, gone: bool = True) -> Check:
+    run = Run(alerts=(CAPACITY, *alerts), gone=gone)
+    check = judge(run.events(setting)).check("alert/NodeNotReady/resolved")
+    assert check is not None
+    return check
+
+
+@pytest.mark.parametrize(
+    "alerts",
+    [
+        (seen(4, "firing"), seen(18, "resolved"), seen(20, "firing")),
+        (seen(4, "firing"), seen(10, "resolved"), seen(15, "firing")),
+        (seen(4, "firing", GPU_A), seen(4, "firing", GPU_B), seen(18, "resolved", GPU_A)),
+        (seen(4, "firing"), seen(18, "resolved"), seen(4, "firing", via="prometheus")),
+        (seen(4, "firing"), seen(18, "resolved", via="prometheus")),
+    ],
+)
+def test_what_still_fires_has_not_resolved(setting: DrillSetting, alerts: tuple[Sighting, ...]) -> None:
+    found = resolved(setting, *alerts)
+    assert found.status is Status.FAILED and "still firing" in found.seen, found.seen
+
+
+@pytest.mark.parametrize(
+    ("alerts", "when"),
+    [
+        ((seen(4, "firing"), seen(18, "resolved")), "1.5s after"),
+        ((seen(4, "firing"), seen(9, "resolved")), "7.5s before"),
+        ((seen(4, "firing"), seen(8, "resolved"), seen(9, "firing"), seen(18, "resolved")), "1.5s after"),
+        (
+            (
+                seen(4, "firing", GPU_A),
+                seen(5, "firing", GPU_B),
+                seen(18, "resolved", GPU_A),
+                seen(19, "resolved", GPU_B),
+            ),
+            "2.5s",
+        ),
+    ],
+)
+def test_what_ended_has_resolved_and_it_is_said_when(
+    setting: DrillSetting, alerts: tuple[Sighting, ...], when: str
+) -> None:
+    found = resolved(setting, *alerts)
+    assert found.status is Status.PASSED and when in found.seen, found.seen
+
+
+def test_the_order_of_moments_counts_not_that_of_telling(setting: DrillSetting) -> None:
+    """Prometheus is asked once more at the end; what it then says of the past comes late."""
+    events = Run(alerts=(CAPACITY, seen(4, "firing"), seen(17, "firing"), seen(18, "resolved"))).events(setting)
+    late = [one for one in events if one.kind == "alert.state" and one.data["state"] == "firing"][-1]
+    told = [*(one for one in events if one is not late), late]
+    found = judge([replace(one, sequence=number) for number, one in enumerate(told, 1)])
+    check = found.check("alert/NodeNotReady/resolved")
+    assert found.status is Status.PASSED and check is not None and check.status is Status.PASSED
+
+
+def test_what_never_fired_has_not_resolved(setting: DrillSetting) -> None:
+    assert resolved(setting).status is Status.FAILED
+    assert resolved(setting, seen(18, "resolved")).status is Status.FAILED
+
+
+def test_without_the_fault_gone_nothing_is_said(setting: DrillSetting) -> None:
+    assert resolved(setting, seen(4, "firing"), seen(18, "resolved"), gone=False).status is Status.INCONCLUSIVE
