@@ -1,0 +1,107 @@
+"""The lab as a target, as far as it can be told without one: its inventory, exact processes, refusals."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from tierdrill.faults.catalogue import CATALOGUE
+from tierdrill.targets.base import FaultOrder, TargetError
+from tierdrill.targets.lab import MECHANISMS, LabPort, inventory_of
+from tierdrill.targets.places import open_place, the_running_lab
+
+GPUS = [{"index": 0, "state": "healthy"}]
+STATE: dict[str, Any] = {
+    "nodes": [
+        {"name": "node-1", "ready": True, "cordoned": False, "boot_id": "b1", "gpus": GPUS},
+        {"name": "node-2", "ready": False, "cordoned": True, "boot_id": None, "gpus": GPUS},
+        {"name": "node-3", "ready": True, "cordoned": False, "gpus": None},
+    ],
+    "replicas": [
+        {"name": "a-0", "model": "a", "tier": "critical", "rank": 1, "node": "node-1", "gpu": 0, "state": "ready",
+         "ready": True, "restarts": None, "generation": 2},
+        {"name": "a-1", "model": "a", "tier": "critical", "rank": 1, "node": None, "state": None, "ready": False},
+    ],
+}  # fmt: skip
+
+
+@pytest.fixture
+def sleeper() -> Iterator[psutil.Process]:
+    """A process to be stopped and to end."""
+    child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+    yield psutil.Process(child.pid)
+    child.kill()
+    child.wait()
+
+
+def order(kind: str, **parameters: Any) -> FaultOrder:
+    fault = CATALOGUE[kind]
+    return FaultOrder(f"r/{kind}", kind, "t", fault.target_kind, MECHANISMS[kind], parameters, 5.0)
+
+
+def exactly(process: psutil.Process) -> dict[str, Any]:
+    return {"replica": "a-0", "pid": process.pid, "created": process.create_time()}
+
+
+def test_the_controllers_state_is_an_inventory() -> None:
+    inventory = inventory_of(STATE, ("gateway-a",))
+    assert [node.name for node in inventory.nodes] == ["node-1", "node-2", "node-3"]
+    assert {gpu.name: gpu.state for gpu in inventory.gpus} == {"node-1/0": "healthy", "node-2/0": "unknown"}
+    assert all(gpu.emulated for gpu in inventory.gpus)
+    first, second = inventory.replicas
+    assert (first.restarts, first.generation, second.node, second.generation) == (0, 2, None, 0)
+    assert inventory.tier_ready_share("critical") == 0.5 and inventory.tier_ready_share("none") == 1.0
+
+
+def test_every_fault_has_a_mechanism_here() -> None:
+    assert set(CATALOGUE) <= set(MECHANISMS)
+
+
+def test_a_crash_is_seen_in_the_process_table(tmp_path: Path, sleeper: psutil.Process) -> None:
+    port, crash = LabPort(tmp_path, "none"), order("replica-crash", **exactly(sleeper))
+    assert not port.landed(crash, time.time()).seen
+    sleeper.kill()
+    deadline = time.monotonic() + 5
+    while not port.landed(crash, time.time()).seen:
+        assert time.monotonic() < deadline
+
+
+def test_a_pid_of_somebody_else_is_not_the_process(tmp_path: Path) -> None:
+    other = order("replica-crash", replica="a-0", pid=os.getpid(), created=1.0)
+    assert LabPort(tmp_path, "none").landed(other, time.time()).seen, "the one that was meant is gone"
+
+
+def test_a_hang_is_seen_to_begin_and_to_end(tmp_path: Path, sleeper: psutil.Process) -> None:
+    port, hang = LabPort(tmp_path, "none"), order("replica-hang", **exactly(sleeper))
+    assert not port.landed(hang, time.time()).seen
+    sleeper.send_signal(signal.SIGSTOP)
+    deadline = time.monotonic() + 5
+    while not port.landed(hang, time.time()).seen:
+        assert time.monotonic() < deadline
+    sleeper.send_signal(signal.SIGCONT)
+    while port.landed(hang, time.time()).seen:
+        assert time.monotonic() < deadline
+
+
+def test_without_a_lab_nothing_is_injected(tmp_path: Path) -> None:
+    port = LabPort(tmp_path, "none")
+    with pytest.raises(TargetError, match="lab none"):
+        port.bind(order("replica-crash", replica="a-0"))
+    with pytest.raises(TargetError, match="lab up"):
+        the_running_lab(tmp_path, None)
+    with pytest.raises(TargetError, match="no lab named 'mine'"):
+        the_running_lab(tmp_path, "mine")
+
+
+def test_an_unknown_place_is_refused() -> None:
+    with pytest.raises(TargetError, match="found target 'moon'"):
+        open_place({"target": "moon"})
