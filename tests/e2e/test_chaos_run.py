@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.home import ROOT, await_none, environment, processes, tierdrill
-from tierdrill.history.ledger import Ledger
+from tierdrill.history.ledger import Ledger, LedgerFault
 from tierdrill.lab.client import LabClient
 from tierdrill.lab.state import attach
 
@@ -26,6 +26,7 @@ CHAOS = str(Path(sys.executable).with_name("chaos"))
 LAB = "kept"
 LEASE_S = 3.0
 UNDO_S = 2.0
+LANDS_WITHIN_S = 20.0
 WHOLE_WITHIN_S = 15.0
 
 
@@ -68,6 +69,15 @@ def await_whole(home: Path) -> None:
                 break
             assert time.monotonic() < deadline, f"not well again: {wrong}"
         assert client.links() == []
+
+
+def await_landed(ledger: Ledger, chaos: subprocess.Popen[bytes], output: Path) -> LedgerFault:
+    """The one open fault, once it has been seen to land."""
+    deadline = time.monotonic() + LANDS_WITHIN_S
+    while not (landed := [entry for entry in ledger.open_faults() if entry.state == "landed"]):
+        assert chaos.poll() is None and time.monotonic() < deadline, output.read_text()
+        time.sleep(0.02)
+    return landed[0]
 
 
 @pytest.mark.parametrize("experiment", EXPERIMENTS)
@@ -134,19 +144,43 @@ def test_a_killed_chaos_leaves_nothing(experiment: str, home: Path, tmp_path: Pa
         )
         try:
             with closing(Ledger(home)) as ledger:
-                deadline = time.monotonic() + 20.0
-                while not (mine := [entry for entry in ledger.open_faults() if entry.state == "landed"]):
-                    assert chaos.poll() is None and time.monotonic() < deadline, (tmp_path / "chaos.txt").read_text()
-                    time.sleep(0.02)
+                landed = await_landed(ledger, chaos, tmp_path / "chaos.txt")
                 os.kill(chaos.pid, signal.SIGKILL)
                 chaos.wait(5)
-                deadline = mine[0].intended_at + LEASE_S + UNDO_S
+                deadline = landed.intended_at + LEASE_S + UNDO_S
                 while ledger.open_faults():
                     assert time.time() < deadline, "the lease has run out and the fault is still there"
                     time.sleep(0.05)
         finally:
             chaos.kill()
             chaos.wait(5)
+    await_whole(home)
+
+
+@pytest.mark.lab
+@pytest.mark.slow
+@pytest.mark.timeout(60)
+def test_control_c_plays_the_rollbacks(home: Path, tmp_path: Path) -> None:
+    with (tmp_path / "chaos.txt").open("w+b") as output:
+        chaos = subprocess.Popen(
+            [CHAOS, "--no-version-check", "run", str(ROOT / "experiments" / "network" / "partition.yaml")],
+            cwd=tmp_path,
+            env={**chaos_environment(home, 60.0), "TIERDRILL_LEASE": "60"},
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+        )
+        try:
+            with closing(Ledger(home)) as ledger:
+                await_landed(ledger, chaos, tmp_path / "chaos.txt")
+                chaos.send_signal(signal.SIGINT)
+                chaos.wait(UNDO_S)
+                assert ledger.open_faults() == [], (tmp_path / "chaos.txt").read_text()
+        finally:
+            chaos.kill()
+            chaos.wait(5)
+    journal = json.loads((tmp_path / "journal.json").read_text())
+    assert journal["status"] == "interrupted"
     await_whole(home)
 
 

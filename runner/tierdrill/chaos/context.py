@@ -17,6 +17,7 @@ from typing import Any
 
 from tierdrill.history.events import Event
 from tierdrill.home import state_home
+from tierdrill.targets.base import TargetError
 
 logger = logging.getLogger("chaostoolkit")
 
@@ -67,8 +68,15 @@ def current_context() -> Context:
         supervised=run is not None,
         events_fd=int(fd) if fd else None,
         inject_at=float(at) if at else None,
-        lease_s=float(environment.get("TIERDRILL_LEASE", DEFAULT_LEASE_S)),
+        lease_s=_seconds(environment.get("TIERDRILL_LEASE"), DEFAULT_LEASE_S),
     )
+
+
+def _seconds(text: str | None, default: float) -> float:
+    try:
+        return default if text is None else float(text)
+    except ValueError:
+        raise TargetError(f"found TIERDRILL_LEASE={text!r}; allowed is a number of seconds") from None
 
 
 def wait_until(at: float | None) -> None:

@@ -22,6 +22,7 @@ from tierdrill.targets.places import open_place
 from tierdrill.targets.undo import await_proof, undo_fault
 
 LANDED_WITHIN_S = 5.0
+LONGEST_LEASE_S = 86400.0
 _waited = False
 
 
@@ -43,7 +44,9 @@ def inject(kind: str, parameters: dict[str, Any], lease_s: float | None = None) 
             )
         port = open_place(context.place)
         target = target_name(kind, checked)
-        lease = lease_s or context.lease_s
+        lease = context.lease_s if lease_s is None else float(lease_s)
+        if not 0 < lease <= LONGEST_LEASE_S:
+            raise ActivityFailed(f"found lease_s={lease:g}; allowed is more than 0, at most {LONGEST_LEASE_S:g}")
         order = port.bind(
             FaultOrder(
                 fault=fault_id(context.run, kind, target),

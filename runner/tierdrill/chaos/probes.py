@@ -15,7 +15,8 @@ __all__ = ["nodes_ready", "replicas_ready", "tier_ready_percent"]
 def _inventory() -> Inventory | None:
     try:
         return open_place(current_context().place).inventory()
-    except TargetError:
+    except (TargetError, KeyError, TypeError, ValueError):
+        # An answer that cannot be understood tells no more than none.
         return None
 
 

@@ -1,0 +1,102 @@
+"""What the extension does where there is no lab: it refuses in words, injects nothing and writes nothing down."""
+
+from __future__ import annotations
+
+import inspect
+import json
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from chaoslib.exceptions import ActivityFailed
+
+from tierdrill.chaos import actions, discover, probes
+from tierdrill.chaos.injection import inject
+from tierdrill.faults.catalogue import CATALOGUE
+from tierdrill.history.ledger import Ledger
+
+CRASH = {"replica": "assistant-1"}
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A home without a lab, and a place that names one, so that nothing can start a reaper."""
+    monkeypatch.setenv("TIERDRILL_HOME", str(tmp_path))
+    monkeypatch.setenv("TIERDRILL_RUN", "a-run")
+    monkeypatch.setenv("TIERDRILL_PLACE", json.dumps({"target": "lab", "home": str(tmp_path), "lab": "absent"}))
+    for name in ("TIERDRILL_LAB", "TIERDRILL_LEASE", "TIERDRILL_EVENTS_FD", "TIERDRILL_INJECT_AT"):
+        monkeypatch.delenv(name, raising=False)
+    return tmp_path
+
+
+def nothing_written(home: Path) -> bool:
+    """Whether the ledger has no fault."""
+    with closing(Ledger(home)) as ledger:
+        return ledger.open_faults() == []
+
+
+def test_every_fault_of_the_catalogue_has_its_action_and_its_undo() -> None:
+    for fault in CATALOGUE.values():
+        parameters = set(inspect.signature(getattr(actions, fault.action)).parameters)
+        assert parameters == {parameter.name for parameter in fault.parameters} | {"lease_s"}
+        undo = set(inspect.signature(getattr(actions, fault.undo)).parameters)
+        assert undo <= parameters - {"lease_s"}
+
+
+def test_chaos_toolkit_discovers_all_of_it() -> None:
+    found = {(activity["type"], activity["name"]) for activity in discover(False)["activities"]}
+    assert found == {("action", name) for name in actions.__all__} | {("probe", name) for name in probes.__all__}
+
+
+def test_a_lab_that_is_not_up_is_named(home: Path) -> None:
+    with pytest.raises(ActivityFailed, match="lab absent is not up"):
+        inject("replica-crash", CRASH)
+    assert nothing_written(home)
+
+
+@pytest.mark.parametrize("lease", [0.0, -1.0, float("nan"), float("inf"), 1e9])
+def test_a_lease_that_is_none_is_refused(home: Path, lease: float) -> None:
+    with pytest.raises(ActivityFailed, match="lease_s="):
+        inject("replica-crash", CRASH, lease)
+    assert nothing_written(home)
+
+
+def test_a_lease_that_is_no_number_is_refused(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TIERDRILL_LEASE", "long")
+    with pytest.raises(ActivityFailed, match="TIERDRILL_LEASE='long'"):
+        inject("replica-crash", CRASH)
+    assert nothing_written(home)
+
+
+@pytest.mark.parametrize(
+    ("kind", "parameters", "said"),
+    [
+        ("replica-crash", {"replica": ""}, "the replica's name"),
+        ("link-latency", {"source": "gateway-a", "destination": "node-2", "delay_ms": "much"}, "whole number"),
+        ("gpu-fallen-off-bus", {"node": "node-1", "gpu": 64}, "0 to 63"),
+        ("replica-crush", CRASH, "allowed are"),
+    ],
+)
+def test_wrong_arguments_are_refused(home: Path, kind: str, parameters: dict[str, object], said: str) -> None:
+    with pytest.raises(ActivityFailed, match=said):
+        inject(kind, parameters)
+    assert nothing_written(home)
+
+
+def test_the_kill_switch_comes_first(home: Path) -> None:
+    with closing(Ledger(home)) as ledger:
+        ledger.halt("someone", "a reason")
+    with pytest.raises(ActivityFailed, match="a reason"):
+        inject("replica-crash", CRASH)
+    assert nothing_written(home)
+
+
+def test_undoing_what_is_not_there_is_a_success(home: Path) -> None:
+    assert actions.heal_link("gateway-a", "node-2") == {"undone": []}
+    assert actions.power_on_node("node-2") == {"undone": []}
+
+
+def test_probes_never_raise(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert (probes.nodes_ready(), probes.replicas_ready(), probes.tier_ready_percent("critical")) == (-1, -1, -1)
+    monkeypatch.setenv("TIERDRILL_PLACE", "not json")
+    assert probes.replicas_ready("assistant") == -1
