@@ -13,8 +13,9 @@ from tierdrill.judge.alerts import QUIET_SEVERITIES, judge_alerts, judge_quiet, 
 from tierdrill.judge.faults import judge_faults
 from tierdrill.judge.invariants import judge_invariants
 from tierdrill.judge.playbooks import judge_no_playbooks, judge_playbooks
+from tierdrill.judge.recovery import recovery_of
 from tierdrill.judge.samples import TierSamples, collect
-from tierdrill.judge.slo import judge_tier, last_bad_second
+from tierdrill.judge.slo import judge_tier
 from tierdrill.judge.timeline import Timeline, read_timeline
 from tierdrill.judge.trust import judge_load, judge_run
 from tierdrill.judge.verdict import Check, Status, Times, Verdict
@@ -194,9 +195,8 @@ def _times(
     mine = samples.get(top.name)
     mitigate = mttr = None
     if span and mine:
-        back = last_bad_second(top, mine, effect, span[1])
-        mitigate = 0.0 if back is None else back - effect
-        mttr = max(mitigate, healed - effect) if healed is not None else None
+        mitigate = recovery_of(top, mine, effect, span[1]).seconds
+        mttr = max(mitigate, healed - effect) if mitigate is not None and healed is not None else None
     return Times(
         mttd=min(fired) - effect if fired else None,
         mtta=min(acknowledged) - min(fired) if acknowledged and fired else None,

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 
+from tierdrill.judge.recovery import judge_mttr
 from tierdrill.judge.samples import TierSamples
 from tierdrill.judge.statistics import Interval, quantile, wilson
 from tierdrill.judge.timeline import Timeline
@@ -16,8 +17,6 @@ from tierdrill.judge.verdict import Check, Status
 from tierdrill.spec.drill import TierExpectation
 from tierdrill.spec.tiers import Objectives, Tier, quantile_share
 from tierdrill.spec.units import show_duration, show_ratio
-
-HOLD_S = 3.0
 
 
 def judge_tier(
@@ -192,61 +191,3 @@ def _show(seconds: float) -> str:
 
 def _finite(value: float) -> float | None:
     return value if math.isfinite(value) else None
-
-
-def last_bad_second(tier: Tier, samples: TierSamples, begin: float, end: float) -> float | None:
-    """End of the last second after `begin` in which the tier was out of target; None if there was none.
-
-    Out of target: at least two bad requests and a bad share above what availability (or else the error ceiling) allows.
-    One lone failure in a second says nothing about the service.
-    """
-    target = tier.objectives.availability
-    if target is None:
-        target = 1.0 - (tier.objectives.error_ceiling or 0.05)
-    limits = sorted(tier.objectives.latency.items(), key=lambda item: quantile_share(item[0]))
-    late = limits[-1][1] if limits else math.inf
-    cut = samples.cut(begin, end)
-    totals: dict[int, int] = {}
-    bad: dict[int, int] = {}
-    for due, outcome, latency in zip(cut.due, cut.outcome, cut.latency, strict=True):
-        if outcome == "dropped" or (outcome == "rejected" and not tier.objectives.rejections_count):
-            continue
-        second = int(due - begin)
-        totals[second] = totals.get(second, 0) + 1
-        if outcome != "ok" or latency > late:
-            bad[second] = bad.get(second, 0) + 1
-    out = [second for second, count in bad.items() if count >= 2 and count / totals[second] > 1.0 - target]
-    return begin + max(out) + 1 if out else None
-
-
-def judge_mttr(tier: Tier, samples: TierSamples, timeline: Timeline, events: tuple[int, ...]) -> Check:
-    """From the fault's effect to the tier back in target and held there for a few seconds."""
-    limit = tier.objectives.mttr or 0.0
-    effect, span = timeline.effect, timeline.span(("fault", "recovery"))
-    if effect is None or span is None:
-        return _unknown(tier.name, "mttr", "fault+recovery", "no fault was seen to land", events)
-    end = span[1]
-    asked = samples.count(effect, end)
-    if not asked:
-        return _unknown(tier.name, "mttr", "fault+recovery", "no requests after the fault", events)
-    back = last_bad_second(tier, samples, effect, end)
-    if back is None:
-        took, status, seen = 0.0, Status.PASSED, "never out of target"
-    elif back + HOLD_S > end:
-        took, status, seen = end - effect, Status.FAILED, "still out of target at the end of recovery"
-    else:
-        took = back - effect
-        status = Status.PASSED if took <= limit else Status.FAILED
-        seen = f"back in target {took:.1f}s after the fault's effect"
-    return Check(
-        id=f"slo/{tier.name}/mttr",
-        group="slo",
-        status=status,
-        title=f"{tier.name}: time to recover",
-        expected=f"in target again within {show_duration(limit)} of the fault's effect",
-        seen=seen,
-        events=events,
-        value=took,
-        limit=limit,
-        samples=asked,
-    )
