@@ -15,7 +15,7 @@ from tierdrill.judge.invariants import judge_invariants
 from tierdrill.judge.playbooks import judge_no_playbooks, judge_playbooks
 from tierdrill.judge.recovery import recovery_of
 from tierdrill.judge.samples import TierSamples, collect
-from tierdrill.judge.slo import judge_tier
+from tierdrill.judge.slo import judge_tier, streamed_parts
 from tierdrill.judge.timeline import Timeline, read_timeline
 from tierdrill.judge.trust import judge_load, judge_run
 from tierdrill.judge.verdict import Check, Status, Times, Verdict
@@ -72,6 +72,7 @@ def _service_checks(
     expect = setting.drill.expect
     batches = [event.sequence for event in events if event.kind == "load.samples"]
     evidence = (batches[0], batches[-1]) if batches else ()
+    streamed = streamed_parts(setting.drill.load)
     if variant == "blip":
         checks = [
             check
@@ -84,6 +85,7 @@ def _service_checks(
                 samples.get(expectation.tier, TierSamples()),
                 timeline,
                 evidence,
+                streamed,
             )
             if setting.tiers.by_name(expectation.tier).objectives.integrity is not None
         ]
@@ -91,7 +93,8 @@ def _service_checks(
     checks = []
     for expectation in expect.tiers:
         tier = setting.tiers.by_name(expectation.tier)
-        checks.extend(judge_tier(expectation, tier, samples.get(tier.name, TierSamples()), timeline, evidence))
+        mine = samples.get(tier.name, TierSamples())
+        checks.extend(judge_tier(expectation, tier, mine, timeline, evidence, streamed))
     checks.extend(judge_invariants(expect.invariants, setting.tiers, samples, timeline, evidence))
     checks.extend(judge_alerts(expect.alerts, events, timeline))
     checks.extend(judge_playbooks(expect.playbooks, events, timeline))

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
@@ -45,7 +45,7 @@ class TierSamples:
     integrity: list[bool | None] = field(default_factory=list)
     queue_wait: list[float | None] = field(default_factory=list)
     reason: list[str] = field(default_factory=list)
-    model: list[str] = field(default_factory=list)
+    stream: list[str] = field(default_factory=list)
 
     def __len__(self) -> int:
         return len(self.due)
@@ -63,7 +63,7 @@ class TierSamples:
             self.integrity[first:last],
             self.queue_wait[first:last],
             self.reason[first:last],
-            self.model[first:last],
+            self.stream[first:last],
         )
 
     def count(self, begin: float, end: float) -> int:
@@ -81,15 +81,21 @@ class TierSamples:
         """
         return self._ordered(self.latency, count_rejections)
 
-    def first_token_times(self, count_rejections: bool) -> list[float]:
-        """As `answered_latencies`, for requests that stream."""
-        streaming = [i for i, value in enumerate(self.ttft) if value is not None or self.outcome[i] != "ok"]
-        asked = [
-            self.ttft[i] if self.outcome[i] == "ok" else math.inf
-            for i in streaming
-            if self.outcome[i] != "dropped" and (count_rejections or self.outcome[i] != "rejected")
-        ]
-        return sorted(value for value in asked if value is not None)
+    def first_token_times(self, streamed: Collection[str], count_rejections: bool) -> list[float]:
+        """As `answered_latencies`, until the first token, of the streams whose answers are streamed.
+
+        Where the first token's time was not taken, the whole answer's stands for it: it came no later than that.
+        """
+        skipped = {"dropped"} if count_rejections else {"dropped", "rejected"}
+        times = []
+        for stream, outcome, first, whole in zip(self.stream, self.outcome, self.ttft, self.latency, strict=True):
+            if stream in streamed and outcome not in skipped:
+                if outcome != "ok":
+                    times.append(math.inf)
+                else:
+                    times.append(whole if first is None else first)
+        times.sort()
+        return times
 
     def queue_waits(self) -> list[float]:
         """Ascending waits in the gateway's queue, of requests that were admitted and said so."""

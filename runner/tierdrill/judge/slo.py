@@ -8,21 +8,27 @@ interval.
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 
 from tierdrill.judge.recovery import judge_mttr
 from tierdrill.judge.samples import TierSamples
 from tierdrill.judge.statistics import Interval, quantile, wilson
 from tierdrill.judge.timeline import Timeline
 from tierdrill.judge.verdict import Check, Status
-from tierdrill.spec.drill import TierExpectation
+from tierdrill.spec.drill import Load, TierExpectation
 from tierdrill.spec.tiers import Objectives, Tier, quantile_share
 from tierdrill.spec.units import show_duration, show_ratio
 
 
 def judge_tier(
-    expectation: TierExpectation, tier: Tier, samples: TierSamples, timeline: Timeline, events: tuple[int, ...]
+    expectation: TierExpectation,
+    tier: Tier,
+    samples: TierSamples,
+    timeline: Timeline,
+    events: tuple[int, ...],
+    streamed: Collection[str],
 ) -> list[Check]:
-    """Every objective of the tier that the drill asks for."""
+    """Every objective of the tier that the drill asks for; `streamed` are the load's streams of streamed answers."""
     span = timeline.span(expectation.during)
     where = "+".join(expectation.during)
     wanted = expectation.objectives or _promised(tier.objectives)
@@ -31,7 +37,7 @@ def judge_tier(
     cut = samples.cut(*span)
     checks: list[Check] = []
     for name in wanted:
-        checks.extend(_objective(name, tier, cut, where, events, samples, timeline))
+        checks.extend(_objective(name, tier, cut, where, events, samples, timeline, streamed))
     return checks
 
 
@@ -48,6 +54,7 @@ def _objective(
     events: tuple[int, ...],
     whole: TierSamples,
     timeline: Timeline,
+    streamed: Collection[str],
 ) -> list[Check]:
     objectives = tier.objectives
     counts = cut.counts()
@@ -64,15 +71,27 @@ def _objective(
         return [judge_mttr(tier, whole, timeline, events)]
     if name in ("latency", "time_to_first_token", "queue_wait"):
         limits: dict[str, float] = getattr(objectives, name)
-        ordered = _ordered(name, cut, objectives.rejections_count) if limits else []
+        ordered = _ordered(name, cut, objectives.rejections_count, streamed) if limits else []
         return [_quantile(tier.name, name, q, ordered, limit, where, events) for q, limit in sorted(limits.items())]
     return [_unknown(tier.name, name, where, "the tier's document does not promise this", events)]
 
 
-def _ordered(name: str, cut: TierSamples, count_rejections: bool) -> list[float]:
+def _ordered(name: str, cut: TierSamples, count_rejections: bool, streamed: Collection[str]) -> list[float]:
     if name == "latency":
         return cut.answered_latencies(count_rejections)
-    return cut.first_token_times(count_rejections) if name == "time_to_first_token" else cut.queue_waits()
+    return cut.first_token_times(streamed, count_rejections) if name == "time_to_first_token" else cut.queue_waits()
+
+
+def streamed_parts(load: Load) -> frozenset[str]:
+    """The names under which the generator sends requests for streamed answers.
+
+    A stream that asks for both is sent in two parts, each with a name of its own.
+    """
+    return frozenset(
+        stream.name if stream.streaming == 1 else f"{stream.name}-streamed"
+        for stream in load.streams
+        if stream.streaming > 0
+    )
 
 
 def _unknown(tier: str, name: str, where: str, why: str, events: tuple[int, ...]) -> Check:
