@@ -11,13 +11,14 @@ from collections.abc import Sequence
 from tierdrill.history.events import Event
 from tierdrill.judge.alerts import QUIET_SEVERITIES, judge_alerts, judge_quiet, sightings
 from tierdrill.judge.faults import judge_faults
+from tierdrill.judge.generator import judge_load
 from tierdrill.judge.invariants import judge_invariants
 from tierdrill.judge.playbooks import judge_no_playbooks, judge_playbooks
 from tierdrill.judge.recovery import recovery_of
 from tierdrill.judge.samples import TierSamples, collect
 from tierdrill.judge.slo import judge_tier, streamed_parts
 from tierdrill.judge.timeline import Timeline, read_timeline
-from tierdrill.judge.trust import judge_load, judge_run
+from tierdrill.judge.trust import judge_run
 from tierdrill.judge.verdict import Check, Status, Times, Verdict
 from tierdrill.spec.catalogue import DrillSetting
 from tierdrill.spec.resolve import resolve_drill
@@ -43,7 +44,7 @@ def judge(events: Sequence[Event]) -> Verdict:
     timeline = read_timeline(events)
     samples = collect(events)
     variant = str(start["variant"])
-    checks = [*judge_run(events, timeline), *judge_load(setting, events, timeline)]
+    checks = [*judge_run(events, timeline), *judge_load(setting, events, timeline, samples)]
     checks.extend(judge_faults(start.get("faults", []), timeline))
     checks.extend(_service_checks(setting, variant, events, timeline, samples))
     checks.extend(_clean_checks(events))

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Collection
 
+from tierdrill.judge.generator import sent_as
 from tierdrill.judge.recovery import judge_mttr
 from tierdrill.judge.samples import TierSamples
 from tierdrill.judge.statistics import Interval, quantile, wilson
@@ -83,15 +84,8 @@ def _ordered(name: str, cut: TierSamples, count_rejections: bool, streamed: Coll
 
 
 def streamed_parts(load: Load) -> frozenset[str]:
-    """The names under which the generator sends requests for streamed answers.
-
-    A stream that asks for both is sent in two parts, each with a name of its own.
-    """
-    return frozenset(
-        stream.name if stream.streaming == 1 else f"{stream.name}-streamed"
-        for stream in load.streams
-        if stream.streaming > 0
-    )
+    """The names under which the generator sends requests for streamed answers."""
+    return frozenset(sent_as(stream)[-1] for stream in load.streams if stream.streaming > 0)
 
 
 def _unknown(tier: str, name: str, where: str, why: str, events: tuple[int, ...]) -> Check:
