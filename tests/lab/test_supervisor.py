@@ -230,13 +230,14 @@ def test_an_alert_travels_to_the_webhook(lab: Lab) -> None:
 
     class Receiver(http.server.BaseHTTPRequestHandler):
         def do_POST(self) -> None:
-            came.append(
-                (self.headers["Authorization"], json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
-            )
+            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             self.send_response(200)
             self.send_header("Content-Length", "0")
             self.end_headers()
-            there.set()
+            # The lab is shared: another test's node may still be telling of itself.
+            if any(alert["labels"].get("node") == "node-3" for alert in body["alerts"]):
+                came.append((self.headers["Authorization"], body))
+                there.set()
 
         def log_message(self, format: str, *args: Any) -> None:
             """Keep the tests' output clean."""
@@ -253,7 +254,7 @@ def test_an_alert_travels_to_the_webhook(lab: Lab) -> None:
             receiver.shutdown()
             thread.join()
     assert came[0][0] == 'Bearer secret "quoted"'
-    assert came[0][1]["alerts"][0]["labels"]["node"] == "node-3"
+    assert came[0][1]["alerts"][0]["status"] == "firing"
 
 
 def test_replicas_are_crashed_hung_and_healed(lab: Lab) -> None:
