@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from tierdrill.history.events import Event
 from tierdrill.judge.alerts import QUIET_SEVERITIES, judge_alerts, judge_quiet, sightings
+from tierdrill.judge.failure import judge_class
 from tierdrill.judge.faults import judge_faults
 from tierdrill.judge.generator import judge_load
 from tierdrill.judge.invariants import judge_invariants
@@ -99,6 +100,7 @@ def _service_checks(
     checks.extend(judge_invariants(expect.invariants, setting.tiers, samples, timeline, evidence))
     checks.extend(judge_alerts(expect.alerts, events, timeline))
     checks.extend(judge_playbooks(expect.playbooks, events, timeline))
+    checks.extend(judge_class(setting, events, timeline, samples, evidence, streamed))
     return checks
 
 
