@@ -30,10 +30,14 @@ def verdict_with(events: list[Event]) -> Any:
     run = Run()
     others = [event for event in run.events(shipped()) if not event.kind.startswith("fault.")]
     zero = next(event.at for event in others if event.kind == "phase.started" and event.data["phase"] == "fault")
-    shift = zero - next(event.at for event in events if event.kind == "fault.intended")
+    end = next(event.at for event in others if event.kind == "phase.ended" and event.data["phase"] == "fault")
+    begins = {event.kind: event.at for event in events}
     faults = []
     for event in events:
         if event.kind.startswith("fault."):
+            # A file needs no fault phase to be seen in; its undoing is moved to where a drill would have it.
+            undoing = event.kind in ("fault.reverting", "fault.gone", "fault.not_gone")
+            shift = end - begins["fault.reverting"] if undoing else zero - begins["fault.intended"]
             data = {k: v + shift if k in ("effective_at", "gone_at") else v for k, v in event.data.items()}
             faults.append(Event(event.at + shift, event.kind, event.source, data))
     both = sorted([*others, *faults], key=lambda event: event.at)
