@@ -34,13 +34,15 @@ def about(event: str, at: float, fault: str = "r1/node-power-loss/node-2", **dat
 @pytest.mark.parametrize(
     ("run", "seen"),
     [
-        (Run(gone_after=3.0), "13.0s before the planned end"),
-        (Run(gone_after=14.9), "before the planned end"),
+        (Run(gone_after=3.0, reverted=((2.9, "experiment"),)), "13.0s before the planned end"),
+        (Run(gone_after=14.9, reverted=((14.8, "experiment"),)), "before the planned end"),
         (Run(gone_after=28.1), "after the begin of clean-up"),
         (Run(reverted=((16.1, "experiment"), (16.2, "reaper"))), "undone by reaper before clean-up"),
         (Run(reverted=((16.1, "runner"),)), "undone by runner before clean-up"),
         (Run(reverted=((5.0, "recover"), (16.1, "experiment"))), "undone by recover before clean-up"),
         (Run(reverted=((16.1, ""),)), "before clean-up"),
+        (Run(reverted=()), "not undone by the experiment"),
+        (Run(reverted=((16.6, "experiment"),)), "not undone by the experiment"),
     ],
 )
 def test_a_fault_that_did_not_end_as_planned_is_a_doubt(setting: DrillSetting, run: Run, seen: str) -> None:

@@ -16,7 +16,7 @@ from tierdrill.judge.invariants import judge_invariants
 from tierdrill.judge.playbooks import executions
 from tierdrill.judge.recovery import recovery_of
 from tierdrill.judge.samples import TierSamples
-from tierdrill.judge.slo import judge_tier
+from tierdrill.judge.slo import judge_tier, promised
 from tierdrill.judge.timeline import Timeline
 from tierdrill.judge.verdict import Check, Status
 from tierdrill.spec.catalogue import DrillSetting
@@ -150,8 +150,10 @@ def _tier_failure(
     clock: Clock,
     streamed: Collection[str],
 ) -> _TierFailure:
-    promised = judge_tier(TierExpectation(tier=tier.name), tier, samples, timeline, (), streamed)
-    statuses = {check.status for check in promised}
+    everything = TierExpectation(tier=tier.name)
+    said = promised(tier.objectives)
+    checks = judge_tier(everything, tier, samples, timeline, (), streamed) if said else []
+    statuses = {check.status for check in checks}
     found = recovery_of(tier, samples, *span)
     limit = tier.objectives.mttr
     late = found.out_at_end or (limit is not None and found.back > limit)

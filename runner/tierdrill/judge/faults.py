@@ -141,6 +141,8 @@ def _doubts(fault: FaultSpan, gone: float, timeline: Timeline) -> list[str]:
     early = min(EARLY_S, max(0.0, end - timeline.planned.get("fault", during[0])) / 2)
     others = sorted({by for at, by in fault.reverts if by != UNDOER and not at >= clean_up[0]})
     doubts = [f"undone by {by or 'nobody knows whom'} before clean-up" for by in others]
+    if not any(by == UNDOER and at <= gone for at, by in fault.reverts):
+        doubts.append(f"not undone by the {UNDOER}")
     if not gone >= end - early:
         doubts.append(f"{end - gone:.1f}s before the planned end of the fault")
     if fault.effective_at is not None and not gone >= fault.effective_at:

@@ -67,6 +67,8 @@ def _tier_order(
         for due, outcome, reason in zip(mine.due, mine.outcome, mine.reason, strict=True)
         if outcome == "rejected" and reason in CAPACITY_REASONS
     }
+    if ranked[1:] and not any(samples.get(tier.name) for tier in ranked[1:]):
+        return _check("tier-order", Status.INCONCLUSIVE, expected, "no requests of a lower tier", events)
     worse = []
     for tier in ranked[1:]:
         part = samples.get(tier.name)
@@ -177,6 +179,8 @@ def _rejections_cheap(
     times = sorted(
         latency for latency, reason in _rejected(samples) if reason in ("shed", "queue-full", "circuit-open")
     )
+    if not any(samples.values()):
+        return _check("rejections-cheap", Status.INCONCLUSIVE, expected, "no requests", events, samples=0)
     if not times:
         return _check("rejections-cheap", Status.PASSED, expected, "nothing was shed", events, samples=0)
     value = times[min(len(times) - 1, math.ceil(len(times) * 0.99) - 1)]
@@ -196,6 +200,8 @@ def _rejections_labelled(
     wanted: Invariants, tiers: Tiers, samples: dict[str, TierSamples], timeline: Timeline, events: tuple[int, ...]
 ) -> Check:
     expected = "every rejection says why"
+    if not any(samples.values()):
+        return _check("rejections-labelled", Status.INCONCLUSIVE, expected, "no requests", events, samples=0)
     rejections = _rejected(samples)
     bare = sum(not reason for _, reason in rejections)
     return _check(

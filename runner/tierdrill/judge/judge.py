@@ -25,6 +25,14 @@ from tierdrill.spec.catalogue import DrillSetting
 from tierdrill.spec.resolve import resolve_drill
 
 WORST_FIRST = (Status.UNCLEAN, Status.ABORTED, Status.FAILED, Status.INCONCLUSIVE, Status.PASSED)
+NOTHING_JUDGED = Check(
+    id="run/judged",
+    group="run",
+    status=Status.INCONCLUSIVE,
+    title="something is judged",
+    expected="the drill expects something of the service, its alerts or its playbooks",
+    seen="it expects nothing, so nothing could have failed",
+)
 
 
 class NotARun(ValueError):
@@ -47,7 +55,9 @@ def judge(events: Sequence[Event]) -> Verdict:
     variant = str(start["variant"])
     checks = [*judge_run(events, timeline), *judge_load(setting, events, timeline, samples)]
     checks.extend(judge_faults(start.get("faults", []), timeline))
-    checks.extend(_service_checks(setting, variant, events, timeline, samples))
+    service = _service_checks(setting, variant, events, timeline, samples)
+    forbids = "forbidden" in (setting.drill.expect.alerts.others, setting.drill.expect.playbooks.others)
+    checks.extend(service if service or forbids else [NOTHING_JUDGED])
     checks.extend(_clean_checks(events))
     status, reasons = _decide(checks, events)
     return Verdict(

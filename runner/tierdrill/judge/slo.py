@@ -32,7 +32,9 @@ def judge_tier(
     """Every objective of the tier that the drill asks for; `streamed` are the load's streams of streamed answers."""
     span = timeline.span(expectation.during)
     where = "+".join(expectation.during)
-    wanted = expectation.objectives or _promised(tier.objectives)
+    wanted = expectation.objectives or promised(tier.objectives)
+    if not wanted:
+        return [_unknown(tier.name, "objectives", where, "the tier's document promises nothing", events)]
     if span is None:
         return [_unknown(tier.name, name, where, f"the run never went through {where}", events) for name in wanted]
     cut = samples.cut(*span)
@@ -42,7 +44,8 @@ def judge_tier(
     return checks
 
 
-def _promised(objectives: Objectives) -> tuple[str, ...]:
+def promised(objectives: Objectives) -> tuple[str, ...]:
+    """The objectives that a tier's document sets."""
     named = ("availability", "error_ceiling", "latency", "time_to_first_token", "queue_wait", "mttr", "integrity")
     return tuple(name for name in named if getattr(objectives, name))
 
@@ -70,9 +73,9 @@ def _objective(
         return [_integrity(tier.name, cut, objectives.integrity, where, events)]
     if name == "mttr" and objectives.mttr is not None:
         return [judge_mttr(tier, whole, timeline, events)]
-    if name in ("latency", "time_to_first_token", "queue_wait"):
+    if name in ("latency", "time_to_first_token", "queue_wait") and getattr(objectives, name):
         limits: dict[str, float] = getattr(objectives, name)
-        ordered = _ordered(name, cut, objectives.rejections_count, streamed) if limits else []
+        ordered = _ordered(name, cut, objectives.rejections_count, streamed)
         return [_quantile(tier.name, name, q, ordered, limit, where, events) for q, limit in sorted(limits.items())]
     return [_unknown(tier.name, name, where, "the tier's document does not promise this", events)]
 
