@@ -19,7 +19,8 @@ import yaml
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from tests.bench.kept import NAME, ROOT, await_whole, kept_lab, machine, quantile, spread
+from tests.bench.kept import NAME, await_whole, kept_lab, machine, quantile, spread
+from tests.e2e.home import ROOT
 
 from tierdrill.conductor.experiment import ExperimentProcess
 from tierdrill.history.events import Event

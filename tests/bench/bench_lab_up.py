@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import sys
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from pathlib import Path
 
 import psutil
@@ -18,7 +18,6 @@ import psutil
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from tests.bench.kept import (
-    ROOT,
     await_whole,
     machine,
     quantile,
@@ -26,6 +25,7 @@ from tests.bench.kept import (
     spread,
     temporary_home,
 )
+from tests.e2e.home import ROOT
 
 from tierdrill.cli.documents import whole_catalogue
 from tierdrill.conductor.labs import bring_up
@@ -91,7 +91,7 @@ def main() -> int:
     repetitions = int(sys.argv[1]) if len(sys.argv) > 1 else 5
     print(machine())
     ups, whole, downs = [], [], []
-    weights: Counter[str] = Counter()
+    weights: defaultdict[str, float] = defaultdict(float)
     counts: Counter[str] = Counter()
     with temporary_home() as home:
         for number in range(repetitions):
@@ -118,7 +118,7 @@ def main() -> int:
     print(f"  all ready    {spread(whole)}")
     print(f"  down         {spread(downs)}")
     print(f"  weight       {total:.0f} MB in {sum(counts.values())} processes   (at most {WEIGHT_MB:g} MB)")
-    for name, weight in weights.most_common():
+    for name, weight in sorted(weights.items(), key=lambda item: -item[1]):
         print(f"    {name:14} {counts[name]:2} x {weight / counts[name]:5.1f} MB")
     print(f"  {DRILL}'s load: machine {idle:.0%} idle (at least {IDLE_AT_LEAST:.0%}), ", end="")
     print(f"lab {lab:.0%}, generator {generator:.0%} of all CPUs; others {max(0.0, 1 - idle - lab - generator):.0%}")

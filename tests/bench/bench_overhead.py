@@ -20,8 +20,8 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from tests.bench.kept import NAME, ROOT, await_whole, kept_lab, machine, temporary_home
-from tests.e2e.home import COMMAND, environment, short_catalogue
+from tests.bench.kept import NAME, await_whole, kept_lab, machine, temporary_home
+from tests.e2e.home import COMMAND, ROOT, environment, short_catalogue
 
 from tierdrill.cli.documents import drill_setting
 from tierdrill.lab.client import LabClient

@@ -64,35 +64,43 @@ def undo_times(home: Path, client: LabClient, repetitions: int) -> dict[str, lis
     return took
 
 
-def events_of(home: Path, kind: str) -> list[Event]:
-    """Events of one kind of the last run."""
+def last_run(home: Path) -> str | None:
+    """The newest run's name."""
     with closing(HistoryStore(home)) as store:
         record = store.find(None)
-        return [item for item in store.events(record.run) if item.kind == kind] if record else []
+        return record.run if record else None
+
+
+def events_of(home: Path, run: str, kind: str) -> list[Event]:
+    """A run's events of one kind."""
+    with closing(HistoryStore(home)) as store:
+        return [item for item in store.events(run) if item.kind == kind]
 
 
 def live_stop(home: Path, folder: Path) -> tuple[float, float]:
     """Seconds from the request in the ledger, and from starting the command, to `fault.gone` of a live run."""
+    former = last_run(home)
     runner = start(home, "--catalogue", str(folder), "run", "node-loss", "--lab", NAME, "--plain", cwd=folder)
     try:
         deadline = time.monotonic() + LANDS_WITHIN_S
-        while not (landed := [e for e in events_of(home, "fault.landed") if e.at > time.time() - 5]):
+        while (run := last_run(home)) in (None, former) or not events_of(home, run, "fault.landed"):
             if time.monotonic() > deadline or runner.poll() is not None:
                 raise SystemExit(f"no fault landed: {(home / 'output.txt').read_text()[-2000:]}")
             time.sleep(0.05)
         began = time.time()
-        stopped = subprocess.run([*COMMAND, "stop"], env=environment(home), capture_output=True, text=True, timeout=60)
+        stopped = subprocess.run(
+            [*COMMAND, "stop", run], env=environment(home), capture_output=True, text=True, timeout=60, check=False
+        )
         runner.wait(30)
     finally:
         runner.kill()
         runner.wait(5)
-    gone = [float(item.data["gone_at"]) for item in events_of(home, "fault.gone")]
-    if not gone:
-        raise SystemExit(f"not seen gone: {stopped.stdout}{stopped.stderr}")
-    run = str(landed[0].data["fault"]).split("/")[0]
+    gone = [float(item.data["gone_at"]) for item in events_of(home, run, "fault.gone")]
     with closing(Ledger(home)) as ledger:
         asked = ledger.stop_asked(run)
-    return max(gone) - (asked.at if asked else began), max(gone) - began
+    if not gone or asked is None:
+        raise SystemExit(f"not stopped: {stopped.stdout}{stopped.stderr}")
+    return max(gone) - asked.at, max(gone) - began
 
 
 def main() -> int:
