@@ -256,9 +256,10 @@ class LabPort:
     def _control_plane_proof(self, order: FaultOrder) -> Proof:
         p, witness = order.parameters, "the control plane"
         try:
-            inventory = inventory_of(self._reach().state(), ())
+            state = self._reach().state()
         except LabError as error:
             return Proof(False, time.time(), witness, str(error))
+        inventory = inventory_of(state, ())
         if order.kind == "node-power-loss":
             node = next((one for one in inventory.nodes if one.name == p["node"]), None)
             ready = node is not None and node.ready
@@ -267,9 +268,12 @@ class LabPort:
             never = ready and bool(p["pids"]) and all(_lives(pid, created) for pid, created in p["pids"])
             seen = "has booted and is ready" if booted else "never lost power" if never else "is not ready"
             return Proof(booted or never, time.time(), witness, f"{p['node']} {seen}")
-        replica = next((one for one in inventory.replicas if one.name == p["replica"]), None)
-        back = replica is not None and replica.state in ("ready", "starting")
-        return Proof(back, time.time(), witness, f"{p['replica']} is {replica.state if replica else 'unknown'}")
+        replica = next((one for one in state["replicas"] if one["name"] == p["replica"]), {})
+        # For a moment after the kill the control plane still tells of the dead process: one that lives is what counts.
+        lives = bool(replica.get("pid")) and _lives(int(replica["pid"]), float(replica["start_time"]))
+        back = lives and replica.get("state") in ("ready", "starting")
+        seen = f"{p['replica']} is {replica.get('state', 'unknown')}" + ("" if lives else ", its process is gone")
+        return Proof(back, time.time(), witness, seen)
 
     def _gpu_proof(self, p: dict[str, Any], *, wanted_healthy: bool) -> Proof:
         witness = f"the agent of {p['node']}"
