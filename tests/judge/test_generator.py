@@ -68,8 +68,8 @@ def test_a_sample_more_than_planned_is_a_doubt(setting: DrillSetting) -> None:
     doubted(judge(twice.events(setting)), "load/samples")
 
 
-@pytest.mark.parametrize("planned", [None, {}, {"enterprise": 2000}, {"strange": 10}])
-def test_a_plan_that_is_not_told_whole_is_a_doubt(setting: DrillSetting, planned: dict[str, int] | None) -> None:
+@pytest.mark.parametrize("planned", [None, {}, {"enterprise": 2000}, {"strange": 10}, {"batch": {"rate": 20.0}}])
+def test_a_plan_that_is_not_told_whole_is_a_doubt(setting: DrillSetting, planned: dict[str, Any] | None) -> None:
     started = [Event(ZERO + 2.2, "load.started", "load", {"planned": planned})] if planned is not None else []
 
     def first(one: Event) -> bool:

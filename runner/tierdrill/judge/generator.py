@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import Any
 
 from tierdrill.history.events import Event
 from tierdrill.judge.samples import TierSamples
@@ -34,16 +35,7 @@ def judge_load(
     batches = [event for event in events if event.kind == "load.samples"]
     if span is None or not batches:
         return [check_of("samples", False, "samples through all phases", "no samples", batches, group="load")]
-    lags: list[float] = []
-    dropped = total = 0
-    for event in batches:
-        columns = event.data["columns"]
-        for due, lag, outcome in zip(columns["due"], columns["lag"], columns["outcome"], strict=True):
-            if span[0] <= due < span[1]:
-                total += 1
-                dropped += outcome == "dropped"
-                if lag is not None:
-                    lags.append(lag)
+    lags, dropped, total = _sends(batches, span)
     lags.sort()
     lag = lags[min(len(lags) - 1, math.ceil(len(lags) * 0.99) - 1)] if lags else math.inf
     share = dropped / total if total else 1.0
@@ -78,17 +70,37 @@ def judge_load(
     return checks
 
 
+def _sends(batches: Sequence[Event], span: tuple[float, float]) -> tuple[list[float], int, int]:
+    """Lags of the sends in a span, how many arrivals were dropped, and how many there were."""
+    lags: list[float] = []
+    dropped = total = 0
+    for event in batches:
+        columns = event.data["columns"]
+        due, lag, outcome = columns["due"], columns["lag"], columns["outcome"]
+        if due and not span[0] <= min(due) <= max(due) < span[1]:
+            kept = [i for i, moment in enumerate(due) if span[0] <= moment < span[1]]
+            lag, outcome = [lag[i] for i in kept], [outcome[i] for i in kept]
+        total += len(outcome)
+        dropped += outcome.count("dropped")
+        lags.extend([value for value in lag if value is not None] if None in lag else lag)
+    return lags, dropped, total
+
+
 def _accounted(wanted: Load, events: Sequence[Event], samples: dict[str, TierSamples]) -> Check:
     """Whatever became of an arrival, there is a sample of it: one that is missing may have been a failure."""
     started = [event for event in events if event.kind == "load.started"]
-    planned: dict[str, int] = started[-1].data.get("planned") or {} if started else {}
+    planned: dict[str, Any] = started[-1].data.get("planned") or {} if started else {}
     owners = {part: stream.tier for stream in wanted.streams for part in sent_as(stream)}
     due = {stream.tier: 0 for stream in wanted.streams}
-    strange = sorted(set(planned) - set(owners))
-    for part, count in planned.items():
-        if part in owners:
+    parts, wrong = [], []
+    for part, told in sorted(planned.items()):
+        count = told.get("arrivals") if isinstance(told, dict) else told
+        if part not in owners:
+            wrong.append(f"{part} is no stream of the drill")
+        elif not isinstance(count, int):
+            wrong.append(f"how many arrivals {part} has is not told")
+        else:
             due[owners[part]] += count
-    parts, wrong = [], [f"{part} is no stream of the drill" for part in strange]
     for tier, count in due.items():
         seen = len(samples.get(tier, ()))
         parts.append(f"{seen} of {count} {tier}")

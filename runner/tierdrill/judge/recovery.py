@@ -7,8 +7,9 @@ bad second, and at the end of the recovery.
 from __future__ import annotations
 
 import math
-from bisect import bisect_left
+from collections.abc import Collection
 from dataclasses import dataclass
+from itertools import pairwise
 
 from tierdrill.judge.samples import TierSamples
 from tierdrill.judge.timeline import Timeline
@@ -51,33 +52,36 @@ def recovery_of(tier: Tier, samples: TierSamples, effect: float, end: float) -> 
         target = 1.0 - (tier.objectives.error_ceiling or 0.05)
     limits = sorted(tier.objectives.latency.items(), key=lambda item: quantile_share(item[0]))
     late = limits[-1][1] if limits else math.inf
-    cut = samples.cut(effect, end)
-    # What is left over after the last whole second belongs to it: too short to be judged by itself.
-    last = max(0, int(end - effect) - 1)
     silent = {"dropped"} if tier.objectives.rejections_count else {"dropped", "rejected"}
-    totals: dict[int, int] = {}
-    bad: dict[int, int] = {}
-    for due, outcome, latency in zip(cut.due, cut.outcome, cut.latency, strict=True):
-        if outcome in silent:
-            continue
-        second = min(int(due - effect), last)
-        totals[second] = totals.get(second, 0) + 1
-        if outcome != "ok" or latency > late:
-            bad[second] = bad.get(second, 0) + 1
+    # What is left over after the last whole second belongs to it: too short to be judged by itself.
+    edges = [effect + second for second in range(max(1, int(end - effect)))]
+    seconds = [_asked_and_bad(samples.cut(*span), silent, late) for span in pairwise([*edges, end])]
     out = [
         second
-        for second, count in bad.items()
-        if (count >= BAD_AT_LEAST or count == totals[second]) and count / totals[second] > 1.0 - target
+        for second, (asked, bad) in enumerate(seconds)
+        if (bad >= BAD_AT_LEAST or 0 < bad == asked) and bad / asked > 1.0 - target
     ]
-    back = max(out) + 1 if out else 0
-    after = any(second in totals for second in range(back, back + int(HOLD_S)))
-    final = any(outcome not in silent for outcome in cut.outcome[bisect_left(cut.due, end - HOLD_S) :])
+    back = out[-1] + 1 if out else 0
+    after = any(asked for asked, _ in seconds[back : back + int(HOLD_S)])
+    final, _ = _asked_and_bad(samples.cut(max(effect, end - HOLD_S), end), silent, late)
     return Recovery(
         back=float(back),
         out_at_end=bool(out) and effect + back + HOLD_S > end,
-        held=after and final,
-        asked=sum(totals.values()),
+        held=after and final > 0,
+        asked=sum(asked for asked, _ in seconds),
     )
+
+
+def _asked_and_bad(part: TierSamples, silent: Collection[str], late: float) -> tuple[int, int]:
+    """How many requests tell of the service, and how many of them were not answered, or too late."""
+    counts = part.counts()
+    asked = len(part) - sum(counts[outcome] for outcome in silent)
+    bad = asked - counts["ok"]
+    if part.latency and max(part.latency) > late:
+        bad += sum(
+            outcome == "ok" and latency > late for outcome, latency in zip(part.outcome, part.latency, strict=True)
+        )
+    return asked, bad
 
 
 def judge_mttr(tier: Tier, samples: TierSamples, timeline: Timeline, events: tuple[int, ...]) -> Check:
