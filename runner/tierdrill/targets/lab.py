@@ -268,7 +268,7 @@ class LabPort:
             never = ready and bool(p["pids"]) and all(_lives(pid, created) for pid, created in p["pids"])
             seen = "has booted and is ready" if booted else "never lost power" if never else "is not ready"
             return Proof(booted or never, time.time(), witness, f"{p['node']} {seen}")
-        replica = next((one for one in state["replicas"] if one["name"] == p["replica"]), {})
+        replica: dict[str, Any] = next((one for one in state["replicas"] if one["name"] == p["replica"]), {})
         # For a moment after the kill the control plane still tells of the dead process: one that lives is what counts.
         lives = bool(replica.get("pid")) and _lives(int(replica["pid"]), float(replica["start_time"]))
         back = lives and replica.get("state") in ("ready", "starting")
