@@ -15,7 +15,7 @@ from tierdrill.spec.units import Duration, Frozen, Metadata, Name, Part, Ratio
 Scalar = str | int | float | bool
 TargetKind = Literal["node", "gpu", "replica", "link", "tier", "service"]
 
-REMEDIES = (
+Remedy = Literal[
     "restart-replica",
     "replace-replica",
     "reschedule",
@@ -28,7 +28,8 @@ REMEDIES = (
     "shed",
     "set-flag",
     "notify",
-)
+]
+"""What a playbook's step can do."""
 
 
 class Match(Part):
@@ -86,20 +87,7 @@ class Fuse(Part):
 class Action(Part):
     """A remedy by name, with its arguments."""
 
-    do: Literal[
-        "restart-replica",
-        "replace-replica",
-        "reschedule",
-        "cordon",
-        "uncordon",
-        "drain",
-        "power-cycle",
-        "rebalance",
-        "set-weight",
-        "shed",
-        "set-flag",
-        "notify",
-    ]
+    do: Remedy
     arguments: dict[str, Scalar | list[str]] = Field(default_factory=dict)
 
 

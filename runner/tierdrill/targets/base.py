@@ -97,7 +97,7 @@ class RemedyPort(Protocol):
         ...
 
     async def remedy(self, action: str, arguments: dict[str, Any]) -> RemedyResult:
-        """Carry out one of spec.playbook.REMEDIES; TargetError if the deployment cannot be reached."""
+        """Carry out a spec.playbook.Remedy; TargetError if the deployment cannot be reached."""
         ...
 
 
