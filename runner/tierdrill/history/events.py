@@ -19,12 +19,14 @@ History is the only truth about a run. Times are Unix seconds (float, the machin
     alert.silenced     alert, by
     playbook.started   playbook, execution, target, alert, attempt, phase ("act" or "resolve")
     playbook.skipped   playbook, target, reason
-    playbook.step      playbook, execution, step, action, ok, seen, seconds, phase
+    playbook.step_started  playbook, execution, step, action (before the remedy, so that a crash in it is seen)
+    playbook.step      playbook, execution, step, action, ok, seen, seconds, phase, rollback
     playbook.finished  playbook, execution, target, ok, reason, seconds, phase
     playbook.escalated playbook, execution, target, reason
     page.sent          contact, level, tier, dedup_key, action, summary
+    page.failed        contact, level, tier, dedup_key, action, error
     page.acknowledged  dedup_key, by
-    load.started       schedule_zero, planned (per stream: arrivals, rate)
+    load.started       schedule_zero, planned (arrivals per stream)
     load.samples       columns {tier, due, latency, ttft, status, outcome, ...}: see tierdrill.judge.samples
     load.health        lag_p99_s, dropped, cpu, machine_idle, loop_lag_s, stalled
     load.ended         exit_code, malformed

@@ -65,10 +65,14 @@ def activity_names(content: dict[str, Any]) -> list[str]:
 
 
 def probe_names(content: dict[str, Any]) -> list[str]:
-    """The names of all probes, of the method, the rollbacks and the hypothesis."""
+    """The names of all probes: of the method, the rollbacks, the hypothesis and the extension named tierdrill."""
     hypothesis = content.get("steady-state-hypothesis")
     probes = hypothesis.get("probes") if isinstance(hypothesis, dict) else None
-    found = (*_named(content.get("method")), *_named(content.get("rollbacks")), *_named(probes))
+    found = [*_named(content.get("method")), *_named(content.get("rollbacks")), *_named(probes)]
+    extensions = content.get("extensions")
+    for one in extensions if isinstance(extensions, list) else []:
+        if isinstance(one, dict) and one.get("name") == "tierdrill":
+            found += _named(one.get("probes"))
     return [name for name, kind in found if kind == "probe"]
 
 
