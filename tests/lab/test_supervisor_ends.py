@@ -110,6 +110,10 @@ def test_sigterm_ends_what_is_stopped(tmp_path: Path) -> None:
 def test_a_frozen_supervisor_does_not_stop_down(tmp_path: Path) -> None:
     with lab(tmp_path) as (state, child, _):
         child.send_signal(signal.SIGSTOP)
+        # A signal is sent, not obeyed: the one to end must not overtake the one to stop.
+        deadline = time.monotonic() + 2
+        while psutil.Process(child.pid).status() != psutil.STATUS_STOPPED and time.monotonic() < deadline:
+            time.sleep(0.005)
         assert attach(tmp_path, "small").id == state.id
         assert down_lab(state, timeout_s=0.3) == []
         assert child.wait(2) == -signal.SIGKILL
