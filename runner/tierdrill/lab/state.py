@@ -17,7 +17,7 @@ from typing import Any
 import psutil
 
 from tierdrill.lab.config import LabConfigError, build
-from tierdrill.lab.process import Identity, same_process
+from tierdrill.lab.process import Identity, identify, same_process
 
 STATE_FILE = "lab.json"
 LOG_FILE = "supervisor.log"
@@ -25,6 +25,7 @@ MARKER = "TIERDRILL_LAB_ID"
 """Environment variable that every process of a lab carries, so that strays can be found without their parents."""
 
 _SWEEPS_MAX = 20
+STRAY_WAIT_S = 0.25
 
 
 class NoSuchLab(LookupError):
@@ -180,7 +181,8 @@ def kill_strays(lab_id: str) -> list[str]:
                 stray.kill()  # psutil compares the start time first
             except psutil.Error:
                 continue
-        psutil.wait_procs(strays, timeout=0.25)
+        # Only watched: psutil's own wait would take the exit status away from whoever started the process.
+        _wait_gone([found for stray in strays if (found := identify(stray.pid))], STRAY_WAIT_S)
     return [f"{stray.pid}" for stray in lab_processes(lab_id)]
 
 
