@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from tierdrill.monitoring import binaries
-from tierdrill.monitoring.binaries import MonitoringUnavailable, fetch, find, locate, require
+from tierdrill.monitoring.binaries import MonitoringUnavailable, fetch, find, locate, relocate, require, working_directory
 
 
 def _program(path: Path, text: str = "#!/bin/sh\n") -> Path:
@@ -115,6 +116,22 @@ def test_without_apt_the_message_says_what_to_do(tmp_path: Path, monkeypatch: py
         fetch(tmp_path / "tools", lambda _: None)
 
 
+def test_a_fetched_alertmanager_reads_its_templates_beside_itself(tmp_path: Path) -> None:
+    program = _program(tmp_path / "usr/bin/alertmanager", "before/usr/share/prometheus/alertmanager/default.tmpl")
+    relocate(program)
+    held = program.read_text(encoding="utf-8")
+    assert len(held) == len("before/usr/share/prometheus/alertmanager/default.tmpl")
+    template = tmp_path / "usr" / "share/prometheus/alertmanager/default.tmpl"
+    template.parent.mkdir(parents=True)
+    template.touch()
+    at = working_directory(program, tmp_path)
+    assert (at / held.removeprefix("before")).samefile(template)
+
+
+def test_another_alertmanager_starts_where_it_is_told(tmp_path: Path) -> None:
+    assert working_directory(tmp_path / "bin/alertmanager", tmp_path) == tmp_path
+
+
 @pytest.mark.slow
 def test_a_real_fetch(tmp_path: Path) -> None:
     try:
@@ -122,3 +139,21 @@ def test_a_real_fetch(tmp_path: Path) -> None:
     except MonitoringUnavailable as error:
         pytest.skip(f"no package mirror here: {error}")
     assert found.amtool.is_file()
+    config = tmp_path / "alertmanager.yml"
+    config.write_text("route: {receiver: nobody}\nreceivers: [{name: nobody}]\n", encoding="utf-8")
+    with pytest.raises(subprocess.TimeoutExpired) as running:
+        subprocess.run(
+            [
+                found.alertmanager,
+                f"--config.file={config}",
+                f"--storage.path={tmp_path / 'data'}",
+                "--cluster.listen-address=",
+                "--web.listen-address=127.0.0.1:0",
+            ],
+            cwd=working_directory(found.alertmanager, tmp_path),
+            capture_output=True,
+            timeout=3,
+            check=False,
+        )
+    # One that cannot read its templates ends at once.
+    assert b"Completed loading of configuration file" in (running.value.stderr or b"")

@@ -14,6 +14,7 @@ from typing import Any
 from tierdrill.lab.config import PrometheusConfig
 from tierdrill.lab.process import Child, SpawnError, launch
 from tierdrill.lab.state import write_private
+from tierdrill.monitoring.binaries import working_directory
 
 JOBS = ("gateway", "controller", "node", "replica")
 REPLICA_INTERVAL_S = 1.0
@@ -123,7 +124,7 @@ async def start_alertmanager(binary: str, folder: Path, env: Mapping[str, str]) 
         "--cluster.listen-address=",
         "--log.level=warn",
     ]
-    return await _start(argv, folder / "logs" / "alertmanager.log", folder, env)
+    return await _start(argv, folder / "logs" / "alertmanager.log", working_directory(Path(binary), folder), env)
 
 
 async def ask(method: str, address: str, path: str) -> tuple[int, str]:

@@ -30,6 +30,13 @@ DOWNLOAD_TIMEOUT_S = 300.0
 UNPACK_TIMEOUT_S = 60.0
 APT_NETWORK_TIMEOUT_S = 20
 DPKG_STATUS = Path("/var/lib/dpkg/status")
+TEMPLATES = Path("share/prometheus/alertmanager")
+"""Where Debian's Alertmanager has its notification templates, below /usr or below the tools' usr."""
+
+# Debian's build reads its templates from this absolute path, and no option says otherwise. Of the same length, the
+# second one leads there from the working directory, whatever that is (conda relocates programs in the same way).
+_BUILT_IN = b"/usr/share/prometheus/alertmanager"
+_RELATIVE = b".////share/prometheus/alertmanager"
 
 BY_HAND = (
     "install Prometheus and Alertmanager by hand (Debian, Ubuntu: apt-get install prometheus"
@@ -119,13 +126,32 @@ def _fetch_into(scratch: Path, tools: Path, progress: Callable[[str], None]) -> 
     binaries = root / "usr" / "bin"
     if find(root, {"PATH": ""}) is None:
         raise MonitoringUnavailable(f"the packages {', '.join(PACKAGES)} hold not all of {', '.join(NAMES)}; {BY_HAND}")
+    for name in NAMES["alertmanager"]:
+        if (binaries / name).is_file():
+            relocate(binaries / name)
     target = tools / "usr" / "bin"
     target.mkdir(parents=True, exist_ok=True)
+    if (templates := root / "usr" / TEMPLATES).is_dir():
+        # Before the programs: a fetch that ends here is done again, as they are what is looked for.
+        shutil.copytree(templates, tools / "usr" / TEMPLATES, dirs_exist_ok=True)
     for names in NAMES.values():
         for name in names:
             if (binaries / name).is_file():
                 (binaries / name).replace(target / name)
     progress(f"Prometheus and Alertmanager are in {target} ({time.monotonic() - began:.0f} s)")
+
+
+def relocate(program: Path) -> None:
+    """Let a fetched Alertmanager read its templates below its working directory: see `working_directory`."""
+    held = program.read_bytes()
+    if _BUILT_IN in held:
+        program.write_bytes(held.replace(_BUILT_IN, _RELATIVE))
+
+
+def working_directory(alertmanager: Path, otherwise: Path) -> Path:
+    """Where to start an Alertmanager: beside the templates that were fetched with it, if it was fetched."""
+    usr = alertmanager.parent.parent
+    return usr if (usr / TEMPLATES).is_dir() else otherwise
 
 
 def _private_apt(scratch: Path) -> list[str]:
