@@ -27,7 +27,7 @@ def _entry(name: str, module: str, summary: str, attribute: str = "command") -> 
 SECTIONS: dict[str, tuple[Entry, ...]] = {
     "Write drills": (
         _entry("init", "init", "Start a catalogue of your own."),
-        _entry("list", "listing", "Show the drills, playbooks, experiments, tiers and environments."),
+        _entry("list", "listing", "Show what the catalogue has, by kind."),
         _entry("validate", "validate", "Find every problem in the documents, with its place."),
         _entry("schema", "schema", "Print the JSON Schema of a kind of document."),
         _entry("plan", "plan", "Show what a drill would do; nothing is touched."),

@@ -6,19 +6,25 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tierdrill.spec.calendar import Calendar
 from tierdrill.spec.drill import Drill
 from tierdrill.spec.environment import Environment
+from tierdrill.spec.gameday import GameDay
 from tierdrill.spec.playbook import Playbook
+from tierdrill.spec.scenario import Scenario
 from tierdrill.spec.tiers import Tiers
 from tierdrill.spec.workloads import Workloads
 
-Document = Tiers | Workloads | Environment | Playbook | Drill
+Document = Tiers | Workloads | Environment | Playbook | Drill | Calendar | GameDay | Scenario
 KINDS: dict[str, type[Document]] = {
     "Tiers": Tiers,
     "Workloads": Workloads,
     "Environment": Environment,
     "Playbook": Playbook,
     "Drill": Drill,
+    "Calendar": Calendar,
+    "GameDay": GameDay,
+    "Scenario": Scenario,
 }
 
 
@@ -41,6 +47,9 @@ class Catalogue:
     environments: dict[str, Environment] = field(default_factory=dict)
     playbooks: dict[str, Playbook] = field(default_factory=dict)
     drills: dict[str, Drill] = field(default_factory=dict)
+    calendars: dict[str, Calendar] = field(default_factory=dict)
+    gamedays: dict[str, GameDay] = field(default_factory=dict)
+    scenarios: dict[str, Scenario] = field(default_factory=dict)
     experiments: dict[str, Experiment] = field(default_factory=dict)
     paths: dict[tuple[str, str], Path] = field(default_factory=dict)
 

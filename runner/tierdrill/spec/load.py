@@ -165,6 +165,9 @@ def _keep(reading: Reading, kind: str, name: str, source: Source, path: Path, it
         "Environment": catalogue.environments,
         "Playbook": catalogue.playbooks,
         "Drill": catalogue.drills,
+        "Calendar": catalogue.calendars,
+        "GameDay": catalogue.gamedays,
+        "Scenario": catalogue.scenarios,
         EXPERIMENT: catalogue.experiments,
     }
     by_kind[kind][name] = item

@@ -14,7 +14,7 @@ from tierdrill.cli.places import Surroundings
 if TYPE_CHECKING:
     from tierdrill.spec.catalogue import Catalogue
 
-KINDS = ("drills", "playbooks", "experiments", "tiers", "environments")
+KINDS = ("drills", "playbooks", "experiments", "tiers", "environments", "calendars", "gamedays", "scenarios")
 
 
 @click.command("list")
@@ -22,7 +22,7 @@ KINDS = ("drills", "playbooks", "experiments", "tiers", "environments")
 @json_option
 @click.pass_obj
 def command(here: Surroundings, kind: str | None, as_json: bool) -> None:
-    """Show the drills, playbooks, experiments, tiers and environments of the catalogue, or one KIND of them."""
+    """Show what the catalogue has: drills, playbooks, experiments and so on, or one KIND of them."""
     catalogue, problems = read(here.catalogue)
     found = {name: _rows(catalogue, name) for name in KINDS if kind in (None, name)}
     if as_json:
@@ -73,6 +73,11 @@ def _rows(catalogue: Catalogue, kind: str) -> list[dict[str, Any]]:
             {"name": tier.name, "title": tier.rationale.strip(), "rank": tier.rank, "owner": tier.owner}
             for _, tiers in sorted(catalogue.tiers.items())
             for tier in sorted(tiers.tiers, key=lambda one: one.rank)
+        ]
+    if kind in ("calendars", "gamedays", "scenarios"):
+        return [
+            {"name": name, "title": document.metadata.title, "owner": document.metadata.owner}
+            for name, document in sorted(getattr(catalogue, kind).items())
         ]
     return [
         {

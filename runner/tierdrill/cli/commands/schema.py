@@ -9,7 +9,7 @@ import click
 
 from tierdrill.cli.errors import Refusal
 
-KINDS = ("Tiers", "Workloads", "Environment", "Playbook", "Drill")
+KINDS = ("Tiers", "Workloads", "Environment", "Playbook", "Drill", "Calendar", "GameDay", "Scenario")
 
 
 @click.command("schema")

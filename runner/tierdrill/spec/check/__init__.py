@@ -8,11 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 
+from tierdrill.spec.check.calendars import check_calendars
 from tierdrill.spec.check.context import Context
 from tierdrill.spec.check.drills import check_drills
 from tierdrill.spec.check.environments import check_environments
 from tierdrill.spec.check.experiments import check_experiments
+from tierdrill.spec.check.gamedays import check_gamedays
 from tierdrill.spec.check.playbooks import check_playbooks
+from tierdrill.spec.check.scenarios import check_scenarios
 from tierdrill.spec.check.tiers import check_tiers
 from tierdrill.spec.check.workloads import check_workloads
 from tierdrill.spec.reading import KnownAlerts, Reading
@@ -30,3 +33,6 @@ def check_documents(reading: Reading, known_alerts: KnownAlerts | None = None) -
     check_playbooks(context)
     check_experiments(context)
     check_drills(context)
+    check_calendars(context)
+    check_gamedays(context)
+    check_scenarios(context)

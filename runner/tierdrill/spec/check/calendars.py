@@ -1,0 +1,9 @@
+"""Checks of Calendar documents: what they refer to, and whether they make sense."""
+
+from __future__ import annotations
+
+from tierdrill.spec.check.context import Context
+
+
+def check_calendars(context: Context) -> None:
+    """Adds every problem of every Calendar document."""
