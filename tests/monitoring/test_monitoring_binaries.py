@@ -8,7 +8,15 @@ from pathlib import Path
 import pytest
 
 from tierdrill.monitoring import binaries
-from tierdrill.monitoring.binaries import MonitoringUnavailable, fetch, find, locate, relocate, require, working_directory
+from tierdrill.monitoring.binaries import (
+    MonitoringUnavailable,
+    fetch,
+    find,
+    locate,
+    relocate,
+    require,
+    working_directory,
+)
 
 
 def _program(path: Path, text: str = "#!/bin/sh\n") -> Path:

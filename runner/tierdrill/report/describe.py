@@ -153,7 +153,7 @@ _TELLERS: dict[str, Callable[[Data], Told]] = {
     "page.failed": lambda data: (f"page to {data.get('contact')} FAILED: {plain(data.get('error'))}", "bad"),
     "page.acknowledged": lambda data: (f"page acknowledged by {data.get('by')}", "good"),
     "load.health": _health,
-    "load.ended": lambda data: (f"load ended, {data.get('sent', 0)} requests sent", "info"),
+    "load.ended": lambda data: ("load ended", "info"),
     "process.exited": _exited,
     "monitoring.gap": lambda data: (
         f"{data.get('what')} did not answer for {show_seconds(data.get('seconds'))}",
