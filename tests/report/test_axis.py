@@ -20,6 +20,7 @@ from tierdrill.report.axis import (
     time_step,
     time_ticks,
 )
+from tierdrill.report.marks import Note, joined
 
 spans = st.floats(1e-3, 1e7)
 
@@ -109,3 +110,13 @@ def test_share_floor(objective: float | None, lowest: float | None, floor: float
 def test_share_floor_shows_objective_and_lowest(objective: float | None, lowest: float | None) -> None:
     floor = share_floor(objective, lowest)
     assert all(value is None or floor <= value + 1e-9 for value in (objective, lowest))
+
+
+def test_notes_that_would_be_written_over_each_other_are_joined() -> None:
+    notes = [Note(20.0, 16, "1 moved"), Note(20.4, 16, "1 without room", "bad"), Note(60.0, 16, "2 moved")]
+    assert [(note.x, note.text, note.css) for note in joined(notes)] == [
+        (20.0, "1 moved · 1 without room", "bad"),
+        (60.0, "2 moved", ""),
+    ]
+    ends = [Note(80.0, 16, "shed", anchor="end"), Note(81.0, 16, "lift", anchor="end")]
+    assert [(note.x, note.text) for note in joined(ends)] == [(81.0, "shed · lift")]

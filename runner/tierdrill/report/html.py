@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from functools import cache
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
 
 from tierdrill.history.events import Event
 from tierdrill.judge.verdict import GROUPS, Check, Status, Verdict
@@ -98,6 +100,11 @@ def grouped(verdict: Verdict) -> tuple[tuple[str, tuple[Check, ...]], ...]:
     return tuple(result)
 
 
+def _humps(name: str) -> Markup:
+    """A name that may break before its capitals, and nowhere else inside a word."""
+    return Markup("<wbr>").join(part for part in re.split(r"(?<=[a-z])(?=[A-Z])", name))
+
+
 @cache
 def _environment() -> Environment:
     environment = Environment(
@@ -115,5 +122,6 @@ def _environment() -> Environment:
         "count": show_count,
         "icon": UNICODE.status,
         "variant": variant_words,
+        "humps": _humps,
     }
     return environment

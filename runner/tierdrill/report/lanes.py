@@ -7,12 +7,14 @@ from collections.abc import Sequence
 
 from tierdrill.judge.verdict import Check, Status, Verdict
 from tierdrill.report.describe import label_words
-from tierdrill.report.marks import Group, Lane, Mark, Note, Rect, Ruler
-from tierdrill.report.model import AlertView, FaultView, NodeMark, PlaybookView, RunState
+from tierdrill.report.marks import Group, Lane, Mark, Note, Rect, Ruler, joined
+from tierdrill.report.model import AlertView, FaultView, MoveView, NodeMark, PlaybookView, RunState
 from tierdrill.report.words import fault_words, plural, show_offset, show_seconds
 from tierdrill.spec.catalogue import DrillSetting
 
 BAR_HEIGHT = 24
+SIGN_WIDTH = 1.5
+"""Of a mark, in percent of the plot."""
 VIA_SHAPES = {"prometheus": "dot", "alertmanager": "diamond", "webhook": "triangle"}
 
 
@@ -125,21 +127,31 @@ def _node_lane(ruler: Ruler, node: str, marks: Sequence[NodeMark], end: float) -
 
 def _moves_lane(ruler: Ruler, state: RunState) -> Lane:
     marks, notes = [], []
-    for at in sorted({move.at for move in state.moves}):
-        together = [move for move in state.moves if move.at == at]
+    for together in _at_once(sorted(state.moves, key=lambda move: move.at), ruler):
+        at = together[0].at
         lost = sum(not move.to for move in together)
         words = f"{len(together) - lost} moved" if len(together) > lost else ""
         words += f"{', ' if words else ''}{lost} without room" if lost else ""
         notes.append(Note(ruler.place(at) + 1.0, 16, words))
-        title = f"{show_offset(at - ruler.zero)}: " + "; ".join(
-            f"{move.replica} ({move.tier}) from {move.origin or 'no place'} to {move.to or 'no place'}"
+        title = "; ".join(
+            f"{show_offset(move.at - ruler.zero)}: {move.replica} ({move.tier}) "
+            f"from {move.origin or 'no place'} to {move.to or 'no place'}"
             for move in together
         )
         marks.append(Mark(ruler.place(at), 12, "diamond", "bad" if lost else "plain", title))
-    moved = len({move.replica for move in state.moves})
-    return Lane(
-        "replicas moved", BAR_HEIGHT, marks=tuple(marks), notes=tuple(notes), result=f"{plural(moved, 'replica')} moved"
-    )
+    moved = plural(len({move.replica for move in state.moves}), "replica")
+    return Lane("replicas moved", BAR_HEIGHT, marks=tuple(marks), notes=joined(notes), result=f"{moved} moved")
+
+
+def _at_once(moves: Sequence[MoveView], ruler: Ruler) -> list[list[MoveView]]:
+    """Moves that are one event to the eye: closer together than their signs are wide."""
+    together: list[list[MoveView]] = []
+    for move in moves:
+        if together and ruler.width(together[-1][0].at, move.at) < SIGN_WIDTH:
+            together[-1].append(move)
+        else:
+            together.append([move])
+    return together
 
 
 def alert_group(ruler: Ruler, setting: DrillSetting, state: RunState, verdict: Verdict) -> Group:
@@ -282,7 +294,7 @@ def _playbook_lane(
         height=BAR_HEIGHT,
         rects=tuple(rects),
         marks=tuple(marks),
-        notes=tuple(notes),
+        notes=joined(notes),
         result=result,
         result_detail=detail if within is None or not done else f"{detail}, due by {show_offset(within)}",
         status=worst(checks_of(verdict, f"playbook/{name}/")),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tierdrill.judge.verdict import Status
 from tierdrill.report.axis import Scale
@@ -59,6 +59,32 @@ class Note:
     text: str
     css: str = ""
     anchor: str = "start"
+
+
+CHARACTER = 0.85
+"""How wide a character of a note is, in percent of the plot on a page as wide as the report's."""
+
+
+def joined(notes: Sequence[Note]) -> tuple[Note, ...]:
+    """Notes of one lane of which none is written over another: one that would be goes on where the other ends."""
+    kept: list[Note] = []
+    for note in sorted(notes, key=lambda one: one.x):
+        before = kept[-1] if kept else None
+        if before is not None and before.anchor == note.anchor and _begin(note) < _begin(before) + _width(before):
+            words = " · ".join(dict.fromkeys(part for part in (before.text, note.text) if part))
+            css = "bad" if "bad" in (before.css, note.css) else before.css
+            kept[-1] = replace(before, text=words, css=css, x=note.x if note.anchor == "end" else before.x)
+        else:
+            kept.append(note)
+    return tuple(kept)
+
+
+def _width(note: Note) -> float:
+    return CHARACTER * (len(note.text) + 1)
+
+
+def _begin(note: Note) -> float:
+    return note.x - _width(note) if note.anchor == "end" else note.x
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
+from typing import TypeGuard
 
 from tierdrill.judge.verdict import Check, Status
 from tierdrill.spec.units import show_duration, show_ratio
@@ -83,9 +83,18 @@ _TO_ASCII = str.maketrans(
 )
 
 
-def show_seconds(value: float | None, missing: str = "–") -> str:
+FIGURE_MAX = 1e15
+"""What is larger is no figure of a run."""
+
+
+def _is_number(value: object) -> TypeGuard[float]:
+    """Whether there is a figure to show: a history from elsewhere may hold anything."""
+    return isinstance(value, int | float) and abs(value) < FIGURE_MAX
+
+
+def show_seconds(value: object, missing: str = "–") -> str:
     """A stretch of time: "80 ms", "3.1 s", "51 s", "2 min 05 s"."""
-    if value is None or not math.isfinite(value):
+    if not _is_number(value):
         return missing
     size = abs(value)
     if 0 < size < 0.9995:
@@ -98,16 +107,16 @@ def show_seconds(value: float | None, missing: str = "–") -> str:
     return f"{minutes} min {seconds:02d} s"
 
 
-def show_latency(value: float | None, missing: str = "–") -> str:
+def show_latency(value: object, missing: str = "–") -> str:
     """A latency: whole milliseconds below a second, else two decimals."""
-    if value is None or not math.isfinite(value):
+    if not _is_number(value):
         return missing
     return f"{value * 1000:.0f} ms" if abs(value) < 0.9995 else f"{value:.2f} s"
 
 
-def show_share(value: float | None, missing: str = "–") -> str:
+def show_share(value: object, missing: str = "–") -> str:
     """A share as a percentage, never rounded up to 100% nor down to 0%."""
-    if value is None or not math.isfinite(value):
+    if not _is_number(value):
         return missing
     percent = value * 100
     for digits in (2, 3, 4):
@@ -117,9 +126,9 @@ def show_share(value: float | None, missing: str = "–") -> str:
     return "<100%" if percent > 50 else ">0%"
 
 
-def show_offset(value: float | None, missing: str = "–") -> str:
+def show_offset(value: object, missing: str = "–") -> str:
     """A moment relative to the fault's effect: "+3.1 s", "−12 s"."""
-    if value is None or not math.isfinite(value):
+    if not _is_number(value):
         return missing
     tenths = round(value, 1)
     sign = "−" if tenths < 0 else "+"
