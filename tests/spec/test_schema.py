@@ -27,6 +27,9 @@ def complaints(value: Any, schema: dict[str, Any], root: dict[str, Any], place: 
     if "anyOf" in schema:
         tried = [complaints(value, option, root, place) for option in schema["anyOf"]]
         return [] if any(not one for one in tried) else tried[0]
+    if "oneOf" in schema:
+        member = schema["discriminator"]["mapping"].get(value.get(schema["discriminator"]["propertyName"]))
+        return complaints(value, {"$ref": member}, root, place) if member else [f"{place}: oneOf"]
     found = []
     kinds = {"object": dict, "array": list, "string": str, "boolean": bool, "integer": int, "number": (int, float)}
     wanted = schema.get("type")

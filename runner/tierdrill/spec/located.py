@@ -51,6 +51,9 @@ def problems_of(error: ValidationError, source: Source, model: type[BaseModel]) 
     """Every error of a validation, at the key or value it is about; of a file of nonsense, the first few hundred."""
     at_place: dict[Loc, list[dict[str, Any]]] = {}
     for each in error.errors(include_url=False):
+        if each["type"] == "too_short" and len(each["input"]) >= each["ctx"]["min_length"]:
+            # Only short of what else is wrong with its items.
+            continue
         loc = _real(each["loc"], source.data, missing=each["type"] == "missing")
         at_place.setdefault(loc, []).append(typing.cast("dict[str, Any]", each))
     problems = []
@@ -71,8 +74,10 @@ def problems_of(error: ValidationError, source: Source, model: type[BaseModel]) 
 
 def _one(error: dict[str, Any], loc: Loc, source: Source, model: type[BaseModel]) -> Problem:
     kind, value, context = error["type"], error["input"], error.get("ctx", {})
+    if kind in ("union_tag_not_found", "union_tag_invalid"):
+        return _unknown_member(error, loc, source)
     if kind == "extra_forbidden":
-        allowed = fields_at(model, loc[:-1])
+        allowed = fields_at(model, loc[:-1], source.data)
         absent = [name for name in allowed if name not in _within(source.data, loc[:-1])]
         return source.problem(
             loc,
@@ -85,7 +90,7 @@ def _one(error: dict[str, Any], loc: Loc, source: Source, model: type[BaseModel]
         return source.problem(
             loc[:-1],
             f"no key {shown(loc[-1])}{_in(loc[:-1])}",
-            f"{loc[-1]} is required{_as_what(model, loc)}",
+            f"{loc[-1]} is required{_as_what(model, loc, source.data)}",
             key=True,
         )
     if "[key]" in error["loc"]:
@@ -116,18 +121,48 @@ def _one(error: dict[str, Any], loc: Loc, source: Source, model: type[BaseModel]
     return source.problem(loc, f"found {shown(value)}{_of(loc)}", str(error["msg"]))
 
 
-def fields_at(model: type[BaseModel], path: Sequence[int | str]) -> list[str]:
+def _unknown_member(error: dict[str, Any], loc: Loc, source: Source) -> Problem:
+    """A part of several kinds whose kind is not given, or is none that there is."""
+    context = error["ctx"]
+    key = context["discriminator"].strip("'")
+    if error["type"] == "union_tag_not_found":
+        return source.problem(loc, f"no key {shown(key)}{_in(loc)}", f"{key} is required: it says of what kind it is")
+    words = _words(context["expected_tags"])
+    return source.problem(
+        (*loc, key),
+        f"found {shown(context['tag'])}{_of((*loc, key))}",
+        f"allowed: {listed(words, 30)}",
+        nearest(context["tag"], words),
+    )
+
+
+def fields_at(model: type[BaseModel], path: Sequence[int | str], data: Any = None) -> list[str]:
     """The keys that the model allows at a path; none where the path leads to no model."""
-    found = model_at(model, path)
+    found = model_at(model, path, data)
     return list(found.model_fields) if found else []
 
 
-def model_at(model: type[BaseModel], path: Sequence[int | str]) -> type[BaseModel] | None:
-    """The model of the part that a path leads to."""
+def model_at(model: type[BaseModel], path: Sequence[int | str], data: Any = None) -> type[BaseModel] | None:
+    """The model of the part that a path leads to; `data`, the document, tells the members of a union apart."""
     here: Any = model
     for step in path:
         here = _inner(here, step)
+        try:
+            data = data[step]
+        except (KeyError, IndexError, TypeError):
+            data = None
+        here = _told_apart(here, data)
     return _as_model(here)
+
+
+def _told_apart(annotation: Any, data: Any) -> Any:
+    """The member of a union that the data's `type` names; the whole union where it names none."""
+    for option in _options(annotation) if isinstance(data, dict) else ():
+        if isinstance(option, type) and issubclass(option, BaseModel):
+            field = option.model_fields.get("type")
+            if field is not None and data.get("type") in typing.get_args(field.annotation):
+                return option
+    return annotation
 
 
 def _inner(annotation: Any, step: int | str) -> Any:
@@ -158,8 +193,8 @@ def _as_model(annotation: Any) -> type[BaseModel] | None:
     return None
 
 
-def _as_what(model: type[BaseModel], loc: Loc) -> str:
-    owner = model_at(model, loc[:-1])
+def _as_what(model: type[BaseModel], loc: Loc, data: Any) -> str:
+    owner = model_at(model, loc[:-1], data)
     if owner is None or not isinstance(loc[-1], str) or loc[-1] not in owner.model_fields:
         return ""
     examples = owner.model_fields[loc[-1]].examples
@@ -174,6 +209,9 @@ def _real(loc: Loc, data: Any, *, missing: bool) -> Loc:
     path: list[int | str] = []
     for number, step in enumerate(loc):
         if step == "[key]":
+            continue
+        if isinstance(data, dict) and step not in data and step == data.get("type"):
+            # A union told apart by `type`: pydantic names the member.
             continue
         inside = (isinstance(data, dict) and step in data) or (
             isinstance(data, list) and isinstance(step, int) and step < len(data)

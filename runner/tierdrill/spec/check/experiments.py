@@ -37,18 +37,27 @@ def check_experiments(context: Context) -> None:
         content = experiment.content
         _check_variables(place, drill, content)
         _check_proofs(place.at("proofs"), drill, content)
-        used = [
-            Call(call.section, call.index, call.func, fill(call.arguments, _values(content, drill)))
-            for call in calls(content)
-        ]
         if content.get("method") == []:
             place.at("experiment").report(f"experiment {drill.experiment} does nothing", "its method has a fault")
-        environment = context.environment_of(drill)
-        inventory = context.inventory_of(environment)
-        if environment is not None and inventory is not None:
-            _check_targets(place, drill, used, inventory)
-            _check_reach(place, drill, used, environment, inventory)
-            _check_protected(place, drill, used, environment, inventory)
+        check_use(context, place, drill, context.environment_of(drill))
+
+
+def check_use(context: Context, place: Place, drill: Drill, environment: Environment | None) -> None:
+    """What a drill with these variables breaks in this environment: is it there, not too much, and not protected?
+
+    `place` has the `variables` that are at fault: the drill's own, or those that a calendar lays over them.
+    """
+    experiment = context.catalogue.experiments.get(drill.experiment)
+    inventory = context.inventory_of(environment)
+    if experiment is None or environment is None or inventory is None:
+        return
+    values = _values(experiment.content, drill)
+    used = [
+        Call(call.section, call.index, call.func, fill(call.arguments, values)) for call in calls(experiment.content)
+    ]
+    _check_targets(place, drill, used, inventory)
+    _check_reach(place, drill, used, environment, inventory)
+    _check_protected(place, drill, used, environment, inventory)
 
 
 def _values(content: Mapping[str, Any], drill: Drill) -> dict[str, Any]:
