@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,6 +12,7 @@ from tierdrill.cli.errors import Refusal
 
 if TYPE_CHECKING:
     from tierdrill.spec.catalogue import Catalogue, DrillSetting
+    from tierdrill.spec.drill import Scalar
     from tierdrill.spec.problems import Problem
 
 
@@ -54,3 +56,37 @@ def drill_setting(root: Path, name: str) -> DrillSetting:
         hint = f" (did you mean {near}?)" if near else ""
         raise Refusal(f"no drill named {name!r} in {root}; allowed: {listed(sorted(catalogue.drills))}{hint}")
     return setting_of(catalogue, name)
+
+
+def changed_setting(root: Path, name: str, sets: Sequence[str], guardrails: Sequence[str]) -> DrillSetting:
+    """As `drill_setting`, changed for one run: NAME=VALUE variables and TIER:SHARE:WINDOW guardrails.
+
+    Refusal for one that the drill, its experiment or its environment does not allow.
+    """
+    from tierdrill.spec.overrides import changed, parse_guardrail, parse_set
+    from tierdrill.spec.problems import listed
+
+    setting = drill_setting(root, name)
+    try:
+        variables = dict(parse_set(setting.drill, text) for text in sets)
+        added = [parse_guardrail(text) for text in guardrails]
+    except ValueError as error:
+        raise Refusal(str(error)) from error
+    tiers = [tier.name for tier in setting.tiers.tiers]
+    for one in added:
+        if one.tier not in tiers:
+            raise Refusal(f"no tier named {one.tier!r}; allowed: {listed(tiers)}")
+    if variables:
+        _refuse_wrong_variables(root, setting, variables)
+    return changed(setting, variables, added)
+
+
+def _refuse_wrong_variables(root: Path, setting: DrillSetting, variables: dict[str, Scalar]) -> None:
+    from tierdrill.monitoring.alerts import KNOWN_ALERTS
+    from tierdrill.spec.check.context import Context
+    from tierdrill.spec.check.overrides import override_problems
+    from tierdrill.spec.load import read_catalogue
+
+    reading = read_catalogue(root)
+    for found, allowed, hint in override_problems(Context(reading, KNOWN_ALERTS), setting.drill, variables):
+        raise Refusal(f"{found}; {allowed}" + (f" (did you mean {hint}?)" if hint else ""))

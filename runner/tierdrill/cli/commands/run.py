@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from tierdrill.cli.completion import complete_drill, complete_sabotage
-from tierdrill.cli.documents import drill_setting
+from tierdrill.cli.documents import changed_setting
 from tierdrill.cli.logs import log_to_file
 from tierdrill.cli.options import no_color_option
 from tierdrill.cli.past import stored_events
@@ -23,6 +23,14 @@ from tierdrill.cli.reports import judged, show_summary, try_reports
 @click.argument("drill", shell_complete=complete_drill)
 @click.option("--blip", is_flag=True, help="Run its blip twin: the fault for moments only; nothing may fire.")
 @click.option("--sabotage", metavar="NAME", shell_complete=complete_sabotage, help="With this net cut; it must fail.")
+@click.option("--set", "sets", multiple=True, metavar="NAME=VALUE", help="Set one of its variables; repeatable.")
+@click.option(
+    "--guardrail",
+    "guardrails",
+    multiple=True,
+    metavar="TIER:SHARE:WINDOW",
+    help="Stop also when the tier's availability falls below SHARE over WINDOW; repeatable.",
+)
 @click.option("--lab", metavar="NAME", help="Use a lab that is up (tierdrill lab up) instead of one of its own.")
 @click.option("--json", "as_json", is_flag=True, help="Every event as a line of JSON, the verdict as the last one.")
 @click.option("--plain", is_flag=True, help="Plain lines, also on a terminal.")
@@ -34,6 +42,8 @@ def command(
     drill: str,
     blip: bool,
     sabotage: str | None,
+    sets: tuple[str, ...],
+    guardrails: tuple[str, ...],
     lab: str | None,
     as_json: bool,
     plain: bool,
@@ -47,7 +57,7 @@ def command(
     if blip and sabotage:
         raise click.UsageError("found --blip and --sabotage; allowed is one of them")
     variant = "blip" if blip else f"sabotage:{sabotage}" if sabotage else "drill"
-    setting = drill_setting(here.catalogue, drill)
+    setting = changed_setting(here.catalogue, drill, sets, guardrails)
     check_place(here, lab)
     log_to_file(here.home)
 

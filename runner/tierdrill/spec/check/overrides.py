@@ -1,0 +1,47 @@
+"""Variables that another document sets for a run of a drill: known ones, and only to what the drill could be itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from tierdrill.spec.check.context import Context
+from tierdrill.spec.check.drills import check_drills
+from tierdrill.spec.check.experiments import check_experiments
+from tierdrill.spec.drill import Drill, Scalar
+from tierdrill.spec.overrides import with_variables, wrong_value
+from tierdrill.spec.problems import Problem
+from tierdrill.spec.reading import Place, Reading
+
+
+def check_overrides(context: Context, place: Place, drill: Drill, variables: Mapping[str, Scalar]) -> None:
+    """Reports each value at its place; what it would make wrong in the drill is told in the drill's own words."""
+    good = True
+    for name, value in variables.items():
+        if wrong := wrong_value(drill, name, value):
+            found, _, allowed = wrong.partition("; ")
+            place.at(name).report(found, allowed, key=name not in drill.variables)
+            good = False
+    if good and variables:
+        for found, allowed, hint in override_problems(context, drill, variables):
+            place.report(found, allowed, hint, key=True)
+
+
+def override_problems(context: Context, drill: Drill, variables: Mapping[str, Scalar]) -> list[tuple[str, str, str]]:
+    """What is wrong with the drill once its variables are set so, and was not before: (found, allowed, hint)."""
+    before = _problems(context, drill)
+    words = ", ".join(f"{name}: {value}" for name, value in variables.items())
+    after = [one for one in _problems(context, with_variables(drill, variables)) if one not in before]
+    return [(f"{drill.metadata.name} with {words}: {one.found}", one.allowed, one.hint) for one in after]
+
+
+def _problems(context: Context, drill: Drill) -> list[Problem]:
+    """Every problem of this one drill and of its experiment."""
+    whole = context.reading
+    experiments = {name: one for name, one in whole.catalogue.experiments.items() if name == drill.experiment}
+    catalogue = replace(whole.catalogue, drills={drill.metadata.name: drill}, experiments=experiments)
+    alone = Reading(catalogue, whole.sources, whole.names, whole.suspects, [])
+    part = Context(alone, context.alerts)
+    check_experiments(part)
+    check_drills(part)
+    return sorted(set(alone.problems))

@@ -1,0 +1,82 @@
+"""A drill changed for one run, its variables or guardrails: for a calendar, a game day or `run --set`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+
+from tierdrill.spec.catalogue import DrillSetting
+from tierdrill.spec.drill import Drill, Guardrail, Scalar
+from tierdrill.spec.problems import listed, nearest, shown
+from tierdrill.spec.units import parse_duration, parse_ratio, show_duration, show_ratio
+
+
+def with_variables(drill: Drill, variables: Mapping[str, Scalar]) -> Drill:
+    """The drill with these values in place of its own."""
+    return drill.model_copy(update={"variables": {**drill.variables, **variables}}) if variables else drill
+
+
+def with_guardrails(drill: Drill, guardrails: Iterable[Guardrail]) -> Drill:
+    """The drill with more guardrails besides its own, each once."""
+    added = tuple(one for one in guardrails if one not in drill.guardrails)
+    return drill.model_copy(update={"guardrails": (*drill.guardrails, *added)}) if added else drill
+
+
+def changed(setting: DrillSetting, variables: Mapping[str, Scalar], guardrails: Iterable[Guardrail]) -> DrillSetting:
+    """The setting with the drill changed for one run."""
+    return replace(setting, drill=with_guardrails(with_variables(setting.drill, variables), guardrails))
+
+
+def wrong_value(drill: Drill, name: str, value: Scalar) -> str:
+    """What keeps a variable from being set to this, as `found; allowed`; empty if nothing does."""
+    if name not in drill.variables:
+        near = nearest(name, drill.variables)
+        hint = f" (did you mean {near}?)" if near else ""
+        known = listed(sorted(drill.variables)) if drill.variables else "none"
+        return f"drill {drill.metadata.name} has no variable {shown(name)}; its variables: {known}{hint}"
+    own = drill.variables[name]
+    if _kind(own) != _kind(value):
+        return f"found {shown(value)} for {name}; allowed is {_kind(own)}, such as {shown(own)}"
+    return ""
+
+
+def _kind(value: Scalar) -> str:
+    if isinstance(value, bool):
+        return "true or false"
+    return "a number" if isinstance(value, int | float) else "text"
+
+
+def parse_set(drill: Drill, text: str) -> tuple[str, Scalar]:
+    """A variable from "node=node-3", its value read as the drill's own is written; ValueError says what is allowed."""
+    name, equals, word = text.partition("=")
+    if not equals or not name:
+        raise ValueError(f"found {shown(text)}; allowed is NAME=VALUE")
+    value: Scalar = word
+    own = drill.variables.get(name)
+    if isinstance(own, bool) and word in ("true", "false"):
+        value = word == "true"
+    elif isinstance(own, int | float) and not isinstance(own, bool):
+        try:
+            value = float(word) if isinstance(own, float) or not word.lstrip("-").isdigit() else int(word)
+        except ValueError:
+            value = word
+    if wrong := wrong_value(drill, name, value):
+        raise ValueError(wrong)
+    return name, value
+
+
+def parse_guardrail(text: str) -> Guardrail:
+    """A guardrail from "critical:90%:3s" or "critical:90%:3s:20" (tier, floor, window, requests at least)."""
+    parts = text.split(":")
+    if len(parts) not in (3, 4) or not parts[0] or (len(parts) == 4 and not parts[3].isdigit()):
+        raise ValueError(f"found {shown(text)}; allowed is TIER:SHARE:WINDOW[:REQUESTS], such as critical:90%:3s")
+    requests = {"requests_at_least": max(1, int(parts[3]))} if len(parts) == 4 else {}
+    return Guardrail(
+        tier=parts[0], availability_below=parse_ratio(parts[1]), window=parse_duration(parts[2]), **requests
+    )
+
+
+def show_guardrail(guardrail: Guardrail) -> str:
+    """A guardrail as `parse_guardrail` reads it."""
+    floor, window = show_ratio(guardrail.availability_below), show_duration(guardrail.window)
+    return f"{guardrail.tier}:{floor}:{window}:{guardrail.requests_at_least}"
