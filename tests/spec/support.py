@@ -14,6 +14,7 @@ GOOD = HERE / "good"
 BAD = HERE / "bad"
 
 DRILL = "drills/node-loss.yaml"
+CALENDAR = "drills/calendar.yaml"
 TIERS = "drills/tiers.yaml"
 WORKLOADS = "drills/workloads.yaml"
 ENVIRONMENT = "drills/environment.yaml"

@@ -10,11 +10,18 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.spec.support import DRILL, ENVIRONMENT, GOOD, PLAYBOOK, TIERS, WORKLOADS
+from tests.spec.support import CALENDAR, DRILL, ENVIRONMENT, GOOD, PLAYBOOK, TIERS, WORKLOADS
 from tierdrill.spec.catalogue import KINDS
 from tierdrill.spec.schema import DIALECT, any_kind_schema, json_schema, schema_line, write_schemas
 
-EXAMPLES = {"Drill": DRILL, "Environment": ENVIRONMENT, "Playbook": PLAYBOOK, "Tiers": TIERS, "Workloads": WORKLOADS}
+EXAMPLES = {
+    "Calendar": CALENDAR,
+    "Drill": DRILL,
+    "Environment": ENVIRONMENT,
+    "Playbook": PLAYBOOK,
+    "Tiers": TIERS,
+    "Workloads": WORKLOADS,
+}
 
 
 def complaints(value: Any, schema: dict[str, Any], root: dict[str, Any], place: str = "") -> list[str]:
@@ -105,9 +112,7 @@ def test_one_schema_for_files_of_several_kinds() -> None:
 
 def test_schemas_are_written_where_documents_point_to(tmp_path: Path) -> None:
     written = write_schemas(tmp_path / "drills" / "schema")
-    assert sorted(path.name for path in written) == [
-        "document.json", "drill.json", "environment.json", "playbook.json", "tiers.json", "workloads.json",
-    ]  # fmt: skip
+    assert {path.name for path in written} == {"document.json", *(f"{kind.lower()}.json" for kind in KINDS)}
     for path, kind in (
         ("drills/platform/lab.yaml", "Environment"),
         ("playbooks/a.yaml", "Playbook"),

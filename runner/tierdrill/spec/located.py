@@ -93,6 +93,8 @@ def _one(error: dict[str, Any], loc: Loc, source: Source, model: type[BaseModel]
             f"{loc[-1]} is required{_as_what(model, loc, source.data)}",
             key=True,
         )
+    if "[key]" in error["loc"] and kind == "string_pattern_mismatch":
+        return source.problem(loc, f"key {shown(loc[-1])}", f"allowed is {_PATTERNS[NAME_PATTERN]}", key=True)
     if "[key]" in error["loc"]:
         words = _words(context.get("expected", ""))
         return source.problem(

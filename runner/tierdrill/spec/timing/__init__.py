@@ -1,0 +1,1 @@
+"""When: cron lines, time zones, blackouts, windows and iCalendar files, as pure functions of the documents."""
