@@ -19,6 +19,7 @@ TIERS = "drills/tiers.yaml"
 WORKLOADS = "drills/workloads.yaml"
 ENVIRONMENT = "drills/environment.yaml"
 EXPERIMENT = "experiments/node/power-loss.yaml"
+SCENARIO = "drills/scenarios/quiet-corner.yaml"
 PLAYBOOK = "playbooks/reschedule-critical.yaml"
 
 

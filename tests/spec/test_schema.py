@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.spec.support import CALENDAR, DRILL, ENVIRONMENT, GOOD, PLAYBOOK, TIERS, WORKLOADS
+from tests.spec.support import CALENDAR, DRILL, ENVIRONMENT, GOOD, PLAYBOOK, SCENARIO, TIERS, WORKLOADS
 from tierdrill.spec.catalogue import KINDS
 from tierdrill.spec.schema import DIALECT, any_kind_schema, json_schema, schema_line, write_schemas
 
@@ -19,6 +19,7 @@ EXAMPLES = {
     "Drill": DRILL,
     "Environment": ENVIRONMENT,
     "Playbook": PLAYBOOK,
+    "Scenario": SCENARIO,
     "Tiers": TIERS,
     "Workloads": WORKLOADS,
 }

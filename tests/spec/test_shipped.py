@@ -12,6 +12,7 @@ from tierdrill.faults.catalogue import CATALOGUE
 from tierdrill.spec.catalogue import setting_of
 from tierdrill.spec.experiment import checked_by_chaoslib
 from tierdrill.spec.faultactions import DELAY_MS_MAX, FAULTS, LEASE, MODULE, UNDOS
+from tierdrill.spec.faultkinds import FAULT_KINDS
 from tierdrill.spec.load import load_catalogue
 
 ROOT = Path(__file__).parents[2]
@@ -46,6 +47,10 @@ def test_fault_actions_are_as_the_catalogue_of_faults_has_them() -> None:
     }
     delay = next(one for one in CATALOGUE.values() if one.action == "delay_link")
     assert DELAY_MS_MAX in [parameter.maximum for parameter in delay.parameters]
+
+
+def test_the_kinds_that_scenarios_name_are_in_the_catalogue_of_faults() -> None:
+    assert FAULT_KINDS.items() <= {kind: fault.action for kind, fault in CATALOGUE.items()}.items()
 
 
 def test_chaoslib_accepts_the_shipped_experiments() -> None:

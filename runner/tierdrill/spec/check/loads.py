@@ -25,8 +25,11 @@ STREAMING_PROMISES = ("time_to_first_token",)
 
 def check_load(context: Context, place: Place, drill: Drill) -> None:
     """The drill's streams, and whether they suffice."""
-    recordings = check_streams(context, place.at("load", "streams"), drill)
-    tiers = context.tiers_of(context.environment_of(drill))
+    environment, phases = context.environment_of(drill), drill.phases
+    length = phases.warm_up + phases.baseline + phases.fault + phases.recovery
+    beside = context.catalogue.paths["Drill", drill.metadata.name].parent
+    recordings = check_streams(context, place.at("load", "streams"), drill.load, environment, length, beside)
+    tiers = context.tiers_of(environment)
     by_name = {tier.name: tier for tier in tiers.tiers} if tiers else {}
     for number, expectation in enumerate(drill.expect.tiers):
         if expectation.tier in by_name:

@@ -6,7 +6,8 @@ import json
 from pathlib import Path
 
 from tierdrill.spec.check.context import Context
-from tierdrill.spec.drill import Drill, Phases, Shape, Stream
+from tierdrill.spec.drill import Load, Shape, Stream
+from tierdrill.spec.environment import Environment
 from tierdrill.spec.problems import nearest
 from tierdrill.spec.reading import Place
 from tierdrill.spec.tiers import Tiers
@@ -19,20 +20,24 @@ Recordings = dict[str, list[float] | None]
 """For each replayed stream its due times, in seconds from the recording's first line; None where they are not known."""
 
 
-def check_streams(context: Context, place: Place, drill: Drill) -> Recordings:
-    """Every stream; gives what the recordings hold."""
-    environment = context.environment_of(drill)
+def check_streams(
+    context: Context, place: Place, load: Load, environment: Environment | None, length: float, beside: Path
+) -> Recordings:
+    """Every stream of a load that lasts `length` seconds; gives what the recordings hold.
+
+    `beside` is the folder of the document that has the load.
+    """
     workloads, tiers = context.workloads_of(environment), context.tiers_of(environment)
-    place.unique([stream.name for stream in drill.load.streams], "stream", "name")
+    place.unique([stream.name for stream in load.streams], "stream", "name")
     recordings: Recordings = {}
-    for number, stream in enumerate(drill.load.streams):
+    for number, stream in enumerate(load.streams):
         spot = place.at(number)
         if stream.shape.kind == "replay":
-            recordings[stream.name] = _recording(context, spot.at("shape"), drill, stream)
+            recordings[stream.name] = _recording(spot.at("shape"), [beside, context.catalogue.root], stream)
         else:
             if stream.rate <= 0:
                 spot.at("rate").report("a rate of 0", "a rate above 0")
-            _check_shape(spot.at("shape"), stream.shape, drill.phases)
+            _check_shape(spot.at("shape"), stream.shape, length)
         if stream.timeout <= 0:
             spot.at("timeout").report("a timeout of no time", "a time above 0")
         if workloads is not None and tiers is not None:
@@ -40,8 +45,7 @@ def check_streams(context: Context, place: Place, drill: Drill) -> Recordings:
     return recordings
 
 
-def _check_shape(place: Place, shape: Shape, phases: Phases) -> None:
-    end = phases.warm_up + phases.baseline + phases.fault + phases.recovery
+def _check_shape(place: Place, shape: Shape, end: float) -> None:
     given = shape.model_fields_set
     if shape.file is not None:
         place.at("file").report(
@@ -79,16 +83,15 @@ def _check_route(place: Place, stream: Stream, workloads: Workloads, tiers: Tier
         )
 
 
-def _recording(context: Context, place: Place, drill: Drill, stream: Stream) -> list[float] | None:
+def _recording(place: Place, folders: list[Path], stream: Stream) -> list[float] | None:
     if stream.shape.file is None:
         place.report("a replay without a file", "file names the recorded schedule", key=True)
         return None
     written = Path(stream.shape.file)
-    beside = context.catalogue.paths["Drill", drill.metadata.name].parent
-    candidates = [written] if written.is_absolute() else [beside / written, context.catalogue.root / written]
+    candidates = [written] if written.is_absolute() else [folder / written for folder in folders]
     path = next((candidate for candidate in candidates if candidate.is_file()), None)
     if path is None:
-        siblings = sorted(item.name for item in beside.glob("*.jsonl"))
+        siblings = sorted(item.name for item in folders[0].glob("*.jsonl"))
         place.at("file").report(
             f"no file {stream.shape.file}",
             "a recording, beside the drill or from the root",
