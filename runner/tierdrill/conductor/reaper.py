@@ -18,11 +18,12 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from tierdrill.conductor.books import close_books
 from tierdrill.conductor.cleanup import end_lab, end_processes
 from tierdrill.history.events import Event, event
 from tierdrill.history.ledger import Ledger, LedgerError, LedgerFault
 from tierdrill.history.store import HistoryError, HistoryStore
-from tierdrill.judge.judge import NotARun, judge
+from tierdrill.judge.judge import NotARun
 from tierdrill.targets.undo import undo_fault
 
 TICK_S = 0.2
@@ -131,8 +132,7 @@ class Reaper:
         try:
             store = HistoryStore(self.home)
             try:
-                verdict = judge(store.events(self.run))
-                store.finish(self.run, time.time(), verdict.status.value, verdict.summary)
+                close_books(store, self.run, time.time())
             finally:
                 store.close()
         except (HistoryError, NotARun, KeyError, ValueError) as error:

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from tierdrill.conductor.books import close_books
 from tierdrill.conductor.cleanup import alive, own_process, undo_all
 from tierdrill.conductor.deployment import Deployment, open_deployment
 from tierdrill.conductor.errors import RunRefused
@@ -30,7 +31,7 @@ from tierdrill.history.events import Event
 from tierdrill.history.ledger import Ledger, LedgerError
 from tierdrill.history.store import HistoryError, HistoryStore
 from tierdrill.home import run_folder
-from tierdrill.judge.judge import NotARun, judge
+from tierdrill.judge.judge import NotARun
 from tierdrill.judge.verdict import Status, Verdict
 from tierdrill.spec.catalogue import DrillSetting
 from tierdrill.targets.lab import MECHANISMS
@@ -100,9 +101,7 @@ async def run_drill(setting: DrillSetting, options: RunOptions, listeners: Seque
 def _verdict(store: HistoryStore, ledger: Ledger, plan: Plan) -> Verdict:
     """Judge the run; where its history cannot be read, say so: no data is never a pass."""
     try:
-        verdict = judge(store.events(plan.run))
-        store.finish(plan.run, time.time(), verdict.status.value, verdict.summary)
-        return verdict
+        return close_books(store, plan.run, time.time())
     except (HistoryError, NotARun) as error:
         try:
             left = [entry.id for entry in ledger.open_faults(plan.run)]

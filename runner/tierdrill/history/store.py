@@ -1,7 +1,8 @@
 """The append-only store of every run's events: one SQLite file in WAL mode, and its export as JSON lines.
 
 An event is committed before `append` returns, so a killed runner loses nothing it has written. Nothing is ever updated
-or deleted except the one-line summary of a run (its outcome), which is derived and can be computed again.
+or deleted except what is derived from events and can be computed again: the one-line summary of a run (its outcome) and
+its figures (what trends are made from, as the judge wrote them).
 """
 
 from __future__ import annotations
@@ -27,6 +28,12 @@ CREATE TABLE IF NOT EXISTS events (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS runs_by_start ON runs (started_at);
 """
+# What each schema version added to the one before; a store is brought up to date when it is opened.
+_ADDED = {
+    2: """
+CREATE TABLE figures (run TEXT PRIMARY KEY, format INTEGER NOT NULL, data TEXT NOT NULL) STRICT
+""",
+}
 
 
 class HistoryError(Exception):
@@ -46,6 +53,15 @@ class RunRecord:
     summary: str | None
 
 
+@dataclass(frozen=True)
+class FiguresRecord:
+    """A judged run and its figures as they were stored; `format` and `data` are None where there are none yet."""
+
+    record: RunRecord
+    format: int | None
+    data: str | None
+
+
 class HistoryStore:
     """All runs of one home. Safe for several processes at once (SQLite's locking); one instance per thread."""
 
@@ -61,8 +77,8 @@ class HistoryStore:
                 raise HistoryError(
                     f"{self.path}: written by a newer tierdrill (schema {version}; known are up to {SCHEMA_VERSION})"
                 )
-            if version == 0:
-                self._database.executescript(_SCHEMA + f"PRAGMA user_version={SCHEMA_VERSION};")
+            if version < SCHEMA_VERSION:
+                self._bring_up_to_date()
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
@@ -70,6 +86,30 @@ class HistoryStore:
             yield
         except (sqlite3.Error, OSError) as error:
             raise HistoryError(f"{self.path}: {error}") from error
+
+    def _bring_up_to_date(self) -> None:
+        """All or nothing, and once where several processes open an old store at the same time."""
+        with self._transaction():
+            version = self._database.execute("PRAGMA user_version").fetchone()[0]
+            if version >= SCHEMA_VERSION:
+                return
+            if version == 0:
+                for statement in filter(str.strip, _SCHEMA.split(";")):
+                    self._database.execute(statement)
+            for number in range(max(version, 1) + 1, SCHEMA_VERSION + 1):
+                self._database.execute(_ADDED[number])
+            self._database.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        self._database.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            self._database.execute("COMMIT")
+        except BaseException:
+            if self._database.in_transaction:
+                self._database.execute("ROLLBACK")
+            raise
 
     def close(self) -> None:
         """Release the file."""
@@ -89,30 +129,23 @@ class HistoryStore:
     def append_many(self, run: str, events: Iterable[Event]) -> list[Event]:
         """Store several events in one transaction, in order."""
         stored = []
-        with self._explained():
-            self._database.execute("BEGIN IMMEDIATE")
-            try:
-                found = self._database.execute("SELECT max(sequence) FROM events WHERE run = ?", (run,)).fetchone()
-                sequence = found[0] or 0
-                for event in events:
-                    sequence += 1
-                    self._database.execute(
-                        "INSERT INTO events VALUES (?, ?, ?, ?, ?, ?)",
-                        (
-                            run,
-                            sequence,
-                            event.at,
-                            event.kind,
-                            event.source,
-                            json.dumps(event.data, sort_keys=True, separators=(",", ":"), allow_nan=False),
-                        ),
-                    )
-                    stored.append(Event(event.at, event.kind, event.source, event.data, sequence))
-                self._database.execute("COMMIT")
-            except BaseException:
-                if self._database.in_transaction:
-                    self._database.execute("ROLLBACK")
-                raise
+        with self._explained(), self._transaction():
+            found = self._database.execute("SELECT max(sequence) FROM events WHERE run = ?", (run,)).fetchone()
+            sequence = found[0] or 0
+            for event in events:
+                sequence += 1
+                self._database.execute(
+                    "INSERT INTO events VALUES (?, ?, ?, ?, ?, ?)",
+                    (
+                        run,
+                        sequence,
+                        event.at,
+                        event.kind,
+                        event.source,
+                        json.dumps(event.data, sort_keys=True, separators=(",", ":"), allow_nan=False),
+                    ),
+                )
+                stored.append(Event(event.at, event.kind, event.source, event.data, sequence))
         return stored
 
     def finish(self, run: str, at: float, status: str, summary: str) -> None:
@@ -121,6 +154,22 @@ class HistoryStore:
             self._database.execute(
                 "UPDATE runs SET ended_at = ?, status = ?, summary = ? WHERE run = ?", (at, status, summary, run)
             )
+
+    def keep_figures(self, run: str, form: int, data: str) -> None:
+        """Store (or replace) the figures of a run: JSON of that format, opaque here."""
+        with self._explained():
+            self._database.execute("INSERT OR REPLACE INTO figures VALUES (?, ?, ?)", (run, form, data))
+
+    def figures(self, drill: str | None = None, since: float | None = None) -> list[FiguresRecord]:
+        """Every judged run that began at `since` or later, oldest first, with its figures where they are kept."""
+        with self._explained():
+            rows = self._database.execute(
+                "SELECT runs.run, drill, variant, started_at, ended_at, status, summary, figures.format, figures.data "
+                "FROM runs LEFT JOIN figures ON figures.run = runs.run WHERE status IS NOT NULL "
+                "AND (?1 IS NULL OR drill = ?1) AND (?2 IS NULL OR started_at >= ?2) ORDER BY started_at, runs.run",
+                (drill, since),
+            ).fetchall()
+        return [FiguresRecord(RunRecord(*row[:7]), row[7], row[8]) for row in rows]
 
     def events(self, run: str) -> list[Event]:
         """Every event of a run in order; empty for an unknown run."""

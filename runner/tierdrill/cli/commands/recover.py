@@ -146,9 +146,10 @@ def _into_history(home: Path, run: str) -> Callable[[Event], None]:
 
 def _close_books(home: Path, ledger: Ledger, live: set[str]) -> None:
     """Judge the runs that have died together with their reaper, so that they do not look as if they went on."""
+    from tierdrill.conductor.books import close_books
     from tierdrill.history.events import event
     from tierdrill.history.store import HistoryStore
-    from tierdrill.judge.judge import NotARun, judge
+    from tierdrill.judge.judge import NotARun
 
     with closing(HistoryStore(home)) as store:
         for record in store.runs(limit=1000):
@@ -163,9 +164,8 @@ def _close_books(home: Path, ledger: Ledger, live: set[str]) -> None:
                 store.append(record.run, event("ledger.open", "recover", faults=open_faults))
                 store.append(record.run, event("run.ended", "recover", outcome=outcome, reason=died))
             try:
-                verdict = judge(store.events(record.run))
+                verdict = close_books(store, record.run, time.time())
             except NotARun as error:
                 store.finish(record.run, time.time(), "inconclusive", f"it died before it began: {error}")
                 continue
-            store.finish(record.run, time.time(), verdict.status.value, verdict.summary)
             click.echo(f"closed: run {record.run} is {verdict.status.value}")
