@@ -14,12 +14,12 @@ from typing import Any
 
 import yaml
 
-from tests.spec.support import DRILL, ENVIRONMENT, EXPERIMENT, GOOD, PLAYBOOK, TIERS, WORKLOADS
+from tests.spec.support import DRILL, ENVIRONMENT, EXPERIMENT, GAMEDAY, GOOD, PLAYBOOK, TIERS, WORKLOADS
 from tierdrill.spec.catalogue import KINDS
 from tierdrill.spec.located import model_at
 
 Path_ = tuple[str | int, ...]
-DOCUMENTS = (DRILL, TIERS, WORKLOADS, ENVIRONMENT, PLAYBOOK, "playbooks/restart-replica.yaml", EXPERIMENT)
+DOCUMENTS = (DRILL, TIERS, WORKLOADS, ENVIRONMENT, PLAYBOOK, "playbooks/restart-replica.yaml", EXPERIMENT, GAMEDAY)
 # Mappings in which people choose the keys.
 FREE = {"variables", "labels", "arguments", "configuration", "latency", "time_to_first_token", "queue_wait"}
 QUANTITY = re.compile(r"[0-9.]+(ms|s|m|h|%|/s)$")
@@ -31,6 +31,7 @@ REFERENCES = {
     ENVIRONMENT: {"tiers", "workloads"},
     PLAYBOOK: {"tier", "fact"},
     EXPERIMENT: {"func"},
+    GAMEDAY: {"drill", "environment", "tier", "variant"},
 }  # fmt: skip
 NEEDED_BY_CHAOS = {
     "title",

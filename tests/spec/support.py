@@ -21,6 +21,7 @@ ENVIRONMENT = "drills/environment.yaml"
 EXPERIMENT = "experiments/node/power-loss.yaml"
 SCENARIO = "drills/scenarios/quiet-corner.yaml"
 PLAYBOOK = "playbooks/reschedule-critical.yaml"
+GAMEDAY = "drills/gamedays/two-drills.yaml"
 
 
 def good_catalogue(folder: Path) -> Path:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.spec.support import CALENDAR, DRILL, ENVIRONMENT, GOOD, PLAYBOOK, SCENARIO, TIERS, WORKLOADS
+from tests.spec.support import CALENDAR, DRILL, ENVIRONMENT, GAMEDAY, GOOD, PLAYBOOK, SCENARIO, TIERS, WORKLOADS
 from tierdrill.spec.catalogue import KINDS
 from tierdrill.spec.schema import DIALECT, any_kind_schema, json_schema, schema_line, write_schemas
 
@@ -18,6 +18,7 @@ EXAMPLES = {
     "Calendar": CALENDAR,
     "Drill": DRILL,
     "Environment": ENVIRONMENT,
+    "GameDay": GAMEDAY,
     "Playbook": PLAYBOOK,
     "Scenario": SCENARIO,
     "Tiers": TIERS,

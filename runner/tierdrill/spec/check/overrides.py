@@ -23,16 +23,25 @@ def check_overrides(context: Context, place: Place, drill: Drill, variables: Map
             place.at(name).report(found, allowed, key=name not in drill.variables)
             good = False
     if good and variables:
+        # Which of several values is to blame, the words say; of one, the place can.
+        spot = place.at(*variables) if len(variables) == 1 else place
         for found, allowed, hint in override_problems(context, drill, variables):
-            place.report(found, allowed, hint, key=True)
+            spot.report(found, allowed, hint, key=len(variables) > 1)
 
 
 def override_problems(context: Context, drill: Drill, variables: Mapping[str, Scalar]) -> list[tuple[str, str, str]]:
     """What is wrong with the drill once its variables are set so, and was not before: (found, allowed, hint)."""
-    before = _problems(context, drill)
     words = ", ".join(f"{name}: {value}" for name, value in variables.items())
-    after = [one for one in _problems(context, with_variables(drill, variables)) if one not in before]
-    return [(f"{drill.metadata.name} with {words}: {one.found}", one.allowed, one.hint) for one in after]
+    return [
+        (f"{drill.metadata.name} with {words}: {one.found}", one.allowed, one.hint)
+        for one in new_problems(context, drill, with_variables(drill, variables))
+    ]
+
+
+def new_problems(context: Context, drill: Drill, changed: Drill) -> list[Problem]:
+    """The problems that the changed drill has and the drill has not; their places are of the drill's own file."""
+    before = {(one.found, one.allowed) for one in _problems(context, drill)}
+    return [one for one in _problems(context, changed) if (one.found, one.allowed) not in before]
 
 
 def _problems(context: Context, drill: Drill) -> list[Problem]:

@@ -28,7 +28,7 @@ def check_sabotages(context: Context, place: Place, drill: Drill, inventory: Inv
         for index, pattern in enumerate(sabotage.fails):
             if not judged and pattern.startswith("slo/"):
                 continue
-            if not _matches(str(fill(pattern, drill.variables)), ids):
+            if not names_a_check(str(fill(pattern, drill.variables)), ids):
                 group = [one for one in ids if one.split("/")[0] == pattern.split("/")[0]]
                 spot.at("fails", index).report(
                     f"no check of this drill is named {shown(pattern)}",
@@ -90,7 +90,8 @@ def _check_silence(context: Context, place: Place, alert: str, drill: Drill) -> 
         )
 
 
-def _matches(pattern: str, ids: list[str]) -> bool:
+def names_a_check(pattern: str, ids: list[str]) -> bool:
+    """Whether a pattern names one of these checks, or one of a group whose checks are the judge's own."""
     parts = pattern.split("/")
     if parts[0] in OPEN_GROUPS and len(parts) in (2, 3) and all(parts):
         return True
