@@ -223,6 +223,7 @@ def test_its_life(api: Api) -> None:
         assert 'kube_node_status_condition{condition="Ready",node="node-2",status="true"} 0.0' in metrics
         assert 'kube_node_status_condition{condition="Ready",node="node-2",status="false"} 1.0' in metrics
         assert 'tierdrill_serving_slots{model="assistant",state="ready",tier="critical"} 4.0' in metrics
+        assert 'tierdrill_gpu_tier_rank{gpu="0",node="node-2",tier="critical"} 1.0' in metrics
         assert (
             'kube_pod_status_ready{condition="true",model="assistant",node="node-2",pod="assistant-1",'
             'tier="critical"} 0.0' in metrics

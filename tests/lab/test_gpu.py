@@ -21,6 +21,7 @@ values = st.fixed_dictionaries(
         "power_w": st.floats(0, 2000),
         "clock_factor": st.floats(0.01, 1),
         "utilization": st.floats(0, 100),
+        "throttle": st.one_of(st.none(), st.sampled_from(sorted(gpu.THROTTLES))),
     },
 )
 documents = st.fixed_dictionaries(
@@ -54,6 +55,7 @@ def test_a_reboot_leaves_nothing_volatile_and_keeps_the_rest(document: dict[str,
         assert settings.effective_xid is None
         before = gpu.settings_for(gpu.parse_overrides(document, 2), index)
         assert (settings.temperature_c, settings.clock_factor) == (before.temperature_c, before.clock_factor)
+        assert settings.throttle == before.throttle, "a reboot cools nothing"
     assert gpu.without_volatile(rebooted) == rebooted
 
 
@@ -84,6 +86,8 @@ def test_an_xid_is_reported_once_per_trip(first: dict[str, Any], second: dict[st
         ({"base": {"clock_factor": 0}}, "clock_factor"),
         ({"base": {"clock_factor": 1.5}}, "clock_factor"),
         ({"base": {"clock_factor": None}}, "clock_factor"),
+        ({"base": {"throttle": "hot"}}, "none of thermal, power, power_brake"),
+        ({"base": {"throttle": 3}}, "throttle"),
         ({"base": {"xid": 79.5}}, "xid"),
         ({"base": {"xid": True}}, "xid"),
         ({"base": {"power_w": "hot"}}, "power_w"),
@@ -93,6 +97,15 @@ def test_an_xid_is_reported_once_per_trip(first: dict[str, Any], second: dict[st
 def test_one_bad_key_rejects_everything(document: object, complaint: str) -> None:
     with pytest.raises(gpu.OverrideError, match=complaint):
         gpu.parse_overrides(document, 2)
+
+
+@given(values, values)
+def test_changing_some_settings_leaves_the_others(present: dict[str, Any], changes: dict[str, Any]) -> None:
+    after = gpu.changed_settings(present, changes)
+    assert None not in after.values()
+    for key in {*present, *changes}:
+        assert after.get(key) == (changes[key] if key in changes else present[key])
+    assert gpu.changed_settings(after, dict.fromkeys(after)) == {}
 
 
 def test_default_xids() -> None:

@@ -280,6 +280,22 @@ def test_a_gpu_falls_off_the_bus_and_a_reboot_brings_it_back(node: Node) -> None
     assert len(node.kmsg()) == 1
 
 
+def test_heat_shows_in_the_telemetry_and_a_reboot_does_not_cool(node: Node) -> None:
+    hot = {"throttle": "thermal", "temperature_c": 92, "clock_factor": 0.4}
+    node.override({"devices": {"1": hot}})
+    reasons = 'DCGM_FI_DEV_CLOCKS_EVENT_REASONS{UUID="GPU-%d",device="nvidia%d",gpu="%d",hostname="node-1"'
+    wait_for(lambda: f"{reasons % (1, 1, 1)}" in node.metrics() and "} 72.0" in node.metrics())
+    (line,) = [line for line in node.metrics().splitlines() if line.startswith(reasons % (0, 0, 0))]
+    assert line.endswith(" 1.0"), "the other one is idle and nothing else"
+    reading = node.call("GET", "/v1/status")[1]["gpus"][1]["telemetry"]
+    assert (reading["temperature_c"], reading["clock_mhz"], reading["event_reasons"]) == (92, 792, 72)
+    assert process.kill_group(node.child.pgid, node.child.identity)
+    node.child.wait(2.0)
+    node.start()
+    assert node.call("GET", "/v1/status")[1]["gpus"][1]["telemetry"]["event_reasons"] == 72
+    assert not node.kmsg()
+
+
 def test_an_xid_alone_is_reported_and_harms_nobody(node: Node) -> None:
     node.controller.want(spec("assistant-0"))
     wait_for(lambda: node.controller.replica("assistant-0").get("ready"))

@@ -300,6 +300,13 @@ def test_gpus_fall_and_a_reboot_brings_them_back(lab: Lab) -> None:
     lab.until(lambda state: all(each["ready"] for each in state["replicas"] if each["rank"] == 1))
     assert lab.client.power("node-1", "cycle")["power"] == "on"
     lab.until(lambda state: state["nodes"][0]["gpus"][0]["state"] == "healthy" and state["nodes"][0]["ready"])
+    lab.client.change_gpu("node-1", 0, {"clock_factor": 0.5, "throttle": "thermal"})
+    lab.client.change_gpu("node-1", 0, {"temperature_c": 90})
+    assert lab.client.change_gpu("node-1", 0, {"clock_factor": None})["overrides"]["devices"]["0"] == {
+        "throttle": "thermal",
+        "temperature_c": 90,
+    }
+    lab.client.change_gpu("node-1", 0, {"throttle": None, "temperature_c": None})
     with pytest.raises(LabError, match="unknown key"):
         lab.client.set_gpu("node-1", 0, {"moed": "lost"})
     with pytest.raises(LabError, match="node-1 has 0, 1"):

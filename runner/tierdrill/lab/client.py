@@ -90,6 +90,10 @@ class Calls:
         return Call("POST", f"/v1/gpus/{_part(node)}/{int(index)}", dict(settings))
 
     @staticmethod
+    def change_gpu(node: str, index: int, changes: Mapping[str, Any]) -> Call:
+        return Call("PATCH", f"/v1/gpus/{_part(node)}/{int(index)}", dict(changes))
+
+    @staticmethod
     def to_gateways(what: str, changes: Mapping[str, Any], gateway: str | None) -> Call:
         return Call("PUT", f"/v1/{what}", dict(changes), {} if gateway is None else {"gateway": gateway})
 
@@ -175,6 +179,10 @@ class LabClient:
     def set_gpu(self, node: str, index: int, settings: Mapping[str, Any]) -> Json:
         """Set a GPU's emulation; {"mode": "healthy"} heals it."""
         return self._ask(Calls.set_gpu(node, index, settings))
+
+    def change_gpu(self, node: str, index: int, changes: Mapping[str, Any]) -> Json:
+        """Change some of a GPU's emulation; None takes an override away."""
+        return self._ask(Calls.change_gpu(node, index, changes))
 
     def agent(self, node: str) -> Json:
         """What a node's own agent says."""

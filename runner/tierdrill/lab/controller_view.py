@@ -156,6 +156,7 @@ class ControllerCollector(Collector):
         """Called for each scrape."""
         yield from self._nodes()
         yield from self._replicas()
+        yield self._gpu_ranks()
 
     def _nodes(self) -> Iterable[Metric]:
         ready = GaugeMetricFamily(
@@ -172,6 +173,21 @@ class ControllerCollector(Collector):
             healthy = sum(node.gpu_healthy(index) and index not in node.gpus_cordoned for index in node.gpus)
             gpus.add_metric([node.name, "nvidia_com_gpu", "integer"], healthy)
         return (ready, cordoned, gpus)
+
+    def _gpu_ranks(self) -> Metric:
+        ranks = GaugeMetricFamily(
+            "tierdrill_gpu_tier_rank",
+            "Rank of a tier that has a replica on this GPU; 1 is the most important.",
+            labels=("node", "gpu", "tier"),
+        )
+        placed = {
+            (*instance.spot, held.config.tier): held.config.rank
+            for held in self._core.held.values()
+            if (instance := self._core.serving(held)) is not None
+        }
+        for (node, gpu, tier), rank in sorted(placed.items()):
+            ranks.add_metric([node, str(gpu), tier], rank)
+        return ranks
 
     def _replicas(self) -> Iterable[Metric]:
         labels = ("pod", "node", "model", "tier", "condition")

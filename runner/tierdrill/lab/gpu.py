@@ -21,6 +21,11 @@ CONTAINED_XID = 94  # RESTART_APP: processes started after the error are fine
 _DEFAULT_XID = {"fallen_off_bus": 79, "ecc_uncorrectable": 48}
 _SECTIONS = ("base", "all", "devices")
 XID_WINDOW_S = 300.0
+THROTTLES: Mapping[str, int] = {"thermal": 0x48, "power": 0x04, "power_brake": 0x88}
+"""Why clocks are held down, in nvml-mock's words, and the bits that NVML shows for it in the clocks' event reasons:
+0x04 software power cap, 0x08 hardware slowdown, 0x40 hardware thermal slowdown, 0x80 power brake.
+"""
+IDLE_REASON = 0x01
 
 
 class OverrideError(ValueError):
@@ -48,6 +53,7 @@ class Settings:
     power_w: float | None = None
     clock_factor: float = 1.0
     utilization: float | None = None
+    throttle: str | None = None
 
     @property
     def effective_xid(self) -> int | None:
@@ -97,6 +103,11 @@ def settings_for(overrides: Overrides, index: int) -> Settings:
     """Merge base < all < devices[index]."""
     merged = {**overrides.base, **overrides.all, **overrides.devices.get(index, {})}
     return Settings(**merged)
+
+
+def changed_settings(present: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """A device's overrides after some of its keys were set; None takes a key away, the others stay as they are."""
+    return {key: value for key, value in {**present, **changes}.items() if value is not None}
 
 
 def without_volatile(document: Mapping[str, Any]) -> dict[str, Any]:
@@ -218,6 +229,10 @@ def _check_value(key: str, value: object, where: str) -> None:
             raise OverrideError(f"{where}.mode: {value!r} is none of {', '.join(MODES)}")
         return
     if value is None and key != "clock_factor":
+        return
+    if key == "throttle":
+        if value not in THROTTLES:
+            raise OverrideError(f"{where}.throttle: {value!r} is none of {', '.join(THROTTLES)}")
         return
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise OverrideError(f"{where}.{key}: expected a number, found {value!r}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +40,7 @@ class Telemetry:
     temperature_c: float
     power_w: float
     clock_mhz: float
+    event_reasons: int
     utilization: float
     used_mib: float
     free_mib: float
@@ -52,10 +53,12 @@ def telemetry(spec: gpu.GpuSpec, settings: gpu.Settings, users: Iterable[GpuUser
     used = min(spec.memory_gib, sum(user.memory_gib for user in present)) * 1024
     temperature = _IDLE_TEMPERATURE_C + _BUSY_TEMPERATURE_C * load
     power = _IDLE_POWER_W + _BUSY_POWER_W * load * settings.clock_factor
+    idle = gpu.IDLE_REASON if load == 0 else 0
     return Telemetry(
         temperature if settings.temperature_c is None else settings.temperature_c,
         power if settings.power_w is None else settings.power_w,
         _BASE_CLOCK_MHZ * settings.clock_factor,
+        gpu.THROTTLES[settings.throttle] if settings.throttle else idle,
         100 * load if settings.utilization is None else settings.utilization,
         used,
         spec.memory_gib * 1024 - used,
@@ -139,17 +142,21 @@ class GpuBoard:
         ]
 
     def status(self) -> list[dict[str, Any]]:
-        """All there is to know."""
+        """All there is to know; `telemetry` is what is exported, None for a GPU that reports nothing."""
         now = time.time()
-        return [
-            entry
-            | {
-                "settings": gpu.settings_document(self._tracked[entry["index"]].settings),
-                "tripped_at": self._tracked[entry["index"]].tripped_at,
-                "xid_counts": gpu.xid_counts(self._tracked[entry["index"]], now),
-            }
-            for entry in self.heartbeat()
-        ]
+        shown = []
+        for spec, entry in zip(self.specs, self.heartbeat(), strict=True):
+            tracked, reading = self._tracked[spec.index], self._reading(spec)
+            shown.append(
+                entry
+                | {
+                    "settings": gpu.settings_document(tracked.settings),
+                    "tripped_at": tracked.tripped_at,
+                    "xid_counts": gpu.xid_counts(tracked, now),
+                    "telemetry": None if reading is None else asdict(reading),
+                }
+            )
+        return shown
 
     def state_file(self, index: int) -> Path:
         """Where replicas find the state of their GPU."""
@@ -162,11 +169,12 @@ class GpuBoard:
         for spec in self.specs:
             tracked = self._tracked[spec.index]
             labels = [str(spec.index), spec.uuid, spec.pci_bus_id, f"nvidia{spec.index}", spec.model_name, self._node]
-            if tracked.settings.mode not in gpu.OFF_BUS_MODES:
-                reading = telemetry(spec, tracked.settings, self._users(spec.index))
+            reading = self._reading(spec)
+            if reading is not None:
                 gauges["DCGM_FI_DEV_GPU_TEMP"].add_metric(labels, reading.temperature_c)
                 gauges["DCGM_FI_DEV_POWER_USAGE"].add_metric(labels, reading.power_w)
                 gauges["DCGM_FI_DEV_SM_CLOCK"].add_metric(labels, reading.clock_mhz)
+                gauges["DCGM_FI_DEV_CLOCKS_EVENT_REASONS"].add_metric(labels, reading.event_reasons)
                 gauges["DCGM_FI_DEV_GPU_UTIL"].add_metric(labels, reading.utilization)
                 gauges["DCGM_FI_DEV_FB_USED"].add_metric(labels, reading.used_mib)
                 gauges["DCGM_FI_DEV_FB_FREE"].add_metric(labels, reading.free_mib)
@@ -176,6 +184,10 @@ class GpuBoard:
                 window_ms = str(int(gpu.XID_WINDOW_S * 1000))
                 gauges["DCGM_EXP_XID_ERRORS_COUNT"].add_metric([*labels, window_ms, str(xid)], count)
         return list(gauges.values())
+
+    def _reading(self, spec: gpu.GpuSpec) -> Telemetry | None:
+        settings = self._tracked[spec.index].settings
+        return None if settings.mode in gpu.OFF_BUS_MODES else telemetry(spec, settings, self._users(spec.index))
 
     def _advance(self, spec: gpu.GpuSpec, settings: gpu.Settings) -> bool:
         before = self._tracked[spec.index]
@@ -222,6 +234,7 @@ _FAMILIES: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "DCGM_FI_DEV_GPU_TEMP": ("GPU temperature (in C), emulated.", _LABELS),
     "DCGM_FI_DEV_POWER_USAGE": ("Power draw (in W), emulated.", _LABELS),
     "DCGM_FI_DEV_SM_CLOCK": ("SM clock frequency (in MHz), emulated.", _LABELS),
+    "DCGM_FI_DEV_CLOCKS_EVENT_REASONS": ("Current clock event reasons (bitmask), emulated.", _LABELS),
     "DCGM_FI_DEV_GPU_UTIL": ("GPU utilization (in %), emulated.", _LABELS),
     "DCGM_FI_DEV_FB_USED": ("Framebuffer memory used (in MiB), emulated.", _LABELS),
     "DCGM_FI_DEV_FB_FREE": ("Framebuffer memory free (in MiB), emulated.", _LABELS),

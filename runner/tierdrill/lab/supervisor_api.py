@@ -97,7 +97,8 @@ def build_app(lab: Lab, operations: Operations, stop: Callable[[], None]) -> Sta
 
     async def set_gpu(request: Request) -> Json:
         node, index = request.path_params["node"], request.path_params["index"]
-        return await operations.set_gpu(node, index, await document(request))
+        write = operations.change_gpu if request.method == "PATCH" else operations.set_gpu
+        return await write(node, index, await document(request))
 
     async def links(request: Request) -> Json:
         if request.method == "PUT":
@@ -141,7 +142,7 @@ def build_app(lab: Lab, operations: Operations, stop: Callable[[], None]) -> Sta
             Route("/v1/replicas/{name}/start", guarded(start_replica), methods=["POST"]),
             Route("/v1/signals/{name}", guarded(signal_process), methods=["PUT"]),
             Route("/v1/processes/{name}/start", guarded(start_process), methods=["POST"]),
-            Route("/v1/gpus/{node}/{index:int}", guarded(set_gpu), methods=["POST"]),
+            Route("/v1/gpus/{node}/{index:int}", guarded(set_gpu), methods=["POST", "PATCH"]),
             Route("/v1/links", guarded(links), methods=["GET", "PUT"]),
             Route("/v1/edges", guarded(edges)),
             Route("/v1/fabric", guarded(fabric)),

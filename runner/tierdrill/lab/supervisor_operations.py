@@ -9,7 +9,7 @@ import asyncio
 import os
 import signal
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import quote
 
@@ -152,9 +152,19 @@ class Operations:
         """Write a GPU's overrides; only {"mode": "healthy"} (or nothing) takes them away."""
         self._known_node(node)
         async with self._locks[node]:  # a booting agent writes the file as well
-            return self._write_gpu(node, index, settings)
+            return self._write_gpu(node, index, lambda _: settings)
 
-    def _write_gpu(self, node: str, index: int, settings: Mapping[str, Any]) -> Answer:
+    async def change_gpu(self, node: str, index: int, changes: Mapping[str, Any]) -> Answer:
+        """Set some of a GPU's overrides; None takes one away. The others stay, so that two faults on one GPU do not
+        undo each other.
+        """
+        self._known_node(node)
+        async with self._locks[node]:
+            return self._write_gpu(node, index, lambda present: gpus.changed_settings(present, changes))
+
+    def _write_gpu(
+        self, node: str, index: int, settings_after: Callable[[Mapping[str, Any]], Mapping[str, Any]]
+    ) -> Answer:
         known = [gpu.index for gpu in self._nodes[node].gpus]
         if index not in known:
             raise Refused(f"found GPU {index}; {node} has {', '.join(map(str, known))}", 404)
@@ -164,6 +174,7 @@ class Operations:
             if not isinstance(document, dict):
                 raise gpus.OverrideError(f"{path.name}: expected an object")
             devices = dict(document.get("devices") or {})
+            settings = settings_after(devices.get(str(index)) or {})
             if set(settings) <= {"mode"} and settings.get("mode", gpus.HEALTHY) == gpus.HEALTHY:
                 devices.pop(str(index), None)
             else:
