@@ -227,6 +227,51 @@ class TestGpu:
         check_scenario(tmp_path, series, [Expected(30, firing("GpuFallenOffBus"), 0)])
 
 
+class TestThrottle:
+    LABELS = 'gpu="%s",UUID="GPU-node-2-%s",hostname="node-2"'
+
+    def _series(self, reasons: Values, ranks: Mapping[str, int], gpu: str = "1") -> Series:
+        labels = self.LABELS % (gpu, gpu)
+        return {
+            **_alive(),
+            f"DCGM_FI_DEV_CLOCKS_EVENT_REASONS{{{labels}}}": reasons,
+            f"DCGM_FI_DEV_SM_CLOCK{{{labels}}}": [792 if value and value > 1 else 1980 for value in reasons],
+            **{
+                f'tierdrill_gpu_tier_rank{{node="node-2",gpu="{gpu}",tier="{tier}"}}': constant(rank, TOTAL_S)
+                for tier, rank in ranks.items()
+            },
+        }
+
+    @pytest.mark.parametrize(
+        ("ranks", "severity"),
+        [({"critical": 1, "best-effort": 3}, "page"), ({"standard": 2}, "ticket"), ({}, "ticket")],
+    )
+    @pytest.mark.parametrize(("lasts_s", "fires"), [(BLIP_S + 0.5, 0), (FAULT_S, 1)])
+    def test_heat_pages_where_the_first_tier_is_served(
+        self, tmp_path: Path, ranks: dict[str, int], severity: str, lasts_s: float, fires: int
+    ) -> None:
+        series = self._series(between(10, 10 + lasts_s, TOTAL_S, 0x48, 1), ranks)
+        alert = firing("GpuThermalThrottle", node="node-2", gpu="1", UUID="GPU-node-2-1", severity=severity)
+        other = firing("GpuThermalThrottle", severity="ticket" if severity == "page" else "page")
+        check_scenario(tmp_path, series, [*_fires_at(13, alert, fires), *never(other, 5, 39)])
+
+    @pytest.mark.parametrize(
+        ("reasons", "fires"),
+        [(0x1, 0), (0x2, 0), (0x4, 0), (0x8, 0), (0x10, 0), (0x80, 0), (0x88, 0), (0x100, 0), (0x20, 1), (0x61, 1)],
+    )
+    def test_only_the_thermal_bits_are_heat(self, tmp_path: Path, reasons: int, fires: int) -> None:
+        series = self._series(constant(reasons, TOTAL_S), {"critical": 1})
+        check_scenario(tmp_path, series, [Expected(20, firing("GpuThermalThrottle"), fires)])
+
+    def test_other_gpus_of_the_node_are_cool(self, tmp_path: Path) -> None:
+        series = {
+            **self._series(constant(0x48, TOTAL_S), {"critical": 1}),
+            **self._series(constant(0, TOTAL_S), {"critical": 1}, gpu="0"),
+        }
+        expected = [Expected(20, firing("GpuThermalThrottle"), 1), Expected(20, firing("GpuFallenOffBus"), 0)]
+        check_scenario(tmp_path, series, expected)
+
+
 class TestLink:
     def _link(self, probes: Mapping[str, Values], ups: Mapping[str, Values] | None = None) -> Series:
         series: Series = {**_alive()}

@@ -11,6 +11,7 @@ INFRASTRUCTURE_LABELS: Mapping[str, tuple[str, ...]] = {
     "ReplicaDown": ("replica", "node", "model", "tier", "severity"),
     "StalledReplica": ("replica", "node", "model", "tier", "severity"),
     "GpuFallenOffBus": ("node", "gpu", "UUID", "severity"),
+    "GpuThermalThrottle": ("node", "gpu", "UUID", "severity"),
     "NetworkDegraded": ("node", "gateway", "severity"),
     "EndpointUnreachable": ("node", "gateway", "severity"),
     "ServingCapacityLow": ("severity",),

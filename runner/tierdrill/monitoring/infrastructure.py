@@ -18,6 +18,7 @@ HOLD_S: Mapping[str, float] = {
     "ReplicaDown": 3.0,
     "StalledReplica": 3.0,
     "GpuFallenOffBus": 3.0,
+    "GpuThermalThrottle": 3.0,
     "NetworkDegraded": 3.5,
     "EndpointUnreachable": 3.5,
     "ServingCapacityLow": 2.0,
@@ -30,8 +31,8 @@ HOLD_S: Mapping[str, float] = {
 Blip twins last 1 to 2 s, a node boots in about 1 s, and nothing may fire then. A condition that is true for D seconds
 is seen true for at most D plus one scrape, so `for` must exceed that:
 
-- ReplicaDown, StalledReplica, GpuFallenOffBus: a blip of 1.5 s, 0.4 s to take it back and report it, a scrape: under
-  3 s.
+- ReplicaDown, StalledReplica, GpuFallenOffBus, GpuThermalThrottle: a blip of 1.5 s, 0.4 s to take it back and report
+  it, a scrape: under 3 s.
 - NetworkDegraded, EndpointUnreachable: the same and one probe period (0.5 s), for a link shows in the probes only.
 - NodeNotReady, ServingCapacityLow: 2 s suffice, as the control plane's own grace (2 s without a heartbeat) has passed
   before. Both have the same value on purpose: a node's loss is both, and the playbook that the first one starts ends
@@ -109,6 +110,7 @@ def infrastructure_alerts(clock: Clock) -> list[dict[str, Any]]:
             " is RESTART_BM): cordon and drain the node, then reboot it. If XID 79 returns after the reboot, take the"
             " node out of service.",
         ),
+        *(_thermal_throttle(severity, whom, ranks) for severity, whom, ranks in _THROTTLE_SEVERITIES),
         _alert(
             "NetworkDegraded",
             f"min by (node, gateway) (tierdrill_upstream_probe_seconds and on (replica) ({_READY_PODS})) >"
@@ -180,6 +182,32 @@ def _alert(name: str, expr: str, severity: str, summary: str, description: str) 
     rule["labels"] = {"severity": severity}
     rule["annotations"] = {"summary": summary, "description": description}
     return rule
+
+
+def _thermal_throttle(severity: str, whom: str, ranks: str) -> dict[str, Any]:
+    """A GPU whose clocks heat holds down; how loud that is depends on the most important tier it serves.
+
+    Bits 0x20 (software) and 0x40 (hardware) of NVML's clocks' event reasons are thermal slowdowns. The alert's value is
+    the clock that is left.
+    """
+    reasons = "DCGM_FI_DEV_CLOCKS_EVENT_REASONS"
+    hot = f"(floor({reasons} / 64) % 2 == 1 or floor({reasons} / 32) % 2 == 1)"
+    clocks = f'label_replace(DCGM_FI_DEV_SM_CLOCK and on (UUID) {hot}, "node", "$1", "hostname", "(.+)")'
+    return _alert(
+        "GpuThermalThrottle",
+        f"max by (node, gpu, UUID) ({clocks}) {ranks} on (node, gpu) min by (node, gpu) (tierdrill_gpu_tier_rank) == 1",
+        severity,
+        "GPU {{ $labels.gpu }} of {{ $labels.node }} is throttled by heat, to {{ $value | humanize }} MHz",
+        f"The driver holds the clocks of the GPU ({{{{ $labels.UUID }}}}) down because it is too hot; {whom}."
+        " Everything on it is slow and none of it fails. Take its traffic away (weight 0 for this GPU) until it has"
+        " cooled, and have the cooling looked at. A restart or a reboot does not cool it.",
+    )
+
+
+_THROTTLE_SEVERITIES = (
+    ("page", "it serves the most important tier", "and"),
+    ("ticket", "it does not serve the most important tier", "unless"),
+)
 
 
 def _replica_in_state(state: str) -> str:
