@@ -268,6 +268,20 @@ def test_panic_guards_leave_half_of_the_pool_and_never_nothing(steps: list[tuple
         assert router.choose(usable, "plain") in usable
 
 
+def test_a_single_gpu_can_be_spared_and_counts_its_nodes_weight_as_well() -> None:
+    world = World()
+    router = world.router
+    router.update(Endpoint(f"m-{gpu}", "m", "node-1", f"127.0.0.1:{gpu + 1}", 2, gpu=gpu) for gpu in (0, 1))
+    router.set_weights({"node-1/0": 0.0})
+    assert [replica.name for replica in router.usable("m")] == ["m-1"]
+    router.set_weights({"node-1/1": 0.0})
+    assert len(router.usable("m")) == 2, "nothing else is left"
+    router.set_weights({"node-1/0": 1.0, "node-1": 0.0})
+    assert len(router.usable("m")) == 2
+    router.set_weights({"node-1": 1.0})
+    assert [replica.name for replica in router.usable("m")] == ["m-0"]
+
+
 def test_ejection_takes_two_failures_and_lengthens() -> None:
     world = World(replicas=3)
     bad = world.router.replicas[0]

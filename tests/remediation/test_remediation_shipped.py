@@ -43,6 +43,7 @@ class Platform(FakePort):
             ("tier.ready_share", "standard"): 1.0,
             ("tier.shed", "best-effort"): 0.0,
             ("link.weight", "gateway-a>node-2"): 1.0,
+            ("gpu.weight", "node-2/0"): 1.0,
             **broken,
         }
 
@@ -63,7 +64,11 @@ def _effects(action: str, arguments: dict[str, Any]) -> Facts:
         "drain": lambda: {("tier.ready_share", "critical"): 1.0},
         "power-cycle": lambda: {("gpu.state", f"{arguments['node']}/0"): "healthy"},
         "rebalance": dict,
-        "set-weight": lambda: {("link.weight", f"{arguments['gateway']}>{arguments['node']}"): arguments["weight"]},
+        "set-weight": lambda: {
+            ("gpu.weight", f"{arguments['node']}/{arguments['gpu']}")
+            if "gpu" in arguments
+            else ("link.weight", f"{arguments['gateway']}>{arguments['node']}"): arguments["weight"]
+        },
         "shed": lambda: {("tier.shed", arguments["tier"]): arguments["fraction"]},
     }
     return effects[action]()
@@ -102,9 +107,10 @@ def _executions(events: list[Event]) -> list[tuple[str, str, bool]]:
     return [(data["playbook"], data["target"], data["ok"]) for data in finished]
 
 
-def test_the_six_are_valid_with_the_alerts_we_raise() -> None:
+def test_they_are_valid_with_the_alerts_we_raise() -> None:
     assert [str(problem) for problem in PROBLEMS if "playbooks/" in str(problem)] == []
     assert [playbook.metadata.name for playbook in PLAYBOOKS] == [
+        "deweight-gpu",
         "drain-and-reboot-gpu-node",
         "kill-and-replace",
         "reschedule-critical",
@@ -133,6 +139,7 @@ OFF_BUS = {("gpu.state", "node-2/0"): "fallen_off_bus", ("tier.ready_share", "cr
             ("drain-and-reboot-gpu-node", "node-2/0"),
             ["cordon", "drain", "power-cycle", "uncordon", "rebalance"],
         ),
+        ("GpuThermalThrottle", GPU, {}, ("deweight-gpu", "node-2/0"), ["set-weight", "set-weight"]),
         ("NetworkDegraded", LINK, {}, ("shift-traffic", "gateway-a>node-2"), ["set-weight", "set-weight"]),
         ("ServingCapacityLow", {}, {}, ("shed-best-effort", "best-effort"), ["shed", "shed"]),
     ],
@@ -145,6 +152,7 @@ def test_each_does_its_work_and_leaves_nothing_behind(
     assert port.actions() == actions and pages == [] and unfinished(events) == []
     assert port.facts[("node.cordoned", "node-2")] is False
     assert port.facts[("link.weight", "gateway-a>node-2")] == 1
+    assert port.facts[("gpu.weight", "node-2/0")] == 1
     assert port.facts[("tier.shed", "best-effort")] == 0
 
 
@@ -167,6 +175,7 @@ def test_critical_is_moved_before_standard() -> None:
         ("GpuFallenOffBus", GPU, {}),
         ("GpuFallenOffBus", GPU, {**OFF_BUS, ("nodes.ready_share", ""): 0.67}),
         ("NetworkDegraded", LINK, LOST),
+        ("GpuThermalThrottle", GPU, LOST),
     ],
 )
 def test_each_leaves_alone_what_is_not_its_own(alert: str, labels: dict[str, str], broken: Facts) -> None:

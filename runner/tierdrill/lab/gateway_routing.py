@@ -98,7 +98,10 @@ class Router:
         return dict(self._weights)
 
     def set_weights(self, changes: Mapping[str, object]) -> dict[str, float]:
-        """Set node weights, all or none: 0 sends nothing there (unless there is nothing else), 1 is normal."""
+        """Set weights of nodes (`node-1`) and of single GPUs (`node-1/0`), all or none.
+
+        0 sends nothing there (unless there is nothing else), 1 is normal; a GPU counts its node's weight as well.
+        """
         for node, value in changes.items():
             if isinstance(value, bool) or not isinstance(value, int | float) or not 0.0 <= value <= 1.0:
                 raise ConfigError(f"weights.{node}: {value!r} is not a number between 0 and 1")
@@ -244,7 +247,8 @@ class Router:
         return [replica for replica in replicas if self._weight(replica) > 0.0] or replicas
 
     def _weight(self, replica: Replica) -> float:
-        return self._weights.get(replica.node, 1.0)
+        gpu = f"{replica.node}/{replica.endpoint.gpu}"
+        return self._weights.get(replica.node, 1.0) * self._weights.get(gpu, 1.0)
 
     def _ejected(self, candidates: list[Replica]) -> set[Replica]:
         now = self._clock()

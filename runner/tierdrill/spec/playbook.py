@@ -42,8 +42,8 @@ class Match(Part):
 class Condition(Part):
     """A fact about the deployment that must hold, e.g. fact `node.ready` of subject `${labels.node}` is false.
 
-    Facts: node.ready, node.cordoned, replica.ready, replica.state, gpu.state, tier.ready_share, tier.shed, link.weight,
-    alert.firing, nodes.ready_share, tier.unplaced.
+    Facts: node.ready, node.cordoned, replica.ready, replica.state, gpu.state, gpu.weight, tier.ready_share, tier.shed,
+    link.weight, alert.firing, nodes.ready_share, tier.unplaced.
     """
 
     fact: str

@@ -42,6 +42,8 @@ class LabRemedies:
             return await self._ask(lambda: self._shed(subject))
         if name == "link.weight":
             return await self._ask(lambda: self._weight(subject))
+        if name == "gpu.weight":
+            return await self._ask(lambda: self._gpu_weight(subject))
         inventory = await self.inventory()
         try:
             return _FACTS[name](inventory, subject)
@@ -58,6 +60,10 @@ class LabRemedies:
         gateway, _, node = link.partition(">")
         return float(self._client.weights().get(gateway, {}).get(node, 1.0))
 
+    def _gpu_weight(self, gpu: str) -> float:
+        """The weight at the gateway that still sends most to the GPU."""
+        return max((float(gateway.get(gpu, 1.0)) for gateway in self._client.weights().values()), default=1.0)
+
     async def remedy(self, action: str, arguments: dict[str, Any]) -> RemedyResult:
         if action == "notify":
             return RemedyResult(True, str(arguments.get("message", "")))
@@ -65,11 +71,11 @@ class LabRemedies:
             await self._ask(lambda: self._client.power(arguments["node"], "cycle"))
             return RemedyResult(True, f"{arguments['node']} was power-cycled")
         if action == "set-weight":
-            weights = {arguments["node"]: float(arguments["weight"])}
+            where = str(arguments["node"]) + (f"/{arguments['gpu']}" if "gpu" in arguments else "")
+            weights = {where: float(arguments["weight"])}
             await self._ask(lambda: self._client.set_weights(weights, gateway=arguments.get("gateway")))
             return RemedyResult(
-                True,
-                f"{arguments['node']} weighs {arguments['weight']} at {arguments.get('gateway') or 'all gateways'}",
+                True, f"{where} weighs {arguments['weight']} at {arguments.get('gateway') or 'all gateways'}"
             )
         if action == "shed":
             await self._ask(lambda: self._client.set_shed({arguments["tier"]: float(arguments["fraction"])}))

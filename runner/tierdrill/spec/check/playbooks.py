@@ -11,8 +11,8 @@ from tierdrill.spec.problems import listed, nearest, shown
 from tierdrill.spec.reading import Place
 
 FACTS = (
-    "node.ready", "node.cordoned", "replica.ready", "replica.state", "gpu.state", "tier.ready_share", "tier.shed",
-    "link.weight", "alert.firing", "nodes.ready_share", "tier.unplaced",
+    "node.ready", "node.cordoned", "replica.ready", "replica.state", "gpu.state", "gpu.weight", "tier.ready_share",
+    "tier.shed", "link.weight", "alert.firing", "nodes.ready_share", "tier.unplaced",
 )  # fmt: skip
 WITHOUT_SUBJECT = ("nodes.ready_share",)
 TEMPLATE_NAMES = ("target", "alert")
@@ -26,7 +26,7 @@ ARGUMENTS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "drain": (("node",), ("tiers", "gpu")),
     "power-cycle": (("node",), ()),
     "rebalance": ((), ()),
-    "set-weight": (("node", "weight"), ("gateway",)),
+    "set-weight": (("node", "weight"), ("gateway", "gpu")),
     "shed": (("tier", "fraction"), ()),
 }
 _REFERENCE = re.compile(r"\$\{([^}]*)\}")
