@@ -39,6 +39,7 @@ FAULTS: dict[str, dict[str, Any]] = {
     "replica-hang": {"replica": "assistant-1"},
     "node-power-loss": {"node": "node-2"},
     "gpu-fallen-off-bus": {"node": "node-1", "gpu": 0},
+    "gpu-thermal-throttle": {"node": "node-1", "gpu": 0, "clock_percent": 40, "temperature_c": 92},
     "link-latency": {"source": "gateway-a", "destination": "node-2", "delay_ms": 400},
     "link-partition": {"source": "gateway-a", "destination": "node-2"},
 }

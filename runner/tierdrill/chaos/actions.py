@@ -12,6 +12,7 @@ from typing import Any
 from tierdrill.chaos.injection import inject, undo
 
 __all__ = [
+    "cool_gpu",
     "crash_replica",
     "delay_link",
     "drop_gpu_off_bus",
@@ -23,6 +24,7 @@ __all__ = [
     "recover_replica",
     "restore_gpu",
     "resume_replica",
+    "throttle_gpu",
 ]
 
 
@@ -67,6 +69,19 @@ def drop_gpu_off_bus(node: str, gpu: int = 0, lease_s: float | None = None) -> d
 def restore_gpu(node: str, gpu: int = 0) -> dict[str, Any]:
     """Undo drop_gpu_off_bus."""
     return undo(("gpu-fallen-off-bus",), {"node": node, "gpu": gpu})
+
+
+def throttle_gpu(
+    node: str, gpu: int = 0, clock_percent: int = 40, temperature_c: int = 92, lease_s: float | None = None
+) -> dict[str, Any]:
+    """Let heat hold a GPU's clocks down: `clock_percent` of full speed is left, at `temperature_c` degrees Celsius."""
+    parameters = {"node": node, "gpu": gpu, "clock_percent": clock_percent, "temperature_c": temperature_c}
+    return inject("gpu-thermal-throttle", parameters, lease_s)
+
+
+def cool_gpu(node: str, gpu: int = 0) -> dict[str, Any]:
+    """Undo throttle_gpu."""
+    return undo(("gpu-thermal-throttle",), {"node": node, "gpu": gpu})
 
 
 def delay_link(source: str, destination: str, delay_ms: int = 400, lease_s: float | None = None) -> dict[str, Any]:

@@ -119,7 +119,7 @@ def undo(kinds: tuple[str, ...], parameters: dict[str, Any]) -> dict[str, Any]:
     try:
         context = current_context()
         ledger = Ledger(context.home)
-        names = {(kind, target_name(kind, checked_parameters(kind, {**_DEFAULTS, **parameters}))) for kind in kinds}
+        names = {(kind, target_name(kind, checked_parameters(kind, _completed(kind, parameters)))) for kind in kinds}
         entries = [
             entry
             for entry in ledger.open_faults(context.run if context.supervised else None)
@@ -133,7 +133,9 @@ def undo(kinds: tuple[str, ...], parameters: dict[str, Any]) -> dict[str, Any]:
     return {"undone": [entry.id for entry in entries]}
 
 
-_DEFAULTS = {"delay_ms": 1}
+def _completed(kind: str, parameters: dict[str, Any]) -> dict[str, Any]:
+    """An undo names its target alone; how strong the fault was is in the ledger, so any allowed number will do."""
+    return {**{one.name: one.minimum for one in CATALOGUE[kind].parameters if one.minimum is not None}, **parameters}
 
 
 def _entry(ledger: Ledger, fault: str) -> Any:

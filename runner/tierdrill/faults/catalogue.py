@@ -48,6 +48,8 @@ _GPU = Parameter("gpu", "whole number", "the GPU's index on its node", 0, 63)
 _SOURCE = Parameter("source", "text", "where the link begins, such as gateway-a")
 _DESTINATION = Parameter("destination", "text", "where the link ends, such as node-2")
 _DELAY = Parameter("delay_ms", "whole number", "added round-trip time in milliseconds", 1, 60000)
+_CLOCK = Parameter("clock_percent", "whole number", "the clock that is left, in percent of full speed", 5, 80)
+_TEMPERATURE = Parameter("temperature_c", "whole number", "the GPU's temperature in degrees Celsius", 60, 130)
 
 CATALOGUE: dict[str, FaultKind] = {
     fault.kind: fault
@@ -91,6 +93,16 @@ CATALOGUE: dict[str, FaultKind] = {
             "XID 79: a PCIe link, power or heat problem; NVIDIA's immediate action is RESTART_BM, a reboot of the node",
             "an XID 79 line in the kernel log, the GPU's telemetry stops, its replicas answer with CUDA errors",
             "the GPU answers again (a reboot of the node has the same effect)",
+        ),
+        FaultKind(
+            "gpu-thermal-throttle",
+            "gpu",
+            "throttle_gpu",
+            "cool_gpu",
+            (_NODE, _GPU, _CLOCK, _TEMPERATURE),
+            "a failed fan, a blocked inlet, a hot aisle: hardware thermal slowdown",
+            "its temperature rises, its clocks drop, its event reasons say thermal; replicas on it slow down",
+            "the temperature falls and the clocks are back (a reboot cools nothing)",
         ),
         FaultKind(
             "link-latency",

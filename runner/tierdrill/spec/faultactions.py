@@ -13,6 +13,8 @@ MODULE = "tierdrill.chaos.actions"
 LEASE = "lease_s"
 DELAY_MS = 400
 DELAY_MS_MAX = 60_000
+CLOCK_PERCENT = 40
+TEMPERATURE_C = 92
 
 Reach = Literal["node", "gpu", "replica", "link"]
 
@@ -50,6 +52,12 @@ FAULTS: dict[str, FaultAction] = {
     "hang_replica": FaultAction("resume_replica", "replica", ("replica",)),
     "power_off_node": FaultAction("power_on_node", "node", ("node",)),
     "drop_gpu_off_bus": FaultAction("restore_gpu", "gpu", ("node", "gpu"), {"gpu": 0}),
+    "throttle_gpu": FaultAction(
+        "cool_gpu",
+        "gpu",
+        ("node", "gpu"),
+        {"gpu": 0, "clock_percent": CLOCK_PERCENT, "temperature_c": TEMPERATURE_C},
+    ),
     "delay_link": FaultAction("heal_link", "link", ("source", "destination"), {"delay_ms": DELAY_MS}),
     "partition_link": FaultAction("heal_link", "link", ("source", "destination")),
 }

@@ -8,6 +8,7 @@ its heartbeats; of a GPU the node's own agent; of a link a request sent through 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,14 +19,17 @@ import psutil
 from tierdrill.lab.client import LabClient, LabError
 from tierdrill.lab.state import LabState, find_lab, lab_processes, supervisor_lives
 from tierdrill.targets.base import FaultOrder, GpuState, Inventory, NodeState, Proof, ReplicaState, TargetError
+from tierdrill.targets.lab_fault import LabFault, Parameters, known
+from tierdrill.targets.lab_gpus import GPU_FAULTS
 
+LAB_FAULTS: dict[str, LabFault] = {**GPU_FAULTS}
 MECHANISMS = {
     "replica-crash": "SIGKILL to the replica's process",
     "replica-hang": "SIGSTOP to the replica's process",
     "node-power-loss": "links silenced in the proxy, then SIGKILL to the node's process group",
-    "gpu-fallen-off-bus": "emulated GPU: overrides file, XID 79 in the node's kernel log",
     "link-latency": "delay in the userspace TCP proxy",
     "link-partition": "black hole in the userspace TCP proxy",
+    **{kind: fault.mechanism for kind, fault in LAB_FAULTS.items()},
 }
 PROBE_TIMEOUT_S = 0.15
 KERNEL = "the kernel's process table"
@@ -114,29 +118,26 @@ class LabPort:
         replicas = {replica["name"]: replica for replica in state["replicas"]}
         nodes = {node["name"]: node for node in state["nodes"]}
         extra: dict[str, Any] = {}
-        if order.target_kind == "replica":
-            replica = _known(replicas, parameters["replica"], "replica")
+        if order.kind in LAB_FAULTS:
+            extra = self._asked(LAB_FAULTS[order.kind].bind, client, state, parameters)
+        elif order.target_kind == "replica":
+            replica = known(replicas, parameters["replica"], "replica")
             if not replica.get("pid"):
                 raise TargetError(f"replica {parameters['replica']} is not running")
             extra = {"pid": replica["pid"], "created": replica["start_time"]}
-        elif order.target_kind in ("node", "gpu"):
-            node = _known(nodes, parameters["node"], "node")
-            if order.target_kind == "node":
-                pids = [
-                    [process["pid"], process["start_time"]]
-                    for process in status["processes"]
-                    if process["name"] == parameters["node"]
-                ]
-                pids += [
-                    [replica["pid"], replica["start_time"]]
-                    for replica in state["replicas"]
-                    if replica.get("node") == parameters["node"] and replica.get("pid")
-                ]
-                extra = {"pids": pids, "boot_id": node.get("boot_id")}
-            elif parameters["gpu"] not in {gpu["index"] for gpu in node.get("gpus") or []}:
-                raise TargetError(f"found gpu {parameters['gpu']}; allowed on {parameters['node']} are its GPUs")
-            else:
-                extra = {"boot_id": node.get("boot_id")}
+        elif order.target_kind == "node":
+            node = known(nodes, parameters["node"], "node")
+            pids = [
+                [process["pid"], process["start_time"]]
+                for process in status["processes"]
+                if process["name"] == parameters["node"]
+            ]
+            pids += [
+                [replica["pid"], replica["start_time"]]
+                for replica in state["replicas"]
+                if replica.get("node") == parameters["node"] and replica.get("pid")
+            ]
+            extra = {"pids": pids, "boot_id": node.get("boot_id")}
         else:
             ends = {parameters["source"], parameters["destination"]}
             through = [
@@ -159,8 +160,8 @@ class LabPort:
                 client.signal_replica(p["replica"], "STOP")
             elif order.kind == "node-power-loss":
                 client.power(p["node"], "off")
-            elif order.kind == "gpu-fallen-off-bus":
-                client.set_gpu(p["node"], p["gpu"], {"mode": "fallen_off_bus", "xid": 79})
+            elif order.kind in LAB_FAULTS:
+                LAB_FAULTS[order.kind].inject(client, p)
             elif order.kind == "link-latency":
                 client.set_link(p["source"], p["destination"], "delay", delay_ms=p["delay_ms"])
             else:
@@ -179,8 +180,8 @@ class LabPort:
                 _signal_exactly(p["pid"], p["created"])
             elif order.kind == "node-power-loss":
                 client.power(p["node"], "on")
-            elif order.kind == "gpu-fallen-off-bus":
-                client.set_gpu(p["node"], p["gpu"], {"mode": "healthy"})
+            elif order.kind in LAB_FAULTS:
+                LAB_FAULTS[order.kind].revert(client, p)
             elif order.kind == "sabotage":
                 self._give_back(client, p)
             else:
@@ -202,8 +203,8 @@ class LabPort:
             return Proof(
                 not living, time.time(), KERNEL, f"{len(p['pids']) - len(living)} of {len(p['pids'])} processes gone"
             )
-        if order.kind == "gpu-fallen-off-bus":
-            return self._gpu_proof(p, wanted_healthy=False)
+        if order.kind in LAB_FAULTS:
+            return self._by_witness(LAB_FAULTS[order.kind].landed, p)
         return self._link_proof(p, slow=True)
 
     def gone(self, order: FaultOrder) -> Proof:
@@ -215,8 +216,8 @@ class LabPort:
             return Proof(
                 not stopped, time.time(), KERNEL, f"process {p['pid']} {'is stopped' if stopped else 'is not stopped'}"
             )
-        if order.kind == "gpu-fallen-off-bus":
-            return self._gpu_proof(p, wanted_healthy=True)
+        if order.kind in LAB_FAULTS:
+            return self._by_witness(LAB_FAULTS[order.kind].gone, p)
         if order.kind == "sabotage":
             return self._sabotage_proof(p)
         if order.target_kind == "link":
@@ -275,16 +276,17 @@ class LabPort:
         seen = f"{p['replica']} is {replica.get('state', 'unknown')}" + ("" if lives else ", its process is gone")
         return Proof(back, time.time(), witness, seen)
 
-    def _gpu_proof(self, p: dict[str, Any], *, wanted_healthy: bool) -> Proof:
-        witness = f"the agent of {p['node']}"
+    def _asked(self, ask: Callable[..., Parameters], *arguments: Any) -> Parameters:
         try:
-            inventory = inventory_of(self._reach().state(), ())
+            return ask(*arguments)
         except LabError as error:
-            return Proof(False, time.time(), witness, str(error))
-        gpu = next((one for one in inventory.gpus if (one.node, one.index) == (p["node"], p["gpu"])), None)
-        state = gpu.state if gpu else "unknown"
-        seen = state == "healthy" if wanted_healthy else state in ("fallen_off_bus", "lost")
-        return Proof(seen, time.time(), witness, f"GPU {p['node']}/{p['gpu']} is {state}")
+            raise TargetError(str(error)) from error
+
+    def _by_witness(self, look: Callable[[LabClient, Parameters], Proof], p: Parameters) -> Proof:
+        try:
+            return look(self._reach(), p)
+        except LabError as error:
+            return Proof(False, time.time(), "the lab", str(error))
 
     def _link_proof(self, p: dict[str, Any], *, slow: bool) -> Proof:
         witness = "a request sent through the link"
@@ -319,13 +321,6 @@ class LabPort:
         ends = {p["source"], p["destination"]}
         there = any({rule["source"], rule["destination"]} == ends and rule["mode"] != "pass" for rule in rules)
         return Proof(there == slow, began, witness, "a rule is in force" if there else "no rule is in force")
-
-
-def _known(things: dict[str, Any], name: str, what: str) -> dict[str, Any]:
-    if name not in things:
-        raise TargetError(f"found {what} {name!r}; allowed are {', '.join(sorted(things))}")
-    found: dict[str, Any] = things[name]
-    return found
 
 
 def _process(pid: int, created: float) -> psutil.Process | None:

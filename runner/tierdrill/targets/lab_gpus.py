@@ -1,0 +1,189 @@
+"""The lab's GPU faults: through the overrides that the supervisor writes, seen by others.
+
+Witnesses: the node's own agent, which reads the GPU and exports its telemetry, and of a slow GPU the replicas on it,
+whose token rate is measured.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from tierdrill.lab.client import LabClient, LabError
+from tierdrill.targets.base import Proof, TargetError
+from tierdrill.targets.lab_fault import LabFault, Parameters, State, known, seen, without_power
+from tierdrill.targets.lab_token_rate import Rate, measure
+
+MEASURED_TIMES = 3
+THERMAL_BITS = 0x60
+"""NVML's clocks' event reasons: 0x20 software and 0x40 hardware thermal slowdown."""
+
+OFF_BUS = ("fallen_off_bus", "lost")
+
+
+def _bind(client: LabClient, state: State, p: Parameters) -> Parameters:
+    node = known({one["name"]: one for one in state["nodes"]}, p["node"], "node")
+    if p["gpu"] not in {gpu["index"] for gpu in node.get("gpus") or []}:
+        raise TargetError(f"found gpu {p['gpu']}; allowed on {p['node']} are its GPUs")
+    return {"boot_id": node.get("boot_id")}
+
+
+def _off_bus(client: LabClient, p: Parameters) -> object:
+    return client.change_gpu(p["node"], p["gpu"], {"mode": "fallen_off_bus", "xid": 79})
+
+
+def _on_bus(client: LabClient, p: Parameters) -> object:
+    return client.change_gpu(p["node"], p["gpu"], {"mode": None, "xid": None})
+
+
+def _mode_proof(client: LabClient, p: Parameters, *, healthy: bool) -> Proof:
+    witness = f"the agent of {p['node']}"
+    try:
+        state = client.state()
+    except LabError as error:
+        return seen(False, witness, str(error))
+    node: dict[str, Any] = next((one for one in state["nodes"] if one["name"] == p["node"]), {})
+    gpus = node.get("gpus") or [] if node.get("ready") else []
+    mode = next((str(gpu["state"]) for gpu in gpus if gpu["index"] == p["gpu"]), "unknown")
+    return seen(mode == "healthy" if healthy else mode in OFF_BUS, witness, f"GPU {p['node']}/{p['gpu']} is {mode}")
+
+
+def _bind_throttle(client: LabClient, state: State, p: Parameters) -> Parameters:
+    """How fast each model's replicas on the GPU are now, the best of a few times: what slow is measured against."""
+    bound = _bind(client, state, p)
+    healthy: dict[str, float] = {}
+    for model, address in _serving_on(state, p):
+        for _ in range(MEASURED_TIMES):
+            rate = measure(address, model)
+            if rate is not None:
+                healthy[model] = min(rate.seconds_per_token, healthy.get(model, rate.seconds_per_token))
+    return {**bound, "seconds_per_token": healthy}
+
+
+def _throttle(client: LabClient, p: Parameters) -> object:
+    changes = {
+        "throttle": "thermal",
+        "clock_factor": p["clock_percent"] / 100,
+        "temperature_c": p["temperature_c"],
+    }
+    return client.change_gpu(p["node"], p["gpu"], changes)
+
+
+def _cool(client: LabClient, p: Parameters) -> object:
+    return client.change_gpu(p["node"], p["gpu"], {"throttle": None, "clock_factor": None, "temperature_c": None})
+
+
+def _slow(client: LabClient, p: Parameters) -> Proof:
+    """Hot by its telemetry, and slow where somebody serves on it."""
+    witness = _throttle_witness(p)
+    hot, told = _telemetry(client, p)
+    if not hot:
+        return seen(False, witness, told)
+    rates = _rates(client, p)
+    if rates is None:
+        return seen(False, witness, f"{told}; its replicas do not answer")
+    slow = [(rate, model) for rate, model in rates if rate.seconds_per_token >= _half_way(p, model)]
+    if rates and not slow:
+        return seen(False, witness, f"{told}; {_rate_words(p, rates)}")
+    at = min((rate.at for rate, _ in slow), default=time.time())
+    return seen(True, witness, f"{told}; {_rate_words(p, slow)}", at)
+
+
+def _fast_again(client: LabClient, p: Parameters) -> Proof:
+    """Cool by its telemetry, and as fast as before where somebody serves on it."""
+    witness = _throttle_witness(p)
+    if without_power(client, p["node"]):
+        return seen(True, witness, f"{p['node']} has no power")
+    hot, told = _telemetry(client, p)
+    if hot is not False:
+        return seen(False, witness, told)
+    rates = _rates(client, p)
+    if rates is None:
+        return seen(True, witness, f"{told}; its replicas do not answer, for another reason")
+    fast = [rate for rate, model in rates if rate.seconds_per_token < _half_way(p, model)]
+    return seen(not rates or bool(fast), witness, f"{told}; {_rate_words(p, rates)}")
+
+
+def _throttle_witness(p: Parameters) -> str:
+    return f"the telemetry of {p['node']} and the token rate of the replicas on GPU {p['gpu']}"
+
+
+def _telemetry(client: LabClient, p: Parameters) -> tuple[bool | None, str]:
+    """Whether heat holds the GPU down (None: nobody can tell), and its readings in words.
+
+    A GPU that reports nothing, because it is off the bus as well, is no longer hot once its overrides do not say so.
+    """
+    try:
+        gpus = client.agent(p["node"])["gpus"]
+    except LabError as error:
+        return None, str(error)
+    gpu = next((one for one in gpus if one["index"] == p["gpu"]), None)
+    if gpu is None:
+        return None, "its agent does not know the GPU"
+    reading = gpu["telemetry"]
+    if reading is None:
+        return (None if gpu["settings"]["throttle"] else False), "the GPU reports nothing"
+    hot = bool(int(reading["event_reasons"]) & THERMAL_BITS)
+    return hot, f"{reading['temperature_c']:.0f} °C, {reading['clock_mhz']:.0f} MHz, {'' if hot else 'not '}throttled"
+
+
+def _rates(client: LabClient, p: Parameters) -> list[tuple[Rate, str]] | None:
+    """The rate of one replica of each model on the GPU that was measured before; None if there are some and none
+    answers.
+    """
+    try:
+        there = [one for one in _serving_on(client.state(), p) if one[0] in p["seconds_per_token"]]
+    except LabError:
+        return None
+    found: list[tuple[Rate, str]] = []
+    for model, address in there:
+        rate = measure(address, model)
+        if rate is not None:
+            found.append((rate, model))
+    return None if there and not found else found
+
+
+def _half_way(p: Parameters, model: str) -> float:
+    """Seconds per token between those of full and of throttled clocks."""
+    healthy, clock = float(p["seconds_per_token"][model]), float(p["clock_percent"]) / 100
+    return healthy * (1 + 1 / clock) / 2
+
+
+def _rate_words(p: Parameters, rates: list[tuple[Rate, str]]) -> str:
+    if not rates:
+        return "nobody serves on it"
+    before = p["seconds_per_token"]
+    return ", ".join(
+        f"{model} {1 / rate.seconds_per_token:.0f} tokens/s (before {1 / before[model]:.0f})" for rate, model in rates
+    )
+
+
+def _serving_on(state: State, p: Parameters) -> list[tuple[str, str]]:
+    """Model and address of the ready replicas on the GPU."""
+    return [
+        (replica["model"], replica["address"])
+        for replica in state["replicas"]
+        if (replica.get("node"), replica.get("gpu")) == (p["node"], p["gpu"])
+        and replica["ready"]
+        and replica.get("address")
+    ]
+
+
+GPU_FAULTS = {
+    "gpu-fallen-off-bus": LabFault(
+        "emulated GPU: overrides file, XID 79 in the node's kernel log",
+        _bind,
+        _off_bus,
+        _on_bus,
+        lambda client, p: _mode_proof(client, p, healthy=False),
+        lambda client, p: _mode_proof(client, p, healthy=True),
+    ),
+    "gpu-thermal-throttle": LabFault(
+        "emulated GPU: overrides file with temperature, clock factor and thermal event reasons",
+        _bind_throttle,
+        _throttle,
+        _cool,
+        _slow,
+        _fast_again,
+    ),
+}

@@ -1,0 +1,186 @@
+"""A GPU that heat slows down, proven on a real replica: by its telemetry and its own token rate together."""
+
+from __future__ import annotations
+
+import http.server
+import json
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from tierdrill.lab import gpu, process
+from tierdrill.lab.client import LabClient, LabError
+from tierdrill.lab.gpu import GpuSpec
+from tierdrill.lab.node_gpus import GpuBoard, GpuUser
+from tierdrill.targets.base import TargetError
+from tierdrill.targets.lab_gpus import GPU_FAULTS
+from tierdrill.targets.lab_token_rate import measure
+
+SPEC = GpuSpec(0, "GPU-0", 80, "H100 (emulated)", "00000000:04:00.0")
+THROTTLE = GPU_FAULTS["gpu-thermal-throttle"]
+OFF_BUS = GPU_FAULTS["gpu-fallen-off-bus"]
+PARAMETERS = {"node": "node-1", "gpu": 0, "clock_percent": 40, "temperature_c": 92}
+
+
+class Lab:
+    """One node's GPU board, its overrides as the supervisor writes them, and what the control plane says."""
+
+    def __init__(self, folder: Path, address: str | None) -> None:
+        self.folder = folder
+        self.address = address
+        self.board = GpuBoard("node-1", [SPEC], folder, lambda _: [GpuUser("assistant-0", 1, 40, 0.5)])
+        self.board.boot("b1")
+        self.power = "on"
+        self.silent = False
+
+    def change_gpu(self, node: str, index: int, changes: dict[str, Any]) -> None:
+        path = self.folder / "overrides.json"
+        document = cast(dict[str, Any], gpu.read_json(path))
+        devices = document.setdefault("devices", {})
+        devices["0"] = gpu.changed_settings(devices.get("0") or {}, changes)
+        gpu.write_json(path, document)
+        self.board.poll()
+
+    def state(self) -> dict[str, Any]:
+        replica = {"model": "assistant", "node": "node-1", "gpu": 0, "ready": True, "address": self.address}
+        gpus = self.board.heartbeat()
+        return {
+            "nodes": [{"name": "node-1", "ready": True, "boot_id": "b1", "gpus": gpus}],
+            "replicas": [replica] if self.address else [],
+        }
+
+    def agent(self, node: str) -> dict[str, Any]:
+        if self.silent:
+            raise LabError("the agent of node-1 does not run", 409)
+        return {"gpus": self.board.status()}
+
+    def status(self) -> dict[str, Any]:
+        return {"power": {"node-1": self.power}}
+
+
+@pytest.fixture(scope="module")
+def replica(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, str]]:
+    """A real replica and the folder its GPU's state is read from."""
+    folder = tmp_path_factory.mktemp("replica")
+    config = folder / "replica.json"
+    document = {
+        "name": "assistant-0", "node": "node-1", "gpu_state_file": str(folder / "gpu-0.state"), "model": "assistant",
+        "model_seed": 1, "model_size": 256, "slots": 4, "prefill_ms_per_token": 1, "decode_ms_per_token": 5,
+    }  # fmt: skip
+    config.write_text(json.dumps(document), encoding="utf-8")
+    child = process.spawn(process.program_argv("replica", config), log_path=folder / "log")
+    try:
+        yield folder, child.address
+    finally:
+        child.stop(2.0)
+
+
+@pytest.fixture
+def lab(replica: tuple[Path, str]) -> Iterator[Lab]:
+    folder, address = replica
+    (folder / "overrides.json").unlink(missing_ok=True)
+    yield Lab(folder, address)
+
+
+def bound(lab: Lab, **changes: Any) -> tuple[LabClient, dict[str, Any]]:
+    client, p = cast(LabClient, lab), {**PARAMETERS, **changes}
+    return client, {**p, **THROTTLE.bind(client, lab.state(), p)}
+
+
+@pytest.mark.lab
+def test_a_throttled_gpu_is_hot_and_really_slow_and_recovers_by_itself(lab: Lab) -> None:
+    client, p = bound(lab)
+    assert p["seconds_per_token"]["assistant"] == pytest.approx(0.005, rel=0.3)
+    assert not THROTTLE.landed(client, p).seen
+    injected_at = time.time()
+    THROTTLE.inject(client, p)
+    landed = THROTTLE.landed(client, p)
+    assert landed.seen and landed.at >= injected_at, landed.detail
+    assert "92 °C, 792 MHz, throttled" in landed.detail and "tokens/s (before" in landed.detail
+    assert not THROTTLE.gone(client, p).seen
+    THROTTLE.revert(client, p)
+    THROTTLE.revert(client, p)
+    gone = THROTTLE.gone(client, p)
+    assert gone.seen and "not throttled" in gone.detail
+    assert gpu.read_json(lab.folder / "overrides.json") == {"devices": {"0": {}}}
+
+
+@pytest.mark.lab
+def test_hot_telemetry_without_a_slow_replica_proves_nothing(lab: Lab) -> None:
+    client, p = bound(lab)
+    lab.change_gpu("node-1", 0, {"throttle": "thermal", "temperature_c": 92})
+    proof = THROTTLE.landed(client, p)
+    assert not proof.seen and "tokens/s" in proof.detail
+    assert not THROTTLE.gone(client, p).seen
+
+
+@pytest.mark.lab
+def test_a_slow_replica_on_a_cool_gpu_is_another_fault(lab: Lab) -> None:
+    client, p = bound(lab)
+    lab.change_gpu("node-1", 0, {"clock_factor": 0.4})
+    assert not THROTTLE.landed(client, p).seen
+    assert not THROTTLE.gone(client, p).seen, "it is still as slow as the fault made it"
+
+
+def test_an_empty_gpu_is_judged_by_its_telemetry(tmp_path: Path) -> None:
+    lab = Lab(tmp_path, None)
+    client, p = bound(lab)
+    THROTTLE.inject(client, p)
+    assert THROTTLE.landed(client, p).detail.endswith("nobody serves on it")
+    THROTTLE.revert(client, p)
+    assert THROTTLE.gone(client, p).seen
+
+
+def test_a_silent_agent_proves_nothing_and_a_node_without_power_throttles_nothing(tmp_path: Path) -> None:
+    lab = Lab(tmp_path, None)
+    client, p = bound(lab)
+    THROTTLE.inject(client, p)
+    lab.silent = True
+    assert not THROTTLE.landed(client, p).seen and not THROTTLE.gone(client, p).seen
+    lab.power = "off"
+    assert THROTTLE.gone(client, p).seen
+
+
+def test_two_faults_on_one_gpu_do_not_undo_each_other(tmp_path: Path) -> None:
+    lab = Lab(tmp_path, None)
+    client, p = bound(lab)
+    THROTTLE.inject(client, p)
+    OFF_BUS.inject(client, p)
+    assert OFF_BUS.landed(client, p).seen
+    assert not THROTTLE.gone(client, p).seen, "the overrides still name the heat"
+    OFF_BUS.revert(client, p)
+    assert OFF_BUS.gone(client, p).seen and THROTTLE.landed(client, p).seen
+    OFF_BUS.inject(client, p)
+    THROTTLE.revert(client, p)
+    assert THROTTLE.gone(client, p).seen and not OFF_BUS.gone(client, p).seen
+
+
+def test_a_gpu_that_there_is_not_is_refused(tmp_path: Path) -> None:
+    lab = Lab(tmp_path, None)
+    for wrong in ({"gpu": 1}, {"node": "node-9"}):
+        with pytest.raises(TargetError, match="allowed"):
+            bound(lab, **wrong)
+
+
+@pytest.mark.parametrize("answer", [b"data: [DONE]\n\n", b"data: nonsense\n\n", b"plain words\n", b""])
+def test_what_is_no_stream_of_tokens_has_no_rate(answer: bytes) -> None:
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(answer)
+
+        def log_message(self, format: str, *args: Any) -> None:
+            """Keep the tests' output clean."""
+
+    with http.server.HTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.handle_request)
+        thread.start()
+        assert measure(f"127.0.0.1:{server.server_address[1]}", "assistant") is None
+        thread.join()
+    assert measure(f"127.0.0.1:{server.server_address[1]}", "assistant") is None, "nobody is there any more"
