@@ -22,6 +22,14 @@ BAD_AT_LEAST = 2
 
 
 @dataclass(frozen=True)
+class Second:
+    """One second of a tier: how many requests tell of the service, and whether it was out of target."""
+
+    asked: int
+    out: bool
+
+
+@dataclass(frozen=True)
 class Recovery:
     """What became of a tier after a fault. Times are seconds from the fault's effect.
 
@@ -47,29 +55,41 @@ def recovery_of(tier: Tier, samples: TierSamples, effect: float, end: float) -> 
     A second is out of target with a bad share above what availability (or else the error ceiling) allows, and at least
     two bad requests or none but bad ones: a lone failure among others says nothing about the service.
     """
-    target = tier.objectives.availability
-    if target is None:
-        target = 1.0 - (tier.objectives.error_ceiling or 0.05)
-    limits = sorted(tier.objectives.latency.items(), key=lambda item: quantile_share(item[0]))
-    late = limits[-1][1] if limits else math.inf
-    silent = {"dropped"} if tier.objectives.rejections_count else {"dropped", "rejected"}
-    # What is left over after the last whole second belongs to it: too short to be judged by itself.
-    edges = [effect + second for second in range(max(1, int(end - effect)))]
-    seconds = [_asked_and_bad(samples.cut(*span), silent, late) for span in pairwise([*edges, end])]
-    out = [
-        second
-        for second, (asked, bad) in enumerate(seconds)
-        if (bad >= BAD_AT_LEAST or 0 < bad == asked) and bad / asked > 1.0 - target
-    ]
+    silent, late = _silent(tier), _late(tier)
+    seconds = seconds_of(tier, samples, effect, end)
+    out = [number for number, second in enumerate(seconds) if second.out]
     back = out[-1] + 1 if out else 0
-    after = any(asked for asked, _ in seconds[back : back + int(HOLD_S)])
+    after = any(second.asked for second in seconds[back : back + int(HOLD_S)])
     final, _ = _asked_and_bad(samples.cut(max(effect, end - HOLD_S), end), silent, late)
     return Recovery(
         back=float(back),
         out_at_end=bool(out) and effect + back + HOLD_S > end,
         held=after and final > 0,
-        asked=sum(asked for asked, _ in seconds),
+        asked=sum(second.asked for second in seconds),
     )
+
+
+def seconds_of(tier: Tier, samples: TierSamples, effect: float, end: float) -> list[Second]:
+    """Every second from the effect to the end; what is left over after the last whole one belongs to it."""
+    target = tier.objectives.availability
+    if target is None:
+        target = 1.0 - (tier.objectives.error_ceiling or 0.05)
+    silent, late = _silent(tier), _late(tier)
+    edges = [effect + second for second in range(max(1, int(end - effect)))]
+    found = []
+    for span in pairwise([*edges, max(end, edges[-1])]):
+        asked, bad = _asked_and_bad(samples.cut(*span), silent, late)
+        found.append(Second(asked, (bad >= BAD_AT_LEAST or 0 < bad == asked) and bad / asked > 1.0 - target))
+    return found
+
+
+def _silent(tier: Tier) -> Collection[str]:
+    return {"dropped"} if tier.objectives.rejections_count else {"dropped", "rejected"}
+
+
+def _late(tier: Tier) -> float:
+    limits = sorted(tier.objectives.latency.items(), key=lambda item: quantile_share(item[0]))
+    return limits[-1][1] if limits else math.inf
 
 
 def _asked_and_bad(part: TierSamples, silent: Collection[str], late: float) -> tuple[int, int]:

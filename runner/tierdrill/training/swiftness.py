@@ -1,0 +1,154 @@
+"""How soon: lines for the acknowledgement, the right hypothesis and the mitigation of each incident. Pure."""
+
+from __future__ import annotations
+
+import math
+
+from tierdrill.judge.recovery import HOLD_S, seconds_of
+from tierdrill.judge.samples import TierSamples
+from tierdrill.spec.causes import CAUSES
+from tierdrill.spec.problems import listed
+from tierdrill.spec.scenario import Incident
+from tierdrill.training.cards import ScoreLine
+from tierdrill.training.course import Deed
+from tierdrill.training.ruler import Bench, falling, unjudged
+
+WRONG_GUESS = 0.25
+"""The share of a hypothesis' points that each wrong guess before the right one costs: a list must not be tried out."""
+
+
+def allowed_to_acknowledge(bench: Bench, incident: Incident) -> float:
+    """Seconds for full points: the incident's own, or the first rung of the tier's ladder, scaled for the exercise."""
+    if incident.acknowledge_within is not None:
+        return incident.acknowledge_within
+    ladder = bench.tiers.by_name(incident.tier).escalation
+    return ladder[0].acknowledge_within / bench.scenario.time_scale if ladder else incident.hypothesis_within
+
+
+def acknowledge_line(bench: Bench, incident: Incident) -> ScoreLine:
+    """From the first page about the incident to the first that the trainee took."""
+    line_id, title = f"acknowledge/{incident.name}", f"{incident.name}: time to acknowledge"
+    of, course = bench.points("acknowledge", bench.each), bench.course
+    pages = bench.pages.get(incident.name, [])
+    if not pages:
+        return unjudged(line_id, title, of, "no page was sent about it, so that none could be acknowledged")
+    first = min(page.sent_at for page in pages)
+    taken = [page.acknowledged_at for page in pages if page.acknowledged_at is not None]
+    allowed = allowed_to_acknowledge(bench, incident)
+    unanswered = sum(page.unanswered for page in pages)
+    up = f"; pages went up {unanswered} times for want of an answer" if unanswered else ""
+    events = tuple(sorted(number for page in pages for number in page.events))
+    why = f"all points within {allowed:.0f}s of the page, none after {3 * allowed:.0f}s"
+    if not taken:
+        return ScoreLine(line_id, title, 0.0, of, f"no page about it was acknowledged{up}", why, events)
+    seconds = course.elapsed(first, min(taken))
+    points = round(of * falling(seconds, allowed), 2)
+    return ScoreLine(
+        line_id, title, points, of, f"acknowledged {seconds:.0f}s after the page{up}", why, events, True, seconds
+    )
+
+
+def hypothesis_line(bench: Bench, incident: Incident) -> ScoreLine:
+    """From the effect to the first right hypothesis; each wrong one before it costs."""
+    line_id, title = f"hypothesis/{incident.name}", f"{incident.name}: time to a right hypothesis"
+    of, course, effect = bench.points("hypothesis", bench.each), bench.course, bench.effect(incident)
+    named = [deed for deed in course.did("hypothesis") if deed.at >= effect]
+    mine = [deed for deed in named if deed.data.get("incident") in (None, "", incident.name)]
+    right = next((deed for deed in mine if deed.data.get("cause") in incident.right_causes), None)
+    before = [deed for deed in mine if right is None or (deed.at, deed.event) < (right.at, right.event)]
+    wrong = sorted({str(deed.data.get("cause")) for deed in before if not _right_somewhere(bench, deed)})
+    events = tuple(deed.event for deed in mine)
+    allowed = incident.hypothesis_within
+    why = (
+        f"right is {' or '.join(incident.right_causes)} ({CAUSES.get(incident.cause, incident.cause)}); all points "
+        f"within {allowed:.0f}s of the effect, none after {3 * allowed:.0f}s; each wrong guess before costs a quarter"
+    )
+    guesses = f", after wrong guesses: {listed(wrong)}" if wrong else ""
+    if right is None:
+        seen = f"no right hypothesis was named{guesses}" if mine else "no hypothesis was named"
+        return ScoreLine(line_id, title, 0.0, of, seen, why, events)
+    seconds = course.elapsed(effect, right.at)
+    share = max(0.0, falling(seconds, allowed) - WRONG_GUESS * len(wrong))
+    seen = f"{right.data.get('cause')} named {seconds:.0f}s after the effect{guesses}"
+    return ScoreLine(line_id, title, round(of * share, 2), of, seen, why, events, True, seconds)
+
+
+def _right_somewhere(bench: Bench, deed: Deed) -> bool:
+    named = deed.data.get("incident")
+    scope = [one for one in bench.scenario.incidents if named in (None, "", one.name)]
+    return any(deed.data.get("cause") in one.right_causes for one in scope)
+
+
+def mitigation_line(bench: Bench, incident: Incident) -> ScoreLine:
+    """From the effect to the first right action with the tier in target and held there."""
+    line_id, title = f"mitigation/{incident.name}", f"{incident.name}: time to mitigate"
+    of, course, effect = bench.points("mitigation", bench.each), bench.course, bench.effect(incident)
+    samples = course.samples.get(incident.tier, TierSamples()).cut(effect, course.ended)
+    allowed = incident.mitigate_within
+    ways = listed(dict.fromkeys(f"{one.remedy} {one.target or ''}".strip() for one in incident.mitigations), 6)
+    why = (
+        f"right is {ways}; all points within {allowed:.0f}s of the effect with {incident.tier} in target again, none "
+        f"after {3 * allowed:.0f}s"
+    )
+    act = first_mending(bench, incident)
+    if act is None:
+        return ScoreLine(line_id, title, 0.0, of, "nothing that was done mends it", why, bench.seen(incident).events)
+    at, event, what = act
+    back = held_from(bench, incident, at)
+    if back is None and not len(samples):
+        return unjudged(line_id, title, of, f"there are no requests of {incident.tier} to tell whether it helped")
+    if back is None:
+        seen = f"{what} after {course.elapsed(effect, at):.0f}s, but {incident.tier} was not seen back in target"
+        return ScoreLine(line_id, title, 0.0, of, seen, why, (event,))
+    seconds = course.elapsed(effect, back)
+    points = round(of * falling(seconds, allowed), 2)
+    seen = f"{what} after {course.elapsed(effect, at):.0f}s, {incident.tier} in target after {seconds:.0f}s"
+    return ScoreLine(line_id, title, points, of, seen, why, (event,), True, seconds)
+
+
+def first_mending(bench: Bench, incident: Incident) -> tuple[float, int, str] | None:
+    """The first action that mends the incident: when, its event and its words. Automation that is on counts too."""
+    found = [
+        (judged.act.at, judged.act.event, judged.act.words)
+        for judged in bench.deeds
+        if judged.kind == "mends" and incident.name in judged.incidents
+    ]
+    if bench.course.automation == "on" and incident.playbook is not None:
+        targets = bench.seen(incident).targets
+        found += [
+            (deed.at, deed.event, f"automation ran {incident.playbook}")
+            for deed in bench.course.playbooks
+            if deed.data.get("playbook") == incident.playbook
+            and deed.data.get("ok")
+            and deed.data.get("target") in (*targets, *(one.partition("/")[0] for one in targets))
+            and deed.at >= bench.effect(incident)
+        ]
+    return min(found, default=None)
+
+
+def held_from(bench: Bench, incident: Incident, at: float) -> float | None:
+    """When, at `at` or later, the tier was in target for the next few seconds; None where that was not seen.
+
+    The grid of seconds is fixed at the effect, so that a later action never seems to help sooner. Seconds of a pause
+    tell nothing.
+    """
+    course, effect = bench.course, bench.effect(incident)
+    tier = bench.tiers.by_name(incident.tier)
+    samples = course.samples.get(incident.tier, TierSamples())
+    if course.ended <= effect or not len(samples):
+        return None
+    seconds = seconds_of(tier, samples, effect, course.ended)
+    held: int | None = None
+    good = 0
+    for number in range(max(0, math.floor(at - effect)), len(seconds)):
+        begin = effect + number
+        if any(since < begin + 1 and begin < until for since, until in course.pauses):
+            continue
+        if seconds[number].out or not seconds[number].asked:
+            held, good = None, 0
+            continue
+        held = number if held is None else held
+        good += 1
+        if good >= HOLD_S:
+            return max(at, effect + held)
+    return None
