@@ -14,14 +14,16 @@ from typing import Any
 
 import yaml
 
-from tests.spec.support import DRILL, ENVIRONMENT, EXPERIMENT, GAMEDAY, GOOD, PLAYBOOK, TIERS, WORKLOADS
+from tests.spec.support import CALENDAR, DRILL, ENVIRONMENT, EXPERIMENT, GAMEDAY, GOOD, PLAYBOOK, TIERS, WORKLOADS
 from tierdrill.spec.catalogue import KINDS
 from tierdrill.spec.located import model_at
 
 Path_ = tuple[str | int, ...]
-DOCUMENTS = (DRILL, TIERS, WORKLOADS, ENVIRONMENT, PLAYBOOK, "playbooks/restart-replica.yaml", EXPERIMENT, GAMEDAY)
+DOCUMENTS = (
+    DRILL, TIERS, WORKLOADS, ENVIRONMENT, PLAYBOOK, "playbooks/restart-replica.yaml", EXPERIMENT, GAMEDAY, CALENDAR,
+)  # fmt: skip
 # Mappings in which people choose the keys.
-FREE = {"variables", "labels", "arguments", "configuration", "latency", "time_to_first_token", "queue_wait"}
+FREE = {"variables", "suites", "labels", "arguments", "configuration", "latency", "time_to_first_token", "queue_wait"}
 QUANTITY = re.compile(r"[0-9.]+(ms|s|m|h|%|/s)$")
 # Values that name something defined elsewhere, by the key they stand under.
 REFERENCES = {
@@ -32,6 +34,7 @@ REFERENCES = {
     PLAYBOOK: {"tier", "fact"},
     EXPERIMENT: {"func"},
     GAMEDAY: {"drill", "environment", "tier", "variant"},
+    CALENDAR: {"drill", "suite", "environment", "timezone"},
 }  # fmt: skip
 NEEDED_BY_CHAOS = {
     "title",

@@ -5,7 +5,6 @@ Pure: a slot depends on the calendar and on the time asked about, not on what ha
 
 from __future__ import annotations
 
-import hashlib
 import heapq
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -20,7 +19,8 @@ class Slot:
     """One start of one entry, in UTC.
 
     `nominal` is what the trigger says and `due` that with the jitter. `held` is the calendar's rule that holds it back
-    at `due`, in words that begin with `blackout:` or `window:`; None if the calendar lets it run.
+    at `due`, in words that begin with `blackout:` or `window:`; None if the calendar lets it run. `key` marks it as
+    decided, once and for all: `nightly/node-loss/2026-11-26T01:30:00Z`.
     """
 
     calendar: str
@@ -28,41 +28,19 @@ class Slot:
     nominal: datetime
     due: datetime
     held: str | None
-
-    @property
-    def key(self) -> str:
-        """What marks it as decided, once and for all: `nightly/node-loss/2026-11-26T01:30:00Z`."""
-        return slot_key(self.calendar, self.entry, self.nominal)
-
-
-def slot_key(calendar: str, entry: str, nominal: datetime) -> str:
-    """The key of that slot."""
-    return f"{calendar}/{entry}/{nominal:%Y-%m-%dT%H:%M:%S}Z"
-
-
-def jitter_of(key: str, jitter_s: float) -> timedelta:
-    """How much later a slot starts: spread evenly over the jitter, whole milliseconds, always the same for one key."""
-    if jitter_s <= 0:
-        return timedelta(0)
-    share = int.from_bytes(hashlib.sha256(key.encode()).digest()[:8]) / 2**64
-    return timedelta(milliseconds=int(share * jitter_s * 1000))
+    key: str
 
 
 def slots_of(times: EntryTimes, after: datetime, until: datetime | None = None) -> Iterator[Slot]:
     """An entry's slots whose nominal time is later than `after`, up to and with `until` or for ever, in order."""
-    calendar, entry = times.calendar, times.entry
     for nominal in times.nominal(after, until):
-        due = nominal
-        if entry.jitter > 0:
-            due += jitter_of(slot_key(calendar, entry.name, nominal), entry.jitter)
-        yield Slot(calendar, entry.name, nominal, due, times.rules.held(due))
+        due = times.due(nominal)
+        yield Slot(times.calendar, times.entry.name, nominal, due, times.rules.held(due), times.key(nominal))
 
 
 def due_slots(timetables: Iterable[Timetable], after: datetime, until: datetime | None = None) -> Iterator[Slot]:
     """The slots of every entry that are due later than `after`, up to and with `until` or for ever, by due time."""
-    streams = [
-        _due(times, after, until) for timetable in timetables for times in timetable.entries.values()
-    ]
+    streams = [_due(times, after, until) for timetable in timetables for times in timetable.entries.values()]
     return heapq.merge(*streams, key=lambda slot: (slot.due, slot.key))
 
 

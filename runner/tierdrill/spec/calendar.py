@@ -9,7 +9,9 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
+from tierdrill.spec.channels import Channel
 from tierdrill.spec.drill import Scalar
+from tierdrill.spec.rollout import Rollout
 from tierdrill.spec.timing.cron import parse_cron
 from tierdrill.spec.timing.moments import CLOCK_PATTERN, DATE_PATTERN, MOMENT_PATTERN, parse_moment
 from tierdrill.spec.timing.weekdays import Weekday
@@ -115,7 +117,9 @@ class CalendarEntry(Part):
     misfire: Misfire = Misfire()
     retry: Retry = Retry()
     variables: dict[str, Scalar] = Field(default_factory=dict, description="instead of the drill's own")
+    rollout: Rollout | None = None
     owner: str = ""
+    notify: Annotated[tuple[Name, ...], Frozen] = Field(default=(), description="channels; none: the calendar's")
     enabled: bool = True
 
 
@@ -132,6 +136,10 @@ class Calendar(Part):
         default=(), description="when something may start; none: always"
     )
     blackouts: Blackouts = Blackouts()
+    channels: Annotated[tuple[Channel, ...], Frozen] = ()
+    notify: Annotated[tuple[Name, ...], Frozen] = Field(
+        default=(), description="channels that are told of entries which name none"
+    )
     entries: Annotated[tuple[CalendarEntry, ...], Field(min_length=1), Frozen]
 
     def entry(self, name: str) -> CalendarEntry:
@@ -146,3 +154,16 @@ class Calendar(Part):
         if entry.drill is not None:
             return (entry.drill,)
         return self.suites[entry.suite] if entry.suite is not None else ()
+
+    def environment_of(self, entry: CalendarEntry) -> str | None:
+        """The environment an entry runs in; None: each drill's own."""
+        return entry.environment or self.environment
+
+    def owner_of(self, entry: CalendarEntry) -> str:
+        """Who answers for an entry: its owner, or the calendar's; "" for nobody."""
+        return entry.owner or self.metadata.owner
+
+    def channels_of(self, entry: CalendarEntry) -> tuple[Channel, ...]:
+        """The channels that are told of an entry, in the order of the document."""
+        names = entry.notify or self.notify
+        return tuple(channel for channel in self.channels if channel.name in names)

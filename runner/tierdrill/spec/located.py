@@ -12,6 +12,7 @@ from pydantic import BaseModel, ValidationError
 
 from tierdrill.spec.problems import Problem, listed, nearest, shown
 from tierdrill.spec.source import Source
+from tierdrill.spec.timing.moments import CLOCK_PATTERN, DATE_PATTERN, MOMENT_FORM, MOMENT_PATTERN
 from tierdrill.spec.units import DURATION_PATTERN, NAME_PATTERN, PERCENT_PATTERN, RATE_PATTERN
 
 Loc = tuple[int | str, ...]
@@ -43,6 +44,9 @@ _PATTERNS = {
     DURATION_PATTERN: "a duration with its unit, such as 500ms, 12s, 5m or 1h",
     PERCENT_PATTERN: "a percentage such as 99.5%",
     RATE_PATTERN: "a rate with its unit, such as 60/s",
+    CLOCK_PATTERN: "a time of day such as 02:30 (or 24:00, the end of the day)",
+    DATE_PATTERN: "a date such as 2026-12-24",
+    MOMENT_PATTERN: MOMENT_FORM,
 }
 _YAML_1_1 = {"yes": "true", "on": "true", "y": "true", "no": "false", "off": "false", "n": "false"}
 

@@ -87,7 +87,7 @@ def parse_cron(text: str) -> CronLine:
             "line for either, others for both; the first Monday of a month is weekday mon#1)"
         )
     if not any(day <= _MONTH_DAYS[month - 1] for day in days for month in months):
-        raise ValueError(f"cron {text!r} that never fires, on {_dates(days, months)}; a date that some year has")
+        raise ValueError(f"cron {text!r} never fires: there is no {_dates(days, months)}; a day that some year has")
     return CronLine(
         text=text,
         minutes=tuple(hour * 60 + minute for hour in sorted(hours) for minute in sorted(minutes)),
@@ -99,7 +99,7 @@ def parse_cron(text: str) -> CronLine:
 
 
 def _dates(days: frozenset[int], months: frozenset[int]) -> str:
-    return f"{', '.join(map(str, sorted(days)))} of {', '.join(MONTHS[month - 1] for month in sorted(months))}"
+    return " and no ".join(f"{day} {MONTHS[month - 1]}" for month in sorted(months) for day in sorted(days))
 
 
 def _numbers(word: str, what: str, least: int, most: int, names: tuple[str, ...] = ()) -> frozenset[int]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from tierdrill.spec.calendar import Blackouts, Calendar, CalendarEntry, WeeklyTime
@@ -26,6 +27,17 @@ class EntryTimes:
     timezone: str
     trigger: Trigger
     rules: Rules
+
+    def key(self, nominal: datetime) -> str:
+        """What marks that slot as decided, once and for all: `nightly/node-loss/2026-11-26T01:30:00Z`."""
+        return f"{self.calendar}/{self.entry.name}/{nominal:%Y-%m-%dT%H:%M:%S}Z"
+
+    def due(self, nominal: datetime) -> datetime:
+        """When that slot is to start: its jitter is spread evenly over slots, and the same whoever asks."""
+        if self.entry.jitter <= 0:
+            return nominal
+        share = int.from_bytes(hashlib.sha256(self.key(nominal).encode()).digest()[:8]) / 2**64
+        return nominal + timedelta(milliseconds=int(share * self.entry.jitter * 1000))
 
     def nominal(self, after: datetime, until: datetime | None = None) -> Iterator[datetime]:
         """The moments its trigger gives, later than `after`, up to and with `until`; none while it is not enabled."""
