@@ -13,6 +13,7 @@ FAULT_KINDS: dict[str, str] = {
     "replica-hang": "hang_replica",
     "node-power-loss": "power_off_node",
     "gpu-fallen-off-bus": "drop_gpu_off_bus",
+    "gpu-thermal-throttle": "throttle_gpu",
     "link-latency": "delay_link",
     "link-partition": "partition_link",
 }

@@ -56,9 +56,9 @@ def act_of(deed: Deed) -> Act:
     node = str(parameters.get("node", ""))
     if remedy == "set-weight" and node:
         gateway = parameters.get("gateway")
-        names = [f"{gateway}>{node}" if gateway else node, target]
-    elif remedy == "drain" and node:
-        names = [f"{node}/{parameters['gpu']}" if parameters.get("gpu") is not None else node, target]
+        names = [f"{gateway}>{_place(parameters)}" if gateway else _place(parameters), target]
+    elif remedy in ("drain", "cordon", "uncordon") and node:
+        names = [_place(parameters), target]
     elif remedy == "run-playbook":
         playbook = str(parameters.get("playbook") or target.partition(" ")[0])
         of = str(parameters.get("target") or (target if target != playbook else "")).removeprefix(f"{playbook} ")
@@ -74,13 +74,22 @@ def act_of(deed: Deed) -> Act:
     )
 
 
+def _place(parameters: Mapping[str, Any]) -> str:
+    gpu = parameters.get("gpu")
+    return f"{parameters['node']}/{gpu}" if gpu is not None else str(parameters["node"])
+
+
 def matches(answer: Mitigation | Harmful, act: Act) -> bool:
     """Whether the action is the one that the scenario names. A weight at every gateway is one at each of them."""
     if answer.remedy != act.remedy:
         return False
     if answer.target is None or answer.target in act.targets:
         return True
-    return act.remedy == "set-weight" and answer.target.partition(">")[2] in act.targets
+    if act.remedy != "set-weight":
+        return False
+    # Off a place at every gateway is off it at each; off it at one gateway is a part of off it at all.
+    gateway, _, place = answer.target.rpartition(">")
+    return place in act.targets or (not gateway and any(name.rpartition(">")[2] == place for name in act.targets))
 
 
 def judge_deeds(course: Course, scenario: Scenario, tiers: Tiers) -> tuple[Judged, ...]:

@@ -107,12 +107,13 @@ def _check_answer(context: Context, place: Place, answer: Mitigation | Harmful, 
     kind = TARGET_KIND_OF.get(answer.remedy)
     if inventory is None or kind is None:
         return
-    # A drain may be of one GPU, and a weight of a node at every gateway.
-    if kind == "node" and "/" in answer.target:
+    # A drain may be of one GPU; a weight is of a link, or of a node or GPU at one gateway or all.
+    target = answer.target.rpartition(">")[2] if "/" in answer.target else answer.target
+    if "/" in target:
         kind = "gpu"
-    elif kind == "link" and ">" not in answer.target:
+    elif kind == "link" and ">" not in target:
         kind = "node"
-    check_target(spot, kind, answer.target, inventory)
+    check_target(spot, kind, target, inventory)
 
 
 def check_signal(place: Place, one: Noise | Inject, inventory: Inventory | None) -> None:
