@@ -84,6 +84,7 @@ class SmtpServer:
     refuse: dict[str, str] = field(default_factory=dict)
     mails: list[Mail] = field(default_factory=list)
     said: list[str] = field(default_factory=list)
+    came: asyncio.Event = field(default_factory=asyncio.Event)
     port: int = 0
     _server: asyncio.Server | None = None
 
@@ -183,6 +184,7 @@ class _Talk:
         letter = message_from_bytes(raw, policy=policy.default)
         assert isinstance(letter, EmailMessage)
         self.server.mails.append(Mail(self.sender, self.recipients, letter))
+        self.server.came.set()
         await self._say("250 taken")
 
 
@@ -190,8 +192,9 @@ def certificate(folder: Path) -> tuple[Path, Path]:
     """A certificate for localhost that signs itself, and its key."""
     cert, key = folder / "cert.pem", folder / "key.pem"
     subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
-         "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1", "-keyout", key, "-out", cert],
+        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
+         "-days", "2", "-subj", "/CN=localhost",
+         "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1", "-keyout", key, "-out", cert],
         check=True, capture_output=True,
     )  # fmt: skip
     return cert, key
