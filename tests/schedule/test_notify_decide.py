@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tierdrill.schedule.notify.decide import Decision, Told, decide
@@ -146,6 +146,7 @@ STEPS = st.lists(
 )
 
 
+@settings(max_examples=400)
 @given(STEPS, st.booleans(), st.lists(st.sampled_from(KINDS), min_size=1, unique=True))
 def test_whatever_happens_nothing_is_told_twice_or_kept_for_ever(
     steps: list[tuple[Any, str, float]], paged: bool, on: list[Any]

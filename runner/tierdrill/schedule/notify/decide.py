@@ -53,8 +53,10 @@ def decide(channel: Channel, notice: Notice, told: Sequence[Told], now: float) -
     resolve = tuple(dict.fromkeys(row.subject for row in over if row.kind not in WELL)) if paged else ()
     if well and paged:
         kind = None
-    # An incident that this very notice speaks of again stays open.
-    resolve = tuple(subject for subject in resolve if kind is None or subject != notice.subject)
+    # An incident stays open while this notice, or another that is not over, speaks of it.
+    still = {row.subject for row in told if row.kind not in WELL and row not in over}
+    still |= {notice.subject} if kind is not None else set()
+    resolve = tuple(subject for subject in resolve if subject not in still)
     before = next((row for row in mine if row.kind == kind and row not in over), None)
     if kind is not None and before is not None and abs(now - before.at) < channel.once_within:
         return Decision(hold_back=True, resolve=resolve, over=tuple(over))
