@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 _name = click.option("--name", default="lab", show_default=True, help="Which lab; several can be up at once.")
 UNCLEAN = 5
+DEFAULT_ENVIRONMENT = "lab"
 
 
 @click.group("lab")
@@ -27,7 +28,7 @@ def command() -> None:
 
 @command.command("up")
 @_name
-@click.option("--environment", help="Which environment document [default: the only one with target lab].")
+@click.option("--environment", help="Which environment document [default: the only lab, or the one named lab].")
 @json_option
 @click.pass_obj
 def up(here: Surroundings, name: str, environment: str | None, as_json: bool) -> None:
@@ -87,6 +88,8 @@ def _environment(catalogue: Catalogue, named: str | None) -> Environment:
         return labs[named]
     if named is None and len(labs) == 1:
         return next(iter(labs.values()))
+    if named is None and DEFAULT_ENVIRONMENT in labs:
+        return labs[DEFAULT_ENVIRONMENT]
     found = f"found environment {named!r}" if named else f"found {len(labs)} environments with target lab"
     raise Refusal(f"{found}; allowed: --environment {' or '.join(sorted(labs)) or '(the catalogue has none)'}")
 
