@@ -68,7 +68,8 @@ def test_an_xid_is_reported_once_per_trip(first: dict[str, Any], second: dict[st
         tracked, xid = gpu.advance(tracked, settings, float(now))
         after = (settings.mode, settings.effective_xid)
         assert (xid is not None) == (after != before and after[1] is not None)
-        reported += xid is not None
+        if xid is not None:
+            tracked, reported = gpu.reported(tracked, xid, float(now)), reported + 1
         before = after
     assert sum(gpu.xid_counts(tracked, 6.0).values()) == reported
     assert gpu.xid_counts(tracked, 6.0 + gpu.XID_WINDOW_S) == {}
@@ -106,6 +107,21 @@ def test_changing_some_settings_leaves_the_others(present: dict[str, Any], chang
     for key in {*present, *changes}:
         assert after.get(key) == (changes[key] if key in changes else present[key])
     assert gpu.changed_settings(after, dict.fromkeys(after)) == {}
+
+
+@given(
+    st.lists(st.tuples(st.floats(0, 3), st.sampled_from([45, 79, 63]), st.integers(1, 1000)), max_size=40),
+)
+def test_a_flood_is_counted_to_the_last_line_and_stays_small(told: list[tuple[float, int, int]]) -> None:
+    tracked, now, expected = gpu.Tracked(), 0.0, dict[int, int]()
+    for pause, xid, count in told:
+        now += pause
+        tracked = gpu.reported(tracked, xid, now, count)
+        expected[xid] = expected.get(xid, 0) + count
+        assert tracked.last_xid == xid
+    assert gpu.xid_counts(tracked, now) == expected
+    assert len(tracked.xids) <= 3 * (now + 1)
+    assert gpu.xid_counts(tracked, now + gpu.XID_WINDOW_S + 1) == {}
 
 
 def test_default_xids() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -34,6 +35,40 @@ def test_append(tmp_path: Path) -> None:
     kmsg.append(tmp_path / "kmsg", "one")
     kmsg.append(tmp_path / "kmsg", "two")
     assert (tmp_path / "kmsg").read_text() == "one\ntwo\n"
+
+
+@given(st.lists(st.tuples(st.text("abc\n", max_size=8), st.booleans()), max_size=12))
+def test_a_follower_gives_every_whole_line_once(
+    tmp_path_factory: pytest.TempPathFactory, pieces: list[tuple[str, bool]]
+) -> None:
+    path = tmp_path_factory.mktemp("log") / "kmsg"
+    path.write_text("another boot's\n")
+    follower = kmsg.Follower(path)
+    follower.begin_at_end()
+    came: list[str] = []
+    for text, look in pieces:
+        with path.open("a") as log:
+            log.write(text)
+        if look:
+            came += follower.lines()
+    came += follower.lines()
+    assert came == "".join(text for text, _ in pieces).split("\n")[:-1]
+
+
+def test_a_follower_reads_on_in_portions_and_begins_anew_where_the_log_was_cut(tmp_path: Path) -> None:
+    path = tmp_path / "kmsg"
+    follower = kmsg.Follower(path)
+    follower.begin_at_end()
+    assert follower.lines() == []
+    line = "x" * 99
+    path.write_text(f"{line}\n" * 10_000)
+    portions = [follower.lines(), follower.lines(), follower.lines(), follower.lines(), follower.lines()]
+    assert [len(portion) for portion in portions[:2]] == [2621, 2621] and sum(map(len, portions)) == 10_000
+    assert set(portions[0]) == {line}
+    path.write_text("new\n")
+    assert follower.lines() == ["new"]
+    path.unlink()
+    assert follower.lines() == []
 
 
 def test_descriptions() -> None:

@@ -82,7 +82,7 @@ class Tracked:
     settings: Settings = field(default_factory=Settings)
     last_xid: int = 0
     tripped_at: float | None = None
-    xids: tuple[tuple[float, int], ...] = ()  # (unix time, xid) within the window
+    xids: tuple[tuple[float, int, int], ...] = ()  # (unix time, xid, how many from then on) within the window
 
 
 def parse_overrides(document: object, gpu_count: int) -> Overrides:
@@ -131,29 +131,34 @@ def without_volatile(document: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def advance(tracked: Tracked, settings: Settings, now: float) -> tuple[Tracked, int | None]:
-    """Apply new settings. The second value is the Xid to report, once per trip.
+    """Apply new settings. The second value is the Xid to report in the kernel log, once per trip.
 
     A trip is a change of (mode, xid) that names an Xid. An Xid with mode `healthy` is the kind nobody should act on
     (13, 43, 45, 63): it is reported, and the GPU works on.
     """
-    recent = tuple(entry for entry in tracked.xids if now - entry[0] <= XID_WINDOW_S)
     before = (tracked.settings.mode, tracked.settings.effective_xid)
     after = (settings.mode, settings.effective_xid)
     if before == after:
-        return replace(tracked, settings=settings, xids=recent), None
-    tripped_at = None if settings.works else now
-    xid = settings.effective_xid
-    if xid is None:
-        return replace(tracked, settings=settings, xids=recent, tripped_at=tripped_at), None
-    return Tracked(settings, xid, tripped_at, (*recent, (now, xid))), xid
+        return replace(tracked, settings=settings), None
+    return replace(tracked, settings=settings, tripped_at=None if settings.works else now), settings.effective_xid
+
+
+def reported(tracked: Tracked, xid: int, now: float, count: int = 1) -> Tracked:
+    """The kernel log told of an Xid, `count` times. Those of one second share an entry: a flood costs no more than a
+    trickle.
+    """
+    recent = {(at, known): many for at, known, many in tracked.xids if now - at <= XID_WINDOW_S}
+    begun = next((at for at, known in reversed(recent) if known == xid and now - at < 1.0), now)
+    recent[begun, xid] = recent.get((begun, xid), 0) + count
+    return replace(tracked, last_xid=xid, xids=tuple((at, known, many) for (at, known), many in recent.items()))
 
 
 def xid_counts(tracked: Tracked, now: float) -> dict[int, int]:
     """Xids of the last five minutes, counted."""
     counts: dict[int, int] = {}
-    for at, xid in tracked.xids:
+    for at, xid, many in tracked.xids:
         if now - at <= XID_WINDOW_S:
-            counts[xid] = counts.get(xid, 0) + 1
+            counts[xid] = counts.get(xid, 0) + many
     return counts
 
 

@@ -1,10 +1,15 @@
-"""The node's kernel log, as far as GPU monitors read it: NVRM Xid lines with the kernel's time prefix."""
+"""The node's kernel log, as far as GPU monitors read it: NVRM Xid lines with the kernel's time prefix, and following
+them as they come.
+"""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
 from pathlib import Path
+
+FILE_NAME = "kmsg"
+READ_BYTES_MAX = 256 * 1024
 
 # What the driver prints after the pid and name, by Xid; the words monitors match on.
 _MESSAGES = {
@@ -89,3 +94,40 @@ def append(path: Path, line: str) -> None:
     """Add a line with a single write, so that a reader never sees half of one."""
     with path.open("ab", buffering=0) as log:
         log.write(line.encode() + b"\n")
+
+
+class Follower:
+    """Reads what is appended to a kernel log, once; what was there before is another boot's."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._offset = 0
+        self._half = b""
+
+    def begin_at_end(self) -> None:
+        """Skip what is there now."""
+        self._half = b""
+        try:
+            self._offset = self._path.stat().st_size
+        except FileNotFoundError:
+            self._offset = 0
+
+    def lines(self) -> list[str]:
+        """The whole lines that have come since; at most READ_BYTES_MAX of them, the rest the next time.
+
+        A log that was cut short is read from its new beginning.
+        """
+        try:
+            size = self._path.stat().st_size
+            if size < self._offset:
+                self._offset, self._half = 0, b""
+            if size == self._offset:
+                return []
+            with self._path.open("rb") as log:
+                log.seek(self._offset)
+                fresh = log.read(READ_BYTES_MAX)
+        except OSError:
+            return []
+        self._offset += len(fresh)
+        *whole, self._half = (self._half + fresh).split(b"\n")
+        return [line.decode(errors="replace") for line in whole]

@@ -1,21 +1,23 @@
-"""The node's emulated GPUs at work: watches the overrides, trips GPUs, writes the kernel log, publishes telemetry."""
+"""The node's emulated GPUs at work: watches the overrides, trips GPUs, writes and reads the kernel log, publishes
+telemetry.
+"""
 
 from __future__ import annotations
 
 import logging
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from tierdrill.lab import gpu, kmsg
 
 OVERRIDES_FILE = "overrides.json"
-KMSG_FILE = "kmsg"
 _LABELS = ("gpu", "UUID", "pci_bus_id", "device", "modelName", "hostname")
 _BASE_CLOCK_MHZ = 1980
 _IDLE_TEMPERATURE_C, _BUSY_TEMPERATURE_C = 34.0, 38.0
@@ -93,10 +95,15 @@ class GpuBoard:
         self._booted_at = time.monotonic()
         self._tracked = {spec.index: gpu.Tracked() for spec in specs}
         self._seen: tuple[int, int, int] | None = None
+        self._log = state_dir / kmsg.FILE_NAME
+        self._follower = kmsg.Follower(self._log)
+        self._by_pci = {kmsg.kernel_pci(spec.pci_bus_id): spec.index for spec in specs}
+        self._xid_lines: Counter[tuple[int, int]] = Counter()  # (GPU, xid), since boot
 
     def boot(self, boot_id: str) -> None:
         """Power on: volatile faults are gone, the kernel log begins anew in time, states are published."""
-        kmsg.append(self._dir / KMSG_FILE, kmsg.format_line(0.0, f"tierdrill emulated kernel, boot {boot_id}"))
+        kmsg.append(self._log, kmsg.format_line(0.0, f"tierdrill emulated kernel, boot {boot_id}"))
+        self._follower.begin_at_end()
         path = self._dir / OVERRIDES_FILE
         document: object = {}
         if path.exists():
@@ -111,7 +118,11 @@ class GpuBoard:
         self.poll()
 
     def poll(self) -> bool:
-        """Look for new overrides; True when a GPU changed."""
+        """Look for new overrides and read the kernel log on; True when there is news for the controller."""
+        changed = self._poll_overrides()
+        return self._read_log() or changed
+
+    def _poll_overrides(self) -> bool:
         try:
             status = (self._dir / OVERRIDES_FILE).stat()
             seen = (status.st_mtime_ns, status.st_ino, status.st_size)
@@ -127,6 +138,27 @@ class GpuBoard:
         self.error = None
         changed = [self._advance(spec, gpu.settings_for(overrides, spec.index)) for spec in self.specs]
         return any(changed)
+
+    def _read_log(self) -> bool:
+        """Count the Xids that the log tells of, the drivers' own and anybody else's; True when a GPU's last one is new.
+
+        The log is the only source, as for every monitor that reads it: what is not a line there has not happened.
+        """
+        told: Counter[tuple[int, int]] = Counter()
+        last: dict[int, int] = {}
+        for line in self._follower.lines():
+            parsed = kmsg.parse_xid(line)
+            index = None if parsed is None else self._by_pci.get(parsed.pci_bus_id)
+            if parsed is not None and index is not None:
+                told[index, parsed.xid] += 1
+                last[index] = parsed.xid
+        before = {index: self._tracked[index].last_xid for index in last}
+        now = time.time()
+        # The last one of each GPU comes last.
+        for (index, xid), count in sorted(told.items(), key=lambda entry: last[entry[0][0]] == entry[0][1]):
+            self._tracked[index] = gpu.reported(self._tracked[index], xid, now, count)
+        self._xid_lines.update(told)
+        return any(self._tracked[index].last_xid != xid for index, xid in before.items())
 
     def heartbeat(self) -> list[dict[str, Any]]:
         """What the controller gets to know."""
@@ -153,6 +185,7 @@ class GpuBoard:
                     "settings": gpu.settings_document(tracked.settings),
                     "tripped_at": tracked.tripped_at,
                     "xid_counts": gpu.xid_counts(tracked, now),
+                    "xid_lines": {xid: count for (at, xid), count in self._xid_lines.items() if at == spec.index},
                     "telemetry": None if reading is None else asdict(reading),
                 }
             )
@@ -162,8 +195,11 @@ class GpuBoard:
         """Where replicas find the state of their GPU."""
         return self._dir / f"gpu-{index}.state"
 
-    def families(self) -> list[GaugeMetricFamily]:
-        """Telemetry in dcgm-exporter's names. A GPU off the bus reports nothing but its Xids, as with DCGM."""
+    def families(self) -> list[Metric]:
+        """Telemetry in dcgm-exporter's names, and what the kernel log said.
+
+        A GPU off the bus reports nothing but its Xids, as with DCGM.
+        """
         gauges = {name: GaugeMetricFamily(name, text, labels=labels) for name, (text, labels) in _FAMILIES.items()}
         now = time.time()
         for spec in self.specs:
@@ -183,7 +219,12 @@ class GpuBoard:
             for xid, count in gpu.xid_counts(tracked, now).items():
                 window_ms = str(int(gpu.XID_WINDOW_S * 1000))
                 gauges["DCGM_EXP_XID_ERRORS_COUNT"].add_metric([*labels, window_ms, str(xid)], count)
-        return list(gauges.values())
+        lines = CounterMetricFamily(
+            "tierdrill_kernel_xid_lines", "XID lines read in the kernel log since boot.", labels=("node", "gpu", "xid")
+        )
+        for (index, xid), count in sorted(self._xid_lines.items()):
+            lines.add_metric([self._node, str(index), str(xid)], count)
+        return [*gauges.values(), lines]
 
     def _reading(self, spec: gpu.GpuSpec) -> Telemetry | None:
         settings = self._tracked[spec.index].settings
@@ -202,7 +243,7 @@ class GpuBoard:
                 pid=None if user is None else user.pid,
                 name=None if user is None else user.name,
             )
-            kmsg.append(self._dir / KMSG_FILE, line)
+            kmsg.append(self._log, line)
             _log.warning("GPU %d: %s", spec.index, line)
         changed = before.settings != after.settings
         if changed:
@@ -225,7 +266,7 @@ class GpuCollector(Collector):
     def __init__(self, board: GpuBoard) -> None:
         self._board = board
 
-    def collect(self) -> Iterable[GaugeMetricFamily]:
+    def collect(self) -> Iterable[Metric]:
         """Called for each scrape."""
         return self._board.families()
 
