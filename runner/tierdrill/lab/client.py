@@ -94,6 +94,11 @@ class Calls:
         return Call("PATCH", f"/v1/gpus/{_part(node)}/{int(index)}", dict(changes))
 
     @staticmethod
+    def kernel_noise(node: str, burst: Mapping[str, int] | None) -> Call:
+        path = f"/v1/nodes/{_part(node)}/kernel-noise"
+        return Call("DELETE", path) if burst is None else Call("PUT", path, dict(burst))
+
+    @staticmethod
     def to_gateways(what: str, changes: Mapping[str, Any], gateway: str | None) -> Call:
         return Call("PUT", f"/v1/{what}", dict(changes), {} if gateway is None else {"gateway": gateway})
 
@@ -183,6 +188,14 @@ class LabClient:
     def change_gpu(self, node: str, index: int, changes: Mapping[str, Any]) -> Json:
         """Change some of a GPU's emulation; None takes an override away."""
         return self._ask(Calls.change_gpu(node, index, changes))
+
+    def kernel_noise(self, node: str, xid: int, count: int, per_second: int) -> Json:
+        """Begin a burst of XID lines in a node's kernel log."""
+        return self._ask(Calls.kernel_noise(node, {"xid": xid, "count": count, "per_second": per_second}))
+
+    def stop_kernel_noise(self, node: str) -> Json:
+        """End the burst in a node's kernel log, if one goes on."""
+        return self._ask(Calls.kernel_noise(node, None))
 
     def agent(self, node: str) -> Json:
         """What a node's own agent says."""

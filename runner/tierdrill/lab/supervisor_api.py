@@ -15,6 +15,7 @@ from starlette.routing import Route
 
 from tierdrill.lab.controller import document
 from tierdrill.lab.supervisor_lab import CONTROLLER, FABRIC, CallFailed, Lab
+from tierdrill.lab.supervisor_noise import Burst
 from tierdrill.lab.supervisor_operations import Operations, Refused
 from tierdrill.lab.supervisor_processes import UnknownProcess
 
@@ -100,6 +101,13 @@ def build_app(lab: Lab, operations: Operations, stop: Callable[[], None]) -> Sta
         write = operations.change_gpu if request.method == "PATCH" else operations.set_gpu
         return await write(node, index, await document(request))
 
+    async def kernel_noise(request: Request) -> Json:
+        node = request.path_params["node"]
+        if request.method == "DELETE":
+            return operations.kernel_noise(node, None)
+        said = await document(request)
+        return operations.kernel_noise(node, Burst(said["xid"], said["count"], said["per_second"]))
+
     async def links(request: Request) -> Json:
         if request.method == "PUT":
             return await operations.set_link(await document(request))
@@ -137,6 +145,7 @@ def build_app(lab: Lab, operations: Operations, stop: Callable[[], None]) -> Sta
             Route("/v1/events", guarded(events)),
             Route("/v1/state", guarded(state)),
             Route("/v1/nodes/{node}/agent", guarded(agent)),
+            Route("/v1/nodes/{node}/kernel-noise", guarded(kernel_noise), methods=["PUT", "DELETE"]),
             Route("/v1/nodes/{node}/power", guarded(power), methods=["POST"]),
             Route("/v1/replicas/{name}/signal", guarded(signal_replica), methods=["POST"]),
             Route("/v1/replicas/{name}/start", guarded(start_replica), methods=["POST"]),

@@ -16,10 +16,12 @@ from urllib.parse import quote
 import psutil
 
 from tierdrill.lab import gpu as gpus
+from tierdrill.lab import kmsg
 from tierdrill.lab.process import Identity, SpawnError, signal_process
 from tierdrill.lab.state import MARKER
 from tierdrill.lab.supervisor_lab import ALERTMANAGER, CONTROLLER, FABRIC, CallFailed, Lab
 from tierdrill.lab.supervisor_monitoring import NOWHERE_URL, ask
+from tierdrill.lab.supervisor_noise import Burst, KernelNoise
 
 SIGNALS = {"KILL": signal.SIGKILL, "STOP": signal.SIGSTOP, "CONT": signal.SIGCONT, "TERM": signal.SIGTERM}
 REPLICA_SIGNALS = ("KILL", "STOP", "CONT")
@@ -46,6 +48,7 @@ class Operations:
         self._nodes = {node.name: node for node in lab.config.nodes}
         self._locks = {name: asyncio.Lock() for name in (*self._nodes, *lab.startable())}
         self._off: set[str] = set()
+        self._noise = KernelNoise()
         self._receiver = (NOWHERE_URL, "none")
 
     def powered(self) -> dict[str, str]:
@@ -187,6 +190,24 @@ class Operations:
         gpus.write_json(path, document)
         self._events.add("gpu", node=node, gpu=index, settings=dict(settings))
         return {"ok": True, "node": node, "gpu": index, "overrides": document}
+
+    def kernel_noise(self, node: str, burst: Burst | None) -> Answer:
+        """Begin a burst of XID lines in a node's kernel log; None ends the one that goes on."""
+        self._known_node(node)
+        if burst is None:
+            stopped = self._noise.stop(node)
+            self._events.add("kernel-noise", node=node, xid=None, stopped=stopped)
+            return {"ok": True, "node": node, "stopped": stopped}
+        if not self._lab.processes.alive(node):
+            raise Refused(f"{node} does not run")
+        pci = [gpu.pci_bus_id for gpu in self._nodes[node].gpus]
+        self._noise.start(node, self._lab.node_folder(node) / kmsg.FILE_NAME, pci, burst, lambda: self._booted_at(node))
+        self._events.add("kernel-noise", node=node, xid=burst.xid, count=burst.count, per_second=burst.per_second)
+        return {"ok": True, "node": node}
+
+    def _booted_at(self, node: str) -> float | None:
+        processes = self._lab.processes
+        return processes.entry(node).child.identity.start_time if processes.alive(node) else None
 
     async def set_link(self, rule: Mapping[str, Any]) -> Answer:
         """Put a link rule in force in the fabric."""
