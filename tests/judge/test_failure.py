@@ -8,7 +8,9 @@ import pytest
 
 from tests.judge.build import Outcome, Run, all_well, shipped
 from tierdrill.history.events import Event
+from tierdrill.judge.failure import _affected
 from tierdrill.judge.judge import judge
+from tierdrill.judge.timeline import read_timeline
 from tierdrill.judge.verdict import Check, Status, Verdict
 from tierdrill.spec.catalogue import DrillSetting
 
@@ -37,6 +39,15 @@ def failure(kind: str, run: Run) -> Check:
     check = judged(kind, run).check("class/failure")
     assert check is not None
     return check
+
+
+@pytest.mark.parametrize(("kind", "nodes"), [("node-power-loss", {"node-2"}), ("xid-noise", set())])
+def test_a_node_whose_log_is_noisy_is_not_down(kind: str, nodes: set[str]) -> None:
+    events = quiet(()).events(expecting(None))
+    for event in events:
+        if event.kind == "fault.intended":
+            event.data.update({"kind": kind, "target": "node-2", "target_kind": "node"})
+    assert _affected(events, read_timeline(events), (0.0, float("inf")))[1] == nodes
 
 
 def tiers_down(*tiers: str, seconds: float = 10.0) -> Outcome:

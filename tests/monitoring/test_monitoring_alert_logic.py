@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from monitoring_support import Expected, Values, between, check_scenario, constant, counter, firing, never
 
+from tierdrill.monitoring.alerts import INFRASTRUCTURE_LABELS
+
 TOTAL_S = 40.0
 FAULT_S = 20.0
 BLIP_S = 1.5
@@ -225,6 +227,39 @@ class TestGpu:
     def test_no_telemetry_without_an_xid_is_no_gpu_fault(self, tmp_path: Path) -> None:
         series = self._series([None] * 81, between(10, 40, TOTAL_S, None, 1980))
         check_scenario(tmp_path, series, [Expected(30, firing("GpuFallenOffBus"), 0)])
+
+
+class TestXidNoise:
+    """500 lines of XID 45 on every GPU: a job's end, and the reason why 77 healthy nodes were once taken out."""
+
+    LABELS = 'gpu="%d",UUID="GPU-node-2-%d",hostname="node-2"'
+
+    def _noise(self) -> Series:
+        series: Series = {
+            _ready("node-2"): constant(1, TOTAL_S),
+            'tierdrill_inflight{gateway="gateway-a",tier="critical"}': constant(0, TOTAL_S),
+        }
+        for gpu in (0, 1):
+            labels = self.LABELS % (gpu, gpu)
+            series[f'DCGM_EXP_XID_ERRORS_COUNT{{{labels},xid="45"}}'] = between(10, 40, TOTAL_S, 500, None)
+            series[f'DCGM_FI_DEV_XID_ERRORS{{{labels},err_code="45"}}'] = between(10, 40, TOTAL_S, 45, None)
+            series[f'DCGM_FI_DEV_XID_ERRORS{{{labels},err_code="0"}}'] = between(10, 41, TOTAL_S, None, 0)
+            series[f"DCGM_FI_DEV_SM_CLOCK{{{labels}}}"] = constant(1980, TOTAL_S)
+            series[f'tierdrill_kernel_xid_lines_total{{node="node-2",gpu="{gpu}",xid="45"}}'] = constant(500, TOTAL_S)
+        return series
+
+    def test_no_alert_fires(self, tmp_path: Path) -> None:
+        names = set(INFRASTRUCTURE_LABELS) - {"Watchdog"}
+        moments = [5 + half / 2 for half in range(60)]
+        expected = [Expected(at, firing(name), 0) for name in sorted(names) for at in moments]
+        check_scenario(tmp_path, self._noise(), expected)
+
+    def test_a_79_among_the_lines_still_pages(self, tmp_path: Path) -> None:
+        series, labels = self._noise(), self.LABELS % (1, 1)
+        series[f'DCGM_EXP_XID_ERRORS_COUNT{{{labels},xid="79"}}'] = between(15, 41, TOTAL_S, 1, None)
+        series[f"DCGM_FI_DEV_SM_CLOCK{{{labels}}}"] = between(15, 41, TOTAL_S, None, 1980)
+        alert = firing("GpuFallenOffBus", node="node-2", gpu="1", severity="page")
+        check_scenario(tmp_path, series, [*never(alert, 5, 17.5), Expected(18, alert, 1), Expected(39, alert, 1)])
 
 
 class TestThrottle:

@@ -50,7 +50,7 @@ def test_fault_actions_are_as_the_catalogue_of_faults_has_them() -> None:
 
 
 def test_the_kinds_that_scenarios_name_are_in_the_catalogue_of_faults() -> None:
-    assert FAULT_KINDS.items() <= {kind: fault.action for kind, fault in CATALOGUE.items()}.items()
+    assert {kind: fault.action for kind, fault in CATALOGUE.items()} == FAULT_KINDS
 
 
 def test_chaoslib_accepts_the_shipped_experiments() -> None:

@@ -12,10 +12,12 @@ from typing import Any
 from tierdrill.chaos.injection import inject, undo
 
 __all__ = [
+    "begin_xid_noise",
     "cool_gpu",
     "crash_replica",
     "delay_link",
     "drop_gpu_off_bus",
+    "end_xid_noise",
     "hang_replica",
     "heal_link",
     "partition_link",
@@ -82,6 +84,18 @@ def throttle_gpu(
 def cool_gpu(node: str, gpu: int = 0) -> dict[str, Any]:
     """Undo throttle_gpu."""
     return undo(("gpu-thermal-throttle",), {"node": node, "gpu": gpu})
+
+
+def begin_xid_noise(
+    node: str, count: int = 500, per_second: int = 50, lease_s: float | None = None
+) -> dict[str, Any]:
+    """Write a burst of XID 45 lines into a node's kernel log: noise, by which nobody may be alarmed."""
+    return inject("xid-noise", {"node": node, "count": count, "per_second": per_second}, lease_s)
+
+
+def end_xid_noise(node: str) -> dict[str, Any]:
+    """Undo begin_xid_noise: what is left of the burst is not written."""
+    return undo(("xid-noise",), {"node": node})
 
 
 def delay_link(source: str, destination: str, delay_ms: int = 400, lease_s: float | None = None) -> dict[str, Any]:

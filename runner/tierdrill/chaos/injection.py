@@ -77,7 +77,7 @@ def inject(kind: str, parameters: dict[str, Any], lease_s: float | None = None) 
             undo=CATALOGUE[kind].undo,
             lease_s=lease,
             planned_at=planned,
-            emulated=order.target_kind == "gpu" and context.place.get("target") == "lab",
+            emulated=order.mechanism.startswith("emulated"),
         )
     )
     if not context.supervised:

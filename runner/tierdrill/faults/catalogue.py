@@ -49,6 +49,8 @@ _SOURCE = Parameter("source", "text", "where the link begins, such as gateway-a"
 _DESTINATION = Parameter("destination", "text", "where the link ends, such as node-2")
 _DELAY = Parameter("delay_ms", "whole number", "added round-trip time in milliseconds", 1, 60000)
 _CLOCK = Parameter("clock_percent", "whole number", "the clock that is left, in percent of full speed", 5, 80)
+_COUNT = Parameter("count", "whole number", "how many lines in all", 1, 100_000)
+_PER_SECOND = Parameter("per_second", "whole number", "how many lines a second", 1, 5_000)
 _TEMPERATURE = Parameter("temperature_c", "whole number", "the GPU's temperature in degrees Celsius", 60, 130)
 
 CATALOGUE: dict[str, FaultKind] = {
@@ -103,6 +105,16 @@ CATALOGUE: dict[str, FaultKind] = {
             "a failed fan, a blocked inlet, a hot aisle: hardware thermal slowdown",
             "its temperature rises, its clocks drop, its event reasons say thermal; replicas on it slow down",
             "the temperature falls and the clocks are back (a reboot cools nothing)",
+        ),
+        FaultKind(
+            "xid-noise",
+            "node",
+            "begin_xid_noise",
+            "end_xid_noise",
+            (_NODE, _COUNT, _PER_SECOND),
+            "XID 45, preemptive cleanup: a job ended with its channels open, on every GPU it had; nothing is broken",
+            "XID 45 lines in the kernel log; no alert, no playbook and no tier may notice",
+            "the lines stop",
         ),
         FaultKind(
             "link-latency",

@@ -27,6 +27,8 @@ from tierdrill.spec.tiers import Objectives, Tier
 PERIOD_S = 30 * 86400.0
 LONG_S, SHORT_S = 3600.0, 300.0
 ORDER = tuple(FailureClass)
+HARMLESS = frozenset({"xid-noise"})
+"""Faults that only say something of their target; a node whose log is noisy is not a node that is down."""
 
 
 def judge_class(
@@ -245,7 +247,9 @@ def _affected(
     before = [event for event in told if event.at <= begin]
     after = [event for event in told if begin < event.at <= span[1]]
     down = frozenset(
-        fault.target for fault in timeline.faults if fault.target_kind == "node" and fault.effective_at is not None
+        fault.target
+        for fault in timeline.faults
+        if fault.target_kind == "node" and fault.kind not in HARMLESS and fault.effective_at is not None
     )
     if not before:
         return None, down

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tierdrill.history.events import Event
+from tierdrill.judge.failure import HARMLESS
 from tierdrill.report.model import FaultView, MoveView, RunState
 from tierdrill.report.series import Affected, Sample, affected
 from tierdrill.spec.catalogue import DrillSetting
@@ -81,7 +82,11 @@ def _carried(state: RunState, events: Iterable[Event]) -> tuple[str, ...]:
     for event in events:
         if event.kind == "lab.state" and event.at <= state.effect:
             before = event.data
-    hit = {(fault.target_kind, fault.target) for fault in state.faults.values() if fault.effective_at is not None}
+    hit = {
+        (fault.target_kind, fault.target)
+        for fault in state.faults.values()
+        if fault.effective_at is not None and fault.kind not in HARMLESS
+    }
     return tuple(
         sorted(
             str(replica.get("name"))

@@ -15,6 +15,8 @@ DELAY_MS = 400
 DELAY_MS_MAX = 60_000
 CLOCK_PERCENT = 40
 TEMPERATURE_C = 92
+NOISE_COUNT = 500
+NOISE_PER_SECOND = 50
 
 Reach = Literal["node", "gpu", "replica", "link"]
 
@@ -57,6 +59,9 @@ FAULTS: dict[str, FaultAction] = {
         "gpu",
         ("node", "gpu"),
         {"gpu": 0, "clock_percent": CLOCK_PERCENT, "temperature_c": TEMPERATURE_C},
+    ),
+    "begin_xid_noise": FaultAction(
+        "end_xid_noise", "node", ("node",), {"count": NOISE_COUNT, "per_second": NOISE_PER_SECOND}
     ),
     "delay_link": FaultAction("heal_link", "link", ("source", "destination"), {"delay_ms": DELAY_MS}),
     "partition_link": FaultAction("heal_link", "link", ("source", "destination")),

@@ -14,6 +14,7 @@ FAULT_KINDS: dict[str, str] = {
     "node-power-loss": "power_off_node",
     "gpu-fallen-off-bus": "drop_gpu_off_bus",
     "gpu-thermal-throttle": "throttle_gpu",
+    "xid-noise": "begin_xid_noise",
     "link-latency": "delay_link",
     "link-partition": "partition_link",
 }

@@ -21,8 +21,9 @@ from tierdrill.lab.state import LabState, find_lab, lab_processes, supervisor_li
 from tierdrill.targets.base import FaultOrder, GpuState, Inventory, NodeState, Proof, ReplicaState, TargetError
 from tierdrill.targets.lab_fault import LabFault, Parameters, known
 from tierdrill.targets.lab_gpus import GPU_FAULTS
+from tierdrill.targets.lab_kernel_log import KERNEL_LOG_FAULTS
 
-LAB_FAULTS: dict[str, LabFault] = {**GPU_FAULTS}
+LAB_FAULTS: dict[str, LabFault] = {**GPU_FAULTS, **KERNEL_LOG_FAULTS}
 MECHANISMS = {
     "replica-crash": "SIGKILL to the replica's process",
     "replica-hang": "SIGSTOP to the replica's process",
