@@ -118,7 +118,8 @@ def _in_order(steps: Sequence[str], done: Sequence[str]) -> int:
 def update_line(bench: Bench) -> ScoreLine:
     """Updates on time: one in every interval from the first effect for as long as a good answer takes at the most.
 
-    An interval that begins after everything is mended needs none, once that has been told.
+    An interval that begins after everything is mended needs none, once that has been told; neither does one in which
+    the exercise ended with everything mended.
     """
     course, scenario = bench.course, bench.scenario
     of, every, start = bench.points("updates"), scenario.updates_every, bench.first_effect
@@ -134,7 +135,8 @@ def update_line(bench: Bench) -> ScoreLine:
         closed = over is not None and course.elapsed(start, over) <= begin and any(
             deed.at >= over and course.elapsed(start, deed.at) < end for deed in told
         )
-        kept += inside or closed
+        cut = over is not None and course.elapsed(start, course.ended) < end
+        kept += inside or closed or cut
     return ScoreLine(
         "updates",
         "Updates given on time",

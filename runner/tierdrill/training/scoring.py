@@ -22,8 +22,8 @@ from tierdrill.training.promises import objectives_line
 from tierdrill.training.ruler import Bench
 from tierdrill.training.swiftness import acknowledge_line, hypothesis_line, mitigation_line
 
-CUT_SHORT = ("died", "error", "failed")
-"""Reasons of exercise.ended that say the exercise itself broke."""
+CUT_SHORT = ("died", "error", "interrupted", "stopped")
+"""Reasons of exercise.ended that are none of the trainee's doing: it broke, or somebody stopped it from outside."""
 
 
 def score(

@@ -53,7 +53,7 @@ def hypothesis_line(bench: Bench, incident: Incident) -> ScoreLine:
     line_id, title = f"hypothesis/{incident.name}", f"{incident.name}: time to a right hypothesis"
     of, course, effect = bench.points("hypothesis", bench.each), bench.course, bench.effect(incident)
     named = [deed for deed in course.did("hypothesis") if deed.at >= effect]
-    mine = [deed for deed in named if deed.data.get("incident") in (None, "", incident.name)]
+    mine = [deed for deed in named if incident in _meant(bench, deed)]
     right = next((deed for deed in mine if deed.data.get("cause") in incident.right_causes), None)
     before = [deed for deed in mine if right is None or (deed.at, deed.event) < (right.at, right.event)]
     wrong = sorted({str(deed.data.get("cause")) for deed in before if not _right_somewhere(bench, deed)})
@@ -73,10 +73,23 @@ def hypothesis_line(bench: Bench, incident: Incident) -> ScoreLine:
     return ScoreLine(line_id, title, round(of * share, 2), of, seen, why, events, True, seconds)
 
 
+def _meant(bench: Bench, deed: Deed) -> list[Incident]:
+    """The incidents that a hypothesis may be about: those whose target it names, or all where it names none of them."""
+    every = [one for one in bench.scenario.incidents if one.name in bench.course.incidents]
+    if deed.data.get("incident"):
+        return [one for one in every if one.name == deed.data["incident"]]
+    words = set(str(deed.data.get("about") or "").replace(",", " ").split())
+    named = [one for one in every if words & _names(bench, one)]
+    return named or every
+
+
+def _names(bench: Bench, incident: Incident) -> set[str]:
+    targets = bench.seen(incident).targets
+    return {part for target in targets for part in (target, target.partition("/")[0], target.rpartition(">")[2])}
+
+
 def _right_somewhere(bench: Bench, deed: Deed) -> bool:
-    named = deed.data.get("incident")
-    scope = [one for one in bench.scenario.incidents if named in (None, "", one.name)]
-    return any(deed.data.get("cause") in one.right_causes for one in scope)
+    return any(deed.data.get("cause") in one.right_causes for one in _meant(bench, deed))
 
 
 def mitigation_line(bench: Bench, incident: Incident) -> ScoreLine:
