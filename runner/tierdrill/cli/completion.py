@@ -1,4 +1,4 @@
-"""Tab completion of names: drills, sabotages, runs. Quick and quiet: a broken catalogue or history gives nothing.
+"""Tab completion of names: drills, sabotages, runs, channels. Quick and quiet: what is broken gives nothing.
 
 Documents are only scanned for their first lines; parsing them all would be felt at every press of the key.
 """
@@ -16,6 +16,9 @@ from click.shell_completion import CompletionItem
 from tierdrill.cli.places import find_catalogue, find_home
 
 _DRILL = re.compile(r"^kind:\s*Drill\s*$", re.MULTILINE)
+_CALENDAR = re.compile(r"^kind:\s*Calendar\s*$", re.MULTILINE)
+_CHANNELS = re.compile(r"^channels:[^\n]*\n(?:(?:[ -][^\n]*)?\n)*", re.MULTILINE)
+_CHANNEL_NAME = re.compile(r"^\s*-\s*\{?\s*name:\s*[\"']?([a-z0-9-]+)", re.MULTILINE)
 _NAME = re.compile(r"^metadata:[^\n]*\n(?:\s+[^\n]*\n)*?\s+name:\s*[\"']?([a-z0-9-]+)", re.MULTILINE)
 _SABOTAGE = re.compile(r"^sabotages:.*\Z", re.MULTILINE | re.DOTALL)
 _SABOTAGE_NAME = re.compile(r"^\s*-\s*\{?\s*name:\s*[\"']?([a-z0-9-]+)", re.MULTILINE)
@@ -26,16 +29,21 @@ def _option(ctx: click.Context, name: str) -> Path | None:
     return Path(value) if value else None
 
 
-def _drill_files(ctx: click.Context) -> dict[str, str]:
-    found = {}
+def _documents(ctx: click.Context, kind: re.Pattern[str]) -> list[str]:
+    """The files of the catalogue that have a document of that kind, as text."""
+    found = []
     for path in sorted(find_catalogue(_option(ctx, "catalogue")).glob("drills/**/*.y*ml")):
         try:
             text = path.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError):
             continue
-        if _DRILL.search(text) and (name := _NAME.search(text)):
-            found[name[1]] = text
+        if kind.search(text):
+            found.append(text)
     return found
+
+
+def _drill_files(ctx: click.Context) -> dict[str, str]:
+    return {name[1]: text for text in _documents(ctx, _DRILL) if (name := _NAME.search(text))}
 
 
 def drill_names(ctx: click.Context) -> list[str]:
@@ -55,6 +63,13 @@ def complete_sabotage(ctx: click.Context, param: click.Parameter, incomplete: st
     text = next((text for name, text in _drill_files(ctx).items() if name in words), "")
     part = _SABOTAGE.search(text)
     names = _SABOTAGE_NAME.findall(part[0]) if part else []
+    return [CompletionItem(name) for name in names if name.startswith(incomplete)]
+
+
+def complete_channel(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Channels of the calendars that begin so."""
+    parts = [part[0] for text in _documents(ctx, _CALENDAR) if (part := _CHANNELS.search(f"{text}\n"))]
+    names = dict.fromkeys(name for part in parts for name in _CHANNEL_NAME.findall(part))
     return [CompletionItem(name) for name in names if name.startswith(incomplete)]
 
 

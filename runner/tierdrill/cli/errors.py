@@ -23,6 +23,7 @@ EXPLAINED = frozenset(
         "tierdrill.history.store.HistoryError",
         "tierdrill.history.ledger.LedgerError",
         "tierdrill.judge.judge.NotARun",
+        "tierdrill.schedule.notify.store.OutboxError",
         "tierdrill.faults.catalogue.UnknownFault",
         "tierdrill.conductor.errors.RunRefused",
         "tierdrill.conductor.plan.PlanError",

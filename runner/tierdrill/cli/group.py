@@ -38,6 +38,9 @@ SECTIONS: dict[str, tuple[Entry, ...]] = {
         _entry("stop", "stop", "Ask a run to stop and clean up."),
         _entry("lab", "lab", "Keep an embedded lab up for hand use."),
     ),
+    "Run them by themselves": (
+        _entry("notify", "notify", "Try a channel of a calendar, and see what was told."),
+    ),
     "Look back": (
         _entry("judge", "judge", "Judge a run again from its history alone."),
         _entry("report", "report", "Write a run's report again."),

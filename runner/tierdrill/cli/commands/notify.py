@@ -1,0 +1,169 @@
+"""`tierdrill notify`: try a channel of a calendar, and see what was told, what waits and what was given up."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import closing
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import click
+
+from tierdrill.cli.completion import complete_channel
+from tierdrill.cli.errors import Refusal
+from tierdrill.cli.options import echo_json, json_option, table
+from tierdrill.cli.places import Surroundings
+
+if TYPE_CHECKING:
+    from tierdrill.schedule.notify.notice import Notice
+    from tierdrill.schedule.notify.store import Logged
+    from tierdrill.spec.channels import Channel
+
+FAILED = 1
+
+
+@click.group("notify")
+def command() -> None:
+    """Try a channel, and see what was told.
+
+    The channels are in the calendars, where schedules say whom they tell.
+    """
+
+
+@command.command("test")
+@click.argument("channel", shell_complete=complete_channel)
+@click.option("--calendar", help="Which calendar's channel [default: the only one that has it].")
+@json_option
+@click.pass_obj
+def test(here: Surroundings, channel: str, calendar: str | None, as_json: bool) -> int:
+    """Send a message that is marked as a test to CHANNEL, and say what came back.
+
+    PagerDuty is sent an incident of severity info, which is resolved at once. Exit code 1 if it was not taken.
+    """
+    name, chosen = _channel(here, channel, calendar)
+    steps = asyncio.run(_try(chosen, _test_notice(name, chosen.name)))
+    ok = all(step["ok"] for step in steps)
+    if as_json:
+        echo_json({"calendar": name, "channel": chosen.name, "type": chosen.type, "ok": ok, "steps": steps})
+    else:
+        for step in steps:
+            went = "taken" if step["ok"] else "NOT TAKEN"
+            click.echo(f"{chosen.name} ({chosen.type}, calendar {name}), {step['action']}: {went}: {step['seen']}")
+    return 0 if ok else FAILED
+
+
+@command.command("log")
+@click.option("--state", type=click.Choice(("waiting", "sent", "failed")), help="Only these; failed: given up.")
+@click.option("--limit", type=click.IntRange(1, 20_000), default=20, show_default=True, help="How many.")
+@json_option
+@click.pass_obj
+def log(here: Surroundings, state: str | None, limit: int, as_json: bool) -> None:
+    """Show what was sent, what waits to be tried again and what was given up, newest first."""
+    from tierdrill.schedule.notify.store import FILE, MessageStore
+
+    counts, lines = {"waiting": 0, "sent": 0, "failed": 0}, []
+    if (here.home / FILE).exists():
+        with closing(MessageStore(here.home)) as store:
+            counts, lines = store.counts(), store.log(state, limit)
+    if as_json:
+        echo_json({"counts": counts, "messages": [asdict(line) for line in lines]})
+        return
+    if lines:
+        click.echo(table([_row(line) for line in lines], ("id", "posted", "channel", "told", "state", "answer")))
+    told = f"{counts['sent']} sent, {counts['waiting']} waiting, {counts['failed']} given up"
+    click.echo(told if any(counts.values()) else "nothing was told yet")
+    if counts["failed"]:
+        click.echo("`tierdrill notify resend` lets what was given up wait again")
+
+
+@command.command("resend")
+@click.argument("message", required=False, metavar="[ID]")
+@click.pass_obj
+def resend(here: Surroundings, message: str | None) -> int:
+    """Let what was given up wait again: the message whose ID begins so, or all. The scheduler delivers it."""
+    import time
+
+    from tierdrill.schedule.notify.store import FILE, MessageStore
+
+    again = 0
+    if (here.home / FILE).exists():
+        with closing(MessageStore(here.home)) as store:
+            again = store.again(message, time.time())
+    if message is not None and not again:
+        raise Refusal(f"no message that was given up begins with {message!r}; `tierdrill notify log` shows them")
+    click.echo(f"{again} {'message waits' if again == 1 else 'messages wait'} again")
+    return 0
+
+
+def _channel(here: Surroundings, name: str, calendar: str | None) -> tuple[str, Channel]:
+    from tierdrill.cli.documents import whole_catalogue
+    from tierdrill.spec.problems import listed, nearest
+
+    calendars = whole_catalogue(here.catalogue).calendars
+    if calendar is not None and calendar not in calendars:
+        raise Refusal(f"no calendar named {calendar!r} in {here.catalogue}; known: {listed(sorted(calendars))}")
+    every = {
+        (owner, channel.name): channel
+        for owner, document in sorted(calendars.items())
+        for channel in document.channels
+        if calendar in (None, owner)
+    }
+    found = [owner for owner, each in every if each == name]
+    if not found:
+        names = sorted({each for _, each in every})
+        near = nearest(name, names)
+        known = f"known: {listed(names)}" if names else "no calendar here has channels"
+        raise Refusal(f"no channel named {name!r}; {known}" + (f" (did you mean {near}?)" if near else ""))
+    if len(found) > 1:
+        raise Refusal(f"found channel {name!r} in {listed(found)}; allowed is one of them with --calendar")
+    return found[0], every[found[0], name]
+
+
+def _test_notice(calendar: str, channel: str) -> Notice:
+    import time
+
+    from tierdrill.schedule.notify.notice import Notice
+
+    return Notice(
+        kind="failed",
+        calendar=calendar,
+        entry="test",
+        key=f"{calendar}/test/{channel}",
+        summary=f"a test of channel {channel}: whoever reads this would be told of drills here",
+        at=time.time(),
+        test=True,
+    )
+
+
+async def _try(channel: Channel, notice: Notice) -> list[dict[str, str | bool]]:
+    import uuid
+
+    from tierdrill.schedule.notify.secrets import Secrets
+    from tierdrill.schedule.notify.send import Message, send
+
+    steps: list[dict[str, str | bool]] = []
+    secrets = Secrets()
+    for action in ("tell", "resolve") if channel.type == "pagerduty" else ("tell",):
+        answer = await send(channel, Message(uuid.uuid4().hex, notice, notice.subject, action), secrets)
+        steps.append({"action": action, "ok": answer.ok, "seen": answer.seen})
+        if not answer.ok:
+            break
+    return steps
+
+
+def _row(line: Logged) -> tuple[str, ...]:
+    told = line.kind if line.action == "tell" else "resolve"
+    state = "given up" if line.state == "failed" else line.state
+    if line.state == "waiting" and line.attempts:
+        state = f"waiting until {_moment(line.next_at)[11:]}"
+    tries = f" ({line.attempts} attempts)" if line.attempts > 1 else ""
+    answer = line.answer if len(line.answer) <= 80 else f"{line.answer[:79]}…"
+    return (
+        line.id[:8], _moment(line.created_at), f"{line.calendar}/{line.channel}", f"{told} {line.subject}",
+        state + tries, answer,
+    )  # fmt: skip
+
+
+def _moment(at: float) -> str:
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%SZ")

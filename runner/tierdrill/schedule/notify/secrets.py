@@ -1,0 +1,100 @@
+"""Secrets: read from environment or file when they are needed, never kept on disk, and blotted out of every text.
+
+`Secrets` remembers what it has read for as long as it lives, only to blot it out of errors and of the HTTP library's
+log, which names the whole URL of every request.
+"""
+
+from __future__ import annotations
+
+import base64
+import logging
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import quote, urlsplit
+
+from tierdrill.spec.channels import Secret
+
+BLOT = "[secret]"
+BYTES_MAX = 65_536
+SHORTEST = 8
+"""A shorter piece would blot out ordinary words; the whole secret is blotted out however short."""
+CHATTY = ("httpx", "httpcore.connection", "httpcore.http11", "httpcore.proxy")
+
+
+class SecretMissing(Exception):
+    """A secret cannot be read; the message names where it should be, never what it is."""
+
+
+class Secrets(logging.Filter):
+    """Reads secrets and blots out those it has read."""
+
+    def __init__(self, environ: Mapping[str, str] | None = None) -> None:
+        super().__init__()
+        self._environ = os.environ if environ is None else environ
+        self._pieces: set[str] = set()
+        self._hushing = 0
+
+    def read(self, secret: Secret) -> str:
+        """The secret, without the line end that a file has; SecretMissing if it is not there or empty."""
+        value = self._from_file(secret.file) if secret.file is not None else self._environ.get(secret.env or "", "")
+        value = value.strip()
+        if not value:
+            where = f"file {secret.file}" if secret.file is not None else f"environment variable {secret.env}"
+            raise SecretMissing(f"{where} is not set or empty; it should hold the secret")
+        self._pieces |= _pieces(value)
+        return value
+
+    def hide_login(self, user: str, password: str) -> None:
+        """Blot out how SMTP sends this login as well (AUTH PLAIN, RFC 4616)."""
+        self._pieces.add(base64.b64encode(f"\0{user}\0{password}".encode()).decode())
+
+    @staticmethod
+    def _from_file(path: str) -> str:
+        try:
+            with Path(path).expanduser().open("rb") as file:
+                return file.read(BYTES_MAX).decode("utf-8")
+        except (OSError, UnicodeDecodeError, RuntimeError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "it is not text"
+            raise SecretMissing(f"file {path} cannot be read: {reason}; it should hold the secret") from None
+
+    def blot(self, text: str) -> str:
+        """The text with every known secret, and every form in which one is sent, blotted out."""
+        for piece in sorted(self._pieces, key=len, reverse=True):
+            text = text.replace(piece, BLOT)
+        return text
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Blots a record of the log; it is always let through."""
+        said = record.getMessage()
+        blotted = self.blot(said)
+        if blotted != said:
+            record.msg, record.args = blotted, None
+        return True
+
+    @contextmanager
+    def hushed(self) -> Iterator[None]:
+        """The HTTP library's log with the secrets blotted out."""
+        loggers = [logging.getLogger(name) for name in CHATTY]
+        # Deliveries overlap: the filter stays until the last one is over.
+        self._hushing += 1
+        for logger in loggers:
+            logger.addFilter(self)
+        try:
+            yield
+        finally:
+            self._hushing -= 1
+            for logger in loggers if self._hushing == 0 else ():
+                logger.removeFilter(self)
+
+
+def _pieces(secret: str) -> set[str]:
+    """The secret, what of a URL tells it, and how HTTP and SMTP write it."""
+    parts = {secret}
+    if "://" in secret:
+        split = urlsplit(secret)
+        parts |= {split.path, split.query, *split.path.split("/")[-2:]}
+    forms = {form for part in parts for form in (part, quote(part), repr(part)[1:-1])}
+    forms |= {base64.b64encode(secret.encode()).decode().rstrip("=")}
+    return {form for form in forms if form == secret or len(form) >= SHORTEST} - {"services"}

@@ -1,0 +1,337 @@
+"""The outbox on disk: messages that wait, were sent or were given up, and what each channel was last told.
+
+One SQLite file in the home. A message is there before `post` returns and stays until it was delivered, so a killed
+scheduler loses none; one that was killed in mid-delivery is sent again, under the same id. The channels are kept as
+their documents write them, which name secrets and hold none.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from tierdrill.history.rescue import is_corrupt, set_aside
+from tierdrill.schedule.notify.decide import Told, decide
+from tierdrill.schedule.notify.notice import Notice
+from tierdrill.schedule.notify.render import RESOLVE
+from tierdrill.schedule.notify.retry import LONGEST_WAIT_S, RETRY_AFTER_MAX_S, Answer
+from tierdrill.schedule.notify.send import Message
+from tierdrill.spec.channels import Channel
+
+FILE = "outbox.db"
+KEPT_S = 90 * 86400.0
+KEPT_ROWS = 20_000
+# Only a clock that was set back makes a message wait for longer than any wait there is.
+TOO_FAR_S = max(LONGEST_WAIT_S, RETRY_AFTER_MAX_S) + 60.0
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS channels (
+  calendar TEXT NOT NULL, name TEXT NOT NULL, document TEXT NOT NULL, PRIMARY KEY (calendar, name)
+) STRICT;
+CREATE TABLE IF NOT EXISTS messages (
+  number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, calendar TEXT NOT NULL, channel TEXT NOT NULL,
+  subject TEXT NOT NULL, kind TEXT NOT NULL, action TEXT NOT NULL, repeated INTEGER NOT NULL, notice TEXT NOT NULL,
+  created_at REAL NOT NULL, next_at REAL NOT NULL, attempts INTEGER NOT NULL DEFAULT 0, state TEXT NOT NULL,
+  holder TEXT NOT NULL DEFAULT '', answer TEXT NOT NULL DEFAULT '', ended_at REAL
+) STRICT;
+CREATE INDEX IF NOT EXISTS messages_waiting ON messages (calendar, channel, subject, number) WHERE state = 'waiting';
+CREATE TABLE IF NOT EXISTS told (
+  calendar TEXT NOT NULL, entry TEXT NOT NULL, channel TEXT NOT NULL, subject TEXT NOT NULL, kind TEXT NOT NULL,
+  at REAL NOT NULL, held_back INTEGER NOT NULL DEFAULT 0, PRIMARY KEY (calendar, channel, subject, kind)
+) STRICT;
+PRAGMA user_version=1;
+"""
+_CHANNEL: TypeAdapter[Channel] = TypeAdapter(Channel)
+
+
+class OutboxError(Exception):
+    """The outbox cannot be read or written; the message names the file and the reason."""
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """A message that is due, with the channel it goes to and what was tried before."""
+
+    message: Message
+    calendar: str
+    channel: Channel
+    attempts: int
+    created_at: float
+
+
+@dataclass(frozen=True)
+class Logged:
+    """A line of the log. `state` is waiting, sent or failed (given up); times are Unix seconds."""
+
+    id: str
+    calendar: str
+    channel: str
+    kind: str
+    action: str
+    subject: str
+    run: str
+    summary: str
+    state: str
+    attempts: int
+    answer: str
+    created_at: float
+    next_at: float
+    ended_at: float | None
+
+
+class MessageStore:
+    """The outbox of one home. Safe for several processes. `wait_s` bounds how long a locked file is waited for."""
+
+    def __init__(self, home: Path, wait_s: float = 5.0) -> None:
+        self.path = home / FILE
+        self._wait_s = wait_s
+        with self._explained():
+            home.mkdir(parents=True, exist_ok=True, mode=0o700)
+            try:
+                self._database = self._open()
+            except sqlite3.Error as error:
+                if not is_corrupt(error):
+                    raise
+                set_aside(self.path)
+                self._database = self._open()
+
+    def _open(self) -> sqlite3.Connection:
+        # Posted by one thread and delivered by another: the outbox has a lock of its own.
+        database = sqlite3.connect(self.path, timeout=self._wait_s, isolation_level=None, check_same_thread=False)
+        try:
+            database.execute("PRAGMA journal_mode=WAL")
+            database.execute("PRAGMA synchronous=FULL")
+            if database.execute("PRAGMA user_version").fetchone()[0] == 0:
+                database.executescript(_SCHEMA)
+        except BaseException:
+            database.close()
+            raise
+        return database
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        try:
+            yield
+        except (sqlite3.Error, OSError) as error:
+            if is_corrupt(error) and hasattr(self, "_database"):
+                self._database.close()
+                set_aside(self.path)
+                self._database = self._open()
+            raise OutboxError(f"{self.path}: {error}") from error
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        with self._explained():
+            self._database.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._database
+                self._database.execute("COMMIT")
+            except BaseException:
+                if self._database.in_transaction:
+                    self._database.execute("ROLLBACK")
+                raise
+
+    def close(self) -> None:
+        """Release the file."""
+        self._database.close()
+
+    def know(self, calendar: str, channels: Sequence[Channel]) -> None:
+        """Keep the channels as they are written now: what waits goes to where they say now."""
+        with self._transaction() as database:
+            for channel in channels:
+                self._know(database, calendar, channel)
+
+    @staticmethod
+    def _know(database: sqlite3.Connection, calendar: str, channel: Channel) -> None:
+        database.execute(
+            "INSERT OR REPLACE INTO channels VALUES (?, ?, ?)", (calendar, channel.name, channel.model_dump_json())
+        )
+
+    def post(self, channels: Sequence[Channel], notice: Notice, now: float) -> list[str]:
+        """Decide what each channel is told and keep it, all or nothing; the channels that are told something."""
+        reached = []
+        with self._transaction() as database:
+            for channel in channels:
+                self._know(database, notice.calendar, channel)
+                rows = database.execute(
+                    "SELECT subject, kind, at, held_back FROM told WHERE calendar = ? AND channel = ? AND entry = ?",
+                    (notice.calendar, channel.name, notice.entry),
+                )
+                decision = decide(channel, notice, [Told(*row) for row in rows.fetchall()], now)
+                for row in decision.over:
+                    database.execute(
+                        "DELETE FROM told WHERE calendar = ? AND channel = ? AND subject = ? AND kind = ?",
+                        (notice.calendar, channel.name, row.subject, row.kind),
+                    )
+                if decision.hold_back:
+                    database.execute(
+                        "UPDATE told SET held_back = held_back + 1 WHERE calendar = ? AND channel = ? AND subject = ? "
+                        "AND kind = ?",
+                        (notice.calendar, channel.name, notice.subject, notice.kind),
+                    )
+                for subject in decision.resolve:
+                    self._add(database, channel, notice, subject, RESOLVE, 0, now)
+                if decision.tell is not None:
+                    told = Notice.from_json({**notice.to_json(), "kind": decision.tell})
+                    self._add(database, channel, told, notice.subject, "tell", decision.repeated, now)
+                    database.execute(
+                        "INSERT OR REPLACE INTO told VALUES (?, ?, ?, ?, ?, ?, 0)",
+                        (notice.calendar, notice.entry, channel.name, notice.subject, decision.tell, now),
+                    )
+                if decision.tell is not None or decision.resolve:
+                    reached.append(channel.name)
+        return reached
+
+    @staticmethod
+    def _add(
+        database: sqlite3.Connection,
+        channel: Channel,
+        notice: Notice,
+        subject: str,
+        action: str,
+        repeated: int,
+        now: float,
+    ) -> None:
+        database.execute(
+            "INSERT INTO messages (id, calendar, channel, subject, kind, action, repeated, notice, created_at, next_at,"
+            " state) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'waiting')",
+            (
+                uuid.uuid4().hex,
+                notice.calendar,
+                channel.name,
+                subject,
+                notice.kind,
+                action,
+                repeated,
+                json.dumps(notice.to_json(), sort_keys=True),
+                now,
+                now,
+            ),
+        )
+
+    def claim(self, now: float, holder: str, busy: Sequence[tuple[str, str]] = ()) -> list[Waiting]:
+        """Take, for this holder, the first due message of every channel that is not busy.
+
+        A message waits for those about the same subject that are older, so that nothing is resolved before it is told.
+        """
+        claimed: list[Waiting] = []
+        with self._transaction() as database:
+            rows = database.execute(
+                "SELECT m.number, m.id, m.calendar, m.channel, m.subject, m.action, m.repeated, m.notice, m.attempts, "
+                "m.created_at, c.document FROM messages m LEFT JOIN channels c ON c.calendar = m.calendar AND "
+                "c.name = m.channel WHERE m.state = 'waiting' AND m.holder = '' AND (m.next_at <= ?1 OR m.next_at > ?2)"
+                " AND NOT EXISTS (SELECT 1 FROM messages e WHERE e.state = 'waiting' AND e.calendar = m.calendar AND "
+                "e.channel = m.channel AND e.subject = m.subject AND e.number < m.number) ORDER BY m.next_at, m.number",
+                (now, now + TOO_FAR_S),
+            ).fetchall()
+            taken = set(busy)
+            for number, name, calendar, channel, subject, action, repeated, notice, attempts, created, document in rows:
+                if (calendar, channel) in taken:
+                    continue
+                taken.add((calendar, channel))
+                try:
+                    where = _CHANNEL.validate_python(json.loads(document or "null"))
+                except (ValidationError, ValueError):
+                    database.execute(
+                        "UPDATE messages SET state = 'failed', ended_at = ?, answer = ? WHERE number = ?",
+                        (now, "the channel as it was kept cannot be read by this version", number),
+                    )
+                    continue
+                database.execute("UPDATE messages SET holder = ? WHERE number = ?", (holder, number))
+                message = Message(name, Notice.from_json(json.loads(notice)), subject, action, repeated)
+                claimed.append(Waiting(message, calendar, where, attempts, created))
+        return claimed
+
+    def holders(self) -> set[str]:
+        """Everybody who holds a message in mid-delivery."""
+        with self._explained():
+            rows = self._database.execute(
+                "SELECT DISTINCT holder FROM messages WHERE state = 'waiting' AND holder <> ''"
+            ).fetchall()
+        return {str(row[0]) for row in rows}
+
+    def release(self, holder: str) -> None:
+        """What this holder had in mid-delivery waits again: it has died, or has stopped."""
+        with self._transaction() as database:
+            database.execute("UPDATE messages SET holder = '' WHERE state = 'waiting' AND holder = ?", (holder,))
+
+    def settle(self, message: str, answer: Answer, now: float, next_at: float | None) -> None:
+        """Record an attempt: delivered, to be tried again at `next_at`, or given up (None)."""
+        state = "sent" if answer.ok else "waiting" if next_at is not None else "failed"
+        with self._transaction() as database:
+            database.execute(
+                "UPDATE messages SET attempts = attempts + 1, state = ?, answer = ?, holder = '', next_at = "
+                "coalesce(?, next_at), ended_at = ? WHERE id = ?",
+                (state, answer.seen, next_at, now if state != "waiting" else None, message),
+            )
+            if state == "failed":
+                # It was never told, so the next of its kind must not be held back because of it.
+                database.execute(
+                    "DELETE FROM told WHERE (calendar, channel, subject, kind) IN "
+                    "(SELECT calendar, channel, subject, kind FROM messages WHERE id = ? AND action = 'tell')",
+                    (message,),
+                )
+
+    def again(self, beginning: str | None, now: float) -> int:
+        """Let messages that were given up wait again (that whose id begins so, or all); how many."""
+        with self._transaction() as database:
+            changed = database.execute(
+                "UPDATE messages SET state = 'waiting', attempts = 0, created_at = ?1, next_at = ?1, ended_at = NULL "
+                "WHERE state = 'failed' AND (?2 IS NULL OR substr(id, 1, length(?2)) = ?2)",
+                (now, beginning),
+            )
+            return changed.rowcount
+
+    def forget(self, now: float) -> int:
+        """Delete what was sent or given up long ago; how many."""
+        with self._transaction() as database:
+            gone = database.execute(
+                "DELETE FROM messages WHERE state <> 'waiting' AND (ended_at < ? OR number <= "
+                "(SELECT max(number) FROM messages) - ?)",
+                (now - KEPT_S, KEPT_ROWS),
+            )
+            return gone.rowcount
+
+    def counts(self) -> dict[str, int]:
+        """How many messages wait, were sent, were given up."""
+        with self._explained():
+            rows = self._database.execute("SELECT state, count(*) FROM messages GROUP BY state").fetchall()
+        return {"waiting": 0, "sent": 0, "failed": 0, **dict(rows)}
+
+    def log(self, state: str | None = None, limit: int = 50) -> list[Logged]:
+        """The newest messages first."""
+        with self._explained():
+            rows = self._database.execute(
+                "SELECT id, calendar, channel, kind, action, subject, notice, state, attempts, answer, created_at, "
+                "next_at, ended_at FROM messages WHERE (?1 IS NULL OR state = ?1) ORDER BY number DESC LIMIT ?2",
+                (state, limit),
+            ).fetchall()
+        return [_logged(row) for row in rows]
+
+
+def _logged(row: Sequence[Any]) -> Logged:
+    name, calendar, channel, kind, action, subject, written, state, attempts, answer, created, next_at, ended = row
+    notice = json.loads(written)
+    return Logged(
+        id=name,
+        calendar=calendar,
+        channel=channel,
+        kind=kind,
+        action=action,
+        subject=subject,
+        run=str(notice.get("run", "")),
+        summary=str(notice.get("summary", "")),
+        state=state,
+        attempts=attempts,
+        answer=answer,
+        created_at=created,
+        next_at=next_at,
+        ended_at=ended,
+    )
