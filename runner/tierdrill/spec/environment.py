@@ -41,6 +41,35 @@ class Clock(Part):
     window_floor: Duration = 3.0
 
 
+class Dependency(Part):
+    """Something that must be healthy before an unattended drill starts here. Exactly one of http, tcp, path is given.
+
+    `http` is healthy with a status from 200 to 399 (redirects are not followed), `tcp` (host:port) if it accepts a
+    connection, `path` if it is there. One that `needs` others is asked only once they are healthy, so that the cause
+    is named and not what hangs on it.
+    """
+
+    name: Name
+    http: str | None = Field(default=None, examples=["http://registry.example.org/health"])
+    tcp: str | None = Field(default=None, examples=["127.0.0.1:5432"])
+    path: str | None = Field(default=None, examples=["/var/lib/models"])
+    needs: Annotated[tuple[Name, ...], Frozen] = ()
+    timeout: Duration = 2.0
+
+
+class EnvironmentGates(Part):
+    """What the scheduler's gates ask before a drill starts here, and what they make of no answer.
+
+    `prometheus` and `alertmanager` are base URLs; a kept lab has its own and needs none. `without_data` decides where
+    an error budget or the alerts are not known: `held` (no data is never a pass), or `open` for an environment in
+    which nobody is served.
+    """
+
+    prometheus: str | None = Field(default=None, examples=["http://prometheus.example.org:9090"])
+    alertmanager: str | None = Field(default=None, examples=["http://alertmanager.example.org:9093"])
+    without_data: Literal["held", "open"] = "held"
+
+
 class Environment(Part):
     """kind: Environment."""
 
@@ -57,3 +86,5 @@ class Environment(Part):
     protected: Annotated[tuple[str, ...], Frozen] = ()
     pager: str = "stub"
     idle_floor: Ratio = 0.0
+    dependencies: Annotated[tuple[Dependency, ...], Frozen] = ()
+    gates: EnvironmentGates = EnvironmentGates()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from fnmatch import fnmatchcase
 
 from tierdrill.spec.check.context import PLATFORM, Context, Inventory
+from tierdrill.spec.check.dependencies import check_dependencies, check_url
 from tierdrill.spec.environment import Environment
 from tierdrill.spec.problems import nearest, shown
 from tierdrill.spec.reading import Place
@@ -34,6 +35,10 @@ def check_environments(context: Context) -> None:
         if environment.lease <= 0:
             place.at("lease").report("a lease of no time", "a time above 0: a fault's lease undoes it")
         _check_clock(place.at("clock"), environment)
+        check_dependencies(place.at("dependencies"), environment.dependencies)
+        for name in ("prometheus", "alertmanager"):
+            if (url := getattr(environment.gates, name)) is not None:
+                check_url(place.at("gates", name), url)
         if workloads is not None and environment.target == "lab":
             _check_room(place.at("lab"), environment, workloads)
         inventory = context.inventory_of(environment)
