@@ -16,6 +16,7 @@ from click.shell_completion import CompletionItem
 from tierdrill.cli.places import find_catalogue, find_home
 
 _DRILL = re.compile(r"^kind:\s*Drill\s*$", re.MULTILINE)
+_ENVIRONMENT = re.compile(r"^kind:\s*Environment\s*$", re.MULTILINE)
 _CALENDAR = re.compile(r"^kind:\s*Calendar\s*$", re.MULTILINE)
 _CHANNELS = re.compile(r"^channels:[^\n]*\n(?:(?:[ -][^\n]*)?\n)*", re.MULTILINE)
 _CHANNEL_NAME = re.compile(r"^\s*-\s*\{?\s*name:\s*[\"']?([a-z0-9-]+)", re.MULTILINE)
@@ -54,6 +55,12 @@ def drill_names(ctx: click.Context) -> list[str]:
 def complete_drill(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """Drills that begin so."""
     return [CompletionItem(name) for name in drill_names(ctx) if name.startswith(incomplete)]
+
+
+def complete_environment(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Environments that begin so."""
+    names = [name[1] for text in _documents(ctx, _ENVIRONMENT) if (name := _NAME.search(text))]
+    return [CompletionItem(name) for name in names if name.startswith(incomplete)]
 
 
 def complete_sabotage(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:

@@ -58,8 +58,10 @@ def drill_setting(root: Path, name: str) -> DrillSetting:
     return setting_of(catalogue, name)
 
 
-def changed_setting(root: Path, name: str, sets: Sequence[str], guardrails: Sequence[str]) -> DrillSetting:
-    """As `drill_setting`, changed for one run: NAME=VALUE variables and TIER:SHARE:WINDOW guardrails.
+def changed_setting(
+    root: Path, name: str, sets: Sequence[str], guardrails: Sequence[str] = (), environment: str | None = None
+) -> DrillSetting:
+    """As `drill_setting`, changed for one run: NAME=VALUE variables, TIER:SHARE:WINDOW guardrails, the environment.
 
     Refusal for one that the drill, its experiment or its environment does not allow.
     """
@@ -67,6 +69,8 @@ def changed_setting(root: Path, name: str, sets: Sequence[str], guardrails: Sequ
     from tierdrill.spec.problems import listed
 
     setting = drill_setting(root, name)
+    if environment is not None and environment != setting.drill.environment:
+        setting = _moved(root, setting, environment)
     try:
         variables = dict(parse_set(setting.drill, text) for text in sets)
         added = [parse_guardrail(text) for text in guardrails]
@@ -79,6 +83,28 @@ def changed_setting(root: Path, name: str, sets: Sequence[str], guardrails: Sequ
     if variables:
         _refuse_wrong_variables(root, setting, variables)
     return changed(setting, variables, added)
+
+
+def _moved(root: Path, setting: DrillSetting, environment: str) -> DrillSetting:
+    """The setting in another environment; Refusal if there is none of that name, or the drill makes no sense there."""
+    from tierdrill.monitoring.alerts import KNOWN_ALERTS
+    from tierdrill.spec.catalogue import setting_of
+    from tierdrill.spec.check.context import Context
+    from tierdrill.spec.check.overrides import new_problems
+    from tierdrill.spec.load import read_catalogue
+    from tierdrill.spec.problems import listed, nearest
+
+    reading = read_catalogue(root)
+    known = reading.catalogue.environments
+    if environment not in known:
+        near = nearest(environment, known)
+        hint = f" (did you mean {near}?)" if near else ""
+        raise Refusal(f"no environment named {environment!r}; allowed: {listed(sorted(known))}{hint}")
+    drill = setting.drill.model_copy(update={"environment": environment})
+    name = drill.metadata.name
+    for problem in new_problems(Context(reading, KNOWN_ALERTS), setting.drill, drill):
+        raise Refusal(f"{name} in environment {environment}: {problem.found}; {problem.allowed}")
+    return setting_of(replace(reading.catalogue, drills={**reading.catalogue.drills, name: drill}), name)
 
 
 def _refuse_wrong_variables(root: Path, setting: DrillSetting, variables: dict[str, Scalar]) -> None:

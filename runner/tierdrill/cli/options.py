@@ -14,6 +14,19 @@ json_option: Callable[[Function], Function] = click.option("--json", "as_json", 
 no_color_option: Callable[[Function], Function] = click.option(
     "--no-color", "plain_colors", is_flag=True, help="No colours (also NO_COLOR)."
 )
+set_option: Callable[[Function], Function] = click.option(
+    "--set", "sets", multiple=True, metavar="NAME=VALUE", help="Set one of its variables; repeatable."
+)
+
+
+def environment_option(function: Function) -> Function:
+    """--environment NAME, completed from the catalogue."""
+    from tierdrill.cli.completion import complete_environment
+
+    option: Callable[[Function], Function] = click.option(
+        "--environment", metavar="NAME", shell_complete=complete_environment, help="Instead of the drill's own."
+    )
+    return option(function)
 
 
 def echo_json(document: Any) -> None:

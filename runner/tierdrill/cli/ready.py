@@ -2,8 +2,21 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 from tierdrill.cli.errors import Refusal
 from tierdrill.cli.places import Surroundings
+
+_RUN_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,98}[a-z0-9])?\Z")
+
+
+def check_run_name(home: Path, name: str) -> None:
+    """Refuse a run's name that is none, or that another run has."""
+    if not _RUN_NAME.match(name):
+        raise Refusal(f"found --name {name!r}; allowed are lower-case letters, digits and hyphens, at most 100")
+    if (home / "runs" / name).exists():
+        raise Refusal(f"found --name {name}, which another run has; allowed is a new name")
 
 
 def check_place(here: Surroundings, lab: str | None) -> None:

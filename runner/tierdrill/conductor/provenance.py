@@ -9,8 +9,10 @@ import os
 import platform
 import shutil
 import subprocess
+from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from tierdrill import __version__
@@ -20,7 +22,9 @@ PACKAGES = ("chaostoolkit-lib", "locust", "aiohttp", "pydantic")
 GIT_TIMEOUT_S = 2.0
 
 
-def provenance(plan: Plan, argv: tuple[str, ...], author: str) -> dict[str, Any]:
+def provenance(
+    plan: Plan, argv: tuple[str, ...], author: str, origin: Mapping[str, str] = MappingProxyType({})
+) -> dict[str, Any]:
     """The data of run.started."""
     limits = plan.setting.environment.blast_radius.model_dump(mode="json")
     return {
@@ -37,6 +41,7 @@ def provenance(plan: Plan, argv: tuple[str, ...], author: str) -> dict[str, Any]
         "git": git_state(),
         "argv": list(argv),
         "author": author,
+        "origin": dict(origin),
         "limits": limits,
         "planned": {phase.name: phase.seconds for phase in plan.phases},
     }

@@ -12,8 +12,8 @@ import contextlib
 import os
 import time
 import traceback
-from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -44,7 +44,8 @@ _T = TypeVar("_T")
 class RunOptions:
     """How a drill is run. `variant` is "drill", "blip" or "sabotage:NAME".
 
-    `lab` names a kept lab, None brings one up for the run.
+    `lab` names a kept lab, None brings one up for the run. `run` is the run's name, None makes one. `origin` says what
+    asked for the run (a calendar's slot, say); it goes into the history.
     """
 
     home: Path
@@ -53,6 +54,8 @@ class RunOptions:
     lab: str | None = None
     author: str = ""
     argv: tuple[str, ...] = ()
+    run: str | None = None
+    origin: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -68,7 +71,8 @@ async def run_drill(setting: DrillSetting, options: RunOptions, listeners: Seque
     """Run a drill and judge it. RunRefused if it may not start; nothing was touched then."""
     began = time.time()
     try:
-        plan = make_plan(setting, new_run_name(setting.drill.metadata.name, began), options.variant, MECHANISMS)
+        run = options.run or new_run_name(setting.drill.metadata.name, began)
+        plan = make_plan(setting, run, options.variant, MECHANISMS)
     except PlanError as error:
         raise RunRefused(str(error)) from error
     if setting.environment.target != "lab":
@@ -88,7 +92,7 @@ async def run_drill(setting: DrillSetting, options: RunOptions, listeners: Seque
         recorder = Recorder(store, plan.run)
         for listener in listeners:
             recorder.listen(listener)
-        recorder.note("run.started", "runner", **provenance(plan, options.argv, options.author))
+        recorder.note("run.started", "runner", **provenance(plan, options.argv, options.author, options.origin))
         await _Run(plan, options, ledger, store, recorder, folder).go()
         return RunOutcome(plan.run, folder, _verdict(store, ledger, plan))
     finally:

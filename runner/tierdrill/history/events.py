@@ -4,7 +4,8 @@ History is the only truth about a run. Times are Unix seconds (float, the machin
 `source` is the part that saw or did it. `data` is plain JSON. Kinds and their data:
 
     run.started        run, drill, variant ("drill", "blip" or "sabotage:NAME"), setting (documents), mechanisms,
-                       faults (planned), environment, seed, versions, git, argv, limits
+                       faults (planned), environment, seed, versions, git, argv, limits,
+                       origin (calendar, entry, slot of a scheduled run)
     phase.started      phase, planned_at            phase.ended  phase
     preflight.check    name, ok, seen
     fault.intended     fault (id), kind, target, target_kind, parameters, mechanism, undo, lease_s, planned_at, emulated

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tierdrill.cli.completion import complete_drill
-from tierdrill.cli.documents import drill_setting
+from tierdrill.cli.documents import changed_setting
 from tierdrill.cli.loadsize import tier_loads
-from tierdrill.cli.options import echo_json, json_option, table
+from tierdrill.cli.options import echo_json, environment_option, json_option, set_option, table
 from tierdrill.cli.places import Surroundings
 
 if TYPE_CHECKING:
@@ -20,9 +20,18 @@ if TYPE_CHECKING:
 @click.command("plan")
 @click.argument("drill", shell_complete=complete_drill)
 @click.option("--variant", default="drill", show_default=True, help='"drill", "blip" or "sabotage:NAME".')
+@set_option
+@environment_option
 @json_option
 @click.pass_obj
-def command(here: Surroundings, drill: str, variant: str, as_json: bool) -> None:
+def command(
+    here: Surroundings,
+    drill: str,
+    variant: str,
+    sets: tuple[str, ...],
+    environment: str | None,
+    as_json: bool,
+) -> None:
     """Show what a DRILL would do: faults, targets, mechanisms, phases, deadlines, load, blast radius.
 
     Nothing is touched, and no lab needs to be up.
@@ -32,7 +41,7 @@ def command(here: Surroundings, drill: str, variant: str, as_json: bool) -> None
 
     if variant not in ("drill", "blip") and not variant.startswith("sabotage:"):
         raise click.UsageError(f"found variant {variant!r}; allowed: drill, blip or sabotage:NAME")
-    setting = drill_setting(here.catalogue, drill)
+    setting = changed_setting(here.catalogue, drill, sets, (), environment)
     plan = make_plan(setting, f"{drill}-planned", variant, MECHANISMS)
     if as_json:
         echo_json(_document(plan))

@@ -12,10 +12,10 @@ import click
 from tierdrill.cli.completion import complete_drill, complete_sabotage
 from tierdrill.cli.documents import changed_setting
 from tierdrill.cli.logs import log_to_file
-from tierdrill.cli.options import no_color_option
+from tierdrill.cli.options import environment_option, no_color_option, set_option
 from tierdrill.cli.past import stored_events
 from tierdrill.cli.places import Surroundings, author
-from tierdrill.cli.ready import check_place
+from tierdrill.cli.ready import check_place, check_run_name
 from tierdrill.cli.reports import judged, show_summary, try_reports
 
 
@@ -23,7 +23,7 @@ from tierdrill.cli.reports import judged, show_summary, try_reports
 @click.argument("drill", shell_complete=complete_drill)
 @click.option("--blip", is_flag=True, help="Run its blip twin: the fault for moments only; nothing may fire.")
 @click.option("--sabotage", metavar="NAME", shell_complete=complete_sabotage, help="With this net cut; it must fail.")
-@click.option("--set", "sets", multiple=True, metavar="NAME=VALUE", help="Set one of its variables; repeatable.")
+@set_option
 @click.option(
     "--guardrail",
     "guardrails",
@@ -31,11 +31,14 @@ from tierdrill.cli.reports import judged, show_summary, try_reports
     metavar="TIER:SHARE:WINDOW",
     help="Stop also when the tier's availability falls below SHARE over WINDOW; repeatable.",
 )
+@environment_option
 @click.option("--lab", metavar="NAME", help="Use a lab that is up (tierdrill lab up) instead of one of its own.")
 @click.option("--json", "as_json", is_flag=True, help="Every event as a line of JSON, the verdict as the last one.")
 @click.option("--plain", is_flag=True, help="Plain lines, also on a terminal.")
 @no_color_option
 @click.option("--report-dir", type=click.Path(path_type=Path, file_okay=False), help="Where the reports go.")
+@click.option("--name", metavar="RUN", help="The run's name [default: the drill's, the time and four letters].")
+@click.option("--origin", metavar="CALENDAR/ENTRY/SLOT", help="What asked for this run; it goes into the history.")
 @click.pass_obj
 def command(
     here: Surroundings,
@@ -44,11 +47,14 @@ def command(
     sabotage: str | None,
     sets: tuple[str, ...],
     guardrails: tuple[str, ...],
+    environment: str | None,
     lab: str | None,
     as_json: bool,
     plain: bool,
     plain_colors: bool,
     report_dir: Path | None,
+    name: str | None,
+    origin: str | None,
 ) -> int:
     """Run a DRILL, judge it and write its report.
 
@@ -57,7 +63,10 @@ def command(
     if blip and sabotage:
         raise click.UsageError("found --blip and --sabotage; allowed is one of them")
     variant = "blip" if blip else f"sabotage:{sabotage}" if sabotage else "drill"
-    setting = changed_setting(here.catalogue, drill, sets, guardrails)
+    asked_by = _origin(origin)
+    if name is not None:
+        check_run_name(here.home, name)
+    setting = changed_setting(here.catalogue, drill, sets, guardrails, environment)
     check_place(here, lab)
     log_to_file(here.home)
 
@@ -65,7 +74,14 @@ def command(
     from tierdrill.report.live import choose_view
 
     options = RunOptions(
-        home=here.home, tools=here.tools, variant=variant, lab=lab, author=author(), argv=tuple(sys.argv)
+        home=here.home,
+        tools=here.tools,
+        variant=variant,
+        lab=lab,
+        author=author(),
+        argv=tuple(sys.argv),
+        run=name,
+        origin=asked_by,
     )
     color = here.color and not plain_colors
     with choose_view(setting, variant, json_lines=as_json, plain=plain, color=color) as view:
@@ -84,3 +100,12 @@ def command(
     else:
         show_summary(run, color, report)
     return outcome.verdict.exit_code
+
+
+def _origin(text: str | None) -> dict[str, str]:
+    if text is None:
+        return {}
+    words = text.split("/", 2)
+    if len(words) != 3 or not all(words):
+        raise click.UsageError(f"found --origin {text!r}; allowed is CALENDAR/ENTRY/SLOT")
+    return dict(zip(("calendar", "entry", "slot"), words, strict=True))
