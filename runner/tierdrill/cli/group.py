@@ -40,6 +40,7 @@ SECTIONS: dict[str, tuple[Entry, ...]] = {
     ),
     "Run them by themselves": (
         _entry("notify", "notify", "Try a channel of a calendar, and see what was told."),
+        _entry("rollout", "rollout", "Show at which stage each scheduled drill stands, or set it."),
     ),
     "Look back": (
         _entry("judge", "judge", "Judge a run again from its history alone."),
