@@ -123,7 +123,7 @@ def undo(kinds: tuple[str, ...], parameters: dict[str, Any]) -> dict[str, Any]:
         entries = [
             entry
             for entry in ledger.open_faults(context.run if context.supervised else None)
-            if (entry.order["kind"], entry.order["target"]) in names
+            if (entry.order.get("kind"), entry.order.get("target")) in names
         ]
         left = [entry.id for entry in entries if not undo_fault(ledger, entry, "experiment", context.emit)]
     except (TargetError, LedgerError, UnknownFault) as error:

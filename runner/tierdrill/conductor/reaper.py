@@ -22,6 +22,7 @@ from tierdrill.conductor.books import close_books
 from tierdrill.conductor.cleanup import end_lab, end_processes
 from tierdrill.history.events import Event, event
 from tierdrill.history.ledger import Ledger, LedgerError, LedgerFault
+from tierdrill.history.sealed import append_to_run, close_exercise, is_sealed
 from tierdrill.history.store import HistoryError, HistoryStore
 from tierdrill.judge.judge import NotARun
 from tierdrill.targets.undo import undo_fault
@@ -44,12 +45,7 @@ class Reaper:
     def emit(self, item: Event) -> None:
         """Write to the run's history, if the history can be written: healing must go on in any case."""
         try:
-            store = HistoryStore(self.home)
-            try:
-                if store.find(self.run) is not None:
-                    store.append(self.run, item)
-            finally:
-                store.close()
+            append_to_run(self.home, self.run, item)
         except HistoryError as error:
             sys.stderr.write(f"reaper: {error}\n")
 
@@ -96,6 +92,8 @@ class Reaper:
     def heal(self) -> None:
         """The runner is dead: undo, end, close the books. No step keeps the next from being tried."""
         self.emit(event("run.stopping", "reaper", by="reaper", reason="the runner died"))
+        if is_sealed(self.home, self.run):
+            self.emit(event("exercise.ended", "reaper", reason="died"))
         deadline = time.monotonic() + GIVE_UP_S
         # Nobody may inject any more; and faults in a lab of the run's own are gone with it.
         stubborn = self._tried(lambda: end_processes(self.ledger, self.run, self.emit, spare=(os.getpid(),)))
@@ -130,6 +128,9 @@ class Reaper:
 
     def _close_books(self) -> None:
         try:
+            if is_sealed(self.home, self.run):
+                close_exercise(self.home, self.run)
+                return
             store = HistoryStore(self.home)
             try:
                 close_books(store, self.run, time.time())

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from tierdrill.history.events import Event, event
-from tierdrill.history.store import HistoryStore
+from tierdrill.history.sealed import EventSink
 
 Listener = Callable[[Event], None]
 
@@ -18,7 +18,7 @@ Listener = Callable[[Event], None]
 class Recorder:
     """Appends to one run's history. A listener that fails is dropped and does not disturb the run."""
 
-    def __init__(self, store: HistoryStore, run: str) -> None:
+    def __init__(self, store: EventSink, run: str) -> None:
         self._store = store
         self._run = run
         self._listeners: list[Listener] = []

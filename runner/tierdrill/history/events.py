@@ -39,6 +39,25 @@ History is the only truth about a run. Times are Unix seconds (float, the machin
     ledger.open        faults, processes            (what is still there at the end)
     run.note           text
     run.ended          outcome ("completed", "aborted", "unclean"), reason
+
+An exercise (a drill with a trainee) writes these beside fault.*, alert.*, playbook.*, page.*, load.* and lab.state.
+All are sealed until it has ended (see tierdrill.history.sealed):
+
+    exercise.started   exercise, scenario (the document), settings (the other documents), trainee or null, automation,
+                       seed; its time is the begin, from which the scenario's times count
+    exercise.incident  incident, fault (id), kind, target, tier: once for each injection
+    exercise.note      text
+    exercise.ended     reason ("resolved", "given-up", "time", "facilitator", "interrupted", "stopped", "error",
+                       "died"), why; what comes after it is the clean-up
+    page.escalated     dedup_key, by ("nobody acknowledged it" or the trainee), level, contact, tier
+    page.resolved      dedup_key, by ("alert" or the trainee), level, tier
+    trainee.action     action (a remedy, run-playbook, cap or roll-back), target, parameters, ok, seen, override ({role,
+                       reason, rule} or null), tier, number, refused, rule, seconds
+    trainee.hypothesis cause, about                 trainee.update  text
+    trainee.looked     what, subject                trainee.done  accepted, seen
+    facilitator.joined                              facilitator.inject  the inject
+    facilitator.hint   hint, cost, asked (by the trainee)
+    facilitator.pause, facilitator.resume           facilitator.message  sender, text
 """
 
 from __future__ import annotations

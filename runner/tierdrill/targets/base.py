@@ -10,6 +10,9 @@ from typing import Any, Literal, Protocol
 
 TargetKind = Literal["node", "gpu", "replica", "link", "tier", "service"]
 
+UNREADABLE = "unreadable"
+"""The kind of an order that was sealed and whose seal cannot be opened any more."""
+
 
 class TargetError(Exception):
     """The deployment refused or could not do what was asked; the message is for people."""

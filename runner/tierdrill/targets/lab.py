@@ -18,7 +18,16 @@ import psutil
 
 from tierdrill.lab.client import LabClient, LabError
 from tierdrill.lab.state import LabState, find_lab, lab_processes, supervisor_lives
-from tierdrill.targets.base import FaultOrder, GpuState, Inventory, NodeState, Proof, ReplicaState, TargetError
+from tierdrill.targets.base import (
+    UNREADABLE,
+    FaultOrder,
+    GpuState,
+    Inventory,
+    NodeState,
+    Proof,
+    ReplicaState,
+    TargetError,
+)
 from tierdrill.targets.lab_fault import LabFault, Parameters, known
 from tierdrill.targets.lab_gpus import GPU_FAULTS
 from tierdrill.targets.lab_kernel_log import KERNEL_LOG_FAULTS
@@ -173,6 +182,8 @@ class LabPort:
     def revert(self, order: FaultOrder) -> None:
         if self._gone_with_the_lab():
             return
+        if order.kind == UNREADABLE:
+            raise TargetError("what was injected cannot be read: the key of its seal is gone; end its lab")
         client, p = self._reach(), order.parameters
         try:
             if order.kind == "replica-crash":

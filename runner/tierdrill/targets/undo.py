@@ -14,7 +14,9 @@ from typing import Any
 
 from tierdrill.history.events import Event, event
 from tierdrill.history.ledger import Ledger, LedgerError, LedgerFault
-from tierdrill.targets.base import FaultOrder, FaultPort, Proof, TargetError
+from tierdrill.history.seal import SealBroken
+from tierdrill.history.sealed import open_order
+from tierdrill.targets.base import UNREADABLE, FaultOrder, FaultPort, Proof, TargetError
 from tierdrill.targets.places import open_place
 
 POLL_S = 0.02
@@ -23,8 +25,16 @@ Emit = Callable[[Event], object]
 
 
 def order_of(entry: LedgerFault) -> FaultOrder:
-    """The fault's order as it was written down."""
-    return FaultOrder(**entry.order)
+    """The fault's order as it was written down.
+
+    An exercise's is sealed. Without its key nobody can tell what to revert, but a fault in a lab that has ended is gone
+    all the same: such an order can still be held against its place.
+    """
+    try:
+        return FaultOrder(**open_order(entry.order))
+    except SealBroken as error:
+        logger.error("order of %s: %s", entry.id, error)
+        return FaultOrder(entry.id, UNREADABLE, "", "service", "", {}, entry.lease_s)
 
 
 def undo_fault(
@@ -36,7 +46,7 @@ def undo_fault(
     pipe the fault is reverted all the same, and its entry stays open for whoever can write again.
     """
     order = order_of(entry)
-    books = _Books(ledger, entry.id, emit)
+    books = _Books(ledger, entry, emit)
     books.mark("reverting", by)
     books.tell("fault.reverting", by, by=by)
     deadline = time.monotonic() + within_s
@@ -66,12 +76,14 @@ def undo_fault(
 class _Books:
     """Ledger and history of one fault, as far as they can be written."""
 
-    def __init__(self, ledger: Ledger, fault: str, emit: Emit) -> None:
-        self._ledger, self._fault, self._emit = ledger, fault, emit
+    def __init__(self, ledger: Ledger, entry: LedgerFault, emit: Emit) -> None:
+        self._ledger, self._fault, self._emit = ledger, entry.id, emit
+        # What a witness says of it would tell a trainee what it is.
+        self._silent = "sealed" in entry.order
 
     def mark(self, state: str, note: str) -> bool:
         try:
-            self._ledger.mark(self._fault, state, note)
+            self._ledger.mark(self._fault, state, "" if self._silent and state != "reverting" else note)
         except (LedgerError, OSError) as error:
             logger.error("ledger of %s: %s", self._fault, error)
             return False

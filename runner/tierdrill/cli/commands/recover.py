@@ -84,7 +84,9 @@ def _undo(home: Path, ledger: Ledger, live: set[str], count: _Count) -> list[str
     for entry in reversed(ledger.open_faults()):
         if entry.run in live:
             continue
-        what = f"{entry.order.get('kind')} on {entry.order.get('target')} (run {entry.run})"
+        named = f"{entry.order.get('kind')} on {entry.order.get('target')}"
+        # Its history is opened only once all is undone; until then a trainee may be looking.
+        what = f"{'a sealed fault' if 'sealed' in entry.order else named} (run {entry.run})"
         if undo_fault(ledger, entry, "recover", _into_history(home, entry.run)):
             count.tell(f"undone: {what}")
         else:
@@ -130,14 +132,12 @@ def _end_labs(home: Path, live: set[str], count: _Count) -> list[str]:
 
 def _into_history(home: Path, run: str) -> Callable[[Event], None]:
     """Where the events of mending go: into the run's own history, unless that has been closed and judged."""
-    from tierdrill.history.store import HistoryError, HistoryStore
+    from tierdrill.history.sealed import append_to_run
+    from tierdrill.history.store import HistoryError
 
     def emit(event: Event) -> None:
         try:
-            with closing(HistoryStore(home)) as store:
-                record = store.find(run)
-                if record is not None and record.run == run and record.status is None:
-                    store.append(run, event)
+            append_to_run(home, run, event)
         except HistoryError as error:
             say(f"not recorded: {error}")
 
@@ -148,6 +148,7 @@ def _close_books(home: Path, ledger: Ledger, live: set[str]) -> None:
     """Judge the runs that have died together with their reaper, so that they do not look as if they went on."""
     from tierdrill.conductor.books import close_books
     from tierdrill.history.events import event
+    from tierdrill.history.sealed import EXERCISE
     from tierdrill.history.store import HistoryStore
     from tierdrill.judge.judge import NotARun
 
@@ -156,6 +157,9 @@ def _close_books(home: Path, ledger: Ledger, live: set[str]) -> None:
             if record.status is not None or record.run in live:
                 continue
             open_faults = [entry.id for entry in ledger.open_faults(record.run)]
+            if record.variant == EXERCISE:
+                _close_exercise(home, record.run, clean=not open_faults)
+                continue
             events = store.events(record.run)
             if events and events[-1].kind != "run.ended":
                 outcome = "unclean" if open_faults else "aborted"
@@ -169,3 +173,23 @@ def _close_books(home: Path, ledger: Ledger, live: set[str]) -> None:
                 store.finish(record.run, time.time(), "inconclusive", f"it died before it began: {error}")
                 continue
             click.echo(f"closed: run {record.run} is {verdict.status.value}")
+
+
+def _close_exercise(home: Path, exercise: str, *, clean: bool) -> None:
+    """Open the history of a dead exercise, once nothing that it tells of is injected any more."""
+    from tierdrill.history.events import event
+    from tierdrill.history.sealed import append_to_run, close_exercise, is_sealed
+    from tierdrill.history.store import HistoryError, HistoryStore
+
+    if not clean:
+        return
+    try:
+        if is_sealed(home, exercise):
+            append_to_run(home, exercise, event("exercise.ended", "recover", reason="died"))
+            close_exercise(home, exercise)
+        else:
+            with closing(HistoryStore(home)) as store:
+                store.finish(exercise, time.time(), "aborted", "the exercise's host died")
+        click.echo(f"closed: exercise {exercise} is aborted")
+    except HistoryError as error:
+        say(f"not closed: {exercise}: {error}")

@@ -89,8 +89,10 @@ def _fault(entry: LedgerFault, live: dict[str, int], healing: dict[str, int]) ->
     return {
         "fault": entry.id,
         "run": entry.run,
-        "kind": entry.order.get("kind"),
+        # An exercise's is sealed: that something is injected is told, what it is only in the debrief.
+        "kind": entry.order.get("kind", "sealed"),
         "target": entry.order.get("target"),
+        "sealed": "sealed" in entry.order,
         "state": entry.state,
         "age": round(max(0.0, time.time() - entry.intended_at), 1),
         "lease": entry.lease_s,
@@ -102,9 +104,13 @@ def _fault(entry: LedgerFault, live: dict[str, int], healing: dict[str, int]) ->
 
 
 def _phase(here: Surroundings, run: str) -> str:
+    from tierdrill.history.sealed import EXERCISE
     from tierdrill.history.store import HistoryStore
 
     with closing(HistoryStore(here.home)) as store:
+        record = store.find(run)
+        if record is not None and record.variant == EXERCISE:
+            return EXERCISE
         events = store.events(run)
     phases = [event for event in events if event.kind in ("phase.started", "phase.ended")]
     return str(phases[-1].data["phase"]) if phases and phases[-1].kind == "phase.started" else "between phases"
@@ -123,7 +129,8 @@ def _lines(found: dict[str, Any]) -> list[str]:
         reaper = "its run died and its reaper undoes it" if fault["reaper_lives"] else "NO RUN LOOKS AFTER IT"
         keeper = "its run looks after it" if fault["run_lives"] else reaper
         note = f", {fault['note']}" if fault["note"] else ""
-        what = f"{fault['kind']} on {fault['target']} for {fault['age']:g} s"
+        named = "sealed until the debrief" if fault["sealed"] else f"{fault['kind']} on {fault['target']}"
+        what = f"{named} for {fault['age']:g} s"
         lines.append(f"injected: {what}, {fault['state']}, {lease}, {keeper}{note}")
     if not found["faults"]:
         lines.append("nothing is injected")
