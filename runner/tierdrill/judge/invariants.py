@@ -15,7 +15,7 @@ from tierdrill.spec.tiers import Tiers
 from tierdrill.spec.units import show_duration, show_ratio
 
 # Reasons for which a gateway turns a request away to save capacity; "no-endpoint" is an outage, not a choice.
-CAPACITY_REASONS = frozenset({"shed", "queue-full", "queue-timeout", "preempted"})
+CAPACITY_REASONS = frozenset({"shed", "capped", "queue-full", "queue-timeout", "preempted"})
 GOODPUT_WINDOW_S = 3
 
 

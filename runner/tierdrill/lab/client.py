@@ -225,6 +225,14 @@ class LabClient:
         """Change the fraction of a tier that is turned away."""
         return self._ask(Calls.to_gateways("shed", changes, gateway))
 
+    def caps(self) -> dict[str, Json]:
+        """Each gateway's caps per tier, in requests a second."""
+        return self._ask(Calls.get("/v1/caps"))
+
+    def set_caps(self, changes: Mapping[str, float | None], gateway: str | None = None) -> dict[str, Json]:
+        """Hold tiers to a rate at every gateway (requests a second each); None takes the cap away."""
+        return self._ask(Calls.to_gateways("caps", changes, gateway))
+
     def remedy(self, verb: str, arguments: Mapping[str, Any]) -> Json:
         """Carry out a remedy of the controller. A refusal is an answer: {"ok": false, "reason": ...}."""
         return self._ask(Calls.remedy(verb, arguments))

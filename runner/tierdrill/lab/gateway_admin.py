@@ -36,6 +36,8 @@ class Admin:
             web.put("/admin/weights", self.put_weights),
             web.get("/admin/shed", self.shed),
             web.put("/admin/shed", self.put_shed),
+            web.get("/admin/caps", self.caps),
+            web.put("/admin/caps", self.put_caps),
             web.get("/admin/events", self.events),
         ]
 
@@ -83,6 +85,13 @@ class Admin:
 
     async def put_shed(self, request: web.Request) -> web.Response:
         return await self._change(request, self._core.change_shed, lambda: self._core.shedder.fractions)
+
+    async def caps(self, request: web.Request) -> web.Response:
+        self._authorize(request)
+        return web.json_response(self._core.caps.rates)
+
+    async def put_caps(self, request: web.Request) -> web.Response:
+        return await self._change(request, self._core.change_caps, lambda: self._core.caps.rates)
 
     async def events(self, request: web.Request) -> web.Response:
         """Changes and guards' doings, `?since=SEQUENCE`."""

@@ -15,6 +15,7 @@ from tierdrill.lab.gateway_routing import Replica
 
 STATUS_OF_REASON = {
     "shed": 429,
+    "capped": 429,
     "queue-full": 429,
     "queue-timeout": 503,
     "preempted": 503,

@@ -10,7 +10,7 @@ from typing import Any
 
 from tierdrill.lab.gateway_admission import Effect, Granted, ModelPool, Preempted, Ticket
 from tierdrill.lab.gateway_config import GatewayConfig
-from tierdrill.lab.gateway_limits import CircuitBreaker, Clock, RetryBudget, Shedder
+from tierdrill.lab.gateway_limits import Caps, CircuitBreaker, Clock, RetryBudget, Shedder
 from tierdrill.lab.gateway_metrics import GatewayMetrics
 from tierdrill.lab.gateway_routing import Endpoint, EndpointChange, Replica, Router
 
@@ -43,6 +43,7 @@ class GatewayCore:
         self.metrics = GatewayMetrics(config.name, config.tiers)
         self.router = Router(self.flags, config.share, clock)
         self.shedder = Shedder(config.tiers)
+        self.caps = Caps(config.tiers, clock)
         self.budgets = {tier.name: RetryBudget(tier.retry_ratio, tier.retry_burst) for tier in config.tiers}
         self.sequence = itertools.count(1)
         self._pools: dict[str, ModelPool] = {}
@@ -135,6 +136,13 @@ class GatewayCore:
         changed = self.shedder.change(changes)
         if changed:
             self.journal.add("shed", change=changed)
+        return changed
+
+    def change_caps(self, changes: dict[str, Any]) -> dict[str, float | None]:
+        """Hold tiers to a rate."""
+        changed = self.caps.change(changes)
+        if changed:
+            self.journal.add("caps", change=changed)
         return changed
 
     def exposition(self) -> bytes:

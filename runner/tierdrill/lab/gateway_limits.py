@@ -1,4 +1,4 @@
-"""Three small governors of the gateway, free of I/O, with injected clocks: retry budget, shedder, circuit breaker."""
+"""Small governors of the gateway, free of I/O, with injected clocks: retry budget, shedder, caps, circuit breaker."""
 
 from __future__ import annotations
 
@@ -74,6 +74,59 @@ class Shedder:
             return False
         self._owed[tier] -= 1.0
         return True
+
+
+class Caps:
+    """Lets no more than so many requests a second of a tier in, by a token bucket of half a second; none where not set.
+
+    Unlike shedding, which turns away a share of whatever comes, a cap holds however much comes.
+    """
+
+    BURST_S = 0.5
+
+    def __init__(self, tiers: Iterable[TierPolicy], clock: Clock) -> None:
+        self._names = tuple(tier.name for tier in tiers)
+        self._clock = clock
+        self._rates: dict[str, float] = {}
+        self._tokens: dict[str, tuple[float, float]] = {}
+
+    @property
+    def rates(self) -> dict[str, float]:
+        """Requests a second of each tier that is capped."""
+        return dict(self._rates)
+
+    def change(self, changes: Mapping[str, object]) -> dict[str, float | None]:
+        """Set rates in requests a second, all or none; None takes a cap away."""
+        wanted: dict[str, float | None] = {}
+        for tier, value in changes.items():
+            if tier not in self._names:
+                raise ConfigError(f"caps: unknown tier {tier!r}; allowed: {', '.join(self._names)}")
+            if value is None:
+                wanted[tier] = None
+                continue
+            if isinstance(value, bool) or not isinstance(value, int | float) or not value >= 0.0:
+                raise ConfigError(f"caps.{tier}: {value!r} is not a rate of 0 or more")
+            wanted[tier] = float(value)
+        changed = {tier: value for tier, value in wanted.items() if self._rates.get(tier) != value}
+        for tier, value in changed.items():
+            self._rates.pop(tier, None)
+            self._tokens.pop(tier, None)
+            if value is not None:
+                self._rates[tier] = value
+        return changed
+
+    def refuses(self, tier: str) -> bool:
+        """Whether this request of the tier is one too many."""
+        rate = self._rates.get(tier)
+        if rate is None:
+            return False
+        now = self._clock()
+        full = max(1.0, rate * self.BURST_S) if rate > 0 else 0.0
+        tokens, at = self._tokens.get(tier, (full, now))
+        tokens = min(full, tokens + (now - at) * rate)
+        refused = tokens < 1.0 - 1e-9
+        self._tokens[tier] = (tokens if refused else tokens - 1.0, now)
+        return refused
 
 
 class CircuitBreaker:

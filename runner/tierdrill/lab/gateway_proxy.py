@@ -97,6 +97,8 @@ class _Service:
         try:
             if self._core.flags.shedding and self._core.shedder.sheds(call.policy.name):
                 raise Rejected("shed")
+            if self._core.caps.refuses(call.policy.name):
+                raise Rejected("capped")
             return await self._on_models()
         except Rejected as rejected:
             return await self._reject(rejected.reason)

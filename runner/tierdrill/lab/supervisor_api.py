@@ -21,6 +21,7 @@ from tierdrill.lab.supervisor_processes import UnknownProcess
 
 WAIT_MAX_S = 30.0
 _SLACK_S = 3.0
+GATEWAY_SETTINGS = ("flags", "weights", "shed", "caps")
 
 Handler = Callable[[Request], Awaitable[Response]]
 Json = dict[str, Any]
@@ -155,7 +156,7 @@ def build_app(lab: Lab, operations: Operations, stop: Callable[[], None]) -> Sta
             Route("/v1/links", guarded(links), methods=["GET", "PUT"]),
             Route("/v1/edges", guarded(edges)),
             Route("/v1/fabric", guarded(fabric)),
-            *(Route(f"/v1/{what}", settings(what), methods=["GET", "PUT"]) for what in ("flags", "weights", "shed")),
+            *(Route(f"/v1/{what}", settings(what), methods=["GET", "PUT"]) for what in GATEWAY_SETTINGS),
             Route("/v1/remedies/{verb}", guarded(remedy), methods=["POST"]),
             Route("/v1/webhook", guarded(webhook), methods=["PUT"]),
             Route("/v1/down", guarded(down), methods=["POST"]),

@@ -80,10 +80,19 @@ class LabRemedies:
         if action == "shed":
             await self._ask(lambda: self._client.set_shed({arguments["tier"]: float(arguments["fraction"])}))
             return RemedyResult(True, f"{float(arguments['fraction']):.0%} of {arguments['tier']} is shed")
+        if action == "cap":
+            return await self._cap(str(arguments["tier"]), arguments.get("rate"))
         if action == "set-flag":
             await self._ask(lambda: self._client.set_flags({arguments["flag"]: bool(arguments["value"])}))
             return RemedyResult(True, f"flag {arguments['flag']} is {arguments['value']}")
         return await self._controller(action, arguments)
+
+    async def _cap(self, tier: str, rate: float | None) -> RemedyResult:
+        """Hold a tier to so many requests a second over all gateways; None lifts it."""
+        gateways = (await self.inventory()).gateways
+        each = None if rate is None else float(rate) / max(1, len(gateways))
+        await self._ask(lambda: self._client.set_caps({tier: each}))
+        return RemedyResult(True, f"{tier} is not capped" if rate is None else f"{tier} is held to {rate:g}/s")
 
     async def _controller(self, action: str, arguments: dict[str, Any]) -> RemedyResult:
         answer = await self._ask(lambda: self._client.remedy(action, arguments))
