@@ -106,7 +106,7 @@ class AlertmanagerConfig:
 
 @dataclass(frozen=True)
 class LabConfig:
-    """A whole lab."""
+    """A whole lab. A `discreet` one logs only what a production platform would: none of what is done to it."""
 
     name: str
     tiers: tuple[TierConfig, ...]
@@ -123,6 +123,7 @@ class LabConfig:
     seed: int = 1
     startup_timeout_s: float = 30.0
     outlives_starter: bool = False
+    discreet: bool = False
     prometheus: PrometheusConfig = PrometheusConfig()
     alertmanager: AlertmanagerConfig = AlertmanagerConfig()
 

@@ -224,6 +224,8 @@ async def _document(request: Request) -> Mapping[str, Any]:
 
 async def run(config: Mapping[str, Any], ready_fd: int | None) -> None:
     """Serve until told to stop."""
+    if config.get("discreet"):
+        _log.setLevel(logging.WARNING)  # its rules are what somebody being trained has to find out
     fabric = Fabric()
     listener = bind(config.get("listen") or "127.0.0.1:0")
     name, address = config.get("name", PROGRAM), address_of(listener)

@@ -85,7 +85,7 @@ async def run(document: Mapping[str, Any], ready_fd: int | None) -> int:
     listener = bind()
     state = first_state(config, document, folder, address_of(listener))
     write_state(state)
-    lab = Lab(config, state, EventLog())
+    lab = Lab(config, state, EventLog(discreet=config.discreet))
     me = os.getpid()
     # Serving ends on SIGTERM; asking this process to stop is the same path whoever asks.
     app = build_app(lab, Operations(lab), lambda: os.kill(me, signal.SIGTERM))

@@ -9,6 +9,11 @@ from typing import Any
 from tierdrill.lab.config import LabConfig, NodeConfig
 
 
+def fabric(config: LabConfig) -> dict[str, Any]:
+    """The fabric's; its edges and rules are told to it later."""
+    return {"discreet": config.discreet}
+
+
 def controller(config: LabConfig) -> dict[str, Any]:
     """The controller's; it is told of the fabric once that is up."""
     return {

@@ -10,13 +10,16 @@ from typing import Any
 from tierdrill.lab.controller_edges import Bell
 
 KEPT = 5000
+DISCREET_KINDS = frozenset({"process-start", "process-exit", "ready", "webhook", "down"})
+"""What the log of a discreet lab shows. What is injected is not among it: somebody being trained reads that log."""
 _log = logging.getLogger("tierdrill.supervisor")
 
 
 class EventLog:
     """Events since the lab began, the newest few thousand."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, discreet: bool = False) -> None:
+        self._discreet = discreet
         self._events: deque[dict[str, Any]] = deque(maxlen=KEPT)
         self._sequence = 0
         self._bell = Bell()
@@ -26,7 +29,8 @@ class EventLog:
         self._sequence += 1
         event = {"sequence": self._sequence, "at": time.time() if at is None else at, "kind": kind, **data}
         self._events.append(event)
-        _log.info("%s %s", kind, data)
+        if not self._discreet or kind in DISCREET_KINDS:
+            _log.info("%s %s", kind, data)
         self._bell.ring()
         return event
 

@@ -86,7 +86,7 @@ class Lab:
         # Prometheus first finds its targets and its Alertmanager five seconds after its start, so it starts first.
         monitoring = asyncio.create_task(self._start_monitoring())
         self._background.append(monitoring)
-        await together(self._start_program(FABRIC, FABRIC, {}), self._start_controller())
+        await together(self._start_program(FABRIC, FABRIC, configs.fabric(self.config)), self._start_controller())
         told = {"address": self.address(FABRIC), "token": self.state.token}
         await self.call(CONTROLLER, "PUT", "/v1/fabric", told)
         await self._join("controller", PROMETHEUS, CONTROLLER, self.address(CONTROLLER), {})
