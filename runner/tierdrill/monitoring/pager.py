@@ -185,6 +185,13 @@ class PagerStub:
             self._apply(PageEvent("acknowledge", page.routing_key, dedup_key), by)
         return bool(open_pages)
 
+    def resolve(self, dedup_key: str) -> bool:
+        """Close a page by hand; False if there is no open page of that key."""
+        open_pages = [page for page in self.pages if page.dedup_key == dedup_key and page.state != "resolved"]
+        for page in open_pages:
+            self._apply(PageEvent("resolve", page.routing_key, dedup_key))
+        return bool(open_pages)
+
     def _apply(self, happened: PageEvent, by: str = "") -> None:
         key = (happened.routing_key, happened.dedup_key)
         before = self._pages.get(key)

@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 
 from tierdrill.remediation.journal import Journal
-from tierdrill.remediation.waiting import wait_for
 from tierdrill.spec.tiers import EscalationLevel
 
 PAGE_TIMEOUT_S = 5.0
@@ -19,7 +18,7 @@ could not be sent.
 
 
 class Ladder:
-    """One climb. `dedup_key` makes every page of it one incident in the pager."""
+    """One climb. `dedup_key` makes every page of it one incident in the pager; `sleep` measures the waiting."""
 
     def __init__(
         self,
@@ -30,7 +29,9 @@ class Ladder:
         tier: str,
         dedup_key: str,
         summary: str,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
+        self._sleep = sleep
         self._pager = pager
         self._journal = journal
         self._levels = levels
@@ -38,12 +39,22 @@ class Ladder:
         self._summary = summary[:SUMMARY_MAX]
         self._over = asyncio.Event()
         self._ended = asyncio.Event()
+        self._next = asyncio.Event()
         self._paged: list[tuple[str, int]] = []
         self.dedup_key = dedup_key
 
     def stop(self) -> None:
         """Acknowledged, or the alert resolved: nobody further up is woken."""
         self._over.set()
+
+    def advance(self) -> None:
+        """Page the next level now, without waiting for this one any longer."""
+        self._next.set()
+
+    @property
+    def level(self) -> int:
+        """The level that was paged last, from 1; 0 before the first."""
+        return self._paged[-1][1] if self._paged else 0
 
     async def climb(self) -> None:
         """Page each level and wait for its acknowledgement. One that cannot be reached is passed over at once."""
@@ -53,9 +64,20 @@ class Ladder:
                     break
                 if await self._page(level.contact, number, "trigger"):
                     self._paged.append((level.contact, number))
-                    await wait_for(self._over, level.acknowledge_within)
+                    self._next.clear()
+                    await self._wait(level.acknowledge_within)
         finally:
             self._ended.set()
+
+    async def _wait(self, seconds: float) -> None:
+        waiting = [
+            asyncio.ensure_future(each) for each in (self._over.wait(), self._next.wait(), self._sleep(seconds))
+        ]
+        try:
+            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in waiting:
+                task.cancel()
 
     async def tell_resolved(self) -> None:
         """Tell those who were paged that it is over; the climb is stopped first, so that no page comes after this."""
