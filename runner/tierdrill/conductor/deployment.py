@@ -55,18 +55,18 @@ class Deployment:
             webhook=True,
         )
         self.remedies = LabRemedies(lab, self.watcher.firing)
-        sabotage = plan.sabotage.do if plan.sabotage else None
-        wrong = {sabotage.retarget_playbook: sabotage.to or ""} if sabotage and sabotage.retarget_playbook else {}
+        self.state: Mapping[str, Any] = {"nodes": [], "replicas": []}
+        disabled, retarget = self.cut_automation()
         self.pager = PagerStub(on_acknowledge=self._acknowledged)
-        self._pager_client: PagerClient | None = None
+        self.pager_client: PagerClient | None = None
         self.engine = PlaybookEngine(
             port=self.remedies,
             emit=recorder.take,
             pager=self._page,
             playbooks=plan.setting.playbooks,
             tiers=plan.setting.tiers,
-            disabled={sabotage.disable_playbook} if sabotage and sabotage.disable_playbook else set(),
-            retarget=wrong,
+            disabled=disabled,
+            retarget=retarget,
         )
         self.receiver = Receiver(
             token=secrets.token_urlsafe(24),
@@ -76,10 +76,17 @@ class Deployment:
         )
         self._closing = False
 
+    def cut_automation(self) -> tuple[set[str], dict[str, str]]:
+        """The playbooks that must not run, and those that act on a wrong target."""
+        sabotage = self.plan.sabotage.do if self.plan.sabotage else None
+        disabled = {sabotage.disable_playbook} if sabotage and sabotage.disable_playbook else set()
+        wrong = {sabotage.retarget_playbook: sabotage.to or ""} if sabotage and sabotage.retarget_playbook else {}
+        return disabled, wrong
+
     async def open(self) -> None:
         """Start receiver and pager, and let Alertmanager notify this run."""
         await self.pager.start()
-        self._pager_client = PagerClient(self.pager.url)
+        self.pager_client = PagerClient(self.pager.url)
         await self.receiver.start()
         await self.client.ask(Calls.set_webhook(f"{self.receiver.url}/alertmanager", self.receiver.token))
 
@@ -100,8 +107,8 @@ class Deployment:
         return None
 
     async def _page(self, contact: str, level: int, tier: str, dedup_key: str, action: str, summary: str) -> None:
-        if self._pager_client is not None:
-            await self._pager_client.page(contact, level, tier, dedup_key, action, summary)
+        if self.pager_client is not None:
+            await self.pager_client.page(contact, level, tier, dedup_key, action, summary)
 
     def _acknowledged(self, dedup_key: str, by: str) -> None:
         self.engine.acknowledge(dedup_key, by)
@@ -185,6 +192,7 @@ class Deployment:
             if version == state.get("version"):
                 continue
             version = state.get("version")
+            self.state = state
             self.engine.facts_changed()
             self.recorder.note("lab.state", "lab", **_shown(state))
 
@@ -201,8 +209,8 @@ class Deployment:
             with contextlib.suppress(LabError):
                 await self.client.ask(Calls.remedy("rebalance", {}))
         closers = [self.receiver.stop, self.pager.stop, self.alertmanager.close, self.client.aclose]
-        if self._pager_client is not None:
-            closers.append(self._pager_client.close)
+        if self.pager_client is not None:
+            closers.append(self.pager_client.close)
         for closer in closers:
             with contextlib.suppress(Exception):
                 await closer()
