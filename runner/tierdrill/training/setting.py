@@ -1,0 +1,98 @@
+"""An exercise's documents together, and the plan that the rest of tierdrill needs of them. Pure."""
+
+from __future__ import annotations
+
+import platform
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from tierdrill import __version__
+from tierdrill.conductor.plan import Phase, Plan
+from tierdrill.history.sealed import EXERCISE
+from tierdrill.spec.catalogue import Catalogue, DrillSetting
+from tierdrill.spec.drill import Drill, Expect, Phases
+from tierdrill.spec.environment import Environment
+from tierdrill.spec.playbook import Playbook
+from tierdrill.spec.scenario import Scenario, Wrong
+from tierdrill.spec.tiers import Tiers
+from tierdrill.spec.workloads import Workloads
+
+Automation = Literal["on", "off", "wrong"]
+LOAD_MARGIN_S = 30.0
+PAUSES_S = 900.0
+"""How long the load goes on beyond the exercise's own time, for the facilitator's pauses."""
+
+
+@dataclass(frozen=True)
+class ExerciseSetting:
+    """A scenario with every document it refers to, as it is played.
+
+    Its automation may be another than the document's.
+    """
+
+    scenario: Scenario
+    environment: Environment
+    tiers: Tiers
+    workloads: Workloads
+    playbooks: tuple[Playbook, ...]
+    automation: Automation
+    wrong: Wrong | None
+
+    def to_json(self) -> dict[str, Any]:
+        """The documents around the scenario as plain data, for the history."""
+        return {
+            "environment": self.environment.model_dump(mode="json"),
+            "tiers": self.tiers.model_dump(mode="json"),
+            "workloads": self.workloads.model_dump(mode="json"),
+            "playbooks": [playbook.model_dump(mode="json") for playbook in self.playbooks],
+            "versions": {"tierdrill": __version__, "python": platform.python_version()},
+        }
+
+
+class CannotBeWrong(ValueError):
+    """Automation is to be wrong and nothing says how."""
+
+
+def exercise_setting(catalogue: Catalogue, name: str, automation: Automation | None = None) -> ExerciseSetting:
+    """The scenario with all it refers to; KeyError for a name that is missing, CannotBeWrong if `automation` asks for
+    what the scenario does not describe."""
+    scenario = catalogue.scenarios[name]
+    environment = catalogue.environments[scenario.environment]
+    chosen: Automation = automation or scenario.automation
+    if chosen == "wrong" and scenario.wrong is None:
+        raise CannotBeWrong(f"scenario {name} does not say what its automation does wrong; allowed are on and off")
+    return ExerciseSetting(
+        scenario=scenario,
+        environment=environment,
+        tiers=catalogue.tiers[environment.tiers],
+        workloads=catalogue.workloads[environment.workloads],
+        playbooks=tuple(catalogue.playbooks[each] for each in sorted(catalogue.playbooks)),
+        automation=chosen,
+        wrong=scenario.wrong if chosen == "wrong" else None,
+    )
+
+
+def plan_of(setting: ExerciseSetting, exercise: str, seed: int) -> Plan:
+    """The exercise as a drill's plan: its load and its lab; nothing that it injects. The load outlasts the exercise."""
+    length = setting.scenario.duration + LOAD_MARGIN_S + PAUSES_S
+    drill = Drill(
+        apiVersion="tierdrill/v1",
+        kind="Drill",
+        metadata=setting.scenario.metadata,
+        description=setting.scenario.brief,
+        experiment="",
+        environment=setting.environment.metadata.name,
+        load=setting.scenario.load.model_copy(update={"seed": seed}),
+        phases=Phases(warm_up=0.0, baseline=0.0, fault=length, recovery=0.0),
+        expect=Expect(),
+    )
+    return Plan(
+        run=exercise,
+        variant=EXERCISE,
+        setting=DrillSetting(drill, {}, setting.environment, setting.tiers, setting.workloads, setting.playbooks),
+        phases=(Phase("exercise", length),),
+        faults=(),
+        deadlines=(),
+        sabotage=None,
+        variables={},
+    )

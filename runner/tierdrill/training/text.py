@@ -1,0 +1,49 @@
+"""How answers look in a terminal: aligned columns, times ago. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+
+def columns(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
+    """A table; two spaces between columns. Says so where there is nothing to show."""
+    if not rows:
+        return "none"
+    every = [list(head), *([_cell(value) for value in row] for row in rows)]
+    widths = [max(len(row[number]) for row in every) for number in range(len(head))]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in every
+    )
+
+
+def _cell(value: Any) -> str:
+    if value is None or value == "":
+        return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:g}"
+    return str(value)
+
+
+def milliseconds(seconds: float | None) -> str:
+    """0.0123 -> "12 ms"; a dash where there is none."""
+    return "-" if seconds is None else f"{seconds * 1000:.0f} ms"
+
+
+def percent(share: float | None) -> str:
+    """0.9951 -> "99.5%"; a dash where there is none."""
+    return "-" if share is None else f"{share * 100:.1f}%"
+
+
+def ago(seconds: float) -> str:
+    """75 -> "1m15s"."""
+    whole = max(0, int(seconds))
+    return f"{whole // 60}m{whole % 60:02d}s" if whole >= 60 else f"{whole}s"
+
+
+def clock(seconds: float) -> str:
+    """75 -> "1:15", for the exercise's time."""
+    whole = max(0, int(seconds))
+    return f"{whole // 60}:{whole % 60:02d}"
