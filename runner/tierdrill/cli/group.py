@@ -40,7 +40,11 @@ SECTIONS: dict[str, tuple[Entry, ...]] = {
     ),
     "Run them by themselves": (
         _entry("notify", "notify", "Try a channel of a calendar, and see what was told."),
-        _entry("rollout", "rollout", "Show at which stage each scheduled drill stands, or set it."),
+    ),
+    "Train people": (
+        _entry("train", "train", "Be on call in a lab where something will go wrong."),
+        _entry("ops", "ops", "The trainee's tools: pager, looking, remedies, thinking."),
+        _entry("facilitate", "facilitate", "The facilitator's terminal: what really happens, injects, hints."),
     ),
     "Look back": (
         _entry("judge", "judge", "Judge a run again from its history alone."),

@@ -1,0 +1,114 @@
+"""`tierdrill facilitate`: the facilitator's terminal of the exercise that goes on."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from tierdrill.cli.errors import Refusal, say
+from tierdrill.cli.places import Surroundings
+from tierdrill.training.backstage import HELP, BadLine, show, understood
+from tierdrill.training.wire import NoExercise, ask
+
+Ask = Callable[[str, dict[str, Any]], dict[str, Any]]
+
+
+@click.command("facilitate")
+@click.argument("words", nargs=-1, metavar="[COMMAND...]")
+@click.option("--exercise", metavar="NAME", help="Which exercise, where several go on.")
+@click.option(
+    "--token-file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Where your token is, or is to be written (mode 0600), instead of being shown and asked for.",
+)
+@click.option("--json", "as_json", is_flag=True, help="One snapshot of everything, as JSON.")
+@click.pass_obj
+def command(
+    here: Surroundings, words: tuple[str, ...], exercise: str | None, token_file: Path | None, as_json: bool
+) -> int:
+    """See what is really happening in the exercise that goes on, and shape it: injects, hints, messages, pause, end.
+
+    The first to come takes the facilitator's seat, which the trainee's terminal tells at once; the token shown then is
+    the way back to it. With a COMMAND it is carried out and that is all; without, this terminal asks for one after the
+    other (`help` lists them).
+    """
+    token = _token(here, exercise, token_file, asks=not words and not as_json)
+
+    def put(do: str, said: dict[str, Any]) -> dict[str, Any]:
+        return ask(here.home, f"facilitator/{do}", said, exercise=exercise, token=token)
+
+    try:
+        if as_json:
+            return _snapshot(put)
+        if words:
+            return _one(put, " ".join(words))
+        return _terminal(put)
+    except NoExercise as error:
+        raise Refusal(str(error)) from error
+
+
+def _token(here: Surroundings, exercise: str | None, file: Path | None, *, asks: bool) -> str:
+    """The token of the seat: from the file, by taking the seat, or typed in. Never an argument: those can be read."""
+    if file is not None and file.exists():
+        return file.read_text(encoding="utf-8").strip()
+    try:
+        joined = ask(here.home, "facilitator/join", {}, exercise=exercise)
+    except NoExercise as error:
+        raise Refusal(str(error)) from error
+    if joined["ok"]:
+        token = str(joined["data"]["token"])
+        if file is not None:
+            with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as written:
+                written.write(token + "\n")
+        elif asks:
+            click.echo(joined["text"])
+        else:
+            say(joined["text"])
+        return token
+    if not sys.stdin.isatty():
+        return sys.stdin.readline().strip()
+    return str(click.prompt("token", hide_input=True, err=True))
+
+
+def _snapshot(put: Ask) -> int:
+    found = put("truth", {})
+    click.echo(json.dumps(found["data"] if found["ok"] else found, sort_keys=True, ensure_ascii=False))
+    return int(found["code"])
+
+
+def _one(put: Ask, line: str) -> int:
+    try:
+        do, said = understood(line)
+    except BadLine as error:
+        raise Refusal(str(error)) from error
+    found = put(do, said)
+    text = show(found["data"]) if do == "truth" and found["ok"] else found["text"]
+    click.echo(text, err=not found["ok"])
+    return int(found["code"])
+
+
+def _terminal(put: Ask) -> int:
+    line = ""
+    while True:
+        if line == "quit":
+            return 0
+        if line == "help":
+            click.echo(HELP)
+        elif line == "json":
+            _snapshot(put)
+        else:
+            try:
+                if _one(put, line) and not line:
+                    return 1
+            except Refusal as error:
+                click.echo(error.message, err=True)
+        try:
+            line = input("facilitator> ").strip()
+        except EOFError:
+            return 0

@@ -1,0 +1,155 @@
+"""`tierdrill ops`: the trainee's tools in an exercise: pager, looking, remedies, thinking.
+
+Only click and the standard library are imported: somebody on call must not wait for a tool.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import click
+from click.shell_completion import CompletionItem
+
+from tierdrill.cli.errors import Refusal
+from tierdrill.cli.places import Surroundings, find_home
+from tierdrill.training.wire import NoExercise, ask
+
+
+@click.group("ops")
+@click.option("--exercise", metavar="NAME", help="Which exercise, where several go on.")
+@click.pass_context
+def command(ctx: click.Context, exercise: str | None) -> None:
+    """Work on call in the exercise that goes on: your pager, what there is to see, what can be done, what you think.
+
+    Exit code 0 done, 1 refused or failed, 2 not understood. --json everywhere.
+    """
+    ctx.meta["tierdrill.exercise"] = exercise
+
+
+def _complete(kind: str) -> Callable[[click.Context, click.Parameter, str], list[CompletionItem]]:
+    def complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        named = ctx.find_root().params.get("home")
+        wanted = {"kind": kind, "playbook": ctx.params.get("playbook")}
+        try:
+            known = ask(find_home(named), "complete", wanted)["data"]
+        except NoExercise:
+            return []
+        return [CompletionItem(name) for name in known or [] if name.startswith(incomplete)]
+
+    return complete
+
+
+def _send(ctx: click.Context, do: str, as_json: bool, said: dict[str, Any]) -> int:
+    here: Surroundings = ctx.obj
+    try:
+        said = {key: value for key, value in said.items() if value is not None}
+        found = ask(here.home, do, said, exercise=ctx.meta.get("tierdrill.exercise"))
+    except NoExercise as error:
+        raise Refusal(str(error)) from error
+    if as_json:
+        click.echo(json.dumps(found, sort_keys=True, ensure_ascii=False))
+    else:
+        click.echo(found["text"], err=not found["ok"])
+    return int(found["code"])
+
+
+def _add(name: str, text: str, *params: click.Parameter, do: str | None = None) -> None:
+    """One subcommand: its arguments go to the exercise under their names."""
+
+    @click.pass_context
+    def run(ctx: click.Context, /, as_json: bool, **said: Any) -> int:
+        return _send(ctx, do or name, as_json, said)
+
+    json_flag = click.Option(["--json", "as_json"], is_flag=True, help="Machine-readable.")
+    command.add_command(click.Command(name, callback=run, params=[*params, json_flag], help=text))
+
+
+def _target(kind: str, metavar: str, *, required: bool = True, name: str = "target") -> click.Argument:
+    return click.Argument([name], metavar=metavar, required=required, shell_complete=_complete(kind))
+
+
+def _remedy_options() -> list[click.Parameter]:
+    return [
+        click.Option(["--override"], metavar="ROLE", shell_complete=_complete("role"),
+                     help="In whose name a tier rule is broken, as the tier document's override_by has it."),
+        click.Option(["--reason"], metavar="TEXT", help="Why; goes into the record."),
+        click.Option(["--wait"], is_flag=True, help="Wait for its end, however long it takes."),
+    ]  # fmt: skip
+
+
+def _remedy(name: str, text: str, *params: click.Parameter, do: str | None = None) -> None:
+    _add(name, text, *params, *_remedy_options(), do=do)
+
+
+_all = click.Option(["--all"], is_flag=True, help="Resolved ones, too.")
+_add("status", "The exercise: its time, its brief, your open pages.")
+_add("pages", "Your pager: open pages, those of the most important tier first.", _all)
+_add("ack", "Take a PAGE: nobody further up is woken.", _target("page", "PAGE", name="page"), do="acknowledge")
+_add("escalate", "Wake the next level about a PAGE now.", _target("page", "PAGE", name="page"))
+_add("resolve", "Close a PAGE.", _target("page", "PAGE", name="page"))
+_add("messages", "What people have written to you.")
+
+_add("tiers", "How each tier fares: promise, replicas, rate, latency, shedding.")
+_add("replicas", "Every replica: where it is, its state, its restarts.")
+_add("nodes", "Every node: ready, cordoned, what runs there.")
+_add("gpus", "Every GPU: state, last XID, temperature, clock, load.")
+_add("links", "Every path from a gateway to a node: whether probes pass, and how fast.")
+_add("alerts", "What fires now.", click.Option(["--full"], is_flag=True, help="With what each alert means."))
+_add(
+    "logs", "The last lines of a log: a program, a replica, or NODE/kernel.", _target("log", "WHAT", name="what"),
+    click.Option(["-n", "--lines"], type=click.IntRange(1, 500), default=20, show_default=True, help="How many."),
+)  # fmt: skip
+_add("query", "Ask Prometheus.", click.Argument(["promql"], metavar="PROMQL"))
+_add("playbooks", "Every playbook, and on what it fits now.")
+_add("actions", "What you did, and what came of it.")
+
+_remedy("restart", "Start a REPLICA again where it is.", _target("replica", "REPLICA"))
+_remedy("replace", "End a REPLICA and place it anew, elsewhere if there is room.", _target("replica", "REPLICA"))
+_remedy("drain", "Close a node or a GPU and move its replicas away.", _target("place", "NODE[/GPU]"))
+_remedy("cordon", "Place nothing new on a node or a GPU.", _target("place", "NODE[/GPU]"))
+_remedy("uncordon", "Allow placement again.", _target("place", "NODE[/GPU]"))
+_remedy("reschedule", "Place a lost NODE's replicas elsewhere.", _target("node", "NODE"))
+_remedy("rebalance", "Bring every replica home, and place those that wait.")
+_remedy("power-cycle", "Cut a NODE's power and give it back.", _target("node", "NODE"))
+_remedy(
+    "set-weight", "Weigh a node (or one gateway's path to it): 0 sends nothing there, 1 is normal.",
+    _target("link", "[GATEWAY>]NODE[/GPU]"), click.Argument(["weight"], metavar="WEIGHT"),
+)  # fmt: skip
+_remedy(
+    "shift-traffic", "Take traffic off a node, or off one gateway's path to it (weight 0).",
+    _target("link", "[GATEWAY>]NODE"),
+    click.Option(["--weight"], default="0", show_default=True, help="What is left there."), do="set-weight",
+)  # fmt: skip
+_remedy(
+    "shed", "Turn a share of a TIER away at the door; 0 lets everybody in again.", _target("tier", "TIER"),
+    click.Argument(["fraction"], metavar="FRACTION"),
+)  # fmt: skip
+_remedy(
+    "cap", "Hold a TIER to so many requests a second; `off` lifts it.", _target("tier", "TIER"),
+    click.Argument(["rate"], metavar="RATE"),
+)  # fmt: skip
+_remedy(
+    "flag", "Switch a protective mechanism of the gateways.", click.Argument(["target"], metavar="FLAG"),
+    click.Argument(["value"], type=click.Choice(["on", "off"])),
+)  # fmt: skip
+_remedy(
+    "rollback", "Take back one of your actions: the last one, or that NUMBER.",
+    _target("action", "[NUMBER]", required=False, name="action"),
+)  # fmt: skip
+_remedy(
+    "playbook", "Run the playbook NAME by hand, with its guards and checks.",
+    _target("playbook", "NAME", name="playbook"),
+    _target("fits", "[TARGET]", required=False),
+)  # fmt: skip
+
+_add("causes", "The causes that a hypothesis can name; the same list in every exercise.")
+_add(
+    "hypothesis", "Say what you think it is.", click.Argument(["cause"], metavar="CAUSE"),
+    click.Option(["--incident"], metavar="WHAT", help="About which page or part, where there is more than one."),
+)  # fmt: skip
+_add("update", "Send a status update.", click.Argument(["text"], metavar="TEXT"))
+_add("hint", "Ask for a hint; each costs points.")
+_add("done", "Say that it is over: you are relieved if it is.")
+_add("give-up", "End the exercise here.")

@@ -1,0 +1,166 @@
+"""`tierdrill train`: one exercise, in this terminal the trainee's console; and what is kept of past ones."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from tierdrill.cli.errors import INCONCLUSIVE, Refusal
+from tierdrill.cli.logs import log_to_file
+from tierdrill.cli.options import echo_json, no_color_option, table
+from tierdrill.cli.places import Surroundings, author
+from tierdrill.cli.ready import check_place
+from tierdrill.cli.scenarios import complete_scenario
+from tierdrill.cli.subcommands import StartingGroup
+
+if TYPE_CHECKING:
+    from tierdrill.spec.catalogue import Catalogue
+    from tierdrill.training.host import ExerciseOutcome
+    from tierdrill.training.responders import Policy
+    from tierdrill.training.setting import ExerciseSetting
+
+ABORTED = 4
+LEVELS = ("first-day", "intermediate", "hard")
+PAST: dict[str, str] = {}
+"""Further subcommands: name to `module:attribute` of `tierdrill.cli.commands`."""
+
+
+@click.group("train", cls=StartingGroup, start="start", further=PAST)
+def command() -> None:
+    """Be on call in a lab where something will go wrong: `train SCENARIO`, or `train --draw`.
+
+    This terminal rings and tells; work in a second one with `tierdrill ops`. A facilitator joins from a third with
+    `tierdrill facilitate`. What is broken is told nowhere before the debrief. Ctrl-C ends it cleanly, twice at once.
+    """
+
+
+@command.command("start", hidden=True)
+@click.argument("scenario", required=False, shell_complete=complete_scenario)
+@click.option("--list", "listing", is_flag=True, help="Show the scenarios and their levels, not what happens in them.")
+@click.option("--draw", is_flag=True, help="Draw one as often as it is met in the field; unnamed.")
+@click.option(
+    "--level", type=click.Choice(LEVELS), help="With --draw: of that level."
+)
+@click.option("--seed", type=click.IntRange(0), help="For the draw and the load: the same seed, the same exercise.")
+@click.option("--automation", type=click.Choice(["on", "off", "wrong"]), help="Instead of the scenario's own.")
+@click.option("--trainee", metavar="NAME", help="Keep the result under this name; without it, under none.")
+@click.option("--auto", type=click.Choice(["good", "slow", "harmful"]), help="Let a scripted responder do it.")
+@click.option("--json", "as_json", is_flag=True, help="With --list: as JSON. Else one line of JSON at the end.")
+@no_color_option
+@click.pass_obj
+def start(
+    here: Surroundings,
+    scenario: str | None,
+    listing: bool,
+    draw: bool,
+    level: str | None,
+    seed: int | None,
+    automation: Any,
+    trainee: str | None,
+    auto: Policy | None,
+    as_json: bool,
+    plain_colors: bool,
+) -> int:
+    """Start an exercise."""
+    from tierdrill.cli.documents import whole_catalogue
+
+    if sum((listing, draw, scenario is not None)) != 1:
+        raise click.UsageError("allowed is one of SCENARIO, --draw and --list")
+    catalogue = whole_catalogue(here.catalogue)
+    if listing:
+        return _list(catalogue, as_json)
+    setting = _setting(catalogue, scenario, level, seed, automation)
+    check_place(here, None)
+    here.home.mkdir(parents=True, exist_ok=True, mode=0o700)
+    log_to_file(here.home)
+    color = here.color and not plain_colors
+    outcome = _play(here, setting, seed, trainee, auto, named=not draw, quiet=as_json, color=color)
+    return _tell(here, outcome, as_json=as_json, color=color)
+
+
+def _list(catalogue: Catalogue, as_json: bool) -> int:
+    from tierdrill.spec.scenario import LEVELS
+    from tierdrill.spec.units import show_duration
+
+    scenarios = sorted(catalogue.scenarios.values(), key=lambda one: (LEVELS.index(one.level), one.metadata.name))
+    rows = [
+        {
+            "name": one.metadata.name,
+            "title": one.metadata.title,
+            "level": one.level,
+            "duration_s": one.duration,
+            "weight": one.weight,
+        }
+        for one in scenarios
+    ]
+    if as_json:
+        echo_json(rows)
+        return 0
+    shown = [(one.metadata.name, one.level, show_duration(one.duration), one.metadata.title or "") for one in scenarios]
+    click.echo(table(shown, ("scenario", "level", "length", "title")) or "the catalogue has no scenarios")
+    return 0
+
+
+def _setting(
+    catalogue: Catalogue, scenario: str | None, level: str | None, seed: int | None, automation: Any
+) -> ExerciseSetting:
+    from tierdrill.spec.problems import listed, nearest
+    from tierdrill.training.draw import draw_scenario
+    from tierdrill.training.setting import CannotBeWrong, exercise_setting
+
+    if scenario is None:
+        try:
+            scenario = draw_scenario(catalogue.scenarios.values(), level, seed)
+        except LookupError as error:
+            raise Refusal(str(error)) from error
+    elif level is not None:
+        raise click.UsageError("found --level without --draw")
+    elif scenario not in catalogue.scenarios:
+        near = nearest(scenario, catalogue.scenarios)
+        hint = f" (did you mean {near}?)" if near else ""
+        raise Refusal(f"no scenario named {scenario!r}; allowed: {listed(sorted(catalogue.scenarios))}{hint}")
+    try:
+        return exercise_setting(catalogue, scenario, automation)
+    except CannotBeWrong as error:
+        raise Refusal(str(error)) from error
+
+
+def _play(
+    here: Surroundings,
+    setting: ExerciseSetting,
+    seed: int | None,
+    trainee: str | None,
+    auto: Policy | None,
+    *,
+    named: bool,
+    quiet: bool,
+    color: bool,
+) -> ExerciseOutcome:
+    from functools import partial
+
+    from tierdrill.home import run_folder
+    from tierdrill.training.host import ExerciseOptions, run_exercise
+    from tierdrill.training.opening import make_terminal, opening
+
+    options = ExerciseOptions(home=here.home, tools=here.tools, trainee=trainee, seed=seed, author=author())
+    terminal = None if quiet else make_terminal(color=color, named=named)
+    listeners, on_begin = opening(setting, here.home, partial(run_folder, here.home), auto, terminal)
+    return asyncio.run(run_exercise(setting, options, listeners, on_begin))
+
+
+def _tell(here: Surroundings, outcome: ExerciseOutcome, *, as_json: bool, color: bool) -> int:
+    from tierdrill.training.aftermath import aftermath
+
+    if outcome.left:
+        raise Refusal(f"still there: {', '.join(outcome.left)}; `tierdrill recover` mends it")
+    told = aftermath(here.home, outcome, color=color)
+    if as_json:
+        click.echo(json.dumps(told.line, sort_keys=True))
+    else:
+        click.echo(told.text)
+    if outcome.reason == "error":
+        return INCONCLUSIVE
+    return ABORTED if outcome.reason in ("interrupted", "stopped") else 0
