@@ -1,4 +1,4 @@
-"""Tab completion of names: drills, sabotages, runs, channels. Quick and quiet: what is broken gives nothing.
+"""Tab completion of names: drills, runs, channels, entries. Quick and quiet: what is broken gives nothing.
 
 Documents are only scanned for their first lines; parsing them all would be felt at every press of the key.
 """
@@ -18,8 +18,8 @@ from tierdrill.cli.places import find_catalogue, find_home
 _DRILL = re.compile(r"^kind:\s*Drill\s*$", re.MULTILINE)
 _ENVIRONMENT = re.compile(r"^kind:\s*Environment\s*$", re.MULTILINE)
 _CALENDAR = re.compile(r"^kind:\s*Calendar\s*$", re.MULTILINE)
-_CHANNELS = re.compile(r"^channels:[^\n]*\n(?:(?:[ -][^\n]*)?\n)*", re.MULTILINE)
-_CHANNEL_NAME = re.compile(r"^\s*-\s*\{?\s*name:\s*[\"']?([a-z0-9-]+)", re.MULTILINE)
+_SECTION = r"^{name}:[^\n]*\n(?:(?:[ -][^\n]*)?\n)*"
+_ITEM = re.compile(r"^( *)- *\{? *name:\s*[\"']?([a-z0-9-]+)", re.MULTILINE)
 _NAME = re.compile(r"^metadata:[^\n]*\n(?:\s+[^\n]*\n)*?\s+name:\s*[\"']?([a-z0-9-]+)", re.MULTILINE)
 _SABOTAGE = re.compile(r"^sabotages:.*\Z", re.MULTILINE | re.DOTALL)
 _SABOTAGE_NAME = re.compile(r"^\s*-\s*\{?\s*name:\s*[\"']?([a-z0-9-]+)", re.MULTILINE)
@@ -73,11 +73,25 @@ def complete_sabotage(ctx: click.Context, param: click.Parameter, incomplete: st
     return [CompletionItem(name) for name in names if name.startswith(incomplete)]
 
 
+def _named_in_calendars(ctx: click.Context, section: str, incomplete: str) -> list[CompletionItem]:
+    """The names of a calendar's list: those least indented, since its items have lists with names, too."""
+    names: dict[str, None] = {}
+    for text in _documents(ctx, _CALENDAR):
+        part = re.search(_SECTION.format(name=section), f"{text}\n", re.MULTILINE)
+        found = _ITEM.findall(part[0]) if part else []
+        outermost = min((len(indent) for indent, _ in found), default=0)
+        names |= {name: None for indent, name in found if len(indent) == outermost}
+    return [CompletionItem(name) for name in names if name.startswith(incomplete)]
+
+
 def complete_channel(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """Channels of the calendars that begin so."""
-    parts = [part[0] for text in _documents(ctx, _CALENDAR) if (part := _CHANNELS.search(f"{text}\n"))]
-    names = dict.fromkeys(name for part in parts for name in _CHANNEL_NAME.findall(part))
-    return [CompletionItem(name) for name in names if name.startswith(incomplete)]
+    return _named_in_calendars(ctx, "channels", incomplete)
+
+
+def complete_entry(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Entries of the calendars that begin so."""
+    return _named_in_calendars(ctx, "entries", incomplete)
 
 
 def complete_run(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:

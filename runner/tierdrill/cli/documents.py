@@ -107,6 +107,22 @@ def _moved(root: Path, setting: DrillSetting, environment: str) -> DrillSetting:
     return setting_of(replace(reading.catalogue, drills={**reading.catalogue.drills, name: drill}), name)
 
 
+def within_reach(setting: DrillSetting, caps: Sequence[str]) -> DrillSetting:
+    """The setting with its environment's blast radius narrowed to KIND=N; Refusal for a drill that goes beyond it."""
+    if not caps:
+        return setting
+    from tierdrill.conductor.plan import PlanError, make_plan
+    from tierdrill.spec.overrides import narrowed, parse_reach
+    from tierdrill.targets.lab import MECHANISMS
+
+    try:
+        narrow = replace(setting, environment=narrowed(setting.environment, parse_reach(caps)))
+        make_plan(narrow, "unnamed", "drill", MECHANISMS)
+    except (ValueError, PlanError) as error:
+        raise Refusal(str(error)) from error
+    return narrow
+
+
 def _refuse_wrong_variables(root: Path, setting: DrillSetting, variables: dict[str, Scalar]) -> None:
     from tierdrill.monitoring.alerts import KNOWN_ALERTS
     from tierdrill.spec.check.context import Context

@@ -24,6 +24,7 @@ EXPLAINED = frozenset(
         "tierdrill.history.ledger.LedgerError",
         "tierdrill.judge.judge.NotARun",
         "tierdrill.schedule.notify.store.OutboxError",
+        "tierdrill.schedule.rollout_store.RolloutError",
         "tierdrill.faults.catalogue.UnknownFault",
         "tierdrill.conductor.errors.RunRefused",
         "tierdrill.conductor.plan.PlanError",

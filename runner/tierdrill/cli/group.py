@@ -40,6 +40,7 @@ SECTIONS: dict[str, tuple[Entry, ...]] = {
     ),
     "Run them by themselves": (
         _entry("notify", "notify", "Try a channel of a calendar, and see what was told."),
+        _entry("rollout", "rollout", "Show at which stage each scheduled drill stands, or set it."),
     ),
     "Train people": (
         _entry("train", "train", "Be on call in a lab where something will go wrong."),

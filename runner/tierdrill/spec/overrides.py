@@ -1,4 +1,4 @@
-"""A drill changed for one run, its variables or guardrails: for a calendar, a game day or `run --set`."""
+"""A drill changed for one run, its variables, guardrails or reach: for a calendar, a game day or `run --set`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from dataclasses import replace
 
 from tierdrill.spec.catalogue import DrillSetting
 from tierdrill.spec.drill import Drill, Guardrail, Scalar
+from tierdrill.spec.environment import Environment
 from tierdrill.spec.problems import listed, nearest, shown
+from tierdrill.spec.rollout import Reach
 from tierdrill.spec.units import parse_duration, parse_ratio, show_duration, show_ratio
 
 
@@ -25,6 +27,14 @@ def with_guardrails(drill: Drill, guardrails: Iterable[Guardrail]) -> Drill:
 def changed(setting: DrillSetting, variables: Mapping[str, Scalar], guardrails: Iterable[Guardrail]) -> DrillSetting:
     """The setting with the drill changed for one run."""
     return replace(setting, drill=with_guardrails(with_variables(setting.drill, variables), guardrails))
+
+
+def narrowed(environment: Environment, reach: Reach) -> Environment:
+    """The environment with its blast radius cut down to the reach; never widened."""
+    radius = environment.blast_radius
+    caps = {kind: most for kind, most in reach.model_dump().items() if most is not None}
+    least = {kind: min(getattr(radius, kind), most) for kind, most in caps.items()}
+    return environment.model_copy(update={"blast_radius": radius.model_copy(update=least)}) if least else environment
 
 
 def wrong_value(drill: Drill, name: str, value: Scalar) -> str:
@@ -63,6 +73,22 @@ def parse_set(drill: Drill, text: str) -> tuple[str, Scalar]:
     if wrong := wrong_value(drill, name, value):
         raise ValueError(wrong)
     return name, value
+
+
+def parse_reach(texts: Iterable[str]) -> Reach:
+    """A reach from "nodes=1" and the like; ValueError says what is allowed."""
+    caps: dict[str, int] = {}
+    for text in texts:
+        kind, _, most = text.partition("=")
+        if kind not in Reach.model_fields or not (most.isascii() and most.isdigit() and len(most) < 7):
+            raise ValueError(f"found {shown(text)}; allowed is KIND=N, where KIND is {listed(Reach.model_fields)}")
+        caps[kind] = int(most)
+    return Reach(**caps)
+
+
+def show_reach(reach: Reach) -> list[str]:
+    """A reach as `parse_reach` reads it."""
+    return [f"{kind}={most}" for kind, most in reach.model_dump().items() if most is not None]
 
 
 def parse_guardrail(text: str) -> Guardrail:

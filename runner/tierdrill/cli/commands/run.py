@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from tierdrill.cli.completion import complete_drill, complete_sabotage
-from tierdrill.cli.documents import changed_setting
+from tierdrill.cli.documents import changed_setting, within_reach
 from tierdrill.cli.logs import log_to_file
 from tierdrill.cli.options import environment_option, no_color_option, set_option
 from tierdrill.cli.past import stored_events
@@ -32,6 +32,9 @@ from tierdrill.cli.reports import judged, show_summary, try_reports
     help="Stop also when the tier's availability falls below SHARE over WINDOW; repeatable.",
 )
 @environment_option
+@click.option(
+    "--reach", "caps", multiple=True, metavar="KIND=N", help="Touch at most N nodes, gpus, replicas or links at a time."
+)
 @click.option("--lab", metavar="NAME", help="Use a lab that is up (tierdrill lab up) instead of one of its own.")
 @click.option("--json", "as_json", is_flag=True, help="Every event as a line of JSON, the verdict as the last one.")
 @click.option("--plain", is_flag=True, help="Plain lines, also on a terminal.")
@@ -48,6 +51,7 @@ def command(
     sets: tuple[str, ...],
     guardrails: tuple[str, ...],
     environment: str | None,
+    caps: tuple[str, ...],
     lab: str | None,
     as_json: bool,
     plain: bool,
@@ -66,7 +70,7 @@ def command(
     asked_by = _origin(origin)
     if name is not None:
         check_run_name(here.home, name)
-    setting = changed_setting(here.catalogue, drill, sets, guardrails, environment)
+    setting = within_reach(changed_setting(here.catalogue, drill, sets, guardrails, environment), caps)
     check_place(here, lab)
     log_to_file(here.home)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from tierdrill.spec.check.context import Context
 from tierdrill.spec.check.experiments import check_use
 from tierdrill.spec.environment import Environment
+from tierdrill.spec.overrides import narrowed
 from tierdrill.spec.problems import listed, nearest, shown
 from tierdrill.spec.reading import Place
 from tierdrill.spec.rollout import Reach, Rollout, Stage
@@ -83,13 +84,3 @@ def _check_reach(place: Place, reach: Reach, environment: Environment | None) ->
                 f"at most {allowed}, as environment {environment.metadata.name} allows (blast_radius.{kind})",
             )
 
-
-def narrowed(environment: Environment, reach: Reach) -> Environment:
-    """The environment with its blast radius cut down to the reach; never widened."""
-    radius = environment.blast_radius
-    least = {
-        kind: min(getattr(radius, kind), getattr(reach, kind))
-        for kind in REACHES
-        if getattr(reach, kind) is not None
-    }
-    return environment.model_copy(update={"blast_radius": radius.model_copy(update=least)})
