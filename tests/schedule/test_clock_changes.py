@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
-from zoneinfo import ZoneInfo
+from pathlib import Path
+from zoneinfo import TZPATH, ZoneInfo
 
 import pytest
 from hypothesis import given, settings
@@ -19,6 +20,8 @@ from tierdrill.spec.timing.zones import find_zone, zone_names
 ZONES = sorted(zone_names())
 # Before 1973 some clocks were not a whole number of minutes from UTC, which a walk by minutes does not see.
 YEARS = range(1973, 2041)
+# A little more than the longest change, a skipped day.
+LONGEST = timedelta(hours=26)
 ODD = [
     ("Australia/Lord_Howe", 2026), ("Pacific/Apia", 2011), ("Africa/Casablanca", 2026), ("Africa/El_Aaiun", 2031),
     ("America/Sao_Paulo", 2018), ("Europe/Dublin", 2026), ("Pacific/Kwajalein", 1993), ("Africa/Cairo", 2014),
@@ -53,7 +56,7 @@ lines = st.builds(
 def check(name: str, start: datetime, end: datetime, wanted: tuple[Wanted, ...]) -> None:
     """Hold the trigger against the walk, for each line."""
     zone = ZoneInfo(name)
-    walked = list(walk(zone, start, end, timedelta(days=2)))
+    walked = list(walk(zone, start, end, LONGEST))
     for each in wanted:
         found = list(CronTrigger(parse_cron(each.text), find_zone(name)).moments(start, end))
         assert found == firings(walked, each), (name, start, each.text)
@@ -62,8 +65,18 @@ def check(name: str, start: datetime, end: datetime, wanted: tuple[Wanted, ...])
 def around_changes(name: str, first: datetime, last: datetime, step: timedelta, wanted: tuple[Wanted, ...]) -> int:
     moments = changes(ZoneInfo(name), first, last, step)
     for moment in moments:
-        check(name, moment - step - timedelta(hours=30), moment + timedelta(hours=30), wanted)
+        check(name, moment - step - LONGEST, moment + LONGEST, wanted)
     return len(moments)
+
+
+def different_zones() -> list[str]:
+    """One name of each zone: many are other names of the same file."""
+    found: dict[bytes, str] = {}
+    for name in ZONES:
+        paths = [Path(folder, name) for folder in TZPATH]
+        path = next((path for path in paths if path.is_file()), None)
+        found.setdefault(path.read_bytes() if path else name.encode(), name)
+    return list(found.values())
 
 
 @settings(max_examples=60, deadline=None)
@@ -87,9 +100,9 @@ def test_odd_changes_agree_with_the_walk(name: str, year: int) -> None:
 @pytest.mark.parametrize("part", range(16))
 def test_every_change_of_every_zone_agrees_with_the_walk(part: int) -> None:
     counted = 0
-    for name in ZONES[part::16]:
+    for name in different_zones()[part::16]:
         counted += around_changes(name, utc(YEARS[0]), utc(YEARS[-1]), timedelta(hours=12), DENSE)
-    assert counted > 500
+    assert counted > 300
 
 
 @pytest.mark.slow

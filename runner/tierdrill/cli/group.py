@@ -39,6 +39,7 @@ SECTIONS: dict[str, tuple[Entry, ...]] = {
         _entry("lab", "lab", "Keep an embedded lab up for hand use."),
     ),
     "Run them by themselves": (
+        _entry("schedule", "schedule", "Show and check when drills run by themselves."),
         _entry("notify", "notify", "Try a channel of a calendar, and see what was told."),
         _entry("rollout", "rollout", "Show at which stage each scheduled drill stands, or set it."),
     ),

@@ -12,7 +12,7 @@ from tierdrill.cli.errors import Refusal
 from tierdrill.cli.places import FOLDERS, shipped_catalogue
 
 _KIND = re.compile(r"^kind:\s*([A-Za-z]+)\s*$", re.MULTILINE)
-ENDINGS = (".yaml", ".yml", ".json", ".jsonl")
+ENDINGS = (".yaml", ".yml", ".json", ".jsonl", ".ics")
 README = """\
 # Drills of this platform
 
@@ -23,6 +23,7 @@ Made by `tierdrill init` as a copy of the documents that come with tierdrill. Ma
 3. `drills/platform/lab.yaml`: the environment, and how far a fault may reach in it.
 4. `playbooks/`: your remediation, or the automation you already run (`engine: external`).
 5. `drills/*.yaml` and `experiments/`: what to break, under what load, and what must hold.
+6. `drills/calendars/`: when they run by themselves, and when not.
 
 `tierdrill validate` finds every problem, `tierdrill plan DRILL` shows what would happen, `tierdrill run DRILL` does it
 and `tierdrill prove DRILL` shows that the drill can fail. In this folder tierdrill uses these documents, elsewhere with

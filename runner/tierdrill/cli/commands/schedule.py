@@ -1,0 +1,197 @@
+"""`tierdrill schedule`: what the calendars say: which slots come, what holds them back, what is wrong with them."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections import Counter
+from dataclasses import asdict
+from datetime import UTC, datetime, timedelta
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from tierdrill.cli.completion import complete_calendar
+from tierdrill.cli.errors import BAD_INPUT, Refusal
+from tierdrill.cli.options import echo_json, json_option, table
+from tierdrill.cli.places import Surroundings
+
+if TYPE_CHECKING:
+    from tierdrill.schedule.shown import Showing
+    from tierdrill.schedule.slots import Slot
+    from tierdrill.spec.catalogue import Catalogue
+    from tierdrill.spec.timing.timetable import Timetable
+
+_calendar = click.argument("calendar", required=False, shell_complete=complete_calendar)
+_from = click.option(
+    "--from", "start", metavar="TIME", help="A date or date-time, in the calendar's zone if without offset [now]."
+)
+
+
+@click.group("schedule")
+def command() -> None:
+    """Show and check when drills run by themselves, as the catalogue's calendars say. Nothing is started."""
+
+
+@command.command("show")
+@_calendar
+@click.option("--next", "count", type=click.IntRange(1, 10_000), default=20, show_default=True, help="How many slots.")
+@_from
+@json_option
+@click.pass_obj
+def show(here: Surroundings, calendar: str | None, count: int, start: str | None, as_json: bool) -> None:
+    """Show the next slots of all calendars, or of CALENDAR: what will run, and what is held back by which rule."""
+    from tierdrill.schedule.slots import due_slots
+
+    catalogue, timetables, showing = _timetables(here, calendar)
+    after = _moment(start, timetables)
+    slots = [showing.of(slot) for slot in islice(due_slots(timetables.values(), after), count)]
+    disabled = _disabled(timetables)
+    if as_json:
+        from tierdrill.schedule.shown import in_utc
+
+        echo_json({"from": in_utc(after), "slots": [one.to_json() for one in slots], "disabled": disabled})
+        return
+    click.echo(f"catalogue {catalogue.root}, {_counted(timetables)}")
+    rows = [one.row() for one in slots]
+    click.echo(table(rows, head=("local", "utc", "entry", "runs", ""), indent="  ") or "  no slot comes")
+    if disabled:
+        click.echo(f"not enabled: {', '.join(disabled)}")
+
+
+@command.command("check")
+@click.argument("paths", nargs=-1, type=click.Path(path_type=Path, exists=True))
+@json_option
+@click.pass_obj
+def check(here: Surroundings, paths: tuple[Path, ...], as_json: bool) -> int:
+    """Find what would keep drills from running by themselves: in the whole catalogue, or in the files at PATHS.
+
+    Each problem is one line, `file:line:column: what was found; what is allowed`. Exit code 2 if there is any: a time
+    that never comes, an unknown zone, rules that leave no slot open, drills that would run at once on one environment,
+    an iCalendar file that cannot be read, and all that `tierdrill validate` finds.
+    """
+    from tierdrill.cli.chosen import groups, read_group
+    from tierdrill.spec.problems import in_order
+
+    found, calendars = [], 0
+    for root, only in groups(paths, here.catalogue):
+        catalogue, problems = read_group(root, only)
+        found += problems
+        kept = {path.resolve() for path in only} if only is not None else None
+        calendars += sum(
+            kept is None or catalogue.paths["Calendar", name].resolve() in kept for name in catalogue.calendars
+        )
+    problems = in_order(found)
+    if as_json:
+        echo_json({"ok": not problems, "calendars": calendars, "problems": [asdict(one) for one in problems]})
+    else:
+        for problem in problems:
+            click.echo(str(problem))
+        if problems:
+            click.echo(f"problems: {len(problems)}, in files: {len({one.path for one in problems})}", err=True)
+        else:
+            click.echo(f"{calendars} {'calendar' if calendars == 1 else 'calendars'}: no problems")
+    return BAD_INPUT if problems else 0
+
+
+@command.command("simulate")
+@_calendar
+@click.option("--days", type=click.IntRange(1, 3660), default=7, show_default=True, help="How many days.")
+@_from
+@click.option("--summary", is_flag=True, help="Only the counts, not every slot.")
+@click.option("--json", "as_json", is_flag=True, help="Each slot as a line of JSON, the counts as the last one.")
+@click.pass_obj
+def simulate(
+    here: Surroundings, calendar: str | None, days: int, start: str | None, summary: bool, as_json: bool
+) -> None:
+    """List what the calendars decide for every slot of the days to come, and count it by entry.
+
+    Only the calendars are asked: what holds a drill back on the day (a lock, a spent error budget) is not known ahead.
+    """
+    from tierdrill.schedule.slots import due_slots
+
+    _, timetables, showing = _timetables(here, calendar)
+    after = _moment(start, timetables)
+    counted: dict[str, Counter[str]] = {}
+    lines = []
+    for slot in due_slots(timetables.values(), after, after + timedelta(days=days)):
+        counted.setdefault(f"{slot.calendar}/{slot.entry}", Counter())[slot.held or ""] += 1
+        if not summary:
+            lines.append(_line(slot, showing, as_json))
+            if len(lines) >= 1000:
+                sys.stdout.write("".join(lines))
+                lines.clear()
+    sys.stdout.write("".join(lines))
+    if as_json:
+        counts = {name: _counts(each) for name, each in sorted(counted.items())}
+        click.echo(json.dumps({"days": days, "entries": counts, "disabled": _disabled(timetables)}, sort_keys=True))
+        return
+    rows = []
+    for name, each in sorted(counted.items()):
+        held = [f"{count} by {words}" for words, count in each.most_common() if words]
+        rows.append([name, str(each.total()), str(each[""]), str(each.total() - each[""]), "; ".join(held)])
+    click.echo(table(rows, head=("entry", "slots", "run", "held", "")) or "no slot comes")
+
+
+def _counts(each: Counter[str]) -> dict[str, Any]:
+    held = {words: count for words, count in each.items() if words}
+    return {"slots": each.total(), "run": each[""], "held": held}
+
+
+def _line(slot: Slot, showing: Showing, as_json: bool) -> str:
+    shown = showing.of(slot)
+    return f"{json.dumps(shown.to_json())}\n" if as_json else f"{'  '.join(shown.row()).rstrip()}\n"
+
+
+def _timetables(here: Surroundings, calendar: str | None) -> tuple[Catalogue, dict[str, Timetable], Showing]:
+    """The calendars asked about, ready; SpecError if a document has a problem, Refusal if there is no such calendar."""
+    from tierdrill.cli.documents import whole_catalogue
+    from tierdrill.schedule.shown import Showing
+    from tierdrill.spec.problems import listed, nearest
+    from tierdrill.spec.timing.timetable import timetable_of
+
+    catalogue = whole_catalogue(here.catalogue)
+    names = sorted(catalogue.calendars)
+    if calendar is not None and calendar not in names:
+        near = nearest(calendar, names)
+        hint = f" (did you mean {near}?)" if near else ""
+        raise Refusal(f"no calendar named {calendar!r} in {catalogue.root}; allowed: {listed(names)}{hint}")
+    if not names:
+        raise Refusal(f"no calendar in {catalogue.root}; a document of kind Calendar says what runs when")
+    timetables = {
+        name: timetable_of(catalogue.calendars[name], catalogue.paths["Calendar", name])
+        for name in names
+        if calendar in (None, name)
+    }
+    return catalogue, timetables, Showing(catalogue, timetables)
+
+
+def _moment(text: str | None, timetables: dict[str, Timetable]) -> datetime:
+    from tierdrill.spec.timing.moments import starts_at
+    from tierdrill.spec.timing.zones import find_zone
+
+    if text is None:
+        return datetime.now(UTC)
+    zones = {timetable.calendar.timezone for timetable in timetables.values()}
+    try:
+        return starts_at(text, find_zone(zones.pop() if len(zones) == 1 else "UTC"))
+    except ValueError as error:
+        raise Refusal(f"--from: {error}") from None
+
+
+def _disabled(timetables: dict[str, Timetable]) -> list[str]:
+    return [
+        f"{name}/{entry.name}"
+        for name, timetable in timetables.items()
+        for entry in timetable.calendar.entries
+        if not entry.enabled
+    ]
+
+
+def _counted(timetables: dict[str, Timetable]) -> str:
+    entries = sum(len(timetable.entries) for timetable in timetables.values())
+    calendars = ", ".join(f"{name} ({timetable.calendar.timezone})" for name, timetable in timetables.items())
+    word = "calendar" if len(timetables) == 1 else "calendars"
+    return f"{word} {calendars}, {entries} {'entry' if entries == 1 else 'entries'}"
