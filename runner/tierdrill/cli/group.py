@@ -52,6 +52,7 @@ SECTIONS: dict[str, tuple[Entry, ...]] = {
         _entry("judge", "judge", "Judge a run again from its history alone."),
         _entry("report", "report", "Write a run's report again."),
         _entry("history", "history", "Show or export what happened in a run, or list the runs."),
+        _entry("trend", "trend", "Show how drills and tiers do over time, and what became worse."),
     ),
     "Stay safe": (
         _entry("status", "status", "Show what runs, what is injected, what is halted or locked."),

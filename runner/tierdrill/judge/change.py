@@ -118,7 +118,9 @@ def changes_of(runs: DrillRuns, series: Sequence[Series] | None = None) -> list[
     if step is not None:
         builds = (step.before, step.after)
         drafts.extend(replace(_compared(line, *step.around(line.points)), builds=builds) for line in lines)
-    return _corrected(drafts)
+    # Once there are enough runs, each measure that varies will be asked about.
+    expected = sum(len(line.points) == 1 or len({point.value for point in line.points}) > 1 for line in lines)
+    return _corrected(drafts, expected)
 
 
 @dataclass(frozen=True)
@@ -184,7 +186,7 @@ def _matters(series: Series, earlier: float, estimate: float, moved: Shift | Non
     return abs(estimate) >= tolerance_of(series, earlier) and near > 0 and near >= INTERVAL_TOLERANCE * abs(estimate)
 
 
-def _corrected(drafts: Sequence[Change]) -> list[Change]:
+def _corrected(drafts: Sequence[Change], expected: int) -> list[Change]:
     """Correct the tests that were possible for being made together; what they cannot show is taken back.
 
     Left out of the correction are those that had no chance from the start, by their number of runs or because all
@@ -192,7 +194,8 @@ def _corrected(drafts: Sequence[Change]) -> list[Change]:
     """
     asked = [draft.p for draft in drafts if draft.p is not None]
     corrected = iter(holm(asked))
-    family, needs = len(asked), runs_needed(len(asked))
+    family = len(asked)
+    needs = runs_needed(max(family, expected))
     done = []
     for draft in drafts:
         whole = replace(draft, family=family, needs=needs)

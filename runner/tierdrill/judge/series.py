@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from tierdrill.judge.figures import Build, RunFigures
+from tierdrill.judge.figures import AT_LEAST, Build, RunFigures
 
 TIMES = ("mttd", "mtta", "mitigate", "mttr")
 # What did not happen while the run looked on took at least so long. Nobody is asked to acknowledge in a nightly run, so
@@ -49,6 +49,12 @@ class Series:
     def more_is_better(self) -> bool:
         """Of times, less is."""
         return bool(self.tier) or self.measure == PASSED
+
+
+    @property
+    def allows_nothing(self) -> bool:
+        """Whether the objective is all or nothing, so that there is no margin in between."""
+        return self.limit is not None and self.limit >= 1.0 and self.measure in AT_LEAST
 
 
 @dataclass(frozen=True)

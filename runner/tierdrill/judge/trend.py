@@ -10,11 +10,12 @@ from dataclasses import dataclass
 
 from tierdrill.judge.change import Change, Outlook, changes_of
 from tierdrill.judge.figures import RunFigures
-from tierdrill.judge.score import DAY_S, FRESH_S, PROOF_FRESH_S, TierScore, tier_scores
+from tierdrill.judge.score import FRESH_S, PROOF_FRESH_S, TierScore, tier_scores
 from tierdrill.judge.series import DrillRuns, Series, by_drill, series_of
 from tierdrill.judge.standing import Flaky, Proof, flaky_of, proof_of
 
 SCORE_MOMENTS_MAX = 60
+MOMENTS_APART_S = 3600.0
 
 
 @dataclass(frozen=True)
@@ -144,10 +145,10 @@ def _drill(shown: DrillRuns, whole: DrillRuns, now: float) -> DrillTrend:
 def _history(
     every: Sequence[DrillRuns], now: float, since: float | None, catalogue: Mapping[str, Mapping[str, int]] | None
 ) -> dict[str, tuple[tuple[float, float | None], ...]]:
-    """Every tier's score at some moments until now: a day apart, or further where that would be too many."""
-    begins = [runs.runs[0].started_at for runs in every if runs.runs]
+    """Every tier's score at moments until now, evenly apart, at least an hour."""
+    begins = [runs.judged[0].started_at for runs in every if runs.judged]
     begin = max(min(begins, default=now), since if since is not None else 0.0)
-    step = max(DAY_S, (now - begin) / SCORE_MOMENTS_MAX)
+    step = max(MOMENTS_APART_S, (now - begin) / SCORE_MOMENTS_MAX)
     count = max(0, int((now - begin) / step))
     moments = [now - step * place for place in range(count, -1, -1)]
     found: dict[str, list[tuple[float, float | None]]] = {}

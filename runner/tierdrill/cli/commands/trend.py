@@ -1,0 +1,158 @@
+"""`tierdrill trend`: how drills and tiers do over runs and versions, and whether something became worse."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from tierdrill.cli.completion import complete_drill
+from tierdrill.cli.errors import Refusal, say
+from tierdrill.cli.options import echo_json, json_option, no_color_option
+from tierdrill.cli.places import Surroundings
+
+if TYPE_CHECKING:
+    from tierdrill.judge.figures import RunFigures
+    from tierdrill.judge.trend import Trend
+
+REGRESSION = 1
+PROGRESS_AFTER_S = 1.0
+
+
+def _duration(ctx: click.Context, param: click.Parameter, value: str | None) -> float | None:
+    from tierdrill.spec.units import parse_duration
+
+    if value is None:
+        return None
+    try:
+        return parse_duration(value)
+    except ValueError as error:
+        raise click.BadParameter(str(error), ctx, param) from error
+
+
+@click.command("trend")
+@click.argument("drill", required=False, shell_complete=complete_drill)
+@click.option("--tier", metavar="NAME", help="Of this tier only.")
+@click.option("--since", metavar="DURATION", callback=_duration, help="Only runs that began within: 90d, 12h, ...")
+@click.option("--html", "page", type=click.Path(path_type=Path, dir_okay=False), help="Write the page to this file.")
+@click.option("--check", is_flag=True, help="Exit with 1 if something became worse.")
+@json_option
+@no_color_option
+@click.pass_obj
+def command(
+    here: Surroundings,
+    drill: str | None,
+    tier: str | None,
+    since: float | None,
+    page: Path | None,
+    check: bool,
+    as_json: bool,
+    plain_colors: bool,
+) -> int:
+    """Show how the drills do over runs and versions; or one DRILL in full.
+
+    What became worse is judged with statistics against the runs before, and said to be unknown where there are too few.
+    Each tier has a resilience score, which decays when its drills have not run for 30 days.
+    """
+    now = time.time()
+    figures = _figures(here, drill)
+    trend = _trend(here, figures, now, None if since is None else now - since, drill)
+    _known(trend, drill, tier, since)
+    if page is not None:
+        _write_page(here, trend, page, tier)
+    if as_json:
+        from tierdrill.report.trend_json import trend_document
+
+        echo_json(trend_document(trend, tier))
+    elif page is None:
+        from tierdrill.report.terminal import make_console
+        from tierdrill.report.trend_terminal import print_trend
+
+        print_trend(make_console(color=here.color and not plain_colors), trend, drill, tier)
+    worse = [one for one in trend.regressions if tier is None or one.change.tier in ("", tier)]
+    return REGRESSION if check and worse else 0
+
+
+def _figures(here: Surroundings, drill: str | None) -> list[RunFigures]:
+    from tierdrill.conductor.books import all_figures
+    from tierdrill.history.store import HistoryStore
+
+    figures = []
+    if (here.home / "history.db").exists():
+        began = time.monotonic()
+
+        def tell(done: int, total: int) -> None:
+            if time.monotonic() - began > PROGRESS_AFTER_S and (done % 10 == 0 or done == total):
+                say(f"figures of older runs, computed once: {done} of {total}")
+
+        with closing(HistoryStore(here.home)) as store:
+            figures = all_figures(store, drill, progress=tell)
+            if not figures and drill is not None:
+                others = sorted({record.drill for record in store.runs(limit=1000) if record.status is not None})
+                if others:
+                    raise Refusal(f"no run of {drill!r} in {here.home} yet; there are runs of: {', '.join(others)}")
+    if not figures:
+        what = drill or "DRILL"
+        raise Refusal(f"no judged run in {here.home} yet; `tierdrill run {what}` makes one, a calendar one each night")
+    return figures
+
+
+def _trend(here: Surroundings, figures: list[RunFigures], now: float, since: float | None, drill: str | None) -> Trend:
+    from tierdrill.judge.trend import trend_of
+
+    catalogue = _catalogue(here.catalogue)
+    if catalogue is not None and drill is not None:
+        # What is asked about is the drill, whether or not the catalogue in use still has it.
+        asked = dict(next((run.tiers for run in reversed(figures) if run.tiers), {}))
+        catalogue = {drill: catalogue.get(drill, asked)}
+    return trend_of(figures, now, since, catalogue)
+
+
+def _catalogue(folder: Path) -> Mapping[str, Mapping[str, int]] | None:
+    """What drills there are, and which tiers with which ranks each judges; None for a catalogue with problems."""
+    from tierdrill.spec.catalogue import setting_of
+    from tierdrill.spec.load import load_catalogue
+
+    catalogue, problems = load_catalogue(folder)
+    if problems:
+        say(f"{folder} has problems (`tierdrill validate`), so drills that never ran are not counted")
+        return None
+    drills = {}
+    for name in catalogue.drills:
+        setting = setting_of(catalogue, name)
+        judged = {expectation.tier for expectation in setting.drill.expect.tiers}
+        drills[name] = {tier.name: tier.rank for tier in setting.tiers.by_rank() if tier.name in judged}
+    return drills
+
+
+def _known(trend: Trend, drill: str | None, tier: str | None, since: float | None) -> None:
+    if not trend.drills:
+        from tierdrill.report.trend_words import show_age
+
+        what = drill or "any drill"
+        raise Refusal(f"no run of {what} within the last {show_age(since)}; a longer --since finds older ones")
+    tiers = [score.tier for score in trend.scores]
+    if tier is not None and tier not in tiers:
+        raise Refusal(f"found tier {tier!r}; allowed is: {', '.join(tiers) or 'none, no drill judges a tier'}")
+
+
+def _write_page(here: Surroundings, trend: Trend, page: Path, tier: str | None) -> None:
+    from tierdrill.cli.reports import REPORT
+    from tierdrill.home import run_folder
+    from tierdrill.report.trend_html import trend_html
+
+    folder = page.absolute().parent
+
+    def link(run: str) -> str | None:
+        report = run_folder(here.home, run) / REPORT
+        if not report.is_file():
+            return None
+        return report.relative_to(folder).as_posix() if report.is_relative_to(folder) else report.as_uri()
+
+    page.parent.mkdir(parents=True, exist_ok=True)
+    page.write_text(trend_html(trend, link, tier), encoding="utf-8")
+    click.echo(str(page), err=True)
