@@ -141,12 +141,6 @@ def test_blank_lines_in_an_export_are_no_events(tmp_path: Path) -> None:
     assert [one.sequence for one in read_lines(path)] == [1, 2]
 
 
-def test_a_corrupt_store_is_a_clear_error(tmp_path: Path) -> None:
-    (tmp_path / "history.db").write_bytes(b"garbage" * 500)
-    with pytest.raises(HistoryError, match=r"history\.db"):
-        HistoryStore(tmp_path)
-
-
 def test_a_store_of_the_future_is_refused(tmp_path: Path) -> None:
     store = HistoryStore(tmp_path)
     store._database.execute("PRAGMA user_version=99")

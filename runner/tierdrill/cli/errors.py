@@ -38,6 +38,8 @@ EXPLAINED = frozenset(
     }
 )
 NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+# How SQLite says it: a write that failed, too, is a disk that is full or breaks, or a limit on the size of files.
+NO_ROOM_OF_SQLITE = {"SQLITE_FULL", "SQLITE_IOERR_WRITE", "SQLITE_IOERR_TRUNCATE", "SQLITE_IOERR_SHMSIZE"}
 
 
 class Refusal(click.ClickException):
@@ -95,7 +97,7 @@ def _no_room(error: BaseException) -> bool:
     while seen is not None:
         if isinstance(seen, OSError) and seen.errno in NO_ROOM:
             return True
-        if "database or disk is full" in str(seen):
+        if getattr(seen, "sqlite_errorname", "") in NO_ROOM_OF_SQLITE:
             return True
         seen = seen.__cause__
     return False

@@ -68,6 +68,15 @@ def home(folder: Path) -> Finding:
     return Finding("home", fine, True, f"{folder}, {free:.1f} GB free" + ("" if fine else "; not writable or too full"))
 
 
+def set_aside(folder: Path) -> list[Finding]:
+    """Databases that were found corrupt and are kept; nothing if there are none."""
+    from tierdrill.history.rescue import kept_copies
+
+    kept = kept_copies(folder)
+    said = ", ".join(path.name for path in kept)
+    return [Finding("set aside", False, False, f"corrupt, kept for a look, and begun anew: {said}")] if kept else []
+
+
 def capacity() -> Finding:
     """Processors and memory: below two processors the load generator and the lab fight, and runs are inconclusive."""
     import psutil
@@ -115,6 +124,7 @@ def findings(tools: Path, state: Path) -> list[Finding]:
         packages(),
         *monitoring(tools),
         home(state),
+        *set_aside(state),
         capacity(),
         loopback(),
         user_namespaces(),

@@ -11,11 +11,13 @@ import os
 import sqlite3
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 MARK = ".corrupt-"
+MARKS = (MARK, ".damaged-")
+"""Also that of the scheduler's own store."""
 SIDE_FILES = ("-wal", "-shm")
 _LOCK = "rescue.lock"
 # Primary result codes: https://www.sqlite.org/rescode.html
@@ -30,41 +32,53 @@ def is_corrupt(error: BaseException | None) -> bool:
     return isinstance(error, sqlite3.Error) and isinstance(code, int) and code & 0xFF in _CORRUPT
 
 
-def set_aside(path: Path) -> Path | None:
+def inode_of(path: Path) -> int | None:
+    """Which file that name has now; None if there is none. Taken before a database is opened."""
+    try:
+        return path.stat().st_ino
+    except OSError:
+        return None
+
+
+def set_aside(path: Path, inode: int | None) -> Path | None:
     """Move a broken database with its side files to `NAME.corrupt-TIME` beside it; that path.
 
-    None if it reads well: somebody else has begun a new one meanwhile. OSError if it cannot be moved.
+    None if `inode`, the file that was found broken, is not there any more: somebody else has begun a new one meanwhile.
+    OSError if it cannot be moved.
     """
     with _alone(path.parent):
-        if not _broken(path):
+        if inode is None or inode_of(path) != inode:
             return None
         stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
-        kept = path.with_name(f"{path.name}{MARK}{stamp}")
-        number = 1
+        kept, number = path.with_name(f"{path.name}{MARK}{stamp}"), 1
         while kept.exists():
             number += 1
             kept = path.with_name(f"{path.name}{MARK}{stamp}-{number}")
+        path.rename(kept)
         for side in SIDE_FILES:
             beside = Path(f"{path}{side}")
             if beside.exists():
                 beside.rename(f"{kept}{side}")
-        path.rename(kept)
     _tell(f"{path} is corrupt; it is kept as {kept}, and a new one is begun")
     return kept
 
 
+def opened(path: Path, open_it: Callable[[], sqlite3.Connection]) -> sqlite3.Connection:
+    """What `open_it` gives, a second time where the first found the database broken: on a new one then."""
+    inode = inode_of(path)
+    try:
+        return open_it()
+    except sqlite3.Error as error:
+        if not is_corrupt(error):
+            raise
+        set_aside(path, inode)
+        return open_it()
+
+
 def kept_copies(home: Path) -> list[Path]:
     """The databases of this home that were set aside, oldest first."""
-    return sorted(path for path in home.glob(f"*.db{MARK}*") if not path.name.endswith(SIDE_FILES))
-
-
-def _broken(path: Path) -> bool:
-    """Whether any page of it cannot be read; the whole file is looked at."""
-    try:
-        with closing(sqlite3.connect(path, timeout=5.0)) as database:
-            return any(row[0] != "ok" for row in database.execute("PRAGMA quick_check(1)"))
-    except sqlite3.Error as error:
-        return is_corrupt(error)
+    found = {path for mark in MARKS for path in home.glob(f"*.db{mark}*")}
+    return sorted(path for path in found if not path.name.endswith(SIDE_FILES))
 
 
 @contextmanager
@@ -78,8 +92,11 @@ def _alone(home: Path) -> Iterator[None]:
 
 
 def _tell(text: str) -> None:
-    _log.error(text)
+    # Without handlers logging itself would write to stderr, and it would be said twice.
+    if logging.getLogger().hasHandlers():
+        _log.error(text)
     try:
-        print(f"tierdrill: {text}", file=sys.stderr, flush=True)  # noqa: T201
-    except (OSError, ValueError):
+        sys.stderr.write(f"tierdrill: {text}\n")
+        sys.stderr.flush()
+    except (OSError, ValueError, AttributeError):
         pass

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TextIO
 
 from tierdrill.history.events import SCHEMA_VERSION, Event
+from tierdrill.history.rescue import inode_of, is_corrupt, opened, set_aside
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS runs (
@@ -28,6 +29,7 @@ CREATE TABLE IF NOT EXISTS events (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS runs_by_start ON runs (started_at);
 """
+LOCKED_FOR_S = 5.0
 # What each schema version added to the one before; a store is brought up to date when it is opened.
 _ADDED = {
     2: """
@@ -69,28 +71,50 @@ class HistoryStore:
         self.path = home / "history.db"
         with self._explained():
             home.mkdir(parents=True, exist_ok=True, mode=0o700)
-            self._database = sqlite3.connect(self.path, timeout=5.0, isolation_level=None)
-            self._database.execute("PRAGMA journal_mode=WAL")
-            self._database.execute("PRAGMA synchronous=NORMAL")
-            version = self._database.execute("PRAGMA user_version").fetchone()[0]
+            self._database = opened(self.path, self._open)
+            self._inode = inode_of(self.path)
+            if self._version() < SCHEMA_VERSION:
+                self._bring_up_to_date()
+
+    def _open(self) -> sqlite3.Connection:
+        database = sqlite3.connect(self.path, timeout=LOCKED_FOR_S, isolation_level=None)
+        try:
+            database.execute("PRAGMA journal_mode=WAL")
+            database.execute("PRAGMA synchronous=NORMAL")
+            version = database.execute("PRAGMA user_version").fetchone()[0]
             if version > SCHEMA_VERSION:
                 raise HistoryError(
                     f"{self.path}: written by a newer tierdrill (schema {version}; known are up to {SCHEMA_VERSION})"
                 )
-            if version < SCHEMA_VERSION:
-                self._bring_up_to_date()
+            # A look at its tables reads the schema, which the pragmas above do not.
+            database.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+        except BaseException:
+            database.close()
+            raise
+        return database
+
+    def _version(self) -> int:
+        return int(self._database.execute("PRAGMA user_version").fetchone()[0])
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
         try:
             yield
         except (sqlite3.Error, OSError) as error:
-            raise HistoryError(f"{self.path}: {error}") from error
+            said = str(error)
+            if is_corrupt(error) and hasattr(self, "_inode"):
+                kept = set_aside(self.path, self._inode)
+                said += f"; it is kept as {kept}, and a new one is begun" if kept is not None else ""
+            elif "locked" in said:
+                said += f" by another process for over {LOCKED_FOR_S:g} s; nothing was lost, try again"
+            elif getattr(error, "sqlite_errorname", "") in ("SQLITE_FULL", "SQLITE_IOERR_WRITE"):
+                said += "; the disk is full or cannot be written; what was written before is kept"
+            raise HistoryError(f"{self.path}: {said}") from error
 
     def _bring_up_to_date(self) -> None:
         """All or nothing, and once where several processes open an old store at the same time."""
         with self._transaction():
-            version = self._database.execute("PRAGMA user_version").fetchone()[0]
+            version = self._version()
             if version >= SCHEMA_VERSION:
                 return
             if version == 0:

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tierdrill.history.rescue import is_corrupt, set_aside
+from tierdrill.history.rescue import inode_of, is_corrupt, opened, set_aside
 from tierdrill.schedule.rollout import Allowed, Move, RolloutState, RunResult, after_run, allowed, begin, set_by_hand
 from tierdrill.schedule.rollout import settled as settled_state
 from tierdrill.spec.rollout import Rollout
@@ -50,13 +50,8 @@ class RolloutStore:
         self.path = home / FILE
         with self._explained():
             home.mkdir(parents=True, exist_ok=True, mode=0o700)
-            try:
-                self._database = self._open()
-            except sqlite3.Error as error:
-                if not is_corrupt(error):
-                    raise
-                set_aside(self.path)
-                self._database = self._open()
+            self._database = opened(self.path, self._open)
+            self._inode = inode_of(self.path)
 
     def _open(self) -> sqlite3.Connection:
         database = sqlite3.connect(self.path, timeout=5.0, isolation_level=None)
@@ -75,6 +70,8 @@ class RolloutStore:
         try:
             yield
         except (sqlite3.Error, OSError) as error:
+            if is_corrupt(error) and hasattr(self, "_inode"):
+                set_aside(self.path, self._inode)
             raise RolloutError(f"{self.path}: {error}") from error
 
     @contextmanager

@@ -73,6 +73,8 @@ def _document(
     labs: list[dict[str, Any]],
     locks: list[dict[str, Any]],
 ) -> dict[str, Any]:
+    from tierdrill.history.rescue import kept_copies
+
     return {
         "home": str(here.home),
         "runs": [{"run": run, "pid": pid, "phase": _phase(here, run)} for run, pid in sorted(live.items())],
@@ -81,8 +83,16 @@ def _document(
         "strays": strays,
         "labs": labs,
         "locks": locks,
+        "notifications": _notifications(here),
+        "set_aside": [str(path) for path in kept_copies(here.home)],
         "clean": not strays and all(fault["run_lives"] for fault in faults),
     }
+
+
+def _notifications(here: Surroundings) -> dict[str, int]:
+    from tierdrill.schedule.notify.waiting import waiting_and_given_up
+
+    return waiting_and_given_up(here.home)
 
 
 def _fault(entry: LedgerFault, live: dict[str, int], healing: dict[str, int]) -> dict[str, Any]:
@@ -142,6 +152,11 @@ def _lines(found: dict[str, Any]) -> list[str]:
         lines.append("no lab is up")
     for lock in found["locks"]:
         lines.append(f"environment {lock['environment']} is held by run {lock['run']} (pid {lock['pid']})")
+    told = found["notifications"]
+    if told["waiting"] or told["failed"]:
+        given_up = f", {told['failed']} given up" if told["failed"] else ""
+        lines.append(f"notifications: {told['waiting']} waiting{given_up} (tierdrill notify log)")
+    lines += [f"a corrupt database is kept as {path}; move it away once looked at" for path in found["set_aside"]]
     if not found["clean"]:
         lines.append("`tierdrill recover` undoes and ends what was left behind")
     return lines

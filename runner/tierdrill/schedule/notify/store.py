@@ -18,7 +18,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from tierdrill.history.rescue import is_corrupt, set_aside
+from tierdrill.history.rescue import inode_of, is_corrupt, opened, set_aside
 from tierdrill.schedule.notify.decide import Told, decide
 from tierdrill.schedule.notify.notice import Notice
 from tierdrill.schedule.notify.render import RESOLVE
@@ -94,13 +94,8 @@ class MessageStore:
         self._wait_s = wait_s
         with self._explained():
             home.mkdir(parents=True, exist_ok=True, mode=0o700)
-            try:
-                self._database = self._open()
-            except sqlite3.Error as error:
-                if not is_corrupt(error):
-                    raise
-                set_aside(self.path)
-                self._database = self._open()
+            self._database = opened(self.path, self._open)
+            self._inode = inode_of(self.path)
 
     def _open(self) -> sqlite3.Connection:
         # Posted by one thread and delivered by another: the outbox has a lock of its own.
@@ -122,8 +117,9 @@ class MessageStore:
         except (sqlite3.Error, OSError) as error:
             if is_corrupt(error) and hasattr(self, "_database"):
                 self._database.close()
-                set_aside(self.path)
-                self._database = self._open()
+                set_aside(self.path, self._inode)
+                self._database = opened(self.path, self._open)
+                self._inode = inode_of(self.path)
             raise OutboxError(f"{self.path}: {error}") from error
 
     @contextmanager
