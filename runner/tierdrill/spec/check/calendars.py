@@ -17,6 +17,9 @@ from tierdrill.spec.reading import Place
 from tierdrill.spec.timing.timetable import Timetable, timetable_of, trigger_of
 from tierdrill.spec.units import show_duration
 
+EVERY_MAX_S = 366 * 86400.0
+WAIT_MAX_S = 31 * 86400.0
+
 
 def check_calendars(context: Context, now: datetime | None = None) -> None:
     """Every Calendar document, and all of them together, from now on."""
@@ -71,10 +74,16 @@ def _check_work(context: Context, place: Place, calendar: Calendar, entry: Calen
         _check_elsewhere(context, place, calendar, entry, str(environment))
     if entry.rollout is not None:
         check_rollout(context, place.at("rollout"), entry.rollout, entry.drill, environment)
-    if entry.retry.attempts and entry.retry.after <= 0:
-        place.at("retry", "after").report("another try after no time", "a time above 0, such as 10m")
-    if entry.misfire.grace <= 0:
-        place.at("misfire", "grace").report("a grace of no time", "a time above 0: no start is exact")
+    if entry.retry.attempts and not 0 < entry.retry.after <= WAIT_MAX_S:
+        place.at("retry", "after").report(
+            f"another try after {show_duration(entry.retry.after)}",
+            f"a time above 0 and at most {show_duration(WAIT_MAX_S)}, such as 10m",
+        )
+    if not 0 < entry.misfire.grace <= WAIT_MAX_S:
+        place.at("misfire", "grace").report(
+            f"a grace of {show_duration(entry.misfire.grace)}",
+            f"a time above 0, for no start is exact, and at most {show_duration(WAIT_MAX_S)}",
+        )
 
 
 def _check_variables(context: Context, place: Place, calendar: Calendar, entry: CalendarEntry) -> None:
@@ -121,8 +130,10 @@ def _check_trigger(place: Place, calendar: Calendar, entry: CalendarEntry) -> bo
             f"entry {entry.name} with {found}", "one of them", key=entry.cron is not None
         )
         return False
-    if entry.every is not None and (entry.every < 1 or entry.every % 1):
-        place.at("every").report(f"every {show_duration(entry.every)}", "whole seconds, at least 1s")
+    if entry.every is not None and (not 1 <= entry.every <= EVERY_MAX_S or entry.every % 1):
+        place.at("every").report(
+            f"every {show_duration(entry.every)}", f"whole seconds, from 1s to {show_duration(EVERY_MAX_S)}"
+        )
         return False
     if entry.anchor is not None and entry.every is None:
         place.at("anchor").report("an anchor with cron", "only every has an anchor", key=True)
@@ -134,4 +145,5 @@ def _check_trigger(place: Place, calendar: Calendar, entry: CalendarEntry) -> bo
             f"a jitter of {show_duration(entry.jitter)}",
             f"less than the time between two slots, {show_duration(shortest)}, or they would overtake each other",
         )
+        return False
     return True

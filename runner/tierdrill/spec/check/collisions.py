@@ -93,7 +93,7 @@ def _check_environment(uses: Sequence[_Use], now: datetime) -> None:
     running: list[_Taken] = []
     streams = [_taken(use, number, now) for number, use in enumerate(uses)]
     for count, slot in enumerate(heapq.merge(*streams)):
-        if count >= SLOTS_AT_MOST or len(reported) >= PAIRS_AT_MOST:
+        if count >= SLOTS_AT_MOST:
             return
         running = [one for one in running if one.end > slot.start]
         for one in running:
@@ -102,6 +102,8 @@ def _check_environment(uses: Sequence[_Use], now: datetime) -> None:
                 continue
             reported.add(pair)
             _report(one, slot)
+            if len(reported) >= PAIRS_AT_MOST:
+                return
         running.append(slot)
 
 

@@ -23,6 +23,9 @@ _RULE_PARTS = (
     "FREQ", "UNTIL", "COUNT", "INTERVAL", "BYMONTH", "BYMONTHDAY", "BYYEARDAY", "BYWEEKNO", "BYDAY", "BYSETPOS", "WKST",
 )  # fmt: skip
 _NOT_UNDERSTOOD = {"EXRULE": "EXDATE for each date left out"}
+# Of each part with numbers the largest; all but months may count from the end with a minus.
+_LARGEST = {"BYMONTH": 12, "BYMONTHDAY": 31, "BYYEARDAY": 366, "BYWEEKNO": 53, "BYSETPOS": 366}
+_YEARS = range(1900, 2500)
 # A wall clock and UTC are never further apart, and no clock change is longer.
 _MARGIN = timedelta(days=2)
 _ESCAPED = re.compile(r"\\([\\;,nN])")
@@ -147,9 +150,11 @@ class EventMaker:
         try:
             if found := _DATE.match(value):
                 day = date(*map(int, found.groups()))
+                _check_year(day)
                 return datetime(day.year, day.month, day.day), self.zone, True  # noqa: DTZ001 on a wall clock
             if kind == "DATE-TIME" and (found := _DATE_TIME.match(value)):
                 wall = datetime(*map(int, found.groups()[:6]))  # type: ignore[arg-type] # noqa: DTZ001
+                _check_year(wall)
                 zone = UTC if found[7] else self._zone(parameters.get("TZID"), line, column)
                 return wall, zone, False
         except ValueError:
@@ -206,6 +211,12 @@ class EventMaker:
         return times
 
 
+def _check_year(day: date) -> None:
+    # Rules are expanded from their first day on, and wall clocks of long ago are not known.
+    if day.year not in _YEARS:
+        raise ValueError
+
+
 def _on_wall(wall: datetime, of: tzinfo, zone: tzinfo) -> datetime:
     """A time on one wall clock as another one shows it."""
     return wall if of is zone else first_passage(wall, of).astimezone(zone).replace(tzinfo=None)
@@ -234,6 +245,11 @@ def _in_wall_time(text: str, zone: tzinfo, line: int, column: int) -> str:
     for name in ("INTERVAL", "COUNT"):
         if name in parts and not (parts[name].isdigit() and 1 <= int(parts[name]) <= 100_000):
             raise Refused(line, column, f"{name} {shown(parts[name])} in RRULE", "a number from 1 to 100000")
+    for name, largest in _LARGEST.items():
+        for one in parts[name].split(",") if name in parts else ():
+            size = one.lstrip("+-") if name != "BYMONTH" else one
+            if not (size.isdigit() and 1 <= int(size) <= largest):
+                raise Refused(line, column, f"{name} {shown(one)} in RRULE", f"numbers from 1 to {largest}")
     if "UNTIL" in parts:
         parts["UNTIL"] = _until(parts["UNTIL"], zone, line, column)
     return "RRULE:" + ";".join(f"{name}={value}" for name, value in parts.items())

@@ -12,17 +12,22 @@ MOMENT_PATTERN = rf"^{_DATE}(T[0-9]{{2}}:[0-9]{{2}}(:[0-9]{{2}})?(Z|[+-][0-9]{{2
 CLOCK_PATTERN = r"^(([01][0-9]|2[0-3]):[0-5][0-9]|24:00)$"
 
 MOMENT_FORM = "a date such as 2026-12-24, or a date-time such as 2026-12-24T18:00 (with Z or +01:00 where wanted)"
+# Beyond them the tz database knows nothing and arithmetic runs out of calendar.
+YEARS = range(1970, 2500)
 
 
 def parse_moment(text: str) -> date | datetime:
     """A date, or a date-time with or without an offset; ValueError for anything else, and for a day there is not."""
+    found: date | datetime | None = None
     try:
         if len(text) == 10:
-            return date.fromisoformat(text)
-        if len(text) > 10 and text[10] == "T":
-            return datetime.fromisoformat(text)
+            found = date.fromisoformat(text)
+        elif len(text) > 10 and text[10] == "T":
+            found = datetime.fromisoformat(text)
     except ValueError:
         pass
+    if found is not None and found.year in YEARS:
+        return found
     raise ValueError(f"found {text!r}; allowed is {MOMENT_FORM}")
 
 
