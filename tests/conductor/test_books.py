@@ -13,6 +13,7 @@ import pytest
 from tests.judge.build import Run, shipped
 from tierdrill.conductor.books import all_figures, close_books
 from tierdrill.history.events import event
+from tierdrill.history.sealed import EXERCISE
 from tierdrill.history.store import HistoryStore
 from tierdrill.judge.figures import FORMAT, RunFigures
 
@@ -74,6 +75,22 @@ def test_a_run_that_cannot_be_judged_any_more_counts_with_its_outcome(store: His
     assert (gone.status, gone.doubt) == ("failed", "its events are gone")
     assert broken.status == "passed"
     assert "cannot be judged" in broken.doubt
+
+
+def test_figures_that_cannot_be_kept_are_told_all_the_same(store: HistoryStore, tmp_path: Path) -> None:
+    recorded(store, "r1", Run())
+    store.finish("r1", 5.0, "passed", "")
+    store._database.execute("PRAGMA query_only=ON")
+    [figures] = all_figures(store)
+    assert figures.times.mttd is not None
+    store._database.execute("PRAGMA query_only=OFF")
+    assert store.figures()[0].data is None
+
+
+def test_an_exercise_is_no_run_of_a_drill(store: HistoryStore) -> None:
+    store.begin("e1", EXERCISE, EXERCISE, 1.0)
+    store.finish("e1", 2.0, "completed", "ended")
+    assert all_figures(store) == []
 
 
 def test_spoilt_figures_are_no_defect(store: HistoryStore) -> None:

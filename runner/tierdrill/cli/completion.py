@@ -1,4 +1,4 @@
-"""Tab completion of names: drills, runs, channels, entries. Quick and quiet: what is broken gives nothing.
+"""Tab completion of names: drills, runs, tiers, channels, entries. Quick and quiet: what is broken gives nothing.
 
 Documents are only scanned for their first lines; parsing them all would be felt at every press of the key.
 """
@@ -17,6 +17,7 @@ from tierdrill.cli.places import find_catalogue, find_home
 
 _DRILL = re.compile(r"^kind:\s*Drill\s*$", re.MULTILINE)
 _ENVIRONMENT = re.compile(r"^kind:\s*Environment\s*$", re.MULTILINE)
+_TIERS = re.compile(r"^kind:\s*Tiers\s*$", re.MULTILINE)
 _CALENDAR = re.compile(r"^kind:\s*Calendar\s*$", re.MULTILINE)
 _SECTION = r"^{name}:[^\n]*\n(?:(?:[ -][^\n]*)?\n)*"
 _ITEM = re.compile(r"^( *)- *\{? *name:\s*[\"']?([a-z0-9-]+)", re.MULTILINE)
@@ -79,10 +80,10 @@ def complete_sabotage(ctx: click.Context, param: click.Parameter, incomplete: st
     return [CompletionItem(name) for name in names if name.startswith(incomplete)]
 
 
-def _named_in_calendars(ctx: click.Context, section: str, incomplete: str) -> list[CompletionItem]:
-    """The names of a calendar's list: those least indented, since its items have lists with names, too."""
+def _named_in(ctx: click.Context, kind: re.Pattern[str], section: str, incomplete: str) -> list[CompletionItem]:
+    """The names in a list of a kind of document: those least indented, since its items have lists with names, too."""
     names: dict[str, None] = {}
-    for text in _documents(ctx, _CALENDAR):
+    for text in _documents(ctx, kind):
         part = re.search(_SECTION.format(name=section), f"{text}\n", re.MULTILINE)
         found = _ITEM.findall(part[0]) if part else []
         outermost = min((len(indent) for indent, _ in found), default=0)
@@ -92,12 +93,17 @@ def _named_in_calendars(ctx: click.Context, section: str, incomplete: str) -> li
 
 def complete_channel(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """Channels of the calendars that begin so."""
-    return _named_in_calendars(ctx, "channels", incomplete)
+    return _named_in(ctx, _CALENDAR, "channels", incomplete)
 
 
 def complete_entry(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """Entries of the calendars that begin so."""
-    return _named_in_calendars(ctx, "entries", incomplete)
+    return _named_in(ctx, _CALENDAR, "entries", incomplete)
+
+
+def complete_tier(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Tiers that begin so."""
+    return _named_in(ctx, _TIERS, "tiers", incomplete)
 
 
 def complete_run(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable
 
+from tierdrill.history.sealed import EXERCISE
 from tierdrill.history.store import FiguresRecord, HistoryError, HistoryStore
 from tierdrill.judge.figures import FORMAT, RunFigures, bare_figures, figures_of
 from tierdrill.judge.judge import judge
@@ -36,9 +37,9 @@ def all_figures(
     """The figures of every judged run that began at `since` (Unix seconds) or later, oldest first.
 
     Missing ones are computed and kept, one by one, so that an interruption loses nothing; `progress` hears of each.
-    A run whose history cannot be judged any more counts with its outcome alone.
+    A run whose history cannot be judged any more counts with its outcome alone. Exercises are no runs of a drill.
     """
-    records = store.figures(drill, since)
+    records = [one for one in store.figures(drill, since) if one.record.variant != EXERCISE]
     missing = [record for record in records if record.data is None or (record.format or 0) < FORMAT]
     made = {}
     for number, record in enumerate(missing):
@@ -65,7 +66,9 @@ def _computed(store: HistoryStore, record: FiguresRecord) -> RunFigures:
     except (LookupError, TypeError, ValueError, AttributeError) as error:
         why = "its events are gone" if not events else f"its history cannot be judged ({type(error).__name__})"
         figures = _bare(record, why)
-    store.keep_figures(record.record.run, FORMAT, figures.to_json())
+    # Where they cannot be kept (a full disk, a lock), they are computed again the next time.
+    with contextlib.suppress(HistoryError):
+        store.keep_figures(record.record.run, FORMAT, figures.to_json())
     return figures
 
 

@@ -12,7 +12,7 @@ from tierdrill.judge.score import DrillScore, TierScore
 from tierdrill.judge.series import Series
 from tierdrill.judge.standing import Flaky
 from tierdrill.judge.trend import DrillTrend, Trend
-from tierdrill.report.trend_words import regression_words
+from tierdrill.report.trend_words import regression_words, score_lines
 
 FORMAT = "tierdrill/trend/v1"
 
@@ -48,13 +48,13 @@ def _tier(trend: Trend, score: TierScore) -> dict[str, Any]:
         "tier": score.tier,
         "rank": score.rank,
         "score": score.score,
-        "drills": [_score(one) for one in score.drills],
+        "drills": [_score(one, trend.now) for one in score.drills],
         "left_out": list(score.left_out),
         "history": [{"at": at, "score": value} for at, value in trend.history.get(score.tier, ())],
     }
 
 
-def _score(one: DrillScore) -> dict[str, Any]:
+def _score(one: DrillScore, now: float) -> dict[str, Any]:
     return {
         "drill": one.drill,
         "environment": one.environment,
@@ -68,6 +68,7 @@ def _score(one: DrillScore) -> dict[str, Any]:
         "recency": one.recency,
         "tightest": one.tightest or None,
         "margin": one.margin,
+        "lines": [{"points": line.points, "of": line.most, "text": line.text} for line in score_lines(one, now)],
     }
 
 

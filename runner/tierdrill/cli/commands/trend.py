@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tierdrill.cli.completion import complete_drill
+from tierdrill.cli.completion import complete_drill, complete_tier
 from tierdrill.cli.errors import Refusal, say
 from tierdrill.cli.options import echo_json, json_option, no_color_option
 from tierdrill.cli.places import Surroundings
@@ -36,7 +36,7 @@ def _duration(ctx: click.Context, param: click.Parameter, value: str | None) -> 
 
 @click.command("trend")
 @click.argument("drill", required=False, shell_complete=complete_drill)
-@click.option("--tier", metavar="NAME", help="Of this tier only.")
+@click.option("--tier", metavar="NAME", shell_complete=complete_tier, help="Of this tier only.")
 @click.option("--since", metavar="DURATION", callback=_duration, help="Only runs that began within: 90d, 12h, ...")
 @click.option("--html", "page", type=click.Path(path_type=Path, dir_okay=False), help="Write the page to this file.")
 @click.option("--check", is_flag=True, help="Exit with 1 if something became worse.")
@@ -64,6 +64,7 @@ def command(
     _known(trend, drill, tier, since)
     if page is not None:
         _write_page(here, trend, page, tier)
+        click.echo(str(page), err=as_json)
     if as_json:
         from tierdrill.report.trend_json import trend_document
 
@@ -92,7 +93,7 @@ def _figures(here: Surroundings, drill: str | None) -> list[RunFigures]:
         with closing(HistoryStore(here.home)) as store:
             figures = all_figures(store, drill, progress=tell)
             if not figures and drill is not None:
-                others = sorted({record.drill for record in store.runs(limit=1000) if record.status is not None})
+                others = sorted({run.drill for run in all_figures(store)})
                 if others:
                     raise Refusal(f"no run of {drill!r} in {here.home} yet; there are runs of: {', '.join(others)}")
     if not figures:
@@ -155,4 +156,3 @@ def _write_page(here: Surroundings, trend: Trend, page: Path, tier: str | None) 
 
     page.parent.mkdir(parents=True, exist_ok=True)
     page.write_text(trend_html(trend, link, tier), encoding="utf-8")
-    click.echo(str(page), err=True)
