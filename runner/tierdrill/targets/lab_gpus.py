@@ -6,6 +6,8 @@ whose token rate is measured.
 
 from __future__ import annotations
 
+import math
+import statistics
 import time
 from typing import Any
 
@@ -49,14 +51,13 @@ def _mode_proof(client: LabClient, p: Parameters, *, healthy: bool) -> Proof:
 
 
 def _bind_throttle(client: LabClient, state: State, p: Parameters) -> Parameters:
-    """How fast each model's replicas on the GPU are now, the best of a few times: what slow is measured against."""
+    """How fast each model's replicas on the GPU are now, the median of a few times: what slow is measured against."""
     bound = _bind(client, state, p)
     healthy: dict[str, float] = {}
     for model, address in _serving_on(state, p):
-        for _ in range(MEASURED_TIMES):
-            rate = measure(address, model)
-            if rate is not None:
-                healthy[model] = min(rate.seconds_per_token, healthy.get(model, rate.seconds_per_token))
+        rates = [rate for _ in range(MEASURED_TIMES) if (rate := measure(address, model)) is not None]
+        if rates:
+            healthy[model] = statistics.median(rate.seconds_per_token for rate in rates)
     return {**bound, "seconds_per_token": healthy}
 
 
@@ -144,9 +145,9 @@ def _rates(client: LabClient, p: Parameters) -> list[tuple[Rate, str]] | None:
 
 
 def _half_way(p: Parameters, model: str) -> float:
-    """Seconds per token between those of full and of throttled clocks."""
+    """Seconds per token half way between those of full and of throttled clocks, as ratios go."""
     healthy, clock = float(p["seconds_per_token"][model]), float(p["clock_percent"]) / 100
-    return healthy * (1 + 1 / clock) / 2
+    return healthy / math.sqrt(clock)
 
 
 def _rate_words(p: Parameters, rates: list[tuple[Rate, str]]) -> str:

@@ -1,14 +1,18 @@
 """How fast a replica really generates: seconds per token, measured on one streamed answer of its own.
 
-The time between the first and the last token is the GPU's; waiting for a slot and reading the prompt come before. It
-is measured at the replica, not through a gateway, which would choose another one.
+The time between tokens is the GPU's; waiting for a slot and reading the prompt come before the first. It is measured at
+the replica, not through a gateway, which would choose another one. The median over the pieces of the answer is taken:
+on a busy machine single ones are read late, and the next ones then come at once.
 """
 
 from __future__ import annotations
 
 import http.client
+import itertools
 import json
+import statistics
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 TOKENS = 9
@@ -28,30 +32,34 @@ def measure(address: str, model: str, *, timeout_s: float = TIMEOUT_S) -> Rate |
     body = json.dumps({"model": model, "prompt": "how fast", "max_tokens": TOKENS, "stream": True})
     host, _, port = address.removeprefix("http://").rpartition(":")
     connection = http.client.HTTPConnection(host, int(port), timeout=timeout_s)
+    pieces: list[tuple[float, int]] = []
+    at = 0.0
     try:
         connection.request("POST", "/v1/completions", body, {"Content-Type": "application/json"})
         response = connection.getresponse()
         if response.status != 200:
             return None
-        first = last = at = 0.0
-        tokens = 0
         for line in iter(response.readline, b""):
-            words = _words(line)
-            if words:
-                last = time.monotonic()
-                tokens += words
-                if not first:
-                    first, at, before = last, time.time(), words
-    except (OSError, http.client.HTTPException, ValueError):
+            if tokens := _tokens(line):
+                at = at or time.time()
+                pieces.append((time.monotonic(), tokens))
+    except (OSError, http.client.HTTPException, ValueError, KeyError, IndexError, TypeError):
         return None
     finally:
         connection.close()
-    return Rate((last - first) / (tokens - before), at) if tokens == TOKENS and tokens > before else None
+    if sum(tokens for _, tokens in pieces) != TOKENS or len(pieces) < 2:
+        return None
+    return Rate(seconds_per_token(pieces), at)
 
 
-def _words(line: bytes) -> int:
-    """Tokens in one event of the stream."""
-    payload = line.strip().removeprefix(b"data: ")
-    if not payload or payload == b"[DONE]" or payload == line.strip():
+def seconds_per_token(pieces: Iterable[tuple[float, int]]) -> float:
+    """The median time per token between pieces, each given as (when it came, how many tokens it had)."""
+    return statistics.median((now - before) / tokens for (before, _), (now, tokens) in itertools.pairwise(pieces))
+
+
+def _tokens(line: bytes) -> int:
+    """How many tokens one line of the stream brings."""
+    name, _, payload = line.strip().partition(b": ")
+    if name != b"data" or payload == b"[DONE]":
         return 0
-    return len(str(json.loads(payload)["choices"][0].get("text", "")).split())
+    return len(str(json.loads(payload)["choices"][0]["text"]).split())
