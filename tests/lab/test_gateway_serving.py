@@ -14,7 +14,10 @@ import pytest
 from aiohttp import web
 
 from tierdrill.lab.gateway import RunningGateway, running
-from tierdrill.lab.gateway_config import parse_config
+from tierdrill.lab.gateway_config import Flags, parse_config
+from tierdrill.lab.gateway_picker import LOST, PICKS
+from tierdrill.spec.check.context import ALL_FLAGS as all_flags_of_documents
+from tierdrill.spec.check.context import FLAGS
 
 TOKEN = "secret-for-tests"
 AUTH = {"Authorization": f"Bearer {TOKEN}"}
@@ -31,6 +34,12 @@ ALL_FLAGS = (
     "health_checks",
 )
 ALL_OFF = dict.fromkeys(ALL_FLAGS, False)
+
+
+def test_documents_may_name_every_flag_there_is() -> None:
+    assert sorted(Flags().as_dict()) == sorted(all_flags_of_documents)
+    assert sorted(FLAGS) == sorted(ALL_FLAGS)
+    assert {name for name, on in Flags().as_dict().items() if not on} == {"fail_open"}
 
 
 class FakeReplica:
@@ -779,5 +788,100 @@ def test_connections_are_kept_and_every_series_exists_from_the_start() -> None:
         for _ in range(20):
             await bench.ask()
         assert len(bench.replicas[0].peers) == 1
+
+    drive(scenario, assistants(1))
+
+
+def test_a_gateway_without_its_picker_fails_closed_and_calls_it_no_shedding() -> None:
+    async def scenario(bench: Bench) -> None:
+        assert await bench.put("picker", {"up": False}) == 200
+        for model, customer in (("assistant", "enterprise"), ("summarizer", "any"), ("assistant", "free")):
+            answer = await bench.ask(model, headers={"x-customer-class": customer})
+            assert (answer.status, answer.headers["x-error-reason"]) == (500, LOST)
+            assert answer.reason is None and "retry-after" not in answer.headers
+            assert answer.headers["x-attempts"] == "0" and answer.took_s < 0.1
+        assert await bench.value("tierdrill_rejections_total") == 0
+        assert await bench.value("tierdrill_requests_total", outcome="error", code="500") == 3
+        assert await bench.value("tierdrill_picker_up", gateway="gateway-a") == 0
+        assert all(replica.started == 0 for replica in bench.replicas), "replicas are well, and nobody asks them"
+        assert await bench.put("picker", {"up": True}) == 200
+        assert (await bench.ask()).status == 200
+        assert await bench.value("tierdrill_picker_up", gateway="gateway-a") == 1
+
+    drive(scenario, [*assistants(), FakeReplica("summarizer-0", "summarizer", "node-1")])
+
+
+def test_fail_open_serves_at_once_and_without_order() -> None:
+    async def scenario(bench: Bench) -> None:
+        await bench.put("picker", {"up": False})
+        assert await bench.put("flags", {"fail_open": True}) == 200
+        answer = await bench.ask()
+        assert (answer.status, answer.headers["x-router"]) == (200, "fails-open")
+        await bench.put("shed", {"best-effort": 1.0})
+        assert (await bench.ask("assistant", headers={"x-customer-class": "free"})).status == 200, "nobody sheds now"
+        for flag in ALL_FLAGS:
+            in_effect = await bench.value("tierdrill_flag", flag=flag)
+            assert in_effect == (0 if flag in PICKS else 1), flag
+        async with bench.client.get(f"{bench.url}/admin/flags", headers=AUTH) as response:
+            assert set((await response.json()).values()) == {True}, "what was asked for is kept"
+        await bench.put("flags", {"fail_open": False})
+        assert (await bench.ask()).status == 500
+        await bench.put("picker", {"up": True})
+        answer = await bench.ask()
+        assert answer.status == 200 and "x-router" not in answer.headers
+        assert (await bench.ask("assistant", headers={"x-customer-class": "free"})).reason == "shed"
+        assert await bench.value("tierdrill_flag", flag="priority_queue") == 1
+
+    drive(scenario, assistants())
+
+
+def test_a_flag_that_was_off_stays_off_when_the_picker_returns() -> None:
+    async def scenario(bench: Bench) -> None:
+        await bench.put("picker", {"up": False})
+        await bench.put("flags", {"priority_queue": True, "latency_routing": False})
+        await bench.put("picker", {"up": True})
+        assert await bench.value("tierdrill_flag", flag="priority_queue") == 1
+        assert await bench.value("tierdrill_flag", flag="latency_routing") == 0
+        assert await bench.value("tierdrill_flag", flag="reserved_slots") == 0
+
+    drive(scenario, assistants(), flags={"priority_queue": False, "reserved_slots": False})
+
+
+def test_those_who_wait_are_refused_when_the_picker_is_lost_and_those_on_a_replica_are_served() -> None:
+    replicas = assistants(1, slots=1)
+    replicas[0].service_s = 0.15
+
+    async def scenario(bench: Bench) -> None:
+        asked = [asyncio.create_task(bench.ask()) for _ in range(3)]
+        await until(lambda: len(bench.gateway.core.pool("assistant").waiting) == 2, "two wait")  # type: ignore[union-attr]
+        bench.gateway.core.change_picker({"up": False})
+        answers = await asyncio.gather(*asked)
+        assert sorted(answer.status for answer in answers) == [200, 500, 500]
+        assert {answer.headers.get("x-error-reason") for answer in answers} == {None, LOST}
+
+    drive(scenario, replicas)
+
+
+def test_a_further_attempt_needs_the_picker_as_well() -> None:
+    replicas = assistants(2)
+    for replica in replicas:
+        replica.mode = "hang"
+
+    async def scenario(bench: Bench) -> None:
+        asked = asyncio.create_task(bench.ask())
+        await until(lambda: any(replica.started for replica in replicas), "the first attempt is made")
+        await bench.put("picker", {"up": False})
+        answer = await asked
+        assert (answer.status, answer.headers["x-error-reason"]) == (500, LOST)
+        assert sum(replica.started for replica in replicas) == 1
+
+    drive(scenario, replicas)
+
+
+@pytest.mark.parametrize("document", [{}, {"up": 1}, {"up": False, "down": True}, {"down": True}, []])
+def test_what_says_nothing_of_the_picker_is_refused(document: Any) -> None:
+    async def scenario(bench: Bench) -> None:
+        assert await bench.put("picker", document) == 400
+        assert (await bench.ask()).status == 200
 
     drive(scenario, assistants(1))

@@ -381,6 +381,23 @@ def test_gateways_are_set_together_or_apart(lab: Lab) -> None:
     assert lab.client.shed()["gateway-a"].get("best-effort", 0.0) == 0.0
 
 
+def test_a_restarted_gateway_has_its_address_and_its_picker_and_nothing_else_it_was_told(lab: Lab) -> None:
+    lab.client.set_picker(False, "gateway-a")
+    lab.client.set_flags({"ejection": False}, gateway="gateway-a")
+    assert lab.complete().status_code == 500 and lab.complete(gateway="gateway-b").status_code == 200
+    assert lab.client.picker()["gateway-a"] == {"up": False, "state": "fails-closed"}
+    before = lab.state.gateways["gateway-a"]
+    assert lab.client.restart_process("gateway-a")["changed"]
+    assert lab.client.status()["addresses"]["gateways"]["gateway-a"] == before
+    assert lab.complete().status_code == 200
+    assert lab.client.picker("gateway-a") == {"gateway-a": {"up": True, "state": "picking"}}
+    assert lab.client.flags()["gateway-a"]["ejection"] is True
+    ended = [event for event in lab.client.events() if event["kind"] == "process-exit" and event["name"] == "gateway-a"]
+    assert [event["expected"] for event in ended] == [True]
+    with pytest.raises(LabError, match="can be started are"):
+        lab.client.restart_process("fabric")
+
+
 def test_unknown_names_and_wrong_tokens_are_refused(lab: Lab) -> None:
     for call in (
         lambda: lab.client.power("node-9", "off"),

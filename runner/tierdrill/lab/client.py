@@ -81,6 +81,10 @@ class Calls:
         return Call("POST", f"/v1/processes/{_part(process)}/start", {}, timeout_s=POWER_TIMEOUT_S)
 
     @staticmethod
+    def restart_process(process: str) -> Call:
+        return Call("POST", f"/v1/processes/{_part(process)}/restart", {}, timeout_s=POWER_TIMEOUT_S)
+
+    @staticmethod
     def set_link(source: str, destination: str, mode: str, settings: Mapping[str, Any]) -> Call:
         body = {"source": source, "destination": destination, "mode": mode, **settings}
         return Call("PUT", "/v1/links", body)
@@ -165,6 +169,10 @@ class LabClient:
         """Start a dead gateway, Prometheus, Alertmanager or node again; one that runs is left alone."""
         return self._ask(Calls.start_process(process))
 
+    def restart_process(self, process: str) -> Json:
+        """End a gateway, Prometheus or Alertmanager and start it again; a node is power-cycled."""
+        return self._ask(Calls.restart_process(process))
+
     def set_link(self, source: str, destination: str, mode: str, **settings: Any) -> Json:
         """Put a link rule in force; mode `pass` removes it. See the fabric for the settings."""
         return self._ask(Calls.set_link(source, destination, mode, settings))
@@ -208,6 +216,14 @@ class LabClient:
     def set_flags(self, changes: Mapping[str, bool], gateway: str | None = None) -> dict[str, Json]:
         """Change flags of all gateways, or of one."""
         return self._ask(Calls.to_gateways("flags", changes, gateway))
+
+    def picker(self, gateway: str | None = None) -> dict[str, Json]:
+        """Each gateway's endpoint picker, or one's: whether it is up, and how requests find a replica."""
+        return self._ask(Call("GET", "/v1/picker", query={} if gateway is None else {"gateway": gateway}))
+
+    def set_picker(self, up: bool, gateway: str | None = None) -> dict[str, Json]:
+        """Take the endpoint picker from all gateways or from one, or give it back."""
+        return self._ask(Calls.to_gateways("picker", {"up": up}, gateway))
 
     def weights(self) -> dict[str, Json]:
         """Each gateway's weights per node."""

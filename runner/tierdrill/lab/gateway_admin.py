@@ -32,6 +32,8 @@ class Admin:
             web.get("/v1/tiers", self.tiers),
             web.get("/admin/flags", self.flags),
             web.put("/admin/flags", self.put_flags),
+            web.get("/admin/picker", self.picker),
+            web.put("/admin/picker", self.put_picker),
             web.get("/admin/weights", self.weights),
             web.put("/admin/weights", self.put_weights),
             web.get("/admin/shed", self.shed),
@@ -49,6 +51,7 @@ class Admin:
             {
                 "status": "ok",
                 "name": self._core.config.name,
+                "router": self._core.picker.state,
                 "endpoints": len(replicas),
                 "usable": {model: len(self._core.router.usable(model)) for model in self._core.router.models},
                 "controller_age_s": None if heard_at is None else round(self._core.clock() - heard_at, 3),
@@ -67,10 +70,20 @@ class Admin:
 
     async def flags(self, request: web.Request) -> web.Response:
         self._authorize(request)
-        return web.json_response(self._core.flags.as_dict())
+        return web.json_response(self._core.picker.wanted.as_dict())
 
     async def put_flags(self, request: web.Request) -> web.Response:
-        return await self._change(request, self._core.change_flags, self._core.flags.as_dict)
+        return await self._change(request, self._core.change_flags, self._core.picker.wanted.as_dict)
+
+    async def picker(self, request: web.Request) -> web.Response:
+        self._authorize(request)
+        return web.json_response(self._picker())
+
+    async def put_picker(self, request: web.Request) -> web.Response:
+        return await self._change(request, self._core.change_picker, self._picker)
+
+    def _picker(self) -> dict[str, Any]:
+        return {"up": self._core.picker.up, "state": self._core.picker.state}
 
     async def weights(self, request: web.Request) -> web.Response:
         self._authorize(request)

@@ -60,7 +60,7 @@ class Route:
 
 @dataclass(slots=True)
 class Flags:
-    """The protective mechanisms, each of which can be switched off while serving. One object, shared by all."""
+    """The protective mechanisms, each of which can be switched while serving. One object, shared by all."""
 
     priority_queue: bool = True
     reserved_slots: bool = True
@@ -72,6 +72,7 @@ class Flags:
     fallback: bool = True
     latency_routing: bool = True
     health_checks: bool = True
+    fail_open: bool = False  # without an endpoint picker: serve without order, instead of refusing
 
     def as_dict(self) -> dict[str, bool]:
         """Every flag by name."""

@@ -9,9 +9,10 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from tierdrill.lab.gateway_admission import Effect, Granted, ModelPool, Preempted, Ticket
-from tierdrill.lab.gateway_config import GatewayConfig
+from tierdrill.lab.gateway_config import ConfigError, GatewayConfig
 from tierdrill.lab.gateway_limits import Caps, CircuitBreaker, Clock, RetryBudget, Shedder
 from tierdrill.lab.gateway_metrics import GatewayMetrics
+from tierdrill.lab.gateway_picker import FAILS_CLOSED, LOST, Picker
 from tierdrill.lab.gateway_routing import Endpoint, EndpointChange, Replica, Router
 
 EVENTS_KEPT = 500
@@ -37,7 +38,8 @@ class GatewayCore:
 
     def __init__(self, config: GatewayConfig, clock: Clock) -> None:
         self.config = config
-        self.flags = config.flags
+        self.picker = Picker(config.flags)
+        self.flags = self.picker.in_effect
         self.clock = clock
         self.journal = Journal()
         self.metrics = GatewayMetrics(config.name, config.tiers)
@@ -114,12 +116,27 @@ class GatewayCore:
 
     def change_flags(self, changes: dict[str, Any]) -> dict[str, bool]:
         """Switch mechanisms on or off."""
-        changed = self.flags.change(changes)
+        changed = self.picker.wanted.change(changes)
+        self.picker.settle()
         if changed:
             self.journal.add("flags", change=changed)
         if "circuit_breaker" in changed:
             for breaker in self._breakers.values():
                 breaker.reset()
+        self.pump()
+        return changed
+
+    def change_picker(self, changes: dict[str, Any]) -> bool:
+        """Take the endpoint picker away (`{"up": false}`), or give it back."""
+        up = changes.get("up")
+        if set(changes) != {"up"} or not isinstance(up, bool):
+            raise ConfigError('picker: expected {"up": true} or {"up": false}')
+        changed = self.picker.set_up(up)
+        if changed:
+            self.journal.add("picker", state=self.picker.state)
+        if self.picker.state == FAILS_CLOSED:
+            for pool in self._pools.values():
+                self.perform(pool.refuse_waiting(LOST))
         self.pump()
         return changed
 
@@ -161,6 +178,7 @@ class GatewayCore:
             ejected={(r.node, r.name): r.name in ejected for r in self.router.replicas},
             shed=self.shedder.fractions,
             flags=self.flags.as_dict(),
+            picker_up=self.picker.up,
         )
 
     def _add_model(self, model: str) -> None:

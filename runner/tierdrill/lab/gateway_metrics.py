@@ -94,6 +94,9 @@ class GatewayMetrics:
         )
         self.fallbacks = Counter("tierdrill_fallbacks", "Requests sent to the smaller model", tier, registry=reg)
         self.shed_fraction = Gauge("tierdrill_shed_fraction", "Fraction rejected by order", tier, registry=reg)
+        self.picker = Gauge(
+            "tierdrill_picker_up", "The endpoint picker is there (1) or lost (0)", ("gateway",), registry=reg
+        )
         self.flag = Gauge("tierdrill_flag", "Mechanism on (1) or off (0)", ("gateway", "flag"), registry=reg)
         self.probe = Gauge("tierdrill_upstream_probe_seconds", "Last health probe's round trip", upstream, registry=reg)
         self.up = Gauge("tierdrill_upstream_up", "Last health probe answered ready", upstream, registry=reg)
@@ -138,6 +141,7 @@ class GatewayMetrics:
         ejected: Mapping[tuple[str, str], bool],
         shed: Mapping[str, float],
         flags: Mapping[str, bool],
+        picker_up: bool,
     ) -> bytes:
         """The exposition text. What is a state, not an event, is given here and costs nothing between scrapes."""
         for (tier, model), depth in waiting.items():
@@ -147,6 +151,7 @@ class GatewayMetrics:
         for name, tier_metrics in self._tiers.items():
             tier_metrics.inflight.set(running.get(name, 0))
             tier_metrics.shed_fraction.set(shed.get(name, 0.0))
+        self.picker.labels(self._gateway).set(1 if picker_up else 0)
         for flag, on in flags.items():
             self.flag.labels(self._gateway, flag).set(1 if on else 0)
         return generate_latest(self.registry)

@@ -22,6 +22,7 @@ from tierdrill.lab.gateway_call import (
     parse_ask,
 )
 from tierdrill.lab.gateway_core import GatewayCore
+from tierdrill.lab.gateway_picker import FAILS_CLOSED, FAILS_OPEN, LOST, STATUS
 from tierdrill.lab.gateway_routing import Replica
 
 RETRY_AFTER_S = "1"
@@ -95,13 +96,14 @@ class _Service:
     async def run(self) -> web.StreamResponse:
         call = self._call
         try:
+            self._needs_a_picker()
             if self._core.flags.shedding and self._core.shedder.sheds(call.policy.name):
                 raise Rejected("shed")
             if self._core.caps.refuses(call.policy.name):
                 raise Rejected("capped")
             return await self._on_models()
         except Rejected as rejected:
-            return await self._reject(rejected.reason)
+            return self._fail_closed() if rejected.reason == LOST else await self._reject(rejected.reason)
         except AttemptFailed as failure:
             return await self._fail(failure)
         except asyncio.CancelledError:
@@ -109,6 +111,10 @@ class _Service:
             if reason is None:
                 raise
             return await self._reject(reason)
+
+    def _needs_a_picker(self) -> None:
+        if self._core.picker.state == FAILS_CLOSED:
+            raise Rejected(LOST)
 
     async def _on_models(self) -> web.StreamResponse:
         """The model asked for; then, where the tier allows it, the smaller one."""
@@ -153,6 +159,7 @@ class _Service:
 
     async def _admit(self, pool: ModelPool) -> Replica:
         """Wait for a slot, at most the tier's queue wait."""
+        self._needs_a_picker()  # a further attempt asks again, and it may be gone by now
         call = self._call
         ticket = call.ticket
         began = self._core.clock()
@@ -272,6 +279,16 @@ class _Service:
             body=_error_body(reason, message), status=status, headers=headers, content_type="application/json"
         )
 
+    def _fail_closed(self) -> web.Response:
+        """Nobody can say where the request may go. No answer has begun: that takes a replica."""
+        self._count("error", STATUS)
+        return web.Response(
+            body=_error_body(LOST, "the endpoint picker does not answer, and this gateway fails closed"),
+            status=STATUS,
+            headers={**self._headers(), "x-error-reason": LOST},
+            content_type="application/json",
+        )
+
     async def _fail(self, failure: AttemptFailed) -> web.StreamResponse:
         """The replicas could not; say why, in their own words if there are any."""
         reason = "upstream-5xx" if failure.kind == "5xx" else failure.kind
@@ -313,6 +330,8 @@ class _Service:
             "x-queue-wait-ms": f"{call.queued_s * 1000:.1f}",
             "x-attempts": str(call.attempts),
         }
+        if self._core.picker.state == FAILS_OPEN:
+            headers["x-router"] = FAILS_OPEN
         if self._replica is not None:
             headers["x-replica"] = self._replica.name
             headers["x-served-model"] = call.model

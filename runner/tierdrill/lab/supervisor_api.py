@@ -21,7 +21,7 @@ from tierdrill.lab.supervisor_processes import UnknownProcess
 
 WAIT_MAX_S = 30.0
 _SLACK_S = 3.0
-GATEWAY_SETTINGS = ("flags", "weights", "shed", "caps")
+GATEWAY_SETTINGS = ("flags", "weights", "shed", "caps", "picker")
 
 Handler = Callable[[Request], Awaitable[Response]]
 Json = dict[str, Any]
@@ -97,6 +97,9 @@ def build_app(lab: Lab, operations: Operations, stop: Callable[[], None]) -> Sta
     async def start_process(request: Request) -> Json:
         return await operations.start_process(request.path_params["name"])
 
+    async def restart_process(request: Request) -> Json:
+        return await operations.restart_process(request.path_params["name"])
+
     async def set_gpu(request: Request) -> Json:
         node, index = request.path_params["node"], request.path_params["index"]
         write = operations.change_gpu if request.method == "PATCH" else operations.set_gpu
@@ -122,9 +125,10 @@ def build_app(lab: Lab, operations: Operations, stop: Callable[[], None]) -> Sta
 
     def settings(what: str) -> Handler:
         async def handle(request: Request) -> Json:
+            gateway = request.query_params.get("gateway")
             if request.method == "GET":
-                return await operations.from_gateways(what)
-            return await operations.to_gateways(what, await document(request), request.query_params.get("gateway"))
+                return await operations.from_gateways(what, gateway)
+            return await operations.to_gateways(what, await document(request), gateway)
 
         return guarded(handle)
 
@@ -151,6 +155,7 @@ def build_app(lab: Lab, operations: Operations, stop: Callable[[], None]) -> Sta
             Route("/v1/replicas/{name}/signal", guarded(signal_replica), methods=["POST"]),
             Route("/v1/replicas/{name}/start", guarded(start_replica), methods=["POST"]),
             Route("/v1/signals/{name}", guarded(signal_process), methods=["PUT"]),
+            Route("/v1/processes/{name}/restart", guarded(restart_process), methods=["POST"]),
             Route("/v1/processes/{name}/start", guarded(start_process), methods=["POST"]),
             Route("/v1/gpus/{node}/{index:int}", guarded(set_gpu), methods=["POST", "PATCH"]),
             Route("/v1/links", guarded(links), methods=["GET", "PUT"]),

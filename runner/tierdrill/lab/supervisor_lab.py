@@ -100,7 +100,7 @@ class Lab:
         )
         await self._replicas_ready()
         self._waiting_for = "gateways to hear of every model"
-        await together(*(self._gateway_knows(gateway) for gateway in self.config.gateways))
+        await together(*(self.gateway_knows(gateway) for gateway in self.config.gateways))
 
     async def down(self) -> None:
         """End everything and remove what must not stay."""
@@ -261,7 +261,8 @@ class Lab:
                 return
             self._waiting_for = f"{', '.join(waiting)} to be ready"
 
-    async def _gateway_knows(self, gateway: str) -> None:
+    async def gateway_knows(self, gateway: str) -> None:
+        """Wait until a gateway has heard of a replica of every model."""
         # A gateway has nobody to tell that its list has come; it is asked until it has.
         wanted = len(self.config.models)
         while True:

@@ -6,6 +6,7 @@ Every change is an event with the instant it took effect. All of them can be rep
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import time
@@ -26,6 +27,7 @@ from tierdrill.lab.supervisor_noise import Burst, KernelNoise
 SIGNALS = {"KILL": signal.SIGKILL, "STOP": signal.SIGSTOP, "CONT": signal.SIGCONT, "TERM": signal.SIGTERM}
 REPLICA_SIGNALS = ("KILL", "STOP", "CONT")
 REMEDY_TIMEOUT_S = 10.0
+GATEWAY_KNOWS_WITHIN_S = 3.0
 POWER_STATES = ("on", "off", "cycle")
 
 Answer = dict[str, Any]
@@ -139,17 +141,39 @@ class Operations:
         """Start a gateway, Prometheus or Alertmanager again after its death."""
         if process in self._nodes:
             return await self.power(process, "on")
-        known = self._lab.startable()
-        if process not in known:
-            raise Refused(f"found process {process!r}; those that can be started are {', '.join(known)}", 404)
+        self._startable(process)
         async with self._locks[process]:
             if self._lab.processes.alive(process):
                 return {"ok": True, "process": process, "changed": False}
-            try:
-                await self._lab.start(process)
-            except SpawnError as error:
-                raise Refused(str(error), 500) from error
+            await self._start_again(process)
         return {"ok": True, "process": process, "changed": True}
+
+    async def restart_process(self, process: str) -> Answer:
+        """End a process, if it runs, and start it again: a gateway keeps its address and loses what it was told since
+        its last start. A node is power-cycled.
+        """
+        if process in self._nodes:
+            return await self.power(process, "cycle")
+        self._startable(process)
+        async with self._locks[process]:
+            if self._lab.processes.alive(process):
+                await self._lab.processes.end(process)
+            await self._start_again(process)
+            if process in self._lab.config.gateways:
+                with contextlib.suppress(TimeoutError, CallFailed):
+                    await asyncio.wait_for(self._lab.gateway_knows(process), GATEWAY_KNOWS_WITHIN_S)
+        return {"ok": True, "process": process, "changed": True}
+
+    def _startable(self, process: str) -> None:
+        known = self._lab.startable()
+        if process not in known:
+            raise Refused(f"found process {process!r}; those that can be started are {', '.join(known)}", 404)
+
+    async def _start_again(self, process: str) -> None:
+        try:
+            await self._lab.start(process)
+        except SpawnError as error:
+            raise Refused(str(error), 500) from error
 
     async def set_gpu(self, node: str, index: int, settings: Mapping[str, Any]) -> Answer:
         """Write a GPU's overrides; only {"mode": "healthy"} (or nothing) takes them away."""
@@ -223,19 +247,15 @@ class Operations:
         """Every host that links can name."""
         return (*self._nodes, *self._lab.config.gateways, CONTROLLER, "prometheus")
 
-    async def from_gateways(self, what: str) -> Answer:
-        """Flags, weights or shed fractions of each gateway."""
-        names = self._lab.config.gateways
+    async def from_gateways(self, what: str, gateway: str | None) -> Answer:
+        """Flags, weights, shed fractions or picker of each gateway, or of one."""
+        names = self._these_gateways(gateway)
         answers = await asyncio.gather(*(self._lab.call(name, "GET", f"/admin/{what}") for name in names))
         return dict(zip(names, answers, strict=True))
 
     async def to_gateways(self, what: str, changes: Mapping[str, Any], gateway: str | None) -> Answer:
-        """Change flags, weights or shed fractions of all gateways, or of one."""
-        names = self._lab.config.gateways
-        if gateway is not None:
-            if gateway not in names:
-                raise Refused(f"found gateway {gateway!r}; known are {', '.join(names)}", 404)
-            names = (gateway,)
+        """Change flags, weights, shed fractions or picker of all gateways, or of one."""
+        names = self._these_gateways(gateway)
         calls = (self._lab.call(name, "PUT", f"/admin/{what}", dict(changes)) for name in names)
         answers = await asyncio.gather(*calls, return_exceptions=True)
         failed = [answer for answer in answers if isinstance(answer, BaseException)]
@@ -245,6 +265,14 @@ class Operations:
         if failed:
             raise failed[0]
         return dict(zip(names, answers, strict=True))
+
+    def _these_gateways(self, gateway: str | None) -> tuple[str, ...]:
+        names = self._lab.config.gateways
+        if gateway is None:
+            return names
+        if gateway not in names:
+            raise Refused(f"found gateway {gateway!r}; known are {', '.join(names)}", 404)
+        return (gateway,)
 
     async def remedy(self, verb: str, arguments: dict[str, Any]) -> Answer:
         """Pass a remedy to the controller."""

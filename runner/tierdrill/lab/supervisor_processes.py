@@ -110,6 +110,16 @@ class ProcessTable:
         entry.expected = True
         return await _kill(entry.child)
 
+    async def end(self, name: str) -> None:
+        """End a process and its group: asked nicely first, then by force."""
+        entry = self.entry(name)
+        entry.expected = True
+        entry.child.send_signal(signal.SIGTERM)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(STOP_GRACE_S):
+                await entry.child.wait_async()
+        await _kill(entry.child)
+
     async def end_all(self) -> None:
         """End everything: asked nicely all at once, then by force, group by group."""
         entries = list(self._entries.values())
