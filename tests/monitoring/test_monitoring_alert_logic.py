@@ -307,6 +307,44 @@ class TestThrottle:
         check_scenario(tmp_path, series, expected)
 
 
+class TestRouter:
+    def _series(self, up: Values, fail_open: Values, gateway: str = "gateway-a") -> Series:
+        return {
+            f'tierdrill_picker_up{{gateway="{gateway}"}}': up,
+            f'tierdrill_flag{{gateway="{gateway}",flag="fail_open"}}': fail_open,
+            f'tierdrill_flag{{gateway="{gateway}",flag="priority_queue"}}': constant(1, TOTAL_S),
+        }
+
+    @pytest.mark.parametrize(("lasts_s", "fires"), [(BLIP_S + 0.5, 0), (FAULT_S, 1)])
+    @pytest.mark.parametrize(
+        ("fail_open", "name", "severity"), [(0, "RouterFailsClosed", "page"), (1, "RouterFailsOpen", "ticket")]
+    )
+    def test_a_lost_picker(
+        self, tmp_path: Path, fail_open: int, name: str, severity: str, lasts_s: float, fires: int
+    ) -> None:
+        up = between(10, 10 + lasts_s, TOTAL_S, 0, 1)
+        series = {
+            **self._series(up, constant(fail_open, TOTAL_S)),
+            **self._series(constant(1, TOTAL_S), constant(0, TOTAL_S), "gateway-b"),
+        }
+        alert = firing(name, gateway="gateway-a", severity=severity)
+        other = firing("RouterFailsOpen" if name == "RouterFailsClosed" else "RouterFailsClosed")
+        quiet = [*never(other, 5, 39), *never(firing(name, gateway="gateway-b"), 5, 39)]
+        check_scenario(tmp_path, series, [*_fires_at(13, alert, fires), *quiet])
+
+    def test_opening_it_ends_the_page_and_leaves_a_ticket(self, tmp_path: Path) -> None:
+        series = self._series(between(10, 35, TOTAL_S, 0, 1), between(20, 40, TOTAL_S, 1, 0))
+        closed, opened = firing("RouterFailsClosed"), firing("RouterFailsOpen", gateway="gateway-a")
+        page = [Expected(19, closed, 1), Expected(20.5, closed, 0)]
+        check_scenario(tmp_path, series, [*page, Expected(24, opened, 1), Expected(36, opened, 0)])
+
+    def test_a_gateway_that_is_gone_is_not_one_that_refuses(self, tmp_path: Path) -> None:
+        gone = between(10, 40, TOTAL_S, None, 1)
+        series = self._series(gone, [None if value is None else 0 for value in gone])
+        expected = [Expected(30, firing(name), 0) for name in ("RouterFailsClosed", "RouterFailsOpen")]
+        check_scenario(tmp_path, series, expected)
+
+
 class TestLink:
     def _link(self, probes: Mapping[str, Values], ups: Mapping[str, Values] | None = None) -> Series:
         series: Series = {**_alive()}

@@ -14,6 +14,8 @@ INFRASTRUCTURE_LABELS: Mapping[str, tuple[str, ...]] = {
     "GpuThermalThrottle": ("node", "gpu", "UUID", "severity"),
     "NetworkDegraded": ("node", "gateway", "severity"),
     "EndpointUnreachable": ("node", "gateway", "severity"),
+    "RouterFailsClosed": ("gateway", "severity"),
+    "RouterFailsOpen": ("gateway", "severity"),
     "ServingCapacityLow": ("severity",),
     "TierShedding": ("tier", "severity"),
     "TelemetryAbsent": ("source", "severity"),

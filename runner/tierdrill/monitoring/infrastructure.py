@@ -21,6 +21,8 @@ HOLD_S: Mapping[str, float] = {
     "GpuThermalThrottle": 3.0,
     "NetworkDegraded": 3.5,
     "EndpointUnreachable": 3.5,
+    "RouterFailsClosed": 3.0,
+    "RouterFailsOpen": 3.0,
     "ServingCapacityLow": 2.0,
     "TierShedding": 0.0,
     "TelemetryAbsent": 5.0,
@@ -31,8 +33,8 @@ HOLD_S: Mapping[str, float] = {
 Blip twins last 1 to 2 s, a node boots in about 1 s, and nothing may fire then. A condition that is true for D seconds
 is seen true for at most D plus one scrape, so `for` must exceed that:
 
-- ReplicaDown, StalledReplica, GpuFallenOffBus, GpuThermalThrottle: a blip of 1.5 s, 0.4 s to take it back and report
-  it, a scrape: under 3 s.
+- ReplicaDown, StalledReplica, GpuFallenOffBus, GpuThermalThrottle, RouterFailsClosed, RouterFailsOpen: a blip of
+  1.5 s, 0.4 s to take it back and report it, a scrape: under 3 s.
 - NetworkDegraded, EndpointUnreachable: the same and one probe period (0.5 s), for a link shows in the probes only.
 - NodeNotReady, ServingCapacityLow: 2 s suffice, as the control plane's own grace (2 s without a heartbeat) has passed
   before. Both have the same value on purpose: a node's loss is both, and the playbook that the first one starts ends
@@ -58,6 +60,8 @@ MEMORY_OF_SOURCES = "2m"
 _NODE_READY_SERIES = 'kube_node_status_condition{condition="Ready",status="true"}'
 _NODE_READY = f"max by (node) ({_NODE_READY_SERIES}) == 1"
 _NODE_METRICS = 'count by (node) (label_replace(DCGM_FI_DEV_XID_ERRORS, "node", "$1", "hostname", "(.+)"))'
+_PICKER_LOST = "min by (gateway) (tierdrill_picker_up) == 0"
+_FAILS_OPEN = 'max by (gateway) (tierdrill_flag{flag="fail_open"}) == 1'
 _READY_PODS = (
     'max by (replica) (label_replace(kube_pod_status_ready{condition="true"}, "replica", "$1", "pod", "(.+)")) == 1'
 )
@@ -130,6 +134,23 @@ def infrastructure_alerts(clock: Clock) -> list[dict[str, Any]]:
             " its replicas ready: the network"
             " between the two is cut, or so slow that probes time out. Shift the gateway's traffic away; do not drain"
             " the node.",
+        ),
+        _alert(
+            "RouterFailsClosed",
+            f"{_PICKER_LOST} unless on (gateway) {_FAILS_OPEN}",
+            "page",
+            "{{ $labels.gateway }} refuses every request of every tier",
+            "The gateway has lost its endpoint picker and fails closed: all it is sent ends in an error, though"
+            " replicas are ready. This is an outage and no shedding. Let it fail open (flag fail_open) to serve"
+            " at once, without order between the tiers, then restart it; or stop it, and clients go to the others.",
+        ),
+        _alert(
+            "RouterFailsOpen",
+            f"{_PICKER_LOST} and on (gateway) {_FAILS_OPEN}",
+            "ticket",
+            "{{ $labels.gateway }} serves without order between the tiers",
+            "The gateway has lost its endpoint picker and fails open: requests are served in turn, with no priority,"
+            " no reserved slots and no shedding. Under load the important tiers are not protected: restart it.",
         ),
         _alert(
             "ServingCapacityLow",
