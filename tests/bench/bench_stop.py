@@ -43,6 +43,7 @@ FAULTS: dict[str, dict[str, Any]] = {
     "xid-noise": {"node": "node-1", "count": 5000, "per_second": 50},
     "link-latency": {"source": "gateway-a", "destination": "node-2", "delay_ms": 400},
     "link-partition": {"source": "gateway-a", "destination": "node-2"},
+    "router-fail-closed": {"gateway": "gateway-a"},
 }
 
 

@@ -18,13 +18,15 @@ from tierdrill.remediation.notice import AlertNotice, fingerprint_of
 from tierdrill.spec.load import load_catalogue
 from tierdrill.targets.base import RemedyResult
 
+Facts = dict[tuple[str, str], Any]
 CATALOGUE, PROBLEMS = load_catalogue(Path(__file__).parents[2], KNOWN_ALERTS)
 PLAYBOOKS = [CATALOGUE.playbooks[name] for name in sorted(CATALOGUE.playbooks)]
 NODE_2 = {"node": "node-2"}
 REPLICA = {"replica": "assistant-1", "node": "node-2", "model": "assistant", "tier": "critical"}
 GPU = {"node": "node-2", "gpu": "0", "UUID": "GPU-1"}
+ROUTER = {"gateway": "gateway-a"}
+CLOSED: Facts = {("gateway.router", "gateway-a"): "fails-closed", ("gateway.serves", "gateway-a"): False}
 LINK = {"node": "node-2", "gateway": "gateway-a"}
-Facts = dict[tuple[str, str], Any]
 
 
 class Platform(FakePort):
@@ -44,6 +46,8 @@ class Platform(FakePort):
             ("tier.shed", "best-effort"): 0.0,
             ("link.weight", "gateway-a>node-2"): 1.0,
             ("gpu.weight", "node-2/0"): 1.0,
+            ("gateway.router", "gateway-a"): "picking",
+            ("gateway.serves", "gateway-a"): True,
             **broken,
         }
 
@@ -69,6 +73,8 @@ def _effects(action: str, arguments: dict[str, Any]) -> Facts:
             if "gpu" in arguments
             else ("link.weight", f"{arguments['gateway']}>{arguments['node']}"): arguments["weight"]
         },
+        "set-flag": lambda: {("gateway.serves", arguments["gateway"]): True},
+        "restart-gateway": lambda: {("gateway.router", arguments["gateway"]): "picking"},
         "shed": lambda: {("tier.shed", arguments["tier"]): arguments["fraction"]},
     }
     return effects[action]()
@@ -113,6 +119,7 @@ def test_they_are_valid_with_the_alerts_we_raise() -> None:
         "deweight-gpu",
         "drain-and-reboot-gpu-node",
         "kill-and-replace",
+        "reopen-router",
         "reschedule-critical",
         "restart-replica",
         "shed-best-effort",
@@ -141,6 +148,7 @@ OFF_BUS = {("gpu.state", "node-2/0"): "fallen_off_bus", ("tier.ready_share", "cr
         ),
         ("GpuThermalThrottle", GPU, {}, ("deweight-gpu", "node-2/0"), ["set-weight", "set-weight"]),
         ("NetworkDegraded", LINK, {}, ("shift-traffic", "gateway-a>node-2"), ["set-weight", "set-weight"]),
+        ("RouterFailsClosed", ROUTER, CLOSED, ("reopen-router", "gateway-a"), ["set-flag", "restart-gateway"]),
         ("ServingCapacityLow", {}, {}, ("shed-best-effort", "best-effort"), ["shed", "shed"]),
     ],
 )
@@ -176,6 +184,8 @@ def test_critical_is_moved_before_standard() -> None:
         ("GpuFallenOffBus", GPU, {**OFF_BUS, ("nodes.ready_share", ""): 0.67}),
         ("NetworkDegraded", LINK, LOST),
         ("GpuThermalThrottle", GPU, LOST),
+        ("RouterFailsClosed", ROUTER, {}),
+        ("RouterFailsClosed", ROUTER, {**CLOSED, ("gateway.router", "gateway-a"): "down"}),
     ],
 )
 def test_each_leaves_alone_what_is_not_its_own(alert: str, labels: dict[str, str], broken: Facts) -> None:

@@ -106,6 +106,36 @@ def test_a_link_to_a_protected_host(root: Path) -> None:
     assert "delay_link of gateway-a>prometheus; environment lab protects prom*" in lines(root)[0]
 
 
+def router_drill(root: Path, gateway: str) -> None:
+    """The good drill with a router that fails closed instead of a lost node."""
+    experiment = (root / EXPERIMENT).read_text(encoding="utf-8")
+    text = experiment.replace("power_off_node", "lose_picker").replace("power_on_node", "return_picker")
+    text = text.replace('{node: "${node}"', '{gateway: "${node}"')
+    (root / EXPERIMENT).write_text(text, encoding="utf-8")
+    changed(root, DRILL, ("variables: {node: node-2}", f"variables: {{node: {gateway}}}"))
+
+
+def of_the_drill(root: Path) -> list[str]:
+    """Problems of the drill itself, not of the calendar that names it."""
+    return [line for line in lines(root) if line.startswith(DRILL)]
+
+
+def test_a_gateway_is_a_target_and_counts_against_the_blast_radius(root: Path) -> None:
+    changed(root, ENVIRONMENT, ("protected: [gateway-a, gateway-b]", "protected: []"))
+    router_drill(root, "gateway-b")
+    assert of_the_drill(root) == []
+    changed(root, ENVIRONMENT, ("links: 2", "links: 2, gateways: 0"))
+    assert "1 gateway at a time (gateway-b)" in of_the_drill(root)[0]
+    assert "allows 0 (blast_radius.gateways)" in of_the_drill(root)[0]
+
+
+def test_a_gateway_that_is_protected_or_is_not_there(root: Path) -> None:
+    router_drill(root, "gateway-b")
+    assert "lose_picker of gateway-b; environment lab protects gateway-b" in of_the_drill(root)[0]
+    changed(root, DRILL, ("variables: {node: gateway-b}", "variables: {node: gateway-c}"))
+    assert "no gateway named 'gateway-c'; known: gateway-a and gateway-b" in of_the_drill(root)[0]
+
+
 def test_faults_one_after_the_other_are_not_at_a_time(root: Path) -> None:
     def on(node: str) -> str:
         return (

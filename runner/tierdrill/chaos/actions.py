@@ -20,12 +20,14 @@ __all__ = [
     "end_xid_noise",
     "hang_replica",
     "heal_link",
+    "lose_picker",
     "partition_link",
     "power_off_node",
     "power_on_node",
     "recover_replica",
     "restore_gpu",
     "resume_replica",
+    "return_picker",
     "throttle_gpu",
 ]
 
@@ -111,3 +113,13 @@ def partition_link(source: str, destination: str, lease_s: float | None = None) 
 def heal_link(source: str, destination: str) -> dict[str, Any]:
     """Undo delay_link and partition_link."""
     return undo(("link-latency", "link-partition"), {"source": source, "destination": destination})
+
+
+def lose_picker(gateway: str, lease_s: float | None = None) -> dict[str, Any]:
+    """Take a gateway's endpoint picker away: it fails closed and refuses every request, of every tier."""
+    return inject("router-fail-closed", {"gateway": gateway}, lease_s)
+
+
+def return_picker(gateway: str) -> dict[str, Any]:
+    """Undo lose_picker."""
+    return undo(("router-fail-closed",), {"gateway": gateway})

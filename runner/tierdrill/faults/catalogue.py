@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-TargetKind = Literal["node", "gpu", "replica", "link"]
+TargetKind = Literal["node", "gpu", "replica", "link", "gateway"]
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,7 @@ _NODE = Parameter("node", "text", "the node's name, such as node-2")
 _GPU = Parameter("gpu", "whole number", "the GPU's index on its node", 0, 63)
 _SOURCE = Parameter("source", "text", "where the link begins, such as gateway-a")
 _DESTINATION = Parameter("destination", "text", "where the link ends, such as node-2")
+_GATEWAY = Parameter("gateway", "text", "the gateway's name, such as gateway-a")
 _DELAY = Parameter("delay_ms", "whole number", "added round-trip time in milliseconds", 1, 60000)
 _CLOCK = Parameter("clock_percent", "whole number", "the clock that is left, in percent of full speed", 5, 80)
 _COUNT = Parameter("count", "whole number", "how many lines in all", 1, 100_000)
@@ -135,6 +136,16 @@ CATALOGUE: dict[str, FaultKind] = {
             "a switch port, a cable, a wrong network policy",
             "nothing passes between the two; open connections go silent",
             "the link is as before",
+        ),
+        FaultKind(
+            "router-fail-closed",
+            "gateway",
+            "lose_picker",
+            "return_picker",
+            (_GATEWAY,),
+            "the endpoint picker is lost, and the pool's failureMode is FailClose, the default",
+            "the gateway answers every tier with errors at once, though replicas are ready and idle",
+            "the picker answers again (a restart of the gateway has the same effect)",
         ),
     )
 }

@@ -13,7 +13,7 @@ from tierdrill.report.series import Affected, Sample, affected
 from tierdrill.spec.catalogue import DrillSetting
 from tierdrill.spec.tiers import Tier, quantile_share
 
-ALLOWANCE_OF = {"node": "nodes", "gpu": "gpus", "replica": "replicas", "link": "links"}
+ALLOWANCE_OF = {"node": "nodes", "gpu": "gpus", "replica": "replicas", "link": "links", "gateway": "gateways"}
 
 
 @dataclass(frozen=True)

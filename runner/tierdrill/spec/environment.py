@@ -30,6 +30,7 @@ class BlastRadius(Part):
     gpus: int = Field(default=1, ge=0)
     replicas: int = Field(default=1, ge=0)
     links: int = Field(default=2, ge=0)
+    gateways: int = Field(default=1, ge=0)
 
 
 class Clock(Part):

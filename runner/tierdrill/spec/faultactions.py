@@ -18,7 +18,7 @@ TEMPERATURE_C = 92
 NOISE_COUNT = 500
 NOISE_PER_SECOND = 50
 
-Reach = Literal["node", "gpu", "replica", "link"]
+Reach = Literal["node", "gpu", "replica", "link", "gateway"]
 
 
 @dataclass(frozen=True)
@@ -65,6 +65,7 @@ FAULTS: dict[str, FaultAction] = {
     ),
     "delay_link": FaultAction("heal_link", "link", ("source", "destination"), {"delay_ms": DELAY_MS}),
     "partition_link": FaultAction("heal_link", "link", ("source", "destination")),
+    "lose_picker": FaultAction("return_picker", "gateway", ("gateway",)),
 }
 UNDOS: dict[str, FaultAction] = {fault.undo: fault for fault in FAULTS.values()}
 FUNCTIONS = (*FAULTS, *UNDOS)

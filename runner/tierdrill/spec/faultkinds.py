@@ -17,6 +17,7 @@ FAULT_KINDS: dict[str, str] = {
     "xid-noise": "begin_xid_noise",
     "link-latency": "delay_link",
     "link-partition": "partition_link",
+    "router-fail-closed": "lose_picker",
 }
 """Fault kind to action."""
 

@@ -13,7 +13,7 @@ from pydantic import Field
 from tierdrill.spec.units import Duration, Frozen, Metadata, Name, Part, Ratio
 
 Scalar = str | int | float | bool
-TargetKind = Literal["node", "gpu", "replica", "link", "tier", "service"]
+TargetKind = Literal["node", "gpu", "replica", "link", "gateway", "tier", "service"]
 
 Remedy = Literal[
     "restart-replica",
@@ -27,6 +27,7 @@ Remedy = Literal[
     "set-weight",
     "shed",
     "set-flag",
+    "restart-gateway",
     "notify",
 ]
 """What a playbook's step can do."""
@@ -43,7 +44,8 @@ class Condition(Part):
     """A fact about the deployment that must hold, e.g. fact `node.ready` of subject `${labels.node}` is false.
 
     Facts: node.ready, node.cordoned, replica.ready, replica.state, gpu.state, gpu.weight, tier.ready_share, tier.shed,
-    link.weight, alert.firing, nodes.ready_share, tier.unplaced.
+    link.weight, alert.firing, nodes.ready_share, tier.unplaced, gateway.router (picking, fails-closed, fails-open or
+    down), gateway.serves.
     """
 
     fact: str

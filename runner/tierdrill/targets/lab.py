@@ -2,7 +2,8 @@
 itself.
 
 Witnesses: of a dead or stopped process the kernel's process table; of a node that is back the controller, which hears
-its heartbeats; of a GPU the node's own agent; of a link a request sent through it. None of them injects.
+its heartbeats; of a link a request sent through it; of the faults in LAB_FAULTS those that their modules name. None of
+them injects.
 """
 
 from __future__ import annotations
@@ -31,8 +32,9 @@ from tierdrill.targets.base import (
 from tierdrill.targets.lab_fault import LabFault, Parameters, known
 from tierdrill.targets.lab_gpus import GPU_FAULTS
 from tierdrill.targets.lab_kernel_log import KERNEL_LOG_FAULTS
+from tierdrill.targets.lab_routers import ROUTER_FAULTS
 
-LAB_FAULTS: dict[str, LabFault] = {**GPU_FAULTS, **KERNEL_LOG_FAULTS}
+LAB_FAULTS: dict[str, LabFault] = {**GPU_FAULTS, **KERNEL_LOG_FAULTS, **ROUTER_FAULTS}
 MECHANISMS = {
     "replica-crash": "SIGKILL to the replica's process",
     "replica-hang": "SIGSTOP to the replica's process",

@@ -10,6 +10,9 @@ from tierdrill.lab.client import LabClient, LabError
 from tierdrill.lab.state import LabState
 from tierdrill.targets.base import Inventory, RemedyResult, TargetError
 from tierdrill.targets.lab import inventory_of
+from tierdrill.targets.lab_routers import router_state
+
+SERVING = ("picking", "fails-open")
 
 
 class LabRemedies:
@@ -42,6 +45,9 @@ class LabRemedies:
             return await self._ask(lambda: self._shed(subject))
         if name == "link.weight":
             return await self._ask(lambda: self._weight(subject))
+        if name in ("gateway.router", "gateway.serves"):
+            state = await self._ask(lambda: router_state(self._client, subject))
+            return state if name == "gateway.router" else state in SERVING
         if name == "gpu.weight":
             return await self._ask(lambda: self._gpu_weight(subject))
         inventory = await self.inventory()
@@ -83,8 +89,16 @@ class LabRemedies:
         if action == "cap":
             return await self._cap(str(arguments["tier"]), arguments.get("rate"))
         if action == "set-flag":
-            await self._ask(lambda: self._client.set_flags({arguments["flag"]: bool(arguments["value"])}))
-            return RemedyResult(True, f"flag {arguments['flag']} is {arguments['value']}")
+            flags = {arguments["flag"]: bool(arguments["value"])}
+            await self._ask(lambda: self._client.set_flags(flags, gateway=arguments.get("gateway")))
+            where = arguments.get("gateway") or "all gateways"
+            return RemedyResult(True, f"flag {arguments['flag']} is {arguments['value']} at {where}")
+        if action == "restart-gateway":
+            gateways = (await self.inventory()).gateways
+            if arguments["gateway"] not in gateways:
+                raise TargetError(f"found gateway {arguments['gateway']!r}; known are {', '.join(gateways)}")
+            await self._ask(lambda: self._client.restart_process(arguments["gateway"]))
+            return RemedyResult(True, f"{arguments['gateway']} was restarted")
         return await self._controller(action, arguments)
 
     async def _cap(self, tier: str, rate: float | None) -> RemedyResult:

@@ -19,6 +19,9 @@ FLAGS = (
     "priority_queue", "reserved_slots", "preemption", "shedding", "retries", "ejection", "circuit_breaker", "fallback",
     "latency_routing", "health_checks",
 )  # fmt: skip
+"""The gateway's protections, on unless they are taken away."""
+
+ALL_FLAGS = (*FLAGS, "fail_open")
 PLATFORM = ("controller", "prometheus", "alertmanager", "fabric", "supervisor")
 
 
@@ -51,6 +54,7 @@ class Inventory:
             "gpu": self.gpus,
             "replica": self.replicas,
             "link": self.links,
+            "gateway": self.gateways,
             "tier": self.tiers,
         }
         return by_kind.get(kind, ())

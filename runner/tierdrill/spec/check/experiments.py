@@ -146,6 +146,7 @@ def _touched(call: Call, inventory: Inventory) -> set[str]:
 def _check_reach(place: Place, drill: Drill, used: list[Call], environment: Environment, inventory: Inventory) -> None:
     radius = environment.blast_radius
     most = {"node": radius.nodes, "gpu": radius.gpus, "replica": radius.replicas, "link": radius.links}
+    most["gateway"] = radius.gateways
     now: dict[str, set[str]] = {reach: set() for reach in most}
     refused: set[str] = set()
     for call in used:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from fnmatch import fnmatchcase
 
 from tierdrill.spec.causes import CAUSES
-from tierdrill.spec.check.context import FLAGS, Context, Inventory
+from tierdrill.spec.check.context import ALL_FLAGS, Context, Inventory
 from tierdrill.spec.environment import Environment
 from tierdrill.spec.faultkinds import FAULT_KINDS, action_of, target_of
 from tierdrill.spec.problems import listed, nearest, shown
@@ -16,7 +16,7 @@ from tierdrill.spec.units import show_duration
 TARGET_KIND_OF = {
     "restart-replica": "replica", "replace-replica": "replica", "reschedule": "node", "cordon": "node",
     "uncordon": "node", "drain": "node", "power-cycle": "node", "set-weight": "link", "shed": "tier", "cap": "tier",
-    "set-flag": "flag",
+    "set-flag": "flag", "restart-gateway": "gateway",
 }  # fmt: skip
 NEEDED = {"xid": ("node", "gpu"), "message": ("text",), "page": ("text", "tier"), "fault": ("fault", "parameters")}
 
@@ -93,7 +93,7 @@ def check_target(place: Place, kind: str, target: str, inventory: Inventory | No
     """A target of that kind, in a lab whose names are known."""
     if inventory is None or kind not in ("node", "gpu", "replica", "link", "tier", "gateway", "flag"):
         return
-    allowed = {"flag": FLAGS, "gateway": inventory.gateways}.get(kind) or inventory.of_kind(kind)
+    allowed = {"flag": ALL_FLAGS, "gateway": inventory.gateways}.get(kind) or inventory.of_kind(kind)
     place.known(target, {"gpu": "GPU"}.get(kind, kind), allowed)
 
 
@@ -143,6 +143,7 @@ def check_radius(place: Place, scenario: Scenario, environment: Environment, inv
     """All incidents of a scenario together: within the blast radius, and nothing protected."""
     radius = environment.blast_radius
     most = {"node": radius.nodes, "gpu": radius.gpus, "replica": radius.replicas, "link": radius.links}
+    most["gateway"] = radius.gateways
     now: dict[str, set[str]] = {}
     for number, incident in enumerate(scenario.incidents):
         if incident.fault not in FAULT_KINDS:

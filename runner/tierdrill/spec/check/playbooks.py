@@ -12,7 +12,8 @@ from tierdrill.spec.reading import Place
 
 FACTS = (
     "node.ready", "node.cordoned", "replica.ready", "replica.state", "gpu.state", "gpu.weight", "tier.ready_share",
-    "tier.shed", "link.weight", "alert.firing", "nodes.ready_share", "tier.unplaced",
+    "tier.shed", "link.weight", "alert.firing", "nodes.ready_share", "tier.unplaced", "gateway.router",
+    "gateway.serves",
 )  # fmt: skip
 WITHOUT_SUBJECT = ("nodes.ready_share",)
 TEMPLATE_NAMES = ("target", "alert")
@@ -28,6 +29,8 @@ ARGUMENTS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "rebalance": ((), ()),
     "set-weight": (("node", "weight"), ("gateway", "gpu")),
     "shed": (("tier", "fraction"), ()),
+    "set-flag": (("flag", "value"), ("gateway",)),
+    "restart-gateway": (("gateway",), ()),
 }
 _REFERENCE = re.compile(r"\$\{([^}]*)\}")
 _ENVIRONMENT_NAME = re.compile(r"[A-Z_][A-Z0-9_]*\Z")

@@ -1,0 +1,148 @@
+"""A router that fails closed is proven by a request sent as its customers send theirs."""
+
+from __future__ import annotations
+
+import http.server
+import json
+import threading
+from collections.abc import Iterator
+from typing import Any, cast
+
+import pytest
+
+from tierdrill.lab.client import LabClient, LabError
+from tierdrill.lab.gateway_picker import LOST
+from tierdrill.targets.base import TargetError
+from tierdrill.targets.lab_routers import ROUTER_FAULTS, router_state
+
+CLOSED = ROUTER_FAULTS["router-fail-closed"]
+PARAMETERS = {"gateway": "gateway-a"}
+
+
+class Lab:
+    """One gateway that answers as it is told, and one that is down."""
+
+    def __init__(self) -> None:
+        self.answer: tuple[int, dict[str, str]] = (200, {})
+        self.asked: list[dict[str, Any]] = []
+        self.alive = True
+        self.replicas = [
+            {"rank": 2, "model": "summarizer", "ready": True},
+            {"rank": 1, "model": "assistant", "ready": True},
+        ]
+        self.set: list[tuple[bool, str]] = []
+        lab = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                lab.asked.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+                status, headers = lab.answer
+                self.send_response(status)
+                for name, value in headers.items():
+                    self.send_header(name, value)
+                self.send_header("Content-Length", "2")
+                self.end_headers()
+                self.wfile.write(b"{}")
+
+            def log_message(self, format: str, *args: Any) -> None:
+                """Keep the tests' output clean."""
+
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.thread = threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.02})
+        self.thread.start()
+
+    def status(self) -> dict[str, Any]:
+        address = f"127.0.0.1:{self.server.server_address[1]}"
+        processes = [
+            {"name": "gateway-a", "program": "gateway", "alive": self.alive},
+            {"name": "gateway-b", "program": "gateway", "alive": False},
+            {"name": "node-1", "program": "node", "alive": True},
+        ]
+        return {"addresses": {"gateways": {"gateway-a": address}}, "processes": processes}
+
+    def state(self) -> dict[str, Any]:
+        return {"nodes": [], "replicas": self.replicas}
+
+    def set_picker(self, up: bool, gateway: str) -> None:
+        self.set.append((up, gateway))
+
+    def picker(self, gateway: str) -> dict[str, Any]:
+        if gateway != "gateway-a" or not self.alive:
+            raise LabError(f"found gateway {gateway!r}", 404)
+        return {"gateway-a": {"up": False, "state": "fails-closed"}}
+
+    def close(self) -> None:
+        self.server.shutdown()
+        self.server.server_close()
+        self.thread.join()
+
+
+@pytest.fixture
+def lab() -> Iterator[Lab]:
+    lab = Lab()
+    yield lab
+    lab.close()
+
+
+def bound(lab: Lab, gateway: str = "gateway-a") -> tuple[LabClient, dict[str, Any]]:
+    client, p = cast(LabClient, lab), {"gateway": gateway}
+    return client, {**p, **CLOSED.bind(client, lab.state(), p)}
+
+
+@pytest.mark.parametrize(
+    ("answer", "landed", "gone"),
+    [
+        ((200, {}), False, True),
+        ((500, {"x-error-reason": LOST}), True, False),
+        ((500, {"x-error-reason": "upstream-5xx"}), False, True),
+        ((503, {"x-rejected-reason": "no-endpoint"}), False, True),
+        ((429, {"x-rejected-reason": "shed"}), False, True),
+        ((200, {"x-router": "fails-open"}), False, False),
+    ],
+)
+def test_what_an_answer_proves(lab: Lab, answer: tuple[int, dict[str, str]], landed: bool, gone: bool) -> None:
+    client, p = bound(lab)
+    lab.answer = answer
+    assert CLOSED.landed(client, p).seen is landed
+    assert CLOSED.gone(client, p).seen is gone
+    assert {one["model"] for one in lab.asked} == {"assistant"}, "the most important model that is served"
+
+
+def test_it_is_injected_and_reverted_at_that_gateway(lab: Lab) -> None:
+    client, p = bound(lab)
+    CLOSED.inject(client, p)
+    CLOSED.revert(client, p)
+    assert lab.set == [(False, "gateway-a"), (True, "gateway-a")]
+
+
+def test_a_gateway_that_has_ended_took_its_lost_picker_along(lab: Lab) -> None:
+    client, p = bound(lab)
+    lab.alive = False
+    CLOSED.revert(client, p)
+    assert lab.set == [] and CLOSED.gone(client, p).seen
+
+
+def test_no_answer_proves_nothing(lab: Lab) -> None:
+    client, p = bound(lab)
+    lab.server.shutdown()
+    lab.server.server_close()
+    assert not CLOSED.landed(client, p).seen and not CLOSED.gone(client, p).seen
+
+
+def test_what_cannot_be_told_is_refused(lab: Lab) -> None:
+    with pytest.raises(TargetError, match="allowed are gateway-a, gateway-b"):
+        bound(lab, "gateway-c")
+    with pytest.raises(TargetError, match="gateway-b does not run"):
+        bound(lab, "gateway-b")
+    for replica in lab.replicas:
+        replica["ready"] = False
+    with pytest.raises(TargetError, match="no replica is ready"):
+        bound(lab)
+
+
+def test_the_state_of_a_router_in_one_word(lab: Lab) -> None:
+    client = cast(LabClient, lab)
+    assert router_state(client, "gateway-a") == "fails-closed"
+    assert router_state(client, "gateway-b") == "down"
+    with pytest.raises(LabError, match="gateway-c"):
+        router_state(client, "gateway-c")
