@@ -40,6 +40,8 @@ class Ladder:
         self._over = asyncio.Event()
         self._ended = asyncio.Event()
         self._next = asyncio.Event()
+        self.rung = asyncio.Event()
+        """Set once the first level was paged, or could not be."""
         self._paged: list[tuple[str, int]] = []
         self.dedup_key = dedup_key
 
@@ -62,11 +64,14 @@ class Ladder:
             for number, level in enumerate(self._levels, start=1):
                 if self._over.is_set():
                     break
-                if await self._page(level.contact, number, "trigger"):
+                sent = await self._page(level.contact, number, "trigger")
+                self.rung.set()
+                if sent:
                     self._paged.append((level.contact, number))
                     self._next.clear()
                     await self._wait(level.acknowledge_within)
         finally:
+            self.rung.set()
             self._ended.set()
 
     async def _wait(self, seconds: float) -> None:

@@ -114,7 +114,7 @@ class PageBook:
             self._ladders[call.key], self._tier_of[call.key] = ladder, call.tier
             self._spawn(ladder.climb())
             # The next one rings after this one has: what comes first is what the trainee sees first.
-            await asyncio.sleep(0.02)
+            await ladder.rung.wait()
 
     async def _page(self, contact: str, level: int, tier: str, dedup_key: str, action: str, summary: str) -> None:
         await self._pager(contact, level, tier, dedup_key, action, summary)
