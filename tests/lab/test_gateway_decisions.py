@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from tierdrill.lab.gateway_admission import Effect, Granted, ModelPool, Preempted, Refused, Ticket, TicketState
 from tierdrill.lab.gateway_config import ConfigError, Flags, TierPolicy, parse_config
-from tierdrill.lab.gateway_limits import CircuitBreaker, RetryBudget, Shedder
+from tierdrill.lab.gateway_limits import Caps, CircuitBreaker, RetryBudget, Shedder
 from tierdrill.lab.gateway_routing import Endpoint, Router
 
 CRITICAL = TierPolicy("critical", 1, reserved_slots=1, may_preempt=("best-effort",), shed_order=3, queue_limit=2)
@@ -213,6 +213,39 @@ def test_shedding_rejects_the_fraction_asked_for(fraction: float, requests: int)
     shed = sum(shedder.sheds("best-effort") for _ in range(requests))
     assert abs(shed - fraction * requests) <= 1.0
     assert not shedder.sheds("standard")
+
+
+@given(st.floats(0.5, 50.0), st.lists(st.floats(0.0, 2.0), min_size=1, max_size=200))
+def test_a_cap_lets_in_its_rate_and_no_more(rate: float, pauses: list[float]) -> None:
+    clock = Clock()
+    caps = Caps(TIERS, clock)
+    caps.change({"best-effort": rate})
+    began, let_in = clock.now, 0
+    for pause in pauses:
+        clock.now += pause
+        let_in += not caps.refuses("best-effort")
+        assert not caps.refuses("standard")
+    burst = max(1.0, rate * Caps.BURST_S)
+    assert let_in <= burst + rate * (clock.now - began) + 1e-6
+    # Whoever comes no faster than the cap is never refused.
+    slow = Caps(TIERS, clock)
+    slow.change({"standard": rate})
+    for _ in range(20):
+        clock.now += 1.0 / rate
+        assert not slow.refuses("standard")
+
+
+def test_a_cap_is_set_and_lifted_and_nonsense_refused() -> None:
+    caps = Caps(TIERS, Clock())
+    for changes in ({"nobody": 1}, {"standard": -1}, {"standard": True}, {"best-effort": 5, "standard": "much"}):
+        with pytest.raises(ConfigError):
+            caps.change(changes)
+    assert caps.rates == {}
+    assert caps.change({"best-effort": 5, "standard": None}) == {"best-effort": 5.0}
+    caps.change({"best-effort": 0})
+    assert caps.refuses("best-effort"), "a cap of nothing lets nobody in"
+    assert caps.change({"best-effort": None}) == {"best-effort": None}
+    assert not caps.refuses("best-effort")
 
 
 def test_the_critical_tier_is_never_shed_more_than_another() -> None:

@@ -17,7 +17,23 @@ from tierdrill.cli.places import Surroundings, find_home
 from tierdrill.training.wire import NoExercise, ask
 
 
-@click.group("ops")
+class OpsGroup(click.Group):
+    """Lists its commands by what they are for, in the order in which somebody on call needs them."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.sections: dict[str, list[str]] = {}
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return [name for names in self.sections.values() for name in names]
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        for title, names in self.sections.items():
+            with formatter.section(title):
+                formatter.write_dl([(name, self.commands[name].get_short_help_str(100)) for name in names])
+
+
+@click.group("ops", cls=OpsGroup)
 @click.option("--exercise", metavar="NAME", help="Which exercise, where several go on.")
 @click.pass_context
 def command(ctx: click.Context, exercise: str | None) -> None:
@@ -55,8 +71,16 @@ def _send(ctx: click.Context, do: str, as_json: bool, said: dict[str, Any]) -> i
     return int(found["code"])
 
 
+_section = ""
+
+
+def _begin(title: str) -> None:
+    global _section
+    _section = title
+
+
 def _add(name: str, text: str, *params: click.Parameter, do: str | None = None) -> None:
-    """One subcommand: its arguments go to the exercise under their names."""
+    """One subcommand of the section begun last: its arguments go to the exercise under their names."""
 
     @click.pass_context
     def run(ctx: click.Context, /, as_json: bool, **said: Any) -> int:
@@ -64,6 +88,7 @@ def _add(name: str, text: str, *params: click.Parameter, do: str | None = None) 
 
     json_flag = click.Option(["--json", "as_json"], is_flag=True, help="Machine-readable.")
     command.add_command(click.Command(name, callback=run, params=[*params, json_flag], help=text))
+    command.sections.setdefault(_section, []).append(name)
 
 
 def _target(kind: str, metavar: str, *, required: bool = True, name: str = "target") -> click.Argument:
@@ -83,6 +108,7 @@ def _remedy(name: str, text: str, *params: click.Parameter, do: str | None = Non
     _add(name, text, *params, *_remedy_options(), do=do)
 
 
+_begin("Your pager")
 _all = click.Option(["--all"], is_flag=True, help="Resolved ones, too.")
 _add("status", "The exercise: its time, its brief, your open pages.")
 _add("pages", "Your pager: open pages, those of the most important tier first.", _all)
@@ -91,6 +117,7 @@ _add("escalate", "Wake the next level about a PAGE now.", _target("page", "PAGE"
 _add("resolve", "Close a PAGE.", _target("page", "PAGE", name="page"))
 _add("messages", "What people have written to you.")
 
+_begin("Looking")
 _add("tiers", "How each tier fares: promise, replicas, rate, latency, shedding.")
 _add("replicas", "Every replica: where it is, its state, its restarts.")
 _add("nodes", "Every node: ready, cordoned, what runs there.")
@@ -105,6 +132,7 @@ _add("query", "Ask Prometheus.", click.Argument(["promql"], metavar="PROMQL"))
 _add("playbooks", "Every playbook, and on what it fits now.")
 _add("actions", "What you did, and what came of it.")
 
+_begin("Remedies (--override ROLE --reason TEXT where a tier rule forbids one)")
 _remedy("restart", "Start a REPLICA again where it is.", _target("replica", "REPLICA"))
 _remedy("replace", "End a REPLICA and place it anew, elsewhere if there is room.", _target("replica", "REPLICA"))
 _remedy("drain", "Close a node or a GPU and move its replicas away.", _target("place", "NODE[/GPU]"))
@@ -144,6 +172,7 @@ _remedy(
     _target("fits", "[TARGET]", required=False),
 )  # fmt: skip
 
+_begin("Thinking and telling")
 _add("causes", "The causes that a hypothesis can name; the same list in every exercise.")
 _add(
     "hypothesis", "Say what you think it is.", click.Argument(["cause"], metavar="CAUSE"),
