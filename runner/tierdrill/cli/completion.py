@@ -58,15 +58,15 @@ def complete_drill(ctx: click.Context, param: click.Parameter, incomplete: str) 
     return [CompletionItem(name) for name in drill_names(ctx) if name.startswith(incomplete)]
 
 
-def complete_calendar(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """Calendars that begin so."""
-    names = [name[1] for text in _documents(ctx, _CALENDAR) if (name := _NAME.search(text))]
-    return [CompletionItem(name) for name in names if name.startswith(incomplete)]
-
-
 def complete_environment(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """Environments that begin so."""
     names = [name[1] for text in _documents(ctx, _ENVIRONMENT) if (name := _NAME.search(text))]
+    return [CompletionItem(name) for name in names if name.startswith(incomplete)]
+
+
+def complete_calendar(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Calendars that begin so."""
+    names = [name[1] for text in _documents(ctx, _CALENDAR) if (name := _NAME.search(text))]
     return [CompletionItem(name) for name in names if name.startswith(incomplete)]
 
 

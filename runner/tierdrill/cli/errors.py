@@ -35,6 +35,7 @@ EXPLAINED = frozenset(
         "tierdrill.lab.state.NoSuchLab",
         "tierdrill.load.runner.LoadError",
         "tierdrill.monitoring.binaries.MonitoringUnavailable",
+        "tierdrill.schedule.storefile.StoreError",
     }
 )
 NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}

@@ -40,6 +40,7 @@ SECTIONS: dict[str, tuple[Entry, ...]] = {
     ),
     "Run them by themselves": (
         _entry("schedule", "schedule", "Show and check when drills run by themselves."),
+        _entry("scheduler", "scheduler", "Run the calendars' drills, each slot once, until told to end."),
         _entry("notify", "notify", "Try a channel of a calendar, and see what was told."),
         _entry("rollout", "rollout", "Show at which stage each scheduled drill stands, or set it."),
     ),

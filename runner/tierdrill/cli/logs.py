@@ -1,10 +1,11 @@
-"""Where warnings and tracebacks of the libraries and of our own tasks go: a file in the home, never the terminal."""
+"""Where a log goes: to a file in the home for commands that people watch, to stderr for one that runs by itself."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 LOG = "tierdrill.log"
+_TIME = "%Y-%m-%dT%H:%M:%S"
 
 
 def log_to_file(home: Path) -> None:
@@ -16,3 +17,25 @@ def log_to_file(home: Path) -> None:
     handler = logging.FileHandler(home / LOG, encoding="utf-8", delay=True)
     handler.setFormatter(logging.Formatter("%(asctime)s %(process)d %(levelname)s %(name)s: %(message)s"))
     logging.basicConfig(level=logging.WARNING, handlers=[handler])
+
+
+def log_lines(*, as_json: bool = False) -> None:
+    """Send the log to stderr, one line each with the time in UTC; ours from INFO on, others' from WARNING on."""
+    import json
+    import logging
+    import time
+
+    class JsonLines(logging.Formatter):
+        def format(self, record: logging.LogRecord) -> str:
+            line = {"at": record.created, "level": record.levelname, "message": record.getMessage()}
+            if record.exc_info:
+                line["traceback"] = self.formatException(record.exc_info)
+            return json.dumps(line, ensure_ascii=False)
+
+    logging.raiseExceptions = False
+    handler = logging.StreamHandler()
+    lines = JsonLines() if as_json else logging.Formatter("%(asctime)sZ %(levelname)s %(message)s", _TIME)
+    lines.converter = time.gmtime
+    handler.setFormatter(lines)
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])
+    logging.getLogger("tierdrill").setLevel(logging.INFO)

@@ -22,11 +22,12 @@ GATES = ("kill-switch", "window", "lock", "budget", "alerts", "dependencies", "r
 
 @dataclass(frozen=True)
 class GateResult:
-    """What one gate said, and why."""
+    """What one gate said, and why. `about` is what a program wants to know of it: the rollout's stage."""
 
     gate: str
     verdict: Verdict
     reason: str
+    about: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """As plain data, for the store."""
@@ -140,8 +141,8 @@ def dependencies(facts: Sequence[DependencyFact]) -> GateResult:
 def rollout(stage: str, hold: str | None) -> GateResult:
     """Shut where the staged rollout lets the drill not start; otherwise the stage that it runs at."""
     if hold:
-        return GateResult("rollout", "held", hold)
-    return GateResult("rollout", "open", stage or "no stages: it runs as it stands")
+        return GateResult("rollout", "held", hold, stage)
+    return GateResult("rollout", "open", f"at stage {stage}" if stage else "no stages: it runs as it stands", stage)
 
 
 def held_by(results: Sequence[GateResult]) -> GateResult | None:

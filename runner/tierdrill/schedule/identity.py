@@ -1,8 +1,8 @@
 """Which process that is: its pid, when it started in ticks since boot, which boot, and which PID namespace.
 
 psutil's `create_time` is wall-clock time and moves when the clock is set; a scheduler must not be taken for dead, and
-its slot run a second time, because NTP stepped. Field 22 of /proc/PID/stat (proc(5), starttime) never moves. In another PID namespace (another container
-on the same home) a pid means nothing; there only a heartbeat tells.
+its slot run a second time, because NTP stepped. Field 22 of /proc/PID/stat (proc(5), starttime) never moves. In another
+PID namespace (another container on the same home) a pid means nothing; there only a heartbeat tells.
 """
 
 from __future__ import annotations

@@ -9,124 +9,36 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
 
 from tierdrill.schedule.identity import ProcessId
-from tierdrill.schedule.records import (
-    Attempt,
-    EnvironmentLock,
-    Gap,
-    Note,
-    SlotName,
-    SlotRecord,
-    SlotState,
-)
-from tierdrill.schedule.tables import SCHEMA, SCHEMA_VERSION, attempt_of, lock_of, slot_of
+from tierdrill.schedule.lookups import Lookups
+from tierdrill.schedule.records import Attempt, EnvironmentLock, Gap, SlotName, SlotState
+from tierdrill.schedule.storefile import NotOurs, StoreCorrupt, StoreError, StoreMoved
+from tierdrill.schedule.tables import lock_of
 
-BUSY_S = 1.0
-"""How long a call waits for another writer; the event loop waits with it."""
+__all__ = ["NotOurs", "ScheduleStore", "StoreCorrupt", "StoreError", "StoreMoved"]
 
-BEATS_FRESH_S = 90.0
-"""A scheduler that cannot be looked for (another PID namespace) lives while its heartbeat is not older."""
-
-_PROCESS = "claim_pid IS ? AND claim_ticks IS ? AND claim_boot IS ? AND claim_space IS ?"
+RELEASED = "the scheduler ended before it began; the next one decides"
 
 
-class StoreError(Exception):
-    """The store cannot be read or written now (locked, full, no permission); the message names file and reason."""
-
-
-class StoreCorrupt(StoreError):
-    """The file is not, or no longer, a whole database of this kind."""
-
-
-class StoreMoved(StoreError):
-    """The file is no longer the one that was opened: somebody set it aside, or removed it."""
-
-
-class NotOurs(StoreError):
-    """The slot is in the hands of another scheduler, or decided."""
-
-
-class ScheduleStore:
+class ScheduleStore(Lookups):
     """The store of one home. Safe for several processes; one instance per thread."""
 
-    def __init__(self, home: Path) -> None:
-        self.path = home / "schedule.db"
-        with self._explained():
-            home.mkdir(parents=True, exist_ok=True, mode=0o700)
-            self._database = sqlite3.connect(self.path, timeout=BUSY_S, isolation_level=None)
-            try:
-                self._open()
-                self._file = self.path.stat().st_ino
-            except BaseException:
-                self._database.close()
-                raise
+    def _claimed_by(self, database: sqlite3.Connection, key: str, claimant: ProcessId | None) -> str | None:
+        """The state of an open slot if it is in these hands (None: in nobody's)."""
+        row = database.execute(
+            "SELECT state FROM slots WHERE key = ? AND state IN ('claimed', 'running') AND claim_pid IS ? "
+            "AND claim_ticks IS ? AND claim_boot IS ? AND claim_space IS ?",
+            (key, *_process(claimant)),
+        ).fetchone()
+        return str(row[0]) if row else None
 
-    def check_place(self) -> None:
-        """StoreMoved if another file, or none, is where this one was opened: what is written here, nobody reads."""
-        try:
-            found = self.path.stat().st_ino
-        except OSError as error:
-            raise StoreMoved(f"{self.path}: {error.strerror}") from error
-        if found != self._file:
-            raise StoreMoved(f"{self.path}: another file is in its place")
-
-    def _open(self) -> None:
-        self._database.execute("PRAGMA journal_mode=WAL")
-        self._database.execute("PRAGMA synchronous=FULL")
-        version = self._database.execute("PRAGMA user_version").fetchone()[0]
-        if version > SCHEMA_VERSION:
-            raise StoreError(
-                f"{self.path}: written by a newer tierdrill (schema {version}; known are up to {SCHEMA_VERSION})"
-            )
-        if version == 0:
-            self._database.executescript(SCHEMA + f"PRAGMA user_version={SCHEMA_VERSION};")
-        self._database.execute("SELECT count(*) FROM slots WHERE state IN ('claimed', 'running')").fetchone()
-
-    @contextmanager
-    def _explained(self) -> Iterator[None]:
-        try:
-            yield
-        except (sqlite3.Error, OSError, ValueError) as error:
-            if self._is_corruption(error):
-                raise StoreCorrupt(f"{self.path}: {error}") from error
-            raise StoreError(f"{self.path}: {error}") from error
-
-    @staticmethod
-    def _is_corruption(error: Exception) -> bool:
-        if isinstance(error, ValueError):
-            return True
-        # The low byte is the primary code.
-        code = getattr(error, "sqlite_errorcode", None) or 0
-        foreign = str(error).startswith(("no such table", "no such column"))
-        return code & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB) or foreign
-
-    @contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
-        with self._explained():
-            self._database.execute("BEGIN IMMEDIATE")
-            try:
-                yield self._database
-                self._database.execute("COMMIT")
-            except BaseException:
-                if self._database.in_transaction:
-                    self._database.execute("ROLLBACK")
-                raise
-
-    def close(self) -> None:
-        """Release the file."""
-        self._database.close()
-
-    def check(self) -> None:
-        """Look through the whole file; StoreCorrupt if it is damaged."""
-        with self._explained():
-            found = self._database.execute("PRAGMA quick_check(1)").fetchone()[0]
-        if found != "ok":
-            raise StoreCorrupt(f"{self.path}: {found}")
+    def _in_hand(self, database: sqlite3.Connection, key: str, claimant: ProcessId) -> str:
+        state = self._claimed_by(database, key, claimant)
+        if state is None:
+            raise NotOurs(f"{self.path}: slot {key} is not in the hands of process {claimant.pid}", self.path)
+        return state
 
     # Claims and decisions.
 
@@ -151,20 +63,23 @@ class ScheduleStore:
     def take_over(self, key: str, dead: ProcessId | None, claimant: ProcessId) -> bool:
         """Take an open slot from a claimant that was found dead; False if somebody else was first."""
         with self._transaction() as database:
-            changed = database.execute(
+            if self._claimed_by(database, key, dead) is None:
+                return False
+            database.execute(
                 "UPDATE slots SET claim_pid = ?, claim_ticks = ?, claim_boot = ?, claim_space = ?, "
-                f"takeovers = takeovers + 1 WHERE key = ? AND state IN ('claimed', 'running') AND {_PROCESS}",
-                (*_process(claimant), key, *_process(dead)),
+                "takeovers = takeovers + 1 WHERE key = ?",
+                (*_process(claimant), key),
             )
-            return changed.rowcount == 1
+            return True
 
     def release(self, key: str, claimant: ProcessId) -> None:
         """Give back a slot for which nothing was started: the next scheduler may take it, or record it as missed."""
         with self._transaction() as database:
+            self._in_hand(database, key, claimant)
             database.execute(
-                "UPDATE slots SET claim_pid = NULL, claim_ticks = NULL, claim_boot = NULL, claim_space = NULL "
-                f"WHERE key = ? AND state = 'claimed' AND {_PROCESS}",
-                (key, *_process(claimant)),
+                "UPDATE slots SET claim_pid = NULL, claim_ticks = NULL, claim_boot = NULL, claim_space = NULL, "
+                "reason = ? WHERE key = ?",
+                (RELEASED, key),
             )
             database.execute("DELETE FROM locks WHERE key = ?", (key,))
 
@@ -173,31 +88,31 @@ class ScheduleStore:
     ) -> None:
         """Record the final decision on a slot in hand and free its environment; NotOurs if it is not in hand."""
         with self._transaction() as database:
-            changed = database.execute(
-                "UPDATE slots SET state = ?, outcome = ?, reason = ?, decided_at = ? "
-                f"WHERE key = ? AND state IN ('claimed', 'running') AND {_PROCESS}",
-                (state.value, outcome, reason, at, key, *_process(claimant)),
+            self._in_hand(database, key, claimant)
+            database.execute(
+                "UPDATE slots SET state = ?, outcome = ?, reason = ?, decided_at = ? WHERE key = ?",
+                (state.value, outcome, reason, at, key),
             )
-            if changed.rowcount != 1:
-                raise NotOurs(f"{self.path}: slot {key} is not in the hands of process {claimant.pid}")
             database.execute("DELETE FROM locks WHERE key = ?", (key,))
 
-    def miss(self, slots: Sequence[tuple[SlotName, str]], at: float) -> list[SlotName]:
-        """Record slots as missed, each with its reason; those that had no row before."""
+    def pass_over(self, slots: Sequence[tuple[SlotName, SlotState, str, str]], at: float) -> list[str]:
+        """Record slots that do not run: missed or held, outcome and reason; the keys of those that had no row before.
+        """
         recorded = []
+        self.check_place()
         with self._transaction() as database:
-            for slot, reason in slots:
+            for slot, state, outcome, reason in slots:
                 changed = database.execute(
-                    "INSERT OR IGNORE INTO slots (key, calendar, entry, nominal, due, state, reason, decided_at) "
-                    "VALUES (?, ?, ?, ?, ?, 'missed', ?, ?)",
-                    (*_slot(slot), reason, at),
+                    "INSERT OR IGNORE INTO slots (key, calendar, entry, nominal, due, state, outcome, reason, "
+                    "decided_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                    (*_slot(slot), state.value, outcome, reason, at),
                 )
                 if changed.rowcount == 1:
-                    recorded.append(slot)
+                    recorded.append(slot.key)
         return recorded
 
-    def miss_many(self, gap: Gap) -> None:
-        """Record a long row of missed slots as one."""
+    def pass_over_many(self, gap: Gap) -> None:
+        """Record a long row of slots that do not run as one."""
         with self._transaction() as database:
             database.execute(
                 "INSERT INTO gaps (calendar, entry, first, last, count, reason, at) VALUES (?, ?, ?, ?, ?, ?, ?)",
@@ -209,12 +124,8 @@ class ScheduleStore:
     def prepare(self, attempt: Attempt, claimant: ProcessId) -> None:
         """Write down a drill that is about to start, or that a gate holds; NotOurs if the slot is not in hand."""
         with self._transaction() as database:
-            changed = database.execute(
-                f"UPDATE slots SET state = 'running' WHERE key = ? AND state IN ('claimed', 'running') AND {_PROCESS}",
-                (attempt.key, *_process(claimant)),
-            )
-            if changed.rowcount != 1:
-                raise NotOurs(f"{self.path}: slot {attempt.key} is not in the hands of process {claimant.pid}")
+            self._in_hand(database, attempt.key, claimant)
+            database.execute("UPDATE slots SET state = 'running' WHERE key = ?", (attempt.key,))
             database.execute(
                 "INSERT INTO attempts (key, number, member, drill, run, state, started_at, ended_at, status, "
                 "exit_code, reason, gates) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -231,9 +142,7 @@ class ScheduleStore:
         NotOurs if the slot is not in hand any more.
         """
         with self._transaction() as database:
-            mine = f"SELECT count(*) FROM slots WHERE key = ? AND {_PROCESS}"  # noqa: S608 - a constant
-            if database.execute(mine, (key, *_process(claimant))).fetchone()[0] != 1:
-                raise NotOurs(f"{self.path}: slot {key} is not in the hands of process {claimant.pid}")
+            self._in_hand(database, key, claimant)
             database.execute(
                 "UPDATE attempts SET state = 'running', child_pid = ?, child_ticks = ?, child_boot = ?, "
                 "child_space = ?, started_at = ? WHERE key = ? AND number = ?",
@@ -258,114 +167,33 @@ class ScheduleStore:
                 (status, exit_code, reason, at, key, number),
             )
 
-    def attempts(self, key: str) -> list[Attempt]:
-        """The drills of a slot, in the order they were tried."""
-        with self._explained():
-            rows = self._database.execute(
-                "SELECT * FROM attempts WHERE key = ? ORDER BY number", (key,)
-            ).fetchall()
-            return [attempt_of(row) for row in rows]
-
-    # Looking.
-
-    def slot(self, key: str) -> SlotRecord | None:
-        """The row of a slot."""
-        with self._explained():
-            row = self._database.execute("SELECT * FROM slots WHERE key = ?", (key,)).fetchone()
-            return slot_of(row) if row else None
-
-    def open_slots(self) -> list[SlotRecord]:
-        """Slots on the way, oldest first."""
-        with self._explained():
-            rows = self._database.execute(
-                "SELECT * FROM slots WHERE state IN ('claimed', 'running') ORDER BY due, key"
-            ).fetchall()
-            return [slot_of(row) for row in rows]
-
-    def decided(self, calendar: str, entry: str, since: float) -> set[str]:
-        """The keys of an entry's slots due at or after `since` that have a row."""
-        with self._explained():
-            rows = self._database.execute(
-                "SELECT key FROM slots WHERE calendar = ? AND entry = ? AND due >= ?", (calendar, entry, since)
-            ).fetchall()
-            return {str(row[0]) for row in rows}
-
-    def missed_ahead(self, calendar: str, entry: str, now: float) -> set[str]:
-        """The keys of slots that were recorded as missed at a later time than now: the clock was ahead then."""
-        with self._explained():
-            rows = self._database.execute(
-                "SELECT key FROM slots WHERE calendar = ? AND entry = ? AND state = 'missed' AND decided_at > ?",
-                (calendar, entry, now),
-            ).fetchall()
-            return {str(row[0]) for row in rows}
-
-    def latest(
-        self, limit: int, *, calendar: str | None = None, entry: str | None = None, state: str | None = None
-    ) -> list[SlotRecord]:
-        """The newest slots first."""
-        with self._explained():
-            rows = self._database.execute(
-                "SELECT * FROM slots WHERE (?1 IS NULL OR calendar = ?1) AND (?2 IS NULL OR entry = ?2) "
-                "AND (?3 IS NULL OR state = ?3) ORDER BY due DESC, key LIMIT ?4",
-                (calendar, entry, state, limit),
-            ).fetchall()
-            return [slot_of(row) for row in rows]
-
-    def gaps(self, limit: int) -> list[Gap]:
-        """The newest rows of missed slots first."""
-        with self._explained():
-            rows = self._database.execute(
-                "SELECT calendar, entry, first, last, count, reason, at FROM gaps ORDER BY at DESC LIMIT ?", (limit,)
-            ).fetchall()
-            return [Gap(*row) for row in rows]
-
-    def last_success(self) -> dict[tuple[str, str], float]:
-        """For each calendar and entry, when a slot of it last finished as passed."""
-        return self._last("state = 'finished' AND outcome = 'passed'")
-
-    def last_fired(self) -> dict[tuple[str, str], float]:
-        """For each calendar and entry, the due time of the newest slot that was run or held."""
-        with self._explained():
-            rows = self._database.execute(
-                "SELECT calendar, entry, max(due) FROM slots WHERE state != 'missed' GROUP BY calendar, entry"
-            ).fetchall()
-            return {(row[0], row[1]): row[2] for row in rows}
-
-    def _last(self, condition: str) -> dict[tuple[str, str], float]:
-        with self._explained():
-            rows = self._database.execute(
-                f"SELECT calendar, entry, max(decided_at) FROM slots WHERE {condition} "  # noqa: S608
-                "GROUP BY calendar, entry"
-            ).fetchall()
-            return {(row[0], row[1]): row[2] for row in rows}
-
-    def counts(self) -> dict[tuple[str, str, str], int]:
-        """How many slots have been decided, by calendar, state and outcome (for held ones: the gate)."""
-        with self._explained():
-            rows = self._database.execute(
-                "SELECT calendar, state, outcome, count(*) FROM slots GROUP BY calendar, state, outcome"
-            ).fetchall()
-            return {(row[0], row[1], row[2]): int(row[3]) for row in rows}
-
     # Entries: until when their slots have been considered.
 
-    def considered(self, calendar: str, entry: str, timing: str, now: float) -> tuple[float, bool]:
-        """Until when slots of an entry have been considered, and whether it is new or its timing has changed.
+    def considered(
+        self, timings: Mapping[tuple[str, str], str], now: float
+    ) -> tuple[dict[tuple[str, str], float], list[tuple[str, str]]]:
+        """Until when slots of each entry (calendar, name) have been considered; and those that are new or changed.
 
-        An entry that is new, or whose timing (any text that changes with it) is not the one known, is considered from
-        now on: slots that it would have had before are nobody's.
+        `timings` is any text that changes with an entry's moments. One that is new, or whose text is not the one known,
+        is considered from now on: slots that it would have had before are nobody's.
         """
+        found: dict[tuple[str, str], float] = {}
+        fresh = []
         with self._transaction() as database:
-            row = database.execute(
-                "SELECT timing, until FROM entries WHERE calendar = ? AND entry = ?", (calendar, entry)
-            ).fetchone()
-            if row is not None and row[0] == timing:
-                return float(row[1]), False
-            database.execute(
-                "INSERT OR REPLACE INTO entries (calendar, entry, timing, until) VALUES (?, ?, ?, ?)",
-                (calendar, entry, timing, now),
-            )
-            return now, True
+            rows = database.execute("SELECT calendar, entry, timing, until FROM entries").fetchall()
+            known = {(row[0], row[1]): (row[2], float(row[3])) for row in rows}
+            for name, timing in timings.items():
+                if name in known and known[name][0] == timing:
+                    found[name] = known[name][1]
+                    continue
+                database.execute(
+                    "INSERT INTO entries (calendar, entry, timing, since, until) VALUES (?, ?, ?, ?, ?) "
+                    "ON CONFLICT (calendar, entry) DO UPDATE SET timing = excluded.timing, until = excluded.until",
+                    (*name, timing, now, now),
+                )
+                found[name] = now
+                fresh.append(name)
+        return found, fresh
 
     def consider(self, calendar: str, entry: str, until: float) -> None:
         """All slots of an entry due before or at `until` have a decision."""
@@ -376,7 +204,9 @@ class ScheduleStore:
 
     # Environments.
 
-    def lock(self, wanted: EnvironmentLock, now_boottime: float, alive: Any) -> EnvironmentLock | None:
+    def lock(
+        self, wanted: EnvironmentLock, now_boottime: float, alive: Callable[[ProcessId], bool]
+    ) -> EnvironmentLock | None:
         """Take an environment for a slot; who has it, if somebody else does.
 
         A lock is free once its holder is dead (`alive(process)`), whatever its lease says. One whose lease has run out
@@ -398,11 +228,6 @@ class ScheduleStore:
             )  # fmt: skip
         return None
 
-    def locks(self) -> list[EnvironmentLock]:
-        """Every environment in use."""
-        with self._explained():
-            return [lock_of(row) for row in self._database.execute("SELECT * FROM locks ORDER BY environment")]
-
     # The schedulers themselves.
 
     def beat(self, scheduler: ProcessId, at: float, boottime: float, calendars: Sequence[str]) -> None:
@@ -422,35 +247,11 @@ class ScheduleStore:
                 "DELETE FROM schedulers WHERE pid = ? AND ticks = ? AND boot = ? AND space = ?", _process(scheduler)
             )
 
-    def schedulers(self) -> list[tuple[ProcessId, float, float, float, list[str]]]:
-        """Those that have not retired: who, since when, last seen (wall clock, boot time), with which calendars."""
-        with self._explained():
-            rows = self._database.execute(
-                "SELECT pid, ticks, boot, space, started_at, seen_at, seen_boottime, calendars FROM schedulers "
-                "ORDER BY started_at"
-            ).fetchall()
-            return [(ProcessId(*row[:4]), row[4], row[5], row[6], json.loads(row[7])) for row in rows]
-
-    def lives(self, process: ProcessId, claimant: ProcessId | None, boottime: float) -> bool:
-        """Whether a process lives; one that cannot be looked for, while its scheduler's heartbeat is fresh."""
-        if process.visible():
-            return process.lives()
-        beats = {scheduler: seen for scheduler, _, _, seen, _ in self.schedulers()}
-        seen = beats.get(claimant or process)
-        return seen is not None and 0 <= boottime - seen <= BEATS_FRESH_S
-
     def note(self, at: float, kind: str, text: str) -> None:
         """Write down something that happened to the scheduler itself."""
         with self._transaction() as database:
             database.execute("INSERT INTO notes (at, kind, text) VALUES (?, ?, ?)", (at, kind, text))
 
-    def notes(self, limit: int) -> list[Note]:
-        """The newest first."""
-        with self._explained():
-            rows = self._database.execute(
-                "SELECT at, kind, text FROM notes ORDER BY at DESC, rowid DESC LIMIT ?", (limit,)
-            )
-            return [Note(*row) for row in rows]
 
 
 def _slot(slot: SlotName) -> tuple[str, str, str, float, float]:

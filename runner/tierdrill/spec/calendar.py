@@ -105,6 +105,7 @@ class CalendarEntry(Part):
     drill: Name | None = None
     suite: Name | None = None
     environment: Name | None = Field(default=None, description="instead of the calendar's and the drill's own")
+    lab: Name | None = Field(default=None, description="a lab that is kept up; else each drill brings up its own")
     cron: Cron | None = Field(default=None, description="minute hour day month weekday; weekdays by name")
     every: Duration | None = Field(default=None, description="in whole seconds; also over clock changes")
     anchor: Moment | None = Field(default=None, description="with every: the first slot; else the grid of 1970 in UTC")

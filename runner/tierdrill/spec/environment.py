@@ -63,12 +63,14 @@ class EnvironmentGates(Part):
 
     `prometheus` and `alertmanager` are base URLs; a kept lab has its own and needs none. `without_data` decides where
     an error budget or the alerts are not known: `held` (no data is never a pass), or `open` for an environment in
-    which nobody is served.
+    which nobody is served. `budget_window` is how far back drills count against the budget of a lab that only lives
+    during drills.
     """
 
     prometheus: str | None = Field(default=None, examples=["http://prometheus.example.org:9090"])
     alertmanager: str | None = Field(default=None, examples=["http://alertmanager.example.org:9093"])
     without_data: Literal["held", "open"] = "held"
+    budget_window: Duration = 2_592_000.0
 
 
 class Environment(Part):

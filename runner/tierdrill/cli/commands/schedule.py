@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from tierdrill.cli.commands.schedule_past import log, rules, status
 from tierdrill.cli.completion import complete_calendar
 from tierdrill.cli.errors import BAD_INPUT, Refusal
 from tierdrill.cli.options import echo_json, json_option, table
@@ -32,7 +33,7 @@ _from = click.option(
 
 @click.group("schedule")
 def command() -> None:
-    """Show and check when drills run by themselves, as the catalogue's calendars say. Nothing is started."""
+    """When drills run by themselves, as the catalogue's calendars say, and what became of them. Nothing is started."""
 
 
 @command.command("show")
@@ -45,7 +46,7 @@ def show(here: Surroundings, calendar: str | None, count: int, start: str | None
     """Show the next slots of all calendars, or of CALENDAR: what will run, and what is held back by which rule."""
     from tierdrill.schedule.slots import due_slots
 
-    catalogue, timetables, showing = _timetables(here, calendar)
+    catalogue, timetables, showing = timetables_of(here, calendar)
     after = _moment(start, timetables)
     slots = [showing.of(slot) for slot in islice(due_slots(timetables.values(), after), count)]
     disabled = _disabled(timetables)
@@ -112,7 +113,7 @@ def simulate(
     """
     from tierdrill.schedule.slots import due_slots
 
-    _, timetables, showing = _timetables(here, calendar)
+    _, timetables, showing = timetables_of(here, calendar)
     after = _moment(start, timetables)
     counted: dict[str, Counter[str]] = {}
     lines = []
@@ -135,6 +136,11 @@ def simulate(
     click.echo(table(rows, head=("entry", "slots", "run", "held", "")) or "no slot comes")
 
 
+command.add_command(status)
+command.add_command(log)
+command.add_command(rules)
+
+
 def _counts(each: Counter[str]) -> dict[str, Any]:
     held = {words: count for words, count in each.items() if words}
     return {"slots": each.total(), "run": each[""], "held": held}
@@ -145,7 +151,7 @@ def _line(slot: Slot, showing: Showing, as_json: bool) -> str:
     return f"{json.dumps(shown.to_json())}\n" if as_json else f"{'  '.join(shown.row()).rstrip()}\n"
 
 
-def _timetables(here: Surroundings, calendar: str | None) -> tuple[Catalogue, dict[str, Timetable], Showing]:
+def timetables_of(here: Surroundings, calendar: str | None) -> tuple[Catalogue, dict[str, Timetable], Showing]:
     """The calendars asked about, ready; SpecError if a document has a problem, Refusal if there is no such calendar."""
     from tierdrill.cli.documents import whole_catalogue
     from tierdrill.schedule.shown import Showing

@@ -36,6 +36,8 @@ def check_environments(context: Context) -> None:
             place.at("lease").report("a lease of no time", "a time above 0: a fault's lease undoes it")
         _check_clock(place.at("clock"), environment)
         check_dependencies(place.at("dependencies"), environment.dependencies)
+        if environment.gates.budget_window <= 0:
+            place.at("gates", "budget_window").report("a window of no time", "a time above 0, such as 30d")
         for name in ("prometheus", "alertmanager"):
             if (url := getattr(environment.gates, name)) is not None:
                 check_url(place.at("gates", name), url)

@@ -1,0 +1,197 @@
+"""`tierdrill schedule status`, `log` and `rules`: what the scheduler did, what it does, and alerts about itself."""
+
+from __future__ import annotations
+
+import time
+from contextlib import closing
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from tierdrill.cli.completion import complete_calendar
+from tierdrill.cli.errors import Refusal
+from tierdrill.cli.options import echo_json, json_option, table
+from tierdrill.cli.places import Surroundings
+
+if TYPE_CHECKING:
+    from tierdrill.schedule.records import Attempt, SlotRecord
+    from tierdrill.schedule.store import ScheduleStore
+
+STATES = ("claimed", "running", "finished", "held", "missed", "lost")
+
+
+@click.command("status")
+@json_option
+@click.pass_obj
+def status(here: Surroundings, as_json: bool) -> None:
+    """Show the schedulers that run, what they run, which environments are in use, and how each entry stands."""
+    found = _look(here)
+    if as_json:
+        echo_json(found)
+    else:
+        for line in _lines(found):
+            click.echo(line)
+
+
+@click.command("log")
+@click.argument("calendar", required=False, shell_complete=complete_calendar)
+@click.option("--entry", metavar="NAME", help="Slots of this entry only.")
+@click.option("--state", type=click.Choice(STATES), help="Slots in this state only.")
+@click.option("--limit", type=click.IntRange(1, 100_000), default=20, show_default=True, help="The newest so many.")
+@click.option("--gates", is_flag=True, help="With what every gate said.")
+@json_option
+@click.pass_obj
+def log(
+    here: Surroundings,
+    calendar: str | None,
+    entry: str | None,
+    state: str | None,
+    limit: int,
+    gates: bool,
+    as_json: bool,
+) -> None:
+    """Show what became of past slots, of all calendars or of CALENDAR: run, held, missed or lost, and why."""
+    with closing(_store(here)) as store:
+        slots = store.latest(limit, calendar=calendar, entry=entry, state=state)
+        shown = [_slot(record, store.attempts(record.slot.key)) for record in reversed(slots)]
+        gaps: list[dict[str, Any]] = [
+            {"calendar": gap.calendar, "entry": gap.entry, "first": gap.first, "last": gap.last, "count": gap.count,
+             "reason": gap.reason}
+            for gap in store.gaps(limit)
+            if calendar in (None, gap.calendar) and entry in (None, gap.entry) and state in (None, "missed")
+        ]  # fmt: skip
+        notes = [{"at": note.at, "kind": note.kind, "text": note.text} for note in reversed(store.notes(limit))]
+    if as_json:
+        echo_json({"slots": shown, "gaps": gaps, "scheduler": notes})
+        return
+    for one in shown:
+        for line in _slot_lines(one, gates):
+            click.echo(line)
+    for gap in gaps:
+        span = f"{_moment(gap['first'])} to {_moment(gap['last'])}"
+        click.echo(f"{span}  {gap['calendar']}/{gap['entry']}  {gap['count']} slots missed: {gap['reason']}")
+    if not shown and not gaps:
+        click.echo("no slot has been decided yet")
+
+
+@click.command("rules")
+@click.argument("calendar", required=False, shell_complete=complete_calendar)
+@click.pass_obj
+def rules(here: Surroundings, calendar: str | None) -> None:
+    """Print Prometheus rules that alert when the scheduler is gone or a drill of a calendar did not run."""
+    from tierdrill.cli.commands.schedule import timetables_of
+    from tierdrill.schedule.alertrules import schedule_rules
+
+    _, timetables, _ = timetables_of(here, calendar)
+    click.echo(schedule_rules(timetables.values(), datetime.now(UTC)), nl=False)
+
+
+def _store(here: Surroundings) -> ScheduleStore:
+    from tierdrill.schedule.store import ScheduleStore, StoreError
+
+    if not (here.home / "schedule.db").exists():
+        raise Refusal(f"no scheduler has run in {here.home} yet; `tierdrill scheduler` is one")
+    try:
+        return ScheduleStore(here.home)
+    except StoreError as error:
+        raise Refusal(str(error)) from error
+
+
+def _look(here: Surroundings) -> dict[str, Any]:
+    boottime = time.clock_gettime(time.CLOCK_BOOTTIME)
+    with closing(_store(here)) as store:
+        schedulers = [
+            {"pid": scheduler.pid, "since": since, "seen": seen, "calendars": calendars,
+             "lives": store.lives(scheduler, None, boottime)}
+            for scheduler, since, seen, _, calendars in store.schedulers()
+        ]  # fmt: skip
+        going = [_slot(record, store.attempts(record.slot.key)) for record in store.open_slots()]
+        locks = [
+            {"environment": lock.environment, "slot": lock.key, "owner": lock.owner, "pid": lock.holder.pid,
+             "since": lock.taken_at, "lease": lock.lease_s, "lives": store.lives(lock.holder, None, boottime)}
+            for lock in store.locks()
+        ]  # fmt: skip
+        succeeded, ran = store.last_success(), store.last_run()
+        entries = []
+        for calendar, entry in sorted(store.known_since()):
+            latest = store.latest(1, calendar=calendar, entry=entry)
+            entries.append({
+                "calendar": calendar, "entry": entry,
+                "latest": _slot(latest[0], store.attempts(latest[0].slot.key)) if latest else None,
+                "last_run": ran.get((calendar, entry)), "last_success": succeeded.get((calendar, entry)),
+            })  # fmt: skip
+    return {"schedulers": schedulers, "slots": going, "locks": locks, "entries": entries}
+
+
+def _slot(record: SlotRecord, attempts: list[Attempt]) -> dict[str, Any]:
+    return {
+        "key": record.slot.key,
+        "calendar": record.slot.calendar,
+        "entry": record.slot.entry,
+        "due": record.slot.due,
+        "state": record.state.value,
+        "outcome": record.outcome,
+        "reason": record.reason,
+        "late": record.lateness_s,
+        "taken_over": record.takeovers,
+        "decided": record.decided_at,
+        "drills": [
+            {
+                "drill": one.drill, "run": one.run, "state": one.state, "status": one.status, "reason": one.reason,
+                "started": one.started_at, "ended": one.ended_at, "gates": list(one.gates),
+            }
+            for one in attempts
+        ],
+    }  # fmt: skip
+
+
+def _lines(found: dict[str, Any]) -> list[str]:
+    lines = []
+    for one in found["schedulers"]:
+        state = "runs" if one["lives"] else "DIED"
+        lines.append(f"scheduler {one['pid']} {state} since {_moment(one['since'])}: {', '.join(one['calendars'])}")
+    if not found["schedulers"]:
+        lines.append("NO SCHEDULER RUNS; slots that come now are missed")
+    for slot in found["slots"]:
+        runs = ", ".join(one["run"] for one in slot["drills"] if one["state"] == "running") or slot["reason"]
+        lines.append(f"{slot['key']} is {slot['state']}{f': {runs}' if runs else ''}")
+    for lock in found["locks"]:
+        holder = f"pid {lock['pid']}" if lock["lives"] else f"pid {lock['pid']}, which is dead: it is free"
+        lines.append(
+            f"environment {lock['environment']} is in use by {lock['slot']} (owner {lock['owner'] or 'nobody named'}, "
+            f"{holder}) since {_moment(lock['since'])}, lease {lock['lease']:g} s"
+        )
+    rows = []
+    for one in found["entries"]:
+        latest = one["latest"]
+        words = _words(latest) if latest else "no slot decided yet"
+        rows.append((
+            f"{one['calendar']}/{one['entry']}", _moment(latest["due"]) if latest else "", words,
+            _moment(one["last_success"]) if one["last_success"] else "never",
+        ))  # fmt: skip
+    if rows:
+        lines += ["", table(rows, ("entry", "last slot", "came to", "last passed"))]
+    return lines
+
+
+def _words(slot: dict[str, Any]) -> str:
+    return " ".join(dict.fromkeys(word for word in (slot["state"], slot["outcome"]) if word))
+
+
+def _slot_lines(slot: dict[str, Any], gates: bool) -> list[str]:
+    late = f", {slot['late']:.1f} s late" if slot["late"] and slot["late"] >= 1 else ""
+    runs = ", ".join(one["run"] for one in slot["drills"] if one["run"])
+    reason = f": {slot['reason']}" if slot["reason"] else ""
+    name = f"{slot['calendar']}/{slot['entry']}"
+    lines = [f"{_moment(slot['due'])}  {name}  {_words(slot)}{late}{reason}{f' ({runs})' if runs else ''}"]
+    for one in slot["drills"] if gates else ():
+        lines.append(f"    {one['drill']}: {one['status'] or one['state']}")
+        rows = [(gate["gate"], gate["verdict"], gate["reason"]) for gate in one["gates"]]
+        if rows:
+            lines.append(table(rows, indent="      "))
+    return lines
+
+
+def _moment(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%SZ")

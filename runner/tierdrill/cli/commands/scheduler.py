@@ -1,0 +1,107 @@
+"""`tierdrill scheduler`: runs the calendars' drills by itself, until it is told to end."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from tierdrill.cli.completion import complete_calendar
+from tierdrill.cli.errors import Refusal
+from tierdrill.cli.logs import log_lines
+from tierdrill.cli.places import Surroundings, author
+
+if TYPE_CHECKING:
+    from tierdrill.schedule.daemon import Options
+    from tierdrill.schedule.loading import ReadCatalogue, Snapshot
+    from tierdrill.schedule.metrics import Metrics
+
+
+@click.command("scheduler")
+@click.option(
+    "--calendar",
+    "calendars",
+    metavar="NAME",
+    multiple=True,
+    shell_complete=complete_calendar,
+    help="Serve this calendar only; repeatable [default: all of the catalogue].",
+)
+@click.option("--once", is_flag=True, help="Decide what is due now, see it through, and end.")
+@click.option(
+    "--metrics-port",
+    type=click.IntRange(0, 65535),
+    metavar="PORT",
+    help="Serve Prometheus metrics on this port of loopback; 0: a free one.",
+)
+@click.option("--json", "as_json", is_flag=True, help="The log as lines of JSON.")
+@click.pass_obj
+def command(
+    here: Surroundings, calendars: tuple[str, ...], once: bool, metrics_port: int | None, as_json: bool
+) -> int:
+    """Run the drills of the catalogue's calendars, each slot once, through its gates; nobody needs to look on.
+
+    SIGTERM or Ctrl-C stops the drill that runs, waits until it has cleaned up, and ends; a second one ends at once and
+    the reaper cleans up. SIGHUP reads the calendars again. After a crash the next scheduler goes on where this one was.
+    """
+    from tierdrill.schedule.loading import load_snapshot
+
+    log_lines(as_json=as_json)
+    try:
+        snapshot = load_snapshot(here.catalogue, calendars, _reader())
+    except LookupError as error:
+        raise Refusal(str(error.args[0])) from error
+    metrics, port = _metrics(metrics_port)
+    if port is not None:
+        logging.getLogger("tierdrill.schedule").info("metrics are at http://127.0.0.1:%d/metrics", port)
+    return asyncio.run(_run(here, snapshot, metrics, calendars, once))
+
+
+def _reader() -> ReadCatalogue:
+    from tierdrill.cli.documents import read
+
+    return read
+
+
+def _metrics(port: int | None) -> tuple[Metrics, int | None]:
+    from tierdrill.schedule.metrics import Metrics
+
+    metrics = Metrics()
+    if port is None:
+        return metrics, None
+    try:
+        return metrics, metrics.serve(port)
+    except OSError as error:
+        raise Refusal(f"found --metrics-port {port}: {error.strerror}; allowed is a port that is free") from error
+
+
+async def _run(
+    here: Surroundings, snapshot: Snapshot, metrics: Metrics, calendars: tuple[str, ...], once: bool
+) -> int:
+    from tierdrill.schedule.daemon import Scheduler
+    from tierdrill.schedule.notify.outbox import Outbox
+    from tierdrill.schedule.observers import Observers
+
+    observers = Observers(here.home, metrics, Outbox(here.home))
+    return await Scheduler(snapshot, _options(here, calendars, once), observers).run()
+
+
+def _options(here: Surroundings, calendars: tuple[str, ...], once: bool) -> Options:
+    from tierdrill.schedule.daemon import Options
+    from tierdrill.schedule.loading import load_snapshot
+    from tierdrill.schedule.slotrun import Commands
+
+    program = (
+        sys.executable, "-m", "tierdrill", "--home", str(here.home), "--catalogue", str(here.catalogue), "--no-color",
+    )  # fmt: skip
+    read = _reader()
+    return Options(
+        home=here.home,
+        commands=Commands(run=(*program, "run"), recover=(*program, "recover"), cwd=Path.cwd()),
+        reload=lambda: load_snapshot(here.catalogue, calendars, read),
+        once=once,
+        author=f"scheduler of {author()}",
+    )

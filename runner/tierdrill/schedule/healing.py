@@ -1,0 +1,83 @@
+"""After a drill's process has died: who still heals, what the history says then, and `tierdrill recover` at last."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import closing
+from pathlib import Path
+
+from tierdrill.history.store import HistoryError, HistoryStore, RunRecord
+
+HEAL_S = 130.0
+"""The reaper gives up after 120 s (conductor/reaper.py), and closes the run's books then."""
+
+LOOK_S = 0.25
+RECOVER_S = 300.0
+_REAPER = b"tierdrill.conductor.reaper"
+
+
+def run_record(home: Path, run: str) -> tuple[RunRecord | None, str]:
+    """The run's line in the history, None if it has none; and why it could not be read."""
+    if not (home / "history.db").exists():
+        return None, ""
+    try:
+        with closing(HistoryStore(home)) as store:
+            record = store.find(run)
+    except HistoryError as error:
+        return None, str(error)
+    return (record if record is not None and record.run == run else None), ""
+
+
+def reaper_lives(home: Path, run: str) -> bool:
+    """Whether the run's reaper is at work."""
+    for place in Path("/proc").iterdir():
+        if not place.name.isdigit():
+            continue
+        try:
+            words = (place / "cmdline").read_bytes().split(b"\0")
+        except OSError:
+            continue
+        if _REAPER in words and run.encode() in words and str(home).encode() in words:
+            return True
+    return False
+
+
+async def healed(home: Path, run: str, recover: Sequence[str], cwd: Path | None) -> tuple[RunRecord | None, str]:
+    """The run's line once its books are closed, by itself or by its reaper; else after `tierdrill recover`.
+
+    For a run whose process has ended. The reaper is not our child, so it is looked for again and again.
+    """
+    record, why = await asyncio.to_thread(run_record, home, run)
+    deadline = asyncio.get_running_loop().time() + HEAL_S
+    while record is not None and not record.status and asyncio.get_running_loop().time() < deadline:
+        if not await asyncio.to_thread(reaper_lives, home, run):
+            record, why = await asyncio.to_thread(run_record, home, run)
+            break
+        await asyncio.sleep(LOOK_S)
+        record, why = await asyncio.to_thread(run_record, home, run)
+    if record is not None and not record.status:
+        await _recover(recover, cwd)
+        record, why = await asyncio.to_thread(run_record, home, run)
+    return record, why
+
+
+async def _recover(command: Sequence[str], cwd: Path | None) -> None:
+    """Let `tierdrill recover` undo and close what is left; its exit code says nothing that the history does not."""
+    try:
+        process = await asyncio.create_subprocess_exec(
+            *command,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.DEVNULL,
+            cwd=cwd,
+            start_new_session=True,
+        )
+    except OSError:
+        return
+    try:
+        async with asyncio.timeout(RECOVER_S):
+            await process.wait()
+    except TimeoutError:
+        process.kill()
+        await process.wait()

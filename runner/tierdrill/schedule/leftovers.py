@@ -1,0 +1,77 @@
+"""Slots that a dead scheduler left in the middle: taken over, so that each comes to its one record and runs once.
+
+A drill that was let go is adopted, whether it still runs or has ended. One that was only written down never began; it
+may begin now if it is not too late.
+"""
+
+from __future__ import annotations
+
+import logging
+import signal
+from collections.abc import Coroutine
+from datetime import UTC, datetime
+from typing import Any
+
+from tierdrill.schedule.child import send
+from tierdrill.schedule.loading import Snapshot
+from tierdrill.schedule.records import SlotRecord
+from tierdrill.schedule.slotrun import SlotRun, Surroundings
+from tierdrill.schedule.store import ScheduleStore
+from tierdrill.schedule.work import Work, members_of, orphan
+from tierdrill.spec.timing.rules import Rules
+
+_log = logging.getLogger(__name__)
+
+
+class Leftovers:
+    """Looks for them, again and again: another scheduler of this home may die at any time."""
+
+    def __init__(self, around: Surroundings) -> None:
+        self._around = around
+
+    def take(self, store: ScheduleStore, snapshot: Snapshot) -> list[Coroutine[Any, Any, None]]:
+        """Take over every open slot whose claimant is dead; what is to be done for each."""
+        self._bury(store)
+        steps = []
+        for record in store.open_slots():
+            claimant = record.claimant
+            boottime = self._around.clock.read().boottime
+            if claimant == self._around.me or (claimant is not None and store.lives(claimant, None, boottime)):
+                continue
+            known = snapshot.find(record.slot.calendar, record.slot.entry)
+            if known is None and self._served_elsewhere(store, record.slot.calendar):
+                continue
+            if not store.take_over(record.slot.key, claimant, self._around.me):
+                continue
+            who = f"process {claimant.pid}, which is dead" if claimant else "a scheduler that ended"
+            _log.warning("%s: taken over from %s", record.slot.key, who)
+            store.note(self._around.clock.read().wall, "taken-over", f"{record.slot.key} from {who}")
+            if known is None:
+                steps.append(SlotRun(self._around, orphan(record.slot)).close())
+            else:
+                timetable, times = known
+                members = members_of(snapshot.catalogue, timetable.calendar, times.entry)
+                work = Work(record.slot, timetable.calendar, times.entry, members, _held(times.rules, record))
+                steps.append(SlotRun(self._around, work).go())
+        return steps
+
+    def _bury(self, store: ScheduleStore) -> None:
+        reading = self._around.clock.read()
+        for scheduler, _, seen_at, _, _ in store.schedulers():
+            if scheduler != self._around.me and not store.lives(scheduler, None, reading.boottime):
+                seen = datetime.fromtimestamp(seen_at, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
+                store.note(reading.wall, "died", f"scheduler {scheduler.pid}, last seen {seen}")
+                store.retire(scheduler)
+
+    def _served_elsewhere(self, store: ScheduleStore, calendar: str) -> bool:
+        others = [calendars for scheduler, *_, calendars in store.schedulers() if scheduler != self._around.me]
+        return any(calendar in calendars for calendars in others)
+
+    def kill_all(self) -> None:
+        """End the drills' processes at once; their reapers heal."""
+        for process in self._around.running:
+            send(process, signal.SIGKILL)
+
+
+def _held(rules: Rules, record: SlotRecord) -> str | None:
+    return rules.held(datetime.fromtimestamp(record.slot.due, UTC))

@@ -1,0 +1,259 @@
+"""Who hears of what the scheduler does: the log, the metrics, and the people whom a calendar names."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from tierdrill.home import run_folder
+from tierdrill.schedule.clock import Drift
+from tierdrill.schedule.due import spoken
+from tierdrill.schedule.loading import Snapshot
+from tierdrill.schedule.metrics import Metrics
+from tierdrill.schedule.notify.notice import DETAILS_MAX, Notice
+from tierdrill.schedule.notify.outbox import Outbox
+from tierdrill.schedule.records import Attempt, Gap, SlotState
+from tierdrill.schedule.store import ScheduleStore
+from tierdrill.schedule.sweep import EntryPlan, PassedOver, Swept
+from tierdrill.schedule.work import Member, Work
+from tierdrill.spec.calendar import Calendar
+from tierdrill.spec.channels import NoticeKind
+
+AfterSlot = Callable[[Work, Sequence[Attempt]], Awaitable[list[Notice]]]
+"""What else follows the runs of a slot: a move in its rollout, a regression. Notices to post."""
+
+_KINDS: dict[str, NoticeKind] = {
+    "passed": "passed",
+    "failed": "failed",
+    "inconclusive": "inconclusive",
+    "aborted": "aborted",
+    "unclean": "unclean",
+    "held": "held",
+    # A run without a verdict, and one that never began: somebody has to look.
+    "lost": "aborted",
+    "refused": "missed",
+}
+
+_log = logging.getLogger(__name__)
+
+
+class Observers:
+    """Log, metrics and outbox of one scheduler."""
+
+    def __init__(self, home: Path, metrics: Metrics, outbox: Outbox, after_slot: AfterSlot | None = None) -> None:
+        self._home, self.metrics, self._outbox = home, metrics, outbox
+        self.after_slot = after_slot
+        self._snapshot: Snapshot | None = None
+        self._stop = asyncio.Event()
+        self._courier: asyncio.Task[None] | None = None
+
+    # The scheduler itself.
+
+    def serve(self, snapshot: Snapshot) -> None:
+        """These calendars are in force from now on."""
+        self._snapshot = snapshot
+        for timetable, times in snapshot.entries():
+            self.metrics.know((timetable.name, times.entry.name))
+        for timetable in snapshot.timetables:
+            self._outbox.know(timetable.name, timetable.calendar.channels)
+        if self._courier is None:
+            self._courier = asyncio.create_task(self._outbox.deliver_forever(self._stop))
+
+    def remember(self, store: ScheduleStore) -> None:
+        """Take the last times from the store, which a restart does not forget."""
+        for name, at in {**store.known_since(), **store.last_run()}.items():
+            self.metrics.last_run.labels(*name).set(at)
+        for name, at in store.last_success().items():
+            self.metrics.last_success.labels(*name).set(at)
+
+    def next_due(self, name: tuple[str, str], at: float | None) -> None:
+        """When the entry is due next; None for never."""
+        self.metrics.next_due.labels(*name).set(at if at is not None else float("inf"))
+
+    def known_since(self, name: tuple[str, str], at: float) -> None:
+        """A new entry has nothing to show for itself yet; it counts from now."""
+        if not self.metrics.last_run.labels(*name)._value.get():
+            self.metrics.last_run.labels(*name).set(at)
+
+    def forget(self, name: tuple[str, str]) -> None:
+        """The entry is in no calendar any more."""
+        self.metrics.forget(name)
+
+    def beat(self, at: float) -> None:
+        """The scheduler lives."""
+        self.metrics.heartbeat.set(at)
+
+    def clock_moved(self, moved: Drift) -> None:
+        """The wall clock was set, or the machine slept."""
+        if moved.jumped_s:
+            self.metrics.clock_jumps.inc()
+        if moved.slept_s:
+            self.metrics.sleeps.inc()
+
+    def reloaded(self, *, ok: bool, text: str) -> None:
+        """The calendars were read again, or could not be."""
+        self.metrics.calendars_good.set(1 if ok else 0)
+        if not ok:
+            self._own_trouble("calendars", f"the calendars are broken; those before stay in force: {text}")
+
+    def store_trouble(self, kind: str, text: str) -> None:
+        """The store was damaged, cannot be written, or can again."""
+        if kind == "damaged":
+            self.metrics.store_damaged.inc()
+            self._own_trouble("store", f"the schedule's store was damaged: {text}")
+        elif kind in ("unavailable", "available"):
+            self.metrics.store_up.set(1 if kind == "available" else 0)
+            if kind == "unavailable":
+                self._own_trouble("store", f"nothing runs: the schedule's store cannot be used: {text}")
+
+    def broke(self, error: BaseException) -> None:
+        """A defect of the scheduler."""
+        self.metrics.faults.inc()
+        self._own_trouble("defect", f"a defect stopped a slot's task ({type(error).__name__}: {error})")
+
+    # Slots.
+
+    def passed_over(self, plan: EntryPlan, swept: Swept) -> None:
+        """Slots that do not run, as they were recorded."""
+        if swept.gap is not None:
+            self._gap(plan, swept.gap)
+        for one in swept.passed:
+            _log.warning("%s: %s: %s", one.slot.key, one.state.value, one.reason)
+            self._count(plan.name, one.state, one.outcome)
+        told = [one for one in swept.passed if one.state is SlotState.MISSED]
+        if told:
+            self._missed(plan, told)
+
+    def started(self, work: Work, attempt: Attempt, lateness_s: float) -> None:
+        """A drill was let go."""
+        self.metrics.running.labels(work.slot.calendar, work.slot.entry).inc()
+        if attempt.number == 0:
+            self.metrics.lateness.observe(lateness_s)
+        _log.info("%s: run %s started, %s after it was due", work.slot.key, attempt.run, spoken(lateness_s))
+
+    async def attempt_ended(self, work: Work, member: Member, attempt: Attempt) -> None:
+        """A drill has ended, or was held by a gate."""
+        name = (work.slot.calendar, work.slot.entry)
+        if attempt.started_at is not None:
+            self.metrics.running.labels(*name).set(max(0.0, _value(self.metrics.running, name) - 1))
+        _log.info("%s: %s %s: %s", work.slot.key, attempt.run or attempt.drill, attempt.status, attempt.reason)
+        notice = Notice(
+            kind=_KINDS.get(attempt.status, "aborted"),
+            calendar=work.slot.calendar,
+            entry=work.slot.entry,
+            drill=attempt.drill,
+            run=attempt.run,
+            status=attempt.status,
+            reason=attempt.reason if attempt.status in ("held", "lost", "refused") else "",
+            summary=attempt.reason,
+            at=attempt.ended_at or 0.0,
+            report=self._report(attempt),
+            owner=work.owner,
+            rank=member.rank,
+            details=await asyncio.to_thread(self._details, attempt.run),
+        )
+        self._post(work.calendar, work.entry, notice)
+
+    async def decided(
+        self, work: Work, attempts: Sequence[Attempt], state: SlotState, outcome: str, reason: str
+    ) -> None:
+        """The slot has its final record."""
+        name = (work.slot.calendar, work.slot.entry)
+        words = " ".join(dict.fromkeys(word for word in (state.value, outcome) if word))
+        _log.info("%s: %s%s", work.slot.key, words, f": {reason}" if reason else "")
+        self._count(name, state, outcome)
+        if state is SlotState.MISSED:
+            notice = self._notice(work.calendar, name[1], work.owner, "missed", reason)
+            self._post(work.calendar, work.entry, notice)
+        if self.after_slot is not None:
+            for also in await self.after_slot(work, attempts):
+                _log.warning("%s: %s: %s", work.slot.key, also.kind, also.summary)
+                self._post(work.calendar, work.entry, also)
+
+    async def close(self) -> None:
+        """Let what can be delivered now be delivered, and serve no longer."""
+        self._stop.set()
+        if self._courier is not None:
+            await self._courier
+        self._outbox.close()
+        self.metrics.close()
+
+    # Helpers.
+
+    def _count(self, name: tuple[str, str], state: SlotState, outcome: str, times: int = 1) -> None:
+        now_s = _now()
+        self.metrics.decisions.labels(*name, state.value, outcome).inc(times)
+        if state is SlotState.MISSED:
+            self.metrics.missed.labels(*name).inc(times)
+        elif state is SlotState.HELD:
+            self.metrics.held.labels(*name, outcome).inc(times)
+        elif outcome in ("passed", "failed", "inconclusive"):
+            self.metrics.last_run.labels(*name).set(now_s)
+            if outcome == "passed":
+                self.metrics.last_success.labels(*name).set(now_s)
+
+    def _gap(self, plan: EntryPlan, gap: Gap) -> None:
+        _log.error("%s/%s: %d slots were missed at once: %s", *plan.name, gap.count, gap.reason)
+        self._count(plan.name, SlotState.MISSED, "", gap.count)
+
+    def _missed(self, plan: EntryPlan, told: list[PassedOver]) -> None:
+        """One notice, however many there are."""
+        calendar, entry = plan.timetable.calendar, plan.times.entry
+        more = f", and {len(told) - 1} before it" if len(told) > 1 else ""
+        reason = f"{told[-1].slot.key}{more}: {told[-1].reason}"
+        notice = self._notice(calendar, entry.name, calendar.owner_of(entry), "missed", reason)
+        self._post(calendar, entry, notice)
+
+    def _notice(self, calendar: Calendar, entry: str, owner: str, kind: NoticeKind, reason: str) -> Notice:
+        return Notice(
+            kind=kind, calendar=calendar.metadata.name, entry=entry, reason=reason, summary=reason, at=_now(),
+            owner=owner,
+        )  # fmt: skip
+
+    def _post(self, calendar: Calendar, entry: Any, notice: Notice) -> None:
+        channels = calendar.channels_of(entry)
+        if channels:
+            self._outbox.post(channels, notice)
+
+    def _own_trouble(self, what: str, text: str) -> None:
+        """Something is wrong with the scheduler itself: told on every channel of every calendar."""
+        for timetable in self._snapshot.timetables if self._snapshot is not None else ():
+            if timetable.calendar.channels:
+                name = timetable.name
+                notice = Notice(
+                    kind="missed", calendar=name, entry="scheduler", reason=text, summary=text, at=_now(),
+                    key=f"{name}/scheduler/{what}", owner=timetable.calendar.metadata.owner,
+                )  # fmt: skip
+                self._outbox.post(timetable.calendar.channels, notice)
+
+    def _report(self, attempt: Attempt) -> str:
+        path = run_folder(self._home, attempt.run) / "report.html" if attempt.run else None
+        return str(path) if path is not None and path.exists() else ""
+
+    def _details(self, run: str) -> tuple[str, ...]:
+        """The checks that decided the verdict, as the run wrote them."""
+        if not run:
+            return ()
+        try:
+            verdict = json.loads((run_folder(self._home, run) / "verdict.json").read_text(encoding="utf-8"))
+            checks = {check["id"]: check for check in verdict["checks"]}
+            deciding = [checks[one] for one in verdict["reasons"] if one in checks]
+        except (OSError, ValueError, KeyError, TypeError):
+            return ()
+        lines = [f"{one['id']}: expected {one['expected']}; seen {one['seen']}" for one in deciding[:DETAILS_MAX]]
+        more = len(deciding) - DETAILS_MAX
+        return (*lines, f"and {more} more") if more > 0 else tuple(lines)
+
+
+def _now() -> float:
+    import time
+
+    return time.time()
+
+
+def _value(gauge: Any, name: tuple[str, str]) -> float:
+    return float(gauge.labels(*name)._value.get())

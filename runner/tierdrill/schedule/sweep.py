@@ -1,0 +1,117 @@
+"""Finding what is due and putting it on record: claimed, held by a rule, or missed. The one place that decides so.
+
+Called when an entry's time has come, after a jump of the clock, after a sleep, at the start. It can be called at any
+time, any number of times, by any number of schedulers: what has a record is not decided again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from tierdrill.schedule.due import DueSlot, decide, name_of
+from tierdrill.schedule.identity import ProcessId
+from tierdrill.schedule.loading import only, slots_between
+from tierdrill.schedule.records import Gap, SlotName, SlotState
+from tierdrill.schedule.slots import Slot, due_slots
+from tierdrill.schedule.store import ScheduleStore
+from tierdrill.spec.timing.timetable import EntryTimes, Timetable
+
+ROWS_MOST = 200
+"""So many slots that do not run get a row each; those before them are recorded as one gap."""
+
+MARK_EVERY_S = 3600.0
+"""How often the mark of an entry with no slot is moved on, so that the next look is a short one."""
+
+
+@dataclass
+class EntryPlan:
+    """One entry as the scheduler follows it: until when it is considered, and when its next slot is due."""
+
+    timetable: Timetable
+    times: EntryTimes
+    until: float
+    next_due: float | None = None
+
+    @property
+    def name(self) -> tuple[str, str]:
+        """Calendar and entry."""
+        return self.times.calendar, self.times.entry.name
+
+    def look_ahead(self, now: float) -> None:
+        """Find the next slot after now."""
+        slot = next(iter(due_slots([only(self.timetable, self.times)], _at(now))), None)
+        self.next_due = slot.due.timestamp() if slot is not None else None
+
+
+@dataclass(frozen=True)
+class PassedOver:
+    """A slot that does not run, as it was recorded."""
+
+    slot: SlotName
+    state: SlotState
+    outcome: str
+    reason: str
+
+
+@dataclass
+class Swept:
+    """What one look found: slots that are ours to run, in order, and those that do not run."""
+
+    claimed: list[tuple[SlotName, str | None]] = field(default_factory=list)
+    passed: list[PassedOver] = field(default_factory=list)
+    gap: Gap | None = None
+
+
+def sweep(plan: EntryPlan, store: ScheduleStore, me: ProcessId, now: float, why_late: str = "") -> Swept:
+    """Decide every slot of an entry that is due and has no record. StoreError: nothing more is decided; try again."""
+    calendar, entry = plan.name
+    # A clock that was set back makes slots due again that have their record already.
+    since = min(plan.until, now)
+    slots = slots_between(plan.timetable, plan.times, _at(since), _at(now))
+    found = Swept()
+    if slots:
+        first = min(slot.due.timestamp() for slot in slots)
+        settled = store.decided(calendar, entry, first) - store.missed_ahead(calendar, entry, now)
+        open_slots = [slot for slot in slots if slot.key not in settled]
+        _record(decide(open_slots, _at(now), plan.times.entry.misfire, why_late), store, me, now, found)
+    if slots or plan.until > now or now - plan.until > MARK_EVERY_S:
+        store.consider(calendar, entry, now)
+        plan.until = now
+    plan.look_ahead(now)
+    return found
+
+
+def _record(decided: Sequence[DueSlot], store: ScheduleStore, me: ProcessId, now: float, found: Swept) -> None:
+    passed = [one for one in decided if one.missed]
+    for one in decided:
+        if not one.missed and store.claim(name_of(one.slot), me, now, one.late_s):
+            found.claimed.append((name_of(one.slot), one.slot.held))
+    if len(passed) > ROWS_MOST:
+        found.gap = _gap([one.slot for one in passed[:-ROWS_MOST]], passed[0].missed, now)
+        store.pass_over_many(found.gap)
+        passed = passed[-ROWS_MOST:]
+    rows = [_passed(one) for one in passed]
+    recorded = set(store.pass_over([(row.slot, row.state, row.outcome, row.reason) for row in rows], now))
+    found.passed = [row for row in rows if row.slot.key in recorded]
+
+
+def _passed(one: DueSlot) -> PassedOver:
+    """A slot that a rule of the calendar held back was not missed, however late it is looked at."""
+    if one.slot.held:
+        return PassedOver(name_of(one.slot), SlotState.HELD, "window", f"window: {one.slot.held}")
+    return PassedOver(name_of(one.slot), SlotState.MISSED, "", one.missed)
+
+
+def _gap(slots: Sequence[Slot], reason: str, now: float) -> Gap:
+    held = sum(1 for slot in slots if slot.held)
+    also = f"; {held} of them were held back by a blackout or window" if held else ""
+    first, last = slots[0], slots[-1]
+    return Gap(
+        first.calendar, first.entry, first.due.timestamp(), last.due.timestamp(), len(slots), f"{reason}{also}", now
+    )
+
+
+def _at(seconds: float) -> datetime:
+    return datetime.fromtimestamp(seconds, UTC)
