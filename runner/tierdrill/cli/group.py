@@ -54,6 +54,8 @@ SECTIONS: dict[str, tuple[Entry, ...]] = {
         _entry("report", "report", "Write a run's report again."),
         _entry("history", "history", "Show or export what happened in a run, or list the runs."),
         _entry("trend", "trend", "Show how drills and tiers do over time, and what became worse."),
+        _entry("export", "export", "Export every run with its figures, as JSON lines or CSV."),
+        _entry("prune", "prune", "Let the events and files of old runs go; their figures stay."),
     ),
     "Stay safe": (
         _entry("status", "status", "Show what runs, what is injected, what is halted or locked."),

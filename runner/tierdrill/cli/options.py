@@ -29,6 +29,27 @@ def environment_option(function: Function) -> Function:
     return option(function)
 
 
+def past_moment(ctx: click.Context, param: click.Parameter, value: str | None) -> float | None:
+    """Unix seconds from "90d" (that long ago) or from a date or time in UTC, such as 2026-03-01 or 2026-03-01T02:00."""
+    import time
+    from datetime import UTC, datetime
+
+    from tierdrill.spec.units import parse_duration
+
+    if value is None:
+        return None
+    try:
+        return time.time() - parse_duration(value)
+    except ValueError:
+        pass
+    try:
+        moment = datetime.fromisoformat(value)
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+    except (ValueError, OverflowError) as error:
+        allowed = "how long ago (90d, 12h) or a date or time in UTC (2026-03-01, 2026-03-01T02:00)"
+        raise click.BadParameter(f"found {value!r}; allowed is {allowed}", ctx, param) from error
+
+
 def echo_json(document: Any) -> None:
     """A document on stdout, keys sorted."""
     click.echo(json.dumps(document, indent=2, sort_keys=True, ensure_ascii=False))

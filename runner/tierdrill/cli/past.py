@@ -31,11 +31,18 @@ def find_record(home: Path, run: str | None) -> RunRecord:
 
 
 def stored_events(home: Path, run: str) -> list[Event]:
-    """Every event of a run in this home."""
+    """Every event of a run in this home; Refusal if retention has removed them."""
     from tierdrill.history.store import HistoryStore
 
     with closing(HistoryStore(home)) as store:
-        return store.events(run)
+        events = store.events(run)
+        record = store.find(run) if not events else None
+    if record is not None and record.status is not None:
+        raise Refusal(
+            f"the events of run {run} are gone (`tierdrill prune` removed them, they were old); what is left of it: "
+            "`tierdrill history --runs`, `tierdrill trend` and `tierdrill export`"
+        )
+    return events
 
 
 def is_going_on(home: Path, record: RunRecord) -> bool:

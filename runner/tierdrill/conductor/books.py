@@ -50,6 +50,13 @@ def all_figures(
     return [made[one.record.run] if one.record.run in made else _read(one) for one in records]
 
 
+def ensure_figures(store: HistoryStore, run: str) -> None:
+    """Compute and keep the figures of a run that has none of this version yet: before its events go."""
+    for record in store.figures(run=run):
+        if record.data is None or (record.format or 0) < FORMAT:
+            _computed(store, record)
+
+
 def _read(record: FiguresRecord) -> RunFigures:
     try:
         return RunFigures.from_json(record.data or "")

@@ -2,7 +2,7 @@
 
 An event is committed before `append` returns, so a killed runner loses nothing it has written. Nothing is ever updated
 or deleted except what is derived from events and can be computed again: the one-line summary of a run (its outcome) and
-its figures (what trends are made from, as the judge wrote them).
+its figures (what trends are made from, as the judge wrote them). Retention lets all events of an old run go.
 """
 
 from __future__ import annotations
@@ -184,14 +184,17 @@ class HistoryStore:
         with self._explained():
             self._database.execute("INSERT OR REPLACE INTO figures VALUES (?, ?, ?)", (run, form, data))
 
-    def figures(self, drill: str | None = None, since: float | None = None) -> list[FiguresRecord]:
+    def figures(
+        self, drill: str | None = None, since: float | None = None, run: str | None = None
+    ) -> list[FiguresRecord]:
         """Every judged run that began at `since` or later, oldest first, with its figures where they are kept."""
         with self._explained():
             rows = self._database.execute(
                 "SELECT runs.run, drill, variant, started_at, ended_at, status, summary, figures.format, figures.data "
                 "FROM runs LEFT JOIN figures ON figures.run = runs.run WHERE status IS NOT NULL "
-                "AND (?1 IS NULL OR drill = ?1) AND (?2 IS NULL OR started_at >= ?2) ORDER BY started_at, runs.run",
-                (drill, since),
+                "AND (?1 IS NULL OR drill = ?1) AND (?2 IS NULL OR started_at >= ?2) AND (?3 IS NULL OR runs.run = ?3) "
+                "ORDER BY started_at, runs.run",
+                (drill, since, run),
             ).fetchall()
         return [FiguresRecord(RunRecord(*row[:7]), row[7], row[8]) for row in rows]
 
@@ -203,8 +206,32 @@ class HistoryStore:
             ).fetchall()
         return [Event(at, kind, source, json.loads(data), sequence) for at, kind, source, data, sequence in rows]
 
+    def count(self, run: str) -> int:
+        """How many events a run has."""
+        with self._explained():
+            row = self._database.execute("SELECT max(sequence) FROM events WHERE run = ?", (run,)).fetchone()
+        return row[0] or 0
+
+    def remove_events(self, run: str) -> None:
+        """Retention: the events of a run go, its line and its figures stay."""
+        with self._explained(), self._transaction():
+            self._database.execute("DELETE FROM events WHERE run = ?", (run,))
+
+    def free_share(self) -> float:
+        """Which share of the file is free, since something was removed."""
+        with self._explained():
+            pages = int(self._database.execute("PRAGMA page_count").fetchone()[0])
+            free = int(self._database.execute("PRAGMA freelist_count").fetchone()[0])
+        return free / max(1, pages)
+
+    def compact(self) -> None:
+        """Write the file anew without what is free in it; needs as much room again while it does."""
+        with self._explained():
+            self._database.execute("VACUUM")
+            self._database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
     def runs(self, drill: str | None = None, limit: int = 50) -> list[RunRecord]:
-        """The newest runs first."""
+        """The newest runs first; all of them with a negative limit."""
         with self._explained():
             rows = self._database.execute(
                 "SELECT run, drill, variant, started_at, ended_at, status, summary FROM runs "

@@ -1,0 +1,89 @@
+"""`tierdrill export`: every run with its figures, as JSON lines or CSV, for other tools."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, TextIO
+
+import click
+
+from tierdrill.cli.completion import complete_drill
+from tierdrill.cli.errors import say
+from tierdrill.cli.options import past_moment
+from tierdrill.cli.places import Surroundings
+
+if TYPE_CHECKING:
+    from tierdrill.judge.figures import RunFigures
+
+
+@click.command("export")
+@click.option("--format", "form", type=click.Choice(("jsonl", "csv")), default="jsonl", show_default=True, help="How.")
+@click.option(
+    "--table",
+    "what",
+    type=click.Choice(("runs", "objectives")),
+    default="runs",
+    show_default=True,
+    help="With csv: a row for each run, or for each objective of each run.",
+)
+@click.option("--drill", shell_complete=complete_drill, help="Of this drill only.")
+@click.option("--variant", metavar="NAME", help="Of this variant only: drill, blip or sabotage:NAME.")
+@click.option("--since", metavar="WHEN", callback=past_moment, help="Only runs that began since: 90d, 12h, 2026-03-01.")
+@click.option("--output", type=click.Path(path_type=Path, dir_okay=False), help="Into this file [default: stdout].")
+@click.pass_obj
+def command(
+    here: Surroundings,
+    form: str,
+    what: str,
+    drill: str | None,
+    variant: str | None,
+    since: float | None,
+    output: Path | None,
+) -> None:
+    """Export every judged run with its figures, oldest first.
+
+    JSON lines have all figures, objectives included; times are seconds, moments Unix seconds. CSV has moments in UTC.
+    """
+    from tierdrill.report.export import csv_lines, json_lines
+
+    figures = [run for run in _figures(here, drill, since) if variant in (None, run.variant)]
+    lines = json_lines(figures) if form == "jsonl" else csv_lines(figures, what)
+    if output is None:
+        _write(lines, sys.stdout)
+        return
+    with _whole_file(output) as file:
+        _write(lines, file)
+    say(f"{len(figures)} {'run' if len(figures) == 1 else 'runs'} exported to {output}")
+
+
+def _figures(here: Surroundings, drill: str | None, since: float | None) -> list[RunFigures]:
+    from tierdrill.conductor.books import all_figures
+    from tierdrill.history.store import HistoryStore
+
+    if not (here.home / "history.db").exists():
+        return []
+    with closing(HistoryStore(here.home)) as store:
+        return all_figures(store, drill, since)
+
+
+def _write(lines: Iterable[str], out: TextIO) -> None:
+    for line in lines:
+        out.write(line)
+
+
+@contextmanager
+def _whole_file(path: Path) -> Iterator[TextIO]:
+    """A file that is there as a whole or, if something goes wrong, as it was before."""
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with part.open("w", encoding="utf-8", newline="") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
