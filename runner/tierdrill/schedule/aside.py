@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from tierdrill.history.rescue import set_aside
+from tierdrill.history.rescue import inode_of, set_aside
 from tierdrill.schedule.store import ScheduleStore, StoreCorrupt, StoreError
+from tierdrill.schedule.storefile import FILE
 
 
 @dataclass(frozen=True)
@@ -23,14 +24,15 @@ def open_store(home: Path, now: float) -> Opened:
 
     The new store knows no slot: entries count from now on, so nothing that the old one ran can run again.
     """
+    inode = inode_of(home / FILE)
     try:
         return Opened(_whole(home))
     except StoreCorrupt as error:
         try:
-            aside = set_aside(error.path)
+            aside = set_aside(error.path, inode)
         except OSError as why:
             raise StoreError(f"{error}; it cannot be set aside: {why.strerror}", error.path) from why
-        # Another scheduler may have been quicker; and what is whole but something else is nobody's to move.
+        # Another scheduler may have been quicker: then there is a new one already.
         store = _whole(home)
         if aside is not None:
             store.note(now, "store.damaged", f"{error}; kept as {aside.name}, a new store was begun")

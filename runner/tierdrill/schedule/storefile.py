@@ -10,6 +10,8 @@ from pathlib import Path
 from tierdrill.history.rescue import is_corrupt
 from tierdrill.schedule.tables import SCHEMA, SCHEMA_VERSION
 
+FILE = "schedule.db"
+
 BUSY_S = 1.0
 """How long a call waits for another writer; the event loop waits with it."""
 
@@ -38,7 +40,7 @@ class StoreFile:
     """`schedule.db` of one home: WAL, synchronous FULL. Safe for several processes; one instance per thread."""
 
     def __init__(self, home: Path) -> None:
-        self.path = home / "schedule.db"
+        self.path = home / FILE
         with self._explained():
             home.mkdir(parents=True, exist_ok=True, mode=0o700)
             self._database = sqlite3.connect(self.path, timeout=BUSY_S, isolation_level=None)
