@@ -11,7 +11,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from tierdrill.history.store import RunRecord
-from tierdrill.spec.units import show_duration
 
 NOT_ENDED = "it has not ended, or its runner died: `tierdrill recover` closes it"
 
@@ -43,7 +42,7 @@ def rulings(runs: Sequence[RunRecord], keep: Keep, now: float, needed: Mapping[s
         seen[kind] += 1
         age_s = now - (record.ended_at or record.started_at)
         if age_s <= keep.age_s:
-            found.append(Ruling(record, False, f"younger than {show_duration(keep.age_s)}"))
+            found.append(Ruling(record, False, f"younger than {_days(keep.age_s)}"))
         elif seen[kind] <= keep.newest:
             found.append(Ruling(record, False, f"among the newest {keep.newest} of {record.drill}"))
         elif record.status is None:
@@ -52,5 +51,10 @@ def rulings(runs: Sequence[RunRecord], keep: Keep, now: float, needed: Mapping[s
             found.append(Ruling(record, False, needed[record.run], needed=True))
         else:
             rest = f" and not among the newest {keep.newest} of {record.drill}" if keep.newest else ""
-            found.append(Ruling(record, True, f"older than {show_duration(keep.age_s)}{rest}"))
+            found.append(Ruling(record, True, f"older than {_days(keep.age_s)}{rest}"))
     return found
+
+
+def _days(seconds: float) -> str:
+    days = seconds / 86400.0
+    return f"{days:g} {'day' if days == 1 else 'days'}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from tierdrill.spec.check.context import Context
 from tierdrill.spec.check.experiments import check_use
 from tierdrill.spec.environment import Environment
-from tierdrill.spec.overrides import narrowed
+from tierdrill.spec.overrides import narrowed, with_variables
 from tierdrill.spec.problems import listed, nearest, shown
 from tierdrill.spec.reading import Place
 from tierdrill.spec.rollout import Reach, Rollout, Stage
@@ -70,8 +70,13 @@ def _check_stage(context: Context, place: Place, stage: Stage, name: str | None,
             key=True,
         )
     if environment is not None and not unknown:
-        laid_over = drill.model_copy(update={"variables": {**drill.variables, **stage.variables}})
-        check_use(context, place, laid_over, narrowed(environment, stage.reach))
+        # What is wrong with the drill itself is told at the drill.
+        own = Place(place.source, [], place.path)
+        check_use(context, own, drill, context.environment_of(drill))
+        known = {(problem.found, problem.allowed) for problem in own.problems}
+        here = Place(place.source, [], place.path)
+        check_use(context, here, with_variables(drill, stage.variables), narrowed(environment, stage.reach))
+        place.problems.extend(one for one in here.problems if (one.found, one.allowed) not in known)
 
 
 def _check_reach(place: Place, reach: Reach, environment: Environment | None) -> None:
