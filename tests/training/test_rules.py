@@ -138,6 +138,7 @@ SETTINGS = Settings(
     ("do", "said", "action", "target", "arguments"),
     [
         ("restart", {"target": "draft-0"}, "restart-replica", "draft-0", {"replica": "draft-0"}),
+        ("restart", {"target": "gateway-a"}, "restart-gateway", "gateway-a", {"gateway": "gateway-a"}),
         ("drain", {"target": "node-1"}, "drain", "node-1", {"node": "node-1"}),
         ("drain", {"target": "node-1/1"}, "drain", "node-1/1", {"node": "node-1", "gpu": 1}),
         ("shed", {"target": "standard", "fraction": "20%"}, "shed", "standard", {"tier": "standard", "fraction": 0.2}),

@@ -49,6 +49,15 @@ def _replica(action: str) -> Callable[..., Order]:
     return build
 
 
+def _restart(said: Mapping[str, Any], now: Situation, settings: Settings) -> Order:
+    """A replica, or a gateway: that one keeps its address, and loses the flags and weights that it was told."""
+    if said["target"] in now.inventory.gateways:
+        return Order("restart-gateway", str(said["target"]), {"gateway": said["target"]})
+    names = [*(one.name for one in now.inventory.replicas), *now.inventory.gateways]
+    name = _known(said["target"], names, "replica or gateway")
+    return Order("restart-replica", name, {"replica": name})
+
+
 def _node(action: str, *, gpus: bool = False) -> Callable[..., Order]:
     def build(said: Mapping[str, Any], now: Situation, settings: Settings) -> Order:
         names = [one.name for one in now.inventory.nodes]
@@ -105,7 +114,7 @@ def _flag(said: Mapping[str, Any], now: Situation, settings: Settings) -> Order:
 
 
 _BUILDERS: dict[str, Callable[[Mapping[str, Any], Situation, Settings], Order]] = {
-    "restart": _replica("restart-replica"),
+    "restart": _restart,
     "replace": _replica("replace-replica"),
     "drain": _node("drain", gpus=True),
     "cordon": _node("cordon", gpus=True),

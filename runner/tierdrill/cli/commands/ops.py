@@ -133,7 +133,7 @@ _add("playbooks", "Every playbook, and on what it fits now.")
 _add("actions", "What you did, and what came of it.")
 
 _begin("Remedies (--override ROLE --reason TEXT where a tier rule forbids one)")
-_remedy("restart", "Start a REPLICA again where it is.", _target("replica", "REPLICA"))
+_remedy("restart", "Start a REPLICA again where it is, or a gateway.", _target("replica", "REPLICA|GATEWAY"))
 _remedy("replace", "End a REPLICA and place it anew, elsewhere if there is room.", _target("replica", "REPLICA"))
 _remedy("drain", "Close a node or a GPU and move its replicas away.", _target("place", "NODE[/GPU]"))
 _remedy("cordon", "Place nothing new on a node or a GPU.", _target("place", "NODE[/GPU]"))
