@@ -74,6 +74,7 @@ class Sitting:
     load: bool = True
     automation: str = "off"
     reason: str = "over"
+    zero: float = ZERO
 
     def events(self) -> list[Event]:
         """The history."""
@@ -108,7 +109,7 @@ class Sitting:
             made += self._samples(end)
         made.append((end, "exercise.ended", "exercise", {"reason": self.reason}))
         made.sort(key=lambda one: one[0])
-        return [Event(ZERO + at, kind, source, data, n) for n, (at, kind, source, data) in enumerate(made, start=1)]
+        return [Event(self.zero + at, *rest, n) for n, (at, *rest) in enumerate(made, start=1)]
 
     def _incident(self, name: str) -> list[tuple[float, str, str, dict[str, Any]]]:
         incident = next(one for one in self.scenario.incidents if one.name == name)
@@ -118,7 +119,7 @@ class Sitting:
             fault, target = f"{name}-{number}", target_of(incident.fault, parameters)
             told = {"incident": name, "fault": fault, "kind": incident.fault, "target": target, "tier": incident.tier}
             made.append((incident.at, "exercise.incident", "exercise", told))
-            landed = {"fault": fault, "effective_at": ZERO + effect, "witness": "w", "seen": "s"}
+            landed = {"fault": fault, "effective_at": self.zero + effect, "witness": "w", "seen": "s"}
             made.append((effect + 0.1, "fault.landed" if self.landed else "fault.not_landed", "witness", landed))
         key = f"Alert/{target_of(incident.fault, incident.parameters[0])}"
         if self.paged:
@@ -136,7 +137,7 @@ class Sitting:
                 failed = self.bad(tier, at)
                 rows.append(
                     {
-                        "tier": tier, "stream": tier, "due": ZERO + at, "lag": 0.0, "latency": 0.04, "ttft": 0.02,
+                        "tier": tier, "stream": tier, "due": self.zero + at, "lag": 0.0, "latency": 0.04, "ttft": 0.02,
                         "status": 503 if failed else 200, "outcome": "error" if failed else "ok", "reason": "",
                         "integrity": None if failed else True, "queue_wait": 0.001,
                     }

@@ -14,7 +14,7 @@ from tests.training.build import EFFECT_LAG_S, PAGE_LAG_S, ZERO, Sitting, catalo
 from tierdrill.history.events import Event
 from tierdrill.spec.faultkinds import target_of
 from tierdrill.spec.scenario import Incident, Scenario
-from tierdrill.training.responders import Over
+from tierdrill.training.responders import LOOKS, Over
 
 NODES = ("node-1", "node-2", "node-3")
 ALERTS = {
@@ -86,6 +86,8 @@ class World:
         if self.ended:
             raise Over
         self.log.append(do)
+        if do in LOOKS or do in ("pages", "logs"):
+            self.raw.append((self.time, "trainee.looked", {"what": do}))
         answer = getattr(self, f"_{do.replace('-', '_')}", None)
         if answer is not None:
             return {"ok": True, "code": 0, "text": do, "data": None, **answer(said)}

@@ -2,7 +2,8 @@
 
 An event is committed before `append` returns, so a killed runner loses nothing it has written. Nothing is ever updated
 or deleted except what is derived from events and can be computed again: the one-line summary of a run (its outcome) and
-its figures (what trends are made from, as the judge wrote them). Retention lets all events of an old run go.
+its figures (what trends are made from, as the judge wrote them). Retention lets all events of an old run go, and
+`history.erase` takes a trainee's name out on request.
 """
 
 from __future__ import annotations

@@ -1,0 +1,222 @@
+"""`tierdrill train progress`, `coverage`, `debrief` and `forget`: what is kept of past exercises."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from tierdrill.cli.errors import Refusal, say
+from tierdrill.cli.options import echo_json, json_option, table
+from tierdrill.cli.places import Surroundings
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tierdrill.training.matrix import Coverage, Progress
+    from tierdrill.training.progress import Result
+
+SHOWN_SHARES = 8
+
+
+def complete_trainee(context: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
+    """Names that results are kept under."""
+    here = context.find_object(Surroundings)
+    try:
+        names = {one.trainee for one in _results(here.home) if one.trainee} if here else set()
+    except Exception:
+        return []
+    return sorted(name for name in names if name.startswith(incomplete))
+
+
+@click.command("progress")
+@click.argument("name", required=False, shell_complete=complete_trainee)
+@json_option
+@click.pass_obj
+def progress(here: Surroundings, name: str | None, as_json: bool) -> None:
+    """Show how a person's scores went over time; without NAME, everybody's whose name was given."""
+    from tierdrill.training.matrix import progress_of
+
+    results = _results(here.home)
+    found = progress_of(results, name)
+    if name is not None and not found:
+        known = sorted({one.trainee for one in results if one.trainee})
+        raise Refusal(f"no exercise is kept under the name {name!r}; there are: {', '.join(known) or 'none'}")
+    if as_json:
+        echo_json([_person(one) for one in found])
+        return
+    if not found:
+        click.echo("no exercise is kept under a name yet; `tierdrill train SCENARIO --trainee NAME` makes one")
+    for number, one in enumerate(found):
+        click.echo(("\n" if number else "") + _told(one, whole=name is not None))
+
+
+@click.command("coverage")
+@json_option
+@click.pass_obj
+def coverage(here: Surroundings, as_json: bool) -> None:
+    """Show who has practised what: every person by every scenario, with the best score and the last time."""
+    from tierdrill.cli.documents import read
+    from tierdrill.training.matrix import coverage_of
+
+    catalogue, _ = read(here.catalogue)
+    scenarios = [(one.metadata.name, one.level) for one in catalogue.scenarios.values()]
+    found = coverage_of(_results(here.home), scenarios)
+    if as_json:
+        echo_json(_matrix(found))
+        return
+    click.echo(_shown(found))
+
+
+@click.command("debrief")
+@click.argument("exercise", required=False)
+@json_option
+@click.pass_obj
+def debrief(here: Surroundings, exercise: str | None, as_json: bool) -> None:
+    """Score an EXERCISE again (the last one where none is named) and write its debrief; shows where that is."""
+    from tierdrill.cli.past import stored_events
+    from tierdrill.home import run_folder
+    from tierdrill.training.debrief import debrief_of
+    from tierdrill.training.debrief_views import write_debrief
+    from tierdrill.training.documents import NotAnExercise
+    from tierdrill.training.progress import keep_result
+
+    name = _exercise(here.home, exercise)
+    events = stored_events(here.home, name)
+    try:
+        found = debrief_of(events)
+        keep_result(here.home, events)
+    except NotAnExercise as error:
+        raise Refusal(f"{name}: {error}") from error
+    path = write_debrief(found, run_folder(here.home, name))
+    if as_json:
+        echo_json({**found.card.to_json(), "debrief": str(path)})
+        return
+    rows = [(f"{one.points:g}" if one.judged else "-", f"{one.of:g}", one.title, one.seen) for one in found.card.lines]
+    click.echo(f"{name}: {found.headline}")
+    click.echo(table(rows, ("points", "of", "line", "seen")))
+    click.echo(f"debrief: {path}")
+
+
+@click.command("forget")
+@click.argument("name", shell_complete=complete_trainee)
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@json_option
+@click.pass_obj
+def forget(here: Surroundings, name: str, yes: bool, as_json: bool) -> int:
+    """Erase a trainee's NAME from results, histories and debriefs; the exercises stay as those of "a trainee".
+
+    It cannot be taken back. The name is looked for as a whole word in everything that was said in exercises, too. Exit
+    code 1 where a file of this home still has it, which is then named.
+    """
+    from tierdrill.training.forget import StillGoingOn
+    from tierdrill.training.forget import forget as erase
+    from tierdrill.training.progress import ProgressError
+
+    if not yes and not as_json:
+        click.confirm(f"erase {name!r} from {here.home}, for good?", abort=True)
+    try:
+        done = erase(here.home, name)
+    except (StillGoingOn, ProgressError, ValueError) as error:
+        raise Refusal(str(error)) from error
+    if as_json:
+        echo_json(asdict(done))
+    elif done.nothing:
+        click.echo(f"{name!r} was in nothing that is kept of exercises")
+    else:
+        click.echo(
+            f"{name!r} is forgotten: {done.results} results, {len(done.exercises)} histories and "
+            f"{len(done.files)} files now speak of a trainee"
+        )
+    if done.left:
+        say(f"still named in {', '.join(done.left)}, which are none of an exercise's")
+        return 1
+    return 0
+
+
+def _results(home: Path) -> list[Result]:
+    from tierdrill.training.progress import FILE, ProgressError, ProgressStore
+
+    if not (home / FILE).exists() and not (home / "history.db").exists():
+        return []
+    try:
+        with closing(ProgressStore(home)) as store:
+            if store.set_aside is not None:
+                say(f"{store.path} was broken; a copy is {store.set_aside}, and it was made again from the history")
+            return store.results()
+    except ProgressError as error:
+        raise Refusal(str(error)) from error
+
+
+def _exercise(home: Path, exercise: str | None) -> str:
+    from tierdrill.history.store import HistoryStore
+    from tierdrill.training.progress import EXERCISE
+
+    if not (home / "history.db").exists():
+        raise Refusal(f"no exercise in {home} yet; `tierdrill train SCENARIO` makes one")
+    with closing(HistoryStore(home)) as store:
+        known = [one.run for one in store.runs(limit=100_000) if one.variant == EXERCISE and one.status is not None]
+    fitting = [name for name in known if exercise is None or name.startswith(exercise)]
+    if exercise in known:
+        return str(exercise)
+    if not fitting or (exercise is not None and len(fitting) > 1):
+        what = f"no exercise, or more than one, begins with {exercise!r}" if exercise else "no exercise has ended"
+        raise Refusal(f"{what} in {home}; the latest are: {', '.join(known[:5]) or 'none'}")
+    return fitting[0]
+
+
+def _person(one: Progress) -> dict[str, Any]:
+    return {**asdict(one), "weakest": one.weakest}
+
+
+def _percent(share: float | None) -> str:
+    return "-" if share is None else f"{share * 100:.0f}"
+
+
+def _day(at: float) -> str:
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d")
+
+
+def _told(one: Progress, *, whole: bool) -> str:
+    shares = " -> ".join(_percent(share) for share in one.shares[-SHOWN_SHARES:]) or "no score yet"
+    lines = [f"{one.trainee}: {len(one.steps)} exercises, last on {_day(one.steps[-1].at)}; scores {shares}"]
+    if one.strengths:
+        parts = ", ".join(f"{family} {_percent(share)}" for family, share in one.strengths.items())
+        lines.append(f"  of 100 lately: {parts}" + (f"; to practise: {one.weakest}" if one.weakest else ""))
+    if whole:
+        rows = [
+            (_day(step.at), step.scenario, step.level, _percent(step.share), step.exercise) for step in one.steps
+        ]
+        lines.append(table(rows, ("day", "scenario", "level", "of 100", "exercise"), indent="  "))
+    return "\n".join(lines)
+
+
+def _shown(found: Coverage) -> str:
+    if not found.people:
+        return "nobody has practised yet; `tierdrill train --list` shows the scenarios"
+    rows, people = [], found.people
+    for scenario, level in found.scenarios:
+        cells = [found.cells.get((person, scenario)) for person in people]
+        told = [f"{_percent(cell.best)} x{cell.times} {_day(cell.last_at)}" if cell else "-" for cell in cells]
+        rows.append((scenario, level, *told))
+    totals = [" ".join(f"{level} {count}" for level, count in found.levels[one].items() if count) for one in people]
+    rows.append(("(exercises)", "", *totals))
+    text = table(rows, ("scenario", "level", *people))
+    legend = "\neach cell: best of 100, how often, last day"
+    return text + legend + (f"\nnobody yet: {', '.join(found.gaps)}" if found.gaps else "")
+
+
+def _matrix(found: Coverage) -> dict[str, Any]:
+    return {
+        "people": list(found.people),
+        "scenarios": [{"name": name, "level": level} for name, level in found.scenarios],
+        "cells": [
+            {"trainee": person, "scenario": scenario, **asdict(cell)}
+            for (person, scenario), cell in sorted(found.cells.items())
+        ],
+        "levels": found.levels,
+        "gaps": list(found.gaps),
+    }
