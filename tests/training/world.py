@@ -25,6 +25,7 @@ ALERTS = {
     "gpu-thermal-throttle": "GpuThermalThrottle",
     "link-latency": "NetworkDegraded",
     "link-partition": "EndpointUnreachable",
+    "router-fail-closed": "RouterFailsClosed",
 }
 ENDS = {
     "replica-crash": ("restart-replica", "replace-replica", "run-playbook"),
@@ -34,6 +35,7 @@ ENDS = {
     "gpu-thermal-throttle": ("set-weight", "run-playbook"),
     "link-latency": ("set-weight", "run-playbook"),
     "link-partition": ("set-weight", "run-playbook"),
+    "router-fail-closed": ("restart-gateway", "run-playbook", "set-flag"),
 }
 REMEDIES = {
     "restart": "restart-replica", "replace": "replace-replica", "drain": "drain", "cordon": "cordon", "shed": "shed",

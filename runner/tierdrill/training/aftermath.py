@@ -1,4 +1,4 @@
-"""What is said of an exercise once it is over."""
+"""What is said of an exercise once it is over: its score line by line, and where the debrief is; both are kept."""
 
 from __future__ import annotations
 
@@ -7,10 +7,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from rich.table import Table
+from rich.text import Text
+
 from tierdrill.history.store import HistoryStore
+from tierdrill.report.terminal import make_console
+from tierdrill.training.cards import ScoreCard
+from tierdrill.training.debrief import Debrief, debrief_of
+from tierdrill.training.debrief_views import line_grade, write_debrief
 from tierdrill.training.documents import NotAnExercise
 from tierdrill.training.host import ExerciseOutcome
-from tierdrill.training.scoring import score_history
+from tierdrill.training.progress import ProgressError, keep_result
+
+WIDTH = 100
+STYLES = {"passed": "green", "inconclusive": "yellow", "failed": "red", "neutral": "dim"}
 
 
 @dataclass(frozen=True)
@@ -22,20 +32,55 @@ class Told:
 
 
 def aftermath(home: Path, outcome: ExerciseOutcome, *, color: bool) -> Told:
-    """Score the exercise and say where its debrief is."""
+    """Score the exercise, keep the result, write the debrief and say where it is."""
     with closing(HistoryStore(home)) as store:
         events = store.events(outcome.exercise)
     line: dict[str, Any] = {"kind": "score", "exercise": outcome.exercise, "reason": outcome.reason, "why": outcome.why}
     try:
-        card = score_history(events)
+        debrief = debrief_of(events)
     except NotAnExercise as error:
         return Told(
             f"{outcome.exercise} ended: {outcome.why}; no score: {error}",
             {**line, "score": None, "no_score": str(error)},
         )
-    line |= card.to_json()
-    shown = f"{card.score:g} of {card.out_of:g} points" if card.score is not None else f"no score: {card.no_score}"
-    text = (
-        f"{outcome.exercise} ended ({outcome.reason}: {outcome.why})\nscenario {card.scenario} ({card.level}): {shown}"
-    )
-    return Told(text, line)
+    notes, page = [], None
+    try:
+        page = write_debrief(debrief, outcome.folder)
+        kept_aside = keep_result(home, events)[1]
+        if kept_aside is not None:
+            notes.append(f"training.db was broken; a copy is {kept_aside}, and it was made again from the history")
+    except (OSError, ProgressError) as error:
+        # The history has it all; what could not be written now can be made of it later.
+        notes.append(f"not kept: {error}; `tierdrill train debrief {outcome.exercise}` does it again")
+    line |= {**debrief.card.to_json(), "debrief": str(page) if page is not None else None, "notes": notes}
+    return Told(_words(outcome, debrief, page, notes, color=color), line)
+
+
+def _words(outcome: ExerciseOutcome, debrief: Debrief, page: Path | None, notes: list[str], *, color: bool) -> str:
+    card, scenario = debrief.card, debrief.scenario
+    parts = [
+        f"{outcome.exercise} ended ({outcome.reason}: {outcome.why})",
+        f"scenario {card.scenario} ({card.level}): {debrief.headline}",
+    ]
+    if card.lines:
+        parts += ["", _lines(card, color=color)]
+    parts += ["what really happened: " + " ".join(scenario.truth.split())]
+    if page is not None:
+        parts.append(f"debrief: {page}")
+    return "\n".join([*parts, f"read next: {scenario.reading}", *notes])
+
+
+def _lines(card: ScoreCard, *, color: bool) -> str:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("points", justify="right")
+    table.add_column("of", justify="right")
+    table.add_column("line", no_wrap=True)
+    table.add_column("seen", ratio=1)
+    for line in card.lines:
+        points = f"{line.points:g}" if line.judged else "-"
+        seen = line.seen if line.judged else f"{line.seen}: {line.why}"
+        table.add_row(Text(points, style=STYLES[line_grade(line)]), f"{line.of:g}", line.title, Text(seen))
+    console = make_console(color=color)
+    with console.capture() as shown:
+        console.print(table, width=None if console.is_terminal else WIDTH)
+    return shown.get()

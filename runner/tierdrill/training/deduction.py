@@ -171,6 +171,17 @@ def bad_paths(seen: Seen) -> list[Finding]:
     return findings
 
 
+def closed_routers(seen: Seen) -> list[Finding]:
+    """A gateway that refuses everything though replicas are ready: it is opened, then restarted."""
+    return [
+        Finding(
+            "closed-router", gateway, 1, (Move("playbook", {"playbook": "reopen-router", "target": gateway}),),
+            f"{gateway} refuses what ready replicas could serve",
+        )
+        for gateway in seen.about("RouterFailsClosed")
+    ]  # fmt: skip
+
+
 def hot_gpus(seen: Seen) -> list[Finding]:
     """Heat: best effort gives way first, then the hot GPUs get less, as far as enough others are left."""
     hot = seen.about("GpuThermalThrottle")
@@ -194,5 +205,5 @@ def _lowest(seen: Seen) -> str | None:
     return str(max(seen.tiers, key=lambda one: int(one["rank"]))["tier"]) if seen.tiers else None
 
 
-RULES: tuple[Rule, ...] = (lost_gpus, lost_nodes, broken_replicas, bad_paths, hot_gpus)
+RULES: tuple[Rule, ...] = (lost_gpus, lost_nodes, broken_replicas, bad_paths, closed_routers, hot_gpus)
 RANK_OF_CAUSE = {"wrong-automation": 0, "dead-node": 1, "lost-gpu": 2}

@@ -128,6 +128,9 @@ def _gives_back(act: Act) -> bool:
         return _number(act.parameters.get("weight")) >= 1.0
     if act.remedy == "shed":
         return act.parameters.get("fraction") is not None and _number(act.parameters["fraction"]) <= 0.0
+    if act.remedy == "set-flag":
+        # fail_open is the one flag that is off where all is well.
+        return bool(act.parameters.get("value")) != ("fail_open" in act.targets)
     if act.remedy == "cap":
         return "rate" in act.parameters and act.parameters["rate"] is None
     return False

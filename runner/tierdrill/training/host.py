@@ -47,13 +47,17 @@ Listener = Callable[[Event], None]
 
 @dataclass(frozen=True)
 class ExerciseOptions:
-    """How an exercise is run. `trainee` is kept only where it was given; `seed` is the load's, None the document's."""
+    """How an exercise is run. `trainee` is kept only where it was given; `seed` is the load's, None the document's.
+
+    `responder` is the policy of a scripted one, None where people respond.
+    """
 
     home: Path
     tools: Path
     trainee: str | None = None
     seed: int | None = None
     author: str = ""
+    responder: str | None = None
 
 
 @dataclass(frozen=True)
@@ -275,6 +279,7 @@ class Host:
             scenario=self.setting.scenario.model_dump(mode="json"),
             settings=self.setting.to_json(),
             trainee=self.options.trainee,
+            responder=self.options.responder,
             automation=self.setting.automation,
             seed=self.plan.setting.drill.load.seed,
         )

@@ -62,7 +62,7 @@ def result_of(events: Sequence[Event], card: ScoreCard) -> Result:
     """The row of an exercise; NotAnExercise if it is none."""
     documents = documents_in(events)
     started = next(one for one in events if one.kind == "exercise.started")
-    scripted = started.data.get("auto") or started.data.get("responder")
+    scripted = started.data.get("responder")
     return Result(
         exercise=card.exercise,
         trainee=documents.trainee,

@@ -24,7 +24,12 @@ if TYPE_CHECKING:
 
 ABORTED = 4
 LEVELS = ("first-day", "intermediate", "hard")
-PAST: dict[str, str] = {}
+PAST: dict[str, str] = {
+    "progress": "train_past:progress",
+    "coverage": "train_past:coverage",
+    "debrief": "train_past:debrief",
+    "forget": "train_past:forget",
+}
 """Further subcommands: name to `module:attribute` of `tierdrill.cli.commands`."""
 
 
@@ -145,7 +150,9 @@ def _play(
     from tierdrill.training.host import ExerciseOptions, run_exercise
     from tierdrill.training.opening import make_terminal, opening
 
-    options = ExerciseOptions(home=here.home, tools=here.tools, trainee=trainee, seed=seed, author=author())
+    options = ExerciseOptions(
+        home=here.home, tools=here.tools, trainee=trainee, seed=seed, author=author(), responder=auto
+    )
     terminal = None if quiet else make_terminal(color=color, named=named)
     listeners, on_begin = opening(setting, here.home, partial(run_folder, here.home), auto, terminal)
     return asyncio.run(run_exercise(setting, options, listeners, on_begin))
