@@ -210,3 +210,5 @@ def test_alerts_belong_to_the_most_important_tier_that_they_touch() -> None:
     assert tier_of_target("gateway-a>node-3", seen, TIERS) == "critical"
     assert tier_of_target("draft-1", seen, TIERS) == "best-effort"
     assert tier_of_target("nobody", seen, TIERS) is None
+    assert alert_target({"gateway": "gateway-b"}) == "gateway-b"
+    assert tier_of_target("gateway-b", seen, TIERS) == "critical"

@@ -139,6 +139,8 @@ SETTINGS = Settings(
     [
         ("restart", {"target": "draft-0"}, "restart-replica", "draft-0", {"replica": "draft-0"}),
         ("restart", {"target": "gateway-a"}, "restart-gateway", "gateway-a", {"gateway": "gateway-a"}),
+        ("flag", {"target": "retries", "value": "on", "gateway": "gateway-b"}, "set-flag", "retries",
+         {"flag": "retries", "value": True, "gateway": "gateway-b"}),
         ("drain", {"target": "node-1"}, "drain", "node-1", {"node": "node-1"}),
         ("drain", {"target": "node-1/1"}, "drain", "node-1/1", {"node": "node-1", "gpu": 1}),
         ("shed", {"target": "standard", "fraction": "20%"}, "shed", "standard", {"tier": "standard", "fraction": 0.2}),

@@ -27,7 +27,7 @@ TELEMETRY = {
     "clock_mhz": "DCGM_FI_DEV_SM_CLOCK",
     "utilization": "DCGM_FI_DEV_GPU_UTIL",
 }
-COMMANDS = ("pages", "tiers", "replicas", "nodes", "gpus", "links", "alerts", "logs", "query", "playbooks")
+COMMANDS = ("pages", "tiers", "replicas", "nodes", "gpus", "links", "gateways", "alerts", "logs", "query", "playbooks")
 
 
 class Looks:
@@ -58,6 +58,7 @@ class Looks:
             "nodes": self._show_nodes,
             "gpus": self._show_gpus,
             "links": self._show_links,
+            "gateways": self._show_gateways,
             "alerts": self._show_alerts,
             "logs": self._show_logs,
             "query": self._show_query,
@@ -66,7 +67,7 @@ class Looks:
 
     async def look(self, do: str, said: Mapping[str, Any]) -> Answer:
         """One look of COMMANDS."""
-        what = {"query": "metrics"}.get(do, do)
+        what = {"query": "metrics", "gateways": "links"}.get(do, do)
         subject = str(said.get("what") or said.get("promql") or "")
         more: dict[str, Any] = {"subject": subject} if subject else {}
         self._emit(event("trainee.looked", "trainee", what=what, **more))
@@ -211,6 +212,42 @@ class Looks:
         ]
         rows = [(one["name"], one["up"], milliseconds(one["probe_s"]), one["weight"]) for one in data]
         return answer(columns(("link", "up", "fastest probe", "weight"), rows), data)
+
+    async def _show_gateways(self, said: Mapping[str, Any]) -> Answer:
+        names = self._situation().inventory.gateways
+        pickers, rates, flags = await asyncio.gather(
+            self._prometheus.instant("tierdrill_picker_up"),
+            self._prometheus.instant("sum by (gateway, outcome) (rate(tierdrill_requests_total[10s]))"),
+            self._of_gateways("flags"),
+        )
+        picker = {} if isinstance(pickers, NoData) else {one.labels.get("gateway", ""): one.value for one in pickers}
+        data = []
+        for name in names:
+            by_outcome = {
+                one.labels.get("outcome", ""): round(one.value, 1)
+                for one in ([] if isinstance(rates, NoData) else rates)
+                if one.labels.get("gateway") == name and one.value > 0
+            }
+            switched_off = sorted(flag for flag, on in flags.get(name, {}).items() if not on and flag != "fail_open")
+            data.append(
+                {
+                    "name": name,
+                    "picker": None if name not in picker else bool(picker[name]),
+                    "rates": by_outcome,
+                    "flags": flags.get(name, {}),
+                    "switched_off": switched_off,
+                }
+            )
+        rows = [
+            (
+                one["name"],
+                {True: "there", False: "LOST", None: "unknown"}[one["picker"]],
+                " ".join(f"{outcome} {rate:g}/s" for outcome, rate in sorted(one["rates"].items())),
+                " ".join(one["switched_off"]),
+            )
+            for one in data
+        ]
+        return answer(columns(("gateway", "endpoint picker", "requests", "switched off"), rows), data)
 
     async def _show_alerts(self, said: Mapping[str, Any]) -> Answer:
         found = await self._alertmanager.alerts(active=True, silenced=True, inhibited=True, unprocessed=True)

@@ -51,10 +51,10 @@ def _replica(action: str) -> Callable[..., Order]:
 
 def _restart(said: Mapping[str, Any], now: Situation, settings: Settings) -> Order:
     """A replica, or a gateway: that one keeps its address, and loses the flags and weights that it was told."""
-    if said["target"] in now.inventory.gateways:
-        return Order("restart-gateway", str(said["target"]), {"gateway": said["target"]})
-    names = [*(one.name for one in now.inventory.replicas), *now.inventory.gateways]
-    name = _known(said["target"], names, "replica or gateway")
+    gateways = list(now.inventory.gateways)
+    if str(said["target"]) in gateways:
+        return Order("restart-gateway", str(said["target"]), {"gateway": str(said["target"])})
+    name = _known(said["target"], [one.name for one in now.inventory.replicas] + gateways, "replica or gateway")
     return Order("restart-replica", name, {"replica": name})
 
 
@@ -110,7 +110,10 @@ def _flag(said: Mapping[str, Any], now: Situation, settings: Settings) -> Order:
     value = str(said.get("value"))
     if value not in ("on", "off"):
         raise BadOrder(f"found {value!r}; allowed are on and off")
-    return Order("set-flag", flag, {"flag": flag, "value": value == "on"})
+    arguments: Arguments = {"flag": flag, "value": value == "on"}
+    if said.get("gateway") is not None:
+        arguments["gateway"] = _known(said["gateway"], list(now.inventory.gateways), "gateway")
+    return Order("set-flag", flag, arguments)
 
 
 _BUILDERS: dict[str, Callable[[Mapping[str, Any], Situation, Settings], Order]] = {
@@ -148,8 +151,11 @@ def way_back(order: Order, settings: Settings) -> list[Order] | None:
         known = [rate for rate in rates if rate is not None]
         return [Order("cap", order.target, {"tier": a["tier"], "rate": sum(known) if known else None})]
     if order.action == "set-flag":
-        before_on = all(bool(one.get(a["flag"], True)) for one in settings.flags.values())
-        return [Order("set-flag", order.target, {"flag": a["flag"], "value": before_on})]
+        gateways = [a["gateway"]] if "gateway" in a else list(settings.flags)
+        return [
+            Order("set-flag", order.target, {**a, "gateway": each, "value": bool(settings.flags[each][a["flag"]])})
+            for each in gateways
+        ]
     if order.action == "set-weight":
         where = str(a["node"]) + (f"/{a['gpu']}" if "gpu" in a else "")
         gateways = [a["gateway"]] if "gateway" in a else list(settings.weights)

@@ -12,6 +12,7 @@ from typing import Any
 from tierdrill.conductor.recorder import Recorder
 from tierdrill.history.events import Event
 from tierdrill.lab.client import LabError
+from tierdrill.lab.gateway_config import Flags
 from tierdrill.spec.scenario import Incident, Inject, Noise
 from tierdrill.training import looks as looking
 from tierdrill.training import remedies as acting
@@ -34,6 +35,7 @@ from tierdrill.training.wire import BAD_INPUT, REFUSED, Answer, answer
 
 PAGER = ("acknowledge", "escalate", "resolve")
 TICK_S = 0.25
+FLAGS = tuple(Flags().as_dict())
 
 
 class Session:
@@ -222,6 +224,9 @@ class Session:
         inventory = self.platform.inventory
         known: dict[str, list[str]] = {
             "replica": [one.name for one in inventory.replicas],
+            "restartable": [*(one.name for one in inventory.replicas), *inventory.gateways],
+            "gateway": list(inventory.gateways),
+            "flag": list(FLAGS),
             "node": [one.name for one in inventory.nodes],
             "place": [*(one.name for one in inventory.nodes), *(one.name for one in inventory.gpus)],
             "link": [f"{gateway}>{node.name}" for gateway in inventory.gateways for node in inventory.nodes],

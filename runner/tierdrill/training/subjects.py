@@ -7,8 +7,6 @@ from collections.abc import Mapping
 from tierdrill.spec.tiers import Tiers
 from tierdrill.targets.base import Inventory
 
-TARGET_LABELS = ("replica", "gpu", "gateway", "node", "tier", "source")
-
 
 def alert_target(labels: Mapping[str, str]) -> str:
     """What an alert is about, as documents name it: `assistant-1`, `node-1/0`, `gateway-a>node-2`, a tier; or ""."""
@@ -34,6 +32,8 @@ def tier_of_target(target: str, inventory: Inventory, tiers: Tiers) -> str | Non
     """The most important tier that has a replica there; None where none has (any more)."""
     if target in {tier.name for tier in tiers.tiers}:
         return target
+    if target in inventory.gateways:
+        return tiers.by_rank()[0].name
     node, _, gpu = target.rpartition(">")[2].partition("/")
     touched = {
         replica.tier

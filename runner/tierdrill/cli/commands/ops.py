@@ -123,6 +123,7 @@ _add("replicas", "Every replica: where it is, its state, its restarts.")
 _add("nodes", "Every node: ready, cordoned, what runs there.")
 _add("gpus", "Every GPU: state, last XID, temperature, clock, load.")
 _add("links", "Every path from a gateway to a node: whether probes pass, and how fast.")
+_add("gateways", "Every gateway: its endpoint picker, what it answers, what is switched off.")
 _add("alerts", "What fires now.", click.Option(["--full"], is_flag=True, help="With what each alert means."))
 _add(
     "logs", "The last lines of a log: a program, a replica, or NODE/kernel.", _target("log", "WHAT", name="what"),
@@ -133,7 +134,7 @@ _add("playbooks", "Every playbook, and on what it fits now.")
 _add("actions", "What you did, and what came of it.")
 
 _begin("Remedies (--override ROLE --reason TEXT where a tier rule forbids one)")
-_remedy("restart", "Start a REPLICA again where it is, or a gateway.", _target("replica", "REPLICA|GATEWAY"))
+_remedy("restart", "Start a REPLICA again where it is, or a GATEWAY.", _target("restartable", "REPLICA|GATEWAY"))
 _remedy("replace", "End a REPLICA and place it anew, elsewhere if there is room.", _target("replica", "REPLICA"))
 _remedy("drain", "Close a node or a GPU and move its replicas away.", _target("place", "NODE[/GPU]"))
 _remedy("cordon", "Place nothing new on a node or a GPU.", _target("place", "NODE[/GPU]"))
@@ -159,8 +160,9 @@ _remedy(
     click.Argument(["rate"], metavar="RATE"),
 )  # fmt: skip
 _remedy(
-    "flag", "Switch a protective mechanism of the gateways.", click.Argument(["target"], metavar="FLAG"),
+    "flag", "Switch a mechanism of the gateways, or of one.", _target("flag", "FLAG"),
     click.Argument(["value"], type=click.Choice(["on", "off"])),
+    click.Option(["--gateway"], metavar="NAME", shell_complete=_complete("gateway"), help="Only there."),
 )  # fmt: skip
 _remedy(
     "rollback", "Take back one of your actions: the last one, or that NUMBER.",
