@@ -74,7 +74,7 @@ class Exercise:
 
     def until_begun(self) -> None:
         """Wait until the trainee can work."""
-        self.until("its begin", lambda: self.ops("status")["ok"])
+        self.until("its begin", lambda: self.ops("status")["ok"], within_s=150.0)
 
     def until_paged(self) -> dict[str, Any]:
         """Wait for the first page that rings."""

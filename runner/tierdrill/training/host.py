@@ -38,8 +38,8 @@ from tierdrill.training.server import Desk
 from tierdrill.training.session import Session
 from tierdrill.training.setting import ExerciseSetting, plan_of
 
-HEALTHY_WITHIN_S = 10.0
-PIPELINE_WITHIN_S = 15.0
+HEALTHY_WITHIN_S = 20.0
+PIPELINE_WITHIN_S = 40.0
 GO_AHEAD_S = 0.4
 CLEAN_REASONS = ("resolved", "given-up", "time", "facilitator")
 Listener = Callable[[Event], None]
@@ -187,6 +187,7 @@ class Host:
 
     async def _prepare(self) -> None:
         options = self.options
+        self._say("the platform is being brought up; you are on call in a moment")
         self.platform = await bring_up_platform(
             self.plan, self.setting, options.home, options.tools, self.recorder, self._own
         )
@@ -284,6 +285,9 @@ class Host:
             seed=self.plan.setting.drill.load.seed,
         )
         self.recorder.note("load.started", "load", schedule_zero=zero, planned={})
+
+    def _say(self, text: str) -> None:
+        self.recorder.note("exercise.note", "exercise", text=text)
 
     async def _watch_load(self, session: Session) -> None:
         assert self.load is not None

@@ -19,6 +19,8 @@ from tierdrill.training.rules import Situation
 from tierdrill.training.setting import ExerciseSetting
 
 NOT_READY = Inventory((), (), (), ())
+STARTUP_WITHIN_S = 120.0
+"""Nobody measures how soon an exercise begins, and a slow machine must not spoil it."""
 
 
 class Platform(Deployment):
@@ -73,5 +75,7 @@ async def bring_up_platform(
 ) -> Platform:
     """A lab of the exercise's own, discreet about what is done to it; RunRefused if it does not come up."""
     config = config_of(plan.run, setting.environment, setting.tiers, setting.workloads, tools, outlives_starter=False)
-    lab = await bring_up(home, replace(config, discreet=True), lambda pid: own("lab", pid))
+    lab = await bring_up(
+        home, replace(config, discreet=True, startup_timeout_s=STARTUP_WITHIN_S), lambda pid: own("lab", pid)
+    )
     return Platform(plan, lab, home, recorder, setting)
