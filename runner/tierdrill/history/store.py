@@ -199,11 +199,12 @@ class HistoryStore:
             ).fetchall()
         return [FiguresRecord(RunRecord(*row[:7]), row[7], row[8]) for row in rows]
 
-    def events(self, run: str) -> list[Event]:
-        """Every event of a run in order; empty for an unknown run."""
+    def events(self, run: str, after: int = 0) -> list[Event]:
+        """Every event of a run in order, or those after a sequence number; empty for an unknown run."""
         with self._explained():
             rows = self._database.execute(
-                "SELECT at, kind, source, data, sequence FROM events WHERE run = ? ORDER BY sequence", (run,)
+                "SELECT at, kind, source, data, sequence FROM events WHERE run = ? AND sequence > ? ORDER BY sequence",
+                (run, after),
             ).fetchall()
         return [Event(at, kind, source, json.loads(data), sequence) for at, kind, source, data, sequence in rows]
 
