@@ -56,11 +56,12 @@ def screen(
     setting: DrillSetting, variant: str, state: RunState, now: float, width: int, height: int, glyphs: Glyphs
 ) -> RenderableType:
     """Everything that fits: the tiers always, the story in the rows that are left."""
-    parts: list[RenderableType] = [_cut(_head(setting, variant, state, now, glyphs, width), width, glyphs), Text("")]
+    parts: list[RenderableType] = [cut(_head(setting, variant, state, now, glyphs, width), width, glyphs), Text("")]
     tiers = setting.tiers.by_rank()
-    parts += [_tiers(tiers, state, now, glyphs, width), Text("")]
-    rows = [*_faults(state, now, glyphs), *_alerts(state, glyphs), *_playbooks(state, glyphs), _load(state, glyphs)]
-    parts += [_cut(row, width, glyphs) for row in rows]
+    parts += [tier_table(tiers, state, now, glyphs, width), Text("")]
+    rows = [*fault_rows(state, now, glyphs), *alert_rows(state, glyphs), *playbook_rows(state, glyphs)]
+    rows.append(_load(state, glyphs))
+    parts += [cut(row, width, glyphs) for row in rows]
     used = 2 + len(tiers) + 1 + 1 + len(rows)
     if state.stopping:
         parts.append(Text(glyphs.text(f"STOPPING: {state.stopping}"), style="bold red"))
@@ -70,7 +71,7 @@ def screen(
         parts.append(Text(""))
         for line in state.lines[-(left - 1) :]:
             text = Text(f"{show_offset(line.at - state.zero):>9}  ", style="dim")
-            parts.append(_cut(text.append(glyphs.text(line.text), LEVEL_STYLES[line.level]), width, glyphs))
+            parts.append(cut(text.append(glyphs.text(line.text), LEVEL_STYLES[line.level]), width, glyphs))
     return Group(*[_plain(part, glyphs) for part in parts])
 
 
@@ -80,7 +81,8 @@ def _plain(part: RenderableType, glyphs: Glyphs) -> RenderableType:
     return part
 
 
-def _cut(text: Text, width: int, glyphs: Glyphs | None = None) -> Text:
+def cut(text: Text, width: int, glyphs: Glyphs | None = None) -> Text:
+    """The line made to fit."""
     text.truncate(width, overflow="crop" if glyphs and glyphs.ascii_only else "ellipsis")
     text.no_wrap = True
     return text
@@ -108,7 +110,8 @@ def _head(setting: DrillSetting, variant: str, state: RunState, now: float, glyp
     return head
 
 
-def _tiers(tiers: list[Tier], state: RunState, now: float, glyphs: Glyphs, width: int) -> Table:
+def tier_table(tiers: list[Tier], state: RunState, now: float, glyphs: Glyphs, width: int) -> Table:
+    """Every tier's figures over the last seconds, against what it promises."""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
     wide = width >= 72
     for name in ("tier", "good (5 s)", "promise", "p99 (5 s)", "promise", *(("refused", "req/s") if wide else ())):
@@ -148,7 +151,8 @@ def _label(label: str, index: int = 0) -> Text:
     return Text(f"{label if index == 0 else '':<11}", style="bold")
 
 
-def _faults(state: RunState, now: float, glyphs: Glyphs) -> list[Text]:
+def fault_rows(state: RunState, now: float, glyphs: Glyphs) -> list[Text]:
+    """The last faults, each with where it stands."""
     rows = [
         _label("fault", index).append(_fault_words(fault, state, now, glyphs), _fault_style(fault))
         for index, fault in enumerate(list(state.faults.values())[-ROWS_MAX:])
@@ -171,7 +175,8 @@ def _fault_style(fault: FaultView) -> str:
     return "yellow" if fault.active else "green" if fault.gone_at is not None else ""
 
 
-def _alerts(state: RunState, glyphs: Glyphs) -> list[Text]:
+def alert_rows(state: RunState, glyphs: Glyphs) -> list[Text]:
+    """The alerts, those that fire first."""
     order = {"firing": 0, "pending": 1, "resolved": 2}
     shown = [view for view in state.alerts.values() if view.state != "inactive"]
     views = sorted(shown, key=lambda view: order.get(view.state, 3))
@@ -188,7 +193,8 @@ def _alerts(state: RunState, glyphs: Glyphs) -> list[Text]:
     return rows or [_label("alerts").append("none", "dim")]
 
 
-def _playbooks(state: RunState, glyphs: Glyphs) -> list[Text]:
+def playbook_rows(state: RunState, glyphs: Glyphs) -> list[Text]:
+    """The last playbooks, each with where it stands."""
     rows = []
     for index, view in enumerate(state.playbooks[-ROWS_MAX:]):
         last = view.steps[-1].step if view.steps else "starting"
