@@ -1,1 +1,1 @@
-"""Floor 6: several drills in one sitting, with people in their roles, and the record of it."""
+"""Floor 6: game days: several drills in one sitting, with people. A durable journal, an engine, a screen, a record."""

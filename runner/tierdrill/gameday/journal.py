@@ -1,0 +1,161 @@
+"""The journal of a game day: everything that was decided, seen and said, in its own folder under the home.
+
+It is an append-only store of events like a run's history, on the disk before a call returns, safe for several writers:
+the facilitator's screen, a scribe with `tierdrill gameday note`, a second terminal that aborts. Nothing else is kept: a
+game day is what its journal says. An event's source is who did it. Kinds and their data:
+
+    gameday.opened      gameday, document (the GameDay), catalogue, lab, author, unattended, pauses, planned (seconds of
+                        each step's run), version
+    facilitator.joined  pid, login (git's identity, or the user's name)
+    facilitator.left    how
+    checklist.ticked    list ("before", "after"), item, done
+    announcement.told   announcement, step (None where it is none of a step's)
+    step.begun          step, attempt
+    step.skipped        step, reason
+    run.starting        step, attempt
+    run.named           step, attempt, run
+    run.finished        step, attempt, run, status, summary, times, checks, breached, story, variables, tiers, emulated
+    pause.extended      seconds
+    note.taken          text
+    finding.raised      text, owner, due
+    finding.closed      finding, how
+    lesson.learned      text
+    hypothesis.answered step, hypothesis, held ("held", "not held", "cannot tell")
+    abort.asked         reason
+    gameday.ended       outcome ("completed", "aborted"), reason
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Iterable
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+from tierdrill.gameday.model import GameDayState
+from tierdrill.gameday.state import fold
+from tierdrill.history.events import Event
+from tierdrill.history.store import HistoryError, HistoryStore
+
+FOLDER = "gamedays"
+VARIANT = "gameday"
+
+
+def gamedays_folder(home: Path) -> Path:
+    """Where a home keeps its game days."""
+    return home / FOLDER
+
+
+def new_identity(document: str, at: float) -> str:
+    """A name for a game day that sorts by time: document, UTC time, and four characters against chance."""
+    stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime(at))
+    return f"{document}-{stamp}-{secrets.token_hex(2)}"
+
+
+class Journal:
+    """One game day's journal, and the state it comes to."""
+
+    def __init__(self, home: Path, identity: str) -> None:
+        self.home = home
+        self.identity = identity
+        self.folder = gamedays_folder(home) / identity
+        self._store = HistoryStore(self.folder)
+        self._read = 0
+        self.state = GameDayState()
+
+    @staticmethod
+    def create(home: Path, identity: str, opened: Event) -> Journal:
+        """A new journal with its first event; HistoryError where it cannot be written."""
+        folder = gamedays_folder(home) / identity
+        try:
+            folder.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            folder.mkdir(mode=0o700)
+        except OSError as error:
+            raise HistoryError(f"{folder}: {error.strerror}") from error
+        journal = Journal(home, identity)
+        document = str(opened.data["document"]["metadata"]["name"])
+        journal._store.begin(identity, document, VARIANT, opened.at)
+        journal.write([opened])
+        return journal
+
+    def write(self, events: Iterable[Event]) -> None:
+        """Append events, then read on: what others wrote in between comes before them."""
+        self._store.append_many(self.identity, list(events))
+        self.read()
+
+    def read(self) -> GameDayState:
+        """Take in what was written since; the state."""
+        fresh = self._store.events(self.identity, after=self._read)
+        if fresh:
+            self._read = fresh[-1].sequence
+            self.state = fold(fresh, self.state)
+        return self.state
+
+    def events(self, after: int = 0) -> list[Event]:
+        """Everything from the beginning, or what follows a sequence number."""
+        return self._store.events(self.identity, after=after)
+
+    def finish(self, at: float, outcome: str, summary: str) -> None:
+        """Keep what the game day came to where a list of game days finds it quickly."""
+        self._store.finish(self.identity, at, outcome, summary)
+
+    def close(self) -> None:
+        """Release the file."""
+        self._store.close()
+
+
+@dataclass(frozen=True)
+class GameDayRecord:
+    """A line of the list: `outcome` is None while it is open."""
+
+    identity: str
+    document: str
+    opened_at: float
+    ended_at: float | None
+    outcome: str | None
+    summary: str | None
+
+
+def all_gamedays(home: Path) -> list[GameDayRecord]:
+    """The game days of a home, newest first. A folder that holds none is passed over."""
+    found = []
+    folder = gamedays_folder(home)
+    for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+        if not (path / "history.db").is_file():
+            continue
+        with closing(HistoryStore(path)) as store:
+            record = store.find(path.name)
+        if record is not None:
+            found.append(
+                GameDayRecord(
+                    record.run, record.drill, record.started_at, record.ended_at, record.status, record.summary
+                )
+            )
+    return sorted(found, key=lambda one: one.opened_at, reverse=True)
+
+
+def find_gameday(home: Path, named: str | None, *, only_open: bool = False) -> GameDayRecord:
+    """The game day of that name or unique beginning; without a name the open one, else the last one.
+
+    LookupError says which there are.
+    """
+    every = all_gamedays(home)
+    candidates = [one for one in every if one.outcome is None] if only_open else every
+    known = ", ".join(one.identity for one in candidates[:5]) or "none"
+    if named is None:
+        still_open = [one for one in candidates if one.outcome is None]
+        if len(still_open) > 1:
+            raise LookupError(f"{len(still_open)} game days are open; allowed is one of them by name: {known}")
+        if still_open or candidates:
+            return (still_open or candidates)[0]
+        what = "no game day is open" if only_open else "there was no game day yet"
+        raise LookupError(f"{what} in {home}; `tierdrill gameday FILE` begins one")
+    exact = [one for one in every if one.identity == named]
+    matching = exact or [one for one in every if one.identity.startswith(named)]
+    if len(matching) != 1:
+        raise LookupError(f"found {named!r}, which begins {len(matching)} game days; allowed: {known}")
+    if only_open and matching[0].outcome is not None:
+        raise LookupError(f"game day {matching[0].identity} has ended ({matching[0].outcome}); open: {known}")
+    return matching[0]
