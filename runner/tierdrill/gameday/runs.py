@@ -1,0 +1,104 @@
+"""The run of a step, as a child of its own that outlives whoever started it.
+
+`tierdrill run` is started in a session of its own, its output in files of the game day's folder, so that neither a
+closed terminal nor a killed facilitator touches it. It holds a lock on a file for as long as it lives (the lock goes
+with the open file from the starter to the child): whoever comes later tells from that lock, without a gap and without
+trusting process ids, whether the run goes on.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from tierdrill.history.events import Event
+
+COMMAND = (sys.executable, "-m", "tierdrill")
+ERRORS_MAX = 4000
+
+
+class RunChild:
+    """One attempt's run, from its files alone."""
+
+    def __init__(self, folder: Path, step: int, attempt: int) -> None:
+        stem = f"step-{step + 1}-{attempt}"
+        self._lock = folder / f"{stem}.lock"
+        self._output = folder / f"{stem}.jsonl"
+        self._errors = folder / f"{stem}.err"
+        self._child: subprocess.Popen[bytes] | None = None
+        self._name: str | None = None
+
+    def start(self, arguments: Sequence[str]) -> None:
+        """Start `tierdrill` with these arguments. OSError if it cannot be started."""
+        lock = os.open(self._lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            with self._output.open("wb") as output, self._errors.open("wb") as errors:
+                self._child = subprocess.Popen(
+                    [*COMMAND, *arguments],
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=errors,
+                    pass_fds=(lock,),
+                    start_new_session=True,
+                )
+        finally:
+            # The child has the open file, and with it the lock.
+            os.close(lock)
+
+    def alive(self) -> bool:
+        """Whether the run's process lives, whoever started it."""
+        if self._child is not None:
+            # Collects it when it has ended.
+            self._child.poll()
+        try:
+            lock = os.open(self._lock, os.O_RDWR | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return False
+        try:
+            # Shared, so that two who look at the same moment do not take each other for the run.
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        finally:
+            os.close(lock)
+        return False
+
+    def kill(self) -> None:
+        """End the run's process at once, if it was started here; its reaper undoes what it injected."""
+        if self._child is not None and self._child.poll() is None:
+            self._child.kill()
+
+    def name(self) -> str | None:
+        """The run's name, once it has begun."""
+        if self._name is None:
+            try:
+                with self._output.open(encoding="utf-8") as lines:
+                    line = lines.readline()
+            except (FileNotFoundError, UnicodeDecodeError):
+                return None
+            if line.endswith("\n"):
+                self._name = _named(line)
+        return self._name
+
+    def complaint(self) -> str:
+        """What it said on stderr, as one line: why it did not begin."""
+        try:
+            text = self._errors.read_bytes()[-ERRORS_MAX:].decode("utf-8", "replace")
+        except FileNotFoundError:
+            return ""
+        lines = [line.removeprefix("tierdrill: ").strip() for line in text.splitlines()]
+        return "; ".join(line for line in lines if line)[:600]
+
+
+def _named(line: str) -> str | None:
+    try:
+        first = Event.from_line(line)
+    except (ValueError, json.JSONDecodeError):
+        return None
+    return str(first.data["run"]) if first.kind == "run.started" else None

@@ -1,0 +1,113 @@
+"""The facilitator's seat: one at a time on one game day. It is free the moment its holder is gone, however it went."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import signal
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from tierdrill.conductor.cleanup import alive
+from tierdrill.lab.process import identify
+
+FILE = "facilitator.lock"
+POLL_S = 0.05
+LEAVES_WITHIN_S = 3.0
+
+
+@dataclass(frozen=True)
+class Holder:
+    """Who sits there."""
+
+    author: str
+    pid: int
+    created: float
+
+    def __str__(self) -> str:
+        """For a message."""
+        return f"{self.author} (pid {self.pid})"
+
+
+class SeatTaken(Exception):
+    """Somebody else is the facilitator; the message says who."""
+
+    def __init__(self, holder: Holder | None) -> None:
+        """Keep who it is, where the file says."""
+        super().__init__(f"{holder or 'somebody'} is the facilitator of this game day")
+        self.holder = holder
+
+
+class Seat:
+    """Held from `take` to `leave`, or to the end of the process. Children do not inherit it."""
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / FILE
+        self._file: int | None = None
+
+    def take(self, author: str) -> None:
+        """Sit down; SeatTaken if somebody sits there."""
+        file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(file)
+            raise SeatTaken(self.holder()) from None
+        me = identify(os.getpid())
+        text = json.dumps({"author": author, "pid": os.getpid(), "created": me.start_time if me else 0.0})
+        os.ftruncate(file, 0)
+        os.write(file, text.encode())
+        self._file = file
+
+    def take_over(self, author: str) -> None:
+        """Sit down in the place of whoever sits there.
+
+        Its process is told that its terminal is gone, and leaves. One that stands still (stopped, or stuck in a write
+        to a dead terminal) is ended: nothing hangs on a facilitator's process. SeatTaken if it is not ours to end.
+        """
+        signals = [signal.SIGHUP, signal.SIGKILL]
+        deadline = time.monotonic()
+        while True:
+            try:
+                self.take(author)
+                return
+            except SeatTaken as taken:
+                holder = taken.holder
+                if time.monotonic() >= deadline:
+                    if not signals or holder is None or not alive(holder.pid, holder.created):
+                        raise
+                    with suppress(ProcessLookupError, PermissionError):
+                        os.kill(holder.pid, signals.pop(0))
+                    deadline = time.monotonic() + LEAVES_WITHIN_S
+            time.sleep(POLL_S)
+
+    def holder(self) -> Holder | None:
+        """Who wrote their name there last; only meaningful while somebody sits there."""
+        try:
+            found = json.loads(self._path.read_text(encoding="utf-8"))
+            return Holder(str(found["author"]), int(found["pid"]), float(found["created"]))
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
+    def taken(self) -> bool:
+        """Whether somebody sits there now."""
+        try:
+            file = os.open(self._path, os.O_RDWR | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return False
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        finally:
+            os.close(file)
+        return False
+
+    def leave(self) -> None:
+        """Stand up."""
+        if self._file is not None:
+            os.close(self._file)
+            self._file = None
