@@ -19,6 +19,7 @@ _DRILL = re.compile(r"^kind:\s*Drill\s*$", re.MULTILINE)
 _ENVIRONMENT = re.compile(r"^kind:\s*Environment\s*$", re.MULTILINE)
 _TIERS = re.compile(r"^kind:\s*Tiers\s*$", re.MULTILINE)
 _CALENDAR = re.compile(r"^kind:\s*Calendar\s*$", re.MULTILINE)
+_GAMEDAY = re.compile(r"^kind:\s*GameDay\s*$", re.MULTILINE)
 _SECTION = r"^{name}:[^\n]*\n(?:(?:[ -][^\n]*)?\n)*"
 _ITEM = re.compile(r"^( *)- *\{? *name:\s*[\"']?([a-z0-9-]+)", re.MULTILINE)
 _NAME = re.compile(r"^metadata:[^\n]*\n(?:\s+[^\n]*\n)*?\s+name:\s*[\"']?([a-z0-9-]+)", re.MULTILINE)
@@ -117,3 +118,21 @@ def complete_run(ctx: click.Context, param: click.Parameter, incomplete: str) ->
     except sqlite3.Error:
         return []
     return [CompletionItem(run, help=status or "running") for run, status in rows if run.startswith(incomplete)]
+
+
+def complete_gameday_document(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Game days of the catalogue that begin so, and files."""
+    names = [name[1] for text in _documents(ctx, _GAMEDAY) if (name := _NAME.search(text))]
+    found = [CompletionItem(name) for name in names if name.startswith(incomplete)]
+    return found or [CompletionItem(incomplete, type="file")]
+
+
+def complete_gameday(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Game days that were held and begin so, newest first."""
+    folder = find_home(_option(ctx, "home")) / "gamedays"
+    try:
+        found = [path for path in folder.iterdir() if path.name.startswith(incomplete) and path.is_dir()]
+        found.sort(key=lambda path: path.stat().st_mtime, reverse=True)
+    except OSError:
+        return []
+    return [CompletionItem(path.name) for path in found[:50]]

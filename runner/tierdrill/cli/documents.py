@@ -16,12 +16,12 @@ if TYPE_CHECKING:
     from tierdrill.spec.problems import Problem
 
 
-def read(root: Path) -> tuple[Catalogue, list[Problem]]:
-    """The catalogue at `root` and its problems, their paths as seen from the working directory."""
+def read(root: Path, extra: Sequence[Path] = ()) -> tuple[Catalogue, list[Problem]]:
+    """The catalogue at `root`, with files from elsewhere, and its problems, their paths as seen from here."""
     from tierdrill.monitoring.alerts import KNOWN_ALERTS
     from tierdrill.spec.load import load_catalogue
 
-    catalogue, problems = load_catalogue(root, KNOWN_ALERTS)
+    catalogue, problems = load_catalogue(root, KNOWN_ALERTS, extra)
     return catalogue, [seen_from_here(problem, root) for problem in problems]
 
 
@@ -35,11 +35,11 @@ def seen_from_here(problem: Problem, root: Path) -> Problem:
     return replace(problem, path=path if near.startswith("..") else near)
 
 
-def whole_catalogue(root: Path) -> Catalogue:
+def whole_catalogue(root: Path, extra: Sequence[Path] = ()) -> Catalogue:
     """The catalogue; SpecError with every problem if it has any."""
     from tierdrill.spec.problems import SpecError
 
-    catalogue, problems = read(root)
+    catalogue, problems = read(root, extra)
     if problems:
         raise SpecError(problems)
     return catalogue
@@ -56,6 +56,13 @@ def drill_setting(root: Path, name: str) -> DrillSetting:
         hint = f" (did you mean {near}?)" if near else ""
         raise Refusal(f"no drill named {name!r} in {root}; allowed: {listed(sorted(catalogue.drills))}{hint}")
     return setting_of(catalogue, name)
+
+
+def catalogue_of(path: Path) -> Path | None:
+    """The catalogue that a file lies in, if it lies in one."""
+    from tierdrill.cli.places import FOLDERS
+
+    return next((parent.parent for parent in path.resolve().parents if parent.name in FOLDERS), None)
 
 
 def changed_setting(

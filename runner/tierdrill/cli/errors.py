@@ -26,6 +26,7 @@ EXPLAINED = frozenset(
         "tierdrill.schedule.notify.store.OutboxError",
         "tierdrill.schedule.rollout_store.RolloutError",
         "tierdrill.faults.catalogue.UnknownFault",
+        "tierdrill.gameday.seat.SeatTaken",
         "tierdrill.conductor.errors.RunRefused",
         "tierdrill.conductor.plan.PlanError",
         "tierdrill.targets.base.TargetError",

@@ -49,6 +49,9 @@ SECTIONS: dict[str, tuple[Entry, ...]] = {
         _entry("ops", "ops", "The trainee's tools: pager, looking, remedies, thinking."),
         _entry("facilitate", "facilitate", "The facilitator's terminal: what really happens, injects, hints."),
     ),
+    "Drill people": (
+        _entry("gameday", "gameday", "Hold a game day: several drills in one sitting, with people."),
+    ),
     "Look back": (
         _entry("judge", "judge", "Judge a run again from its history alone."),
         _entry("report", "report", "Write a run's report again."),

@@ -24,9 +24,14 @@ FROM_DOCUMENT = {"written": True}
 """Validation context of what people wrote: quantities must carry their units, as floats made in code do not."""
 
 
-def load_catalogue(root: Path, known_alerts: KnownAlerts | None = None) -> tuple[Catalogue, list[Problem]]:
-    """All documents under `root`'s drills/, experiments/ and playbooks/, and every problem of each and between them."""
-    reading = read_catalogue(root)
+def load_catalogue(
+    root: Path, known_alerts: KnownAlerts | None = None, extra: Sequence[Path] = ()
+) -> tuple[Catalogue, list[Problem]]:
+    """All documents under `root`'s drills/, experiments/ and playbooks/, and every problem of each and between them.
+
+    `extra` are files from elsewhere, read as if they were part of it.
+    """
+    reading = read_catalogue(root, extra)
     check_documents(reading, known_alerts)
     return reading.catalogue, in_order(reading.problems)
 
@@ -40,7 +45,7 @@ def load_documents(
     return reading.catalogue, in_order(reading.problems)
 
 
-def read_catalogue(root: Path) -> Reading:
+def read_catalogue(root: Path, extra: Sequence[Path] = ()) -> Reading:
     """Every document of the tree, each checked alone."""
     folders = [root / name for name in FOLDERS if (root / name).is_dir()]
     if not folders:
@@ -55,7 +60,8 @@ def read_catalogue(root: Path) -> Reading:
             )
         )
         return reading
-    return read_files([path for folder in folders for path in _files(folder, folder.name == "experiments")], root)
+    files = [path for folder in folders for path in _files(folder, folder.name == "experiments")]
+    return read_files([*files, *extra], root)
 
 
 def read_files(paths: Sequence[Path], root: Path) -> Reading:

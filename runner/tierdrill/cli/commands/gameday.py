@@ -1,0 +1,294 @@
+"""`tierdrill gameday`: several drills in one sitting, with people; and what was written down about them."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import closing
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from tierdrill.cli.completion import complete_gameday, complete_gameday_document
+from tierdrill.cli.errors import Refusal, say
+from tierdrill.cli.options import echo_json, json_option, no_color_option, table
+from tierdrill.cli.places import Surroundings
+
+if TYPE_CHECKING:
+    from tierdrill.gameday.commands import Command
+    from tierdrill.gameday.journal import GameDayRecord, Journal
+
+HOLD = "hold"
+_author = click.option("--author", metavar="WHO", help="Who is at the keyboard: a name, or a participant's role.")
+_which = click.option(
+    "--gameday", metavar="ID", shell_complete=complete_gameday, help="Which [default: the open one, or the last]."
+)
+
+
+class _HoldByDefault(click.Group):
+    """`tierdrill gameday FILE` is `tierdrill gameday hold FILE`."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if not args or (args[0] not in self.commands and args[0] not in ctx.help_option_names):
+            args = [HOLD, *args]
+        return super().parse_args(ctx, args)
+
+
+@click.group("gameday", cls=_HoldByDefault)
+def command() -> None:
+    """Hold a game day: several drills in one sitting, with people in their roles.
+
+    `tierdrill gameday FILE` begins one (the word `hold` may be left out), `tierdrill gameday --resume` returns to one.
+    Its screen shows the drill, the tiers' health, alerts and playbooks; `h` there shows the keys. It ends in a record.
+    """
+
+
+@command.command(HOLD, short_help="Hold a game day, or return to one.")
+@click.argument("file", required=False, shell_complete=complete_gameday_document)
+@click.option("--resume", is_flag=False, flag_value="", metavar="[ID]", help="Return to the open one, or to this.")
+@click.option("--take-over", is_flag=True, help="With --resume: from whoever is its facilitator now.")
+@click.option("--yes", is_flag=True, help="Unattended: every step by itself; no terminal is needed.")
+@click.option("--no-pauses", is_flag=True, help="Without the pauses between the steps.")
+@click.option("--lab", metavar="NAME", help="Use a lab that is up instead of one for each drill.")
+@_author
+@click.option("--plain", is_flag=True, help="Plain lines, also on a terminal.")
+@no_color_option
+@click.pass_obj
+def hold(
+    here: Surroundings,
+    file: str | None,
+    resume: str | None,
+    take_over: bool,
+    yes: bool,
+    no_pauses: bool,
+    lab: str | None,
+    author: str | None,
+    plain: bool,
+    plain_colors: bool,
+) -> int:
+    """Hold the game day of FILE (a path, or the name of one in the catalogue), or --resume one.
+
+    The drills run apart from this terminal: a lost connection does not touch them, and --resume returns. Ctrl-C aborts
+    everything cleanly, twice at once; neither leaves anything injected. Exit code 0 if every drill passed and every
+    hypothesis that was judged held, 1 if not; 3 if nothing can be said, 4 aborted, 5 unclean; 0 after detaching.
+    """
+    from tierdrill.cli.gamedays import begin, sit_down, take_up
+
+    if (file is None) == (resume is None):
+        found = "no FILE" if file is None else "FILE and --resume"
+        raise click.UsageError(f"found {found}; allowed is a game day's FILE, or --resume")
+    if resume is None and take_over:
+        raise click.UsageError("found --take-over without --resume; allowed is --resume --take-over")
+    if resume is not None and (no_pauses or lab or yes):
+        raise click.UsageError("found --yes, --no-pauses or --lab with --resume; allowed is what it was begun with")
+    if file is not None:
+        journal, seat = begin(here, file, author, lab=lab, unattended=yes, pauses=not no_pauses, plain=plain)
+    else:
+        journal, seat = take_up(here, resume or None, author, take_over=take_over)
+    return sit_down(here, journal, seat, author, plain=plain, color=here.color and not plain_colors)
+
+
+@command.command("watch", short_help="Look on at a game day, and take notes.")
+@click.argument("gameday", required=False, metavar="[ID]", shell_complete=complete_gameday)
+@_author
+@click.option("--plain", is_flag=True, help="Plain lines, also on a terminal.")
+@no_color_option
+@click.pass_obj
+def watch(here: Surroundings, gameday: str | None, author: str | None, plain: bool, plain_colors: bool) -> int:
+    """Look on at a game day (the open one), and take notes: for scribes and observers, from any terminal."""
+    from tierdrill.cli.gamedays import look_on
+
+    return look_on(here, _find(here, gameday), author, plain=plain, color=here.color and not plain_colors)
+
+
+@command.command("note", short_help="Write a note, a finding or a lesson into a game day.")
+@click.argument("words", nargs=-1, required=True, metavar="TEXT...")
+@_which
+@_author
+@click.option("--finding", is_flag=True, help="It is a finding: something to be mended.")
+@click.option("--owner", default="", metavar="WHO", help="With --finding: who mends it.")
+@click.option("--due", default="", metavar="DATE", help="With --finding: until when, such as 2027-01-31.")
+@click.option("--lesson", is_flag=True, help="It is something that was learned.")
+@click.pass_obj
+def note(
+    here: Surroundings,
+    words: tuple[str, ...],
+    gameday: str | None,
+    author: str | None,
+    finding: bool,
+    owner: str,
+    due: str,
+    lesson: bool,
+) -> None:
+    """Write TEXT into a game day, with the time and who says it; also from a second terminal, also afterwards.
+
+    "scribe: ..." makes it the words of the scribe.
+    """
+    from tierdrill.gameday.commands import Command
+
+    if finding and lesson:
+        raise click.UsageError("found --finding and --lesson; allowed is one of them")
+    if not finding and (owner or due):
+        raise click.UsageError("found --owner or --due without --finding; allowed is --finding with them")
+    verb: Any = "finding" if finding else "lesson" if lesson else "note"
+    _write(here, gameday, author, Command(verb, text=" ".join(words), owner=owner.strip(), due=due.strip()))
+
+
+@command.command("close", short_help="Close a finding.")
+@click.argument("finding")
+@_which
+@_author
+@click.option("--how", default="", metavar="TEXT", help="What was done about it.")
+@click.pass_obj
+def close(here: Surroundings, finding: str, gameday: str | None, author: str | None, how: str) -> None:
+    """Close a FINDING (F1, F2, ...) of a game day."""
+    from tierdrill.gameday.commands import Command
+
+    _write(here, gameday, author, Command("close", text=finding, owner=how.strip()))
+
+
+@command.command("abort", short_help="Abort everything and end a game day.")
+@click.argument("gameday", required=False, metavar="[ID]", shell_complete=complete_gameday)
+@click.option("--reason", default="tierdrill gameday abort", show_default=True, help="Why; it goes into the record.")
+@_author
+@click.pass_obj
+def abort(here: Surroundings, gameday: str | None, reason: str, author: str | None) -> int:
+    """Abort everything: stop the run that goes on, wait until it is clean, end the game day."""
+    from tierdrill.cli.gamedays import abort_everything
+
+    return abort_everything(here, _find(here, gameday, only_open=True), author, reason)
+
+
+@command.command("list")
+@click.option("--limit", type=click.IntRange(1, 10_000), default=20, show_default=True, help="How many.")
+@json_option
+@click.pass_obj
+def list_gamedays(here: Surroundings, limit: int, as_json: bool) -> None:
+    """List the game days, newest first."""
+    from tierdrill.gameday.journal import all_gamedays, gamedays_folder
+    from tierdrill.gameday.seat import Seat
+
+    rows = []
+    for one in all_gamedays(here.home)[:limit]:
+        seat = Seat(gamedays_folder(here.home) / one.identity)
+        holder = seat.holder() if seat.taken() else None
+        rows.append((one, str(holder) if holder else ""))
+    if as_json:
+        echo_json(
+            [
+                {
+                    "gameday": one.identity,
+                    "document": one.document,
+                    "opened": one.opened_at,
+                    "ended": one.ended_at,
+                    "status": one.outcome or "open",
+                    "summary": one.summary,
+                    "facilitator": holder or None,
+                }
+                for one, holder in rows
+            ]
+        )
+        return
+    lines = [
+        (
+            one.identity,
+            datetime.fromtimestamp(one.opened_at, UTC).strftime("%Y-%m-%d %H:%M"),
+            one.outcome or "open",
+            one.summary or (f"facilitated by {holder}" if holder else "nobody is its facilitator: --resume"),
+        )
+        for one, holder in rows
+    ]
+    click.echo(table(lines, ("game day", "opened (UTC)", "status", "")) or f"no game day in {here.home} yet")
+
+
+@command.command("report", short_help="Write a game day's record again.")
+@click.argument("gameday", required=False, metavar="[ID]", shell_complete=complete_gameday)
+@json_option
+@click.pass_obj
+def report(here: Surroundings, gameday: str | None, as_json: bool) -> None:
+    """Write a game day's record again (the open one's so far, or the last one's) and print its path.
+
+    record.md for the team's folder, with the findings as a table for a tracker; record.html and record.json beside it.
+    """
+    from tierdrill.gameday.closing import write_record
+    from tierdrill.gameday.record_json import record_document
+
+    with closing(_journal(here, _find(here, gameday))) as journal:
+        record, path = write_record(journal)
+    if as_json:
+        echo_json(record_document(record))
+    else:
+        click.echo(str(path))
+
+
+@command.command("compare", short_help="Show what became better or worse from A to B.")
+@click.argument("before", metavar="A", shell_complete=complete_gameday)
+@click.argument("after", metavar="B", shell_complete=complete_gameday)
+@json_option
+@click.pass_obj
+def compare_gamedays(here: Surroundings, before: str, after: str, as_json: bool) -> None:
+    """Show what became better or worse from game day A to B.
+
+    Per drill and tier with intervals where the samples allow; hypotheses that now hold; findings that were closed.
+    """
+    from tierdrill.gameday.compare import compare
+    from tierdrill.gameday.compare_text import comparison_document, comparison_lines
+    from tierdrill.gameday.record import record_of
+    from tierdrill.report.words import ASCII, UNICODE
+
+    records = []
+    for named in (before, after):
+        with closing(_journal(here, _find(here, named))) as journal:
+            records.append(record_of(journal.events()))
+    found = compare(records[0], records[1], datetime.now(UTC).date())
+    if as_json:
+        echo_json(comparison_document(found))
+        return
+    encoding = (sys.stdout.encoding or "").lower().replace("-", "")
+    for line in comparison_lines(found, UNICODE if encoding.startswith("utf8") else ASCII):
+        click.echo(line)
+
+
+def _find(here: Surroundings, named: str | None, *, only_open: bool = False) -> GameDayRecord:
+    from tierdrill.gameday.journal import find_gameday
+
+    try:
+        return find_gameday(here.home, named, only_open=only_open)
+    except LookupError as error:
+        raise Refusal(str(error.args[0])) from error
+
+
+def _journal(here: Surroundings, record: GameDayRecord) -> Journal:
+    from tierdrill.gameday.journal import Journal
+
+    journal = Journal(here.home, record.identity)
+    journal.read()
+    return journal
+
+
+def _write(here: Surroundings, named: str | None, author: str | None, wanted: Command) -> None:
+    """Carry out what changes nothing of the course; a record that is written already is written again."""
+    from dataclasses import replace
+
+    from tierdrill.cli.gamedays import who
+    from tierdrill.gameday.closing import MARKDOWN, write_record
+    from tierdrill.gameday.engine import Engine
+    from tierdrill.gameday.speakers import speaker
+
+    with closing(_journal(here, _find(here, named))) as journal:
+        document = journal.state.document
+        assert document is not None
+        me = who(author, document, "")
+        if wanted.verb in ("note", "lesson", "finding"):
+            said_by, words = speaker(wanted.text, document.participants, me)
+            wanted = replace(wanted, author=said_by, text=words)
+        decision = Engine(journal, me, hands_off=True).do(wanted)
+        if not decision.ok:
+            raise Refusal(decision.say)
+        click.echo(f"{decision.say} ({journal.identity})")
+        if (journal.folder / MARKDOWN).exists():
+            try:
+                write_record(journal)
+            except OSError as error:
+                say(f"the record could not be written again: {error.strerror}")
+

@@ -1,0 +1,16 @@
+"""The real command line of game days, with `staged_run` in the place of `tierdrill run`: for tests in a terminal."""
+
+from __future__ import annotations
+
+import sys
+
+import tierdrill.cli.gamedays as gamedays
+import tierdrill.gameday.runs as runs
+from tierdrill.cli.main import main
+
+runs.COMMAND = (sys.executable, "-m", "tests.gameday.staged_run")
+# Nothing is started that would need Prometheus.
+gamedays.check_place = lambda here, lab: None  # type: ignore[assignment]
+
+if __name__ == "__main__":
+    sys.exit(main())
