@@ -28,7 +28,8 @@ def standin_commands(script: Path) -> Commands:
 
 def read_unchecked(root: Path) -> tuple[Catalogue, list[Problem]]:
     """The documents without the checks between them: a drill of a minute every two seconds is a collision."""
-    return read_catalogue(root).catalogue, []
+    reading = read_catalogue(root)
+    return reading.catalogue, reading.problems
 
 
 async def serve(script: Path, root: Path, home: Path) -> int:

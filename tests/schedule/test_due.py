@@ -16,7 +16,10 @@ NOW = datetime(2026, 11, 26, 3, 0, tzinfo=UTC)
 
 def slots_late(*seconds: float) -> list[Slot]:
     moments = [NOW - timedelta(seconds=late) for late in seconds]
-    return [Slot("nightly", f"e{number}", moment, moment, None, f"nightly/e{number}") for number, moment in enumerate(moments)]
+    return [
+        Slot("nightly", f"e{number}", moment, moment, None, f"nightly/e{number}")
+        for number, moment in enumerate(moments)
+    ]
 
 
 @given(

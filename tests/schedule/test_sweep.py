@@ -69,10 +69,8 @@ def test_with_a_clock_that_goes_forward_every_slot_has_a_record(steps: list[floa
             sweep(plan, store, me(), now)
         from tierdrill.schedule.slots import due_slots
 
-        every = {
-            slot.key
-            for slot in due_slots([plan.timetable], datetime.fromtimestamp(START, UTC), datetime.fromtimestamp(now, UTC))
-        }
+        first, last = datetime.fromtimestamp(START, UTC), datetime.fromtimestamp(now, UTC)
+        every = {slot.key for slot in due_slots([plan.timetable], first, last)}
         assert {one.slot.key for one in store.latest(10_000)} == every
 
 

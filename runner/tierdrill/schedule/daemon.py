@@ -74,6 +74,7 @@ class Scheduler:
         self._last: Reading = self._clock.read()
         self._beaten: float | None = None
         self._why_late = ""
+        self._replan = False
         self._signals = 0
         follow = Follow(options.home, lambda: self._snapshot.catalogue, lambda: self._shelf.store)
         observers.after_slot = follow.after_slot
@@ -148,6 +149,8 @@ class Scheduler:
         try:
             store = self._shelf.store
             store.check_place()
+            if self._replan:
+                self._plan(store)
             if self._beaten is None or self._clock.read().boottime - self._beaten >= BEAT_S:
                 self._beat(store)
             for step in self._leftovers.take(store, self._snapshot):
@@ -191,7 +194,12 @@ class Scheduler:
         """Follow every entry of the calendars as they are now."""
         now = self._now()
         timings = {(times.calendar, times.entry.name): timing_of(times) for _, times in self._snapshot.entries()}
-        until, fresh = store.considered(timings, now)
+        # A store that was begun anew knows no entry; what was followed until now is followed on.
+        marks = {
+            name: plan.until for name, plan in self._plans.items() if timing_of(plan.times) == timings.get(name)
+        }
+        until, fresh = store.considered(timings, now, marks)
+        self._replan = False
         plans = {}
         for timetable, times in self._snapshot.entries():
             name = (times.calendar, times.entry.name)
@@ -259,6 +267,7 @@ class Scheduler:
 
     def _trouble(self, kind: str, text: str) -> None:
         _log.log(logging.INFO if kind == "available" else logging.ERROR, "the schedule's store is %s: %s", kind, text)
+        self._replan = self._replan or kind in ("damaged", "moved")
         self._observers.store_trouble(kind, text)
 
     @contextlib.contextmanager

@@ -27,7 +27,7 @@ async def ask_all(dependencies: Sequence[Dependency], ask: Ask | None = None) ->
         # A circle cannot be: `tierdrill validate` refuses it. Were there one, nobody in it could be asked.
         if not ready:
             for one in left:
-                found[one.name] = DependencyFact(one.name, None, "it needs itself", one.needs)
+                found[one.name] = DependencyFact(one.name, False, "it needs itself", one.needs)
             break
         healthy = [one for one in ready if all(found[need].healthy for need in one.needs)]
         answers = await asyncio.gather(*(asker(one) for one in healthy))

@@ -170,12 +170,13 @@ class ScheduleStore(Lookups):
     # Entries: until when their slots have been considered.
 
     def considered(
-        self, timings: Mapping[tuple[str, str], str], now: float
+        self, timings: Mapping[tuple[str, str], str], now: float, marks: Mapping[tuple[str, str], float] | None = None
     ) -> tuple[dict[tuple[str, str], float], list[tuple[str, str]]]:
         """Until when slots of each entry (calendar, name) have been considered; and those that are new or changed.
 
         `timings` is any text that changes with an entry's moments. One that is new, or whose text is not the one known,
-        is considered from now on: slots that it would have had before are nobody's.
+        is considered from now on: slots that it would have had before are nobody's. `marks` are those of a scheduler
+        that has followed entries already, for a store that has just been begun.
         """
         found: dict[tuple[str, str], float] = {}
         fresh = []
@@ -189,9 +190,9 @@ class ScheduleStore(Lookups):
                 database.execute(
                     "INSERT INTO entries (calendar, entry, timing, since, until) VALUES (?, ?, ?, ?, ?) "
                     "ON CONFLICT (calendar, entry) DO UPDATE SET timing = excluded.timing, until = excluded.until",
-                    (*name, timing, now, now),
+                    (*name, timing, now, (marks or {}).get(name, now)),
                 )
-                found[name] = now
+                found[name] = (marks or {}).get(name, now)
                 fresh.append(name)
         return found, fresh
 
