@@ -16,7 +16,9 @@ from tierdrill.spec.units import Duration, Frozen, Metadata, Name, Part
 
 Level = Literal["first-day", "intermediate", "hard"]
 LEVELS: tuple[Level, ...] = ("first-day", "intermediate", "hard")
-Look = Literal["alerts", "pages", "tiers", "replicas", "nodes", "gpus", "links", "logs", "metrics", "playbooks"]
+Look = Literal[
+    "alerts", "pages", "tiers", "replicas", "nodes", "gpus", "links", "gateways", "logs", "metrics", "playbooks"
+]  # fmt: skip
 """Where a trainee can look; what they looked at is recorded under these words."""
 
 AnyRemedy = Literal[Remedy, "run-playbook", "cap", "roll-back"]

@@ -25,13 +25,19 @@ def objectives_line(bench: Bench) -> ScoreLine:
     failed = [check for check in told if check.status is Status.FAILED]
     seen = f"{len(told) - len(failed)} of {len(told)} objectives kept"
     if failed:
-        seen += f"; missed: {listed([f'{check.title} ({check.seen})' for check in failed], 4)}"
+        seen += f"; missed: {listed([_short(check) for check in failed], 6)}"
     if len(told) < len(checks):
         seen += f"; {len(checks) - len(told)} could not be judged"
     why = "the objectives of every tier from the first effect to the end, as a drill judges them"
     points = round(of * (len(told) - len(failed)) / len(told), 2)
     events = tuple(sorted({number for check in checks for number in check.events}))
     return ScoreLine("objectives", title, points, of, seen, why, events)
+
+
+def _short(check: Check) -> str:
+    """Title, what was seen and what was promised, without the interval: the history has that."""
+    title = check.title.removesuffix(" in fault")
+    return f"{title} ({check.seen.partition(' (')[0]}, promised {check.expected})"
 
 
 def objective_checks(bench: Bench) -> list[Check]:
