@@ -214,6 +214,21 @@ def test_with_automation_on_its_playbook_mends() -> None:
     card = score_history([*events, done])
     assert line_of(card, "mitigation/replica").points == line_of(card, "mitigation/replica").of
     assert "automation ran restart-replica" in line_of(card, "mitigation/replica").seen
+    assert line_of(card, "playbook/replica").points == line_of(card, "playbook/replica").of
+
+
+def test_what_the_facilitator_injects_besides_is_not_held_against_the_trainee() -> None:
+    sitting = kettle()
+    sitting.acts.append((60.0, "drain", "node-3", {"node": "node-3"}))
+    harmed = score_history(sitting.events())
+    assert line_of(harmed, "harm").points < line_of(harmed, "harm").of
+    events = sitting.events()
+    told = {"incident": "second", "fault": "second-0", "kind": "gpu-fallen-off-bus", "target": "node-3/1"}
+    injected = replace(events[0], at=events[0].at + 50, kind="exercise.incident", sequence=9001, data=told)
+    landed = {"fault": "second-0", "effective_at": events[0].at + 51}
+    seen = replace(events[0], at=events[0].at + 51, kind="fault.landed", sequence=9002, data=landed)
+    card = score_history([*events, injected, seen])
+    assert line_of(card, "harm").points == line_of(card, "harm").of
 
 
 # ---- a strictly worse course never scores higher

@@ -9,9 +9,9 @@ from tierdrill.spec.problems import listed
 from tierdrill.spec.scenario import Incident
 from tierdrill.spec.units import show_duration
 from tierdrill.training.cards import ScoreLine
-from tierdrill.training.deeds import Act
+from tierdrill.training.deeds import Act, parts_of
 from tierdrill.training.ruler import Bench, unjudged
-from tierdrill.training.swiftness import first_mending, held_from
+from tierdrill.training.swiftness import automated, first_mending, held_from
 
 HARM = 0.5
 NEEDLESS = 0.2
@@ -86,6 +86,9 @@ def _playbook_line(bench: Bench, incident: Incident, share: float) -> ScoreLine:
     effect = bench.effect(incident)
     acts = [one.act for one in bench.deeds if one.kind in ("mends", "neutral") and one.act.at >= effect]
     whole = [act for act in acts if act.remedy == "run-playbook" and name in act.targets]
+    if not whole and (ran := automated(bench, incident)):
+        why = f"{name}: automation is on, and nobody has to do it again"
+        return ScoreLine(line_id, title, of, of, ran[0][2], why, (ran[0][1],))
     steps = list(dict.fromkeys(step.do for step in playbook.steps))
     near = [act for act in acts if _about(act, bench.seen(incident).targets)]
     done = len(steps) if whole else _in_order(steps, [act.remedy for act in near])
@@ -98,7 +101,7 @@ def _playbook_line(bench: Bench, incident: Incident, share: float) -> ScoreLine:
 
 def _about(act: Act, targets: Sequence[str]) -> bool:
     """Whether an action is on what is hit, on its node, or on a tier."""
-    parts = {part for target in targets for part in (target, target.partition("/")[0], target.rpartition(">")[2])}
+    parts = {part for target in targets for part in parts_of(target)}
     return bool(parts & set(act.targets)) or act.remedy in ("shed", "cap")
 
 

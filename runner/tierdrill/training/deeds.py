@@ -106,6 +106,8 @@ def _judge(act: Act, course: Course, scenario: Scenario, tiers: Tiers) -> Judged
     mended = [one for one in begun if any(matches(answer, act) for answer in one.mitigations)]
     if mended:
         return Judged(act, "mends", "it is what this needed", tuple(one.name for one in mended))
+    if _about_an_inject(act, course, scenario):
+        return Judged(act, "neutral", "it is about what the facilitator injected, which is not scored")
     for incident in scenario.incidents:
         for harm in incident.harmful:
             if matches(harm, act) and not any(matches(answer, act) for answer in incident.mitigations):
@@ -121,6 +123,23 @@ def _judge(act: Act, course: Course, scenario: Scenario, tiers: Tiers) -> Judged
 def _has_effect(incident: Incident, course: Course, at: float) -> bool:
     seen = course.incidents.get(incident.name)
     return seen is not None and seen.effect is not None and seen.effect <= at
+
+
+def _about_an_inject(act: Act, course: Course, scenario: Scenario) -> bool:
+    ours = {one.name for one in scenario.incidents}
+    hit = {
+        part
+        for name, seen in course.incidents.items()
+        if name not in ours and seen.effect is not None and seen.effect <= act.at
+        for target in seen.targets
+        for part in parts_of(target)
+    }
+    return bool(hit & {part for target in act.targets for part in (target, target.rpartition(" ")[2])})
+
+
+def parts_of(target: str) -> tuple[str, ...]:
+    """What a target may be called: itself, the node of a GPU, the far end of a link."""
+    return target, target.partition("/")[0], target.rpartition(">")[2]
 
 
 def _gives_back(act: Act) -> bool:

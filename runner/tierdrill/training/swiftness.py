@@ -11,6 +11,7 @@ from tierdrill.spec.problems import listed
 from tierdrill.spec.scenario import Incident
 from tierdrill.training.cards import ScoreLine
 from tierdrill.training.course import Deed
+from tierdrill.training.deeds import parts_of
 from tierdrill.training.ruler import Bench, falling, unjudged
 
 WRONG_GUESS = 0.25
@@ -84,8 +85,7 @@ def _meant(bench: Bench, deed: Deed) -> list[Incident]:
 
 
 def _names(bench: Bench, incident: Incident) -> set[str]:
-    targets = bench.seen(incident).targets
-    return {part for target in targets for part in (target, target.partition("/")[0], target.rpartition(">")[2])}
+    return {part for target in bench.seen(incident).targets for part in parts_of(target)}
 
 
 def _right_somewhere(bench: Bench, deed: Deed) -> bool:
@@ -126,17 +126,21 @@ def first_mending(bench: Bench, incident: Incident) -> tuple[float, int, str] | 
         for judged in bench.deeds
         if judged.kind == "mends" and incident.name in judged.incidents
     ]
-    if bench.course.automation == "on" and incident.playbook is not None:
-        targets = bench.seen(incident).targets
-        found += [
-            (deed.at, deed.event, f"automation ran {incident.playbook}")
-            for deed in bench.course.playbooks
-            if deed.data.get("playbook") == incident.playbook
-            and deed.data.get("ok")
-            and deed.data.get("target") in (*targets, *(one.partition("/")[0] for one in targets))
-            and deed.at >= bench.effect(incident)
-        ]
-    return min(found, default=None)
+    return min([*found, *automated(bench, incident)], default=None)
+
+
+def automated(bench: Bench, incident: Incident) -> list[tuple[float, int, str]]:
+    """Where automation is on: the runs of the incident's playbook on its target that succeeded."""
+    if bench.course.automation != "on" or incident.playbook is None:
+        return []
+    return [
+        (deed.at, deed.event, f"automation ran {incident.playbook}")
+        for deed in bench.course.playbooks
+        if deed.data.get("playbook") == incident.playbook
+        and deed.data.get("ok")
+        and deed.data.get("target") in _names(bench, incident)
+        and deed.at >= bench.effect(incident)
+    ]
 
 
 def held_from(bench: Bench, incident: Incident, at: float) -> float | None:

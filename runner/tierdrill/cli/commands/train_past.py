@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from tierdrill.cli.completion import complete_run
 from tierdrill.cli.errors import Refusal, say
 from tierdrill.cli.options import echo_json, json_option, table
 from tierdrill.cli.places import Surroundings
@@ -72,7 +73,7 @@ def coverage(here: Surroundings, as_json: bool) -> None:
 
 
 @click.command("debrief")
-@click.argument("exercise", required=False)
+@click.argument("exercise", required=False, shell_complete=complete_run)
 @json_option
 @click.pass_obj
 def debrief(here: Surroundings, exercise: str | None, as_json: bool) -> None:
