@@ -7,8 +7,10 @@ import io
 
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.judge.build import Run, shipped
 
-from tierdrill.judge.figures import ObjectiveFigure, RunFigures
+from tierdrill.judge.figures import ObjectiveFigure, RunFigures, figures_of
+from tierdrill.judge.judge import judge
 from tierdrill.report.export import OBJECTIVE_COLUMNS, RUN_COLUMNS, csv_lines, json_lines
 
 WORDS = st.text(st.characters(exclude_categories=("Cs", "Cc")), max_size=30)
@@ -24,6 +26,14 @@ def test_rows_and_lines_are_read_back(runs: list[RunFigures]) -> None:
         assert len(row) == len(RUN_COLUMNS)
         assert row[0].removeprefix("'") == run.run.removeprefix("'")
         assert not row[0].startswith(("=", "+", "-", "@"))
+
+
+def test_json_lines_are_the_figures_as_they_are_kept() -> None:
+    setting = shipped()
+    events = Run().events(setting)
+    run = figures_of(events, judge(events))
+    assert run.objectives
+    assert list(json_lines([run, run])) == [run.to_json() + "\n"] * 2
 
 
 def test_a_negative_number_stays_a_number() -> None:

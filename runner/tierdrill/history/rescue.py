@@ -16,8 +16,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 MARK = ".corrupt-"
-MARKS = (MARK, ".damaged-")
-"""Also that of the scheduler's own store."""
 SIDE_FILES = ("-wal", "-shm")
 _LOCK = "rescue.lock"
 # Primary result codes: https://www.sqlite.org/rescode.html
@@ -77,7 +75,7 @@ def opened(path: Path, open_it: Callable[[], sqlite3.Connection]) -> sqlite3.Con
 
 def kept_copies(home: Path) -> list[Path]:
     """The databases of this home that were set aside, oldest first."""
-    found = {path for mark in MARKS for path in home.glob(f"*.db{mark}*")}
+    found = home.glob(f"*.db{MARK}*")
     return sorted(path for path in found if not path.name.endswith(SIDE_FILES))
 
 
