@@ -10,9 +10,11 @@ canary judge: Mann-Whitney at a confidence of 98%, a quarter of the estimate as 
 
 The share of passed runs is compared by Fisher's exact test, with the same confidence and correction.
 
-Two comparisons are made of each measure: the latest `LATEST_MAX` runs against up to `EARLIER_MAX` before them; and,
-where tierdrill or the documents changed within these, the runs of the new build against those before it. What cannot be
-shown with so few runs, however bad it looks, is said to be that: too few, and how many are needed.
+Two comparisons are made of each measure. The latest runs are held against up to `EARLIER_MAX` before them, once with 5
+and once with 10 as the latest: 5 show a step soon, 10 a smaller one surely and for longer; p is doubled for the choice
+(Bonferroni). And where tierdrill or the documents changed within these, the runs of the new build are held against
+those before it. What cannot be shown with so few runs, however bad it looks, is said to be that: too few, and how many
+are needed.
 """
 
 from __future__ import annotations
@@ -30,7 +32,8 @@ from tierdrill.judge.statistics import wilson
 
 ALPHA = 0.02
 INTERVAL_TOLERANCE = 0.25
-LATEST_MAX, EARLIER_MAX = 7, 28
+LATEST, EARLIER_MAX = (5, 10), 28
+RECENT = max(LATEST) + EARLIER_MAX
 BUILD_RUNS_MIN = 5
 
 TIME_TOLERANCE_S = 0.5
@@ -49,6 +52,9 @@ class Outlook(StrEnum):
     BETTER = "better"
     STEADY = "steady"
     UNKNOWN = "too few runs"
+
+
+MOVED = (Outlook.WORSE, Outlook.BETTER)
 
 
 @dataclass(frozen=True)
@@ -71,8 +77,9 @@ class Group:
 class Change:
     """A comparison of the latest runs with the earlier ones.
 
-    `p` is of the single test, `p_family` corrected for the `family` of tests made at once; None where no test was
-    possible. `needs` is how many runs it takes. `builds` are the build before and after, of a comparison of builds.
+    `p` is of the single measure, the best of `choices`; `p_family` is corrected for the `family` of measures compared
+    at once. None where no test was possible. `needs` is how many runs it takes. `builds` are the build before and
+    after, of a comparison of builds.
     """
 
     tier: str
@@ -86,6 +93,7 @@ class Change:
     p_family: float | None = None
     family: int = 0
     needs: int = 0
+    choices: int = 1
     builds: tuple[Build, Build] | None = None
 
 
@@ -94,27 +102,30 @@ def tolerance_of(series: Series, earlier: float) -> float:
     return MARGIN_TOLERANCE if series.more_is_better else max(TIME_TOLERANCE_S, TIME_TOLERANCE_SHARE * earlier)
 
 
-def split(total: int) -> tuple[int, int]:
-    """How many of the newest runs are earlier, how many latest: two to one until the latest are a week of nights."""
-    latest = min(LATEST_MAX, total // 3)
-    return min(EARLIER_MAX, total - latest), latest
+def splits(total: int) -> list[tuple[int, int]]:
+    """How many runs are the earlier and how many the latest, in each comparison; at most a third are the latest."""
+    latest = dict.fromkeys(min(most, total // 3) for most in LATEST)
+    return [(min(EARLIER_MAX, total - count), count) for count in latest]
 
 
 def runs_needed(family: int) -> int:
     """How many runs it takes until a change can be shown among so many comparisons."""
     total = 2
-    while smallest_p(*split(total)) > ALPHA / max(1, family):
+    while _least_p(total) > ALPHA / max(1, family) and total < RECENT:
         total += 1
-        if split(total) == split(total + 1):
-            break
     return total
+
+
+def _least_p(total: int) -> float:
+    every = splits(total)
+    return min(smallest_p(*sides) for sides in every) * len(every)
 
 
 def changes_of(runs: DrillRuns, series: Sequence[Series] | None = None) -> list[Change]:
     """Every comparison of the drill, corrected together."""
     lines = series_of(runs) if series is None else series
     step = build_step(runs)
-    drafts = [_compared(line, *_windows(line.points)) for line in lines]
+    drafts = [_latest_compared(line) for line in lines]
     if step is not None:
         builds = (step.before, step.after)
         drafts.extend(replace(_compared(line, *step.around(line.points)), builds=builds) for line in lines)
@@ -140,7 +151,7 @@ class BuildStep:
 
 def build_step(runs: DrillRuns) -> BuildStep | None:
     """The newest change of build among the runs that are compared, with enough of them on either side."""
-    recent = runs.judged[-(LATEST_MAX + EARLIER_MAX) :]
+    recent = runs.judged[-RECENT:]
     spans = [list(group) for _, group in groupby(recent, key=lambda run: run.build)]
     for place in range(len(spans) - 1, 0, -1):
         mine = spans[place]
@@ -149,10 +160,14 @@ def build_step(runs: DrillRuns) -> BuildStep | None:
     return None
 
 
-def _windows(points: Sequence[Point]) -> tuple[Sequence[Point], Sequence[Point]]:
-    earlier, latest = split(len(points))
-    edge = len(points) - latest
-    return points[edge - earlier : edge], points[edge:]
+def _latest_compared(series: Series) -> Change:
+    """The comparison that shows most, its p corrected for having been chosen."""
+    points, drafts = series.points, []
+    for earlier, latest in splits(len(points)):
+        edge = len(points) - latest
+        drafts.append(_compared(series, points[edge - earlier : edge], points[edge:]))
+    best = min(drafts, key=lambda draft: (draft.outlook not in MOVED, 1.0 if draft.p is None else draft.p))
+    return best if best.p is None else replace(best, p=min(1.0, best.p * len(drafts)), choices=len(drafts))
 
 
 def _compared(series: Series, earlier: Sequence[Point], latest: Sequence[Point]) -> Change:
@@ -208,7 +223,7 @@ def _corrected(drafts: Sequence[Change], expected: int) -> list[Change]:
 
 
 def _not_shown(draft: Change, family: int) -> Outlook:
-    possible = smallest_p(draft.earlier.runs, draft.latest.runs) * family <= ALPHA
+    possible = smallest_p(draft.earlier.runs, draft.latest.runs) * draft.choices * family <= ALPHA
     return Outlook.STEADY if possible else Outlook.UNKNOWN
 
 

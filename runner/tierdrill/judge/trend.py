@@ -145,7 +145,7 @@ def _drill(shown: DrillRuns, whole: DrillRuns, now: float) -> DrillTrend:
 def _history(
     every: Sequence[DrillRuns], now: float, since: float | None, catalogue: Mapping[str, Mapping[str, int]] | None
 ) -> dict[str, tuple[tuple[float, float | None], ...]]:
-    """Every tier's score at moments until now, evenly apart, at least an hour."""
+    """Every tier's score at moments until now, evenly apart, at least an hour; with today's catalogue."""
     begins = [runs.judged[0].started_at for runs in every if runs.judged]
     begin = max(min(begins, default=now), since if since is not None else 0.0)
     step = max(MOMENTS_APART_S, (now - begin) / SCORE_MOMENTS_MAX)
@@ -153,8 +153,7 @@ def _history(
     moments = [now - step * place for place in range(count, -1, -1)]
     found: dict[str, list[tuple[float, float | None]]] = {}
     for moment, past in zip(moments, _pasts(every, moments), strict=True):
-        known = catalogue if moment == now else _known(past, catalogue)
-        for score in tier_scores(past, moment, known):
+        for score in tier_scores(past, moment, catalogue):
             found.setdefault(score.tier, []).append((moment, score.score))
     return {tier: tuple(points) for tier, points in found.items()}
 
@@ -180,13 +179,3 @@ def _pasts(every: Sequence[DrillRuns], moments: Sequence[float]) -> Iterator[lis
                 ordered = sorted(unique, key=lambda run: (run.started_at, run.run))
                 past.append(DrillRuns(runs.drill, runs.environment, tuple(ordered)))
         yield past
-
-
-def _known(
-    past: Sequence[DrillRuns], catalogue: Mapping[str, Mapping[str, int]] | None
-) -> dict[str, Mapping[str, int]] | None:
-    """The catalogue as far as it was in use at the time: a drill that came later was not missed yet."""
-    if catalogue is None:
-        return None
-    used = {runs.drill for runs in past}
-    return {drill: tiers for drill, tiers in catalogue.items() if drill in used}

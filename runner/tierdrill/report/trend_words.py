@@ -103,7 +103,8 @@ def regression_words(regression: Regression) -> str:
     change = regression.change
     verb = {True: "fell", False: "rose"}[bool(change.tier) or change.measure == PASSED]
     text = f"{regression.drill}: {subject_of(change)} {verb}: {change_words(change)}"
-    return text + (f"; with {build_step_words(*change.builds)}" if change.builds else f"; since {_since(change)}")
+    cause = f"with {build_step_words(*change.builds)}" if change.builds else f"from {change.latest.first_run} on"
+    return f"{text}; {cause}"
 
 
 def build_step_words(before: Build, after: Build) -> str:
@@ -230,10 +231,6 @@ def _signed(change: Change, value: float) -> str:
         return "unbounded"
     size = show_margin(abs(value)) if change.tier else show_seconds(abs(value))
     return f"{'−' if value < 0 else '+'}{size}"
-
-
-def _since(change: Change) -> str:
-    return change.latest.first_run or "?"
 
 
 def _commit(build: Build) -> str:
