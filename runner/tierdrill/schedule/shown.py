@@ -11,6 +11,7 @@ from tierdrill.schedule.slots import Slot
 from tierdrill.spec.calendar import CalendarEntry
 from tierdrill.spec.catalogue import Catalogue
 from tierdrill.spec.timing.timetable import Timetable
+from tierdrill.spec.timing.weekdays import WEEKDAYS
 from tierdrill.spec.timing.zones import find_zone
 
 
@@ -44,12 +45,16 @@ class ShownSlot:
 
     def row(self) -> list[str]:
         """Columns of a table: local time with its zone, UTC, entry, what runs, what holds it back."""
-        zone = self.local.tzname() or ""
+        local = self.local
+        zone = local.tzname() or ""
         zone = zone if zone[:1].isalpha() else f"UTC{zone}"
-        held = f"held: {self.slot.held}" if self.slot.held else ""
         return [
-            f"{self.local:%a %Y-%m-%d %H:%M:%S} {zone}", f"{self.slot.due:%m-%d %H:%M:%SZ}", self.name, self.work, held,
-        ]  # fmt: skip
+            f"{WEEKDAYS[local.weekday()].capitalize()} {local.isoformat(' ')[:19]} {zone}",
+            f"{self.slot.due.isoformat(' ')[5:19]}Z",
+            self.name,
+            self.work,
+            f"held: {self.slot.held}" if self.slot.held else "",
+        ]
 
     def to_json(self) -> dict[str, Any]:
         """The same as plain data; `nominal` is without the jitter."""
@@ -70,7 +75,7 @@ class ShownSlot:
 
 def in_utc(moment: datetime) -> str:
     """`2026-11-26T01:30:00.000Z`."""
-    return f"{moment:%Y-%m-%dT%H:%M:%S}.{moment.microsecond // 1000:03d}Z"
+    return f"{moment.isoformat(timespec='milliseconds')[:23]}Z"
 
 
 class Showing:

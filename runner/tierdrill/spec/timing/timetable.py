@@ -30,7 +30,7 @@ class EntryTimes:
 
     def key(self, nominal: datetime) -> str:
         """What marks that slot as decided, once and for all: `nightly/node-loss/2026-11-26T01:30:00Z`."""
-        return f"{self.calendar}/{self.entry.name}/{nominal:%Y-%m-%dT%H:%M:%S}Z"
+        return f"{self.calendar}/{self.entry.name}/{nominal.isoformat()[:19]}Z"
 
     def due(self, nominal: datetime) -> datetime:
         """When that slot is to start: its jitter is spread evenly over slots, and the same whoever asks."""

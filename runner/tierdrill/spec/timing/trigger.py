@@ -7,6 +7,7 @@ a spring change the skipped times fall together into one moment, that of the cha
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta, tzinfo
@@ -31,29 +32,34 @@ class CronTrigger:
     def moments(self, after: datetime, until: datetime | None = None) -> Iterator[datetime]:
         """Each moment later than `after`, up to and with `until`, or for ever."""
         last = after
-        for day in self.line.days_from((after.astimezone(self.zone) - _CHANGE_MAX).date()):
-            if midnight(day + _DAY, self.zone) <= after:
-                continue
-            for moment in self._of_day(day, after):
-                if until is not None and moment > until:
-                    return
-                if moment > last:
-                    last = moment
-                    yield moment
+        for wall in self._walls(after):
+            moment = first_passage(wall, self.zone)
+            if until is not None and moment > until:
+                return
+            if moment > last:
+                last = moment
+                yield moment
 
-    def _of_day(self, day: date, after: datetime) -> Iterator[datetime]:
+    def _walls(self, after: datetime) -> Iterator[datetime]:
+        """Times on the wall clock in order, from about `after` on."""
+        past = True
+        for day in self.line.days_from((after.astimezone(self.zone) - _CHANGE_MAX).date()):
+            minutes = self.line.minutes
+            if past:
+                if midnight(day + _DAY, self.zone) <= after:
+                    continue
+                minutes = minutes[self._past(day, after) :]
+                past = False
+            start = datetime(day.year, day.month, day.day)  # noqa: DTZ001 a time on a wall clock
+            for minute in minutes:
+                yield start + timedelta(minutes=minute)
+
+    def _past(self, day: date, after: datetime) -> int:
+        """How many of that day's times are past; by halving, for later times on the wall never happen sooner."""
         start = datetime(day.year, day.month, day.day)  # noqa: DTZ001 a time on a wall clock
-        minutes, zone = self.line.minutes, self.zone
-        first, end = 0, len(minutes)
-        # Later times on the wall never happen sooner, so that those already past are found by halving.
-        while first < end:
-            middle = (first + end) // 2
-            if first_passage(start + timedelta(minutes=minutes[middle]), zone) <= after:
-                first = middle + 1
-            else:
-                end = middle
-        for minute in minutes[first:]:
-            yield first_passage(start + timedelta(minutes=minute), zone)
+        return bisect_right(
+            self.line.minutes, after, key=lambda minute: first_passage(start + timedelta(minutes=minute), self.zone)
+        )
 
     def shortest_s(self) -> float:
         """The least seconds between two moments away from clock changes."""
