@@ -1,8 +1,8 @@
 """How long the commands that look back take on a thousand nights, against reading the same from a JSON-lines file.
 
-Whole commands on a home with the events of every run, samples included. The rival is the plainest program there is: a
 Whole commands on a home with the events of every run, samples too. The rival is the plainest program there is: a bare
 interpreter that reads a file with one line for each run (its outcome and figures, nothing else) and prints the same
+columns. Such a file could not be written by two processes, nor be judged again; it is what looking back costs at least.
 
 Run: python tests/bench/bench_history.py [RUNS]. Exit code 1 where a command takes over a second
 of a processor.
