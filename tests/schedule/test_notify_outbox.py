@@ -23,6 +23,7 @@ import pytest
 from tests.cli.support import ROOT
 from tests.schedule.servers import HttpServer, SmtpServer
 from tierdrill.history.rescue import kept_copies
+from tierdrill.schedule.notify.message import own_holder, still_holds
 from tierdrill.schedule.notify.notice import Notice
 from tierdrill.schedule.notify.outbox import Outbox
 from tierdrill.schedule.notify.store import FILE, MessageStore
@@ -393,3 +394,15 @@ def test_what_is_long_over_is_forgotten(tmp_path: Path) -> None:
     run(scenario())
 
 
+
+
+def test_who_still_holds_a_message() -> None:
+    here = own_holder()
+    assert still_holds(here, 1e9)
+    pid, ticks, boot, space = here.split(" ")
+    assert not still_holds(f"{pid} {int(ticks) + 1} {boot} {space}", 0.0)
+    assert not still_holds(f"{pid} {ticks} another-boot {space}", 0.0)
+    # In another container nobody can see whether it lives.
+    assert still_holds(f"{pid} {ticks} {boot} pid:[1]", 599.0)
+    assert not still_holds(f"{pid} {ticks} {boot} pid:[1]", 600.0)
+    assert not still_holds("nonsense", 0.0)

@@ -18,7 +18,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import os
 import random
 import threading
 import time
@@ -26,8 +25,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from tierdrill.conductor.cleanup import alive
-from tierdrill.lab.process import identify
+from tierdrill.schedule.notify.message import own_holder, still_holds
 from tierdrill.schedule.notify.notice import Notice
 from tierdrill.schedule.notify.retry import Answer, given_up, wait_before
 from tierdrill.schedule.notify.secrets import Secrets
@@ -61,8 +59,7 @@ class Outbox:
         self._unsettled: list[tuple[str, Answer, float, float | None]] = []
         self._loop: asyncio.AbstractEventLoop | None = None
         self._wake = asyncio.Event()
-        me = identify(os.getpid())
-        self._holder = f"{os.getpid()} {me.start_time if me else 0.0}"
+        self._holder = own_holder()
 
     def _opened(self) -> MessageStore:
         if self._store is None:
@@ -145,10 +142,11 @@ class Outbox:
         with self._lock:
             store = self._opened()
             self._catch_up(store)
-            for holder in store.holders() - {self._holder}:
-                if not _lives(holder):
+            now = self._clock()
+            for holder, since in store.holders().items():
+                if holder != self._holder and not still_holds(holder, now - since):
                     store.release(holder)
-            return store.claim(self._clock(), self._holder, busy)
+            return store.claim(now, self._holder, busy)
 
     def _catch_up(self, store: MessageStore) -> None:
         """Write what could not be written when it happened, in its order."""
@@ -220,10 +218,3 @@ class Outbox:
                 self._store.close()
                 self._store = None
 
-
-def _lives(holder: str) -> bool:
-    try:
-        pid, created = holder.split(" ", 1)
-        return alive(int(pid), float(created))
-    except ValueError:
-        return False

@@ -17,6 +17,7 @@ from typing import Any
 
 from tierdrill.monitoring.pager import DEDUP_KEY_MAX, SUMMARY_MAX
 from tierdrill.remediation.external import SIGNATURE_HEADER, sign
+from tierdrill.schedule.notify.message import RESOLVE
 from tierdrill.schedule.notify.notice import Notice
 from tierdrill.spec.channels import EmailChannel
 
@@ -29,7 +30,6 @@ SLACK_HEADER_MAX = 150
 SLACK_SECTION_MAX = 3000
 SUBJECT_MAX = 200
 LINE_MAX = 1000
-RESOLVE = "resolve"
 SEVERITIES = {
     "failed": "error",
     "unclean": "critical",

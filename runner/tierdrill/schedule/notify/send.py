@@ -13,13 +13,12 @@ import ssl
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import httpx
 
 from tierdrill.schedule.notify import render
-from tierdrill.schedule.notify.notice import Notice
+from tierdrill.schedule.notify.message import RESOLVE, Message
 from tierdrill.schedule.notify.retry import Answer, may_pass, retry_after
 from tierdrill.schedule.notify.secrets import SecretMissing, Secrets
 from tierdrill.spec.channels import Channel, EmailChannel, PagerDutyChannel, SlackChannel, WebhookChannel
@@ -27,20 +26,6 @@ from tierdrill.spec.channels import Channel, EmailChannel, PagerDutyChannel, Sla
 ANSWER_BYTES = 2048
 SEEN_MAX = 300
 PAGERDUTY_PATH = "/v2/enqueue"
-
-
-@dataclass(frozen=True)
-class Message:
-    """A notice on its way to one channel. `id` stays the same over all attempts; `action` is "tell" or "resolve".
-
-    `subject` is the key under which it was told; `repeated` is how often the same came without being told.
-    """
-
-    id: str
-    notice: Notice
-    subject: str
-    action: str = "tell"
-    repeated: int = 0
 
 
 async def send(channel: Channel, message: Message, secrets: Secrets) -> Answer:
@@ -75,7 +60,7 @@ async def _sent(channel: Channel, message: Message, secrets: Secrets) -> Answer:
             return await _post(url, render.slack(notice, message.id, repeated), channel.timeout, secrets)
         case PagerDutyChannel():
             key = secrets.read(channel.routing_key)
-            action = render.RESOLVE if message.action == render.RESOLVE else "trigger"
+            action = RESOLVE if message.action == RESOLVE else "trigger"
             event = render.pagerduty(notice, message.subject, action, key, message.id, repeated)
             return await _post(channel.url.rstrip("/") + PAGERDUTY_PATH, event, channel.timeout, secrets)
         case EmailChannel():

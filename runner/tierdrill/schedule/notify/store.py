@@ -20,10 +20,9 @@ from pydantic import TypeAdapter, ValidationError
 
 from tierdrill.history.rescue import inode_of, is_corrupt, opened, set_aside
 from tierdrill.schedule.notify.decide import Told, decide
+from tierdrill.schedule.notify.message import RESOLVE, TELL, Message
 from tierdrill.schedule.notify.notice import Notice
-from tierdrill.schedule.notify.render import RESOLVE
 from tierdrill.schedule.notify.retry import LONGEST_WAIT_S, RETRY_AFTER_MAX_S, Answer
-from tierdrill.schedule.notify.send import Message
 from tierdrill.spec.channels import Channel
 
 FILE = "outbox.db"
@@ -48,6 +47,7 @@ CREATE TABLE IF NOT EXISTS told (
 ) STRICT;
 PRAGMA user_version=1;
 """
+_SINCE = " since "
 _CHANNEL: TypeAdapter[Channel] = TypeAdapter(Channel)
 
 
@@ -176,7 +176,7 @@ class MessageStore:
                     self._add(database, channel, notice, subject, RESOLVE, 0, now)
                 if decision.tell is not None:
                     told = Notice.from_json({**notice.to_json(), "kind": decision.tell})
-                    self._add(database, channel, told, notice.subject, "tell", decision.repeated, now)
+                    self._add(database, channel, told, notice.subject, TELL, decision.repeated, now)
                     database.execute(
                         "INSERT OR REPLACE INTO told VALUES (?, ?, ?, ?, ?, ?, 0)",
                         (notice.calendar, notice.entry, channel.name, notice.subject, decision.tell, now),
@@ -240,23 +240,29 @@ class MessageStore:
                         (now, "the channel as it was kept cannot be read by this version", number),
                     )
                     continue
-                database.execute("UPDATE messages SET holder = ? WHERE number = ?", (holder, number))
+                database.execute(
+                    "UPDATE messages SET holder = ? WHERE number = ?", (f"{holder}{_SINCE}{now:.3f}", number)
+                )
                 message = Message(name, Notice.from_json(json.loads(notice)), subject, action, repeated)
                 claimed.append(Waiting(message, calendar, where, attempts, created))
         return claimed
 
-    def holders(self) -> set[str]:
-        """Everybody who holds a message in mid-delivery."""
+    def holders(self) -> dict[str, float]:
+        """Everybody who holds a message in mid-delivery, with the last time at which one was taken (Unix seconds)."""
         with self._explained():
             rows = self._database.execute(
                 "SELECT DISTINCT holder FROM messages WHERE state = 'waiting' AND holder <> ''"
             ).fetchall()
-        return {str(row[0]) for row in rows}
+        taken = [str(row[0]).rpartition(_SINCE) for row in rows]
+        return {holder: max(float(at) for one, _, at in taken if one == holder) for holder, _, _ in taken}
 
     def release(self, holder: str) -> None:
         """What this holder had in mid-delivery waits again: it has died, or has stopped."""
         with self._transaction() as database:
-            database.execute("UPDATE messages SET holder = '' WHERE state = 'waiting' AND holder = ?", (holder,))
+            database.execute(
+                "UPDATE messages SET holder = '' WHERE state = 'waiting' AND substr(holder, 1, length(?1)) = ?1",
+                (f"{holder}{_SINCE}",),
+            )
 
     def settle(self, message: str, answer: Answer, now: float, next_at: float | None) -> None:
         """Record an attempt: delivered, to be tried again at `next_at`, or given up (None)."""
