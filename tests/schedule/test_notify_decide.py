@@ -75,6 +75,7 @@ def test_a_channel_that_was_not_told_of_trouble_hears_of_no_recovery() -> None:
     teller = Teller(hook(on=("unclean", "recovered")))
     teller.take(notice("failed"), 0)
     assert teller.take(notice("passed"), 10).tell is None
+    assert teller.take(notice("recovered"), 20) == Decision()
     assert Teller(hook(on=("passed",))).take(notice("passed"), 0).tell == "passed"
 
 

@@ -22,6 +22,7 @@ from tierdrill.schedule.rollout_store import RolloutError, RolloutStore
 from tierdrill.schedule.store import ScheduleStore, StoreError
 from tierdrill.schedule.work import Member, Work, member_of
 from tierdrill.spec.catalogue import Catalogue
+from tierdrill.spec.channels import NoticeKind
 from tierdrill.spec.rollout import Rollout, Stage
 
 WORSE, WELL_AGAIN = "regression", "regression.over"
@@ -128,27 +129,33 @@ class Follow:
         return found
 
     def _news(self, work: Work, found: dict[str, tuple[str, str]]) -> list[Notice]:
-        """Regressions that were not told before; those that are over may be told again when they come back."""
+        """Regressions not told before, and those that are over, which may be told again when they come back."""
         store, drills = self._store(), {attempt_drill for attempt_drill, _ in found.values()}
         drills |= {member.drill for member in work.members}
         known: dict[str, bool] = {}
         for note in reversed(store.notes_of((WORSE, WELL_AGAIN))):
             known[note.text] = note.kind == WORSE
-        for key, worse in known.items():
-            if worse and key not in found and key.split("/", 1)[0] in drills:
-                store.note(work.slot.due, WELL_AGAIN, key)
         news = []
+        for key, worse in known.items():
+            drill = key.split("/", 1)[0]
+            if worse and key not in found and drill in drills:
+                store.note(work.slot.due, WELL_AGAIN, key)
+                news.append(self._measure(work, "recovered", key, drill, f"{key} is as it was before"))
         for key, (drill, seen) in found.items():
             if not known.get(key, False):
                 store.note(work.slot.due, WORSE, key)
-                news.append(
-                    Notice(
-                        kind="regression", calendar=work.slot.calendar, entry=work.slot.entry, drill=drill,
-                        reason=seen, summary=seen, at=work.slot.due, owner=work.owner,
-                        key=f"{work.slot.calendar}/{work.slot.entry}/{key}",
-                    )
-                )  # fmt: skip
+                news.append(self._measure(work, "regression", key, drill, seen))
         return news
+
+    @staticmethod
+    def _measure(work: Work, kind: NoticeKind, key: str, drill: str, seen: str) -> Notice:
+        """What is told of one measure: its own thing, apart from whether the drill passes."""
+        rank = next((member.rank for member in work.members if member.drill == drill), None)
+        return Notice(
+            kind=kind, calendar=work.slot.calendar, entry=work.slot.entry, drill=drill, summary=seen,
+            at=work.slot.due, owner=work.owner, rank=rank,
+            key=f"{work.slot.calendar}/{work.slot.entry}/regression/{key}",
+        )  # fmt: skip
 
 
 def _staged(catalogue: Catalogue, work: Work, member: Member, stage: Stage) -> Member:

@@ -97,7 +97,9 @@ class Observers:
     def reloaded(self, *, ok: bool, text: str) -> None:
         """The calendars were read again, or could not be."""
         self.metrics.calendars_good.set(1 if ok else 0)
-        if not ok:
+        if ok:
+            self._own_trouble("calendars", "the calendars are good again", over=True)
+        else:
             self._own_trouble("calendars", f"the calendars are broken; those before stay in force: {text}")
 
     def store_trouble(self, kind: str, text: str) -> None:
@@ -109,6 +111,8 @@ class Observers:
             self.metrics.store_up.set(1 if kind == "available" else 0)
             if kind == "unavailable":
                 self._own_trouble("store", f"nothing runs: the schedule's store cannot be used: {text}")
+            else:
+                self._own_trouble("store", "the schedule's store can be used again", over=True)
 
     def broke(self, error: BaseException) -> None:
         """A defect of the scheduler."""
@@ -219,13 +223,13 @@ class Observers:
         if channels:
             self._outbox.post(channels, notice)
 
-    def _own_trouble(self, what: str, text: str) -> None:
-        """Something is wrong with the scheduler itself: told on every channel of every calendar."""
+    def _own_trouble(self, what: str, text: str, *, over: bool = False) -> None:
+        """Something is wrong with the scheduler itself, or no longer: told on every channel of every calendar."""
         for timetable in self._snapshot.timetables if self._snapshot is not None else ():
             if timetable.calendar.channels:
                 name = timetable.name
                 notice = Notice(
-                    kind="missed", calendar=name, entry="scheduler", reason=text, summary=text, at=_now(),
+                    kind="recovered" if over else "missed", calendar=name, entry="scheduler", summary=text, at=_now(),
                     key=f"{name}/scheduler/{what}", owner=timetable.calendar.metadata.owner,
                 )  # fmt: skip
                 self._outbox.post(timetable.calendar.channels, notice)

@@ -66,8 +66,8 @@ def decide(channel: Channel, notice: Notice, told: Sequence[Told], now: float) -
 
 
 def _told_as(channel: Channel, notice: Notice, over: Sequence[Told]) -> str | None:
-    """A drill that passes is told as recovered where its trouble was told."""
+    """A drill that passes is told as recovered where its trouble was told, and nowhere else."""
     trouble = any(row.kind in TROUBLE for row in over)
     if trouble and wanted(channel, notice, "recovered"):
         return "recovered"
-    return notice.kind if wanted(channel, notice) else None
+    return notice.kind if notice.kind != "recovered" and wanted(channel, notice) else None
