@@ -32,13 +32,13 @@ class Received:
 class HttpServer:
     """Takes every POST; `answers` are (status, headers, body) for the next requests, 200 once they are used up."""
 
-    def __init__(self, *answers: tuple[int, dict[str, str], str]) -> None:
+    def __init__(self, *answers: tuple[int, dict[str, str], str], port: int = 0) -> None:
         self.answers = list(answers)
         self.received: list[Received] = []
         self.hold = asyncio.Event()
         self.hold.set()
         self.came = asyncio.Event()
-        self._server = Loopback(Starlette(routes=[Route("/{path:path}", self._take, methods=["POST"])]))
+        self._server = Loopback(Starlette(routes=[Route("/{path:path}", self._take, methods=["POST"])]), port)
 
     @property
     def url(self) -> str:

@@ -17,6 +17,7 @@ from pathlib import Path
 
 MARK = ".corrupt-"
 SIDE_FILES = ("-wal", "-shm")
+_NOT_COPIES = (*SIDE_FILES, ".later")
 _LOCK = "rescue.lock"
 # Primary result codes: https://www.sqlite.org/rescode.html
 _CORRUPT = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
@@ -52,13 +53,19 @@ def set_aside(path: Path, inode: int | None) -> Path | None:
         while kept.exists():
             number += 1
             kept = path.with_name(f"{path.name}{MARK}{stamp}-{number}")
+        # Before and after: a new database must never find the log of the old one, nor one that was made meanwhile.
+        _move_sides(path, kept)
         path.rename(kept)
-        for side in SIDE_FILES:
-            beside = Path(f"{path}{side}")
-            if beside.exists():
-                beside.rename(f"{kept}{side}")
+        _move_sides(path, kept)
     _tell(f"{path} is corrupt; it is kept as {kept}, and a new one is begun")
     return kept
+
+
+def _move_sides(path: Path, kept: Path) -> None:
+    for side in SIDE_FILES:
+        beside, target = Path(f"{path}{side}"), Path(f"{kept}{side}")
+        if beside.exists():
+            beside.rename(target if not target.exists() else f"{target}.later")
 
 
 def opened(path: Path, open_it: Callable[[], sqlite3.Connection]) -> sqlite3.Connection:
@@ -76,7 +83,7 @@ def opened(path: Path, open_it: Callable[[], sqlite3.Connection]) -> sqlite3.Con
 def kept_copies(home: Path) -> list[Path]:
     """The databases of this home that were set aside, oldest first."""
     found = home.glob(f"*.db{MARK}*")
-    return sorted(path for path in found if not path.name.endswith(SIDE_FILES))
+    return sorted(path for path in found if not path.name.endswith(_NOT_COPIES))
 
 
 @contextmanager
