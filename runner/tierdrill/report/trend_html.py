@@ -118,7 +118,7 @@ def _environment() -> Environment:
         "icon": lambda status: UNICODE.status(status) if status in ("passed", "failed", "inconclusive") else "!",
         "variant": variant_words,
         "day": day,
-        "utc": utc,
+        "minute": lambda at: utc(at)[:16],
         "plural": plural,
         "score": show_score,
         "score_words": tier_score_words,
