@@ -74,7 +74,18 @@ def _rows(catalogue: Catalogue, kind: str) -> list[dict[str, Any]]:
             for _, tiers in sorted(catalogue.tiers.items())
             for tier in sorted(tiers.tiers, key=lambda one: one.rank)
         ]
-    if kind in ("calendars", "gamedays", "scenarios"):
+    if kind == "calendars":
+        return [
+            {
+                "name": name,
+                "title": calendar.metadata.title,
+                "owner": calendar.metadata.owner,
+                "timezone": calendar.timezone,
+                "entries": [entry.name for entry in calendar.entries],
+            }
+            for name, calendar in sorted(catalogue.calendars.items())
+        ]
+    if kind in ("gamedays", "scenarios"):
         return [
             {"name": name, "title": document.metadata.title, "owner": document.metadata.owner}
             for name, document in sorted(getattr(catalogue, kind).items())

@@ -56,7 +56,7 @@ def show(here: Surroundings, calendar: str | None, count: int, start: str | None
         echo_json({"from": in_utc(after), "slots": [one.to_json() for one in slots], "disabled": disabled})
         return
     click.echo(f"catalogue {catalogue.root}, {_counted(timetables)}")
-    rows = [one.row() for one in slots]
+    rows = [_colored(one.row(), here.color) for one in slots]
     click.echo(table(rows, head=("local", "utc", "entry", "runs", ""), indent="  ") or "  no slot comes")
     if disabled:
         click.echo(f"not enabled: {', '.join(disabled)}")
@@ -139,6 +139,11 @@ def simulate(
 command.add_command(status)
 command.add_command(log)
 command.add_command(rules)
+
+
+def _colored(row: list[str], color: bool) -> list[str]:
+    # The last column, so that the widths of the others stay right; what is no terminal gets no colours from click.
+    return [*row[:-1], click.style(row[-1], fg="yellow")] if color and row[-1] else row
 
 
 def _counts(each: Counter[str]) -> dict[str, Any]:

@@ -1,8 +1,9 @@
 """Cron lines of five fields (minute hour day month weekday), read strictly: what two programs read differently is
 refused with the reason.
 
-Not APScheduler's CronTrigger: at an autumn clock change it fires twice for one time on the wall clock, and it takes a
-weekday of 1 for Tuesday.
+Not APScheduler's CronTrigger: at an autumn clock change it fires twice for one time on the wall clock, in spring at a
+time that no clock shows (02:30 in Berlin comes at 03:30) or not at all (a midnight that is skipped in Brazil), and it
+takes a weekday of 1 for Tuesday.
 """
 
 from __future__ import annotations
