@@ -63,7 +63,7 @@ def shown(trend: Trend, width: int = 100, encoding: str = "utf-8", **more: str) 
 
 def test_the_overview_says_scores_outcomes_and_what_became_worse(trend: Trend) -> None:
     text = shown(trend)
-    assert re.search(r"critical +\d+ .* weakest slow-link, never run", text)
+    assert re.search(r"critical +\d+ .* weakest slow-link, no run says", text)
     assert re.search(r"node-loss +✓{14} +40/40 +24 h +10 days old", text)
     assert "node-loss: time to detect rose: 4.4 s → 9.4 s" in text
     assert "slow-link: never run" in text

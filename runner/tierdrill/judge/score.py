@@ -44,7 +44,7 @@ class Kept(StrEnum):
     OWN = "the tier kept its objectives, but the drill failed"
     NOT = "the tier broke an objective"
     UNCLEAR = "not every objective of the tier could be judged"
-    NEVER = "never run"
+    NEVER = "no run says anything yet"
 
 
 @dataclass(frozen=True)

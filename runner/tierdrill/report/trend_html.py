@@ -16,13 +16,13 @@ from tierdrill.report.trend_lanes import POINTS_MAX, Plot, drill_plot, score_plo
 from tierdrill.report.trend_words import (
     drill_title,
     flaky_words,
+    last_words,
     outlook_words,
     proof_words,
     recency_words,
     regression_words,
     rule_words,
     score_lines,
-    show_age,
     show_score,
     stale_words,
     tier_score_words,
@@ -66,8 +66,7 @@ def trend_html(trend: Trend, link: Link = lambda run: None, tier: str | None = N
             title=drill_title(one.runs.drill, one.runs.environment, several),
             one=one,
             plot=drill_plot(one, span, tier, anchor, each),
-            facts=f"last run that says anything {show_age(one.age_s)}{' ago' if one.age_s is not None else ''}; "
-            f"{proof_words(one.proof, one.proof_age_s)}",
+            facts=f"{last_words(one.age_s)}; {proof_words(one.proof, one.proof_age_s)}",
         )
         for one in trend.drills
     ]

@@ -24,6 +24,7 @@ from tierdrill.report.trend_words import (
     change_words,
     drill_title,
     flaky_words,
+    last_words,
     measure_words,
     outlook_words,
     proof_words,
@@ -153,10 +154,11 @@ def _one_drill(
     console.print(title.append("  ").append(outcomes(nights, glyphs)))
     other = len(nights) - len(judged)
     said = f"{passed} of {len(judged)} passed" + (f", {plural(other, 'other')} said nothing" if other else "")
-    _say(console, glyphs, f"{said}; last {show_age(one.age_s)} ago; {proof_words(one.proof, one.proof_age_s)}")
+    _say(console, glyphs, f"{said}; {last_words(one.age_s)}; {proof_words(one.proof, one.proof_age_s)}")
     console.print()
-    console.print(_measures(one, tier, glyphs, console.width))
-    console.print()
+    if one.series:
+        console.print(_measures(one, tier, glyphs, console.width))
+        console.print()
     for score in scores:
         _explained(console, trend, one, score, glyphs)
 

@@ -136,7 +136,13 @@ def proof_words(proof: Proof, age_s: float | None) -> str:
     if not proof.missing:
         return f"{proof.state.value}: it has no run that must fail"
     more = f" and {len(proof.missing) - 1} more" if len(proof.missing) > 1 else ""
-    return f"{proof.state.value}: no run of {variant_words(proof.missing[0])}{more}"
+    first = "the drill itself" if proof.missing[0] == "drill" else variant_words(proof.missing[0])
+    return f"{proof.state.value}: no run of {first}{more}"
+
+
+def last_words(age_s: float | None) -> str:
+    """When a run last said something."""
+    return "no run has said anything yet" if age_s is None else f"last run that says anything {show_age(age_s)} ago"
 
 
 def flaky_words(flaky: Flaky) -> str:
@@ -159,7 +165,7 @@ class ScoreLine:
 
 
 def score_lines(score: DrillScore, now: float) -> tuple[ScoreLine, ...]:
-    """Where a drill's points for a tier come from; empty where it was never run."""
+    """Where a drill's points for a tier come from; empty where no run says anything."""
     if score.kept is Kept.NEVER:
         return ()
     age = show_age(now - score.at if score.at is not None else None)
@@ -179,6 +185,8 @@ def score_lines(score: DrillScore, now: float) -> tuple[ScoreLine, ...]:
 
 def recency_words(score: DrillScore) -> str:
     """ "× 0.50 for age", or nothing while the run is fresh."""
+    if score.kept is Kept.NEVER:
+        return score.kept.value
     return f"× {score.recency:.2f} for age" if score.recency < 0.995 else ""
 
 
