@@ -32,17 +32,31 @@ def incident(name: str, fault: str, parameters: dict[str, Any], cause: str, at_s
     }
 
 
+SMALL = {"assistant": 2, "summarizer": 1, "draft": 1}
+"""Replicas: enough for every kind of incident, and soon up."""
+
+
 def catalogue_with(folder: Path, incidents: list[dict[str, Any]], **changes: Any) -> Path:
-    """The shipped catalogue with one more scenario, `paper-boat`, made of the first-day one."""
-    for part in ("drills", "experiments", "playbooks"):
+    """A catalogue with one scenario, `paper-boat`, made of the first-day one, in a small lab."""
+    (folder / "drills" / "scenarios").mkdir(parents=True)
+    for part in ("drills/platform", "playbooks", "docs"):
         shutil.copytree(ROOT / part, folder / part)
-    # Scenarios name documents to read.
-    shutil.copytree(ROOT / "docs", folder / "docs")
-    document = yaml.safe_load((folder / "drills" / "scenarios" / "amber-kettle.yaml").read_text())
+    document = yaml.safe_load((ROOT / "drills" / "scenarios" / "amber-kettle.yaml").read_text())
     document["metadata"] = {"name": "paper-boat", "title": "A test of patience", "owner": "team-test"}
     document |= {"incidents": incidents, "duration": "60s", "updates_every": "20s", "time_scale": 100, **changes}
-    (folder / "drills" / "scenarios" / "paper-boat.yaml").write_text(yaml.safe_dump(document, sort_keys=False))
+    for stream in document["load"]["streams"]:
+        stream["rate"] = "5/s"
+    _write(folder / "drills" / "scenarios" / "paper-boat.yaml", document)
+    workloads = folder / "drills" / "platform" / "workloads.yaml"
+    models = yaml.safe_load(workloads.read_text())
+    for model in models["models"]:
+        model["replicas"] = SMALL[model["name"]]
+    _write(workloads, models)
     return folder
+
+
+def _write(path: Path, document: dict[str, Any]) -> None:
+    path.write_text(yaml.safe_dump(document, sort_keys=False))
 
 
 class Exercise:
@@ -76,9 +90,13 @@ class Exercise:
         """Wait until the trainee can work."""
         self.until("its begin", lambda: self.ops("status")["ok"], within_s=150.0)
 
-    def until_paged(self) -> dict[str, Any]:
-        """Wait for the first page that rings."""
-        return self.until("a page", lambda: next(iter(self.open_pages()), None))
+    def until_paged(self, about: str = "") -> dict[str, Any]:
+        """Wait for a page that rings about something; on a busy machine others may ring before."""
+        return self.until(
+            f"a page about {about}",
+            lambda: next((page for page in self.open_pages() if about in page["summary"]), None),
+            within_s=90.0,
+        )
 
     def open_pages(self) -> list[dict[str, Any]]:
         """Pages that nobody has closed."""

@@ -52,8 +52,8 @@ def test_a_trainee_mends_it_while_a_facilitator_watches(tmp_path: Path) -> None:
     with exercise(tmp_path, mended, "--trainee", "ada", duration="200s", time_scale=20) as going:
         code, _ = facilitate(going, token, "message", "@boss", "is", "all", "well?")
         assert code == 0 and token.stat().st_mode & 0o777 == 0o600
-        page = going.until_paged()
-        assert "assistant-1" in page["summary"] and page["tier"] == "critical"
+        page = going.until_paged("assistant-1")
+        assert page["tier"] == "critical"
         assert going.ops("ack", page["id"])["ok"] and not going.ops("ack", page["id"])["ok"]
         snapshot = json.loads(facilitate(going, token, "--json")[1])
         assert snapshot["happened"][0]["targets"] == ["assistant-1"] and snapshot["trainee"] == "ada"
@@ -138,7 +138,7 @@ def test_a_killed_host_leaves_nothing_injected(with_reaper: bool, tmp_path: Path
 @pytest.mark.parametrize("how", ["interrupt", "interrupt twice", "terminate", "stop", "halt", "hang up"])
 def test_a_stopped_exercise_cleans_up_and_scores_so_far(how: str, tmp_path: Path) -> None:
     with exercise(tmp_path, [CRASH], duration="200s") as going:
-        going.until_paged()
+        going.until_paged("assistant-1")
         if how in ("stop", "halt"):
             words = ("stop",) if how == "stop" else ("halt", "--reason", "a test")
             assert tierdrill(going.home, *words).returncode == 0
@@ -164,15 +164,15 @@ def test_a_stopped_exercise_cleans_up_and_scores_so_far(how: str, tmp_path: Path
 def test_two_incidents_ring_in_tier_order_and_wrong_automation_is_wrong(tmp_path: Path) -> None:
     """Both faults at once: the page of the tier that matters more rings first, though it is the later incident."""
     both = [
-        {**incident("lesser", "replica-crash", {"replica": "draft-1"}, "dead-replica"), "tier": "best-effort"},
-        incident("greater", "replica-crash", {"replica": "assistant-2"}, "dead-replica"),
+        {**incident("lesser", "replica-crash", {"replica": "draft-0"}, "dead-replica"), "tier": "best-effort"},
+        incident("greater", "replica-crash", {"replica": "assistant-1"}, "dead-replica"),
     ]
     wrong = {"playbook": "restart-replica", "target": "summarizer-0"}
     with exercise(tmp_path, both, duration="60s", automation="wrong", wrong=wrong) as going:
         going.until("both pages", lambda: len(going.ops("pages", "--all")["data"]) >= 2, 90.0)
         pages = going.ops("pages", "--all")["data"]
         rang = {page["summary"].split()[1]: page["id"] for page in pages if "has died" in page["summary"]}
-        assert rang["assistant-2"] < rang["draft-1"]
+        assert rang["assistant-1"] < rang["draft-0"]
         assert going.end(200.0) == 0, going.output()
         events = going.history()
         assert next(event.data for event in events if event.kind == "exercise.ended")["reason"] == "time"
