@@ -33,7 +33,9 @@ class StartingGroup(click.Group):
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         known = {*self.commands, *self._further}
         asks_help = bool(args) and args[0] in ctx.help_option_names
-        if not asks_help and not (args and args[0] in known) and not ctx.resilient_parsing:
+        # Where the first word is being completed it may still become another subcommand's.
+        completes_first = ctx.resilient_parsing and not args
+        if not asks_help and not (args and args[0] in known) and not completes_first:
             args = [self._start, *args]
         return super().parse_args(ctx, args)
 
