@@ -35,7 +35,7 @@ class Thoughts:
             rows = list(CAUSES.items())
             return answer(columns(("cause", "what it means"), rows), [{"cause": a, "meaning": b} for a, b in rows])
         if do == "hypothesis":
-            return self._hypothesis(str(said.get("cause") or ""), said.get("incident"))
+            return self._hypothesis(str(said.get("cause") or ""), said.get("about"))
         if do == "update":
             return self._update(str(said.get("text") or "").strip())
         if do == "hint":

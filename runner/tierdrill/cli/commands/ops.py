@@ -178,7 +178,7 @@ _begin("Thinking and telling")
 _add("causes", "The causes that a hypothesis can name; the same list in every exercise.")
 _add(
     "hypothesis", "Say what you think it is.", click.Argument(["cause"], metavar="CAUSE"),
-    click.Option(["--incident"], metavar="WHAT", help="About which page or part, where there is more than one."),
+    click.Option(["--about"], metavar="WHAT", help="About which page or part, where there is more than one."),
 )  # fmt: skip
 _add("update", "Send a status update.", click.Argument(["text"], metavar="TEXT"))
 _add("hint", "Ask for a hint; each costs points.")
