@@ -49,6 +49,8 @@ class Terminal:
         """Show an event, if a person on call would notice it."""
         show = _SHOWN.get(item.kind)
         if show is not None and (shown := show(item)) is not None:
+            if item.kind == "page.sent" and self._console.is_terminal:
+                self._console.bell()
             self.line(*shown)
 
 
