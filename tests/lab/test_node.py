@@ -296,6 +296,19 @@ def test_heat_shows_in_the_telemetry_and_a_reboot_does_not_cool(node: Node) -> N
     assert not node.kmsg()
 
 
+def test_an_exporter_that_is_stopped_takes_nothing_along(node: Node) -> None:
+    node.controller.want(spec("assistant-0"))
+    wait_for(lambda: node.controller.replica("assistant-0").get("ready"))
+    assert node.call("POST", "/v1/exporter/stop", "wrong")[0] == 401
+    assert node.call("POST", "/v1/exporter/stop")[1]["exports"] is False
+    assert node.raw("GET", "/metrics")[0] == 503
+    seen = node.controller.count
+    wait_for(lambda: node.controller.count > seen + 2)
+    assert node.controller.replica("assistant-0")["ready"] and node.call("GET", "/v1/status")[0] == 200
+    assert node.call("POST", "/v1/exporter/start")[1]["exports"] is True
+    assert "DCGM_FI_DEV_GPU_TEMP" in node.metrics()
+
+
 def test_an_xid_alone_is_reported_and_harms_nobody(node: Node) -> None:
     node.controller.want(spec("assistant-0"))
     wait_for(lambda: node.controller.replica("assistant-0").get("ready"))

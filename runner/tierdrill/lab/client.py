@@ -98,6 +98,10 @@ class Calls:
         return Call("PATCH", f"/v1/gpus/{_part(node)}/{int(index)}", dict(changes))
 
     @staticmethod
+    def set_exporter(node: str, up: bool) -> Call:
+        return Call("PUT", f"/v1/nodes/{_part(node)}/exporter", {"up": up})
+
+    @staticmethod
     def kernel_noise(node: str, burst: Mapping[str, int] | None) -> Call:
         path = f"/v1/nodes/{_part(node)}/kernel-noise"
         return Call("DELETE", path) if burst is None else Call("PUT", path, dict(burst))
@@ -196,6 +200,10 @@ class LabClient:
     def change_gpu(self, node: str, index: int, changes: Mapping[str, Any]) -> Json:
         """Change some of a GPU's emulation; None takes an override away."""
         return self._ask(Calls.change_gpu(node, index, changes))
+
+    def set_exporter(self, node: str, up: bool) -> Json:
+        """Stop a node's exporter of metrics, or start it again."""
+        return self._ask(Calls.set_exporter(node, up))
 
     def kernel_noise(self, node: str, xid: int, count: int, per_second: int) -> Json:
         """Begin a burst of XID lines in a node's kernel log."""

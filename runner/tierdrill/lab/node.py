@@ -87,6 +87,7 @@ class Agent:
             changed=self._changed,
         )
         self._controller = JsonClient(config.controller, config.token)
+        self.exports = True
         self._last_ok: float | None = None
         self._failing: str | None = None
         self.registry = CollectorRegistry()
@@ -125,6 +126,16 @@ class Agent:
             "gpus": self.gpus.status(),
             "replicas": self.replicas.heartbeat(),
         }
+
+    async def stop_exporter(self, _: str = "") -> dict[str, Any]:
+        """From now on nobody gets metrics, as if the exporter's process had ended. All else goes on."""
+        self.exports = False
+        return {"exports": False}
+
+    async def start_exporter(self, _: str = "") -> dict[str, Any]:
+        """Give metrics again."""
+        self.exports = True
+        return {"exports": True}
 
     async def _beat_forever(self) -> None:
         while True:
@@ -183,7 +194,7 @@ def build_app(agent: Agent) -> Starlette:
             if not hmac.compare_digest(given.encode(), f"Bearer {agent.config.token}".encode()):
                 return JSONResponse({"ok": False, "reason": "a valid token is needed"}, 401)
             try:
-                return JSONResponse({"ok": True} | await work(request.path_params["name"]))
+                return JSONResponse({"ok": True} | await work(request.path_params.get("name", "")))
             except UnknownReplica as error:
                 return JSONResponse({"ok": False, "reason": str(error)}, 404)
             except SpawnError as error:
@@ -192,6 +203,8 @@ def build_app(agent: Agent) -> Starlette:
         return checked
 
     async def metrics(_: Request) -> Response:
+        if not agent.exports:
+            return Response("the exporter does not run\n", 503)
         return Response(generate_latest(agent.registry), media_type="text/plain; version=1.0.0; charset=utf-8")
 
     async def status(_: Request) -> Response:
@@ -201,6 +214,8 @@ def build_app(agent: Agent) -> Starlette:
         routes=[
             Route("/metrics", metrics),
             Route("/v1/status", status),
+            Route("/v1/exporter/start", guarded(agent.start_exporter), methods=["POST"]),
+            Route("/v1/exporter/stop", guarded(agent.stop_exporter), methods=["POST"]),
             Route("/v1/replicas/{name}/restart", guarded(agent.replicas.restart), methods=["POST"]),
             Route("/v1/replicas/{name}/stop", guarded(agent.replicas.stop), methods=["POST"]),
         ]

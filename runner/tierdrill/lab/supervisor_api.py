@@ -112,6 +112,9 @@ def build_app(lab: Lab, operations: Operations, stop: Callable[[], None]) -> Sta
         said = await document(request)
         return operations.kernel_noise(node, Burst(said["xid"], said["count"], said["per_second"]))
 
+    async def exporter(request: Request) -> Json:
+        return await operations.set_exporter(request.path_params["node"], bool((await document(request))["up"]))
+
     async def links(request: Request) -> Json:
         if request.method == "PUT":
             return await operations.set_link(await document(request))
@@ -150,6 +153,7 @@ def build_app(lab: Lab, operations: Operations, stop: Callable[[], None]) -> Sta
             Route("/v1/events", guarded(events)),
             Route("/v1/state", guarded(state)),
             Route("/v1/nodes/{node}/agent", guarded(agent)),
+            Route("/v1/nodes/{node}/exporter", guarded(exporter), methods=["PUT"]),
             Route("/v1/nodes/{node}/kernel-noise", guarded(kernel_noise), methods=["PUT", "DELETE"]),
             Route("/v1/nodes/{node}/power", guarded(power), methods=["POST"]),
             Route("/v1/replicas/{name}/signal", guarded(signal_replica), methods=["POST"]),

@@ -233,6 +233,15 @@ class Operations:
         processes = self._lab.processes
         return processes.entry(node).child.identity.start_time if processes.alive(node) else None
 
+    async def set_exporter(self, node: str, up: bool) -> Answer:
+        """Stop a node's exporter, or start it again."""
+        self._known_node(node)
+        if not self._lab.processes.alive(node):
+            raise Refused(f"{node} does not run")
+        answer = await self._lab.call(node, "POST", f"/v1/exporter/{'start' if up else 'stop'}", {})
+        self._events.add("exporter", node=node, up=up)
+        return {"ok": True, "node": node, "exports": answer["exports"]}
+
     async def set_link(self, rule: Mapping[str, Any]) -> Answer:
         """Put a link rule in force in the fabric."""
         hosts = self.hosts()
