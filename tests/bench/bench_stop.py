@@ -41,6 +41,7 @@ FAULTS: dict[str, dict[str, Any]] = {
     "gpu-fallen-off-bus": {"node": "node-1", "gpu": 0},
     "gpu-thermal-throttle": {"node": "node-1", "gpu": 0, "clock_percent": 40, "temperature_c": 92},
     "xid-noise": {"node": "node-1", "count": 5000, "per_second": 50},
+    "telemetry-loss": {"node": "node-1"},
     "link-latency": {"source": "gateway-a", "destination": "node-2", "delay_ms": 400},
     "link-partition": {"source": "gateway-a", "destination": "node-2"},
     "router-fail-closed": {"gateway": "gateway-a"},

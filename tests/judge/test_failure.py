@@ -41,8 +41,10 @@ def failure(kind: str, run: Run) -> Check:
     return check
 
 
-@pytest.mark.parametrize(("kind", "nodes"), [("node-power-loss", {"node-2"}), ("xid-noise", set())])
-def test_a_node_whose_log_is_noisy_is_not_down(kind: str, nodes: set[str]) -> None:
+@pytest.mark.parametrize(
+    ("kind", "nodes"), [("node-power-loss", {"node-2"}), ("xid-noise", set()), ("telemetry-loss", set())]
+)
+def test_a_node_of_which_something_is_said_is_not_down(kind: str, nodes: set[str]) -> None:
     events = quiet(()).events(expecting(None))
     for event in events:
         if event.kind == "fault.intended":

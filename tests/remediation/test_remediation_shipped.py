@@ -24,6 +24,8 @@ PLAYBOOKS = [CATALOGUE.playbooks[name] for name in sorted(CATALOGUE.playbooks)]
 NODE_2 = {"node": "node-2"}
 REPLICA = {"replica": "assistant-1", "node": "node-2", "model": "assistant", "tier": "critical"}
 GPU = {"node": "node-2", "gpu": "0", "UUID": "GPU-1"}
+SILENT = {"source": "node-2"}
+UNSEEN: Facts = {("exporter.lost", "node-2"): True}
 ROUTER = {"gateway": "gateway-a"}
 CLOSED: Facts = {("gateway.router", "gateway-a"): "fails-closed", ("gateway.serves", "gateway-a"): False}
 LINK = {"node": "node-2", "gateway": "gateway-a"}
@@ -48,6 +50,8 @@ class Platform(FakePort):
             ("gpu.weight", "node-2/0"): 1.0,
             ("gateway.router", "gateway-a"): "picking",
             ("gateway.serves", "gateway-a"): True,
+            ("exporter.lost", "node-2"): False,
+            ("exporter.lost", "gateway-a"): False,
             **broken,
         }
 
@@ -74,6 +78,7 @@ def _effects(action: str, arguments: dict[str, Any]) -> Facts:
             else ("link.weight", f"{arguments['gateway']}>{arguments['node']}"): arguments["weight"]
         },
         "set-flag": lambda: {("gateway.serves", arguments["gateway"]): True},
+        "restart-exporter": lambda: {("exporter.lost", arguments["node"]): False},
         "restart-gateway": lambda: {("gateway.router", arguments["gateway"]): "picking"},
         "shed": lambda: {("tier.shed", arguments["tier"]): arguments["fraction"]},
     }
@@ -121,6 +126,7 @@ def test_they_are_valid_with_the_alerts_we_raise() -> None:
         "kill-and-replace",
         "reopen-router",
         "reschedule-critical",
+        "restart-exporter",
         "restart-replica",
         "shed-best-effort",
         "shift-traffic",
@@ -149,6 +155,7 @@ OFF_BUS = {("gpu.state", "node-2/0"): "fallen_off_bus", ("tier.ready_share", "cr
         ("GpuThermalThrottle", GPU, {}, ("deweight-gpu", "node-2/0"), ["set-weight", "set-weight"]),
         ("NetworkDegraded", LINK, {}, ("shift-traffic", "gateway-a>node-2"), ["set-weight", "set-weight"]),
         ("RouterFailsClosed", ROUTER, CLOSED, ("reopen-router", "gateway-a"), ["set-flag", "restart-gateway"]),
+        ("TelemetryAbsent", SILENT, UNSEEN, ("restart-exporter", "node-2"), ["restart-exporter"]),
         ("ServingCapacityLow", {}, {}, ("shed-best-effort", "best-effort"), ["shed", "shed"]),
     ],
 )
@@ -185,6 +192,8 @@ def test_critical_is_moved_before_standard() -> None:
         ("NetworkDegraded", LINK, LOST),
         ("GpuThermalThrottle", GPU, LOST),
         ("RouterFailsClosed", ROUTER, {}),
+        ("TelemetryAbsent", SILENT, {}),
+        ("TelemetryAbsent", {"source": "gateway-a"}, UNSEEN),
         ("RouterFailsClosed", ROUTER, {**CLOSED, ("gateway.router", "gateway-a"): "down"}),
     ],
 )

@@ -28,6 +28,8 @@ __all__ = [
     "restore_gpu",
     "resume_replica",
     "return_picker",
+    "start_exporter",
+    "stop_exporter",
     "throttle_gpu",
 ]
 
@@ -123,3 +125,13 @@ def lose_picker(gateway: str, lease_s: float | None = None) -> dict[str, Any]:
 def return_picker(gateway: str) -> dict[str, Any]:
     """Undo lose_picker."""
     return undo(("router-fail-closed",), {"gateway": gateway})
+
+
+def stop_exporter(node: str, lease_s: float | None = None) -> dict[str, Any]:
+    """Let a node export no metrics, while the node and all that runs on it are well."""
+    return inject("telemetry-loss", {"node": node}, lease_s)
+
+
+def start_exporter(node: str) -> dict[str, Any]:
+    """Undo stop_exporter."""
+    return undo(("telemetry-loss",), {"node": node})

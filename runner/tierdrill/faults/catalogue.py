@@ -118,6 +118,16 @@ CATALOGUE: dict[str, FaultKind] = {
             "the lines stop",
         ),
         FaultKind(
+            "telemetry-loss",
+            "node",
+            "stop_exporter",
+            "start_exporter",
+            (_NODE,),
+            "an exporter that was killed, paused or upgraded, a scrape that is refused",
+            "the node's metrics are gone while the node, its GPUs and its replicas are well",
+            "the exporter answers again (a restart of it has the same effect)",
+        ),
+        FaultKind(
             "link-latency",
             "link",
             "delay_link",

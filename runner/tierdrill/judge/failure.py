@@ -27,8 +27,8 @@ from tierdrill.spec.tiers import Objectives, Tier
 PERIOD_S = 30 * 86400.0
 LONG_S, SHORT_S = 3600.0, 300.0
 ORDER = tuple(FailureClass)
-HARMLESS = frozenset({"xid-noise"})
-"""Faults that only say something of their target; a node whose log is noisy is not a node that is down."""
+HARMLESS = frozenset({"xid-noise", "telemetry-loss"})
+"""Faults that only change what is said of their target: a node with a noisy log, or without telemetry, is not down."""
 
 
 def judge_class(

@@ -63,6 +63,7 @@ FAULTS: dict[str, FaultAction] = {
     "begin_xid_noise": FaultAction(
         "end_xid_noise", "node", ("node",), {"count": NOISE_COUNT, "per_second": NOISE_PER_SECOND}
     ),
+    "stop_exporter": FaultAction("start_exporter", "node", ("node",)),
     "delay_link": FaultAction("heal_link", "link", ("source", "destination"), {"delay_ms": DELAY_MS}),
     "partition_link": FaultAction("heal_link", "link", ("source", "destination")),
     "lose_picker": FaultAction("return_picker", "gateway", ("gateway",)),

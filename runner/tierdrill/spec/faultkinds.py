@@ -15,6 +15,7 @@ FAULT_KINDS: dict[str, str] = {
     "gpu-fallen-off-bus": "drop_gpu_off_bus",
     "gpu-thermal-throttle": "throttle_gpu",
     "xid-noise": "begin_xid_noise",
+    "telemetry-loss": "stop_exporter",
     "link-latency": "delay_link",
     "link-partition": "partition_link",
     "router-fail-closed": "lose_picker",

@@ -28,6 +28,7 @@ Remedy = Literal[
     "shed",
     "set-flag",
     "restart-gateway",
+    "restart-exporter",
     "notify",
 ]
 """What a playbook's step can do."""
@@ -45,7 +46,7 @@ class Condition(Part):
 
     Facts: node.ready, node.cordoned, replica.ready, replica.state, gpu.state, gpu.weight, tier.ready_share, tier.shed,
     link.weight, alert.firing, nodes.ready_share, tier.unplaced, gateway.router (picking, fails-closed, fails-open or
-    down), gateway.serves.
+    down), gateway.serves, exporter.lost.
     """
 
     fact: str

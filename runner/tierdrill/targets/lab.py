@@ -29,12 +29,13 @@ from tierdrill.targets.base import (
     ReplicaState,
     TargetError,
 )
+from tierdrill.targets.lab_exporters import EXPORTER_FAULTS
 from tierdrill.targets.lab_fault import LabFault, Parameters, known
 from tierdrill.targets.lab_gpus import GPU_FAULTS
 from tierdrill.targets.lab_kernel_log import KERNEL_LOG_FAULTS
 from tierdrill.targets.lab_routers import ROUTER_FAULTS
 
-LAB_FAULTS: dict[str, LabFault] = {**GPU_FAULTS, **KERNEL_LOG_FAULTS, **ROUTER_FAULTS}
+LAB_FAULTS: dict[str, LabFault] = {**GPU_FAULTS, **KERNEL_LOG_FAULTS, **ROUTER_FAULTS, **EXPORTER_FAULTS}
 MECHANISMS = {
     "replica-crash": "SIGKILL to the replica's process",
     "replica-hang": "SIGSTOP to the replica's process",

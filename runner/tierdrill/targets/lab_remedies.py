@@ -10,6 +10,7 @@ from tierdrill.lab.client import LabClient, LabError
 from tierdrill.lab.state import LabState
 from tierdrill.targets.base import Inventory, RemedyResult, TargetError
 from tierdrill.targets.lab import inventory_of
+from tierdrill.targets.lab_exporters import exporter_lost
 from tierdrill.targets.lab_routers import router_state
 
 SERVING = ("picking", "fails-open")
@@ -45,6 +46,8 @@ class LabRemedies:
             return await self._ask(lambda: self._shed(subject))
         if name == "link.weight":
             return await self._ask(lambda: self._weight(subject))
+        if name == "exporter.lost":
+            return await self._ask(lambda: exporter_lost(self._client, subject))
         if name in ("gateway.router", "gateway.serves"):
             state = await self._ask(lambda: router_state(self._client, subject))
             return state if name == "gateway.router" else state in SERVING
@@ -93,6 +96,9 @@ class LabRemedies:
             await self._ask(lambda: self._client.set_flags(flags, gateway=arguments.get("gateway")))
             where = arguments.get("gateway") or "all gateways"
             return RemedyResult(True, f"flag {arguments['flag']} is {arguments['value']} at {where}")
+        if action == "restart-exporter":
+            await self._ask(lambda: self._client.set_exporter(arguments["node"], True))
+            return RemedyResult(True, f"the exporter of {arguments['node']} was started again")
         if action == "restart-gateway":
             gateways = (await self.inventory()).gateways
             if arguments["gateway"] not in gateways:

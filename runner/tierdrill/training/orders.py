@@ -124,6 +124,7 @@ _BUILDERS: dict[str, Callable[[Mapping[str, Any], Situation, Settings], Order]] 
     "uncordon": _node("uncordon", gpus=True),
     "reschedule": _node("reschedule"),
     "power-cycle": _node("power-cycle"),
+    "restart-exporter": _node("restart-exporter"),
     "rebalance": _rebalance,
     "set-weight": _weight,
     "shed": _shed,

@@ -135,6 +135,7 @@ _add("actions", "What you did, and what came of it.")
 
 _begin("Remedies (--override ROLE --reason TEXT where a tier rule forbids one)")
 _remedy("restart", "Start a REPLICA again where it is, or a GATEWAY.", _target("restartable", "REPLICA|GATEWAY"))
+_remedy("restart-exporter", "Start a NODE's exporter of metrics again.", _target("node", "NODE"))
 _remedy("replace", "End a REPLICA and place it anew, elsewhere if there is room.", _target("replica", "REPLICA"))
 _remedy("drain", "Close a node or a GPU and move its replicas away.", _target("place", "NODE[/GPU]"))
 _remedy("cordon", "Place nothing new on a node or a GPU.", _target("place", "NODE[/GPU]"))

@@ -16,7 +16,7 @@ from tierdrill.spec.units import show_duration
 TARGET_KIND_OF = {
     "restart-replica": "replica", "replace-replica": "replica", "reschedule": "node", "cordon": "node",
     "uncordon": "node", "drain": "node", "power-cycle": "node", "set-weight": "link", "shed": "tier", "cap": "tier",
-    "set-flag": "flag", "restart-gateway": "gateway",
+    "set-flag": "flag", "restart-gateway": "gateway", "restart-exporter": "node",
 }  # fmt: skip
 NEEDED = {"xid": ("node", "gpu"), "message": ("text",), "page": ("text", "tier"), "fault": ("fault", "parameters")}
 

@@ -13,7 +13,7 @@ from tierdrill.spec.reading import Place
 FACTS = (
     "node.ready", "node.cordoned", "replica.ready", "replica.state", "gpu.state", "gpu.weight", "tier.ready_share",
     "tier.shed", "link.weight", "alert.firing", "nodes.ready_share", "tier.unplaced", "gateway.router",
-    "gateway.serves",
+    "gateway.serves", "exporter.lost",
 )  # fmt: skip
 WITHOUT_SUBJECT = ("nodes.ready_share",)
 TEMPLATE_NAMES = ("target", "alert")
@@ -31,6 +31,7 @@ ARGUMENTS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "shed": (("tier", "fraction"), ()),
     "set-flag": (("flag", "value"), ("gateway",)),
     "restart-gateway": (("gateway",), ()),
+    "restart-exporter": (("node",), ()),
 }
 _REFERENCE = re.compile(r"\$\{([^}]*)\}")
 _ENVIRONMENT_NAME = re.compile(r"[A-Z_][A-Z0-9_]*\Z")

@@ -1,0 +1,77 @@
+"""The lab's lost telemetry: a node's exporter stops, the node and all that runs on it are well.
+
+The witness asks for the metrics as Prometheus does, at the exporter itself; that the node is well its agent says.
+"""
+
+from __future__ import annotations
+
+import http.client
+from typing import Any
+
+from tierdrill.lab.client import LabClient, LabError
+from tierdrill.targets.base import Proof, TargetError
+from tierdrill.targets.lab_fault import LabFault, Parameters, State, known, seen, without_power
+
+TIMEOUT_S = 1.0
+MUST_HAVE = b"DCGM_FI_DEV_"
+
+
+def _bind(client: LabClient, state: State, p: Parameters) -> Parameters:
+    node = known({one["name"]: one for one in state["nodes"]}, p["node"], "node")
+    if not node["ready"]:
+        raise TargetError(f"{p['node']} is not ready: it exports nothing as it is")
+    return {"boot_id": node.get("boot_id")}
+
+
+def _stop(client: LabClient, p: Parameters) -> object:
+    return client.set_exporter(p["node"], False)
+
+
+def _start(client: LabClient, p: Parameters) -> object:
+    """A node that is off has no exporter to start; the one of its next boot runs."""
+    return None if without_power(client, p["node"]) else client.set_exporter(p["node"], True)
+
+
+def _lost(client: LabClient, p: Parameters) -> Proof:
+    answered, told = _scrape(client, p["node"])
+    return seen(answered is False, _witness(p), told)
+
+
+def _back(client: LabClient, p: Parameters) -> Proof:
+    if without_power(client, p["node"]):
+        return seen(True, _witness(p), f"{p['node']} has no power")
+    answered, told = _scrape(client, p["node"])
+    return seen(answered is True, _witness(p), told)
+
+
+def exporter_lost(client: LabClient, source: str) -> bool:
+    """Whether a source of metrics is a node that is well and exports nothing; no other source is."""
+    nodes: dict[str, Any] = {one["name"]: one for one in client.state()["nodes"]}
+    return bool(source in nodes and nodes[source]["ready"] and _scrape(client, source)[0] is False)
+
+
+def _scrape(client: LabClient, node: str) -> tuple[bool | None, str]:
+    """Whether the node's exporter has metrics (None: the node itself does not answer), and what came."""
+    try:
+        host, _, port = str(client.agent(node)["agent"]).rpartition(":")
+    except LabError as error:
+        return None, str(error)
+    connection = http.client.HTTPConnection(host, int(port), timeout=TIMEOUT_S)
+    try:
+        connection.request("GET", "/metrics")
+        response = connection.getresponse()
+        body = response.read()
+    except (OSError, http.client.HTTPException) as error:
+        return False, f"no answer from the exporter of {node}: {type(error).__name__}"
+    finally:
+        connection.close()
+    return response.status == 200 and MUST_HAVE in body, f"the exporter of {node} answers with status {response.status}"
+
+
+def _witness(p: Parameters) -> str:
+    return f"a scrape of the exporter of {p['node']}"
+
+
+EXPORTER_FAULTS = {
+    "telemetry-loss": LabFault("the node's exporter is stopped; its agent goes on", _bind, _stop, _start, _lost, _back),
+}

@@ -1,0 +1,113 @@
+"""Lost telemetry is proven by a scrape, and told apart from a node that is lost."""
+
+from __future__ import annotations
+
+import http.server
+import threading
+from collections.abc import Iterator
+from typing import Any, cast
+
+import pytest
+
+from tierdrill.lab.client import LabClient, LabError
+from tierdrill.targets.base import TargetError
+from tierdrill.targets.lab_exporters import EXPORTER_FAULTS, exporter_lost
+
+LOSS = EXPORTER_FAULTS["telemetry-loss"]
+PARAMETERS = {"node": "node-1"}
+METRICS = b'DCGM_FI_DEV_GPU_TEMP{gpu="0"} 40\n'
+
+
+class Lab:
+    """One node, its agent, and an exporter that answers as it is told."""
+
+    def __init__(self) -> None:
+        self.answer: tuple[int, bytes] = (200, METRICS)
+        self.ready, self.power, self.agent_runs = True, "on", True
+        self.set: list[tuple[str, bool]] = []
+        lab = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                status, body = lab.answer
+                self.send_response(status)
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, format: str, *args: Any) -> None:
+                """Keep the tests' output clean."""
+
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.thread = threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.02})
+        self.thread.start()
+
+    def state(self) -> dict[str, Any]:
+        return {"nodes": [{"name": "node-1", "ready": self.ready, "boot_id": "b1"}], "replicas": []}
+
+    def status(self) -> dict[str, Any]:
+        return {"power": {"node-1": self.power}}
+
+    def agent(self, node: str) -> dict[str, Any]:
+        if not self.agent_runs:
+            raise LabError("the agent of node-1 does not run", 409)
+        return {"agent": f"127.0.0.1:{self.server.server_address[1]}"}
+
+    def set_exporter(self, node: str, up: bool) -> None:
+        self.set.append((node, up))
+
+    def close(self) -> None:
+        self.server.shutdown()
+        self.server.server_close()
+        self.thread.join()
+
+
+@pytest.fixture
+def lab() -> Iterator[Lab]:
+    lab = Lab()
+    yield lab
+    lab.close()
+
+
+@pytest.mark.parametrize(
+    ("answer", "lost"), [((200, METRICS), False), ((503, b"no"), True), ((200, b"up 1\n"), True), ((404, b""), True)]
+)
+def test_what_a_scrape_proves(lab: Lab, answer: tuple[int, bytes], lost: bool) -> None:
+    client, p = cast(LabClient, lab), dict(PARAMETERS)
+    lab.answer = answer
+    assert LOSS.landed(client, p).seen is lost
+    assert LOSS.gone(client, p).seen is not lost
+    assert exporter_lost(client, "node-1") is lost
+
+
+def test_an_exporter_that_is_gone_is_lost_and_a_node_that_is_gone_is_something_else(lab: Lab) -> None:
+    client, p = cast(LabClient, lab), dict(PARAMETERS)
+    lab.server.shutdown()
+    lab.server.server_close()
+    assert LOSS.landed(client, p).seen and not LOSS.gone(client, p).seen
+    lab.agent_runs = False
+    assert not LOSS.landed(client, p).seen and not LOSS.gone(client, p).seen
+    assert not exporter_lost(client, "node-1")
+    lab.power = "off"
+    assert LOSS.gone(client, p).seen
+    LOSS.revert(client, p)
+    assert lab.set == [], "a node that is off has no exporter to start"
+
+
+def test_only_a_node_that_is_well_has_lost_its_exporter(lab: Lab) -> None:
+    client = cast(LabClient, lab)
+    lab.answer = (503, b"")
+    assert not exporter_lost(client, "gateway-a") and not exporter_lost(client, "controller")
+    lab.ready = False
+    assert not exporter_lost(client, "node-1")
+    with pytest.raises(TargetError, match="not ready"):
+        LOSS.bind(client, lab.state(), dict(PARAMETERS))
+    with pytest.raises(TargetError, match="allowed are node-1"):
+        LOSS.bind(client, lab.state(), {"node": "node-2"})
+
+
+def test_it_is_stopped_and_started_again(lab: Lab) -> None:
+    client, p = cast(LabClient, lab), dict(PARAMETERS)
+    LOSS.inject(client, p)
+    LOSS.revert(client, p)
+    assert lab.set == [("node-1", False), ("node-1", True)]
