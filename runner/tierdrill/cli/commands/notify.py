@@ -17,7 +17,7 @@ from tierdrill.cli.places import Surroundings
 
 if TYPE_CHECKING:
     from tierdrill.schedule.notify.notice import Notice
-    from tierdrill.schedule.notify.store import Logged
+    from tierdrill.schedule.notify.tables import Logged
     from tierdrill.spec.channels import Channel
 
 FAILED = 1

@@ -30,7 +30,8 @@ from tierdrill.schedule.notify.notice import Notice
 from tierdrill.schedule.notify.retry import Answer, given_up, wait_before
 from tierdrill.schedule.notify.secrets import Secrets
 from tierdrill.schedule.notify.send import send
-from tierdrill.schedule.notify.store import MessageStore, OutboxError, Waiting
+from tierdrill.schedule.notify.store import MessageStore, OutboxError
+from tierdrill.schedule.notify.tables import Waiting
 from tierdrill.spec.channels import Channel
 
 POST_WAIT_S = 0.25

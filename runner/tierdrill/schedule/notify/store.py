@@ -12,9 +12,7 @@ import sqlite3
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -23,6 +21,7 @@ from tierdrill.schedule.notify.decide import Told, decide
 from tierdrill.schedule.notify.message import RESOLVE, TELL, Message
 from tierdrill.schedule.notify.notice import Notice
 from tierdrill.schedule.notify.retry import LONGEST_WAIT_S, RETRY_AFTER_MAX_S, Answer
+from tierdrill.schedule.notify.tables import SCHEMA, Logged, Waiting, logged
 from tierdrill.spec.channels import Channel
 
 FILE = "outbox.db"
@@ -30,60 +29,12 @@ KEPT_S = 90 * 86400.0
 KEPT_ROWS = 20_000
 # Only a clock that was set back makes a message wait for longer than any wait there is.
 TOO_FAR_S = max(LONGEST_WAIT_S, RETRY_AFTER_MAX_S) + 60.0
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS channels (
-  calendar TEXT NOT NULL, name TEXT NOT NULL, document TEXT NOT NULL, PRIMARY KEY (calendar, name)
-) STRICT;
-CREATE TABLE IF NOT EXISTS messages (
-  number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, calendar TEXT NOT NULL, channel TEXT NOT NULL,
-  subject TEXT NOT NULL, kind TEXT NOT NULL, action TEXT NOT NULL, repeated INTEGER NOT NULL, notice TEXT NOT NULL,
-  created_at REAL NOT NULL, next_at REAL NOT NULL, attempts INTEGER NOT NULL DEFAULT 0, state TEXT NOT NULL,
-  holder TEXT NOT NULL DEFAULT '', answer TEXT NOT NULL DEFAULT '', ended_at REAL
-) STRICT;
-CREATE INDEX IF NOT EXISTS messages_waiting ON messages (calendar, channel, subject, number) WHERE state = 'waiting';
-CREATE TABLE IF NOT EXISTS told (
-  calendar TEXT NOT NULL, entry TEXT NOT NULL, channel TEXT NOT NULL, subject TEXT NOT NULL, kind TEXT NOT NULL,
-  at REAL NOT NULL, held_back INTEGER NOT NULL DEFAULT 0, PRIMARY KEY (calendar, channel, subject, kind)
-) STRICT;
-PRAGMA user_version=1;
-"""
 _SINCE = " since "
 _CHANNEL: TypeAdapter[Channel] = TypeAdapter(Channel)
 
 
 class OutboxError(Exception):
     """The outbox cannot be read or written; the message names the file and the reason."""
-
-
-@dataclass(frozen=True)
-class Waiting:
-    """A message that is due, with the channel it goes to and what was tried before."""
-
-    message: Message
-    calendar: str
-    channel: Channel
-    attempts: int
-    created_at: float
-
-
-@dataclass(frozen=True)
-class Logged:
-    """A line of the log. `state` is waiting, sent or failed (given up); times are Unix seconds."""
-
-    id: str
-    calendar: str
-    channel: str
-    kind: str
-    action: str
-    subject: str
-    run: str
-    summary: str
-    state: str
-    attempts: int
-    answer: str
-    created_at: float
-    next_at: float
-    ended_at: float | None
 
 
 class MessageStore:
@@ -104,7 +55,7 @@ class MessageStore:
             database.execute("PRAGMA journal_mode=WAL")
             database.execute("PRAGMA synchronous=FULL")
             if database.execute("PRAGMA user_version").fetchone()[0] == 0:
-                database.executescript(_SCHEMA)
+                database.executescript(SCHEMA)
         except BaseException:
             database.close()
             raise
@@ -315,25 +266,4 @@ class MessageStore:
                 "next_at, ended_at FROM messages WHERE (?1 IS NULL OR state = ?1) ORDER BY number DESC LIMIT ?2",
                 (state, limit),
             ).fetchall()
-        return [_logged(row) for row in rows]
-
-
-def _logged(row: Sequence[Any]) -> Logged:
-    name, calendar, channel, kind, action, subject, written, state, attempts, answer, created, next_at, ended = row
-    notice = json.loads(written)
-    return Logged(
-        id=name,
-        calendar=calendar,
-        channel=channel,
-        kind=kind,
-        action=action,
-        subject=subject,
-        run=str(notice.get("run", "")),
-        summary=str(notice.get("summary", "")),
-        state=state,
-        attempts=attempts,
-        answer=answer,
-        created_at=created,
-        next_at=next_at,
-        ended_at=ended,
-    )
+        return [logged(row) for row in rows]
