@@ -15,6 +15,7 @@ from tierdrill.monitoring.pager import PagerClient, PagerStub
 from tierdrill.remediation.notice import AlertNotice
 from tierdrill.training.clock import ExerciseClock
 from tierdrill.training.pages import Call, NoSuchPage, PageBook, urgent_first
+from tierdrill.training.setting import at_pace
 from tierdrill.training.subjects import alert_target, tier_of_alert, tier_of_target
 
 TIERS = catalogue().tiers["serving"]
@@ -39,7 +40,7 @@ class Bench:
         await self.stub.start()
         self._client = PagerClient(self.stub.url)
         self.book = PageBook(
-            tiers=TIERS, scale=self._scale, stub=self.stub, pager=self._client.page, emit=self.events.append,
+            tiers=at_pace(TIERS, self._scale), stub=self.stub, pager=self._client.page, emit=self.events.append,
             inventory=inventory, sleep=self._sleep,
         )  # fmt: skip
         return self

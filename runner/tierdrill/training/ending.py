@@ -52,6 +52,10 @@ class Wellness:
         self._rung_since = False
         self._well_since = None
 
+    def left_out(self, incident: str) -> None:
+        """An incident will not happen any more."""
+        self._happened.add(incident)
+
     def heard(self, item: Event, elapsed_s: float) -> None:
         """A page, or something the trainee did."""
         if item.kind == "page.sent" and item.data.get("action") == "trigger":

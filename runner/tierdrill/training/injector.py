@@ -32,6 +32,10 @@ class NotInjected(RuntimeError):
     """A fault was refused or not seen to land: the exercise tests nothing. The message is not for the trainee."""
 
 
+class NotNow(NotInjected):
+    """What was to be broken is not there at the moment; nothing was touched or written."""
+
+
 class Injector:
     """The faults of one exercise."""
 
@@ -54,27 +58,31 @@ class Injector:
         results = await asyncio.gather(
             *(self._one(incident, kind, dict(each), tier) for each in parameters), return_exceptions=True
         )
-        for result in results:
-            if isinstance(result, BaseException):
-                raise result
+        failed = [result for result in results if isinstance(result, BaseException)]
+        if failed and any(not isinstance(error, NotInjected) for error in failed):
+            raise failed[0]
+        if failed and len(failed) < len(results):
+            raise NotInjected(f"on some targets only: {failed[0]}")
+        if failed:
+            raise failed[0]
         return [str(result) for result in results]
 
     async def _one(self, incident: str, kind: str, parameters: dict[str, Any], tier: str) -> str:
         self._count += 1
         fault = f"{self._exercise}/{self._count}"
         try:
-            target = target_name(kind, checked_parameters(kind, parameters))
-            self._note("exercise.incident", incident=incident, fault=fault, kind=kind, target=target, tier=tier)
-            order = await asyncio.to_thread(self._intend, fault, kind, checked_parameters(kind, parameters))
+            checked = checked_parameters(kind, parameters)
+            order = await asyncio.to_thread(self._intend, fault, kind, checked)
         except (TargetError, LedgerError, UnknownFault, KeyError) as error:
-            raise NotInjected(f"{incident}: {error}") from error
+            raise NotNow(f"{incident}: {error}") from error
+        self._note("exercise.incident", incident=incident, fault=fault, kind=kind, target=order.target, tier=tier)
         self._note(
             "fault.intended",
             fault=fault,
             kind=kind,
             target=order.target,
             target_kind=order.target_kind,
-            parameters=checked_parameters(kind, parameters),
+            parameters=checked,
             mechanism=order.mechanism,
             undo=CATALOGUE[kind].undo,
             lease_s=self._lease_s,

@@ -17,7 +17,7 @@ from tierdrill.monitoring.pager import Page, PagerStub
 from tierdrill.remediation.escalation import Ladder, Pager
 from tierdrill.remediation.journal import Journal
 from tierdrill.remediation.notice import AlertNotice
-from tierdrill.spec.tiers import EscalationLevel, Tiers
+from tierdrill.spec.tiers import Tiers
 from tierdrill.targets.base import Inventory
 from tierdrill.training.subjects import alert_target, tier_of_alert
 
@@ -46,13 +46,12 @@ def urgent_first(calls: list[Call]) -> list[Call]:
 
 
 class PageBook:
-    """All pages of an exercise. `scale` divides the times that the ladders allow for an acknowledgement."""
+    """All pages of an exercise. The ladders are those of `tiers`, in the time that `sleep` measures."""
 
     def __init__(
         self,
         *,
         tiers: Tiers,
-        scale: float,
         stub: PagerStub,
         pager: Pager,
         emit: Callable[[Event], object],
@@ -60,7 +59,7 @@ class PageBook:
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._sleep = sleep
-        self._tiers, self._scale, self._stub, self._pager, self._emit = tiers, scale, stub, pager, emit
+        self._tiers, self._stub, self._pager, self._emit = tiers, stub, pager, emit
         self._inventory = inventory
         self._ladders: dict[str, Ladder] = {}
         self._tier_of: dict[str, str] = {}
@@ -98,14 +97,10 @@ class PageBook:
         for call in urgent_first(waiting):
             if call.key in self._ladders:
                 continue
-            levels = [
-                EscalationLevel(contact=level.contact, acknowledge_within=level.acknowledge_within / self._scale)
-                for level in self._tiers.by_name(call.tier).escalation
-            ]
             ladder = Ladder(
                 pager=self._page,
                 journal=Journal(self._emit, time.time),
-                levels=levels,
+                levels=self._tiers.by_name(call.tier).escalation,
                 tier=call.tier,
                 dedup_key=call.key,
                 summary=call.summary,

@@ -22,7 +22,7 @@ from tierdrill.training.ending import Ending, Wellness
 from tierdrill.training.facilitator import Facilitator
 from tierdrill.training.hand import PlaybookHand
 from tierdrill.training.health import Pulse
-from tierdrill.training.injector import Injector, NotInjected, make_xid
+from tierdrill.training.injector import Injector, NotInjected, NotNow, make_xid
 from tierdrill.training.looks import Looks
 from tierdrill.training.pages import NoSuchPage, PageBook
 from tierdrill.training.platform import Platform
@@ -35,6 +35,7 @@ from tierdrill.training.wire import BAD_INPUT, REFUSED, Answer, answer
 
 PAGER = ("acknowledge", "escalate", "resolve")
 TICK_S = 0.25
+BREAKABLE_WITHIN_S = 15.0
 FLAGS = tuple(Flags().as_dict())
 
 
@@ -61,8 +62,7 @@ class Session:
         self._counter = itertools.count(1)
         emit = recorder.take
         self.pages = PageBook(
-            tiers=setting.tiers,
-            scale=setting.scenario.time_scale,
+            tiers=platform.plan.setting.tiers,
             stub=platform.pager,
             pager=platform.page,
             emit=emit,
@@ -70,7 +70,11 @@ class Session:
             sleep=self.clock.sleep,
         )
         self.hand = PlaybookHand(
-            port=platform.remedies, emit=emit, pager=platform.page, playbooks=setting.playbooks, tiers=setting.tiers
+            port=platform.remedies,
+            emit=emit,
+            pager=platform.page,
+            playbooks=setting.playbooks,
+            tiers=platform.plan.setting.tiers,
         )
         self.looks = Looks(
             client=platform.client,
@@ -116,12 +120,31 @@ class Session:
     async def _injected(self, name: str, fault: str, parameters: Any, tier: str) -> None:
         begun = time.time()
         try:
-            targets = await self.injector.inject(name, fault, parameters, tier)
+            targets = await self._patiently(name, fault, parameters, tier)
+        except NotNow as error:
+            if not self.happened:
+                self.ending.end("error", str(error))
+                return
+            # What the trainee has done meanwhile left nothing to break: the exercise goes on without.
+            self.recorder.note("run.note", "exercise", text=f"left out: {error}")
+            self.wellness.left_out(name)
+            return
         except NotInjected as error:
             self.ending.end("error", str(error))
             return
         self.happened.append({"incident": name, "fault": fault, "targets": targets, "at": begun, "tier": tier})
         self.wellness.happened(name)
+
+    async def _patiently(self, name: str, fault: str, parameters: Any, tier: str) -> list[str]:
+        """Inject; what is not there at this moment (a replica that is being moved) may be in the next."""
+        deadline = time.monotonic() + BREAKABLE_WITHIN_S
+        while True:
+            try:
+                return await self.injector.inject(name, fault, parameters, tier)
+            except NotNow:
+                if time.monotonic() >= deadline:
+                    raise
+            await asyncio.sleep(1.0)
 
     async def _noise(self, noise: Noise) -> None:
         await self.clock.until(noise.at)

@@ -14,7 +14,7 @@ from tierdrill.spec.drill import Drill, Expect, Phases
 from tierdrill.spec.environment import Environment
 from tierdrill.spec.playbook import Playbook
 from tierdrill.spec.scenario import Scenario, Wrong
-from tierdrill.spec.tiers import Tiers
+from tierdrill.spec.tiers import Tier, Tiers
 from tierdrill.spec.workloads import Workloads
 
 Automation = Literal["on", "off", "wrong"]
@@ -72,9 +72,23 @@ def exercise_setting(catalogue: Catalogue, name: str, automation: Automation | N
     )
 
 
+def at_pace(tiers: Tiers, scale: float) -> Tiers:
+    """The tiers with their ladders in an exercise's time: every `acknowledge_within` divided by `scale`."""
+
+    def quick(tier: Tier) -> Tier:
+        waits = [level.acknowledge_within / scale for level in tier.escalation]
+        levels = zip(tier.escalation, waits, strict=True)
+        quicker = tuple(level.model_copy(update={"acknowledge_within": wait}) for level, wait in levels)
+        return tier.model_copy(update={"escalation": quicker})
+
+    return tiers.model_copy(update={"tiers": tuple(quick(tier) for tier in tiers.tiers)})
+
+
 def plan_of(setting: ExerciseSetting, exercise: str, seed: int) -> Plan:
     """The exercise as a drill's plan: its load and its lab; nothing that it injects. The load outlasts the exercise."""
     length = setting.scenario.duration + LOAD_MARGIN_S + PAUSES_S
+    # Pages of the playbook engine climb at the exercise's pace, too.
+    tiers = at_pace(setting.tiers, setting.scenario.time_scale)
     drill = Drill(
         apiVersion="tierdrill/v1",
         kind="Drill",
@@ -89,7 +103,7 @@ def plan_of(setting: ExerciseSetting, exercise: str, seed: int) -> Plan:
     return Plan(
         run=exercise,
         variant=EXERCISE,
-        setting=DrillSetting(drill, {}, setting.environment, setting.tiers, setting.workloads, setting.playbooks),
+        setting=DrillSetting(drill, {}, setting.environment, tiers, setting.workloads, setting.playbooks),
         phases=(Phase("exercise", length),),
         faults=(),
         deadlines=(),
