@@ -1,4 +1,4 @@
-"""A real scheduler process with a stand-in for the drill: `python -m tests.schedule.scheduler_process SCRIPT ROOT`."""
+"""A real scheduler process with a stand-in for the drill: SCRIPT ROOT HOME HEARTBEAT_S."""
 
 from __future__ import annotations
 
@@ -32,18 +32,18 @@ def read_unchecked(root: Path) -> tuple[Catalogue, list[Problem]]:
     return reading.catalogue, reading.problems
 
 
-async def serve(script: Path, root: Path, home: Path) -> int:
+async def serve(script: Path, root: Path, home: Path, heart_s: float) -> int:
     """Until told to end."""
     snapshot = load_snapshot(root, (), read_unchecked)
     options = Options(
         home=home,
         commands=standin_commands(script),
         reload=lambda: load_snapshot(root, (), read_unchecked),
-        heart_s=0.3,
+        heart_s=heart_s,
     )
     return await Scheduler(snapshot, options, Observers(home, Metrics(), Outbox(home))).run()
 
 
 if __name__ == "__main__":
     log_lines()
-    sys.exit(asyncio.run(serve(Path(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3]))))
+    sys.exit(asyncio.run(serve(Path(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3]), float(sys.argv[4]))))

@@ -1,4 +1,4 @@
-"""The real scheduler process with a stand-in for the drill: gates, retries, suites, signals, reloads, a broken store."""
+"""The real scheduler process with a stand-in for the drill: gates, retries, suites, signals, a broken store."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """The unattended loop: wakes when a slot is due, runs what may run, and leaves a record of everything.
 
-APScheduler wakes it, one job for each entry; a heartbeat on the monotonic clock beside it finds what a timer cannot
-see: a wall clock that was set, a machine that slept, another scheduler's slots whose scheduler died. What is due is
-always worked out from the store and the wall clock, so a wake too many does nothing and one too few is made up for.
+APScheduler wakes it for the next slot of any entry; a heartbeat on the monotonic clock beside it finds what a timer
+cannot see: a wall clock that was set, a machine that slept, slots of another scheduler that died. What is due is always
+worked out from the store and the wall clock, so a wake too many does nothing and one too few is made up for.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from tierdrill.schedule.shelf import Shelf
 from tierdrill.schedule.slotrun import Commands, SlotRun, Surroundings
 from tierdrill.schedule.store import ScheduleStore, StoreError
 from tierdrill.schedule.sweep import EntryPlan, Swept, sweep
-from tierdrill.schedule.timer import EntryTimer
+from tierdrill.schedule.timer import NextSlotTimer
 from tierdrill.schedule.work import Work, members_of
 from tierdrill.spec.problems import SpecError
 
@@ -70,7 +70,7 @@ class Scheduler:
         self._shelf = Shelf(options.home, self._clock, self._trouble, self._stop)
         self._plans: dict[tuple[str, str], EntryPlan] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._timer = EntryTimer(self._wake)
+        self._timer = NextSlotTimer(self._sweep_due)
         self._last: Reading = self._clock.read()
         self._beaten: float | None = None
         self._why_late = ""
@@ -142,7 +142,6 @@ class Scheduler:
                 plan.next_due = self._now() if moved.jumped_s > 0 or moved.slept_s else plan.next_due
         except StoreError as error:
             self._shelf.trouble(error)
-        self._timer.replan(self._plans)
 
     def _look(self) -> None:
         """Decide what is due, take over what was left behind, say that we live."""
@@ -155,24 +154,22 @@ class Scheduler:
                 self._beat(store)
             for step in self._leftovers.take(store, self._snapshot):
                 self._spawn(step)
-            for plan in [one for one in self._plans.values() if one.next_due is not None]:
-                if plan.next_due is not None and plan.next_due <= self._now():
-                    self._sweep(store, plan)
             self._shelf.fine()
         except StoreError as error:
             self._shelf.trouble(error)
+        self._sweep_due()
 
-    async def _wake(self, name: tuple[str, str]) -> None:
-        """An entry's time has come."""
-        plan = self._plans.get(name)
-        if plan is None or self._stop.is_set():
-            return
+    def _sweep_due(self) -> None:
+        """Decide the slots of every entry whose time has come, and wake again at the next."""
+        now = self._now()
         try:
-            self._sweep(self._shelf.store, plan)
-            self._shelf.fine()
+            for plan in [one for one in self._plans.values() if one.next_due is not None and one.next_due <= now]:
+                if not self._stop.is_set():
+                    self._sweep(self._shelf.store, plan)
         except StoreError as error:
-            # The heartbeat tries again.
             self._shelf.trouble(error)
+        # What could not be decided now is for the heartbeat: it is overdue, and a timer for it would spin.
+        self._timer.set(plan.next_due for plan in self._plans.values() if (plan.next_due or 0.0) > now)
 
     def _sweep(self, store: ScheduleStore, plan: EntryPlan) -> None:
         swept = sweep(plan, store, self._me, self._now(), self._why_late)
@@ -214,7 +211,7 @@ class Scheduler:
         if fresh:
             _log.info("new or changed entries, considered from now on: %s", ", ".join("/".join(one) for one in fresh))
         self._observers.serve(self._snapshot)
-        self._timer.replan(plans)
+        self._timer.set(plan.next_due for plan in plans.values())
 
     def _beat(self, store: ScheduleStore) -> None:
         reading = self._clock.read()

@@ -1,4 +1,4 @@
-"""The timers: one APScheduler job for each entry, which wakes the scheduler when the entry's next slot is due.
+"""The timer: an APScheduler job that wakes the scheduler when the next slot of any entry is due.
 
 APScheduler only wakes: which slots are due, and whether they may still start, is worked out elsewhere from the store.
 So none of its traps matter here: no job store on the disk, no crontab of its own, UTC throughout, no grace that drops.
@@ -6,41 +6,21 @@ So none of its traps matter here: no job store on the disk, no crontab of its ow
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
-from typing import Any
 
 from apscheduler.jobstores.memory import MemoryJobStore
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
-from apscheduler.triggers.base import BaseTrigger
+from apscheduler.triggers.date import DateTrigger
 
-from tierdrill.schedule.loading import only
-from tierdrill.schedule.slots import due_slots
-from tierdrill.schedule.sweep import EntryPlan
-
-Name = tuple[str, str]
+_JOB = "next-slot"
 
 
-class SlotTrigger(BaseTrigger):  # type: ignore[misc]
-    """Fires when the entry's next slot is due."""
+class NextSlotTimer:
+    """Calls `wake` when a slot is due. It must be `set` again then."""
 
-    def __init__(self, plan: EntryPlan) -> None:
-        self._plan = plan
-
-    def get_next_fire_time(self, previous: datetime | None, now: datetime) -> datetime | None:
-        """The next slot's due time after now; at once for one that is overdue and was not looked at yet."""
-        if previous is None and self._plan.next_due is not None:
-            return datetime.fromtimestamp(self._plan.next_due, UTC)
-        after = max(now.astimezone(UTC), previous or now)
-        slot = next(iter(due_slots([only(self._plan.timetable, self._plan.times)], after)), None)
-        return slot.due if slot is not None else None
-
-
-class EntryTimer:
-    """Calls `wake` with the name of each entry whose time has come."""
-
-    def __init__(self, wake: Callable[[Name], Awaitable[None]]) -> None:
-        self._wake = wake
+    def __init__(self, wake: Callable[[], None]) -> None:
+        self._call = wake
         self._scheduler = AsyncIOScheduler(
             jobstores={"default": MemoryJobStore()},
             timezone=UTC,
@@ -51,22 +31,19 @@ class EntryTimer:
         """Begin to wake."""
         self._scheduler.start()
 
-    def replan(self, plans: Mapping[Name, EntryPlan]) -> None:
-        """Forget all timers and set one for each entry."""
-        self._scheduler.remove_all_jobs()
-        for name, plan in plans.items():
-            if plan.next_due is not None:
-                self._scheduler.add_job(self._woken, SlotTrigger(plan), args=(name,), id="/".join(name))
+    def set(self, dues: Iterable[float | None]) -> None:
+        """Wake at the earliest of these moments (Unix seconds); never, if there is none."""
+        known = [due for due in dues if due is not None]
+        if self._scheduler.get_job(_JOB) is not None:
+            self._scheduler.remove_job(_JOB)
+        if known:
+            trigger = DateTrigger(datetime.fromtimestamp(min(known), UTC))
+            self._scheduler.add_job(self._woken, trigger, id=_JOB)
 
-    async def _woken(self, name: Name) -> None:
-        await self._wake(name)
+    async def _woken(self) -> None:
+        self._call()
 
     def stop(self) -> None:
         """Wake no more."""
         if self._scheduler.running:
             self._scheduler.shutdown(wait=False)
-
-    @property
-    def jobs(self) -> list[Any]:
-        """The jobs, for tests."""
-        return list(self._scheduler.get_jobs())
