@@ -61,12 +61,16 @@ class Facts:
 
     def _run_inside(self) -> str | None:
         """A run that was not started by the schedule and goes on in the environment."""
-        from tierdrill.conductor.cleanup import alive
+        from tierdrill.lab.process import Identity, same_process
 
         name = self._member.environment.metadata.name
         try:
             with closing(Ledger(self._home)) as ledger:
-                live = {one.run for one in ledger.processes() if one.role == "runner" and alive(one.pid, one.created)}
+                live = {
+                    one.run
+                    for one in ledger.processes()
+                    if one.role == "runner" and same_process(Identity(one.pid, one.created))
+                }
                 for environment, run, pid, owner in ledger.locks():
                     same = environment == self._member.lock or environment.startswith(f"{name}/own/")
                     if same and run in live:

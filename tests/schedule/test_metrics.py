@@ -1,0 +1,172 @@
+"""The scheduler's metrics as Prometheus reads them, and its alert rules as promtool does."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import urllib.request
+from contextlib import closing
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.cli.support import ROOT, tierdrill
+from tests.schedule.houses import new_house
+from tierdrill.schedule.alertrules import longest_silence_s, schedule_rules
+from tierdrill.schedule.metrics import Metrics
+from tierdrill.spec.calendar import Calendar
+from tierdrill.spec.timing.timetable import Timetable, timetable_of
+
+NOW = datetime(2026, 11, 26, tzinfo=UTC)
+HOME_TOOLS = Path(os.environ.get("TIERDRILL_TOOLS", "")) / "usr" / "bin"
+
+
+def timetable(**fields: object) -> Timetable:
+    document = {
+        "apiVersion": "tierdrill/v1", "kind": "Calendar", "metadata": {"name": "nightly", "owner": "team"}, **fields,
+    }  # fmt: skip
+    return timetable_of(Calendar.model_validate(document), Path("c.yaml"))
+
+
+WEEKNIGHTS = {"name": "e", "drill": "d", "cron": "0 3 * * mon-fri"}
+
+
+def promtool() -> str:
+    found = shutil.which("promtool") or shutil.which("promtool", path=str(HOME_TOOLS))
+    if found is None:
+        pytest.skip("promtool is not on this machine")
+    return found
+
+
+def test_an_alert_waits_for_the_longest_silence_that_the_calendar_makes() -> None:
+    plain = timetable(entries=[WEEKNIGHTS])
+    assert longest_silence_s(plain, plain.entries["e"], NOW) == 3 * 86400
+    freeze = {"ranges": [{"start": "2026-12-14", "end": "2027-01-03"}]}
+    frozen = timetable(entries=[WEEKNIGHTS], blackouts=freeze)
+    assert longest_silence_s(frozen, frozen.entries["e"], NOW) == 24 * 86400
+    off = timetable(entries=[{**WEEKNIGHTS, "enabled": False}])
+    assert longest_silence_s(off, off.entries["e"], NOW) is None
+
+
+def test_promtool_takes_the_rules_and_they_fire_when_they_should(tmp_path: Path) -> None:
+    table = timetable(entries=[{**WEEKNIGHTS, "cron": "0 3 * * *"}])
+    rules = tmp_path / "rules.yaml"
+    rules.write_text(schedule_rules([table], NOW))
+    assert rules.read_text() == schedule_rules([table], NOW)
+    checked = subprocess.run([promtool(), "check", "rules", rules], capture_output=True, text=True, check=False)
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+    labels = '{calendar="nightly",entry="e"}'
+    quiet = {"alertname": "ScheduledDrillDidNotRun", "exp_alerts": []}
+    told = {"calendar": "nightly", "entry": "e", "severity": "ticket"}
+    text = yaml.safe_load(rules.read_text())
+    rule = next(one for one in text["groups"][1]["rules"] if one["alert"] == "ScheduledDrillDidNotRun")
+    expected = {"exp_labels": told, "exp_annotations": rule["annotations"]}
+    test = {
+        "rule_files": [str(rules)],
+        "evaluation_interval": "1m",
+        "tests": [{
+            "interval": "1m",
+            "input_series": [
+                {"series": f"tierdrill_scheduler_last_run_timestamp_seconds{labels}", "values": "0x3000"},
+                {"series": "tierdrill_scheduler_heartbeat_timestamp_seconds", "values": "0+60x1500 90000x1500"},
+                {"series": "tierdrill_scheduler_store_up", "values": "1x3000"},
+                {"series": f"tierdrill_scheduler_missed_slots_total{labels}", "values": "0x100 1x2900"},
+            ],
+            "alert_rule_test": [
+                {"eval_time": "24h", **quiet},
+                {"eval_time": "26h", "alertname": "ScheduledDrillDidNotRun", "exp_alerts": [expected]},
+                {"eval_time": "24h", "alertname": "DrillSchedulerDown", "exp_alerts": []},
+                {"eval_time": "25h", "alertname": "DrillSchedulerCannotRecord", "exp_alerts": []},
+                {"eval_time": "12h", "alertname": "DrillSlotsMissed", "exp_alerts": []},
+            ],
+        }],
+    }  # fmt: skip
+    path = tmp_path / "test.yaml"
+    path.write_text(yaml.safe_dump(test))
+    done = subprocess.run([promtool(), "test", "rules", path], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_metrics_are_served_on_loopback_as_prometheus_reads_them(tmp_path: Path) -> None:
+    metrics = Metrics()
+    metrics.know(("nightly", "e"))
+    metrics.next_due.labels("nightly", "e").set(17.0)
+    metrics.decisions.labels("nightly", "e", "held", "lock").inc()
+    port = metrics.serve(0)
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
+            text = answer.read().decode()
+    finally:
+        metrics.close()
+    assert 'tierdrill_scheduler_next_due_timestamp_seconds{calendar="nightly",entry="e"} 17.0' in text
+    assert 'tierdrill_scheduler_missed_slots_total{calendar="nightly",entry="e"} 0.0' in text
+    assert 'decisions_total{calendar="nightly",entry="e",outcome="lock",state="held"} 1.0' in text
+    lint = subprocess.run([promtool(), "check", "metrics"], input=text, capture_output=True, text=True, check=False)
+    assert lint.returncode == 0, lint.stdout + lint.stderr
+
+
+def test_every_metric_that_a_rule_asks_for_is_served() -> None:
+    metrics = Metrics()
+    names = {f"{family.name}{'_total' if family.type == 'counter' else ''}" for family in metrics.registry.collect()}
+    asked = set(re.findall(r"tierdrill_scheduler_\w+", schedule_rules([timetable(entries=[WEEKNIGHTS])], NOW)))
+    assert asked <= names
+
+
+def test_the_commands_tell_what_the_scheduler_did(tmp_path: Path) -> None:
+    house = new_house(tmp_path)
+    none = tierdrill(house.home, "schedule", "status")
+    assert none.code == 2
+    assert none.err == f"tierdrill: no scheduler has run in {house.home} yet; `tierdrill scheduler` is one\n"
+    from tierdrill.schedule.identity import me
+    from tierdrill.schedule.records import Gap, SlotName, SlotState
+
+    with closing(house.store()) as store:
+        store.considered({("nightly", "e"): "x"}, 1.0)
+        slot = SlotName("nightly/e/2026-11-26T03:00:00Z", "nightly", "e", 1795662000.0, 1795662000.0)
+        store.claim(slot, me(), 1795662001.5, 1.5)
+        store.finish(slot.key, me(), SlotState.HELD, "budget", "budget: spent: critical", 1795662002.0)
+        store.pass_over_many(Gap("nightly", "e", 1.0, 2.0, 12, "late", 3.0))
+        store.beat(me(), 5.0, 1e12, ["nightly"])
+    shown = tierdrill(house.home, "schedule", "log").out
+    assert "2026-11-26 03:00:00Z  nightly/e  held budget, 1.5 s late: budget: spent: critical" in shown
+    assert "12 slots missed: late" in shown
+    status = tierdrill(house.home, "schedule", "status").out
+    assert f"scheduler {os.getpid()} runs" in status
+    assert re.search(r"nightly/e\s+2026-11-26 03:00:00Z\s+held budget\s+never", status)
+    document = json.loads(tierdrill(house.home, "schedule", "log", "--json", "--state", "held").out)
+    assert [one["outcome"] for one in document["slots"]] == ["budget"]
+    assert document["gaps"] == []
+
+
+def test_the_scheduler_refuses_what_it_cannot_serve(tmp_path: Path) -> None:
+    house = new_house(tmp_path)
+    words = ("--catalogue", str(house.root), "scheduler")
+    for part in ("drills", "experiments", "playbooks"):
+        shutil.rmtree(house.root / part)
+        shutil.copytree(ROOT / part, house.root / part)
+    shutil.rmtree(house.root / "drills" / "calendars")
+    done = tierdrill(house.home, *words)
+    assert (done.code, done.err.count("\n")) == (2, 1)
+    assert "no calendar in" in done.err
+    house.calendar({"name": "a", "drill": "node-loss", "cron": "0 3 * * *"})
+    assert "did you mean often?" in tierdrill(house.home, *words, "--calendar", "ofen").err
+    house.calendar({"name": "a", "drill": "node-los", "cron": "0 3 * * *"})
+    broken = tierdrill(house.home, *words)
+    assert broken.code == 2
+    assert "drills/calendar.yaml:" in broken.err
+    metrics = Metrics()
+    port = metrics.serve(0)
+    try:
+        house.calendar({"name": "a", "drill": "node-loss", "cron": "0 3 * * *"})
+        taken = tierdrill(house.home, *words, "--metrics-port", str(port))
+        assert (taken.code, "allowed is a port that is free" in taken.err) == (2, True)
+    finally:
+        metrics.close()
+    assert tierdrill(house.home, *words, "--once").code == 0
+
+
