@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tierdrill.history.events import Event, event
-from tierdrill.lab.client import AsyncLabClient, Calls, LabError
+from tierdrill.lab.client import AsyncLabClient, LabError
 from tierdrill.monitoring.alerts import WATCHDOG
 from tierdrill.monitoring.query import AlertmanagerClient, NoData, Prometheus, Sample
 from tierdrill.training.hand import PlaybookHand
@@ -17,16 +17,12 @@ from tierdrill.training.health import Pulse
 from tierdrill.training.pages import PageBook
 from tierdrill.training.rules import Situation
 from tierdrill.training.subjects import alert_target
+from tierdrill.training.telemetry import Telemetry, of_gateways
 from tierdrill.training.text import ago, columns, milliseconds, percent
 from tierdrill.training.wire import BAD_INPUT, REFUSED, Answer, answer
 
 LINES_MAX = 500
 SAMPLES_MAX = 60
-TELEMETRY = {
-    "temperature_c": "DCGM_FI_DEV_GPU_TEMP",
-    "clock_mhz": "DCGM_FI_DEV_SM_CLOCK",
-    "utilization": "DCGM_FI_DEV_GPU_UTIL",
-}
 COMMANDS = ("pages", "tiers", "replicas", "nodes", "gpus", "links", "gateways", "alerts", "logs", "query", "playbooks")
 
 
@@ -51,14 +47,15 @@ class Looks:
         self._prometheus = Prometheus(prometheus)
         self._state, self._situation, self._pulse = state, situation, pulse
         self._pages, self._hand, self._emit = pages, hand, emit
+        telemetry = Telemetry(client, self._prometheus, state, situation)
         self._looks = {
             "pages": self._show_pages,
             "tiers": self._show_tiers,
             "replicas": self._show_replicas,
             "nodes": self._show_nodes,
-            "gpus": self._show_gpus,
-            "links": self._show_links,
-            "gateways": self._show_gateways,
+            "gpus": telemetry.show_gpus,
+            "links": telemetry.show_links,
+            "gateways": telemetry.show_gateways,
             "alerts": self._show_alerts,
             "logs": self._show_logs,
             "query": self._show_query,
@@ -95,7 +92,7 @@ class Looks:
     async def _show_tiers(self, said: Mapping[str, Any]) -> Answer:
         now = self._situation()
         # How the tiers fare is known without the gateways; one that does not answer must not hide it.
-        shed, caps = await asyncio.gather(self._of_gateways("shed"), self._of_gateways("caps"))
+        shed, caps = await asyncio.gather(of_gateways(self._client, "shed"), of_gateways(self._client, "caps"))
         data = []
         for fare in self._pulse.fares(time.time()):
             mine = [one for one in now.inventory.replicas if one.tier == fare.tier]
@@ -143,12 +140,6 @@ class Looks:
         )
         return answer(columns(head, rows), data)
 
-    async def _of_gateways(self, what: str) -> Mapping[str, Any]:
-        try:
-            return await self._client.ask(Calls.get(f"/v1/{what}"))
-        except LabError:
-            return {}
-
     async def _show_replicas(self, said: Mapping[str, Any]) -> Answer:
         keep = ("name", "model", "tier", "node", "gpu", "state", "ready", "restarts", "exit_code")
         data = [{key: one.get(key) for key in keep} for one in self._state()["replicas"]]
@@ -169,85 +160,6 @@ class Looks:
         ]
         rows = [(one["name"], one["ready"], one["cordoned"], " ".join(one["replicas"])) for one in data]
         return answer(columns(("node", "ready", "cordoned", "replicas"), rows), data)
-
-    async def _show_gpus(self, said: Mapping[str, Any]) -> Answer:
-        readings = await asyncio.gather(*(self._prometheus.instant(name) for name in TELEMETRY.values()))
-        by_gpu = {
-            word: {} if isinstance(found, NoData) else {_gpu_of(one): one.value for one in found}
-            for word, found in zip(TELEMETRY, readings, strict=True)
-        }
-        data = []
-        for node in self._state()["nodes"]:
-            for gpu in node.get("gpus") or []:
-                name = f"{node['name']}/{gpu['index']}"
-                state = gpu.get("state") if node["ready"] else "unknown"
-                seen = {word: values.get(name) for word, values in by_gpu.items()}
-                data.append(
-                    {"name": name, "state": state, "last_xid": gpu.get("xid"), "cordoned": gpu.get("cordoned"), **seen}
-                )
-        head = ("gpu", "state", "last xid", "cordoned", "temp C", "clock MHz", "util %")
-        rows = [
-            (one["name"], one["state"], one["last_xid"], one["cordoned"], *(_whole(one[word]) for word in TELEMETRY))
-            for one in data
-        ]
-        return answer(columns(head, rows), data)
-
-    async def _show_links(self, said: Mapping[str, Any]) -> Answer:
-        probes, ups, weights = await asyncio.gather(
-            self._prometheus.instant("min by (gateway, node) (tierdrill_upstream_probe_seconds)"),
-            self._prometheus.instant("max by (gateway, node) (tierdrill_upstream_up)"),
-            self._client.ask(Calls.get("/v1/weights")),
-        )
-        now = self._situation()
-        seconds, up = _by_link(probes), _by_link(ups)
-        data: list[dict[str, Any]] = [
-            {
-                "name": f"{gateway}>{node.name}",
-                "up": None if (value := up.get((gateway, node.name))) is None else value > 0,
-                "probe_s": seconds.get((gateway, node.name)),
-                "weight": float(weights.get(gateway, {}).get(node.name, 1.0)),
-            }
-            for gateway in now.inventory.gateways
-            for node in now.inventory.nodes
-        ]
-        rows = [(one["name"], one["up"], milliseconds(one["probe_s"]), one["weight"]) for one in data]
-        return answer(columns(("link", "up", "fastest probe", "weight"), rows), data)
-
-    async def _show_gateways(self, said: Mapping[str, Any]) -> Answer:
-        names = self._situation().inventory.gateways
-        pickers, rates, flags = await asyncio.gather(
-            self._prometheus.instant("tierdrill_picker_up"),
-            self._prometheus.instant("sum by (gateway, outcome) (rate(tierdrill_requests_total[10s]))"),
-            self._of_gateways("flags"),
-        )
-        picker = {} if isinstance(pickers, NoData) else {one.labels.get("gateway", ""): one.value for one in pickers}
-        data = []
-        for name in names:
-            by_outcome = {
-                one.labels.get("outcome", ""): round(one.value, 1)
-                for one in ([] if isinstance(rates, NoData) else rates)
-                if one.labels.get("gateway") == name and one.value > 0
-            }
-            switched_off = sorted(flag for flag, on in flags.get(name, {}).items() if not on and flag != "fail_open")
-            data.append(
-                {
-                    "name": name,
-                    "picker": None if name not in picker else bool(picker[name]),
-                    "rates": by_outcome,
-                    "flags": flags.get(name, {}),
-                    "switched_off": switched_off,
-                }
-            )
-        rows = [
-            (
-                one["name"],
-                {True: "there", False: "LOST", None: "unknown"}[one["picker"]],
-                " ".join(f"{outcome} {rate:g}/s" for outcome, rate in sorted(one["rates"].items())),
-                " ".join(one["switched_off"]),
-            )
-            for one in data
-        ]
-        return answer(columns(("gateway", "endpoint picker", "requests", "switched off"), rows), data)
 
     async def _show_alerts(self, said: Mapping[str, Any]) -> Answer:
         found = await self._alertmanager.alerts(active=True, silenced=True, inhibited=True, unprocessed=True)
@@ -331,21 +243,7 @@ def _tail(path: Path, count: int) -> list[str]:
         return []
 
 
-def _gpu_of(sample: Sample) -> str:
-    return f"{sample.labels.get('hostname', '')}/{sample.labels.get('gpu', '')}"
-
-
-def _by_link(found: list[Sample] | NoData) -> dict[tuple[str, str], float]:
-    if isinstance(found, NoData):
-        return {}
-    return {(one.labels.get("gateway", ""), one.labels.get("node", "")): one.value for one in found}
-
-
 def _series(sample: Sample) -> str:
     name = sample.labels.get("__name__", "")
     rest = ", ".join(f"{key}={value!r}" for key, value in sorted(sample.labels.items()) if key != "__name__")
     return f"{name}{{{rest}}}"
-
-
-def _whole(value: float | None) -> str:
-    return "-" if value is None else f"{value:.0f}"

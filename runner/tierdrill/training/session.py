@@ -5,14 +5,13 @@ from __future__ import annotations
 import asyncio
 import itertools
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 from tierdrill.conductor.recorder import Recorder
 from tierdrill.history.events import Event
 from tierdrill.lab.client import LabError
-from tierdrill.lab.gateway_config import Flags
 from tierdrill.spec.scenario import Incident, Inject, Noise
 from tierdrill.training import looks as looking
 from tierdrill.training import remedies as acting
@@ -27,16 +26,14 @@ from tierdrill.training.looks import Looks
 from tierdrill.training.pages import NoSuchPage, PageBook
 from tierdrill.training.platform import Platform
 from tierdrill.training.remedies import Remedies
+from tierdrill.training.session_views import VIEWS, truth_of
 from tierdrill.training.setting import ExerciseSetting
-from tierdrill.training.text import clock as shown_time
-from tierdrill.training.text import columns
 from tierdrill.training.thoughts import Thoughts
 from tierdrill.training.wire import BAD_INPUT, REFUSED, Answer, answer
 
 PAGER = ("acknowledge", "escalate", "resolve")
 TICK_S = 0.25
 BREAKABLE_WITHIN_S = 15.0
-FLAGS = tuple(Flags().as_dict())
 
 
 class Session:
@@ -182,8 +179,8 @@ class Session:
             return answer("the exercise is over", code=REFUSED)
         if do in looking.COMMANDS:
             return await self.looks.look(do, said)
-        if do in ("status", "messages", "actions", "complete"):
-            return getattr(self, f"_show_{do}")(said)  # type: ignore[no-any-return]
+        if do in VIEWS:
+            return VIEWS[do](self, said)
         if do == "causes":
             return self.thoughts.say(do, said)
         if self.clock.paused:
@@ -212,56 +209,6 @@ class Session:
             return answer(str(error), code=BAD_INPUT)
         except ValueError as error:
             return answer(str(error), code=REFUSED)
-
-    def _show_status(self, said: Mapping[str, Any]) -> Answer:
-        scenario, elapsed = self.setting.scenario, self.clock.elapsed
-        data = {
-            "exercise": self.exercise,
-            "elapsed_s": round(elapsed, 1),
-            "duration_s": scenario.duration,
-            "paused": self.clock.paused,
-            "automation": "off" if self.setting.automation == "off" else "on",
-            "brief": scenario.brief,
-            "updates_every_s": scenario.updates_every,
-            "open_pages": len(self.pages.unresolved),
-        }
-        lines = [
-            f"{self.exercise}: {shown_time(elapsed)} of {shown_time(scenario.duration)}"
-            + (", paused" if data["paused"] else ""),
-            scenario.brief,
-            f"automation is {data['automation']}; during an incident, an update every {scenario.updates_every:g} s",
-            f"{data['open_pages']} open pages",
-        ]
-        return answer("\n".join(lines), data)
-
-    def _show_messages(self, said: Mapping[str, Any]) -> Answer:
-        rows = [(shown_time(one["elapsed_s"]), one["sender"], one["text"]) for one in self.messages]
-        return answer(columns(("at", "from", "message"), rows), self.messages)
-
-    def _show_actions(self, said: Mapping[str, Any]) -> Answer:
-        data = [action.to_json() for action in self.remedies.actions]
-        rows = [(one["number"], one["action"], one["target"], one["state"], one["seen"]) for one in data]
-        return answer(columns(("action", "what", "target", "state", "seen"), rows), data)
-
-    def _show_complete(self, said: Mapping[str, Any]) -> Answer:
-        inventory = self.platform.inventory
-        known: dict[str, list[str]] = {
-            "replica": [one.name for one in inventory.replicas],
-            "restartable": [*(one.name for one in inventory.replicas), *inventory.gateways],
-            "gateway": list(inventory.gateways),
-            "flag": list(FLAGS),
-            "node": [one.name for one in inventory.nodes],
-            "place": [*(one.name for one in inventory.nodes), *(one.name for one in inventory.gpus)],
-            "link": [f"{gateway}>{node.name}" for gateway in inventory.gateways for node in inventory.nodes],
-            "tier": [tier.name for tier in self.setting.tiers.by_rank()],
-            "page": [one["id"] for one in self.pages.to_json() if one["state"] != "resolved"],
-            "playbook": sorted(self.hand.playbooks),
-            "fits": [target for name, target in self.hand.proposals() if name == said.get("playbook")],
-            "log": sorted(self.looks.log_sources()),
-            "action": [str(one.number) for one in self.remedies.actions if one.back is not None],
-            "role": sorted({role for tier in self.setting.tiers.tiers for role in tier.override_by}),
-        }
-        return answer("", known.get(str(said.get("kind")), []))
 
     async def perform(self, inject: Inject, by: str) -> str:
         """A facilitator's inject; ValueError if it cannot be done now."""
@@ -314,30 +261,7 @@ class Session:
 
     def truth(self) -> dict[str, Any]:
         """What is really happening, for the facilitator."""
-        scenario = self.setting.scenario
-        return {
-            "exercise": self.exercise,
-            "scenario": scenario.metadata.name,
-            "title": scenario.metadata.title,
-            "truth": scenario.truth,
-            "trainee": self.trainee,
-            "automation": self.setting.automation,
-            "wrong": self.setting.wrong.model_dump(mode="json") if self.setting.wrong else None,
-            "elapsed_s": round(self.clock.elapsed, 1),
-            "duration_s": scenario.duration,
-            "paused": self.clock.paused,
-            "incidents": [
-                {**one.model_dump(mode="json"), "happened": any(done["incident"] == one.name for done in self.happened)}
-                for one in scenario.incidents
-            ],
-            "happened": list(self.happened),
-            "injects": [one.model_dump(mode="json", exclude_none=True) for one in scenario.injects],
-            "pages": self.pages.to_json(),
-            "actions": [action.to_json() for action in self.remedies.actions],
-            "tiers": [fare.to_json() for fare in self.pulse.fares(time.time())],
-            "deeds": self.wellness.deeds[-40:],
-            "not_relieved": self.wellness.not_relieved(),
-        }
+        return truth_of(self)
 
     def _taken(self, key: str, by: str) -> bool:
         self.hand.acknowledge(key, by)
