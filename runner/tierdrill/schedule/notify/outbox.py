@@ -29,7 +29,6 @@ from tierdrill.schedule.notify.message import own_holder, still_holds
 from tierdrill.schedule.notify.notice import Notice
 from tierdrill.schedule.notify.retry import Answer, given_up, wait_before
 from tierdrill.schedule.notify.secrets import Secrets
-from tierdrill.schedule.notify.send import send
 from tierdrill.schedule.notify.store import MessageStore, OutboxError
 from tierdrill.schedule.notify.tables import Waiting
 from tierdrill.spec.channels import Channel
@@ -180,6 +179,9 @@ class Outbox:
             self._opened().release(self._holder)
 
     async def _deliver(self, waiting: Waiting) -> None:
+        # Imported here: the HTTP client would sit in the scheduler's memory where nobody is told anything.
+        from tierdrill.schedule.notify.send import send
+
         answer = await send(waiting.channel, waiting.message, self._secrets)
         now, attempts = self._clock(), waiting.attempts + 1
         next_at = None
