@@ -48,6 +48,12 @@ def test_only_old_ended_unneeded_runs_go(runs: list[RunRecord], newest: int, age
         assert kept[kind] >= min(newest, count)
 
 
+def test_an_exercise_keeps_its_events() -> None:
+    run = RunRecord("r1", "exercise", "exercise", 1.0, 2.0, "passed", "")
+    (ruling,) = rulings([run], Keep(0.0, 0), 1e9, {})
+    assert (ruling.goes, ruling.needed) == (False, False)
+
+
 def test_a_run_of_the_future_stays() -> None:
     """A clock that was set back."""
     run = RunRecord("r1", "node-loss", "drill", 1e9, 1e9 + 60, "passed", "")

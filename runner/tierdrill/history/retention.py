@@ -2,6 +2,7 @@
 
 A run's line and its figures always stay: trends, scores and exports are made from those. The bulk of a run goes when it
 is older than the age **and** not among the newest of its drill and variant, and when nothing needs it any more.
+Exercises keep theirs: they have no figures, and progress in training is made again from their events.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from tierdrill.history.sealed import EXERCISE
 from tierdrill.history.store import RunRecord
 
 NOT_ENDED = "it has not ended, or its runner died: `tierdrill recover` closes it"
@@ -41,7 +43,9 @@ def rulings(runs: Sequence[RunRecord], keep: Keep, now: float, needed: Mapping[s
         kind = (record.drill, record.variant)
         seen[kind] += 1
         age_s = now - (record.ended_at or record.started_at)
-        if age_s <= keep.age_s:
+        if record.variant == EXERCISE:
+            found.append(Ruling(record, False, "an exercise: scores and progress are made again from its events"))
+        elif age_s <= keep.age_s:
             found.append(Ruling(record, False, f"younger than {_days(keep.age_s)}"))
         elif seen[kind] <= keep.newest:
             found.append(Ruling(record, False, f"among the newest {keep.newest} of {record.drill}"))

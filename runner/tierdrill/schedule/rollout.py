@@ -221,7 +221,7 @@ def notice_of_move(move: Move, calendar: str, entry: str, drill: str, owner: str
         run=move.run,
         status=move.kind,
         reason=move.reason,
-        summary=f"{move.kind.replace('-', ' ')}: {went}",
+        summary=went if move.kind == "stayed" else f"{move.kind.replace('-', ' ')}: {went}",
         at=move.at,
         key=f"{calendar}/{entry}/rollout/{move.at:.3f}",
         owner=owner,
