@@ -48,7 +48,7 @@ SAID = {
     "missed": "was missed",
     "regression": "became worse",
     "recovered": "is well again",
-    "rollout": "moved in its rollout",
+    "rollout": "has news of its rollout",
 }
 
 
