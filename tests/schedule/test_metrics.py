@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 import urllib.request
 from contextlib import closing
 from datetime import UTC, datetime
@@ -133,7 +134,7 @@ def test_the_commands_tell_what_the_scheduler_did(tmp_path: Path) -> None:
         store.pass_over_many(Gap("nightly", "e", 1.0, 2.0, 12, "late", 3.0))
         store.beat(me(), 5.0, 1e12, ["nightly"])
     shown = tierdrill(house.home, "schedule", "log").out
-    assert "2026-11-26 03:00:00Z  nightly/e  held budget, 1.5 s late: budget: spent: critical" in shown
+    assert "2026-11-26 03:00:00Z  nightly/e  held: budget: spent: critical, 1.5 s late" in shown
     assert "12 slots missed: late" in shown
     status = tierdrill(house.home, "schedule", "status").out
     assert f"scheduler {os.getpid()} runs" in status
@@ -170,3 +171,14 @@ def test_the_scheduler_refuses_what_it_cannot_serve(tmp_path: Path) -> None:
     assert tierdrill(house.home, *words, "--once").code == 0
 
 
+
+
+def test_a_scheduler_loads_nothing_heavy_until_it_needs_it() -> None:
+    heavy = {"chaoslib", "kubernetes", "locust", "httpx", "requests", "uvicorn", "rich", "jinja2", "numpy", "pandas"}
+    probe = (
+        "import sys\n"
+        "import tierdrill.schedule.daemon, tierdrill.schedule.observers, tierdrill.cli.commands.scheduler\n"
+        f"sys.exit(' '.join(sorted(set({sorted(heavy)!r}) & set(sys.modules))) or 0)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=False, cwd=ROOT)
+    assert done.returncode == 0, done.stderr

@@ -16,7 +16,7 @@ from tierdrill.schedule.loading import Snapshot
 from tierdrill.schedule.metrics import Metrics
 from tierdrill.schedule.notify.notice import DETAILS_MAX, Notice
 from tierdrill.schedule.notify.outbox import Outbox
-from tierdrill.schedule.records import Attempt, Gap, SlotState
+from tierdrill.schedule.records import Attempt, Gap, SlotState, words_of
 from tierdrill.schedule.store import ScheduleStore
 from tierdrill.schedule.sweep import EntryPlan, PassedOver, Swept
 from tierdrill.schedule.work import Member, Work
@@ -126,7 +126,7 @@ class Observers:
         if swept.gap is not None:
             self._gap(plan, swept.gap)
         for one in swept.passed:
-            _log.warning("%s: %s: %s", one.slot.key, one.state.value, one.reason)
+            _log.warning("%s: %s", one.slot.key, words_of(one.state.value, one.outcome, one.reason))
             self._count(plan.name, one.state, one.outcome)
         told = [one for one in swept.passed if one.state is SlotState.MISSED]
         if told:
@@ -167,8 +167,7 @@ class Observers:
     ) -> None:
         """The slot has its final record."""
         name = (work.slot.calendar, work.slot.entry)
-        words = " ".join(dict.fromkeys(word for word in (state.value, outcome) if word))
-        _log.info("%s: %s%s", work.slot.key, words, f": {reason}" if reason else "")
+        _log.info("%s: %s", work.slot.key, words_of(state.value, outcome, reason))
         self._count(name, state, outcome)
         if state is SlotState.MISSED:
             notice = self._notice(work.calendar, name[1], work.owner, "missed", reason)

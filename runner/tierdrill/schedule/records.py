@@ -112,6 +112,12 @@ class Note:
     text: str
 
 
+def words_of(state: str, outcome: str, reason: str) -> str:
+    """State, outcome and reason for people, nothing said twice: "held", "window: blackout: ..."."""
+    said = outcome if outcome != state and not reason.startswith(f"{outcome}:") else ""
+    return f"{state}{f' {said}' if said else ''}{f': {reason}' if reason else ''}"
+
+
 def worst(outcomes: list[str]) -> str:
     """The outcome that a slot's attempts come to together; "" for none."""
     known = [outcome for outcome in OUTCOMES if outcome in outcomes]

@@ -175,16 +175,17 @@ def _lines(found: dict[str, Any]) -> list[str]:
     return lines
 
 
-def _words(slot: dict[str, Any]) -> str:
-    return " ".join(dict.fromkeys(word for word in (slot["state"], slot["outcome"]) if word))
+def _words(slot: dict[str, Any], reason: str = "") -> str:
+    from tierdrill.schedule.records import words_of
+
+    return words_of(slot["state"], slot["outcome"], reason)
 
 
 def _slot_lines(slot: dict[str, Any], gates: bool) -> list[str]:
     late = f", {slot['late']:.1f} s late" if slot["late"] and slot["late"] >= 1 else ""
     runs = ", ".join(one["run"] for one in slot["drills"] if one["run"])
-    reason = f": {slot['reason']}" if slot["reason"] else ""
     name = f"{slot['calendar']}/{slot['entry']}"
-    lines = [f"{_moment(slot['due'])}  {name}  {_words(slot)}{late}{reason}{f' ({runs})' if runs else ''}"]
+    lines = [f"{_moment(slot['due'])}  {name}  {_words(slot, slot['reason'])}{late}{f' ({runs})' if runs else ''}"]
     for one in slot["drills"] if gates else ():
         lines.append(f"    {one['drill']}: {one['status'] or one['state']}")
         rows = [(gate["gate"], gate["verdict"], gate["reason"]) for gate in one["gates"]]

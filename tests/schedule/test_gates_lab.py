@@ -1,0 +1,122 @@
+"""The gates against the real Prometheus and Alertmanager of a lab that is kept up."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.home import ROOT, processes, tierdrill
+from tierdrill.history.ledger import Ledger
+from tierdrill.lab.state import attach
+from tierdrill.monitoring.alerts import KNOWN_ALERTS
+from tierdrill.monitoring.query import AlertmanagerClient, Matcher
+from tierdrill.schedule.asking import alert_facts, budget_fact
+from tierdrill.schedule.facts import Facts
+from tierdrill.schedule.gates import GateResult
+from tierdrill.schedule.work import Member, member_of
+from tierdrill.spec.calendar import Calendar
+from tierdrill.spec.load import load_catalogue
+
+pytestmark = [pytest.mark.lab, pytest.mark.timeout(180)]
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    folder = tmp_path_factory.mktemp("home")
+    up = tierdrill(folder, "lab", "up", "--name", "kept", "--environment", "lab", cwd=ROOT)
+    assert up.returncode == 0, up.stderr
+    yield folder
+    tierdrill(folder, "lab", "down", "--name", "kept")
+    for process in processes(folder):
+        process.kill()
+
+
+def member() -> Member:
+    catalogue, problems = load_catalogue(ROOT, KNOWN_ALERTS)
+    assert problems == []
+    calendar = Calendar.model_validate({
+        "apiVersion": "tierdrill/v1", "kind": "Calendar", "metadata": {"name": "c"},
+        "entries": [{"name": "e", "drill": "node-loss", "every": "1h", "lab": "kept"}],
+    })  # fmt: skip
+    return member_of(catalogue, calendar, calendar.entries[0], "node-loss")
+
+
+def facts(home: Path) -> Facts:
+    return Facts(home, member(), None, lambda wanted: None, time.time())
+
+
+def settled(ask: object, verdict: str) -> GateResult:
+    """The gate's answer once it is this one: a lab that has just come up needs a moment to be scraped."""
+    deadline = time.monotonic() + 30
+    while (result := asyncio.run(ask())).verdict != verdict:  # type: ignore[operator]
+        assert time.monotonic() < deadline, result
+        time.sleep(0.2)
+    return result
+
+
+def test_a_quiet_lab_lets_a_drill_start(home: Path) -> None:
+    budget = settled(facts(home).budget, "open")
+    assert "critical has 100% left (no requests, Prometheus at http://127.0.0.1:" in budget.reason
+    alerts = settled(facts(home).alerts, "open")
+    assert alerts.reason.startswith("nothing fires, nothing is silenced (Alertmanager at http://127.0.0.1:")
+
+
+def test_a_silence_holds_it_and_names_its_author(home: Path) -> None:
+    address = f"http://{attach(home, 'kept').alertmanager}"
+
+    async def silenced() -> GateResult:
+        async with AlertmanagerClient(address) as client:
+            silence = await client.silence([Matcher("alertname", "NodeNotReady")], 60.0, "ann", "planned work")
+            found = await facts(home).alerts()
+            await client.expire_silence(silence)
+            return found
+
+    found = asyncio.run(silenced())
+    assert found.verdict == "held"
+    assert "silenced: alertname=NodeNotReady by ann: planned work" in found.reason
+    settled(facts(home).alerts, "open")
+
+
+def test_a_replica_that_died_fires_and_holds_it(home: Path) -> None:
+    state = attach(home, "kept")
+    from tierdrill.lab.client import LabClient
+
+    settled(facts(home).alerts, "open")
+    with LabClient(state) as client:
+        client.power("node-3", "off")
+        found = settled(facts(home).alerts, "held")
+        assert "firing: " in found.reason
+        assert "NodeNotReady on node-3" in found.reason
+        client.power("node-3", "on")
+
+
+def test_a_run_that_somebody_started_by_hand_is_in_the_way(home: Path) -> None:
+    from tierdrill.conductor.cleanup import alive, own_process
+
+    mine = own_process("by-hand", "runner", os.getpid())
+    assert mine is not None
+    with closing(Ledger(home)) as ledger:
+        ledger.lock("lab/kept", "by-hand", os.getpid(), mine.created, "ann", alive)
+        assert asyncio.run(facts(home).lock()).verdict == "open"
+        ledger.own(mine)
+        found = asyncio.run(facts(home).lock())
+        ledger.disown("by-hand")
+        ledger.unlock("lab/kept", "by-hand")
+    assert found.verdict == "held"
+    assert found.reason == f"environment lab/kept is in use: by run by-hand (owner ann, pid {os.getpid()})"
+
+
+def test_no_answer_is_no_data(home: Path) -> None:
+    nowhere = "http://127.0.0.1:9"
+    tier = member().tiers[0]
+    fact = asyncio.run(budget_fact(nowhere, tier, member().environment))
+    assert fact is not None
+    assert fact.left is None
+    assert "http://127.0.0.1:9" in fact.seen
+    assert asyncio.run(alert_facts(nowhere)).unknown
