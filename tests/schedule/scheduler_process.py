@@ -7,12 +7,12 @@ import sys
 from pathlib import Path
 
 from tierdrill.cli.logs import log_lines
+from tierdrill.schedule.around import Commands
 from tierdrill.schedule.daemon import Options, Scheduler
 from tierdrill.schedule.loading import load_snapshot
 from tierdrill.schedule.metrics import Metrics
 from tierdrill.schedule.notify.outbox import Outbox
 from tierdrill.schedule.observers import Observers
-from tierdrill.schedule.slotrun import Commands
 from tierdrill.spec.catalogue import Catalogue
 from tierdrill.spec.load import read_catalogue
 from tierdrill.spec.problems import Problem

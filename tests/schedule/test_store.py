@@ -77,6 +77,23 @@ def test_who_lost_a_slot_cannot_write_to_it(tmp_path: Path) -> None:
         assert store.last_success() == {("c", "e"): 103.0}
 
 
+def test_what_is_long_past_is_forgotten_but_for_the_last_success(tmp_path: Path) -> None:
+    day = 86400.0
+    with closing(ScheduleStore(tmp_path)) as store:
+        for number, outcome in enumerate(("passed", "failed", "passed", "failed")):
+            slot = replace(SLOT, key=f"c/e/{number}", due=number * day)
+            store.claim(slot, me(), slot.due, 0.0)
+            store.prepare(replace(attempt(), key=slot.key, run=f"r{number}", gates=({"gate": "lock"},)), me())
+            store.ended(slot.key, 0, outcome, 0, "", slot.due)
+            store.finish(slot.key, me(), SlotState.FINISHED, outcome, "", slot.due)
+        store.forget(100 * day)
+        assert len(store.latest(10)) == 4
+        assert [store.attempts(f"c/e/{number}")[0].gates for number in range(4)] == [()] * 4
+        store.forget(500 * day)
+        assert [one.slot.key for one in store.latest(10)] == ["c/e/3", "c/e/2"]
+        assert store.last_success() == {("c", "e"): 2 * day}
+
+
 def test_an_environment_is_held_while_its_holder_lives(tmp_path: Path) -> None:
     def wanted(key: str, holder: ProcessId) -> EnvironmentLock:
         return EnvironmentLock("lab", key, "team", holder, 100.0, 60.0, 0.0)

@@ -18,6 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from tierdrill.schedule.around import Commands, Surroundings
 from tierdrill.schedule.clock import Clock, Drift, Reading, SystemClock, drift
 from tierdrill.schedule.follow import Follow
 from tierdrill.schedule.identity import me
@@ -26,7 +27,7 @@ from tierdrill.schedule.loading import Snapshot, timing_of
 from tierdrill.schedule.observers import Observers
 from tierdrill.schedule.records import SlotName
 from tierdrill.schedule.shelf import Shelf
-from tierdrill.schedule.slotrun import Commands, SlotRun, Surroundings
+from tierdrill.schedule.slotrun import SlotRun
 from tierdrill.schedule.store import ScheduleStore, StoreError
 from tierdrill.schedule.sweep import EntryPlan, Swept, sweep
 from tierdrill.schedule.timer import NextSlotTimer
@@ -39,6 +40,7 @@ HEART_S = 5.0
 BEAT_S = 30.0
 """How often a scheduler says on the disk that it lives."""
 
+FORGET_EVERY_S = 86400.0
 ENDED_AT_ONCE = 130
 
 _log = logging.getLogger(__name__)
@@ -73,6 +75,7 @@ class Scheduler:
         self._timer = NextSlotTimer(self._sweep_due)
         self._last: Reading = self._clock.read()
         self._beaten: float | None = None
+        self._forgot: float | None = None
         self._why_late = ""
         self._replan = False
         self._signals = 0
@@ -150,6 +153,9 @@ class Scheduler:
             store.check_place()
             if self._replan:
                 self._plan(store)
+            if self._forgot is None or self._clock.read().boottime - self._forgot >= FORGET_EVERY_S:
+                self._forgot = self._clock.read().boottime
+                store.forget(self._now())
             if self._beaten is None or self._clock.read().boottime - self._beaten >= BEAT_S:
                 self._beat(store)
             for step in self._leftovers.take(store, self._snapshot):

@@ -12,10 +12,11 @@ from collections.abc import Coroutine
 from datetime import UTC, datetime
 from typing import Any
 
+from tierdrill.schedule.around import Surroundings
 from tierdrill.schedule.child import send
 from tierdrill.schedule.loading import Snapshot
 from tierdrill.schedule.records import SlotRecord
-from tierdrill.schedule.slotrun import SlotRun, Surroundings
+from tierdrill.schedule.slotrun import SlotRun
 from tierdrill.schedule.store import ScheduleStore
 from tierdrill.schedule.work import Work, members_of, orphan
 from tierdrill.spec.timing.rules import Rules

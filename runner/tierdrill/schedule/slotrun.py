@@ -11,16 +11,15 @@ import contextlib
 import logging
 import os
 import signal
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import closing
-from dataclasses import dataclass, field, replace
-from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from dataclasses import replace
+from typing import Any, TypeVar
 
 from tierdrill.history.ledger import Ledger, LedgerError
 from tierdrill.schedule import gates
+from tierdrill.schedule.around import Surroundings
 from tierdrill.schedule.child import Child, ChildError, Output, gone, send
-from tierdrill.schedule.clock import Clock
 from tierdrill.schedule.due import spoken
 from tierdrill.schedule.facts import Facts, Gate, ask_gates
 from tierdrill.schedule.gates import GateResult
@@ -28,7 +27,6 @@ from tierdrill.schedule.healing import healed
 from tierdrill.schedule.identity import ProcessId
 from tierdrill.schedule.outcome import STOPS_A_SUITE, Outcome, conclude, outcome_of
 from tierdrill.schedule.records import Attempt, EnvironmentLock, SlotState
-from tierdrill.schedule.shelf import Shelf
 from tierdrill.schedule.store import NotOurs, ScheduleStore, StoreError
 from tierdrill.schedule.work import Member, Work, placeholder, run_arguments, run_name
 from tierdrill.spec.units import show_duration
@@ -43,53 +41,6 @@ STOP_KILLED_S = 240.0
 
 _Value = TypeVar("_Value")
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Commands:
-    """What is run: `run` gets the arguments of `tierdrill run`, `recover` none. `cwd` is where.
-
-    Tests give other commands that do the same in less time.
-    """
-
-    run: tuple[str, ...]
-    recover: tuple[str, ...]
-    cwd: Path | None = None
-
-
-class Listener(Protocol):
-    """Who hears of what becomes of slots: metrics and notices. What a listener raises does not disturb the slot."""
-
-    def started(self, work: Work, attempt: Attempt, lateness_s: float) -> None:
-        """A drill of the slot was let go."""
-
-    def attempt_ended(self, work: Work, member: Member, attempt: Attempt) -> Awaitable[None] | None:
-        """A drill of the slot has ended, or was held by a gate."""
-
-    def decided(
-        self, work: Work, attempts: Sequence[Attempt], state: SlotState, outcome: str, reason: str
-    ) -> Awaitable[None] | None:
-        """The slot has its final record."""
-
-
-RolloutGate = Callable[[Work, Member], Awaitable[tuple[Member, GateResult]]]
-"""The staged rollout: the drill as its stage has it, on which all gates are asked, and what the last gate says."""
-
-
-@dataclass(frozen=True)
-class Surroundings:
-    """What a slot is run with. `stop` is set when the scheduler is told to end; `running` are the drills' processes."""
-
-    home: Path
-    commands: Commands
-    clock: Clock
-    shelf: Shelf
-    me: ProcessId
-    listener: Listener
-    rollout: RolloutGate
-    stop: asyncio.Event
-    author: str = "scheduler"
-    running: set[ProcessId] = field(default_factory=set)
 
 
 class SlotRun:
@@ -265,7 +216,7 @@ class SlotRun:
         record, why = await healed(self._around.home, attempt.run, commands.recover, commands.cwd)
         outcome = outcome_of(record, exit_code, output.told() or why)
         ended = await self._ended(member, attempt, outcome)
-        if record is not None and record.status:
+        if outcome.status != "lost":
             output.remove()
         return ended
 

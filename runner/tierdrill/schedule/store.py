@@ -19,6 +19,10 @@ from tierdrill.schedule.tables import lock_of
 
 __all__ = ["NotOurs", "ScheduleStore", "StoreCorrupt", "StoreError", "StoreMoved"]
 
+KEEP_S = 400 * 86400.0
+KEEP_GATES_S = 90 * 86400.0
+"""A year and a month of slots, so that a year can be compared; a quarter of what their gates said."""
+
 RELEASED = "the scheduler ended before it began; the next one decides"
 
 
@@ -247,6 +251,29 @@ class ScheduleStore(Lookups):
             database.execute(
                 "DELETE FROM schedulers WHERE pid = ? AND ticks = ? AND boot = ? AND space = ?", _process(scheduler)
             )
+
+    def forget(self, now: float) -> None:
+        """Remove what is long past: what gates said after 90 days, slots, gaps and notes after 400.
+
+        The last run and the last success of each entry stay, whatever their age.
+        """
+        with self._transaction() as database:
+            database.execute(
+                "UPDATE attempts SET gates = '[]' WHERE ended_at < ? AND gates != '[]'", (now - KEEP_GATES_S,)
+            )
+            # Of a group with max(), SQLite gives the other columns of the row that has it (lang_select.html).
+            rows = database.execute(
+                "SELECT key, max(decided_at) FROM slots WHERE state = 'finished' AND outcome = 'passed' "
+                "GROUP BY calendar, entry UNION SELECT key, max(decided_at) FROM slots WHERE state = 'finished' "
+                "AND outcome IN ('passed', 'failed', 'inconclusive') GROUP BY calendar, entry"
+            ).fetchall()
+            kept = {row[0] for row in rows}
+            old = database.execute("SELECT key FROM slots WHERE decided_at < ?", (now - KEEP_S,)).fetchall()
+            gone = [(row[0],) for row in old if row[0] not in kept]
+            database.executemany("DELETE FROM attempts WHERE key = ?", gone)
+            database.executemany("DELETE FROM slots WHERE key = ?", gone)
+            database.execute("DELETE FROM gaps WHERE at < ?", (now - KEEP_S,))
+            database.execute("DELETE FROM notes WHERE at < ?", (now - KEEP_S,))
 
     def note(self, at: float, kind: str, text: str) -> None:
         """Write down something that happened to the scheduler itself."""

@@ -90,9 +90,9 @@ async def _run(
 
 
 def _options(here: Surroundings, calendars: tuple[str, ...], once: bool) -> Options:
+    from tierdrill.schedule.around import Commands
     from tierdrill.schedule.daemon import Options
     from tierdrill.schedule.loading import load_snapshot
-    from tierdrill.schedule.slotrun import Commands
 
     program = (
         sys.executable, "-m", "tierdrill", "--home", str(here.home), "--catalogue", str(here.catalogue), "--no-color",
