@@ -3,7 +3,8 @@
     python standin.py SCRIPT run DRILL --json --name RUN --origin KEY ...
     python standin.py SCRIPT recover
 
-SCRIPT is a JSON file: home, seconds, and `status` of the runs, one for all or a list taken in turn. It does to the home
+SCRIPT is a JSON file: home, seconds, and `status` of the runs, one for all or a list taken in turn; with `verdicts`
+each leaves the verdict.json of a run whose fault was seen to land and to be gone. It does to the home
 what a run does: a line in the history, a runner in the ledger, an ear for `tierdrill stop`. Each start and end is a
 line in `standin.log` beside the script: whatever ran twice is there twice.
 """
@@ -22,6 +23,7 @@ from tierdrill.conductor.cleanup import own_process
 from tierdrill.history.events import event
 from tierdrill.history.ledger import Ledger
 from tierdrill.history.store import HistoryStore
+from tierdrill.judge.verdict import Check, Status, Verdict
 
 CODES = {"passed": 0, "failed": 1, "inconclusive": 3, "aborted": 4, "unclean": 5}
 
@@ -70,10 +72,23 @@ def run(script: Path, settings: dict[str, object], words: list[str]) -> int:
             time.sleep(0.02)
         early = time.monotonic() < ends
         status = "aborted" if early else status_of(script, settings)
+        if settings.get("verdicts"):
+            leave_verdict(home / "runs" / name, name, drill, status)
         store.finish(name, time.time(), status, "stopped" if early else "as the script says")
         ledger.disown(name)
     say(script, "end", name, origin, status)
     return CODES[status]
+
+
+def leave_verdict(folder: Path, run: str, drill: str, status: str) -> None:
+    """A verdict that a rollout believes, if it passed."""
+    checks = tuple(
+        Check(name, name.split("/")[0], Status.PASSED, name, "so", "so")
+        for name in ("run/clean", "load/healthy", "fault/f/landed", "fault/f/gone")
+    )
+    folder.mkdir(parents=True)
+    verdict = Verdict(run, drill, "drill", Status(status), "as the script says", (), checks)
+    (folder / "verdict.json").write_text(verdict.to_json())
 
 
 def recover(settings: dict[str, object]) -> int:

@@ -74,7 +74,7 @@ def test_killed_at_random_it_runs_nothing_twice_and_loses_nothing(tmp_path: Path
         until(lambda: house.starts())
         for _ in range(KILLS):
             with pytest.raises(subprocess.TimeoutExpired):
-                scheduler.wait(chooser.uniform(0.3, 2.0))
+                scheduler.wait(chooser.uniform(0.5, 4.0))
             scheduler.send_signal(signal.SIGKILL)
             scheduler.wait(10)
             scheduler = house.start()
