@@ -1,4 +1,4 @@
-"""What surrounds a run: its rollout's stage before, the moves after, and regressions that are told once."""
+"""What surrounds a run: the stage its rollout gives it, the move its verdict makes, regressions that come and go."""
 
 from __future__ import annotations
 
@@ -6,117 +6,138 @@ import asyncio
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from tests.judge.build import Run, shipped
 from tests.schedule.houses import House, new_house
-from tests.schedule.test_daemon import TestClock, lived, records
-from tierdrill.history.store import HistoryStore
-from tierdrill.judge.figures import FORMAT, RunFigures
-from tierdrill.judge.verdict import Times
-from tierdrill.schedule.daemon import Scheduler
-from tierdrill.schedule.follow import Follow, read_verdict
-from tierdrill.schedule.records import SlotName, SlotState
+from tierdrill.home import run_folder
+from tierdrill.judge.judge import judge
+from tierdrill.judge.verdict import Status
+from tierdrill.schedule.follow import Follow
+from tierdrill.schedule.gates import GateResult
+from tierdrill.schedule.notify.notice import Notice
+from tierdrill.schedule.records import Attempt, SlotName
 from tierdrill.schedule.rollout_store import RolloutStore
-from tierdrill.schedule.work import Work, members_of
-from tierdrill.spec.calendar import Calendar
-from tierdrill.spec.load import read_catalogue
+from tierdrill.schedule.work import Work, members_of, run_arguments
+from tierdrill.spec.load import load_catalogue
 
-ROLLOUT = {
-    "stages": [
-        {"name": "pilot", "variant": "blip", "clean_runs": 2},
-        {"name": "all", "variables": {"node": "node-3"}, "reach": {"nodes": 1}, "clean_runs": 1},
-    ]
-}
+STAGES = [
+    {"name": "twin", "variant": "blip", "clean_runs": 1},
+    {"name": "pilot", "variables": {"node": "node-3"}, "reach": {"nodes": 1, "links": 0}, "clean_runs": 1},
+    {"name": "all"},
+]
+ENTRY = {"name": "nightly", "drill": "node-loss", "cron": "0 2 * * *"}
 
 
-@pytest.fixture
-def house(tmp_path: Path) -> House:
+def work_in(house: House, due: float = 1e9, **entry: Any) -> Work:
+    """A slot of the one entry."""
+    house.calendar({**ENTRY, **entry})
+    catalogue, problems = load_catalogue(house.root)
+    assert problems == []
+    calendar = catalogue.calendars["often"]
+    slot = SlotName(f"often/nightly/{due:.0f}", "often", "nightly", due, due)
+    return Work(slot, calendar, calendar.entries[0], members_of(catalogue, calendar, calendar.entries[0]))
+
+
+def attempt(run: str, gate: GateResult, status: str = "passed") -> Attempt:
+    gates = ({"gate": "rollout", "verdict": gate.verdict, "about": gate.about},)
+    return Attempt("k", 0, 0, "node-loss", run, "ended", None, 1e9, 1e9 + 60, status, 0, "", gates)
+
+
+def follow(house: House) -> Follow:
+    catalogue, store = load_catalogue(house.root)[0], house.store()
+    return Follow(house.home, lambda: catalogue, lambda: store)
+
+
+def leave_verdict(home: Path, run: str, status: Status = Status.PASSED) -> None:
+    """What a run leaves in its folder."""
+    verdict = replace(judge(Run().events(shipped())), run=run, status=status)
+    folder = run_folder(home, run)
+    folder.mkdir(parents=True)
+    (folder / "verdict.json").write_text(verdict.to_json())
+
+
+def test_an_entry_climbs_by_its_runs_and_steps_down(tmp_path: Path) -> None:
     house = new_house(tmp_path)
-    house.calendar({"name": "a", "drill": "node-loss", "every": "10m", "rollout": ROLLOUT})
-    return house
+    work = work_in(house, rollout={"stages": STAGES})
+    around = follow(house)
+
+    async def night(run: str, status: Status) -> tuple[list[str], list[Notice]]:
+        member, gate = await around.stage(work, work.members[0])
+        assert gate.verdict == "open"
+        leave_verdict(house.home, run, status)
+        told = await around.after_slot(work, [attempt(run, gate, status.value)])
+        # A scheduler that was killed here and takes the slot up again moves nothing twice.
+        assert await around.after_slot(work, [attempt(run, gate, status.value)]) == []
+        return run_arguments(member, run, work.slot.key), told
+
+    words, told = asyncio.run(night("r1", Status.PASSED))
+    assert "--blip" in words
+    assert [(one.kind, one.summary, one.owner) for one in told] == [
+        ("rollout", "climbed: from twin to pilot", "team"),
+    ]  # fmt: skip
+    words, told = asyncio.run(night("r2", Status.INCONCLUSIVE))
+    assert told == []
+    assert words[words.index("--set") + 1] == "node=node-3"
+    assert [words[n + 1] for n, word in enumerate(words) if word == "--reach"] == ["nodes=1", "links=0"]
+    assert "--blip" not in words
+    assert [one.summary for one in asyncio.run(night("r3", Status.PASSED))[1]] == ["climbed: from pilot to all"]
+    words, told = asyncio.run(night("r4", Status.FAILED))
+    assert "--set" not in words
+    assert [one.summary for one in told] == ["stepped down: from all to pilot"]
 
 
-async def slots(scheduler: Scheduler, clock: TestClock, count: int) -> None:
-    for _ in range(count):
-        clock.passes(600)
-        scheduler.heartbeat()
-        await scheduler._see_through()
+def test_a_passed_run_that_left_no_verdict_does_not_count(tmp_path: Path) -> None:
+    house = new_house(tmp_path)
+    work = work_in(house, rollout={"stages": STAGES})
+    around = follow(house)
 
+    async def scenario() -> list[Notice]:
+        _, gate = await around.stage(work, work.members[0])
+        return await around.after_slot(work, [attempt("r1", gate)])
 
-def test_a_drill_climbs_after_clean_runs_and_steps_down_after_a_failed_one(house: House) -> None:
-    house.play(seconds=0.0, verdicts=True, status=["passed", "passed", "failed", "passed"])
-    lived(house, lambda scheduler, clock: slots(scheduler, clock, 4))
-    options = [line[4:] for line in house.said() if line[0] == "start"]
-    assert options == [["--blip"], ["--blip"], ["--set", "node=node-3", "--reach", "nodes=1"], ["--blip"]]
+    assert asyncio.run(scenario()) == []
     with closing(RolloutStore(house.home)) as store:
-        moves = [(move.kind, move.before, move.after) for move in reversed(store.moves("often", "a"))]
-    assert moves[1:] == [("climbed", "pilot", "all"), ("stepped-down", "all", "pilot")]
-    with closing(house.store()) as store:
-        gates = store.attempts(records(house)[2].slot.key)[0].gates
-    assert gates[-1] == {"gate": "rollout", "verdict": "open", "reason": "at stage all", "about": "all"}
+        state = store.state("often", "nightly")
+    assert state is not None
+    assert (state.stage, state.clean) == ("twin", 0)
 
 
-def test_a_rollout_that_holds_its_drill_says_why(house: House) -> None:
-    held = {**ROLLOUT, "on_failure": "hold"}
-    house.calendar({"name": "a", "drill": "node-loss", "every": "10m", "rollout": held})
-    house.play(seconds=0.0, verdicts=True, status="failed")
-    lived(house, lambda scheduler, clock: slots(scheduler, clock, 2))
-    first, second = records(house)
-    assert (first.state, first.outcome) == (SlotState.FINISHED, "failed")
-    assert (second.state, second.outcome) == (SlotState.HELD, "rollout")
-    assert "failed at stage pilot; `tierdrill rollout set` lets it go on" in second.reason
-    assert sum(house.starts().values()) == 1
+def test_a_hold_shuts_the_gate(tmp_path: Path) -> None:
+    house = new_house(tmp_path)
+    work = work_in(house, rollout={"stages": STAGES, "on_failure": "hold"})
+    around = follow(house)
+
+    async def scenario() -> GateResult:
+        _, gate = await around.stage(work, work.members[0])
+        leave_verdict(house.home, "r1", Status.FAILED)
+        await around.after_slot(work, [attempt("r1", gate, "failed")])
+        return (await around.stage(work, work.members[0]))[1]
+
+    gate = asyncio.run(scenario())
+    assert gate.verdict == "held"
+    assert "run r1 failed at stage twin" in gate.reason
 
 
-def test_a_verdict_comes_back_as_it_was_written(house: House, tmp_path: Path) -> None:
-    assert read_verdict(tmp_path) is None
-    house.play(seconds=0.0, verdicts=True)
-    lived(house, lambda scheduler, clock: slots(scheduler, clock, 1))
-    (folder,) = (house.home / "runs").iterdir()
-    verdict = read_verdict(folder)
-    assert verdict is not None
-    assert verdict.to_json() == (folder / "verdict.json").read_text()
-    (folder / "verdict.json").write_text("{}")
-    assert read_verdict(folder) is None
+def test_a_regression_is_told_once_and_when_it_is_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    house = new_house(tmp_path)
+    work = work_in(house)
+    around = follow(house)
+    worse: dict[str, tuple[str, str]] = {}
+    monkeypatch.setattr(around, "_worse", lambda drills, now: dict(worse))
 
+    def night() -> list[tuple[str, str]]:
+        gate = GateResult("rollout", "open", "")
+        told = asyncio.run(around.after_slot(work, [attempt("r1", gate)]))
+        assert all(one.key.startswith("often/nightly/regression/") for one in told)
+        return [(one.kind, one.summary) for one in told]
 
-def test_a_regression_is_told_once_and_again_when_it_comes_back(house: House) -> None:
-    def keep(store: HistoryStore, number: int, mttr: float) -> None:
-        at = 1000.0 + number
-        run = RunFigures(f"r{number:03}", "node-loss", "drill", "passed", at, at + 1, "lab", Times(mttr=mttr))
-        run = replace(run, watched_s=60.0)
-        store.begin(run.run, "node-loss", "drill", at)
-        store.finish(run.run, at + 1, "passed", "")
-        store.keep_figures(run.run, FORMAT, run.to_json())
-
-    catalogue = read_catalogue(house.root).catalogue
-    calendar: Calendar = catalogue.calendars["often"]
-    work = Work(
-        SlotName("often/a/1", "often", "a", 1.0, 1.0), calendar, calendar.entries[0],
-        members_of(catalogue, calendar, calendar.entries[0]),
-    )  # fmt: skip
-    with closing(house.store()) as store, closing(HistoryStore(house.home)) as history:
-        follow = Follow(house.home, lambda: catalogue, lambda: store)
-        for number in range(30):
-            keep(history, number, 5.0 + number % 3 * 0.1)
-
-        def news() -> list[tuple[str, str]]:
-            found = asyncio.run(asyncio.to_thread(follow._worse, {"node-loss"}, 2000.0))
-            return [(one.kind, one.summary) for one in follow._news(work, found)]
-
-        assert news() == []
-        for number in range(30, 45):
-            keep(history, number, 50.0 + number % 3 * 0.1)
-        ((kind, summary),) = news()
-        assert kind == "regression"
-        assert "mttr" in summary
-        assert "50" in summary
-        assert news() == []
-        for number in range(45, 90):
-            keep(history, number, 5.0 + number % 3 * 0.1)
-        assert [kind for kind, _ in news()] == ["recovered"]
-        assert news() == []
-        for number in range(90, 105):
-            keep(history, number, 50.0 + number % 3 * 0.1)
-        assert [kind for kind, _ in news()] == ["regression"]
+    assert night() == []
+    worse["node-loss/critical/mttr"] = ("node-loss", "critical mttr: 2 before, 5 now")
+    assert night() == [("regression", "critical mttr: 2 before, 5 now")]
+    assert night() == []
+    worse.clear()
+    assert night() == [("recovered", "node-loss/critical/mttr is as it was before")]
+    assert night() == []
