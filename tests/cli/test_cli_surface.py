@@ -122,5 +122,6 @@ def test_completion_knows_commands_drills_and_sabotages(tmp_path: Path) -> None:
     assert complete(tmp_path, "tierdrill run ") == ["gpu-fallen-off-bus", "node-loss", "replica-crash", "slow-link"]
     assert complete(tmp_path, "tierdrill prove node-loss sl") == ["slow-link"]
     assert complete(tmp_path, "tierdrill run node-loss --sabotage w") == ["wrong-target"]
+    assert complete(tmp_path, "tierdrill schedule show ") == ["nightly"]
     assert complete(tmp_path, "tierdrill judge ") == []
     assert complete(tmp_path, "tierdrill trend --tier ") == ["critical", "standard", "best-effort"]
