@@ -15,6 +15,7 @@ from tierdrill.history.sealed import (
     append_to_run,
     close_exercise,
     exercise_folder,
+    is_exercise,
     is_sealed,
     open_order,
     open_seal,
@@ -95,6 +96,15 @@ def test_opening_twice_does_not_double(home: Path) -> None:
     for name, content in kept.items():
         (folder / name).write_bytes(content)
     assert len(open_seal(home, RUN)) == 1
+
+
+def test_one_that_its_host_has_opened_is_only_closed(home: Path) -> None:
+    SealedHistory.create(home, RUN).append(RUN, event("first", "exercise"))
+    open_seal(home, RUN)
+    assert is_exercise(home, RUN) and not is_exercise(home, "another")
+    close_exercise(home, RUN)
+    assert stored(home)[0] == "aborted" and len(stored(home)[1]) == 1
+    close_exercise(home, RUN)
 
 
 def test_without_its_key_a_history_stays_sealed(home: Path) -> None:

@@ -22,7 +22,7 @@ from tierdrill.conductor.books import close_books
 from tierdrill.conductor.cleanup import end_lab, end_processes
 from tierdrill.history.events import Event, event
 from tierdrill.history.ledger import Ledger, LedgerError, LedgerFault
-from tierdrill.history.sealed import append_to_run, close_exercise, is_sealed
+from tierdrill.history.sealed import append_to_run, close_exercise, is_exercise, is_sealed
 from tierdrill.history.store import HistoryError, HistoryStore
 from tierdrill.judge.judge import NotARun
 from tierdrill.targets.undo import undo_fault
@@ -128,7 +128,7 @@ class Reaper:
 
     def _close_books(self) -> None:
         try:
-            if is_sealed(self.home, self.run):
+            if is_exercise(self.home, self.run):
                 close_exercise(self.home, self.run)
                 return
             store = HistoryStore(self.home)

@@ -120,11 +120,27 @@ def open_seal(home: Path, exercise: str) -> list[Event]:
 
 
 def close_exercise(home: Path, exercise: str) -> None:
-    """Close the history of an exercise whose host has died: open its seal, and say in the store what became of it."""
-    open_seal(home, exercise)
+    """Close the history of an exercise whose host has died: open its seal, and say in the store what became of it.
+
+    Harmless for one that its host has opened already; what the store says of it is left then.
+    """
+    if is_sealed(home, exercise):
+        open_seal(home, exercise)
     store = HistoryStore(home)
     try:
-        store.finish(exercise, time.time(), "aborted", "the exercise's host died; everything was undone after it")
+        record = store.find(exercise)
+        if record is not None and record.status is None:
+            store.finish(exercise, time.time(), "aborted", "the exercise's host died; everything was undone after it")
+    finally:
+        store.close()
+
+
+def is_exercise(home: Path, run: str) -> bool:
+    """Whether that run is an exercise, sealed or not."""
+    store = HistoryStore(home)
+    try:
+        record = store.find(run)
+        return record is not None and record.variant == EXERCISE
     finally:
         store.close()
 

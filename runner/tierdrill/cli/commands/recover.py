@@ -179,17 +179,14 @@ def _close_exercise(home: Path, exercise: str, *, clean: bool) -> None:
     """Open the history of a dead exercise, once nothing that it tells of is injected any more."""
     from tierdrill.history.events import event
     from tierdrill.history.sealed import append_to_run, close_exercise, is_sealed
-    from tierdrill.history.store import HistoryError, HistoryStore
+    from tierdrill.history.store import HistoryError
 
     if not clean:
         return
     try:
         if is_sealed(home, exercise):
             append_to_run(home, exercise, event("exercise.ended", "recover", reason="died"))
-            close_exercise(home, exercise)
-        else:
-            with closing(HistoryStore(home)) as store:
-                store.finish(exercise, time.time(), "aborted", "the exercise's host died")
+        close_exercise(home, exercise)
         click.echo(f"closed: exercise {exercise} is aborted")
     except HistoryError as error:
         say(f"not closed: {exercise}: {error}")
