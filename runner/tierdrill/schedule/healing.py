@@ -13,6 +13,7 @@ HEAL_S = 130.0
 """The reaper gives up after 120 s (conductor/reaper.py), and closes the run's books then."""
 
 LOOK_S = 0.25
+RETRY_S = 2.0
 RECOVER_S = 300.0
 _REAPER = b"tierdrill.conductor.reaper"
 
@@ -50,6 +51,10 @@ async def healed(home: Path, run: str, recover: Sequence[str], cwd: Path | None)
     """
     record, why = await asyncio.to_thread(run_record, home, run)
     deadline = asyncio.get_running_loop().time() + HEAL_S
+    while why and asyncio.get_running_loop().time() < deadline:
+        # Locked, or the disk is full: what the run came to is there and will be readable again.
+        await asyncio.sleep(RETRY_S)
+        record, why = await asyncio.to_thread(run_record, home, run)
     while record is not None and not record.status and asyncio.get_running_loop().time() < deadline:
         if not await asyncio.to_thread(reaper_lives, home, run):
             record, why = await asyncio.to_thread(run_record, home, run)
