@@ -89,6 +89,21 @@ def test_an_action_that_was_refused_mends_nothing() -> None:
     assert line_of(card_of(sitting), "mitigation/replica").points == 0
 
 
+def test_an_action_that_gave_no_answer_counts_where_the_alert_was_over_right_after_it() -> None:
+    sitting = kettle()
+    at, remedy, target, _ = sitting.acts.pop()
+    sitting.refused = [(at, remedy, target)]
+    events = sitting.events()
+    key = next(one.data["dedup_key"] for one in events if one.kind == "page.sent")
+    for after, worked in ((5.0, True), (50.0, False)):
+        over = replace(
+            events[0], at=events[0].at + at + after, kind="page.resolved", sequence=9001,
+            data={"dedup_key": key, "by": "alert"},
+        )  # fmt: skip
+        line = line_of(score_history([*events, over]), "mitigation/replica")
+        assert line.points == (line.of if worked else 0)
+
+
 def test_a_wrong_guess_costs_and_a_list_of_guesses_earns_nothing() -> None:
     sitting = kettle()
     right = sitting.hypotheses[0]

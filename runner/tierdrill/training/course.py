@@ -29,7 +29,10 @@ class Deed:
 
 @dataclass(frozen=True)
 class PageSeen:
-    """A page: when it first rang, when the trainee took it, and how often it went up for want of an answer."""
+    """A page: when it first rang, when the trainee took it, and how often it went up for want of an answer.
+
+    `resolved_at` is its first end, `silent_at` the first that came of its alert being over.
+    """
 
     key: str
     tier: str
@@ -39,6 +42,7 @@ class PageSeen:
     incident: str | None = None
     acknowledged_at: float | None = None
     resolved_at: float | None = None
+    silent_at: float | None = None
     unanswered: int = 0
 
 
@@ -201,6 +205,8 @@ def _pages(events: Sequence[Event]) -> tuple[PageSeen, ...]:
             page["unanswered"] = page.get("unanswered", 0) + (by == "nobody acknowledged it" or not by)
         elif event.kind == "page.resolved":
             page.setdefault("resolved_at", event.at)
+            if by == "alert":
+                page.setdefault("silent_at", event.at)
         elif by not in NOT_THE_TRAINEE:
             page.setdefault("acknowledged_at", event.at)
     return tuple(PageSeen(**page) for page in pages.values())

@@ -13,7 +13,10 @@ from tierdrill.spec.scenario import Harmful, Incident, Mitigation, Scenario
 from tierdrill.spec.tiers import Tiers
 from tierdrill.training.course import Course, Deed, PageSeen
 
-Kind = Literal["mends", "harms", "needless", "neutral", "refused"]
+Kind = Literal["mends", "harms", "needless", "neutral", "refused", "failed"]
+
+WORKED_WITHIN_S = 30.0
+"""An action that gave no answer counts if the incident's alert was over so soon after it."""
 
 # Gives something back, or only tells somebody.
 HARMLESS = frozenset({"uncordon", "rebalance", "notify", "roll-back"})
@@ -28,6 +31,7 @@ class Act:
     targets: tuple[str, ...]
     parameters: Mapping[str, Any]
     ok: bool
+    refused: bool
     seen: str
     event: int
 
@@ -69,6 +73,7 @@ def act_of(deed: Deed) -> Act:
         targets=tuple(dict.fromkeys(name for name in names if name)),
         parameters=parameters,
         ok=bool(data.get("ok")),
+        refused=bool(data.get("refused")),
         seen=str(data.get("seen") or ""),
         event=deed.event,
     )
@@ -98,12 +103,17 @@ def judge_deeds(course: Course, scenario: Scenario, tiers: Tiers) -> tuple[Judge
 
 
 def _judge(act: Act, course: Course, scenario: Scenario, tiers: Tiers) -> Judged:
-    if not act.ok:
+    if act.refused:
         return Judged(act, "refused", act.seen or "it was not carried out")
-    if _gives_back(act):
+    if act.ok and _gives_back(act):
         return Judged(act, "neutral", "it gives something back")
     begun = [one for one in scenario.incidents if _has_effect(one, course, act.at)]
     mended = [one for one in begun if any(matches(answer, act) for answer in one.mitigations)]
+    if not act.ok:
+        worked = tuple(one.name for one in mended if _worked_all_the_same(act, one, course, scenario))
+        if worked:
+            return Judged(act, "mends", "it told of a failure, and the alert was over right after it", worked)
+        return Judged(act, "failed", act.seen or "it was not carried out")
     if mended:
         return Judged(act, "mends", "it is what this needed", tuple(one.name for one in mended))
     if _about_an_inject(act, course, scenario):
@@ -118,6 +128,16 @@ def _judge(act: Act, course: Course, scenario: Scenario, tiers: Tiers) -> Judged
         return Judged(act, "neutral", "it neither mends nor harms")
     when = "nothing was wrong yet" if not begun else "nothing that was seen called for it"
     return Judged(act, "needless", when)
+
+
+def _worked_all_the_same(act: Act, incident: Incident, course: Course, scenario: Scenario) -> bool:
+    """On a slow platform a remedy may give no answer in time and have happened."""
+    return any(
+        page.silent_at is not None
+        and act.at <= page.silent_at <= act.at + WORKED_WITHIN_S
+        and incident_of(page, course, scenario) == incident.name
+        for page in course.pages
+    )
 
 
 def _has_effect(incident: Incident, course: Course, at: float) -> bool:
