@@ -91,9 +91,12 @@ def result_rows(state: GameDayState, glyphs: Glyphs) -> list[Text]:
     if times:
         rows.append(label("times").append(glyphs.text(f" {glyphs.dot} ".join(times))))
     wrong = [check for check in last.checks if check["status"] not in ("passed",)]
-    for number, check in enumerate(wrong[:3]):
+    said = ""
+    for check in sorted(wrong, key=lambda one: one["status"] != "failed")[:3]:
+        word = "failed" if check["status"] == "failed" else "doubts"
         words = f"{check['title']}: {check['seen']} (expected {check['expected']})"
-        rows.append(label(str(check["status"]), number == 0).append(glyphs.text(words), "red"))
+        rows.append(label(word, word != said).append(glyphs.text(words), "red" if word == "failed" else "yellow"))
+        said = word
     return [*rows, *hypothesis_rows(step, glyphs)]
 
 

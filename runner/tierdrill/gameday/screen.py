@@ -259,7 +259,7 @@ def foot_rows(scene: Scene, width: int, glyphs: Glyphs) -> list[Text]:
         more = f" (and {len(due) - 1} more)" if len(due) > 1 else ""
         rows.append(Text(glyphs.text(f"due: tell {one.to} by {one.channel}{more}; c ticks it"), "yellow"))
     rows.append(_asked(scene, width, glyphs))
-    rows.append(Text(keys_line(scene), "dim"))
+    rows.append(Text(keys_line(scene, width), "dim"))
     return rows
 
 
@@ -287,8 +287,8 @@ def _typed(desk: Desk, width: int, glyphs: Glyphs) -> Text:
     return line.append(shown[at : at + 1] or " ", "reverse").append(shown[at + 1 :])
 
 
-def keys_line(scene: Scene) -> str:
-    """The keys that mean something now."""
+def keys_line(scene: Scene, width: int) -> str:
+    """The keys that mean something now, in fewer words where there is no room for more."""
     desk, stage = scene.desk, scene.state.stage
     if desk.mode == "line":
         return "enter writes it, escape does not"
@@ -305,4 +305,5 @@ def keys_line(scene: Scene) -> str:
         "after": "n end  r repeat  v judge  c checklist",
     }.get(stage, "c checklist")
     judge = "  v judge" if stage == "pause" and scene.state.open_questions() else ""
-    return f"{steer}{judge}  o note  f finding  l learned  h help  q detach"
+    whole = f"{steer}{judge}  o note  f finding  l learned  h help  q detach"
+    return whole if len(whole) <= width else f"{steer}{judge}  o f l write  h help  q detach"

@@ -19,6 +19,8 @@ from tierdrill.gameday.screen import Scene, screen
 from tierdrill.gameday.sitting import Leave
 from tierdrill.report.terminal import glyphs_for
 
+MESSAGE_S = 10.0
+
 
 class TerminalFace:
     """Keys in, a picture out; see `sitting.Face`."""
@@ -38,6 +40,7 @@ class TerminalFace:
         self._descriptor = descriptor
         self._clock = clock
         self._reader = KeyReader()
+        self._told_at = 0.0
         self._pasted: list[str] | None = None
         self._raw: RawTerminal | None = None
         self._live: Live | None = None
@@ -102,15 +105,16 @@ class TerminalFace:
 
     def _one(self, key: str) -> None:
         pressed = press(self.desk, key, self._engine.state)
-        self.desk = pressed.desk
+        self.desk, self._told_at = pressed.desk, self._clock()
         if pressed.leaves:
             raise Leave
         if pressed.command is not None:
             self.answer(self._engine.do(pressed.command))
 
     def answer(self, decision: Decision) -> None:
-        """In the line above the keys."""
+        """In the line above the keys, for a while."""
         self.desk = self.desk.told(decision.say, good=decision.ok)
+        self._told_at = self._clock()
 
     def interrupted(self) -> bool:
         """Asks, where nothing is injected that could not wait for an answer."""
@@ -120,6 +124,8 @@ class TerminalFace:
 
     def show(self) -> None:
         """Draw what there is now, if the terminal has taken what was drawn before."""
+        if self.desk.mode == "keys" and abs(self._clock() - self._told_at) > MESSAGE_S:
+            self.desk = self.desk.told("")
         if self._live is not None and not self._stream.behind:
             self._live.refresh()
 
