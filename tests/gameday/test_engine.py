@@ -15,13 +15,14 @@ from pathlib import Path
 import pytest
 
 from tests.gameday.support import ANA, document, journal
+from tierdrill.conductor.cleanup import alive
 from tierdrill.conductor.guardrails import GuardrailWatch
 from tierdrill.gameday import runs
 from tierdrill.gameday.commands import Command, Verb
 from tierdrill.gameday.engine import Engine, run_arguments
 from tierdrill.gameday.journal import Journal
 from tierdrill.gameday.runs import RunChild
-from tierdrill.gameday.seat import Seat, SeatTaken
+from tierdrill.gameday.seat import Seat, SeatTaken, environment_held
 from tierdrill.history.ledger import Ledger
 
 WITHIN_S = 20.0
@@ -216,6 +217,17 @@ def test_one_seat_one_facilitator(tmp_path: Path) -> None:
     assert not second.taken()
     second.take("Ben")
     second.leave()
+
+
+def test_a_game_day_holds_its_environment_while_it_lasts_and_its_runs_are_let_in(tmp_path: Path) -> None:
+    with closing(Ledger(tmp_path)) as ledger:
+        with environment_held(tmp_path, "lab", "quick-1", "Ana"):
+            [(name, run, pid, owner)] = ledger.held(alive)
+            assert (name, run, pid, owner) == ("lab/own/quick-1", "quick-1", os.getpid(), "Ana")
+            ledger.lock("lab/own/r1", "r1", os.getpid(), 0.0, "x", alive)
+            assert [one[1] for one in ledger.held(lambda pid, created: created > 0)] == ["quick-1"]
+        assert [one[1] for one in ledger.locks()] == ["r1"]
+        assert ledger.held(alive) == []
 
 
 def test_the_seat_of_a_killed_facilitator_is_free(tmp_path: Path) -> None:

@@ -137,6 +137,7 @@ def sit_down(
 ) -> int:
     """Facilitate until the game day ends or the person leaves; the exit code."""
     from tierdrill.gameday.engine import Engine
+    from tierdrill.gameday.seat import environment_held
     from tierdrill.gameday.sitting import Sitting
     from tierdrill.history.events import event
 
@@ -148,7 +149,8 @@ def sit_down(
     engine = Engine(journal, me)
     face = _face(engine, plain=plain, color=color, reads=not state.unattended)
     try:
-        ending = Sitting(engine, face, stays_without_face=state.unattended).hold()
+        with environment_held(here.home, state.document.environment, journal.identity, me):
+            ending = Sitting(engine, face, stays_without_face=state.unattended).hold()
     finally:
         seat.leave()
     return _conclude(journal, ending, color)

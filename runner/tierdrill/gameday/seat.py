@@ -7,11 +7,13 @@ import json
 import os
 import signal
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from tierdrill.conductor.cleanup import alive
+from tierdrill.history.ledger import Ledger, LedgerError
 from tierdrill.lab.process import identify
 
 FILE = "facilitator.lock"
@@ -39,6 +41,24 @@ class SeatTaken(Exception):
         """Keep who it is, where the file says."""
         super().__init__(f"{holder or 'somebody'} is the facilitator of this game day")
         self.holder = holder
+
+
+@contextmanager
+def environment_held(home: Path, environment: str, identity: str, author: str) -> Iterator[None]:
+    """While inside, the environment is a game day's: no scheduled drill begins in it, not in a pause either.
+
+    Its own runs are not kept out: each takes a lock of its own. LedgerError if the ledger cannot be written.
+    """
+    me = identify(os.getpid())
+    name = f"{environment}/own/{identity}"
+    with closing(Ledger(home)) as ledger:
+        ledger.lock(name, identity, os.getpid(), me.start_time if me else 0.0, author, alive)
+    try:
+        yield
+    finally:
+        # What cannot be given back is free all the same once this process is gone.
+        with suppress(LedgerError), closing(Ledger(home)) as ledger:
+            ledger.unlock(name, identity)
 
 
 class Seat:

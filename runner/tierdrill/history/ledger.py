@@ -250,6 +250,14 @@ class Ledger:
             rows = self._database.execute("SELECT environment, run, pid, owner FROM locks ORDER BY environment")
             return [(str(row[0]), str(row[1]), int(row[2]), str(row[3])) for row in rows]
 
+    def held(self, alive: Any) -> list[tuple[str, str, int, str]]:
+        """As `locks`, only those whose holder lives (`alive(pid, created)`): a dead one's is free for the taking."""
+        with self._explained():
+            rows = self._database.execute(
+                "SELECT environment, run, pid, owner, created FROM locks ORDER BY environment"
+            ).fetchall()
+        return [(str(row[0]), str(row[1]), int(row[2]), str(row[3])) for row in rows if alive(row[2], row[4])]
+
     def unlock(self, environment: str, run: str) -> None:
         """Give the environment back."""
         with self._explained():

@@ -60,20 +60,14 @@ class Facts:
         return gates.lock(self._member.lock, await asyncio.to_thread(self._run_inside))
 
     def _run_inside(self) -> str | None:
-        """A run that was not started by the schedule and goes on in the environment."""
+        """A run, or a game day, that was not started by the schedule and goes on in the environment."""
         from tierdrill.lab.process import Identity, same_process
 
         name = self._member.environment.metadata.name
         try:
             with closing(Ledger(self._home)) as ledger:
-                live = {
-                    one.run
-                    for one in ledger.processes()
-                    if one.role == "runner" and same_process(Identity(one.pid, one.created))
-                }
-                for environment, run, pid, owner in ledger.locks():
-                    same = environment == self._member.lock or environment.startswith(f"{name}/own/")
-                    if same and run in live:
+                for environment, run, pid, owner in ledger.held(lambda pid, at: same_process(Identity(pid, at))):
+                    if environment == self._member.lock or environment.startswith(f"{name}/own/"):
                         return f"by run {run} (owner {owner or 'nobody named'}, pid {pid})"
         except LedgerError as error:
             return f"nobody knows by whom: {error}"
