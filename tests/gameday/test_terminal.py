@@ -33,14 +33,14 @@ _ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b[=>]")
 class Terminal:
     """One terminal of 80 by 24 with a command in it. What was drawn since the last look is `seen`."""
 
-    def __init__(self, home: Path, *arguments: str, **more: str) -> None:
+    def __init__(self, home: Path, *arguments: str, module: str = "tests.gameday.stage", **more: str) -> None:
         self._master, slave = pty.openpty()
         fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
         path = os.pathsep.join([str(ROOT), str(ROOT / "runner")])
         self.before = termios.tcgetattr(slave)
         self._slave = slave
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "tests.gameday.stage", *arguments],
+            [sys.executable, "-m", module, *arguments],
             cwd=ROOT,
             env=environment(home, TERM="xterm", PYTHONPATH=path, COLUMNS="", LINES="", **more),
             stdin=slave,
@@ -62,9 +62,9 @@ class Terminal:
                 return
             self.seen += data.decode("utf-8", "replace")
 
-    def sees(self, words: str) -> str:
+    def sees(self, words: str, within_s: float = WITHIN_S) -> str:
         """Wait until the words are drawn; everything that was drawn up to then, and forget it."""
-        deadline = time.monotonic() + WITHIN_S
+        deadline = time.monotonic() + within_s
         while words not in _ESCAPES.sub("", self.seen):
             assert time.monotonic() < deadline, f"{words!r} not in:\n{_ESCAPES.sub('', self.seen)[-3000:]}"
             if self.process.poll() is not None:
