@@ -133,6 +133,24 @@ def test_what_happens_between_two_heartbeats_of_a_steady_clock_is_no_jump(house:
     assert notes(house) == []
 
 
+def test_a_defect_leaves_no_slot_without_a_decision(house: House) -> None:
+    async def life(scheduler: Scheduler, clock: TestClock) -> None:
+        async def broken(work: object, member: object) -> object:
+            raise ZeroDivisionError("oh")
+
+        scheduler._around = replace(scheduler._around, rollout=broken)  # type: ignore[arg-type]
+        clock.passes(600)
+        scheduler.heartbeat()
+        await scheduler._see_through()
+
+    metrics = lived(house, life)
+    (record,) = records(house)
+    assert (record.state, record.outcome) == (SlotState.LOST, "lost")
+    assert record.reason == "a defect of the scheduler (ZeroDivisionError: oh)"
+    assert metrics.faults._value.get() == 1
+    assert not house.starts()
+
+
 def test_downtime_is_the_reason_of_what_was_missed_in_it(house: House) -> None:
     async def life(scheduler: Scheduler, clock: TestClock) -> None:
         await scheduler._see_through()

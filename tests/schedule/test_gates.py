@@ -54,6 +54,7 @@ def test_the_order_is_fixed_and_what_is_behind_a_shut_gate_is_not_asked() -> Non
         (gates.budget([], "held"), "open", "no tier that promises availability"),
         (gates.budget([BudgetFact("critical", 0.0, "drills")], "open"), "held", "spent: critical has 0% left"),
         (gates.budget([BudgetFact("critical", 0.4, "drills")], "held"), "open", "critical has 40% left"),
+        (gates.budget([BudgetFact("a", 1.0, "s"), BudgetFact("b", 1.0, "s")], "held"), "open", "a and b have 100%"),
         (gates.budget([BudgetFact("critical", None, "Prometheus")], "held"), "held", "not known: critical"),
         (gates.budget([BudgetFact("critical", None, "Prometheus")], "open"), "open", "not known: critical"),
         (gates.rollout("pilot", None), "open", "at stage pilot"),

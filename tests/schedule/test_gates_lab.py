@@ -48,7 +48,11 @@ def member() -> Member:
 
 
 def facts(home: Path) -> Facts:
-    return Facts(home, member(), None, lambda wanted: None, time.time())
+    return Facts(home, member(), None, free, time.time())
+
+
+async def free(wanted: Member) -> None:
+    """No other slot has the environment."""
 
 
 def settled(ask: object, verdict: str) -> GateResult:
@@ -62,7 +66,7 @@ def settled(ask: object, verdict: str) -> GateResult:
 
 def test_a_quiet_lab_lets_a_drill_start(home: Path) -> None:
     budget = settled(facts(home).budget, "open")
-    assert "critical has 100% left (no requests, Prometheus at http://127.0.0.1:" in budget.reason
+    assert "critical, standard and best-effort have 100% left (no requests, Prometheus at http://127" in budget.reason
     alerts = settled(facts(home).alerts, "open")
     assert alerts.reason.startswith("nothing fires, nothing is silenced (Alertmanager at http://127.0.0.1:")
 

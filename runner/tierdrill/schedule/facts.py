@@ -18,7 +18,7 @@ from tierdrill.schedule.records import EnvironmentLock
 from tierdrill.schedule.spent import budget_from_drills
 from tierdrill.schedule.work import Member
 
-TakeLock = Callable[[Member], EnvironmentLock | None]
+TakeLock = Callable[[Member], Awaitable[EnvironmentLock | None]]
 """Takes the member's environment for the slot; who has it, if somebody else does."""
 
 Gate = Callable[[], Awaitable[GateResult]]
@@ -51,7 +51,7 @@ class Facts:
 
     async def lock(self) -> GateResult:
         """From the schedule's locks, and from the ledger's for runs that people started."""
-        held = self._take_lock(self._member)
+        held = await self._take_lock(self._member)
         if held is not None:
             since = spoken(max(0.0, self._now - held.taken_at))
             owner = held.owner or "nobody named"

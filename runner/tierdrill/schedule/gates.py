@@ -94,20 +94,27 @@ def budget(facts: Sequence[BudgetFact], without_data: Literal["held", "open"]) -
     spent = [fact for fact in facts if fact.left is not None and fact.left <= 0]
     unknown = [fact for fact in facts if fact.left is None]
     if spent:
-        return GateResult("budget", "held", f"spent: {listed(_told(fact) for fact in spent)}")
+        return GateResult("budget", "held", f"spent: {_told(spent)}")
     if unknown:
-        who = listed(_told(fact) for fact in unknown)
+        who = _told(unknown)
         rule = f"the environment says `gates.without_data: {without_data}`"
         return GateResult("budget", without_data, f"not known: {who}; {rule}")
     if not facts:
         return GateResult("budget", "open", "the drill touches no tier that promises availability")
-    return GateResult("budget", "open", listed(_told(fact) for fact in facts))
+    return GateResult("budget", "open", _told(facts))
 
 
-def _told(fact: BudgetFact) -> str:
-    share = "" if fact.left is None else f" has {show_ratio(round(max(fact.left, 0.0), 4))} left"
-    seen = f"{fact.seen}, " if fact.seen else ""
-    return f"{fact.tier}{share} ({seen}{fact.source})"
+def _told(facts: Sequence[BudgetFact]) -> str:
+    """Tiers of which the same is known are told together."""
+    alike: dict[tuple[float | None, str, str], list[str]] = {}
+    for fact in facts:
+        alike.setdefault((fact.left, fact.seen, fact.source), []).append(fact.tier)
+    told = []
+    for (left, seen, source), tiers in alike.items():
+        verb = "has" if len(tiers) == 1 else "have"
+        share = "" if left is None else f" {verb} {show_ratio(round(max(left, 0.0), 4))} left"
+        told.append(f"{listed(tiers)}{share} ({f'{seen}, ' if seen else ''}{source})")
+    return "; ".join(told)
 
 
 def alerts(facts: AlertFacts, without_data: Literal["held", "open"]) -> GateResult:

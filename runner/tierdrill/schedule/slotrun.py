@@ -66,6 +66,10 @@ class SlotRun:
         except StoreError as error:
             # Not ours any more, or the scheduler ends and the store does not work: whoever comes next finds out.
             _log.error("%s: %s", self._key, error)
+        except Exception as error:
+            # A defect of ours must not leave the slot in our hands for as long as we live.
+            await self.decide(SlotState.LOST, "lost", f"a defect of the scheduler ({type(error).__name__}: {error})")
+            raise
 
     async def close(self) -> None:
         """Find out what became of a slot whose entry is in no calendar any more, and start nothing for it."""
@@ -171,14 +175,17 @@ class SlotRun:
         await self._run(staged, attempt)
         return ""
 
-    def _take_lock(self, member: Member) -> EnvironmentLock | None:
+    async def _take_lock(self, member: Member) -> EnvironmentLock | None:
         reading = self._around.clock.read()
-        store = self._around.shelf.store
         wanted = EnvironmentLock(
             environment=member.lock, key=self._key, owner=self._work.owner, holder=self._around.me,
             taken_at=reading.wall, lease_s=member.lease_s, lease_until=0.0,
         )  # fmt: skip
-        return store.lock(wanted, reading.boottime, lambda process: store.lives(process, None, reading.boottime))
+
+        def take(store: ScheduleStore) -> EnvironmentLock | None:
+            return store.lock(wanted, reading.boottime, lambda process: store.lives(process, None, reading.boottime))
+
+        return await self._kept(take)
 
     async def _run(self, member: Member, attempt: Attempt) -> Attempt:
         """Start the process, write it down, let it go, and wait for its end."""
