@@ -40,6 +40,19 @@ def test_the_list_shows_the_newest_first(home: Path) -> None:
     assert "0 of 1 drill passed" in tierdrill(home, "gameday", "list").out
 
 
+def test_a_damaged_one_hides_no_other(tmp_path: Path) -> None:
+    journal(tmp_path)
+    damaged = tmp_path / "gamedays" / "broken-1"
+    damaged.mkdir()
+    (damaged / "history.db").write_bytes(b"no database at all, but long enough to be looked at" * 40)
+    first = tierdrill(tmp_path, "gameday", "list", "--json")
+    assert "is corrupt; it is kept as" in first.err
+    rows = {row["gameday"]: row["status"] for row in json.loads(first.out)}
+    assert rows == {"quick-1": "open", "broken-1": "unreadable"}
+    done = tierdrill(tmp_path, "gameday", "report", "broken-1")
+    assert done.code == 2 and "damaged: history.db.corrupt-" in done.err
+
+
 def test_notes_findings_and_lessons_are_added_afterwards_and_the_record_follows(home: Path) -> None:
     path = Path(tierdrill(home, "gameday", "report", "quick-1").out.strip())
     assert path.name == "record.md"

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.gameday.support import ANA, document, journal
+from tests.gameday.support import ANA, begun, document, finished, journal
 from tierdrill.conductor.cleanup import alive
 from tierdrill.conductor.guardrails import GuardrailWatch
 from tierdrill.gameday import runs
@@ -168,7 +168,9 @@ def test_a_dead_runner_is_waited_for_until_its_books_are_closed(
 ) -> None:
     monkeypatch.setenv("STAGED_SECONDS", "30")
     shift = [0.0]
-    engine = Engine(journal(tmp_path), ANA, clock=lambda: time.time() + shift[0])
+    engine = Engine(
+        journal(tmp_path), ANA, clock=lambda: time.time() + shift[0], boot_clock=lambda: time.time() + shift[0]
+    )
     do(engine, "next")
     ticked(engine, landed)
     engine.kill_run()
@@ -178,6 +180,21 @@ def test_a_dead_runner_is_waited_for_until_its_books_are_closed(
     ticked(engine, stage("pause"))
     last = engine.state.steps[0].last
     assert last is not None and last.status == "unclean" and "recover" in last.summary
+
+
+@pytest.mark.parametrize("step", [7200.0, -7200.0])
+def test_a_clock_that_is_set_makes_no_pause_longer_or_shorter(step: float, tmp_path: Path) -> None:
+    made = journal(tmp_path, begun(at=1000.0), finished(at=1100.0), unattended=True)
+    wall, boot = [1100.0], [50.0]
+    engine = Engine(made, ANA, clock=lambda: wall[0], boot_clock=lambda: boot[0])
+    for _ in range(3):
+        wall[0], boot[0] = wall[0] + 1.0, boot[0] + 1.0
+        engine.tick()
+    wall[0], boot[0] = wall[0] + step + 1.0, boot[0] + 1.0
+    engine.tick()
+    assert engine.state.stage == "pause"
+    assert engine.state.pause_until == pytest.approx(1400.0 + step)
+    assert "clock was set" in engine.state.notes[-1].text
 
 
 def test_trouble_with_the_files_is_told_and_passes(tmp_path: Path) -> None:

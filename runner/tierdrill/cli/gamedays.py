@@ -119,9 +119,7 @@ def take_up(here: Surroundings, named: str | None, who_named: str | None, *, tak
     except LookupError as error:
         raise Refusal(str(error.args[0])) from error
     journal = Journal(here.home, record.identity)
-    document = journal.read().document
-    if document is None:
-        raise Refusal(f"game day {record.identity} has no beginning; allowed is one that was opened")
+    document = _begun(journal)
     seat = Seat(journal.folder)
     me = who(who_named, document, "facilitator")
     try:
@@ -130,6 +128,14 @@ def take_up(here: Surroundings, named: str | None, who_named: str | None, *, tak
         again = "it did not leave" if take_over else "--resume --take-over takes the place"
         raise Refusal(f"{taken}; `tierdrill gameday watch {record.identity}` looks on, {again}") from taken
     return journal, seat
+
+
+def _begun(journal: Journal) -> GameDay:
+    """The game day's document; Refusal where its journal does not begin with it."""
+    document = journal.read().document
+    if document is None:
+        raise Refusal(f"game day {journal.identity} cannot be read: its journal has no beginning")
+    return document
 
 
 def sit_down(
@@ -228,8 +234,7 @@ def look_on(here: Surroundings, record: GameDayRecord, named: str | None, *, pla
 
     log_to_file(here.home)
     with closing(Journal(here.home, record.identity)) as journal:
-        document = journal.read().document
-        assert document is not None
+        document = _begun(journal)
         engine = Engine(journal, who(named, document, "observer"), hands_off=True)
         Sitting(engine, _face(engine, plain=plain, color=color, reads=True)).hold()
         if journal.state.ended is not None:
@@ -247,8 +252,7 @@ def abort_everything(here: Surroundings, record: GameDayRecord, named: str | Non
     from tierdrill.gameday.sitting import Sitting
 
     journal = Journal(here.home, record.identity)
-    document = journal.read().document
-    assert document is not None
+    document = _begun(journal)
     me = who(named, document, "")
     Engine(journal, me, hands_off=True).do(Command("abort", text=reason))
     seat = Seat(journal.folder)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from tierdrill.gameday.journal import Journal
@@ -17,7 +18,10 @@ def write_record(journal: Journal) -> tuple[Record, Path]:
     """Write the record from the journal; the path of the Markdown file. OSError where it cannot be written."""
     record = record_of(journal.events())
     for name, text in ((HTML, record_html(record)), (JSON, record_json(record)), (MARKDOWN, record_markdown(record))):
-        (journal.folder / name).write_text(text, encoding="utf-8")
+        # Whole or not at all: two terminals may write it at the same moment.
+        draft = journal.folder / f".{name}.{os.getpid()}"
+        draft.write_text(text, encoding="utf-8")
+        draft.replace(journal.folder / name)
     return record, journal.folder / MARKDOWN
 
 

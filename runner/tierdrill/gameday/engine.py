@@ -33,6 +33,13 @@ from tierdrill.spec.overrides import show_guardrail
 BOOKS_WITHIN_S = 150.0
 """How long a dead runner's reaper may take to heal and to close the history: its own patience and a margin."""
 LOOK_AT_SWITCH_S = 1.0
+CLOCK_STEP_S = 2.0
+"""Above what slewing makes in a tick, below what would matter to a pause."""
+
+
+def since_boot() -> float:
+    """Seconds since the machine booted, those in which it slept among them; nobody can set this clock."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 @dataclass
@@ -59,6 +66,7 @@ class Engine:
         *,
         hands_off: bool = False,
         clock: Callable[[], float] = time.time,
+        boot_clock: Callable[[], float] = since_boot,
         new_child: Callable[[Path, int, int], RunChild] = RunChild,
     ) -> None:
         self.journal = journal
@@ -68,6 +76,8 @@ class Engine:
         self.halt: Halt | None = None
         self.followed: Followed | None = None
         self._clock = clock
+        self._boot_clock = boot_clock
+        self._clocks = (clock(), boot_clock())
         self._new_child = new_child
         self._looked_at = 0.0
 
@@ -101,6 +111,7 @@ class Engine:
         """Read on, follow the run, and do what is due. Trouble with the files is told and tried again next time."""
         try:
             state = self.journal.read()
+            self._look_at_clock(state)
             self._look_at_switch()
             if state.attempt is not None:
                 self._follow(state, state.attempt)
@@ -122,6 +133,13 @@ class Engine:
                 if alive(one.pid, one.created):
                     with suppress(ProcessLookupError):
                         os.kill(one.pid, signal.SIGKILL)
+
+    def _look_at_clock(self, state: GameDayState) -> None:
+        """A wall clock that went another way than boot time was set, by hand or by NTP."""
+        before, self._clocks = self._clocks, (self._clock(), self._boot_clock())
+        moved = (self._clocks[0] - before[0]) - (self._clocks[1] - before[1])
+        if abs(moved) >= CLOCK_STEP_S and not self.hands_off and state.ended is None:
+            self.journal.write([_event("clock.moved", self._clocks[0], {"seconds": moved})])
 
     def _look_at_switch(self) -> None:
         now = self._clock()

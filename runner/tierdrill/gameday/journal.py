@@ -22,6 +22,7 @@ game day is what its journal says. An event's source is who did it. Kinds and th
     lesson.learned      text
     hypothesis.answered step, hypothesis, held ("held", "not held", "cannot tell")
     abort.asked         reason
+    clock.moved         seconds (the machine's wall clock was set forward, or back where negative)
     gameday.ended       outcome ("completed", "aborted"), reason
 """
 
@@ -41,6 +42,7 @@ from tierdrill.history.store import HistoryError, HistoryStore
 
 FOLDER = "gamedays"
 VARIANT = "gameday"
+UNREADABLE = "unreadable"
 
 
 def gamedays_folder(home: Path) -> Path:
@@ -125,15 +127,27 @@ def all_gamedays(home: Path) -> list[GameDayRecord]:
     for path in sorted(folder.iterdir()) if folder.is_dir() else ():
         if not (path / "history.db").is_file():
             continue
-        with closing(HistoryStore(path)) as store:
-            record = store.find(path.name)
-        if record is not None:
+        try:
+            with closing(HistoryStore(path)) as store:
+                record = store.find(path.name)
+        except HistoryError as error:
+            found.append(_unreadable(path, str(error)))
+            continue
+        if record is None:
+            # One that was damaged, and was set aside when it was opened, does not hide the others.
+            aside = sorted(path.glob("history.db.corrupt-*"))
+            found += [_unreadable(path, f"its journal is damaged: {one.name}") for one in aside[:1]]
+        else:
             found.append(
                 GameDayRecord(
                     record.run, record.drill, record.started_at, record.ended_at, record.status, record.summary
                 )
             )
     return sorted(found, key=lambda one: one.opened_at, reverse=True)
+
+
+def _unreadable(path: Path, why: str) -> GameDayRecord:
+    return GameDayRecord(path.name, "", path.stat().st_mtime, None, UNREADABLE, why)
 
 
 def find_gameday(home: Path, named: str | None, *, only_open: bool = False) -> GameDayRecord:

@@ -37,7 +37,8 @@ class RunChild:
         """Start `tierdrill` with these arguments. OSError if it cannot be started."""
         lock = os.open(self._lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # At most somebody looks at it for a moment; nobody else ever holds it.
+            fcntl.flock(lock, fcntl.LOCK_EX)
             with self._output.open("wb") as output, self._errors.open("wb") as errors:
                 self._child = subprocess.Popen(
                     [*COMMAND, *arguments],

@@ -207,6 +207,14 @@ def _abort(state: GameDayState, event: Event) -> GameDayState:
     return _note(stopping, event, f"aborted everything: {reason}", "trouble")
 
 
+def _clock_moved(state: GameDayState, event: Event) -> GameDayState:
+    """A pause lasts as long as it was meant to, whatever the clock on the wall was set to."""
+    seconds = float(event.data.get("seconds", 0.0))
+    until = state.pause_until + seconds if state.pause_until is not None else None
+    words = f"the machine's clock was set {'forward' if seconds > 0 else 'back'} by {abs(seconds):.0f} s"
+    return _note(replace(state, pause_until=until), event, words, "trouble")
+
+
 def _ended(state: GameDayState, event: Event) -> GameDayState:
     if state.attempt is not None:
         return state
@@ -232,6 +240,7 @@ _HANDLERS: dict[str, Handler] = {
     "finding.closed": _closed,
     "hypothesis.answered": _answered,
     "abort.asked": _abort,
+    "clock.moved": _clock_moved,
     "gameday.ended": _ended,
 }
 _AFTERWARDS = frozenset(

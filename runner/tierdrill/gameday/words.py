@@ -106,5 +106,6 @@ _TELLERS: dict[str, Callable[[Data, GameDayState], tuple[str, str] | None]] = {
     "lesson.learned": lambda data, state: (f"learned: {data.get('text')}", "lesson"),
     "hypothesis.answered": _answered,
     "abort.asked": lambda data, state: (f"abort everything: {data.get('reason')}", "bad"),
+    "clock.moved": lambda data, state: (f"the clock was set by {float(data.get('seconds', 0)):+.0f} s", "warn"),
     "gameday.ended": _ended,
 }

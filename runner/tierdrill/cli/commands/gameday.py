@@ -262,7 +262,8 @@ def _journal(here: Surroundings, record: GameDayRecord) -> Journal:
     from tierdrill.gameday.journal import Journal
 
     journal = Journal(here.home, record.identity)
-    journal.read()
+    if journal.read().document is None:
+        raise Refusal(f"game day {record.identity} cannot be read: {record.summary or 'its journal has no beginning'}")
     return journal
 
 
