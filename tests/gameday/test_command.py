@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.support import environment, tierdrill
+from tests.cli.test_cli_surface import complete
 from tests.gameday.support import AT, begun, finished, journal, opened
 from tests.gameday.test_compare import share
 from tierdrill.gameday.journal import Journal
@@ -68,6 +69,14 @@ def test_notes_findings_and_lessons_are_added_afterwards_and_the_record_follows(
     assert "| F1 | no runbook | Ben | 2026-12-10 | closed |" in path.read_text()
     again = tierdrill(home, "gameday", "close", "F1", "--gameday", "quick-1")
     assert again.code == 2 and "closed already" in again.err
+
+
+def test_the_tab_key_knows_commands_documents_and_game_days(home: Path) -> None:
+    offered = complete(home, "tierdrill gameday ")
+    assert {"watch", "compare", "three-failures"} <= set(offered)
+    assert complete(home, "tierdrill gameday thr") == ["three-failures"]
+    assert "--no-pauses" in complete(home, "tierdrill gameday three-failures --no")
+    assert sorted(complete(home, "tierdrill gameday compare qu")) == ["quick-1", "quick-2"]
 
 
 def test_two_are_compared(home: Path) -> None:

@@ -239,9 +239,11 @@ def share_out(room: int, wanted: list[int], most: list[int]) -> list[int]:
 def _list_rows(scene: Scene, glyphs: Glyphs) -> list[Text]:
     rows = [Text("tick with its number, or up, down and space; escape closes", "dim")]
     for number, item in enumerate(items(scene.state)):
+        # Signs beside the styles: without colours rich shows no style at all.
         box = f"[{'x' if item.done else ' '}]"
+        mark = ">" if number == scene.desk.chosen else " "
         style = "reverse" if number == scene.desk.chosen else "green" if item.done else ""
-        rows.append(Text(glyphs.text(f"{number + 1} {box} {item.text}"), style))
+        rows.append(Text(glyphs.text(f"{mark}{number + 1} {box} {item.text}"), style))
     return rows
 
 
@@ -284,7 +286,7 @@ def _typed(desk: Desk, width: int, glyphs: Glyphs) -> Text:
     shown = glyphs.text(desk.line.text[start : start + room])
     at = desk.line.cursor - start
     line = Text(desk.prompt, "bold yellow").append(shown[:at])
-    return line.append(shown[at : at + 1] or " ", "reverse").append(shown[at + 1 :])
+    return line.append(shown[at : at + 1] or "_", "reverse").append(shown[at + 1 :])
 
 
 def keys_line(scene: Scene, width: int) -> str:

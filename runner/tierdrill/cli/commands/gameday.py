@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.shell_completion import CompletionItem
 
 from tierdrill.cli.completion import complete_gameday, complete_gameday_document
 from tierdrill.cli.errors import Refusal, say
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from tierdrill.gameday.journal import GameDayRecord, Journal
 
 HOLD = "hold"
+_FILE = click.Argument(["file"])
 _author = click.option("--author", metavar="WHO", help="Who is at the keyboard: a name, or a participant's role.")
 _which = click.option(
     "--gameday", metavar="ID", shell_complete=complete_gameday, help="Which [default: the open one, or the last]."
@@ -29,9 +31,16 @@ class _HoldByDefault(click.Group):
     """`tierdrill gameday FILE` is `tierdrill gameday hold FILE`."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        if not args or (args[0] not in self.commands and args[0] not in ctx.help_option_names):
+        # With nothing on the line yet, tab completion offers the commands and the game days alike.
+        bare = not args and not ctx.resilient_parsing
+        if bare or (args and args[0] not in self.commands and args[0] not in ctx.help_option_names):
             args = [HOLD, *args]
         return super().parse_args(ctx, args)
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        found = super().shell_complete(ctx, incomplete)
+        documents = complete_gameday_document(ctx, _FILE, incomplete)
+        return found + [one for one in documents if one.type != "file" or not found]
 
 
 @click.group("gameday", cls=_HoldByDefault)
@@ -45,7 +54,14 @@ def command() -> None:
 
 @command.command(HOLD, short_help="Hold a game day, or return to one.")
 @click.argument("file", required=False, shell_complete=complete_gameday_document)
-@click.option("--resume", is_flag=False, flag_value="", metavar="[ID]", help="Return to the open one, or to this.")
+@click.option(
+    "--resume",
+    is_flag=False,
+    flag_value="",
+    metavar="[ID]",
+    shell_complete=complete_gameday,
+    help="Return to the open one, or to this.",
+)
 @click.option("--take-over", is_flag=True, help="With --resume: from whoever is its facilitator now.")
 @click.option("--yes", is_flag=True, help="Unattended: every step by itself; no terminal is needed.")
 @click.option("--no-pauses", is_flag=True, help="Without the pauses between the steps.")
