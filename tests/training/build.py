@@ -72,6 +72,7 @@ class Sitting:
     bad: Bad = all_well
     rate_rps: float = 8.0
     load: bool = True
+    idle: float = 0.4
     automation: str = "off"
     reason: str = "over"
     zero: float = ZERO
@@ -142,7 +143,9 @@ class Sitting:
                         "integrity": None if failed else True, "queue_wait": 0.001,
                     }
                 )  # fmt: skip
-        return [(end, "load.samples", "load", samples_event_data(rows))]
+        samples = (end, "load.samples", "load", samples_event_data(rows))
+        health = {"machine_idle": self.idle, "lag_p99_s": 0.001, "stalled": False, "interval_s": 1.0}
+        return [samples, *((float(at), "load.health", "load", health) for at in range(1, int(end)))]
 
 
 def settings(scenario: Scenario) -> dict[str, Any]:

@@ -200,6 +200,26 @@ def test_what_cannot_be_judged_is_left_out_of_the_total() -> None:
     assert not line_of(card, "acknowledge/replica").judged
 
 
+def test_a_starved_machine_says_nothing_about_the_trainee() -> None:
+    sitting = replace(kettle(), idle=0.0, bad=lambda tier, at: at > 21)
+    card = card_of(sitting)
+    left_out = {line.id: line.why for line in card.lines if not line.judged}
+    assert set(left_out) == {"mitigation/replica", "objectives"}
+    assert all("idle 0.0% of the time" in why for why in left_out.values())
+    assert card.score == card.out_of == pytest.approx(63.1, abs=0.2)
+    idle_hands = card_of(replace(sitting, acts=[]))
+    assert line_of(idle_hands, "mitigation/replica").judged
+    assert idle_hands.score is not None
+    assert idle_hands.score < card.score
+    late = sitting.events()
+    for event in late:
+        if event.kind == "load.samples":
+            event.data["columns"]["lag"] = [0.2] * len(event.data["columns"]["lag"])
+        elif event.kind == "load.health":
+            event.data["machine_idle"] = 0.5
+    assert "200 ms late" in line_of(score_history(late), "objectives").why
+
+
 def test_a_pause_does_not_count() -> None:
     late = replace(kettle(), seconds=400.0)
     late.scenario = late.scenario.model_copy(update={"duration": 400.0})

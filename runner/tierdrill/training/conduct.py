@@ -156,7 +156,10 @@ def _mended_at(bench: Bench, met: Sequence[Incident]) -> float | None:
     instants = []
     for incident in met:
         act = first_mending(bench, incident)
-        back = held_from(bench, incident, act[0]) if act is not None else None
+        if act is None:
+            return None
+        # Where requests cannot be believed, the remedy itself is all there is to go by.
+        back = act[0] if bench.doubt else held_from(bench, incident, act[0])
         if back is None:
             return None
         instants.append(back)

@@ -72,7 +72,8 @@ class Debrief:
 def debrief_of(events: Sequence[Event]) -> Debrief:
     """The debrief of a history; NotAnExercise where it is none."""
     documents, course = documents_in(events), read_course(events)
-    card = score(events, documents.scenario, documents.tiers, documents.playbooks)
+    floor = documents.environment.idle_floor
+    card = score(events, documents.scenario, documents.tiers, documents.playbooks, floor)
     deeds = judge_deeds(course, documents.scenario, documents.tiers)
     clues = _clues(course, documents.scenario)
     return Debrief(

@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from tierdrill.history.events import Event
+from tierdrill.spec.environment import Environment
 from tierdrill.spec.playbook import Playbook
 from tierdrill.spec.scenario import Scenario
 from tierdrill.spec.tiers import Tiers
@@ -23,6 +24,7 @@ class Documents:
     """What the score and the debrief need of them. `trainee` is None where no name was given."""
 
     scenario: Scenario
+    environment: Environment
     tiers: Tiers
     playbooks: dict[str, Playbook]
     trainee: str | None
@@ -40,6 +42,7 @@ def documents_in(events: Iterable[Event]) -> Documents:
         playbooks = [Playbook.model_validate(one) for one in settings.get("playbooks", [])]
         return Documents(
             scenario=Scenario.model_validate(document),
+            environment=Environment.model_validate(settings.get("environment")),
             tiers=Tiers.model_validate(settings.get("tiers")),
             playbooks={one.metadata.name: one for one in playbooks},
             trainee=str(started.data["trainee"]) if started.data.get("trainee") else None,

@@ -18,6 +18,8 @@ NOT_HERE = frozenset({"mttr"})
 def objectives_line(bench: Bench) -> ScoreLine:
     """The share of objectives kept, of those that the requests suffice to judge."""
     of, title = bench.points("objectives"), "Objectives kept"
+    if bench.doubt:
+        return unjudged("objectives", title, of, f"the requests cannot be believed: {bench.doubt}")
     checks = objective_checks(bench)
     told = [check for check in checks if check.status in (Status.PASSED, Status.FAILED)]
     if not told:

@@ -11,6 +11,7 @@ from tierdrill.spec.tiers import Tiers
 from tierdrill.training.cards import ScoreLine
 from tierdrill.training.course import Course, IncidentSeen, PageSeen
 from tierdrill.training.deeds import Judged, incident_of
+from tierdrill.training.trust import load_doubt
 
 GONE_AFTER = 3.0
 """Points fall evenly from full at the time allowed to none at this many times it."""
@@ -32,6 +33,7 @@ class Bench:
     tiers: Tiers
     deeds: tuple[Judged, ...]
     playbooks: dict[str, Playbook]
+    idle_floor: float = 0.0
 
     @cached_property
     def scale(self) -> float:
@@ -71,6 +73,12 @@ class Bench:
     def first_effect(self) -> float:
         """The first effect of all."""
         return min(self.effect(one) for one in self.scenario.incidents if one.name in self.course.incidents)
+
+    @cached_property
+    def doubt(self) -> str:
+        """Why the requests cannot be believed; "" where they can."""
+        course, load = self.course, self.scenario.load
+        return load_doubt(course.events, load, self.idle_floor, self.first_effect, course.ended)
 
     @cached_property
     def pages(self) -> dict[str, list[PageSeen]]:

@@ -27,14 +27,22 @@ CUT_SHORT = ("died", "error", "interrupted", "stopped")
 
 
 def score(
-    events: Iterable[Event], scenario: Scenario, tiers: Tiers, playbooks: Mapping[str, Playbook] | None = None
+    events: Iterable[Event],
+    scenario: Scenario,
+    tiers: Tiers,
+    playbooks: Mapping[str, Playbook] | None = None,
+    idle_floor: float = 0.0,
 ) -> ScoreCard:
-    """The card of one exercise. Without the playbooks' documents nobody can tell whether one was followed."""
+    """The card of one exercise.
+
+    Without the playbooks' documents nobody can tell whether one was followed. `idle_floor` is the environment's: on a
+    machine that was busier, requests tell nothing about the trainee.
+    """
     course = read_course(events)
     no_score = _proves_nothing(course, scenario)
     if no_score:
         return ScoreCard(course.exercise, scenario.metadata.name, scenario.level, None, 0.0, (), no_score)
-    bench = Bench(course, scenario, tiers, judge_deeds(course, scenario, tiers), dict(playbooks or {}))
+    bench = Bench(course, scenario, tiers, judge_deeds(course, scenario, tiers), dict(playbooks or {}), idle_floor)
     met = [one for one in scenario.incidents if one.name in course.incidents]
     lines = [
         *(line(bench, one) for one in met for line in (acknowledge_line, hypothesis_line, mitigation_line)),
@@ -56,8 +64,8 @@ def score(
 
 def score_history(events: Sequence[Event]) -> ScoreCard:
     """As `score`, with the documents that the history carries; NotAnExercise where it carries none."""
-    documents = documents_in(events)
-    return score(events, documents.scenario, documents.tiers, documents.playbooks)
+    of = documents_in(events)
+    return score(events, of.scenario, of.tiers, of.playbooks, of.environment.idle_floor)
 
 
 def _proves_nothing(course: Course, scenario: Scenario) -> str:

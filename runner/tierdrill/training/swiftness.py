@@ -107,6 +107,9 @@ def mitigation_line(bench: Bench, incident: Incident) -> ScoreLine:
     if act is None:
         return ScoreLine(line_id, title, 0.0, of, "nothing that was done mends it", why, bench.seen(incident).events)
     at, event, what = act
+    if bench.doubt:
+        told = f"{what} after {course.elapsed(effect, at):.0f}s; whether it helped, the requests cannot tell"
+        return unjudged(line_id, title, of, f"{told}: {bench.doubt}")
     back = held_from(bench, incident, at)
     if back is None and not len(samples):
         return unjudged(line_id, title, of, f"there are no requests of {incident.tier} to tell whether it helped")
