@@ -96,7 +96,12 @@ def debrief(here: Surroundings, exercise: str | None, as_json: bool) -> None:
     if as_json:
         echo_json({**found.card.to_json(), "debrief": str(path)})
         return
-    rows = [(f"{one.points:g}" if one.judged else "-", f"{one.of:g}", one.title, one.seen) for one in found.card.lines]
+    rows = [
+        (f"{one.points:g}", f"{one.of:g}", one.title, one.seen)
+        if one.judged
+        else ("-", f"{one.of:g}", one.title, f"{one.seen}: {one.why}")
+        for one in found.card.lines
+    ]
     click.echo(f"{name}: {found.headline}")
     click.echo(table(rows, ("points", "of", "line", "seen")))
     click.echo(f"debrief: {path}")
