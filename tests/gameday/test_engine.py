@@ -11,6 +11,7 @@ from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -24,6 +25,7 @@ from tierdrill.gameday.journal import Journal
 from tierdrill.gameday.runs import RunChild
 from tierdrill.gameday.seat import Seat, SeatTaken, environment_held
 from tierdrill.history.ledger import Ledger
+from tierdrill.schedule.facts import Facts
 
 WITHIN_S = 20.0
 ROOT = Path(__file__).resolve().parents[2]
@@ -294,3 +296,13 @@ def test_two_who_look_do_not_take_each_other_for_the_run(tmp_path: Path) -> None
     (tmp_path / "step-1-1.lock").touch()
     lookers = [RunChild(tmp_path, 0, 1) for _ in range(2)]
     assert [looker.alive() for looker in lookers * 3] == [False] * 6
+
+
+def test_the_scheduler_finds_the_environment_of_a_game_day_in_use(tmp_path: Path) -> None:
+    facts = object.__new__(Facts)
+    environment = SimpleNamespace(metadata=SimpleNamespace(name="lab"))
+    facts._home = tmp_path
+    facts._member = SimpleNamespace(environment=environment, lock="lab")  # type: ignore[assignment]
+    with environment_held(tmp_path, "lab", "quick-1", "Ana"):
+        assert facts._run_inside() == f"by run quick-1 (owner Ana, pid {os.getpid()})"
+    assert facts._run_inside() is None
