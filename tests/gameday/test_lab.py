@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.e2e.home import await_none, processes, short_catalogue, tierdrill
+from tests.e2e.home import ROOT, await_none, processes, short_catalogue, tierdrill
 from tests.gameday.test_terminal import Terminal
 from tierdrill.history.ledger import Ledger
 
@@ -28,16 +28,14 @@ def two_short_drills(folder: Path) -> Path:
     for stream in drill["load"]["streams"]:
         stream["rate"] = "5/s"
     path.write_text(yaml.safe_dump(drill))
-    shipped = yaml.safe_load((catalogue / "drills" / "gamedays" / "three-failures.yaml").read_text())
+    shipped = yaml.safe_load((ROOT / "drills" / "gamedays" / "three-failures.yaml").read_text())
     step = {"drill": "node-loss", "hypotheses": [{"words": "the load is believed", "checks": ["load/*"]}]}
     shipped |= {
         "metadata": {"name": "two-short"},
         "abort": [],
         "steps": [{**step, "pause": "1h"}, {**step, "name": "again", "variables": {"node": "node-1"}}],
     }
-    for path in (catalogue / "drills" / "gamedays").glob("*.yaml"):
-        path.unlink()
-    (catalogue / "drills" / "gamedays" / "two-short.yaml").write_text(yaml.safe_dump(shipped))
+    (catalogue / "drills" / "two-short.yaml").write_text(yaml.safe_dump(shipped))
     return catalogue
 
 
