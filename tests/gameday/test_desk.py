@@ -76,6 +76,10 @@ def test_the_checklist_and_what_is_due_are_ticked_by_number_or_by_moving() -> No
     assert [item.text.partition(" ")[0] for item in items(state)] == ["everybody", "nothing", "tell", "tell"]
     assert typed(["c", "2"], state).command == Command("tick", number=1)
     assert typed(["c", "down", "down", "down", " "], state).command == Command("told", number=1)
+    told = fold([Event(AT, "announcement.told", "x", {"announcement": 0, "step": None})], state)
+    assert [item.done for item in items(told)] == [False, False, True, False]
+    again = typed(["c", "3"], told).command
+    assert again is not None and decide(told, again, AT).say == "that was told already"
     ticked = fold([Event(AT, "checklist.ticked", "x", {"list": "before", "item": 1})], state)
     assert typed(["c", "2"], ticked).command == Command("tick", number=1, done=False)
 

@@ -157,6 +157,8 @@ def _told(state: GameDayState, command: Command, now: float) -> Decision:
     assert state.document is not None
     if not 0 <= command.number < len(state.document.communications):
         return _no(f"the plan has no announcement {command.number + 1}")
+    if any((one.announcement, one.step) == (command.number, command.step) for one in state.told):
+        return _no("that was told already")
     event = _event(command, now, "announcement.told", announcement=command.number, step=command.step)
     return Decision((event,), f"told {state.document.communications[command.number].to}")
 

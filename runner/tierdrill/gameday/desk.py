@@ -180,16 +180,19 @@ def _confirming(desk: Desk, key: str, state: GameDayState) -> Pressed:
 
 
 def items(state: GameDayState) -> list[Item]:
-    """What can be ticked now: the checklist of before or after, and announcements that are due."""
+    """What can be ticked now: the checklist of before or after, and announcements whose moment has come.
+
+    What is ticked keeps its place, so that no number comes to mean something else between two keys.
+    """
     which = "before" if state.begun is None else "after" if state.stage in ("after", "ended") else ""
     found = []
     for number, text in enumerate(state.checklist(which) if which else ()):
         done = (which, number) in state.ticked
         found.append(Item(text, done, Command("tick", number=number, checklist=which, done=not done)))
-    for due in state.due_announcements():
+    for due in state.announcements():
         one = due.announcement
         text = f"tell {one.to} by {one.channel}: {one.text}"
-        found.append(Item(text, False, Command("told", number=due.number, step=due.step)))
+        found.append(Item(text, state.is_made(due), Command("told", number=due.number, step=due.step)))
     return found
 
 

@@ -14,7 +14,8 @@ game day is what its journal says. An event's source is who did it. Kinds and th
     step.skipped        step, reason
     run.starting        step, attempt
     run.named           step, attempt, run
-    run.finished        step, attempt, run, status, summary, times, checks, breached, story, variables, tiers, emulated
+    run.finished        step, attempt, run, status, summary; where there was a verdict: times, reasons, checks,
+                        breached, story, variables, tiers, emulated
     pause.extended      seconds
     note.taken          text
     finding.raised      text, owner, due

@@ -34,6 +34,13 @@ class Attempt:
         return tuple((self.outcome or {}).get("checks", ()))
 
     @property
+    def wrong(self) -> list[Mapping[str, Any]]:
+        """The checks that did not pass, those that decided first."""
+        order = {name: place for place, name in enumerate((self.outcome or {}).get("reasons", ()))}
+        wrong = [check for check in self.checks if check["status"] != "passed"]
+        return sorted(wrong, key=lambda check: order.get(str(check["id"]), len(order)))
+
+    @property
     def times(self) -> Mapping[str, float | None]:
         """Seconds from the fault's effect: mttd, mtta, mitigate, mttr."""
         found = (self.outcome or {}).get("times")
@@ -98,7 +105,7 @@ class Told:
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """An announcement whose moment has come and that nobody has made yet."""
+    """An announcement whose moment has come; of the step, where each has its own."""
 
     number: int
     step: int | None
@@ -180,6 +187,14 @@ class GameDayState:
 
     def due_announcements(self) -> list[Due]:
         """Announcements whose moment has come and that were not made, those of the current step only."""
+        return [one for one in self.announcements() if not self.is_made(one)]
+
+    def is_made(self, one: Due) -> bool:
+        """Whether somebody has made this announcement, for this step."""
+        return any((told.announcement, told.step) == (one.number, one.step) for told in self.told)
+
+    def announcements(self) -> list[Due]:
+        """Announcements whose moment has come, made or not."""
         if self.document is None:
             return []
         step = self.position - 1 if self.current is not None and self.current.skipped is None else None
@@ -192,11 +207,10 @@ class GameDayState:
             "end": self.outcome == "completed",
             "abort": self.aborting is not None or self.outcome == "aborted",
         }
-        made = {(one.announcement, one.step) for one in self.told}
         found = []
         for number, one in enumerate(self.document.communications):
             of = step if one.when in ("step", "step-end") else None
-            if moments[one.when] and (number, of) not in made:
+            if moments[one.when]:
                 found.append(Due(number, of, one))
         return found
 

@@ -34,6 +34,7 @@ def outcome_of(document: GameDay, run: str, events: Sequence[Event]) -> dict[str
         "status": verdict.status.value,
         "summary": verdict.summary,
         "times": {name: getattr(verdict.times, name) for name in ("mttd", "mtta", "mitigate", "mttr")},
+        "reasons": list(verdict.reasons),
         "checks": _checks(verdict),
         "breached": breached(document.abort, events),
         "story": _story(state.lines),

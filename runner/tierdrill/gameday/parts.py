@@ -90,9 +90,8 @@ def result_rows(state: GameDayState, glyphs: Glyphs) -> list[Text]:
     ]
     if times:
         rows.append(label("times").append(glyphs.text(f" {glyphs.dot} ".join(times))))
-    wrong = [check for check in last.checks if check["status"] not in ("passed",)]
     said = ""
-    for check in sorted(wrong, key=lambda one: one["status"] != "failed")[:3]:
+    for check in last.wrong[:3]:
         word = "failed" if check["status"] == "failed" else "doubts"
         words = f"{check['title']}: {check['seen']} (expected {check['expected']})"
         rows.append(label(word, word != said).append(glyphs.text(words), "red" if word == "failed" else "yellow"))

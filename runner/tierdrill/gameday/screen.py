@@ -29,6 +29,7 @@ from tierdrill.report.words import Glyphs, show_offset
 from tierdrill.spec.catalogue import DrillSetting
 
 BAR_WIDTH = 16
+WRITE_WORDS = ("o note  f finding  l learned", "o f l write", "o f l")
 STATUS_STYLES = {
     "passed": "green",
     "failed": "bold red",
@@ -307,5 +308,5 @@ def keys_line(scene: Scene, width: int) -> str:
         "after": "n end  r repeat  v judge  c checklist",
     }.get(stage, "c checklist")
     judge = "  v judge" if stage == "pause" and scene.state.open_questions() else ""
-    whole = f"{steer}{judge}  o note  f finding  l learned  h help  q detach"
-    return whole if len(whole) <= width else f"{steer}{judge}  o f l write  h help  q detach"
+    lines = [f"{steer}{judge}  {write}  h help  q detach" for write in WRITE_WORDS]
+    return next((line for line in lines if len(line) <= width), lines[-1])
