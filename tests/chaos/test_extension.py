@@ -12,8 +12,9 @@ from chaoslib.exceptions import ActivityFailed
 
 from tierdrill.chaos import actions, discover, probes
 from tierdrill.chaos.injection import inject
-from tierdrill.faults.catalogue import CATALOGUE
+from tierdrill.faults.catalogue import CATALOGUE, UnknownFault, checked_parameters
 from tierdrill.history.ledger import Ledger
+from tierdrill.spec.faultactions import FAULTS
 
 CRASH = {"replica": "assistant-1"}
 
@@ -100,3 +101,15 @@ def test_probes_never_raise(home: Path, monkeypatch: pytest.MonkeyPatch) -> None
     assert (probes.nodes_ready(), probes.replicas_ready(), probes.tier_ready_percent("critical")) == (-1, -1, -1)
     monkeypatch.setenv("TIERDRILL_PLACE", "not json")
     assert probes.replicas_ready("assistant") == -1
+
+
+def test_what_may_be_left_out_is_filled_in_and_what_may_not_is_named() -> None:
+    assert checked_parameters("gpu-thermal-throttle", {"node": "node-1"}) == {
+        "node": "node-1", "gpu": 0, "clock_percent": 40, "temperature_c": 92,
+    }  # fmt: skip
+    for kind, fault in CATALOGUE.items():
+        action = FAULTS[fault.action]
+        whole = dict.fromkeys(action.required, "a-name")
+        assert set(checked_parameters(kind, whole)) == {parameter.name for parameter in fault.parameters}
+        with pytest.raises(UnknownFault, match=f"{action.required[0]} is missing"):
+            checked_parameters(kind, dict.fromkeys(action.required[1:], "a-name"))

@@ -119,7 +119,7 @@ def undo(kinds: tuple[str, ...], parameters: dict[str, Any]) -> dict[str, Any]:
     try:
         context = current_context()
         ledger = Ledger(context.home)
-        names = {(kind, target_name(kind, checked_parameters(kind, _completed(kind, parameters)))) for kind in kinds}
+        names = {(kind, target_name(kind, checked_parameters(kind, parameters))) for kind in kinds}
         entries = [
             entry
             for entry in ledger.open_faults(context.run if context.supervised else None)
@@ -131,11 +131,6 @@ def undo(kinds: tuple[str, ...], parameters: dict[str, Any]) -> dict[str, Any]:
     if left:
         raise ActivityFailed(f"still in effect: {', '.join(left)}; `tierdrill recover` tries again")
     return {"undone": [entry.id for entry in entries]}
-
-
-def _completed(kind: str, parameters: dict[str, Any]) -> dict[str, Any]:
-    """An undo names its target alone; how strong the fault was is in the ledger, so any allowed number will do."""
-    return {**{one.name: one.minimum for one in CATALOGUE[kind].parameters if one.minimum is not None}, **parameters}
 
 
 def _entry(ledger: Ledger, fault: str) -> Any:

@@ -10,6 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from tierdrill.spec.faultactions import FAULTS
+
 TargetKind = Literal["node", "gpu", "replica", "link", "gateway"]
 
 
@@ -172,14 +174,17 @@ def target_name(kind: str, parameters: dict[str, Any]) -> str:
 
 
 def checked_parameters(kind: str, parameters: dict[str, Any]) -> dict[str, Any]:
-    """The arguments of a fault with their types made right; UnknownFault names the first that is not allowed."""
+    """The arguments of a fault with their types made right and what was left out filled in; UnknownFault names the
+    first that is not allowed.
+    """
     if kind not in CATALOGUE:
         raise UnknownFault(f"found fault {kind!r}; allowed are {', '.join(sorted(CATALOGUE))}")
     checked: dict[str, Any] = {}
+    given = {**FAULTS[CATALOGUE[kind].action].defaults, **parameters}
     for parameter in CATALOGUE[kind].parameters:
-        if parameter.name not in parameters:
+        if parameter.name not in given:
             raise UnknownFault(f"{kind}: {parameter.name} is missing ({parameter.meaning})")
-        value = parameters[parameter.name]
+        value = given[parameter.name]
         if parameter.type == "text":
             if not isinstance(value, str) or not value:
                 raise UnknownFault(f"{kind}: found {parameter.name}={value!r}; allowed is {parameter.meaning}")
