@@ -17,7 +17,7 @@ import pytest
 import yaml
 
 from tierdrill.monitoring.alertmanager import alertmanager_config, filled_in
-from tierdrill.monitoring.binaries import Binaries, find
+from tierdrill.monitoring.binaries import Binaries, find, working_directory
 from tierdrill.monitoring.rules import prometheus_rules
 from tierdrill.spec.environment import Environment
 from tierdrill.spec.tiers import Tiers
@@ -206,7 +206,10 @@ def free_port() -> int:
 def running(argv: Sequence[str | Path], log: Path) -> Iterator[subprocess.Popen[bytes]]:
     """A child process that ends with the block."""
     with log.open("wb") as out:
-        child = subprocess.Popen([str(part) for part in argv], stdout=out, stderr=out, stdin=subprocess.DEVNULL)
+        cwd = working_directory(Path(argv[0]), log.parent)
+        child = subprocess.Popen(
+            [str(part) for part in argv], stdout=out, stderr=out, stdin=subprocess.DEVNULL, cwd=cwd
+        )
         try:
             yield child
         finally:

@@ -81,6 +81,12 @@ def _number(value: Any) -> float | None:
     return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
+def _moment(value: Any) -> float | None:
+    """Unix seconds; a history from elsewhere may hold what is none."""
+    when = _number(value)
+    return when if when is not None and when >= 0 else None
+
+
 def _run_started(state: RunState, event: Event) -> RunState:
     data = event.data
     return replace(
@@ -131,7 +137,7 @@ def _fault(state: RunState, event: Event) -> RunState:
     elif step == "injected":
         changes = {"injected_at": event.at}
     elif step == "landed":
-        when = _number(data.get("effective_at"))
+        when = _moment(data.get("effective_at"))
         changes = {
             "effective_at": event.at if when is None else when,
             "landed_by": plain(data.get("witness")),
@@ -140,7 +146,7 @@ def _fault(state: RunState, event: Event) -> RunState:
     elif step == "reverting":
         changes = {"reverting_at": event.at}
     elif step == "gone":
-        when = _number(data.get("gone_at"))
+        when = _moment(data.get("gone_at"))
         changes = {
             "gone_at": event.at if when is None else when,
             "gone_by": plain(data.get("witness")),
