@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import time
 from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from tests.e2e.home import ROOT, processes, tierdrill
-from tierdrill.history.ledger import Ledger
 from tierdrill.lab.state import attach
 from tierdrill.monitoring.alerts import KNOWN_ALERTS
 from tierdrill.monitoring.query import AlertmanagerClient, Matcher
@@ -98,22 +95,6 @@ def test_a_replica_that_died_fires_and_holds_it(home: Path) -> None:
         assert "firing: " in found.reason
         assert "NodeNotReady on node-3" in found.reason
         client.power("node-3", "on")
-
-
-def test_a_run_that_somebody_started_by_hand_is_in_the_way(home: Path) -> None:
-    from tierdrill.conductor.cleanup import alive, own_process
-
-    mine = own_process("by-hand", "runner", os.getpid())
-    assert mine is not None
-    with closing(Ledger(home)) as ledger:
-        ledger.lock("lab/kept", "by-hand", os.getpid(), mine.created, "ann", alive)
-        assert asyncio.run(facts(home).lock()).verdict == "open"
-        ledger.own(mine)
-        found = asyncio.run(facts(home).lock())
-        ledger.disown("by-hand")
-        ledger.unlock("lab/kept", "by-hand")
-    assert found.verdict == "held"
-    assert found.reason == f"environment lab/kept is in use: by run by-hand (owner ann, pid {os.getpid()})"
 
 
 def test_no_answer_is_no_data(home: Path) -> None:

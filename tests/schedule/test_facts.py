@@ -1,0 +1,42 @@
+"""What the lock gate and the kill switch find in the ledger of a home."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from tests.schedule.test_gates_lab import free, member
+from tierdrill.conductor.cleanup import alive, own_process
+from tierdrill.history.ledger import Ledger
+from tierdrill.schedule.facts import Facts
+
+
+def facts(home: Path) -> Facts:
+    return Facts(home, member(), None, free, time.time())
+
+
+@pytest.mark.parametrize("name", ["lab/kept", "lab/own/by-hand"])
+def test_a_run_that_somebody_started_by_hand_is_in_the_way(tmp_path: Path, name: str) -> None:
+    mine = own_process("by-hand", "runner", os.getpid())
+    assert mine is not None
+    with closing(Ledger(tmp_path)) as ledger:
+        # A lock whose run has died holds nobody back.
+        ledger.lock(name, "died", os.getpid(), mine.created - 1000, "bob", alive)
+        found = asyncio.run(facts(tmp_path).lock())
+        assert found.verdict == "open", found
+        ledger.lock(name, "by-hand", os.getpid(), mine.created, "ann", alive)
+        found = asyncio.run(facts(tmp_path).lock())
+    assert found.verdict == "held"
+    assert found.reason == f"environment lab/kept is in use: by run by-hand (owner ann, pid {os.getpid()})"
+
+
+def test_a_ledger_that_cannot_be_read_might_hold_a_halt(tmp_path: Path) -> None:
+    (tmp_path / "ledger.db").mkdir()
+    found = asyncio.run(facts(tmp_path).kill_switch())
+    assert found.verdict == "held"
+    assert "the ledger cannot be read" in found.reason
