@@ -84,6 +84,8 @@ class Host:
                     await self._play(self.session)
             except (asyncio.CancelledError, KeyboardInterrupt):
                 self.stop.stop("signal", "cancelled")
+            except RunRefused as refusal:
+                self.stop.stop("error", str(refusal))
             except Exception as error:
                 self.stop.stop("error", f"{type(error).__name__}: {error}")
                 self._write_trace(error)
