@@ -104,7 +104,7 @@ def test_a_trainee_mends_it_while_a_facilitator_watches(tmp_path: Path) -> None:
 @pytest.mark.timeout(400)
 @pytest.mark.parametrize("with_reaper", [False, True])
 def test_a_killed_host_leaves_nothing_injected(with_reaper: bool, tmp_path: Path) -> None:
-    with exercise(tmp_path, [CRASH], duration="200s", time_scale=3000) as going:
+    with exercise(tmp_path, [CRASH], duration="200s", time_scale=1000) as going:
         going.until("an escalation", lambda: any(page["level"] == 3 for page in going.open_pages()), 90.0)
         told = tierdrill(going.home, "status")
         assert "sealed" in told.stdout and "crash" not in told.stdout and "assistant" not in told.stdout
