@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,9 @@ from tests.cli.test_cli_surface import complete
 from tests.gameday.support import AT, begun, finished, journal, opened
 from tests.gameday.test_compare import share
 from tierdrill.gameday.journal import Journal
+from tierdrill.gameday.seat import environment_held
 from tierdrill.history.events import Event
+from tierdrill.history.ledger import Ledger
 
 ROOT = Path(__file__).resolve().parents[2]
 ENDED = Event(AT + 900, "gameday.ended", "Ana", {"outcome": "completed", "reason": ""})
@@ -192,3 +195,12 @@ def test_a_document_from_elsewhere_is_held_against_the_catalogue(tmp_path: Path,
     done = staged(tmp_path / "home", day, "--yes")
     assert done.returncode == 2
     assert "no drill named 'node-lost'" in done.stderr and "day.yaml:3:" in done.stderr
+
+
+def test_status_says_whose_the_environment_is_while_the_game_day_lasts(tmp_path: Path) -> None:
+    with environment_held(tmp_path, "lab", "quick-1", "Ana"):
+        assert "environment lab/own/quick-1 is held by run quick-1" in tierdrill(tmp_path, "status").out
+    with closing(Ledger(tmp_path)) as ledger:
+        ledger.lock("lab/own/dead", "dead", 999_999, 1.0, "Ben", lambda pid, created: False)
+    told = tierdrill(tmp_path, "status")
+    assert told.code == 0 and "is held by" not in told.out

@@ -55,7 +55,8 @@ def look(here: Surroundings) -> dict[str, Any]:
             for process in ledger.processes()
             if process.run not in live and alive(process.pid, process.created)
         ]
-        locks = [{"environment": lock[0], "run": lock[1], "pid": lock[2], "owner": lock[3]} for lock in ledger.locks()]
+        held = ledger.held(alive)
+        locks = [{"environment": lock[0], "run": lock[1], "pid": lock[2], "owner": lock[3]} for lock in held]
     labs_up = running_labs(here.home)
     labs: list[dict[str, Any]] = [
         {"name": state.name, "state": "up", "run": state.name if state.name in live else None} for state in labs_up
