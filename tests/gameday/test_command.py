@@ -15,6 +15,7 @@ from tests.cli.support import environment, tierdrill
 from tests.cli.test_cli_surface import complete
 from tests.gameday.support import AT, begun, finished, journal, opened
 from tests.gameday.test_compare import share
+from tierdrill.cli.main import main
 from tierdrill.gameday.journal import Journal
 from tierdrill.gameday.seat import environment_held
 from tierdrill.history.events import Event
@@ -113,11 +114,15 @@ def test_two_are_compared(home: Path) -> None:
         (("compare", "quick-1"), "Missing argument 'B'"),
     ],
 )
-def test_wrong_words_are_one_clear_line(home: Path, words: tuple[str, ...], said: str) -> None:
-    done = tierdrill(home, "gameday", *words)
-    assert done.code == 2
-    assert said in done.err
-    assert len(done.err.splitlines()) == 1
+def test_wrong_words_are_one_clear_line(
+    home: Path, words: tuple[str, ...], said: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("TIERDRILL_HOME", str(home))
+    monkeypatch.chdir(ROOT)
+    assert main(["gameday", *words]) == 2
+    told = capsys.readouterr().err
+    assert said in told
+    assert len(told.splitlines()) == 1
 
 
 def staged(home: Path, *words: str, given: str | None = None, **more: str) -> subprocess.CompletedProcess[str]:
