@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from datetime import UTC, datetime
 
 from rich.text import Text
@@ -12,6 +13,7 @@ from tierdrill.report.words import Glyphs, show_seconds
 
 NOTE_STYLES = {"note": "", "lesson": "cyan", "action": "dim", "trouble": "bold red", "finding": "yellow"}
 LABEL_WIDTH = 11
+GOAL_WIDTH = 66
 HELP = (
     ("n", "next: begin the next drill; after the last one, end the game day"),
     ("s", "skip the next step; in a drill: stop it and skip it"),
@@ -53,8 +55,8 @@ def people_rows(state: GameDayState, glyphs: Glyphs) -> list[Text]:
     document = state.document
     if document is None:
         return []
-    rows = [label("goal").append(glyphs.text(line)) if number == 0 else label("").append(glyphs.text(line))
-            for number, line in enumerate(_wrapped(document.goal, 66)[:3])]  # fmt: skip
+    goal = textwrap.wrap(" ".join(document.goal.split()), GOAL_WIDTH)[:3]
+    rows = [label("goal", number == 0).append(glyphs.text(line)) for number, line in enumerate(goal)]
     for number, one in enumerate(document.participants[:5]):
         contact = f", {one.contact}" if one.contact else ""
         rows.append(label("people", number == 0).append(glyphs.text(f"{one.role}: {one.name}{contact}")))
@@ -65,12 +67,6 @@ def people_rows(state: GameDayState, glyphs: Glyphs) -> list[Text]:
     if state.upcoming is not None:
         rows += [Text(""), label("first").append(state.upcoming.step.title), *hypothesis_rows(state.upcoming, glyphs)]
     return rows
-
-
-def _wrapped(text: str, width: int) -> list[str]:
-    import textwrap
-
-    return textwrap.wrap(" ".join(text.split()), width)
 
 
 def result_rows(state: GameDayState, glyphs: Glyphs) -> list[Text]:
