@@ -28,6 +28,11 @@ def two_short_drills(folder: Path) -> Path:
     for stream in drill["load"]["streams"]:
         stream["rate"] = "5/s"
     path.write_text(yaml.safe_dump(drill))
+    workloads = catalogue / "drills" / "platform" / "workloads.yaml"
+    models = yaml.safe_load(workloads.read_text())
+    for model in models["models"]:
+        model["replicas"] = 2 if model["name"] == "assistant" else 1
+    workloads.write_text(yaml.safe_dump(models))
     shipped = yaml.safe_load((ROOT / "drills" / "gamedays" / "three-failures.yaml").read_text())
     step = {"drill": "node-loss", "hypotheses": [{"words": "the load is believed", "checks": ["load/*"]}]}
     shipped |= {
