@@ -192,8 +192,7 @@ def _objective(
 def _outlook(aspect: str, limit: float | None, before: Figure, after: Figure) -> tuple[Outlook, str]:
     name = aspect_name(aspect)
     if not before.bounded or not after.bounded:
-        lacking = [word for word, one in (("before", before), ("after", after)) if not one.bounded]
-        return Outlook.UNKNOWN, f"no interval {' and '.join(lacking)}: too few samples, or one measurement"
+        return _without_interval(before, after)
     assert before.value is not None and before.low is not None and before.high is not None
     assert after.value is not None and after.low is not None and after.high is not None
     if after.low <= before.high and before.low <= after.high:
@@ -205,6 +204,17 @@ def _outlook(aspect: str, limit: float | None, before: Figure, after: Figure) ->
     grew_is_good = name not in CEILINGS
     better = (change > 0) is grew_is_good
     return (Outlook.BETTER if better else Outlook.WORSE), "the 95% intervals do not overlap"
+
+
+def _without_interval(before: Figure, after: Figure) -> tuple[Outlook, str]:
+    """Of what is one measurement (a recovery), or counted out (integrity), only whether it was kept can be said."""
+    kept = {"passed": True, "failed": False}
+    if before.status not in kept or after.status not in kept:
+        lacking = [word for word, one in (("before", before), ("after", after)) if not one.bounded]
+        return Outlook.UNKNOWN, f"no interval {' and '.join(lacking)}: too few samples, or one measurement"
+    if before.status == after.status:
+        return Outlook.UNCLEAR, f"no interval; {'kept' if kept[after.status] else 'not kept'} both times"
+    return (Outlook.BETTER, "kept now") if kept[after.status] else (Outlook.WORSE, "kept no more")
 
 
 def tolerance(name: str, limit: float | None) -> float:

@@ -74,7 +74,7 @@ def _objective(one: ObjectiveChange, glyphs: Glyphs) -> str:
     if one.difference is not None:
         low, high = _change(one.difference.low, name, glyphs), _change(one.difference.high, name, glyphs)
         line += f"; changed by {_change(one.difference.value, name, glyphs)} (95%: {low} to {high})"
-    return line if one.outlook in (Outlook.BETTER, Outlook.WORSE) else f"{line}; {one.because}"
+    return line if one.difference is not None and one.outlook is not Outlook.UNKNOWN else f"{line}; {one.because}"
 
 
 def _figure(figure: Figure, name: str, glyphs: Glyphs) -> str:
