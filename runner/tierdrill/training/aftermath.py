@@ -12,7 +12,7 @@ from rich.text import Text
 
 from tierdrill.history.store import HistoryStore
 from tierdrill.report.terminal import make_console
-from tierdrill.training.cards import ScoreCard
+from tierdrill.training.cards import ScoreCard, show_points
 from tierdrill.training.debrief import Debrief, debrief_of
 from tierdrill.training.debrief_views import line_grade, write_debrief
 from tierdrill.training.documents import NotAnExercise
@@ -77,9 +77,9 @@ def _lines(card: ScoreCard, *, color: bool) -> str:
     table.add_column("line", no_wrap=True)
     table.add_column("seen", ratio=1)
     for line in card.lines:
-        points = f"{line.points:g}" if line.judged else "-"
+        points = show_points(line.points) if line.judged else "-"
         seen = line.seen if line.judged else f"{line.seen}: {line.why}"
-        table.add_row(Text(points, style=STYLES[line_grade(line)]), f"{line.of:g}", line.title, Text(seen))
+        table.add_row(Text(points, style=STYLES[line_grade(line)]), show_points(line.of), line.title, Text(seen))
     console = make_console(color=color)
     with console.capture() as shown:
         console.print(table, width=None if console.is_terminal else WIDTH)

@@ -61,3 +61,8 @@ def total(lines: tuple[ScoreLine, ...]) -> tuple[float, float]:
     judged = [line for line in lines if line.judged]
     most = sum(line.of for line in judged)
     return round(min(most, max(0.0, sum(line.points for line in judged))), 1), round(most, 1)
+
+
+def show_points(points: float) -> str:
+    """Points as people read them: to a tenth, 16 for 16.0."""
+    return f"{round(points, 1):g}"

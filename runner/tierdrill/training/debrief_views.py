@@ -11,7 +11,7 @@ from pathlib import Path
 from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 
 from tierdrill.report.words import show_seconds
-from tierdrill.training.cards import ScoreLine
+from tierdrill.training.cards import ScoreLine, show_points
 from tierdrill.training.debrief import Debrief
 
 MARKDOWN, HTML = "debrief.md", "debrief.html"
@@ -77,7 +77,7 @@ def debrief_markdown(debrief: Debrief) -> str:
     lines += ["", "## Score", ""]
     lines += _table(
         ("line", "points", "of", "seen", "how it is counted"),
-        [(one.title, _points(one), f"{one.of:g}", one.seen, one.why) for one in debrief.card.lines],
+        [(one.title, _points(one), show_points(one.of), one.seen, one.why) for one in debrief.card.lines],
     ) or ["There is none."]
     lines += ["", "## What could be seen, and when", ""]
     lines += _table(
@@ -106,7 +106,7 @@ def debrief_html(debrief: Debrief) -> str:
 
 
 def _points(line: ScoreLine) -> str:
-    return f"{line.points:g}" if line.judged else "not judged"
+    return show_points(line.points) if line.judged else "not judged"
 
 
 def _text(words: object) -> str:
