@@ -36,7 +36,7 @@ from tierdrill.lab.process import SpawnError, announce_ready, program_arguments
 PROGRAM = "node"
 HEARTBEAT_TIMEOUT_S = 1.0
 HEARTBEAT_GAP_S = 0.02  # changes are reported at once, but not more often than this
-OVERRIDES_POLL_S = 0.02  # one stat(); how late a GPU trips is how late a planned fault takes effect
+OVERRIDES_POLL_S = 0.01  # one stat(); how late a GPU trips is how late a planned fault takes effect
 _log = logging.getLogger("tierdrill.node")
 
 
