@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from bisect import bisect_left
 from collections.abc import Callable
-from itertools import pairwise
+from itertools import compress, pairwise
 
 from tierdrill.judge.samples import TierSamples
 from tierdrill.judge.timeline import Timeline
@@ -74,7 +74,7 @@ def _tier_order(
         part = samples.get(tier.name)
         admitted = (
             {int(due) for due, outcome in zip(part.due, part.outcome, strict=True) if outcome == "ok"}
-            if part
+            if part and rejected
             else set()
         )
         if clash := rejected & admitted:
@@ -135,9 +135,10 @@ def _goodput_holds(
         f"for {GOODPUT_WINDOW_S} s"
     )
     base_begin, base_end = timeline.phases["baseline"]
-    good = sorted(
-        due for part in samples.values() for due, outcome in zip(part.due, part.outcome, strict=True) if outcome == "ok"
-    )
+    good: list[float] = []
+    for part in samples.values():
+        good.extend(compress(part.due, [outcome == "ok" for outcome in part.outcome]))
+    good.sort()
     base = (bisect_left(good, base_end) - bisect_left(good, base_begin)) / max(base_end - base_begin, 1e-9)
     begin, end = timeline.span(("fault", "recovery")) or (0.0, 0.0)
     if base <= 0 or end - begin < GOODPUT_WINDOW_S:
@@ -165,6 +166,7 @@ def _rejected(samples: dict[str, TierSamples]) -> list[tuple[float, str]]:
     return [
         (latency, reason or "")
         for part in samples.values()
+        if "rejected" in part.outcome
         for latency, outcome, reason in zip(part.latency, part.outcome, part.reason, strict=True)
         if outcome == "rejected"
     ]

@@ -12,7 +12,7 @@ from bisect import bisect_left
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
+from itertools import compress
 from typing import Any
 
 from tierdrill.history.events import Event
@@ -136,16 +136,16 @@ def collect(events: Iterable[Event]) -> dict[str, TierSamples]:
                 for place, name in enumerate(names):
                     target[place].extend(columns[name])
             else:
-                chosen = [i for i, owner in enumerate(owners) if owner == tier]
+                chosen = [owner == tier for owner in owners]
                 for place, name in enumerate(names):
-                    column = columns[name]
-                    target[place].extend([column[i] for i in chosen])
+                    target[place].extend(compress(columns[name], chosen))
     return {tier: _ascending(target) for tier, target in sorted(tiers.items())}
 
 
 def _ascending(columns: list[list[Any]]) -> TierSamples:
     due = columns[0]
-    if any(later < earlier for earlier, later in pairwise(due)):
+    # To sort what is sorted already takes less time than to look at each pair.
+    if due != sorted(due):
         order = sorted(range(len(due)), key=due.__getitem__)
         columns = [[column[i] for i in order] for column in columns]
     return TierSamples(*columns)
