@@ -16,6 +16,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from tierdrill.gameday.locks import is_locked
 from tierdrill.history.events import Event
 
 COMMAND = (sys.executable, "-m", "tierdrill")
@@ -57,18 +58,7 @@ class RunChild:
         if self._child is not None:
             # Collects it when it has ended.
             self._child.poll()
-        try:
-            lock = os.open(self._lock, os.O_RDWR | os.O_CLOEXEC)
-        except FileNotFoundError:
-            return False
-        try:
-            # Shared, so that two who look at the same moment do not take each other for the run.
-            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-        finally:
-            os.close(lock)
-        return False
+        return is_locked(self._lock)
 
     def kill(self) -> None:
         """End the run's process at once, if it was started here; its reaper undoes what it injected."""

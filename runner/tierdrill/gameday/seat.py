@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tierdrill.conductor.cleanup import alive
+from tierdrill.gameday.locks import is_locked
 from tierdrill.history.ledger import Ledger, LedgerError
 from tierdrill.lab.process import identify
 
@@ -114,17 +115,7 @@ class Seat:
 
     def taken(self) -> bool:
         """Whether somebody sits there now."""
-        try:
-            file = os.open(self._path, os.O_RDWR | os.O_CLOEXEC)
-        except FileNotFoundError:
-            return False
-        try:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-        finally:
-            os.close(file)
-        return False
+        return is_locked(self._path)
 
     def leave(self) -> None:
         """Stand up."""

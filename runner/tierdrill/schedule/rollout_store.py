@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tierdrill.history.rescue import inode_of, is_corrupt, opened, set_aside
+from tierdrill.history.transaction import immediate
 from tierdrill.schedule.rollout import Allowed, Move, RolloutState, RunResult, after_run, allowed, begin, set_by_hand
 from tierdrill.schedule.rollout import settled as settled_state
 from tierdrill.spec.rollout import Rollout
@@ -76,15 +77,8 @@ class RolloutStore:
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
-        with self._explained():
-            self._database.execute("BEGIN IMMEDIATE")
-            try:
-                yield
-                self._database.execute("COMMIT")
-            except BaseException:
-                if self._database.in_transaction:
-                    self._database.execute("ROLLBACK")
-                raise
+        with self._explained(), immediate(self._database):
+            yield
 
     def close(self) -> None:
         """Release the file."""

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tierdrill.history.rescue import is_corrupt
+from tierdrill.history.transaction import immediate
 from tierdrill.schedule.tables import SCHEMA, SCHEMA_VERSION
 
 FILE = "schedule.db"
@@ -89,15 +90,8 @@ class StoreFile:
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
-        with self._explained():
-            self._database.execute("BEGIN IMMEDIATE")
-            try:
-                yield self._database
-                self._database.execute("COMMIT")
-            except BaseException:
-                if self._database.in_transaction:
-                    self._database.execute("ROLLBACK")
-                raise
+        with self._explained(), immediate(self._database) as database:
+            yield database
 
     def close(self) -> None:
         """Release the file."""

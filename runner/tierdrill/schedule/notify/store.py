@@ -17,6 +17,7 @@ from pathlib import Path
 from pydantic import TypeAdapter, ValidationError
 
 from tierdrill.history.rescue import inode_of, is_corrupt, opened, set_aside
+from tierdrill.history.transaction import immediate
 from tierdrill.schedule.notify.decide import Told, decide
 from tierdrill.schedule.notify.message import RESOLVE, TELL, Message
 from tierdrill.schedule.notify.notice import Notice
@@ -75,15 +76,8 @@ class MessageStore:
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
-        with self._explained():
-            self._database.execute("BEGIN IMMEDIATE")
-            try:
-                yield self._database
-                self._database.execute("COMMIT")
-            except BaseException:
-                if self._database.in_transaction:
-                    self._database.execute("ROLLBACK")
-                raise
+        with self._explained(), immediate(self._database) as database:
+            yield database
 
     def close(self) -> None:
         """Release the file."""
