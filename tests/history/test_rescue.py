@@ -93,7 +93,7 @@ def test_commands_say_it_and_go_on_saying_it(tmp_path: Path) -> None:
 
 
 def test_a_locked_history_is_a_clear_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tierdrill.history.store.LOCKED_FOR_S", 0.05)
+    monkeypatch.setattr("tierdrill.history.store.BUSY_S", 0.05)
     filled(tmp_path)
     with closing(HistoryStore(tmp_path)) as store, closing(sqlite3.connect(tmp_path / "history.db")) as other:
         other.execute("BEGIN EXCLUSIVE")

@@ -12,6 +12,7 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
+from tierdrill.history.database import immediate
 from tierdrill.history.store import HistoryError
 
 BUSY_S = 10.0
@@ -55,8 +56,7 @@ def _rewrite(
     database: sqlite3.Connection, variant: str, change: Callable[[Any], Any], only: Collection[str] | None
 ) -> list[str]:
     changed: list[str] = []
-    database.execute("BEGIN IMMEDIATE")
-    try:
+    with immediate(database):
         found = database.execute("SELECT run, summary FROM runs WHERE variant = ?", (variant,)).fetchall()
         for run, summary in found:
             if only is not None and run not in only:
@@ -77,9 +77,4 @@ def _rewrite(
                 touched = True
             if touched:
                 changed.append(str(run))
-        database.execute("COMMIT")
-    except BaseException:
-        if database.in_transaction:
-            database.execute("ROLLBACK")
-        raise
     return changed

@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tierdrill.history.database import connect, immediate
+
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS faults (
   id TEXT PRIMARY KEY, run TEXT NOT NULL, fault_order TEXT NOT NULL, place TEXT NOT NULL, state TEXT NOT NULL,
@@ -91,9 +93,7 @@ class Ledger:
         self._boot = boot_identity()
         with self._explained():
             home.mkdir(parents=True, exist_ok=True, mode=0o700)
-            self._database = sqlite3.connect(self.path, timeout=5.0, isolation_level=None)
-            self._database.execute("PRAGMA journal_mode=WAL")
-            self._database.execute("PRAGMA synchronous=FULL")
+            self._database = connect(self.path)
             if self._database.execute("PRAGMA user_version").fetchone()[0] == 0:
                 self._database.executescript(_SCHEMA)
 
@@ -226,23 +226,16 @@ class Ledger:
 
         A lock whose holder is dead (`alive(pid, created)` is false) is taken over; LedgerError if held.
         """
-        with self._explained():
-            self._database.execute("BEGIN IMMEDIATE")
-            try:
-                row = self._database.execute(
-                    "SELECT run, pid, created, owner FROM locks WHERE environment = ?", (environment,)
-                ).fetchone()
-                if row and row[0] != run and alive(row[1], row[2]):
-                    raise LedgerError(f"environment {environment} is in use by run {row[0]} (pid {row[1]}, {row[3]})")
-                self._database.execute(
-                    "INSERT OR REPLACE INTO locks VALUES (?, ?, ?, ?, ?, ?)",
-                    (environment, run, pid, created, owner, time.time()),
-                )
-                self._database.execute("COMMIT")
-            except BaseException:
-                if self._database.in_transaction:
-                    self._database.execute("ROLLBACK")
-                raise
+        with self._explained(), immediate(self._database) as database:
+            row = database.execute(
+                "SELECT run, pid, created, owner FROM locks WHERE environment = ?", (environment,)
+            ).fetchone()
+            if row and row[0] != run and alive(row[1], row[2]):
+                raise LedgerError(f"environment {environment} is in use by run {row[0]} (pid {row[1]}, {row[3]})")
+            database.execute(
+                "INSERT OR REPLACE INTO locks VALUES (?, ?, ?, ?, ?, ?)",
+                (environment, run, pid, created, owner, time.time()),
+            )
 
     def locks(self) -> list[tuple[str, str, int, str]]:
         """Every environment in use: its name, the run, the run's process, its owner."""

@@ -11,11 +11,12 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
+from tierdrill.history.database import BUSY_S, connect, immediate
 from tierdrill.history.events import SCHEMA_VERSION, Event
 from tierdrill.history.rescue import inode_of, is_corrupt, opened, set_aside
 
@@ -30,7 +31,6 @@ CREATE TABLE IF NOT EXISTS events (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS runs_by_start ON runs (started_at);
 """
-LOCKED_FOR_S = 5.0
 # What each schema version added to the one before; a store is brought up to date when it is opened.
 _ADDED = {
     2: """
@@ -78,10 +78,8 @@ class HistoryStore:
                 self._bring_up_to_date()
 
     def _open(self) -> sqlite3.Connection:
-        database = sqlite3.connect(self.path, timeout=LOCKED_FOR_S, isolation_level=None)
+        database = connect(self.path, BUSY_S, durable=False)
         try:
-            database.execute("PRAGMA journal_mode=WAL")
-            database.execute("PRAGMA synchronous=NORMAL")
             version = database.execute("PRAGMA user_version").fetchone()[0]
             if version > SCHEMA_VERSION:
                 raise HistoryError(
@@ -107,7 +105,7 @@ class HistoryStore:
                 kept = set_aside(self.path, self._inode)
                 said += f"; it is kept as {kept}, and a new one is begun" if kept is not None else ""
             elif "locked" in said:
-                said += f" by another process for over {LOCKED_FOR_S:g} s; nothing was lost, try again"
+                said += f" by another process for over {BUSY_S:g} s; nothing was lost, try again"
             elif getattr(error, "sqlite_errorname", "") in ("SQLITE_FULL", "SQLITE_IOERR_WRITE"):
                 said += "; the disk is full or cannot be written; what was written before is kept"
             raise HistoryError(f"{self.path}: {said}") from error
@@ -125,16 +123,8 @@ class HistoryStore:
                 self._database.execute(_ADDED[number])
             self._database.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
 
-    @contextmanager
-    def _transaction(self) -> Iterator[None]:
-        self._database.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-            self._database.execute("COMMIT")
-        except BaseException:
-            if self._database.in_transaction:
-                self._database.execute("ROLLBACK")
-            raise
+    def _transaction(self) -> AbstractContextManager[sqlite3.Connection]:
+        return immediate(self._database)
 
     def close(self) -> None:
         """Release the file."""

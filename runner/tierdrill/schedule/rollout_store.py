@@ -16,8 +16,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tierdrill.history.database import connect, immediate
 from tierdrill.history.rescue import inode_of, is_corrupt, opened, set_aside
-from tierdrill.history.transaction import immediate
 from tierdrill.schedule.rollout import Allowed, Move, RolloutState, RunResult, after_run, allowed, begin, set_by_hand
 from tierdrill.schedule.rollout import settled as settled_state
 from tierdrill.spec.rollout import Rollout
@@ -55,10 +55,8 @@ class RolloutStore:
             self._inode = inode_of(self.path)
 
     def _open(self) -> sqlite3.Connection:
-        database = sqlite3.connect(self.path, timeout=5.0, isolation_level=None)
+        database = connect(self.path)
         try:
-            database.execute("PRAGMA journal_mode=WAL")
-            database.execute("PRAGMA synchronous=FULL")
             if database.execute("PRAGMA user_version").fetchone()[0] == 0:
                 database.executescript(_SCHEMA)
         except BaseException:

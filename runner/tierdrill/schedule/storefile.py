@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tierdrill.history.database import connect, immediate
 from tierdrill.history.rescue import is_corrupt
-from tierdrill.history.transaction import immediate
 from tierdrill.schedule.tables import SCHEMA, SCHEMA_VERSION
 
 FILE = "schedule.db"
@@ -44,7 +44,7 @@ class StoreFile:
         self.path = home / FILE
         with self._explained():
             home.mkdir(parents=True, exist_ok=True, mode=0o700)
-            self._database = sqlite3.connect(self.path, timeout=BUSY_S, isolation_level=None)
+            self._database = connect(self.path, BUSY_S)
             try:
                 self._open()
                 self._file = self.path.stat().st_ino
@@ -62,8 +62,6 @@ class StoreFile:
             raise StoreMoved(f"{self.path}: another file is in its place", self.path)
 
     def _open(self) -> None:
-        self._database.execute("PRAGMA journal_mode=WAL")
-        self._database.execute("PRAGMA synchronous=FULL")
         version = self._database.execute("PRAGMA user_version").fetchone()[0]
         if version > SCHEMA_VERSION:
             raise StoreError(

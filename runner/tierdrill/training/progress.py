@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tierdrill.history.database import connect
 from tierdrill.history.erase import scrub
 from tierdrill.history.events import Event
 from tierdrill.history.store import HistoryStore
@@ -101,9 +102,8 @@ class ProgressStore:
             self.make_again(home)
 
     def _open(self) -> sqlite3.Connection:
-        database = sqlite3.connect(self.path, timeout=5.0, isolation_level=None)
+        database = connect(self.path)
         self.path.chmod(0o600)
-        database.execute("PRAGMA journal_mode=WAL")
         database.execute("PRAGMA secure_delete=ON")
         version = database.execute("PRAGMA user_version").fetchone()[0]
         if version > 1:

@@ -16,8 +16,8 @@ from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
+from tierdrill.history.database import BUSY_S, connect, immediate
 from tierdrill.history.rescue import inode_of, is_corrupt, opened, set_aside
-from tierdrill.history.transaction import immediate
 from tierdrill.schedule.notify.decide import Told, decide
 from tierdrill.schedule.notify.message import RESOLVE, TELL, Message
 from tierdrill.schedule.notify.notice import Notice
@@ -41,7 +41,7 @@ class OutboxError(Exception):
 class MessageStore:
     """The outbox of one home. Safe for several processes. `wait_s` bounds how long a locked file is waited for."""
 
-    def __init__(self, home: Path, wait_s: float = 5.0) -> None:
+    def __init__(self, home: Path, wait_s: float = BUSY_S) -> None:
         self.path = home / FILE
         self._wait_s = wait_s
         with self._explained():
@@ -51,10 +51,8 @@ class MessageStore:
 
     def _open(self) -> sqlite3.Connection:
         # Posted by one thread and delivered by another: the outbox has a lock of its own.
-        database = sqlite3.connect(self.path, timeout=self._wait_s, isolation_level=None, check_same_thread=False)
+        database = connect(self.path, self._wait_s, any_thread=True)
         try:
-            database.execute("PRAGMA journal_mode=WAL")
-            database.execute("PRAGMA synchronous=FULL")
             if database.execute("PRAGMA user_version").fetchone()[0] == 0:
                 database.executescript(SCHEMA)
         except BaseException:

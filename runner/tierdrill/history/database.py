@@ -1,0 +1,59 @@
+"""The home's databases, SQLite files in WAL mode: how one is opened, and how one is written to.
+
+Several processes may open the same file for the first time at the same moment.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+BUSY_S = 5.0
+"""How long a file that somebody else has locked is waited for, where nothing else is said."""
+
+_LOOK_EVERY_S = 0.01
+
+
+def connect(path: Path, busy_s: float = BUSY_S, durable: bool = True, any_thread: bool = False) -> sqlite3.Connection:
+    """A connection in WAL mode, without implicit transactions; sqlite3.Error if there can be none.
+
+    `durable`: what was committed is on the disk, also when the machine loses power, not only when the process dies.
+    `any_thread`: the caller sees to it that only one thread uses it at a time.
+    """
+    database = sqlite3.connect(path, timeout=busy_s, isolation_level=None, check_same_thread=not any_thread)
+    try:
+        _to_wal(database, busy_s)
+        database.execute(f"PRAGMA synchronous={'FULL' if durable else 'NORMAL'}")
+    except BaseException:
+        database.close()
+        raise
+    return database
+
+
+def _to_wal(database: sqlite3.Connection, busy_s: float) -> None:
+    """Change a new file to WAL. Two who do so at once would wait for each other, so SQLite lets neither wait."""
+    until = time.monotonic() + busy_s
+    while True:
+        try:
+            database.execute("PRAGMA journal_mode=WAL").fetchone()
+            return
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() >= until:
+                raise
+        time.sleep(_LOOK_EVERY_S)
+
+
+@contextmanager
+def immediate(database: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
+    """A transaction that takes the write lock at once; undone if the block, or its end, raises."""
+    database.execute("BEGIN IMMEDIATE")
+    try:
+        yield database
+        database.execute("COMMIT")
+    except BaseException:
+        if database.in_transaction:
+            database.execute("ROLLBACK")
+        raise

@@ -1,0 +1,82 @@
+"""Opening the home's databases while somebody else is at them, and writing all or nothing."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tierdrill.history.database import connect, immediate
+from tierdrill.history.ledger import Ledger
+from tierdrill.history.store import HistoryStore
+from tierdrill.schedule.notify.store import MessageStore
+from tierdrill.schedule.rollout_store import RolloutStore
+from tierdrill.schedule.store import ScheduleStore
+from tierdrill.training.progress import ProgressStore
+
+STORES = {
+    "history.db": HistoryStore,
+    "ledger.db": Ledger,
+    "outbox.db": MessageStore,
+    "rollout.db": RolloutStore,
+    "schedule.db": ScheduleStore,
+    "training.db": ProgressStore,
+}
+
+
+@pytest.mark.parametrize("name", STORES)
+def test_a_store_that_somebody_else_is_just_making_is_waited_for(tmp_path: Path, name: str) -> None:
+    # SQLite itself answers "locked" at once here: a new file that another process holds the write lock of.
+    opened: list[Any] = []
+    begun = threading.Event()
+
+    def open_it() -> None:
+        begun.set()
+        with closing(STORES[name](tmp_path)):  # type: ignore[operator]
+            opened.append(name)
+
+    thread = threading.Thread(target=open_it)
+    with closing(sqlite3.connect(tmp_path / name, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        thread.start()
+        begun.wait()
+        thread.join(0.2)
+        assert opened == []
+        other.execute("ROLLBACK")
+        thread.join()
+    assert opened == [name]
+
+
+def test_a_file_that_stays_locked_is_not_waited_for_without_end(tmp_path: Path) -> None:
+    with closing(sqlite3.connect(tmp_path / "a.db", isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(sqlite3.OperationalError, match="locked"):
+            connect(tmp_path / "a.db", busy_s=0.1)
+
+
+def test_what_is_no_database_is_said_at_once(tmp_path: Path) -> None:
+    (tmp_path / "a.db").write_bytes(b"something else altogether" * 100)
+    with pytest.raises(sqlite3.DatabaseError, match="not a database"):
+        connect(tmp_path / "a.db", busy_s=3600.0)
+
+
+def rows(database: sqlite3.Connection) -> int:
+    return int(database.execute("SELECT count(*) FROM t").fetchone()[0])
+
+
+@pytest.mark.parametrize("trouble", [RuntimeError, KeyboardInterrupt, sqlite3.OperationalError])
+def test_a_transaction_that_raises_leaves_nothing(tmp_path: Path, trouble: Callable[[], BaseException]) -> None:
+    with closing(connect(tmp_path / "a.db")) as database:
+        database.execute("CREATE TABLE t (a)")
+        with pytest.raises(trouble), immediate(database):  # type: ignore[call-overload]
+            database.execute("INSERT INTO t VALUES (1)")
+            raise trouble()
+        assert rows(database) == 0
+        with immediate(database):
+            database.execute("INSERT INTO t VALUES (1)")
+        assert rows(database) == 1
