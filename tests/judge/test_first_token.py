@@ -79,11 +79,13 @@ def test_without_a_stream_of_streamed_answers_nothing_is_known(setting: DrillSet
 
 def test_an_answer_without_a_first_tokens_time_is_as_late_as_its_end() -> None:
     one = TierSamples(
-        due=[1.0, 2.0, 3.0, 4.0, 5.0],
-        latency=[0.5, 0.6, 0.1, 0.1, 0.1],
-        outcome=["ok", "ok", "error", "rejected", "dropped"],
-        ttft=[0.1, None, 0.05, None, None],
-        stream=["s"] * 5,
+        {
+            "due": [1.0, 2.0, 3.0, 4.0, 5.0],
+            "latency": [0.5, 0.6, 0.1, 0.1, 0.1],
+            "outcome": ["ok", "ok", "error", "rejected", "dropped"],
+            "ttft": [0.1, None, 0.05, None, None],
+            "stream": ["s"] * 5,
+        }
     )
     assert one.first_token_times({"s"}, True) == [0.1, 0.6, math.inf, math.inf]
     assert one.first_token_times({"s"}, False) == [0.1, 0.6, math.inf]

@@ -72,7 +72,11 @@ def test_recovery_needs_requests_that_tell_of_it(
 def samples(*rows: tuple[float, str]) -> TierSamples:
     """A tier's samples by time since the fault."""
     return TierSamples(
-        due=[due for due, _ in rows], latency=[0.04] * len(rows), outcome=[outcome for _, outcome in rows]
+        {
+            "due": [due for due, _ in rows],
+            "latency": [0.04] * len(rows),
+            "outcome": [outcome for _, outcome in rows],
+        }
     )
 
 

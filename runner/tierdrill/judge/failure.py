@@ -179,7 +179,7 @@ def error_budget(objectives: Objectives) -> float | None:
 
 
 def _asked_and_bad(tier: Tier, part: TierSamples) -> tuple[int, int]:
-    counts = part.counts()
+    counts = part.counts
     rejected = counts["rejected"] if tier.objectives.rejections_count else 0
     bad = counts["error"] + counts["timeout"] + (rejected if tier.objectives.availability is not None else 0)
     return counts["ok"] + counts["error"] + counts["timeout"] + rejected, bad

@@ -24,6 +24,7 @@ def judge_invariants(
 ) -> list[Check]:
     """The invariants a drill asks for."""
     span = timeline.span(("baseline", "fault", "recovery"))
+    cut = {tier: part.cut(*span) for tier, part in samples.items()} if span is not None else {}
     checks = []
     for name in wanted.check:
         if span is None:
@@ -31,7 +32,6 @@ def judge_invariants(
                 _check(name, Status.INCONCLUSIVE, "all phases", "the run did not go through all phases", events)
             )
             continue
-        cut = {tier: part.cut(*span) for tier, part in samples.items()}
         checks.append(_JUDGES[name](wanted, tiers, cut, timeline, events))
     return checks
 
@@ -64,7 +64,9 @@ def _tier_order(
         return _check("tier-order", Status.INCONCLUSIVE, expected, f"no {top} requests", events)
     rejected = {
         int(due)
-        for due, outcome, reason in zip(mine.due, mine.outcome, mine.reason, strict=True)
+        for due, outcome, reason in (
+            zip(mine.due, mine.outcome, mine.reason, strict=True) if mine.counts["rejected"] else ()
+        )
         if outcome == "rejected" and reason in CAPACITY_REASONS
     }
     if ranked[1:] and not any(samples.get(tier.name) for tier in ranked[1:]):
@@ -93,7 +95,7 @@ def _tier_order(
 
 
 def _success_share(part: TierSamples) -> tuple[int, int]:
-    counts = part.counts()
+    counts = part.counts
     return counts["ok"], sum(counts.values()) - counts["dropped"]
 
 
@@ -137,7 +139,8 @@ def _goodput_holds(
     base_begin, base_end = timeline.phases["baseline"]
     good: list[float] = []
     for part in samples.values():
-        good.extend(compress(part.due, [outcome == "ok" for outcome in part.outcome]))
+        whole = part.counts["ok"] == len(part)
+        good.extend(part.due if whole else compress(part.due, map("ok".__eq__, part.outcome)))
     good.sort()
     base = (bisect_left(good, base_end) - bisect_left(good, base_begin)) / max(base_end - base_begin, 1e-9)
     begin, end = timeline.span(("fault", "recovery")) or (0.0, 0.0)
@@ -166,7 +169,7 @@ def _rejected(samples: dict[str, TierSamples]) -> list[tuple[float, str]]:
     return [
         (latency, reason or "")
         for part in samples.values()
-        if "rejected" in part.outcome
+        if part.counts["rejected"]
         for latency, outcome, reason in zip(part.latency, part.outcome, part.reason, strict=True)
         if outcome == "rejected"
     ]

@@ -94,7 +94,7 @@ def _late(tier: Tier) -> float:
 
 def _asked_and_bad(part: TierSamples, silent: Collection[str], late: float) -> tuple[int, int]:
     """How many requests tell of the service, and how many of them were not answered, or too late."""
-    counts = part.counts()
+    counts = part.counts
     asked = len(part) - sum(counts[outcome] for outcome in silent)
     bad = asked - counts["ok"]
     if part.latency and max(part.latency) > late:

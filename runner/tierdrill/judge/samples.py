@@ -10,8 +10,8 @@ from __future__ import annotations
 import math
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from functools import cached_property
 from itertools import compress
 from typing import Any
 
@@ -34,42 +34,79 @@ COLUMNS = (
 )
 
 
-@dataclass(slots=True)
-class TierSamples:
-    """One tier's samples, ascending by due time."""
+# What the judge looks at, of those.
+_JUDGED = ("due", "latency", "outcome", "ttft", "integrity", "queue_wait", "reason", "stream")
 
-    due: list[float] = field(default_factory=list)
-    latency: list[float] = field(default_factory=list)
-    outcome: list[str] = field(default_factory=list)
-    ttft: list[float | None] = field(default_factory=list)
-    integrity: list[bool | None] = field(default_factory=list)
-    queue_wait: list[float | None] = field(default_factory=list)
-    reason: list[str] = field(default_factory=list)
-    stream: list[str] = field(default_factory=list)
+
+class TierSamples:
+    """One tier's samples, ascending by due time.
+
+    A cut shares the columns with the whole and copies one only when it is looked at: a verdict makes a hundred cuts of
+    a history, and looks at few columns of each.
+    """
+
+    def __init__(
+        self, columns: Mapping[str, Sequence[Any]] | None = None, first: int = 0, last: int | None = None
+    ) -> None:
+        """The rows `first` to `last` of the columns; those that are left out are not to be asked for."""
+        self._columns: Mapping[str, Sequence[Any]] = {"due": ()} if columns is None else columns
+        self._first, self._last = first, len(self._columns["due"]) if last is None else last
 
     def __len__(self) -> int:
-        return len(self.due)
+        return self._last - self._first
+
+    def _column(self, name: str) -> Sequence[Any]:
+        column = self._columns.get(name, ()) if not len(self) else self._columns[name]
+        return column if len(column) == len(self) else column[self._first : self._last]
+
+    @cached_property
+    def due(self) -> Sequence[float]:
+        """When each request was to be sent."""
+        return self._column("due")
+
+    @cached_property
+    def latency(self) -> Sequence[float]:
+        """From the due time to the end of the answer, or to giving up."""
+        return self._column("latency")
+
+    @cached_property
+    def outcome(self) -> Sequence[str]:
+        """What became of each."""
+        return self._column("outcome")
+
+    @cached_property
+    def ttft(self) -> Sequence[float | None]:
+        """From the due time to the first token, where that was taken."""
+        return self._column("ttft")
+
+    @cached_property
+    def integrity(self) -> Sequence[bool | None]:
+        """Whether the answer was the reference's, where that was checked."""
+        return self._column("integrity")
+
+    @cached_property
+    def queue_wait(self) -> Sequence[float | None]:
+        """How long it was queued, where the gateway told."""
+        return self._column("queue_wait")
+
+    @cached_property
+    def reason(self) -> Sequence[str | None]:
+        """Why it was turned away, where it was."""
+        return self._column("reason")
+
+    @cached_property
+    def stream(self) -> Sequence[str]:
+        """The load's stream that sent it."""
+        return self._column("stream")
 
     def cut(self, begin: float, end: float) -> TierSamples:
         """The samples due in [begin, end)."""
-        first, last = bisect_left(self.due, begin), bisect_left(self.due, end)
-        if first == 0 and last == len(self.due):
-            return self
-        return TierSamples(
-            self.due[first:last],
-            self.latency[first:last],
-            self.outcome[first:last],
-            self.ttft[first:last],
-            self.integrity[first:last],
-            self.queue_wait[first:last],
-            self.reason[first:last],
-            self.stream[first:last],
-        )
+        due = self._columns["due"]
+        first = bisect_left(due, begin, self._first, self._last)
+        last = bisect_left(due, end, first, self._last)
+        return self if (first, last) == (self._first, self._last) else TierSamples(self._columns, first, last)
 
-    def count(self, begin: float, end: float) -> int:
-        """How many were due in [begin, end)."""
-        return bisect_left(self.due, end) - bisect_left(self.due, begin)
-
+    @cached_property
     def counts(self) -> Counter[str]:
         """How many of each outcome."""
         return Counter(self.outcome)
@@ -102,7 +139,7 @@ class TierSamples:
         return sorted(value for value in self.queue_wait if value is not None)
 
     def _ordered(self, column: Sequence[float], count_rejections: bool) -> list[float]:
-        if all(outcome == "ok" for outcome in set(self.outcome)):
+        if self.counts["ok"] == len(self):
             return sorted(column)
         skipped = {"dropped"} if count_rejections else {"dropped", "rejected"}
         return sorted(
@@ -123,29 +160,46 @@ def samples_event_data(rows: Iterable[dict[str, Any]]) -> dict[str, Any]:
 
 def collect(events: Iterable[Event]) -> dict[str, TierSamples]:
     """All samples of a history by tier, ascending by due time."""
-    tiers: dict[str, list[list[Any]]] = {}
-    names = ("due", "latency", "outcome", "ttft", "integrity", "queue_wait", "reason", "stream")
+    parts: dict[str, list[_Part]] = {}
     for event in events:
         if event.kind != "load.samples":
             continue
         columns = event.data["columns"]
         owners = columns["tier"]
         for tier in set(owners):
-            target = tiers.setdefault(tier, [[] for _ in names])
-            if owners.count(tier) == len(owners):
-                for place, name in enumerate(names):
-                    target[place].extend(columns[name])
-            else:
-                chosen = [owner == tier for owner in owners]
-                for place, name in enumerate(names):
-                    target[place].extend(compress(columns[name], chosen))
-    return {tier: _ascending(target) for tier, target in sorted(tiers.items())}
+            whole = owners.count(tier) == len(owners)
+            parts.setdefault(tier, []).append((columns, None if whole else list(map(tier.__eq__, owners))))
+    return {tier: TierSamples(_Gathered(parts[tier])) for tier in sorted(parts)}
 
 
-def _ascending(columns: list[list[Any]]) -> TierSamples:
-    due = columns[0]
-    # To sort what is sorted already takes less time than to look at each pair.
-    if due != sorted(due):
-        order = sorted(range(len(due)), key=due.__getitem__)
-        columns = [[column[i] for i in order] for column in columns]
-    return TierSamples(*columns)
+def joined(parts: Iterable[TierSamples]) -> TierSamples:
+    """Cuts of the same samples, in order, as one."""
+    kept = list(parts)
+    return TierSamples({name: [value for one in kept for value in getattr(one, name)] for name in _JUDGED})
+
+
+_Part = tuple[dict[str, list[Any]], list[bool] | None]
+
+
+class _Gathered(dict[str, list[Any]]):
+    """A tier's columns, each put together from the batches (and those of their rows that are the tier's) when asked."""
+
+    def __init__(self, parts: Sequence[_Part]) -> None:
+        super().__init__()
+        self._parts = parts
+        due = self._gather("due")
+        ascending = sorted(due)
+        # To sort what is sorted already takes less time than to look at each pair.
+        self._order = None if due == ascending else sorted(range(len(due)), key=due.__getitem__)
+        self["due"] = ascending
+
+    def __missing__(self, name: str) -> list[Any]:
+        column = self._gather(name)
+        self[name] = column if self._order is None else [column[place] for place in self._order]
+        return self[name]
+
+    def _gather(self, name: str) -> list[Any]:
+        found: list[Any] = []
+        for columns, chosen in self._parts:
+            found.extend(columns[name] if chosen is None else compress(columns[name], chosen))
+        return found

@@ -61,7 +61,7 @@ def _objective(
     streamed: Collection[str],
 ) -> list[Check]:
     objectives = tier.objectives
-    counts = cut.counts()
+    counts = cut.counts
     asked = sum(counts.values()) - counts["dropped"]
     admitted = asked if objectives.rejections_count else asked - counts["rejected"]
     if name == "availability" and objectives.availability is not None:

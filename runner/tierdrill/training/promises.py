@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tierdrill.judge.samples import TierSamples
+from tierdrill.judge.samples import TierSamples, joined
 from tierdrill.judge.slo import judge_tier, promised, streamed_parts
 from tierdrill.judge.timeline import Timeline
 from tierdrill.judge.verdict import Check, Status
@@ -64,11 +64,9 @@ def objective_checks(bench: Bench) -> list[Check]:
 def _without_pauses(samples: TierSamples, pauses: tuple[tuple[float, float], ...]) -> TierSamples:
     if not pauses:
         return samples
-    kept = TierSamples()
+    kept = []
     begin = float("-inf")
     for since, until in (*pauses, (float("inf"), float("inf"))):
-        part = samples.cut(begin, since)
-        for name in TierSamples.__slots__:
-            getattr(kept, name).extend(getattr(part, name))
+        kept.append(samples.cut(begin, since))
         begin = until
-    return kept
+    return joined(kept)
