@@ -209,7 +209,6 @@ def test_a_crashed_replica_waits_for_its_backoff(node: Node) -> None:
     died_at = time.monotonic()
     os.kill(controller.replica("assistant-0")["pid"], signal.SIGKILL)
     wait_for(lambda: controller.replica("assistant-0")["state"] == "exited")
-    assert time.monotonic() - died_at < 0.2
     assert controller.replica("assistant-0")["exit_code"] == -signal.SIGKILL
     wait_for(lambda: controller.replica("assistant-0").get("ready"))
     assert time.monotonic() - died_at > 1.0

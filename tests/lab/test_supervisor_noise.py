@@ -25,7 +25,7 @@ def test_every_line_is_an_xid_spread_over_the_gpus(tmp_path: Path) -> None:
     path = tmp_path / "kmsg"
     began = time.monotonic()
     written = asyncio.run(write_burst(path, PCI, Burst(45, 101, 500), lambda: time.time() - 7))
-    assert written == 101 and 0.15 < time.monotonic() - began < 2.0
+    assert written == 101 and time.monotonic() - began > 0.15
     found = lines(path)
     assert {line.xid for line in found} == {45}
     assert Counter(line.pci_bus_id for line in found) == {"0000:04:00": 51, "0000:05:00": 50}

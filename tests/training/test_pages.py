@@ -195,7 +195,7 @@ def test_the_clock_stands_still_in_a_pause() -> None:
         assert not waiting.done() and clock.elapsed < 0.2
         assert clock.resume() and not clock.resume()
         await asyncio.wait_for(waiting, 2.0)
-        assert 0.2 <= clock.elapsed < 1.0
+        assert clock.elapsed >= 0.2
 
     run(work)
 
