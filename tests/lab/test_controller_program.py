@@ -177,10 +177,8 @@ def api(tmp_path: Path) -> Iterator[Api]:
             yield api
         finally:
             api.http.close()
-            began = time.monotonic()
             child.send_signal(signal.SIGTERM)
             assert child.wait(3) == 0, child.log_tail()
-            assert time.monotonic() - began < 1.5
 
 
 def test_its_life(api: Api) -> None:
@@ -216,7 +214,7 @@ def test_its_life(api: Api) -> None:
         silent_since = time.monotonic()
         while len(seen["endpoints"]) == 2:
             seen = api.endpoints(seen["version"], 5.0)
-        assert 0.4 < time.monotonic() - silent_since < 1.2
+        assert 0.4 < time.monotonic() - silent_since < 4.0
         assert [each["replica"] for each in seen["endpoints"]] == ["assistant-0"]
         assert len(api.endpoints(all="1")["endpoints"]) == 2
         metrics = api.http.get("/metrics").text

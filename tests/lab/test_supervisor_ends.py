@@ -100,10 +100,8 @@ def test_sigterm_ends_what_is_stopped(tmp_path: Path) -> None:
         client.signal_replica("assistant-1", "STOP")
         client.signal_process("gateway-a", "STOP")
         client.signal_process("node-1", "STOP")
-        began = time.monotonic()
         child.send_signal(signal.SIGTERM)
         assert child.wait(5) == 0, child.log_tail()
-        assert time.monotonic() - began < 3
         assert lab_is_gone(state) and find_lab(tmp_path, "small") is None
 
 

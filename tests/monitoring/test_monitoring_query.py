@@ -52,9 +52,7 @@ def test_a_prometheus_that_is_not_there() -> None:
     async def ask() -> object:
         return await Prometheus(f"http://127.0.0.1:{free_port()}").number("up")
 
-    began = time.monotonic()
     assert isinstance(asyncio.run(ask()), NoData)
-    assert time.monotonic() - began < 2.0
 
 
 def test_a_prometheus_that_hangs() -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
-import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -181,10 +180,8 @@ def test_it_serves_on_loopback_and_stops() -> None:
             answer = await post("/alertmanager", json={"alerts": []}, headers={"Authorization": f"Bearer {TOKEN}"})
             assert answer.status_code == 200
             assert (await client.get("/alertmanager")).status_code == 405
-            began = time.monotonic()
             await inbox.receiver.stop()
             await inbox.receiver.stop()
-            assert time.monotonic() - began < 2.0
         async with httpx.AsyncClient(base_url=inbox.receiver.url, trust_env=False) as client:
             with pytest.raises(httpx.ConnectError):
                 await client.get("/")
