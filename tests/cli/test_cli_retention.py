@@ -16,9 +16,9 @@ from tests.cli.support import tierdrill, with_runs
 from tests.judge.build import Run
 from tierdrill.conductor.prune import prune
 from tierdrill.history.ledger import Ledger, OwnedProcess
+from tierdrill.history.processes import me
 from tierdrill.history.retention import Keep
 from tierdrill.history.store import HistoryStore
-from tierdrill.lab.process import identify
 
 DAY_S = 86400.0
 
@@ -94,13 +94,11 @@ def test_figures_that_were_never_kept_are_made_before_the_events_go(home: Path) 
 
 
 def test_what_somebody_needs_stays(home: Path) -> None:
-    me = identify(os.getpid())
-    assert me is not None
     with closing(HistoryStore(home)) as store:
         store.begin("died", "node-loss", "drill", 1.0)
     with closing(Ledger(home)) as ledger:
         ledger.intend("f1", "old1", {"kind": "x"}, {}, 5.0)
-        ledger.own(OwnedProcess("old2", "runner", me.pid, os.getpgid(0), me.start_time))
+        ledger.own(OwnedProcess("old2", "runner", me(), os.getpgid(0)))
     done = prune(home, Keep(DAY_S, 0), 2e9 * 2, really=True)
     assert {ruling.record.run for ruling in done.needed} == {"old1", "old2", "died"}
     assert {ruling.record.run for ruling, _ in done.gone} == {"new1", "new2"}

@@ -10,13 +10,13 @@ import sys
 from contextlib import closing
 from pathlib import Path
 
-import psutil
 import pytest
 
 from tests.cli.support import tierdrill, with_runs
 from tests.judge.build import Run, shipped
 from tierdrill.cli.errors import explain
 from tierdrill.history.ledger import Ledger, OwnedProcess
+from tierdrill.history.processes import identify, me
 from tierdrill.history.store import HistoryStore
 
 ORDER = {
@@ -80,8 +80,9 @@ def test_recover_ends_strays_and_closes_the_books_of_a_run_that_died(tmp_path: P
     with subprocess.Popen(["sleep", "60"], start_new_session=True) as stray:
         try:
             with closing(Ledger(home)) as ledger:
-                created = psutil.Process(stray.pid).create_time()
-                ledger.own(OwnedProcess("r1", "load", stray.pid, stray.pid, created))
+                process = identify(stray.pid)
+                assert process is not None
+                ledger.own(OwnedProcess("r1", "load", process, stray.pid))
             assert f"load (pid {stray.pid})" in tierdrill(home, "status").out
             done = tierdrill(home, "recover")
             assert done.code == 0, done.err
@@ -103,7 +104,7 @@ def _export(home: Path, run: str) -> str:
 def test_recover_leaves_a_run_alone_whose_runner_lives(tmp_path: Path) -> None:
     home = with_open_fault(tmp_path)
     with closing(Ledger(home)) as ledger:
-        ledger.own(OwnedProcess("r1", "runner", os.getpid(), os.getpgrp(), psutil.Process().create_time()))
+        ledger.own(OwnedProcess("r1", "runner", me(), os.getpgrp()))
     assert tierdrill(home, "status").code == 0
     assert tierdrill(home, "recover").code == 0
     with closing(Ledger(home)) as ledger:

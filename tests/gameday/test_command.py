@@ -20,6 +20,7 @@ from tierdrill.gameday.journal import Journal
 from tierdrill.gameday.seat import environment_held
 from tierdrill.history.events import Event
 from tierdrill.history.ledger import Ledger
+from tierdrill.history.processes import here
 
 ROOT = Path(__file__).resolve().parents[2]
 ENDED = Event(AT + 900, "gameday.ended", "Ana", {"outcome": "completed", "reason": ""})
@@ -206,6 +207,6 @@ def test_status_says_whose_the_environment_is_while_the_game_day_lasts(tmp_path:
     with environment_held(tmp_path, "lab", "quick-1", "Ana"):
         assert "environment lab/own/quick-1 is held by run quick-1" in tierdrill(tmp_path, "status").out
     with closing(Ledger(tmp_path)) as ledger:
-        ledger.lock("lab/own/dead", "dead", 999_999, 1.0, "Ben", lambda pid, created: False)
+        ledger.lock("lab/own/dead", "dead", here(999_999, 1), "Ben")
     told = tierdrill(tmp_path, "status")
     assert told.code == 0 and "is held by" not in told.out

@@ -16,7 +16,6 @@ from types import SimpleNamespace
 import pytest
 
 from tests.gameday.support import ANA, begun, document, finished, journal
-from tierdrill.conductor.cleanup import alive
 from tierdrill.conductor.guardrails import GuardrailWatch
 from tierdrill.gameday import runs
 from tierdrill.gameday.commands import Command, Verb
@@ -25,6 +24,7 @@ from tierdrill.gameday.journal import Journal
 from tierdrill.gameday.runs import RunChild
 from tierdrill.gameday.seat import Seat, SeatTaken, environment_held
 from tierdrill.history.ledger import Ledger
+from tierdrill.history.processes import me
 from tierdrill.schedule.facts import Facts
 
 WITHIN_S = 20.0
@@ -241,12 +241,12 @@ def test_one_seat_one_facilitator(tmp_path: Path) -> None:
 def test_a_game_day_holds_its_environment_while_it_lasts_and_its_runs_are_let_in(tmp_path: Path) -> None:
     with closing(Ledger(tmp_path)) as ledger:
         with environment_held(tmp_path, "lab", "quick-1", "Ana"):
-            [(name, run, pid, owner)] = ledger.held(alive)
+            [(name, run, pid, owner)] = ledger.held()
             assert (name, run, pid, owner) == ("lab/own/quick-1", "quick-1", os.getpid(), "Ana")
-            ledger.lock("lab/own/r1", "r1", os.getpid(), 0.0, "x", alive)
-            assert [one[1] for one in ledger.held(lambda pid, created: created > 0)] == ["quick-1"]
+            ledger.lock("lab/own/r1", "r1", replace(me(), ticks=0), "x")
+            assert [one[1] for one in ledger.held()] == ["quick-1"]
         assert [one[1] for one in ledger.locks()] == ["r1"]
-        assert ledger.held(alive) == []
+        assert ledger.held() == []
 
 
 def test_the_seat_of_a_killed_facilitator_is_free(tmp_path: Path) -> None:
@@ -274,7 +274,7 @@ def test_a_seat_is_taken_over_from_a_process_that_hangs_up(tmp_path: Path) -> No
         seat = Seat(tmp_path)
         seat.take_over("Ben")
         assert other.wait(5) == -signal.SIGHUP
-        assert replace(seat.holder() or pytest.fail("nobody"), pid=0, created=0.0).author == "Ben"
+        assert (seat.holder() or pytest.fail("nobody")).author == "Ben"
         seat.leave()
 
 

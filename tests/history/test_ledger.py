@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import os
+import time
+from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
+import psutil
 import pytest
 
 from tierdrill.history.ledger import Ledger, LedgerError, OwnedProcess
+from tierdrill.history.processes import here, me
 
 ORDER = {"fault": "f1", "kind": "replica-crash", "target": "a-1"}
 PLACE = {"target": "lab", "home": "/nowhere", "lab": "x"}
@@ -60,20 +65,30 @@ def test_the_kill_switch_keeps_author_and_reason(tmp_path: Path) -> None:
 
 def test_one_run_holds_an_environment_until_it_dies(tmp_path: Path) -> None:
     ledger = Ledger(tmp_path)
-    ledger.lock("lab", "r1", os.getpid(), 1.0, "ann", lambda pid, created: True)
+    ledger.lock("lab", "r1", me(), "ann")
     with pytest.raises(LedgerError, match="in use by run r1"):
-        ledger.lock("lab", "r2", os.getpid(), 1.0, "bob", lambda pid, created: True)
-    ledger.lock("lab", "r2", os.getpid(), 1.0, "bob", lambda pid, created: False)
+        ledger.lock("lab", "r2", me(), "bob")
     ledger.unlock("lab", "r1")
-    with pytest.raises(LedgerError):
-        ledger.lock("lab", "r3", os.getpid(), 1.0, "cy", lambda pid, created: True)
+    ledger.lock("lab", "r2", replace(me(), ticks=me().ticks + 1), "bob")
+    assert [lock[1] for lock in ledger.locks()] == ["r2"] and ledger.held() == []
+    ledger.lock("lab", "r3", me(), "cy")
     ledger.unlock("lab", "r2")
-    ledger.lock("lab", "r3", os.getpid(), 1.0, "cy", lambda pid, created: True)
+    assert ledger.held() == [("lab", "r3", os.getpid(), "cy")]
+
+
+def test_a_step_of_the_clock_takes_no_environment_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    created, now = psutil.Process().create_time(), time.time
+    with closing(Ledger(tmp_path)) as ledger:
+        ledger.lock("lab", "r1", me(), "ann")
+        monkeypatch.setattr(time, "time", lambda: now() + 3600.0)
+        monkeypatch.setattr(psutil.Process, "create_time", lambda process: created + 3600.0)
+        with pytest.raises(LedgerError, match="in use by run r1"):
+            ledger.lock("lab", "r2", me(), "bob")
 
 
 def test_owned_processes_are_remembered_per_run(tmp_path: Path) -> None:
     ledger = Ledger(tmp_path)
-    process = OwnedProcess("r1", "load", 42, 42, 1.5)
+    process = OwnedProcess("r1", "load", here(42, 1500), 42)
     ledger.own(process)
     assert ledger.processes("r1") == [process] and ledger.processes("r2") == []
     ledger.disown("r1")

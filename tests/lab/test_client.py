@@ -7,13 +7,15 @@ import json
 import os
 import threading
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import asdict, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
+from tierdrill.history.processes import me
 from tierdrill.lab.client import AsyncLabClient, Calls, LabClient, LabError
 from tierdrill.lab.config import (
     LabConfig,
@@ -27,7 +29,6 @@ from tierdrill.lab.config import (
     make_node,
     to_json,
 )
-from tierdrill.lab.process import identify
 from tierdrill.lab.state import (
     LabState,
     NoSuchLab,
@@ -79,10 +80,21 @@ def server() -> Iterator[Server]:
 
 
 def state(folder: Path, address: str = "127.0.0.1:1", name: str = "x") -> LabState:
-    me = identify(os.getpid())
-    assert me is not None
-    record = ProcessRecord("supervisor", "supervisor", me.pid, os.getpgrp(), me.start_time, address)
+    record = ProcessRecord("supervisor", "supervisor", me(), os.getpgrp(), address)
     return LabState("id-1", name, str(folder), address, "token", record, 1.0, processes=(record,))
+
+
+def test_a_lab_of_an_earlier_version_is_found_and_known_by_the_clock(tmp_path: Path) -> None:
+    started = psutil.Process().create_time()
+    for name, change in (("alive", 0.0), ("dead", 60.0)):
+        folder = lab_folder(tmp_path, name)
+        folder.mkdir(parents=True)
+        document = {**asdict(state(folder, name=name)), "processes": []}
+        del document["supervisor"]["process"]
+        document["supervisor"] |= {"pid": os.getpid(), "start_time": started + change}
+        (folder / "lab.json").write_text(json.dumps(document))
+    assert [each.name for each in all_labs(tmp_path)] == ["alive", "dead"]
+    assert [each.name for each in running_labs(tmp_path)] == ["alive"]
 
 
 def lab_at(server: Server, tmp_path: Path) -> LabClient:
@@ -146,12 +158,13 @@ def test_a_lab_that_is_not_there_is_named(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 def test_state_files_are_private_and_tell_the_living_from_the_dead(tmp_path: Path) -> None:
-    for name, change in (("alive", 0.0), ("dead", 5000.0)):
+    for name, change in (("alive", 0), ("dead", 1)):
         folder = lab_folder(tmp_path, name)
         folder.mkdir(parents=True)
         mine = state(folder, name=name)
-        started = mine.supervisor.start_time + change  # the same pid, at another time: somebody else
-        write_state(replace(mine, supervisor=replace(mine.supervisor, start_time=started)))
+        # The same pid, at another time: somebody else.
+        process = replace(me(), ticks=me().ticks + change)
+        write_state(replace(mine, supervisor=replace(mine.supervisor, process=process)))
         assert (folder / "lab.json").stat().st_mode & 0o777 == 0o600
         assert [entry.name for entry in folder.iterdir()] == ["lab.json"]
     assert [each.name for each in all_labs(tmp_path)] == ["alive", "dead"]

@@ -100,7 +100,7 @@ class World:
                 "ready": ready,
                 "address": f"127.0.0.1:{10000 + pid}",
                 "pid": pid,
-                "start_time": 1.0,
+                "ticks": 100,
                 "restarts": 0,
                 "exit_code": None,
             }
@@ -306,7 +306,7 @@ def test_after_the_eviction_time_replicas_are_moved_without_a_playbook() -> None
 def test_restarts_are_counted_and_a_dead_replica_is_told() -> None:
     world = World().steps()
     report = world.running["node-1"]["assistant-0"]
-    report.update(state="exited", ready=False, pid=None, start_time=None, address=None, exit_code=-9)
+    report.update(state="exited", ready=False, pid=None, ticks=None, address=None, exit_code=-9)
     world.core.heartbeat(
         {
             "node": "node-1",
@@ -319,7 +319,7 @@ def test_restarts_are_counted_and_a_dead_replica_is_told() -> None:
     )
     assert replica_state(world.core, world.core.held["assistant-0"]) == ("exited", False)
     assert next(e for e in world.core.events if e["kind"] == "replica-exited")["exit_code"] == -9
-    report.update(state="ready", ready=True, pid=77, start_time=2.0, address="127.0.0.1:77", restarts=1)
+    report.update(state="ready", ready=True, pid=77, ticks=200, address="127.0.0.1:77", restarts=1)
     world.core.heartbeat(
         {
             "node": "node-1",

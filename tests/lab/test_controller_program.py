@@ -130,7 +130,7 @@ class Api:
                         "ready": ready,
                         "address": f"127.0.0.1:{port + int(spec['name'][-1])}",
                         "pid": 4242,
-                        "start_time": 1.0,
+                        "ticks": 100,
                         "restarts": 0,
                         "exit_code": None,
                     }

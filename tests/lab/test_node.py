@@ -16,6 +16,7 @@ from typing import Any
 import psutil
 import pytest
 
+from tierdrill.history.processes import here
 from tierdrill.lab import kmsg, process
 
 pytestmark = pytest.mark.lab
@@ -180,7 +181,7 @@ def test_it_keeps_what_the_controller_wants(node: Node) -> None:
     wait_for(lambda: controller.replica("assistant-0").get("ready") and controller.replica("assistant-1").get("ready"))
     first = controller.replica("assistant-0")
     assert (first["state"], first["gpu"], first["restarts"], first["exit_code"]) == ("ready", 0, 0, None)
-    assert process.same_process(process.Identity(first["pid"], first["start_time"]))
+    assert here(first["pid"], first["ticks"]).lives()
     assert os.getpgid(first["pid"]) == node.child.pid == os.getpgid(node.child.pid)
     assert controller.last["agent"] == node.child.address
 

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -57,10 +58,10 @@ def test_spawn_waits_for_the_ready_line(tmp_path: Path) -> None:
     try:
         assert child.ready == process.Ready("probe", "p-1", "127.0.0.1:1234", child.pid)
         assert child.pgid == child.pid == os.getpgid(child.pid)
-        assert process.same_process(child.identity)
+        assert child.identity.lives()
     finally:
         assert child.stop() == -signal.SIGTERM
-    assert not process.same_process(child.identity)
+    assert not child.identity.lives()
     assert not child.send_signal(signal.SIGTERM)
 
 
@@ -127,7 +128,7 @@ def test_kill_group_takes_stopped_members_at_once(tmp_path: Path) -> None:
 def test_kill_group_leaves_a_reused_number_alone(tmp_path: Path) -> None:
     leader = process.spawn(_script(tmp_path, READY_PROGRAM), log_path=tmp_path / "log", new_group=True)
     try:
-        stale = process.Identity(leader.pid, leader.identity.start_time - 3600)
+        stale = replace(leader.identity, ticks=leader.identity.ticks - 3600)
         assert not process.kill_group(leader.pgid, stale)
         assert not process.signal_process(stale, signal.SIGKILL)
         assert leader.exit_code() is None

@@ -93,11 +93,10 @@ def leave_verdict(folder: Path, run: str, drill: str, status: str) -> None:
 
 def recover(settings: dict[str, object]) -> int:
     """Close the books of runs whose process has gone, as `tierdrill recover` does."""
-    from tierdrill.conductor.cleanup import alive
 
     home = Path(str(settings["home"]))
     with closing(HistoryStore(home)) as store, closing(Ledger(home)) as ledger:
-        live = {one.run for one in ledger.processes() if alive(one.pid, one.created)}
+        live = {one.run for one in ledger.processes() if one.process.lives()}
         for record in store.runs(limit=1000):
             if record.status is None and record.run not in live:
                 store.finish(record.run, time.time(), "aborted", "the runner died")

@@ -6,13 +6,14 @@ import asyncio
 import os
 import time
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from tests.schedule.test_gates_lab import free, member
-from tierdrill.conductor.cleanup import alive, own_process
 from tierdrill.history.ledger import Ledger
+from tierdrill.history.processes import me
 from tierdrill.schedule.facts import Facts
 
 
@@ -22,14 +23,12 @@ def facts(home: Path) -> Facts:
 
 @pytest.mark.parametrize("name", ["lab/kept", "lab/own/by-hand"])
 def test_a_run_that_somebody_started_by_hand_is_in_the_way(tmp_path: Path, name: str) -> None:
-    mine = own_process("by-hand", "runner", os.getpid())
-    assert mine is not None
     with closing(Ledger(tmp_path)) as ledger:
         # A lock whose run has died holds nobody back.
-        ledger.lock(name, "died", os.getpid(), mine.created - 1000, "bob", alive)
+        ledger.lock(name, "died", replace(me(), ticks=me().ticks + 1), "bob")
         found = asyncio.run(facts(tmp_path).lock())
         assert found.verdict == "open", found
-        ledger.lock(name, "by-hand", os.getpid(), mine.created, "ann", alive)
+        ledger.lock(name, "by-hand", me(), "ann")
         found = asyncio.run(facts(tmp_path).lock())
     assert found.verdict == "held"
     assert found.reason == f"environment lab/kept is in use: by run by-hand (owner ann, pid {os.getpid()})"

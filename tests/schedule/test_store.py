@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from tierdrill.history.processes import ProcessId, me
 from tierdrill.schedule.aside import open_store
 from tierdrill.schedule.clock import SystemClock
-from tierdrill.schedule.identity import ProcessId, identify, me
 from tierdrill.schedule.records import Attempt, EnvironmentLock, SlotName, SlotState
 from tierdrill.schedule.shelf import Shelf
 from tierdrill.schedule.store import NotOurs, ScheduleStore, StoreCorrupt, StoreError, StoreMoved
@@ -107,16 +107,6 @@ def test_an_environment_is_held_while_its_holder_lives(tmp_path: Path) -> None:
         assert store.lock(wanted("c", DEAD), 30.0, lambda process: False) is None
         assert store.lock(wanted("d", me()), 40.0, ProcessId.lives) is None
         assert [lock.key for lock in store.locks()] == ["d"]
-
-
-def test_a_process_is_known_by_more_than_its_pid() -> None:
-    mine = me()
-    assert mine.lives()
-    assert not replace(mine, ticks=mine.ticks + 1).lives()
-    assert not replace(mine, boot="another").lives()
-    assert replace(mine, boot="another").visible()
-    assert not replace(mine, space="pid:[7]").visible()
-    assert identify(2**22 + 1) is None
 
 
 def test_a_scheduler_of_another_container_lives_by_its_heartbeat(tmp_path: Path) -> None:

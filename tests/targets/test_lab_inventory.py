@@ -15,6 +15,7 @@ import psutil
 import pytest
 
 from tierdrill.faults.catalogue import CATALOGUE
+from tierdrill.history.processes import identify
 from tierdrill.targets.base import FaultOrder, TargetError
 from tierdrill.targets.lab import MECHANISMS, LabPort, inventory_of
 from tierdrill.targets.places import open_place, the_running_lab
@@ -49,7 +50,9 @@ def order(kind: str, **parameters: Any) -> FaultOrder:
 
 
 def exactly(process: psutil.Process) -> dict[str, Any]:
-    return {"replica": "a-0", "pid": process.pid, "created": process.create_time()}
+    found = identify(process.pid)
+    assert found is not None
+    return {"replica": "a-0", "pid": found.pid, "ticks": found.ticks}
 
 
 def test_the_controllers_state_is_an_inventory() -> None:
@@ -76,8 +79,15 @@ def test_a_crash_is_seen_in_the_process_table(tmp_path: Path, sleeper: psutil.Pr
 
 
 def test_a_pid_of_somebody_else_is_not_the_process(tmp_path: Path) -> None:
-    other = order("replica-crash", replica="a-0", pid=os.getpid(), created=1.0)
+    other = order("replica-crash", replica="a-0", pid=os.getpid(), ticks=1)
     assert LabPort(tmp_path, "none").landed(other, time.time()).seen, "the one that was meant is gone"
+
+
+def test_an_order_of_an_earlier_version_is_about_the_same_process(tmp_path: Path, sleeper: psutil.Process) -> None:
+    port, mine = LabPort(tmp_path, "none"), {"replica": "a-0", "pid": sleeper.pid}
+    crash = order("replica-crash", **mine, created=sleeper.create_time())
+    assert not port.landed(crash, time.time()).seen
+    assert port.landed(order("replica-crash", **mine, created=sleeper.create_time() - 60), time.time()).seen
 
 
 def test_a_hang_is_seen_to_begin_and_to_end(tmp_path: Path, sleeper: psutil.Process) -> None:

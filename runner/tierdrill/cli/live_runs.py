@@ -9,7 +9,6 @@ from pathlib import Path
 
 def live_runs(home: Path) -> dict[str, int]:
     """The runs that go on, with their runner's process id."""
-    from tierdrill.conductor.cleanup import alive
     from tierdrill.history.ledger import Ledger
 
     if not (home / "ledger.db").exists():
@@ -18,7 +17,7 @@ def live_runs(home: Path) -> dict[str, int]:
         return {
             process.run: process.pid
             for process in ledger.processes()
-            if process.role == "runner" and alive(process.pid, process.created)
+            if process.role == "runner" and process.process.lives()
         }
 
 

@@ -14,8 +14,9 @@ import psutil
 
 from tierdrill.history.events import Event, event
 from tierdrill.history.ledger import Ledger, OwnedProcess
+from tierdrill.history.processes import identify
 from tierdrill.history.store import HistoryError
-from tierdrill.lab.process import Identity, group_members, identify, kill_group, same_process
+from tierdrill.lab.process import group_members, kill_group
 from tierdrill.lab.state import down_lab, find_lab
 from tierdrill.targets.undo import undo_fault
 
@@ -25,18 +26,13 @@ RUN_VARIABLE = "TIERDRILL_RUN"
 
 def own_process(run: str, role: str, pid: int) -> OwnedProcess | None:
     """A child as the ledger records it; None if it has gone already."""
-    identity = identify(pid)
-    if identity is None:
+    process = identify(pid)
+    if process is None:
         return None
     try:
-        return OwnedProcess(run, role, pid, os.getpgid(pid), identity.start_time)
+        return OwnedProcess(run, role, process, os.getpgid(pid))
     except ProcessLookupError:
         return None
-
-
-def alive(pid: int, created: float) -> bool:
-    """Whether that very process still lives."""
-    return same_process(Identity(pid, created))
 
 
 def undo_all(ledger: Ledger, run: str | None, by: str, emit: Emit, *, within_s: float = 10.0) -> list[str]:
@@ -52,7 +48,7 @@ def end_processes(ledger: Ledger, run: str, emit: Emit, *, spare: tuple[int, ...
         # A leader may be dead and what it started alive, in its group.
         if process.pid in spare or process.pgid != process.pid or not group_members(process.pgid):
             continue
-        if kill_group(process.pgid, Identity(process.pid, process.created)):
+        if kill_group(process.pgid, process.process):
             _tell(emit, f"ended {process.role} (pid {process.pid})")
         else:
             left.append(process.role)

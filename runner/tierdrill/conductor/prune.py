@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tierdrill.conductor.books import ensure_figures
-from tierdrill.conductor.cleanup import alive
 from tierdrill.history.ledger import Ledger
 from tierdrill.history.retention import Keep, Ruling, rulings
 from tierdrill.history.store import HistoryError, HistoryStore
@@ -84,7 +83,7 @@ def _needed(home: Path) -> dict[str, str]:
     if not (home / "ledger.db").exists():
         return {}
     with closing(Ledger(home)) as ledger:
-        living = [one.run for one in ledger.processes() if alive(one.pid, one.created)]
+        living = [one.run for one in ledger.processes() if one.process.lives()]
         needed = {lock[1]: f"it holds environment {lock[0]}" for lock in ledger.locks()}
         needed |= dict.fromkeys(living, "a process of it still lives")
         for fault in ledger.open_faults():
@@ -118,7 +117,7 @@ def _remove(store: HistoryStore, home: Path, run: str) -> None:
 
 def _compact(store: HistoryStore, home: Path) -> list[str]:
     with closing(Ledger(home)) as ledger:
-        if any(alive(one.pid, one.created) for one in ledger.processes()):
+        if any(one.process.lives() for one in ledger.processes()):
             return ["history.db is not made smaller while a run goes on; what is free in it will be used again"]
     if store.free_share() < COMPACT_FROM_SHARE:
         return []

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from tierdrill.conductor.books import close_books
-from tierdrill.conductor.cleanup import alive, own_process, undo_all
+from tierdrill.conductor.cleanup import own_process, undo_all
 from tierdrill.conductor.deployment import Deployment, open_deployment
 from tierdrill.conductor.errors import RunRefused
 from tierdrill.conductor.phases import Phases
@@ -29,6 +29,7 @@ from tierdrill.conductor.safety import ReaperHandle, Signals, start_reaper
 from tierdrill.conductor.stop import StopBox
 from tierdrill.history.events import Event
 from tierdrill.history.ledger import Ledger, LedgerError
+from tierdrill.history.processes import me
 from tierdrill.history.store import HistoryError, HistoryStore
 from tierdrill.home import run_folder
 from tierdrill.judge.judge import NotARun
@@ -129,9 +130,8 @@ def _may_start(ledger: Ledger, plan: Plan, options: RunOptions) -> None:
         raise RunRefused(
             f"the kill switch is thrown: {halt.reason} ({halt.author}); `tierdrill resume --reason ...` lifts it"
         )
-    me = own_process(plan.run, "runner", os.getpid())
     try:
-        ledger.lock(_lock_name(plan, options), plan.run, os.getpid(), me.created if me else 0.0, options.author, alive)
+        ledger.lock(_lock_name(plan, options), plan.run, me(), options.author)
     except LedgerError as error:
         raise RunRefused(str(error)) from error
 

@@ -14,7 +14,6 @@ from contextlib import closing, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from tierdrill.conductor.cleanup import alive
 from tierdrill.gameday import pace
 from tierdrill.gameday.commands import Command, Decision, decide
 from tierdrill.gameday.journal import Journal
@@ -130,7 +129,7 @@ class Engine:
             with closing(Ledger(self.journal.home)) as ledger:
                 runners = [one for one in ledger.processes(name) if one.role == "runner"]
             for one in runners:
-                if alive(one.pid, one.created):
+                if one.process.lives():
                     with suppress(ProcessLookupError):
                         os.kill(one.pid, signal.SIGKILL)
 

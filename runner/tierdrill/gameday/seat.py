@@ -9,13 +9,12 @@ import signal
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from tierdrill.conductor.cleanup import alive
 from tierdrill.gameday.locks import is_locked
 from tierdrill.history.ledger import Ledger, LedgerError
-from tierdrill.lab.process import identify
+from tierdrill.history.processes import ProcessId, me
 
 FILE = "facilitator.lock"
 POLL_S = 0.05
@@ -27,12 +26,11 @@ class Holder:
     """Who sits there."""
 
     author: str
-    pid: int
-    created: float
+    process: ProcessId
 
     def __str__(self) -> str:
         """For a message."""
-        return f"{self.author} (pid {self.pid})"
+        return f"{self.author} (pid {self.process.pid})"
 
 
 class SeatTaken(Exception):
@@ -50,10 +48,9 @@ def environment_held(home: Path, environment: str, identity: str, author: str) -
 
     Its own runs are not kept out: each takes a lock of its own. LedgerError if the ledger cannot be written.
     """
-    me = identify(os.getpid())
     name = f"{environment}/own/{identity}"
     with closing(Ledger(home)) as ledger:
-        ledger.lock(name, identity, os.getpid(), me.start_time if me else 0.0, author, alive)
+        ledger.lock(name, identity, me(), author)
     try:
         yield
     finally:
@@ -77,8 +74,7 @@ class Seat:
         except BlockingIOError:
             os.close(file)
             raise SeatTaken(self.holder()) from None
-        me = identify(os.getpid())
-        text = json.dumps({"author": author, "pid": os.getpid(), "created": me.start_time if me else 0.0})
+        text = json.dumps({"author": author, **asdict(me())})
         os.ftruncate(file, 0)
         os.write(file, text.encode())
         self._file = file
@@ -98,10 +94,10 @@ class Seat:
             except SeatTaken as taken:
                 holder = taken.holder
                 if time.monotonic() >= deadline:
-                    if not signals or holder is None or not alive(holder.pid, holder.created):
+                    if not signals or holder is None or not holder.process.lives():
                         raise
                     with suppress(ProcessLookupError, PermissionError):
-                        os.kill(holder.pid, signals.pop(0))
+                        os.kill(holder.process.pid, signals.pop(0))
                     deadline = time.monotonic() + LEAVES_WITHIN_S
             time.sleep(POLL_S)
 
@@ -109,7 +105,8 @@ class Seat:
         """Who wrote their name there last; only meaningful while somebody sits there."""
         try:
             found = json.loads(self._path.read_text(encoding="utf-8"))
-            return Holder(str(found["author"]), int(found["pid"]), float(found["created"]))
+            process = ProcessId(int(found["pid"]), int(found["ticks"]), str(found["boot"]), str(found["space"]))
+            return Holder(str(found["author"]), process)
         except (OSError, ValueError, KeyError, TypeError):
             return None
 

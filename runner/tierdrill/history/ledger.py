@@ -18,19 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from tierdrill.history.database import connect, immediate
-
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS faults (
-  id TEXT PRIMARY KEY, run TEXT NOT NULL, fault_order TEXT NOT NULL, place TEXT NOT NULL, state TEXT NOT NULL,
-  intended_at REAL NOT NULL, lease_s REAL NOT NULL, lease_until REAL NOT NULL, boot TEXT NOT NULL, note TEXT NOT NULL
-  DEFAULT '' ) STRICT; CREATE TABLE IF NOT EXISTS processes ( run TEXT NOT NULL, role TEXT NOT NULL, pid INTEGER NOT
-  NULL, pgid INTEGER NOT NULL, created REAL NOT NULL, PRIMARY KEY (run, pid, created) ) STRICT; CREATE TABLE IF NOT
-  EXISTS halts (at REAL NOT NULL, author TEXT NOT NULL, reason TEXT NOT NULL, lifted_at REAL, lifted_by TEXT,
-  lift_reason TEXT) STRICT; CREATE TABLE IF NOT EXISTS locks ( environment TEXT PRIMARY KEY, run TEXT NOT NULL, pid
-  INTEGER NOT NULL, created REAL NOT NULL, owner TEXT NOT NULL, at REAL NOT NULL ) STRICT; CREATE TABLE IF NOT EXISTS
-  stops (run TEXT PRIMARY KEY, at REAL NOT NULL, author TEXT NOT NULL, reason TEXT NOT NULL) STRICT; PRAGMA
-  user_version=1;
-"""
+from tierdrill.history.ledger_tables import LEDGER_VERSION, bring_up_to_date
+from tierdrill.history.processes import ProcessId, boot_identity
 
 OPEN_STATES = ("intended", "landed", "reverting")
 
@@ -59,13 +48,17 @@ class LedgerFault:
 
 @dataclass(frozen=True)
 class OwnedProcess:
-    """A process a run started; `created` (psutil's create_time) tells it from a later one with the same pid."""
+    """A process a run started, and its group."""
 
     run: str
     role: str
-    pid: int
+    process: ProcessId
     pgid: int
-    created: float
+
+    @property
+    def pid(self) -> int:
+        """Its number."""
+        return self.process.pid
 
 
 @dataclass(frozen=True)
@@ -77,14 +70,6 @@ class Halt:
     reason: str
 
 
-def boot_identity() -> str:
-    """Changes when the machine restarts."""
-    try:
-        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-    except OSError:
-        return "unknown"
-
-
 class Ledger:
     """The ledger of one home. Safe for several processes; one instance per thread."""
 
@@ -94,8 +79,16 @@ class Ledger:
         with self._explained():
             home.mkdir(parents=True, exist_ok=True, mode=0o700)
             self._database = connect(self.path)
-            if self._database.execute("PRAGMA user_version").fetchone()[0] == 0:
-                self._database.executescript(_SCHEMA)
+            try:
+                version = bring_up_to_date(self._database)
+            except BaseException:
+                self._database.close()
+                raise
+        if version > LEDGER_VERSION:
+            self._database.close()
+            raise LedgerError(
+                f"{self.path}: written by a newer tierdrill (schema {version}; known are up to {LEDGER_VERSION})"
+            )
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
@@ -167,8 +160,8 @@ class Ledger:
         """Record a process the run started, so that a reaper can end it."""
         with self._explained():
             self._database.execute(
-                "INSERT OR REPLACE INTO processes VALUES (?, ?, ?, ?, ?)",
-                (process.run, process.role, process.pid, process.pgid, process.created),
+                "INSERT OR REPLACE INTO processes VALUES (?, ?, ?, ?, ?, ?, ?)",
+                (process.run, process.role, *_columns(process.process), process.pgid),
             )
 
     def disown(self, run: str) -> None:
@@ -180,9 +173,9 @@ class Ledger:
         """The processes recorded for a run, or for all."""
         with self._explained():
             rows = self._database.execute(
-                "SELECT run, role, pid, pgid, created FROM processes WHERE (?1 IS NULL OR run = ?1)", (run,)
+                "SELECT run, role, pid, ticks, boot, space, pgid FROM processes WHERE (?1 IS NULL OR run = ?1)", (run,)
             ).fetchall()
-        return [OwnedProcess(*row) for row in rows]
+        return [OwnedProcess(row[0], row[1], ProcessId(*row[2:6]), row[6]) for row in rows]
 
     def halt(self, author: str, reason: str) -> None:
         """Throw the kill switch: nothing may start, and what runs must stop."""
@@ -221,37 +214,44 @@ class Ledger:
             row = self._database.execute("SELECT at, author, reason FROM stops WHERE run = ?", (run,)).fetchone()
         return Halt(*row) if row else None
 
-    def lock(self, environment: str, run: str, pid: int, created: float, owner: str, alive: Any) -> None:
+    def lock(self, environment: str, run: str, holder: ProcessId, owner: str) -> None:
         """Take the environment for one run.
 
-        A lock whose holder is dead (`alive(pid, created)` is false) is taken over; LedgerError if held.
+        A lock whose holder is dead is taken over; LedgerError if held.
         """
         with self._explained(), immediate(self._database) as database:
             row = database.execute(
-                "SELECT run, pid, created, owner FROM locks WHERE environment = ?", (environment,)
+                "SELECT run, owner, pid, ticks, boot, space FROM locks WHERE environment = ?", (environment,)
             ).fetchone()
-            if row and row[0] != run and alive(row[1], row[2]):
-                raise LedgerError(f"environment {environment} is in use by run {row[0]} (pid {row[1]}, {row[3]})")
+            if row and row[0] != run and ProcessId(*row[2:]).lives():
+                raise LedgerError(f"environment {environment} is in use by run {row[0]} (pid {row[2]}, {row[1]})")
             database.execute(
-                "INSERT OR REPLACE INTO locks VALUES (?, ?, ?, ?, ?, ?)",
-                (environment, run, pid, created, owner, time.time()),
+                "INSERT OR REPLACE INTO locks VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                (environment, run, *_columns(holder), owner, time.time()),
             )
 
     def locks(self) -> list[tuple[str, str, int, str]]:
         """Every environment in use: its name, the run, the run's process, its owner."""
-        with self._explained():
-            rows = self._database.execute("SELECT environment, run, pid, owner FROM locks ORDER BY environment")
-            return [(str(row[0]), str(row[1]), int(row[2]), str(row[3])) for row in rows]
+        return [(environment, run, holder.pid, owner) for environment, run, holder, owner in self._locks()]
 
-    def held(self, alive: Any) -> list[tuple[str, str, int, str]]:
-        """As `locks`, only those whose holder lives (`alive(pid, created)`): a dead one's is free for the taking."""
+    def held(self) -> list[tuple[str, str, int, str]]:
+        """As `locks`, only those whose holder lives: a dead one's is free for the taking."""
+        return [
+            (environment, run, holder.pid, owner) for environment, run, holder, owner in self._locks() if holder.lives()
+        ]
+
+    def _locks(self) -> list[tuple[str, str, ProcessId, str]]:
         with self._explained():
             rows = self._database.execute(
-                "SELECT environment, run, pid, owner, created FROM locks ORDER BY environment"
+                "SELECT environment, run, owner, pid, ticks, boot, space FROM locks ORDER BY environment"
             ).fetchall()
-        return [(str(row[0]), str(row[1]), int(row[2]), str(row[3])) for row in rows if alive(row[2], row[4])]
+        return [(str(row[0]), str(row[1]), ProcessId(*row[3:]), str(row[2])) for row in rows]
 
     def unlock(self, environment: str, run: str) -> None:
         """Give the environment back."""
         with self._explained():
             self._database.execute("DELETE FROM locks WHERE environment = ? AND run = ?", (environment, run))
+
+
+def _columns(process: ProcessId) -> tuple[int, int, str, str]:
+    return process.pid, process.ticks, process.boot, process.space

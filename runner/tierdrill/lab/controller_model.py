@@ -51,7 +51,7 @@ class Report:
     ready: bool
     address: str | None
     pid: int | None
-    start_time: float | None
+    ticks: int | None
     restarts: int
     exit_code: int | None
 
@@ -66,7 +66,7 @@ class Report:
             ready=bool(raw["ready"]),
             address=raw.get("address"),
             pid=raw.get("pid"),
-            start_time=raw.get("start_time"),
+            ticks=raw.get("ticks"),
             restarts=int(raw.get("restarts") or 0),
             exit_code=raw.get("exit_code"),
         )

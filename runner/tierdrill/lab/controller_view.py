@@ -138,7 +138,7 @@ def _replica(core: Core, held: Held) -> dict[str, Any]:
         "ready": ready,
         "moving": held.leaving is not None,
         "pid": None if report is None else report.pid,
-        "start_time": None if report is None else report.start_time,
+        "ticks": None if report is None else report.ticks,
         "address": None if report is None else report.address,
         "exit_code": None if report is None else report.exit_code,
         "generation": held.generation,

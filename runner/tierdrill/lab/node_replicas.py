@@ -59,7 +59,7 @@ class Managed:
             "ready": self.phase == READY,
             "address": self.address if child is not None else None,
             "pid": None if child is None else child.pid,
-            "start_time": None if child is None else child.identity.start_time,
+            "ticks": None if child is None else child.identity.ticks,
             "gpu": self.spec.gpu,
             "generation": self.spec.generation,
             "restarts": max(0, self.starts - 1),

@@ -1,4 +1,4 @@
-"""How lab programs start: the starter's side (spawn, identity, kill a group) and the program's side (arguments, ready).
+"""How lab programs start: the starter's side (spawn, kill a group) and the program's side (arguments, ready).
 
 A program tells its starter that it serves by writing one JSON line to the descriptor it got as `--ready-fd`. Nobody
 polls a port or reads a log to find that out. Every child asks the kernel to be killed when its starter dies
@@ -26,9 +26,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tierdrill.history.processes import ProcessId, here, identify
+
 READY_TIMEOUT_S = 10.0
 LOG_TAIL_BYTES = 2000
-START_TIME_TOLERANCE_S = 1.0
 _READY_LINE_BYTES_MAX = 65536
 _PR_SET_PDEATHSIG = 1
 _POLL_S = 0.02
@@ -46,14 +47,6 @@ class Ready:
     name: str
     address: str
     pid: int
-
-
-@dataclass(frozen=True)
-class Identity:
-    """A process and when it started: a pid alone may by now belong to somebody else."""
-
-    pid: int
-    start_time: float
 
 
 @dataclass(frozen=True)
@@ -95,7 +88,8 @@ class Child:
         self.log_path = log_path
         self.pid = popen.pid
         self.pgid = pgid
-        self.identity = identify(popen.pid) or Identity(popen.pid, time.time())
+        self.identity = identify(popen.pid) or here(popen.pid, 0)
+        self.started_at = time.time()
         self.ready: Ready | None = None
 
     @property
@@ -287,28 +281,12 @@ def tail(path: Path, size: int = LOG_TAIL_BYTES) -> str:
         return ""
 
 
-def identify(pid: int) -> Identity | None:
-    """Who has this pid now; None when nobody (a zombie still counts: its pid is not free)."""
-    import psutil  # here, not above: replicas import this module and have no use for it
-
-    try:
-        return Identity(pid, psutil.Process(pid).create_time())
-    except psutil.Error:
-        return None
-
-
-def same_process(identity: Identity) -> bool:
-    """Whether the pid still belongs to the process that was meant."""
-    now = identify(identity.pid)
-    return now is not None and abs(now.start_time - identity.start_time) < START_TIME_TOLERANCE_S
-
-
-def signal_process(identity: Identity, number: int) -> bool:
+def signal_process(process: ProcessId, number: int) -> bool:
     """Signal exactly that process; False when it is gone or its pid is somebody else's."""
-    if not same_process(identity):
+    if process.state() is None:
         return False
     try:
-        os.kill(identity.pid, number)
+        os.kill(process.pid, number)
     except ProcessLookupError:
         return False
     return True
@@ -316,7 +294,7 @@ def signal_process(identity: Identity, number: int) -> bool:
 
 def group_members(pgid: int) -> list[int]:
     """Living (not zombie) processes of a group."""
-    import psutil
+    import psutil  # here, not above: replicas import this module and have no use for it
 
     members = []
     for process in psutil.process_iter():
@@ -328,16 +306,15 @@ def group_members(pgid: int) -> list[int]:
     return members
 
 
-def kill_group(pgid: int, identity: Identity, *, timeout_s: float = 2.0) -> bool:
+def kill_group(pgid: int, leader: ProcessId, *, timeout_s: float = 2.0) -> bool:
     """SIGKILL a whole group at once, as a power cut does; True when none of its members lives any more.
 
-    `identity` is the group's leader as it was at start. If the leader's pid belongs to another process by now, the
-    group is not ours and is left alone. A leader that is merely gone does not free its group's number while members
-    live, so they are killed.
+    If the leader's pid belongs to another process by now, the group is not ours and is left alone. A leader that is
+    merely gone does not free its group's number while members live, so they are killed.
     """
     if pgid <= 1 or pgid == os.getpgrp():
         raise ValueError(f"refusing to kill process group {pgid}")
-    if identify(identity.pid) is not None and not same_process(identity):
+    if identify(leader.pid) not in (None, leader):
         return False
     with contextlib.suppress(ProcessLookupError):
         os.killpg(pgid, signal.SIGKILL)

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -16,8 +17,9 @@ from typing import Any
 
 import psutil
 
+from tierdrill.history.processes import ProcessId, identify, started_about
 from tierdrill.lab.config import LabConfigError, build
-from tierdrill.lab.process import Identity, identify, same_process
+from tierdrill.lab.process import signal_process
 
 STATE_FILE = "lab.json"
 LOG_FILE = "supervisor.log"
@@ -34,19 +36,13 @@ class NoSuchLab(LookupError):
 
 @dataclass(frozen=True)
 class ProcessRecord:
-    """A process of a lab, and when it started: a pid alone may by now belong to somebody else."""
+    """A process of a lab, and which that is: a pid alone may by now belong to somebody else."""
 
     name: str
     program: str
-    pid: int
+    process: ProcessId
     pgid: int
-    start_time: float
     address: str | None = None
-
-    @property
-    def identity(self) -> Identity:
-        """For signalling exactly this process."""
-        return Identity(self.pid, self.start_time)
 
 
 @dataclass(frozen=True)
@@ -101,9 +97,17 @@ def find_lab(home: Path, name: str) -> LabState | None:
     """The lab of that name as its state file has it, alive or not; None where there is no (readable) state file."""
     try:
         document = json.loads((lab_folder(home, name) / STATE_FILE).read_text(encoding="utf-8"))
-        return build(LabState, document, STATE_FILE)
-    except (OSError, ValueError, LabConfigError, NoSuchLab):
+        return build(LabState, _as_now(document), STATE_FILE)
+    except (OSError, ValueError, LookupError, TypeError, LabConfigError):
         return None
+
+
+def _as_now(document: dict[str, Any]) -> dict[str, Any]:
+    """The state file of a lab that an earlier version brought up has the wall-clock times of its processes' starts."""
+    for record in (document["supervisor"], *document["processes"]):
+        if "start_time" in record:
+            record["process"] = asdict(started_about(record.pop("pid"), record.pop("start_time")))
+    return document
 
 
 def all_labs(home: Path) -> list[LabState]:
@@ -133,7 +137,7 @@ def attach(home: Path, name: str) -> LabState:
 
 def supervisor_lives(state: LabState) -> bool:
     """Whether the very process that wrote the file still runs (a zombie does not)."""
-    return _lives(state.supervisor.identity)
+    return state.supervisor.process.lives()
 
 
 def lab_is_gone(state: LabState) -> bool:
@@ -160,8 +164,9 @@ def down_lab(state: LabState, *, timeout_s: float = 5.0) -> list[str]:
     are killed.
     """
     if supervisor_lives(state):
-        _signal(state.supervisor.identity, signal.SIGTERM)
-        _wait_gone([state.supervisor.identity], timeout_s)
+        with contextlib.suppress(PermissionError):
+            signal_process(state.supervisor.process, signal.SIGTERM)
+        _wait_gone([state.supervisor.process], timeout_s)
     _kill_recorded((state.supervisor, *state.processes))
     left = kill_strays(state.id)
     if not left:
@@ -199,42 +204,25 @@ def remove_state(state: LabState) -> None:
 def _kill_recorded(records: Iterable[ProcessRecord]) -> None:
     for record in records:
         # Only a group whose leader is still the recorded process is surely ours; members of others carry the marker.
-        if not _lives(record.identity):
+        if not record.process.lives():
             continue
         try:
-            if record.pgid == record.pid and record.pgid != os.getpgrp():
+            if record.pgid == record.process.pid and record.pgid != os.getpgrp():
                 os.killpg(record.pgid, signal.SIGKILL)
             else:
-                os.kill(record.pid, signal.SIGKILL)
+                os.kill(record.process.pid, signal.SIGKILL)
         except (ProcessLookupError, PermissionError):
             continue
-
-
-def _lives(identity: Identity) -> bool:
-    if not same_process(identity):
-        return False
-    try:
-        return psutil.Process(identity.pid).status() != psutil.STATUS_ZOMBIE
-    except psutil.Error:
-        return False
 
 
 def _counts(process: psutil.Process) -> bool:
     return bool(process.status() != psutil.STATUS_ZOMBIE)
 
 
-def _signal(identity: Identity, number: int) -> None:
-    if same_process(identity):
-        try:
-            os.kill(identity.pid, number)
-        except (ProcessLookupError, PermissionError):
-            return
-
-
-def _wait_gone(identities: Iterable[Identity], timeout_s: float) -> None:
+def _wait_gone(processes: Iterable[ProcessId], timeout_s: float) -> None:
     deadline = time.monotonic() + timeout_s
-    for identity in identities:
-        while _lives(identity) and time.monotonic() < deadline:
+    for process in processes:
+        while process.lives() and time.monotonic() < deadline:
             time.sleep(0.02)
 
 

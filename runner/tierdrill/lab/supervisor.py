@@ -19,9 +19,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from tierdrill.history.processes import me
 from tierdrill.lab.config import LabConfig, build, check
 from tierdrill.lab.node_serving import address_of, bind, configure_logging, serve
-from tierdrill.lab.process import SpawnError, announce_ready, identify, program_arguments
+from tierdrill.lab.process import SpawnError, announce_ready, program_arguments
 from tierdrill.lab.state import LOG_FILE, LabState, ProcessRecord, lab_folder, write_state
 from tierdrill.lab.supervisor_api import build_app
 from tierdrill.lab.supervisor_events import EventLog
@@ -59,8 +60,6 @@ def prepare_folder(home: Path, name: str) -> tuple[Path, int]:
 
 def first_state(config: LabConfig, document: Mapping[str, Any], folder: Path, address: str) -> LabState:
     """The state file's content before anything has been started."""
-    me = identify(os.getpid())
-    started = time.time() if me is None else me.start_time
     skipped = {
         name: f"no {name} binary is configured"
         for name, part in (("prometheus", config.prometheus), ("alertmanager", config.alertmanager))
@@ -72,7 +71,7 @@ def first_state(config: LabConfig, document: Mapping[str, Any], folder: Path, ad
         folder=str(folder),
         address=address,
         token=str(document["token"]),
-        supervisor=ProcessRecord(PROGRAM, PROGRAM, os.getpid(), os.getpgrp(), started, address),
+        supervisor=ProcessRecord(PROGRAM, PROGRAM, me(), os.getpgrp(), address),
         created_at=time.time(),
         skipped=skipped,
     )
@@ -86,9 +85,9 @@ async def run(document: Mapping[str, Any], ready_fd: int | None) -> int:
     state = first_state(config, document, folder, address_of(listener))
     write_state(state)
     lab = Lab(config, state, EventLog(discreet=config.discreet))
-    me = os.getpid()
+    pid = os.getpid()
     # Serving ends on SIGTERM; asking this process to stop is the same path whoever asks.
-    app = build_app(lab, Operations(lab), lambda: os.kill(me, signal.SIGTERM))
+    app = build_app(lab, Operations(lab), lambda: os.kill(pid, signal.SIGTERM))
     serving = asyncio.create_task(serve(app, listener, on_ready=lambda: None))
     starting = asyncio.create_task(lab.up())
     try:

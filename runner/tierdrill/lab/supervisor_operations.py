@@ -16,9 +16,10 @@ from urllib.parse import quote
 
 import psutil
 
+from tierdrill.history.processes import here
 from tierdrill.lab import gpu as gpus
 from tierdrill.lab import kmsg
-from tierdrill.lab.process import Identity, SpawnError, signal_process
+from tierdrill.lab.process import SpawnError, signal_process
 from tierdrill.lab.state import MARKER
 from tierdrill.lab.supervisor_lab import ALERTMANAGER, CONTROLLER, FABRIC, CallFailed, Lab
 from tierdrill.lab.supervisor_monitoring import NOWHERE_URL, ask
@@ -101,14 +102,14 @@ class Operations:
         """KILL, STOP or CONT exactly the process that serves as this replica now."""
         number = _signal(name, REPLICA_SIGNALS)
         seen = await self.replica(replica)
-        if not seen.get("pid") or seen.get("start_time") is None:
+        if not seen.get("pid") or seen.get("ticks") is None:
             raise Refused(f"{replica} is not running (it is {seen['state']})")
-        identity = Identity(int(seen["pid"]), float(seen["start_time"]))
-        if not self._ours(identity.pid) or not signal_process(identity, number):
-            raise Refused(f"{replica}: process {identity.pid} has ended")
+        process = here(int(seen["pid"]), int(seen["ticks"]))
+        if not self._ours(process.pid) or not signal_process(process, number):
+            raise Refused(f"{replica}: process {process.pid} has ended")
         at = time.time()
-        self._events.add("signal", at, process=replica, signal=name, pid=identity.pid, node=seen["node"])
-        return {"ok": True, "replica": replica, "pid": identity.pid, "start_time": identity.start_time, "at": at}
+        self._events.add("signal", at, process=replica, signal=name, pid=process.pid, node=seen["node"])
+        return {"ok": True, "replica": replica, "pid": process.pid, "ticks": process.ticks, "at": at}
 
     async def start_replica(self, replica: str) -> Answer:
         """Start a replica that is not running; one that runs (or is starting) is left alone."""
@@ -231,7 +232,7 @@ class Operations:
 
     def _booted_at(self, node: str) -> float | None:
         processes = self._lab.processes
-        return processes.entry(node).child.identity.start_time if processes.alive(node) else None
+        return processes.entry(node).child.started_at if processes.alive(node) else None
 
     async def set_exporter(self, node: str, up: bool) -> Answer:
         """Stop a node's exporter, or start it again."""

@@ -74,9 +74,8 @@ class ProcessTable:
             ProcessRecord(
                 name=entry.name,
                 program=entry.program,
-                pid=entry.child.pid,
+                process=entry.child.identity,
                 pgid=entry.child.pgid,
-                start_time=entry.child.identity.start_time,
                 address=entry.address,
             )
             for entry in self._entries.values()
@@ -91,7 +90,7 @@ class ProcessTable:
                 "program": entry.program,
                 "pid": entry.child.pid,
                 "pgid": entry.child.pgid,
-                "start_time": entry.child.identity.start_time,
+                "ticks": entry.child.identity.ticks,
                 "alive": entry.child.exit_code() is None,
                 "exit_code": entry.child.exit_code(),
                 "address": entry.address,

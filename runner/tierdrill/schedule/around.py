@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+from tierdrill.history.processes import ProcessId
 from tierdrill.schedule.clock import Clock
 from tierdrill.schedule.gates import GateResult
-from tierdrill.schedule.identity import ProcessId
 from tierdrill.schedule.records import Attempt, SlotState
 from tierdrill.schedule.shelf import Shelf
 from tierdrill.schedule.work import Member, Work

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tierdrill.schedule.identity import ProcessId, identify
+from tierdrill.history.processes import ProcessId, identify
 
 _LAUNCHER = Path(__file__).with_name("launch.py")
 _TAIL_BYTES = 4000

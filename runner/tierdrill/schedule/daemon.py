@@ -18,10 +18,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from tierdrill.history.processes import me
 from tierdrill.schedule.around import Commands, Surroundings
 from tierdrill.schedule.clock import Clock, Drift, Reading, SystemClock, drift
 from tierdrill.schedule.follow import Follow
-from tierdrill.schedule.identity import me
 from tierdrill.schedule.leftovers import Leftovers
 from tierdrill.schedule.loading import Snapshot, timing_of
 from tierdrill.schedule.observers import Observers

@@ -61,12 +61,10 @@ class Facts:
 
     def _run_inside(self) -> str | None:
         """A run, or a game day, that was not started by the schedule and goes on in the environment."""
-        from tierdrill.lab.process import Identity, same_process
-
         name = self._member.environment.metadata.name
         try:
             with closing(Ledger(self._home)) as ledger:
-                for environment, run, pid, owner in ledger.held(lambda pid, at: same_process(Identity(pid, at))):
+                for environment, run, pid, owner in ledger.held():
                     if environment == self._member.lock or environment.startswith(f"{name}/own/"):
                         return f"by run {run} (owner {owner or 'nobody named'}, pid {pid})"
         except LedgerError as error:

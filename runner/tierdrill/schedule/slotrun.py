@@ -17,6 +17,7 @@ from dataclasses import replace
 from typing import Any, TypeVar
 
 from tierdrill.history.ledger import Ledger, LedgerError
+from tierdrill.history.processes import ProcessId
 from tierdrill.schedule import gates
 from tierdrill.schedule.around import Surroundings
 from tierdrill.schedule.child import Child, ChildError, Output, gone, send
@@ -24,7 +25,6 @@ from tierdrill.schedule.due import spoken
 from tierdrill.schedule.facts import Facts, Gate, ask_gates
 from tierdrill.schedule.gates import GateResult
 from tierdrill.schedule.healing import healed
-from tierdrill.schedule.identity import ProcessId
 from tierdrill.schedule.outcome import STOPS_A_SUITE, Outcome, conclude, outcome_of
 from tierdrill.schedule.records import Attempt, EnvironmentLock, SlotState
 from tierdrill.schedule.store import NotOurs, ScheduleStore, StoreError

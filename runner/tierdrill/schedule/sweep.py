@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
+from tierdrill.history.processes import ProcessId
 from tierdrill.schedule.due import DueSlot, decide, name_of
-from tierdrill.schedule.identity import ProcessId
 from tierdrill.schedule.loading import only, slots_between
 from tierdrill.schedule.records import Gap, SlotName, SlotState
 from tierdrill.schedule.slots import Slot, due_slots

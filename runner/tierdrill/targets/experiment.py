@@ -18,10 +18,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import psutil
-
 from tierdrill.history.ledger import Ledger, LedgerError
-from tierdrill.lab.process import Identity, kill_group, same_process
+from tierdrill.lab.process import kill_group
 from tierdrill.targets.base import FaultOrder, Inventory, Proof, TargetError
 
 CHILD = "tierdrill.conductor.experiment_child"
@@ -181,9 +179,8 @@ class ExperimentPlace:
         finally:
             ledger.close()
         for child in children:
-            identity = Identity(child.pid, child.created)
-            if child.pgid == child.pid and not _runs(identity):
-                kill_group(child.pgid, identity)
+            if child.pgid == child.pid and not child.process.lives():
+                kill_group(child.pgid, child.process)
 
     def _play(self) -> None:
         environment = {
@@ -234,13 +231,6 @@ def proof_in(record: Mapping[str, Any], activity: str) -> Proof:
     failed = ", ".join(record["failed"])
     seen = f"rollbacks failed: {failed}" if failed else "its rollbacks were played; no probe is named that could tell"
     return Proof(not failed, float(record["at"]), "the experiment's rollbacks", seen)
-
-
-def _runs(identity: Identity) -> bool:
-    try:
-        return same_process(identity) and psutil.Process(identity.pid).status() != psutil.STATUS_ZOMBIE
-    except psutil.Error:
-        return False
 
 
 def _end_of(log: Path) -> str:

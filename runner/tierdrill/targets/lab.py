@@ -8,6 +8,7 @@ them injects.
 
 from __future__ import annotations
 
+import signal
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -15,9 +16,10 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import psutil
 
+from tierdrill.history.processes import STOPPED, ProcessId, here, started_about
 from tierdrill.lab.client import LabClient, LabError
+from tierdrill.lab.process import signal_process
 from tierdrill.lab.state import LabState, find_lab, lab_processes, supervisor_lives
 from tierdrill.targets.base import (
     UNREADABLE,
@@ -137,16 +139,16 @@ class LabPort:
             replica = known(replicas, parameters["replica"], "replica")
             if not replica.get("pid"):
                 raise TargetError(f"replica {parameters['replica']} is not running")
-            extra = {"pid": replica["pid"], "created": replica["start_time"]}
+            extra = {"pid": replica["pid"], "ticks": replica["ticks"]}
         elif order.target_kind == "node":
             node = known(nodes, parameters["node"], "node")
             pids = [
-                [process["pid"], process["start_time"]]
+                [process["pid"], process["ticks"]]
                 for process in status["processes"]
                 if process["name"] == parameters["node"]
             ]
             pids += [
-                [replica["pid"], replica["start_time"]]
+                [replica["pid"], replica["ticks"]]
                 for replica in state["replicas"]
                 if replica.get("node") == parameters["node"] and replica.get("pid")
             ]
@@ -192,7 +194,7 @@ class LabPort:
             if order.kind == "replica-crash":
                 client.start_replica(p["replica"])
             elif order.kind == "replica-hang":
-                _signal_exactly(p["pid"], p["created"])
+                _resume(_meant(p))
             elif order.kind == "node-power-loss":
                 client.power(p["node"], "on")
             elif order.kind in LAB_FAULTS:
@@ -208,13 +210,13 @@ class LabPort:
     def landed(self, order: FaultOrder, since: float) -> Proof:
         p = order.parameters
         if order.kind == "replica-crash":
-            dead = not _lives(p["pid"], p["created"])
+            dead = not _meant(p).lives()
             return Proof(dead, time.time(), KERNEL, f"process {p['pid']} {'is gone' if dead else 'still runs'}")
         if order.kind == "replica-hang":
-            stopped = _stopped(p["pid"], p["created"])
+            stopped = _meant(p).state() == STOPPED
             return Proof(stopped, time.time(), KERNEL, f"process {p['pid']} {'is stopped' if stopped else 'runs'}")
         if order.kind == "node-power-loss":
-            living = [pid for pid, created in p["pids"] if _lives(pid, created)]
+            living = [pid for pid, ticks in p["pids"] if here(pid, ticks).lives()]
             return Proof(
                 not living, time.time(), KERNEL, f"{len(p['pids']) - len(living)} of {len(p['pids'])} processes gone"
             )
@@ -227,7 +229,7 @@ class LabPort:
         if self._gone_with_the_lab():
             return Proof(True, time.time(), KERNEL, "the lab it was in has ended, with all its processes")
         if order.kind == "replica-hang":
-            stopped = _stopped(p["pid"], p["created"])
+            stopped = _meant(p).state() == STOPPED
             return Proof(
                 not stopped, time.time(), KERNEL, f"process {p['pid']} {'is stopped' if stopped else 'is not stopped'}"
             )
@@ -281,12 +283,12 @@ class LabPort:
             ready = node is not None and node.ready
             booted = ready and node is not None and node.boot_id != p["boot_id"]
             # The same processes still alive: power was never lost, there is nothing to come back from.
-            never = ready and bool(p["pids"]) and all(_lives(pid, created) for pid, created in p["pids"])
+            never = ready and bool(p["pids"]) and all(here(pid, ticks).lives() for pid, ticks in p["pids"])
             seen = "has booted and is ready" if booted else "never lost power" if never else "is not ready"
             return Proof(booted or never, time.time(), witness, f"{p['node']} {seen}")
         replica: dict[str, Any] = next((one for one in state["replicas"] if one["name"] == p["replica"]), {})
         # For a moment after the kill the control plane still tells of the dead process: one that lives is what counts.
-        lives = bool(replica.get("pid")) and _lives(int(replica["pid"]), float(replica["start_time"]))
+        lives = bool(replica.get("pid")) and here(int(replica["pid"]), int(replica["ticks"])).lives()
         back = lives and replica.get("state") in ("ready", "starting")
         seen = f"{p['replica']} is {replica.get('state', 'unknown')}" + ("" if lives else ", its process is gone")
         return Proof(back, time.time(), witness, seen)
@@ -338,34 +340,13 @@ class LabPort:
         return Proof(there == slow, began, witness, "a rule is in force" if there else "no rule is in force")
 
 
-def _process(pid: int, created: float) -> psutil.Process | None:
+def _meant(p: Parameters) -> ProcessId:
+    """The process that an order is about; orders of earlier versions have the wall-clock time of its start."""
+    return here(p["pid"], p["ticks"]) if "ticks" in p else started_about(p["pid"], p["created"])
+
+
+def _resume(process: ProcessId) -> None:
     try:
-        process = psutil.Process(pid)
-        return process if abs(process.create_time() - created) < 1.0 else None
-    except psutil.Error:
-        return None
-
-
-def _lives(pid: int, created: float) -> bool:
-    process = _process(pid, created)
-    try:
-        return process is not None and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.Error:
-        return False
-
-
-def _stopped(pid: int, created: float) -> bool:
-    process = _process(pid, created)
-    try:
-        return process is not None and process.status() == psutil.STATUS_STOPPED
-    except psutil.Error:
-        return False
-
-
-def _signal_exactly(pid: int, created: float) -> None:
-    process = _process(pid, created)
-    if process is not None:
-        try:
-            process.resume()
-        except psutil.Error as error:
-            raise TargetError(f"cannot resume process {pid}: {error}") from error
+        signal_process(process, signal.SIGCONT)
+    except PermissionError as error:
+        raise TargetError(f"cannot resume process {process.pid}: {error}") from error

@@ -7,18 +7,17 @@ proofs that a fault landed and is gone. What differs is that all of it is sealed
 from __future__ import annotations
 
 import contextlib
-import os
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tierdrill.conductor.cleanup import alive, own_process
 from tierdrill.conductor.errors import RunRefused
 from tierdrill.conductor.plan import new_run_name
 from tierdrill.conductor.recorder import Recorder
 from tierdrill.history.events import Event
 from tierdrill.history.ledger import Ledger, LedgerError
+from tierdrill.history.processes import me
 from tierdrill.history.sealed import EXERCISE, SealedHistory, open_seal
 from tierdrill.history.store import HistoryError, HistoryStore
 from tierdrill.home import run_folder
@@ -97,8 +96,7 @@ def _may_start(ledger: Ledger, exercise: str, lock: str, options: ExerciseOption
         raise RunRefused(
             f"the kill switch is thrown: {halt.reason} ({halt.author}); `tierdrill resume --reason ...` lifts it"
         )
-    me = own_process(exercise, "runner", os.getpid())
-    ledger.lock(lock, exercise, os.getpid(), me.created if me else 0.0, options.author, alive)
+    ledger.lock(lock, exercise, me(), options.author)
 
 
 def _closed(store: HistoryStore, options: ExerciseOptions, exercise: str, folder: Path, host: Host) -> ExerciseOutcome:

@@ -37,7 +37,6 @@ def command(here: Surroundings, as_json: bool) -> int:
 
 def look(here: Surroundings) -> dict[str, Any]:
     """Everything there is to tell, as plain data."""
-    from tierdrill.conductor.cleanup import alive
     from tierdrill.history.ledger import Ledger
     from tierdrill.lab.state import running_labs, stale_labs
 
@@ -53,9 +52,9 @@ def look(here: Surroundings) -> dict[str, Any]:
         strays = [
             {"run": process.run, "role": process.role, "pid": process.pid}
             for process in ledger.processes()
-            if process.run not in live and alive(process.pid, process.created)
+            if process.run not in live and process.process.lives()
         ]
-        held = ledger.held(alive)
+        held = ledger.held()
         locks = [{"environment": lock[0], "run": lock[1], "pid": lock[2], "owner": lock[3]} for lock in held]
     labs_up = running_labs(here.home)
     labs: list[dict[str, Any]] = [
