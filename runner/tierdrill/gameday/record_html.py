@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from functools import cache
 
-from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment
 
 from tierdrill.gameday.record import Record, utc_minute, utc_second
 from tierdrill.gameday.record_markdown import tally
 from tierdrill.judge.verdict import Status
+from tierdrill.report.page import page_environment
 from tierdrill.report.words import UNICODE, show_seconds
 
 
@@ -42,19 +43,11 @@ def record_html(record: Record) -> str:
 
 @cache
 def _environment() -> Environment:
-    environment = Environment(
-        loader=ChoiceLoader(
-            [PackageLoader("tierdrill.gameday", "templates"), PackageLoader("tierdrill.report", "templates")]
-        ),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
+    return page_environment(
+        {
+            "minute": utc_minute,
+            "second": utc_second,
+            "icon": lambda status: UNICODE.status(Status(status)),
+        },
+        "tierdrill.gameday",
     )
-    environment.filters |= {
-        "seconds": show_seconds,
-        "minute": utc_minute,
-        "second": utc_second,
-        "icon": lambda status: UNICODE.status(Status(status)),
-    }
-    return environment

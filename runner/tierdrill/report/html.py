@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from functools import cache
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment
 from markupsafe import Markup
 
 from tierdrill.history.events import Event
@@ -15,6 +15,7 @@ from tierdrill.report import timeline
 from tierdrill.report.answers import answers
 from tierdrill.report.blast import blast_of
 from tierdrill.report.evidence import evidence_of
+from tierdrill.report.page import page_environment
 from tierdrill.report.provenance import duration_of, emulated_parts, provenance, utc
 from tierdrill.report.series import all_samples, tier_series
 from tierdrill.report.state import story
@@ -107,21 +108,14 @@ def _humps(name: str) -> Markup:
 
 @cache
 def _environment() -> Environment:
-    environment = Environment(
-        loader=PackageLoader("tierdrill.report", "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
+    return page_environment(
+        {
+            "duration": show_duration,
+            "share": show_share,
+            "offset": show_offset,
+            "count": show_count,
+            "icon": UNICODE.status,
+            "variant": variant_words,
+            "humps": _humps,
+        }
     )
-    environment.filters |= {
-        "seconds": show_seconds,
-        "duration": show_duration,
-        "share": show_share,
-        "offset": show_offset,
-        "count": show_count,
-        "icon": UNICODE.status,
-        "variant": variant_words,
-        "humps": _humps,
-    }
-    return environment

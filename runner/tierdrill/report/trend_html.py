@@ -6,11 +6,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment
 
 from tierdrill.judge.figures import RunFigures
 from tierdrill.judge.trend import DrillTrend, Trend
 from tierdrill.report.dates import day
+from tierdrill.report.page import page_environment
 from tierdrill.report.provenance import utc
 from tierdrill.report.trend_lanes import POINTS_MAX, Plot, drill_plot, score_plot, span_of
 from tierdrill.report.trend_words import (
@@ -27,7 +28,7 @@ from tierdrill.report.trend_words import (
     stale_words,
     tier_score_words,
 )
-from tierdrill.report.words import UNICODE, plural, show_seconds, variant_words
+from tierdrill.report.words import UNICODE, plural, variant_words
 
 ROWS_MAX = 1500
 Link = Callable[[str], str | None]
@@ -105,26 +106,19 @@ def _rows(trend: Trend) -> list[RunFigures]:
 
 @cache
 def _environment() -> Environment:
-    environment = Environment(
-        loader=PackageLoader("tierdrill.report", "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
+    return page_environment(
+        {
+            "icon": lambda status: UNICODE.status(status) if status in ("passed", "failed", "inconclusive") else "!",
+            "variant": variant_words,
+            "day": day,
+            "minute": lambda at: utc(at)[:16],
+            "plural": plural,
+            "score": show_score,
+            "score_words": tier_score_words,
+            "score_lines": score_lines,
+            "recency": recency_words,
+            "regression": regression_words,
+            "flaky": flaky_words,
+            "outlook": outlook_words,
+        }
     )
-    environment.filters |= {
-        "seconds": show_seconds,
-        "icon": lambda status: UNICODE.status(status) if status in ("passed", "failed", "inconclusive") else "!",
-        "variant": variant_words,
-        "day": day,
-        "minute": lambda at: utc(at)[:16],
-        "plural": plural,
-        "score": show_score,
-        "score_words": tier_score_words,
-        "score_lines": score_lines,
-        "recency": recency_words,
-        "regression": regression_words,
-        "flaky": flaky_words,
-        "outlook": outlook_words,
-    }
-    return environment

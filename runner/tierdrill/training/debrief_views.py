@@ -8,8 +8,9 @@ from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 
-from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment
 
+from tierdrill.report.page import page_environment
 from tierdrill.report.words import show_seconds
 from tierdrill.training.cards import ScoreLine, show_points
 from tierdrill.training.debrief import Debrief
@@ -124,20 +125,12 @@ def _utc(at: float) -> str:
 
 @cache
 def _environment() -> Environment:
-    environment = Environment(
-        loader=ChoiceLoader(
-            [PackageLoader("tierdrill.training", "templates"), PackageLoader("tierdrill.report", "templates")]
-        ),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
+    return page_environment(
+        {
+            "clock": clock,
+            "utc": _utc,
+            "points": _points,
+            "grade": line_grade,
+        },
+        "tierdrill.training",
     )
-    environment.filters |= {
-        "clock": clock,
-        "seconds": show_seconds,
-        "utc": _utc,
-        "points": _points,
-        "grade": line_grade,
-    }
-    return environment
