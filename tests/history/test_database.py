@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tierdrill.history.database import connect, immediate
+from tierdrill.history.database import bring_up_to_date, connect, execute_all, immediate
 from tierdrill.history.ledger import Ledger
 from tierdrill.history.store import HistoryStore
 from tierdrill.schedule.notify.store import MessageStore
@@ -63,6 +63,41 @@ def test_what_is_no_database_is_said_at_once(tmp_path: Path) -> None:
     (tmp_path / "a.db").write_bytes(b"something else altogether" * 100)
     with pytest.raises(sqlite3.DatabaseError, match="not a database"):
         connect(tmp_path / "a.db", busy_s=3600.0)
+
+
+def tables(database: sqlite3.Connection) -> list[str]:
+    return [row[0] for row in database.execute("SELECT name FROM sqlite_schema").fetchall()]
+
+
+def test_a_file_that_cannot_be_brought_up_to_date_is_as_it_was(tmp_path: Path) -> None:
+    def half(database: sqlite3.Connection, version: int) -> None:
+        execute_all(database, "CREATE TABLE a (x); CREATE TABLE b (x); CREATE TABLE a (x);")
+
+    with closing(connect(tmp_path / "a.db")) as database:
+        with pytest.raises(sqlite3.OperationalError, match="already exists"):
+            bring_up_to_date(database, 2, half)
+        assert tables(database) == [] and database.execute("PRAGMA user_version").fetchone() == (0,)
+
+
+def test_a_file_is_brought_up_to_date_once_and_a_later_one_left_alone(tmp_path: Path) -> None:
+    changed = []
+
+    def change(database: sqlite3.Connection, version: int) -> None:
+        changed.append(version)
+        database.execute(f"CREATE TABLE t{version} (x)")
+
+    def open_it() -> None:
+        with closing(connect(tmp_path / "a.db")) as database:
+            assert bring_up_to_date(database, 2, change) == 2
+
+    threads = [threading.Thread(target=open_it) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    with closing(connect(tmp_path / "a.db")) as database:
+        assert tables(database) == ["t0"] and bring_up_to_date(database, 1, change) == 2
+    assert changed == [0]
 
 
 def rows(database: sqlite3.Connection) -> int:

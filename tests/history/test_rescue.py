@@ -92,10 +92,10 @@ def test_commands_say_it_and_go_on_saying_it(tmp_path: Path) -> None:
     assert kept.name in tierdrill(home, "doctor").out
 
 
-def test_a_locked_history_is_a_clear_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tierdrill.history.store.BUSY_S", 0.05)
+def test_a_locked_history_is_a_clear_error(tmp_path: Path) -> None:
     filled(tmp_path)
-    with closing(HistoryStore(tmp_path)) as store, closing(sqlite3.connect(tmp_path / "history.db")) as other:
+    file = tmp_path / "history.db"
+    with closing(HistoryStore(tmp_path, busy_s=0.05)) as store, closing(sqlite3.connect(file)) as other:
         other.execute("BEGIN EXCLUSIVE")
         with pytest.raises(HistoryError, match="locked by another process"):
             store.begin("r2", "node-loss", "drill", 1.0)

@@ -26,7 +26,7 @@ from tierdrill.history.rescue import kept_copies
 from tierdrill.schedule.notify.message import own_holder, still_holds
 from tierdrill.schedule.notify.notice import Notice
 from tierdrill.schedule.notify.outbox import Outbox
-from tierdrill.schedule.notify.store import FILE, MessageStore
+from tierdrill.schedule.notify.store import MessageStore
 from tierdrill.spec.channels import EmailChannel, Secret, SlackChannel, WebhookChannel
 
 SECRET = "hunter2-is-a-secret"
@@ -285,7 +285,7 @@ def test_a_locked_outbox_neither_blocks_nor_raises_nor_loses(tmp_path: Path, cap
         async with HttpServer() as server:
             outbox = Outbox(tmp_path)
             outbox.know("nightly", [])
-            with closing(sqlite3.connect(tmp_path / FILE, isolation_level=None)) as other:
+            with closing(sqlite3.connect(tmp_path / MessageStore.FILE, isolation_level=None)) as other:
                 other.execute("BEGIN EXCLUSIVE")
                 began = time.monotonic()
                 assert outbox.post([hook(server.url)], FAILED) is False
@@ -330,8 +330,8 @@ def test_a_corrupt_outbox_is_kept_and_a_new_one_begun_loudly(
 ) -> None:
     with closing(MessageStore(tmp_path)) as store:
         store.post([hook("http://127.0.0.1:1/")], FAILED, 1.0)
-    size = (tmp_path / FILE).stat().st_size
-    with (tmp_path / FILE).open("r+b") as file:
+    size = (tmp_path / MessageStore.FILE).stat().st_size
+    with (tmp_path / MessageStore.FILE).open("r+b") as file:
         file.seek(where)
         file.write(b"\xa5" * (size - where))
     outbox = Outbox(tmp_path)
@@ -370,7 +370,7 @@ def test_no_secret_is_stored_logged_or_shown(tmp_path: Path, caplog: pytest.LogC
     with closing(MessageStore(tmp_path / "home")) as store:
         shown = json.dumps([line.answer for line in store.log()])
         files = [path for path in (tmp_path / "home").rglob("*") if path.is_file()]
-        assert any(path.name.startswith(FILE) for path in files)
+        assert any(path.name.startswith(MessageStore.FILE) for path in files)
         for path in files:
             assert SECRET.encode() not in path.read_bytes(), path
     assert "[secret]" in shown

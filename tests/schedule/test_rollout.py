@@ -30,7 +30,7 @@ from tierdrill.schedule.rollout import (
     set_by_hand,
     settled,
 )
-from tierdrill.schedule.rollout_store import FILE, RolloutStore
+from tierdrill.schedule.rollout_store import RolloutStore
 from tierdrill.spec.overrides import narrowed, parse_reach, show_reach
 from tierdrill.spec.rollout import Rollout, Stage
 
@@ -224,7 +224,7 @@ def test_the_store_keeps_state_and_moves_and_counts_a_run_once(tmp_path: Path) -
 def test_a_corrupt_store_begins_at_the_first_stage(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with closing(RolloutStore(tmp_path)) as store:
         store.set_by_hand("nightly", "lab", ROLLOUT, "all", 3.0, "me", "because")
-    (tmp_path / FILE).write_bytes(b"nonsense" * 4096)
+    (tmp_path / RolloutStore.FILE).write_bytes(b"nonsense" * 4096)
     with closing(RolloutStore(tmp_path)) as store:
         assert store.allowed("nightly", "lab", ROLLOUT, 4.0).stage.name == "twin"
     assert "is corrupt; it is kept as" in capsys.readouterr().err

@@ -14,7 +14,7 @@ import pytest
 
 from tests.schedule.houses import ended, new_house, until
 from tests.schedule.servers import HttpServer
-from tierdrill.schedule.notify.store import FILE, MessageStore
+from tierdrill.schedule.notify.store import MessageStore
 
 pytestmark = pytest.mark.timeout(90)
 
@@ -43,7 +43,7 @@ def test_what_a_drill_came_to_is_told_although_nobody_was_there_and_the_schedule
     )  # fmt: skip
 
     def tried() -> bool:
-        if not (house.home / FILE).exists():
+        if not (house.home / MessageStore.FILE).exists():
             return False
         with closing(MessageStore(house.home)) as store:
             return any(line.attempts for line in store.log())

@@ -1,4 +1,4 @@
-"""The home's databases, SQLite files in WAL mode: how one is opened, and how one is written to.
+"""The home's databases, SQLite files in WAL mode: how one is opened, brought up to date, and written to.
 
 Several processes may open the same file for the first time at the same moment.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -57,3 +57,31 @@ def immediate(database: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
         if database.in_transaction:
             database.execute("ROLLBACK")
         raise
+
+
+def bring_up_to_date(
+    database: sqlite3.Connection, wanted: int, change: Callable[[sqlite3.Connection, int], None]
+) -> int:
+    """Let `change(database, version)` make a file of an earlier schema version (0: a new one) into one of `wanted`.
+
+    All or nothing, and once where several processes open it at the same time. The version it has then: one that a later
+    program wrote is left as it is.
+    """
+    if (version := _version(database)) >= wanted:
+        return version
+    with immediate(database):
+        if (version := _version(database)) >= wanted:
+            return version
+        change(database, version)
+        database.execute(f"PRAGMA user_version={wanted}")
+    return wanted
+
+
+def _version(database: sqlite3.Connection) -> int:
+    return int(database.execute("PRAGMA user_version").fetchone()[0])
+
+
+def execute_all(database: sqlite3.Connection, statements: str) -> None:
+    """Statements with a semicolon after each and none inside, in the transaction that goes on."""
+    for statement in filter(str.strip, statements.split(";")):
+        database.execute(statement)

@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tierdrill.history.database import connect, immediate
-from tierdrill.history.ledger_tables import LEDGER_VERSION, bring_up_to_date
+from tierdrill.history.database import bring_up_to_date, connect, immediate
+from tierdrill.history.ledger_tables import LEDGER_VERSION, change
 from tierdrill.history.processes import ProcessId, boot_identity
 
 OPEN_STATES = ("intended", "landed", "reverting")
@@ -80,7 +80,7 @@ class Ledger:
             home.mkdir(parents=True, exist_ok=True, mode=0o700)
             self._database = connect(self.path)
             try:
-                version = bring_up_to_date(self._database)
+                version = bring_up_to_date(self._database, LEDGER_VERSION, change)
             except BaseException:
                 self._database.close()
                 raise

@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Sequence
 from typing import Any
 
-from tierdrill.history.database import immediate
+from tierdrill.history.database import execute_all
 from tierdrill.history.processes import started_about
 
 LEDGER_VERSION = 2
@@ -14,59 +14,36 @@ LEDGER_VERSION = 2
 _Rows = Sequence[tuple[Any, ...]]
 
 # None of this loses anything: what the two that are made anew held is read before, and put back.
-_SCHEMA = (
-    """
+_SCHEMA = """
 CREATE TABLE IF NOT EXISTS faults (
   id TEXT PRIMARY KEY, run TEXT NOT NULL, fault_order TEXT NOT NULL, place TEXT NOT NULL, state TEXT NOT NULL,
   intended_at REAL NOT NULL, lease_s REAL NOT NULL, lease_until REAL NOT NULL, boot TEXT NOT NULL,
   note TEXT NOT NULL DEFAULT ''
-) STRICT
-""",
-    """
+) STRICT;
 CREATE TABLE IF NOT EXISTS halts (
   at REAL NOT NULL, author TEXT NOT NULL, reason TEXT NOT NULL, lifted_at REAL, lifted_by TEXT, lift_reason TEXT
-) STRICT
-""",
-    """
+) STRICT;
 CREATE TABLE IF NOT EXISTS stops (
   run TEXT PRIMARY KEY, at REAL NOT NULL, author TEXT NOT NULL, reason TEXT NOT NULL
-) STRICT
-""",
-    "DROP TABLE IF EXISTS processes",
-    """
+) STRICT;
+DROP TABLE IF EXISTS processes;
 CREATE TABLE processes (
   run TEXT NOT NULL, role TEXT NOT NULL, pid INTEGER NOT NULL, ticks INTEGER NOT NULL, boot TEXT NOT NULL,
   space TEXT NOT NULL, pgid INTEGER NOT NULL, PRIMARY KEY (run, pid, ticks, boot, space)
-) STRICT
-""",
-    "DROP TABLE IF EXISTS locks",
-    """
+) STRICT;
+DROP TABLE IF EXISTS locks;
 CREATE TABLE locks (
   environment TEXT PRIMARY KEY, run TEXT NOT NULL, pid INTEGER NOT NULL, ticks INTEGER NOT NULL, boot TEXT NOT NULL,
   space TEXT NOT NULL, owner TEXT NOT NULL, at REAL NOT NULL
-) STRICT
-""",
-)
+) STRICT;
+"""
 
 
-def bring_up_to_date(database: sqlite3.Connection) -> int:
-    """All or nothing, and once where several processes open it at the same time; the version it has then."""
-    if _version(database) >= LEDGER_VERSION:
-        return _version(database)
-    with immediate(database):
-        version = _version(database)
-        if version >= LEDGER_VERSION:
-            return version
-        former = _processes_of_1(database) if version == 1 else ((), ())
-        for statement in _SCHEMA:
-            database.execute(statement)
-        _know_by_ticks(database, *former)
-        database.execute(f"PRAGMA user_version={LEDGER_VERSION}")
-    return LEDGER_VERSION
-
-
-def _version(database: sqlite3.Connection) -> int:
-    return int(database.execute("PRAGMA user_version").fetchone()[0])
+def change(database: sqlite3.Connection, version: int) -> None:
+    """Make a ledger of an earlier version, or a new one (0), into one of this version."""
+    former = _processes_of_1(database) if version == 1 else ((), ())
+    execute_all(database, _SCHEMA)
+    _know_by_ticks(database, *former)
 
 
 def _processes_of_1(database: sqlite3.Connection) -> tuple[_Rows, _Rows]:

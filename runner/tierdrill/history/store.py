@@ -10,15 +10,14 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
-from tierdrill.history.database import BUSY_S, connect, immediate
+from tierdrill.history.database import BUSY_S, execute_all
+from tierdrill.history.database_file import DatabaseFile
 from tierdrill.history.events import SCHEMA_VERSION, Event
-from tierdrill.history.rescue import inode_of, is_corrupt, opened, set_aside
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS runs (
@@ -65,70 +64,19 @@ class FiguresRecord:
     data: str | None
 
 
-class HistoryStore:
+class HistoryStore(DatabaseFile):
     """All runs of one home. Safe for several processes at once (SQLite's locking); one instance per thread."""
 
-    def __init__(self, home: Path) -> None:
-        self.path = home / "history.db"
-        with self._explained():
-            home.mkdir(parents=True, exist_ok=True, mode=0o700)
-            self._database = opened(self.path, self._open)
-            self._inode = inode_of(self.path)
-            if self._version() < SCHEMA_VERSION:
-                self._bring_up_to_date()
+    FILE, VERSION, FAILURE = "history.db", SCHEMA_VERSION, HistoryError
 
-    def _open(self) -> sqlite3.Connection:
-        database = connect(self.path, BUSY_S, durable=False)
-        try:
-            version = database.execute("PRAGMA user_version").fetchone()[0]
-            if version > SCHEMA_VERSION:
-                raise HistoryError(
-                    f"{self.path}: written by a newer tierdrill (schema {version}; known are up to {SCHEMA_VERSION})"
-                )
-            # A look at its tables reads the schema, which the pragmas above do not.
-            database.execute("SELECT count(*) FROM sqlite_schema").fetchone()
-        except BaseException:
-            database.close()
-            raise
-        return database
+    def __init__(self, home: Path, busy_s: float = BUSY_S) -> None:
+        super().__init__(home, busy_s, durable=False)
 
-    def _version(self) -> int:
-        return int(self._database.execute("PRAGMA user_version").fetchone()[0])
-
-    @contextmanager
-    def _explained(self) -> Iterator[None]:
-        try:
-            yield
-        except (sqlite3.Error, OSError) as error:
-            said = str(error)
-            if is_corrupt(error) and hasattr(self, "_inode"):
-                kept = set_aside(self.path, self._inode)
-                said += f"; it is kept as {kept}, and a new one is begun" if kept is not None else ""
-            elif "locked" in said:
-                said += f" by another process for over {BUSY_S:g} s; nothing was lost, try again"
-            elif getattr(error, "sqlite_errorname", "") in ("SQLITE_FULL", "SQLITE_IOERR_WRITE"):
-                said += "; the disk is full or cannot be written; what was written before is kept"
-            raise HistoryError(f"{self.path}: {said}") from error
-
-    def _bring_up_to_date(self) -> None:
-        """All or nothing, and once where several processes open an old store at the same time."""
-        with self._transaction():
-            version = self._version()
-            if version >= SCHEMA_VERSION:
-                return
-            if version == 0:
-                for statement in filter(str.strip, _SCHEMA.split(";")):
-                    self._database.execute(statement)
-            for number in range(max(version, 1) + 1, SCHEMA_VERSION + 1):
-                self._database.execute(_ADDED[number])
-            self._database.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
-
-    def _transaction(self) -> AbstractContextManager[sqlite3.Connection]:
-        return immediate(self._database)
-
-    def close(self) -> None:
-        """Release the file."""
-        self._database.close()
+    def _change(self, database: sqlite3.Connection, version: int) -> None:
+        if version == 0:
+            execute_all(database, _SCHEMA)
+        for number in range(max(version, 1) + 1, SCHEMA_VERSION + 1):
+            database.execute(_ADDED[number])
 
     def begin(self, run: str, drill: str, variant: str, at: float) -> None:
         """Register a new run; HistoryError if the name is taken."""
@@ -144,7 +92,7 @@ class HistoryStore:
     def append_many(self, run: str, events: Iterable[Event]) -> list[Event]:
         """Store several events in one transaction, in order."""
         stored = []
-        with self._explained(), self._transaction():
+        with self._transaction():
             found = self._database.execute("SELECT max(sequence) FROM events WHERE run = ?", (run,)).fetchone()
             sequence = found[0] or 0
             for event in events:
@@ -206,7 +154,7 @@ class HistoryStore:
 
     def remove_events(self, run: str) -> None:
         """Retention: the events of a run go, its line and its figures stay."""
-        with self._explained(), self._transaction():
+        with self._transaction():
             self._database.execute("DELETE FROM events WHERE run = ?", (run,))
 
     def free_share(self) -> float:

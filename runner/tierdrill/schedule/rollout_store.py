@@ -12,17 +12,13 @@ A file that is lost or was set aside lets every entry begin at its first stage a
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 
-from tierdrill.history.database import connect, immediate
-from tierdrill.history.rescue import inode_of, is_corrupt, opened, set_aside
+from tierdrill.history.database import execute_all
+from tierdrill.history.database_file import DatabaseFile
 from tierdrill.schedule.rollout import Allowed, Move, RolloutState, RunResult, after_run, allowed, begin, set_by_hand
 from tierdrill.schedule.rollout import settled as settled_state
 from tierdrill.spec.rollout import Rollout
 
-FILE = "rollout.db"
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS rollouts (
   calendar TEXT NOT NULL, entry TEXT NOT NULL, stage TEXT NOT NULL, clean INTEGER NOT NULL, held TEXT NOT NULL,
@@ -36,7 +32,6 @@ CREATE INDEX IF NOT EXISTS moves_of ON moves (calendar, entry, number);
 CREATE TABLE IF NOT EXISTS counted (
   calendar TEXT NOT NULL, entry TEXT NOT NULL, run TEXT NOT NULL, at REAL NOT NULL, PRIMARY KEY (calendar, entry, run)
 ) STRICT, WITHOUT ROWID;
-PRAGMA user_version=1;
 """
 
 
@@ -44,43 +39,13 @@ class RolloutError(Exception):
     """The rollouts cannot be read or written; the message names the file and the reason."""
 
 
-class RolloutStore:
+class RolloutStore(DatabaseFile):
     """The rollouts of one home. Safe for several processes; one instance per thread."""
 
-    def __init__(self, home: Path) -> None:
-        self.path = home / FILE
-        with self._explained():
-            home.mkdir(parents=True, exist_ok=True, mode=0o700)
-            self._database = opened(self.path, self._open)
-            self._inode = inode_of(self.path)
+    FILE, VERSION, FAILURE = "rollout.db", 1, RolloutError
 
-    def _open(self) -> sqlite3.Connection:
-        database = connect(self.path)
-        try:
-            if database.execute("PRAGMA user_version").fetchone()[0] == 0:
-                database.executescript(_SCHEMA)
-        except BaseException:
-            database.close()
-            raise
-        return database
-
-    @contextmanager
-    def _explained(self) -> Iterator[None]:
-        try:
-            yield
-        except (sqlite3.Error, OSError) as error:
-            if is_corrupt(error) and hasattr(self, "_inode"):
-                set_aside(self.path, self._inode)
-            raise RolloutError(f"{self.path}: {error}") from error
-
-    @contextmanager
-    def _transaction(self) -> Iterator[None]:
-        with self._explained(), immediate(self._database):
-            yield
-
-    def close(self) -> None:
-        """Release the file."""
-        self._database.close()
+    def _change(self, database: sqlite3.Connection, version: int) -> None:
+        execute_all(database, _SCHEMA)
 
     def state(self, calendar: str, entry: str) -> RolloutState | None:
         """Where an entry stands; None if it has not begun."""

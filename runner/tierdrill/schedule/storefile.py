@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tierdrill.history.database import connect, immediate
+from tierdrill.history.database import bring_up_to_date, connect, execute_all, immediate
 from tierdrill.history.rescue import is_corrupt
 from tierdrill.schedule.tables import SCHEMA, SCHEMA_VERSION
 
@@ -62,14 +62,12 @@ class StoreFile:
             raise StoreMoved(f"{self.path}: another file is in its place", self.path)
 
     def _open(self) -> None:
-        version = self._database.execute("PRAGMA user_version").fetchone()[0]
+        version = bring_up_to_date(self._database, SCHEMA_VERSION, lambda database, _: execute_all(database, SCHEMA))
         if version > SCHEMA_VERSION:
             raise StoreError(
                 f"{self.path}: written by a newer tierdrill (schema {version}; known are up to {SCHEMA_VERSION})",
                 self.path,
             )
-        if version == 0:
-            self._database.executescript(SCHEMA + f"PRAGMA user_version={SCHEMA_VERSION};")
         self._database.execute("SELECT count(*) FROM slots WHERE state IN ('claimed', 'running')").fetchone()
 
     @contextmanager

@@ -60,10 +60,10 @@ def test(here: Surroundings, channel: str, calendar: str | None, as_json: bool) 
 @click.pass_obj
 def log(here: Surroundings, state: str | None, limit: int, as_json: bool) -> None:
     """Show what was sent, what waits to be tried again and what was given up, newest first."""
-    from tierdrill.schedule.notify.store import FILE, MessageStore
+    from tierdrill.schedule.notify.store import MessageStore
 
     counts, lines = {"waiting": 0, "sent": 0, "failed": 0}, []
-    if (here.home / FILE).exists():
+    if (here.home / MessageStore.FILE).exists():
         with closing(MessageStore(here.home)) as store:
             counts, lines = store.counts(), store.log(state, limit)
     if as_json:
@@ -84,10 +84,10 @@ def resend(here: Surroundings, message: str | None) -> int:
     """Let what was given up wait again: the message whose ID begins so, or all. The scheduler delivers it."""
     import time
 
-    from tierdrill.schedule.notify.store import FILE, MessageStore
+    from tierdrill.schedule.notify.store import MessageStore
 
     again = 0
-    if (here.home / FILE).exists():
+    if (here.home / MessageStore.FILE).exists():
         with closing(MessageStore(here.home)) as store:
             again = store.again(message, time.time())
     if message is not None and not again:

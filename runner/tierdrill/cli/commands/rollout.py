@@ -101,11 +101,11 @@ def _find(every: dict[tuple[str, str], Rollout], word: str) -> tuple[str, str]:
 
 def _look(here: Surroundings, calendar: str, entry: str, rollout: Rollout, limit: int) -> dict[str, Any]:
     from tierdrill.schedule.rollout import begin, settled
-    from tierdrill.schedule.rollout_store import FILE, RolloutStore
+    from tierdrill.schedule.rollout_store import RolloutStore
 
     known: RolloutState | None = None
     moves: list[Move] = []
-    if (here.home / FILE).exists():
+    if (here.home / RolloutStore.FILE).exists():
         with closing(RolloutStore(here.home)) as store:
             known, moves = store.state(calendar, entry), store.moves(calendar, entry, limit)
     # As it would be at the next run: the calendar may have been changed since the last.

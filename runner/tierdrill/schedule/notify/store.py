@@ -10,14 +10,13 @@ from __future__ import annotations
 import json
 import sqlite3
 import uuid
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
-from tierdrill.history.database import BUSY_S, connect, immediate
-from tierdrill.history.rescue import inode_of, is_corrupt, opened, set_aside
+from tierdrill.history.database import BUSY_S, execute_all
+from tierdrill.history.database_file import DatabaseFile
 from tierdrill.schedule.notify.decide import Told, decide
 from tierdrill.schedule.notify.message import RESOLVE, TELL, Message
 from tierdrill.schedule.notify.notice import Notice
@@ -25,7 +24,6 @@ from tierdrill.schedule.notify.retry import LONGEST_WAIT_S, RETRY_AFTER_MAX_S, A
 from tierdrill.schedule.notify.tables import SCHEMA, Logged, Waiting, logged
 from tierdrill.spec.channels import Channel
 
-FILE = "outbox.db"
 KEPT_S = 90 * 86400.0
 KEPT_ROWS = 20_000
 # Only a clock that was set back makes a message wait for longer than any wait there is.
@@ -38,48 +36,21 @@ class OutboxError(Exception):
     """The outbox cannot be read or written; the message names the file and the reason."""
 
 
-class MessageStore:
+class MessageStore(DatabaseFile):
     """The outbox of one home. Safe for several processes. `wait_s` bounds how long a locked file is waited for."""
 
+    FILE, VERSION, FAILURE = "outbox.db", 1, OutboxError
+
     def __init__(self, home: Path, wait_s: float = BUSY_S) -> None:
-        self.path = home / FILE
-        self._wait_s = wait_s
-        with self._explained():
-            home.mkdir(parents=True, exist_ok=True, mode=0o700)
-            self._database = opened(self.path, self._open)
-            self._inode = inode_of(self.path)
-
-    def _open(self) -> sqlite3.Connection:
         # Posted by one thread and delivered by another: the outbox has a lock of its own.
-        database = connect(self.path, self._wait_s, any_thread=True)
-        try:
-            if database.execute("PRAGMA user_version").fetchone()[0] == 0:
-                database.executescript(SCHEMA)
-        except BaseException:
-            database.close()
-            raise
-        return database
+        super().__init__(home, wait_s, any_thread=True)
 
-    @contextmanager
-    def _explained(self) -> Iterator[None]:
-        try:
-            yield
-        except (sqlite3.Error, OSError) as error:
-            if is_corrupt(error) and hasattr(self, "_database"):
-                self._database.close()
-                set_aside(self.path, self._inode)
-                self._database = opened(self.path, self._open)
-                self._inode = inode_of(self.path)
-            raise OutboxError(f"{self.path}: {error}") from error
+    def _change(self, database: sqlite3.Connection, version: int) -> None:
+        execute_all(database, SCHEMA)
 
-    @contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
-        with self._explained(), immediate(self._database) as database:
-            yield database
-
-    def close(self) -> None:
-        """Release the file."""
+    def _lost(self) -> None:
         self._database.close()
+        self._begin()
 
     def know(self, calendar: str, channels: Sequence[Channel]) -> None:
         """Keep the channels as they are written now: what waits goes to where they say now."""

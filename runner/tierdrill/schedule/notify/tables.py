@@ -25,7 +25,6 @@ CREATE TABLE IF NOT EXISTS told (
   calendar TEXT NOT NULL, entry TEXT NOT NULL, channel TEXT NOT NULL, subject TEXT NOT NULL, kind TEXT NOT NULL,
   at REAL NOT NULL, held_back INTEGER NOT NULL DEFAULT 0, PRIMARY KEY (calendar, channel, subject, kind)
 ) STRICT;
-PRAGMA user_version=1;
 """
 
 
