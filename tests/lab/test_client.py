@@ -16,7 +16,8 @@ import psutil
 import pytest
 
 from tierdrill.history.processes import me
-from tierdrill.lab.client import AsyncLabClient, Calls, LabClient, LabError
+from tierdrill.lab.calls import Calls
+from tierdrill.lab.client import AsyncLabClient, LabClient, LabError
 from tierdrill.lab.config import (
     LabConfig,
     LabConfigError,

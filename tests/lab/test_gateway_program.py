@@ -18,7 +18,8 @@ from typing import Any
 
 import pytest
 
-from tierdrill.lab.process import Child, program_argv, spawn
+from tierdrill.lab.child import Child
+from tierdrill.lab.process import program_argv, spawn
 
 TIER = {"name": "critical", "rank": 1, "attempt_timeout_s": 0.2, "retries": 2, "deadline_s": 2.0}
 

@@ -17,7 +17,8 @@ import psutil
 import pytest
 
 from tierdrill.history.processes import here
-from tierdrill.lab import kmsg, process
+from tierdrill.lab import groups, kmsg, process
+from tierdrill.lab.child import Child
 
 pytestmark = pytest.mark.lab
 TOKEN = "node-token"
@@ -90,7 +91,7 @@ class Node:
         self.config.write_text(json.dumps(document), encoding="utf-8")
         self.child = self.start()
 
-    def start(self) -> process.Child:
+    def start(self) -> Child:
         argv = process.program_argv("node", self.config)
         self.child = process.spawn(argv, log_path=self.folder / "node.log", new_group=True)
         return self.child
@@ -268,7 +269,7 @@ def test_a_gpu_falls_off_the_bus_and_a_reboot_brings_it_back(node: Node) -> None
     node.override({"devices": {"0": {"mode": "fallen_off_bus"}}, "all": {"power_w": 300}})
     wait_for(lambda: node.call("GET", "/v1/status")[1]["overrides_error"] is None)
     boot_id = controller.last["boot_id"]
-    assert process.kill_group(node.child.pgid, node.child.identity)
+    assert groups.kill_group(node.child.pgid, node.child.identity)
     node.child.wait(2.0)
     node.start()
     wait_for(lambda: controller.last["boot_id"] != boot_id and controller.replica("assistant-0").get("ready"))
@@ -287,7 +288,7 @@ def test_heat_shows_in_the_telemetry_and_a_reboot_does_not_cool(node: Node) -> N
     assert line.endswith(" 1.0"), "the other one is idle and nothing else"
     reading = node.call("GET", "/v1/status")[1]["gpus"][1]["telemetry"]
     assert (reading["temperature_c"], reading["clock_mhz"], reading["event_reasons"]) == (92, 792, 72)
-    assert process.kill_group(node.child.pgid, node.child.identity)
+    assert groups.kill_group(node.child.pgid, node.child.identity)
     node.child.wait(2.0)
     node.start()
     assert node.call("GET", "/v1/status")[1]["gpus"][1]["telemetry"]["event_reasons"] == 72
@@ -360,7 +361,7 @@ def test_a_power_cut_takes_everything_at_once(node: Node, stopped: bool) -> None
     if stopped:
         for pid in pids:
             os.kill(pid, signal.SIGSTOP)
-    assert process.kill_group(node.child.pgid, node.child.identity)
+    assert groups.kill_group(node.child.pgid, node.child.identity)
     assert all(gone(pid) for pid in pids)
 
 
@@ -380,4 +381,4 @@ def test_it_ends_cleanly_and_leaves_nothing(node: Node) -> None:
     os.kill(pids[1], signal.SIGSTOP)
     assert node.child.stop(2.0) == 0
     wait_for(lambda: all(gone(pid) for pid in pids), 0.5)
-    assert process.group_members(node.child.pgid) == []
+    assert groups.group_members(node.child.pgid) == []

@@ -8,17 +8,17 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import psutil
 import pytest
 
 from tierdrill.lab import process
+from tierdrill.lab.child import Ready, SpawnError, launch
 
 READY_PROGRAM = """
 import os, signal, sys, time
-from tierdrill.lab.process import announce_ready
+from tierdrill.lab.program import announce_ready
 fd = int(sys.argv[sys.argv.index("--ready-fd") + 1])
 announce_ready(fd, "probe", "p-1", "127.0.0.1:1234")
 time.sleep(30)
@@ -27,8 +27,8 @@ time.sleep(30)
 PARENT_PROGRAM = """
 import os, signal, sys
 from pathlib import Path
-from tierdrill.lab import process
-child = process.launch([sys.executable, "-c", "import time; time.sleep(30)"], log_path=Path(sys.argv[1]))
+from tierdrill.lab.child import launch
+child = launch([sys.executable, "-c", "import time; time.sleep(30)"], log_path=Path(sys.argv[1]))
 child.send_signal(signal.SIGSTOP)
 print(child.pid, flush=True)
 signal.pause()
@@ -56,7 +56,7 @@ def _gone(pid: int, timeout_s: float = 2.0) -> bool:
 def test_spawn_waits_for_the_ready_line(tmp_path: Path) -> None:
     child = process.spawn(_script(tmp_path, READY_PROGRAM), log_path=tmp_path / "log", new_group=True)
     try:
-        assert child.ready == process.Ready("probe", "p-1", "127.0.0.1:1234", child.pid)
+        assert child.ready == Ready("probe", "p-1", "127.0.0.1:1234", child.pid)
         assert child.pgid == child.pid == os.getpgid(child.pid)
         assert child.identity.lives()
     finally:
@@ -78,25 +78,25 @@ def test_spawn_async_and_await_the_end(tmp_path: Path) -> None:
 
 def test_a_program_that_dies_first_shows_its_log(tmp_path: Path) -> None:
     argv = _script(tmp_path, "raise SystemExit('no such GPU')")
-    with pytest.raises(process.SpawnError, match=r"(?s)exit code 1.*no such GPU"):
+    with pytest.raises(SpawnError, match=r"(?s)exit code 1.*no such GPU"):
         process.spawn(argv, log_path=tmp_path / "log")
-    with pytest.raises(process.SpawnError, match=r"(?s)exit code 1.*no such GPU"):
+    with pytest.raises(SpawnError, match=r"(?s)exit code 1.*no such GPU"):
         asyncio.run(process.spawn_async(argv, log_path=tmp_path / "log"))
 
 
 def test_a_silent_program_is_killed(tmp_path: Path) -> None:
     argv = _script(tmp_path, "import os, time; print(os.getpid(), flush=True); time.sleep(30)")
-    with pytest.raises(process.SpawnError, match="not ready within"):
+    with pytest.raises(SpawnError, match="not ready within"):
         process.spawn(argv, log_path=tmp_path / "log", ready_timeout_s=0.3)
     assert _gone(int((tmp_path / "log").read_text().split()[0]))
-    with pytest.raises(process.SpawnError, match="not ready within"):
+    with pytest.raises(SpawnError, match="not ready within"):
         asyncio.run(process.spawn_async(argv, log_path=tmp_path / "log-2", ready_timeout_s=0.3))
     assert _gone(int((tmp_path / "log-2").read_text().split()[0]))
 
 
 def test_a_missing_program_is_a_spawn_error(tmp_path: Path) -> None:
-    with pytest.raises(process.SpawnError, match="cannot start"):
-        process.launch([str(tmp_path / "nothing")], log_path=tmp_path / "log")
+    with pytest.raises(SpawnError, match="cannot start"):
+        launch([str(tmp_path / "nothing")], log_path=tmp_path / "log")
 
 
 def test_a_stopped_child_dies_with_its_parent(tmp_path: Path) -> None:
@@ -110,29 +110,3 @@ def test_a_stopped_child_dies_with_its_parent(tmp_path: Path) -> None:
         parent.kill()
         parent.communicate()
     assert _gone(child_pid)
-
-
-def test_kill_group_takes_stopped_members_at_once(tmp_path: Path) -> None:
-    leader = process.spawn(_script(tmp_path, READY_PROGRAM), log_path=tmp_path / "log", new_group=True)
-    sleeper = [sys.executable, "-c", "import time; time.sleep(30)"]
-    members = [process.launch(sleeper, log_path=tmp_path / "log", group=leader.pgid) for _ in range(3)]
-    members[0].send_signal(signal.SIGSTOP)
-    try:
-        assert set(process.group_members(leader.pgid)) == {leader.pid, *(member.pid for member in members)}
-        assert process.kill_group(leader.pgid, leader.identity)
-    finally:
-        codes = [child.stop() for child in [leader, *members]]
-    assert codes == [-signal.SIGKILL] * 4
-
-
-def test_kill_group_leaves_a_reused_number_alone(tmp_path: Path) -> None:
-    leader = process.spawn(_script(tmp_path, READY_PROGRAM), log_path=tmp_path / "log", new_group=True)
-    try:
-        stale = replace(leader.identity, ticks=leader.identity.ticks - 3600)
-        assert not process.kill_group(leader.pgid, stale)
-        assert not process.signal_process(stale, signal.SIGKILL)
-        assert leader.exit_code() is None
-        with pytest.raises(ValueError, match="refusing"):
-            process.kill_group(os.getpgrp(), leader.identity)
-    finally:
-        leader.stop()

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from tierdrill.lab import gpu, process
+from tierdrill.lab.child import Child
 from tierdrill.lab.model import expected_answer
 
 SEED, SIZE, TOKEN = 11, 1024, "replica-token"
@@ -23,7 +24,7 @@ GPU = gpu.GpuSpec(0, "GPU-0", 80, "H100 (emulated)", "00000000:04:00.0")
 class Client:
     """A replica's client and its GPU's state file."""
 
-    def __init__(self, child: process.Child, gpu_file: Path) -> None:
+    def __init__(self, child: Child, gpu_file: Path) -> None:
         self.child = child
         self.gpu_file = gpu_file
         self.set_gpu(gpu.Settings())

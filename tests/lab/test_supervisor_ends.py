@@ -15,9 +15,9 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tierdrill.lab.child import Child, SpawnError
 from tierdrill.lab.client import LabClient, LabError
 from tierdrill.lab.config import LabConfig, ModelConfig, PrometheusConfig, TierConfig, make_node, to_json
-from tierdrill.lab.process import Child, SpawnError
 from tierdrill.lab.state import (
     MARKER,
     LabState,

@@ -9,7 +9,8 @@ from typing import Any
 from tests.training.build import catalogue
 from tests.training.test_rules import inventory, situation
 from tierdrill.history.events import Event
-from tierdrill.lab.client import Call, LabError
+from tierdrill.lab.calls import Call
+from tierdrill.lab.client import LabError
 from tierdrill.remediation.notice import AlertNotice
 from tierdrill.targets.base import Inventory, RemedyResult, TargetError
 from tierdrill.training.hand import PlaybookHand

@@ -32,7 +32,7 @@ EXPLAINED = frozenset(
         "tierdrill.targets.base.TargetError",
         "tierdrill.lab.client.LabError",
         "tierdrill.lab.config.LabConfigError",
-        "tierdrill.lab.process.SpawnError",
+        "tierdrill.lab.child.SpawnError",
         "tierdrill.lab.state.NoSuchLab",
         "tierdrill.load.runner.LoadError",
         "tierdrill.monitoring.binaries.MonitoringUnavailable",

@@ -16,7 +16,7 @@ from tierdrill.history.events import Event, event
 from tierdrill.history.ledger import Ledger, OwnedProcess
 from tierdrill.history.processes import identify
 from tierdrill.history.store import HistoryError
-from tierdrill.lab.process import group_members, kill_group
+from tierdrill.lab.groups import group_members, kill_group
 from tierdrill.lab.state import down_lab, find_lab
 from tierdrill.targets.undo import undo_fault
 

@@ -19,7 +19,8 @@ from tierdrill.conductor.plan import Plan
 from tierdrill.conductor.recorder import Recorder
 from tierdrill.conductor.stop import StopBox
 from tierdrill.history.ledger import Ledger
-from tierdrill.lab.client import AsyncLabClient, Calls, LabError
+from tierdrill.lab.calls import Calls
+from tierdrill.lab.client import AsyncLabClient, LabError
 from tierdrill.lab.state import LabState, down_lab
 from tierdrill.monitoring.evidence import AlertWatcher
 from tierdrill.monitoring.pager import PagerClient, PagerStub

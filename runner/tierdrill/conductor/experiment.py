@@ -14,7 +14,7 @@ from typing import Any
 
 from tierdrill.conductor.plan import Plan
 from tierdrill.history.events import Event
-from tierdrill.lab.process import tail
+from tierdrill.lab.child import tail
 from tierdrill.load.runner import die_with_parent
 
 READY_WITHIN_S = 15.0

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tierdrill.conductor.errors import RunRefused
+from tierdrill.lab.child import SpawnError
 from tierdrill.lab.config import LabConfig, LabConfigError
 from tierdrill.lab.plan import lab_config
-from tierdrill.lab.process import SpawnError
 from tierdrill.lab.state import LabState, NoSuchLab, attach
 from tierdrill.lab.supervisor_start import start_lab_async
 from tierdrill.monitoring.alertmanager import alertmanager_config

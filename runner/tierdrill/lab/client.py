@@ -1,24 +1,17 @@
-"""The lab's control API for Python: one method per call, synchronous and asynchronous over the same builders."""
+"""The lab's control API for Python: one method per call, synchronous and asynchronous over the same `Calls`."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Any, Literal
-from urllib.parse import quote
+from typing import Any
 
 import httpx
 
+from tierdrill.lab.calls import CALL_TIMEOUT_S, Call, Calls, Json, Power
 from tierdrill.lab.state import LabState
 
-CALL_TIMEOUT_S = 3.0
-POWER_TIMEOUT_S = 15.0
 CONNECT_TIMEOUT_S = 1.0
-_WAIT_SLACK_S = 3.0
-
-Power = Literal["on", "off", "cycle"]
-Json = dict[str, Any]
 
 
 class LabError(Exception):
@@ -27,101 +20,6 @@ class LabError(Exception):
     def __init__(self, message: str, status: int | None = None) -> None:
         super().__init__(message)
         self.status = status
-
-
-@dataclass(frozen=True)
-class Call:
-    """One request to the control API."""
-
-    method: str
-    path: str
-    body: Json | None = None
-    query: Mapping[str, str] = field(default_factory=dict)
-    timeout_s: float = CALL_TIMEOUT_S
-    refusal_is_answer: bool = False
-
-
-class Calls:
-    """The API's requests, as data."""
-
-    @staticmethod
-    def status() -> Call:
-        return Call("GET", "/v1/status")
-
-    @staticmethod
-    def state(since: int | None, wait_s: float) -> Call:
-        return _waiting("/v1/state", since, wait_s)
-
-    @staticmethod
-    def events(since: int, wait_s: float) -> Call:
-        return _waiting("/v1/events", since, wait_s)
-
-    @staticmethod
-    def get(path: str) -> Call:
-        return Call("GET", path)
-
-    @staticmethod
-    def power(node: str, state: Power) -> Call:
-        return Call("POST", f"/v1/nodes/{_part(node)}/power", {"state": state}, timeout_s=POWER_TIMEOUT_S)
-
-    @staticmethod
-    def signal_replica(replica: str, signal: str) -> Call:
-        return Call("POST", f"/v1/replicas/{_part(replica)}/signal", {"signal": signal})
-
-    @staticmethod
-    def start_replica(replica: str) -> Call:
-        return Call("POST", f"/v1/replicas/{_part(replica)}/start", {}, timeout_s=POWER_TIMEOUT_S)
-
-    @staticmethod
-    def signal_process(process: str, signal: str) -> Call:
-        return Call("PUT", f"/v1/signals/{_part(process)}", {"signal": signal})
-
-    @staticmethod
-    def start_process(process: str) -> Call:
-        return Call("POST", f"/v1/processes/{_part(process)}/start", {}, timeout_s=POWER_TIMEOUT_S)
-
-    @staticmethod
-    def restart_process(process: str) -> Call:
-        return Call("POST", f"/v1/processes/{_part(process)}/restart", {}, timeout_s=POWER_TIMEOUT_S)
-
-    @staticmethod
-    def set_link(source: str, destination: str, mode: str, settings: Mapping[str, Any]) -> Call:
-        body = {"source": source, "destination": destination, "mode": mode, **settings}
-        return Call("PUT", "/v1/links", body)
-
-    @staticmethod
-    def set_gpu(node: str, index: int, settings: Mapping[str, Any]) -> Call:
-        return Call("POST", f"/v1/gpus/{_part(node)}/{int(index)}", dict(settings))
-
-    @staticmethod
-    def change_gpu(node: str, index: int, changes: Mapping[str, Any]) -> Call:
-        return Call("PATCH", f"/v1/gpus/{_part(node)}/{int(index)}", dict(changes))
-
-    @staticmethod
-    def set_exporter(node: str, up: bool) -> Call:
-        return Call("PUT", f"/v1/nodes/{_part(node)}/exporter", {"up": up})
-
-    @staticmethod
-    def kernel_noise(node: str, burst: Mapping[str, int] | None) -> Call:
-        path = f"/v1/nodes/{_part(node)}/kernel-noise"
-        return Call("DELETE", path) if burst is None else Call("PUT", path, dict(burst))
-
-    @staticmethod
-    def to_gateways(what: str, changes: Mapping[str, Any], gateway: str | None) -> Call:
-        return Call("PUT", f"/v1/{what}", dict(changes), {} if gateway is None else {"gateway": gateway})
-
-    @staticmethod
-    def remedy(verb: str, arguments: Mapping[str, Any]) -> Call:
-        path = f"/v1/remedies/{_part(verb)}"
-        return Call("POST", path, dict(arguments), timeout_s=POWER_TIMEOUT_S, refusal_is_answer=True)
-
-    @staticmethod
-    def set_webhook(url: str, token: str) -> Call:
-        return Call("PUT", "/v1/webhook", {"url": url, "token": token})
-
-    @staticmethod
-    def down() -> Call:
-        return Call("POST", "/v1/down", {})
 
 
 class LabClient:
@@ -215,7 +113,7 @@ class LabClient:
 
     def agent(self, node: str) -> Json:
         """What a node's own agent says."""
-        return self._ask(Calls.get(f"/v1/nodes/{_part(node)}/agent"))
+        return self._ask(Calls.agent(node))
 
     def flags(self) -> dict[str, Json]:
         """Each gateway's flags."""
@@ -317,15 +215,6 @@ class AsyncLabClient:
     async def remedy(self, verb: str, arguments: Mapping[str, Any]) -> Json:
         """Carry out a remedy of the controller; a refusal is an answer."""
         return await self.ask(Calls.remedy(verb, arguments))
-
-
-def _waiting(path: str, since: int | None, wait_s: float) -> Call:
-    query = {} if since is None else {"since": str(since), "wait": f"{wait_s:g}"}
-    return Call("GET", path, query=query, timeout_s=wait_s + _WAIT_SLACK_S)
-
-
-def _part(name: str) -> str:
-    return quote(name, safe="")
 
 
 def _options(lab: LabState) -> dict[str, Any]:

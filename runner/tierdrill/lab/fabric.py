@@ -26,7 +26,7 @@ from starlette.routing import Route
 from tierdrill.lab.fabric_pipe import Wire
 from tierdrill.lab.fabric_rules import Behaviour, Edge, LinkRule, RuleError, behaviour, parse_edge, parse_rule
 from tierdrill.lab.node_serving import BACKLOG, address_of, bind, configure_logging, serve
-from tierdrill.lab.process import announce_ready, program_arguments
+from tierdrill.lab.program import announce_ready, program_arguments
 
 PROGRAM = "fabric"
 LAG_INTERVAL_S = 0.1

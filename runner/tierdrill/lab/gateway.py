@@ -22,7 +22,7 @@ from tierdrill.lab.gateway_config import ConfigError, GatewayConfig, parse_confi
 from tierdrill.lab.gateway_control import EndpointFollower, Prober
 from tierdrill.lab.gateway_core import GatewayCore
 from tierdrill.lab.gateway_proxy import Proxy
-from tierdrill.lab.process import announce_ready, program_arguments
+from tierdrill.lab.program import announce_ready, program_arguments
 
 BODY_BYTES_MAX = 4 * 1024 * 1024
 UPSTREAM_KEEPALIVE_S = 3.0  # below the replicas' own 5 s: never send on a connection that is being closed

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from tierdrill.lab import process
+from tierdrill.lab.child import Child, SpawnError
 from tierdrill.lab.node_gpus import GpuUser
 from tierdrill.lab.node_http import JsonClient
 from tierdrill.lab.node_reconcile import EXITED, READY, STARTING, STOPPED, Actual, Remove, ReplicaSpec, reconcile
@@ -36,7 +37,7 @@ class Managed:
     def __init__(self, spec: ReplicaSpec) -> None:
         self.spec = spec
         self.phase = STARTING
-        self.child: process.Child | None = None
+        self.child: Child | None = None
         self.address: str | None = None
         self.starts = 0
         self.exit_code: int | None = None
@@ -114,7 +115,7 @@ class Replicas:
         managed = self._find(name)
         await self._start(managed.spec)
         if not managed.alive:
-            raise process.SpawnError(f"{name} did not start: exit code {managed.exit_code}")
+            raise SpawnError(f"{name} did not start: exit code {managed.exit_code}")
         return managed.heartbeat()
 
     async def stop(self, name: str) -> dict[str, Any]:
@@ -178,7 +179,7 @@ class Replicas:
                     ready_timeout_s=START_TIMEOUT_S,
                     on_started=lambda child: setattr(managed, "child", child),
                 )
-            except process.SpawnError as error:
+            except SpawnError as error:
                 _log.error("%s: %s", spec.name, error)
                 managed.phase, managed.ended_at = EXITED, time.monotonic()
                 managed.exit_code = None if managed.child is None else managed.child.exit_code()
@@ -209,7 +210,7 @@ class Replicas:
         managed.exit_code = await managed.child.stop_async(max(grace_s, 0.01))
         managed.ended_at = time.monotonic()
 
-    async def _watch(self, managed: Managed, child: process.Child) -> None:
+    async def _watch(self, managed: Managed, child: Child) -> None:
         probing = asyncio.get_running_loop().create_task(self._probe(managed, child.address))
         try:
             code = await child.wait_async()

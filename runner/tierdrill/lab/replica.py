@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 from tierdrill.lab import replica_api as api
 from tierdrill.lab.model import Model, expected_golden, golden
 from tierdrill.lab.node_serving import address_of, bind, configure_logging, serve
-from tierdrill.lab.process import announce_ready, program_arguments
+from tierdrill.lab.program import announce_ready, program_arguments
 from tierdrill.lab.replica_engine import CudaError, Engine, GpuView
 from tierdrill.lab.replica_metrics import ReplicaMetrics
 

@@ -19,7 +19,7 @@ import psutil
 
 from tierdrill.history.processes import ProcessId, identify, started_about
 from tierdrill.lab.config import LabConfigError, build
-from tierdrill.lab.process import signal_process
+from tierdrill.lab.groups import signal_process
 
 STATE_FILE = "lab.json"
 LOG_FILE = "supervisor.log"

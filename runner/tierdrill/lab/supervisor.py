@@ -20,9 +20,10 @@ from pathlib import Path
 from typing import Any
 
 from tierdrill.history.processes import me
+from tierdrill.lab.child import SpawnError
 from tierdrill.lab.config import LabConfig, build, check
 from tierdrill.lab.node_serving import address_of, bind, configure_logging, serve
-from tierdrill.lab.process import SpawnError, announce_ready, program_arguments
+from tierdrill.lab.program import announce_ready, program_arguments
 from tierdrill.lab.state import LOG_FILE, LabState, ProcessRecord, lab_folder, write_state
 from tierdrill.lab.supervisor_api import build_app
 from tierdrill.lab.supervisor_events import EventLog

@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from tierdrill.lab.child import Child, SpawnError, launch
 from tierdrill.lab.config import PrometheusConfig
-from tierdrill.lab.process import Child, SpawnError, launch
 from tierdrill.lab.state import write_private
 from tierdrill.monitoring.binaries import working_directory
 

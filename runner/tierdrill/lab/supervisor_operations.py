@@ -19,7 +19,8 @@ import psutil
 from tierdrill.history.processes import here
 from tierdrill.lab import gpu as gpus
 from tierdrill.lab import kmsg
-from tierdrill.lab.process import SpawnError, signal_process
+from tierdrill.lab.child import SpawnError
+from tierdrill.lab.groups import signal_process
 from tierdrill.lab.state import MARKER
 from tierdrill.lab.supervisor_lab import ALERTMANAGER, CONTROLLER, FABRIC, CallFailed, Lab
 from tierdrill.lab.supervisor_monitoring import NOWHERE_URL, ask

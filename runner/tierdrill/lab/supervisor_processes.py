@@ -12,7 +12,8 @@ from typing import Any
 
 import psutil
 
-from tierdrill.lab.process import Child, kill_group
+from tierdrill.lab.child import Child
+from tierdrill.lab.groups import kill_group
 from tierdrill.lab.state import ProcessRecord
 from tierdrill.lab.supervisor_events import EventLog
 

@@ -11,8 +11,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from tierdrill.lab.child import Child, SpawnError
 from tierdrill.lab.config import LabConfig, check
-from tierdrill.lab.process import Child, SpawnError, program_argv, spawn, spawn_async
+from tierdrill.lab.process import program_argv, spawn, spawn_async
 from tierdrill.lab.state import (
     LOG_FILE,
     MARKER,

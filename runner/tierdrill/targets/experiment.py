@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from tierdrill.history.ledger import Ledger, LedgerError
-from tierdrill.lab.process import kill_group
+from tierdrill.lab.groups import kill_group
 from tierdrill.targets.base import FaultOrder, Inventory, Proof, TargetError
 
 CHILD = "tierdrill.conductor.experiment_child"

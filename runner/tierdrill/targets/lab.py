@@ -19,7 +19,7 @@ import httpx
 
 from tierdrill.history.processes import STOPPED, ProcessId, here, started_about
 from tierdrill.lab.client import LabClient, LabError
-from tierdrill.lab.process import signal_process
+from tierdrill.lab.groups import signal_process
 from tierdrill.lab.state import LabState, find_lab, lab_processes, supervisor_lives
 from tierdrill.targets.base import (
     UNREADABLE,

@@ -18,7 +18,8 @@ from tierdrill.history.events import Event, event
 from tierdrill.history.ledger import Ledger, LedgerError
 from tierdrill.history.seal import Seal
 from tierdrill.history.sealed import sealed_order
-from tierdrill.lab.client import AsyncLabClient, Calls, LabError
+from tierdrill.lab.calls import Calls
+from tierdrill.lab.client import AsyncLabClient, LabError
 from tierdrill.targets.base import FaultOrder, TargetError
 from tierdrill.targets.places import open_place
 from tierdrill.targets.undo import await_proof

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from tierdrill.history.events import Event
-from tierdrill.lab.client import AsyncLabClient, Calls, LabError
+from tierdrill.lab.calls import Calls
+from tierdrill.lab.client import AsyncLabClient, LabError
 from tierdrill.remediation.substitution import SubstitutionError
 from tierdrill.targets.base import RemedyPort, RemedyResult, TargetError
 from tierdrill.training.hand import NoSuchTarget, PlaybookHand, known_playbook

@@ -6,7 +6,8 @@ import asyncio
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from tierdrill.lab.client import AsyncLabClient, Calls, LabError
+from tierdrill.lab.calls import Calls
+from tierdrill.lab.client import AsyncLabClient, LabError
 from tierdrill.monitoring.query import NoData, Prometheus, Sample
 from tierdrill.training.rules import Situation
 from tierdrill.training.text import columns, milliseconds

@@ -1,0 +1,55 @@
+"""Signalling exactly the process that was meant, and killing a whole process group at once, as a power cut does."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import time
+
+import psutil
+
+from tierdrill.history.processes import ProcessId, identify
+
+
+def signal_process(process: ProcessId, number: int) -> bool:
+    """Signal exactly that process; False when it is gone or its pid is somebody else's."""
+    if process.state() is None:
+        return False
+    try:
+        os.kill(process.pid, number)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def group_members(pgid: int) -> list[int]:
+    """Living (not zombie) processes of a group."""
+    members = []
+    for process in psutil.process_iter():
+        try:
+            if os.getpgid(process.pid) == pgid and process.status() != psutil.STATUS_ZOMBIE:
+                members.append(process.pid)
+        except (psutil.Error, ProcessLookupError, PermissionError):
+            continue
+    return members
+
+
+def kill_group(pgid: int, leader: ProcessId, *, timeout_s: float = 2.0) -> bool:
+    """SIGKILL a whole group at once, as a power cut does; True when none of its members lives any more.
+
+    If the leader's pid belongs to another process by now, the group is not ours and is left alone. A leader that is
+    merely gone does not free its group's number while members live, so they are killed.
+    """
+    if pgid <= 1 or pgid == os.getpgrp():
+        raise ValueError(f"refusing to kill process group {pgid}")
+    if identify(leader.pid) not in (None, leader):
+        return False
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(pgid, signal.SIGKILL)
+    deadline = time.monotonic() + timeout_s
+    while group_members(pgid):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.005)
+    return True
