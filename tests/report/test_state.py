@@ -10,7 +10,8 @@ from report_synthetic import EFFECT, FAULT_ID, ZERO, drill, sabotage
 from tierdrill.history.events import Event
 from tierdrill.report.describe import describe
 from tierdrill.report.model import RunState
-from tierdrill.report.state import _HANDLERS, fold, recent_sli, reduce, story
+from tierdrill.report.recent import recent_sli
+from tierdrill.report.state import _HANDLERS, fold, reduce, story
 
 KINDS = [*sorted(_HANDLERS), "fault.unheard-of", "something.new", "guardrail.breached", "monitoring.gap"]
 FIELDS = (

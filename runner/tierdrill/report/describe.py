@@ -29,6 +29,11 @@ def label_words(labels: Mapping[str, Any]) -> str:
     return " ".join(str(value) for key, value in sorted(labels.items()) if key not in _NOISE_LABELS)
 
 
+def number(value: Any) -> float | None:
+    """A number as it stands in an event; a history from elsewhere may hold what is none."""
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
 def plain(value: Any) -> str:
     """What a witness saw, as one line: text as it is, a mapping as key value pairs."""
     if value is None:

@@ -10,7 +10,8 @@ from typing import IO, Protocol, Self
 from tierdrill.history.events import Event
 from tierdrill.report.describe import describe
 from tierdrill.report.model import RunState
-from tierdrill.report.state import recent_sli, reduce
+from tierdrill.report.recent import recent_sli
+from tierdrill.report.state import reduce
 from tierdrill.report.words import ASCII, UNICODE, Glyphs, show_latency, show_offset, show_share
 from tierdrill.spec.catalogue import DrillSetting
 

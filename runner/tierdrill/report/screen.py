@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from tierdrill.report.model import FaultView, RunState
-from tierdrill.report.state import recent_sli
+from tierdrill.report.recent import recent_sli
 from tierdrill.report.words import (
     Glyphs,
     fault_words,

@@ -2,32 +2,27 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import reduce as _fold
 from types import MappingProxyType
 from typing import Any
 
 from tierdrill.history.events import Event
-from tierdrill.report.describe import describe, plain
+from tierdrill.report.describe import describe, number, plain
 from tierdrill.report.model import (
     AlertMark,
     AlertView,
-    Bucket,
     FaultView,
     MoveView,
     NodeMark,
     PageView,
     PhaseView,
-    PlaybookView,
     RunState,
-    SkipView,
-    StepView,
 )
-from tierdrill.report.series import quantile, samples_of
+from tierdrill.report.recent import samples
+from tierdrill.report.state_playbooks import playbook_finished, playbook_started, playbook_step, turned_away
 
-RECENT_SECONDS = 10
 LINES_KEPT = 200
 Handler = Callable[[RunState, Event], RunState]
 
@@ -52,38 +47,13 @@ def story(events: Iterable[Event]) -> RunState:
     return fold(event for event in events if event.kind != "load.samples")
 
 
-@dataclass(frozen=True, slots=True)
-class Sli:
-    """A tier's figures over the last seconds; None where there was no request."""
-
-    sent: int
-    success: float | None
-    rejected: float | None
-    p99: float | None
-
-
-def recent_sli(state: RunState, tier: str, now: float, rejections_count: bool, window: int = 5) -> Sli:
-    """A tier over the last `window` whole seconds before the one that just ended, whose answers still come in."""
-    end = math.floor(now) - 1
-    buckets = [bucket for bucket in state.recent.get(tier, ()) if end - window <= bucket.second < end]
-    sent, ok = sum(b.sent for b in buckets), sum(b.ok for b in buckets)
-    rejected = sum(b.rejected for b in buckets)
-    base = sent if rejections_count else sent - rejected
-    latencies = sorted(latency for bucket in buckets for latency in bucket.latencies)
-    return Sli(sent, ok / base if base else None, rejected / sent if sent else None, quantile(latencies, 0.99))
-
-
 def _set(mapping: Mapping[Any, Any], key: Any, value: Any) -> Mapping[Any, Any]:
     return MappingProxyType({**mapping, key: value})
 
 
-def _number(value: Any) -> float | None:
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
-
-
 def _moment(value: Any) -> float | None:
     """Unix seconds; a history from elsewhere may hold what is none."""
-    when = _number(value)
+    when = number(value)
     return when if when is not None and when >= 0 else None
 
 
@@ -129,8 +99,8 @@ def _fault(state: RunState, event: Event) -> RunState:
         changes = {
             **{key: str(data.get(key, "")) for key in ("kind", "target", "target_kind", "mechanism")},
             "parameters": MappingProxyType(dict(data.get("parameters") or {})),
-            "lease_s": _number(data.get("lease_s")),
-            "planned_at": _number(data.get("planned_at")),
+            "lease_s": number(data.get("lease_s")),
+            "planned_at": number(data.get("planned_at")),
             "emulated": bool(data.get("emulated")),
             "intended_at": event.at,
         }
@@ -174,88 +144,6 @@ def _silenced(state: RunState, event: Event) -> RunState:
     return replace(state, silenced=(*state.silenced, str(event.data.get("alert", ""))))
 
 
-def _playbook_started(state: RunState, event: Event) -> RunState:
-    data = event.data
-    view = PlaybookView(
-        playbook=str(data.get("playbook", "")),
-        execution=str(data.get("execution", "")),
-        started=event.at,
-        target=str(data.get("target", "")),
-        alert=str(data.get("alert", "")),
-        attempt=int(_number(data.get("attempt")) or 1),
-        phase=str(data.get("phase") or "act"),
-    )
-    return replace(state, playbooks=(*state.playbooks, view))
-
-
-def _open_execution(state: RunState, event: Event, started: float) -> tuple[RunState, int]:
-    """The place of the running execution an event belongs to; steps after its end open its resolve part."""
-    name, execution = str(event.data.get("playbook", "")), str(event.data.get("execution", ""))
-    mine = [
-        index
-        for index, view in enumerate(state.playbooks)
-        if view.playbook == name and (view.execution == execution or not execution)
-    ]
-    if mine and state.playbooks[mine[-1]].finished is None:
-        return state, mine[-1]
-    before = state.playbooks[mine[-1]] if mine else None
-    opened = PlaybookView(
-        playbook=name,
-        execution=execution,
-        started=started,
-        target=str(event.data.get("target") or (before.target if before else "")),
-        alert=before.alert if before else "",
-        phase="resolve" if before else "act",
-    )
-    return replace(state, playbooks=(*state.playbooks, opened)), len(state.playbooks)
-
-
-def _with_playbook(state: RunState, index: int, view: PlaybookView) -> RunState:
-    return replace(state, playbooks=(*state.playbooks[:index], view, *state.playbooks[index + 1 :]))
-
-
-def _playbook_step(state: RunState, event: Event) -> RunState:
-    data = event.data
-    seconds = _number(data.get("seconds")) or 0.0
-    state, index = _open_execution(state, event, event.at - seconds)
-    step = StepView(
-        at=event.at,
-        step=str(data.get("step", "")),
-        action=str(data.get("action", "")),
-        ok=bool(data.get("ok")),
-        seen=plain(data.get("seen")),
-        seconds=seconds,
-        rollback=bool(data.get("rollback")),
-    )
-    view = state.playbooks[index]
-    return _with_playbook(state, index, replace(view, steps=(*view.steps, step)))
-
-
-def _playbook_finished(state: RunState, event: Event) -> RunState:
-    data = event.data
-    state, index = _open_execution(state, event, event.at - (_number(data.get("seconds")) or 0.0))
-    view = replace(
-        state.playbooks[index],
-        finished=event.at,
-        ok=bool(data.get("ok")),
-        reason=str(data.get("reason") or ""),
-        phase=str(data.get("phase") or state.playbooks[index].phase),
-    )
-    return _with_playbook(state, index, view)
-
-
-def _skipped(state: RunState, event: Event) -> RunState:
-    data = event.data
-    skip = SkipView(
-        at=event.at,
-        playbook=str(data.get("playbook", "")),
-        target=str(data.get("target", "")),
-        reason=str(data.get("reason", "")),
-        escalated=event.kind == "playbook.escalated",
-    )
-    return replace(state, skips=(*state.skips, skip))
-
-
 def _page(state: RunState, event: Event) -> RunState:
     data = event.data
     answered = event.kind == "page.acknowledged"
@@ -269,30 +157,6 @@ def _page(state: RunState, event: Event) -> RunState:
         dedup_key=str(data.get("dedup_key", "")),
     )
     return replace(state, pages=(*state.pages, page))
-
-
-def _samples(state: RunState, event: Event) -> RunState:
-    fresh: dict[str, dict[int, list[Any]]] = {}
-    count = 0
-    for sample in samples_of(event):
-        count += 1
-        bucket = fresh.setdefault(sample.tier, {}).setdefault(math.floor(sample.due), [0, 0, 0, []])
-        bucket[0] += 1
-        bucket[1] += sample.outcome == "ok"
-        bucket[2] += sample.outcome == "rejected"
-        if sample.outcome in ("ok", "timeout"):
-            bucket[3].append(sample.latency)
-    recent = dict(state.recent)
-    for tier, seconds in fresh.items():
-        kept = {bucket.second: bucket for bucket in recent.get(tier, ())}
-        for second, (sent, ok, rejected, latencies) in seconds.items():
-            old = kept.get(second, Bucket(second))
-            kept[second] = Bucket(
-                second, old.sent + sent, old.ok + ok, old.rejected + rejected, (*old.latencies, *latencies)
-            )
-        horizon = max(kept) - RECENT_SECONDS
-        recent[tier] = tuple(kept[second] for second in sorted(kept) if second > horizon)
-    return replace(state, recent=MappingProxyType(recent), sent=state.sent + count)
 
 
 def _condition(node: Mapping[str, Any]) -> str:
@@ -352,15 +216,15 @@ _HANDLERS: dict[str, Handler] = {
     },
     "alert.state": _alert,
     "alert.silenced": _silenced,
-    "playbook.started": _playbook_started,
-    "playbook.skipped": _skipped,
-    "playbook.escalated": _skipped,
-    "playbook.step": _playbook_step,
-    "playbook.finished": _playbook_finished,
+    "playbook.started": playbook_started,
+    "playbook.skipped": turned_away,
+    "playbook.escalated": turned_away,
+    "playbook.step": playbook_step,
+    "playbook.finished": playbook_finished,
     "page.sent": _page,
     "page.acknowledged": _page,
     "load.started": _load_started,
-    "load.samples": _samples,
+    "load.samples": samples,
     "load.health": _load_health,
     "lab.state": _lab_state,
     "run.stopping": _stopping,
