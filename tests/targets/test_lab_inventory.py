@@ -17,7 +17,8 @@ import pytest
 from tierdrill.faults.catalogue import CATALOGUE
 from tierdrill.history.processes import identify
 from tierdrill.targets.base import FaultOrder, TargetError
-from tierdrill.targets.lab import MECHANISMS, LabPort, inventory_of
+from tierdrill.targets.lab import MECHANISMS, LabPort
+from tierdrill.targets.lab_inventory import inventory_of
 from tierdrill.targets.places import open_place, the_running_lab
 
 GPUS = [{"index": 0, "state": "healthy"}]

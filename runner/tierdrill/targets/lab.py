@@ -21,20 +21,13 @@ from tierdrill.history.processes import STOPPED, ProcessId, here, started_about
 from tierdrill.lab.client import LabClient, LabError
 from tierdrill.lab.groups import signal_process
 from tierdrill.lab.state import LabState, find_lab, lab_processes, supervisor_lives
-from tierdrill.targets.base import (
-    UNREADABLE,
-    FaultOrder,
-    GpuState,
-    Inventory,
-    NodeState,
-    Proof,
-    ReplicaState,
-    TargetError,
-)
+from tierdrill.targets.base import UNREADABLE, FaultOrder, Inventory, Proof, TargetError
 from tierdrill.targets.lab_exporters import EXPORTER_FAULTS
 from tierdrill.targets.lab_fault import LabFault, Parameters, known
 from tierdrill.targets.lab_gpus import GPU_FAULTS
+from tierdrill.targets.lab_inventory import inventory_of
 from tierdrill.targets.lab_kernel_log import KERNEL_LOG_FAULTS
+from tierdrill.targets.lab_links import link_proof
 from tierdrill.targets.lab_routers import ROUTER_FAULTS
 
 LAB_FAULTS: dict[str, LabFault] = {**GPU_FAULTS, **KERNEL_LOG_FAULTS, **ROUTER_FAULTS, **EXPORTER_FAULTS}
@@ -46,44 +39,7 @@ MECHANISMS = {
     "link-partition": "black hole in the userspace TCP proxy",
     **{kind: fault.mechanism for kind, fault in LAB_FAULTS.items()},
 }
-PROBE_TIMEOUT_S = 0.15
 KERNEL = "the kernel's process table"
-
-
-def inventory_of(state: dict[str, Any], gateways: tuple[str, ...]) -> Inventory:
-    """The controller's state as an inventory."""
-    nodes = tuple(
-        NodeState(node["name"], bool(node["ready"]), bool(node["cordoned"]), str(node.get("boot_id") or ""))
-        for node in state["nodes"]
-    )
-    gpus = tuple(
-        GpuState(
-            name=f"{node['name']}/{gpu['index']}",
-            node=node["name"],
-            index=int(gpu["index"]),
-            uuid=str(gpu.get("uuid", "")),
-            state=str(gpu.get("state", "unknown")) if node["ready"] else "unknown",
-            emulated=True,
-        )
-        for node in state["nodes"]
-        for gpu in node.get("gpus") or []
-    )
-    replicas = tuple(
-        ReplicaState(
-            name=replica["name"],
-            model=replica["model"],
-            tier=replica["tier"],
-            rank=int(replica["rank"]),
-            node=replica.get("node"),
-            gpu=replica.get("gpu"),
-            state=str(replica.get("state", "")),
-            ready=bool(replica["ready"]),
-            restarts=int(replica.get("restarts") or 0),
-            generation=int(replica.get("generation") or 0),
-        )
-        for replica in state["replicas"]
-    )
-    return Inventory(nodes, gpus, replicas, gateways)
 
 
 class LabPort:
@@ -222,7 +178,7 @@ class LabPort:
             )
         if order.kind in LAB_FAULTS:
             return self._by_witness(LAB_FAULTS[order.kind].landed, p)
-        return self._link_proof(p, slow=True)
+        return link_proof(self._reach, p, slow=True)
 
     def gone(self, order: FaultOrder) -> Proof:
         p = order.parameters
@@ -238,7 +194,7 @@ class LabPort:
         if order.kind == "sabotage":
             return self._sabotage_proof(p)
         if order.target_kind == "link":
-            return self._link_proof(p, slow=False)
+            return link_proof(self._reach, p, slow=False)
         return self._control_plane_proof(order)
 
     def _give_back(self, client: LabClient, p: dict[str, Any]) -> None:
@@ -304,40 +260,6 @@ class LabPort:
             return look(self._reach(), p)
         except LabError as error:
             return Proof(False, time.time(), "the lab", str(error))
-
-    def _link_proof(self, p: dict[str, Any], *, slow: bool) -> Proof:
-        witness = "a request sent through the link"
-        began = time.time()
-        limit = min(PROBE_TIMEOUT_S, p.get("delay_ms", 1000) / 2000)
-        took: float | None = None
-        refusals = 0
-        for address in p["through"]:
-            start = time.monotonic()
-            try:
-                with httpx.Client(trust_env=False, timeout=limit) as probe:
-                    probe.get(f"http://{address}/v2/health/live")
-                took = time.monotonic() - start
-                break
-            except httpx.TimeoutException:
-                took = None
-                break
-            except httpx.HTTPError:
-                refusals += 1
-        if refusals == len(p["through"]):
-            # Nothing serves behind the link (its replicas have moved); the proxy's own word must do.
-            return self._link_rule_proof(p, began, slow=slow)
-        answered = f"answered in {took * 1000:.0f}ms" if took is not None else f"no answer in {limit * 1000:.0f}ms"
-        return Proof((took is None) == slow, began, witness, answered)
-
-    def _link_rule_proof(self, p: dict[str, Any], began: float, *, slow: bool) -> Proof:
-        witness = "the proxy's rules (nothing serves behind the link)"
-        try:
-            rules = self._reach().links()
-        except LabError as error:
-            return Proof(False, began, witness, str(error))
-        ends = {p["source"], p["destination"]}
-        there = any({rule["source"], rule["destination"]} == ends and rule["mode"] != "pass" for rule in rules)
-        return Proof(there == slow, began, witness, "a rule is in force" if there else "no rule is in force")
 
 
 def _meant(p: Parameters) -> ProcessId:

@@ -9,8 +9,8 @@ from typing import Any
 from tierdrill.lab.client import LabClient, LabError
 from tierdrill.lab.state import LabState
 from tierdrill.targets.base import Inventory, RemedyResult, TargetError
-from tierdrill.targets.lab import inventory_of
 from tierdrill.targets.lab_exporters import exporter_lost
+from tierdrill.targets.lab_inventory import inventory_of
 from tierdrill.targets.lab_routers import router_state
 
 SERVING = ("picking", "fails-open")
