@@ -24,7 +24,8 @@ from tierdrill.report.sparkline import BLOCKS, PLAIN, sparkline
 from tierdrill.report.terminal import make_console
 from tierdrill.report.trend_html import trend_html
 from tierdrill.report.trend_json import trend_document
-from tierdrill.report.trend_lanes import builds, span_of
+from tierdrill.report.trend_lanes import builds
+from tierdrill.report.trend_plot import span_of
 from tierdrill.report.trend_terminal import print_trend
 from tierdrill.report.trend_words import regression_words, show_age, show_margin, show_score, stale_words
 from tierdrill.report.words import ASCII, UNICODE

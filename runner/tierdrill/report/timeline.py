@@ -19,7 +19,8 @@ from tierdrill.report.axis import (
     time_label,
     time_ticks,
 )
-from tierdrill.report.lanes import alert_group, deployment_group, fault_group, page_group, playbook_group
+from tierdrill.report.lanes import deployment_group, fault_group
+from tierdrill.report.lanes_response import alert_group, page_group, playbook_group
 from tierdrill.report.marks import Group, Guide, Lane, Path, Rect, Ruler, Tick, Timeline
 from tierdrill.report.model import RunState
 from tierdrill.report.series import Second, TierSeries, quantile

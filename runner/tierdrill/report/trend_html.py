@@ -13,7 +13,8 @@ from tierdrill.judge.trend import DrillTrend, Trend
 from tierdrill.report.dates import day
 from tierdrill.report.page import page_environment
 from tierdrill.report.provenance import utc
-from tierdrill.report.trend_lanes import POINTS_MAX, Plot, drill_plot, score_plot, span_of
+from tierdrill.report.trend_lanes import POINTS_MAX, drill_plot, score_plot
+from tierdrill.report.trend_plot import Plot, span_of
 from tierdrill.report.trend_words import (
     drill_title,
     flaky_words,

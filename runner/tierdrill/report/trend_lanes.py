@@ -1,23 +1,19 @@
-"""The trend's plots as geometry: lanes over one axis of dates. Pure; the template only draws what stands here.
-
-Horizontal places are percent of the plot's width, vertical ones pixels from its top.
-"""
+"""The trend's plots as geometry: which lanes a page has. Pure; the template only draws what stands here."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from itertools import groupby, pairwise
-from statistics import median
 
 from tierdrill.judge.change import Change, Outlook
 from tierdrill.judge.figures import RunFigures
-from tierdrill.judge.score import DAY_S
 from tierdrill.judge.series import PASSED, Point, Series
 from tierdrill.judge.trend import DrillTrend, Trend
 from tierdrill.report.axis import Scale, nice_step
-from tierdrill.report.dates import date_ticks, day
+from tierdrill.report.dates import day
+from tierdrill.report.trend_paths import drawn, path, thinned
+from tierdrill.report.trend_plot import Dot, Lane, Mark, MeasureRow, Plot, Span
 from tierdrill.report.trend_words import (
     build_step_words,
     change_words,
@@ -30,8 +26,7 @@ from tierdrill.report.trend_words import (
 )
 
 HEIGHT, OUTCOME_HEIGHT, SCORE_HEIGHT, SMALL_HEIGHT = 54, 28, 64, 18
-PATH_WIDTH, SMALL_WIDTH = 1000, 100
-PATH_POINTS_MAX, SMALL_POINTS_MAX = 500, 60
+SMALL_WIDTH, SMALL_POINTS_MAX = 100, 60
 POINTS_MAX = 9000
 """How many points of a page are drawn as links: the page must not grow with the years."""
 BUILD_MARKS_APART = 1.5
@@ -39,91 +34,6 @@ STATUS_ROWS = {"passed": 6, "failed": 22}
 DOUBT_ROW = 14
 
 Anchors = Callable[[str], str]
-
-
-@dataclass(frozen=True)
-class Dot:
-    """One run on a plot: it leads to the run's line in the table."""
-
-    x: float
-    y: float
-    title: str
-    css: str = ""
-    anchor: str = ""
-
-
-@dataclass(frozen=True)
-class Mark:
-    """A moment, or a stretch of time (`width` above 0), on all lanes or one."""
-
-    x: float
-    title: str
-    width: float = 0.0
-    css: str = ""
-
-
-@dataclass(frozen=True)
-class Lane:
-    """One row: its name on the left, the plot, what it came to on the right."""
-
-    name: str
-    height: float
-    detail: str = ""
-    scale: tuple[tuple[float, str], ...] = ()
-    guides: tuple[tuple[float, str], ...] = ()
-    path: str = ""
-    dots: tuple[Dot, ...] = ()
-    bands: tuple[Mark, ...] = ()
-    result: str = ""
-    result_detail: str = ""
-    css: str = ""
-
-
-@dataclass(frozen=True)
-class MeasureRow:
-    """A measure in a drill's table."""
-
-    name: str
-    path: str
-    change: Change | None
-    of_build: Change | None
-    css: str
-    words: str
-    build_words: str
-
-
-@dataclass(frozen=True)
-class Plot:
-    """Lanes over one axis, with what marks all of them."""
-
-    lanes: tuple[Lane, ...]
-    ticks: tuple[tuple[float, str], ...]
-    builds: tuple[Mark, ...] = ()
-    measures: tuple[MeasureRow, ...] = field(default=())
-
-
-@dataclass(frozen=True)
-class Span:
-    """The axis: from the oldest run shown to now, with a little air."""
-
-    scale: Scale
-
-    def place(self, at: float) -> float:
-        """Percent of the width."""
-        return round(self.scale.place(at) * 100, 2)
-
-    @property
-    def ticks(self) -> tuple[tuple[float, str], ...]:
-        return tuple((self.place(at), text) for at, text in date_ticks(self.scale.low, self.scale.high, 9))
-
-
-def span_of(trend: Trend) -> Span:
-    """The one axis of all plots of a page."""
-    begins = [runs[0].started_at for one in trend.drills if (runs := one.runs.runs)]
-    low = min(begins, default=trend.now - DAY_S)
-    high = max(trend.now, low + 600)
-    air = (high - low) * 0.012
-    return Span(Scale(low - air, high + air))
 
 
 def score_plot(trend: Trend, span: Span, tier: str | None) -> Plot:
@@ -143,7 +53,7 @@ def score_plot(trend: Trend, span: Span, tier: str | None) -> Plot:
                 detail=f"rank {score.rank}",
                 height=height,
                 scale=((0, "100"), (height, "0")),
-                path=_path(points, span, gap=math.inf),
+                path=path(points, span, gap=math.inf),
                 dots=tuple(
                     Dot(span.place(at), y, f"{show_score(value)} on {day(at)}")
                     for (at, y), (_, value) in zip(points[-1:], past[-1:], strict=True)
@@ -227,7 +137,7 @@ def _times(one: DrillTrend, series: Series, span: Span, anchors: Anchors, most: 
         name=measure_words(series.measure),
         height=HEIGHT,
         scale=((0, show_value("", series.measure, high)), (HEIGHT, "0")),
-        path=_path([(p.at, HEIGHT * (1 - scale.place(p.value))) for p in series.points], span),
+        path=path([(p.at, HEIGHT * (1 - scale.place(p.value))) for p in series.points], span),
         dots=_dots(series.points, scale, span, anchors, title, most),
         bands=_bands(_moved(one, [series]), span),
         result=show_value("", series.measure, values[-1]),
@@ -263,7 +173,7 @@ def _margins(
         height=HEIGHT,
         scale=((0, "100%"), (HEIGHT, show_margin(low))),
         guides=guides,
-        path=_path([(p.at, HEIGHT * (1 - scale.place(p.value))) for p in points], span),
+        path=path([(p.at, HEIGHT * (1 - scale.place(p.value))) for p in points], span),
         dots=_dots(points, scale, span, anchors, title, most),
         bands=_bands(_moved(one, every), span),
         result=latest,
@@ -340,43 +250,10 @@ def _measure(one: DrillTrend, series: Series) -> MeasureRow:
     moved = [each for each in (of_build, change) if each and each.outlook in (Outlook.WORSE, Outlook.BETTER)]
     return MeasureRow(
         name=f"{series.tier} {measure_words(series.measure)}".strip(),
-        path=_drawn(_thinned(places, SMALL_POINTS_MAX)),
+        path=drawn(thinned(places, SMALL_POINTS_MAX)),
         change=change,
         of_build=of_build,
         css=moved[0].outlook.value if moved else "",
         words=words,
         build_words=change_words(of_build) if of_build else "",
     )
-
-
-def _path(points: Sequence[tuple[float, float]], span: Span, gap: float | None = None) -> str:
-    """A line through the points, broken where nothing ran for much longer than usual."""
-    if gap is None:
-        usual = median(later[0] - earlier[0] for earlier, later in pairwise(points)) if len(points) > 1 else DAY_S
-        gap = max(4 * usual, 2 * DAY_S)
-    pieces: list[list[tuple[float, float]]] = []
-    before = -math.inf
-    for at, y in points:
-        if at - before > gap or not pieces:
-            pieces.append([])
-        pieces[-1].append((span.scale.place(at) * PATH_WIDTH, y))
-        before = at
-    each = max(2, PATH_POINTS_MAX // max(1, len(pieces)))
-    return "".join(_drawn(_thinned(piece, each)) for piece in pieces if len(piece) > 1)
-
-
-def _thinned(points: Sequence[tuple[float, float]], most: int) -> Sequence[tuple[float, float]]:
-    """Of more points than can be drawn, the lowest and highest of each stretch, in their order."""
-    if len(points) <= most:
-        return points
-    stretches = max(1, most // 2)
-    kept: list[tuple[float, float]] = []
-    for number in range(stretches):
-        part = points[len(points) * number // stretches : len(points) * (number + 1) // stretches]
-        if part:
-            kept.extend(sorted({min(part, key=lambda one: one[1]), max(part, key=lambda one: one[1])}))
-    return kept
-
-
-def _drawn(points: Sequence[tuple[float, float]]) -> str:
-    return "M" + "L".join(f"{x:.1f},{y:.1f}" for x, y in points) if points else ""
