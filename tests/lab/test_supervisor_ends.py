@@ -15,6 +15,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tierdrill.history.processes import here
 from tierdrill.lab.child import Child, SpawnError
 from tierdrill.lab.client import LabClient, LabError
 from tierdrill.lab.config import LabConfig, ModelConfig, PrometheusConfig, TierConfig, make_node, to_json
@@ -128,7 +129,7 @@ def test_strays_are_found_by_their_mark_and_recycled_pids_are_spared(tmp_path: P
         try:
             stray.send_signal(signal.SIGSTOP)
             # As if the system had given a recorded process's number to somebody else.
-            record = type(state.supervisor)("node-1", "node", bystander.pid, bystander.pid, 12345.0)
+            record = type(state.supervisor)("node-1", "node", here(bystander.pid, 12345), bystander.pid)
             recycled = type(state)(**{**vars(state), "processes": (record,), "supervisor": record})
             assert not lab_is_gone(state)
             assert down_lab(recycled) == []

@@ -60,7 +60,7 @@ def build_app(lab: Lab, operations: Operations, stop: Callable[[], None]) -> Sta
             "addresses": {**addresses, "gateways": shown["gateways"]},
             "power": operations.powered(),
             "skipped": shown["skipped"],
-            "supervisor": shown["supervisor"],
+            "supervisor": {**shown["supervisor"], **shown["supervisor"]["process"]},
             "processes": lab.processes.status(),
         }
 
