@@ -58,7 +58,7 @@ SECTIONS: dict[str, tuple[Entry, ...]] = {
         _entry("history", "history", "Show or export what happened in a run, or list the runs."),
         _entry("trend", "trend", "Show how drills and tiers do over time, and what became worse."),
         _entry("export", "export", "Export every run with its figures, as JSON lines or CSV."),
-        _entry("prune", "prune", "Let the events and files of old runs go; their figures stay."),
+        _entry("prune", "prune", "Let the events and files of old runs go, and old game days."),
     ),
     "Stay safe": (
         _entry("status", "status", "Show what runs, what is injected, what is halted or locked."),

@@ -40,6 +40,8 @@ class Pruned:
     needed: tuple[Ruling, ...]
     problems: tuple[str, ...] = ()
     freed_bytes: int = 0
+    kept: frozenset[str] = frozenset()
+    """The runs that still have their events and folder afterwards."""
 
 
 def prune(
@@ -61,8 +63,9 @@ def prune(
         every = [(ruling, _bulk(store, home, ruling.record.run)) for ruling in ruled if ruling.goes]
         candidates = [(ruling, bulk) for ruling, bulk in every if bulk.events or bulk.folder_bytes]
         needed = tuple(ruling for ruling in ruled if ruling.needed)
+        kept = frozenset(ruling.record.run for ruling in ruled if not ruling.goes)
         if not really:
-            return Pruned(tuple(candidates), needed)
+            return Pruned(tuple(candidates), needed, kept=kept)
         before = _size(store.path)
         gone, problems = [], []
         for number, (ruling, bulk) in enumerate(candidates):
@@ -72,10 +75,11 @@ def prune(
                 gone.append((ruling, bulk))
             except (HistoryError, OSError) as error:
                 problems.append(f"run {ruling.record.run}: {error}")
+                kept |= {ruling.record.run}
         if gone:
             problems += _compact(store, home)
         freed = before - _size(store.path) + sum(bulk.folder_bytes for _, bulk in gone)
-    return Pruned(tuple(gone), needed, tuple(problems), freed)
+    return Pruned(tuple(gone), needed, tuple(problems), freed, kept)
 
 
 def _needed(home: Path) -> dict[str, str]:

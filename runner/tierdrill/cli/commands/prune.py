@@ -1,4 +1,4 @@
-"""`tierdrill prune`: let the events and files of old runs go; their outcomes and figures stay."""
+"""`tierdrill prune`: let the events and files of old runs go, and old game days; outcomes and figures of runs stay."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from tierdrill.cli.places import Surroundings
 
 if TYPE_CHECKING:
     from tierdrill.conductor.prune import Pruned
+    from tierdrill.gameday.prune import PrunedGameDays
 
 SHOWN = 20
 INCONCLUSIVE = 3
@@ -28,32 +29,36 @@ INCONCLUSIVE = 3
     type=click.IntRange(0, 1_000_000),
     default=20,
     show_default=True,
-    help="Keep the newest of each drill and variant, however old.",
+    help="Keep the newest of each drill and variant, and of each game day, however old.",
 )
 @click.option("--yes", "really", is_flag=True, help="Do it; without, it only shows what would go.")
 @json_option
 @click.pass_obj
 def command(here: Surroundings, keep_days: int, keep_runs: int, really: bool, as_json: bool) -> int:
-    """Let the events and files of old runs go.
+    """Let the events and files of old runs go, and old game days.
 
     What trends and exports need stays: each run's outcome and its figures. Runs that go on, or that something still
-    needs, are left alone. Without --yes nothing is touched.
+    needs, are left alone, and so are game days that are open or whose runs stay. Without --yes nothing is touched.
     """
     from tierdrill.conductor.prune import prune
+    from tierdrill.gameday.prune import prune_gamedays
     from tierdrill.history.retention import Keep
 
-    done = prune(here.home, Keep(keep_days * 86400.0, keep_runs), time.time(), really=really)
+    keep, now = Keep(keep_days * 86400.0, keep_runs), time.time()
+    done = prune(here.home, keep, now, really=really)
+    days = prune_gamedays(here.home, keep, now, done.kept, really=really)
     if as_json:
-        echo_json(_document(done, really))
+        echo_json(_document(done, days, really))
     else:
-        for line in _lines(done, really):
+        for line in [*_lines(done, really), *_day_lines(days, really)] or ["nothing is old enough to go"]:
             click.echo(line)
-    for problem in done.problems:
+    for problem in (*done.problems, *days.problems):
         say(problem)
-    return INCONCLUSIVE if any(problem.startswith("run ") for problem in done.problems) else 0
+    failed = [*(one for one in done.problems if one.startswith("run ")), *days.problems]
+    return INCONCLUSIVE if failed else 0
 
 
-def _document(done: Pruned, really: bool) -> dict[str, object]:
+def _document(done: Pruned, days: PrunedGameDays, really: bool) -> dict[str, object]:
     return {
         "removed": really,
         "runs": [
@@ -70,13 +75,13 @@ def _document(done: Pruned, really: bool) -> dict[str, object]:
         ],
         "needed": [{"run": ruling.record.run, "why": ruling.why} for ruling in done.needed],
         "freed_bytes": done.freed_bytes,
-        "problems": list(done.problems),
+        "gamedays": [{"gameday": day.identity, "opened_at": day.opened_at} for day in days.gone],
+        "gamedays_needed": [{"gameday": day.record.identity, "why": day.needed} for day in days.needed],
+        "problems": [*done.problems, *days.problems],
     }
 
 
 def _lines(done: Pruned, really: bool) -> list[str]:
-    if not done.gone and not done.needed:
-        return ["nothing is old enough to go"]
     rows = [
         (
             ruling.record.run,
@@ -92,10 +97,21 @@ def _lines(done: Pruned, really: bool) -> list[str]:
         lines.append(f"and {len(done.gone) - SHOWN} more")
     lines += [f"kept, though old: {ruling.record.run}: {ruling.why}" for ruling in done.needed]
     runs = f"{len(done.gone)} {'run' if len(done.gone) == 1 else 'runs'}"
-    if really:
+    if really and (done.gone or done.needed):
         lines.append(f"{runs} lost their events and files ({_megabytes(done.freed_bytes)} freed); the figures stay")
     elif done.gone:
         lines.append(f"{runs} would lose their events and files, not their figures; --yes does it")
+    return lines
+
+
+def _day_lines(days: PrunedGameDays, really: bool) -> list[str]:
+    lines = [f"game day {day.identity}: {day.outcome}" for day in days.gone[:SHOWN]]
+    if len(days.gone) > SHOWN:
+        lines.append(f"and {len(days.gone) - SHOWN} more")
+    lines += [f"kept, though old: game day {day.record.identity}: {day.needed}" for day in days.needed]
+    if days.gone:
+        gamedays = f"{len(days.gone)} game {'day' if len(days.gone) == 1 else 'days'}"
+        lines.append(f"{gamedays} went, with the record" if really else f"{gamedays} would go; --yes does it")
     return lines
 
 
