@@ -20,53 +20,54 @@ class Entry:
     summary: str
 
 
-def _entry(name: str, module: str, summary: str, attribute: str = "command") -> Entry:
-    return Entry(name, f"tierdrill.cli.commands.{module}", attribute, summary)
+def _entry(name: str, summary: str, module: str = "", attribute: str = "command") -> Entry:
+    """A command in the module of its name, or in another."""
+    return Entry(name, f"tierdrill.cli.commands.{module or name}", attribute, summary)
 
 
 SECTIONS: dict[str, tuple[Entry, ...]] = {
     "Write drills": (
-        _entry("init", "init", "Start a catalogue of your own."),
-        _entry("list", "listing", "Show what the catalogue has, by kind."),
-        _entry("validate", "validate", "Find every problem in the documents, with its place."),
-        _entry("schema", "schema", "Print the JSON Schema of a kind of document."),
-        _entry("plan", "plan", "Show what a drill would do; nothing is touched."),
+        _entry("init", "Start a catalogue of your own."),
+        _entry("list", "Show what the catalogue has, by kind.", "listing"),
+        _entry("validate", "Find every problem in the documents, with its place."),
+        _entry("schema", "Print the JSON Schema of a kind of document."),
+        _entry("plan", "Show what a drill would do; nothing is touched."),
     ),
     "Run them": (
-        _entry("run", "run", "Run a drill and judge it."),
-        _entry("prove", "prove", "Run a drill, its blip twin and every sabotage; print the matrix."),
-        _entry("stop", "stop", "Ask a run to stop and clean up."),
-        _entry("lab", "lab", "Keep an embedded lab up for hand use."),
+        _entry("run", "Run a drill and judge it."),
+        _entry("prove", "Run a drill, its blip twin and every sabotage; print the matrix."),
+        _entry("stop", "Ask a run to stop and clean up."),
+        _entry("lab", "Keep an embedded lab up for hand use."),
     ),
     "Run them by themselves": (
-        _entry("schedule", "schedule", "Show and check when drills run by themselves."),
-        _entry("scheduler", "scheduler", "Run the calendars' drills, each slot once, until told to end."),
-        _entry("notify", "notify", "Try a channel of a calendar, and see what was told."),
-        _entry("rollout", "rollout", "Show at which stage each scheduled drill stands, or set it."),
+        _entry("schedule", "Show and check when drills run by themselves."),
+        _entry("scheduler", "Run the calendars' drills, each slot once, until told to end."),
+        _entry("notify", "Try a channel of a calendar, and see what was told."),
+        _entry("rollout", "Show at which stage each scheduled drill stands, or set it."),
     ),
     "Train people": (
-        _entry("train", "train", "Be on call in a lab where something will go wrong."),
-        _entry("ops", "ops", "The trainee's tools: pager, looking, remedies, thinking."),
-        _entry("facilitate", "facilitate", "The facilitator's terminal: what really happens, injects, hints."),
+        _entry("train", "Be on call in a lab where something will go wrong."),
+        _entry("ops", "The trainee's tools: pager, looking, remedies, thinking."),
+        _entry("facilitate", "The facilitator's terminal: what really happens, injects, hints."),
     ),
     "Drill people": (
-        _entry("gameday", "gameday", "Hold a game day: several drills in one sitting, with people."),
+        _entry("gameday", "Hold a game day: several drills in one sitting, with people."),
     ),
     "Look back": (
-        _entry("judge", "judge", "Judge a run again from its history alone."),
-        _entry("report", "report", "Write a run's report again."),
-        _entry("history", "history", "Show or export what happened in a run, or list the runs."),
-        _entry("trend", "trend", "Show how drills and tiers do over time, and what became worse."),
-        _entry("export", "export", "Export every run with its figures, as JSON lines or CSV."),
-        _entry("prune", "prune", "Let the events and files of old runs go, and old game days."),
+        _entry("judge", "Judge a run again from its history alone."),
+        _entry("report", "Write a run's report again."),
+        _entry("history", "Show or export what happened in a run, or list the runs."),
+        _entry("trend", "Show how drills and tiers do over time, and what became worse."),
+        _entry("export", "Export every run with its figures, as JSON lines or CSV."),
+        _entry("prune", "Let the events and files of old runs go, and old game days."),
     ),
     "Stay safe": (
-        _entry("status", "status", "Show what runs, what is injected, what is halted or locked."),
-        _entry("recover", "recover", "Undo what is still injected, end what was left behind."),
-        _entry("halt", "switch", "The kill switch: stop every run and let none start.", "halt"),
-        _entry("resume", "switch", "Lift the kill switch.", "resume"),
-        _entry("doctor", "doctor", "Show what this machine has and what each fault would use here."),
-        _entry("version", "version", "Print the version."),
+        _entry("status", "Show what runs, what is injected, what is halted or locked."),
+        _entry("recover", "Undo what is still injected, end what was left behind."),
+        _entry("halt", "The kill switch: stop every run and let none start.", "switch", "halt"),
+        _entry("resume", "Lift the kill switch.", "switch", "resume"),
+        _entry("doctor", "Show what this machine has and what each fault would use here."),
+        _entry("version", "Print the version."),
     ),
 }
 ENTRIES = {entry.name: entry for section in SECTIONS.values() for entry in section}

@@ -44,11 +44,8 @@ SMTP_PORTS = {"starttls": 587, "tls": 465, "none": 25}
 ENVIRONMENT_NAME_PATTERN = r"^[A-Z_][A-Z0-9_]{0,127}$"
 WHOLE_PATH_PATTERN = r"^(/|~/).+$"
 
-_ENVIRONMENT_NAME = re.compile(ENVIRONMENT_NAME_PATTERN)
-_WHOLE_PATH = re.compile(WHOLE_PATH_PATTERN, re.DOTALL)
 _URL = re.compile(r"https?://(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+)(:[0-9]{1,5})?(/[^\s#]*|\?[^\s#]*)?\Z")
 _ADDRESS = re.compile(r"(?:[^<>\r\n]*<)?[^\s@<>,;]{1,64}@[^\s@<>,;]{1,255}>?\Z")
-_HOST = re.compile(r"(\[?[0-9a-fA-F:]+\]?|[A-Za-z0-9._-]+)\Z")
 _ELSEWHERE = "{env: NAME} or {file: PATH} that holds it, never the secret itself"
 
 
@@ -59,22 +56,16 @@ def _no_secret_written(value: Any) -> Any:
     return value
 
 
-def _environment_name(value: str) -> str:
-    if not _ENVIRONMENT_NAME.match(value):
-        raise ValueError(
-            "something that is not the name of an environment variable; allowed are capitals, digits and underscores, "
-            "such as DRILL_WEBHOOK_SECRET, never the secret itself"
-        )
-    return value
+def _written_as(pattern: str, refusal: str) -> AfterValidator:
+    """Text of that pattern as a whole; `refusal` says what it is otherwise, and what is allowed."""
+    compiled = re.compile(pattern, re.DOTALL)
 
+    def check(value: str) -> str:
+        if not compiled.fullmatch(value):
+            raise ValueError(refusal)
+        return value
 
-def _secret_file(value: str) -> str:
-    if not _WHOLE_PATH.match(value):
-        raise ValueError(
-            "something that is not the whole path of a file; allowed is a path that begins with / or ~/, never the "
-            "secret itself"
-        )
-    return value
+    return AfterValidator(check)
 
 
 def _url(value: str) -> str:
@@ -91,20 +82,22 @@ def _address(value: str) -> str:
     return value
 
 
-def _host(value: str) -> str:
-    if not _HOST.match(value):
-        raise ValueError("found no host; allowed is the name or the address of a host, without port or scheme")
-    return value
-
-
 EnvironmentName = Annotated[
     str,
-    AfterValidator(_environment_name),
+    _written_as(
+        ENVIRONMENT_NAME_PATTERN,
+        "something that is not the name of an environment variable; allowed are capitals, digits and underscores, "
+        "such as DRILL_WEBHOOK_SECRET, never the secret itself",
+    ),
     WithJsonSchema({"type": "string", "pattern": ENVIRONMENT_NAME_PATTERN, "examples": ["DRILL_WEBHOOK_SECRET"]}),
 ]
 WholePath = Annotated[
     str,
-    AfterValidator(_secret_file),
+    _written_as(
+        WHOLE_PATH_PATTERN,
+        "something that is not the whole path of a file; allowed is a path that begins with / or ~/, never the secret "
+        "itself",
+    ),
     WithJsonSchema({"type": "string", "pattern": WHOLE_PATH_PATTERN, "examples": ["/run/secrets/drill-webhook"]}),
 ]
 
@@ -117,6 +110,13 @@ class Secret(Part):
 
 
 SecretHere = Annotated[Secret, BeforeValidator(_no_secret_written)]
+Host = Annotated[
+    str,
+    _written_as(
+        r"\[?[0-9a-fA-F:]+\]?|[A-Za-z0-9._-]+",
+        "found no host; allowed is the name or the address of a host, without port or scheme",
+    ),
+]
 Url = Annotated[str, AfterValidator(_url)]
 Address = Annotated[str, AfterValidator(_address)]
 
@@ -157,7 +157,7 @@ class EmailChannel(Telling):
     """Mail by SMTP. `port` is 587, 465 or 25 where none is given, by `security`."""
 
     type: Literal["email"]
-    host: Annotated[str, AfterValidator(_host)]
+    host: Host
     port: int | None = Field(default=None, ge=1, le=65535)
     security: Literal["starttls", "tls", "none"] = "starttls"
     user: str | None = None

@@ -82,11 +82,9 @@ class Incident(Part):
         return (self.cause, *self.accept)
 
 
-class Noise(Part):
-    """Something that means nothing: an XID line in a node's kernel log, a message to the trainee, a page."""
+class Sign(Part):
+    """What there is to see: an XID line in a node's kernel log, a message to the trainee, or a page."""
 
-    at: Duration
-    kind: Literal["xid", "message", "page"]
     node: str | None = None
     gpu: int | None = Field(default=None, ge=0, le=63)
     xid: int | None = Field(default=None, ge=1, le=999)
@@ -95,7 +93,14 @@ class Noise(Part):
     text: str | None = None
 
 
-class Inject(Part):
+class Noise(Sign):
+    """A sign that means nothing: an XID line in a node's kernel log, a message to the trainee, a page."""
+
+    at: Duration
+    kind: Literal["xid", "message", "page"]
+
+
+class Inject(Sign):
     """Something that the facilitator may do at a moment of their choice: a second fault, a message, a false clue."""
 
     name: Name
@@ -103,12 +108,6 @@ class Inject(Part):
     why: str = ""
     fault: str | None = None
     parameters: dict[str, Scalar] = Field(default_factory=dict)
-    node: str | None = None
-    gpu: int | None = Field(default=None, ge=0, le=63)
-    xid: int | None = Field(default=None, ge=1, le=999)
-    sender: str | None = None
-    tier: Name | None = None
-    text: str | None = None
 
 
 class Hint(Part):
