@@ -271,7 +271,9 @@ def test_replicas_are_crashed_hung_and_healed(lab: Lab) -> None:
     assert lab.replica("assistant-0")["pid"] != before["pid"] and lab.replica("assistant-0")["restarts"] == 1
 
     pid = lab.client.signal_replica("draft-2", "STOP")["pid"]
-    assert psutil.Process(pid).status() == psutil.STATUS_STOPPED
+    stopped_by = time.monotonic() + 3
+    while psutil.Process(pid).status() != psutil.STATUS_STOPPED:  # the kernel has been told, and need not have done it
+        assert time.monotonic() < stopped_by
     lab.until(lambda state: _named(state, "draft-2")["state"] == "unresponsive")
     assert not lab.client.start_replica("draft-2")["changed"]
     assert lab.client.signal_replica("draft-2", "CONT")["pid"] == pid
