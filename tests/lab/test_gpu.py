@@ -155,3 +155,20 @@ def test_files(tmp_path: Path) -> None:
     with pytest.raises(gpu.OverrideError, match=r"overrides\.json"):
         gpu.read_json(path)
     assert [entry.name for entry in tmp_path.iterdir()] == ["overrides.json"]
+
+
+def test_one_device_is_changed_and_what_is_healthy_again_is_taken_away(tmp_path: Path) -> None:
+    path = tmp_path / "node" / "overrides.json"
+
+    def change(index: int, settings: dict[str, Any]) -> Any:
+        gpu.change_overrides(path, 2, index, lambda present: gpu.changed_settings(present, settings))
+        return json.loads(path.read_text())["devices"]
+
+    assert change(0, {"temperature_c": 90}) == {"0": {"temperature_c": 90}}
+    assert change(1, {"mode": "lost"}) == {"0": {"temperature_c": 90}, "1": {"mode": "lost"}}
+    assert change(0, {"clock_factor": 0.5})["0"] == {"temperature_c": 90, "clock_factor": 0.5}
+    assert change(1, {"mode": gpu.HEALTHY}) == {"0": {"temperature_c": 90, "clock_factor": 0.5}}
+    before = path.read_text()
+    with pytest.raises(gpu.OverrideError):
+        change(1, {"moed": "lost"})
+    assert path.read_text() == before

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
@@ -108,6 +108,29 @@ def settings_for(overrides: Overrides, index: int) -> Settings:
 def changed_settings(present: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
     """A device's overrides after some of its keys were set; None takes a key away, the others stay as they are."""
     return {key: value for key, value in {**present, **changes}.items() if value is not None}
+
+
+def change_overrides(
+    path: Path, gpus: int, index: int, settings_after: Callable[[Mapping[str, Any]], Mapping[str, Any]]
+) -> tuple[dict[str, Any], Mapping[str, Any]]:
+    """Let one device's overrides in a file become `settings_after(those that are there)`; the document, the settings.
+
+    Settings that say no more than that it is healthy take the device away. OverrideError where they are refused.
+    """
+    document = read_json(path) if path.exists() else {}
+    if not isinstance(document, dict):
+        raise OverrideError(f"{path.name}: expected an object")
+    devices = dict(document.get("devices") or {})
+    settings = settings_after(devices.get(str(index)) or {})
+    if set(settings) <= {"mode"} and settings.get("mode", HEALTHY) == HEALTHY:
+        devices.pop(str(index), None)
+    else:
+        devices[str(index)] = dict(settings)
+    document = {**document, "devices": devices}
+    parse_overrides(document, gpus)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_json(path, document)
+    return document, settings
 
 
 def without_volatile(document: Mapping[str, Any]) -> dict[str, Any]:

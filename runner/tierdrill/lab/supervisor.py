@@ -26,8 +26,9 @@ from tierdrill.lab.node_serving import address_of, bind, configure_logging, serv
 from tierdrill.lab.program import announce_ready, program_arguments
 from tierdrill.lab.state import LOG_FILE, LabState, ProcessRecord, lab_folder, write_state
 from tierdrill.lab.supervisor_api import build_app
+from tierdrill.lab.supervisor_calls import CallFailed
 from tierdrill.lab.supervisor_events import EventLog
-from tierdrill.lab.supervisor_lab import CallFailed, Lab
+from tierdrill.lab.supervisor_lab import Lab
 from tierdrill.lab.supervisor_operations import Operations
 
 PROGRAM = "supervisor"

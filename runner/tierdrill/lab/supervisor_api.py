@@ -14,7 +14,8 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from tierdrill.lab.controller import document
-from tierdrill.lab.supervisor_lab import CONTROLLER, FABRIC, CallFailed, Lab
+from tierdrill.lab.supervisor_calls import CallFailed
+from tierdrill.lab.supervisor_lab import CONTROLLER, FABRIC, Lab
 from tierdrill.lab.supervisor_noise import Burst
 from tierdrill.lab.supervisor_operations import Operations, Refused
 from tierdrill.lab.supervisor_processes import UnknownProcess

@@ -18,9 +18,9 @@ from typing import Any
 
 from tierdrill.lab import supervisor_configs as configs
 from tierdrill.lab.config import LabConfig, NodeConfig
-from tierdrill.lab.node_http import JsonClient
 from tierdrill.lab.process import program_argv, spawn_async
 from tierdrill.lab.state import MARKER, LabState, kill_strays, remove_state, write_private, write_state
+from tierdrill.lab.supervisor_calls import CALL_TIMEOUT_S, CallFailed, call_program
 from tierdrill.lab.supervisor_events import EventLog
 from tierdrill.lab.supervisor_monitoring import (
     NOWHERE_URL,
@@ -32,7 +32,6 @@ from tierdrill.lab.supervisor_monitoring import (
 )
 from tierdrill.lab.supervisor_processes import ProcessTable
 
-CALL_TIMEOUT_S = 3.0
 POLL_WAIT_S = 5.0
 RETRY_S = 0.2
 READY_POLL_S = 0.05
@@ -42,14 +41,6 @@ CONTROLLER = "controller"
 FABRIC = "fabric"
 
 Starter = Callable[[], Coroutine[Any, Any, None]]
-
-
-class CallFailed(Exception):
-    """One of the lab's own programs did not answer, or refused. `status` is its HTTP status, 502 where none came."""
-
-    def __init__(self, message: str, status: int = 502) -> None:
-        super().__init__(message)
-        self.status = status
 
 
 class Lab:
@@ -145,28 +136,7 @@ class Lab:
         timeout_s: float = CALL_TIMEOUT_S,
     ) -> dict[str, Any]:
         """Ask one of the lab's programs, directly and not through the fabric. CallFailed unless it says yes."""
-        return await self.call_at(self.address(program), program, method, path, body, timeout_s)
-
-    async def call_at(
-        self,
-        address: str,
-        who: str,
-        method: str,
-        path: str,
-        body: dict[str, Any] | None = None,
-        timeout_s: float = CALL_TIMEOUT_S,
-    ) -> dict[str, Any]:
-        """As `call`, at an address."""
-        client = JsonClient(address, self.state.token)
-        try:
-            status, answer = await client.request(method, path, body, timeout_s=timeout_s)
-        except OSError as error:
-            raise CallFailed(f"{who}: {method} {path}: {type(error).__name__}: {error}") from error
-        finally:
-            client.close()
-        if not isinstance(answer, dict) or status >= 300:
-            raise CallFailed(_reason(answer) or f"{who}: {method} {path}: status {status}", status)
-        return answer
+        return await call_program(self.address(program), self.state.token, program, method, path, body, timeout_s)
 
     async def edge(self, source: str, destination: str, target: str) -> str:
         """An edge of the fabric, by the usual name; returns where it listens."""
@@ -320,11 +290,3 @@ async def together(*work: Coroutine[Any, Any, None]) -> None:
 def _replica_target(endpoint: dict[str, Any]) -> Target:
     labels = {key: str(endpoint[key]) for key in ("replica", "node", "tier")}
     return str(endpoint["address"]), {"instance": labels["replica"], **labels}
-
-
-def _reason(answer: object) -> str | None:
-    if isinstance(answer, dict):
-        for key in ("reason", "error"):
-            if answer.get(key):
-                return str(answer[key])
-    return None

@@ -22,7 +22,8 @@ from tierdrill.lab import kmsg
 from tierdrill.lab.child import SpawnError
 from tierdrill.lab.groups import signal_process
 from tierdrill.lab.state import MARKER
-from tierdrill.lab.supervisor_lab import ALERTMANAGER, CONTROLLER, FABRIC, CallFailed, Lab
+from tierdrill.lab.supervisor_calls import CallFailed
+from tierdrill.lab.supervisor_lab import ALERTMANAGER, CONTROLLER, FABRIC, Lab
 from tierdrill.lab.supervisor_monitoring import NOWHERE_URL, ask
 from tierdrill.lab.supervisor_noise import Burst, KernelNoise
 
@@ -199,21 +200,9 @@ class Operations:
             raise Refused(f"found GPU {index}; {node} has {', '.join(map(str, known))}", 404)
         path = self._lab.node_folder(node) / "overrides.json"
         try:
-            document = gpus.read_json(path) if path.exists() else {}
-            if not isinstance(document, dict):
-                raise gpus.OverrideError(f"{path.name}: expected an object")
-            devices = dict(document.get("devices") or {})
-            settings = settings_after(devices.get(str(index)) or {})
-            if set(settings) <= {"mode"} and settings.get("mode", gpus.HEALTHY) == gpus.HEALTHY:
-                devices.pop(str(index), None)
-            else:
-                devices[str(index)] = dict(settings)
-            document = {**document, "devices": devices}
-            gpus.parse_overrides(document, len(known))
+            document, settings = gpus.change_overrides(path, len(known), index, settings_after)
         except gpus.OverrideError as error:
             raise Refused(str(error), 400) from error
-        path.parent.mkdir(parents=True, exist_ok=True)
-        gpus.write_json(path, document)
         self._events.add("gpu", node=node, gpu=index, settings=dict(settings))
         return {"ok": True, "node": node, "gpu": index, "overrides": document}
 
