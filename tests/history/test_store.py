@@ -103,11 +103,16 @@ def test_export_and_import_are_the_same_bytes(tmp_path: Path) -> None:
         ("{}\n", "1:1"),
         ("nonsense\n", "1:1"),
         ('{"sequence":1,"at":1,"kind":"x","source":"s","data":{}}\nbroken', "2:1"),
+        ('{"sequence":1,"at":NaN,"kind":"run.started","source":"s","data":{}}', "1:1: .*finite"),
+        ('{"sequence":1,"at":1,"kind":"run.started","source":"s","data":{"x":1e999}}', "1:1: .*finite"),
+        ('{"sequence":1,"at":"inf","kind":"run.started","source":"s","data":{}}', "1:1: .*finite"),
+        ("[" * 100_000, "1:1"),
+        ("\udcff", "1:1: 'utf-8' codec"),
     ],
 )
 def test_a_broken_export_is_located(tmp_path: Path, text: str, message: str) -> None:
     path = tmp_path / "broken.jsonl"
-    path.write_text(text)
+    path.write_text(text, encoding="utf-8", errors="surrogateescape")
     with pytest.raises(HistoryError, match=message):
         read_lines(path)
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -30,12 +31,21 @@ def judged(events: Sequence[Event], file: Path | None = None) -> Judged:
     """Judge events; Refusal if those of an imported file are not the history of a run."""
     from tierdrill.judge.judge import judge, setting_in
 
-    try:
+    with imported(file):
         return Judged(events, setting_in(events), judge(events))
-    except (LookupError, TypeError, ValueError, AttributeError) as error:
+
+
+@contextmanager
+def imported(file: Path | None) -> Iterator[None]:
+    """Refusal for what cannot be made of an imported file; nothing is caught where there is none.
+
+    A file from elsewhere may hold anything; only our own history is known to be whole.
+    """
+    try:
+        yield
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
         if file is None:
             raise
-        # A file from elsewhere may hold anything; only our own history is known to be whole.
         what = " ".join(str(error).split())[:200]
         raise Refusal(f"{file}: not the history of a run ({type(error).__name__}: {what})") from error
 

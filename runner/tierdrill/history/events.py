@@ -63,6 +63,7 @@ All are sealed until it has ended (see tierdrill.history.sealed):
 from __future__ import annotations
 
 import json
+import math
 import time
 from dataclasses import dataclass, field
 from typing import Any
@@ -93,16 +94,25 @@ class Event:
     def from_line(line: str) -> Event:
         """Back from `to_line`; raises ValueError on anything else."""
         try:
-            record = json.loads(line)
+            record = json.loads(line, parse_constant=_finite, parse_float=_finite)
             return Event(
-                at=float(record["at"]),
+                at=_finite(record["at"]),
                 kind=str(record["kind"]),
                 source=str(record["source"]),
                 data=dict(record["data"]),
                 sequence=int(record["sequence"]),
             )
-        except (KeyError, TypeError, json.JSONDecodeError) as error:
+        except KeyError as error:
+            raise ValueError(f"not a history event: {line[:80]!r} (no key {error})") from error
+        except (TypeError, ValueError, OverflowError, RecursionError) as error:
             raise ValueError(f"not a history event: {line[:80]!r} ({error})") from error
+
+
+def _finite(written: Any) -> float:
+    number = float(written)
+    if not math.isfinite(number):
+        raise ValueError(f"found {written}; numbers are finite")
+    return number
 
 
 def event(kind: str, source: str, /, at: float | None = None, **data: Any) -> Event:

@@ -210,12 +210,12 @@ def read_lines(path: Path) -> list[Event]:
     """
     events: list[Event] = []
     try:
-        with path.open(encoding="utf-8") as lines:
+        with path.open("rb") as lines:
             for number, line in enumerate(lines, start=1):
                 if not line.strip():
                     continue
                 try:
-                    event = Event.from_line(line)
+                    event = Event.from_line(line.decode("utf-8"))
                 except ValueError as error:
                     raise HistoryError(f"{path}:{number}:1: {error}; allowed is one JSON event per line") from error
                 if event.sequence != len(events) + 1:
@@ -224,8 +224,8 @@ def read_lines(path: Path) -> list[Event]:
                         "every event of the run in its order"
                     )
                 events.append(event)
-    except (OSError, UnicodeDecodeError) as error:
-        raise HistoryError(f"{path}: {error}") from error
+    except OSError as error:
+        raise HistoryError(f"{path}: {error.strerror}") from error
     if not events or events[0].kind != "run.started":
         raise HistoryError(f"{path}:1:1: the history does not begin with run.started; allowed is a whole exported run")
     return events

@@ -11,7 +11,7 @@ from tierdrill.cli.completion import complete_run
 from tierdrill.cli.options import json_option, no_color_option
 from tierdrill.cli.past import events_of
 from tierdrill.cli.places import Surroundings
-from tierdrill.cli.reports import judged, show_summary
+from tierdrill.cli.reports import imported, judged, show_summary
 
 if TYPE_CHECKING:
     from tierdrill.judge.verdict import Check
@@ -40,7 +40,8 @@ def command(here: Surroundings, run: str | None, file: Path | None, as_json: boo
     if as_json:
         click.echo(again.verdict.to_json(), nl=False)
         return again.verdict.exit_code
-    show_summary(again, here.color and not plain_colors, None)
+    with imported(file):
+        show_summary(again, here.color and not plain_colors, None)
     for check in again.verdict.checks:
         click.echo(
             f"\n{check.status.value}  {check.id}\n  expected {check.expected}\n  seen     {check.seen}{_events(check)}"

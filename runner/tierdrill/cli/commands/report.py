@@ -10,7 +10,7 @@ from tierdrill.cli.completion import complete_run
 from tierdrill.cli.errors import Refusal
 from tierdrill.cli.past import events_of, find_record
 from tierdrill.cli.places import Surroundings
-from tierdrill.cli.reports import REPORT, judged, write_reports
+from tierdrill.cli.reports import REPORT, imported, judged, write_reports
 from tierdrill.home import run_folder
 
 
@@ -41,4 +41,6 @@ def command(here: Surroundings, run: str | None, open_path: bool, file: Path | N
         return
     again = judged(events_of(here.home, run, file), file)
     folder = report_dir or (file.resolve().parent if file else run_folder(here.home, again.verdict.run))
-    click.echo(str(write_reports(again, folder)))
+    with imported(file):
+        path = write_reports(again, folder)
+    click.echo(str(path))
