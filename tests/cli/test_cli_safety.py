@@ -137,8 +137,11 @@ def test_a_home_that_is_no_home_is_one_clear_line(tmp_path: Path) -> None:
     file.write_text("")
     (tmp_path / "broken").mkdir()
     (tmp_path / "broken" / "ledger.db").write_text("this is no database, and never was one" * 100)
-    for home in (file, tmp_path / "broken"):
-        done = tierdrill(home, "halt", "--reason", "x")
+    for home, words in (
+        (file, ("halt", "--reason", "x")), (file, ("status",)), (file, ("scheduler",)), (file, ("recover",)),
+        (tmp_path / "broken", ("halt", "--reason", "x")),
+    ):  # fmt: skip
+        done = tierdrill(home, *words)
         assert done.code == 2, done.err
         assert str(home) in done.err
         assert len(done.err.splitlines()) == 1

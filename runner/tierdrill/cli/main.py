@@ -16,6 +16,7 @@ from tierdrill import __version__
 from tierdrill.cli.errors import BAD_INPUT, Refusal, explain, say
 from tierdrill.cli.group import CommandTable
 from tierdrill.cli.places import Surroundings, find_catalogue, find_home, find_tools
+from tierdrill.cli.streams import UNREAD, hold_standard_streams, reader_gone
 
 EPILOG = (
     "Exit codes: 0 passed, 1 failed, 2 bad input, 3 inconclusive, 4 aborted, "
@@ -45,6 +46,8 @@ def cli(ctx: click.Context, home: Path | None, catalogue: Path | None, no_color:
     Inject a fault under load, then judge: did the critical tiers keep their promises, and did the right playbooks run?
     """
     state = find_home(home)
+    if state.exists() and not state.is_dir():
+        raise Refusal(f"found {state} for the home, which is not a folder; allowed is one, or where to make one")
     # Whatever is started from here (chaos, the reaper, a lab) finds the same home.
     os.environ["TIERDRILL_HOME"] = str(state)
     ctx.obj = Surroundings(
@@ -58,10 +61,12 @@ def cli(ctx: click.Context, home: Path | None, catalogue: Path | None, no_color:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; its exit code. Nothing is ever raised from here."""
+    hold_standard_streams()
     try:
         code = cli.main(
             args=list(arguments) if arguments is not None else None, prog_name="tierdrill", standalone_mode=False
         )
+        sys.stdout.flush()
         return code if isinstance(code, int) else 0
     except click.exceptions.Exit as finished:
         return finished.exit_code
@@ -77,10 +82,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except click.ClickException as wrong:
         say(wrong.format_message())
         return BAD_INPUT
-    except BrokenPipeError:
-        # Whoever read our output has gone; what is still buffered has no reader.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+    except UNREAD:
+        return reader_gone()
     except Exception as error:
         return explain(error, _home(), verbose="-v" in sys.argv or "--verbose" in sys.argv)
     except KeyboardInterrupt as interrupt:

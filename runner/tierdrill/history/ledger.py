@@ -20,6 +20,7 @@ from typing import Any
 from tierdrill.history.database import bring_up_to_date, connect, immediate
 from tierdrill.history.ledger_tables import LEDGER_VERSION, change
 from tierdrill.history.processes import ProcessId, boot_identity
+from tierdrill.history.rescue import is_corrupt
 
 OPEN_STATES = ("intended", "landed", "reverting")
 
@@ -94,8 +95,12 @@ class Ledger:
     def _explained(self) -> Iterator[None]:
         try:
             yield
-        except (sqlite3.Error, OSError) as error:
-            raise LedgerError(f"{self.path}: {error}") from error
+        except OSError as error:
+            raise LedgerError(f"{error.filename or self.path}: {error.strerror}") from error
+        except sqlite3.Error as error:
+            # Never begun anew by itself: what it held may still be injected.
+            told = "; it may hold faults to undo: bring it back, or move it away once all is well" * is_corrupt(error)
+            raise LedgerError(f"{self.path}: {error}{told}") from error
 
     def close(self) -> None:
         """Release the file."""

@@ -17,6 +17,7 @@ from tierdrill.cli.past import stored_events
 from tierdrill.cli.places import Surroundings, author
 from tierdrill.cli.ready import check_place, check_run_name
 from tierdrill.cli.reports import judged, show_summary, try_reports
+from tierdrill.cli.streams import unread
 
 
 @click.command("run")
@@ -93,16 +94,17 @@ def command(
 
     run = judged(stored_events(here.home, outcome.run))
     report = try_reports(run, report_dir or outcome.folder)
-    if as_json:
-        last = {
-            "kind": "verdict",
-            "exit_code": run.verdict.exit_code,
-            "report": str(report),
-            "verdict": json.loads(run.verdict.to_json()),
-        }
-        click.echo(json.dumps(last, sort_keys=True))
-    else:
-        show_summary(run, color, report)
+    with unread():
+        if as_json:
+            last = {
+                "kind": "verdict",
+                "exit_code": run.verdict.exit_code,
+                "report": str(report),
+                "verdict": json.loads(run.verdict.to_json()),
+            }
+            click.echo(json.dumps(last, sort_keys=True))
+        else:
+            show_summary(run, color, report)
     return outcome.verdict.exit_code
 
 
