@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -78,6 +79,36 @@ def test_validate_of_one_file_tells_only_of_that_file_but_knows_the_others(tmp_p
     wrong = tierdrill(tmp_path / "home", "validate", drill)
     assert wrong.code == 2
     assert all("node-loss.yaml" in line for line in wrong.out.splitlines())
+
+
+def test_validate_reads_whatever_file_it_is_given(tmp_path: Path) -> None:
+    drills = copied_catalogue(tmp_path / "mine") / "drills"
+    (drills / ".hidden").mkdir()
+    for name in ("drill.txt", ".draft.yaml", ".hidden/other.yaml"):
+        (drills / name).write_text("kind: Drll\n")
+        done = tierdrill(tmp_path / "home", "validate", drills / name)
+        assert done.code == 2, name
+        assert f"{name}:1:7: found 'Drll' for kind" in done.out
+    assert tierdrill(tmp_path / "home", "validate", drills.parent).code == 0
+
+
+def test_files_that_are_none_and_links_in_a_circle_are_problems(tmp_path: Path) -> None:
+    folder = tmp_path / "odd"
+    folder.mkdir()
+    (folder / "circle.yaml").symlink_to("circle.yaml")
+    (folder / "endless.yaml").symlink_to("/dev/zero")
+    os.mkfifo(folder / "pipe.yaml")
+    with (folder / "sparse.yaml").open("wb") as file:
+        file.truncate(1 << 40)
+    done = tierdrill(tmp_path / "home", "validate", folder)
+    assert done.code == 2, done.err
+    said = {line.split(":")[0].rpartition("/")[2]: line.split(": ", 1)[1] for line in done.out.splitlines()}
+    assert said == {
+        "circle.yaml": "cannot be read: Too many levels of symbolic links; a readable file",
+        "endless.yaml": "cannot be read: it is a device, a pipe or a socket; a readable file",
+        "pipe.yaml": "cannot be read: it is a device, a pipe or a socket; a readable file",
+        "sparse.yaml": "more than 1000000 bytes; a file of documents is far smaller",
+    }
 
 
 def test_a_run_is_refused_where_the_documents_have_problems(tmp_path: Path) -> None:

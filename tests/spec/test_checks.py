@@ -202,6 +202,12 @@ def test_a_recording_is_counted(root: Path) -> None:
     assert "it takes 381 requests without a failure, there will be about 200" in "\n".join(lines(root))
     recording.write_text('{"at": 1, "tier": "critical"}\n{"at": "soon"}\n', encoding="utf-8")
     assert "line 2 of monday.jsonl is no arrival" in lines(root)[0]
+    for odd in ('{"at": NaN, "tier": "critical"}', '{"at": 2}'):
+        recording.write_text('{"at": 1, "tier": "critical"}\n' + odd, encoding="utf-8")
+        assert "line 2 of monday.jsonl is no arrival" in lines(root)[0], odd
+    with recording.open("ab") as file:
+        file.truncate(60_000_000)
+    assert "monday.jsonl with more than 50000000 bytes" in lines(root)[0]
 
 
 def test_shapes_are_integrated_over_the_judged_phases(root: Path) -> None:

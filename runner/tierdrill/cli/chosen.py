@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from tierdrill.spec.problems import Problem
 
 ENDINGS = (".yaml", ".yml", ".json")
+CALENDAR_FILE = ".ics"
 
 
 def groups(paths: Sequence[Path], default: Path) -> list[tuple[Path, list[Path] | None]]:
@@ -22,7 +24,7 @@ def groups(paths: Sequence[Path], default: Path) -> list[tuple[Path, list[Path] 
         return [(default, None)]
     found: dict[Path, list[Path] | None] = {}
     for path in paths:
-        full = path.resolve()
+        full = _real(path)
         if full.is_dir() and _is_catalogue(full):
             found[full] = None
             continue
@@ -38,10 +40,18 @@ def read_group(root: Path, only: Sequence[Path] | None) -> tuple[Catalogue, list
     """What is at a root, and the problems of the files that count; a calendar's iCalendar files count with it."""
     if only is None:
         return read(root)
-    catalogue, problems = read(root) if _is_catalogue(root) else _read_files(only)
-    wanted = {path.resolve() for path in only}
-    wanted |= {file.resolve() for path in only for file in calendar_files(catalogue, path)}
-    return catalogue, [problem for problem in problems if Path(problem.path).resolve() in wanted]
+    catalogue, problems = read(root, _not_in(root, only)) if _is_catalogue(root) else _read_files(only)
+    wanted = {_real(path) for path in only}
+    wanted |= {_real(file) for path in only for file in calendar_files(catalogue, path)}
+    return catalogue, [problem for problem in problems if _real(Path(problem.path)) in wanted]
+
+
+def _not_in(root: Path, only: Sequence[Path]) -> list[Path]:
+    """Of files below a catalogue those that it does not read by itself, such as drill.txt: whoever names one means it."""
+    from tierdrill.spec.load import catalogue_files
+
+    read_anyway = {_real(path) for path in catalogue_files(root) or ()}
+    return [path for path in only if _real(path) not in read_anyway and path.suffix != CALENDAR_FILE]
 
 
 def calendar_files(catalogue: Catalogue, document: Path) -> list[Path]:
@@ -49,10 +59,15 @@ def calendar_files(catalogue: Catalogue, document: Path) -> list[Path]:
     found = []
     for name, calendar in catalogue.calendars.items():
         path = catalogue.paths["Calendar", name]
-        if path.resolve() == document.resolve():
+        if _real(path) == _real(document):
             for blackouts in (calendar.blackouts, *(entry.blackouts for entry in calendar.entries)):
                 found += [path.parent / one.file for one in blackouts.files]
     return found
+
+
+def _real(path: Path) -> Path:
+    """The path with its links followed; unlike `Path.resolve` it stands links that go in a circle."""
+    return Path(os.path.realpath(path))
 
 
 def _is_catalogue(folder: Path) -> bool:

@@ -84,7 +84,7 @@ def start(node: Node) -> Position:
 def decode(raw: bytes) -> str:
     """The text of a file; Refused if it is not printable UTF-8 of a sane size."""
     if len(raw) > SIZE_MAX:
-        raise Refused(1, 1, f"a file of {len(raw)} bytes", f"a file of documents has at most {SIZE_MAX} bytes")
+        raise Refused(1, 1, f"more than {SIZE_MAX} bytes", "a file of documents is far smaller")
     try:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:

@@ -12,6 +12,8 @@ from pydantic import ValidationError
 
 from tierdrill.spec.catalogue import KINDS, Catalogue, Document, Experiment
 from tierdrill.spec.check import check_documents
+from tierdrill.spec.compose import SIZE_MAX
+from tierdrill.spec.files import read_file
 from tierdrill.spec.located import as_name, problems_of
 from tierdrill.spec.problems import Problem, in_order, listed, nearest, shown
 from tierdrill.spec.reading import EXPERIMENT, KnownAlerts, Reading
@@ -47,8 +49,8 @@ def load_documents(
 
 def read_catalogue(root: Path, extra: Sequence[Path] = ()) -> Reading:
     """Every document of the tree, each checked alone."""
-    folders = [root / name for name in FOLDERS if (root / name).is_dir()]
-    if not folders:
+    files = catalogue_files(root)
+    if files is None:
         reading = Reading(Catalogue(root=root))
         reading.problems.append(
             Problem(
@@ -60,7 +62,6 @@ def read_catalogue(root: Path, extra: Sequence[Path] = ()) -> Reading:
             )
         )
         return reading
-    files = [path for folder in folders for path in _files(folder, folder.name == "experiments")]
     return read_files([*files, *extra], root)
 
 
@@ -70,7 +71,7 @@ def read_files(paths: Sequence[Path], root: Path) -> Reading:
     for path in paths:
         shown_path = _shown(path, root)
         try:
-            raw = path.read_bytes()
+            raw = read_file(path, SIZE_MAX)
         except OSError as error:
             reading.problems.append(Problem(shown_path, 1, 1, f"cannot be read: {error.strerror}", "a readable file"))
             continue
@@ -81,6 +82,12 @@ def read_files(paths: Sequence[Path], root: Path) -> Reading:
         for source in sources:
             _take(reading, source, path)
     return reading
+
+
+def catalogue_files(root: Path) -> list[Path] | None:
+    """The files that are read of the tree, in order; None where none of its folders is there."""
+    folders = [root / name for name in FOLDERS if (root / name).is_dir()]
+    return [path for folder in folders for path in _files(folder, folder.name == "experiments")] if folders else None
 
 
 def _files(folder: Path, experiments: bool) -> list[Path]:

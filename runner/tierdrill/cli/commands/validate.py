@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -55,4 +56,7 @@ def command(here: Surroundings, paths: tuple[Path, ...], as_json: bool) -> int:
 
 def _documents(catalogue: Catalogue, only: Sequence[Path] | None) -> list[Path]:
     paths = list(catalogue.paths.values())
-    return paths if only is None else [path for path in paths if path.resolve() in set(only)]
+    if only is None:
+        return paths
+    wanted = {os.path.realpath(path) for path in only}
+    return [path for path in paths if os.path.realpath(path) in wanted]

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 
 from tierdrill.spec.check.context import Context
 from tierdrill.spec.drill import Load, Shape, Stream
 from tierdrill.spec.environment import Environment
+from tierdrill.spec.files import read_file
 from tierdrill.spec.problems import nearest
 from tierdrill.spec.reading import Place
 from tierdrill.spec.tiers import Tiers
@@ -106,21 +108,24 @@ def _due_times(place: Place, path: Path, stream: Stream) -> list[float] | None:
     zero: float | None = None
     number = 0
     try:
-        if path.stat().st_size > RECORDING_BYTES_MAX:
+        raw = read_file(path, RECORDING_BYTES_MAX)
+        if len(raw) > RECORDING_BYTES_MAX:
+            place.report(f"{path.name} with more than {RECORDING_BYTES_MAX} bytes", "a shorter recording")
             return None
-        for line in path.read_text(encoding="utf-8").splitlines():
+        for line in raw.decode("utf-8").splitlines():
             number += 1
             if not line.strip():
                 continue
             record = json.loads(line)
-            at = float(record["at"])
-            zero = at if zero is None else zero
-            named = record.get("stream")
-            if named == stream.name or (named is None and record.get("tier") == stream.tier):
-                times.append(at - zero)
+            at, named, tier = float(record["at"]), record.get("stream"), record.get("tier")
+            if not math.isfinite(at) or (named is None and tier is None):
+                raise ValueError(record)
+            zero = at if zero is None else min(zero, at)
+            if named == stream.name or (named is None and tier == stream.tier):
+                times.append(at)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         place.report(
             f"line {number} of {path.name} is no arrival", 'lines of {"at": seconds, "stream" or "tier": name}'
         )
         return None
-    return times
+    return [at - (zero or 0.0) for at in times]

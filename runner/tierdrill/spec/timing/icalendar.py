@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from datetime import tzinfo
 from pathlib import Path
 
+from tierdrill.spec.files import read_file
 from tierdrill.spec.problems import Problem, shown
 from tierdrill.spec.timing.icalevent import Event, EventMaker, Refused
 
@@ -47,10 +48,10 @@ class _Component:
 def read_events(path: Path, shown_path: str, zone: tzinfo) -> tuple[list[Event], list[Problem]]:
     """The file's events and every problem in it; `zone` is for times that name none. Raises nothing."""
     try:
-        raw = path.read_bytes() if path.stat().st_size <= SIZE_MAX else None
+        raw = read_file(path, SIZE_MAX)
     except OSError as error:
         return [], [Problem(shown_path, 1, 1, f"cannot be read: {error.strerror}", "a readable iCalendar file")]
-    if raw is None:
+    if len(raw) > SIZE_MAX:
         return [], [Problem(shown_path, 1, 1, "a very large file", f"an iCalendar file has at most {SIZE_MAX} bytes")]
     return parse_events(raw, shown_path, zone)
 
