@@ -47,7 +47,7 @@ def read_group(root: Path, only: Sequence[Path] | None) -> tuple[Catalogue, list
 
 
 def _not_in(root: Path, only: Sequence[Path]) -> list[Path]:
-    """Of files below a catalogue those that it does not read by itself, such as drill.txt: whoever names one means it."""
+    """Of files below a catalogue those that it does not read by itself, such as drill.txt."""
     from tierdrill.spec.load import catalogue_files
 
     read_anyway = {_real(path) for path in catalogue_files(root) or ()}

@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 def read_file(path: Path, most: int) -> bytes:
-    """The file's bytes, and one more than `most` where it has more; OSError if it cannot be read or is no plain file."""
+    """The file's bytes, one more than `most` where it has more; OSError if it cannot be read or is no plain file."""
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     with os.fdopen(descriptor, "rb") as file:
         mode = os.fstat(descriptor).st_mode

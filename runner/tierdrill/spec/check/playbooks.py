@@ -6,16 +6,11 @@ import re
 from collections.abc import Sequence
 
 from tierdrill.spec.check.context import Context
+from tierdrill.spec.check.remedies import FACTS, WITHOUT_SUBJECT, check_argument_values, check_condition_values
 from tierdrill.spec.playbook import Action, Condition, Playbook, Step, Verify
 from tierdrill.spec.problems import listed, nearest, shown
 from tierdrill.spec.reading import Place
 
-FACTS = (
-    "node.ready", "node.cordoned", "replica.ready", "replica.state", "gpu.state", "gpu.weight", "tier.ready_share",
-    "tier.shed", "link.weight", "alert.firing", "nodes.ready_share", "tier.unplaced", "gateway.router",
-    "gateway.serves", "exporter.lost",
-)  # fmt: skip
-WITHOUT_SUBJECT = ("nodes.ready_share",)
 TEMPLATE_NAMES = ("target", "alert")
 # Arguments of the remedies: required, optional. A remedy that is not here takes any.
 ARGUMENTS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
@@ -48,10 +43,11 @@ def check_playbooks(context: Context) -> None:
         _check_references(place, place.source.data, _labels(context, playbook))
         for section in ("when", "forbidden_when"):
             for number, condition in enumerate(getattr(playbook, section)):
-                _check_condition(place.at(section, number), condition)
-        _check_steps(place.at("steps"), playbook.steps)
-        _check_steps(place.at("on_resolve", "steps"), playbook.on_resolve.steps)
+                _check_condition(context, place.at(section, number), condition)
+        _check_steps(context, place.at("steps"), playbook.steps)
+        _check_steps(context, place.at("on_resolve", "steps"), playbook.on_resolve.steps)
         _check_limits(place, playbook)
+        _check_grouping(context, place, playbook)
         if playbook.target_kind == "tier" and "${" not in playbook.target and tiers:
             place.at("target").known(playbook.target, "tier", tiers)
         if playbook.escalation is not None and tiers:
@@ -112,7 +108,7 @@ def _check_references(place: Place, value: object, labels: set[str] | None) -> N
             place.report(f"found {shown(value)}", "a reference ends with a brace: ${target}")
 
 
-def _check_condition(place: Place, condition: Condition) -> None:
+def _check_condition(context: Context, place: Place, condition: Condition) -> None:
     known = place.at("fact").known(condition.fact, "fact", FACTS)
     if known and not condition.subject and condition.fact not in WITHOUT_SUBJECT:
         place.at("subject").report(f"fact {condition.fact} of no subject", "subject says of which", "${target}")
@@ -126,24 +122,27 @@ def _check_condition(place: Place, condition: Condition) -> None:
         place.at("at_least").report(f"at least {low:g} and at most {high:g}", "at least is at most at most")
     if isinstance(condition, Verify) and condition.within <= 0:
         place.at("within").report("a check within no time", "a time above 0")
+    if known:
+        check_condition_values(context, place, condition)
 
 
-def _check_steps(place: Place, steps: Sequence[Step]) -> None:
+def _check_steps(context: Context, place: Place, steps: Sequence[Step]) -> None:
     place.unique([step.name for step in steps], "step", "name")
     for number, step in enumerate(steps):
         spot = place.at(number)
-        _check_arguments(spot, step)
+        _check_arguments(context, spot, step)
         if step.timeout <= 0:
             spot.at("timeout").report("a step within no time", "a time above 0")
         if step.verify is not None:
-            _check_condition(spot.at("verify"), step.verify)
+            _check_condition(context, spot.at("verify"), step.verify)
         if step.rollback is not None:
-            _check_arguments(spot.at("rollback"), step.rollback)
+            _check_arguments(context, spot.at("rollback"), step.rollback)
 
 
-def _check_arguments(place: Place, action: Action) -> None:
+def _check_arguments(context: Context, place: Place, action: Action) -> None:
     if action.do not in ARGUMENTS:
         return
+    check_argument_values(context, place, action)
     required, optional = ARGUMENTS[action.do]
     for name in required:
         if name not in action.arguments:
@@ -157,6 +156,18 @@ def _check_arguments(place: Place, action: Action) -> None:
                 nearest(name, allowed),
                 key=True,
             )
+
+
+def _check_grouping(context: Context, place: Place, playbook: Playbook) -> None:
+    """Labels that tell incidents apart: one that the alert does not carry would make one group of them all."""
+    carried = _labels(context, playbook)
+    if carried is None:
+        return
+    for number, label in enumerate(playbook.throttle.group_by):
+        place.at("throttle", "group_by", number).known(label, f"label of alert {playbook.match.alert}", carried)
+    if playbook.concurrency.key:
+        spot = place.at("concurrency", "key")
+        spot.known(playbook.concurrency.key, f"label of alert {playbook.match.alert}", carried)
 
 
 def _check_limits(place: Place, playbook: Playbook) -> None:
