@@ -58,7 +58,10 @@ def link_drill(root: Path, source: str, destination: str, links: int = 2) -> Non
         "configuration": {"source": "gateway-a", "destination": "node-1", "fault_seconds": 20},
         "runtime": {"rollbacks": {"strategy": "always"}},
         "method": [
-            _call("action", "slow", "delay_link", source="${source}", destination="${destination}", delay_ms=400)
+            {
+                **_call("action", "slow", "delay_link", source="${source}", destination="${destination}", delay_ms=400),
+                "pauses": {"after": "${fault_seconds}"},
+            }
         ],
         "rollbacks": [_call("action", "heal", "heal_link", source="${destination}", destination="${source}")],
     }
@@ -140,7 +143,7 @@ def test_faults_one_after_the_other_are_not_at_a_time(root: Path) -> None:
     def on(node: str) -> str:
         return (
             "\n  - {type: action, name: NAME, provider: {type: python, module: tierdrill.chaos.actions, func: FUNC, "
-            f"arguments: {{node: {node}}}}}}}"
+            f"arguments: {{node: {node}}}}}, pauses: {{after: 5}}}}"
         )
 
     together = on("node-1").replace("NAME", "off-1").replace("FUNC", "power_off_node")

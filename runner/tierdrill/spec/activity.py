@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
-from tierdrill.spec.faultactions import DELAY_MS_MAX, FAULTS, FUNCTIONS, LEASE, MODULE, UNDOS
+from tierdrill.spec.faultactions import DELAY_MS_MAX, FAULTS, FUNCTIONS, LEASE, MODULE, OUR_MODULES, UNDOS
 from tierdrill.spec.problems import listed, nearest, shown
 from tierdrill.spec.reading import Place
 
@@ -93,8 +93,17 @@ def _check_provider(place: Place, provider: dict[str, Any]) -> None:
         _check_seconds(place.at("timeout"), "timeout", references=False)
     if kind == "http":
         check_type(place.at("headers"), dict)
+    if kind == "python" and isinstance(provider.get("module"), str) and provider["module"]:
+        _check_module(place.at("module"), provider["module"])
     if kind == "python" and provider.get("module") == MODULE:
         _check_call(place, provider.get("func"), arguments if isinstance(arguments, dict) else {})
+
+
+def _check_module(place: Place, module: str) -> None:
+    if "${" not in module and not all(word.isidentifier() for word in module.split(".")):
+        place.report(f"found {shown(module)} for module", "the dotted name of a Python module")
+    elif module.split(".")[0] == MODULE.split(".")[0] and module not in OUR_MODULES:
+        place.report(f"no module named {shown(module)}", f"ours: {listed(OUR_MODULES)}", nearest(module, OUR_MODULES))
 
 
 def _check_call(place: Place, func: Any, arguments: dict[str, Any]) -> None:

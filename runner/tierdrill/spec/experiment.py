@@ -14,6 +14,7 @@ from collections.abc import Collection
 from typing import Any
 
 from tierdrill.spec.activity import check_activity, check_type, misspelled
+from tierdrill.spec.configuration import check_configuration
 from tierdrill.spec.faultactions import FAULTS, MODULE, calls
 from tierdrill.spec.problems import listed, nearest, shown
 from tierdrill.spec.reading import Place
@@ -48,7 +49,7 @@ def check_experiment(place: Place, proven: Collection[str] = ()) -> None:
         place.report("no key 'method'", "an experiment has a method, a list of activities", key=True)
     check_type(place.at("method"), list)
     _check_extensions(place.at("extensions"))
-    _check_configuration(place.at("configuration"))
+    check_configuration(place.at("configuration"))
     _check_hypothesis(place.at("steady-state-hypothesis"))
     names = _names(content)
     for section in ("method", "rollbacks"):
@@ -103,25 +104,6 @@ def _check_extensions(place: Place) -> None:
         name = extension.get("name") if isinstance(extension, dict) else None
         if not isinstance(name, str) or not name.strip():
             place.at(number).report(f"found {shown(extension)}", "an extension is a mapping with a name")
-
-
-def _check_configuration(place: Place) -> None:
-    configuration = place.written()
-    for name, value in configuration.items() if isinstance(configuration, dict) else ():
-        if not isinstance(value, dict) or "type" not in value:
-            continue
-        spot = place.at(name)
-        if value["type"] == "env":
-            if not isinstance(value.get("key"), str):
-                spot.report("no key 'key'", "type env names the environment variable as key", key=True)
-            kinds = ("str", "int", "float", "bytes", "bool", "json")
-            if "env_var_type" in value and value["env_var_type"] not in kinds:
-                found = value["env_var_type"]
-                spot.at("env_var_type").report(
-                    f"found {shown(found)}", f"allowed: {listed(kinds)}", nearest(found, kinds)
-                )
-        elif value["type"] == "probe":
-            check_activity(spot, [])
 
 
 def _check_hypothesis(place: Place) -> None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 MODULE = "tierdrill.chaos.actions"
+OUR_MODULES = (MODULE, "tierdrill.chaos.probes")
 LEASE = "lease_s"
 DELAY_MS = 400
 DELAY_MS_MAX = 60_000

@@ -39,7 +39,23 @@ def check_experiments(context: Context) -> None:
         _check_proofs(place.at("proofs"), drill, content)
         if content.get("method") == []:
             place.at("experiment").report(f"experiment {drill.experiment} does nothing", "its method has a fault")
+        _check_lasts(place.at("experiment"), drill.experiment, content)
         check_use(context, place, drill, context.environment_of(drill))
+
+
+def _check_lasts(place: Place, name: str, content: Mapping[str, Any]) -> None:
+    """One of our faults as the last thing of the method, without a pause, is undone as soon as it is there."""
+    method = content.get("method")
+    last = method[-1] if isinstance(method, list) and method else None
+    used = [call for call in calls(content) if call.section == "method" and call.func in FAULTS]
+    if not isinstance(last, dict) or not used or used[-1].index != len(method or ()) - 1:
+        return
+    pauses = last.get("pauses")
+    if "ref" not in last and not (isinstance(pauses, dict) and pauses.get("after")):
+        place.report(
+            f"experiment {name} undoes {used[-1].func} at once",
+            "a pause follows it: pauses: {after: ${fault_seconds}}, which the run sets from phases.fault",
+        )
 
 
 def check_use(context: Context, place: Place, drill: Drill, environment: Environment | None) -> None:
