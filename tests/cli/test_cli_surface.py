@@ -84,6 +84,9 @@ def test_every_command_explains_itself(tmp_path: Path, command: str) -> None:
         (("judge",), "no run"),
         (("report", "--open-path"), "no run"),
         (("stop",), "no run goes on"),
+        (("stop", "--wait", "nan"), "a number of seconds"),
+        (("train", "amber-kettle", "--trainee", " "), "allowed is a name"),
+        (("train", "amber-kettle", "--trainee", "a\nb"), "allowed is a name"),
         (("halt",), "--reason"),
         (("halt", "--reason", "  "), "--reason"),
         (("lab", "status"), "not up"),
@@ -100,6 +103,13 @@ def test_bad_input_is_one_clear_line(tmp_path: Path, words: tuple[str, ...], sai
     assert done.err.startswith("tierdrill: ")
     assert len(done.err.splitlines()) == 1
     assert not list(tmp_path.glob("home/runs/*"))
+
+
+@pytest.mark.parametrize("words", [(), ("lab",), ("ops",)])
+def test_a_group_without_a_command_shows_its_help_as_it_is(tmp_path: Path, words: tuple[str, ...]) -> None:
+    done = tierdrill(tmp_path, *words)
+    assert (done.code, done.out) == (2, "")
+    assert done.err == tierdrill(tmp_path, *words, "--help").out
 
 
 def complete(home: Path, line: str) -> list[str]:

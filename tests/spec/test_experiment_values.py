@@ -27,6 +27,8 @@ NODE = "node: node-1"
             "found 'inf' for default; a value of env_var_type float",
         ),
         (("tierdrill.chaos.actions", "tierdrill.chaos.action"), "no module named 'tierdrill.chaos.action'"),
+        ((NODE, "node: {type: env, key: 1 s}"), "found '1 s' for key; the name of an environment variable"),
+        (('{node: "${node}", lease_s', '{node: "", lease_s'), "nothing for node; power_off_node needs to know which"),
         (("tierdrill.chaos.actions", "my tools"), "found 'my tools' for module; the dotted name"),
     ],
 )  # fmt: skip
@@ -35,6 +37,12 @@ def test_a_value_that_would_come_to_nothing_is_told(tmp_path: Path, edit: tuple[
     changed(root, EXPERIMENT, edit)
     found = [line for line in lines(root) if line.startswith(EXPERIMENT)]
     assert any(said in line for line in found), found
+
+
+def test_an_experiment_that_breaks_nothing_is_no_drill(tmp_path: Path) -> None:
+    root = good_catalogue(tmp_path)
+    changed(root, EXPERIMENT, ("power_off_node", "power_on_node"), (', lease_s: "${lease_s}"', ""))
+    assert f"{DRILL}:5:13: experiment node/power-loss breaks nothing; its method has a fault" in lines(root)
 
 
 def test_a_fault_that_is_undone_at_once_is_told_where_a_drill_uses_it(tmp_path: Path) -> None:

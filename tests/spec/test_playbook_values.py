@@ -35,6 +35,8 @@ def with_remedy(do: str, arguments: str) -> tuple[str, str]:
         (with_remedy("set-flag", "flag: retries, value: 'no'"), "found 'no' for value; allowed is true or false"),
         (with_remedy("set-weight", "node: '${target}', weight: -1"), "found -1 for weight; allowed is a number"),
         (with_remedy("restart-gateway", "gateway: gateway-z"), "no gateway named 'gateway-z'"),
+        (("target: ${labels.node}", "target: node-8"), "no node named 'node-8'"),
+        (with_remedy("set-flag", "flag: 1, value: true"), "no flag named '1'"),
         (("group_by: [node]", "group_by: [nod]"), "no label of alert NodeNotReady named 'nod'"),
         (("{key: node, max", "{key: host, max"), "no label of alert NodeNotReady named 'host'"),
     ],

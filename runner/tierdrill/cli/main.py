@@ -75,6 +75,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Refusal as refusal:
         refusal.show()
         return refusal.exit_code
+    except click.exceptions.NoArgsIsHelpError as bare:
+        click.echo(bare.format_message(), err=True)
+        return BAD_INPUT
     except click.UsageError as wrong:
         where = wrong.ctx.command_path if wrong.ctx else "tierdrill"
         say(f"{' '.join(wrong.format_message().split())}; see {where} --help")

@@ -120,6 +120,8 @@ def _check_call(place: Place, func: Any, arguments: dict[str, Any]) -> None:
     for name in required:
         if name not in arguments:
             place.at("arguments").report(f"no argument '{name}' for {func}", f"it takes {listed(required)}", key=True)
+        elif not str(arguments[name] if arguments[name] is not None else "").strip():
+            place.at("arguments", name).report(f"nothing for {name}", f"{func} needs to know which")
     for name in arguments:
         if name not in (*required, *optional):
             allowed = (*required, *optional)

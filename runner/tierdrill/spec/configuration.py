@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from typing import Any
 
 from tierdrill.spec.activity import check_activity, misspelled
@@ -17,6 +18,8 @@ from tierdrill.spec.reading import Place
 TYPES = ("env", "probe")
 ENV_KEYS = ("type", "key", "default", "env_var_type")
 ENV_TYPES = ("str", "int", "float", "bytes", "bool", "json")
+
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 
 
 def check_configuration(place: Place) -> None:
@@ -42,6 +45,8 @@ def _check_env(place: Place, value: dict[str, Any]) -> None:
     misspelled(place, ENV_KEYS)
     if not isinstance(value.get("key"), str):
         place.report("no key 'key'", "type env names the environment variable as key", key=True)
+    elif not _VARIABLE.match(value["key"]):
+        place.at("key").report(f"found {shown(value['key'])} for key", "the name of an environment variable")
     kind = value.get("env_var_type", "str")
     if kind not in ENV_TYPES:
         place.at("env_var_type").report(

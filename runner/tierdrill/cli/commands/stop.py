@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from contextlib import closing
 
@@ -26,6 +27,8 @@ def command(here: Surroundings, run: str | None, reason: str, wait_s: float) -> 
     """Ask a RUN (the one that goes on, where only one does) to stop, and wait until it has cleaned up."""
     from tierdrill.history.ledger import Ledger
 
+    if math.isnan(wait_s):
+        raise click.UsageError("found --wait nan; allowed is a number of seconds")
     name = _which(here, run)
     with closing(Ledger(here.home)) as ledger:
         ledger.ask_stop(name, author(), reason)

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 ABORTED = 4
 LEVELS = ("first-day", "intermediate", "hard")
+TRAINEE_MAX = 100
 PAST: dict[str, str] = {
     "progress": "train_past:progress",
     "coverage": "train_past:coverage",
@@ -74,6 +75,8 @@ def start(
 
     if sum((listing, draw, scenario is not None)) != 1:
         raise click.UsageError("allowed is one of SCENARIO, --draw and --list")
+    if trainee is not None and (not trainee.strip() or not trainee.isprintable() or len(trainee) > TRAINEE_MAX):
+        raise click.UsageError(f"found --trainee {trainee!r}; allowed is a name of at most {TRAINEE_MAX} letters")
     catalogue = whole_catalogue(here.catalogue)
     if listing:
         return _list(catalogue, as_json)

@@ -41,6 +41,8 @@ def check_environments(context: Context) -> None:
         for name in ("prometheus", "alertmanager"):
             if (url := getattr(environment.gates, name)) is not None:
                 check_url(place.at("gates", name), url)
+        if environment.lab.node_grace <= 0:
+            place.at("lab", "node_grace").report("node_grace of no time", "a time above 0, or no node is ever ready")
         if workloads is not None and environment.target == "lab":
             _check_room(place.at("lab"), environment, workloads)
         inventory = context.inventory_of(environment)

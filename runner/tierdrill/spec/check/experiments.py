@@ -37,10 +37,20 @@ def check_experiments(context: Context) -> None:
         content = experiment.content
         _check_variables(place, drill, content)
         _check_proofs(place.at("proofs"), drill, content)
-        if content.get("method") == []:
-            place.at("experiment").report(f"experiment {drill.experiment} does nothing", "its method has a fault")
+        if not _breaks_something(content):
+            place.at("experiment").report(f"experiment {drill.experiment} breaks nothing", "its method has a fault")
         _check_lasts(place.at("experiment"), drill.experiment, content)
         check_use(context, place, drill, context.environment_of(drill))
+
+
+def _breaks_something(content: Mapping[str, Any]) -> bool:
+    """Whether the method has an action that is more than the undo of a fault of ours; not if it cannot be told."""
+    method = content.get("method")
+    undos = {call.index for call in calls(content) if call.section == "method" and call.func not in FAULTS}
+    return not isinstance(method, list) or any(
+        not isinstance(one, dict) or (one.get("type") != "probe" and number not in undos)
+        for number, one in enumerate(method)
+    )
 
 
 def _check_lasts(place: Place, name: str, content: Mapping[str, Any]) -> None:

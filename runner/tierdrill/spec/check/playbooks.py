@@ -6,7 +6,13 @@ import re
 from collections.abc import Sequence
 
 from tierdrill.spec.check.context import Context
-from tierdrill.spec.check.remedies import FACTS, WITHOUT_SUBJECT, check_argument_values, check_condition_values
+from tierdrill.spec.check.remedies import (
+    FACTS,
+    WITHOUT_SUBJECT,
+    check_argument_values,
+    check_condition_values,
+    names_of,
+)
 from tierdrill.spec.playbook import Action, Condition, Playbook, Step, Verify
 from tierdrill.spec.problems import listed, nearest, shown
 from tierdrill.spec.reading import Place
@@ -48,8 +54,9 @@ def check_playbooks(context: Context) -> None:
         _check_steps(context, place.at("on_resolve", "steps"), playbook.on_resolve.steps)
         _check_limits(place, playbook)
         _check_grouping(context, place, playbook)
-        if playbook.target_kind == "tier" and "${" not in playbook.target and tiers:
-            place.at("target").known(playbook.target, "tier", tiers)
+        names = names_of(context, playbook.target_kind)
+        if "${" not in playbook.target and names is not None:
+            place.at("target").known(playbook.target, playbook.target_kind, names)
         if playbook.escalation is not None and tiers:
             _check_escalation(context, place.at("escalation", "tier"), playbook.escalation.tier, tiers)
 

@@ -92,8 +92,8 @@ def check_argument_values(context: Context, place: Place, action: Action) -> Non
     """Arguments that are written out: names that are there, flags, and numbers in their range."""
     for name, written in action.arguments.items():
         spot = place.at("arguments", name)
-        if name == "flag" and isinstance(written, str) and "${" not in written:
-            spot.known(written, "flag", ALL_FLAGS)
+        if name == "flag" and not (isinstance(written, str) and "${" in written):
+            spot.known(str(written), "flag", ALL_FLAGS)
         elif name in VALUES:
             _check_value(spot, name, written, VALUES[name])
         elif name in NAMES:
