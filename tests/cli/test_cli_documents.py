@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.support import ROOT, copied_catalogue, tierdrill
+from tierdrill.cli.main import main
 from tierdrill.spec.catalogue import KINDS
 
 DRILLS = ("gpu-fallen-off-bus", "node-loss", "replica-crash", "slow-link")
@@ -30,6 +32,15 @@ def test_init_makes_a_catalogue_that_validates_and_never_overwrites(tmp_path: Pa
     assert "nothing is overwritten" in again.err
     assert (mine / "drills" / "node-loss.yaml").read_text() == "mine"
     assert not home.exists()
+
+
+def test_init_that_cannot_finish_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(source: Path, target: Path) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", str(source), None, str(target))
+
+    monkeypatch.setattr("shutil.copyfile", full)
+    assert main(["--home", str(tmp_path / "home"), "init", str(tmp_path / "mine")]) == 3
+    assert list((tmp_path / "mine").iterdir()) == []
 
 
 def test_the_working_directory_is_the_catalogue_where_it_has_drills(tmp_path: Path) -> None:

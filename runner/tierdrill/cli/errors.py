@@ -73,7 +73,8 @@ def explain(error: BaseException, home: Path | None, verbose: bool = False) -> i
         if "tierdrill.spec.problems.SpecError" in names:
             click.echo(str(error), err=True)
         else:
-            say(_one_line(error))
+            room = "; there is no room left on the disk, or it breaks: free some and run it again"
+            say(_one_line(error) + room * _no_room(error))
         return INCONCLUSIVE if _no_room(error) else BAD_INPUT
     if isinstance(error, OSError):
         if _no_room(error):
@@ -90,7 +91,9 @@ def explain(error: BaseException, home: Path | None, verbose: bool = False) -> i
 
 def _one_line(error: BaseException) -> str:
     if isinstance(error, OSError) and error.strerror:
-        return f"{error.filename}: {error.strerror}" if error.filename is not None else error.strerror
+        # Of two files, as in a copy, the second is the one that was written.
+        name = error.filename2 or error.filename
+        return f"{name}: {error.strerror}" if name is not None else error.strerror
     return " ".join(str(error).split()) or type(error).__name__
 
 

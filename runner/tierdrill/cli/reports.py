@@ -55,6 +55,7 @@ def write_reports(run: Judged, folder: Path) -> Path:
     from tierdrill.report.html import html_report
     from tierdrill.report.json_report import json_report
     from tierdrill.report.junit import junit_xml
+    from tierdrill.whole import write_whole
 
     folder.mkdir(parents=True, exist_ok=True)
     files = {
@@ -64,7 +65,7 @@ def write_reports(run: Judged, folder: Path) -> Path:
         "verdict.json": run.verdict.to_json(),
     }
     for name, text in files.items():
-        (folder / name).write_text(text, encoding="utf-8")
+        write_whole(folder / name, text)
     return folder / REPORT
 
 

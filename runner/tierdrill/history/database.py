@@ -5,6 +5,7 @@ Several processes may open the same file for the first time at the same moment.
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
@@ -27,8 +28,11 @@ def connect(path: Path, busy_s: float = BUSY_S, durable: bool = True, any_thread
     try:
         _to_wal(database, busy_s)
         database.execute(f"PRAGMA synchronous={'FULL' if durable else 'NORMAL'}")
-    except BaseException:
+    except BaseException as error:
         database.close()
+        unopened = getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_CANTOPEN
+        if unopened and not os.access(path.parent, os.W_OK):
+            raise sqlite3.OperationalError("it cannot be opened: its folder cannot be written to") from error
         raise
     return database
 

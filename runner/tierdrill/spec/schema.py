@@ -18,6 +18,7 @@ from pydantic_core import core_schema
 
 from tierdrill.spec.catalogue import KINDS
 from tierdrill.spec.units import DURATION_PATTERN, PERCENT_PATTERN, show_duration, show_ratio
+from tierdrill.whole import write_whole
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 FOLDER = PurePath("drills/schema")
@@ -83,7 +84,7 @@ def write_schemas(folder: Path) -> list[Path]:
     written = []
     for name, schema in [*((kind, json_schema(kind)) for kind in KINDS), (ANY_KIND, any_kind_schema())]:
         path = folder / f"{name.lower()}.json"
-        path.write_text(json.dumps(schema, indent=2) + "\n", encoding="utf-8")
+        write_whole(path, json.dumps(schema, indent=2) + "\n")
         written.append(path)
     return written
 

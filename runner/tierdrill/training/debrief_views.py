@@ -14,6 +14,7 @@ from tierdrill.report.page import page_environment
 from tierdrill.report.words import show_seconds
 from tierdrill.training.cards import ScoreLine, show_points
 from tierdrill.training.debrief import Debrief
+from tierdrill.whole import write_whole
 
 MARKDOWN, HTML = "debrief.md", "debrief.html"
 _SPECIAL = re.compile(r"([\\`*_\[\]<>|#])")
@@ -23,8 +24,8 @@ GOOD_SHARE, FAIR_SHARE = 0.8, 0.5
 def write_debrief(debrief: Debrief, folder: Path) -> Path:
     """Write both views into the folder; the HTML's path. OSError where that cannot be done."""
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    (folder / MARKDOWN).write_text(debrief_markdown(debrief), encoding="utf-8")
-    (folder / HTML).write_text(debrief_html(debrief), encoding="utf-8")
+    write_whole(folder / MARKDOWN, debrief_markdown(debrief))
+    write_whole(folder / HTML, debrief_html(debrief))
     return folder / HTML
 
 

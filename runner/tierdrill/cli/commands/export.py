@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import sys
-from collections.abc import Iterable, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Iterable
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
@@ -15,6 +14,7 @@ from tierdrill.cli.completion import complete_drill
 from tierdrill.cli.errors import say
 from tierdrill.cli.options import past_moment
 from tierdrill.cli.places import Surroundings
+from tierdrill.whole import whole_file
 
 if TYPE_CHECKING:
     from tierdrill.judge.figures import RunFigures
@@ -55,7 +55,7 @@ def command(
     if output is None:
         _write(lines, sys.stdout)
         return
-    with _whole_file(output) as file:
+    with whole_file(output) as file:
         _write(lines, file)
     say(f"{len(figures)} {'run' if len(figures) == 1 else 'runs'} exported to {output}")
 
@@ -73,17 +73,3 @@ def _figures(here: Surroundings, drill: str | None, since: float | None) -> list
 def _write(lines: Iterable[str], out: TextIO) -> None:
     for line in lines:
         out.write(line)
-
-
-@contextmanager
-def _whole_file(path: Path) -> Iterator[TextIO]:
-    """A file that is there as a whole or, if something goes wrong, as it was before."""
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with part.open("w", encoding="utf-8", newline="") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 from pathlib import Path, PurePath
@@ -44,23 +45,37 @@ def command(folder: Path) -> None:
     if taken:
         there = ", ".join(map(str, taken))
         raise Refusal(f"found {there}; allowed is a folder without: nothing is overwritten")
-    shipped = shipped_catalogue()
     folder.mkdir(parents=True, exist_ok=True)
+    # Made aside and then moved: what cannot be finished is not there.
+    draft = folder / f".tierdrill-init.{os.getpid()}"
+    try:
+        count = _copy(shipped_catalogue(), draft)
+        write_schemas(draft / FOLDER)
+        (draft / "README.md").write_text(README, encoding="utf-8")
+        for name in (*FOLDERS, "README.md"):
+            (draft / name).rename(folder / name)
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+    click.echo(f"{count} documents in {folder.resolve()}")
+    click.echo("next: tierdrill validate; tierdrill plan node-loss; then make them yours (README.md there says how)")
+
+
+def _copy(shipped: Path, draft: Path) -> int:
+    """Copy the documents; how many."""
+    from tierdrill.spec.schema import FOLDER
+
     count = 0
     for name in FOLDERS:
         for source in sorted((shipped / name).rglob("*")):
             relative = source.relative_to(shipped)
             if source.suffix not in ENDINGS or FOLDER in PurePath(relative).parents:
                 continue
-            target = folder / relative
+            target = draft / relative
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(source, target)
             _name_schema(target, PurePath(relative))
             count += 1
-    write_schemas(folder / FOLDER)
-    (folder / "README.md").write_text(README, encoding="utf-8")
-    click.echo(f"{count} documents in {folder.resolve()}")
-    click.echo("next: tierdrill validate; tierdrill plan node-loss; then make them yours (README.md there says how)")
+    return count
 
 
 def _name_schema(path: Path, relative: PurePath) -> None:

@@ -145,6 +145,7 @@ def _write_page(here: Surroundings, trend: Trend, page: Path, tier: str | None) 
     from tierdrill.cli.reports import REPORT
     from tierdrill.home import run_folder
     from tierdrill.report.trend_html import trend_html
+    from tierdrill.whole import write_whole
 
     folder = page.absolute().parent
 
@@ -155,4 +156,4 @@ def _write_page(here: Surroundings, trend: Trend, page: Path, tier: str | None) 
         return report.relative_to(folder).as_posix() if report.is_relative_to(folder) else report.as_uri()
 
     page.parent.mkdir(parents=True, exist_ok=True)
-    page.write_text(trend_html(trend, link, tier), encoding="utf-8")
+    write_whole(page, trend_html(trend, link, tier))

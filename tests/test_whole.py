@@ -1,0 +1,27 @@
+"""Files that are written whole or not at all."""
+
+from __future__ import annotations
+
+import errno
+from pathlib import Path
+
+import pytest
+
+from tierdrill.whole import whole_file, write_whole
+
+
+def test_a_file_that_cannot_be_finished_stays_as_it_was(tmp_path: Path) -> None:
+    path = tmp_path / "report.html"
+    write_whole(path, "whole")
+    with pytest.raises(OSError, match="No space left"), whole_file(path) as file:
+        file.write("ha")
+        raise OSError(errno.ENOSPC, "No space left on device")
+    assert path.read_text() == "whole"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_an_error_names_the_file_that_was_asked_for(tmp_path: Path) -> None:
+    path = tmp_path / "nowhere" / "report.html"
+    with pytest.raises(FileNotFoundError) as raised:
+        write_whole(path, "x")
+    assert raised.value.filename == str(path)
