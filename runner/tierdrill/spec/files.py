@@ -18,3 +18,11 @@ def read_file(path: Path, most: int) -> bytes:
         if not stat.S_ISREG(mode):
             raise OSError(errno.EINVAL, "it is a device, a pipe or a socket", str(path))
         return file.read(most + 1)
+
+
+def is_file(path: Path) -> bool:
+    """Whether there is a file of that name; a name that no file can have is one of none."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False

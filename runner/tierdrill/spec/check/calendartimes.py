@@ -9,6 +9,7 @@ from pathlib import PurePath
 
 from tierdrill.spec.calendar import Blackouts, Calendar, WeeklyTime
 from tierdrill.spec.check.context import Context
+from tierdrill.spec.files import is_file
 from tierdrill.spec.problems import nearest, shown
 from tierdrill.spec.reading import Place
 from tierdrill.spec.timing.icalendar import read_events
@@ -93,7 +94,7 @@ def _check_blackouts(
             sound = False
             continue
         path = context.catalogue.paths["Calendar", calendar.metadata.name].parent / file.file
-        if not path.is_file():
+        if not is_file(path):
             spot.at("file").report(f"no file {shown(file.file)}", "an iCalendar file, relative to this document")
             sound = False
             continue

@@ -9,7 +9,7 @@ from pathlib import Path
 from tierdrill.spec.check.context import Context
 from tierdrill.spec.drill import Load, Shape, Stream
 from tierdrill.spec.environment import Environment
-from tierdrill.spec.files import read_file
+from tierdrill.spec.files import is_file, read_file
 from tierdrill.spec.problems import nearest
 from tierdrill.spec.reading import Place
 from tierdrill.spec.tiers import Tiers
@@ -91,7 +91,7 @@ def _recording(place: Place, folders: list[Path], stream: Stream) -> list[float]
         return None
     written = Path(stream.shape.file)
     candidates = [written] if written.is_absolute() else [folder / written for folder in folders]
-    path = next((candidate for candidate in candidates if candidate.is_file()), None)
+    path = next((candidate for candidate in candidates if is_file(candidate)), None)
     if path is None:
         siblings = sorted(item.name for item in folders[0].glob("*.jsonl"))
         place.at("file").report(
