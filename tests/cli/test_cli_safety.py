@@ -191,3 +191,18 @@ def test_doctor_tells_what_is_here(tmp_path: Path) -> None:
     assert found["faults"]["node-power-loss"]
     assert done.code == (0 if found["ok"] else 2)
     assert tierdrill(tmp_path, "doctor").code == done.code
+
+
+def test_an_interrupt_while_the_command_is_loaded_is_none_either(tmp_path: Path) -> None:
+    probe = (
+        "import sys, os, signal\n"
+        "class Finder:\n"
+        "    def find_spec(self, name, *rest):\n"
+        "        if name == 'click': os.kill(os.getpid(), signal.SIGINT)\n"
+        "sys.meta_path.insert(0, Finder())\n"
+        "from tierdrill.__main__ import run\n"
+        "sys.exit(run())\n"
+    )
+    done = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=False)
+    assert done.stderr.strip() == "tierdrill: interrupted"
+    assert done.returncode in (130, -2)
