@@ -53,6 +53,15 @@ def test_an_empty_home_is_clean_and_stays_empty(tmp_path: Path) -> None:
     assert not home.exists()
 
 
+def test_a_lab_whose_state_cannot_be_read_is_told(tmp_path: Path) -> None:
+    folder = tmp_path / "labs" / "mine"
+    folder.mkdir(parents=True)
+    (folder / "lab.json").write_text("{")
+    told = tierdrill(tmp_path, "status").out
+    assert f"lab mine may be up: its state file in {folder} cannot be read" in told
+    assert "no lab is up" not in told
+
+
 def test_a_fault_that_nobody_looks_after_is_told_and_mended(tmp_path: Path) -> None:
     home = with_open_fault(tmp_path)
     told = tierdrill(home, "status")

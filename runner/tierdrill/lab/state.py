@@ -116,6 +116,12 @@ def all_labs(home: Path) -> list[LabState]:
     return [state for folder in folders if (state := find_lab(home, folder.parent.name)) is not None]
 
 
+def unreadable_labs(home: Path) -> list[str]:
+    """Names of labs whose state file is there and cannot be read: nobody can tell whether they are up."""
+    names = [path.parent.name for path in sorted((home / "labs").glob("*/" + STATE_FILE))]
+    return [name for name in names if find_lab(home, name) is None and (home / "labs" / name / STATE_FILE).exists()]
+
+
 def running_labs(home: Path) -> list[LabState]:
     """Labs whose supervisor lives."""
     return [state for state in all_labs(home) if supervisor_lives(state)]

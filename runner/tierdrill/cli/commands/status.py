@@ -38,11 +38,12 @@ def command(here: Surroundings, as_json: bool) -> int:
 def look(here: Surroundings) -> dict[str, Any]:
     """Everything there is to tell, as plain data."""
     from tierdrill.history.ledger import Ledger
-    from tierdrill.lab.state import running_labs, stale_labs
+    from tierdrill.lab.state import running_labs, stale_labs, unreadable_labs
 
+    unknown = [{"name": name, "state": "unreadable", "run": None} for name in unreadable_labs(here.home)]
     if not (here.home / "ledger.db").exists():
         kept = [{"name": state.name, "state": "up", "run": None} for state in running_labs(here.home)]
-        return _document(here, {}, None, [], [], kept, [])
+        return _document(here, {}, None, [], [], kept + unknown, [])
     live = live_runs(here.home)
     with closing(Ledger(here.home)) as ledger:
         halt = ledger.halted()
@@ -61,7 +62,7 @@ def look(here: Surroundings) -> dict[str, Any]:
         {"name": state.name, "state": "up", "run": state.name if state.name in live else None} for state in labs_up
     ]
     labs += [{"name": state.name, "state": "dead", "run": None} for state in stale_labs(here.home)]
-    return _document(here, live, halt, faults, strays, labs, locks)
+    return _document(here, live, halt, faults, strays, labs + unknown, locks)
 
 
 def _document(
@@ -147,7 +148,12 @@ def _lines(found: dict[str, Any]) -> list[str]:
     lines += [f"left over: {stray['role']} (pid {stray['pid']}) of run {stray['run']}" for stray in found["strays"]]
     for lab in found["labs"]:
         owner = f" for run {lab['run']}" if lab["run"] else ""
-        lines.append(f"lab {lab['name']} is {'up' + owner if lab['state'] == 'up' else 'dead, its state file is left'}")
+        state = {
+            "up": f"is up{owner}",
+            "dead": "is dead, its state file is left",
+            "unreadable": f"may be up: its state file in {found['home']}/labs/{lab['name']} cannot be read",
+        }
+        lines.append(f"lab {lab['name']} {state[lab['state']]}")
     if not found["labs"]:
         lines.append("no lab is up")
     for lock in found["locks"]:

@@ -102,7 +102,10 @@ def _check_answer(context: Context, place: Place, answer: Mitigation | Harmful, 
         return
     spot = place.at("target")
     if answer.remedy == "run-playbook":
-        context.known(spot, "Playbook", answer.target.partition(" ")[0])
+        name, _, of = answer.target.partition(" ")
+        playbook = context.catalogue.playbooks.get(name)
+        if context.known(spot, "Playbook", name) and playbook is not None and of and inventory is not None:
+            check_target(spot, playbook.target_kind, of, inventory)
         return
     kind = TARGET_KIND_OF.get(answer.remedy)
     if inventory is None or kind is None:
