@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tierdrill.spec.compose import DEPTH_MAX, SIZE_MAX
+from tierdrill.spec.problems import Problem
 from tierdrill.spec.source import Source, read_text
 
 
@@ -105,6 +106,17 @@ def test_bytes_that_are_not_utf_8(raw: bytes) -> None:
     _, problems = read_text("a.yaml", raw)
     assert len(problems) == 1
     assert "UTF-8" in problems[0].allowed
+
+
+def test_a_broken_json_file_is_told_of_in_words_of_json() -> None:
+    _, problems = read_text("a.json", b'{"a": [1')
+    assert [str(problem) for problem in problems] == [
+        "a.json:1:9: not JSON: Expecting ',' delimiter; a .json file holds JSON"
+    ]
+
+
+def test_a_long_word_from_a_document_is_cut_in_what_is_said() -> None:
+    assert len(str(Problem("a.yaml", 1, 1, "x" * 5000, "short"))) < 600
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,8 @@ import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+WORDS_MAX = 500
+
 
 @dataclass(frozen=True, order=True)
 class Problem:
@@ -21,8 +23,13 @@ class Problem:
     def __str__(self) -> str:
         """`file:line:column: what was found; what is allowed (did you mean X?)`, always on one line."""
         tail = f" (did you mean {self.hint}?)" if self.hint else ""
-        text = f"{self.path}:{self.line}:{self.column}: {self.found}; {self.allowed}{tail}"
+        text = f"{self.path}:{self.line}:{self.column}: {_cut(self.found)}; {_cut(self.allowed)}{tail}"
         return "".join(letter if letter.isprintable() else f"\\x{ord(letter):02x}" for letter in text)
+
+
+def _cut(words: str) -> str:
+    """The words, cut where a value from a document makes them longer than anybody reads."""
+    return words if len(words) <= WORDS_MAX else words[: WORDS_MAX - 1] + "…"
 
 
 class SpecError(Exception):

@@ -138,10 +138,20 @@ def read_text(path: str, raw: bytes) -> tuple[list[Source], list[Problem]]:
         if is_json:
             check_json(text)
     except Refused as refusal:
-        problems.append(Problem(path, refusal.line, refusal.column, refusal.found, refusal.allowed))
+        told = (_json_problem(text) if is_json else None) or refusal
+        problems.append(Problem(path, told.line, told.column, told.found, told.allowed))
     if not sources and not problems:
         problems.append(Problem(path, 1, 1, "an empty file", "a file holds at least one document"))
     return sources, in_order(problems)
+
+
+def _json_problem(text: str) -> Refused | None:
+    """What is wrong with it as JSON: whoever writes JSON looks for that."""
+    try:
+        check_json(text)
+    except Refused as refusal:
+        return refusal
+    return None
 
 
 def _is_merge(key: Node) -> bool:
