@@ -151,3 +151,11 @@ def test_a_copy_of_the_catalogue_has_its_icalendar_files(tmp_path: Path) -> None
     assert tierdrill(tmp_path, "init", tmp_path / "mine").code == 0
     assert (tmp_path / "mine" / NIGHTLY.with_name("company-holidays.ics")).is_file()
     assert tierdrill(tmp_path, "--catalogue", tmp_path / "mine", "schedule", "check").code == 0
+
+
+def test_a_damaged_store_says_who_mends_it(tmp_path: Path) -> None:
+    (tmp_path / "schedule.db").write_bytes(b"no database" * 1000)
+    done = tierdrill(tmp_path, "schedule", "log")
+    assert done.code == 2
+    assert "`tierdrill scheduler` keeps it as a copy and begins a new one" in done.err
+    assert (tmp_path / "schedule.db").read_bytes() == b"no database" * 1000

@@ -88,12 +88,14 @@ def rules(here: Surroundings, calendar: str | None) -> None:
 
 
 def _store(here: Surroundings) -> ScheduleStore:
-    from tierdrill.schedule.store import ScheduleStore, StoreError
+    from tierdrill.schedule.store import ScheduleStore, StoreCorrupt, StoreError
 
     if not (here.home / "schedule.db").exists():
         raise Refusal(f"no scheduler has run in {here.home} yet; `tierdrill scheduler` is one")
     try:
         return ScheduleStore(here.home)
+    except StoreCorrupt as error:
+        raise Refusal(f"{error}; `tierdrill scheduler` keeps it as a copy and begins a new one") from error
     except StoreError as error:
         raise Refusal(str(error)) from error
 
