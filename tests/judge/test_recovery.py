@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -125,3 +126,12 @@ def test_fewer_samples_never_make_a_recovery(rows: list[tuple[float, str]]) -> N
     """Whatever is lost, a span without requests at its end is never recovered from."""
     early = [row for row in sorted(rows) if row[0] < END - 3.0]
     assert recovery_of(CRITICAL, samples(*early), 0.0, END).seconds is None
+
+
+def test_an_effect_of_long_ago_is_no_history(setting: DrillSetting) -> None:
+    events = [
+        replace(one, data={**one.data, "effective_at": -5e9}) if one.kind == "fault.landed" else one
+        for one in Run().events(setting)
+    ]
+    with pytest.raises(ValueError, match="before the end of the recovery"):
+        judge(events)

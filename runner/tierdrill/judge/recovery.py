@@ -18,6 +18,7 @@ from tierdrill.spec.tiers import Tier, quantile_share
 from tierdrill.spec.units import show_duration
 
 HOLD_S = 3.0
+SPAN_MAX_S = 7 * 86400.0
 BAD_AT_LEAST = 2
 
 
@@ -70,7 +71,12 @@ def recovery_of(tier: Tier, samples: TierSamples, effect: float, end: float) -> 
 
 
 def seconds_of(tier: Tier, samples: TierSamples, effect: float, end: float) -> list[Second]:
-    """Every second from the effect to the end; what is left over after the last whole one belongs to it."""
+    """Every second from the effect to the end; what is left over after the last whole one belongs to it.
+
+    ValueError for more of them than a run has: such a history was not written by one.
+    """
+    if end - effect > SPAN_MAX_S:
+        raise ValueError(f"a fault took effect {end - effect:g} s before the end of the recovery")
     target = tier.objectives.availability
     if target is None:
         target = 1.0 - (tier.objectives.error_ceiling or 0.05)
