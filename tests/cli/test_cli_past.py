@@ -88,10 +88,16 @@ def test_report_writes_all_four_files_and_prints_the_path(home: Path) -> None:
 def test_history_shows_filters_and_lists(home: Path) -> None:
     shown = tierdrill(home, "history", "node-loss-a1").out
     assert "phase fault" in shown
-    assert "load.samples" not in shown
+    assert "  load.samples" not in shown
+    assert "{" not in shown
+    assert "left out: " in shown.splitlines()[-1]
     faults = tierdrill(home, "history", "node-loss-a1", "--kind", "fault").out.splitlines()[1:]
     assert faults
     assert all(" fault." in line for line in faults)
+    assert any("node power loss on node-2 landed" in line for line in faults)
+    alerts = tierdrill(home, "history", "node-loss-a1", "--kind", "alert.state").out.splitlines()[1:]
+    assert alerts
+    assert all(line.split()[2].startswith("+") for line in alerts)
     runs = tierdrill(home, "history", "--runs").out.splitlines()
     assert runs[1].startswith("node-loss-b2")
     assert runs[2].startswith("node-loss-a1")

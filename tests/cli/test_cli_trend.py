@@ -139,3 +139,11 @@ def test_a_spoilt_history_is_a_clear_error(tmp_path: Path) -> None:
     done = tierdrill(tmp_path, "trend")
     assert done.code == 2
     assert "history.db" in done.err
+
+
+def test_on_a_narrow_terminal_words_are_folded_and_nothing_is_cut(worse: Path) -> None:
+    shown = tierdrill(worse, "trend").out
+    assert "best-effort" in shown
+    assert "over time" in shown
+    assert "…" not in shown
+    assert max(map(len, shown.splitlines())) <= 80

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.padding import Padding
 from rich.table import Table
@@ -92,6 +93,15 @@ def _scores(trend: Trend, scores: Sequence[TierScore], glyphs: Glyphs, width: in
         line = [Text(sparkline(past, 20, glyphs, low=0.0), style="cyan")] if wide else []
         shown = Text(show_score(score.score), style=_score_style(score.score))
         table.add_row(Text(glyphs.text(score.tier), style="bold"), shown, *line, glyphs.text(tier_score_words(score)))
+    return _last_gives_way(table)
+
+
+def _last_gives_way(table: Table) -> Table:
+    """Where the terminal is narrow, the words of the last column are folded, and no other column is cut."""
+    for column in table.columns[:-1]:
+        column.min_width = max(cell_len(str(cell)) for cell in (column.header, *column.cells))
+    table.columns[-1].no_wrap = False
+    table.columns[-1].overflow = "fold"
     return table
 
 
@@ -167,8 +177,6 @@ def _measures(one: DrillTrend, tier: str | None, glyphs: Glyphs, width: int) -> 
     wide = width >= NARROW
     columns = ("measure", *(("over time",) if wide else ()), "latest", "judged")
     table = _table(glyphs, *columns)
-    table.columns[-1].no_wrap = False
-    table.columns[-1].overflow = "fold"
     for series in one.series:
         if series.tier and tier not in (None, series.tier):
             continue
@@ -178,7 +186,7 @@ def _measures(one: DrillTrend, tier: str | None, glyphs: Glyphs, width: int) -> 
         name = f"{series.tier} {measure_words(series.measure)}".strip()
         shown = Text(glyphs.text(_latest(series, latest)))
         table.add_row(glyphs.text(name), *line, shown, _judged(one, series, glyphs, width >= WIDE))
-    return table
+    return _last_gives_way(table)
 
 
 def _latest(series: Series, latest: float) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 from itertools import islice, pairwise
+from math import ceil
 from typing import Any
 
 import yaml
@@ -16,7 +17,6 @@ from tierdrill.schedule.loading import only
 from tierdrill.schedule.slots import due_slots
 from tierdrill.spec.calendar import Calendar, CalendarEntry
 from tierdrill.spec.timing.timetable import EntryTimes, Timetable
-from tierdrill.spec.units import show_duration
 
 LOOK_AHEAD = timedelta(days=400)
 """A year and a month: blackouts over the year's end count, and a yearly entry has two slots."""
@@ -42,8 +42,15 @@ def schedule_rules(timetables: Iterable[Timetable], now: datetime) -> str:
                 rules += _entry_rules(timetable.calendar, times.entry, longest_s)
         if rules:
             groups.append({"name": f"tierdrill-schedule-{timetable.name}", "interval": "1m", "rules": rules})
-    text: str = yaml.safe_dump({"groups": groups}, sort_keys=False, width=4096, allow_unicode=True)
+    text: str = yaml.dump({"groups": groups}, Dumper=_Plain, sort_keys=False, width=4096, allow_unicode=True)
     return text
+
+
+class _Plain(yaml.SafeDumper):
+    """Writes what stands twice twice: rules are read and edited by people, who know no anchors."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
 
 
 def longest_silence_s(timetable: Timetable, times: EntryTimes, now: datetime) -> float | None:
@@ -71,13 +78,13 @@ def _entry_rules(calendar: Calendar, entry: CalendarEntry, longest_s: float) -> 
     return [
         {
             "alert": "ScheduledDrillDidNotRun",
-            "expr": f"time() - {last} > {allowed_s:.12g}",
+            "expr": f"time() - {last} > {ceil(allowed_s)}",
             "for": "5m",
             "labels": labels,
             "annotations": {
                 "summary": f"{name} did not run",
                 "description": (
-                    f"No drill of {name} has come to a verdict for longer than {show_duration(allowed_s)}: the longest "
+                    f"No drill of {name} has come to a verdict for longer than {_about(allowed_s)}: the longest "
                     f"time between two of its slots, a late start and further tries. `tierdrill schedule log` says "
                     f"what became of its slots, held ones with their gate. Owner: {owner}."
                 ),
@@ -85,18 +92,26 @@ def _entry_rules(calendar: Calendar, entry: CalendarEntry, longest_s: float) -> 
         },
         {
             "alert": "ScheduledDrillNotPassing",
-            "expr": f"time() - {passed} > {3 * allowed_s:.12g}",
+            "expr": f"time() - {passed} > {ceil(3 * allowed_s)}",
             "for": "5m",
             "labels": labels,
             "annotations": {
                 "summary": f"{name} has not passed for a long time",
                 "description": (
-                    f"{name} has not passed for longer than {show_duration(3 * allowed_s)}, three times its longest "
+                    f"{name} has not passed for longer than {_about(3 * allowed_s)}, three times its longest "
                     f"silence. `tierdrill trend` shows what became worse. Owner: {owner}."
                 ),
             },
         },
     ]  # fmt: skip
+
+
+def _about(seconds: float) -> str:
+    """ "23.1 days", "3.2 hours", "40 minutes": what an on-call engineer needs of it."""
+    for unit, size in (("days", 86_400.0), ("hours", 3_600.0)):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.1f} {unit}"
+    return f"{seconds / 60:.0f} minutes"
 
 
 def _own_rules() -> list[Rule]:

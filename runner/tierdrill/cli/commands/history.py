@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections import Counter
 from collections.abc import Iterable
 from contextlib import closing
 from dataclasses import asdict
@@ -20,7 +21,8 @@ from tierdrill.cli.places import Surroundings
 if TYPE_CHECKING:
     from tierdrill.history.events import Event
 
-BULKY = "load.samples"
+FIGURES = ("load.samples", "load.health", "lab.state")
+"""Kinds that say much and tell nothing."""
 
 
 @click.command("history")
@@ -44,14 +46,14 @@ def command(
         _list_runs(here, form, drill, limit)
         return
     record = find_record(here.home, run)
-    events = [event for event in stored_events(here.home, record.run) if _wanted(event.kind, kinds)]
+    events = stored_events(here.home, record.run)
     if form == "jsonl":
         from tierdrill.history.store import write_lines
 
-        write_lines(events, sys.stdout)
+        write_lines([event for event in events if _wanted(event.kind, kinds)], sys.stdout)
         return
     click.echo(f"run {record.run}: {record.status or 'not ended'}")
-    for line in _lines(events, bool(kinds)):
+    for line in _lines(events, kinds):
         click.echo(line)
 
 
@@ -60,15 +62,29 @@ def _wanted(kind: str, kinds: Iterable[str]) -> bool:
     return not asked or any(kind == one or kind.startswith(f"{one}.") for one in asked)
 
 
-def _lines(events: list[Event], asked: bool) -> Iterable[str]:
-    from tierdrill.report.describe import describe
+def _lines(events: Iterable[Event], kinds: tuple[str, ...]) -> Iterable[str]:
+    """The story, a line for each event, with the time since the fault's effect; figures only where asked for."""
+    from tierdrill.report.describe import describe, plain
+    from tierdrill.report.model import RunState
+    from tierdrill.report.state import reduce
+    from tierdrill.report.words import show_offset
 
+    state, left_out = RunState(drill="", variant=""), Counter[str]()
     for event in events:
-        if event.kind == BULKY and not asked:
+        if event.kind in FIGURES and not kinds:
+            left_out[event.kind] += 1
             continue
-        told = describe(event)
-        text = told.text if told else json.dumps(event.data, sort_keys=True)
-        yield f"{event.sequence:>5}  {_moment(event.at)}  {event.kind:<20} {event.source:<12} {_cut(text, 400)}"
+        if event.kind not in FIGURES:
+            state = reduce(state, event)
+        if not _wanted(event.kind, kinds):
+            continue
+        told = describe(event, state.faults)
+        text = told.text if told else plain(event.data)
+        offset = "" if state.effect is None else show_offset(event.at - state.effect)
+        yield f"{event.sequence:>5}  {_moment(event.at)}  {offset:>7}  {event.kind:<21} {_cut(text, 400)}".rstrip()
+    if left_out:
+        counts = ", ".join(f"{count} {kind}" for kind, count in left_out.items())
+        yield f"left out: {counts} (--kind KIND shows them; --format jsonl has everything)"
 
 
 def _cut(text: str, most: int) -> str:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import shutil
+import textwrap
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from tierdrill.cli.documents import read
 from tierdrill.cli.errors import say
-from tierdrill.cli.options import echo_json, json_option, table
+from tierdrill.cli.options import echo_json, json_option
 from tierdrill.cli.places import Surroundings
 
 if TYPE_CHECKING:
@@ -31,18 +34,29 @@ def command(here: Surroundings, kind: str | None, as_json: bool) -> None:
     click.echo(f"catalogue {here.catalogue}")
     for name, rows in found.items():
         click.echo(f"\n{name}")
-        lines = [[str(row["name"]), str(row["title"]), _more(row)] for row in rows]
-        click.echo(table(lines, indent="  ") or "  none")
+        click.echo("\n".join(_shown(rows, in_full=kind is not None)) or "  none")
     if problems:
         say(f"{len(problems)} problems in the documents; `tierdrill validate` shows them")
 
 
-def _more(row: dict[str, Any]) -> str:
-    return ", ".join(f"{key} {_shown(value)}" for key, value in row.items() if key not in ("name", "title") and value)
+def _shown(rows: list[dict[str, Any]], *, in_full: bool) -> Iterator[str]:
+    """Name and title, folded to the terminal; with all else that is known below them where one kind was asked for."""
+    width = shutil.get_terminal_size().columns
+    column = max((len(row["name"]) for row in rows), default=0) + 4
+    for row in rows:
+        more = [f"{key} {_plain(row[key])}" for key in row if key not in ("name", "title") and row[key]]
+        for number, text in enumerate([row["title"], "; ".join(more)] if in_full and more else [row["title"]]):
+            head = f"  {row['name']}" if number == 0 else ""
+            lines = textwrap.wrap(text, max(width - column, 20), break_on_hyphens=False) or [""]
+            for line in lines:
+                yield f"{head:<{column}}{line}".rstrip()
+                head = ""
 
 
-def _shown(value: Any) -> str:
-    return f"({', '.join(map(str, value))})" if isinstance(value, list) else str(value)
+def _plain(value: Any) -> str:
+    if isinstance(value, list):
+        return ", ".join(map(str, value))
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _rows(catalogue: Catalogue, kind: str) -> list[dict[str, Any]]:
@@ -53,7 +67,7 @@ def _rows(catalogue: Catalogue, kind: str) -> list[dict[str, Any]]:
                 "title": drill.metadata.title,
                 "environment": drill.environment,
                 "experiment": drill.experiment,
-                "seconds": sum(drill.phases.model_dump().values()),
+                "seconds": round(sum(drill.phases.model_dump().values()), 3),
                 "sabotages": [sabotage.name for sabotage in drill.sabotages],
             }
             for name, drill in sorted(catalogue.drills.items())

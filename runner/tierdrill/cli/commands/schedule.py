@@ -132,7 +132,8 @@ def simulate(
     rows = []
     for name, each in sorted(counted.items()):
         held = [f"{count} by {words}" for words, count in each.most_common() if words]
-        rows.append([name, str(each.total()), str(each[""]), str(each.total() - each[""]), "; ".join(held)])
+        rows.append([name, str(each.total()), str(each[""]), str(each.total() - each[""]), held[0] if held else ""])
+        rows += [["", "", "", "", one] for one in held[1:]]
     click.echo(table(rows, head=("entry", "slots", "run", "held", "")) or "no slot comes")
 
 

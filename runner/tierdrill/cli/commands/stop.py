@@ -53,8 +53,9 @@ def _which(here: Surroundings, run: str | None) -> str:
     if run is None:
         if len(live) == 1:
             return next(iter(live))
-        found = f"{len(live)} runs go on ({', '.join(sorted(live))})" if live else "no run goes on"
-        raise Refusal(f"{found}; allowed is one that goes on" + (": name it" if live else ""))
+        if not live:
+            raise Refusal("no run goes on: there is nothing to stop")
+        raise Refusal(f"{len(live)} runs go on ({', '.join(sorted(live))}): name one of them")
     name = find_record(here.home, run).run
     if name not in live:
         raise Refusal(f"run {name} does not go on (any more); going on: {', '.join(sorted(live)) or 'none'}")

@@ -91,7 +91,6 @@ def start(
 
 def _list(catalogue: Catalogue, as_json: bool) -> int:
     from tierdrill.spec.scenario import LEVELS
-    from tierdrill.spec.units import show_duration
 
     scenarios = sorted(catalogue.scenarios.values(), key=lambda one: (LEVELS.index(one.level), one.metadata.name))
     rows = [
@@ -107,7 +106,9 @@ def _list(catalogue: Catalogue, as_json: bool) -> int:
     if as_json:
         echo_json(rows)
         return 0
-    shown = [(one.metadata.name, one.level, show_duration(one.duration), one.metadata.title or "") for one in scenarios]
+    shown = [
+        (one.metadata.name, one.level, f"{one.duration / 60:g} min", one.metadata.title or "") for one in scenarios
+    ]
     click.echo(table(shown, ("scenario", "level", "length", "title")) or "the catalogue has no scenarios")
     return 0
 
