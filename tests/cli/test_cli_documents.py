@@ -122,6 +122,27 @@ def test_files_that_are_none_and_links_in_a_circle_are_problems(tmp_path: Path) 
     }
 
 
+EXTERNAL = """
+apiVersion: tierdrill/v1
+kind: Playbook
+metadata: {name: reschedule-critical, owner: team}
+engine: external
+match: {alert: NodeNotReady}
+target: ${labels.node}
+target_kind: node
+external: {tool: stackstorm, secret_env: STACKSTORM_SECRET, webhook: "http://127.0.0.1:9101/alerts"}
+"""
+
+
+def test_a_run_is_refused_where_a_tool_that_must_act_has_no_secret(tmp_path: Path) -> None:
+    copied_catalogue(tmp_path / "mine")
+    (tmp_path / "mine" / "playbooks" / "reschedule-critical.yaml").write_text(EXTERNAL)
+    done = tierdrill(tmp_path / "home", "run", "node-loss", cwd=tmp_path / "mine")
+    assert done.code == 2
+    assert "STACKSTORM_SECRET is not set" in done.err
+    assert not (tmp_path / "home" / "runs").exists()
+
+
 def test_a_run_is_refused_where_the_documents_have_problems(tmp_path: Path) -> None:
     copied_catalogue(tmp_path / "mine")
     drill = tmp_path / "mine" / "drills" / "node-loss.yaml"

@@ -1,6 +1,7 @@
 """The summary fits its screen, obeys NO_COLOR, and does without UTF-8."""
 
 import io
+from dataclasses import replace
 
 import pytest
 from report_synthetic import Made, drill, sabotage, setting, without_samples
@@ -52,6 +53,17 @@ def test_says_what_matters() -> None:
         assert words in text, words
     assert "detect 3.9 s · mitigate 2.0 s · recover 21.2 s" in text
     assert "never ran (disabled)" in summary_text(made.setting, sabotage().events, sabotage().verdict)
+
+
+def test_a_run_in_which_nothing_was_measured_says_so_in_one_line() -> None:
+    made = without_samples(drill())
+    unseen = tuple(
+        replace(check, status=Status.INCONCLUSIVE, samples=0) if check.group == "slo" else check
+        for check in made.verdict.checks
+    )
+    text = summary_text(made.setting, made.events, replace(made.verdict, checks=unseen))
+    assert "nothing was measured" in text
+    assert "promise" not in text
 
 
 def test_plain_ascii_where_the_encoding_is_not_utf8() -> None:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import secrets
 import time
 from collections.abc import Callable, Coroutine, Mapping
@@ -18,6 +17,7 @@ from tierdrill.conductor.labs import bring_up, config_of, kept_lab
 from tierdrill.conductor.plan import Plan
 from tierdrill.conductor.recorder import Recorder
 from tierdrill.conductor.stop import StopBox
+from tierdrill.conductor.toolhooks import ToolHooks, secret_of
 from tierdrill.history.ledger import Ledger
 from tierdrill.lab.calls import Calls
 from tierdrill.lab.client import AsyncLabClient, LabError
@@ -69,11 +69,14 @@ class Deployment:
             disabled=disabled,
             retarget=retarget,
         )
+        self.hooks = ToolHooks(
+            plan.setting.playbooks, disabled, retarget, lambda text: recorder.note("run.note", "remediation", text=text)
+        )
         self.receiver = Receiver(
             token=secrets.token_urlsafe(24),
             on_alerts=self._alerts,
             on_report=self._report,
-            secret_of=self._secret_of,
+            secret_of=lambda name: secret_of(plan.setting.playbooks, name),
         )
         self._closing = False
 
@@ -96,16 +99,11 @@ class Deployment:
         for notice in notices_of(body):
             if notice.alert != WATCHDOG:
                 self.engine.notify(notice)
+        self.hooks.alerts(body, self.receiver.url)
 
     def _report(self, name: str, report: Mapping[str, Any]) -> None:
         known = {key: value for key, value in report.items() if key != "state"}
         self.engine.external_report(name, {**known, "status": report.get("status", report.get("state"))})
-
-    def _secret_of(self, name: str) -> str | None:
-        for playbook in self.plan.setting.playbooks:
-            if playbook.metadata.name == name and playbook.external is not None:
-                return os.environ.get(playbook.external.secret_env)
-        return None
 
     async def _page(self, contact: str, level: int, tier: str, dedup_key: str, action: str, summary: str) -> None:
         if self.pager_client is not None:
@@ -209,7 +207,7 @@ class Deployment:
         if not self.ephemeral:
             with contextlib.suppress(LabError):
                 await self.client.ask(Calls.remedy("rebalance", {}))
-        closers = [self.receiver.stop, self.pager.stop, self.alertmanager.close, self.client.aclose]
+        closers = [self.hooks.close, self.receiver.stop, self.pager.stop, self.alertmanager.close, self.client.aclose]
         if self.pager_client is not None:
             closers.append(self.pager_client.close)
         for closer in closers:

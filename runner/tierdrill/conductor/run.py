@@ -27,6 +27,7 @@ from tierdrill.conductor.provenance import provenance
 from tierdrill.conductor.recorder import Recorder
 from tierdrill.conductor.safety import ReaperHandle, Signals, start_reaper
 from tierdrill.conductor.stop import StopBox
+from tierdrill.conductor.toolhooks import without_secret
 from tierdrill.history.events import Event
 from tierdrill.history.ledger import Ledger, LedgerError
 from tierdrill.history.processes import me
@@ -80,6 +81,10 @@ async def run_drill(setting: DrillSetting, options: RunOptions, listeners: Seque
         raise RunRefused(
             f"environment {setting.environment.metadata.name} has target {setting.environment.target}; allowed is lab"
         )
+    cut = plan.sabotage.do.disable_playbook if plan.sabotage else None
+    needed = {one.playbook for one in setting.drill.expect.playbooks.must_fire} - {cut}
+    if missing := without_secret(setting.playbooks, needed):
+        raise RunRefused("; ".join(missing))
     try:
         ledger = Ledger(options.home)
         store = HistoryStore(options.home)

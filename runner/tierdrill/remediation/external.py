@@ -1,7 +1,7 @@
 """Playbooks that run in another tool: its signed reports, and what they must look like.
 
-The tool posts JSON and signs the body with HMAC-SHA256: header `X-Tierdrill-Signature: sha256=<hex>`. A report may
-come twice; `execution`, the tool's own name for the run, makes the second one harmless.
+The tool posts JSON to the run's receiver, which checks signature and timestamp (monitoring/receiver). A report may come
+twice; `execution`, the tool's own name for the run, makes the second one harmless.
 
     {"status": "started",  "execution": "run-17", "target": "node-2", "alert": "NodeNotReady"}
     {"status": "step",     "execution": "run-17", "step": "drain", "ok": true, "seen": "3 pods moved"}

@@ -156,6 +156,9 @@ def _tiers(
     """Every objective, or the few that matter most for each tier and a line about the others."""
     tiers = setting.tiers.by_rank()
     checks = {tier.name: checks_of(verdict, f"slo/{tier.name}/") for tier in tiers}
+    every = [check for mine in checks.values() for check in mine]
+    if every and not any(check.samples or check.status is not Status.INCONCLUSIVE for check in every):
+        return [row("tiers", Text(f"nothing was measured, so none of {plural(len(every), 'objective')} was judged"))]
     shown = {name: mine if per_tier is None else headline(mine)[:per_tier] for name, mine in checks.items()}
     # An interval needs room; below 72 columns the check's own line in the report has it.
     wide = width >= 72

@@ -119,12 +119,14 @@ class Escalation(Part):
 class External(Part):
     """The playbook runs in another tool, which reports start and finish to our receiver, signed with HMAC-SHA256.
 
-    `secret_env` names the environment variable that holds the shared secret; the secret itself is never written down. A
+    `secret_env` names the environment variable that holds the shared secret; the secret itself is never written down.
+    `webhook` is where the tool takes alerts: the run posts each that matches there, with the address for its reports. A
     tool that does not report in time counts as failed.
     """
 
     tool: str
     secret_env: str
+    webhook: str | None = Field(default=None, examples=["http://127.0.0.1:9101/alerts"])
     start_within: Duration = 30.0
     finish_within: Duration = 300.0
 

@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 
 from tierdrill.spec.check.context import Context
+from tierdrill.spec.check.dependencies import check_url
 from tierdrill.spec.check.remedies import (
     FACTS,
     WITHOUT_SUBJECT,
@@ -87,6 +88,8 @@ def _check_engine(place: Place, playbook: Playbook) -> None:
     for name in ("start_within", "finish_within"):
         if external is not None and getattr(external, name) <= 0:
             place.at("external", name).report(f"{name} of no time", "a time above 0")
+    if external is not None and external.webhook is not None:
+        check_url(place.at("external", "webhook"), external.webhook)
     if external is not None and not _ENVIRONMENT_NAME.match(external.secret_env):
         place.at("external", "secret_env").report(
             f"found {shown('…' if len(external.secret_env) > 40 else external.secret_env)} for secret_env",
