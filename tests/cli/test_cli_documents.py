@@ -178,6 +178,19 @@ def test_plan_shows_faults_phases_and_load_and_touches_nothing(tmp_path: Path, d
     assert not home.exists()
 
 
+def test_a_recording_beside_the_drill_is_found_from_any_directory(tmp_path: Path) -> None:
+    root = copied_catalogue(tmp_path / "mine")
+    drill = root / "drills" / "node-loss.yaml"
+    shape = "rate: 45/s\n      shape: {kind: replay, file: monday.jsonl}"
+    drill.write_text(drill.read_text().replace("rate: 45/s", shape))
+    arrivals = "".join(f'{{"at": {number / 50}, "stream": "enterprise"}}\n' for number in range(2400))
+    (root / "drills" / "monday.jsonl").write_text(arrivals)
+    done = tierdrill(tmp_path / "home", "--catalogue", root, "plan", "node-loss", "--json", cwd=tmp_path)
+    assert done.code == 0, done.err
+    critical = next(tier for tier in json.loads(done.out)["load"] if tier["tier"] == "critical")
+    assert critical["sent"] > 2400
+
+
 def test_the_shipped_catalogue_needs_no_working_directory(tmp_path: Path) -> None:
     assert tierdrill(tmp_path / "home", "validate", cwd=Path("/")).code == 0
     assert tierdrill(tmp_path / "home", "validate", ROOT).code == 0

@@ -211,6 +211,8 @@ def test_a_recording_is_counted(root: Path) -> None:
     with recording.open("ab") as file:
         file.truncate(60_000_000)
     assert "monday.jsonl with more than 50000000 bytes" in lines(root)[0]
+    changed(root, DRILL, (replay, f"{replay}, streaming: 50%"))
+    assert "streaming 50% of a replayed stream" in "\n".join(lines(root))
 
 
 def test_shapes_are_integrated_over_the_judged_phases(root: Path) -> None:

@@ -11,6 +11,7 @@ from tierdrill.spec.drill import Drill
 from tierdrill.spec.environment import Environment
 from tierdrill.spec.gameday import GameDay
 from tierdrill.spec.playbook import Playbook
+from tierdrill.spec.recordings import with_recordings
 from tierdrill.spec.scenario import Scenario
 from tierdrill.spec.tiers import Tiers
 from tierdrill.spec.workloads import Workloads
@@ -53,6 +54,11 @@ class Catalogue:
     experiments: dict[str, Experiment] = field(default_factory=dict)
     paths: dict[tuple[str, str], Path] = field(default_factory=dict)
 
+    def folders_of(self, kind: str, name: str) -> list[Path]:
+        """Where a file that a document names is looked for: beside the document, then in the root."""
+        path = self.paths.get((kind, name))
+        return [*([path.parent] if path else []), self.root]
+
 
 @dataclass(frozen=True)
 class DrillSetting:
@@ -93,8 +99,9 @@ def setting_of(catalogue: Catalogue, drill_name: str) -> DrillSetting:
     """The drill with all it refers to; KeyError if a name is missing (validation says that better, with its place)."""
     drill = catalogue.drills[drill_name]
     environment = catalogue.environments[drill.environment]
+    load = with_recordings(drill.load, catalogue.folders_of("Drill", drill_name))
     return DrillSetting(
-        drill=drill,
+        drill=drill.model_copy(update={"load": load}),
         experiment=catalogue.experiments[drill.experiment].content,
         environment=environment,
         tiers=catalogue.tiers[environment.tiers],

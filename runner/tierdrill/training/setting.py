@@ -13,6 +13,7 @@ from tierdrill.spec.catalogue import Catalogue, DrillSetting
 from tierdrill.spec.drill import Drill, Expect, Phases
 from tierdrill.spec.environment import Environment
 from tierdrill.spec.playbook import Playbook
+from tierdrill.spec.recordings import with_recordings
 from tierdrill.spec.scenario import Scenario, Wrong
 from tierdrill.spec.tiers import Tier, Tiers
 from tierdrill.spec.workloads import Workloads
@@ -61,8 +62,9 @@ def exercise_setting(catalogue: Catalogue, name: str, automation: Automation | N
     chosen: Automation = automation or scenario.automation
     if chosen == "wrong" and scenario.wrong is None:
         raise CannotBeWrong(f"scenario {name} does not say what its automation does wrong; allowed are on and off")
+    load = with_recordings(scenario.load, catalogue.folders_of("Scenario", name))
     return ExerciseSetting(
-        scenario=scenario,
+        scenario=scenario.model_copy(update={"load": load}),
         environment=environment,
         tiers=catalogue.tiers[environment.tiers],
         workloads=catalogue.workloads[environment.workloads],

@@ -9,11 +9,12 @@ from pathlib import Path
 from tierdrill.spec.check.context import Context
 from tierdrill.spec.drill import Load, Shape, Stream
 from tierdrill.spec.environment import Environment
-from tierdrill.spec.files import is_file, read_file
+from tierdrill.spec.files import read_file
 from tierdrill.spec.problems import nearest
 from tierdrill.spec.reading import Place
+from tierdrill.spec.recordings import recording_file
 from tierdrill.spec.tiers import Tiers
-from tierdrill.spec.units import show_duration
+from tierdrill.spec.units import show_duration, show_ratio
 from tierdrill.spec.workloads import Workloads
 
 RECORDING_BYTES_MAX = 50_000_000
@@ -36,6 +37,11 @@ def check_streams(
         spot = place.at(number)
         if stream.shape.kind == "replay":
             recordings[stream.name] = _recording(spot.at("shape"), [beside, context.catalogue.root], stream)
+            if 0 < stream.streaming < 1:
+                spot.at("streaming").report(
+                    f"streaming {show_ratio(stream.streaming)} of a replayed stream",
+                    "0% or 100%: a recording says when, not which; two streams with recordings of their own can differ",
+                )
         else:
             if stream.rate <= 0:
                 spot.at("rate").report("a rate of 0", "a rate above 0")
@@ -89,15 +95,13 @@ def _recording(place: Place, folders: list[Path], stream: Stream) -> list[float]
     if stream.shape.file is None:
         place.report("a replay without a file", "file names the recorded schedule", key=True)
         return None
-    written = Path(stream.shape.file)
-    candidates = [written] if written.is_absolute() else [folder / written for folder in folders]
-    path = next((candidate for candidate in candidates if is_file(candidate)), None)
+    path = recording_file(stream.shape.file, folders)
     if path is None:
         siblings = sorted(item.name for item in folders[0].glob("*.jsonl"))
         place.at("file").report(
             f"no file {stream.shape.file}",
             "a recording, beside the drill or from the root",
-            nearest(written.name, siblings),
+            nearest(Path(stream.shape.file).name, siblings),
         )
         return None
     return _due_times(place.at("file"), path, stream)
