@@ -339,6 +339,16 @@ def test_a_stream_passes_chunk_by_chunk() -> None:
     drive(scenario, replicas)
 
 
+def test_a_client_can_ask_what_there_is() -> None:
+    async def scenario(bench: Bench) -> None:
+        async with bench.client.get(f"{bench.url}/v1/models") as response:
+            assert [model["id"] for model in (await response.json())["data"]] == ["assistant"]
+        async with bench.client.get(f"{bench.url}/v2/health/live") as response:
+            assert response.status == 200
+
+    drive(scenario, assistants(1))
+
+
 def test_the_open_inference_protocol_passes() -> None:
     async def scenario(bench: Bench) -> None:
         async with bench.client.post(f"{bench.url}/v2/models/assistant/infer", json={"inputs": []}) as response:

@@ -138,6 +138,7 @@ def test_open_inference_protocol(replica: Client) -> None:
     assert answer["outputs"][0]["data"] == [ANSWER]
     assert replica.json("GET", "/v2/health/live") == (200, {"live": True})
     assert replica.json("GET", "/v2/health/ready")[1]["ready"] is True
+    assert replica.json("GET", "/health")[0] == 200
     assert replica.json("GET", "/v2/models/assistant")[1]["name"] == "assistant"
     assert replica.json("GET", "/v2/models/assistant/ready")[0] == 200
     assert replica.json("GET", "/v2")[0] == 200

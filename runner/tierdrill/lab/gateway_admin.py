@@ -30,6 +30,8 @@ class Admin:
             web.get("/healthz", self.health),
             web.get("/metrics", self.metrics),
             web.get("/v1/tiers", self.tiers),
+            web.get("/v1/models", self.models),
+            web.get("/v2/health/live", self.health),
             web.get("/admin/flags", self.flags),
             web.put("/admin/flags", self.put_flags),
             web.get("/admin/picker", self.picker),
@@ -42,6 +44,14 @@ class Admin:
             web.put("/admin/caps", self.put_caps),
             web.get("/admin/events", self.events),
         ]
+
+    async def models(self, request: web.Request) -> web.Response:
+        """What a client may ask for, as OpenAI's API lists it."""
+        listed = [
+            {"id": model, "object": "model", "created": 0, "owned_by": "tierdrill"}
+            for model in sorted(self._core.router.models)
+        ]
+        return web.json_response({"object": "list", "data": listed})
 
     async def health(self, request: web.Request) -> web.Response:
         """The gateway itself is well; how fresh its endpoints are is told beside it."""

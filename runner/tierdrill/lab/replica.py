@@ -104,7 +104,7 @@ class Replica:
             case ("POST", _) if path.startswith("/v2/models/") and path.endswith("/infer"):
                 asked = path.removeprefix("/v2/models/").removesuffix("/infer")
                 await self._infer(api.parse_infer(api.parse_json(await _body(receive)), asked, model), receive, send)
-            case ("GET", "/v2/health/ready"):
+            case ("GET", "/v2/health/ready" | "/health"):
                 await self._ready(send)
             case ("GET", "/v2/health/live"):
                 await self._json(send, 200, {"live": True})

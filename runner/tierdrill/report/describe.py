@@ -10,7 +10,18 @@ from tierdrill.report.model import FaultView, Line
 from tierdrill.report.words import fault_words, show_seconds, variant_words
 
 Data = Mapping[str, Any]
-_NOISE_LABELS = {"alertname", "alertstate", "severity", "job", "instance", "monitor", "drill", "rank", "prometheus"}
+_NOISE_LABELS = {
+    "alertname",
+    "alertstate",
+    "severity",
+    "job",
+    "instance",
+    "monitor",
+    "drill",
+    "rank",
+    "prometheus",
+    "UUID",
+}
 
 
 def describe(event: Event, faults: Mapping[str, FaultView] | None = None) -> Line | None:
@@ -25,8 +36,10 @@ def describe(event: Event, faults: Mapping[str, FaultView] | None = None) -> Lin
 
 
 def label_words(labels: Mapping[str, Any]) -> str:
-    """The labels that tell one instance of an alert from another: "node-2", "critical"."""
-    return " ".join(str(value) for key, value in sorted(labels.items()) if key not in _NOISE_LABELS)
+    """The labels that tell one instance of an alert from another: "node-2", "node-1/0" for a GPU, "critical"."""
+    if "node" in labels and "gpu" in labels:
+        labels = {**labels, "gpu": f"{labels['node']}/{labels['gpu']}", "node": ""}
+    return " ".join(str(value) for key, value in sorted(labels.items()) if value and key not in _NOISE_LABELS)
 
 
 def number(value: Any) -> float | None:

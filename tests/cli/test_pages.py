@@ -1,0 +1,51 @@
+"""What the pages on playbooks and load show loads without a problem, and names everything there is."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import get_args
+
+from tests.cli.support import ROOT, copied_catalogue
+from tierdrill.cli.documents import whole_catalogue
+from tierdrill.spec.check.playbooks import FACTS
+from tierdrill.spec.playbook import Remedy
+
+
+def blocks(page: str, language: str) -> list[str]:
+    text = (ROOT / "docs" / page).read_text(encoding="utf-8")
+    return re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)
+
+
+def test_the_playbooks_shown_are_playbooks(tmp_path: Path) -> None:
+    root = copied_catalogue(tmp_path)
+    own, external = blocks("playbooks.md", "yaml")
+    (root / "playbooks" / "move-off-lost-node.yaml").write_text(own, encoding="utf-8")
+    (root / "playbooks" / "shift-traffic.yaml").write_text(external, encoding="utf-8")
+    playbooks = whole_catalogue(root).playbooks
+    assert playbooks["move-off-lost-node"].steps
+    assert playbooks["shift-traffic"].engine == "external"
+
+
+def test_every_fact_and_remedy_is_named() -> None:
+    page = (ROOT / "docs" / "playbooks.md").read_text(encoding="utf-8")
+    assert [name for name in (*FACTS, *get_args(Remedy)) if f"`{name}`" not in page] == []
+
+
+def test_the_tool_shown_is_a_program() -> None:
+    (program,) = blocks("playbooks.md", "python")
+    compile(program, "tool.py", "exec")
+
+
+def test_the_load_shown_is_a_load(tmp_path: Path) -> None:
+    root = copied_catalogue(tmp_path)
+    drill = root / "drills" / "replica-crash.yaml"
+    text = drill.read_text(encoding="utf-8")
+    others = text[text.index("    - name: enterprise-chat") : text.index("  lag_p99_max:")]
+    (shown,) = blocks("load.md", "yaml")
+    head, tail = shown.split("  connections_max", 1)
+    load = head + others + "  connections_max" + tail
+    before, rest = text.split("load:\n", 1)
+    drill.write_text(before + load + rest[rest.index("phases:") :], encoding="utf-8")
+    stream = whole_catalogue(root).drills["replica-crash"].load.streams[0]
+    assert (stream.shape.kind, stream.streaming) == ("spike", 0.5)
