@@ -247,10 +247,12 @@ def test_ticks_as_people_count(days: float, labels: list[str]) -> None:
 def test_sparklines_by_hand() -> None:
     assert sparkline([0, 1, 2, 3, 4, 5, 6, 7], 8, UNICODE) == BLOCKS
     assert sparkline([0, 7], 8, ASCII) == PLAIN[0] + PLAIN[-1]
-    assert sparkline([5, 5, 5], 8, UNICODE) == "▁▁▁"
+    assert sparkline([5, 5, 5], 8, UNICODE) == "▄▄▄"
     assert sparkline([None, 1, None, 3], 8, UNICODE) == " ▁ █"
     assert sparkline([], 8, UNICODE) == ""
     assert sparkline([50, 100], 8, UNICODE, low=0) == "▅█"
+    assert sparkline([12, 12], 8, UNICODE, low=0, high=100) == "▂▂"
+    assert sparkline([0], 8, UNICODE, low=0, high=100) == "▁"
 
 
 @given(st.lists(st.one_of(st.none(), st.floats(-1e9, 1e9)), max_size=200), st.integers(1, 40))

@@ -12,11 +12,18 @@ PLAIN = "_.-~=+*#"
 GAP = " "
 
 
-def sparkline(values: Sequence[float | None], width: int, glyphs: Glyphs, low: float | None = None) -> str:
+def sparkline(
+    values: Sequence[float | None],
+    width: int,
+    glyphs: Glyphs,
+    low: float | None = None,
+    high: float | None = None,
+) -> str:
     """At most `width` signs, the newest value last; None is a gap.
 
     Where there are more values than room, each sign is the mean of its neighbours. The lowest sign is the smallest
-    value, or `low` where that is given; a series that never changes is a line of the lowest.
+    value, or `low` where that is given, the highest the largest, or `high`; a series that never changes is a line in
+    the middle.
     """
     signs = PLAIN if glyphs.ascii_only else BLOCKS
     shown = _binned(values, max(1, width))
@@ -24,7 +31,7 @@ def sparkline(values: Sequence[float | None], width: int, glyphs: Glyphs, low: f
     if not known:
         return GAP * len(shown)
     floor = min(known) if low is None else min(low, *known)
-    span = max(known) - floor
+    span = (max(known) if high is None else max(high, *known)) - floor
     top = len(signs) - 1
     return "".join(
         GAP if value is None else signs[round((value - floor) / span * top) if span > 0 else 0] for value in shown

@@ -111,6 +111,8 @@ def _outcomes(one: DrillTrend, span: Span, anchors: Anchors, most: int) -> Lane:
     change = next((each for each in one.changes if each.measure == PASSED and not each.builds), None)
     worse = [each for each in one.changes if each.measure == PASSED and each.outlook is Outlook.WORSE]
     other = len(nights) - judged
+    said = [f"{other} said nothing"] if other else []
+    said += [outlook_words(change)] if change else []
     return Lane(
         name="outcome",
         detail="failed below",
@@ -118,7 +120,7 @@ def _outcomes(one: DrillTrend, span: Span, anchors: Anchors, most: int) -> Lane:
         dots=dots,
         bands=_bands(worse, span),
         result=f"{passed} of {judged} passed",
-        result_detail=(f"{other} said nothing; " if other else "") + (outlook_words(change) if change else ""),
+        result_detail="; ".join(said),
         css="worse" if worse else "",
     )
 

@@ -90,7 +90,7 @@ def _scores(trend: Trend, scores: Sequence[TierScore], glyphs: Glyphs, width: in
     table = _table(glyphs, *columns, right=("score",))
     for score in scores:
         past = [value for _, value in trend.history.get(score.tier, ())]
-        line = [Text(sparkline(past, 20, glyphs, low=0.0), style="cyan")] if wide else []
+        line = [Text(sparkline(past, 20, glyphs, low=0.0, high=100.0), style="cyan")] if wide else []
         shown = Text(show_score(score.score), style=_score_style(score.score))
         table.add_row(Text(glyphs.text(score.tier), style="bold"), shown, *line, glyphs.text(tier_score_words(score)))
     return _last_gives_way(table)

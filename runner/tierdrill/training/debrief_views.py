@@ -131,6 +131,7 @@ def _environment() -> Environment:
             "clock": clock,
             "utc": _utc,
             "points": _points,
+            "show_points": show_points,
             "grade": line_grade,
         },
         "tierdrill.training",

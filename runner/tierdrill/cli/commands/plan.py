@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
+import textwrap
+from collections import Counter
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -46,8 +49,12 @@ def command(
     if as_json:
         echo_json(_document(plan))
     else:
+        width = shutil.get_terminal_size().columns
         for line in _lines(plan):
-            click.echo(line)
+            deeper = " " * (len(line) - len(line.lstrip()) + 2)
+            folded = textwrap.wrap(line, max(width, 40), subsequent_indent=deeper, break_on_hyphens=False)
+            # A table keeps its columns, also where it is wider than the terminal.
+            click.echo(line if "\n" in line else "\n".join(folded))
 
 
 def _document(plan: Plan) -> dict[str, Any]:
@@ -90,6 +97,7 @@ def _document(plan: Plan) -> dict[str, Any]:
 
 
 def _lines(plan: Plan) -> list[str]:
+    from tierdrill.report.words import plural
     from tierdrill.spec.units import show_duration as seconds
 
     document = _document(plan)
@@ -117,9 +125,11 @@ def _lines(plan: Plan) -> list[str]:
             f"    mechanism here: {fault['mechanism']}",
         ]
     lines.append(f"  each under a lease of {seconds(setting.environment.lease)}, undone by the reaper when it runs out")
-    radius = ", ".join(f"{count} {kind}" for kind, count in document["blast_radius"].items())
+    touched = Counter(fault["target_kind"] for fault in document["faults"])
+    allowed = ", ".join(plural(count, kind.removesuffix("s")) for kind, count in document["blast_radius"].items())
     protected = ", ".join(setting.environment.protected) or "nothing named"
-    lines += ["", f"blast radius at most: {radius}", f"protected: {protected}"]
+    lines += ["", f"blast radius: {', '.join(plural(count, kind) for kind, count in touched.items()) or 'not known'}"]
+    lines += [f"  allowed at one time: {allowed}", f"  protected: {protected}"]
     lines += ["", "load"]
     rows = [
         (
