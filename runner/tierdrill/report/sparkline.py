@@ -34,7 +34,8 @@ def sparkline(
     span = (max(known) if high is None else max(high, *known)) - floor
     top = len(signs) - 1
     return "".join(
-        GAP if value is None else signs[round((value - floor) / span * top) if span > 0 else 0] for value in shown
+        GAP if value is None else signs[round((value - floor) / span * top) if span > 0 else top // 2]
+        for value in shown
     )
 
 
