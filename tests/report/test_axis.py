@@ -115,7 +115,7 @@ def test_share_floor_shows_objective_and_lowest(objective: float | None, lowest:
 def test_notes_that_would_be_written_over_each_other_are_joined() -> None:
     notes = [Note(20.0, 16, "1 moved"), Note(20.4, 16, "1 without room", "bad"), Note(60.0, 16, "2 moved")]
     assert [(note.x, note.text, note.css) for note in joined(notes)] == [
-        (20.0, "1 moved · 1 without room", "bad"),
+        (20.4, "1 moved · 1 without room", "bad"),
         (60.0, "2 moved", ""),
     ]
     ends = [Note(80.0, 16, "shed", anchor="end"), Note(81.0, 16, "lift", anchor="end")]

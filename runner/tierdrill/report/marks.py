@@ -66,14 +66,16 @@ CHARACTER = 0.85
 
 
 def joined(notes: Sequence[Note]) -> tuple[Note, ...]:
-    """Notes of one lane of which none is written over another: one that would be goes on where the other ends."""
+    """Notes of one lane of which none is written over another, nor over what another tells of: those that would be are
+    one note, which begins beside the last of them.
+    """
     kept: list[Note] = []
     for note in sorted(notes, key=lambda one: one.x):
         before = kept[-1] if kept else None
         if before is not None and before.anchor == note.anchor and _begin(note) < _begin(before) + _width(before):
             words = " · ".join(dict.fromkeys(part for part in (before.text, note.text) if part))
             css = "bad" if "bad" in (before.css, note.css) else before.css
-            kept[-1] = replace(before, text=words, css=css, x=note.x if note.anchor == "end" else before.x)
+            kept[-1] = replace(before, text=words, css=css, x=note.x)
         else:
             kept.append(note)
     return tuple(kept)
