@@ -100,5 +100,12 @@ def test_a_fault_that_was_not_seen() -> None:
     assert gone.faults["f"].status == "not gone" and gone.trouble
 
 
+def test_a_sabotage_that_is_given_back_is_no_fault() -> None:
+    name = {"fault": "run-1/sabotage/wrong-target", "by": "runner"}
+    state = story([Event(1, "fault.reverting", "runner", name), Event(2, "fault.gone", "runner", name)])
+    assert not state.faults
+    assert [line.text for line in state.lines] == ["sabotage wrong-target is given back"]
+
+
 def test_what_is_left_open_is_kept() -> None:
     assert story([Event(1, "ledger.open", "conductor", {"faults": ["power-loss"]})]).left == ("power-loss",)

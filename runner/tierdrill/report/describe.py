@@ -31,8 +31,16 @@ def describe(event: Event, faults: Mapping[str, FaultView] | None = None) -> Lin
     known = (faults or {}).get(str(data.get("fault", ""))) if event.kind.startswith("fault.") else None
     if known is not None and known.kind:
         data = {**data, "fault": f"{fault_words(known.kind)} on {known.target}"}
+    if event.kind in ("fault.reverting", "fault.gone") and (net := cut_net(str(data.get("fault", "")))) is not None:
+        return Line(event.at, f"sabotage {net} is given back", "info") if event.kind == "fault.gone" else None
     told = teller(data) if teller else None
     return None if told is None else Line(event.at, told[0], told[1])
+
+
+def cut_net(fault: str) -> str | None:
+    """The sabotage whose undo stands in the ledger under this name, like a fault's (`RUN/sabotage/NAME`)."""
+    parts = fault.split("/")
+    return parts[2] if len(parts) == 3 and parts[1] == "sabotage" else None
 
 
 def label_words(labels: Mapping[str, Any]) -> str:

@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import Any
 
 from tierdrill.history.events import Event
-from tierdrill.report.describe import describe, number, plain
+from tierdrill.report.describe import cut_net, describe, number, plain
 from tierdrill.report.model import (
     AlertMark,
     AlertView,
@@ -92,6 +92,8 @@ def _preflight(state: RunState, event: Event) -> RunState:
 def _fault(state: RunState, event: Event) -> RunState:
     data = event.data
     name = str(data.get("fault", ""))
+    if cut_net(name) is not None:
+        return state
     old = state.faults.get(name) or FaultView(name)
     step = event.kind.partition(".")[2]
     changes: dict[str, Any] = {}
