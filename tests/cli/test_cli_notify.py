@@ -58,7 +58,7 @@ def test_a_test_message_arrives_in_every_kind_of_channel(tmp_path: Path) -> None
                 root = catalogue(tmp_path / "docs", http.url, mail.port, pager.url)
                 home = tmp_path / "home"
                 done = await notify(home, root, "test", "team-hook", HOOK_SECRET=SECRET)
-                assert (done.code, done.out) == (0, "team-hook (webhook, calendar team), tell: taken: 200 OK: ok\n")
+                assert (done.code, done.out) == (0, "team-hook (webhook, calendar team): taken: 200 OK: ok\n")
                 assert json.loads(http.received[0].body)["title"].startswith("TEST, nothing happened: ")
                 done = await notify(home, root, "test", "team-chat", CHAT_URL=f"{http.url}/{SECRET}")
                 assert done.code == 0

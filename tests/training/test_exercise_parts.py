@@ -14,10 +14,12 @@ from tests.training.build import catalogue
 from tests.training.test_rules import inventory
 from tierdrill.conductor.loadplan import load_plan
 from tierdrill.history.events import Event, event
+from tierdrill.monitoring.query import Sample
 from tierdrill.targets.base import Inventory
 from tierdrill.training.console import Terminal
 from tierdrill.training.ending import HOLD_S, Ending, Wellness
 from tierdrill.training.health import Pulse
+from tierdrill.training.looks import _series
 from tierdrill.training.platform import Platform
 from tierdrill.training.setting import CannotBeWrong, ExerciseSetting, exercise_setting, plan_of
 
@@ -139,3 +141,17 @@ def test_the_terminal_shows_what_rings_and_nothing_of_what_was_injected() -> Non
     assert "an exercise (first-day)" in text, "one that was drawn has no name"
     for word in ("replica-crash", "assistant-1", "amber", setting.scenario.truth, str(setting.scenario.metadata.title)):
         assert word not in text
+
+
+def test_on_a_terminal_words_are_not_cut_in_two() -> None:
+    sink = io.StringIO()
+    console = Terminal(Console(file=sink, width=40, force_terminal=True, color_system=None))
+    console.line("best-effort is shed before standard: 0% of it is turned away")
+    lines = [line.rstrip() for line in sink.getvalue().splitlines()]
+    assert " ".join(line.strip() for line in lines).endswith("before standard: 0% of it is turned away")
+    assert max(map(len, lines)) <= 40
+
+
+def test_a_series_is_shown_as_it_would_be_asked_for() -> None:
+    sample = Sample({"__name__": "up", "job": "node", "node": "node-1"}, 1.0, 0.0)
+    assert _series(sample) == 'up{job="node", node="node-1"}'

@@ -84,7 +84,7 @@ class LabRemedies:
             weights = {where: float(arguments["weight"])}
             await self._ask(lambda: self._client.set_weights(weights, gateway=arguments.get("gateway")))
             return RemedyResult(
-                True, f"{where} weighs {arguments['weight']} at {arguments.get('gateway') or 'all gateways'}"
+                True, f"{where} weighs {weights[where]:g} at {arguments.get('gateway') or 'all gateways'}"
             )
         if action == "shed":
             await self._ask(lambda: self._client.set_shed({arguments["tier"]: float(arguments["fraction"])}))

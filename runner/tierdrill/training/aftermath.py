@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,7 +65,9 @@ def _words(outcome: ExerciseOutcome, debrief: Debrief, page: Path | None, notes:
     ]
     if card.lines:
         parts += ["", _lines(card, color=color)]
-    parts += ["what really happened: " + " ".join(scenario.truth.split())]
+    console = make_console(color=color)
+    width = console.width if console.is_terminal else WIDTH
+    parts += textwrap.wrap("what really happened: " + " ".join(scenario.truth.split()), width, break_on_hyphens=False)
     if page is not None:
         parts.append(f"debrief: {page}")
     return "\n".join([*parts, f"read next: {scenario.reading}", *notes])

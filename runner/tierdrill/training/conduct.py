@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from tierdrill.report.words import plural
 from tierdrill.spec.problems import listed
 from tierdrill.spec.scenario import Incident
 from tierdrill.spec.units import show_duration
@@ -145,7 +146,8 @@ def update_line(bench: Bench) -> ScoreLine:
         "Updates given on time",
         round(of * kept / slots, 2),
         of,
-        f"{len(told)} updates; {kept} of {slots} intervals of {show_duration(every)} had one or needed none any more",
+        f"{plural(len(told), 'update')}; {kept} of {slots} intervals of {show_duration(every)} had one or needed none "
+        "any more",
         f"somebody outside waits: an update every {show_duration(every)}, and one when it is over",
         tuple(deed.event for deed in told),
     )
@@ -174,7 +176,7 @@ def hint_line(bench: Bench) -> ScoreLine:
         if not isinstance(cost, int | float) or isinstance(cost, bool) or cost < 0:
             cost = bench.scenario.hints[number].cost if number < len(bench.scenario.hints) else 0
         costs.append(float(cost))
-    seen = f"{len(costs)} hints for {sum(costs):g} points" if costs else "no hints"
+    seen = f"{plural(len(costs), 'hint')} for {sum(costs):g} points" if costs else "no hints"
     why = "each hint costs what the scenario says"
     return ScoreLine("hints", "Hints", -sum(costs), 0.0, seen, why, tuple(one.event for one in bench.course.hints))
 

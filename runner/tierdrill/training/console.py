@@ -26,8 +26,7 @@ class Terminal:
         self._say(Text(f"{shown_time(self.elapsed()):>5}  ", style="dim") + Text(text, style=STYLES[style]))
 
     def _say(self, text: Text) -> None:
-        # The terminal itself wraps what is too long, so that a line can be copied whole.
-        self._console.print(text, soft_wrap=True)
+        self._console.print(text, soft_wrap=not self._console.is_terminal)
 
     def welcome(self, exercise: str, setting: ExerciseSetting) -> None:
         """What the trainee has to know before the first page."""
@@ -37,7 +36,7 @@ class Terminal:
         self._say(Text(scenario.brief))
         automation = "no playbook runs by itself" if setting.automation == "off" else "playbooks run by themselves"
         for text in (
-            f"You are primary on call for {shown_time(scenario.duration)} minutes; {automation}.",
+            f"You are primary on call for {shown_time(scenario.duration)}; {automation}.",
             "Work in a second terminal: `tierdrill ops pages`, `tierdrill ops tiers`; the rest is in `ops --help`.",
             f"During an incident, give an update every {scenario.updates_every:g} s: `tierdrill ops update TEXT`.",
             "Say what you think it is: `tierdrill ops hypothesis CAUSE` (`tierdrill ops causes` lists them).",

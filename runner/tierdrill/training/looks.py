@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -244,6 +245,7 @@ def _tail(path: Path, count: int) -> list[str]:
 
 
 def _series(sample: Sample) -> str:
-    name = sample.labels.get("__name__", "")
-    rest = ", ".join(f"{key}={value!r}" for key, value in sorted(sample.labels.items()) if key != "__name__")
-    return f"{name}{{{rest}}}"
+    """As one would ask for it: `up{job="node"}`."""
+    labels = sorted((key, value) for key, value in sample.labels.items() if key != "__name__")
+    rest = ", ".join(f"{key}={json.dumps(value, ensure_ascii=False)}" for key, value in labels)
+    return f"{sample.labels.get('__name__', '')}{{{rest}}}"

@@ -49,7 +49,8 @@ def test(here: Surroundings, channel: str, calendar: str | None, as_json: bool) 
     else:
         for step in steps:
             went = "taken" if step["ok"] else "NOT TAKEN"
-            click.echo(f"{chosen.name} ({chosen.type}, calendar {name}), {step['action']}: {went}: {step['seen']}")
+            what = f", {step['action']}" if len(steps) > 1 else ""
+            click.echo(f"{chosen.name} ({chosen.type}, calendar {name}){what}: {went}: {step['seen']}")
     return 0 if ok else FAILED
 
 

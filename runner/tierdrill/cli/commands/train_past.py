@@ -133,9 +133,11 @@ def forget(here: Surroundings, name: str, yes: bool, as_json: bool) -> int:
     elif done.nothing:
         click.echo(f"{name!r} was in nothing that is kept of exercises")
     else:
+        from tierdrill.report.words import plural
+
         click.echo(
-            f"{name!r} is forgotten: {done.results} results, {len(done.exercises)} histories and "
-            f"{len(done.files)} files now speak of a trainee"
+            f"{name!r} is forgotten: {plural(done.results, 'result')}, "
+            f"{len(done.exercises)} in the history and {plural(len(done.files), 'file')} now speak of a trainee"
         )
     if done.left:
         say(f"still named in {', '.join(done.left)}, which are none of an exercise's")
@@ -187,11 +189,13 @@ def _day(at: float) -> str:
 
 
 def _told(one: Progress, *, whole: bool) -> str:
+    from tierdrill.report.words import plural
+
     shares = " -> ".join(_percent(share) for share in one.shares[-SHOWN_SHARES:]) or "no score yet"
-    lines = [f"{one.trainee}: {len(one.steps)} exercises, last on {_day(one.steps[-1].at)}; scores {shares}"]
+    lines = [f"{one.trainee}: {plural(len(one.steps), 'exercise')}, last on {_day(one.steps[-1].at)}; scores {shares}"]
     if one.strengths:
         parts = ", ".join(f"{family} {_percent(share)}" for family, share in one.strengths.items())
-        lines.append(f"  of 100 lately: {parts}" + (f"; to practise: {one.weakest}" if one.weakest else ""))
+        lines.append(f"  lately, of 100: {parts}" + (f"; to practise: {one.weakest}" if one.weakest else ""))
     if whole:
         rows = [
             (_day(step.at), step.scenario, step.level, _percent(step.share), step.exercise) for step in one.steps
