@@ -153,7 +153,7 @@ class Guardrail(Part):
 class Proof(Part):
     """For a stock Chaos Toolkit activity: the probes that prove its fault landed and is gone.
 
-    A probe is named as in the experiment (any probe with a tolerance there); `expect` is compared to what it returns.
+    A probe is named as in the experiment: any probe with a tolerance there, which says what it must return.
     """
 
     activity: str

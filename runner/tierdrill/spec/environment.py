@@ -74,7 +74,11 @@ class EnvironmentGates(Part):
 
 
 class Environment(Part):
-    """kind: Environment."""
+    """kind: Environment.
+
+    `region` is where its requests go and its samples are kept; a tier whose `data_residency` leaves it out has no load
+    here. Pages go to a stub that speaks PagerDuty's Events v2, never to a person.
+    """
 
     apiVersion: Literal["tierdrill/v1"]
     kind: Literal["Environment"]
@@ -82,12 +86,13 @@ class Environment(Part):
     target: Literal["lab", "kubernetes"]
     tiers: Name
     workloads: Name
+    region: str | None = Field(default=None, min_length=1, examples=["eu"])
     lab: LabShape = LabShape()
     clock: Clock = Clock()
     lease: Duration = 5.0
     blast_radius: BlastRadius = BlastRadius()
     protected: Annotated[tuple[str, ...], Frozen] = ()
-    pager: str = "stub"
+    pager: Literal["stub"] = "stub"
     idle_floor: Ratio = 0.0
     dependencies: Annotated[tuple[Dependency, ...], Frozen] = ()
     gates: EnvironmentGates = EnvironmentGates()

@@ -56,7 +56,10 @@ class Queue(Part):
 
 
 class Tier(Part):
-    """One tier. Rank 1 is the most important, everywhere."""
+    """One tier. Rank 1 is the most important, everywhere.
+
+    `data_residency` names the regions in which its requests may be served and kept; `any` is everywhere.
+    """
 
     name: Name
     rank: int = Field(ge=1, le=100)

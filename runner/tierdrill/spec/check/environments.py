@@ -7,12 +7,14 @@ from fnmatch import fnmatchcase
 from tierdrill.spec.check.context import PLATFORM, Context, Inventory
 from tierdrill.spec.check.dependencies import check_dependencies, check_url
 from tierdrill.spec.environment import Environment
-from tierdrill.spec.problems import nearest, shown
+from tierdrill.spec.problems import listed, nearest, shown
 from tierdrill.spec.reading import Place
+from tierdrill.spec.tiers import Tiers
 from tierdrill.spec.units import show_duration
 from tierdrill.spec.workloads import Workloads
 
 QUICK_PAGE_WINDOW_S = 3600.0
+ANYWHERE = "any"
 
 
 def quick_page_window(environment: Environment) -> float:
@@ -32,6 +34,8 @@ def check_environments(context: Context) -> None:
                 f"workloads {environment.workloads} are for tiers {workloads.tiers}",
                 f"this environment has tiers {environment.tiers}",
             )
+        if (document := context.tiers_of(environment)) is not None:
+            _check_region(place.at("region"), environment, document)
         if environment.lease <= 0:
             place.at("lease").report("a lease of no time", "a time above 0: a fault's lease undoes it")
         _check_clock(place.at("clock"), environment)
@@ -48,6 +52,16 @@ def check_environments(context: Context) -> None:
         inventory = context.inventory_of(environment)
         if inventory is not None and workloads is not None:
             _check_protected(place.at("protected"), environment, inventory, workloads)
+
+
+def _check_region(place: Place, environment: Environment, tiers: Tiers) -> None:
+    for tier in tiers.tiers:
+        stays = tier.data_residency
+        if environment.region is not None and stays and not {ANYWHERE, environment.region} & set(stays):
+            place.report(
+                f"region {environment.region}, and the data of tier {tier.name} stays in {listed(stays)}",
+                "a region that every tier's data_residency has, or `any` there",
+            )
 
 
 def _check_clock(place: Place, environment: Environment) -> None:
