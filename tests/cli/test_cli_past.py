@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from tests.cli.support import tierdrill, with_runs
 from tests.judge.build import Run
+from tierdrill.history.store import HistoryStore
+from tierdrill.training.progress import EXERCISE
 
 
 @pytest.fixture(scope="module")
@@ -103,3 +107,16 @@ def test_history_shows_filters_and_lists(home: Path) -> None:
     assert runs[2].startswith("node-loss-a1")
     records = [json.loads(line) for line in tierdrill(home, "history", "--runs", "--format", "jsonl").out.splitlines()]
     assert [record["status"] for record in records] == ["failed", "passed"]
+
+
+def test_an_exercise_is_not_the_last_run_of_a_drill(tmp_path: Path) -> None:
+    home = with_runs(tmp_path / "home", **{"node-loss-a1": Run()})
+    with closing(HistoryStore(home)) as store:
+        store.begin("exercise-9", "amber-kettle", EXERCISE, time.time())
+        store.finish("exercise-9", time.time(), "completed", "")
+    last = tierdrill(home, "judge", "--json")
+    assert json.loads(last.out)["run"] == "node-loss-a1"
+    assert "node-loss-a1" in tierdrill(home, "report").out
+    named = tierdrill(home, "report", "exercise-9")
+    assert named.code == 2
+    assert "`tierdrill train debrief exercise-9`" in named.err

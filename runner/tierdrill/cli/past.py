@@ -30,6 +30,23 @@ def find_record(home: Path, run: str | None) -> RunRecord:
     raise Refusal(f"no run, or more than one, begins with {run!r} in {home}; the latest are: {names}")
 
 
+def find_drill_run(home: Path, run: str | None) -> RunRecord:
+    """Like `find_record`, among the runs of drills alone: an exercise has a score and a debrief, and no verdict."""
+    from tierdrill.history.store import HistoryStore
+    from tierdrill.training.progress import EXERCISE
+
+    record = find_record(home, run)
+    if record.variant != EXERCISE:
+        return record
+    if run is not None:
+        raise Refusal(f"{record.run} is an exercise; `tierdrill train debrief {record.run}` shows its score again")
+    with closing(HistoryStore(home)) as store:
+        for each in store.runs(limit=100_000):
+            if each.variant != EXERCISE:
+                return each
+    raise Refusal(f"no run of a drill in {home} yet, only exercises; `tierdrill run DRILL` makes one")
+
+
 def stored_events(home: Path, run: str) -> list[Event]:
     """Every event of a run in this home; Refusal if retention has removed them."""
     from tierdrill.history.store import HistoryStore
@@ -60,7 +77,7 @@ def events_of(home: Path, run: str | None, file: Path | None) -> list[Event]:
         from tierdrill.history.store import read_lines
 
         return read_lines(file)
-    record = find_record(home, run)
+    record = find_drill_run(home, run)
     if is_going_on(home, record):
         raise Refusal(f"run {record.run} is still going on; allowed once it has ended (`tierdrill stop` ends it)")
     return stored_events(home, record.run)

@@ -8,7 +8,7 @@ import click
 
 from tierdrill.cli.completion import complete_run
 from tierdrill.cli.errors import Refusal
-from tierdrill.cli.past import events_of, find_record
+from tierdrill.cli.past import events_of, find_drill_run
 from tierdrill.cli.places import Surroundings
 from tierdrill.cli.reports import REPORT, imported, judged, write_reports
 from tierdrill.home import run_folder
@@ -33,7 +33,7 @@ def command(here: Surroundings, run: str | None, open_path: bool, file: Path | N
     if run and file:
         raise click.UsageError("found a RUN and --history; allowed is one of them")
     if open_path:
-        name = find_record(here.home, run).run
+        name = find_drill_run(here.home, run).run
         path = (report_dir or run_folder(here.home, name)) / REPORT
         if not path.exists():
             raise Refusal(f"run {name} has no report at {path}; `tierdrill report {name}` writes it")
