@@ -34,6 +34,8 @@ def command(here: Surroundings, run: str | None, file: Path | None, as_json: boo
     No lab is needed, and the same history gives the same verdict, byte for byte with --json. The exit code is the
     verdict's.
     """
+    from tierdrill.judge.verdict import Status
+
     if run and file:
         raise click.UsageError("found a RUN and --history; allowed is one of them")
     again = judged(events_of(here.home, run, file), file)
@@ -42,7 +44,8 @@ def command(here: Surroundings, run: str | None, file: Path | None, as_json: boo
         return again.verdict.exit_code
     with imported(file):
         show_summary(again, here.color and not plain_colors, None)
-    for check in again.verdict.checks:
+    # What did not pass stands last, where the eye is when the terminal has scrolled.
+    for check in sorted(again.verdict.checks, key=lambda one: one.status is not Status.PASSED):
         click.echo(
             f"\n{check.status.value}  {check.id}\n  expected {check.expected}\n  seen     {check.seen}{_events(check)}"
         )
