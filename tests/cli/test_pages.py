@@ -9,7 +9,9 @@ from typing import get_args
 from tests.cli.support import ROOT, copied_catalogue
 from tierdrill.cli.documents import whole_catalogue
 from tierdrill.spec.check.playbooks import FACTS
+from tierdrill.spec.drill import Expect, Invariants
 from tierdrill.spec.playbook import Remedy
+from tierdrill.spec.tiers import Objectives, Tier
 
 
 def blocks(page: str, language: str) -> list[str]:
@@ -49,3 +51,9 @@ def test_the_load_shown_is_a_load(tmp_path: Path) -> None:
     drill.write_text(before + load + rest[rest.index("phases:") :], encoding="utf-8")
     stream = whole_catalogue(root).drills["replica-crash"].load.streams[0]
     assert (stream.shape.kind, stream.streaming) == ("spike", 0.5)
+
+
+def test_every_field_of_a_tier_and_of_what_is_expected_is_named() -> None:
+    page = (ROOT / "docs" / "writing-a-drill.md").read_text(encoding="utf-8")
+    fields = {*Tier.model_fields, *Objectives.model_fields, *Expect.model_fields, *Invariants.model_fields} - {"name"}
+    assert sorted(name for name in fields if f"`{name}`" not in page and f"`{name}:" not in page) == []
