@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import sys
 import time
 from collections.abc import Awaitable, Callable
@@ -185,7 +186,7 @@ def stock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stock:
     extension = tmp_path / "extension"
     extension.mkdir()
     (extension / "somebodys_extension.py").write_text(EXTENSION)
-    monkeypatch.setenv("PYTHONPATH", str(extension))
+    monkeypatch.setenv("PYTHONPATH", str(extension), prepend=os.pathsep)
     home = tmp_path / "home"
     home.mkdir()
     return Stock(home)

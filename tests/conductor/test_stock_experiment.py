@@ -325,7 +325,7 @@ def test_a_signal_ends_pause_or_action_and_plays_the_rollbacks(
     assert gone.at - sent[0] < 1.0, "an abort does not wait for a pause"
     intended = [event for event in stock.events if event.kind == "fault.intended"]
     assert len(intended) == 1, "a rollback is no fault"
-    assert stock.open_faults() == [] and '"status": "interrupted"' in stock.notes()
+    assert stock.open_faults() == [] and "experiment interrupted" in stock.notes()
 
 
 def test_an_abort_during_rollbacks_lets_them_end(stock: Stock) -> None:

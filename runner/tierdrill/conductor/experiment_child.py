@@ -230,7 +230,7 @@ def play(spec_path: Path) -> int:
             if reporter.configured and not reporter.undone:
                 _play_rollbacks(experiment, runner.config, reporter)
             return 0 if reporter.undone else 1
-    reporter.note(f"experiment {journal.get('status')} after {journal.get('duration', 0.0):.1f} s")
+    reporter.note(f"experiment {journal.get('status')} after {journal.get('duration') or 0.0:.1f} s")
     if journal.get("deviated") or (journal.get("status") in ("failed", "aborted")):
         reporter.note("the experiment's own hypothesis did not hold")
     return 0
