@@ -76,8 +76,8 @@ def alone(venv: Path, progress: Progress) -> Iterator[None]:
         os.close(folder)
 
 
-def run(command: Sequence[str | Path], what: str, progress: Progress, total: int = 0) -> None:
-    """Run a step with its progress shown; SetupError with its last lines if it fails."""
+def run(command: Sequence[str | Path], what: str, progress: Progress, total: int = 0, told: bool = True) -> None:
+    """Run a step, its progress shown where it is `told`; SetupError with its last lines if it fails."""
     # Some machines tell Python to write no bytecode; an environment is written once and started often.
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     environment |= {"PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_NO_INPUT": "1", "PYTHONUNBUFFERED": "1"}
@@ -100,7 +100,7 @@ def run(command: Sequence[str | Path], what: str, progress: Progress, total: int
                 progress.detail(f"{seen} of {total}: {line.split()[1]}")
             elif line.startswith("Installing collected packages"):
                 progress.detail(f"unpacking {total} packages")
-            elif not total and not line.startswith("WARNING:"):
+            elif told and not total and not line.startswith("WARNING:"):
                 progress.detail(line.strip())
     if process.returncode != 0:
         progress.end()
@@ -181,7 +181,7 @@ def main() -> int:
             install(venv, options.kind, uv, progress)
             command = venv / "bin" / "tierdrill"
             if os.access(REPOSITORY / "drills", os.W_OK):
-                run([command, "schema", "--write", "drills/schema"], "writing the schemas", progress)
+                run([command, "schema", "--write", "drills/schema"], "writing the schemas", progress, told=False)
             run([command, "doctor", "--fetch", "--quiet"], "fetching Prometheus", progress)
             for stamp in stamps:
                 stamp.write_text(options.stamp + "\n")

@@ -173,5 +173,12 @@ class TestSilence:
     def test_time_in_which_nobody_looked_is_a_gap(self) -> None:
         assert self._watch((0, True), (5, True)) == [5.0]
 
+    def test_what_was_never_awake_is_told_as_waking(self) -> None:
+        told: list[Event] = []
+        silence = Silence("alertmanager", 2.0, told.append)
+        for at, good in ((0.0, False), (3.0, False), (5.0, True), (8.0, False)):
+            silence.good(at) if good else silence.bad(at, "it does not have the Watchdog")
+        assert [(one.data["seconds"], one.data["waking"]) for one in told] == [(3.0, True), (5.0, True), (3.0, False)]
+
     def test_it_may_happen_twice(self) -> None:
         assert self._watch((0, True), (3, False), (4, True), (7, False), (8, True)) == [3.0, 4.0, 3.0, 4.0]

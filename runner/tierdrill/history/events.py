@@ -33,7 +33,7 @@ History is the only truth about a run. Times are Unix seconds (float, the machin
     load.ended         exit_code, malformed
     lab.state          nodes, replicas: what the control plane reports, at each change
     process.exited     name, exit_code, expected
-    monitoring.gap     what, seconds                (Prometheus or Alertmanager did not answer)
+    monitoring.gap     what, seconds, waking        (Prometheus or Alertmanager did not answer; waking: not yet)
     guardrail.breached guardrail, seen
     run.stopping       reason, by ("guardrail", "signal", "halt", "stop", "reaper", "error")
     ledger.open        faults, processes            (what is still there at the end)

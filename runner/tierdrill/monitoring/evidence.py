@@ -50,11 +50,12 @@ class Silence:
         self._since: float | None = None
         self._told_s: float | None = None
         self._reason = ""
+        self._waking = True
 
     def good(self, now: float) -> None:
         """An answer came."""
         self._end(now)
-        self._since = now
+        self._since, self._waking = now, False
 
     def bad(self, now: float, reason: str) -> None:
         """No answer, or none that can be believed."""
@@ -87,6 +88,7 @@ class Silence:
                 seconds=round(seconds, 3),
                 began_at=self._since,
                 reason=self._reason or "nothing was asked",
+                waking=self._waking,
             )
         )
 

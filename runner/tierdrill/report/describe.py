@@ -122,6 +122,14 @@ def _health(data: Data) -> Told:
     return "the load generator stalled", "bad"
 
 
+def _gap(data: Data) -> Told:
+    lasted = show_seconds(data.get("seconds"))
+    why = data.get("reason") or "it did not answer"
+    if data.get("waking"):
+        return f"{data.get('what')} not yet ready after {lasted}: {why}", "info"
+    return f"{data.get('what')} blind for {lasted}: {why}", "bad"
+
+
 def _exited(data: Data) -> Told:
     if data.get("expected"):
         return None
@@ -181,10 +189,7 @@ _TELLERS: dict[str, Callable[[Data], Told]] = {
     "load.health": _health,
     "load.ended": lambda data: ("load ended", "info"),
     "process.exited": _exited,
-    "monitoring.gap": lambda data: (
-        f"{data.get('what')} did not answer for {show_seconds(data.get('seconds'))}",
-        "bad",
-    ),
+    "monitoring.gap": _gap,
     "guardrail.breached": lambda data: (f"guardrail {plain(data.get('guardrail'))} breached{_seen(data)}", "bad"),
     "run.stopping": lambda data: (f"stopping ({data.get('by')}): {data.get('reason')}", "bad"),
     "ledger.open": _open,
