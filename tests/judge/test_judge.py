@@ -158,6 +158,9 @@ def test_a_run_stopped_because_something_broke_is_inconclusive(setting: DrillSet
     stop = Event(ZERO + 30, "run.stopping", "runner", {"by": "error", "reason": "prometheus ended unexpectedly (-9)"})
     found = verdict(setting, Run(extra=[stop]))
     assert found.status is Status.INCONCLUSIVE and "prometheus" in found.summary
+    preflight = Event(ZERO + 1, "preflight.check", "runner", {"name": "lab", "ok": False, "seen": "no answer"})
+    found = verdict(setting, Run(extra=[stop, preflight]))
+    assert found.reasons[0] == "run/completed" and len(found.reasons) > 1 and "prometheus" in found.summary
 
 
 def test_a_rejected_critical_request_while_others_are_served_breaks_the_order(setting: DrillSetting) -> None:

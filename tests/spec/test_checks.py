@@ -203,6 +203,12 @@ def test_a_recording_is_counted(root: Path) -> None:
     assert lines(root) == []
     recording.write_text("".join(f'{{"at": {n / 5}, "stream": "chat"}}\n' for n in range(300)), encoding="utf-8")
     assert "it takes 381 requests without a failure, there will be about 200" in "\n".join(lines(root))
+    # Lines of a tier go to its first stream of the recording, and to no other; their order is of no matter.
+    arrivals = [f'{{"at": {100 + n / 5}, "tier": "critical"}}\n' for n in range(300)]
+    recording.write_text("".join(reversed(arrivals)), encoding="utf-8")
+    second = "    - {name: more, tier: critical, model: assistant, customer_class: paying, " + replay + "}\n"
+    changed(root, DRILL, ("    - {name: summaries", second + "    - {name: summaries"))
+    assert "it takes 381 requests without a failure, there will be about 200" in "\n".join(lines(root))
     recording.write_text('{"at": 1, "tier": "critical"}\n{"at": "soon"}\n', encoding="utf-8")
     assert "line 2 of monday.jsonl is no arrival" in lines(root)[0]
     for odd in ('{"at": NaN, "tier": "critical"}', '{"at": 2}'):

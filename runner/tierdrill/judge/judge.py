@@ -144,7 +144,8 @@ def _clean_checks(events: Sequence[Event]) -> list[Check]:
 
 def _decide(checks: Sequence[Check], events: Sequence[Event]) -> tuple[Status, tuple[str, ...]]:
     # A stop somebody decided on is an abort; one because something broke is a doubt like any other.
-    stopping = [event for event in events if event.kind == "run.stopping" and event.data.get("by") != "error"]
+    stops = [event for event in events if event.kind == "run.stopping"]
+    stopping = [event for event in stops if event.data.get("by") != "error"]
     unclean = tuple(check.id for check in checks if check.status is Status.UNCLEAN)
     if unclean:
         return Status.UNCLEAN, unclean
@@ -155,7 +156,8 @@ def _decide(checks: Sequence[Check], events: Sequence[Event]) -> tuple[Status, t
         check.id for check in checks if check.status is Status.INCONCLUSIVE and check.group in ("run", "load", "fault")
     )
     if doubts:
-        return Status.INCONCLUSIVE, doubts
+        # Where it broke off, what broke comes before all that was not got to because of it.
+        return Status.INCONCLUSIVE, tuple(sorted(doubts, key=lambda one: not stops or one != "run/completed"))
     failed = tuple(check.id for check in checks if check.status is Status.FAILED)
     if failed:
         return Status.FAILED, failed

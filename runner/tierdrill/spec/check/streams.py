@@ -20,7 +20,7 @@ from tierdrill.spec.workloads import Workloads
 RECORDING_BYTES_MAX = 50_000_000
 
 Recordings = dict[str, list[float] | None]
-"""For each replayed stream its due times, in seconds from the recording's first line; None where they are not known."""
+"""For each replayed stream its due times, in seconds from the earliest line; None where they are not known."""
 
 
 def check_streams(
@@ -36,7 +36,8 @@ def check_streams(
     for number, stream in enumerate(load.streams):
         spot = place.at(number)
         if stream.shape.kind == "replay":
-            recordings[stream.name] = _recording(spot.at("shape"), [beside, context.catalogue.root], stream)
+            folders = [beside, context.catalogue.root]
+            recordings[stream.name] = _recording(spot.at("shape"), folders, stream, _takes_tier(load, stream))
             if 0 < stream.streaming < 1:
                 spot.at("streaming").report(
                     f"streaming {show_ratio(stream.streaming)} of a replayed stream",
@@ -91,7 +92,13 @@ def _check_route(place: Place, stream: Stream, workloads: Workloads, tiers: Tier
         )
 
 
-def _recording(place: Place, folders: list[Path], stream: Stream) -> list[float] | None:
+def _takes_tier(load: Load, stream: Stream) -> bool:
+    """Lines that name only a tier go to that tier's first stream of the recording, as the generator sends them."""
+    same = (one for one in load.streams if one.shape.kind == "replay" and one.shape.file == stream.shape.file)
+    return next(one for one in same if one.tier == stream.tier) is stream
+
+
+def _recording(place: Place, folders: list[Path], stream: Stream, takes_tier: bool) -> list[float] | None:
     if stream.shape.file is None:
         place.report("a replay without a file", "file names the recorded schedule", key=True)
         return None
@@ -104,10 +111,10 @@ def _recording(place: Place, folders: list[Path], stream: Stream) -> list[float]
             nearest(Path(stream.shape.file).name, siblings),
         )
         return None
-    return _due_times(place.at("file"), path, stream)
+    return _due_times(place.at("file"), path, stream, takes_tier)
 
 
-def _due_times(place: Place, path: Path, stream: Stream) -> list[float] | None:
+def _due_times(place: Place, path: Path, stream: Stream, takes_tier: bool) -> list[float] | None:
     times: list[float] = []
     zero: float | None = None
     number = 0
@@ -125,7 +132,7 @@ def _due_times(place: Place, path: Path, stream: Stream) -> list[float] | None:
             if not math.isfinite(at) or (named is None and tier is None):
                 raise ValueError(record)
             zero = at if zero is None else min(zero, at)
-            if named == stream.name or (named is None and tier == stream.tier):
+            if named == stream.name or (takes_tier and named is None and tier == stream.tier):
                 times.append(at)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         place.report(
