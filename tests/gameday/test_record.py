@@ -17,7 +17,7 @@ from tierdrill.gameday.journal import all_gamedays
 from tierdrill.gameday.record import record_of
 from tierdrill.gameday.record_html import record_html
 from tierdrill.gameday.record_json import record_document
-from tierdrill.gameday.record_markdown import findings_table, record_markdown, text
+from tierdrill.gameday.record_markdown import findings_table, record_markdown, tally, text
 from tierdrill.history.events import Event
 
 STORY = [{"at": AT + 40, "text": "alert NodeNotReady node-2 firing", "level": "warn"}]
@@ -44,7 +44,7 @@ def test_it_reads_as_a_participant_would_want() -> None:
     page = record_markdown(record_of(EVENTS))
     for line in (
         "# Game day: Two \\| quick ones",
-        "**failed**: 1 of 1 drill passed, 1 of 2 hypotheses held, 1 finding.",
+        "**failed**: 1 of 1 drill passed (1 not run), 1 of 2 hypotheses held, 1 finding.",
         "| node-loss | the playbook runs | held | 1 of 1 checks passed |",
         "| node-loss | Ben names the node | not held | said by Ana Ruiz (facilitator) |",
         "| node-loss | passed | 4.1 s | – | 0 s | 16.4 s | so it went | r0-1 |",
@@ -131,6 +131,11 @@ def test_what_it_all_came_to(events: tuple[Event, ...], status: str) -> None:
         assert record_of([*made, ended]).status == status
 
 
+def test_a_game_day_that_ran_nothing_says_so() -> None:
+    ended = Event(AT + 999, "gameday.ended", ANA, {"outcome": "aborted", "reason": "no"})
+    assert tally(record_of([opened(), ended])).startswith("no drill was run, ")
+
+
 @given(st.text(max_size=60))
 def test_no_words_break_a_table(words: str) -> None:
     event = Event(AT, "finding.raised", "x", {"text": words, "owner": words, "due": ""})
@@ -149,7 +154,7 @@ def test_the_files_are_written_and_the_list_knows_what_came_of_it(tmp_path: Path
     assert sorted(one.name for one in path.parent.glob("record.*")) == ["record.html", "record.json", "record.md"]
     [one] = all_gamedays(tmp_path)
     assert (one.identity, one.outcome, one.summary) == (
-        "quick-1", "failed", "1 of 1 drill passed, 1 of 2 hypotheses held, 1 finding",
+        "quick-1", "failed", "1 of 1 drill passed (1 not run), 1 of 2 hypotheses held, 1 finding",
     )  # fmt: skip
     assert path.parent.stat().st_mode & 0o077 == 0
     assert record.state.document == document()

@@ -67,7 +67,10 @@ def tally(record: Record) -> str:
     held = sum(row.held == "held" for row in record.hypotheses)
     count = len(record.hypotheses)
     hypotheses = f"{held} of {count} {'hypothesis' if count == 1 else 'hypotheses'} held"
-    return f"{passed} of {plural(len(ran), 'drill')} passed, {hypotheses}, {plural(len(record.findings), 'finding')}"
+    drills = f"{passed} of {plural(len(ran), 'drill')} passed" if ran else "no drill was run"
+    left = len(record.drills) - len(ran)
+    drills += f" ({left} not run)" if ran and left else ""
+    return f"{drills}, {hypotheses}, {plural(len(record.findings), 'finding')}"
 
 
 def _hypotheses(record: Record) -> list[str]:
