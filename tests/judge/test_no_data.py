@@ -42,7 +42,12 @@ LATENCY = [{"tier": "critical", "objectives": ["latency"]}]
     [
         (without_objectives(changed(tiers=ALONE), *EVERYTHING), "slo/critical/objectives"),
         (without_objectives(changed(tiers=LATENCY), "latency"), "slo/critical/latency"),
-        (changed(tiers=[], alerts={}, playbooks={"others": "allowed"}, invariants={"check": []}), "run/judged"),
+        (
+            changed(
+                tiers=[], alerts={}, playbooks={"others": "allowed"}, invariants={"check": []}, class_of_failure=None
+            ),
+            "run/judged",
+        ),
     ],
 )
 def test_a_drill_that_asks_for_nothing_passes_nothing(data: Document, name: str) -> None:

@@ -20,7 +20,6 @@ STYLES = {
     Status.UNCLEAN: "bold red",
 }
 LABEL_WIDTH = 10
-LABEL_WIDTH = 10
 
 
 def row(label: str, *parts: str | Text) -> Text:
@@ -95,6 +94,9 @@ def happening_rows(
     if pages and everything:
         who = ", ".join(dict.fromkeys(page.contact for page in pages))
         lines.append(row("pages", f"{glyphs.dot} ", glyphs.text(f"{plural(len(pages), 'page')} to {who}")))
+    # One that did not pass is told among what went wrong.
+    classes = [check for check in verdict.checks if check.group == "class" and check.status is Status.PASSED]
+    lines += [row("class", _sign([check], glyphs), glyphs.text(check.seen)) for check in classes]
     return lines
 
 
