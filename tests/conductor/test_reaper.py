@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ import pytest
 
 from tests.conductor.stock import PROOF, Stock, experiment_on, python
 from tests.judge.build import shipped
-from tierdrill.conductor.cleanup import own_process
+from tierdrill.conductor.cleanup import end_processes, own_process
 from tierdrill.history.events import Event, event
 from tierdrill.history.store import HistoryStore, RunRecord
 from tierdrill.targets.experiment import experiment_place
@@ -184,6 +185,42 @@ def test_processes_of_a_dead_run_are_ended(stock: Stock) -> None:
     finally:
         child.kill()
         child.wait()
+
+
+def test_a_runner_that_waits_for_its_reaper_is_not_ended(stock: Stock) -> None:
+    """A run that is not clean lets its reaper heal, and has its verdict to tell; under a shell it leads a group."""
+    injected(stock)
+    runner = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"], start_new_session=True)
+    ledger = stock.ledger
+    owned = own_process(RUN, "runner", runner.pid)
+    assert owned is not None
+    ledger.own(owned)
+    ledger.close()
+    try:
+        with reaper(stock.home) as (process, pipe):
+            os.close(pipe)
+            assert process.wait(20) == 0
+        assert not stock.marker.exists() and runner.poll() is None
+    finally:
+        runner.kill()
+        runner.wait()
+
+
+def test_a_group_of_another_boot_is_not_ended(stock: Stock) -> None:
+    injected(stock)
+    daemon = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"], start_new_session=True)
+    owned = own_process(RUN, "load", daemon.pid)
+    assert owned is not None
+    ledger = stock.ledger
+    ledger.own(replace(owned, process=replace(owned.process, boot="the one before")))
+    told: list[Event] = []
+    try:
+        assert end_processes(ledger, RUN, told.append) == []
+        assert told == [] and daemon.poll() is None
+    finally:
+        ledger.close()
+        daemon.kill()
+        daemon.wait()
 
 
 def test_a_rollback_that_works_only_later_is_tried_until_then(stock: Stock) -> None:

@@ -39,3 +39,22 @@ def test_kill_group_leaves_a_reused_number_alone(tmp_path: Path) -> None:
             groups.kill_group(os.getpgrp(), leader.identity)
     finally:
         leader.stop()
+
+
+@pytest.mark.parametrize("elsewhere", [{"boot": "the one before"}, {"space": "pid:[1]"}])
+def test_kill_group_leaves_the_group_of_another_boot_or_namespace_alone(
+    tmp_path: Path, elsewhere: dict[str, str]
+) -> None:
+    """A daemon whose leader is dead, as most are: nobody has the recorded pid, yet the group is not ours."""
+    leader = process.spawn(_script(tmp_path, READY_PROGRAM), log_path=tmp_path / "log", new_group=True)
+    daemon = launch(
+        [sys.executable, "-c", "import time; time.sleep(30)"], log_path=tmp_path / "log", group=leader.pgid
+    )
+    leader.stop()
+    try:
+        assert groups.group_members(leader.pgid) == [daemon.pid]
+        assert not groups.kill_group(leader.pgid, replace(leader.identity, **elsewhere))
+        assert daemon.exit_code() is None
+        assert groups.kill_group(leader.pgid, leader.identity)
+    finally:
+        daemon.stop()

@@ -22,6 +22,8 @@ from tierdrill.targets.undo import undo_fault
 
 Emit = Callable[[Event], object]
 RUN_VARIABLE = "TIERDRILL_RUN"
+RUNNER = "runner"
+"""The runner's own role. Its group is not the run's: it may be a shell's job, with what reads the runner's output."""
 
 
 def own_process(run: str, role: str, pid: int) -> OwnedProcess | None:
@@ -42,9 +44,14 @@ def undo_all(ledger: Ledger, run: str | None, by: str, emit: Emit, *, within_s: 
 
 
 def end_processes(ledger: Ledger, run: str, emit: Emit, *, spare: tuple[int, ...] = ()) -> list[str]:
-    """Kill every recorded process group of a run that still lives; the roles of those that would not die."""
+    """Kill every recorded process group that a run started and that still lives; the roles of those that would not die.
+
+    The runner itself is left alone: it is dead, or it waits for its reaper to mend what it could not.
+    """
     left = []
     for process in ledger.processes(run):
+        if process.role == RUNNER or not process.process.can_have_left_a_group():
+            continue
         # A leader may be dead and what it started alive, in its group.
         if process.pid in spare or process.pgid != process.pid or not group_members(process.pgid):
             continue

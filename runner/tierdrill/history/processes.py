@@ -42,6 +42,13 @@ class ProcessId:
         found = _stat(self.pid)
         return None if found is None or int(found[_STARTTIME]) != self.ticks else found[_STATE]
 
+    def can_have_left_a_group(self) -> bool:
+        """Whether a process group of its number may be its own: not after a reboot, and not in another PID namespace.
+
+        A group outlives its leader, and daemons commonly let theirs die; so a pid that is nobody's proves nothing.
+        """
+        return self.boot == boot_identity() and self.space == pid_space()
+
     def lives(self) -> bool:
         """Whether that very process, if visible, still runs.
 

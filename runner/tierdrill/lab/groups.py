@@ -38,12 +38,13 @@ def group_members(pgid: int) -> list[int]:
 def kill_group(pgid: int, leader: ProcessId, *, timeout_s: float = 2.0) -> bool:
     """SIGKILL a whole group at once, as a power cut does; True when none of its members lives any more.
 
-    If the leader's pid belongs to another process by now, the group is not ours and is left alone. A leader that is
-    merely gone does not free its group's number while members live, so they are killed.
+    If the leader's pid belongs to another process by now, the group is not ours and is left alone; nor is one of that
+    number ours when the leader was of an earlier boot or of another PID namespace. A leader that is merely gone does
+    not free its group's number while members live, so they are killed.
     """
     if pgid <= 1 or pgid == os.getpgrp():
         raise ValueError(f"refusing to kill process group {pgid}")
-    if identify(leader.pid) not in (None, leader):
+    if not leader.can_have_left_a_group() or identify(leader.pid) not in (None, leader):
         return False
     with contextlib.suppress(ProcessLookupError):
         os.killpg(pgid, signal.SIGKILL)
