@@ -15,6 +15,7 @@ from tierdrill.chaos.injection import inject
 from tierdrill.faults.catalogue import CATALOGUE, UnknownFault, checked_parameters
 from tierdrill.history.ledger import Ledger
 from tierdrill.spec.faultactions import FAULTS
+from tierdrill.targets.base import FaultOrder, Proof
 
 CRASH = {"replica": "assistant-1"}
 
@@ -90,6 +91,41 @@ def test_the_kill_switch_comes_first(home: Path) -> None:
     with pytest.raises(ActivityFailed, match="a reason"):
         inject("replica-crash", CRASH)
     assert nothing_written(home)
+
+
+class Place:
+    """A deployment that does as it is told, and says how often it was told to inject."""
+
+    def __init__(self) -> None:
+        self.injected = 0
+
+    def mechanisms(self) -> dict[str, str]:
+        return dict.fromkeys(CATALOGUE, "none")
+
+    def bind(self, order: FaultOrder) -> FaultOrder:
+        return order
+
+    def inject(self, order: FaultOrder) -> None:
+        self.injected += 1
+
+    def landed(self, order: FaultOrder, since: float) -> Proof:
+        return Proof(True, since, "a witness", "it is there")
+
+
+def test_what_was_undone_while_it_waited_is_not_injected(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The machine stood still before the planned instant; the reaper found the lease run out and undid the intent."""
+    place = Place()
+    monkeypatch.setattr("tierdrill.chaos.injection.open_place", lambda _: place)
+    assert inject("replica-crash", CRASH)["seen"] == "it is there" and place.injected == 1
+
+    def stand_still(at: float | None) -> None:
+        with closing(Ledger(home)) as ledger:
+            ledger.mark("a-run/replica-crash/assistant-1", "gone", "never there")
+
+    monkeypatch.setattr("tierdrill.chaos.injection.wait_until", stand_still)
+    with pytest.raises(ActivityFailed, match=r"was not injected.*lapsed"):
+        inject("replica-crash", CRASH)
+    assert place.injected == 1 and nothing_written(home)
 
 
 def test_undoing_what_is_not_there_is_a_success(home: Path) -> None:

@@ -62,6 +62,19 @@ def test_a_proven_fault_lands_and_is_gone(stock: Stock) -> None:
     assert verdict.check("fault/foreign/gone").status is Status.PASSED
 
 
+def test_an_action_whose_intent_lapsed_while_it_waited_is_not_played(stock: Stock) -> None:
+    async def undone_by_another(child: ExperimentProcess) -> None:
+        await stock.until(lambda: "fault.intended" in stock.kinds())
+        ledger = stock.ledger
+        ledger.mark(FAULT, "gone", "never there")
+        ledger.close()
+
+    stock.play(experiment_on(stock.marker), [PROOF], undone_by_another, ahead=1.5)
+    assert "was not played: the intent" in stock.notes()
+    assert not {"fault.injected", "fault.landed"} & set(stock.kinds())
+    assert stock.open_faults() == [] and not stock.marker.exists()
+
+
 def test_without_a_proof_the_run_is_inconclusive(stock: Stock) -> None:
     stock.play(experiment_on(stock.marker), [])
     assert "fault.landed" not in stock.kinds()

@@ -46,6 +46,34 @@ def test_a_reboot_ends_every_lease(tmp_path: Path) -> None:
     assert ledger.open_faults()[0].expired
 
 
+def test_an_intent_is_confirmed_before_it_is_carried_out_and_its_lease_begins_then(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path)
+    ledger.intend("f1", "r1", ORDER, PLACE, lease_s=30.0)
+    ledger._database.execute("UPDATE faults SET lease_until = lease_until - 29")
+    ledger.confirm("f1")
+    (left,) = ledger._database.execute("SELECT lease_until FROM faults").fetchone()
+    assert left > time.monotonic() + 20
+
+
+@pytest.mark.parametrize(
+    "meanwhile",
+    [
+        "UPDATE faults SET state = 'gone'",
+        "UPDATE faults SET state = 'reverting'",
+        "UPDATE faults SET lease_until = 0",
+        "UPDATE faults SET boot = 'another'",
+        "DELETE FROM faults",
+        "INSERT INTO halts VALUES (1.0, 'ann', 'incident 7', NULL, NULL, NULL)",
+    ],
+)
+def test_an_intent_that_lapsed_is_not_carried_out(tmp_path: Path, meanwhile: str) -> None:
+    ledger = Ledger(tmp_path)
+    ledger.intend("f1", "r1", ORDER, PLACE, lease_s=30.0)
+    ledger._database.execute(meanwhile)
+    with pytest.raises(LedgerError, match=r"lapsed|incident 7"):
+        ledger.confirm("f1")
+
+
 def test_gone_is_gone(tmp_path: Path) -> None:
     ledger = Ledger(tmp_path)
     ledger.intend("f1", "r1", ORDER, PLACE, lease_s=1.0)

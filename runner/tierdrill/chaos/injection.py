@@ -83,6 +83,11 @@ def inject(kind: str, parameters: dict[str, Any], lease_s: float | None = None) 
     if not context.supervised:
         _keep_lease(context)
     wait_until(planned)
+    try:
+        ledger.confirm(order.fault)
+    except LedgerError as error:
+        context.emit(event("fault.failed", "experiment", fault=order.fault, error=str(error)))
+        raise ActivityFailed(f"{kind} on {target} was not injected: {error}") from error
     since = time.time()
     try:
         port.inject(order)

@@ -124,6 +124,7 @@ class ForeignFaults:
         elif (before := Witness(asked).once(BEFORE_WITHIN_S)).met:
             self._void[name] = f"{before.seen}, as it did before the action: it proves nothing"
         wait_until(planned)
+        self._confirm(fault)
         if name not in self._void and not isinstance(asked, str):
             witness = Witness(asked, lambda look: self._landed(fault, asked.name, look))
             self._witnesses[name] = witness.start()
@@ -143,6 +144,13 @@ class ForeignFaults:
             if halt := ledger.halted():
                 raise Halted(f"the kill switch is thrown: {halt.reason} ({halt.author})")
             ledger.intend(fault, self.context.run, order, self.place, self.context.lease_s)
+        finally:
+            ledger.close()
+
+    def _confirm(self, fault: str) -> None:
+        ledger = Ledger(self.context.home)
+        try:
+            ledger.confirm(fault)
         finally:
             ledger.close()
 

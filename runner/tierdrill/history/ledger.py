@@ -123,6 +123,24 @@ class Ledger:
                 ),
             )
 
+    def confirm(self, fault: str) -> None:
+        """Whoever is about to inject looks once more: the intent stands, and its lease begins now. LedgerError if not.
+
+        Between intent and injection there may be a long wait, or a process that stood still. Meanwhile the reaper may
+        have undone what was only intended, and what is injected after that nobody would undo.
+        """
+        if halt := self.halted():
+            raise LedgerError(f"the kill switch is thrown: {halt.reason} ({halt.author})")
+        now = time.monotonic()
+        with self._explained():
+            stands = self._database.execute(
+                "UPDATE faults SET lease_until = ?1 + lease_s "
+                "WHERE id = ?2 AND state = 'intended' AND lease_until > ?1 AND boot = ?3",
+                (now, fault, self._boot),
+            )
+        if not stands.rowcount:
+            raise LedgerError(f"the intent of {fault} has lapsed: its lease ran out, or it was undone meanwhile")
+
     def mark(self, fault: str, state: str, note: str = "") -> None:
         """Move a fault on: landed, reverting, gone or stuck (the undo failed; `recover` will try again)."""
         with self._explained():
