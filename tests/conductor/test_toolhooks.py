@@ -17,7 +17,7 @@ from starlette.routing import Route
 
 from tierdrill.conductor.toolhooks import ToolHooks, secret_of, without_secret
 from tierdrill.monitoring.loopback import Loopback
-from tierdrill.monitoring.receiver import SIGNATURE_HEADER, TIMESTAMP_HEADER, Receiver, sign
+from tierdrill.monitoring.receiver import SIGNATURE_HEADER, TIMESTAMP_HEADER, Receiver, sign_at
 from tierdrill.spec.playbook import Playbook
 
 SECRET = "not a secret"
@@ -53,13 +53,14 @@ class Tool:
 
     async def take(self, request: Request) -> JSONResponse:
         raw = await request.body()
-        assert request.headers[SIGNATURE_HEADER] == sign(SECRET, raw)
+        assert request.headers[SIGNATURE_HEADER] == sign_at(SECRET, request.headers[TIMESTAMP_HEADER], raw)
         call = json.loads(raw)
         self.calls.append(call)
         async with httpx.AsyncClient(trust_env=False) as client:
             for status in ("started", "finished"):
                 report = json.dumps({"status": status, "execution": "run-1", "target": call["target"]}).encode()
-                headers = {SIGNATURE_HEADER: sign(SECRET, report), TIMESTAMP_HEADER: str(int(time.time()))}
+                stamp = str(int(time.time()))
+                headers = {SIGNATURE_HEADER: sign_at(SECRET, stamp, report), TIMESTAMP_HEADER: stamp}
                 (await client.post(call["report_to"], content=report, headers=headers)).raise_for_status()
         return JSONResponse({"ok": True})
 

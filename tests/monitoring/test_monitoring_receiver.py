@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tierdrill.monitoring.receiver import BODY_BYTES_MAX, Receiver, Refused, parse_report, sign
+from tierdrill.monitoring.receiver import BODY_BYTES_MAX, Receiver, Refused, parse_report, sign, sign_at
 
 TOKEN = "t0ken"
 SECRET = "s3cret"
@@ -21,7 +21,8 @@ NOW = 1_800_000_000.0
 
 
 class Inbox:
-    def __init__(self) -> None:
+    def __init__(self, began: float = NOW - 200) -> None:
+        self.now = began
         self.payloads: list[dict[str, Any]] = []
         self.reports: list[tuple[str, dict[str, Any]]] = []
         self.receiver = Receiver(
@@ -29,8 +30,9 @@ class Inbox:
             on_alerts=self.payloads.append,
             on_report=self.report,
             secret_of=lambda name: SECRET if name == "drain" else None,
-            clock=lambda: NOW,
+            clock=lambda: self.now,
         )
+        self.now = NOW
 
     async def report(self, name: str, report: dict[str, Any]) -> None:
         if report.get("target") == "refused":
@@ -50,11 +52,15 @@ class Inbox:
 
     def tell(self, body: Any, name: str = "drain", at: str = str(int(NOW)), secret: str = SECRET) -> httpx.Response:
         content = body if isinstance(body, bytes) else json.dumps(body).encode()
-        headers = {"X-Tierdrill-Signature": sign(secret, content), "X-Tierdrill-Timestamp": at}
+        headers = {"X-Tierdrill-Signature": sign_at(secret, at, content), "X-Tierdrill-Timestamp": at}
         return self.post(f"/playbooks/{name}", content, headers)
 
 
 REPORT = {"execution": "run-1", "state": "started", "target": "node-2"}
+BARE = {
+    "X-Tierdrill-Signature": sign(SECRET, json.dumps(REPORT).encode()),
+    "X-Tierdrill-Timestamp": str(int(NOW)),
+}
 
 
 def test_alerts_are_handed_on_whole() -> None:
@@ -134,10 +140,22 @@ def test_a_report_twice_is_one_even_with_a_new_timestamp() -> None:
     assert len(inbox.reports) == 1
 
 
+def test_a_report_of_an_earlier_run_is_refused_with_its_own_and_with_a_new_timestamp() -> None:
+    """Somebody kept it, or a queue delivers it late: it would be evidence of a playbook that did not run."""
+    body, signed_at = json.dumps(REPORT).encode(), str(int(NOW) - 60)
+    signature = sign_at(SECRET, signed_at, body)
+    for now_said in (signed_at, str(int(NOW))):
+        inbox = Inbox(began=NOW - 30)
+        headers = {"X-Tierdrill-Signature": signature, "X-Tierdrill-Timestamp": now_said}
+        assert inbox.post("/playbooks/drain", body, headers).status_code == 401
+        assert inbox.reports == []
+
+
 @pytest.mark.parametrize(
     ("send", "status"),
     [
         (lambda inbox: inbox.tell(REPORT, name="other"), 404),
+        (lambda inbox: inbox.post("/playbooks/drain", json.dumps(REPORT).encode(), BARE), 401),
         (lambda inbox: inbox.tell(REPORT, secret="guess"), 401),
         (lambda inbox: inbox.tell(REPORT, at=str(int(NOW) - 301)), 401),
         (lambda inbox: inbox.tell(REPORT, at=str(int(NOW) + 301)), 401),

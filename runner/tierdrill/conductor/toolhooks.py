@@ -6,7 +6,8 @@ The tool gets Alertmanager's webhook body (version 4) with the one alert, and be
     target      on what it has to act; its report names the same
     report_to   http://127.0.0.1:PORT/playbooks/NAME, for `started`, `step` and `finished`
 
-signed as the tool signs its reports: HMAC-SHA256 of the body. What is told is told once for each incident and status.
+signed as the tool signs its reports: HMAC-SHA256 of timestamp, full stop and body. What is told is told once for each
+incident and status.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from typing import Any
 
 import httpx
 
-from tierdrill.monitoring.receiver import SIGNATURE_HEADER, TIMESTAMP_HEADER, sign
+from tierdrill.monitoring.receiver import SIGNATURE_HEADER, TIMESTAMP_HEADER, sign_at
 from tierdrill.remediation.notice import AlertNotice, matches, notices_of
 from tierdrill.remediation.substitution import bind
 from tierdrill.spec.playbook import Playbook
@@ -116,10 +117,11 @@ class ToolHooks:
         problem = ""
         for attempt in range(ATTEMPTS):
             await asyncio.sleep(PAUSE_S * attempt)
+            stamp = str(int(time.time()))
             headers = {
                 "Content-Type": "application/json",
-                SIGNATURE_HEADER: sign(secret, body),
-                TIMESTAMP_HEADER: str(int(time.time())),
+                SIGNATURE_HEADER: sign_at(secret, stamp, body),
+                TIMESTAMP_HEADER: stamp,
             }
             try:
                 answer = await self._client.post(url, content=body, headers=headers)

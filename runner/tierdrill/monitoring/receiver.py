@@ -3,11 +3,11 @@
     POST /alertmanager        Alertmanager's webhook body, version 4; `Authorization: Bearer TOKEN`
     POST /playbooks/{name}    {"execution": "run-17", "state": "started" or "finished",
                                "target": "node-2", "ok": true, "reason": ""}
-                              X-Tierdrill-Signature: sha256=HEX   (HMAC-SHA256 of the raw body)
                               X-Tierdrill-Timestamp: SECONDS      (Unix time, within five minutes)
+                              X-Tierdrill-Signature: sha256=HEX   (HMAC-SHA256 of timestamp, full stop and raw body)
 
-A body that was taken before is answered and not handed on: a repetition, and a replay with a new timestamp, change
-nothing.
+A body that was taken before is answered and not handed on: a repetition changes nothing. A report that was signed
+before this receiver began is of another run, and refused.
 """
 
 from __future__ import annotations
@@ -30,6 +30,9 @@ from tierdrill.monitoring.loopback import Loopback, TooLarge, read_bounded
 
 BODY_BYTES_MAX = 1024 * 1024
 REPLAY_WINDOW_S = 300.0
+BEFORE_S = 2.0
+"""By how much a report may be older than the receiver: timestamps are whole seconds, and clocks are set."""
+
 REMEMBERED_MAX = 10_000
 REPORT_STATES = ("started", "step", "finished")
 SIGNATURE_HEADER = "X-Tierdrill-Signature"
@@ -76,6 +79,7 @@ class Receiver:
         self._on_report = on_report
         self._secret_of = secret_of
         self._clock = clock
+        self._began = clock()
         self._taken: dict[str, None] = {}
         self.app = Starlette(
             routes=[
@@ -124,39 +128,44 @@ class Receiver:
         name = str(request.path_params["name"])
         try:
             body = await _body(request)
-            signature = self._verify(name, body, request.headers)
+            known = self._verify(name, body, request.headers)
             report = parse_report(parse_object(body))
-            if signature in self._taken:
+            if known in self._taken:
                 return JSONResponse({"ok": True, "repeated": True})
-            await self._hand_on(name, report, signature)
+            await self._hand_on(name, report, known)
         except Refused as refusal:
             return _refuse(refusal, request)
         return JSONResponse({"ok": True})
 
     def _verify(self, name: str, body: bytes, headers: Mapping[str, str]) -> str:
-        """The signature, once it and the timestamp are seen to be right."""
+        """What tells a repetition, whatever its timestamp; once signature and timestamp are seen to be right."""
         secret = self._secret_of(name) if self._secret_of is not None and self._on_report is not None else None
         if not secret:
             raise Refused(404, f"found no external playbook {name!r} that has a secret here")
-        check_timestamp(headers.get(TIMESTAMP_HEADER, ""), self._clock())
-        wanted = sign(secret, body)
+        stamp = headers.get(TIMESTAMP_HEADER, "")
+        check_timestamp(stamp, self._clock(), self._began)
+        wanted = sign_at(secret, stamp, body)
         if not hmac.compare_digest(wanted.encode(), headers.get(SIGNATURE_HEADER, "").strip().lower().encode()):
-            raise Refused(401, f"found no valid {SIGNATURE_HEADER}; allowed is sha256= and the HMAC of the raw body")
-        return f"{name} {wanted}"
+            raise Refused(
+                401,
+                f"found no valid {SIGNATURE_HEADER}; allowed is sha256= and the HMAC of {TIMESTAMP_HEADER}, a full "
+                "stop and the raw body",
+            )
+        return f"{name} {sign(secret, body)}"
 
-    async def _hand_on(self, name: str, report: dict[str, Any], signature: str) -> None:
+    async def _hand_on(self, name: str, report: dict[str, Any], known: str) -> None:
         assert self._on_report is not None
-        self._remember(signature)  # before the handler may wait: two at the same moment are one
+        self._remember(known)  # before the handler may wait: two at the same moment are one
         try:
             await _call(self._on_report, name, report)
         except Exception as error:
-            self._taken.pop(signature, None)
+            self._taken.pop(known, None)
             if isinstance(error, ValueError):
                 raise Refused(400, str(error)) from error
             raise
 
-    def _remember(self, signature: str) -> None:
-        self._taken[signature] = None
+    def _remember(self, known: str) -> None:
+        self._taken[known] = None
         if len(self._taken) > REMEMBERED_MAX:
             self._taken.pop(next(iter(self._taken)))
 
@@ -168,19 +177,26 @@ def authorized(header: str, token: str) -> bool:
 
 
 def sign(secret: str | bytes, body: bytes) -> str:
-    """The value of the signature header for a body."""
+    """`sha256=` and the HMAC of the bytes, in hexadecimal."""
     key = secret.encode() if isinstance(secret, str) else secret
     return "sha256=" + hmac.new(key, body, hashlib.sha256).hexdigest()
 
 
-def check_timestamp(text: str, now: float) -> None:
-    """Refuse a report that is not of these minutes."""
+def sign_at(secret: str | bytes, stamp: str, body: bytes) -> str:
+    """The value of the signature header for a body and its timestamp: neither is good with another."""
+    return sign(secret, f"{stamp}.".encode() + body)
+
+
+def check_timestamp(text: str, now: float, began: float) -> None:
+    """Refuse a report that is not of these minutes, or from before the run that it is told to."""
     # ASCII digits only: float() would also take "nan", which is within no distance and beyond none.
     if not (text.isascii() and text.isdigit() and len(text) <= 12):
         raise Refused(401, f"found {TIMESTAMP_HEADER} {text[:40]!r}; allowed is the Unix time in whole seconds")
     off = abs(now - int(text))
     if off > REPLAY_WINDOW_S:
         raise Refused(401, f"found a {TIMESTAMP_HEADER} {off:.0f} s off; allowed are {REPLAY_WINDOW_S:g} s")
+    if int(text) < began - BEFORE_S:
+        raise Refused(401, f"found a {TIMESTAMP_HEADER} {began - int(text):.0f} s before this run; it is of another")
 
 
 def parse_object(body: bytes) -> dict[str, Any]:
