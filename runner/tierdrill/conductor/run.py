@@ -135,10 +135,22 @@ def _may_start(ledger: Ledger, plan: Plan, options: RunOptions) -> None:
         raise RunRefused(
             f"the kill switch is thrown: {halt.reason} ({halt.author}); `tierdrill resume --reason ...` lifts it"
         )
+    name = _lock_name(plan, options)
     try:
-        ledger.lock(_lock_name(plan, options), plan.run, me(), options.author)
+        ledger.lock(name, plan.run, me(), options.author)
+        if options.lab and (by := holder_of_lab(ledger.held(), options.lab, plan.run)):
+            ledger.unlock(name, plan.run)
+            raise RunRefused(f"lab {options.lab} is in use {by}")
     except LedgerError as error:
         raise RunRefused(str(error)) from error
+
+
+def holder_of_lab(held: Sequence[tuple[str, str, int, str]], lab: str, run: str) -> str:
+    """Who else uses a kept lab, by way of whichever environment; "" where nobody does."""
+    for environment, other, pid, owner in held:
+        if environment.partition("/")[2] == lab and other != run:
+            return f"by run {other} (pid {pid}, {owner})"
+    return ""
 
 
 class _Run:
