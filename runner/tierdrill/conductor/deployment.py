@@ -79,6 +79,7 @@ class Deployment:
             secret_of=lambda name: secret_of(plan.setting.playbooks, name),
         )
         self._closing = False
+        self._events_seen = 0
 
     def cut_automation(self) -> tuple[set[str], dict[str, str]]:
         """The playbooks that must not run, and those that act on a wrong target."""
@@ -89,6 +90,10 @@ class Deployment:
 
     async def open(self) -> None:
         """Start receiver and pager, and let Alertmanager notify this run."""
+        if not self.ephemeral:
+            # What died in a kept lab before this run, and was started again, says nothing about it.
+            past = await self.client.events()
+            self._events_seen = max((int(item["sequence"]) for item in past), default=0)
         await self.pager.start()
         self.pager_client = PagerClient(self.pager.url)
         await self.receiver.start()
@@ -158,7 +163,7 @@ class Deployment:
 
     async def _watch_lab(self, stop: StopBox) -> None:
         """Follow the lab's own events: a process that dies without anybody having meant it makes the run worthless."""
-        since = 0
+        since = self._events_seen
         while True:
             try:
                 events = await self.client.events(since=since, wait_s=EVENTS_WAIT_S)
