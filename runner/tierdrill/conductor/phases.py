@@ -13,7 +13,14 @@ from tierdrill.conductor.deployment import Deployment
 from tierdrill.conductor.experiment import ExperimentProcess, write_spec
 from tierdrill.conductor.loadplan import load_plan
 from tierdrill.conductor.plan import Plan
-from tierdrill.conductor.preflight import Finding, check_alerts, check_inventory, check_ledger, settle
+from tierdrill.conductor.preflight import (
+    Finding,
+    check_alerts,
+    check_inventory,
+    check_ledger,
+    look_at_gateways,
+    settle,
+)
 from tierdrill.conductor.recorder import Recorder
 from tierdrill.conductor.stop import StopBox
 from tierdrill.conductor.watchers import keep_leases, pump_reports, pump_samples, watch_child
@@ -147,7 +154,9 @@ class Phases:
             inventory = await self.deployment.remedies.inventory()
         except TargetError as error:
             return [Finding("deployment", False, str(error))]
-        return [*check_inventory(inventory), check_ledger(self.ledger, self.plan.run, self.deployment.place)]
+        kept = [] if self.deployment.ephemeral else [await look_at_gateways(self.deployment.client.ask)]
+        ledger = check_ledger(self.ledger, self.plan.run, self.deployment.place)
+        return [*check_inventory(inventory), *kept, ledger]
 
     async def _quiet(self) -> list[Finding]:
         alerts = await self.deployment.active_alerts()
