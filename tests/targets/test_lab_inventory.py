@@ -11,11 +11,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import psutil
 import pytest
 
 from tierdrill.faults.catalogue import CATALOGUE
 from tierdrill.history.processes import identify
+from tierdrill.lab.client import LabError
 from tierdrill.targets.base import FaultOrder, TargetError
 from tierdrill.targets.lab import MECHANISMS, LabPort
 from tierdrill.targets.lab_inventory import inventory_of
@@ -64,6 +66,33 @@ def test_the_controllers_state_is_an_inventory() -> None:
     first, second = inventory.replicas
     assert (first.restarts, first.generation, second.node, second.generation) == (0, 2, None, 0)
     assert inventory.tier_ready_share("critical") == 0.5 and inventory.tier_ready_share("none") == 1.0
+
+
+def test_a_gateway_that_is_down_keeps_nothing_else_from_being_given_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A sabotage in a kept lab: what can be given back is, and the rest is told, so that it is tried again."""
+    given, ended = [], []
+
+    class Client:
+        def set_flags(self, flags: dict[str, bool], gateway: str) -> None:
+            if gateway == "gateway-a":
+                raise LabError("gateway-a does not answer")
+            given.append((gateway, flags))
+
+    def alertmanager(request: httpx.Request) -> httpx.Response:
+        if request.method == "DELETE":
+            ended.append(request.url.path)
+        ours = {"id": "s1", "comment": "ours", "status": {"state": "active"}}
+        return httpx.Response(200, json=[ours])
+
+    port = LabPort(tmp_path, "none")
+    answering = httpx.Client(transport=httpx.MockTransport(alertmanager), base_url="http://alertmanager")
+    monkeypatch.setattr(port, "_alertmanager", lambda: answering)
+    flags = {"gateway-a": {"protect": True}, "gateway-b": {"protect": True}}
+    with pytest.raises(LabError, match="gateway-a"):
+        port._give_back(Client(), {"flags": flags, "comment": "ours"})  # type: ignore[arg-type]
+    assert given == [("gateway-b", {"protect": True})] and ended == ["/api/v2/silence/s1"]
 
 
 def test_every_fault_has_a_mechanism_here() -> None:

@@ -198,11 +198,18 @@ class LabPort:
         return self._control_plane_proof(order)
 
     def _give_back(self, client: LabClient, p: dict[str, Any]) -> None:
+        problems = []
         for gateway, flags in p["flags"].items():
-            client.set_flags(flags, gateway=gateway)
+            try:
+                client.set_flags(flags, gateway=gateway)
+            except LabError as error:
+                # One gateway that is down keeps neither the others nor the silence from being given back.
+                problems.append(error)
         with self._alertmanager() as alertmanager:
             for silence in self._silences(alertmanager, p["comment"]):
                 alertmanager.delete(f"/api/v2/silence/{silence}").raise_for_status()
+        if problems:
+            raise problems[0]
 
     def _sabotage_proof(self, p: dict[str, Any]) -> Proof:
         witness = "the gateways' flags and Alertmanager's silences"
