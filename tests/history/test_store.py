@@ -78,6 +78,14 @@ def test_runs_are_found_by_name_beginning_or_last(tmp_path: Path) -> None:
     assert [run.status for run in store.runs(drill="node-loss")] == [None, "passed"]
 
 
+def test_a_run_is_found_by_its_whole_name_whatever_longer_ones_there_are(tmp_path: Path) -> None:
+    store = HistoryStore(tmp_path)
+    for number, name in enumerate(("nightly", "nightly-1", "nightly-2", "nightly-3")):
+        store.begin(name, "node-loss", "drill", float(number))
+    found = store.find("nightly")
+    assert found is not None and found.run == "nightly"
+
+
 def test_a_name_is_taken_once(tmp_path: Path) -> None:
     store = HistoryStore(tmp_path)
     store.begin("r1", "d", "drill", 1.0)

@@ -188,8 +188,8 @@ class HistoryStore(DatabaseFile):
         with self._explained():
             rows = self._database.execute(
                 "SELECT run, drill, variant, started_at, ended_at, status, summary FROM runs "
-                "WHERE run LIKE ? ESCAPE '\\' ORDER BY started_at DESC LIMIT 2",
-                (pattern,),
+                "WHERE run LIKE ?1 ESCAPE '\\' ORDER BY run = ?2 DESC, started_at DESC LIMIT 2",
+                (pattern, run),
             ).fetchall()
         records = [RunRecord(*row) for row in rows]
         exact = [record for record in records if record.run == run]
