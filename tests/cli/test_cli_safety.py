@@ -14,7 +14,7 @@ import pytest
 
 from tests.cli.support import tierdrill, with_runs
 from tests.judge.build import Run, shipped
-from tierdrill.cli.errors import explain
+from tierdrill.cli.errors import explain, keep_traceback
 from tierdrill.history.ledger import Ledger, OwnedProcess
 from tierdrill.history.processes import identify, me
 from tierdrill.history.store import HistoryStore
@@ -172,6 +172,18 @@ def test_a_defect_is_a_short_message_and_a_file(tmp_path: Path, capsys: pytest.C
     kept = next((tmp_path / "home" / "crashes").iterdir())
     assert str(kept) in told
     assert "Traceback" in kept.read_text()
+
+
+def test_details_are_not_written_where_another_made_the_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The temporary directory is everybody's: a link there would lead what we write to where its maker wants it."""
+    theirs = tmp_path / "theirs"
+    theirs.mkdir()
+    (tmp_path / f"tierdrill-crashes-{os.getuid()}").symlink_to(theirs)
+    monkeypatch.setattr("tempfile.gettempdir", lambda: str(tmp_path))
+    assert keep_traceback(RuntimeError("x"), None) is None
+    assert list(theirs.iterdir()) == []
 
 
 def test_an_interrupt_is_no_defect(tmp_path: Path) -> None:

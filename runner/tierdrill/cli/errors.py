@@ -118,6 +118,9 @@ def keep_traceback(error: BaseException, home: Path | None) -> Path | None:
     for folder in (*folders, Path(tempfile.gettempdir()) / f"tierdrill-crashes-{os.getuid()}"):
         try:
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            if folder.is_symlink() or folder.stat().st_uid != os.getuid():
+                # In the temporary directory anybody may have made it, to be written where they choose.
+                continue
             path = folder / name
             path.write_text(text, encoding="utf-8", errors="backslashreplace")
             return path
