@@ -17,6 +17,7 @@ import pytest
 
 from tierdrill.history.processes import me
 from tierdrill.lab.calls import Calls
+from tierdrill.lab.child import Child, SpawnError
 from tierdrill.lab.client import AsyncLabClient, LabClient, LabError
 from tierdrill.lab.config import (
     LabConfig,
@@ -44,6 +45,7 @@ from tierdrill.lab.state import (
     write_state,
 )
 from tierdrill.lab.supervisor_monitoring import alertmanager_config, prometheus_config
+from tierdrill.lab.supervisor_start import start_lab
 
 
 class Server(ThreadingHTTPServer):
@@ -204,6 +206,20 @@ def config(**changes: Any) -> LabConfig:
         prometheus=PrometheusConfig("/bin/prometheus", rules={"a.yml": "groups: []"}),
     )
     return replace(whole, **changes)
+
+
+def test_a_home_that_a_lab_begins_is_its_owners_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def look(**order: Any) -> Child:
+        raise SpawnError("far enough")
+
+    monkeypatch.setattr("tierdrill.lab.supervisor_start.spawn", look)
+    before = os.umask(0o022)
+    try:
+        with pytest.raises(SpawnError, match="far enough"):
+            start_lab(config(), tmp_path / "home")
+    finally:
+        os.umask(before)
+    assert (tmp_path / "home").stat().st_mode & 0o777 == 0o700
 
 
 def test_a_configuration_survives_its_file() -> None:

@@ -67,6 +67,8 @@ def _order(config: LabConfig, home: Path) -> dict[str, Any]:
             raise SpawnError(f"a lab named {config.name!r} is up in {home}")
         down_lab(former)  # what a killed lab has left behind
     lab_id = uuid.uuid4().hex[:16]
+    # Where the lab is the first thing in a home: what is kept there later is not for everybody's eyes.
+    home.mkdir(parents=True, exist_ok=True, mode=0o700)
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     (folder / LOG_FILE).unlink(missing_ok=True)
     path = folder / f"supervisor-{lab_id}.json"  # holds the token: gone as soon as it has been read
