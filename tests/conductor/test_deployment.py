@@ -1,0 +1,66 @@
+"""A kept lab in use by a run: what happened in it before is no evidence of this run."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from tierdrill.conductor.deployment import Deployment
+from tierdrill.conductor.stop import StopBox
+from tierdrill.lab.client import LabError
+
+
+def died(sequence: int, name: str) -> dict[str, Any]:
+    return {"sequence": sequence, "at": 1.0, "kind": "process-exit", "name": name, "exit_code": -9, "expected": False}
+
+
+class Client:
+    """A lab's control API with the events of its whole life; it ends once they were all told."""
+
+    def __init__(self) -> None:
+        self.past = [died(1, "gateway-a"), {"sequence": 2, "at": 1.0, "kind": "webhook"}]
+
+    async def events(self, since: int = 0, wait_s: float = 0.0) -> list[dict[str, Any]]:
+        found = [one for one in self.past if one["sequence"] > since]
+        if wait_s and not found:
+            raise LabError("it has ended")
+        return found
+
+    async def ask(self, call: Any) -> dict[str, Any]:
+        return {"ok": True}
+
+
+class Served:
+    url, token = "http://127.0.0.1:9", "x"
+
+    async def start(self) -> None:
+        """Nothing is served here."""
+
+
+class Recorder:
+    def __init__(self) -> None:
+        self.said: list[str] = []
+
+    def note(self, kind: str, source: str, **data: Any) -> None:
+        self.said.append(f"{kind} {data['name']}")
+
+
+@pytest.mark.parametrize(("kept", "told"), [(True, ["gateway-b"]), (False, ["gateway-a", "gateway-b"])])
+def test_what_died_in_a_kept_lab_before_the_run_is_not_of_the_run(kept: bool, told: list[str]) -> None:
+    async def scenario() -> tuple[StopBox, Recorder]:
+        one, stop, recorder = Deployment.__new__(Deployment), StopBox(), Recorder()
+        client = Client()
+        parts = {"client": client, "pager": Served(), "receiver": Served(), "recorder": recorder, "pager_client": None}
+        vars(one).update(parts, ephemeral=not kept, _events_seen=0, _closing=False)
+        await one.open()
+        client.past.append(died(3, "gateway-b"))
+        await one._watch_lab(stop)
+        if one.pager_client is not None:
+            await one.pager_client.close()
+        return stop, recorder
+
+    stop, recorder = asyncio.run(scenario())
+    assert recorder.said == [f"process.exited {name}" for name in told]
+    assert stop.reason is not None and stop.reason.reason.startswith(f"{told[0]} ended unexpectedly")
