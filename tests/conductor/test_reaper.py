@@ -147,6 +147,22 @@ def test_a_lease_that_is_renewed_does_not_run_out(stock: Stock) -> None:
     ledger.close()
 
 
+def test_without_a_runner_the_kill_switch_is_obeyed_all_the_same(stock: Stock) -> None:
+    """Under plain `chaos run`: the fault is not left in place for what may be hours of its lease."""
+    injected(stock, lease_s=3600.0)
+    command = [sys.executable, "-m", "tierdrill.conductor.reaper", "--home", str(stock.home), "--run", RUN]
+    process = subprocess.Popen([*command, "--until-clean"], start_new_session=True)
+    try:
+        ledger = stock.ledger
+        ledger.halt("ann", "incident 7")
+        ledger.close()
+        assert process.wait(20) == 0
+        assert not stock.marker.exists() and stock.open_faults() == []
+    finally:
+        process.kill()
+        process.wait()
+
+
 @pytest.mark.parametrize("number", ["SIGINT", "SIGHUP", "SIGQUIT"])
 def test_what_ends_a_terminal_does_not_end_the_reaper(number: str, stock: Stock) -> None:
     injected(stock)

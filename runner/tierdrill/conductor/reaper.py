@@ -4,7 +4,7 @@ One per run, in a session of its own. It holds the read end of a pipe whose only
 act is to write "done"; an end of file without that word means that it died, whatever killed it. Then, or when a lease
 runs out while the runner hangs, every open fault is undone and every process of the run is ended, and the history is
 closed with what happened. Started without a pipe (`--until-clean`, under plain `chaos run`) it only keeps the leases of
-that run.
+that run, and obeys the kill switch for it.
 """
 
 from __future__ import annotations
@@ -70,6 +70,9 @@ class Reaper:
         entries = self._open()
         deadline = time.monotonic() + GIVE_UP_S + max((entry.lease_s for entry in entries), default=0.0)
         while self._open() and time.monotonic() < deadline:
+            if self._halted():
+                # No runner is there to obey the kill switch.
+                self._undo_all()
             self.undo_expired()
             time.sleep(TICK_S)
         return 0
@@ -80,6 +83,13 @@ class Reaper:
             if entry.expired:
                 self.emit(event("run.note", "reaper", text=f"lease of {entry.id} ran out after {entry.lease_s:g} s"))
                 undo_fault(self.ledger, entry, "reaper", self.emit)
+
+    def _halted(self) -> bool:
+        try:
+            return self.ledger.halted() is not None
+        except LedgerError as error:
+            sys.stderr.write(f"reaper: {error}\n")
+            return False
 
     def _open(self) -> list[LedgerFault]:
         """What is open; with a ledger that cannot be read, what was open when it last could."""
