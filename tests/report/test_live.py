@@ -121,10 +121,17 @@ def test_a_view_that_cannot_draw_says_so_and_lives(monkeypatch: pytest.MonkeyPat
 
 
 PROGRAM = """
-import sys, time
+import asyncio, os, signal, sys, time
 sys.path.insert(0, sys.argv[1])
 from report_synthetic import drill
+from tierdrill.conductor.safety import Signals
+from tierdrill.conductor.stop import StopBox
 from tierdrill.report.live import choose_view
+async def stand():
+    with Signals(StopBox()):
+        for _ in range(2):
+            os.kill(os.getpid(), signal.SIGINT)
+            await asyncio.sleep(0.1)
 made = drill()
 ending = sys.argv[2]
 try:
@@ -138,13 +145,15 @@ try:
             raise RuntimeError("boom")
         elif ending == "exit":
             sys.exit(3)
+        elif ending == "twice":
+            asyncio.run(stand())
         time.sleep(0.6)
 except KeyboardInterrupt:
     pass
 """
 
 
-@pytest.mark.parametrize("ending", ["normal", "interrupt", "error", "exit"])
+@pytest.mark.parametrize("ending", ["normal", "interrupt", "error", "exit", "twice"])
 def test_the_terminal_is_given_back(ending: str) -> None:
     lead, follow = pty.openpty()
     environment = {**os.environ, "TERM": "xterm-256color", "COLUMNS": "100", "LINES": "30"}

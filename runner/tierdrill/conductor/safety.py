@@ -7,6 +7,7 @@ import contextlib
 import os
 import signal
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 
@@ -14,6 +15,8 @@ from tierdrill.conductor.stop import StopBox
 
 DISMISS_WITHIN_S = 5.0
 EXIT_AT_ONCE = 130
+AT_ONCE: list[Callable[[], object]] = []
+"""What is done even then, as giving a terminal back; nothing that could wait for somebody."""
 
 
 class ReaperHandle:
@@ -103,6 +106,9 @@ class Signals:
     def _heard(self, number: signal.Signals) -> None:
         self._seen += 1
         if self._seen > 1:
+            for last in AT_ONCE:
+                with contextlib.suppress(Exception):
+                    last()
             # The pipe to the reaper closes without "done": it heals.
             os._exit(EXIT_AT_ONCE)
         self._stop.stop(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import os
+import select
 import time
 from collections.abc import Callable
 from types import TracebackType
@@ -13,6 +14,7 @@ from rich.console import Console, RenderableType
 from rich.live import Live
 from rich.text import Text
 
+from tierdrill.conductor.safety import AT_ONCE
 from tierdrill.history.events import Event
 from tierdrill.report.lines import JsonLines, PlainLines, View
 from tierdrill.report.model import RunState
@@ -24,6 +26,8 @@ from tierdrill.spec.catalogue import DrillSetting
 __all__ = ["JsonLines", "LiveView", "PlainLines", "View", "choose_view"]
 
 REFRESH_HZ = 4
+GIVEN_BACK = b"\x1b[?25h\x1b[?1049l"
+"""The cursor, and the terminal's first screen."""
 
 
 class LiveView:
@@ -67,6 +71,7 @@ class LiveView:
         )
         # Whatever ends the process in an orderly way gives the terminal back.
         atexit.register(self.close)
+        AT_ONCE.append(self._give_back_at_once)
         try:
             self._live.start(refresh=True)
         except BaseException:
@@ -83,10 +88,17 @@ class LiveView:
         if live is None:
             return
         atexit.unregister(self.close)
+        AT_ONCE.remove(self._give_back_at_once)
         try:
             live.stop()
         finally:
             self._console.show_cursor(True)
+
+    def _give_back_at_once(self) -> None:
+        """For an end without exit handlers; not where the terminal takes nothing, which would hold that end up."""
+        terminal = self._console.file.fileno()
+        if select.select([], [terminal], [], 0)[1]:
+            os.write(terminal, GIVEN_BACK)
 
     def _draw(self) -> RenderableType:
         size = self._console.size
