@@ -58,7 +58,8 @@ class Tool:
         self.calls.append(call)
         async with httpx.AsyncClient(trust_env=False) as client:
             for status in ("started", "finished"):
-                report = json.dumps({"status": status, "execution": "run-1", "target": call["target"]}).encode()
+                run = {"status": status, "execution": "run-1", "target": call["target"], "ok": True}
+                report = json.dumps(run).encode()
                 stamp = str(int(time.time()))
                 headers = {SIGNATURE_HEADER: sign_at(SECRET, stamp, report), TIMESTAMP_HEADER: stamp}
                 (await client.post(call["report_to"], content=report, headers=headers)).raise_for_status()

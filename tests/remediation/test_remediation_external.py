@@ -100,7 +100,7 @@ def test_reports_that_fit_nothing_are_refused() -> None:
     async def scene() -> Bench:
         bench = Bench(_external(), playbook())
         for name, report in (
-            ("theirs", _report("finished")),
+            ("theirs", _report("finished", ok=True)),
             ("theirs", _report("step", step="x")),
             ("mend", _report("started")),
             ("nobody", _report("started")),
@@ -112,6 +112,17 @@ def test_reports_that_fit_nothing_are_refused() -> None:
         return bench
 
     assert run(scene()).events == []
+
+
+def test_a_finish_that_does_not_say_how_it_went_is_no_success() -> None:
+    async def scene() -> Bench:
+        bench = Bench(_external())
+        bench.engine.external_report("theirs", _report("started"))
+        with pytest.raises(ReportError, match="whether it is ok"):
+            bench.engine.external_report("theirs", _report("finished", reason="who knows"))
+        return bench
+
+    assert run(scene()).of("playbook.finished") == []
 
 
 def test_signatures() -> None:

@@ -13,9 +13,9 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 
 from tierdrill.spec.units import Part
 
@@ -38,6 +38,12 @@ class ExternalReport(Part):
     ok: bool = True
     reason: str = Field(default="", max_length=2000)
     seen: str = Field(default="", max_length=2000)
+
+    @model_validator(mode="after")
+    def _says_how_it_ended(self) -> Self:
+        if self.status == "finished" and "ok" not in self.model_fields_set:
+            raise ValueError("a finished run says whether it is ok: true or false")
+        return self
 
 
 def sign(secret: bytes, body: bytes) -> str:
