@@ -11,10 +11,13 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from tests.cli.support import tierdrill, with_runs
 from tests.judge.build import Run, shipped
+from tierdrill.cli.commands import recover
 from tierdrill.cli.errors import explain, keep_traceback
+from tierdrill.cli.places import Surroundings
 from tierdrill.history.ledger import Ledger, OwnedProcess
 from tierdrill.history.processes import identify, me
 from tierdrill.history.store import HistoryStore
@@ -108,6 +111,35 @@ def test_recover_ends_strays_and_closes_the_books_of_a_run_that_died(tmp_path: P
 
 def _export(home: Path, run: str) -> str:
     return tierdrill(home, "history", run, "--format", "jsonl").out
+
+
+@pytest.mark.parametrize("known_by", ["its environment", "its process"])
+def test_recover_leaves_a_run_alone_that_begins_while_it_waits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, known_by: str
+) -> None:
+    """It waits for reapers, and for each undoing; a run that began meanwhile is none that died."""
+
+    def begins(*_: object) -> None:
+        with closing(HistoryStore(tmp_path)) as store:
+            store.begin("r1", "node-loss", "drill", 1.0)
+            store.append_many("r1", Run().events(shipped())[:1])
+        with closing(Ledger(tmp_path)) as ledger:
+            if known_by == "its environment":
+                ledger.lock("lab/own/r1", "r1", me(), "ann")
+            else:
+                ledger.own(OwnedProcess("r1", "runner", me(), os.getpgrp()))
+        with_open_fault(tmp_path)
+
+    monkeypatch.setattr(recover, "_let_reapers_finish", begins)
+    monkeypatch.setattr(recover, "log_to_file", lambda home: None)
+    here = Surroundings(home=tmp_path, tools=tmp_path, catalogue=tmp_path, color=False, verbose=False)
+    done = CliRunner().invoke(recover.command, obj=here)
+    assert "nothing to do" in done.output, done.output
+    with closing(Ledger(tmp_path)) as ledger:
+        assert [entry.state for entry in ledger.open_faults("r1")] == ["landed"]
+    with closing(HistoryStore(tmp_path)) as store:
+        record = store.find("r1")
+        assert record is not None and record.status is None and store.count("r1") == 1
 
 
 def test_recover_leaves_a_run_alone_whose_runner_lives(tmp_path: Path) -> None:

@@ -37,17 +37,16 @@ def command(here: Surroundings) -> int:
         click.echo(f"clean: nothing has ever run in {here.home}")
         return 0
     log_to_file(here.home)
-    live = set(live_runs(here.home))
-    _let_reapers_finish(here.home, live)
+    _let_reapers_finish(here.home)
     before = _Count()
     with closing(Ledger(here.home)) as ledger:
         left = [
             # A dead run's own lab takes its faults along; what is left after that is in labs that are kept.
-            *_end_labs(here.home, live, before),
-            *_undo(here.home, ledger, live, before),
-            *_end_processes(here.home, ledger, live, before),
+            *_end_labs(here.home, ledger, before),
+            *_undo(here.home, ledger, before),
+            *_end_processes(here.home, ledger, before),
         ]
-        _close_books(here.home, ledger, live)
+        _close_books(here.home, ledger)
     for what in left:
         say(f"still there: {what}")
     if not left:
@@ -55,11 +54,19 @@ def command(here: Surroundings) -> int:
     return UNCLEAN if left else 0
 
 
-def _let_reapers_finish(home: Path, live: set[str]) -> None:
+def _live(home: Path, ledger: Ledger) -> set[str]:
+    """The runs that go on now. To be asked after what a run left was read: one may have begun since the last look.
+
+    A run holds its environment before it writes anything, and is known by its process only a little later.
+    """
+    return {run for _, run, _, _ in ledger.held()} | set(live_runs(home))
+
+
+def _let_reapers_finish(home: Path) -> None:
     """A reaper that is at work heals its run by itself within moments; only what it leaves is ours."""
     deadline = time.monotonic() + REAPERS_WITHIN_S
     told = False
-    while (busy := set(reapers(home)) - live) and time.monotonic() < deadline:
+    while (busy := set(reapers(home)) - set(live_runs(home))) and time.monotonic() < deadline:
         if not told:
             click.echo(f"the reaper of {', '.join(sorted(busy))} is at work: waiting for it")
             told = True
@@ -77,12 +84,12 @@ class _Count:
         click.echo(text)
 
 
-def _undo(home: Path, ledger: Ledger, live: set[str], count: _Count) -> list[str]:
+def _undo(home: Path, ledger: Ledger, count: _Count) -> list[str]:
     from tierdrill.targets.undo import undo_fault
 
     left = []
     for entry in reversed(ledger.open_faults()):
-        if entry.run in live:
+        if entry.run in _live(home, ledger):
             continue
         named = f"{entry.order.get('kind')} on {entry.order.get('target')}"
         # Its history is opened only once all is undone; until then a trainee may be looking.
@@ -94,11 +101,13 @@ def _undo(home: Path, ledger: Ledger, live: set[str], count: _Count) -> list[str
     return left
 
 
-def _end_processes(home: Path, ledger: Ledger, live: set[str], count: _Count) -> list[str]:
+def _end_processes(home: Path, ledger: Ledger, count: _Count) -> list[str]:
     from tierdrill.conductor.cleanup import end_processes
 
     left = []
-    for run in sorted({process.run for process in ledger.processes()} - live):
+    for run in sorted({process.run for process in ledger.processes()}):
+        if run in _live(home, ledger):
+            continue
         record = _into_history(home, run)
 
         def tell(event: Event, run: str = run, record: Callable[[Event], None] = record) -> None:
@@ -112,16 +121,16 @@ def _end_processes(home: Path, ledger: Ledger, live: set[str], count: _Count) ->
     return left
 
 
-def _end_labs(home: Path, live: set[str], count: _Count) -> list[str]:
+def _end_labs(home: Path, ledger: Ledger, count: _Count) -> list[str]:
     """End labs that belonged to runs that are dead, and what is left of labs whose supervisor is."""
     from tierdrill.history.store import HistoryStore
     from tierdrill.lab.state import all_labs, down_lab, supervisor_lives
 
-    with closing(HistoryStore(home)) as store:
-        runs = {record.run for record in store.runs(limit=100_000)}
     left = []
     for state in all_labs(home):
-        if state.name in live or (supervisor_lives(state) and state.name not in runs):
+        with closing(HistoryStore(home)) as store:
+            runs = {record.run for record in store.runs(limit=-1)}
+        if state.name in _live(home, ledger) or (supervisor_lives(state) and state.name not in runs):
             continue
         if stubborn := down_lab(state):
             left += [f"process {pid} of lab {state.name}" for pid in stubborn]
@@ -144,7 +153,7 @@ def _into_history(home: Path, run: str) -> Callable[[Event], None]:
     return emit
 
 
-def _close_books(home: Path, ledger: Ledger, live: set[str]) -> None:
+def _close_books(home: Path, ledger: Ledger) -> None:
     """Judge the runs that have died together with their reaper, so that they do not look as if they went on."""
     from tierdrill.conductor.books import close_books
     from tierdrill.history.events import event
@@ -154,7 +163,7 @@ def _close_books(home: Path, ledger: Ledger, live: set[str]) -> None:
 
     with closing(HistoryStore(home)) as store:
         for record in store.runs(limit=1000):
-            if record.status is not None or record.run in live:
+            if record.status is not None or record.run in _live(home, ledger):
                 continue
             open_faults = [entry.id for entry in ledger.open_faults(record.run)]
             if record.variant == EXERCISE:
