@@ -133,6 +133,16 @@ def test_undoing_what_is_not_there_is_a_success(home: Path) -> None:
     assert actions.power_on_node("node-2") == {"undone": []}
 
 
+def test_a_plain_experiment_undoes_nothing_in_another_lab(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("TIERDRILL_RUN")
+    order = {"kind": "node-power-loss", "target": "node-2"}
+    other = {"target": "lab", "home": str(home), "lab": "of-the-drill", "id": "x"}
+    with closing(Ledger(home)) as ledger:
+        ledger.intend("f", "a-drill", order, other, 60.0)
+        assert actions.power_on_node("node-2") == {"undone": []}
+        assert [entry.state for entry in ledger.open_faults()] == ["intended"]
+
+
 def test_probes_never_raise(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert (probes.nodes_ready(), probes.replicas_ready(), probes.tier_ready_percent("critical")) == (-1, -1, -1)
     monkeypatch.setenv("TIERDRILL_PLACE", "not json")

@@ -129,6 +129,8 @@ def undo(kinds: tuple[str, ...], parameters: dict[str, Any]) -> dict[str, Any]:
             entry
             for entry in ledger.open_faults(context.run if context.supervised else None)
             if (entry.order.get("kind"), entry.order.get("target")) in names
+            # Every lab has a node-2; that of a drill which runs beside is none of this experiment's.
+            and (context.supervised or entry.place == context.place)
         ]
         left = [entry.id for entry in entries if not undo_fault(ledger, entry, "experiment", context.emit)]
     except (TargetError, LedgerError, UnknownFault) as error:
