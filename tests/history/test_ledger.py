@@ -39,6 +39,18 @@ def test_a_lease_is_renewed_only_while_the_fault_is_meant_to_stay(tmp_path: Path
     assert ledger.open_faults()[0].expired
 
 
+def test_a_lease_runs_out_while_the_machine_sleeps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """CLOCK_MONOTONIC stands still then: a fault in what does not sleep would stay for as long as the machine slept."""
+    ledger = Ledger(tmp_path)
+    ledger.intend("f1", "r1", ORDER, PLACE, lease_s=60.0)
+    awake = time.clock_gettime
+    slept = {time.CLOCK_BOOTTIME: 3600.0}
+    monkeypatch.setattr(time, "clock_gettime", lambda clock: awake(clock) + slept.get(clock, 0.0))
+    assert ledger.open_faults()[0].expired
+    ledger.renew("r1")
+    assert not ledger.open_faults()[0].expired
+
+
 def test_a_reboot_ends_every_lease(tmp_path: Path) -> None:
     ledger = Ledger(tmp_path)
     ledger.intend("f1", "r1", ORDER, PLACE, lease_s=3600.0)

@@ -2,8 +2,8 @@
 environment locks.
 
 Every write is on the disk before the call returns (synchronous=FULL): an intent exists before its fault does. Leases
-are measured on the machine's monotonic clock, so that a jump of the wall clock neither extends nor ends one; after a
-reboot every lease has run out.
+are measured since boot, sleep included, so that neither a jump of the wall clock nor a machine that sleeps extends one;
+after a reboot every lease has run out.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Any
 
 from tierdrill.history.database import bring_up_to_date, connect, immediate
 from tierdrill.history.ledger_tables import LEDGER_VERSION, change
-from tierdrill.history.processes import ProcessId, boot_identity
+from tierdrill.history.processes import ProcessId, boot_identity, since_boot
 from tierdrill.history.rescue import is_corrupt
 
 OPEN_STATES = ("intended", "landed", "reverting")
@@ -118,7 +118,7 @@ class Ledger:
                     json.dumps(place, sort_keys=True),
                     time.time(),
                     lease_s,
-                    time.monotonic() + lease_s,
+                    since_boot() + lease_s,
                     self._boot,
                 ),
             )
@@ -131,7 +131,7 @@ class Ledger:
         """
         if halt := self.halted():
             raise LedgerError(f"the kill switch is thrown: {halt.reason} ({halt.author})")
-        now = time.monotonic()
+        now = since_boot()
         with self._explained():
             stands = self._database.execute(
                 "UPDATE faults SET lease_until = ?1 + lease_s "
@@ -152,7 +152,7 @@ class Ledger:
             self._database.execute(
                 "UPDATE faults SET lease_until = ? + lease_s, boot = ? "
                 "WHERE run = ? AND state IN ('intended', 'landed')",
-                (time.monotonic(), self._boot, run),
+                (since_boot(), self._boot, run),
             )
 
     def open_faults(self, run: str | None = None) -> list[LedgerFault]:
@@ -163,7 +163,7 @@ class Ledger:
                 "WHERE state != 'gone' AND (?1 IS NULL OR run = ?1) ORDER BY intended_at",
                 (run,),
             ).fetchall()
-        now = time.monotonic()
+        now = since_boot()
         return [
             LedgerFault(
                 id=row[0],

@@ -74,7 +74,7 @@ def started_about(pid: int, wall: float) -> ProcessId:
     """
     found = identify(pid)
     if found is not None:
-        age_s = time.clock_gettime(time.CLOCK_BOOTTIME) - found.ticks / os.sysconf("SC_CLK_TCK")
+        age_s = since_boot() - found.ticks / os.sysconf("SC_CLK_TCK")
         if abs(time.time() - age_s - wall) < _ABOUT_S:
             return found
     return ProcessId(pid, 0, "", "")
@@ -86,6 +86,13 @@ def boot_identity() -> str:
         return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     except OSError:
         return "unknown"
+
+
+def since_boot() -> float:
+    """Seconds that no step of the wall clock changes, and in which the machine's sleep counts (CLOCK_MONOTONIC's do
+    not).
+    """
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 def pid_space() -> str:
