@@ -14,13 +14,14 @@ import pytest
 
 from tests.schedule.houses import House, new_house
 from tests.schedule.scheduler_process import read_unchecked, standin_commands
+from tierdrill.history.processes import ProcessId
 from tierdrill.schedule.clock import Reading
 from tierdrill.schedule.daemon import Options, Scheduler
 from tierdrill.schedule.loading import load_snapshot
 from tierdrill.schedule.metrics import Metrics
 from tierdrill.schedule.notify.outbox import Outbox
 from tierdrill.schedule.observers import Observers
-from tierdrill.schedule.records import SlotRecord, SlotState
+from tierdrill.schedule.records import SlotName, SlotRecord, SlotState
 
 START = datetime(2026, 11, 26, 2, 0, 30, tzinfo=UTC).timestamp()
 HOUR, DAY = 3600.0, 86400.0
@@ -117,6 +118,59 @@ def test_a_clock_that_was_set_forward_and_back_runs_no_slot_twice(house: House) 
     ran = [one.slot.key[-9:-1] for one in records(house) if one.state is SlotState.FINISHED]
     # The first on time, one of the day that was jumped over, and each of the hour after the clock was right again.
     assert len(ran) == 1 + 1 + 6
+
+
+def test_the_first_slot_after_a_clock_was_set_back_runs(house: House) -> None:
+    async def life(scheduler: Scheduler, clock: TestClock) -> None:
+        for jump in (DAY, -DAY):
+            clock.is_set(jump)
+            scheduler.heartbeat()
+            await scheduler._see_through()
+        for _ in range(2):
+            clock.passes(600)
+            scheduler.heartbeat()
+            await scheduler._see_through()
+
+    lived(house, life)
+    ran = [one.slot.key[-20:] for one in records(house) if one.state is SlotState.FINISHED]
+    assert ran == ["2026-11-26T02:10:00Z", "2026-11-26T02:20:00Z", "2026-11-27T02:00:00Z"]
+
+
+def test_slots_in_hand_are_seen_through_whatever_the_store_or_a_reload_does_meanwhile(house: House) -> None:
+    house.calendar({"name": "a", "drill": "node-loss", "every": "10m", "misfire": {"grace": "1h", "count": 2}})
+
+    async def life(scheduler: Scheduler, clock: TestClock) -> None:
+        database = scheduler._shelf.store._database
+        database.execute(
+            "CREATE TRIGGER broken BEFORE UPDATE ON entries BEGIN SELECT RAISE(FAIL, 'locked by a test'); END"
+        )
+        clock.passes(HOUR)
+        scheduler.heartbeat()
+        # The drill leaves the catalogue while the first of two slots runs.
+        scheduler._snapshot.catalogue.drills.pop("node-loss")
+        await scheduler._see_through()
+        database.execute("DROP TRIGGER broken")
+        scheduler.heartbeat()
+
+    lived(house, life)
+    assert [one.state for one in records(house)] == [SlotState.MISSED] * 4 + [SlotState.FINISHED] * 2
+
+
+def test_a_slot_taken_over_is_seen_through_although_that_could_not_be_noted(house: House) -> None:
+    dead = ProcessId(1, 1, "an earlier boot", "pid:[1]")
+
+    async def life(scheduler: Scheduler, clock: TestClock) -> None:
+        store = scheduler._shelf.store
+        store.claim(SlotName("often/a/2026-11-26T02:00:00Z", "often", "a", START - 30, START - 30), dead, START, 0.0)
+        store._database.execute(
+            "CREATE TRIGGER broken BEFORE INSERT ON notes BEGIN SELECT RAISE(FAIL, 'locked by a test'); END"
+        )
+        scheduler.heartbeat()
+        store._database.execute("DROP TRIGGER broken")
+        await scheduler._see_through()
+
+    lived(house, life)
+    assert [one.state for one in records(house)] == [SlotState.FINISHED]
 
 
 def test_what_happens_between_two_heartbeats_of_a_steady_clock_is_no_jump(house: House) -> None:

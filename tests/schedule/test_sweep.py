@@ -18,7 +18,7 @@ from tierdrill.history.processes import ProcessId, me
 from tierdrill.schedule.clock import Drift, Reading, drift
 from tierdrill.schedule.loading import timing_of
 from tierdrill.schedule.records import SlotState
-from tierdrill.schedule.store import ScheduleStore
+from tierdrill.schedule.store import ScheduleStore, StoreError
 from tierdrill.schedule.sweep import ROWS_MOST, EntryPlan, sweep
 from tierdrill.spec.calendar import Calendar
 from tierdrill.spec.timing.timetable import timetable_of
@@ -100,6 +100,42 @@ def test_slots_that_a_fast_clock_passed_over_run_when_their_time_really_comes() 
         assert max(claims.values()) == 1
         assert not ran & claims.keys()
         assert len(claims) >= 140
+
+
+def broken(store: ScheduleStore, when: str) -> None:
+    """From now on the store takes no write of that kind, as if somebody had it locked."""
+    store._database.execute(f"CREATE TRIGGER broken BEFORE {when} BEGIN SELECT RAISE(FAIL, 'locked by a test'); END")
+
+
+def test_a_slot_that_was_claimed_before_the_store_failed_is_still_handed_out() -> None:
+    with new_store() as store:
+        plan = plan_of(store, START, every="10m", misfire={"grace": "15m", "count": 1})
+        broken(store, "UPDATE ON entries")
+        swept = sweep(plan, store, me(), START + 3600)
+        assert [slot.key for slot, _ in swept.claimed] == ["c/e/2026-11-26T03:00:00Z"]
+        assert "locked by a test" in str(swept.trouble)
+        with pytest.raises(StoreError, match="locked by a test"):
+            sweep(plan, store, me(), START + 3605)
+        store._database.execute("DROP TRIGGER broken")
+        again = sweep(plan, store, me(), START + 3610)
+        assert (again.claimed, again.passed, again.trouble) == ([], [], None)
+
+
+@pytest.mark.parametrize(
+    "when", ["INSERT ON slots WHEN NEW.state = 'missed'", "INSERT ON slots WHEN NEW.state != 'missed'"]
+)
+def test_a_look_that_was_cut_short_leaves_no_room_for_more_than_may_run(when: str) -> None:
+    with new_store() as store, closing(ScheduleStore(store.path.parent)) as second:
+        policy = {"grace": "1h", "count": 1}
+        mine, theirs = (plan_of(each, START, every="10m", misfire=policy) for each in (store, second))
+        broken(store, when)
+        with pytest.raises(StoreError):
+            sweep(mine, store, me(), START + 3600)
+        store._database.execute("DROP TRIGGER broken")
+        other = ProcessId(1, 1, "another", "another")
+        claimed = [*sweep(theirs, second, other, START + 3601).claimed, *sweep(mine, store, me(), START + 3605).claimed]
+        assert [slot.key for slot, _ in claimed] == ["c/e/2026-11-26T03:00:00Z"]
+        assert len(store.latest(100)) == 6
 
 
 def test_two_schedulers_that_look_at_once_share_the_slots() -> None:

@@ -12,7 +12,7 @@ import contextlib
 import logging
 import os
 import signal
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -29,7 +29,7 @@ from tierdrill.schedule.records import SlotName
 from tierdrill.schedule.shelf import Shelf
 from tierdrill.schedule.slotrun import SlotRun
 from tierdrill.schedule.store import ScheduleStore, StoreError
-from tierdrill.schedule.sweep import EntryPlan, Swept, sweep
+from tierdrill.schedule.sweep import EntryPlan, sweep
 from tierdrill.schedule.timer import NextSlotTimer
 from tierdrill.schedule.work import Work, members_of
 from tierdrill.spec.problems import SpecError
@@ -182,12 +182,15 @@ class Scheduler:
         self._observers.passed_over(plan, swept)
         self._observers.next_due(plan.name, plan.next_due)
         if swept.claimed:
-            self._spawn(self._batch(plan, swept))
+            # By the documents of this moment: those of a reload in between need not have its drill any more.
+            self._spawn(self._batch([self._work(plan, slot, held) for slot, held in swept.claimed]))
+        if swept.trouble is not None:
+            raise swept.trouble
 
-    async def _batch(self, plan: EntryPlan, swept: Swept) -> None:
+    async def _batch(self, works: Sequence[Work]) -> None:
         """Slots of one entry that are due together, one after the other."""
-        for slot, held in swept.claimed:
-            await SlotRun(self._around, self._work(plan, slot, held)).go()
+        for work in works:
+            await SlotRun(self._around, work).go()
 
     def _work(self, plan: EntryPlan, slot: SlotName, held: str | None) -> Work:
         calendar, entry = plan.timetable.calendar, plan.times.entry

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import signal
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -30,10 +30,12 @@ class Leftovers:
     def __init__(self, around: Surroundings) -> None:
         self._around = around
 
-    def take(self, store: ScheduleStore, snapshot: Snapshot) -> list[Coroutine[Any, Any, None]]:
-        """Take over every open slot whose claimant is dead; what is to be done for each."""
+    def take(self, store: ScheduleStore, snapshot: Snapshot) -> Iterator[Coroutine[Any, Any, None]]:
+        """Take over every open slot whose claimant is dead; what is to be done for each, as soon as it is ours.
+
+        StoreError says nothing of those before: they are in our hands and must be seen through.
+        """
         self._bury(store)
-        steps = []
         for record in store.open_slots():
             claimant = record.claimant
             boottime = self._around.clock.read().boottime
@@ -46,15 +48,14 @@ class Leftovers:
                 continue
             who = f"process {claimant.pid}, which is dead" if claimant else "a scheduler that ended"
             _log.warning("%s: taken over from %s", record.slot.key, who)
-            store.note(self._around.clock.read().wall, "taken-over", f"{record.slot.key} from {who}")
             if known is None:
-                steps.append(SlotRun(self._around, orphan(record.slot)).close())
+                yield SlotRun(self._around, orphan(record.slot)).close()
             else:
                 timetable, times = known
                 members = members_of(snapshot.catalogue, timetable.calendar, times.entry)
                 work = Work(record.slot, timetable.calendar, times.entry, members, _held(times.rules, record))
-                steps.append(SlotRun(self._around, work).go())
-        return steps
+                yield SlotRun(self._around, work).go()
+            store.note(self._around.clock.read().wall, "taken-over", f"{record.slot.key} from {who}")
 
     def _bury(self, store: ScheduleStore) -> None:
         reading = self._around.clock.read()

@@ -15,7 +15,7 @@ from tierdrill.schedule.due import DueSlot, decide, name_of
 from tierdrill.schedule.loading import only, slots_between
 from tierdrill.schedule.records import Gap, SlotName, SlotState
 from tierdrill.schedule.slots import Slot, due_slots
-from tierdrill.schedule.store import ScheduleStore
+from tierdrill.schedule.store import ScheduleStore, StoreError
 from tierdrill.spec.timing.timetable import EntryTimes, Timetable
 
 ROWS_MOST = 200
@@ -27,12 +27,16 @@ MARK_EVERY_S = 3600.0
 
 @dataclass
 class EntryPlan:
-    """One entry as the scheduler follows it: until when it is considered, and when its next slot is due."""
+    """One entry as the scheduler follows it: until when it is considered, and when its next slot is due.
+
+    `looked` is the moment after which that slot is the next.
+    """
 
     timetable: Timetable
     times: EntryTimes
     until: float
     next_due: float | None = None
+    looked: float | None = None
 
     @property
     def name(self) -> tuple[str, str]:
@@ -41,6 +45,7 @@ class EntryPlan:
 
     def look_ahead(self, now: float) -> None:
         """Find the next slot after now."""
+        self.looked = now
         slot = next(iter(due_slots([only(self.timetable, self.times)], _at(now))), None)
         self.next_due = slot.due.timestamp() if slot is not None else None
 
@@ -57,20 +62,38 @@ class PassedOver:
 
 @dataclass
 class Swept:
-    """What one look found: slots that are ours to run, in order, and those that do not run."""
+    """What one look found: slots that are ours to run, in order, and those that do not run.
+
+    `trouble` is why not everything could be recorded: what is claimed is in our hands all the same, and must run.
+    """
 
     claimed: list[tuple[SlotName, str | None]] = field(default_factory=list)
     passed: list[PassedOver] = field(default_factory=list)
     gap: Gap | None = None
+    trouble: StoreError | None = None
 
 
 def sweep(plan: EntryPlan, store: ScheduleStore, me: ProcessId, now: float, why_late: str = "") -> Swept:
-    """Decide every slot of an entry that is due and has no record. StoreError: nothing more is decided; try again."""
-    calendar, entry = plan.name
-    # A clock that was set back makes slots due again that have their record already.
-    since = min(plan.until, now)
-    slots = slots_between(plan.timetable, plan.times, _at(since), _at(now))
+    """Decide every slot of an entry that is due and has no record. StoreError, or `trouble` once something is claimed:
+    nothing more is decided; try again.
+    """
     found = Swept()
+    try:
+        _decide(plan, store, me, now, why_late, found)
+    except StoreError as error:
+        if not found.claimed:
+            raise
+        found.trouble = error
+    return found
+
+
+def _decide(
+    plan: EntryPlan, store: ScheduleStore, me: ProcessId, now: float, why_late: str, found: Swept
+) -> None:
+    calendar, entry = plan.name
+    # A clock that was set back makes slots due again: those with a record have it, the others come in their time.
+    since = plan.until if plan.until <= now else min(now, now if plan.looked is None else plan.looked)
+    slots = slots_between(plan.timetable, plan.times, _at(since), _at(now))
     if slots:
         first = min(slot.due.timestamp() for slot in slots)
         settled = store.decided(calendar, entry, first) - store.missed_ahead(calendar, entry, now)
@@ -80,21 +103,20 @@ def sweep(plan: EntryPlan, store: ScheduleStore, me: ProcessId, now: float, why_
         store.consider(calendar, entry, now)
         plan.until = now
     plan.look_ahead(now)
-    return found
 
 
 def _record(decided: Sequence[DueSlot], store: ScheduleStore, me: ProcessId, now: float, found: Swept) -> None:
+    # What is passed over comes first: whoever looks after half of this, or after us, must not find room for it to run.
     passed = [one for one in decided if one.missed]
-    for one in decided:
-        if not one.missed and store.claim(name_of(one.slot), me, now, one.late_s):
-            found.claimed.append((name_of(one.slot), one.slot.held))
+    rows = [_passed(one) for one in passed[-ROWS_MOST:]]
+    recorded = set(store.pass_over([(row.slot, row.state, row.outcome, row.reason) for row in rows], now))
     if len(passed) > ROWS_MOST:
         found.gap = _gap([one.slot for one in passed[:-ROWS_MOST]], passed[0].missed, now)
         store.pass_over_many(found.gap)
-        passed = passed[-ROWS_MOST:]
-    rows = [_passed(one) for one in passed]
-    recorded = set(store.pass_over([(row.slot, row.state, row.outcome, row.reason) for row in rows], now))
     found.passed = [row for row in rows if row.slot.key in recorded]
+    for one in decided:
+        if not one.missed and store.claim(name_of(one.slot), me, now, one.late_s):
+            found.claimed.append((name_of(one.slot), one.slot.held))
 
 
 def _passed(one: DueSlot) -> PassedOver:
