@@ -141,3 +141,59 @@ def test_a_regression_is_told_once_and_when_it_is_over(tmp_path: Path, monkeypat
     worse.clear()
     assert night() == [("recovered", "node-loss/critical/mttr is as it was before")]
     assert night() == []
+
+
+def suite_in(house: House, entry: str, **more: Any) -> Work:
+    """A slot of that entry, which runs two drills."""
+    house.calendar(
+        *({**ENTRY, "name": name, "suite": "both", "drill": None, **more} for name in ("nightly", "weekly")),
+        suites={"both": ["node-loss", "other"]},
+    )
+    catalogue, _ = load_catalogue(house.root)
+    calendar = catalogue.calendars["often"]
+    chosen = next(one for one in calendar.entries if one.name == entry)
+    member = members_of(catalogue, calendar, chosen.model_copy(update={"suite": None, "drill": "node-loss"}))[0]
+    slot = SlotName(f"often/{entry}/1", "often", entry, 1e9, 1e9)
+    return Work(slot, calendar, chosen, (member, replace(member, drill="other")))
+
+
+def test_a_regression_is_not_over_because_its_drill_did_not_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house = new_house(tmp_path)
+    nightly, weekly = suite_in(house, "nightly"), suite_in(house, "weekly")
+    around = follow(house)
+    worse = {"node-loss/critical/mttr": ("node-loss", "2 before, 5 now")}
+    monkeypatch.setattr(around, "_worse", lambda drills, now: {k: v for k, v in worse.items() if v[0] in drills})
+
+    def night(work: Work, drill: str) -> list[str]:
+        ran = replace(attempt("r1", GateResult("rollout", "open", "")), drill=drill)
+        return [f"{one.kind} {one.entry}" for one in asyncio.run(around.after_slot(work, [ran]))]
+
+    assert night(nightly, "node-loss") == ["regression nightly"]
+    assert night(nightly, "other") == []
+    assert night(nightly, "node-loss") == []
+    # Another entry tells its own people, of the beginning and of the end.
+    assert night(weekly, "node-loss") == ["regression weekly"]
+    worse.clear()
+    assert night(nightly, "node-loss") == ["recovered nightly"]
+    assert night(weekly, "node-loss") == ["recovered weekly"]
+
+
+def test_a_suite_of_which_a_drill_was_held_does_not_climb(tmp_path: Path) -> None:
+    house = new_house(tmp_path)
+    work = suite_in(house, "nightly", rollout={"stages": STAGES})
+    around = follow(house)
+    leave_verdict(house.home, "r1")
+    leave_verdict(house.home, "r2")
+
+    async def scenario() -> tuple[list[Notice], list[Notice]]:
+        _, gate = await around.stage(work, work.members[0])
+        first = attempt("r1", gate)
+        second = replace(attempt("r2", gate), drill="other", number=1, member=1)
+        held = replace(second, run="", started_at=None, status="held")
+        return await around.after_slot(work, [first, held]), await around.after_slot(work, [first, second])
+
+    incomplete, complete = asyncio.run(scenario())
+    assert incomplete == []
+    assert [one.summary for one in complete] == ["climbed: from twin to pilot"]

@@ -17,7 +17,7 @@ from tierdrill.schedule import gates
 from tierdrill.schedule.gates import GateResult
 from tierdrill.schedule.notify.notice import Notice
 from tierdrill.schedule.records import Attempt
-from tierdrill.schedule.rollout import Allowed, RunResult, notice_of_move, result_of, result_of_slot
+from tierdrill.schedule.rollout import GOOD, Allowed, RunResult, notice_of_move, result_of, result_of_slot
 from tierdrill.schedule.rollout_store import RolloutError, RolloutStore
 from tierdrill.schedule.store import ScheduleStore, StoreError
 from tierdrill.schedule.work import Member, Work, member_of
@@ -68,9 +68,10 @@ class Follow:
             told += await asyncio.to_thread(self._moved, work, ran)
         except (RolloutError, HistoryError) as error:
             _log.error("%s: the rollout could not be moved: %s", work.slot.key, error)
+        drills = {one.drill for one in ran}
         try:
-            found = await asyncio.to_thread(self._worse, {one.drill for one in ran}, ran[-1].ended_at or 0.0)
-            told += self._news(work, found)
+            found = await asyncio.to_thread(self._worse, drills, ran[-1].ended_at or 0.0)
+            told += self._news(work, drills, found)
         except (HistoryError, StoreError, ValueError) as error:
             _log.error("%s: nobody knows what became worse: %s", work.slot.key, error)
         return told
@@ -81,7 +82,8 @@ class Follow:
             return []
         last = {one.member: one for one in ran}
         result = result_of_slot([self._result(one) for one in last.values()])
-        if result is None:
+        if result is None or (result.weight == GOOD and len(last) < len(work.members)):
+            # A suite of which a drill was held, or not reached, has not shown that all of them are clean.
             return []
         with closing(RolloutStore(self._home)) as store:
             moves = store.after_run(work.slot.calendar, work.slot.entry, rollout, result)
@@ -128,22 +130,24 @@ class Follow:
                     found[one.key] = (drill, seen)
         return found
 
-    def _news(self, work: Work, found: dict[str, tuple[str, str]]) -> list[Notice]:
-        """Regressions not told before, and those that are over, which may be told again when they come back."""
-        store, drills = self._store(), {attempt_drill for attempt_drill, _ in found.values()}
-        drills |= {member.drill for member in work.members}
+    def _news(self, work: Work, drills: set[str], found: dict[str, tuple[str, str]]) -> list[Notice]:
+        """Regressions that this entry has not told before, and those that are over, which may be told again when they
+        come back. Of a drill that did not run now nothing is known.
+        """
+        store, mine = self._store(), f"{work.slot.calendar}/{work.slot.entry}: "
         known: dict[str, bool] = {}
         for note in reversed(store.notes_of((WORSE, WELL_AGAIN))):
-            known[note.text] = note.kind == WORSE
+            if note.text.startswith(mine):
+                known[note.text.removeprefix(mine)] = note.kind == WORSE
         news = []
         for key, worse in known.items():
             drill = key.split("/", 1)[0]
             if worse and key not in found and drill in drills:
-                store.note(work.slot.due, WELL_AGAIN, key)
+                store.note(work.slot.due, WELL_AGAIN, f"{mine}{key}")
                 news.append(self._measure(work, "recovered", key, drill, f"{key} is as it was before"))
         for key, (drill, seen) in found.items():
             if not known.get(key, False):
-                store.note(work.slot.due, WORSE, key)
+                store.note(work.slot.due, WORSE, f"{mine}{key}")
                 news.append(self._measure(work, "regression", key, drill, seen))
         return news
 
