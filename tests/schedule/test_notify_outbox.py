@@ -93,6 +93,23 @@ def test_what_is_posted_is_delivered_at_once(tmp_path: Path) -> None:
     assert home.stat().st_mode & 0o077 == 0
 
 
+def test_what_is_posted_last_is_delivered_before_the_courier_goes(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with HttpServer() as server:
+            outbox = Outbox(tmp_path)
+            stop = asyncio.Event()
+            courier = asyncio.create_task(outbox.deliver_forever(stop))
+            await asyncio.sleep(0)
+            for kind in ("failed", "unclean", "held"):
+                outbox.post([hook(server.url)], replace(FAILED, kind=kind))
+            stop.set()
+            await courier
+            outbox.close()
+
+    run(scenario())
+    assert states(tmp_path) == [("sent", 1)] * 3
+
+
 def test_a_refused_message_is_tried_again_with_the_same_id_when_it_was_asked_to(tmp_path: Path) -> None:
     async def scenario() -> None:
         clock = Clock()

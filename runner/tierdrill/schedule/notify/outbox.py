@@ -102,7 +102,7 @@ class Outbox:
                 self._loop.call_soon_threadsafe(self._wake.set)
 
     async def deliver_forever(self, stop: asyncio.Event) -> None:
-        """Deliver what is due until `stop` is set; then let attempts that are under way end, for a few seconds."""
+        """Deliver what is due until `stop` is set; then, for a few seconds, what was posted last and is under way."""
         self._loop = asyncio.get_running_loop()
         tasks: dict[tuple[str, str], asyncio.Task[None]] = {}
         stopped = asyncio.create_task(stop.wait())
@@ -116,8 +116,7 @@ class Outbox:
                         forgot_at = time.monotonic()
                         with self._lock:
                             self._opened().forget(self._clock())
-                    for waiting in self._due(tuple(tasks)):
-                        tasks[waiting.calendar, waiting.channel.name] = asyncio.create_task(self._deliver(waiting))
+                    self._begin_due(tasks)
                     told = ""
                 except OutboxError as error:
                     if str(error) != told:
@@ -129,6 +128,10 @@ class Outbox:
             stopped.cancel()
             await self._last_attempts(tasks)
             self._loop = None
+
+    def _begin_due(self, tasks: dict[tuple[str, str], asyncio.Task[None]]) -> None:
+        for waiting in self._due(tuple(tasks)):
+            tasks[waiting.calendar, waiting.channel.name] = asyncio.create_task(self._deliver(waiting))
 
     async def deliver_due(self) -> int:
         """Try once everything that is due now; how many attempts that were."""
@@ -169,12 +172,18 @@ class Outbox:
             woken.cancel()
 
     async def _last_attempts(self, tasks: dict[tuple[str, str], asyncio.Task[None]]) -> None:
+        deadline = time.monotonic() + LAST_ATTEMPTS_S
+        while (left := deadline - time.monotonic()) > 0:
+            with contextlib.suppress(OutboxError):
+                self._begin_due(tasks)
+            if not tasks:
+                break
+            await asyncio.wait(tasks.values(), timeout=left, return_when=asyncio.FIRST_COMPLETED)
+            tasks = {key: task for key, task in tasks.items() if not task.done()}
+        for task in tasks.values():
+            task.cancel()
         if tasks:
-            _, late = await asyncio.wait(tasks.values(), timeout=LAST_ATTEMPTS_S)
-            for task in late:
-                task.cancel()
-            if late:
-                await asyncio.wait(late)
+            await asyncio.wait(tasks.values())
         with contextlib.suppress(OutboxError), self._lock:
             self._opened().release(self._holder)
 
