@@ -69,6 +69,14 @@ def test_of_a_drill_that_was_tried_again_the_last_try_counts() -> None:
     )  # fmt: skip
 
 
+def test_a_drill_that_ran_was_not_held_because_another_try_was() -> None:
+    ran = replace(tried(0, "inconclusive", "too few"), started_at=1.0)
+    assert conclude([ran, tried(0, "held", "lock: in use")]) == (
+        SlotState.FINISHED, "inconclusive", "too few; another try of d0 was held: lock: in use",
+    )  # fmt: skip
+    assert conclude([tried(0, "refused", "not begun"), tried(0, "held", "lock: in use")])[0] is SlotState.HELD
+
+
 def test_nothing_is_said_twice() -> None:
     assert words_of("held", "window", "window: blackout: freeze") == "held: window: blackout: freeze"
     assert words_of("finished", "failed", "slow") == "finished failed: slow"

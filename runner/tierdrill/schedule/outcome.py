@@ -54,9 +54,16 @@ def _and(told: str) -> str:
 def conclude(attempts: list[Attempt], unfinished: str = "") -> tuple[SlotState, str, str]:
     """State, outcome and reason of a slot from its attempts; `unfinished` says why not every drill of it was tried.
 
-    Of a drill that was tried again, the last try counts.
+    Of a drill that was tried again, the last try counts; one that was held is none, and is only told.
     """
-    last = {attempt.member: attempt for attempt in attempts}
+    last: dict[int, Attempt] = {}
+    for attempt in attempts:
+        before = last.get(attempt.member)
+        if attempt.status == "held" and before is not None and before.started_at is not None:
+            held = f"another try of {attempt.drill} was held: {attempt.reason}"
+            unfinished = f"{held}; {unfinished}" if unfinished else held
+        else:
+            last[attempt.member] = attempt
     if not last:
         return SlotState.MISSED, "", unfinished or "nothing was started"
     outcome = worst([attempt.status for attempt in last.values()])
