@@ -109,6 +109,23 @@ def test_an_environment_is_held_while_its_holder_lives(tmp_path: Path) -> None:
         assert [lock.key for lock in store.locks()] == ["d"]
 
 
+def test_an_environment_stays_held_while_a_drill_that_died_is_healed(tmp_path: Path) -> None:
+    def wanted(key: str) -> EnvironmentLock:
+        return EnvironmentLock("lab", key, "team", me(), 100.0, 60.0, 0.0)
+
+    with closing(ScheduleStore(tmp_path)) as store:
+        store.claim(SLOT, me(), 100.0, 0.0)
+        assert store.lock(wanted(SLOT.key), 10.0, ProcessId.lives) is None
+        store.prepare(attempt(), me())
+        store.started(SLOT.key, 0, DEAD, me(), 101.0)
+        store.died(SLOT.key)
+        held = store.lock(wanted("b"), 11.0, ProcessId.lives)
+        assert held is not None
+        assert (held.key, held.holder) == (SLOT.key, me())
+        store.finish(SLOT.key, me(), SlotState.LOST, "lost", "", 102.0)
+        assert store.lock(wanted("b"), 12.0, ProcessId.lives) is None
+
+
 def test_a_scheduler_of_another_container_lives_by_its_heartbeat(tmp_path: Path) -> None:
     elsewhere = replace(me(), space="pid:[7]")
     with closing(ScheduleStore(tmp_path)) as store:

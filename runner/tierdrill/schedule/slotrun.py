@@ -220,6 +220,8 @@ class SlotRun:
 
     async def _settle(self, member: Member, attempt: Attempt, output: Output, exit_code: int | None) -> Attempt:
         commands = self._around.commands
+        # Its reaper may be at work for minutes; nobody else begins in there meanwhile.
+        await self._kept(lambda store: store.died(self._key))
         record, why = await healed(self._around.home, attempt.run, commands.recover, commands.cwd)
         outcome = outcome_of(record, exit_code, output.told() or why)
         ended = await self._ended(member, attempt, outcome)

@@ -157,19 +157,28 @@ class ScheduleStore(Lookups):
             )
 
     def ended(self, key: str, number: int, status: str, exit_code: int | None, reason: str, at: float) -> None:
-        """Write down what a drill came to; its environment's lock goes back to the slot's claimant."""
+        """Write down what a drill came to."""
         with self._transaction() as database:
-            database.execute(
-                "UPDATE locks SET (pid, ticks, boot, space) = (SELECT claim_pid, claim_ticks, claim_boot, claim_space "
-                "FROM slots WHERE slots.key = locks.key) WHERE key = ? "
-                "AND (SELECT claim_pid FROM slots WHERE slots.key = locks.key) IS NOT NULL",
-                (key,),
-            )
+            self._lock_back(database, key)
             database.execute(
                 "UPDATE attempts SET state = 'ended', status = ?, exit_code = ?, reason = ?, ended_at = ? "
                 "WHERE key = ? AND number = ?",
                 (status, exit_code, reason, at, key, number),
             )
+
+    def died(self, key: str) -> None:
+        """A drill's process has gone; its environment is the slot's claimant's until it is known to be well again."""
+        with self._transaction() as database:
+            self._lock_back(database, key)
+
+    @staticmethod
+    def _lock_back(database: sqlite3.Connection, key: str) -> None:
+        database.execute(
+            "UPDATE locks SET (pid, ticks, boot, space) = (SELECT claim_pid, claim_ticks, claim_boot, claim_space "
+            "FROM slots WHERE slots.key = locks.key) WHERE key = ? "
+            "AND (SELECT claim_pid FROM slots WHERE slots.key = locks.key) IS NOT NULL",
+            (key,),
+        )
 
     # Entries: until when their slots have been considered.
 
