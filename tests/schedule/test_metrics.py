@@ -20,6 +20,8 @@ from tests.cli.support import ROOT, tierdrill
 from tests.schedule.houses import new_house
 from tierdrill.schedule.alertrules import longest_silence_s, schedule_rules
 from tierdrill.schedule.metrics import Metrics
+from tierdrill.schedule.notify.outbox import Outbox
+from tierdrill.schedule.observers import Observers
 from tierdrill.spec.calendar import Calendar
 from tierdrill.spec.timing.timetable import Timetable, timetable_of
 
@@ -182,3 +184,20 @@ def test_a_scheduler_loads_nothing_heavy_until_it_needs_it() -> None:
     )
     done = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=False, cwd=ROOT)
     assert done.returncode == 0, done.stderr
+
+
+def test_an_entry_that_never_passed_counts_from_when_it_was_first_seen(tmp_path: Path) -> None:
+    house = new_house(tmp_path)
+    metrics = Metrics()
+    observers = Observers(house.home, metrics, Outbox(house.home))
+    with closing(house.store()) as store:
+        store.considered({("nightly", "e"): "x"}, 7.0)
+        observers.remember(store)
+    observers.known_since(("nightly", "new"), 9.0)
+    values = {
+        (sample.name, sample.labels["entry"]): sample.value
+        for family in (metrics.last_run, metrics.last_success)
+        for sample in next(iter(family.collect())).samples
+    }
+    names = ("tierdrill_scheduler_last_run_timestamp_seconds", "tierdrill_scheduler_last_success_timestamp_seconds")
+    assert values == {(name, entry): at for name in names for entry, at in (("e", 7.0), ("new", 9.0))}

@@ -26,7 +26,11 @@ class Metrics:
             "When a drill of the entry last came to a verdict; before the first, since when the entry is known.",
             ENTRY,
         )
-        self.last_success = self._gauge("last_success_timestamp_seconds", "When the entry last passed.", ENTRY)
+        self.last_success = self._gauge(
+            "last_success_timestamp_seconds",
+            "When the entry last passed; before the first time, since when the entry is known.",
+            ENTRY,
+        )
         self.running = self._gauge("running", "Drills of the entry that run now.", ENTRY)
         self.decisions = self._counter(
             "decisions", "Slots with their final record, by state and outcome (of held ones: the gate).",

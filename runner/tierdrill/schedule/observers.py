@@ -65,9 +65,10 @@ class Observers:
 
     def remember(self, store: ScheduleStore) -> None:
         """Take the last times from the store, which a restart does not forget."""
-        for name, at in {**store.known_since(), **store.last_run()}.items():
+        since = store.known_since()
+        for name, at in {**since, **store.last_run()}.items():
             self.metrics.last_run.labels(*name).set(at)
-        for name, at in store.last_success().items():
+        for name, at in {**since, **store.last_success()}.items():
             self.metrics.last_success.labels(*name).set(at)
 
     def next_due(self, name: tuple[str, str], at: float | None) -> None:
@@ -76,8 +77,9 @@ class Observers:
 
     def known_since(self, name: tuple[str, str], at: float) -> None:
         """A new entry has nothing to show for itself yet; it counts from now."""
-        if not self.metrics.last_run.labels(*name)._value.get():
-            self.metrics.last_run.labels(*name).set(at)
+        for gauge in (self.metrics.last_run, self.metrics.last_success):
+            if not _value(gauge, name):
+                gauge.labels(*name).set(at)
 
     def forget(self, name: tuple[str, str]) -> None:
         """The entry is in no calendar any more."""
