@@ -99,6 +99,16 @@ def test_weights_that_are_out_already_count() -> None:
     assert rule("set-weight", {"gateway": "gateway-b", "node": "node-2", "weight": 0.0}, now) is None
 
 
+def test_a_gpu_s_weight_counts_as_its_node_s() -> None:
+    off = {"gateway-a": {"node-1/0": 0.0, "node-3": 0.0}}
+    cut = {"gateway": "gateway-a", "node": "node-2", "gpu": 0, "weight": 0.0}
+    assert rule("set-weight", cut, situation(weights=off)) == "last-replica"
+    assert rule("set-weight", {**cut, "gpu": 1}, situation(weights=off)) is None, "another tier's replica is there"
+    assert rule("set-weight", {**cut, "node": "node-1", "gpu": 1}, situation(weights=off)) is None
+    nothing_left = {"gateway-a": {"node-1": 0.0, "node-2/0": 0.0, "node-3": 0.0}}
+    assert rule("set-weight", {**cut, "gpu": 1}, situation(weights=nothing_left)) is None, "it takes nothing more"
+
+
 def test_a_node_is_not_rebooted_under_rank_1_while_best_effort_is_served() -> None:
     assert rule("power-cycle", {"node": "node-1"}) == "top-capacity"
     assert rule("power-cycle", {"node": "node-1"}, situation(shed={"best-effort": 1.0})) is None

@@ -122,15 +122,23 @@ def _flag(flag: str, value: bool, now: Situation) -> Breach | None:
 def _weight(arguments: Mapping[str, Any], now: Situation) -> Breach | None:
     if float(arguments["weight"]) > 0:
         return None
-    node, only = str(arguments["node"]), arguments.get("gateway")
+    gpu, only = arguments.get("gpu"), arguments.get("gateway")
+    place = str(arguments["node"]) if gpu is None else f"{arguments['node']}/{gpu}"
     for gateway in now.inventory.gateways:
         if only not in (None, gateway):
             continue
-        weights = {**now.weights.get(gateway, {}), node: 0.0}
-        left = [one for one in now.ready(now.top.name) if one.node and weights.get(one.node, 1.0) > 0]
-        if now.ready(now.top.name) and not left:
-            return Breach("last-replica", now.top.name, f"{gateway} would reach no replica of {now.top.name} any more")
+        before = now.weights.get(gateway, {})
+        reached = [one for one in now.ready(now.top.name) if _reaches(before, one)]
+        for model in sorted({one.model for one in reached}):
+            if not any(_reaches({**before, place: 0.0}, one) for one in reached if one.model == model):
+                text = f"{gateway} would reach no replica of {model} ({now.top.name}) any more"
+                return Breach("last-replica", now.top.name, text)
     return None
+
+
+def _reaches(weights: Mapping[str, float], replica: ReplicaState) -> bool:
+    """Whether a gateway with these weights sends to the replica: a GPU counts its node's weight as well."""
+    return weights.get(replica.node or "", 1.0) > 0 and weights.get(f"{replica.node}/{replica.gpu}", 1.0) > 0
 
 
 def _last_replica(now: Situation, names: Collection[str], what: str) -> Breach | None:
