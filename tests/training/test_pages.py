@@ -124,6 +124,10 @@ def test_escalating_by_hand_wakes_the_next_at_once_and_is_no_silence() -> None:
             bench.book.acknowledge("P1", "ada")
             bench.book.escalate("P1", "ada")
             await bench.until(lambda: len(bench.of("page.sent")) == 3)
+            ladder = [one.contact for one in TIERS.by_rank()[0].escalation]
+            assert [one["contact"] for one in bench.of("page.sent")] == ladder[:3]
+            with pytest.raises(ValueError, match="who is last"):
+                bench.book.escalate("P1", "ada")
 
     run(work)
 

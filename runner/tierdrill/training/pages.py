@@ -66,6 +66,8 @@ class PageBook:
         self._waiting: list[Call] = []
         self._firing: dict[str, set[str]] = {}
         self._woken: set[str] = set()
+        # How far up a page was told beside its ladder, whose climb an acknowledgement had ended.
+        self._beside: dict[Ladder, int] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._gathering: asyncio.Task[None] | None = None
 
@@ -149,20 +151,22 @@ class PageBook:
         if ladder is None or page.state == "resolved":
             raise ValueError(f"{self.name_of(page)} has nobody further up to wake")
         levels = self._tiers.by_name(self._tier_of[page.dedup_key]).escalation
-        if ladder.level >= len(levels):
+        reached = max(ladder.level, self._beside.get(ladder, 0))
+        if reached >= len(levels):
             raise ValueError(f"{self.name_of(page)} is with {levels[-1].contact} already, who is last")
-        contact = levels[ladder.level].contact
-        self._note("page.escalated", page.dedup_key, by=by, level=ladder.level + 1, contact=contact)
+        contact = levels[reached].contact
+        self._note("page.escalated", page.dedup_key, by=by, level=reached + 1, contact=contact)
         if page.state == "acknowledged":
             # Its climb has ended with the acknowledgement: the next level is told beside it.
-            self._spawn(self._tell_beside(page, ladder, contact))
+            self._beside[ladder] = reached + 1
+            self._spawn(self._tell_beside(page, reached + 1, contact))
         else:
             self._woken.add(page.dedup_key)
             ladder.advance()
         return page, contact
 
-    async def _tell_beside(self, page: Page, ladder: Ladder, contact: str) -> None:
-        tier, level = self._tier_of[page.dedup_key], ladder.level + 1
+    async def _tell_beside(self, page: Page, level: int, contact: str) -> None:
+        tier = self._tier_of[page.dedup_key]
         await self._pager(contact, level, tier, page.dedup_key, "trigger", page.summary)
         self._emit(
             event("page.sent", SOURCE, contact=contact, level=level, tier=tier, dedup_key=page.dedup_key,
