@@ -100,6 +100,15 @@ def test_it_is_over_only_when_it_happened_rang_and_has_been_well_for_a_while() -
     assert watch.over(172.0 + HOLD_S)
 
 
+def test_a_page_that_was_quicker_than_the_fault_s_proof_counts() -> None:
+    watch, _ = wellness(exercise_setting(catalogue(), "amber-kettle"), Pages(), [inventory()])
+    watch.heard(PAGE, 30.0)
+    watch.happened("replica", PAGE.at - 1.0)
+    assert watch.not_relieved() is None
+    watch.happened("another", PAGE.at + 1.0)
+    assert watch.not_relieved() == "your shift goes on", "nobody was paged about that"
+
+
 def test_relief_is_refused_in_words_that_give_nothing_away() -> None:
     pages, seen = Pages(), [inventory()]
     watch, pulse = wellness(exercise_setting(catalogue(), "iron-orchard"), pages, seen)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import Callable
 from typing import Any
@@ -42,14 +43,18 @@ class Wellness:
     ) -> None:
         self._setting, self._pulse, self._pages, self._inventory = setting, pulse, pages, inventory
         self._happened: set[str] = set()
-        self._rung_since = False
+        self._rung_at: float | None = None
         self._well_since: float | None = None
         self.deeds: list[dict[str, Any]] = []
 
-    def happened(self, incident: str) -> None:
-        """An incident took effect; nothing counts as over before somebody was paged about it."""
+    def happened(self, incident: str, since: float = math.inf) -> None:
+        """An incident took effect; nothing counts as over before somebody was paged about it.
+
+        A page that rang after `since` (Unix seconds) is about it: an alert may be quicker than our own proof.
+        """
         self._happened.add(incident)
-        self._rung_since = False
+        if self._rung_at is not None and self._rung_at < since:
+            self._rung_at = None
         self._well_since = None
 
     def left_out(self, incident: str) -> None:
@@ -59,7 +64,7 @@ class Wellness:
     def heard(self, item: Event, elapsed_s: float) -> None:
         """A page, or something the trainee did."""
         if item.kind == "page.sent" and item.data.get("action") == "trigger":
-            self._rung_since = True
+            self._rung_at = item.at
         self.deeds.append({"elapsed_s": round(elapsed_s, 1), "kind": item.kind, **item.data})
         del self.deeds[:-DEEDS_KEPT]
 
@@ -75,14 +80,14 @@ class Wellness:
         waiting = [self._pages.name_of(page) for page in self._pages.unresolved if page.state == "triggered"]
         if waiting:
             return f"nobody has taken {', '.join(waiting)}"
-        if not self._all_happened or not self._rung_since:
+        if not self._all_happened or self._rung_at is None:
             return "your shift goes on"
         return None
 
     def over(self, now: float) -> bool:
         """Whether everything has been well for long enough; `now` is monotonic seconds."""
-        well = self._all_happened and self._rung_since and not self._pages.unresolved and self._platform_is_well()
-        if not well:
+        told = self._all_happened and self._rung_at is not None
+        if not told or self._pages.unresolved or not self._platform_is_well():
             self._well_since = None
             return False
         if self._well_since is None:

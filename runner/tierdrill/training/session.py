@@ -130,7 +130,7 @@ class Session:
             self.ending.end("error", str(error))
             return
         self.happened.append({"incident": name, "fault": fault, "targets": targets, "at": begun, "tier": tier})
-        self.wellness.happened(name)
+        self.wellness.happened(name, begun)
 
     async def _patiently(self, name: str, fault: str, parameters: Any, tier: str) -> list[str]:
         """Inject; what is not there at this moment (a replica that is being moved) may be in the next."""
@@ -222,6 +222,7 @@ class Session:
     async def _second_fault(self, inject: Inject) -> str:
         assert inject.fault is not None
         tier = inject.tier or self.setting.tiers.by_rank()[0].name
+        begun = time.time()
         try:
             targets = await self.injector.inject(inject.name, inject.fault, [inject.parameters], tier)
         except NotInjected as error:
@@ -229,7 +230,7 @@ class Session:
         self.happened.append(
             {"incident": inject.name, "fault": inject.fault, "targets": targets, "at": time.time(), "tier": tier}
         )
-        self.wellness.happened(inject.name)
+        self.wellness.happened(inject.name, begun)
         return f"{inject.fault} on {', '.join(targets)} has landed"
 
     def message(self, sender: str, text: str) -> None:
