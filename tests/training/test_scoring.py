@@ -188,6 +188,8 @@ def test_an_unproven_fault_gives_no_score() -> None:
     assert "was not seen to land on assistant-1" in card.no_score
     assert card_of(replace(kettle(), seconds=10.0)).no_score == "it ended before anything was broken"
     assert "ended in trouble" in card_of(replace(kettle(), reason="died")).no_score
+    unended = [one for one in kettle().events() if one.kind != "exercise.ended"]
+    assert "ended in trouble" in score_history(unended).no_score
 
 
 def test_what_cannot_be_judged_is_left_out_of_the_total() -> None:

@@ -16,6 +16,9 @@ from tierdrill.judge.samples import TierSamples, collect
 # Who may take a page without it being the trainee's doing.
 NOT_THE_TRAINEE = ("facilitator", "automation", "events-api", "alert", "nobody acknowledged it")
 
+UNENDED = "cut short"
+"""The reason of a history that does not say how it ended: the disk was full, say."""
+
 
 @dataclass(frozen=True)
 class Deed:
@@ -102,7 +105,7 @@ def read_course(events: Iterable[Event]) -> Course:
         exercise=str(started.data.get("exercise", "")) if started else "",
         began=began,
         ended=over,
-        reason=str(ended.data.get("reason", "")) if ended else "cut short",
+        reason=str(ended.data.get("reason", "")) if ended else UNENDED,
         automation=str(started.data.get("automation", "off")) if started else "off",
         incidents=_incidents(within),
         pages=_pages(within),

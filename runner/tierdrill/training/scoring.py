@@ -15,15 +15,15 @@ from tierdrill.spec.scenario import Incident, Scenario
 from tierdrill.spec.tiers import Tiers
 from tierdrill.training.cards import ScoreCard, total
 from tierdrill.training.conduct import harm_line, hint_line, playbook_lines, priority_line, update_line
-from tierdrill.training.course import Course, read_course
+from tierdrill.training.course import UNENDED, Course, read_course
 from tierdrill.training.deeds import judge_deeds
 from tierdrill.training.documents import documents_in
 from tierdrill.training.promises import objectives_line
 from tierdrill.training.ruler import Bench
 from tierdrill.training.swiftness import acknowledge_line, hypothesis_line, mitigation_line
 
-CUT_SHORT = ("died", "error", "interrupted", "stopped")
-"""Reasons of exercise.ended that are none of the trainee's doing: it broke, or somebody stopped it from outside."""
+CUT_SHORT = ("died", "error", "interrupted", "stopped", UNENDED)
+"""Reasons of an end that is none of the trainee's doing: it broke, it was stopped from outside, or nobody knows."""
 
 
 def score(
