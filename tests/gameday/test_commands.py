@@ -46,6 +46,14 @@ def test_a_running_step_is_stopped_and_skipped() -> None:
     assert not decide(state, Command("skip", "x"), AT + 21).ok
 
 
+def test_a_step_that_ended_while_its_skip_was_asked_about_does_not_cost_the_next() -> None:
+    asked = Command("skip", "x", step=0)
+    assert decide(state_of(begun()), asked, AT + 20).ok
+    late = decide(state_of(begun(), finished()), asked, AT + 120)
+    assert not late.ok and "ended meanwhile" in late.say
+    assert decide(state_of(begun(), finished()), Command("skip", "x", step=1), AT + 120).ok
+
+
 @pytest.mark.parametrize(
     ("verb", "events", "said"),
     [

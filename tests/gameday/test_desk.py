@@ -43,7 +43,8 @@ def test_abort_asks_and_wants_a_reason() -> None:
 
 
 def test_skip_asks_first() -> None:
-    assert typed(["s", "y"], state_of(begun())).command == Command("skip")
+    assert typed(["s", "y"], state_of(begun())).command == Command("skip", step=0)
+    assert typed(["s", "y"], state_of(begun(), finished())).command == Command("skip", step=1)
     assert "Stop and skip node-loss" in typed(["s"], state_of(begun())).desk.prompt
 
 

@@ -20,7 +20,10 @@ TEXT_MAX = 2000
 
 @dataclass(frozen=True)
 class Command:
-    """One thing asked for. `author` is who asks or says it; the other fields belong to some verbs only."""
+    """One thing asked for. `author` is who asks or says it; the other fields belong to some verbs only.
+
+    `step` of a skip is the one that is meant; without it, the one whose turn it is.
+    """
 
     verb: Verb
     author: str = ""
@@ -78,7 +81,10 @@ def _skip(state: GameDayState, command: Command, now: float) -> Decision:
     reason = command.text or "skipped"
     if state.stage == "after":
         return _no("no step is left to skip; n ends the game day")
-    if state.stage == "running":
+    running = state.stage == "running"
+    if command.step not in (None, state.position - 1 if running else state.position):
+        return _no("it has ended meanwhile; nothing is skipped")
+    if running:
         current = state.current
         if current is None or current.skipped is not None:
             return _no("it is being stopped already")

@@ -111,11 +111,14 @@ def _next(desk: Desk, state: GameDayState) -> Pressed:
 
 
 def _skip(desk: Desk, state: GameDayState) -> Pressed:
-    step = state.current if state.stage == "running" else state.upcoming
+    running = state.stage == "running"
+    step = state.current if running else state.upcoming
     if step is None:
         return Pressed(desk, Command("skip"))
-    what = "Stop and skip" if state.stage == "running" else "Skip"
-    return _confirm(desk, f"{what} {step.step.title}? y/n", Command("skip"))
+    what = "Stop and skip" if running else "Skip"
+    # The run may end while the question stands: the answer is about the step that was asked about.
+    asked = Command("skip", step=state.position - 1 if running else state.position)
+    return _confirm(desk, f"{what} {step.step.title}? y/n", asked)
 
 
 def _abort(desk: Desk, state: GameDayState) -> Pressed:
