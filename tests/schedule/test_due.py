@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from hypothesis import given
@@ -60,3 +61,13 @@ def test_what_is_due_now_counts_among_those_that_run() -> None:
     assert [bool(one.missed) for one in decided] == [True, True, False]
     (alone,) = decide(slots_late(200), NOW, Misfire(grace=900.0, count=0))
     assert alone.missed == "200 s late, and none that was missed of the entry's slots run"
+
+
+def test_a_slot_that_the_calendar_holds_back_takes_nobody_s_place() -> None:
+    may, held = slots_late(400, 200)
+    held = replace(held, held="blackout: freeze")
+    assert [bool(one.missed) for one in decide([may, held], NOW, Misfire(grace=900.0, count=1))] == [False, True]
+    due_now = replace(slots_late(400, 0)[1], held="blackout: freeze")
+    assert [bool(one.missed) for one in decide([may, due_now], NOW, Misfire(grace=900.0, count=1))] == [False, False]
+    both = [replace(may, held="blackout: freeze"), held]
+    assert [bool(one.missed) for one in decide(both, NOW, Misfire(grace=900.0, count=1))] == [True, False]

@@ -37,8 +37,10 @@ def decide(slots: Sequence[Slot], now: datetime, misfire: Misfire, why_late: str
     late = {slot.key: max(0.0, (now - slot.due).total_seconds()) for slot in ordered}
     on_time = [slot for slot in ordered if late[slot.key] <= ON_TIME_S]
     startable = [slot for slot in ordered if ON_TIME_S < late[slot.key] <= misfire.grace]
-    # What is due now counts among those that run: it is not followed by a slot that was missed.
-    room = max(0, misfire.count - len(on_time))
+    # What is due now counts among those that run: it is not followed by a slot that was missed. One that the calendar
+    # holds back takes nobody's place.
+    room = max(0, misfire.count - sum(slot.held is None for slot in on_time))
+    startable = [slot for slot in startable if slot.held is None] or startable
     running = {slot.key for slot in on_time} | {slot.key for slot in startable[max(0, len(startable) - room) :]}
     because = f"; {why_late}" if why_late else ""
     decided = []
