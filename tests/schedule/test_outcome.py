@@ -30,6 +30,8 @@ RECORD = RunRecord("r", "d", "drill", 1.0, None, None, None)
         (RECORD, None, "", "lost", "the run ended without a verdict; its process has gone"),
         (None, 2, "halted", "refused", "halted"),
         (None, 2, "", "refused", "exit code 2, and no run in the history"),
+        (None, 1, "No module named tierdrill", "refused", "No module named tierdrill"),
+        (None, 5, "", "unclean", "exit code 5, and no run in the history"),
         (None, 0, "", "lost", "no run in the history; its process ended with exit code 0"),
         (None, None, "Killed", "lost", "no run in the history; its process has gone; it said: Killed"),
         (None, -64, "", "lost", "its process was ended by SIGRTMAX"),
@@ -42,6 +44,10 @@ def test_the_history_decides_and_nothing_is_taken_for_a_pass(
     assert isinstance(found, Outcome)
     assert found.status == status
     assert words in found.reason
+
+
+def test_where_the_history_cannot_be_read_the_exit_code_counts() -> None:
+    assert outcome_of(None, 1, "history.db: locked", unread=True) == Outcome("failed", "history.db: locked", 1)
 
 
 def tried(member: int, status: str, reason: str = "") -> Attempt:

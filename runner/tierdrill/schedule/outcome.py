@@ -22,17 +22,20 @@ class Outcome:
     exit_code: int | None = None
 
 
-def outcome_of(record: RunRecord | None, exit_code: int | None, told: str) -> Outcome:
+def outcome_of(record: RunRecord | None, exit_code: int | None, told: str, *, unread: bool = False) -> Outcome:
     """From the run's line in the history (None: there is none), the exit code (None: nobody knows) and stderr's end.
 
-    The history's verdict counts; without one a run is lost, unless the command said that it did not begin.
+    The history's verdict counts; without one a run is lost, unless the command said that it did not begin. `unread`:
+    the history cannot be read, so that there may well be a line; the exit code is all there is then.
     """
     if record is not None and record.status:
         return Outcome(record.status, record.summary or "", exit_code)
     if record is not None:
         return Outcome("lost", f"the run ended without a verdict{_ended(exit_code)}{_and(told)}", exit_code)
     if exit_code in _BY_CODE and exit_code != 0:
-        return Outcome(_BY_CODE[exit_code], told or f"exit code {exit_code}, and no run in the history", exit_code)
+        # A Python that cannot even begin (no such program, a broken installation) exits with 1 as well.
+        status = "refused" if exit_code == 1 and not unread else _BY_CODE[exit_code]
+        return Outcome(status, told or f"exit code {exit_code}, and no run in the history", exit_code)
     return Outcome("lost", f"no run in the history{_ended(exit_code)}{_and(told)}", exit_code)
 
 

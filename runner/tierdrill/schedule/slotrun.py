@@ -223,7 +223,7 @@ class SlotRun:
         # Its reaper may be at work for minutes; nobody else begins in there meanwhile.
         await self._kept(lambda store: store.died(self._key))
         record, why = await healed(self._around.home, attempt.run, commands.recover, commands.cwd)
-        outcome = outcome_of(record, exit_code, output.told() or why)
+        outcome = outcome_of(record, exit_code, output.told() or why, unread=bool(why))
         ended = await self._ended(member, attempt, outcome)
         if outcome.status != "lost":
             output.remove()
