@@ -56,8 +56,10 @@ def house(tmp_path: Path) -> House:
     return house
 
 
-def lived(house: House, life: Callable[[Scheduler, TestClock], Coroutine[Any, Any, None]]) -> Metrics:
-    """A scheduler that lives as the test says; its metrics."""
+def lived(
+    house: House, life: Callable[[Scheduler, TestClock], Coroutine[Any, Any, None]], calendars: tuple[str, ...] = ()
+) -> Metrics:
+    """A scheduler that lives as the test says, serving these calendars (all); its metrics."""
     metrics, clock = Metrics(), TestClock()
 
     async def live() -> None:
@@ -67,7 +69,7 @@ def lived(house: House, life: Callable[[Scheduler, TestClock], Coroutine[Any, An
         await life(scheduler, clock)
         await scheduler._end()
 
-    snapshot = load_snapshot(house.root, (), read_unchecked)
+    snapshot = load_snapshot(house.root, calendars, read_unchecked)
     asyncio.run(live())
     return metrics
 
@@ -171,6 +173,24 @@ def test_a_slot_taken_over_is_seen_through_although_that_could_not_be_noted(hous
 
     lived(house, life)
     assert [one.state for one in records(house)] == [SlotState.FINISHED]
+
+
+def test_a_slot_of_a_calendar_that_another_scheduler_served_is_no_orphan(house: House) -> None:
+    dead = ProcessId(1, 1, "an earlier boot", "pid:[1]")
+    often = house.root / "drills" / "calendar.yaml"
+    (house.root / "drills" / "other.yaml").write_text(often.read_text().replace("name: often", "name: other"))
+
+    async def life(scheduler: Scheduler, clock: TestClock) -> None:
+        store = scheduler._shelf.store
+        store.claim(SlotName("often/a/2026-11-26T02:00:00Z", "often", "a", START - 30, START - 30), dead, START, 0.0)
+        store.claim(SlotName("gone/a/2026-11-26T02:00:00Z", "gone", "a", START - 20, START - 20), dead, START, 0.0)
+        scheduler.heartbeat()
+        await scheduler._see_through()
+
+    lived(house, life, ("other",))
+    assert [(one.state, one.reason) for one in records(house)] == [
+        (SlotState.FINISHED, "as the script says"), (SlotState.MISSED, "its entry is in no calendar any more"),
+    ]  # fmt: skip
 
 
 def test_what_happens_between_two_heartbeats_of_a_steady_clock_is_no_jump(house: House) -> None:

@@ -20,6 +20,7 @@ from tierdrill.schedule.slotrun import SlotRun
 from tierdrill.schedule.store import ScheduleStore
 from tierdrill.schedule.work import Work, members_of, orphan
 from tierdrill.spec.timing.rules import Rules
+from tierdrill.spec.timing.timetable import EntryTimes, Timetable, timetable_of
 
 _log = logging.getLogger(__name__)
 
@@ -42,8 +43,10 @@ class Leftovers:
             if claimant == self._around.me or (claimant is not None and store.lives(claimant, None, boottime)):
                 continue
             known = snapshot.find(record.slot.calendar, record.slot.entry)
-            if known is None and self._served_elsewhere(store, record.slot.calendar):
-                continue
+            if known is None:
+                if self._served_elsewhere(store, record.slot.calendar):
+                    continue
+                known = _unserved(snapshot, record.slot.calendar, record.slot.entry)
             if not store.take_over(record.slot.key, claimant, self._around.me):
                 continue
             who = f"process {claimant.pid}, which is dead" if claimant else "a scheduler that ended"
@@ -73,6 +76,16 @@ class Leftovers:
         """End the drills' processes at once; their reapers heal."""
         for process in self._around.running:
             send(process, signal.SIGKILL)
+
+
+def _unserved(snapshot: Snapshot, calendar: str, entry: str) -> tuple[Timetable, EntryTimes] | None:
+    """The entry of a calendar that only the dead scheduler served; None if there is none in the catalogue any more."""
+    document = snapshot.catalogue.calendars.get(calendar)
+    if document is None:
+        return None
+    timetable = timetable_of(document, snapshot.catalogue.paths["Calendar", calendar])
+    times = timetable.entries.get(entry)
+    return (timetable, times) if times is not None else None
 
 
 def _held(rules: Rules, record: SlotRecord) -> str | None:
