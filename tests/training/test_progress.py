@@ -54,6 +54,13 @@ def test_coverage_tells_who_practised_what_and_what_nobody_did(tmp_path: Path) -
     assert [name for name, _ in found.scenarios] == ["amber-kettle", "blue-ladder", "winter-coat", "iron-orchard"]
 
 
+def test_an_exercise_without_a_score_is_no_practice(tmp_path: Path) -> None:
+    home_of_a_team(tmp_path)
+    cut_short = [replace(one, score=None, out_of=0.0) for one in results(tmp_path) if one.trainee == "Grace"]
+    found = coverage_of(cut_short, [("blue-ladder", "intermediate")])
+    assert (found.people, found.gaps) == ((), ("blue-ladder",))
+
+
 def test_scripted_responders_are_no_people(tmp_path: Path) -> None:
     home_of_a_team(tmp_path)
     scripted = [replace(one, scripted="good") for one in results(tmp_path)]

@@ -101,8 +101,11 @@ def _strengths(results: Sequence[Result]) -> dict[str, float]:
 
 
 def coverage_of(results: Sequence[Result], scenarios: Sequence[tuple[str, str]]) -> Coverage:
-    """The matrix over the catalogue's scenarios (name, level) and those that results name besides."""
-    people = [one for one in results if one.scripted is None]
+    """The matrix over the catalogue's scenarios (name, level) and those that results name besides.
+
+    An exercise without a score (nothing was broken yet, or it broke itself) is no practice.
+    """
+    people = [one for one in results if one.scripted is None and one.score is not None]
     known = dict(scenarios)
     known.update({one.scenario: one.level for one in people if one.scenario not in known})
     order = sorted(known.items(), key=lambda item: (LEVELS.index(item[1]) if item[1] in LEVELS else 9, item[0]))
