@@ -48,6 +48,13 @@ def test_skip_asks_first() -> None:
     assert "Stop and skip node-loss" in typed(["s"], state_of(begun())).desk.prompt
 
 
+def test_an_abort_that_was_thought_better_of_is_in_no_later_answer() -> None:
+    state = state_of(begun())
+    thought_better = typed(["a", "y", "escape"], state).desk
+    assert typed(["s", "y"], state, thought_better).command == Command("skip", step=0)
+    assert typed(["n", "y"], state_of(), thought_better).command == Command("next")
+
+
 def test_a_note_is_of_whom_it_names() -> None:
     state = state_of(begun())
     assert typed(["o", *"scribe: it rang", "enter"], state).command == Command("note", "Cleo (scribe)", "it rang")

@@ -91,7 +91,7 @@ def _typing(desk: Desk, purpose: str, prompt: str, typed: tuple[str, ...] = ()) 
 
 
 def _confirm(desk: Desk, prompt: str, command: Command) -> Pressed:
-    return Pressed(replace(desk, mode="confirm", prompt=prompt, pending=command))
+    return Pressed(replace(desk, mode="confirm", prompt=prompt, purpose="", pending=command))
 
 
 def _next(desk: Desk, state: GameDayState) -> Pressed:
