@@ -273,6 +273,8 @@ def test_ctrl_c_in_a_pause_asks(home: Path, document: str) -> None:
         screen.press("n")
         screen.sees("nothing done")
         screen.press("\x03")
+        screen.sees("Ctrl-C: abort everything")
+        screen.press("\x03")
         assert screen.ends() == 4
 
 

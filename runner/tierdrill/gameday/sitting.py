@@ -46,7 +46,8 @@ class Face(Protocol):
         """What became of a command."""
 
     def interrupted(self) -> bool:
-        """Ctrl-C came and no run is under way; true if the face asks the person first."""
+        """Ctrl-C came and no run is under way; true if the face asks the person first, false if it is asking already.
+        """
 
     def show(self) -> None:
         """Draw."""
@@ -111,7 +112,6 @@ class Sitting:
         self._engine = engine
         self._face: Face | None = face
         self._stays = stays_without_face
-        self._interrupts = 0
         self._lost = False
 
     def hold(self) -> Ending:
@@ -179,8 +179,7 @@ class Sitting:
         if state.aborting is not None:
             self._engine.kill_run()
             return "killed"
-        self._interrupts += 1
-        if state.stage != "running" and self._interrupts == 1 and self._face is not None and self._face.interrupted():
+        if state.stage != "running" and self._face is not None and self._face.interrupted():
             return None
         self._abort("Ctrl-C")
         return None

@@ -117,7 +117,9 @@ class TerminalFace:
         self._told_at = self._clock()
 
     def interrupted(self) -> bool:
-        """Asks, where nothing is injected that could not wait for an answer."""
+        """Asks, where nothing is injected that could not wait for an answer; once more while it asks is the answer."""
+        if self.desk.purpose == "abort" and self.desk.mode in ("confirm", "line"):
+            return False
         prompt = "Ctrl-C: abort everything and end the game day? y/n (or Ctrl-C again)"
         self.desk = replace(self.desk, mode="confirm", prompt=prompt, purpose="abort", pending=None)
         return True
