@@ -161,6 +161,24 @@ def test_giving_up_is_loud_and_the_next_trouble_is_told_again(
     assert "410 Gone: gone" in loud[1]
 
 
+def test_what_was_given_up_and_sent_again_is_over_when_the_drill_is_well(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with HttpServer((410, {}, "gone")) as server:
+            outbox, channel = Outbox(tmp_path), hook(server.url)
+            outbox.post([channel], FAILED)
+            await outbox.deliver_due()
+            with closing(MessageStore(tmp_path)) as store:
+                assert store.again(None, time.time()) == 1
+            await outbox.deliver_due()
+            outbox.post([channel], replace(FAILED, kind="passed"))
+            await outbox.deliver_due()
+            outbox.close()
+
+    run(scenario())
+    with closing(MessageStore(tmp_path)) as store:
+        assert [(line.kind, line.state) for line in store.log()] == [("recovered", "sent"), ("failed", "sent")]
+
+
 def test_nothing_is_resolved_before_it_is_told(tmp_path: Path) -> None:
     async def scenario() -> None:
         clock = Clock()

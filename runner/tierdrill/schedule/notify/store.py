@@ -196,14 +196,29 @@ class MessageStore(DatabaseFile):
                 )
 
     def again(self, beginning: str | None, now: float) -> int:
-        """Let messages that were given up wait again (that whose id begins so, or all); how many."""
+        """Let messages that were given up wait again (that whose id begins so, or all); how many.
+
+        They count as told again, so that what they open is over when the drill is well.
+        """
         with self._transaction() as database:
-            changed = database.execute(
-                "UPDATE messages SET state = 'waiting', attempts = 0, created_at = ?1, next_at = ?1, ended_at = NULL "
-                "WHERE state = 'failed' AND (?2 IS NULL OR substr(id, 1, length(?2)) = ?2)",
-                (now, beginning),
-            )
-            return changed.rowcount
+            rows = database.execute(
+                "SELECT number, calendar, channel, subject, kind, action, notice FROM messages "
+                "WHERE state = 'failed' AND (?1 IS NULL OR substr(id, 1, length(?1)) = ?1)",
+                (beginning,),
+            ).fetchall()
+            for number, calendar, channel, subject, kind, action, notice in rows:
+                database.execute(
+                    "UPDATE messages SET state = 'waiting', attempts = 0, created_at = ?1, next_at = ?1, "
+                    "ended_at = NULL WHERE number = ?2",
+                    (now, number),
+                )
+                if action == TELL:
+                    entry = Notice.from_json(json.loads(notice)).entry
+                    database.execute(
+                        "INSERT OR REPLACE INTO told VALUES (?, ?, ?, ?, ?, ?, 0)",
+                        (calendar, entry, channel, subject, kind, now),
+                    )
+        return len(rows)
 
     def forget(self, now: float) -> int:
         """Delete what was sent or given up long ago; how many."""
