@@ -93,6 +93,19 @@ def test_figures_that_were_never_kept_are_made_before_the_events_go(home: Path) 
     assert all(run["objectives"] and run["doubt"] == "" for run in kept)
 
 
+def test_events_whose_figures_cannot_be_kept_stay(home: Path) -> None:
+    before = events_of(home)
+    with closing(sqlite3.connect(home / "history.db")) as database:
+        database.execute(
+            "CREATE TRIGGER broken BEFORE INSERT ON figures BEGIN SELECT RAISE(FAIL, 'locked by a test'); END"
+        )
+    done = prune(home, Keep(DAY_S, 0), 2e9 * 2, really=True)
+    assert done.gone == ()
+    assert all(problem.endswith("its figures could not be kept, so its events stay") for problem in done.problems)
+    assert len(done.problems) == 4
+    assert events_of(home) == before
+
+
 def test_what_somebody_needs_stays(home: Path) -> None:
     with closing(HistoryStore(home)) as store:
         store.begin("died", "node-loss", "drill", 1.0)

@@ -51,10 +51,15 @@ def all_figures(
 
 
 def ensure_figures(store: HistoryStore, run: str) -> None:
-    """Compute and keep the figures of a run that has none of this version yet: before its events go."""
+    """Compute and keep the figures of a run that has none of this version yet: before its events go.
+
+    HistoryError where they cannot be kept.
+    """
     for record in store.figures(run=run):
         if record.data is None or (record.format or 0) < FORMAT:
             _computed(store, record)
+    if any(record.data is None for record in store.figures(run=run)):
+        raise HistoryError("its figures could not be kept, so its events stay")
 
 
 def _read(record: FiguresRecord) -> RunFigures:
