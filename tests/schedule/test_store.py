@@ -133,8 +133,13 @@ def test_a_scheduler_of_another_container_lives_by_its_heartbeat(tmp_path: Path)
         store.beat(elsewhere, 5.0, 1000.0, ["c"])
         assert store.lives(elsewhere, None, 1050.0)
         assert not store.lives(elsewhere, None, 1200.0)
+        # It slept with the machine: what lay before counts, and the time since.
+        store.slept(1900.0, 850.0)
+        assert store.lives(elsewhere, None, 1950.0)
+        store.slept(2000.0, 5.0)
+        assert not store.lives(elsewhere, None, 2000.0)
         store.retire(elsewhere)
-        assert not store.lives(elsewhere, None, 1050.0)
+        assert not store.lives(elsewhere, None, 1950.0)
 
 
 @pytest.mark.parametrize("damage", ["noise", "cut", "empty-page", "another"])

@@ -139,6 +139,8 @@ class Scheduler:
         self._observers.clock_moved(moved)
         try:
             self._shelf.store.note(self._now(), "clock", str(moved))
+            if moved.slept_s:
+                self._shelf.store.slept(self._last.boottime, moved.slept_s)
             for plan in self._plans.values():
                 plan.look_ahead(self._now())
                 # What was jumped over is due, however far ahead the next slot is.

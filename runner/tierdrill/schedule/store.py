@@ -12,7 +12,7 @@ import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 
 from tierdrill.history.processes import ProcessId
-from tierdrill.schedule.lookups import Lookups
+from tierdrill.schedule.lookups import BEATS_FRESH_S, Lookups
 from tierdrill.schedule.records import Attempt, EnvironmentLock, Gap, SlotName, SlotState
 from tierdrill.schedule.storefile import NotOurs, StoreCorrupt, StoreError, StoreMoved
 from tierdrill.schedule.tables import lock_of
@@ -252,6 +252,14 @@ class ScheduleStore(Lookups):
                 "VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (pid, ticks, boot, space) DO UPDATE SET "
                 "seen_at = excluded.seen_at, seen_boottime = excluded.seen_boottime, calendars = excluded.calendars",
                 (*_process(scheduler), at, at, boottime, json.dumps(list(calendars))),
+            )
+
+    def slept(self, boottime: float, slept_s: float) -> None:
+        """The machine slept for so long until now: no scheduler could beat, so that its silence says nothing."""
+        with self._transaction() as database:
+            database.execute(
+                "UPDATE schedulers SET seen_boottime = ?1 WHERE seen_boottime BETWEEN ?1 - ?2 - ?3 AND ?1",
+                (boottime, slept_s, BEATS_FRESH_S),
             )
 
     def retire(self, scheduler: ProcessId) -> None:
