@@ -103,7 +103,7 @@ def test_a_regression_is_told_once_and_again_when_it_comes_back(house: House) ->
 
         def news() -> list[tuple[str, str]]:
             found = asyncio.run(asyncio.to_thread(follow._worse, {"node-loss"}, 2000.0))
-            return [(one.kind, one.summary) for one in follow._news(work, found)]
+            return [(one.kind, one.summary) for one in follow._news(work, {"node-loss"}, found)]
 
         assert news() == []
         for number in range(30, 45):
