@@ -65,20 +65,21 @@ def immediate(database: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
 
 def bring_up_to_date(
     database: sqlite3.Connection, wanted: int, change: Callable[[sqlite3.Connection, int], None]
-) -> int:
+) -> None:
     """Let `change(database, version)` make a file of an earlier schema version (0: a new one) into one of `wanted`.
 
-    All or nothing, and once where several processes open it at the same time. The version it has then: one that a later
-    program wrote is left as it is.
+    All or nothing, and once where several processes open it at the same time. One that a later program wrote is left as
+    it is: sqlite3.OperationalError.
     """
-    if (version := _version(database)) >= wanted:
-        return version
-    with immediate(database):
-        if (version := _version(database)) >= wanted:
-            return version
-        change(database, version)
-        database.execute(f"PRAGMA user_version={wanted}")
-    return wanted
+    if _version(database) < wanted:
+        with immediate(database):
+            if (version := _version(database)) < wanted:
+                change(database, version)
+                database.execute(f"PRAGMA user_version={wanted}")
+    if (version := _version(database)) > wanted:
+        raise sqlite3.OperationalError(
+            f"written by a newer tierdrill (schema {version}; known are up to {wanted})"
+        )
 
 
 def _version(database: sqlite3.Connection) -> int:

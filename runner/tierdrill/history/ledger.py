@@ -81,15 +81,10 @@ class Ledger:
             home.mkdir(parents=True, exist_ok=True, mode=0o700)
             self._database = connect(self.path)
             try:
-                version = bring_up_to_date(self._database, LEDGER_VERSION, change)
+                bring_up_to_date(self._database, LEDGER_VERSION, change)
             except BaseException:
                 self._database.close()
                 raise
-        if version > LEDGER_VERSION:
-            self._database.close()
-            raise LedgerError(
-                f"{self.path}: written by a newer tierdrill (schema {version}; known are up to {LEDGER_VERSION})"
-            )
 
     @contextmanager
     def _explained(self) -> Iterator[None]:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tierdrill.history.database import connect
+from tierdrill.history.database import bring_up_to_date, connect, execute_all
 from tierdrill.history.erase import scrub
 from tierdrill.history.events import Event
 from tierdrill.history.store import HistoryStore
@@ -31,7 +31,6 @@ CREATE TABLE IF NOT EXISTS results (
   exercise TEXT PRIMARY KEY, trainee TEXT, scripted TEXT, scenario TEXT NOT NULL, level TEXT NOT NULL, at REAL NOT NULL,
   score REAL, out_of REAL NOT NULL, card TEXT NOT NULL
 ) STRICT;
-PRAGMA user_version=1;
 """
 
 
@@ -105,11 +104,7 @@ class ProgressStore:
         database = connect(self.path)
         self.path.chmod(0o600)
         database.execute("PRAGMA secure_delete=ON")
-        version = database.execute("PRAGMA user_version").fetchone()[0]
-        if version > 1:
-            raise sqlite3.OperationalError(f"written by a newer tierdrill (schema {version}; known is 1)")
-        if version == 0:
-            database.executescript(_SCHEMA)
+        bring_up_to_date(database, 1, lambda new, _: execute_all(new, _SCHEMA))
         database.execute("SELECT count(*), max(at) FROM results").fetchone()
         return database
 
