@@ -7,6 +7,7 @@ landed, and to be gone, only on the word of the probes that the drill names for 
 from __future__ import annotations
 
 import threading
+from contextlib import closing
 from typing import Any
 
 from tierdrill.chaos.context import Context, wait_until
@@ -123,8 +124,9 @@ class ForeignFaults:
             self._void[name] = asked
         elif (before := Witness(asked).once(BEFORE_WITHIN_S)).met:
             self._void[name] = f"{before.seen}, as it did before the action: it proves nothing"
-        wait_until(planned)
-        self._confirm(fault)
+        with closing(Ledger(self.context.home)) as ledger:
+            wait_until(planned)
+            ledger.confirm(fault)
         if name not in self._void and not isinstance(asked, str):
             witness = Witness(asked, lambda look: self._landed(fault, asked.name, look))
             self._witnesses[name] = witness.start()
@@ -139,20 +141,10 @@ class ForeignFaults:
             "parameters": {},
             "lease_s": self.context.lease_s,
         }
-        ledger = Ledger(self.context.home)
-        try:
+        with closing(Ledger(self.context.home)) as ledger:
             if halt := ledger.halted():
                 raise Halted(f"the kill switch is thrown: {halt.reason} ({halt.author})")
             ledger.intend(fault, self.context.run, order, self.place, self.context.lease_s)
-        finally:
-            ledger.close()
-
-    def _confirm(self, fault: str) -> None:
-        ledger = Ledger(self.context.home)
-        try:
-            ledger.confirm(fault)
-        finally:
-            ledger.close()
 
     def acted(self, name: str, status: str) -> None:
         """The action returned, failed or was interrupted; a proof has its time from now."""
@@ -205,11 +197,8 @@ class ForeignFaults:
         self._tell("fault.landed", fault, effective_at=look.at, witness=witness, seen=look.seen)
 
     def _mark(self, fault: str, state: str, note: str) -> None:
-        ledger = Ledger(self.context.home)
-        try:
+        with closing(Ledger(self.context.home)) as ledger:
             ledger.mark(fault, state, note[:SEEN_CHARACTERS])
-        finally:
-            ledger.close()
 
     def _tell(self, what: str, fault: str, /, **data: Any) -> None:
         self.context.emit(event(what, "experiment", fault=fault, **data))
