@@ -81,16 +81,14 @@ def _skip(state: GameDayState, command: Command, now: float) -> Decision:
     reason = command.text or "skipped"
     if state.stage == "after":
         return _no("no step is left to skip; n ends the game day")
-    running = state.stage == "running"
-    if command.step not in (None, state.position - 1 if running else state.position):
+    if command.step not in (None, state.at_hand):
         return _no("it has ended meanwhile; nothing is skipped")
-    if running:
+    event = _event(command, now, "step.skipped", step=state.at_hand, reason=reason)
+    if state.stage == "running":
         current = state.current
         if current is None or current.skipped is not None:
             return _no("it is being stopped already")
-        event = _event(command, now, "step.skipped", step=state.position - 1, reason=reason)
         return Decision((event,), f"{current.step.title} is being stopped")
-    event = _event(command, now, "step.skipped", step=state.position, reason=reason)
     return Decision((event,), f"skipped {state.steps[state.position].step.title}")
 
 

@@ -117,8 +117,7 @@ def _skip(desk: Desk, state: GameDayState) -> Pressed:
         return Pressed(desk, Command("skip"))
     what = "Stop and skip" if running else "Skip"
     # The run may end while the question stands: the answer is about the step that was asked about.
-    asked = Command("skip", step=state.position - 1 if running else state.position)
-    return _confirm(desk, f"{what} {step.step.title}? y/n", asked)
+    return _confirm(desk, f"{what} {step.step.title}? y/n", Command("skip", step=state.at_hand))
 
 
 def _abort(desk: Desk, state: GameDayState) -> Pressed:

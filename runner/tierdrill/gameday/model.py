@@ -170,6 +170,11 @@ class GameDayState:
         return self.steps[self.position] if self.position < len(self.steps) else None
 
     @property
+    def at_hand(self) -> int:
+        """The place of the step that runs, or of the one whose turn it is."""
+        return self.position - 1 if self.stage == "running" else self.position
+
+    @property
     def last_status(self) -> str:
         """The status of the last run that ended; empty if the last step was skipped or none has run."""
         last = self.current.last if self.current is not None and self.current.skipped is None else None

@@ -17,9 +17,7 @@ from tierdrill.gameday.locks import is_locked
 from tierdrill.gameday.model import GameDayState
 from tierdrill.gameday.seat import FILE as SEAT
 from tierdrill.history.retention import Keep
-from tierdrill.history.store import HistoryError
-
-DATABASE = "history.db"
+from tierdrill.history.store import HistoryError, HistoryStore
 
 
 @dataclass(frozen=True)
@@ -95,8 +93,8 @@ def _remove(folder: Path) -> None:
     for path in sorted(folder.iterdir()):
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)
-        elif not path.name.startswith(DATABASE):
+        elif not path.name.startswith(HistoryStore.FILE):
             path.unlink()
-    for path in sorted(folder.glob(f"{DATABASE}*"), reverse=True):
+    for path in sorted(folder.glob(f"{HistoryStore.FILE}*"), reverse=True):
         path.unlink()
     folder.rmdir()
