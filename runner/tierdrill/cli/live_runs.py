@@ -5,6 +5,10 @@ from __future__ import annotations
 import itertools
 from contextlib import closing
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tierdrill.history.ledger import Ledger
 
 
 def live_runs(home: Path) -> dict[str, int]:
@@ -14,11 +18,16 @@ def live_runs(home: Path) -> dict[str, int]:
     if not (home / "ledger.db").exists():
         return {}
     with closing(Ledger(home)) as ledger:
-        return {
-            process.run: process.pid
-            for process in ledger.processes()
-            if process.role == "runner" and process.process.lives()
-        }
+        return live_in(ledger)
+
+
+def live_in(ledger: Ledger) -> dict[str, int]:
+    """As `live_runs`, of a ledger that is open already."""
+    return {
+        process.run: process.pid
+        for process in ledger.processes()
+        if process.role == "runner" and process.process.lives()
+    }
 
 
 def reapers(home: Path) -> dict[str, int]:

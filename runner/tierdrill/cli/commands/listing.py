@@ -41,22 +41,18 @@ def command(here: Surroundings, kind: str | None, as_json: bool) -> None:
 
 def _shown(rows: list[dict[str, Any]], *, in_full: bool) -> Iterator[str]:
     """Name and title, folded to the terminal; with all else that is known below them where one kind was asked for."""
+    from tierdrill.report.describe import plain
+
     width = shutil.get_terminal_size().columns
     column = max((len(row["name"]) for row in rows), default=0) + 4
     for row in rows:
-        more = [f"{key} {_plain(row[key])}" for key in row if key not in ("name", "title") and row[key]]
+        more = [f"{key} {plain(row[key])}" for key in row if key not in ("name", "title") and row[key]]
         for number, text in enumerate([row["title"], "; ".join(more)] if in_full and more else [row["title"]]):
             head = f"  {row['name']}" if number == 0 else ""
             lines = textwrap.wrap(text, max(width - column, 20), break_on_hyphens=False) or [""]
             for line in lines:
                 yield f"{head:<{column}}{line}".rstrip()
                 head = ""
-
-
-def _plain(value: Any) -> str:
-    if isinstance(value, list):
-        return ", ".join(map(str, value))
-    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _rows(catalogue: Catalogue, kind: str) -> list[dict[str, Any]]:

@@ -105,12 +105,14 @@ def _lines(done: Pruned, really: bool) -> list[str]:
 
 
 def _day_lines(days: PrunedGameDays, really: bool) -> list[str]:
+    from tierdrill.report.words import plural
+
     lines = [f"game day {day.identity}: {day.outcome}" for day in days.gone[:SHOWN]]
     if len(days.gone) > SHOWN:
         lines.append(f"and {len(days.gone) - SHOWN} more")
     lines += [f"kept, though old: game day {day.record.identity}: {day.needed}" for day in days.needed]
     if days.gone:
-        gamedays = f"{len(days.gone)} game {'day' if len(days.gone) == 1 else 'days'}"
+        gamedays = plural(len(days.gone), "game day")
         lines.append(f"{gamedays} went, with the record" if really else f"{gamedays} would go; --yes does it")
     return lines
 

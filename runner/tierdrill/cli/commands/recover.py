@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from tierdrill.cli.errors import say
-from tierdrill.cli.live_runs import live_runs, reapers
+from tierdrill.cli.live_runs import live_in, live_runs, reapers
 from tierdrill.cli.logs import log_to_file
 from tierdrill.cli.places import Surroundings
 
@@ -54,12 +54,12 @@ def command(here: Surroundings) -> int:
     return UNCLEAN if left else 0
 
 
-def _live(home: Path, ledger: Ledger) -> set[str]:
+def _live(ledger: Ledger) -> set[str]:
     """The runs that go on now. To be asked after what a run left was read: one may have begun since the last look.
 
     A run holds its environment before it writes anything, and is known by its process only a little later.
     """
-    return {run for _, run, _, _ in ledger.held()} | set(live_runs(home))
+    return {run for _, run, _, _ in ledger.held()} | set(live_in(ledger))
 
 
 def _let_reapers_finish(home: Path) -> None:
@@ -89,7 +89,7 @@ def _undo(home: Path, ledger: Ledger, count: _Count) -> list[str]:
 
     left = []
     for entry in reversed(ledger.open_faults()):
-        if entry.run in _live(home, ledger):
+        if entry.run in _live(ledger):
             continue
         named = f"{entry.order.get('kind')} on {entry.order.get('target')}"
         # Its history is opened only once all is undone; until then a trainee may be looking.
@@ -106,7 +106,7 @@ def _end_processes(home: Path, ledger: Ledger, count: _Count) -> list[str]:
 
     left = []
     for run in sorted({process.run for process in ledger.processes()}):
-        if run in _live(home, ledger):
+        if run in _live(ledger):
             continue
         record = _into_history(home, run)
 
@@ -130,7 +130,7 @@ def _end_labs(home: Path, ledger: Ledger, count: _Count) -> list[str]:
     for state in all_labs(home):
         with closing(HistoryStore(home)) as store:
             runs = {record.run for record in store.runs(limit=-1)}
-        if state.name in _live(home, ledger) or (supervisor_lives(state) and state.name not in runs):
+        if state.name in _live(ledger) or (supervisor_lives(state) and state.name not in runs):
             continue
         if stubborn := down_lab(state):
             left += [f"process {pid} of lab {state.name}" for pid in stubborn]
@@ -163,7 +163,7 @@ def _close_books(home: Path, ledger: Ledger) -> None:
 
     with closing(HistoryStore(home)) as store:
         for record in store.runs(limit=1000):
-            if record.status is not None or record.run in _live(home, ledger):
+            if record.status is not None or record.run in _live(ledger):
                 continue
             open_faults = [entry.id for entry in ledger.open_faults(record.run)]
             if record.variant == EXERCISE:
