@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -183,43 +183,39 @@ def ignores(pid: int, number: str) -> bool:
     return bool(mask >> (signal.Signals[number] - 1) & 1)
 
 
+@contextmanager
+def owned_process(stock: Stock, role: str) -> Iterator[subprocess.Popen[bytes]]:
+    """A process that leads its group, in the ledger as the run's; gone afterwards."""
+    process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"], start_new_session=True)
+    try:
+        owned = own_process(RUN, role, process.pid)
+        assert owned is not None
+        with closing(stock.ledger) as ledger:
+            ledger.own(owned)
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
 def test_processes_of_a_dead_run_are_ended(stock: Stock) -> None:
     injected(stock)
-    child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"], start_new_session=True)
-    ledger = stock.ledger
-    owned = own_process(RUN, "load", child.pid)
-    assert owned is not None
-    ledger.own(owned)
-    ledger.close()
-    try:
-        with reaper(stock.home) as (process, pipe):
-            os.close(pipe)
-            assert child.wait(20) == -9
-            assert process.wait(20) == 0
+    with owned_process(stock, "load") as child, reaper(stock.home) as (process, pipe):
+        os.close(pipe)
+        assert child.wait(20) == -9
+        assert process.wait(20) == 0
         assert stock.ledger.processes(RUN) == []
         assert not psutil.pid_exists(child.pid)
-    finally:
-        child.kill()
-        child.wait()
 
 
 def test_a_runner_that_waits_for_its_reaper_is_not_ended(stock: Stock) -> None:
     """A run that is not clean lets its reaper heal, and has its verdict to tell; under a shell it leads a group."""
     injected(stock)
-    runner = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"], start_new_session=True)
-    ledger = stock.ledger
-    owned = own_process(RUN, "runner", runner.pid)
-    assert owned is not None
-    ledger.own(owned)
-    ledger.close()
-    try:
-        with reaper(stock.home) as (process, pipe):
-            os.close(pipe)
-            assert process.wait(20) == 0
+    with owned_process(stock, "runner") as runner, reaper(stock.home) as (process, pipe):
+        os.close(pipe)
+        assert process.wait(20) == 0
         assert not stock.marker.exists() and runner.poll() is None
-    finally:
-        runner.kill()
-        runner.wait()
+
 
 
 def test_a_group_of_another_boot_is_not_ended(stock: Stock) -> None:
