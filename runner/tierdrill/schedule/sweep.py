@@ -92,7 +92,7 @@ def _decide(
 ) -> None:
     calendar, entry = plan.name
     # A clock that was set back makes slots due again: those with a record have it, the others come in their time.
-    since = plan.until if plan.until <= now else min(now, now if plan.looked is None else plan.looked)
+    since = min(now, plan.until if plan.until <= now or plan.looked is None else plan.looked)
     slots = slots_between(plan.timetable, plan.times, _at(since), _at(now))
     if slots:
         first = min(slot.due.timestamp() for slot in slots)
