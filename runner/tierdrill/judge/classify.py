@@ -86,7 +86,7 @@ def _more_than_blip(failure: Failure) -> list[str]:
         reasons.append(f"{_known(failure.replicas_affected)} replicas affected")
     if failure.zones_affected:
         one = failure.zones_affected == 1
-        reasons.append("a whole node affected" if one else f"{failure.zones_affected} whole nodes affected")
+        reasons.append("a whole node" if one else f"{failure.zones_affected} whole nodes")
     if failure.budget_spent is None or failure.budget_spent >= BLIP_BUDGET:
         spent = "an unknown share" if failure.budget_spent is None else f"{failure.budget_spent:.1%}"
         reasons.append(f"{spent} of an error budget spent")
