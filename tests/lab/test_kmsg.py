@@ -23,12 +23,89 @@ def test_lines_read_back(uptime_s: float, xid: int, pid: int | None) -> None:
     parsed = kmsg.parse_xid(kmsg.format_xid(uptime_s, "00000000:0A:1F.0", xid, pid=pid, name="r"))
     assert parsed is not None
     assert (parsed.pci_bus_id, parsed.xid) == ("0000:0a:1f", xid)
+    assert parsed.uptime_s is not None
     assert abs(parsed.uptime_s - uptime_s) < 1e-5
 
 
 def test_other_lines_are_not_xids() -> None:
     assert kmsg.parse_xid(kmsg.format_line(1.0, "tierdrill emulated kernel, boot x")) is None
     assert kmsg.parse_xid("") is None
+
+
+GPU = kmsg.kernel_pci("00000000:AB:00.0")
+FELL_OFF = "NVRM: Xid (PCI:0000:ab:00): 79, pid=1, name=x, GPU has fallen off the bus."
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        f"[ 1843.308145] {FELL_OFF}",
+        FELL_OFF,
+        f"Feb 14 05:03:41 host-1 kernel: {FELL_OFF}",
+        f"2026-02-14T05:03:41.308145+00:00 host-1 kernel: [ 1843.308145] {FELL_OFF}",
+        f"[Sat Feb 14 05:03:41 2026] {FELL_OFF}",
+        f"[ 1843.308145] [   T1234] {FELL_OFF}",
+        f"4,1234,1843308145,-;{FELL_OFF}",
+        f'{{"_TRANSPORT":"kernel","MESSAGE":"{FELL_OFF}"}}',
+        f"<4>[ 1843.308145] {FELL_OFF}",
+        "[ 1843.308145] NVRM: Xid (PCI:0000:ab:00): 79",
+        "NVRM: Xid (PCI:0000:ab:00): 79, GPU has fallen off the bus",
+        "[ 1843.308145] NVRM: Xid (0000:ab:00): 79, GPU has fallen off the bus.",
+        "NVRM: Xid (PCI:ab:00): 79, Ch 00000010",
+        "NVRM: Xid (PCI:0000:AB:00): 79, pid=1, name=x, GPU has fallen off the bus.",
+        "NVRM: Xid (PCI:0000:ab:00.0): 79, pid=1, name=x, GPU has fallen off the bus.",
+        "NVRM: Xid (PCI:00000000:AB:00.0): 79, pid='<unknown>', name=<unknown>, GPU has fallen off the bus.",
+        "NVRM: Xid (PCI:0000:ab:00 GPU-I:05): 79, pid=1, name=x, GPU has fallen off the bus.",
+        "nvrm: xid (pci:0000:ab:00): 79",
+    ],
+)
+def test_every_spelling_of_a_line_is_the_same_xid(line: str) -> None:
+    parsed = kmsg.parse_xid(line)
+    assert parsed is not None
+    assert (parsed.pci_bus_id, parsed.xid) == (GPU, 79)
+    assert [(one.pci_bus_id, one.xid) for one in kmsg.XidReader().read([line])] == [(GPU, 79)]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "[ 1843.308145] NVRM: GPU 0000:ab:00.0: GPU has fallen off the bus.",
+        "nvidia-nvswitch0: SXid (PCI:0000:ab:00.0): 12028, Non-fatal, Link 32 egress non-posted PRIV error",
+        "NVRM: Xid (PCI:0000:ab:00)",
+        "NVRM: Xid (PCI:gone): 79",
+        "somebody said Xid 79 of 0000:ab:00",
+    ],
+)
+def test_a_line_without_an_xid_of_a_gpu_is_none(line: str) -> None:
+    assert kmsg.parse_xid(line) is None
+    assert kmsg.XidReader().read([line, "79, pid=1"] if line.startswith("[") else [line]) == []
+
+
+def test_an_address_beyond_the_first_domains_is_its_own() -> None:
+    assert kmsg.kernel_pci("00010000:04:00.0") == "10000:04:00" != kmsg.kernel_pci("00000000:04:00.0")
+    parsed = kmsg.parse_xid("NVRM: Xid (PCI:10000:04:00): 48, DBE")
+    assert parsed is not None and parsed.pci_bus_id == "10000:04:00"
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ["[ 1843.308145] NVRM: Xid (PCI:0000:ab:00):", " 79, pid=1, name=x, GPU has fallen off the bus."],
+        ["[ 1843.308145] NVRM: Xid", "[ 1843.308146] (PCI:0000:ab:00): 79, pid=1"],
+        ["Feb 14 05:03:41 h kernel: NVRM: Xid (PCI:0000:ab:00):", "Feb 14 05:03:41 h kernel: 79, pid=1"],
+        ["[ 1843.308145] NVRM: Xid (PCI:0000:ab:00): 79, pid=1,", " name=x, GPU has fallen off the bus."],
+    ],
+)
+def test_a_line_that_was_wrapped_is_read_as_one(lines: list[str]) -> None:
+    reader = kmsg.XidReader()
+    found = [one for line in lines for one in reader.read([line])]
+    assert [(one.pci_bus_id, one.xid) for one in found] == [(GPU, 79)]
+
+
+def test_a_half_line_does_not_swallow_the_next_xid() -> None:
+    reader = kmsg.XidReader()
+    found = reader.read(["NVRM: Xid (PCI:0000:ab:00):", FELL_OFF.replace("79", "45"), "12, something else"])
+    assert [(one.pci_bus_id, one.xid) for one in found] == [(GPU, 45)]
 
 
 def test_append(tmp_path: Path) -> None:

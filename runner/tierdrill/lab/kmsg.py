@@ -1,10 +1,11 @@
-"""The node's kernel log, as far as GPU monitors read it: NVRM Xid lines with the kernel's time prefix, and following
-them as they come.
+"""The node's kernel log, as far as GPU monitors read it: NVRM Xid lines, written with the kernel's time prefix, read in
+whatever spelling a log has them, and followed as they come.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,16 +45,21 @@ _DESCRIPTIONS = {
     109: "Context Switch Timeout Error",
     119: "GSP RPC Timeout",
 }
-_XID_LINE = re.compile(
-    r"^\[\s*(?P<seconds>\d+\.\d{6})\] NVRM: Xid \(PCI:(?P<pci>[0-9a-fA-F:.]+)\): (?P<xid>\d+),(?P<rest>.*)$"
-)
+# The PCI address stands with or without "PCI:", domain and function, in either case, and a MIG instance may follow it;
+# after the number there may be nothing. What comes before it is the log's own: kernel, dmesg -T, /dev/kmsg, journald.
+_XID_HEAD = r"NVRM:\s*Xid\s*\((?:PCI:)?(?P<pci>(?:[0-9a-f]{4,8}:)?[0-9a-f]{2}:[0-9a-f]{2}(?:\.[0-7])?)\b[^)]*\)\s*:?"
+_XID = re.compile(rf"{_XID_HEAD}\s*(?P<xid>\d+)\b[,\s]*(?P<rest>.*)", re.IGNORECASE)
+_UNFINISHED = re.compile(r"NVRM:\s*Xid\b\D*$|NVRM:\s*Xid\s*\([^)]*\)?\s*:?\s*$", re.IGNORECASE)
+_UPTIME = re.compile(r"^\[\s*(\d+\.\d+)\]")
+# What a log puts before each line, also before the second half of one that was wrapped.
+_PREFIX = re.compile(r"^(?:\d+,\d+,\d+,[^;]*;|.*?\bkernel:)?\s*(?:\[[^\]]*\]\s*)*")
 
 
 @dataclass(frozen=True)
 class XidLine:
-    """One Xid report of the kernel log."""
+    """One Xid report of the kernel log: its address in the kernel's short form, `uptime_s` where the line tells it."""
 
-    uptime_s: float
+    uptime_s: float | None
     pci_bus_id: str
     xid: int
     text: str
@@ -65,9 +71,9 @@ def describe(xid: int) -> str:
 
 
 def kernel_pci(pci_bus_id: str) -> str:
-    """The kernel's short form of a PCI address (0000:04:00) from NVML's (00000000:04:00.0)."""
-    domain, bus, device = pci_bus_id.split(":")
-    return f"{domain[-4:].lower()}:{bus.lower()}:{device.split('.')[0].lower()}"
+    """The kernel's short form of a PCI address (0000:04:00) from any other: 00000000:04:00.0, 0000:04:00.0, 04:00."""
+    *domain, bus, device = pci_bus_id.lower().split(":")
+    return f"{int(domain[0], 16) if domain else 0:04x}:{bus}:{device.split('.')[0]}"
 
 
 def format_line(uptime_s: float, text: str) -> str:
@@ -84,10 +90,31 @@ def format_xid(uptime_s: float, pci_bus_id: str, xid: int, *, pid: int | None, n
 
 def parse_xid(line: str) -> XidLine | None:
     """Read a line back; None when it does not report an Xid."""
-    match = _XID_LINE.match(line.rstrip("\n"))
+    match = _XID.search(line.rstrip("\n"))
     if match is None:
         return None
-    return XidLine(float(match["seconds"]), match["pci"], int(match["xid"]), match["rest"].strip())
+    uptime = _UPTIME.match(line)
+    return XidLine(
+        float(uptime[1]) if uptime else None, kernel_pci(match["pci"]), int(match["xid"]), match["rest"].strip()
+    )
+
+
+class XidReader:
+    """Finds the Xids of a log as it comes; one whose line was wrapped before its number is put together again."""
+
+    def __init__(self) -> None:
+        self._half = ""
+
+    def read(self, lines: Iterable[str]) -> list[XidLine]:
+        """The Xids of these lines, which follow those that were read before."""
+        found = []
+        for line in lines:
+            whole = f"{self._half} {_PREFIX.sub('', line, count=1)}" if self._half else line
+            parsed = parse_xid(whole) or parse_xid(line)
+            self._half = line if parsed is None and _UNFINISHED.search(line) else ""
+            if parsed is not None:
+                found.append(parsed)
+        return found
 
 
 def append(path: Path, line: str) -> None:

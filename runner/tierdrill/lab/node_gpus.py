@@ -97,6 +97,7 @@ class GpuBoard:
         self._seen: tuple[int, int, int] | None = None
         self._log = state_dir / kmsg.FILE_NAME
         self._follower = kmsg.Follower(self._log)
+        self._xids = kmsg.XidReader()
         self._by_pci = {kmsg.kernel_pci(spec.pci_bus_id): spec.index for spec in specs}
         self._xid_lines: Counter[tuple[int, int]] = Counter()  # (GPU, xid), since boot
 
@@ -104,6 +105,7 @@ class GpuBoard:
         """Power on: volatile faults are gone, the kernel log begins anew in time, states are published."""
         kmsg.append(self._log, kmsg.format_line(0.0, f"tierdrill emulated kernel, boot {boot_id}"))
         self._follower.begin_at_end()
+        self._xids = kmsg.XidReader()
         path = self._dir / OVERRIDES_FILE
         document: object = {}
         if path.exists():
@@ -146,10 +148,9 @@ class GpuBoard:
         """
         told: Counter[tuple[int, int]] = Counter()
         last: dict[int, int] = {}
-        for line in self._follower.lines():
-            parsed = kmsg.parse_xid(line)
-            index = None if parsed is None else self._by_pci.get(parsed.pci_bus_id)
-            if parsed is not None and index is not None:
+        for parsed in self._xids.read(self._follower.lines()):
+            index = self._by_pci.get(parsed.pci_bus_id)
+            if index is not None:
                 told[index, parsed.xid] += 1
                 last[index] = parsed.xid
         before = {index: self._tracked[index].last_xid for index in last}
