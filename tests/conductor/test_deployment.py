@@ -64,3 +64,19 @@ def test_what_died_in_a_kept_lab_before_the_run_is_not_of_the_run(kept: bool, to
     stop, recorder = asyncio.run(scenario())
     assert recorder.said == [f"process.exited {name}" for name in told]
     assert stop.reason is not None and stop.reason.reason.startswith(f"{told[0]} ended unexpectedly")
+
+
+def test_a_webhook_of_another_version_is_noted_once_and_taken_by_nobody() -> None:
+    class Notes:
+        def __init__(self) -> None:
+            self.texts: list[str] = []
+
+        def note(self, kind: str, source: str, **data: Any) -> None:
+            self.texts.append(data["text"])
+
+    one, notes = Deployment.__new__(Deployment), Notes()
+    vars(one).update(recorder=notes, _refused=set())
+    for _ in range(2):
+        with pytest.raises(ValueError, match="version '5'"):
+            one._alerts({"version": "5", "alerts": []})
+    assert len(notes.texts) == 1 and notes.texts[0].startswith("a webhook was refused: found an Alertmanager webhook")

@@ -131,6 +131,97 @@ def test_a_tool_is_told_once_of_each_change_and_its_reports_come_back() -> None:
     assert scene.notes[0] == "stackstorm was told that NodeNotReady on node-2 is firing"
 
 
+VERSION_4 = {
+    "version": "4",
+    "groupKey": '{}:{alertname="NodeNotReady"}',
+    "truncatedAlerts": 0,
+    "status": "firing",
+    "receiver": "tierdrill",
+    "groupLabels": {"alertname": "NodeNotReady"},
+    "commonLabels": {"alertname": "NodeNotReady"},
+    "commonAnnotations": {},
+    "externalURL": "http://alertmanager",
+}
+
+
+def test_a_tool_gets_every_key_of_version_4_narrowed_to_its_alert() -> None:
+    def alert(node: str) -> dict[str, Any]:
+        return {
+            "status": "firing",
+            "labels": {"alertname": "NodeNotReady", "node": node},
+            "annotations": {"summary": f"{node} is lost"},
+            "startsAt": STARTS,
+            "endsAt": "0001-01-01T00:00:00Z",
+            "generatorURL": "http://prometheus/graph",
+            "fingerprint": node,
+        }
+
+    async def act(scene: Scene, hooks: ToolHooks, url: str) -> None:
+        hooks.alerts({**VERSION_4, "alerts": [alert("node-1"), alert("node-2")]}, url)
+        await scene.told(2)
+
+    calls = {call["target"]: call for call in play(act)[1].calls}
+    for node in ("node-1", "node-2"):
+        ours = {key: calls[node].pop(key) for key in ("playbook", "target", "report_to")}
+        assert ours["target"] == node
+        assert calls[node] == {
+            **VERSION_4,
+            "alerts": [alert(node)],
+            "commonLabels": alert(node)["labels"],
+            "commonAnnotations": alert(node)["annotations"],
+        }
+
+
+def test_a_body_that_lacks_keys_of_version_4_is_given_them() -> None:
+    async def act(scene: Scene, hooks: ToolHooks, url: str) -> None:
+        hooks.alerts(body(), url)
+        await scene.told(1)
+
+    (call,) = play(act)[1].calls
+    assert set(call) == {*VERSION_4, "alerts", "playbook", "target", "report_to"}
+    assert {"annotations", "endsAt", "generatorURL"} <= set(call["alerts"][0])
+
+
+def test_a_firing_that_comes_after_its_resolution_is_not_told() -> None:
+    async def act(scene: Scene, hooks: ToolHooks, url: str) -> None:
+        hooks.alerts(body(status="resolved"), url)
+        hooks.alerts(body(), url)
+        hooks.alerts(body("node-3"), url)
+        await scene.told(2)
+
+    assert {(call["status"], call["target"]) for call in play(act)[1].calls} == {
+        ("resolved", "node-2"),
+        ("firing", "node-3"),
+    }
+
+
+def test_a_resolution_waits_for_its_firing_to_be_told() -> None:
+    """The first attempt of the firing finds nobody, the tool comes up, and hears both in their order."""
+
+    async def whole() -> list[str]:
+        heard: list[str] = []
+
+        async def take(request: Request) -> JSONResponse:
+            status = json.loads(await request.body())["status"]
+            heard.append(status)
+            return JSONResponse({}, status_code=503 if heard == ["firing"] else 200)
+
+        server = Loopback(Starlette(routes=[Route("/alerts", take, methods=["POST"])]))
+        await server.start()
+        scene = Scene()
+        hooks = ToolHooks([external(f"{server.url}/alerts")], (), {}, scene.note)
+        try:
+            hooks.alerts(body(), "http://127.0.0.1:1")
+            hooks.alerts(body(status="resolved"), "http://127.0.0.1:1")
+            await scene.told(2)
+        finally:
+            await hooks.close()
+            await server.stop()
+        return heard
+
+    assert asyncio.run(whole()) == ["firing", "firing", "resolved"]
+
+
 def test_a_sabotage_reaches_the_tool_too() -> None:
     async def wrong(scene: Scene, hooks: ToolHooks, url: str) -> None:
         hooks.alerts(body(), url)

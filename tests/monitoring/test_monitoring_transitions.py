@@ -80,6 +80,17 @@ def test_repeated_notifications_are_one() -> None:
     assert told == [(1.0, "firing"), (3.0, "resolved")]
 
 
+def test_what_comes_late_changes_nothing() -> None:
+    first, second = "2026-01-01T00:00:00Z", "2026-01-01T00:00:09Z"
+    order = [("firing", first), ("resolved", first), ("firing", first), ("firing", second), ("resolved", first)]
+    known: dict[AlertKey, Sighting] = {}
+    told = []
+    for at, (status, starts) in enumerate(order):
+        known, changes = notified(known, webhook_sightings(_notification(status, starts), float(at)))
+        told += [(change.at, change.state) for change in changes]
+    assert told == [(0.0, "firing"), (1.0, "resolved"), (3.0, "firing")]
+
+
 def test_a_new_firing_without_a_resolution_between_is_told() -> None:
     known, first = notified({}, webhook_sightings(_notification("firing"), 1.0))
     known, second = notified(known, webhook_sightings(_notification("firing", "2026-01-01T00:00:09Z"), 2.0))

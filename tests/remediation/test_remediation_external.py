@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from remediation_support import ESCALATION, Bench, notice, playbook, run
 
 from tierdrill.remediation.external import BODY_BYTES_MAX, ReportError, parse_report, sign, verified
+from tierdrill.remediation.watch import EARLY_MAX
 from tierdrill.spec.playbook import Playbook
 
 SECRET = b"not a secret"
@@ -60,6 +61,93 @@ def test_a_tool_that_is_faster_than_the_webhook_is_recognised() -> None:
 
 
 @pytest.mark.parametrize(
+    ("reports", "finished"),
+    [
+        ([_report("finished", ok=True), _report("started", target="node-1")], (True, "")),
+        (
+            [_report("finished", ok=False, reason="no spare"), _report("step"), _report("started", target="node-1")],
+            (False, "no spare"),
+        ),
+        ([_report("started", target="node-1", host="st2-1"), _report("finished", ok=True, job={"id": 7})], (True, "")),
+        ([_report("started", target=None, alert=None), _report("finished", ok=True, reason=None)], (True, "")),
+        (
+            [_report("started", target="node-1"), _report("finished", ok=False, reason="Traceback: " + "x" * 3000)],
+            (False, "Traceback: " + "x" * 1988 + "…"),
+        ),
+        (
+            [_report("started", target="node-1"), _report("finished", ok=False, reason={"error": "no späre"})],
+            (False, '{"error": "no späre"}'),
+        ),
+        (
+            [_report("started", execution=17, target="node-1"), _report("finished", execution="17", ok=True)],
+            (True, ""),
+        ),
+    ],
+)
+def test_a_tools_outcome_is_not_lost_over_the_order_or_the_form_of_its_reports(
+    reports: list[dict[str, Any]], finished: tuple[bool, str]
+) -> None:
+    async def scene() -> Bench:
+        bench = Bench(_external())
+        bench.engine.notify(notice())
+        await asyncio.sleep(1)
+        for report in reports:
+            bench.engine.external_report("theirs", report)
+        await asyncio.sleep(100)
+        await bench.engine.stop()
+        return bench
+
+    bench = run(scene())
+    (end,) = bench.of("playbook.finished")
+    assert (end["ok"], end["reason"]) == finished
+    assert [one["reason"] for one in bench.of("playbook.escalated")] == ([] if finished[0] else [finished[1]])
+
+
+def test_what_is_said_before_the_start_comes_after_it_in_the_history() -> None:
+    async def scene() -> Bench:
+        bench = Bench(_external())
+        bench.engine.external_report("theirs", _report("step", step="drain"))
+        bench.engine.external_report("theirs", _report("finished", ok=True))
+        bench.engine.external_report("theirs", _report("started", target="node-1"))
+        bench.engine.external_report("theirs", _report("finished", ok=False, reason="said twice"))
+        await bench.engine.idle()
+        return bench
+
+    bench = run(scene())
+    assert bench.kinds() == ["playbook.started", "playbook.step", "playbook.finished"]
+    assert bench.of("playbook.finished")[0]["ok"] is True
+
+
+def test_the_reason_of_a_run_that_never_started_is_told() -> None:
+    async def scene() -> Bench:
+        bench = Bench(_external())
+        bench.engine.notify(notice())
+        bench.engine.external_report("theirs", _report("finished", ok=False, reason="no such workflow"))
+        await asyncio.sleep(100)
+        await bench.engine.stop()
+        return bench
+
+    (escalated,) = run(scene()).of("playbook.escalated")
+    assert escalated["reason"] == (
+        "stackstorm reported no start within 10s; it did report run-1 as finished, not ok: no such workflow"
+    )
+
+
+def test_early_reports_are_kept_within_bounds() -> None:
+    async def scene() -> Bench:
+        bench = Bench(_external())
+        for number in range(EARLY_MAX + 1):
+            bench.engine.external_report("theirs", _report("finished", execution=f"run-{number}", ok=True))
+        for number in (0, EARLY_MAX):
+            bench.engine.external_report("theirs", _report("started", execution=f"run-{number}"))
+        await asyncio.sleep(1)
+        await bench.engine.stop()
+        return bench
+
+    assert [one["execution"] for one in run(scene()).of("playbook.finished")] == [f"run-{EARLY_MAX}"]
+
+
+@pytest.mark.parametrize(
     ("reports", "reason"),
     [
         ([], "stackstorm reported no start within 10s"),
@@ -100,12 +188,13 @@ def test_reports_that_fit_nothing_are_refused() -> None:
     async def scene() -> Bench:
         bench = Bench(_external(), playbook())
         for name, report in (
-            ("theirs", _report("finished", ok=True)),
-            ("theirs", _report("step", step="x")),
+            ("theirs", _report("finished", ok="perhaps")),
+            ("theirs", _report("started", execution=["run-1"])),
+            ("theirs", _report("started", execution="x" * 201)),
             ("mend", _report("started")),
             ("nobody", _report("started")),
             ("theirs", {"status": "begun", "execution": ""}),
-            ("theirs", {"status": "started", "execution": "x", "extra": 1}),
+            ("theirs", ["started"]),
         ):
             with pytest.raises(ReportError):
                 bench.engine.external_report(name, report)

@@ -286,6 +286,12 @@ def test_match_needs_every_label() -> None:
     assert not matches(Match(alert="Other"), notice())
 
 
+@pytest.mark.parametrize("version", ["3", "5", 4])
+def test_a_body_of_another_version_is_refused_by_its_version(version: object) -> None:
+    with pytest.raises(NoticeError, match=rf"of version '{version}'; allowed is version '4'"):
+        notices_of({"version": version, "alerts": []})
+
+
 def test_notices_of_an_alertmanager_body() -> None:
     alert = {
         "status": "firing",

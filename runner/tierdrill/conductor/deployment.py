@@ -27,7 +27,7 @@ from tierdrill.monitoring.pager import PagerClient, PagerStub
 from tierdrill.monitoring.query import AlertmanagerClient, Matcher, NoData
 from tierdrill.monitoring.receiver import Receiver
 from tierdrill.remediation.engine import PlaybookEngine
-from tierdrill.remediation.notice import notices_of
+from tierdrill.remediation.notice import NoticeError, notices_of
 from tierdrill.targets.base import FaultOrder
 from tierdrill.targets.lab_remedies import LabRemedies
 from tierdrill.targets.places import lab_place
@@ -78,6 +78,7 @@ class Deployment:
             on_report=self._report,
             secret_of=lambda name: secret_of(plan.setting.playbooks, name),
         )
+        self._refused: set[str] = set()
         self._closing = False
         self._events_seen = 0
 
@@ -100,8 +101,15 @@ class Deployment:
         await self.client.ask(Calls.set_webhook(f"{self.receiver.url}/alertmanager", self.receiver.token))
 
     def _alerts(self, body: Mapping[str, Any]) -> None:
+        try:
+            notices = notices_of(body)
+        except NoticeError as error:
+            if str(error) not in self._refused:
+                self._refused.add(str(error))
+                self.recorder.note("run.note", "monitoring", text=f"a webhook was refused: {error}")
+            raise
         self.watcher.take(body)
-        for notice in notices_of(body):
+        for notice in notices:
             if notice.alert != WATCHDOG:
                 self.engine.notify(notice)
         self.hooks.alerts(body, self.receiver.url)

@@ -1,13 +1,13 @@
 """Other tools' playbooks: each is told of its alerts, and of where this run takes its reports.
 
-The tool gets Alertmanager's webhook body (version 4) with the one alert, and beside it:
+The tool gets Alertmanager's webhook body (version 4, every key of it) narrowed to the one alert, and beside it:
 
     playbook    the playbook's name
     target      on what it has to act; its report names the same
     report_to   http://127.0.0.1:PORT/playbooks/NAME, for `started`, `step` and `finished`
 
 signed as the tool signs its reports: HMAC-SHA256 of timestamp, full stop and body. What is told is told once for each
-incident and status.
+incident and status, in their order; a firing that comes after its own resolution is not told.
 """
 
 from __future__ import annotations
@@ -30,6 +30,8 @@ from tierdrill.spec.playbook import Playbook
 ATTEMPTS = 3
 PAUSE_S = 0.2
 TIMEOUT_S = 5.0
+NO_TIME = "0001-01-01T00:00:00Z"
+"""As Alertmanager writes the end of an alert that fires."""
 
 Note = Callable[[str], object]
 
@@ -52,6 +54,23 @@ def without_secret(playbooks: Sequence[Playbook], needed: Collection[str]) -> li
     ]
 
 
+def narrowed(body: Mapping[str, Any], alert: Mapping[str, Any]) -> dict[str, Any]:
+    """Alertmanager's webhook body as it would be for this one of its alerts alone, with every key of version 4."""
+    return {
+        "version": "4",
+        "groupKey": "",
+        "receiver": "",
+        "groupLabels": {},
+        "externalURL": "",
+        **body,
+        "truncatedAlerts": 0,
+        "status": alert["status"],
+        "alerts": [{"annotations": {}, "endsAt": NO_TIME, "generatorURL": "", "fingerprint": "", **alert}],
+        "commonLabels": alert.get("labels") or {},
+        "commonAnnotations": alert.get("annotations") or {},
+    }
+
+
 class ToolHooks:
     """Posts alerts to the tools of a run, beside whatever else it does; a tool that does not answer is noted."""
 
@@ -65,17 +84,23 @@ class ToolHooks:
         self._note = note
         self._told: set[tuple[str, str, str]] = set()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._last: dict[tuple[str, str], asyncio.Task[None]] = {}
         self._client: httpx.AsyncClient | None = None
 
     def alerts(self, body: Mapping[str, Any], receiver_url: str) -> None:
         """Take an Alertmanager body and tell the tools that wait for what is in it; never blocks."""
         for notice, alert in zip(notices_of(body), body["alerts"], strict=True):
             for playbook in self._playbooks:
-                what = (playbook.metadata.name, notice.incident, notice.status)
-                if matches(playbook.match, notice) and what not in self._told:
-                    self._told.add(what)
-                    task = asyncio.create_task(self._tell(playbook, notice, alert, receiver_url))
+                about = (playbook.metadata.name, notice.incident)
+                known = {(*about, notice.status), (*about, "resolved")} & self._told
+                if matches(playbook.match, notice) and not known:
+                    self._told.add((*about, notice.status))
+                    document = narrowed(body, alert)
+                    task = asyncio.create_task(
+                        self._tell(playbook, notice, document, receiver_url, after=self._last.get(about))
+                    )
                     self._tasks.add(task)
+                    self._last[about] = task
                     task.add_done_callback(self._tasks.discard)
 
     async def close(self) -> None:
@@ -87,16 +112,22 @@ class ToolHooks:
         if self._client is not None:
             await self._client.aclose()
 
-    async def _tell(self, playbook: Playbook, notice: AlertNotice, alert: Any, receiver_url: str) -> None:
+    async def _tell(
+        self,
+        playbook: Playbook,
+        notice: AlertNotice,
+        document: Mapping[str, Any],
+        receiver_url: str,
+        after: asyncio.Task[None] | None,
+    ) -> None:
+        if after is not None:
+            await asyncio.wait({after})
         name, terms = playbook.metadata.name, playbook.external
         assert terms is not None
         assert terms.webhook is not None
         bound = bind(playbook, notice.alert, notice.labels, self._retarget.get(name))
         document = {
-            "version": "4",
-            "receiver": name,
-            "status": notice.status,
-            "alerts": [alert],
+            **document,
             "playbook": name,
             "target": bound.target,
             "report_to": f"{receiver_url}/playbooks/{name}",

@@ -216,9 +216,11 @@ def parse_report(payload: Mapping[str, Any]) -> dict[str, Any]:
     if state not in REPORT_STATES:
         raise Refused(400, f"found state {state!r}; allowed: {', '.join(REPORT_STATES)}")
     execution = payload.get("execution")
+    if type(execution) is int:
+        execution = str(execution)
     if not isinstance(execution, str) or not 1 <= len(execution) <= 200:
         raise Refused(400, "found no `execution`; allowed is the tool's own name of this run, 1 to 200 characters")
-    return {**{key: value for key, value in payload.items() if key != "state"}, "status": state}
+    return {**{key: value for key, value in payload.items() if key != "state"}, "status": state, "execution": execution}
 
 
 async def _body(request: Request) -> bytes:

@@ -88,12 +88,14 @@ def whole_picture(
 
 
 def notified(known: Known, seen: Sequence[Sighting]) -> tuple[dict[AlertKey, Sighting], list[Sighting]]:
-    """What changed, where a way tells of one alert at a time, and again and again."""
+    """What changed, where a way tells of one alert at a time, again and again, and not always in order."""
     after, changes = dict(known), []
     for sighting in seen:
         before = after.get(sighting.key)
         if before is None and sighting.state == "resolved":
             continue  # it fired before we listened
+        if before is not None and _is_late(before, sighting):
+            continue
         if _is_news(before, sighting) or (before is not None and _fired_again(before, sighting)):
             changes.append(sighting)
         after[sighting.key] = sighting
@@ -190,6 +192,13 @@ def _is_news(before: Sighting | None, after: Sighting) -> bool:
 def _fired_again(before: Sighting, after: Sighting) -> bool:
     # Alertmanager folds a resolution and a new firing into one notification if both come within its group interval.
     return after.state == "firing" and after.starts_at > before.starts_at + 0.001
+
+
+def _is_late(before: Sighting, after: Sighting) -> bool:
+    """Whether it tells of an earlier firing than is known, or of the begin of one whose end is known."""
+    if before.state == "resolved" and after.state == "firing":
+        return after.starts_at <= before.starts_at + 0.001
+    return after.starts_at < before.starts_at - 0.001
 
 
 def _overlap(one: Span, other: Span, slack_s: float) -> bool:

@@ -1,7 +1,8 @@
 """Playbooks that run in another tool: its signed reports, and what they must look like.
 
 The tool posts JSON to the run's receiver, which checks signature and timestamp (monitoring/receiver). A report may come
-twice; `execution`, the tool's own name for the run, makes the second one harmless.
+twice; `execution`, the tool's own name for the run, makes the second one harmless. Keys beside ours are passed over,
+null is as good as absent, and long text is cut: what a tool says of its outcome must not be lost over its form.
 
     {"status": "started",  "execution": "run-17", "target": "node-2", "alert": "NodeNotReady"}
     {"status": "step",     "execution": "run-17", "step": "drain", "ok": true, "seen": "3 pods moved"}
@@ -13,31 +14,51 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, ValidationError, model_validator
-
-from tierdrill.spec.units import Part
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 SIGNATURE_HEADER = "X-Tierdrill-Signature"
 BODY_BYTES_MAX = 65_536
+NAME_CHARACTERS = 200
+TEXT_CHARACTERS = 2000
 
 
 class ReportError(ValueError):
     """A report that cannot be taken; the message says why."""
 
 
-class ExternalReport(Part):
-    """What a tool says about one run of its automation."""
+def _text(value: Any, most: int) -> str:
+    """The value as text of at most so many characters; what is no text as JSON."""
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    text = text.encode("utf-8", "replace").decode("utf-8")
+    return text if len(text) <= most else f"{text[: most - 1]}…"
+
+
+Short = Annotated[str, BeforeValidator(lambda value: _text(value, NAME_CHARACTERS))]
+Long = Annotated[str, BeforeValidator(lambda value: _text(value, TEXT_CHARACTERS))]
+
+
+class ExternalReport(BaseModel):
+    """What a tool says about one run of its automation. A number as `execution` is taken as its digits."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True, strict=True)
 
     status: Literal["started", "step", "finished"]
-    execution: str = Field(min_length=1, max_length=200)
-    target: str = Field(default="", max_length=200)
-    alert: str = Field(default="", max_length=200)
-    step: str = Field(default="", max_length=200)
+    execution: Annotated[str, BeforeValidator(lambda value: str(value) if type(value) is int else value)] = Field(
+        min_length=1, max_length=NAME_CHARACTERS
+    )
+    target: Short = ""
+    alert: Short = ""
+    step: Short = ""
     ok: bool = True
-    reason: str = Field(default="", max_length=2000)
-    seen: str = Field(default="", max_length=2000)
+    reason: Long = ""
+    seen: Long = ""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _null_is_absent(cls, data: Any) -> Any:
+        return {key: value for key, value in data.items() if value is not None} if isinstance(data, dict) else data
 
     @model_validator(mode="after")
     def _says_how_it_ended(self) -> Self:

@@ -15,6 +15,8 @@ from typing import Any, Literal
 
 from tierdrill.spec.playbook import Match
 
+WEBHOOK_VERSION = "4"
+
 
 class NoticeError(ValueError):
     """A webhook body that is not an Alertmanager notification; the message says what was found."""
@@ -60,7 +62,16 @@ def parse_instant(text: object) -> float:
 
 
 def notices_of(payload: Any) -> list[AlertNotice]:
-    """The alerts of one webhook body (Alertmanager's version 4); NoticeError if it is something else."""
+    """The alerts of one webhook body (Alertmanager's version 4); NoticeError if it is something else.
+
+    A body that tells no version is one of a sender that imitates Alertmanager, and is read as version 4.
+    """
+    version = payload.get("version") if isinstance(payload, Mapping) else None
+    if version not in (None, WEBHOOK_VERSION):
+        raise NoticeError(
+            f"found an Alertmanager webhook body of version {str(version)[:20]!r}; allowed is version "
+            f"{WEBHOOK_VERSION!r}, which Alertmanager sends since 0.6"
+        )
     alerts = payload.get("alerts") if isinstance(payload, Mapping) else None
     if not isinstance(alerts, list):
         raise NoticeError("found no list `alerts`; allowed is an Alertmanager webhook body (version 4)")

@@ -18,6 +18,7 @@ from tierdrill.spec.playbook import External, Playbook
 from tierdrill.spec.units import show_duration
 
 RUNS_MAX = 1_000
+EARLY_MAX = 1_000
 
 
 @dataclass
@@ -35,11 +36,15 @@ class ToolRun:
 
 
 class ExternalWatch:
-    """Every run that tools have reported, and the incidents that wait for one."""
+    """Every run that tools have reported, and the incidents that wait for one.
+
+    Webhooks come in any order: a step or a finish whose start was not reported yet is kept until it is.
+    """
 
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
         self._runs: dict[tuple[str, str], ToolRun] = {}
+        self._early: dict[tuple[str, str], list[ExternalReport]] = {}
         self._news = asyncio.Event()
 
     def report(self, name: str, playbook: Playbook | None, report: ExternalReport) -> ToolRun | None:
@@ -48,19 +53,35 @@ class ExternalWatch:
         """
         if playbook is None or playbook.external is None or playbook.engine != "external":
             raise ReportError(f"{name!r} is not an external playbook here")
-        run = self._runs.get((name, report.execution))
-        if report.status == "started":
-            return None if run else self._started(name, playbook.external, report)
-        if run is None:
-            raise ReportError(f"{report.status} of {report.execution!r}, which was never reported as started")
-        if run.end is not None:
+        key = (name, report.execution)
+        run = self._runs.get(key)
+        if report.status != "started":
+            if run is None:
+                self._keep(key, report)
+            else:
+                self._follow_up(run, report)
             return None
+        if run is not None:
+            return None
+        run = self._started(name, playbook.external, report)
+        for early in self._early.pop(key, ()):
+            self._follow_up(run, early)
+        return run
+
+    def _keep(self, key: tuple[str, str], report: ExternalReport) -> None:
+        if sum(map(len, self._early.values())) >= EARLY_MAX:
+            del self._early[next(iter(self._early))]
+        self._early.setdefault(key, []).append(report)
+
+    def _follow_up(self, run: ToolRun, report: ExternalReport) -> None:
+        if run.end is not None:
+            return
         if report.status == "finished":
             self._end(run, End(report.ok, report.reason))
-            return None
+            return
         self._journal.write(
             "playbook.step",
-            playbook=name,
+            playbook=run.playbook,
             execution=run.execution,
             step=report.step,
             action=run.terms.tool,
@@ -69,7 +90,6 @@ class ExternalWatch:
             seconds=0.0,
             phase="act",
         )
-        return None
 
     def _started(self, name: str, terms: External, report: ExternalReport) -> ToolRun:
         run = ToolRun(name, report.execution, report.target, terms, asyncio.get_running_loop().time())
@@ -126,12 +146,21 @@ class ExternalWatch:
         run = await self._run_for(course, bound.playbook.external)
         if run is None:
             limit = show_duration(bound.playbook.external.start_within)
-            tool = bound.playbook.external.tool
-            return (
-                Refuse("external", f"{tool} reported no start within {limit}") if course.incident.firing else RESOLVED
-            )
+            reason = f"{bound.playbook.external.tool} reported no start within {limit}{self._without_start(course)}"
+            return Refuse("external", reason) if course.incident.firing else RESOLVED
         await run.ended.wait()
         return run.end or End(False, "unknown")
+
+    def _without_start(self, course: Course) -> str:
+        """What was said of runs that never started, as the end of a sentence: often the reason why."""
+        said = [
+            f"; it did report {execution} as {report.status}, {'ok' if report.ok else 'not ok'}"
+            + (f": {report.reason or report.seen}" if report.reason or report.seen else "")
+            for (name, execution), reports in self._early.items()
+            for report in reports[-1:]
+            if name == course.name and report.target in ("", course.bound.target)
+        ]
+        return said[-1] if said else ""
 
     async def _run_for(self, course: Course, terms: External) -> ToolRun | None:
         try:
