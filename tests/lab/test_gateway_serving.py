@@ -32,6 +32,7 @@ ALL_FLAGS = (
     "fallback",
     "latency_routing",
     "health_checks",
+    "customer_class",
 )
 ALL_OFF = dict.fromkeys(ALL_FLAGS, False)
 
@@ -531,6 +532,16 @@ def test_shedding_by_order_is_cheap_labelled_and_exact() -> None:
         assert {(await bench.ask("draft")).status for _ in range(4)} == {200}
 
     drive(scenario, [*assistants(1), FakeReplica("draft-0", "draft", "node-1")])
+
+
+def test_a_router_that_drops_the_class_serves_by_the_model_alone() -> None:
+    async def scenario(bench: Bench) -> None:
+        assert await bench.put("shed", {"best-effort": 1.0}) == 200
+        assert (await bench.ask(headers={"x-customer-class": "free"})).reason == "shed"
+        assert await bench.put("flags", {"customer_class": False}) == 200
+        assert (await bench.ask(headers={"x-customer-class": "free"})).status == 200
+
+    drive(scenario, assistants(1))
 
 
 def test_the_queue_is_bounded_in_length_and_time() -> None:

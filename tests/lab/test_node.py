@@ -308,6 +308,18 @@ def test_an_exporter_that_is_stopped_takes_nothing_along(node: Node) -> None:
     assert "DCGM_FI_DEV_GPU_TEMP" in node.metrics()
 
 
+def test_an_exporter_that_is_frozen_repeats_itself_until_it_is_started_again(node: Node) -> None:
+    node.controller.want(spec("assistant-0"))
+    wait_for(lambda: node.controller.replica("assistant-0").get("ready"))
+    assert node.call("POST", "/v1/exporter/freeze")[1]["exports"] is True
+    frozen = node.metrics()
+    seen = node.controller.count
+    wait_for(lambda: node.controller.count > seen + 2)
+    assert node.metrics() == frozen
+    node.call("POST", "/v1/exporter/start")
+    assert node.metrics() != frozen
+
+
 def test_an_xid_alone_is_reported_and_harms_nobody(node: Node) -> None:
     node.controller.want(spec("assistant-0"))
     wait_for(lambda: node.controller.replica("assistant-0").get("ready"))

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from tierdrill.conductor.labs import bring_up, config_of, kept_lab
 from tierdrill.conductor.plan import Plan
 from tierdrill.conductor.recorder import Recorder
+from tierdrill.conductor.sabotage import apply_sabotage, believing, broken_remedy
 from tierdrill.conductor.stop import StopBox
 from tierdrill.conductor.toolhooks import ToolHooks, secret_of
 from tierdrill.history.ledger import Ledger
@@ -24,11 +25,12 @@ from tierdrill.lab.client import AsyncLabClient, LabError
 from tierdrill.lab.state import LabState, down_lab
 from tierdrill.monitoring.evidence import AlertWatcher
 from tierdrill.monitoring.pager import PagerClient, PagerStub
-from tierdrill.monitoring.query import AlertmanagerClient, Matcher, NoData
+from tierdrill.monitoring.query import AlertmanagerClient, NoData
 from tierdrill.monitoring.receiver import Receiver
 from tierdrill.remediation.engine import PlaybookEngine
 from tierdrill.remediation.notice import NoticeError, notices_of
-from tierdrill.targets.base import FaultOrder
+from tierdrill.spec.drill import SabotageAction
+from tierdrill.targets.base import RemedyPort
 from tierdrill.targets.lab_remedies import LabRemedies
 from tierdrill.targets.places import lab_place
 
@@ -36,7 +38,6 @@ if TYPE_CHECKING:
     from tierdrill.conductor.run import RunOptions
 
 EVENTS_WAIT_S = 2.0
-SILENCE_MARGIN_S = 30.0
 WATCHDOG = "Watchdog"
 
 
@@ -55,7 +56,12 @@ class Deployment:
             emit=recorder.take,
             webhook=True,
         )
-        self.remedies = LabRemedies(lab, self.watcher.firing)
+        self.remedies: RemedyPort = LabRemedies(lab, self.watcher.firing)
+        sabotage = plan.sabotage.do if plan.sabotage else SabotageAction()
+        playbooks = plan.setting.playbooks
+        self.broken = broken_remedy(sabotage, self.remedies)
+        if self.broken is not None:
+            self.remedies, playbooks = self.broken, believing(playbooks, sabotage)
         self.state: Mapping[str, Any] = {"nodes": [], "replicas": []}
         disabled, retarget = self.cut_automation()
         self.pager = PagerStub(on_acknowledge=self._acknowledged)
@@ -64,7 +70,7 @@ class Deployment:
             port=self.remedies,
             emit=recorder.take,
             pager=self._page,
-            playbooks=plan.setting.playbooks,
+            playbooks=playbooks,
             tiers=plan.setting.tiers,
             disabled=disabled,
             retarget=retarget,
@@ -137,33 +143,8 @@ class Deployment:
 
     async def apply_sabotage(self, ledger: Ledger) -> None:
         """Cut the safety net that this variant goes without."""
-        if self.plan.sabotage is None:
-            return
-        action = self.plan.sabotage.do
-        comment = f"sabotage {self.plan.sabotage.name} of run {self.plan.run}"
-        flags = {}
-        if action.flags_off:
-            before = await self.client.ask(Calls.get("/v1/flags"))
-            flags = {gateway: {flag: bool(has[flag]) for flag in action.flags_off} for gateway, has in before.items()}
-        # What is taken away has an undo on the ledger like any fault: a kept lab must get it back in any case.
-        order = FaultOrder(
-            fault=f"{self.plan.run}/sabotage/{self.plan.sabotage.name}",
-            kind="sabotage",
-            target=self.plan.sabotage.name,
-            target_kind="service",
-            mechanism="flags of the gateways, a silence in Alertmanager",
-            parameters={"flags": flags, "comment": comment if action.silence_alert else ""},
-            lease_s=self.plan.setting.environment.lease,
-        )
-        ledger.intend(order.fault, self.plan.run, vars(order), self.place, order.lease_s)
-        if action.silence_alert:
-            matcher = Matcher("alertname", action.silence_alert)
-            await self.alertmanager.silence([matcher], self.plan.load_s + SILENCE_MARGIN_S, "tierdrill", comment)
-            self.recorder.note("alert.silenced", "runner", alert=action.silence_alert, by=self.plan.sabotage.name)
-        if action.flags_off:
-            await self.client.ask(Calls.to_gateways("flags", dict.fromkeys(action.flags_off, False), None))
-        ledger.mark(order.fault, "landed")
-        self.recorder.note("run.note", "runner", text=f"sabotage {self.plan.sabotage.name}: {self.plan.sabotage.why}")
+        if self.plan.sabotage is not None:
+            await apply_sabotage(self, self.plan.sabotage, ledger)
 
     def watchers(self, stop: StopBox) -> list[Coroutine[Any, Any, None]]:
         """What must be watched while the run lives."""
@@ -220,6 +201,8 @@ class Deployment:
         if not self.ephemeral:
             with contextlib.suppress(LabError):
                 await self.client.ask(Calls.remedy("rebalance", {}))
+        if self.broken is not None:
+            await self.broken.close()
         closers = [self.hooks.close, self.receiver.stop, self.pager.stop, self.alertmanager.close, self.client.aclose]
         if self.pager_client is not None:
             closers.append(self.pager_client.close)

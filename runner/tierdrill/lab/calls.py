@@ -87,8 +87,8 @@ class Calls:
         return Call("PATCH", f"/v1/gpus/{_part(node)}/{int(index)}", dict(changes))
 
     @staticmethod
-    def set_exporter(node: str, up: bool) -> Call:
-        return Call("PUT", f"/v1/nodes/{_part(node)}/exporter", {"up": up})
+    def set_exporter(node: str, up: bool, *, frozen: bool = False) -> Call:
+        return Call("PUT", f"/v1/nodes/{_part(node)}/exporter", {"up": up, "frozen": frozen})
 
     @staticmethod
     def kernel_noise(node: str, burst: Mapping[str, int] | None) -> Call:

@@ -72,6 +72,7 @@ class Flags:
     fallback: bool = True
     latency_routing: bool = True
     health_checks: bool = True
+    customer_class: bool = True  # a request's x-customer-class has a say in its tier
     fail_open: bool = False  # without an endpoint picker: serve without order, instead of refusing
 
     def as_dict(self) -> dict[str, bool]:

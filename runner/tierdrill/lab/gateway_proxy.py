@@ -44,7 +44,8 @@ class Proxy:
         try:
             body = await request.read()
             ask = parse_ask(request.path, body, request.match_info.get("model"))
-            policy = self._core.config.classify(ask.model, request.headers.get("x-customer-class"), ask.max_tokens)
+            told = request.headers.get("x-customer-class") if self._core.flags.customer_class else None
+            policy = self._core.config.classify(ask.model, told, ask.max_tokens)
             deadline = arrived + deadline_s(policy, request.headers.get("x-deadline-ms"))
             if self._core.pool(ask.model) is None:
                 return self._refuse_unclassified(404, f"there is no model {ask.model!r}")

@@ -89,6 +89,7 @@ class Agent:
         )
         self._controller = JsonClient(config.controller, config.token)
         self.exports = True
+        self.frozen: bytes | None = None
         self._last_ok: float | None = None
         self._failing: str | None = None
         self.registry = CollectorRegistry()
@@ -134,9 +135,14 @@ class Agent:
         return {"exports": False}
 
     async def start_exporter(self, _: str = "") -> dict[str, Any]:
-        """Give metrics again."""
-        self.exports = True
+        """Give metrics again, and as they are now."""
+        self.exports, self.frozen = True, None
         return {"exports": True}
+
+    async def freeze_exporter(self, _: str = "") -> dict[str, Any]:
+        """From now on repeat the metrics of this moment, as an exporter does that has lost its source."""
+        self.frozen = generate_latest(self.registry)
+        return {"exports": self.exports}
 
     async def _beat_forever(self) -> None:
         while True:
@@ -206,7 +212,8 @@ def build_app(agent: Agent) -> Starlette:
     async def metrics(_: Request) -> Response:
         if not agent.exports:
             return Response("the exporter does not run\n", 503)
-        return Response(generate_latest(agent.registry), media_type="text/plain; version=1.0.0; charset=utf-8")
+        body = generate_latest(agent.registry) if agent.frozen is None else agent.frozen
+        return Response(body, media_type="text/plain; version=1.0.0; charset=utf-8")
 
     async def status(_: Request) -> Response:
         return JSONResponse(agent.status())
@@ -217,6 +224,7 @@ def build_app(agent: Agent) -> Starlette:
             Route("/v1/status", status),
             Route("/v1/exporter/start", guarded(agent.start_exporter), methods=["POST"]),
             Route("/v1/exporter/stop", guarded(agent.stop_exporter), methods=["POST"]),
+            Route("/v1/exporter/freeze", guarded(agent.freeze_exporter), methods=["POST"]),
             Route("/v1/replicas/{name}/restart", guarded(agent.replicas.restart), methods=["POST"]),
             Route("/v1/replicas/{name}/stop", guarded(agent.replicas.stop), methods=["POST"]),
         ]

@@ -114,7 +114,10 @@ def build_app(lab: Lab, operations: Operations, stop: Callable[[], None]) -> Sta
         return operations.kernel_noise(node, Burst(said["xid"], said["count"], said["per_second"]))
 
     async def exporter(request: Request) -> Json:
-        return await operations.set_exporter(request.path_params["node"], bool((await document(request))["up"]))
+        said = await document(request)
+        return await operations.set_exporter(
+            request.path_params["node"], bool(said["up"]), frozen=bool(said.get("frozen", False))
+        )
 
     async def links(request: Request) -> Json:
         if request.method == "PUT":

@@ -224,13 +224,13 @@ class Operations:
         processes = self._lab.processes
         return processes.entry(node).child.started_at if processes.alive(node) else None
 
-    async def set_exporter(self, node: str, up: bool) -> Answer:
-        """Stop a node's exporter, or start it again."""
+    async def set_exporter(self, node: str, up: bool, *, frozen: bool = False) -> Answer:
+        """Stop a node's exporter, start it again, or have it repeat what it gives now (`frozen`)."""
         self._known_node(node)
         if not self._lab.processes.alive(node):
             raise Refused(f"{node} does not run")
-        answer = await self._lab.call(node, "POST", f"/v1/exporter/{'start' if up else 'stop'}", {})
-        self._events.add("exporter", node=node, up=up)
+        answer = await self._lab.call(node, "POST", f"/v1/exporter/{_exporter_verb(up, frozen)}", {})
+        self._events.add("exporter", node=node, up=up, frozen=frozen)
         return {"ok": True, "node": node, "exports": answer["exports"]}
 
     async def set_link(self, rule: Mapping[str, Any]) -> Answer:
@@ -310,6 +310,12 @@ class Operations:
             return pid != os.getpid() and psutil.Process(pid).environ().get(MARKER) == self._lab.state.id
         except psutil.Error:
             return False
+
+
+def _exporter_verb(up: bool, frozen: bool) -> str:
+    if not up:
+        return "stop"
+    return "freeze" if frozen else "start"
 
 
 def _signal(name: str, allowed: tuple[str, ...]) -> signal.Signals:

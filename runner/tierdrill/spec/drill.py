@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from tierdrill.spec.playbook import Remedy
 from tierdrill.spec.units import Duration, Frozen, Metadata, Name, Part, Rate, Ratio
 
 Scalar = str | int | float | bool
@@ -172,13 +173,26 @@ class Blip(Part):
 
 
 class SabotageAction(Part):
-    """One thing taken away: exactly one field is given."""
+    """One thing taken away or broken: exactly one of the fields is given, `to`, `how` and `late_by` beside theirs.
+
+    A remedy that is broken says that it worked, and its step's own `verify` is not asked: only what else sees the
+    effect can tell.
+    """
 
     disable_playbook: Name | None = None
     silence_alert: str | None = None
     retarget_playbook: Name | None = None
-    to: str | None = Field(default=None, description="with retarget_playbook: the wrong target")
+    to: str | None = Field(
+        default=None, description="with retarget_playbook, or with break_remedy and how wrong-target: the wrong target"
+    )
     flags_off: Annotated[tuple[str, ...], Frozen] = ()
+    break_remedy: Remedy | None = None
+    how: Literal["nothing", "half", "twice", "late", "wrong-target"] | None = Field(
+        default=None, description="with break_remedy: what it does instead of what it says"
+    )
+    late_by: Duration = Field(default=5.0, description="with break_remedy and how late: how much later it is done")
+    freeze_exporter: str | None = Field(default=None, description="a node whose exporter repeats its last metrics")
+    pager_down: bool = False
 
 
 class Sabotage(Part):

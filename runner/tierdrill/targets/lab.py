@@ -23,7 +23,7 @@ from tierdrill.lab.groups import signal_process
 from tierdrill.lab.state import LabState, find_lab, lab_processes, supervisor_lives
 from tierdrill.targets.base import UNREADABLE, FaultOrder, Inventory, Proof, TargetError
 from tierdrill.targets.lab_exporters import EXPORTER_FAULTS
-from tierdrill.targets.lab_fault import LabFault, Parameters, known
+from tierdrill.targets.lab_fault import LabFault, Parameters, known, without_power
 from tierdrill.targets.lab_gpus import GPU_FAULTS
 from tierdrill.targets.lab_inventory import inventory_of
 from tierdrill.targets.lab_kernel_log import KERNEL_LOG_FAULTS
@@ -205,6 +205,9 @@ class LabPort:
             except LabError as error:
                 # One gateway that is down keeps neither the others nor the silence from being given back.
                 problems.append(error)
+        if (node := p.get("exporter")) and not without_power(client, node):
+            # A node that is off has no exporter; the one of its next boot tells the truth.
+            client.set_exporter(node, True)
         with self._alertmanager() as alertmanager:
             for silence in self._silences(alertmanager, p["comment"]):
                 alertmanager.delete(f"/api/v2/silence/{silence}").raise_for_status()

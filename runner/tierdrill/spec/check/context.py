@@ -17,7 +17,7 @@ from tierdrill.spec.workloads import Workloads
 
 FLAGS = (
     "priority_queue", "reserved_slots", "preemption", "shedding", "retries", "ejection", "circuit_breaker", "fallback",
-    "latency_routing", "health_checks",
+    "latency_routing", "health_checks", "customer_class",
 )  # fmt: skip
 """The gateway's protections, on unless they are taken away."""
 

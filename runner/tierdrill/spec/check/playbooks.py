@@ -17,24 +17,9 @@ from tierdrill.spec.check.remedies import (
 from tierdrill.spec.playbook import Action, Condition, Playbook, Step, Verify
 from tierdrill.spec.problems import listed, nearest, shown
 from tierdrill.spec.reading import Place
+from tierdrill.spec.remedies import REMEDIES
 
 TEMPLATE_NAMES = ("target", "alert")
-# Arguments of the remedies: required, optional. A remedy that is not here takes any.
-ARGUMENTS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
-    "restart-replica": (("replica",), ()),
-    "replace-replica": (("replica",), ()),
-    "reschedule": (("node",), ("tiers", "models")),
-    "cordon": (("node",), ()),
-    "uncordon": (("node",), ()),
-    "drain": (("node",), ("tiers", "gpu")),
-    "power-cycle": (("node",), ()),
-    "rebalance": ((), ()),
-    "set-weight": (("node", "weight"), ("gateway", "gpu")),
-    "shed": (("tier", "fraction"), ()),
-    "set-flag": (("flag", "value"), ("gateway",)),
-    "restart-gateway": (("gateway",), ()),
-    "restart-exporter": (("node",), ()),
-}
 _REFERENCE = re.compile(r"\$\{([^}]*)\}")
 _ENVIRONMENT_NAME = re.compile(r"[A-Z_][A-Z0-9_]*\Z")
 
@@ -150,10 +135,11 @@ def _check_steps(context: Context, place: Place, steps: Sequence[Step]) -> None:
 
 
 def _check_arguments(context: Context, place: Place, action: Action) -> None:
-    if action.do not in ARGUMENTS:
+    remedy = REMEDIES.get(action.do)
+    if remedy is None:
         return
     check_argument_values(context, place, action)
-    required, optional = ARGUMENTS[action.do]
+    required, optional = remedy.required, remedy.optional
     for name in required:
         if name not in action.arguments:
             place.at("do").report(f"{action.do} without argument {name}", f"it needs {listed(required)}")

@@ -7,12 +7,21 @@ from fnmatch import fnmatchcase
 
 from tierdrill.spec.check.context import FLAGS, Context, Inventory
 from tierdrill.spec.check.loads import PROMISES
-from tierdrill.spec.drill import Drill, Sabotage
+from tierdrill.spec.drill import Drill, Sabotage, SabotageAction
 from tierdrill.spec.problems import listed, nearest, shown
 from tierdrill.spec.reading import Place
+from tierdrill.spec.remedies import REMEDIES, RemedyKind
 from tierdrill.spec.resolve import fill
 
-ACTIONS = ("disable_playbook", "silence_alert", "retarget_playbook", "flags_off")
+ACTIONS = (
+    "disable_playbook",
+    "silence_alert",
+    "retarget_playbook",
+    "flags_off",
+    "break_remedy",
+    "freeze_exporter",
+    "pager_down",
+)
 # Checks of the run and of the load are the judge's own; any aspect may be named.
 OPEN_GROUPS = ("run", "load", "fault")
 
@@ -45,8 +54,10 @@ def _check_action(
     if len(given) != 1:
         found = f"{listed(given)} together" if given else "a sabotage that does nothing"
         place.report(found, f"exactly one of {listed(ACTIONS)}", key=True)
-    if do.to is not None and do.retarget_playbook is None:
-        place.at("to").report("to without retarget_playbook", "only a retarget has it", key=True)
+    _check_broken_remedy(context, place, do, drill, inventory)
+    if do.freeze_exporter is not None and inventory is not None:
+        node = str(fill(do.freeze_exporter, drill.variables))
+        place.at("freeze_exporter").known(node, "node", inventory.of_kind("node"))
     for name in ("disable_playbook", "retarget_playbook"):
         if getattr(do, name) is not None:
             context.known(place.at(name), "Playbook", getattr(do, name))
@@ -58,6 +69,43 @@ def _check_action(
     if environment is not None and environment.target == "lab":
         for number, flag in enumerate(do.flags_off):
             place.at("flags_off", number).known(flag, "flag", FLAGS)
+
+
+def _check_broken_remedy(
+    context: Context, place: Place, do: SabotageAction, drill: Drill, inventory: Inventory | None
+) -> None:
+    astray = do.break_remedy is not None and do.how == "wrong-target"
+    if do.to is not None and do.retarget_playbook is None and not astray:
+        place.at("to").report(
+            "to without a wrong target", "retarget_playbook has it, and how: wrong-target with break_remedy", key=True
+        )
+    if "late_by" in do.model_fields_set and (do.how != "late" or do.late_by <= 0):
+        place.at("late_by").report("late_by", "a time above 0, with how: late", key=do.how != "late")
+    if do.break_remedy is None:
+        if do.how is not None:
+            place.at("how").report("how without break_remedy", "it says how a remedy is broken", key=True)
+        return
+    if do.how is None:
+        place.report("break_remedy without how", "nothing, half, twice, late or wrong-target", key=True)
+        return
+    remedy = REMEDIES.get(do.break_remedy, RemedyKind())
+    if (do.how == "half" and not remedy.halves) or (do.how == "twice" and not remedy.repeats):
+        able = [name for name, one in REMEDIES.items() if (one.halves if do.how == "half" else one.repeats)]
+        place.at("how").report(f"{do.how} with {do.break_remedy}", f"{do.how} is something else with {listed(able)}")
+    if astray and not remedy.target:
+        place.at("how").report(f"wrong-target with {do.break_remedy}", "a remedy that has a target")
+    elif astray and do.to is None:
+        place.report("how: wrong-target without to", "to names the wrong target", key=True)
+    elif astray and inventory is not None:
+        place.at("to").known(str(fill(do.to, drill.variables)), remedy.target, inventory.of_kind(remedy.target))
+    names = [one.playbook for one in drill.expect.playbooks.must_fire]
+    used = {
+        step.do for name in names if (one := context.catalogue.playbooks.get(name)) is not None for step in one.steps
+    }
+    if used and do.break_remedy not in used:
+        place.at("break_remedy").report(
+            f"no playbook that must run here does {do.break_remedy}", f"they do {listed(sorted(used))}"
+        )
 
 
 def _check_retarget(

@@ -1,0 +1,75 @@
+"""Cutting a safety net for one run: what is taken away or broken, with an undo on the ledger."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from tierdrill.history.ledger import Ledger
+from tierdrill.lab.calls import Calls
+from tierdrill.monitoring.query import Matcher
+from tierdrill.spec.drill import Sabotage, SabotageAction
+from tierdrill.spec.playbook import Playbook
+from tierdrill.targets.base import FaultOrder, RemedyPort
+from tierdrill.targets.broken_remedies import BrokenRemedies
+
+if TYPE_CHECKING:
+    from tierdrill.conductor.deployment import Deployment
+
+SILENCE_MARGIN_S = 30.0
+
+
+def broken_remedy(sabotage: SabotageAction, port: RemedyPort) -> BrokenRemedies | None:
+    """The deployment with a remedy that is broken; None if this sabotage breaks none."""
+    if sabotage.break_remedy is None or sabotage.how is None:
+        return None
+    return BrokenRemedies(port, sabotage.break_remedy, sabotage.how, to=sabotage.to or "", late_by=sabotage.late_by)
+
+
+def believing(playbooks: Sequence[Playbook], sabotage: SabotageAction) -> tuple[Playbook, ...]:
+    """The playbooks without their own look at the broken remedy: its word is taken."""
+
+    def trusting(playbook: Playbook) -> Playbook:
+        steps = tuple(
+            step.model_copy(update={"verify": None}) if step.do == sabotage.break_remedy else step
+            for step in playbook.steps
+        )
+        return playbook.model_copy(update={"steps": steps})
+
+    return tuple(map(trusting, playbooks))
+
+
+async def apply_sabotage(deployment: Deployment, sabotage: Sabotage, ledger: Ledger) -> None:
+    """Cut what is cut in the deployment itself; playbooks and remedies were when the engine was made."""
+    plan, recorder, action = deployment.plan, deployment.recorder, sabotage.do
+    comment = f"sabotage {sabotage.name} of run {plan.run}"
+    flags: dict[str, dict[str, bool]] = {}
+    if action.flags_off:
+        before = await deployment.client.ask(Calls.get("/v1/flags"))
+        flags = {gateway: {flag: bool(has[flag]) for flag in action.flags_off} for gateway, has in before.items()}
+    parameters: dict[str, Any] = {"flags": flags, "comment": comment if action.silence_alert else ""}
+    if action.freeze_exporter is not None:
+        parameters["exporter"] = action.freeze_exporter
+    # What is taken away has an undo on the ledger like any fault: a kept lab must get it back in any case.
+    order = FaultOrder(
+        fault=f"{plan.run}/sabotage/{sabotage.name}",
+        kind="sabotage",
+        target=sabotage.name,
+        target_kind="service",
+        mechanism="flags of the gateways, a silence in Alertmanager, an exporter that repeats its metrics",
+        parameters=parameters,
+        lease_s=plan.setting.environment.lease,
+    )
+    ledger.intend(order.fault, plan.run, vars(order), deployment.place, order.lease_s)
+    if action.silence_alert:
+        matcher = Matcher("alertname", action.silence_alert)
+        await deployment.alertmanager.silence([matcher], plan.load_s + SILENCE_MARGIN_S, "tierdrill", comment)
+        recorder.note("alert.silenced", "runner", alert=action.silence_alert, by=sabotage.name)
+    if action.flags_off:
+        await deployment.client.ask(Calls.to_gateways("flags", dict.fromkeys(action.flags_off, False), None))
+    if action.freeze_exporter is not None:
+        await deployment.client.ask(Calls.set_exporter(action.freeze_exporter, True, frozen=True))
+    if action.pager_down:
+        await deployment.pager.stop()
+    ledger.mark(order.fault, "landed")
+    recorder.note("run.note", "runner", text=f"sabotage {sabotage.name}: {sabotage.why}")
