@@ -43,6 +43,7 @@ class Server:
             "x-tier": request.headers.get("x-customer-class", "standard"),
             "x-replica": f"{model}-0",
             "x-queue-wait-ms": "1.5",
+            "x-attempts": "2",
             "x-served-model": "draft" if model == "fallback" else model,
         }
         if model == "slow":

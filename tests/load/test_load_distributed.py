@@ -55,7 +55,7 @@ def test_two_workers_cover_every_arrival_once(server: ModelServer, tmp_path: Pat
     logs = (tmp_path / "workers.log").read_text()
     assert (code, codes) == (0, [0] * WORKERS), logs
     samples = SampleTail(plan.sample_path).poll()
-    assert sorted(sample.sequence for sample in samples) == [arrival.sequence for arrival in plan.schedule()]
+    assert sorted((one.stream, one.sequence) for one in samples) == sorted((a.stream, a.turn) for a in plan.schedule())
     assert {sample.outcome for sample in samples} == {"ok"}
     assert len(server.seen()) - prompts_seen_before == len(samples)
     ends = [report for report in ReportTail(plan.status_path).poll() if report["kind"] == "end"]

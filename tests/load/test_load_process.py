@@ -64,9 +64,10 @@ def test_every_kind_of_answer(server: ModelServer, tmp_path: Path) -> None:
         by_stream.setdefault(sample.stream, []).append(sample)
 
     schedule = list(plan.schedule())
-    assert sorted(sample.sequence for sample in samples) == [arrival.sequence for arrival in schedule]
-    zero = samples[0].due - schedule[samples[0].sequence].at_s
-    assert all(abs(sample.due - zero - schedule[sample.sequence].at_s) < 1e-5 for sample in samples)
+    at = {(arrival.stream, arrival.turn): arrival.at_s for arrival in schedule}
+    assert sorted((sample.stream, sample.sequence) for sample in samples) == sorted(at)
+    zero = samples[0].due - at[samples[0].stream, samples[0].sequence]
+    assert all(abs(sample.due - zero - at[sample.stream, sample.sequence]) < 1e-5 for sample in samples)
 
     def seen(name: str) -> set[tuple[int, str, str | None, bool | None]]:
         return {(sample.status, sample.outcome, sample.reason, sample.integrity) for sample in by_stream[name]}
@@ -82,11 +83,13 @@ def test_every_kind_of_answer(server: ModelServer, tmp_path: Path) -> None:
     assert seen("late") == {(0, "timeout", "client-timeout", None)}
     assert seen("unknown") == {(200, "ok", None, None)}
     first = by_stream["plain"][0]
-    assert (first.tier, first.tier_seen, first.replica, first.gateway) == ("critical", "gold", "echo-0", 0)
-    assert first.queue_wait_ms == 1.5 and first.ttft_s is None
+    assert (first.tier, first.served_tier, first.replica, first.gateway) == ("critical", "gold", "echo-0", 0)
+    assert (first.model, first.attempts, by_stream["fallback"][0].model) == ("echo", 2, "draft")
+    assert first.queue_wait_ms == 1.5 and first.ttft_s is None and first.stall_s is None
     # Four pieces, 50 ms apart: the first must be seen long before the last.
     for sample in by_stream["stream"]:
         assert sample.ttft_s is not None and sample.latency_s - sample.ttft_s > 0.12
+        assert sample.stall_s is not None and 0.03 < sample.stall_s < sample.latency_s - sample.ttft_s
     assert all(0.2 <= sample.latency_s < 0.6 for sample in by_stream["late"])
 
     reports = load.report_tail.poll()
@@ -148,10 +151,15 @@ def test_stop_does_not_wait_for_requests_under_way_and_flushes_the_files(server:
             await load.kill()
 
     samples, load, asked = asyncio.run(stopped())
-    # What was answered before the request to stop is there; the requests still under way are counted, not guessed.
+    # What was answered before the request to stop is there, and so is each request that was still under way.
     assert max(sample.due + sample.latency_s for sample in samples) > asked - 0.15
     end = load.report_tail.poll()[-1]
-    assert end["kind"] == "end" and end["complete"] is False and end["unfinished"] >= 1
+    open_ones = [sample for sample in samples if sample.outcome == "unfinished"]
+    assert end["kind"] == "end" and end["complete"] is False and end["unfinished"] == len(open_ones) >= 1
+    assert all(abs(sample.due + sample.latency_s - end["at"]) < 0.2 for sample in open_ones)
+    for name in ("plain", "slow"):
+        turns = sorted(sample.sequence for sample in samples if sample.stream == name)
+        assert turns == list(range(len(turns)))
     with pytest.raises(ProcessLookupError):
         os.killpg(load.pid, 0)
 

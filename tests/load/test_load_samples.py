@@ -32,7 +32,10 @@ SAMPLE = Sample(
     gateway=0,
     integrity=True,
     queue_wait_ms=1.5,
-    tier_seen="critical",
+    served_tier="critical",
+    model="assistant",
+    attempts=1,
+    stall_s=None,
     sequence=0,
 )
 REPORT = {"kind": "report", "cpu": 0.1, "machine_idle": 0.6, "loop_lag_s": 0.002}
@@ -48,13 +51,16 @@ samples = st.builds(
     latency_s=seconds,
     ttft_s=st.none() | seconds,
     status=st.integers(-1, 599),
-    outcome=st.sampled_from(["ok", "error", "rejected", "timeout", "dropped"]),
+    outcome=st.sampled_from(["ok", "error", "rejected", "timeout", "dropped", "unfinished"]),
     reason=words,
     replica=words,
     gateway=st.none() | st.integers(0, 9),
     integrity=st.none() | st.booleans(),
     queue_wait_ms=st.none() | st.floats(0, 1000),
-    tier_seen=words,
+    served_tier=words,
+    model=words,
+    attempts=st.none() | st.integers(0, 9),
+    stall_s=st.none() | seconds,
     sequence=st.integers(0, 10**9),
 )
 

@@ -67,6 +67,9 @@ def test_a_schedule_ascends_is_bounded_and_is_the_same_for_the_same_seed(
     schedule = list(arrivals(streams, duration_s, seed))
     assert schedule == list(arrivals(streams, duration_s, seed))
     assert [arrival.sequence for arrival in schedule] == list(range(len(schedule)))
+    for stream in {arrival.stream for arrival in schedule}:
+        turns = [arrival.turn for arrival in schedule if arrival.stream == stream]
+        assert turns == list(range(len(turns)))
     times = [arrival.at_s for arrival in schedule]
     assert times == sorted(times) and all(0.0 <= at_s < duration_s for at_s in times)
     assert sum(planned(schedule).values()) == len(schedule)

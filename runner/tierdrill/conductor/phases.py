@@ -41,6 +41,7 @@ GO_AHEAD_S = 0.3
 EXPERIMENT_AHEAD_S = 1.0
 UNDO_WITHIN_S = 15.0
 ABORT_WITHIN_S = 3.0
+LOAD_DRAIN_S = 2.0
 
 
 class Phases:
@@ -86,7 +87,8 @@ class Phases:
                 return
         self._load_may_end = True
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self.load.wait(), 6.0)
+            slowest = max(stream.timeout_s for stream in self.load_plan.streams)
+            await asyncio.wait_for(self.load.wait(), slowest + LOAD_DRAIN_S)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(self._guarded(work))

@@ -1,8 +1,11 @@
 """The load's samples as columns, per tier, cut to a span of time.
 
 Times are Unix seconds and durations seconds. `latency` counts from the due time (coordinated omission is impossible by
-construction). `outcome` is ok, error, timeout, rejected or dropped (the generator itself could not send: no statement
-about the service).
+construction). `outcome` is ok, error, timeout, rejected, dropped (the generator itself could not send: no statement
+about the service) or unfinished (still open when the generator ended: its latency is at least so long, and it was no
+good answer). `sequence` counts each stream's arrivals from 0; `served_tier`, `model` and `attempts` are what the
+gateway said of who answered; `stall` is the longest wait for a further piece of a streamed answer. Histories that lack
+a column have None in it.
 """
 
 from __future__ import annotations
@@ -31,11 +34,17 @@ COLUMNS = (
     "gateway",
     "integrity",
     "queue_wait",
+    "served_tier",
+    "model",
+    "attempts",
+    "stall",
+    "sequence",
 )
 
 
+_SINCE_LATER = frozenset(("served_tier", "model", "attempts", "stall", "sequence"))
 # What the judge looks at, of those.
-_JUDGED = ("due", "latency", "outcome", "ttft", "integrity", "queue_wait", "reason", "stream")
+_JUDGED = ("due", "latency", "outcome", "ttft", "integrity", "queue_wait", "reason", "stream", *_SINCE_LATER)
 
 
 class TierSamples:
@@ -98,6 +107,31 @@ class TierSamples:
     def stream(self) -> Sequence[str]:
         """The load's stream that sent it."""
         return self._column("stream")
+
+    @cached_property
+    def sequence(self) -> Sequence[int | None]:
+        """Its place among its stream's arrivals."""
+        return self._column("sequence")
+
+    @cached_property
+    def served_tier(self) -> Sequence[str | None]:
+        """The tier that the gateway served it as."""
+        return self._column("served_tier")
+
+    @cached_property
+    def model(self) -> Sequence[str | None]:
+        """The model that answered."""
+        return self._column("model")
+
+    @cached_property
+    def attempts(self) -> Sequence[int | None]:
+        """How many times the gateway asked a replica."""
+        return self._column("attempts")
+
+    @cached_property
+    def stall(self) -> Sequence[float | None]:
+        """The longest wait for a further piece of a streamed answer."""
+        return self._column("stall")
 
     def cut(self, begin: float, end: float) -> TierSamples:
         """The samples due in [begin, end)."""
@@ -201,5 +235,6 @@ class _Gathered(dict[str, list[Any]]):
     def _gather(self, name: str) -> list[Any]:
         found: list[Any] = []
         for columns, chosen in self._parts:
-            found.extend(columns[name] if chosen is None else compress(columns[name], chosen))
+            column = columns[name] if name in columns or name not in _SINCE_LATER else [None] * len(columns["due"])
+            found.extend(column if chosen is None else compress(column, chosen))
         return found

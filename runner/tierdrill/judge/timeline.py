@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from tierdrill.history.events import Event
+
+_TARGET_PARTS = re.compile("[/>]")
 
 
 @dataclass(frozen=True)
@@ -48,7 +51,7 @@ class Timeline:
 
     @property
     def effect(self) -> float | None:
-        """The first fault's seen effect: the zero of every deadline."""
+        """The first fault's seen effect: the zero of what belongs to no single fault (see `effect_on`)."""
         seen = [fault.effective_at for fault in self.faults if fault.effective_at is not None]
         return min(seen) if seen else None
 
@@ -58,6 +61,21 @@ class Timeline:
         if not self.faults or any(fault.gone_at is None for fault in self.faults):
             return None
         return max(fault.gone_at for fault in self.faults if fault.gone_at is not None)
+
+    def faults_on(self, names: Iterable[str]) -> tuple[FaultSpan, ...]:
+        """The faults that belong to a target or to an alert's label values; all of them where none does.
+
+        A name belongs to a fault whose target it is, or a part of that (`node-2` of `node-2/0` and `gw-a>node-2`).
+        Where several faults have such a name, those count that have most of them.
+        """
+        wanted = set(names)
+        told = {fault: len(wanted & {fault.target, *_TARGET_PARTS.split(fault.target)}) for fault in self.faults}
+        most = max(told.values(), default=0)
+        return tuple(fault for fault, count in told.items() if count == most)
+
+    def effect_on(self, names: Iterable[str]) -> float | None:
+        """The zero of a deadline about these names: the first seen effect of the faults on them; None: not seen."""
+        return min((one.effective_at for one in self.faults_on(names) if one.effective_at is not None), default=None)
 
     def span(self, phases: Sequence[str]) -> tuple[float, float] | None:
         """From the begin of the first to the end of the last of these phases; None if one is missing."""

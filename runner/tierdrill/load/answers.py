@@ -12,7 +12,7 @@ from typing import Any
 from tierdrill.load.recorder import Outcome
 
 _REJECTED = (429, 503)
-_DATA = b"data:"
+DATA = b"data:"
 _DONE = b"[DONE]"
 
 
@@ -41,7 +41,7 @@ def read_answer(
         return _refusal(status, rejected_reason, error_reason)
     if not streamed:
         return _compared(expected, model, served_model, [_decoded(body)] if expected is not None else [])
-    data = [line[len(_DATA) :].strip() for line in body.split(b"\n") if line.startswith(_DATA)]
+    data = [line[len(DATA) :].strip() for line in body.split(b"\n") if line.startswith(DATA)]
     complete = bool(data) and data[-1] == _DONE
     if complete and b'"error"' not in body and expected is None:
         return _compared(None, model, served_model, [])

@@ -56,6 +56,7 @@ class Walk:
         self.recorder = Recorder(plan.sample_path, plan.status_path)
         self.requests = Pool(plan.connections_max)
         self.vitals = Vitals()
+        self.sender: Sender | None = None
         self.ended = Event()
         self.complete = False
         self.begun = False
@@ -64,8 +65,8 @@ class Walk:
         """Send every arrival of this process's share at its due time, then wait for the answers, within bounds."""
         zero = time.monotonic() + (start_at - time.time())
         sender.align(start_at, zero)
+        self.sender = sender
         for arrival in plan.schedule():
-            turn = sender.prompt_turn(arrival.stream)
             if arrival.sequence % count != index:
                 continue
             # Also where it is late: the requests spawned before must get their turn.
@@ -77,13 +78,14 @@ class Walk:
                 self._record(environment, sender.dropped(arrival))
             else:
                 self.vitals.sent += 1
-                self.requests.spawn(self._request, environment, sender, arrival, turn)
+                sender.take(arrival)
+                self.requests.spawn(self._request, environment, sender, arrival)
         self.requests.join(timeout=max(stream.timeout_s for stream in plan.streams) + DRAIN_GRACE_S)
         gevent.sleep(max(0.0, zero + plan.duration_s - time.monotonic()))
         self.complete = len(self.requests) == 0
 
-    def _request(self, environment: Any, sender: Sender, arrival: Arrival, turn: int) -> None:
-        self._record(environment, sender.send(arrival, turn))
+    def _request(self, environment: Any, sender: Sender, arrival: Arrival) -> None:
+        self._record(environment, sender.send(arrival))
 
     def _record(self, environment: Any, sample: Sample) -> None:
         self.recorder.sample(sample)
@@ -110,11 +112,13 @@ class Walk:
             due = time.monotonic() + TICK_S
 
     def end(self) -> None:
-        """Close the files; what is still in flight is counted, not guessed. Safe to call again."""
+        """Close the files; what is still in flight is told as such. Safe to call again."""
         if self.ended.is_set():
             return
         self.ended.set()
         unfinished = len(self.requests)
+        for sample in self.sender.unfinished() if self.sender is not None else ():
+            self.recorder.sample(sample)
         self.recorder.report(self.vitals.report(in_flight=unfinished))
         self.recorder.report(
             {"kind": "end", "at": time.time(), "pid": os.getpid(), "complete": self.complete, "unfinished": unfinished}

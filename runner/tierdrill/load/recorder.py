@@ -13,7 +13,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
 
-Outcome = Literal["ok", "error", "rejected", "timeout", "dropped"]
+Outcome = Literal["ok", "error", "rejected", "timeout", "dropped", "unfinished"]
 STATUS_NO_RESPONSE = 0
 STATUS_DROPPED = -1
 _LINES_HELD_MAX = 2000
@@ -24,9 +24,12 @@ class Sample:
     """One arrival and what became of it. All times but `due` are seconds counted from the moment the request was due.
 
     due: Unix time. lag_s: until the request was being sent. latency_s: until the answer was complete. ttft_s: until the
-    first piece of a streamed answer. status: HTTP's; 0 without a response, -1 for an arrival that was not sent because
-    all connections were in use. integrity: the answer was the expected text; null where there is nothing to compare.
-    tier is the one planned, tier_seen the one the gateway named. gateway: index of the target that answered.
+    first piece of a streamed answer. stall_s: the longest wait for a further piece of it, null with fewer than two.
+    status: HTTP's; 0 without a response, -1 for an arrival that was not sent because all connections were in use.
+    outcome `unfinished`: the generator ended first, so that its latency is at least so long. integrity: the answer was
+    the expected text; null where there is nothing to compare. tier is the one planned; served_tier, model and attempts
+    are what the gateway says of who answered, and after how many attempts. gateway: index of the target that answered.
+    sequence: the arrival's place among those of its stream, from 0.
     """
 
     stream: str
@@ -42,7 +45,10 @@ class Sample:
     gateway: int | None
     integrity: bool | None
     queue_wait_ms: float | None
-    tier_seen: str | None
+    served_tier: str | None
+    model: str | None
+    attempts: int | None
+    stall_s: float | None
     sequence: int
 
     def to_line(self) -> str:
@@ -62,7 +68,10 @@ class Sample:
                 self.gateway,
                 self.integrity,
                 self.queue_wait_ms,
-                self.tier_seen,
+                self.served_tier,
+                self.model,
+                self.attempts,
+                None if self.stall_s is None else round(self.stall_s, 6),
                 self.sequence,
             ],
             separators=(",", ":"),
@@ -84,6 +93,11 @@ class Sample:
             "gateway": self.gateway,
             "integrity": self.integrity,
             "queue_wait": None if self.queue_wait_ms is None else self.queue_wait_ms / 1000.0,
+            "served_tier": self.served_tier,
+            "model": self.model,
+            "attempts": self.attempts,
+            "stall": self.stall_s,
+            "sequence": self.sequence,
         }
 
     @staticmethod

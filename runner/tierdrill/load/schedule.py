@@ -13,7 +13,7 @@ import math
 import random
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import repeat
+from itertools import count, repeat
 from typing import Literal
 
 ShapeKind = Literal["steady", "step", "ramp", "spike", "replay"]
@@ -72,11 +72,15 @@ class StreamRate:
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """One request that is due `at_s` seconds after schedule zero; `sequence` counts all streams' arrivals from 0."""
+    """One request that is due `at_s` seconds after schedule zero.
+
+    `sequence` counts all streams' arrivals from 0, `turn` those of its stream.
+    """
 
     at_s: float
     stream: str
     sequence: int
+    turn: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,9 +116,9 @@ def stream_times(stream: StreamRate, duration_s: float, seed: int) -> Iterator[f
 
 def arrivals(streams: Sequence[StreamRate], duration_s: float, seed: int) -> Iterator[Arrival]:
     """All streams' arrivals merged in order of time, lazily."""
-    timed = [zip(stream_times(stream, duration_s, seed), repeat(stream.name)) for stream in streams]
-    for sequence, (at_s, name) in enumerate(heapq.merge(*timed)):
-        yield Arrival(at_s, name, sequence)
+    timed = [zip(stream_times(stream, duration_s, seed), repeat(stream.name), count()) for stream in streams]
+    for sequence, (at_s, name, turn) in enumerate(heapq.merge(*timed)):
+        yield Arrival(at_s, name, sequence, turn)
 
 
 def share(schedule: Iterable[Arrival], index: int, count: int) -> Iterator[Arrival]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import json
+import math
 import time
 from typing import Any
 
@@ -15,7 +16,7 @@ import gevent
 from geventhttpclient.client import HTTPClient, HTTPClientPool
 from geventhttpclient.response import HTTPParseError, HTTPSocketPoolResponse
 
-from tierdrill.load.answers import Reading, read_answer
+from tierdrill.load.answers import DATA, Reading, read_answer
 from tierdrill.load.plan import LoadPlan, Prompt, StreamPlan
 from tierdrill.load.recorder import STATUS_DROPPED, STATUS_NO_RESPONSE, Sample
 from tierdrill.load.schedule import Arrival
@@ -27,11 +28,10 @@ _UNREACHABLE = {errno.ECONNREFUSED, errno.EHOSTUNREACH, errno.ENETUNREACH}
 class _Stream:
     """A stream's requests, encoded once."""
 
-    __slots__ = ("bodies", "headers", "plan", "turn")
+    __slots__ = ("bodies", "headers", "plan")
 
     def __init__(self, plan: StreamPlan) -> None:
         self.plan = plan
-        self.turn = 0
         self.bodies = [(_body(plan, prompt), prompt.expected) for prompt in plan.prompts]
         self.headers = {"Content-Type": "application/json", "Accept-Encoding": "identity"}
         if plan.customer_class is not None:
@@ -50,16 +50,25 @@ def _body(plan: StreamPlan, prompt: Prompt) -> bytes:
 
 
 class _Exchange:
-    """What is known of a request under way, so that a timeout at any point finds it."""
+    """What is known of a request under way, so that a timeout at any point, or the end of all, finds it."""
 
-    __slots__ = ("body", "first_at", "gateway", "headers", "status")
+    __slots__ = ("body", "first_at", "gateway", "headers", "piece_at", "sent", "stall_s", "status")
 
-    def __init__(self) -> None:
+    def __init__(self, sent: float) -> None:
+        self.sent = sent
         self.status = STATUS_NO_RESPONSE
         self.gateway: int | None = None
         self.first_at: float | None = None
+        self.piece_at: float | None = None
+        self.stall_s: float | None = None
         self.headers: HTTPSocketPoolResponse | None = None
         self.body = b""
+
+    def piece(self, at: float) -> None:
+        """A further piece of a streamed answer, or its end without one."""
+        if self.piece_at is not None:
+            self.stall_s = max(self.stall_s or 0.0, at - self.piece_at)
+        self.piece_at = at
 
     def header(self, name: str) -> str | None:
         value = self.headers.get(name) if self.headers is not None else None
@@ -73,6 +82,7 @@ class Sender:
         self._clients: list[HTTPClient] = [pool.get_client(target) for target in plan.targets]
         self._streams = {stream.name: _Stream(stream) for stream in plan.streams}
         self._request_id = f"{plan.seed:x}-"
+        self._open: dict[Arrival, _Exchange] = {}
         self._zero_unix = 0.0
         self._zero = 0.0
 
@@ -97,24 +107,29 @@ class Sender:
         """Schedule zero, on the wall clock for the record and on the monotonic clock for every difference."""
         self._zero_unix, self._zero = zero_unix, zero
 
-    def prompt_turn(self, stream: str) -> int:
-        """The next prompt's turn. Taken for every arrival, also another worker's, so that all workers agree."""
-        found = self._streams[stream]
-        found.turn += 1
-        return found.turn - 1
-
     def dropped(self, arrival: Arrival) -> Sample:
         """The sample of an arrival that could not be sent, because all connections were in use."""
-        late_s = time.monotonic() - self._zero - arrival.at_s
-        return self._sample(arrival, late_s, late_s, _Exchange(), STATUS_DROPPED, Reading("dropped", "saturated", None))
+        now = time.monotonic()
+        return self._sample(arrival, now, _Exchange(now), STATUS_DROPPED, Reading("dropped", "saturated", None))
 
-    def send(self, arrival: Arrival, turn: int) -> Sample:
-        """Send, wait for the whole answer or the stream's timeout."""
-        due = self._zero + arrival.at_s
+    def unfinished(self) -> list[Sample]:
+        """The samples of all requests that are still open: each has taken this long at least."""
+        now = time.monotonic()
+        return [
+            self._sample(arrival, now, exchange, exchange.status, Reading("unfinished", "generator-ended", None))
+            for arrival, exchange in self._open.items()
+        ]
+
+    def take(self, arrival: Arrival) -> None:
+        """From now on the arrival has a sample, whatever becomes of it."""
+        self._open[arrival] = _Exchange(time.monotonic())
+
+    def send(self, arrival: Arrival) -> Sample:
+        """Send what was taken, wait for the whole answer or the stream's timeout."""
         stream = self._streams[arrival.stream]
-        body, expected = stream.bodies[turn % len(stream.bodies)]
-        exchange = _Exchange()
-        sent = time.monotonic()
+        body, expected = stream.bodies[arrival.turn % len(stream.bodies)]
+        exchange = self._open[arrival]
+        exchange.sent = time.monotonic()
         timeout = gevent.Timeout(stream.plan.timeout_s)
         timeout.start()
         try:
@@ -128,7 +143,10 @@ class Sender:
             failure = Reading("error", _reason(error, exchange), None)
         finally:
             timeout.close()
+            del self._open[arrival]
         ended = time.monotonic()
+        if failure is not None and exchange.piece_at is not None:
+            exchange.piece(ended)
         reading = failure or read_answer(
             exchange.status,
             exchange.body,
@@ -139,7 +157,7 @@ class Sender:
             error_reason=exchange.header("x-error-reason"),
             served_model=exchange.header("x-served-model"),
         )
-        return self._sample(arrival, sent - due, ended - due, exchange, exchange.status, reading)
+        return self._sample(arrival, ended, exchange, exchange.status, reading)
 
     def _exchange(self, exchange: _Exchange, stream: _Stream, body: bytes, sequence: int) -> None:
         headers = {**stream.headers, "x-request-id": f"{self._request_id}{sequence}"}
@@ -159,40 +177,49 @@ class Sender:
         exchange.status = response.get_code()
         if stream.plan.stream and exchange.status == 200:
             # A line is the smallest piece worth a timestamp; it is read in blocks, not byte by byte.
-            first = response.readline(b"\n")
-            exchange.first_at = time.monotonic()
-            exchange.body = first + response.read()
+            lines = [response.readline(b"\n")]
+            exchange.first_at = exchange.piece_at = time.monotonic()
+            while line := response.readline(b"\n"):
+                lines.append(line)
+                if line.startswith(DATA):
+                    exchange.piece(time.monotonic())
+            exchange.body = b"".join([*lines, response.read()])
         else:
             exchange.body = response.read()
 
     def _sample(
-        self, arrival: Arrival, lag_s: float, latency_s: float, exchange: _Exchange, status: int, reading: Reading
+        self, arrival: Arrival, ended: float, exchange: _Exchange, status: int, reading: Reading
     ) -> Sample:
-        first_at, wait = exchange.first_at, exchange.header("x-queue-wait-ms")
+        due, first_at = self._zero + arrival.at_s, exchange.first_at
+        attempts = _number(exchange.header("x-attempts"))
         return Sample(
             stream=arrival.stream,
             tier=self._streams[arrival.stream].plan.tier,
             due=self._zero_unix + arrival.at_s,
-            lag_s=lag_s,
-            latency_s=latency_s,
-            ttft_s=None if first_at is None else first_at - self._zero - arrival.at_s,
+            lag_s=exchange.sent - due,
+            latency_s=ended - due,
+            ttft_s=None if first_at is None else first_at - due,
             status=status,
             outcome=reading.outcome,
             reason=reading.reason,
             replica=exchange.header("x-replica"),
             gateway=exchange.gateway,
             integrity=reading.integrity,
-            queue_wait_ms=_number(wait),
-            tier_seen=exchange.header("x-tier"),
-            sequence=arrival.sequence,
+            queue_wait_ms=_number(exchange.header("x-queue-wait-ms")),
+            served_tier=exchange.header("x-tier"),
+            model=exchange.header("x-served-model"),
+            attempts=None if attempts is None else int(attempts),
+            stall_s=exchange.stall_s,
+            sequence=arrival.turn,
         )
 
 
 def _number(text: str | None) -> float | None:
     try:
-        return None if text is None else float(text)
+        number = None if text is None else float(text)
     except ValueError:
         return None
+    return number if number is not None and math.isfinite(number) else None
 
 
 def _reason(error: Exception, exchange: _Exchange) -> str:
