@@ -173,6 +173,13 @@ def test_plan_shows_faults_phases_and_load_and_touches_nothing(tmp_path: Path, d
         assert all(tier["judged"] >= tier["needed"] for tier in plan["load"])
         assert plan["seconds"] <= 75
     shown = tierdrill(home, "plan", drill, "--variant", variant).out
+    judged = [power for tier in plan["load"] for power in tier["power"]]
+    assert bool(judged) == (variant != "blip")
+    assert all(power["passes_typical"] is None or power["passes_typical"] >= 0.95 for power in judged)
+    if judged:
+        critical = plan["load"][0]
+        assert critical["notices_s"] == min(one["notices_s"] for one in critical["power"] if one["notices_s"])
+        assert f"notices: critical {critical['notices_s']:.1f} s" in shown
     assert plan["faults"][0]["target"] in shown
     assert "Nothing has been touched." in shown
     assert not home.exists()
@@ -181,8 +188,8 @@ def test_plan_shows_faults_phases_and_load_and_touches_nothing(tmp_path: Path, d
 def test_a_recording_beside_the_drill_is_found_from_any_directory(tmp_path: Path) -> None:
     root = copied_catalogue(tmp_path / "mine")
     drill = root / "drills" / "node-loss.yaml"
-    shape = "rate: 45/s\n      shape: {kind: replay, file: monday.jsonl}"
-    drill.write_text(drill.read_text().replace("rate: 45/s", shape))
+    shape = "rate: 50/s\n      shape: {kind: replay, file: monday.jsonl}"
+    drill.write_text(drill.read_text().replace("rate: 50/s", shape))
     arrivals = "".join(f'{{"at": {number / 50}, "stream": "enterprise"}}\n' for number in range(2400))
     (root / "drills" / "monday.jsonl").write_text(arrivals)
     done = tierdrill(tmp_path / "home", "--catalogue", root, "plan", "node-loss", "--json", cwd=tmp_path)

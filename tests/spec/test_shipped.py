@@ -21,6 +21,7 @@ ROOT = Path(__file__).parents[2]
 def test_the_shipped_catalogue_has_no_problem() -> None:
     catalogue, problems = load_catalogue(ROOT)
     assert problems == []
+    assert catalogue.warnings == []
     assert len(catalogue.drills) >= 4
     for name in catalogue.drills:
         assert setting_of(catalogue, name).drill.metadata.name == name

@@ -37,12 +37,16 @@ def groups(paths: Sequence[Path], default: Path) -> list[tuple[Path, list[Path] 
 
 
 def read_group(root: Path, only: Sequence[Path] | None) -> tuple[Catalogue, list[Problem]]:
-    """What is at a root, and the problems of the files that count; a calendar's iCalendar files count with it."""
+    """What is at a root, and the problems (and warnings) of the files that count.
+
+    A calendar's iCalendar files count with it.
+    """
     if only is None:
         return read(root)
     catalogue, problems = read(root, _not_in(root, only)) if _is_catalogue(root) else _read_files(only)
     wanted = {_real(path) for path in only}
     wanted |= {_real(file) for path in only for file in calendar_files(catalogue, path)}
+    catalogue.warnings[:] = [warning for warning in catalogue.warnings if _real(Path(warning.path)) in wanted]
     return catalogue, [problem for problem in problems if _real(Path(problem.path)) in wanted]
 
 
@@ -88,4 +92,5 @@ def _read_files(files: Sequence[Path]) -> tuple[Catalogue, list[Problem]]:
 
     root = files[0].parent
     catalogue, problems = load_documents(files, root, KNOWN_ALERTS)
+    catalogue.warnings[:] = [seen_from_here(warning, root) for warning in catalogue.warnings]
     return catalogue, [seen_from_here(problem, root) for problem in problems]

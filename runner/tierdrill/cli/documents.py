@@ -17,11 +17,15 @@ if TYPE_CHECKING:
 
 
 def read(root: Path, extra: Sequence[Path] = ()) -> tuple[Catalogue, list[Problem]]:
-    """The catalogue at `root`, with files from elsewhere, and its problems, their paths as seen from here."""
+    """The catalogue at `root`, with files from elsewhere, and its problems.
+
+    Paths of problems and of the catalogue's warnings are as seen from here.
+    """
     from tierdrill.monitoring.alerts import KNOWN_ALERTS
     from tierdrill.spec.load import load_catalogue
 
     catalogue, problems = load_catalogue(root, KNOWN_ALERTS, extra)
+    catalogue.warnings[:] = [seen_from_here(warning, root) for warning in catalogue.warnings]
     return catalogue, [seen_from_here(problem, root) for problem in problems]
 
 

@@ -1,4 +1,4 @@
-"""What a drill's load will send for each tier, and how much of it each promise takes to be proven."""
+"""What a drill's load will send for each tier, how much of it each promise takes to be proven, and what it can show."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from tierdrill.conductor.plan import Plan
+    from tierdrill.spec.power import Power
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,12 @@ class TierLoad:
     judged: int
     needed: int | None
     hardest: str
+    power: tuple[Power, ...] = ()
+
+    @property
+    def notices_s(self) -> float | None:
+        """The shortest total outage (seconds) that fails one of the tier's promises."""
+        return min((one.notices_s for one in self.power if one.notices_s is not None), default=None)
 
 
 def tier_loads(plan: Plan) -> list[TierLoad]:
@@ -30,10 +37,14 @@ def tier_loads(plan: Plan) -> list[TierLoad]:
     drill = plan.setting.drill
     schedule = load_plan(plan, (), Path())
     tier_of = {stream.name: stream.tier for stream in schedule.streams}
+    streamed = {stream.name for stream in schedule.streams if stream.stream}
     phase_of = _Phases(plan)
     counts: Counter[tuple[str, str]] = Counter()
+    streamed_counts: Counter[tuple[str, str]] = Counter()
     for arrival in schedule.schedule():
-        counts[tier_of[arrival.stream], phase_of(arrival.at_s)] += 1
+        key = tier_of[arrival.stream], phase_of(arrival.at_s)
+        counts[key] += 1
+        streamed_counts[key] += arrival.stream in streamed
     during = {expectation.tier: expectation.during for expectation in drill.expect.tiers}
     found = []
     for tier in plan.setting.tiers.by_rank():
@@ -41,14 +52,18 @@ def tier_loads(plan: Plan) -> list[TierLoad]:
         if not sent:
             continue
         needed, hardest = _hardest(plan, tier.name)
+        judged, in_streams = (
+            sum(every[tier.name, phase] for phase in during.get(tier.name, ())) for every in (counts, streamed_counts)
+        )
         found.append(
             TierLoad(
                 tier=tier.name,
                 rate=sum(stream.rate for stream in drill.load.streams if stream.tier == tier.name),
                 sent=sent,
-                judged=sum(counts[tier.name, phase] for phase in during.get(tier.name, ())),
+                judged=judged,
                 needed=needed,
                 hardest=hardest,
+                power=_power(plan, tier.name, judged, in_streams),
             )
         )
     return found
@@ -88,6 +103,21 @@ def _hardest(plan: Plan, tier_name: str) -> tuple[int | None, str]:
             highest = max(quantiles, key=quantile_share)
             sizes.append((quantile_requests(quantile_share(highest)), f"{name.replace('_', ' ')} {highest}"))
     return max(sizes, default=(None, "no promise with a size"))
+
+
+def _power(plan: Plan, tier_name: str, judged: int, streamed: int) -> tuple[Power, ...]:
+    """What the requests in the judged phases can show of each promise that this drill judges."""
+    from tierdrill.spec.power import STREAMED, power_of, promises
+
+    expected = next((one for one in plan.setting.drill.expect.tiers if one.tier == tier_name), None)
+    if expected is None or plan.variant == "blip":
+        return ()
+    tier = plan.setting.tiers.by_name(tier_name)
+    seconds = sum(phase.seconds for phase in plan.phases if phase.name in expected.during)
+    return tuple(
+        power_of(tier, promise, streamed if promise.objective in STREAMED else judged, seconds)
+        for promise in promises(tier.objectives, expected.objectives)
+    )
 
 
 def _judged(chosen: tuple[str, ...], name: str) -> bool:

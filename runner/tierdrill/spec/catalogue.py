@@ -11,6 +11,7 @@ from tierdrill.spec.drill import Drill
 from tierdrill.spec.environment import Environment
 from tierdrill.spec.gameday import GameDay
 from tierdrill.spec.playbook import Playbook
+from tierdrill.spec.problems import Problem
 from tierdrill.spec.recordings import with_recordings
 from tierdrill.spec.scenario import Scenario
 from tierdrill.spec.tiers import Tiers
@@ -40,7 +41,7 @@ class Experiment:
 
 @dataclass(frozen=True)
 class Catalogue:
-    """All documents that were read without a problem."""
+    """All documents that were read without a problem, and what is worth a look about them."""
 
     root: Path
     tiers: dict[str, Tiers] = field(default_factory=dict)
@@ -53,6 +54,7 @@ class Catalogue:
     scenarios: dict[str, Scenario] = field(default_factory=dict)
     experiments: dict[str, Experiment] = field(default_factory=dict)
     paths: dict[tuple[str, str], Path] = field(default_factory=dict)
+    warnings: list[Problem] = field(default_factory=list)
 
     def folders_of(self, kind: str, name: str) -> list[Path]:
         """Where a file that a document names is looked for: beside the document, then in the root."""

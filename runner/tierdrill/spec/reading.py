@@ -39,7 +39,7 @@ class Reading:
 
     def place(self, kind: str, name: str) -> Place:
         """Where problems of that document are reported."""
-        return Place(self.sources[kind, name], self.problems)
+        return Place(self.sources[kind, name], self.problems, (), self.catalogue.warnings)
 
 
 @dataclass(frozen=True)
@@ -49,14 +49,19 @@ class Place:
     source: Source
     problems: list[Problem]
     path: tuple[Key, ...] = ()
+    warnings: list[Problem] = field(default_factory=list)
 
     def at(self, *steps: Key) -> Place:
         """A spot further in."""
-        return Place(self.source, self.problems, (*self.path, *steps))
+        return Place(self.source, self.problems, (*self.path, *steps), self.warnings)
 
     def report(self, found: str, allowed: str, hint: str = "", *, key: bool = False) -> None:
         """Add a problem at the value here, or at its key."""
         self.problems.append(self.source.problem(self.path, found, allowed, hint, key=key))
+
+    def warn(self, found: str, allowed: str, *, key: bool = False) -> None:
+        """As `report`, of what is worth a look and keeps nothing from being used."""
+        self.warnings.append(self.source.problem(self.path, found, allowed, key=key))
 
     def written(self) -> Any:
         """What the document says here; None if nothing."""

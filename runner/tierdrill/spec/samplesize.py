@@ -5,6 +5,8 @@ statistical inference", JASA 22, 1927). With no failure in n requests its lower 
 the share p when n >= z^2 * p / (1 - p). Quantiles: order statistics (H. A. David, H. N. Nagaraja, "Order Statistics",
 3rd ed., 7.1): the largest of n values bounds the q-quantile from above with 97.5% once q^n <= 2.5%. Arrivals are a
 Poisson process, so a load's count scatters by its root; `count_surely` is what 99 of 100 runs reach.
+
+The same rules say with how many bad requests a share or a quantile still passes, and with how many it fails.
 """
 
 from __future__ import annotations
@@ -48,3 +50,64 @@ def count_needed(requests: int) -> int:
     """The expected count at which 99 of 100 runs reach that many arrivals."""
     root = (Z_99_ONE_SIDED + math.sqrt(Z_99_ONE_SIDED**2 + 4.0 * (requests + 1))) / 2.0
     return math.ceil(root * root)
+
+
+def binomial_at_most(most: int, total: int, share: float) -> float:
+    """The chance of at most `most` among `total` independent requests of which each is one with chance `share`."""
+    if most < 0:
+        return 0.0
+    if most >= total or share <= 0.0:
+        return 1.0
+    if share >= 1.0:
+        return 0.0
+    first = _far_below(total, share)
+    return min(1.0, math.fsum(_mass(count, total, share) for count in range(first, most + 1)))
+
+
+def share_bad_passes(total: int, allowed: float) -> int | None:
+    """The most bad requests with which a share passes (Wilson's interval is all on the good side); None for none."""
+    # Wilson's bound lies on the good side just where the score test says so.
+    most = math.floor(total * allowed - Z_95 * math.sqrt(total * allowed * (1.0 - allowed)) + _SLACK)
+    return most if most >= 0 and total > 0 else None
+
+
+def share_bad_fails(total: int, allowed: float) -> int | None:
+    """The fewest bad requests with which a share fails; None where even all of them do not show it."""
+    fewest = math.floor(total * allowed + Z_95 * math.sqrt(total * allowed * (1.0 - allowed)) + _SLACK) + 1
+    return fewest if fewest <= total else None
+
+
+def quantile_over_passes(total: int, allowed: float) -> int | None:
+    """The most requests over the limit with which the quantile that allows this share over it passes; None for none."""
+    below, found = 0.0, None
+    for count in range(_far_below(total, allowed), total + 1):
+        below += _mass(count, total, allowed)
+        if below > TAIL:
+            break
+        found = count
+    return found
+
+
+def quantile_over_fails(total: int, allowed: float) -> int | None:
+    """The fewest requests over the limit with which the quantile fails; None where even all do not show it."""
+    above, found = 0.0, None
+    for count in range(min(total, total - _far_below(total, 1.0 - allowed)), -1, -1):
+        above += _mass(count, total, allowed)
+        if above > TAIL:
+            break
+        found = count
+    return found if total > 0 else None
+
+
+def _far_below(total: int, share: float) -> int:
+    return max(0, int(total * share - 12 * math.sqrt(total * share * (1 - share)) - 12))
+
+
+def _mass(count: int, total: int, share: float) -> float:
+    return math.exp(
+        math.lgamma(total + 1)
+        - math.lgamma(count + 1)
+        - math.lgamma(total - count + 1)
+        + count * math.log(share)
+        + (total - count) * math.log1p(-share)
+    )

@@ -8,6 +8,9 @@ from pydantic import Field
 
 from tierdrill.spec.units import Duration, Frozen, Metadata, Name, Part, Ratio
 
+WINDOW_BURN = 14.4
+"""How many times too fast a budget burns before it pages (Google, "The Site Reliability Workbook", ch. 5)."""
+WINDOW_LOSS_MAX = 0.5
 QUANTILES = ("p50", "p90", "p95", "p99", "p99.9")
 Quantile = Literal["p50", "p90", "p95", "p99", "p99.9"]
 
@@ -17,11 +20,25 @@ def quantile_share(name: str) -> float:
     return float(name[1:]) / 100.0
 
 
+class WorstWindow(Part):
+    """A floor for every window of this length in the judged phases, however good the rest of the run was."""
+
+    lasts: Duration = 10.0
+    availability: Ratio
+
+    @property
+    def outage_s(self) -> float:
+        """The longest total outage that it bears, in seconds."""
+        return self.lasts * (1.0 - self.availability)
+
+
 class Objectives(Part):
     """What a tier promises; every field left out is not promised and not judged.
 
     Latencies count from the intended send, so waiting in the client counts too. For ranks that count rejections
     (`rejections_count`), a shed request is a bad request; otherwise availability is that of admitted requests.
+    `typical` is the share of requests that go bad when a fault is handled as it should be: what the size of a drill's
+    load is made for. Without a `worst_window` there is one all the same, `any_window`.
     """
 
     availability: Ratio | None = None
@@ -32,6 +49,23 @@ class Objectives(Part):
     mttr: Duration | None = None
     integrity: Ratio | None = None
     rejections_count: bool = True
+    typical: Ratio | None = None
+    worst_window: WorstWindow | None = None
+
+    @property
+    def error_budget(self) -> float | None:
+        """The share of requests that may fail; None where neither availability nor an error ceiling is promised."""
+        return self.error_ceiling if self.availability is None else 1.0 - self.availability
+
+    @property
+    def any_window(self) -> WorstWindow | None:
+        """The floor of every window: as stated, or else ten seconds at the burn rate that pages, half of them at most.
+
+        None where there is no error budget.
+        """
+        if self.worst_window is not None or not self.error_budget:
+            return self.worst_window
+        return WorstWindow(availability=1.0 - min(WINDOW_LOSS_MAX, WINDOW_BURN * self.error_budget))
 
 
 class EscalationLevel(Part):

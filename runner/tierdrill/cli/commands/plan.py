@@ -37,7 +37,8 @@ def command(
 ) -> None:
     """Show what a DRILL would do: faults, targets, mechanisms, phases, deadlines, load, blast radius.
 
-    Nothing is touched, and no lab needs to be up.
+    And what its load can show: how likely each promise passes, and the shortest total outage that fails it. Nothing is
+    touched, and no lab needs to be up.
     """
     from tierdrill.conductor.plan import make_plan
     from tierdrill.targets.lab import MECHANISMS
@@ -85,7 +86,7 @@ def _document(plan: Plan) -> dict[str, Any]:
         "lease": setting.environment.lease,
         "blast_radius": setting.environment.blast_radius.model_dump(mode="json"),
         "protected": list(setting.environment.protected),
-        "load": [asdict(load) for load in tier_loads(plan)],
+        "load": [{**asdict(load), "notices_s": load.notices_s} for load in tier_loads(plan)],
         "deadlines": [{"what": deadline.what, "within": deadline.within_s} for deadline in plan.deadlines],
         "guardrails": [guardrail.model_dump(mode="json") for guardrail in setting.drill.guardrails],
         "sabotage": plan.sabotage.model_dump(mode="json", exclude_none=True) if plan.sabotage else None,
@@ -143,6 +144,7 @@ def _lines(plan: Plan) -> list[str]:
         for row in document["load"]
     ]
     lines.append(table(rows, ("tier", "rate", "requests", "judged", "needed", "for its hardest promise"), "  "))
+    lines += _power_lines(document["load"])
     for guardrail in document["guardrails"]:
         lines.append(
             f"guardrail: abort when {guardrail['tier']} availability is below {guardrail['availability_below']:.0%} "
@@ -153,6 +155,36 @@ def _lines(plan: Plan) -> list[str]:
     must_not = [*document["must_not"]["alerts"], *document["must_not"]["playbooks"]]
     lines += [f"must not happen: {', '.join(must_not) or 'nothing named'}", "", "Nothing has been touched."]
     return lines
+
+
+def _power_lines(loads: list[dict[str, Any]]) -> list[str]:
+    """How likely each promise passes, and which outage it notices."""
+    from tierdrill.spec.units import show_ratio
+
+    every = [power for load in loads for power in load["power"]]
+    if not every:
+        return []
+    rows = [
+        (
+            power["tier"],
+            power["promise"],
+            "none" if power["bad_passes"] is None else f"{power['bad_passes']} of {power['requests']}",
+            *(f"{chance:.0%}" for chance in power["passes"]),
+            "-"
+            if power["passes_typical"] is None
+            else f"{power['passes_typical']:.0%} ({show_ratio(power['typical'])} bad)",
+            "-" if power["notices_s"] is None else f"{power['notices_s']:.1f} s",
+        )
+        for power in every
+    ]
+    heads = ("tier", "promise", "bad that pass", "at 1/10", "at 1/2", "at all", "as is typical", "notices")
+    notices = ", ".join(f"{load['tier']} {load['notices_s']:.1f} s" for load in loads if load["notices_s"] is not None)
+    return [
+        "",
+        "chance to pass, where a tenth, half or all goes bad that the promise allows; the shortest outage it notices",
+        table(rows, heads, "  "),
+        f"notices: {notices or 'no outage'}",
+    ]
 
 
 def _words(value: Any) -> str:

@@ -28,21 +28,28 @@ def command(here: Surroundings, paths: tuple[Path, ...], as_json: bool) -> int:
     """Find every problem of the documents: the whole catalogue, or the files and folders at PATHS.
 
     A document in a catalogue is held against everything else in it. Each problem is one line,
-    `file:line:column: what was found; what is allowed`. Exit code 2 if there is any.
+    `file:line:column: what was found; what is allowed`. Exit code 2 if there is any. What is worth a look and keeps
+    nothing from being used is a warning, and does not change the exit code.
     """
     from tierdrill.spec.problems import in_order
 
     counted: dict[Path, set[str]] = {}
     problems: list[Problem] = []
+    warnings: list[Problem] = []
     for root, only in groups(paths, here.catalogue):
         catalogue, found = read_group(root, only)
         problems += found
+        warnings += catalogue.warnings
         counted.setdefault(root, set()).update(str(path) for path in _documents(catalogue, only))
-    problems = in_order(problems)
+    problems, warnings = in_order(problems), in_order(warnings)
     count = sum(len(names) for names in counted.values())
     if as_json:
-        echo_json({"ok": not problems, "documents": count, "problems": [asdict(problem) for problem in problems]})
+        told = {"problems": problems, "warnings": warnings}
+        lists = {name: [asdict(one) for one in every] for name, every in told.items()}
+        echo_json({"ok": not problems, "documents": count, **lists})
     else:
+        for warning in warnings:
+            click.echo(f"warning: {warning}")
         for problem in problems:
             click.echo(str(problem))
         if problems:
@@ -50,7 +57,8 @@ def command(here: Surroundings, paths: tuple[Path, ...], as_json: bool) -> int:
             click.echo(f"problems: {len(problems)}, in files: {files}", err=True)
         else:
             where = ", ".join(str(root) for root in counted)
-            click.echo(f"{count} documents in {where}: no problems")
+            looked = f", {len(warnings)} worth a look" if warnings else ""
+            click.echo(f"{count} documents in {where}: no problems{looked}")
     return BAD_INPUT if problems else 0
 
 

@@ -1,4 +1,8 @@
-"""Whether a drill's load sends enough requests, in the judged phases, to prove what each tier promises."""
+"""Whether a drill's load sends enough requests, in the judged phases, to prove what each tier promises.
+
+Enough to prove it if nothing goes wrong is required; enough to pass nearly always with what typically goes wrong, and
+to notice an outage that the tier does not bear, is asked for by a warning.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +11,7 @@ from collections.abc import Sequence
 from tierdrill.spec.check.context import Context
 from tierdrill.spec.check.streams import Recordings, check_streams
 from tierdrill.spec.drill import Drill, Phases, Shape, Stream, TierExpectation
+from tierdrill.spec.power import TYPICAL_PASSES, Power, Promise, power_of, promises, requests_for
 from tierdrill.spec.problems import listed, nearest
 from tierdrill.spec.reading import Place
 from tierdrill.spec.samplesize import (
@@ -17,7 +22,7 @@ from tierdrill.spec.samplesize import (
     share_requests,
 )
 from tierdrill.spec.tiers import Objectives, Tier, quantile_share
-from tierdrill.spec.units import show_ratio
+from tierdrill.spec.units import show_duration, show_ratio
 
 PROMISES = ("availability", "error_ceiling", "latency", "time_to_first_token", "queue_wait", "mttr", "integrity")
 STREAMING_PROMISES = ("time_to_first_token",)
@@ -54,6 +59,8 @@ def _check_size(place: Place, expectation: TierExpectation, tier: Tier, drill: D
         return
     spans = _spans(drill.phases, expectation.during)
     where = "+".join(expectation.during)
+    seconds = sum(end - begin for begin, end in spans)
+    shown: list[tuple[Promise, Power, str]] = []
     for name in wanted:
         streaming = name in STREAMING_PROMISES
         poisson = sum(
@@ -67,16 +74,48 @@ def _check_size(place: Place, expectation: TierExpectation, tier: Tier, drill: D
         )
         needed, what = _needed(name, tier.objectives)
         will_be = count_surely(poisson) + recorded
-        if needed is None or will_be >= needed:
-            continue
         kind = "streaming requests" if streaming else "requests"
-        rate = count_needed(needed) / sum(end - begin for begin, end in spans)
+        if needed is None or will_be >= needed:
+            shown += [
+                (promise, power_of(tier, promise, int(poisson + recorded), seconds), kind)
+                for promise in promises(tier.objectives, (name,))
+            ]
+            continue
+        rate = count_needed(needed) / seconds
         place.at("tier").report(
             f"too little load to prove {tier.name} {name.replace('_', ' ')} {what} in {where}: it takes {needed} "
             f"{kind} without a failure, there will be about {poisson + recorded:.0f} "
             f"(in 99 of 100 runs at least {will_be})",
             f"at least {rate:.1f}/s of {kind} for {tier.name}, or longer phases",
         )
+    _check_power(place.at("tier"), tier, shown, seconds)
+
+
+def _check_power(place: Place, tier: Tier, shown: Sequence[tuple[Promise, Power, str]], seconds: float) -> None:
+    """Warns of the promise that fails most good nights, and of outages that are not noticed."""
+    chances = [(power.passes_typical, number) for number, (_, power, _) in enumerate(shown)]
+    chance, number = min(((one, number) for one, number in chances if one is not None), default=(1.0, 0))
+    if chance < TYPICAL_PASSES:
+        promise, power, kind = shown[number]
+        typical = power.typical or 0.0
+        enough = requests_for(promise, typical)
+        advice = f"at least {enough / seconds:.1f}/s of {kind}, or longer phases" if enough else "a lower typical share"
+        place.warn(
+            f"{tier.name} {promise.words} passes {chance:.0%} of runs with the typical {show_ratio(typical)} bad of "
+            f"about {power.requests} {kind}",
+            f"{TYPICAL_PASSES:.0%} takes {advice}",
+        )
+    window = tier.objectives.any_window
+    for promise, power, _ in shown:
+        if window is None or promise.objective not in ("availability", "error_ceiling"):
+            continue
+        if power.notices_s is None or power.notices_s > window.outage_s:
+            least = "no outage" if power.notices_s is None else f"no total outage below {power.notices_s:.1f} s"
+            place.warn(
+                f"{tier.name} {promise.words} notices {least}; {tier.name} bears {window.outage_s:.1f} s in any "
+                f"{show_duration(window.lasts)}",
+                "shorter judged phases or a higher rate notice it",
+            )
 
 
 def _needed(name: str, objectives: Objectives) -> tuple[int | None, str]:
