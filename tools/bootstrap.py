@@ -140,8 +140,9 @@ def make_venv(venv: Path, uv: str | None, progress: Progress) -> None:
 def install(venv: Path, kind: str, uv: str | None, progress: Progress) -> None:
     """The locked packages, then this checkout beside them, then its bytecode."""
     locks = [REPOSITORY / name for name in LOCKS[kind]]
-    total = sum(not line.startswith("#") for lock in locks for line in lock.read_text().splitlines())
-    wanted = [part for lock in locks for part in ("-r", str(lock))]
+    total = sum("==" in line for lock in locks for line in lock.read_text().splitlines())
+    # Wheels only, each with a hash of the lock file's: no package's code runs at set-up, and none was replaced.
+    wanted = ["--require-hashes", "--only-binary", ":all:", *(part for lock in locks for part in ("-r", str(lock)))]
     python = venv / "bin" / "python"
     checkout = ["--no-deps", "--no-build-isolation", "-e", str(REPOSITORY)]
     progress.step(f"installing {total} packages into {venv}")
@@ -167,6 +168,7 @@ def main() -> int:
     parser.add_argument("--kind", choices=sorted(LOCKS), default="run")
     parser.add_argument("--stamp", required=True)
     options = parser.parse_args()
+    os.umask(os.umask(0o077) | 0o022)  # what is run later is written by nobody else
     venv: Path = options.venv.absolute()
     stamps = [venv / f".tierdrill-{kind}" for kind in (("run",) if options.kind == "run" else ("run", "dev"))]
     progress = Progress(options.caller)

@@ -52,11 +52,41 @@ set_up() {
     venv=$TIERDRILL_VENV
   elif [ ! -w "$repo" ] && ! up_to_date "$1"; then
     # A checkout that is not ours to write in: the environment goes to this user's cache.
-    venv=${XDG_CACHE_HOME:-${HOME:-/tmp/tierdrill-$(id -u)}/.cache}/tierdrill/venv-$(printf %s "$repo" | cksum | cut -d ' ' -f 1)
+    cache=$(cache_folder) || return 2
+    venv=$cache/tierdrill/venv-$(printf %s "$repo" | cksum | cut -d ' ' -f 1)
   fi
+  trusted "$venv" || return 2
   up_to_date "$1" && return 0
   find_python || return 2
   "$python" "$repo/tools/bootstrap.py" --caller "$me" --venv "$venv" --kind "$1" --stamp "$wanted" || return 2
+}
+
+# This user's cache. Never a name in /tmp, which anybody could have made before us.
+cache_folder() {
+  if [ -n "${XDG_CACHE_HOME:-}" ]; then
+    echo "$XDG_CACHE_HOME"
+    return 0
+  fi
+  home=${HOME:-}
+  [ -n "$home" ] || home=$(getent passwd "$(id -u)" 2>/dev/null | cut -d : -f 6)
+  if [ -z "$home" ] || [ ! -d "$home" ]; then
+    echo "$me: $repo is not writable and HOME is not set: TIERDRILL_VENV names the folder for the environment" >&2
+    return 1
+  fi
+  echo "$home/.cache"
+}
+
+# True where nobody but this user (or root) can have put code into the environment: its folders and programs are theirs,
+# and others cannot write there.
+trusted() {
+  [ -e "$1" ] || [ -L "$1" ] || return 0
+  uid=$(id -u)
+  wrong=$(find -H "$1" "$1/bin" "$1/bin/tierdrill" "$1/bin/python" -maxdepth 0 \
+    \( \( ! -user "$uid" ! -user 0 \) -o \( ! -type l -perm -o=w \) \) 2>/dev/null)
+  [ -z "$wrong" ] && return 0
+  echo "$me: $(echo "$wrong" | head -n 1): belongs to another user, or others can write to it: code from there is not" \
+    "run; remove it, or name another folder with TIERDRILL_VENV" >&2
+  return 1
 }
 
 up_to_date() {

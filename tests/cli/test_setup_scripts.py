@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 
 from tests.cli.support import ROOT
 
-TOOLS = ("cat", "cksum", "cut", "dirname", "env", "id", "ls", "readlink", "sh")
+TOOLS = ("cat", "cksum", "cut", "dirname", "env", "find", "head", "id", "ls", "readlink", "sh")
 
 
 def stamp(repository: Path) -> str:
@@ -97,6 +98,47 @@ def test_one_line_says_what_to_install(tmp_path: Path, script: str, python: str 
     assert len(done.stderr.splitlines()) == 1
 
 
+def run_drill(repository: Path, **env: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [str(repository / "drill"), "status"],
+        env={"PATH": os.environ["PATH"], **env},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=30,
+    )
+
+
+@pytest.mark.parametrize("writable", ["", "bin", "bin/tierdrill"])
+def test_an_environment_that_others_can_write_to_is_not_run(tmp_path: Path, writable: str) -> None:
+    venv = made_environment(tmp_path / "venv", ROOT)
+    (venv / writable).chmod(0o777)
+    done = run_drill(ROOT, TIERDRILL_VENV=str(venv))
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "others can write to it" in done.stderr
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file to another user")
+def test_an_environment_of_another_user_is_not_run(tmp_path: Path) -> None:
+    venv = made_environment(tmp_path / "venv", ROOT)
+    os.chown(venv / "bin" / "tierdrill", 12345, 12345)
+    done = run_drill(ROOT, TIERDRILL_VENV=str(venv))
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "belongs to another user" in done.stderr
+
+
+def test_without_a_home_no_folder_of_tmp_is_used(tmp_path: Path) -> None:
+    """A checkout that is not ours to write in, no HOME, no entry in the user database: a clear refusal."""
+    functions = (ROOT / "tools" / "setup.sh").read_text()
+    script = f'me=drill repo={tmp_path} PATH={bare_path(tmp_path / "path", None)}; unset HOME XDG_CACHE_HOME\n'
+    done = subprocess.run(
+        ["/bin/sh", "-c", f"{script}{functions}\ncache_folder"], capture_output=True, text=True, check=False, timeout=30
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "HOME is not set: TIERDRILL_VENV names" in done.stderr
+    assert "/tmp/tierdrill-" not in functions
+
+
 def test_the_lock_files_cover_what_the_project_asks_for() -> None:
     import tomllib
 
@@ -106,10 +148,12 @@ def test_the_lock_files_cover_what_the_project_asks_for() -> None:
     locked = {}
     for name in ("requirements.lock", "requirements-dev.lock"):
         for line in (ROOT / name).read_text().splitlines():
-            if not line.startswith("#"):
+            if line.startswith(" "):
+                assert re.fullmatch(r" +--hash=sha256:[0-9a-f]{64}( \\)?", line), line
+            elif not line.startswith("#"):
                 package, _, version = line.partition("==")
-                assert version, line
-                locked[package] = version
+                assert version.endswith(" \\"), f"{line}: no hash follows"
+                locked[package] = version.removesuffix(" \\")
     wanted = [
         *project["project"]["dependencies"],
         *project["project"]["optional-dependencies"]["dev"],

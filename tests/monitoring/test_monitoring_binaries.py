@@ -66,6 +66,14 @@ case " $* " in
                   echo one > prometheus_1.deb; echo two > prometheus-alertmanager_1.deb ;;
 esac
 """
+APT_CACHE = """#!/bin/sh
+for last; do :; done
+[ -n "$TAMPERED" ] && echo "$last was replaced on its way" >> "$last"_1.deb
+case $last in
+  prometheus) echo "SHA256: 2c8b08da5ce60398e1f19af0e5dccc744df274b826abe585eaba68c525434806" ;;
+  *) echo "SHA256: 27dd8ed44a83ff94d557f9fd0412ed5a8cbca69ea04922d88c01184a07300a5a" ;;
+esac
+"""
 DPKG = """#!/bin/sh
 mkdir -p "$3/usr/bin" "$3/etc"
 for name in ${CONTENTS-prometheus promtool prometheus-alertmanager amtool}; do
@@ -77,6 +85,7 @@ done
 @pytest.fixture
 def apt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     _program(tmp_path / "bin/apt-get", APT)
+    _program(tmp_path / "bin/apt-cache", APT_CACHE)
     _program(tmp_path / "bin/dpkg-deb", DPKG)
     status = tmp_path / "status"
     status.touch()
@@ -96,7 +105,8 @@ def test_fetching_puts_four_programs_into_the_tools(apt: Path) -> None:
         "promtool",
     ]
     assert [path.name for path in apt.iterdir()] == ["usr"]  # nothing else is left
-    assert len(said) == 4
+    assert len(said) == 6
+    assert sum("SHA-256" in line for line in said) == 2  # of each package, which one it had
     assert fetch(apt, said.append) == found
 
 
@@ -105,6 +115,7 @@ def test_fetching_puts_four_programs_into_the_tools(apt: Path) -> None:
     [
         ("FAIL_UPDATE", "1", r"`apt-get -q download .*W: Failed to fetch mirror / E: no source; install"),
         ("CONTENTS", "prometheus", "hold not all of"),
+        ("TAMPERED", "1", r"prometheus-alertmanager_1\.deb: SHA-256 is [0-9a-f]{64}, expected 27dd8ed4"),
         ("HANG", "1", "did not end within 1 s"),
     ],
 )

@@ -1,13 +1,16 @@
 """Finding Prometheus and Alertmanager, and fetching them where they are not installed, as root or as anybody.
 
 Found in this order: a variable (TIERDRILL_PROMETHEUS=/path), the tools folder, PATH. Fetching unpacks Debian's
-packages into the tools folder by apt's own verified download with private directories: nothing is installed, no
-service starts, no root is needed.
+packages into the tools folder by apt's download with private directories: nothing is installed, no service starts, no
+root is needed. Only package lists whose signature apt has verified are used, whatever the machine's apt would allow,
+and each package must have the SHA-256 that they give; both are said.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -28,6 +31,7 @@ PACKAGES = ("prometheus", "prometheus-alertmanager")
 UPDATE_TIMEOUT_S = 120.0
 DOWNLOAD_TIMEOUT_S = 300.0
 UNPACK_TIMEOUT_S = 60.0
+APT_LOCAL_TIMEOUT_S = 60.0
 APT_NETWORK_TIMEOUT_S = 20
 DPKG_STATUS = Path("/var/lib/dpkg/status")
 TEMPLATES = Path("share/prometheus/alertmanager")
@@ -114,10 +118,14 @@ def _fetch_into(scratch: Path, tools: Path, progress: Callable[[str], None]) -> 
     began = time.monotonic()
     progress("reading the package lists")
     # apt calls an update a success when it could reach nothing: what it said then explains the download's failure.
-    warnings = _run([*apt, "update"], scratch, UPDATE_TIMEOUT_S)
+    warnings = _run([*apt, "update"], scratch, UPDATE_TIMEOUT_S).stderr
     progress(f"downloading {' and '.join(PACKAGES)}")
     _run([*apt, "download", *PACKAGES], scratch, DOWNLOAD_TIMEOUT_S, before=warnings)
     packages = sorted(scratch.glob("*.deb"))
+    for package in packages:
+        name = package.name.partition("_")[0]
+        listed = _run(["apt-cache", *apt[2:], "show", name], scratch, APT_LOCAL_TIMEOUT_S).stdout
+        progress(f"{package.name}: SHA-256 {verified(package, listed)}, as in lists whose signature apt verified")
     size = sum(package.stat().st_size for package in packages) / 1e6
     progress(f"unpacking {len(packages)} packages ({size:.0f} MB)")
     root = scratch / "root"
@@ -139,6 +147,17 @@ def _fetch_into(scratch: Path, tools: Path, progress: Callable[[str], None]) -> 
             if (binaries / name).is_file():
                 (binaries / name).replace(target / name)
     progress(f"Prometheus and Alertmanager are in {target} ({time.monotonic() - began:.0f} s)")
+
+
+def verified(package: Path, listed: str) -> str:
+    """The SHA-256 of a downloaded package; MonitoringUnavailable unless `listed` (apt-cache's records) has it."""
+    with package.open("rb") as file:
+        found = hashlib.file_digest(file, "sha256").hexdigest()
+    known = re.findall(r"^SHA256: ([0-9a-f]{64})$", listed, re.MULTILINE)
+    if found not in known:
+        expected = " or ".join(known) or "one in the package lists"
+        raise MonitoringUnavailable(f"{package.name}: SHA-256 is {found}, expected {expected}; {BY_HAND}")
+    return found
 
 
 def relocate(program: Path) -> None:
@@ -167,6 +186,11 @@ def _private_apt(scratch: Path) -> list[str]:
         "Dir::Log": scratch / "log",
         # As root, apt would drop to the user _apt, who cannot write into a private folder.
         "APT::Sandbox::User": "",
+        # Only what is signed, even on a machine whose apt was told to take anything.
+        "APT::Get::AllowUnauthenticated": "false",
+        "Acquire::AllowInsecureRepositories": "false",
+        "Acquire::AllowDowngradeToInsecureRepositories": "false",
+        "Acquire::AllowWeakRepositories": "false",
         "Acquire::Languages": "none",
         "Acquire::Retries": 1,
         "Acquire::http::Timeout": APT_NETWORK_TIMEOUT_S,
@@ -178,8 +202,10 @@ def _private_apt(scratch: Path) -> list[str]:
     return [part for name, value in options.items() for part in ("-o", f"{name}={value}")]
 
 
-def _run(command: Sequence[str], cwd: Path, timeout_s: float, before: str = "") -> str:
-    """Run one command; what it wrote to its standard error. `before` is what an earlier one said, for the message."""
+def _run(
+    command: Sequence[str], cwd: Path, timeout_s: float, before: str = ""
+) -> subprocess.CompletedProcess[str]:
+    """Run one command; MonitoringUnavailable where it fails. `before` is what an earlier one said, for the message."""
     shown = " ".join(part for part in command if part != "-o" and "=" not in part)
     env = {**os.environ, "LC_ALL": "C", "DEBIAN_FRONTEND": "noninteractive"}
     try:
@@ -202,4 +228,4 @@ def _run(command: Sequence[str], cwd: Path, timeout_s: float, before: str = "") 
         said = [line.strip() for line in f"{before}\n{done.stderr or done.stdout}".splitlines() if line.strip()]
         message = " / ".join(said[-4:]) or "no message"
         raise MonitoringUnavailable(f"`{shown}` failed ({done.returncode}): {message}; {BY_HAND}")
-    return done.stderr
+    return done
