@@ -12,7 +12,7 @@ import pytest
 from tests.cli.support import Done, copied_catalogue, tierdrill
 from tests.cli.test_cli_surface import complete
 from tests.schedule.servers import HttpServer, SmtpServer
-from tierdrill.monitoring.pager import STUB_ROUTING_KEY, PagerStub
+from tierdrill.monitoring.pager import PagerStub
 from tierdrill.schedule.notify.notice import Notice
 from tierdrill.schedule.notify.retry import Answer
 from tierdrill.schedule.notify.store import MessageStore
@@ -66,7 +66,7 @@ def test_a_test_message_arrives_in_every_kind_of_channel(tmp_path: Path) -> None
                 done = await notify(home, root, "test", "team-mail")
                 assert done.code == 0
                 assert "TEST, nothing happened" in mail.mails[0].letter["Subject"]
-                done = await notify(home, root, "test", "team-pager", "--json", PAGER_KEY=STUB_ROUTING_KEY)
+                done = await notify(home, root, "test", "team-pager", "--json", PAGER_KEY=pager.routing_key)
                 assert [step["action"] for step in json.loads(done.out)["steps"]] == ["tell", "resolve"]
                 assert [(page.state, page.severity) for page in pager.pages] == [("resolved", "info")]
         finally:

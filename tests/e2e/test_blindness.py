@@ -76,13 +76,19 @@ def in_processes() -> list[str]:
 def in_metrics(home: Path) -> list[str]:
     """Every series that Prometheus has, and every page of metrics that it scrapes."""
     (lab,) = running_labs(home)
-    targets = json.load(urllib.request.urlopen(f"http://{lab.prometheus}/api/v1/targets"))["data"]["activeTargets"]
+    prometheus = urllib.request.Request(
+        f"http://{lab.prometheus}/api/v1/targets", headers={"Authorization": lab.login.header}
+    )
+    targets = json.load(urllib.request.urlopen(prometheus))["data"]["activeTargets"]
     pages = [f"http://{lab.prometheus}/api/v1/series?match[]={{__name__!=%22%22}}"]
     pages += [target["scrapeUrl"] for target in targets]
     found, read = [], 0
     for page in pages:
         try:
-            content = urllib.request.urlopen(page, timeout=3).read()
+            request = urllib.request.Request(page)
+            if lab.prometheus is not None and lab.prometheus in page:
+                request.add_header("Authorization", lab.login.header)
+            content = urllib.request.urlopen(request, timeout=3).read()
         except OSError:
             continue  # what is broken in the exercise does not answer
         read += 1

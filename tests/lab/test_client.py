@@ -12,8 +12,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import bcrypt
 import psutil
 import pytest
+import yaml
 
 from tierdrill.history.processes import me
 from tierdrill.lab.calls import Calls
@@ -46,6 +48,7 @@ from tierdrill.lab.state import (
 )
 from tierdrill.lab.supervisor_monitoring import alertmanager_config, prometheus_config
 from tierdrill.lab.supervisor_start import start_lab
+from tierdrill.monitoring.login import lab_login, web_config
 
 
 class Server(ThreadingHTTPServer):
@@ -264,9 +267,29 @@ def test_the_receiver_is_quoted_however_its_place_is_written(written: str, tmp_p
 
 
 def test_prometheus_keeps_exporters_labels_and_scrapes_within_its_interval(tmp_path: Path) -> None:
-    document = json.loads(prometheus_config(PrometheusConfig("p", 0.5, 0.25), tmp_path, "127.0.0.1:9"))
+    login = lab_login("a token")
+    document = json.loads(prometheus_config(PrometheusConfig("p", 0.5, 0.25), tmp_path, "127.0.0.1:9", login, None))
     assert document["global"] == {"scrape_interval": "500ms", "scrape_timeout": "450ms", "evaluation_interval": "250ms"}
     jobs = {job["job_name"]: job for job in document["scrape_configs"]}
     assert set(jobs) == {"gateway", "controller", "node", "replica"}
     assert all(job["honor_labels"] for job in jobs.values())
     assert jobs["replica"]["scrape_interval"] == "1000ms" and jobs["node"]["scrape_interval"] == "500ms"
+
+
+def test_prometheus_logs_in_to_alertmanager_and_marks_what_it_sends(tmp_path: Path) -> None:
+    login = lab_login("a token")
+    written = prometheus_config(PrometheusConfig("p", 0.5, 0.25), tmp_path, "127.0.0.1:9", login, "of-this-run")
+    document = json.loads(written)
+    assert document["global"]["external_labels"] == {"tierdrill_run": "of-this-run"}
+    (receiver,) = document["alerting"]["alertmanagers"]
+    assert receiver["basic_auth"] == {"username": login.user, "password": login.password}
+    assert "a token" not in written
+
+
+def test_a_lab_s_login_comes_from_its_token_and_is_stored_as_a_hash() -> None:
+    login = lab_login("a token")
+    assert login == lab_login("a token") != lab_login("another token")
+    assert login.password not in repr(login)
+    users = yaml.safe_load(web_config(login))["basic_auth_users"]
+    assert bcrypt.checkpw(login.password.encode(), users[login.user].encode())
+    assert login.password not in web_config(login)

@@ -26,8 +26,9 @@ from tierdrill.lab.config import (
     TierConfig,
     make_node,
 )
-from tierdrill.lab.state import LabState, find_lab, lab_is_gone, lab_processes, running_labs
+from tierdrill.lab.state import LabState, ProcessRecord, find_lab, lab_is_gone, lab_processes, running_labs
 from tierdrill.lab.supervisor_start import start_lab
+from tierdrill.monitoring.alerts import RUN_LABEL
 
 pytestmark = pytest.mark.lab
 
@@ -109,7 +110,8 @@ class Lab:
 
     def query(self, expression: str) -> list[dict[str, Any]]:
         with httpx.Client(trust_env=False, timeout=5) as client:
-            answer = client.get(f"http://{self.state.prometheus}/api/v1/query", params={"query": expression})
+            url = f"http://{self.state.prometheus}/api/v1/query"
+            answer = client.get(url, params={"query": expression}, auth=self.state.login.pair)
         return list(answer.json()["data"]["result"])
 
     def until_query(self, expression: str, timeout_s: float = 15.0) -> list[dict[str, Any]]:
@@ -246,7 +248,8 @@ def test_an_alert_travels_to_the_webhook(lab: Lab) -> None:
         thread = threading.Thread(target=receiver.serve_forever, kwargs={"poll_interval": 0.02})
         thread.start()
         try:
-            lab.client.set_webhook(f"http://127.0.0.1:{receiver.server_address[1]}/alerts", 'secret "quoted"')
+            url = f"http://127.0.0.1:{receiver.server_address[1]}/alerts"
+            lab.client.set_webhook(url, 'secret "quoted"', mark="of-this-run")
             lab.client.power("node-3", "off")
             assert there.wait(15)
         finally:
@@ -255,6 +258,53 @@ def test_an_alert_travels_to_the_webhook(lab: Lab) -> None:
             thread.join()
     assert came[0][0] == 'Bearer secret "quoted"'
     assert came[0][1]["alerts"][0]["status"] == "firing"
+    assert {alert["labels"].get(RUN_LABEL) for _, body in came for alert in body["alerts"]} == {"of-this-run"}
+
+
+def _processes(lab: Lab) -> tuple[ProcessRecord, ...]:
+    state = find_lab(Path(lab.state.folder).parents[1], lab.state.name)
+    assert state is not None
+    return state.processes
+
+
+def test_nobody_without_the_login_steers_monitoring(lab: Lab) -> None:
+    """A forged alert, a silence, a reload and an end: each was taken from anybody on the machine."""
+    prometheus, alertmanager = f"http://{lab.state.prometheus}", f"http://{lab.state.alertmanager}"
+    forged = [{"labels": {"alertname": "ServingCapacityLow", "severity": "page"}}]
+    with httpx.Client(trust_env=False, timeout=5) as anybody:
+        for method, url in (
+            ("POST", f"{alertmanager}/api/v2/alerts"),
+            ("POST", f"{alertmanager}/api/v2/silences"),
+            ("POST", f"{alertmanager}/-/reload"),
+            ("GET", f"{alertmanager}/api/v2/alerts"),
+            ("POST", f"{prometheus}/-/quit"),
+            ("POST", f"{prometheus}/-/reload"),
+            ("GET", f"{prometheus}/api/v1/alerts"),
+        ):
+            assert anybody.request(method, url, json=forged).status_code == 401, url
+            assert anybody.request(method, url, json=forged, auth=("tierdrill", "guess")).status_code == 401, url
+        # Not even the owner ends or reloads Prometheus over HTTP.
+        for path in ("quit", "reload"):
+            refused = anybody.post(f"{prometheus}/-/{path}", auth=lab.state.login.pair)
+            assert refused.status_code == 403 and "not enabled" in refused.text
+    secret = lab.state.login.password
+    for name in ("prometheus", "alertmanager"):
+        pid = next(one.process.pid for one in _processes(lab) if one.name == name)
+        assert secret not in Path(f"/proc/{pid}/cmdline").read_text()
+
+
+def test_no_program_of_the_lab_answers_a_web_page(lab: Lab) -> None:
+    token = {"Authorization": f"Bearer {lab.state.token}"}
+    programs = [lab.state.address, lab.state.controller, lab.state.fabric, *lab.state.gateways.values()]
+    programs += [str(one.address) for one in _processes(lab) if one.name.startswith("node-")]
+    assert len(programs) > 5
+    with httpx.Client(trust_env=False, timeout=5) as browser:
+        for address in programs:
+            url = f"http://{address}/v1/status"
+            asked = browser.get(url, headers=token).status_code
+            assert asked != 403, address
+            for page in ({"Origin": "http://example.org"}, {"Origin": "null"}, {"Host": "rebound.example.org"}):
+                assert browser.get(url, headers={**token, **page}).status_code == 403, (address, page)
 
 
 def test_replicas_are_crashed_hung_and_healed(lab: Lab) -> None:

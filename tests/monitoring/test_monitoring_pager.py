@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from typing import Any
 
 import httpx
 import pytest
 
-from tierdrill.monitoring.pager import STUB_ROUTING_KEY, PageNotSent, PagerClient, PagerStub, event_problems
+from tierdrill.monitoring.pager import PageNotSent, PagerClient, PagerStub, event_problems
 
+ROUTING_KEY = "5" * 32
 TRIGGER = {
-    "routing_key": STUB_ROUTING_KEY,
+    "routing_key": ROUTING_KEY,
     "event_action": "trigger",
     "dedup_key": "reschedule-critical@node-2",
     "payload": {"summary": "node-2 is lost", "source": "tierdrill", "severity": "critical"},
@@ -31,7 +33,7 @@ def _payload(**changes: Any) -> dict[str, Any]:
         ({**TRIGGER, "routing_key": 5}, "routing_key"),
         ({**TRIGGER, "dedup_key": "k" * 256}, "dedup_key"),
         ({**TRIGGER, "dedup_key": ""}, "dedup_key"),
-        ({"routing_key": STUB_ROUTING_KEY, "event_action": "resolve"}, "dedup_key"),
+        ({"routing_key": ROUTING_KEY, "event_action": "resolve"}, "dedup_key"),
         ({**TRIGGER, "payload": None}, "payload"),
         (_payload(summary="s" * 1025), "payload.summary"),
         (_payload(summary=""), "payload.summary"),
@@ -54,7 +56,7 @@ def test_the_life_of_a_page() -> None:
     async def scenario() -> None:
         stub = PagerStub(on_acknowledge=lambda key, by: taken.append((key, by)), clock=lambda: 5.0)
         await stub.start()
-        client = PagerClient(stub.url)
+        client = PagerClient(stub.url, stub.routing_key)
         key = "reschedule-critical@node-2/1"
         try:
             for level in (1, 2):
@@ -62,7 +64,8 @@ def test_the_life_of_a_page() -> None:
             page = stub.pages[0]
             assert (page.state, page.triggers, len(page.summary)) == ("triggered", 2, 1024)
             assert page.details == {"contact": "pager:primary", "level": 2, "tier": "critical"}
-            async with httpx.AsyncClient(base_url=stub.url, trust_env=False) as person:
+            on_call = {"Authorization": f"Bearer {stub.token}"}
+            async with httpx.AsyncClient(base_url=stub.url, trust_env=False, headers=on_call) as person:
                 assert (await person.get("/pages")).json()["pages"][0]["dedup_key"] == key
                 answer = await person.post(f"/pages/{key}/acknowledge", json={"by": "alice"})
                 assert answer.status_code == 200
@@ -85,17 +88,28 @@ def test_the_life_of_a_page() -> None:
     assert taken == [("reschedule-critical@node-2/1", "alice")]
 
 
-def test_another_routing_key_is_another_service() -> None:
+def test_only_who_has_its_secrets_pages_sees_pages_or_takes_one() -> None:
     stub = PagerStub()
 
-    async def send(body: dict[str, Any]) -> httpx.Response:
+    async def ask(method: str, path: str, **more: Any) -> httpx.Response:
         async with httpx.AsyncClient(transport=httpx.ASGITransport(app=stub.app), base_url="http://pager") as client:
-            return await client.post("/v2/enqueue", json=body)
+            return await client.request(method, path, **more)
 
-    answer = asyncio.run(send({key: value for key, value in TRIGGER.items() if key != "dedup_key"}))
+    def status(method: str, path: str, **more: Any) -> int:
+        return asyncio.run(ask(method, path, **more)).status_code
+
+    mine = {**{key: value for key, value in TRIGGER.items() if key != "dedup_key"}, "routing_key": stub.routing_key}
+    answer = asyncio.run(ask("POST", "/v2/enqueue", json=mine))
     assert answer.status_code == 202
     key = answer.json()["dedup_key"]
-    other = {"routing_key": "6" * 32, "event_action": "resolve", "dedup_key": key}
-    assert asyncio.run(send(other)).status_code == 202
+    for foreign in ("6" * 32, "\u00e9" * 32):
+        other = {"routing_key": foreign, "event_action": "resolve", "dedup_key": key}
+        assert status("POST", "/v2/enqueue", json=other) == 400
+        assert status("POST", "/v2/enqueue", json={**TRIGGER, "routing_key": foreign}) == 400
+    surrogate = json.dumps({**TRIGGER, "routing_key": "\ud800" * 32})
+    assert status("POST", "/v2/enqueue", content=surrogate) == 400
+    for headers in ({}, {"Authorization": "Bearer wrong"}, {"Authorization": stub.token}):
+        assert status("GET", "/pages", headers=headers) == 401
+        assert status("POST", f"/pages/{key}/acknowledge", headers=headers) == 401
     assert [page.state for page in stub.pages] == ["triggered"]
-    assert asyncio.run(send({"event_action": "trigger"})).status_code == 400
+    assert status("POST", "/v2/enqueue", json={"event_action": "trigger"}) == 400

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tierdrill.monitoring.alerts import RUN_LABEL
 from tierdrill.monitoring.receiver import BODY_BYTES_MAX, Receiver, Refused, parse_report, sign, sign_at
 
 TOKEN = "t0ken"
@@ -205,3 +206,37 @@ def test_it_serves_on_loopback_and_stops() -> None:
                 await client.get("/")
 
     asyncio.run(scenario())
+
+
+def test_only_alerts_with_the_mark_of_the_run_are_handed_on() -> None:
+    mark = "4f1c"
+    taken: list[dict[str, Any]] = []
+    receiver = Receiver(token=TOKEN, on_alerts=taken.append, mark=mark)
+
+    def alert(name: str, **labels: Any) -> dict[str, Any]:
+        return {"status": "firing", "labels": {"alertname": name, **labels}}
+
+    body = {
+        "version": "4",
+        "commonLabels": {"severity": "page", RUN_LABEL: mark},
+        "groupLabels": {"alertname": "Mine"},
+        "alerts": [
+            alert("Mine", node="node-2", tierdrill_run=mark),
+            alert("Forged", node="node-2"),
+            alert("OfAnotherRun", tierdrill_run="4f1d"),
+            alert("Odd", tierdrill_run=["4f1c"]),
+            alert("Surrogate", tierdrill_run="\ud800"),
+            {"status": "firing", "labels": None},
+        ],
+    }
+    transport = httpx.ASGITransport(app=receiver.app, raise_app_exceptions=False)
+
+    async def send() -> int:
+        async with httpx.AsyncClient(transport=transport, base_url="http://receiver") as client:
+            headers = {"Authorization": f"Bearer {TOKEN}"}
+            return (await client.post("/alertmanager", content=json.dumps(body), headers=headers)).status_code
+
+    assert asyncio.run(send()) == 200
+    (handed_on,) = taken
+    assert handed_on["alerts"] == [alert("Mine", node="node-2")]
+    assert mark not in json.dumps(handed_on)

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import pytest
 
 from tests.schedule.servers import HttpServer, SmtpServer, certificate, server_tls
-from tierdrill.monitoring.pager import STUB_ROUTING_KEY, PagerStub
+from tierdrill.monitoring.pager import PagerStub
 from tierdrill.remediation.external import SIGNATURE_HEADER, verified
 from tierdrill.schedule.notify.message import Message
 from tierdrill.schedule.notify.notice import Notice
@@ -110,14 +110,14 @@ def test_pagerduty_opens_an_incident_and_resolves_it() -> None:
         await pager.start()
         channel = PagerDutyChannel(name="page", type="pagerduty", routing_key=Secret(env="A_SECRET"), url=pager.url)
         try:
-            assert (await to(channel, with_=secrets(STUB_ROUTING_KEY))).ok
+            assert (await to(channel, with_=secrets(pager.routing_key))).ok
             (page,) = pager.pages
             assert (page.state, page.severity, page.dedup_key) == (
                 "triggered", "critical", "tierdrill/nightly/lab/node-loss",
             )  # fmt: skip
             assert page.summary == "node-loss FAILED (nightly/lab): critical kept 97% of 99.5%"
             assert page.details["run"] == "node-loss-17"
-            assert (await to(channel, action="resolve", with_=secrets(STUB_ROUTING_KEY))).ok
+            assert (await to(channel, action="resolve", with_=secrets(pager.routing_key))).ok
             assert pager.pages[0].state == "resolved"
             refused = await to(channel)
             assert (refused.ok, refused.again) == (False, False)

@@ -38,7 +38,7 @@ class Bench:
 
     async def __aenter__(self) -> Bench:
         await self.stub.start()
-        self._client = PagerClient(self.stub.url)
+        self._client = PagerClient(self.stub.url, self.stub.routing_key)
         self.book = PageBook(
             tiers=at_pace(TIERS, self._scale), stub=self.stub, pager=self._client.page, emit=self.events.append,
             inventory=inventory, sleep=self._sleep,

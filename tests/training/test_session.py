@@ -77,7 +77,7 @@ class Stage:
             remedies=port,
             client=port,
             alertmanager=Nobody(),
-            lab=SimpleNamespace(prometheus="127.0.0.1:9", folder=str(folder)),
+            lab=SimpleNamespace(prometheus="127.0.0.1:9", login=None, folder=str(folder)),
             inventory=seen,
             state=state,
             situation=situation,

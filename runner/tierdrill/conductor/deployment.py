@@ -49,12 +49,13 @@ class Deployment:
         self.place = lab_place(lab, home)
         self.gateways = tuple(f"http://{address}" for _, address in sorted(lab.gateways.items()))
         self.client = AsyncLabClient(lab)
-        self.alertmanager = AlertmanagerClient(f"http://{lab.alertmanager}")
+        self.alertmanager = AlertmanagerClient(f"http://{lab.alertmanager}", login=lab.login)
         self.watcher = AlertWatcher(
             prometheus=f"http://{lab.prometheus}",
             alertmanager=f"http://{lab.alertmanager}",
             emit=recorder.take,
             webhook=True,
+            login=lab.login,
         )
         self.remedies: RemedyPort = LabRemedies(lab, self.watcher.firing)
         sabotage = plan.sabotage.do if plan.sabotage else SabotageAction()
@@ -80,6 +81,7 @@ class Deployment:
         )
         self.receiver = Receiver(
             token=secrets.token_urlsafe(24),
+            mark=secrets.token_hex(16),
             on_alerts=self._alerts,
             on_report=self._report,
             secret_of=lambda name: secret_of(plan.setting.playbooks, name),
@@ -102,9 +104,10 @@ class Deployment:
             past = await self.client.events()
             self._events_seen = max((int(item["sequence"]) for item in past), default=0)
         await self.pager.start()
-        self.pager_client = PagerClient(self.pager.url)
+        self.pager_client = PagerClient(self.pager.url, self.pager.routing_key)
         await self.receiver.start()
-        await self.client.ask(Calls.set_webhook(f"{self.receiver.url}/alertmanager", self.receiver.token))
+        receiver = self.receiver
+        await self.client.ask(Calls.set_webhook(f"{receiver.url}/alertmanager", receiver.token, receiver.mark))
 
     def _alerts(self, body: Mapping[str, Any]) -> None:
         try:

@@ -105,8 +105,8 @@ class Calls:
         return Call("POST", path, dict(arguments), timeout_s=POWER_TIMEOUT_S, refusal_is_answer=True)
 
     @staticmethod
-    def set_webhook(url: str, token: str) -> Call:
-        return Call("PUT", "/v1/webhook", {"url": url, "token": token})
+    def set_webhook(url: str, token: str, mark: str | None = None) -> Call:
+        return Call("PUT", "/v1/webhook", {"url": url, "token": token, **({"mark": mark} if mark else {})})
 
     @staticmethod
     def down() -> Call:

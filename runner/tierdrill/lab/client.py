@@ -159,9 +159,9 @@ class LabClient:
         """Carry out a remedy of the controller. A refusal is an answer: {"ok": false, "reason": ...}."""
         return self._ask(Calls.remedy(verb, arguments))
 
-    def set_webhook(self, url: str, token: str) -> Json:
-        """Where Alertmanager notifies from now on."""
-        return self._ask(Calls.set_webhook(url, token))
+    def set_webhook(self, url: str, token: str, mark: str | None = None) -> Json:
+        """Where Alertmanager notifies from now on, and the mark that the alerts carry."""
+        return self._ask(Calls.set_webhook(url, token, mark))
 
     def down(self) -> Json:
         """Ask the lab to end; it answers first. `down_lab` waits for the end."""

@@ -11,7 +11,7 @@ import gc
 import logging
 import signal
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 import aiohttp
@@ -23,6 +23,7 @@ from tierdrill.lab.gateway_control import EndpointFollower, Prober
 from tierdrill.lab.gateway_core import GatewayCore
 from tierdrill.lab.gateway_proxy import Proxy
 from tierdrill.lab.program import announce_ready, program_arguments
+from tierdrill.monitoring.local_requests import FORBIDDEN, refusal
 
 BODY_BYTES_MAX = 4 * 1024 * 1024
 UPSTREAM_KEEPALIVE_S = 3.0  # below the replicas' own 5 s: never send on a connection that is being closed
@@ -47,7 +48,7 @@ async def running(config: GatewayConfig) -> AsyncIterator[RunningGateway]:
     async with _session() as data, _session() as control:
         follower = EndpointFollower(core, control)
         prober = Prober(core, control)
-        app = web.Application(client_max_size=BODY_BYTES_MAX)
+        app = web.Application(client_max_size=BODY_BYTES_MAX, middlewares=[_programs_only])
         proxy = Proxy(core, data)
         app.add_routes(
             [
@@ -73,6 +74,15 @@ async def running(config: GatewayConfig) -> AsyncIterator[RunningGateway]:
                 task.cancel()
             await asyncio.gather(*background, return_exceptions=True)
             await runner.cleanup()
+
+
+@web.middleware
+async def _programs_only(
+    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+) -> web.StreamResponse:
+    if (why := refusal(request.headers.get("Host"), request.headers.get("Origin"))) is not None:
+        return web.json_response({"error": {"message": why, "type": "invalid_request_error"}}, status=FORBIDDEN)
+    return await handler(request)
 
 
 def _session() -> aiohttp.ClientSession:

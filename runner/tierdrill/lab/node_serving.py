@@ -17,6 +17,8 @@ from typing import Any
 import uvicorn
 from uvicorn.config import Config
 
+from tierdrill.monitoring.local_requests import LocalRequests
+
 BACKLOG = 2048
 KEEP_ALIVE_S = 75
 DRAIN_S = 0.3
@@ -51,9 +53,11 @@ def configure_logging() -> None:
 
 
 async def serve(app: Callable[..., Any], listener: socket.socket, *, on_ready: Callable[[], None]) -> None:
-    """Serve an ASGI app until SIGTERM or SIGINT; `on_ready` runs once connections are accepted."""
+    """Serve an ASGI app, to programs and not to web pages, until SIGTERM or SIGINT; `on_ready` runs once connections
+    are accepted.
+    """
     config = Config(
-        app,
+        LocalRequests(app),
         loop="asyncio",
         http="h11",
         ws="none",

@@ -20,6 +20,7 @@ import psutil
 from tierdrill.history.processes import ProcessId, identify, started_about
 from tierdrill.lab.config import LabConfigError, build
 from tierdrill.lab.groups import signal_process
+from tierdrill.monitoring.login import Login, lab_login
 
 STATE_FILE = "lab.json"
 LOG_FILE = "supervisor.log"
@@ -64,6 +65,11 @@ class LabState:
     alertmanager: str | None = None
     skipped: Mapping[str, str] = field(default_factory=dict)
     processes: tuple[ProcessRecord, ...] = ()
+
+    @property
+    def login(self) -> Login:
+        """What Prometheus and Alertmanager ask for."""
+        return lab_login(self.token)
 
     @property
     def path(self) -> Path:

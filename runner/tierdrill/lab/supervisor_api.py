@@ -144,7 +144,8 @@ def build_app(lab: Lab, operations: Operations, stop: Callable[[], None]) -> Sta
 
     async def webhook(request: Request) -> Json:
         said = await document(request)
-        return await operations.set_webhook(str(said["url"]), str(said.get("token") or "none"))
+        mark = str(said["mark"]) if said.get("mark") else None
+        return await operations.set_webhook(str(said["url"]), str(said.get("token") or "none"), mark)
 
     async def down(_: Request) -> Json:
         lab.events.add("down")

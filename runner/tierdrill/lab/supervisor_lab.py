@@ -10,6 +10,7 @@ import contextlib
 import json
 import os
 import shutil
+import signal
 import time
 from collections.abc import Callable, Coroutine
 from dataclasses import replace
@@ -24,17 +25,22 @@ from tierdrill.lab.supervisor_calls import CALL_TIMEOUT_S, CallFailed, call_prog
 from tierdrill.lab.supervisor_events import EventLog
 from tierdrill.lab.supervisor_monitoring import (
     NOWHERE_URL,
+    PROMETHEUS_FILE,
     Target,
     alertmanager_config,
+    ask,
+    prometheus_config,
     start_alertmanager,
     start_prometheus,
     write_targets,
 )
 from tierdrill.lab.supervisor_processes import ProcessTable
+from tierdrill.monitoring.login import lab_login
 
 POLL_WAIT_S = 5.0
 RETRY_S = 0.2
 READY_POLL_S = 0.05
+MARKED_WITHIN_S = 5.0
 PROMETHEUS = "prometheus"
 ALERTMANAGER = "alertmanager"
 CONTROLLER = "controller"
@@ -56,6 +62,9 @@ class Lab:
         self.stopping = False
         self._began = time.monotonic()
         self._waiting_for = "the fabric and the controller"
+        self.login = lab_login(state.token)
+        self.mark: str | None = None
+        """What the alerts of the run in this lab carry (RUN_LABEL)."""
         self._env = {**os.environ, MARKER: state.id}
         self._targets: dict[str, dict[str, Target]] = {"gateway": {}, "controller": {}, "node": {}}
         self._background: list[asyncio.Task[None]] = []
@@ -201,12 +210,18 @@ class Lab:
         path = self.folder / "alertmanager.yml"
         if not path.exists():
             self.write_receiver(NOWHERE_URL, "none")
-        child, address = await start_alertmanager(binary, self.folder, self._env)
+        child, address = await start_alertmanager(binary, self.folder, self._env, self.login)
         self.processes.add(ALERTMANAGER, ALERTMANAGER, child, address)
 
     async def _start_prometheus(self) -> None:
-        alertmanager = self.processes.address(ALERTMANAGER)
-        child, address = await start_prometheus(self.config.prometheus, self.folder, self._env, alertmanager)
+        child, address = await start_prometheus(
+            self.config.prometheus,
+            self.folder,
+            self._env,
+            self.processes.address(ALERTMANAGER),
+            self.login,
+            self.mark,
+        )
         self.processes.add(PROMETHEUS, PROMETHEUS, child, address)
 
     def write_receiver(self, url: str, token: str) -> None:
@@ -215,6 +230,28 @@ class Lab:
         write_private(token_file, token)
         text = alertmanager_config(self.config.alertmanager.config, url, token, token_file)
         write_private(self.folder / "alertmanager.yml", text)
+
+    async def mark_alerts(self, mark: str | None) -> None:
+        """Let every alert that Prometheus sends from now on carry this mark; CallFailed where it does not take it."""
+        self.mark = mark
+        if not (self.config.prometheus.binary is not None and self.processes.alive(PROMETHEUS)):
+            return
+        alertmanager = self.processes.address(ALERTMANAGER)
+        text = prometheus_config(self.config.prometheus, self.folder, alertmanager, self.login, mark)
+        write_private(self.folder / PROMETHEUS_FILE, text)
+        self.processes.signal(PROMETHEUS, signal.SIGHUP)
+        try:
+            await asyncio.wait_for(self._until_marked(mark or ""), MARKED_WITHIN_S)
+        except (TimeoutError, OSError) as error:
+            raise CallFailed(f"Prometheus did not take the run's mark: {error or 'no answer in time'}") from error
+
+    async def _until_marked(self, mark: str) -> None:
+        # A signal has no answer; the configuration in force is what tells that it was read.
+        while True:
+            status, said = await ask("GET", self.address(PROMETHEUS), "/api/v1/status/config", self.login)
+            if status == 200 and mark in said:
+                return
+            await asyncio.sleep(READY_POLL_S)
 
     async def _replicas_ready(self) -> None:
         since: int | None = None

@@ -14,11 +14,14 @@ from typing import Any
 from tierdrill.lab.child import Child, SpawnError, launch
 from tierdrill.lab.config import PrometheusConfig
 from tierdrill.lab.state import write_private
+from tierdrill.monitoring.alerts import RUN_LABEL
 from tierdrill.monitoring.binaries import working_directory
+from tierdrill.monitoring.login import Login, web_config
 
 JOBS = ("gateway", "controller", "node", "replica")
 REPLICA_INTERVAL_S = 1.0
 SCRAPE_TIMEOUT_SHARE = 0.9
+PROMETHEUS_FILE = "prometheus.yml"
 START_ATTEMPTS = 3
 READY_TIMEOUT_S = 10.0
 NOWHERE_URL = "http://127.0.0.1:9/"
@@ -31,8 +34,10 @@ Target = tuple[str, dict[str, str]]
 """An address and the labels it gets."""
 
 
-def prometheus_config(config: PrometheusConfig, folder: Path, alertmanager: str | None) -> str:
-    """The text of prometheus.yml (JSON, which YAML contains). Targets come from files, so it never changes."""
+def prometheus_config(
+    config: PrometheusConfig, folder: Path, alertmanager: str | None, login: Login, mark: str | None
+) -> str:
+    """The text of prometheus.yml (JSON, which YAML contains). Targets come from files: only the run's mark changes."""
 
     def job(name: str) -> dict[str, Any]:
         interval_s = (
@@ -51,12 +56,18 @@ def prometheus_config(config: PrometheusConfig, folder: Path, alertmanager: str 
             "scrape_interval": duration(config.scrape_interval_s),
             "scrape_timeout": duration(config.scrape_interval_s * SCRAPE_TIMEOUT_SHARE),
             "evaluation_interval": duration(config.evaluation_interval_s),
+            **({"external_labels": {RUN_LABEL: mark}} if mark else {}),
         },
         "rule_files": [str(folder / "rules" / name) for name in sorted(config.rules)],
         "scrape_configs": [job(name) for name in JOBS],
     }
     if alertmanager is not None:
-        document["alerting"] = {"alertmanagers": [{"static_configs": [{"targets": [alertmanager]}], "timeout": "2s"}]}
+        receiver = {
+            "static_configs": [{"targets": [alertmanager]}],
+            "timeout": "2s",
+            "basic_auth": {"username": login.user, "password": login.password},
+        }
+        document["alerting"] = {"alertmanagers": [receiver]}
     return json.dumps(document, indent=1) + "\n"
 
 
@@ -88,7 +99,12 @@ def duration(seconds: float) -> str:
 
 
 async def start_prometheus(
-    config: PrometheusConfig, folder: Path, env: Mapping[str, str], alertmanager: str | None
+    config: PrometheusConfig,
+    folder: Path,
+    env: Mapping[str, str],
+    alertmanager: str | None,
+    login: Login,
+    mark: str | None,
 ) -> tuple[Child, str]:
     """Write its files and start it; returns once it answers as ready."""
     assert config.binary is not None
@@ -99,44 +115,53 @@ async def start_prometheus(
     for job in JOBS:
         if not targets_file(folder, job).exists():
             write_targets(folder, job, [])
-    path = folder / "prometheus.yml"
-    write_private(path, prometheus_config(config, folder, alertmanager))
+    path = folder / PROMETHEUS_FILE
+    write_private(path, prometheus_config(config, folder, alertmanager, login, mark))
     argv = [
         config.binary,
         f"--config.file={path}",
+        _guarded(folder, login),
         f"--storage.tsdb.path={folder / 'prometheus-data'}",
         f"--storage.tsdb.retention.time={config.retention}",
         "--storage.tsdb.min-block-duration=2h",
-        "--web.enable-lifecycle",
         "--rules.alert.resend-delay=1s",
         "--scrape.discovery-reload-interval=100ms",
         "--log.level=warn",
     ]
-    return await _start(argv, folder / "logs" / "prometheus.log", folder, env)
+    return await _start(argv, folder / "logs" / "prometheus.log", folder, env, login)
 
 
-async def start_alertmanager(binary: str, folder: Path, env: Mapping[str, str]) -> tuple[Child, str]:
+async def start_alertmanager(binary: str, folder: Path, env: Mapping[str, str], login: Login) -> tuple[Child, str]:
     """Start it on the configuration that is there; returns once it answers as ready."""
     argv = [
         binary,
         f"--config.file={folder / 'alertmanager.yml'}",
+        _guarded(folder, login),
         f"--storage.path={folder / 'alertmanager-data'}",
         "--cluster.listen-address=",
         "--log.level=warn",
     ]
-    return await _start(argv, folder / "logs" / "alertmanager.log", working_directory(Path(binary), folder), env)
+    folder_of_start = working_directory(Path(binary), folder)
+    return await _start(argv, folder / "logs" / "alertmanager.log", folder_of_start, env, login)
 
 
-async def ask(method: str, address: str, path: str) -> tuple[int, str]:
+def _guarded(folder: Path, login: Login) -> str:
+    """The option that makes a program ask for the login, and the file it names."""
+    path = folder / "web.yml"
+    write_private(path, web_config(login))
+    return f"--web.config.file={path}"
+
+
+async def ask(method: str, address: str, path: str, login: Login) -> tuple[int, str]:
     """A plain request to either of them; OSError when there is no answer."""
-    return await asyncio.to_thread(_ask, method, address, path)
+    return await asyncio.to_thread(_ask, method, address, path, login)
 
 
-def _ask(method: str, address: str, path: str) -> tuple[int, str]:
+def _ask(method: str, address: str, path: str, login: Login) -> tuple[int, str]:
     host, _, port = address.rpartition(":")
     connection = http.client.HTTPConnection(host, int(port), timeout=_HTTP_TIMEOUT_S)
     try:
-        connection.request(method, path)
+        connection.request(method, path, headers={"Authorization": login.header})
         response = connection.getresponse()
         return response.status, response.read(65536).decode(errors="replace")
     except http.client.HTTPException as error:
@@ -145,7 +170,9 @@ def _ask(method: str, address: str, path: str) -> tuple[int, str]:
         connection.close()
 
 
-async def _start(argv: list[str], log_path: Path, folder: Path, env: Mapping[str, str]) -> tuple[Child, str]:
+async def _start(
+    argv: list[str], log_path: Path, folder: Path, env: Mapping[str, str], login: Login
+) -> tuple[Child, str]:
     # These programs cannot say which port the system gave them, so one is found first. Somebody may take it in
     # between: then the program ends, and another port is tried.
     for attempt in range(START_ATTEMPTS):
@@ -154,7 +181,7 @@ async def _start(argv: list[str], log_path: Path, folder: Path, env: Mapping[str
             [*argv, f"--web.listen-address={address}"], log_path=log_path, env=env, cwd=folder, new_group=True
         )
         try:
-            if await _ready(child, address):
+            if await _ready(child, address, login):
                 return child, address
         except BaseException:
             child.stop(0.1)
@@ -167,11 +194,11 @@ async def _start(argv: list[str], log_path: Path, folder: Path, env: Mapping[str
     raise SpawnError(f"{name} did not become ready; log {log_path}:\n{child.log_tail()}")
 
 
-async def _ready(child: Child, address: str) -> bool:
+async def _ready(child: Child, address: str, login: Login) -> bool:
     deadline = asyncio.get_running_loop().time() + READY_TIMEOUT_S
     while child.exit_code() is None and asyncio.get_running_loop().time() < deadline:
         try:
-            if (await ask("GET", address, "/-/ready"))[0] == 200:
+            if (await ask("GET", address, "/-/ready", login))[0] == 200:
                 return True
         except OSError:
             pass

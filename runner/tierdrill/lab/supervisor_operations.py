@@ -281,8 +281,10 @@ class Operations:
         self._events.add("remedy", verb=verb, arguments=arguments, answer=answer)
         return answer
 
-    async def set_webhook(self, url: str, token: str) -> Answer:
-        """Where Alertmanager notifies from now on. A configuration it refuses is taken back."""
+    async def set_webhook(self, url: str, token: str, mark: str | None) -> Answer:
+        """Where Alertmanager notifies from now on, and what the alerts sent there carry. A configuration it refuses is
+        taken back.
+        """
         if not url.startswith(("http://", "https://")):
             raise Refused(f"url: found {url!r}; allowed is an http address", 400)
         if not self._lab.processes.alive(ALERTMANAGER):
@@ -290,13 +292,14 @@ class Operations:
         former, self._receiver = self._receiver, (url, token)
         self._lab.write_receiver(url, token)
         try:
-            status, said = await ask("POST", self._lab.address(ALERTMANAGER), "/-/reload")
+            status, said = await ask("POST", self._lab.address(ALERTMANAGER), "/-/reload", self._lab.login)
         except OSError as error:
             raise CallFailed(f"Alertmanager does not answer: {error}") from error
         if status != 200:
             self._receiver = former
             self._lab.write_receiver(*former)
             raise CallFailed(f"Alertmanager refuses the configuration: {said.strip()}")
+        await self._lab.mark_alerts(mark)
         self._events.add("webhook", url=url)
         return {"ok": True, "url": url}
 

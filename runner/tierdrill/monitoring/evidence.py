@@ -14,6 +14,7 @@ from typing import Any
 
 from tierdrill.history.events import Event, event
 from tierdrill.monitoring.alerts import WATCHDOG
+from tierdrill.monitoring.login import Login
 from tierdrill.monitoring.query import AlertmanagerClient, NoData, Prometheus, Series
 from tierdrill.monitoring.transitions import (
     SOURCE,
@@ -103,10 +104,11 @@ class AlertWatcher:
         alertmanager: str,
         emit: Callable[[Event], object],
         webhook: bool = False,
+        login: Login | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self._prometheus = Prometheus(prometheus)
-        self._alertmanager = AlertmanagerClient(alertmanager)
+        self._prometheus = Prometheus(prometheus, login)
+        self._alertmanager = AlertmanagerClient(alertmanager, login=login)
         self._emit = emit
         self._clock = clock
         self._known: dict[str, dict[AlertKey, Sighting]] = {"prometheus": {}, "alertmanager": {}, "webhook": {}}

@@ -11,6 +11,8 @@ import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
 
+from tierdrill.monitoring.local_requests import LocalRequests
+
 START_TIMEOUT_S = 5.0
 STOP_TIMEOUT_S = 2.0
 
@@ -55,7 +57,7 @@ class Loopback:
         listener = socket.create_server(("127.0.0.1", self._port), backlog=128)
         self._address = listener.getsockname()[:2]
         config = uvicorn.Config(
-            self._app,
+            LocalRequests(self._app),
             log_config=None,
             access_log=False,
             lifespan="off",

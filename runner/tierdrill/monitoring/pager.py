@@ -1,11 +1,13 @@
 """A stand-in for the pager, speaking PagerDuty's Events v2, and a client for it or for the real one.
 
-The stand-in keeps pages in memory and shows them (GET /pages); an exercise, or a test, acknowledges with POST
-/pages/{dedup_key}/acknowledge. Nobody's phone rings.
+The stand-in keeps pages in memory and shows them (GET /pages); whoever is on call acknowledges with POST
+/pages/{dedup_key}/acknowledge. Both want its bearer token, and events its routing key, as PagerDuty's do. Nobody's
+phone rings.
 """
 
 from __future__ import annotations
 
+import hmac
 import secrets
 import time
 from collections.abc import Callable, Mapping
@@ -19,7 +21,7 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from tierdrill.monitoring.loopback import Loopback, TooLarge, read_bounded
-from tierdrill.monitoring.receiver import Refused, parse_object
+from tierdrill.monitoring.receiver import Refused, authorized, parse_object
 
 ACTIONS = ("trigger", "acknowledge", "resolve")
 SEVERITIES = ("critical", "error", "warning", "info")
@@ -28,7 +30,6 @@ DEDUP_KEY_MAX = 255
 SUMMARY_MAX = 1024
 BODY_BYTES_MAX = 512 * 1024
 PAGES_MAX = 10_000
-STUB_ROUTING_KEY = "5" * ROUTING_KEY_LENGTH
 SEND_TIMEOUT_S = 3.0
 
 PageState = Literal["triggered", "acknowledged", "resolved"]
@@ -141,13 +142,18 @@ def advance(page: Page | None, happened: PageEvent, now: float, by: str = "") ->
 
 
 class PagerStub:
-    """The stand-in. `on_acknowledge(dedup_key, by)` tells whoever waits for an acknowledgement."""
+    """The stand-in. `on_acknowledge(dedup_key, by)` tells whoever waits for an acknowledgement.
+
+    `routing_key` and `token` are secrets of this pager, made anew for each.
+    """
 
     def __init__(
         self,
         on_acknowledge: Callable[[str, str], object] | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
+        self.routing_key = secrets.token_hex(ROUTING_KEY_LENGTH // 2)
+        self.token = secrets.token_urlsafe(24)
         self._on_acknowledge = on_acknowledge
         self._clock = clock
         self._pages: dict[tuple[str, str], Page] = {}
@@ -211,6 +217,8 @@ class PagerStub:
             problems = event_problems(body)
         except (Refused, TooLarge, ClientDisconnect) as error:
             problems = [str(error) or "the sender went away"]
+        if not problems and not self._mine(body["routing_key"]):
+            problems = ["'routing_key' is not this pager's"]
         if problems:
             answer = {"status": "invalid event", "message": "Event object is invalid", "errors": problems}
             return JSONResponse(answer, status_code=400)
@@ -219,10 +227,23 @@ class PagerStub:
         answer = {"status": "success", "message": "Event processed", "dedup_key": happened.dedup_key}
         return JSONResponse(answer, status_code=202)
 
-    async def _show(self, _: Request) -> JSONResponse:
+    async def _show(self, request: Request) -> JSONResponse:
+        if (refused := self._refused(request)) is not None:
+            return refused
         return JSONResponse({"pages": [asdict(page) for page in self.pages]})
 
+    def _mine(self, routing_key: str) -> bool:
+        return hmac.compare_digest(routing_key.encode(errors="replace"), self.routing_key.encode())
+
+    def _refused(self, request: Request) -> JSONResponse | None:
+        if authorized(request.headers.get("authorization", ""), self.token):
+            return None
+        headers = {"WWW-Authenticate": "Bearer"}
+        return JSONResponse({"ok": False, "error": "found no valid bearer token"}, status_code=401, headers=headers)
+
     async def _take(self, request: Request) -> JSONResponse:
+        if (refused := self._refused(request)) is not None:
+            return refused
         key = str(request.path_params["dedup_key"])
         try:
             body = await read_bounded(request, BODY_BYTES_MAX)
@@ -242,7 +263,7 @@ class PagerClient:
     """Sends events to a pager."""
 
     def __init__(
-        self, url: str, routing_key: str = STUB_ROUTING_KEY, transport: httpx.AsyncBaseTransport | None = None
+        self, url: str, routing_key: str, transport: httpx.AsyncBaseTransport | None = None
     ) -> None:
         self._routing_key = routing_key
         self._client = httpx.AsyncClient(

@@ -19,6 +19,9 @@ from prometheus_api_client import PrometheusConnect
 from prometheus_api_client.exceptions import PrometheusApiClientException
 from urllib3.util import Retry
 
+from tierdrill.monitoring.alerts import unmarked
+from tierdrill.monitoring.login import Login
+
 TIMEOUT_S = 2.0
 OVERALL_S = 2.5
 """A call as a whole: requests' timeout counts each wait for bytes anew."""
@@ -62,9 +65,10 @@ class Series:
 class Prometheus:
     """The query API. Calls run in threads, at most a few at once, each bounded in time."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, login: Login | None = None) -> None:
         self.url = url.rstrip("/")
         session = requests.Session()
+        session.auth = login.pair if login is not None else None
         session.trust_env = False  # a proxy of the environment has no business between us and loopback
         self._connect = PrometheusConnect(
             url=self.url, session=session, timeout=TIMEOUT_S, retry=Retry(total=0, redirect=0)
@@ -156,9 +160,17 @@ class Matcher:
 class AlertmanagerClient:
     """The v2 API. Questions answer NoData; orders raise MonitoringError."""
 
-    def __init__(self, url: str, transport: httpx.AsyncBaseTransport | None = None) -> None:
+    def __init__(
+        self, url: str, transport: httpx.AsyncBaseTransport | None = None, login: Login | None = None
+    ) -> None:
         self.url = url.rstrip("/")
-        self._client = httpx.AsyncClient(base_url=self.url, timeout=TIMEOUT_S, trust_env=False, transport=transport)
+        self._client = httpx.AsyncClient(
+            base_url=self.url,
+            timeout=TIMEOUT_S,
+            trust_env=False,
+            transport=transport,
+            auth=login.pair if login is not None else None,
+        )
 
     async def __aenter__(self) -> Self:
         return self
@@ -193,7 +205,7 @@ class AlertmanagerClient:
             return answer
         if not isinstance(answer, list) or not all(isinstance(alert, dict) for alert in answer):
             return NoData("not an Alertmanager answer")
-        return answer
+        return [unmarked(alert) for alert in answer]
 
     async def status(self) -> dict[str, Any] | NoData:
         """Version, uptime and configuration."""

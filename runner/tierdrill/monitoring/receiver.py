@@ -26,6 +26,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
+from tierdrill.monitoring.alerts import RUN_LABEL, unmarked
 from tierdrill.monitoring.loopback import Loopback, TooLarge, read_bounded
 
 BODY_BYTES_MAX = 1024 * 1024
@@ -70,11 +71,14 @@ class Receiver:
         on_alerts: OnAlerts,
         on_report: OnReport | None = None,
         secret_of: SecretOf | None = None,
+        mark: str | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
+        """Alerts without this `mark` in their label RUN_LABEL are not handed on; None takes them all."""
         if not token:
             raise ValueError("found an empty token; allowed is a secret")
         self._token = token
+        self.mark = mark
         self._on_alerts = on_alerts
         self._on_report = on_report
         self._secret_of = secret_of
@@ -116,7 +120,7 @@ class Receiver:
             if not isinstance(alerts, list) or not all(isinstance(alert, dict) for alert in alerts):
                 raise Refused(400, "found no list `alerts`; allowed is an Alertmanager webhook body (version 4)")
             try:
-                await _call(self._on_alerts, payload)
+                await _call(self._on_alerts, of_this_run(payload, self.mark))
             except ValueError as error:
                 # Alertmanager drops what is refused with 4xx, and repeats for hours what fails with 5xx.
                 raise Refused(400, str(error)) from error
@@ -168,6 +172,27 @@ class Receiver:
         self._taken[known] = None
         if len(self._taken) > REMEMBERED_MAX:
             self._taken.pop(next(iter(self._taken)))
+
+
+def of_this_run(payload: dict[str, Any], mark: str | None) -> dict[str, Any]:
+    """A webhook body with the alerts that carry the run's mark, and the mark taken off them."""
+    if mark is None:
+        return payload
+    kept = [unmarked(alert) for alert in payload["alerts"] if _marked(alert, mark)]
+    if left_out := len(payload["alerts"]) - len(kept):
+        _log.warning("left out %d of %d alerts: they do not carry this run's mark", left_out, len(payload["alerts"]))
+    common = {
+        name: {label: text for label, text in payload[name].items() if label != RUN_LABEL}
+        for name in ("groupLabels", "commonLabels")
+        if isinstance(payload.get(name), dict)
+    }
+    return {**payload, **common, "alerts": kept}
+
+
+def _marked(alert: Mapping[str, Any], mark: str) -> bool:
+    labels = alert.get("labels")
+    found = str(labels.get(RUN_LABEL, "")) if isinstance(labels, Mapping) else ""
+    return hmac.compare_digest(found.encode(errors="replace"), mark.encode())
 
 
 def authorized(header: str, token: str) -> bool:

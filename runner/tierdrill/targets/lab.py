@@ -228,7 +228,8 @@ class LabPort:
 
     def _alertmanager(self) -> httpx.Client:
         state = self._reach().lab
-        return httpx.Client(base_url=f"http://{state.alertmanager}", trust_env=False, timeout=2.0)
+        address = f"http://{state.alertmanager}"
+        return httpx.Client(base_url=address, auth=state.login.pair, trust_env=False, timeout=2.0)
 
     def _silences(self, alertmanager: httpx.Client, comment: str) -> list[str]:
         if not comment:

@@ -34,7 +34,7 @@ class Looks:
         self,
         *,
         client: AsyncLabClient,
-        prometheus: str,
+        prometheus: Prometheus,
         alertmanager: AlertmanagerClient,
         lab_folder: Path,
         state: Callable[[], Mapping[str, Any]],
@@ -45,7 +45,7 @@ class Looks:
         emit: Callable[[Event], object],
     ) -> None:
         self._client, self._alertmanager, self._folder = client, alertmanager, lab_folder
-        self._prometheus = Prometheus(prometheus)
+        self._prometheus = prometheus
         self._state, self._situation, self._pulse = state, situation, pulse
         self._pages, self._hand, self._emit = pages, hand, emit
         telemetry = Telemetry(client, self._prometheus, state, situation)

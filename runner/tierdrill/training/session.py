@@ -12,6 +12,7 @@ from typing import Any
 from tierdrill.conductor.recorder import Recorder
 from tierdrill.history.events import Event
 from tierdrill.lab.client import LabError
+from tierdrill.monitoring.query import Prometheus
 from tierdrill.spec.scenario import Incident, Inject, Noise
 from tierdrill.training import looks as looking
 from tierdrill.training import remedies as acting
@@ -75,7 +76,7 @@ class Session:
         )
         self.looks = Looks(
             client=platform.client,
-            prometheus=f"http://{platform.lab.prometheus}",
+            prometheus=Prometheus(f"http://{platform.lab.prometheus}", platform.lab.login),
             alertmanager=platform.alertmanager,
             lab_folder=Path(platform.lab.folder),
             state=lambda: platform.state,
