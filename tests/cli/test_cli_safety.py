@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from tests.cli.support import tierdrill, with_runs
+from tests.cli.support import COMMAND, environment, tierdrill, with_runs
 from tests.judge.build import Run, shipped
 from tierdrill.cli.commands import recover
 from tierdrill.cli.errors import explain, keep_traceback
@@ -180,7 +180,7 @@ def test_a_home_that_is_no_home_is_one_clear_line(tmp_path: Path) -> None:
     (tmp_path / "broken" / "ledger.db").write_text("this is no database, and never was one" * 100)
     for home, words in (
         (file, ("halt", "--reason", "x")), (file, ("status",)), (file, ("scheduler",)), (file, ("recover",)),
-        (tmp_path / "broken", ("halt", "--reason", "x")),
+        (tmp_path / "broken", ("recover",)), (tmp_path / "broken", ("resume", "--reason", "x")),
     ):  # fmt: skip
         done = tierdrill(home, *words)
         assert done.code == 2, done.err
@@ -259,3 +259,107 @@ def test_an_interrupt_while_the_command_is_loaded_is_none_either(tmp_path: Path)
     done = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=False)
     assert done.stderr.strip() == "tierdrill: interrupted"
     assert done.returncode in (130, -2)
+
+
+def run_bytes(home: Path, *arguments: bytes, stdout: int = subprocess.PIPE) -> subprocess.CompletedProcess[bytes]:
+    """The command with arguments as the system passes them: bytes."""
+    return subprocess.run(
+        [*(os.fsencode(word) for word in COMMAND), *arguments],
+        env=environment(home),
+        stdin=subprocess.DEVNULL,
+        stdout=stdout,
+        stderr=subprocess.PIPE,
+        timeout=60,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        (b"halt", b"--reason", b"caf\xe9 is down"),
+        (b"halt", b"--reason", b"ok", b"--author", b"Jos\xe9"),
+        (b"halt", b"--reason=\xff\xfe", b"--author=\x80"),
+    ],
+)
+def test_the_kill_switch_takes_any_bytes(tmp_path: Path, arguments: tuple[bytes, ...]) -> None:
+    assert run_bytes(tmp_path, *arguments).returncode == 0
+    halt = json.loads(tierdrill(tmp_path, "status", "--json").out)["halt"]
+    assert "\ufffd" in halt["author"] + halt["reason"]
+    assert "\ufffd" in tierdrill(tmp_path, "status", PYTHONUTF8="1").out
+    assert run_bytes(tmp_path, b"resume", b"--reason", b"caf\xe9").returncode == 0
+    assert json.loads(tierdrill(tmp_path, "status", "--json").out)["halt"] is None
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        (b"train", b"forget", b"--yes", b"Jos\xe9"),
+        (b"history", b"caf\xe9"),
+        (b"plan", b"caf\xe9"),
+        (b"validate", b"caf\xe9.yaml"),
+        (b"judge", b"--history", b"caf\xe9.jsonl"),
+        (b"schedule", b"show", b"caf\xe9"),
+        (b"stop", b"caf\xe9"),
+        (b"caf\xe9",),
+        (b"trend", b"--drill", b"\xe9"),
+        (b"notify", b"try", b"\xe9"),
+    ],
+)
+def test_no_command_breaks_on_bytes_that_are_no_text(tmp_path: Path, arguments: tuple[bytes, ...]) -> None:
+    done = run_bytes(tmp_path, *arguments)
+    assert b"a defect" not in done.stderr
+    assert b"codec" not in done.stderr
+    assert b"Traceback" not in done.stderr
+    assert done.returncode in (0, 2)
+
+
+@pytest.mark.parametrize("command", ["halt", "resume"])
+def test_a_switch_whose_output_finds_no_room_is_thrown_and_says_so(tmp_path: Path, command: str) -> None:
+    with closing(Ledger(tmp_path)) as ledger:
+        if command == "resume":
+            ledger.halt("ann", "incident 7")
+        with Path("/dev/full").open("wb") as full:
+            done = run_bytes(tmp_path, command.encode(), b"--reason", b"x", stdout=full.fileno())
+        assert done.returncode == 0
+        assert b"what was asked for is done" in done.stderr
+        assert (ledger.halted() is not None) == (command == "halt")
+
+
+def test_output_that_finds_no_room_is_told_as_that(tmp_path: Path) -> None:
+    with Path("/dev/full").open("wb") as full:
+        done = run_bytes(tmp_path, b"status", stdout=full.fileno())
+    assert done.returncode == 3
+    assert done.stderr == b"tierdrill: the output cannot be written: No space left on device\n"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small file system needs root")
+def test_halt_and_stop_on_a_full_disk(tmp_path: Path) -> None:
+    home = tmp_path / "disk"
+    home.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(home)], check=False)
+    if mounted.returncode != 0:
+        pytest.skip("a small file system cannot be mounted here")
+    try:
+        with closing(Ledger(home)) as ledger, closing(HistoryStore(home)) as store:
+            ledger.lock("lab", "r1", me(), "ann")
+            ledger.own(OwnedProcess("r1", "runner", me(), 0))
+            store.begin("r1", "node-loss", "drill", 1.0)
+            (home / "filler").write_bytes(b"")
+            with pytest.raises(OSError, match="No space"), (home / "filler").open("ab", buffering=0) as filler:
+                while True:
+                    filler.write(b"x" * 4096)
+            assert tierdrill(home, "stop", "r1", "--reason", "enough", "--wait", "0").code == 5
+            asked = ledger.stop_asked("r1")
+            assert asked is not None and asked.reason == "enough"
+            done = tierdrill(home, "halt", "--reason", "incident 7")
+            assert done.code == 0, done.err
+            assert "the ledger has no record of it" in done.err
+            halt = ledger.halted()
+            assert halt is not None and halt.reason == "incident 7"
+            assert "HALTED" in tierdrill(home, "status").out
+            (home / "filler").unlink()
+            assert tierdrill(home, "resume", "--reason", "over").code == 0
+            assert ledger.halted() is None
+    finally:
+        subprocess.run(["umount", str(home)], check=True)

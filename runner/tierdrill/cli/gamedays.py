@@ -89,12 +89,9 @@ def _document(here: Surroundings, file: str) -> tuple[GameDay, Catalogue]:
 
 
 def _refuse_halted(here: Surroundings) -> None:
-    from tierdrill.history.ledger import Ledger
+    from tierdrill.history.ledger import halted
 
-    if not (here.home / "ledger.db").exists():
-        return
-    with closing(Ledger(here.home)) as ledger:
-        halt = ledger.halted()
+    halt = halted(here.home)
     if halt is not None:
         raise Refusal(
             f"the kill switch is thrown: {halt.reason} ({halt.author}); `tierdrill resume --reason ...` lifts it"

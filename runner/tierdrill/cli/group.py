@@ -9,6 +9,8 @@ from typing import Any
 
 import click
 
+from tierdrill.text import valid
+
 
 @dataclass(frozen=True)
 class Entry:
@@ -85,7 +87,7 @@ class CommandTable(click.Group):
             return None
         command: click.Command = getattr(importlib.import_module(entry.module), entry.attribute)
         command.short_help = entry.summary
-        return command
+        return takes_valid_text(command)
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -108,6 +110,24 @@ class CommandTable(click.Group):
             if entry.name.startswith(incomplete)
         ]
         return items + click.Command.shell_complete(self, ctx, incomplete)
+
+
+class _Text(click.types.StringParamType):
+    """A text from the command line or the environment: a byte in it that is not UTF-8 becomes U+FFFD."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        return valid(super().convert(value, param, ctx))
+
+
+def takes_valid_text(command: click.Command) -> click.Command:
+    """Make a command and its subcommands take every text as a valid one; paths stay the bytes they are."""
+    for param in command.params:
+        if type(param.type) is click.types.StringParamType:
+            param.type = _Text()
+    if isinstance(command, click.Group):
+        for further in command.commands.values():
+            takes_valid_text(further)
+    return command
 
 
 def _no_such_command(ctx: click.Context, word: str) -> str:

@@ -13,10 +13,10 @@ from pathlib import Path
 import click
 
 from tierdrill import __version__
-from tierdrill.cli.errors import BAD_INPUT, Refusal, explain, say
+from tierdrill.cli.errors import BAD_INPUT, INCONCLUSIVE, Refusal, explain, say
 from tierdrill.cli.group import CommandTable
 from tierdrill.cli.places import Surroundings, find_catalogue, find_home, find_tools
-from tierdrill.cli.streams import UNREAD, hold_standard_streams, reader_gone
+from tierdrill.cli.streams import UNREAD, OutputLost, hold_standard_streams, reader_gone, say_output_is_lost
 
 EPILOG = (
     "Exit codes: 0 passed, 1 failed, 2 bad input, 3 inconclusive, 4 aborted, "
@@ -87,6 +87,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return BAD_INPUT
     except UNREAD:
         return reader_gone()
+    except OutputLost as error:
+        say_output_is_lost(error)
+        return INCONCLUSIVE
     except Exception as error:
         return explain(error, _home(), verbose="-v" in sys.argv or "--verbose" in sys.argv)
     except KeyboardInterrupt as interrupt:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import tierdrill
 from tierdrill.home import checkout, state_home
+from tierdrill.text import valid
 
 FOLDERS = ("drills", "experiments", "playbooks")
 
@@ -64,7 +65,8 @@ def author() -> str:
         answer = subprocess.run(
             ["git", "config", "--get", "user.email"],  # noqa: S607
             capture_output=True,
-            text=True,
+            encoding="utf-8",
+            errors="replace",
             timeout=2.0,
             check=False,
             stdin=subprocess.DEVNULL,
@@ -73,4 +75,4 @@ def author() -> str:
             return email
     except (OSError, subprocess.TimeoutExpired):
         pass
-    return os.environ.get("USER") or os.environ.get("LOGNAME") or f"uid {os.getuid()}"
+    return valid(os.environ.get("USER") or os.environ.get("LOGNAME") or f"uid {os.getuid()}")

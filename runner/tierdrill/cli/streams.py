@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 READER_GONE = 141
 """128 + SIGPIPE, as a shell gives it for other programs: neither passed nor failed."""
@@ -21,6 +22,41 @@ def hold_standard_streams() -> None:
             os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
         if getattr(sys, name) is None:
             setattr(sys, name, os.fdopen(number, mode, encoding="utf-8", closefd=False))
+    if type(sys.stdout) is io.TextIOWrapper:
+        sys.stdout = _Output.instead_of(sys.stdout)
+
+
+class OutputLost(OSError):
+    """Our output cannot be written, to a disk that is full, say; whatever else was done is done."""
+
+
+class _Output(io.TextIOWrapper):
+    """Standard output: what its encoding has no letter for is spelled out, and its errors are known from others."""
+
+    @staticmethod
+    def instead_of(stream: io.TextIOWrapper) -> _Output:
+        encoding, lines, through = stream.encoding, stream.line_buffering, stream.write_through
+        return _Output(
+            stream.detach(), encoding, errors="backslashreplace", line_buffering=lines, write_through=through
+        )
+
+    def write(self, text: str) -> int:
+        with _lost():
+            return super().write(text)
+
+    def flush(self) -> None:
+        with _lost():
+            super().flush()
+
+
+@contextmanager
+def _lost() -> Iterator[None]:
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise OutputLost(error.errno, error.strerror) from error
 
 
 UNREAD = (BrokenPipeError, SystemExit)
@@ -30,14 +66,27 @@ code that means failed to us."""
 
 def reader_gone() -> int:
     """The exit code where whoever read our output has gone; what is still buffered goes nowhere."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    _say_no_more()
     return READER_GONE
+
+
+def _say_no_more() -> None:
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+
+
+def say_output_is_lost(error: OutputLost, more: str = "") -> None:
+    """Say so on stderr; what is still buffered goes nowhere, and neither does what comes after it."""
+    _say_no_more()
+    with suppress(OSError):
+        sys.stderr.write(f"tierdrill: the output cannot be written: {error.strerror}{more}\n")
 
 
 @contextmanager
 def unread() -> Iterator[None]:
-    """What is written here may find no reader; what comes after it is done all the same."""
+    """What is written here may find no reader, or no room; what comes after it is done all the same."""
     try:
         yield
     except UNREAD:
         reader_gone()
+    except OutputLost as error:
+        say_output_is_lost(error, "; what was asked for is done")

@@ -8,6 +8,8 @@ from typing import Any
 
 import click
 
+from tierdrill.cli.group import takes_valid_text
+
 
 class StartingGroup(click.Group):
     """`start` is the subcommand that is meant where the first word is no other's; `further` are loaded when called.
@@ -28,7 +30,7 @@ class StartingGroup(click.Group):
             return super().get_command(ctx, cmd_name)
         module, _, attribute = place.partition(":")
         found: click.Command = getattr(importlib.import_module(f"tierdrill.cli.commands.{module}"), attribute)
-        return found
+        return takes_valid_text(found)
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         known = {*self.commands, *self._further}

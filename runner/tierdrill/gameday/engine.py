@@ -21,8 +21,9 @@ from tierdrill.gameday.model import Attempt, GameDayState
 from tierdrill.gameday.outcome import UNCLEAN, outcome_of, refused, told
 from tierdrill.gameday.runs import RunChild
 from tierdrill.history.events import Event, event
-from tierdrill.history.ledger import Halt, Ledger, LedgerError
+from tierdrill.history.ledger import Ledger, LedgerError, halted
 from tierdrill.history.store import HistoryError, HistoryStore
+from tierdrill.history.switches import Halt
 from tierdrill.judge.judge import NotARun, setting_in
 from tierdrill.report.model import RunState
 from tierdrill.report.state import reduce
@@ -145,9 +146,7 @@ class Engine:
         if abs(now - self._looked_at) < LOOK_AT_SWITCH_S:
             return
         self._looked_at = now
-        if (self.journal.home / "ledger.db").exists():
-            with closing(Ledger(self.journal.home)) as ledger:
-                self.halt = ledger.halted()
+        self.halt = halted(self.journal.home)
 
     def _follow(self, state: GameDayState, attempt: Attempt) -> None:
         step = state.position - 1

@@ -8,11 +8,13 @@ after a reboot every lease has run out.
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +23,10 @@ from tierdrill.history.database import bring_up_to_date, connect, immediate
 from tierdrill.history.ledger_tables import LEDGER_VERSION, change
 from tierdrill.history.processes import ProcessId, boot_identity, since_boot
 from tierdrill.history.rescue import is_corrupt
+from tierdrill.history.switches import Halt, kill_switch, stop_switch
+from tierdrill.text import valid
 
+LEDGER_FILE = "ledger.db"
 OPEN_STATES = ("intended", "landed", "reverting")
 
 
@@ -62,29 +67,29 @@ class OwnedProcess:
         return self.process.pid
 
 
-@dataclass(frozen=True)
-class Halt:
-    """The kill switch, thrown: by whom, why, when (Unix seconds)."""
-
-    at: float
-    author: str
-    reason: str
-
-
 class Ledger:
     """The ledger of one home. Safe for several processes; one instance per thread."""
 
     def __init__(self, home: Path) -> None:
-        self.path = home / "ledger.db"
+        self.home, self.path = home, home / LEDGER_FILE
         self._boot = boot_identity()
+        self._kill_switch = kill_switch(home)
         with self._explained():
             home.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self._begun = _Begun(self.path)
             self._database = connect(self.path)
             try:
-                bring_up_to_date(self._database, LEDGER_VERSION, change)
+                bring_up_to_date(self._database, LEDGER_VERSION, self._change)
             except BaseException:
                 self._database.close()
                 raise
+        self._begun.mark()
+        self._kill_switch.prepare()
+
+    def _change(self, database: sqlite3.Connection, version: int) -> None:
+        if version == 0:
+            self._begun.refuse_if_so()
+        change(database, version)
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
@@ -186,6 +191,7 @@ class Ledger:
         """Forget a run's processes, once they are gone."""
         with self._explained():
             self._database.execute("DELETE FROM processes WHERE run = ?", (run,))
+        stop_switch(self.home, run).remove()
 
     def processes(self, run: str | None = None) -> list[OwnedProcess]:
         """The processes recorded for a run, or for all."""
@@ -196,23 +202,32 @@ class Ledger:
         return [OwnedProcess(row[0], row[1], ProcessId(*row[2:6]), row[6]) for row in rows]
 
     def halt(self, author: str, reason: str) -> None:
-        """Throw the kill switch: nothing may start, and what runs must stop."""
+        """Throw the kill switch: nothing may start, and what runs must stop. See `throw_kill_switch`."""
+        asked = Halt(time.time(), valid(author), valid(reason))
         with self._explained():
-            self._database.execute(
-                "INSERT INTO halts VALUES (?, ?, ?, NULL, NULL, NULL)", (time.time(), author, reason)
-            )
+            self._kill_switch.throw(asked)
+            self._record(asked)
 
-    def resume(self, author: str, reason: str) -> int:
-        """Lift every halt; how many there were."""
+    def _record(self, asked: Halt) -> None:
+        self._database.execute(
+            "INSERT INTO halts VALUES (?, ?, ?, NULL, NULL, NULL)", (asked.at, asked.author, asked.reason)
+        )
+
+    def resume(self, author: str, reason: str) -> bool:
+        """Lift the kill switch; whether it was thrown."""
         with self._explained():
             changed = self._database.execute(
                 "UPDATE halts SET lifted_at = ?, lifted_by = ?, lift_reason = ? WHERE lifted_at IS NULL",
-                (time.time(), author, reason),
+                (time.time(), valid(author), valid(reason)),
             )
-            return changed.rowcount
+            thrown = self._kill_switch.thrown() is not None
+            self._kill_switch.release()
+            return thrown or changed.rowcount > 0
 
     def halted(self) -> Halt | None:
         """The halt in force, if any."""
+        if asked := self._kill_switch.thrown():
+            return asked
         with self._explained():
             row = self._database.execute(
                 "SELECT at, author, reason FROM halts WHERE lifted_at IS NULL ORDER BY at LIMIT 1"
@@ -222,15 +237,11 @@ class Ledger:
     def ask_stop(self, run: str, author: str, reason: str) -> None:
         """Ask one run to stop and clean up."""
         with self._explained():
-            self._database.execute(
-                "INSERT OR REPLACE INTO stops VALUES (?, ?, ?, ?)", (run, time.time(), author, reason)
-            )
+            stop_switch(self.home, run).throw(Halt(time.time(), valid(author), valid(reason)))
 
     def stop_asked(self, run: str) -> Halt | None:
         """Who asked this run to stop, if anybody."""
-        with self._explained():
-            row = self._database.execute("SELECT at, author, reason FROM stops WHERE run = ?", (run,)).fetchone()
-        return Halt(*row) if row else None
+        return stop_switch(self.home, run).thrown()
 
     def lock(self, environment: str, run: str, holder: ProcessId, owner: str) -> None:
         """Take the environment for one run.
@@ -247,6 +258,7 @@ class Ledger:
                 "INSERT OR REPLACE INTO locks VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
                 (environment, run, *_columns(holder), owner, time.time()),
             )
+        stop_switch(self.home, run).prepare()
 
     def locks(self) -> list[tuple[str, str, int, str]]:
         """Every environment in use: its name, the run, the run's process, its owner."""
@@ -269,6 +281,59 @@ class Ledger:
         """Give the environment back."""
         with self._explained():
             self._database.execute("DELETE FROM locks WHERE environment = ? AND run = ?", (environment, run))
+        stop_switch(self.home, run).remove()
+
+
+def halted(home: Path) -> Halt | None:
+    """The halt in force in that home, if any; nothing is made where nothing is."""
+    if (home / LEDGER_FILE).exists():
+        with closing(Ledger(home)) as ledger:
+            return ledger.halted()
+    return kill_switch(home).thrown()
+
+
+def throw_kill_switch(home: Path, author: str, reason: str) -> str:
+    """Throw the kill switch of that home, whatever state its ledger and the disk are in.
+
+    Returns why the ledger has no record of it; "" where it has. LedgerError only if it could not be thrown at all.
+    """
+    unthrown = None
+    asked = Halt(time.time(), valid(author), valid(reason))
+    try:
+        kill_switch(home).throw(asked)
+    except OSError as error:
+        unthrown = error
+    try:
+        with closing(Ledger(home)) as ledger, ledger._explained():
+            ledger._record(asked)
+    except LedgerError as error:
+        if unthrown is not None:
+            raise LedgerError(f"{unthrown.filename or home}: {unthrown.strerror}; {error}") from unthrown
+        return str(error)
+    return ""
+
+
+class _Begun:
+    """Whether a ledger has been in use: one that is empty then has lost what it held, and must not be taken for new.
+
+    A file beside it says so. One that was moved away is begun anew, for whoever did it was told to.
+    """
+
+    def __init__(self, ledger: Path) -> None:
+        self._ledger, self._path = ledger, ledger.with_name("ledger.begun")
+        if not ledger.exists():
+            self._path.unlink(missing_ok=True)
+
+    def refuse_if_so(self) -> None:
+        if self._path.exists():
+            raise LedgerError(
+                f"{self._ledger}: it is empty, and was not before; it may have held faults to undo: bring it back, or "
+                "move it away once all is well"
+            )
+
+    def mark(self) -> None:
+        with contextlib.suppress(OSError):
+            os.close(os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
 
 
 def _columns(process: ProcessId) -> tuple[int, int, str, str]:

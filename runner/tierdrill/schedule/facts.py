@@ -7,8 +7,9 @@ from collections.abc import Awaitable, Callable
 from contextlib import closing
 from pathlib import Path
 
-from tierdrill.history.ledger import Halt, Ledger, LedgerError
+from tierdrill.history.ledger import Ledger, LedgerError
 from tierdrill.history.store import HistoryError, HistoryStore
+from tierdrill.history.switches import Halt
 from tierdrill.schedule import gates
 from tierdrill.schedule.asking import alert_facts, budget_fact
 from tierdrill.schedule.dependencies import ask_all

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from tierdrill.history.ledger import Halt
+from tierdrill.history.switches import Halt
 from tierdrill.spec.problems import listed
 from tierdrill.spec.units import show_ratio
 

@@ -38,12 +38,13 @@ def command(here: Surroundings, as_json: bool) -> int:
 def look(here: Surroundings) -> dict[str, Any]:
     """Everything there is to tell, as plain data."""
     from tierdrill.history.ledger import Ledger
+    from tierdrill.history.switches import kill_switch
     from tierdrill.lab.state import running_labs, stale_labs, unreadable_labs
 
     unknown = [{"name": name, "state": "unreadable", "run": None} for name in unreadable_labs(here.home)]
     if not (here.home / "ledger.db").exists():
         kept = [{"name": state.name, "state": "up", "run": None} for state in running_labs(here.home)]
-        return _document(here, {}, None, [], [], kept + unknown, [])
+        return _document(here, {}, kill_switch(here.home).thrown(), [], [], kept + unknown, [])
     live = live_runs(here.home)
     with closing(Ledger(here.home)) as ledger:
         halt = ledger.halted()

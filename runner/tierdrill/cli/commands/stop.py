@@ -13,6 +13,7 @@ from tierdrill.cli.errors import Refusal, say
 from tierdrill.cli.live_runs import live_runs
 from tierdrill.cli.past import find_record
 from tierdrill.cli.places import Surroundings, author
+from tierdrill.cli.streams import unread
 
 POLL_S = 0.1
 UNCLEAN = 5
@@ -32,7 +33,8 @@ def command(here: Surroundings, run: str | None, reason: str, wait_s: float) -> 
     name = _which(here, run)
     with closing(Ledger(here.home)) as ledger:
         ledger.ask_stop(name, author(), reason)
-        click.echo(f"asked {name} to stop")
+        with unread():
+            click.echo(f"asked {name} to stop")
         deadline = time.monotonic() + wait_s
         while name in live_runs(here.home):
             if time.monotonic() >= deadline:

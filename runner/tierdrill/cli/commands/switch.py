@@ -1,14 +1,15 @@
-"""`tierdrill halt` and `tierdrill resume`: the kill switch, kept in the ledger with who threw it and why."""
+"""`tierdrill halt` and `tierdrill resume`: the kill switch, kept with who threw it and why."""
 
 from __future__ import annotations
 
-from contextlib import closing
+from contextlib import closing, suppress
 
 import click
 
-from tierdrill.cli.errors import Refusal
+from tierdrill.cli.errors import Refusal, say
 from tierdrill.cli.live_runs import live_runs
 from tierdrill.cli.places import Surroundings, author
+from tierdrill.cli.streams import unread
 
 _reason = click.option("--reason", required=True, help="Why; it is shown to whoever is stopped by it.")
 _author = click.option("--author", "by", help="Who [default: git's identity, else the user].")
@@ -27,14 +28,16 @@ def _said(reason: str) -> str:
 @click.pass_obj
 def halt(here: Surroundings, reason: str, by: str | None) -> None:
     """Throw the kill switch: what runs stops and cleans up, and nothing starts until `tierdrill resume`."""
-    from tierdrill.history.ledger import Ledger
+    from tierdrill.history.ledger import LedgerError, throw_kill_switch
 
-    with closing(Ledger(here.home)) as ledger:
-        ledger.halt(by or author(), _said(reason))
-    runs = live_runs(here.home)
-    click.echo("halted: nothing starts until `tierdrill resume --reason ...`")
-    for run in runs:
-        click.echo(f"stopping {run}; `tierdrill status` shows when it is clean")
+    unrecorded = throw_kill_switch(here.home, by or author(), _said(reason))
+    with unread():
+        click.echo("halted: nothing starts until `tierdrill resume --reason ...`")
+    if unrecorded:
+        say(f"the ledger has no record of it, it holds all the same: {unrecorded}")
+    with suppress(LedgerError), unread():
+        for run in live_runs(here.home):
+            click.echo(f"stopping {run}; `tierdrill status` shows when it is clean")
 
 
 @click.command("resume")
@@ -47,4 +50,5 @@ def resume(here: Surroundings, reason: str, by: str | None) -> None:
 
     with closing(Ledger(here.home)) as ledger:
         lifted = ledger.resume(by or author(), _said(reason))
-    click.echo("resumed: drills may start" if lifted else "it was not halted")
+    with unread():
+        click.echo("resumed: drills may start" if lifted else "it was not halted")

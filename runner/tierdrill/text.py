@@ -1,0 +1,59 @@
+"""Text that somebody else wrote: made valid where it comes in, and made harmless where it is shown.
+
+Python keeps a byte of an argument that is not UTF-8 as half of a surrogate pair (PEP 383), and JSON can spell such a
+half, too (`"\\ud800"`). It is no character: it can neither be printed nor stored nor sent. Whatever takes text in
+replaces it with U+FFFD, once, so that nothing further in has to think of it.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+_HALVES = re.compile("[\ud800-\udfff]")
+_SPACES = "\t\n\r\v\f\x85\u00a0\u2028\u2029"
+
+
+def valid(text: str) -> str:
+    """The text with U+FFFD for each half of a surrogate pair, and so for each byte that was not UTF-8."""
+    return _HALVES.sub("\ufffd", text)
+
+
+def valid_all(value: Any) -> Any:
+    """A JSON value with all its texts valid, names of members included."""
+    if isinstance(value, str):
+        return valid(value)
+    if isinstance(value, dict):
+        return {valid_all(name): valid_all(each) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [valid_all(each) for each in value]
+    return value
+
+
+def read_json(written: str | bytes, **options: Any) -> Any:
+    """A JSON value of somebody else, its texts valid. ValueError if it is not JSON, not UTF-8, or nested too deeply.
+
+    `options` are those of `json.loads`.
+    """
+    text = written.decode("utf-8-sig") if isinstance(written, bytes) else written
+    try:
+        value = json.loads(text, **options)
+        # Only an escape can spell a half; a valid pair of escapes is one character by now.
+        return valid_all(value) if "\\ud" in text or "\\uD" in text or _HALVES.search(text) else value
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+
+
+def visible(text: str) -> str:
+    """The text on one line: blanks for line ends, "?" for control, escape, bidi and other characters without a look."""
+    if text.isprintable():
+        return text
+    return "".join(" " if char in _SPACES else char if char.isprintable() else "?" for char in text)
+
+
+def visible_lines(text: str) -> str:
+    """As `visible`, line ends and tabs kept."""
+    if text.isprintable():
+        return text
+    return "".join(char if char in "\n\t" or char.isprintable() else "?" for char in text.replace("\r\n", "\n"))
