@@ -315,7 +315,24 @@ def test_a_single_gpu_can_be_spared_and_counts_its_nodes_weight_as_well() -> Non
     assert [replica.name for replica in router.usable("m")] == ["m-0"]
 
 
-def test_ejection_takes_two_failures_and_lengthens() -> None:
+def test_failures_among_more_answers_do_not_eject() -> None:
+    world = World(replicas=3)
+    replica = world.router.replicas[0]
+    for _ in range(20):
+        world.router.succeeded(replica)
+        world.router.succeeded(replica)
+        assert not world.router.failed(replica)
+        world.clock.now += 0.1
+
+
+def test_failures_far_apart_do_not_eject() -> None:
+    world = World(replicas=3)
+    for _ in range(10):
+        assert not world.router.failed(world.router.replicas[0])
+        world.clock.now += 4.0
+
+
+def test_ejection_takes_a_rate_of_failures_and_lengthens() -> None:
     world = World(replicas=3)
     bad = world.router.replicas[0]
     assert not world.router.failed(bad)
@@ -419,6 +436,7 @@ RAW: dict[str, Any] = {
         {
             "model": None,
             "customer_class": None,
+            "prompt_tokens_at_most": 128,
             "max_tokens_at_least": 10,
             "max_tokens_at_most": 20,
             "tier": "critical",
@@ -431,15 +449,25 @@ def test_the_first_route_that_matches_decides() -> None:
     config = parse_config(RAW)
     assert config.controller == "http://127.0.0.1:1"
     assert [tier.name for tier in config.tiers] == ["critical", "best-effort"]
-    assert config.classify("assistant", "enterprise", 500).name == "critical"
-    assert config.classify("assistant", "free", 500).name == "best-effort"
-    assert config.classify("draft", None, 10).name == "critical"
-    assert config.classify("draft", None, 21).name == "best-effort"
+    assert config.classify("assistant", "enterprise", 5, 500).name == "critical"
+    assert config.classify("assistant", "Enterprise", 5, 500).name == "critical"  # as documents and plans read it
+    assert config.classify("assistant", "free", 5, 500).name == "best-effort"
+    assert config.classify("draft", None, 5, 10).name == "critical"
+    assert config.classify("draft", None, 5, 21).name == "best-effort"
+    assert config.classify("draft", None, 129, 10).name == "best-effort"  # a long prompt takes its time too
+
+
+def test_callers_are_trusted_by_their_network() -> None:
+    config = parse_config({**RAW, "trusted_callers": ["127.0.0.2", "10.1.0.0/16", "fd00::/8"]})
+    assert all(config.trusts(caller) for caller in ("127.0.0.2", "10.1.2.3", "fd00::1"))
+    assert not any(config.trusts(caller) for caller in ("127.0.0.1", "10.2.0.1", "::1", "", None, "unix"))
+    assert parse_config(RAW).trusts("127.0.0.1")
 
 
 @pytest.mark.parametrize(
     ("change", "complaint"),
     [
+        ({"trusted_callers": ["10.0.0.1/8"]}, "trusted_callers"),
         ({"tiers": []}, "at least one"),
         ({"tiers": [{"name": "a", "rank": 1}, {"name": "b", "rank": 1}]}, "unique"),
         ({"tiers": [{"name": "a", "rank": 0}]}, "rank 0"),

@@ -253,6 +253,7 @@ def drive(
     tiers: list[dict[str, Any]] | None = None,
     flags: dict[str, bool] | None = None,
     share: int = 1,
+    trusted_callers: list[str] | None = None,
 ) -> None:
     """Run a scenario against a gateway in this process, over real sockets."""
 
@@ -280,6 +281,7 @@ def drive(
                     "tiers": tiers or TIERS,
                     "routes": ROUTES,
                     "flags": flags or {},
+                    **({} if trusted_callers is None else {"trusted_callers": trusted_callers}),
                 }
             )
             gateway = await stack.enter_async_context(running(config))
@@ -352,32 +354,115 @@ def test_a_client_can_ask_what_there_is() -> None:
 
 def test_the_open_inference_protocol_passes() -> None:
     async def scenario(bench: Bench) -> None:
-        async with bench.client.post(f"{bench.url}/v2/models/assistant/infer", json={"inputs": []}) as response:
+        path = f"{bench.url}/v2/models/assistant/infer"
+        async with bench.client.post(path, json={"inputs": [{"data": ["hello"]}]}) as response:
             assert response.status == 200
             assert response.headers["x-tier"] == "critical"
+        async with bench.client.post(path, json={"inputs": []}) as response:
+            assert response.status == 400
 
     drive(scenario, assistants(1))
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"model": "assistant", "prompt": "\\ud83d"}',  # an emoji that a client cut in two
+        b'{"model": "assistant", "prompt": "\xed\xa0\xbd"}',
+        b'{"model": "assistant", "prompt": ["a", "b"]}',
+        b'{"model": "assistant", "prompt": "hello", "max_tokens": 0}',
+        b'{"model": "assistant", "prompt": "hello", "stream": "perhaps"}',
+        b'{"model": "assistant", "prompt": "hello", "stream_options": {"include_usage": true}}',
+        b'{"model": "assistant", "prompt": NaN}',
+        b'{"model": "assistant", "prompt": ' + b"[" * 100_000 + b"]" * 100_000 + b"}",
+    ],
+    ids=["surrogate", "surrogate-bytes", "batch", "no-tokens", "stream", "options", "nan", "deep"],
+)
+def test_a_request_that_makes_no_sense_reaches_no_replica(body: bytes) -> None:
+    replicas = assistants(2)
+
+    async def scenario(bench: Bench) -> None:
+        async with bench.client.post(f"{bench.url}/v1/completions", data=body) as response:
+            assert response.status == 400
+            assert (await response.json())["error"]["type"] == "invalid_request_error"
+        assert [replica.started for replica in replicas] == [0, 0]
+        assert await bench.value("tierdrill_upstream_failures_total") == 0
+
+    drive(scenario, replicas)
+
+
+def test_headers_that_cannot_be_sent_on_are_left_out() -> None:
+    async def scenario(bench: Bench) -> None:
+        for name in ("x-request-id", "traceparent"):
+            answer = await bench.ask(headers={name: "r\u00e9-1"})
+            assert answer.status == 200
+            assert answer.headers["x-request-id"].isalnum()
+
+    drive(scenario, assistants(1))
+
+
+def test_only_a_trusted_caller_says_of_which_class_its_customer_is() -> None:
+    async def scenario(bench: Bench) -> None:
+        answer = await bench.ask(headers={"x-customer-class": "free"})
+        assert answer.headers["x-tier"] == "critical"
+        assert await bench.value("tierdrill_untrusted_customer_class_total") == 1
+        connector = aiohttp.TCPConnector(local_addr=("127.0.0.2", 0))
+        async with aiohttp.ClientSession(connector=connector) as trusted:
+            document = {"model": "assistant", "prompt": "hello"}
+            async with trusted.post(
+                f"{bench.url}/v1/completions", json=document, headers={"x-customer-class": "FREE"}
+            ) as response:
+                assert response.headers["x-tier"] == "best-effort"
+        assert await bench.value("tierdrill_untrusted_customer_class_total") == 1
+
+    drive(scenario, assistants(1), trusted_callers=["127.0.0.2"])
+
+
+def test_retry_after_is_the_time_until_those_who_wait_are_served() -> None:
+    replicas = assistants(1, slots=1)
+    replicas[0].service_s = 1.1
+    tiers = [
+        tier("critical", 1, queue_limit=3, attempt_timeout_s=5.0, queue_wait_s=10.0, deadline_s=10.0),
+        tier("standard", 2),
+        tier("best-effort", 3),
+    ]
+
+    async def scenario(bench: Bench) -> None:
+        first = await bench.ask()  # the gateway learns how long a request takes
+        assert first.status == 200
+        waiting = [asyncio.create_task(bench.ask()) for _ in range(4)]
+        pool = bench.gateway.core.pool("assistant")
+        assert pool is not None
+        await until(lambda: len(pool.waiting) == 3, "one served, three waiting")
+        refused = await bench.ask()
+        assert (refused.status, refused.reason) == (429, "queue-full")
+        assert refused.headers["retry-after"] == "4"  # three of 1.1 s
+        for task in waiting:
+            task.cancel()
+        await asyncio.gather(*waiting, return_exceptions=True)
+
+    drive(scenario, replicas, tiers=tiers)
+
+
 def test_a_hung_replica_is_left_for_another_and_then_avoided() -> None:
-    replicas = assistants()
+    replicas = assistants(slots=3)
     hung = replicas[1]
 
     async def scenario(bench: Bench) -> None:
         hung.mode = "hang"
-        answers = await asyncio.gather(*(bench.ask() for _ in range(6)))
-        assert [answer.status for answer in answers] == [200] * 6
-        assert hung.started == 2  # its two slots
-        assert sum(answer.headers["x-attempts"] == "2" for answer in answers) == 2
+        answers = await asyncio.gather(*(bench.ask() for _ in range(9)))
+        assert [answer.status for answer in answers] == [200] * 9
+        assert hung.started == 3  # its slots
+        assert sum(answer.headers["x-attempts"] == "2" for answer in answers) == 3
         assert max(answer.took_s for answer in answers) < 2.0  # long before the deadline
-        await until(lambda: hung.cancelled == 2, "hung requests cancelled: their connections were closed")
+        await until(lambda: hung.cancelled == 3, "hung requests cancelled: their connections were closed")
         assert bench.gateway.core.router.ejected() == {"assistant-1"}
         before = hung.started
         for _ in range(10):
             assert (await bench.ask()).status == 200
         assert hung.started == before
         assert await bench.value("tierdrill_upstream_ejected", replica="assistant-1") == 1
-        assert await bench.value("tierdrill_retries_total", tier="critical", reason="timeout") == 2
+        assert await bench.value("tierdrill_retries_total", tier="critical", reason="timeout") == 3
 
     drive(scenario, replicas)
 

@@ -118,6 +118,15 @@ def test_a_streamed_completion_is_the_same_answer(replica: Client) -> None:
     assert len(pieces) > 4
 
 
+def test_a_stream_tells_its_usage_last_where_that_is_wanted(replica: Client) -> None:
+    wanted = ASK | {"stream": True, "stream_options": {"include_usage": True}}
+    _, _, body = replica.call("POST", "/v1/completions", wanted)
+    *pieces, last = events(body)
+    assert "".join(piece["choices"][0]["text"] for piece in pieces) == ANSWER
+    assert {piece["usage"] for piece in pieces} == {None}
+    assert (last["choices"], last["usage"]["total_tokens"]) == ([], 16)
+
+
 @pytest.mark.parametrize("stream", [False, True])
 def test_chat(replica: Client, stream: bool) -> None:
     messages = [{"role": "user", "content": "why do nodes fail"}]
@@ -153,6 +162,8 @@ def test_open_inference_protocol(replica: Client) -> None:
         ("/v1/completions", {"prompt": 5}, 400),
         ("/v1/completions", {"prompt": "x", "max_tokens": 0}, 400),
         ("/v1/completions", {"prompt": "x", "max_tokens": 10**6}, 400),
+        ("/v1/completions", {"prompt": "\ud83d"}, 400),
+        ("/v1/completions", {"prompt": "x", "n": 2}, 400),
         ("/v1/chat/completions", {"messages": []}, 400),
         ("/v2/models/assistant/infer", {"inputs": []}, 400),
         ("/v2/models/other/infer", {"inputs": [{"data": ["x"]}]}, 404),
@@ -233,14 +244,19 @@ def test_a_gpu_that_fails_in_mid_stream_leaves_the_answer_unfinished(replica: Cl
 
 
 def test_metrics_have_vllm_names(replica: Client) -> None:
+    names = [f"vllm:{name}_seconds_count" for name in ("inter_token_latency", "time_per_output_token")]
+    before = [replica.metric(name) for name in names]
     replica.call("POST", "/v1/completions", ASK)
+    assert [replica.metric(name) for name in names] == [gaps + ASK["max_tokens"] - 1 for gaps in before]
     text = replica.call("GET", "/metrics")[2].decode()
     for name in (
         "vllm:num_requests_running",
         "vllm:num_requests_waiting",
         "vllm:kv_cache_usage_perc",
         "vllm:time_to_first_token_seconds_bucket",
-        "vllm:time_per_output_token_seconds_bucket",
+        "vllm:inter_token_latency_seconds_bucket",
+        "vllm:time_per_output_token_seconds_bucket",  # what it was called before vLLM 0.11
+        "vllm:request_time_per_output_token_seconds_bucket",
         "vllm:e2e_request_latency_seconds_bucket",
         "vllm:request_success_total",
     ):

@@ -15,6 +15,11 @@ _T = TypeVar("_T")
 _GPU_NAMESPACE = uuid.UUID("5a0d9c6e-2f2b-4d54-9a35-0c8b6d1f7e11")
 
 
+PROMPT_TOKENS_MAX = 32768
+ANSWER_TOKENS_MAX = 4096
+LOOPBACK = ("127.0.0.0/8", "::1/128")
+
+
 class LabConfigError(ValueError):
     """A lab configuration that cannot be used; the message says where and why."""
 
@@ -50,6 +55,8 @@ class ModelConfig:
     model_size: int = 4096
     prefill_ms_per_token: float = 0.4
     decode_ms_per_token: float = 4.0
+    prompt_tokens_at_most: int = PROMPT_TOKENS_MAX
+    max_tokens_at_most: int = ANSWER_TOKENS_MAX
 
 
 @dataclass(frozen=True)
@@ -59,6 +66,8 @@ class RouteConfig:
     tier: str
     model: str | None = None
     customer_class: str | None = None
+    prompt_tokens_at_least: int | None = None
+    prompt_tokens_at_most: int | None = None
     max_tokens_at_least: int | None = None
     max_tokens_at_most: int | None = None
 
@@ -113,6 +122,7 @@ class LabConfig:
     models: tuple[ModelConfig, ...]
     nodes: tuple[NodeConfig, ...]
     gateways: tuple[str, ...]
+    trusted_callers: tuple[str, ...] = LOOPBACK
     routes: tuple[RouteConfig, ...] = ()
     flags: Mapping[str, bool] = field(default_factory=dict)
     node_grace_s: float = 2.0

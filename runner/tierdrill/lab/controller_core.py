@@ -316,5 +316,7 @@ def _spec(config: ReplicaConfig, instance: Instance) -> dict[str, Any]:
         "model_size": config.model_size,
         "prefill_ms_per_token": config.prefill_ms_per_token,
         "decode_ms_per_token": config.decode_ms_per_token,
+        "prompt_tokens_at_most": config.prompt_tokens_at_most,
+        "max_tokens_at_most": config.max_tokens_at_most,
         "generation": instance.generation,
     }

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from tierdrill.lab.config import ANSWER_TOKENS_MAX, PROMPT_TOKENS_MAX
 from tierdrill.lab.placement import Rules, Spot
 
 
@@ -27,6 +28,8 @@ class ReplicaConfig:
     model_size: int
     prefill_ms_per_token: float
     decode_ms_per_token: float
+    prompt_tokens_at_most: int = PROMPT_TOKENS_MAX
+    max_tokens_at_most: int = ANSWER_TOKENS_MAX
 
 
 @dataclass(frozen=True)

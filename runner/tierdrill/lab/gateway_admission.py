@@ -163,10 +163,19 @@ class ModelPool:
 
     def expected_wait_s(self, ticket: Ticket) -> float:
         """How long a waiting ticket will probably wait; 0 when nothing is known."""
+        return self._to_serve_s(self._waiting.index(ticket) + 1) or 0.0
+
+    def drain_s(self, policy: TierPolicy) -> float | None:
+        """Until those are served who wait now and would go before a new request of that tier.
+
+        None where that is not known: nobody has been served yet, or there is no replica.
+        """
+        rank = policy.rank if self._flags.priority_queue else 0
+        return self._to_serve_s(sum(ticket.order[0] <= rank for ticket in self._waiting))
+
+    def _to_serve_s(self, requests: int) -> float | None:
         slots = sum(self._router.limit(replica) for replica in self._router.usable(self.model))
-        if not slots or self._service_s is None:
-            return 0.0
-        return (self._waiting.index(ticket) + 1) * self._service_s / slots
+        return None if not slots or self._service_s is None else requests * self._service_s / slots
 
     def _place(self, ticket: Ticket, candidates: list[Replica], usable: list[Replica]) -> Replica | None:
         if self._flags.reserved_slots and self._router.free_slots(usable) <= self._reserved_above(ticket.policy.rank):

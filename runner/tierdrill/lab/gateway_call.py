@@ -8,11 +8,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from tierdrill.lab.completions import BadRequest, Question, parse_object, read_completion, read_inference
 from tierdrill.lab.gateway_admission import Ticket
-from tierdrill.lab.gateway_config import MAX_TOKENS_DEFAULT, TierPolicy
+from tierdrill.lab.gateway_config import TierPolicy
 from tierdrill.lab.gateway_core import GatewayCore
 from tierdrill.lab.gateway_routing import Replica
+from tierdrill.lab.model import count_tokens
 
+CHAT_PATH = "/v1/chat/completions"
 STATUS_OF_REASON = {
     "shed": 429,
     "capped": 429,
@@ -23,10 +26,6 @@ STATUS_OF_REASON = {
     "circuit-open": 503,
     "deadline": 504,
 }
-
-
-class BadRequest(ValueError):
-    """The client's request makes no sense to us."""
 
 
 class Rejected(Exception):
@@ -60,8 +59,17 @@ class Ask:
     model: str
     body: bytes
     document: Mapping[str, Any]
-    stream: bool
-    max_tokens: int
+    question: Question
+
+    @property
+    def stream(self) -> bool:
+        """Whether the answer is wanted piece by piece."""
+        return self.question.stream
+
+    @property
+    def prompt_tokens(self) -> int:
+        """How long the prompt is."""
+        return count_tokens(self.question.prompt)
 
     @property
     def kind(self) -> str:
@@ -78,25 +86,14 @@ class Ask:
 
 
 def parse_ask(path: str, body: bytes, model_in_path: str | None) -> Ask:
-    """Read an OpenAI or Open Inference request."""
-    try:
-        document = json.loads(body)
-    except (ValueError, RecursionError) as error:
-        raise BadRequest(f"the body is not JSON: {error}") from error
-    if not isinstance(document, dict):
-        raise BadRequest("the body is not a JSON object")
+    """Read an OpenAI or Open Inference request: what no replica could make sense of is refused here."""
+    document = parse_object(body)
     model = model_in_path if model_in_path is not None else document.get("model")
     if not isinstance(model, str) or not model:
         raise BadRequest("no model is named")
-    source = document.get("parameters") if model_in_path is not None else document
-    tokens: object = None
-    if isinstance(source, dict):
-        tokens = source.get("max_tokens", source.get("max_completion_tokens"))
-    if tokens is None:
-        tokens = MAX_TOKENS_DEFAULT
-    if isinstance(tokens, bool) or not isinstance(tokens, int) or tokens < 0:
-        raise BadRequest(f"max_tokens: {tokens!r} is not a count")
-    return Ask(path, model, body, document, document.get("stream") is True, tokens)
+    if model_in_path is not None:
+        return Ask(path, model, body, document, read_inference(document))
+    return Ask(path, model, body, document, read_completion(document, chat=path == CHAT_PATH))
 
 
 def deadline_s(policy: TierPolicy, header: str | None) -> float:

@@ -7,9 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
+from functools import cached_property
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from typing import Any, TypeVar
 
-MAX_TOKENS_DEFAULT = 16  # what the completions API assumes when a request does not say
+from tierdrill.lab.config import LOOPBACK
+
 ANY_MODEL = "*"
 
 _T = TypeVar("_T")
@@ -45,14 +48,18 @@ class Route:
     tier: str
     model: str | None = None
     customer_class: str | None = None
+    prompt_tokens_at_least: int | None = None
+    prompt_tokens_at_most: int | None = None
     max_tokens_at_least: int | None = None
     max_tokens_at_most: int | None = None
 
-    def matches(self, model: str, customer_class: str | None, max_tokens: int) -> bool:
-        """A condition that is None does not restrict."""
+    def matches(self, model: str, customer_class: str | None, prompt_tokens: int, max_tokens: int) -> bool:
+        """A condition that is None does not restrict; the case of a class does not matter."""
         return (
             self.model in (None, ANY_MODEL, model)
-            and self.customer_class in (None, customer_class)
+            and (self.customer_class is None or self.customer_class.casefold() == (customer_class or "").casefold())
+            and (self.prompt_tokens_at_least is None or prompt_tokens >= self.prompt_tokens_at_least)
+            and (self.prompt_tokens_at_most is None or prompt_tokens <= self.prompt_tokens_at_most)
             and (self.max_tokens_at_least is None or max_tokens >= self.max_tokens_at_least)
             and (self.max_tokens_at_most is None or max_tokens <= self.max_tokens_at_most)
         )
@@ -93,7 +100,7 @@ class Flags:
         return changed
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class GatewayConfig:
     """All of a gateway's configuration."""
 
@@ -104,16 +111,29 @@ class GatewayConfig:
     routes: tuple[Route, ...] = ()
     listen: str = "127.0.0.1:0"
     share: int = 1
+    trusted_callers: tuple[str, ...] = LOOPBACK
     flags: Flags = field(default_factory=Flags)
 
     def tier(self, name: str) -> TierPolicy:
         """The tier of that name."""
         return next(tier for tier in self.tiers if tier.name == name)
 
-    def classify(self, model: str, customer_class: str | None, max_tokens: int) -> TierPolicy:
+    @cached_property
+    def _trusted(self) -> tuple[IPv4Network | IPv6Network, ...]:
+        return tuple(ip_network(each) for each in self.trusted_callers)
+
+    def trusts(self, caller: str | None) -> bool:
+        """Whether a caller at that address may say of which class a customer is."""
+        try:
+            address = ip_address(caller or "")
+        except ValueError:
+            return False
+        return any(address in network for network in self._trusted)
+
+    def classify(self, model: str, customer_class: str | None, prompt_tokens: int, max_tokens: int) -> TierPolicy:
         """The first matching route decides; without one the request is of the least important tier."""
         for route in self.routes:
-            if route.matches(model, customer_class, max_tokens):
+            if route.matches(model, customer_class, prompt_tokens, max_tokens):
                 return self.tier(route.tier)
         return self.tiers[-1]
 
@@ -153,6 +173,12 @@ def parse_config(raw: Mapping[str, Any]) -> GatewayConfig:
     share = _number(raw.get("share", 1), int, "share")
     if share < 1:
         raise ConfigError("share: must be at least 1")
+    callers = tuple(map(str, _items(raw, "trusted_callers"))) if "trusted_callers" in raw else LOOPBACK
+    try:
+        for caller in callers:
+            ip_network(caller)
+    except ValueError as error:
+        raise ConfigError(f"trusted_callers: {error}") from error
     return GatewayConfig(
         name=_text(raw, "name"),
         controller=_text(raw, "controller").rstrip("/"),
@@ -161,6 +187,7 @@ def parse_config(raw: Mapping[str, Any]) -> GatewayConfig:
         routes=routes,
         listen=str(raw.get("listen") or "127.0.0.1:0"),
         share=share,
+        trusted_callers=callers,
         flags=flags,
     )
 

@@ -61,6 +61,10 @@ class GatewayCore:
         """Whether the model's circuit lets a request of that rank through."""
         return not self.flags.circuit_breaker or self._breakers[model].allows(rank)
 
+    def circuit_wait_s(self, model: str) -> float:
+        """Until the model's circuit lets a trial through."""
+        return self._breakers[model].wait_s()
+
     def perform(self, effects: Iterable[Effect]) -> None:
         """Tell the requests concerned."""
         for effect in effects:

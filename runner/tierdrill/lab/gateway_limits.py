@@ -128,6 +128,14 @@ class Caps:
         self._tokens[tier] = (tokens if refused else tokens - 1.0, now)
         return refused
 
+    def wait_s(self, tier: str) -> float | None:
+        """Until there is room under the tier's cap again; None where it lets nothing in."""
+        rate = self._rates.get(tier)
+        if not rate:
+            return 0.0 if rate is None else None
+        tokens, at = self._tokens.get(tier, (1.0, self._clock()))
+        return max(0.0, (1.0 - tokens) / rate - (self._clock() - at))
+
 
 class CircuitBreaker:
     """Opens when nearly every attempt on a model fails, so that callers fail over at once instead of waiting.
@@ -157,6 +165,10 @@ class CircuitBreaker:
         if self._opened_at is None:
             return "closed"
         return "half-open" if self._clock() - self._opened_at >= self._open_s else "open"
+
+    def wait_s(self) -> float:
+        """Until the next trial; 0 while it is closed."""
+        return 0.0 if self._opened_at is None else max(0.0, self._opened_at + self._open_s - self._clock())
 
     def allows(self, rank: int) -> bool:
         """Whether a request of that rank may try. In half-open a True is the trial itself."""

@@ -102,6 +102,12 @@ class GatewayMetrics:
         self.up = Gauge("tierdrill_upstream_up", "Last health probe answered ready", upstream, registry=reg)
         self.ejected = Gauge("tierdrill_upstream_ejected", "Gets no requests after failures", upstream, registry=reg)
         self.failures = Counter("tierdrill_upstream_failures", "Failed attempts", (*upstream, "kind"), registry=reg)
+        self.untrusted = Counter(
+            "tierdrill_untrusted_customer_class",
+            "Requests whose customer class was passed over: the caller is not trusted to say",
+            ("gateway",),
+            registry=reg,
+        ).labels(gateway)
         self._tiers = {policy.name: TierMetrics(self, gateway, policy.name) for policy in tiers}
 
     def tier(self, name: str) -> TierMetrics:

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import uuid
 
 import aiohttp
 from aiohttp import web
 from yarl import URL
 
+from tierdrill.lab.completions import BadRequest
 from tierdrill.lab.gateway_admission import ModelPool, TicketState
 from tierdrill.lab.gateway_call import (
     STATUS_OF_REASON,
     AttemptFailed,
-    BadRequest,
     Call,
     ClientGone,
     Rejected,
@@ -25,7 +26,8 @@ from tierdrill.lab.gateway_core import GatewayCore
 from tierdrill.lab.gateway_picker import FAILS_CLOSED, FAILS_OPEN, LOST, STATUS
 from tierdrill.lab.gateway_routing import Replica
 
-RETRY_AFTER_S = "1"
+RETRY_AFTER_UNKNOWN_S = 1
+RETRY_AFTER_MAX_S = 60
 FALL_BACK_ON = ("no-endpoint", "circuit-open", "queue-full", "queue-timeout")
 FORWARDED = ("content-type", "accept", "traceparent", "x-customer-class")
 LAST_WORDS_TIMEOUT_S = 0.5
@@ -44,13 +46,14 @@ class Proxy:
         try:
             body = await request.read()
             ask = parse_ask(request.path, body, request.match_info.get("model"))
-            told = request.headers.get("x-customer-class") if self._core.flags.customer_class else None
-            policy = self._core.config.classify(ask.model, told, ask.max_tokens)
+            policy = self._core.config.classify(
+                ask.model, self._customer_class(request), ask.prompt_tokens, ask.question.max_tokens
+            )
             deadline = arrived + deadline_s(policy, request.headers.get("x-deadline-ms"))
             if self._core.pool(ask.model) is None:
                 return self._refuse_unclassified(404, f"there is no model {ask.model!r}")
         except BadRequest as error:
-            return self._refuse_unclassified(400, str(error))
+            return self._refuse_unclassified(error.status, str(error))
         except web.HTTPRequestEntityTooLarge:
             return self._refuse_unclassified(413, "the body is too large")
         call = Call(self._core, ask, policy, arrived, deadline)
@@ -71,6 +74,14 @@ class Proxy:
             if pool is not None:
                 self._core.perform(pool.leave(call.ticket))
 
+    def _customer_class(self, request: web.Request) -> str | None:
+        """What the caller says of its customer, where its word counts."""
+        said = request.headers.get("x-customer-class") if self._core.flags.customer_class else None
+        if said is None or self._core.config.trusts(request.remote):
+            return said
+        self._core.metrics.untrusted.inc()
+        return None
+
     def _refuse_unclassified(self, status: int, message: str) -> web.Response:
         self._core.metrics.count_unclassified(status)
         kind = "model_not_found" if status == 404 else "invalid_request_error"
@@ -89,7 +100,8 @@ class _Service:
         self._session = session
         self._request = request
         self._call = call
-        self._request_id = request.headers.get("x-request-id") or uuid.uuid4().hex
+        given = request.headers.get("x-request-id")
+        self._request_id = given if given is not None and _plain(given) else uuid.uuid4().hex
         self._replica: Replica | None = None
         self._blamed = False  # this attempt's failure has been held against its replica
         self.downstream: web.StreamResponse | None = None  # once the client has had its first byte
@@ -275,10 +287,22 @@ class _Service:
         message = f"tier {self._call.policy.name}: {reason}"
         if self.downstream is not None:
             return await self._end_stream(self.downstream, reason, message)
-        headers = {**self._headers(), "x-rejected-reason": reason, "Retry-After": RETRY_AFTER_S}
+        headers = {**self._headers(), "x-rejected-reason": reason, "Retry-After": str(self._retry_after_s(reason))}
         return web.Response(
             body=_error_body(reason, message), status=status, headers=headers, content_type="application/json"
         )
+
+    def _retry_after_s(self, reason: str) -> int:
+        """Whole seconds until another try may be let in, as far as the gateway can tell."""
+        call = self._call
+        pool = self._core.pool(call.model)
+        if reason == "capped":
+            wait_s = self._core.caps.wait_s(call.policy.name)
+        elif reason == "circuit-open":
+            wait_s = self._core.circuit_wait_s(call.model)
+        else:
+            wait_s = pool.drain_s(call.policy) if pool is not None else None
+        return RETRY_AFTER_UNKNOWN_S if wait_s is None else min(RETRY_AFTER_MAX_S, max(1, math.ceil(wait_s)))
 
     def _fail_closed(self) -> web.Response:
         """Nobody can say where the request may go. No answer has begun: that takes a replica."""
@@ -340,10 +364,15 @@ class _Service:
 
     def _upstream_headers(self) -> dict[str, str]:
         given = self._request.headers
-        headers = {name: given[name] for name in FORWARDED if name in given}
+        headers = {name: given[name] for name in FORWARDED if _plain(given.get(name))}
         headers["x-request-id"] = self._request_id
         headers["x-tier"] = self._call.policy.name
         return headers
+
+
+def _plain(value: str | None) -> bool:
+    """Whether a client's header can be sent on as it is; one that cannot must not fail the request."""
+    return bool(value) and value is not None and value.isascii() and value.isprintable()
 
 
 def _failure_kind(error: BaseException) -> str:

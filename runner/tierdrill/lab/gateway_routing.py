@@ -8,13 +8,17 @@ model's replicas are ejected, and when every replica looks unhealthy the evidenc
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from tierdrill.lab.gateway_config import ConfigError, Flags
 from tierdrill.lab.gateway_limits import Clock
 
-FAILURES_TO_EJECT = 2
+EJECTION_WINDOW_S = 5.0
+EJECTION_FAILURES_MIN = 3
+EJECTION_FAILURE_SHARE = 0.5
+RESULTS_KEPT = 64
 EJECTION_BASE_S = 2.0
 EJECTION_MAX_S = 20.0
 EJECTIONS_FORGOTTEN_AFTER_S = 15.0
@@ -48,7 +52,7 @@ class Replica:
     picked: int = 0
     credit: float = 0.0
     latency: dict[str, tuple[float, float]] = field(default_factory=dict)  # kind -> (peak EWMA, when)
-    failures: int = 0
+    results: deque[tuple[float, bool]] = field(default_factory=lambda: deque(maxlen=RESULTS_KEPT))  # when, failed
     ejections: int = 0
     ejected_until: float = -math.inf
     on_trial: bool = False
@@ -186,26 +190,35 @@ class Router:
 
     def succeeded(self, replica: Replica) -> None:
         """A whole answer came."""
-        replica.failures = 0
+        replica.results.append((self._clock(), False))
         replica.on_trial = False
         if self._clock() - replica.ejected_until > EJECTIONS_FORGOTTEN_AFTER_S:
             replica.ejections = 0
 
     def failed(self, replica: Replica) -> bool:
-        """An attempt failed; True when that ejected the replica."""
+        """An attempt failed; True when that ejected the replica.
+
+        What ejects is the rate: several failures, and half of its latest answers. One that is on trial after an
+        ejection goes out again by its first.
+        """
         if not self._flags.ejection:
-            replica.failures = 0
+            replica.results.clear()
             return False
-        replica.failures += 1
         now = self._clock()
-        needed = 1 if replica.on_trial else FAILURES_TO_EJECT
-        if replica.failures < needed or replica.ejected_until > now:
+        replica.results.append((now, True))
+        if replica.ejected_until > now or not (replica.on_trial or self._fails_often(replica, now)):
             return False
         replica.ejections += 1
-        replica.failures = 0
+        replica.results.clear()
         replica.on_trial = True
         replica.ejected_until = now + min(EJECTION_MAX_S, EJECTION_BASE_S * replica.ejections)
         return True
+
+    def _fails_often(self, replica: Replica, now: float) -> bool:
+        while replica.results and now - replica.results[0][0] > EJECTION_WINDOW_S:
+            replica.results.popleft()
+        failures = sum(failed for _, failed in replica.results)
+        return failures >= EJECTION_FAILURES_MIN and failures >= EJECTION_FAILURE_SHARE * len(replica.results)
 
     def probed(self, replica: Replica, *, ok: bool, rtt_s: float, timed_out: bool = False) -> bool | None:
         """Take a probe's result. True/False when that changed the replica to up/down, None otherwise.

@@ -94,6 +94,11 @@ def tokenize(text: str) -> list[int]:
     return [_WORD_TOKENS[word] if word in _WORD_TOKENS else zlib.crc32(word.encode()) & 0xFF for word in text.split()]
 
 
+def count_tokens(text: str) -> int:
+    """How many tokens `tokenize` makes of it."""
+    return len(text.split())
+
+
 def detokenize(tokens: Iterable[int]) -> str:
     """Tokens to words."""
     return " ".join(WORDS[token] for token in tokens)

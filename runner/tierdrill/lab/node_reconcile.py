@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, dataclass, fields
 from typing import Any
 
+from tierdrill.lab.config import ANSWER_TOKENS_MAX, PROMPT_TOKENS_MAX
+
 STARTING, READY, EXITED, STOPPED = "starting", "ready", "exited", "stopped"
 
 
@@ -24,6 +26,8 @@ class ReplicaSpec:
     prefill_ms_per_token: float
     decode_ms_per_token: float
     generation: int = 1
+    prompt_tokens_at_most: int = PROMPT_TOKENS_MAX
+    max_tokens_at_most: int = ANSWER_TOKENS_MAX
 
     @classmethod
     def parse(cls, document: Mapping[str, Any]) -> ReplicaSpec:

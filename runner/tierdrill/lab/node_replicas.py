@@ -258,6 +258,8 @@ class Replicas:
             "slots": spec.slots,
             "prefill_ms_per_token": spec.prefill_ms_per_token,
             "decode_ms_per_token": spec.decode_ms_per_token,
+            "prompt_tokens_at_most": spec.prompt_tokens_at_most,
+            "max_tokens_at_most": spec.max_tokens_at_most,
             "listen": "127.0.0.1:0",
             "token": self._token,
         }

@@ -54,6 +54,8 @@ def lab_config(
                     model_size=MODEL_SIZE,
                     prefill_ms_per_token=model.service.prefill_per_token * 1000,
                     decode_ms_per_token=model.service.decode_per_token * 1000,
+                    prompt_tokens_at_most=model.prompt_tokens_at_most,
+                    max_tokens_at_most=model.max_tokens_at_most,
                 )
                 for model in workloads.models
             ),
@@ -62,11 +64,14 @@ def lab_config(
                 for number in range(1, shape.nodes + 1)
             ),
             gateways=tuple(f"gateway-{letter}" for letter in GATEWAY_LETTERS[: shape.gateways]),
+            trusted_callers=shape.trusted_callers,
             routes=tuple(
                 RouteConfig(
                     tier=route.tier,
                     model=route.model,
                     customer_class=route.customer_class,
+                    prompt_tokens_at_least=route.prompt_tokens_at_least,
+                    prompt_tokens_at_most=route.prompt_tokens_at_most,
                     max_tokens_at_least=route.max_tokens_at_least,
                     max_tokens_at_most=route.max_tokens_at_most,
                 )

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from tierdrill.lab import replica_api as api
+from tierdrill.lab.config import ANSWER_TOKENS_MAX, PROMPT_TOKENS_MAX
 from tierdrill.lab.model import Model, expected_golden, golden
 from tierdrill.lab.node_serving import address_of, bind, configure_logging, serve
 from tierdrill.lab.program import announce_ready, program_arguments
@@ -47,6 +48,8 @@ class ReplicaConfig:
     slots: int
     prefill_ms_per_token: float
     decode_ms_per_token: float
+    prompt_tokens_at_most: int = PROMPT_TOKENS_MAX
+    max_tokens_at_most: int = ANSWER_TOKENS_MAX
     gpu_state_file: str | None = None
     listen: str = "127.0.0.1:0"
     token: str | None = None
@@ -78,6 +81,7 @@ class Replica:
             prefill_ms_per_token=config.prefill_ms_per_token,
             decode_ms_per_token=config.decode_ms_per_token,
         )
+        self._limits = api.Limits(config.prompt_tokens_at_most, config.max_tokens_at_most)
         self._headers = [(b"x-replica", config.name.encode())]
         self._served = 0
 
@@ -99,11 +103,13 @@ class Replica:
         match (method, path):
             case ("POST", "/v1/completions" | "/v1/chat/completions"):
                 chat = path == "/v1/chat/completions"
-                ask = api.parse_completion(api.parse_json(await _body(receive)), model, chat=chat)
+                document = api.parse_object(await _body(receive))
+                ask = api.parse_completion(document, model, chat=chat, limits=self._limits)
                 await self._complete(ask, receive, send, chat=chat)
             case ("POST", _) if path.startswith("/v2/models/") and path.endswith("/infer"):
                 asked = path.removeprefix("/v2/models/").removesuffix("/infer")
-                await self._infer(api.parse_infer(api.parse_json(await _body(receive)), asked, model), receive, send)
+                document = api.parse_object(await _body(receive))
+                await self._infer(api.parse_infer(document, asked, model, self._limits), receive, send)
             case ("GET", "/v2/health/ready" | "/health"):
                 await self._ready(send)
             case ("GET", "/v2/health/live"):
@@ -123,7 +129,7 @@ class Replica:
                 await self._golden(send)
             case ("POST", "/internal/weights/flip"):
                 self._require_token(scope)
-                await self._flip(api.parse_json(await _body(receive)), send)
+                await self._flip(api.parse_object(await _body(receive)), send)
             case _:
                 raise api.BadRequest(f"no {method} {path} here", 404, "NotFoundError")
 
@@ -135,10 +141,10 @@ class Replica:
             return
 
         headers = self._with_type(_SSE)
+        chunks = api.Chunks(request_id, model, created, ask, chat)
 
         async def stream() -> None:
-            def event(text: str, finish: str | None) -> dict[str, Any]:
-                document = api.chunk(request_id, model, created, text, finish, chat=chat)
+            def event(document: Mapping[str, Any]) -> dict[str, Any]:
                 return {"type": "http.response.body", "body": api.sse(document), "more_body": True}
 
             started = False
@@ -148,7 +154,8 @@ class Replica:
                     async for piece in pieces:
                         if not started:  # the status waits for the first token: an error before it gets its own
                             await send({"type": "http.response.start", "status": 200, "headers": headers})
-                        await send(event(f" {piece}" if started else piece, None))
+                        text = f" {piece}" if started else piece
+                        await send(event(chunks.piece(text, first=not started)))
                         started = True
             except CudaError as error:
                 if not started:
@@ -157,7 +164,9 @@ class Replica:
                 self.metrics.cuda_error()
                 await send({"type": "http.response.body", "body": _error_event(error), "more_body": True})
                 return
-            await send(event("", "length"))
+            await send(event(chunks.end()))
+            if ask.include_usage:
+                await send(event(chunks.usage()))
             await send({"type": "http.response.body", "body": api.SSE_DONE})
 
         await _unless_disconnected(stream(), receive)

@@ -7,20 +7,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from tierdrill.lab.completions import BadRequest, Question, parse_object, read_completion, read_inference
+from tierdrill.lab.config import ANSWER_TOKENS_MAX, PROMPT_TOKENS_MAX
 from tierdrill.lab.model import tokenize
 
-MAX_TOKENS_LIMIT = 4096
-PROMPT_TOKENS_LIMIT = 32768
-DEFAULT_MAX_TOKENS = 16
+__all__ = ["BadRequest", "parse_object"]
 
 
-class BadRequest(ValueError):
-    """A request this replica cannot answer, and the HTTP status that says so."""
+@dataclass(frozen=True)
+class Limits:
+    """What a model takes at most."""
 
-    def __init__(self, message: str, status: int = 400, kind: str = "invalid_request_error") -> None:
-        super().__init__(message)
-        self.status = status
-        self.kind = kind
+    prompt_tokens: int = PROMPT_TOKENS_MAX
+    max_tokens: int = ANSWER_TOKENS_MAX
 
 
 @dataclass(frozen=True)
@@ -30,39 +29,22 @@ class Ask:
     prompt_tokens: list[int]
     max_tokens: int
     stream: bool
+    include_usage: bool = False
 
 
-def parse_json(body: bytes) -> dict[str, Any]:
-    """A JSON object or BadRequest."""
-    try:
-        document = json.loads(body)
-    except ValueError as error:
-        raise BadRequest(f"not JSON: {error}") from error
-    if not isinstance(document, dict):
-        raise BadRequest("expected a JSON object")
-    return document
+_NO_LIMITS = Limits()
 
 
-def parse_completion(document: Mapping[str, Any], model: str, *, chat: bool) -> Ask:
+def parse_completion(document: Mapping[str, Any], model: str, *, chat: bool, limits: Limits = _NO_LIMITS) -> Ask:
     """An OpenAI completion or chat completion request."""
     _require_model(document.get("model", model), model)
-    prompt = _chat_prompt(document.get("messages")) if chat else _prompt(document.get("prompt", ""))
-    wanted = document.get("max_tokens", document.get("max_completion_tokens", DEFAULT_MAX_TOKENS))
-    return _ask(prompt, wanted, stream=bool(document.get("stream", False)))
+    return _ask(read_completion(document, chat=chat), limits)
 
 
-def parse_infer(document: Mapping[str, Any], path_model: str, model: str) -> Ask:
+def parse_infer(document: Mapping[str, Any], path_model: str, model: str, limits: Limits = _NO_LIMITS) -> Ask:
     """An Open Inference Protocol request with one BYTES input."""
     _require_model(path_model, model)
-    inputs = document.get("inputs")
-    if not isinstance(inputs, list) or not inputs or not isinstance(inputs[0], dict):
-        raise BadRequest("inputs: expected a list with one tensor")
-    data = inputs[0].get("data")
-    if not isinstance(data, list) or not data or not isinstance(data[0], str):
-        raise BadRequest("inputs[0].data: expected a list with one string")
-    parameters = document.get("parameters")
-    wanted = parameters.get("max_tokens", DEFAULT_MAX_TOKENS) if isinstance(parameters, dict) else DEFAULT_MAX_TOKENS
-    return _ask(data[0], wanted, stream=False)
+    return _ask(read_inference(document), limits)
 
 
 def completion(request_id: str, model: str, created: int, text: str, ask: Ask, *, chat: bool) -> dict[str, Any]:
@@ -82,20 +64,39 @@ def completion(request_id: str, model: str, created: int, text: str, ask: Ask, *
     }
 
 
-def chunk(request_id: str, model: str, created: int, text: str, finish: str | None, *, chat: bool) -> dict[str, Any]:
-    """One streamed piece of an answer."""
-    choice: dict[str, Any] = {"index": 0, "finish_reason": finish}
-    if chat:
-        choice["delta"] = {"content": text} if text else {}
-    else:
-        choice["text"] = text
-    return {
-        "id": request_id,
-        "object": "chat.completion.chunk" if chat else "text_completion",
-        "created": created,
-        "model": model,
-        "choices": [choice],
-    }
+@dataclass(frozen=True)
+class Chunks:
+    """The streamed pieces of one answer."""
+
+    request_id: str
+    model: str
+    created: int
+    ask: Ask
+    chat: bool
+
+    def piece(self, text: str, *, first: bool) -> dict[str, Any]:
+        """Some of its text; the first of a chat says whose it is."""
+        if self.chat:
+            return self._chunk({"delta": {"role": "assistant", "content": text} if first else {"content": text}})
+        return self._chunk({"text": text})
+
+    def end(self) -> dict[str, Any]:
+        """The piece that says why it ended."""
+        return self._chunk({"delta": {}} if self.chat else {"text": ""}, "length")
+
+    def usage(self) -> dict[str, Any]:
+        """The token counts, after all pieces, where the client wants them."""
+        return {**self._chunk({}), "choices": [], "usage": usage(self.ask)}
+
+    def _chunk(self, said: Mapping[str, Any], finish: str | None = None) -> dict[str, Any]:
+        chunk: dict[str, Any] = {
+            "id": self.request_id,
+            "object": "chat.completion.chunk" if self.chat else "text_completion",
+            "created": self.created,
+            "model": self.model,
+            "choices": [{"index": 0, "finish_reason": finish, "logprobs": None, **said}],
+        }
+        return {**chunk, "usage": None} if self.ask.include_usage else chunk
 
 
 def inference(request_id: str, model: str, text: str, ask: Ask) -> dict[str, Any]:
@@ -133,30 +134,12 @@ def _require_model(asked: object, model: str) -> None:
         raise BadRequest(f"The model `{asked}` does not exist.", 404, "NotFoundError")
 
 
-def _ask(prompt: str, wanted: object, *, stream: bool) -> Ask:
-    if isinstance(wanted, bool) or not isinstance(wanted, int) or not 1 <= wanted <= MAX_TOKENS_LIMIT:
-        raise BadRequest(f"max_tokens: expected 1 to {MAX_TOKENS_LIMIT}, found {wanted!r}")
-    tokens = tokenize(prompt)
-    if len(tokens) > PROMPT_TOKENS_LIMIT:
-        raise BadRequest(f"the prompt has {len(tokens)} tokens, the limit is {PROMPT_TOKENS_LIMIT}")
-    return Ask(tokens, wanted, stream)
-
-
-def _prompt(value: object) -> str:
-    if isinstance(value, list) and len(value) == 1:
-        value = value[0]
-    if not isinstance(value, str):
-        raise BadRequest("prompt: expected a string")
-    return value
-
-
-def _chat_prompt(messages: object) -> str:
-    if not isinstance(messages, list) or not messages:
-        raise BadRequest("messages: expected a non-empty list")
-    words = []
-    for message in messages:
-        content = message.get("content") if isinstance(message, dict) else None
-        if not isinstance(content, str):
-            raise BadRequest("messages: every message needs a content string")
-        words.append(content)
-    return "\n".join(words)
+def _ask(question: Question, limits: Limits) -> Ask:
+    if question.answers != 1:
+        raise BadRequest(f"n: found {question.answers} answers to one request; only one is given here")
+    if question.max_tokens > limits.max_tokens:
+        raise BadRequest(f"max_tokens: found {question.max_tokens}; this model writes at most {limits.max_tokens}")
+    tokens = tokenize(question.prompt)
+    if len(tokens) > limits.prompt_tokens:
+        raise BadRequest(f"the prompt has {len(tokens)} tokens; this model reads at most {limits.prompt_tokens}")
+    return Ask(tokens, question.max_tokens, question.stream, question.include_usage)

@@ -94,6 +94,7 @@ class Engine:
             tokens = self.model.stream(self.model.read(ask.prompt_tokens))
             left = ask.max_tokens
             first_at: float | None = None
+            last_at = 0.0
             while left > 0:
                 size = self._piece_size(ask, left, first=first_at is None)
                 due += self._decode_s * size / self.gpu.clock_factor()
@@ -105,6 +106,11 @@ class Engine:
                     # A whole answer's first token existed long before it left; that is what the histogram is about.
                     first_at = now if ask.stream else now - self._decode_s * (size - 1) / self.gpu.clock_factor()
                     self._metrics.first_token(first_at - arrived)
+                    if size > 1:
+                        self._metrics.tokens(size - 1, (now - first_at) / (size - 1))
+                else:
+                    self._metrics.tokens(size, (now - last_at) / size)
+                last_at = now
                 yield detokenize(next(tokens) for _ in range(size))
             self._metrics.done(ask, arrived, first_at or arrived, time.monotonic())
         finally:

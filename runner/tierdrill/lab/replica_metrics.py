@@ -29,7 +29,15 @@ class ReplicaMetrics:
         self._waiting = gauge("vllm:num_requests_waiting", "Requests waiting for a slot.")
         self._cache = gauge("vllm:kv_cache_usage_perc", "Used part of the KV cache, 1 is full; here busy slots.")
         self._first_token = histogram("vllm:time_to_first_token_seconds", "Time to first token.", _LATENCY_BUCKETS)
-        self._per_token = histogram("vllm:time_per_output_token_seconds", "Time per output token.", _TOKEN_BUCKETS)
+        self._per_token = histogram(
+            "vllm:request_time_per_output_token_seconds", "Mean time per output token of a request.", _TOKEN_BUCKETS
+        )
+        self._token_gap = histogram("vllm:inter_token_latency_seconds", "Time between two tokens.", _TOKEN_BUCKETS)
+        self._token_gap_before = histogram(
+            "vllm:time_per_output_token_seconds",
+            "As vllm:inter_token_latency_seconds, which is its name since vLLM 0.11.",
+            _TOKEN_BUCKETS,
+        )
         self._latency = histogram("vllm:e2e_request_latency_seconds", "End to end latency.", _LATENCY_BUCKETS)
         success = Counter(
             "vllm:request_success", "Requests answered.", (*_LABELS, "finished_reason"), registry=registry
@@ -48,6 +56,12 @@ class ReplicaMetrics:
     def first_token(self, seconds: float) -> None:
         """The first token of an answer is there."""
         self._first_token.observe(seconds)
+
+    def tokens(self, count: int, seconds: float) -> None:
+        """Further tokens came, each that long after the one before."""
+        for _ in range(count):
+            self._token_gap.observe(seconds)
+            self._token_gap_before.observe(seconds)
 
     def done(self, ask: Ask, arrived: float, first_at: float, now: float) -> None:
         """An answer is complete."""

@@ -52,6 +52,7 @@ def gateway(config: LabConfig, controller: str, listen: str | None) -> dict[str,
         "listen": listen or "127.0.0.1:0",
         "share": len(config.gateways),
         "tiers": [asdict(tier) for tier in config.tiers],
+        "trusted_callers": list(config.trusted_callers),
         "routes": [asdict(route) for route in config.routes],
         "flags": dict(config.flags),
     }

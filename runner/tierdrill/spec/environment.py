@@ -6,11 +6,15 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from tierdrill.spec.units import Duration, Frozen, Metadata, Name, Part, Ratio
+from tierdrill.spec.units import Duration, Frozen, Metadata, Name, Network, Part, Ratio
 
 
 class LabShape(Part):
-    """The embedded lab: how many gateways, nodes and GPUs."""
+    """The embedded lab: how many gateways, nodes and GPUs.
+
+    `trusted_callers` are the networks whose word on a request's customer class counts; the `x-customer-class` header
+    of anybody else is passed over.
+    """
 
     gateways: int = Field(default=2, ge=1, le=4)
     nodes: int = Field(default=3, ge=3, le=12)
@@ -21,6 +25,7 @@ class LabShape(Part):
     node_grace: Duration = 2.0
     eviction_after: Duration = 300.0
     restart_backoff: Duration = 60.0
+    trusted_callers: Annotated[tuple[Network, ...], Frozen] = ("127.0.0.0/8", "::1/128")
 
 
 class BlastRadius(Part):

@@ -5,6 +5,8 @@ Every parser raises ValueError with what was found and what is allowed; pydantic
 
 from __future__ import annotations
 
+import contextlib
+import ipaddress
 import re
 from typing import Annotated, Any
 
@@ -42,6 +44,14 @@ def parse_rate(value: Any) -> float:
     if isinstance(value, str) and (found := _RATE.match(value)):
         return float(found[1]) / _SECONDS[found[2]]
     raise ValueError(f"found {value!r}; allowed is a rate with its unit, such as 60/s or 30/m")
+
+
+def parse_network(value: Any) -> str:
+    """A network as "10.0.0.0/8", or a single address."""
+    if isinstance(value, str):
+        with contextlib.suppress(ValueError):
+            return str(ipaddress.ip_network(value))
+    raise ValueError(f"found {value!r}; allowed is an address or a network, such as 10.0.0.7 or 10.0.0.0/8")
 
 
 def show_duration(seconds: float) -> str:
@@ -85,6 +95,7 @@ Rate = Annotated[
     BeforeValidator(_accept_parsed(parse_rate)),
     WithJsonSchema({"type": "string", "pattern": RATE_PATTERN, "examples": ["60/s"]}),
 ]
+Network = Annotated[str, BeforeValidator(parse_network), Field(examples=["10.0.0.0/8"])]
 Name = Annotated[str, Field(pattern=NAME_PATTERN, examples=["node-loss"])]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fnmatch import fnmatchcase
 
+from tierdrill.spec.check.capacity import check_slots
 from tierdrill.spec.check.context import PLATFORM, Context, Inventory
 from tierdrill.spec.check.dependencies import check_dependencies, check_url
 from tierdrill.spec.environment import Environment
@@ -49,6 +50,8 @@ def check_environments(context: Context) -> None:
             place.at("lab", "node_grace").report("node_grace of no time", "a time above 0, or no node is ever ready")
         if workloads is not None and environment.target == "lab":
             _check_room(place.at("lab"), environment, workloads)
+            if document is not None:
+                check_slots(place.at("lab"), environment, workloads, document)
         inventory = context.inventory_of(environment)
         if inventory is not None and workloads is not None:
             _check_protected(place.at("protected"), environment, inventory, workloads)

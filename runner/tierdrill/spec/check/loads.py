@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from tierdrill.spec.check.capacity import check_latency_possible
 from tierdrill.spec.check.context import Context
 from tierdrill.spec.check.streams import Recordings, check_streams
 from tierdrill.spec.drill import Drill, Phases, Shape, Stream, TierExpectation
@@ -34,12 +35,17 @@ def check_load(context: Context, place: Place, drill: Drill) -> None:
     length = phases.warm_up + phases.baseline + phases.fault + phases.recovery
     beside = context.catalogue.paths["Drill", drill.metadata.name].parent
     recordings = check_streams(context, place.at("load", "streams"), drill.load, environment, length, beside)
-    tiers = context.tiers_of(environment)
+    tiers, workloads = context.tiers_of(environment), context.workloads_of(environment)
     by_name = {tier.name: tier for tier in tiers.tiers} if tiers else {}
     for number, expectation in enumerate(drill.expect.tiers):
         if expectation.tier in by_name:
             tier = by_name[expectation.tier]
-            _check_size(place.at("expect", "tiers", number), expectation, tier, drill, recordings)
+            spot = place.at("expect", "tiers", number)
+            _check_size(spot, expectation, tier, drill, recordings)
+            judged = not expectation.objectives or "latency" in expectation.objectives
+            if workloads is not None and judged:
+                mine = [stream for stream in drill.load.streams if stream.tier == tier.name]
+                check_latency_possible(spot, tier, mine, workloads)
 
 
 def _check_size(place: Place, expectation: TierExpectation, tier: Tier, drill: Drill, recordings: Recordings) -> None:

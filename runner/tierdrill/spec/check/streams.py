@@ -6,6 +6,7 @@ import json
 import math
 from pathlib import Path
 
+from tierdrill.spec.check.capacity import check_load_fits
 from tierdrill.spec.check.context import Context
 from tierdrill.spec.drill import Load, Shape, Stream
 from tierdrill.spec.environment import Environment
@@ -51,6 +52,8 @@ def check_streams(
             spot.at("timeout").report("a timeout of no time", "a time above 0")
         if workloads is not None and tiers is not None:
             _check_route(spot, stream, workloads, tiers)
+    if workloads is not None and tiers is not None:
+        check_load_fits(place, load, workloads, tiers)
     return recordings
 
 
@@ -82,7 +85,7 @@ def _check_route(place: Place, stream: Stream, workloads: Workloads, tiers: Tier
     known = place.at("model").known(stream.model, "model", [model.name for model in workloads.models])
     if not place.at("tier").known(stream.tier, "tier", names) or not known:
         return
-    routed = workloads.tier_of(stream.model, stream.customer_class, stream.max_tokens)
+    routed = workloads.tier_of(stream.model, stream.customer_class, stream.prompt_tokens, stream.max_tokens)
     tier = routed if routed is not None else tiers.by_rank()[-1].name
     if tier != stream.tier:
         why = "the routing rules give it" if routed is not None else "no routing rule matches, and the last tier is"

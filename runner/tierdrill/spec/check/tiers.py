@@ -59,6 +59,11 @@ def _check_tier(place: Place, tier: Tier, document: Tiers) -> None:
             f"attempt_timeout {show_duration(tier.attempt_timeout)} beyond the deadline",
             f"at most the deadline, {show_duration(tier.deadline)}",
         )
+    elif tier.retry_budget.attempts * tier.attempt_timeout > tier.deadline:
+        place.at("attempt_timeout").report(
+            f"{tier.retry_budget.attempts} attempts of {show_duration(tier.attempt_timeout)} beyond the deadline",
+            f"together at most the deadline, {show_duration(tier.deadline)}: the last could never be made",
+        )
     if tier.queue.wait > tier.deadline:
         place.at("queue", "wait").report(
             f"a queue wait of {show_duration(tier.queue.wait)} beyond the deadline",

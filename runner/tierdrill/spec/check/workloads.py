@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from tierdrill.spec.check.capacity import check_times
 from tierdrill.spec.check.context import Context
 from tierdrill.spec.problems import nearest, shown
 from tierdrill.spec.reading import Place
 from tierdrill.spec.tiers import Tiers
-from tierdrill.spec.workloads import Route, Workloads
+from tierdrill.spec.workloads import Route, Workloads, same_class
+
+SIZES = ("prompt_tokens", "max_tokens")
 
 
 def check_workloads(context: Context) -> None:
@@ -27,6 +30,7 @@ def check_workloads(context: Context) -> None:
             place.at("routes", number, "tier").known(route.tier, "tier", names)
         _check_slots(context.reading.place("Tiers", document.tiers).at("tiers"), tiers, document)
         _check_fallbacks(context, tiers, document)
+        check_times(place, tiers, document)
 
 
 def _check_routes(place: Place, document: Workloads) -> None:
@@ -34,11 +38,12 @@ def _check_routes(place: Place, document: Workloads) -> None:
     for number, route in enumerate(document.routes):
         if route.model is not None:
             place.at(number, "model").known(route.model, "model", models)
-        least, most = route.max_tokens_at_least, route.max_tokens_at_most
-        if least is not None and most is not None and least > most:
-            place.at(number, "max_tokens_at_least").report(
-                f"at least {least} and at most {most} tokens", "no request is both; at least is at most at most"
-            )
+        for what in SIZES:
+            least, most = getattr(route, f"{what}_at_least"), getattr(route, f"{what}_at_most")
+            if least is not None and most is not None and least > most:
+                place.at(number, f"{what}_at_least").report(
+                    f"at least {least} and at most {most} tokens", "no request is both; at least is at most at most"
+                )
         for earlier, other in enumerate(document.routes[:number]):
             if _covers(other, route):
                 line, column = place.at(earlier).source.value_at((*place.path, earlier))
@@ -50,12 +55,18 @@ def _check_routes(place: Place, document: Workloads) -> None:
 
 def _covers(first: Route, second: Route) -> bool:
     """Whether every request that the second route matches is matched by the first."""
-    if first.model not in (None, second.model) or first.customer_class not in (None, second.customer_class):
+    if first.model not in (None, second.model):
         return False
-    low, high = second.max_tokens_at_least or 0, second.max_tokens_at_most
-    if (first.max_tokens_at_least or 0) > low:
+    if first.customer_class is not None and not same_class(first.customer_class, second.customer_class):
         return False
-    return first.max_tokens_at_most is None or (high is not None and high <= first.max_tokens_at_most)
+    return all(_covers_size(first, second, what) for what in SIZES)
+
+
+def _covers_size(first: Route, second: Route, what: str) -> bool:
+    (low, high), (its_low, its_high) = (
+        (getattr(route, f"{what}_at_least") or 0, getattr(route, f"{what}_at_most")) for route in (first, second)
+    )
+    return low <= its_low and (high is None or (its_high is not None and its_high <= high))
 
 
 def _check_slots(place: Place, tiers: Tiers, document: Workloads) -> None:
