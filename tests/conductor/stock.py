@@ -44,6 +44,14 @@ def is_there(path):
 def refuse(text):
     raise RuntimeError(text)
 
+def refuse_while(path):
+    if Path(path).exists():
+        raise RuntimeError("it is there")
+    return True
+
+def state(path):
+    return "present" if Path(path).exists() else "absent"
+
 def once(path):
     if Path(path).exists():
         return None

@@ -34,6 +34,9 @@ def verdict_with(events: list[Event]) -> Any:
     begins = {event.kind: event.at for event in events}
     faults = []
     for event in events:
+        if event.kind.startswith("experiment."):
+            at = zero if event.data.get("when") == "before" else end
+            faults.append(Event(at, event.kind, event.source, event.data))
         if event.kind.startswith("fault."):
             # A file needs no fault phase to be seen in; its undoing is moved to where a drill would have it.
             undoing = event.kind in ("fault.reverting", "fault.gone", "fault.not_gone")
@@ -60,6 +63,120 @@ def test_a_proven_fault_lands_and_is_gone(stock: Stock) -> None:
     verdict = verdict_with(stock.events)
     assert verdict.check("fault/foreign/landed").status is Status.PASSED
     assert verdict.check("fault/foreign/gone").status is Status.PASSED
+
+
+def test_two_actions_of_one_name_are_never_one_fault(stock: Stock) -> None:
+    other = stock.home / "other"
+    experiment = experiment_on(stock.marker)
+    experiment["method"].append(python("action", "create-file", "create", path=str(other)))
+    stock.play(experiment, [PROOF])
+    assert "action create-file was not played: the method has another action of that name" in stock.notes()
+    assert not other.exists() and not stock.marker.exists() and stock.open_faults() == []
+    assert stock.kinds().count("fault.intended") == 1 and "fault.failed" not in stock.kinds()
+
+
+@pytest.mark.parametrize("written", [{"ref": "create-file"}, None])
+def test_the_same_action_twice_is_one_fault(stock: Stock, written: dict[str, Any] | None) -> None:
+    experiment = experiment_on(stock.marker)
+    experiment["method"].append(written or dict(experiment["method"][0]))
+    stock.play(experiment, [PROOF])
+    assert stock.kinds().count("fault.intended") == 1 and "not played" not in stock.notes()
+    assert "fault.gone" in stock.kinds() and stock.open_faults() == []
+
+
+def hypothesis(*probes: dict[str, Any]) -> dict[str, Any]:
+    return {"title": "All is well", "probes": list(probes)}
+
+
+def test_a_hypothesis_that_does_not_hold_before_the_method_is_the_reason_told(stock: Stock) -> None:
+    experiment = experiment_on(stock.marker)
+    experiment["steady-state-hypothesis"] = hypothesis(probe("healthy", stock.marker, True))
+    stock.play(experiment, [PROOF])
+    assert stock.kinds() == []
+    told = stock.one("experiment.hypothesis").data
+    assert (told["when"], told["met"], told["probe"]) == ("before", False, "healthy")
+    assert told["seen"] == "healthy returned False; its tolerance is True"
+    verdict = verdict_with(stock.events)
+    assert verdict.status is Status.INCONCLUSIVE and verdict.reasons[0] == "experiment/hypothesis/before"
+    assert "healthy returned False" in verdict.summary and "method was not played" in verdict.summary
+
+
+def test_a_hypothesis_that_does_not_hold_after_the_method_fails_the_run(stock: Stock) -> None:
+    experiment = experiment_on(stock.marker)
+    experiment["steady-state-hypothesis"] = hypothesis(probe("healthy", stock.marker, False))
+    stock.play(experiment, [PROOF])
+    told = [(one.data["when"], one.data["met"]) for one in stock.events if one.kind == "experiment.hypothesis"]
+    assert told == [("before", True), ("after", False)]
+    check = verdict_with(stock.events).check("experiment/hypothesis/after")
+    assert check.status is Status.FAILED and "healthy returned True" in check.seen
+    # Without the fault's proof the run cannot be believed; with it the hypothesis decides.
+    assert "fault.landed" in stock.kinds()
+    assert verdict_with(stock.events).check("experiment/rollbacks").seen == "1 played"
+
+
+def test_a_hypothesis_that_breaks_and_recovers_during_the_method_fails_the_run(stock: Stock) -> None:
+    experiment = experiment_on(stock.marker)
+    experiment["runtime"] = {"hypothesis": {"strategy": "continuously"}}
+    experiment["steady-state-hypothesis"] = hypothesis(probe("healthy", stock.marker, False))
+    experiment["method"][0]["pauses"] = {"after": 1.5}
+    experiment["method"].append(python("probe", "recovers", "remove", path=str(stock.marker)))
+    stock.play(experiment, [PROOF])
+    told = {one.data["when"]: one.data["met"] for one in stock.events if one.kind == "experiment.hypothesis"}
+    assert told == {"before": True, "during": False, "after": True}
+    assert verdict_with(stock.events).check("experiment/hypothesis/during").status is Status.FAILED
+
+
+def test_a_hypothesis_without_an_answer_is_no_answer(stock: Stock) -> None:
+    experiment = experiment_on(stock.marker)
+    answer = python("probe", "answer", "once", path=str(stock.home / "asked"))
+    experiment["steady-state-hypothesis"] = hypothesis({**answer, "tolerance": [1, 2]})
+    stock.play(experiment, [PROOF])
+    check = verdict_with(stock.events).check("experiment/hypothesis/after")
+    assert check.status is Status.INCONCLUSIVE and "TypeError" in check.seen
+
+
+def test_a_hypothesis_whose_probe_raises_after_the_method_fails_the_run(stock: Stock) -> None:
+    experiment = experiment_on(stock.marker)
+    experiment["steady-state-hypothesis"] = hypothesis(
+        {**python("probe", "reads", "refuse_while", path=str(stock.marker)), "tolerance": True}
+    )
+    stock.play(experiment, [PROOF])
+    check = verdict_with(stock.events).check("experiment/hypothesis/after")
+    assert check.status is Status.FAILED and "reads raised" in check.seen and "it is there" in check.seen
+
+
+def test_a_rollback_that_raises_is_unclean_whatever_one_probe_says(stock: Stock) -> None:
+    experiment = experiment_on(stock.marker)
+    experiment["rollbacks"].insert(0, python("action", "restore-configuration", "refuse", text="the old one is gone"))
+    stock.play(experiment, [PROOF])
+    assert "fault.gone" in stock.kinds() and stock.open_faults() == []
+    told = stock.one("experiment.rollbacks").data
+    assert told["played"] == 2 and [one["activity"] for one in told["failed"]] == ["restore-configuration"]
+    verdict = verdict_with(stock.events)
+    assert verdict.status is Status.UNCLEAN and verdict.reasons == ("experiment/rollbacks",)
+    assert "restore-configuration: " in verdict.summary and "the old one is gone" in verdict.summary
+
+
+def test_a_rollback_program_that_ends_with_an_error_has_failed_and_a_probe_within_its_tolerance_has_not(
+    stock: Stock,
+) -> None:
+    experiment = experiment_on(stock.marker)
+    experiment["rollbacks"] += [
+        process("action", "mend", "-c", "raise SystemExit(3)"),
+        {**process("probe", "is-gone", "-c", "raise SystemExit(1)"), "tolerance": 1},
+    ]
+    stock.play(experiment, [PROOF])
+    assert [one["activity"] for one in stock.one("experiment.rollbacks").data["failed"]] == ["mend"]
+
+
+@pytest.mark.parametrize("tolerance", ["absent", "${wanted}", {"type": "regex", "pattern": "^${wanted}$"}])
+def test_the_tolerance_of_a_proof_is_filled_as_chaos_toolkit_does(stock: Stock, tolerance: Any) -> None:
+    experiment = experiment_on(stock.marker)
+    experiment["configuration"] = {"wanted": "absent"}
+    absent = {**python("probe", "is-absent", "state", path=str(stock.marker)), "tolerance": tolerance}
+    experiment["rollbacks"].append(absent)
+    stock.play(experiment, [{**PROOF, "gone": "is-absent"}])
+    assert stock.one("fault.gone").data["seen"] == "is-absent returned 'absent'" and stock.open_faults() == []
 
 
 def test_an_action_whose_intent_lapsed_while_it_waited_is_not_played(stock: Stock) -> None:

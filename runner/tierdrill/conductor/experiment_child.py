@@ -25,10 +25,12 @@ from typing import Any
 
 from chaoslib.caching import cache_activities, clear_cache
 from chaoslib.run import RunEventHandler, Runner
-from chaoslib.types import Strategy
+from chaoslib.types import Schedule, Strategy
 
 from tierdrill.chaos.context import Context, current_context
 from tierdrill.conductor.foreign import ForeignFaults, Proofs, probes_of
+from tierdrill.conductor.plan import ACTIONS_MODULE
+from tierdrill.conductor.witness import SEEN_CHARACTERS, holds
 from tierdrill.history.events import event
 from tierdrill.targets.base import TargetError
 from tierdrill.targets.experiment import Undoing, experiment_place
@@ -63,7 +65,11 @@ class Reporter(RunEventHandler):  # type: ignore[misc]
         self.undoing = Undoing(spec_path)
         self.in_method = False
         self.configured = self.undone = False
-        self.failed: list[str] = []
+        self.asking: str | None = None
+        self.refused: Any = None
+        self.looks = self.misses = 0
+        self.played = 0
+        self.failed: list[dict[str, Any]] = []
 
     def note(self, text: str) -> None:
         """A line for the history."""
@@ -81,6 +87,50 @@ class Reporter(RunEventHandler):  # type: ignore[misc]
         self.configured = True
         self.faults.place = experiment_place(self.spec_path, self.context.run, self.context.place, configuration)
 
+    def start_hypothesis_before(self, experiment: Any) -> None:
+        self.asking = "before"
+
+    def hypothesis_before_completed(self, experiment: Any, state: Any, journal: Any) -> None:
+        self._tell_hypothesis("before", state)
+
+    def start_hypothesis_after(self, experiment: Any) -> None:
+        self.asking = "after"
+
+    def hypothesis_after_completed(self, experiment: Any, state: Any, journal: Any) -> None:
+        self._tell_hypothesis("after", state)
+
+    def continuous_hypothesis_iteration(self, iteration_index: int, state: Any) -> None:
+        if state is None:
+            return
+        self.looks += 1
+        self.misses += not state["steady_state_met"]
+        if not state["steady_state_met"] and self.misses == 1:
+            self._tell_hypothesis("during", state)
+
+    def continuous_hypothesis_completed(self, experiment: Any, journal: Any, exception: Any = None) -> None:
+        if exception is not None:
+            self.tell_no_answer("during", exception)
+        elif self.looks and not self.misses:
+            self._tell("experiment.hypothesis", when="during", met=True, probe="", seen=f"at all of {self.looks} looks")
+
+    def _tell_hypothesis(self, when: str, state: Any) -> None:
+        if when != "during":
+            self.asking = None
+        if state is None:
+            return
+        last = state["probes"][-1]
+        probe, met = str(last["activity"].get("name", "")), bool(state["steady_state_met"])
+        seen = f"{len(state['probes'])} probes within their tolerance" if met else _shortcoming(last)
+        self._tell("experiment.hypothesis", when=when, met=met, probe="" if met else probe, seen=seen)
+
+    def tell_no_answer(self, when: str, error: BaseException) -> None:
+        """The hypothesis could not be told: a probe returned what its tolerance cannot be held against."""
+        seen = f"it could not be told: {type(error).__name__}: {error}"[:SEEN_CHARACTERS]
+        self._tell("experiment.hypothesis", when=when, met=None, probe="", seen=seen)
+
+    def _tell(self, kind: str, /, **data: Any) -> None:
+        self.context.emit(event(kind, "experiment", **data))
+
     def start_method(self, experiment: Any) -> None:
         self.in_method = True
 
@@ -95,6 +145,7 @@ class Reporter(RunEventHandler):  # type: ignore[misc]
             self.faults.begin(activity)
         except Exception as error:
             # No intent, no fault.
+            self.refused = activity
             with suppress(OSError):
                 self.note(f"action {activity.get('name')} was not played: {error}")
             raise SystemExit(LEAVE_NOW) from error
@@ -102,9 +153,10 @@ class Reporter(RunEventHandler):  # type: ignore[misc]
     def activity_completed(self, activity: Any, run: Any) -> None:
         name, status = str(activity.get("name", "")), run.get("status", "interrupted")
         try:
-            if status != "succeeded" or (not self.in_method and went_wrong(run)):
-                self._tell_failure(name, status, run)
-            if self.in_method and name in self.faults:
+            if status != "succeeded" or (not self.in_method and went_wrong(activity, run, self.proofs)):
+                self._tell_failure(activity, status, run)
+            self.played += not self.in_method
+            if self.in_method and name in self.faults and activity is not self.refused:
                 self.faults.acted(name, status)
         finally:
             if self.in_method and "status" not in run:
@@ -112,39 +164,62 @@ class Reporter(RunEventHandler):  # type: ignore[misc]
                 # through the pause that follows, or lose the rollbacks.
                 raise SystemExit(LEAVE_NOW)
 
-    def _tell_failure(self, name: str, status: str, run: Any) -> None:
-        if not self.in_method:
-            self.failed.append(name)
+    def _tell_failure(self, activity: Any, status: str, run: Any) -> None:
+        name = str(activity.get("name", ""))
         pending = sys.exc_info()[1]
         raised = f"{type(pending).__name__}: {pending}" if pending is not None else "no reason given"
         if status == "succeeded":
             status, raised = "failed", f"it returned {run.get('output')!r}"
         error = str((run.get("exception") or [raised])[-1]).strip()
+        if not self.in_method:
+            own = activity.get("provider", {}).get("module") == ACTIONS_MODULE
+            self.failed.append({"activity": name, "seen": error[:SEEN_CHARACTERS], "own": own})
         self.note(f"activity {name}: {status}: {error}")
 
     def start_rollbacks(self, experiment: Any) -> None:
         self.in_method = False
         for number in ENDING:
             signal.signal(number, _go_on)
-        self.failed = []
+        self.failed, self.played = [], 0
         self.faults.close()
         self.undoing.begin()
 
     def rollbacks_completed(self, experiment: Any, journal: Any) -> None:
+        failed, played = self.failed, self.played
         try:
-            self.undoing.finish(time.time(), self.failed, self.faults.undone())
+            self.undoing.finish(time.time(), [one["activity"] for one in failed], self.faults.undone())
         finally:
             self.undoing.release()
+        if played:
+            self._tell("experiment.rollbacks", played=played, failed=failed)
         self.undone = True
 
 
-def went_wrong(run: Any) -> bool:
-    """Whether an activity failed: also a program that ends with an error, which Chaos Toolkit only warns of."""
+def _shortcoming(run: Any) -> str:
+    """Why a probe of the hypothesis did not hold: what it returned or raised, and its tolerance."""
+    activity = run["activity"]
+    if run.get("status") != "succeeded":
+        raised = str((run.get("exception") or ["nothing"])[-1]).strip()
+        return f"{activity.get('name')} raised {raised}"[:SEEN_CHARACTERS]
+    wanted = f"; its tolerance is {activity.get('tolerance')!r}"
+    return f"{activity.get('name')} returned {run.get('output')!r}"[: SEEN_CHARACTERS - len(wanted)] + wanted
+
+
+def went_wrong(activity: Any, run: Any, proofs: Proofs) -> bool:
+    """Whether an activity of the rollbacks failed: also a program that ends with an error, which Chaos Toolkit only
+    warns of; a probe with a tolerance failed where it is not within it.
+    """
+    if run.get("status") != "succeeded":
+        return True
     output = run.get("output")
+    if activity.get("type") == "probe":
+        try:
+            return "tolerance" in activity and not holds(activity, output, proofs.configuration, proofs.secrets)
+        except Exception:
+            return True
     code = output.get("status") if isinstance(output, dict) else None
-    kind = run["activity"].get("provider", {}).get("type")
-    bad = (kind == "process" and code != 0) or (kind == "http" and isinstance(code, int) and code >= 400)
-    return run.get("status") != "succeeded" or bad
+    kind = activity.get("provider", {}).get("type")
+    return (kind == "process" and code != 0) or (kind == "http" and isinstance(code, int) and code >= 400)
 
 
 class Undoer(RunEventHandler):  # type: ignore[misc]
@@ -162,7 +237,7 @@ class Undoer(RunEventHandler):  # type: ignore[misc]
         self.proofs.configuration, self.proofs.secrets = configuration, secrets
 
     def activity_completed(self, activity: Any, run: Any) -> None:
-        if went_wrong(run):
+        if went_wrong(activity, run, self.proofs):
             self.failed.append(str(activity.get("name", "")))
 
     def rollbacks_completed(self, experiment: Any, journal: Any) -> None:
@@ -208,8 +283,9 @@ def play(spec_path: Path) -> int:
     spec = json.loads(spec_path.read_text(encoding="utf-8"))
     context = current_context()
     experiment = copy.deepcopy(spec["experiment"])
-    # The runtime block is read by the chaos command only; ours is passed explicitly.
-    experiment.pop("runtime", None)
+    # The runtime block is read by the chaos command only: its rollbacks are always played here, its hypothesis is
+    # asked when it says.
+    strategy = _strategy(experiment.pop("runtime", None))
     _load_extensions(experiment)
     context.emit(event("run.note", "experiment", text="ready"))
     line = sys.stdin.readline()
@@ -218,7 +294,7 @@ def play(spec_path: Path) -> int:
     os.environ["TIERDRILL_INJECT_AT"] = line.strip()
     context = current_context()
     reporter = Reporter(context, spec, spec_path)
-    runner = Runner(Strategy.from_string(spec.get("strategy", "default")))
+    runner = Runner(strategy, Schedule())
     runner.register_event_handler(reporter)
     with _references(experiment):
         try:
@@ -227,13 +303,23 @@ def play(spec_path: Path) -> int:
             # A hypothesis probe that returned nothing, for example: Chaos Toolkit then ends without its rollbacks.
             logging.getLogger("tierdrill").exception("the experiment broke")
             reporter.note(f"the experiment broke: {type(error).__name__}: {error}")
+            if reporter.asking is not None:
+                reporter.tell_no_answer(reporter.asking, error)
             if reporter.configured and not reporter.undone:
                 _play_rollbacks(experiment, runner.config, reporter)
             return 0 if reporter.undone else 1
     reporter.note(f"experiment {journal.get('status')} after {journal.get('duration') or 0.0:.1f} s")
-    if journal.get("deviated") or (journal.get("status") in ("failed", "aborted")):
-        reporter.note("the experiment's own hypothesis did not hold")
     return 0
+
+
+def _strategy(runtime: Any) -> Strategy:
+    """When the experiment wants its hypothesis asked, as the chaos command reads it."""
+    hypothesis = runtime.get("hypothesis") if isinstance(runtime, dict) else None
+    named = hypothesis.get("strategy") if isinstance(hypothesis, dict) else None
+    try:
+        return Strategy.from_string("continuously" if named == "continously" else named or "default")
+    except ValueError:
+        return Strategy.DEFAULT
 
 
 def _play_rollbacks(experiment: dict[str, Any], configuration: dict[str, Any], handler: RunEventHandler) -> None:

@@ -6,6 +6,7 @@ landed, and to be gone, only on the word of the probes that the drill names for 
 
 from __future__ import annotations
 
+import copy
 import threading
 from contextlib import closing
 from typing import Any
@@ -25,6 +26,10 @@ BEFORE_WITHIN_S = 0.5
 
 class Halted(Exception):
     """The kill switch is thrown: nothing may be injected."""
+
+
+class SameName(Exception):
+    """Another action has the name of one whose fault is open: it would be injected without an intent of its own."""
 
 
 def probes_of(experiment: dict[str, Any]) -> dict[str, Any]:
@@ -81,6 +86,7 @@ class ForeignFaults:
     def __init__(self, context: Context, proofs: Proofs, place: dict[str, Any]) -> None:
         self.context, self.proofs, self.place = context, proofs, place
         self._open: dict[str, str] = {}
+        self._actions: dict[str, dict[str, Any]] = {}
         self._witnesses: dict[str, Witness] = {}
         self._void: dict[str, str] = {}
         self._lock = threading.Lock()
@@ -97,18 +103,21 @@ class ForeignFaults:
     def begin(self, activity: dict[str, Any]) -> None:
         """Write the intent, then wait for the planned instant.
 
-        Whatever it raises (Halted, LedgerError) means that the action must not run.
+        Whatever it raises (Halted, SameName, LedgerError) means that the action must not run.
         """
         name = str(activity["name"])
         with self._lock:
             if name in self._open:
-                # Played once more by a `ref`: the same fault, with the same undo.
+                if self._actions[name] != activity:
+                    raise SameName("the method has another action of that name, whose fault is open")
+                # Played once more, by a `ref` or written out: the same fault, with the same undo.
                 return
             fault = f"{self.context.run}/{KIND}/{name}"
             planned = None if self._waited else self.context.inject_at
             self._waited = True
             self._intend(name, fault)
             self._open[name] = fault
+            self._actions[name] = copy.deepcopy(activity)
         about = {"kind": KIND, "target": name, "target_kind": "service", "mechanism": MECHANISM, "parameters": {}}
         self._tell(
             "fault.intended",

@@ -200,6 +200,11 @@ class Phases:
             self.recorder.take(item)
         except HistoryError as error:
             self.stop.stop("error", str(error))
+        if item.kind == "experiment.hypothesis" and item.data.get("when") == "before" and not item.data.get("met"):
+            # Chaos Toolkit does not play the method then: no load need wait for a fault that will not come.
+            self.stop.stop(
+                "error", f"the experiment's own hypothesis did not hold before its method: {item.data.get('seen')}"
+            )
 
     async def close(self) -> None:
         """End the children and the watchers; what they wrote is read first. No failing step keeps the next."""

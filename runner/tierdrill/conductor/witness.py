@@ -6,17 +6,33 @@ What it returns is held against its tolerance as Chaos Toolkit does; a probe tha
 
 from __future__ import annotations
 
+import copy
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from chaoslib import substitute
 from chaoslib.activity import run_activity
 from chaoslib.hypothesis import within_tolerance
 
 POLL_S = 0.1
 SEEN_CHARACTERS = 300
+
+
+def holds(probe: dict[str, Any], value: Any, configuration: dict[str, Any], secrets: dict[str, Any]) -> bool:
+    """Whether what a probe returned is within its tolerance, whose `${variables}` are filled as in a hypothesis.
+
+    Raises what Chaos Toolkit does for a value that the tolerance cannot be held against.
+    """
+    # A tolerance that is a probe itself is written into; whoever else asks must not see that.
+    tolerance = copy.deepcopy(probe["tolerance"])
+    if isinstance(tolerance, str):
+        tolerance = substitute(tolerance, configuration, secrets)
+    return value is not None and bool(
+        within_tolerance(tolerance, value, configuration=configuration, secrets=secrets)
+    )
 
 
 @dataclass(frozen=True)
@@ -46,9 +62,7 @@ class Asked:
         at = time.time()
         try:
             value = run_activity(self.probe, self.configuration, self.secrets)
-            met = value is not None and bool(
-                within_tolerance(self.probe["tolerance"], value, configuration=self.configuration, secrets=self.secrets)
-            )
+            met = holds(self.probe, value, self.configuration, self.secrets)
         except (Exception, SystemExit) as error:
             return Look(False, at, f"{self.probe['name']} raised {error}"[:SEEN_CHARACTERS])
         return Look(met, at, f"{self.probe['name']} returned {value!r}"[:SEEN_CHARACTERS])

@@ -8,6 +8,9 @@ History is the only truth about a run. Times are Unix seconds (float, the machin
                        origin (calendar, entry, slot of a scheduled run)
     phase.started      phase, planned_at            phase.ended  phase
     preflight.check    name, ok, seen
+    experiment.hypothesis  when ("before", "during" or "after" the method), met (true, false, or null: it could not be
+                       told), probe (the first that did not hold), seen
+    experiment.rollbacks   played (how many), failed ([{activity, seen, own: tierdrill's own undo}])
     fault.intended     fault (id), kind, target, target_kind, parameters, mechanism, undo, lease_s, planned_at, emulated
     fault.injected     fault                        (the mechanism returned: an invocation, no proof)
     fault.landed       fault, effective_at, witness, seen

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from tierdrill.history.events import Event
 from tierdrill.judge.alerts import QUIET_SEVERITIES, judge_alerts, judge_quiet, sightings
+from tierdrill.judge.experiment import judge_experiment
 from tierdrill.judge.failure import judge_class
 from tierdrill.judge.faults import judge_faults
 from tierdrill.judge.generator import judge_load
@@ -25,6 +26,8 @@ from tierdrill.spec.catalogue import DrillSetting
 from tierdrill.spec.resolve import resolve_drill
 
 WORST_FIRST = (Status.UNCLEAN, Status.ABORTED, Status.FAILED, Status.INCONCLUSIVE, Status.PASSED)
+# Groups whose doubts are about the run, not about the service.
+DOUBTED = ("run", "load", "experiment", "fault")
 NOTHING_JUDGED = Check(
     id="run/judged",
     group="run",
@@ -54,6 +57,7 @@ def judge(events: Sequence[Event]) -> Verdict:
     samples = collect(events)
     variant = str(start["variant"])
     checks = [*judge_run(events, timeline), *judge_load(setting, events, timeline, samples)]
+    checks.extend(judge_experiment(events))
     checks.extend(judge_faults(start.get("faults", []), timeline))
     service = _service_checks(setting, variant, events, timeline, samples)
     forbids = "forbidden" in (setting.drill.expect.alerts.others, setting.drill.expect.playbooks.others)
@@ -153,7 +157,7 @@ def _decide(checks: Sequence[Check], events: Sequence[Event]) -> tuple[Status, t
         return Status.ABORTED, ("run/completed",)
     # A run that cannot be believed says nothing, so a doubt about the run itself comes before what it seems to show.
     doubts = tuple(
-        check.id for check in checks if check.status is Status.INCONCLUSIVE and check.group in ("run", "load", "fault")
+        check.id for check in checks if check.status is Status.INCONCLUSIVE and check.group in DOUBTED
     )
     if doubts:
         # Where it broke off, what broke comes before all that was not got to because of it.

@@ -31,7 +31,7 @@ EXIT_CODES = {
     Status.UNCLEAN: 5,
 }
 
-GROUPS = ("run", "load", "fault", "slo", "invariant", "alert", "playbook", "class")
+GROUPS = ("run", "load", "experiment", "fault", "slo", "invariant", "alert", "playbook", "class")
 
 
 @dataclass(frozen=True)

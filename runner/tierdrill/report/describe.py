@@ -147,6 +147,22 @@ def _open(data: Data) -> Told:
     return (f"STILL INJECTED: {faults}", "bad") if faults else None
 
 
+def _hypothesis(data: Data) -> Told:
+    met = data.get("met")
+    ending = "holds" if met is True else "does NOT hold" if met is False else "could not be told"
+    when = data.get("when")
+    told = f" {when} the method" if when in ("before", "during", "after") else ""
+    return f"the experiment's own hypothesis {ending}{told}{_seen(data)}", "good" if met is True else "bad"
+
+
+def _rollbacks(data: Data) -> Told:
+    failed = [one for one in data.get("failed") or () if isinstance(one, Mapping)]
+    if not failed:
+        return f"the experiment's rollbacks were played ({data.get('played')})", "good"
+    told = "; ".join(f"{one.get('activity')}: {plain(one.get('seen'))}" for one in failed)
+    return f"rollbacks FAILED: {told}", "bad"
+
+
 def _fault(text: str, level: str = "warn") -> Callable[[Data], Told]:
     return lambda data: (f"fault {data.get('fault')} {text}{_witness(data)}{_seen(data)}", level)
 
@@ -155,6 +171,8 @@ _TELLERS: dict[str, Callable[[Data], Told]] = {
     "run.started": _started,
     "phase.started": lambda data: (f"phase {data.get('phase')}", "info"),
     "preflight.check": _preflight,
+    "experiment.hypothesis": _hypothesis,
+    "experiment.rollbacks": _rollbacks,
     "fault.intended": lambda data: (
         f"fault {fault_words(str(data.get('kind')))} on {data.get('target')} intended, undo is on the ledger "
         f"({data.get('mechanism')})",

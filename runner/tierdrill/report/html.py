@@ -35,6 +35,7 @@ from tierdrill.spec.units import show_duration
 GROUP_TITLES = {
     "run": "The run itself",
     "load": "Load generator",
+    "experiment": "The experiment's own word",
     "fault": "Faults",
     "slo": "Objectives of the tiers",
     "invariant": "Between the tiers",

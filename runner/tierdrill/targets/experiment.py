@@ -226,9 +226,10 @@ def proof_in(record: Mapping[str, Any], activity: str) -> Proof:
     has not been proven to land either, so its run is inconclusive whatever is believed here.
     """
     said = record["gone"].get(activity)
-    if said is not None:
-        return Proof(bool(said["met"]), float(said["at"]), str(said["witness"]), str(said["seen"]))
     failed = ", ".join(record["failed"])
+    if said is not None:
+        seen = f"{said['seen']}; rollbacks failed: {failed}" if failed else str(said["seen"])
+        return Proof(bool(said["met"]), float(said["at"]), str(said["witness"]), seen)
     seen = f"rollbacks failed: {failed}" if failed else "its rollbacks were played; no probe is named that could tell"
     return Proof(not failed, float(record["at"]), "the experiment's rollbacks", seen)
 

@@ -23,7 +23,7 @@ ACTIONS = (
     "pager_down",
 )
 # Checks of the run and of the load are the judge's own; any aspect may be named.
-OPEN_GROUPS = ("run", "load", "fault")
+OPEN_GROUPS = ("run", "load", "experiment", "fault")
 
 
 def check_sabotages(context: Context, place: Place, drill: Drill, inventory: Inventory | None) -> None:
