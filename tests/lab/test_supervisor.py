@@ -15,6 +15,7 @@ from typing import Any
 import httpx
 import psutil
 import pytest
+from tests.cli.support import tierdrill
 
 from tierdrill.lab.client import AsyncLabClient, LabClient, LabError
 from tierdrill.lab.config import (
@@ -511,3 +512,12 @@ def _alive(pid: int) -> bool:
         return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
     except psutil.Error:
         return False
+
+
+def test_the_command_prints_the_password_that_monitoring_takes(lab: Lab) -> None:
+    home = Path(lab.state.folder).parents[1]
+    done = tierdrill(home, "lab", "password", "--name", lab.state.name)
+    login = ("tierdrill", done.out.strip())
+    with httpx.Client(trust_env=False, timeout=5, auth=login) as client:
+        assert client.get(f"http://{lab.state.prometheus}/api/v1/alerts").status_code == 200
+        assert client.get(f"http://{lab.state.alertmanager}/api/v2/alerts").status_code == 200

@@ -61,6 +61,19 @@ def status(here: Surroundings, name: str, as_json: bool) -> None:
     _show(here, attach(here.home, name), as_json)
 
 
+@command.command("password")
+@_name
+@click.pass_obj
+def password(here: Surroundings, name: str) -> None:
+    """Print the password of a lab's Prometheus and Alertmanager; their user is `tierdrill`.
+
+    For a browser, or `curl -u "tierdrill:$(tierdrill lab password)"`.
+    """
+    from tierdrill.lab.state import attach
+
+    click.echo(attach(here.home, name).login.password)
+
+
 @command.command("down")
 @_name
 @click.option("--all", "every", is_flag=True, help="All labs of this home.")
@@ -154,5 +167,8 @@ def _show(here: Surroundings, state: LabState, as_json: bool) -> None:
     ]
     if replicas:
         click.echo("\n" + table(replicas, ("replica", "tier", "place", "state", "address")))
+    if state.prometheus or state.alertmanager:
+        click.echo("\nPrometheus and Alertmanager ask for user tierdrill and the password that this prints:")
+        click.echo(f"  tierdrill lab password --name {state.name}")
     click.echo(f"\nuse it with: tierdrill run DRILL --lab {state.name}")
     click.echo(f"or with plain Chaos Toolkit: TIERDRILL_HOME={here.home} TIERDRILL_LAB={state.name} chaos run FILE")
