@@ -68,6 +68,32 @@ def test_a_sample_more_than_planned_is_a_doubt(setting: DrillSetting) -> None:
     doubted(judge(twice.events(setting)), "load/samples")
 
 
+def surge(stream: str, *arrivals: int | None) -> list[Event]:
+    """What the generator tells of a surge: it began, it ended after so many arrivals."""
+    return [
+        Event(
+            FAULT_AT + number,
+            "load.surge",
+            "load",
+            {"stream": stream, "factor": 2.0, "arrivals": count and {stream: count}},
+        )
+        for number, count in enumerate(arrivals)
+    ]
+
+
+def test_what_a_surge_brought_is_accounted_for_too(setting: DrillSetting) -> None:
+    first = next(one for one in Run().events(setting) if one.kind == "load.samples")
+    tiers = first.data["columns"]["tier"]
+    again = Event(first.at, "load.samples", "load", first.data)
+    streams = {stream.tier: stream.name for stream in setting.drill.load.streams}
+    told = [one for tier, name in streams.items() for one in surge(name, None, tiers.count(tier))]
+    found = judge(Run(extra=[again, *told]).events(setting))
+    assert check(found, "load/samples").status is Status.PASSED
+    # One that brought more than there are samples of has lost some.
+    more = [one for tier, name in streams.items() for one in surge(name, None, tiers.count(tier) + 200)]
+    doubted(judge(Run(extra=[again, *more]).events(setting)), "load/samples")
+
+
 @pytest.mark.parametrize("planned", [None, {}, {"enterprise": 2000}, {"strange": 10}, {"batch": {"rate": 20.0}}])
 def test_a_plan_that_is_not_told_whole_is_a_doubt(setting: DrillSetting, planned: dict[str, Any] | None) -> None:
     started = [Event(ZERO + 2.2, "load.started", "load", {"planned": planned})] if planned is not None else []

@@ -25,6 +25,7 @@ from tierdrill.load.schedule import (
     recorded_for,
     share,
     stream_times,
+    surge_times,
 )
 
 shapes = st.builds(
@@ -206,3 +207,19 @@ def test_a_bad_stream_is_refused_with_the_reason(tmp_path: Path, change: dict[st
     data["streams"][0] |= change
     with pytest.raises(PlanError, match=message):
         list(plan_of(data).schedule())
+
+
+@settings(max_examples=60, deadline=None)
+@given(rate=st.floats(0.5, 60.0), shape=shapes, factor=st.floats(1.0, 12.0), from_s=st.floats(0.0, 20.0))
+def test_a_surge_brings_what_is_missing_to_its_factor(rate: float, shape: Shape, factor: float, from_s: float) -> None:
+    times = list(surge_times(StreamRate("a", rate, shape), factor, from_s, 30.0, "7"))
+    assert times == sorted(times) and all(from_s <= at_s < 30.0 for at_s in times)
+    whole = integral(StreamRate("a", rate, shape), 30.0) - integral(StreamRate("a", rate, shape), from_s)
+    expected = (factor - 1.0) * whole
+    assert abs(len(times) - expected) <= 6 * math.sqrt(expected) + 6
+    assert times == list(surge_times(StreamRate("a", rate, shape), factor, from_s, 30.0, "7"))
+
+
+def test_a_recording_does_not_surge() -> None:
+    recorded = StreamRate("a", 5.0, Shape("replay", file="x"), (1.0, 2.0))
+    assert list(surge_times(recorded, 3.0, 0.0, 30.0, "7")) == []

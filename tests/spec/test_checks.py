@@ -139,6 +139,21 @@ def test_a_gateway_that_is_protected_or_is_not_there(root: Path) -> None:
     assert "no gateway named 'gateway-c'; known: gateway-a and gateway-b" in of_the_drill(root)[0]
 
 
+def test_a_surge_is_of_a_stream_that_the_load_has_and_touches_nothing(root: Path) -> None:
+    actions = (("power_off_node", "begin_load_surge"), ("power_on_node", "end_load_surge"))
+    changed(
+        root,
+        EXPERIMENT,
+        *actions,
+        ('{node: "${node}"', '{stream: "${node}"'),
+        ('{node: "${node}"', '{stream: "${node}"'),
+    )
+    assert "no stream named 'node-2'; known: chat, drafts and summaries" in of_the_drill(root)[0]
+    changed(root, DRILL, ("variables: {node: node-2}", "variables: {node: drafts}"))
+    changed(root, ENVIRONMENT, ("nodes: 1", "nodes: 0"))
+    assert of_the_drill(root) == []
+
+
 def test_faults_one_after_the_other_are_not_at_a_time(root: Path) -> None:
     def on(node: str) -> str:
         return (

@@ -12,11 +12,13 @@ from typing import Any
 from tierdrill.chaos.injection import inject, undo
 
 __all__ = [
+    "begin_load_surge",
     "begin_xid_noise",
     "cool_gpu",
     "crash_replica",
     "delay_link",
     "drop_gpu_off_bus",
+    "end_load_surge",
     "end_xid_noise",
     "hang_replica",
     "heal_link",
@@ -135,3 +137,13 @@ def stop_exporter(node: str, lease_s: float | None = None) -> dict[str, Any]:
 def start_exporter(node: str) -> dict[str, Any]:
     """Undo stop_exporter."""
     return undo(("telemetry-loss",), {"node": node})
+
+
+def begin_load_surge(stream: str, rate_percent: int = 300, lease_s: float | None = None) -> dict[str, Any]:
+    """Let more requests of one of the drill's streams come: its rate becomes `rate_percent` of what it would be."""
+    return inject("load-surge", {"stream": stream, "rate_percent": rate_percent}, lease_s)
+
+
+def end_load_surge(stream: str) -> dict[str, Any]:
+    """Undo begin_load_surge."""
+    return undo(("load-surge",), {"stream": stream})

@@ -7,6 +7,7 @@ from pathlib import Path
 from tierdrill.conductor.plan import Plan, prompts_of
 from tierdrill.lab.model import WORDS, expected_answer
 from tierdrill.lab.plan import MODEL_SIZE
+from tierdrill.load.line import CONTROL_FILE
 from tierdrill.load.plan import LoadPlan, Prompt, StreamPlan
 from tierdrill.load.schedule import Shape
 from tierdrill.spec.drill import Stream
@@ -27,6 +28,7 @@ def load_plan(plan: Plan, targets: tuple[str, ...], folder: Path) -> LoadPlan:
         streams=tuple(part for stream in drill.load.streams for part in stream_plans(stream, models[stream.model])),
         sample_path=str(folder / "samples"),
         status_path=str(folder / "generator"),
+        control_path=str(folder / CONTROL_FILE),
     )
 
 

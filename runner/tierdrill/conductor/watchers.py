@@ -49,8 +49,11 @@ async def pump_reports(load: LoadProcess, recorder: Recorder) -> None:
     """Write the generator's self-reports to the history."""
     async for batch in load.reports():
         for report in batch:
+            told = {key: value for key, value in report.items() if key != "kind"}
             if report.get("kind") == "report":
-                recorder.note("load.health", "load", **{key: value for key, value in report.items() if key != "kind"})
+                recorder.note("load.health", "load", **told)
+            elif report.get("kind") == "surge":
+                recorder.note("load.surge", "load", **told)
 
 
 async def keep_leases(ledger: Ledger, run: str, lease_s: float, stop: StopBox) -> None:

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from tierdrill.spec.faultactions import FAULTS
 
-TargetKind = Literal["node", "gpu", "replica", "link", "gateway"]
+TargetKind = Literal["node", "gpu", "replica", "link", "gateway", "stream"]
 
 
 @dataclass(frozen=True)
@@ -50,6 +50,8 @@ _GPU = Parameter("gpu", "whole number", "the GPU's index on its node", 0, 63)
 _SOURCE = Parameter("source", "text", "where the link begins, such as gateway-a")
 _DESTINATION = Parameter("destination", "text", "where the link ends, such as node-2")
 _GATEWAY = Parameter("gateway", "text", "the gateway's name, such as gateway-a")
+_STREAM = Parameter("stream", "text", "the stream's name in the drill's load, such as batch")
+_RATE = Parameter("rate_percent", "whole number", "its rate, in percent of what it would be", 110, 10_000)
 _DELAY = Parameter("delay_ms", "whole number", "added round-trip time in milliseconds", 1, 60000)
 _CLOCK = Parameter("clock_percent", "whole number", "the clock that is left, in percent of full speed", 5, 80)
 _COUNT = Parameter("count", "whole number", "how many lines in all", 1, 100_000)
@@ -158,6 +160,16 @@ CATALOGUE: dict[str, FaultKind] = {
             "the endpoint picker is lost, and the pool's failureMode is FailClose, the default",
             "the gateway answers every tier with errors at once, though replicas are ready and idle",
             "the picker answers again (a restart of the gateway has the same effect)",
+        ),
+        FaultKind(
+            "load-surge",
+            "stream",
+            "begin_load_surge",
+            "end_load_surge",
+            (_STREAM, _RATE),
+            "a batch job without a limit, a launch, a customer's script in a loop, clients that retry in step",
+            "more requests of one kind arrive at the gateways than they were sized for; nothing is broken",
+            "the requests on top stop (they also do when the load ends)",
         ),
     )
 }

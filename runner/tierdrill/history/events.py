@@ -33,6 +33,8 @@ History is the only truth about a run. Times are Unix seconds (float, the machin
     load.started       schedule_zero, planned (arrivals per stream)
     load.samples       columns {tier, due, latency, ttft, status, outcome, ...}: see tierdrill.judge.samples
     load.health        lag_p99_s, dropped, cpu, machine_idle, loop_lag_s, stalled
+    load.surge         stream, factor, arrivals     (per stream as sent, beyond those planned; null at the begin, when
+                       factor is above 1)
     load.ended         exit_code, malformed
     lab.state          nodes, replicas: what the control plane reports, at each change
     process.exited     name, exit_code, expected

@@ -64,7 +64,7 @@ def judge_load(
             limit=wanted.dropped_max,
             samples=total,
         ),
-        _rate(setting, total, span),
+        _rate(setting, total, span, sum(_surged(events, stream.name) for stream in wanted.streams)),
     ]
     checks.extend(_machine(setting, events, span))
     return checks
@@ -92,6 +92,8 @@ def _accounted(wanted: Load, events: Sequence[Event], samples: dict[str, TierSam
     planned: dict[str, Any] = started[-1].data.get("planned") or {} if started else {}
     owners = {part: stream.tier for stream in wanted.streams for part in sent_as(stream)}
     due = {stream.tier: 0 for stream in wanted.streams}
+    for stream in wanted.streams:
+        due[stream.tier] += _surged(events, stream.name)
     parts, wrong = [], []
     for part, told in sorted(planned.items()):
         count = told.get("arrivals") if isinstance(told, dict) else told
@@ -111,13 +113,19 @@ def _accounted(wanted: Load, events: Sequence[Event], samples: dict[str, TierSam
     return check_of(
         "samples",
         not wrong,
-        f"a sample of each planned arrival, {show_ratio(ACCOUNTED_MIN)} of each tier's at least, over the whole run",
+        f"a sample of each arrival, {show_ratio(ACCOUNTED_MIN)} of each tier's at least, over the whole run",
         "; ".join(wrong or parts),
         started,
         group="load",
         value=float(sum(map(len, samples.values()))),
         limit=float(sum(due.values())),
     )
+
+
+def _surged(events: Sequence[Event], stream: str) -> int:
+    """How many arrivals a stream had beyond those planned, because it was made to surge."""
+    told = [event.data for event in events if event.kind == "load.surge" and event.data.get("stream") == stream]
+    return sum(sum(data["arrivals"].values()) for data in told if isinstance(data.get("arrivals"), dict))
 
 
 def sent_as(stream: Stream) -> tuple[str, ...]:
@@ -172,9 +180,9 @@ def _stalled(reports: Sequence[Event], span: tuple[float, float]) -> Check:
     )
 
 
-def _rate(setting: DrillSetting, total: int, span: tuple[float, float]) -> Check:
+def _rate(setting: DrillSetting, total: int, span: tuple[float, float], surged: int) -> Check:
     streams = setting.drill.load.streams
-    expected = sum(stream.rate for stream in streams) * (span[1] - span[0])
+    expected = sum(stream.rate for stream in streams) * (span[1] - span[0]) + surged
     shaped = any(stream.shape.kind != "steady" for stream in streams)
     # Poisson arrivals scatter by the root of their number; four of those is chance beyond doubt.
     slack = max(RATE_TOLERANCE * expected, 4 * math.sqrt(max(expected, 1.0)))

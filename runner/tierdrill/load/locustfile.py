@@ -32,8 +32,9 @@ from gevent.socket import wait_read
 from tierdrill.load.control import PLAN, Control
 from tierdrill.load.plan import read_plan
 from tierdrill.load.recorder import Recorder, Sample
-from tierdrill.load.schedule import Arrival
+from tierdrill.load.schedule import Arrival, planned
 from tierdrill.load.sender import Sender
+from tierdrill.load.surge import Surges
 from tierdrill.load.vitals import Vitals
 
 EXIT_FAILED = 1
@@ -56,6 +57,7 @@ class Walk:
         self.recorder = Recorder(plan.sample_path, plan.status_path)
         self.requests = Pool(plan.connections_max)
         self.vitals = Vitals()
+        self.surges = Surges(plan, self.recorder.report)
         self.sender: Sender | None = None
         self.ended = Event()
         self.complete = False
@@ -66,11 +68,8 @@ class Walk:
         zero = time.monotonic() + (start_at - time.time())
         sender.align(start_at, zero)
         self.sender = sender
-        for arrival in plan.schedule():
-            if arrival.sequence % count != index:
-                continue
-            # Also where it is late: the requests spawned before must get their turn.
-            gevent.sleep(max(0.0, zero + arrival.at_s - time.monotonic()))
+
+        def take_up(arrival: Arrival) -> None:
             self.vitals.due += 1
             self.vitals.send_lag(time.monotonic() - zero - arrival.at_s)
             if self.requests.full():
@@ -80,8 +79,18 @@ class Walk:
                 self.vitals.sent += 1
                 sender.take(arrival)
                 self.requests.spawn(self._request, environment, sender, arrival)
-        self.requests.join(timeout=max(stream.timeout_s for stream in plan.streams) + DRAIN_GRACE_S)
+
+        if plan.control_path is not None:
+            self.surges.begin(zero, planned(plan.schedule()), take_up)
+        for arrival in plan.schedule():
+            if arrival.sequence % count != index:
+                continue
+            # Also where it is late: the requests spawned before must get their turn.
+            gevent.sleep(max(0.0, zero + arrival.at_s - time.monotonic()))
+            take_up(arrival)
         gevent.sleep(max(0.0, zero + plan.duration_s - time.monotonic()))
+        self.surges.end()
+        self.requests.join(timeout=max(stream.timeout_s for stream in plan.streams) + DRAIN_GRACE_S)
         self.complete = len(self.requests) == 0
 
     def _request(self, environment: Any, sender: Sender, arrival: Arrival) -> None:
@@ -116,6 +125,7 @@ class Walk:
         if self.ended.is_set():
             return
         self.ended.set()
+        self.surges.end()
         unfinished = len(self.requests)
         for sample in self.sender.unfinished() if self.sender is not None else ():
             self.recorder.sample(sample)
@@ -251,6 +261,8 @@ class OpenLoop(FastHttpUser):  # type: ignore[misc]
             start_at: float | None = message["start_at"]
             index, count = message["workers"].index(runner.client_id), len(message["workers"])
         else:
+            if plan.control_path is not None:
+                walk.surges.listen(Path(plan.control_path))
             control.announce(connections=opened)
             start_at = start_time(self.environment)
         if start_at is None:

@@ -54,7 +54,7 @@ class LoadPlan:
     """The whole load. `sample_path` and `status_path` are stems: each process writes `<stem>.<pid>.jsonl`.
 
     `start_at` (Unix time of schedule zero) is for runs by hand; a child that was given a ready descriptor waits
-    for its go.
+    for its go. `control_path` is where the child says how its streams can be made to surge; None: they cannot.
     """
 
     targets: tuple[str, ...]
@@ -66,6 +66,7 @@ class LoadPlan:
     status_path: str
     start_at: float | None = None
     connect_timeout_s: float = 1.0
+    control_path: str | None = None
 
     def write(self, path: Path) -> None:
         """Write the plan as JSON."""

@@ -114,6 +114,24 @@ def stream_times(stream: StreamRate, duration_s: float, seed: int) -> Iterator[f
             yield at_s
 
 
+def surge_times(stream: StreamRate, factor: float, from_s: float, until_s: float, seed: str) -> Iterator[float]:
+    """Due times of what comes on top of a stream's own arrivals while its rate is `factor` times what it would be.
+
+    Ascending, within [from_s, until_s); none for a replay, which has no rate.
+    """
+    extra_max_rps = (factor - 1.0) * stream.rate_rps * stream.shape.factor_max
+    if extra_max_rps <= 0.0 or stream.shape.kind == "replay":
+        return
+    source = random.Random(f"{seed}/{stream.name}/surge/{from_s:.6f}")  # noqa: S311 a schedule, not a secret
+    at_s = from_s
+    while True:
+        at_s += source.expovariate(extra_max_rps)
+        if at_s >= until_s:
+            return
+        if source.random() * stream.shape.factor_max < stream.shape.factor_at(at_s):
+            yield at_s
+
+
 def arrivals(streams: Sequence[StreamRate], duration_s: float, seed: int) -> Iterator[Arrival]:
     """All streams' arrivals merged in order of time, lazily."""
     timed = [zip(stream_times(stream, duration_s, seed), repeat(stream.name), count()) for stream in streams]

@@ -187,9 +187,7 @@ class Sender:
         else:
             exchange.body = response.read()
 
-    def _sample(
-        self, arrival: Arrival, ended: float, exchange: _Exchange, status: int, reading: Reading
-    ) -> Sample:
+    def _sample(self, arrival: Arrival, ended: float, exchange: _Exchange, status: int, reading: Reading) -> Sample:
         due, first_at = self._zero + arrival.at_s, exchange.first_at
         attempts = _number(exchange.header("x-attempts"))
         return Sample(

@@ -18,8 +18,9 @@ CLOCK_PERCENT = 40
 TEMPERATURE_C = 92
 NOISE_COUNT = 500
 NOISE_PER_SECOND = 50
+RATE_PERCENT = 300
 
-Reach = Literal["node", "gpu", "replica", "link", "gateway"]
+Reach = Literal["node", "gpu", "replica", "link", "gateway", "stream"]
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,7 @@ FAULTS: dict[str, FaultAction] = {
     "delay_link": FaultAction("heal_link", "link", ("source", "destination"), {"delay_ms": DELAY_MS}),
     "partition_link": FaultAction("heal_link", "link", ("source", "destination")),
     "lose_picker": FaultAction("return_picker", "gateway", ("gateway",)),
+    "begin_load_surge": FaultAction("end_load_surge", "stream", ("stream",), {"rate_percent": RATE_PERCENT}),
 }
 UNDOS: dict[str, FaultAction] = {fault.undo: fault for fault in FAULTS.values()}
 FUNCTIONS = (*FAULTS, *UNDOS)

@@ -19,6 +19,7 @@ FAULT_KINDS: dict[str, str] = {
     "link-latency": "delay_link",
     "link-partition": "partition_link",
     "router-fail-closed": "lose_picker",
+    "load-surge": "begin_load_surge",
 }
 """Fault kind to action."""
 

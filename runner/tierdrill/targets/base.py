@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
-TargetKind = Literal["node", "gpu", "replica", "link", "gateway", "tier", "service"]
+TargetKind = Literal["node", "gpu", "replica", "link", "gateway", "stream", "tier", "service"]
 
 UNREADABLE = "unreadable"
 """The kind of an order that was sealed and whose seal cannot be opened any more."""

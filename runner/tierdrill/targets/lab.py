@@ -28,9 +28,16 @@ from tierdrill.targets.lab_gpus import GPU_FAULTS
 from tierdrill.targets.lab_inventory import inventory_of
 from tierdrill.targets.lab_kernel_log import KERNEL_LOG_FAULTS
 from tierdrill.targets.lab_links import link_proof
+from tierdrill.targets.lab_load import LOAD_FAULTS, control_of
 from tierdrill.targets.lab_routers import ROUTER_FAULTS
 
-LAB_FAULTS: dict[str, LabFault] = {**GPU_FAULTS, **KERNEL_LOG_FAULTS, **ROUTER_FAULTS, **EXPORTER_FAULTS}
+LAB_FAULTS: dict[str, LabFault] = {
+    **GPU_FAULTS,
+    **KERNEL_LOG_FAULTS,
+    **ROUTER_FAULTS,
+    **EXPORTER_FAULTS,
+    **LOAD_FAULTS,
+}
 MECHANISMS = {
     "replica-crash": "SIGKILL to the replica's process",
     "replica-hang": "SIGSTOP to the replica's process",
@@ -79,7 +86,7 @@ class LabPort:
         return bool(self._id) and self._reachable() is None and not lab_processes(self._id)
 
     def bind(self, order: FaultOrder) -> FaultOrder:
-        client, parameters = self._reach(), order.parameters
+        client, parameters = self._reach(), dict(order.parameters)
         try:
             state = client.state()
             status = client.status()
@@ -90,6 +97,7 @@ class LabPort:
         nodes = {node["name"]: node for node in state["nodes"]}
         extra: dict[str, Any] = {}
         if order.kind in LAB_FAULTS:
+            parameters |= control_of(self._home, order.fault) if order.kind in LOAD_FAULTS else {}
             extra = self._asked(LAB_FAULTS[order.kind].bind, client, state, parameters)
         elif order.target_kind == "replica":
             replica = known(replicas, parameters["replica"], "replica")

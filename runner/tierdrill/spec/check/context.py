@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import product
 
 from tierdrill.spec.catalogue import Catalogue
-from tierdrill.spec.drill import Drill
+from tierdrill.spec.drill import Drill, Load
 from tierdrill.spec.environment import Environment
 from tierdrill.spec.problems import listed, nearest, shown
 from tierdrill.spec.reading import Place, Reading
@@ -34,6 +34,7 @@ class Inventory:
     replicas: tuple[str, ...]
     gateways: tuple[str, ...]
     tiers: tuple[str, ...]
+    streams: tuple[str, ...] = ()
 
     @property
     def hosts(self) -> tuple[str, ...]:
@@ -56,6 +57,7 @@ class Inventory:
             "link": self.links,
             "gateway": self.gateways,
             "tier": self.tiers,
+            "stream": self.streams,
         }
         return by_kind.get(kind, ())
 
@@ -108,8 +110,10 @@ class Context:
         """The environment's workloads, if they were read without a problem."""
         return self.catalogue.workloads.get(environment.workloads) if environment else None
 
-    def inventory_of(self, environment: Environment | None) -> Inventory | None:
-        """What the lab will have; None for a cluster, which only knows at run time, and where documents are missing."""
+    def inventory_of(self, environment: Environment | None, load: Load | None = None) -> Inventory | None:
+        """What the lab will have under that load; None for a cluster, which only knows at run time, and where documents
+        are missing.
+        """
         tiers, workloads = self.tiers_of(environment), self.workloads_of(environment)
         if environment is None or environment.target != "lab" or tiers is None or workloads is None:
             return None
@@ -121,4 +125,5 @@ class Context:
             replicas=tuple(f"{model.name}-{number}" for model in workloads.models for number in range(model.replicas)),
             gateways=tuple(f"gateway-{letter}" for letter in string.ascii_lowercase[: shape.gateways]),
             tiers=tuple(tier.name for tier in tiers.tiers),
+            streams=tuple(stream.name for stream in load.streams) if load is not None else (),
         )

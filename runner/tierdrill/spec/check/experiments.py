@@ -74,7 +74,7 @@ def check_use(context: Context, place: Place, drill: Drill, environment: Environ
     `place` has the `variables` that are at fault: the drill's own, or those that a calendar lays over them.
     """
     experiment = context.catalogue.experiments.get(drill.experiment)
-    inventory = context.inventory_of(environment)
+    inventory = context.inventory_of(environment, drill.load)
     if experiment is None or environment is None or inventory is None:
         return
     values = _values(experiment.content, drill)
@@ -176,7 +176,8 @@ def _check_reach(place: Place, drill: Drill, used: list[Call], environment: Envi
     now: dict[str, set[str]] = {reach: set() for reach in most}
     refused: set[str] = set()
     for call in used:
-        if call.section != "method":
+        # More requests touch no part of the deployment; what they do to it is what the drill finds out.
+        if call.section != "method" or call.fault.reach == "stream":
             continue
         reach = call.fault.reach
         now[reach] = (

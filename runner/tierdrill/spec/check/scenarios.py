@@ -25,7 +25,7 @@ def check_scenarios(context: Context) -> None:
         place = context.reading.place("Scenario", name)
         context.known(place.at("environment"), "Environment", scenario.environment)
         environment = context.catalogue.environments.get(scenario.environment)
-        inventory = context.inventory_of(environment)
+        inventory = context.inventory_of(environment, scenario.load)
         _check_load(context, place.at("load"), scenario, environment)
         _check_times(place, scenario, environment)
         place.at("incidents").unique([one.name for one in scenario.incidents], "incident", "name")

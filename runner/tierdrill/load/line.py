@@ -1,0 +1,77 @@
+"""The line to a load child that runs: who it is, where it listens, and what it may be asked. Standard library only.
+
+The child writes a control file once it listens. One JSON line goes in, one comes back: `{"token", "stream"}` asks for a
+stream's rates, `{"token", "stream", "factor"}` makes it surge (1 ends that).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+CONTROL_FILE = "load-control.json"
+TIMEOUT_S = 2.0
+LINE_BYTES_MAX = 4096
+
+
+class LineError(RuntimeError):
+    """There is no load child to speak to, or it refused; the message says which."""
+
+
+@dataclass(frozen=True, slots=True)
+class LoadLine:
+    """A load child: where it listens, the token it wants, and its process."""
+
+    host: str
+    port: int
+    token: str
+    pid: int
+    ticks: int
+
+    def write(self, path: Path) -> None:
+        """Write the control file, readable for this user only."""
+        scratch = path.with_suffix(".new")
+        descriptor = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            json.dump(asdict(self), file)
+        scratch.replace(path)
+
+    @staticmethod
+    def read(path: Path) -> LoadLine:
+        """The child that wrote a control file; LineError where none did."""
+        try:
+            return LoadLine(**json.loads(path.read_text(encoding="utf-8")))
+        except FileNotFoundError:
+            raise LineError("no load is running whose rate could be changed") from None
+        except (OSError, ValueError, TypeError) as error:
+            raise LineError(f"{path}: not a control file: {error}") from error
+
+    def ask(self, stream: str, factor: float | None = None) -> StreamRates:
+        """Ask for a stream's rates, after changing them where a factor is given; LineError if the child refuses."""
+        request: dict[str, Any] = {"token": self.token, "stream": stream}
+        if factor is not None:
+            request["factor"] = factor
+        try:
+            with socket.create_connection((self.host, self.port), TIMEOUT_S) as connection:
+                connection.sendall(json.dumps(request).encode() + b"\n")
+                with connection.makefile("rb") as file:
+                    answer = json.loads(file.readline(LINE_BYTES_MAX))
+            if "error" in answer:
+                raise LineError(str(answer["error"]))
+            return StreamRates(**answer)
+        except (OSError, ValueError, TypeError) as error:
+            raise LineError(f"the load child does not answer: {error}") from error
+
+
+@dataclass(frozen=True, slots=True)
+class StreamRates:
+    """Requests a second: of a stream as planned for now, and of all its tier's streams with what surges on them."""
+
+    tier: str
+    stream_rps: float
+    tier_rps: float
+    factor: float

@@ -1,0 +1,157 @@
+"""A surge is proven by what the gateways count, and is over when they count what is planned."""
+
+from __future__ import annotations
+
+import http.server
+import json
+import os
+import random
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from tierdrill.history.processes import me
+from tierdrill.lab.client import LabClient
+from tierdrill.load.line import CONTROL_FILE, LoadLine, StreamRates
+from tierdrill.targets.base import TargetError
+from tierdrill.targets.lab_load import LOAD_FAULTS, SURE, arrived, control_of, likelihood
+
+SURGE = LOAD_FAULTS["load-surge"]
+
+
+class Lab:
+    """Two gateways that count what arrives at a rate, each the half of it; `rate` None is a gateway that is gone."""
+
+    def __init__(self) -> None:
+        self.rate = 20.0
+        self.since = time.monotonic()
+        lab = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                arrivals = lab.rate * (time.monotonic() - lab.since) / 2
+                body = (
+                    f'tierdrill_requests_total{{tier="best-effort",outcome="ok",code="200"}} {arrivals - 3}\n'
+                    'tierdrill_requests_total{tier="critical",outcome="ok",code="200"} 1000\n'
+                    'tierdrill_inflight{tier="best-effort"} 2\n'
+                    'tierdrill_queue_depth{tier="best-effort",model="draft"} 1\n'
+                ).encode()
+                self.send_response(200)
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, format: str, *args: Any) -> None:
+                """Keep the tests' output clean."""
+
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+        self.address = f"127.0.0.1:{self.server.server_address[1]}"
+        self.gateways = {"gateway-a": self.address, "gateway-b": self.address}
+
+    def status(self) -> dict[str, Any]:
+        return {"addresses": {"gateways": self.gateways}}
+
+
+@pytest.fixture
+def lab() -> Iterator[Lab]:
+    made = Lab()
+    yield made
+    made.server.shutdown()
+    made.server.server_close()
+
+
+def parameters(**changes: Any) -> dict[str, Any]:
+    process = me()
+    return {
+        "stream": "batch",
+        "rate_percent": 600,
+        "tier": "best-effort",
+        "own_rps": 20.0,
+        "surged_rps": 120.0,
+        "pid": process.pid,
+        "ticks": process.ticks,
+        **changes,
+    }
+
+
+def test_what_has_arrived_has_ended_or_waits_or_runs(lab: Lab) -> None:
+    lab.rate = 0.0
+    assert arrived(lab.address, "best-effort") == 0.0
+    assert arrived(lab.address, "critical") == 1000.0
+    assert arrived("127.0.0.1:1", "critical") is None
+
+
+@pytest.mark.parametrize(("rate", "surges"), [(120.0, True), (20.0, False)])
+def test_the_gateways_tell_a_surge_from_none(lab: Lab, rate: float, surges: bool) -> None:
+    lab.rate = rate
+    client = cast(LabClient, lab)
+    before = time.time()
+    landed, gone = SURGE.landed(client, parameters()), SURGE.gone(client, parameters())
+    assert (landed.seen, gone.seen) == (surges, not surges)
+    assert landed.witness == gone.witness == "the gateways' counts of arrivals"
+    # Counting began when it was asked for, and the rate was that from then on.
+    assert before <= landed.at <= time.time() and "without the surge" in landed.detail
+
+
+def test_a_gateway_that_is_down_counts_nothing_and_the_other_does(lab: Lab) -> None:
+    lab.rate = 240.0
+    lab.gateways["gateway-b"] = "127.0.0.1:1"
+    assert SURGE.landed(cast(LabClient, lab), parameters()).seen
+    lab.gateways["gateway-a"] = "127.0.0.1:1"
+    proof = SURGE.landed(cast(LabClient, lab), parameters())
+    assert not proof.seen and "no gateway answers" in proof.detail
+
+
+def test_a_load_that_has_ended_took_its_surge_along(lab: Lab) -> None:
+    lab.rate = 120.0
+    ended = parameters(pid=os.getpid(), ticks=1)
+    proof = SURGE.gone(cast(LabClient, lab), ended)
+    assert proof.seen and proof.witness == "the kernel's process table"
+    assert SURGE.revert(cast(LabClient, lab), ended) is None
+
+
+def test_the_order_is_bound_to_the_load_of_its_own_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    where = control_of(tmp_path, "a-run/load-surge/batch")
+    assert where == {"control": str(tmp_path / "runs" / "a-run" / CONTROL_FILE)}
+    asked = {"stream": "batch", "rate_percent": 300, **where}
+    with pytest.raises(TargetError, match="no load is running"):
+        SURGE.bind(cast(LabClient, None), {}, asked)
+    file = Path(where["control"])
+    file.parent.mkdir(parents=True)
+    process = me()
+    file.write_text(
+        json.dumps({"host": "127.0.0.1", "port": 1, "token": "t", "pid": process.pid, "ticks": process.ticks})
+    )
+    with pytest.raises(TargetError, match="does not answer"):
+        SURGE.bind(cast(LabClient, None), {}, asked)
+    monkeypatch.setattr(LoadLine, "ask", lambda self, stream, factor=None: StreamRates("best-effort", 8.0, 28.0, 1.0))
+    bound = SURGE.bind(cast(LabClient, None), {}, asked)
+    assert (bound["tier"], bound["own_rps"], bound["surged_rps"]) == ("best-effort", 28.0, 44.0)
+    assert (bound["pid"], bound["ticks"]) == (process.pid, process.ticks)
+    monkeypatch.setattr(LoadLine, "ask", lambda self, stream, factor=None: StreamRates("best-effort", 0.0, 28.0, 1.0))
+    with pytest.raises(TargetError, match="no rate that could grow"):
+        SURGE.bind(cast(LabClient, None), {}, asked)
+
+
+def test_one_rate_is_taken_for_the_other_less_than_once_in_two_hundred_times() -> None:
+    """Poisson arrivals at the planned rate, judged as the witness does, every tenth of a second."""
+    source = random.Random(5)
+
+    def surge_seen(rate: float) -> bool:
+        count, seconds = 0, 0.0
+        next_at = source.expovariate(rate)
+        while seconds < 60.0:
+            seconds += 0.1
+            while next_at < seconds:
+                count, next_at = count + 1, next_at + source.expovariate(rate)
+            if abs(ratio := likelihood(count, seconds, 24.0, 60.0)) >= SURE:
+                return ratio > 0
+        return False
+
+    assert sum(surge_seen(24.0) for _ in range(1000)) <= 5
+    assert sum(surge_seen(60.0) for _ in range(1000)) >= 995
