@@ -115,7 +115,7 @@ class Run:
         effect = spans["fault"][0] + 0.02
         made.extend(_preflight(spans))
         made.extend(self._fault(spans, effect))
-        made.extend(self._answers(effect))
+        made.extend(self._answers(setting, effect))
         made.extend(self._load(setting, spans, effect))
         made.append((at + 0.1, "ledger.open", "runner", {"faults": self.left, "processes": self.left_processes}))
         made.append((at + 0.2, "run.ended", "runner", {"outcome": "completed", "reason": ""}))
@@ -146,7 +146,7 @@ class Run:
             made.append((at, "fault.gone", "experiment", {**fault, **witness, "gone_at": at}))
         return made
 
-    def _answers(self, effect: float) -> list[Made]:
+    def _answers(self, setting: DrillSetting, effect: float) -> list[Made]:
         """What the platform, its alerts and its playbooks did about it."""
         made: list[Made] = []
         for delay, nodes, replicas in ((-10.0, (), ()), *self.down):
@@ -162,10 +162,11 @@ class Run:
         for delay, alert, alert_state, labels, via in self.alerts:
             data = {"alert": alert, "state": alert_state, "labels": labels, "severity": "page", "via": via}
             made.append((effect + delay, "alert.state", "monitoring", data))
+        starts = {playbook.metadata.name: playbook.match.alert for playbook in setting.playbooks}
         for number, (begin, end, playbook, target, ok) in enumerate(self.playbooks):
             common = {"playbook": playbook, "execution": f"e{number}", "target": target}
             done = {**common, "ok": ok, "reason": "", "seconds": end - begin}
-            made.append((effect + begin, "playbook.started", "engine", {**common, "alert": "a", "attempt": 1}))
+            made.append((effect + begin, "playbook.started", "engine", {**common, "alert": starts[playbook]}))
             made.append((effect + end, "playbook.finished", "engine", done))
         return made
 

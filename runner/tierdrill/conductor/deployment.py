@@ -225,6 +225,7 @@ def _shown(state: Mapping[str, Any]) -> dict[str, Any]:
             "name": node["name"],
             "ready": node["ready"],
             "cordoned": node["cordoned"],
+            "boot_id": node.get("boot_id"),
             "gpus": [{"index": gpu["index"], "state": gpu.get("state")} for gpu in node.get("gpus") or []],
         }
         for node in state["nodes"]

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 from tierdrill.history.events import Event
 from tierdrill.judge.classify import BLIP_REPLICAS, Classified, Failure, FailureClass, classify
+from tierdrill.judge.executions import executions
 from tierdrill.judge.invariants import judge_invariants
-from tierdrill.judge.playbooks import executions
 from tierdrill.judge.recovery import recovery_of
 from tierdrill.judge.samples import TierSamples
 from tierdrill.judge.slo import judge_tier, promised

@@ -113,7 +113,7 @@ def _service_checks(
         checks.extend(judge_tier(expectation, tier, mine, timeline, evidence, streamed))
     checks.extend(judge_invariants(expect.invariants, setting.tiers, samples, timeline, evidence))
     checks.extend(judge_alerts(expect.alerts, events, timeline))
-    checks.extend(judge_playbooks(expect.playbooks, events, timeline))
+    checks.extend(judge_playbooks(setting, events, timeline, samples))
     checks.extend(judge_class(setting, events, timeline, samples, evidence, streamed))
     return checks
 

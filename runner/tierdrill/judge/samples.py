@@ -109,6 +109,16 @@ class TierSamples:
         return self._column("stream")
 
     @cached_property
+    def replica(self) -> Sequence[str | None]:
+        """The replica that answered."""
+        return self._column("replica")
+
+    @cached_property
+    def gateway(self) -> Sequence[int | str | None]:
+        """The gateway it was sent to, as a number in the order of their names."""
+        return self._column("gateway")
+
+    @cached_property
     def sequence(self) -> Sequence[int | None]:
         """Its place among its stream's arrivals."""
         return self._column("sequence")

@@ -88,14 +88,36 @@ class AlertExpectation(Part):
     resolves: bool = False
 
 
+class EffectExpectation(Part):
+    """What must be seen of a playbook's effect by somebody who did not carry it out, beside its remedies' witnesses."""
+
+    within: Duration | None = Field(default=None, description="of the fault's effect; by default the playbook's within")
+    alert_resolves: bool = Field(
+        default=False, description="the alert that started it must be over before the fault is undone"
+    )
+
+
+class EscalationExpectation(Part):
+    """People must be called for help: the playbook is expected not to be enough."""
+
+    contact: str | None = Field(default=None, description="who must be paged; by default anybody")
+    acknowledged_by: str | None = Field(default=None, description="who must acknowledge; by default anybody")
+    within: Duration | None = Field(default=None, description="from the fault's effect to the acknowledgement")
+
+
 class PlaybookExpectation(Part):
-    """A playbook that must run to success: on which target, how soon, how often, after which others."""
+    """A playbook that its alert must start and that must run to success: on which target, how soon, how often, after
+    which others, with what effect. With `escalation` it must not succeed, but call for help.
+    """
 
     playbook: Name
     target: str | None = None
     within: Duration | None = None
     count: int = Field(default=1, ge=1)
+    attempts: int = Field(default=1, ge=1, description="it must succeed with so many attempts at the most")
     after: Annotated[tuple[Name, ...], Frozen] = ()
+    effect: EffectExpectation = EffectExpectation()
+    escalation: EscalationExpectation | None = None
 
 
 class Alerts(Part):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import string
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -26,6 +27,11 @@ class LabShape(Part):
     eviction_after: Duration = 300.0
     restart_backoff: Duration = 60.0
     trusted_callers: Annotated[tuple[Network, ...], Frozen] = ("127.0.0.0/8", "::1/128")
+
+    @property
+    def gateway_names(self) -> tuple[str, ...]:
+        """gateway-a, gateway-b and so on."""
+        return tuple(f"gateway-{letter}" for letter in string.ascii_lowercase[: self.gateways])
 
 
 class BlastRadius(Part):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import string
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from itertools import product
@@ -123,7 +122,7 @@ class Context:
             nodes=nodes,
             gpus=tuple(f"{node}/{gpu}" for node in nodes for gpu in range(shape.gpus_per_node)),
             replicas=tuple(f"{model.name}-{number}" for model in workloads.models for number in range(model.replicas)),
-            gateways=tuple(f"gateway-{letter}" for letter in string.ascii_lowercase[: shape.gateways]),
+            gateways=shape.gateway_names,
             tiers=tuple(tier.name for tier in tiers.tiers),
             streams=tuple(stream.name for stream in load.streams) if load is not None else (),
         )

@@ -169,9 +169,10 @@ def check_ids(context: Context, drill: Drill) -> Iterator[str]:
         silent |= set(context.alerts) - {one.alert for one in drill.expect.alerts.must_fire}
     yield from (f"alert/{name}/silent" for name in silent)
     for fired in drill.expect.playbooks.must_fire:
-        aspects = ["fired", "count"]
+        aspects = ["fired", "cause", "count", "escalation"]
+        aspects += ["attempts", "effect"] if fired.escalation is None else []
         aspects += ["target"] if fired.target is not None else []
-        aspects += ["deadline"] if fired.within is not None else []
+        aspects += ["deadline"] if fired.within is not None and fired.escalation is None else []
         aspects += ["order"] if fired.after else []
         yield from (f"playbook/{fired.playbook}/{aspect}" for aspect in aspects)
     quiet = set(drill.expect.playbooks.must_not_fire)
