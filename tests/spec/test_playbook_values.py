@@ -46,3 +46,52 @@ def test_a_name_or_value_that_cannot_be_is_told(tmp_path: Path, edit: tuple[str,
     changed(root, PLAYBOOK, edit)
     found = [line for line in lines(root, ALERTS) if line.startswith(PLAYBOOK)]
     assert any(said in line for line in found), found
+
+
+ROLLBACK = '    rollback: {do: uncordon, arguments: {node: "${target}"}}\n'
+NOTHING = "that nothing takes back; a rollback or a step of on_resolve that does, or stays: true and why"
+
+
+@pytest.mark.parametrize(
+    ("remedy", "rest", "said"),
+    [
+        (with_remedy("shed", "tier: standard, fraction: 0.5"), "", f"shed {NOTHING}"),
+        (with_remedy("set-weight", 'node: "${target}", weight: 0'), "", f"set-weight {NOTHING}"),
+        (with_remedy("set-flag", "flag: fail_open, value: true"), "", f"set-flag {NOTHING}"),
+        (with_remedy("cordon", 'node: "${target}"'), "", f"cordon {NOTHING}"),
+        (with_remedy("drain", 'node: "${target}"'), "", f"drain {NOTHING}"),
+        # Something else is rolled back: another tier, another gateway's weight.
+        (with_remedy("shed", "tier: standard, fraction: 0.5"),
+         "    rollback: {do: shed, arguments: {tier: best-effort, fraction: 0}}\n", f"shed {NOTHING}"),
+        (with_remedy("set-weight", 'node: "${target}", weight: 0, gateway: gateway-a'),
+         '    rollback: {do: set-weight, arguments: {node: "${target}", weight: 1, gateway: gateway-b}}\n',
+         f"set-weight {NOTHING}"),
+        (with_remedy("set-flag", "flag: fail_open, value: true"), "    stays: true\n", "stays without why"),
+        (with_remedy("set-flag", "flag: fail_open, value: true"), "    why: it must\n", "why without stays"),
+        (with_remedy("restart-replica", "replica: a-0"), "    stays: true\n    why: so\n", "stays for restart-replica"),
+    ],
+)  # fmt: skip
+def test_what_nothing_takes_back_is_refused(tmp_path: Path, remedy: tuple[str, str], rest: str, said: str) -> None:
+    root = good_catalogue(tmp_path)
+    changed(root, PLAYBOOK, remedy, (ROLLBACK, rest))
+    found = [line for line in lines(root, ALERTS) if line.startswith(PLAYBOOK)]
+    assert any(said in line for line in found), found
+
+
+@pytest.mark.parametrize(
+    ("remedy", "rest"),
+    [
+        (with_remedy("shed", "tier: standard, fraction: 0.5"),
+         "    rollback: {do: shed, arguments: {tier: standard, fraction: 0}}\n"),
+        (with_remedy("shed", "tier: standard, fraction: 0.5"),
+         "on_resolve: {steps: [{name: lift, do: shed, arguments: {tier: standard, fraction: 0}}]}\n"),
+        (with_remedy("shed", "tier: standard, fraction: 0"), ""),
+        (with_remedy("set-flag", "flag: fail_open, value: true"), "    stays: true\n    why: serving beats order\n"),
+        (with_remedy("drain", 'node: "${target}"'), ROLLBACK),
+        (with_remedy("reschedule", 'node: "${target}"'), ""),
+    ],
+)  # fmt: skip
+def test_what_is_taken_back_or_said_to_stay_is_fine(tmp_path: Path, remedy: tuple[str, str], rest: str) -> None:
+    root = good_catalogue(tmp_path)
+    changed(root, PLAYBOOK, remedy, (ROLLBACK, rest))
+    assert [line for line in lines(root, ALERTS) if line.startswith(PLAYBOOK)] == []

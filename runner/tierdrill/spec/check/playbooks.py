@@ -14,6 +14,7 @@ from tierdrill.spec.check.remedies import (
     check_condition_values,
     names_of,
 )
+from tierdrill.spec.lasting import lasting_settings, settings_of
 from tierdrill.spec.playbook import Action, Condition, Playbook, Step, Verify
 from tierdrill.spec.problems import listed, nearest, shown
 from tierdrill.spec.reading import Place
@@ -38,6 +39,7 @@ def check_playbooks(context: Context) -> None:
                 _check_condition(context, place.at(section, number), condition)
         _check_steps(context, place.at("steps"), playbook.steps)
         _check_steps(context, place.at("on_resolve", "steps"), playbook.on_resolve.steps)
+        _check_lasting(place, playbook)
         _check_limits(place, playbook)
         _check_grouping(context, place, playbook)
         names = names_of(context, playbook.target_kind)
@@ -132,6 +134,30 @@ def _check_steps(context: Context, place: Place, steps: Sequence[Step]) -> None:
             _check_condition(context, spot.at("verify"), step.verify)
         if step.rollback is not None:
             _check_arguments(context, spot.at("rollback"), step.rollback)
+
+
+def _check_lasting(place: Place, playbook: Playbook) -> None:
+    """What a step leaves changed is taken back by somebody, or is said to stay, and why."""
+    actions = [*(step.rollback for step in playbook.steps if step.rollback), *playbook.on_resolve.steps]
+    taken_back = [setting for action in actions for setting in settings_of(action.do, action.arguments)]
+    for number, step in enumerate(playbook.steps):
+        spot = place.at("steps", number)
+        lasting = lasting_settings(step.do, step.arguments)
+        if step.stays and not lasting:
+            spot.at("stays").report(f"stays for {step.do}", "it leaves nothing changed that could stay", key=True)
+        elif step.stays and not step.why.strip():
+            spot.at("stays").report("stays without why", "why says for what reason nothing takes it back", key=True)
+        elif step.why and not step.stays:
+            spot.at("why").report("why without stays", "it says why a step stays", "stays: true", key=True)
+        elif not step.stays and not all(any(back.concerns(one) for back in taken_back) for one in lasting):
+            spot.at("do").report(
+                f"{step.do} that nothing takes back",
+                "a rollback or a step of on_resolve that does, or stays: true and why",
+            )
+    for number, step in enumerate(playbook.on_resolve.steps):
+        if step.stays or step.why:
+            spot = place.at("on_resolve", "steps", number, "stays" if step.stays else "why")
+            spot.report("stays in on_resolve", "these steps take back what the others left", key=True)
 
 
 def _check_arguments(context: Context, place: Place, action: Action) -> None:
