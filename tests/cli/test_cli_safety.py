@@ -21,6 +21,8 @@ from tierdrill.cli.places import Surroundings
 from tierdrill.history.ledger import Ledger, OwnedProcess
 from tierdrill.history.processes import identify, me
 from tierdrill.history.store import HistoryStore
+from tierdrill.spec.lasting import Setting
+from tierdrill.targets.lab_settings import undo_order
 
 ORDER = {
     "fault": "r1/node-power-loss/node-2",
@@ -79,6 +81,23 @@ def test_a_fault_that_nobody_looks_after_is_told_and_mended(tmp_path: Path) -> N
     assert "undone: node-power-loss on node-2" in mended.out
     assert tierdrill(home, "status").code == 0
     assert "nothing to do" in tierdrill(home, "recover").out
+
+
+def test_what_a_playbook_left_is_told_and_put_back(tmp_path: Path) -> None:
+    setting = Setting("shed", "best-effort", "gateway-a")
+    order = undo_order("r1", setting, 0.0, 5.0)
+    place = {"target": "lab", "home": str(tmp_path), "lab": "gone", "id": "no-process-has-it"}
+    with closing(Ledger(tmp_path)) as ledger:
+        assert ledger.keep(order.fault, "r1", vars(order), place, 5.0)
+    told = tierdrill(tmp_path, "status")
+    assert told.code == 5 and "nothing is injected" in told.out
+    assert "changed by a playbook: shed of best-effort at gateway-a" in told.out and "NO RUN LOOKS AFTER IT" in told.out
+    document = json.loads(tierdrill(tmp_path, "status", "--json").out)
+    assert document["clean"] is False and document["faults"] == []
+    assert [one["target"] for one in document["remedies"]] == ["shed of best-effort at gateway-a"]
+    mended = tierdrill(tmp_path, "recover")
+    assert mended.code == 0 and "undone: shed of best-effort at gateway-a, left by a playbook (run r1)" in mended.out
+    assert tierdrill(tmp_path, "status").code == 0
 
 
 def test_recover_ends_strays_and_closes_the_books_of_a_run_that_died(tmp_path: Path) -> None:

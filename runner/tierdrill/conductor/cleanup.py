@@ -18,7 +18,7 @@ from tierdrill.history.processes import identify
 from tierdrill.history.store import HistoryError
 from tierdrill.lab.groups import group_members, kill_group
 from tierdrill.lab.state import down_lab, find_lab
-from tierdrill.targets.undo import undo_fault
+from tierdrill.targets.undo import in_order_of_undo, is_remedy, undo_fault
 
 Emit = Callable[[Event], object]
 RUN_VARIABLE = "TIERDRILL_RUN"
@@ -37,10 +37,18 @@ def own_process(run: str, role: str, pid: int) -> OwnedProcess | None:
         return None
 
 
-def undo_all(ledger: Ledger, run: str | None, by: str, emit: Emit, *, within_s: float = 10.0) -> list[str]:
-    """Undo every open fault of a run (or of all runs), newest first; the ids of those that would not go."""
-    faults = ledger.open_faults(run)
-    return [entry.id for entry in reversed(faults) if not undo_fault(ledger, entry, by, emit, within_s=within_s)]
+def undo_all(
+    ledger: Ledger, run: str | None, by: str, emit: Emit, *, within_s: float = 10.0, remedies: bool = True
+) -> list[str]:
+    """Undo every open fault of a run (or of all runs), newest first, and with `remedies` what its playbooks left
+    changed; the ids of those that would not go.
+    """
+    entries = [entry for entry in ledger.open_faults(run) if remedies or not is_remedy(entry)]
+    return [
+        entry.id
+        for entry in in_order_of_undo(entries)
+        if not undo_fault(ledger, entry, by, emit, within_s=within_s)
+    ]
 
 
 def end_processes(ledger: Ledger, run: str, emit: Emit, *, spare: tuple[int, ...] = ()) -> list[str]:

@@ -21,7 +21,7 @@ from tierdrill.conductor.stop import StopBox
 from tierdrill.conductor.toolhooks import ToolHooks, secret_of
 from tierdrill.history.ledger import Ledger
 from tierdrill.lab.calls import Calls
-from tierdrill.lab.client import AsyncLabClient, LabError
+from tierdrill.lab.client import AsyncLabClient, LabClient, LabError
 from tierdrill.lab.state import LabState, down_lab
 from tierdrill.monitoring.evidence import AlertWatcher
 from tierdrill.monitoring.pager import PagerClient, PagerStub
@@ -33,6 +33,7 @@ from tierdrill.spec.drill import SabotageAction
 from tierdrill.targets.base import RemedyPort
 from tierdrill.targets.lab_remedies import LabRemedies
 from tierdrill.targets.places import lab_place
+from tierdrill.targets.remedy_ledger import RemedyLedger
 
 if TYPE_CHECKING:
     from tierdrill.conductor.run import RunOptions
@@ -57,7 +58,9 @@ class Deployment:
             webhook=True,
             login=lab.login,
         )
-        self.remedies: RemedyPort = LabRemedies(lab, self.watcher.firing)
+        self.remedies: RemedyPort = RemedyLedger(
+            LabRemedies(lab, self.watcher.firing), LabClient(lab), home, plan.run, plan.setting.environment.lease
+        )
         sabotage = plan.sabotage.do if plan.sabotage else SabotageAction()
         playbooks = plan.setting.playbooks
         self.broken = broken_remedy(sabotage, self.remedies)

@@ -25,7 +25,7 @@ from tierdrill.history.ledger import Ledger, LedgerError, LedgerFault
 from tierdrill.history.sealed import append_to_run, close_exercise, is_exercise, is_sealed
 from tierdrill.history.store import HistoryError, HistoryStore
 from tierdrill.judge.judge import NotARun
-from tierdrill.targets.undo import undo_fault
+from tierdrill.targets.undo import in_order_of_undo, undo_fault
 
 TICK_S = 0.2
 RETRY_S = 1.0
@@ -79,7 +79,7 @@ class Reaper:
 
     def undo_expired(self) -> None:
         """Undo what has outstayed its lease. A fault being reverted counts too: its reverter may have died."""
-        for entry in self._open():
+        for entry in in_order_of_undo(self._open()):
             if entry.expired:
                 self.emit(event("run.note", "reaper", text=f"lease of {entry.id} ran out after {entry.lease_s:g} s"))
                 undo_fault(self.ledger, entry, "reaper", self.emit)
@@ -126,7 +126,7 @@ class Reaper:
         return []
 
     def _undo_all(self) -> list[str]:
-        entries = reversed(self._open())
+        entries = in_order_of_undo(self._open())
         return [entry.id for entry in entries if not undo_fault(self.ledger, entry, "reaper", self.emit)]
 
     def _tried(self, step: Callable[[], list[str]]) -> list[str]:

@@ -204,10 +204,12 @@ class _Run:
         # The children first: what they still write belongs to the run. Then what is open, in case they did not undo it.
         if phases is not None:
             await self._tried(phases.close())
-        left = await self._tried(self._undo())
+        await self._tried(self._undo(remedies=False))
         if deployment is not None:
+            # The engine gives back what it can; what its playbooks left otherwise is taken back after it.
             await self._tried(deployment.close())
         processes = await self._tried(deployment.end_lab()) if deployment is not None else []
+        left = await self._tried(self._undo(remedies=True))
         self._note("phase.ended", phase="clean-up")
         clean = left == [] and processes == []
         self._note("ledger.open", faults=left if left is not None else ["unknown"], processes=processes or [])
@@ -240,7 +242,7 @@ class _Run:
         with contextlib.suppress(OSError), (self.folder / "error.txt").open("a", encoding="utf-8") as file:
             file.write("".join(traceback.format_exception(error)))
 
-    async def _undo(self) -> list[str]:
+    async def _undo(self, *, remedies: bool) -> list[str]:
         """Undo what is still open, in a thread with a ledger of its own; its events come back to this one."""
         events: asyncio.Queue[Event | None] = asyncio.Queue()
         loop = asyncio.get_running_loop()
@@ -251,7 +253,7 @@ class _Run:
         def work() -> list[str]:
             try:
                 with contextlib.closing(Ledger(self.options.home)) as ledger:
-                    return undo_all(ledger, self.plan.run, "runner", tell)
+                    return undo_all(ledger, self.plan.run, "runner", tell, remedies=remedies)
             finally:
                 tell(None)
 

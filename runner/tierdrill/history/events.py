@@ -18,6 +18,9 @@ History is the only truth about a run. Times are Unix seconds (float, the machin
     fault.reverting    fault, by
     fault.gone         fault, gone_at, witness, seen
     fault.not_gone     fault, witness, seen
+    remedy.reverting   remedy (id of what a remedy left changed, RUN/remedy/SETTING), by
+    remedy.gone        remedy, gone_at, witness, seen
+    remedy.not_gone    remedy, witness, seen
     alert.state        alert, state ("pending", "inactive", "firing", "resolved"), labels, severity, starts_at,
                        via ("prometheus", "alertmanager", "webhook")
     alert.silenced     alert, by

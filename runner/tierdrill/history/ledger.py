@@ -123,6 +123,21 @@ class Ledger:
                 ),
             )
 
+    def keep(self, entry: str, run: str, order: dict[str, Any], place: dict[str, Any], lease_s: float) -> bool:
+        """As `intend`, unless the entry is open: then the older undo stays, and its lease begins anew.
+
+        Whether it was written now. Atomic: of two who change one setting, the first one's undo counts.
+        """
+        with self._explained(), immediate(self._database) as database:
+            now = since_boot()
+            open_already = database.execute(
+                "UPDATE faults SET lease_until = ? + lease_s, boot = ? WHERE id = ? AND state != 'gone'",
+                (now, self._boot, entry),
+            )
+            if not open_already.rowcount:
+                self.intend(entry, run, order, place, lease_s)
+        return not open_already.rowcount
+
     def confirm(self, fault: str) -> None:
         """Whoever is about to inject looks once more: the intent stands, and its lease begins now. LedgerError if not.
 
@@ -145,6 +160,15 @@ class Ledger:
         """Move a fault on: landed, reverting, gone or stuck (the undo failed; `recover` will try again)."""
         with self._explained():
             self._database.execute("UPDATE faults SET state = ?, note = ? WHERE id = ?", (state, note, fault))
+
+    def close_entry(self, fault: str, note: str) -> bool:
+        """It was seen gone: close its entry. False if it was landed anew while it was being undone."""
+        with self._explained():
+            closed = self._database.execute(
+                "UPDATE faults SET state = 'gone', note = ? WHERE id = ? AND state NOT IN ('intended', 'landed')",
+                (note, fault),
+            )
+        return closed.rowcount > 0
 
     def renew(self, run: str) -> None:
         """Extend the leases of a run's open faults by their length from now."""

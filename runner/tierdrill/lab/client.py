@@ -155,6 +155,14 @@ class LabClient:
         """Hold tiers to a rate at every gateway (requests a second each); None takes the cap away."""
         return self._ask(Calls.to_gateways("caps", changes, gateway))
 
+    def told(self, what: str, gateway: str) -> Json:
+        """What one gateway was told: its flags, weights, shed or caps."""
+        return dict(self._ask(Call("GET", f"/v1/{what}", query={"gateway": gateway}))[gateway])
+
+    def tell(self, what: str, changes: Mapping[str, Any], gateway: str) -> Json:
+        """Change flags, weights, shed or caps at one gateway."""
+        return self._ask(Calls.to_gateways(what, changes, gateway))
+
     def remedy(self, verb: str, arguments: Mapping[str, Any]) -> Json:
         """Carry out a remedy of the controller. A refusal is an answer: {"ok": false, "reason": ...}."""
         return self._ask(Calls.remedy(verb, arguments))

@@ -43,6 +43,11 @@ def cut_net(fault: str) -> str | None:
     return parts[2] if len(parts) == 3 and parts[1] == "sabotage" else None
 
 
+def setting_words(data: Data) -> str:
+    """What a remedy left changed, from its name on the ledger (`RUN/remedy/SETTING`)."""
+    return str(data.get("remedy", "")).partition("/remedy/")[2]
+
+
 def label_words(labels: Mapping[str, Any]) -> str:
     """The labels that tell one instance of an alert from another: "node-2", "node-1/0" for a GPU, "critical"."""
     if "node" in labels and "gpu" in labels:
@@ -181,6 +186,8 @@ _TELLERS: dict[str, Callable[[Data], Told]] = {
     "fault.landed": _fault("landed"),
     "fault.not_landed": _fault("was NOT seen to land", "bad"),
     "fault.failed": _fault("could not be injected", "bad"),
+    "remedy.gone": lambda data: (f"{setting_words(data)} is put back{_seen(data)}", "info"),
+    "remedy.not_gone": lambda data: (f"{setting_words(data)} is NOT put back{_seen(data)}", "bad"),
     "fault.reverting": lambda data: (f"fault {data.get('fault')} is being undone by {data.get('by')}", "info"),
     "fault.gone": _fault("gone", "good"),
     "fault.not_gone": _fault("is NOT gone", "bad"),

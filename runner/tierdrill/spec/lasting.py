@@ -17,8 +17,7 @@ GATEWAY_KINDS = ("shed", "caps", "weights", "flags")
 
 @dataclass(frozen=True)
 class Setting:
-    """One setting: a tier's shed or cap, a node's (or GPU's) weight or cordon, a flag; `gateway` None means all of them.
-    """
+    """A tier's shed or cap, a node's (or GPU's) weight or cordon, a flag; `gateway` None means at all gateways."""
 
     kind: SettingKind
     name: str = ""

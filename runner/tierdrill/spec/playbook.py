@@ -97,8 +97,8 @@ class Action(Part):
 class Step(Action):
     """One step: the remedy, how to see that it worked, and how to take it back if the playbook fails later.
 
-    A step whose effect lasts (shed, set-weight, set-flag, cordon, drain) has a rollback, or on_resolve takes it back, or
-    it says that it stays, and why. What stays is taken back by the end of the run.
+    A step whose effect lasts (shed, set-weight, set-flag, cordon, drain) has a rollback, or on_resolve takes it back,
+    or it says that it stays, and why. What stays is put back at the end of the run.
     """
 
     name: str

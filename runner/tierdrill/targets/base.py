@@ -10,6 +10,9 @@ from typing import Any, Literal, Protocol
 
 TargetKind = Literal["node", "gpu", "replica", "link", "gateway", "stream", "tier", "service"]
 
+REMEDY = "remedy"
+"""The kind of an order that takes back what a remedy left changed."""
+
 UNREADABLE = "unreadable"
 """The kind of an order that was sealed and whose seal cannot be opened any more."""
 

@@ -21,7 +21,7 @@ from tierdrill.history.processes import STOPPED, ProcessId, here, started_about
 from tierdrill.lab.client import LabClient, LabError
 from tierdrill.lab.groups import signal_process
 from tierdrill.lab.state import LabState, find_lab, lab_processes, supervisor_lives
-from tierdrill.targets.base import UNREADABLE, FaultOrder, Inventory, Proof, TargetError
+from tierdrill.targets.base import REMEDY, UNREADABLE, FaultOrder, Inventory, Proof, TargetError
 from tierdrill.targets.lab_exporters import EXPORTER_FAULTS
 from tierdrill.targets.lab_fault import LabFault, Parameters, known, without_power
 from tierdrill.targets.lab_gpus import GPU_FAULTS
@@ -30,6 +30,7 @@ from tierdrill.targets.lab_kernel_log import KERNEL_LOG_FAULTS
 from tierdrill.targets.lab_links import link_proof
 from tierdrill.targets.lab_load import LOAD_FAULTS, control_of
 from tierdrill.targets.lab_routers import ROUTER_FAULTS
+from tierdrill.targets.lab_settings import is_back, put_back
 
 LAB_FAULTS: dict[str, LabFault] = {
     **GPU_FAULTS,
@@ -165,6 +166,8 @@ class LabPort:
                 LAB_FAULTS[order.kind].revert(client, p)
             elif order.kind == "sabotage":
                 self._give_back(client, p)
+            elif order.kind == REMEDY:
+                put_back(client, p)
             else:
                 client.set_link(p["source"], p["destination"], "pass")
         except (LabError, httpx.HTTPError) as error:
@@ -201,6 +204,8 @@ class LabPort:
             return self._by_witness(LAB_FAULTS[order.kind].gone, p)
         if order.kind == "sabotage":
             return self._sabotage_proof(p)
+        if order.kind == REMEDY:
+            return self._by_witness(is_back, p)
         if order.target_kind == "link":
             return link_proof(self._reach, p, slow=False)
         return self._control_plane_proof(order)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
 
@@ -16,7 +16,7 @@ from tierdrill.history.events import Event, event
 from tierdrill.history.ledger import Ledger, LedgerError, LedgerFault
 from tierdrill.history.seal import SealBroken
 from tierdrill.history.sealed import open_order
-from tierdrill.targets.base import UNREADABLE, FaultOrder, FaultPort, Proof, TargetError
+from tierdrill.targets.base import REMEDY, UNREADABLE, FaultOrder, FaultPort, Proof, TargetError
 from tierdrill.targets.places import open_place
 
 POLL_S = 0.02
@@ -47,18 +47,20 @@ def undo_fault(
     """
     order = order_of(entry)
     books = _Books(ledger, entry, emit)
-    books.mark("reverting", by)
-    books.tell("fault.reverting", by, by=by)
+    books.tell("reverting", by, by=by)
     deadline = time.monotonic() + within_s
     proof: Proof | None = None
     problem = ""
     while True:
         try:
+            books.mark("reverting", by)
             place = port or open_place(entry.place)
             place.revert(order)
             proof = await_proof(partial(place.gone, order), min(1.0, max(0.0, deadline - time.monotonic())))
             if proof.seen:
-                break
+                closed = books.close(proof.detail)
+                if closed is not False:
+                    break
             problem = proof.detail
         except Exception as error:
             # Whatever one undo throws, the faults after it must still be undone.
@@ -66,11 +68,21 @@ def undo_fault(
             time.sleep(POLL_S)
         if time.monotonic() >= deadline:
             books.mark("stuck", problem)
-            books.tell("fault.not_gone", by, witness=proof.witness if proof else "", seen=problem)
+            books.tell("not_gone", by, witness=proof.witness if proof else "", seen=problem)
             return False
-    written = books.mark("gone", proof.detail)
-    books.tell("fault.gone", by, gone_at=proof.at, witness=proof.witness, seen=proof.detail)
-    return written
+    books.tell("gone", by, gone_at=proof.at, witness=proof.witness, seen=proof.detail)
+    return bool(closed)
+
+
+def in_order_of_undo(entries: Iterable[LedgerFault]) -> list[LedgerFault]:
+    """Newest first; replicas go home last, when there is a home for all of them again."""
+    newest_first = sorted(entries, key=lambda entry: entry.intended_at, reverse=True)
+    return sorted(newest_first, key=lambda entry: is_remedy(entry) and entry.order.get("target") == "places")
+
+
+def is_remedy(entry: LedgerFault) -> bool:
+    """Whether the entry is of what a remedy left changed, and not of a fault."""
+    return bool(entry.order.get("kind") == REMEDY)
 
 
 class _Books:
@@ -80,18 +92,25 @@ class _Books:
         self._ledger, self._fault, self._emit = ledger, entry.id, emit
         # What a witness says of it would tell a trainee what it is.
         self._silent = "sealed" in entry.order
+        self._what = "remedy" if is_remedy(entry) else "fault"
 
-    def mark(self, state: str, note: str) -> bool:
+    def mark(self, state: str, note: str) -> None:
         try:
             self._ledger.mark(self._fault, state, "" if self._silent and state != "reverting" else note)
         except (LedgerError, OSError) as error:
             logger.error("ledger of %s: %s", self._fault, error)
-            return False
-        return True
 
-    def tell(self, kind: str, source: str, **data: Any) -> None:
+    def close(self, note: str) -> bool | None:
+        """False where it was landed anew meanwhile; None where that cannot be written down."""
         try:
-            self._emit(event(kind, source, fault=self._fault, **data))
+            return self._ledger.close_entry(self._fault, "" if self._silent else note)
+        except (LedgerError, OSError) as error:
+            logger.error("ledger of %s: %s", self._fault, error)
+            return None
+
+    def tell(self, what: str, source: str, **data: Any) -> None:
+        try:
+            self._emit(event(f"{self._what}.{what}", source, **{self._what: self._fault, **data}))
         except Exception:
             logger.exception("history of %s", self._fault)
 

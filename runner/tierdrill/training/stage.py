@@ -240,7 +240,7 @@ class Host:
             steps.append(self.session.close)
         for step in steps:
             await self._tried(step())
-        left = await self._tried(self._undo())
+        await self._tried(self._undo(remedies=False))
         for tail in (self._end_load, self._end_watchers):
             await self._tried(tail())
         processes: list[str] | None = []
@@ -250,6 +250,8 @@ class Host:
         elif self.reaper is not None:
             # It may have been cut short while it came up.
             processes = await self._tried(asyncio.to_thread(end_lab, self.options.home, self.exercise))
+        # What was done to the platform has ended with it.
+        left = await self._tried(self._undo(remedies=True))
         self.left = [*(left if left is not None else ["unknown"]), *(processes if processes is not None else ["lab"])]
         self._note("ledger.open", faults=left if left is not None else ["unknown"], processes=processes or [])
         clean = not self.left
@@ -301,13 +303,13 @@ class Host:
         """For the maintainers; sealed like everything, for a traceback may tell what was injected."""
         self._note("run.note", text="".join(traceback.format_exception(error))[-4000:])
 
-    async def _undo(self) -> list[str]:
+    async def _undo(self, *, remedies: bool) -> list[str]:
         loop = asyncio.get_running_loop()
         events: list[Event] = []
 
         def work() -> list[str]:
             with contextlib.closing(Ledger(self.options.home)) as ledger:
-                return undo_all(ledger, self.exercise, "runner", events.append)
+                return undo_all(ledger, self.exercise, "runner", events.append, remedies=remedies)
 
         try:
             return await loop.run_in_executor(None, work)

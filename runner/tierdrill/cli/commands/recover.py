@@ -27,7 +27,8 @@ POLL_S = 0.1
 @click.command("recover")
 @click.pass_obj
 def command(here: Surroundings) -> int:
-    """Undo every fault that no run looks after any more, and end the processes and labs such runs left behind.
+    """Undo every fault that no run looks after any more, take back what its playbooks left changed, and end the
+    processes and labs such runs left behind.
 
     Safe to repeat, and beside runs that go on. Exit code 0 when everything is clean, 5 when something would not go.
     """
@@ -85,13 +86,14 @@ class _Count:
 
 
 def _undo(home: Path, ledger: Ledger, count: _Count) -> list[str]:
-    from tierdrill.targets.undo import undo_fault
+    from tierdrill.targets.undo import in_order_of_undo, is_remedy, undo_fault
 
     left = []
-    for entry in reversed(ledger.open_faults()):
+    for entry in in_order_of_undo(ledger.open_faults()):
         if entry.run in _live(ledger):
             continue
-        named = f"{entry.order.get('kind')} on {entry.order.get('target')}"
+        target = entry.order.get("target")
+        named = f"{target}, left by a playbook" if is_remedy(entry) else f"{entry.order.get('kind')} on {target}"
         # Its history is opened only once all is undone; until then a trainee may be looking.
         what = f"{'a sealed fault' if 'sealed' in entry.order else named} (run {entry.run})"
         if undo_fault(ledger, entry, "recover", _into_history(home, entry.run)):

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from tierdrill.history.ledger import LedgerFault
 
 UNCLEAN = 5
+REMEDY = "remedy"
 
 
 @click.command("status")
@@ -81,7 +82,9 @@ def _document(
         "home": str(here.home),
         "runs": [{"run": run, "pid": pid, "phase": _phase(here, run)} for run, pid in sorted(live.items())],
         "halt": {"author": halt.author, "reason": halt.reason, "at": halt.at} if halt else None,
-        "faults": faults,
+        "faults": [fault for fault in faults if fault["kind"] != REMEDY],
+        # What playbooks have changed and not yet taken back.
+        "remedies": [fault for fault in faults if fault["kind"] == REMEDY],
         "strays": strays,
         "labs": labs,
         "locks": locks,
@@ -136,14 +139,14 @@ def _lines(found: dict[str, Any]) -> list[str]:
     lines += [f"run {run['run']} goes on: {run['phase']} (pid {run['pid']})" for run in found["runs"]]
     if not found["runs"]:
         lines.append("no run goes on")
-    for fault in found["faults"]:
+    for fault in (*found["faults"], *found["remedies"]):
         lease = "its lease has run out" if fault["lease_ran_out"] else f"lease {fault['lease']:g} s"
         reaper = "its run died and its reaper undoes it" if fault["reaper_lives"] else "NO RUN LOOKS AFTER IT"
         keeper = "its run looks after it" if fault["run_lives"] else reaper
         note = f", {fault['note']}" if fault["note"] else ""
         named = "sealed until the debrief" if fault["sealed"] else f"{fault['kind']} on {fault['target']}"
-        what = f"{named} for {fault['age']:g} s"
-        lines.append(f"injected: {what}, {fault['state']}, {lease}, {keeper}{note}")
+        done = f"changed by a playbook: {fault['target']}" if fault["kind"] == REMEDY else f"injected: {named}"
+        lines.append(f"{done} for {fault['age']:g} s, {fault['state']}, {lease}, {keeper}{note}")
     if not found["faults"]:
         lines.append("nothing is injected")
     lines += [f"left over: {stray['role']} (pid {stray['pid']}) of run {stray['run']}" for stray in found["strays"]]

@@ -1,0 +1,125 @@
+"""What remedies leave changed in the lab: read before it is changed, put back, and seen to be back.
+
+The order of such an undo has the kind `remedy` and the setting with what it was before. Witnesses: the gateways
+themselves for what they were told, the control plane for cordons and places.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, replace
+from typing import Any
+
+from tierdrill.lab.client import LabClient, LabError
+from tierdrill.spec.lasting import GATEWAY_KINDS, Setting
+from tierdrill.targets.base import REMEDY, FaultOrder, Proof, TargetKind
+from tierdrill.targets.lab_fault import Parameters, known, seen
+
+_UNTOLD: Mapping[str, Any] = {"shed": 0.0, "weights": 1.0, "caps": None, "flags": False}
+"""What a gateway does where it was told nothing."""
+
+_TARGET_KINDS: Mapping[str, TargetKind] = {"shed": "tier", "caps": "tier", "cordon": "node", "weights": "node"}
+
+
+def single(settings: Iterable[Setting], gateways: Iterable[str]) -> list[Setting]:
+    """Each gateway's for itself, where all were meant: one may be told something else, or end, before the others."""
+    return [
+        each
+        for one in settings
+        for each in (
+            [replace(one, gateway=name) for name in gateways]
+            if one.kind in GATEWAY_KINDS and one.gateway is None
+            else [one]
+        )
+    ]
+
+
+def undo_id(run: str, setting: Setting) -> str:
+    """The name of the ledger's entry."""
+    return f"{run}/{REMEDY}/{setting}"
+
+
+def undo_order(run: str, setting: Setting, before: Any, lease_s: float) -> FaultOrder:
+    """The order whose revert puts a setting back to what `read` said before."""
+    return FaultOrder(
+        fault=undo_id(run, setting),
+        kind=REMEDY,
+        target=str(setting),
+        target_kind=_TARGET_KINDS.get(setting.kind, "service"),
+        mechanism="the lab's control API",
+        parameters={"setting": asdict(setting), "before": before},
+        lease_s=lease_s,
+    )
+
+
+def read(client: LabClient, setting: Setting) -> Any:
+    """What a setting is now, as plain data: at its gateway, of a node's cordons, or (places) who is away from home."""
+    if setting.kind in GATEWAY_KINDS:
+        return client.told(setting.kind, str(setting.gateway)).get(setting.name, _UNTOLD[setting.kind])
+    state = client.state()
+    if setting.kind == "places":
+        return _away(state)
+    node = known({one["name"]: one for one in state["nodes"]}, setting.name, "node")
+    whole = bool(node["cordoned"])
+    return {
+        "node": whole,
+        "gpus": [gpu["index"] for gpu in node.get("gpus") or [] if gpu.get("cordoned") and not whole],
+    }
+
+
+def put_back(client: LabClient, p: Parameters) -> None:
+    """Make it what it was; LabError where the lab refuses."""
+    setting, before = Setting(**p["setting"]), p["before"]
+    if setting.kind == "places":
+        client.remedy("rebalance", {})
+    elif setting.kind == "cordon":
+        # Uncordoning a node uncordons its GPUs as well.
+        _controller(client, "cordon" if before["node"] else "uncordon", {"node": setting.name})
+        for gpu in before["gpus"]:
+            _controller(client, "cordon", {"node": setting.name, "gpu": gpu})
+    elif _runs(client, str(setting.gateway)):
+        client.tell(setting.kind, {setting.name: before}, str(setting.gateway))
+
+
+def is_back(client: LabClient, p: Parameters) -> Proof:
+    """Whether it is what it was. A gateway that has ended took what it was told with it."""
+    setting, before = Setting(**p["setting"]), p["before"]
+    witness = f"{setting.gateway} itself" if setting.gateway else "the control plane"
+    try:
+        now = read(client, setting)
+    except LabError:
+        if setting.gateway is None or _runs(client, setting.gateway):
+            raise
+        return seen(True, "the lab's supervisor", f"{setting.gateway} has ended, and what it was told with it")
+    if setting.kind == "places":
+        return seen(not now, witness, f"away from home: {', '.join(now)}" if now else "every replica is at home")
+    return seen(now == before, witness, f"{setting}: {_shown(now)}, before {_shown(before)}")
+
+
+def _runs(client: LabClient, gateway: str) -> bool:
+    return any(one["name"] == gateway and one["alive"] for one in client.status()["processes"])
+
+
+def _controller(client: LabClient, verb: str, arguments: Mapping[str, Any]) -> None:
+    answer = client.remedy(verb, arguments)
+    if not answer.get("ok"):
+        raise LabError(f"{verb}: {answer.get('reason', 'refused')}")
+
+
+def _away(state: Mapping[str, Any]) -> list[str]:
+    """Replicas without a place, or in another than their home though that could take them."""
+    usable = {
+        f"{node['name']}/{gpu['index']}" for node in state["nodes"] for gpu in node.get("gpus") or [] if gpu["usable"]
+    }
+    return sorted(
+        one["name"]
+        for one in state["replicas"]
+        if one["node"] is None or (one["home"] in usable and f"{one['node']}/{one['gpu']}" != one["home"])
+    )
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, Mapping):
+        gpus = ", ".join(map(str, value["gpus"]))
+        return "cordoned" if value["node"] else f"GPU {gpus} cordoned" if gpus else "schedulable"
+    return f"{value:g}" if isinstance(value, float) else "none" if value is None else str(value).lower()

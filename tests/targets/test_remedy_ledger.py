@@ -1,0 +1,276 @@
+"""What remedies leave changed: its undo is on the ledger before they act, and whoever undoes can play it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Mapping
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from tierdrill.conductor.cleanup import undo_all
+from tierdrill.history.events import Event
+from tierdrill.history.ledger import Ledger, LedgerFault
+from tierdrill.lab.client import LabClient, LabError
+from tierdrill.targets import lab
+from tierdrill.targets.base import Inventory, RemedyResult, TargetError
+from tierdrill.targets.remedy_ledger import RemedyLedger
+
+RUN = "run-1"
+GATEWAYS = {"gateway-a": "127.0.0.1:1", "gateway-b": "127.0.0.1:2"}
+
+
+@dataclass
+class FakeLab:
+    """A lab's control API as far as settings go, and its remedies. `told` is by kind, gateway, name."""
+
+    home: Path
+    said: dict[str, dict[str, dict[str, Any]]] = field(default_factory=dict)
+    cordoned: dict[str, set[int | None]] = field(default_factory=lambda: {"node-1": set(), "node-2": set()})
+    where: dict[str, str | None] = field(default_factory=lambda: {"chat-0": "node-1/0"})
+    down: set[str] = field(default_factory=set)
+    fails: str = ""
+    on_ledger: list[tuple[str, list[str]]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.said = {kind: {name: {} for name in GATEWAYS} for kind in ("shed", "weights", "flags", "caps")}
+        self.lab = SimpleNamespace(name="kept", id="lab-id", gateways=GATEWAYS)
+
+    # The lab's control API.
+    def told(self, what: str, gateway: str) -> dict[str, Any]:
+        if gateway in self.down:
+            raise LabError(f"{gateway} does not answer")
+        return dict(self.said[what][gateway])
+
+    def tell(self, what: str, changes: Mapping[str, Any], gateway: str) -> None:
+        if gateway in self.down:
+            raise LabError(f"{gateway} does not answer")
+        self.said[what][gateway].update(changes)
+
+    def status(self) -> dict[str, Any]:
+        return {"processes": [{"name": n, "program": "gateway", "alive": n not in self.down} for n in GATEWAYS]}
+
+    def state(self) -> dict[str, Any]:
+        nodes = [
+            {
+                "name": name,
+                "cordoned": None in cordons,
+                "gpus": [{"index": i, "cordoned": None in cordons or i in cordons, "usable": True} for i in (0, 1)],
+            }
+            for name, cordons in self.cordoned.items()
+        ]
+        replicas = [
+            {"name": name, "node": at and at.split("/")[0], "gpu": at and int(at[-1]), "home": "node-1/0"}
+            for name, at in self.where.items()
+        ]
+        return {"nodes": nodes, "replicas": replicas}
+
+    def remedy(self, verb: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        if verb == "rebalance":
+            self.where = dict.fromkeys(self.where, "node-1/0")
+        elif verb == "reschedule":
+            self.where = dict.fromkeys(self.where, "node-2/1")
+        elif verb == "cordon":
+            self.cordoned[arguments["node"]].add(arguments.get("gpu"))
+        else:
+            self.cordoned[arguments["node"]].clear()
+        return {"ok": True}
+
+
+class Remedies:
+    """The port below: carries remedies out, and notes what the ledger knew when it was called."""
+
+    def __init__(self, lab: FakeLab) -> None:
+        self._lab = lab
+
+    async def inventory(self) -> Inventory:
+        return Inventory((), (), (), ())
+
+    async def fact(self, name: str, subject: str) -> Any:
+        return None
+
+    async def remedy(self, action: str, arguments: dict[str, Any]) -> RemedyResult:
+        self._lab.on_ledger.append((action, [entry.id for entry in entries(self._lab.home)]))
+        if self._lab.fails:
+            raise TargetError(self._lab.fails)
+        at = [arguments["gateway"]] if "gateway" in arguments else list(GATEWAYS)
+        for gateway in at:
+            if action == "shed":
+                self._lab.tell("shed", {arguments["tier"]: arguments["fraction"]}, gateway)
+            elif action == "set-weight":
+                self._lab.tell("weights", {arguments["node"]: arguments["weight"]}, gateway)
+            elif action == "set-flag":
+                self._lab.tell("flags", {arguments["flag"]: arguments["value"]}, gateway)
+            elif action == "restart-gateway":
+                for kind in self._lab.said.values():
+                    kind[gateway].clear()
+        if action in ("cordon", "uncordon", "reschedule"):
+            self._lab.remedy(action, arguments)
+        return RemedyResult(True, "done")
+
+
+def entries(home: Path) -> list[LedgerFault]:
+    with closing(Ledger(home)) as ledger:
+        return ledger.open_faults()
+
+
+def names(home: Path) -> list[str]:
+    return sorted(entry.id.removeprefix(f"{RUN}/remedy/") for entry in entries(home))
+
+
+@pytest.fixture
+def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeLab]:
+    """A lab that the ledger's place leads to as well: what the reaper and `recover` see is this one."""
+    made = FakeLab(tmp_path)
+    monkeypatch.setattr(lab.LabPort, "_reachable", lambda self: made.lab)
+    monkeypatch.setattr(lab, "LabClient", lambda state: made)
+    yield made
+
+
+def do(fake: FakeLab, action: str, **arguments: Any) -> RemedyResult:
+    port = RemedyLedger(Remedies(fake), cast(LabClient, fake), fake.home, RUN, 5.0)
+    return asyncio.run(port.remedy(action, arguments))
+
+
+def undo(fake: FakeLab, told: list[Event] | None = None) -> list[str]:
+    with closing(Ledger(fake.home)) as ledger:
+        return undo_all(ledger, RUN, "reaper", (told if told is not None else []).append, within_s=0.2)
+
+
+def test_the_undo_is_on_the_ledger_before_the_remedy_acts(fake: FakeLab) -> None:
+    fake.tell("shed", {"best-effort": 0.1}, "gateway-a")
+    do(fake, "shed", tier="best-effort", fraction=0.5)
+    here = [f"{RUN}/remedy/shed of best-effort at {name}" for name in GATEWAYS]
+    assert fake.on_ledger == [("shed", here)]
+    assert [(entry.state, entry.lease_s) for entry in entries(fake.home)] == [("landed", 5.0)] * 2
+    told: list[Event] = []
+    assert undo(fake, told) == [] and entries(fake.home) == []
+    assert fake.said["shed"] == {"gateway-a": {"best-effort": 0.1}, "gateway-b": {"best-effort": 0.0}}
+    assert [item.kind for item in told] == ["remedy.reverting", "remedy.gone"] * 2
+    assert all(item.data["remedy"] in here for item in told)
+
+
+@pytest.mark.parametrize(
+    ("action", "arguments", "entry"),
+    [
+        ("set-weight", {"node": "node-1", "weight": 0.0, "gateway": "gateway-a"}, ["weights of node-1 at gateway-a"]),
+        ("set-flag", {"flag": "retries", "value": True, "gateway": "gateway-b"}, ["flags of retries at gateway-b"]),
+        ("cordon", {"node": "node-2"}, ["cordon of node-2"]),
+        ("cordon", {"node": "node-2", "gpu": 1}, ["cordon of node-2"]),
+        ("reschedule", {"node": "node-1"}, ["places"]),
+    ],
+)
+def test_each_kind_of_setting_is_put_back_as_it_was(
+    fake: FakeLab, action: str, arguments: dict[str, Any], entry: list[str]
+) -> None:
+    before = fake.state()
+    do(fake, action, **arguments)
+    assert names(fake.home) == entry
+    assert undo(fake) == [] and names(fake.home) == []
+    assert fake.state() == before
+    assert not any(value for kind in ("flags", "shed") for by in fake.said[kind].values() for value in by.values())
+    assert all(weight == 1.0 for by in fake.said["weights"].values() for weight in by.values())
+
+
+def test_the_change_that_gives_back_closes_the_entry(fake: FakeLab) -> None:
+    do(fake, "set-weight", node="node-1", weight=0.0, gateway="gateway-a")
+    do(fake, "set-weight", node="node-1", weight=0.5)
+    assert names(fake.home) == ["weights of node-1 at gateway-a", "weights of node-1 at gateway-b"]
+    do(fake, "set-weight", node="node-1", weight=1.0, gateway="gateway-a")
+    assert names(fake.home) == ["weights of node-1 at gateway-b"]
+    undo(fake)
+    assert fake.said["weights"] == {"gateway-a": {"node-1": 1.0}, "gateway-b": {"node-1": 1.0}}
+
+
+def test_the_first_change_says_what_it_was(fake: FakeLab) -> None:
+    do(fake, "shed", tier="best-effort", fraction=0.5)
+    do(fake, "shed", tier="best-effort", fraction=0.9)
+    undo(fake)
+    assert fake.said["shed"]["gateway-a"] == {"best-effort": 0.0}
+
+
+def test_a_restart_takes_along_what_the_gateway_was_told(fake: FakeLab) -> None:
+    port = RemedyLedger(Remedies(fake), cast(LabClient, fake), fake.home, RUN, 5.0)
+
+    async def both() -> None:
+        await port.remedy("set-flag", {"flag": "fail_open", "value": True, "gateway": "gateway-a"})
+        assert names(fake.home) == ["flags of fail_open at gateway-a"]
+        await port.remedy("restart-gateway", {"gateway": "gateway-a"})
+
+    asyncio.run(both())
+    assert names(fake.home) == []
+
+
+def test_a_gateway_that_has_ended_has_nothing_to_put_back(fake: FakeLab) -> None:
+    do(fake, "shed", tier="best-effort", fraction=0.5)
+    fake.down.add("gateway-a")
+    assert undo(fake) == [] and names(fake.home) == []
+
+
+def test_what_may_have_happened_stays_on_the_ledger(fake: FakeLab) -> None:
+    fake.fails = "no answer"
+    fake.down.clear()
+    with pytest.raises(TargetError):
+        do(fake, "shed", tier="best-effort", fraction=0.5)
+    # Looked at afterwards: nothing has changed, so nothing is left to undo.
+    assert names(fake.home) == []
+
+
+def test_nothing_begins_once_everything_is_halted_but_giving_back_goes_on(fake: FakeLab) -> None:
+    do(fake, "shed", tier="best-effort", fraction=0.5)
+    with closing(Ledger(fake.home)) as ledger:
+        ledger.halt("anna", "enough")
+    refused = do(fake, "set-flag", flag="retries", value=True)
+    assert not refused.ok and "enough (anna)" in refused.detail and fake.said["flags"]["gateway-a"] == {}
+    assert do(fake, "shed", tier="best-effort", fraction=0.0).ok
+    assert fake.said["shed"]["gateway-a"] == {"best-effort": 0.0} and names(fake.home) == []
+
+
+def test_nothing_is_done_that_the_ledger_cannot_know(fake: FakeLab) -> None:
+    do(fake, "notify", message="hello")
+    for name in fake.home.glob("ledger.db*"):
+        name.unlink()
+    (fake.home / "ledger.db").mkdir()
+    refused = RemedyLedger(Remedies(fake), cast(LabClient, fake), fake.home, RUN, 5.0)
+    fake.on_ledger.clear()
+    result = asyncio.run(refused.remedy("shed", {"tier": "best-effort", "fraction": 0.5}))
+    assert not result.ok and "cannot be written down" in result.detail
+    assert fake.said["shed"]["gateway-a"] == {} and fake.on_ledger == []
+
+
+def test_what_was_changed_while_it_was_undone_is_undone_again(fake: FakeLab, monkeypatch: pytest.MonkeyPatch) -> None:
+    do(fake, "shed", tier="best-effort", fraction=0.5)
+    real, again = Ledger.close_entry, ["once"]
+
+    def close_entry(self: Ledger, fault: str, note: str) -> bool:
+        if again and fault.endswith("gateway-a"):
+            again.clear()
+            do(fake, "shed", tier="best-effort", fraction=0.7)
+        return real(self, fault, note)
+
+    monkeypatch.setattr(Ledger, "close_entry", close_entry)
+    undo(fake)
+    # The other gateway's entry had been closed before, and is open again.
+    assert names(fake.home) == ["shed of best-effort at gateway-b"]
+    undo(fake)
+    assert {name: by["best-effort"] for name, by in fake.said["shed"].items()} == dict.fromkeys(GATEWAYS, 0.0)
+    assert names(fake.home) == []
+
+
+def test_replicas_go_home_last(fake: FakeLab, monkeypatch: pytest.MonkeyPatch) -> None:
+    do(fake, "cordon", node="node-1")
+    do(fake, "reschedule", node="node-1")
+    order: list[str] = []
+    real = lab.put_back
+
+    def put_back(client: LabClient, parameters: dict[str, Any]) -> None:
+        order.append(parameters["setting"]["kind"])
+        real(client, parameters)
+
+    monkeypatch.setattr(lab, "put_back", put_back)
+    assert undo(fake) == []
+    assert order == ["cordon", "places"]
