@@ -33,7 +33,7 @@ class Client:
 
 
 class Served:
-    url, token = "http://127.0.0.1:9", "x"
+    url, token, routing_key, mark = "http://127.0.0.1:9", "x", "x", "x"
 
     async def start(self) -> None:
         """Nothing is served here."""
