@@ -17,7 +17,6 @@ from tierdrill.conductor.plan import (
     experiment_values,
     make_plan,
     new_run_name,
-    prompts_of,
 )
 from tierdrill.spec.catalogue import DrillSetting
 from tierdrill.targets.lab import MECHANISMS
@@ -139,10 +138,3 @@ def test_values_are_the_experiments_with_the_drills_over_them() -> None:
 def test_run_names_are_unique_and_sort_by_time(at: float) -> None:
     assert new_run_name("d", at) != new_run_name("d", at)
     assert new_run_name("d", at)[:-5] <= new_run_name("d", at + 1)[:-5]
-
-
-@given(st.integers(1, 40), st.integers(0, 2**32))
-def test_prompts_are_as_long_as_asked_and_the_same_for_a_seed(tokens: int, seed: int) -> None:
-    prompts = prompts_of(("a", "b", "c"), tokens, seed)
-    assert prompts == prompts_of(("a", "b", "c"), tokens, seed)
-    assert {len(prompt.split()) for prompt in prompts} == {tokens}

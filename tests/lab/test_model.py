@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from tierdrill.lab.model import (
     WORDS,
     Model,
+    covering_prompts,
     detokenize,
     expected_answer,
     expected_golden,
@@ -48,6 +49,31 @@ def test_every_bit_of_a_small_model_is_caught() -> None:
         model.flip(index, bit)
         assert golden(model).checksum != expected.checksum, (index, bit)
         model.flip(index, bit)
+
+
+@given(tokens=st.integers(1, 600), seed=st.integers(0, 2**32))
+def test_a_load_s_prompts_read_the_whole_vocabulary(tokens: int, seed: int) -> None:
+    prompts = covering_prompts(tokens, seed)
+    assert prompts == covering_prompts(tokens, seed)
+    assert {len(tokenize(prompt)) for prompt in prompts} == {tokens}
+    assert {token for prompt in prompts for token in tokenize(prompt)} == set(range(256))
+    assert len(prompts) == -(-256 // tokens)
+
+
+@pytest.mark.parametrize(("prompt_tokens", "max_tokens"), [(16, 8), (12, 12)], ids=["enterprise", "batch"])
+def test_one_rota_of_a_load_finds_a_flip_of_any_weight(prompt_tokens: int, max_tokens: int) -> None:
+    model = Model(SEED, 4096)
+    prompts = [tokenize(prompt) for prompt in covering_prompts(prompt_tokens, SEED)]
+    right = [model.generate(prompt, max_tokens) for prompt in prompts]
+    unseen = []
+    for index in range(len(model.weights)):
+        bit = index % model.weight_bits
+        model.flip(index, bit)
+        reading = [number for number, prompt in enumerate(prompts) if index // model.columns in prompt]
+        if all(model.generate(prompts[number], max_tokens) == right[number] for number in reading):
+            unseen.append((index, bit))
+        model.flip(index, bit)
+    assert unseen == []
 
 
 @settings(max_examples=50, deadline=None)

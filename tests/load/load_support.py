@@ -54,7 +54,7 @@ def stream_plan(name: str, **changes: Any) -> StreamPlan:
         "tier": "critical",
         "model": "echo",
         "rate_rps": 20.0,
-        "prompts": (Prompt("one two three", 3, "one two three"),),
+        "prompts": (Prompt("one two three", 3, {changes.get("model", "echo"): "one two three"}),),
         "timeout_s": 3.0,
         **changes,
     }

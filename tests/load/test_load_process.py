@@ -43,7 +43,7 @@ async def run_load(
 
 
 def test_every_kind_of_answer(server: ModelServer, tmp_path: Path) -> None:
-    prompts = (Prompt("a b c d", 4, "a b c d"), Prompt("e f g h", 4, "e f g h"))
+    prompts = tuple(Prompt(text, 4, {"echo": text}) for text in ("a b c d", "e f g h"))
     plan = load_plan(
         tmp_path,
         [server.url],

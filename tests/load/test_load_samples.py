@@ -140,24 +140,32 @@ def delta(text: str | None) -> dict[str, Any]:
     return {"choices": [{"delta": {"role": "assistant"} if text is None else {"content": text}}]}
 
 
+A, A_B, NOTHING = ({"assistant": text} for text in ("a", "a b", ""))
+BOTH = {"assistant": "a", "draft": "d"}
+
+
+def fallback(*, right: bool) -> Reading:
+    return Reading("ok", "fallback", right)
+
+
 @pytest.mark.parametrize(
     ("status", "body", "about", "reading"),
     [
-        (200, json.dumps(piece("a b")).encode(), {"expected": "a b"}, Reading("ok", None, True)),
-        (200, json.dumps(piece("a x")).encode(), {"expected": "a b"}, Reading("ok", None, False)),
-        (200, b"not json", {"expected": "a b"}, Reading("ok", None, False)),
+        (200, json.dumps(piece("a b")).encode(), {"expected": A_B}, Reading("ok", None, True)),
+        (200, json.dumps(piece("a x")).encode(), {"expected": A_B}, Reading("ok", None, False)),
+        (200, b"not json", {"expected": A_B}, Reading("ok", None, False)),
         (200, b"not json", {}, Reading("ok", None, None)),
         (
             200,
             json.dumps({"choices": [{"message": {"content": "a"}}]}).encode(),
-            {"expected": "a"},
+            {"expected": A},
             Reading("ok", None, True),
         ),
-        (200, events(piece("a"), piece(" b")), {"streamed": True, "expected": "a b"}, Reading("ok", None, True)),
-        (200, events(delta(None), delta("a")), {"streamed": True, "expected": "a"}, Reading("ok", None, True)),
-        (200, events({"choices": [], "usage": {}}), {"streamed": True, "expected": ""}, Reading("ok", None, True)),
+        (200, events(piece("a"), piece(" b")), {"streamed": True, "expected": A_B}, Reading("ok", None, True)),
+        (200, events(delta(None), delta("a")), {"streamed": True, "expected": A}, Reading("ok", None, True)),
+        (200, events({"choices": [], "usage": {}}), {"streamed": True, "expected": NOTHING}, Reading("ok", None, True)),
         (200, events(piece("a"), done=False), {"streamed": True}, Reading("error", "truncated", None)),
-        (200, b"data: {\n\ndata: [DONE]\n\n", {"streamed": True, "expected": "a"}, Reading("error", "truncated", None)),
+        (200, b"data: {\n\ndata: [DONE]\n\n", {"streamed": True, "expected": A}, Reading("error", "truncated", None)),
         (200, b"", {"streamed": True}, Reading("error", "truncated", None)),
         (
             200,
@@ -167,7 +175,11 @@ def delta(text: str | None) -> dict[str, Any]:
         ),
         (200, events({"error": {"type": "preempted"}}), {"streamed": True}, Reading("rejected", "preempted", None)),
         (200, events({"error": "text"}), {"streamed": True}, Reading("error", "stream-error", None)),
-        (200, b"{}", {"served_model": "draft", "expected": "a"}, Reading("ok", "fallback", None)),
+        (200, b"{}", {"served_model": "draft", "expected": A}, Reading("ok", "fallback", None)),
+        (200, json.dumps(piece("d")).encode(), {"served_model": "draft", "expected": BOTH}, fallback(right=True)),
+        (200, json.dumps(piece("a")).encode(), {"served_model": "draft", "expected": BOTH}, fallback(right=False)),
+        (200, json.dumps(piece("d")).encode(), {"expected": BOTH}, Reading("ok", None, False)),
+        (200, events(piece("d")), {"streamed": True, "served_model": "draft", "expected": BOTH}, fallback(right=True)),
         (429, b"", {"rejected_reason": "shed"}, Reading("rejected", "shed", None)),
         (429, b"", {}, Reading("rejected", "too-many-requests", None)),
         (503, b"", {"rejected_reason": "no-endpoint"}, Reading("rejected", "no-endpoint", None)),
@@ -177,7 +189,7 @@ def delta(text: str | None) -> dict[str, Any]:
     ],
 )
 def test_what_an_answer_means(status: int, body: bytes, about: dict[str, Any], reading: Reading) -> None:
-    settings = {"streamed": False, "expected": None, "model": "assistant", **about}
+    settings = {"streamed": False, "expected": {}, "model": "assistant", **about}
     assert read_answer(status, body, **settings) == reading
 
 

@@ -17,6 +17,7 @@ from tierdrill.load.plan import PlanError, plan_of, read_plan, read_recording
 from tierdrill.load.schedule import (
     SHAPE_KINDS,
     Recorded,
+    Rota,
     Shape,
     ShapeKind,
     StreamRate,
@@ -223,3 +224,16 @@ def test_a_surge_brings_what_is_missing_to_its_factor(rate: float, shape: Shape,
 def test_a_recording_does_not_surge() -> None:
     recorded = StreamRate("a", 5.0, Shape("replay", file="x"), (1.0, 2.0))
     assert list(surge_times(recorded, 3.0, 0.0, 30.0, "7")) == []
+
+@given(st.integers(0, 2**32), st.integers(1, 40), st.integers(0, 30))
+def test_in_a_rota_every_round_takes_each_once(seed: int, size: int, number: int) -> None:
+    rota, other = Rota(seed, "s", size), Rota(seed, "s", size)
+    assert sorted(rota.at(turn) for turn in range(number * size, (number + 1) * size)) == list(range(size))
+    assert other.at(3) == Rota(seed, "s", size).at(3)  # wherever a process begins
+
+
+def test_a_rota_keeps_step_with_no_other_round_robin() -> None:
+    rota = Rota(7, "enterprise", 16)
+    for takers in (2, 3, 4, 8):
+        for taker in range(takers):
+            assert len({rota.at(turn) for turn in range(taker, 16 * 40, takers)}) == 16

@@ -35,6 +35,8 @@ def test_the_models_own_bound_holds_where_the_route_has_none(tmp_path: Path) -> 
 def test_the_fallback_model_must_be_quick_enough_too(tmp_path: Path) -> None:
     root = good_catalogue(tmp_path)
     changed(root, TIERS, ("    retry_budget:", "    fallback_model: summarizer\n    retry_budget:"))
+    assert any("critical falls back on summarizer without a limit" in line for line in lines(root))
+    changed(root, TIERS, ("      integrity: 100%\n", "      integrity: 100%\n      fallback_at_most: 5%\n"))
     assert lines(root) == []
     changed(root, WORKLOADS, ("&usual {prefill_per_token: 0.2ms", "&usual {prefill_per_token: 2ms"))
     assert any("take summarizer 1.152s; an attempt of tier critical ends after 1s" in line for line in lines(root))

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from tierdrill.conductor.plan import Plan, prompts_of
-from tierdrill.lab.model import WORDS, expected_answer
+from tierdrill.conductor.plan import Plan
+from tierdrill.lab.model import covering_prompts, expected_answer
 from tierdrill.lab.plan import MODEL_SIZE
 from tierdrill.load.line import CONTROL_FILE
 from tierdrill.load.plan import LoadPlan, Prompt, StreamPlan
 from tierdrill.load.schedule import Shape
+from tierdrill.spec.catalogue import DrillSetting
 from tierdrill.spec.drill import Stream
 from tierdrill.spec.workloads import Model
-
-PROMPTS_PER_STREAM = 16
 
 
 def load_plan(plan: Plan, targets: tuple[str, ...], folder: Path) -> LoadPlan:
@@ -25,21 +25,36 @@ def load_plan(plan: Plan, targets: tuple[str, ...], folder: Path) -> LoadPlan:
         duration_s=plan.load_s,
         seed=drill.load.seed,
         connections_max=drill.load.connections_max,
-        streams=tuple(part for stream in drill.load.streams for part in stream_plans(stream, models[stream.model])),
+        streams=tuple(
+            part
+            for stream in drill.load.streams
+            for part in stream_plans(stream, models[stream.model], _fallback(plan.setting, stream, models))
+        ),
         sample_path=str(folder / "samples"),
         status_path=str(folder / "generator"),
         control_path=str(folder / CONTROL_FILE),
     )
 
 
-def stream_plans(stream: Stream, model: Model) -> list[StreamPlan]:
-    """A stream as the child sends it.
+def _fallback(setting: DrillSetting, stream: Stream, models: Mapping[str, Model]) -> tuple[Model, ...]:
+    """The model that may answer in its own model's place."""
+    name = setting.tiers.by_name(stream.tier).fallback_model
+    return (models[name],) if name is not None and name in models and name != stream.model else ()
 
-    One part that streams its answers and one that does not, where both are asked for.
+
+def stream_plans(stream: Stream, model: Model, others: Iterable[Model] = ()) -> list[StreamPlan]:
+    """A stream as the child sends it; `others` are models that may answer in place of its own.
+
+    One part that streams its answers and one that does not, where both are asked for. Its prompts are golden ones:
+    together they read every weight of a model, and the right answer of every model to each is known.
     """
     prompts = tuple(
-        Prompt(text, stream.max_tokens, expected_answer(model.seed, MODEL_SIZE, text, stream.max_tokens))
-        for text in prompts_of(WORDS, stream.prompt_tokens, model.seed, PROMPTS_PER_STREAM)
+        Prompt(
+            text,
+            stream.max_tokens,
+            {one.name: expected_answer(one.seed, MODEL_SIZE, text, stream.max_tokens) for one in (model, *others)},
+        )
+        for text in covering_prompts(stream.prompt_tokens, model.seed)
     )
     shape = Shape(
         kind=stream.shape.kind,

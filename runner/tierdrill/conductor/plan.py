@@ -7,7 +7,6 @@ Which faults on which targets, by which mechanism, in phases of which length, wi
 from __future__ import annotations
 
 import os
-import random
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -202,13 +201,6 @@ def _deadlines(setting: DrillSetting) -> tuple[Deadline, ...]:
         if (objective := setting.tiers.by_name(one.tier).objectives.mttr) is not None
     ]
     return tuple(sorted((*alerts, *playbooks, *tiers), key=lambda deadline: deadline.within_s))
-
-
-def prompts_of(words: tuple[str, ...], tokens: int, seed: int, count: int = 16) -> list[str]:
-    """Prompts for a stream: `count` different ones of so many words, the same for the same seed."""
-    # Prompts need to differ, not to be secret.
-    chooser = random.Random(seed)  # noqa: S311
-    return [" ".join(chooser.choice(words) for _ in range(tokens)) for _ in range(count)]
 
 
 def describe_faults(plan: Plan) -> list[tuple[PlannedFault, str]]:

@@ -25,7 +25,7 @@ from tierdrill.spec.catalogue import DrillSetting
 
 FORMAT = 1
 AT_LEAST = ("availability", "integrity")
-SHARES = (*AT_LEAST, "error_ceiling")
+SHARES = (*AT_LEAST, "error_ceiling", "fallback")
 MARGIN_FLOOR = -10.0
 """Ten times what is allowed, too much; what is worse is not told apart, and no answer at all counts as this."""
 TRUSTED = (Status.PASSED.value, Status.FAILED.value)

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from tierdrill.history.events import Event
 from tierdrill.judge.alerts import QUIET_SEVERITIES, judge_alerts, judge_quiet, sightings
+from tierdrill.judge.answers import fallback_notes
 from tierdrill.judge.experiment import judge_experiment
 from tierdrill.judge.failure import judge_class
 from tierdrill.judge.faults import judge_faults
@@ -74,7 +75,7 @@ def judge(events: Sequence[Event]) -> Verdict:
         checks=tuple(checks),
         times=_times(setting, events, timeline, samples),
         mechanisms={fault.kind: fault.mechanism for fault in timeline.faults},
-        notes=_notes(start, variant, timeline),
+        notes=(*_notes(start, variant, timeline), *fallback_notes(setting.tiers, samples)),
     )
 
 

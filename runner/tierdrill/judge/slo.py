@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Collection
 
+from tierdrill.judge.answers import judge_fallback, judge_integrity
 from tierdrill.judge.generator import sent_as
 from tierdrill.judge.recovery import judge_mttr
 from tierdrill.judge.samples import TierSamples
@@ -41,6 +42,7 @@ def judge_tier(
     checks: list[Check] = []
     for name in wanted:
         checks.extend(_objective(name, tier, cut, where, events, samples, timeline, streamed))
+    checks.extend(judge_fallback(tier, cut, where, events))
     return checks
 
 
@@ -70,7 +72,7 @@ def _objective(
         bad = counts["error"] + counts["timeout"]
         return [_share_at_most(tier.name, name, bad, admitted, objectives.error_ceiling, where, events)]
     if name == "integrity" and objectives.integrity is not None:
-        return [_integrity(tier.name, cut, objectives.integrity, where, events)]
+        return [judge_integrity(tier.name, cut, objectives.integrity, where, events)]
     if name == "mttr" and objectives.mttr is not None:
         return [judge_mttr(tier, whole, timeline, events)]
     if name in ("latency", "time_to_first_token", "queue_wait") and getattr(objectives, name):
@@ -153,25 +155,6 @@ def _share_check(
         high=interval.high,
         limit=limit,
         samples=interval.samples,
-    )
-
-
-def _integrity(tier: str, cut: TierSamples, objective: float, where: str, events: tuple[int, ...]) -> Check:
-    checked = [value for value in cut.integrity if value is not None]
-    wrong = checked.count(False)
-    share = (len(checked) - wrong) / len(checked) if checked else None
-    status = Status.INCONCLUSIVE if share is None else Status.PASSED if share >= objective else Status.FAILED
-    return Check(
-        id=f"slo/{tier}/integrity",
-        group="slo",
-        status=status,
-        title=f"{tier}: integrity of answers in {where}",
-        expected=f"at least {show_ratio(objective)} of checked answers equal the reference",
-        seen=f"{wrong} wrong of {len(checked)} checked" if checked else "no answer was checked",
-        events=events,
-        value=share,
-        limit=objective,
-        samples=len(checked),
     )
 
 

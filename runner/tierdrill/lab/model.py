@@ -9,6 +9,8 @@ weight changes the hidden state after the prompt that reads it, and nothing late
 
 from __future__ import annotations
 
+import itertools
+import random
 import sys
 import zlib
 from array import array
@@ -27,6 +29,18 @@ _CONSONANTS = "bdfghklmnprstvwz"
 _VOWELS = ("a", "e", "i", "o", "u", "ai", "ea", "ei", "ia", "io", "oa", "oi", "oo", "ou", "ua", "ui")
 WORDS = tuple(consonant + vowel for consonant in _CONSONANTS for vowel in _VOWELS)
 _WORD_TOKENS = {word: token for token, word in enumerate(WORDS)}
+
+
+def covering_prompts(tokens: int, seed: int) -> list[str]:
+    """Prompts of so many tokens each that together read every weight: the whole vocabulary, in an order by the seed.
+
+    The last is filled up from the beginning.
+    """
+    order = list(range(VOCABULARY_SIZE))
+    random.Random(seed).shuffle(order)  # noqa: S311 - prompts need to differ, not to be secret
+    count = -(-VOCABULARY_SIZE // tokens)
+    endless = itertools.cycle(order)
+    return [detokenize(itertools.islice(endless, tokens)) for _ in range(count)]
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ The headers are the gateway's own (x-rejected-reason and so on); a server withou
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,35 +31,35 @@ def read_answer(
     body: bytes,
     *,
     streamed: bool,
-    expected: str | None,
+    expected: Mapping[str, str],
     model: str,
     rejected_reason: str | None = None,
     error_reason: str | None = None,
     served_model: str | None = None,
 ) -> Reading:
-    """Judge a complete response."""
+    """Judge a complete response to a question asked of `model`, whose right answers are `expected`, by model."""
     if not 200 <= status < 300:
         return _refusal(status, rejected_reason, error_reason)
+    right = expected.get(served_model or model)
+    fallback = served_model not in (None, model)
     if not streamed:
-        return _compared(expected, model, served_model, [_decoded(body)] if expected is not None else [])
+        return _compared(right, fallback, [] if right is None else [_decoded(body)])
     data = [line[len(DATA) :].strip() for line in body.split(b"\n") if line.startswith(DATA)]
     complete = bool(data) and data[-1] == _DONE
-    if complete and b'"error"' not in body and expected is None:
-        return _compared(None, model, served_model, [])
+    if complete and b'"error"' not in body and right is None:
+        return _compared(None, fallback, [])
     events = _decoded_events(data[:-1] if complete else data)
     # A stream whose status is already out can only report its failure inside, as its last event.
     if events and isinstance(events[-1], dict) and "error" in events[-1]:
         return _stream_error(events[-1]["error"])
     if not complete or events is None:
         return Reading("error", "truncated", None)
-    return _compared(expected, model, served_model, events)
+    return _compared(right, fallback, events)
 
 
-def _compared(expected: str | None, model: str, served_model: str | None, pieces: list[Any]) -> Reading:
-    if served_model is not None and served_model != model:
-        # Another model's answer is not wrong for being different.
-        return Reading("ok", "fallback", None)
-    return Reading("ok", None, None if expected is None else _text(pieces) == expected)
+def _compared(right: str | None, fallback: bool, pieces: list[Any]) -> Reading:
+    """A whole answer, against the right one of the model that gave it."""
+    return Reading("ok", "fallback" if fallback else None, None if right is None else _text(pieces) == right)
 
 
 def _refusal(status: int, rejected_reason: str | None, error_reason: str | None) -> Reading:

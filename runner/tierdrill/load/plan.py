@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -25,16 +25,19 @@ class PlanError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """One request's question; `expected` is the right answer's text where it is known, and is then compared."""
+    """One request's question; `expected` is the right answer's text of each model for which it is known.
+
+    The answer is compared with that of the model which gave it.
+    """
 
     prompt: str
     max_tokens: int
-    expected: str | None = None
+    expected: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class StreamPlan:
-    """One kind of customer; its prompts are asked in turn."""
+    """One kind of customer; its prompts are asked in turns, each as often as the others."""
 
     name: str
     tier: str

@@ -157,6 +157,26 @@ def planned(schedule: Iterable[Arrival], from_s: float = 0.0, until_s: float = m
     return counts
 
 
+class Rota:
+    """Whose turn it is: every `size` turns in a row take each of `size` things once, in an order that changes.
+
+    A fixed order could keep step with the gateways and replicas that are taken in turn too, and one of them would see
+    some of the things only.
+    """
+
+    def __init__(self, seed: int, stream: str, size: int) -> None:
+        self._name, self._size = f"{seed}:{stream}", size
+        self._round, self._order = -1, list(range(size))
+
+    def at(self, turn: int) -> int:
+        """The thing of that turn, 0 to `size` - 1; the same in every process."""
+        number, place = divmod(turn, self._size)
+        if number != self._round:
+            chooser = random.Random(f"{self._name}:{number}")  # noqa: S311
+            self._round, self._order = number, chooser.sample(range(self._size), self._size)
+        return self._order[place]
+
+
 def recorded_for(recording: Sequence[Recorded], name: str, tier: str, *, takes_tier: bool) -> tuple[float, ...]:
     """A stream's due times in a recording: lines that name it; if it `takes_tier`, also those with only its tier."""
     return tuple(

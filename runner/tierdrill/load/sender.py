@@ -19,7 +19,7 @@ from geventhttpclient.response import HTTPParseError, HTTPSocketPoolResponse
 from tierdrill.load.answers import DATA, Reading, read_answer
 from tierdrill.load.plan import LoadPlan, Prompt, StreamPlan
 from tierdrill.load.recorder import STATUS_DROPPED, STATUS_NO_RESPONSE, Sample
-from tierdrill.load.schedule import Arrival
+from tierdrill.load.schedule import Arrival, Rota
 
 _WARM_CONNECTIONS_MAX = 16
 _UNREACHABLE = {errno.ECONNREFUSED, errno.EHOSTUNREACH, errno.ENETUNREACH}
@@ -28,10 +28,11 @@ _UNREACHABLE = {errno.ECONNREFUSED, errno.EHOSTUNREACH, errno.ENETUNREACH}
 class _Stream:
     """A stream's requests, encoded once."""
 
-    __slots__ = ("bodies", "headers", "plan")
+    __slots__ = ("bodies", "headers", "plan", "rota")
 
-    def __init__(self, plan: StreamPlan) -> None:
+    def __init__(self, plan: StreamPlan, seed: int) -> None:
         self.plan = plan
+        self.rota = Rota(seed, plan.name, len(plan.prompts))
         self.bodies = [(_body(plan, prompt), prompt.expected) for prompt in plan.prompts]
         self.headers = {"Content-Type": "application/json", "Accept-Encoding": "identity"}
         if plan.customer_class is not None:
@@ -80,7 +81,7 @@ class Sender:
 
     def __init__(self, plan: LoadPlan, pool: HTTPClientPool) -> None:
         self._clients: list[HTTPClient] = [pool.get_client(target) for target in plan.targets]
-        self._streams = {stream.name: _Stream(stream) for stream in plan.streams}
+        self._streams = {stream.name: _Stream(stream, plan.seed) for stream in plan.streams}
         self._request_id = f"{plan.seed:x}-"
         self._open: dict[Arrival, _Exchange] = {}
         self._zero_unix = 0.0
@@ -127,7 +128,7 @@ class Sender:
     def send(self, arrival: Arrival) -> Sample:
         """Send what was taken, wait for the whole answer or the stream's timeout."""
         stream = self._streams[arrival.stream]
-        body, expected = stream.bodies[arrival.turn % len(stream.bodies)]
+        body, expected = stream.bodies[stream.rota.at(arrival.turn)]
         exchange = self._open[arrival]
         exchange.sent = time.monotonic()
         timeout = gevent.Timeout(stream.plan.timeout_s)

@@ -8,14 +8,15 @@ from typing import TypeGuard
 from tierdrill.judge.verdict import Check, Status
 from tierdrill.spec.units import show_duration, show_ratio
 
-SHARE_ASPECTS = ("availability", "error_ceiling", "integrity")
+SHARE_ASPECTS = ("availability", "error_ceiling", "integrity", "fallback")
 TIME_ASPECTS = ("latency", "time_to_first_token", "ttft", "queue_wait", "mttr")
-CEILINGS = ("error_ceiling", *TIME_ASPECTS)
+CEILINGS = ("error_ceiling", "fallback", *TIME_ASPECTS)
 
 ASPECT_WORDS = {
     "availability": "availability",
     "error_ceiling": "error share",
     "integrity": "answers correct",
+    "fallback": "answers of another model",
     "latency": "latency",
     "time_to_first_token": "first token",
     "ttft": "first token",

@@ -16,6 +16,7 @@ import math
 Z_95 = 1.959963984540054
 Z_99_ONE_SIDED = 2.3263478740408408
 TAIL = 0.025
+ALL_RIGHT = 0.98
 # A product that is a whole number must not be rounded up for the last bit of a float.
 _SLACK = 1e-9
 
@@ -32,6 +33,14 @@ def share_requests(share: float) -> int | None:
 def ceiling_requests(ceiling: float) -> int | None:
     """Requests, none of them bad, that prove "at most this share is bad"; None for 0%."""
     return share_requests(1.0 - ceiling)
+
+
+def integrity_requests(share: float) -> int:
+    """Answers, none of them wrong, that prove "at least this share is right".
+
+    100% is taken for proven by as many as prove `ALL_RIGHT`, for no number proves it.
+    """
+    return share_requests(min(share, ALL_RIGHT) if share == 1.0 else share) or 1
 
 
 def quantile_requests(quantile: float) -> int:

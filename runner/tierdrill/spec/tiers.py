@@ -38,7 +38,9 @@ class Objectives(Part):
     Latencies count from the intended send, so waiting in the client counts too. For ranks that count rejections
     (`rejections_count`), a shed request is a bad request; otherwise availability is that of admitted requests.
     `typical` is the share of requests that go bad when a fault is handled as it should be: what the size of a drill's
-    load is made for. Without a `worst_window` there is one all the same, `any_window`.
+    load is made for. `fallback_at_most` is the share of answers that may come from another model than the one asked,
+    `Tier.fallback_allowed` says what holds without it. Without a `worst_window` there is one all the same:
+    `any_window`.
     """
 
     availability: Ratio | None = None
@@ -48,6 +50,7 @@ class Objectives(Part):
     queue_wait: dict[Quantile, Duration] = Field(default_factory=dict)
     mttr: Duration | None = None
     integrity: Ratio | None = None
+    fallback_at_most: Ratio | None = None
     rejections_count: bool = True
     typical: Ratio | None = None
     worst_window: WorstWindow | None = None
@@ -111,6 +114,15 @@ class Tier(Part):
     fallback_model: Name | None = None
     data_residency: Annotated[tuple[str, ...], Frozen] = ()
     override_by: Annotated[tuple[str, ...], Frozen] = ()
+
+    @property
+    def fallback_allowed(self) -> float | None:
+        """The share of answers that may come from another model: none of a tier without a `fallback_model`.
+
+        None where a document of an earlier version names one and does not say how often.
+        """
+        stated = self.objectives.fallback_at_most
+        return 0.0 if stated is None and self.fallback_model is None else stated
 
 
 class Tiers(Part):

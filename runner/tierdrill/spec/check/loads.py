@@ -19,6 +19,7 @@ from tierdrill.spec.samplesize import (
     ceiling_requests,
     count_needed,
     count_surely,
+    integrity_requests,
     quantile_requests,
     share_requests,
 )
@@ -26,6 +27,7 @@ from tierdrill.spec.tiers import Objectives, Tier, quantile_share
 from tierdrill.spec.units import show_duration, show_ratio
 
 PROMISES = ("availability", "error_ceiling", "latency", "time_to_first_token", "queue_wait", "mttr", "integrity")
+FALLBACK = "fallback"
 STREAMING_PROMISES = ("time_to_first_token",)
 
 
@@ -55,7 +57,8 @@ def _check_size(place: Place, expectation: TierExpectation, tier: Tier, drill: D
             place.at("objectives", number).report(
                 f"tier {tier.name} promises no {asked}", f"it promises {listed(promised)}", nearest(asked, promised)
             )
-    wanted = [name for name in promised if name in (expectation.objectives or promised)]
+    # Answers of another model are held against their allowance whatever else a drill judges.
+    wanted = [*(name for name in promised if name in (expectation.objectives or promised)), FALLBACK]
     if not promised:
         place.report(f"tier {tier.name} promises nothing", "a tier with objectives", key=True)
     mine = [stream for stream in drill.load.streams if stream.tier == tier.name]
@@ -133,6 +136,10 @@ def _needed(name: str, objectives: Objectives) -> tuple[int | None, str]:
     if name in ("latency", "time_to_first_token", "queue_wait"):
         highest = max(getattr(objectives, name), key=quantile_share)
         return quantile_requests(quantile_share(highest)), highest
+    if name == "integrity" and objectives.integrity is not None:
+        return integrity_requests(objectives.integrity), show_ratio(objectives.integrity)
+    if name == FALLBACK and objectives.fallback_at_most is not None:
+        return ceiling_requests(objectives.fallback_at_most), f"at most {show_ratio(objectives.fallback_at_most)}"
     return 1, ""
 
 

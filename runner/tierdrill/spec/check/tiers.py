@@ -72,6 +72,11 @@ def _check_tier(place: Place, tier: Tier, document: Tiers) -> None:
     for name in ("deadline", "attempt_timeout"):
         if getattr(tier, name) <= 0:
             place.at(name).report(f"{name} of no time", "a time above 0")
+    if tier.fallback_model is not None and tier.objectives.fallback_at_most is None:
+        place.at("fallback_model").report(
+            f"{tier.name} falls back on {tier.fallback_model} without a limit",
+            "objectives.fallback_at_most says which share of the answers may come from it, such as 5%",
+        )
     for number, level in enumerate(tier.escalation):
         if not level.contact.strip():
             place.at("escalation", number, "contact").report("nothing for contact", "whom to page")

@@ -1,0 +1,118 @@
+"""Who gave the answers, and whether they were right: fallback and integrity as checks of a tier.
+
+An answer counts as available whoever gave it, so what came from another model than the one asked has its own allowance.
+Integrity is a share of the answers that were compared with a reference, that of the model which gave them, and takes
+an interval and a number of answers as every share does. 100% is no share that any number proves: it means that not one
+is wrong, of so many that 2% wrong ones would have been seen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from tierdrill.judge.samples import TierSamples
+from tierdrill.judge.statistics import wilson
+from tierdrill.judge.verdict import Check, Status
+from tierdrill.spec.samplesize import integrity_requests
+from tierdrill.spec.tiers import Tier, Tiers
+from tierdrill.spec.units import show_ratio
+
+FALLBACK = "fallback"
+
+
+def fallbacks(cut: TierSamples) -> int:
+    """How many good answers came from another model than the one asked."""
+    return sum(
+        outcome == "ok" and reason == FALLBACK for outcome, reason in zip(cut.outcome, cut.reason, strict=True)
+    )
+
+
+def judge_fallback(tier: Tier, cut: TierSamples, where: str, events: tuple[int, ...]) -> list[Check]:
+    """Whether no more answers came from another model than the tier allows.
+
+    Nothing where its document names another model and states no allowance (documents of earlier versions).
+    """
+    allowed = tier.fallback_allowed
+    if allowed is None:
+        return []
+    total, other = cut.counts["ok"], fallbacks(cut)
+    interval = wilson(other, total)
+    bounds = None if allowed == 0.0 else interval  # of nothing allowed there is no share to be near to
+    expected = f"at most {show_ratio(allowed)} of the answers from another model than the one asked"
+    if interval is None:
+        status, seen = Status.INCONCLUSIVE, "no answers"
+    else:
+        if allowed == 0.0:
+            status = Status.FAILED if other else Status.PASSED
+        else:
+            status = _side(interval.high <= allowed, interval.low > allowed)
+        seen = f"{other} of {total} ({interval.value:.2%}; 95%: {interval.low:.2%} to {interval.high:.2%})"
+    return [
+        Check(
+            id=f"slo/{tier.name}/{FALLBACK}",
+            group="slo",
+            status=status,
+            title=f"{tier.name}: answers from another model in {where}",
+            expected=expected,
+            seen=seen,
+            events=events,
+            value=None if interval is None else interval.value,
+            low=None if bounds is None else bounds.low,
+            high=None if bounds is None else bounds.high,
+            limit=allowed,
+            samples=total,
+        )
+    ]
+
+
+def judge_integrity(tier: str, cut: TierSamples, objective: float, where: str, events: tuple[int, ...]) -> Check:
+    """Whether enough answers were compared, and enough of them were right."""
+    checked = [right for right in cut.integrity if right is not None]
+    wrong = checked.count(False)
+    needed = integrity_requests(objective)
+    interval = wilson(len(checked) - wrong, len(checked))
+    bounds = None if objective == 1.0 else interval
+    seen = f"{wrong} wrong of {len(checked)} checked" if checked else "no answer was checked"
+    if interval is None:
+        status = Status.INCONCLUSIVE
+    elif objective == 1.0:
+        status = Status.FAILED if wrong else _side(len(checked) >= needed, False)
+    else:
+        # One wrong answer among few is no rate yet.
+        status = _side(interval.low >= objective, interval.high < objective and wrong > 1)
+        seen += f" ({interval.value:.3%} right; 95%: {interval.low:.3%} to {interval.high:.3%})"
+    if status is Status.INCONCLUSIVE and 0 < len(checked) < needed:
+        seen += f", it takes {needed}"
+    return Check(
+        id=f"slo/{tier}/integrity",
+        group="slo",
+        status=status,
+        title=f"{tier}: integrity of answers in {where}",
+        expected=f"at least {show_ratio(objective)} of checked answers equal the reference",
+        seen=seen,
+        events=events,
+        value=None if interval is None else interval.value,
+        low=None if bounds is None else bounds.low,
+        high=None if bounds is None else bounds.high,
+        limit=objective,
+        samples=len(checked),
+    )
+
+
+def fallback_notes(tiers: Tiers, samples: Mapping[str, TierSamples]) -> tuple[str, ...]:
+    """What is to be said of each tier whose document does not say how many answers may come from another model."""
+    counted = [
+        (tier.name, fallbacks(samples[tier.name]), samples[tier.name].counts["ok"])
+        for tier in tiers.by_rank()
+        if tier.fallback_allowed is None and tier.name in samples
+    ]
+    return tuple(
+        f"{other} of {total} answers of {name} came from another model than the one asked; "
+        "its document does not say how many may."
+        for name, other, total in counted
+        if other
+    )
+
+
+def _side(good: bool, bad: bool) -> Status:
+    return Status.PASSED if good else Status.FAILED if bad else Status.INCONCLUSIVE
