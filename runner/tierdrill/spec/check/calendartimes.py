@@ -99,7 +99,7 @@ def _check_blackouts(
             sound = False
             continue
         shown_path = str(PurePath(spot.source.path).parent / file.file)
-        _, problems = read_events(path, shown_path, find_zone(file.timezone or timezone))
+        _, problems = read_events(path, shown_path, find_zone(file.timezone or timezone), file.timezone is not None)
         spot.problems.extend(problems)
         sound = sound and not problems
     return sound

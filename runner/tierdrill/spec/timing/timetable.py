@@ -116,7 +116,7 @@ def blackout_rules(blackouts: Blackouts, timezone: str, document: Path) -> Black
     recurring: list[Recurring] = []
     for file in blackouts.files:
         path = document.parent / file.file
-        events, problems = read_events(path, str(path), find_zone(file.timezone or timezone))
+        events, problems = read_events(path, str(path), find_zone(file.timezone or timezone), file.timezone is not None)
         if problems:
             raise SpecError(problems)
         recurring += [
