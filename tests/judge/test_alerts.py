@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from tests.judge.build import Run, shipped
+from tests.judge.build import ZERO, Run, shipped
+from tierdrill.history.events import Event
 from tierdrill.judge.judge import judge
 from tierdrill.judge.verdict import Check, Status
 from tierdrill.spec.catalogue import DrillSetting
@@ -89,3 +90,61 @@ def test_what_never_fired_has_not_resolved(setting: DrillSetting) -> None:
 
 def test_without_the_fault_gone_nothing_is_said(setting: DrillSetting) -> None:
     assert resolved(setting, seen(4, "firing"), seen(18, "resolved"), gone=False).status is Status.INCONCLUSIVE
+
+
+def named(setting: DrillSetting, **alerts: object) -> DrillSetting:
+    """The drill with something else expected of alerts."""
+    data = setting.to_json()
+    data["drill"]["expect"]["alerts"] |= alerts
+    return DrillSetting.from_json(data)
+
+
+FIRED = (seen(4, "firing"), seen(18, "resolved"), CAPACITY)
+
+
+def burn(severity: str = "page") -> Event:
+    labels = {"tier": "critical", "window": "1h", "severity": severity}
+    data = {"alert": "TierErrorBudgetBurn", "state": "firing", "labels": labels, "severity": severity, "via": "webhook"}
+    return Event(ZERO + 30, "alert.state", "monitoring", data)
+
+
+def test_a_page_for_a_healthy_node_fails_under_the_expected_name_too(setting: DrillSetting) -> None:
+    found = judge(Run(alerts=(*FIRED, seen(5, "firing", {"node": "node-1"}))).events(setting))
+    check = found.check("alert/NodeNotReady/elsewhere")
+    assert found.status is Status.FAILED and check is not None and "{node=node-1}" in check.seen
+    assert found.reasons == ("alert/NodeNotReady/elsewhere",), "for the lost node it fired, and is over"
+
+
+def test_also_where_the_drill_gives_no_labels(setting: DrillSetting) -> None:
+    bare = named(setting, must_fire=[{"alert": "NodeNotReady"}, {"alert": "ServingCapacityLow"}])
+    assert judge(Run(alerts=FIRED).events(bare)).status is Status.PASSED
+    found = judge(Run(alerts=(CAPACITY, seen(4, "firing", {"node": "node-1"}))).events(bare))
+    assert {"alert/NodeNotReady/elsewhere", "alert/NodeNotReady/fired"} <= set(found.reasons)
+
+
+@pytest.mark.parametrize(
+    ("others", "severity", "status"),
+    [
+        (None, "page", Status.FAILED),
+        (None, "critical", Status.FAILED),
+        (None, "ticket", Status.PASSED),
+        (None, "info", Status.PASSED),
+        ("forbidden", "ticket", Status.FAILED),
+        ("forbidden", "info", Status.PASSED),
+        ("allowed", "page", Status.PASSED),
+    ],
+)
+def test_nobody_is_paged_by_what_the_drill_does_not_name(
+    setting: DrillSetting, others: str | None, severity: str, status: Status
+) -> None:
+    of = named(setting, others=others) if others else setting
+    found = judge(Run(alerts=FIRED, extra=[burn(severity)]).events(of))
+    assert found.status is status
+    if status is Status.FAILED:
+        assert found.reasons == ("alert/TierErrorBudgetBurn/silent",)
+
+
+def test_an_alert_that_is_expected_may_page(setting: DrillSetting) -> None:
+    tier = {"alert": "TierErrorBudgetBurn", "labels": {"tier": "critical"}}
+    must = [{"alert": "NodeNotReady"}, {"alert": "ServingCapacityLow"}, tier]
+    assert judge(Run(alerts=FIRED, extra=[burn()]).events(named(setting, must_fire=must))).status is Status.PASSED

@@ -77,3 +77,48 @@ def test_a_pipeline_that_was_not_heard_is_a_doubt_also_about_a_quiet_blip(settin
     found = judge(deaf.events(setting))
     assert check(found, "alert/all/silent").status is Status.PASSED
     doubted(found, "run/monitoring")
+
+
+def gap(at: float, seconds: float, what: str = "prometheus", told_after: float | None = None) -> Event:
+    """A gap that begins `at` seconds into the run, as it is told once it has lasted so long."""
+    told = seconds if told_after is None else told_after
+    data = {"what": what, "seconds": told, "began_at": ZERO + at, "waking": False}
+    return Event(ZERO + at + told, "monitoring.gap", "monitoring", data)
+
+
+THROUGHOUT = [gap(15.0 + 3.0 * number, 2.9) for number in range(11)]
+
+
+@pytest.mark.parametrize(
+    ("gaps", "seen"),
+    [
+        (THROUGHOUT, "prometheus silent for 31.9s in all"),
+        ([gap(16, 2.9), gap(20, 2.9)], "prometheus silent for 5.8s in all"),
+        ([gap(30, 6.0, told_after=2.1), gap(30, 6.0)], "prometheus silent for 6.0s"),
+    ],
+)
+def test_short_gaps_throughout_are_as_blind_as_a_long_one(setting: DrillSetting, gaps: list[Event], seen: str) -> None:
+    assert doubted(judge(Run(extra=gaps).events(setting)), "run/monitoring") == seen
+
+
+@pytest.mark.parametrize(
+    "gaps",
+    [
+        [gap(30, 2.9)],
+        [gap(30, 2.9), gap(20, 2.9, "alertmanager")],
+        [gap(30, 2.9, told_after=2.1), gap(30, 2.9)],
+        [gap(1 + 3 * number, 2.9) for number in range(4)],
+    ],
+)
+def test_a_short_gap_is_none_nor_are_those_of_warm_up(setting: DrillSetting, gaps: list[Event]) -> None:
+    assert judge(Run(extra=gaps).events(setting)).status is Status.PASSED
+
+
+def test_a_silence_of_somebody_else_is_a_doubt_and_a_sabotage_s_own_is_none(setting: DrillSetting) -> None:
+    data = {"alert": "NodeNotReady", "by": "somebody@example.com"}
+    foreign = Event(ZERO + 30, "alert.silenced", "monitoring", data)
+    assert doubted(judge(Run(extra=[foreign]).events(setting)), "run/silences") == (
+        "somebody@example.com silenced NodeNotReady"
+    )
+    own = replace(foreign, source="runner", data={"alert": "NodeNotReady", "by": "alert-silenced"})
+    assert check(judge(Run(extra=[own]).events(setting)), "run/silences").status is Status.PASSED

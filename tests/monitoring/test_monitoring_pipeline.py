@@ -180,6 +180,7 @@ def test_a_silenced_alert_fires_and_is_not_delivered(running_stack: Stack) -> No
 
     watch = asyncio.run(scenario())
     assert watch.states("NodeNotReady", "webhook") == []
+    assert [event.data["alert"] for event in watch.told if event.kind == "alert.silenced"] == ["NodeNotReady"]
 
 
 def test_queries_against_the_real_prometheus(running_stack: Stack) -> None:

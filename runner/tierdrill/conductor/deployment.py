@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from tierdrill.conductor.labs import bring_up, config_of, kept_lab
 from tierdrill.conductor.plan import Plan
 from tierdrill.conductor.recorder import Recorder
-from tierdrill.conductor.sabotage import apply_sabotage, believing, broken_remedy
+from tierdrill.conductor.sabotage import apply_sabotage, believing, broken_remedy, own_comment
 from tierdrill.conductor.stop import StopBox
 from tierdrill.conductor.toolhooks import ToolHooks, secret_of
 from tierdrill.history.ledger import Ledger
@@ -56,6 +56,7 @@ class Deployment:
             alertmanager=f"http://{lab.alertmanager}",
             emit=recorder.take,
             webhook=True,
+            own_silence=lambda silence: silence.get("comment") == own_comment(plan),
             login=lab.login,
         )
         self.remedies: RemedyPort = RemedyLedger(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from tierdrill.conductor.plan import Plan
 from tierdrill.history.ledger import Ledger
 from tierdrill.lab.calls import Calls
 from tierdrill.monitoring.query import Matcher
@@ -39,10 +40,15 @@ def believing(playbooks: Sequence[Playbook], sabotage: SabotageAction) -> tuple[
     return tuple(map(trusting, playbooks))
 
 
+def own_comment(plan: Plan) -> str:
+    """The comment of the silence that this run creates."""
+    return f"sabotage {plan.sabotage.name if plan.sabotage else ''} of run {plan.run}"
+
+
 async def apply_sabotage(deployment: Deployment, sabotage: Sabotage, ledger: Ledger) -> None:
     """Cut what is cut in the deployment itself; playbooks and remedies were when the engine was made."""
     plan, recorder, action = deployment.plan, deployment.recorder, sabotage.do
-    comment = f"sabotage {sabotage.name} of run {plan.run}"
+    comment = own_comment(plan)
     flags: dict[str, dict[str, bool]] = {}
     if action.flags_off:
         before = await deployment.client.ask(Calls.get("/v1/flags"))

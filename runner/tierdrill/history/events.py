@@ -23,7 +23,7 @@ History is the only truth about a run. Times are Unix seconds (float, the machin
     remedy.not_gone    remedy, witness, seen
     alert.state        alert, state ("pending", "inactive", "firing", "resolved"), labels, severity, starts_at,
                        via ("prometheus", "alertmanager", "webhook")
-    alert.silenced     alert, by
+    alert.silenced     alert, by                    (source runner: by a sabotage; monitoring: by somebody else)
     playbook.started   playbook, execution, target, alert, attempt, phase ("act" or "resolve")
     playbook.skipped   playbook, target, reason
     playbook.step_started  playbook, execution, step, action (before the remedy, so that a crash in it is seen)

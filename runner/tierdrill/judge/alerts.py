@@ -12,6 +12,15 @@ from tierdrill.spec.drill import AlertExpectation, Alerts
 from tierdrill.spec.units import show_duration
 
 QUIET_SEVERITIES = frozenset({"none", "info"})
+PAGE_SEVERITIES = frozenset({"page", "critical"})
+TARGET_LABELS: dict[str, tuple[str, ...]] = {
+    "node": ("node",),
+    "gpu": ("node", "gpu"),
+    "replica": ("replica",),
+    "link": ("gateway", "node"),
+    "gateway": ("gateway",),
+}
+"""The labels in which an alert about a fault of that kind names its target."""
 
 
 @dataclass(frozen=True)
@@ -61,31 +70,81 @@ def sightings(events: Sequence[Event]) -> list[Firing]:
 
 
 def judge_alerts(wanted: Alerts, events: Sequence[Event], timeline: Timeline) -> list[Check]:
-    """The alert checks of a drill; deadlines count from the fault's effect."""
+    """The alert checks of a drill; deadlines count from the effect of the fault that the alert is about."""
     seen = judged_sightings(events, timeline)
+    ours = [one for one in seen if any(_is_about(expectation, one, timeline) for expectation in wanted.must_fire)]
     checks = []
     for expectation in wanted.must_fire:
-        checks.append(_fired(expectation, seen, timeline))
+        mine = [one for one in seen if one.alert != expectation.alert or one in ours]
+        checks.append(_fired(expectation, mine, timeline, seen))
         if expectation.resolves:
-            checks.append(_resolved(expectation, seen, timeline))
+            checks.append(_resolved(expectation, mine, timeline))
     checks.extend(
         _silent(expectation.alert, _matching(expectation, seen, ("firing",)), "no such alert")
         for expectation in wanted.must_not_fire
     )
-    if wanted.others == "forbidden":
-        named = {expectation.alert for expectation in (*wanted.must_fire, *wanted.must_not_fire)}
-        loud = [one for one in seen if one.state == "firing" and one.severity not in QUIET_SEVERITIES]
-        checks.extend(
-            _silent(name, [one for one in loud if one.alert == name], "no alert but those named")
-            for name in sorted({one.alert for one in loud} - named)
-        )
+    if wanted.others != "allowed":
+        forbidden = {expectation.alert for expectation in wanted.must_not_fire}
+        loud = [
+            one
+            for one in seen
+            if one.state == "firing"
+            and one not in ours
+            and one.alert not in forbidden
+            and (one.severity in PAGE_SEVERITIES if wanted.others == "no-pages" else _is_loud(one))
+        ]
+        expected = "no page but those named" if wanted.others == "no-pages" else "no alert but those named"
+        expects = {expectation.alert for expectation in wanted.must_fire}
+        for name in sorted({one.alert for one in loud}):
+            hits = [one for one in loud if one.alert == name]
+            checks.append(_elsewhere(name, hits) if name in expects else _silent(name, hits, expected))
     return checks
+
+
+def _is_loud(one: Firing) -> bool:
+    return one.severity not in QUIET_SEVERITIES
+
+
+def _is_about(expectation: AlertExpectation, one: Firing, timeline: Timeline) -> bool:
+    """Whether a sighting is of the alert that is expected: its name, its labels, and what the faults are on."""
+    if one.alert != expectation.alert:
+        return False
+    if any(one.labels.get(key) != value for key, value in expectation.labels.items()):
+        return False
+    return all(
+        value in named
+        for key, value in one.labels.items()
+        if key not in expectation.labels and (named := _broken(key, timeline)) is not None
+    )
+
+
+def _broken(label: str, timeline: Timeline) -> set[str] | None:
+    """The values of a label that name what is broken; None where the faults do not say."""
+    found: set[str] = set()
+    for fault in timeline.faults:
+        labels = TARGET_LABELS.get(fault.target_kind, ())
+        if label not in labels:
+            return None
+        found |= set(fault.target.replace(">", "/").split("/"))
+    return None if "*" in found else found or None
+
+
+def _elsewhere(name: str, hits: Sequence[Firing]) -> Check:
+    return Check(
+        id=f"alert/{name}/elsewhere",
+        group="alert",
+        status=Status.FAILED,
+        title=f"{name} fires for nothing else",
+        expected="only for what is broken",
+        seen=f"it fired {_labels(hits[0].labels)} (seen by {hits[0].via})",
+        events=tuple(hit.event for hit in hits),
+    )
 
 
 def judge_quiet(events: Sequence[Event], timeline: Timeline) -> list[Check]:
     """For a blip: no alert that pages or opens a ticket fires at all."""
     seen = judged_sightings(events, timeline)
-    loud = [one for one in seen if one.state == "firing" and one.severity not in QUIET_SEVERITIES]
+    loud = [one for one in seen if one.state == "firing" and _is_loud(one)]
     if not loud:
         return [
             Check(
@@ -112,8 +171,8 @@ def _labels(labels: dict[str, str]) -> str:
     return "{" + ", ".join(f"{key}={value}" for key, value in sorted(labels.items())) + "}" if labels else ""
 
 
-def _fired(expectation: AlertExpectation, seen: Sequence[Firing], timeline: Timeline) -> Check:
-    name, effect = expectation.alert, timeline.effect
+def _fired(expectation: AlertExpectation, seen: Sequence[Firing], timeline: Timeline, whole: Sequence[Firing]) -> Check:
+    name, effect = expectation.alert, timeline.effect_on(expectation.labels.values())
     wanted = f"{name}{_labels(expectation.labels)} fires and is delivered"
     if expectation.within is not None:
         wanted += f" within {show_duration(expectation.within)} of the fault's effect"
@@ -132,7 +191,7 @@ def _fired(expectation: AlertExpectation, seen: Sequence[Firing], timeline: Time
             took = min(hit.at for hit in delivered) - effect
             text = f"fired after {first.at - effect:.1f}s, delivered after {took:.1f}s"
             status = Status.PASSED if expectation.within is None or took <= expectation.within else Status.FAILED
-    elif others := [one for one in seen if one.alert == name and one.state == "firing"]:
+    elif others := [one for one in whole if one.alert == name and one.state == "firing"]:
         text = f"it fired, but for {_labels(others[0].labels)}"
     return Check(
         id=f"alert/{name}/fired",
@@ -152,7 +211,8 @@ def _resolved(expectation: AlertExpectation, seen: Sequence[Firing], timeline: T
 
     A playbook may end an alert while the fault is still there; one that fires again afterwards has not resolved.
     """
-    name, healed = expectation.alert, timeline.healed
+    gone = [fault.gone_at for fault in timeline.faults_on(expectation.labels.values())]
+    name, healed = expectation.alert, None if None in gone else max((at for at in gone if at is not None), default=None)
     hits = sorted(_matching(expectation, seen, ("firing", "resolved")), key=lambda hit: (hit.at, hit.event))
     last = {_identity(hit): hit for hit in hits}
     still = [hit for hit in last.values() if hit.state == "firing"]

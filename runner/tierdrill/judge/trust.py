@@ -13,6 +13,8 @@ from tierdrill.judge.verdict import Check, Status
 from tierdrill.spec.units import show_duration
 
 MONITORING_GAP_MAX_S = 3.0
+MONITORING_GAPS_MAX = 0.1
+"""The part of the time from the baseline on in which one way of watching may be silent, all its gaps together."""
 OWN_CHILDREN = frozenset({"experiment", "load"})
 PHASES = ("preflight", "warm-up", "baseline", "fault", "recovery", "clean-up")
 
@@ -24,6 +26,7 @@ def judge_run(events: Sequence[Event], timeline: Timeline) -> list[Check]:
         _preflight(events, timeline),
         _completed(events, timeline),
         _monitoring(events, timeline),
+        _silences(events),
         _processes(events),
     ]
 
@@ -70,17 +73,54 @@ def _monitoring(events: Sequence[Event], timeline: Timeline) -> Check:
     gaps = [event for event in events if event.kind == "monitoring.gap" and _matters(event, timeline)]
     looked = [event for event in events if event.kind == "preflight.check"]
     heard = [event for event in looked if event.data.get("name") == "pipeline" and event.data.get("ok")]
-    seen = "; ".join(f"{event.data['what']} silent for {event.data['seconds']:.1f}s" for event in gaps)
+    told = [f"{event.data['what']} silent for {event.data['seconds']:.1f}s" for event in gaps]
+    told += [
+        f"{what} silent for {silent:.1f}s in all"
+        for what, silent in _silent_in_all(events, timeline).items()
+        if not any(event.data["what"] == what for event in gaps)
+    ]
+    good = bool(heard) and not told
     if not heard:
-        seen = "; ".join(part for part in (seen, "no alert was seen to come through before the fault") if part)
+        told.append("no alert was seen to come through before the fault")
+    gaps = [event for event in events if event.kind == "monitoring.gap"]
     return check_of(
         "monitoring",
-        not gaps and bool(heard),
+        good,
         "an alert comes the whole way before the fault, then Prometheus and Alertmanager watch without a gap over "
-        f"{show_duration(MONITORING_GAP_MAX_S)}",
-        seen or "no gap",
-        [*heard, *gaps],
+        f"{show_duration(MONITORING_GAP_MAX_S)}, and for {1 - MONITORING_GAPS_MAX:.0%} of the time",
+        "; ".join(told) or "no gap",
+        [*heard, *(() if good else gaps)],
     )
+
+
+def _silent_in_all(events: Sequence[Event], timeline: Timeline) -> dict[str, float]:
+    """Ways of watching whose gaps, none of them long, come to too much of the time from the baseline on; in seconds."""
+    span = timeline.span(("baseline", "recovery"))
+    if span is None:
+        return {}
+    gaps: dict[tuple[str, float], float] = {}
+    for event in events:
+        if event.kind == "monitoring.gap":
+            seconds = float(event.data.get("seconds", 0))
+            began = float(event.data.get("began_at", event.at - seconds))
+            within = min(began + seconds, span[1]) - max(began, span[0])
+            # A gap is told when it has lasted too long, and once more at its end.
+            one = (str(event.data["what"]), began)
+            gaps[one] = max(gaps.get(one, 0.0), within)
+    silent: dict[str, float] = {}
+    for (what, _), seconds in gaps.items():
+        silent[what] = silent.get(what, 0.0) + seconds
+    most = MONITORING_GAPS_MAX * (span[1] - span[0])
+    return {what: seconds for what, seconds in silent.items() if seconds > max(most, MONITORING_GAP_MAX_S)}
+
+
+def _silences(events: Sequence[Event]) -> Check:
+    """An alert that somebody else silenced is not heard, so that it was not heard says nothing."""
+    found = [event for event in events if event.kind == "alert.silenced" and event.source == "monitoring"]
+    seen = "; ".join(
+        f"{event.data.get('by') or 'somebody'} silenced {event.data.get('alert') or 'alerts'}" for event in found
+    )
+    return check_of("silences", not found, "nobody else silences alerts meanwhile", seen or "nobody did", found)
 
 
 def _processes(events: Sequence[Event]) -> Check:

@@ -40,6 +40,7 @@ WEBHOOK_GAP_S = 10.0
 
 RANGE_STEP_S = 0.25
 MISSED_SLACK_S = 2.0
+COMMENT_CHARACTERS = 500
 FIRING_NOW = 'ALERTS{alertstate="firing"}'
 
 
@@ -104,6 +105,7 @@ class AlertWatcher:
         alertmanager: str,
         emit: Callable[[Event], object],
         webhook: bool = False,
+        own_silence: Callable[[Mapping[str, Any]], bool] = lambda silence: False,
         login: Login | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -111,6 +113,8 @@ class AlertWatcher:
         self._alertmanager = AlertmanagerClient(alertmanager, login=login)
         self._emit = emit
         self._clock = clock
+        self._own_silence = own_silence
+        self._silences_told: set[str] = set()
         self._known: dict[str, dict[AlertKey, Sighting]] = {"prometheus": {}, "alertmanager": {}, "webhook": {}}
         self._told: list[Sighting] = []
         self._began_at = clock()
@@ -199,6 +203,28 @@ class AlertWatcher:
         silence.good(now)
         self._known["alertmanager"], changes = whole_picture(self._known["alertmanager"], seen, now)
         self._tell("alertmanager", changes)
+        await self._look_for_silences()
+
+    async def _look_for_silences(self) -> None:
+        """Tell of each silence in force that is not the run's own, once."""
+        answer = await self._alertmanager.silences()
+        for silence in () if isinstance(answer, NoData) else answer:
+            name = str(silence.get("id", ""))
+            active = silence.get("status", {}).get("state") == "active"
+            if not active or name in self._silences_told or self._own_silence(silence):
+                continue
+            self._silences_told.add(name)
+            self._emit(
+                event(
+                    "alert.silenced",
+                    SOURCE,
+                    self._clock(),
+                    alert=silenced_alert(silence),
+                    by=str(silence.get("createdBy", "")),
+                    comment=str(silence.get("comment", ""))[:COMMENT_CHARACTERS],
+                    silence=name,
+                )
+            )
 
     async def _look_back(self) -> None:
         until = self._clock()
@@ -231,6 +257,18 @@ class AlertWatcher:
             await look()
             due = max(due + period_s, loop.time())
             await asyncio.sleep(due - loop.time())
+
+
+def silenced_alert(silence: Mapping[str, Any]) -> str:
+    """What a silence is about, in a few words: the alert's name, or its matchers as Alertmanager writes them."""
+    signs = {(True, False): "=", (False, False): "!=", (True, True): "=~", (False, True): "!~"}
+    parts = []
+    for one in silence.get("matchers", ()):
+        sign = signs[bool(one.get("isEqual", True)), bool(one.get("isRegex", False))]
+        if one.get("name") == "alertname" and sign == "=":
+            return str(one.get("value", ""))
+        parts.append(f'{one.get("name")}{sign}"{one.get("value")}"')
+    return "{" + ", ".join(parts) + "}"
 
 
 def _step(answer: list[Series]) -> float:

@@ -121,11 +121,15 @@ class PlaybookExpectation(Part):
 
 
 class Alerts(Part):
-    """Alerts that must and must not fire; `others` says what an alert in neither list means."""
+    """Alerts that must and must not fire; `others` says what an alert in neither list means.
+
+    With `no-pages` it may open a ticket and must not page anybody. `forbidden`: neither. `allowed`: it says nothing.
+    What fires under the name of one that must fire, but for something else, counts as in neither list.
+    """
 
     must_fire: Annotated[tuple[AlertExpectation, ...], Frozen] = ()
     must_not_fire: Annotated[tuple[AlertExpectation, ...], Frozen] = ()
-    others: Literal["allowed", "forbidden"] = "allowed"
+    others: Literal["allowed", "no-pages", "forbidden"] = "no-pages"
 
 
 class Playbooks(Part):

@@ -164,8 +164,10 @@ def check_ids(context: Context, drill: Drill) -> Iterator[str]:
                 yield f"slo/{expectation.tier}/{name}"
     for one in drill.expect.alerts.must_fire:
         yield from (f"alert/{one.alert}/{aspect}" for aspect in ("fired", *(("resolved",) if one.resolves else ())))
+    if drill.expect.alerts.others != "allowed":
+        yield from (f"alert/{one.alert}/elsewhere" for one in drill.expect.alerts.must_fire)
     silent = {one.alert for one in drill.expect.alerts.must_not_fire}
-    if drill.expect.alerts.others == "forbidden" and context.alerts is not None:
+    if drill.expect.alerts.others != "allowed" and context.alerts is not None:
         silent |= set(context.alerts) - {one.alert for one in drill.expect.alerts.must_fire}
     yield from (f"alert/{name}/silent" for name in silent)
     for fired in drill.expect.playbooks.must_fire:
