@@ -30,8 +30,8 @@ def without_objectives(data: Document, *names: str) -> Document:
 
 
 EVERYTHING = (
-    *("availability", "error_ceiling", "latency", "time_to_first_token", "queue_wait", "mttr", "integrity"),
-    "rejections_count",
+    *("availability", "error_ceiling", "latency", "time_to_first_token", "queue_wait", "time_to_mitigate"),
+    *("integrity", "rejections_count"),
 )
 ALONE = [{"tier": "critical"}]
 LATENCY = [{"tier": "critical", "objectives": ["latency"]}]

@@ -10,7 +10,6 @@ from tierdrill.monitoring.windows import (
     BURN_WINDOWS,
     SCRAPES_MIN,
     burn_threshold,
-    error_budget,
     expected_fire_time,
     latest_fire_time,
     promql_duration,
@@ -75,9 +74,9 @@ def test_latest_fire_time_adds_the_pipeline() -> None:
 
 
 def test_budget() -> None:
-    assert error_budget(Objectives(availability=0.995, error_ceiling=0.2)) == 0.005
-    assert error_budget(Objectives(error_ceiling=0.02)) == 0.02
-    assert error_budget(Objectives()) is None
+    assert Objectives(availability=0.995, error_ceiling=0.2).error_budget == 0.005
+    assert Objectives(error_ceiling=0.02).error_budget == 0.02
+    assert Objectives().error_budget is None
 
 
 def test_durations_are_prometheus_own() -> None:

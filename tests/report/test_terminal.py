@@ -35,7 +35,7 @@ def test_more_room_shows_every_objective() -> None:
     small = summary_text(made.setting, made.events, made.verdict)
     assert "and 5 other objectives: 2 not held" in small
     large = summary_text(made.setting, made.events, made.verdict, width=120, height=60)
-    assert "first token" in large and "time to recover" in large and "other objectives" not in large
+    assert "first token" in large and "time to mitigate" in large and "other objectives" not in large
 
 
 def test_says_what_matters() -> None:

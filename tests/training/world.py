@@ -204,10 +204,10 @@ class World:
         self.sitting.acts.append((self.time, action, target, parameters))
         on = target.rpartition(" ")[2]
         hit = False
-        for trouble in self._going_on():
+        for trouble in self.troubles:
             places = {part for one in trouble.targets for part in (one, one.partition("/")[0])}
-            if action in ENDS[trouble.incident.fault] and on in places:
-                trouble.mended, hit = self.time + 1.0, True
+            if self.time >= trouble.effect and action in ENDS[trouble.incident.fault] and on in places:
+                trouble.mended, hit = trouble.mended or self.time + 1.0, True
         if action == "uncordon":
             self.cordoned.discard(on)
         elif not hit and action in ("drain", "restart-replica", "power-cycle"):

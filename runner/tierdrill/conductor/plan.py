@@ -183,6 +183,14 @@ def _within_blast_radius(setting: DrillSetting, faults: list[PlannedFault]) -> N
             raise PlanError(f"found fault {fault.kind} on {', '.join(sorted(hit))}, which the environment protects")
 
 
+_TIER_DEADLINES = {
+    "time_to_detect": "alert for tier {tier} delivered",
+    "time_to_mitigate": "tier {tier} back in target",
+    "mttr": "tier {tier} back in target",
+    "time_to_recover": "fault gone and tier {tier} in target",
+}
+
+
 def _deadlines(setting: DrillSetting) -> tuple[Deadline, ...]:
     expect = setting.drill.expect
     alerts = [
@@ -196,9 +204,11 @@ def _deadlines(setting: DrillSetting) -> tuple[Deadline, ...]:
         if one.within is not None
     ]
     tiers = [
-        Deadline(f"tier {one.tier} back in target", objective)
+        Deadline(what.format(tier=one.tier), limit)
         for one in expect.tiers
-        if (objective := setting.tiers.by_name(one.tier).objectives.mttr) is not None
+        for name, what in _TIER_DEADLINES.items()
+        if (not one.objectives or name in one.objectives)
+        and (limit := getattr(setting.tiers.by_name(one.tier).objectives, name)) is not None
     ]
     return tuple(sorted((*alerts, *playbooks, *tiers), key=lambda deadline: deadline.within_s))
 

@@ -22,7 +22,7 @@ from tierdrill.judge.verdict import Check, Status
 from tierdrill.spec.catalogue import DrillSetting
 from tierdrill.spec.drill import Invariants, TierExpectation
 from tierdrill.spec.environment import Clock
-from tierdrill.spec.tiers import Objectives, Tier
+from tierdrill.spec.tiers import Tier
 
 PERIOD_S = 30 * 86400.0
 LONG_S, SHORT_S = 3600.0, 300.0
@@ -157,9 +157,9 @@ def _tier_failure(
     checks = judge_tier(everything, tier, samples, timeline, (), streamed) if said else []
     statuses = {check.status for check in checks}
     found = recovery_of(tier, samples, *span)
-    limit = tier.objectives.mttr
+    limit = tier.objectives.mitigate_within
     late = found.out_at_end or (limit is not None and found.back > limit)
-    budget = error_budget(tier.objectives)
+    budget = tier.objectives.error_budget
     counts = _per_second(tier, samples, span) if budget else []
     return _TierFailure(
         name=tier.name,
@@ -171,11 +171,6 @@ def _tier_failure(
         recovery_limit_s=limit,
         recovery_known=late or found.held,
     )
-
-
-def error_budget(objectives: Objectives) -> float | None:
-    """The share of requests that may fail; None where the tier promises neither availability nor an error ceiling."""
-    return objectives.error_ceiling if objectives.availability is None else 1.0 - objectives.availability
 
 
 def _asked_and_bad(tier: Tier, part: TierSamples) -> tuple[int, int]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from tierdrill.history.events import Event
-from tierdrill.judge.alerts import QUIET_SEVERITIES, judge_alerts, judge_quiet, sightings
+from tierdrill.judge.alerts import judge_alerts, judge_quiet
 from tierdrill.judge.answers import fallback_notes
 from tierdrill.judge.experiment import judge_experiment
 from tierdrill.judge.failure import judge_class
@@ -17,12 +17,12 @@ from tierdrill.judge.faults import judge_faults
 from tierdrill.judge.generator import judge_load
 from tierdrill.judge.invariants import judge_invariants
 from tierdrill.judge.playbooks import judge_no_playbooks, judge_playbooks
-from tierdrill.judge.recovery import recovery_of
+from tierdrill.judge.recovery import judge_detection, times_of
 from tierdrill.judge.samples import TierSamples, collect
 from tierdrill.judge.slo import judge_tier, streamed_parts
 from tierdrill.judge.timeline import Timeline, read_timeline
 from tierdrill.judge.trust import judge_run
-from tierdrill.judge.verdict import Check, Status, Times, Verdict
+from tierdrill.judge.verdict import Check, Status, Verdict
 from tierdrill.spec.catalogue import DrillSetting
 from tierdrill.spec.resolve import resolve_drill
 
@@ -73,7 +73,7 @@ def judge(events: Sequence[Event]) -> Verdict:
         summary=_summary(status, reasons, checks, events),
         reasons=reasons,
         checks=tuple(checks),
-        times=_times(setting, events, timeline, samples),
+        times=times_of(setting, events, timeline, samples),
         mechanisms={fault.kind: fault.mechanism for fault in timeline.faults},
         notes=(*_notes(start, variant, timeline), *fallback_notes(setting.tiers, samples)),
     )
@@ -112,6 +112,7 @@ def _service_checks(
         tier = setting.tiers.by_name(expectation.tier)
         mine = samples.get(tier.name, TierSamples())
         checks.extend(judge_tier(expectation, tier, mine, timeline, evidence, streamed))
+        checks.extend(judge_detection(setting, tier, events, timeline, expectation.objectives))
     checks.extend(judge_invariants(expect.invariants, setting.tiers, samples, timeline, evidence))
     checks.extend(judge_alerts(expect.alerts, events, timeline))
     checks.extend(judge_playbooks(setting, events, timeline, samples))
@@ -197,35 +198,6 @@ def _what_held(checks: Sequence[Check]) -> str:
     if any(check.id in ("alert/all/silent", "playbook/all/silent") for check in checks):
         parts = ["nothing fired and nothing ran"]
     return "; ".join(parts) or f"all {len(checks)} checks passed"
-
-
-def _times(
-    setting: DrillSetting, events: Sequence[Event], timeline: Timeline, samples: dict[str, TierSamples]
-) -> Times:
-    effect, healed = timeline.effect, timeline.healed
-    if effect is None:
-        return Times()
-    loud = [
-        one
-        for one in sightings(events)
-        if one.state == "firing" and one.at >= effect and one.severity not in QUIET_SEVERITIES
-    ]
-    named = {expectation.alert for expectation in setting.drill.expect.alerts.must_fire}
-    fired = [one.at for one in loud if one.alert in named] or [one.at for one in loud]
-    acknowledged = [event.at for event in events if event.kind == "page.acknowledged" and event.at >= effect]
-    span = timeline.span(("fault", "recovery"))
-    top = setting.tiers.by_rank()[0]
-    mine = samples.get(top.name)
-    mitigate = mttr = None
-    if span and mine:
-        mitigate = recovery_of(top, mine, effect, span[1]).seconds
-        mttr = max(mitigate, healed - effect) if mitigate is not None and healed is not None else None
-    return Times(
-        mttd=min(fired) - effect if fired else None,
-        mtta=min(acknowledged) - min(fired) if acknowledged and fired else None,
-        mitigate=mitigate,
-        mttr=mttr,
-    )
 
 
 def _notes(start: dict[str, object], variant: str, timeline: Timeline) -> tuple[str, ...]:

@@ -1,44 +1,49 @@
-"""How long a tier was out of target after a fault, and whether it then held.
+"""How soon a fault was detected, how soon a tier was back in target, how soon all was over; and whether that held.
 
-Counted in seconds from the fault's effect. A tier is back in target only where requests say so: right after its last
-bad second, and at the end of the recovery.
+All count in seconds from the fault's effect:
+
+- **time to detect**: until the alert that is expected of this fault was delivered,
+- **time to mitigate**: until the tier was back in target and stayed there, whether or not the fault was still there,
+- **time to recover**: until the fault was gone, and the tier in target.
+
+Out of target is where a sliding window of `HOLD_S` shows that one of the tier's promises about requests is broken
+(`judge.windows`); back in target is after the last bad request of it, and only where requests say so: right after it,
+and at the end of the recovery. `mttr` in a Tiers document is the older name of `time_to_mitigate`, and means the same;
+in a verdict's times it is the time to recover.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
+from tierdrill.history.events import Event
+from tierdrill.judge.alerts import Firing, sightings
 from tierdrill.judge.samples import TierSamples
+from tierdrill.judge.statistics import TAIL
 from tierdrill.judge.timeline import Timeline
-from tierdrill.judge.verdict import Check, Status
-from tierdrill.spec.tiers import Tier, quantile_share
+from tierdrill.judge.verdict import Check, Status, Times
+from tierdrill.judge.windows import UNKNOWN, broken_stretches, requests_telling, silent_outcomes, targets_of
+from tierdrill.spec.catalogue import DrillSetting
+from tierdrill.spec.drill import AlertExpectation
+from tierdrill.spec.tiers import Tier
 from tierdrill.spec.units import show_duration
 
 HOLD_S = 3.0
 SPAN_MAX_S = 7 * 86400.0
-BAD_AT_LEAST = 2
-
-
-@dataclass(frozen=True)
-class Second:
-    """One second of a tier: how many requests tell of the service, and whether it was out of target."""
-
-    asked: int
-    out: bool
 
 
 @dataclass(frozen=True)
 class Recovery:
     """What became of a tier after a fault. Times are seconds from the fault's effect.
 
-    `back` is the end of the last second out of target, 0 where there was none. `out_at_end` says that less than the
-    hold is left after it; `held` that there were requests right after `back` and at the end to tell. `asked` counts
-    the requests that do tell.
+    `stretches` are those out of target, `back` is the end of the last one, 0 where there was none. `out_at_end` says
+    that less than the hold is left after it; `held` that there were requests right after `back` and at the end to
+    tell. `asked` counts the requests that do tell.
     """
 
+    stretches: tuple[tuple[float, float], ...]
     back: float
     out_at_end: bool
     held: bool
@@ -50,95 +55,176 @@ class Recovery:
         return self.back if self.held and not self.out_at_end else None
 
 
-def recovery_of(tier: Tier, samples: TierSamples, effect: float, end: float) -> Recovery:
+def recovery_of(
+    tier: Tier, samples: TierSamples, effect: float, end: float, *, unknown_bad: bool = False
+) -> Recovery:
     """A tier's recovery between a fault's effect and the end of the recovery phase.
 
-    A second is out of target with a bad share above what availability (or else the error ceiling) allows, and at least
-    two bad requests or none but bad ones: a lone failure among others says nothing about the service.
-    """
-    silent, late = _silent(tier), _late(tier)
-    seconds = seconds_of(tier, samples, effect, end)
-    out = [number for number, second in enumerate(seconds) if second.out]
-    back = out[-1] + 1 if out else 0
-    after = any(second.asked for second in seconds[back : back + int(HOLD_S)])
-    final, _ = _asked_and_bad(samples.cut(max(effect, end - HOLD_S), end), silent, late)
-    return Recovery(
-        back=float(back),
-        out_at_end=bool(out) and effect + back + HOLD_S > end,
-        held=after and final > 0,
-        asked=sum(second.asked for second in seconds),
-    )
-
-
-def seconds_of(tier: Tier, samples: TierSamples, effect: float, end: float) -> list[Second]:
-    """Every second from the effect to the end; what is left over after the last whole one belongs to it.
-
-    ValueError for more of them than a run has: such a history was not written by one.
+    Requests of which nothing is known are left out, or with `unknown_bad` taken to be bad. ValueError for more seconds
+    than a run has: such a history was not written by one.
     """
     if end - effect > SPAN_MAX_S:
         raise ValueError(f"a fault took effect {end - effect:g} s before the end of the recovery")
-    target = tier.objectives.availability
-    if target is None:
-        target = 1.0 - (tier.objectives.error_ceiling or 0.05)
-    silent, late = _silent(tier), _late(tier)
-    edges = [effect + second for second in range(max(1, int(end - effect)))]
-    found = []
-    for span in pairwise([*edges, max(end, edges[-1])]):
-        asked, bad = _asked_and_bad(samples.cut(*span), silent, late)
-        found.append(Second(asked, (bad >= BAD_AT_LEAST or 0 < bad == asked) and bad / asked > 1.0 - target))
-    return found
+    silent = silent_outcomes(tier.objectives) - (UNKNOWN if unknown_bad else frozenset())
+    targets = targets_of(tier.objectives)
+    whole = samples.cut(effect, end)
+    stretches = broken_stretches(whole, (effect, end), targets, silent, HOLD_S)
+    back = stretches[-1][1] - effect if stretches else 0.0
+    enough = requests_telling(min(target.allowed for target in targets), TAIL)
+    # The last bad request is not one of those that tell of being back.
+    after = whole.cut(math.nextafter(effect + back, math.inf) if stretches else effect, effect + back + HOLD_S)
+    final = whole.cut(max(effect, end - HOLD_S), end)
+    return Recovery(
+        stretches=tuple((begin - effect, until - effect) for begin, until in stretches),
+        back=back,
+        out_at_end=bool(stretches) and effect + back + HOLD_S > end,
+        held=all(_telling(part, silent) >= enough for part in (after, final)),
+        asked=_telling(whole, silent),
+    )
 
 
-def _silent(tier: Tier) -> Collection[str]:
-    return {"dropped"} if tier.objectives.rejections_count else {"dropped", "rejected"}
+def _telling(part: TierSamples, silent: frozenset[str]) -> int:
+    return len(part) - sum(part.counts[outcome] for outcome in silent)
 
 
-def _late(tier: Tier) -> float:
-    limits = sorted(tier.objectives.latency.items(), key=lambda item: quantile_share(item[0]))
-    return limits[-1][1] if limits else math.inf
+BACK_IN_TARGET = ("time_to_mitigate", "time_to_recover", "mttr")
+_WORDS = {
+    "time_to_detect": ("time to detect", "the expected alert delivered within {limit} of the fault's effect"),
+    "time_to_mitigate": ("time to mitigate", "in target again within {limit} of the fault's effect, and held"),
+    "time_to_recover": ("time to recover", "fault gone and in target within {limit} of the fault's effect, and held"),
+}
+_WORDS["mttr"] = _WORDS["time_to_mitigate"]
+_Found = tuple[Status, float | None, str]
 
 
-def _asked_and_bad(part: TierSamples, silent: Collection[str], late: float) -> tuple[int, int]:
-    """How many requests tell of the service, and how many of them were not answered, or too late."""
-    counts = part.counts
-    asked = len(part) - sum(counts[outcome] for outcome in silent)
-    bad = asked - counts["ok"]
-    if part.latency and max(part.latency) > late:
-        bad += sum(
-            outcome == "ok" and latency > late for outcome, latency in zip(part.outcome, part.latency, strict=True)
-        )
-    return asked, bad
+def judge_time(name: str, tier: Tier, samples: TierSamples, timeline: Timeline, events: tuple[int, ...]) -> Check:
+    """The check of one of a tier's BACK_IN_TARGET objectives.
 
-
-def judge_mttr(tier: Tier, samples: TierSamples, timeline: Timeline, events: tuple[int, ...]) -> Check:
-    """From the fault's effect to the tier back in target and held there for a few seconds."""
-    limit = tier.objectives.mttr or 0.0
+    What is not known of requests is taken at its best and at its worst; where the two differ, so does what they show.
+    """
     effect, span = timeline.effect, timeline.span(("fault", "recovery"))
-    found = recovery_of(tier, samples, effect, span[1]) if effect is not None and span is not None else None
-    took: float | None = None
-    if effect is None or span is None or found is None:
-        status, seen = Status.INCONCLUSIVE, "no fault was seen to land"
-    elif not found.asked:
-        status, seen = Status.INCONCLUSIVE, "no requests after the fault"
-    elif found.out_at_end:
-        took, status, seen = span[1] - effect, Status.FAILED, "still out of target at the end of recovery"
-    elif found.back > limit:
-        took, status = found.back, Status.FAILED
-        seen = f"still out of target {took:.1f}s after the fault's effect"
-    elif not found.held:
-        status, seen = Status.INCONCLUSIVE, f"no requests to tell that it held for {show_duration(HOLD_S)}, to the end"
+    if effect is None or span is None:
+        return _check(name, tier, (Status.INCONCLUSIVE, None, "no fault was seen to land"), events)
+    limit: float = getattr(tier.objectives, name)
+    watched, gone = span[1] - effect, None
+    if name == "time_to_recover":
+        gone = math.inf if timeline.healed is None else timeline.healed - effect
+    best = recovery_of(tier, samples, effect, span[1])
+    found = _back(best, limit, watched, gone)
+    counts = samples.cut(effect, span[1]).counts
+    unknown = sum(counts[outcome] for outcome in UNKNOWN)
+    if not unknown:
+        return _check(name, tier, found, events, best.asked)
+    worst = recovery_of(tier, samples, effect, span[1], unknown_bad=True)
+    found = _between(found, _back(worst, limit, watched, gone), unknown)
+    return _check(name, tier, found, events, worst.asked)
+
+
+def judge_detection(
+    setting: DrillSetting, tier: Tier, events: Sequence[Event], timeline: Timeline, wanted: Collection[str]
+) -> list[Check]:
+    """The check of a tier's time to detect, where it promises one and `wanted` (none named: all) has it."""
+    limit = tier.objectives.time_to_detect
+    if limit is None or (wanted and "time_to_detect" not in wanted):
+        return []
+    took = time_to_detect(setting, events, timeline)
+    if timeline.effect is None:
+        found: _Found = Status.INCONCLUSIVE, None, "no fault was seen to land"
+    elif took is None:
+        found = Status.FAILED, None, "no alert of this fault was delivered"
     else:
-        took, status = found.back, Status.PASSED
-        seen = f"back in target {took:.1f}s after the fault's effect" if took else "never out of target"
+        status = Status.PASSED if took <= limit else Status.FAILED
+        found = status, took, f"delivered {took:.1f}s after the fault's effect"
+    heard = tuple(one.event for one in sightings(events) if one.via == "webhook" and one.state == "firing")
+    return [_check("time_to_detect", tier, found, heard)]
+
+
+def _check(name: str, tier: Tier, found: _Found, events: tuple[int, ...], samples: int | None = None) -> Check:
+    status, took, seen = found
+    limit: float = getattr(tier.objectives, name)
+    title, expected = _WORDS[name]
     return Check(
-        id=f"slo/{tier.name}/mttr",
+        id=f"slo/{tier.name}/{name}",
         group="slo",
         status=status,
-        title=f"{tier.name}: time to recover",
-        expected=f"in target again within {show_duration(limit)} of the fault's effect, and held",
+        title=f"{tier.name}: {title}",
+        expected=expected.format(limit=show_duration(limit)),
         seen=seen,
         events=events,
         value=took,
         limit=limit,
-        samples=found.asked if found is not None else None,
+        samples=samples,
     )
+
+
+def _between(best: _Found, worst: _Found, unknown: int) -> _Found:
+    """What is certain whatever the unknown requests were: a pass at the worst, a failure at the best."""
+    if worst[0] is Status.PASSED or best[0] is Status.FAILED:
+        return worst if worst[0] is Status.PASSED else best
+    return Status.INCONCLUSIVE, None, f"{unknown} requests of which nothing is known would decide"
+
+
+def _back(found: Recovery, limit: float, watched: float, gone: float | None) -> _Found:
+    """What a recovery says to a limit; `gone` is when the fault was, of a time to recover (infinite: it was not)."""
+    took = max(found.back, gone or 0.0)
+    if not found.asked:
+        return Status.INCONCLUSIVE, None, "no requests after the fault"
+    if found.out_at_end:
+        return Status.FAILED, watched, "still out of target at the end of recovery"
+    if took == math.inf:
+        return Status.FAILED, watched, "the fault was not seen to be gone"
+    if took > limit:
+        what = "the fault was there until" if gone is not None and took == gone else "still out of target"
+        return Status.FAILED, took, f"{what} {took:.1f}s after the fault's effect"
+    if not found.held:
+        return Status.INCONCLUSIVE, None, f"no requests to tell that it held for {show_duration(HOLD_S)}, to the end"
+    seen = f"back in target {found.back:.1f}s after the fault's effect" if found.back else "never out of target"
+    return Status.PASSED, took, seen if gone is None else f"fault gone after {gone:.1f}s, {seen}"
+
+
+def times_of(
+    setting: DrillSetting, events: Sequence[Event], timeline: Timeline, samples: dict[str, TierSamples]
+) -> Times:
+    """The four times of a run; mitigation and recovery are those of the most important tier."""
+    effect, healed = timeline.effect, timeline.healed
+    if effect is None:
+        return Times()
+    detected = time_to_detect(setting, events, timeline)
+    acknowledged = [event.at for event in events if event.kind == "page.acknowledged" and event.at >= effect]
+    span = timeline.span(("fault", "recovery"))
+    top = setting.tiers.by_rank()[0]
+    mine = samples.get(top.name)
+    mitigate = recovery_of(top, mine, effect, span[1]).seconds if span and mine else None
+    return Times(
+        mttd=detected,
+        mtta=min(acknowledged) - (effect + detected) if acknowledged and detected is not None else None,
+        mitigate=mitigate,
+        mttr=max(mitigate, healed - effect) if mitigate is not None and healed is not None else None,
+    )
+
+
+def time_to_detect(setting: DrillSetting, events: Sequence[Event], timeline: Timeline) -> float | None:
+    """Seconds from the effect until an alert of this fault was delivered; None where none was.
+
+    That is one that the drill expects, with the labels it expects. Where some of those name a fault's target, only
+    they count: another node's alert, or a general one, does not say what is broken.
+    """
+    effect = timeline.effect
+    if effect is None:
+        return None
+    targets = {fault.target for fault in timeline.faults}
+    expected = setting.drill.expect.alerts.must_fire
+    named = [one for one in expected if targets & set(one.labels.values())]
+    heard = [
+        one.at
+        for one in sightings(events)
+        if one.state == "firing"
+        and one.via == "webhook"
+        and one.at >= effect
+        and any(_is(one, wanted) for wanted in named or expected)
+    ]
+    return min(heard) - effect if heard else None
+
+
+def _is(one: Firing, wanted: AlertExpectation) -> bool:
+    return one.alert == wanted.alert and all(one.labels.get(key) == value for key, value in wanted.labels.items())

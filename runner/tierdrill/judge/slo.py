@@ -9,15 +9,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection
+from typing import get_args
 
 from tierdrill.judge.answers import judge_fallback, judge_integrity
 from tierdrill.judge.generator import sent_as
-from tierdrill.judge.recovery import judge_mttr
+from tierdrill.judge.recovery import BACK_IN_TARGET, judge_time
 from tierdrill.judge.samples import TierSamples
 from tierdrill.judge.statistics import Interval, quantile, wilson
 from tierdrill.judge.timeline import Timeline
 from tierdrill.judge.verdict import Check, Status
-from tierdrill.spec.drill import Load, TierExpectation
+from tierdrill.spec.drill import Load, ObjectiveName, TierExpectation
 from tierdrill.spec.tiers import Objectives, Tier, quantile_share
 from tierdrill.spec.units import show_duration, show_ratio
 
@@ -48,8 +49,7 @@ def judge_tier(
 
 def promised(objectives: Objectives) -> tuple[str, ...]:
     """The objectives that a tier's document sets."""
-    named = ("availability", "error_ceiling", "latency", "time_to_first_token", "queue_wait", "mttr", "integrity")
-    return tuple(name for name in named if getattr(objectives, name))
+    return tuple(name for name in get_args(ObjectiveName) if getattr(objectives, name))
 
 
 def _objective(
@@ -73,8 +73,10 @@ def _objective(
         return [_share_at_most(tier.name, name, bad, admitted, objectives.error_ceiling, where, events)]
     if name == "integrity" and objectives.integrity is not None:
         return [judge_integrity(tier.name, cut, objectives.integrity, where, events)]
-    if name == "mttr" and objectives.mttr is not None:
-        return [judge_mttr(tier, whole, timeline, events)]
+    if name in BACK_IN_TARGET and getattr(objectives, name) is not None:
+        return [judge_time(name, tier, whole, timeline, events)]
+    if name == "time_to_detect":
+        return []  # of the run's alerts, not of the tier's requests: judge_detection
     if name in ("latency", "time_to_first_token", "queue_wait") and getattr(objectives, name):
         limits: dict[str, float] = getattr(objectives, name)
         ordered = _ordered(name, cut, objectives.rejections_count, streamed)

@@ -17,7 +17,6 @@ from tierdrill.monitoring.windows import (
     BURN_WINDOWS,
     BurnWindow,
     burn_threshold,
-    error_budget,
     promql_duration,
     scaled,
 )
@@ -92,7 +91,7 @@ def _served_models(tier: Tier, workloads: Workloads) -> str:
 def _tier_rules(tier: Tier, models: str, clock: Clock) -> list[Rule]:
     """Recordings first: rules of a group run in order, so alerts see this evaluation's ratios."""
     rules: list[Rule] = []
-    budget = error_budget(tier.objectives)
+    budget = tier.objectives.error_budget
     if budget is not None:
         lengths = {scaled(name, clock) for pair in BURN_WINDOWS for name in (pair.long, pair.short)}
         rules += [_error_ratio(tier, length) for length in sorted(lengths)]

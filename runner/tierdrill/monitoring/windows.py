@@ -18,7 +18,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 from tierdrill.spec.environment import Clock
-from tierdrill.spec.tiers import Objectives
 from tierdrill.spec.units import parse_duration
 
 SCRAPES_MIN = 3
@@ -55,13 +54,6 @@ def promql_duration(seconds: float) -> str:
     """A Prometheus duration: 12 -> "12s", 1.5 -> "1500ms"."""
     milliseconds = round(seconds * 1000)
     return f"{milliseconds // 1000}s" if milliseconds % 1000 == 0 else f"{milliseconds}ms"
-
-
-def error_budget(objectives: Objectives) -> float | None:
-    """The share of requests that may fail; None where the tier promises neither availability nor an error ceiling."""
-    if objectives.availability is not None:
-        return round(1.0 - objectives.availability, 12)
-    return objectives.error_ceiling
 
 
 def burn_threshold(factor: float, budget: float) -> float:

@@ -9,7 +9,8 @@ from tierdrill.judge.verdict import Check, Status
 from tierdrill.spec.units import show_duration, show_ratio
 
 SHARE_ASPECTS = ("availability", "error_ceiling", "integrity", "fallback")
-TIME_ASPECTS = ("latency", "time_to_first_token", "ttft", "queue_wait", "mttr")
+RUN_TIMES = ("time_to_detect", "time_to_mitigate", "time_to_recover", "mttr")
+TIME_ASPECTS = ("latency", "time_to_first_token", "ttft", "queue_wait", *RUN_TIMES)
 CEILINGS = ("error_ceiling", "fallback", *TIME_ASPECTS)
 
 ASPECT_WORDS = {
@@ -21,7 +22,7 @@ ASPECT_WORDS = {
     "time_to_first_token": "first token",
     "ttft": "first token",
     "queue_wait": "queue wait",
-    "mttr": "time to recover",
+    "mttr": "time to mitigate",
 }
 
 
@@ -163,7 +164,7 @@ def aspect_words(check: Check) -> str:
 def show_measure(check: Check, value: float | None) -> str:
     """A figure of an SLO check in its own unit."""
     name, _ = aspect_of(check)
-    if name == "mttr":
+    if name in RUN_TIMES:
         return show_seconds(value)
     return show_latency(value) if name in TIME_ASPECTS else show_share(value)
 

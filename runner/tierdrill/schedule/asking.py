@@ -10,7 +10,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from tierdrill.monitoring.windows import BURN_WINDOWS, error_budget, promql_duration, scaled
+from tierdrill.monitoring.windows import BURN_WINDOWS, promql_duration, scaled
 from tierdrill.schedule.gates import AlertFacts, BudgetFact
 from tierdrill.spec.environment import Environment
 from tierdrill.spec.tiers import Tier
@@ -73,7 +73,7 @@ async def budget_fact(prometheus: str, tier: Tier, environment: Environment) -> 
     The error ratio over the window divided by the budget is the share that was spent (the window's burn rate). No
     traffic in the whole window spends nothing; a tier that no gateway reports is not known.
     """
-    budget = error_budget(tier.objectives)
+    budget = tier.objectives.error_budget
     if budget is None:
         return None
     name = BURN_WINDOWS[-1].long

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from tierdrill.judge.figures import RunFigures
-from tierdrill.monitoring.windows import error_budget
 from tierdrill.schedule.gates import BudgetFact
 from tierdrill.spec.tiers import Tier
 from tierdrill.spec.units import show_duration
@@ -28,7 +27,7 @@ def budget_from_drills(
         if one.environment == environment and one.trusted and not one.variant.startswith("sabotage:")
     ]
     return [
-        _of_tier(tier, counted, source) for tier in tiers if error_budget(tier.objectives) is not None
+        _of_tier(tier, counted, source) for tier in tiers if tier.objectives.error_budget is not None
     ]
 
 

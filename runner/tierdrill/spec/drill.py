@@ -60,6 +60,20 @@ class Phases(Part):
     recovery: Duration
 
 
+ObjectiveName = Literal[
+    "availability",
+    "error_ceiling",
+    "latency",
+    "time_to_first_token",
+    "queue_wait",
+    "time_to_detect",
+    "time_to_mitigate",
+    "time_to_recover",
+    "mttr",
+    "integrity",
+]
+
+
 class TierExpectation(Part):
     """What must hold for one tier: its own objectives, judged over the phases named."""
 
@@ -68,15 +82,7 @@ class TierExpectation(Part):
         "fault",
         "recovery",
     )
-    objectives: Annotated[
-        tuple[
-            Literal[
-                "availability", "error_ceiling", "latency", "time_to_first_token", "queue_wait", "mttr", "integrity"
-            ],
-            ...,
-        ],
-        Frozen,
-    ] = ()
+    objectives: Annotated[tuple[ObjectiveName, ...], Frozen] = ()
 
 
 class AlertExpectation(Part):

@@ -97,12 +97,15 @@ def quantile_over_passes(total: int, allowed: float) -> int | None:
     return found
 
 
-def quantile_over_fails(total: int, allowed: float) -> int | None:
-    """The fewest requests over the limit with which the quantile fails; None where even all do not show it."""
+def quantile_over_fails(total: int, allowed: float, tail: float = TAIL) -> int | None:
+    """The fewest requests over the limit with which the quantile fails; None where even all do not show it.
+
+    By chance alone so many are seen with probability `tail` at most, where just the share allowed goes over it.
+    """
     above, found = 0.0, None
     for count in range(min(total, total - _far_below(total, 1.0 - allowed)), -1, -1):
         above += _mass(count, total, allowed)
-        if above > TAIL:
+        if above > tail:
             break
         found = count
     return found if total > 0 else None

@@ -37,10 +37,11 @@ class Objectives(Part):
 
     Latencies count from the intended send, so waiting in the client counts too. For ranks that count rejections
     (`rejections_count`), a shed request is a bad request; otherwise availability is that of admitted requests.
-    `typical` is the share of requests that go bad when a fault is handled as it should be: what the size of a drill's
-    load is made for. `fallback_at_most` is the share of answers that may come from another model than the one asked,
-    `Tier.fallback_allowed` says what holds without it. Without a `worst_window` there is one all the same:
-    `any_window`.
+    Times count from the fault's effect: to the expected alert delivered (`time_to_detect`), to the tier back in target
+    (`time_to_mitigate`), to the fault gone as well (`time_to_recover`). `typical` is the share of requests that go bad
+    when a fault is handled as it should be: what the size of a drill's load is made for. `fallback_at_most` is the
+    share of answers that may come from another model than the one asked, `Tier.fallback_allowed` says what holds
+    without it. Without a `worst_window` there is one all the same: `any_window`.
     """
 
     availability: Ratio | None = None
@@ -48,7 +49,10 @@ class Objectives(Part):
     latency: dict[Quantile, Duration] = Field(default_factory=dict)
     time_to_first_token: dict[Quantile, Duration] = Field(default_factory=dict)
     queue_wait: dict[Quantile, Duration] = Field(default_factory=dict)
-    mttr: Duration | None = None
+    time_to_detect: Duration | None = None
+    time_to_mitigate: Duration | None = None
+    time_to_recover: Duration | None = None
+    mttr: Duration | None = Field(default=None, description="the older name of time_to_mitigate")
     integrity: Ratio | None = None
     fallback_at_most: Ratio | None = None
     rejections_count: bool = True
@@ -56,9 +60,14 @@ class Objectives(Part):
     worst_window: WorstWindow | None = None
 
     @property
+    def mitigate_within(self) -> float | None:
+        """The time to mitigate, under whichever name the document has it."""
+        return self.mttr if self.time_to_mitigate is None else self.time_to_mitigate
+
+    @property
     def error_budget(self) -> float | None:
         """The share of requests that may fail; None where neither availability nor an error ceiling is promised."""
-        return self.error_ceiling if self.availability is None else 1.0 - self.availability
+        return self.error_ceiling if self.availability is None else round(1.0 - self.availability, 12)
 
     @property
     def any_window(self) -> WorstWindow | None:

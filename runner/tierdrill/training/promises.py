@@ -12,7 +12,7 @@ from tierdrill.training.cards import ScoreLine
 from tierdrill.training.ruler import Bench, unjudged
 
 # How soon a tier is back in target has a line of its own.
-NOT_HERE = frozenset({"mttr"})
+NOT_HERE = frozenset({"time_to_detect", "time_to_mitigate", "time_to_recover", "mttr"})
 
 
 def objectives_line(bench: Bench) -> ScoreLine:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from tierdrill.judge.recovery import HOLD_S, seconds_of
+from tierdrill.judge.recovery import HOLD_S, recovery_of
 from tierdrill.judge.samples import TierSamples
 from tierdrill.spec.causes import CAUSES
 from tierdrill.spec.problems import listed
@@ -157,14 +157,15 @@ def held_from(bench: Bench, incident: Incident, at: float) -> float | None:
     samples = course.samples.get(incident.tier, TierSamples())
     if course.ended <= effect or not len(samples):
         return None
-    seconds = seconds_of(tier, samples, effect, course.ended)
+    out = recovery_of(tier, samples, effect, course.ended).stretches
     held: int | None = None
     good = 0
-    for number in range(max(0, math.floor(at - effect)), len(seconds)):
+    for number in range(max(0, math.floor(at - effect)), max(1, int(course.ended - effect))):
         begin = effect + number
         if any(since < begin + 1 and begin < until for since, until in course.pauses):
             continue
-        if seconds[number].out or not seconds[number].asked:
+        asked = len(samples.cut(begin, begin + 1))
+        if not asked or any(since < number + 1 and number <= until for since, until in out):
             held, good = None, 0
             continue
         held = number if held is None else held

@@ -7,11 +7,12 @@ to notice an outage that the tier does not bear, is asked for by a warning.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import get_args
 
 from tierdrill.spec.check.capacity import check_latency_possible
 from tierdrill.spec.check.context import Context
 from tierdrill.spec.check.streams import Recordings, check_streams
-from tierdrill.spec.drill import Drill, Phases, Shape, Stream, TierExpectation
+from tierdrill.spec.drill import Drill, ObjectiveName, Phases, Shape, Stream, TierExpectation
 from tierdrill.spec.power import TYPICAL_PASSES, Power, Promise, power_of, promises, requests_for
 from tierdrill.spec.problems import listed, nearest
 from tierdrill.spec.reading import Place
@@ -26,7 +27,7 @@ from tierdrill.spec.samplesize import (
 from tierdrill.spec.tiers import Objectives, Tier, quantile_share
 from tierdrill.spec.units import show_duration, show_ratio
 
-PROMISES = ("availability", "error_ceiling", "latency", "time_to_first_token", "queue_wait", "mttr", "integrity")
+PROMISES: tuple[str, ...] = get_args(ObjectiveName)
 FALLBACK = "fallback"
 STREAMING_PROMISES = ("time_to_first_token",)
 
@@ -59,6 +60,8 @@ def _check_size(place: Place, expectation: TierExpectation, tier: Tier, drill: D
             )
     # Answers of another model are held against their allowance whatever else a drill judges.
     wanted = [*(name for name in promised if name in (expectation.objectives or promised)), FALLBACK]
+    if "time_to_detect" in wanted and not drill.expect.alerts.must_fire:
+        place.at("tier").report(f"{tier.name} time to detect with no alert expected", "an alert under must_fire")
     if not promised:
         place.report(f"tier {tier.name} promises nothing", "a tier with objectives", key=True)
     mine = [stream for stream in drill.load.streams if stream.tier == tier.name]
@@ -140,7 +143,7 @@ def _needed(name: str, objectives: Objectives) -> tuple[int | None, str]:
         return integrity_requests(objectives.integrity), show_ratio(objectives.integrity)
     if name == FALLBACK and objectives.fallback_at_most is not None:
         return ceiling_requests(objectives.fallback_at_most), f"at most {show_ratio(objectives.fallback_at_most)}"
-    return 1, ""
+    return None if name == "time_to_detect" else 1, ""
 
 
 def _spans(phases: Phases, during: Sequence[str]) -> list[tuple[float, float]]:

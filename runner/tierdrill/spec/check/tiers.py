@@ -99,5 +99,10 @@ def _check_objectives(place: Place, objectives: Objectives) -> None:
                     f"{upper} of {show_duration(high)} below {lower} of {show_duration(low)}",
                     "a higher quantile is never lower",
                 )
-    if objectives.mttr is not None and objectives.mttr <= 0:
-        place.at("mttr").report("mttr of no time", "a time above 0")
+    for name in ("time_to_detect", "time_to_mitigate", "time_to_recover", "mttr"):
+        if getattr(objectives, name) == 0:
+            place.at(name).report(f"{name} of no time", "a time above 0")
+    if objectives.mttr is not None and objectives.time_to_mitigate is not None:
+        place.at("mttr").report("mttr beside time_to_mitigate", "mttr is its older name: one of them", key=True)
+    if objectives.worst_window is not None and objectives.worst_window.lasts <= 0:
+        place.at("worst_window", "lasts").report("a window of no time", "a time above 0")
