@@ -9,11 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from report_synthetic import drill, sabotage, setting
 
-from tierdrill.judge.proof import ProofRow, missed, names
+from tierdrill.judge.proof import Ablation, ProofRow, missed, names
 from tierdrill.judge.verdict import Check, Status, Verdict
 from tierdrill.report.json_report import json_report
 from tierdrill.report.junit import junit_xml
 from tierdrill.report.matrix import (
+    ablation_conclusion,
+    ablation_json,
+    ablation_table,
     conclusion,
     matrix_json,
     matrix_markdown,
@@ -107,6 +110,29 @@ def test_reasons() -> None:
     assert reason(replace(BAD, failed_checks=())) == "nothing failed; alert/A/fired had to"
     assert reason(replace(ROWS[0], failed_checks=("slo/c/x",), ok=False)) == "slo/c/x failed"
     assert reason(replace(ROWS[0], status="aborted", ok=False)) == "the run was aborted"
+
+
+NOTICED = replace(ROWS[-1], failed_checks=("slo/critical/availability",), ok=True)
+ABLATIONS = (
+    Ablation("retries", (replace(BAD, status="passed", failed_checks=()), NOTICED), ("node-loss", "slow-link")),
+    Ablation("restart-replica", (replace(BAD, status="passed", failed_checks=()),), ("replica-crash",)),
+)
+
+
+def test_an_ablation_tells_who_notices_by_what_and_what_nobody_does() -> None:
+    console = make_console(color=False, width=120)
+    with console.capture() as capture:
+        console.print(ablation_table(ABLATIONS))
+    shown = capture.get()
+    assert "protection retries" in shown and "slow-link" in shown and "slo/critical/availability" in shown
+    assert "playbook restart-replica" in shown and "unproven: replica-crash passed" in shown
+    assert ablation_conclusion(ABLATIONS) == "Unproven: restart-replica. No drill notices without."
+    assert ablation_conclusion(ABLATIONS[:1]).startswith("Nothing is unproven")
+    document = json.loads(ablation_json({"node-loss": ROWS[0]}, ABLATIONS))
+    assert document["proven"] is False and document["unproven"] == ["restart-replica"]
+    assert document["parts"][0]["noticed_by"] == "slow-link" and len(document["parts"][0]["runs"]) == 2
+    assert document["drills"]["node-loss"]["status"] == "passed"
+    assert not json.loads(ablation_json({}, ()))["proven"] and "nothing was" in ablation_conclusion(())
 
 
 def test_proven_needs_every_row_and_at_least_one() -> None:

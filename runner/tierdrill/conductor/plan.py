@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from tierdrill.faults.catalogue import CATALOGUE, UnknownFault, checked_parameters, kind_of_action, target_name
+from tierdrill.spec.ablation import find_sabotage
 from tierdrill.spec.catalogue import DrillSetting
 from tierdrill.spec.drill import Sabotage
 from tierdrill.spec.resolve import fill, resolve_drill
@@ -118,7 +119,7 @@ def _sabotage(setting: DrillSetting, variant: str) -> Sabotage | None:
     if not variant.startswith("sabotage:"):
         return None
     name = variant.split(":", 1)[1]
-    found = next((one for one in setting.drill.sabotages if one.name == name), None)
+    found = find_sabotage(setting, name)
     if found is None:
         known = ", ".join(one.name for one in setting.drill.sabotages) or "none"
         raise PlanError(f"found sabotage {name!r}; allowed for {setting.drill.metadata.name} are: {known}")

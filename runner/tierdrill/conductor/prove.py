@@ -1,25 +1,29 @@
 """Proving a drill: it passes, its blip twin is silent, and it fails for the named reason each time its net is cut.
 
-A drill that cannot fail is no drill; this is how that is shown.
+A drill that cannot fail is no drill; this is how that is shown. Ablation shows the same of the platform: each of its
+protections and playbooks is needed, for without it a promise breaks in some drill.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from tierdrill.conductor.run import Listener, RunOptions, RunOutcome, run_drill
-from tierdrill.judge.proof import ProofRow, row_of, variants_of
+from tierdrill.judge.proof import Ablation, ProofRow, ablation_variant, row_of, variants_of
 from tierdrill.judge.verdict import Status
 from tierdrill.spec.catalogue import DrillSetting
+
+OnRow = Callable[[ProofRow, RunOutcome], None]
+ENDED = (Status.ABORTED.value, Status.UNCLEAN.value)
 
 
 async def prove(
     setting: DrillSetting,
     options: RunOptions,
     listeners: Sequence[Listener] = (),
-    on_row: Callable[[ProofRow, RunOutcome], None] = lambda row, outcome: None,
+    on_row: OnRow = lambda row, outcome: None,
     variants: Sequence[str] | None = None,
 ) -> list[ProofRow]:
     """Run the drill, its blip twin and every sabotage, one after the other.
@@ -33,6 +37,40 @@ async def prove(
         row = row_of(setting, variant, outcome.verdict, time.monotonic() - began)
         rows.append(row)
         on_row(row, outcome)
-        if outcome.verdict.status in (Status.ABORTED, Status.UNCLEAN):
+        if row.status in ENDED:
             break
     return rows
+
+
+async def ablate(
+    parts: Mapping[str, Sequence[DrillSetting]],
+    options: RunOptions,
+    listeners: Sequence[Listener] = (),
+    on_row: OnRow = lambda row, outcome: None,
+) -> tuple[dict[str, ProofRow], list[Ablation]]:
+    """Take each part away alone, in one of its drills after the other until one notices.
+
+    Returns how each drill came out with everything in place, by its name, and what came of each part. A drill that does
+    not pass by itself can notice nothing and is not asked. A run stopped by a person ends it all.
+    """
+    whole: dict[str, ProofRow] = {}
+    found: list[Ablation] = []
+    for part, settings in parts.items():
+        rows: list[ProofRow] = []
+        drills: list[str] = []
+        for setting in settings:
+            name = setting.drill.metadata.name
+            if name not in whole:
+                (whole[name],) = await prove(setting, options, listeners, on_row, ["drill"])
+                if whole[name].status in ENDED:
+                    return whole, found
+            if not whole[name].ok:
+                continue
+            rows += await prove(setting, options, listeners, on_row, [ablation_variant(part)])
+            drills.append(name)
+            if rows[-1].ok or rows[-1].status in ENDED:
+                break
+        found.append(Ablation(part, tuple(rows), tuple(drills)))
+        if rows and rows[-1].status in ENDED:
+            break
+    return whole, found

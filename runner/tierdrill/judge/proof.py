@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from itertools import zip_longest
 
 from tierdrill.judge.verdict import Status, Verdict
+from tierdrill.spec.ablation import ANY_PROMISE, ablation_name, find_sabotage, parts_of
 from tierdrill.spec.catalogue import DrillSetting
+from tierdrill.spec.check.context import FLAGS
 from tierdrill.spec.resolve import resolve_drill
 
 
@@ -30,6 +33,8 @@ class ProofRow:
 
 def names(pattern: str, check_id: str) -> bool:
     """Does a pattern name this check? `*` stands for anything within one part of the path."""
+    if pattern == ANY_PROMISE:
+        return check_id.startswith(("slo/", "invariant/"))
     return all(
         part is not None and wanted is not None and fnmatchcase(part, wanted)
         for part, wanted in zip_longest(check_id.split("/"), pattern.split("/"))
@@ -53,8 +58,61 @@ def row_of(setting: DrillSetting, variant: str, verdict: Verdict, seconds: float
     failed = tuple(check.id for check in verdict.checks if check.status is Status.FAILED)
     named: tuple[str, ...] = ()
     if variant.startswith("sabotage:"):
-        sabotage = next(one for one in resolve_drill(setting).drill.sabotages if f"sabotage:{one.name}" == variant)
-        named = sabotage.fails
+        sabotage = find_sabotage(resolve_drill(setting), variant.partition(":")[2])
+        named = sabotage.fails if sabotage is not None else ()
     expected = "failed" if named else "passed"
     row = ProofRow(variant, expected, verdict.status.value, named, failed, False, verdict.run, seconds)
     return replace(row, ok=verdict.status.value == expected and not missed(row))
+
+
+@dataclass(frozen=True)
+class Ablation:
+    """What came of taking one part away: the runs that were made without it, in order.
+
+    `promises` are the ids of the promises that broke in the last of them, none where no drill noticed.
+    """
+
+    part: str
+    rows: tuple[ProofRow, ...]
+    drills: tuple[str, ...]
+
+    @property
+    def promises(self) -> tuple[str, ...]:
+        """The promises that broke without it."""
+        return broken_promises(self.rows[-1]) if self.rows and self.rows[-1].ok else ()
+
+    @property
+    def noticed_by(self) -> str | None:
+        """The drill that noticed; None where it is unproven."""
+        return self.drills[-1] if self.promises else None
+
+
+def broken_promises(row: ProofRow) -> tuple[str, ...]:
+    """The objectives and invariants that failed in a run."""
+    return tuple(check for check in row.failed_checks if names(ANY_PROMISE, check))
+
+
+def ablations(settings: Sequence[DrillSetting], *, everything: bool) -> dict[str, list[DrillSetting]]:
+    """What is to be taken away, and by which drills that may be noticed, the likeliest first.
+
+    Those are the drills that say they prove it, then those in which a playbook must run, or all of them for a
+    protection. Where not `everything` is asked for, a drill that says what it proves is asked about nothing else.
+    """
+    found: dict[str, list[DrillSetting]] = {}
+    for part in dict.fromkeys(part for setting in settings for part in parts_of(setting)):
+        say_so = [setting for setting in settings if part in setting.drill.proves]
+        others = [
+            setting
+            for setting in settings
+            if setting not in say_so
+            and (everything or not setting.drill.proves)
+            and (part in FLAGS or part in {one.playbook for one in setting.drill.expect.playbooks.must_fire})
+        ]
+        if everything or say_so or others:
+            found[part] = [*say_so, *others]
+    return found
+
+
+def ablation_variant(part: str) -> str:
+    """The variant of a drill that goes without a part."""
+    return f"sabotage:{ablation_name(part)}"

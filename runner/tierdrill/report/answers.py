@@ -19,6 +19,7 @@ from tierdrill.report.words import (
     show_seen,
     variant_words,
 )
+from tierdrill.spec.ablation import find_sabotage
 from tierdrill.spec.catalogue import DrillSetting
 from tierdrill.spec.drill import Sabotage
 
@@ -56,8 +57,7 @@ def answers(setting: DrillSetting, state: RunState, verdict: Verdict, blast: Bla
 
 def sabotage_of(setting: DrillSetting, variant: str) -> Sabotage | None:
     """The sabotage a variant names."""
-    name = variant.partition(":")[2]
-    return next((sabotage for sabotage in setting.drill.sabotages if sabotage.name == name), None)
+    return find_sabotage(setting, variant.partition(":")[2])
 
 
 def meaning(setting: DrillSetting, verdict: Verdict) -> str:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from tierdrill.judge.proof import ProofRow, missed, names
+from tierdrill.judge.proof import Ablation, ProofRow, missed, names
 from tierdrill.report.words import UNICODE, Glyphs, show_seconds, variant_words
+from tierdrill.spec.ablation import what
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -47,29 +48,39 @@ def conclusion(drill: str, rows: Sequence[ProofRow]) -> str:
     return f"{drill} is NOT proven: {good} of {len(rows)} runs came out as they must."
 
 
-def matrix_table(drill: str, rows: Sequence[ProofRow], glyphs: Glyphs = UNICODE) -> Table:
-    """The matrix for a terminal."""
+def _table(title: str, glyphs: Glyphs, columns: Sequence[tuple[str, dict[str, Any]]]) -> Table:
     from rich import box
     from rich.table import Table
-    from rich.text import Text
 
     table = Table(
-        title=glyphs.text(f"prove {drill}"),
+        title=title,
         box=box.ASCII if glyphs.ascii_only else box.SIMPLE_HEAD,
         padding=(0, 1, 0, 0),
         title_justify="left",
         pad_edge=False,
         expand=False,
     )
-    for head, options in (
-        ("", {}),
-        ("run", {"overflow": "fold"}),
-        ("must", {"no_wrap": True}),
-        ("came to", {"no_wrap": True}),
-        ("because", {"overflow": "fold", "ratio": 1}),
-        ("took", {"justify": "right", "no_wrap": True}),
-    ):
+    for head, options in columns:
         table.add_column(head, **options)
+    return table
+
+
+def matrix_table(drill: str, rows: Sequence[ProofRow], glyphs: Glyphs = UNICODE) -> Table:
+    """The matrix for a terminal."""
+    from rich.text import Text
+
+    table = _table(
+        glyphs.text(f"prove {drill}"),
+        glyphs,
+        (
+            ("", {}),
+            ("run", {"overflow": "fold"}),
+            ("must", {"no_wrap": True}),
+            ("came to", {"no_wrap": True}),
+            ("because", {"overflow": "fold", "ratio": 1}),
+            ("took", {"justify": "right", "no_wrap": True}),
+        ),
+    )
     for row in rows:
         style = "green" if row.ok else "bold red"
         table.add_row(
@@ -85,8 +96,68 @@ def matrix_table(drill: str, rows: Sequence[ProofRow], glyphs: Glyphs = UNICODE)
 
 def matrix_json(drill: str, rows: Sequence[ProofRow]) -> str:
     """The matrix for machines; keys sorted."""
-    records = [{**asdict(row), "reason": reason(row), "seconds": round(row.seconds, 3)} for row in rows]
+    records = [_record(row) for row in rows]
     return json.dumps({"drill": drill, "proven": proven(rows), "rows": records}, sort_keys=True, indent=2) + "\n"
+
+
+def ablation_conclusion(found: Sequence[Ablation]) -> str:
+    """The last line of an ablation: what is unproven, if anything is."""
+    unproven = [one.part for one in found if one.noticed_by is None]
+    if found and not unproven:
+        return f"Nothing is unproven: a promise breaks without each of {len(found)} protections and playbooks."
+    return f"Unproven: {', '.join(unproven) or 'everything, for nothing was taken away'}. No drill notices without."
+
+
+def ablation_table(found: Sequence[Ablation], glyphs: Glyphs = UNICODE) -> Table:
+    """What each protection and playbook is needed for, for a terminal."""
+    from rich.text import Text
+
+    table = _table(
+        glyphs.text("prove --ablate"),
+        glyphs,
+        (
+            ("", {}),
+            ("without", {"overflow": "fold"}),
+            ("noticed by", {"overflow": "fold"}),
+            ("by which promise", {"overflow": "fold", "ratio": 1}),
+            ("took", {"justify": "right", "no_wrap": True}),
+        ),
+    )
+    for one in found:
+        table.add_row(
+            Text(glyphs.ok if one.promises else glyphs.bad, style="green" if one.promises else "bold red"),
+            glyphs.text(what(one.part)),
+            glyphs.text(one.noticed_by or "no drill"),
+            glyphs.text(_some(one.promises) if one.promises else _tried(one)),
+            glyphs.text(show_seconds(sum(row.seconds for row in one.rows))),
+        )
+    return table
+
+
+def _tried(one: Ablation) -> str:
+    tried = [f"{drill} {row.status}" for drill, row in zip(one.drills, one.rows, strict=True)]
+    return f"unproven: {', '.join(tried) or 'no drill could notice'}"
+
+
+def ablation_json(whole: Mapping[str, ProofRow], found: Sequence[Ablation]) -> str:
+    """The same for machines; keys sorted."""
+    parts = [
+        {
+            "part": one.part,
+            "noticed_by": one.noticed_by,
+            "promises": one.promises,
+            "runs": [{"drill": drill, **_record(row)} for drill, row in zip(one.drills, one.rows, strict=True)],
+        }
+        for one in found
+    ]
+    unproven = [one.part for one in found if one.noticed_by is None]
+    drills = {name: _record(row) for name, row in whole.items()}
+    record = {"proven": bool(found) and not unproven, "unproven": unproven, "parts": parts, "drills": drills}
+    return json.dumps(record, sort_keys=True, indent=2) + "\n"
+
+
+def _record(row: ProofRow) -> dict[str, Any]:
+    return {**asdict(row), "reason": reason(row), "seconds": round(row.seconds, 3)}
 
 
 def matrix_markdown(drill: str, rows: Sequence[ProofRow]) -> str:

@@ -253,3 +253,6 @@ class Drill(Part):
     guardrails: Annotated[tuple[Guardrail, ...], Frozen] = ()
     blip: Blip | None = None
     sabotages: Annotated[tuple[Sabotage, ...], Frozen] = ()
+    proves: Annotated[tuple[str, ...], Frozen] = Field(
+        default=(), description="protections of the gateways and playbooks without which a promise breaks in this drill"
+    )

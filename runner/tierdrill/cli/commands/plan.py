@@ -110,7 +110,7 @@ def _lines(plan: Plan) -> list[str]:
     ]
     if plan.sabotage is not None:
         taken = ", ".join(
-            f"{key} {_words(value)}" for key, value in plan.sabotage.do.model_dump(exclude_none=True).items() if value
+            f"{key} {_words(value)}" for key, value in plan.sabotage.do.model_dump(exclude_unset=True).items() if value
         )
         lines += ["", f"sabotage: {taken} ({plan.sabotage.why})", f"  must fail: {', '.join(plan.sabotage.fails)}"]
     lines += ["", "phases"]

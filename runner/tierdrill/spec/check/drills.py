@@ -7,7 +7,7 @@ from typing import Any
 from tierdrill.spec.check.context import Context, Inventory
 from tierdrill.spec.check.loads import check_load
 from tierdrill.spec.check.phases import check_phases
-from tierdrill.spec.check.sabotages import check_sabotages
+from tierdrill.spec.check.sabotages import check_proves, check_sabotages
 from tierdrill.spec.drill import Drill
 from tierdrill.spec.playbook import Playbook
 from tierdrill.spec.problems import listed, nearest, shown
@@ -38,6 +38,7 @@ def check_drills(context: Context) -> None:
         check_phases(context, place, drill)
         check_load(context, place, drill)
         check_sabotages(context, place.at("sabotages"), drill, inventory)
+        check_proves(context, place.at("proves"), drill)
 
 
 def _check_references(context: Context, place: Place, drill: Drill) -> None:
