@@ -142,7 +142,10 @@ def install(venv: Path, kind: str, uv: str | None, progress: Progress) -> None:
     locks = [REPOSITORY / name for name in LOCKS[kind]]
     total = sum("==" in line for lock in locks for line in lock.read_text().splitlines())
     # Wheels only, each with a hash of the lock file's: no package's code runs at set-up, and none was replaced.
-    wanted = ["--require-hashes", "--only-binary", ":all:", *(part for lock in locks for part in ("-r", str(lock)))]
+    # They name all that is needed, so nothing is resolved: jsonpath2 asks for a release of ANTLR that has no wheel, and
+    # works with the locked one.
+    wanted = ["--no-deps", "--require-hashes", "--only-binary", ":all:"]
+    wanted += [part for lock in locks for part in ("-r", str(lock))]
     python = venv / "bin" / "python"
     checkout = ["--no-deps", "--no-build-isolation", "-e", str(REPOSITORY)]
     progress.step(f"installing {total} packages into {venv}")

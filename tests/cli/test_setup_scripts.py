@@ -161,3 +161,19 @@ def test_the_lock_files_cover_what_the_project_asks_for() -> None:
     ]
     for requirement in map(Requirement, wanted):
         assert locked[requirement.name.lower().replace("_", "-")] in requirement.specifier, str(requirement)
+
+
+def test_the_lock_files_name_all_that_their_packages_need() -> None:
+    """They are installed without asking what a package needs."""
+    from importlib.metadata import requires
+
+    from packaging.requirements import Requirement
+
+    text = "".join((ROOT / name).read_text() for name in ("requirements.lock", "requirements-dev.lock"))
+    locked = set(re.findall(r"^([a-z0-9-]+)==", text, re.MULTILINE))
+    for name in locked:
+        for requirement in map(Requirement, requires(name) or []):
+            if requirement.marker is None or requirement.marker.evaluate({"extra": ""}):
+                needed = re.sub(r"[-_.]+", "-", requirement.name).lower()
+                assert needed in locked, f"{name} needs {needed}"
+    assert "jsonpath2" in locked, "the extra of chaostoolkit-lib that pyproject.toml asks for"

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tierdrill.cli.documents import read, seen_from_here
+from tierdrill.cli.documents import all_seen_from_here, read
 from tierdrill.cli.places import FOLDERS
 
 if TYPE_CHECKING:
@@ -42,10 +42,13 @@ def read_group(root: Path, only: Sequence[Path] | None) -> tuple[Catalogue, list
     A calendar's iCalendar files count with it.
     """
     if only is None:
-        return read(root)
-    catalogue, problems = read(root, _not_in(root, only)) if _is_catalogue(root) else _read_files(only)
+        return read(root, unused=True)
+    catalogue, problems = read(root, _not_in(root, only), unused=True) if _is_catalogue(root) else _read_files(only)
     wanted = {_real(path) for path in only}
     wanted |= {_real(file) for path in only for file in calendar_files(catalogue, path)}
+    # Who asks about a file by its name wants to know whether it is good, whoever uses it.
+    problems += catalogue.excused
+    catalogue.excused.clear()
     catalogue.warnings[:] = [warning for warning in catalogue.warnings if _real(Path(warning.path)) in wanted]
     return catalogue, [problem for problem in problems if _real(Path(problem.path)) in wanted]
 
@@ -92,5 +95,4 @@ def _read_files(files: Sequence[Path]) -> tuple[Catalogue, list[Problem]]:
 
     root = files[0].parent
     catalogue, problems = load_documents(files, root, KNOWN_ALERTS)
-    catalogue.warnings[:] = [seen_from_here(warning, root) for warning in catalogue.warnings]
-    return catalogue, [seen_from_here(problem, root) for problem in problems]
+    return catalogue, all_seen_from_here(catalogue, problems, root)

@@ -16,17 +16,24 @@ if TYPE_CHECKING:
     from tierdrill.spec.problems import Problem
 
 
-def read(root: Path, extra: Sequence[Path] = ()) -> tuple[Catalogue, list[Problem]]:
+def read(root: Path, extra: Sequence[Path] = (), *, unused: bool = False) -> tuple[Catalogue, list[Problem]]:
     """The catalogue at `root`, with files from elsewhere, and its problems.
 
-    Paths of problems and of the catalogue's warnings are as seen from here.
+    With `unused` also what is wrong with other people's experiments that no drill uses. Paths of problems and of the
+    catalogue's warnings are as seen from here.
     """
     from tierdrill.monitoring.alerts import KNOWN_ALERTS
     from tierdrill.spec.load import load_catalogue
 
-    catalogue, problems = load_catalogue(root, KNOWN_ALERTS, extra)
-    catalogue.warnings[:] = [seen_from_here(warning, root) for warning in catalogue.warnings]
-    return catalogue, [seen_from_here(problem, root) for problem in problems]
+    catalogue, problems = load_catalogue(root, KNOWN_ALERTS, extra, unused=unused)
+    return catalogue, all_seen_from_here(catalogue, problems, root)
+
+
+def all_seen_from_here(catalogue: Catalogue, problems: Sequence[Problem], root: Path) -> list[Problem]:
+    """The problems as `seen_from_here`; so are the catalogue's own, in their place, from then on."""
+    for told in (catalogue.warnings, catalogue.excused):
+        told[:] = [seen_from_here(one, root) for one in told]
+    return [seen_from_here(problem, root) for problem in problems]
 
 
 def seen_from_here(problem: Problem, root: Path) -> Problem:

@@ -42,8 +42,11 @@ def misspelled(place: Place, known: Collection[str]) -> None:
             place.at(key).report(f"unknown key {shown(key)}", f"known here: {listed(known, 20)}", hint, key=True)
 
 
-def check_activity(place: Place, names: Collection[str]) -> None:
-    """Reports everything wrong with an activity; `names` are those that a `ref` may name."""
+def check_activity(place: Place, names: Collection[str], *, named: bool = True) -> None:
+    """Reports everything wrong with an activity; `names` are those that a `ref` may name.
+
+    A value of the configuration need not be `named`.
+    """
     activity = place.written()
     if not isinstance(activity, dict) or not activity:
         place.report(f"found {shown(activity)}", "an activity is a mapping with type, name and provider")
@@ -56,7 +59,7 @@ def check_activity(place: Place, names: Collection[str]) -> None:
         return
     if activity.get("type") not in ("probe", "action"):
         _report_choice(place, "type", activity.get("type"), ("probe", "action"))
-    if not isinstance(activity.get("name"), str) or not activity["name"]:
+    if (named or "name" in activity) and (not isinstance(activity.get("name"), str) or not activity["name"]):
         _report_missing(place, "name", "text", activity)
     if "dry" in activity:
         place.at("dry").report("key 'dry'", "from a file it is ignored and the activity runs for real", key=True)
@@ -89,9 +92,14 @@ def _check_provider(place: Place, provider: dict[str, Any]) -> None:
         )
     elif kind == "python":
         check_type(place.at("arguments"), dict)
-    if kind in ("process", "http"):
+    if kind == "process":
         _check_seconds(place.at("timeout"), "timeout", references=False)
     if kind == "http":
+        # One for all, or one to connect and one to read.
+        timeout = provider.get("timeout")
+        pair = isinstance(timeout, list) and len(timeout) == 2
+        for spot in [place.at("timeout", number) for number in (0, 1)] if pair else [place.at("timeout")]:
+            _check_seconds(spot, "timeout", references=True)
         check_type(place.at("headers"), dict)
     if kind == "python" and isinstance(provider.get("module"), str) and provider["module"]:
         _check_module(place.at("module"), provider["module"])

@@ -41,7 +41,10 @@ class Experiment:
 
 @dataclass(frozen=True)
 class Catalogue:
-    """All documents that were read without a problem, and what is worth a look about them."""
+    """All documents that were read without a problem, and what is worth a look about them.
+
+    `excused` is what is wrong with experiments that no drill uses.
+    """
 
     root: Path
     tiers: dict[str, Tiers] = field(default_factory=dict)
@@ -55,6 +58,7 @@ class Catalogue:
     experiments: dict[str, Experiment] = field(default_factory=dict)
     paths: dict[tuple[str, str], Path] = field(default_factory=dict)
     warnings: list[Problem] = field(default_factory=list)
+    excused: list[Problem] = field(default_factory=list)
 
     def folders_of(self, kind: str, name: str) -> list[Path]:
         """Where a file that a document names is looked for: beside the document, then in the root."""

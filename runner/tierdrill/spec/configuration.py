@@ -33,7 +33,7 @@ def check_configuration(place: Place) -> None:
         if kind == "env":
             _check_env(spot, value)
         elif kind == "probe":
-            check_activity(spot, [])
+            check_activity(spot, [], named=False)
         elif "key" in value or "env_var_type" in value or nearest(kind, TYPES):
             found = f"found {shown(kind)} for type" if "type" in value else "no key 'type'"
             (spot.at("type") if "type" in value else spot).report(

@@ -1,14 +1,13 @@
 """Checks of a Chaos Toolkit experiment by itself: its structure, and that it cannot leave its fault in place.
 
-chaoslib's own check imports every module that an experiment names and stops at the first error, so it is asked only by
-`checked_by_chaoslib`; what it would refuse is found here without it, with its place. Stricter than chaoslib where its
-leniency hides mistakes: an unknown `${variable}`, which it passes on as text, a misspelled key, which it ignores, and
-text as process arguments, which it gives to a shell.
+chaoslib's own check imports every module that an experiment names and stops at the first error (chaoslibcheck.py asks
+it); what it would refuse is found here without it, with its place. Stricter than chaoslib where its leniency hides
+mistakes: an unknown `${variable}`, which it passes on as text, a misspelled key, which it ignores, and text as process
+arguments, which it gives to a shell. In other people's experiments that is a warning (check/experiments.py).
 """
 
 from __future__ import annotations
 
-import importlib.util
 import re
 from collections.abc import Collection
 from typing import Any
@@ -25,12 +24,12 @@ TOP_KEYS = (
 )  # fmt: skip
 ROLLBACK_STRATEGIES = ("default", "always", "never", "deviated")
 TOLERANCES = ("probe", "regex", "jsonpath", "range")
-_REFERENCE = re.compile(r"\$\{([^}]*)\}")
-_UNCLOSED = re.compile(r"\$\{[^}]*\Z")
+# As Python's string.Template: two dollars are one that is written.
+_REFERENCE = re.compile(r"\$\$|\$\{([^}]*)(\}|\Z)")
 
 
-def check_experiment(place: Place, proven: Collection[str] = ()) -> None:
-    """Reports everything wrong with the experiment; `proven` are activities whose end a drill has a proof for."""
+def check_experiment(place: Place, *, foreign: bool = False) -> None:
+    """Reports everything wrong with the experiment's form; of a `foreign` one not what tierdrill sees to itself."""
     content = place.written()
     misspelled(place, TOP_KEYS)
     for name in ("title", "description"):
@@ -57,7 +56,7 @@ def check_experiment(place: Place, proven: Collection[str] = ()) -> None:
             for number in range(len(content[section])):
                 check_activity(place.at(section, number), names)
     _check_variables(place)
-    _check_rollbacks(place, proven)
+    _check_strategy(place, foreign=foreign)
 
 
 def activity_names(content: dict[str, Any]) -> list[str]:
@@ -127,13 +126,13 @@ def _check_hypothesis(place: Place) -> None:
 
 def _check_tolerance(place: Place) -> None:
     tolerance = place.written()
-    allowed = "allowed: a whole number, text, true or false, a list of two (a range), or a mapping with a type"
+    allowed = "allowed: a whole number, text, true or false, a list (of two: a range), or a mapping with a type"
     if isinstance(tolerance, float):
         place.report(f"found {tolerance:g} for tolerance", f"{allowed}; not a float", f"[{tolerance:g}, {tolerance:g}]")
     elif tolerance is None:
         place.report("found nothing for tolerance", allowed)
-    elif isinstance(tolerance, list) and len(tolerance) != 2:
-        place.report(f"found {shown(tolerance)} for tolerance", "a range has two ends")
+    elif tolerance == []:
+        place.report("found a list of nothing for tolerance", "two values are a range, more are those that are taken")
     elif isinstance(tolerance, dict):
         _check_tolerance_type(place, tolerance)
 
@@ -160,12 +159,15 @@ def _check_tolerance_type(place: Place, tolerance: dict[str, Any]) -> None:
         ends = tolerance.get("range")
         if not (isinstance(ends, list) and len(ends) == 2 and all(isinstance(end, int | float) for end in ends)):
             place.at("range").report(f"found {shown(ends)} for range", "a range is a list of two numbers")
-    elif importlib.util.find_spec("jsonpath2") is None:
-        place.at("type").report("found 'jsonpath' for type", "it needs the package jsonpath2, which is not installed")
+    elif not isinstance(tolerance.get("path"), str) or not tolerance["path"].strip():
+        place.at("path").report(f"found {shown(tolerance.get('path'))} for path", "a JSON path such as $.items[*]")
 
 
 def _check_variables(place: Place) -> None:
     content = place.written()
+    if content.get("controls"):
+        # A control may add to the configuration what it likes.
+        return
     configuration, secrets = content.get("configuration"), content.get("secrets")
     known = set(configuration) if isinstance(configuration, dict) else set()
     if isinstance(secrets, dict):
@@ -183,18 +185,19 @@ def _look_for_unknown(place: Place, value: Any, known: set[str]) -> None:
         for number, item in enumerate(value):
             _look_for_unknown(place.at(number), item, known)
     elif isinstance(value, str) and "${" in value:
-        for name in _REFERENCE.findall(value):
-            if name not in known:
+        for found in _REFERENCE.finditer(value):
+            name = found[1]
+            if name is not None and not found[2]:
+                place.report(f"found {shown(value)}", "a reference ends with a brace: ${name}")
+            elif name is not None and name not in known:
                 place.report(
                     f"${{{name}}} is not defined",
                     f"known from configuration and secrets: {listed(sorted(known))}",
                     nearest(name, known) and f"${{{nearest(name, known)}}}",
                 )
-        if _UNCLOSED.search(value):
-            place.report(f"found {shown(value)}", "a reference ends with a brace: ${name}")
 
 
-def _check_rollbacks(place: Place, proven: Collection[str]) -> None:
+def _check_strategy(place: Place, *, foreign: bool) -> None:
     content = place.written()
     runtime = content.get("runtime")
     rollbacks = runtime.get("rollbacks") if isinstance(runtime, dict) else None
@@ -206,13 +209,20 @@ def _check_rollbacks(place: Place, proven: Collection[str]) -> None:
             f"allowed: {listed(ROLLBACK_STRATEGIES)} (Chaos Toolkit takes any other word for never)",
             nearest(strategy, ROLLBACK_STRATEGIES),
         )
-    used = list(calls(content))
-    foreign = _foreign_actions(content)
-    if content.get("rollbacks") and strategy != "always" and strategy in (None, *ROLLBACK_STRATEGIES):
+    if foreign:
+        if strategy in ("never", "deviated"):
+            spot.report(f"strategy {strategy}", "in a drill the rollbacks are always played")
+    elif content.get("rollbacks") and strategy != "always" and strategy in (None, *ROLLBACK_STRATEGIES):
         found = f"strategy {strategy}" if strategy else "no rollbacks strategy"
         spot.report(
             f"{found}: an interrupted run would keep its fault", "runtime.rollbacks.strategy is always", "always"
         )
+
+
+def check_undoing(place: Place, proven: Collection[str]) -> None:
+    """Reports faults that could be left in place; `proven` are activities whose end every drill has a proof for."""
+    content = place.written()
+    used, foreign = list(calls(content)), _foreign_actions(content)
     for call in used:
         if call.section != "method" or call.func not in FAULTS or "" in call.words:
             continue
@@ -223,6 +233,14 @@ def _check_rollbacks(place: Place, proven: Collection[str]) -> None:
             place.at("method", call.index).report(
                 f"{call.func} of {call.target or 'nothing'} would be left in place",
                 f"its undo {undo} with the same {listed(FAULTS[call.func].identity)} stands in rollbacks",
+            )
+    first: dict[str, int] = {}
+    for number, name in foreign:
+        if content["method"][first.setdefault(name, number)] != content["method"][number]:
+            line, column = place.source.value_at(("method", first[name]))
+            place.at("method", number, "name").report(
+                f"a second action {shown(name)}, which would have no intent of its own",
+                f"each action of the method has a name of its own; the first is at {line}:{column}",
             )
     if not content.get("rollbacks"):
         for number, name in foreign:
@@ -243,15 +261,3 @@ def _foreign_actions(content: dict[str, Any]) -> list[tuple[int, str]]:
         if isinstance(provider, dict) and provider.get("module") != MODULE:
             found.append((number, str(activity.get("name", ""))))
     return found
-
-
-def checked_by_chaoslib(content: dict[str, Any]) -> str | None:
-    """What chaoslib itself says against the experiment, or None. Slow, and imports the modules that it names."""
-    from chaoslib.exceptions import ChaosException
-    from chaoslib.experiment import ensure_experiment_is_valid
-
-    try:
-        ensure_experiment_is_valid(content)
-    except ChaosException as error:
-        return str(error)
-    return None

@@ -18,6 +18,7 @@ from tierdrill.spec.located import as_name, problems_of
 from tierdrill.spec.problems import Problem, in_order, listed, nearest, shown
 from tierdrill.spec.reading import EXPERIMENT, KnownAlerts, Reading
 from tierdrill.spec.source import Source, read_text
+from tierdrill.spec.stock import as_chaos_toolkit_reads
 
 API_VERSION = "tierdrill/v1"
 FOLDERS = ("drills", "experiments", "playbooks")
@@ -27,14 +28,15 @@ FROM_DOCUMENT = {"written": True}
 
 
 def load_catalogue(
-    root: Path, known_alerts: KnownAlerts | None = None, extra: Sequence[Path] = ()
+    root: Path, known_alerts: KnownAlerts | None = None, extra: Sequence[Path] = (), *, unused: bool = True
 ) -> tuple[Catalogue, list[Problem]]:
     """All documents under `root`'s drills/, experiments/ and playbooks/, and every problem of each and between them.
 
-    `extra` are files from elsewhere, read as if they were part of it.
+    `extra` are files from elsewhere, read as if they were part of it. Without `unused` Chaos Toolkit is not asked about
+    experiments that no drill uses: that takes a second, and keeps nobody from anything.
     """
     reading = read_catalogue(root, extra)
-    check_documents(reading, known_alerts)
+    check_documents(reading, known_alerts, unused=unused)
     return reading.catalogue, in_order(reading.problems)
 
 
@@ -74,8 +76,15 @@ def read_files(paths: Sequence[Path], root: Path) -> Reading:
             raw = read_file(path, SIZE_MAX)
         except OSError as error:
             reading.problems.append(Problem(shown_path, 1, 1, f"cannot be read: {error.strerror}", "a readable file"))
+            if "experiments" in path.parts:
+                reading.experiments[shown_path] = experiment_name(path)
+                reading.suspects.add(experiment_name(path))
             continue
         sources, problems = read_text(shown_path, raw)
+        if _holds_experiment(path, sources):
+            sources, problems, odd = as_chaos_toolkit_reads(shown_path, raw, sources, problems)
+            reading.catalogue.warnings.extend(odd)
+            reading.experiments[shown_path] = experiment_name(path)
         reading.problems += problems
         if problems:
             reading.suspects |= {found.decode("ascii") for found in _NAME.findall(raw)} | {experiment_name(path)}
@@ -113,6 +122,12 @@ def _take(reading: Reading, source: Source, path: Path) -> None:
         return
     name = experiment_name(path)
     _keep(reading, EXPERIMENT, name, source, path, Experiment(name=name, path=path, content=data))
+
+
+def _holds_experiment(path: Path, sources: list[Source]) -> bool:
+    if not sources:
+        return "experiments" in path.parts
+    return all(not {"kind", "apiVersion"} & one.data.keys() and is_experiment(one.data, path) for one in sources)
 
 
 def is_experiment(data: dict[str, Any], path: Path) -> bool:

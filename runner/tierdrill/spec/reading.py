@@ -24,7 +24,8 @@ class Reading:
     """One reading of a folder tree or of some files.
 
     `names` are those of each kind, also of documents with problems of their own: they are not missing. `suspects` are
-    words that look like names in files whose text could not be read.
+    words that look like names in files whose text could not be read. `experiments` are the files (as shown) that hold
+    an experiment or should, each with its name.
     """
 
     catalogue: Catalogue
@@ -32,6 +33,7 @@ class Reading:
     names: dict[str, set[str]] = field(default_factory=dict)
     suspects: set[str] = field(default_factory=set)
     problems: list[Problem] = field(default_factory=list)
+    experiments: dict[str, str] = field(default_factory=dict)
 
     def named(self, kind: str) -> set[str]:
         """The names of that kind."""
@@ -62,6 +64,10 @@ class Place:
     def warn(self, found: str, allowed: str, *, key: bool = False) -> None:
         """As `report`, of what is worth a look and keeps nothing from being used."""
         self.warnings.append(self.source.problem(self.path, found, allowed, key=key))
+
+    def lenient(self) -> Place:
+        """The same spot, where what is reported is worth a look only."""
+        return Place(self.source, self.warnings, self.path, self.warnings)
 
     def written(self) -> Any:
         """What the document says here; None if nothing."""

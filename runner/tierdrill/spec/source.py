@@ -48,7 +48,7 @@ _WORDS: dict[str, Any] = {
 
 
 @dataclass(frozen=True)
-class _Text:
+class Text:
     """The text of a file, and its documents' nodes when somebody asks for a place."""
 
     text: str
@@ -72,7 +72,7 @@ class Source:
 
     path: str
     data: Any
-    text: _Text = field(repr=False, compare=False)
+    text: Text = field(repr=False, compare=False)
     number: int = 0
 
     @property
@@ -122,7 +122,7 @@ def read_text(path: str, raw: bytes) -> tuple[list[Source], list[Problem]]:
     problems: list[Problem] = []
     is_json = path.endswith(".json")
     try:
-        kept = _Text(text, is_json)
+        kept = Text(text, is_json)
         for number, node in enumerate(compose(text, is_json=is_json)):
             reader = _Reader(path)
             data = reader.read(node, 0)

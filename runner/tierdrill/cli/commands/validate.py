@@ -29,7 +29,8 @@ def command(here: Surroundings, paths: tuple[Path, ...], as_json: bool) -> int:
 
     A document in a catalogue is held against everything else in it. Each problem is one line,
     `file:line:column: what was found; what is allowed`. Exit code 2 if there is any. What is worth a look and keeps
-    nothing from being used is a warning, and does not change the exit code.
+    nothing from being used is a warning, and does not change the exit code: so is what is wrong with an experiment that
+    no drill uses, unless it is named.
     """
     from tierdrill.spec.problems import in_order
 
@@ -39,7 +40,7 @@ def command(here: Surroundings, paths: tuple[Path, ...], as_json: bool) -> int:
     for root, only in groups(paths, here.catalogue):
         catalogue, found = read_group(root, only)
         problems += found
-        warnings += catalogue.warnings
+        warnings += [*catalogue.warnings, *catalogue.excused]
         counted.setdefault(root, set()).update(str(path) for path in _documents(catalogue, only))
     problems, warnings = in_order(problems), in_order(warnings)
     count = sum(len(names) for names in counted.values())

@@ -12,7 +12,7 @@ from tierdrill.spec.check.calendars import check_calendars
 from tierdrill.spec.check.context import Context
 from tierdrill.spec.check.drills import check_drills
 from tierdrill.spec.check.environments import check_environments
-from tierdrill.spec.check.experiments import check_experiments
+from tierdrill.spec.check.experiments import check_experiments, excuse_unused_experiments
 from tierdrill.spec.check.gamedays import check_gamedays
 from tierdrill.spec.check.playbooks import check_playbooks
 from tierdrill.spec.check.scenarios import check_scenarios
@@ -21,8 +21,11 @@ from tierdrill.spec.check.workloads import check_workloads
 from tierdrill.spec.reading import KnownAlerts, Reading
 
 
-def check_documents(reading: Reading, known_alerts: KnownAlerts | None = None) -> None:
-    """Adds every problem between the documents, and of each one's sense, to the reading."""
+def check_documents(reading: Reading, known_alerts: KnownAlerts | None = None, *, unused: bool = True) -> None:
+    """Adds every problem between the documents, and of each one's sense, to the reading.
+
+    Without `unused` other people's experiments that no drill uses are passed over.
+    """
     alerts: Mapping[str, Collection[str]] | None = (
         known_alerts(reading.catalogue) if callable(known_alerts) else known_alerts
     )
@@ -31,8 +34,9 @@ def check_documents(reading: Reading, known_alerts: KnownAlerts | None = None) -
     check_workloads(context)
     check_environments(context)
     check_playbooks(context)
-    check_experiments(context)
+    check_experiments(context, unused=unused)
     check_drills(context)
     check_calendars(context)
     check_gamedays(context)
     check_scenarios(context)
+    excuse_unused_experiments(reading)

@@ -7,26 +7,36 @@ from fnmatch import fnmatchcase
 from itertools import product
 from typing import Any
 
+from tierdrill.spec import chaoslibcheck
 from tierdrill.spec.check.context import Context, Inventory
 from tierdrill.spec.drill import Drill
 from tierdrill.spec.environment import Environment
-from tierdrill.spec.experiment import activity_names, check_experiment, probe_names
+from tierdrill.spec.experiment import activity_names, check_experiment, check_undoing, probe_names
 from tierdrill.spec.faultactions import FAULTS, Call, calls
 from tierdrill.spec.problems import listed, nearest, shown
-from tierdrill.spec.reading import EXPERIMENT, Place
+from tierdrill.spec.reading import EXPERIMENT, Place, Reading
 from tierdrill.spec.resolve import fill, references
+from tierdrill.spec.stock import is_foreign
 from tierdrill.spec.units import show_duration
 
 # Set by the conductor from the drill's phases.
 GIVEN_BY_RUN = ("fault_seconds",)
 
 
-def check_experiments(context: Context) -> None:
-    """Every experiment, and every drill's use of one."""
-    for name in context.catalogue.experiments:
+def check_experiments(context: Context, *, unused: bool = True) -> None:
+    """Every experiment, and every drill's use of one; without `unused`, no foreign one that no drill uses."""
+    foreign: list[Place] = []
+    for name, one in context.catalogue.experiments.items():
         users = [drill for drill in context.catalogue.drills.values() if drill.experiment == name]
         proven = [{proof.activity for proof in drill.proofs} for drill in users]
-        check_experiment(context.reading.place(EXPERIMENT, name), set.intersection(*proven) if proven else set())
+        place = context.reading.place(EXPERIMENT, name)
+        ours = not is_foreign(one.content)
+        if ours:
+            check_experiment(place)
+        elif users or unused:
+            foreign.append(place)
+        check_undoing(place if ours or users else place.lenient(), set.intersection(*proven) if proven else set())
+    _check_foreign(foreign)
     for name, drill in context.catalogue.drills.items():
         place = context.reading.place("Drill", name)
         if not context.known(place.at("experiment"), EXPERIMENT, drill.experiment):
@@ -41,6 +51,43 @@ def check_experiments(context: Context) -> None:
             place.at("experiment").report(f"experiment {drill.experiment} breaks nothing", "its method has a fault")
         _check_lasts(place.at("experiment"), drill.experiment, content)
         check_use(context, place, drill, context.environment_of(drill))
+
+
+def _check_foreign(places: list[Place]) -> None:
+    """Of somebody else's experiment Chaos Toolkit's own check decides; where ours is stricter, that is a warning."""
+    answers = chaoslibcheck.ask([place.written() for place in places]) if places else []
+    for place, answer in zip(places, answers, strict=True):
+        check_experiment(place.lenient() if answer.asked else place, foreign=True)
+        if not answer.asked:
+            place.report(f"Chaos Toolkit's own check could not be asked: {answer.refused}", "what it takes")
+        elif answer.refused is not None:
+            spot, written = _where_refused(place, answer.refused), answer.refused.rstrip(". ")
+            spot.report(f"Chaos Toolkit refuses it: {written}", "what `chaos validate` takes")
+        for path, what in answer.missing:
+            place.at(*path).warn(what, "a drill that uses it needs it (PYTHONPATH and PATH count)")
+
+
+def _where_refused(place: Place, words: str) -> Place:
+    """The activity that the words name, or the whole experiment."""
+    content = place.written()
+    hypothesis = content.get("steady-state-hypothesis")
+    sections: list[tuple[tuple[str, ...], Any]] = [(("method",), content.get("method"))]
+    sections.append((("rollbacks",), content.get("rollbacks")))
+    if isinstance(hypothesis, dict):
+        sections.append((("steady-state-hypothesis", "probes"), hypothesis.get("probes")))
+    for path, activities in sections:
+        for number, one in enumerate(activities if isinstance(activities, list) else ()):
+            if isinstance(one, dict) and one.get("name") and f"'{one['name']}'" in words:
+                return place.at(*path, number)
+    return place
+
+
+def excuse_unused_experiments(reading: Reading) -> None:
+    """What is wrong with an experiment that no drill uses is told, and keeps nobody from anything."""
+    used = {drill.experiment for drill in reading.catalogue.drills.values()}
+    unused = {path for path, name in reading.experiments.items() if name not in used}
+    reading.catalogue.excused.extend(one for one in reading.problems if one.path in unused)
+    reading.problems[:] = [one for one in reading.problems if one.path not in unused]
 
 
 def _breaks_something(content: Mapping[str, Any]) -> bool:
