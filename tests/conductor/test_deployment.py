@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -10,6 +11,8 @@ import pytest
 from tierdrill.conductor.deployment import Deployment
 from tierdrill.conductor.stop import StopBox
 from tierdrill.lab.client import LabError
+from tierdrill.monitoring.pager import PageNotSent, PagerClient, PagerStub
+from tierdrill.spec.drill import OnCall
 
 
 def died(sequence: int, name: str) -> dict[str, Any]:
@@ -80,3 +83,31 @@ def test_a_webhook_of_another_version_is_noted_once_and_taken_by_nobody() -> Non
         with pytest.raises(ValueError, match="version '5'"):
             one._alerts({"version": "5", "alerts": []})
     assert len(notes.texts) == 1 and notes.texts[0].startswith("a webhook was refused: found an Alertmanager webhook")
+
+
+def test_the_person_on_call_acknowledges_what_arrives_and_nothing_that_does_not() -> None:
+    async def scenario() -> list[tuple[str, str]]:
+        taken: list[tuple[str, str]] = []
+        heard = asyncio.Event()
+
+        def acknowledged(dedup_key: str, by: str) -> None:
+            taken.append((dedup_key, by))
+            heard.set()
+
+        one, pager = Deployment.__new__(Deployment), PagerStub(on_acknowledge=acknowledged)
+        await pager.start()
+        drill = SimpleNamespace(on_call=OnCall(name="night watch", acknowledges_after=0.0))
+        plan = SimpleNamespace(setting=SimpleNamespace(drill=drill))
+        client = PagerClient(pager.url, pager.routing_key)
+        vars(one).update(plan=plan, pager=pager, pager_client=client, _answers=set())
+        await one._page("pager:primary", 1, "critical", "k", "trigger", "node-2 is lost")
+        await heard.wait()
+        await one._page("pager:primary", 1, "critical", "k", "resolve", "")
+        await pager.stop()
+        with pytest.raises(PageNotSent):
+            await one._page("pager:primary", 1, "critical", "l", "trigger", "node-3 is lost")
+        await asyncio.gather(*one._answers)
+        await client.close()
+        return taken
+
+    assert asyncio.run(scenario()) == [("k", "night watch")]

@@ -398,3 +398,43 @@ def test_a_call_for_help_can_be_expected(
 def test_a_call_for_help_that_is_expected_must_be_needed() -> None:
     found = check(changed(same, expecting(MOVES, escalation={})), f"playbook/{MOVES}/escalation")
     assert found.status is Status.FAILED and found.seen == "it called nobody"
+
+
+def held_back(event: Event) -> Event | list[Event]:
+    """The playbook does not run at all: a guard holds it back, help is called, and somebody comes."""
+    if of(event, MOVES, "playbook.started"):
+        about = {"playbook": MOVES, "execution": f"{MOVES}-1", "target": "node-2", "reason": "held back: throttled"}
+        page = {"dedup_key": f"tierdrill/{MOVES}/node-2", "action": "trigger", "contact": "pager:serving-primary"}
+        return [
+            after(event, "playbook.skipped", 0.001, playbook=MOVES, target="node-2", reason="throttled"),
+            after(event, "playbook.escalated", 0.002, **about),
+            after(event, "page.sent", 0.1, **page),
+            after(event, "page.acknowledged", 1.0, dedup_key=page["dedup_key"], by="on-call"),
+        ]
+    return [] if of(event, MOVES) else event
+
+
+def test_one_that_is_held_back_may_be_expected_to_call_for_help() -> None:
+    wanted = {"escalation": {"contact": "pager:serving-primary", "acknowledged_by": "on-call", "within": 6.0}}
+    verdict = changed(held_back, expecting(MOVES, **wanted))
+    aspects = ("fired", "target", "count", "escalation")
+    assert [check(verdict, f"playbook/{MOVES}/{aspect}").status for aspect in aspects] == [Status.PASSED] * 4
+    unexpected = changed(held_back)
+    assert check(unexpected, f"playbook/{MOVES}/fired").status is Status.FAILED
+    assert "acknowledged by on-call" in check(unexpected, f"playbook/{MOVES}/escalation").seen
+
+
+def test_a_playbook_that_the_drill_does_not_name_must_not_call_anybody() -> None:
+    def other(event: Event) -> Event | list[Event]:
+        if not of(event, SHEDS, "playbook.finished"):
+            return event
+        return [event, after(event, "playbook.escalated", playbook="shift-traffic", target="t", reason="blind")]
+
+    found = check(changed(other), "playbook/shift-traffic/escalation")
+    assert found.status is Status.FAILED and "it called for help: blind" in found.seen
+
+
+def test_on_a_blip_nobody_is_called() -> None:
+    called = Event(told()[1][0].at + 30, "playbook.escalated", "test", {"playbook": MOVES, "reason": "blind"})
+    verdict = judge(Run(variant="blip", alerts=(), playbooks=(), extra=[called]).events(told()[0]))
+    assert check(verdict, "playbook/all/escalation").status is Status.FAILED

@@ -19,13 +19,22 @@ DISABLED = "{disable_playbook: reschedule-critical}"
         "{break_remedy: reschedule, how: late, late_by: 3s}",
         "{break_remedy: reschedule, how: wrong-target, to: node-1}",
         "{freeze_exporter: node-1}",
-        "{pager_down: true}",
         "{flags_off: [customer_class]}",
     ],
 )
 def test_what_can_be_broken(tmp_path: Path, do: str) -> None:
     root = good_catalogue(tmp_path)
     changed(root, DRILL, (DISABLED, do))
+    assert lines(root) == []
+
+
+def test_a_dead_pager_is_noticed_where_somebody_must_be_called(tmp_path: Path) -> None:
+    root = good_catalogue(tmp_path)
+    changed(
+        root, DRILL, (DISABLED, "{pager_down: true}"), ("target: node-2, within: 15s", "target: node-2, escalation: {}")
+    )
+    changed(root, DRILL, ("[playbook/reschedule-critical/fired]", "[playbook/reschedule-critical/escalation]"))
+    changed(root, DRILL, ("blip:", "on_call: {acknowledges_after: 2s}\nblip:"))
     assert lines(root) == []
 
 
@@ -41,6 +50,7 @@ def test_what_can_be_broken(tmp_path: Path, do: str) -> None:
         ("{break_remedy: reschedule, how: half, to: node-1}", "to without a wrong target"),
         ("{break_remedy: reschedule, how: half, late_by: 3s}", "a time above 0, with how: late"),
         ("{freeze_exporter: node-9}", "no node named 'node-9'"),
+        ("{pager_down: true}", "nobody is called in this drill"),
         ("{pager_down: true, flags_off: [retries]}", "flags_off and pager_down together"),
         ("{pager_down: false}", "a sabotage that does nothing"),
     ],

@@ -29,7 +29,7 @@ from tierdrill.monitoring.query import AlertmanagerClient, NoData
 from tierdrill.monitoring.receiver import Receiver
 from tierdrill.remediation.engine import PlaybookEngine
 from tierdrill.remediation.notice import NoticeError, notices_of
-from tierdrill.spec.drill import SabotageAction
+from tierdrill.spec.drill import OnCall, SabotageAction
 from tierdrill.targets.base import RemedyPort
 from tierdrill.targets.lab_remedies import LabRemedies
 from tierdrill.targets.places import lab_place
@@ -91,6 +91,7 @@ class Deployment:
             secret_of=lambda name: secret_of(plan.setting.playbooks, name),
         )
         self._refused: set[str] = set()
+        self._answers: set[asyncio.Task[None]] = set()
         self._closing = False
         self._events_seen = 0
 
@@ -134,6 +135,12 @@ class Deployment:
     async def _page(self, contact: str, level: int, tier: str, dedup_key: str, action: str, summary: str) -> None:
         if self.pager_client is not None:
             await self.pager_client.page(contact, level, tier, dedup_key, action, summary)
+            if (on_call := self.plan.setting.drill.on_call) and action == "trigger":
+                self._answers.add(asyncio.create_task(self._answer(on_call, dedup_key)))
+
+    async def _answer(self, on_call: OnCall, dedup_key: str) -> None:
+        await asyncio.sleep(on_call.acknowledges_after)
+        self.pager.acknowledge(dedup_key, on_call.name)
 
     def _acknowledged(self, dedup_key: str, by: str) -> None:
         self.engine.acknowledge(dedup_key, by)
@@ -210,6 +217,9 @@ class Deployment:
                 await self.client.ask(Calls.remedy("rebalance", {}))
         if self.broken is not None:
             await self.broken.close()
+        for answer in self._answers:
+            answer.cancel()
+        await asyncio.gather(*self._answers, return_exceptions=True)
         closers = [self.hooks.close, self.receiver.stop, self.pager.stop, self.alertmanager.close, self.client.aclose]
         if self.pager_client is not None:
             closers.append(self.pager_client.close)

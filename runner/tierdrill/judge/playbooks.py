@@ -87,8 +87,22 @@ def judge_playbooks(
 
 
 def judge_no_playbooks(events: Sequence[Event]) -> list[Check]:
-    """For a blip: nothing runs at all."""
+    """For a blip: nothing runs at all, and nobody is called."""
     ran = executions(events)
+    called = [event for event in events if event.kind == "playbook.escalated"]
+    if called:
+        return [
+            *_ran_on_a_blip(ran),
+            Check(
+                "playbook/all/escalation",
+                "playbook",
+                Status.FAILED,
+                "nobody is called",
+                "nobody is called on a blip",
+                f"{called[0].data.get('playbook')} called for help: {called[0].data.get('reason', '')}",
+                tuple(event.sequence for event in called),
+            ),
+        ]
     if not ran:
         return [
             Check(
@@ -100,6 +114,10 @@ def judge_no_playbooks(events: Sequence[Event]) -> list[Check]:
                 "none ran",
             )
         ]
+    return _ran_on_a_blip(ran)
+
+
+def _ran_on_a_blip(ran: Sequence[Execution]) -> list[Check]:
     return [
         _silent(name, [one for one in ran if one.playbook == name], "nothing runs on a blip")
         for name in sorted({one.playbook for one in ran})
@@ -127,25 +145,15 @@ def _must_fire(expectation: PlaybookExpectation, past: _Past) -> list[Check]:
     if mine:
         checks.append(_cause(name, mine, past, evidence))
     if expectation.target is not None:
-        wrong = sorted({one.target for one in mine if one.target != expectation.target})
-        checks.append(
-            _check(
-                name,
-                "target",
-                Status.PASSED if mine and not wrong else Status.FAILED,
-                f"on {expectation.target} and nothing else",
-                "it did not run" if not mine else f"on {', '.join(sorted({one.target for one in mine}))}",
-                evidence,
-            )
-        )
+        checks.append(_target(expectation, mine, past, evidence))
     if expectation.escalation is not None:
         checks.append(_escalated(expectation, mine, past))
     else:
         if expectation.within is not None:
             checks.append(_deadline(expectation, good, past, evidence))
         checks.extend(_attempts(expectation, mine, evidence))
-        checks.extend(_effect(expectation, good, past))
         checks.append(_not_escalated(name, past))
+    checks.extend(_effect(expectation, good, past))
     checks.append(_count(expectation, mine, evidence))
     for earlier in expectation.after:
         before = [one.started_at for one in past.ran if one.playbook == earlier]
@@ -193,9 +201,9 @@ def _fired(
     past: _Past,
     evidence: tuple[int, ...],
 ) -> Check:
-    """It ran while the fault was there, and to success (where it must call for help: not to success)."""
+    """It ran while the fault was there, and to success; one that must call for help may fail, or be held back."""
     name, helpless = expectation.playbook, expectation.escalation is not None
-    expected = "it runs while the fault is there, " + ("and cannot mend it" if helpless else "to success")
+    expected = "it runs while the fault is there" + (", or is held back" if helpless else ", to success")
     if past.effect(mine[0] if mine else None, expectation.target) is None:
         return _check(name, "fired", Status.INCONCLUSIVE, expected, "no fault was seen to land", evidence)
     for one in mine:
@@ -206,14 +214,12 @@ def _fired(
         if gone is not None and one.started_at > gone:
             late = f"it ran {one.started_at - gone:.1f}s after the fault was gone"
             return _check(name, "fired", Status.FAILED, expected, late, evidence)
-    if helpless:
-        status, seen = (Status.FAILED, "it succeeded") if good else (Status.PASSED, _why_not(name, mine, past))
-        return _check(name, "fired", status, expected, seen, evidence)
     if good:
         after = (good[0].finished_at or 0.0) - (past.effect(good[0], None) or 0.0)
         return _check(name, "fired", Status.PASSED, expected, f"succeeded {after:.1f}s after the effect", evidence)
     held = tuple(event.sequence for event in _held_back(name, past))
-    return _check(name, "fired", Status.FAILED, expected, _why_not(name, mine, past), evidence or held)
+    status = Status.PASSED if helpless and (mine or held) else Status.FAILED
+    return _check(name, "fired", status, expected, _why_not(name, mine, past), evidence or held)
 
 
 def _held_back(name: str, past: _Past) -> list[Event]:
@@ -262,6 +268,17 @@ def _not_caused(one: Execution, alert: str, labels: Mapping[str, str], past: _Pa
     return "" if "firing" in known.values() else f"{alert} was over when it was started"
 
 
+def _target(
+    expectation: PlaybookExpectation, mine: Sequence[Execution], past: _Past, evidence: tuple[int, ...]
+) -> Check:
+    found = {one.target for one in mine}
+    if expectation.escalation is not None:
+        found |= {str(event.data.get("target")) for event in _escalations(expectation.playbook, past)}
+    status = Status.PASSED if found == {expectation.target} else Status.FAILED
+    seen = f"on {', '.join(sorted(found))}" if found else "it did not run"
+    return _check(expectation.playbook, "target", status, f"on {expectation.target} and nothing else", seen, evidence)
+
+
 def _deadline(
     expectation: PlaybookExpectation, good: Sequence[Execution], past: _Past, evidence: tuple[int, ...]
 ) -> Check:
@@ -279,8 +296,11 @@ def _deadline(
 
 def _count(expectation: PlaybookExpectation, mine: Sequence[Execution], evidence: tuple[int, ...]) -> Check:
     times = "once" if expectation.count == 1 else f"{expectation.count} times"
-    status = Status.PASSED if len(mine) == expectation.count else Status.FAILED
-    return _check(expectation.playbook, "count", status, f"exactly {times}", f"{len(mine)} executions", evidence)
+    helpless = expectation.escalation is not None
+    good = len(mine) <= expectation.count if helpless else len(mine) == expectation.count
+    status = Status.PASSED if good else Status.FAILED
+    expected = f"{times} at the most" if helpless else f"exactly {times}"
+    return _check(expectation.playbook, "count", status, expected, f"{len(mine)} executions", evidence)
 
 
 def _attempts(expectation: PlaybookExpectation, mine: Sequence[Execution], evidence: tuple[int, ...]) -> list[Check]:

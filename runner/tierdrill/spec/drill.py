@@ -104,7 +104,7 @@ class EffectExpectation(Part):
 
 
 class EscalationExpectation(Part):
-    """People must be called for help: the playbook is expected not to be enough."""
+    """People must be called for help, because the playbook fails or is held back, and somebody must acknowledge."""
 
     contact: str | None = Field(default=None, description="who must be paged; by default anybody")
     acknowledged_by: str | None = Field(default=None, description="who must acknowledge; by default anybody")
@@ -113,7 +113,7 @@ class EscalationExpectation(Part):
 
 class PlaybookExpectation(Part):
     """A playbook that its alert must start and that must run to success: on which target, how soon, how often, after
-    which others, with what effect. With `escalation` it must not succeed, but call for help.
+    which others, with what effect. With `escalation` it must call for help, and need not succeed or even run.
     """
 
     playbook: Name
@@ -236,6 +236,13 @@ class Sabotage(Part):
     fails: Annotated[tuple[str, ...], Field(min_length=1), Frozen]
 
 
+class OnCall(Part):
+    """The person on call, whom the run plays: acknowledges each page that arrives, some time after it."""
+
+    name: str = "on-call"
+    acknowledges_after: Duration = 1.0
+
+
 class Drill(Part):
     """kind: Drill."""
 
@@ -251,6 +258,7 @@ class Drill(Part):
     proofs: Annotated[tuple[Proof, ...], Frozen] = ()
     expect: Expect
     guardrails: Annotated[tuple[Guardrail, ...], Frozen] = ()
+    on_call: OnCall | None = Field(default=None, description="without it nobody acknowledges a page")
     blip: Blip | None = None
     sabotages: Annotated[tuple[Sabotage, ...], Frozen] = ()
     proves: Annotated[tuple[str, ...], Frozen] = Field(

@@ -66,6 +66,10 @@ def _check_action(
         found = f"{listed(given)} together" if given else "a sabotage that does nothing"
         place.report(found, f"exactly one of {listed(ACTIONS)}", key=True)
     _check_broken_remedy(context, place, do, drill, inventory)
+    if do.pager_down and not any(one.escalation for one in drill.expect.playbooks.must_fire):
+        place.at("pager_down").report(
+            "nobody is called in this drill", "a playbook that must call for help: escalation"
+        )
     if do.freeze_exporter is not None and inventory is not None:
         node = str(fill(do.freeze_exporter, drill.variables))
         place.at("freeze_exporter").known(node, "node", inventory.of_kind("node"))
@@ -182,8 +186,8 @@ def check_ids(context: Context, drill: Drill) -> Iterator[str]:
         silent |= set(context.alerts) - {one.alert for one in drill.expect.alerts.must_fire}
     yield from (f"alert/{name}/silent" for name in silent)
     for fired in drill.expect.playbooks.must_fire:
-        aspects = ["fired", "cause", "count", "escalation"]
-        aspects += ["attempts", "effect"] if fired.escalation is None else []
+        aspects = ["fired", "cause", "count", "effect", "escalation"]
+        aspects += ["attempts"] if fired.escalation is None else []
         aspects += ["target"] if fired.target is not None else []
         aspects += ["deadline"] if fired.within is not None and fired.escalation is None else []
         aspects += ["order"] if fired.after else []
