@@ -11,6 +11,8 @@ import pytest
 
 from tests.cli.support import tierdrill, with_runs
 from tests.judge.build import Run
+from tierdrill.conductor.books import close_books
+from tierdrill.history.ledger import Ledger
 from tierdrill.history.store import HistoryStore
 from tierdrill.training.progress import EXERCISE
 
@@ -120,3 +122,44 @@ def test_an_exercise_is_not_the_last_run_of_a_drill(tmp_path: Path) -> None:
     named = tierdrill(home, "report", "exercise-9")
     assert named.code == 2
     assert "`tierdrill train debrief exercise-9`" in named.err
+
+
+def test_judge_says_whether_the_history_is_the_one_that_was_recorded(tmp_path: Path) -> None:
+    home = with_runs(tmp_path / "home", r1=Run())
+    with closing(HistoryStore(home)) as store, closing(Ledger(home)) as ledger:
+        verdict = close_books(store, "r1", 5.0, ledger)
+        digest = store.events("r1")[-1].digest
+    file = tmp_path / "run.jsonl"
+    file.write_text(tierdrill(home, "history", "r1", "--format", "jsonl").out)
+    for words in (("judge", "r1"), ("judge", "--history", file)):
+        done = tierdrill(home, *words)
+        assert done.code == verdict.exit_code
+        assert done.err.startswith("tierdrill: history verified: ")
+    elsewhere = tmp_path / "elsewhere"
+    done = tierdrill(elsewhere, "judge", "--history", file)
+    assert done.code == verdict.exit_code
+    assert done.err.startswith("tierdrill: history unverifiable: ")
+    assert not elsewhere.exists()
+    assert "history verified" in tierdrill(elsewhere, "judge", "--history", file, "--digest", digest).err
+    tierdrill(home, "report", "r1", "--report-dir", tmp_path / "report")
+    assert json.loads((tmp_path / "report" / "report.json").read_text())["digest"] == digest
+    assert digest in (tmp_path / "report" / "report.html").read_text()
+
+    edited = file.read_text().replace('"status":[200', '"status":[500', 1)
+    assert edited != file.read_text()
+    file.write_text(edited)
+    for home_of, words in ((home, ("judge",)), (elsewhere, ("judge",)), (home, ("report",))):
+        done = tierdrill(home_of, *words, "--history", file)
+        assert done.code == 2
+        assert "the history was altered" in done.err
+        assert done.out == ""
+    assert tierdrill(home, "judge", "--history", file, "--digest", "abc").code == 2
+
+
+def test_judge_refuses_a_history_that_was_edited_in_the_store(tmp_path: Path) -> None:
+    home = with_runs(tmp_path, r1=Run())
+    with closing(HistoryStore(home)) as store:
+        store._database.execute("UPDATE events SET data = replace(data, '200', '500') WHERE kind = 'load.samples'")
+    done = tierdrill(home, "judge", "r1")
+    assert done.code == 2
+    assert "run r1: the history was altered: event " in done.err

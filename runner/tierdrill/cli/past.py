@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from tierdrill.cli.errors import Refusal
 
 if TYPE_CHECKING:
+    from tierdrill.history.chain import Standing
     from tierdrill.history.events import Event
     from tierdrill.history.store import RunRecord
 
@@ -71,13 +72,39 @@ def is_going_on(home: Path, record: RunRecord) -> bool:
     return record.run in live_runs(home)
 
 
-def events_of(home: Path, run: str | None, file: Path | None) -> list[Event]:
-    """The events of an exported file, or of a run in this home; Refusal for a run that is still going on."""
-    if file is not None:
-        from tierdrill.history.store import read_lines
+def events_of(
+    home: Path, run: str | None, file: Path | None, digest: str | None = None
+) -> tuple[list[Event], Standing]:
+    """The events of an exported file, or of a run in this home, and whether they are those that were recorded.
 
-        return read_lines(file)
-    record = find_drill_run(home, run)
-    if is_going_on(home, record):
-        raise Refusal(f"run {record.run} is still going on; allowed once it has ended (`tierdrill stop` ends it)")
-    return stored_events(home, record.run)
+    Refusal for a run that is still going on, and for a history that was altered: nothing may be concluded from it.
+    `digest` is that of a report, to hold it against instead of the ledger's.
+    """
+    from tierdrill.history.chain import standing_of
+    from tierdrill.history.store import HistoryStore, read_history
+
+    if file is not None:
+        events, chain = read_history(file)
+        name, named = str(events[0].data.get("run", "")), str(file)
+    else:
+        record = find_drill_run(home, run)
+        if is_going_on(home, record):
+            raise Refusal(f"run {record.run} is still going on; allowed once it has ended (`tierdrill stop` ends it)")
+        name, named = record.run, f"run {record.run}"
+        events = stored_events(home, name)
+        with closing(HistoryStore(home)) as store:
+            chain = store.chain(name)
+    known = (digest, "--digest") if digest else (_recorded_digest(home, name), f"the ledger of {home}")
+    standing = standing_of(chain, *known)
+    if standing.altered:
+        raise Refusal(f"{named}: the history was altered: {standing.why}")
+    return events, standing
+
+
+def _recorded_digest(home: Path, run: str) -> str | None:
+    from tierdrill.history.ledger import LEDGER_FILE, Ledger
+
+    if not (home / LEDGER_FILE).exists():
+        return None
+    with closing(Ledger(home)) as ledger:
+        return ledger.digest(run)

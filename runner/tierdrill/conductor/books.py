@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable
 
+from tierdrill.history.ledger import Ledger, LedgerError
 from tierdrill.history.sealed import EXERCISE
 from tierdrill.history.store import FiguresRecord, HistoryError, HistoryStore
 from tierdrill.judge.figures import FORMAT, RunFigures, bare_figures, figures_of
@@ -17,9 +18,16 @@ from tierdrill.judge.verdict import Verdict
 Progress = Callable[[int, int], None]
 
 
-def close_books(store: HistoryStore, run: str, at: float) -> Verdict:
-    """Judge a run that has ended and keep what it came to; HistoryError or NotARun where it cannot be judged."""
+def close_books(store: HistoryStore, run: str, at: float, ledger: Ledger | None = None) -> Verdict:
+    """Judge a run that has ended and keep what it came to; HistoryError or NotARun where it cannot be judged.
+
+    The ledger keeps the digest of its history, so that one that was edited later is found out.
+    """
     events = store.events(run)
+    if ledger is not None and events and events[-1].digest:
+        # Without it the history counts as one that cannot be verified.
+        with contextlib.suppress(LedgerError):
+            ledger.keep_digest(run, len(events), events[-1].digest)
     verdict = judge(events)
     store.finish(run, at, verdict.status.value, verdict.summary)
     # The verdict stands without them, and they can be computed later.

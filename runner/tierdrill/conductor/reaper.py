@@ -143,7 +143,7 @@ class Reaper:
                 return
             store = HistoryStore(self.home)
             try:
-                close_books(store, self.run, time.time())
+                close_books(store, self.run, time.time(), self.ledger)
             finally:
                 store.close()
         except (HistoryError, NotARun, KeyError, ValueError) as error:

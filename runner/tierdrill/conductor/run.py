@@ -111,7 +111,7 @@ async def run_drill(setting: DrillSetting, options: RunOptions, listeners: Seque
 def _verdict(store: HistoryStore, ledger: Ledger, plan: Plan) -> Verdict:
     """Judge the run; where its history cannot be read, say so: no data is never a pass."""
     try:
-        return close_books(store, plan.run, time.time())
+        return close_books(store, plan.run, time.time(), ledger)
     except (HistoryError, NotARun) as error:
         try:
             left = [entry.id for entry in ledger.open_faults(plan.run)]

@@ -12,8 +12,10 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
+from tierdrill.history.chain import digest_of
 from tierdrill.history.database import immediate
-from tierdrill.history.store import HistoryError
+from tierdrill.history.events import Event, line_of
+from tierdrill.history.store import HistoryError, HistoryStore
 
 BUSY_S = 10.0
 """How long another process may keep the file busy."""
@@ -30,6 +32,8 @@ def erase_from_runs(
     path = home / "history.db"
     if not path.exists():
         return []
+    # Brought up to date first, so that the chain can be made anew.
+    HistoryStore(home, BUSY_S).close()
     try:
         database = sqlite3.connect(path, timeout=BUSY_S, isolation_level=None)
         try:
@@ -62,7 +66,9 @@ def _rewrite(
             if only is not None and run not in only:
                 continue
             touched = False
-            rows = database.execute("SELECT sequence, data FROM events WHERE run = ?", (run,)).fetchall()
+            rows = database.execute(
+                "SELECT sequence, data FROM events WHERE run = ? ORDER BY sequence", (run,)
+            ).fetchall()
             for sequence, data in rows:
                 before = json.loads(data)
                 after = change(before)
@@ -76,5 +82,17 @@ def _rewrite(
                 database.execute("UPDATE runs SET summary = ? WHERE run = ?", (change(summary), run))
                 touched = True
             if touched:
+                _link_anew(database, str(run))
                 changed.append(str(run))
     return changed
+
+
+def _link_anew(database: sqlite3.Connection, run: str) -> None:
+    """What was changed on request is the run's history from now on."""
+    digest = ""
+    rows = database.execute(
+        "SELECT at, kind, source, data, sequence FROM events WHERE run = ? ORDER BY sequence", (run,)
+    ).fetchall()
+    for at, kind, source, data, sequence in rows:
+        digest = digest_of(digest, line_of(Event(at, kind, source), data, sequence).encode())
+        database.execute("UPDATE links SET digest = ? WHERE run = ? AND sequence = ?", (digest, run, sequence))

@@ -73,47 +73,66 @@ from __future__ import annotations
 import json
 import math
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-SCHEMA_VERSION = 2
+from tierdrill.history.chain import with_digest
+from tierdrill.text import read_json, valid_all
+
+SCHEMA_VERSION = 3
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One thing that happened. `sequence` is its place in the run's history, from 1; 0 before it is stored."""
+    """One thing that happened. `sequence` is its place in the run's history, from 1; 0 before it is stored.
+
+    `digest` links it to those before (see tierdrill.history.chain); "" before it is stored.
+    """
 
     at: float
     kind: str
     source: str
     data: dict[str, Any] = field(default_factory=dict)
     sequence: int = 0
+    digest: str = field(default="", compare=False)
 
     def to_line(self) -> str:
-        """One JSON line, keys sorted so that equal histories are equal bytes."""
-        return json.dumps(
-            {"sequence": self.sequence, "at": self.at, "kind": self.kind, "source": self.source, "data": self.data},
-            sort_keys=True,
-            separators=(",", ":"),
-            allow_nan=False,
-        )
+        """One JSON line, keys sorted so that equal histories are equal bytes; the digest, if any, comes last."""
+        line = line_of(self, data_text(self.data), self.sequence)
+        return with_digest(line, self.digest) if self.digest else line
 
     @staticmethod
     def from_line(line: str) -> Event:
         """Back from `to_line`; raises ValueError on anything else."""
         try:
-            record = json.loads(line, parse_constant=_finite, parse_float=_finite)
+            record = read_json(line, parse_constant=_finite, parse_float=_finite)
             return Event(
                 at=_finite(record["at"]),
                 kind=str(record["kind"]),
                 source=str(record["source"]),
                 data=dict(record["data"]),
                 sequence=int(record["sequence"]),
+                digest=str(record.get("digest", "")),
             )
         except KeyError as error:
             raise ValueError(f"not a history event: {line[:80]!r} (no key {error})") from error
-        except (TypeError, ValueError, OverflowError, RecursionError) as error:
+        except (TypeError, ValueError, OverflowError, AttributeError) as error:
             raise ValueError(f"not a history event: {line[:80]!r} ({error})") from error
+
+
+def data_text(data: Mapping[str, Any]) -> str:
+    """An event's data as JSON, always the same for the same; what is no valid text in it is made so."""
+    text = json.dumps(data, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    if "\\ud" in text:
+        text = json.dumps(valid_all(data), sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return text
+
+
+def line_of(event: Event, data: str, sequence: int) -> str:
+    """An event's line, made of its data as JSON, without a digest."""
+    at, kind, source = json.dumps(float(event.at), allow_nan=False), json.dumps(event.kind), json.dumps(event.source)
+    return f'{{"at":{at},"data":{data},"kind":{kind},"sequence":{sequence},"source":{source}}}'
 
 
 def _finite(written: Any) -> float:

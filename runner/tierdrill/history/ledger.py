@@ -267,6 +267,19 @@ class Ledger:
         """Who asked this run to stop, if anybody."""
         return stop_switch(self.home, run).thrown()
 
+    def keep_digest(self, run: str, events: int, digest: str) -> None:
+        """Record how many events the history of a run that has ended has, and the digest of the last."""
+        with self._explained():
+            self._database.execute(
+                "INSERT OR REPLACE INTO histories VALUES (?, ?, ?, ?)", (run, events, digest, time.time())
+            )
+
+    def digest(self, run: str) -> str | None:
+        """The digest of the last event of a run, as it was when it ended; None where none was kept."""
+        with self._explained():
+            row = self._database.execute("SELECT digest FROM histories WHERE run = ?", (run,)).fetchone()
+        return str(row[0]) if row else None
+
     def lock(self, environment: str, run: str, holder: ProcessId, owner: str) -> None:
         """Take the environment for one run.
 

@@ -9,7 +9,7 @@ from typing import Any
 from tierdrill.history.database import execute_all
 from tierdrill.history.processes import started_about
 
-LEDGER_VERSION = 2
+LEDGER_VERSION = 3
 
 _Rows = Sequence[tuple[Any, ...]]
 
@@ -35,12 +35,18 @@ CREATE TABLE locks (
 ) STRICT;
 """
 
+_HISTORIES = """
+CREATE TABLE histories (run TEXT PRIMARY KEY, events INTEGER NOT NULL, digest TEXT NOT NULL, at REAL NOT NULL) STRICT
+"""
+
 
 def change(database: sqlite3.Connection, version: int) -> None:
     """Make a ledger of an earlier version, or a new one (0), into one of this version."""
-    former = _processes_of_1(database) if version == 1 else ((), ())
-    execute_all(database, _SCHEMA)
-    _know_by_ticks(database, *former)
+    if version < 2:
+        former = _processes_of_1(database) if version == 1 else ((), ())
+        execute_all(database, _SCHEMA)
+        _know_by_ticks(database, *former)
+    database.execute(_HISTORIES)
 
 
 def _processes_of_1(database: sqlite3.Connection) -> tuple[_Rows, _Rows]:

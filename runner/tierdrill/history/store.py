@@ -8,16 +8,17 @@ its figures (what trends are made from, as the judge wrote them). Retention lets
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TextIO
 
+from tierdrill.history.chain import Chain, digest_of, without_digest
 from tierdrill.history.database import BUSY_S, execute_all
 from tierdrill.history.database_file import DatabaseFile
-from tierdrill.history.events import SCHEMA_VERSION, Event
+from tierdrill.history.events import SCHEMA_VERSION, Event, data_text, line_of
+from tierdrill.text import read_json, valid
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS runs (
@@ -35,7 +36,16 @@ _ADDED = {
     2: """
 CREATE TABLE figures (run TEXT PRIMARY KEY, format INTEGER NOT NULL, data TEXT NOT NULL) STRICT
 """,
+    # Beside the events: a process of an earlier version that has the store open goes on to write those.
+    3: """
+CREATE TABLE links (
+  run TEXT NOT NULL, sequence INTEGER NOT NULL, digest TEXT NOT NULL, PRIMARY KEY (run, sequence)
+) STRICT, WITHOUT ROWID
+""",
 }
+_EVENTS = (
+    "SELECT at, kind, source, data, events.sequence, digest FROM events LEFT JOIN links USING (run, sequence)"
+)
 
 
 class HistoryError(Exception):
@@ -93,22 +103,25 @@ class HistoryStore(DatabaseFile):
         """Store several events in one transaction, in order."""
         stored = []
         with self._transaction():
-            found = self._database.execute("SELECT max(sequence) FROM events WHERE run = ?", (run,)).fetchone()
-            sequence = found[0] or 0
+            found = self._database.execute(
+                "SELECT events.sequence, digest FROM events LEFT JOIN links USING (run, sequence) "
+                "WHERE run = ? ORDER BY events.sequence DESC LIMIT 1",
+                (run,),
+            ).fetchone()
+            sequence, digest = found or (0, "")
             for event in events:
                 sequence += 1
+                data = data_text(event.data)
+                event = Event(float(event.at), valid(event.kind), valid(event.source), event.data, sequence)
                 self._database.execute(
-                    "INSERT INTO events VALUES (?, ?, ?, ?, ?, ?)",
-                    (
-                        run,
-                        sequence,
-                        event.at,
-                        event.kind,
-                        event.source,
-                        json.dumps(event.data, sort_keys=True, separators=(",", ":"), allow_nan=False),
-                    ),
+                    "INSERT INTO events (run, sequence, at, kind, source, data) VALUES (?, ?, ?, ?, ?, ?)",
+                    (run, sequence, event.at, event.kind, event.source, data),
                 )
-                stored.append(Event(event.at, event.kind, event.source, event.data, sequence))
+                # None: what came before was stored without, by an earlier version.
+                if digest is not None:
+                    digest = digest_of(digest, line_of(event, data, sequence).encode())
+                    self._database.execute("INSERT INTO links VALUES (?, ?, ?)", (run, sequence, digest))
+                stored.append(replace(event, digest=digest or ""))
         return stored
 
     def finish(self, run: str, at: float, status: str, summary: str) -> None:
@@ -141,10 +154,22 @@ class HistoryStore(DatabaseFile):
         """Every event of a run in order, or those after a sequence number; empty for an unknown run."""
         with self._explained():
             rows = self._database.execute(
-                "SELECT at, kind, source, data, sequence FROM events WHERE run = ? AND sequence > ? ORDER BY sequence",
-                (run, after),
+                f"{_EVENTS} WHERE run = ? AND events.sequence > ? ORDER BY events.sequence", (run, after)
             ).fetchall()
-        return [Event(at, kind, source, json.loads(data), sequence) for at, kind, source, data, sequence in rows]
+        return [
+            Event(at, kind, source, read_json(data), sequence, digest or "")
+            for at, kind, source, data, sequence, digest in rows
+        ]
+
+    def chain(self, run: str) -> Chain:
+        """The chain of a run's events as they are stored now."""
+        chain = Chain()
+        with self._explained():
+            rows = self._database.execute(f"{_EVENTS} WHERE run = ? ORDER BY events.sequence", (run,))
+            for at, kind, source, data, sequence, digest in rows:
+                line = line_of(Event(at, kind, source), data, sequence)
+                chain = chain.then(line.encode(), digest or "")
+        return chain
 
     def count(self, run: str) -> int:
         """How many events a run has."""
@@ -156,6 +181,7 @@ class HistoryStore(DatabaseFile):
         """Retention: the events of a run go, its line and its figures stay."""
         with self._transaction():
             self._database.execute("DELETE FROM events WHERE run = ?", (run,))
+            self._database.execute("DELETE FROM links WHERE run = ?", (run,))
 
     def free_share(self) -> float:
         """Which share of the file is free, since something was removed."""
@@ -203,16 +229,22 @@ def write_lines(events: Iterable[Event], out: TextIO) -> None:
 
 
 def read_lines(path: Path) -> list[Event]:
-    """Import an export.
+    """The events of an exported history; see `read_history`."""
+    return read_history(path)[0]
+
+
+def read_history(path: Path) -> tuple[list[Event], Chain]:
+    """Import an export: its events, and their chain.
 
     HistoryError names the file and line of what is not an event, or not the next one: a line that is missing or moved
     could be the one that decides the verdict.
     """
     events: list[Event] = []
+    chain = Chain()
     try:
         with path.open("rb") as lines:
             for number, line in enumerate(lines, start=1):
-                if not line.strip():
+                if not (line := line.strip()):
                     continue
                 try:
                     event = Event.from_line(line.decode("utf-8"))
@@ -224,8 +256,18 @@ def read_lines(path: Path) -> list[Event]:
                         "every event of the run in its order"
                     )
                 events.append(event)
+                chain = _linked(chain, event, line)
     except OSError as error:
         raise HistoryError(f"{path}: {error.strerror}") from error
     if not events or events[0].kind != "run.started":
         raise HistoryError(f"{path}:1:1: the history does not begin with run.started; allowed is a whole exported run")
-    return events
+    return events, chain
+
+
+def _linked(chain: Chain, event: Event, line: bytes) -> Chain:
+    """The chain with that event; a line that was only written in another way (blanks, order) is the same event."""
+    body, borne = without_digest(line)
+    further = chain.then(body, borne or event.digest)
+    if further.broken is None or chain.broken is not None:
+        return further
+    return chain.then(replace(event, digest="").to_line().encode(), event.digest)

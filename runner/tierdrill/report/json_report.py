@@ -53,6 +53,7 @@ def json_report(setting: DrillSetting, events: Sequence[Event], verdict: Verdict
         "provenance": provenance(setting, state, verdict),
         "emulated": list(emulated_parts(setting, state)),
         "events": len(events),
+        "digest": state.digest or None,
     }
     return json.dumps(document, sort_keys=True, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 

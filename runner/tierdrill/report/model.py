@@ -235,6 +235,8 @@ class RunState:
     outcome: str = ""
     ended: float | None = None
     left: tuple[str, ...] = ()
+    events: int = 0
+    digest: str = ""
 
     @property
     def phase(self) -> PhaseView | None:

@@ -62,6 +62,7 @@ def provenance(setting: DrillSetting, state: RunState, verdict: Verdict) -> dict
         "alert windows": f"production's divided by {setting.environment.clock.window_scale:g}",
         "lease of a fault": show_seconds(setting.environment.lease),
         "command": _command(origin.get("argv")),
+        "history": f"{state.events} events, digest {state.digest}" if state.digest else "",
     }
     for fault in state.faults.values():
         rows[f"mechanism of {fault_words(fault.kind) or fault.id} on {fault.target}"] = (

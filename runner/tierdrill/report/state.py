@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import reduce as _fold
 from types import MappingProxyType
@@ -42,9 +42,10 @@ def fold(events: Iterable[Event], state: RunState | None = None) -> RunState:
     return _fold(reduce, events, state or RunState())
 
 
-def story(events: Iterable[Event]) -> RunState:
+def story(events: Sequence[Event]) -> RunState:
     """The state at the end of a history, without the raw samples, which the series cover."""
-    return fold(event for event in events if event.kind != "load.samples")
+    state = fold(event for event in events if event.kind != "load.samples")
+    return replace(state, events=len(events), digest=events[-1].digest) if events else state
 
 
 def _set(mapping: Mapping[Any, Any], key: Any, value: Any) -> Mapping[Any, Any]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from tierdrill.cli.completion import complete_run
+from tierdrill.cli.errors import say
 from tierdrill.cli.options import json_option, no_color_option
 from tierdrill.cli.past import events_of
 from tierdrill.cli.places import Surroundings
@@ -15,6 +17,12 @@ from tierdrill.cli.reports import imported, judged, show_summary
 
 if TYPE_CHECKING:
     from tierdrill.judge.verdict import Check
+
+
+def _digest(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
+    if value is not None and not re.fullmatch(r"[0-9a-f]{64}", value):
+        raise click.BadParameter(f"found {value!r}; allowed are the 64 hexadecimal digits of a report", ctx, param)
+    return value
 
 
 @click.command("judge")
@@ -25,20 +33,28 @@ if TYPE_CHECKING:
     type=click.Path(path_type=Path, dir_okay=False, exists=True),
     help="Judge this exported history (tierdrill history --format jsonl) instead.",
 )
+@click.option(
+    "--digest", metavar="HEX", callback=_digest, help="Hold the history against this digest, which a report names."
+)
 @json_option
 @no_color_option
 @click.pass_obj
-def command(here: Surroundings, run: str | None, file: Path | None, as_json: bool, plain_colors: bool) -> int:
+def command(
+    here: Surroundings, run: str | None, file: Path | None, digest: str | None, as_json: bool, plain_colors: bool
+) -> int:
     """Judge a RUN again (the last one where none is named) from its history alone.
 
     No lab is needed, and the same history gives the same verdict, byte for byte with --json. The exit code is the
-    verdict's.
+    verdict's. Whether the history is verified, or unverifiable, is said on stderr; one that was altered is refused
+    (exit code 2).
     """
     from tierdrill.judge.verdict import Status
 
     if run and file:
         raise click.UsageError("found a RUN and --history; allowed is one of them")
-    again = judged(events_of(here.home, run, file), file)
+    events, standing = events_of(here.home, run, file, digest)
+    again = judged(events, file)
+    say(f"history {standing}")
     if as_json:
         click.echo(again.verdict.to_json(), nl=False)
         return again.verdict.exit_code

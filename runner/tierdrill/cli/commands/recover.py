@@ -179,7 +179,7 @@ def _close_books(home: Path, ledger: Ledger) -> None:
                 store.append(record.run, event("ledger.open", "recover", faults=open_faults))
                 store.append(record.run, event("run.ended", "recover", outcome=outcome, reason=died))
             try:
-                verdict = close_books(store, record.run, time.time())
+                verdict = close_books(store, record.run, time.time(), ledger)
             except NotARun as error:
                 store.finish(record.run, time.time(), "inconclusive", f"it died before it began: {error}")
                 continue

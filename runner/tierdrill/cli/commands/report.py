@@ -39,7 +39,8 @@ def command(here: Surroundings, run: str | None, open_path: bool, file: Path | N
             raise Refusal(f"run {name} has no report at {path}; `tierdrill report {name}` writes it")
         click.echo(str(path))
         return
-    again = judged(events_of(here.home, run, file), file)
+    events, _ = events_of(here.home, run, file)
+    again = judged(events, file)
     folder = report_dir or (file.resolve().parent if file else run_folder(here.home, again.verdict.run))
     with imported(file):
         path = write_reports(again, folder)
