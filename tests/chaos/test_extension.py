@@ -56,7 +56,7 @@ def test_a_lab_that_is_not_up_is_named(home: Path) -> None:
     assert nothing_written(home)
 
 
-@pytest.mark.parametrize("lease", [0.0, -1.0, float("nan"), float("inf"), 1e9])
+@pytest.mark.parametrize("lease", [0.0, -1.0, 0.9, 3601.0, float("nan"), float("inf"), 1e9])
 def test_a_lease_that_is_none_is_refused(home: Path, lease: float) -> None:
     with pytest.raises(ActivityFailed, match="lease_s="):
         inject("replica-crash", CRASH, lease)

@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,9 +19,12 @@ from tests.judge.build import Run, shipped
 from tierdrill.cli.commands import recover
 from tierdrill.cli.errors import explain, keep_traceback
 from tierdrill.cli.places import Surroundings
+from tierdrill.conductor.errors import RunRefused
+from tierdrill.conductor.labs import kept_lab
 from tierdrill.history.ledger import Ledger, OwnedProcess
-from tierdrill.history.processes import identify, me
+from tierdrill.history.processes import ProcessId, identify, me
 from tierdrill.history.store import HistoryStore
+from tierdrill.lab.state import LabState, ProcessRecord, write_state
 from tierdrill.spec.lasting import Setting
 from tierdrill.targets.lab_settings import undo_order
 
@@ -382,3 +386,46 @@ def test_halt_and_stop_on_a_full_disk(tmp_path: Path) -> None:
             assert ledger.halted() is None
     finally:
         subprocess.run(["umount", str(home)], check=True)
+
+
+def in_use(home: Path) -> None:
+    """A home with a lab, as its state file tells of one, and a living run in it."""
+    folder = home / "labs" / "kept"
+    folder.mkdir(parents=True)
+    dead = ProcessRecord("supervisor", "supervisor", ProcessId(1, 0, "another boot", ""), 1)
+    write_state(LabState("no-process-has-it", "kept", str(folder), "127.0.0.1:1", "t", dead, 0.0))
+    with closing(Ledger(home)) as ledger:
+        ledger.lock("lab/kept", "run-1", me(), "anna")
+
+
+def test_a_lab_under_a_living_run_is_not_ended_without_force(tmp_path: Path) -> None:
+    in_use(tmp_path)
+    refused = tierdrill(tmp_path, "lab", "down", "--name", "kept")
+    assert refused.code == 2 and f"lab kept is in use by run run-1 (pid {os.getpid()})" in refused.err
+    assert (tmp_path / "labs" / "kept" / "lab.json").exists()
+    assert tierdrill(tmp_path, "lab", "down", "--all").code == 2
+    forced = tierdrill(tmp_path, "lab", "down", "--name", "kept", "--force")
+    assert forced.code == 0 and "lab kept is down" in forced.out
+
+
+def test_a_lab_that_nobody_uses_is_ended_at_once(tmp_path: Path) -> None:
+    in_use(tmp_path)
+    with closing(Ledger(tmp_path)) as ledger:
+        ledger.unlock("lab/kept", "run-1")
+    assert tierdrill(tmp_path, "lab", "down", "--name", "kept").code == 0
+
+
+def test_a_lab_that_has_lost_a_part_is_broken_and_no_run_begins_there(tmp_path: Path) -> None:
+    folder = tmp_path / "labs" / "kept"
+    folder.mkdir(parents=True)
+    alive = ProcessRecord("supervisor", "supervisor", me(), os.getpid())
+    gone = ProcessRecord("fabric", "fabric", replace(me(), ticks=1), 1)
+    whole = LabState("id", "kept", str(folder), "127.0.0.1:1", "t", alive, 0.0, ready=True, processes=(alive,))
+    write_state(replace(whole, processes=(alive, gone), lost=("gateway-a",)))
+    told = tierdrill(tmp_path, "status")
+    assert told.code == 5 and "lab kept is broken: it has lost fabric, gateway-a" in told.out
+    with pytest.raises(RunRefused, match="lab kept has lost fabric, gateway-a; `tierdrill recover`"):
+        kept_lab(tmp_path, "kept")
+    write_state(whole)
+    assert "lab kept is up" in tierdrill(tmp_path, "status").out
+    assert kept_lab(tmp_path, "kept") == whole

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+import httpx
 import psutil
 import pytest
 
@@ -28,6 +29,7 @@ from tierdrill.lab.state import (
     find_lab,
     lab_is_gone,
     lab_processes,
+    lost_parts,
     running_labs,
     stale_labs,
 )
@@ -68,6 +70,21 @@ def lab(home: Path) -> Iterator[tuple[LabState, Child, LabClient]]:
         child.stop(3.0)
         for stray in lab_processes(state.id):
             stray.kill()
+
+
+def complete(state: LabState) -> int:
+    """The status of one request through the gateway."""
+    (address,) = state.gateways.values()
+    body = {"model": "assistant", "prompt": "one", "max_tokens": 1}
+    with httpx.Client(trust_env=False, timeout=10) as client:
+        return client.post(f"http://{address}/v1/completions", json=body).status_code
+
+
+def await_event(client: LabClient, kind: str) -> None:
+    """Until the supervisor tells of one."""
+    news = client.events()
+    while kind not in [one["kind"] for one in news]:
+        news = client.events(news[-1]["sequence"], wait_s=5.0) or news
 
 
 def gone(state: LabState, timeout_s: float = 3.0) -> bool:
@@ -193,3 +210,37 @@ def _cmdline(process: psutil.Process) -> list[str]:
         return list(process.cmdline())
     except psutil.Error:
         return []
+
+
+@pytest.mark.parametrize("part", ["fabric", "controller", "gateway-a", "node-1"])
+def test_a_lab_that_loses_a_part_says_so_and_starts_it_again(part: str, tmp_path: Path) -> None:
+    with lab(tmp_path) as (state, _, client):
+        before = [(edge["id"], edge["listen"]) for edge in client.edges() if edge["destination"] == "controller"]
+        record = next(one for one in state.processes if one.name == part)
+        os.kill(record.process.pid, signal.SIGKILL)
+        while record.process.lives():
+            time.sleep(0.005)
+        # Whoever looks before the lab itself has noticed sees it, too.
+        now = find_lab(tmp_path, "small")
+        assert now is not None and lost_parts(now) == [part]
+        await_event(client, "mended")
+        healed = find_lab(tmp_path, "small")
+        assert healed is not None and lost_parts(healed) == []
+        assert {one.name for one in healed.processes} == {one.name for one in state.processes}
+        after = [(edge["id"], edge["listen"]) for edge in client.edges() if edge["destination"] == "controller"]
+        assert after == before
+        assert next(one for one in healed.processes if one.name == part).address == record.address or part == "node-1"
+        view = client.state()
+        while not all(one["ready"] for one in view["replicas"]):
+            view = client.state(since=view["version"], wait_s=5.0)
+        assert complete(healed) == 200
+
+
+def test_a_part_that_keeps_ending_is_not_started_for_ever(tmp_path: Path) -> None:
+    with lab(tmp_path) as (state, _, client):
+        # It cannot come back: what it was cannot be read.
+        (Path(state.folder) / "fabric.json").write_text("{")
+        os.kill(next(one for one in state.processes if one.name == "fabric").process.pid, signal.SIGKILL)
+        await_event(client, "given-up")
+        now = find_lab(tmp_path, "small")
+        assert now is not None and lost_parts(now) == ["fabric"]

@@ -5,17 +5,19 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator, Mapping
 from contextlib import closing
-from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
+from urllib.parse import parse_qsl, unquote
 
 import pytest
 
 from tierdrill.conductor.cleanup import undo_all
 from tierdrill.history.events import Event
 from tierdrill.history.ledger import Ledger, LedgerFault
+from tierdrill.lab.calls import Call
 from tierdrill.lab.client import LabClient, LabError
+from tierdrill.lab.state import LabState
 from tierdrill.targets import lab
 from tierdrill.targets.base import Inventory, RemedyResult, TargetError
 from tierdrill.targets.remedy_ledger import RemedyLedger
@@ -24,37 +26,51 @@ RUN = "run-1"
 GATEWAYS = {"gateway-a": "127.0.0.1:1", "gateway-b": "127.0.0.1:2"}
 
 
-@dataclass
-class FakeLab:
-    """A lab's control API as far as settings go, and its remedies. `told` is by kind, gateway, name."""
+class FakeLab(LabClient):
+    """A lab's control API as far as settings, cordons, places and leases go. `said` is by kind, gateway, name."""
 
-    home: Path
-    said: dict[str, dict[str, dict[str, Any]]] = field(default_factory=dict)
-    cordoned: dict[str, set[int | None]] = field(default_factory=lambda: {"node-1": set(), "node-2": set()})
-    where: dict[str, str | None] = field(default_factory=lambda: {"chat-0": "node-1/0"})
-    down: set[str] = field(default_factory=set)
-    fails: str = ""
-    on_ledger: list[tuple[str, list[str]]] = field(default_factory=list)
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self.lab = cast(LabState, SimpleNamespace(name="kept", id="lab-id", gateways=GATEWAYS))
+        self.said: dict[str, dict[str, dict[str, Any]]] = {
+            kind: {name: {} for name in GATEWAYS} for kind in ("shed", "weights", "flags", "caps")
+        }
+        self.cordoned: dict[str, set[int | None]] = {"node-1": set(), "node-2": set()}
+        self.where: dict[str, str] = {"chat-0": "node-1/0"}
+        self.held: dict[str, list[dict[str, Any]]] = {}
+        self.down: set[str] = set()
+        self.fails = ""
+        self.on_ledger: list[tuple[str, list[str]]] = []
 
-    def __post_init__(self) -> None:
-        self.said = {kind: {name: {} for name in GATEWAYS} for kind in ("shed", "weights", "flags", "caps")}
-        self.lab = SimpleNamespace(name="kept", id="lab-id", gateways=GATEWAYS)
-
-    # The lab's control API.
-    def told(self, what: str, gateway: str) -> dict[str, Any]:
+    def _ask(self, call: Call) -> dict[str, Any]:
+        _, _, what, *rest = call.path.split("/")
+        if what == "leases":
+            name, body = unquote("/".join(rest)), call.body or {}
+            if call.method == "PUT":
+                self.held[name] = body["undo"]
+            else:
+                self.held.pop(name, None)
+            return {"ok": True}
+        if what == "remedies":
+            return self._remedy(rest[0], call.body or {})
+        if what == "state":
+            return self._state()
+        if what == "status":
+            return {"processes": [{"name": n, "program": "gateway", "alive": n not in self.down} for n in GATEWAYS]}
+        gateway = call.query["gateway"]
         if gateway in self.down:
             raise LabError(f"{gateway} does not answer")
-        return dict(self.said[what][gateway])
+        self.said[what][gateway].update(call.body or {})
+        return {gateway: dict(self.said[what][gateway])}
 
-    def tell(self, what: str, changes: Mapping[str, Any], gateway: str) -> None:
-        if gateway in self.down:
-            raise LabError(f"{gateway} does not answer")
-        self.said[what][gateway].update(changes)
+    def play(self) -> None:
+        """What the lab does by itself once the leases have run out."""
+        for undo in self.held.values():
+            for one in undo:
+                path, _, query = one["path"].partition("?")
+                self._ask(Call(one["method"], path, one["body"], dict(parse_qsl(query))))
 
-    def status(self) -> dict[str, Any]:
-        return {"processes": [{"name": n, "program": "gateway", "alive": n not in self.down} for n in GATEWAYS]}
-
-    def state(self) -> dict[str, Any]:
+    def _state(self) -> dict[str, Any]:
         nodes = [
             {
                 "name": name,
@@ -69,7 +85,7 @@ class FakeLab:
         ]
         return {"nodes": nodes, "replicas": replicas}
 
-    def remedy(self, verb: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    def _remedy(self, verb: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
         if verb == "rebalance":
             self.where = dict.fromkeys(self.where, "node-1/0")
         elif verb == "reschedule":
@@ -132,7 +148,7 @@ def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeLab]:
 
 
 def do(fake: FakeLab, action: str, **arguments: Any) -> RemedyResult:
-    port = RemedyLedger(Remedies(fake), cast(LabClient, fake), fake.home, RUN, 5.0)
+    port = RemedyLedger(Remedies(fake), fake, fake.home, RUN, 5.0)
     return asyncio.run(port.remedy(action, arguments))
 
 
@@ -176,12 +192,34 @@ def test_each_kind_of_setting_is_put_back_as_it_was(
     assert all(weight == 1.0 for by in fake.said["weights"].values() for weight in by.values())
 
 
+@pytest.mark.parametrize(
+    ("action", "arguments"),
+    [
+        ("shed", {"tier": "best-effort", "fraction": 0.5}),
+        ("set-weight", {"node": "node-1", "weight": 0.0, "gateway": "gateway-a"}),
+        ("cordon", {"node": "node-2", "gpu": 1}),
+        ("reschedule", {"node": "node-1"}),
+    ],
+)
+def test_the_lab_itself_can_put_it_back(fake: FakeLab, action: str, arguments: dict[str, Any]) -> None:
+    before = fake.state()
+    do(fake, action, **arguments)
+    assert sorted(fake.held) == sorted(entry.id for entry in entries(fake.home))
+    fake.play()
+    assert fake.state() == before
+    assert {value for kind in ("shed",) for by in fake.said[kind].values() for value in by.values()} <= {0.0}
+    assert {value for by in fake.said["weights"].values() for value in by.values()} <= {1.0}
+    # And whoever looks afterwards closes the entries, and gives the leases back.
+    assert undo(fake) == [] and entries(fake.home) == [] and fake.held == {}
+
+
 def test_the_change_that_gives_back_closes_the_entry(fake: FakeLab) -> None:
     do(fake, "set-weight", node="node-1", weight=0.0, gateway="gateway-a")
     do(fake, "set-weight", node="node-1", weight=0.5)
     assert names(fake.home) == ["weights of node-1 at gateway-a", "weights of node-1 at gateway-b"]
     do(fake, "set-weight", node="node-1", weight=1.0, gateway="gateway-a")
     assert names(fake.home) == ["weights of node-1 at gateway-b"]
+    assert list(fake.held) == [f"{RUN}/remedy/weights of node-1 at gateway-b"]
     undo(fake)
     assert fake.said["weights"] == {"gateway-a": {"node-1": 1.0}, "gateway-b": {"node-1": 1.0}}
 
@@ -194,7 +232,7 @@ def test_the_first_change_says_what_it_was(fake: FakeLab) -> None:
 
 
 def test_a_restart_takes_along_what_the_gateway_was_told(fake: FakeLab) -> None:
-    port = RemedyLedger(Remedies(fake), cast(LabClient, fake), fake.home, RUN, 5.0)
+    port = RemedyLedger(Remedies(fake), fake, fake.home, RUN, 5.0)
 
     async def both() -> None:
         await port.remedy("set-flag", {"flag": "fail_open", "value": True, "gateway": "gateway-a"})
@@ -235,7 +273,7 @@ def test_nothing_is_done_that_the_ledger_cannot_know(fake: FakeLab) -> None:
     for name in fake.home.glob("ledger.db*"):
         name.unlink()
     (fake.home / "ledger.db").mkdir()
-    refused = RemedyLedger(Remedies(fake), cast(LabClient, fake), fake.home, RUN, 5.0)
+    refused = RemedyLedger(Remedies(fake), fake, fake.home, RUN, 5.0)
     fake.on_ledger.clear()
     result = asyncio.run(refused.remedy("shed", {"tier": "best-effort", "fraction": 0.5}))
     assert not result.ok and "cannot be written down" in result.detail

@@ -17,12 +17,12 @@ from tierdrill.chaos.context import Context, current_context, wait_until
 from tierdrill.faults.catalogue import CATALOGUE, UnknownFault, checked_parameters, target_name
 from tierdrill.history.events import event
 from tierdrill.history.ledger import Ledger, LedgerError
+from tierdrill.spec.environment import LONGEST_LEASE_S, SHORTEST_LEASE_S
 from tierdrill.targets.base import FaultOrder, TargetError
 from tierdrill.targets.places import open_place
 from tierdrill.targets.undo import await_proof, undo_fault
 
 LANDED_WITHIN_S = 5.0
-LONGEST_LEASE_S = 86400.0
 _waited = False
 
 
@@ -45,8 +45,9 @@ def inject(kind: str, parameters: dict[str, Any], lease_s: float | None = None) 
         port = open_place(context.place)
         target = target_name(kind, checked)
         lease = context.lease_s if lease_s is None else float(lease_s)
-        if not 0 < lease <= LONGEST_LEASE_S:
-            raise ActivityFailed(f"found lease_s={lease:g}; allowed is more than 0, at most {LONGEST_LEASE_S:g}")
+        if not SHORTEST_LEASE_S <= lease <= LONGEST_LEASE_S:
+            allowed = f"allowed is {SHORTEST_LEASE_S:g} to {LONGEST_LEASE_S:g} seconds"
+            raise ActivityFailed(f"found lease_s={lease:g}; {allowed}")
         order = port.bind(
             FaultOrder(
                 fault=fault_id(context.run, kind, target),

@@ -7,6 +7,8 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tierdrill.history.processes import STOPPED, identify
+
 if TYPE_CHECKING:
     from tierdrill.history.ledger import Ledger
 
@@ -30,8 +32,20 @@ def live_in(ledger: Ledger) -> dict[str, int]:
     }
 
 
+def stopped_runs(ledger: Ledger) -> set[str]:
+    """The runs whose runner lives and was stopped (SIGSTOP): it renews no lease."""
+    return {
+        process.run
+        for process in ledger.processes()
+        if process.role == "runner" and process.process.state() == STOPPED
+    }
+
+
 def reapers(home: Path) -> dict[str, int]:
-    """The runs whose reaper lives, with its process id: while it does, it heals after a runner that died."""
+    """The runs whose reaper works, with its process id: while it does, it heals after a runner that died.
+
+    One that was stopped (SIGSTOP) looks after nothing.
+    """
     import psutil
 
     found = {}
@@ -40,7 +54,8 @@ def reapers(home: Path) -> dict[str, int]:
             words = process.cmdline()
         except psutil.Error:
             continue
-        if "tierdrill.conductor.reaper" in words and _after(words, "--home") == str(home):
+        works = (one := identify(process.pid)) is not None and one.state() != STOPPED
+        if works and "tierdrill.conductor.reaper" in words and _after(words, "--home") == str(home):
             found[_after(words, "--run")] = process.pid
     return found
 

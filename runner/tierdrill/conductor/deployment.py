@@ -160,6 +160,11 @@ class Deployment:
         if self.plan.sabotage is not None:
             await apply_sabotage(self, self.plan.sabotage, ledger)
 
+    async def renew_leases(self, names: list[str]) -> None:
+        """Let the leases that the lab keeps by itself begin anew. One that does not answer lets them run out."""
+        with contextlib.suppress(LabError):
+            await self.client.ask(Calls.renew_leases(names))
+
     def watchers(self, stop: StopBox) -> list[Coroutine[Any, Any, None]]:
         """What must be watched while the run lives."""
         return [self.watcher.run(), self._watch_lab(stop), self._watch_state()]

@@ -9,7 +9,7 @@ from tierdrill.conductor.errors import RunRefused
 from tierdrill.lab.child import SpawnError
 from tierdrill.lab.config import LabConfig, LabConfigError
 from tierdrill.lab.plan import lab_config
-from tierdrill.lab.state import LabState, NoSuchLab, attach
+from tierdrill.lab.state import LabState, NoSuchLab, attach, lost_parts
 from tierdrill.lab.supervisor_start import start_lab_async
 from tierdrill.monitoring.alertmanager import alertmanager_config
 from tierdrill.monitoring.binaries import MonitoringUnavailable, require
@@ -51,8 +51,11 @@ async def bring_up(home: Path, config: LabConfig, on_pid: Callable[[int], None])
 
 
 def kept_lab(home: Path, name: str) -> LabState:
-    """A lab that somebody keeps; RunRefused if it is not up."""
+    """A lab that somebody keeps; RunRefused if it is not up and whole."""
     try:
-        return attach(home, name)
+        state = attach(home, name)
     except NoSuchLab as error:
         raise RunRefused(f"{error}; `tierdrill lab up --name {name}` starts one") from error
+    if lost := lost_parts(state):
+        raise RunRefused(f"lab {name} has lost {', '.join(lost)}; `tierdrill recover` lets it mend, or ends it")
+    return state

@@ -70,7 +70,8 @@ class Phases:
 
     async def go(self) -> None:
         """Preflight to recovery."""
-        self._spawn(keep_leases(self.ledger, self.plan.run, self.plan.setting.environment.lease, self.stop))
+        lease_s, renew = self.plan.setting.environment.lease, self.deployment.renew_leases
+        self._spawn(keep_leases(self.ledger, self.plan.run, lease_s, self.stop, renew))
         if not await self._preflight():
             self.stop.stop("error", "preflight failed")
             return

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from tierdrill.conductor.plan import Plan
 from tierdrill.history.ledger import Ledger
 from tierdrill.lab.calls import Calls
+from tierdrill.lab.client import LabClient
 from tierdrill.monitoring.query import Matcher
 from tierdrill.spec.drill import Sabotage, SabotageAction
 from tierdrill.spec.playbook import Playbook
 from tierdrill.targets.base import FaultOrder, RemedyPort
 from tierdrill.targets.broken_remedies import BrokenRemedies
+from tierdrill.targets.lab import give_back_settings
+from tierdrill.targets.lab_leases import hold
 
 if TYPE_CHECKING:
     from tierdrill.conductor.deployment import Deployment
@@ -67,6 +72,8 @@ async def apply_sabotage(deployment: Deployment, sabotage: Sabotage, ledger: Led
         lease_s=plan.setting.environment.lease,
     )
     ledger.intend(order.fault, plan.run, vars(order), deployment.place, order.lease_s)
+    # The silence ends by itself.
+    await asyncio.to_thread(hold, LabClient(deployment.lab), order, partial(give_back_settings, p=parameters))
     if action.silence_alert:
         matcher = Matcher("alertname", action.silence_alert)
         await deployment.alertmanager.silence([matcher], plan.load_s + SILENCE_MARGIN_S, "tierdrill", comment)

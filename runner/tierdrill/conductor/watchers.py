@@ -56,18 +56,31 @@ async def pump_reports(load: LoadProcess, recorder: Recorder) -> None:
                 recorder.note("load.surge", "load", **told)
 
 
-async def keep_leases(ledger: Ledger, run: str, lease_s: float, stop: StopBox) -> None:
-    """Renew the leases of a run's faults until it stops, and obey the kill switch and `tierdrill stop`."""
-    renewed = 0.0
+Renew = Callable[[list[str]], Awaitable[object]]
+"""Lets the leases that the lab keeps by itself begin anew, by the names of their faults."""
+
+
+async def keep_leases(ledger: Ledger, run: str, lease_s: float, stop: StopBox, renew_in_lab: Renew) -> None:
+    """Renew the leases of a run's faults until it stops, and obey the kill switch and `tierdrill stop`.
+
+    A lab that does not answer is not waited for: the kill switch is looked at all the same.
+    """
+    renewed, telling = 0.0, asyncio.create_task(asyncio.sleep(0))
     while True:
         if not stop.stopped and time.monotonic() - renewed >= lease_s / 4:
-            ledger.renew(run)
+            names = ledger.renew(run)
             renewed = time.monotonic()
+            if names and telling.done():
+                telling = asyncio.create_task(_told(renew_in_lab, names))
         if halt := ledger.halted():
             stop.stop("halt", f"{halt.reason} ({halt.author})")
         elif asked := ledger.stop_asked(run):
             stop.stop("stop", f"{asked.reason} ({asked.author})")
         await asyncio.sleep(LEDGER_TICK_S)
+
+
+async def _told(renew_in_lab: Renew, names: list[str]) -> None:
+    await renew_in_lab(names)
 
 
 async def watch_child(

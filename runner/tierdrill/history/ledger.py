@@ -170,14 +170,15 @@ class Ledger:
             )
         return closed.rowcount > 0
 
-    def renew(self, run: str) -> None:
-        """Extend the leases of a run's open faults by their length from now."""
+    def renew(self, run: str) -> list[str]:
+        """Extend the leases of a run's open faults by their length from now; their ids."""
         with self._explained():
-            self._database.execute(
+            rows = self._database.execute(
                 "UPDATE faults SET lease_until = ? + lease_s, boot = ? "
-                "WHERE run = ? AND state IN ('intended', 'landed')",
+                "WHERE run = ? AND state IN ('intended', 'landed') RETURNING id",
                 (since_boot(), self._boot, run),
-            )
+            ).fetchall()
+        return [str(row[0]) for row in rows]
 
     def open_faults(self, run: str | None = None) -> list[LedgerFault]:
         """Everything not seen gone, oldest first."""

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 CALL_TIMEOUT_S = 3.0
 POWER_TIMEOUT_S = 15.0
@@ -24,6 +24,11 @@ class Call:
     query: Mapping[str, str] = field(default_factory=dict)
     timeout_s: float = CALL_TIMEOUT_S
     refusal_is_answer: bool = False
+
+    @property
+    def path_and_query(self) -> str:
+        """As it stands in the request's first line."""
+        return f"{self.path}?{urlencode(self.query)}" if self.query else self.path
 
 
 class Calls:
@@ -107,6 +112,19 @@ class Calls:
     @staticmethod
     def set_webhook(url: str, token: str, mark: str | None = None) -> Call:
         return Call("PUT", "/v1/webhook", {"url": url, "token": token, **({"mark": mark} if mark else {})})
+
+    @staticmethod
+    def put_lease(name: str, lease_s: float, undo: Sequence[Call]) -> Call:
+        requests = [{"method": one.method, "path": one.path_and_query, "body": one.body} for one in undo]
+        return Call("PUT", f"/v1/leases/{quote(name)}", {"lease_s": lease_s, "undo": requests})
+
+    @staticmethod
+    def release_lease(name: str) -> Call:
+        return Call("DELETE", f"/v1/leases/{quote(name)}")
+
+    @staticmethod
+    def renew_leases(names: Sequence[str]) -> Call:
+        return Call("POST", "/v1/leases", {"renew": list(names)})
 
     @staticmethod
     def down() -> Call:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any
 
@@ -166,6 +166,22 @@ class LabClient:
     def remedy(self, verb: str, arguments: Mapping[str, Any]) -> Json:
         """Carry out a remedy of the controller. A refusal is an answer: {"ok": false, "reason": ...}."""
         return self._ask(Calls.remedy(verb, arguments))
+
+    def put_lease(self, name: str, lease_s: float, undo: Sequence[Call]) -> Json:
+        """Let the lab make these requests by itself in so many seconds, unless the lease is renewed or released."""
+        return self._ask(Calls.put_lease(name, lease_s, undo))
+
+    def release_lease(self, name: str) -> Json:
+        """It was undone: the lab need not."""
+        return self._ask(Calls.release_lease(name))
+
+    def renew_leases(self, names: Sequence[str]) -> Json:
+        """Let leases begin anew."""
+        return self._ask(Calls.renew_leases(names))
+
+    def leases(self) -> list[Json]:
+        """Every lease: its name, its state (held, undoing, undone, stuck), the seconds that are left."""
+        return list(self._ask(Calls.get("/v1/leases"))["leases"])
 
     def set_webhook(self, url: str, token: str, mark: str | None = None) -> Json:
         """Where Alertmanager notifies from now on, and the mark that the alerts carry."""

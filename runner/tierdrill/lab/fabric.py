@@ -1,7 +1,8 @@
 """Program `fabric`: the lab's network, one TCP proxy that every connection between two hosts passes through.
 
 It is where links are cut, slowed and narrowed, and where a host loses its power. Rules have leases that the fabric
-itself keeps, so that a drill that dies leaves no broken network behind.
+itself keeps, so that a drill that dies leaves no broken network behind. What it was told is kept in its file `state`
+(if its configuration names one), so that one that is started again is the same network, at the same addresses.
 """
 
 from __future__ import annotations
@@ -10,12 +11,14 @@ import asyncio
 import contextlib
 import functools
 import hmac
+import json
 import logging
 import resource
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 from starlette.applications import Starlette
@@ -23,10 +26,12 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from tierdrill.history.processes import since_boot
 from tierdrill.lab.fabric_pipe import Wire
 from tierdrill.lab.fabric_rules import Behaviour, Edge, LinkRule, RuleError, behaviour, parse_edge, parse_rule
 from tierdrill.lab.node_serving import BACKLOG, address_of, bind, configure_logging, serve
 from tierdrill.lab.program import announce_ready, program_arguments
+from tierdrill.lab.state import write_private
 
 PROGRAM = "fabric"
 LAG_INTERVAL_S = 0.1
@@ -51,24 +56,26 @@ class _ActiveRule:
 class Fabric:
     """Edges, rules and hosts, and what they amount to for each edge."""
 
-    def __init__(self) -> None:
+    def __init__(self, kept: Path | None = None) -> None:
+        self._kept = kept
         self._edges: dict[str, _OpenEdge] = {}
         self._rules: dict[tuple[str, str], _ActiveRule] = {}
         self._down: set[str] = set()
         self._opening = asyncio.Lock()
         self._lags_ms: deque[float] = deque(maxlen=LAG_WINDOW)
 
-    async def put_edge(self, edge: Edge) -> str:
-        """Open an edge, or aim it elsewhere; its address stays."""
+    async def put_edge(self, edge: Edge, listen: str = "127.0.0.1:0") -> str:
+        """Open an edge (at that address), or aim it elsewhere; its address stays."""
         async with self._opening:
             known = self._edges.get(edge.id)
             if known is None:
-                listener = bind()
+                listener = bind(listen)
                 wire = Wire(edge)
                 server = await asyncio.get_running_loop().create_server(wire.accept, sock=listener, backlog=BACKLOG)
                 known = self._edges[edge.id] = _OpenEdge(wire, server, address_of(listener))
         known.wire.edge = edge
         known.wire.apply(self._behaviour(edge))
+        self._keep()
         return known.listen
 
     def delete_edge(self, edge_id: str) -> bool:
@@ -78,6 +85,7 @@ class Fabric:
             return False
         known.server.close()
         known.wire.reset_all()
+        self._keep()
         return True
 
     def put_link(self, rule: LinkRule) -> None:
@@ -86,13 +94,26 @@ class Fabric:
         if former is not None and former.timer is not None:
             former.timer.cancel()
         if rule.mode != "pass":
-            active = _ActiveRule(rule, None, None)
+            self._rules[rule.key] = _ActiveRule(rule, None, None)
             if rule.lease_s is not None:
-                active.expires_at = time.monotonic() + rule.lease_s
-                active.timer = asyncio.get_running_loop().call_later(rule.lease_s, self._expire, rule.key)
-            self._rules[rule.key] = active
+                self._lease(self._rules[rule.key], rule.lease_s)
         _log.info("link %s<>%s: %s", *rule.key, rule.mode)
         self._apply()
+
+    def renew_links(self, names: Collection[str]) -> list[tuple[str, str]]:
+        """Let the leases of these names begin anew; their links."""
+        leased = [active for active in self._rules.values() if active.rule.lease_s and active.rule.lease in names]
+        for active in leased:
+            self._lease(active, active.rule.lease_s or 0.0)
+        if leased:
+            self._keep()
+        return [active.rule.key for active in leased]
+
+    def _lease(self, active: _ActiveRule, left_s: float) -> None:
+        if active.timer is not None:
+            active.timer.cancel()
+        active.expires_at = time.monotonic() + left_s
+        active.timer = asyncio.get_running_loop().call_later(left_s, self._expire, active.rule.key)
 
     def put_host(self, name: str, *, up: bool) -> None:
         """Take or give a host its power."""
@@ -146,6 +167,33 @@ class Fabric:
     def _apply(self) -> None:
         for known in self._edges.values():
             known.wire.apply(self._behaviour(known.wire.edge))
+        self._keep()
+
+    def _keep(self) -> None:
+        if self._kept is not None:
+            document = {"edges": self.edges(), "links": self.links(), "down": self.hosts_down(), "at": since_boot()}
+            write_private(self._kept, json.dumps(document))
+
+    async def restore(self) -> None:
+        """Become what the fabric before this one was. A lease that ran out meanwhile has run out."""
+        if self._kept is None or not self._kept.exists():
+            return
+        former, self._kept = self._kept, None
+        document = json.loads(former.read_text(encoding="utf-8"))
+        passed_s = max(0.0, since_boot() - float(document["at"]))
+        self._down = set(document["down"])
+        for said in document["links"]:
+            left_s = said.pop("lease_remaining_s")
+            if left_s is None or left_s > passed_s:
+                rule = LinkRule(**said)
+                self._rules[rule.key] = _ActiveRule(rule, None, None)
+                if left_s is not None:
+                    self._lease(self._rules[rule.key], left_s - passed_s)
+        for said in document["edges"]:
+            listen = said.pop("listen")
+            await self.put_edge(Edge(**said), listen)
+        self._kept = former
+        self._keep()
 
 
 Handler = Callable[[Request], Awaitable[Response]]
@@ -179,6 +227,12 @@ def build_app(fabric: Fabric, token: str) -> Starlette:
         fabric.put_link(parse_rule(await _document(request)))
         return JSONResponse({"ok": True, "links": fabric.links()})
 
+    async def renew_links(request: Request) -> Response:
+        names = (await _document(request)).get("names")
+        if not isinstance(names, list):
+            raise RuleError(f"names: expected a list of leases, found {names!r}")
+        return JSONResponse({"renewed": fabric.renew_links({str(name) for name in names})})
+
     async def put_host(request: Request) -> Response:
         state = (await _document(request)).get("state")
         if state not in ("up", "down"):
@@ -205,6 +259,7 @@ def build_app(fabric: Fabric, token: str) -> Starlette:
             Route("/edges", guarded(get_edges)),
             Route("/links", guarded(put_link), methods=["PUT"]),
             Route("/links", guarded(get_links)),
+            Route("/links/renew", guarded(renew_links), methods=["POST"]),
             Route("/hosts/{name}", guarded(put_host), methods=["PUT"]),
             Route("/hosts", guarded(get_hosts)),
             Route("/stats", guarded(get_stats)),
@@ -226,7 +281,8 @@ async def run(config: Mapping[str, Any], ready_fd: int | None) -> None:
     """Serve until told to stop."""
     if config.get("discreet"):
         _log.setLevel(logging.WARNING)  # its rules are what somebody being trained has to find out
-    fabric = Fabric()
+    fabric = Fabric(Path(config["state"]) if config.get("state") else None)
+    await fabric.restore()
     listener = bind(config.get("listen") or "127.0.0.1:0")
     name, address = config.get("name", PROGRAM), address_of(listener)
     lag = asyncio.create_task(fabric.watch_lag())

@@ -37,6 +37,7 @@ class LinkRule:
     jitter_ms: float = 0.0
     bandwidth_kbps: float | None = None
     lease_s: float | None = None
+    lease: str | None = None  # the name by which it is renewed
 
     @property
     def key(self) -> tuple[str, str]:
@@ -92,7 +93,7 @@ def behaviour(edge: Edge, rules: Iterable[LinkRule], hosts_down: Iterable[str]) 
 
 def parse_rule(document: Mapping[str, Any]) -> LinkRule:
     """Check a link rule as it comes over the wire."""
-    _known(document, {"source", "destination", "mode", "delay_ms", "jitter_ms", "bandwidth_kbps", "lease_s"})
+    _known(document, {"source", "destination", "mode", "delay_ms", "jitter_ms", "bandwidth_kbps", "lease_s", "lease"})
     mode = document.get("mode")
     if mode not in MODES:
         raise RuleError(f"mode: {mode!r} is none of {', '.join(MODES)}")
@@ -104,6 +105,7 @@ def parse_rule(document: Mapping[str, Any]) -> LinkRule:
         jitter_ms=_number(document, "jitter_ms", 0.0, DELAY_MS_MAX) or 0.0,
         bandwidth_kbps=_number(document, "bandwidth_kbps", 1.0, 1e9),
         lease_s=_number(document, "lease_s", 0.001, 86_400.0),
+        lease=None if document.get("lease") is None else _name(document, "lease"),
     )
     if mode == "delay" and not (rule.delay_ms or rule.jitter_ms or rule.bandwidth_kbps):
         raise RuleError("mode delay needs delay_ms, jitter_ms or bandwidth_kbps")

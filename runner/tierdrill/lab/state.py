@@ -65,6 +65,7 @@ class LabState:
     alertmanager: str | None = None
     skipped: Mapping[str, str] = field(default_factory=dict)
     processes: tuple[ProcessRecord, ...] = ()
+    lost: tuple[str, ...] = ()
 
     @property
     def login(self) -> Login:
@@ -150,6 +151,12 @@ def attach(home: Path, name: str) -> LabState:
 def supervisor_lives(state: LabState) -> bool:
     """Whether the very process that wrote the file still runs (a zombie does not)."""
     return state.supervisor.process.lives()
+
+
+def lost_parts(state: LabState) -> list[str]:
+    """Processes that the lab needs and that have ended, as it says and as anybody can see."""
+    ended = [one.name for one in state.processes if one.process.visible() and not one.process.lives()]
+    return sorted({*state.lost, *ended})
 
 
 def lab_is_gone(state: LabState) -> bool:

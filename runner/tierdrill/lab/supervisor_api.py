@@ -14,13 +14,15 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from tierdrill.lab.controller import document
-from tierdrill.lab.supervisor_calls import CallFailed
+from tierdrill.lab.supervisor_calls import CallFailed, call_program
 from tierdrill.lab.supervisor_lab import CONTROLLER, FABRIC, Lab
+from tierdrill.lab.supervisor_leases import Leases, Undo
 from tierdrill.lab.supervisor_noise import Burst
 from tierdrill.lab.supervisor_operations import Operations, Refused
 from tierdrill.lab.supervisor_processes import UnknownProcess
 
 WAIT_MAX_S = 30.0
+UNDO_TIMEOUT_S = 20.0
 _SLACK_S = 3.0
 GATEWAY_SETTINGS = ("flags", "weights", "shed", "caps", "picker")
 
@@ -147,6 +149,29 @@ def build_app(lab: Lab, operations: Operations, stop: Callable[[], None]) -> Sta
         mark = str(said["mark"]) if said.get("mark") else None
         return await operations.set_webhook(str(said["url"]), str(said.get("token") or "none"), mark)
 
+    async def ask_here(undo: Undo) -> object:
+        return await call_program(
+            lab.state.address, lab.state.token, "the lab", undo.method, undo.path, dict(undo.body or {}), UNDO_TIMEOUT_S
+        )
+
+    leases = Leases(ask_here, lab.events)
+
+    async def lease(request: Request) -> Json:
+        name = request.path_params["name"]
+        if request.method == "DELETE":
+            return {"ok": True, "released": leases.release(name)}
+        leases.put(name, await document(request))
+        return {"ok": True}
+
+    async def all_leases(request: Request) -> Json:
+        if request.method == "GET":
+            return {"leases": leases.show()}
+        names = [str(name) for name in (await document(request))["renew"]]
+        renewed = leases.renew(names)
+        if renewed:
+            await lab.call(FABRIC, "POST", "/links/renew", {"names": renewed})
+        return {"ok": True, "renewed": renewed}
+
     async def down(_: Request) -> Json:
         lab.events.add("down")
         stop()
@@ -172,6 +197,8 @@ def build_app(lab: Lab, operations: Operations, stop: Callable[[], None]) -> Sta
             Route("/v1/fabric", guarded(fabric)),
             *(Route(f"/v1/{what}", settings(what), methods=["GET", "PUT"]) for what in GATEWAY_SETTINGS),
             Route("/v1/remedies/{verb}", guarded(remedy), methods=["POST"]),
+            Route("/v1/leases", guarded(all_leases), methods=["GET", "POST"]),
+            Route("/v1/leases/{name:path}", guarded(lease), methods=["PUT", "DELETE"]),
             Route("/v1/webhook", guarded(webhook), methods=["PUT"]),
             Route("/v1/down", guarded(down), methods=["POST"]),
         ]

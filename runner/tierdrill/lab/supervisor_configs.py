@@ -9,14 +9,16 @@ from typing import Any
 from tierdrill.lab.config import LabConfig, NodeConfig
 
 
-def fabric(config: LabConfig) -> dict[str, Any]:
-    """The fabric's; its edges and rules are told to it later."""
-    return {"discreet": config.discreet}
+def fabric(config: LabConfig, listen: str | None, state: Path) -> dict[str, Any]:
+    """The fabric's; its edges and rules are told to it later. A discreet lab keeps no file that shows its rules."""
+    kept = {} if config.discreet else {"state": str(state)}
+    return {"discreet": config.discreet, "listen": listen, **kept}
 
 
-def controller(config: LabConfig) -> dict[str, Any]:
+def controller(config: LabConfig, listen: str | None) -> dict[str, Any]:
     """The controller's; it is told of the fabric once that is up."""
     return {
+        "listen": listen,
         "nodes": [asdict(node) for node in config.nodes],
         "tiers": [{"name": tier.name, "rank": tier.rank, "may_preempt": tier.may_preempt} for tier in config.tiers],
         "replicas": [

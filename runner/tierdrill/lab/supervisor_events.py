@@ -34,6 +34,11 @@ class EventLog:
         self._bell.ring()
         return event
 
+    @property
+    def newest(self) -> int:
+        """The newest event's number; 0 before the first."""
+        return self._sequence
+
     def since(self, sequence: int) -> list[dict[str, Any]]:
         """Events after that one."""
         return [event for event in self._events if event["sequence"] > sequence]

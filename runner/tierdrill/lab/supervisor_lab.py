@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from tierdrill.lab import supervisor_configs as configs
+from tierdrill.lab.child import SpawnError
 from tierdrill.lab.config import LabConfig, NodeConfig
 from tierdrill.lab.process import program_argv, spawn_async
 from tierdrill.lab.state import MARKER, LabState, kill_strays, remove_state, write_private, write_state
@@ -39,6 +40,10 @@ from tierdrill.monitoring.login import lab_login
 
 POLL_WAIT_S = 5.0
 RETRY_S = 0.2
+MENDS_MAX = 3
+MENDS_WITHIN_S = 60.0
+"""A process that ends so often in so long a time is not started again: the lab stays broken, and says so."""
+
 READY_POLL_S = 0.05
 MARKED_WITHIN_S = 5.0
 PROMETHEUS = "prometheus"
@@ -57,7 +62,7 @@ class Lab:
         self.state = state
         self.events = events
         self.folder = Path(state.folder)
-        self.processes = ProcessTable(events, self._save)
+        self.processes = ProcessTable(events, self._save, self._lost)
         self.ready_in_s: float | None = None
         self.stopping = False
         self._began = time.monotonic()
@@ -68,6 +73,10 @@ class Lab:
         self._env = {**os.environ, MARKER: state.id}
         self._targets: dict[str, dict[str, Target]] = {"gateway": {}, "controller": {}, "node": {}}
         self._background: list[asyncio.Task[None]] = []
+        self._mended: dict[str, list[float]] = {}
+        self.locks = {name: asyncio.Lock() for name in (FABRIC, CONTROLLER, *self.startable())}
+        """Held by who starts or ends a process."""
+
 
     async def up(self) -> None:
         """Start everything and wait until all of it serves."""
@@ -86,9 +95,8 @@ class Lab:
         # Prometheus first finds its targets and its Alertmanager five seconds after its start, so it starts first.
         monitoring = asyncio.create_task(self._start_monitoring())
         self._background.append(monitoring)
-        await together(self._start_program(FABRIC, FABRIC, configs.fabric(self.config)), self._start_controller())
-        told = {"address": self.address(FABRIC), "token": self.state.token}
-        await self.call(CONTROLLER, "PUT", "/v1/fabric", told)
+        await together(self._start_fabric(), self._start_controller())
+        await self._tell_controller()
         await self._join("controller", PROMETHEUS, CONTROLLER, self.address(CONTROLLER), {})
         if self.config.prometheus.binary is not None:
             self._background.append(asyncio.create_task(self._follow_replicas()))
@@ -175,8 +183,17 @@ class Lab:
         )
         self.processes.add(name, program, child, child.address)
 
+    async def _start_fabric(self) -> None:
+        config = configs.fabric(self.config, self.processes.address(FABRIC), self.folder / "fabric.json")
+        await self._start_program(FABRIC, FABRIC, config)
+
     async def _start_controller(self) -> None:
-        await self._start_program(CONTROLLER, CONTROLLER, configs.controller(self.config))
+        config = configs.controller(self.config, self.processes.address(CONTROLLER))
+        await self._start_program(CONTROLLER, CONTROLLER, config)
+
+    async def _tell_controller(self) -> None:
+        told = {"address": self.address(FABRIC), "token": self.state.token}
+        await self.call(CONTROLLER, "PUT", "/v1/fabric", told)
 
     async def _start_node(self, node: NodeConfig) -> None:
         controller = await self.edge(node.name, CONTROLLER, self.address(CONTROLLER))
@@ -293,6 +310,49 @@ class Lab:
                 since = answer["version"]
                 write_targets(self.folder, "replica", [_replica_target(each) for each in answer["endpoints"]])
 
+    def _lost(self, name: str) -> None:
+        """A process has ended and nobody wanted it to: start it again, at its address and with what it knew."""
+        if self.state.ready and not self.stopping:
+            self._background.append(asyncio.create_task(self._mend(name)))
+
+    async def _mend(self, name: str) -> None:
+        tried = self._mended.setdefault(name, [])
+        while self.processes.entry(name).lost and not self.stopping:
+            now = time.monotonic()
+            tried[:] = [at for at in tried if now - at < MENDS_WITHIN_S]
+            if len(tried) >= MENDS_MAX:
+                self.events.add("given-up", name=name, tries=len(tried))
+                return
+            tried.append(now)
+            try:
+                if name != FABRIC:
+                    await asyncio.wait_for(self._until_alive(FABRIC), self.config.startup_timeout_s)
+                async with self.locks[name]:
+                    if self.processes.entry(name).lost:
+                        await self.processes.kill_rest(name)
+                        await self._start_again(name)
+            except (SpawnError, CallFailed, OSError, TimeoutError) as error:
+                self.events.add("not-mended", name=name, error=str(error))
+                await asyncio.sleep(RETRY_S)
+            else:
+                self.events.add("mended", name=name)
+
+    async def _until_alive(self, name: str) -> None:
+        while not self.processes.alive(name):
+            await self.events.wait(self.events.newest, RETRY_S)
+
+    async def _start_again(self, name: str) -> None:
+        if name == FABRIC:
+            await self._start_fabric()
+        elif name == CONTROLLER:
+            await self._start_controller()
+            await self._tell_controller()
+        else:
+            await self.start(name)
+        if name == ALERTMANAGER:
+            # It is somewhere else now.
+            await self.mark_alerts(self.mark)
+
     def _save(self) -> None:
         if self.stopping:
             return
@@ -305,6 +365,7 @@ class Lab:
             prometheus=address(PROMETHEUS),
             alertmanager=address(ALERTMANAGER),
             processes=self.processes.records(),
+            lost=self.processes.lost() if self.state.ready else (),
         )
         with contextlib.suppress(FileNotFoundError):
             write_state(self.state)

@@ -51,7 +51,7 @@ class Operations:
         self._lab = lab
         self._events = lab.events
         self._nodes = {node.name: node for node in lab.config.nodes}
-        self._locks = {name: asyncio.Lock() for name in (*self._nodes, *lab.startable())}
+        self._locks = lab.locks
         self._off: set[str] = set()
         self._noise = KernelNoise()
         self._receiver = (NOWHERE_URL, "none")

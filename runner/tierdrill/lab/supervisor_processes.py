@@ -35,14 +35,21 @@ class Entry:
     address: str | None
     watch: asyncio.Task[None]
     expected: bool = False
+    asked: bool = False
+
+    @property
+    def lost(self) -> bool:
+        """Whether it has ended and nobody wanted it to."""
+        return self.child.exit_code() is not None and not (self.expected or self.asked)
 
 
 class ProcessTable:
     """All processes the supervisor started itself."""
 
-    def __init__(self, events: EventLog, changed: Callable[[], None]) -> None:
+    def __init__(self, events: EventLog, changed: Callable[[], None], lost: Callable[[str], None]) -> None:
         self._events = events
         self._changed = changed
+        self._lost = lost
         self._entries: dict[str, Entry] = {}
 
     def add(self, name: str, program: str, child: Child, address: str | None) -> None:
@@ -68,6 +75,10 @@ class ProcessTable:
         """Where it serves, or served last."""
         entry = self._entries.get(name)
         return None if entry is None else entry.address
+
+    def lost(self) -> tuple[str, ...]:
+        """Names of those that have ended though nobody wanted them to."""
+        return tuple(entry.name for entry in self._entries.values() if entry.lost)
 
     def records(self) -> tuple[ProcessRecord, ...]:
         """For the state file: those that run."""
@@ -101,14 +112,20 @@ class ProcessTable:
         ]
 
     def signal(self, name: str, number: int) -> bool:
-        """Signal one process; False when it has ended."""
-        return self.entry(name).child.send_signal(number)
+        """Signal one process; False when it has ended. What is killed so is meant to be gone."""
+        entry = self.entry(name)
+        entry.asked = entry.asked or number in (signal.SIGKILL, signal.SIGTERM)
+        return entry.child.send_signal(number)
 
     async def kill_group(self, name: str) -> bool:
         """SIGKILL a process and all of its group at once; True when nothing of it is left."""
         entry = self.entry(name)
         entry.expected = True
         return await _kill(entry.child)
+
+    async def kill_rest(self, name: str) -> bool:
+        """SIGKILL what a process that has ended has left of its group; True when nothing is left."""
+        return await _kill(self.entry(name).child)
 
     async def end(self, name: str) -> None:
         """End a process and its group: asked nicely first, then by force."""
@@ -138,6 +155,8 @@ class ProcessTable:
         expected = entry.expected if entry.child is child else True
         self._events.add("process-exit", name=name, pid=child.pid, exit_code=code, expected=expected)
         self._changed()
+        if entry.child is child and entry.lost:
+            self._lost(name)
 
 
 async def _kill(child: Child) -> bool:

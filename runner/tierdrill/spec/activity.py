@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
+from tierdrill.spec.environment import LONGEST_LEASE_S, SHORTEST_LEASE_S
 from tierdrill.spec.faultactions import DELAY_MS_MAX, FAULTS, FUNCTIONS, LEASE, MODULE, OUR_MODULES, UNDOS
 from tierdrill.spec.problems import listed, nearest, shown
 from tierdrill.spec.reading import Place
@@ -22,6 +23,12 @@ PROVIDER_KEYS = {
     ),
 }  # fmt: skip
 _KINDS = {dict: "a mapping", list: "a list", str: "text", bool: "true or false"}
+_NUMBERS: tuple[tuple[str, type | tuple[type, ...], float, float], ...] = (
+    ("delay_ms", int, 1, DELAY_MS_MAX),
+    (LEASE, (int, float), SHORTEST_LEASE_S, LONGEST_LEASE_S),
+    ("gpu", int, 0, 63),
+)
+"""Arguments that are numbers: of which type, from which to which."""
 
 
 def check_type(place: Place, wanted: type) -> bool:
@@ -139,20 +146,15 @@ def _check_call(place: Place, func: Any, arguments: dict[str, Any]) -> None:
                 nearest(name, allowed),
                 key=True,
             )
-    for name, number, most in (("delay_ms", int, DELAY_MS_MAX), (LEASE, (int, float), 86_400), ("gpu", int, 63)):
+    for name, number, least, most in _NUMBERS:
         value = arguments.get(name)
         if value is None or (isinstance(value, str) and "${" in value):
             continue
-        if (
-            isinstance(value, bool)
-            or not isinstance(value, number)
-            or not (0 <= value <= most)
-            or (not value and name != "gpu")
-        ):
-            least = "from 0" if name == "gpu" else "above 0 and"
+        fits = isinstance(value, int | float) and isinstance(value, number) and not isinstance(value, bool)
+        if not fits or not least <= value <= most:
             kind = "a whole number" if number is int else "a number"
             place.at("arguments", name).report(
-                f"found {shown(value)} for {name}", f"allowed is {kind} {least} to {most}"
+                f"found {shown(value)} for {name}", f"allowed is {kind} from {least:g} to {most:g}"
             )
 
 

@@ -9,6 +9,9 @@ from pydantic import Field
 
 from tierdrill.spec.units import Duration, Frozen, Metadata, Name, Network, Part, Ratio
 
+SHORTEST_LEASE_S, LONGEST_LEASE_S = 1.0, 3600.0
+"""A shorter lease runs out while its run is merely slow; a longer one is none."""
+
 
 class LabShape(Part):
     """The embedded lab: how many gateways, nodes and GPUs.
@@ -100,7 +103,7 @@ class Environment(Part):
     region: str | None = Field(default=None, min_length=1, examples=["eu"])
     lab: LabShape = LabShape()
     clock: Clock = Clock()
-    lease: Duration = 5.0
+    lease: Duration = Field(default=5.0, description="a fault that nobody renews is undone after so long; 1s to 1h")
     blast_radius: BlastRadius = BlastRadius()
     protected: Annotated[tuple[str, ...], Frozen] = ()
     pager: Literal["stub"] = "stub"

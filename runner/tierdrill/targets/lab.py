@@ -27,6 +27,7 @@ from tierdrill.targets.lab_fault import LabFault, Parameters, known, without_pow
 from tierdrill.targets.lab_gpus import GPU_FAULTS
 from tierdrill.targets.lab_inventory import inventory_of
 from tierdrill.targets.lab_kernel_log import KERNEL_LOG_FAULTS
+from tierdrill.targets.lab_leases import GRACE_S, hold, release
 from tierdrill.targets.lab_links import link_proof
 from tierdrill.targets.lab_load import LOAD_FAULTS, control_of
 from tierdrill.targets.lab_routers import ROUTER_FAULTS
@@ -133,7 +134,9 @@ class LabPort:
 
     def inject(self, order: FaultOrder) -> None:
         client, p = self._reach(), order.parameters
+        leased = {"lease_s": order.lease_s + GRACE_S, "lease": order.fault}
         try:
+            hold(client, order, lambda recorder: self._take_back(recorder, order, by_the_lab=True))
             if order.kind == "replica-crash":
                 client.signal_replica(p["replica"], "KILL")
             elif order.kind == "replica-hang":
@@ -143,9 +146,9 @@ class LabPort:
             elif order.kind in LAB_FAULTS:
                 LAB_FAULTS[order.kind].inject(client, p)
             elif order.kind == "link-latency":
-                client.set_link(p["source"], p["destination"], "delay", delay_ms=p["delay_ms"])
+                client.set_link(p["source"], p["destination"], "delay", delay_ms=p["delay_ms"], **leased)
             else:
-                client.set_link(p["source"], p["destination"], "blackhole")
+                client.set_link(p["source"], p["destination"], "blackhole", **leased)
         except LabError as error:
             raise TargetError(str(error)) from error
 
@@ -154,25 +157,32 @@ class LabPort:
             return
         if order.kind == UNREADABLE:
             raise TargetError("what was injected cannot be read: the key of its seal is gone; end its lab")
-        client, p = self._reach(), order.parameters
+        client = self._reach()
         try:
-            if order.kind == "replica-crash":
-                client.start_replica(p["replica"])
-            elif order.kind == "replica-hang":
-                _resume(_meant(p))
-            elif order.kind == "node-power-loss":
-                client.power(p["node"], "on")
-            elif order.kind in LAB_FAULTS:
-                LAB_FAULTS[order.kind].revert(client, p)
-            elif order.kind == "sabotage":
-                self._give_back(client, p)
-            elif order.kind == REMEDY:
-                put_back(client, p)
-            else:
-                client.set_link(p["source"], p["destination"], "pass")
+            self._take_back(client, order)
+            release(client, order.fault)
         except (LabError, httpx.HTTPError) as error:
             if not self._gone_with_the_lab():
                 raise TargetError(str(error)) from error
+
+    def _take_back(self, client: LabClient, order: FaultOrder, *, by_the_lab: bool = False) -> None:
+        p = order.parameters
+        if order.kind == "replica-crash":
+            client.start_replica(p["replica"])
+        elif order.kind == "replica-hang" and by_the_lab:
+            client.signal_replica(p["replica"], "CONT")
+        elif order.kind == "replica-hang":
+            _resume(_meant(p))
+        elif order.kind == "node-power-loss":
+            client.power(p["node"], "on")
+        elif order.kind in LAB_FAULTS:
+            LAB_FAULTS[order.kind].revert(client, p)
+        elif order.kind == "sabotage":
+            self._give_back(client, p)
+        elif order.kind == REMEDY:
+            put_back(client, p)
+        else:
+            client.set_link(p["source"], p["destination"], "pass")
 
     def landed(self, order: FaultOrder, since: float) -> Proof:
         p = order.parameters
@@ -211,21 +221,12 @@ class LabPort:
         return self._control_plane_proof(order)
 
     def _give_back(self, client: LabClient, p: dict[str, Any]) -> None:
-        problems = []
-        for gateway, flags in p["flags"].items():
-            try:
-                client.set_flags(flags, gateway=gateway)
-            except LabError as error:
-                # One gateway that is down keeps neither the others nor the silence from being given back.
-                problems.append(error)
-        if (node := p.get("exporter")) and not without_power(client, node):
-            # A node that is off has no exporter; the one of its next boot tells the truth.
-            client.set_exporter(node, True)
-        with self._alertmanager() as alertmanager:
-            for silence in self._silences(alertmanager, p["comment"]):
-                alertmanager.delete(f"/api/v2/silence/{silence}").raise_for_status()
-        if problems:
-            raise problems[0]
+        try:
+            give_back_settings(client, p)
+        finally:
+            with self._alertmanager() as alertmanager:
+                for silence in self._silences(alertmanager, p["comment"]):
+                    alertmanager.delete(f"/api/v2/silence/{silence}").raise_for_status()
 
     def _sabotage_proof(self, p: dict[str, Any]) -> Proof:
         witness = "the gateways' flags and Alertmanager's silences"
@@ -284,6 +285,21 @@ class LabPort:
             return look(self._reach(), p)
         except LabError as error:
             return Proof(False, time.time(), "the lab", str(error))
+
+
+def give_back_settings(client: LabClient, p: Parameters) -> None:
+    """What a sabotage took from the lab: flags and an exporter. One gateway that is down does not keep the others."""
+    problems = []
+    for gateway, flags in p["flags"].items():
+        try:
+            client.set_flags(flags, gateway=gateway)
+        except LabError as error:
+            problems.append(error)
+    if (node := p.get("exporter")) and not without_power(client, node):
+        # A node that is off has no exporter; the one of its next boot tells the truth.
+        client.set_exporter(node, True)
+    if problems:
+        raise problems[0]
 
 
 def _meant(p: Parameters) -> ProcessId:

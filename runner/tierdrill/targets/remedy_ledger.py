@@ -11,6 +11,7 @@ import asyncio
 import logging
 from collections.abc import Sequence
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,8 @@ from tierdrill.history.ledger import Ledger, LedgerError
 from tierdrill.lab.client import LabClient, LabError
 from tierdrill.spec.lasting import Setting, settings_of
 from tierdrill.targets.base import FaultOrder, Inventory, RemedyPort, RemedyResult, TargetError
-from tierdrill.targets.lab_settings import is_back, read, single, undo_id, undo_order
+from tierdrill.targets.lab_leases import hold, release
+from tierdrill.targets.lab_settings import is_back, put_back, read, single, undo_id, undo_order
 from tierdrill.targets.places import lab_place
 from tierdrill.targets.undo import is_remedy
 
@@ -72,6 +74,7 @@ class RemedyLedger:
                 order = undo_order(self._run, setting, read(self._client, setting), self._lease_s)
                 ledger.keep(order.fault, self._run, vars(order), self._place, order.lease_s)
                 self._orders[order.fault] = order
+                hold(self._client, order, partial(put_back, p=order.parameters))
 
     async def _settled(self, action: str, arguments: dict[str, Any], settings: Sequence[Setting]) -> None:
         # A restart sets nothing, and takes along all that the gateway was told.
@@ -98,8 +101,10 @@ class RemedyLedger:
                     proof = is_back(self._client, parameters)
                     if proof.seen and fault in open_now:
                         ledger.mark(fault, "gone", proof.detail)
+                        release(self._client, fault)
                     elif not proof.seen:
                         if fault not in open_now:
+                            hold(self._client, self._orders[fault], partial(put_back, p=parameters))
                             ledger.keep(fault, self._run, vars(self._orders[fault]), self._place, self._lease_s)
                         ledger.mark(fault, "landed", proof.detail)
         except (LedgerError, LabError) as error:

@@ -78,7 +78,8 @@ class Host:
             self.reaper = await start_reaper(self.options.home, self.exercise, self.exercise, self.folder, self.stop)
             try:
                 self._own("runner", os.getpid())
-                self._spawn(keep_leases(self.ledger, self.exercise, self.setting.environment.lease, self.stop))
+                lease_s = self.setting.environment.lease
+                self._spawn(keep_leases(self.ledger, self.exercise, lease_s, self.stop, self._renew_leases))
                 await self._until_stopped(self._prepare())
                 if self.session is not None and not self.stop.stopped:
                     await self._play(self.session)
@@ -91,6 +92,10 @@ class Host:
                 self._write_trace(error)
             finally:
                 await self._clean_up()
+
+    async def _renew_leases(self, names: list[str]) -> None:
+        if self.platform is not None:
+            await self.platform.renew_leases(names)
 
     async def _until_stopped(self, work: Coroutine[Any, Any, None]) -> None:
         """Bring up, but let a Ctrl-C cut it short."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -77,9 +78,13 @@ def password(here: Surroundings, name: str) -> None:
 @command.command("down")
 @_name
 @click.option("--all", "every", is_flag=True, help="All labs of this home.")
+@click.option("--force", is_flag=True, help="Also one that a run uses: the run ends as aborted.")
 @click.pass_obj
-def down(here: Surroundings, name: str, every: bool) -> int:
-    """End a lab, whatever is left of it."""
+def down(here: Surroundings, name: str, every: bool, force: bool) -> int:
+    """End a lab, whatever is left of it.
+
+    One that a run uses is ended only with --force, or after a yes where somebody can be asked.
+    """
     from tierdrill.lab.state import all_labs, down_lab, find_lab
 
     found = all_labs(here.home) if every else [state for state in (find_lab(here.home, name),) if state is not None]
@@ -87,12 +92,32 @@ def down(here: Surroundings, name: str, every: bool) -> int:
         known = ", ".join(state.name for state in all_labs(here.home)) or "none"
         click.echo("no lab is up" if every else f"lab {name} is not up (up are: {known})")
         return 0
+    users = {state.name: by for state in found if (by := _user(here, state.name))}
+    if users and not force:
+        told = "; ".join(f"lab {lab} is in use by run {by}" for lab, by in users.items())
+        if not sys.stdin.isatty():
+            raise Refusal(f"{told}; `tierdrill stop` ends the run, --force ends the lab under it")
+        if not click.confirm(f"{told}: end it all the same?", err=True):
+            return 0
     left = []
     for state in found:
         stubborn = down_lab(state)
         click.echo(f"lab {state.name}{': left over: ' + ', '.join(stubborn) if stubborn else ' is down'}")
         left += stubborn
     return UNCLEAN if left else 0
+
+
+def _user(here: Surroundings, lab: str) -> str:
+    """Which run uses a lab, its own or a kept one; "" where none does."""
+    from contextlib import closing
+
+    from tierdrill.history.ledger import Ledger
+
+    if not (here.home / "ledger.db").exists():
+        return ""
+    with closing(Ledger(here.home)) as ledger:
+        names = {environment.rpartition("/")[2]: f"{run} (pid {pid})" for environment, run, pid, _ in ledger.held()}
+    return names.get(lab, "")
 
 
 def _environment(catalogue: Catalogue, named: str | None) -> Environment:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from tierdrill.cli.errors import say
-from tierdrill.cli.live_runs import live_in, live_runs, reapers
+from tierdrill.cli.live_runs import live_in, live_runs, reapers, stopped_runs
 from tierdrill.cli.logs import log_to_file
 from tierdrill.cli.places import Surroundings
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 UNCLEAN = 5
 REAPERS_WITHIN_S = 10.0
+MENDED_WITHIN_S = 15.0
 POLL_S = 0.1
 
 
@@ -46,6 +47,7 @@ def command(here: Surroundings) -> int:
             *_end_labs(here.home, ledger, before),
             *_undo(here.home, ledger, before),
             *_end_processes(here.home, ledger, before),
+            *_mend_labs(here.home, ledger, before),
         ]
         _close_books(here.home, ledger)
     for what in left:
@@ -90,7 +92,8 @@ def _undo(home: Path, ledger: Ledger, count: _Count) -> list[str]:
 
     left = []
     for entry in in_order_of_undo(ledger.open_faults()):
-        if entry.run in _live(ledger):
+        hangs = entry.expired and entry.run in stopped_runs(ledger)
+        if entry.run in _live(ledger) and not hangs:
             continue
         target = entry.order.get("target")
         named = f"{target}, left by a playbook" if is_remedy(entry) else f"{entry.order.get('kind')} on {target}"
@@ -138,6 +141,30 @@ def _end_labs(home: Path, ledger: Ledger, count: _Count) -> list[str]:
             left += [f"process {pid} of lab {state.name}" for pid in stubborn]
         else:
             count.tell(f"ended: what was left of lab {state.name}")
+    return left
+
+
+def _mend_labs(home: Path, ledger: Ledger, count: _Count) -> list[str]:
+    """Wait for kept labs that have lost a part to start it again; end those that do not."""
+    from tierdrill.lab.state import down_lab, lost_parts, running_labs
+
+    left = []
+    used = {environment.partition("/")[2] for environment, _, _, _ in ledger.held()} | _live(ledger)
+    broken = {one.name: lost_parts(one) for one in running_labs(home) if lost_parts(one) and one.name not in used}
+    deadline = time.monotonic() + MENDED_WITHIN_S
+    for name, lost in broken.items():
+        parts = ", ".join(lost)
+        click.echo(f"lab {name} has lost {parts}: waiting for it to start again")
+        while (now := next((one for one in running_labs(home) if one.name == name), None)) and lost_parts(now):
+            if time.monotonic() >= deadline:
+                break
+            time.sleep(POLL_S)
+        if now is not None and not lost_parts(now):
+            count.tell(f"mended: lab {name} has started {parts} again")
+        elif now is not None and (stubborn := down_lab(now)):
+            left += [f"process {pid} of lab {name}" for pid in stubborn]
+        else:
+            count.tell(f"ended: lab {name}, which could not start {parts} again; `tierdrill lab up` brings one up")
     return left
 
 

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import time
-from contextlib import closing
+from contextlib import closing, suppress
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from tierdrill.cli.live_runs import live_runs, reapers
+from tierdrill.cli.live_runs import live_runs, reapers, stopped_runs
 from tierdrill.cli.options import echo_json, json_option
 from tierdrill.cli.places import Surroundings
 
 if TYPE_CHECKING:
     from tierdrill.history.ledger import LedgerFault
+    from tierdrill.lab.state import LabState
 
 UNCLEAN = 5
 REMEDY = "remedy"
@@ -44,14 +45,17 @@ def look(here: Surroundings) -> dict[str, Any]:
 
     unknown = [{"name": name, "state": "unreadable", "run": None} for name in unreadable_labs(here.home)]
     if not (here.home / "ledger.db").exists():
-        kept = [{"name": state.name, "state": "up", "run": None} for state in running_labs(here.home)]
+        kept = [_lab(state, {}) for state in running_labs(here.home)]
         return _document(here, {}, kill_switch(here.home).thrown(), [], [], kept + unknown, [])
     live = live_runs(here.home)
     with closing(Ledger(here.home)) as ledger:
         halt = ledger.halted()
         entries = ledger.open_faults()
-        healing = reapers(here.home) if any(entry.run not in live for entry in entries) else {}
-        faults = [_fault(entry, live, healing) for entry in entries]
+        stopped = stopped_runs(ledger)
+        alone = [entry for entry in entries if entry.run not in live or entry.run in stopped]
+        healing = reapers(here.home) if alone else {}
+        leases = _leases(here) if alone else {}
+        faults = [_fault(entry, live, stopped, healing, leases) for entry in entries]
         strays = [
             {"run": process.run, "role": process.role, "pid": process.pid}
             for process in ledger.processes()
@@ -60,11 +64,30 @@ def look(here: Surroundings) -> dict[str, Any]:
         held = ledger.held()
         locks = [{"environment": lock[0], "run": lock[1], "pid": lock[2], "owner": lock[3]} for lock in held]
     labs_up = running_labs(here.home)
-    labs: list[dict[str, Any]] = [
-        {"name": state.name, "state": "up", "run": state.name if state.name in live else None} for state in labs_up
-    ]
+    labs = [_lab(state, live) for state in labs_up]
     labs += [{"name": state.name, "state": "dead", "run": None} for state in stale_labs(here.home)]
     return _document(here, live, halt, faults, strays, labs + unknown, locks)
+
+
+def _leases(here: Surroundings) -> dict[str, str]:
+    """What the labs say of the leases that they keep by themselves: held, undoing, undone or stuck, by fault."""
+    from tierdrill.lab.client import LabClient, LabError
+    from tierdrill.lab.state import running_labs
+
+    found: dict[str, str] = {}
+    for state in running_labs(here.home):
+        with suppress(LabError), LabClient(state) as client:
+            found |= {str(lease["name"]): str(lease["state"]) for lease in client.leases()}
+    return found
+
+
+def _lab(state: LabState, live: dict[str, int]) -> dict[str, Any]:
+    """A lab that is up, and what it has lost: a process that ended and is not (yet) started again."""
+    from tierdrill.lab.state import lost_parts
+
+    lost = lost_parts(state) if state.ready else []
+    run = state.name if state.name in live else None
+    return {"name": state.name, "state": "broken" if lost else "up", "run": run, "lost": lost}
 
 
 def _document(
@@ -90,7 +113,9 @@ def _document(
         "locks": locks,
         "notifications": _notifications(here),
         "set_aside": [str(path) for path in kept_copies(here.home)],
-        "clean": not strays and all(fault["run_lives"] for fault in faults),
+        "clean": not strays
+        and all(fault["run_lives"] and (fault["reaper_lives"] or not fault["run_stopped"]) for fault in faults)
+        and not any(lab["state"] == "broken" and lab["run"] is None for lab in labs),
     }
 
 
@@ -100,7 +125,9 @@ def _notifications(here: Surroundings) -> dict[str, int]:
     return waiting_and_given_up(here.home)
 
 
-def _fault(entry: LedgerFault, live: dict[str, int], healing: dict[str, int]) -> dict[str, Any]:
+def _fault(
+    entry: LedgerFault, live: dict[str, int], stopped: set[str], healing: dict[str, int], leases: dict[str, str]
+) -> dict[str, Any]:
     return {
         "fault": entry.id,
         "run": entry.run,
@@ -114,7 +141,10 @@ def _fault(entry: LedgerFault, live: dict[str, int], healing: dict[str, int]) ->
         "lease_ran_out": entry.expired,
         "note": entry.note,
         "run_lives": entry.run in live,
-        "reaper_lives": entry.run in live or entry.run in healing,
+        "run_stopped": entry.run in stopped,
+        "reaper_lives": entry.run in healing or (entry.run in live and entry.run not in stopped),
+        # What the lab's own timer has made of it: null where nobody asked, or where there is none.
+        "lab_lease": leases.get(entry.id),
     }
 
 
@@ -131,6 +161,18 @@ def _phase(here: Surroundings, run: str) -> str:
     return str(phases[-1].data["phase"]) if phases and phases[-1].kind == "phase.started" else "between phases"
 
 
+def _keeper(fault: dict[str, Any]) -> str:
+    if fault["run_lives"] and not fault["run_stopped"]:
+        return "its run looks after it"
+    what = "is stopped (SIGSTOP)" if fault["run_stopped"] else "died"
+    if fault["reaper_lives"]:
+        return f"its run {what} and its reaper undoes it"
+    if fault["lab_lease"] == "undone":
+        return f"its run {what}; its lab has undone it, and `tierdrill recover` closes the entry"
+    timer = ", its lab undoes it when the lease runs out" if fault["lab_lease"] in ("held", "undoing") else ""
+    return f"NO RUN LOOKS AFTER IT{timer}"
+
+
 def _lines(found: dict[str, Any]) -> list[str]:
     lines = [f"home {found['home']}"]
     if halt := found["halt"]:
@@ -141,8 +183,7 @@ def _lines(found: dict[str, Any]) -> list[str]:
         lines.append("no run goes on")
     for fault in (*found["faults"], *found["remedies"]):
         lease = "its lease has run out" if fault["lease_ran_out"] else f"lease {fault['lease']:g} s"
-        reaper = "its run died and its reaper undoes it" if fault["reaper_lives"] else "NO RUN LOOKS AFTER IT"
-        keeper = "its run looks after it" if fault["run_lives"] else reaper
+        keeper = _keeper(fault)
         note = f", {fault['note']}" if fault["note"] else ""
         named = "sealed until the debrief" if fault["sealed"] else f"{fault['kind']} on {fault['target']}"
         done = f"changed by a playbook: {fault['target']}" if fault["kind"] == REMEDY else f"injected: {named}"
@@ -154,6 +195,7 @@ def _lines(found: dict[str, Any]) -> list[str]:
         owner = f" for run {lab['run']}" if lab["run"] else ""
         state = {
             "up": f"is up{owner}",
+            "broken": f"is broken{owner}: it has lost {', '.join(lab.get('lost', []))}",
             "dead": "is dead, its state file is left",
             "unreadable": f"may be up: its state file in {found['home']}/labs/{lab['name']} cannot be read",
         }

@@ -7,7 +7,7 @@ from fnmatch import fnmatchcase
 from tierdrill.spec.check.capacity import check_slots
 from tierdrill.spec.check.context import PLATFORM, Context, Inventory
 from tierdrill.spec.check.dependencies import check_dependencies, check_url
-from tierdrill.spec.environment import Environment
+from tierdrill.spec.environment import LONGEST_LEASE_S, SHORTEST_LEASE_S, Environment
 from tierdrill.spec.problems import listed, nearest, shown
 from tierdrill.spec.reading import Place
 from tierdrill.spec.tiers import Tiers
@@ -37,8 +37,11 @@ def check_environments(context: Context) -> None:
             )
         if (document := context.tiers_of(environment)) is not None:
             _check_region(place.at("region"), environment, document)
-        if environment.lease <= 0:
-            place.at("lease").report("a lease of no time", "a time above 0: a fault's lease undoes it")
+        if not SHORTEST_LEASE_S <= environment.lease <= LONGEST_LEASE_S:
+            place.at("lease").report(
+                f"a lease of {show_duration(environment.lease)}",
+                "1s to 1h: a fault that nobody renews is undone after so long",
+            )
         _check_clock(place.at("clock"), environment)
         check_dependencies(place.at("dependencies"), environment.dependencies)
         if environment.gates.budget_window <= 0:

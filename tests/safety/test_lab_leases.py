@@ -1,0 +1,88 @@
+"""With everybody dead who could undo it, each fault still ends: the lab's own lease runs out and the lab undoes it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.lab.test_supervisor_ends import lab
+from tierdrill.faults.catalogue import CATALOGUE, checked_parameters, target_name
+from tierdrill.lab.client import LabClient
+from tierdrill.lab.state import LabState
+from tierdrill.targets.base import FaultOrder
+from tierdrill.targets.lab import LabPort
+from tierdrill.targets.undo import await_proof
+
+pytestmark = pytest.mark.lab
+LEASE_S = 1.0
+FAULTS: list[tuple[str, dict[str, Any]]] = [
+    ("replica-crash", {"replica": "assistant-0"}),
+    ("replica-hang", {"replica": "assistant-1"}),
+    ("link-latency", {"source": "gateway-a", "destination": "node-1", "delay_ms": 300}),
+    ("link-partition", {"source": "gateway-a", "destination": "node-1"}),
+    ("gpu-fallen-off-bus", {"node": "node-1", "gpu": 0}),
+    ("gpu-thermal-throttle", {"node": "node-1", "gpu": 0}),
+    ("router-fail-closed", {"gateway": "gateway-a"}),
+    ("telemetry-loss", {"node": "node-1"}),
+    ("node-power-loss", {"node": "node-1"}),
+]
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, LabState, LabClient]]:
+    home = tmp_path_factory.mktemp("leases")
+    with lab(home) as (state, _, client):
+        yield home, state, client
+
+
+@pytest.mark.parametrize(("kind", "parameters"), FAULTS, ids=[kind for kind, _ in FAULTS])
+def test_a_fault_that_nobody_looks_after_ends(
+    kind: str, parameters: dict[str, Any], small: tuple[Path, LabState, LabClient]
+) -> None:
+    home, state, client = small
+    port = LabPort(home, state.name, state.id)
+    view = client.state()
+    while not all(one["ready"] for one in (*view["replicas"], *view["nodes"])):
+        view = client.state(since=view["version"], wait_s=5.0)
+    checked = checked_parameters(kind, parameters)
+    target = target_name(kind, checked)
+    made = FaultOrder(
+        f"run/{kind}/{target}", kind, target, CATALOGUE[kind].target_kind, port.mechanisms()[kind], checked, LEASE_S
+    )
+    order = port.bind(made)
+    port.inject(order)
+    assert await_proof(lambda: port.landed(order, 0.0), 10.0).seen
+    news = client.events()
+    while ("lease-undone", order.fault) not in [(one["kind"], one.get("name")) for one in news]:
+        news = client.events(news[-1]["sequence"], wait_s=5.0) or news
+    gone = await_proof(lambda: port.gone(order), 15.0)
+    assert gone.seen, gone
+    assert client.links() == [] and client.status()["power"] == {"node-1": "on"}
+    # Whoever comes later finds it undone, and gives the lease back.
+    port.revert(order)
+    assert order.fault not in [one["name"] for one in client.leases()]
+
+
+def test_a_fault_that_is_renewed_stays_and_the_network_keeps_a_lease_of_its_own(
+    small: tuple[Path, LabState, LabClient]
+) -> None:
+    home, state, client = small
+    port = LabPort(home, state.name, state.id)
+    parameters = checked_parameters("link-partition", {"source": "gateway-a", "destination": "node-1"})
+    made = FaultOrder("run/kept", "link-partition", "gateway-a>node-1", "link", "m", parameters, LEASE_S)
+    order = port.bind(made)
+    port.inject(order)
+    try:
+        (rule,) = client.links()
+        assert rule["lease"] == "run/kept" and 0 < rule["lease_remaining_s"] <= 2 * LEASE_S
+        last = client.events()[-1]["sequence"]
+        for _ in range(6):
+            assert client.renew_leases(["run/kept", "unknown"])["renewed"] == ["run/kept"]
+            assert not [one for one in client.events(last, wait_s=0.5) if one["kind"] == "lease-ran-out"]
+        assert len(client.links()) == 1
+    finally:
+        port.revert(order)
+    assert client.links() == [] and client.leases() == []
