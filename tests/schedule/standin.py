@@ -74,7 +74,9 @@ def run(script: Path, settings: dict[str, object], words: list[str]) -> int:
         status = "aborted" if early else status_of(script, settings)
         if settings.get("verdicts"):
             leave_verdict(home / "runs" / name, name, drill, status)
-        store.finish(name, time.time(), status, "stopped" if early else "as the script says")
+        asked_to = ledger.stop_asked(name)
+        why = f"stopped: {asked_to.reason if asked_to else 'by a signal'}" if early else "as the script says"
+        store.finish(name, time.time(), status, why)
         ledger.disown(name)
     say(script, "end", name, origin, status)
     return CODES[status]

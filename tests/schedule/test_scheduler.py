@@ -121,10 +121,9 @@ def test_told_to_end_it_stops_the_drill_as_tierdrill_stop_does(house: House) -> 
         scheduler.send_signal(signal.SIGTERM)
         assert scheduler.wait(30) == 0
         assert time.monotonic() - began < 20
-    with closing(Ledger(house.home)) as ledger:
-        asked = ledger.stop_asked(line[1])
-    assert asked is not None
-    assert asked.reason == "the scheduler ends"
+    with closing(HistoryStore(house.home)) as store:
+        (run,) = [one for one in store.runs() if one.run == line[1]]
+    assert run.summary == "stopped: the scheduler ends"
     (record,) = decided(house)
     assert (record.state, record.outcome) == (SlotState.FINISHED, "aborted")
 
