@@ -11,6 +11,7 @@ from tierdrill.history.events import Event
 from tierdrill.judge.effects import _LOOKS, Effect, Witnesses
 from tierdrill.judge.executions import executions
 from tierdrill.judge.samples import collect, samples_event_data
+from tierdrill.judge.timeline import read_timeline
 from tierdrill.judge.verdict import Status
 from tierdrill.spec.remedies import REMEDIES
 
@@ -54,7 +55,7 @@ def seen(remedy: str, arguments: dict[str, Any], *others: Event, rows: Sequence[
         made.append(Event(35.0, "load.samples", "load", samples_event_data(rows)))
     events = sorted([*made, *others], key=lambda event: event.at)
     [one] = executions(events)
-    found = Witnesses(events, collect(events), GATEWAYS).effect(one, one.last_steps[-1], UNDONE)
+    found = Witnesses(events, collect(events), read_timeline(events), GATEWAYS).effect(one, one.last_steps[-1], UNDONE)
     assert found is not None and found.witness == REMEDIES[remedy].witness
     return found
 
@@ -165,6 +166,28 @@ WEIGHT = {"node": "node-1", "weight": 0, "gateway": "gateway-a"}
 )
 def test_traffic_leaves_what_weighs_nothing(after: list[Row], status: Status, what: str) -> None:
     is_(seen("set-weight", WEIGHT, state(0.0, **HERE), rows=[*rows(0, 10, 0.5), *after]), status, what)
+
+
+SLOW = {"fault": "f", "kind": "link-latency", "target": "node-1", "target_kind": "node"}
+
+
+@pytest.mark.parametrize(
+    ("later", "status", "what"),
+    [
+        (rows(30, 34, 0.0), Status.PASSED, "0 of 360 requests were answered by node-1"),
+        (rows(30, 34, 0.5), Status.FAILED, "40 of 80 requests were answered by node-1 once the fault was undone"),
+        (rows(30, 30.5, 0.0), Status.INCONCLUSIVE, "the traffic had left before the step: too few to tell"),
+    ],
+)
+def test_traffic_that_had_left_before_is_not_the_weight_s_doing(later: list[Row], status: Status, what: str) -> None:
+    fault = [
+        Event(4.0, "fault.intended", "e", SLOW),
+        Event(5.0, "fault.landed", "e", {"fault": "f", "effective_at": 5.0}),
+    ]
+    back = {"execution": "p-1", "playbook": "p", "phase": "resolve", "step": "b", "action": "set-weight"}
+    given = Event(34.0, "playbook.step_started", "r", {**back, "arguments": {**WEIGHT, "weight": 1}})
+    told = [*rows(0, 5, 0.5), *rows(5, 10, 0.0), *rows(11, 29, 0.0), *later]
+    is_(seen("set-weight", WEIGHT, state(0.0, **HERE), *fault, given, rows=told), status, what)
 
 
 def test_of_a_gpu_only_its_own_replicas_count() -> None:

@@ -15,6 +15,7 @@ from tierdrill.history.events import Event
 from tierdrill.judge.executions import Execution, Step
 from tierdrill.judge.samples import TierSamples
 from tierdrill.judge.statistics import wilson
+from tierdrill.judge.timeline import Timeline
 from tierdrill.judge.verdict import Status
 from tierdrill.spec.remedies import PROMETHEUS, REMEDIES
 
@@ -47,8 +48,15 @@ class View:
 class Witnesses:
     """What history has of those who saw. `gateways` are the names in the order in which the load counts them."""
 
-    def __init__(self, events: Sequence[Event], samples: Mapping[str, TierSamples], gateways: Sequence[str]) -> None:
+    def __init__(
+        self,
+        events: Sequence[Event],
+        samples: Mapping[str, TierSamples],
+        timeline: Timeline,
+        gateways: Sequence[str],
+    ) -> None:
         self._events = events
+        self._timeline = timeline
         self._samples = samples
         self._gateways = gateways
         self._views = [_view(event) for event in events if event.kind == "lab.state"]
@@ -163,24 +171,36 @@ class Witnesses:
         return Effect(Status.PASSED, "", seen, shed[0])
 
     def weighed(self, one: Execution, step: Step, until: float) -> Effect:
-        """A node or GPU gets the part of the traffic that its weight says, against what it got before the step."""
+        """A node or GPU gets the part of the traffic that its weight says, against what it got before the fault.
+
+        Where the traffic had left before the step, only what does not come back once the fault is undone, until the
+        weight is given back, is the weight's doing.
+        """
         weight = float(step.arguments.get("weight", 1.0))
-        end = min(until, self._changed_after(step, lambda other: other.get("node") == step.arguments.get("node")))
+        over = self._changed_after(step, lambda other: other.get("node") == step.arguments.get("node"))
         began = self._views[0].at if self._views else step.started_at
-        before, before_of, _ = self._answered_by(step.arguments, began, step.started_at)
-        after, after_of, last = self._answered_by(step.arguments, step.ended_at or step.started_at, end)
+        fault = min(self._timeline.effect_on(one.names) or step.started_at, step.started_at)
+        done = step.ended_at or step.started_at
+        before, before_of, _ = self._answered_by(step.arguments, began, fault)
         place = _place(step.arguments)
         if not before_of or not before:
             return Effect(Status.INCONCLUSIVE, "", f"no request was answered by {place} before")
-        share = wilson(after, after_of)
-        usual = before / before_of
-        limit = usual * (1 - TAKEN_OFF * (1 - weight))
-        seen = f"{after} of {after_of} requests were answered by {place} ({before} of {before_of} before)"
-        if share is None or share.low <= limit <= share.high:
-            return Effect(Status.INCONCLUSIVE, "", f"{seen}: too few to tell")
-        if share.low > limit:
-            return Effect(Status.FAILED, "", seen)
-        return Effect(Status.PASSED, "", seen, step.ended_at if last is None else last)
+        usual = f"({before} of {before_of} before)"
+        limit = before / before_of * (1 - TAKEN_OFF * (1 - weight))
+
+        def told(begin: float, end: float, when: str) -> Effect:
+            count, total, last = self._answered_by(step.arguments, begin, end)
+            share = wilson(count, total)
+            seen = f"{count} of {total} requests were answered by {place} {when}"
+            if share is None or share.low <= limit <= share.high:
+                return Effect(Status.INCONCLUSIVE, "", f"{seen}: too few to tell")
+            return Effect(Status.FAILED if share.low > limit else Status.PASSED, "", seen, last or done)
+
+        since = told(done, min(until, over), usual)
+        if since.status is Status.PASSED and told(fault, step.started_at, "").status is Status.PASSED:
+            later = told(until, over, "once the fault was undone; the traffic had left before the step")
+            return since if later.status is Status.PASSED else later
+        return since
 
     def restarted(self, one: Execution, step: Step, until: float) -> Effect:
         """A gateway's process ended, once, and requests through it are answered again."""

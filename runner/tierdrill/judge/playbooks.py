@@ -66,7 +66,7 @@ def judge_playbooks(
         timeline,
         ran,
         sightings(events),
-        Witnesses(events, samples, setting.environment.lab.gateway_names),
+        Witnesses(events, samples, timeline, setting.environment.lab.gateway_names),
         {playbook.metadata.name: playbook for playbook in setting.playbooks},
     )
     checks = []
