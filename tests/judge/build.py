@@ -101,6 +101,7 @@ class Run:
             "variant": self.variant,
             "setting": setting.to_json(),
         }
+        start["planned"] = {phase: self.seconds.get(phase, usual) for phase, usual in PHASES[1:-1]}
         if self.planned is not None:
             start["faults"] = [{"activity": f"a-{kind}", "kind": kind, "target": to} for kind, to in self.planned]
         made: list[Made] = [(ZERO, "run.started", "runner", start)]
@@ -114,6 +115,9 @@ class Run:
             made.append((at, "phase.ended", "runner", {"phase": phase}))
         effect = spans["fault"][0] + 0.02
         made.extend(_preflight(spans))
+        if self.variant.startswith("sabotage:"):
+            text = f"{self.variant.replace(':', ' ')}: its reason"
+            made.append((spans["preflight"][1], "run.note", "runner", {"text": text}))
         made.extend(self._fault(spans, effect))
         made.extend(self._answers(setting, effect))
         made.extend(self._load(setting, spans, effect))
@@ -181,6 +185,7 @@ class Run:
             while (due := due + chooser.expovariate(rate)) < end:
                 [(stream, streaming, _)] = chooser.choices(parts, [weight for _, _, weight in parts])
                 outcome, latency, reason = self.outcome(tier, due - effect)
+                sequence = planned[stream]
                 planned[stream] += 1
                 if self.lost(tier, due - effect):
                     continue
@@ -199,6 +204,11 @@ class Run:
                         "gateway": "gateway-a",
                         "integrity": True if outcome == "ok" else None,
                         "queue_wait": 0.001,
+                        "served_tier": tier,
+                        "model": "m",
+                        "attempts": 1,
+                        "stall": latency / 4 if streaming and outcome == "ok" else None,
+                        "sequence": sequence,
                     }
                 )
         rows.sort(key=lambda row: row["due"])

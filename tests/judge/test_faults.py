@@ -129,7 +129,8 @@ def test_a_planned_fault_that_was_never_intended_is_noticed(setting: DrillSettin
 
 def test_a_fault_on_another_target_than_planned_is_noticed(setting: DrillSetting) -> None:
     found = judge(Run(planned=(("node-power-loss", "node-3"),)).events(setting))
-    assert found.reasons == ("fault/node-power-loss/node-3/landed",)
+    assert found.reasons == ("fault/node-power-loss/node-2/landed", "fault/node-power-loss/node-3/landed")
+    assert "not planned" in check(found, "fault/node-power-loss/node-2/landed").seen
     assert check(found, "fault/node-power-loss/node-2/gone").status is Status.PASSED
 
 

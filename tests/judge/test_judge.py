@@ -119,9 +119,10 @@ def test_a_run_that_cannot_be_believed_is_inconclusive(setting: DrillSetting, ru
     assert check in found.reasons
 
 
-def test_doubt_about_the_run_beats_what_it_seems_to_show(setting: DrillSetting) -> None:
-    found = verdict(setting, Run(lag=0.2, playbooks=(), alerts=()))
-    assert found.status is Status.INCONCLUSIVE
+@pytest.mark.parametrize("run", [Run(landed=False), Run(idle=0.0, cut_at=40.0)])
+def test_doubt_about_the_run_beats_what_it_seems_to_show(setting: DrillSetting, run: Run) -> None:
+    run.playbooks = run.alerts = ()
+    assert verdict(setting, run).status is Status.INCONCLUSIVE
 
 
 def test_a_fault_left_behind_is_unclean(setting: DrillSetting) -> None:

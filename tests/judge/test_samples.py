@@ -39,6 +39,9 @@ def rows_of(samples: TierSamples) -> list[dict[str, Any]]:
 
 def plain(rows: list[dict[str, Any]], tier: str) -> list[dict[str, Any]]:
     mine = [{name: row[name] for name in NAMES} for row in rows if row["tier"] == tier]
+    for row in mine:
+        # A rejection that was nobody's choice is as bad as an error.
+        row["outcome"] = "refused" if (row["outcome"], row["reason"]) == ("rejected", None) else row["outcome"]
     return sorted(mine, key=lambda row: float(row["due"]))
 
 

@@ -1,5 +1,5 @@
 """Was each fault that was planned injected, seen to land, seen to be gone, and only then ended: when it was planned to,
-by the experiment itself.
+by the experiment itself. One that was not planned, or that was hardly in effect, is as much of a doubt.
 
 What is proven here is what the rest of the verdict rests on: a fault that somebody else ended early, or that outlived
 the time in which the service was to recover, makes deadlines and objectives say nothing.
@@ -17,6 +17,10 @@ from tierdrill.judge.verdict import Check, Status
 
 UNDO_WITHIN_S = 15.0
 EARLY_S = 1.0
+BEFORE_PHASE_S = 0.5
+LOST_SHARE = 0.2
+"""A fault may be in effect for so much less of its planned time, or for a second (half of it at most) where that is
+more."""
 UNDOER = "experiment"
 
 
@@ -28,6 +32,7 @@ class _Subject:
     target: str
     activity: str
     span: FaultSpan | None
+    planned: bool = True
 
 
 def judge_faults(planned: Sequence[dict[str, Any]], timeline: Timeline) -> list[Check]:
@@ -44,12 +49,17 @@ def judge_faults(planned: Sequence[dict[str, Any]], timeline: Timeline) -> list[
         if subject.span is None:
             checks.append(_not_intended(path, subject))
         else:
-            checks.extend([_landed(path, subject.span, timeline), _gone(path, subject.span, timeline)])
+            landed = _landed(path, subject.span, timeline, planned=subject.planned)
+            checks.extend([landed, _gone(path, subject.span, timeline)])
     return checks
 
 
 def _subjects(planned: Sequence[dict[str, Any]], timeline: Timeline) -> list[_Subject]:
-    found = [_Subject(span.kind, span.target, "", span) for span in timeline.faults]
+    wanted = {(str(one["kind"]), str(one["target"])) for one in planned}
+    found = [
+        _Subject(span.kind, span.target, "", span, not wanted or (span.kind, span.target) in wanted)
+        for span in timeline.faults
+    ]
     unmatched = Counter((span.kind, span.target) for span in timeline.faults)
     for one in planned:
         about = str(one["kind"]), str(one["target"])
@@ -87,7 +97,7 @@ def _not_intended(path: str, subject: _Subject) -> Check:
     )
 
 
-def _landed(path: str, fault: FaultSpan, timeline: Timeline) -> Check:
+def _landed(path: str, fault: FaultSpan, timeline: Timeline, *, planned: bool) -> Check:
     effect, during = fault.effective_at, timeline.phases.get("fault")
     late = (effect or 0.0) - (fault.planned_at or effect or 0.0)
     if effect is None:
@@ -95,15 +105,17 @@ def _landed(path: str, fault: FaultSpan, timeline: Timeline) -> Check:
     else:
         seen = f"in effect at +{effect - timeline.started_at:.2f}s, {late * 1000:.0f}ms after plan ({fault.mechanism})"
         # An effect that begins when it should be over was not there while the service was watched for it.
-        in_time = during is not None and effect <= during[1]
-        status = Status.PASSED if in_time else Status.INCONCLUSIVE
-        seen += "" if in_time else ", not within the fault phase"
+        doubts = [] if planned else ["not planned"]
+        if during is None or not during[0] - BEFORE_PHASE_S <= effect <= during[1]:
+            doubts.append("not within the fault phase")
+        status = Status.INCONCLUSIVE if doubts else Status.PASSED
+        seen = ", ".join([seen, *doubts])
     return Check(
         f"{path}/landed",
         "fault",
         status,
         f"{fault.kind} on {fault.target} takes effect",
-        "a witness that did not inject it sees it in effect",
+        "it was planned, and a witness that did not inject it sees it in effect within the fault phase",
         seen,
         fault.events,
         value=late if effect is not None and fault.planned_at else None,
@@ -147,8 +159,18 @@ def _doubts(fault: FaultSpan, gone: float, timeline: Timeline) -> list[str]:
         doubts.append(f"{end - gone:.1f}s before the planned end of the fault")
     if fault.effective_at is not None and not gone >= fault.effective_at:
         doubts.append("before it took effect")
+    elif fault.effective_at is not None and (lacking := _lacking(fault, gone - fault.effective_at, end)):
+        doubts.append(lacking)
     if not gone <= recovery[0] + UNDO_WITHIN_S:
         doubts.append(f"{gone - recovery[0]:.1f}s into recovery")
     if not gone <= clean_up[0]:
         doubts.append("after the begin of clean-up")
     return doubts
+
+
+def _lacking(fault: FaultSpan, lasted: float, end: float) -> str:
+    """Why it was in effect for too little of its time; empty if it was not."""
+    begin = fault.intended_at if fault.planned_at is None else fault.planned_at
+    wanted = max(0.0, end - begin) if begin is not None else 0.0
+    least = wanted - max(LOST_SHARE * wanted, min(EARLY_S, wanted / 2))
+    return "" if lasted >= least else f"in effect for {lasted:.1f}s of {wanted:.1f}s"

@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import math
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
+from collections import Counter
 from collections.abc import Callable
-from itertools import compress, pairwise
+from dataclasses import dataclass
+from itertools import compress
 
-from tierdrill.judge.samples import TierSamples
+from tierdrill.judge.samples import CHOICE_REASONS, UNKNOWN, TierSamples
+from tierdrill.judge.slo import BAD_AT_LEAST
+from tierdrill.judge.statistics import wilson
 from tierdrill.judge.timeline import Timeline
-from tierdrill.judge.verdict import Check, Status
+from tierdrill.judge.verdict import SECONDS, Check, Status
 from tierdrill.spec.drill import Invariants
 from tierdrill.spec.tiers import Tiers
 from tierdrill.spec.units import show_duration, show_ratio
 
-# Reasons for which a gateway turns a request away to save capacity; "no-endpoint" is an outage, not a choice.
-CAPACITY_REASONS = frozenset({"shed", "capped", "queue-full", "queue-timeout", "preempted"})
+# Reasons for which a gateway turns a request away for want of capacity; "no-endpoint" is an outage.
+CAPACITY_REASONS = CHOICE_REASONS | {"queue-timeout"}
+REFUSED_AT_THE_DOOR = frozenset({"shed", "queue-full", "circuit-open"})
 GOODPUT_WINDOW_S = 3
+GOODPUT_REQUESTS = 50
+"""So many answers a window is to hold: with fewer, it would be low by chance."""
 
 
 def judge_invariants(
@@ -37,7 +44,7 @@ def judge_invariants(
 
 
 def _check(
-    name: str, status: Status, expected: str, seen: str, events: tuple[int, ...], **numbers: float | int | None
+    name: str, status: Status, expected: str, seen: str, events: tuple[int, ...], **numbers: float | int | str | None
 ) -> Check:
     return Check(
         id=f"invariant/{name}",
@@ -57,21 +64,15 @@ def _tier_order(
     ranked = tiers.by_rank()
     top, expected = (
         ranked[0].name,
-        f"no {ranked[0].name} request turned away in a second in which a lower tier was admitted",
+        f"no {ranked[0].name} requests turned away in seconds in which a lower tier was admitted",
     )
     mine = samples.get(top)
-    if not mine:
+    if mine is None or not _known(mine):
         return _check("tier-order", Status.INCONCLUSIVE, expected, f"no {top} requests", events)
-    rejected = {
-        int(due)
-        for due, outcome, reason in (
-            zip(mine.due, mine.outcome, mine.reason, strict=True) if mine.counts["rejected"] else ()
-        )
-        if outcome == "rejected" and reason in CAPACITY_REASONS
-    }
-    if ranked[1:] and not any(samples.get(tier.name) for tier in ranked[1:]):
+    rejected = Counter(int(one.due) for one in _rejected({top: mine}) if one.reason in CAPACITY_REASONS)
+    if ranked[1:] and not any(map(_known, (samples[tier.name] for tier in ranked[1:] if tier.name in samples))):
         return _check("tier-order", Status.INCONCLUSIVE, expected, "no requests of a lower tier", events)
-    worse = []
+    worse, most = [], 0
     for tier in ranked[1:]:
         part = samples.get(tier.name)
         admitted = (
@@ -79,14 +80,15 @@ def _tier_order(
             if part and rejected
             else set()
         )
-        if clash := rejected & admitted:
-            worse.append(f"{len(clash)} s with {tier.name} admitted")
-    status = Status.FAILED if worse else Status.PASSED
+        if clash := rejected.keys() & admitted:
+            count = sum(rejected[second] for second in clash)
+            most = max(most, count)
+            worse.append(f"{count} turned away in {len(clash)} s with {tier.name} admitted")
     return _check(
         "tier-order",
-        status,
+        Status.FAILED if most >= BAD_AT_LEAST else Status.PASSED,
         expected,
-        "; ".join(worse)
+        "; ".join([*worse, *(["too few to show an order"] if most < BAD_AT_LEAST else [])])
         if worse
         else f"{len(rejected)} seconds with a {top} rejection, none with a lower tier admitted",
         events,
@@ -94,9 +96,14 @@ def _tier_order(
     )
 
 
-def _success_share(part: TierSamples) -> tuple[int, int]:
-    counts = part.counts
-    return counts["ok"], sum(counts.values()) - counts["dropped"]
+def _known(part: TierSamples) -> int:
+    """How many requests tell of the service."""
+    return len(part) - part.unknown
+
+
+def _good_and_asked(part: TierSamples, *, at_best: bool) -> tuple[int, int]:
+    """Answered requests and all; what is not known is taken as answered at best, as not answered at worst."""
+    return part.counts["ok"] + (part.unknown if at_best else 0), len(part)
 
 
 def _best_effort_returns(
@@ -110,16 +117,22 @@ def _best_effort_returns(
     begin, end = timeline.phases["recovery"]
     if not part:
         return _check("best-effort-returns", Status.INCONCLUSIVE, expected, f"no {lowest} requests", events)
-    before_ok, before = _success_share(part.cut(*timeline.phases["baseline"]))
-    after_ok, after = _success_share(part.cut(max(begin, end - max(3.0, (end - begin) / 3)), end))
+    final = part.cut(max(begin, end - max(3.0, (end - begin) / 3)), end)
+    before_ok, before = _good_and_asked(part.cut(*timeline.phases["baseline"]), at_best=False)
+    after_ok, after = _good_and_asked(final, at_best=False)
     if not before_ok or not after:
         return _check(
             "best-effort-returns", Status.INCONCLUSIVE, expected, "no baseline or no requests at the end", events
         )
-    ratio = (after_ok / after) / (before_ok / before)
+    share = before_ok / before
+    ratio = after_ok / after / share
+    best = wilson(_good_and_asked(final, at_best=True)[0], after)
+    # A few requests at the end may miss the share by chance alone.
+    surely = best is not None and best.high / share < wanted.returns_to and after - after_ok >= BAD_AT_LEAST
+    status = Status.PASSED if ratio >= wanted.returns_to else Status.FAILED if surely else Status.INCONCLUSIVE
     return _check(
         "best-effort-returns",
-        Status.PASSED if ratio >= wanted.returns_to else Status.FAILED,
+        status,
         expected,
         f"{after_ok} of {after} served at the end, {before_ok} of {before} in the baseline ({ratio:.1%})",
         events,
@@ -132,46 +145,66 @@ def _best_effort_returns(
 def _goodput_holds(
     wanted: Invariants, tiers: Tiers, samples: dict[str, TierSamples], timeline: Timeline, events: tuple[int, ...]
 ) -> Check:
-    expected = (
-        f"all tiers together never under {show_ratio(wanted.goodput_floor)} of the baseline's goodput "
-        f"for {GOODPUT_WINDOW_S} s"
-    )
     base_begin, base_end = timeline.phases["baseline"]
-    good: list[float] = []
-    for part in samples.values():
-        whole = part.counts["ok"] == len(part)
-        good.extend(part.due if whole else compress(part.due, map("ok".__eq__, part.outcome)))
-    good.sort()
-    base = (bisect_left(good, base_end) - bisect_left(good, base_begin)) / max(base_end - base_begin, 1e-9)
     begin, end = timeline.span(("fault", "recovery")) or (0.0, 0.0)
-    if base <= 0 or end - begin < GOODPUT_WINDOW_S:
-        return _check("goodput-holds", Status.INCONCLUSIVE, expected, "no goodput in the baseline", events)
-    edges = [bisect_left(good, begin + second) for second in range(int(end - begin) + 1)]
-    per_second = [later - earlier for earlier, later in pairwise(edges)]
-    windows = [
-        sum(per_second[i : i + GOODPUT_WINDOW_S]) / GOODPUT_WINDOW_S
-        for i in range(len(per_second) - GOODPUT_WINDOW_S + 1)
-    ]
-    ratio = min(windows) / base
+    worst, best = (_answered(samples, at_best=at_best) for at_best in (False, True))
+    base = (bisect_left(worst, base_end) - bisect_left(worst, base_begin)) / max(base_end - base_begin, 1e-9)
+    window = max(GOODPUT_WINDOW_S, math.ceil(GOODPUT_REQUESTS / base)) if base > 0 else GOODPUT_WINDOW_S
+    expected = (
+        f"all tiers together never under {show_ratio(wanted.goodput_floor)} of the baseline's goodput for {window} s"
+    )
+    if base <= 0 or end - begin < window:
+        why = "no goodput in the baseline" if base <= 0 else f"fault and recovery are shorter than {window} s"
+        return _check("goodput-holds", Status.INCONCLUSIVE, expected, why, events)
+    lowest, lowest_at_best = (_lowest_rate(moments, begin, end, window) for moments in (worst, best))
+    ratio = lowest / base
+    failed = lowest_at_best / base < wanted.goodput_floor
     return _check(
         "goodput-holds",
-        Status.PASSED if ratio >= wanted.goodput_floor else Status.FAILED,
+        Status.PASSED if ratio >= wanted.goodput_floor else Status.FAILED if failed else Status.INCONCLUSIVE,
         expected,
-        f"lowest {min(windows):.1f}/s of {base:.1f}/s ({ratio:.0%})",
+        f"lowest {lowest:.1f}/s of {base:.1f}/s ({ratio:.0%})",
         events,
         value=ratio,
         limit=wanted.goodput_floor,
-        samples=len(good),
+        samples=len(worst),
     )
 
 
-def _rejected(samples: dict[str, TierSamples]) -> list[tuple[float, str]]:
+def _answered(samples: dict[str, TierSamples], *, at_best: bool) -> list[float]:
+    """When the answered requests of all tiers were due, ascending; at best with those that are not known."""
+    good: list[float] = []
+    wanted = UNKNOWN | {"ok"} if at_best else {"ok"}
+    for part in samples.values():
+        whole = sum(part.counts[outcome] for outcome in wanted) == len(part)
+        good.extend(part.due if whole else compress(part.due, map(wanted.__contains__, part.outcome)))
+    good.sort()
+    return good
+
+
+def _lowest_rate(moments: list[float], begin: float, end: float, window: int) -> float:
+    """The fewest moments a second of any window of whole seconds."""
+    edges = [bisect_left(moments, begin + second) for second in range(int(end - begin) + 1)]
+    return min(later - earlier for earlier, later in zip(edges, edges[window:], strict=False)) / window
+
+
+@dataclass(frozen=True)
+class _Rejection:
+    """A request that was turned away, with the reason given; empty without one."""
+
+    due: float
+    latency: float
+    reason: str
+
+
+def _rejected(samples: dict[str, TierSamples]) -> list[_Rejection]:
+    """Every request that was turned away, by choice or not."""
     return [
-        (latency, reason or "")
+        _Rejection(due, latency, reason or "")
         for part in samples.values()
-        if part.counts["rejected"]
-        for latency, outcome, reason in zip(part.latency, part.outcome, part.reason, strict=True)
-        if outcome == "rejected"
+        if part.counts["rejected"] or part.counts["refused"]
+        for due, latency, outcome, reason in zip(part.due, part.latency, part.outcome, part.reason, strict=True)
+        if outcome in ("rejected", "refused")
     ]
 
 
@@ -181,23 +214,23 @@ def _rejections_cheap(
     limit = wanted.rejection_latency_p99
     expected = f"p99 of a shed within {show_duration(limit)} of the intended send"
     # A queue time-out or a preemption has waited by its nature; what must be cheap is a refusal at the door.
-    times = sorted(
-        latency for latency, reason in _rejected(samples) if reason in ("shed", "queue-full", "circuit-open")
-    )
-    if not any(samples.values()):
+    times = sorted(one.latency for one in _rejected(samples) if one.reason in REFUSED_AT_THE_DOOR)
+    if not any(map(_known, samples.values())):
         return _check("rejections-cheap", Status.INCONCLUSIVE, expected, "no requests", events, samples=0)
     if not times:
         return _check("rejections-cheap", Status.PASSED, expected, "nothing was shed", events, samples=0)
     value = times[min(len(times) - 1, math.ceil(len(times) * 0.99) - 1)]
+    slow = len(times) - bisect_right(times, limit)
     return _check(
         "rejections-cheap",
-        Status.PASSED if value <= limit else Status.FAILED,
+        Status.FAILED if value > limit and slow >= BAD_AT_LEAST else Status.PASSED,
         expected,
-        f"{value * 1000:.1f}ms over {len(times)} rejections",
+        f"{value * 1000:.1f}ms over {len(times)} rejections, {slow} of them slower",
         events,
         value=value,
         limit=limit,
         samples=len(times),
+        unit=SECONDS,
     )
 
 
@@ -205,13 +238,13 @@ def _rejections_labelled(
     wanted: Invariants, tiers: Tiers, samples: dict[str, TierSamples], timeline: Timeline, events: tuple[int, ...]
 ) -> Check:
     expected = "every rejection says why"
-    if not any(samples.values()):
+    if not any(map(_known, samples.values())):
         return _check("rejections-labelled", Status.INCONCLUSIVE, expected, "no requests", events, samples=0)
     rejections = _rejected(samples)
-    bare = sum(not reason for _, reason in rejections)
+    bare = sum(not one.reason for one in rejections)
     return _check(
         "rejections-labelled",
-        Status.FAILED if bare else Status.PASSED,
+        Status.FAILED if bare >= BAD_AT_LEAST else Status.PASSED,
         expected,
         f"{bare} without a reason of {len(rejections)} rejections",
         events,

@@ -6,29 +6,36 @@ bytes.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from dataclasses import replace
 
 from tierdrill.history.events import Event
 from tierdrill.judge.alerts import judge_alerts, judge_quiet
 from tierdrill.judge.answers import fallback_notes
+from tierdrill.judge.arrivals import settle
+from tierdrill.judge.baseline import judge_baseline
 from tierdrill.judge.experiment import judge_experiment
 from tierdrill.judge.failure import judge_class
 from tierdrill.judge.faults import judge_faults
-from tierdrill.judge.generator import judge_load
+from tierdrill.judge.generator import judge_load, owners_of
 from tierdrill.judge.invariants import judge_invariants
 from tierdrill.judge.playbooks import judge_no_playbooks, judge_playbooks
 from tierdrill.judge.recovery import judge_detection, times_of
-from tierdrill.judge.samples import TierSamples, collect
+from tierdrill.judge.samples import TierSamples
 from tierdrill.judge.slo import judge_tier, streamed_parts
 from tierdrill.judge.timeline import Timeline, read_timeline
 from tierdrill.judge.trust import judge_run
-from tierdrill.judge.verdict import Check, Status, Verdict
+from tierdrill.judge.verdict import SECONDS, Check, Status, Verdict
 from tierdrill.spec.catalogue import DrillSetting
+from tierdrill.spec.drill import Invariants
 from tierdrill.spec.resolve import resolve_drill
 
 WORST_FIRST = (Status.UNCLEAN, Status.ABORTED, Status.FAILED, Status.INCONCLUSIVE, Status.PASSED)
-# Groups whose doubts are about the run, not about the service.
-DOUBTED = ("run", "load", "experiment", "fault")
+# Groups whose doubts are about whether this is the run that was planned.
+BASES = ("run", "experiment", "fault")
+LOADED = ("warm-up", "baseline", "fault", "recovery")
+NEAR = 2.0
+"""A doubt about the generator or the machine may explain a time of up to so many times its limit."""
 NOTHING_JUDGED = Check(
     id="run/judged",
     group="run",
@@ -55,15 +62,17 @@ def judge(events: Sequence[Event]) -> Verdict:
     setting = resolve_drill(setting_in(events))
     start = events[0].data
     timeline = read_timeline(events)
-    samples = collect(events)
+    samples, books = settle(events, owners_of(setting.drill.load), _load_span(events, timeline))
     variant = str(start["variant"])
-    checks = [*judge_run(events, timeline), *judge_load(setting, events, timeline, samples)]
+    streamed = streamed_parts(setting.drill.load)
+    checks = [*judge_run(events, timeline), judge_baseline(setting, samples, timeline, streamed)]
+    checks.extend(judge_load(setting, events, timeline, books))
     checks.extend(judge_experiment(events))
     checks.extend(judge_faults(start.get("faults", []), timeline))
-    service = _service_checks(setting, variant, events, timeline, samples)
-    forbids = "forbidden" in (setting.drill.expect.alerts.others, setting.drill.expect.playbooks.others)
-    checks.extend(service if service or forbids else [NOTHING_JUDGED])
+    checks.extend([] if expects_something(setting) else [NOTHING_JUDGED])
+    checks.extend(_service_checks(setting, variant, events, timeline, samples, streamed))
     checks.extend(_clean_checks(events))
+    checks = _weighed(checks)
     status, reasons = _decide(checks, events)
     return Verdict(
         run=str(start["run"]),
@@ -79,40 +88,44 @@ def judge(events: Sequence[Event]) -> Verdict:
     )
 
 
+def expects_something(setting: DrillSetting) -> bool:
+    """Whether a drill names anything that could fail: the invariants that every drill has are not its own."""
+    expect = setting.drill.expect
+    hypothesis = (setting.experiment.get("steady-state-hypothesis") or {}).get("probes")
+    alerts, playbooks = expect.alerts, expect.playbooks
+    named = (expect.tiers, alerts.must_fire, alerts.must_not_fire, playbooks.must_fire, playbooks.must_not_fire)
+    invariants = expect.invariants.check if expect.invariants != Invariants() else ()
+    return any(named) or bool(invariants or hypothesis or expect.class_of_failure)
+
+
+def _load_span(events: Sequence[Event], timeline: Timeline) -> tuple[float, float]:
+    """From the schedule's zero to the end of the last phase with load."""
+    zeros = [event.data.get("schedule_zero") or event.at for event in events if event.kind == "load.started"]
+    begin = float(zeros[-1] if zeros else timeline.started_at)
+    return begin, max((timeline.phases[phase][1] for phase in LOADED if phase in timeline.phases), default=begin)
+
+
 def _service_checks(
     setting: DrillSetting,
     variant: str,
     events: Sequence[Event],
     timeline: Timeline,
     samples: dict[str, TierSamples],
+    streamed: Collection[str],
 ) -> list[Check]:
     expect = setting.drill.expect
     batches = [event.sequence for event in events if event.kind == "load.samples"]
     evidence = (batches[0], batches[-1]) if batches else ()
-    streamed = streamed_parts(setting.drill.load)
-    if variant == "blip":
-        checks = [
-            check
-            for expectation in expect.tiers
-            for check in judge_tier(
-                expectation.model_copy(
-                    update={"objectives": ("integrity",), "during": ("baseline", "fault", "recovery")}
-                ),
-                setting.tiers.by_name(expectation.tier),
-                samples.get(expectation.tier, TierSamples()),
-                timeline,
-                evidence,
-                streamed,
-            )
-            if setting.tiers.by_name(expectation.tier).objectives.integrity is not None
-        ]
-        return [*checks, *judge_quiet(events, timeline), *judge_no_playbooks(events)]
-    checks = []
+    blip = variant == "blip"
+    checks: list[Check] = []
     for expectation in expect.tiers:
         tier = setting.tiers.by_name(expectation.tier)
         mine = samples.get(tier.name, TierSamples())
-        checks.extend(judge_tier(expectation, tier, mine, timeline, evidence, streamed))
-        checks.extend(judge_detection(setting, tier, events, timeline, expectation.objectives))
+        checks.extend(judge_tier(expectation, tier, mine, timeline, evidence, streamed, prove=not blip))
+        if not blip:
+            checks.extend(judge_detection(setting, tier, events, timeline, expectation.objectives))
+    if blip:
+        return [*checks, *judge_quiet(events, timeline), *judge_no_playbooks(events)]
     checks.extend(judge_invariants(expect.invariants, setting.tiers, samples, timeline, evidence))
     checks.extend(judge_alerts(expect.alerts, events, timeline))
     checks.extend(judge_playbooks(setting, events, timeline, samples))
@@ -148,6 +161,39 @@ def _clean_checks(events: Sequence[Event]) -> list[Check]:
     ]
 
 
+def _weighed(checks: Sequence[Check]) -> list[Check]:
+    """The checks, those of them unknown that failed by what a doubt may explain.
+
+    A generator or machine that was late explains a time near its limit, monitoring that was blind what was not heard,
+    and either the class that rests on both. Nothing explains errors, time-outs and lost goodput.
+    """
+    late = [check.id for check in checks if check.group == "load" and check.status is Status.INCONCLUSIVE]
+    deaf = [check.id for check in checks if check.id == "run/monitoring" and check.status is Status.INCONCLUSIVE]
+
+    def explained_by(check: Check) -> list[str]:
+        if check.group == "class":
+            return [*late, *deaf]
+        return [*(late if _near(check) else ()), *(deaf if check.group in ("alert", "playbook") else ())]
+
+    return [
+        replace(check, status=Status.INCONCLUSIVE, seen=f"{check.seen}; that may be for {', '.join(doubts)}")
+        if check.status is Status.FAILED and (doubts := explained_by(check))
+        else check
+        for check in checks
+    ]
+
+
+def _near(check: Check) -> bool:
+    """Whether it is a time that was longer than its limit, but not by much."""
+    measured = check.low if check.low is not None else check.value
+    return (
+        check.unit == SECONDS
+        and measured is not None
+        and check.limit is not None
+        and measured <= NEAR * check.limit
+    )
+
+
 def _decide(checks: Sequence[Check], events: Sequence[Event]) -> tuple[Status, tuple[str, ...]]:
     # A stop somebody decided on is an abort; one because something broke is a doubt like any other.
     stops = [event for event in events if event.kind == "run.stopping"]
@@ -157,18 +203,16 @@ def _decide(checks: Sequence[Check], events: Sequence[Event]) -> tuple[Status, t
         return Status.UNCLEAN, unclean
     if stopping:
         return Status.ABORTED, ("run/completed",)
-    # A run that cannot be believed says nothing, so a doubt about the run itself comes before what it seems to show.
-    doubts = tuple(
-        check.id for check in checks if check.status is Status.INCONCLUSIVE and check.group in DOUBTED
-    )
-    if doubts:
-        # Where it broke off, what broke comes before all that was not got to because of it.
-        return Status.INCONCLUSIVE, tuple(sorted(doubts, key=lambda one: not stops or one != "run/completed"))
-    failed = tuple(check.id for check in checks if check.status is Status.FAILED)
-    if failed:
-        return Status.FAILED, failed
     unknown = tuple(check.id for check in checks if check.status is Status.INCONCLUSIVE)
-    return (Status.INCONCLUSIVE, unknown) if unknown else (Status.PASSED, ())
+    # A run that is not the one that was planned says nothing, so such a doubt comes before what it seems to show.
+    baseless = tuple(one for one in unknown if one.partition("/")[0] in BASES and one != "run/monitoring")
+    failed = tuple(check.id for check in checks if check.status is Status.FAILED)
+    if failed and not baseless:
+        return Status.FAILED, failed
+    # Where it broke off, what broke comes before all that was not got to because of it.
+    first = sorted(baseless, key=lambda one: not stops or one != "run/completed")
+    reasons = tuple(dict.fromkeys([*first, *unknown]))
+    return (Status.INCONCLUSIVE, reasons) if reasons else (Status.PASSED, ())
 
 
 def _summary(status: Status, reasons: tuple[str, ...], checks: Sequence[Check], events: Sequence[Event]) -> str:

@@ -20,11 +20,11 @@ from dataclasses import dataclass
 
 from tierdrill.history.events import Event
 from tierdrill.judge.alerts import Firing, sightings
-from tierdrill.judge.samples import TierSamples
+from tierdrill.judge.samples import UNKNOWN, TierSamples
 from tierdrill.judge.statistics import TAIL
 from tierdrill.judge.timeline import Timeline
 from tierdrill.judge.verdict import Check, Status, Times
-from tierdrill.judge.windows import UNKNOWN, broken_stretches, requests_telling, silent_outcomes, targets_of
+from tierdrill.judge.windows import broken_stretches, requests_telling, silent_outcomes, targets_of
 from tierdrill.spec.catalogue import DrillSetting
 from tierdrill.spec.drill import AlertExpectation
 from tierdrill.spec.tiers import Tier

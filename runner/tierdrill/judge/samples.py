@@ -3,9 +3,10 @@
 Times are Unix seconds and durations seconds. `latency` counts from the due time (coordinated omission is impossible by
 construction). `outcome` is ok, error, timeout, rejected, dropped (the generator itself could not send: no statement
 about the service) or unfinished (still open when the generator ended: its latency is at least so long, and it was no
-good answer). `sequence` counts each stream's arrivals from 0; `served_tier`, `model` and `attempts` are what the
-gateway said of who answered; `stall` is the longest wait for a further piece of a streamed answer. Histories that lack
-a column have None in it.
+good answer). Two more are the judge's own: `refused` is a rejection that was nobody's choice, for want of an endpoint
+or without a reason, say; it is as bad as an error. `missing` is an arrival without a sample. `sequence` counts each
+stream's arrivals from 0; `served_tier`, `model` and `attempts` are what the gateway said of who answered; `stall` is
+the longest wait for a further piece of a streamed answer. Histories that lack a column have None in it.
 """
 
 from __future__ import annotations
@@ -42,9 +43,14 @@ COLUMNS = (
 )
 
 
+CHOICE_REASONS = frozenset({"shed", "capped", "queue-full", "preempted"})
+"""Why a gateway turns a request away on purpose; for any other reason, or for none, it is an outage."""
+UNKNOWN = frozenset({"dropped", "missing"})
+"""Outcomes that say nothing of the service: what they would have been is judged at its best and at its worst."""
+
 _SINCE_LATER = frozenset(("served_tier", "model", "attempts", "stall", "sequence"))
 # What the judge looks at, of those.
-_JUDGED = ("due", "latency", "outcome", "ttft", "integrity", "queue_wait", "reason", "stream", *_SINCE_LATER)
+JUDGED = ("due", "latency", "outcome", "ttft", "integrity", "queue_wait", "reason", "stream", *_SINCE_LATER)
 
 
 class TierSamples:
@@ -150,13 +156,23 @@ class TierSamples:
         last = bisect_left(due, end, first, self._last)
         return self if (first, last) == (self._first, self._last) else TierSamples(self._columns, first, last)
 
+    def rows(self) -> list[dict[str, Any]]:
+        """The samples one by one, with what the judge looks at."""
+        columns = [getattr(self, name) for name in JUDGED]
+        return [dict(zip(JUDGED, values, strict=True)) for values in zip(*columns, strict=True)]
+
     @cached_property
     def counts(self) -> Counter[str]:
         """How many of each outcome."""
         return Counter(self.outcome)
 
+    @cached_property
+    def unknown(self) -> int:
+        """How many arrivals say nothing of the service."""
+        return sum(self.counts[outcome] for outcome in UNKNOWN)
+
     def answered_latencies(self, count_rejections: bool) -> list[float]:
-        """Ascending latencies.
+        """Ascending latencies of what is known.
 
         A request without an answer is infinitely late, a rejection too where rejections count.
         """
@@ -167,7 +183,7 @@ class TierSamples:
 
         Where the first token's time was not taken, the whole answer's stands for it: it came no later than that.
         """
-        skipped = {"dropped"} if count_rejections else {"dropped", "rejected"}
+        skipped = UNKNOWN if count_rejections else UNKNOWN | {"rejected"}
         times = []
         for stream, outcome, first, whole in zip(self.stream, self.outcome, self.ttft, self.latency, strict=True):
             if stream in streamed and outcome not in skipped:
@@ -185,7 +201,7 @@ class TierSamples:
     def _ordered(self, column: Sequence[float], count_rejections: bool) -> list[float]:
         if self.counts["ok"] == len(self):
             return sorted(column)
-        skipped = {"dropped"} if count_rejections else {"dropped", "rejected"}
+        skipped = UNKNOWN if count_rejections else UNKNOWN | {"rejected"}
         return sorted(
             value if outcome == "ok" else math.inf
             for value, outcome in zip(column, self.outcome, strict=True)
@@ -219,7 +235,7 @@ def collect(events: Iterable[Event]) -> dict[str, TierSamples]:
 def joined(parts: Iterable[TierSamples]) -> TierSamples:
     """Cuts of the same samples, in order, as one."""
     kept = list(parts)
-    return TierSamples({name: [value for one in kept for value in getattr(one, name)] for name in _JUDGED})
+    return TierSamples({name: [value for one in kept for value in getattr(one, name)] for name in JUDGED})
 
 
 _Part = tuple[dict[str, list[Any]], list[bool] | None]
@@ -246,5 +262,11 @@ class _Gathered(dict[str, list[Any]]):
         found: list[Any] = []
         for columns, chosen in self._parts:
             column = columns[name] if name in columns or name not in _SINCE_LATER else [None] * len(columns["due"])
+            if name == "outcome" and "rejected" in column:
+                column = list(map(_outcome, column, columns["reason"]))
             found.extend(column if chosen is None else compress(column, chosen))
         return found
+
+
+def _outcome(outcome: str, reason: str | None) -> str:
+    return "refused" if outcome == "rejected" and reason not in CHOICE_REASONS else outcome

@@ -2,25 +2,59 @@
 
 A share passes when its whole 95% interval is on the good side of the objective, fails when all of it is on the bad
 side, and is inconclusive between: too few requests to say. A quantile is judged the same way by its order-statistic
-interval.
+interval. Two bad requests fail nothing: chance needs no reason for so few.
+
+Arrivals of which nothing is known (dropped by the generator, or without a sample) are taken as all good and as all bad;
+where the two come to different ends, the check is inconclusive.
 """
 
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from collections.abc import Collection
+from dataclasses import dataclass
 from typing import get_args
 
 from tierdrill.judge.answers import judge_fallback, judge_integrity
 from tierdrill.judge.generator import sent_as
 from tierdrill.judge.recovery import BACK_IN_TARGET, judge_time
-from tierdrill.judge.samples import TierSamples
-from tierdrill.judge.statistics import Interval, quantile, wilson
+from tierdrill.judge.samples import UNKNOWN, TierSamples, joined
+from tierdrill.judge.statistics import quantile, wilson
 from tierdrill.judge.timeline import Timeline
-from tierdrill.judge.verdict import Check, Status
+from tierdrill.judge.verdict import SECONDS, Check, Status
 from tierdrill.spec.drill import Load, ObjectiveName, TierExpectation
 from tierdrill.spec.tiers import Objectives, Tier, quantile_share
 from tierdrill.spec.units import show_duration, show_ratio
+
+BAD_AT_LEAST = 3
+"""So many bad requests it takes to fail an objective."""
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """What of one tier is judged: its samples in the named phases. With `prove`, what is not broken must be proven."""
+
+    tier: Tier
+    cut: TierSamples
+    where: str
+    events: tuple[int, ...]
+    streamed: Collection[str]
+    prove: bool
+
+    def status(self, best: Status, worst: Status) -> Status:
+        """The status, from those with all that is unknown good, and all of it bad."""
+        if not self.prove:
+            best, worst = (Status.FAILED if one is Status.FAILED else Status.PASSED for one in (best, worst))
+        return best if best is worst else Status.INCONCLUSIVE
+
+    def unknown(self, name: str, why: str) -> Check:
+        """A check that there is nothing to judge by."""
+        return _unknown(self.tier.name, name, self.where, why, self.events)
+
+    def title(self, name: str) -> str:
+        """For people."""
+        return f"{self.tier.name}: {name.replace('_', ' ')} in {self.where}"
 
 
 def judge_tier(
@@ -30,20 +64,26 @@ def judge_tier(
     timeline: Timeline,
     events: tuple[int, ...],
     streamed: Collection[str],
+    *,
+    prove: bool = True,
 ) -> list[Check]:
-    """Every objective of the tier that the drill asks for; `streamed` are the load's streams of streamed answers."""
-    span = timeline.span(expectation.during)
+    """Every objective of the tier that the drill asks for; `streamed` are the load's streams of streamed answers.
+
+    Without `prove` an objective is only not to be broken: for spans that are too short to prove it.
+    """
+    spans = timeline.spans(expectation.during)
     where = "+".join(expectation.during)
     wanted = expectation.objectives or promised(tier.objectives)
     if not wanted:
         return [_unknown(tier.name, "objectives", where, "the tier's document promises nothing", events)]
-    if span is None:
+    if spans is None:
         return [_unknown(tier.name, name, where, f"the run never went through {where}", events) for name in wanted]
-    cut = samples.cut(*span)
+    cuts = [samples.cut(*span) for span in spans]
+    asked = _Asked(tier, cuts[0] if len(cuts) == 1 else joined(cuts), where, events, streamed, prove)
     checks: list[Check] = []
     for name in wanted:
-        checks.extend(_objective(name, tier, cut, where, events, samples, timeline, streamed))
-    checks.extend(judge_fallback(tier, cut, where, events))
+        checks.extend(_objective(name, asked, samples, timeline))
+    checks.extend(judge_fallback(tier, asked.cut, where, events))
     return checks
 
 
@@ -52,42 +92,39 @@ def promised(objectives: Objectives) -> tuple[str, ...]:
     return tuple(name for name in get_args(ObjectiveName) if getattr(objectives, name))
 
 
-def _objective(
-    name: str,
-    tier: Tier,
-    cut: TierSamples,
-    where: str,
-    events: tuple[int, ...],
-    whole: TierSamples,
-    timeline: Timeline,
-    streamed: Collection[str],
-) -> list[Check]:
-    objectives = tier.objectives
-    counts = cut.counts
-    asked = sum(counts.values()) - counts["dropped"]
-    admitted = asked if objectives.rejections_count else asked - counts["rejected"]
+def _objective(name: str, asked: _Asked, whole: TierSamples, timeline: Timeline) -> list[Check]:
+    objectives, counts, unknown = asked.tier.objectives, asked.cut.counts, asked.cut.unknown
+    known = len(asked.cut) - unknown
+    admitted = known if objectives.rejections_count else known - counts["rejected"]
     if name == "availability" and objectives.availability is not None:
-        return [_share_at_least(tier.name, name, counts["ok"], admitted, objectives.availability, where, events)]
+        return [_share(asked, name, admitted - counts["ok"], admitted, unknown, objectives.availability)]
     if name == "error_ceiling" and objectives.error_ceiling is not None:
-        bad = counts["error"] + counts["timeout"]
-        return [_share_at_most(tier.name, name, bad, admitted, objectives.error_ceiling, where, events)]
+        bad = admitted - counts["ok"] - counts["rejected"] * objectives.rejections_count
+        return [_share(asked, name, bad, admitted, unknown, objectives.error_ceiling, at_least=False)]
     if name == "integrity" and objectives.integrity is not None:
-        return [judge_integrity(tier.name, cut, objectives.integrity, where, events)]
+        return [judge_integrity(asked.tier.name, asked.cut, objectives.integrity, asked.where, asked.events)]
     if name in BACK_IN_TARGET and getattr(objectives, name) is not None:
-        return [judge_time(name, tier, whole, timeline, events)]
+        return [judge_time(name, asked.tier, whole, timeline, asked.events)]
     if name == "time_to_detect":
         return []  # of the run's alerts, not of the tier's requests: judge_detection
     if name in ("latency", "time_to_first_token", "queue_wait") and getattr(objectives, name):
         limits: dict[str, float] = getattr(objectives, name)
-        ordered = _ordered(name, cut, objectives.rejections_count, streamed)
-        return [_quantile(tier.name, name, q, ordered, limit, where, events) for q, limit in sorted(limits.items())]
-    return [_unknown(tier.name, name, where, "the tier's document does not promise this", events)]
+        ordered, unknown = _ordered(name, asked, unknown)
+        return [_quantile(asked, name, q, ordered, unknown, limit) for q, limit in sorted(limits.items())]
+    return [asked.unknown(name, "the tier's document does not promise this")]
 
 
-def _ordered(name: str, cut: TierSamples, count_rejections: bool, streamed: Collection[str]) -> list[float]:
+def _ordered(name: str, asked: _Asked, unknown: int) -> tuple[list[float], int]:
+    """The times to judge, ascending, and how many others are not known."""
+    cut, count_rejections = asked.cut, asked.tier.objectives.rejections_count
     if name == "latency":
-        return cut.answered_latencies(count_rejections)
-    return cut.first_token_times(streamed, count_rejections) if name == "time_to_first_token" else cut.queue_waits()
+        return cut.answered_latencies(count_rejections), unknown
+    if name == "queue_wait":
+        return cut.queue_waits(), 0
+    if unknown:
+        streams = zip(cut.stream, cut.outcome, strict=True)
+        unknown = sum(outcome in UNKNOWN and stream in asked.streamed for stream, outcome in streams)
+    return cut.first_token_times(asked.streamed, count_rejections), unknown
 
 
 def streamed_parts(load: Load) -> frozenset[str]:
@@ -107,80 +144,79 @@ def _unknown(tier: str, name: str, where: str, why: str, events: tuple[int, ...]
     )
 
 
-def _share_at_least(
-    tier: str, name: str, good: int, total: int, objective: float, where: str, events: tuple[int, ...]
+def _share(
+    asked: _Asked, name: str, bad: int, total: int, unknown: int, objective: float, *, at_least: bool = True
 ) -> Check:
-    interval = wilson(good, total)
+    """Of `total` requests `bad` were bad, and of `unknown` more nothing is known; `objective` is a share of the good.
+
+    With `at_least` false, it is a share of the bad.
+    """
+
+    def status(bad: int, total: int) -> Status:
+        interval = wilson(total - bad if at_least else bad, total)
+        if interval is None:
+            return Status.INCONCLUSIVE
+        if at_least:
+            return _side(interval.low >= objective, interval.high < objective and bad >= BAD_AT_LEAST)
+        return _side(interval.high <= objective, interval.low > objective and bad >= BAD_AT_LEAST)
+
+    interval = wilson(total - bad if at_least else bad, total)
     if interval is None:
-        return _unknown(tier, name, where, "no requests", events)
-    status = _side(interval.low >= objective, interval.high < objective)
-    return _share_check(
-        tier, name, interval, total - good, objective, f"at least {show_ratio(objective)}", status, where, events
+        return asked.unknown(name, f"nothing is known of {unknown} requests" if unknown else "no requests")
+    return Check(
+        id=f"slo/{asked.tier.name}/{name}",
+        group="slo",
+        status=asked.status(status(bad, total + unknown), status(bad + unknown, total + unknown)),
+        title=asked.title(name),
+        expected=f"at {'least' if at_least else 'most'} {show_ratio(objective)}",
+        seen=f"{interval.value:.4%} (95%: {interval.low:.3%} to {interval.high:.3%}; {bad} bad of {interval.samples}"
+        f"{_and_unknown(unknown)})",
+        events=asked.events,
+        value=interval.value,
+        low=interval.low,
+        high=interval.high,
+        limit=objective,
+        samples=interval.samples,
     )
 
 
-def _share_at_most(
-    tier: str, name: str, bad: int, total: int, ceiling: float, where: str, events: tuple[int, ...]
-) -> Check:
-    interval = wilson(bad, total)
-    if interval is None:
-        return _unknown(tier, name, where, "no requests", events)
-    status = _side(interval.high <= ceiling, interval.low > ceiling)
-    return _share_check(tier, name, interval, bad, ceiling, f"at most {show_ratio(ceiling)}", status, where, events)
+def _and_unknown(unknown: int) -> str:
+    return f"; {unknown} more not known" if unknown else ""
 
 
 def _side(good: bool, bad: bool) -> Status:
     return Status.PASSED if good else Status.FAILED if bad else Status.INCONCLUSIVE
 
 
-def _share_check(
-    tier: str,
-    name: str,
-    interval: Interval,
-    bad: int,
-    limit: float,
-    expected: str,
-    status: Status,
-    where: str,
-    events: tuple[int, ...],
-) -> Check:
-    return Check(
-        id=f"slo/{tier}/{name}",
-        group="slo",
-        status=status,
-        title=f"{tier}: {name.replace('_', ' ')} in {where}",
-        expected=expected,
-        seen=f"{interval.value:.4%} (95%: {interval.low:.3%} to {interval.high:.3%}; {bad} bad of {interval.samples})",
-        events=events,
-        value=interval.value,
-        low=interval.low,
-        high=interval.high,
-        limit=limit,
-        samples=interval.samples,
-    )
-
-
-def _quantile(
-    tier: str, name: str, label: str, ordered: list[float], limit: float, where: str, events: tuple[int, ...]
-) -> Check:
-    interval = quantile(ordered, quantile_share(label))
-    check_name = f"{name}-{label}"
+def _quantile(asked: _Asked, name: str, label: str, ordered: list[float], unknown: int, limit: float) -> Check:
+    check_name, share = f"{name}-{label}", quantile_share(label)
+    interval = quantile(ordered, share)
     if interval is None:
-        return _unknown(tier, check_name, where, "no samples", events)
-    status = _side(interval.high <= limit, interval.low > limit)
+        return asked.unknown(check_name, f"nothing is known of {unknown} requests" if unknown else "no samples")
+
+    def status(times: list[float]) -> Status:
+        found = quantile(times, share)
+        if found is None:
+            return Status.INCONCLUSIVE
+        late = len(times) - bisect_right(times, limit)
+        return _side(found.high <= limit, found.low > limit and late >= BAD_AT_LEAST)
+
+    best, worst = ([0.0] * unknown + ordered, ordered + [math.inf] * unknown) if unknown else (ordered, ordered)
     return Check(
-        id=f"slo/{tier}/{check_name}",
+        id=f"slo/{asked.tier.name}/{check_name}",
         group="slo",
-        status=status,
-        title=f"{tier}: {label} {name.replace('_', ' ')} in {where}",
+        status=asked.status(status(best), status(worst)),
+        title=asked.title(f"{label} {name}"),
         expected=f"at most {show_duration(limit)}",
-        seen=f"{_show(interval.value)} (95%: {_show(interval.low)} to {_show(interval.high)}; n={interval.samples})",
-        events=events,
+        seen=f"{_show(interval.value)} (95%: {_show(interval.low)} to {_show(interval.high)}; n={interval.samples}"
+        f"{_and_unknown(unknown)})",
+        events=asked.events,
         value=_finite(interval.value),
         low=_finite(interval.low),
         high=_finite(interval.high),
         limit=limit,
         samples=interval.samples,
+        unit=SECONDS,
     )
 
 

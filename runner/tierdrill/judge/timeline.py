@@ -9,7 +9,7 @@ from typing import Any
 
 from tierdrill.history.events import Event
 
-_TARGET_PARTS = re.compile("[/>]")
+TARGET_PARTS = re.compile("[/>]")
 
 
 @dataclass(frozen=True)
@@ -27,6 +27,7 @@ class FaultSpan:
     mechanism: str
     intended_event: int
     planned_at: float | None = None
+    intended_at: float | None = None
     effective_at: float | None = None
     gone_at: float | None = None
     events: tuple[int, ...] = ()
@@ -69,13 +70,26 @@ class Timeline:
         Where several faults have such a name, those count that have most of them.
         """
         wanted = set(names)
-        told = {fault: len(wanted & {fault.target, *_TARGET_PARTS.split(fault.target)}) for fault in self.faults}
+        told = {fault: len(wanted & {fault.target, *TARGET_PARTS.split(fault.target)}) for fault in self.faults}
         most = max(told.values(), default=0)
         return tuple(fault for fault, count in told.items() if count == most)
 
     def effect_on(self, names: Iterable[str]) -> float | None:
         """The zero of a deadline about these names: the first seen effect of the faults on them; None: not seen."""
         return min((one.effective_at for one in self.faults_on(names) if one.effective_at is not None), default=None)
+
+    def spans(self, phases: Sequence[str]) -> list[tuple[float, float]] | None:
+        """The times of these phases, in order; those that follow each other are one. None if one is missing."""
+        if any(phase not in self.phases for phase in phases):
+            return None
+        found: list[tuple[float, float]] = []
+        previous = ""
+        for phase, (begin, end) in sorted(self.phases.items(), key=lambda item: item[1][0]):
+            if phase in phases:
+                follows = bool(found) and previous in phases
+                found[-1 if follows else len(found) :] = [(found[-1][0] if follows else begin, end)]
+            previous = phase
+        return found
 
     def span(self, phases: Sequence[str]) -> tuple[float, float] | None:
         """From the begin of the first to the end of the last of these phases; None if one is missing."""
@@ -125,6 +139,7 @@ def _intended(event: Event) -> dict[str, Any]:
         "mechanism": data.get("mechanism", ""),
         "intended_event": event.sequence,
         "planned_at": data.get("planned_at"),
+        "intended_at": event.at,
         "events": (event.sequence,),
         "emulated": bool(data.get("emulated", False)),
     }

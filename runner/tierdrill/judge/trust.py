@@ -1,6 +1,7 @@
-"""May this run be believed: was it whole, did it go through every phase, did monitoring watch all along.
+"""May this run be believed: was it whole, did it go through every phase as planned, did monitoring watch all along.
 
-A doubt here makes a run inconclusive, never passed and never failed: it says nothing about the service.
+A doubt here makes a run inconclusive, never passed and never failed: it says nothing about the service. The one
+exception is monitoring: that it was blind for a while explains what was not heard, but no failed request.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from tierdrill.history.events import Event
-from tierdrill.judge.timeline import Timeline
+from tierdrill.judge.timeline import TARGET_PARTS, Timeline
 from tierdrill.judge.verdict import Check, Status
 from tierdrill.spec.units import show_duration
 
@@ -16,6 +17,8 @@ MONITORING_GAP_MAX_S = 3.0
 MONITORING_GAPS_MAX = 0.1
 """The part of the time from the baseline on in which one way of watching may be silent, all its gaps together."""
 OWN_CHILDREN = frozenset({"experiment", "load"})
+SEEN_AFTER_S = 0.5  # an effect is seen at most so long after it began
+WITNESSES = frozenset({"prometheus", "alertmanager"})
 PHASES = ("preflight", "warm-up", "baseline", "fault", "recovery", "clean-up")
 
 
@@ -25,9 +28,10 @@ def judge_run(events: Sequence[Event], timeline: Timeline) -> list[Check]:
         _whole(events),
         _preflight(events, timeline),
         _completed(events, timeline),
+        _as_planned(events, timeline),
         _monitoring(events, timeline),
         _silences(events),
-        _processes(events),
+        _processes(events, timeline),
     ]
 
 
@@ -66,6 +70,42 @@ def _completed(events: Sequence[Event], timeline: Timeline) -> Check:
         seen = "all phases" if outcome == "completed" else f"it ended {outcome or 'without a word'}"
     good = not missing and not broken and outcome == "completed"
     return check_of("completed", good, "every phase, to the end", seen, [*broken, *ended])
+
+
+def _as_planned(events: Sequence[Event], timeline: Timeline) -> Check:
+    """One run, of one plan: each phase once, in order, for its time, and with the safety net that the variant says."""
+    start = events[0].data
+    wrong = []
+    if (starts := sum(event.kind == "run.started" for event in events)) > 1:
+        wrong.append(f"{starts} runs were started")
+    others = {fault.id.partition("/")[0] for fault in timeline.faults if "/" in fault.id} - {str(start["run"])}
+    if others:
+        wrong.append(f"faults of {', '.join(sorted(others))}")
+    told = [event.data["phase"] for event in events if event.kind == "phase.started"]
+    wrong.extend(f"{phase} began {told.count(phase)} times" for phase in dict.fromkeys(told) if told.count(phase) > 1)
+    if told != sorted(told, key=lambda phase: PHASES.index(phase) if phase in PHASES else -1):
+        wrong.append(f"the phases came as {', '.join(told)}")
+    for phase, wanted in (start.get("planned") or {}).items():
+        begin, end = timeline.phases.get(phase, (0.0, float(wanted)))
+        if not -_slack(wanted, 0.05, 0.5) <= end - begin - float(wanted) <= _slack(wanted, 0.1, 2.0):
+            wrong.append(f"{phase} took {end - begin:.1f}s of {wanted:g}s")
+    wrong.extend(_sabotage(str(start["variant"]), events))
+    return check_of("plan", not wrong, "one run, as it was planned", "; ".join(wrong) or "as planned", [])
+
+
+def _slack(seconds: float, share: float, least: float) -> float:
+    return max(share * seconds, least)
+
+
+def _sabotage(variant: str, events: Sequence[Event]) -> list[str]:
+    """What the history says of a safety net that was cut, against what the variant says."""
+    notes = [str(event.data.get("text", "")) for event in events if event.kind == "run.note"]
+    cut = {note.removeprefix("sabotage ").partition(":")[0] for note in notes if note.startswith("sabotage ")}
+    known = {str(one["name"]) for one in events[0].data["setting"]["drill"].get("sabotages", ())}
+    cut |= {str(event.data.get("by", "")) for event in events if event.kind == "alert.silenced"} & known
+    meant = variant.removeprefix("sabotage:") if variant.startswith("sabotage:") else None
+    wrong = [f"sabotage {name} in a run of {variant}" for name in sorted(cut) if name != meant]
+    return wrong if meant is None or meant in cut else [*wrong, f"no word that sabotage {meant} was done"]
 
 
 def _monitoring(events: Sequence[Event], timeline: Timeline) -> Check:
@@ -123,15 +163,31 @@ def _silences(events: Sequence[Event]) -> Check:
     return check_of("silences", not found, "nobody else silences alerts meanwhile", seen or "nobody did", found)
 
 
-def _processes(events: Sequence[Event]) -> Check:
+def _processes(events: Sequence[Event], timeline: Timeline) -> Check:
+    """What dies of the fault is the service's affair: its objectives say whether that was well."""
     died = [event for event in events if event.kind == "process.exited" and not _meant(event)]
+    by_fault = [event for event in died if _of_the_fault(event, timeline)]
+    doubtful = [event for event in died if event not in by_fault]
+    seen = [f"{event.data['name']} ended ({event.data.get('exit_code')})" for event in doubtful]
+    seen += [f"{event.data['name']} ended ({event.data.get('exit_code')}) under the fault" for event in by_fault]
     return check_of(
         "processes",
-        not died,
-        "nothing of the platform or the runner dies but what the drill breaks",
-        "; ".join(f"{event.data['name']} ended ({event.data.get('exit_code')})" for event in died) or "none died",
+        not doubtful,
+        "nothing of the platform or the runner dies but what the drill breaks, or of it",
+        "; ".join(seen) or "none died",
         died,
     )
+
+
+def _of_the_fault(exited: Event, timeline: Timeline) -> bool:
+    """Whether a fault explains the end: it is the fault's target, or a part of the service that ended after it."""
+    name = str(exited.data.get("name"))
+    if name in OWN_CHILDREN:
+        return False
+    if any(name in TARGET_PARTS.split(fault.target) for fault in timeline.faults):
+        return True
+    effect = timeline.effect
+    return name not in WITNESSES and effect is not None and exited.at >= effect - SEEN_AFTER_S
 
 
 def _meant(exited: Event) -> bool:

@@ -1,8 +1,10 @@
 """The verdict: checks, each with what was expected, what was seen and from which events, and their lattice.
 
 Statuses form a lattice (after Jepsen's checkers). A run that left something injected is `unclean`, one that was stopped
-`aborted`, whatever else its checks say. A doubt about the run itself (its load, its fault, its monitoring) makes it
-`inconclusive` whatever it seems to show; then a failed check decides over an unknown one, an unknown over a passed one.
+`aborted`, whatever else its checks say. A run that is not what it was planned to be (not whole, a fault unproven, a
+baseline that was broken before) is `inconclusive` whatever it seems to show. A doubt about the generator, the machine
+or monitoring makes unknown only what it may explain; then a failed check decides over an unknown one, an unknown over
+a passed one.
 """
 
 from __future__ import annotations
@@ -31,6 +33,7 @@ EXIT_CODES = {
     Status.UNCLEAN: 5,
 }
 
+SECONDS = "s"
 GROUPS = ("run", "load", "experiment", "fault", "slo", "invariant", "alert", "playbook", "class")
 
 
@@ -40,7 +43,7 @@ class Check:
 
     `id` is its stable path, `group/subject/aspect` (`slo/critical/availability`, `playbook/reschedule-critical/fired`);
     `events` are sequence numbers of the history. `value`, `low`, `high` (a 95% interval), `limit` and `samples` are
-    given where the check is a measurement, in SI units.
+    given where the check is a measurement, in SI units; `unit` is SECONDS where that is a time that must not be longer.
     """
 
     id: str
@@ -55,6 +58,7 @@ class Check:
     high: float | None = None
     limit: float | None = None
     samples: int | None = None
+    unit: str = ""
 
 
 @dataclass(frozen=True)

@@ -13,12 +13,11 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-from tierdrill.judge.samples import TierSamples
+from tierdrill.judge.samples import UNKNOWN, TierSamples
 from tierdrill.judge.statistics import TAIL
 from tierdrill.spec.samplesize import quantile_over_fails
 from tierdrill.spec.tiers import Objectives, quantile_share
 
-UNKNOWN = frozenset({"dropped", "missing"})
 STEP_S = 0.25
 STEPS_MAX = 20_000
 

@@ -5,6 +5,7 @@ Times in `within` count from the fault's seen effect, not from the inject call.
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -24,6 +25,30 @@ class Shape(Part):
     at: Duration = 0.0
     lasts: Duration | None = None
     file: str | None = None
+
+    @property
+    def factor_max(self) -> float:
+        """The most that the stream's rate is multiplied by."""
+        return self.factor if self.kind == "steady" else max(1.0, self.factor)
+
+    def area(self, begin: float, end: float) -> float:
+        """The factor summed over a span (seconds since the schedule's start): arrivals of a rate of one a second.
+
+        A replay's arrivals are the recording's; here it counts as steady.
+        """
+        if self.kind == "steady":
+            return self.factor * (end - begin)
+        turns = [self.at, self.at + self.lasts] if self.lasts is not None else [self.at]
+        edges = [begin, *(turn for turn in turns if begin < turn < end), end]
+        return sum(self._factor_at((since + until) / 2) * (until - since) for since, until in pairwise(edges))
+
+    def _factor_at(self, at: float) -> float:
+        if self.kind == "replay" or at < self.at:
+            return 1.0
+        over = not self.lasts or at >= self.at + self.lasts
+        if self.kind == "ramp":
+            return self.factor if over else 1.0 + (self.factor - 1.0) * (at - self.at) / (self.lasts or 1.0)
+        return 1.0 if over and self.lasts is not None else self.factor
 
 
 class Stream(Part):
@@ -48,7 +73,7 @@ class Load(Part):
     streams: Annotated[tuple[Stream, ...], Field(min_length=1), Frozen]
     connections_max: int = Field(default=200, ge=1, le=20000)
     lag_p99_max: Duration = 0.05
-    dropped_max: Ratio = 0.0
+    dropped_max: Ratio = 0.01
 
 
 class Phases(Part):
