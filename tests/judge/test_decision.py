@@ -76,6 +76,19 @@ def test_a_busy_machine_explains_a_time_near_its_limit_only(
     assert judge(Run(outcome=outcome, idle=0.0).events(setting)).status is status
 
 
+@pytest.mark.parametrize(("late", "status"), [(12.0, Status.INCONCLUSIVE), (18.0, Status.FAILED)])
+def test_a_busy_machine_explains_an_alert_and_a_playbook_near_their_deadlines(
+    setting: DrillSetting, late: float, status: Status
+) -> None:
+    """Within 8 s and 10 s."""
+    node, shed = Run().playbooks
+    slow = Run(idle=0.0, playbooks=((4.1, late, *node[2:]), shed))
+    assert check(judge(slow.events(setting)), "playbook/reschedule-critical/deadline").status is Status.INCONCLUSIVE
+    alerts = tuple((late, *one[1:]) if one[1] == "NodeNotReady" and one[2] == "firing" else one for one in Run().alerts)
+    found = judge(Run(idle=0.0, alerts=alerts).events(setting))
+    assert check(found, "alert/NodeNotReady/fired").status is status
+
+
 def test_a_time_that_a_doubt_may_explain_says_so(setting: DrillSetting) -> None:
     found = judge(Run(outcome=during(0, 4, ("ok", 0.9, None), "critical"), lag=0.2).events(setting))
     assert check(found, "slo/critical/latency-p99").seen.endswith("that may be for load/lag")

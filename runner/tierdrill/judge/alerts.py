@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from tierdrill.history.events import Event
 from tierdrill.judge.timeline import Timeline
-from tierdrill.judge.verdict import Check, Status
+from tierdrill.judge.verdict import SECONDS, Check, Status
 from tierdrill.spec.drill import AlertExpectation, Alerts
 from tierdrill.spec.units import show_duration
 
@@ -203,6 +203,7 @@ def _fired(expectation: AlertExpectation, seen: Sequence[Firing], timeline: Time
         events=tuple(hit.event for hit in hits),
         value=took,
         limit=expectation.within,
+        unit=SECONDS,
     )
 
 

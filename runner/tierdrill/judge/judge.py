@@ -34,6 +34,8 @@ WORST_FIRST = (Status.UNCLEAN, Status.ABORTED, Status.FAILED, Status.INCONCLUSIV
 # Groups whose doubts are about whether this is the run that was planned.
 BASES = ("run", "experiment", "fault")
 LOADED = ("warm-up", "baseline", "fault", "recovery")
+SLOWING = frozenset({"load/dropped", "load/lag", "load/loop", "load/machine", "load/rate", "load/stalled"})
+DEAFENING = frozenset({"run/monitoring", "run/silences"})
 NEAR = 2.0
 """A doubt about the generator or the machine may explain a time of up to so many times its limit."""
 NOTHING_JUDGED = Check(
@@ -167,8 +169,8 @@ def _weighed(checks: Sequence[Check]) -> list[Check]:
     A generator or machine that was late explains a time near its limit, monitoring that was blind what was not heard,
     and either the class that rests on both. Nothing explains errors, time-outs and lost goodput.
     """
-    late = [check.id for check in checks if check.group == "load" and check.status is Status.INCONCLUSIVE]
-    deaf = [check.id for check in checks if check.id == "run/monitoring" and check.status is Status.INCONCLUSIVE]
+    doubts = [check.id for check in checks if check.status is Status.INCONCLUSIVE]
+    late, deaf = ([one for one in doubts if one in causes] for causes in (SLOWING, DEAFENING))
 
     def explained_by(check: Check) -> list[str]:
         if check.group == "class":
@@ -176,8 +178,8 @@ def _weighed(checks: Sequence[Check]) -> list[Check]:
         return [*(late if _near(check) else ()), *(deaf if check.group in ("alert", "playbook") else ())]
 
     return [
-        replace(check, status=Status.INCONCLUSIVE, seen=f"{check.seen}; that may be for {', '.join(doubts)}")
-        if check.status is Status.FAILED and (doubts := explained_by(check))
+        replace(check, status=Status.INCONCLUSIVE, seen=f"{check.seen}; that may be for {', '.join(causes)}")
+        if check.status is Status.FAILED and (causes := explained_by(check))
         else check
         for check in checks
     ]
@@ -205,7 +207,7 @@ def _decide(checks: Sequence[Check], events: Sequence[Event]) -> tuple[Status, t
         return Status.ABORTED, ("run/completed",)
     unknown = tuple(check.id for check in checks if check.status is Status.INCONCLUSIVE)
     # A run that is not the one that was planned says nothing, so such a doubt comes before what it seems to show.
-    baseless = tuple(one for one in unknown if one.partition("/")[0] in BASES and one != "run/monitoring")
+    baseless = tuple(one for one in unknown if one.partition("/")[0] in BASES and one not in DEAFENING)
     failed = tuple(check.id for check in checks if check.status is Status.FAILED)
     if failed and not baseless:
         return Status.FAILED, failed

@@ -17,7 +17,7 @@ from tierdrill.judge.effects import Effect, Witnesses
 from tierdrill.judge.executions import Execution, executions
 from tierdrill.judge.samples import TierSamples
 from tierdrill.judge.timeline import Timeline
-from tierdrill.judge.verdict import Check, Status
+from tierdrill.judge.verdict import SECONDS, Check, Status
 from tierdrill.spec.catalogue import DrillSetting
 from tierdrill.spec.drill import PlaybookExpectation
 from tierdrill.spec.playbook import Playbook
@@ -191,6 +191,7 @@ def _check(
         events=events,
         value=value,
         limit=limit,
+        unit=SECONDS if aspect == "deadline" else "",
     )
 
 
