@@ -37,6 +37,7 @@ LANDS_WITHIN_S = 60.0
 FAULTS: dict[str, dict[str, Any]] = {
     "replica-crash": {"replica": "assistant-1"},
     "replica-hang": {"replica": "assistant-1"},
+    "bit-flip": {"replica": "assistant-1", "weight": 500, "bit": 13},
     "node-power-loss": {"node": "node-2"},
     "gpu-fallen-off-bus": {"node": "node-1", "gpu": 0},
     "gpu-thermal-throttle": {"node": "node-1", "gpu": 0, "clock_percent": 40, "temperature_c": 92},

@@ -82,6 +82,38 @@ def test_fallback_is_judged_whatever_objectives_the_drill_names_and_told_where_i
 
 
 @pytest.mark.parametrize(
+    ("wrong_from", "wrong_until", "within", "status"),
+    [
+        (0.5, 6.0, None, Status.FAILED),
+        (0.5, 6.0, 10.0, Status.PASSED),
+        (0.5, 6.0, 5.0, Status.FAILED),
+        (0.5, 27.0, 10.0, Status.FAILED),
+        (-5.0, -4.0, 10.0, Status.FAILED),  # wrong before the fault: not its doing, and not borne
+    ],
+)
+def test_a_fault_that_makes_answers_wrong_may_do_so_for_a_while(
+    wrong_from: float, wrong_until: float, within: float | None, status: Status
+) -> None:
+    setting = shipped()
+    critical, *others = setting.drill.expect.tiers
+    during = ("baseline", "fault", "recovery")
+    changed = critical.model_copy(update={"during": during, "integrity_within": within})
+    expect = setting.drill.expect.model_copy(update={"tiers": (changed, *others)})
+    setting = replace(setting, drill=setting.drill.model_copy(update={"expect": expect}))
+    events = Run().events(setting)
+    effect = next(event.data["effective_at"] for event in events if event.kind == "fault.landed")
+    for event in events:
+        if event.kind == "load.samples":
+            columns = event.data["columns"]
+            columns["integrity"] = [
+                not (tier == "critical" and wrong_from <= due - effect < wrong_until)
+                for tier, due in zip(columns["tier"], columns["due"], strict=True)
+            ]
+    check = judge(events).check("slo/critical/integrity")
+    assert check is not None and check.status is status
+
+
+@pytest.mark.parametrize(
     ("objective", "checked", "wrong", "status"),
     [
         (1.0, 1, 0, Status.INCONCLUSIVE),  # a single answer proves nothing
@@ -99,3 +131,6 @@ def test_integrity_takes_an_interval_and_a_count(objective: float, checked: int,
     cut = answers(checked + 50, wrong=wrong, unchecked=50)
     check = judge_integrity("critical", cut, objective, "fault", ())
     assert (check.status, check.samples) == (status, checked)
+    only_not_broken = judge_integrity("critical", cut, objective, "fault", (), prove=False).status
+    unproven = status is Status.INCONCLUSIVE and checked > 0
+    assert only_not_broken is (Status.PASSED if unproven else status)

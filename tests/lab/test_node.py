@@ -96,14 +96,15 @@ class Node:
         self.child = process.spawn(argv, log_path=self.folder / "node.log", new_group=True)
         return self.child
 
-    def call(self, method: str, path: str, token: str = TOKEN) -> tuple[int, Any]:
-        status, body = self.raw(method, path, token)
+    def call(self, method: str, path: str, token: str = TOKEN, document: object = None) -> tuple[int, Any]:
+        status, body = self.raw(method, path, token, document)
         return status, json.loads(body)
 
-    def raw(self, method: str, path: str, token: str = TOKEN) -> tuple[int, bytes]:
+    def raw(self, method: str, path: str, token: str = TOKEN, document: object = None) -> tuple[int, bytes]:
         connection = http.client.HTTPConnection(self.child.address, timeout=5)
         try:
-            connection.request(method, path, headers={"Authorization": f"Bearer {token}"})
+            body = None if document is None else json.dumps(document)
+            connection.request(method, path, body, {"Authorization": f"Bearer {token}"})
             response = connection.getresponse()
             return response.status, response.read()
         finally:
@@ -202,6 +203,27 @@ def test_it_carries_on_without_a_sensible_controller(node: Node) -> None:
     assert status["replicas"][0]["ready"]
     node.controller.broken = False
     wait_for(lambda: node.call("GET", "/v1/status")[1]["heartbeat_error"] is None)
+
+
+def test_a_replica_whose_weights_changed_is_found_by_its_answers(node: Node) -> None:
+    node.controller.want(spec("assistant-0"), spec("assistant-1"))
+
+    def right(replica: str) -> str | None:
+        found = [line for line in node.metrics().splitlines() if 'answers_right{' in line and replica in line]
+        return found[0].rsplit(" ", 1)[1] if found else None
+
+    wait_for(lambda: right("assistant-0") == right("assistant-1") == "1.0")
+    flip = {"index": 500, "bit": 13, "flipped": True}
+    assert node.call("POST", "/v1/replicas/assistant-0/flip", "wrong", flip)[0] == 401
+    assert node.call("POST", "/v1/replicas/assistant-9/flip", document=flip)[0] == 404
+    assert node.call("POST", "/v1/replicas/assistant-0/flip", document={**flip, "bit": 99})[0] == 500
+    assert node.call("POST", "/v1/replicas/assistant-0/flip", document=flip)[0] == 200
+    wait_for(lambda: right("assistant-0") == "0.0")
+    assert right("assistant-1") == "1.0"
+    wait_for(lambda: node.controller.replica("assistant-0")["answers_right"] is False)
+    assert node.controller.replica("assistant-0")["ready"], "nothing else about it has changed"
+    assert node.call("POST", "/v1/replicas/assistant-0/restart")[0] == 200
+    wait_for(lambda: right("assistant-0") == "1.0")
 
 
 def test_a_crashed_replica_waits_for_its_backoff(node: Node) -> None:

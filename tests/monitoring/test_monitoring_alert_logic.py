@@ -203,6 +203,17 @@ class TestReplica:
         check_scenario(tmp_path, series, both)
 
 
+    @pytest.mark.parametrize(("lasts_s", "fires"), [(BLIP_S + 1.5, 0), (FAULT_S, 1)])
+    def test_wrong_answers(self, tmp_path: Path, lasts_s: float, fires: int) -> None:
+        labels = 'replica="assistant-1",node="node-2",gpu="0",model="assistant",tier="critical"'
+        series: Series = {
+            **_alive(),
+            f"tierdrill_replica_answers_right{{{labels}}}": between(10, 10 + lasts_s, TOTAL_S, 0, 1),
+        }
+        wanted = firing("ReplicaAnswersWrong", replica="assistant-1", node="node-2", gpu="0", tier="critical")
+        check_scenario(tmp_path, series, _fires_at(14, wanted, fires))
+
+
 class TestGpu:
     LABELS = 'gpu="1",UUID="GPU-node-2-1",hostname="node-2",modelName="NVIDIA H100 80GB HBM3 (emulated)"'
 

@@ -42,6 +42,7 @@ class Platform(FakePort):
             ("nodes.ready_share", ""): 1.0,
             ("replica.ready", "assistant-1"): True,
             ("replica.state", "assistant-1"): "ready",
+            ("replica.answers", "assistant-1"): "right",
             ("gpu.state", "node-2/0"): "healthy",
             ("tier.ready_share", "critical"): 1.0,
             ("tier.ready_share", "standard"): 1.0,
@@ -65,7 +66,10 @@ class Platform(FakePort):
 def _effects(action: str, arguments: dict[str, Any]) -> Facts:
     effects: dict[str, Callable[[], Facts]] = {
         "restart-replica": lambda: {("replica.ready", arguments["replica"]): True},
-        "replace-replica": lambda: {("replica.ready", arguments["replica"]): True},
+        "replace-replica": lambda: {
+            ("replica.ready", arguments["replica"]): True,
+            ("replica.answers", arguments["replica"]): "right",
+        },
         "reschedule": lambda: {("tier.ready_share", tier): 1.0 for tier in arguments["tiers"]},
         "cordon": lambda: {("node.cordoned", arguments["node"]): True},
         "uncordon": lambda: {("node.cordoned", arguments["node"]): False},
@@ -124,6 +128,7 @@ def test_they_are_valid_with_the_alerts_we_raise() -> None:
         "deweight-gpu",
         "drain-and-reboot-gpu-node",
         "kill-and-replace",
+        "quarantine-replica",
         "reopen-router",
         "reschedule-critical",
         "restart-exporter",
@@ -135,6 +140,7 @@ def test_they_are_valid_with_the_alerts_we_raise() -> None:
 
 CRASHED = {("replica.state", "assistant-1"): "exited", ("replica.ready", "assistant-1"): False}
 HUNG = {("replica.state", "assistant-1"): "unresponsive", ("replica.ready", "assistant-1"): False}
+WRONG = {("replica.answers", "assistant-1"): "wrong"}
 LOST = {("node.ready", "node-2"): False, ("nodes.ready_share", ""): 0.67, ("tier.ready_share", "critical"): 0.67}
 OFF_BUS = {("gpu.state", "node-2/0"): "fallen_off_bus", ("tier.ready_share", "critical"): 0.67}
 
@@ -144,6 +150,13 @@ OFF_BUS = {("gpu.state", "node-2/0"): "fallen_off_bus", ("tier.ready_share", "cr
     [
         ("ReplicaDown", REPLICA, CRASHED, ("restart-replica", "assistant-1"), ["restart-replica"]),
         ("StalledReplica", REPLICA, HUNG, ("kill-and-replace", "assistant-1"), ["replace-replica"]),
+        (
+            "ReplicaAnswersWrong",
+            {**REPLICA, "gpu": "0"},
+            WRONG,
+            ("quarantine-replica", "assistant-1"),
+            ["replace-replica"],
+        ),
         ("NodeNotReady", NODE_2, LOST, ("reschedule-critical", "node-2"), ["reschedule", "reschedule"]),
         (
             "GpuFallenOffBus",
@@ -185,6 +198,8 @@ def test_critical_is_moved_before_standard() -> None:
         ("StalledReplica", REPLICA, {}),
         ("StalledReplica", REPLICA, CRASHED),
         ("StalledReplica", REPLICA, {**HUNG, **LOST}),
+        ("ReplicaAnswersWrong", REPLICA, {}),
+        ("ReplicaAnswersWrong", REPLICA, {("replica.answers", "assistant-1"): "unknown"}),
         ("NodeNotReady", NODE_2, {}),
         ("NodeNotReady", NODE_2, {**LOST, ("node.cordoned", "node-2"): True}),
         ("GpuFallenOffBus", GPU, {}),

@@ -20,6 +20,7 @@ __all__ = [
     "drop_gpu_off_bus",
     "end_load_surge",
     "end_xid_noise",
+    "flip_bit",
     "hang_replica",
     "heal_link",
     "lose_picker",
@@ -33,6 +34,7 @@ __all__ = [
     "start_exporter",
     "stop_exporter",
     "throttle_gpu",
+    "unflip_bit",
 ]
 
 
@@ -57,6 +59,16 @@ def hang_replica(replica: str, lease_s: float | None = None) -> dict[str, Any]:
 def resume_replica(replica: str) -> dict[str, Any]:
     """Undo hang_replica."""
     return undo(("replica-hang",), {"replica": replica})
+
+
+def flip_bit(replica: str, weight: int = 500, bit: int = 13, lease_s: float | None = None) -> dict[str, Any]:
+    """Flip one bit of one weight in a replica's memory: some of its answers are wrong from then on."""
+    return inject("bit-flip", {"replica": replica, "weight": weight, "bit": bit}, lease_s)
+
+
+def unflip_bit(replica: str) -> dict[str, Any]:
+    """Undo flip_bit."""
+    return undo(("bit-flip",), {"replica": replica})
 
 
 def power_off_node(node: str, lease_s: float | None = None) -> dict[str, Any]:

@@ -57,6 +57,8 @@ _CLOCK = Parameter("clock_percent", "whole number", "the clock that is left, in 
 _COUNT = Parameter("count", "whole number", "how many lines in all", 1, 100_000)
 _PER_SECOND = Parameter("per_second", "whole number", "how many lines a second", 1, 5_000)
 _TEMPERATURE = Parameter("temperature_c", "whole number", "the GPU's temperature in degrees Celsius", 60, 130)
+_WEIGHT = Parameter("weight", "whole number", "which weight of the model", 0, 4095)
+_BIT = Parameter("bit", "whole number", "which bit of the weight", 0, 31)
 
 CATALOGUE: dict[str, FaultKind] = {
     fault.kind: fault
@@ -80,6 +82,16 @@ CATALOGUE: dict[str, FaultKind] = {
             "a GPU hang (XID 109, GSP time-out 119), a deadlock in the server",
             "its port accepts and nothing answers; readiness times out",
             "the process goes on",
+        ),
+        FaultKind(
+            "bit-flip",
+            "replica",
+            "flip_bit",
+            "unflip_bit",
+            (_REPLICA, _WEIGHT, _BIT),
+            "silent data corruption: a bad cell of the GPU's memory that its error correction did not catch",
+            "answers that read the weight are wrong; latency, errors, readiness and telemetry are as before",
+            "the bit is as it was made (a new process has the same effect)",
         ),
         FaultKind(
             "node-power-loss",

@@ -8,11 +8,14 @@ is wrong, of so many that 2% wrong ones would have been seen.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
-from tierdrill.judge.samples import TierSamples
+from tierdrill.judge.samples import TierSamples, joined
 from tierdrill.judge.statistics import wilson
+from tierdrill.judge.timeline import Timeline
 from tierdrill.judge.verdict import Check, Status
+from tierdrill.spec.drill import TierExpectation
 from tierdrill.spec.samplesize import integrity_requests
 from tierdrill.spec.tiers import Tier, Tiers
 from tierdrill.spec.units import show_ratio
@@ -27,8 +30,10 @@ def fallbacks(cut: TierSamples) -> int:
     )
 
 
-def judge_fallback(tier: Tier, cut: TierSamples, where: str, events: tuple[int, ...]) -> list[Check]:
-    """Whether no more answers came from another model than the tier allows.
+def judge_fallback(
+    tier: Tier, cut: TierSamples, where: str, events: tuple[int, ...], *, prove: bool = True
+) -> list[Check]:
+    """Whether no more answers came from another model than the tier allows; without `prove`, only whether more did.
 
     Nothing where its document names another model and states no allowance (documents of earlier versions).
     """
@@ -45,7 +50,7 @@ def judge_fallback(tier: Tier, cut: TierSamples, where: str, events: tuple[int, 
         if allowed == 0.0:
             status = Status.FAILED if other else Status.PASSED
         else:
-            status = _side(interval.high <= allowed, interval.low > allowed)
+            status = _side(interval.high <= allowed or not prove, interval.low > allowed)
         seen = f"{other} of {total} ({interval.value:.2%}; 95%: {interval.low:.2%} to {interval.high:.2%})"
     return [
         Check(
@@ -65,8 +70,10 @@ def judge_fallback(tier: Tier, cut: TierSamples, where: str, events: tuple[int, 
     ]
 
 
-def judge_integrity(tier: str, cut: TierSamples, objective: float, where: str, events: tuple[int, ...]) -> Check:
-    """Whether enough answers were compared, and enough of them were right."""
+def judge_integrity(
+    tier: str, cut: TierSamples, objective: float, where: str, events: tuple[int, ...], *, prove: bool = True
+) -> Check:
+    """Whether enough answers were compared, and enough of them were right; without `prove`, only the latter."""
     checked = [right for right in cut.integrity if right is not None]
     wrong = checked.count(False)
     needed = integrity_requests(objective)
@@ -76,10 +83,10 @@ def judge_integrity(tier: str, cut: TierSamples, objective: float, where: str, e
     if interval is None:
         status = Status.INCONCLUSIVE
     elif objective == 1.0:
-        status = Status.FAILED if wrong else _side(len(checked) >= needed, False)
+        status = Status.FAILED if wrong else _side(len(checked) >= needed or not prove, False)
     else:
         # One wrong answer among few is no rate yet.
-        status = _side(interval.low >= objective, interval.high < objective and wrong > 1)
+        status = _side(interval.low >= objective or not prove, interval.high < objective and wrong > 1)
         seen += f" ({interval.value:.3%} right; 95%: {interval.low:.3%} to {interval.high:.3%})"
     if status is Status.INCONCLUSIVE and 0 < len(checked) < needed:
         seen += f", it takes {needed}"
@@ -99,6 +106,14 @@ def judge_integrity(tier: str, cut: TierSamples, objective: float, where: str, e
     )
 
 
+def settled(cut: TierSamples, expectation: TierExpectation, timeline: Timeline) -> TierSamples:
+    """The samples in which answers must be right: without those for which the drill bears wrong ones."""
+    effect, within = timeline.effect, expectation.integrity_within
+    if effect is None or within is None:
+        return cut
+    return joined([cut.cut(-math.inf, effect), cut.cut(effect + within, math.inf)])
+
+
 def fallback_notes(tiers: Tiers, samples: Mapping[str, TierSamples]) -> tuple[str, ...]:
     """What is to be said of each tier whose document does not say how many answers may come from another model."""
     counted = [
@@ -115,4 +130,4 @@ def fallback_notes(tiers: Tiers, samples: Mapping[str, TierSamples]) -> tuple[st
 
 
 def _side(good: bool, bad: bool) -> Status:
-    return Status.PASSED if good else Status.FAILED if bad else Status.INCONCLUSIVE
+    return Status.FAILED if bad else Status.PASSED if good else Status.INCONCLUSIVE

@@ -13,10 +13,10 @@ from __future__ import annotations
 import math
 from bisect import bisect_right
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import get_args
 
-from tierdrill.judge.answers import judge_fallback, judge_integrity
+from tierdrill.judge.answers import judge_fallback, judge_integrity, settled
 from tierdrill.judge.generator import sent_as
 from tierdrill.judge.recovery import BACK_IN_TARGET, judge_time
 from tierdrill.judge.samples import UNKNOWN, TierSamples, joined
@@ -82,8 +82,9 @@ def judge_tier(
     asked = _Asked(tier, cuts[0] if len(cuts) == 1 else joined(cuts), where, events, streamed, prove)
     checks: list[Check] = []
     for name in wanted:
-        checks.extend(_objective(name, asked, samples, timeline))
-    checks.extend(judge_fallback(tier, asked.cut, where, events))
+        mine = replace(asked, cut=settled(asked.cut, expectation, timeline)) if name == "integrity" else asked
+        checks.extend(_objective(name, mine, samples, timeline))
+    checks.extend(judge_fallback(tier, asked.cut, where, events, prove=prove))
     return checks
 
 
@@ -102,7 +103,8 @@ def _objective(name: str, asked: _Asked, whole: TierSamples, timeline: Timeline)
         bad = admitted - counts["ok"] - counts["rejected"] * objectives.rejections_count
         return [_share(asked, name, bad, admitted, unknown, objectives.error_ceiling, at_least=False)]
     if name == "integrity" and objectives.integrity is not None:
-        return [judge_integrity(asked.tier.name, asked.cut, objectives.integrity, asked.where, asked.events)]
+        share = objectives.integrity
+        return [judge_integrity(asked.tier.name, asked.cut, share, asked.where, asked.events, prove=asked.prove)]
     if name in BACK_IN_TARGET and getattr(objectives, name) is not None:
         return [judge_time(name, asked.tier, whole, timeline, asked.events)]
     if name == "time_to_detect":

@@ -67,6 +67,11 @@ class Calls:
         return Call("POST", f"/v1/replicas/{_part(replica)}/start", {}, timeout_s=POWER_TIMEOUT_S)
 
     @staticmethod
+    def flip_bit(replica: str, index: int, bit: int, flipped: bool) -> Call:
+        body = {"index": index, "bit": bit, "flipped": flipped}
+        return Call("POST", f"/v1/replicas/{_part(replica)}/flip", body)
+
+    @staticmethod
     def signal_process(process: str, signal: str) -> Call:
         return Call("PUT", f"/v1/signals/{_part(process)}", {"signal": signal})
 

@@ -63,6 +63,10 @@ class LabClient:
         """Start a replica that is not running; one that runs is left alone."""
         return self._ask(Calls.start_replica(replica))
 
+    def flip_bit(self, replica: str, index: int, bit: int, flipped: bool) -> Json:
+        """Have a bit of a weight flipped in a replica's memory, or as it was made."""
+        return self._ask(Calls.flip_bit(replica, index, bit, flipped))
+
     def signal_process(self, process: str, signal: str) -> Json:
         """Signal a lab process by name (prometheus, gateway-a)."""
         return self._ask(Calls.signal_process(process, signal))

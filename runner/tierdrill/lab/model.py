@@ -102,6 +102,12 @@ class Model:
             raise ValueError(f"no bit {bit} of weight {index}: {len(self.weights)} weights of {self.weight_bits} bits")
         self.weights[index] ^= 1 << bit
 
+    def set_flipped(self, index: int, bit: int, flipped: bool) -> None:
+        """Have that bit flipped, or as it was made; to do it again changes nothing."""
+        self.flip(index, bit)
+        if bool((self.weights[index] ^ undamaged(self.seed, len(self.weights)).weights[index]) >> bit & 1) != flipped:
+            self.flip(index, bit)
+
 
 def tokenize(text: str) -> list[int]:
     """Words to tokens; a word outside the vocabulary gets one by hash."""
@@ -146,9 +152,10 @@ def expected_golden(seed: int, size: int) -> Golden:
 
 def expected_answer(seed: int, size: int, prompt: str, max_tokens: int) -> str:
     """What an undamaged replica answers: for load generators that check content, not only status codes."""
-    return detokenize(_undamaged(seed, size).generate(tokenize(prompt), max_tokens))
+    return detokenize(undamaged(seed, size).generate(tokenize(prompt), max_tokens))
 
 
 @lru_cache(maxsize=16)
-def _undamaged(seed: int, size: int) -> Model:
+def undamaged(seed: int, size: int) -> Model:
+    """The model as it was made; not to be changed."""
     return Model(seed, size)

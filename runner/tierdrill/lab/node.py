@@ -14,12 +14,14 @@ import logging
 import os
 import time
 import uuid
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -94,6 +96,7 @@ class Agent:
         self._failing: str | None = None
         self.registry = CollectorRegistry()
         self.registry.register(GpuCollector(self.gpus))
+        self.registry.register(AnswersCollector(config.name, self.replicas))
         beats = Counter("tierdrill_node_heartbeats", "Heartbeats sent.", ("node", "outcome"), registry=self.registry)
         self._beats_ok = beats.labels(config.name, "ok")
         self._beats_failed = beats.labels(config.name, "failed")
@@ -188,20 +191,38 @@ class Agent:
             await asyncio.sleep(OVERRIDES_POLL_S)
 
 
+class AnswersCollector(Collector):
+    """Whether each replica answers the golden prompts rightly: 1 or 0, nothing where it is not known."""
+
+    def __init__(self, node: str, replicas: Replicas) -> None:
+        self._node, self._replicas = node, replicas
+
+    def collect(self) -> Iterable[Metric]:
+        """The family, read at each scrape."""
+        labels = ("replica", "node", "gpu", "model", "tier")
+        family = GaugeMetricFamily(
+            "tierdrill_replica_answers_right", "The golden prompts are answered rightly.", labels=labels
+        )
+        for spec, right in self._replicas.answers():
+            family.add_metric([spec.name, self._node, str(spec.gpu), spec.model, spec.tier], float(right))
+        yield family
+
+
 Handler = Callable[[Request], Awaitable[Response]]
 
 
 def build_app(agent: Agent) -> Starlette:
     """The agent's API. What changes something needs the token."""
 
-    def guarded(work: Callable[[str], Awaitable[dict[str, Any]]]) -> Handler:
+    def guarded(work: Callable[..., Awaitable[dict[str, Any]]], *, takes_document: bool = False) -> Handler:
         @functools.wraps(work)
         async def checked(request: Request) -> Response:
             given = request.headers.get("authorization", "")
             if not hmac.compare_digest(given.encode(), f"Bearer {agent.config.token}".encode()):
                 return JSONResponse({"ok": False, "reason": "a valid token is needed"}, 401)
             try:
-                return JSONResponse({"ok": True} | await work(request.path_params.get("name", "")))
+                said = (await request.json(),) if takes_document else ()
+                return JSONResponse({"ok": True} | await work(request.path_params.get("name", ""), *said))
             except UnknownReplica as error:
                 return JSONResponse({"ok": False, "reason": str(error)}, 404)
             except SpawnError as error:
@@ -225,6 +246,9 @@ def build_app(agent: Agent) -> Starlette:
             Route("/v1/exporter/start", guarded(agent.start_exporter), methods=["POST"]),
             Route("/v1/exporter/stop", guarded(agent.stop_exporter), methods=["POST"]),
             Route("/v1/exporter/freeze", guarded(agent.freeze_exporter), methods=["POST"]),
+            Route(
+                "/v1/replicas/{name}/flip", guarded(agent.replicas.flip_bit, takes_document=True), methods=["POST"]
+            ),
             Route("/v1/replicas/{name}/restart", guarded(agent.replicas.restart), methods=["POST"]),
             Route("/v1/replicas/{name}/stop", guarded(agent.replicas.stop), methods=["POST"]),
         ]

@@ -9,7 +9,7 @@ import json
 import logging
 import signal
 import time
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,9 @@ from tierdrill.lab.node_reconcile import EXITED, READY, STARTING, STOPPED, Actua
 
 PROBE_INTERVAL_S = 0.25
 PROBE_TIMEOUT_S = 0.3
+GOLDEN_INTERVAL_S = 1.0
+GOLDEN_TIMEOUT_S = 1.0
+FLIP_TIMEOUT_S = 2.0
 PROBE_TIMEOUTS_MAX = 2  # one late answer on a busy machine is no outage; a refusal counts at once
 START_TIMEOUT_S = 10.0
 STOP_GRACE_S = 0.3
@@ -43,6 +46,7 @@ class Managed:
         self.exit_code: int | None = None
         self.ended_at: float | None = None
         self.busy = 0.0
+        self.answers_right: bool | None = None  # to the golden prompts, which read every weight; None: not known
         self.lock = asyncio.Lock()  # one start, stop or restart at a time
         self.watch: asyncio.Task[None] | None = None
 
@@ -64,6 +68,7 @@ class Managed:
             "gpu": self.spec.gpu,
             "generation": self.spec.generation,
             "restarts": max(0, self.starts - 1),
+            "answers_right": self.answers_right,
             "exit_code": self.exit_code,
         }
 
@@ -125,6 +130,30 @@ class Replicas:
             await self._end(managed, grace_s=STOP_GRACE_S)
         self._changed.set()
         return managed.heartbeat()
+
+    async def flip_bit(self, name: str, document: Mapping[str, Any]) -> dict[str, Any]:
+        """Have a bit of a weight flipped in the replica's memory, or as it was made."""
+        managed = self._find(name)
+        if managed.child is None or not managed.alive:
+            raise SpawnError(f"{name} does not run")
+        client = JsonClient(managed.child.address, self._token)
+        try:
+            status, said = await client.request(
+                "POST", "/internal/weights/flip", document, timeout_s=FLIP_TIMEOUT_S
+            )
+        finally:
+            client.close()
+        if status != 200:
+            raise SpawnError(f"{name} refuses: {said['error']['message']}")
+        return dict(said)
+
+    def answers(self) -> list[tuple[ReplicaSpec, bool]]:
+        """Each replica whose answers to the golden prompts are known, and whether they are right."""
+        return [
+            (managed.spec, managed.answers_right)
+            for managed in self._managed.values()
+            if managed.answers_right is not None
+        ]
 
     def heartbeat(self) -> list[dict[str, Any]]:
         """What the controller gets to know."""
@@ -197,7 +226,7 @@ class Replicas:
         _log.info("%s: removed", name)
 
     async def _end(self, managed: Managed, *, grace_s: float) -> None:
-        managed.phase, managed.busy = STOPPED, 0.0
+        managed.phase, managed.busy, managed.answers_right = STOPPED, 0.0, None
         if managed.watch is not None:
             managed.watch.cancel()
             with contextlib.suppress(asyncio.CancelledError):
@@ -211,15 +240,16 @@ class Replicas:
         managed.ended_at = time.monotonic()
 
     async def _watch(self, managed: Managed, child: Child) -> None:
-        probing = asyncio.get_running_loop().create_task(self._probe(managed, child.address))
+        loop = asyncio.get_running_loop()
+        probing = [loop.create_task(probe(managed, child.address)) for probe in (self._probe, self._probe_answers)]
         try:
             code = await child.wait_async()
         finally:
-            probing.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await probing
+            for task in probing:
+                task.cancel()
+            await asyncio.gather(*probing, return_exceptions=True)
         managed.phase, managed.exit_code, managed.ended_at = EXITED, code, time.monotonic()
-        managed.busy = 0.0
+        managed.busy, managed.answers_right = 0.0, None
         _log.warning("%s: pid %d ended with %d", managed.spec.name, child.pid, code)
         self._changed.set()
 
@@ -243,6 +273,23 @@ class Replicas:
                     managed.phase = phase
                     self._changed.set()
                 await asyncio.sleep(max(0.0, began + PROBE_INTERVAL_S - time.monotonic()))
+        finally:
+            client.close()
+
+    async def _probe_answers(self, managed: Managed, address: str) -> None:
+        """Ask the golden prompts again and again: weights that changed in memory show by nothing else.
+
+        Only an answer changes what is known: a replica that is busy or gone has not become right or wrong.
+        """
+        client = JsonClient(address)
+        try:
+            while True:
+                began = time.monotonic()
+                with contextlib.suppress(OSError):
+                    if managed.phase == READY:
+                        status, said = await client.request("GET", "/internal/golden", timeout_s=GOLDEN_TIMEOUT_S)
+                        managed.answers_right = bool(said["ok"]) if status == 200 else managed.answers_right
+                await asyncio.sleep(max(0.0, began + GOLDEN_INTERVAL_S - time.monotonic()))
         finally:
             client.close()
 

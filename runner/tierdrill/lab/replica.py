@@ -197,14 +197,14 @@ class Replica:
         await self._json(send, 200, {"ok": said == expected, "checksum": said.checksum})
 
     async def _flip(self, document: Mapping[str, Any], send: Send) -> None:
-        index, bit = document.get("index"), document.get("bit")
-        if not isinstance(index, int) or not isinstance(bit, int):
-            raise api.BadRequest("index and bit: expected integers")
+        index, bit, flipped = document.get("index"), document.get("bit"), document.get("flipped", True)
+        if not isinstance(index, int) or not isinstance(bit, int) or not isinstance(flipped, bool):
+            raise api.BadRequest("expected integers index and bit, and flipped true or false")
         try:
-            self.engine.model.flip(index, bit)
+            self.engine.model.set_flipped(index, bit, flipped)
         except ValueError as error:
             raise api.BadRequest(str(error)) from error
-        await self._json(send, 200, {"ok": True, "index": index, "bit": bit})
+        await self._json(send, 200, {"ok": True, "index": index, "bit": bit, "flipped": flipped})
 
     def _require_token(self, scope: Scope) -> None:
         given = dict(scope["headers"]).get(b"authorization", b"")

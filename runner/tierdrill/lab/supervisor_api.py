@@ -94,6 +94,12 @@ def build_app(lab: Lab, operations: Operations, stop: Callable[[], None]) -> Sta
     async def start_replica(request: Request) -> Json:
         return await operations.start_replica(request.path_params["name"])
 
+    async def flip_bit(request: Request) -> Json:
+        said = await document(request)
+        return await operations.flip_bit(
+            request.path_params["name"], int(said["index"]), int(said["bit"]), bool(said["flipped"])
+        )
+
     async def signal_process(request: Request) -> Json:
         return operations.signal_process(request.path_params["name"], str((await document(request))["signal"]))
 
@@ -188,6 +194,7 @@ def build_app(lab: Lab, operations: Operations, stop: Callable[[], None]) -> Sta
             Route("/v1/nodes/{node}/power", guarded(power), methods=["POST"]),
             Route("/v1/replicas/{name}/signal", guarded(signal_replica), methods=["POST"]),
             Route("/v1/replicas/{name}/start", guarded(start_replica), methods=["POST"]),
+            Route("/v1/replicas/{name}/flip", guarded(flip_bit), methods=["POST"]),
             Route("/v1/signals/{name}", guarded(signal_process), methods=["PUT"]),
             Route("/v1/processes/{name}/restart", guarded(restart_process), methods=["POST"]),
             Route("/v1/processes/{name}/start", guarded(start_process), methods=["POST"]),

@@ -122,6 +122,16 @@ class Operations:
         self._events.add("replica-start", replica=replica)
         return {"ok": True, "replica": replica, "changed": True}
 
+    async def flip_bit(self, replica: str, index: int, bit: int, flipped: bool) -> Answer:
+        """Have a bit of a weight flipped in a replica's memory, or as it was made."""
+        seen = await self.replica(replica)
+        if not seen.get("pid") or seen.get("node") is None:
+            raise Refused(f"{replica} is not running (it is {seen['state']})")
+        document = {"index": index, "bit": bit, "flipped": flipped}
+        await self._lab.call(seen["node"], "POST", f"/v1/replicas/{quote(replica, safe='')}/flip", document)
+        self._events.add("bit-flip", replica=replica, **document)
+        return {"ok": True, "replica": replica, **document}
+
     async def replica(self, name: str) -> Answer:
         """A replica as the controller sees it now."""
         state = await self._lab.call(CONTROLLER, "GET", "/v1/state")

@@ -17,6 +17,7 @@ HOLD_S: Mapping[str, float] = {
     "NodeNotReady": 2.0,
     "ReplicaDown": 3.0,
     "StalledReplica": 3.0,
+    "ReplicaAnswersWrong": 4.0,
     "GpuFallenOffBus": 3.0,
     "GpuThermalThrottle": 3.0,
     "NetworkDegraded": 3.5,
@@ -35,6 +36,7 @@ is seen true for at most D plus one scrape, so `for` must exceed that:
 
 - ReplicaDown, StalledReplica, GpuFallenOffBus, GpuThermalThrottle, RouterFailsClosed, RouterFailsOpen: a blip of
   1.5 s, 0.4 s to take it back and report it, a scrape: under 3 s.
+- ReplicaAnswersWrong: the same and one round of golden prompts (1 s), for it shows in them only.
 - NetworkDegraded, EndpointUnreachable: the same and one probe period (0.5 s), for a link shows in the probes only.
 - NodeNotReady, ServingCapacityLow: 2 s suffice, as the control plane's own grace (2 s without a heartbeat) has passed
   before. Both have the same value on purpose: a node's loss is both, and the playbook that the first one starts ends
@@ -101,6 +103,15 @@ def infrastructure_alerts(clock: Clock) -> list[dict[str, Any]]:
             "The process of the replica (model {{ $labels.model }}, tier {{ $labels.tier }}) is alive, its port is"
             " open, and no readiness probe"
             " comes back. It will not end by itself: kill and replace it. Adding replicas beside it does not help.",
+        ),
+        _alert(
+            "ReplicaAnswersWrong",
+            "max by (replica, node, gpu, model, tier) (tierdrill_replica_answers_right) == 0",
+            "page",
+            "Replica {{ $labels.replica }} on {{ $labels.node }} gives wrong answers",
+            "The replica (model {{ $labels.model }}, tier {{ $labels.tier }}) answers the golden prompts wrongly:"
+            " its weights have changed in the memory of GPU {{ $labels.gpu }}, and no error says so. Take it out of"
+            " service and place a new one on another GPU; then have the memory of this one tested.",
         ),
         _alert(
             "GpuFallenOffBus",

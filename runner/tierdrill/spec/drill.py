@@ -100,7 +100,11 @@ ObjectiveName = Literal[
 
 
 class TierExpectation(Part):
-    """What must hold for one tier: its own objectives, judged over the phases named."""
+    """What must hold for one tier: its own objectives, judged over the phases named.
+
+    `integrity_within` is for a fault that makes answers wrong: integrity holds before its effect, and again from that
+    long after it on.
+    """
 
     tier: Name
     during: Annotated[tuple[Literal["baseline", "fault", "recovery"], ...], Field(min_length=1), Frozen] = (
@@ -108,6 +112,7 @@ class TierExpectation(Part):
         "recovery",
     )
     objectives: Annotated[tuple[ObjectiveName, ...], Frozen] = ()
+    integrity_within: Duration | None = None
 
 
 class AlertExpectation(Part):

@@ -15,6 +15,8 @@ LEASE = "lease_s"
 DELAY_MS = 400
 DELAY_MS_MAX = 60_000
 CLOCK_PERCENT = 40
+WEIGHT = 500
+BIT = 13
 TEMPERATURE_C = 92
 NOISE_COUNT = 500
 NOISE_PER_SECOND = 50
@@ -54,6 +56,7 @@ class FaultAction:
 FAULTS: dict[str, FaultAction] = {
     "crash_replica": FaultAction("recover_replica", "replica", ("replica",)),
     "hang_replica": FaultAction("resume_replica", "replica", ("replica",)),
+    "flip_bit": FaultAction("unflip_bit", "replica", ("replica",), {"weight": WEIGHT, "bit": BIT}),
     "power_off_node": FaultAction("power_on_node", "node", ("node",)),
     "drop_gpu_off_bus": FaultAction("restore_gpu", "gpu", ("node", "gpu"), {"gpu": 0}),
     "throttle_gpu": FaultAction(

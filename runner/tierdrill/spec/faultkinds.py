@@ -11,6 +11,7 @@ from tierdrill.spec.faultactions import FAULTS, FaultAction
 FAULT_KINDS: dict[str, str] = {
     "replica-crash": "crash_replica",
     "replica-hang": "hang_replica",
+    "bit-flip": "flip_bit",
     "node-power-loss": "power_off_node",
     "gpu-fallen-off-bus": "drop_gpu_off_bus",
     "gpu-thermal-throttle": "throttle_gpu",

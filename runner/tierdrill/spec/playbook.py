@@ -44,7 +44,8 @@ class Match(Part):
 class Condition(Part):
     """A fact about the deployment that must hold, e.g. fact `node.ready` of subject `${labels.node}` is false.
 
-    Facts: node.ready, node.cordoned, replica.ready, replica.state, gpu.state, gpu.weight, tier.ready_share, tier.shed,
+    Facts: node.ready, node.cordoned, replica.ready, replica.state, replica.answers (to the golden
+    prompts: right, wrong or unknown), gpu.state, gpu.weight, tier.ready_share, tier.shed,
     link.weight, alert.firing, nodes.ready_share, tier.unplaced, gateway.router (picking, fails-closed, fails-open or
     down), gateway.serves, exporter.lost.
     """

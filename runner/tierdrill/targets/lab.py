@@ -32,12 +32,13 @@ from tierdrill.targets.lab_links import link_proof
 from tierdrill.targets.lab_load import LOAD_FAULTS, control_of
 from tierdrill.targets.lab_routers import ROUTER_FAULTS
 from tierdrill.targets.lab_settings import is_back, put_back
+from tierdrill.targets.lab_weights import WEIGHT_FAULTS
 
 LAB_FAULTS: dict[str, LabFault] = {
     **GPU_FAULTS,
     **KERNEL_LOG_FAULTS,
     **ROUTER_FAULTS,
-    **EXPORTER_FAULTS,
+    **EXPORTER_FAULTS, **WEIGHT_FAULTS,
     **LOAD_FAULTS,
 }
 MECHANISMS = {

@@ -12,6 +12,7 @@ from tierdrill.targets.base import Inventory, RemedyResult, TargetError
 from tierdrill.targets.lab_exporters import exporter_lost
 from tierdrill.targets.lab_inventory import inventory_of
 from tierdrill.targets.lab_routers import router_state
+from tierdrill.targets.lab_weights import replica_answers
 
 SERVING = ("picking", "fails-open")
 
@@ -46,6 +47,8 @@ class LabRemedies:
             return await self._ask(lambda: self._shed(subject))
         if name == "link.weight":
             return await self._ask(lambda: self._weight(subject))
+        if name == "replica.answers":
+            return await self._ask(lambda: replica_answers(self._client, subject))
         if name == "exporter.lost":
             return await self._ask(lambda: exporter_lost(self._client, subject))
         if name in ("gateway.router", "gateway.serves"):

@@ -32,6 +32,7 @@ FACTS: dict[str, Fact] = {
     "replica.state": Fact(
         "replica", ("ready", "starting", "unresponsive", "exited", "stopped", "unknown", "unplaced")
     ),
+    "replica.answers": Fact("replica", ("right", "wrong", "unknown")),
     "gpu.state": Fact("gpu", ("healthy", "lost", "fallen_off_bus", "ecc_uncorrectable", "unknown")),
     "gpu.weight": Fact("gpu", A_NUMBER),
     "tier.ready_share": Fact("tier", A_SHARE),

@@ -1,0 +1,118 @@
+"""A flipped bit is proven by what the replica answers, and is gone with the process whose memory it was in."""
+
+from __future__ import annotations
+
+import http.server
+import json
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from typing import Any, cast
+
+import pytest
+
+from tierdrill.history.processes import identify
+from tierdrill.lab.client import LabClient
+from tierdrill.targets.base import TargetError
+from tierdrill.targets.lab_weights import WEIGHT_FAULTS, replica_answers
+
+FLIP = WEIGHT_FAULTS["bit-flip"]
+PARAMETERS = {"replica": "assistant-1", "weight": 500, "bit": 13}
+
+
+class Lab:
+    """One replica, whose answers to the golden prompts are as its weights are."""
+
+    def __init__(self) -> None:
+        self.flipped, self.status = False, 200
+        self.process = subprocess.Popen([sys.executable, "-c", "import sys; sys.stdin.read()"], stdin=subprocess.PIPE)
+        lab = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                body = json.dumps({"ok": not lab.flipped, "checksum": "c"}).encode()
+                self.send_response(lab.status)
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, format: str, *args: Any) -> None:
+                """Keep the tests' output clean."""
+
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.thread = threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.02})
+        self.thread.start()
+        self.address: str | None = f"127.0.0.1:{self.server.server_address[1]}"
+
+    def state(self) -> dict[str, Any]:
+        found = identify(self.process.pid)
+        pid, ticks = (None, None) if found is None else (found.pid, found.ticks)
+        return {"replicas": [{"name": "assistant-1", "address": self.address, "pid": pid, "ticks": ticks}]}
+
+    def flip_bit(self, replica: str, index: int, bit: int, flipped: bool) -> None:
+        assert (replica, index, bit) == ("assistant-1", 500, 13)
+        self.flipped = flipped
+
+    def end_process(self) -> None:
+        self.process.kill()
+        self.process.communicate()
+
+    def close(self) -> None:
+        self.end_process()
+        self.server.shutdown()
+        self.server.server_close()
+        self.thread.join()
+
+
+@pytest.fixture
+def lab() -> Iterator[Lab]:
+    lab = Lab()
+    yield lab
+    lab.close()
+
+
+def bound(lab: Lab) -> dict[str, Any]:
+    return {**PARAMETERS, **FLIP.bind(cast(LabClient, lab), lab.state(), dict(PARAMETERS))}
+
+
+def test_wrong_answers_prove_it_and_right_ones_that_it_is_gone(lab: Lab) -> None:
+    client, p = cast(LabClient, lab), bound(lab)
+    assert not FLIP.landed(client, p).seen
+    FLIP.inject(client, p)
+    assert FLIP.landed(client, p).seen and not FLIP.gone(client, p).seen
+    assert replica_answers(client, "assistant-1") == "wrong"
+    for _ in range(2):
+        FLIP.revert(client, p)
+    assert FLIP.gone(client, p).seen and not FLIP.landed(client, p).seen
+    assert replica_answers(client, "assistant-1") == "right"
+
+
+@pytest.mark.parametrize("silent", ["refused", "failing", "unplaced"])
+def test_no_answer_proves_neither(lab: Lab, silent: str) -> None:
+    client, p = cast(LabClient, lab), bound(lab)
+    if silent == "failing":
+        lab.status = 500
+    elif silent == "unplaced":
+        lab.address = None
+    else:
+        lab.address = "127.0.0.1:1"
+    assert not FLIP.landed(client, p).seen and not FLIP.gone(client, p).seen
+    assert replica_answers(client, "assistant-1") == "unknown"
+
+
+def test_a_process_that_has_ended_took_its_weights_along(lab: Lab) -> None:
+    client, p = cast(LabClient, lab), bound(lab)
+    FLIP.inject(client, p)
+    lab.end_process()
+    assert FLIP.gone(client, p).seen
+    FLIP.revert(client, p)
+    assert lab.flipped, "the new process of that name is not told to change its weights"
+
+
+def test_what_answers_wrongly_already_is_no_target(lab: Lab) -> None:
+    lab.flipped = True
+    with pytest.raises(TargetError, match="wrongly"):
+        bound(lab)
+    with pytest.raises(TargetError, match="allowed are assistant-1"):
+        FLIP.bind(cast(LabClient, lab), lab.state(), {**PARAMETERS, "replica": "assistant-9"})
