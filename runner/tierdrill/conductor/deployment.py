@@ -19,7 +19,9 @@ from tierdrill.conductor.recorder import Recorder
 from tierdrill.conductor.sabotage import apply_sabotage, believing, broken_remedy, own_comment
 from tierdrill.conductor.stop import StopBox
 from tierdrill.conductor.toolhooks import ToolHooks, secret_of
+from tierdrill.history.events import Event
 from tierdrill.history.ledger import Ledger
+from tierdrill.judge.trust import WITNESSES
 from tierdrill.lab.calls import Calls
 from tierdrill.lab.client import AsyncLabClient, LabClient, LabError
 from tierdrill.lab.state import LabState, down_lab
@@ -94,6 +96,11 @@ class Deployment:
         self._answers: set[asyncio.Task[None]] = set()
         self._closing = False
         self._events_seen = 0
+        self._faulted = False
+        recorder.listen(self._seen)
+
+    def _seen(self, item: Event) -> None:
+        self._faulted = self._faulted or item.kind == "fault.intended"
 
     def cut_automation(self) -> tuple[set[str], dict[str, str]]:
         """The playbooks that must not run, and those that act on a wrong target."""
@@ -189,7 +196,8 @@ class Deployment:
         name = str(item.get("name") or item.get("process"))
         code = item.get("exit_code")
         self.recorder.note("process.exited", "lab", at=float(item["at"]), name=name, exit_code=code, expected=expected)
-        if not expected:
+        # What dies under a fault is the service's affair, and the verdict's; what watches the service is not.
+        if not expected and (not self._faulted or name in WITNESSES):
             stop.stop("error", f"{name} ended unexpectedly ({code})")
 
     async def _watch_state(self) -> None:

@@ -24,7 +24,7 @@ def load_plan(plan: Plan, targets: tuple[str, ...], folder: Path) -> LoadPlan:
         targets=targets,
         duration_s=plan.load_s,
         seed=drill.load.seed,
-        connections_max=drill.load.connections_max,
+        connections_max=drill.load.connections,
         streams=tuple(
             part
             for stream in drill.load.streams

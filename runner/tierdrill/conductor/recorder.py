@@ -6,6 +6,7 @@ It is stored, then shown to whoever listens (the live view, the JSON stream).
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -13,12 +14,25 @@ from tierdrill.history.events import Event, event
 from tierdrill.history.sealed import EventSink
 
 Listener = Callable[[Event], None]
+STEP_S = 0.2
+"""By so much the wall clock may part from the monotonic one before that is told."""
 
 
 class Recorder:
-    """Appends to one run's history. A listener that fails is dropped and does not disturb the run."""
+    """Appends to one run's history. A listener that fails is dropped and does not disturb the run.
 
-    def __init__(self, store: EventSink, run: str) -> None:
+    Where the machine's wall clock was set meanwhile, that is told before the next event.
+    """
+
+    def __init__(
+        self,
+        store: EventSink,
+        run: str,
+        wall: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._wall, self._monotonic = wall, monotonic
+        self._apart = wall() - monotonic()
         self._store = store
         self._run = run
         self._listeners: list[Listener] = []
@@ -31,6 +45,13 @@ class Recorder:
 
     def take(self, item: Event) -> Event:
         """Store an event and show it."""
+        apart = self._wall() - self._monotonic()
+        if abs(stepped := apart - self._apart) > STEP_S:
+            self._apart = apart
+            self._put(event("clock.stepped", "runner", at=self._wall(), seconds=stepped))
+        return self._put(item)
+
+    def _put(self, item: Event) -> Event:
         stored = self._store.append(self._run, item)
         for listener in list(self._listeners):
             try:

@@ -45,6 +45,7 @@ History is the only truth about a run. Times are Unix seconds (float, the machin
     guardrail.breached guardrail, seen
     run.stopping       reason, by ("guardrail", "signal", "halt", "stop", "reaper", "error")
     ledger.open        faults, processes            (what is still there at the end)
+    clock.stepped      seconds                      (the wall clock was set by so much since the event before)
     run.note           text
     run.ended          outcome ("completed", "aborted", "unclean"), reason
 

@@ -23,11 +23,11 @@ from tierdrill.judge.playbooks import judge_no_playbooks, judge_playbooks
 from tierdrill.judge.recovery import judge_detection, times_of
 from tierdrill.judge.samples import TierSamples
 from tierdrill.judge.slo import judge_tier, streamed_parts
-from tierdrill.judge.timeline import Timeline, read_timeline
+from tierdrill.judge.timeline import Timeline, read_timeline, steady
 from tierdrill.judge.trust import judge_run
 from tierdrill.judge.verdict import SECONDS, Check, Status, Verdict
 from tierdrill.spec.catalogue import DrillSetting
-from tierdrill.spec.drill import Invariants
+from tierdrill.spec.drill import expects_something
 from tierdrill.spec.resolve import resolve_drill
 
 WORST_FIRST = (Status.UNCLEAN, Status.ABORTED, Status.FAILED, Status.INCONCLUSIVE, Status.PASSED)
@@ -62,6 +62,7 @@ def setting_in(events: Sequence[Event]) -> DrillSetting:
 def judge(events: Sequence[Event]) -> Verdict:
     """The verdict on a history, whole or cut short."""
     setting = resolve_drill(setting_in(events))
+    events, stepped = steady(events)
     start = events[0].data
     timeline = read_timeline(events)
     samples, books = settle(events, owners_of(setting.drill.load), _load_span(events, timeline))
@@ -71,7 +72,7 @@ def judge(events: Sequence[Event]) -> Verdict:
     checks.extend(judge_load(setting, events, timeline, books))
     checks.extend(judge_experiment(events))
     checks.extend(judge_faults(start.get("faults", []), timeline))
-    checks.extend([] if expects_something(setting) else [NOTHING_JUDGED])
+    checks.extend([] if expects_something(setting.drill, setting.experiment) else [NOTHING_JUDGED])
     checks.extend(_service_checks(setting, variant, events, timeline, samples, streamed))
     checks.extend(_clean_checks(events))
     checks = _weighed(checks)
@@ -86,18 +87,8 @@ def judge(events: Sequence[Event]) -> Verdict:
         checks=tuple(checks),
         times=times_of(setting, events, timeline, samples),
         mechanisms={fault.kind: fault.mechanism for fault in timeline.faults},
-        notes=(*_notes(start, variant, timeline), *fallback_notes(setting.tiers, samples)),
+        notes=(*_notes(start, variant, timeline), *stepped, *fallback_notes(setting.tiers, samples)),
     )
-
-
-def expects_something(setting: DrillSetting) -> bool:
-    """Whether a drill names anything that could fail: the invariants that every drill has are not its own."""
-    expect = setting.drill.expect
-    hypothesis = (setting.experiment.get("steady-state-hypothesis") or {}).get("probes")
-    alerts, playbooks = expect.alerts, expect.playbooks
-    named = (expect.tiers, alerts.must_fire, alerts.must_not_fire, playbooks.must_fire, playbooks.must_not_fire)
-    invariants = expect.invariants.check if expect.invariants != Invariants() else ()
-    return any(named) or bool(invariants or hypothesis or expect.class_of_failure)
 
 
 def _load_span(events: Sequence[Event], timeline: Timeline) -> tuple[float, float]:
@@ -252,7 +243,7 @@ def _notes(start: dict[str, object], variant: str, timeline: Timeline) -> tuple[
         notes.append("GPUs in the lab are emulated; their metrics and kernel-log lines carry the production names.")
     if variant == "blip":
         notes.append(
-            "A blip is too short to prove objectives; what is judged is that nothing fired and no answer was wrong."
+            "A blip is too short to prove objectives; what is judged is that none was broken and nothing fired."
         )
     elif variant.startswith("sabotage:"):
         notes.append(f"Safety net cut on purpose ({variant.split(':', 1)[1]}); this run is meant to fail.")

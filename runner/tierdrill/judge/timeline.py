@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from tierdrill.history.events import Event
 
+_MOMENTS = ("effective_at", "gone_at", "began_at", "starts_at", "schedule_zero")
 TARGET_PARTS = re.compile("[/>]")
 
 
@@ -96,6 +97,31 @@ class Timeline:
         if any(phase not in self.phases for phase in phases):
             return None
         return (min(self.phases[phase][0] for phase in phases), max(self.phases[phase][1] for phase in phases))
+
+
+def steady(events: Sequence[Event]) -> tuple[list[Event], tuple[str, ...]]:
+    """The events as if nobody had set the wall clock meanwhile, and what is to be said of it.
+
+    Samples are timed by the monotonic clock anyway; so is what was planned, once.
+    """
+    found: list[Event] = []
+    notes: list[str] = []
+    by = 0.0
+    for event in events:
+        if event.kind == "clock.stepped":
+            by += float(event.data["seconds"])
+            after = event.at - by - events[0].at
+            notes.append(
+                f"The wall clock was set by {event.data['seconds']:+.1f} s after {after:.0f} s; "
+                "the times judged are those of the monotonic clock."
+            )
+        found.append(_earlier(event, by) if by else event)
+    return found, tuple(notes)
+
+
+def _earlier(event: Event, by: float) -> Event:
+    moments = {name: event.data[name] - by for name in _MOMENTS if isinstance(event.data.get(name), int | float)}
+    return replace(event, at=event.at - by, data={**event.data, **moments} if moments else event.data)
 
 
 def read_timeline(events: Sequence[Event]) -> Timeline:

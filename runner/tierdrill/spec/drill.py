@@ -5,14 +5,16 @@ Times in `within` count from the fault's seen effect, not from the inject call.
 
 from __future__ import annotations
 
+import math
 from itertools import pairwise
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
 from tierdrill.spec.playbook import Remedy
 from tierdrill.spec.units import Duration, Frozen, Metadata, Name, Part, Rate, Ratio
 
+CONNECTIONS_LEAST, CONNECTIONS_MOST = 200, 20000
 Scalar = str | int | float | bool
 PhaseName = Literal["preflight", "warm-up", "baseline", "fault", "recovery", "clean-up"]
 
@@ -67,13 +69,29 @@ class Stream(Part):
 
 
 class Load(Part):
-    """All streams, their seed, and the limits beyond which the generator itself is not to be believed."""
+    """All streams, their seed, and the limits beyond which the generator itself is not to be believed.
+
+    `connections_max` is how many requests may be open at once; left out, twice what a total outage takes.
+    """
 
     seed: int = Field(default=1, ge=0)
     streams: Annotated[tuple[Stream, ...], Field(min_length=1), Frozen]
-    connections_max: int = Field(default=200, ge=1, le=20000)
+    connections_max: int | None = Field(default=None, ge=1, le=CONNECTIONS_MOST)
     lag_p99_max: Duration = 0.05
     dropped_max: Ratio = 0.01
+
+    @property
+    def connections_needed(self) -> int:
+        """Requests that are open at once while none is answered, on average: rate x timeout of all streams."""
+        paced = [stream for stream in self.streams if stream.shape.kind != "replay"]
+        return math.ceil(sum(stream.rate * stream.shape.factor_max * stream.timeout for stream in paced))
+
+    @property
+    def connections(self) -> int:
+        """How many requests may be open at once: what is given, or room for a total outage and a surge."""
+        if self.connections_max is not None:
+            return self.connections_max
+        return min(CONNECTIONS_MOST, max(CONNECTIONS_LEAST, 2 * self.connections_needed))
 
 
 class Phases(Part):
@@ -294,3 +312,16 @@ class Drill(Part):
     proves: Annotated[tuple[str, ...], Frozen] = Field(
         default=(), description="protections of the gateways and playbooks without which a promise breaks in this drill"
     )
+
+
+def expects_something(drill: Drill, experiment: dict[str, Any]) -> bool:
+    """Whether a drill names anything that could fail: the invariants that every drill has are not its own.
+
+    A hypothesis of its experiment is something to fail.
+    """
+    expect = drill.expect
+    alerts, playbooks = expect.alerts, expect.playbooks
+    named = (expect.tiers, alerts.must_fire, alerts.must_not_fire, playbooks.must_fire, playbooks.must_not_fire)
+    invariants = expect.invariants.check if expect.invariants != Invariants() else ()
+    hypothesis = (experiment.get("steady-state-hypothesis") or {}).get("probes")
+    return any(named) or bool(invariants or hypothesis or expect.class_of_failure)

@@ -8,7 +8,7 @@ from tierdrill.spec.check.context import Context, Inventory
 from tierdrill.spec.check.loads import check_load
 from tierdrill.spec.check.phases import check_phases
 from tierdrill.spec.check.sabotages import check_proves, check_sabotages
-from tierdrill.spec.drill import Drill
+from tierdrill.spec.drill import Drill, expects_something
 from tierdrill.spec.playbook import Playbook
 from tierdrill.spec.problems import listed, nearest, shown
 from tierdrill.spec.reading import Place
@@ -35,10 +35,21 @@ def check_drills(context: Context) -> None:
         _check_references(context, place, drill)
         _check_alerts(context, place.at("expect", "alerts"), drill, inventory)
         _check_playbooks(context, place.at("expect", "playbooks"), drill, inventory)
+        _check_expects(context, place.at("expect"), drill)
         check_phases(context, place, drill)
         check_load(context, place, drill)
         check_sabotages(context, place.at("sabotages"), drill, inventory)
         check_proves(context, place.at("proves"), drill)
+
+
+def _check_expects(context: Context, place: Place, drill: Drill) -> None:
+    experiment = context.catalogue.experiments.get(drill.experiment)
+    if experiment is not None and not expects_something(drill, experiment.content):
+        place.report(
+            "nothing that could fail",
+            "tiers with objectives, alerts, playbooks, a class_of_failure, or invariants other than the usual",
+            key=True,
+        )
 
 
 def _check_references(context: Context, place: Place, drill: Drill) -> None:

@@ -11,8 +11,8 @@ from typing import get_args
 
 from tierdrill.spec.check.capacity import check_latency_possible
 from tierdrill.spec.check.context import Context
-from tierdrill.spec.check.streams import Recordings, check_streams
-from tierdrill.spec.drill import Drill, ObjectiveName, Phases, Shape, Stream, TierExpectation
+from tierdrill.spec.check.streams import Recordings, check_connections, check_streams
+from tierdrill.spec.drill import Drill, ObjectiveName, Phases, Stream, TierExpectation
 from tierdrill.spec.power import TYPICAL_PASSES, Power, Promise, power_of, promises, requests_for
 from tierdrill.spec.problems import listed, nearest
 from tierdrill.spec.reading import Place
@@ -38,6 +38,7 @@ def check_load(context: Context, place: Place, drill: Drill) -> None:
     length = phases.warm_up + phases.baseline + phases.fault + phases.recovery
     beside = context.catalogue.paths["Drill", drill.metadata.name].parent
     recordings = check_streams(context, place.at("load", "streams"), drill.load, environment, length, beside)
+    check_connections(place.at("load"), drill.load)
     tiers, workloads = context.tiers_of(environment), context.workloads_of(environment)
     by_name = {tier.name: tier for tier in tiers.tiers} if tiers else {}
     for number, expectation in enumerate(drill.expect.tiers):
@@ -159,21 +160,4 @@ def _spans(phases: Phases, during: Sequence[str]) -> list[tuple[float, float]]:
 
 def _arrivals(stream: Stream, spans: Sequence[tuple[float, float]]) -> float:
     """Expected arrivals of a stream in those spans: its rate, multiplied as its shape says, summed over time."""
-    return stream.rate * sum(_factor_seconds(stream.shape, begin, end) for begin, end in spans)
-
-
-def _factor_seconds(shape: Shape, begin: float, end: float) -> float:
-    """The integral of the shape's factor over [begin, end)."""
-    if shape.kind == "steady":
-        return shape.factor * (end - begin)
-    extra = shape.factor - 1.0
-    start = max(begin, shape.at)
-    if shape.kind == "ramp":
-        length = shape.lasts or 0.0
-        rising_end = min(end, shape.at + length)
-        rising = 0.0
-        if length > 0 and rising_end > start:
-            rising = extra * ((rising_end - shape.at) ** 2 - (start - shape.at) ** 2) / (2.0 * length)
-        return (end - begin) + rising + extra * max(0.0, end - max(begin, shape.at + length))
-    stop = min(end, shape.at + shape.lasts) if shape.lasts is not None else end
-    return (end - begin) + extra * max(0.0, stop - start)
+    return stream.rate * sum(stream.shape.area(begin, end) for begin, end in spans)

@@ -8,7 +8,7 @@ from tierdrill.spec.causes import CAUSES
 from tierdrill.spec.check.context import Context, Inventory
 from tierdrill.spec.check.environments import quick_page_window
 from tierdrill.spec.check.incidents import check_incident, check_radius, check_signal, check_target
-from tierdrill.spec.check.streams import check_streams
+from tierdrill.spec.check.streams import check_connections, check_streams
 from tierdrill.spec.environment import Environment
 from tierdrill.spec.faultkinds import FAULT_KINDS
 from tierdrill.spec.problems import shown
@@ -45,6 +45,7 @@ def check_scenarios(context: Context) -> None:
 def _check_load(context: Context, place: Place, scenario: Scenario, environment: Environment | None) -> None:
     beside = context.catalogue.paths["Scenario", scenario.metadata.name].parent
     check_streams(context, place.at("streams"), scenario.load, environment, scenario.duration, beside)
+    check_connections(place, scenario.load)
     tiers = context.tiers_of(environment)
     silent = {tier.name for tier in tiers.tiers} if tiers else set()
     silent -= {stream.tier for stream in scenario.load.streams}

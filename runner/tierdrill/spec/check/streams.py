@@ -57,6 +57,20 @@ def check_streams(
     return recordings
 
 
+def check_connections(place: Place, load: Load) -> None:
+    """Room for every request that is open while none is answered, or arrivals are dropped just when it matters.
+
+    `place` is the load's.
+    """
+    needed = load.connections_needed
+    if load.connections_max is not None and load.connections_max < needed:
+        place.at("connections_max").report(
+            f"{load.connections_max} connections; while nothing answers, {needed} requests are open at once "
+            "(rate x timeout of all streams)",
+            f"at least {needed}, or none: then there are twice as many",
+        )
+
+
 def _check_shape(place: Place, shape: Shape, end: float) -> None:
     given = shape.model_fields_set
     if shape.file is not None:
