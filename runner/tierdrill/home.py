@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 
@@ -12,13 +13,21 @@ def checkout() -> Path | None:
     return root if (root / "pyproject.toml").is_file() and (root / "drills").is_dir() else None
 
 
+def resolved(path: Path) -> Path:
+    """The path without `~` and symbolic links; OSError for a loop of those, and for a `~` that is nobody's."""
+    try:
+        return path.expanduser().resolve()
+    except RuntimeError as error:
+        raise OSError(errno.ELOOP, str(error).partition(" from ")[0], str(path)) from error
+
+
 def state_home() -> Path:
     """TIERDRILL_HOME, `.tierdrill` in a checkout that is ours to write in, or the user's state directory.
 
     The same for the command and for a bare `chaos run` beside it, which must find the lab that the command keeps.
     """
     if named := os.environ.get("TIERDRILL_HOME"):
-        return Path(named).expanduser().resolve()
+        return resolved(Path(named))
     root = checkout()
     if root is not None and os.access(root, os.W_OK):
         return root / ".tierdrill"

@@ -3,28 +3,51 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
 
+_NOT_FILES = (Path("/dev"), Path("/proc"))
+
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[TextIO]:
-    """A file to write, put in its place when the block ends well. OSErrors name the place, not the draft."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}.part")
+    """A file to write, put in its place when the block ends well. OSErrors name the place, not the draft.
+
+    A symbolic link stays one, and what it points to is written. What is no plain file (a device, a pipe) is written
+    straight into.
+    """
+    target = Path(os.path.realpath(path))
+    if _takes_what_comes(path, target):
+        with path.open("w", encoding="utf-8", newline="") as stream:
+            yield stream
+        return
+    draft = target.with_name(f".{target.name}.{os.getpid()}.part")
     try:
         with draft.open("w", encoding="utf-8", newline="") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        draft.replace(path)
+        draft.replace(target)
     except OSError as error:
         if error.filename not in (None, str(draft)):
             raise
         raise OSError(error.errno, error.strerror, str(path)) from error
     finally:
         draft.unlink(missing_ok=True)
+
+
+def _takes_what_comes(path: Path, target: Path) -> bool:
+    """Whether it is a device, a pipe or a socket, or a name for something that is open already (/dev/stdout)."""
+    if any(path.is_relative_to(folder) or target.is_relative_to(folder) for folder in _NOT_FILES):
+        return True
+    try:
+        mode = target.stat().st_mode
+    except OSError:
+        return False
+    return not stat.S_ISREG(mode) and not stat.S_ISDIR(mode)
 
 
 def write_whole(path: Path, text: str) -> None:

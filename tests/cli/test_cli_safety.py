@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from tests.cli.support import COMMAND, environment, tierdrill, with_runs
+from tests.cli.support import COMMAND, ROOT, environment, tierdrill, with_runs
 from tests.judge.build import Run, shipped
 from tierdrill.cli.commands import recover
 from tierdrill.cli.errors import explain, keep_traceback
@@ -429,3 +429,100 @@ def test_a_lab_that_has_lost_a_part_is_broken_and_no_run_begins_there(tmp_path: 
     write_state(whole)
     assert "lab kept is up" in tierdrill(tmp_path, "status").out
     assert kept_lab(tmp_path, "kept") == whole
+
+
+def test_a_loop_of_links_is_no_home(tmp_path: Path) -> None:
+    loop = tmp_path / "loop"
+    loop.symlink_to(loop)
+    for home in (loop, loop / "below"):
+        for done in (tierdrill(home, "status"), tierdrill(tmp_path, "--home", home, "status")):
+            assert done.code == 2
+            assert done.err == f"tierdrill: {home}: Symlink loop\n"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="taking /proc away needs root")
+@pytest.mark.parametrize("command", ["recover", "run node-loss", "doctor"])
+def test_a_machine_without_proc_is_one_clear_line(tmp_path: Path, command: str) -> None:
+    (tmp_path / "home").mkdir()
+    script = f"mount --make-rprivate / && umount -l /proc && exec {sys.executable} -m tierdrill {command}"
+    done = subprocess.run(
+        ["unshare", "-m", "sh", "-c", script], env=environment(tmp_path / "home"), capture_output=True, text=True,
+        cwd=ROOT, timeout=60, check=False,
+    )  # fmt: skip
+    if "unshare" in done.stderr or "umount" in done.stderr or "mount:" in done.stderr:
+        pytest.skip("a mount namespace cannot be made here")
+    assert done.returncode == 2, done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert "/proc" in done.stderr
+
+
+def test_an_export_goes_where_it_was_sent_and_replaces_nothing_else(tmp_path: Path) -> None:
+    home = with_runs(tmp_path / "home", r1=Run())
+    plain = tierdrill(home, "export").out
+    assert plain
+    target, link, pipe = tmp_path / "target", tmp_path / "link", tmp_path / "pipe"
+    target.write_text("before")
+    link.symlink_to(target)
+    assert tierdrill(home, "export", "--output", link).code == 0
+    assert link.is_symlink() and target.read_text() == plain
+    dangling = tmp_path / "dangling"
+    dangling.symlink_to(tmp_path / "made")
+    assert tierdrill(home, "export", "--output", dangling).code == 0
+    assert dangling.is_symlink() and (tmp_path / "made").read_text() == plain
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        assert tierdrill(home, "export", "--output", pipe).code == 0
+        assert os.read(reader, 1 << 20).decode() == plain
+    finally:
+        os.close(reader)
+    assert pipe.is_fifo()
+    assert tierdrill(home, "export", "--output", "/dev/null").code == 0
+    assert Path("/dev/null").is_char_device()
+    assert tierdrill(home, "export", "--output", "/dev/stdout").out == plain
+    full = tierdrill(home, "export", "--output", "/dev/full")
+    assert full.code == 3 and "no room left" in full.err
+    assert tierdrill(home, "export", "--output", tmp_path).code == 2
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(
+        ["home", "target", "link", "dangling", "made", "pipe"]
+    )
+
+
+def test_a_history_without_end_is_refused(tmp_path: Path) -> None:
+    done = tierdrill(tmp_path, "judge", "--history", "/dev/zero")
+    assert done.code == 2
+    assert done.err.startswith("tierdrill: /dev/zero:1:1: a line of more than ")
+
+
+def test_a_token_without_end_is_refused(tmp_path: Path) -> None:
+    done = tierdrill(tmp_path, "facilitate", "--token-file", "/dev/zero")
+    assert done.code == 2
+    assert done.err == "tierdrill: /dev/zero: it is a device, a pipe or a socket\n"
+
+
+def test_databases_are_their_owners_alone_whatever_the_umask(tmp_path: Path) -> None:
+    former = os.umask(0)
+    try:
+        (tmp_path / "ledger.db").touch(mode=0o666)
+        with closing(Ledger(tmp_path)) as ledger, closing(HistoryStore(tmp_path)) as store:
+            ledger.halt("ann", "x")
+            store.begin("r1", "d", "drill", 1.0)
+            modes = {path.name: path.stat().st_mode & 0o777 for path in tmp_path.iterdir() if path.is_file()}
+    finally:
+        os.umask(former)
+    assert {"ledger.db", "history.db", "ledger.db-wal", "history.db-shm"} <= set(modes)
+    assert set(modes.values()) == {0o600}
+
+
+def test_a_ledger_that_was_emptied_is_not_taken_for_a_new_one(tmp_path: Path) -> None:
+    home = with_open_fault(tmp_path)
+    (home / "ledger.db").write_bytes(b"")
+    for words in (("status",), ("recover",), ("run", "node-loss")):
+        done = tierdrill(home, *words)
+        assert done.code == 2, words
+        assert "ledger.db: it is empty, and was not before; it may have held faults to undo" in done.err
+    assert tierdrill(home, "halt", "--reason", "x").code == 0
+    (home / "ledger.db").unlink()
+    assert tierdrill(home, "status").code == 0
+    assert tierdrill(home, "resume", "--reason", "x").code == 0
+    assert tierdrill(home, "status").code == 0

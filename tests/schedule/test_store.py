@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -15,7 +16,7 @@ from tierdrill.history.processes import ProcessId, me
 from tierdrill.schedule.aside import open_store
 from tierdrill.schedule.clock import SystemClock
 from tierdrill.schedule.records import Attempt, EnvironmentLock, SlotName, SlotState
-from tierdrill.schedule.shelf import Shelf
+from tierdrill.schedule.shelf import LAST_TRIES, Shelf
 from tierdrill.schedule.store import NotOurs, ScheduleStore, StoreCorrupt, StoreError, StoreMoved
 
 SLOT = SlotName("c/e/1", "c", "e", 100.0, 100.0)
@@ -216,3 +217,21 @@ def test_a_store_that_was_moved_away_takes_no_claim(tmp_path: Path) -> None:
         (tmp_path / "schedule.db").rename(tmp_path / "elsewhere.db")
         with pytest.raises(StoreMoved):
             store.claim(SLOT, me(), 100.0, 0.0)
+
+
+def test_who_is_started_again_and_again_does_not_wait_for_ever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`scheduler --once` on a home that cannot be written: it ends, for the next one to be started."""
+    monkeypatch.setattr("tierdrill.schedule.shelf.RETRY_S", 0.0)
+    tried: list[int] = []
+
+    def fails(store: ScheduleStore) -> None:
+        tried.append(1)
+        raise StoreError("read-only", tmp_path)
+
+    shelf = Shelf(tmp_path, SystemClock(), lambda kind, text: None)
+    with pytest.raises(StoreError, match="read-only"):
+        asyncio.run(shelf.keep(fails, patient=False))
+    assert len(tried) == LAST_TRIES
+    shelf.close()

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import tierdrill
-from tierdrill.home import checkout, state_home
+from tierdrill.home import checkout, resolved, state_home
 from tierdrill.text import valid
 
 FOLDERS = ("drills", "experiments", "playbooks")
@@ -27,14 +27,14 @@ class Surroundings:
 def find_home(named: Path | None) -> Path:
     """--home, TIERDRILL_HOME, `.tierdrill` in a checkout that is ours to write in, or the user's state directory."""
     if named is not None:
-        return named.expanduser().resolve()
+        return resolved(named)
     return state_home()
 
 
 def find_tools(home: Path) -> Path:
     """TIERDRILL_TOOLS, `.tools` in a checkout that has it or can have it, or a folder in the home."""
     if named := os.environ.get("TIERDRILL_TOOLS"):
-        return Path(named).expanduser().resolve()
+        return resolved(Path(named))
     root = checkout()
     if root is not None and ((root / ".tools").is_dir() or os.access(root, os.W_OK)):
         return root / ".tools"
@@ -49,7 +49,7 @@ def shipped_catalogue() -> Path:
 def find_catalogue(named: Path | None) -> Path:
     """--catalogue, the working directory if it has a folder drills, or the shipped catalogue."""
     if named is not None:
-        return named.expanduser().resolve()
+        return resolved(named)
     try:
         here = Path.cwd()
     except FileNotFoundError:

@@ -5,6 +5,7 @@ Several processes may open the same file for the first time at the same moment.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sqlite3
 import time
@@ -24,6 +25,7 @@ def connect(path: Path, busy_s: float = BUSY_S, durable: bool = True, any_thread
     `durable`: what was committed is on the disk, also when the machine loses power, not only when the process dies.
     `any_thread`: the caller sees to it that only one thread uses it at a time.
     """
+    _make_private(path)
     database = sqlite3.connect(path, timeout=busy_s, isolation_level=None, check_same_thread=not any_thread)
     try:
         _to_wal(database, busy_s)
@@ -35,6 +37,14 @@ def connect(path: Path, busy_s: float = BUSY_S, durable: bool = True, any_thread
             raise sqlite3.OperationalError("it cannot be opened: its folder cannot be written to") from error
         raise
     return database
+
+
+def _make_private(path: Path) -> None:
+    """Only its owner reads a database, whatever the umask; SQLite makes the files beside it the same."""
+    with contextlib.suppress(OSError):
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        if path.stat().st_mode & 0o077:
+            path.chmod(0o600)
 
 
 def _to_wal(database: sqlite3.Connection, busy_s: float) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from itertools import count
 from pathlib import Path
 from typing import TextIO
 
@@ -46,6 +47,10 @@ CREATE TABLE links (
 _EVENTS = (
     "SELECT at, kind, source, data, events.sequence, digest FROM events LEFT JOIN links USING (run, sequence)"
 )
+
+
+LINE_MAX = 64_000_000
+"""No event comes near it; what is read is never without end."""
 
 
 class HistoryError(Exception):
@@ -243,7 +248,14 @@ def read_history(path: Path) -> tuple[list[Event], Chain]:
     chain = Chain()
     try:
         with path.open("rb") as lines:
-            for number, line in enumerate(lines, start=1):
+            for number in count(1):
+                line = lines.readline(LINE_MAX + 1)
+                if not line:
+                    break
+                if len(line) > LINE_MAX:
+                    raise HistoryError(
+                        f"{path}:{number}:1: a line of more than {LINE_MAX} bytes; allowed is one JSON event per line"
+                    )
                 if not (line := line.strip()):
                     continue
                 try:

@@ -85,6 +85,15 @@ def lab_folder(home: Path, name: str) -> Path:
     return home / "labs" / name
 
 
+def make_lab_folder(home: Path, name: str) -> Path:
+    """The folder of a lab's files, made if it is not there. NoSuchLab for one that leads elsewhere: it is emptied."""
+    folder = lab_folder(home, name)
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    if folder.is_symlink() or folder.stat().st_uid != os.getuid():
+        raise NoSuchLab(f"{folder} is a symbolic link, or somebody else's; allowed is a folder of your own")
+    return folder
+
+
 def write_private(path: Path, text: str) -> None:
     """Replace a file atomically; only its owner can read it."""
     draft = path.with_name(f".{path.name}.{os.getpid()}.new")

@@ -24,7 +24,7 @@ from tierdrill.lab.child import SpawnError
 from tierdrill.lab.config import LabConfig, build, check
 from tierdrill.lab.node_serving import address_of, bind, configure_logging, serve
 from tierdrill.lab.program import announce_ready, program_arguments
-from tierdrill.lab.state import LOG_FILE, LabState, ProcessRecord, lab_folder, write_state
+from tierdrill.lab.state import LOG_FILE, LabState, ProcessRecord, make_lab_folder, write_state
 from tierdrill.lab.supervisor_api import build_app
 from tierdrill.lab.supervisor_calls import CallFailed
 from tierdrill.lab.supervisor_events import EventLog
@@ -43,8 +43,7 @@ class NameTaken(Exception):
 
 def prepare_folder(home: Path, name: str) -> tuple[Path, int]:
     """The lab's folder, empty, and a lock that is held for as long as this process lives."""
-    folder = lab_folder(home, name)
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    folder = make_lab_folder(home, name)
     folder.chmod(0o700)
     lock = os.open(folder / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
@@ -53,7 +52,7 @@ def prepare_folder(home: Path, name: str) -> tuple[Path, int]:
         os.close(lock)
         raise NameTaken(f"a lab named {name!r} is up in {home}") from None
     for former in folder.iterdir():
-        if former.is_dir():
+        if former.is_dir() and not former.is_symlink():
             shutil.rmtree(former, ignore_errors=True)
         elif former.name not in (LOCK_FILE, LOG_FILE):
             former.unlink()

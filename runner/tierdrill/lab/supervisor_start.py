@@ -20,7 +20,7 @@ from tierdrill.lab.state import (
     LabState,
     down_lab,
     find_lab,
-    lab_folder,
+    make_lab_folder,
     supervisor_lives,
     write_private,
 )
@@ -60,16 +60,15 @@ async def start_lab_async(config: LabConfig, home: Path) -> tuple[LabState, Chil
 def _order(config: LabConfig, home: Path) -> dict[str, Any]:
     check(config)
     home = home.resolve()
-    folder = lab_folder(home, config.name)
+    # Where the lab is the first thing in a home: what is kept there later is not for everybody's eyes.
+    home.mkdir(parents=True, exist_ok=True, mode=0o700)
+    folder = make_lab_folder(home, config.name)
     former = find_lab(home, config.name)
     if former is not None:
         if supervisor_lives(former):
             raise SpawnError(f"a lab named {config.name!r} is up in {home}")
         down_lab(former)  # what a killed lab has left behind
     lab_id = uuid.uuid4().hex[:16]
-    # Where the lab is the first thing in a home: what is kept there later is not for everybody's eyes.
-    home.mkdir(parents=True, exist_ok=True, mode=0o700)
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     (folder / LOG_FILE).unlink(missing_ok=True)
     path = folder / f"supervisor-{lab_id}.json"  # holds the token: gone as soon as it has been read
     document: Mapping[str, Any] = {

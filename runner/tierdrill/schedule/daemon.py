@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import logging
 import os
 import signal
@@ -101,12 +102,14 @@ class Scheduler:
 
     async def _begin(self) -> None:
         names = ", ".join(timetable.name for timetable in self._snapshot.timetables)
-        await self._shelf.keep(lambda store: self._since_when(store))
-        await self._shelf.keep(lambda store: store.note(self._now(), "started", f"pid {self._me.pid}: {names}"))
-        await self._shelf.keep(lambda store: self._observers.remember(store))
+        # What is started every few minutes must end when its home cannot be written, for the next one to be started.
+        keep = functools.partial(self._shelf.keep, patient=not self._options.once)
+        await keep(lambda store: self._since_when(store))
+        await keep(lambda store: store.note(self._now(), "started", f"pid {self._me.pid}: {names}"))
+        await keep(lambda store: self._observers.remember(store))
         _log.info("scheduler %d serves %s in %s", self._me.pid, names, self._options.home)
-        await self._shelf.keep(self._beat)
-        await self._shelf.keep(self._plan)
+        await keep(self._beat)
+        await keep(self._plan)
         self._look()
 
     def _since_when(self, store: ScheduleStore) -> None:

@@ -59,10 +59,11 @@ class Shelf:
             self._failing = ""
             self._tell("available", str(self._home / "schedule.db"))
 
-    async def keep(self, step: Callable[[ScheduleStore], _Value]) -> _Value:
+    async def keep(self, step: Callable[[ScheduleStore], _Value], *, patient: bool = True) -> _Value:
         """Do something with the store, again and again until it works.
 
-        NotOurs is no trouble: it goes through. StoreError once the scheduler was told to end and it still fails.
+        NotOurs is no trouble: it goes through. StoreError once it still fails a few times after the scheduler was told
+        to end, or from the start where nobody waits (not `patient`).
         """
         last_tries = LAST_TRIES
         while True:
@@ -72,7 +73,7 @@ class Shelf:
                 raise
             except StoreError as error:
                 self.trouble(error)
-                last_tries -= self._stop.is_set()
+                last_tries -= self._stop.is_set() or not patient
                 if last_tries <= 0:
                     raise
                 await asyncio.sleep(RETRY_S)

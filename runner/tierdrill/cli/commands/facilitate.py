@@ -13,6 +13,7 @@ import click
 
 from tierdrill.cli.errors import Refusal, say
 from tierdrill.cli.places import Surroundings
+from tierdrill.spec.files import read_file
 from tierdrill.training.backstage import HELP, BadLine, show, understood
 from tierdrill.training.wire import NoExercise, ask
 
@@ -53,10 +54,16 @@ def command(
         raise Refusal(str(error)) from error
 
 
+TOKEN_MAX = 4096
+
+
 def _token(here: Surroundings, exercise: str | None, file: Path | None, *, asks: bool) -> str:
     """The token of the seat: from the file, by taking the seat, or typed in. Never an argument: those can be read."""
     if file is not None and file.exists():
-        return file.read_text(encoding="utf-8").strip()
+        try:
+            return read_file(file, TOKEN_MAX)[:TOKEN_MAX].decode("utf-8").strip()
+        except UnicodeDecodeError as error:
+            raise Refusal(f"{file}: not the token of a seat; allowed is a file that --token-file wrote") from error
     try:
         joined = ask(here.home, "facilitator/join", {}, exercise=exercise)
     except NoExercise as error:

@@ -54,9 +54,9 @@ def command(
         raise click.UsageError("found a RUN and --history; allowed is one of them")
     events, standing = events_of(here.home, run, file, digest)
     again = judged(events, file)
-    say(f"history {standing}")
     if as_json:
         click.echo(again.verdict.to_json(), nl=False)
+        say(f"history {standing}")
         return again.verdict.exit_code
     with imported(file):
         show_summary(again, here.color and not plain_colors, None)
@@ -65,6 +65,7 @@ def command(
         click.echo(
             f"\n{check.status.value}  {check.id}\n  expected {check.expected}\n  seen     {check.seen}{_events(check)}"
         )
+    say(f"history {standing}")
     return again.verdict.exit_code
 
 
