@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -12,6 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tests.judge.build import Run, shipped
+from tierdrill.history.events import Event
 from tierdrill.history.store import HistoryStore
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -66,7 +68,15 @@ def with_runs(home: Path, **runs: Run) -> Path:
         for number, (name, made) in enumerate(runs.items()):
             store.begin(name, "node-loss", made.variant, time.time() + number)
             events = made.events(setting)
-            store.append_many(name, [replace(events[0], data={**events[0].data, "run": name}), *events[1:]])
+            store.append_many(name, [_of_run(event, name) for event in events])
             verdict = judge(store.events(name))
             store.finish(name, time.time() + number, verdict.status.value, verdict.summary)
     return home
+
+
+def _of_run(event: Event, name: str) -> Event:
+    """The event as the run of that name would have it: the run's name is in its faults' names, too."""
+    if event.kind == "load.samples":
+        return event
+    text = json.dumps(event.data).replace('"r1"', f'"{name}"').replace('"r1/', f'"{name}/')
+    return replace(event, data=json.loads(text))
