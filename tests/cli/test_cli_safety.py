@@ -384,6 +384,7 @@ def test_halt_and_stop_on_a_full_disk(tmp_path: Path) -> None:
             (home / "filler").unlink()
             assert tierdrill(home, "resume", "--reason", "over").code == 0
             assert ledger.halted() is None
+            ledger.unlock("lab", "r1")
     finally:
         subprocess.run(["umount", str(home)], check=True)
 

@@ -60,7 +60,7 @@ def test_a_reaper_that_was_stopped_looks_after_nothing(tmp_path: Path) -> None:
         told = tierdrill(tmp_path, "status")
         assert told.code == 5 and "its run died and its reaper undoes it" in told.out
         stopped(process.pid)
-        assert reapers(tmp_path) == {}
+        assert reapers(tmp_path) == set()
         told = tierdrill(tmp_path, "status")
         assert told.code == 5 and "NO RUN LOOKS AFTER IT" in told.out
         # Nor is it waited for.

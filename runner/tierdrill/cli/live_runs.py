@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import itertools
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tierdrill.history.processes import STOPPED, identify
+from tierdrill.history.living import living
+from tierdrill.history.processes import STOPPED, me
 
 if TYPE_CHECKING:
     from tierdrill.history.ledger import Ledger
@@ -28,7 +28,7 @@ def live_in(ledger: Ledger) -> dict[str, int]:
     return {
         process.run: process.pid
         for process in ledger.processes()
-        if process.role == "runner" and process.process.lives()
+        if process.role == "runner" and ledger.alive(process.run, process.process)
     }
 
 
@@ -41,27 +41,14 @@ def stopped_runs(ledger: Ledger) -> set[str]:
     }
 
 
-def reapers(home: Path) -> dict[str, int]:
-    """The runs whose reaper works, with its process id: while it does, it heals after a runner that died.
+def reapers(home: Path) -> set[str]:
+    """The runs whose reaper works: while it does, it heals after a runner that died.
 
     One that was stopped (SIGSTOP) looks after nothing.
     """
-    import psutil
-
-    from tierdrill.history.processes import me
-
     me()  # says so where processes cannot be looked at
-    found = {}
-    for process in psutil.process_iter():
-        try:
-            words = process.cmdline()
-        except psutil.Error:
-            continue
-        works = (one := identify(process.pid)) is not None and one.state() != STOPPED
-        if works and "tierdrill.conductor.reaper" in words and _after(words, "--home") == str(home):
-            found[_after(words, "--run")] = process.pid
-    return found
-
-
-def _after(words: list[str], option: str) -> str:
-    return next((value for word, value in itertools.pairwise(words) if word == option), "")
+    return {
+        run
+        for run, process in living(home, "reapers")
+        if process is None or process.state() != STOPPED
+    }

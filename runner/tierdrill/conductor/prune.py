@@ -87,7 +87,7 @@ def _needed(home: Path) -> dict[str, str]:
     if not (home / "ledger.db").exists():
         return {}
     with closing(Ledger(home)) as ledger:
-        living = [one.run for one in ledger.processes() if one.process.lives()]
+        living = [one.run for one in ledger.processes() if ledger.alive(one.run, one.process)]
         needed = {lock[1]: f"it holds environment {lock[0]}" for lock in ledger.locks()}
         needed |= dict.fromkeys(living, "a process of it still lives")
         for fault in ledger.open_faults():
@@ -121,7 +121,7 @@ def _remove(store: HistoryStore, home: Path, run: str) -> None:
 
 def _compact(store: HistoryStore, home: Path) -> list[str]:
     with closing(Ledger(home)) as ledger:
-        if any(one.process.lives() for one in ledger.processes()):
+        if any(ledger.alive(one.run, one.process) for one in ledger.processes()):
             return ["history.db is not made smaller while a run goes on; what is free in it will be used again"]
     if store.free_share() < COMPACT_FROM_SHARE:
         return []

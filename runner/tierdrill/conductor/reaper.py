@@ -22,6 +22,7 @@ from tierdrill.conductor.books import close_books
 from tierdrill.conductor.cleanup import end_lab, end_processes
 from tierdrill.history.events import Event, event
 from tierdrill.history.ledger import Ledger, LedgerError, LedgerFault
+from tierdrill.history.living import AlreadyAlive, hold
 from tierdrill.history.sealed import append_to_run, close_exercise, is_exercise, is_sealed
 from tierdrill.history.store import HistoryError, HistoryStore
 from tierdrill.judge.judge import NotARun
@@ -163,11 +164,12 @@ def main() -> int:
     for number in (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT):
         signal.signal(number, signal.SIG_IGN)
     try:
+        hold(options.home, "reapers", options.run)
         reaper = Reaper(options.home, options.run, options.lab)
         if options.until_clean or options.parent_fd is None:
             return reaper.keep_leases()
         return reaper.watch(options.parent_fd)
-    except LedgerError as error:
+    except (LedgerError, AlreadyAlive) as error:
         sys.stderr.write(f"reaper: {error}\n")
         return 1
 

@@ -21,7 +21,8 @@ from typing import Any
 
 from tierdrill.history.database import bring_up_to_date, connect, immediate
 from tierdrill.history.ledger_tables import LEDGER_VERSION, change
-from tierdrill.history.processes import ProcessId, boot_identity, since_boot
+from tierdrill.history.living import hold, lives, release
+from tierdrill.history.processes import ProcessId, boot_identity, me, since_boot
 from tierdrill.history.rescue import is_corrupt
 from tierdrill.history.switches import Halt, kill_switch, stop_switch
 from tierdrill.text import valid
@@ -290,13 +291,19 @@ class Ledger:
             row = database.execute(
                 "SELECT run, owner, pid, ticks, boot, space FROM locks WHERE environment = ?", (environment,)
             ).fetchone()
-            if row and row[0] != run and ProcessId(*row[2:]).lives():
+            if row and row[0] != run and self.alive(row[0], ProcessId(*row[2:])):
                 raise LedgerError(f"environment {environment} is in use by run {row[0]} (pid {row[2]}, {row[1]})")
             database.execute(
                 "INSERT OR REPLACE INTO locks VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
                 (environment, run, *_columns(holder), owner, time.time()),
             )
+            if holder == me():
+                hold(self.home, "runs", run)
         stop_switch(self.home, run).prepare()
+
+    def alive(self, run: str, process: ProcessId) -> bool:
+        """Whether a process of a run lives. Of one in another PID namespace the kernel's lock on the run tells."""
+        return process.lives() or (not process.here() and lives(self.home, "runs", run))
 
     def locks(self) -> list[tuple[str, str, int, str]]:
         """Every environment in use: its name, the run, the run's process, its owner."""
@@ -305,7 +312,9 @@ class Ledger:
     def held(self) -> list[tuple[str, str, int, str]]:
         """As `locks`, only those whose holder lives: a dead one's is free for the taking."""
         return [
-            (environment, run, holder.pid, owner) for environment, run, holder, owner in self._locks() if holder.lives()
+            (environment, run, holder.pid, owner)
+            for environment, run, holder, owner in self._locks()
+            if self.alive(run, holder)
         ]
 
     def _locks(self) -> list[tuple[str, str, ProcessId, str]]:
@@ -319,6 +328,7 @@ class Ledger:
         """Give the environment back."""
         with self._explained():
             self._database.execute("DELETE FROM locks WHERE environment = ? AND run = ?", (environment, run))
+        release(self.home, "runs", run)
         stop_switch(self.home, run).remove()
 
 

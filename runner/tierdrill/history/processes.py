@@ -37,7 +37,7 @@ class ProcessId:
     def state(self) -> str | None:
         """Its letter in /proc (proc(5), state); None where its pid is nobody's by now, somebody else's, or not visible.
         """
-        if self.boot != boot_identity() or self.space != pid_space():
+        if not self.here():
             return None
         found = _stat(self.pid)
         return None if found is None or int(found[_STARTTIME]) != self.ticks else found[_STATE]
@@ -47,6 +47,10 @@ class ProcessId:
 
         A group outlives its leader, and daemons commonly let theirs die; so a pid that is nobody's proves nothing.
         """
+        return self.here()
+
+    def here(self) -> bool:
+        """Whether its pid means anything to this process: of this boot, and in this PID namespace."""
         return self.boot == boot_identity() and self.space == pid_space()
 
     def lives(self) -> bool:

@@ -17,12 +17,16 @@ from typing import Any
 
 import psutil
 
+from tierdrill.history.living import file_is_held
 from tierdrill.history.processes import ProcessId, identify, started_about
 from tierdrill.lab.config import LabConfigError, build
 from tierdrill.lab.groups import signal_process
 from tierdrill.monitoring.login import Login, lab_login
 
 STATE_FILE = "lab.json"
+LOCK_FILE = "lock"
+"""Held by the supervisor for as long as it lives."""
+
 LOG_FILE = "supervisor.log"
 MARKER = "TIERDRILL_LAB_ID"
 """Environment variable that every process of a lab carries, so that strays can be found without their parents."""
@@ -112,8 +116,10 @@ def write_state(state: LabState) -> None:
 def find_lab(home: Path, name: str) -> LabState | None:
     """The lab of that name as its state file has it, alive or not; None where there is no (readable) state file."""
     try:
-        document = json.loads((lab_folder(home, name) / STATE_FILE).read_text(encoding="utf-8"))
-        return build(LabState, _as_now(document), STATE_FILE)
+        folder = lab_folder(home, name)
+        document = json.loads((folder / STATE_FILE).read_text(encoding="utf-8"))
+        # Where it is from here: another container may have the home somewhere else.
+        return build(LabState, {**_as_now(document), "folder": str(folder)}, STATE_FILE)
     except (OSError, ValueError, LookupError, TypeError, LabConfigError):
         return None
 
@@ -158,13 +164,16 @@ def attach(home: Path, name: str) -> LabState:
 
 
 def supervisor_lives(state: LabState) -> bool:
-    """Whether the very process that wrote the file still runs (a zombie does not)."""
-    return state.supervisor.process.lives()
+    """Whether the very process that wrote the file still runs (a zombie does not). Of one in another PID namespace the
+    kernel's lock on the lab's name tells.
+    """
+    process = state.supervisor.process
+    return process.lives() or (not process.here() and file_is_held(Path(state.folder) / LOCK_FILE))
 
 
 def lost_parts(state: LabState) -> list[str]:
     """Processes that the lab needs and that have ended, as it says and as anybody can see."""
-    ended = [one.name for one in state.processes if one.process.visible() and not one.process.lives()]
+    ended = [one.name for one in state.processes if one.process.here() and not one.process.lives()]
     return sorted({*state.lost, *ended})
 
 
@@ -197,6 +206,8 @@ def down_lab(state: LabState, *, timeout_s: float = 5.0) -> list[str]:
         _wait_gone([state.supervisor.process], timeout_s)
     _kill_recorded((state.supervisor, *state.processes))
     left = kill_strays(state.id)
+    if not left and supervisor_lives(state):
+        left = ["supervisor in another PID namespace, which cannot be ended from here"]
     if not left:
         remove_state(state)
     return left

@@ -24,7 +24,7 @@ from tierdrill.lab.child import SpawnError
 from tierdrill.lab.config import LabConfig, build, check
 from tierdrill.lab.node_serving import address_of, bind, configure_logging, serve
 from tierdrill.lab.program import announce_ready, program_arguments
-from tierdrill.lab.state import LOG_FILE, LabState, ProcessRecord, make_lab_folder, write_state
+from tierdrill.lab.state import LOCK_FILE, LOG_FILE, LabState, ProcessRecord, make_lab_folder, write_state
 from tierdrill.lab.supervisor_api import build_app
 from tierdrill.lab.supervisor_calls import CallFailed
 from tierdrill.lab.supervisor_events import EventLog
@@ -32,7 +32,6 @@ from tierdrill.lab.supervisor_lab import Lab
 from tierdrill.lab.supervisor_operations import Operations
 
 PROGRAM = "supervisor"
-LOCK_FILE = "lock"
 _PR_SET_PDEATHSIG = 1
 _log = logging.getLogger("tierdrill.supervisor")
 

@@ -34,6 +34,7 @@ def command(here: Surroundings) -> int:
     Safe to repeat, and beside runs that go on. Exit code 0 when everything is clean, 5 when something would not go.
     """
     from tierdrill.history.ledger import Ledger
+    from tierdrill.history.living import forget_the_dead
 
     if not here.home.exists():
         click.echo(f"clean: nothing has ever run in {here.home}")
@@ -50,6 +51,7 @@ def command(here: Surroundings) -> int:
             *_mend_labs(here.home, ledger, before),
         ]
         _close_books(here.home, ledger)
+    forget_the_dead(here.home)
     for what in left:
         say(f"still there: {what}")
     if not left:
@@ -69,7 +71,7 @@ def _let_reapers_finish(home: Path) -> None:
     """A reaper that is at work heals its run by itself within moments; only what it leaves is ours."""
     deadline = time.monotonic() + REAPERS_WITHIN_S
     told = False
-    while (busy := set(reapers(home)) - set(live_runs(home))) and time.monotonic() < deadline:
+    while (busy := reapers(home) - set(live_runs(home))) and time.monotonic() < deadline:
         if not told:
             click.echo(f"the reaper of {', '.join(sorted(busy))} is at work: waiting for it")
             told = True

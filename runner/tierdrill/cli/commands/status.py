@@ -53,7 +53,7 @@ def look(here: Surroundings) -> dict[str, Any]:
         entries = ledger.open_faults()
         stopped = stopped_runs(ledger)
         alone = [entry for entry in entries if entry.run not in live or entry.run in stopped]
-        healing = reapers(here.home) if alone else {}
+        healing = reapers(here.home) if alone else set()
         leases = _leases(here) if alone else {}
         faults = [_fault(entry, live, stopped, healing, leases) for entry in entries]
         strays = [
@@ -126,7 +126,7 @@ def _notifications(here: Surroundings) -> dict[str, int]:
 
 
 def _fault(
-    entry: LedgerFault, live: dict[str, int], stopped: set[str], healing: dict[str, int], leases: dict[str, str]
+    entry: LedgerFault, live: dict[str, int], stopped: set[str], healing: set[str], leases: dict[str, str]
 ) -> dict[str, Any]:
     return {
         "fault": entry.id,
