@@ -23,7 +23,7 @@ from tierdrill.conductor.preflight import (
 )
 from tierdrill.conductor.recorder import Recorder
 from tierdrill.conductor.stop import StopBox
-from tierdrill.conductor.watchers import keep_leases, pump_reports, pump_samples, watch_child
+from tierdrill.conductor.watchers import keep_leases, pump_reports, pump_samples, watch_child, watch_clock
 from tierdrill.history.events import Event
 from tierdrill.history.ledger import Ledger
 from tierdrill.history.store import HistoryError
@@ -72,6 +72,7 @@ class Phases:
         """Preflight to recovery."""
         lease_s, renew = self.plan.setting.environment.lease, self.deployment.renew_leases
         self._spawn(keep_leases(self.ledger, self.plan.run, lease_s, self.stop, renew))
+        self._spawn(watch_clock(self.stop))
         if not await self._preflight():
             self.stop.stop("error", "preflight failed")
             return

@@ -1,0 +1,84 @@
+"""Two runners and one lab: at most one gets it, whichever environment each came by, and the other says by whom."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from tests.judge.build import shipped
+from tierdrill.conductor.plan import make_plan
+from tierdrill.conductor.run import RunOptions, _may_start
+from tierdrill.history.ledger import Ledger
+from tierdrill.targets.lab import MECHANISMS
+
+RUNNER = """
+import sys
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+from tests.judge.build import shipped
+from tierdrill.conductor.errors import RunRefused
+from tierdrill.conductor.plan import make_plan
+from tierdrill.conductor.run import RunOptions, _may_start
+from tierdrill.history.ledger import Ledger
+from tierdrill.targets.lab import MECHANISMS
+home, run, environment = Path(sys.argv[1]), sys.argv[2], sys.argv[3]
+setting = shipped()
+named = setting.environment.metadata.model_copy(update={"name": environment})
+setting = replace(setting, environment=setting.environment.model_copy(update={"metadata": named}))
+plan = make_plan(setting, run, "drill", MECHANISMS)
+print("ready", flush=True)
+sys.stdin.readline()
+with closing(Ledger(home)) as ledger:
+    try:
+        _may_start(ledger, plan, RunOptions(home, home, lab="kept", author=run))
+        print("mine", flush=True)
+    except RunRefused as error:
+        print(error, flush=True)
+    sys.stdin.readline()
+"""
+
+
+@pytest.mark.parametrize("environments", [("lab", "lab"), ("lab", "other"), ("lab", "other", "lab", "third")])
+def test_at_most_one_has_it(environments: tuple[str, ...], tmp_path: Path) -> None:
+    def start(number: int, environment: str) -> subprocess.Popen[str]:
+        command = [sys.executable, "-c", RUNNER, str(tmp_path), f"run-{number}", environment]
+        return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    runners = [start(number, environment) for number, environment in enumerate(environments)]
+    try:
+        for one in runners:
+            assert one.stdout is not None and one.stdout.readline() == "ready\n"
+        for one in runners:
+            assert one.stdin is not None
+            one.stdin.write("\n")
+            one.stdin.flush()
+        said = [one.stdout.readline().strip() for one in runners if one.stdout is not None]
+        assert said.count("mine") <= 1
+        for words in said:
+            assert words == "mine" or "is in use by run run-" in words or "is in use by run" in words
+        with closing(Ledger(tmp_path)) as ledger:
+            held = [run for _, run, _, _ in ledger.held()]
+            assert len(held) == said.count("mine")
+    finally:
+        for one in runners:
+            one.kill()
+            one.communicate()
+
+
+def test_what_a_dead_runner_held_is_free(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", RUNNER, str(tmp_path), "run-0", "lab"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as first:
+        assert first.stdin is not None and first.stdout is not None
+        first.stdin.write("\n")
+        first.stdin.flush()
+        assert [first.stdout.readline(), first.stdout.readline()] == ["ready\n", "mine\n"]
+        first.kill()
+    plan = make_plan(shipped(), "run-1", "drill", MECHANISMS)
+    with closing(Ledger(tmp_path)) as ledger:
+        _may_start(ledger, plan, RunOptions(tmp_path, tmp_path, lab="kept", author="ben"))
+        ledger.unlock("lab/kept", "run-1")
