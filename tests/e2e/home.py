@@ -14,6 +14,7 @@ import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 COMMAND = [sys.executable, "-m", "tierdrill.cli.main"]
+EXPECT = {"playbooks": {"others": "allowed"}, "tiers": [{"tier": "critical", "objectives": ["integrity"]}]}
 SHORT = {"warm_up": "4s", "baseline": "2s", "fault": "5s", "recovery": "3s"}
 
 
@@ -27,7 +28,7 @@ def short_catalogue(folder: Path, drill: str = "node-loss") -> Path:
     path = folder / "drills" / f"{drill}.yaml"
     document = yaml.safe_load(path.read_text())
     document["phases"] = SHORT
-    document["expect"] = {"playbooks": {"others": "allowed"}}
+    document["expect"] = EXPECT
     document["blip"] = None
     document.pop("blip")
     document["sabotages"] = []

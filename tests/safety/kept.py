@@ -16,7 +16,7 @@ from typing import Any
 import psutil
 import yaml
 
-from tests.e2e.home import processes, short_catalogue, start, tierdrill
+from tests.e2e.home import EXPECT, processes, short_catalogue, start, tierdrill
 from tierdrill.history.ledger import Ledger, LedgerFault
 from tierdrill.lab.client import LabClient, LabError
 from tierdrill.lab.state import LabState, find_lab, supervisor_lives
@@ -191,7 +191,7 @@ def kept_home(folder: Path) -> Kept:
     for drill in DRILLS:
         path = catalogue / "drills" / f"{drill}.yaml"
         document = yaml.safe_load(path.read_text())
-        document |= {"phases": PHASES, "expect": {"playbooks": {"others": "allowed"}}, "sabotages": []}
+        document |= {"phases": PHASES, "expect": EXPECT, "sabotages": []}
         document.pop("blip", None)
         path.write_text(yaml.safe_dump(document))
     home = folder / "home"

@@ -21,6 +21,8 @@ LEASE_S = 1.0
 FAULTS: list[tuple[str, dict[str, Any]]] = [
     ("replica-crash", {"replica": "assistant-0"}),
     ("replica-hang", {"replica": "assistant-1"}),
+    ("bit-flip", {"replica": "assistant-0", "weight": 7, "bit": 30}),
+    ("xid-noise", {"node": "node-1", "count": 100_000, "per_second": 50}),
     ("link-latency", {"source": "gateway-a", "destination": "node-1", "delay_ms": 300}),
     ("link-partition", {"source": "gateway-a", "destination": "node-1"}),
     ("gpu-fallen-off-bus", {"node": "node-1", "gpu": 0}),
@@ -29,6 +31,14 @@ FAULTS: list[tuple[str, dict[str, Any]]] = [
     ("telemetry-loss", {"node": "node-1"}),
     ("node-power-loss", {"node": "node-1"}),
 ]
+
+
+BY_THEMSELVES = {"load-surge"}
+"""It ends with the load, which ends with its runner."""
+
+
+def test_every_kind_of_fault_is_here() -> None:
+    assert {kind for kind, _ in FAULTS} | BY_THEMSELVES == set(CATALOGUE)
 
 
 @pytest.fixture(scope="module")
