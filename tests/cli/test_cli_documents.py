@@ -13,7 +13,7 @@ from tests.cli.support import ROOT, copied_catalogue, tierdrill
 from tierdrill.cli.main import main
 from tierdrill.spec.catalogue import KINDS
 
-DRILLS = ("gpu-fallen-off-bus", "node-loss", "replica-crash", "slow-link")
+DRILLS = ("crash-loop", "gpu-fallen-off-bus", "node-loss", "replica-crash", "slow-link")
 
 
 def test_init_makes_a_catalogue_that_validates_and_never_overwrites(tmp_path: Path) -> None:
@@ -48,7 +48,7 @@ def test_the_working_directory_is_the_catalogue_where_it_has_drills(tmp_path: Pa
     (tmp_path / "mine" / "drills" / "slow-link.yaml").unlink()
     here = json.loads(tierdrill(tmp_path / "home", "list", "--json", cwd=tmp_path / "mine").out)
     elsewhere = json.loads(tierdrill(tmp_path / "home", "list", "--json", cwd=tmp_path).out)
-    assert [drill["name"] for drill in here["drills"]] == ["gpu-fallen-off-bus", "node-loss", "replica-crash"]
+    assert [drill["name"] for drill in here["drills"]] == list(DRILLS[:-1])
     assert [drill["name"] for drill in elsewhere["drills"]] == list(DRILLS)
 
 
@@ -161,8 +161,13 @@ def test_schema_prints_and_writes(tmp_path: Path) -> None:
     assert len(written) == len(KINDS) + 1
 
 
-@pytest.mark.parametrize("drill", DRILLS)
-@pytest.mark.parametrize("variant", ["drill", "blip", "sabotage:wrong-target"])
+VARIANTS = [
+    *(("crash-loop", variant) for variant in ("drill", "sabotage:pager-down")),
+    *((drill, variant) for drill in DRILLS[1:] for variant in ("drill", "blip", "sabotage:wrong-target")),
+]
+
+
+@pytest.mark.parametrize(("drill", "variant"), VARIANTS)
 def test_plan_shows_faults_phases_and_load_and_touches_nothing(tmp_path: Path, drill: str, variant: str) -> None:
     home = tmp_path / "home"
     plan = json.loads(tierdrill(home, "plan", drill, "--variant", variant, "--json").out)

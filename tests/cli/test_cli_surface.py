@@ -132,7 +132,8 @@ def complete(home: Path, line: str) -> list[str]:
 
 def test_completion_knows_commands_drills_and_sabotages(tmp_path: Path) -> None:
     assert complete(tmp_path, "tierdrill re") == ["report", "recover", "resume"]
-    assert complete(tmp_path, "tierdrill run ") == ["gpu-fallen-off-bus", "node-loss", "replica-crash", "slow-link"]
+    drills = ["crash-loop", "gpu-fallen-off-bus", "node-loss", "replica-crash", "slow-link"]
+    assert complete(tmp_path, "tierdrill run ") == drills
     assert complete(tmp_path, "tierdrill prove node-loss sl") == ["slow-link"]
     assert complete(tmp_path, "tierdrill run node-loss --sabotage w") == ["wrong-target"]
     assert complete(tmp_path, "tierdrill schedule show ") == ["nightly"]
