@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tierdrill.judge import ranks
-from tierdrill.judge.ranks import fisher, holm, mann_whitney, shift, smallest_p
+from tierdrill.judge.ranks import autocorrelation, deflated, fisher, holm, inflation, mann_whitney, shift, smallest_p
 
 FEW = st.lists(st.integers(0, 6).map(float), min_size=1, max_size=5)
 NUMBERS = st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=12)
@@ -155,3 +155,41 @@ def test_empty_and_equal_groups_show_nothing() -> None:
     assert mann_whitney([], [1.0]) == mann_whitney([1.0, 1.0], [1.0]) == 1
     assert shift([], [1.0]) is None
     assert mann_whitney([1.0, 2.0, 3.0], [math.inf] * 4) == pytest.approx(2 / 35)
+
+
+def wandering(correlation: float, count: int, seed: int) -> list[float]:
+    """An AR(1) series."""
+    chooser, values = random.Random(seed), [0.0]
+    for _ in range(count):
+        values.append(correlation * values[-1] + math.sqrt(1 - correlation**2) * chooser.gauss(0, 1))
+    return values[1:]
+
+
+@pytest.mark.parametrize("correlation", [0.0, 0.5, 0.7])
+def test_the_correlation_of_neighbours_is_seldom_taken_for_smaller_than_it_is(correlation: float) -> None:
+    found = [autocorrelation((wandering(correlation, 56, seed),)) for seed in range(200)]
+    assert sum(one < correlation for one in found) <= 25
+    assert sorted(found)[100] <= correlation + 0.35
+
+
+def test_a_step_between_the_groups_is_no_likeness_of_neighbours() -> None:
+    flat, raised = wandering(0.0, 40, 1), [value + 8 for value in wandering(0.0, 10, 2)]
+    assert autocorrelation((flat, raised)) < 0.5 < autocorrelation(([*flat, *raised],))
+
+
+@pytest.mark.parametrize("correlation", [0.3, 0.5, 0.8])
+def test_the_variance_of_a_difference_is_as_much_larger_as_drawn_series_show(correlation: float) -> None:
+    differences = []
+    for seed in range(3000):
+        values = wandering(correlation, 60, seed)[10:]
+        differences.append(sum(values[40:]) / 10 - sum(values[:40]) / 40)
+    drawn = sum(one * one for one in differences) / len(differences)
+    assert inflation(40, 10, correlation) == pytest.approx(drawn / (1 / 10 + 1 / 40), rel=0.1)
+    assert inflation(40, 10, 0.0) == 1.0
+
+
+def test_a_p_of_a_larger_variance_is_larger_and_stays_one() -> None:
+    assert deflated(0.05, 1.0) == 0.05
+    assert deflated(2 * 0.0249978951, 4.0) == pytest.approx(0.3271, abs=1e-3)
+    assert deflated(1.0, 4.0) == 1.0
+    assert 0.0 < deflated(0.0, 2.0) < 1e-100

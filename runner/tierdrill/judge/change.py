@@ -5,13 +5,15 @@ canary judge: Mann-Whitney at a confidence of 98%, a quarter of the estimate as 
 
 - the Mann-Whitney test of the latest runs against those before: p below 2%, after Holm's correction over all
   measures of the drill that are compared at once, so that a drill without any change is accused in 2% of looks at most;
+  also where one night is like the one before it (a machine that is slow for a week), for p is that of so many runs as
+  are worth as much as independent ones: their correlation is estimated, on the safe side, and taken off;
 - the shift's 98% interval lies on one side of zero, at least a quarter of the estimate away from it;
 - the shift is large enough to matter: `tolerance_of`.
 
 The share of passed runs is compared by Fisher's exact test, with the same confidence and correction.
 
-Two comparisons are made of each measure. The latest runs are held against up to `EARLIER_MAX` before them, once with 5
-and once with 10 as the latest: 5 show a step soon, 10 a smaller one surely and for longer; p is doubled for the choice
+Two comparisons are made of each measure. The latest runs are held against up to `EARLIER_MAX` before them, with 5, 7, 10
+and 14 as the latest: 5 show a step soon, 14 a smaller one surely and for longer; p is multiplied by 4 for the choice
 (Bonferroni). And where tierdrill or the documents changed within these, the runs of the new build are held against
 those before it. What cannot be shown with so few runs, however bad it looks, is said to be that: too few, and how many
 are needed.
@@ -26,15 +28,27 @@ from itertools import groupby
 from statistics import median
 
 from tierdrill.judge.figures import Build
-from tierdrill.judge.ranks import Shift, fisher, holm, mann_whitney, shift, smallest_p
+from tierdrill.judge.ranks import (
+    Shift,
+    autocorrelation,
+    deflated,
+    fisher,
+    holm,
+    inflation,
+    mann_whitney,
+    shift,
+    smallest_p,
+)
 from tierdrill.judge.series import PASSED, DrillRuns, Point, Series, series_of
 from tierdrill.judge.statistics import wilson
 
 ALPHA = 0.02
 INTERVAL_TOLERANCE = 0.25
-LATEST, EARLIER_MAX = (5, 10), 28
+LATEST, EARLIER_MAX = (5, 7, 10, 14), 42
 RECENT = max(LATEST) + EARLIER_MAX
 BUILD_RUNS_MIN = 5
+STEP_RUNS_MIN, STEP_RUNS_MAX = 3, 15
+"""A step among so many latest runs is not taken for a likeness of neighbours."""
 
 TIME_TOLERANCE_S = 0.5
 """Detection is known to one scrape and one evaluation interval of monitoring, half a second each in the lab."""
@@ -163,14 +177,17 @@ def build_step(runs: DrillRuns) -> BuildStep | None:
 def _latest_compared(series: Series) -> Change:
     """The comparison that shows most, its p corrected for having been chosen."""
     points, drafts = series.points, []
+    correlation = _correlation([point.value for point in points[-RECENT:]])
     for earlier, latest in splits(len(points)):
         edge = len(points) - latest
-        drafts.append(_compared(series, points[edge - earlier : edge], points[edge:]))
+        drafts.append(_compared(series, points[edge - earlier : edge], points[edge:], correlation))
     best = min(drafts, key=lambda draft: (draft.outlook not in MOVED, 1.0 if draft.p is None else draft.p))
     return best if best.p is None else replace(best, p=min(1.0, best.p * len(drafts)), choices=len(drafts))
 
 
-def _compared(series: Series, earlier: Sequence[Point], latest: Sequence[Point]) -> Change:
+def _compared(
+    series: Series, earlier: Sequence[Point], latest: Sequence[Point], correlation: float | None = None
+) -> Change:
     """The single test of one measure; whether it means anything is decided where all are seen together."""
     first, second = [point.value for point in earlier], [point.value for point in latest]
     moved = None
@@ -183,6 +200,9 @@ def _compared(series: Series, earlier: Sequence[Point], latest: Sequence[Point])
         sides = _group(earlier), _group(latest)
         p, moved = mann_whitney(first, second), shift(first, second)
         estimate = moved.estimate if moved else None
+    if correlation is None:
+        correlation = _correlation([*first, *second])
+    p = deflated(p, inflation(len(first), len(second), correlation))
     draft = Change(series.tier, series.measure, Outlook.STEADY, *sides, estimate=estimate, shift=moved)
     if smallest_p(len(first), len(second)) > ALPHA:
         return replace(draft, outlook=Outlook.UNKNOWN)
@@ -192,6 +212,12 @@ def _compared(series: Series, earlier: Sequence[Point], latest: Sequence[Point])
     if estimate is not None and _matters(series, sides[0].middle or 0.0, estimate, moved):
         outlook = Outlook.BETTER if (estimate > 0) == series.more_is_better else Outlook.WORSE
     return replace(draft, outlook=outlook, p=p)
+
+
+def _correlation(values: Sequence[float]) -> float:
+    """How much a run is like the one before it, with the step taken out that explains most of that, wherever it is."""
+    cuts = range(STEP_RUNS_MIN, min(STEP_RUNS_MAX, len(values) - STEP_RUNS_MIN) + 1)
+    return min((autocorrelation((values[:-cut], values[-cut:])) for cut in cuts), default=autocorrelation((values,)))
 
 
 def _matters(series: Series, earlier: float, estimate: float, moved: Shift | None) -> bool:
