@@ -12,8 +12,8 @@ canary judge: Mann-Whitney at a confidence of 98%, a quarter of the estimate as 
 
 The share of passed runs is compared by Fisher's exact test, with the same confidence and correction.
 
-Two comparisons are made of each measure. The latest runs are held against up to `EARLIER_MAX` before them, with 5, 7, 10
-and 14 as the latest: 5 show a step soon, 14 a smaller one surely and for longer; p is multiplied by 4 for the choice
+Two comparisons are made of each measure. The latest runs are held against up to `EARLIER_MAX` before them, with 5, 7,
+10 and 14 as the latest: 5 show a step soon, 14 a smaller one surely and for longer; p is multiplied by 4 for the choice
 (Bonferroni). And where tierdrill or the documents changed within these, the runs of the new build are held against
 those before it. What cannot be shown with so few runs, however bad it looks, is said to be that: too few, and how many
 are needed.

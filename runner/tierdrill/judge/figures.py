@@ -24,8 +24,8 @@ from tierdrill.judge.verdict import Check, Status, Times, Verdict
 from tierdrill.spec.catalogue import DrillSetting
 
 FORMAT = 1
-AT_LEAST = ("availability", "integrity")
-SHARES = (*AT_LEAST, "error_ceiling", "fallback")
+AT_LEAST = ("availability", "integrity", "worst-window")
+SHARES = ("availability", "integrity", "error_ceiling", "fallback")
 MARGIN_FLOOR = -10.0
 """Ten times what is allowed, too much; what is worse is not told apart, and no answer at all counts as this."""
 TRUSTED = (Status.PASSED.value, Status.FAILED.value)

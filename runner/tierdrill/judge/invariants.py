@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from itertools import compress
 
 from tierdrill.judge.samples import CHOICE_REASONS, UNKNOWN, TierSamples
-from tierdrill.judge.slo import BAD_AT_LEAST
 from tierdrill.judge.statistics import wilson
 from tierdrill.judge.timeline import Timeline
 from tierdrill.judge.verdict import SECONDS, Check, Status
 from tierdrill.spec.drill import Invariants
+from tierdrill.spec.samplesize import BAD_AT_LEAST
 from tierdrill.spec.tiers import Tiers
 from tierdrill.spec.units import show_duration, show_ratio
 

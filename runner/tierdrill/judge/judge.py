@@ -14,6 +14,7 @@ from tierdrill.judge.alerts import judge_alerts, judge_quiet
 from tierdrill.judge.answers import fallback_notes
 from tierdrill.judge.arrivals import settle
 from tierdrill.judge.baseline import judge_baseline
+from tierdrill.judge.dilution import judge_undiluted
 from tierdrill.judge.experiment import judge_experiment
 from tierdrill.judge.failure import judge_class
 from tierdrill.judge.faults import judge_faults
@@ -116,6 +117,7 @@ def _service_checks(
         mine = samples.get(tier.name, TierSamples())
         checks.extend(judge_tier(expectation, tier, mine, timeline, evidence, streamed, prove=not blip))
         if not blip:
+            checks.extend(judge_undiluted(expectation, tier, mine, timeline, evidence, streamed))
             checks.extend(judge_detection(setting, tier, events, timeline, expectation.objectives))
     if blip:
         return [*checks, *judge_quiet(events, timeline), *judge_no_playbooks(events)]

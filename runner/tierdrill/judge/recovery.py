@@ -22,7 +22,7 @@ from tierdrill.history.events import Event
 from tierdrill.judge.alerts import Firing, sightings
 from tierdrill.judge.samples import UNKNOWN, TierSamples
 from tierdrill.judge.statistics import TAIL
-from tierdrill.judge.timeline import Timeline
+from tierdrill.judge.timeline import TARGET_PARTS, Timeline
 from tierdrill.judge.verdict import Check, Status, Times
 from tierdrill.judge.windows import broken_stretches, requests_telling, silent_outcomes, targets_of
 from tierdrill.spec.catalogue import DrillSetting
@@ -212,7 +212,7 @@ def time_to_detect(setting: DrillSetting, events: Sequence[Event], timeline: Tim
     effect = timeline.effect
     if effect is None:
         return None
-    targets = {fault.target for fault in timeline.faults}
+    targets = {part for fault in timeline.faults for part in (fault.target, *TARGET_PARTS.split(fault.target))}
     expected = setting.drill.expect.alerts.must_fire
     named = [one for one in expected if targets & set(one.labels.values())]
     heard = [

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from tierdrill.judge.dilution import PARTS
 from tierdrill.judge.figures import AT_LEAST, Build, RunFigures
 
 TIMES = ("mttd", "mtta", "mitigate", "mttr")
@@ -110,7 +111,9 @@ def series_of(runs: DrillRuns) -> list[Series]:
     judged = [run for run in runs.judged if not run.doubt]
     found = [Series("", PASSED, outcomes), *(_times(name, judged) for name in TIMES)]
     for tier in sorted(runs.tiers, key=lambda name: (runs.tiers[name], name)):
-        names = dict.fromkeys(one.objective for run in reversed(judged) for one in run.of_tier(tier))
+        names = dict.fromkeys(
+            one.objective for run in reversed(judged) for one in run.of_tier(tier) if one.objective not in PARTS
+        )
         found.extend(_margins(tier, name, judged) for name in names)
     return [one for one in found if one.points]
 

@@ -24,11 +24,9 @@ from tierdrill.judge.statistics import quantile, wilson
 from tierdrill.judge.timeline import Timeline
 from tierdrill.judge.verdict import SECONDS, Check, Status
 from tierdrill.spec.drill import Load, ObjectiveName, TierExpectation
+from tierdrill.spec.samplesize import BAD_AT_LEAST
 from tierdrill.spec.tiers import Objectives, Tier, quantile_share
 from tierdrill.spec.units import show_duration, show_ratio
-
-BAD_AT_LEAST = 3
-"""So many bad requests it takes to fail an objective."""
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from typing import TypeGuard
 from tierdrill.judge.verdict import Check, Status
 from tierdrill.spec.units import show_duration, show_ratio
 
-SHARE_ASPECTS = ("availability", "error_ceiling", "integrity", "fallback")
+SHARE_ASPECTS = ("availability", "error_ceiling", "integrity", "fallback", "worst_window")
 RUN_TIMES = ("time_to_detect", "time_to_mitigate", "time_to_recover", "mttr")
 TIME_ASPECTS = ("latency", "time_to_first_token", "ttft", "queue_wait", *RUN_TIMES)
 CEILINGS = ("error_ceiling", "fallback", *TIME_ASPECTS)
@@ -23,6 +23,9 @@ ASPECT_WORDS = {
     "ttft": "first token",
     "queue_wait": "queue wait",
     "mttr": "time to mitigate",
+    "worst_window": "worst window",
+    "fault_phase": "errors in the fault phase",
+    "fault_phase_times": "times in the fault phase",
 }
 
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from tierdrill.spec.samplesize import (
+    BAD_AT_LEAST,
     binomial_at_most,
     quantile_over_fails,
     quantile_over_passes,
@@ -90,6 +91,7 @@ def power_of(tier: Tier, promise: Promise, requests: int, seconds: float) -> Pow
     """What that many requests, due in so many seconds of judged phases, can show of the promise."""
     most = promise.passes(requests, promise.allowed)
     fewest = promise.fails(requests, promise.allowed)
+    fewest = None if fewest is None or requests < BAD_AT_LEAST else max(fewest, BAD_AT_LEAST)
     # A request that is not admitted is late, and tells no wait in the queue.
     told = promise.objective != "queue_wait"
     typical = tier.objectives.typical if told else None

@@ -16,6 +16,8 @@ import math
 Z_95 = 1.959963984540054
 Z_99_ONE_SIDED = 2.3263478740408408
 TAIL = 0.025
+BAD_AT_LEAST = 3
+"""So many bad requests it takes to fail an objective: chance needs no reason for fewer."""
 ALL_RIGHT = 0.98
 # A product that is a whole number must not be rounded up for the last bit of a float.
 _SLACK = 1e-9

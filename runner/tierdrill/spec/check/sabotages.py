@@ -171,6 +171,7 @@ def check_ids(context: Context, drill: Drill) -> Iterator[str]:
         promised = objectives.get(expectation.tier)
         if promised is None:
             continue
+        yield from (f"slo/{expectation.tier}/{name}" for name in ("fault-phase", "fault-phase-times", "worst-window"))
         for name in expectation.objectives or PROMISES:
             value = getattr(promised, name)
             if isinstance(value, dict):
