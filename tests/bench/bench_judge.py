@@ -5,10 +5,12 @@ Run: python tests/bench/bench_judge.py. The export's own parsing is what a user 
 
 from __future__ import annotations
 
-import json
+import gc
 import random
+import resource
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
@@ -21,56 +23,76 @@ from tierdrill.judge.samples import COLUMNS
 
 SAMPLES = 1_000_000
 BATCH = 20_000
+BAD = 0.02
 
 
 def history() -> list[Event]:
-    """A whole run whose load is replaced by a million samples over its phases."""
+    """A whole run whose load is replaced by a million samples over its phases, in no order, one in fifty bad."""
     setting = shipped()
     events = [event for event in Run().events(setting) if event.kind != "load.samples"]
     chooser = random.Random(1)
     begin, length = ZERO + 2.1, 48.0
+    streams = {"critical": "enterprise", "standard": "self-service", "best-effort": "batch"}
+    planned: Counter[str] = Counter()
+    rows: list[tuple[object, ...]] = []
+    for number in range(SAMPLES):
+        tier = ("critical", "critical", "standard", "best-effort")[number % 4]
+        bad = chooser.random() < BAD
+        row = {
+            "tier": tier,
+            "stream": streams[tier],
+            "due": begin + length * number / SAMPLES,
+            "lag": 0.0005,
+            "latency": 4.0 if bad else chooser.uniform(0.03, 0.06),
+            "ttft": 0.01 if number % 3 == 0 else None,
+            "status": 0 if bad else 200,
+            "outcome": "timeout" if bad else "ok",
+            "reason": "client-timeout" if bad else None,
+            "replica": "r",
+            "gateway": "g",
+            "integrity": None if bad else True,
+            "queue_wait": 0.001,
+            "served_tier": tier,
+            "model": "m",
+            "attempts": 1,
+            "stall": None,
+            "sequence": planned[streams[tier]],
+        }
+        planned[streams[tier]] += 1
+        rows.append(tuple(row[name] for name in COLUMNS))
+    chooser.shuffle(rows)
     batches = []
     for first in range(0, SAMPLES, BATCH):
-        columns: dict[str, list[object]] = {name: [] for name in COLUMNS}
-        for number in range(first, first + BATCH):
-            row = {
-                "tier": ("critical", "critical", "standard", "best-effort")[number % 4],
-                "stream": "s",
-                "due": begin + length * number / SAMPLES,
-                "lag": 0.0005,
-                "latency": chooser.uniform(0.03, 0.06),
-                "ttft": 0.01 if number % 3 == 0 else None,
-                "status": 200,
-                "outcome": "ok",
-                "reason": None,
-                "replica": "r",
-                "gateway": "g",
-                "integrity": True,
-                "queue_wait": 0.001,
-            }
-            for name in COLUMNS:
-                columns[name].append(row[name])
+        columns = dict(zip(COLUMNS, map(list, zip(*rows[first : first + BATCH], strict=True)), strict=True))
         batches.append(Event(begin + length * first / SAMPLES, "load.samples", "load", {"columns": columns}))
+    started = next(event for event in events if event.kind == "load.started")
+    started.data["planned"] = {"enterprise-chat": 1, **planned}
     merged = sorted([*events, *batches], key=lambda event: event.at)
     return [Event(one.at, one.kind, one.source, one.data, number) for number, one in enumerate(merged, 1)]
 
 
+def read(lines: list[str]) -> list[Event]:
+    """As a judge gets them: each event of its own."""
+    return [Event.from_line(line) for line in lines]
+
+
 def main() -> None:
-    """Print both times and their ratio."""
-    events = history()
-    lines = [event.to_line() for event in events]
+    """Print the times, their ratio and the memory that it took."""
+    lines = [event.to_line() for event in history()]
+    gc.collect()
     began = time.perf_counter()
-    for line in lines:
-        json.loads(line)
-    read = time.perf_counter() - began
+    events = read(lines)
+    parsed = time.perf_counter() - began
+    del lines
     times = []
     for _ in range(3):
         began = time.perf_counter()
         judge(events)
         times.append(time.perf_counter() - began)
     best = min(times)
-    print(f"{SAMPLES} samples: judged in {best:.2f} s (best of {len(times)}), parsed from JSON lines in {read:.2f} s")
-    print(f"ratio judge/parse: {best / read:.2f}")
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(f"{SAMPLES} samples: judged in {best:.2f} s (best of {len(times)}), parsed from JSON lines in {parsed:.2f} s")
+    print(f"ratio judge/parse: {best / parsed:.2f}; peak memory {peak:.0f} MB")
 
 
 if __name__ == "__main__":

@@ -160,7 +160,8 @@ def _tier_failure(
     limit = tier.objectives.mitigate_within
     late = found.out_at_end or (limit is not None and found.back > limit)
     budget = tier.objectives.error_budget
-    counts = _per_second(tier, samples, span) if budget else []
+    # What went wrong while the service warmed up is not of the failure.
+    counts = _per_second(tier, samples.cut(timeline.phases["baseline"][0], span[1]), span) if budget else []
     return _TierFailure(
         name=tier.name,
         missed=Status.FAILED in statuses,
@@ -176,8 +177,8 @@ def _tier_failure(
 def _asked_and_bad(tier: Tier, part: TierSamples) -> tuple[int, int]:
     counts = part.counts
     rejected = counts["rejected"] if tier.objectives.rejections_count else 0
-    bad = counts["error"] + counts["timeout"] + (rejected if tier.objectives.availability is not None else 0)
-    return counts["ok"] + counts["error"] + counts["timeout"] + rejected, bad
+    asked = len(part) - part.unknown - counts["rejected"] + rejected
+    return asked, asked - counts["ok"] - (rejected if tier.objectives.availability is None else 0)
 
 
 def _spent(tier: Tier, part: TierSamples, seconds: float, budget: float, clock: Clock) -> float | None:
