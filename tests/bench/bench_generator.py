@@ -19,9 +19,10 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "load"))
 from load_support import ModelServer, load_plan, serving, stream_plan
 
+from tierdrill.children import bare_environment
 from tierdrill.load.health import assess, quantile
 from tierdrill.load.recorder import Sample
-from tierdrill.load.runner import LoadProcess, locust_environment
+from tierdrill.load.runner import LoadProcess
 
 RATE_RPS = 300.0
 STEADY_S = 10.0
@@ -85,7 +86,7 @@ def closed_loop(server: ModelServer, directory: Path) -> list[float]:
     script, out = directory / "closed.py", directory / "closed.json"
     script.write_text(CLOSED_LOOP)
     environment = {
-        **locust_environment(),
+        **bare_environment(directory),
         "BENCH_TARGET": server.url,
         "BENCH_RATE_RPS": str(RATE_RPS / CLOSED_USERS),
         "BENCH_BODY": json.dumps({"model": "echo", "prompt": "one two three", "max_tokens": 3, "stream": False}),

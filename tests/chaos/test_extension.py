@@ -128,6 +128,41 @@ def test_what_was_undone_while_it_waited_is_not_injected(home: Path, monkeypatch
     assert place.injected == 1 and nothing_written(home)
 
 
+def test_without_a_keeper_nothing_is_injected_under_plain_chaos_run(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its reaper dies at once: another user's module, a broken home, no memory."""
+    place = Place()
+    monkeypatch.setattr("tierdrill.chaos.injection.open_place", lambda _: place)
+    monkeypatch.setattr("tierdrill.chaos.injection.REAPER", "tierdrill.no_such_module")
+    monkeypatch.delenv("TIERDRILL_RUN")
+    with pytest.raises(ActivityFailed, match=r"was not injected: the reaper .* was not at its post"):
+        inject("replica-crash", CRASH)
+    assert place.injected == 0 and nothing_written(home)
+
+
+def test_a_keeper_is_at_its_post_before_a_fault_under_plain_chaos_run(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[bytes] = []
+
+    class Watched(Place):
+        def inject(self, order: FaultOrder) -> None:
+            run = order.fault.split("/")[0]
+            lines = [path.read_bytes() for path in Path("/proc").glob("[0-9]*/cmdline") if path.exists()]
+            seen.extend(line for line in lines if run.encode() in line and b"conductor.reaper" in line)
+            super().inject(order)
+
+    place = Watched()
+    monkeypatch.setattr("tierdrill.chaos.injection.open_place", lambda _: place)
+    monkeypatch.delenv("TIERDRILL_RUN")
+    inject("replica-crash", CRASH)
+    assert place.injected == 1 and len(seen) == 1
+    with closing(Ledger(home)) as ledger:
+        for entry in ledger.open_faults():
+            ledger.mark(entry.id, "gone", "by this test")
+
+
 def test_undoing_what_is_not_there_is_a_success(home: Path) -> None:
     assert actions.heal_link("gateway-a", "node-2") == {"undone": []}
     assert actions.power_on_node("node-2") == {"undone": []}

@@ -14,9 +14,10 @@ from pathlib import Path
 import pytest
 from load_support import ModelServer, load_plan, stream_plan
 
+from tierdrill.children import bare_environment
 from tierdrill.load.control import PLAN
 from tierdrill.load.plan import LoadPlan
-from tierdrill.load.runner import LoadProcess, locust_command, locust_environment
+from tierdrill.load.runner import LoadProcess, locust_command
 from tierdrill.load.tail import ReportTail, SampleTail
 
 pytestmark = pytest.mark.lab
@@ -38,7 +39,7 @@ def test_two_workers_cover_every_arrival_once(server: ModelServer, tmp_path: Pat
     plan_path = tmp_path / "worker-plan.json"
     plan.write(plan_path)
     command = locust_command("--worker", "--master-host", "127.0.0.1", "--master-port", port)
-    environment = {**locust_environment(), PLAN: str(plan_path)}
+    environment = {**bare_environment(plan_path.parent), PLAN: str(plan_path)}
     with (tmp_path / "workers.log").open("wb") as log:
         workers = [
             subprocess.Popen(command, env=environment, cwd=tmp_path, stdout=log, stderr=log, start_new_session=True)

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 import time
 from typing import Any
 
 from chaoslib.exceptions import ActivityFailed
 
 from tierdrill.chaos.context import Context, current_context, wait_until
+from tierdrill.children import await_ready, program, user_environment
 from tierdrill.faults.catalogue import CATALOGUE, UnknownFault, checked_parameters, target_name
 from tierdrill.history.events import event
 from tierdrill.history.ledger import Ledger, LedgerError
@@ -23,6 +23,8 @@ from tierdrill.targets.places import open_place
 from tierdrill.targets.undo import await_proof, undo_fault
 
 LANDED_WITHIN_S = 5.0
+KEEPER_WITHIN_S = 10.0
+REAPER = "tierdrill.conductor.reaper"
 _waited = False
 
 
@@ -81,10 +83,12 @@ def inject(kind: str, parameters: dict[str, Any], lease_s: float | None = None) 
             emulated=order.mechanism.startswith("emulated"),
         )
     )
-    if not context.supervised:
-        _keep_lease(context)
+    keeper = context.supervised or _keep_lease(context)
     wait_until(planned)
     try:
+        if not keeper:
+            ledger.mark(order.fault, "gone", "never there: nobody keeps its lease")
+            raise LedgerError("the reaper that would keep its lease was not at its post in time")
         ledger.confirm(order.fault)
     except LedgerError as error:
         context.emit(event("fault.failed", "experiment", fault=order.fault, error=str(error)))
@@ -145,22 +149,27 @@ def _entry(ledger: Ledger, fault: str) -> Any:
     return next(entry for entry in ledger.open_faults() if entry.id == fault)
 
 
-def _keep_lease(context: Context) -> None:
-    # Under plain `chaos run` nobody else would undo the fault if the process were killed.
-    subprocess.Popen(
-        [
-            sys.executable,
-            "-m",
-            "tierdrill.conductor.reaper",
-            "--home",
-            str(context.home),
-            "--run",
-            context.run,
-            "--until-clean",
-        ],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-        env={**os.environ, "TIERDRILL_HOME": str(context.home)},
-    )
+def _keep_lease(context: Context) -> bool:
+    """Start who undoes the fault if this process is killed, as nobody else would under plain `chaos run`.
+
+    Whether it is at its post.
+    """
+    heard, ready = os.pipe()
+    try:
+        subprocess.Popen(
+            program(
+                REAPER, "--home", context.home, "--run", context.run, "--until-clean", "--ready-fd", str(ready)
+            ),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            pass_fds=(ready,),
+            start_new_session=True,
+            env={**user_environment(), "TIERDRILL_HOME": str(context.home)},
+        )
+    except OSError:
+        os.close(heard)
+        return False
+    finally:
+        os.close(ready)
+    return await_ready(heard, KEEPER_WITHIN_S)

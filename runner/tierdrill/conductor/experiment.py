@@ -7,11 +7,11 @@ import contextlib
 import json
 import os
 import signal
-import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+from tierdrill.children import program, user_environment
 from tierdrill.conductor.plan import Plan
 from tierdrill.history.events import Event
 from tierdrill.lab.child import tail
@@ -48,13 +48,25 @@ class ExperimentProcess:
 
     @classmethod
     async def start(
-        cls, spec: Path, *, home: Path, run: str, place: dict[str, Any], lease_s: float, folder: Path, take: Take
+        cls,
+        spec: Path,
+        *,
+        home: Path,
+        run: str,
+        place: dict[str, Any],
+        lease_s: float,
+        folder: Path,
+        take: Take,
+        secrets: Iterable[str] = (),
     ) -> ExperimentProcess:
-        """Start the child; `take` gets every event it writes. Call from the main thread."""
+        """Start the child; `take` gets every event it writes. Call from the main thread.
+
+        It runs where the runner was called, with the user's environment but for `secrets`, as under `chaos run`.
+        """
         read_fd, write_fd = os.pipe()
         log_path = folder / "experiment.log"
         environment = {
-            **os.environ,
+            **user_environment(secrets),
             "TIERDRILL_HOME": str(home),
             "TIERDRILL_RUN": run,
             "TIERDRILL_PLACE": json.dumps(place),
@@ -64,12 +76,7 @@ class ExperimentProcess:
         try:
             with log_path.open("ab") as log:
                 process = await asyncio.create_subprocess_exec(
-                    sys.executable,
-                    # It runs where the runner was called, as under `chaos run`, but imports nothing from there.
-                    "-P",
-                    "-m",
-                    "tierdrill.conductor.experiment_child",
-                    str(spec),
+                    *program("tierdrill.conductor.experiment_child", spec),
                     stdin=asyncio.subprocess.PIPE,
                     stdout=log,
                     stderr=log,

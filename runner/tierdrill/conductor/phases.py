@@ -23,6 +23,7 @@ from tierdrill.conductor.preflight import (
 )
 from tierdrill.conductor.recorder import Recorder
 from tierdrill.conductor.stop import StopBox
+from tierdrill.conductor.toolhooks import tool_secrets
 from tierdrill.conductor.watchers import keep_leases, pump_reports, pump_samples, watch_child, watch_clock
 from tierdrill.history.events import Event
 from tierdrill.history.ledger import Ledger
@@ -121,6 +122,7 @@ class Phases:
             lease_s=self.plan.setting.environment.lease,
             folder=self.folder,
             take=self._take,
+            secrets=tool_secrets(self.plan.setting.playbooks),
         )
         self.own("experiment", self.experiment.pid)
         self._spawn(watch_child("load", self.load.wait, self._load_ended_well, recorder, self.stop))

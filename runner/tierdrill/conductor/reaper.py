@@ -1,10 +1,11 @@
 """The reaper: outlives the runner and heals after it.
 
-One per run, in a session of its own. It holds the read end of a pipe whose only writer is the runner: the runner's last
-act is to write "done"; an end of file without that word means that it died, whatever killed it. Then, or when a lease
-runs out while the runner hangs, every open fault is undone and every process of the run is ended, and the history is
-closed with what happened. Started without a pipe (`--until-clean`, under plain `chaos run`) it only keeps the leases of
-that run, and obeys the kill switch for it.
+One per run, in a session of its own. It says when it is at its post (`--ready-fd`); nothing is injected before that. It
+holds the read end of a pipe whose only writer is the runner: the runner's last act is to write "done"; an end of file
+without that word means that it died, whatever killed it. Then, or when a lease runs out while the runner hangs, every
+open fault is undone and every process of the run is ended, and the history is closed with what happened. Started
+without a pipe (`--until-clean`, under plain `chaos run`) it only keeps the leases of that run, and obeys the kill
+switch for it.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from tierdrill.children import tell_ready
 from tierdrill.conductor.books import close_books
 from tierdrill.conductor.cleanup import end_lab, end_processes
 from tierdrill.history.events import Event, event
@@ -152,12 +154,13 @@ class Reaper:
 
 
 def main() -> int:
-    """Entry: --home DIR --run RUN [--lab LAB] (--parent-fd N | --until-clean)."""
+    """Entry: --home DIR --run RUN [--lab LAB] [--ready-fd N] (--parent-fd N | --until-clean)."""
     parser = argparse.ArgumentParser(prog="python -m tierdrill.conductor.reaper", description=__doc__)
     parser.add_argument("--home", type=Path, required=True)
     parser.add_argument("--run", required=True)
     parser.add_argument("--lab")
     parser.add_argument("--parent-fd", type=int)
+    parser.add_argument("--ready-fd", type=int)
     parser.add_argument("--until-clean", action="store_true")
     options = parser.parse_args()
     # A Ctrl-C or a closed terminal ends the runner; the reaper must live to clean up after it.
@@ -166,6 +169,7 @@ def main() -> int:
     try:
         hold(options.home, "reapers", options.run)
         reaper = Reaper(options.home, options.run, options.lab)
+        tell_ready(options.ready_fd)
         if options.until_clean or options.parent_fd is None:
             return reaper.keep_leases()
         return reaper.watch(options.parent_fd)

@@ -27,7 +27,7 @@ from tierdrill.conductor.provenance import provenance
 from tierdrill.conductor.recorder import Recorder
 from tierdrill.conductor.safety import ReaperHandle, Signals, start_reaper
 from tierdrill.conductor.stop import StopBox
-from tierdrill.conductor.toolhooks import without_secret
+from tierdrill.conductor.toolhooks import tool_secrets, without_secret
 from tierdrill.history.events import Event
 from tierdrill.history.ledger import Ledger, LedgerError
 from tierdrill.history.processes import me
@@ -171,12 +171,17 @@ class _Run:
         """
         lab = self.options.lab or self.plan.run
         with Signals(self.stop):
-            self.reaper = await start_reaper(
-                self.options.home, self.plan.run, None if self.options.lab else lab, self.folder, self.stop
-            )
             deployment: Deployment | None = None
             phases: Phases | None = None
             try:
+                self.reaper = await start_reaper(
+                    self.options.home,
+                    self.plan.run,
+                    None if self.options.lab else lab,
+                    self.folder,
+                    self.stop,
+                    tool_secrets(self.plan.setting.playbooks),
+                )
                 self._own("runner", os.getpid())
                 deployment = await open_deployment(self.plan, self.options, lab, self.recorder, self._own)
                 phases = Phases(

@@ -6,17 +6,22 @@ import asyncio
 import contextlib
 import os
 import signal
-import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import TracebackType
 
+from tierdrill.children import await_ready, program, user_environment
 from tierdrill.conductor.stop import StopBox
 
+READY_WITHIN_S = 10.0
 DISMISS_WITHIN_S = 5.0
 EXIT_AT_ONCE = 130
 AT_ONCE: list[Callable[[], object]] = []
 """What is done even then, as giving a terminal back; nothing that could wait for somebody."""
+
+
+class ReaperError(RuntimeError):
+    """The reaper could not be started, or died before it was at its post."""
 
 
 class ReaperHandle:
@@ -51,14 +56,17 @@ class ReaperHandle:
         self._watch.cancel()
 
 
-async def start_reaper(home: Path, run: str, lab: str | None, folder: Path, stop: StopBox) -> ReaperHandle:
-    """Start the run's reaper in a session of its own. Only the runner holds the pipe's writing end.
+async def start_reaper(
+    home: Path, run: str, lab: str | None, folder: Path, stop: StopBox, secrets: Iterable[str] = ()
+) -> ReaperHandle:
+    """Start the run's reaper in a session of its own, and wait until it is at its post; ReaperError if it does not.
 
-    Its death is an end of file.
+    Only the runner holds the pipe's writing end: its death is an end of file. `secrets` are variables that it must not
+    get; the others it needs as the experiment does, whose rollbacks it may have to play.
     """
     read_fd, write_fd = os.pipe()
-    os.set_inheritable(write_fd, False)
-    command = [sys.executable, "-m", "tierdrill.conductor.reaper", "--home", str(home), "--run", run]
+    heard_fd, ready_fd = os.pipe()
+    command = program("tierdrill.conductor.reaper", "--home", home, "--run", run)
     if lab is not None:
         command += ["--lab", lab]
     try:
@@ -67,14 +75,28 @@ async def start_reaper(home: Path, run: str, lab: str | None, folder: Path, stop
                 *command,
                 "--parent-fd",
                 str(read_fd),
+                "--ready-fd",
+                str(ready_fd),
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                pass_fds=(read_fd,),
+                pass_fds=(read_fd, ready_fd),
+                env=user_environment(secrets),
                 start_new_session=True,
             )
+    except OSError as error:
+        os.close(write_fd)
+        os.close(heard_fd)
+        raise ReaperError(f"the reaper could not be started: {error}") from error
     finally:
         os.close(read_fd)
+        os.close(ready_fd)
+    if not await asyncio.to_thread(await_ready, heard_fd, READY_WITHIN_S):
+        os.close(write_fd)
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
+        code = await process.wait()
+        raise ReaperError(f"the reaper was not at its post within {READY_WITHIN_S:g} s ({code}): see reaper.log")
     return ReaperHandle(process, write_fd, stop)
 
 

@@ -44,6 +44,11 @@ def secret_of(playbooks: Sequence[Playbook], name: str) -> str | None:
     return None
 
 
+def tool_secrets(playbooks: Sequence[Playbook]) -> list[str]:
+    """The variables that hold the tools' secrets."""
+    return [playbook.external.secret_env for playbook in playbooks if playbook.external is not None]
+
+
 def without_secret(playbooks: Sequence[Playbook], needed: Collection[str]) -> list[str]:
     """What is missing before the external playbooks that are `needed` can report at all."""
     return [

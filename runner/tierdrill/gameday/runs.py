@@ -12,14 +12,14 @@ import fcntl
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from tierdrill.children import program, user_environment
 from tierdrill.gameday.locks import is_locked
 from tierdrill.history.events import Event
 
-COMMAND = (sys.executable, "-m", "tierdrill")
+COMMAND = tuple(program("tierdrill"))
 ERRORS_MAX = 4000
 
 
@@ -47,6 +47,7 @@ class RunChild:
                     stdout=output,
                     stderr=errors,
                     pass_fds=(lock,),
+                    env=user_environment(),
                     start_new_session=True,
                 )
         finally:

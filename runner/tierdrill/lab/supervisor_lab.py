@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import os
 import shutil
 import signal
 import time
@@ -17,6 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from tierdrill.children import bare_environment
 from tierdrill.lab import supervisor_configs as configs
 from tierdrill.lab.child import SpawnError
 from tierdrill.lab.config import LabConfig, NodeConfig
@@ -70,7 +70,7 @@ class Lab:
         self.login = lab_login(state.token)
         self.mark: str | None = None
         """What the alerts of the run in this lab carry (RUN_LABEL)."""
-        self._env = {**os.environ, MARKER: state.id}
+        self._env = {**bare_environment(Path(state.folder)), MARKER: state.id}
         self._targets: dict[str, dict[str, Target]] = {"gateway": {}, "controller": {}, "node": {}}
         self._background: list[asyncio.Task[None]] = []
         self._mended: dict[str, list[float]] = {}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import secrets
 import uuid
 from collections.abc import Mapping
@@ -11,6 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from tierdrill.children import bare_environment
 from tierdrill.lab.child import Child, SpawnError
 from tierdrill.lab.config import LabConfig, check
 from tierdrill.lab.process import program_argv, spawn, spawn_async
@@ -81,7 +81,7 @@ def _order(config: LabConfig, home: Path) -> dict[str, Any]:
     return {
         "argv": program_argv("supervisor", path),
         "log_path": folder / LOG_FILE,
-        "env": {**os.environ, MARKER: lab_id},
+        "env": {**bare_environment(folder), MARKER: lab_id},
         "new_group": True,
         "ready_timeout_s": config.startup_timeout_s + READY_SLACK_S,
     }

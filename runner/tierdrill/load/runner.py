@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tierdrill.children import bare_environment, program
 from tierdrill.load.control import PLAN, READY_FD
 from tierdrill.load.plan import LoadPlan
 from tierdrill.load.recorder import Sample
@@ -80,6 +81,7 @@ class LoadProcess:
         plan_path, log_path = directory / "load-plan.json", directory / "load.log"
         plan.write(plan_path)
         ready_fd, child_fd = os.pipe()
+        environment = {PLAN: str(plan_path.resolve()), READY_FD: str(child_fd)}
         try:
             with log_path.open("ab") as log:
                 process = await asyncio.create_subprocess_exec(
@@ -88,7 +90,8 @@ class LoadProcess:
                     stdout=log,
                     stderr=log,
                     cwd=directory,
-                    env={**locust_environment(), PLAN: str(plan_path.resolve()), READY_FD: str(child_fd)},
+                    # Its home is its folder: somebody's ~/.locust.conf or LOCUST_RUN_TIME must not shape a drill.
+                    env={**bare_environment(directory.resolve()), **environment},
                     pass_fds=(child_fd,),
                     start_new_session=True,
                     preexec_fn=die_with_parent,
@@ -172,13 +175,8 @@ class LoadProcess:
 
 def locust_command(*arguments: str) -> list[str]:
     """The child's argument list: this interpreter, so that it finds this package."""
-    base = [sys.executable, "-m", "locust", "-f", str(LOCUST_FILE), "--only-summary", "--loglevel", "INFO"]
+    base = program("locust", "-f", LOCUST_FILE, "--only-summary", "--loglevel", "INFO")
     return [*base, *arguments] if "--worker" in arguments else [*base, "--headless", *arguments]
-
-
-def locust_environment() -> dict[str, str]:
-    """This environment without locust's own settings: somebody's LOCUST_RUN_TIME must not shape a drill."""
-    return {name: value for name, value in os.environ.items() if not name.startswith("LOCUST_")}
 
 
 async def _ready_line(ready_fd: int, timeout_s: float) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from tierdrill.children import user_environment
 from tierdrill.history.processes import ProcessId, identify
 
 _LAUNCHER = Path(__file__).with_name("launch.py")
@@ -69,7 +70,7 @@ class Child:
                 process = await asyncio.create_subprocess_exec(
                     sys.executable, "-I", "-S", str(_LAUNCHER), str(reading), *command,
                     stdin=asyncio.subprocess.DEVNULL, stdout=out, stderr=err, cwd=cwd, pass_fds=(reading,),
-                    start_new_session=True,
+                    start_new_session=True, env=user_environment(),
                 )  # fmt: skip
         except OSError as error:
             os.close(writing)

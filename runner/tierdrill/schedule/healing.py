@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
+from tierdrill.children import user_environment
 from tierdrill.history.store import HistoryError, HistoryStore, RunRecord
 
 HEAL_S = 130.0
@@ -76,6 +77,7 @@ async def _recover(command: Sequence[str], cwd: Path | None) -> None:
             stdout=asyncio.subprocess.DEVNULL,
             stderr=asyncio.subprocess.DEVNULL,
             cwd=cwd,
+            env=user_environment(),
             start_new_session=True,
         )
     except OSError:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, WithJsonSchema
 
 from tierdrill.spec.units import Duration, Frozen, Name, Part
 
@@ -107,6 +107,17 @@ class Secret(Part):
 
     env: EnvironmentName | None = None
     file: WholePath | None = None
+
+
+def secret_variables(document: object) -> set[str]:
+    """The variables of the environment that hold secrets of this document."""
+    if isinstance(document, Secret):
+        return {document.env} if document.env is not None else set()
+    if isinstance(document, BaseModel):
+        return secret_variables(list(vars(document).values()))
+    if isinstance(document, list | tuple):
+        return {name for part in document for name in secret_variables(part)}
+    return secret_variables(list(document.values())) if isinstance(document, dict) else set()
 
 
 SecretHere = Annotated[Secret, BeforeValidator(_no_secret_written)]

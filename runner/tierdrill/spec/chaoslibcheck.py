@@ -22,6 +22,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from tierdrill.children import program
+
 WITHIN_S = 30.0
 # What an extension needs to be found and imported; the rest of the environment is nobody's business here.
 KEPT = ("PATH", "PYTHONPATH", "HOME", "LANG", "LC_ALL", "TMPDIR")
@@ -56,7 +58,7 @@ def ask(experiments: Sequence[dict[str, Any]]) -> list[Answer]:
 def _answers_on(texts: Sequence[str]) -> list[Answer]:
     try:
         done = subprocess.run(
-            [sys.executable, "-P", "-m", "tierdrill.spec.chaoslibcheck"],
+            program("tierdrill.spec.chaoslibcheck"),
             input=f"[{','.join(texts)}]".encode(),
             capture_output=True,
             timeout=WITHIN_S,

@@ -12,12 +12,12 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from tierdrill.children import program, user_environment
 from tierdrill.history.ledger import Ledger, LedgerError
 from tierdrill.lab.groups import kill_group
 from tierdrill.targets.base import FaultOrder, Inventory, Proof, TargetError
@@ -184,7 +184,7 @@ class ExperimentPlace:
 
     def _play(self) -> None:
         environment = {
-            **os.environ,
+            **user_environment(),
             **self._place["environment"],
             "TIERDRILL_HOME": self._place["home"],
             "TIERDRILL_RUN": self._place["run"],
@@ -197,7 +197,7 @@ class ExperimentPlace:
         with self._spec.with_suffix(".undo.log").open("ab") as log:
             try:
                 child = subprocess.Popen(
-                    [sys.executable, "-P", "-m", CHILD, str(self._spec), "--rollbacks-only"],
+                    program(CHILD, self._spec, "--rollbacks-only"),
                     stdin=subprocess.PIPE,
                     stdout=log,
                     stderr=log,

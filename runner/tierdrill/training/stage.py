@@ -19,6 +19,7 @@ from tierdrill.conductor.preflight import Finding, check_alerts, check_inventory
 from tierdrill.conductor.recorder import Recorder
 from tierdrill.conductor.safety import ReaperHandle, Signals, start_reaper
 from tierdrill.conductor.stop import StopBox
+from tierdrill.conductor.toolhooks import tool_secrets
 from tierdrill.conductor.watchers import keep_leases, pump_reports, pump_samples
 from tierdrill.history.events import Event
 from tierdrill.history.ledger import Ledger, LedgerError
@@ -75,8 +76,15 @@ class Host:
     async def go(self) -> None:
         """Everything from the reaper's start to its dismissal. Never raises for what goes wrong in the world."""
         with Signals(self.stop):
-            self.reaper = await start_reaper(self.options.home, self.exercise, self.exercise, self.folder, self.stop)
             try:
+                self.reaper = await start_reaper(
+                    self.options.home,
+                    self.exercise,
+                    self.exercise,
+                    self.folder,
+                    self.stop,
+                    tool_secrets(self.setting.playbooks),
+                )
                 self._own("runner", os.getpid())
                 lease_s = self.setting.environment.lease
                 self._spawn(keep_leases(self.ledger, self.exercise, lease_s, self.stop, self._renew_leases))

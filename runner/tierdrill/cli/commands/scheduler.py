@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -90,17 +89,16 @@ async def _run(
 
 
 def _options(here: Surroundings, calendars: tuple[str, ...], once: bool) -> Options:
+    from tierdrill.children import program
     from tierdrill.schedule.around import Commands
     from tierdrill.schedule.daemon import Options
     from tierdrill.schedule.loading import load_snapshot
 
-    program = (
-        sys.executable, "-m", "tierdrill", "--home", str(here.home), "--catalogue", str(here.catalogue), "--no-color",
-    )  # fmt: skip
+    command = program("tierdrill", "--home", here.home, "--catalogue", here.catalogue, "--no-color")
     read = _reader()
     return Options(
         home=here.home,
-        commands=Commands(run=(*program, "run"), recover=(*program, "recover"), cwd=Path.cwd()),
+        commands=Commands(run=(*command, "run"), recover=(*command, "recover"), cwd=Path.cwd()),
         reload=lambda: load_snapshot(here.catalogue, calendars, read),
         once=once,
         author=f"scheduler of {author()}",

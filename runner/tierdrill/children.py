@@ -1,0 +1,68 @@
+"""How tierdrill starts programs: what they may import, which variables they get, and when a keeper is at its post.
+
+Its own programs import nothing from the working directory, which is anybody's. What runs nothing of the user's (the
+lab, the load) gets a few named variables and a home without anybody's dotfiles. What runs the user's experiments
+gets the user's environment, but never the secrets of channels and tools.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+READY = b"ready\n"
+_KEPT = ("PATH", "LANG", "LANGUAGE", "TZ", "TMPDIR", "USER", "LOGNAME", "LD_LIBRARY_PATH")
+_KEPT_LIKE = ("LC_", "TIERDRILL_")
+_ROOT = Path(__file__).resolve().parents[1]
+_withheld: set[str] = set()
+
+
+def program(module: str, *arguments: str | Path) -> list[str]:
+    """The command line of a module of tierdrill's: this interpreter, nothing imported from the working directory."""
+    return [sys.executable, "-P", "-m", module, *map(str, arguments)]
+
+
+def withhold(names: Iterable[str]) -> None:
+    """From now on these variables of the environment, which hold secrets, are handed to no child."""
+    _withheld.update(names)
+
+
+def bare_environment(home: Path) -> dict[str, str]:
+    """For a program that runs nothing of the user's: a few variables, and a folder of its own as HOME."""
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if (name in _KEPT or name.startswith(_KEPT_LIKE)) and name not in _withheld
+    }
+    # Of the places where modules are looked for only the one that tierdrill itself came from.
+    path = [part for part in os.environ.get("PYTHONPATH", "").split(os.pathsep) if part and _is_root(part)]
+    return {**kept, "HOME": str(home), **({"PYTHONPATH": os.pathsep.join(path)} if path else {})}
+
+
+def _is_root(folder: str) -> bool:
+    return Path(folder).resolve() == _ROOT
+
+
+def user_environment(without: Iterable[str] = ()) -> dict[str, str]:
+    """For a program that runs the user's: this process's environment, but for withheld variables and `without`."""
+    secret = {*_withheld, *without}
+    return {name: value for name, value in os.environ.items() if name not in secret}
+
+
+def tell_ready(descriptor: int | None) -> None:
+    """A keeper's word to who started it: from now on it is at its post."""
+    if descriptor is not None:
+        os.write(descriptor, READY)
+        os.close(descriptor)
+
+
+def await_ready(descriptor: int, within_s: float) -> bool:
+    """Wait for that word on the other end; False if it did not come. Closes the descriptor."""
+    try:
+        readable, _, _ = select.select([descriptor], [], [], within_s)
+        return bool(readable) and os.read(descriptor, len(READY)) == READY
+    finally:
+        os.close(descriptor)
