@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from contextlib import closing
@@ -118,3 +120,24 @@ def test_a_transaction_that_raises_leaves_nothing(tmp_path: Path, trouble: Calla
         with immediate(database):
             database.execute("INSERT INTO t VALUES (1)")
         assert rows(database) == 1
+
+
+def test_a_second_connection_of_the_process_takes_no_lock_from_the_first(tmp_path: Path) -> None:
+    """Closing a file drops all POSIX locks of its process. Another process then took itself for the last one, and
+    deleted the log in which the first connection went on to write.
+    """
+    path = tmp_path / "a.db"
+    look = "import sqlite3, sys; print(sqlite3.connect(sys.argv[1]).execute('SELECT count(*) FROM t').fetchone()[0])"
+
+    def seen_by_another() -> str:
+        return subprocess.run(
+            [sys.executable, "-c", look, str(path)], capture_output=True, text=True, check=True
+        ).stdout.strip()
+
+    first = connect(path)
+    first.execute("CREATE TABLE t (x)")
+    connect(path).close()
+    assert seen_by_another() == "0"
+    first.execute("INSERT INTO t VALUES (1)")
+    assert seen_by_another() == "1"
+    first.close()

@@ -40,9 +40,14 @@ def connect(path: Path, busy_s: float = BUSY_S, durable: bool = True, any_thread
 
 
 def _make_private(path: Path) -> None:
-    """Only its owner reads a database, whatever the umask; SQLite makes the files beside it the same."""
+    """Only its owner reads a database, whatever the umask; SQLite makes the files beside it the same.
+
+    A file that is there is never opened here: closing it again would drop every lock that this process's other
+    connections hold on it (POSIX), and what they write from then on would be lost.
+    """
     with contextlib.suppress(OSError):
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+    with contextlib.suppress(OSError):
         if path.stat().st_mode & 0o077:
             path.chmod(0o600)
 
