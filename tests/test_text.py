@@ -49,12 +49,18 @@ def test_what_is_no_json_is_a_value_error(written: str | bytes) -> None:
 def test_shown_text_is_one_line_without_anything_that_acts(text: str) -> None:
     shown = visible(text)
     assert shown.isprintable()
-    assert len(shown) == len(text)
     assert all(line.replace("\t", "").isprintable() for line in visible_lines(text).split("\n"))
 
 
 def test_what_a_terminal_would_obey_is_seen() -> None:
-    assert visible("a\x1b]0;title\x07b") == "a?]0;title?b"
-    assert visible("drill\u202egnp.exe") == "drill?gnp.exe"
+    assert visible("a\x1b]0;title\x07b") == "a\\u001b]0;title\\u0007b"
+    assert visible("drill\u202egnp.exe") == "drill\\u202egnp.exe"
     assert visible("one\r\ntwo\u2028three") == "one  two three"
     assert visible("Größe 10 µs, 漢字, 🔥") == "Größe 10 µs, 漢字, 🔥"
+
+
+@given(ANY_VALUE)
+def test_json_means_the_same_when_it_is_made_visible(value: object) -> None:
+    for indent in (None, 2):
+        written = json.dumps(valid_all(value), ensure_ascii=False, indent=indent)
+        assert json.loads(visible_lines(written)) == valid_all(value)

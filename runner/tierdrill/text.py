@@ -46,14 +46,15 @@ def read_json(written: str | bytes, **options: Any) -> Any:
 
 
 def visible(text: str) -> str:
-    """The text on one line: blanks for line ends, "?" for control, escape, bidi and other characters without a look."""
-    if text.isprintable():
-        return text
-    return "".join(" " if char in _SPACES else char if char.isprintable() else "?" for char in text)
+    """The text on one line: a blank for each line end, `\\u202e` for what no terminal should obey or nobody can see."""
+    return text if text.isprintable() else "".join(" " if char in _SPACES else _seen(char) for char in text)
 
 
 def visible_lines(text: str) -> str:
-    """As `visible`, line ends and tabs kept."""
-    if text.isprintable():
-        return text
-    return "".join(char if char in "\n\t" or char.isprintable() else "?" for char in text.replace("\r\n", "\n"))
+    """As `visible`, line ends and tabs kept. JSON means the same before and after."""
+    return text if text.isprintable() else "".join(char if char in "\n\t" else _seen(char) for char in text)
+
+
+def _seen(char: str) -> str:
+    # As JSON escapes it, which in JSON is the same character.
+    return char if char.isprintable() else json.dumps(char)[1:-1]

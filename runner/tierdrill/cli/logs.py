@@ -3,9 +3,30 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tierdrill.text import visible, visible_lines
+
+if TYPE_CHECKING:
+    from logging import Formatter
 
 LOG = "tierdrill.log"
 _TIME = "%Y-%m-%dT%H:%M:%S"
+
+
+def _lines(form: str, time: str | None = None) -> Formatter:
+    """A formatter that gives each record one line, whatever somebody else wrote in it; tracebacks follow as they are.
+    """
+    import logging
+
+    class Lines(logging.Formatter):
+        def formatMessage(self, record: logging.LogRecord) -> str:
+            return visible(super().formatMessage(record))
+
+        def formatException(self, ei: Any) -> str:
+            return visible_lines(super().formatException(ei))
+
+    return Lines(form, time)
 
 
 def log_to_file(home: Path) -> None:
@@ -15,7 +36,7 @@ def log_to_file(home: Path) -> None:
     # A full disk must not turn each warning into a traceback on the terminal.
     logging.raiseExceptions = False
     handler = logging.FileHandler(home / LOG, encoding="utf-8", delay=True)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(process)d %(levelname)s %(name)s: %(message)s"))
+    handler.setFormatter(_lines("%(asctime)s %(process)d %(levelname)s %(name)s: %(message)s"))
     logging.basicConfig(level=logging.WARNING, handlers=[handler])
 
 
@@ -30,11 +51,11 @@ def log_lines(*, as_json: bool = False) -> None:
             line = {"at": record.created, "level": record.levelname, "message": record.getMessage()}
             if record.exc_info:
                 line["traceback"] = self.formatException(record.exc_info)
-            return json.dumps(line, ensure_ascii=False)
+            return visible(json.dumps(line, ensure_ascii=False))
 
     logging.raiseExceptions = False
     handler = logging.StreamHandler()
-    lines = JsonLines() if as_json else logging.Formatter("%(asctime)sZ %(levelname)s %(message)s", _TIME)
+    lines = JsonLines() if as_json else _lines("%(asctime)sZ %(levelname)s %(message)s", _TIME)
     lines.converter = time.gmtime
     handler.setFormatter(lines)
     logging.basicConfig(level=logging.WARNING, handlers=[handler])

@@ -8,6 +8,8 @@ from typing import Any, TypeVar
 
 import click
 
+from tierdrill.text import visible
+
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 json_option: Callable[[Function], Function] = click.option("--json", "as_json", is_flag=True, help="Machine-readable.")
@@ -59,7 +61,7 @@ def table(rows: Sequence[Sequence[str]], head: Sequence[str] = (), indent: str =
     """Columns aligned, two spaces between; empty for no rows."""
     if not rows:
         return ""
-    every = [list(head), *map(list, rows)] if head else [list(row) for row in rows]
+    every = [[visible(cell) for cell in row] for row in ([head] if head else []) + list(rows)]
     widths = [max(len(row[column]) for row in every) for column in range(len(every[0]))]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in every]
     return "\n".join(indent + line for line in lines)

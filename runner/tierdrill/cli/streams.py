@@ -7,6 +7,9 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from typing import Any
+
+from tierdrill.text import visible_lines
 
 READER_GONE = 141
 """128 + SIGPIPE, as a shell gives it for other programs: neither passed nor failed."""
@@ -22,8 +25,9 @@ def hold_standard_streams() -> None:
             os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
         if getattr(sys, name) is None:
             setattr(sys, name, os.fdopen(number, mode, encoding="utf-8", closefd=False))
-    if type(sys.stdout) is io.TextIOWrapper:
-        sys.stdout = _Output.instead_of(sys.stdout)
+    for name in ("stdout", "stderr"):
+        if type(stream := getattr(sys, name)) is io.TextIOWrapper:
+            setattr(sys, name, _Output.instead_of(stream))
 
 
 class OutputLost(OSError):
@@ -31,7 +35,10 @@ class OutputLost(OSError):
 
 
 class _Output(io.TextIOWrapper):
-    """Standard output: what its encoding has no letter for is spelled out, and its errors are known from others."""
+    """Standard output, or error: what others wrote cannot act on a terminal, and its errors are known from others'.
+
+    Control, bidi and escape characters are spelled out, and so is what the encoding has no letter for.
+    """
 
     @staticmethod
     def instead_of(stream: io.TextIOWrapper) -> _Output:
@@ -41,12 +48,34 @@ class _Output(io.TextIOWrapper):
         )
 
     def write(self, text: str) -> int:
+        return self.write_raw(visible_lines(text))
+
+    def write_raw(self, text: str) -> int:
+        """Write the text as it is."""
         with _lost():
             return super().write(text)
+
+    @property
+    def controls(self) -> _Controls:
+        """The same stream for who moves the cursor and colours, and makes texts of others visible by itself."""
+        return _Controls(self)
 
     def flush(self) -> None:
         with _lost():
             super().flush()
+
+
+class _Controls:
+    """See `_Output.controls`."""
+
+    def __init__(self, output: _Output) -> None:
+        self._output = output
+
+    def write(self, text: str) -> int:
+        return self._output.write_raw(text)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._output, name)
 
 
 @contextmanager

@@ -48,8 +48,10 @@ def make_console(
 ) -> Console:
     """A console for our views. No colour when told so, when NO_COLOR is set, or when the stream is no terminal."""
     plain = not color or bool(os.environ.get("NO_COLOR"))
+    file = stream or sys.stdout
     return Console(
-        file=stream or sys.stdout,
+        # What is printed here is ours, with the texts of others made visible in it; other output may hold no escapes.
+        file=getattr(file, "controls", file),
         no_color=plain,
         color_system=None if plain else "auto",
         highlight=False,

@@ -7,6 +7,7 @@ from typing import TypeGuard
 
 from tierdrill.judge.verdict import Check, Status
 from tierdrill.spec.units import show_duration, show_ratio
+from tierdrill.text import visible
 
 SHARE_ASPECTS = ("availability", "error_ceiling", "integrity", "fallback", "worst_window")
 RUN_TIMES = ("time_to_detect", "time_to_mitigate", "time_to_recover", "mttr")
@@ -58,7 +59,7 @@ class Glyphs:
 
     def text(self, value: str) -> str:
         """Any text as this terminal can show it, control characters made visible."""
-        clean = "".join(" " if char in "\t\n\r\u00a0" else char if char.isprintable() else "?" for char in value)
+        clean = visible(value)
         if not self.ascii_only:
             return clean
         return clean.translate(_TO_ASCII).encode("ascii", "replace").decode("ascii")

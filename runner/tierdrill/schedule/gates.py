@@ -14,6 +14,7 @@ from typing import Any, Literal
 from tierdrill.history.switches import Halt
 from tierdrill.spec.problems import listed
 from tierdrill.spec.units import show_ratio
+from tierdrill.text import visible
 
 Verdict = Literal["open", "held", "not asked"]
 
@@ -28,6 +29,10 @@ class GateResult:
     verdict: Verdict
     reason: str
     about: str = ""
+
+    def __post_init__(self) -> None:
+        """Alerts, silences and halts are written by others: a reason is one line, and nothing in it acts."""
+        object.__setattr__(self, "reason", visible(self.reason))
 
     def to_json(self) -> dict[str, Any]:
         """As plain data, for the store."""

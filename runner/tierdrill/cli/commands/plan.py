@@ -15,6 +15,7 @@ from tierdrill.cli.documents import changed_setting
 from tierdrill.cli.loadsize import tier_loads
 from tierdrill.cli.options import echo_json, environment_option, json_option, set_option, table
 from tierdrill.cli.places import Surroundings
+from tierdrill.text import visible
 
 if TYPE_CHECKING:
     from tierdrill.conductor.plan import Plan
@@ -104,7 +105,7 @@ def _lines(plan: Plan) -> list[str]:
     document = _document(plan)
     setting = plan.setting
     lines = [
-        f"{document['drill']} ({document['variant']}): {document['title']}",
+        f"{document['drill']} ({document['variant']}): {visible(document['title'])}",
         f"in environment {document['environment']['name']} ({document['environment']['target']}), "
         f"experiment {document['experiment']}, {seconds(document['seconds'])} in all",
     ]
@@ -112,7 +113,8 @@ def _lines(plan: Plan) -> list[str]:
         taken = ", ".join(
             f"{key} {_words(value)}" for key, value in plan.sabotage.do.model_dump(exclude_unset=True).items() if value
         )
-        lines += ["", f"sabotage: {taken} ({plan.sabotage.why})", f"  must fail: {', '.join(plan.sabotage.fails)}"]
+        lines += ["", f"sabotage: {taken} ({visible(plan.sabotage.why)})"]
+        lines += [f"  must fail: {', '.join(plan.sabotage.fails)}"]
     lines += ["", "phases"]
     begin = 0.0
     for phase in plan.phases:

@@ -18,6 +18,7 @@ from tierdrill.cli.completion import complete_calendar
 from tierdrill.cli.errors import BAD_INPUT, Refusal
 from tierdrill.cli.options import echo_json, json_option, table
 from tierdrill.cli.places import Surroundings
+from tierdrill.text import visible
 
 if TYPE_CHECKING:
     from tierdrill.schedule.shown import Showing
@@ -56,7 +57,7 @@ def show(here: Surroundings, calendar: str | None, count: int, start: str | None
         echo_json({"from": in_utc(after), "slots": [one.to_json() for one in slots], "disabled": disabled})
         return
     click.echo(f"catalogue {catalogue.root}, {_counted(timetables)}")
-    rows = [_colored(one.row(), here.color) for one in slots]
+    rows = [one.row() for one in slots]
     click.echo(table(rows, head=("local", "utc", "entry", "runs", ""), indent="  ") or "  no slot comes")
     if disabled:
         click.echo(f"not enabled: {', '.join(disabled)}")
@@ -142,11 +143,6 @@ command.add_command(log)
 command.add_command(rules)
 
 
-def _colored(row: list[str], color: bool) -> list[str]:
-    # The last column, so that the widths of the others stay right; what is no terminal gets no colours from click.
-    return [*row[:-1], click.style(row[-1], fg="yellow")] if color and row[-1] else row
-
-
 def _counts(each: Counter[str]) -> dict[str, Any]:
     held = {words: count for words, count in each.items() if words}
     return {"slots": each.total(), "run": each[""], "held": held}
@@ -154,7 +150,7 @@ def _counts(each: Counter[str]) -> dict[str, Any]:
 
 def _line(slot: Slot, showing: Showing, as_json: bool) -> str:
     shown = showing.of(slot)
-    return f"{json.dumps(shown.to_json())}\n" if as_json else f"{'  '.join(shown.row()).rstrip()}\n"
+    return f"{json.dumps(shown.to_json())}\n" if as_json else f"{visible('  '.join(shown.row()).rstrip())}\n"
 
 
 def timetables_of(here: Surroundings, calendar: str | None) -> tuple[Catalogue, dict[str, Timetable], Showing]:

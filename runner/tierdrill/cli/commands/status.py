@@ -11,6 +11,7 @@ import click
 from tierdrill.cli.live_runs import live_runs, reapers, stopped_runs
 from tierdrill.cli.options import echo_json, json_option
 from tierdrill.cli.places import Surroundings
+from tierdrill.text import visible
 
 if TYPE_CHECKING:
     from tierdrill.history.ledger import LedgerFault
@@ -33,7 +34,7 @@ def command(here: Surroundings, as_json: bool) -> int:
         echo_json(found)
     else:
         for line in _lines(found):
-            click.echo(line)
+            click.echo(visible(line))
     return 0 if found["clean"] else UNCLEAN
 
 
