@@ -56,7 +56,7 @@ def test_what_died_in_a_kept_lab_before_the_run_is_not_of_the_run(kept: bool, to
         one, stop, recorder = Deployment.__new__(Deployment), StopBox(), Recorder()
         client = Client()
         parts = {"client": client, "pager": Served(), "receiver": Served(), "recorder": recorder, "pager_client": None}
-        vars(one).update(parts, ephemeral=not kept, _events_seen=0, _closing=False)
+        vars(one).update(parts, ephemeral=not kept, _events_seen=0, _closing=False, _faulted=False)
         await one.open()
         client.past.append(died(3, "gateway-b"))
         await one._watch_lab(stop)
@@ -67,6 +67,18 @@ def test_what_died_in_a_kept_lab_before_the_run_is_not_of_the_run(kept: bool, to
     stop, recorder = asyncio.run(scenario())
     assert recorder.said == [f"process.exited {name}" for name in told]
     assert stop.reason is not None and stop.reason.reason.startswith(f"{told[0]} ended unexpectedly")
+
+
+def test_a_run_whose_fault_the_lab_has_undone_stops() -> None:
+    async def scenario() -> StopBox:
+        one, stop, client = Deployment.__new__(Deployment), StopBox(), Client()
+        client.past = [{"sequence": 1, "at": 1.0, "kind": "lease-ran-out", "name": "r1/node-power-loss/node-2"}]
+        vars(one).update(client=client, recorder=Recorder(), ephemeral=True, _events_seen=0, _closing=False)
+        await one._watch_lab(stop)
+        return stop
+
+    reason = asyncio.run(scenario()).reason
+    assert reason is not None and reason.reason.startswith("the lab undid what nobody renewed")
 
 
 def test_a_webhook_of_another_version_is_noted_once_and_taken_by_nobody() -> None:

@@ -63,9 +63,12 @@ def test_a_reaper_that_was_stopped_looks_after_nothing(tmp_path: Path) -> None:
         assert reapers(tmp_path) == set()
         told = tierdrill(tmp_path, "status")
         assert told.code == 5 and "NO RUN LOOKS AFTER IT" in told.out
+        assert f"left over: stopped reaper (pid {process.pid}) of run {RUN}" in told.out
         # Nor is it waited for.
-        assert tierdrill(tmp_path, "recover").code == 0
-        process.send_signal(signal.SIGCONT)
+        done = tierdrill(tmp_path, "recover")
+        assert done.code == 0 and f"ended the stopped reaper (pid {process.pid})" in done.out
+        assert process.wait(5) == -signal.SIGKILL
+    assert tierdrill(tmp_path, "status").code == 0
 
 
 def test_a_runner_that_was_stopped_looks_after_nothing_once_its_lease_has_run_out(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tierdrill.history.living import living
-from tierdrill.history.processes import STOPPED, me
+from tierdrill.history.processes import STOPPED, ProcessId, me
 
 if TYPE_CHECKING:
     from tierdrill.history.ledger import Ledger
@@ -39,6 +39,11 @@ def stopped_runs(ledger: Ledger) -> set[str]:
         for process in ledger.processes()
         if process.role == "runner" and process.process.state() == STOPPED
     }
+
+
+def stopped_reapers(home: Path) -> dict[str, ProcessId]:
+    """The reapers that were stopped (SIGSTOP), by their run."""
+    return {run: process for run, process in living(home, "reapers") if process and process.state() == STOPPED}
 
 
 def reapers(home: Path) -> set[str]:

@@ -190,6 +190,8 @@ class Deployment:
                 since = max(since, int(item["sequence"]))
                 if item["kind"] == "process-exit" and not self._closing:
                     self._exited(item, stop)
+                if item["kind"] == "lease-ran-out" and not self._closing:
+                    stop.stop("error", "the lab undid what nobody renewed: this machine, or the run, stood still")
 
     def _exited(self, item: Mapping[str, Any], stop: StopBox) -> None:
         expected = bool(item.get("expected"))

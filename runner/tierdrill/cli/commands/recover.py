@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import time
 from collections.abc import Callable
 from contextlib import closing
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from tierdrill.cli.errors import say
-from tierdrill.cli.live_runs import live_in, live_runs, reapers, stopped_runs
+from tierdrill.cli.live_runs import live_in, live_runs, reapers, stopped_reapers, stopped_runs
 from tierdrill.cli.logs import log_to_file
 from tierdrill.cli.places import Surroundings
 
@@ -50,6 +51,7 @@ def command(here: Surroundings) -> int:
             *_end_processes(here.home, ledger, before),
             *_mend_labs(here.home, ledger, before),
         ]
+        _end_stopped_reapers(here.home, ledger, before)
         _close_books(here.home, ledger)
     forget_the_dead(here.home)
     for what in left:
@@ -126,6 +128,15 @@ def _end_processes(home: Path, ledger: Ledger, count: _Count) -> list[str]:
         if not stubborn:
             ledger.disown(run)
     return left
+
+
+def _end_stopped_reapers(home: Path, ledger: Ledger, count: _Count) -> None:
+    """A reaper that was stopped heals nobody; what it should have done has been done by now."""
+    from tierdrill.lab.groups import signal_process
+
+    for run, process in stopped_reapers(home).items():
+        if run not in _live(ledger) and signal_process(process, signal.SIGKILL):
+            count.tell(f"ended the stopped reaper (pid {process.pid}) of run {run}")
 
 
 def _end_labs(home: Path, ledger: Ledger, count: _Count) -> list[str]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tierdrill.cli.live_runs import live_runs, reapers, stopped_runs
+from tierdrill.cli.live_runs import live_runs, reapers, stopped_reapers, stopped_runs
 from tierdrill.cli.options import echo_json, json_option
 from tierdrill.cli.places import Surroundings
 from tierdrill.text import visible
@@ -61,6 +61,11 @@ def look(here: Surroundings) -> dict[str, Any]:
             {"run": process.run, "role": process.role, "pid": process.pid}
             for process in ledger.processes()
             if process.run not in live and process.process.lives()
+        ]
+        strays += [
+            {"run": run, "role": "stopped reaper", "pid": process.pid}
+            for run, process in stopped_reapers(here.home).items()
+            if run not in live
         ]
         held = ledger.held()
         locks = [{"environment": lock[0], "run": lock[1], "pid": lock[2], "owner": lock[3]} for lock in held]
