@@ -30,7 +30,7 @@ def without_objectives(data: Document, *names: str) -> Document:
 
 
 EVERYTHING = (
-    *("availability", "error_ceiling", "latency", "time_to_first_token", "queue_wait", "time_to_mitigate"),
+    *("availability", "error_ceiling", "latency", "time_to_first_token", "queue_wait", "stall", "time_to_mitigate"),
     *("integrity", "rejections_count"),
 )
 ALONE = [{"tier": "critical"}]

@@ -86,7 +86,7 @@ class _Phases:
 def _hardest(plan: Plan, tier_name: str) -> tuple[int | None, str]:
     """The promise that takes the most requests, of those that this drill judges."""
     from tierdrill.spec.samplesize import ceiling_requests, quantile_requests, share_requests
-    from tierdrill.spec.tiers import quantile_share
+    from tierdrill.spec.tiers import QUANTILE_OBJECTIVES, quantile_share
     from tierdrill.spec.units import show_ratio
 
     expected = next((one for one in plan.setting.drill.expect.tiers if one.tier == tier_name), None)
@@ -98,7 +98,7 @@ def _hardest(plan: Plan, tier_name: str) -> tuple[int | None, str]:
         sizes.append((share_requests(promises.availability) or 0, f"availability {show_ratio(promises.availability)}"))
     if promises.error_ceiling is not None and _judged(expected.objectives, "error_ceiling"):
         sizes.append((ceiling_requests(promises.error_ceiling) or 0, f"errors {show_ratio(promises.error_ceiling)}"))
-    for name in ("latency", "time_to_first_token", "queue_wait"):
+    for name in QUANTILE_OBJECTIVES:
         if (quantiles := getattr(promises, name)) and _judged(expected.objectives, name):
             highest = max(quantiles, key=quantile_share)
             sizes.append((quantile_requests(quantile_share(highest)), f"{name.replace('_', ' ')} {highest}"))
@@ -107,7 +107,8 @@ def _hardest(plan: Plan, tier_name: str) -> tuple[int | None, str]:
 
 def _power(plan: Plan, tier_name: str, judged: int, streamed: int) -> tuple[Power, ...]:
     """What the requests in the judged phases can show of each promise that this drill judges."""
-    from tierdrill.spec.power import STREAMED, power_of, promises
+    from tierdrill.spec.power import power_of, promises
+    from tierdrill.spec.tiers import STREAMED_OBJECTIVES
 
     expected = next((one for one in plan.setting.drill.expect.tiers if one.tier == tier_name), None)
     if expected is None or plan.variant == "blip":
@@ -115,7 +116,7 @@ def _power(plan: Plan, tier_name: str, judged: int, streamed: int) -> tuple[Powe
     tier = plan.setting.tiers.by_name(tier_name)
     seconds = sum(phase.seconds for phase in plan.phases if phase.name in expected.during)
     return tuple(
-        power_of(tier, promise, streamed if promise.objective in STREAMED else judged, seconds)
+        power_of(tier, promise, streamed if promise.objective in STREAMED_OBJECTIVES else judged, seconds)
         for promise in promises(tier.objectives, expected.objectives)
     )
 

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import compress
 
+from tierdrill.judge.refusals import judge_refusal_order
 from tierdrill.judge.samples import CHOICE_REASONS, UNKNOWN, TierSamples
 from tierdrill.judge.statistics import wilson
 from tierdrill.judge.timeline import Timeline
@@ -38,6 +39,9 @@ def judge_invariants(
             checks.append(
                 _check(name, Status.INCONCLUSIVE, "all phases", "the run did not go through all phases", events)
             )
+            continue
+        if name == "refusal-order":
+            checks.append(judge_refusal_order(tiers, cut, events))
             continue
         checks.append(_JUDGES[name](wanted, tiers, cut, timeline, events))
     return checks
@@ -212,9 +216,8 @@ def _rejections_cheap(
     wanted: Invariants, tiers: Tiers, samples: dict[str, TierSamples], timeline: Timeline, events: tuple[int, ...]
 ) -> Check:
     limit = wanted.rejection_latency_p99
-    expected = f"p99 of a shed within {show_duration(limit)} of the intended send"
-    # A queue time-out or a preemption has waited by its nature; what must be cheap is a refusal at the door.
-    times = sorted(one.latency for one in _rejected(samples) if one.reason in REFUSED_AT_THE_DOOR)
+    expected = f"p99 of a refusal within {show_duration(limit)} of the intended send, or of the end of its wait"
+    times = sorted(_costs(tiers, samples))
     if not any(map(_known, samples.values())):
         return _check("rejections-cheap", Status.INCONCLUSIVE, expected, "no requests", events, samples=0)
     if not times:
@@ -232,6 +235,23 @@ def _rejections_cheap(
         samples=len(times),
         unit=SECONDS,
     )
+
+
+def _costs(tiers: Tiers, samples: dict[str, TierSamples]) -> list[float]:
+    """What each refusal cost the customer in time: at the door all of it, after a wait what came on top of that.
+
+    A tier with another model to fall back on waits for both; a preemption has cost an answer, and is none of these.
+    """
+    costs = []
+    for name, part in samples.items():
+        tier = tiers.by_name(name)
+        wait = min(tier.deadline, tier.queue.wait * (1 if tier.fallback_model is None else 2))
+        for one in _rejected({name: part}):
+            if one.reason in REFUSED_AT_THE_DOOR:
+                costs.append(one.latency)
+            elif one.reason == "queue-timeout":
+                costs.append(max(0.0, one.latency - wait))
+    return costs
 
 
 def _rejections_labelled(

@@ -195,8 +195,40 @@ class TierSamples:
         return times
 
     def queue_waits(self) -> list[float]:
-        """Ascending waits in the gateway's queue, of requests that were admitted and said so."""
-        return sorted(value for value in self.queue_wait if value is not None)
+        """Ascending waits in the gateway's queue, of requests that were let into it and of which it was told.
+
+        Who never got out of it has waited for ever: how long it took him to give up is the least that it would have
+        been. Who was turned away at the door has not waited.
+        """
+        rows = zip(self.queue_wait, self.outcome, self.reason, self.attempts, strict=True)
+        waits = []
+        for wait, outcome, reason, attempts in rows:
+            if wait is None or outcome in UNKNOWN:
+                continue
+            turned_away = outcome in ("rejected", "refused")
+            if reason == "queue-timeout" or (outcome == "timeout" and attempts == 0):
+                waits.append(math.inf)
+            elif not turned_away or reason == "preempted":
+                waits.append(wait)
+        waits.sort()
+        return waits
+
+    @cached_property
+    def waits_unknown(self) -> int:
+        """How many may have waited in the queue for all the time they took: nobody told before they gave up."""
+        return sum(
+            outcome in ("timeout", "unfinished") and wait is None
+            for wait, outcome in zip(self.queue_wait, self.outcome, strict=True)
+        )
+
+    def stalls(self) -> list[float]:
+        """Ascending, each streamed answer's longest wait for a further piece; for ever where it broke off."""
+        rows = zip(self.stall, self.ttft, self.outcome, strict=True)
+        stalls = [
+            math.inf if outcome != "ok" else stall or 0.0 for stall, first, outcome in rows if first is not None
+        ]
+        stalls.sort()
+        return stalls if any(stall is not None for stall in self.stall) else []
 
     def _ordered(self, column: Sequence[float], count_rejections: bool) -> list[float]:
         if self.counts["ok"] == len(self):

@@ -19,13 +19,14 @@ from typing import get_args
 from tierdrill.judge.answers import judge_fallback, judge_integrity, settled
 from tierdrill.judge.generator import sent_as
 from tierdrill.judge.recovery import BACK_IN_TARGET, judge_time
+from tierdrill.judge.retries import judge_retries
 from tierdrill.judge.samples import UNKNOWN, TierSamples, joined
 from tierdrill.judge.statistics import quantile, wilson
 from tierdrill.judge.timeline import Timeline
 from tierdrill.judge.verdict import SECONDS, Check, Status
 from tierdrill.spec.drill import Load, ObjectiveName, TierExpectation
 from tierdrill.spec.samplesize import BAD_AT_LEAST
-from tierdrill.spec.tiers import Objectives, Tier, quantile_share
+from tierdrill.spec.tiers import QUANTILE_OBJECTIVES, Objectives, Tier, quantile_share
 from tierdrill.spec.units import show_duration, show_ratio
 
 
@@ -83,6 +84,7 @@ def judge_tier(
         mine = replace(asked, cut=settled(asked.cut, expectation, timeline)) if name == "integrity" else asked
         checks.extend(_objective(name, mine, samples, timeline))
     checks.extend(judge_fallback(tier, asked.cut, where, events, prove=prove))
+    checks.extend(judge_retries(tier, asked.cut, len(set(samples.gateway)), where, events))
     return checks
 
 
@@ -107,7 +109,7 @@ def _objective(name: str, asked: _Asked, whole: TierSamples, timeline: Timeline)
         return [judge_time(name, asked.tier, whole, timeline, asked.events)]
     if name == "time_to_detect":
         return []  # of the run's alerts, not of the tier's requests: judge_detection
-    if name in ("latency", "time_to_first_token", "queue_wait") and getattr(objectives, name):
+    if name in QUANTILE_OBJECTIVES and getattr(objectives, name):
         limits: dict[str, float] = getattr(objectives, name)
         ordered, unknown = _ordered(name, asked, unknown)
         return [_quantile(asked, name, q, ordered, unknown, limit) for q, limit in sorted(limits.items())]
@@ -120,7 +122,9 @@ def _ordered(name: str, asked: _Asked, unknown: int) -> tuple[list[float], int]:
     if name == "latency":
         return cut.answered_latencies(count_rejections), unknown
     if name == "queue_wait":
-        return cut.queue_waits(), 0
+        return cut.queue_waits(), cut.waits_unknown
+    if name == "stall":
+        return cut.stalls(), 0
     if unknown:
         streams = zip(cut.stream, cut.outcome, strict=True)
         unknown = sum(outcome in UNKNOWN and stream in asked.streamed for stream, outcome in streams)

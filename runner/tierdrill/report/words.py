@@ -9,10 +9,10 @@ from tierdrill.judge.verdict import Check, Status
 from tierdrill.spec.units import show_duration, show_ratio
 from tierdrill.text import visible
 
-SHARE_ASPECTS = ("availability", "error_ceiling", "integrity", "fallback", "worst_window")
+SHARE_ASPECTS = ("availability", "error_ceiling", "integrity", "fallback", "retries", "worst_window")
 RUN_TIMES = ("time_to_detect", "time_to_mitigate", "time_to_recover", "mttr")
-TIME_ASPECTS = ("latency", "time_to_first_token", "ttft", "queue_wait", *RUN_TIMES)
-CEILINGS = ("error_ceiling", "fallback", *TIME_ASPECTS)
+TIME_ASPECTS = ("latency", "time_to_first_token", "ttft", "queue_wait", "stall", *RUN_TIMES)
+CEILINGS = ("error_ceiling", "fallback", "retries", *TIME_ASPECTS)
 
 ASPECT_WORDS = {
     "availability": "availability",
@@ -23,6 +23,8 @@ ASPECT_WORDS = {
     "time_to_first_token": "first token",
     "ttft": "first token",
     "queue_wait": "queue wait",
+    "stall": "longest stall",
+    "retries": "retries",
     "mttr": "time to mitigate",
     "worst_window": "worst window",
     "fault_phase": "errors in the fault phase",

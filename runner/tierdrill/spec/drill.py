@@ -109,6 +109,7 @@ ObjectiveName = Literal[
     "latency",
     "time_to_first_token",
     "queue_wait",
+    "stall",
     "time_to_detect",
     "time_to_mitigate",
     "time_to_recover",
@@ -194,7 +195,14 @@ class Playbooks(Part):
     others: Literal["allowed", "forbidden"] = "forbidden"
 
 
-InvariantName = Literal["tier-order", "best-effort-returns", "goodput-holds", "rejections-cheap", "rejections-labelled"]
+InvariantName = Literal[
+    "tier-order",
+    "refusal-order",
+    "best-effort-returns",
+    "goodput-holds",
+    "rejections-cheap",
+    "rejections-labelled",
+]
 
 
 class Invariants(Part):
@@ -202,6 +210,7 @@ class Invariants(Part):
 
     check: Annotated[tuple[InvariantName, ...], Frozen] = (
         "tier-order",
+        "refusal-order",
         "best-effort-returns",
         "goodput-holds",
         "rejections-cheap",

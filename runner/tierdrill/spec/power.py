@@ -19,14 +19,12 @@ from tierdrill.spec.samplesize import (
     share_bad_fails,
     share_bad_passes,
 )
-from tierdrill.spec.tiers import Objectives, Tier, quantile_share
+from tierdrill.spec.tiers import QUANTILE_OBJECTIVES, Objectives, Tier, quantile_share
 from tierdrill.spec.units import show_duration, show_ratio
 
 TYPICAL_PASSES = 0.95
 """How often a service that goes bad as often as is typical must pass, for a drill's load to be large enough."""
 REQUESTS_MAX, STEPS_MAX = 2**24, 400
-QUANTILES_OF = ("latency", "time_to_first_token", "queue_wait")
-STREAMED = frozenset({"time_to_first_token"})
 
 
 @dataclass(frozen=True)
@@ -41,12 +39,12 @@ class Promise:
     @property
     def passes(self) -> Callable[[int, float], int | None]:
         """The most bad requests of so many that pass, for the share allowed."""
-        return quantile_over_passes if self.objective in QUANTILES_OF else share_bad_passes
+        return quantile_over_passes if self.objective in QUANTILE_OBJECTIVES else share_bad_passes
 
     @property
     def fails(self) -> Callable[[int, float], int | None]:
         """The fewest bad requests of so many that fail, for the share allowed."""
-        return quantile_over_fails if self.objective in QUANTILES_OF else share_bad_fails
+        return quantile_over_fails if self.objective in QUANTILE_OBJECTIVES else share_bad_fails
 
 
 @dataclass(frozen=True)
@@ -79,7 +77,7 @@ def promises(objectives: Objectives, wanted: Collection[str] = ()) -> list[Promi
     if objectives.error_ceiling is not None:
         words = f"errors {show_ratio(objectives.error_ceiling)}"
         found.append(Promise("error_ceiling", "error_ceiling", words, objectives.error_ceiling))
-    for name in QUANTILES_OF:
+    for name in QUANTILE_OBJECTIVES:
         limits: dict[str, float] = getattr(objectives, name)
         for label, limit in sorted(limits.items(), key=lambda item: quantile_share(item[0])):
             words = f"{name.replace('_', ' ')} {label} {show_duration(limit)}"

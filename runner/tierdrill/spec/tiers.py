@@ -15,6 +15,14 @@ QUANTILES = ("p50", "p90", "p95", "p99", "p99.9")
 Quantile = Literal["p50", "p90", "p95", "p99", "p99.9"]
 
 
+QUANTILE_OBJECTIVES = ("latency", "time_to_first_token", "queue_wait", "stall")
+"""The objectives that limit quantiles of a time."""
+STREAMED_OBJECTIVES = frozenset({"time_to_first_token", "stall"})
+"""Those of them that only streamed answers tell of."""
+RETRY_BURST = 10.0
+"""So many retries of a tier a gateway may make at once, before the ratio of its retry budget holds it."""
+
+
 def quantile_share(name: str) -> float:
     """The share a quantile's name stands for: "p99.9" -> 0.999."""
     return float(name[1:]) / 100.0
@@ -35,7 +43,8 @@ class WorstWindow(Part):
 class Objectives(Part):
     """What a tier promises; every field left out is not promised and not judged.
 
-    Latencies count from the intended send, so waiting in the client counts too. For ranks that count rejections
+    Latencies count from the intended send, so waiting in the client counts too; `stall` is the longest wait for a
+    further piece of a streamed answer. For ranks that count rejections
     (`rejections_count`), a shed request is a bad request; otherwise availability is that of admitted requests.
     Times count from the fault's effect: to the expected alert delivered (`time_to_detect`), to the tier back in target
     (`time_to_mitigate`), to the fault gone as well (`time_to_recover`). `typical` is the share of requests that go bad
@@ -49,6 +58,7 @@ class Objectives(Part):
     latency: dict[Quantile, Duration] = Field(default_factory=dict)
     time_to_first_token: dict[Quantile, Duration] = Field(default_factory=dict)
     queue_wait: dict[Quantile, Duration] = Field(default_factory=dict)
+    stall: dict[Quantile, Duration] = Field(default_factory=dict)
     time_to_detect: Duration | None = None
     time_to_mitigate: Duration | None = None
     time_to_recover: Duration | None = None

@@ -24,12 +24,11 @@ from tierdrill.spec.samplesize import (
     quantile_requests,
     share_requests,
 )
-from tierdrill.spec.tiers import Objectives, Tier, quantile_share
+from tierdrill.spec.tiers import QUANTILE_OBJECTIVES, STREAMED_OBJECTIVES, Objectives, Tier, quantile_share
 from tierdrill.spec.units import show_duration, show_ratio
 
 PROMISES: tuple[str, ...] = get_args(ObjectiveName)
 FALLBACK = "fallback"
-STREAMING_PROMISES = ("time_to_first_token",)
 
 
 def check_load(context: Context, place: Place, drill: Drill) -> None:
@@ -75,7 +74,7 @@ def _check_size(place: Place, expectation: TierExpectation, tier: Tier, drill: D
     seconds = sum(end - begin for begin, end in spans)
     shown: list[tuple[Promise, Power, str]] = []
     for name in wanted:
-        streaming = name in STREAMING_PROMISES
+        streaming = name in STREAMED_OBJECTIVES
         poisson = sum(
             _arrivals(stream, spans) * (stream.streaming if streaming else 1.0)
             for stream in mine
@@ -137,7 +136,7 @@ def _needed(name: str, objectives: Objectives) -> tuple[int | None, str]:
         return share_requests(objectives.availability), show_ratio(objectives.availability)
     if name == "error_ceiling" and objectives.error_ceiling is not None:
         return ceiling_requests(objectives.error_ceiling), show_ratio(objectives.error_ceiling)
-    if name in ("latency", "time_to_first_token", "queue_wait"):
+    if name in QUANTILE_OBJECTIVES:
         highest = max(getattr(objectives, name), key=quantile_share)
         return quantile_requests(quantile_share(highest)), highest
     if name == "integrity" and objectives.integrity is not None:

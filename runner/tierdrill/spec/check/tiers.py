@@ -8,7 +8,7 @@ from itertools import pairwise
 from tierdrill.spec.check.context import Context
 from tierdrill.spec.problems import listed
 from tierdrill.spec.reading import Place
-from tierdrill.spec.tiers import Objectives, Tier, Tiers, quantile_share
+from tierdrill.spec.tiers import QUANTILE_OBJECTIVES, Objectives, Tier, Tiers, quantile_share
 from tierdrill.spec.units import show_duration
 
 
@@ -88,7 +88,7 @@ def _check_objectives(place: Place, objectives: Objectives) -> None:
         place.at("availability").report("availability 100%", "no number of requests proves it; below 100%", "99.99%")
     if objectives.error_ceiling == 0.0:
         place.at("error_ceiling").report("error_ceiling 0%", "no number of requests proves it; above 0%", "0.01%")
-    for name in ("latency", "time_to_first_token", "queue_wait"):
+    for name in QUANTILE_OBJECTIVES:
         limits = sorted(getattr(objectives, name).items(), key=lambda item: quantile_share(item[0]))
         for quantile, limit in limits:
             if limit <= 0:

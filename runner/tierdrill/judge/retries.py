@@ -1,0 +1,39 @@
+"""How much more work the gateways made of a tier's requests by trying again: within the tier's retry budget or not."""
+
+from __future__ import annotations
+
+from tierdrill.judge.samples import TierSamples
+from tierdrill.judge.verdict import Check, Status
+from tierdrill.spec.tiers import RETRY_BURST, Tier
+from tierdrill.spec.units import show_ratio
+
+
+def judge_retries(
+    tier: Tier, cut: TierSamples, gateways: int, where: str, events: tuple[int, ...]
+) -> list[Check]:
+    """Whether no more attempts were made than the tier's retry budget allows; `gateways` is how many served it.
+
+    Nothing where nobody told how often a request was tried (histories of earlier versions, or no answers at all).
+    """
+    tried = [attempts for attempts in cut.attempts if attempts is not None]
+    if not tried:
+        return []
+    retries = sum(max(0, attempts - 1) for attempts in tried)
+    # Each gateway has saved up a burst of retries, and may use it within the span that is looked at.
+    allowed = tier.retry_budget.ratio * len(tried) + RETRY_BURST * gateways
+    return [
+        Check(
+            id=f"slo/{tier.name}/retries",
+            group="slo",
+            status=Status.FAILED if retries > allowed else Status.PASSED,
+            title=f"{tier.name}: retries in {where}",
+            expected=f"at most {show_ratio(tier.retry_budget.ratio)} of the requests, and {RETRY_BURST:g} at each "
+            f"gateway at once: {allowed:.0f}",
+            seen=f"{retries} retries of {len(tried)} requests ({retries / len(tried):.2%}); no request more than "
+            f"{max(tried)} times",
+            events=events,
+            value=retries / len(tried),
+            limit=allowed / len(tried),
+            samples=len(tried),
+        )
+    ]
