@@ -13,7 +13,7 @@ from tests.cli.support import ROOT, copied_catalogue, tierdrill
 from tierdrill.cli.main import main
 from tierdrill.spec.catalogue import KINDS
 
-DRILLS = ("crash-loop", "gpu-fallen-off-bus", "node-loss", "replica-crash", "slow-link")
+DRILLS = ("bit-flip", "crash-loop", "gpu-fallen-off-bus", "node-loss", "replica-crash", "slow-link")
 
 
 def test_init_makes_a_catalogue_that_validates_and_never_overwrites(tmp_path: Path) -> None:

@@ -132,7 +132,7 @@ def complete(home: Path, line: str) -> list[str]:
 
 def test_completion_knows_commands_drills_and_sabotages(tmp_path: Path) -> None:
     assert complete(tmp_path, "tierdrill re") == ["report", "recover", "resume"]
-    drills = ["crash-loop", "gpu-fallen-off-bus", "node-loss", "replica-crash", "slow-link"]
+    drills = ["bit-flip", "crash-loop", "gpu-fallen-off-bus", "node-loss", "replica-crash", "slow-link"]
     assert complete(tmp_path, "tierdrill run ") == drills
     assert complete(tmp_path, "tierdrill prove node-loss sl") == ["slow-link"]
     assert complete(tmp_path, "tierdrill run node-loss --sabotage w") == ["wrong-target"]
