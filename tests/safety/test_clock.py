@@ -1,4 +1,4 @@
-"""The machine's clock is set in the middle of a run: the run stops, and no lease is longer or shorter for it."""
+"""The machine's clock is set in the middle of a run: no phase, no fault and no lease is longer or shorter for it."""
 
 from __future__ import annotations
 
@@ -9,55 +9,56 @@ from pathlib import Path
 
 import pytest
 
+from tierdrill.chaos.context import wait_until
+from tierdrill.conductor.planclock import PlanClock
 from tierdrill.conductor.stop import StopBox
-from tierdrill.conductor.watchers import CLOCK_TICK_S, keep_leases, watch_clock
+from tierdrill.conductor.watchers import keep_leases
 from tierdrill.history.ledger import Ledger
 
 
 class Clocks:
-    """A wall clock and a boot clock; the wall clock is set by `steps` (seconds), one at each look."""
+    """A wall clock that somebody sets, and the monotonic one, which nobody can."""
 
-    def __init__(self, *steps: float) -> None:
-        self.steps, self.wall_s, self.boot_s, self.looks = list(steps), 1_700_000_000.0, 500.0, 0
+    def __init__(self) -> None:
+        self.step_s, self.now_s = 0.0, 500.0
 
     def wall(self) -> float:
-        return self.wall_s
+        return 1_700_000_000.0 + self.now_s + self.step_s
 
-    def boot(self) -> float:
-        return self.boot_s
-
-    async def sleep(self, seconds: float) -> None:
-        if not self.steps:
-            raise asyncio.CancelledError
-        self.looks += 1
-        self.boot_s += seconds
-        self.wall_s += seconds + self.steps.pop(0)
+    def monotonic(self) -> float:
+        return self.now_s
 
 
-def watched(*steps: float) -> StopBox:
-    stop, clocks = StopBox(), Clocks(*steps)
-
-    async def play() -> None:
-        try:
-            await watch_clock(stop, clocks.wall, clocks.boot, clocks.sleep)
-        except asyncio.CancelledError:
-            assert clocks.looks == len(steps)
-
-    asyncio.run(play())
-    return stop
-
-
-@pytest.mark.parametrize("step", [3600.0, -3600.0, 1.0, -1.0])
-def test_a_clock_that_is_set_stops_the_run(step: float) -> None:
-    reason = watched(0.0, 0.0, step, 0.0).reason
-    assert reason is not None and reason.by == "error"
-    assert reason.reason == f"the machine's clock was set by {step:+.1f} s in the middle of the run"
+@pytest.mark.parametrize("step", [3600.0, -3600.0])
+def test_no_planned_instant_moves_with_the_clock(step: float) -> None:
+    clocks = Clocks()
+    clock = PlanClock(clocks.wall, clocks.monotonic)
+    at = clocks.wall() + 10.0
+    assert clock.left(at) == pytest.approx(10.0)
+    clocks.step_s, clocks.now_s = step, 504.0
+    assert clock.left(at) == pytest.approx(6.0)
+    # Whoever reads the wall clock from now on waits as long.
+    assert clock.as_told_now(at) - clocks.wall() == pytest.approx(6.0)
+    clocks.now_s = 511.0
+    assert clock.left(at) == pytest.approx(-1.0)
 
 
-def test_a_clock_that_is_slewed_does_not() -> None:
-    slew = 0.0005 * CLOCK_TICK_S
-    assert watched(*[slew] * 10_000).reason is None
-    assert watched(*[-slew] * 10_000).reason is None
+@pytest.mark.parametrize("step", [3600.0, -3600.0])
+def test_whoever_waits_for_an_instant_waits_no_longer_and_no_shorter(
+    step: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, slept = time.time, list[float]()
+
+    def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        monkeypatch.setattr(time, "time", lambda: real() + step)
+        clocks.now_s += seconds
+
+    clocks = Clocks()
+    monkeypatch.setattr(time, "monotonic", clocks.monotonic)
+    monkeypatch.setattr(time, "sleep", sleep)
+    wait_until(real() + 0.5)
+    assert sum(slept) == pytest.approx(0.5, abs=0.1)
 
 
 @pytest.mark.parametrize("step", [86_400.0, -86_400.0])

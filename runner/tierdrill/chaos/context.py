@@ -83,5 +83,6 @@ def wait_until(at: float | None) -> None:
     """Return at that moment (Unix seconds): what can be done before the planned instant has been done by now."""
     if at is None:
         return
-    while (left := at - time.time()) > 0:
+    until = time.monotonic() + (at - time.time())
+    while (left := until - time.monotonic()) > 0:
         time.sleep(min(left, 0.05) if left > 0.002 else left)

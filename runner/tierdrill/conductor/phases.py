@@ -13,6 +13,7 @@ from tierdrill.conductor.deployment import Deployment
 from tierdrill.conductor.experiment import ExperimentProcess, write_spec
 from tierdrill.conductor.loadplan import load_plan
 from tierdrill.conductor.plan import Plan
+from tierdrill.conductor.planclock import PlanClock
 from tierdrill.conductor.preflight import (
     Finding,
     check_alerts,
@@ -24,7 +25,7 @@ from tierdrill.conductor.preflight import (
 from tierdrill.conductor.recorder import Recorder
 from tierdrill.conductor.stop import StopBox
 from tierdrill.conductor.toolhooks import tool_secrets
-from tierdrill.conductor.watchers import keep_leases, pump_reports, pump_samples, watch_child, watch_clock
+from tierdrill.conductor.watchers import keep_leases, pump_reports, pump_samples, watch_child
 from tierdrill.history.events import Event
 from tierdrill.history.ledger import Ledger
 from tierdrill.history.store import HistoryError
@@ -68,17 +69,18 @@ class Phases:
         self._load_may_end = False
         self._experiment_may_end = False
         self._closing = False
+        self._clock = PlanClock()
 
     async def go(self) -> None:
         """Preflight to recovery."""
         lease_s, renew = self.plan.setting.environment.lease, self.deployment.renew_leases
         self._spawn(keep_leases(self.ledger, self.plan.run, lease_s, self.stop, renew))
-        self._spawn(watch_clock(self.stop))
         if not await self._preflight():
             self.stop.stop("error", "preflight failed")
             return
         assert self.load is not None and self.experiment is not None
         await self.deployment.apply_sabotage(self.ledger)
+        self._clock = PlanClock()
         zero = time.time() + GO_AHEAD_S
         await self.load.go(zero)
         arrivals = planned_arrivals(self.load_plan.schedule())
@@ -174,17 +176,17 @@ class Phases:
     async def _phase(self, name: str, begin: float, end: float) -> bool:
         if name == "fault":
             return await self._fault(begin, end)
-        if not await self.stop.sleep(begin - time.time()):
+        if not await self.stop.sleep(self._clock.left(begin)):
             return False
         self.recorder.note("phase.started", "runner", phase=name, planned_at=begin)
         # The fault's child needs to be on its way before its instant; it waits there itself.
         early = {"baseline": EXPERIMENT_AHEAD_S, "warm-up": QUIET_S}.get(name, 0.0)
-        whole = await self.stop.sleep(end - time.time() - early)
+        whole = await self.stop.sleep(self._clock.left(end) - early)
         if whole and name == "baseline":
             assert self.experiment is not None
             self._experiment_may_end = True
-            await self.experiment.go(end)
-            whole = await self.stop.sleep(end - time.time())
+            await self.experiment.go(self._clock.as_told_now(end))
+            whole = await self.stop.sleep(self._clock.left(end))
         if whole and name == "warm-up" and not await self._found(self._quiet, QUIET_S):
             self.stop.stop("error", "not well at the end of warm-up")
             whole = False
@@ -194,7 +196,7 @@ class Phases:
     async def _fault(self, begin: float, end: float) -> bool:
         assert self.experiment is not None
         self.recorder.note("phase.started", "runner", phase="fault", planned_at=begin)
-        whole = await self.stop.sleep(end - time.time())
+        whole = await self.stop.sleep(self._clock.left(end))
         self.recorder.note("phase.ended", "runner", phase="fault")
         return whole
 

@@ -14,15 +14,12 @@ from tierdrill.conductor.guardrails import GuardrailWatch
 from tierdrill.conductor.recorder import Recorder
 from tierdrill.conductor.stop import StopBox
 from tierdrill.history.ledger import Ledger
-from tierdrill.history.processes import since_boot
 from tierdrill.judge.samples import samples_event_data
 from tierdrill.load.runner import LoadProcess
 from tierdrill.spec.drill import Guardrail
 
 BATCH_S = 1.0
 LEDGER_TICK_S = 0.1
-CLOCK_TICK_S = 0.2
-CLOCK_STEP_S = 0.25
 
 
 async def pump_samples(load: LoadProcess, recorder: Recorder, guardrails: tuple[Guardrail, ...], stop: StopBox) -> None:
@@ -80,27 +77,6 @@ async def keep_leases(ledger: Ledger, run: str, lease_s: float, stop: StopBox, r
         elif asked := ledger.stop_asked(run):
             stop.stop("stop", f"{asked.reason} ({asked.author})")
         await asyncio.sleep(LEDGER_TICK_S)
-
-
-async def watch_clock(
-    stop: StopBox,
-    wall: Callable[[], float] = time.time,
-    boot: Callable[[], float] = since_boot,
-    sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
-) -> None:
-    """Stop the run when the wall clock is set under it, forward or back: its phases and its events are told by it.
-
-    Leases are not: they count since boot. A clock that is slewed, as NTP does, moves less than half a millisecond in a
-    second and is let be.
-    """
-    before = wall() - boot()
-    while True:
-        await sleep(CLOCK_TICK_S)
-        now = wall() - boot()
-        if abs(now - before) > CLOCK_STEP_S:
-            stop.stop("error", f"the machine's clock was set by {now - before:+.1f} s in the middle of the run")
-            return
-        before = now
 
 
 async def _told(renew_in_lab: Renew, names: list[str]) -> None:
