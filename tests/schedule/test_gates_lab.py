@@ -13,7 +13,7 @@ from tests.e2e.home import ROOT, processes, tierdrill
 from tierdrill.lab.state import attach
 from tierdrill.monitoring.alerts import KNOWN_ALERTS
 from tierdrill.monitoring.query import AlertmanagerClient, Matcher
-from tierdrill.schedule.asking import alert_facts, budget_fact
+from tierdrill.schedule.asking import Service, alert_facts, budget_fact
 from tierdrill.schedule.facts import Facts
 from tierdrill.schedule.gates import GateResult
 from tierdrill.schedule.work import Member, member_of
@@ -98,7 +98,7 @@ def test_a_replica_that_died_fires_and_holds_it(home: Path) -> None:
 
 
 def test_no_answer_is_no_data(home: Path) -> None:
-    nowhere = "http://127.0.0.1:9"
+    nowhere = Service("http://127.0.0.1:9")
     tier = member().tiers[0]
     fact = asyncio.run(budget_fact(nowhere, tier, member().environment))
     assert fact is not None

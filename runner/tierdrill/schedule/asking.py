@@ -8,39 +8,71 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
+from tierdrill.monitoring.login import Login
 from tierdrill.monitoring.windows import BURN_WINDOWS, promql_duration, scaled
 from tierdrill.schedule.gates import AlertFacts, BudgetFact
-from tierdrill.spec.environment import Environment
+from tierdrill.schedule.notify.secrets import SecretMissing, Secrets
+from tierdrill.spec.environment import Credentials, Environment
 from tierdrill.spec.tiers import Tier
+from tierdrill.text import read_json
 
 TIMEOUT_S = 2.5
 QUIET = frozenset({"none", "info"})
 """Severities that neither page nor open a ticket, as in a run's own preflight."""
 
 
-async def get_json(url: str, query: Mapping[str, str]) -> tuple[Any, str]:
+@dataclass(frozen=True)
+class Service:
+    """Where something is asked: its base URL, and the value of `Authorization` that it wants ("": none)."""
+
+    url: str
+    login: str = field(default="", repr=False)
+
+
+def logged_in(url: str, credentials: Credentials | None) -> Service:
+    """The service with what it asks for, read now; SecretMissing where that is not to be had. It is kept nowhere."""
+    if credentials is None:
+        return Service(url)
+    # Read for this once: the messages here name addresses and statuses only.
+    secrets = Secrets()
+    if credentials.bearer is not None:
+        token = secrets.read(credentials.bearer)
+        if not (token.isascii() and token.isprintable()):
+            raise SecretMissing(f"the bearer token for {url} has letters that no HTTP header can have")
+        return Service(url, f"Bearer {token}")
+    password = secrets.read(credentials.password) if credentials.password is not None else ""
+    return Service(url, Login(credentials.user or "", password).header)
+
+
+async def get_json(service: Service, path: str, query: Mapping[str, str]) -> tuple[Any, str]:
     """The JSON of an answer, or None and why there is none."""
     import httpx
 
+    url = f"{service.url}{path}"
+    headers = {"Authorization": service.login} if service.login else {}
     try:
         async with httpx.AsyncClient(timeout=TIMEOUT_S, trust_env=False) as client:
-            answer = await client.get(url, params=dict(query))
+            answer = await client.get(url, params=dict(query), headers=headers)
+        if answer.status_code in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN):
+            refused = "its credentials are refused" if service.login else "it asks for credentials"
+            return None, f"{url}: {refused} (status {answer.status_code})"
         if answer.status_code != httpx.codes.OK:
             return None, f"{url}: status {answer.status_code}"
-        return answer.json(), ""
+        return read_json(answer.content), ""
     except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
         return None, f"{url}: {error or type(error).__name__}"
 
 
-async def alert_facts(alertmanager: str) -> AlertFacts:
+async def alert_facts(alertmanager: Service) -> AlertFacts:
     """What fires and what is silenced, by the v2 API."""
-    source = f"Alertmanager at {alertmanager}"
-    alerts, why = await get_json(f"{alertmanager}/api/v2/alerts", {"active": "true", "silenced": "false"})
-    silences, also = await get_json(f"{alertmanager}/api/v2/silences", {})
+    source = f"Alertmanager at {alertmanager.url}"
+    alerts, why = await get_json(alertmanager, "/api/v2/alerts", {"active": "true", "silenced": "false"})
+    silences, also = await get_json(alertmanager, "/api/v2/silences", {})
     if not isinstance(alerts, list) or not isinstance(silences, list):
-        return AlertFacts(source=source, unknown=why or also or f"{alertmanager}: not an Alertmanager answer")
+        return AlertFacts(source=source, unknown=why or also or f"{alertmanager.url}: not an Alertmanager answer")
     return AlertFacts(firing=_firing(alerts), silenced=_silenced(silences), source=source)
 
 
@@ -67,7 +99,7 @@ def _silenced(silences: list[Any]) -> tuple[str, ...]:
     return tuple(sorted(told))
 
 
-async def budget_fact(prometheus: str, tier: Tier, environment: Environment) -> BudgetFact | None:
+async def budget_fact(prometheus: Service, tier: Tier, environment: Environment) -> BudgetFact | None:
     """What the generated rules' series say of a tier's budget, over their longest window; None where it has none.
 
     The error ratio over the window divided by the budget is the share that was spent (the window's burn rate). No
@@ -78,7 +110,7 @@ async def budget_fact(prometheus: str, tier: Tier, environment: Environment) -> 
         return None
     name = BURN_WINDOWS[-1].long
     window = promql_duration(scaled(name, environment.clock))
-    source = f"Prometheus at {prometheus}, {name} of production time"
+    source = f"Prometheus at {prometheus.url}, {name} of production time"
     ratio, why = await _number(prometheus, f'slo:sli_error:ratio_rate{window}{{tier="{tier.name}"}}')
     if ratio is not None:
         left = 1.0 - ratio / budget if budget > 0 else (1.0 if ratio == 0 else 0.0)
@@ -94,14 +126,14 @@ async def budget_fact(prometheus: str, tier: Tier, environment: Environment) -> 
     return BudgetFact(tier.name, 1.0, source, "no requests")
 
 
-async def _number(prometheus: str, expression: str) -> tuple[float | None, str]:
+async def _number(prometheus: Service, expression: str) -> tuple[float | None, str]:
     """The one value of an expression; None with a reason, or with "" where the answer is empty."""
-    answer, why = await get_json(f"{prometheus}/api/v1/query", {"query": expression})
+    answer, why = await get_json(prometheus, "/api/v1/query", {"query": expression})
     if why:
         return None, why
     try:
         result = answer["data"]["result"]
         value = float(result[0]["value"][1]) if result else math.nan
     except (KeyError, IndexError, TypeError, ValueError):
-        return None, f"{prometheus}: not a Prometheus answer"
+        return None, f"{prometheus.url}: not a Prometheus answer"
     return (None, "") if math.isnan(value) else (value, "")

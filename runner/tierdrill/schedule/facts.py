@@ -11,10 +11,11 @@ from tierdrill.history.ledger import Ledger, LedgerError
 from tierdrill.history.store import HistoryError, HistoryStore
 from tierdrill.history.switches import Halt
 from tierdrill.schedule import gates
-from tierdrill.schedule.asking import alert_facts, budget_fact
+from tierdrill.schedule.asking import Service, alert_facts, budget_fact, logged_in
 from tierdrill.schedule.dependencies import ask_all
 from tierdrill.schedule.due import spoken
 from tierdrill.schedule.gates import AlertFacts, BudgetFact, GateResult
+from tierdrill.schedule.notify.secrets import SecretMissing
 from tierdrill.schedule.records import EnvironmentLock
 from tierdrill.schedule.spent import budget_from_drills
 from tierdrill.schedule.work import Member
@@ -75,7 +76,7 @@ class Facts:
     async def budget(self) -> GateResult:
         """From Prometheus where the environment has one that goes on, else from the figures of drills."""
         rule = self._member.environment.gates.without_data
-        prometheus, why = self._address("prometheus")
+        prometheus, why = self._service("prometheus")
         if why:
             return gates.budget([BudgetFact(tier.name, None, why) for tier in self._member.tiers], rule)
         if prometheus:
@@ -101,7 +102,7 @@ class Facts:
     async def alerts(self) -> GateResult:
         """From Alertmanager where the environment has one that goes on."""
         rule = self._member.environment.gates.without_data
-        alertmanager, why = self._address("alertmanager")
+        alertmanager, why = self._service("alertmanager")
         if why:
             return gates.alerts(AlertFacts(unknown=why), rule)
         return gates.alerts(await alert_facts(alertmanager) if alertmanager else AlertFacts(), rule)
@@ -110,20 +111,27 @@ class Facts:
         """From each dependency itself."""
         return gates.dependencies(await ask_all(self._member.environment.dependencies))
 
-    def _address(self, part: str) -> tuple[str, str]:
-        """Where a monitoring part is ("": nowhere), or why that is not known."""
+    def _service(self, part: str) -> tuple[Service | None, str]:
+        """A monitoring part with what it asks for (None: there is none), or why that is not known."""
         named: str | None = getattr(self._member.environment.gates, part)
         if named:
-            return named.rstrip("/"), ""
+            try:
+                credentials = getattr(self._member.environment.gates, f"{part}_credentials")
+                return logged_in(named.rstrip("/"), credentials), ""
+            except SecretMissing as error:
+                return None, str(error)
         if self._member.lab is None:
-            return "", ""
+            return None, ""
         from tierdrill.lab.state import NoSuchLab, attach
 
         try:
-            found: str | None = getattr(attach(self._home, self._member.lab), part)
+            lab = attach(self._home, self._member.lab)
         except NoSuchLab as error:
-            return "", str(error)
-        return (f"http://{found}", "") if found else ("", f"lab {self._member.lab} has no {part}")
+            return None, str(error)
+        found: str | None = getattr(lab, part)
+        if not found:
+            return None, f"lab {self._member.lab} has no {part}"
+        return Service(f"http://{found}", lab.login.header), ""
 
 
 async def ask_gates(ordered: list[Gate]) -> tuple[GateResult, ...]:

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from tierdrill.spec.channels import Secret
 from tierdrill.spec.units import Duration, Frozen, Metadata, Name, Network, Part, Ratio
 
 SHORTEST_LEASE_S, LONGEST_LEASE_S = 1.0, 3600.0
@@ -72,17 +73,31 @@ class Dependency(Part):
     timeout: Duration = 2.0
 
 
+class Credentials(Part):
+    """How to log in over HTTP: with a `bearer` token, or with `user` and `password`.
+
+    A document never holds a secret: it names the environment variable, or the file, that does.
+    """
+
+    user: str | None = Field(default=None, min_length=1, pattern=r"^[^:\x00-\x1f\x7f]+$")
+    password: Secret | None = None
+    bearer: Secret | None = None
+
+
 class EnvironmentGates(Part):
     """What the scheduler's gates ask before a drill starts here, and what they make of no answer.
 
-    `prometheus` and `alertmanager` are base URLs; a kept lab has its own and needs none. `without_data` decides where
+    `prometheus` and `alertmanager` are base URLs, each with its `..._credentials` where it asks for some; a kept lab
+    has its own and needs none. `without_data` decides where
     an error budget or the alerts are not known: `held` (no data is never a pass), or `open` for an environment in
     which nobody is served. `budget_window` is how far back drills count against the budget of a lab that only lives
     during drills.
     """
 
     prometheus: str | None = Field(default=None, examples=["http://prometheus.example.org:9090"])
+    prometheus_credentials: Credentials | None = None
     alertmanager: str | None = Field(default=None, examples=["http://alertmanager.example.org:9093"])
+    alertmanager_credentials: Credentials | None = None
     without_data: Literal["held", "open"] = "held"
     budget_window: Duration = 2_592_000.0
 

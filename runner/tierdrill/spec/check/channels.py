@@ -18,7 +18,7 @@ def check_channels(place: Place, channels: Sequence[Channel], owners: Collection
         spot = place.at(number)
         _check_telling(spot, channel, owners)
         for field, secret in secrets_of(channel).items():
-            _check_secret(spot.at(field), secret)
+            check_secret(spot.at(field), secret)
         if isinstance(channel, EmailChannel):
             _check_mail(spot, channel)
 
@@ -55,7 +55,8 @@ def _check_telling(place: Place, channel: Channel, owners: Collection[str]) -> N
             place.at(field).report(f"{field} of no time", "a time above 0")
 
 
-def _check_secret(place: Place, secret: Secret) -> None:
+def check_secret(place: Place, secret: Secret) -> None:
+    """That a secret is named, and by one thing."""
     if (secret.env is None) == (secret.file is None):
         found = "env and file together" if secret.env is not None else "neither env nor file"
         place.report(found, "one of them: {env: NAME} or {file: PATH}", key=secret.env is None)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from fnmatch import fnmatchcase
 
 from tierdrill.spec.check.capacity import check_slots
+from tierdrill.spec.check.channels import check_secret
 from tierdrill.spec.check.context import PLATFORM, Context, Inventory
 from tierdrill.spec.check.dependencies import check_dependencies, check_url
-from tierdrill.spec.environment import LONGEST_LEASE_S, SHORTEST_LEASE_S, Environment
+from tierdrill.spec.environment import LONGEST_LEASE_S, SHORTEST_LEASE_S, Credentials, Environment
 from tierdrill.spec.problems import listed, nearest, shown
 from tierdrill.spec.reading import Place
 from tierdrill.spec.tiers import Tiers
@@ -49,6 +50,8 @@ def check_environments(context: Context) -> None:
         for name in ("prometheus", "alertmanager"):
             if (url := getattr(environment.gates, name)) is not None:
                 check_url(place.at("gates", name), url)
+            if (credentials := getattr(environment.gates, f"{name}_credentials")) is not None:
+                _check_credentials(place.at("gates", f"{name}_credentials"), name, url, credentials)
         if environment.lab.node_grace <= 0:
             place.at("lab", "node_grace").report("node_grace of no time", "a time above 0, or no node is ever ready")
         if workloads is not None and environment.target == "lab":
@@ -68,6 +71,17 @@ def _check_region(place: Place, environment: Environment, tiers: Tiers) -> None:
                 f"region {environment.region}, and the data of tier {tier.name} stays in {listed(stays)}",
                 "a region that every tier's data_residency has, or `any` there",
             )
+
+
+def _check_credentials(place: Place, name: str, url: str | None, credentials: Credentials) -> None:
+    if url is None:
+        place.report("credentials for nothing", f"beside them `{name}` says where to log in", key=True)
+    given = tuple(part for part in ("user", "password", "bearer") if getattr(credentials, part) is not None)
+    if given not in (("user", "password"), ("bearer",)):
+        place.report(listed(given) or "nothing", "bearer, or user and password")
+    for part in ("password", "bearer"):
+        if (secret := getattr(credentials, part)) is not None:
+            check_secret(place.at(part), secret)
 
 
 def _check_clock(place: Place, environment: Environment) -> None:
