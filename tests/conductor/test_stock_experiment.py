@@ -23,11 +23,13 @@ from tierdrill.judge.judge import judge
 from tierdrill.judge.verdict import Status
 
 FAULT = f"{RUN}/foreign/create-file"
+MOMENTS = ("effective_at", "gone_at", "planned_at")
 
 
 def verdict_with(events: list[Event]) -> Any:
     """The judge's word on a run that is otherwise whole and well, with the faults of these events."""
-    run = Run()
+    intended = [event.data for event in events if event.kind == "fault.intended"]
+    run = Run(planned=tuple((str(fault["kind"]), str(fault["target"])) for fault in intended))
     others = [event for event in run.events(shipped()) if not event.kind.startswith("fault.")]
     zero = next(event.at for event in others if event.kind == "phase.started" and event.data["phase"] == "fault")
     end = next(event.at for event in others if event.kind == "phase.ended" and event.data["phase"] == "fault")
@@ -41,7 +43,7 @@ def verdict_with(events: list[Event]) -> Any:
             # A file needs no fault phase to be seen in; its undoing is moved to where a drill would have it.
             undoing = event.kind in ("fault.reverting", "fault.gone", "fault.not_gone")
             shift = end - begins["fault.reverting"] if undoing else zero - begins["fault.intended"]
-            data = {k: v + shift if k in ("effective_at", "gone_at") else v for k, v in event.data.items()}
+            data = {k: v + shift if k in MOMENTS and v is not None else v for k, v in event.data.items()}
             faults.append(Event(event.at + shift, event.kind, event.source, data))
     both = sorted([*others, *faults], key=lambda event: event.at)
     return judge([Event(one.at, one.kind, one.source, one.data, number) for number, one in enumerate(both, 1)])

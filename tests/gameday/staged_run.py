@@ -46,14 +46,16 @@ def _events(run: str, drill: str, *, sabotaged: bool) -> list[Event]:
     events = made.events(shipped("node-loss"))
     shift = time.time() - events[-1].at
     first = replace(events[0], data={**events[0].data, "run": run, "drill": drill, "planned": {"fault": 16.0}})
-    return [replace(one, at=one.at + shift, data=_moved(one.data, shift)) for one in [first, *events[1:]]]
+    return [replace(one, at=one.at + shift, data=_moved(one.data, shift, run)) for one in [first, *events[1:]]]
 
 
-def _moved(data: dict[str, object], shift: float) -> dict[str, object]:
+def _moved(data: dict[str, object], shift: float, run: str) -> dict[str, object]:
     moments = ("effective_at", "gone_at", "planned_at", "schedule_zero", "starts_at")
     moved = {
         name: value + shift if name in moments and isinstance(value, float) else value for name, value in data.items()
     }
+    if "fault" in data:
+        moved["fault"] = f"{run}/{str(data['fault']).partition('/')[2]}"
     columns = data.get("columns")
     if isinstance(columns, dict) and "due" in columns:
         moved["columns"] = {**columns, "due": [due + shift for due in columns["due"]]}
