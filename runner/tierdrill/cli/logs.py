@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tierdrill.seldom import Seldom
 from tierdrill.text import visible, visible_lines
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ def log_to_file(home: Path) -> None:
     logging.raiseExceptions = False
     handler = logging.FileHandler(home / LOG, encoding="utf-8", delay=True)
     handler.setFormatter(_lines("%(asctime)s %(process)d %(levelname)s %(name)s: %(message)s"))
+    handler.addFilter(Seldom())
     logging.basicConfig(level=logging.WARNING, handlers=[handler])
 
 

@@ -21,6 +21,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from tierdrill.lab.bodies import json_object
 from tierdrill.lab.controller_core import Core
 from tierdrill.lab.controller_edges import Bell, EdgeKeeper
 from tierdrill.lab.controller_model import UnknownName, parse_config
@@ -129,7 +130,7 @@ def build_app(controller: Controller) -> Starlette:
         return checked
 
     async def heartbeat(request: Request) -> Response:
-        desired = core.heartbeat(await document(request), time.monotonic())
+        desired = core.heartbeat(await json_object(request), time.monotonic())
         controller.tell()
         return JSONResponse({"desired": desired})
 
@@ -151,10 +152,10 @@ def build_app(controller: Controller) -> Starlette:
         return JSONResponse(state(core, time.monotonic()))
 
     async def remedy(request: Request) -> Response:
-        return JSONResponse(await controller.remedy(request.path_params["verb"], await document(request)))
+        return JSONResponse(await controller.remedy(request.path_params["verb"], await json_object(request)))
 
     async def put_fabric(request: Request) -> Response:
-        said = await document(request)
+        said = await json_object(request)
         edges.use_fabric(str(said["address"]), str(said["token"]))
         return JSONResponse({"ok": True})
 
@@ -175,14 +176,6 @@ def build_app(controller: Controller) -> Starlette:
             Route("/healthz", health),
         ]
     )
-
-
-async def document(request: Request) -> dict[str, Any]:
-    """The request's JSON object; ValueError if it is none."""
-    said = await request.json()
-    if not isinstance(said, dict):
-        raise BadArguments("expected a JSON object")
-    return said
 
 
 def _waiting(request: Request) -> tuple[int | None, float]:

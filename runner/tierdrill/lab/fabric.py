@@ -27,6 +27,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from tierdrill.history.processes import since_boot
+from tierdrill.lab.bodies import json_object
 from tierdrill.lab.fabric_pipe import Wire
 from tierdrill.lab.fabric_rules import Behaviour, Edge, LinkRule, RuleError, behaviour, parse_edge, parse_rule
 from tierdrill.lab.node_serving import BACKLOG, address_of, bind, configure_logging, serve
@@ -210,13 +211,13 @@ def build_app(fabric: Fabric, token: str) -> Starlette:
                 return JSONResponse({"ok": False, "reason": "a valid token is needed"}, 401)
             try:
                 return await handler(request)
-            except RuleError as error:
+            except ValueError as error:
                 return JSONResponse({"ok": False, "reason": str(error)}, 400)
 
         return checked
 
     async def put_edge(request: Request) -> Response:
-        edge = parse_edge(request.path_params["id"], await _document(request))
+        edge = parse_edge(request.path_params["id"], await json_object(request))
         return JSONResponse({"listen": await fabric.put_edge(edge)})
 
     async def delete_edge(request: Request) -> Response:
@@ -224,17 +225,17 @@ def build_app(fabric: Fabric, token: str) -> Starlette:
         return JSONResponse({"ok": found}, 200 if found else 404)
 
     async def put_link(request: Request) -> Response:
-        fabric.put_link(parse_rule(await _document(request)))
+        fabric.put_link(parse_rule(await json_object(request)))
         return JSONResponse({"ok": True, "links": fabric.links()})
 
     async def renew_links(request: Request) -> Response:
-        names = (await _document(request)).get("names")
+        names = (await json_object(request)).get("names")
         if not isinstance(names, list):
             raise RuleError(f"names: expected a list of leases, found {names!r}")
         return JSONResponse({"renewed": fabric.renew_links({str(name) for name in names})})
 
     async def put_host(request: Request) -> Response:
-        state = (await _document(request)).get("state")
+        state = (await json_object(request)).get("state")
         if state not in ("up", "down"):
             raise RuleError(f"state: {state!r} is neither up nor down")
         fabric.put_host(request.path_params["name"], up=state == "up")
@@ -265,16 +266,6 @@ def build_app(fabric: Fabric, token: str) -> Starlette:
             Route("/stats", guarded(get_stats)),
         ]
     )
-
-
-async def _document(request: Request) -> Mapping[str, Any]:
-    try:
-        document = await request.json()
-    except ValueError as error:
-        raise RuleError(f"not JSON: {error}") from error
-    if not isinstance(document, dict):
-        raise RuleError("expected a JSON object")
-    return document
 
 
 async def run(config: Mapping[str, Any], ready_fd: int | None) -> None:

@@ -24,6 +24,7 @@ from tierdrill.lab.gateway_core import GatewayCore
 from tierdrill.lab.gateway_proxy import Proxy
 from tierdrill.lab.program import announce_ready, program_arguments
 from tierdrill.monitoring.local_requests import FORBIDDEN, refusal
+from tierdrill.seldom import log_to_stderr
 
 BODY_BYTES_MAX = 4 * 1024 * 1024
 UPSTREAM_KEEPALIVE_S = 3.0  # below the replicas' own 5 s: never send on a connection that is being closed
@@ -116,7 +117,7 @@ async def _serve(config: GatewayConfig, ready_fd: int | None) -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run until SIGTERM."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    log_to_stderr("%(asctime)s %(levelname)s %(message)s")
     arguments = program_arguments("gateway", argv)
     try:
         config = parse_config(arguments.config)

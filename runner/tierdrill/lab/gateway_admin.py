@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hmac
-import json
 from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
@@ -13,6 +12,7 @@ from aiohttp import web
 from tierdrill.lab.gateway_config import ConfigError
 from tierdrill.lab.gateway_control import EndpointFollower
 from tierdrill.lab.gateway_core import GatewayCore
+from tierdrill.text import read_json
 
 CONTENT_TYPE_METRICS = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -130,7 +130,7 @@ class Admin:
     ) -> web.Response:
         self._authorize(request)
         try:
-            changes = json.loads(await request.read())
+            changes = read_json(await request.read())
             if not isinstance(changes, dict):
                 raise ConfigError("expected a JSON object")
             apply(changes)
@@ -139,7 +139,7 @@ class Admin:
         return web.json_response(show())
 
     def _authorize(self, request: web.Request) -> None:
-        given = request.headers.get("Authorization", "").encode()
+        given = request.headers.get("Authorization", "").encode(errors="surrogateescape")
         if not hmac.compare_digest(given, self._expected):
             raise web.HTTPUnauthorized(text='{"error":{"type":"unauthorized"}}', content_type="application/json")
 

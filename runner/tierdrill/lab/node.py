@@ -27,6 +27,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from tierdrill.lab.bodies import json_object
 from tierdrill.lab.child import SpawnError
 from tierdrill.lab.gpu import GpuSpec
 from tierdrill.lab.node_gpus import GpuBoard, GpuCollector, parse_gpu_specs
@@ -221,12 +222,14 @@ def build_app(agent: Agent) -> Starlette:
             if not hmac.compare_digest(given.encode(), f"Bearer {agent.config.token}".encode()):
                 return JSONResponse({"ok": False, "reason": "a valid token is needed"}, 401)
             try:
-                said = (await request.json(),) if takes_document else ()
+                said = (await json_object(request),) if takes_document else ()
                 return JSONResponse({"ok": True} | await work(request.path_params.get("name", ""), *said))
             except UnknownReplica as error:
                 return JSONResponse({"ok": False, "reason": str(error)}, 404)
             except SpawnError as error:
                 return JSONResponse({"ok": False, "reason": str(error)}, 500)
+            except (ValueError, KeyError, TypeError) as error:
+                return JSONResponse({"ok": False, "reason": f"{type(error).__name__}: {error}"}, 400)
 
         return checked
 

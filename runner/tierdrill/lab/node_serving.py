@@ -18,6 +18,7 @@ import uvicorn
 from uvicorn.config import Config
 
 from tierdrill.monitoring.local_requests import LocalRequests
+from tierdrill.seldom import log_to_stderr
 
 BACKLOG = 2048
 KEEP_ALIVE_S = 75
@@ -48,7 +49,7 @@ def address_of(listener: socket.socket) -> str:
 
 def configure_logging() -> None:
     """One line per event on stderr, which the starter keeps in the program's log file."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    log_to_stderr("%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
 
 

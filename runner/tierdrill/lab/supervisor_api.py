@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from tierdrill.lab.controller import document
+from tierdrill.lab.bodies import json_object
 from tierdrill.lab.supervisor_calls import CallFailed, call_program
 from tierdrill.lab.supervisor_lab import CONTROLLER, FABRIC, Lab
 from tierdrill.lab.supervisor_leases import Leases, Undo
@@ -86,22 +86,22 @@ def build_app(lab: Lab, operations: Operations, stop: Callable[[], None]) -> Sta
         return await lab.call(node, "GET", "/v1/status")
 
     async def power(request: Request) -> Json:
-        return await operations.power(request.path_params["node"], str((await document(request))["state"]))
+        return await operations.power(request.path_params["node"], str((await json_object(request))["state"]))
 
     async def signal_replica(request: Request) -> Json:
-        return await operations.signal_replica(request.path_params["name"], str((await document(request))["signal"]))
+        return await operations.signal_replica(request.path_params["name"], str((await json_object(request))["signal"]))
 
     async def start_replica(request: Request) -> Json:
         return await operations.start_replica(request.path_params["name"])
 
     async def flip_bit(request: Request) -> Json:
-        said = await document(request)
+        said = await json_object(request)
         return await operations.flip_bit(
             request.path_params["name"], int(said["index"]), int(said["bit"]), bool(said["flipped"])
         )
 
     async def signal_process(request: Request) -> Json:
-        return operations.signal_process(request.path_params["name"], str((await document(request))["signal"]))
+        return operations.signal_process(request.path_params["name"], str((await json_object(request))["signal"]))
 
     async def start_process(request: Request) -> Json:
         return await operations.start_process(request.path_params["name"])
@@ -112,24 +112,24 @@ def build_app(lab: Lab, operations: Operations, stop: Callable[[], None]) -> Sta
     async def set_gpu(request: Request) -> Json:
         node, index = request.path_params["node"], request.path_params["index"]
         write = operations.change_gpu if request.method == "PATCH" else operations.set_gpu
-        return await write(node, index, await document(request))
+        return await write(node, index, await json_object(request))
 
     async def kernel_noise(request: Request) -> Json:
         node = request.path_params["node"]
         if request.method == "DELETE":
             return operations.kernel_noise(node, None)
-        said = await document(request)
+        said = await json_object(request)
         return operations.kernel_noise(node, Burst(said["xid"], said["count"], said["per_second"]))
 
     async def exporter(request: Request) -> Json:
-        said = await document(request)
+        said = await json_object(request)
         return await operations.set_exporter(
             request.path_params["node"], bool(said["up"]), frozen=bool(said.get("frozen", False))
         )
 
     async def links(request: Request) -> Json:
         if request.method == "PUT":
-            return await operations.set_link(await document(request))
+            return await operations.set_link(await json_object(request))
         return await lab.call(FABRIC, "GET", "/links")
 
     async def edges(_: Request) -> Json:
@@ -143,15 +143,15 @@ def build_app(lab: Lab, operations: Operations, stop: Callable[[], None]) -> Sta
             gateway = request.query_params.get("gateway")
             if request.method == "GET":
                 return await operations.from_gateways(what, gateway)
-            return await operations.to_gateways(what, await document(request), gateway)
+            return await operations.to_gateways(what, await json_object(request), gateway)
 
         return guarded(handle)
 
     async def remedy(request: Request) -> Json:
-        return await operations.remedy(request.path_params["verb"], await document(request))
+        return await operations.remedy(request.path_params["verb"], await json_object(request))
 
     async def webhook(request: Request) -> Json:
-        said = await document(request)
+        said = await json_object(request)
         mark = str(said["mark"]) if said.get("mark") else None
         return await operations.set_webhook(str(said["url"]), str(said.get("token") or "none"), mark)
 
@@ -166,13 +166,13 @@ def build_app(lab: Lab, operations: Operations, stop: Callable[[], None]) -> Sta
         name = request.path_params["name"]
         if request.method == "DELETE":
             return {"ok": True, "released": leases.release(name)}
-        leases.put(name, await document(request))
+        leases.put(name, await json_object(request))
         return {"ok": True}
 
     async def all_leases(request: Request) -> Json:
         if request.method == "GET":
             return {"leases": leases.show()}
-        names = [str(name) for name in (await document(request))["renew"]]
+        names = [str(name) for name in (await json_object(request))["renew"]]
         renewed = leases.renew(names)
         if renewed:
             await lab.call(FABRIC, "POST", "/links/renew", {"names": renewed})

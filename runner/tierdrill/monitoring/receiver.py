@@ -15,7 +15,6 @@ from __future__ import annotations
 import hashlib
 import hmac
 import inspect
-import json
 import logging
 import time
 from collections.abc import Callable, Mapping
@@ -28,6 +27,7 @@ from starlette.routing import Route
 
 from tierdrill.monitoring.alerts import RUN_LABEL, unmarked
 from tierdrill.monitoring.loopback import Loopback, TooLarge, read_bounded
+from tierdrill.text import read_json
 
 BODY_BYTES_MAX = 1024 * 1024
 REPLAY_WINDOW_S = 300.0
@@ -227,8 +227,8 @@ def check_timestamp(text: str, now: float, began: float) -> None:
 def parse_object(body: bytes) -> dict[str, Any]:
     """The JSON object in a body."""
     try:
-        value = json.loads(body)
-    except (ValueError, RecursionError) as error:
+        value = read_json(body)
+    except ValueError as error:
         raise Refused(400, f"found no JSON: {error}") from error
     if not isinstance(value, dict):
         raise Refused(400, f"found a JSON {type(value).__name__}; allowed is an object")

@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
+from tierdrill.text import read_json
 from tierdrill.training.wire import BAD_INPUT, LINE_BYTES_MAX, SOCKET_FILE, Answer, answer, short_path
 
 Handler = Callable[[str, dict[str, Any], str], Awaitable[Answer]]
@@ -80,9 +81,9 @@ class Desk:
         try:
             if len(line) > REQUEST_BYTES_MAX:
                 raise ValueError(f"{len(line)} bytes")
-            asked = json.loads(line)
+            asked = read_json(line)
             do, arguments, token = str(asked["do"]), dict(asked.get("with") or {}), str(asked.get("token") or "")
-        except (ValueError, TypeError, KeyError) as error:
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
             return answer(f"not a question: {error}", code=BAD_INPUT)
         try:
             return await self._handler(do, arguments, token)
