@@ -48,7 +48,7 @@ CHOICE_REASONS = frozenset({"shed", "capped", "queue-full", "preempted"})
 UNKNOWN = frozenset({"dropped", "missing"})
 """Outcomes that say nothing of the service: what they would have been is judged at its best and at its worst."""
 
-_SINCE_LATER = frozenset(("served_tier", "model", "attempts", "stall", "sequence"))
+_SINCE_LATER = frozenset(("gateway", "served_tier", "model", "attempts", "stall", "sequence"))
 # What the judge looks at, of those.
 JUDGED = ("due", "latency", "outcome", "ttft", "integrity", "queue_wait", "reason", "stream", *_SINCE_LATER)
 
