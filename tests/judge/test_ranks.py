@@ -11,7 +11,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tierdrill.judge import ranks
-from tierdrill.judge.ranks import autocorrelation, deflated, fisher, holm, inflation, mann_whitney, shift, smallest_p
+from tierdrill.judge.ranks import (
+    apart,
+    autocorrelation,
+    deflated,
+    fisher,
+    holm,
+    inflation,
+    mann_whitney,
+    shift,
+    smallest_p,
+)
 
 FEW = st.lists(st.integers(0, 6).map(float), min_size=1, max_size=5)
 NUMBERS = st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=12)
@@ -186,6 +196,24 @@ def test_the_variance_of_a_difference_is_as_much_larger_as_drawn_series_show(cor
     drawn = sum(one * one for one in differences) / len(differences)
     assert inflation(40, 10, correlation) == pytest.approx(drawn / (1 / 10 + 1 / 40), rel=0.1)
     assert inflation(40, 10, 0.0) == 1.0
+
+
+def test_groups_far_apart_are_told_from_groups_that_only_do_not_overlap() -> None:
+    chooser = random.Random(1)
+    flat = [chooser.gauss(0, 1) for _ in range(30)]
+    beyond, far = [max(flat) + 0.1 * n for n in range(1, 8)], [max(flat) + 20 + 0.1 * n for n in range(1, 8)]
+    assert apart(flat, far, 3.0) < 1e-9 < apart(flat, beyond, 3.0)
+    assert apart(flat, far, 1.0) < apart(flat, far, 3.0)
+    assert apart(flat, [0.0, 50.0], 1.0) == 1.0
+    assert apart([1.0] * 20, [2.0] * 5, 2.0) == 0.0
+    assert apart([1.0] * 4, [2.0] * 2, 3.0) == 1.0
+    assert apart([], [1.0], 1.0) == 1.0
+
+
+def test_without_correlation_it_is_students_t() -> None:
+    """t = 5 with 8 degrees of freedom has a two-sided p of 0.00105."""
+    first, second = [-1.0, -1.0, 0.0, 1.0, 1.0], [2.162, 2.162, 3.162, 4.162, 4.162]
+    assert apart(first, second, 1.0) == pytest.approx(0.00105, rel=0.05)
 
 
 def test_a_p_of_a_larger_variance_is_larger_and_stays_one() -> None:

@@ -14,6 +14,7 @@ from tierdrill.judge.score import Kept, TierScore, decay, drill_score, tier_scor
 from tierdrill.judge.series import by_drill
 from tierdrill.judge.standing import ProofState, flaky_of, proof_of
 from tierdrill.judge.trend import trend_of
+from tierdrill.report.trend_words import unjudged_words
 
 NOW = FIRST + 200 * DAY
 CATALOGUE = {"node-loss": {"critical": 1}}
@@ -105,6 +106,49 @@ def test_it_only_ever_decays_while_nothing_runs(figures: list[RunFigures], one: 
 @given(histories())
 def test_it_lies_between_none_and_all(figures: list[RunFigures]) -> None:
     assert 0 <= score(*figures) <= 100
+
+
+def stopped(age_days: float, by: str = "guardrail") -> RunFigures:
+    return replace(one_run(age_days, "aborted"), stopped_by=by)
+
+
+def test_a_night_that_a_guardrail_stopped_is_a_failed_one() -> None:
+    """Twenty passed nights and twenty guardrail aborts, in turn, were once twenty passed nights."""
+    good = objective("passed", 0.6)
+    every = [one_run(2 * night + 1, "passed", good) for night in range(20)] + [
+        stopped(2 * night) for night in range(20)
+    ]
+    [runs] = by_drill(every)
+    assert [run.outcome for run in runs.judged].count("failed") == 20
+    assert score(*every) == pytest.approx(0.4 * 85)
+    flaky = flaky_of(runs)
+    assert flaky is not None and (flaky.runs, flaky.failed) == (30, 15)
+    found = drill_score(runs, "critical", NOW)
+    assert (found.kept, found.runs, found.passed) == (Kept.STOPPED, 5, 2)
+
+
+def test_a_night_that_somebody_stopped_says_nothing_but_is_counted() -> None:
+    good = objective("passed", 0.6)
+    every = [one_run(night, "passed", good) for night in range(1, 9)]
+    others = [stopped(1.5, "signal"), one_run(2.5, "inconclusive"), one_run(3.5, "unclean"), stopped(30.5, "halt")]
+    [runs] = by_drill([*every, *others])
+    assert len(runs.judged) == 8 and len(runs.unjudged) == 4
+    found = drill_score(runs, "critical", NOW)
+    assert (found.points, found.unjudged) == (pytest.approx(85), 3)
+    assert unjudged_words(runs) == "4 of 12 could not be judged (2 aborted, 1 inconclusive, 1 unclean)"
+
+
+def test_a_sabotage_that_a_guardrail_stopped_says_nothing() -> None:
+    assert replace(one_run(1, "aborted", variant="sabotage:x"), stopped_by="guardrail").outcome == ""
+
+
+def test_the_score_is_that_of_the_latest_runs_and_not_of_the_newest_alone() -> None:
+    good, bad = objective("passed", 0.6), objective("failed", -1.0)
+    failed = [one_run(night, "failed", bad) for night in range(2, 6)]
+    assert score(one_run(1, "passed", good), *failed) == pytest.approx(85 / 5)
+    assert score(
+        one_run(1, "failed", bad), *(one_run(night, "passed", good) for night in range(2, 30))
+    ) == pytest.approx(85 * 4 / 5)
 
 
 def test_all_points_and_what_each_is_worth() -> None:

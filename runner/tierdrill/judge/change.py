@@ -6,7 +6,8 @@ canary judge: Mann-Whitney at a confidence of 98%, a quarter of the estimate as 
 - the Mann-Whitney test of the latest runs against those before: p below 2%, after Holm's correction over all
   measures of the drill that are compared at once, so that a drill without any change is accused in 2% of looks at most;
   also where one night is like the one before it (a machine that is slow for a week), for p is that of so many runs as
-  are worth as much as independent ones: their correlation is estimated, on the safe side, and taken off;
+  are worth as much as independent ones: their correlation is estimated, on the safe side, and taken off (unless the
+  groups lie so far apart that no likeness of neighbours explains it);
 - the shift's 98% interval lies on one side of zero, at least a quarter of the estimate away from it;
 - the shift is large enough to matter: `tolerance_of`.
 
@@ -30,6 +31,7 @@ from statistics import median
 from tierdrill.judge.figures import Build
 from tierdrill.judge.ranks import (
     Shift,
+    apart,
     autocorrelation,
     deflated,
     fisher,
@@ -50,6 +52,9 @@ BUILD_RUNS_MIN = 5
 STEP_RUNS_MIN, STEP_RUNS_MAX = 3, 15
 """A step among so many latest runs is not taken for a likeness of neighbours."""
 
+FALSE_ALARMS_A_YEAR = {0.0: 0.3, 0.5: 0.6}
+"""How often a drill without any change becomes worse, looked at every night, by how much a night is like the one before
+(their correlation): as `tests/bench/bench_false_alarms.py` finds with five wandering measures and their margins."""
 TIME_TOLERANCE_S = 0.5
 """Detection is known to one scrape and one evaluation interval of monitoring, half a second each in the lab."""
 TIME_TOLERANCE_SHARE = 0.1
@@ -202,7 +207,10 @@ def _compared(
         estimate = moved.estimate if moved else None
     if correlation is None:
         correlation = _correlation([*first, *second])
-    p = deflated(p, inflation(len(first), len(second), correlation))
+    variance = inflation(len(first), len(second), correlation)
+    # A step that no wandering makes is what the ranks say it is.
+    certain = 1.0 if moved is None else max(p, apart(first, second, variance))
+    p = min(deflated(p, variance), certain)
     draft = Change(series.tier, series.measure, Outlook.STEADY, *sides, estimate=estimate, shift=moved)
     if smallest_p(len(first), len(second)) > ALPHA:
         return replace(draft, outlook=Outlook.UNKNOWN)

@@ -23,12 +23,13 @@ from tierdrill.judge.timeline import read_timeline
 from tierdrill.judge.verdict import Check, Status, Times, Verdict
 from tierdrill.spec.catalogue import DrillSetting
 
-FORMAT = 1
+FORMAT = 2
 AT_LEAST = ("availability", "integrity", "worst-window")
 SHARES = ("availability", "integrity", "error_ceiling", "fallback")
 MARGIN_FLOOR = -10.0
 """Ten times what is allowed, too much; what is worse is not told apart, and no answer at all counts as this."""
 TRUSTED = (Status.PASSED.value, Status.FAILED.value)
+GUARDRAIL = "guardrail"
 
 
 @dataclass(frozen=True)
@@ -94,7 +95,8 @@ class RunFigures:
     `tiers` are those that the drill judges, with their ranks. `variants` are the runs that a proof of the drill needs,
     `as_expected` says whether this one came out as its variant must. `watched_s` is how long the run looked on after
     the fault's effect: what did not happen took at least so long. `origin` is what started the run (a calendar's entry
-    and slot, say), where that was recorded. `doubt` says why there are no figures but the outcome.
+    and slot, say), where that was recorded. `stopped_by` is who or what stopped a run that was aborted, as far as that
+    is known. `doubt` says why there are no figures but the outcome.
     """
 
     run: str
@@ -114,11 +116,23 @@ class RunFigures:
     reasons: tuple[str, ...] = ()
     origin: Mapping[str, Any] = field(default_factory=dict)
     doubt: str = ""
+    stopped_by: str = ""
+
+    @property
+    def outcome(self) -> str:
+        """What the run says of the service: "passed", "failed", or "" for nothing.
+
+        A night that a guardrail had to stop is a failed one. A sabotage is made to break things, and says nothing then.
+        """
+        stopped = self.status == Status.ABORTED.value and self.stopped_by == GUARDRAIL
+        if stopped and not self.variant.startswith("sabotage:"):
+            return Status.FAILED.value
+        return self.status if self.status in TRUSTED else ""
 
     @property
     def trusted(self) -> bool:
-        """Whether the run says something about the service: it passed or failed."""
-        return self.status in TRUSTED
+        """Whether the run says something about the service."""
+        return bool(self.outcome)
 
     def of_tier(self, tier: str) -> tuple[ObjectiveFigure, ...]:
         """The tier's objectives in this run."""
@@ -180,6 +194,7 @@ def figures_of(events: Sequence[Event], verdict: Verdict) -> RunFigures:
         as_expected=_as_expected(setting, verdict),
         reasons=verdict.reasons,
         origin=origin if isinstance(origin, dict) else {},
+        stopped_by=next((str(one.data.get("by", "")) for one in events if one.kind == "run.stopping"), ""),
     )
 
 

@@ -2,11 +2,12 @@
 
 Each drill that judges the tier gives up to 100 points:
 
-- **outcome**, 60: in its newest run that says anything, the drill passed and the tier kept all its objectives. Half
-  of them where the tier kept its own but the drill failed otherwise (a playbook, another tier). None where one of the
-  tier's objectives was broken, or could not be judged.
+- **outcome**, 60: the drill passed and the tier kept all its objectives. Half of them where the tier kept its own but
+  the drill failed otherwise (a playbook, another tier). None where one of the tier's objectives was broken or could not
+  be judged, or where a guardrail had to stop the run. The mean of the latest `LATEST_RUNS` runs that say anything: one
+  night is luck.
 - **margin**, 25: how much of the tightest objective was left over, at the bad end of its 95% interval. All of them for
-  half the allowance or more, none at the limit, or where the samples bound nothing.
+  half the allowance or more, none at the limit, or where the samples bound nothing. The mean of the same runs.
 - **proof**, 15: the drill is proven (`judge.standing`); a proof older than 90 days loses half of its points with every
   90 days more. They count in the share of the outcome: a proof makes a pass worth more, it is no merit by itself.
 
@@ -25,6 +26,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from statistics import fmean
 
 from tierdrill.judge.figures import ObjectiveFigure, RunFigures
 from tierdrill.judge.series import DrillRuns
@@ -32,6 +34,7 @@ from tierdrill.judge.standing import Proof, ProofState, proof_of
 
 OUTCOME, MARGIN, PROOF = 60.0, 25.0, 15.0
 MARGIN_FULL = 0.5
+LATEST_RUNS = 5
 DAY_S = 86400.0
 FRESH_S = HALF_LIFE_S = 30 * DAY_S
 PROOF_FRESH_S = PROOF_HALF_LIFE_S = 90 * DAY_S
@@ -43,6 +46,7 @@ class Kept(StrEnum):
     ALL = "passed"
     OWN = "the tier kept its objectives, but the drill failed"
     NOT = "the tier broke an objective"
+    STOPPED = "a guardrail stopped the run"
     UNCLEAR = "not every objective of the tier could be judged"
     NEVER = "no run says anything yet"
 
@@ -51,8 +55,10 @@ class Kept(StrEnum):
 class DrillScore:
     """One drill's part in a tier's score: points by cause, and what they rest on.
 
-    `run` is the newest run that says anything, `at` when it began, `tightest` the objective that left least over, at
-    `margin` (None where unbounded). `recency` is the factor that the sum of the parts was multiplied with.
+    `run` is the newest run that says anything, `at` when it began, `tightest` its objective that left least over, at
+    `margin` (None where unbounded). Outcome and margin are means of the latest `runs`, of which `passed` did;
+    `unjudged` nights since the first of them could not be judged. `recency` is the factor that the sum of the parts was
+    multiplied with.
     """
 
     drill: str
@@ -68,6 +74,9 @@ class DrillScore:
     tightest: str = ""
     margin: float | None = None
     proof: Proof = Proof(ProofState.INCOMPLETE)  # noqa: RUF009
+    runs: int = 0
+    passed: int = 0
+    unjudged: int = 0
 
 
 @dataclass(frozen=True)
@@ -96,12 +105,12 @@ def drill_score(runs: DrillRuns, tier: str, now: float) -> DrillScore:
     judged = [run for run in runs.judged if run.started_at <= now]
     if not judged:
         return DrillScore(runs.drill, runs.environment, Kept.NEVER)
-    newest = judged[-1]
-    objectives = newest.of_tier(tier)
-    kept = _kept(newest, objectives)
-    outcome = {Kept.ALL: OUTCOME, Kept.OWN: OUTCOME / 2}.get(kept, 0.0)
-    tightest, margin = _tightest(objectives)
-    margin_points = MARGIN * min(1.0, max(0.0, margin or 0.0) / MARGIN_FULL)
+    latest = judged[-LATEST_RUNS:]
+    newest = latest[-1]
+    kept = _kept(newest, newest.of_tier(tier))
+    outcome = fmean(_OUTCOME_POINTS.get(_kept(run, run.of_tier(tier)), 0.0) for run in latest)
+    tightest, margin = _tightest(newest.of_tier(tier))
+    margin_points = fmean(_margin_points(run.of_tier(tier)) for run in latest)
     proof = proof_of(runs.until(now))
     proof_points = 0.0
     if proof.at is not None:
@@ -121,7 +130,17 @@ def drill_score(runs: DrillRuns, tier: str, now: float) -> DrillScore:
         tightest=tightest,
         margin=margin,
         proof=proof,
+        runs=len(latest),
+        passed=sum(run.outcome == "passed" for run in latest),
+        unjudged=sum(latest[0].started_at <= run.started_at <= now for run in runs.unjudged),
     )
+
+
+_OUTCOME_POINTS = {Kept.ALL: OUTCOME, Kept.OWN: OUTCOME / 2}
+
+
+def _margin_points(objectives: Sequence[ObjectiveFigure]) -> float:
+    return MARGIN * min(1.0, max(0.0, _tightest(objectives)[1] or 0.0) / MARGIN_FULL)
 
 
 def tier_scores(
@@ -160,6 +179,8 @@ def _tier(
 
 def _kept(run: RunFigures, objectives: Sequence[ObjectiveFigure]) -> Kept:
     statuses = {one.status for one in objectives}
+    if run.status == "aborted":
+        return Kept.STOPPED
     if "failed" in statuses:
         return Kept.NOT
     if statuses != {"passed"}:

@@ -1,6 +1,7 @@
 """Runs sorted into what can be compared: by drill and environment, and each measure of them as a series over time.
 
-Only runs of the drill itself that passed or failed are points. An inconclusive run says nothing about the service; a
+Only runs of the drill itself that passed or failed are points; one that a guardrail had to stop failed. An inconclusive
+run says nothing about the service, and such nights are counted and told (`DrillRuns.unjudged`); a
 blip twin or a sabotage is another experiment, which counts for the proof of the drill (`judge.standing`).
 """
 
@@ -73,7 +74,7 @@ class DrillRuns:
 
     @property
     def judged(self) -> tuple[RunFigures, ...]:
-        """Those of them that say something: passed or failed."""
+        """Those of them that say something: passed, failed, or stopped by a guardrail."""
         return tuple(run for run in self.runs if run.variant == "drill" and run.trusted)
 
     def until(self, moment: float) -> DrillRuns:
@@ -83,6 +84,11 @@ class DrillRuns:
     def since(self, moment: float) -> DrillRuns:
         """Without what was before."""
         return DrillRuns(self.drill, self.environment, tuple(run for run in self.runs if run.started_at >= moment))
+
+    @property
+    def unjudged(self) -> tuple[RunFigures, ...]:
+        """Those of them that say nothing: inconclusive, unclean, or aborted by somebody."""
+        return tuple(run for run in self.nights if not run.trusted)
 
     @property
     def tiers(self) -> dict[str, int]:

@@ -47,8 +47,8 @@ def flaky_of(runs: DrillRuns) -> Flaky | None:
         return None
     build = judged[-1].build
     same = [run for run in judged[-FLAKY_RUNS_MAX:] if run.build == build]
-    failed = [run for run in same if run.status == "failed"]
-    flips = sum(one.status != other.status for one, other in pairwise(same))
+    failed = [run for run in same if run.outcome == "failed"]
+    flips = sum(one.outcome != other.outcome for one, other in pairwise(same))
     share = wilson(len(failed), len(same))
     if flips < FLAKY_FLIPS_MIN or share is None:
         return None

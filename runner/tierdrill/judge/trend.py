@@ -5,12 +5,13 @@ Pure: the figures and the moment `now` go in, values come out.
 
 from __future__ import annotations
 
+from collections import defaultdict, deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from tierdrill.judge.change import Change, Outlook, changes_of
 from tierdrill.judge.figures import RunFigures
-from tierdrill.judge.score import FRESH_S, PROOF_FRESH_S, TierScore, tier_scores
+from tierdrill.judge.score import FRESH_S, LATEST_RUNS, PROOF_FRESH_S, TierScore, tier_scores
 from tierdrill.judge.series import DrillRuns, Series, by_drill, series_of
 from tierdrill.judge.standing import Flaky, Proof, flaky_of, proof_of
 
@@ -161,21 +162,21 @@ def _history(
 def _pasts(every: Sequence[DrillRuns], moments: Sequence[float]) -> Iterator[list[DrillRuns]]:
     """The runs that scores rest on, as they were at each of ascending moments.
 
-    These are the newest of each variant that says anything, and the newest that tells what documents ask for.
+    These are the latest of each variant that say anything, and the newest that tells what documents ask for.
     """
     waiting = [list(reversed(runs.runs)) for runs in every]
-    newest: list[dict[str, RunFigures]] = [{} for _ in every]
+    latest: list[dict[str, deque[RunFigures]]] = [defaultdict(lambda: deque(maxlen=LATEST_RUNS)) for _ in every]
     for moment in moments:
         past = []
-        for runs, left, kept in zip(every, waiting, newest, strict=True):
+        for runs, left, kept in zip(every, waiting, latest, strict=True):
             while left and left[-1].started_at <= moment:
                 run = left.pop()
                 if run.trusted:
-                    kept[run.variant] = run
+                    kept[run.variant].append(run)
                 if run.tiers:
-                    kept[""] = run
+                    kept[""].append(run)
             if kept:
-                unique = {run.run: run for run in kept.values()}.values()
+                unique = {run.run: run for some in kept.values() for run in some}.values()
                 ordered = sorted(unique, key=lambda run: (run.started_at, run.run))
                 past.append(DrillRuns(runs.drill, runs.environment, tuple(ordered)))
         yield past

@@ -6,7 +6,7 @@ import math
 from dataclasses import asdict
 from typing import Any
 
-from tierdrill.judge.change import Change
+from tierdrill.judge.change import ALPHA, FALSE_ALARMS_A_YEAR, Change
 from tierdrill.judge.figures import Build
 from tierdrill.judge.score import DrillScore, TierScore
 from tierdrill.judge.series import Series
@@ -26,6 +26,10 @@ def trend_document(trend: Trend, tier: str | None = None) -> dict[str, Any]:
         "runs": sum(len(one.runs.runs) for one in trend.drills),
         "tiers": [_tier(trend, score) for score in trend.scores if tier in (None, score.tier)],
         "drills": [_drill(one, tier) for one in trend.drills],
+        "false_alarms": {
+            "of_looks_at_most": ALPHA,
+            "a_year": [{"correlation": one, "times": often} for one, often in FALSE_ALARMS_A_YEAR.items()],
+        },
         "regressions": [
             {
                 "key": one.key,
@@ -78,6 +82,9 @@ def _drill(one: DrillTrend, tier: str | None) -> dict[str, Any]:
         "drill": one.runs.drill,
         "environment": one.runs.environment,
         "runs": {status: statuses.count(status) for status in sorted(set(statuses))},
+        "nights": len(statuses),
+        "not_judged": len(one.runs.unjudged),
+        "stopped_by_guardrail": sum(run.status == "aborted" for run in one.runs.judged),
         "age_s": one.age_s,
         "stale": one.stale,
         "proof": {

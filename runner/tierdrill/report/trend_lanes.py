@@ -23,6 +23,7 @@ from tierdrill.report.trend_words import (
     show_score,
     show_value,
     tier_score_words,
+    unjudged_words,
 )
 
 HEIGHT, OUTCOME_HEIGHT, SCORE_HEIGHT, SMALL_HEIGHT = 54, 28, 64, 18
@@ -110,8 +111,7 @@ def _outcomes(one: DrillTrend, span: Span, anchors: Anchors, most: int) -> Lane:
     )
     change = next((each for each in one.changes if each.measure == PASSED and not each.builds), None)
     worse = [each for each in one.changes if each.measure == PASSED and each.outlook is Outlook.WORSE]
-    other = len(nights) - judged
-    said = [f"{other} said nothing"] if other else []
+    said = [words] if (words := unjudged_words(one.runs)) else []
     said += [outlook_words(change)] if change else []
     return Lane(
         name="outcome",

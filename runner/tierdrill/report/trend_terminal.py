@@ -29,6 +29,7 @@ from tierdrill.report.trend_words import (
     measure_words,
     outlook_words,
     proof_words,
+    rate_words,
     recency_words,
     regression_words,
     rule_words,
@@ -39,6 +40,7 @@ from tierdrill.report.trend_words import (
     show_value,
     stale_words,
     tier_score_words,
+    unjudged_words,
 )
 from tierdrill.report.words import Glyphs, plural
 
@@ -162,8 +164,7 @@ def _one_drill(
     passed = sum(run.status == "passed" for run in judged)
     title = Text(glyphs.text(drill_title(one.runs.drill, one.runs.environment, _several(trend))), style="bold")
     console.print(title.append("  ").append(outcomes(nights, glyphs)))
-    other = len(nights) - len(judged)
-    said = f"{passed} of {len(judged)} passed" + (f", {plural(other, 'other')} said nothing" if other else "")
+    said = "; ".join(filter(None, (f"{passed} of {len(judged)} passed", unjudged_words(one.runs))))
     _say(console, glyphs, f"{said}; {last_words(one.age_s)}; {proof_words(one.proof, one.proof_age_s)}")
     console.print()
     if one.series:
@@ -230,10 +231,12 @@ def _explained(console: Console, trend: Trend, one: DrillTrend, score: TierScore
 def _findings(console: Console, trend: Trend, glyphs: Glyphs, tier: str | None, everything: bool) -> None:
     worse = [one for one in trend.regressions if tier is None or one.change.tier in ("", tier)]
     flaky = [one.flaky for one in trend.drills if one.flaky is not None]
+    unjudged = [f"{one.runs.drill}: {words}" for one in trend.drills if (words := unjudged_words(one.runs))]
     stale = stale_words(trend.drills, trend.never if everything else ())
     sections = (
         ("became worse", "bold red", [regression_words(one) for one in worse]),
         ("flaky", "bold yellow", [f"{one.drill}: {flaky_words(one)}" for one in flaky]),
+        ("not judged, or stopped", "bold yellow", unjudged if everything else []),
         ("stale", "bold yellow", stale),
     )
     for title, style, lines in sections:
@@ -242,8 +245,7 @@ def _findings(console: Console, trend: Trend, glyphs: Glyphs, tier: str | None, 
                 console.print()
                 console.print(Text(title, style=style))
             console.print(Padding(Text(glyphs.text(line)), (0, 0, 0, 2), expand=False))
+    console.print()
     if not worse:
-        console.print()
         _say(console, glyphs, "Nothing was shown to have become worse.", "dim")
-    elif not everything:
-        _say(console, glyphs, rule_words(), "dim")
+    _say(console, glyphs, rate_words() if everything or not worse else rule_words(), "dim")

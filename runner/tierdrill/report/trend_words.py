@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tierdrill.judge.change import ALPHA, Change, Group, Outlook
+from tierdrill.judge.change import ALPHA, FALSE_ALARMS_A_YEAR, Change, Group, Outlook
 from tierdrill.judge.figures import Build
 from tierdrill.judge.score import DAY_S, MARGIN, OUTCOME, PROOF, DrillScore, Kept, TierScore
-from tierdrill.judge.series import PASSED
+from tierdrill.judge.series import PASSED, DrillRuns
 from tierdrill.judge.standing import Flaky, Proof, ProofState
 from tierdrill.judge.trend import DrillTrend, Regression
 from tierdrill.report.words import ASPECT_WORDS, plural, show_seconds, show_share, variant_words
@@ -177,10 +178,27 @@ def score_lines(score: DrillScore, now: float) -> tuple[ScoreLine, ...]:
         margin = "no objective that a margin could be left of"
     proof_age = None if score.proof.at is None else max(0.0, now - score.proof.at)
     return (
-        ScoreLine(score.outcome, OUTCOME, f"{score.kept.value}, {age} ago"),
+        ScoreLine(score.outcome, OUTCOME, f"{score.kept.value}, {age} ago{_latest_words(score)}"),
         ScoreLine(score.margin_points, MARGIN, margin),
         ScoreLine(score.proof_points, PROOF, proof_words(score.proof, proof_age)),
     )
+
+
+def _latest_words(score: DrillScore) -> str:
+    """What stands beside the newest run: "; 3 of the latest 5 passed, 2 nights since could not be judged"."""
+    parts = [f"{score.passed} of the latest {score.runs} passed"] if score.runs > 1 else []
+    parts += [f"{plural(score.unjudged, 'night')} since could not be judged"] if score.unjudged else []
+    return f"; {', '.join(parts)}" if parts else ""
+
+
+def unjudged_words(runs: DrillRuns) -> str:
+    """How many nights say nothing, and which failed by a guardrail: "3 of 20 could not be judged (3 inconclusive)"."""
+    statuses = Counter(run.status for run in runs.unjudged)
+    which = ", ".join(f"{count} {status}" for status, count in sorted(statuses.items()))
+    stopped = sum(run.status == "aborted" for run in runs.judged)
+    parts = [f"{statuses.total()} of {len(runs.nights)} could not be judged ({which})"] if statuses else []
+    parts += [f"{plural(stopped, 'night')} stopped by a guardrail counted as failed"] if stopped else []
+    return "; ".join(parts)
 
 
 def recency_words(score: DrillScore) -> str:
@@ -226,7 +244,16 @@ def rule_words() -> str:
     return (
         f"Worse or better: Mann-Whitney p below {ALPHA:.0%} after Holm's correction over the drill's measures, the "
         "whole 98% interval of the shift on one side, and a shift that matters (of times 0.5 s and 10%, of margins 5% "
-        "of the limit)."
+        f"of the limit). {rate_words()}"
+    )
+
+
+def rate_words() -> str:
+    """How often that is wrong."""
+    alone, alike = (FALSE_ALARMS_A_YEAR[correlation] for correlation in (0.0, 0.5))
+    return (
+        f"A drill without any change is called worse in {ALPHA:.0%} of looks at most; looked at every night, about "
+        f"{alone:g} times a year, {alike:g} times where a night is much like the one before it."
     )
 
 
