@@ -49,6 +49,15 @@ def refuse_while(path):
         raise RuntimeError("it is there")
     return True
 
+def echo(text):
+    return text
+
+asked = []
+
+def only_before(text):
+    asked.append(text)
+    return True if len(asked) == 1 else text
+
 def state(path):
     return "present" if Path(path).exists() else "absent"
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -179,6 +181,87 @@ def test_the_tolerance_of_a_proof_is_filled_as_chaos_toolkit_does(stock: Stock, 
     experiment["rollbacks"].append(absent)
     stock.play(experiment, [{**PROOF, "gone": "is-absent"}])
     assert stock.one("fault.gone").data["seen"] == "is-absent returned 'absent'" and stock.open_faults() == []
+
+
+SECRETS = {"API_TOKEN": "s3cret-token", "DB_PASSWORD": 'pass"word', "FOUND_OUT": "i-0abc77"}
+
+
+def with_secrets(stock: Stock, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """An experiment whose probes, actions and rollbacks all say what nobody may read."""
+    for name, value in SECRETS.items():
+        monkeypatch.setenv(name, value)
+    experiment = experiment_on(stock.marker)
+    experiment["configuration"] = {
+        "password": {"type": "env", "key": "DB_PASSWORD"},
+        "machine": process("probe", "find-out", "-c", "import os; print(os.environ['FOUND_OUT'])"),
+    }
+    experiment["secrets"] = {
+        "api": {"token": {"type": "env", "key": "API_TOKEN"}, "pin": "written-pin"},
+    }
+    told = {"text": "${password} ${machine} ${token} ${pin}"}
+    experiment["method"].append(python("probe", "says", "echo", **told))
+    experiment["method"].append({**python("action", "fails", "refuse", **told), "pauses": {"after": 0.3}})
+    experiment["rollbacks"].append(python("action", "fails-too", "refuse", **told))
+    gone = {**python("probe", "file-is-gone", "echo", **told), "tolerance": "${token}"}
+    experiment["extensions"][0]["probes"][1] = gone
+    once = {**python("probe", "only-before", "only_before", **told), "tolerance": True}
+    experiment["steady-state-hypothesis"] = hypothesis(once)
+    return experiment
+
+
+def nothing_told(stock: Stock, *more: object) -> None:
+    """No value of the experiment's own is in any file but its values, nor in any event."""
+    files = [path for path in stock.home.rglob("*") if path.is_file() and path.suffix not in (".values", ".json")]
+    texts = {str(path): path.read_bytes().decode(errors="replace") for path in files}
+    texts |= {"events": "\n".join(event.to_line() for event in stock.events), "more": repr(more)}
+    for value in (*SECRETS.values(), "written-pin"):
+        for spelled in (value, value.replace('"', '\\"')):
+            assert [name for name, text in texts.items() if spelled in text] == []
+
+
+def test_what_the_experiment_finds_out_is_in_no_history_ledger_or_log(
+    stock: Stock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stock.play(with_secrets(stock, monkeypatch), [PROOF])
+    assert "${password} ${machine} ${token} ${pin}" in stock.notes(), "the reasons are told all the same"
+    seen = [one.data["seen"] for one in stock.events if one.kind == "fault.not_gone"]
+    assert any("${token}" in text for text in seen)
+    assert [one["activity"] for one in stock.one("experiment.rollbacks").data["failed"]] == ["fails-too"]
+    nothing_told(stock)
+    (values,) = stock.home.glob("*.values")
+    assert values.stat().st_mode & 0o077 == 0 and json.loads(values.read_text())["machine"] == "i-0abc77"
+
+
+def test_after_kill_9_it_is_in_none_either(stock: Stock, monkeypatch: pytest.MonkeyPatch) -> None:
+    experiment = with_secrets(stock, monkeypatch)
+    del experiment["steady-state-hypothesis"]
+    killed_mid_fault(stock, experiment, [PROOF])
+    ledger, told = stock.ledger, []
+    assert undo_all(ledger, RUN, "reaper", told.append, within_s=1.0) == [FAULT]
+    ledger.close()
+    assert "${password}" in (stock.home / "experiment.undo.log").read_text()
+    nothing_told(stock, told)
+
+
+def test_values_are_forgotten_once_all_is_undone(stock: Stock) -> None:
+    killed_mid_fault(stock, experiment_on(stock.marker), [PROOF])
+    assert list(stock.home.glob("*.values"))
+    undone(stock)
+    assert not list(stock.home.glob("*.values")) and stock.open_faults() == []
+
+
+def test_the_history_has_no_secret_that_is_written_in_an_experiment() -> None:
+    setting = shipped()
+    secrets = {
+        "api": {"pin": "written-pin", "token": {"type": "env", "key": "API_TOKEN", "default": "written-too"}},
+        "vault": {"type": "vault", "path": "a/b", "key": "k"},
+        "plain": "written-as-well",
+    }
+    told = replace(setting, experiment={**setting.experiment, "secrets": secrets}).to_json()["experiment"]
+    assert "written" not in json.dumps(told)
+    assert told["secrets"]["api"]["token"] == {"type": "env", "key": "API_TOKEN"}
+    assert told["secrets"]["vault"] == secrets["vault"]
+    assert {**told, "secrets": None} == {**setting.experiment, "secrets": None}
 
 
 def test_an_action_whose_intent_lapsed_while_it_waited_is_not_played(stock: Stock) -> None:

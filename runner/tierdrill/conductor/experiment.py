@@ -15,9 +15,11 @@ from tierdrill.children import program, user_environment
 from tierdrill.conductor.plan import Plan
 from tierdrill.history.events import Event
 from tierdrill.lab.child import tail
+from tierdrill.lab.state import write_private
 from tierdrill.load.runner import die_with_parent
 
 READY_WITHIN_S = 15.0
+SPEC_FILE = "experiment.json"
 Take = Callable[[Event], Any]
 
 
@@ -27,13 +29,13 @@ class ExperimentError(RuntimeError):
 
 def write_spec(plan: Plan, folder: Path) -> Path:
     """The child's input: the experiment, the values this run gives its variables, the drill's proofs."""
-    path = folder / "experiment.json"
+    path = folder / SPEC_FILE
     spec = {
         "experiment": plan.setting.experiment,
         "variables": plan.variables,
         "proofs": [proof.model_dump(mode="json") for proof in plan.setting.drill.proofs],
     }
-    path.write_text(json.dumps(spec, indent=1), encoding="utf-8")
+    write_private(path, json.dumps(spec, indent=1))
     return path
 
 

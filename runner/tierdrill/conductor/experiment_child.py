@@ -29,6 +29,7 @@ from chaoslib.types import Schedule, Strategy
 
 from tierdrill.chaos.context import Context, current_context
 from tierdrill.conductor.foreign import ForeignFaults, Proofs, probes_of
+from tierdrill.conductor.hiding import HidingFormatter
 from tierdrill.conductor.plan import ACTIONS_MODULE
 from tierdrill.conductor.witness import SEEN_CHARACTERS, holds
 from tierdrill.history.events import event
@@ -41,6 +42,7 @@ ENDING = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGUSR1)
 # What Chaos Toolkit itself leaves with at SIGUSR1: now, and with rollbacks.
 LEAVE_NOW = 20
 NOTE_CHARACTERS = 300
+LOG_FORM = "%(asctime)s %(name)s %(levelname)s %(message)s"
 
 
 def _leave(number: int, frame: Any) -> None:
@@ -73,7 +75,7 @@ class Reporter(RunEventHandler):  # type: ignore[misc]
 
     def note(self, text: str) -> None:
         """A line for the history."""
-        self.context.emit(event("run.note", "experiment", text=text[:NOTE_CHARACTERS]))
+        self.context.emit(event("run.note", "experiment", text=self.proofs.hide(text)[:NOTE_CHARACTERS]))
 
     def started(self, experiment: Any, journal: Any) -> None:
         # Chaos Toolkit's own handler of SIGTERM is swallowed inside an action, and SIGHUP has none.
@@ -83,7 +85,7 @@ class Reporter(RunEventHandler):  # type: ignore[misc]
     def running(
         self, experiment: Any, journal: Any, configuration: Any, secrets: Any, schedule: Any, settings: Any
     ) -> None:
-        self.proofs.configuration, self.proofs.secrets = configuration, secrets
+        self.proofs.learn(configuration, secrets)
         self.configured = True
         self.faults.place = experiment_place(self.spec_path, self.context.run, self.context.place, configuration)
 
@@ -120,12 +122,12 @@ class Reporter(RunEventHandler):  # type: ignore[misc]
             return
         last = state["probes"][-1]
         probe, met = str(last["activity"].get("name", "")), bool(state["steady_state_met"])
-        seen = f"{len(state['probes'])} probes within their tolerance" if met else _shortcoming(last)
+        seen = f"{len(state['probes'])} probes within their tolerance" if met else self._shortcoming(last)
         self._tell("experiment.hypothesis", when=when, met=met, probe="" if met else probe, seen=seen)
 
     def tell_no_answer(self, when: str, error: BaseException) -> None:
         """The hypothesis could not be told: a probe returned what its tolerance cannot be held against."""
-        seen = f"it could not be told: {type(error).__name__}: {error}"[:SEEN_CHARACTERS]
+        seen = self.proofs.hide(f"it could not be told: {type(error).__name__}: {error}")[:SEEN_CHARACTERS]
         self._tell("experiment.hypothesis", when=when, met=None, probe="", seen=seen)
 
     def _tell(self, kind: str, /, **data: Any) -> None:
@@ -170,7 +172,7 @@ class Reporter(RunEventHandler):  # type: ignore[misc]
         raised = f"{type(pending).__name__}: {pending}" if pending is not None else "no reason given"
         if status == "succeeded":
             status, raised = "failed", f"it returned {run.get('output')!r}"
-        error = str((run.get("exception") or [raised])[-1]).strip()
+        error = self.proofs.hide(str((run.get("exception") or [raised])[-1]).strip())
         if not self.in_method:
             own = activity.get("provider", {}).get("module") == ACTIONS_MODULE
             self.failed.append({"activity": name, "seen": error[:SEEN_CHARACTERS], "own": own})
@@ -194,15 +196,15 @@ class Reporter(RunEventHandler):  # type: ignore[misc]
             self._tell("experiment.rollbacks", played=played, failed=failed)
         self.undone = True
 
-
-def _shortcoming(run: Any) -> str:
-    """Why a probe of the hypothesis did not hold: what it returned or raised, and its tolerance."""
-    activity = run["activity"]
-    if run.get("status") != "succeeded":
-        raised = str((run.get("exception") or ["nothing"])[-1]).strip()
-        return f"{activity.get('name')} raised {raised}"[:SEEN_CHARACTERS]
-    wanted = f"; its tolerance is {activity.get('tolerance')!r}"
-    return f"{activity.get('name')} returned {run.get('output')!r}"[: SEEN_CHARACTERS - len(wanted)] + wanted
+    def _shortcoming(self, run: Any) -> str:
+        """Why a probe of the hypothesis did not hold: what it returned or raised, and its tolerance."""
+        activity, hide = run["activity"], self.proofs.hide
+        if run.get("status") != "succeeded":
+            raised = str((run.get("exception") or ["nothing"])[-1]).strip()
+            return hide(f"{activity.get('name')} raised {raised}")[:SEEN_CHARACTERS]
+        wanted = hide(f"; its tolerance is {activity.get('tolerance')!r}")
+        returned = hide(f"{activity.get('name')} returned {run.get('output')!r}")
+        return returned[: max(0, SEEN_CHARACTERS - len(wanted))] + wanted
 
 
 def went_wrong(activity: Any, run: Any, proofs: Proofs) -> bool:
@@ -234,7 +236,7 @@ class Undoer(RunEventHandler):  # type: ignore[misc]
     def running(
         self, experiment: Any, journal: Any, configuration: Any, secrets: Any, schedule: Any, settings: Any
     ) -> None:
-        self.proofs.configuration, self.proofs.secrets = configuration, secrets
+        self.proofs.learn(configuration, secrets)
 
     def activity_completed(self, activity: Any, run: Any) -> None:
         if went_wrong(activity, run, self.proofs):
@@ -294,6 +296,7 @@ def play(spec_path: Path) -> int:
     os.environ["TIERDRILL_INJECT_AT"] = line.strip()
     context = current_context()
     reporter = Reporter(context, spec, spec_path)
+    _log_to(reporter.proofs)
     runner = Runner(strategy, Schedule())
     runner.register_event_handler(reporter)
     with _references(experiment):
@@ -336,14 +339,27 @@ def undo(spec_path: Path) -> int:
     spec = json.loads(spec_path.read_text(encoding="utf-8"))
     configuration = json.loads(sys.stdin.read())
     experiment = copy.deepcopy(spec["experiment"])
+    undoer = Undoer(spec, spec_path)
+    _log_to(undoer.proofs)
     with _references(experiment):
-        _play_rollbacks(experiment, configuration, Undoer(spec, spec_path))
+        try:
+            _play_rollbacks(experiment, configuration, undoer)
+        except Exception:
+            # Not left to Python, which writes what it likes.
+            logging.getLogger("tierdrill").exception("the rollbacks broke")
+            return 1
     return 0
+
+
+def _log_to(proofs: Proofs) -> None:
+    """From now on the log says no value that the experiment found out for itself."""
+    for handler in logging.getLogger().handlers:
+        handler.setFormatter(HidingFormatter(proofs.hide, LOG_FORM))
 
 
 def main() -> int:
     """Entry of the child process."""
-    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(name)s %(levelname)s %(message)s")
+    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format=LOG_FORM)
     arguments = [argument for argument in sys.argv[1:] if argument != "--rollbacks-only"]
     spec = Path(arguments[0]).resolve()
     try:

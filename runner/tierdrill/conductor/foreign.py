@@ -12,6 +12,7 @@ from contextlib import closing
 from typing import Any
 
 from tierdrill.chaos.context import Context, wait_until
+from tierdrill.conductor.hiding import Hiding
 from tierdrill.conductor.plan import ACTIONS_MODULE
 from tierdrill.conductor.witness import SEEN_CHARACTERS, Asked, Look, Witness
 from tierdrill.history.events import event
@@ -57,6 +58,12 @@ class Proofs:
         self._probes = probes_of(spec["experiment"])
         self.configuration: dict[str, Any] = {}
         self.secrets: dict[str, Any] = {}
+        self.hide = Hiding(spec)
+
+    def learn(self, configuration: dict[str, Any], secrets: dict[str, Any]) -> None:
+        """What the experiment's variables stand for in this run."""
+        self.configuration, self.secrets = configuration, secrets
+        self.hide.learn(configuration, secrets)
 
     def within(self, activity: str) -> float:
         """How long a proof may take."""
@@ -70,7 +77,7 @@ class Proofs:
         probe = self._probes.get(proof[aspect])
         if probe is None:
             return f"the experiment has no probe named {proof[aspect]!r} with a tolerance"
-        return Asked(probe, self.configuration, self.secrets)
+        return Asked(probe, self.configuration, self.secrets, self.hide)
 
     def gone(self, activity: str) -> tuple[str, Look] | None:
         """Who was asked whether the fault is gone, and the answer; None if there is nobody to ask."""

@@ -21,6 +21,7 @@ from tierdrill.conductor.books import close_books
 from tierdrill.conductor.cleanup import own_process, undo_all
 from tierdrill.conductor.deployment import Deployment, open_deployment
 from tierdrill.conductor.errors import RunRefused
+from tierdrill.conductor.experiment import SPEC_FILE
 from tierdrill.conductor.phases import Phases
 from tierdrill.conductor.plan import Plan, PlanError, make_plan, new_run_name
 from tierdrill.conductor.provenance import provenance
@@ -36,6 +37,7 @@ from tierdrill.home import run_folder
 from tierdrill.judge.judge import NotARun
 from tierdrill.judge.verdict import Status, Verdict
 from tierdrill.spec.catalogue import DrillSetting
+from tierdrill.targets.experiment import forget_values
 from tierdrill.targets.lab import MECHANISMS
 
 Listener = Callable[[Event], None]
@@ -224,6 +226,7 @@ class _Run:
             # Not clean, or not known to be: the reaper is left to think the runner died, and heals.
             await self.reaper.dismiss(clean=clean)
         if clean:
+            forget_values(self.folder / SPEC_FILE)
             with contextlib.suppress(LedgerError):
                 self.ledger.disown(self.plan.run)
 

@@ -51,6 +51,7 @@ class Asked:
     probe: dict[str, Any]
     configuration: dict[str, Any]
     secrets: dict[str, Any]
+    hide: Callable[[str], str] = str
 
     @property
     def name(self) -> str:
@@ -64,8 +65,8 @@ class Asked:
             value = run_activity(self.probe, self.configuration, self.secrets)
             met = holds(self.probe, value, self.configuration, self.secrets)
         except (Exception, SystemExit) as error:
-            return Look(False, at, f"{self.probe['name']} raised {error}"[:SEEN_CHARACTERS])
-        return Look(met, at, f"{self.probe['name']} returned {value!r}"[:SEEN_CHARACTERS])
+            return Look(False, at, self.hide(f"{self.probe['name']} raised {error}")[:SEEN_CHARACTERS])
+        return Look(met, at, self.hide(f"{self.probe['name']} returned {value!r}")[:SEEN_CHARACTERS])
 
 
 class Witness:

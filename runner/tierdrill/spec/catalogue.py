@@ -17,6 +17,8 @@ from tierdrill.spec.scenario import Scenario
 from tierdrill.spec.tiers import Tiers
 from tierdrill.spec.workloads import Workloads
 
+KEPT_OUT = "(kept out)"
+
 Document = Tiers | Workloads | Environment | Playbook | Drill | Calendar | GameDay | Scenario
 KINDS: dict[str, type[Document]] = {
     "Tiers": Tiers,
@@ -78,10 +80,10 @@ class DrillSetting:
     playbooks: tuple[Playbook, ...]
 
     def to_json(self) -> dict[str, Any]:
-        """The documents as plain data, for the history."""
+        """The documents as plain data, for the history; the experiment's secrets are left out."""
         return {
             "drill": self.drill.model_dump(mode="json"),
-            "experiment": self.experiment,
+            "experiment": without_secrets(self.experiment),
             "environment": self.environment.model_dump(mode="json"),
             "tiers": self.tiers.model_dump(mode="json"),
             "workloads": self.workloads.model_dump(mode="json"),
@@ -99,6 +101,20 @@ class DrillSetting:
             workloads=Workloads.model_validate(data["workloads"]),
             playbooks=tuple(Playbook.model_validate(playbook) for playbook in data["playbooks"]),
         )
+
+
+def without_secrets(experiment: dict[str, Any]) -> dict[str, Any]:
+    """The experiment with each secret that is written in it taken out; where one comes from may be known."""
+    groups = experiment.get("secrets")
+    return {**experiment, "secrets": _taken_out(groups)} if groups else experiment
+
+
+def _taken_out(value: Any) -> Any:
+    if not isinstance(value, dict):
+        return KEPT_OUT
+    if value.get("type") in ("env", "vault"):
+        return {name: item for name, item in value.items() if name in ("type", "key", "path")}
+    return {name: _taken_out(item) for name, item in value.items()}
 
 
 def setting_of(catalogue: Catalogue, drill_name: str) -> DrillSetting:

@@ -20,6 +20,7 @@ from typing import Any
 from tierdrill.children import program, user_environment
 from tierdrill.history.ledger import Ledger, LedgerError
 from tierdrill.lab.groups import kill_group
+from tierdrill.lab.state import write_private
 from tierdrill.targets.base import FaultOrder, Inventory, Proof, TargetError
 
 CHILD = "tierdrill.conductor.experiment_child"
@@ -33,10 +34,13 @@ KEPT = ("PATH", "PYTHONPATH")
 def experiment_place(
     spec: Path, run: str, around: Mapping[str, Any], configuration: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """All that a later process needs to play the rollbacks: where, and with which values.
+    """All that a later process needs to play the rollbacks. The values go to a file beside the spec that only its owner
+    can read, not on the ledger: they may be secret.
 
     `around` is the place of the deployment; values that are no JSON are left out.
     """
+    known = {name: value for name, value in configuration.items() if _is_json(value)}
+    write_private(_values_of(spec), json.dumps(known))
     return {
         "target": "experiment",
         "spec": str(spec),
@@ -45,8 +49,17 @@ def experiment_place(
         "around": dict(around),
         "folder": str(Path.cwd()),
         "environment": {name: os.environ[name] for name in KEPT if name in os.environ},
-        "configuration": {name: value for name, value in configuration.items() if _is_json(value)},
     }
+
+
+def _values_of(spec: Path) -> Path:
+    return spec.with_suffix(".values")
+
+
+def forget_values(spec: Path) -> None:
+    """Nothing of the experiment is left to undo: nobody needs its values any more."""
+    with contextlib.suppress(OSError):
+        _values_of(spec).unlink()
 
 
 def _is_json(value: Any) -> bool:
@@ -157,6 +170,8 @@ class ExperimentPlace:
             if record is None or record["at"] < began:
                 raise TargetError("its rollbacks ended without a word")
             self._proof = proof_in(record, order.target)
+            if not record["failed"] and all(said["met"] for said in record["gone"].values()):
+                forget_values(self._spec)
         finally:
             self._undoing.release()
 
@@ -209,7 +224,7 @@ class ExperimentPlace:
             except OSError as error:
                 raise TargetError(f"its rollbacks cannot be played: {error}") from error
             try:
-                child.communicate(json.dumps(self._place["configuration"]).encode(), timeout=ROLLBACKS_WITHIN_S)
+                child.communicate(self._values().encode(), timeout=ROLLBACKS_WITHIN_S)
             except subprocess.TimeoutExpired as error:
                 with contextlib.suppress(ProcessLookupError):
                     os.killpg(child.pid, signal.SIGKILL)
@@ -217,6 +232,16 @@ class ExperimentPlace:
                 raise TargetError(f"its rollbacks took longer than {ROLLBACKS_WITHIN_S:g} s") from error
         if child.returncode != 0:
             raise TargetError(f"its rollbacks ended with {child.returncode}: {_end_of(Path(log.name))}")
+
+    def _values(self) -> str:
+        """The configuration as it was resolved then, as JSON; an older ledger has it in the place itself."""
+        if "configuration" in self._place:
+            return json.dumps(self._place["configuration"])
+        try:
+            return _values_of(self._spec).read_text(encoding="utf-8")
+        except OSError as error:
+            why = f"{error.filename}: {error.strerror}"
+            raise TargetError(f"{why}: without its values nothing can be undone") from error
 
 
 def proof_in(record: Mapping[str, Any], activity: str) -> Proof:
