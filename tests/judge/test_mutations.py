@@ -114,20 +114,24 @@ Alter = Callable[[History], None]
 
 @dataclass(frozen=True)
 class Mutation:
-    """One altered meaning, and what the verdict may then be; `check` is one that must not have passed."""
+    """One altered meaning, and what the verdict may then be; `check` is one that must not have passed.
+
+    With `steps` it alters what only a history tells that has the steps of playbooks: the run of the lab.
+    """
 
     name: str
     alter: Alter
     may: frozenset[Status]
     check: str = ""
+    steps: bool = False
 
 
 FOUND: list[Mutation] = []
 
 
-def mutation(may: frozenset[Status], check: str = "") -> Callable[[Alter], Alter]:
+def mutation(may: frozenset[Status], check: str = "", *, steps: bool = False) -> Callable[[Alter], Alter]:
     def add(alter: Alter) -> Alter:
-        FOUND.append(Mutation(alter.__name__, alter, may, check))
+        FOUND.append(Mutation(alter.__name__, alter, may, check, steps))
         return alter
 
     return add
@@ -495,6 +499,106 @@ def another_playbook_ran(history: History) -> None:
     history.add(history.effect + 4, "playbook.finished", "engine", ok=True, reason="", seconds=1.0, **common)
 
 
+@mutation(BAD, "alert/NodeNotReady/elsewhere")
+def a_healthy_node_paged_under_the_same_name(history: History) -> None:
+    about = {"labels": {"node": "node-3", "severity": "page"}, "severity": "page", "via": "webhook"}
+    history.add(history.effect + 6, "alert.state", "monitoring", alert="NodeNotReady", state="firing", **about)
+
+
+@mutation(BAD, "alert/TierErrorBudgetBurn/silent")
+def the_critical_tier_s_own_burn_paged(history: History) -> None:
+    about = {"labels": {"tier": "critical", "severity": "page"}, "severity": "page", "via": "webhook"}
+    history.add(history.effect + 6, "alert.state", "monitoring", alert="TierErrorBudgetBurn", state="firing", **about)
+
+
+@mutation(DOUBT, "run/silences")
+def somebody_silenced_alerts(history: History) -> None:
+    history.add(history.effect + 6, "alert.silenced", "monitoring", alert="NodeNotReady", by="somebody")
+
+
+@mutation(DOUBT, "run/monitoring")
+def monitoring_was_blind_every_few_seconds(history: History) -> None:
+    begin = history.phase("baseline")[0]
+    for number in range(10):
+        at = begin + 3.2 * number
+        history.add(at + 2.9, "monitoring.gap", "monitoring", what="prometheus", seconds=2.9, began_at=at, waking=False)
+
+
+MOVES, SHEDS = "reschedule-critical", "shed-best-effort"
+
+
+def of_playbook(history: History, name: str) -> list[Event]:
+    return [one for one in history.events if one.data.get("playbook") == name]
+
+
+@mutation(BAD, f"playbook/{MOVES}/cause")
+def the_playbook_ran_before_its_alert(history: History) -> None:
+    for one in of_playbook(history, MOVES):
+        history.move(one, -1.0)
+
+
+@mutation(BAD, f"playbook/{MOVES}/cause")
+def another_alert_started_the_playbook(history: History) -> None:
+    history.set(history.one("playbook.started", playbook=MOVES), alert="ServingCapacityLow")
+
+
+@mutation(BAD, f"playbook/{MOVES}/fired")
+def the_playbook_ran_when_the_fault_was_gone(history: History) -> None:
+    late = history.one("fault.gone").at - history.one("playbook.started", playbook=MOVES).at + 0.2
+    for one in of_playbook(history, MOVES):
+        history.move(one, late)
+
+
+@mutation(BAD, f"playbook/{MOVES}/fired", steps=True)
+def a_step_failed_and_the_playbook_called_it_a_success(history: History) -> None:
+    history.set(history.one("playbook.step", playbook=MOVES, step="move-critical"), ok=False)
+
+
+@mutation(BAD, f"playbook/{MOVES}/fired", steps=True)
+def a_step_was_rolled_back(history: History) -> None:
+    step = history.one("playbook.step", playbook=MOVES, step="move-standard")
+    history.add(step.at + 0.01, step.kind, step.source, **{**step.data, "rollback": True})
+
+
+@mutation(BAD, f"playbook/{MOVES}/attempts", steps=True)
+def the_first_attempt_failed(history: History) -> None:
+    step = history.one("playbook.step_started", playbook=MOVES, step="move-critical")
+    history.add(step.at - 0.01, step.kind, step.source, **deepcopy(step.data))
+    history.add(step.at - 0.005, "playbook.step", step.source, **{**deepcopy(step.data), "ok": False})
+    for one in of_playbook(history, MOVES):
+        if one.kind.startswith("playbook.step") and one.at >= step.at:
+            history.set(one, attempt=2)
+
+
+@mutation(BAD, f"playbook/{MOVES}/escalation")
+def help_was_called_and_nobody_came(history: History) -> None:
+    about = {"playbook": MOVES, "target": "node-2", "reason": "no room", "tier": "critical"}
+    history.add(history.one("playbook.finished", playbook=MOVES).at, "playbook.escalated", "remediation", **about)
+
+
+@mutation(BAD, f"playbook/{MOVES}/effect", steps=True)
+def the_replicas_were_never_ready_again(history: History) -> None:
+    for one in history.of("lab.state"):
+        for replica in one.data["replicas"]:
+            if replica["name"] == "assistant-1" and replica["node"] != "node-2":
+                replica["ready"] = False
+
+
+@mutation(BAD, f"playbook/{SHEDS}/effect", steps=True)
+def nobody_was_shed(history: History) -> None:
+    for row in history.rows:
+        if row["reason"] == "shed":
+            row.update(outcome="ok", reason=None, status=200, latency=0.04)
+
+
+@mutation(BAD, f"playbook/{SHEDS}/effect", steps=True)
+def another_tier_was_to_be_shed(history: History) -> None:
+    history.set(
+        history.one("playbook.step_started", playbook=SHEDS, phase="act"),
+        arguments={"tier": "standard", "fraction": 0.5},
+    )
+
+
 # What changes nothing that is judged.
 
 
@@ -597,8 +701,10 @@ def test_there_are_sixty_kinds_of_mutation() -> None:
     assert len({one.name for one in FOUND}) == len(FOUND) >= 60
 
 
-@pytest.mark.parametrize("base", ["real", "built"])
-@pytest.mark.parametrize("kind", FOUND, ids=lambda one: one.name)
+CASES = [(kind, base) for kind in FOUND for base in ("real", "built") if base == "real" or not kind.steps]
+
+
+@pytest.mark.parametrize(("kind", "base"), CASES, ids=lambda one: getattr(one, "name", one))
 def test_a_meaning_that_was_altered_is_judged_as_what_it_is(kind: Mutation, base: str) -> None:
     found = verdict_on(base, kind.alter)
     assert found.status in kind.may, (found.status, found.reasons, found.summary)
