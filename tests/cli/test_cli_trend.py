@@ -66,6 +66,19 @@ def test_a_trend_from_real_histories_computes_figures_once(tmp_path: Path) -> No
     assert len(document["drills"][0]["measures"]) > 10
 
 
+def test_several_nights_are_judged_as_one(worse: Path) -> None:
+    done = tierdrill(worse, "judge", "node-loss-00039", "--pool", "10", "--json")
+    assert done.code == 0, done.err
+    found = json.loads(done.out)["pooled"]
+    assert {(one["tier"], one["objective"], one["nights"]) for one in found} >= {("critical", "availability", 10)}
+    assert all(one["status"] == "passed" for one in found if one["objective"] == "availability")
+    shown = tierdrill(worse, "judge", "node-loss-00039", "--pool", "10")
+    assert "availability at least 99.5%" in shown.out and "in 10 nights" in shown.out
+    assert "over 14 nights" in " ".join(tierdrill(worse, "trend", "node-loss").out.split())
+    refused = tierdrill(worse, "judge", "--pool", "10", "--digest", "0" * 64)
+    assert refused.code == 2 and "--pool" in refused.err
+
+
 def test_a_history_of_the_first_version_has_a_trend(tmp_path: Path) -> None:
     first_version(tmp_path)
     done = tierdrill(tmp_path, "trend")

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from tierdrill.judge.change import Change, Outlook, changes_of
 from tierdrill.judge.figures import RunFigures
+from tierdrill.judge.pool import Pooled, pooled
 from tierdrill.judge.score import FRESH_S, LATEST_RUNS, PROOF_FRESH_S, TierScore, tier_scores
 from tierdrill.judge.series import DrillRuns, Series, by_drill, series_of
 from tierdrill.judge.standing import Flaky, Proof, flaky_of, proof_of
@@ -35,7 +36,10 @@ class Regression:
 
 @dataclass(frozen=True)
 class DrillTrend:
-    """One drill in one environment. `age_s` is how long ago its newest run that says anything began."""
+    """One drill in one environment. `age_s` is how long ago its newest run that says anything began.
+
+    `pooled` are its objectives on shares over its latest nights together.
+    """
 
     runs: DrillRuns
     series: tuple[Series, ...]
@@ -44,6 +48,7 @@ class DrillTrend:
     proof: Proof
     age_s: float | None
     proof_age_s: float | None
+    pooled: tuple[Pooled, ...] = ()
 
     @property
     def stale(self) -> bool:
@@ -140,6 +145,7 @@ def _drill(shown: DrillRuns, whole: DrillRuns, now: float) -> DrillTrend:
         proof=proof,
         age_s=None if newest is None else max(0.0, now - newest),
         proof_age_s=None if proof.at is None else max(0.0, now - proof.at),
+        pooled=tuple(pooled(shown)),
     )
 
 

@@ -97,6 +97,7 @@ def _drill(one: DrillTrend, tier: str | None) -> dict[str, Any]:
             "documents_changed": one.proof.documents_changed,
         },
         "flaky": _flaky(one.flaky) if one.flaky else None,
+        "pooled": [asdict(each) for each in one.pooled if tier in (None, each.tier)],
         "measures": [_measure(one, series) for series in one.series if not series.tier or tier in (None, series.tier)],
     }
 

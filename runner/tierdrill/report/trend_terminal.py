@@ -13,6 +13,7 @@ from rich.text import Text
 
 from tierdrill.judge.change import Outlook
 from tierdrill.judge.figures import RunFigures
+from tierdrill.judge.pool import NIGHTS
 from tierdrill.judge.score import TierScore
 from tierdrill.judge.series import PASSED, Series
 from tierdrill.judge.trend import DrillTrend, Trend
@@ -28,6 +29,7 @@ from tierdrill.report.trend_words import (
     last_words,
     measure_words,
     outlook_words,
+    pooled_rows,
     proof_words,
     rate_words,
     recency_words,
@@ -170,6 +172,9 @@ def _one_drill(
     if one.series:
         console.print(_measures(one, tier, glyphs, console.width))
         console.print()
+    if one.pooled:
+        console.print(_pooled(one, tier, glyphs))
+        console.print()
     for score in scores:
         _explained(console, trend, one, score, glyphs)
 
@@ -187,6 +192,14 @@ def _measures(one: DrillTrend, tier: str | None, glyphs: Glyphs, width: int) -> 
         name = f"{series.tier} {measure_words(series.measure)}".strip()
         shown = Text(glyphs.text(_latest(series, latest)))
         table.add_row(glyphs.text(name), *line, shown, _judged(one, series, glyphs, width >= WIDE))
+    return _last_gives_way(table)
+
+
+def _pooled(one: DrillTrend, tier: str | None, glyphs: Glyphs) -> Table:
+    """The objectives over the latest nights together."""
+    table = _table(glyphs, "tier", f"objective over {NIGHTS} nights", "pooled", "over", "judged")
+    for row in pooled_rows([each for each in one.pooled if tier in (None, each.tier)]):
+        table.add_row(*map(glyphs.text, row))
     return _last_gives_way(table)
 
 

@@ -8,11 +8,13 @@ from dataclasses import dataclass
 
 from tierdrill.judge.change import ALPHA, FALSE_ALARMS_A_YEAR, Change, Group, Outlook
 from tierdrill.judge.figures import Build
+from tierdrill.judge.pool import Pooled
 from tierdrill.judge.score import DAY_S, MARGIN, OUTCOME, PROOF, DrillScore, Kept, TierScore
 from tierdrill.judge.series import PASSED, DrillRuns
 from tierdrill.judge.standing import Flaky, Proof, ProofState
 from tierdrill.judge.trend import DrillTrend, Regression
 from tierdrill.report.words import ASPECT_WORDS, plural, show_seconds, show_share, variant_words
+from tierdrill.spec.units import show_ratio
 
 TIME_WORDS = {
     "mttd": "time to detect",
@@ -237,6 +239,21 @@ def stale_words(drills: Sequence[DrillTrend], never: Sequence[str]) -> list[str]
     ]
     lines += [f"{one.runs.drill}: its proof is {show_age(one.proof_age_s)} old" for one in drills if one.proof_stale]
     return lines + [f"{name}: never run" for name in never]
+
+
+def pooled_rows(every: Sequence[Pooled]) -> list[tuple[str, ...]]:
+    """A row for each objective over several nights: tier, objective with its limit, share, over what, status."""
+    return [
+        (
+            one.tier,
+            f"{measure_words(one.objective)} at {'least' if one.at_least else 'most'} {show_ratio(one.limit)}",
+            f"{one.share.value:.3%} (95%: {one.share.low:.3%} to {one.share.high:.3%})",
+            f"{one.bad} bad of {one.share.samples} in {plural(one.nights, 'night')}"
+            + (f", {one.left_out} left out" if one.left_out else ""),
+            one.status.value,
+        )
+        for one in every
+    ]
 
 
 def rule_words() -> str:

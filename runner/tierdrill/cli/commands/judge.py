@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import click
 
 from tierdrill.cli.completion import complete_run
-from tierdrill.cli.errors import say
-from tierdrill.cli.options import json_option, no_color_option
-from tierdrill.cli.past import events_of
+from tierdrill.cli.errors import Refusal, say
+from tierdrill.cli.options import echo_json, json_option, no_color_option, table
+from tierdrill.cli.past import events_of, find_drill_run
 from tierdrill.cli.places import Surroundings
 from tierdrill.cli.reports import imported, judged, show_summary
 
@@ -36,22 +36,39 @@ def _digest(ctx: click.Context, param: click.Parameter, value: str | None) -> st
 @click.option(
     "--digest", metavar="HEX", callback=_digest, help="Hold the history against this digest, which a report names."
 )
+@click.option(
+    "--pool",
+    "nights",
+    metavar="N",
+    type=click.IntRange(2, 10_000),
+    help="Judge each objective on a share over the requests of the run's drill in its latest N nights.",
+)
 @json_option
 @no_color_option
 @click.pass_obj
 def command(
-    here: Surroundings, run: str | None, file: Path | None, digest: str | None, as_json: bool, plain_colors: bool
+    here: Surroundings,
+    run: str | None,
+    file: Path | None,
+    digest: str | None,
+    nights: int | None,
+    as_json: bool,
+    plain_colors: bool,
 ) -> int:
     """Judge a RUN again (the last one where none is named) from its history alone.
 
     No lab is needed, and the same history gives the same verdict, byte for byte with --json. The exit code is the
     verdict's. Whether the history is verified, or unverifiable, is said on stderr; one that was altered is refused
-    (exit code 2).
+    (exit code 2). With --pool several nights until that run are judged as one, from their figures.
     """
     from tierdrill.judge.verdict import Status
 
     if run and file:
         raise click.UsageError("found a RUN and --history; allowed is one of them")
+    if nights is not None:
+        if file is not None or digest is not None:
+            raise click.UsageError("found --pool with --history or --digest; allowed is a RUN of this home")
+        return _judge_pooled(here, run, nights, as_json)
     events, standing = events_of(here.home, run, file, digest)
     again = judged(events, file)
     if as_json:
@@ -67,6 +84,34 @@ def command(
         )
     say(f"history {standing}")
     return again.verdict.exit_code
+
+
+def _judge_pooled(here: Surroundings, run: str | None, nights: int, as_json: bool) -> int:
+    """Show and judge the objectives over several nights; the exit code is that of the worst."""
+    from contextlib import closing
+    from dataclasses import asdict
+
+    from tierdrill.conductor.books import all_figures
+    from tierdrill.history.store import HistoryStore
+    from tierdrill.judge.pool import pooled
+    from tierdrill.judge.series import by_drill
+    from tierdrill.judge.verdict import EXIT_CODES, Status
+    from tierdrill.report.trend_words import pooled_rows
+
+    record = find_drill_run(here.home, run)
+    with closing(HistoryStore(here.home)) as store:
+        groups = by_drill(all_figures(store, record.drill))
+    mine = next((one for one in groups if any(each.run == record.run for each in one.runs)), None)
+    found = pooled(mine.until(record.started_at), nights) if mine is not None else []
+    if not found:
+        raise Refusal(f"no night of {record.drill} measured an objective on a share; `tierdrill judge` says why")
+    statuses = {one.status for one in found}
+    worst = next(one for one in (Status.FAILED, Status.INCONCLUSIVE, Status.PASSED) if one in statuses)
+    if as_json:
+        echo_json({"drill": record.drill, "nights": nights, "pooled": [asdict(one) for one in found]})
+    else:
+        click.echo(table(pooled_rows(found), ("tier", "objective", "pooled", "over", "judged")))
+    return EXIT_CODES[worst]
 
 
 def _events(check: Check) -> str:
