@@ -221,7 +221,7 @@ def _machine(setting: DrillSetting, events: Sequence[Event], span: tuple[float, 
         check_of(
             "machine",
             idle is not None and idle >= floor,
-            f"the machine is idle for {show_ratio(floor)} or more of the time",
+            f"the machine is idle, or at work of lower priority, for {show_ratio(floor)} or more of the time",
             f"idle {idle:.0%} on average" if idle is not None else "the generator did not report",
             reports,
             group="load",

@@ -15,14 +15,19 @@ _STAT = Path("/proc/stat")
 
 
 def machine_times() -> tuple[float, float] | None:
-    """(idle, total) jiffies of all CPUs since boot; None where there is no /proc."""
+    """(idle, total) jiffies of all CPUs since boot; None where there is no /proc.
+
+    What processes of a lower priority (nice above 0) use counts as idle: it is ours as soon as we want it. Not where we
+    are such a process ourselves.
+    """
     try:
         with _STAT.open("rb") as file:
             numbers = [int(text) for text in file.readline().split()[1:9]]
     except (OSError, ValueError):
         return None
     # Idle and waiting for I/O. Stolen time is in the total: a hypervisor's neighbour is a busy machine too.
-    return float(numbers[3] + numbers[4]), float(sum(numbers))
+    below_us = numbers[1] if os.getpriority(os.PRIO_PROCESS, 0) <= 0 else 0
+    return float(numbers[3] + numbers[4] + below_us), float(sum(numbers))
 
 
 class Vitals:

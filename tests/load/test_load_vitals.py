@@ -1,0 +1,26 @@
+"""How idle the machine is, from the kernel's own counters."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from tierdrill.load import vitals
+
+
+@pytest.mark.parametrize(("priority", "idle"), [(0, 10 + 300 + 40), (-5, 10 + 300 + 40), (5, 300 + 40)])
+def test_what_work_of_lower_priority_uses_is_ours_to_take(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, priority: int, idle: int
+) -> None:
+    stat = tmp_path / "stat"
+    stat.write_text("cpu  100 10 200 300 40 5 6 7 0 0\ncpu0 1 1 1 1 1 1 1 1 0 0\n")
+    monkeypatch.setattr(vitals, "_STAT", stat)
+    monkeypatch.setattr(os, "getpriority", lambda which, who: priority)
+    assert vitals.machine_times() == (idle, 100 + 10 + 200 + 300 + 40 + 5 + 6 + 7)
+
+
+def test_without_counters_nothing_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(vitals, "_STAT", tmp_path / "none")
+    assert vitals.machine_times() is None
