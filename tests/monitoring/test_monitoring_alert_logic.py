@@ -210,7 +210,7 @@ class TestReplica:
             **_alive(),
             f"tierdrill_replica_answers_right{{{labels}}}": between(10, 10 + lasts_s, TOTAL_S, 0, 1),
         }
-        wanted = firing("ReplicaAnswersWrong", replica="assistant-1", node="node-2", gpu="0", tier="critical")
+        wanted = firing("ReplicaAnswersWrong", replica="assistant-1", node="node-2", model="assistant", tier="critical")
         check_scenario(tmp_path, series, _fires_at(14, wanted, fires))
 
 

@@ -150,13 +150,7 @@ OFF_BUS = {("gpu.state", "node-2/0"): "fallen_off_bus", ("tier.ready_share", "cr
     [
         ("ReplicaDown", REPLICA, CRASHED, ("restart-replica", "assistant-1"), ["restart-replica"]),
         ("StalledReplica", REPLICA, HUNG, ("kill-and-replace", "assistant-1"), ["replace-replica"]),
-        (
-            "ReplicaAnswersWrong",
-            {**REPLICA, "gpu": "0"},
-            WRONG,
-            ("quarantine-replica", "assistant-1"),
-            ["replace-replica"],
-        ),
+        ("ReplicaAnswersWrong", REPLICA, WRONG, ("quarantine-replica", "assistant-1"), ["replace-replica"]),
         ("NodeNotReady", NODE_2, LOST, ("reschedule-critical", "node-2"), ["reschedule", "reschedule"]),
         (
             "GpuFallenOffBus",

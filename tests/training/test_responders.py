@@ -72,6 +72,18 @@ def test_a_replica_on_a_lost_gpu_is_a_symptom() -> None:
     assert [one.cause for one in conclude(seen)] == ["lost-gpu"]
 
 
+def test_a_replica_that_is_ready_and_answers_wrongly_is_quarantined() -> None:
+    seen = Seen(
+        alerts=[{"alert": "ReplicaAnswersWrong", "about": "assistant-0"}],
+        nodes=[{"name": "node-1", "ready": True, "cordoned": False}],
+        replicas=[{"name": "assistant-0", "tier": "critical", "node": "node-1", "gpu": 0, "ready": True}],
+        tiers=[{"tier": "critical", "rank": 1}],
+    )
+    [finding] = conclude(seen)
+    assert (finding.cause, finding.rank) == ("wrong-answers", 1)
+    assert [move.said for move in finding.moves] == [{"playbook": "quarantine-replica", "target": "assistant-0"}]
+
+
 def test_nothing_is_concluded_from_nothing() -> None:
     assert conclude(Seen()) == []
     logs = {"node-1": ("NVRM: Xid (PCI:0000:04:00): 45, pid=1, Ch 00000010",)}

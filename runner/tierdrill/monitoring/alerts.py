@@ -11,7 +11,7 @@ INFRASTRUCTURE_LABELS: Mapping[str, tuple[str, ...]] = {
     "NodeNotReady": ("node", "severity"),
     "ReplicaDown": ("replica", "node", "model", "tier", "severity"),
     "StalledReplica": ("replica", "node", "model", "tier", "severity"),
-    "ReplicaAnswersWrong": ("replica", "node", "gpu", "model", "tier", "severity"),
+    "ReplicaAnswersWrong": ("replica", "node", "model", "tier", "severity"),
     "GpuFallenOffBus": ("node", "gpu", "UUID", "severity"),
     "GpuThermalThrottle": ("node", "gpu", "UUID", "severity"),
     "NetworkDegraded": ("node", "gateway", "severity"),

@@ -106,12 +106,12 @@ def infrastructure_alerts(clock: Clock) -> list[dict[str, Any]]:
         ),
         _alert(
             "ReplicaAnswersWrong",
-            "max by (replica, node, gpu, model, tier) (tierdrill_replica_answers_right) == 0",
+            "max by (replica, node, model, tier) (tierdrill_replica_answers_right) == 0",
             "page",
             "Replica {{ $labels.replica }} on {{ $labels.node }} gives wrong answers",
             "The replica (model {{ $labels.model }}, tier {{ $labels.tier }}) answers the golden prompts wrongly:"
-            " its weights have changed in the memory of GPU {{ $labels.gpu }}, and no error says so. Take it out of"
-            " service and place a new one on another GPU; then have the memory of this one tested.",
+            " its weights have changed in its GPU's memory, and no error says so. Take it out of service and place a"
+            " new one on another GPU; then have the memory of this one tested.",
         ),
         _alert(
             "GpuFallenOffBus",

@@ -12,6 +12,7 @@ CAUSES: dict[str, str] = {
     "dead-node": "A whole node is down: power, board or kernel",
     "lost-gpu": "A GPU no longer answers on the bus; its node needs a reboot (XID 79)",
     "bad-gpu-memory": "A GPU has memory errors that it cannot correct (XID 48, 94, 95)",
+    "wrong-answers": "The weights of one replica have changed in memory: its answers are wrong and nothing else is",
     "hot-gpus": "GPUs run slower because they are too hot",
     "harmless-xid": "XID lines of jobs that ended; nothing of the platform is broken",
     "slow-path": "The network path between a gateway and a node is slow or lossy",

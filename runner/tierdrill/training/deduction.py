@@ -91,7 +91,7 @@ def conclude(seen: Seen) -> list[Finding]:
     kept = [
         finding
         for finding in found
-        if finding.cause not in ("dead-replica", "stuck-replica")
+        if finding.cause not in ("dead-replica", "stuck-replica", "wrong-answers")
         or str(seen.row("replicas", finding.about).get("node")) not in broken
     ]
     return sorted(kept, key=lambda one: (one.rank, RANK_OF_CAUSE.get(one.cause, 9), one.about))
@@ -157,6 +157,18 @@ def broken_replicas(seen: Seen) -> list[Finding]:
     return findings
 
 
+def wrong_answers(seen: Seen) -> list[Finding]:
+    """A replica that is ready and answers wrongly: it is ended and placed anew."""
+    return [
+        Finding(
+            "wrong-answers", replica, seen.rank_at(replica),
+            (Move("playbook", {"playbook": "quarantine-replica", "target": replica}),),
+            f"{replica} answers the golden prompts wrongly",
+        )
+        for replica in seen.about("ReplicaAnswersWrong")
+    ]  # fmt: skip
+
+
 def bad_paths(seen: Seen) -> list[Finding]:
     """One gateway sees a node as slow or not at all, another sees it well: traffic goes another way."""
     findings = []
@@ -205,5 +217,5 @@ def _lowest(seen: Seen) -> str | None:
     return str(max(seen.tiers, key=lambda one: int(one["rank"]))["tier"]) if seen.tiers else None
 
 
-RULES: tuple[Rule, ...] = (lost_gpus, lost_nodes, broken_replicas, bad_paths, closed_routers, hot_gpus)
+RULES: tuple[Rule, ...] = (lost_gpus, lost_nodes, broken_replicas, wrong_answers, bad_paths, closed_routers, hot_gpus)
 RANK_OF_CAUSE = {"wrong-automation": 0, "dead-node": 1, "lost-gpu": 2}
