@@ -113,7 +113,12 @@ def test_export_and_import_are_the_same_bytes(tmp_path: Path) -> None:
         ('{"sequence":1,"at":1,"kind":"x","source":"s","data":{}}\nbroken', "2:1"),
         ('{"sequence":1,"at":NaN,"kind":"run.started","source":"s","data":{}}', "1:1: .*finite"),
         ('{"sequence":1,"at":1,"kind":"run.started","source":"s","data":{"x":1e999}}', "1:1: .*finite"),
-        ('{"sequence":1,"at":"inf","kind":"run.started","source":"s","data":{}}', "1:1: .*finite"),
+        ('{"sequence":1,"at":"inf","kind":"run.started","source":"s","data":{}}', "1:1: at: got .inf., expected a n"),
+        ('{"sequence":1,"at":1,"kind":"x","source":"s"}', "1:1: data: missing, expected an object"),
+        ('{"sequence":1,"at":1,"kind":["x"],"source":"s","data":{}}', "1:1: kind: got \\['x'\\], expected a text"),
+        ('{"sequence":"1","at":1,"kind":"x","source":"s","data":{}}', "1:1: sequence: got .1., expected a whole"),
+        (f'{{"sequence":1,"at":1{"0" * 400},"kind":"x","source":"s","data":{{}}}}', "1:1: at: got 1000"),
+        ("[1]", "1:1: not a history event: .*a JSON list.*one JSON event per line"),
         ("[" * 100_000, "1:1"),
         ("\udcff", "1:1: 'utf-8' codec"),
     ],
@@ -123,6 +128,32 @@ def test_a_broken_export_is_located(tmp_path: Path, text: str, message: str) -> 
     path.write_text(text, encoding="utf-8", errors="surrogateescape")
     with pytest.raises(HistoryError, match=message):
         read_lines(path)
+
+
+@pytest.mark.parametrize(
+    ("kind", "data", "message"),
+    [
+        ("preflight.check", '{"name":"x","ok":"x"}', "2:1: data.ok: got 'x', expected true or false"),
+        ("fault.landed", '{"fault":"f","effective_at":"soon"}', "2:1: data.effective_at: got .soon., expected"),
+        ("alert.state", '{"labels":[]}', "2:1: data.labels: got \\[\\], expected an object"),
+        ("ledger.open", '{"faults":"none"}', "2:1: data.faults: got 'none', expected a list"),
+        ("load.samples", '{"columns":{"due":1}}', "2:1: data.columns.due: got 1, expected a list"),
+    ],
+)
+def test_a_field_of_another_type_is_located(tmp_path: Path, kind: str, data: str, message: str) -> None:
+    path = tmp_path / "broken.jsonl"
+    path.write_text(f'{_line(1)}\n{{"sequence":2,"at":1,"kind":"{kind}","source":"s","data":{data}}}\n')
+    with pytest.raises(HistoryError, match=message):
+        read_lines(path)
+
+
+def test_what_an_older_version_left_out_or_said_otherwise_is_for_the_judge(tmp_path: Path) -> None:
+    path = tmp_path / "old.jsonl"
+    events = [("preflight.check", '{"ok":null}'), ("fault.landed", "{}"), ("of.tomorrow", '{"ok":"x"}')]
+    lines = [f'{{"sequence":{number},"at":1,"kind":"{kind}","source":"s","data":{data}}}' for number, (kind, data) in
+             enumerate(events, 2)]  # fmt: skip
+    path.write_text("\n".join([_line(1), *lines]))
+    assert len(read_lines(path)) == 4
 
 
 def _line(sequence: int, kind: str = "run.note") -> str:

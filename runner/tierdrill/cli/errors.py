@@ -28,6 +28,7 @@ EXPLAINED = frozenset(
         "tierdrill.faults.catalogue.UnknownFault",
         "tierdrill.gameday.seat.SeatTaken",
         "tierdrill.conductor.errors.RunRefused",
+        "tierdrill.conductor.errors.RunBroken",
         "tierdrill.conductor.plan.PlanError",
         "tierdrill.targets.base.TargetError",
         "tierdrill.lab.client.LabError",
@@ -75,7 +76,9 @@ def explain(error: BaseException, home: Path | None, verbose: bool = False) -> i
         else:
             room = "; there is no room left on the disk, or it breaks: free some and run it again"
             say(_one_line(error) + room * _no_room(error))
-        return INCONCLUSIVE if _no_room(error) else BAD_INPUT
+        # One that tells what was already done knows better which.
+        known: int | None = getattr(error, "exit_code", None)
+        return known if known is not None else INCONCLUSIVE if _no_room(error) else BAD_INPUT
     if isinstance(error, OSError):
         if _no_room(error):
             say(f"no room left on the disk: {_one_line(error)}; free some and run it again")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,9 +35,15 @@ def log_to_file(home: Path) -> None:
     """Send all logging of this process to `tierdrill.log` in the home; what cannot be written is dropped."""
     import logging
 
+    class ToFile(logging.FileHandler):
+        def emit(self, record: logging.LogRecord) -> None:
+            # It is opened here: what cannot be logged (an undo) must be done all the same.
+            with suppress(OSError):
+                super().emit(record)
+
     # A full disk must not turn each warning into a traceback on the terminal.
     logging.raiseExceptions = False
-    handler = logging.FileHandler(home / LOG, encoding="utf-8", delay=True)
+    handler = ToFile(home / LOG, encoding="utf-8", delay=True)
     handler.setFormatter(_lines("%(asctime)s %(process)d %(levelname)s %(name)s: %(message)s"))
     handler.addFilter(Seldom())
     logging.basicConfig(level=logging.WARNING, handlers=[handler])

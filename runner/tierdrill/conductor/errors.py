@@ -1,4 +1,4 @@
-"""What keeps a run from starting."""
+"""What keeps a run from starting, and what breaks one."""
 
 from __future__ import annotations
 
@@ -8,3 +8,16 @@ class RunRefused(Exception):
 
     The message says why.
     """
+
+
+class RunBroken(Exception):
+    """A run that had begun could not be seen through: its files or its history cannot be written or read any more.
+
+    `exit_code` is the verdict's that such a run has: unclean where something may still be injected, else inconclusive.
+    """
+
+    def __init__(self, run: str, error: Exception, *, clean: bool) -> None:
+        what = f"{error.filename or ''}: {error.strerror}" if isinstance(error, OSError) else str(error)
+        left = "" if clean else "; something may still be injected: `tierdrill recover`"
+        super().__init__(f"run {run} broke: {what}{left}")
+        self.exit_code = 3 if clean else 5

@@ -14,7 +14,7 @@ from typing import Any
 from tierdrill.children import program, user_environment
 from tierdrill.conductor.plan import Plan
 from tierdrill.history.events import Event
-from tierdrill.lab.child import tail
+from tierdrill.lab.child import open_log, tail
 from tierdrill.lab.state import write_private
 from tierdrill.load.runner import die_with_parent
 
@@ -76,7 +76,7 @@ class ExperimentProcess:
             "TIERDRILL_LEASE": str(lease_s),
         }
         try:
-            with log_path.open("ab") as log:
+            with open_log(log_path) as log:
                 process = await asyncio.create_subprocess_exec(
                     *program("tierdrill.conductor.experiment_child", spec),
                     stdin=asyncio.subprocess.PIPE,

@@ -12,6 +12,7 @@ from types import TracebackType
 
 from tierdrill.children import await_ready, program, user_environment
 from tierdrill.conductor.stop import StopBox
+from tierdrill.lab.child import open_log
 
 READY_WITHIN_S = 10.0
 DISMISS_WITHIN_S = 5.0
@@ -70,7 +71,7 @@ async def start_reaper(
     if lab is not None:
         command += ["--lab", lab]
     try:
-        with (folder / "reaper.log").open("ab") as log:
+        with open_log(folder / "reaper.log") as log:
             process = await asyncio.create_subprocess_exec(
                 *command,
                 "--parent-fd",

@@ -79,9 +79,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tierdrill.history.chain import with_digest
+from tierdrill.history.fields import envelope_problem
 from tierdrill.text import read_json, valid_all
 
 SCHEMA_VERSION = 3
+ALLOWED = "allowed is one JSON event per line"
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,21 +107,23 @@ class Event:
 
     @staticmethod
     def from_line(line: str) -> Event:
-        """Back from `to_line`; raises ValueError on anything else."""
+        """Back from `to_line`; ValueError on anything else, with the field that is wrong."""
         try:
             record = read_json(line, parse_constant=_finite, parse_float=_finite)
-            return Event(
-                at=_finite(record["at"]),
-                kind=str(record["kind"]),
-                source=str(record["source"]),
-                data=dict(record["data"]),
-                sequence=int(record["sequence"]),
-                digest=str(record.get("digest", "")),
-            )
-        except KeyError as error:
-            raise ValueError(f"not a history event: {line[:80]!r} (no key {error})") from error
-        except (TypeError, ValueError, OverflowError, AttributeError) as error:
-            raise ValueError(f"not a history event: {line[:80]!r} ({error})") from error
+        except (ValueError, OverflowError) as error:
+            raise ValueError(f"not a history event: {line[:80]!r} ({error}); {ALLOWED}") from error
+        if not isinstance(record, dict):
+            raise ValueError(f"not a history event: {line[:80]!r} (a JSON {type(record).__name__}); {ALLOWED}")
+        if problem := envelope_problem(record):
+            raise ValueError(problem)
+        return Event(
+            at=float(record["at"]),
+            kind=record["kind"],
+            source=record["source"],
+            data=record["data"],
+            sequence=record["sequence"],
+            digest=str(record.get("digest", "")),
+        )
 
 
 def data_text(data: Mapping[str, Any]) -> str:

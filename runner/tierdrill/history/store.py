@@ -19,6 +19,7 @@ from tierdrill.history.chain import Chain, digest_of, without_digest
 from tierdrill.history.database import BUSY_S, execute_all
 from tierdrill.history.database_file import DatabaseFile
 from tierdrill.history.events import SCHEMA_VERSION, Event, data_text, line_of
+from tierdrill.history.fields import data_problem
 from tierdrill.text import read_json, valid
 
 _SCHEMA = """
@@ -261,7 +262,9 @@ def read_history(path: Path) -> tuple[list[Event], Chain]:
                 try:
                     event = Event.from_line(line.decode("utf-8"))
                 except ValueError as error:
-                    raise HistoryError(f"{path}:{number}:1: {error}; allowed is one JSON event per line") from error
+                    raise HistoryError(f"{path}:{number}:1: {error}") from error
+                if problem := data_problem(event.kind, event.data):
+                    raise HistoryError(f"{path}:{number}:1: {problem}")
                 if event.sequence != len(events) + 1:
                     raise HistoryError(
                         f"{path}:{number}:1: found sequence {event.sequence}; allowed is {len(events) + 1}, "

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import ctypes
+import logging
 import os
 import signal
 import subprocess
@@ -17,6 +18,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from tierdrill.history.processes import here, identify
 
@@ -133,8 +135,7 @@ def launch(
     if new_group and group is not None:
         raise ValueError("new_group and group exclude each other")
     process_group = 0 if new_group else -1 if group is None else group
-    log_path.parent.mkdir(parents=True, exist_ok=True)
-    with log_path.open("ab") as log:
+    with open_log(log_path) as log:
         try:
             popen = subprocess.Popen(
                 list(argv),
@@ -151,6 +152,17 @@ def launch(
             raise SpawnError(f"cannot start {argv[0]}: {error}") from error
     pgid = popen.pid if new_group else os.getpgrp() if group is None else group
     return Child(popen, log_path, pgid)
+
+
+def open_log(path: Path) -> BinaryIO:
+    """A child's log, to append to; nowhere where it cannot be opened: a log keeps nothing from being started or undone.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path.open("ab")
+    except OSError as error:
+        logging.getLogger("tierdrill").warning("no log: %s: %s", path, error.strerror)
+        return Path(os.devnull).open("ab")
 
 
 def tail(path: Path, size: int = LOG_TAIL_BYTES) -> str:

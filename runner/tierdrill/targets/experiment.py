@@ -19,6 +19,7 @@ from typing import Any
 
 from tierdrill.children import program, user_environment
 from tierdrill.history.ledger import Ledger, LedgerError
+from tierdrill.lab.child import open_log, tail
 from tierdrill.lab.groups import kill_group
 from tierdrill.lab.state import write_private
 from tierdrill.targets.base import FaultOrder, Inventory, Proof, TargetError
@@ -209,7 +210,8 @@ class ExperimentPlace:
         environment.pop("TIERDRILL_EVENTS_FD", None)
         folder = Path(self._place["folder"])
         held = self._undoing.held
-        with self._spec.with_suffix(".undo.log").open("ab") as log:
+        log_path = self._spec.with_suffix(".undo.log")
+        with open_log(log_path) as log:
             try:
                 child = subprocess.Popen(
                     program(CHILD, self._spec, "--rollbacks-only"),
@@ -231,7 +233,7 @@ class ExperimentPlace:
                 child.wait()
                 raise TargetError(f"its rollbacks took longer than {ROLLBACKS_WITHIN_S:g} s") from error
         if child.returncode != 0:
-            raise TargetError(f"its rollbacks ended with {child.returncode}: {_end_of(Path(log.name))}")
+            raise TargetError(f"its rollbacks ended with {child.returncode}: {tail(log_path)[-300:]}")
 
     def _values(self) -> str:
         """The configuration as it was resolved then, as JSON; an older ledger has it in the place itself."""
@@ -257,7 +259,3 @@ def proof_in(record: Mapping[str, Any], activity: str) -> Proof:
         return Proof(bool(said["met"]), float(said["at"]), str(said["witness"]), seen)
     seen = f"rollbacks failed: {failed}" if failed else "its rollbacks were played; no probe is named that could tell"
     return Proof(not failed, float(record["at"]), "the experiment's rollbacks", seen)
-
-
-def _end_of(log: Path) -> str:
-    return log.read_text(encoding="utf-8", errors="replace").strip()[-300:]

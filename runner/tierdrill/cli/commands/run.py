@@ -11,6 +11,7 @@ import click
 
 from tierdrill.cli.completion import complete_drill, complete_sabotage
 from tierdrill.cli.documents import changed_setting, within_reach
+from tierdrill.cli.errors import Refusal, say
 from tierdrill.cli.logs import log_to_file
 from tierdrill.cli.options import environment_option, no_color_option, set_option
 from tierdrill.cli.past import stored_events
@@ -76,6 +77,7 @@ def command(
     log_to_file(here.home)
 
     from tierdrill.conductor.run import RunOptions, run_drill
+    from tierdrill.history.store import HistoryError
     from tierdrill.report.live import choose_view
 
     options = RunOptions(
@@ -92,7 +94,12 @@ def command(
     with choose_view(setting, variant, json_lines=as_json, plain=plain, color=color) as view:
         outcome = asyncio.run(run_drill(setting, options, [view.feed]))
 
-    run = judged(stored_events(here.home, outcome.run))
+    try:
+        run = judged(stored_events(here.home, outcome.run))
+    except (HistoryError, OSError, Refusal) as error:
+        # It was judged when it ended; what it came to stands, whatever became of its files since.
+        say(f"run {outcome.run}: {outcome.verdict.status.value}: {outcome.verdict.summary}; no report: {error}")
+        return outcome.verdict.exit_code
     report = try_reports(run, report_dir or outcome.folder)
     with unread():
         if as_json:
