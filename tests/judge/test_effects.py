@@ -142,7 +142,7 @@ def rows(begin: float, end: float, share: float, *, outcome: str = "ok", gateway
             "tier": "critical",
             "stream": "s",
             "due": begin + number / 20,
-            "latency": 0.1,
+            "latency": 0.01,
             "outcome": outcome,
             "replica": "assistant-1" if int(number * share) != int((number + 1) * share) else "assistant-2",
             "gateway": gateway,
@@ -188,6 +188,14 @@ def test_traffic_that_had_left_before_is_not_the_weight_s_doing(later: list[Row]
     given = Event(34.0, "playbook.step_started", "r", {**back, "arguments": {**WEIGHT, "weight": 1}})
     told = [*rows(0, 5, 0.5), *rows(5, 10, 0.0), *rows(11, 29, 0.0), *later]
     is_(seen("set-weight", WEIGHT, state(0.0, **HERE), *fault, given, rows=told), status, what)
+
+
+def test_what_waited_until_the_weight_was_given_back_is_not_held_against_it() -> None:
+    back = {"execution": "p-1", "playbook": "p", "phase": "resolve", "step": "b", "action": "set-weight"}
+    given = Event(20.0, "playbook.step_started", "r", {**back, "arguments": {**WEIGHT, "weight": 1}})
+    waited = [{**row, "latency": 3.0} for row in rows(18, 20, 1.0)]
+    told = [*rows(0, 10, 0.5), *rows(11, 18, 0.0), *waited]
+    is_(seen("set-weight", WEIGHT, state(0.0, **HERE), given, rows=told), Status.PASSED, "0 of 140")
 
 
 def test_of_a_gpu_only_its_own_replicas_count() -> None:

@@ -294,8 +294,10 @@ class Witnesses:
             peers = {name for name, replica in view.replicas.items() if replica.get("model") in models}
             for rows in self._samples.values():
                 cut = rows.cut(max(begin, view.at), min(end, over))
-                for due, replica, through in zip(cut.due, cut.replica, cut.gateway, strict=True):
-                    if replica in peers and (index is None or through in (index, arguments["gateway"])):
+                for due, latency, replica, through in zip(cut.due, cut.latency, cut.replica, cut.gateway, strict=True):
+                    # What was answered after the end may have been sent on after it.
+                    in_time = due + (latency or 0.0) <= end
+                    if in_time and replica in peers and (index is None or through in (index, arguments["gateway"])):
                         total += 1
                         if replica in here:
                             there += 1
