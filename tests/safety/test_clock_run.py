@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.safety.kept import kept_home
-from tierdrill.cli.chosen import changed_setting
+from tierdrill.cli.documents import changed_setting
 from tierdrill.conductor.run import RunOptions, run_drill
 from tierdrill.history.events import Event
 from tierdrill.history.ledger import Ledger
