@@ -107,12 +107,6 @@ class Kept:
         with closing(Ledger(self.home)) as ledger:
             return ledger.open_faults()
 
-    def leases(self) -> dict[str, str]:
-        """The leases that the lab keeps by itself, and their states."""
-        assert self.state is not None
-        with LabClient(self.state) as client:
-            return {one["name"]: one["state"] for one in client.leases()}
-
     def run(self, drill: str) -> subprocess.Popen[bytes]:
         """Start a drill in the lab."""
         return start(

@@ -82,33 +82,3 @@ def _mended(kept: Kept, victims: tuple[str, ...]) -> bool:
     if "supervisor" in victims or {"runner", "reaper"} <= set(victims):
         kept("recover")
     return kept.status()["clean"]
-
-
-@pytest.mark.slow
-@pytest.mark.lab
-@pytest.mark.timeout(300)
-@pytest.mark.parametrize("runner_ends", ["killed", "stopped"])
-def test_with_everybody_dead_the_lab_ends_it_by_itself(runner_ends: str, kept: Kept) -> None:
-    kept.up()
-    runner = kept.run("node-loss")
-    try:
-        assert kept.await_force(runner, True), (kept.home / "output.txt").read_text()[-2000:]
-        for role in ("reaper", "experiment", "runner"):
-            victim = kept.victim(role, runner)
-            assert victim is not None
-            victim.send_signal(signal.SIGSTOP if (role, runner_ends) == ("runner", "stopped") else signal.SIGKILL)
-        left = {entry.id for entry in kept.entries()}
-        assert left
-        # Nobody asks for anything: what was changed ends with the lab's own leases.
-        kept.until("the lab has undone it", lambda: set(kept.leases()) >= left and "held" not in kept.leases().values())
-        kept.until("the lab is as before", lambda: kept.now() == kept.before)
-        told = kept.status()
-        assert not told["clean"] and {one["lab_lease"] for one in (*told["faults"], *told["remedies"])} == {"undone"}
-        # The ledger's entries are closed by whoever looks.
-        assert kept("recover").returncode == 0
-        assert kept.entries() == [] and kept.leases() == {} and kept.now() == kept.before
-    finally:
-        runner.kill()
-        runner.wait(10)
-    kept("recover")
-    assert kept.status()["clean"] and kept.serves() == []
