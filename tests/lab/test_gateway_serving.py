@@ -670,6 +670,27 @@ def test_without_endpoints_the_smaller_model_answers_where_the_tier_allows() -> 
     drive(scenario, replicas, tiers=tiers)
 
 
+@pytest.mark.parametrize("mode", ["hang", "drop", "error"])
+def test_the_smaller_model_answers_where_no_other_replica_can_be_asked(mode: str) -> None:
+    replicas = [FakeReplica("assistant-0", "assistant", "node-1"), FakeReplica("draft-0", "draft", "node-1")]
+    tiers = [
+        tier("critical", 1, fallback_model="draft", attempt_timeout_s=0.1, retries=1, retry_burst=3.0, retry_ratio=0.0),
+        *TIERS[1:],
+    ]
+
+    async def scenario(bench: Bench) -> None:
+        replicas[0].mode = mode
+        answer = await bench.ask()
+        assert (answer.status, answer.headers["x-served-model"]) == (200, "draft")
+        assert await bench.put("flags", {"circuit_breaker": False}) == 200
+        # Asking the smaller model is another request upstream, and is paid for out of the tier's budget for retries.
+        answers = [await bench.ask() for _ in range(4)]
+        assert answers[-1].status >= 500
+        assert await bench.value("tierdrill_retry_budget_exhausted_total", tier="critical") > 0
+
+    drive(scenario, replicas, tiers=tiers)
+
+
 def test_a_dead_pool_opens_the_circuit_and_a_trial_closes_it() -> None:
     replicas = assistants(1, slots=10)
 

@@ -40,15 +40,22 @@ class ClientGone(Exception):
     """Writing to the client failed: it went away."""
 
 
-class AttemptFailed(Exception):
-    """A replica did not give a usable answer. `status` and `body` are its own words, if it had any."""
+WAYS = ("retry:", "fallback:")
+"""How an interruption that asks for another attempt begins; any other one ends the request."""
 
-    def __init__(self, kind: str, *, status: int = 502, body: bytes = b"", granted_retry: bool = False) -> None:
+
+class AttemptFailed(Exception):
+    """A replica did not give a usable answer. `status` and `body` are its own words, if it had any.
+
+    `granted` is the way that is left, "retry" or "fallback", where one has been granted and paid for.
+    """
+
+    def __init__(self, kind: str, *, status: int = 502, body: bytes = b"", granted: str | None = None) -> None:
         super().__init__(kind)
         self.kind = kind
         self.status = status
         self.body = body
-        self.granted_retry = granted_retry
+        self.granted = granted
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +133,7 @@ class Call:
         self.deadline = deadline
         self.ticket = Ticket(policy, next(core.sequence), ask.kind, self)
         self.model = ask.model  # the model really used
+        self.fallback: str | None = None  # the smaller model that may still be asked
         self.attempts = 0
         self.retries = 0
         self.queued_s = 0.0
@@ -139,7 +147,7 @@ class Call:
 
     def interrupt(self, reason: str) -> None:
         """Make the request's coroutine stop waiting for whatever it waits for."""
-        if self._task is not None and (self._reason is None or self._reason.startswith("retry:")):
+        if self._task is not None and (self._reason is None or self._reason.startswith(WAYS)):
             first = self._reason is None
             self._reason = reason
             if first:
@@ -169,8 +177,8 @@ class Call:
 
     def replica_lost(self) -> None:
         """Its replica failed its health probes: silence so far will stay silence."""
-        if self.awaits_first_byte and self.may_retry("unhealthy"):
-            self.interrupt("retry:unhealthy")
+        if self.awaits_first_byte:
+            self.leave_replica("unhealthy")
 
     # admission
 
@@ -185,6 +193,20 @@ class Call:
 
     # retries
 
+    def leave_replica(self, reason: str) -> None:
+        """Give up an attempt from which nothing has come yet, if there is another way."""
+        if (way := self.another_way(reason)) is not None:
+            self.interrupt(f"{way}:{reason}")
+
+    def another_way(self, reason: str) -> str | None:
+        """ "retry", or "fallback" to the smaller model where no other replica is left to ask; None where neither is
+        allowed. It has been paid for.
+        """
+        if self.may_retry(reason):
+            return "retry"
+        in_time = self.core.clock() < self.deadline
+        return "fallback" if self.fallback is not None and in_time and self._pay() else None
+
     def may_retry(self, reason: str) -> bool:
         """Whether one more attempt is allowed and makes sense; a True has been paid for."""
         if not self.core.flags.retries or self.retries >= self.policy.retries or self.core.clock() >= self.deadline:
@@ -192,12 +214,18 @@ class Call:
         silent = reason in ("timeout", "unhealthy")
         if silent and not self._other_replica():
             return False  # waiting on is better than asking the same silent replica again
-        if not self.core.budgets[self.policy.name].spend():
-            self.metrics.budget_exhausted.inc()
+        if not self._pay():
             return False
         self.retries += 1
         self.metrics.retries[reason].inc()
         return True
+
+    def _pay(self) -> bool:
+        """One more request upstream, out of the tier's budget for such."""
+        paid = self.core.budgets[self.policy.name].spend()
+        if not paid:
+            self.metrics.budget_exhausted.inc()
+        return paid
 
     def _other_replica(self) -> bool:
         current: Replica | None = self.ticket.replica

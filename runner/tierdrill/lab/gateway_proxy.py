@@ -15,6 +15,7 @@ from tierdrill.lab.completions import BadRequest
 from tierdrill.lab.gateway_admission import ModelPool, TicketState
 from tierdrill.lab.gateway_call import (
     STATUS_OF_REASON,
+    WAYS,
     AttemptFailed,
     Call,
     ClientGone,
@@ -138,11 +139,16 @@ class _Service:
         self._core.budgets[call.policy.name].earn()
         if fallback is None:
             return await self._attempts(may_wait_for_endpoint=True)
+        call.fallback = fallback
         try:
             return await self._attempts(may_wait_for_endpoint=False)
         except Rejected as rejected:
             if rejected.reason not in FALL_BACK_ON:
                 raise
+        except AttemptFailed as failure:
+            if failure.granted != "fallback":
+                raise
+        call.fallback = None
         call.metrics.fallbacks.inc()
         call.ask = call.ask.for_model(fallback)
         call.model = fallback
@@ -166,7 +172,10 @@ class _Service:
                 return await self._attempt(replica)
             except AttemptFailed as failure:
                 self._core.perform(pool.leave(call.ticket))
-                if self.downstream is not None or not (failure.granted_retry or call.may_retry(failure.kind)):
+                if self.downstream is not None:
+                    raise
+                failure.granted = failure.granted or call.another_way(failure.kind)
+                if failure.granted != "retry":
                     raise
                 call.ticket.avoid.add(replica.name)
 
@@ -225,9 +234,10 @@ class _Service:
             reason = call.interrupted()
             if reason is None:
                 raise
-            if not reason.startswith("retry:"):
+            if not reason.startswith(WAYS):
                 raise Rejected(reason) from None
-            raise AttemptFailed(reason.removeprefix("retry:"), granted_retry=True) from None
+            way, _, kind = reason.partition(":")
+            raise AttemptFailed(kind, granted=way) from None
         except (aiohttp.ClientError, OSError) as error:
             kind = _failure_kind(error)
             self._blame(replica, kind)
@@ -245,8 +255,7 @@ class _Service:
     def _attempt_is_slow(self, replica: Replica) -> None:
         """No first byte in time: that counts against the replica even where no other attempt may be made."""
         self._blame(replica, "timeout")
-        if self._call.may_retry("timeout"):
-            self._call.interrupt("retry:timeout")
+        self._call.leave_replica("timeout")
 
     def _blame(self, replica: Replica, kind: str) -> None:
         """Once per attempt: one request that is first slow and then broken must not eject a replica by itself."""
