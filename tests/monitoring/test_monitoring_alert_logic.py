@@ -409,7 +409,14 @@ class TestCapacity:
     def test_lost_capacity(self, tmp_path: Path) -> None:
         series = self._slots(between(10, 30, TOTAL_S, 56, 80), constant(0, TOTAL_S))
         alert = firing("ServingCapacityLow", severity="ticket")
-        check_scenario(tmp_path, series, [Expected(11.5, alert, 0), Expected(12, alert, 1), Expected(31, alert, 0)])
+        seen = [Expected(11.5, alert, 0), Expected(12, alert, 1), Expected(32.5, alert, 1), Expected(33.5, alert, 0)]
+        check_scenario(tmp_path, series, seen)
+
+    def test_what_is_on_its_way_and_too_little_does_not_lift_what_is_shed(self, tmp_path: Path) -> None:
+        # Two replicas start elsewhere, and with them it is still too little: the alert does not blink meanwhile.
+        series = self._slots(between(10, 30, TOTAL_S, 56, 80), between(15, 17, TOTAL_S, 1, 0))
+        alert = firing("ServingCapacityLow")
+        check_scenario(tmp_path, series, [Expected(12 + half / 2, alert, 1) for half in range(36)])
 
     def test_one_replica_of_ten_is_not_low(self, tmp_path: Path) -> None:
         series = self._slots(between(10, 30, TOTAL_S, 72, 80), constant(0, TOTAL_S))

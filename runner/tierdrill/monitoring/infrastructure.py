@@ -46,6 +46,13 @@ is seen true for at most D plus one scrape, so `for` must exceed that:
 - TierShedding: information, nobody is told; Watchdog: always.
 """
 
+KEEP_S: Mapping[str, float] = {"ServingCapacityLow": 3.0}
+"""`keep_firing_for:` of an alert, in seconds: how long it is kept once its condition is over.
+
+Capacity counts as on its way while replicas start. Where they do and it is still too little, the alert would resolve for
+two or three seconds and what it turns away be let in again for as long.
+"""
+
 PROBE_SLOW_S = 0.1
 """A health probe on one site's network takes a few milliseconds; 0.1 s is no longer the same network."""
 
@@ -211,6 +218,8 @@ def _alert(name: str, expr: str, severity: str, summary: str, description: str) 
     rule: dict[str, Any] = {"alert": name, "expr": expr}
     if HOLD_S[name]:
         rule["for"] = promql_duration(HOLD_S[name])
+    if name in KEEP_S:
+        rule["keep_firing_for"] = promql_duration(KEEP_S[name])
     rule["labels"] = {"severity": severity}
     rule["annotations"] = {"summary": summary, "description": description}
     return rule
