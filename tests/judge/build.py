@@ -33,7 +33,10 @@ def shipped(drill: str = "node-loss") -> DrillSetting:
     """A shipped drill with its documents."""
     catalogue, problems = load_catalogue(ROOT)
     assert not problems, "\n".join(map(str, problems))
-    return setting_of(catalogue, drill)
+    data = setting_of(catalogue, drill).to_json()
+    # The histories that are built here are of that node.
+    data["drill"]["variables"].update({"node": "node-2"} if drill == "node-loss" else {})
+    return DrillSetting.from_json(data)
 
 
 Outcome = Callable[[str, float], tuple[str, float, str | None]]
@@ -56,6 +59,13 @@ def parts_of(setting: DrillSetting, tier: str) -> list[tuple[str, bool, float]]:
                 suffix = ("-streamed" if streaming else "-plain") if 0 < stream.streaming < 1 else ""
                 parts.append((stream.name + suffix, streaming, stream.rate * share))
     return parts
+
+
+def _rates(setting: DrillSetting) -> dict[str, float]:
+    rates = dict.fromkeys(("critical", "standard", "best-effort"), 0.0)
+    for stream in setting.drill.load.streams:
+        rates[stream.tier] += stream.rate
+    return rates
 
 
 @dataclass
@@ -91,7 +101,8 @@ class Run:
         (18.0, (), ()),
     )
     cut_at: float | None = None
-    rates: dict[str, float] = field(default_factory=lambda: {"critical": 62.0, "standard": 20.0, "best-effort": 20.0})
+    rates: dict[str, float] | None = None
+    """Requests a second of each tier; None: as the drill has them."""
 
     def events(self, setting: DrillSetting) -> list[Event]:
         """The history, in order and numbered."""
@@ -179,7 +190,7 @@ class Run:
         begin, end = spans["warm-up"][0], spans["recovery"][1]
         planned: Counter[str] = Counter()
         rows: list[dict[str, Any]] = []
-        for tier, rate in self.rates.items():
+        for tier, rate in (_rates(setting) if self.rates is None else self.rates).items():
             parts = parts_of(setting, tier)
             due = begin
             while (due := due + chooser.expovariate(rate)) < end:

@@ -275,9 +275,9 @@ def test_phases_that_do_not_follow_each_other_do_not_judge_what_lies_between(set
 @pytest.mark.parametrize(
     ("shape", "rates", "good"),
     [
-        ({"kind": "steady", "factor": 2.0}, {"critical": 124.0, "standard": 20.0, "best-effort": 20.0}, True),
-        ({"kind": "steady", "factor": 2.0}, {"critical": 62.0, "standard": 20.0, "best-effort": 20.0}, False),
-        ({"kind": "step", "factor": 2.0, "at": 0.0}, {"critical": 124.0, "standard": 20.0, "best-effort": 20.0}, True),
+        ({"kind": "steady", "factor": 2.0}, {"critical": 134.0, "standard": 20.0, "best-effort": 26.0}, True),
+        ({"kind": "steady", "factor": 2.0}, {"critical": 67.0, "standard": 20.0, "best-effort": 26.0}, False),
+        ({"kind": "step", "factor": 2.0, "at": 0.0}, {"critical": 134.0, "standard": 20.0, "best-effort": 26.0}, True),
         ({"kind": "spike", "factor": 9.0, "at": 0.0, "lasts": 5.0}, {}, True),
     ],
 )

@@ -13,6 +13,7 @@ from tests.judge.build import Run, shipped
 from tierdrill.history.events import Event
 from tierdrill.judge.figures import MARGIN_FLOOR, RunFigures, bare_figures, documents_digest, figures_of, margin_of
 from tierdrill.judge.judge import NotARun, judge
+from tierdrill.spec.catalogue import DrillSetting
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +45,9 @@ def test_the_figures_of_a_run_are_those_of_its_verdict(passed: RunFigures) -> No
 
 
 def test_a_sabotage_is_as_expected_only_if_it_failed_for_what_it_names() -> None:
-    setting = shipped()
+    data = shipped().to_json()
+    data["drill"]["sabotages"][0]["fails"] = ["playbook/reschedule-critical/fired"]
+    setting = DrillSetting.from_json(data)
     for playbooks, expected in (((), True), (Run().playbooks, False)):
         events = Run(variant="sabotage:playbook-disabled", playbooks=playbooks).events(setting)
         figures = figures_of(events, judge(events))

@@ -43,7 +43,7 @@ def first_token(setting: DrillSetting, run: Run) -> Check:
 
 def test_failures_of_requests_that_do_not_stream_are_not_counted(setting: DrillSetting) -> None:
     plain = [name for name, streaming, _ in parts_of(setting, "critical") if not streaming]
-    assert plain == ["enterprise"]
+    assert plain == ["enterprise", "enterprise-reasoning"]
     events = Run().events(setting)
     for event in events:
         if event.kind == "load.samples":

@@ -171,7 +171,9 @@ def check_ids(context: Context, drill: Drill) -> Iterator[str]:
         promised = objectives.get(expectation.tier)
         if promised is None:
             continue
-        yield from (f"slo/{expectation.tier}/{name}" for name in ("fault-phase", "fault-phase-times", "worst-window"))
+        # Judged whatever objectives are named: an answer of another model, say, is not what was asked for.
+        always = ("fault-phase", "fault-phase-times", "worst-window", "fallback")
+        yield from (f"slo/{expectation.tier}/{name}" for name in always)
         for name in expectation.objectives or PROMISES:
             value = getattr(promised, name)
             if isinstance(value, dict):
