@@ -209,7 +209,7 @@ def refused(event: Event) -> Event:
 
 def lifted_at_once(event: Event) -> Event:
     if of(event, SHEDS) and event.data.get("phase") == "resolve":
-        return replace(event, at=event.at - (LIFTED_AT - SHED_AT - 0.15))
+        return replace(event, at=event.at - (LIFTED_AT - SHED_AT - 0.05))
     return event
 
 
