@@ -39,8 +39,10 @@ def read_json(written: str | bytes, **options: Any) -> Any:
     text = written.decode("utf-8-sig") if isinstance(written, bytes) else written
     try:
         value = json.loads(text, **options)
-        # Only an escape can spell a half; a valid pair of escapes is one character by now.
-        return valid_all(value) if "\\ud" in text or "\\uD" in text or _HALVES.search(text) else value
+        # In bytes only an escape can spell a half; a valid pair of escapes is one character by now.
+        if "\\ud" in text or "\\uD" in text or (isinstance(written, str) and _HALVES.search(text)):
+            return valid_all(value)
+        return value
     except RecursionError:
         raise ValueError("nested too deeply") from None
 

@@ -16,7 +16,9 @@ import pytest
 from tests.judge.build import shipped
 from tierdrill.cli.errors import explain
 from tierdrill.cli.logs import LOG, log_to_file
+from tierdrill.cli.places import author
 from tierdrill.conductor.errors import RunBroken
+from tierdrill.conductor.provenance import _git
 from tierdrill.conductor.run import RunOptions, _Run, run_drill
 from tierdrill.history.ledger import Ledger
 from tierdrill.history.store import HistoryError
@@ -66,3 +68,14 @@ def test_a_record_that_cannot_be_logged_raises_nothing(tmp_path: Path, monkeypat
     log_to_file(tmp_path)
     root.error("an undo that failed")
     assert list((tmp_path / LOG).iterdir()) == []
+
+
+def test_what_git_says_may_be_no_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    git = tmp_path / "git"
+    git.write_text("#!/bin/sh\nprintf 'caf\\351'\n")
+    git.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    assert _git(tmp_path, "rev-parse") == "caf\ufffd"
+    monkeypatch.setenv("USER", "Jos\udce9")
+    git.write_text("#!/bin/sh\nexit 1\n")
+    assert author() == "Jos\ufffd"

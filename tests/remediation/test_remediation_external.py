@@ -241,3 +241,11 @@ def test_any_bytes_are_a_report_or_a_reason(body: bytes) -> None:
 def test_too_large_a_report_is_not_even_read() -> None:
     with pytest.raises(ReportError, match="allowed are"):
         parse_report(b" " * (BODY_BYTES_MAX + 1))
+
+
+def test_a_report_that_is_nested_without_end_or_no_text_is_refused_or_made_valid() -> None:
+    for body in (b"[" * 60_000, b"\xff"):
+        with pytest.raises(ReportError, match="found no JSON"):
+            parse_report(body)
+    report = parse_report(json.dumps(_report("finished", ok=False, reason="half \ud800 of an emoji")).encode())
+    assert "\ufffd" in report.reason

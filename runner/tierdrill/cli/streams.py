@@ -25,6 +25,9 @@ def hold_standard_streams() -> None:
             os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
         if getattr(sys, name) is None:
             setattr(sys, name, os.fdopen(number, mode, encoding="utf-8", closefd=False))
+    if isinstance(sys.stdin, io.TextIOWrapper):
+        # What is typed or piped in is text, whatever bytes it is made of.
+        sys.stdin.reconfigure(errors="replace")
     for name in ("stdout", "stderr"):
         if type(stream := getattr(sys, name)) is io.TextIOWrapper:
             setattr(sys, name, _Output.instead_of(stream))

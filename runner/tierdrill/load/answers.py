@@ -5,12 +5,12 @@ The headers are the gateway's own (x-rejected-reason and so on); a server withou
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from tierdrill.load.recorder import Outcome
+from tierdrill.text import read_json
 
 _REJECTED = (429, 503)
 DATA = b"data:"
@@ -84,7 +84,7 @@ def _stream_error(error: Any) -> Reading:
 def _decoded_events(data: list[bytes]) -> list[Any] | None:
     try:
         # One decode of all events costs a fraction of one decode each.
-        events: list[Any] = json.loads(b"[" + b",".join(data) + b"]")
+        events: list[Any] = read_json(b"[" + b",".join(data) + b"]")
     except ValueError:
         return None
     return events
@@ -92,7 +92,7 @@ def _decoded_events(data: list[bytes]) -> list[Any] | None:
 
 def _decoded(body: bytes) -> Any:
     try:
-        return json.loads(body)
+        return read_json(body)
     except ValueError:
         return None
 

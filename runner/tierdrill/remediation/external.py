@@ -18,6 +18,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
+from tierdrill.text import read_json
+
 SIGNATURE_HEADER = "X-Tierdrill-Signature"
 BODY_BYTES_MAX = 65_536
 NAME_CHARACTERS = 200
@@ -82,9 +84,10 @@ def parse_report(body: bytes) -> ExternalReport:
     if len(body) > BODY_BYTES_MAX:
         raise ReportError(f"found {len(body)} bytes; allowed are {BODY_BYTES_MAX}")
     try:
-        return report_of(json.loads(body))
-    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
+        found = read_json(body)
+    except ValueError as error:
         raise ReportError(f"found no JSON: {error}") from error
+    return report_of(found)
 
 
 def report_of(data: Any) -> ExternalReport:

@@ -17,6 +17,7 @@ from tierdrill.cli.past import stored_events
 from tierdrill.cli.places import Surroundings, author
 from tierdrill.cli.ready import check_place
 from tierdrill.cli.reports import judged, try_reports
+from tierdrill.text import valid
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -66,7 +67,7 @@ def command(
     settings = {name: drill_setting(here.catalogue, name) for name in chosen}
     check_place(here, lab)
     log_to_file(here.home)
-    options = RunOptions(home=here.home, tools=here.tools, lab=lab, author=author(), argv=tuple(sys.argv))
+    options = RunOptions(home=here.home, tools=here.tools, lab=lab, author=author(), argv=tuple(map(valid, sys.argv)))
     console = make_console(color=here.color and not plain_colors)
     if without:
         return _ablate(here, list(settings.values()), options, console, everything=whole, as_json=as_json)

@@ -19,6 +19,7 @@ from tierdrill.cli.places import Surroundings, author
 from tierdrill.cli.ready import check_place, check_run_name
 from tierdrill.cli.reports import judged, show_summary, try_reports
 from tierdrill.cli.streams import unread
+from tierdrill.text import valid
 
 
 @click.command("run")
@@ -86,7 +87,7 @@ def command(
         variant=variant,
         lab=lab,
         author=author(),
-        argv=tuple(sys.argv),
+        argv=tuple(map(valid, sys.argv)),
         run=name,
         origin=asked_by,
     )
