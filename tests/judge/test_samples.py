@@ -71,6 +71,21 @@ def test_a_cut_is_a_filter_and_so_is_a_cut_of_it(
         assert rows_of(cut.cut(again, until)) == [row for row in inside if again <= row["due"] < until]
 
 
+@given(st.lists(ROWS, max_size=4), MOMENTS, MOMENTS, st.floats(0.0, 9.0), st.sampled_from((frozenset(), {"rejected"})))
+def test_without_order_there_are_the_same_rows_and_moments(
+    batches: list[list[dict[str, Any]]], begin: float, end: float, late: float, silent: frozenset[str]
+) -> None:
+    for samples in collected(batches).values():
+        for cut in (samples, samples.cut(begin, end)):
+            rows = rows_of(cut)
+            loose = zip(*(cut.loose(name) for name in NAMES), strict=True)
+            found = [dict(zip(NAMES, values, strict=True)) for values in loose]
+            assert sorted(map(repr, found)) == sorted(map(repr, rows))
+            asked = [row for row in rows if row["outcome"] not in silent]
+            bad = [row["due"] for row in asked if row["outcome"] != "ok" or row["latency"] > late]
+            assert list(map(list, cut.moments(late, silent))) == [[row["due"] for row in asked], bad]
+
+
 @given(st.lists(ROWS, max_size=3), MOMENTS, MOMENTS)
 def test_cuts_join_to_what_they_were_cut_from(
     batches: list[list[dict[str, Any]]], first: float, second: float

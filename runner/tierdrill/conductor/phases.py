@@ -107,6 +107,8 @@ class Phases:
             raise
         except Exception as error:
             # A watcher that broke watches no more: the run cannot be believed any longer.
+            while isinstance(error, ExceptionGroup):
+                error = error.exceptions[0]
             self.stop.stop("error", f"a watcher failed: {type(error).__name__}: {error}")
 
     async def _preflight(self) -> bool:
@@ -215,12 +217,15 @@ class Phases:
     async def close(self) -> None:
         """End the children and the watchers; what they wrote is read first. No failing step keeps the next."""
         self._closing = True
-        steps = [self._end_experiment, self._end_load, self.deployment.last_look]
+        # The last look closes what the watchers look through.
+        steps = [self._end_experiment, self._end_load, self._end_watchers, self.deployment.last_look]
         for step in steps:
             try:
                 await step()
             except Exception as error:
                 self.stop.stop("error", f"while ending: {type(error).__name__}: {error}")
+
+    async def _end_watchers(self) -> None:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

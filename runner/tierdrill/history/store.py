@@ -18,7 +18,7 @@ from typing import TextIO
 from tierdrill.history.chain import Chain, digest_of, without_digest
 from tierdrill.history.database import BUSY_S, execute_all
 from tierdrill.history.database_file import DatabaseFile
-from tierdrill.history.events import SCHEMA_VERSION, Event, data_text, line_of
+from tierdrill.history.events import SCHEMA_VERSION, Event, data_text, line_of, texts_shared
 from tierdrill.history.fields import data_problem
 from tierdrill.text import read_json, valid
 
@@ -163,7 +163,7 @@ class HistoryStore(DatabaseFile):
                 f"{_EVENTS} WHERE run = ? AND events.sequence > ? ORDER BY events.sequence", (run, after)
             ).fetchall()
         return [
-            Event(at, kind, source, read_json(data), sequence, digest or "")
+            Event(at, kind, source, texts_shared(read_json(data)), sequence, digest or "")
             for at, kind, source, data, sequence, digest in rows
         ]
 

@@ -25,9 +25,11 @@ FALLBACK = "fallback"
 
 def fallbacks(cut: TierSamples) -> int:
     """How many good answers came from another model than the one asked."""
-    return sum(
-        outcome == "ok" and reason == FALLBACK for outcome, reason in zip(cut.outcome, cut.reason, strict=True)
-    )
+    reasons = cut.loose("reason")
+    if FALLBACK not in reasons:
+        return 0
+    told = zip(cut.loose("outcome"), reasons, strict=True)
+    return sum(outcome == "ok" and reason == FALLBACK for outcome, reason in told)
 
 
 def judge_fallback(
@@ -74,7 +76,7 @@ def judge_integrity(
     tier: str, cut: TierSamples, objective: float, where: str, events: tuple[int, ...], *, prove: bool = True
 ) -> Check:
     """Whether enough answers were compared, and enough of them were right; without `prove`, only the latter."""
-    checked = [right for right in cut.integrity if right is not None]
+    checked = [right for right in cut.loose("integrity") if right is not None]
     wrong = checked.count(False)
     needed = integrity_requests(objective)
     interval = wilson(len(checked) - wrong, len(checked))

@@ -41,12 +41,12 @@ def settle(
     """
     samples = collect(events)
     planned = planned_arrivals(events)
-    numbers = _numbers(events)
+    numbers = _numbers(samples)
     books: dict[str, StreamBook] = {}
     for stream in sorted({*planned, *numbers, *owners}):
         tier, told = owners.get(stream, ""), planned.get(stream)
         found = numbers.get(stream, [])
-        if any(number is None for number in found):
+        if None in found:
             books[stream] = StreamBook(tier, told, len(found), numbered=False)
             continue
         distinct = set(found)
@@ -82,17 +82,14 @@ def surged_arrivals(events: Sequence[Event]) -> Counter[str]:
     return found
 
 
-def _numbers(events: Sequence[Event]) -> dict[str, list[Any]]:
+def _numbers(samples: Mapping[str, TierSamples]) -> dict[str, list[Any]]:
     """The sequences of each stream's rows; None where a row does not tell it."""
     found: dict[str, list[Any]] = {}
-    for event in events:
-        if event.kind != "load.samples":
-            continue
-        streams = event.data["columns"]["stream"]
-        numbers = event.data["columns"].get("sequence") or [None] * len(streams)
-        for stream in set(streams):
-            whole = streams.count(stream) == len(streams)
-            mine = numbers if whole else compress(numbers, map(stream.__eq__, streams))
+    for part in samples.values():
+        streams, numbers = part.loose("stream"), part.loose("sequence")
+        every = set(streams)
+        for stream in every:
+            mine = numbers if len(every) == 1 else compress(numbers, map(stream.__eq__, streams))
             found.setdefault(stream, []).extend(mine)
     return found
 

@@ -7,8 +7,10 @@ where they do not, it is not known.
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from tierdrill.history.events import Event
 from tierdrill.judge.classify import BLIP_REPLICAS, Classified, Failure, FailureClass, classify
@@ -19,6 +21,7 @@ from tierdrill.judge.samples import TierSamples
 from tierdrill.judge.slo import judge_tier, promised
 from tierdrill.judge.timeline import Timeline
 from tierdrill.judge.verdict import Check, Status
+from tierdrill.judge.windows import silent_outcomes
 from tierdrill.spec.catalogue import DrillSetting
 from tierdrill.spec.drill import Invariants, TierExpectation
 from tierdrill.spec.environment import Clock
@@ -197,7 +200,13 @@ def _per_second(tier: Tier, samples: TierSamples, span: tuple[float, float]) -> 
         return []
     seconds = int(span[1] - samples.due[0])
     first = span[1] - seconds
-    return [_asked_and_bad(tier, samples.cut(first + second, first + second + 1)) for second in range(seconds)]
+    silent = silent_outcomes(tier.objectives)
+    asked, bad = samples.moments(math.inf, silent)
+    if tier.objectives.availability is None:  # a rejection spends no error ceiling
+        bad = samples.moments(math.inf, silent | {"rejected"})[1]
+    edges = [first + second for second in range(seconds + 1)]
+    counts = ([bisect_left(due, edge) for edge in edges] for due in (asked, bad))
+    return list(zip(*([until - since for since, until in pairwise(sums)] for sums in counts), strict=True))
 
 
 def _burn(counts: Sequence[tuple[int, int]], budget: float, clock: Clock) -> tuple[float, float] | None:

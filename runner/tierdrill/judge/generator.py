@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from itertools import pairwise
+from itertools import compress, pairwise
 
 from tierdrill.history.events import Event
 from tierdrill.judge.arrivals import StreamBook, surged_arrivals
@@ -78,8 +78,8 @@ def _sends(batches: Sequence[Event], span: tuple[float, float]) -> tuple[list[fl
         columns = event.data["columns"]
         due, lag, outcome = columns["due"], columns["lag"], columns["outcome"]
         if due and not span[0] <= min(due) <= max(due) < span[1]:
-            kept = [i for i, moment in enumerate(due) if span[0] <= moment < span[1]]
-            lag, outcome = [lag[i] for i in kept], [outcome[i] for i in kept]
+            kept = [span[0] <= moment < span[1] for moment in due]
+            lag, outcome = list(compress(lag, kept)), list(compress(outcome, kept))
         total += len(outcome)
         dropped += outcome.count("dropped")
         lags.extend([value for value in lag if value is not None] if None in lag else lag)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from bisect import bisect_left, bisect_right
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import compress
 
@@ -80,7 +80,7 @@ def _tier_order(
     for tier in ranked[1:]:
         part = samples.get(tier.name)
         admitted = (
-            {int(due) for due, outcome in zip(part.due, part.outcome, strict=True) if outcome == "ok"}
+            {int(due) for due, outcome in zip(part.loose("due"), part.loose("outcome"), strict=True) if outcome == "ok"}
             if part and rejected
             else set()
         )
@@ -151,8 +151,7 @@ def _goodput_holds(
 ) -> Check:
     base_begin, base_end = timeline.phases["baseline"]
     begin, end = timeline.span(("fault", "recovery")) or (0.0, 0.0)
-    worst, best = (_answered(samples, at_best=at_best) for at_best in (False, True))
-    base = (bisect_left(worst, base_end) - bisect_left(worst, base_begin)) / max(base_end - base_begin, 1e-9)
+    base = _good_between(samples, [base_begin, base_end], at_best=False)[0] / max(base_end - base_begin, 1e-9)
     window = max(GOODPUT_WINDOW_S, math.ceil(GOODPUT_REQUESTS / base)) if base > 0 else GOODPUT_WINDOW_S
     expected = (
         f"all tiers together never under {show_ratio(wanted.goodput_floor)} of the baseline's goodput for {window} s"
@@ -160,7 +159,11 @@ def _goodput_holds(
     if base <= 0 or end - begin < window:
         why = "no goodput in the baseline" if base <= 0 else f"fault and recovery are shorter than {window} s"
         return _check("goodput-holds", Status.INCONCLUSIVE, expected, why, events)
-    lowest, lowest_at_best = (_lowest_rate(moments, begin, end, window) for moments in (worst, best))
+    edges = [begin + second for second in range(int(end - begin) + 1)]
+    lowest, lowest_at_best = (
+        min(sum(counts[first : first + window]) for first in range(len(counts) - window + 1)) / window
+        for counts in (_good_between(samples, edges, at_best=at_best) for at_best in (False, True))
+    )
     ratio = lowest / base
     failed = lowest_at_best / base < wanted.goodput_floor
     return _check(
@@ -171,25 +174,19 @@ def _goodput_holds(
         events,
         value=ratio,
         limit=wanted.goodput_floor,
-        samples=len(worst),
+        samples=sum(part.counts["ok"] for part in samples.values()),
     )
 
 
-def _answered(samples: dict[str, TierSamples], *, at_best: bool) -> list[float]:
-    """When the answered requests of all tiers were due, ascending; at best with those that are not known."""
-    good: list[float] = []
-    wanted = UNKNOWN | {"ok"} if at_best else {"ok"}
+def _good_between(samples: dict[str, TierSamples], edges: Sequence[float], *, at_best: bool) -> list[int]:
+    """How many requests of all tiers were answered between each two edges; at best with those that are not known."""
+    counts = [0] * (len(edges) - 1)
     for part in samples.values():
-        whole = sum(part.counts[outcome] for outcome in wanted) == len(part)
-        good.extend(part.due if whole else compress(part.due, map(wanted.__contains__, part.outcome)))
-    good.sort()
-    return good
-
-
-def _lowest_rate(moments: list[float], begin: float, end: float, window: int) -> float:
-    """The fewest moments a second of any window of whole seconds."""
-    edges = [bisect_left(moments, begin + second) for second in range(int(end - begin) + 1)]
-    return min(later - earlier for earlier, later in zip(edges, edges[window:], strict=False)) / window
+        outcomes = set(part.counts) - ({"ok"} | UNKNOWN if at_best else {"ok"})
+        others = sorted(compress(part.loose("due"), map(outcomes.__contains__, part.loose("outcome"))))
+        sums = [bisect_left(part.due, edge) - bisect_left(others, edge) for edge in edges]
+        counts = [count + until - since for count, since, until in zip(counts, sums, sums[1:], strict=False)]
+    return counts
 
 
 @dataclass(frozen=True)

@@ -14,9 +14,10 @@ from __future__ import annotations
 import math
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
 from functools import cached_property
 from itertools import compress
+from operator import itemgetter
 from typing import Any
 
 from tierdrill.history.events import Event
@@ -49,6 +50,8 @@ UNKNOWN = frozenset({"dropped", "missing"})
 """Outcomes that say nothing of the service: what they would have been is judged at its best and at its worst."""
 
 _SINCE_LATER = frozenset(("gateway", "served_tier", "model", "attempts", "stall", "sequence"))
+# What is kept once it has been put together; the rest takes more room than time.
+_ASKED_OFTEN = frozenset(("due", "outcome", "latency"))
 # What the judge looks at, of those.
 JUDGED = ("due", "latency", "outcome", "ttft", "integrity", "queue_wait", "reason", "stream", *_SINCE_LATER)
 
@@ -57,7 +60,8 @@ class TierSamples:
     """One tier's samples, ascending by due time.
 
     A cut shares the columns with the whole and copies one only when it is looked at: a verdict makes a hundred cuts of
-    a history, and looks at few columns of each.
+    a history, and looks at few columns of each. To bring a column of a million samples into order takes longer than to
+    judge it; where order says nothing, `loose` gives the same values in any.
     """
 
     def __init__(
@@ -66,6 +70,10 @@ class TierSamples:
         """The rows `first` to `last` of the columns; those that are left out are not to be asked for."""
         self._columns: Mapping[str, Sequence[Any]] = {"due": ()} if columns is None else columns
         self._first, self._last = first, len(self._columns["due"]) if last is None else last
+        self._cuts: dict[tuple[int, int], TierSamples] = {}
+        self._loose: dict[str, Sequence[Any]] = {}
+        self._times: dict[tuple[Hashable, ...], list[float]] = {}
+        self._moments: dict[tuple[float, frozenset[str]], tuple[Sequence[float], list[float]]] = {}
 
     def __len__(self) -> int:
         return self._last - self._first
@@ -73,6 +81,32 @@ class TierSamples:
     def _column(self, name: str) -> Sequence[Any]:
         column = self._columns.get(name, ()) if not len(self) else self._columns[name]
         return column if len(column) == len(self) else column[self._first : self._last]
+
+    def loose(self, name: str) -> Sequence[Any]:
+        """A column's values in any order, but the same one for every column."""
+        columns = self._columns
+        if not isinstance(columns, Gathered) or columns.ordered or 32 * len(self) < len(columns["due"]):
+            return self._column(name)
+        column = columns.unordered(name)
+        if len(self) == len(column):
+            return column
+        if name in self._loose:
+            return self._loose[name]
+        mine = list(compress(column, self._mine))
+        if name in _ASKED_OFTEN:
+            self._loose[name] = mine
+        return mine
+
+    @cached_property
+    def _mine(self) -> bytes:
+        """Which of the columns' values, before they are in order, are of this cut."""
+        assert isinstance(self._columns, Gathered)
+        due = self._columns["due"]
+        begin = due[self._first]
+        if self._last == len(due):
+            return bytes([begin <= moment for moment in self._columns.unordered("due")])
+        end = due[self._last]
+        return bytes([begin <= moment < end for moment in self._columns.unordered("due")])
 
     @cached_property
     def due(self) -> Sequence[float]:
@@ -154,7 +188,12 @@ class TierSamples:
         due = self._columns["due"]
         first = bisect_left(due, begin, self._first, self._last)
         last = bisect_left(due, end, first, self._last)
-        return self if (first, last) == (self._first, self._last) else TierSamples(self._columns, first, last)
+        if (first, last) == (self._first, self._last):
+            return self
+        if 4 * (last - first) < len(self):
+            return TierSamples(self._columns, first, last)
+        # A large cut is asked for again: by the objectives, by the class of the failure.
+        return self._cuts.setdefault((first, last), TierSamples(self._columns, first, last))
 
     def rows(self) -> list[dict[str, Any]]:
         """The samples one by one, with what the judge looks at."""
@@ -164,7 +203,7 @@ class TierSamples:
     @cached_property
     def counts(self) -> Counter[str]:
         """How many of each outcome."""
-        return Counter(self.outcome)
+        return Counter(self.loose("outcome"))
 
     @cached_property
     def unknown(self) -> int:
@@ -176,21 +215,60 @@ class TierSamples:
 
         A request without an answer is infinitely late, a rejection too where rejections count.
         """
-        return self._ordered(self.latency, count_rejections)
+        return self._kept(self._latencies, count_rejections)
+
+    def _latencies(self, count_rejections: bool) -> list[float]:
+        bad = len(self) - self.unknown - self.counts["ok"] - (0 if count_rejections else self.counts["rejected"])
+        times = self.loose("latency")
+        if self.counts["ok"] < len(self):
+            times = list(compress(times, map("ok".__eq__, self.loose("outcome"))))
+        return [*sorted(times), *[math.inf] * bad]
+
+    def _kept(self, times: Callable[..., list[float]], *arguments: Hashable) -> list[float]:
+        """What that makes of those arguments, made once."""
+        asked = (times.__name__, *arguments)
+        if asked not in self._times:
+            self._times[asked] = times(*arguments)
+        return self._times[asked]
+
+    def moments(self, late: float, silent: Collection[str]) -> tuple[Sequence[float], list[float]]:
+        """When the requests that tell of the service were due, and those of them that were bad: both ascending.
+
+        Bad are those without a good answer, or with one that took longer than `late`; `silent` outcomes tell nothing.
+        """
+        asked = late, frozenset(silent)
+        if asked not in self._moments:
+            self._moments[asked] = self._moments_of(*asked)
+        return self._moments[asked]
+
+    def _moments_of(self, late: float, silent: frozenset[str]) -> tuple[Sequence[float], list[float]]:
+        due, outcome, latency = self.loose("due"), self.loose("outcome"), self.loose("latency")
+        bad = [
+            moment
+            for moment, what, seconds in zip(due, outcome, latency, strict=True)
+            if (what != "ok" and what not in silent) or (seconds > late and what == "ok")
+        ]
+        bad.sort()
+        if not any(self.counts[what] for what in silent):
+            return self.due, bad
+        return sorted(moment for moment, what in zip(due, outcome, strict=True) if what not in silent), bad
 
     def first_token_times(self, streamed: Collection[str], count_rejections: bool) -> list[float]:
         """As `answered_latencies`, until the first token, of the streams whose answers are streamed.
 
         Where the first token's time was not taken, the whole answer's stands for it: it came no later than that.
         """
+        return self._kept(self._first_tokens, frozenset(streamed), count_rejections)
+
+    def _first_tokens(self, streamed: frozenset[str], count_rejections: bool) -> list[float]:
         skipped = UNKNOWN if count_rejections else UNKNOWN | {"rejected"}
-        times = []
-        for stream, outcome, first, whole in zip(self.stream, self.outcome, self.ttft, self.latency, strict=True):
-            if stream in streamed and outcome not in skipped:
-                if outcome != "ok":
-                    times.append(math.inf)
-                else:
-                    times.append(whole if first is None else first)
+        mine = bytes(map(streamed.__contains__, self.loose("stream")))
+        columns = (compress(self.loose(name), mine) for name in ("outcome", "ttft", "latency"))
+        times = [
+            math.inf if outcome != "ok" else whole if first is None else first
+            for outcome, first, whole in zip(*columns, strict=True)
+            if outcome not in skipped
+        ]
         times.sort()
         return times
 
@@ -200,7 +278,11 @@ class TierSamples:
         Who never got out of it has waited for ever: how long it took him to give up is the least that it would have
         been. Who was turned away at the door has not waited.
         """
-        rows = zip(self.queue_wait, self.outcome, self.reason, self.attempts, strict=True)
+        return self._kept(self._waits)
+
+    def _waits(self) -> list[float]:
+        columns = (self.loose(name) for name in ("queue_wait", "outcome", "reason", "attempts"))
+        rows = zip(*columns, strict=True)
         waits = []
         for wait, outcome, reason, attempts in rows:
             if wait is None or outcome in UNKNOWN:
@@ -218,27 +300,19 @@ class TierSamples:
         """How many may have waited in the queue for all the time they took: nobody told before they gave up."""
         return sum(
             outcome in ("timeout", "unfinished") and wait is None
-            for wait, outcome in zip(self.queue_wait, self.outcome, strict=True)
+            for wait, outcome in zip(self.loose("queue_wait"), self.loose("outcome"), strict=True)
         )
 
     def stalls(self) -> list[float]:
         """Ascending, each streamed answer's longest wait for a further piece; for ever where it broke off."""
-        rows = zip(self.stall, self.ttft, self.outcome, strict=True)
+        if all(stall is None for stall in self.loose("stall")):
+            return []
+        rows = zip(self.loose("stall"), self.loose("ttft"), self.loose("outcome"), strict=True)
         stalls = [
             math.inf if outcome != "ok" else stall or 0.0 for stall, first, outcome in rows if first is not None
         ]
         stalls.sort()
-        return stalls if any(stall is not None for stall in self.stall) else []
-
-    def _ordered(self, column: Sequence[float], count_rejections: bool) -> list[float]:
-        if self.counts["ok"] == len(self):
-            return sorted(column)
-        skipped = UNKNOWN if count_rejections else UNKNOWN | {"rejected"}
-        return sorted(
-            value if outcome == "ok" else math.inf
-            for value, outcome in zip(column, self.outcome, strict=True)
-            if outcome not in skipped
-        )
+        return stalls
 
 
 def samples_event_data(rows: Iterable[dict[str, Any]]) -> dict[str, Any]:
@@ -260,8 +334,8 @@ def collect(events: Iterable[Event]) -> dict[str, TierSamples]:
         owners = columns["tier"]
         for tier in set(owners):
             whole = owners.count(tier) == len(owners)
-            parts.setdefault(tier, []).append((columns, None if whole else list(map(tier.__eq__, owners))))
-    return {tier: TierSamples(_Gathered(parts[tier])) for tier in sorted(parts)}
+            parts.setdefault(tier, []).append((columns, None if whole else bytes(map(tier.__eq__, owners))))
+    return {tier: TierSamples(Gathered(parts[tier])) for tier in sorted(parts)}
 
 
 def joined(parts: Iterable[TierSamples]) -> TierSamples:
@@ -270,25 +344,40 @@ def joined(parts: Iterable[TierSamples]) -> TierSamples:
     return TierSamples({name: [value for one in kept for value in getattr(one, name)] for name in JUDGED})
 
 
-_Part = tuple[dict[str, list[Any]], list[bool] | None]
+_Part = tuple[dict[str, list[Any]], bytes | None]
 
 
-class _Gathered(dict[str, list[Any]]):
+class Gathered(dict[str, Sequence[Any]]):
     """A tier's columns, each put together from the batches (and those of their rows that are the tier's) when asked."""
 
     def __init__(self, parts: Sequence[_Part]) -> None:
         super().__init__()
         self._parts = parts
-        due = self._gather("due")
+        self._unordered: dict[str, list[Any]] = {}
+        due = self.unordered("due")
         ascending = sorted(due)
         # To sort what is sorted already takes less time than to look at each pair.
-        self._order = None if due == ascending else sorted(range(len(due)), key=due.__getitem__)
+        self.ordered = due == ascending
         self["due"] = ascending
 
-    def __missing__(self, name: str) -> list[Any]:
-        column = self._gather(name)
-        self[name] = column if self._order is None else [column[place] for place in self._order]
+    def __missing__(self, name: str) -> Sequence[Any]:
+        column = self.unordered(name)
+        self[name] = column if self.ordered else self._in_order(column)
         return self[name]
+
+    @cached_property
+    def _in_order(self) -> Callable[[list[Any]], Sequence[Any]]:
+        due = self._unordered["due"]
+        return itemgetter(*sorted(range(len(due)), key=due.__getitem__))
+
+    def unordered(self, name: str) -> list[Any]:
+        """The column in the order in which its values were told."""
+        if name in self._unordered:
+            return self._unordered[name]
+        column = self._gather(name)
+        if name in _ASKED_OFTEN:
+            self._unordered[name] = column
+        return column
 
     def _gather(self, name: str) -> list[Any]:
         found: list[Any] = []

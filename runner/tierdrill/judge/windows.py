@@ -9,6 +9,7 @@ service that keeps its promises is not accused, and a few slow requests in one s
 from __future__ import annotations
 
 import math
+from bisect import bisect_left, bisect_right
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -68,15 +69,12 @@ class Strip:
     ) -> None:
         """Count; outcomes that are `silent` are left out, all others but "ok" are bad."""
         begin, end = span
-        self.target, self._silent, self._samples = target, silent, samples
+        self.target = target
         self.step = max(STEP_S, (end - begin) / STEPS_MAX)
         count = max(1, int((end - begin) / self.step + 1e-9))
         self.edges = [begin + self.step * number for number in range(count)] + [end]
-        self.asked, self.bad = [0], [0]
-        for first, last in zip(self.edges, self.edges[1:], strict=False):
-            asked, bad = asked_and_bad(samples.cut(first, last), target.late, silent)
-            self.asked.append(self.asked[-1] + asked)
-            self.bad.append(self.bad[-1] + bad)
+        self._moments = samples.cut(begin, end).moments(target.late, silent)
+        self.asked, self.bad = ([bisect_left(due, edge) for edge in self.edges] for due in self._moments)
 
     @property
     def steps(self) -> int:
@@ -102,35 +100,17 @@ class Strip:
 
         Where the sum of what is over a middle share is largest (as in a CUSUM chart).
         """
-        rows = self._rows(window, backwards)
-        middle = (self.target.allowed + window.share) / 2
-        total, highest, at = 0.0, -math.inf, window.begin if backwards else window.end
-        for due, bad in rows:
-            total += (1.0 if bad else 0.0) - middle
-            if total > highest:
-                highest, at = total, due
-        return at
-
-    def _rows(self, window: Window, backwards: bool) -> Iterable[tuple[float, bool]]:
-        part = self._samples.cut(window.begin, window.end)
-        rows = [
-            (due, outcome != "ok" or latency > self.target.late)
-            for due, outcome, latency in zip(part.due, part.outcome, part.latency, strict=True)
-            if outcome not in self._silent
-        ]
-        return reversed(rows) if backwards else rows
-
-
-def asked_and_bad(part: TierSamples, late: float, silent: Collection[str]) -> tuple[int, int]:
-    """How many requests tell of the service, and how many of them were not answered, or too late."""
-    counts = part.counts
-    asked = len(part) - sum(counts[outcome] for outcome in silent)
-    bad = asked - counts["ok"]
-    if late < math.inf and part.latency and max(part.latency) > late:
-        bad += sum(
-            outcome == "ok" and latency > late for outcome, latency in zip(part.outcome, part.latency, strict=True)
+        asked, bad = (
+            due[bisect_left(due, window.begin) : bisect_left(due, window.end)] for due in self._moments
         )
-    return asked, bad
+        middle = (self.target.allowed + window.share) / 2
+        highest, at = -math.inf, window.begin if backwards else window.end
+        # The sum falls between bad requests, so that it is highest at one.
+        for number, due in enumerate(reversed(bad) if backwards else bad, 1):
+            passed = len(asked) - bisect_left(asked, due) if backwards else bisect_right(asked, due)
+            if number - middle * passed > highest:
+                highest, at = number - middle * passed, due
+        return at
 
 
 def requests_telling(allowed: float, tail: float) -> int:
