@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 from tierdrill.conductor.books import close_books
 from tierdrill.conductor.cleanup import own_process, undo_all
 from tierdrill.conductor.deployment import Deployment, open_deployment
-from tierdrill.conductor.errors import RunBroken, RunRefused
+from tierdrill.conductor.errors import RunRefused, begun
 from tierdrill.conductor.experiment import SPEC_FILE
 from tierdrill.conductor.phases import Phases
 from tierdrill.conductor.plan import Plan, PlanError, make_plan, new_run_name
@@ -97,28 +97,18 @@ async def run_drill(setting: DrillSetting, options: RunOptions, listeners: Seque
     try:
         folder.mkdir(parents=True, mode=0o700)
         store.begin(plan.run, setting.drill.metadata.name, options.variant, began)
-        try:
+        with begun(ledger, plan.run):
             recorder = Recorder(store, plan.run)
             for listener in listeners:
                 recorder.listen(listener)
             recorder.note("run.started", "runner", **provenance(plan, options.argv, options.author, options.origin))
             await _Run(plan, options, ledger, store, recorder, folder).go()
             return RunOutcome(plan.run, folder, _verdict(store, ledger, plan))
-        except (OSError, HistoryError, LedgerError) as error:
-            raise RunBroken(plan.run, error, clean=_is_clean(ledger, plan.run)) from error
     finally:
         with contextlib.suppress(LedgerError):
             ledger.unlock(_lock_name(plan, options), plan.run)
         ledger.close()
         store.close()
-
-
-def _is_clean(ledger: Ledger, run: str) -> bool:
-    """Whether it is known that nothing of that run is injected."""
-    try:
-        return not ledger.open_faults(run)
-    except LedgerError:
-        return False
 
 
 def _verdict(store: HistoryStore, ledger: Ledger, plan: Plan) -> Verdict:

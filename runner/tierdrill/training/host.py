@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tierdrill.conductor.errors import RunRefused
+from tierdrill.conductor.errors import RunRefused, begun
 from tierdrill.conductor.plan import new_run_name
 from tierdrill.conductor.recorder import Recorder
 from tierdrill.history.events import Event
@@ -77,13 +77,14 @@ async def run_exercise(
     try:
         folder.mkdir(parents=True, mode=0o700)
         store.begin(exercise, EXERCISE, EXERCISE, began)
-        recorder = Recorder(SealedHistory.create(options.home, exercise), exercise)
-        for listener in listeners:
-            recorder.listen(listener)
-        seed = options.seed if options.seed is not None else setting.scenario.load.seed
-        host = Host(plan_of(setting, exercise, seed), setting, options, ledger, recorder, folder, on_begin)
-        await host.go()
-        return _closed(store, options, exercise, folder, host)
+        with begun(ledger, exercise):
+            recorder = Recorder(SealedHistory.create(options.home, exercise), exercise)
+            for listener in listeners:
+                recorder.listen(listener)
+            seed = options.seed if options.seed is not None else setting.scenario.load.seed
+            host = Host(plan_of(setting, exercise, seed), setting, options, ledger, recorder, folder, on_begin)
+            await host.go()
+            return _closed(store, options, exercise, folder, host)
     finally:
         with contextlib.suppress(LedgerError):
             ledger.unlock(lock, exercise)
