@@ -68,6 +68,7 @@ def recovery_of(
     silent = silent_outcomes(tier.objectives) - (UNKNOWN if unknown_bad else frozenset())
     targets = targets_of(tier.objectives)
     whole = samples.cut(effect, end)
+    silent = frozenset(outcome for outcome in silent if whole.counts[outcome])
     stretches = broken_stretches(whole, (effect, end), targets, silent, HOLD_S)
     back = stretches[-1][1] - effect if stretches else 0.0
     enough = requests_telling(min(target.allowed for target in targets), TAIL)

@@ -68,9 +68,10 @@ def _models(samples: Mapping[str, TierSamples]) -> dict[str, str]:
     """The model that each stream asks, by what mostly answered it."""
     counted: dict[str, Counter[str]] = {}
     for part in samples.values():
-        for stream, model in zip(part.stream, part.model, strict=True):
+        answered = Counter(zip(part.loose("stream"), part.loose("model"), strict=True))
+        for (stream, model), count in answered.items():
             if model is not None:
-                counted.setdefault(stream, Counter())[model] += 1
+                counted.setdefault(stream, Counter())[model] += count
     return {stream: count.most_common(1)[0][0] for stream, count in counted.items()}
 
 
@@ -80,6 +81,8 @@ def _refusals(
     """By pool: how long each waited in vain (begin and end), and when each was turned away at the door, ascending."""
     waits: dict[Pool, list[tuple[float, float]]] = {}
     doors: dict[Pool, list[float]] = {}
+    if not part.counts["rejected"] and not part.counts["refused"]:
+        return waits, doors
     rows = zip(part.due, part.latency, part.reason, part.stream, part.gateway, part.outcome, strict=True)
     for due, latency, reason, stream, gateway, outcome in rows:
         if outcome not in ("rejected", "refused") or stream not in models:
@@ -95,7 +98,8 @@ def _refusals(
 def _grants(part: TierSamples) -> dict[Pool, list[float]]:
     """By pool: when each request that was answered got its slot, ascending."""
     grants: dict[Pool, list[float]] = {}
-    rows = zip(part.due, part.queue_wait, part.model, part.gateway, part.outcome, strict=True)
+    columns = (part.loose(name) for name in ("due", "queue_wait", "model", "gateway", "outcome"))
+    rows = zip(*columns, strict=True)
     for due, wait, model, gateway, outcome in rows:
         if outcome == "ok" and model is not None:
             grants.setdefault((gateway, model), []).append(due + (wait or 0.0))

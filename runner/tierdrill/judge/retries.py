@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from tierdrill.judge.samples import TierSamples
 from tierdrill.judge.verdict import Check, Status
 from tierdrill.spec.tiers import RETRY_BURST, Tier
@@ -15,12 +17,14 @@ def judge_retries(
 
     Nothing where nobody told how often a request was tried (histories of earlier versions, or no answers at all).
     """
-    tried = [attempts for attempts in cut.attempts if attempts is not None]
-    if not tried:
+    tried = Counter(cut.loose("attempts"))
+    tried.pop(None, None)
+    requests = tried.total()
+    if not requests:
         return []
-    retries = sum(max(0, attempts - 1) for attempts in tried)
+    retries = sum(max(0, attempts - 1) * count for attempts, count in tried.items())
     # Each gateway has saved up a burst of retries, and may use it within the span that is looked at.
-    allowed = tier.retry_budget.ratio * len(tried) + RETRY_BURST * gateways
+    allowed = tier.retry_budget.ratio * requests + RETRY_BURST * gateways
     return [
         Check(
             id=f"slo/{tier.name}/retries",
@@ -29,11 +33,11 @@ def judge_retries(
             title=f"{tier.name}: retries in {where}",
             expected=f"at most {show_ratio(tier.retry_budget.ratio)} of the requests, and {RETRY_BURST:g} at each "
             f"gateway at once: {allowed:.0f}",
-            seen=f"{retries} retries of {len(tried)} requests ({retries / len(tried):.2%}); no request more than "
+            seen=f"{retries} retries of {requests} requests ({retries / requests:.2%}); no request more than "
             f"{max(tried)} times",
             events=events,
-            value=retries / len(tried),
-            limit=allowed / len(tried),
-            samples=len(tried),
+            value=retries / requests,
+            limit=allowed / requests,
+            samples=requests,
         )
     ]

@@ -52,6 +52,7 @@ UNKNOWN = frozenset({"dropped", "missing"})
 _SINCE_LATER = frozenset(("gateway", "served_tier", "model", "attempts", "stall", "sequence"))
 # What is kept once it has been put together; the rest takes more room than time.
 _ASKED_OFTEN = frozenset(("due", "outcome", "latency"))
+_ASKED_AGAIN = _ASKED_OFTEN | {"queue_wait", "integrity", "reason", "attempts"}
 # What the judge looks at, of those.
 JUDGED = ("due", "latency", "outcome", "ttft", "integrity", "queue_wait", "reason", "stream", *_SINCE_LATER)
 
@@ -85,7 +86,7 @@ class TierSamples:
     def loose(self, name: str) -> Sequence[Any]:
         """A column's values in any order, but the same one for every column."""
         columns = self._columns
-        if not isinstance(columns, Gathered) or columns.ordered or 32 * len(self) < len(columns["due"]):
+        if not isinstance(columns, Gathered) or columns.ordered or 64 * len(self) < len(columns["due"]):
             return self._column(name)
         column = columns.unordered(name)
         if len(self) == len(column):
@@ -281,10 +282,9 @@ class TierSamples:
         return self._kept(self._waits)
 
     def _waits(self) -> list[float]:
-        columns = (self.loose(name) for name in ("queue_wait", "outcome", "reason", "attempts"))
-        rows = zip(*columns, strict=True)
-        waits = []
-        for wait, outcome, reason, attempts in rows:
+        answered = bytes(map("ok".__eq__, self.loose("outcome")))
+        waits = [wait for wait in compress(self.loose("queue_wait"), answered) if wait is not None]
+        for wait, outcome, reason, attempts in self._not_answered("queue_wait", "outcome", "reason", "attempts"):
             if wait is None or outcome in UNKNOWN:
                 continue
             turned_away = outcome in ("rejected", "refused")
@@ -300,8 +300,13 @@ class TierSamples:
         """How many may have waited in the queue for all the time they took: nobody told before they gave up."""
         return sum(
             outcome in ("timeout", "unfinished") and wait is None
-            for wait, outcome in zip(self.loose("queue_wait"), self.loose("outcome"), strict=True)
+            for wait, outcome in self._not_answered("queue_wait", "outcome")
         )
+
+    def _not_answered(self, *names: str) -> Iterable[tuple[Any, ...]]:
+        """The values of those columns, row by row, where there was no good answer."""
+        mine = bytes(map("ok".__ne__, self.loose("outcome")))
+        return zip(*(compress(self.loose(name), mine) for name in names), strict=True)
 
     def stalls(self) -> list[float]:
         """Ascending, each streamed answer's longest wait for a further piece; for ever where it broke off."""
@@ -375,7 +380,7 @@ class Gathered(dict[str, Sequence[Any]]):
         if name in self._unordered:
             return self._unordered[name]
         column = self._gather(name)
-        if name in _ASKED_OFTEN:
+        if name in _ASKED_AGAIN:
             self._unordered[name] = column
         return column
 
