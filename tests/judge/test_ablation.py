@@ -47,7 +47,8 @@ def test_drills_that_say_they_prove_it_are_asked_first() -> None:
     ]
     found = ablations(settings, everything=True)
     assert set(found) == set(parts_of(settings[0]))
-    assert names(found["retries"]) == ["slow-link", "gpu-fallen-off-bus", "node-loss"]
+    # node-loss says what it proves, and is asked about nothing else.
+    assert names(found["retries"]) == ["slow-link", "gpu-fallen-off-bus"]
     # A playbook is asked about only where it must run.
     assert names(found["reschedule-critical"]) == ["node-loss"]
     assert names(found["restart-replica"]) == []

@@ -682,7 +682,9 @@ def test_the_smaller_model_answers_where_no_other_replica_can_be_asked(mode: str
         replicas[0].mode = mode
         answer = await bench.ask()
         assert (answer.status, answer.headers["x-served-model"]) == (200, "draft")
-        assert await bench.put("flags", {"circuit_breaker": False}) == 200
+        assert await bench.put("flags", {"circuit_breaker": False, "retries": False}) == 200
+        assert (await bench.ask()).status >= 500  # nothing is asked twice
+        assert await bench.put("flags", {"retries": True}) == 200
         # Asking the smaller model is another request upstream, and is paid for out of the tier's budget for retries.
         answers = [await bench.ask() for _ in range(4)]
         assert answers[-1].status >= 500

@@ -95,8 +95,8 @@ def broken_promises(row: ProofRow) -> tuple[str, ...]:
 def ablations(settings: Sequence[DrillSetting], *, everything: bool) -> dict[str, list[DrillSetting]]:
     """What is to be taken away, and by which drills that may be noticed, the likeliest first.
 
-    Those are the drills that say they prove it, then those in which a playbook must run, or all of them for a
-    protection. Where not `everything` is asked for, a drill that says what it proves is asked about nothing else.
+    Those are the drills that say they prove it, then those that do not say what they prove: about a playbook the ones
+    in which it must run, about a protection each. What none of them is asked about is there only with `everything`.
     """
     found: dict[str, list[DrillSetting]] = {}
     for part in dict.fromkeys(part for setting in settings for part in parts_of(setting)):
@@ -104,8 +104,7 @@ def ablations(settings: Sequence[DrillSetting], *, everything: bool) -> dict[str
         others = [
             setting
             for setting in settings
-            if setting not in say_so
-            and (everything or not setting.drill.proves)
+            if not setting.drill.proves
             and (part in FLAGS or part in {one.playbook for one in setting.drill.expect.playbooks.must_fire})
         ]
         if everything or say_so or others:

@@ -204,8 +204,9 @@ class Call:
         """
         if self.may_retry(reason):
             return "retry"
-        in_time = self.core.clock() < self.deadline
-        return "fallback" if self.fallback is not None and in_time and self._pay() else None
+        # Without retries nothing is asked twice, be it another model.
+        allowed = self.core.flags.retries and self.core.clock() < self.deadline
+        return "fallback" if self.fallback is not None and allowed and self._pay() else None
 
     def may_retry(self, reason: str) -> bool:
         """Whether one more attempt is allowed and makes sense; a True has been paid for."""
