@@ -31,7 +31,7 @@ def short_catalogue(folder: Path, drill: str = "node-loss") -> Path:
     document["expect"] = EXPECT
     document["blip"] = None
     document.pop("blip")
-    document["sabotages"] = []
+    document["sabotages"], document["proves"] = [], []
     path.write_text(yaml.safe_dump(document))
     platform = folder / "drills" / "platform" / "lab.yaml"
     lab = yaml.safe_load(platform.read_text())
