@@ -12,6 +12,7 @@ import pytest
 
 from tierdrill.history.ledger import Ledger, LedgerError, halted, throw_kill_switch
 from tierdrill.history.switches import AUTHOR_MAX, REASON_MAX, SIZE, Halt, Switch, kill_switch, stop_switch
+from tierdrill.text import visible
 
 ASKED = Halt(1.5, "ann", "incident 7")
 
@@ -42,9 +43,8 @@ def test_what_is_said_fits_whatever_it_is(tmp_path: Path) -> None:
         asked = switch.thrown()
         assert asked is not None
         assert switch.path.stat().st_size == SIZE
-        kept = letter if letter.isprintable() else "?"
-        assert asked.author == kept * AUTHOR_MAX
-        assert asked.reason == kept * REASON_MAX
+        assert asked.author == visible(letter * AUTHOR_MAX)[:AUTHOR_MAX]
+        assert asked.reason == visible(letter * REASON_MAX)[:REASON_MAX]
 
 
 def test_a_write_that_finds_no_room_throws_all_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

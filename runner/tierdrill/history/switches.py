@@ -63,7 +63,9 @@ class Switch:
     def throw(self, asked: Halt) -> None:
         """Ask; on the disk when this returns. OSError only where not even an empty file can be made."""
         self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        author, reason = visible(asked.author[:AUTHOR_MAX]), visible(asked.reason[:REASON_MAX])
+        # Cut before, as nobody shows a text of any length, and after, as what is made visible grows.
+        author = visible(asked.author[:AUTHOR_MAX])[:AUTHOR_MAX]
+        reason = visible(asked.reason[:REASON_MAX])[:REASON_MAX]
         line = json.dumps({"at": asked.at, "author": author, "reason": reason}, ensure_ascii=False).encode()
         self._write(line.ljust(SIZE), os.O_CREAT)
 
