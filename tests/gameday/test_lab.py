@@ -54,7 +54,7 @@ def test_a_killed_facilitator_harms_no_drill_and_an_abort_leaves_nothing(tmp_pat
     try:
         first.sees("n begin")
         first.press("ny")
-        first.sees("node power loss on node-2: landed", LAB_WITHIN_S)
+        first.sees("node power loss on node-1: landed", LAB_WITHIN_S)
         first.process.send_signal(signal.SIGKILL)
         first.process.wait()
         second = Terminal(home, "--catalogue", catalogue, "gameday", "--resume", module="tierdrill", **TOOLS)
