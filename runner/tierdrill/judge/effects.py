@@ -20,6 +20,9 @@ from tierdrill.judge.verdict import Status
 from tierdrill.spec.remedies import PROMETHEUS, REMEDIES
 
 UNSENT = frozenset({"dropped", "unfinished"})
+SHED_OF_AT_LEAST = 5
+"""Of fewer requests nobody can tell how many of them are turned away."""
+
 SHED_AT_LEAST = 0.25
 """The part of what was to be shed that must at least be seen to be, with 95% confidence, for an effect."""
 
@@ -167,7 +170,8 @@ class Witnesses:
         total = sum(outcome not in UNSENT for outcome in rows.outcome)
         share = wilson(len(shed), total)
         seen = f"{len(shed)} of {total} requests of {tier} were shed"
-        if share is None or (share.low <= fraction * SHED_AT_LEAST and share.high >= fraction):
+        unclear = share is not None and share.low <= fraction * SHED_AT_LEAST and share.high >= fraction
+        if share is None or total < SHED_OF_AT_LEAST or unclear:
             return Effect(Status.INCONCLUSIVE, "", f"{seen}: too few to tell")
         if share.high < fraction:
             return Effect(Status.FAILED, "", seen)
