@@ -69,10 +69,10 @@ def test_a_quiet_lab_lets_a_drill_start(home: Path) -> None:
 
 
 def test_a_silence_holds_it_and_names_its_author(home: Path) -> None:
-    address = f"http://{attach(home, 'kept').alertmanager}"
+    lab = attach(home, "kept")
 
     async def silenced() -> GateResult:
-        async with AlertmanagerClient(address) as client:
+        async with AlertmanagerClient(f"http://{lab.alertmanager}", login=lab.login) as client:
             silence = await client.silence([Matcher("alertname", "NodeNotReady")], 60.0, "ann", "planned work")
             found = await facts(home).alerts()
             await client.expire_silence(silence)
