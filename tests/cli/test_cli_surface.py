@@ -72,7 +72,7 @@ def test_every_command_explains_itself(tmp_path: Path, command: str) -> None:
         (("run", "node-loss", "--set", "node=node-9"), "known: node-1, node-2 and node-3"),
         (("run", "node-loss", "--set", "nodes=node-1"), "did you mean node?"),
         (("run", "node-loss", "--set", "node"), "NAME=VALUE"),
-        (("run", "gpu-fallen-off-bus", "--set", "gpu=one"), "a number, such as 0"),
+        (("run", "gpu-fallen-off-bus", "--set", "gpu=one"), "a number, such as 1"),
         (("run", "node-loss", "--guardrail", "crit:90%:3s"), "critical, standard and best-effort"),
         (("run", "node-loss", "--guardrail", "critical:90:3s"), "a percentage"),
         (("plan", "node-loss", "--variant", "sabotage:nothing"), "playbook-disabled"),
@@ -132,9 +132,9 @@ def complete(home: Path, line: str) -> list[str]:
 
 def test_completion_knows_commands_drills_and_sabotages(tmp_path: Path) -> None:
     assert complete(tmp_path, "tierdrill re") == ["report", "recover", "resume"]
-    drills = ["bit-flip", "crash-loop", "gpu-fallen-off-bus", "node-loss", "replica-crash", "slow-link"]
+    drills = sorted(path.stem for path in (ROOT / "drills").glob("*.yaml"))
     assert complete(tmp_path, "tierdrill run ") == drills
-    assert complete(tmp_path, "tierdrill prove node-loss sl") == ["slow-link"]
+    assert complete(tmp_path, "tierdrill prove node-loss ti") == ["tier1-spike"]
     assert complete(tmp_path, "tierdrill run node-loss --sabotage w") == ["wrong-target"]
     assert complete(tmp_path, "tierdrill schedule show ") == ["nightly"]
     assert complete(tmp_path, "tierdrill judge ") == []
