@@ -25,10 +25,9 @@ FALLBACK = "fallback"
 
 def fallbacks(cut: TierSamples) -> int:
     """How many good answers came from another model than the one asked."""
-    reasons = cut.loose("reason")
-    if FALLBACK not in reasons:
+    if not cut.tally("reason")[FALLBACK]:
         return 0
-    told = zip(cut.loose("outcome"), reasons, strict=True)
+    told = zip(cut.loose("outcome"), cut.loose("reason"), strict=True)
     return sum(outcome == "ok" and reason == FALLBACK for outcome, reason in told)
 
 
@@ -76,21 +75,21 @@ def judge_integrity(
     tier: str, cut: TierSamples, objective: float, where: str, events: tuple[int, ...], *, prove: bool = True
 ) -> Check:
     """Whether enough answers were compared, and enough of them were right; without `prove`, only the latter."""
-    checked = [right for right in cut.loose("integrity") if right is not None]
-    wrong = checked.count(False)
+    compared = cut.tally("integrity")
+    checked, wrong = compared.total() - compared[None], compared[False]
     needed = integrity_requests(objective)
-    interval = wilson(len(checked) - wrong, len(checked))
+    interval = wilson(checked - wrong, checked)
     bounds = None if objective == 1.0 else interval
-    seen = f"{wrong} wrong of {len(checked)} checked" if checked else "no answer was checked"
+    seen = f"{wrong} wrong of {checked} checked" if checked else "no answer was checked"
     if interval is None:
         status = Status.INCONCLUSIVE
     elif objective == 1.0:
-        status = Status.FAILED if wrong else _side(len(checked) >= needed or not prove, False)
+        status = Status.FAILED if wrong else _side(checked >= needed or not prove, False)
     else:
         # One wrong answer among few is no rate yet.
         status = _side(interval.low >= objective or not prove, interval.high < objective and wrong > 1)
         seen += f" ({interval.value:.3%} right; 95%: {interval.low:.3%} to {interval.high:.3%})"
-    if status is Status.INCONCLUSIVE and 0 < len(checked) < needed:
+    if status is Status.INCONCLUSIVE and 0 < checked < needed:
         seen += f", it takes {needed}"
     return Check(
         id=f"slo/{tier}/integrity",
@@ -104,7 +103,7 @@ def judge_integrity(
         low=None if bounds is None else bounds.low,
         high=None if bounds is None else bounds.high,
         limit=objective,
-        samples=len(checked),
+        samples=checked,
     )
 
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import compress, groupby, pairwise
+from itertools import compress, groupby, pairwise, repeat
+from operator import eq
 from typing import Any
 
 from tierdrill.history.events import Event
@@ -50,7 +51,7 @@ def settle(
             books[stream] = StreamBook(tier, told, len(found), numbered=False)
             continue
         distinct = set(found)
-        within = distinct if told is None or not found or max(distinct) < told else {n for n in distinct if n < told}
+        within = distinct if told is None or not found or max(found) < told else {n for n in distinct if n < told}
         books[stream] = StreamBook(
             tier,
             told,
@@ -89,7 +90,7 @@ def _numbers(samples: Mapping[str, TierSamples]) -> dict[str, list[Any]]:
         streams, numbers = part.loose("stream"), part.loose("sequence")
         every = set(streams)
         for stream in every:
-            mine = numbers if len(every) == 1 else compress(numbers, map(stream.__eq__, streams))
+            mine = numbers if len(every) == 1 else compress(numbers, map(eq, streams, repeat(stream)))
             found.setdefault(stream, []).extend(mine)
     return found
 

@@ -7,7 +7,6 @@ from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import compress
 
 from tierdrill.judge.refusals import judge_refusal_order
 from tierdrill.judge.samples import CHOICE_REASONS, UNKNOWN, TierSamples
@@ -79,12 +78,7 @@ def _tier_order(
     worse, most = [], 0
     for tier in ranked[1:]:
         part = samples.get(tier.name)
-        admitted = (
-            {int(due) for due, outcome in zip(part.loose("due"), part.loose("outcome"), strict=True) if outcome == "ok"}
-            if part and rejected
-            else set()
-        )
-        if clash := rejected.keys() & admitted:
+        if part and (clash := [second for second in rejected if part.cut(second, second + 1).counts["ok"]]):
             count = sum(rejected[second] for second in clash)
             most = max(most, count)
             worse.append(f"{count} turned away in {len(clash)} s with {tier.name} admitted")
@@ -182,8 +176,7 @@ def _good_between(samples: dict[str, TierSamples], edges: Sequence[float], *, at
     """How many requests of all tiers were answered between each two edges; at best with those that are not known."""
     counts = [0] * (len(edges) - 1)
     for part in samples.values():
-        outcomes = set(part.counts) - ({"ok"} | UNKNOWN if at_best else {"ok"})
-        others = sorted(compress(part.loose("due"), map(outcomes.__contains__, part.loose("outcome"))))
+        others = part.moments(math.inf, UNKNOWN if at_best else ())[1]
         sums = [bisect_left(part.due, edge) - bisect_left(others, edge) for edge in edges]
         counts = [count + until - since for count, since, until in zip(counts, sums, sums[1:], strict=False)]
     return counts
@@ -204,7 +197,7 @@ def _rejected(samples: dict[str, TierSamples]) -> list[_Rejection]:
         _Rejection(due, latency, reason or "")
         for part in samples.values()
         if part.counts["rejected"] or part.counts["refused"]
-        for due, latency, outcome, reason in zip(part.due, part.latency, part.outcome, part.reason, strict=True)
+        for due, latency, outcome, reason in part.not_answered("due", "latency", "outcome", "reason")
         if outcome in ("rejected", "refused")
     ]
 

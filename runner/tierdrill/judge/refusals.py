@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from itertools import pairwise
 
 from tierdrill.judge.samples import CHOICE_REASONS, TierSamples
@@ -24,21 +24,27 @@ INVERSIONS_SHARE = 0.02
 
 Pool = tuple[object, str]
 """A gateway and a model."""
+_Answered = Counter[tuple[str, str | None, object, str]]
 
 
 def judge_refusal_order(tiers: Tiers, samples: Mapping[str, TierSamples], events: tuple[int, ...]) -> Check:
     """Whether any tier was refused while a less important one was served by the same model and gateway."""
     ranked = [tier.name for tier in tiers.by_rank() if tier.name in samples]
-    models = _models(samples)
+    answered = {name: _answered(part) for name, part in samples.items()}
+    models = _models(answered.values())
+    refusals = {name: _refusals(samples[name], models) for name in ranked}
+    served = {name: _served(answered[name]) for name in ranked}
     worse, refused_in_all, shared = [], 0, False
     for number, upper in enumerate(ranked):
-        waits, doors = _refusals(samples[upper], models)
+        waits, doors = refusals[upper]
         refused = sum(map(len, waits.values())) + sum(map(len, doors.values()))
         refused_in_all += refused
         for lower in ranked[number + 1 :]:
-            granted = _grants(samples[lower])
-            shared = shared or bool(granted.keys() & (_grants(samples[upper]).keys() | waits.keys() | doors.keys()))
-            _, turned_away = _refusals(samples[lower], models)
+            asked = waits.keys() | doors.keys()
+            shared = shared or bool(served[lower] & (served[upper] | asked))
+            # When they got their slots matters only where there is somebody whom they may have overtaken.
+            granted = _grants(samples[lower]) if served[lower] & asked else {}
+            _, turned_away = refusals[lower]
             count = sum(
                 _inversions(moments, waits.get(pool, []), doors.get(pool, []), turned_away.get(pool, []))
                 for pool, moments in granted.items()
@@ -64,15 +70,25 @@ def judge_refusal_order(tiers: Tiers, samples: Mapping[str, TierSamples], events
     )
 
 
-def _models(samples: Mapping[str, TierSamples]) -> dict[str, str]:
+def _answered(part: TierSamples) -> _Answered:
+    """How many requests of each stream each model answered at each gateway, and what became of them."""
+    columns = (part.loose(name) for name in ("stream", "model", "gateway", "outcome"))
+    return Counter(zip(*columns, strict=True))
+
+
+def _models(answered: Iterable[_Answered]) -> dict[str, str]:
     """The model that each stream asks, by what mostly answered it."""
     counted: dict[str, Counter[str]] = {}
-    for part in samples.values():
-        answered = Counter(zip(part.loose("stream"), part.loose("model"), strict=True))
-        for (stream, model), count in answered.items():
+    for part in answered:
+        for (stream, model, _, _), count in part.items():
             if model is not None:
                 counted.setdefault(stream, Counter())[model] += count
     return {stream: count.most_common(1)[0][0] for stream, count in counted.items()}
+
+
+def _served(answered: _Answered) -> set[Pool]:
+    """The pools that gave some good answer."""
+    return {(gateway, model) for _, model, gateway, outcome in answered if outcome == "ok" and model is not None}
 
 
 def _refusals(
@@ -83,7 +99,7 @@ def _refusals(
     doors: dict[Pool, list[float]] = {}
     if not part.counts["rejected"] and not part.counts["refused"]:
         return waits, doors
-    rows = zip(part.due, part.latency, part.reason, part.stream, part.gateway, part.outcome, strict=True)
+    rows = part.not_answered("due", "latency", "reason", "stream", "gateway", "outcome")
     for due, latency, reason, stream, gateway, outcome in rows:
         if outcome not in ("rejected", "refused") or stream not in models:
             continue

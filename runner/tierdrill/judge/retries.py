@@ -17,8 +17,7 @@ def judge_retries(
 
     Nothing where nobody told how often a request was tried (histories of earlier versions, or no answers at all).
     """
-    tried = Counter(cut.loose("attempts"))
-    tried.pop(None, None)
+    tried = Counter({attempts: count for attempts, count in cut.tally("attempts").items() if attempts is not None})
     requests = tried.total()
     if not requests:
         return []

@@ -16,8 +16,8 @@ from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
 from functools import cached_property
-from itertools import compress
-from operator import itemgetter
+from itertools import compress, count, repeat
+from operator import eq, ge, gt, itemgetter, ne
 from typing import Any
 
 from tierdrill.history.events import Event
@@ -52,7 +52,8 @@ UNKNOWN = frozenset({"dropped", "missing"})
 _SINCE_LATER = frozenset(("gateway", "served_tier", "model", "attempts", "stall", "sequence"))
 # What is kept once it has been put together; the rest takes more room than time.
 _ASKED_OFTEN = frozenset(("due", "outcome", "latency"))
-_ASKED_AGAIN = _ASKED_OFTEN | {"queue_wait", "integrity", "reason", "attempts"}
+_ASKED_AGAIN = _ASKED_OFTEN | {"queue_wait", "integrity", "reason", "attempts", "stream"}
+_TURNED = bytes((1, 0, *range(2, 256)))
 # What the judge looks at, of those.
 JUDGED = ("due", "latency", "outcome", "ttft", "integrity", "queue_wait", "reason", "stream", *_SINCE_LATER)
 
@@ -69,12 +70,12 @@ class TierSamples:
         self, columns: Mapping[str, Sequence[Any]] | None = None, first: int = 0, last: int | None = None
     ) -> None:
         """The rows `first` to `last` of the columns; those that are left out are not to be asked for."""
-        self._columns: Mapping[str, Sequence[Any]] = {"due": ()} if columns is None else columns
+        self._columns = columns if isinstance(columns, Columns) else Columns(columns or {"due": ()})
         self._first, self._last = first, len(self._columns["due"]) if last is None else last
         self._cuts: dict[tuple[int, int], TierSamples] = {}
         self._loose: dict[str, Sequence[Any]] = {}
         self._times: dict[tuple[Hashable, ...], list[float]] = {}
-        self._moments: dict[tuple[float, frozenset[str]], tuple[Sequence[float], list[float]]] = {}
+        self._tallies: dict[str, Counter[Any]] = {}
 
     def __len__(self) -> int:
         return self._last - self._first
@@ -86,7 +87,7 @@ class TierSamples:
     def loose(self, name: str) -> Sequence[Any]:
         """A column's values in any order, but the same one for every column."""
         columns = self._columns
-        if not isinstance(columns, Gathered) or columns.ordered or 64 * len(self) < len(columns["due"]):
+        if columns.ordered or 64 * len(self) < len(columns["due"]):
             return self._column(name)
         column = columns.unordered(name)
         if len(self) == len(column):
@@ -101,13 +102,25 @@ class TierSamples:
     @cached_property
     def _mine(self) -> bytes:
         """Which of the columns' values, before they are in order, are of this cut."""
-        assert isinstance(self._columns, Gathered)
+        begin, end = self._bounds
+        moments = self._columns.unordered("due")
+        if end == math.inf:
+            return bytes(map(ge, moments, repeat(begin)))
+        return bytes([begin <= moment < end for moment in moments])
+
+    @cached_property
+    def _bounds(self) -> tuple[float, float]:
+        """The first due time of the cut, and the first after it."""
         due = self._columns["due"]
-        begin = due[self._first]
-        if self._last == len(due):
-            return bytes([begin <= moment for moment in self._columns.unordered("due")])
-        end = due[self._last]
-        return bytes([begin <= moment < end for moment in self._columns.unordered("due")])
+        begin, end = (due[index] if index < len(due) else math.inf for index in (self._first, self._last))
+        return begin, end
+
+    def _within(self, moments: Sequence[float]) -> Sequence[float]:
+        """Those of some of the columns' due times, ascending, that are of this cut."""
+        if len(self) == len(self._columns["due"]):
+            return moments
+        begin, end = self._bounds
+        return moments[bisect_left(moments, begin) : bisect_left(moments, end)]
 
     @cached_property
     def due(self) -> Sequence[float]:
@@ -204,7 +217,20 @@ class TierSamples:
     @cached_property
     def counts(self) -> Counter[str]:
         """How many of each outcome."""
-        return Counter(self.loose("outcome"))
+        counts = Counter({outcome: len(self._within(due)) for outcome, due in self._columns.not_ok.items()})
+        counts["ok"] = len(self) - counts.total()
+        return +counts
+
+    def tally(self, name: str) -> Counter[Any]:
+        """How many rows have each value of a column."""
+        if name not in self._tallies:
+            self._tallies[name] = Counter(self.loose(name))
+        return self._tallies[name]
+
+    @cached_property
+    def _answered(self) -> bytes:
+        """Which of the loose columns' values are of rows with a good answer."""
+        return bytes(map(eq, self.loose("outcome"), repeat("ok")))
 
     @cached_property
     def unknown(self) -> int:
@@ -222,7 +248,7 @@ class TierSamples:
         bad = len(self) - self.unknown - self.counts["ok"] - (0 if count_rejections else self.counts["rejected"])
         times = self.loose("latency")
         if self.counts["ok"] < len(self):
-            times = list(compress(times, map("ok".__eq__, self.loose("outcome"))))
+            times = list(compress(times, self._answered))
         return [*sorted(times), *[math.inf] * bad]
 
     def _kept(self, times: Callable[..., list[float]], *arguments: Hashable) -> list[float]:
@@ -232,27 +258,15 @@ class TierSamples:
             self._times[asked] = times(*arguments)
         return self._times[asked]
 
-    def moments(self, late: float, silent: Collection[str]) -> tuple[Sequence[float], list[float]]:
+    def moments(self, late: float, silent: Collection[str]) -> tuple[Sequence[float], Sequence[float]]:
         """When the requests that tell of the service were due, and those of them that were bad: both ascending.
 
         Bad are those without a good answer, or with one that took longer than `late`; `silent` outcomes tell nothing.
         """
-        asked = late, frozenset(silent)
-        if asked not in self._moments:
-            self._moments[asked] = self._moments_of(*asked)
-        return self._moments[asked]
-
-    def _moments_of(self, late: float, silent: frozenset[str]) -> tuple[Sequence[float], list[float]]:
-        due, outcome, latency = self.loose("due"), self.loose("outcome"), self.loose("latency")
-        bad = [
-            moment
-            for moment, what, seconds in zip(due, outcome, latency, strict=True)
-            if (what != "ok" and what not in silent) or (seconds > late and what == "ok")
-        ]
-        bad.sort()
+        bad = self._within(self._columns.bad(late, frozenset(silent)))
         if not any(self.counts[what] for what in silent):
             return self.due, bad
-        return sorted(moment for moment, what in zip(due, outcome, strict=True) if what not in silent), bad
+        return self._within(self._columns.telling(frozenset(silent))), bad
 
     def first_token_times(self, streamed: Collection[str], count_rejections: bool) -> list[float]:
         """As `answered_latencies`, until the first token, of the streams whose answers are streamed.
@@ -282,9 +296,8 @@ class TierSamples:
         return self._kept(self._waits)
 
     def _waits(self) -> list[float]:
-        answered = bytes(map("ok".__eq__, self.loose("outcome")))
-        waits = [wait for wait in compress(self.loose("queue_wait"), answered) if wait is not None]
-        for wait, outcome, reason, attempts in self._not_answered("queue_wait", "outcome", "reason", "attempts"):
+        waits = [wait for wait in compress(self.loose("queue_wait"), self._answered) if wait is not None]
+        for wait, outcome, reason, attempts in self.not_answered("queue_wait", "outcome", "reason", "attempts"):
             if wait is None or outcome in UNKNOWN:
                 continue
             turned_away = outcome in ("rejected", "refused")
@@ -300,12 +313,14 @@ class TierSamples:
         """How many may have waited in the queue for all the time they took: nobody told before they gave up."""
         return sum(
             outcome in ("timeout", "unfinished") and wait is None
-            for wait, outcome in self._not_answered("queue_wait", "outcome")
+            for wait, outcome in self.not_answered("queue_wait", "outcome")
         )
 
-    def _not_answered(self, *names: str) -> Iterable[tuple[Any, ...]]:
-        """The values of those columns, row by row, where there was no good answer."""
-        mine = bytes(map("ok".__ne__, self.loose("outcome")))
+    def not_answered(self, *names: str) -> Iterable[tuple[Any, ...]]:
+        """The values of those columns, row by row in any order, where there was no good answer."""
+        if self.counts["ok"] == len(self):
+            return ()
+        mine = self._answered.translate(_TURNED)
         return zip(*(compress(self.loose(name), mine) for name in names), strict=True)
 
     def stalls(self) -> list[float]:
@@ -337,10 +352,16 @@ def collect(events: Iterable[Event]) -> dict[str, TierSamples]:
             continue
         columns = event.data["columns"]
         owners = columns["tier"]
-        for tier in set(owners):
-            whole = owners.count(tier) == len(owners)
-            parts.setdefault(tier, []).append((columns, None if whole else bytes(map(tier.__eq__, owners))))
+        found = set(owners)
+        for tier in found:
+            rows = None if len(found) == 1 else compress(count(), map(eq, owners, repeat(tier)))
+            parts.setdefault(tier, []).append((columns, None if rows is None else _values_of(tuple(rows))))
     return {tier: TierSamples(Gathered(parts[tier])) for tier in sorted(parts)}
+
+
+def _values_of(rows: Sequence[int]) -> Callable[[list[Any]], Iterable[Any]]:
+    """What takes those rows' values out of a column."""
+    return itemgetter(*rows) if len(rows) > 1 else itemgetter(slice(rows[0], rows[0] + 1))
 
 
 def joined(parts: Iterable[TierSamples]) -> TierSamples:
@@ -349,10 +370,62 @@ def joined(parts: Iterable[TierSamples]) -> TierSamples:
     return TierSamples({name: [value for one in kept for value in getattr(one, name)] for name in JUDGED})
 
 
-_Part = tuple[dict[str, list[Any]], bytes | None]
+_Part = tuple[dict[str, list[Any]], Callable[[list[Any]], Iterable[Any]] | None]
 
 
-class Gathered(dict[str, Sequence[Any]]):
+class Columns(dict[str, Sequence[Any]]):
+    """Columns ascending by due time, and the moments in them that every cut asks for: found once, for all of them."""
+
+    ordered = True
+
+    def unordered(self, name: str) -> Sequence[Any]:
+        """The column in the order in which its values were told."""
+        return self[name] if self["due"] else ()
+
+    @cached_property
+    def not_ok(self) -> dict[str, list[float]]:
+        """When the requests of each outcome but "ok" were due, ascending."""
+        outcomes = self.unordered("outcome")
+        chosen = bytes(map(ne, outcomes, repeat("ok")))
+        found: dict[str, list[float]] = {}
+        for due, outcome in zip(compress(self.unordered("due"), chosen), compress(outcomes, chosen), strict=True):
+            found.setdefault(outcome, []).append(due)
+        for moments in found.values():
+            moments.sort()
+        return found
+
+    @cached_property
+    def _known(self) -> dict[str, dict[Hashable, list[float]]]:
+        return {"late": {}, "bad": {}, "telling": {}}
+
+    def bad(self, late: float, silent: frozenset[str]) -> list[float]:
+        """When those without a good answer were due, or with one later than `late`, ascending, but for the silent."""
+        known = self._known["bad"]
+        if (late, silent) not in known:
+            bad = [due for outcome, moments in self.not_ok.items() if outcome not in silent for due in moments]
+            known[late, silent] = sorted(bad + self._late(late))
+        return known[late, silent]
+
+    def _late(self, late: float) -> list[float]:
+        """When those were due whose good answer came later than that."""
+        known = self._known["late"]
+        if late not in known and late < math.inf:
+            ok = bytes(map(eq, self.unordered("outcome"), repeat("ok")))
+            slow = bytes(map(gt, compress(self.unordered("latency"), ok), repeat(late)))
+            known[late] = list(compress(compress(self.unordered("due"), ok), slow))
+        return known.get(late, [])
+
+    def telling(self, silent: frozenset[str]) -> list[float]:
+        """When those were due whose outcome is none of the silent, ascending."""
+        known = self._known["telling"]
+        if silent not in known:
+            outcomes = self.unordered("outcome")
+            told = sorted(compress(self.unordered("due"), [outcome not in silent for outcome in outcomes]))
+            known[silent] = told
+        return known[silent]
+
+
+class Gathered(Columns):
     """A tier's columns, each put together from the batches (and those of their rows that are the tier's) when asked."""
 
     def __init__(self, parts: Sequence[_Part]) -> None:
@@ -390,7 +463,7 @@ class Gathered(dict[str, Sequence[Any]]):
             column = columns[name] if name in columns or name not in _SINCE_LATER else [None] * len(columns["due"])
             if name == "outcome" and "rejected" in column:
                 column = list(map(_outcome, column, columns["reason"]))
-            found.extend(column if chosen is None else compress(column, chosen))
+            found.extend(column if chosen is None else chosen(column))
         return found
 
 

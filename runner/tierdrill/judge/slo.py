@@ -84,7 +84,7 @@ def judge_tier(
         mine = replace(asked, cut=settled(asked.cut, expectation, timeline)) if name == "integrity" else asked
         checks.extend(_objective(name, mine, samples, timeline))
     checks.extend(judge_fallback(tier, asked.cut, where, events, prove=prove))
-    checks.extend(judge_retries(tier, asked.cut, len(set(samples.loose("gateway"))), where, events))
+    checks.extend(judge_retries(tier, asked.cut, len(samples.tally("gateway")), where, events))
     return checks
 
 
