@@ -69,9 +69,11 @@ class LoadLine:
 
 @dataclass(frozen=True, slots=True)
 class StreamRates:
-    """Requests a second: of a stream as planned for now, and of all its tier's streams with what surges on them."""
+    """Requests a second: of a stream as planned for now, and of all streams together with what surges on them.
 
-    tier: str
+    Of all, and not of the stream's tier: which tier a request is of is the gateways' word, and may be wrong.
+    """
+
     stream_rps: float
-    tier_rps: float
+    all_rps: float
     factor: float

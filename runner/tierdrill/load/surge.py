@@ -53,6 +53,7 @@ class Surges:
         self._report = report
         self._running: dict[str, _Surge] = {}
         self._zero = math.inf
+        self._planned: Mapping[str, int] = {}
         self._turns: Counter[str] = Counter()
         self._take_up: Callable[[Arrival], None] | None = None
         self._server: StreamServer | None = None
@@ -67,7 +68,7 @@ class Surges:
 
     def begin(self, zero: float, planned: Mapping[str, int], take_up: Callable[[Arrival], None]) -> None:
         """The load runs: `zero` is schedule zero on the monotonic clock, `planned` the arrivals of each stream."""
-        self._zero, self._turns, self._take_up = zero, Counter(planned), take_up
+        self._zero, self._planned, self._turns, self._take_up = zero, dict(planned), Counter(planned), take_up
 
     def end(self) -> None:
         """End every surge and take no more orders."""
@@ -84,11 +85,9 @@ class Surges:
         if factor is not None:
             self._change(stream, parts, factor)
         running = self._running.get(stream)
-        tier = parts[0].tier
         return StreamRates(
-            tier=tier,
             stream_rps=sum(map(self._rate, parts)),
-            tier_rps=sum(self._rate(part) * self._factor_of(part) for part in self._plan.streams if part.tier == tier),
+            all_rps=sum(self._average(part) * self._factor_of(part) for part in self._plan.streams),
             factor=running.factor if running else 1.0,
         )
 
@@ -131,6 +130,11 @@ class Surges:
         if part.shape.kind == "replay":
             return 0.0
         return part.rate_rps * part.shape.factor_at(max(0.0, time.monotonic() - self._zero))
+
+    def _average(self, part: StreamPlan) -> float:
+        """A recording's rate is known over its whole length only."""
+        recorded = part.shape.kind == "replay"
+        return self._planned.get(part.name, 0) / self._plan.duration_s if recorded else self._rate(part)
 
     def _factor_of(self, part: StreamPlan) -> float:
         return next((one.factor for name, one in self._running.items() if part in parts_of(self._plan, name)), 1.0)
