@@ -22,6 +22,9 @@ from tierdrill.lab.client import LabClient
 from tierdrill.lab.state import attach
 
 EXPERIMENTS = sorted(path.relative_to(ROOT / "experiments").as_posix() for path in ROOT.glob("experiments/*/*.yaml"))
+WITHOUT_LOAD = [name for name in EXPERIMENTS if not name.startswith("load/")]
+"""`chaos run` starts no load, so there is none whose rate could be changed."""
+
 CHAOS = str(Path(sys.executable).with_name("chaos"))
 LAB = "kept"
 LEASE_S = 3.0
@@ -98,7 +101,25 @@ def test_chaos_validates(experiment: str, tmp_path: Path) -> None:
 @pytest.mark.lab
 @pytest.mark.slow
 @pytest.mark.timeout(90)
-@pytest.mark.parametrize("experiment", EXPERIMENTS)
+def test_a_change_of_load_is_refused_where_there_is_no_load(home: Path, tmp_path: Path) -> None:
+    done = subprocess.run(
+        [CHAOS, "--no-version-check", "run", str(ROOT / "experiments" / "load" / "surge.yaml")],
+        cwd=tmp_path,
+        env=chaos_environment(home, 1.0),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert "no load is running whose rate could be changed" in done.stdout + done.stderr
+    with closing(Ledger(home)) as ledger:
+        assert ledger.open_faults() == []
+
+
+@pytest.mark.lab
+@pytest.mark.slow
+@pytest.mark.timeout(90)
+@pytest.mark.parametrize("experiment", WITHOUT_LOAD)
 def test_chaos_runs_it(experiment: str, home: Path, tmp_path: Path) -> None:
     done = subprocess.run(
         [CHAOS, "--no-version-check", "run", "--journal-path", "journal.json", str(ROOT / "experiments" / experiment)],
@@ -131,7 +152,7 @@ def test_chaos_runs_it(experiment: str, home: Path, tmp_path: Path) -> None:
 @pytest.mark.lab
 @pytest.mark.slow
 @pytest.mark.timeout(90)
-@pytest.mark.parametrize("experiment", EXPERIMENTS)
+@pytest.mark.parametrize("experiment", WITHOUT_LOAD)
 def test_a_killed_chaos_leaves_nothing(experiment: str, home: Path, tmp_path: Path) -> None:
     with (tmp_path / "chaos.txt").open("w+b") as output:
         chaos = subprocess.Popen(
