@@ -16,8 +16,8 @@ from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
 from functools import cached_property
-from itertools import compress, count, repeat
-from operator import eq, ge, gt, itemgetter, ne
+from itertools import compress, repeat
+from operator import eq, ge, gt, itemgetter, ne, not_
 from typing import Any
 
 from tierdrill.history.events import Event
@@ -53,7 +53,6 @@ _SINCE_LATER = frozenset(("gateway", "served_tier", "model", "attempts", "stall"
 # What is kept once it has been put together; the rest takes more room than time.
 _ASKED_OFTEN = frozenset(("due", "outcome", "latency"))
 _ASKED_AGAIN = _ASKED_OFTEN | {"queue_wait", "integrity", "reason", "attempts", "stream"}
-_TURNED = bytes((1, 0, *range(2, 256)))
 # What the judge looks at, of those.
 JUDGED = ("due", "latency", "outcome", "ttft", "integrity", "queue_wait", "reason", "stream", *_SINCE_LATER)
 
@@ -75,7 +74,6 @@ class TierSamples:
         self._cuts: dict[tuple[int, int], TierSamples] = {}
         self._loose: dict[str, Sequence[Any]] = {}
         self._times: dict[tuple[Hashable, ...], list[float]] = {}
-        self._tallies: dict[str, Counter[Any]] = {}
 
     def __len__(self) -> int:
         return self._last - self._first
@@ -217,15 +215,14 @@ class TierSamples:
     @cached_property
     def counts(self) -> Counter[str]:
         """How many of each outcome."""
-        counts = Counter({outcome: len(self._within(due)) for outcome, due in self._columns.not_ok.items()})
-        counts["ok"] = len(self) - counts.total()
-        return +counts
+        return self.tally("outcome")
 
     def tally(self, name: str) -> Counter[Any]:
         """How many rows have each value of a column."""
-        if name not in self._tallies:
-            self._tallies[name] = Counter(self.loose(name))
-        return self._tallies[name]
+        usual, others = self._columns.others(name)
+        counts = Counter({value: len(self._within(due)) for value, due in others.items()})
+        counts[usual] = len(self) - counts.total()
+        return +counts
 
     @cached_property
     def _answered(self) -> bytes:
@@ -318,14 +315,14 @@ class TierSamples:
 
     def not_answered(self, *names: str) -> Iterable[tuple[Any, ...]]:
         """The values of those columns, row by row in any order, where there was no good answer."""
-        if self.counts["ok"] == len(self):
-            return ()
-        mine = self._answered.translate(_TURNED)
-        return zip(*(compress(self.loose(name), mine) for name in names), strict=True)
+        begin, end = self._bounds
+        due = self._columns.not_answered("due")
+        mine = [begin <= moment < end for moment in due]
+        return zip(*(compress(self._columns.not_answered(name), mine) for name in names), strict=True)
 
     def stalls(self) -> list[float]:
         """Ascending, each streamed answer's longest wait for a further piece; for ever where it broke off."""
-        if all(stall is None for stall in self.loose("stall")):
+        if set(self.loose("stall")) <= {None}:
             return []
         rows = zip(self.loose("stall"), self.loose("ttft"), self.loose("outcome"), strict=True)
         stalls = [
@@ -347,15 +344,17 @@ def samples_event_data(rows: Iterable[dict[str, Any]]) -> dict[str, Any]:
 def collect(events: Iterable[Event]) -> dict[str, TierSamples]:
     """All samples of a history by tier, ascending by due time."""
     parts: dict[str, list[_Part]] = {}
+    numbers: list[int] = []  # of rows, shared by all batches: a million numbers take more room than their rows' places
     for event in events:
         if event.kind != "load.samples":
             continue
         columns = event.data["columns"]
         owners = columns["tier"]
         found = set(owners)
+        numbers.extend(range(len(numbers), len(owners)))
         for tier in found:
-            rows = None if len(found) == 1 else compress(count(), map(eq, owners, repeat(tier)))
-            parts.setdefault(tier, []).append((columns, None if rows is None else _values_of(tuple(rows))))
+            rows = None if len(found) == 1 else tuple(compress(numbers, map(eq, owners, repeat(tier))))
+            parts.setdefault(tier, []).append((columns, None if rows is None else _values_of(rows)))
     return {tier: TierSamples(Gathered(parts[tier])) for tier in sorted(parts)}
 
 
@@ -382,38 +381,69 @@ class Columns(dict[str, Sequence[Any]]):
         """The column in the order in which its values were told."""
         return self[name] if self["due"] else ()
 
+    def others(self, name: str) -> tuple[Any, dict[Any, list[float]]]:
+        """A column's most frequent value (of the outcomes "ok"), and when the rows with each other were due, ascending.
+        """
+        if name not in self._others:
+            column = self.unordered(name)
+            usual = "ok" if name == "outcome" or not column else Counter(column).most_common(1)[0][0]
+            chosen = bytes(map(ne, column, repeat(usual)))
+            found: dict[Any, list[float]] = {}
+            for due, value in zip(compress(self.unordered("due"), chosen), compress(column, chosen), strict=True):
+                found.setdefault(value, []).append(due)
+            for moments in found.values():
+                moments.sort()
+            self._others[name] = usual, found
+        return self._others[name]
+
     @cached_property
-    def not_ok(self) -> dict[str, list[float]]:
-        """When the requests of each outcome but "ok" were due, ascending."""
-        outcomes = self.unordered("outcome")
-        chosen = bytes(map(ne, outcomes, repeat("ok")))
-        found: dict[str, list[float]] = {}
-        for due, outcome in zip(compress(self.unordered("due"), chosen), compress(outcomes, chosen), strict=True):
-            found.setdefault(outcome, []).append(due)
-        for moments in found.values():
-            moments.sort()
-        return found
+    def _others(self) -> dict[str, tuple[Any, dict[Any, list[float]]]]:
+        return {}
+
+    @cached_property
+    def _answered(self) -> bytes:
+        """Which of the unordered rows have a good answer."""
+        return bytes(map(eq, self.unordered("outcome"), repeat("ok")))
+
+    @cached_property
+    def _not_answered(self) -> dict[str, list[Any]]:
+        return {}
+
+    def not_answered(self, name: str) -> list[Any]:
+        """A column's values of the rows without a good answer, in any order, but the same one for every column."""
+        if name not in self._not_answered:
+            self._not_answered[name] = list(compress(self.unordered(name), map(not_, self._answered)))
+        return self._not_answered[name]
 
     @cached_property
     def _known(self) -> dict[str, dict[Hashable, list[float]]]:
-        return {"late": {}, "bad": {}, "telling": {}}
+        return {"bad": {}, "telling": {}}
 
     def bad(self, late: float, silent: frozenset[str]) -> list[float]:
         """When those without a good answer were due, or with one later than `late`, ascending, but for the silent."""
         known = self._known["bad"]
         if (late, silent) not in known:
-            bad = [due for outcome, moments in self.not_ok.items() if outcome not in silent for due in moments]
-            known[late, silent] = sorted(bad + self._late(late))
+            others = self.others("outcome")[1]
+            bad = [due for outcome, moments in others.items() if outcome not in silent for due in moments]
+            known[late, silent] = sorted(bad + (self._late(late)[0] if late < math.inf else []))
         return known[late, silent]
 
-    def _late(self, late: float) -> list[float]:
-        """When those were due whose good answer came later than that."""
-        known = self._known["late"]
-        if late not in known and late < math.inf:
-            ok = bytes(map(eq, self.unordered("outcome"), repeat("ok")))
-            slow = bytes(map(gt, compress(self.unordered("latency"), ok), repeat(late)))
-            known[late] = list(compress(compress(self.unordered("due"), ok), slow))
-        return known.get(late, [])
+    @cached_property
+    def _slow(self) -> dict[float, tuple[list[float], list[float]]]:
+        return {}
+
+    def _late(self, late: float) -> tuple[list[float], list[float]]:
+        """When those were due whose good answer came later than that, and how long it took."""
+        if late not in self._slow:
+            # Those are among the ones that were found to be later than less.
+            nearest = max((less for less in self._slow if less < late), default=None)
+            if nearest is None:
+                due, latency = (list(compress(self.unordered(name), self._answered)) for name in ("due", "latency"))
+            else:
+                due, latency = self._slow[nearest]
+            slow = bytes(map(gt, latency, repeat(late)))
+            self._slow[late] = list(compress(due, slow)), list(compress(latency, slow))
+        return self._slow[late]
 
     def telling(self, silent: frozenset[str]) -> list[float]:
         """When those were due whose outcome is none of the silent, ascending."""
