@@ -14,10 +14,10 @@ from tierdrill.spec.catalogue import DrillSetting
 from tierdrill.spec.check.context import FLAGS
 
 
-def saying(drill: str, *proves: str) -> DrillSetting:
-    """A shipped drill that says what it proves."""
+def saying(drill: str, *proves: str, silent: bool = False) -> DrillSetting:
+    """A shipped drill that says what it proves, or does not."""
     data: dict[str, Any] = shipped(drill).to_json()
-    data["drill"]["proves"] = proves
+    data["drill"]["proves"] = None if silent else proves
     return DrillSetting.from_json(data)
 
 
@@ -41,7 +41,7 @@ def test_everything_can_be_taken_away_alone() -> None:
 
 def test_drills_that_say_they_prove_it_are_asked_first() -> None:
     settings = [
-        saying("gpu-fallen-off-bus"),
+        saying("gpu-fallen-off-bus", silent=True),
         saying("node-loss", "reschedule-critical"),
         saying("slow-link", "retries"),
     ]
@@ -57,7 +57,8 @@ def test_drills_that_say_they_prove_it_are_asked_first() -> None:
 def test_a_drill_that_says_what_it_proves_is_asked_about_that_alone() -> None:
     found = ablations([saying("node-loss", "retries", "reschedule-critical")], everything=False)
     assert set(found) == {"retries", "reschedule-critical"}
-    silent = ablations([saying("node-loss")], everything=False)
+    assert ablations([saying("node-loss")], everything=False) == {}
+    silent = ablations([saying("node-loss", silent=True)], everything=False)
     assert set(FLAGS) < set(silent) and "reschedule-critical" in silent and "restart-replica" not in silent
 
 

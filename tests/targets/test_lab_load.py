@@ -36,7 +36,7 @@ class Lab:
                 arrivals = lab.rate * (time.monotonic() - lab.since) / 2
                 body = (
                     f'tierdrill_requests_total{{tier="best-effort",outcome="ok",code="200"}} {arrivals - 3}\n'
-                    'tierdrill_upstream_failures_total{replica="draft-0",kind="5xx"} 1000\n'
+                    'tierdrill_requests_total{tier="critical",outcome="ok",code="200"} 1000\n'
                     'tierdrill_inflight{tier="best-effort"} 2\n'
                     'tierdrill_queue_depth{tier="best-effort",model="draft"} 1\n'
                 ).encode()
@@ -70,6 +70,7 @@ def parameters(**changes: Any) -> dict[str, Any]:
     return {
         "stream": "batch",
         "rate_percent": 600,
+        "tier": "best-effort",
         "own_rps": 20.0,
         "surged_rps": 120.0,
         "pid": process.pid,
@@ -80,8 +81,9 @@ def parameters(**changes: Any) -> dict[str, Any]:
 
 def test_what_has_arrived_has_ended_or_waits_or_runs(lab: Lab) -> None:
     lab.rate = 0.0
-    assert arrived(lab.address) == 0.0
-    assert arrived("127.0.0.1:1") is None
+    assert arrived(lab.address, "best-effort") == 0.0
+    assert arrived(lab.address, "critical") == 1000.0
+    assert arrived("127.0.0.1:1", "critical") is None
 
 
 @pytest.mark.parametrize(("rate", "surges"), [(120.0, True), (20.0, False)])
@@ -127,11 +129,11 @@ def test_the_order_is_bound_to_the_load_of_its_own_run(tmp_path: Path, monkeypat
     )
     with pytest.raises(TargetError, match="does not answer"):
         SURGE.bind(cast(LabClient, None), {}, asked)
-    monkeypatch.setattr(LoadLine, "ask", lambda self, stream, factor=None: StreamRates(8.0, 28.0, 1.0))
+    monkeypatch.setattr(LoadLine, "ask", lambda self, stream, factor=None: StreamRates("best-effort", 8.0, 28.0, 1.0))
     bound = SURGE.bind(cast(LabClient, None), {}, asked)
-    assert (bound["own_rps"], bound["surged_rps"]) == (28.0, 44.0)
+    assert (bound["tier"], bound["own_rps"], bound["surged_rps"]) == ("best-effort", 28.0, 44.0)
     assert (bound["pid"], bound["ticks"]) == (process.pid, process.ticks)
-    monkeypatch.setattr(LoadLine, "ask", lambda self, stream, factor=None: StreamRates(0.0, 28.0, 1.0))
+    monkeypatch.setattr(LoadLine, "ask", lambda self, stream, factor=None: StreamRates("best-effort", 0.0, 28.0, 1.0))
     with pytest.raises(TargetError, match="no rate that could grow"):
         SURGE.bind(cast(LabClient, None), {}, asked)
 

@@ -100,11 +100,11 @@ def ablations(settings: Sequence[DrillSetting], *, everything: bool) -> dict[str
     """
     found: dict[str, list[DrillSetting]] = {}
     for part in dict.fromkeys(part for setting in settings for part in parts_of(setting)):
-        say_so = [setting for setting in settings if part in setting.drill.proves]
+        say_so = [setting for setting in settings if part in (setting.drill.proves or ())]
         others = [
             setting
             for setting in settings
-            if not setting.drill.proves
+            if setting.drill.proves is None
             and (part in FLAGS or part in {one.playbook for one in setting.drill.expect.playbooks.must_fire})
         ]
         if everything or say_so or others:

@@ -69,11 +69,11 @@ class LoadLine:
 
 @dataclass(frozen=True, slots=True)
 class StreamRates:
-    """Requests a second: of a stream as planned for now, and of all streams together with what surges on them.
-
-    Of all, and not of the stream's tier: which tier a request is of is the gateways' word, and may be wrong.
+    """Requests a second: of a stream as planned for now, and of all that the gateways take for its tier's, with what
+    surges on them. `tier` is the gateways' word, which need not be the plan's.
     """
 
+    tier: str
     stream_rps: float
-    all_rps: float
+    tier_rps: float
     factor: float

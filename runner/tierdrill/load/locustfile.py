@@ -57,7 +57,8 @@ class Walk:
         self.recorder = Recorder(plan.sample_path, plan.status_path)
         self.requests = Pool(plan.connections_max)
         self.vitals = Vitals()
-        self.surges = Surges(plan, self.recorder.report)
+        self.tiers_seen: dict[str, str] = {}
+        self.surges = Surges(plan, self.recorder.report, self.tiers_seen)
         self.sender: Sender | None = None
         self.ended = Event()
         self.complete = False
@@ -98,6 +99,8 @@ class Walk:
 
     def _record(self, environment: Any, sample: Sample) -> None:
         self.recorder.sample(sample)
+        if sample.served_tier is not None:
+            self.tiers_seen[sample.stream] = sample.served_tier
         environment.events.request.fire(
             request_type="POST",
             name=sample.stream,

@@ -46,11 +46,15 @@ class _Surge:
 
 
 class Surges:
-    """All streams that surge. `take_up` sends one arrival, `report` writes down what began and what ended."""
+    """All streams that surge. `report` writes down what began and what ended.
 
-    def __init__(self, plan: LoadPlan, report: Callable[[dict[str, Any]], None]) -> None:
+    `tiers_seen` is the tier that the gateways last gave each stream.
+    """
+
+    def __init__(self, plan: LoadPlan, report: Callable[[dict[str, Any]], None], tiers_seen: Mapping[str, str]) -> None:
         self._plan = plan
         self._report = report
+        self._tiers_seen = tiers_seen
         self._running: dict[str, _Surge] = {}
         self._zero = math.inf
         self._planned: Mapping[str, int] = {}
@@ -85,9 +89,13 @@ class Surges:
         if factor is not None:
             self._change(stream, parts, factor)
         running = self._running.get(stream)
+        tier = self._tier(parts[0])
         return StreamRates(
+            tier=tier,
             stream_rps=sum(map(self._rate, parts)),
-            all_rps=sum(self._average(part) * self._factor_of(part) for part in self._plan.streams),
+            tier_rps=sum(
+                self._average(part) * self._factor_of(part) for part in self._plan.streams if self._tier(part) == tier
+            ),
             factor=running.factor if running else 1.0,
         )
 
@@ -130,6 +138,9 @@ class Surges:
         if part.shape.kind == "replay":
             return 0.0
         return part.rate_rps * part.shape.factor_at(max(0.0, time.monotonic() - self._zero))
+
+    def _tier(self, part: StreamPlan) -> str:
+        return self._tiers_seen.get(part.name, part.tier)
 
     def _average(self, part: StreamPlan) -> float:
         """A recording's rate is known over its whole length only."""

@@ -318,8 +318,9 @@ class Drill(Part):
     on_call: OnCall | None = Field(default=None, description="without it nobody acknowledges a page")
     blip: Blip | None = None
     sabotages: Annotated[tuple[Sabotage, ...], Frozen] = ()
-    proves: Annotated[tuple[str, ...], Frozen] = Field(
-        default=(), description="protections of the gateways and playbooks without which a promise breaks in this drill"
+    proves: Annotated[tuple[str, ...] | None, Frozen] = Field(
+        default=None,
+        description="protections of the gateways and playbooks without which a promise breaks in this drill; none: []",
     )
 
 

@@ -55,8 +55,14 @@ def _bind(client: LabClient, state: State, p: Parameters) -> Parameters:
         raise TargetError(str(error)) from error
     if rates.stream_rps <= 0:
         raise TargetError(f"stream {p['stream']} has no rate that could grow")
-    surged_rps = rates.all_rps + (p["rate_percent"] / 100 - rates.factor) * rates.stream_rps
-    return {"own_rps": rates.all_rps, "surged_rps": surged_rps, "pid": line.pid, "ticks": line.ticks}
+    surged_rps = rates.tier_rps + (p["rate_percent"] / 100 - rates.factor) * rates.stream_rps
+    return {
+        "tier": rates.tier,
+        "own_rps": rates.tier_rps,
+        "surged_rps": surged_rps,
+        "pid": line.pid,
+        "ticks": line.ticks,
+    }
 
 
 def _order(p: Parameters, factor: float) -> object:
@@ -88,11 +94,11 @@ def _as_planned(client: LabClient, p: Parameters) -> Proof:
 def _count(client: LabClient, p: Parameters, *, surging: bool) -> Proof:
     gateways: Mapping[str, str] = client.status()["addresses"]["gateways"]
     began, clock = time.time(), time.monotonic()
-    first = [arrived(address) for address in gateways.values()]
+    first = [arrived(address, p["tier"]) for address in gateways.values()]
     while True:
         time.sleep(POLL_S)
         seconds = time.monotonic() - clock
-        now = [arrived(address) for address in gateways.values()]
+        now = [arrived(address, p["tier"]) for address in gateways.values()]
         # A gateway that is down serves nobody: its customers are at the others.
         counted = [
             later - before for before, later in zip(first, now, strict=True) if before is not None and later is not None
@@ -103,13 +109,13 @@ def _count(client: LabClient, p: Parameters, *, surging: bool) -> Proof:
         ratio = likelihood(count, seconds, p["own_rps"], p["surged_rps"])
         if abs(ratio) < SURE and seconds < LOOK_S:
             continue
-        detail = f"{count / seconds:.0f} requests a second, {p['own_rps']:.0f} without the surge"
+        detail = f"{count / seconds:.0f} {p['tier']} requests a second, {p['own_rps']:.0f} without the surge"
         # The rate was that from the moment counting began.
         return seen(ratio >= SURE if surging else ratio <= -SURE, WITNESS, detail, began)
 
 
-def arrived(address: str) -> float | None:
-    """How many requests have come to a gateway; None where it does not answer."""
+def arrived(address: str, tier: str) -> float | None:
+    """How many requests of a tier have come to a gateway; None where it does not answer."""
     try:
         with urllib.request.urlopen(f"http://{address}/metrics", timeout=TIMEOUT_S) as response:
             text = response.read().decode()
@@ -119,7 +125,7 @@ def arrived(address: str) -> float | None:
         sample.value
         for family in text_string_to_metric_families(text)
         for sample in family.samples
-        if sample.name in ARRIVED
+        if sample.name in ARRIVED and sample.labels.get("tier") == tier
     )
 
 

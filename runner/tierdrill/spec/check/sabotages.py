@@ -48,9 +48,10 @@ def check_sabotages(context: Context, place: Place, drill: Drill, inventory: Inv
 
 def check_proves(context: Context, place: Place, drill: Drill) -> None:
     """What a drill says it proves: protections that there are, and playbooks that must run in it."""
-    place.unique([*drill.proves], "part")
+    proves = drill.proves or ()
+    place.unique([*proves], "part")
     due = [one.playbook for one in drill.expect.playbooks.must_fire]
-    for number, part in enumerate(drill.proves):
+    for number, part in enumerate(proves):
         if part in context.reading.named("Playbook") and part not in due:
             place.at(number).report(f"playbook {part} need not run here", f"one that must fire: {listed(due)}")
         else:
