@@ -32,8 +32,8 @@ def incident(name: str, fault: str, parameters: dict[str, Any], cause: str, at_s
     }
 
 
-SMALL = {"assistant": 2, "summarizer": 1, "draft": 1}
-"""Replicas: enough for every kind of incident, and soon up."""
+SMALL = {"assistant": 2}
+"""Replicas of each model, one where it is not named: enough for every kind of incident, and soon up."""
 
 
 def catalogue_with(folder: Path, incidents: list[dict[str, Any]], **changes: Any) -> Path:
@@ -50,7 +50,7 @@ def catalogue_with(folder: Path, incidents: list[dict[str, Any]], **changes: Any
     workloads = folder / "drills" / "platform" / "workloads.yaml"
     models = yaml.safe_load(workloads.read_text())
     for model in models["models"]:
-        model["replicas"] = SMALL[model["name"]]
+        model |= {"replicas": SMALL.get(model["name"], 1), "slots": 8}  # enough for what tiers reserve
     _write(workloads, models)
     return folder
 

@@ -20,19 +20,12 @@ TOOLS = {"TIERDRILL_TOOLS": os.environ["TIERDRILL_TOOLS"]} if "TIERDRILL_TOOLS" 
 
 
 def two_short_drills(folder: Path) -> Path:
-    """A game day of two short drills, of little load and without guardrails: what they come to is not judged here."""
+    """A game day of two short drills without guardrails: what they come to is not judged here."""
     catalogue = short_catalogue(folder)
     path = catalogue / "drills" / "node-loss.yaml"
     drill = yaml.safe_load(path.read_text())
     drill["guardrails"] = []
-    for stream in drill["load"]["streams"]:
-        stream["rate"] = "5/s"
     path.write_text(yaml.safe_dump(drill))
-    workloads = catalogue / "drills" / "platform" / "workloads.yaml"
-    models = yaml.safe_load(workloads.read_text())
-    for model in models["models"]:
-        model["replicas"] = 2 if model["name"] == "assistant" else 1
-    workloads.write_text(yaml.safe_dump(models))
     shipped = yaml.safe_load((ROOT / "drills" / "gamedays" / "three-failures.yaml").read_text())
     step = {"drill": "node-loss", "hypotheses": [{"words": "the load is believed", "checks": ["load/*"]}]}
     shipped |= {
