@@ -33,6 +33,8 @@ MARKER = "TIERDRILL_LAB_ID"
 
 _SWEEPS_MAX = 20
 STRAY_WAIT_S = 0.25
+KILLED_WAIT_S = 2.0
+ELSEWHERE = "in another PID namespace, which cannot be ended from here"
 
 
 class NoSuchLab(LookupError):
@@ -206,8 +208,11 @@ def down_lab(state: LabState, *, timeout_s: float = 5.0) -> list[str]:
         _wait_gone([state.supervisor.process], timeout_s)
     _kill_recorded((state.supervisor, *state.processes))
     left = kill_strays(state.id)
+    # What was killed takes a moment to be gone, in which it has no environment to be found by.
+    _wait_gone([state.supervisor.process], KILLED_WAIT_S)
     if not left and supervisor_lives(state):
-        left = ["supervisor in another PID namespace, which cannot be ended from here"]
+        here = state.supervisor.process.here()
+        left = [f"{state.supervisor.process.pid}" if here else f"supervisor {ELSEWHERE}"]
     if not left:
         remove_state(state)
     return left
