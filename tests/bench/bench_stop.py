@@ -38,6 +38,7 @@ FAULTS: dict[str, dict[str, Any]] = {
     "replica-crash": {"replica": "assistant-1"},
     "replica-hang": {"replica": "assistant-1"},
     "bit-flip": {"replica": "assistant-1", "weight": 500, "bit": 13},
+    "replica-errors": {"replica": "assistant-1"},
     "node-power-loss": {"node": "node-2"},
     "gpu-fallen-off-bus": {"node": "node-1", "gpu": 0},
     "gpu-thermal-throttle": {"node": "node-1", "gpu": 0, "clock_percent": 40, "temperature_c": 92},

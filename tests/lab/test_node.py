@@ -226,6 +226,35 @@ def test_a_replica_whose_weights_changed_is_found_by_its_answers(node: Node) -> 
     wait_for(lambda: right("assistant-0") == "1.0")
 
 
+def test_a_replica_that_answers_with_errors_is_ready_and_not_wrong(node: Node) -> None:
+    node.controller.want(spec("assistant-0"))
+    wait_for(lambda: node.controller.replica("assistant-0").get("answers_right"))
+    before = node.controller.replica("assistant-0")
+    errors = {"percent": 100}
+    assert node.call("POST", "/v1/replicas/assistant-0/errors", "wrong", errors)[0] == 401
+    assert node.call("POST", "/v1/replicas/assistant-9/errors", document=errors)[0] == 404
+    assert node.call("POST", "/v1/replicas/assistant-0/errors", document={"percent": 101})[0] == 500
+    assert node.call("POST", "/v1/replicas/assistant-0/errors", document=errors)[0] == 200
+
+    def ask(path: str, document: dict[str, Any] | None = None) -> int:
+        connection = http.client.HTTPConnection(before["address"], timeout=5)
+        try:
+            connection.request("GET" if document is None else "POST", path, json.dumps(document))
+            response = connection.getresponse()
+            response.read()
+            return response.status
+        finally:
+            connection.close()
+
+    assert ask("/v1/completions", {"prompt": "ba", "max_tokens": 1}) == 500
+    assert ask("/internal/golden") == 500 and ask("/v2/health/ready") == 200
+    beats = node.controller.count
+    wait_for(lambda: node.controller.count > beats + 8)
+    assert node.controller.replica("assistant-0") == before, "its agent sees no difference"
+    assert node.call("POST", "/v1/replicas/assistant-0/restart")[0] == 200
+    wait_for(lambda: node.controller.replica("assistant-0").get("ready"))
+
+
 def test_a_crashed_replica_waits_for_its_backoff(node: Node) -> None:
     controller = node.controller
     controller.want(spec("assistant-0"))

@@ -285,6 +285,37 @@ def test_a_flipped_weight_changes_answers_and_golden_catches_it(replica: Client)
     assert replica.json("GET", "/internal/golden")[1] == before
 
 
+def test_a_share_of_the_answers_is_errors_while_readiness_says_well(replica: Client) -> None:
+    tensor = {"name": "text_input", "datatype": "BYTES", "shape": [1], "data": ["why do nodes fail"]}
+    asks: list[tuple[str, Any]] = [
+        ("/v1/completions", ASK),
+        ("/v1/completions", ASK | {"stream": True}),
+        ("/v2/models/assistant/infer", {"inputs": [tensor], "parameters": {"max_tokens": 12}}),
+    ]
+
+    def errors(percent: int) -> None:
+        assert replica.json("POST", "/internal/errors", {"percent": percent}, TOKEN)[0] == 200
+
+    assert replica.json("POST", "/internal/errors", {"percent": 100})[0] == 401
+    for wrong in ({}, {"percent": 101}, {"percent": True}):
+        assert replica.json("POST", "/internal/errors", wrong, TOKEN)[0] == 400
+    counted = replica.metric("tierdrill_replica_errors_total")
+    try:
+        errors(100)
+        for path, ask in asks:
+            status, said = replica.json("POST", path, ask)
+            assert (status, said["error"]["type"]) == (500, "InternalServerError")
+        assert replica.json("GET", "/internal/golden")[0] == 500, "an error, and no wrong answer"
+        assert replica.json("GET", "/v2/health/ready")[0] == 200
+        assert replica.metric("tierdrill_replica_errors_total") == counted
+        errors(25)
+        assert [replica.call("POST", "/v1/completions", ASK)[0] for _ in range(8)].count(500) == 2
+    finally:
+        errors(0)
+    assert {replica.call("POST", "/v1/completions", ASK)[0] for _ in range(5)} == {200}
+    assert replica.json("GET", "/internal/golden")[1]["ok"] is True
+
+
 def test_answers_on_a_kept_connection_do_not_wait_for_acknowledgements(replica: Client) -> None:
     connection = http.client.HTTPConnection(replica.child.address, timeout=5)
     times = []

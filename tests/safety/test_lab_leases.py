@@ -22,6 +22,7 @@ FAULTS: list[tuple[str, dict[str, Any]]] = [
     ("replica-crash", {"replica": "assistant-0"}),
     ("replica-hang", {"replica": "assistant-1"}),
     ("bit-flip", {"replica": "assistant-0", "weight": 7, "bit": 30}),
+    ("replica-errors", {"replica": "assistant-0"}),
     ("xid-noise", {"node": "node-1", "count": 100_000, "per_second": 50}),
     ("link-latency", {"source": "gateway-a", "destination": "node-1", "delay_ms": 300}),
     ("link-partition", {"source": "gateway-a", "destination": "node-1"}),

@@ -13,12 +13,14 @@ from tierdrill.chaos.injection import inject, undo
 
 __all__ = [
     "begin_load_surge",
+    "begin_replica_errors",
     "begin_xid_noise",
     "cool_gpu",
     "crash_replica",
     "delay_link",
     "drop_gpu_off_bus",
     "end_load_surge",
+    "end_replica_errors",
     "end_xid_noise",
     "flip_bit",
     "hang_replica",
@@ -69,6 +71,16 @@ def flip_bit(replica: str, weight: int = 500, bit: int = 13, lease_s: float | No
 def unflip_bit(replica: str) -> dict[str, Any]:
     """Undo flip_bit."""
     return undo(("bit-flip",), {"replica": replica})
+
+
+def begin_replica_errors(replica: str, error_percent: int = 100, lease_s: float | None = None) -> dict[str, Any]:
+    """Let a replica answer a share of its requests with status 500 while its readiness says that all is well."""
+    return inject("replica-errors", {"replica": replica, "error_percent": error_percent}, lease_s)
+
+
+def end_replica_errors(replica: str) -> dict[str, Any]:
+    """Undo begin_replica_errors."""
+    return undo(("replica-errors",), {"replica": replica})
 
 
 def power_off_node(node: str, lease_s: float | None = None) -> dict[str, Any]:

@@ -59,6 +59,7 @@ _PER_SECOND = Parameter("per_second", "whole number", "how many lines a second",
 _TEMPERATURE = Parameter("temperature_c", "whole number", "the GPU's temperature in degrees Celsius", 60, 130)
 _WEIGHT = Parameter("weight", "whole number", "which weight of the model", 0, 4095)
 _BIT = Parameter("bit", "whole number", "which bit of the weight", 0, 31)
+_ERRORS = Parameter("error_percent", "whole number", "how many of its answers are errors, in percent", 10, 100)
 
 CATALOGUE: dict[str, FaultKind] = {
     fault.kind: fault
@@ -92,6 +93,16 @@ CATALOGUE: dict[str, FaultKind] = {
             "silent data corruption: a bad cell of the GPU's memory that its error correction did not catch",
             "answers that read the weight are wrong; latency, errors, readiness and telemetry are as before",
             "the bit is as it was made (a new process has the same effect)",
+        ),
+        FaultKind(
+            "replica-errors",
+            "replica",
+            "begin_replica_errors",
+            "end_replica_errors",
+            (_REPLICA, _ERRORS),
+            "a CUDA error that stays in the process (XID 13, 31, 43), a damaged adapter, a credential that has run out",
+            "it answers requests with status 500, and at once; readiness and telemetry are as before",
+            "it answers as before (a new process has the same effect)",
         ),
         FaultKind(
             "node-power-loss",

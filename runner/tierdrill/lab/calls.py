@@ -72,6 +72,10 @@ class Calls:
         return Call("POST", f"/v1/replicas/{_part(replica)}/flip", body)
 
     @staticmethod
+    def change_errors(replica: str, percent: int) -> Call:
+        return Call("POST", f"/v1/replicas/{_part(replica)}/errors", {"percent": percent})
+
+    @staticmethod
     def signal_process(process: str, signal: str) -> Call:
         return Call("PUT", f"/v1/signals/{_part(process)}", {"signal": signal})
 

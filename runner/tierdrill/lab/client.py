@@ -67,6 +67,10 @@ class LabClient:
         """Have a bit of a weight flipped in a replica's memory, or as it was made."""
         return self._ask(Calls.flip_bit(replica, index, bit, flipped))
 
+    def change_errors(self, replica: str, percent: int) -> Json:
+        """Have a replica answer that many percent of its requests with errors; 0 for none."""
+        return self._ask(Calls.change_errors(replica, percent))
+
     def signal_process(self, process: str, signal: str) -> Json:
         """Signal a lab process by name (prometheus, gateway-a)."""
         return self._ask(Calls.signal_process(process, signal))

@@ -252,6 +252,11 @@ def build_app(agent: Agent) -> Starlette:
             Route(
                 "/v1/replicas/{name}/flip", guarded(agent.replicas.flip_bit, takes_document=True), methods=["POST"]
             ),
+            Route(
+                "/v1/replicas/{name}/errors",
+                guarded(agent.replicas.change_errors, takes_document=True),
+                methods=["POST"],
+            ),
             Route("/v1/replicas/{name}/restart", guarded(agent.replicas.restart), methods=["POST"]),
             Route("/v1/replicas/{name}/stop", guarded(agent.replicas.stop), methods=["POST"]),
         ]

@@ -23,7 +23,7 @@ PROBE_INTERVAL_S = 0.25
 PROBE_TIMEOUT_S = 0.3
 GOLDEN_INTERVAL_S = 1.0
 GOLDEN_TIMEOUT_S = 1.0
-FLIP_TIMEOUT_S = 2.0
+TELL_TIMEOUT_S = 2.0
 PROBE_TIMEOUTS_MAX = 2  # one late answer on a busy machine is no outage; a refusal counts at once
 START_TIMEOUT_S = 10.0
 STOP_GRACE_S = 0.3
@@ -133,14 +133,19 @@ class Replicas:
 
     async def flip_bit(self, name: str, document: Mapping[str, Any]) -> dict[str, Any]:
         """Have a bit of a weight flipped in the replica's memory, or as it was made."""
+        return await self._tell(name, "/internal/weights/flip", document)
+
+    async def change_errors(self, name: str, document: Mapping[str, Any]) -> dict[str, Any]:
+        """Have the replica answer that many percent of its requests with errors; 0 for none."""
+        return await self._tell(name, "/internal/errors", document)
+
+    async def _tell(self, name: str, path: str, document: Mapping[str, Any]) -> dict[str, Any]:
         managed = self._find(name)
         if managed.child is None or not managed.alive:
             raise SpawnError(f"{name} does not run")
         client = JsonClient(managed.child.address, self._token)
         try:
-            status, said = await client.request(
-                "POST", "/internal/weights/flip", document, timeout_s=FLIP_TIMEOUT_S
-            )
+            status, said = await client.request("POST", path, document, timeout_s=TELL_TIMEOUT_S)
         finally:
             client.close()
         if status != 200:

@@ -1,7 +1,7 @@
 """Program `replica`: one model server on one emulated GPU, as bare ASGI to stay small and quick to start.
 
 It answers OpenAI completions, chat completions and Open Inference Protocol v2. `/internal/*` belongs to the fault
-plane and to verification: flip a bit of a weight, ask the golden prompts.
+plane and to verification: flip a bit of a weight, answer with errors, ask the golden prompts.
 """
 
 from __future__ import annotations
@@ -65,6 +65,31 @@ class Disconnected(Exception):
     """The client has gone; nobody wants the answer any more."""
 
 
+class AnswerError(Exception):
+    """The server itself failed, as it was told to."""
+
+
+class Errors:
+    """Lets a share of the answers fail, evenly spread: no dice, so that a drill repeats."""
+
+    def __init__(self) -> None:
+        self._percent = 0
+        self._owed = 0
+
+    def change(self, percent: int) -> None:
+        """How many of a hundred answers fail from now on; ValueError outside 0 to 100."""
+        if not 0 <= percent <= 100:
+            raise ValueError(f"percent: found {percent}; allowed is 0 to 100")
+        self._percent, self._owed = percent, 0
+
+    def fail(self) -> None:
+        """AnswerError if this answer is one of those."""
+        self._owed += self._percent
+        if self._owed >= 100:
+            self._owed -= 100
+            raise AnswerError("CUDA error: an illegal memory access was encountered")
+
+
 class Replica:
     """The ASGI application."""
 
@@ -84,6 +109,7 @@ class Replica:
         self._limits = api.Limits(config.prompt_tokens_at_most, config.max_tokens_at_most)
         self._headers = [(b"x-replica", config.name.encode())]
         self._served = 0
+        self._errors = Errors()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Route one request."""
@@ -94,6 +120,8 @@ class Replica:
         except CudaError as error:
             self.metrics.cuda_error()
             await self._json(send, 500, api.error(str(error), "cuda_error"))
+        except AnswerError as error:  # in no metric of its own: only who asked knows of it
+            await self._json(send, 500, api.error(str(error), api.INTERNAL_ERROR))
         except Disconnected:
             self.metrics.aborted()
 
@@ -130,10 +158,14 @@ class Replica:
             case ("POST", "/internal/weights/flip"):
                 self._require_token(scope)
                 await self._flip(api.parse_object(await _body(receive)), send)
+            case ("POST", "/internal/errors"):
+                self._require_token(scope)
+                await self._change_errors(api.parse_object(await _body(receive)), send)
             case _:
                 raise api.BadRequest(f"no {method} {path} here", 404, "NotFoundError")
 
     async def _complete(self, ask: api.Ask, receive: Receive, send: Send, *, chat: bool) -> None:
+        self._errors.fail()
         request_id, created, model = self._next_id("cmpl"), int(time.time()), self.config.model
         if not ask.stream:
             text = await _unless_disconnected(self._whole(ask), receive)
@@ -172,6 +204,7 @@ class Replica:
         await _unless_disconnected(stream(), receive)
 
     async def _infer(self, ask: api.Ask, receive: Receive, send: Send) -> None:
+        self._errors.fail()
         text = await _unless_disconnected(self._whole(ask), receive)
         await self._json(send, 200, api.inference(self._next_id("infer"), self.config.model, text, ask))
 
@@ -192,6 +225,7 @@ class Replica:
         error = self.gpu.error()
         if error is not None:
             raise CudaError(error)
+        self._errors.fail()  # it is asked as a customer asks, and an error is no wrong answer
         said = golden(self.engine.model)
         expected = expected_golden(self.config.model_seed, self.config.model_size)
         await self._json(send, 200, {"ok": said == expected, "checksum": said.checksum})
@@ -205,6 +239,16 @@ class Replica:
         except ValueError as error:
             raise api.BadRequest(str(error)) from error
         await self._json(send, 200, {"ok": True, "index": index, "bit": bit, "flipped": flipped})
+
+    async def _change_errors(self, document: Mapping[str, Any], send: Send) -> None:
+        percent = document.get("percent")
+        if not isinstance(percent, int) or isinstance(percent, bool):
+            raise api.BadRequest("expected an integer percent")
+        try:
+            self._errors.change(percent)
+        except ValueError as error:
+            raise api.BadRequest(str(error)) from error
+        await self._json(send, 200, {"ok": True, "percent": percent})
 
     def _require_token(self, scope: Scope) -> None:
         given = dict(scope["headers"]).get(b"authorization", b"")

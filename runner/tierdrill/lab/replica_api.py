@@ -13,6 +13,9 @@ from tierdrill.lab.model import tokenize
 
 __all__ = ["BadRequest", "parse_object"]
 
+INTERNAL_ERROR = "InternalServerError"
+"""The type of an error that is the server's own, as vLLM calls it."""
+
 
 @dataclass(frozen=True)
 class Limits:

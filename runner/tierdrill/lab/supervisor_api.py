@@ -100,6 +100,10 @@ def build_app(lab: Lab, operations: Operations, stop: Callable[[], None]) -> Sta
             request.path_params["name"], int(said["index"]), int(said["bit"]), bool(said["flipped"])
         )
 
+    async def change_errors(request: Request) -> Json:
+        said = await json_object(request)
+        return await operations.change_errors(request.path_params["name"], int(said["percent"]))
+
     async def signal_process(request: Request) -> Json:
         return operations.signal_process(request.path_params["name"], str((await json_object(request))["signal"]))
 
@@ -195,6 +199,7 @@ def build_app(lab: Lab, operations: Operations, stop: Callable[[], None]) -> Sta
             Route("/v1/replicas/{name}/signal", guarded(signal_replica), methods=["POST"]),
             Route("/v1/replicas/{name}/start", guarded(start_replica), methods=["POST"]),
             Route("/v1/replicas/{name}/flip", guarded(flip_bit), methods=["POST"]),
+            Route("/v1/replicas/{name}/errors", guarded(change_errors), methods=["POST"]),
             Route("/v1/signals/{name}", guarded(signal_process), methods=["PUT"]),
             Route("/v1/processes/{name}/restart", guarded(restart_process), methods=["POST"]),
             Route("/v1/processes/{name}/start", guarded(start_process), methods=["POST"]),

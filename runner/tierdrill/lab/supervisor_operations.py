@@ -124,13 +124,22 @@ class Operations:
 
     async def flip_bit(self, replica: str, index: int, bit: int, flipped: bool) -> Answer:
         """Have a bit of a weight flipped in a replica's memory, or as it was made."""
+        document = {"index": index, "bit": bit, "flipped": flipped}
+        await self._tell_replica(replica, "flip", document)
+        self._events.add("bit-flip", replica=replica, **document)
+        return {"ok": True, "replica": replica, **document}
+
+    async def change_errors(self, replica: str, percent: int) -> Answer:
+        """Have a replica answer that many percent of its requests with errors; 0 for none."""
+        await self._tell_replica(replica, "errors", {"percent": percent})
+        self._events.add("replica-errors", replica=replica, percent=percent)
+        return {"ok": True, "replica": replica, "percent": percent}
+
+    async def _tell_replica(self, replica: str, what: str, document: Answer) -> None:
         seen = await self.replica(replica)
         if not seen.get("pid") or seen.get("node") is None:
             raise Refused(f"{replica} is not running (it is {seen['state']})")
-        document = {"index": index, "bit": bit, "flipped": flipped}
-        await self._lab.call(seen["node"], "POST", f"/v1/replicas/{quote(replica, safe='')}/flip", document)
-        self._events.add("bit-flip", replica=replica, **document)
-        return {"ok": True, "replica": replica, **document}
+        await self._lab.call(seen["node"], "POST", f"/v1/replicas/{quote(replica, safe='')}/{what}", document)
 
     async def replica(self, name: str) -> Answer:
         """A replica as the controller sees it now."""

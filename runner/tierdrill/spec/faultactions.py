@@ -21,6 +21,7 @@ TEMPERATURE_C = 92
 NOISE_COUNT = 500
 NOISE_PER_SECOND = 50
 RATE_PERCENT = 300
+ERROR_PERCENT = 100
 
 Reach = Literal["node", "gpu", "replica", "link", "gateway", "stream"]
 
@@ -57,6 +58,9 @@ FAULTS: dict[str, FaultAction] = {
     "crash_replica": FaultAction("recover_replica", "replica", ("replica",)),
     "hang_replica": FaultAction("resume_replica", "replica", ("replica",)),
     "flip_bit": FaultAction("unflip_bit", "replica", ("replica",), {"weight": WEIGHT, "bit": BIT}),
+    "begin_replica_errors": FaultAction(
+        "end_replica_errors", "replica", ("replica",), {"error_percent": ERROR_PERCENT}
+    ),
     "power_off_node": FaultAction("power_on_node", "node", ("node",)),
     "drop_gpu_off_bus": FaultAction("restore_gpu", "gpu", ("node", "gpu"), {"gpu": 0}),
     "throttle_gpu": FaultAction(

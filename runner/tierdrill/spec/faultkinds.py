@@ -12,6 +12,7 @@ FAULT_KINDS: dict[str, str] = {
     "replica-crash": "crash_replica",
     "replica-hang": "hang_replica",
     "bit-flip": "flip_bit",
+    "replica-errors": "begin_replica_errors",
     "node-power-loss": "power_off_node",
     "gpu-fallen-off-bus": "drop_gpu_off_bus",
     "gpu-thermal-throttle": "throttle_gpu",

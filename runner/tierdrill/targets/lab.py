@@ -22,6 +22,7 @@ from tierdrill.lab.client import LabClient, LabError
 from tierdrill.lab.groups import signal_process
 from tierdrill.lab.state import LabState, find_lab, lab_processes, supervisor_lives
 from tierdrill.targets.base import REMEDY, UNREADABLE, FaultOrder, Inventory, Proof, TargetError
+from tierdrill.targets.lab_errors import ERROR_FAULTS
 from tierdrill.targets.lab_exporters import EXPORTER_FAULTS
 from tierdrill.targets.lab_fault import LabFault, Parameters, known, without_power
 from tierdrill.targets.lab_gpus import GPU_FAULTS
@@ -38,7 +39,9 @@ LAB_FAULTS: dict[str, LabFault] = {
     **GPU_FAULTS,
     **KERNEL_LOG_FAULTS,
     **ROUTER_FAULTS,
-    **EXPORTER_FAULTS, **WEIGHT_FAULTS,
+    **EXPORTER_FAULTS,
+    **WEIGHT_FAULTS,
+    **ERROR_FAULTS,
     **LOAD_FAULTS,
 }
 MECHANISMS = {

@@ -1,0 +1,113 @@
+"""The lab's gray failure: a replica that answers requests with errors while its readiness says that all is well.
+
+The witness is a customer: it asks the replica itself, past the gateways, as often as it takes for one of that share of
+errors to be among the answers. A new process answers as it should.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from tierdrill.history.processes import here
+from tierdrill.lab.client import LabClient
+from tierdrill.lab.replica_api import INTERNAL_ERROR
+from tierdrill.targets.base import Proof, TargetError
+from tierdrill.targets.lab_fault import LabFault, Parameters, State, known, seen
+
+TIMEOUT_S = 2.0
+ROUNDS = 3
+"""How often the witness asks for each error that it expects: others ask meanwhile, and take errors away from it."""
+
+
+@dataclass(frozen=True)
+class _Heard:
+    """What the witness was answered: an error, or only answers (neither, where one is missing); and in words."""
+
+    told: str
+    error: bool = False
+    well: bool = False
+    ready: bool = False
+
+
+def _bind(client: LabClient, state: State, p: Parameters) -> Parameters:
+    replica = known({one["name"]: one for one in state["replicas"]}, p["replica"], "replica")
+    if not replica.get("pid"):
+        raise TargetError(f"replica {p['replica']} is not running")
+    heard = _ask(client, p)
+    if not heard.well:
+        raise TargetError(f"{heard.told}: what errors change could not be seen")
+    return {"pid": replica["pid"], "ticks": replica["ticks"]}
+
+
+def _begin(client: LabClient, p: Parameters) -> object:
+    return client.change_errors(p["replica"], p["error_percent"])
+
+
+def _end(client: LabClient, p: Parameters) -> object:
+    """A process that has ended took its errors along."""
+    return client.change_errors(p["replica"], 0) if _lives(p) else None
+
+
+def _fails(client: LabClient, p: Parameters) -> Proof:
+    heard = _ask(client, p)
+    return seen(heard.error and heard.ready, _witness(p), heard.told)
+
+
+def _answers(client: LabClient, p: Parameters) -> Proof:
+    if not _lives(p):
+        return seen(True, "the kernel's process table", f"process {p['pid']} has ended, and its errors with it")
+    heard = _ask(client, p)
+    return seen(heard.well, _witness(p), heard.told)
+
+
+def _ask(client: LabClient, p: Parameters) -> _Heard:
+    """Ask whether it is ready, then for answers of one token until an error comes or there should have been several."""
+    name = p["replica"]
+    replica = known({one["name"]: one for one in client.state()["replicas"]}, name, "replica")
+    if not replica.get("address"):
+        return _Heard(f"{name} is not running")
+    host, _, port = str(replica["address"]).rpartition(":")
+    connection = http.client.HTTPConnection(host, int(port), timeout=TIMEOUT_S)
+    question = json.dumps({"model": replica["model"], "prompt": "are you well", "max_tokens": 1})
+
+    def answer(method: str, path: str, body: str | None = None) -> tuple[int, Any]:
+        connection.request(method, path, body)
+        response = connection.getresponse()
+        return response.status, json.loads(response.read())
+
+    try:
+        ready = answer("GET", "/v2/health/ready")[0] == 200
+        for _ in range(ROUNDS * -(-100 // p["error_percent"])):
+            status, document = answer("POST", "/v1/completions", question)
+            if status != 200:
+                break
+        error = status != 200 and document["error"]["type"] == INTERNAL_ERROR
+    except (OSError, http.client.HTTPException, ValueError, KeyError, TypeError) as failure:
+        return _Heard(f"{name} does not answer: {type(failure).__name__}")
+    finally:
+        connection.close()
+    told = f"{name} answers with status {status} and says that it is {'ready' if ready else 'not ready'}"
+    return _Heard(told, error, status == 200, ready)
+
+
+def _lives(p: Parameters) -> bool:
+    return here(int(p["pid"]), int(p["ticks"])).lives()
+
+
+def _witness(p: Parameters) -> str:
+    return f"a request to {p['replica']} itself"
+
+
+ERROR_FAULTS = {
+    "replica-errors": LabFault(
+        "the replica's server answers with status 500 in place of an answer",
+        _bind,
+        _begin,
+        _end,
+        _fails,
+        _answers,
+    ),
+}

@@ -1,0 +1,145 @@
+"""A replica that answers with errors is proven by its own answers, and its errors are gone with its process."""
+
+from __future__ import annotations
+
+import http.server
+import json
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from typing import Any, cast
+
+import pytest
+
+from tierdrill.history.processes import identify
+from tierdrill.lab.client import LabClient
+from tierdrill.targets.base import TargetError
+from tierdrill.targets.lab_errors import ERROR_FAULTS
+
+ERRORS = ERROR_FAULTS["replica-errors"]
+
+
+class Lab:
+    """One replica; each fourth of its answers is an error where so many were asked for, or each."""
+
+    def __init__(self) -> None:
+        self.percent, self.asked, self.ready = 0, 0, 200
+        self.broken: tuple[int, Any] | None = None
+        self.process = subprocess.Popen([sys.executable, "-c", "import sys; sys.stdin.read()"], stdin=subprocess.PIPE)
+        lab = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_GET(self) -> None:
+                assert self.path == "/v2/health/ready"
+                self.answer(lab.ready, {"ready": lab.ready == 200})
+
+            def do_POST(self) -> None:
+                said = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                assert (self.path, said["model"], said["max_tokens"]) == ("/v1/completions", "assistant", 1)
+                lab.asked += 1
+                fails = lab.percent and lab.asked % (100 // lab.percent) == 0
+                error = {"error": {"type": "InternalServerError", "message": "CUDA error"}}
+                self.answer(*(lab.broken or ((500, error) if fails else (200, {"choices": []}))))
+
+            def answer(self, status: int, document: Any) -> None:
+                body = json.dumps(document).encode()
+                self.send_response(status)
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, format: str, *args: Any) -> None:
+                """Keep the tests' output clean."""
+
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server.daemon_threads = True
+        self.thread = threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.02})
+        self.thread.start()
+        self.address: str | None = f"127.0.0.1:{self.server.server_address[1]}"
+
+    def state(self) -> dict[str, Any]:
+        found = identify(self.process.pid)
+        pid, ticks = (None, None) if found is None else (found.pid, found.ticks)
+        replica = {"name": "assistant-1", "model": "assistant", "address": self.address, "pid": pid, "ticks": ticks}
+        return {"replicas": [replica]}
+
+    def change_errors(self, replica: str, percent: int) -> None:
+        assert replica == "assistant-1"
+        self.percent = percent
+
+    def end_process(self) -> None:
+        self.process.kill()
+        self.process.communicate()
+
+    def close(self) -> None:
+        self.end_process()
+        self.server.shutdown()
+        self.server.server_close()
+        self.thread.join()
+
+
+@pytest.fixture
+def lab() -> Iterator[Lab]:
+    lab = Lab()
+    yield lab
+    lab.close()
+
+
+def bound(lab: Lab, percent: int = 100) -> dict[str, Any]:
+    parameters = {"replica": "assistant-1", "error_percent": percent}
+    return {**parameters, **ERRORS.bind(cast(LabClient, lab), lab.state(), dict(parameters))}
+
+
+@pytest.mark.parametrize("percent", [100, 25, 10])
+def test_an_error_proves_it_and_answers_enough_that_it_is_gone(lab: Lab, percent: int) -> None:
+    client, p = cast(LabClient, lab), bound(lab, percent)
+    assert not ERRORS.landed(client, p).seen
+    ERRORS.inject(client, p)
+    assert ERRORS.landed(client, p).seen and not ERRORS.gone(client, p).seen
+    for _ in range(2):
+        ERRORS.revert(client, p)
+    assert ERRORS.gone(client, p).seen and not ERRORS.landed(client, p).seen
+
+
+def test_a_replica_that_is_not_ready_is_another_fault(lab: Lab) -> None:
+    client, p = cast(LabClient, lab), bound(lab)
+    ERRORS.inject(client, p)
+    lab.ready = 503
+    proof = ERRORS.landed(client, p)
+    assert not proof.seen and "status 500" in proof.detail and "not ready" in proof.detail
+
+
+@pytest.mark.parametrize(
+    "broken",
+    ["refused", "unplaced", (500, {"error": {"type": "cuda_error", "message": "m"}}), (502, []), (500, {"error": "m"})],
+    ids=str,
+)
+def test_no_answer_and_another_error_prove_neither(lab: Lab, broken: Any) -> None:
+    client, p = cast(LabClient, lab), bound(lab)
+    if broken == "refused":
+        lab.address = "127.0.0.1:1"
+    elif broken == "unplaced":
+        lab.address = None
+    else:
+        lab.broken = broken
+    assert not ERRORS.landed(client, p).seen and not ERRORS.gone(client, p).seen
+
+
+def test_a_process_that_has_ended_took_its_errors_along(lab: Lab) -> None:
+    client, p = cast(LabClient, lab), bound(lab)
+    ERRORS.inject(client, p)
+    lab.end_process()
+    assert ERRORS.gone(client, p).seen
+    ERRORS.revert(client, p)
+    assert lab.percent == 100, "the new process of that name is not told anything"
+
+
+def test_what_fails_already_is_no_target(lab: Lab) -> None:
+    lab.percent = 100
+    with pytest.raises(TargetError, match="status 500"):
+        bound(lab)
+    with pytest.raises(TargetError, match="allowed are assistant-1"):
+        ERRORS.bind(cast(LabClient, lab), lab.state(), {"replica": "assistant-9", "error_percent": 100})
