@@ -20,9 +20,10 @@ from tierdrill.conductor.preflight import (
 )
 from tierdrill.conductor.recorder import Recorder
 from tierdrill.conductor.run import holder_of_lab
-from tierdrill.conductor.stop import StopBox, StopReason
+from tierdrill.conductor.stop import StopBox
 from tierdrill.history.events import Event
 from tierdrill.history.store import HistoryStore
+from tierdrill.judge.verdict import StopReason
 from tierdrill.lab.calls import Call
 from tierdrill.lab.client import LabError
 from tierdrill.spec.drill import Guardrail

@@ -3,15 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
 
-
-@dataclass(frozen=True)
-class StopReason:
-    """`by` is guardrail, signal, halt, stop or error."""
-
-    by: str
-    reason: str
+from tierdrill.judge.verdict import StopReason
 
 
 class StopBox:

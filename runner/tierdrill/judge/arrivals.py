@@ -6,6 +6,7 @@ tell their sequence, a missing one lies between its neighbours in time.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -34,13 +35,16 @@ class StreamBook:
 
 
 def settle(
-    events: Sequence[Event], owners: Mapping[str, str], span: tuple[float, float]
+    events: Sequence[Event], owners: Mapping[str, str], span: tuple[float, float], stopped_at: float | None = None
 ) -> tuple[dict[str, TierSamples], dict[str, StreamBook]]:
     """The samples by tier with every planned arrival once, and the books of all streams that are planned or seen.
 
-    `owners` are the tiers of the streams that the load is to send; all arrivals are due within the span.
+    `owners` are the tiers of the streams that the load is to send; all arrivals are due within the span. Of a run that
+    was stopped at a moment (Unix seconds), those that it cut off or that were due later are as good as missing.
     """
     samples = collect(events)
+    if stopped_at is not None:
+        samples = {tier: _until(part, stopped_at) for tier, part in samples.items()}
     planned = planned_arrivals(events)
     numbers = _numbers(samples)
     books: dict[str, StreamBook] = {}
@@ -63,6 +67,12 @@ def settle(
         if (books[stream].missing or books[stream].repeated) and tier:
             samples[tier] = _settled(samples.get(tier, TierSamples()), tier, stream, told or 0, span)
     return samples, books
+
+
+def _until(samples: TierSamples, stopped_at: float) -> TierSamples:
+    """Without those that a stop cut off, and those that came after it: the fault was being undone by then."""
+    rows = [row for row in samples.cut(-math.inf, stopped_at).rows() if row["outcome"] != "unfinished"]
+    return TierSamples(samples_event_data(rows)["columns"])
 
 
 def planned_arrivals(events: Sequence[Event]) -> dict[str, int | None]:

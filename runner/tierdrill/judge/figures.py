@@ -20,7 +20,7 @@ from tierdrill.history.events import Event
 from tierdrill.judge.judge import setting_in
 from tierdrill.judge.proof import row_of, variants_of
 from tierdrill.judge.timeline import read_timeline
-from tierdrill.judge.verdict import Check, Status, Times, Verdict
+from tierdrill.judge.verdict import GUARDRAIL, Check, Status, Times, Verdict
 from tierdrill.spec.catalogue import DrillSetting
 
 FORMAT = 2
@@ -29,7 +29,6 @@ SHARES = ("availability", "integrity", "error_ceiling", "fallback")
 MARGIN_FLOOR = -10.0
 """Ten times what is allowed, too much; what is worse is not told apart, and no answer at all counts as this."""
 TRUSTED = (Status.PASSED.value, Status.FAILED.value)
-GUARDRAIL = "guardrail"
 
 
 @dataclass(frozen=True)
@@ -122,10 +121,11 @@ class RunFigures:
     def outcome(self) -> str:
         """What the run says of the service: "passed", "failed", or "" for nothing.
 
-        A night that a guardrail had to stop is a failed one. A sabotage is made to break things, and says nothing then.
+        A night that a guardrail had to stop is a failed one. A sabotage is made to break things, and says nothing then,
+        unless what it names was broken by then.
         """
         stopped = self.status == Status.ABORTED.value and self.stopped_by == GUARDRAIL
-        if stopped and not self.variant.startswith("sabotage:"):
+        if stopped and (self.as_expected or not self.variant.startswith("sabotage:")):
             return Status.FAILED.value
         return self.status if self.status in TRUSTED else ""
 
@@ -194,7 +194,7 @@ def figures_of(events: Sequence[Event], verdict: Verdict) -> RunFigures:
         as_expected=_as_expected(setting, verdict),
         reasons=verdict.reasons,
         origin=origin if isinstance(origin, dict) else {},
-        stopped_by=next((str(one.data.get("by", "")) for one in events if one.kind == "run.stopping"), ""),
+        stopped_by=verdict.stopped.by if verdict.stopped else "",
     )
 
 

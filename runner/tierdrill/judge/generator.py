@@ -24,14 +24,23 @@ RATE_TOLERANCE = 0.1
 ACCOUNTED_MIN = 0.99
 REPORT_S = 1.0
 REPORT_GAP_MAX_S = 5.0
+JUDGED_PHASES = ("baseline", "fault", "recovery")
 
 
 def judge_load(
-    setting: DrillSetting, events: Sequence[Event], timeline: Timeline, books: Mapping[str, StreamBook]
+    setting: DrillSetting,
+    events: Sequence[Event],
+    timeline: Timeline,
+    books: Mapping[str, StreamBook],
+    *,
+    stopped: bool = False,
 ) -> list[Check]:
-    """The generator kept its schedule and the machine had room; otherwise its numbers are about itself."""
+    """The generator kept its schedule and the machine had room; otherwise its numbers are about itself.
+
+    Of a run that was `stopped`, that is asked of the phases up to then.
+    """
     wanted = setting.drill.load
-    span = timeline.span(("baseline", "fault", "recovery"))
+    span = timeline.span([phase for phase in JUDGED_PHASES if phase in timeline.phases or not stopped])
     batches = [event for event in events if event.kind == "load.samples"]
     if span is None or not batches:
         return [check_of("samples", False, "samples through all phases", "no samples", batches, group="load")]

@@ -24,9 +24,9 @@ from tierdrill.judge.playbooks import judge_no_playbooks, judge_playbooks
 from tierdrill.judge.recovery import judge_detection, times_of
 from tierdrill.judge.samples import TierSamples
 from tierdrill.judge.slo import judge_tier, streamed_parts
-from tierdrill.judge.timeline import Timeline, read_timeline, steady
+from tierdrill.judge.timeline import Timeline, carried_on, decided_stop, read_timeline, steady
 from tierdrill.judge.trust import judge_run
-from tierdrill.judge.verdict import SECONDS, Check, Status, Verdict
+from tierdrill.judge.verdict import SECONDS, Check, Status, StopReason, Verdict
 from tierdrill.spec.catalogue import DrillSetting
 from tierdrill.spec.drill import expects_something
 from tierdrill.spec.resolve import resolve_drill
@@ -66,29 +66,36 @@ def judge(events: Sequence[Event]) -> Verdict:
     events, stepped = steady(events)
     start = events[0].data
     timeline = read_timeline(events)
-    samples, books = settle(events, owners_of(setting.drill.load), _load_span(events, timeline))
+    stop = decided_stop(events)
+    stopped_at = None if stop is None else stop.at
+    # A run that was stopped is judged as one of whose remainder nothing is known: what broke by then is broken.
+    whole = timeline if stop is None else carried_on(timeline, start.get("planned") or {})
+    samples, books = settle(events, owners_of(setting.drill.load), _load_span(events, whole), stopped_at)
     variant = str(start["variant"])
     streamed = streamed_parts(setting.drill.load)
     checks = [*judge_run(events, timeline), judge_baseline(setting, samples, timeline, streamed)]
-    checks.extend(judge_load(setting, events, timeline, books))
+    checks.extend(judge_load(setting, events, timeline, books, stopped=stop is not None))
     checks.extend(judge_experiment(events))
     checks.extend(judge_faults(start.get("faults", []), timeline))
     checks.extend([] if expects_something(setting.drill, setting.experiment) else [NOTHING_JUDGED])
-    checks.extend(_service_checks(setting, variant, events, timeline, samples, streamed))
+    service = _service_checks(setting, variant, events, whole, samples, streamed)
+    checks.extend(service if stopped_at is None else _by_the_stop(service, stopped_at, timeline))
     checks.extend(_clean_checks(events))
     checks = _weighed(checks)
     status, reasons = _decide(checks, events)
+    stopped = _stopped(events)
     return Verdict(
         run=str(start["run"]),
         drill=str(start["drill"]),
         variant=variant,
         status=status,
-        summary=_summary(status, reasons, checks, events),
+        summary=_summary(status, reasons, checks, stopped),
         reasons=reasons,
         checks=tuple(checks),
         times=times_of(setting, events, timeline, samples),
         mechanisms={fault.kind: fault.mechanism for fault in timeline.faults},
         notes=(*_notes(start, variant, timeline), *stepped, *fallback_notes(setting.tiers, samples)),
+        stopped=stopped,
     )
 
 
@@ -126,6 +133,33 @@ def _service_checks(
     checks.extend(judge_playbooks(setting, events, timeline, samples))
     checks.extend(judge_class(setting, events, timeline, samples, evidence, streamed))
     return checks
+
+
+def _by_the_stop(checks: Sequence[Check], stopped_at: float, timeline: Timeline) -> list[Check]:
+    """The checks of a run that was stopped: what had not happened by then is a failure only if its time was over."""
+    effects = [fault.effective_at for fault in timeline.faults if fault.effective_at is not None]
+    watched = stopped_at - max(effects, default=stopped_at)
+
+    def open_yet(check: Check) -> bool:
+        if check.group not in ("alert", "playbook", "class") and not check.id.endswith("/time_to_detect"):
+            return False
+        # What fired or ran, and should not have, or otherwise.
+        strayed = bool(check.events) and check.id.endswith(("/silent", "/elsewhere", "/cause", "/target"))
+        happened = strayed or check.value is not None
+        return not happened and not (check.limit is not None and watched > check.limit)
+
+    return [
+        replace(check, status=Status.INCONCLUSIVE, seen=f"{check.seen}; by then the run had been stopped")
+        if check.status is Status.FAILED and open_yet(check)
+        else check
+        for check in checks
+    ]
+
+
+def _stopped(events: Sequence[Event]) -> StopReason | None:
+    """Who stopped the run and why, as far as anybody did."""
+    stop = decided_stop(events) or next((event for event in events if event.kind == "run.stopping"), None)
+    return None if stop is None else StopReason(str(stop.data.get("by", "?")), str(stop.data.get("reason", "")))
 
 
 def _clean_checks(events: Sequence[Event]) -> list[Check]:
@@ -189,33 +223,37 @@ def _near(check: Check) -> bool:
     )
 
 
+def doubts_of_the_run(checks: Sequence[Check]) -> tuple[str, ...]:
+    """The checks (ids) that leave it open whether this is the run that was planned."""
+    unknown = (check.id for check in checks if check.status is Status.INCONCLUSIVE)
+    return tuple(one for one in unknown if one.partition("/")[0] in BASES and one not in DEAFENING)
+
+
 def _decide(checks: Sequence[Check], events: Sequence[Event]) -> tuple[Status, tuple[str, ...]]:
-    # A stop somebody decided on is an abort; one because something broke is a doubt like any other.
-    stops = [event for event in events if event.kind == "run.stopping"]
-    stopping = [event for event in stops if event.data.get("by") != "error"]
     unclean = tuple(check.id for check in checks if check.status is Status.UNCLEAN)
     if unclean:
         return Status.UNCLEAN, unclean
-    if stopping:
+    # A stop somebody decided on is an abort; one because something broke is a doubt like any other.
+    if decided_stop(events) is not None:
         return Status.ABORTED, ("run/completed",)
     unknown = tuple(check.id for check in checks if check.status is Status.INCONCLUSIVE)
     # A run that is not the one that was planned says nothing, so such a doubt comes before what it seems to show.
-    baseless = tuple(one for one in unknown if one.partition("/")[0] in BASES and one not in DEAFENING)
+    baseless = doubts_of_the_run(checks)
     failed = tuple(check.id for check in checks if check.status is Status.FAILED)
     if failed and not baseless:
         return Status.FAILED, failed
     # Where it broke off, what broke comes before all that was not got to because of it.
-    first = sorted(baseless, key=lambda one: not stops or one != "run/completed")
+    stopped = any(event.kind == "run.stopping" for event in events)
+    first = sorted(baseless, key=lambda one: not stopped or one != "run/completed")
     reasons = tuple(dict.fromkeys([*first, *unknown]))
     return (Status.INCONCLUSIVE, reasons) if reasons else (Status.PASSED, ())
 
 
-def _summary(status: Status, reasons: tuple[str, ...], checks: Sequence[Check], events: Sequence[Event]) -> str:
+def _summary(status: Status, reasons: tuple[str, ...], checks: Sequence[Check], stopped: StopReason | None) -> str:
     if status is Status.PASSED:
         return _what_held(checks)
-    if status is Status.ABORTED:
-        stop = next(event for event in events if event.kind == "run.stopping")
-        return f"stopped by {stop.data.get('by', '?')}: {stop.data.get('reason', '')}"
+    if status is Status.ABORTED and stopped is not None:
+        return f"stopped by {stopped.by}: {stopped.reason}"
     first = next((check for check in checks if check.id == reasons[0]), None)
     if first is None:
         return status.value

@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from itertools import zip_longest
 
-from tierdrill.judge.verdict import Status, Verdict
+from tierdrill.judge.judge import doubts_of_the_run
+from tierdrill.judge.verdict import GUARDRAIL, Status, Verdict
 from tierdrill.spec.ablation import ANY_PROMISE, ablation_name, find_sabotage, parts_of
 from tierdrill.spec.catalogue import DrillSetting
 from tierdrill.spec.check.context import FLAGS
@@ -19,6 +20,8 @@ class ProofRow:
     """One run of the proof.
 
     `named_checks` are patterns of those that a sabotage must fail for, `failed_checks` the ids of those that did fail.
+    `guardrail` is what the guardrail saw that aborted the run, empty where none did; `doubts` are the ids of the checks
+    that leave it open whether this was the run that was planned.
     """
 
     variant: str
@@ -29,6 +32,20 @@ class ProofRow:
     ok: bool
     run: str
     seconds: float
+    guardrail: str = ""
+    doubts: tuple[str, ...] = ()
+
+    @property
+    def ends_the_proof(self) -> bool:
+        """Whether nothing may be run after it: a person stopped it, or something is still injected."""
+        return self.status == Status.UNCLEAN or (self.status == Status.ABORTED and not self.guardrail)
+
+    @property
+    def says(self) -> str:
+        """Its status, but that of a guardrail's abort: the drill and its blip failed; a sabotage showed nothing."""
+        if not self.guardrail:
+            return self.status
+        return (Status.INCONCLUSIVE if self.named_checks else Status.FAILED).value
 
 
 def names(pattern: str, check_id: str) -> bool:
@@ -54,15 +71,28 @@ def variants_of(setting: DrillSetting) -> list[str]:
 
 
 def row_of(setting: DrillSetting, variant: str, verdict: Verdict, seconds: float) -> ProofRow:
-    """Hold a verdict against what the variant should come to."""
+    """Hold a verdict against what the variant should come to.
+
+    A sabotage that a guardrail aborted is judged by what had failed by then, in a run that was the planned one so far.
+    """
     failed = tuple(check.id for check in verdict.checks if check.status is Status.FAILED)
     named: tuple[str, ...] = ()
     if variant.startswith("sabotage:"):
         sabotage = find_sabotage(resolve_drill(setting), variant.partition(":")[2])
         named = sabotage.fails if sabotage is not None else ()
     expected = "failed" if named else "passed"
-    row = ProofRow(variant, expected, verdict.status.value, named, failed, False, verdict.run, seconds)
-    return replace(row, ok=verdict.status.value == expected and not missed(row))
+    guardrail = verdict.stopped.reason or GUARDRAIL if verdict.stopped and verdict.aborted_by_guardrail else ""
+    doubts = tuple(one for one in doubts_of_the_run(verdict.checks) if not (guardrail and _of_the_abort(one)))
+    row = ProofRow(
+        variant, expected, verdict.status.value, named, failed, False, verdict.run, seconds, guardrail, doubts
+    )
+    came_to = Status.FAILED.value if guardrail and named and not doubts else row.status
+    return replace(row, ok=came_to == expected and not missed(row))
+
+
+def _of_the_abort(check_id: str) -> bool:
+    """Whether the check is in doubt of every run that is aborted: it did not get to its end, nor the fault to its."""
+    return check_id == "run/completed" or (check_id.startswith("fault/") and check_id.endswith("/gone"))
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -93,8 +93,8 @@ class Timeline:
         return found
 
     def span(self, phases: Sequence[str]) -> tuple[float, float] | None:
-        """From the begin of the first to the end of the last of these phases; None if one is missing."""
-        if any(phase not in self.phases for phase in phases):
+        """From the begin of the first to the end of the last of these phases; None if one is missing, or for none."""
+        if not phases or any(phase not in self.phases for phase in phases):
             return None
         return (min(self.phases[phase][0] for phase in phases), max(self.phases[phase][1] for phase in phases))
 
@@ -122,6 +122,29 @@ def steady(events: Sequence[Event]) -> tuple[list[Event], tuple[str, ...]]:
 def _earlier(event: Event, by: float) -> Event:
     moments = {name: event.data[name] - by for name in _MOMENTS if isinstance(event.data.get(name), int | float)}
     return replace(event, at=event.at - by, data={**event.data, **moments} if moments else event.data)
+
+
+def decided_stop(events: Sequence[Event]) -> Event | None:
+    """The event of a stop that a guardrail or a person decided on; None where none did, or something broke instead."""
+    stops = [event for event in events if event.kind == "run.stopping"]
+    return next((event for event in stops if event.data.get("by") != "error"), None)
+
+
+def carried_on(timeline: Timeline, planned: Mapping[str, float]) -> Timeline:
+    """The timeline of a run that was stopped from its fault phase on, with fault and recovery as long as planned.
+
+    `planned` are the seconds of each phase. So what was still to come is there, as a time of which nothing is known.
+    """
+    if "fault" not in timeline.phases:
+        return timeline
+    phases = {phase: span for phase, span in timeline.phases.items() if phase != "clean-up"}
+    at = phases["fault"][0]
+    for phase in ("fault", "recovery"):
+        if phase in planned:
+            begin = phases.get(phase, (at, at))[0]
+            at = begin + float(planned[phase])
+            phases[phase] = begin, at
+    return replace(timeline, phases=phases)
 
 
 def read_timeline(events: Sequence[Event]) -> Timeline:

@@ -6,6 +6,7 @@ exception is monitoring: that it was blind for a while explains what was not hea
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from tierdrill.history.events import Event
@@ -85,9 +86,13 @@ def _as_planned(events: Sequence[Event], timeline: Timeline) -> Check:
     wrong.extend(f"{phase} began {told.count(phase)} times" for phase in dict.fromkeys(told) if told.count(phase) > 1)
     if told != sorted(told, key=lambda phase: PHASES.index(phase) if phase in PHASES else -1):
         wrong.append(f"the phases came as {', '.join(told)}")
+    # The phase in which it was stopped is as long as it could be; that it was stopped is a check of its own.
+    stopped = any(event.kind == "run.stopping" for event in events)
+    stopped_in = [phase for phase in told if phase != "clean-up"][-1:] if stopped else []
     for phase, wanted in (start.get("planned") or {}).items():
         begin, end = timeline.phases.get(phase, (0.0, float(wanted)))
-        if not -_slack(wanted, 0.05, 0.5) <= end - begin - float(wanted) <= _slack(wanted, 0.1, 2.0):
+        least = -math.inf if phase in stopped_in else -_slack(wanted, 0.05, 0.5)
+        if not least <= end - begin - float(wanted) <= _slack(wanted, 0.1, 2.0):
             wrong.append(f"{phase} took {end - begin:.1f}s of {wanted:g}s")
     wrong.extend(_sabotage(str(start["variant"]), events))
     return check_of("plan", not wrong, "one run, as it was planned", "; ".join(wrong) or "as planned", [])
@@ -165,7 +170,8 @@ def _silences(events: Sequence[Event]) -> Check:
 
 def _processes(events: Sequence[Event], timeline: Timeline) -> Check:
     """What dies of the fault is the service's affair: its objectives say whether that was well."""
-    died = [event for event in events if event.kind == "process.exited" and not _meant(event)]
+    stopped = next((event.sequence for event in events if event.kind == "run.stopping"), math.inf)
+    died = [event for event in events if event.kind == "process.exited" and not _meant(event, stopped)]
     by_fault = [event for event in died if _of_the_fault(event, timeline)]
     doubtful = [event for event in died if event not in by_fault]
     seen = [f"{event.data['name']} ended ({event.data.get('exit_code')})" for event in doubtful]
@@ -190,10 +196,13 @@ def _of_the_fault(exited: Event, timeline: Timeline) -> bool:
     return name not in WITNESSES and effect is not None and exited.at >= effect - SEEN_AFTER_S
 
 
-def _meant(exited: Event) -> bool:
-    """The runner's own children have a schedule to end by themselves; one that ends badly has not kept it."""
+def _meant(exited: Event, stopped: float) -> bool:
+    """The runner's own children have a schedule to end by themselves; one that ends badly has not kept it.
+
+    After the event of that number a run that is stopped ends them, by force where they do not.
+    """
     if exited.data.get("name") in OWN_CHILDREN and exited.data.get("exit_code") != 0:
-        return False
+        return exited.sequence > stopped
     return bool(exited.data.get("expected"))
 
 

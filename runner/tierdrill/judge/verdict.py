@@ -34,7 +34,16 @@ EXIT_CODES = {
 }
 
 SECONDS = "s"
+GUARDRAIL = "guardrail"
 GROUPS = ("run", "load", "experiment", "fault", "slo", "invariant", "alert", "playbook", "class")
+
+
+@dataclass(frozen=True)
+class StopReason:
+    """Who ended a run before its time, and why. `by` is guardrail, signal, halt, stop or error."""
+
+    by: str
+    reason: str
 
 
 @dataclass(frozen=True)
@@ -76,7 +85,10 @@ class Times:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a run came to. `reasons` are the checks (ids) that decided it, worst first."""
+    """What a run came to. `reasons` are the checks (ids) that decided it, worst first.
+
+    `stopped` says who ended it before its time and why, where somebody did.
+    """
 
     run: str
     drill: str
@@ -88,6 +100,12 @@ class Verdict:
     times: Times = Times()
     mechanisms: dict[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    stopped: StopReason | None = None
+
+    @property
+    def aborted_by_guardrail(self) -> bool:
+        """Whether it was the drill's own guardrail that aborted the run, and no person."""
+        return self.status is Status.ABORTED and self.stopped is not None and self.stopped.by == GUARDRAIL
 
     @property
     def exit_code(self) -> int:

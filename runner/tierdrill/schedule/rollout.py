@@ -12,12 +12,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from tierdrill.judge.verdict import Status, Verdict
+from tierdrill.judge.verdict import GUARDRAIL, Status, Verdict
 from tierdrill.schedule.notify.notice import Notice
 from tierdrill.spec.rollout import Rollout, Stage
 
 MoveKind = Literal["began", "climbed", "stepped-down", "restarted", "held", "stayed", "began-again", "set"]
-GUARDRAIL = "guardrail"
 GOOD, BAD, SILENT = "clean", "bad", "silent"
 STALE = "the clean runs before are too old"
 
