@@ -1,4 +1,4 @@
-"""Ablation runs what it must and no more: each drill whole first, then without one part, until a drill notices."""
+"""A proof runs what it must and no more; a guardrail's abort is what one run came to, a person's stop ends it all."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from tests.judge.build import shipped
-from tierdrill.conductor.prove import ablate
+from tierdrill.conductor.prove import ablate, prove
 from tierdrill.conductor.run import RunOptions, RunOutcome
-from tierdrill.judge.proof import Ablation, ProofRow
-from tierdrill.judge.verdict import Check, Status, Verdict
+from tierdrill.judge.proof import Ablation, ProofRow, variants_of
+from tierdrill.judge.verdict import Check, Status, StopReason, Verdict
 
 OUTCOMES = {
     "passed": (Status.PASSED, ()),
@@ -21,6 +21,16 @@ OUTCOMES = {
     "unheard": (Status.FAILED, ("playbook/reschedule-critical/fired",)),
     "doubted": (Status.INCONCLUSIVE, ()),
     "stopped": (Status.ABORTED, ()),
+    "halted": (Status.ABORTED, ("slo/critical/availability",)),
+    "unclean": (Status.UNCLEAN, ()),
+    "guarded": (Status.ABORTED, ()),
+    "guarded late": (Status.ABORTED, ("slo/critical/fallback", "slo/critical/availability")),
+}
+STOPPED = {
+    "stopped": StopReason("signal", "SIGINT received"),
+    "halted": StopReason("halt", "enough"),
+    "guarded": StopReason("guardrail", "critical availability under 50% over 4s"),
+    "guarded late": StopReason("guardrail", "critical availability under 50% over 4s"),
 }
 RETRIES, MOVED = "sabotage:without-retries", "sabotage:without-reschedule-critical"
 
@@ -36,9 +46,16 @@ class Runs:
     async def run(self, setting: Any, options: RunOptions, listeners: Any = ()) -> RunOutcome:
         drill = setting.drill.metadata.name
         self.made.append((drill, options.variant))
-        status, failed = OUTCOMES[self.outcomes.get(drill, {}).get(options.variant, "passed")]
+        outcome = self.outcomes.get(drill, {}).get(options.variant, "passed")
+        status, failed = OUTCOMES[outcome]
         checks = tuple(Check(one, one.split("/")[0], Status.FAILED, "", "", "") for one in failed)
-        return RunOutcome("a-run", Path(), Verdict("a-run", drill, options.variant, status, "", failed, checks))
+        verdict = Verdict(
+            "a-run", drill, options.variant, status, "", failed, checks, stopped=STOPPED.get(outcome)
+        )
+        return RunOutcome("a-run", Path(), verdict)
+
+    def prove(self, drill: str) -> list[ProofRow]:
+        return asyncio.run(prove(shipped(drill), RunOptions(home=Path(), tools=Path())))
 
     def ablate(self, parts: Mapping[str, list[str]]) -> tuple[dict[str, ProofRow], list[Ablation]]:
         settings = {part: [shipped(name) for name in drills] for part, drills in parts.items()}
@@ -80,8 +97,44 @@ def test_a_drill_that_does_not_pass_whole_notices_nothing(monkeypatch: pytest.Mo
     assert not whole["node-loss"].ok and found[0].noticed_by is None
 
 
+@pytest.mark.parametrize("how", ["stopped", "halted", "unclean"])
 @pytest.mark.parametrize("at", ["drill", RETRIES])
-def test_a_run_that_somebody_stopped_ends_it(monkeypatch: pytest.MonkeyPatch, at: str) -> None:
-    runs = Runs(monkeypatch, node_loss={at: "stopped"})
+def test_a_run_that_somebody_stopped_ends_it(monkeypatch: pytest.MonkeyPatch, at: str, how: str) -> None:
+    runs = Runs(monkeypatch, node_loss={at: how})
     _, found = runs.ablate({"retries": ["node-loss", "slow-link"], "fallback": ["slow-link"]})
     assert runs.made[-1] == ("node-loss", at) and all(one.noticed_by is None for one in found)
+
+
+@pytest.mark.parametrize("how", ["stopped", "halted", "unclean"])
+def test_a_proof_ends_with_a_run_that_somebody_stopped(monkeypatch: pytest.MonkeyPatch, how: str) -> None:
+    runs = Runs(monkeypatch, node_loss={"blip": how})
+    rows = runs.prove("node-loss")
+    assert [row.variant for row in rows] == ["drill", "blip"] and rows[-1].ends_the_proof and not rows[-1].ok
+
+
+def test_a_proof_goes_on_after_a_guardrail(monkeypatch: pytest.MonkeyPatch) -> None:
+    first, second, *_ = variants = variants_of(shipped("node-loss"))[2:]
+    runs = Runs(
+        monkeypatch, node_loss={"drill": "guarded", "blip": "guarded", first: "guarded late", second: "guarded"}
+    )
+    rows = {row.variant: row for row in runs.prove("node-loss")}
+    assert list(rows) == ["drill", "blip", *variants]
+    # The drill and its blip failed; a sabotage shows what was seen by then, or nothing.
+    assert [rows[one].ok for one in ("drill", "blip", first, second)] == [False, False, True, False]
+    assert [rows[one].says for one in ("drill", "blip", second)] == ["failed", "failed", "inconclusive"]
+
+
+def test_an_ablation_goes_on_after_a_guardrail(monkeypatch: pytest.MonkeyPatch) -> None:
+    runs = Runs(
+        monkeypatch,
+        node_loss={RETRIES: "guarded", MOVED: "guarded late"},
+        slow_link={RETRIES: "broken"},
+        hot_gpu={"drill": "guarded late"},
+    )
+    whole, found = runs.ablate(
+        {"retries": ["hot-gpu", "node-loss", "slow-link"], "reschedule-critical": ["node-loss"]}
+    )
+    assert [one.noticed_by for one in found] == ["slow-link", "node-loss"]
+    assert found[0].drills == ("node-loss", "slow-link")
+    # What its own guardrail ends with everything in place can notice nothing.
+    assert not whole["hot-gpu"].ok and ("hot-gpu", RETRIES) not in runs.made

@@ -112,6 +112,24 @@ def test_reasons() -> None:
     assert reason(replace(ROWS[0], status="aborted", ok=False)) == "the run was aborted"
 
 
+def test_the_reason_of_a_run_that_its_guardrail_aborted() -> None:
+    broke = "critical availability under 50% over 4s: 140 of 268 requests failed in the last 4s"
+    told = f"aborted by guardrail ({broke})"
+    drill, sabotage = (replace(row, status="aborted", guardrail=broke, ok=False) for row in (ROWS[0], BAD))
+    assert reason(replace(drill, failed_checks=("slo/c/x",))) == told
+    assert reason(sabotage) == f"{told} before alert/A/fired was seen to be broken"
+    noticed = replace(sabotage, failed_checks=("alert/A/fired", "slo/c/x"))
+    assert reason(replace(noticed, ok=True)) == f"alert/A/fired failed, then {told}"
+    doubted = replace(noticed, doubts=("fault/node-power-loss/landed",))
+    assert reason(doubted) == f"{told} in a run that cannot be believed: fault/node-power-loss/landed"
+    unseen = replace(sabotage, named_checks=("any promise",), failed_checks=())
+    unproven = Ablation("retries", (unseen,), ("node-loss",))
+    console = make_console(color=False, width=400)
+    with console.capture() as capture:
+        console.print(ablation_table((unproven,)))
+    assert f"unproven: node-loss {told} before any promise was seen to be broken" in capture.get()
+
+
 NOTICED = replace(ROWS[-1], failed_checks=("slo/critical/availability",), ok=True)
 ABLATIONS = (
     Ablation("retries", (replace(BAD, status="passed", failed_checks=()), NOTICED), ("node-loss", "slow-link")),

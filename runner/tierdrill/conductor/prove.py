@@ -12,11 +12,9 @@ from dataclasses import replace
 
 from tierdrill.conductor.run import Listener, RunOptions, RunOutcome, run_drill
 from tierdrill.judge.proof import Ablation, ProofRow, ablation_variant, row_of, variants_of
-from tierdrill.judge.verdict import Status
 from tierdrill.spec.catalogue import DrillSetting
 
 OnRow = Callable[[ProofRow, RunOutcome], None]
-ENDED = (Status.ABORTED.value, Status.UNCLEAN.value)
 
 
 async def prove(
@@ -28,7 +26,8 @@ async def prove(
 ) -> list[ProofRow]:
     """Run the drill, its blip twin and every sabotage, one after the other.
 
-    A run stopped by a person ends the proof.
+    A run that a person stopped, or that left something injected, ends the proof; one that its own guardrail aborted
+    came to that, and the next follows.
     """
     rows = []
     for variant in variants if variants is not None else variants_of(setting):
@@ -37,7 +36,7 @@ async def prove(
         row = row_of(setting, variant, outcome.verdict, time.monotonic() - began)
         rows.append(row)
         on_row(row, outcome)
-        if row.status in ENDED:
+        if row.ends_the_proof:
             break
     return rows
 
@@ -51,7 +50,7 @@ async def ablate(
     """Take each part away alone, in one of its drills after the other until one notices.
 
     Returns how each drill came out with everything in place, by its name, and what came of each part. A drill that does
-    not pass by itself can notice nothing and is not asked. A run stopped by a person ends it all.
+    not pass by itself can notice nothing and is not asked. What ends a proof ends it all.
     """
     whole: dict[str, ProofRow] = {}
     found: list[Ablation] = []
@@ -62,15 +61,15 @@ async def ablate(
             name = setting.drill.metadata.name
             if name not in whole:
                 (whole[name],) = await prove(setting, options, listeners, on_row, ["drill"])
-                if whole[name].status in ENDED:
+                if whole[name].ends_the_proof:
                     return whole, found
             if not whole[name].ok:
                 continue
             rows += await prove(setting, options, listeners, on_row, [ablation_variant(part)])
             drills.append(name)
-            if rows[-1].ok or rows[-1].status in ENDED:
+            if rows[-1].ok or rows[-1].ends_the_proof:
                 break
         found.append(Ablation(part, tuple(rows), tuple(drills)))
-        if rows and rows[-1].status in ENDED:
+        if rows and rows[-1].ends_the_proof:
             break
     return whole, found

@@ -21,13 +21,22 @@ def reason(row: ProofRow) -> str:
     """Why the row counts as proven or not, in one line."""
     named = [check for check in row.failed_checks if any(names(pattern, check) for pattern in row.named_checks)]
     others = [check for check in row.failed_checks if check not in named]
+    aborted = f"aborted by guardrail ({row.guardrail})" if row.guardrail else ""
     if row.variant.startswith("sabotage:"):
+        if aborted and row.doubts:
+            return f"{aborted} in a run that cannot be believed: {_some(row.doubts)}"
+        if aborted and missed(row):
+            return f"{aborted} before {_some(missed(row))} was seen to be broken"
+        if aborted:
+            return f"{_some(named)} failed, then {aborted}"
         if not row.failed_checks:
             return f"nothing failed; {_some(row.named_checks)} had to"
         if missed(row):
             return f"{_some(missed(row))} did not fail; {_some(row.failed_checks)} did"
         also = f" (and {len(others)} more)" if others else ""
         return f"{_some(named)} failed{also}"
+    if aborted:
+        return aborted
     if row.failed_checks:
         return f"{_some(row.failed_checks)} failed"
     if row.status != "passed":
@@ -135,7 +144,10 @@ def ablation_table(found: Sequence[Ablation], glyphs: Glyphs = UNICODE) -> Table
 
 
 def _tried(one: Ablation) -> str:
-    tried = [f"{drill} {row.status}" for drill, row in zip(one.drills, one.rows, strict=True)]
+    tried = [
+        f"{drill} {reason(row) if row.guardrail else row.status}"
+        for drill, row in zip(one.drills, one.rows, strict=True)
+    ]
     return f"unproven: {', '.join(tried) or 'no drill could notice'}"
 
 

@@ -98,7 +98,7 @@ def _ablate(
 ) -> int:
     from tierdrill.conductor.prove import ablate
     from tierdrill.judge.proof import ablations
-    from tierdrill.report.matrix import ablation_conclusion, ablation_json, ablation_table
+    from tierdrill.report.matrix import ablation_conclusion, ablation_json, ablation_table, reason
     from tierdrill.report.terminal import glyphs_for
 
     parts = ablations(settings, everything=everything)
@@ -110,7 +110,8 @@ def _ablate(
         console.print(ablation_table(found, glyphs_for(console)))
         for name, row in whole.items():
             if not row.ok:
-                console.print(f"{name} came to {row.status} with everything in place, and so can notice nothing.")
+                why = f"{row.status} with everything in place ({reason(row)})"
+                console.print(f"{name} came to {why}, and so can notice nothing.", markup=False, highlight=False)
         console.print(ablation_conclusion(found))
     rows = [*whole.values(), *(row for one in found for row in one.rows[-1:])]
     if len(found) == len(parts) and found and all(one.promises for one in found):
@@ -148,7 +149,7 @@ def exit_code(rows: list[ProofRow]) -> int:
     wrong = [row for row in rows if not row.ok]
     if not wrong:
         return 0 if rows else NOT_PROVEN
-    statuses = {row.status for row in wrong}
+    statuses = {row.says for row in wrong}
     if "unclean" in statuses:
         return UNCLEAN
     if "aborted" in statuses:
