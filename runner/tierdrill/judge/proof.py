@@ -11,7 +11,7 @@ from tierdrill.judge.judge import doubts_of_the_run
 from tierdrill.judge.verdict import GUARDRAIL, Status, Verdict
 from tierdrill.spec.ablation import ANY_PROMISE, ablation_name, find_sabotage, parts_of
 from tierdrill.spec.catalogue import DrillSetting
-from tierdrill.spec.check.context import FLAGS
+from tierdrill.spec.check.context import protections
 from tierdrill.spec.resolve import resolve_drill
 
 
@@ -135,7 +135,7 @@ def ablations(settings: Sequence[DrillSetting], *, everything: bool) -> dict[str
             setting
             for setting in settings
             if setting.drill.proves is None
-            and (part in FLAGS or part in {one.playbook for one in setting.drill.expect.playbooks.must_fire})
+            and (part in protections(setting.environment) or part in {one.playbook for one in setting.drill.expect.playbooks.must_fire})
         ]
         if everything or say_so or others:
             found[part] = [*say_so, *others]

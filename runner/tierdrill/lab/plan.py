@@ -65,6 +65,7 @@ def lab_config(
             ),
             gateways=tuple(f"gateway-{letter}" for letter in GATEWAY_LETTERS[: shape.gateways]),
             trusted_callers=shape.trusted_callers,
+            flags=dict.fromkeys(shape.flags_off, False),
             routes=tuple(
                 RouteConfig(
                     tier=route.tier,

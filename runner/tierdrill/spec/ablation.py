@@ -7,7 +7,7 @@ A drill's `proves` names those that it is there to show are needed; a run withou
 from __future__ import annotations
 
 from tierdrill.spec.catalogue import DrillSetting
-from tierdrill.spec.check.context import FLAGS
+from tierdrill.spec.check.context import FLAGS, protections
 from tierdrill.spec.drill import Sabotage, SabotageAction
 
 PREFIX = "without-"
@@ -34,8 +34,10 @@ def find_sabotage(setting: DrillSetting, name: str) -> Sabotage | None:
 
 
 def parts_of(setting: DrillSetting) -> tuple[str, ...]:
-    """Everything that can be taken away from a drill's platform, one at a time: protections, then playbooks."""
-    return (*FLAGS, *(playbook.metadata.name for playbook in setting.playbooks))
+    """Everything that can be taken away from a drill's platform, one at a time: the protections that it has, then
+    playbooks.
+    """
+    return (*protections(setting.environment), *(playbook.metadata.name for playbook in setting.playbooks))
 
 
 def what(part: str) -> str:

@@ -18,7 +18,7 @@ class LabShape(Part):
     """The embedded lab: how many gateways, nodes and GPUs.
 
     `trusted_callers` are the networks whose word on a request's customer class counts; the `x-customer-class` header
-    of anybody else is passed over.
+    of anybody else is passed over. `flags_off` are protections that the gateways of this platform do not have.
     """
 
     gateways: int = Field(default=2, ge=1, le=4)
@@ -31,6 +31,7 @@ class LabShape(Part):
     eviction_after: Duration = 300.0
     restart_backoff: Duration = 60.0
     trusted_callers: Annotated[tuple[Network, ...], Frozen] = ("127.0.0.0/8", "::1/128")
+    flags_off: Annotated[tuple[str, ...], Frozen] = ()
 
     @property
     def gateway_names(self) -> tuple[str, ...]:

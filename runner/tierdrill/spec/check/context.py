@@ -20,6 +20,12 @@ FLAGS = (
 )  # fmt: skip
 """The gateway's protections, on unless they are taken away."""
 
+
+def protections(environment: Environment | None) -> tuple[str, ...]:
+    """Those that an environment's gateways have; all of them where it is not known."""
+    return tuple(flag for flag in FLAGS if environment is None or flag not in environment.lab.flags_off)
+
+
 ALL_FLAGS = (*FLAGS, "fail_open")
 PLATFORM = ("controller", "prometheus", "alertmanager", "fabric", "supervisor")
 

@@ -6,7 +6,7 @@ from fnmatch import fnmatchcase
 
 from tierdrill.spec.check.capacity import check_slots
 from tierdrill.spec.check.channels import check_secret
-from tierdrill.spec.check.context import PLATFORM, Context, Inventory
+from tierdrill.spec.check.context import FLAGS, PLATFORM, Context, Inventory
 from tierdrill.spec.check.dependencies import check_dependencies, check_url
 from tierdrill.spec.environment import LONGEST_LEASE_S, SHORTEST_LEASE_S, Credentials, Environment
 from tierdrill.spec.problems import listed, nearest, shown
@@ -52,6 +52,8 @@ def check_environments(context: Context) -> None:
                 check_url(place.at("gates", name), url)
             if (credentials := getattr(environment.gates, f"{name}_credentials")) is not None:
                 _check_credentials(place.at("gates", f"{name}_credentials"), name, url, credentials)
+        for number, flag in enumerate(environment.lab.flags_off):
+            place.at("lab", "flags_off", number).known(flag, "protection", FLAGS)
         if environment.lab.node_grace <= 0:
             place.at("lab", "node_grace").report("node_grace of no time", "a time above 0, or no node is ever ready")
         if workloads is not None and environment.target == "lab":
