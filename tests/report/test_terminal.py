@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 from report_synthetic import Made, drill, sabotage, setting, without_samples
 
-from tierdrill.judge.verdict import Status, Verdict
+from tierdrill.judge.verdict import Check, Status, Verdict
 from tierdrill.report.terminal import make_console, print_summary, summary_text
 from tierdrill.report.words import ASCII
 
@@ -53,6 +53,21 @@ def test_says_what_matters() -> None:
         assert words in text, words
     assert "detect 3.9 s · mitigate 2.0 s · recover 21.2 s" in text
     assert "never ran (disabled)" in summary_text(made.setting, sabotage().events, sabotage().verdict)
+
+
+def test_a_check_without_figures_leaves_room_for_the_names_beside_it() -> None:
+    made = sabotage()
+    check = Check(
+        "slo/critical/fault-phase-times",
+        "slo",
+        Status.FAILED,
+        "critical",
+        "no promised time is shown to be broken while the fault was in effect",
+        "p99 latency 573.1ms (95%: 570.8ms to 575.1ms)",
+    )
+    text = summary_text(made.setting, made.events, replace(made.verdict, checks=(check, *made.verdict.checks)))
+    header = next(line for line in text.splitlines() if "promise" in line)
+    assert {"tier", "promise", "limit", "seen"} < {*header.split()}
 
 
 def test_a_run_in_which_nothing_was_measured_says_so_in_one_line() -> None:
