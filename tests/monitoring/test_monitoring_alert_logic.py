@@ -301,6 +301,11 @@ class TestThrottle:
         other = firing("GpuThermalThrottle", severity="ticket" if severity == "page" else "page")
         check_scenario(tmp_path, series, [*_fires_at(13, alert, fires), *never(other, 5, 39)])
 
+    def test_a_gpu_must_stay_cool_before_it_is_well_again(self, tmp_path: Path) -> None:
+        series = self._series(between(10, 30, TOTAL_S, 0x48, 1), {"critical": 1})
+        alert = firing("GpuThermalThrottle")
+        check_scenario(tmp_path, series, [Expected(32, alert, 1), Expected(35, alert, 0)])
+
     @pytest.mark.parametrize(
         ("reasons", "fires"),
         [(0x1, 0), (0x2, 0), (0x4, 0), (0x8, 0), (0x10, 0), (0x80, 0), (0x88, 0), (0x100, 0), (0x20, 1), (0x61, 1)],

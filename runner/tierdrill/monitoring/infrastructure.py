@@ -46,11 +46,12 @@ is seen true for at most D plus one scrape, so `for` must exceed that:
 - TierShedding: information, nobody is told; Watchdog: always.
 """
 
-KEEP_S: Mapping[str, float] = {"ServingCapacityLow": 3.0}
+KEEP_S: Mapping[str, float] = {"ServingCapacityLow": 3.0, "GpuThermalThrottle": 3.0}
 """`keep_firing_for:` of an alert, in seconds: how long it is kept once its condition is over.
 
-Capacity counts as on its way while replicas start. Where they do and it is still too little, the alert would resolve
-for two or three seconds, and what is shed be let in again for as long.
+- ServingCapacityLow: capacity counts as on its way while replicas start. Where they do and it is still too little, the
+  alert would resolve for two or three seconds, and what is shed be let in again for as long.
+- GpuThermalThrottle: a GPU that has only just cooled, without work, is hot again as soon as it has some.
 """
 
 PROBE_SLOW_S = 0.1
