@@ -169,8 +169,8 @@ def _tiers(
     table.add_column("tier", no_wrap=True, max_width=16, overflow=cut)
     table.add_column("promise", no_wrap=True, overflow=cut)
     # Where a check carries no figure these are sentences, which must not take the room of the columns beside them.
-    table.add_column("limit", no_wrap=True, max_width=14, overflow=cut)
-    table.add_column("seen", no_wrap=True, max_width=14, overflow=cut)
+    table.add_column("limit", no_wrap=True, max_width=9, overflow=cut)
+    table.add_column("seen", no_wrap=True, max_width=9, overflow=cut)
     if wide:
         table.add_column("95% interval", no_wrap=True, overflow=cut)
         table.add_column("requests", justify="right", no_wrap=True, overflow=cut)
