@@ -131,15 +131,15 @@ def ablations(settings: Sequence[DrillSetting], *, everything: bool) -> dict[str
     found: dict[str, list[DrillSetting]] = {}
     for part in dict.fromkeys(part for setting in settings for part in parts_of(setting)):
         say_so = [setting for setting in settings if part in (setting.drill.proves or ())]
-        others = [
-            setting
-            for setting in settings
-            if setting.drill.proves is None
-            and (part in protections(setting.environment) or part in {one.playbook for one in setting.drill.expect.playbooks.must_fire})
-        ]
+        others = [one for one in settings if one.drill.proves is None and part in _noticeable(one)]
         if everything or say_so or others:
             found[part] = [*say_so, *others]
     return found
+
+
+def _noticeable(setting: DrillSetting) -> set[str]:
+    """What a drill can be expected to miss: the protections of its platform, and the playbooks that must run."""
+    return {*protections(setting.environment), *(one.playbook for one in setting.drill.expect.playbooks.must_fire)}
 
 
 def ablation_variant(part: str) -> str:
