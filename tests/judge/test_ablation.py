@@ -11,7 +11,7 @@ from tierdrill.judge.proof import Ablation, ablation_variant, ablations, broken_
 from tierdrill.judge.verdict import Check, Status, Verdict
 from tierdrill.spec.ablation import ablation_name, find_sabotage, parts_of
 from tierdrill.spec.catalogue import DrillSetting
-from tierdrill.spec.check.context import FLAGS
+from tierdrill.spec.protections import FLAGS
 
 
 def saying(drill: str, *proves: str, silent: bool = False) -> DrillSetting:

@@ -16,8 +16,8 @@ from aiohttp import web
 from tierdrill.lab.gateway import RunningGateway, running
 from tierdrill.lab.gateway_config import Flags, parse_config
 from tierdrill.lab.gateway_picker import LOST, PICKS
-from tierdrill.spec.check.context import ALL_FLAGS as all_flags_of_documents
-from tierdrill.spec.check.context import FLAGS
+from tierdrill.spec.protections import ALL_FLAGS as all_flags_of_documents
+from tierdrill.spec.protections import FLAGS
 
 TOKEN = "secret-for-tests"
 AUTH = {"Authorization": f"Bearer {TOKEN}"}

@@ -7,8 +7,9 @@ A drill's `proves` names those that it is there to show are needed; a run withou
 from __future__ import annotations
 
 from tierdrill.spec.catalogue import DrillSetting
-from tierdrill.spec.check.context import FLAGS, protections
+from tierdrill.spec.check.context import protections
 from tierdrill.spec.drill import Sabotage, SabotageAction
+from tierdrill.spec.protections import FLAGS
 
 PREFIX = "without-"
 ANY_PROMISE = "any promise"

@@ -10,24 +10,17 @@ from tierdrill.spec.catalogue import Catalogue
 from tierdrill.spec.drill import Drill, Load
 from tierdrill.spec.environment import Environment
 from tierdrill.spec.problems import listed, nearest, shown
+from tierdrill.spec.protections import FLAGS
 from tierdrill.spec.reading import Place, Reading
 from tierdrill.spec.tiers import Tiers
 from tierdrill.spec.workloads import Workloads
 
-FLAGS = (
-    "priority_queue", "reserved_slots", "preemption", "shedding", "retries", "ejection", "circuit_breaker", "fallback",
-    "latency_routing", "health_checks", "customer_class",
-)  # fmt: skip
-"""The gateway's protections, on unless they are taken away."""
+PLATFORM = ("controller", "prometheus", "alertmanager", "fabric", "supervisor")
 
 
 def protections(environment: Environment | None) -> tuple[str, ...]:
     """Those that an environment's gateways have; all of them where it is not known."""
     return tuple(flag for flag in FLAGS if environment is None or flag not in environment.lab.flags_off)
-
-
-ALL_FLAGS = (*FLAGS, "fail_open")
-PLATFORM = ("controller", "prometheus", "alertmanager", "fabric", "supervisor")
 
 
 @dataclass(frozen=True)

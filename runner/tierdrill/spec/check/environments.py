@@ -6,10 +6,11 @@ from fnmatch import fnmatchcase
 
 from tierdrill.spec.check.capacity import check_slots
 from tierdrill.spec.check.channels import check_secret
-from tierdrill.spec.check.context import FLAGS, PLATFORM, Context, Inventory
+from tierdrill.spec.check.context import PLATFORM, Context, Inventory
 from tierdrill.spec.check.dependencies import check_dependencies, check_url
 from tierdrill.spec.environment import LONGEST_LEASE_S, SHORTEST_LEASE_S, Credentials, Environment
 from tierdrill.spec.problems import listed, nearest, shown
+from tierdrill.spec.protections import FLAGS
 from tierdrill.spec.reading import Place
 from tierdrill.spec.tiers import Tiers
 from tierdrill.spec.units import show_duration

@@ -5,10 +5,11 @@ from __future__ import annotations
 from fnmatch import fnmatchcase
 
 from tierdrill.spec.causes import CAUSES
-from tierdrill.spec.check.context import ALL_FLAGS, Context, Inventory
+from tierdrill.spec.check.context import Context, Inventory
 from tierdrill.spec.environment import Environment
 from tierdrill.spec.faultkinds import FAULT_KINDS, action_of, target_of
 from tierdrill.spec.problems import listed, nearest, shown
+from tierdrill.spec.protections import ALL_FLAGS
 from tierdrill.spec.reading import Place
 from tierdrill.spec.scenario import Harmful, Incident, Inject, Mitigation, Noise, Scenario
 from tierdrill.spec.units import show_duration

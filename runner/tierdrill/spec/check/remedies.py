@@ -9,9 +9,10 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
-from tierdrill.spec.check.context import ALL_FLAGS, Context
+from tierdrill.spec.check.context import Context
 from tierdrill.spec.playbook import Action, Condition
 from tierdrill.spec.problems import listed, nearest, shown
+from tierdrill.spec.protections import ALL_FLAGS
 from tierdrill.spec.reading import Place
 
 YES_OR_NO, A_SHARE, A_NUMBER = "true or false", "a share from 0 to 1", "a number, 0 or more"
