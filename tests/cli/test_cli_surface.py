@@ -80,6 +80,9 @@ def test_every_command_explains_itself(tmp_path: Path, command: str) -> None:
         (("prove",), "all of them with --all"),
         (("prove", "node-loss", "--all"), "all of them with --all"),
         (("prove", "--ablate"), "all of them with --all"),
+        (("prove", "node-loss", "--without", "retries"), "--ablate"),
+        (("prove", "--ablate", "--all", "--without", "retrys"), "allowed are priority_queue, reserved_slots,"),
+        (("prove", "--ablate", "node-loss", "--without", "no-such-playbook"), "reschedule-critical"),
         (("run", "node-loss", "--sabotage", "without-nothing"), "playbook-disabled"),
         (("schema", "Dril"), "playbook"),
         (("schema",), "Tiers, Workloads, Environment, Playbook, Drill"),
@@ -136,6 +139,9 @@ def test_completion_knows_commands_drills_and_sabotages(tmp_path: Path) -> None:
     assert complete(tmp_path, "tierdrill run ") == drills
     assert complete(tmp_path, "tierdrill prove node-loss ti") == ["tier1-spike"]
     assert complete(tmp_path, "tierdrill run node-loss --sabotage w") == ["wrong-target"]
+    assert complete(tmp_path, "tierdrill prove --ablate --without re") == [
+        *("reserved_slots", "retries", "reopen-router", "reschedule-critical", "restart-exporter", "restart-replica")
+    ]
     assert complete(tmp_path, "tierdrill schedule show ") == ["nightly"]
     assert complete(tmp_path, "tierdrill judge ") == []
     assert complete(tmp_path, "tierdrill trend --tier ") == ["critical", "standard", "best-effort"]

@@ -2,64 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Mapping
-from pathlib import Path
-from typing import Any
-
 import pytest
 
+from tests.conductor.runs import Runs
 from tests.judge.build import shipped
-from tierdrill.conductor.prove import ablate, prove
-from tierdrill.conductor.run import RunOptions, RunOutcome
-from tierdrill.judge.proof import Ablation, ProofRow, variants_of
-from tierdrill.judge.verdict import Check, Status, StopReason, Verdict
+from tierdrill.judge.proof import variants_of
 
-OUTCOMES = {
-    "passed": (Status.PASSED, ()),
-    "broken": (Status.FAILED, ("slo/critical/availability",)),
-    "unheard": (Status.FAILED, ("playbook/reschedule-critical/fired",)),
-    "doubted": (Status.INCONCLUSIVE, ()),
-    "stopped": (Status.ABORTED, ()),
-    "halted": (Status.ABORTED, ("slo/critical/availability",)),
-    "unclean": (Status.UNCLEAN, ()),
-    "guarded": (Status.ABORTED, ()),
-    "guarded late": (Status.ABORTED, ("slo/critical/fallback", "slo/critical/availability")),
-}
-STOPPED = {
-    "stopped": StopReason("signal", "SIGINT received"),
-    "halted": StopReason("halt", "enough"),
-    "guarded": StopReason("guardrail", "critical availability under 50% over 4s"),
-    "guarded late": StopReason("guardrail", "critical availability under 50% over 4s"),
-}
 RETRIES, MOVED = "sabotage:without-retries", "sabotage:without-reschedule-critical"
-
-
-class Runs:
-    """Runs that come out as they are told to: passed, unless another outcome is named for a drill's variant."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, **outcomes: Mapping[str, str]) -> None:
-        self.made: list[tuple[str, str]] = []
-        self.outcomes = {name.replace("_", "-"): told for name, told in outcomes.items()}
-        monkeypatch.setattr("tierdrill.conductor.prove.run_drill", self.run)
-
-    async def run(self, setting: Any, options: RunOptions, listeners: Any = ()) -> RunOutcome:
-        drill = setting.drill.metadata.name
-        self.made.append((drill, options.variant))
-        outcome = self.outcomes.get(drill, {}).get(options.variant, "passed")
-        status, failed = OUTCOMES[outcome]
-        checks = tuple(Check(one, one.split("/")[0], Status.FAILED, "", "", "") for one in failed)
-        verdict = Verdict(
-            "a-run", drill, options.variant, status, "", failed, checks, stopped=STOPPED.get(outcome)
-        )
-        return RunOutcome("a-run", Path(), verdict)
-
-    def prove(self, drill: str) -> list[ProofRow]:
-        return asyncio.run(prove(shipped(drill), RunOptions(home=Path(), tools=Path())))
-
-    def ablate(self, parts: Mapping[str, list[str]]) -> tuple[dict[str, ProofRow], list[Ablation]]:
-        settings = {part: [shipped(name) for name in drills] for part, drills in parts.items()}
-        return asyncio.run(ablate(settings, RunOptions(home=Path(), tools=Path())))
 
 
 def test_it_stops_at_the_first_drill_that_notices(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -79,6 +28,7 @@ def test_it_stops_at_the_first_drill_that_notices(monkeypatch: pytest.MonkeyPatc
     ]
     assert [one.noticed_by for one in found] == ["slow-link", "slow-link"]
     assert found[1].drills == ("node-loss", "slow-link") and all(row.ok for row in whole.values())
+    assert len(runs.made) < runs.planned == 6 and runs.left == [] and runs.runs_left == 0
 
 
 def test_what_no_drill_notices_is_unproven(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -88,6 +38,7 @@ def test_what_no_drill_notices_is_unproven(monkeypatch: pytest.MonkeyPatch) -> N
         ("retries", None, ("node-loss", "slow-link")),
         ("fallback", None, ()),
     ]
+    assert len(runs.made) == runs.planned and runs.left == [] and runs.runs_left == 0
 
 
 def test_a_drill_that_does_not_pass_whole_notices_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -103,6 +54,8 @@ def test_a_run_that_somebody_stopped_ends_it(monkeypatch: pytest.MonkeyPatch, at
     runs = Runs(monkeypatch, node_loss={at: how})
     _, found = runs.ablate({"retries": ["node-loss", "slow-link"], "fallback": ["slow-link"]})
     assert runs.made[-1] == ("node-loss", at) and all(one.noticed_by is None for one in found)
+    assert runs.left == ["retries", "fallback"] and runs.runs_left > 0
+    assert [one.part for one in found] == ([] if at == "drill" else ["retries"])
 
 
 @pytest.mark.parametrize("how", ["stopped", "halted", "unclean"])

@@ -62,6 +62,13 @@ def test_a_drill_that_says_what_it_proves_is_asked_about_that_alone() -> None:
     assert set(FLAGS) < set(silent) and "reschedule-critical" in silent and "restart-replica" not in silent
 
 
+def test_only_the_parts_that_are_named_are_asked_about() -> None:
+    settings = [saying("node-loss", "retries", "reschedule-critical"), saying("slow-link", "shift-traffic")]
+    for everything in (True, False):
+        found = ablations(settings, everything=everything, only=("retries", "ejection"))
+        assert {part: names(drills) for part, drills in found.items()} == {"retries": ["node-loss"], "ejection": []}
+
+
 def verdict(status: Status, *failed: str) -> Verdict:
     checks = tuple(Check(one, one.split("/")[0], Status.FAILED, "", "", "") for one in failed)
     return Verdict("a-run", "node-loss", "sabotage:without-retries", status, "", failed, checks)

@@ -153,9 +153,26 @@ def test_an_ablation_tells_who_notices_by_what_and_what_nobody_does() -> None:
     assert not json.loads(ablation_json({}, ()))["proven"] and "nothing was" in ablation_conclusion(())
 
 
+def test_an_ablation_that_ended_early_does_not_call_unproven_what_it_did_not_ask() -> None:
+    left = ["restart-replica", "shedding"]
+    document = json.loads(ablation_json({}, ABLATIONS, left))
+    assert (document["proven"], document["unproven"], document["left"]) == (False, [], left)
+    assert not json.loads(ablation_json({}, ABLATIONS[:1], left))["proven"]
+    told = ablation_conclusion(ABLATIONS, left)
+    assert told == "The proof ended before it was known of: restart-replica, shedding."
+    assert ablation_conclusion(ABLATIONS, left[1:]).startswith("Unproven: restart-replica. ")
+    console = make_console(color=False, width=120)
+    with console.capture() as capture:
+        console.print(ablation_table(ABLATIONS, left=left))
+    assert "open: replica-crash passed" in capture.get() and "unproven" not in capture.get()
+
+
 def test_proven_needs_every_row_and_at_least_one() -> None:
     assert proven(ROWS) and not proven((*ROWS, BAD)) and not proven(())
     assert conclusion("d", (*ROWS, BAD)) == "d is NOT proven: 3 of 4 runs came out as they must."
+    assert not proven(ROWS, ["sabotage:b"]) and not json.loads(matrix_json("d", ROWS, ["sabotage:b"]))["proven"]
+    told = "d is NOT proven: 3 of 3 runs came out as they must; the proof ended before 1 more."
+    assert conclusion("d", ROWS, ["sabotage:b"]) == told
 
 
 def test_matrix_in_three_forms() -> None:

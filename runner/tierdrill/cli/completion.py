@@ -14,12 +14,14 @@ import click
 from click.shell_completion import CompletionItem
 
 from tierdrill.cli.places import find_catalogue, find_home
+from tierdrill.spec.protections import FLAGS
 
 _DRILL = re.compile(r"^kind:\s*Drill\s*$", re.MULTILINE)
 _ENVIRONMENT = re.compile(r"^kind:\s*Environment\s*$", re.MULTILINE)
 _TIERS = re.compile(r"^kind:\s*Tiers\s*$", re.MULTILINE)
 _CALENDAR = re.compile(r"^kind:\s*Calendar\s*$", re.MULTILINE)
 _GAMEDAY = re.compile(r"^kind:\s*GameDay\s*$", re.MULTILINE)
+_PLAYBOOK = re.compile(r"^kind:\s*Playbook\s*$", re.MULTILINE)
 _SECTION = r"^{name}:[^\n]*\n(?:(?:[ -][^\n]*)?\n)*"
 _ITEM = re.compile(r"^( *)- *\{? *name:\s*[\"']?([a-z0-9-]+)", re.MULTILINE)
 _NAME = re.compile(r"^metadata:[^\n]*\n(?:\s+[^\n]*\n)*?\s+name:\s*[\"']?([a-z0-9-]+)", re.MULTILINE)
@@ -32,10 +34,10 @@ def _option(ctx: click.Context, name: str) -> Path | None:
     return Path(value) if value else None
 
 
-def _documents(ctx: click.Context, kind: re.Pattern[str]) -> list[str]:
-    """The files of the catalogue that have a document of that kind, as text."""
+def _documents(ctx: click.Context, kind: re.Pattern[str], folder: str = "drills") -> list[str]:
+    """The files in a folder of the catalogue that have a document of that kind, as text."""
     found = []
-    for path in sorted(find_catalogue(_option(ctx, "catalogue")).glob("drills/**/*.y*ml")):
+    for path in sorted(find_catalogue(_option(ctx, "catalogue")).glob(f"{folder}/**/*.y*ml")):
         try:
             text = path.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError):
@@ -79,6 +81,12 @@ def complete_sabotage(ctx: click.Context, param: click.Parameter, incomplete: st
     part = _SABOTAGE.search(text)
     names = _SABOTAGE_NAME.findall(part[0]) if part else []
     return [CompletionItem(name) for name in names if name.startswith(incomplete)]
+
+
+def complete_part(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Protections of the gateways and playbooks that begin so."""
+    playbooks = [name[1] for text in _documents(ctx, _PLAYBOOK, "playbooks") if (name := _NAME.search(text))]
+    return [CompletionItem(name) for name in (*FLAGS, *playbooks) if name.startswith(incomplete)]
 
 
 def _named_in(ctx: click.Context, kind: re.Pattern[str], section: str, incomplete: str) -> list[CompletionItem]:

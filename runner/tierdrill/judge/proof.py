@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from itertools import zip_longest
@@ -122,17 +122,20 @@ def broken_promises(row: ProofRow) -> tuple[str, ...]:
     return tuple(check for check in row.failed_checks if names(ANY_PROMISE, check))
 
 
-def ablations(settings: Sequence[DrillSetting], *, everything: bool) -> dict[str, list[DrillSetting]]:
+def ablations(
+    settings: Sequence[DrillSetting], *, everything: bool, only: Collection[str] = ()
+) -> dict[str, list[DrillSetting]]:
     """What is to be taken away, and by which drills that may be noticed, the likeliest first.
 
     Those are the drills that say they prove it, then those that do not say what they prove: about a playbook the ones
-    in which it must run, about a protection each. What none of them is asked about is there only with `everything`.
+    in which it must run, about a protection each. What none of them is asked about is there only with `everything`, or
+    where it is one of `only`: then nothing else is.
     """
     found: dict[str, list[DrillSetting]] = {}
     for part in dict.fromkeys(part for setting in settings for part in parts_of(setting)):
         say_so = [setting for setting in settings if part in (setting.drill.proves or ())]
         others = [one for one in settings if one.drill.proves is None and part in _noticeable(one)]
-        if everything or say_so or others:
+        if part in only if only else everything or say_so or others:
             found[part] = [*say_so, *others]
     return found
 

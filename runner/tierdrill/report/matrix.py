@@ -44,17 +44,18 @@ def reason(row: ProofRow) -> str:
     return "nothing fired" if row.variant == "blip" else "every check passed"
 
 
-def proven(rows: Sequence[ProofRow]) -> bool:
-    """Is the drill proven: every row as it must be, and at least one row?"""
-    return bool(rows) and all(row.ok for row in rows)
+def proven(rows: Sequence[ProofRow], left: Sequence[str] = ()) -> bool:
+    """Is the drill proven: every row as it must be, at least one row, and no variant `left` to be run?"""
+    return bool(rows) and not left and all(row.ok for row in rows)
 
 
-def conclusion(drill: str, rows: Sequence[ProofRow]) -> str:
-    """The last line of a proof."""
+def conclusion(drill: str, rows: Sequence[ProofRow], left: Sequence[str] = ()) -> str:
+    """The last line of a proof; `left` are the variants that were not run any more."""
     good = sum(row.ok for row in rows)
-    if proven(rows):
+    if proven(rows, left):
         return f"{drill} is proven: all {len(rows)} runs came out as they must."
-    return f"{drill} is NOT proven: {good} of {len(rows)} runs came out as they must."
+    ended = f"; the proof ended before {len(left)} more" if left else ""
+    return f"{drill} is NOT proven: {good} of {len(rows)} runs came out as they must{ended}."
 
 
 def _table(title: str, glyphs: Glyphs, columns: Sequence[tuple[str, dict[str, Any]]]) -> Table:
@@ -103,21 +104,29 @@ def matrix_table(drill: str, rows: Sequence[ProofRow], glyphs: Glyphs = UNICODE)
     return table
 
 
-def matrix_json(drill: str, rows: Sequence[ProofRow]) -> str:
-    """The matrix for machines; keys sorted."""
+def matrix_json(drill: str, rows: Sequence[ProofRow], left: Sequence[str] = ()) -> str:
+    """The matrix for machines; keys sorted. `left` are the variants that were not run any more."""
     records = [_record(row) for row in rows]
-    return json.dumps({"drill": drill, "proven": proven(rows), "rows": records}, sort_keys=True, indent=2) + "\n"
+    document = {"drill": drill, "proven": proven(rows, left), "rows": records, "left": list(left)}
+    return json.dumps(document, sort_keys=True, indent=2) + "\n"
 
 
-def ablation_conclusion(found: Sequence[Ablation]) -> str:
-    """The last line of an ablation: what is unproven, if anything is."""
-    unproven = [one.part for one in found if one.noticed_by is None]
+def _unproven(found: Sequence[Ablation], left: Sequence[str]) -> list[str]:
+    return [one.part for one in found if one.noticed_by is None and one.part not in left]
+
+
+def ablation_conclusion(found: Sequence[Ablation], left: Sequence[str] = ()) -> str:
+    """The last line of an ablation: what is unproven, if anything is. `left` is what was not asked to the end."""
+    unproven = _unproven(found, left)
+    if left:
+        told = f"Unproven: {', '.join(unproven)}. " if unproven else ""
+        return f"{told}The proof ended before it was known of: {', '.join(left)}."
     if found and not unproven:
         return f"Nothing is unproven: a promise breaks without each of {len(found)} protections and playbooks."
     return f"Unproven: {', '.join(unproven) or 'everything, for nothing was taken away'}. No drill notices without."
 
 
-def ablation_table(found: Sequence[Ablation], glyphs: Glyphs = UNICODE) -> Table:
+def ablation_table(found: Sequence[Ablation], glyphs: Glyphs = UNICODE, left: Sequence[str] = ()) -> Table:
     """What each protection and playbook is needed for, for a terminal."""
     from rich.text import Text
 
@@ -133,26 +142,27 @@ def ablation_table(found: Sequence[Ablation], glyphs: Glyphs = UNICODE) -> Table
         ),
     )
     for one in found:
+        tried = _tried(one, "open" if one.part in left else "unproven")
         table.add_row(
             Text(glyphs.ok if one.promises else glyphs.bad, style="green" if one.promises else "bold red"),
             glyphs.text(what(one.part)),
             glyphs.text(one.noticed_by or "no drill"),
-            glyphs.text(_some(one.promises) if one.promises else _tried(one)),
+            glyphs.text(_some(one.promises) if one.promises else tried),
             glyphs.text(show_seconds(sum(row.seconds for row in one.rows))),
         )
     return table
 
 
-def _tried(one: Ablation) -> str:
+def _tried(one: Ablation, word: str) -> str:
     tried = [
         f"{drill} {reason(row) if row.guardrail else row.status}"
         for drill, row in zip(one.drills, one.rows, strict=True)
     ]
-    return f"unproven: {', '.join(tried) or 'no drill could notice'}"
+    return f"{word}: {', '.join(tried) or 'no drill could notice'}"
 
 
-def ablation_json(whole: Mapping[str, ProofRow], found: Sequence[Ablation]) -> str:
-    """The same for machines; keys sorted."""
+def ablation_json(whole: Mapping[str, ProofRow], found: Sequence[Ablation], left: Sequence[str] = ()) -> str:
+    """The same for machines; keys sorted. `left` is what was not asked to the end, and neither proven nor unproven."""
     parts = [
         {
             "part": one.part,
@@ -162,9 +172,14 @@ def ablation_json(whole: Mapping[str, ProofRow], found: Sequence[Ablation]) -> s
         }
         for one in found
     ]
-    unproven = [one.part for one in found if one.noticed_by is None]
-    drills = {name: _record(row) for name, row in whole.items()}
-    record = {"proven": bool(found) and not unproven, "unproven": unproven, "parts": parts, "drills": drills}
+    unproven = _unproven(found, left)
+    record = {
+        "proven": bool(found) and not unproven and not left,
+        "unproven": unproven,
+        "left": list(left),
+        "parts": parts,
+        "drills": {name: _record(row) for name, row in whole.items()},
+    }
     return json.dumps(record, sort_keys=True, indent=2) + "\n"
 
 

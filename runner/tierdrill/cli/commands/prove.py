@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import click
 
-from tierdrill.cli.completion import complete_drill
+from tierdrill.cli.completion import complete_drill, complete_part
 from tierdrill.cli.documents import drill_setting, whole_catalogue
+from tierdrill.cli.errors import Refusal
 from tierdrill.cli.logs import log_to_file
 from tierdrill.cli.options import echo_json, no_color_option
 from tierdrill.cli.past import stored_events
@@ -22,8 +24,7 @@ from tierdrill.text import valid
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from tierdrill.conductor.prove import OnRow
-    from tierdrill.conductor.run import Listener, RunOptions, RunOutcome
+    from tierdrill.conductor.run import RunOptions, RunOutcome
     from tierdrill.history.events import Event
     from tierdrill.judge.proof import ProofRow
     from tierdrill.spec.catalogue import DrillSetting
@@ -34,7 +35,15 @@ NOT_PROVEN, INCONCLUSIVE, ABORTED, UNCLEAN = 1, 3, 4, 5
 @click.command("prove")
 @click.argument("drills", nargs=-1, metavar="[DRILL]...", shell_complete=complete_drill)
 @click.option("--all", "whole", is_flag=True, help="Every drill of the catalogue.")
-@click.option("--ablate", "without", is_flag=True, help="Take each protection and each playbook away alone, instead.")
+@click.option("--ablate", is_flag=True, help="Take each protection and each playbook away alone, instead.")
+@click.option(
+    "--without",
+    "parts",
+    multiple=True,
+    metavar="NAME",
+    shell_complete=complete_part,
+    help="With --ablate: only this protection or playbook; repeatable.",
+)
 @click.option("--lab", metavar="NAME", help="Use a lab that is up instead of one for each run.")
 @click.option("--json", "as_json", is_flag=True, help="The matrix for machines.")
 @no_color_option
@@ -43,7 +52,8 @@ def command(
     here: Surroundings,
     drills: tuple[str, ...],
     whole: bool,
-    without: bool,
+    ablate: bool,
+    parts: tuple[str, ...],
     lab: str | None,
     as_json: bool,
     plain_colors: bool,
@@ -55,36 +65,75 @@ def command(
 
     With --ablate, each protection of the gateways and each playbook is taken away alone, and it is told which drill
     notices, and by which promise to customers. With DRILLs given, these are what they say they prove; with --all,
-    everything there is. What no drill notices is unproven. Exit code 0 if nothing is.
+    everything there is; --without names some of them. What no drill notices is unproven. Exit code 0 if nothing is.
     """
     from tierdrill.conductor.run import RunOptions
-    from tierdrill.report.matrix import conclusion, matrix_json, matrix_table
-    from tierdrill.report.terminal import glyphs_for, make_console
+    from tierdrill.report.terminal import make_console
 
     if whole == bool(drills):
         raise click.UsageError("name the drills to prove, or all of them with --all")
+    if parts and not ablate:
+        raise click.UsageError("found --without without --ablate; allowed are both")
     chosen = sorted(whole_catalogue(here.catalogue).drills) if whole else drills
     settings = {name: drill_setting(here.catalogue, name) for name in chosen}
+    _check_parts(parts, settings)
     check_place(here, lab)
     log_to_file(here.home)
     options = RunOptions(home=here.home, tools=here.tools, lab=lab, author=author(), argv=tuple(map(valid, sys.argv)))
     console = make_console(color=here.color and not plain_colors)
-    if without:
-        return _ablate(here, list(settings.values()), options, console, everything=whole, as_json=as_json)
-    codes, documents = [], []
-    for name, setting in settings.items():
-        rows = asyncio.run(_prove(here, setting, options))
+    if ablate:
+        return _ablate(here, list(settings.values()), options, console, everything=whole, only=parts, as_json=as_json)
+    return _prove(here, settings, options, console, as_json=as_json)
+
+
+def _check_parts(parts: tuple[str, ...], settings: dict[str, DrillSetting]) -> None:
+    from tierdrill.spec.ablation import parts_of
+
+    known = dict.fromkeys(part for setting in settings.values() for part in parts_of(setting))
+    for part in parts:
+        if part not in known:
+            raise Refusal(f"found --without {part}; allowed are {', '.join(known)}")
+
+
+def _prove(
+    here: Surroundings, settings: dict[str, DrillSetting], options: RunOptions, console: Console, *, as_json: bool
+) -> int:
+    from tierdrill.conductor.prove import prove
+    from tierdrill.judge.proof import variants_of
+    from tierdrill.report.matrix import conclusion, matrix_json, matrix_table
+    from tierdrill.report.terminal import glyphs_for
+
+    wanted = {name: variants_of(setting) for name, setting in settings.items()}
+    done: dict[str, list[ProofRow]] = {}
+    runs = _Runs(here, lambda: sum(map(len, wanted.values())) - sum(map(len, done.values())))
+
+    def left(name: str) -> list[str]:
+        return wanted[name][len(done[name]) :]
+
+    # Whatever ends it, what was found until then is told.
+    try:
+        for name, setting in settings.items():
+            rows = done[name] = []
+
+            def on_row(row: ProofRow, outcome: RunOutcome, rows: list[ProofRow] = rows) -> None:
+                rows.append(row)
+                runs.on_row(row, outcome)
+
+            try:
+                asyncio.run(prove(setting, options, [runs.tell], on_row))
+            finally:
+                if not as_json:
+                    console.print(matrix_table(name, rows, glyphs_for(console)))
+                    console.print(conclusion(name, rows, left(name)))
+            if rows[-1].ends_the_proof:
+                break
+    finally:
         if as_json:
-            documents.append(json.loads(matrix_json(name, rows)))
-        else:
-            console.print(matrix_table(name, rows, glyphs_for(console)))
-            console.print(conclusion(name, rows))
-        codes.append(exit_code(rows))
-        if codes[-1] in (ABORTED, UNCLEAN):
-            break
-    if as_json:
-        echo_json({"proven": not any(codes) and len(codes) == len(settings), "drills": documents})
-    return max(codes)
+            documents = [json.loads(matrix_json(name, rows, left(name))) for name, rows in done.items()]
+            unmade = [name for name in settings if name not in done]
+            every = not unmade and all(one["proven"] for one in documents)
+            echo_json({"proven": every, "drills": documents, "left": unmade})
+    return max((exit_code(rows) for rows in done.values()), default=NOT_PROVEN)
 
 
 def _ablate(
@@ -94,54 +143,65 @@ def _ablate(
     console: Console,
     *,
     everything: bool,
+    only: tuple[str, ...],
     as_json: bool,
 ) -> int:
-    from tierdrill.conductor.prove import ablate
+    from tierdrill.conductor.prove import Ablations, ablate
     from tierdrill.judge.proof import ablations
     from tierdrill.report.matrix import ablation_conclusion, ablation_json, ablation_table, reason
     from tierdrill.report.terminal import glyphs_for
 
-    parts = ablations(settings, everything=everything)
-    click.echo(f"{len(parts)} protections and playbooks, each taken away alone", err=True)
-    whole, found = asyncio.run(ablate(parts, options, *_listening(here)))
-    if as_json:
-        echo_json(json.loads(ablation_json(whole, found)))
-    else:
-        console.print(ablation_table(found, glyphs_for(console)))
-        for name, row in whole.items():
-            if not row.ok:
-                why = f"{row.status} with everything in place ({reason(row)})"
-                console.print(f"{name} came to {why}, and so can notice nothing.", markup=False, highlight=False)
-        console.print(ablation_conclusion(found))
+    so_far = Ablations(ablations(settings, everything=everything, only=only))
+    runs = _Runs(here, lambda: so_far.runs_left, "at most ")
+    count, most = len(so_far.parts), so_far.runs_left
+    click.echo(f"{count} protections and playbooks, each taken away alone: {most} runs at most", err=True)
+    # Whatever ends it, what was found until then is told.
+    try:
+        asyncio.run(ablate(so_far, options, [runs.tell], runs.on_row))
+    finally:
+        whole, found, left = so_far.whole, so_far.found, so_far.left
+        if as_json:
+            echo_json(json.loads(ablation_json(whole, found, left)))
+        else:
+            console.print(ablation_table(found, glyphs_for(console), left))
+            for name, row in whole.items():
+                if not row.ok:
+                    why = f"{row.status} with everything in place ({reason(row)})"
+                    console.print(f"{name} came to {why}, and so can notice nothing.", markup=False, highlight=False)
+            console.print(ablation_conclusion(found, left))
     rows = [*whole.values(), *(row for one in found for row in one.rows[-1:])]
-    if len(found) == len(parts) and found and all(one.promises for one in found):
+    if found and not left and all(one.promises for one in found):
         return 0
     return exit_code(rows) or NOT_PROVEN
 
 
-async def _prove(here: Surroundings, setting: DrillSetting, options: RunOptions) -> list[ProofRow]:
-    from tierdrill.conductor.prove import prove
+class _Runs:
+    """Tells of the runs on stderr while they are made, and writes their reports.
 
-    return await prove(setting, options, *_listening(here))
+    `left` says how many are still to be made, the one that starts among them.
+    """
 
+    def __init__(self, here: Surroundings, left: Callable[[], int], about: str = "") -> None:
+        self._here, self._left, self._about = here, left, about
+        self._made = 0
 
-def _listening(here: Surroundings) -> tuple[list[Listener], OnRow]:
-    """What tells of the runs on stderr while they are made, and writes their reports."""
-    from tierdrill.report.words import show_seconds, variant_words
+    def tell(self, event: Event) -> None:
+        from tierdrill.report.words import variant_words
 
-    def tell(event: Event) -> None:
         if event.kind == "run.started":
+            place = f"run {self._made + 1} of {self._about}{self._made + self._left()}"
             words = variant_words(str(event.data["variant"]))
-            click.echo(f"{event.data['drill']}, {words}: run {event.data['run']}", err=True)
+            click.echo(f"{place}: {event.data['drill']}, {words}: {event.data['run']}", err=True)
         elif event.kind == "phase.started":
             click.echo(f"  {event.data['phase']}", err=True)
 
-    def on_row(row: ProofRow, outcome: RunOutcome) -> None:
-        try_reports(judged(stored_events(here.home, outcome.run)), outcome.folder)
+    def on_row(self, row: ProofRow, outcome: RunOutcome) -> None:
+        from tierdrill.report.words import show_seconds
+
+        self._made += 1
+        try_reports(judged(stored_events(self._here.home, outcome.run)), outcome.folder)
         sign = "as it must" if row.ok else "NOT as it must"
         click.echo(f"  {row.status} after {show_seconds(row.seconds)}, {sign}", err=True)
-
-    return [tell], on_row
 
 
 def exit_code(rows: list[ProofRow]) -> int:
