@@ -37,7 +37,8 @@ def _option(ctx: click.Context, name: str) -> Path | None:
 def _documents(ctx: click.Context, kind: re.Pattern[str], folder: str = "drills") -> list[str]:
     """The files in a folder of the catalogue that have a document of that kind, as text."""
     found = []
-    for path in sorted(find_catalogue(_option(ctx, "catalogue")).glob(f"{folder}/**/*.y*ml")):
+    paths = find_catalogue(_option(ctx, "catalogue")).glob(f"{folder}/**/*.y*ml")
+    for path in sorted(paths, key=lambda path: path.with_suffix("")):
         try:
             text = path.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError):
