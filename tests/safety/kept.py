@@ -26,6 +26,8 @@ LAB = "kept"
 DRILLS = ("slow-link", "node-loss")
 """A remedy that lasts until its alert resolves (a weight of 0), and remedies that move replicas and shed."""
 
+LOAD = "8/s"
+"""Of each stream."""
 PHASES = {"warm_up": "4s", "baseline": "1s", "fault": "15s", "recovery": "1s"}
 MARKS = {
     "reaper": "conductor.reaper",
@@ -113,15 +115,14 @@ class Kept:
             self.home, "--catalogue", str(self.catalogue), "run", drill, "--lab", LAB, "--plain", cwd=self.home
         )
 
+    def in_force(self, remedies: bool) -> bool:
+        """Whether a fault, and with `remedies` also a playbook's change, is in force now, as the ledger has it."""
+        landed = [entry for entry in self.entries() if entry.state == "landed"]
+        return any(not is_remedy(entry) for entry in landed) and (not remedies or any(map(is_remedy, landed)))
+
     def await_force(self, runner: subprocess.Popen[bytes], remedies: bool) -> bool:
-        """Until a fault, and with `remedies` also a playbook's change, is in force; False if the run ended first."""
-
-        def in_force() -> bool:
-            landed = [entry for entry in self.entries() if entry.state == "landed"]
-            faults = any(not is_remedy(entry) for entry in landed)
-            return runner.poll() is not None or (faults and (not remedies or any(map(is_remedy, landed))))
-
-        self.until("something is in force", in_force, 60.0)
+        """Until `in_force`; False if the run ended first."""
+        self.until("something is in force", lambda: runner.poll() is not None or self.in_force(remedies), 60.0)
         return runner.poll() is None
 
     def victim(self, role: str, runner: subprocess.Popen[bytes]) -> psutil.Process | None:
@@ -191,7 +192,10 @@ def kept_home(folder: Path) -> Kept:
     for drill in DRILLS:
         path = catalogue / "drills" / f"{drill}.yaml"
         document = yaml.safe_load(path.read_text())
-        document |= {"phases": PHASES, "expect": EXPECT, "sabotages": []}
+        document |= {"phases": PHASES, "expect": EXPECT, "sabotages": [], "guardrails": []}
+        # What is killed here is never how much is served: a busy machine must not end a trial by a broken promise.
+        for stream in document["load"]["streams"]:
+            stream["rate"] = LOAD
         document.pop("blip", None)
         path.write_text(yaml.safe_dump(document))
     home = folder / "home"
