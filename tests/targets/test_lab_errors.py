@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import http.server
 import json
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from typing import Any, cast
 
 import pytest
 
+from tests.targets.endpoint import Answer, Asked, Endpoint
 from tierdrill.history.processes import identify
 from tierdrill.lab.client import LabClient
 from tierdrill.targets.base import TargetError
@@ -23,42 +22,24 @@ ERRORS = ERROR_FAULTS["replica-errors"]
 class Lab:
     """One replica; each fourth of its answers is an error where so many were asked for, or each."""
 
-    def __init__(self) -> None:
+    def __init__(self, endpoint: Endpoint) -> None:
         self.percent, self.asked, self.ready = 0, 0, 200
         self.broken: tuple[int, Any] | None = None
         self.process = subprocess.Popen([sys.executable, "-c", "import sys; sys.stdin.read()"], stdin=subprocess.PIPE)
-        lab = self
+        endpoint.answer = self.answer
+        self.address: str | None = endpoint.address
 
-        class Handler(http.server.BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def do_GET(self) -> None:
-                assert self.path == "/v2/health/ready"
-                self.answer(lab.ready, {"ready": lab.ready == 200})
-
-            def do_POST(self) -> None:
-                said = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                assert (self.path, said["model"], said["max_tokens"]) == ("/v1/completions", "assistant", 1)
-                lab.asked += 1
-                fails = lab.percent and lab.asked % (100 // lab.percent) == 0
-                error = {"error": {"type": "InternalServerError", "message": "CUDA error"}}
-                self.answer(*(lab.broken or ((500, error) if fails else (200, {"choices": []}))))
-
-            def answer(self, status: int, document: Any) -> None:
-                body = json.dumps(document).encode()
-                self.send_response(status)
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
-
-            def log_message(self, format: str, *args: Any) -> None:
-                """Keep the tests' output clean."""
-
-        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.server.daemon_threads = True
-        self.thread = threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.02})
-        self.thread.start()
-        self.address: str | None = f"127.0.0.1:{self.server.server_address[1]}"
+    def answer(self, asked: Asked) -> Answer:
+        if asked.method == "GET":
+            assert asked.path == "/v2/health/ready"
+            return Answer(self.ready, json.dumps({"ready": self.ready == 200}).encode())
+        said = json.loads(asked.body)
+        assert (asked.path, said["model"], said["max_tokens"]) == ("/v1/completions", "assistant", 1)
+        self.asked += 1
+        fails = self.percent and self.asked % (100 // self.percent) == 0
+        error = {"error": {"type": "InternalServerError", "message": "CUDA error"}}
+        status, document = self.broken or ((500, error) if fails else (200, {"choices": []}))
+        return Answer(status, json.dumps(document).encode())
 
     def state(self) -> dict[str, Any]:
         found = identify(self.process.pid)
@@ -74,18 +55,12 @@ class Lab:
         self.process.kill()
         self.process.communicate()
 
-    def close(self) -> None:
-        self.end_process()
-        self.server.shutdown()
-        self.server.server_close()
-        self.thread.join()
-
 
 @pytest.fixture
-def lab() -> Iterator[Lab]:
-    lab = Lab()
+def lab(endpoint: Endpoint) -> Iterator[Lab]:
+    lab = Lab(endpoint)
     yield lab
-    lab.close()
+    lab.end_process()
 
 
 def bound(lab: Lab, percent: int = 100) -> dict[str, Any]:

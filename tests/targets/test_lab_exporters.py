@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import http.server
-import threading
-from collections.abc import Iterator
 from typing import Any, cast
 
 import pytest
 
+from tests.targets.endpoint import Answer, Endpoint
 from tierdrill.lab.client import LabClient, LabError
 from tierdrill.targets.base import TargetError
 from tierdrill.targets.lab_exporters import EXPORTER_FAULTS, exporter_lost
@@ -21,26 +19,12 @@ METRICS = b'DCGM_FI_DEV_GPU_TEMP{gpu="0"} 40\n'
 class Lab:
     """One node, its agent, and an exporter that answers as it is told."""
 
-    def __init__(self) -> None:
+    def __init__(self, endpoint: Endpoint) -> None:
         self.answer: tuple[int, bytes] = (200, METRICS)
         self.ready, self.power, self.agent_runs = True, "on", True
         self.set: list[tuple[str, bool]] = []
-        lab = self
-
-        class Handler(http.server.BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                status, body = lab.answer
-                self.send_response(status)
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
-
-            def log_message(self, format: str, *args: Any) -> None:
-                """Keep the tests' output clean."""
-
-        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.thread = threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.02})
-        self.thread.start()
+        self.endpoint = endpoint
+        endpoint.answer = lambda asked: Answer(*self.answer)
 
     def state(self) -> dict[str, Any]:
         return {"nodes": [{"name": "node-1", "ready": self.ready, "boot_id": "b1"}], "replicas": []}
@@ -51,22 +35,15 @@ class Lab:
     def agent(self, node: str) -> dict[str, Any]:
         if not self.agent_runs:
             raise LabError("the agent of node-1 does not run", 409)
-        return {"agent": f"127.0.0.1:{self.server.server_address[1]}"}
+        return {"agent": self.endpoint.address}
 
     def set_exporter(self, node: str, up: bool) -> None:
         self.set.append((node, up))
 
-    def close(self) -> None:
-        self.server.shutdown()
-        self.server.server_close()
-        self.thread.join()
-
 
 @pytest.fixture
-def lab() -> Iterator[Lab]:
-    lab = Lab()
-    yield lab
-    lab.close()
+def lab(endpoint: Endpoint) -> Lab:
+    return Lab(endpoint)
 
 
 @pytest.mark.parametrize(
@@ -82,8 +59,7 @@ def test_what_a_scrape_proves(lab: Lab, answer: tuple[int, bytes], lost: bool) -
 
 def test_an_exporter_that_is_gone_is_lost_and_a_node_that_is_gone_is_something_else(lab: Lab) -> None:
     client, p = cast(LabClient, lab), dict(PARAMETERS)
-    lab.server.shutdown()
-    lab.server.server_close()
+    lab.endpoint.close()
     assert LOSS.landed(client, p).seen and not LOSS.gone(client, p).seen
     lab.agent_runs = False
     assert not LOSS.landed(client, p).seen and not LOSS.gone(client, p).seen

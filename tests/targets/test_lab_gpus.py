@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import http.server
 import json
-import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.targets.endpoint import Answer, Endpoint
 from tierdrill.lab import gpu, process
 from tierdrill.lab.client import LabClient, LabError
 from tierdrill.lab.gpu import GpuSpec
@@ -185,20 +184,8 @@ def test_a_gpu_that_there_is_not_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("answer", [b"data: [DONE]\n\n", b"data: nonsense\n\n", b"plain words\n", b""])
-def test_what_is_no_stream_of_tokens_has_no_rate(answer: bytes) -> None:
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            self.rfile.read(int(self.headers["Content-Length"]))
-            self.send_response(200)
-            self.end_headers()
-            self.wfile.write(answer)
-
-        def log_message(self, format: str, *args: Any) -> None:
-            """Keep the tests' output clean."""
-
-    with http.server.HTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.handle_request)
-        thread.start()
-        assert measure(f"127.0.0.1:{server.server_address[1]}", "assistant") is None
-        thread.join()
-    assert measure(f"127.0.0.1:{server.server_address[1]}", "assistant") is None, "nobody is there any more"
+def test_what_is_no_stream_of_tokens_has_no_rate(endpoint: Endpoint, answer: bytes) -> None:
+    endpoint.answer = lambda asked: Answer(body=answer)
+    assert measure(endpoint.address, "assistant") is None
+    endpoint.close()
+    assert measure(endpoint.address, "assistant") is None, "nobody is there any more"

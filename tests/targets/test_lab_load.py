@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import http.server
 import json
 import os
 import random
-import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
 
+from tests.targets.endpoint import Answer, Asked, Endpoint
 from tierdrill.history.processes import me
 from tierdrill.lab.client import LabClient
 from tierdrill.load.line import CONTROL_FILE, LoadLine, StreamRates
@@ -26,43 +24,30 @@ SURGE = LOAD_FAULTS["load-surge"]
 class Lab:
     """Two gateways that count what arrives at a rate, each the half of it; `rate` None is a gateway that is gone."""
 
-    def __init__(self) -> None:
+    def __init__(self, endpoint: Endpoint) -> None:
         self.rate = 20.0
         self.since = time.monotonic()
-        lab = self
-
-        class Handler(http.server.BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                arrivals = lab.rate * (time.monotonic() - lab.since) / 2
-                body = (
-                    f'tierdrill_requests_total{{tier="best-effort",outcome="ok",code="200"}} {arrivals - 3}\n'
-                    'tierdrill_requests_total{tier="critical",outcome="ok",code="200"} 1000\n'
-                    'tierdrill_inflight{tier="best-effort"} 2\n'
-                    'tierdrill_queue_depth{tier="best-effort",model="draft"} 1\n'
-                ).encode()
-                self.send_response(200)
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
-
-            def log_message(self, format: str, *args: Any) -> None:
-                """Keep the tests' output clean."""
-
-        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
-        self.address = f"127.0.0.1:{self.server.server_address[1]}"
+        endpoint.answer = self.answer
+        self.address = endpoint.address
         self.gateways = {"gateway-a": self.address, "gateway-b": self.address}
+
+    def answer(self, asked: Asked) -> Answer:
+        arrivals = self.rate * (time.monotonic() - self.since) / 2
+        body = (
+            f'tierdrill_requests_total{{tier="best-effort",outcome="ok",code="200"}} {arrivals - 3}\n'
+            'tierdrill_requests_total{tier="critical",outcome="ok",code="200"} 1000\n'
+            'tierdrill_inflight{tier="best-effort"} 2\n'
+            'tierdrill_queue_depth{tier="best-effort",model="draft"} 1\n'
+        )
+        return Answer(body=body.encode())
 
     def status(self) -> dict[str, Any]:
         return {"addresses": {"gateways": self.gateways}}
 
 
 @pytest.fixture
-def lab() -> Iterator[Lab]:
-    made = Lab()
-    yield made
-    made.server.shutdown()
-    made.server.server_close()
+def lab(endpoint: Endpoint) -> Lab:
+    return Lab(endpoint)
 
 
 def parameters(**changes: Any) -> dict[str, Any]:

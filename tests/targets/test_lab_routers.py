@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import http.server
 import json
-import threading
-from collections.abc import Iterator
 from typing import Any, cast
 
 import pytest
 
+from tests.targets.endpoint import Answer, Asked, Endpoint
 from tierdrill.lab.client import LabClient, LabError
 from tierdrill.lab.gateway_picker import LOST
 from tierdrill.targets.base import TargetError
@@ -22,7 +20,7 @@ PARAMETERS = {"gateway": "gateway-a"}
 class Lab:
     """One gateway that answers as it is told, and one that is down."""
 
-    def __init__(self) -> None:
+    def __init__(self, endpoint: Endpoint) -> None:
         self.answer: tuple[int, dict[str, str]] = (200, {})
         self.asked: list[dict[str, Any]] = []
         self.alive = True
@@ -31,34 +29,21 @@ class Lab:
             {"rank": 1, "model": "assistant", "ready": True},
         ]
         self.set: list[tuple[bool, str]] = []
-        lab = self
+        self.endpoint = endpoint
+        endpoint.answer = self.ask
 
-        class Handler(http.server.BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                lab.asked.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
-                status, headers = lab.answer
-                self.send_response(status)
-                for name, value in headers.items():
-                    self.send_header(name, value)
-                self.send_header("Content-Length", "2")
-                self.end_headers()
-                self.wfile.write(b"{}")
-
-            def log_message(self, format: str, *args: Any) -> None:
-                """Keep the tests' output clean."""
-
-        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.thread = threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.02})
-        self.thread.start()
+    def ask(self, asked: Asked) -> Answer:
+        self.asked.append(json.loads(asked.body))
+        status, headers = self.answer
+        return Answer(status, headers=headers)
 
     def status(self) -> dict[str, Any]:
-        address = f"127.0.0.1:{self.server.server_address[1]}"
         processes = [
             {"name": "gateway-a", "program": "gateway", "alive": self.alive},
             {"name": "gateway-b", "program": "gateway", "alive": False},
             {"name": "node-1", "program": "node", "alive": True},
         ]
-        return {"addresses": {"gateways": {"gateway-a": address}}, "processes": processes}
+        return {"addresses": {"gateways": {"gateway-a": self.endpoint.address}}, "processes": processes}
 
     def state(self) -> dict[str, Any]:
         return {"nodes": [], "replicas": self.replicas}
@@ -71,17 +56,10 @@ class Lab:
             raise LabError(f"found gateway {gateway!r}", 404)
         return {"gateway-a": {"up": False, "state": "fails-closed"}}
 
-    def close(self) -> None:
-        self.server.shutdown()
-        self.server.server_close()
-        self.thread.join()
-
 
 @pytest.fixture
-def lab() -> Iterator[Lab]:
-    lab = Lab()
-    yield lab
-    lab.close()
+def lab(endpoint: Endpoint) -> Lab:
+    return Lab(endpoint)
 
 
 def bound(lab: Lab, gateway: str = "gateway-a") -> tuple[LabClient, dict[str, Any]]:
@@ -124,8 +102,7 @@ def test_a_gateway_that_has_ended_took_its_lost_picker_along(lab: Lab) -> None:
 
 def test_no_answer_proves_nothing(lab: Lab) -> None:
     client, p = bound(lab)
-    lab.server.shutdown()
-    lab.server.server_close()
+    lab.endpoint.close()
     assert not CLOSED.landed(client, p).seen and not CLOSED.gone(client, p).seen
 
 

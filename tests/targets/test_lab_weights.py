@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import http.server
 import json
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from typing import Any, cast
 
 import pytest
 
+from tests.targets.endpoint import Answer, Asked, Endpoint
 from tierdrill.history.processes import identify
 from tierdrill.lab.client import LabClient
 from tierdrill.targets.base import TargetError
@@ -24,26 +23,14 @@ PARAMETERS = {"replica": "assistant-1", "weight": 500, "bit": 13}
 class Lab:
     """One replica, whose answers to the golden prompts are as its weights are."""
 
-    def __init__(self) -> None:
+    def __init__(self, endpoint: Endpoint) -> None:
         self.flipped, self.status = False, 200
         self.process = subprocess.Popen([sys.executable, "-c", "import sys; sys.stdin.read()"], stdin=subprocess.PIPE)
-        lab = self
+        endpoint.answer = self.answer
+        self.address: str | None = endpoint.address
 
-        class Handler(http.server.BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                body = json.dumps({"ok": not lab.flipped, "checksum": "c"}).encode()
-                self.send_response(lab.status)
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
-
-            def log_message(self, format: str, *args: Any) -> None:
-                """Keep the tests' output clean."""
-
-        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.thread = threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.02})
-        self.thread.start()
-        self.address: str | None = f"127.0.0.1:{self.server.server_address[1]}"
+    def answer(self, asked: Asked) -> Answer:
+        return Answer(self.status, json.dumps({"ok": not self.flipped, "checksum": "c"}).encode())
 
     def state(self) -> dict[str, Any]:
         found = identify(self.process.pid)
@@ -58,18 +45,12 @@ class Lab:
         self.process.kill()
         self.process.communicate()
 
-    def close(self) -> None:
-        self.end_process()
-        self.server.shutdown()
-        self.server.server_close()
-        self.thread.join()
-
 
 @pytest.fixture
-def lab() -> Iterator[Lab]:
-    lab = Lab()
+def lab(endpoint: Endpoint) -> Iterator[Lab]:
+    lab = Lab(endpoint)
     yield lab
-    lab.close()
+    lab.end_process()
 
 
 def bound(lab: Lab) -> dict[str, Any]:
