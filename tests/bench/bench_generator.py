@@ -15,12 +15,13 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "load"))
 from load_support import ModelServer, load_plan, serving, stream_plan
 
 from tierdrill.children import bare_environment
-from tierdrill.load.health import assess, quantile
+from tierdrill.judge.statistics import quantile
 from tierdrill.load.recorder import Sample
 from tierdrill.load.runner import LoadProcess
 
@@ -58,7 +59,7 @@ def on_quitting(**_):
 
 async def open_loop(
     server: ModelServer, directory: Path, duration_s: float, stall: bool
-) -> tuple[list[Sample], list[dict[str, object]], int]:
+) -> tuple[list[Sample], list[dict[str, Any]], int]:
     """Our generator's samples and reports, and how many arrivals were planned."""
     plan = load_plan(
         directory,
@@ -119,10 +120,16 @@ def closed_loop(server: ModelServer, directory: Path) -> list[float]:
     return list(json.loads(out.read_text()))
 
 
+def at(ordered: list[float], share: float) -> float:
+    """The quantile of ascending times; infinite where there are none."""
+    found = quantile(ordered, share)
+    return float("inf") if found is None else found.value
+
+
 def show(name: str, latencies: list[float]) -> float:
     """One line of a loop's figures; its p99."""
     ordered = sorted(latencies)
-    p99 = quantile(ordered, 0.99) or 0.0
+    p99 = at(ordered, 0.99)
     late = sum(latency >= 0.2 for latency in ordered) / max(len(ordered), 1)
     print(f"  {name:12} {len(ordered):5} requests   p99 {p99 * 1000:7.1f} ms   {late:6.1%} at 200 ms or more")
     return p99
@@ -135,16 +142,18 @@ def main() -> int:
         samples, reports, planned = asyncio.run(open_loop(server, first, STEADY_S, stall=False))
         lags = sorted(sample.lag_s for sample in samples)
         latencies = sorted(sample.latency_s for sample in samples)
-        health = assess(samples, reports, planned)
-        lag_p99 = quantile(lags, 0.99) or float("inf")
+        vitals = [report for report in reports if report["kind"] == "report"]
+        cpu, loop_lag_s = (max(report[name] for report in vitals) for name in ("cpu", "loop_lag_s"))
+        idle = [report["machine_idle"] for report in vitals if report["machine_idle"] is not None]
+        lag_p99 = at(lags, 0.99)
         print(f"{RATE_RPS:g} rps for {STEADY_S:g} s, {os.cpu_count()} CPUs: {len(samples)} of {planned} planned")
-        print(f"  send lag     p50 {1000 * (quantile(lags, 0.5) or 0):.2f} ms   p99 {1000 * lag_p99:.2f} ms", end="   ")
+        print(f"  send lag     p50 {1000 * at(lags, 0.5):.2f} ms   p99 {1000 * lag_p99:.2f} ms", end="   ")
         print(f"max {1000 * lags[-1]:.2f} ms   (p99 at most {1000 * LAG_P99_MAX_S:g} ms)")
-        print(f"  latency      p50 {1000 * (quantile(latencies, 0.5) or 0):.2f} ms", end="   ")
-        print(f"p99 {1000 * (quantile(latencies, 0.99) or 0):.2f} ms")
-        print(f"  generator    busiest second {health.cpu or 0:.0%} of a CPU", end="   ")
-        print(f"loop lag at most {1000 * (health.loop_lag_s or 0):.1f} ms")
-        print(f"  machine      {health.machine_idle or 0:.0%} idle   {'healthy' if health.healthy else health.reasons}")
+        print(f"  latency      p50 {1000 * at(latencies, 0.5):.2f} ms", end="   ")
+        print(f"p99 {1000 * at(latencies, 0.99):.2f} ms")
+        print(f"  generator    busiest second {cpu:.0%} of a CPU", end="   ")
+        print(f"loop lag at most {1000 * loop_lag_s:.1f} ms")
+        print(f"  machine      {sum(idle) / len(idle) if idle else 0:.0%} idle")
 
         (second := Path(temporary, "stall")).mkdir()
         stalled, _, _ = asyncio.run(open_loop(server, second, STALL_RUN_S, stall=True))

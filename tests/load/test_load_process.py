@@ -16,7 +16,7 @@ import psutil
 import pytest
 from load_support import ModelServer, load_plan, stream_plan
 
-from tierdrill.load.health import assess, quantile
+from tierdrill.judge.statistics import quantile
 from tierdrill.load.plan import LoadPlan, Prompt
 from tierdrill.load.recorder import Sample
 from tierdrill.load.runner import LoadError, LoadProcess
@@ -94,8 +94,8 @@ def test_every_kind_of_answer(server: ModelServer, tmp_path: Path) -> None:
 
     reports = load.report_tail.poll()
     assert reports[-1] == {**reports[-1], "kind": "end", "complete": True, "unfinished": 0}
-    health = assess(samples, reports, len(schedule))
-    assert health.achieved == 1.0 and health.dropped == 0 and health.cpu is not None and not health.stalled
+    vitals = [report for report in reports if report["kind"] == "report"]
+    assert any(report["cpu"] > 0 for report in vitals) and all(report["dropped"] == 0 for report in vitals)
 
 
 def test_a_server_stall_shows_as_an_open_loop_must_show_it(server: ModelServer, tmp_path: Path) -> None:
@@ -106,7 +106,7 @@ def test_a_server_stall_shows_as_an_open_loop_must_show_it(server: ModelServer, 
     assert {sample.outcome for sample in samples} == {"ok"}
     assert sum(latency > 0.2 for latency in latencies) / len(latencies) == pytest.approx(0.2, abs=0.08)
     p99 = quantile(latencies, 0.99)
-    assert p99 is not None and p99 > 0.8
+    assert p99 is not None and p99.value > 0.8
     assert max(sample.lag_s for sample in samples) < 0.3
 
 
@@ -117,8 +117,8 @@ def test_arrivals_without_a_free_connection_are_dropped_and_counted(server: Mode
     planned = sum(1 for _ in plan.schedule())
     assert len(samples) == planned and dropped
     assert {(sample.status, sample.reason) for sample in dropped} == {(-1, "saturated")}
-    health = assess(samples, load.report_tail.poll(), planned)
-    assert not health.healthy and any("dropped" in reason for reason in health.reasons)
+    told = max(report.get("dropped", 0) for report in load.report_tail.poll())
+    assert 0 < told <= len(dropped)
 
 
 def test_a_dead_gateway_is_passed_over(server: ModelServer, tmp_path: Path) -> None:
@@ -224,7 +224,7 @@ def test_a_stop_before_go(server: ModelServer, tmp_path: Path) -> None:
 def test_neither_side_imports_the_others_libraries() -> None:
     check = "import sys; bad = {0} & set(sys.modules); assert not bad, bad"
     child = "import tierdrill.load." + ", tierdrill.load.".join(("answers", "control", "plan", "recorder", "vitals"))
-    parent = "import tierdrill.load.runner, tierdrill.load.health"
+    parent = "import tierdrill.load.runner"
     for imports, forbidden in ((child, {"pydantic", "httpx", "asyncio"}), (parent, {"gevent", "locust", "pydantic"})):
         subprocess.run([sys.executable, "-c", f"{imports}; {check.format(forbidden)}"], check=True, timeout=20)
 

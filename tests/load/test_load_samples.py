@@ -1,4 +1,4 @@
-"""Samples through the recorder and the tail, what answers mean, and what makes a generator unhealthy."""
+"""Samples through the recorder and the tail, and what answers mean."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tierdrill.load.answers import Reading, read_answer
-from tierdrill.load.health import HealthLimits, assess, quantile, stalls
 from tierdrill.load.recorder import Recorder, Sample, file_of
 from tierdrill.load.tail import ReportTail, SampleTail
 
@@ -38,7 +37,6 @@ SAMPLE = Sample(
     stall_s=None,
     sequence=0,
 )
-REPORT = {"kind": "report", "cpu": 0.1, "machine_idle": 0.6, "loop_lag_s": 0.002}
 
 seconds = st.floats(0, 100).map(lambda value: round(value, 6))
 words = st.none() | st.text(max_size=10)
@@ -191,56 +189,3 @@ def fallback(*, right: bool) -> Reading:
 def test_what_an_answer_means(status: int, body: bytes, about: dict[str, Any], reading: Reading) -> None:
     settings = {"streamed": False, "expected": {}, "model": "assistant", **about}
     assert read_answer(status, body, **settings) == reading
-
-
-def steady(count: int, **changes: Any) -> list[Sample]:
-    return [replace(SAMPLE, due=1000.0 + i * 0.01, sequence=i, **changes) for i in range(count)]
-
-
-def test_a_generator_that_kept_its_schedule_is_healthy() -> None:
-    health = assess(steady(1000), [REPORT], 1000)
-    assert health.healthy and health.reasons == ()
-    assert (health.achieved, health.dropped, health.lag_p99_s, health.machine_idle) == (1.0, 0, 0.001, 0.6)
-
-
-@pytest.mark.parametrize(
-    ("samples", "reports", "planned", "reason"),
-    [
-        (steady(1000, lag_s=0.08), [REPORT], 1000, "send lag p99 80.0 ms"),
-        (steady(900), [REPORT], 1000, "900 of 1000 planned arrivals sent"),
-        ([], [REPORT], 1000, "no sample"),
-        ([*steady(999), replace(SAMPLE, outcome="dropped", status=-1)], [REPORT], 1000, "1 arrivals dropped"),
-        (steady(1000), [], 1000, "no self-report"),
-        (steady(1000), [{**REPORT, "cpu": 0.97}], 1000, "generator used 97% of a CPU"),
-        (steady(1000), [{**REPORT, "machine_idle": 0.01}], 1000, "machine 1.0% idle"),
-        (steady(1000), [{**REPORT, "loop_lag_s": 0.9}], 1000, "event loop 900.0 ms late"),
-        ([*steady(1000), replace(SAMPLE, due=1010.5, lag_s=0.7)], [REPORT], 1001, "1 stalls, the longest 0.70 s"),
-    ],
-)
-def test_what_makes_a_generator_unhealthy(
-    samples: list[Sample], reports: list[dict[str, Any]], planned: int, reason: str
-) -> None:
-    health = assess(samples, reports, planned)
-    assert not health.healthy
-    assert [text for text in health.reasons if reason in text], health.reasons
-
-
-def test_limits_are_the_callers() -> None:
-    assert assess(steady(1000, lag_s=0.08), [REPORT], 1000, HealthLimits(lag_p99_max_s=0.1)).healthy
-    assert not assess(steady(1000), [REPORT], 1000, malformed=1).healthy
-
-
-def test_a_stall_counts_from_the_first_arrival_that_waited() -> None:
-    # Sent at 1000, nothing due until 1003, which is sent at 1004 with the one due at 1003.5: a stall of 1 s, not of 4.
-    sent = [replace(SAMPLE, due=due, lag_s=lag_s) for due, lag_s in ((1000.0, 0.0), (1003.0, 1.0), (1003.5, 0.51))]
-    (stall,) = stalls(sent, 0.5)
-    assert (stall.at, stall.seconds) == pytest.approx((1003.0, 1.0))
-    assert stalls(sent[:1], 0.5) == ()
-
-
-@given(st.lists(st.floats(0, 10), min_size=1, max_size=200), st.floats(0.01, 1.0))
-def test_quantiles_are_of_the_list(values: list[float], q: float) -> None:
-    ordered = sorted(values)
-    found = quantile(ordered, q)
-    assert found in ordered
-    assert sum(value <= found for value in ordered) >= q * len(ordered) - 1e-9

@@ -1,6 +1,6 @@
 """The generator's own health, as it reports it: CPU, event-loop lag, how idle the machine is.
 
-Plain reads of the clock and of /proc; what they mean is decided in health.py.
+Plain reads of the clock and of /proc; what they mean is the judge's affair.
 """
 
 from __future__ import annotations
