@@ -20,10 +20,10 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "load"))
 from load_support import ModelServer, load_plan, serving, stream_plan
 
-from tierdrill.children import bare_environment
 from tierdrill.judge.statistics import quantile
 from tierdrill.load.recorder import Sample
 from tierdrill.load.runner import LoadProcess
+from tierdrill.process.programs import bare_environment
 
 RATE_RPS = 300.0
 STEADY_S = 10.0

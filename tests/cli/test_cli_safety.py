@@ -22,9 +22,9 @@ from tierdrill.cli.places import Surroundings
 from tierdrill.conductor.errors import RunRefused
 from tierdrill.conductor.labs import kept_lab
 from tierdrill.history.ledger import Ledger, OwnedProcess
-from tierdrill.history.processes import ProcessId, identify, me
 from tierdrill.history.store import HistoryStore
 from tierdrill.lab.state import LabState, ProcessRecord, write_state
+from tierdrill.process.identity import ProcessId, identify, me
 from tierdrill.spec.lasting import Setting
 from tierdrill.targets.lab_settings import undo_order
 

@@ -22,7 +22,7 @@ from tierdrill.conductor.provenance import _git
 from tierdrill.conductor.run import RunOptions, _Run, run_drill
 from tierdrill.history.ledger import Ledger
 from tierdrill.history.store import HistoryError
-from tierdrill.lab.child import open_log
+from tierdrill.process.child import open_log
 
 
 @pytest.mark.parametrize(

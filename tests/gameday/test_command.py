@@ -20,7 +20,7 @@ from tierdrill.gameday.journal import Journal
 from tierdrill.gameday.seat import environment_held
 from tierdrill.history.events import Event
 from tierdrill.history.ledger import Ledger
-from tierdrill.history.processes import here
+from tierdrill.process.identity import here
 
 ROOT = Path(__file__).resolve().parents[2]
 ENDED = Event(AT + 900, "gameday.ended", "Ana", {"outcome": "completed", "reason": ""})

@@ -24,7 +24,7 @@ from tierdrill.gameday.journal import Journal
 from tierdrill.gameday.runs import RunChild
 from tierdrill.gameday.seat import Seat, SeatTaken, environment_held
 from tierdrill.history.ledger import Ledger
-from tierdrill.history.processes import me
+from tierdrill.process.identity import me
 from tierdrill.schedule.facts import Facts
 
 WITHIN_S = 20.0

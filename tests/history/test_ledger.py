@@ -12,7 +12,7 @@ import psutil
 import pytest
 
 from tierdrill.history.ledger import Ledger, LedgerError, OwnedProcess
-from tierdrill.history.processes import here, me
+from tierdrill.process.identity import here, me
 
 ORDER = {"fault": "f1", "kind": "replica-crash", "target": "a-1"}
 PLACE = {"target": "lab", "home": "/nowhere", "lab": "x"}

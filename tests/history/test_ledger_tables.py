@@ -14,7 +14,7 @@ import pytest
 from tierdrill.history import ledger_tables
 from tierdrill.history.ledger import Ledger, LedgerError
 from tierdrill.history.ledger_tables import LEDGER_VERSION
-from tierdrill.history.processes import me
+from tierdrill.process.identity import me
 
 VERSION_1 = """
 CREATE TABLE faults (

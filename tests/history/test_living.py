@@ -14,13 +14,13 @@ import pytest
 
 from tierdrill.history.ledger import Ledger, LedgerError
 from tierdrill.history.living import AlreadyAlive, forget_the_dead, hold, lives, living, release
-from tierdrill.history.processes import me
+from tierdrill.process.identity import me
 
 HOLDER = """
 import sys
 from pathlib import Path
 from tierdrill.history.ledger import Ledger
-from tierdrill.history.processes import me
+from tierdrill.process.identity import me
 Ledger(Path(sys.argv[1])).lock("lab/kept", sys.argv[2], me(), "anna")
 print("held", flush=True)
 sys.stdin.read()

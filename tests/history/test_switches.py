@@ -79,7 +79,7 @@ def test_a_switch_that_cannot_be_read_is_thrown(tmp_path: Path) -> None:
 
 
 def test_a_ledger_prepares_the_kill_switch_and_each_run_its_own(tmp_path: Path) -> None:
-    from tierdrill.history.processes import me
+    from tierdrill.process.identity import me
 
     with closing(Ledger(tmp_path)) as ledger:
         assert kill_switch(tmp_path).path.stat().st_size == SIZE

@@ -17,9 +17,7 @@ import psutil
 import pytest
 import yaml
 
-from tierdrill.history.processes import me
 from tierdrill.lab.calls import Calls
-from tierdrill.lab.child import Child, SpawnError
 from tierdrill.lab.client import AsyncLabClient, LabClient, LabError
 from tierdrill.lab.config import (
     LabConfig,
@@ -49,6 +47,8 @@ from tierdrill.lab.state import (
 from tierdrill.lab.supervisor_monitoring import alertmanager_config, prometheus_config
 from tierdrill.lab.supervisor_start import start_lab
 from tierdrill.monitoring.login import lab_login, web_config
+from tierdrill.process.child import Child, SpawnError
+from tierdrill.process.identity import me
 
 
 class Server(ThreadingHTTPServer):

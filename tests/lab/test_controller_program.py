@@ -16,7 +16,7 @@ from urllib.parse import unquote
 import httpx
 import pytest
 
-from tierdrill.lab.process import program_argv, spawn
+from tierdrill.process.spawn import program_argv, spawn
 
 TOKEN = "controller-test"
 

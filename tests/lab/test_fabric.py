@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from tierdrill.lab import process
+from tierdrill.process import spawn
 
 TOKEN = "fabric-token"
 
@@ -108,7 +108,7 @@ def fabric(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Control]:
     folder = tmp_path_factory.mktemp("fabric")
     config = folder / "fabric.json"
     config.write_text(json.dumps({"token": TOKEN}), encoding="utf-8")
-    child = process.spawn(process.program_argv("fabric", config), log_path=folder / "fabric.log")
+    child = spawn.spawn(spawn.program_argv("fabric", config), log_path=folder / "fabric.log")
     try:
         yield Control(child.address)
     finally:

@@ -18,9 +18,9 @@ from typing import Any
 
 import pytest
 
-from tierdrill.lab.child import Child
 from tierdrill.lab.gateway_routing import EJECTION_FAILURES_MIN
-from tierdrill.lab.process import program_argv, spawn
+from tierdrill.process.child import Child
+from tierdrill.process.spawn import program_argv, spawn
 
 TIER = {"name": "critical", "rank": 1, "attempt_timeout_s": 0.2, "retries": 2, "deadline_s": 2.0}
 

@@ -16,9 +16,10 @@ from typing import Any
 import psutil
 import pytest
 
-from tierdrill.history.processes import here
-from tierdrill.lab import groups, kmsg, process
-from tierdrill.lab.child import Child
+from tierdrill.lab import kmsg
+from tierdrill.process import groups, spawn
+from tierdrill.process.child import Child
+from tierdrill.process.identity import here
 
 pytestmark = pytest.mark.lab
 TOKEN = "node-token"
@@ -92,8 +93,8 @@ class Node:
         self.child = self.start()
 
     def start(self) -> Child:
-        argv = process.program_argv("node", self.config)
-        self.child = process.spawn(argv, log_path=self.folder / "node.log", new_group=True)
+        argv = spawn.program_argv("node", self.config)
+        self.child = spawn.spawn(argv, log_path=self.folder / "node.log", new_group=True)
         return self.child
 
     def call(self, method: str, path: str, token: str = TOKEN, document: object = None) -> tuple[int, Any]:

@@ -13,9 +13,10 @@ from typing import Any
 
 import pytest
 
-from tierdrill.lab import gpu, process
-from tierdrill.lab.child import Child
+from tierdrill.lab import gpu
 from tierdrill.lab.model import expected_answer
+from tierdrill.process import spawn
+from tierdrill.process.child import Child
 
 SEED, SIZE, TOKEN = 11, 1024, "replica-token"
 GPU = gpu.GpuSpec(0, "GPU-0", 80, "H100 (emulated)", "00000000:04:00.0")
@@ -71,7 +72,7 @@ def start(folder: Path, **changes: Any) -> Client:
     } | changes
     config = folder / "replica.json"
     config.write_text(json.dumps(document), encoding="utf-8")
-    return Client(process.spawn(process.program_argv("replica", config), log_path=folder / "log"), gpu_file)
+    return Client(spawn.spawn(spawn.program_argv("replica", config), log_path=folder / "log"), gpu_file)
 
 
 @pytest.fixture(scope="module")

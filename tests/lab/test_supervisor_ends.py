@@ -16,8 +16,6 @@ import httpx
 import psutil
 import pytest
 
-from tierdrill.history.processes import here
-from tierdrill.lab.child import Child, SpawnError
 from tierdrill.lab.client import LabClient, LabError
 from tierdrill.lab.config import LabConfig, ModelConfig, PrometheusConfig, TierConfig, make_node, to_json
 from tierdrill.lab.state import (
@@ -34,6 +32,8 @@ from tierdrill.lab.state import (
     stale_labs,
 )
 from tierdrill.lab.supervisor_start import start_lab
+from tierdrill.process.child import Child, SpawnError
+from tierdrill.process.identity import here
 
 pytestmark = pytest.mark.lab
 

@@ -14,11 +14,11 @@ from pathlib import Path
 import pytest
 from load_support import ModelServer, load_plan, stream_plan
 
-from tierdrill.children import bare_environment
 from tierdrill.load.control import PLAN
 from tierdrill.load.plan import LoadPlan
 from tierdrill.load.runner import LoadProcess, locust_command
 from tierdrill.load.tail import ReportTail, SampleTail
+from tierdrill.process.programs import bare_environment
 
 pytestmark = pytest.mark.lab
 WORKERS = 2

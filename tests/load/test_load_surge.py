@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 from load_support import ModelServer, load_plan, stream_plan
 
-from tierdrill.history.processes import here
 from tierdrill.load.line import CONTROL_FILE, LineError, LoadLine
 from tierdrill.load.plan import LoadPlan
 from tierdrill.load.recorder import Sample
 from tierdrill.load.runner import LoadProcess
 from tierdrill.load.schedule import planned
+from tierdrill.process.identity import here
 
 pytestmark = pytest.mark.lab
 

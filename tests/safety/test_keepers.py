@@ -15,7 +15,7 @@ from tests.cli.support import tierdrill
 from tests.conductor.test_reaper import RUN, reaper
 from tierdrill.cli.live_runs import reapers
 from tierdrill.history.ledger import Ledger, OwnedProcess
-from tierdrill.history.processes import STOPPED, identify
+from tierdrill.process.identity import STOPPED, identify
 from tierdrill.spec.lasting import Setting
 from tierdrill.targets.lab_settings import undo_order
 

@@ -30,7 +30,7 @@ from contextlib import closing
 from pathlib import Path
 from tierdrill.conductor.cleanup import own_process
 from tierdrill.history.ledger import Ledger
-from tierdrill.history.processes import me
+from tierdrill.process.identity import me
 from tierdrill.lab.config import from_json
 from tierdrill.lab.supervisor_start import start_lab
 from tierdrill.spec.lasting import Setting

@@ -14,7 +14,7 @@ import pytest
 
 from tests.schedule.houses import House, new_house
 from tests.schedule.scheduler_process import read_unchecked, standin_commands
-from tierdrill.history.processes import ProcessId
+from tierdrill.process.identity import ProcessId
 from tierdrill.schedule.clock import Reading
 from tierdrill.schedule.daemon import Options, Scheduler
 from tierdrill.schedule.loading import load_snapshot

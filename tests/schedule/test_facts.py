@@ -13,7 +13,7 @@ import pytest
 
 from tests.schedule.test_gates_lab import free, member
 from tierdrill.history.ledger import Ledger
-from tierdrill.history.processes import me
+from tierdrill.process.identity import me
 from tierdrill.schedule.facts import Facts
 
 

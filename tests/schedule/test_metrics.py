@@ -125,7 +125,7 @@ def test_the_commands_tell_what_the_scheduler_did(tmp_path: Path) -> None:
     none = tierdrill(house.home, "schedule", "status")
     assert none.code == 2
     assert none.err == f"tierdrill: no scheduler has run in {house.home} yet; `tierdrill scheduler` is one\n"
-    from tierdrill.history.processes import me
+    from tierdrill.process.identity import me
     from tierdrill.schedule.records import Gap, SlotName, SlotState
 
     with closing(house.store()) as store:

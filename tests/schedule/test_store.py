@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tierdrill.history.processes import ProcessId, me
+from tierdrill.process.identity import ProcessId, me
 from tierdrill.schedule.aside import open_store
 from tierdrill.schedule.clock import SystemClock
 from tierdrill.schedule.records import Attempt, EnvironmentLock, SlotName, SlotState

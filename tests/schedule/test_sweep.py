@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tierdrill.history.processes import ProcessId, me
+from tierdrill.process.identity import ProcessId, me
 from tierdrill.schedule.clock import Drift, Reading, drift
 from tierdrill.schedule.loading import timing_of
 from tierdrill.schedule.records import SlotState

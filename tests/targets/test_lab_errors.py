@@ -11,8 +11,8 @@ from typing import Any, cast
 import pytest
 
 from tests.targets.endpoint import Answer, Asked, Endpoint
-from tierdrill.history.processes import identify
 from tierdrill.lab.client import LabClient
+from tierdrill.process.identity import identify
 from tierdrill.targets.base import TargetError
 from tierdrill.targets.lab_errors import ERROR_FAULTS
 

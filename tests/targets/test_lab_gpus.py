@@ -13,10 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.targets.endpoint import Answer, Endpoint
-from tierdrill.lab import gpu, process
+from tierdrill.lab import gpu
 from tierdrill.lab.client import LabClient, LabError
 from tierdrill.lab.gpu import GpuSpec
 from tierdrill.lab.node_gpus import GpuBoard, GpuUser
+from tierdrill.process import spawn
 from tierdrill.targets.base import Proof, TargetError
 from tierdrill.targets.lab_gpus import GPU_FAULTS
 from tierdrill.targets.lab_token_rate import measure, seconds_per_token
@@ -74,7 +75,7 @@ def replica(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, st
         "model_seed": 1, "model_size": 256, "slots": 4, "prefill_ms_per_token": 1, "decode_ms_per_token": 5,
     }  # fmt: skip
     config.write_text(json.dumps(document), encoding="utf-8")
-    child = process.spawn(process.program_argv("replica", config), log_path=folder / "log")
+    child = spawn.spawn(spawn.program_argv("replica", config), log_path=folder / "log")
     try:
         yield folder, child.address
     finally:

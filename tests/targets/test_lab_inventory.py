@@ -16,8 +16,8 @@ import psutil
 import pytest
 
 from tierdrill.faults.catalogue import CATALOGUE
-from tierdrill.history.processes import identify
 from tierdrill.lab.client import LabError
+from tierdrill.process.identity import identify
 from tierdrill.targets.base import FaultOrder, TargetError
 from tierdrill.targets.lab import MECHANISMS, LabPort
 from tierdrill.targets.lab_inventory import inventory_of

@@ -12,9 +12,9 @@ from typing import Any, cast
 import pytest
 
 from tests.targets.endpoint import Answer, Asked, Endpoint
-from tierdrill.history.processes import me
 from tierdrill.lab.client import LabClient
 from tierdrill.load.line import CONTROL_FILE, LoadLine, StreamRates
+from tierdrill.process.identity import me
 from tierdrill.targets.base import TargetError
 from tierdrill.targets.lab_load import LOAD_FAULTS, SURE, arrived, control_of, likelihood
 

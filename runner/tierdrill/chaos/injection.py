@@ -13,10 +13,10 @@ from typing import Any
 from chaoslib.exceptions import ActivityFailed
 
 from tierdrill.chaos.context import Context, current_context, wait_until
-from tierdrill.children import await_ready, program, user_environment
 from tierdrill.faults.catalogue import CATALOGUE, UnknownFault, checked_parameters, target_name
 from tierdrill.history.events import event
 from tierdrill.history.ledger import Ledger, LedgerError
+from tierdrill.process.programs import await_ready, program, user_environment
 from tierdrill.spec.environment import LONGEST_LEASE_S, SHORTEST_LEASE_S
 from tierdrill.targets.base import FaultOrder, TargetError
 from tierdrill.targets.places import open_place

@@ -22,8 +22,8 @@ def read(root: Path, extra: Sequence[Path] = (), *, unused: bool = False) -> tup
     With `unused` also what is wrong with other people's experiments that no drill uses. Paths of problems and of the
     catalogue's warnings are as seen from here.
     """
-    from tierdrill.children import withhold
     from tierdrill.monitoring.alerts import KNOWN_ALERTS
+    from tierdrill.process.programs import withhold
     from tierdrill.spec.channels import secret_variables
     from tierdrill.spec.load import load_catalogue
 

@@ -33,7 +33,7 @@ EXPLAINED = frozenset(
         "tierdrill.targets.base.TargetError",
         "tierdrill.lab.client.LabError",
         "tierdrill.lab.config.LabConfigError",
-        "tierdrill.lab.child.SpawnError",
+        "tierdrill.process.child.SpawnError",
         "tierdrill.lab.state.NoSuchLab",
         "tierdrill.load.runner.LoadError",
         "tierdrill.monitoring.binaries.MonitoringUnavailable",

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tierdrill.history.living import living
-from tierdrill.history.processes import STOPPED, ProcessId, me
+from tierdrill.process.identity import STOPPED, ProcessId, me
 
 if TYPE_CHECKING:
     from tierdrill.history.ledger import Ledger

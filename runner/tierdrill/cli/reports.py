@@ -52,10 +52,10 @@ def imported(file: Path | None) -> Iterator[None]:
 
 def write_reports(run: Judged, folder: Path) -> Path:
     """Write report.html, report.json, junit.xml and verdict.json; the path of the first."""
+    from tierdrill.process.atomic_file import write_whole
     from tierdrill.report.html import html_report
     from tierdrill.report.json_report import json_report
     from tierdrill.report.junit import junit_xml
-    from tierdrill.whole import write_whole
 
     folder.mkdir(parents=True, exist_ok=True)
     files = {

@@ -14,10 +14,10 @@ import psutil
 
 from tierdrill.history.events import Event, event
 from tierdrill.history.ledger import Ledger, OwnedProcess
-from tierdrill.history.processes import identify
 from tierdrill.history.store import HistoryError
-from tierdrill.lab.groups import group_members, kill_group
 from tierdrill.lab.state import down_lab, find_lab
+from tierdrill.process.groups import group_members, kill_group
+from tierdrill.process.identity import identify
 from tierdrill.targets.undo import in_order_of_undo, is_remedy, undo_fault
 
 Emit = Callable[[Event], object]

@@ -11,12 +11,12 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from tierdrill.children import program, user_environment
 from tierdrill.conductor.plan import Plan
 from tierdrill.history.events import Event
-from tierdrill.lab.child import open_log, tail
 from tierdrill.lab.state import write_private
 from tierdrill.load.runner import die_with_parent
+from tierdrill.process.child import open_log, tail
+from tierdrill.process.programs import program, user_environment
 
 READY_WITHIN_S = 15.0
 SPEC_FILE = "experiment.json"

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tierdrill.conductor.errors import RunRefused
-from tierdrill.lab.child import SpawnError
 from tierdrill.lab.config import LabConfig, LabConfigError
 from tierdrill.lab.plan import lab_config
 from tierdrill.lab.state import LabState, NoSuchLab, attach, lost_parts
@@ -14,6 +13,7 @@ from tierdrill.lab.supervisor_start import start_lab_async
 from tierdrill.monitoring.alertmanager import alertmanager_config
 from tierdrill.monitoring.binaries import MonitoringUnavailable, require
 from tierdrill.monitoring.rules import prometheus_rules
+from tierdrill.process.child import SpawnError
 from tierdrill.spec.environment import Environment
 from tierdrill.spec.tiers import Tiers
 from tierdrill.spec.workloads import Workloads

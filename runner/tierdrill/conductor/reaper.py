@@ -19,7 +19,6 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from tierdrill.children import tell_ready
 from tierdrill.conductor.books import close_books
 from tierdrill.conductor.cleanup import end_lab, end_processes
 from tierdrill.history.events import Event, event
@@ -28,6 +27,7 @@ from tierdrill.history.living import AlreadyAlive, hold
 from tierdrill.history.sealed import append_to_run, close_exercise, is_exercise, is_sealed
 from tierdrill.history.store import HistoryError, HistoryStore
 from tierdrill.judge.judge import NotARun
+from tierdrill.process.programs import tell_ready
 from tierdrill.targets.undo import in_order_of_undo, undo_fault
 
 TICK_S = 0.2

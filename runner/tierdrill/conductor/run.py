@@ -31,11 +31,11 @@ from tierdrill.conductor.stop import StopBox
 from tierdrill.conductor.toolhooks import tool_secrets, without_secret
 from tierdrill.history.events import Event
 from tierdrill.history.ledger import Ledger, LedgerError
-from tierdrill.history.processes import me
 from tierdrill.history.store import HistoryError, HistoryStore
 from tierdrill.home import run_folder
 from tierdrill.judge.judge import NotARun
 from tierdrill.judge.verdict import Status, Verdict
+from tierdrill.process.identity import me
 from tierdrill.spec.catalogue import DrillSetting
 from tierdrill.targets.experiment import forget_values
 from tierdrill.targets.lab import MECHANISMS

@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import TracebackType
 
-from tierdrill.children import await_ready, program, user_environment
 from tierdrill.conductor.stop import StopBox
-from tierdrill.lab.child import open_log
+from tierdrill.process.child import open_log
+from tierdrill.process.programs import await_ready, program, user_environment
 
 READY_WITHIN_S = 10.0
 DISMISS_WITHIN_S = 5.0

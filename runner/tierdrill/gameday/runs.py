@@ -15,9 +15,9 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
-from tierdrill.children import program, user_environment
 from tierdrill.gameday.locks import is_locked
 from tierdrill.history.events import Event
+from tierdrill.process.programs import program, user_environment
 
 COMMAND = tuple(program("tierdrill"))
 ERRORS_MAX = 4000

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from tierdrill.gameday.locks import is_locked
 from tierdrill.history.ledger import Ledger, LedgerError
-from tierdrill.history.processes import ProcessId, me
+from tierdrill.process.identity import ProcessId, me
 
 FILE = "facilitator.lock"
 POLL_S = 0.05

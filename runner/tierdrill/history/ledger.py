@@ -22,9 +22,9 @@ from typing import Any
 from tierdrill.history.database import bring_up_to_date, connect, immediate
 from tierdrill.history.ledger_tables import LEDGER_VERSION, change
 from tierdrill.history.living import hold, lives, release
-from tierdrill.history.processes import ProcessId, boot_identity, me, since_boot
 from tierdrill.history.rescue import is_corrupt
 from tierdrill.history.switches import Halt, kill_switch, stop_switch
+from tierdrill.process.identity import ProcessId, boot_identity, me, since_boot
 from tierdrill.text import valid
 
 LEDGER_FILE = "ledger.db"

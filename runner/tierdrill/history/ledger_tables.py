@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from tierdrill.history.database import execute_all
-from tierdrill.history.processes import started_about
+from tierdrill.process.identity import started_about
 
 LEDGER_VERSION = 3
 

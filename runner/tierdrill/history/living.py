@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Literal
 from urllib.parse import quote, unquote
 
-from tierdrill.history.processes import ProcessId, me
+from tierdrill.process.identity import ProcessId, me
 
 Role = Literal["runs", "reapers"]
 FOLDER = "living"

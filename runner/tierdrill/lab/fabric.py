@@ -26,13 +26,13 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from tierdrill.history.processes import since_boot
 from tierdrill.lab.bodies import json_object
 from tierdrill.lab.fabric_pipe import Wire
 from tierdrill.lab.fabric_rules import Behaviour, Edge, LinkRule, RuleError, behaviour, parse_edge, parse_rule
 from tierdrill.lab.node_serving import BACKLOG, address_of, bind, configure_logging, serve
-from tierdrill.lab.program import announce_ready, program_arguments
 from tierdrill.lab.state import write_private
+from tierdrill.process.identity import since_boot
+from tierdrill.process.program import announce_ready, program_arguments
 
 PROGRAM = "fabric"
 LAG_INTERVAL_S = 0.1

@@ -28,14 +28,14 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from tierdrill.lab.bodies import json_object
-from tierdrill.lab.child import SpawnError
 from tierdrill.lab.gpu import GpuSpec
 from tierdrill.lab.node_gpus import GpuBoard, GpuCollector, parse_gpu_specs
 from tierdrill.lab.node_http import JsonClient
 from tierdrill.lab.node_reconcile import ReplicaSpec
 from tierdrill.lab.node_replicas import Replicas, UnknownReplica
 from tierdrill.lab.node_serving import address_of, bind, configure_logging, serve
-from tierdrill.lab.program import announce_ready, program_arguments
+from tierdrill.process.child import SpawnError
+from tierdrill.process.program import announce_ready, program_arguments
 
 PROGRAM = "node"
 HEARTBEAT_TIMEOUT_S = 1.0

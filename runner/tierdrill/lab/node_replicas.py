@@ -13,11 +13,11 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tierdrill.lab import process
-from tierdrill.lab.child import Child, SpawnError
 from tierdrill.lab.node_gpus import GpuUser
 from tierdrill.lab.node_http import JsonClient
 from tierdrill.lab.node_reconcile import EXITED, READY, STARTING, STOPPED, Actual, Remove, ReplicaSpec, reconcile
+from tierdrill.process import spawn
+from tierdrill.process.child import Child, SpawnError
 
 PROBE_INTERVAL_S = 0.25
 PROBE_TIMEOUT_S = 0.3
@@ -207,8 +207,8 @@ class Replicas:
             managed.starts += 1
             self._changed.set()
             try:
-                child = await process.spawn_async(
-                    process.program_argv("replica", self._write_config(spec)),
+                child = await spawn.spawn_async(
+                    spawn.program_argv("replica", self._write_config(spec)),
                     log_path=self._dir / f"{spec.name}.log",
                     ready_timeout_s=START_TIMEOUT_S,
                     on_started=lambda child: setattr(managed, "child", child),

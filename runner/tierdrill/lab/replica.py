@@ -20,9 +20,9 @@ from tierdrill.lab import replica_api as api
 from tierdrill.lab.config import ANSWER_TOKENS_MAX, PROMPT_TOKENS_MAX
 from tierdrill.lab.model import Model, expected_golden, golden
 from tierdrill.lab.node_serving import address_of, bind, configure_logging, serve
-from tierdrill.lab.program import announce_ready, program_arguments
 from tierdrill.lab.replica_engine import CudaError, Engine, GpuView
 from tierdrill.lab.replica_metrics import ReplicaMetrics
+from tierdrill.process.program import announce_ready, program_arguments
 
 PROGRAM = "replica"
 BODY_BYTES_MAX = 4 * 1024 * 1024

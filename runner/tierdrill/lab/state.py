@@ -18,10 +18,10 @@ from typing import Any
 import psutil
 
 from tierdrill.history.living import file_is_held
-from tierdrill.history.processes import ProcessId, identify, started_about
 from tierdrill.lab.config import LabConfigError, build
-from tierdrill.lab.groups import signal_process
 from tierdrill.monitoring.login import Login, lab_login
+from tierdrill.process.groups import signal_process
+from tierdrill.process.identity import ProcessId, identify, started_about
 
 STATE_FILE = "lab.json"
 LOCK_FILE = "lock"

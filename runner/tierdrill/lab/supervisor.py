@@ -19,17 +19,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tierdrill.history.processes import me
-from tierdrill.lab.child import SpawnError
 from tierdrill.lab.config import LabConfig, build, check
 from tierdrill.lab.node_serving import address_of, bind, configure_logging, serve
-from tierdrill.lab.program import announce_ready, program_arguments
 from tierdrill.lab.state import LOCK_FILE, LOG_FILE, LabState, ProcessRecord, make_lab_folder, write_state
 from tierdrill.lab.supervisor_api import build_app
 from tierdrill.lab.supervisor_calls import CallFailed
 from tierdrill.lab.supervisor_events import EventLog
 from tierdrill.lab.supervisor_lab import Lab
 from tierdrill.lab.supervisor_operations import Operations
+from tierdrill.process.child import SpawnError
+from tierdrill.process.identity import me
+from tierdrill.process.program import announce_ready, program_arguments
 
 PROGRAM = "supervisor"
 _PR_SET_PDEATHSIG = 1

@@ -16,11 +16,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from tierdrill.children import bare_environment
 from tierdrill.lab import supervisor_configs as configs
-from tierdrill.lab.child import SpawnError
 from tierdrill.lab.config import LabConfig, NodeConfig
-from tierdrill.lab.process import program_argv, spawn_async
 from tierdrill.lab.state import MARKER, LabState, kill_strays, remove_state, write_private, write_state
 from tierdrill.lab.supervisor_calls import CALL_TIMEOUT_S, CallFailed, call_program
 from tierdrill.lab.supervisor_events import EventLog
@@ -37,6 +34,9 @@ from tierdrill.lab.supervisor_monitoring import (
 )
 from tierdrill.lab.supervisor_processes import ProcessTable
 from tierdrill.monitoring.login import lab_login
+from tierdrill.process.child import SpawnError
+from tierdrill.process.programs import bare_environment
+from tierdrill.process.spawn import program_argv, spawn_async
 
 POLL_WAIT_S = 5.0
 RETRY_S = 0.2

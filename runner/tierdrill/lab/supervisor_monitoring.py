@@ -11,12 +11,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tierdrill.lab.child import Child, SpawnError, launch
 from tierdrill.lab.config import PrometheusConfig
 from tierdrill.lab.state import write_private
 from tierdrill.monitoring.alerts import RUN_LABEL
 from tierdrill.monitoring.binaries import working_directory
 from tierdrill.monitoring.login import Login, web_config
+from tierdrill.process.child import Child, SpawnError, launch
 
 JOBS = ("gateway", "controller", "node", "replica")
 REPLICA_INTERVAL_S = 1.0

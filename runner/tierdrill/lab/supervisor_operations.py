@@ -16,16 +16,16 @@ from urllib.parse import quote
 
 import psutil
 
-from tierdrill.history.processes import here
 from tierdrill.lab import gpu as gpus
 from tierdrill.lab import kmsg
-from tierdrill.lab.child import SpawnError
-from tierdrill.lab.groups import signal_process
 from tierdrill.lab.state import MARKER
 from tierdrill.lab.supervisor_calls import CallFailed
 from tierdrill.lab.supervisor_lab import ALERTMANAGER, CONTROLLER, FABRIC, Lab
 from tierdrill.lab.supervisor_monitoring import NOWHERE_URL, ask
 from tierdrill.lab.supervisor_noise import Burst, KernelNoise
+from tierdrill.process.child import SpawnError
+from tierdrill.process.groups import signal_process
+from tierdrill.process.identity import here
 
 SIGNALS = {"KILL": signal.SIGKILL, "STOP": signal.SIGSTOP, "CONT": signal.SIGCONT, "TERM": signal.SIGTERM}
 REPLICA_SIGNALS = ("KILL", "STOP", "CONT")

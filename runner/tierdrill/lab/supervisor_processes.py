@@ -12,10 +12,10 @@ from typing import Any
 
 import psutil
 
-from tierdrill.lab.child import Child
-from tierdrill.lab.groups import kill_group
 from tierdrill.lab.state import ProcessRecord
 from tierdrill.lab.supervisor_events import EventLog
+from tierdrill.process.child import Child
+from tierdrill.process.groups import kill_group
 
 STOP_GRACE_S = 1.0
 KILL_TIMEOUT_S = 2.0

@@ -10,10 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from tierdrill.children import bare_environment
-from tierdrill.lab.child import Child, SpawnError
 from tierdrill.lab.config import LabConfig, check
-from tierdrill.lab.process import program_argv, spawn, spawn_async
 from tierdrill.lab.state import (
     LOG_FILE,
     MARKER,
@@ -24,6 +21,9 @@ from tierdrill.lab.state import (
     supervisor_lives,
     write_private,
 )
+from tierdrill.process.child import Child, SpawnError
+from tierdrill.process.programs import bare_environment
+from tierdrill.process.spawn import program_argv, spawn, spawn_async
 
 READY_SLACK_S = 5.0
 

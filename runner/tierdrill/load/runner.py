@@ -18,11 +18,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tierdrill.children import bare_environment, program
 from tierdrill.load.control import PLAN, READY_FD
 from tierdrill.load.plan import LoadPlan
 from tierdrill.load.recorder import Sample
 from tierdrill.load.tail import ReportTail, SampleTail
+from tierdrill.process.programs import bare_environment, program
 
 LOCUST_FILE = Path(__file__).with_name("locustfile.py")
 READY_TIMEOUT_S = 30.0

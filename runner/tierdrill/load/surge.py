@@ -21,10 +21,10 @@ import gevent
 from gevent.event import Event
 from gevent.server import StreamServer
 
-from tierdrill.history.processes import me
 from tierdrill.load.line import LINE_BYTES_MAX, LineError, LoadLine, StreamRates
 from tierdrill.load.plan import LoadPlan, StreamPlan
 from tierdrill.load.schedule import Arrival, StreamRate, surge_times
+from tierdrill.process.identity import me
 
 FACTOR_MAX = 100.0
 HOST = "127.0.0.1"

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from tierdrill.history.processes import ProcessId
+from tierdrill.process.identity import ProcessId
 from tierdrill.schedule.clock import Clock
 from tierdrill.schedule.gates import GateResult
 from tierdrill.schedule.records import Attempt, SlotState

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tierdrill.children import user_environment
-from tierdrill.history.processes import ProcessId, identify
+from tierdrill.process.identity import ProcessId, identify
+from tierdrill.process.programs import user_environment
 
 _LAUNCHER = Path(__file__).with_name("launch.py")
 _TAIL_BYTES = 4000

@@ -19,7 +19,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from tierdrill.history.processes import me
+from tierdrill.process.identity import me
 from tierdrill.schedule.around import Commands, Surroundings
 from tierdrill.schedule.clock import Clock, Drift, Reading, SystemClock, drift
 from tierdrill.schedule.follow import Follow

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
-from tierdrill.children import user_environment
 from tierdrill.history.store import HistoryError, HistoryStore, RunRecord
+from tierdrill.process.programs import user_environment
 
 HEAL_S = 130.0
 """The reaper gives up after 120 s (conductor/reaper.py), and closes the run's books then."""

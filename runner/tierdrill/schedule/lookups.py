@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from tierdrill.history.processes import ProcessId
+from tierdrill.process.identity import ProcessId
 from tierdrill.schedule.records import Attempt, EnvironmentLock, Gap, Note, SlotRecord
 from tierdrill.schedule.storefile import StoreFile
 from tierdrill.schedule.tables import attempt_of, lock_of, slot_of

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from tierdrill.history.processes import ProcessId
+from tierdrill.process.identity import ProcessId
 
 
 class SlotState(StrEnum):

@@ -17,7 +17,7 @@ from dataclasses import replace
 from typing import Any, TypeVar
 
 from tierdrill.history.ledger import Ledger, LedgerError
-from tierdrill.history.processes import ProcessId
+from tierdrill.process.identity import ProcessId
 from tierdrill.schedule import gates
 from tierdrill.schedule.around import Surroundings
 from tierdrill.schedule.child import Child, ChildError, Output, gone, send

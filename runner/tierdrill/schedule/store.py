@@ -11,7 +11,7 @@ import json
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 
-from tierdrill.history.processes import ProcessId
+from tierdrill.process.identity import ProcessId
 from tierdrill.schedule.lookups import BEATS_FRESH_S, Lookups
 from tierdrill.schedule.records import Attempt, EnvironmentLock, Gap, SlotName, SlotState
 from tierdrill.schedule.storefile import NotOurs, StoreCorrupt, StoreError, StoreMoved

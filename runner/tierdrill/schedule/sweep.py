@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from tierdrill.history.processes import ProcessId
+from tierdrill.process.identity import ProcessId
 from tierdrill.schedule.due import DueSlot, decide, name_of
 from tierdrill.schedule.loading import only, slots_between
 from tierdrill.schedule.records import Gap, SlotName, SlotState

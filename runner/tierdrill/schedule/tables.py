@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from tierdrill.history.processes import ProcessId
+from tierdrill.process.identity import ProcessId
 from tierdrill.schedule.records import Attempt, EnvironmentLock, SlotName, SlotRecord, SlotState
 
 SCHEMA_VERSION = 1

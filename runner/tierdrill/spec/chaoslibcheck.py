@@ -22,7 +22,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tierdrill.children import program
+from tierdrill.process.programs import program
 
 WITHIN_S = 30.0
 # What an extension needs to be found and imported; the rest of the environment is nobody's business here.

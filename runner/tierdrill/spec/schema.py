@@ -16,9 +16,9 @@ from typing import Any
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import core_schema
 
+from tierdrill.process.atomic_file import write_whole
 from tierdrill.spec.catalogue import KINDS
 from tierdrill.spec.units import DURATION_PATTERN, PERCENT_PATTERN, show_duration, show_ratio
-from tierdrill.whole import write_whole
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 FOLDER = PurePath("drills/schema")

@@ -17,11 +17,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tierdrill.children import program, user_environment
 from tierdrill.history.ledger import Ledger, LedgerError
-from tierdrill.lab.child import open_log, tail
-from tierdrill.lab.groups import kill_group
 from tierdrill.lab.state import write_private
+from tierdrill.process.child import open_log, tail
+from tierdrill.process.groups import kill_group
+from tierdrill.process.programs import program, user_environment
 from tierdrill.targets.base import FaultOrder, Inventory, Proof, TargetError
 
 CHILD = "tierdrill.conductor.experiment_child"

@@ -17,10 +17,10 @@ from typing import Any
 
 import httpx
 
-from tierdrill.history.processes import STOPPED, ProcessId, here, started_about
 from tierdrill.lab.client import LabClient, LabError
-from tierdrill.lab.groups import signal_process
 from tierdrill.lab.state import LabState, find_lab, lab_processes, supervisor_lives
+from tierdrill.process.groups import signal_process
+from tierdrill.process.identity import STOPPED, ProcessId, here, started_about
 from tierdrill.targets.base import REMEDY, UNREADABLE, FaultOrder, Inventory, Proof, TargetError
 from tierdrill.targets.lab_errors import ERROR_FAULTS
 from tierdrill.targets.lab_exporters import EXPORTER_FAULTS

@@ -11,9 +11,9 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from tierdrill.history.processes import here
 from tierdrill.lab.client import LabClient
 from tierdrill.lab.replica_api import INTERNAL_ERROR
+from tierdrill.process.identity import here
 from tierdrill.targets.base import Proof, TargetError
 from tierdrill.targets.lab_fault import LabFault, Parameters, State, known, seen
 

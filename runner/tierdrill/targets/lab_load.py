@@ -14,10 +14,10 @@ from pathlib import Path
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from tierdrill.history.processes import here
 from tierdrill.home import run_folder
 from tierdrill.lab.client import LabClient
 from tierdrill.load.line import CONTROL_FILE, LineError, LoadLine
+from tierdrill.process.identity import here
 from tierdrill.targets.base import Proof, TargetError
 from tierdrill.targets.lab_fault import LabFault, Parameters, State, seen
 

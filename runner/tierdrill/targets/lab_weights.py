@@ -9,8 +9,8 @@ from __future__ import annotations
 import http.client
 import json
 
-from tierdrill.history.processes import here
 from tierdrill.lab.client import LabClient
+from tierdrill.process.identity import here
 from tierdrill.targets.base import Proof, TargetError
 from tierdrill.targets.lab_fault import LabFault, Parameters, State, known, seen
 

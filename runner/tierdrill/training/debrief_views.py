@@ -10,11 +10,11 @@ from pathlib import Path
 
 from jinja2 import Environment
 
+from tierdrill.process.atomic_file import write_whole
 from tierdrill.report.page import page_environment
 from tierdrill.report.words import show_seconds
 from tierdrill.training.cards import ScoreLine, show_points
 from tierdrill.training.debrief import Debrief
-from tierdrill.whole import write_whole
 
 MARKDOWN, HTML = "debrief.md", "debrief.html"
 _SPECIAL = re.compile(r"([\\`*_\[\]<>|#])")

@@ -17,10 +17,10 @@ from tierdrill.conductor.plan import new_run_name
 from tierdrill.conductor.recorder import Recorder
 from tierdrill.history.events import Event
 from tierdrill.history.ledger import Ledger, LedgerError
-from tierdrill.history.processes import me
 from tierdrill.history.sealed import EXERCISE, SealedHistory, open_seal
 from tierdrill.history.store import HistoryError, HistoryStore
 from tierdrill.home import run_folder
+from tierdrill.process.identity import me
 from tierdrill.training.session import Session
 from tierdrill.training.setting import ExerciseSetting, plan_of
 from tierdrill.training.stage import CLEAN_REASONS, Host

@@ -14,7 +14,7 @@ from tierdrill.cli.completion import complete_drill
 from tierdrill.cli.errors import say
 from tierdrill.cli.options import past_moment
 from tierdrill.cli.places import Surroundings
-from tierdrill.whole import whole_file
+from tierdrill.process.atomic_file import whole_file
 
 if TYPE_CHECKING:
     from tierdrill.judge.figures import RunFigures

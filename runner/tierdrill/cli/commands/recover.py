@@ -132,7 +132,7 @@ def _end_processes(home: Path, ledger: Ledger, count: _Count) -> list[str]:
 
 def _end_stopped_reapers(home: Path, ledger: Ledger, count: _Count) -> None:
     """A reaper that was stopped heals nobody; what it should have done has been done by now."""
-    from tierdrill.lab.groups import signal_process
+    from tierdrill.process.groups import signal_process
 
     for run, process in stopped_reapers(home).items():
         if run not in _live(ledger) and signal_process(process, signal.SIGKILL):

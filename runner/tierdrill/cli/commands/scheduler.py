@@ -89,7 +89,7 @@ async def _run(
 
 
 def _options(here: Surroundings, calendars: tuple[str, ...], once: bool) -> Options:
-    from tierdrill.children import program
+    from tierdrill.process.programs import program
     from tierdrill.schedule.around import Commands
     from tierdrill.schedule.daemon import Options
     from tierdrill.schedule.loading import load_snapshot

@@ -144,8 +144,8 @@ def _known(trend: Trend, drill: str | None, tier: str | None, since: float | Non
 def _write_page(here: Surroundings, trend: Trend, page: Path, tier: str | None) -> None:
     from tierdrill.cli.reports import REPORT
     from tierdrill.home import run_folder
+    from tierdrill.process.atomic_file import write_whole
     from tierdrill.report.trend_html import trend_html
-    from tierdrill.whole import write_whole
 
     folder = page.absolute().parent
 

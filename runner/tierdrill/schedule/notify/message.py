@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tierdrill.history.processes import ProcessId, me
+from tierdrill.process.identity import ProcessId, me
 from tierdrill.schedule.notify.notice import Notice
 
 TELL, RESOLVE = "tell", "resolve"

@@ -15,8 +15,8 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from tierdrill import children
-from tierdrill.lab.child import Child, Ready, SpawnError, launch, readable
+from tierdrill.process import programs
+from tierdrill.process.child import Child, Ready, SpawnError, launch, readable
 
 READY_TIMEOUT_S = 10.0
 _READY_LINE_BYTES_MAX = 65536
@@ -24,7 +24,7 @@ _READY_LINE_BYTES_MAX = 65536
 
 def program_argv(program: str, config_path: Path) -> list[str]:
     """The command line that starts one of this package's lab programs."""
-    return children.program(f"tierdrill.lab.{program}", "--config", config_path)
+    return programs.program(f"tierdrill.lab.{program}", "--config", config_path)
 
 
 def spawn(

@@ -11,7 +11,7 @@ from dataclasses import replace
 import psutil
 import pytest
 
-from tierdrill.history.processes import STOPPED, here, identify, me, started_about
+from tierdrill.process.identity import STOPPED, here, identify, me, started_about
 
 
 def test_a_process_is_known_by_more_than_its_pid() -> None:

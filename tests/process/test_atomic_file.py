@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tierdrill.whole import whole_file, write_whole
+from tierdrill.process.atomic_file import whole_file, write_whole
 
 
 def test_a_file_that_cannot_be_finished_stays_as_it_was(tmp_path: Path) -> None:

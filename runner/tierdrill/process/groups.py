@@ -9,7 +9,7 @@ import time
 
 import psutil
 
-from tierdrill.history.processes import ProcessId, identify
+from tierdrill.process.identity import ProcessId, identify
 
 
 def signal_process(process: ProcessId, number: int) -> bool:

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from tierdrill.history.processes import here, identify
+from tierdrill.process.identity import here, identify
 
 LOG_TAIL_BYTES = 2000
 _PR_SET_PDEATHSIG = 1

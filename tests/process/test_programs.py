@@ -14,17 +14,17 @@ import pytest
 from pydantic import BaseModel
 
 import tierdrill
-from tierdrill import children
 from tierdrill.conductor.safety import ReaperError, start_reaper
 from tierdrill.conductor.stop import StopBox
 from tierdrill.history.ledger import Ledger
-from tierdrill.lab.process import program_argv
 from tierdrill.load.runner import locust_command
+from tierdrill.process import programs
+from tierdrill.process.spawn import program_argv
 from tierdrill.spec.channels import Secret, secret_variables
 
 PROGRAMS = {
-    "reaper": children.program("tierdrill.conductor.reaper", "--help"),
-    "tierdrill": children.program("tierdrill", "--version"),
+    "reaper": programs.program("tierdrill.conductor.reaper", "--help"),
+    "tierdrill": programs.program("tierdrill", "--version"),
     "supervisor": [*program_argv("supervisor", Path("none")), "--help"],
     "gateway": [*program_argv("gateway", Path("none")), "--help"],
     "load": locust_command("--version"),
@@ -44,7 +44,7 @@ def test_nothing_of_the_working_directory_is_imported(tmp_path: Path, command: l
 def test_every_program_of_ours_is_started_that_way() -> None:
     root = Path(tierdrill.__file__).parent
     started = re.compile(r'sys\.executable,\s*"-[mP]"')
-    others = [path for path in root.rglob("*.py") if path.name != "children.py"]
+    others = [path for path in root.rglob("*.py") if path.name != "programs.py"]
     elsewhere = [str(path.relative_to(root)) for path in others if started.search(path.read_text())]
     assert elsewhere == []
 
@@ -58,9 +58,9 @@ def test_a_program_that_runs_nothing_of_the_users_gets_a_few_variables(
     for name, value in {**secret, **shaping, "TIERDRILL_HOME": "h", "LC_ALL": "C", "HOME": "/somebody"}.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), "", root]))
-    monkeypatch.setattr(children, "_withheld", set())
-    children.withhold(["TIERDRILL_WEBHOOK_SECRET"])
-    found = children.bare_environment(home)
+    monkeypatch.setattr(programs, "_withheld", set())
+    programs.withhold(["TIERDRILL_WEBHOOK_SECRET"])
+    found = programs.bare_environment(home)
     assert not {*secret, *shaping} & found.keys()
     assert (found["HOME"], found["PYTHONPATH"], found["TIERDRILL_HOME"], found["LC_ALL"]) == (str(home), root, "h", "C")
     assert found["PATH"] == os.environ["PATH"]
@@ -69,10 +69,10 @@ def test_a_program_that_runs_nothing_of_the_users_gets_a_few_variables(
 def test_a_program_that_runs_the_users_gets_no_secret_of_channels_and_tools(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("KUBECONFIG", "CHANNEL_SECRET", "TOOL_SECRET"):
         monkeypatch.setenv(name, "x")
-    monkeypatch.setattr(children, "_withheld", set())
-    children.withhold(["CHANNEL_SECRET"])
-    assert "TOOL_SECRET" in children.user_environment()
-    found = children.user_environment(["TOOL_SECRET"])
+    monkeypatch.setattr(programs, "_withheld", set())
+    programs.withhold(["CHANNEL_SECRET"])
+    assert "TOOL_SECRET" in programs.user_environment()
+    found = programs.user_environment(["TOOL_SECRET"])
     assert "KUBECONFIG" in found and not {"CHANNEL_SECRET", "TOOL_SECRET"} & found.keys()
 
 
@@ -104,13 +104,13 @@ def test_somebodys_dotfiles_do_not_shape_the_load(tmp_path: Path, monkeypatch: p
     (home / ".locust.conf").write_text("users = many\n")
     monkeypatch.setenv("HOME", str(home))
     (own / "locustfile.py").write_text("from locust import User\nclass One(User):\n    pass\n")
-    command = [*children.program("locust", "-f", own / "locustfile.py", "--list")]
+    command = [*programs.program("locust", "-f", own / "locustfile.py", "--list")]
 
     def said(environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
         return subprocess.run(command, cwd=own, env=environment, capture_output=True, text=True, check=False)
 
     assert "many" in said(dict(os.environ)).stderr, "locust reads it, so it has to be kept away"
-    done = said(children.bare_environment(own))
+    done = said(programs.bare_environment(own))
     assert done.returncode == 0 and "One" in done.stdout, done.stderr
 
 
@@ -141,9 +141,9 @@ def test_a_reaper_is_at_its_post_before_its_run_goes_on(tmp_path: Path) -> None:
 
 
 def test_waiting_for_a_keeper_ends_with_its_word_or_its_death() -> None:
-    for word, wanted in ((children.READY, True), (b"", False), (b"no\n", False)):
+    for word, wanted in ((programs.READY, True), (b"", False), (b"no\n", False)):
         heard, ready = os.pipe()
         os.write(ready, word)
         os.close(ready)
-        assert children.await_ready(heard, 5.0) is wanted
-    assert sys.executable in children.program("x")
+        assert programs.await_ready(heard, 5.0) is wanted
+    assert sys.executable in programs.program("x")

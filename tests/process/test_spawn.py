@@ -13,12 +13,12 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tierdrill.lab import process
-from tierdrill.lab.child import Ready, SpawnError, launch
+from tierdrill.process import spawn
+from tierdrill.process.child import Ready, SpawnError, launch
 
 READY_PROGRAM = """
 import os, signal, sys, time
-from tierdrill.lab.program import announce_ready
+from tierdrill.process.program import announce_ready
 fd = int(sys.argv[sys.argv.index("--ready-fd") + 1])
 announce_ready(fd, "probe", "p-1", "127.0.0.1:1234")
 time.sleep(30)
@@ -27,7 +27,7 @@ time.sleep(30)
 PARENT_PROGRAM = """
 import os, signal, sys
 from pathlib import Path
-from tierdrill.lab.child import launch
+from tierdrill.process.child import launch
 child = launch([sys.executable, "-c", "import time; time.sleep(30)"], log_path=Path(sys.argv[1]))
 child.send_signal(signal.SIGSTOP)
 print(child.pid, flush=True)
@@ -54,7 +54,7 @@ def _gone(pid: int, timeout_s: float = 2.0) -> bool:
 
 
 def test_spawn_waits_for_the_ready_line(tmp_path: Path) -> None:
-    child = process.spawn(_script(tmp_path, READY_PROGRAM), log_path=tmp_path / "log", new_group=True)
+    child = spawn.spawn(_script(tmp_path, READY_PROGRAM), log_path=tmp_path / "log", new_group=True)
     try:
         assert child.ready == Ready("probe", "p-1", "127.0.0.1:1234", child.pid)
         assert child.pgid == child.pid == os.getpgid(child.pid)
@@ -67,7 +67,7 @@ def test_spawn_waits_for_the_ready_line(tmp_path: Path) -> None:
 
 def test_spawn_async_and_await_the_end(tmp_path: Path) -> None:
     async def scene() -> int:
-        child = await process.spawn_async(_script(tmp_path, READY_PROGRAM), log_path=tmp_path / "log")
+        child = await spawn.spawn_async(_script(tmp_path, READY_PROGRAM), log_path=tmp_path / "log")
         assert child.address == "127.0.0.1:1234"
         end = asyncio.create_task(child.wait_async())
         child.send_signal(signal.SIGKILL)
@@ -79,18 +79,18 @@ def test_spawn_async_and_await_the_end(tmp_path: Path) -> None:
 def test_a_program_that_dies_first_shows_its_log(tmp_path: Path) -> None:
     argv = _script(tmp_path, "raise SystemExit('no such GPU')")
     with pytest.raises(SpawnError, match=r"(?s)exit code 1.*no such GPU"):
-        process.spawn(argv, log_path=tmp_path / "log")
+        spawn.spawn(argv, log_path=tmp_path / "log")
     with pytest.raises(SpawnError, match=r"(?s)exit code 1.*no such GPU"):
-        asyncio.run(process.spawn_async(argv, log_path=tmp_path / "log"))
+        asyncio.run(spawn.spawn_async(argv, log_path=tmp_path / "log"))
 
 
 def test_a_silent_program_is_killed(tmp_path: Path) -> None:
     argv = _script(tmp_path, "import os, time; print(os.getpid(), flush=True); time.sleep(30)")
     with pytest.raises(SpawnError, match="not ready within"):
-        process.spawn(argv, log_path=tmp_path / "log", ready_timeout_s=0.3)
+        spawn.spawn(argv, log_path=tmp_path / "log", ready_timeout_s=0.3)
     assert _gone(int((tmp_path / "log").read_text().split()[0]))
     with pytest.raises(SpawnError, match="not ready within"):
-        asyncio.run(process.spawn_async(argv, log_path=tmp_path / "log-2", ready_timeout_s=0.3))
+        asyncio.run(spawn.spawn_async(argv, log_path=tmp_path / "log-2", ready_timeout_s=0.3))
     assert _gone(int((tmp_path / "log-2").read_text().split()[0]))
 
 

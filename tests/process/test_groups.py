@@ -9,14 +9,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.lab.test_process import READY_PROGRAM, _script
 
-from tierdrill.lab import groups, process
-from tierdrill.lab.child import launch
+from tests.process.test_spawn import READY_PROGRAM, _script
+from tierdrill.process import groups, spawn
+from tierdrill.process.child import launch
 
 
 def test_kill_group_takes_stopped_members_at_once(tmp_path: Path) -> None:
-    leader = process.spawn(_script(tmp_path, READY_PROGRAM), log_path=tmp_path / "log", new_group=True)
+    leader = spawn.spawn(_script(tmp_path, READY_PROGRAM), log_path=tmp_path / "log", new_group=True)
     sleeper = [sys.executable, "-c", "import time; time.sleep(30)"]
     members = [launch(sleeper, log_path=tmp_path / "log", group=leader.pgid) for _ in range(3)]
     members[0].send_signal(signal.SIGSTOP)
@@ -29,7 +29,7 @@ def test_kill_group_takes_stopped_members_at_once(tmp_path: Path) -> None:
 
 
 def test_kill_group_leaves_a_reused_number_alone(tmp_path: Path) -> None:
-    leader = process.spawn(_script(tmp_path, READY_PROGRAM), log_path=tmp_path / "log", new_group=True)
+    leader = spawn.spawn(_script(tmp_path, READY_PROGRAM), log_path=tmp_path / "log", new_group=True)
     try:
         stale = replace(leader.identity, ticks=leader.identity.ticks - 3600)
         assert not groups.kill_group(leader.pgid, stale)
@@ -46,7 +46,7 @@ def test_kill_group_leaves_the_group_of_another_boot_or_namespace_alone(
     tmp_path: Path, elsewhere: dict[str, str]
 ) -> None:
     """A daemon whose leader is dead, as most are: nobody has the recorded pid, yet the group is not ours."""
-    leader = process.spawn(_script(tmp_path, READY_PROGRAM), log_path=tmp_path / "log", new_group=True)
+    leader = spawn.spawn(_script(tmp_path, READY_PROGRAM), log_path=tmp_path / "log", new_group=True)
     daemon = launch(
         [sys.executable, "-c", "import time; time.sleep(30)"], log_path=tmp_path / "log", group=leader.pgid
     )

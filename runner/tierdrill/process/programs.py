@@ -16,7 +16,7 @@ from pathlib import Path
 READY = b"ready\n"
 _KEPT = ("PATH", "LANG", "LANGUAGE", "TZ", "TMPDIR", "USER", "LOGNAME", "LD_LIBRARY_PATH")
 _KEPT_LIKE = ("LC_", "TIERDRILL_")
-_ROOT = Path(__file__).resolve().parents[1]
+_ROOT = Path(__file__).resolve().parents[2]
 _withheld: set[str] = set()
 
 
