@@ -20,10 +20,8 @@ from tierdrill.conductor.preflight import (
 )
 from tierdrill.conductor.recorder import Recorder
 from tierdrill.conductor.run import holder_of_lab
-from tierdrill.conductor.stop import StopBox
 from tierdrill.history.events import Event
 from tierdrill.history.store import HistoryStore
-from tierdrill.judge.verdict import StopReason
 from tierdrill.lab.calls import Call
 from tierdrill.lab.client import LabError
 from tierdrill.spec.drill import Guardrail
@@ -79,31 +77,6 @@ def test_a_breach_says_what_was_seen() -> None:
     breach = GuardrailWatch(GUARDRAIL).feed(in_order([(0.1, False)] * 60))
     assert breach is not None and "critical availability under 50%" in breach.guardrail
     assert "requests failed in the last 3s" in breach.seen
-
-
-def test_the_first_reason_counts_and_everybody_hears() -> None:
-    async def go() -> None:
-        box = StopBox()
-        waiting = [asyncio.create_task(box.wait()) for _ in range(3)]
-        asleep = asyncio.create_task(box.sleep(30))
-        await asyncio.sleep(0)
-        assert not box.stopped
-        box.stop("guardrail", "first")
-        box.stop("signal", "second")
-        assert await asyncio.wait_for(asleep, 1) is False
-        await asyncio.wait_for(asyncio.gather(*waiting), 1)
-        assert box.reason == StopReason("guardrail", "first")
-        assert await box.sleep(30) is False and await box.sleep(0) is False
-
-    asyncio.run(go())
-
-
-def test_a_sleep_that_nobody_ends_is_whole() -> None:
-    async def go() -> None:
-        box = StopBox()
-        assert await box.sleep(0.01) is True and await box.sleep(-1) is True
-
-    asyncio.run(go())
 
 
 def test_a_listener_that_fails_is_dropped_and_the_run_goes_on(tmp_path: Path) -> None:

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from tierdrill.conductor.deployment import Deployment
-from tierdrill.conductor.stop import StopBox
 from tierdrill.lab.client import LabError
 from tierdrill.monitoring.pager import PageNotSent, PagerClient, PagerStub
+from tierdrill.process.signals import StopSignal
 from tierdrill.spec.drill import OnCall
 
 
@@ -52,8 +52,8 @@ class Recorder:
 
 @pytest.mark.parametrize(("kept", "told"), [(True, ["gateway-b"]), (False, ["gateway-a", "gateway-b"])])
 def test_what_died_in_a_kept_lab_before_the_run_is_not_of_the_run(kept: bool, told: list[str]) -> None:
-    async def scenario() -> tuple[StopBox, Recorder]:
-        one, stop, recorder = Deployment.__new__(Deployment), StopBox(), Recorder()
+    async def scenario() -> tuple[StopSignal, Recorder]:
+        one, stop, recorder = Deployment.__new__(Deployment), StopSignal(), Recorder()
         client = Client()
         parts = {"client": client, "pager": Served(), "receiver": Served(), "recorder": recorder, "pager_client": None}
         vars(one).update(parts, ephemeral=not kept, _events_seen=0, _closing=False, _faulted=False)
@@ -66,19 +66,19 @@ def test_what_died_in_a_kept_lab_before_the_run_is_not_of_the_run(kept: bool, to
 
     stop, recorder = asyncio.run(scenario())
     assert recorder.said == [f"process.exited {name}" for name in told]
-    assert stop.reason is not None and stop.reason.reason.startswith(f"{told[0]} ended unexpectedly")
+    assert stop.reason.startswith(f"{told[0]} ended unexpectedly")
 
 
 def test_a_run_whose_fault_the_lab_has_undone_stops() -> None:
-    async def scenario() -> StopBox:
-        one, stop, client = Deployment.__new__(Deployment), StopBox(), Client()
+    async def scenario() -> StopSignal:
+        one, stop, client = Deployment.__new__(Deployment), StopSignal(), Client()
         client.past = [{"sequence": 1, "at": 1.0, "kind": "lease-ran-out", "name": "r1/node-power-loss/node-2"}]
         vars(one).update(client=client, recorder=Recorder(), ephemeral=True, _events_seen=0, _closing=False)
         await one._watch_lab(stop)
         return stop
 
     reason = asyncio.run(scenario()).reason
-    assert reason is not None and reason.reason.startswith("the lab undid what nobody renewed")
+    assert reason.startswith("the lab undid what nobody renewed")
 
 
 def test_a_webhook_of_another_version_is_noted_once_and_taken_by_nobody() -> None:

@@ -15,10 +15,10 @@ from pydantic import BaseModel
 
 import tierdrill
 from tierdrill.conductor.safety import ReaperError, start_reaper
-from tierdrill.conductor.stop import StopBox
 from tierdrill.history.ledger import Ledger
 from tierdrill.load.runner import locust_command
 from tierdrill.process import programs
+from tierdrill.process.signals import StopSignal
 from tierdrill.process.spawn import program_argv
 from tierdrill.spec.channels import Secret, secret_variables
 
@@ -118,7 +118,7 @@ def test_a_reaper_that_is_not_at_its_post_is_an_error_and_no_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "ledger.db").write_text("this is no database")
-    stop = StopBox()
+    stop = StopSignal()
     with pytest.raises(ReaperError, match="not at its post"):
         asyncio.run(start_reaper(tmp_path, "a-run", None, tmp_path, stop))
     assert "ledger" in (tmp_path / "reaper.log").read_text() and not stop.stopped
@@ -128,7 +128,7 @@ def test_a_reaper_is_at_its_post_before_its_run_goes_on(tmp_path: Path) -> None:
     Ledger(tmp_path).close()
 
     async def scene() -> bool:
-        handle = await start_reaper(tmp_path, "a-run", None, tmp_path, StopBox())
+        handle = await start_reaper(tmp_path, "a-run", None, tmp_path, StopSignal())
         # It has said so itself: what the signals would do to it is settled, its ledger is open.
         lives = Path(f"/proc/{handle.pid}/status").read_text()
         await handle.dismiss(clean=True)

@@ -124,11 +124,11 @@ PROGRAM = """
 import asyncio, os, signal, sys, time
 sys.path.insert(0, sys.argv[1])
 from report_synthetic import drill
-from tierdrill.conductor.safety import Signals
-from tierdrill.conductor.stop import StopBox
+from tierdrill.process.signals import Signals
+from tierdrill.process.signals import StopSignal
 from tierdrill.report.live import choose_view
 async def stand():
-    with Signals(StopBox()):
+    with Signals(StopSignal()):
         for _ in range(2):
             os.kill(os.getpid(), signal.SIGINT)
             await asyncio.sleep(0.1)

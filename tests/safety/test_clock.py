@@ -11,9 +11,9 @@ import pytest
 
 from tierdrill.chaos.context import wait_until
 from tierdrill.conductor.planclock import PlanClock
-from tierdrill.conductor.stop import StopBox
 from tierdrill.conductor.watchers import keep_leases
 from tierdrill.history.ledger import Ledger
+from tierdrill.process.signals import StopSignal
 
 
 class Clocks:
@@ -80,7 +80,7 @@ def test_no_lease_is_longer_or_shorter_for_it(step: float, tmp_path: Path, monke
 def test_the_kill_switch_is_obeyed_and_leases_are_renewed_whatever_the_clock_says(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    stop, real = StopBox(), time.time
+    stop, real = StopSignal(), time.time
     renewed: list[list[str]] = []
 
     async def renew(names: list[str]) -> None:
@@ -98,4 +98,4 @@ def test_the_kill_switch_is_obeyed_and_leases_are_renewed_whatever_the_clock_say
         ledger.intend("f1", "r1", {"kind": "x"}, {"target": "lab"}, 1.0)
         asyncio.run(play())
         assert renewed[:3] == [["f1"]] * 3
-    assert stop.reason is not None and stop.reason.by == "halt"
+    assert stop.by == "halt"

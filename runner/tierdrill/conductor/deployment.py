@@ -17,7 +17,6 @@ from tierdrill.conductor.labs import bring_up, config_of, kept_lab
 from tierdrill.conductor.plan import Plan
 from tierdrill.conductor.recorder import Recorder
 from tierdrill.conductor.sabotage import apply_sabotage, believing, broken_remedy, own_comment
-from tierdrill.conductor.stop import StopBox
 from tierdrill.conductor.toolhooks import ToolHooks, secret_of
 from tierdrill.history.events import Event
 from tierdrill.history.ledger import Ledger
@@ -29,6 +28,7 @@ from tierdrill.monitoring.evidence import AlertWatcher
 from tierdrill.monitoring.pager import PagerClient, PagerStub
 from tierdrill.monitoring.query import AlertmanagerClient, NoData
 from tierdrill.monitoring.receiver import Receiver
+from tierdrill.process.signals import StopSignal
 from tierdrill.remediation.engine import PlaybookEngine
 from tierdrill.remediation.notice import NoticeError, notices_of
 from tierdrill.spec.drill import OnCall, SabotageAction
@@ -172,11 +172,11 @@ class Deployment:
         with contextlib.suppress(LabError):
             await self.client.ask(Calls.renew_leases(names))
 
-    def watchers(self, stop: StopBox) -> list[Coroutine[Any, Any, None]]:
+    def watchers(self, stop: StopSignal) -> list[Coroutine[Any, Any, None]]:
         """What must be watched while the run lives."""
         return [self.watcher.run(), self._watch_lab(stop), self._watch_state()]
 
-    async def _watch_lab(self, stop: StopBox) -> None:
+    async def _watch_lab(self, stop: StopSignal) -> None:
         """Follow the lab's own events: a process that dies without anybody having meant it makes the run worthless."""
         since = self._events_seen
         while True:
@@ -193,7 +193,7 @@ class Deployment:
                 if item["kind"] == "lease-ran-out" and not self._closing:
                     stop.stop("error", "the lab undid what nobody renewed: this machine, or the run, stood still")
 
-    def _exited(self, item: Mapping[str, Any], stop: StopBox) -> None:
+    def _exited(self, item: Mapping[str, Any], stop: StopSignal) -> None:
         expected = bool(item.get("expected"))
         name = str(item.get("name") or item.get("process"))
         code = item.get("exit_code")

@@ -23,7 +23,6 @@ from tierdrill.conductor.preflight import (
     settle,
 )
 from tierdrill.conductor.recorder import Recorder
-from tierdrill.conductor.stop import StopBox
 from tierdrill.conductor.toolhooks import tool_secrets
 from tierdrill.conductor.watchers import keep_leases, pump_reports, pump_samples, watch_child
 from tierdrill.history.events import Event
@@ -31,6 +30,7 @@ from tierdrill.history.ledger import Ledger
 from tierdrill.history.store import HistoryError
 from tierdrill.load.runner import LoadProcess
 from tierdrill.load.schedule import planned as planned_arrivals
+from tierdrill.process.signals import StopSignal
 from tierdrill.targets.base import TargetError
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ class Phases:
         options: RunOptions,
         ledger: Ledger,
         recorder: Recorder,
-        stop: StopBox,
+        stop: StopSignal,
         folder: Path,
         own: Callable[[str, int], None],
     ) -> None:

@@ -26,8 +26,7 @@ from tierdrill.conductor.phases import Phases
 from tierdrill.conductor.plan import Plan, PlanError, make_plan, new_run_name
 from tierdrill.conductor.provenance import provenance
 from tierdrill.conductor.recorder import Recorder
-from tierdrill.conductor.safety import ReaperHandle, Signals, start_reaper
-from tierdrill.conductor.stop import StopBox
+from tierdrill.conductor.safety import ReaperHandle, start_reaper
 from tierdrill.conductor.toolhooks import tool_secrets, without_secret
 from tierdrill.history.events import Event
 from tierdrill.history.ledger import Ledger, LedgerError
@@ -36,6 +35,7 @@ from tierdrill.home import run_folder
 from tierdrill.judge.judge import NotARun
 from tierdrill.judge.verdict import Status, Verdict
 from tierdrill.process.identity import me
+from tierdrill.process.signals import Signals, StopSignal
 from tierdrill.spec.catalogue import DrillSetting
 from tierdrill.targets.experiment import forget_values
 from tierdrill.targets.lab import MECHANISMS
@@ -164,7 +164,7 @@ class _Run:
     ) -> None:
         self.plan, self.options, self.ledger, self.store = plan, options, ledger, store
         self.recorder, self.folder = recorder, folder
-        self.stop = StopBox()
+        self.stop = StopSignal()
         self.reaper: ReaperHandle | None = None
 
     async def go(self) -> None:
@@ -206,8 +206,8 @@ class _Run:
 
     async def _clean_up(self, deployment: Deployment | None, phases: Phases | None) -> None:
         """Undo first of all that can fail; every step is tried whatever became of the one before."""
-        if self.stop.reason is not None:
-            self._note("run.stopping", by=self.stop.reason.by, reason=self.stop.reason.reason)
+        if self.stop.by is not None:
+            self._note("run.stopping", by=self.stop.by, reason=self.stop.reason)
         self._note("phase.started", phase="clean-up")
         # The children first: what they still write belongs to the run. Then what is open, in case they did not undo it.
         if phases is not None:
@@ -221,8 +221,8 @@ class _Run:
         self._note("phase.ended", phase="clean-up")
         clean = left == [] and processes == []
         self._note("ledger.open", faults=left if left is not None else ["unknown"], processes=processes or [])
-        outcome = "unclean" if not clean else "aborted" if self.stop.reason else "completed"
-        self._note("run.ended", outcome=outcome, reason=self.stop.reason.reason if self.stop.reason else "")
+        outcome = "unclean" if not clean else "aborted" if self.stop.stopped else "completed"
+        self._note("run.ended", outcome=outcome, reason=self.stop.reason)
         if self.reaper is not None:
             # Not clean, or not known to be: the reaper is left to think the runner died, and heals.
             await self.reaper.dismiss(clean=clean)

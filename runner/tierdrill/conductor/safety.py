@@ -1,24 +1,19 @@
-"""The runner's safety: the reaper that outlives it, and what its signals mean."""
+"""The runner's end of its reaper, which outlives it."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import os
-import signal
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
-from types import TracebackType
 
-from tierdrill.conductor.stop import StopBox
 from tierdrill.process.child import open_log
 from tierdrill.process.programs import await_ready, program, user_environment
+from tierdrill.process.signals import StopSignal
 
 READY_WITHIN_S = 10.0
 DISMISS_WITHIN_S = 5.0
-EXIT_AT_ONCE = 130
-AT_ONCE: list[Callable[[], object]] = []
-"""What is done even then, as giving a terminal back; nothing that could wait for somebody."""
 
 
 class ReaperError(RuntimeError):
@@ -28,7 +23,7 @@ class ReaperError(RuntimeError):
 class ReaperHandle:
     """The runner's end of the reaper."""
 
-    def __init__(self, process: asyncio.subprocess.Process, write_fd: int, stop: StopBox) -> None:
+    def __init__(self, process: asyncio.subprocess.Process, write_fd: int, stop: StopSignal) -> None:
         self._process = process
         self._write_fd = write_fd
         self._dismissed = False
@@ -39,7 +34,7 @@ class ReaperHandle:
         """The reaper's process."""
         return self._process.pid
 
-    async def _watched(self, stop: StopBox) -> None:
+    async def _watched(self, stop: StopSignal) -> None:
         code = await self._process.wait()
         if not self._dismissed:
             stop.stop("error", f"the reaper died ({code}): without it nothing may stay injected")
@@ -58,7 +53,7 @@ class ReaperHandle:
 
 
 async def start_reaper(
-    home: Path, run: str, lab: str | None, folder: Path, stop: StopBox, secrets: Iterable[str] = ()
+    home: Path, run: str, lab: str | None, folder: Path, stop: StopSignal, secrets: Iterable[str] = ()
 ) -> ReaperHandle:
     """Start the run's reaper in a session of its own, and wait until it is at its post; ReaperError if it does not.
 
@@ -99,41 +94,3 @@ async def start_reaper(
         code = await process.wait()
         raise ReaperError(f"the reaper was not at its post within {READY_WITHIN_S:g} s ({code}): see reaper.log")
     return ReaperHandle(process, write_fd, stop)
-
-
-class Signals:
-    """While inside: the first SIGINT, SIGTERM or SIGHUP asks the run to stop.
-
-    The second ends the process at once and leaves the rest to the reaper.
-    """
-
-    NUMBERS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-
-    def __init__(self, stop: StopBox) -> None:
-        self._stop = stop
-        self._seen = 0
-
-    def __enter__(self) -> Signals:
-        loop = asyncio.get_running_loop()
-        for number in self.NUMBERS:
-            loop.add_signal_handler(number, self._heard, number)
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        loop = asyncio.get_running_loop()
-        for number in self.NUMBERS:
-            loop.remove_signal_handler(number)
-
-    def _heard(self, number: signal.Signals) -> None:
-        self._seen += 1
-        if self._seen > 1:
-            for last in AT_ONCE:
-                with contextlib.suppress(Exception):
-                    last()
-            # The pipe to the reaper closes without "done": it heals.
-            os._exit(EXIT_AT_ONCE)
-        self._stop.stop(
-            "signal", f"{signal.Signals(number).name} received; a second one ends at once, the reaper cleans up"
-        )

@@ -12,17 +12,19 @@ from typing import Any
 
 from tierdrill.conductor.guardrails import GuardrailWatch
 from tierdrill.conductor.recorder import Recorder
-from tierdrill.conductor.stop import StopBox
 from tierdrill.history.ledger import Ledger
 from tierdrill.judge.samples import samples_event_data
 from tierdrill.load.runner import LoadProcess
+from tierdrill.process.signals import StopSignal
 from tierdrill.spec.drill import Guardrail
 
 BATCH_S = 1.0
 LEDGER_TICK_S = 0.1
 
 
-async def pump_samples(load: LoadProcess, recorder: Recorder, guardrails: tuple[Guardrail, ...], stop: StopBox) -> None:
+async def pump_samples(
+    load: LoadProcess, recorder: Recorder, guardrails: tuple[Guardrail, ...], stop: StopSignal
+) -> None:
     """Write the samples to the history, a batch a second, and hold them against the guardrails as they come."""
     watches = [GuardrailWatch(guardrail) for guardrail in guardrails]
     waiting: list[dict[str, Any]] = []
@@ -60,7 +62,7 @@ Renew = Callable[[list[str]], Awaitable[object]]
 """Lets the leases that the lab keeps by itself begin anew, by the names of their faults."""
 
 
-async def keep_leases(ledger: Ledger, run: str, lease_s: float, stop: StopBox, renew_in_lab: Renew) -> None:
+async def keep_leases(ledger: Ledger, run: str, lease_s: float, stop: StopSignal, renew_in_lab: Renew) -> None:
     """Renew the leases of a run's faults until it stops, and obey the kill switch and `tierdrill stop`.
 
     A lab that does not answer is not waited for: the kill switch is looked at all the same.
@@ -84,7 +86,7 @@ async def _told(renew_in_lab: Renew, names: list[str]) -> None:
 
 
 async def watch_child(
-    name: str, wait: Callable[[], Awaitable[int]], expected: Callable[[int], bool], recorder: Recorder, stop: StopBox
+    name: str, wait: Callable[[], Awaitable[int]], expected: Callable[[int], bool], recorder: Recorder, stop: StopSignal
 ) -> None:
     """Record the end of one of the runner's own children; one that nobody expected stops the run."""
     code = await wait()

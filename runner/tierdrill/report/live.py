@@ -14,8 +14,8 @@ from rich.console import Console, RenderableType
 from rich.live import Live
 from rich.text import Text
 
-from tierdrill.conductor.safety import AT_ONCE
 from tierdrill.history.events import Event
+from tierdrill.process.signals import AT_ONCE
 from tierdrill.report.lines import JsonLines, PlainLines, View
 from tierdrill.report.model import RunState
 from tierdrill.report.screen import screen

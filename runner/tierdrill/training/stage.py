@@ -17,8 +17,7 @@ from tierdrill.conductor.loadplan import load_plan
 from tierdrill.conductor.plan import Plan
 from tierdrill.conductor.preflight import Finding, check_alerts, check_inventory, settle
 from tierdrill.conductor.recorder import Recorder
-from tierdrill.conductor.safety import ReaperHandle, Signals, start_reaper
-from tierdrill.conductor.stop import StopBox
+from tierdrill.conductor.safety import ReaperHandle, start_reaper
 from tierdrill.conductor.toolhooks import tool_secrets
 from tierdrill.conductor.watchers import keep_leases, pump_reports, pump_samples
 from tierdrill.history.events import Event
@@ -26,6 +25,7 @@ from tierdrill.history.ledger import Ledger, LedgerError
 from tierdrill.history.sealed import SealedHistory, exercise_folder
 from tierdrill.history.store import HistoryError
 from tierdrill.load.runner import LoadError, LoadProcess
+from tierdrill.process.signals import Signals, StopSignal
 from tierdrill.targets.base import TargetError
 from tierdrill.training.injector import Injector
 from tierdrill.training.platform import Platform, bring_up_platform
@@ -58,7 +58,7 @@ class Host:
     ) -> None:
         self.plan, self.setting, self.options, self.ledger = plan, setting, options, ledger
         self.recorder, self.folder, self._on_begin = recorder, folder, on_begin
-        self.stop = StopBox()
+        self.stop = StopSignal()
         self.reason, self.why, self.left = "error", "it never began", list[str]()
         self.reaper: ReaperHandle | None = None
         self.platform: Platform | None = None
@@ -197,8 +197,8 @@ class Host:
         await asyncio.wait([ended, stopped], return_when=asyncio.FIRST_COMPLETED)
         for task in (ended, stopped):
             task.cancel()
-        if self.stop.reason is not None:
-            session.ending.end(STOPPED_BY.get(self.stop.reason.by, "error"), self.stop.reason.reason)
+        if self.stop.by is not None:
+            session.ending.end(STOPPED_BY.get(self.stop.by, "error"), self.stop.reason)
 
     def _note_begin(self, zero: float) -> None:
         self.recorder.note(
@@ -281,9 +281,9 @@ class Host:
         ending = self.session.ending if self.session is not None else None
         if ending is not None and ending.ended.is_set():
             self.reason, self.why = ending.reason, ending.why
-        elif self.stop.reason is not None:
-            self.reason = STOPPED_BY.get(self.stop.reason.by, "error")
-            self.why = self.stop.reason.reason
+        elif self.stop.by is not None:
+            self.reason = STOPPED_BY.get(self.stop.by, "error")
+            self.why = self.stop.reason
 
     async def _end_load(self) -> None:
         if self.load is None:
