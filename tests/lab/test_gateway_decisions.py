@@ -352,6 +352,17 @@ def test_ejection_takes_a_rate_of_failures_and_lengthens() -> None:
     assert world.router.limit(bad) == 2
 
 
+def test_failures_in_a_row_eject_however_many_answers_came_before() -> None:
+    world = World(replicas=3)
+    bad = world.router.replicas[0]
+    for _ in range(60):
+        world.router.succeeded(bad)
+    assert [world.router.failed(bad) for _ in range(4)] == [False] * 4
+    world.router.succeeded(bad)
+    assert [world.router.failed(bad) for _ in range(5)] == [False, False, False, False, True]
+    assert bad not in world.router.usable("m")
+
+
 def test_with_ejection_and_health_checks_off_the_dead_are_served_in_turn() -> None:
     world = World(replicas=3, slots=50, flags=Flags(ejection=False, health_checks=False, latency_routing=False))
     dead = world.router.replicas[1]

@@ -11,6 +11,7 @@ import math
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import takewhile
 
 from tierdrill.lab.gateway_config import ConfigError, Flags
 from tierdrill.lab.gateway_limits import Clock
@@ -18,6 +19,7 @@ from tierdrill.lab.gateway_limits import Clock
 EJECTION_WINDOW_S = 5.0
 EJECTION_FAILURES_MIN = 3
 EJECTION_FAILURE_SHARE = 0.5
+EJECTION_FAILURES_IN_A_ROW = 5
 RESULTS_KEPT = 64
 EJECTION_BASE_S = 2.0
 EJECTION_MAX_S = 20.0
@@ -198,8 +200,9 @@ class Router:
     def failed(self, replica: Replica) -> bool:
         """An attempt failed; True when that ejected the replica.
 
-        What ejects is the rate: several failures, and half of its latest answers. One that is on trial after an
-        ejection goes out again by its first.
+        What ejects is the rate: several failures, and half of its latest answers; or nothing else in a row, for under
+        load a replica that has begun to fail everything would use up the retries before that is half. One that is on
+        trial after an ejection goes out again by its first.
         """
         if not self._flags.ejection:
             replica.results.clear()
@@ -217,6 +220,8 @@ class Router:
     def _fails_often(self, replica: Replica, now: float) -> bool:
         while replica.results and now - replica.results[0][0] > EJECTION_WINDOW_S:
             replica.results.popleft()
+        if len(list(takewhile(lambda result: result[1], reversed(replica.results)))) >= EJECTION_FAILURES_IN_A_ROW:
+            return True
         failures = sum(failed for _, failed in replica.results)
         return failures >= EJECTION_FAILURES_MIN and failures >= EJECTION_FAILURE_SHARE * len(replica.results)
 
