@@ -701,9 +701,11 @@ def test_a_dead_pool_opens_the_circuit_and_a_trial_closes_it() -> None:
         answers = [await bench.ask() for _ in range(15)]
         assert answers[0].status == 500
         assert (answers[-1].status, answers[-1].reason) == (503, "circuit-open")
+        assert await bench.value("tierdrill_circuit_open", model="assistant") == 1
         replicas[0].mode = "ok"
         await asyncio.sleep(1.05)
         assert [(await bench.ask()).status for _ in range(3)] == [200] * 3
+        assert await bench.value("tierdrill_circuit_open", model="assistant") == 0
 
     drive(scenario, replicas)
 

@@ -202,7 +202,6 @@ class TestReplica:
         both = [Expected(20, firing("ReplicaDown"), 0), Expected(20, firing("StalledReplica"), 0)]
         check_scenario(tmp_path, series, both)
 
-
     @pytest.mark.parametrize(("lasts_s", "fires"), [(BLIP_S + 1.5, 0), (FAULT_S, 1)])
     def test_wrong_answers(self, tmp_path: Path, lasts_s: float, fires: int) -> None:
         labels = 'replica="assistant-1",node="node-2",gpu="0",model="assistant",tier="critical"'
@@ -212,6 +211,46 @@ class TestReplica:
         }
         wanted = firing("ReplicaAnswersWrong", replica="assistant-1", node="node-2", model="assistant", tier="critical")
         check_scenario(tmp_path, series, _fires_at(14, wanted, fires))
+
+
+    REPLICA_EJECTED = firing("ReplicaEjected", replica="assistant-1", node="node-2", model="assistant", tier="critical")
+
+    def _ejected(self, here: Values, there: Values, ready: float = 1) -> Series:
+        upstream = 'node="node-2",replica="assistant-1"'
+        return {
+            **_alive(),
+            _pod("assistant-1", "node-2"): constant(ready, TOTAL_S),
+            f'tierdrill_upstream_ejected{{gateway="gateway-a",{upstream}}}': here,
+            f'tierdrill_upstream_ejected{{gateway="gateway-b",{upstream}}}': there,
+        }
+
+    @pytest.mark.parametrize(("lasts_s", "fires"), [(2.5, 0), (FAULT_S, 1)])
+    def test_ejected_by_all_gateways_though_ready(self, tmp_path: Path, lasts_s: float, fires: int) -> None:
+        there = between(10, 10 + lasts_s, TOTAL_S, 1, 0)
+        here = list(there)
+        for trial_s in (12, 16, 22):  # seen between two ejections
+            here[round(trial_s / 0.5)] = 0
+        check_scenario(tmp_path, self._ejected(here, there), _fires_at(15, self.REPLICA_EJECTED, fires))
+
+    def test_ejected_by_one_gateway_is_the_paths_fault(self, tmp_path: Path) -> None:
+        series = self._ejected(between(10, 30, TOTAL_S, 1, 0), constant(0, TOTAL_S))
+        check_scenario(tmp_path, series, never(self.REPLICA_EJECTED, 5, 39))
+
+    def test_ejected_and_not_ready_is_told_by_other_alerts(self, tmp_path: Path) -> None:
+        both = between(10, 30, TOTAL_S, 1, 0)
+        check_scenario(tmp_path, self._ejected(both, both, ready=0), never(self.REPLICA_EJECTED, 5, 39))
+
+    @pytest.mark.parametrize(("lasts_s", "ready", "fires"), [(BLIP_S + 0.5, 1, 0), (FAULT_S, 1, 1), (FAULT_S, 0, 0)])
+    def test_an_open_circuit(self, tmp_path: Path, lasts_s: float, ready: float, fires: int) -> None:
+        series: Series = {
+            **_alive(),
+            _pod("assistant-0", "node-2"): constant(ready, TOTAL_S),
+            'tierdrill_circuit_open{gateway="gateway-a",model="assistant"}': between(
+                10, 10 + lasts_s, TOTAL_S, 1, 0
+            ),
+            'tierdrill_circuit_open{gateway="gateway-b",model="assistant"}': constant(0, TOTAL_S),
+        }
+        check_scenario(tmp_path, series, _fires_at(13, firing("CircuitOpen", model="assistant"), fires))
 
 
 class TestGpu:

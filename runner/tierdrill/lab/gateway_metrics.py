@@ -97,6 +97,12 @@ class GatewayMetrics:
         self.picker = Gauge(
             "tierdrill_picker_up", "The endpoint picker is there (1) or lost (0)", ("gateway",), registry=reg
         )
+        self.circuit = Gauge(
+            "tierdrill_circuit_open",
+            "Nearly all attempts on the model failed: nothing but trials is sent there (1)",
+            ("gateway", "model"),
+            registry=reg,
+        )
         self.flag = Gauge("tierdrill_flag", "Mechanism on (1) or off (0)", ("gateway", "flag"), registry=reg)
         self.probe = Gauge("tierdrill_upstream_probe_seconds", "Last health probe's round trip", upstream, registry=reg)
         self.up = Gauge("tierdrill_upstream_up", "Last health probe answered ready", upstream, registry=reg)
@@ -145,6 +151,7 @@ class GatewayMetrics:
         waiting: Mapping[tuple[str, str], int],
         running: Mapping[str, int],
         ejected: Mapping[tuple[str, str], bool],
+        circuits: Mapping[str, bool],
         shed: Mapping[str, float],
         flags: Mapping[str, bool],
         picker_up: bool,
@@ -154,6 +161,8 @@ class GatewayMetrics:
             self.queue_depth.labels(self._gateway, tier, model).set(depth)
         for (node, replica), out in ejected.items():
             self.ejected.labels(self._gateway, node, replica).set(1 if out else 0)
+        for model, is_open in circuits.items():
+            self.circuit.labels(self._gateway, model).set(1 if is_open else 0)
         for name, tier_metrics in self._tiers.items():
             tier_metrics.inflight.set(running.get(name, 0))
             tier_metrics.shed_fraction.set(shed.get(name, 0.0))

@@ -12,6 +12,8 @@ INFRASTRUCTURE_LABELS: Mapping[str, tuple[str, ...]] = {
     "ReplicaDown": ("replica", "node", "model", "tier", "severity"),
     "StalledReplica": ("replica", "node", "model", "tier", "severity"),
     "ReplicaAnswersWrong": ("replica", "node", "model", "tier", "severity"),
+    "ReplicaEjected": ("replica", "node", "model", "tier", "severity"),
+    "CircuitOpen": ("model", "severity"),
     "GpuFallenOffBus": ("node", "gpu", "UUID", "severity"),
     "GpuThermalThrottle": ("node", "gpu", "UUID", "severity"),
     "NetworkDegraded": ("node", "gateway", "severity"),

@@ -18,6 +18,8 @@ HOLD_S: Mapping[str, float] = {
     "ReplicaDown": 3.0,
     "StalledReplica": 3.0,
     "ReplicaAnswersWrong": 4.0,
+    "ReplicaEjected": 5.0,
+    "CircuitOpen": 3.0,
     "GpuFallenOffBus": 3.0,
     "GpuThermalThrottle": 3.0,
     "NetworkDegraded": 3.5,
@@ -34,9 +36,11 @@ HOLD_S: Mapping[str, float] = {
 Blip twins last 1 to 2 s, a node boots in about 1 s, and nothing may fire then. A condition that is true for D seconds
 is seen true for at most D plus one scrape, so `for` must exceed that:
 
-- ReplicaDown, StalledReplica, GpuFallenOffBus, GpuThermalThrottle, RouterFailsClosed, RouterFailsOpen: a blip of
-  1.5 s, 0.4 s to take it back and report it, a scrape: under 3 s.
+- ReplicaDown, StalledReplica, CircuitOpen, GpuFallenOffBus, GpuThermalThrottle, RouterFailsClosed, RouterFailsOpen:
+  a blip of 1.5 s, 0.4 s to take it back and report it, a scrape: under 3 s.
 - ReplicaAnswersWrong: the same and one round of golden prompts (1 s), for it shows in them only.
+- ReplicaEjected: the first ejection lasts 2 s, its trial ends it or begins one of 4 s; SCRAPES_BETWEEN_EJECTIONS come
+  on top.
 - NetworkDegraded, EndpointUnreachable: the same and one probe period (0.5 s), for a link shows in the probes only.
 - NodeNotReady, ServingCapacityLow: 2 s suffice, as the control plane's own grace (2 s without a heartbeat) has passed
   before. Both have the same value on purpose: a node's loss is both, and the playbook that the first one starts ends
@@ -60,6 +64,9 @@ PROBE_SLOW_S = 0.1
 CAPACITY_LOW = 0.75
 STARTING_MAX = "15s"
 """How long a starting replica counts as capacity on its way. One that takes longer is not coming."""
+
+SCRAPES_BETWEEN_EJECTIONS = 3
+"""Scrapes within which a replica counts as ejected still: between two ejections it has the one request of its trial."""
 
 PROMETHEUS_SETTLES = "15s"
 """A Prometheus that has just started discovers its targets only after five to ten seconds."""
@@ -120,6 +127,27 @@ def infrastructure_alerts(clock: Clock) -> list[dict[str, Any]]:
             "The replica (model {{ $labels.model }}, tier {{ $labels.tier }}) answers the golden prompts wrongly:"
             " its weights have changed in its GPU's memory, and no error says so. Take it out of service and place a"
             " new one on another GPU; then have the memory of this one tested.",
+        ),
+        _alert(
+            "ReplicaEjected",
+            _ejected_though_ready(clock),
+            "ticket",
+            "All gateways have ejected replica {{ $labels.replica }} on {{ $labels.node }}, which calls itself ready",
+            "The replica (model {{ $labels.model }}, tier {{ $labels.tier }}) fails what it is asked, and neither its"
+            " readiness nor its metrics say so: see which kind grows in tierdrill_upstream_failures_total. It gets no"
+            " requests but single trials, so customers do not feel it while the others have room. Read its log, then"
+            " place a new one.",
+        ),
+        _alert(
+            "CircuitOpen",
+            "max by (model) (tierdrill_circuit_open) == 1"
+            ' and on (model) count by (model) (kube_pod_status_ready{condition="true"} == 1)',
+            "ticket",
+            "Nearly every request for model {{ $labels.model }} fails though a replica is ready",
+            "A gateway sends nothing but trials to the model any more; tiers that have a fallback model are answered by"
+            " it, the others are refused. What fails is what all its replicas share: the model or adapter that was"
+            " rolled out last, a credential, something they depend on. Roll it back; if it has one replica only,"
+            " replace that.",
         ),
         _alert(
             "GpuFallenOffBus",
@@ -258,6 +286,17 @@ def _replica_in_state(state: str) -> str:
     return (
         f"max by (replica, node, model, tier) ({pods})"
         f' and on (replica) max by (replica) (tierdrill_replica_state{{state="{state}"}}) == 1'
+        f" and on (node) {_NODE_READY}"
+    )
+
+
+def _ejected_though_ready(clock: Clock) -> str:
+    """Ready replicas that every gateway keeps off: where only one does, it is the path that is at fault."""
+    pods = 'label_replace(kube_pod_status_ready{condition="true"} == 1, "replica", "$1", "pod", "(.+)")'
+    lately = promql_duration(SCRAPES_BETWEEN_EJECTIONS * clock.scrape_interval)
+    return (
+        f"max by (replica, node, model, tier) ({pods})"
+        f" and on (replica) min by (replica) (max_over_time(tierdrill_upstream_ejected[{lately}])) == 1"
         f" and on (node) {_NODE_READY}"
     )
 
