@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import json
 from contextlib import closing
 from pathlib import Path
@@ -12,9 +11,8 @@ from chaoslib.exceptions import ActivityFailed
 
 from tierdrill.chaos import actions, discover, probes
 from tierdrill.chaos.injection import inject
-from tierdrill.faults.catalogue import CATALOGUE, UnknownFault, checked_parameters
+from tierdrill.faults.registry import KINDS
 from tierdrill.history.ledger import Ledger
-from tierdrill.spec.faultactions import FAULTS
 from tierdrill.targets.base import FaultOrder, Proof
 
 CRASH = {"replica": "assistant-1"}
@@ -35,14 +33,6 @@ def nothing_written(home: Path) -> bool:
     """Whether the ledger has no fault."""
     with closing(Ledger(home)) as ledger:
         return ledger.open_faults() == []
-
-
-def test_every_fault_of_the_catalogue_has_its_action_and_its_undo() -> None:
-    for fault in CATALOGUE.values():
-        parameters = set(inspect.signature(getattr(actions, fault.action)).parameters)
-        assert parameters == {parameter.name for parameter in fault.parameters} | {"lease_s"}
-        undo = set(inspect.signature(getattr(actions, fault.undo)).parameters)
-        assert undo <= parameters - {"lease_s"}
 
 
 def test_chaos_toolkit_discovers_all_of_it() -> None:
@@ -100,7 +90,7 @@ class Place:
         self.injected = 0
 
     def mechanisms(self) -> dict[str, str]:
-        return dict.fromkeys(CATALOGUE, "none")
+        return dict.fromkeys(KINDS, "none")
 
     def bind(self, order: FaultOrder) -> FaultOrder:
         return order
@@ -182,15 +172,3 @@ def test_probes_never_raise(home: Path, monkeypatch: pytest.MonkeyPatch) -> None
     assert (probes.nodes_ready(), probes.replicas_ready(), probes.tier_ready_percent("critical")) == (-1, -1, -1)
     monkeypatch.setenv("TIERDRILL_PLACE", "not json")
     assert probes.replicas_ready("assistant") == -1
-
-
-def test_what_may_be_left_out_is_filled_in_and_what_may_not_is_named() -> None:
-    assert checked_parameters("gpu-thermal-throttle", {"node": "node-1"}) == {
-        "node": "node-1", "gpu": 0, "clock_percent": 40, "temperature_c": 92,
-    }  # fmt: skip
-    for kind, fault in CATALOGUE.items():
-        action = FAULTS[fault.action]
-        whole = dict.fromkeys(action.required, "a-name")
-        assert set(checked_parameters(kind, whole)) == {parameter.name for parameter in fault.parameters}
-        with pytest.raises(UnknownFault, match=f"{action.required[0]} is missing"):
-            checked_parameters(kind, dict.fromkeys(action.required[1:], "a-name"))

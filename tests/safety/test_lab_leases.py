@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.lab.test_supervisor_ends import lab
-from tierdrill.faults.catalogue import CATALOGUE, checked_parameters, target_name
+from tierdrill.faults.registry import KINDS, checked_parameters
 from tierdrill.lab.client import LabClient
 from tierdrill.lab.state import LabState
 from tierdrill.targets.base import FaultOrder
@@ -39,7 +39,7 @@ BY_THEMSELVES = {"load-surge"}
 
 
 def test_every_kind_of_fault_is_here() -> None:
-    assert {kind for kind, _ in FAULTS} | BY_THEMSELVES == set(CATALOGUE)
+    assert {kind for kind, _ in FAULTS} | BY_THEMSELVES == set(KINDS)
 
 
 @pytest.fixture(scope="module")
@@ -59,9 +59,9 @@ def test_a_fault_that_nobody_looks_after_ends(
     while not all(one["ready"] for one in (*view["replicas"], *view["nodes"])):
         view = client.state(since=view["version"], wait_s=5.0)
     checked = checked_parameters(kind, parameters)
-    target = target_name(kind, checked)
+    target = KINDS[kind].target(checked)
     made = FaultOrder(
-        f"run/{kind}/{target}", kind, target, CATALOGUE[kind].target_kind, port.mechanisms()[kind], checked, LEASE_S
+        f"run/{kind}/{target}", kind, target, KINDS[kind].target_kind, port.mechanisms()[kind], checked, LEASE_S
     )
     order = port.bind(made)
     port.inject(order)

@@ -29,6 +29,13 @@ NODE = "node: node-1"
         (("tierdrill.chaos.actions", "tierdrill.chaos.action"), "no module named 'tierdrill.chaos.action'"),
         ((NODE, "node: {type: env, key: 1 s}"), "found '1 s' for key; the name of an environment variable"),
         (('{node: "${node}", lease_s', '{node: "", lease_s'), "nothing for node; power_off_node needs to know which"),
+        (
+            (
+                'power_off_node\n      arguments: {node: "${node}"',
+                'throttle_gpu\n      arguments: {node: "${node}", clock_percent: 90',
+            ),
+            "found 90 for clock_percent; allowed is a whole number from 5 to 80",
+        ),
         (("tierdrill.chaos.actions", "my tools"), "found 'my tools' for module; the dotted name"),
     ],
 )  # fmt: skip

@@ -15,7 +15,7 @@ import httpx
 import psutil
 import pytest
 
-from tierdrill.faults.catalogue import CATALOGUE
+from tierdrill.faults.registry import KINDS
 from tierdrill.lab.client import LabError
 from tierdrill.process.identity import identify
 from tierdrill.targets.base import FaultOrder, TargetError
@@ -48,7 +48,7 @@ def sleeper() -> Iterator[psutil.Process]:
 
 
 def order(kind: str, **parameters: Any) -> FaultOrder:
-    fault = CATALOGUE[kind]
+    fault = KINDS[kind]
     return FaultOrder(f"r/{kind}", kind, "t", fault.target_kind, MECHANISMS[kind], parameters, 5.0)
 
 
@@ -96,7 +96,7 @@ def test_a_gateway_that_is_down_keeps_nothing_else_from_being_given_back(
 
 
 def test_every_fault_has_a_mechanism_here() -> None:
-    assert set(CATALOGUE) <= set(MECHANISMS)
+    assert set(KINDS) <= set(MECHANISMS)
 
 
 def test_a_crash_is_seen_in_the_process_table(tmp_path: Path, sleeper: psutil.Process) -> None:

@@ -11,10 +11,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from tierdrill.faults.registry import KINDS
 from tierdrill.history.events import Event
 from tierdrill.judge.samples import samples_event_data
 from tierdrill.spec.catalogue import Catalogue
-from tierdrill.spec.faultkinds import target_of
 from tierdrill.spec.load import load_catalogue
 from tierdrill.spec.playbook import Playbook
 from tierdrill.spec.scenario import Scenario
@@ -117,12 +117,12 @@ class Sitting:
         made: list[tuple[float, str, str, dict[str, Any]]] = []
         effect = incident.at + EFFECT_LAG_S
         for number, parameters in enumerate(incident.parameters):
-            fault, target = f"{name}-{number}", target_of(incident.fault, parameters)
+            fault, target = f"{name}-{number}", KINDS[incident.fault].target(parameters)
             told = {"incident": name, "fault": fault, "kind": incident.fault, "target": target, "tier": incident.tier}
             made.append((incident.at, "exercise.incident", "exercise", told))
             landed = {"fault": fault, "effective_at": self.zero + effect, "witness": "w", "seen": "s"}
             made.append((effect + 0.1, "fault.landed" if self.landed else "fault.not_landed", "witness", landed))
-        key = f"Alert/{target_of(incident.fault, incident.parameters[0])}"
+        key = f"Alert/{KINDS[incident.fault].target(incident.parameters[0])}"
         if self.paged:
             page = {"dedup_key": key, "tier": incident.tier, "level": 1, "action": "trigger", "summary": "it is broken"}
             made.append((effect + PAGE_LAG_S, "page.sent", "pager", page))

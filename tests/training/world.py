@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from tests.training.build import EFFECT_LAG_S, PAGE_LAG_S, ZERO, Sitting, catalogue, parameters_of, settings
+from tierdrill.faults.registry import KINDS
 from tierdrill.history.events import Event
-from tierdrill.spec.faultkinds import target_of
 from tierdrill.spec.scenario import Incident, Scenario
 from tierdrill.training.responders import LOOKS, Over
 
@@ -53,7 +53,7 @@ class Trouble:
 
     @property
     def targets(self) -> list[str]:
-        return [target_of(self.incident.fault, parameters) for parameters in self.incident.parameters]
+        return [KINDS[self.incident.fault].target(parameters) for parameters in self.incident.parameters]
 
 
 class World:

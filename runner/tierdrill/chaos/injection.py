@@ -13,7 +13,8 @@ from typing import Any
 from chaoslib.exceptions import ActivityFailed
 
 from tierdrill.chaos.context import Context, current_context, wait_until
-from tierdrill.faults.catalogue import CATALOGUE, UnknownFault, checked_parameters, target_name
+from tierdrill.faults.kind import UnknownFault
+from tierdrill.faults.registry import KINDS, checked_parameters
 from tierdrill.history.events import event
 from tierdrill.history.ledger import Ledger, LedgerError
 from tierdrill.process.programs import await_ready, program, user_environment
@@ -45,7 +46,7 @@ def inject(kind: str, parameters: dict[str, Any], lease_s: float | None = None) 
                 f"the kill switch is thrown: {halt.reason} ({halt.author}); `tierdrill resume` lifts it"
             )
         port = open_place(context.place)
-        target = target_name(kind, checked)
+        target = KINDS[kind].target(checked)
         lease = context.lease_s if lease_s is None else float(lease_s)
         if not SHORTEST_LEASE_S <= lease <= LONGEST_LEASE_S:
             allowed = f"allowed is {SHORTEST_LEASE_S:g} to {LONGEST_LEASE_S:g} seconds"
@@ -55,7 +56,7 @@ def inject(kind: str, parameters: dict[str, Any], lease_s: float | None = None) 
                 fault=fault_id(context.run, kind, target),
                 kind=kind,
                 target=target,
-                target_kind=CATALOGUE[kind].target_kind,
+                target_kind=KINDS[kind].target_kind,
                 mechanism=port.mechanisms()[kind],
                 parameters=checked,
                 lease_s=lease,
@@ -77,7 +78,7 @@ def inject(kind: str, parameters: dict[str, Any], lease_s: float | None = None) 
             target_kind=order.target_kind,
             parameters=checked,
             mechanism=order.mechanism,
-            undo=CATALOGUE[kind].undo,
+            undo=KINDS[kind].undo,
             lease_s=lease,
             planned_at=planned,
             emulated=order.mechanism.startswith("emulated"),
@@ -129,7 +130,7 @@ def undo(kinds: tuple[str, ...], parameters: dict[str, Any]) -> dict[str, Any]:
     try:
         context = current_context()
         ledger = Ledger(context.home)
-        names = {(kind, target_name(kind, checked_parameters(kind, parameters))) for kind in kinds}
+        names = {(kind, KINDS[kind].target(checked_parameters(kind, parameters))) for kind in kinds}
         entries = [
             entry
             for entry in ledger.open_faults(context.run if context.supervised else None)

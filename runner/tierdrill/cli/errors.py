@@ -25,7 +25,7 @@ EXPLAINED = frozenset(
         "tierdrill.judge.judge.NotARun",
         "tierdrill.schedule.notify.store.OutboxError",
         "tierdrill.schedule.rollout_store.RolloutError",
-        "tierdrill.faults.catalogue.UnknownFault",
+        "tierdrill.faults.kind.UnknownFault",
         "tierdrill.gameday.seat.SeatTaken",
         "tierdrill.conductor.errors.RunRefused",
         "tierdrill.conductor.errors.RunBroken",

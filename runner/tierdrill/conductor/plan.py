@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from tierdrill.faults.catalogue import CATALOGUE, UnknownFault, checked_parameters, kind_of_action, target_name
+from tierdrill.faults.kind import UnknownFault
+from tierdrill.faults.registry import ACTIONS, KINDS, checked_parameters
 from tierdrill.spec.ablation import find_sabotage
 from tierdrill.spec.catalogue import DrillSetting
 from tierdrill.spec.drill import Sabotage
@@ -147,7 +148,7 @@ def planned_faults(
         provider = activity.get("provider", {})
         if activity.get("type") != "action":
             continue
-        fault = kind_of_action(str(provider.get("func"))) if provider.get("module") == ACTIONS_MODULE else None
+        fault = ACTIONS.get(str(provider.get("func"))) if provider.get("module") == ACTIONS_MODULE else None
         name = str(activity.get("name", ""))
         if fault is None:
             found.append(PlannedFault(name, "foreign", name, "", {}, "the experiment's own"))
@@ -157,7 +158,7 @@ def planned_faults(
             parameters = checked_parameters(fault.kind, arguments)
         except UnknownFault as error:
             raise PlanError(f"experiment {setting.drill.experiment}, activity {name}: {error}") from error
-        target = target_name(fault.kind, parameters)
+        target = fault.target(parameters)
         mechanism = mechanisms.get(fault.kind)
         if mechanism is None:
             raise PlanError(f"environment {setting.environment.metadata.name} has no mechanism for {fault.kind}")
@@ -217,6 +218,6 @@ def _deadlines(setting: DrillSetting) -> tuple[Deadline, ...]:
 def describe_faults(plan: Plan) -> list[tuple[PlannedFault, str]]:
     """Each fault with its real-world cause, for people."""
     return [
-        (fault, CATALOGUE[fault.kind].cause if fault.kind in CATALOGUE else "an action of the experiment's own")
+        (fault, KINDS[fault.kind].cause if fault.kind in KINDS else "an action of the experiment's own")
         for fault in plan.faults
     ]

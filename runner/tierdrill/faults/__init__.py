@@ -1,1 +1,1 @@
-"""Floor 2: the catalogue of fault kinds: parameters, real-world cause, what each must make visible."""
+"""Ground floor: the fault kinds, one file each in `kinds/`, and the registry that reads them."""

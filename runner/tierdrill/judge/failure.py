@@ -12,6 +12,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+from tierdrill.faults.registry import disrupts
 from tierdrill.history.events import Event
 from tierdrill.judge.classify import BLIP_REPLICAS, Classified, Failure, FailureClass, classify
 from tierdrill.judge.executions import executions
@@ -30,8 +31,6 @@ from tierdrill.spec.tiers import Tier
 PERIOD_S = 30 * 86400.0
 LONG_S, SHORT_S = 3600.0, 300.0
 ORDER = tuple(FailureClass)
-HARMLESS = frozenset({"xid-noise", "telemetry-loss"})
-"""Faults that only change what is said of their target: a node with a noisy log, or without telemetry, is not down."""
 
 
 def judge_class(
@@ -254,7 +253,7 @@ def _affected(
     down = frozenset(
         fault.target
         for fault in timeline.faults
-        if fault.target_kind == "node" and fault.kind not in HARMLESS and fault.effective_at is not None
+        if fault.target_kind == "node" and disrupts(fault.kind) and fault.effective_at is not None
     )
     if not before:
         return None, down

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from tierdrill.faults.registry import disrupts
 from tierdrill.history.events import Event
-from tierdrill.judge.failure import HARMLESS
 from tierdrill.report.model import FaultView, MoveView, RunState
 from tierdrill.report.series import Affected, Sample, affected
 from tierdrill.spec.catalogue import DrillSetting
@@ -85,7 +85,7 @@ def _carried(state: RunState, events: Iterable[Event]) -> tuple[str, ...]:
     hit = {
         (fault.target_kind, fault.target)
         for fault in state.faults.values()
-        if fault.effective_at is not None and fault.kind not in HARMLESS
+        if fault.effective_at is not None and disrupts(fault.kind)
     }
     return tuple(
         sorted(

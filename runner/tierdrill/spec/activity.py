@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
+from tierdrill.faults.registry import ACTIONS, arguments_of
 from tierdrill.spec.environment import LONGEST_LEASE_S, SHORTEST_LEASE_S
-from tierdrill.spec.faultactions import DELAY_MS_MAX, FAULTS, FUNCTIONS, LEASE, MODULE, OUR_MODULES, UNDOS
+from tierdrill.spec.faultactions import FUNCTIONS, LEASE, MODULE, OUR_MODULES
 from tierdrill.spec.problems import listed, nearest, shown
 from tierdrill.spec.reading import Place
 
@@ -23,12 +24,6 @@ PROVIDER_KEYS = {
     ),
 }  # fmt: skip
 _KINDS = {dict: "a mapping", list: "a list", str: "text", bool: "true or false"}
-_NUMBERS: tuple[tuple[str, type | tuple[type, ...], float, float], ...] = (
-    ("delay_ms", int, 1, DELAY_MS_MAX),
-    (LEASE, (int, float), SHORTEST_LEASE_S, LONGEST_LEASE_S),
-    ("gpu", int, 0, 63),
-)
-"""Arguments that are numbers: of which type, from which to which."""
 
 
 def check_type(place: Place, wanted: type) -> bool:
@@ -128,25 +123,26 @@ def _check_call(place: Place, func: Any, arguments: dict[str, Any]) -> None:
                 f"no action named {shown(func)} in {MODULE}", f"known: {listed(FUNCTIONS)}", nearest(func, FUNCTIONS)
             )
         return
-    if func in FAULTS:
-        required, optional = FAULTS[func].required, FAULTS[func].optional
-    else:
-        required, optional = UNDOS[func].required, UNDOS[func].optional_for_undo
+    takes = arguments_of(func)
+    required = [one.name for one in takes if one.default is None]
+    allowed = [*required, *(one.name for one in takes if one.default is not None)]
+    if func in ACTIONS:
+        allowed.append(LEASE)
     for name in required:
         if name not in arguments:
             place.at("arguments").report(f"no argument '{name}' for {func}", f"it takes {listed(required)}", key=True)
         elif not str(arguments[name] if arguments[name] is not None else "").strip():
             place.at("arguments", name).report(f"nothing for {name}", f"{func} needs to know which")
     for name in arguments:
-        if name not in (*required, *optional):
-            allowed = (*required, *optional)
+        if name not in allowed:
             place.at("arguments", name).report(
                 f"unknown argument {shown(name)} for {func}",
                 f"it takes {listed(allowed)}",
                 nearest(name, allowed),
                 key=True,
             )
-    for name, number, least, most in _NUMBERS:
+    numbers: list[tuple[str, Any, float, float]] = [(one.name, int, *one.bounds) for one in takes if one.bounds]
+    for name, number, least, most in [*numbers, (LEASE, int | float, SHORTEST_LEASE_S, LONGEST_LEASE_S)]:
         value = arguments.get(name)
         if value is None or (isinstance(value, str) and "${" in value):
             continue

@@ -12,9 +12,10 @@ import re
 from collections.abc import Collection
 from typing import Any
 
+from tierdrill.faults.registry import ACTIONS
 from tierdrill.spec.activity import check_activity, check_type, misspelled
 from tierdrill.spec.configuration import check_configuration
-from tierdrill.spec.faultactions import FAULTS, MODULE, calls
+from tierdrill.spec.faultactions import MODULE, calls
 from tierdrill.spec.problems import listed, nearest, shown
 from tierdrill.spec.reading import Place
 
@@ -224,15 +225,15 @@ def check_undoing(place: Place, proven: Collection[str]) -> None:
     content = place.written()
     used, foreign = list(calls(content)), _foreign_actions(content)
     for call in used:
-        if call.section != "method" or call.func not in FAULTS or "" in call.words:
+        if call.section != "method" or call.func not in ACTIONS or "" in call.words:
             continue
-        undo = FAULTS[call.func].undo
+        undo = ACTIONS[call.func].undo
         if not any(
             other.section == "rollbacks" and other.func == undo and other.identity == call.identity for other in used
         ):
             place.at("method", call.index).report(
                 f"{call.func} of {call.target or 'nothing'} would be left in place",
-                f"its undo {undo} with the same {listed(FAULTS[call.func].identity)} stands in rollbacks",
+                f"its undo {undo} with the same {listed(ACTIONS[call.func].identity)} stands in rollbacks",
             )
     first: dict[str, int] = {}
     for number, name in foreign:

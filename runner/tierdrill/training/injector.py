@@ -13,7 +13,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from tierdrill.faults.catalogue import CATALOGUE, UnknownFault, checked_parameters, target_name
+from tierdrill.faults.kind import UnknownFault
+from tierdrill.faults.registry import KINDS, checked_parameters
 from tierdrill.history.events import Event, event
 from tierdrill.history.ledger import Ledger, LedgerError
 from tierdrill.history.seal import Seal
@@ -85,7 +86,7 @@ class Injector:
             target_kind=order.target_kind,
             parameters=checked,
             mechanism=order.mechanism,
-            undo=CATALOGUE[kind].undo,
+            undo=KINDS[kind].undo,
             lease_s=self._lease_s,
             planned_at=None,
             emulated=order.target_kind == "gpu",
@@ -113,8 +114,8 @@ class Injector:
             FaultOrder(
                 fault=fault,
                 kind=kind,
-                target=target_name(kind, parameters),
-                target_kind=CATALOGUE[kind].target_kind,
+                target=KINDS[kind].target(parameters),
+                target_kind=KINDS[kind].target_kind,
                 mechanism=port.mechanisms()[kind],
                 parameters=parameters,
                 lease_s=self._lease_s,

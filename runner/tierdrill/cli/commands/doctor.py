@@ -24,7 +24,7 @@ def command(here: Surroundings, fetch: bool, quiet: bool, as_json: bool) -> int:
     if fetch:
         _fetch(here)
     from tierdrill.cli.machine import findings
-    from tierdrill.faults.catalogue import CATALOGUE
+    from tierdrill.faults.registry import KINDS
     from tierdrill.targets.lab import MECHANISMS
 
     found = findings(here.tools, here.home)
@@ -34,7 +34,7 @@ def command(here: Surroundings, fetch: bool, quiet: bool, as_json: bool) -> int:
             {
                 "ok": not missing,
                 "findings": [asdict(finding) for finding in found],
-                "faults": {kind: MECHANISMS.get(kind) for kind in CATALOGUE},
+                "faults": {kind: MECHANISMS.get(kind) for kind in KINDS},
             }
         )
     elif quiet:
@@ -44,7 +44,7 @@ def command(here: Surroundings, fetch: bool, quiet: bool, as_json: bool) -> int:
         rows = [("ok" if one.ok else "MISSING" if one.need else "no", one.name, one.seen) for one in found]
         click.echo(table(rows))
         click.echo("\nfaults in the embedded lab (portable mode: process groups, signals, a proxy on every link)")
-        click.echo(table([(kind, MECHANISMS.get(kind, "no mechanism here")) for kind in CATALOGUE], indent="  "))
+        click.echo(table([(kind, MECHANISMS.get(kind, "no mechanism here")) for kind in KINDS], indent="  "))
         click.echo(f"\n{len(missing)} needed things missing" if missing else "\nready for drills in the embedded lab")
     return BAD_INPUT if missing else 0
 

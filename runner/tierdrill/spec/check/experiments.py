@@ -7,12 +7,13 @@ from fnmatch import fnmatchcase
 from itertools import product
 from typing import Any
 
+from tierdrill.faults.registry import ACTIONS
 from tierdrill.spec import chaoslibcheck
 from tierdrill.spec.check.context import Context, Inventory
 from tierdrill.spec.drill import Drill
 from tierdrill.spec.environment import Environment
 from tierdrill.spec.experiment import activity_names, check_experiment, check_undoing, probe_names
-from tierdrill.spec.faultactions import FAULTS, Call, calls
+from tierdrill.spec.faultactions import Call, calls
 from tierdrill.spec.problems import listed, nearest, shown
 from tierdrill.spec.reading import EXPERIMENT, Place, Reading
 from tierdrill.spec.resolve import fill, references
@@ -93,7 +94,7 @@ def excuse_unused_experiments(reading: Reading) -> None:
 def _breaks_something(content: Mapping[str, Any]) -> bool:
     """Whether the method has an action that is more than the undo of a fault of ours; not if it cannot be told."""
     method = content.get("method")
-    undos = {call.index for call in calls(content) if call.section == "method" and call.func not in FAULTS}
+    undos = {call.index for call in calls(content) if call.section == "method" and call.func not in ACTIONS}
     return not isinstance(method, list) or any(
         not isinstance(one, dict) or (one.get("type") != "probe" and number not in undos)
         for number, one in enumerate(method)
@@ -104,7 +105,7 @@ def _check_lasts(place: Place, name: str, content: Mapping[str, Any]) -> None:
     """One of our faults as the last thing of the method, without a pause, is undone as soon as it is there."""
     method = content.get("method")
     last = method[-1] if isinstance(method, list) and method else None
-    used = [call for call in calls(content) if call.section == "method" and call.func in FAULTS]
+    used = [call for call in calls(content) if call.section == "method" and call.func in ACTIONS]
     if not isinstance(last, dict) or not used or used[-1].index != len(method or ()) - 1:
         return
     pauses = last.get("pauses")
@@ -194,21 +195,21 @@ def _check_targets(place: Place, drill: Drill, used: list[Call], inventory: Inve
         if call.section != "method" or "${" in call.target or "" in call.words:
             continue
         spot = _where(place, drill, call, fault.identity)
-        if fault.reach == "link":
+        if fault.target_kind == "link":
             for name, word in zip(fault.identity, call.words, strict=True):
                 if word != "*":
                     _where(place, drill, call, (name,)).known(word, "host", inventory.hosts)
-        elif fault.reach == "gpu" and call.words[0] not in inventory.nodes:
+        elif fault.target_kind == "gpu" and call.words[0] not in inventory.nodes:
             _where(place, drill, call, ("node",)).known(call.words[0], "node", inventory.nodes)
-        elif fault.reach == "gpu":
+        elif fault.target_kind == "gpu":
             _where(place, drill, call, ("gpu",)).known(call.target, "GPU", inventory.gpus)
         else:
-            spot.known(call.target, fault.reach, inventory.of_kind(fault.reach))
+            spot.known(call.target, fault.target_kind, inventory.of_kind(fault.target_kind))
 
 
 def _touched(call: Call, inventory: Inventory) -> set[str]:
     """What one fault touches, as names; a link with `*` is every link it stands for."""
-    if call.fault.reach != "link":
+    if call.fault.target_kind != "link":
         return {call.target}
     ends = [inventory.hosts if word == "*" else (word,) for word in call.words]
     pairs = {tuple(sorted(pair)) for pair in product(*ends) if pair[0] != pair[1]}
@@ -224,11 +225,11 @@ def _check_reach(place: Place, drill: Drill, used: list[Call], environment: Envi
     refused: set[str] = set()
     for call in used:
         # More requests touch no part of the deployment; what they do to it is what the drill finds out.
-        if call.section != "method" or call.fault.reach == "stream":
+        if call.section != "method" or call.fault.target_kind == "stream":
             continue
-        reach = call.fault.reach
+        reach = call.fault.target_kind
         now[reach] = (
-            now[reach] | _touched(call, inventory) if call.func in FAULTS else now[reach] - _touched(call, inventory)
+            now[reach] | _touched(call, inventory) if call.func in ACTIONS else now[reach] - _touched(call, inventory)
         )
         if len(now[reach]) > most[reach] and reach not in refused:
             refused.add(reach)
@@ -243,9 +244,9 @@ def _check_protected(
     place: Place, drill: Drill, used: list[Call], environment: Environment, inventory: Inventory
 ) -> None:
     for call in used:
-        if call.section != "method" or call.func not in FAULTS:
+        if call.section != "method" or call.func not in ACTIONS:
             continue
-        reach = call.fault.reach
+        reach = call.fault.target_kind
         names = {*_touched(call, inventory), call.target}
         if reach == "gpu":
             names.add(call.words[0])

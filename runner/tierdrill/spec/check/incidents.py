@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from fnmatch import fnmatchcase
 
+from tierdrill.faults.registry import KINDS
 from tierdrill.spec.causes import CAUSES
 from tierdrill.spec.check.context import Context, Inventory
 from tierdrill.spec.environment import Environment
-from tierdrill.spec.faultkinds import FAULT_KINDS, action_of, target_of
 from tierdrill.spec.problems import listed, nearest, shown
 from tierdrill.spec.protections import ALL_FLAGS
 from tierdrill.spec.reading import Place
@@ -26,10 +26,10 @@ def check_incident(
     context: Context, place: Place, incident: Incident, scenario: Scenario, inventory: Inventory | None
 ) -> None:
     """One incident."""
-    if place.at("fault").known(incident.fault, "fault", FAULT_KINDS):
+    if place.at("fault").known(incident.fault, "fault", KINDS):
         for number, parameters in enumerate(incident.parameters):
             check_parameters(place.at("parameters", number), incident.fault, parameters, inventory)
-        targets = [target_of(incident.fault, parameters) for parameters in incident.parameters]
+        targets = [KINDS[incident.fault].target(parameters) for parameters in incident.parameters]
         place.at("parameters").unique(targets, "injection into")
     if inventory is not None:
         place.at("tier").known(incident.tier, "tier", inventory.tiers)
@@ -70,24 +70,24 @@ def check_parameters(
     place: Place, kind: str, parameters: dict[str, str | int | float | bool], inventory: Inventory | None
 ) -> None:
     """The parameters of one injection of a known fault: their names, and what they are injected into."""
-    action = action_of(kind)
-    allowed = list(dict.fromkeys((*action.identity, *action.defaults)))
+    fault = KINDS[kind]
+    allowed = [one.name for one in fault.parameters]
     for name in parameters:
         if name not in allowed:
             place.at(name).report(
                 f"{kind} has no parameter {shown(name)}", f"it has {listed(allowed)}", nearest(name, allowed), key=True
             )
-    missing = [name for name in action.required if name not in parameters]
+    missing = [name for name in fault.required if name not in parameters]
     for name in missing:
-        place.report(f"no parameter {shown(name)} of {kind}", f"it needs {listed(action.required)}", key=True)
+        place.report(f"no parameter {shown(name)} of {kind}", f"it needs {listed(fault.required)}", key=True)
     if missing or inventory is None:
         return
-    if action.reach == "link":
-        for name in action.identity:
+    if fault.target_kind == "link":
+        for name in fault.identity:
             place.at(name).known(str(parameters[name]), "host", inventory.hosts)
         return
-    spot = place.at(action.identity[-1])
-    check_target(spot, action.reach, target_of(kind, parameters), inventory)
+    spot = place.at(fault.identity[-1])
+    check_target(spot, fault.target_kind, fault.target(parameters), inventory)
 
 
 def check_target(place: Place, kind: str, target: str, inventory: Inventory | None) -> None:
@@ -138,7 +138,7 @@ def check_signal(place: Place, one: Noise | Inject, inventory: Inventory | None)
         isinstance(one, Inject)
         and one.kind == "fault"
         and one.fault
-        and place.at("fault").known(one.fault, "fault", FAULT_KINDS)
+        and place.at("fault").known(one.fault, "fault", KINDS)
     ):
         check_parameters(place.at("parameters"), one.fault, one.parameters, inventory)
 
@@ -150,11 +150,11 @@ def check_radius(place: Place, scenario: Scenario, environment: Environment, inv
     most["gateway"] = radius.gateways
     now: dict[str, set[str]] = {}
     for number, incident in enumerate(scenario.incidents):
-        if incident.fault not in FAULT_KINDS:
+        if incident.fault not in KINDS:
             continue
         spot = place.at("incidents", number, "parameters")
-        reach = action_of(incident.fault).reach
-        targets = {target_of(incident.fault, parameters) for parameters in incident.parameters}
+        reach = KINDS[incident.fault].target_kind
+        targets = {KINDS[incident.fault].target(parameters) for parameters in incident.parameters}
         now.setdefault(reach, set()).update(targets)
         if reach in most and len(now[reach]) > most[reach]:
             spot.report(

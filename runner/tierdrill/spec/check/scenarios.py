@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 
+from tierdrill.faults.registry import KINDS
 from tierdrill.spec.causes import CAUSES
 from tierdrill.spec.check.context import Context, Inventory
 from tierdrill.spec.check.environments import quick_page_window
 from tierdrill.spec.check.incidents import check_incident, check_radius, check_signal, check_target
 from tierdrill.spec.check.streams import check_connections, check_streams
 from tierdrill.spec.environment import Environment
-from tierdrill.spec.faultkinds import FAULT_KINDS
 from tierdrill.spec.problems import shown
 from tierdrill.spec.reading import Place
 from tierdrill.spec.scenario import Scenario
@@ -111,7 +111,7 @@ def _check_score(place: Place, scenario: Scenario) -> None:
 
 def _check_blindness(place: Place, scenario: Scenario) -> None:
     """Name, title and brief are read before the exercise, noise during it."""
-    telling = [*FAULT_KINDS, *CAUSES]
+    telling = [*KINDS, *CAUSES]
     public = [
         (place.at("metadata", "name"), scenario.metadata.name),
         (place.at("metadata", "title"), scenario.metadata.title),

@@ -1,0 +1,73 @@
+"""The registry of fault kinds: one file each, and everybody else reads it."""
+
+from __future__ import annotations
+
+import inspect
+
+import pytest
+
+from tierdrill.chaos import actions
+from tierdrill.faults import kinds
+from tierdrill.faults.kind import IDENTITY, UnknownFault
+from tierdrill.faults.registry import ACTIONS, KINDS, UNDOS, arguments_of, checked_parameters, disrupts, modules_by_kind
+from tierdrill.spec.faultactions import LEASE, MODULE
+
+
+def test_a_file_is_named_after_the_kind_in_it() -> None:
+    assert [kind for kind, _ in modules_by_kind(kinds)] == [fault.kind for fault in KINDS.values()]
+    assert len(KINDS) == len(ACTIONS) >= 13
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_kind_says_everything(kind: str) -> None:
+    fault = KINDS[kind]
+    assert all((fault.cause, fault.visible, fault.undone, fault.proof, fault.does.endswith(".")))
+    assert fault.source.startswith("https://")
+    names = [one.name for one in fault.parameters]
+    assert len(set(names)) == len(names) and LEASE not in names
+    for one in fault.parameters:
+        assert one.meaning and (one.default is None or one.checked(kind, one.default) == one.default)
+    # One undo may be of several kinds, and must know from its arguments what to undo.
+    assert {one.target_kind for one in UNDOS[fault.undo]} == {fault.target_kind}
+    assert fault.undo not in ACTIONS
+
+
+@pytest.mark.parametrize("name", [*ACTIONS, *UNDOS])
+def test_an_action_takes_what_its_kind_says(name: str) -> None:
+    assert actions.__name__ == MODULE and sorted((*ACTIONS, *UNDOS)) == sorted(actions.__all__)
+    signature = inspect.signature(getattr(actions, name))
+    missing = inspect.Parameter.empty
+    expected = [(one.name, missing if one.default is None else one.default) for one in arguments_of(name)]
+    if name in ACTIONS:
+        expected.append((LEASE, None))
+    assert [(one.name, one.default) for one in signature.parameters.values()] == expected
+    assert inspect.getdoc(getattr(actions, name))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_may_be_left_out_is_filled_in_and_what_may_not_is_named(kind: str) -> None:
+    fault = KINDS[kind]
+    least = dict.fromkeys(fault.required, "a-name")
+    assert list(checked_parameters(kind, least)) == [one.name for one in fault.parameters]
+    with pytest.raises(UnknownFault, match=f"{fault.required[0]} is missing"):
+        checked_parameters(kind, dict.fromkeys(fault.required[1:], "a-name"))
+
+
+def test_a_target_is_named_as_alerts_name_it() -> None:
+    told = {"node": "n", "gpu": "n/0", "replica": "r", "link": "a>b", "gateway": "g", "stream": "s"}
+    given = {"replica": "r", "node": "n", "source": "a", "destination": "b", "gateway": "g", "stream": "s"}
+    assert {fault.target_kind: fault.target(given) for fault in KINDS.values()} == told
+    assert set(told) == set(IDENTITY)
+    assert KINDS["gpu-fallen-off-bus"].target({**given, "gpu": 3}) == "n/3"
+    assert KINDS["link-latency"].target({}) == ">"
+
+
+def test_what_is_filled_in_of_a_throttle() -> None:
+    assert checked_parameters("gpu-thermal-throttle", {"node": "node-1"}) == {
+        "node": "node-1", "gpu": 0, "clock_percent": 40, "temperature_c": 92,
+    }  # fmt: skip
+
+
+def test_only_what_changes_no_service_disrupts_nothing() -> None:
+    assert {kind for kind in KINDS if not disrupts(kind)} == {"xid-noise", "telemetry-loss"}
+    assert disrupts("foreign")
