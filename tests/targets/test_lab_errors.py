@@ -14,9 +14,7 @@ from tests.targets.endpoint import Answer, Asked, Endpoint
 from tierdrill.lab.client import LabClient
 from tierdrill.process.identity import identify
 from tierdrill.targets.base import TargetError
-from tierdrill.targets.lab_errors import ERROR_FAULTS
-
-ERRORS = ERROR_FAULTS["replica-errors"]
+from tierdrill.targets.lab_faults.replica_errors import FAULT as ERRORS
 
 
 class Lab:

@@ -19,13 +19,12 @@ from tierdrill.lab.gpu import GpuSpec
 from tierdrill.lab.node_gpus import GpuBoard, GpuUser
 from tierdrill.process import spawn
 from tierdrill.targets.base import Proof, TargetError
-from tierdrill.targets.lab_gpus import GPU_FAULTS
+from tierdrill.targets.lab_faults.gpu_fallen_off_bus import FAULT as OFF_BUS
+from tierdrill.targets.lab_faults.gpu_thermal_throttle import FAULT as THROTTLE
 from tierdrill.targets.lab_token_rate import measure, seconds_per_token
 from tierdrill.targets.undo import await_proof
 
 SPEC = GpuSpec(0, "GPU-0", 80, "H100 (emulated)", "00000000:04:00.0")
-THROTTLE = GPU_FAULTS["gpu-thermal-throttle"]
-OFF_BUS = GPU_FAULTS["gpu-fallen-off-bus"]
 PARAMETERS = {"node": "node-1", "gpu": 0, "clock_percent": 40, "temperature_c": 92}
 
 

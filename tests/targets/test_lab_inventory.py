@@ -9,20 +9,23 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import httpx
 import psutil
 import pytest
 
 from tierdrill.faults.registry import KINDS
-from tierdrill.lab.client import LabError
+from tierdrill.lab.client import LabClient, LabError
 from tierdrill.process.identity import identify
 from tierdrill.targets.base import FaultOrder, TargetError
 from tierdrill.targets.lab import MECHANISMS, LabPort
+from tierdrill.targets.lab_faults.replica_crash import FAULT as CRASH
+from tierdrill.targets.lab_faults.replica_hang import FAULT as HANG
 from tierdrill.targets.lab_inventory import inventory_of
 from tierdrill.targets.places import open_place, the_running_lab
 
+NO_LAB = cast(LabClient, None)
 GPUS = [{"index": 0, "state": "healthy"}]
 STATE: dict[str, Any] = {
     "nodes": [
@@ -95,40 +98,45 @@ def test_a_gateway_that_is_down_keeps_nothing_else_from_being_given_back(
     assert given == [("gateway-b", {"protect": True})] and ended == ["/api/v2/silence/s1"]
 
 
-def test_every_fault_has_a_mechanism_here() -> None:
-    assert set(KINDS) <= set(MECHANISMS)
+def test_every_fault_has_a_mechanism_here_and_nothing_else_has() -> None:
+    assert set(KINDS) == set(MECHANISMS)
 
 
-def test_a_crash_is_seen_in_the_process_table(tmp_path: Path, sleeper: psutil.Process) -> None:
-    port, crash = LabPort(tmp_path, "none"), order("replica-crash", **exactly(sleeper))
-    assert not port.landed(crash, time.time()).seen
+def test_an_order_of_no_known_kind_is_refused_in_words(tmp_path: Path) -> None:
+    with pytest.raises(TargetError, match="no lab has a mechanism for a-wish"):
+        LabPort(tmp_path, "none").landed(FaultOrder("r/f", "a-wish", "t", "node", "m", {}, 5.0), 0.0)
+
+
+def test_a_crash_is_seen_in_the_process_table(sleeper: psutil.Process) -> None:
+    crash = exactly(sleeper)
+    assert not CRASH.landed(NO_LAB, crash).seen
     sleeper.kill()
     deadline = time.monotonic() + 5
-    while not port.landed(crash, time.time()).seen:
+    while not CRASH.landed(NO_LAB, crash).seen:
         assert time.monotonic() < deadline
 
 
-def test_a_pid_of_somebody_else_is_not_the_process(tmp_path: Path) -> None:
-    other = order("replica-crash", replica="a-0", pid=os.getpid(), ticks=1)
-    assert LabPort(tmp_path, "none").landed(other, time.time()).seen, "the one that was meant is gone"
+def test_a_pid_of_somebody_else_is_not_the_process() -> None:
+    other = {"replica": "a-0", "pid": os.getpid(), "ticks": 1}
+    assert CRASH.landed(NO_LAB, other).seen, "the one that was meant is gone"
 
 
-def test_an_order_of_an_earlier_version_is_about_the_same_process(tmp_path: Path, sleeper: psutil.Process) -> None:
-    port, mine = LabPort(tmp_path, "none"), {"replica": "a-0", "pid": sleeper.pid}
-    crash = order("replica-crash", **mine, created=sleeper.create_time())
-    assert not port.landed(crash, time.time()).seen
-    assert port.landed(order("replica-crash", **mine, created=sleeper.create_time() - 60), time.time()).seen
+def test_an_order_of_an_earlier_version_is_about_the_same_process(sleeper: psutil.Process) -> None:
+    mine = {"replica": "a-0", "pid": sleeper.pid}
+    assert not CRASH.landed(NO_LAB, {**mine, "created": sleeper.create_time()}).seen
+    assert CRASH.landed(NO_LAB, {**mine, "created": sleeper.create_time() - 60}).seen
 
 
-def test_a_hang_is_seen_to_begin_and_to_end(tmp_path: Path, sleeper: psutil.Process) -> None:
-    port, hang = LabPort(tmp_path, "none"), order("replica-hang", **exactly(sleeper))
-    assert not port.landed(hang, time.time()).seen
+def test_a_hang_is_seen_to_begin_and_to_end(sleeper: psutil.Process) -> None:
+    hang = exactly(sleeper)
+    assert not HANG.landed(NO_LAB, hang).seen and HANG.gone(NO_LAB, hang).seen
     sleeper.send_signal(signal.SIGSTOP)
     deadline = time.monotonic() + 5
-    while not port.landed(hang, time.time()).seen:
+    while not HANG.landed(NO_LAB, hang).seen:
         assert time.monotonic() < deadline
-    sleeper.send_signal(signal.SIGCONT)
-    while port.landed(hang, time.time()).seen:
+    assert not HANG.gone(NO_LAB, hang).seen
+    HANG.revert(NO_LAB, hang)
+    while not HANG.gone(NO_LAB, hang).seen:
         assert time.monotonic() < deadline
 
 

@@ -8,9 +8,8 @@ import pytest
 
 from tierdrill.lab.client import LabClient, LabError
 from tierdrill.targets.base import TargetError
-from tierdrill.targets.lab_kernel_log import KERNEL_LOG_FAULTS
+from tierdrill.targets.lab_faults.xid_noise import FAULT as NOISE
 
-NOISE = KERNEL_LOG_FAULTS["xid-noise"]
 PARAMETERS = {"node": "node-1", "count": 500, "per_second": 50}
 
 

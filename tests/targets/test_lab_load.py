@@ -16,9 +16,8 @@ from tierdrill.lab.client import LabClient
 from tierdrill.load.line import CONTROL_FILE, LoadLine, StreamRates
 from tierdrill.process.identity import me
 from tierdrill.targets.base import TargetError
-from tierdrill.targets.lab_load import LOAD_FAULTS, SURE, arrived, control_of, likelihood
-
-SURGE = LOAD_FAULTS["load-surge"]
+from tierdrill.targets.lab_faults.load_surge import FAULT as SURGE
+from tierdrill.targets.lab_faults.load_surge import SURE, arrived, likelihood
 
 
 class Lab:
@@ -101,12 +100,11 @@ def test_a_load_that_has_ended_took_its_surge_along(lab: Lab) -> None:
 
 
 def test_the_order_is_bound_to_the_load_of_its_own_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    where = control_of(tmp_path, "a-run/load-surge/batch")
-    assert where == {"control": str(tmp_path / "runs" / "a-run" / CONTROL_FILE)}
-    asked = {"stream": "batch", "rate_percent": 300, **where}
+    about = {"fault": "a-run/load-surge/batch", "home": str(tmp_path)}
+    asked = {"stream": "batch", "rate_percent": 300, **about}
     with pytest.raises(TargetError, match="no load is running"):
         SURGE.bind(cast(LabClient, None), {}, asked)
-    file = Path(where["control"])
+    file = tmp_path / "runs" / "a-run" / CONTROL_FILE
     file.parent.mkdir(parents=True)
     process = me()
     file.write_text(
@@ -117,6 +115,7 @@ def test_the_order_is_bound_to_the_load_of_its_own_run(tmp_path: Path, monkeypat
     monkeypatch.setattr(LoadLine, "ask", lambda self, stream, factor=None: StreamRates("best-effort", 8.0, 28.0, 1.0))
     bound = SURGE.bind(cast(LabClient, None), {}, asked)
     assert (bound["tier"], bound["own_rps"], bound["surged_rps"]) == ("best-effort", 28.0, 44.0)
+    assert bound["control"] == str(file)
     assert (bound["pid"], bound["ticks"]) == (process.pid, process.ticks)
     monkeypatch.setattr(LoadLine, "ask", lambda self, stream, factor=None: StreamRates("best-effort", 0.0, 28.0, 1.0))
     with pytest.raises(TargetError, match="no rate that could grow"):

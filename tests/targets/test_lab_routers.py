@@ -11,9 +11,9 @@ from tests.targets.endpoint import Answer, Asked, Endpoint
 from tierdrill.lab.client import LabClient, LabError
 from tierdrill.lab.gateway_picker import LOST
 from tierdrill.targets.base import TargetError
-from tierdrill.targets.lab_routers import ROUTER_FAULTS, router_state
+from tierdrill.targets.lab_faults.router_fail_closed import FAULT as CLOSED
+from tierdrill.targets.lab_faults.router_fail_closed import router_state
 
-CLOSED = ROUTER_FAULTS["router-fail-closed"]
 PARAMETERS = {"gateway": "gateway-a"}
 
 

@@ -14,9 +14,9 @@ from tests.targets.endpoint import Answer, Asked, Endpoint
 from tierdrill.lab.client import LabClient
 from tierdrill.process.identity import identify
 from tierdrill.targets.base import TargetError
-from tierdrill.targets.lab_weights import WEIGHT_FAULTS, replica_answers
+from tierdrill.targets.lab_faults.bit_flip import FAULT as FLIP
+from tierdrill.targets.lab_faults.bit_flip import replica_answers
 
-FLIP = WEIGHT_FAULTS["bit-flip"]
 PARAMETERS = {"replica": "assistant-1", "weight": 500, "bit": 13}
 
 

@@ -1,7 +1,10 @@
 """What the embedded lab knows of one kind of fault, as a record of functions: bind, inject, revert and the two proofs.
 
-Each takes the lab's client and the order's parameters. `bind` also gets the control plane's state, and returns what the
-others need to know of the target as it was before. A LabError means that the lab refused or did not answer.
+Each takes the lab's client and the order's parameters, and with them the `fault` they are of, its `lease_s` and the
+`home`. `bind` also gets the control plane's state, and returns what the others need to know of the target as it was
+before. A LabError means that the lab refused or did not answer.
+
+Each file of `lab_faults/` has one, as FAULT, and is named after the kind of fault.
 """
 
 from __future__ import annotations
@@ -12,15 +15,20 @@ from dataclasses import dataclass
 from typing import Any
 
 from tierdrill.lab.client import LabClient, LabError
+from tierdrill.process.identity import ProcessId, here, started_about
 from tierdrill.targets.base import Proof, TargetError
 
 Parameters = dict[str, Any]
 State = dict[str, Any]
+KERNEL = "the kernel's process table"
 
 
 @dataclass(frozen=True)
 class LabFault:
-    """How the lab does one kind of fault, and who else sees it."""
+    """How the lab does one kind of fault, and who else sees it.
+
+    `revert_by_lab` is what the lab does by itself when nobody keeps its lease, where that is not `revert`.
+    """
 
     mechanism: str
     bind: Callable[[LabClient, State, Parameters], Parameters]
@@ -28,6 +36,7 @@ class LabFault:
     revert: Callable[[LabClient, Parameters], object]
     landed: Callable[[LabClient, Parameters], Proof]
     gone: Callable[[LabClient, Parameters], Proof]
+    revert_by_lab: Callable[[LabClient, Parameters], object] | None = None
 
 
 def known(things: dict[str, Any], name: str, what: str) -> dict[str, Any]:
@@ -36,6 +45,33 @@ def known(things: dict[str, Any], name: str, what: str) -> dict[str, Any]:
         raise TargetError(f"found {what} {name!r}; allowed are {', '.join(sorted(things))}")
     found: dict[str, Any] = things[name]
     return found
+
+
+def running_replica(state: State, p: Parameters) -> dict[str, Any]:
+    """The replica that is meant, which has a process."""
+    replica = known({one["name"]: one for one in state["replicas"]}, p["replica"], "replica")
+    if not replica.get("pid"):
+        raise TargetError(f"replica {p['replica']} is not running")
+    return replica
+
+
+def bind_process(client: LabClient, state: State, p: Parameters) -> Parameters:
+    """The process that the replica is now."""
+    replica = running_replica(state, p)
+    return {"pid": replica["pid"], "ticks": replica["ticks"]}
+
+
+def bind_gpu(client: LabClient, state: State, p: Parameters) -> Parameters:
+    """The boot of the node that has the GPU."""
+    node = known({one["name"]: one for one in state["nodes"]}, p["node"], "node")
+    if p["gpu"] not in {gpu["index"] for gpu in node.get("gpus") or []}:
+        raise TargetError(f"found gpu {p['gpu']}; allowed on {p['node']} are its GPUs")
+    return {"boot_id": node.get("boot_id")}
+
+
+def meant(p: Parameters) -> ProcessId:
+    """The process that an order is about; orders of earlier versions have the wall-clock time of its start."""
+    return here(int(p["pid"]), int(p["ticks"])) if "ticks" in p else started_about(p["pid"], p["created"])
 
 
 def seen(yes: bool, witness: str, detail: str, at: float | None = None) -> Proof:

@@ -1,22 +1,60 @@
-"""Proofs about a lab's links: a request sent through, or, where nothing serves behind one, the proxy's own rules."""
+"""What the faults of a lab's links share: their rule in the proxy, and the proofs.
+
+Those are a request sent through, or, where nothing serves behind the link, the proxy's own rules.
+"""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from typing import Any
 
 import httpx
 
 from tierdrill.lab.client import LabClient, LabError
-from tierdrill.targets.base import Proof
+from tierdrill.targets.base import Proof, TargetError
+from tierdrill.targets.lab_fault import Parameters, State
+from tierdrill.targets.lab_leases import GRACE_S
 
 PROBE_TIMEOUT_S = 0.15
-Reach = Callable[[], LabClient]
 
 
-def link_proof(reach: Reach, p: dict[str, Any], *, slow: bool) -> Proof:
-    """Whether requests are answered through the link as fast as they should be (`slow`: whether they are not)."""
+def bind_link(client: LabClient, state: State, p: Parameters) -> Parameters:
+    """The addresses of the proxy through which gateways reach the other end."""
+    links = client.edges()
+    ends = {p["source"], p["destination"]}
+    through = [
+        edge["listen"]
+        for edge in links
+        if {edge["source"], edge["destination"]} == ends and str(edge["id"]).startswith("gateway")
+    ]
+    if not through:
+        hosts = sorted({edge["source"] for edge in links} | {edge["destination"] for edge in links})
+        raise TargetError(f"found no link {p['source']}>{p['destination']}; hosts with links are {', '.join(hosts)}")
+    return {"through": through}
+
+
+def set_link(client: LabClient, p: Parameters, mode: str, **settings: Any) -> object:
+    """Put a rule in force, under a lease of the network's own besides."""
+    leased = {"lease_s": p["lease_s"] + GRACE_S, "lease": p["fault"]}
+    return client.set_link(p["source"], p["destination"], mode, **settings, **leased)
+
+
+def heal(client: LabClient, p: Parameters) -> object:
+    """Let everything pass as before."""
+    return client.set_link(p["source"], p["destination"], "pass")
+
+
+def bad(client: LabClient, p: Parameters) -> Proof:
+    """Whether requests through the link are late or not answered."""
+    return _proof(client, p, slow=True)
+
+
+def well(client: LabClient, p: Parameters) -> Proof:
+    """Whether requests through the link are answered as fast as they should be."""
+    return _proof(client, p, slow=False)
+
+
+def _proof(client: LabClient, p: Parameters, *, slow: bool) -> Proof:
     witness = "a request sent through the link"
     began = time.time()
     limit = min(PROBE_TIMEOUT_S, p.get("delay_ms", 1000) / 2000)
@@ -36,15 +74,15 @@ def link_proof(reach: Reach, p: dict[str, Any], *, slow: bool) -> Proof:
             refusals += 1
     if refusals == len(p["through"]):
         # Nothing serves behind the link (its replicas have moved); the proxy's own word must do.
-        return _by_rules(reach, p, began, slow=slow)
+        return _by_rules(client, p, began, slow=slow)
     answered = f"answered in {took * 1000:.0f}ms" if took is not None else f"no answer in {limit * 1000:.0f}ms"
     return Proof((took is None) == slow, began, witness, answered)
 
 
-def _by_rules(reach: Reach, p: dict[str, Any], began: float, *, slow: bool) -> Proof:
+def _by_rules(client: LabClient, p: Parameters, began: float, *, slow: bool) -> Proof:
     witness = "the proxy's rules (nothing serves behind the link)"
     try:
-        rules = reach().links()
+        rules = client.links()
     except LabError as error:
         return Proof(False, began, witness, str(error))
     ends = {p["source"], p["destination"]}

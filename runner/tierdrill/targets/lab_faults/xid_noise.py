@@ -62,8 +62,4 @@ def _witness(p: Parameters) -> str:
     return f"the agent of {p['node']}, which reads its kernel log"
 
 
-KERNEL_LOG_FAULTS = {
-    "xid-noise": LabFault(
-        "emulated kernel log: XID 45 lines for every GPU of the node", _bind, _begin, _end, _heard, _quiet
-    ),
-}
+FAULT = LabFault("emulated kernel log: XID 45 lines for every GPU of the node", _bind, _begin, _end, _heard, _quiet)

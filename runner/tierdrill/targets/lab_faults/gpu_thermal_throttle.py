@@ -1,7 +1,7 @@
-"""The lab's GPU faults: through the overrides that the supervisor writes, seen by others.
+"""The lab's hot GPU: through the overrides that the supervisor writes.
 
-Witnesses: the node's own agent, which reads the GPU and exports its telemetry, and of a slow GPU the replicas on it,
-whose token rate is measured.
+Witnesses: the node's own agent, which reads the GPU and exports its telemetry, and the replicas on it, whose token rate
+is measured.
 """
 
 from __future__ import annotations
@@ -9,50 +9,20 @@ from __future__ import annotations
 import math
 import statistics
 import time
-from typing import Any
 
 from tierdrill.lab.client import LabClient, LabError
-from tierdrill.targets.base import Proof, TargetError
-from tierdrill.targets.lab_fault import LabFault, Parameters, State, known, seen, without_power
+from tierdrill.targets.base import Proof
+from tierdrill.targets.lab_fault import LabFault, Parameters, State, bind_gpu, seen, without_power
 from tierdrill.targets.lab_token_rate import Rate, measure
 
 MEASURED_TIMES = 3
 THERMAL_BITS = 0x60
 """NVML's clocks' event reasons: 0x20 software and 0x40 hardware thermal slowdown."""
 
-OFF_BUS = ("fallen_off_bus", "lost")
-
 
 def _bind(client: LabClient, state: State, p: Parameters) -> Parameters:
-    node = known({one["name"]: one for one in state["nodes"]}, p["node"], "node")
-    if p["gpu"] not in {gpu["index"] for gpu in node.get("gpus") or []}:
-        raise TargetError(f"found gpu {p['gpu']}; allowed on {p['node']} are its GPUs")
-    return {"boot_id": node.get("boot_id")}
-
-
-def _off_bus(client: LabClient, p: Parameters) -> object:
-    return client.change_gpu(p["node"], p["gpu"], {"mode": "fallen_off_bus", "xid": 79})
-
-
-def _on_bus(client: LabClient, p: Parameters) -> object:
-    return client.change_gpu(p["node"], p["gpu"], {"mode": None, "xid": None})
-
-
-def _mode_proof(client: LabClient, p: Parameters, *, healthy: bool) -> Proof:
-    witness = f"the agent of {p['node']}"
-    try:
-        state = client.state()
-    except LabError as error:
-        return seen(False, witness, str(error))
-    node: dict[str, Any] = next((one for one in state["nodes"] if one["name"] == p["node"]), {})
-    gpus = node.get("gpus") or [] if node.get("ready") else []
-    mode = next((str(gpu["state"]) for gpu in gpus if gpu["index"] == p["gpu"]), "unknown")
-    return seen(mode == "healthy" if healthy else mode in OFF_BUS, witness, f"GPU {p['node']}/{p['gpu']} is {mode}")
-
-
-def _bind_throttle(client: LabClient, state: State, p: Parameters) -> Parameters:
     """How fast each model's replicas on the GPU are now, the median of a few times: what slow is measured against."""
-    bound = _bind(client, state, p)
+    bound = bind_gpu(client, state, p)
     healthy: dict[str, float] = {}
     for model, address in _serving_on(state, p):
         rates = [rate for _ in range(MEASURED_TIMES) if (rate := measure(address, model)) is not None]
@@ -76,7 +46,7 @@ def _cool(client: LabClient, p: Parameters) -> object:
 
 def _slow(client: LabClient, p: Parameters) -> Proof:
     """Hot by its telemetry, and slow where somebody serves on it."""
-    witness = _throttle_witness(p)
+    witness = _witness(p)
     hot, told = _telemetry(client, p)
     if not hot:
         return seen(False, witness, told)
@@ -92,7 +62,7 @@ def _slow(client: LabClient, p: Parameters) -> Proof:
 
 def _fast_again(client: LabClient, p: Parameters) -> Proof:
     """Cool by its telemetry, and as fast as before where somebody serves on it."""
-    witness = _throttle_witness(p)
+    witness = _witness(p)
     if without_power(client, p["node"]):
         return seen(True, witness, f"{p['node']} has no power")
     hot, told = _telemetry(client, p)
@@ -105,7 +75,7 @@ def _fast_again(client: LabClient, p: Parameters) -> Proof:
     return seen(not rates or bool(fast), witness, f"{told}; {_rate_words(p, rates)}")
 
 
-def _throttle_witness(p: Parameters) -> str:
+def _witness(p: Parameters) -> str:
     return f"the telemetry of {p['node']} and the token rate of the replicas on GPU {p['gpu']}"
 
 
@@ -170,21 +140,11 @@ def _serving_on(state: State, p: Parameters) -> list[tuple[str, str]]:
     ]
 
 
-GPU_FAULTS = {
-    "gpu-fallen-off-bus": LabFault(
-        "emulated GPU: overrides file, XID 79 in the node's kernel log",
-        _bind,
-        _off_bus,
-        _on_bus,
-        lambda client, p: _mode_proof(client, p, healthy=False),
-        lambda client, p: _mode_proof(client, p, healthy=True),
-    ),
-    "gpu-thermal-throttle": LabFault(
-        "emulated GPU: overrides file with temperature, clock factor and thermal event reasons",
-        _bind_throttle,
-        _throttle,
-        _cool,
-        _slow,
-        _fast_again,
-    ),
-}
+FAULT = LabFault(
+    "emulated GPU: overrides file with temperature, clock factor and thermal event reasons",
+    _bind,
+    _throttle,
+    _cool,
+    _slow,
+    _fast_again,
+)

@@ -10,22 +10,19 @@ import http.client
 import json
 
 from tierdrill.lab.client import LabClient
-from tierdrill.process.identity import here
 from tierdrill.targets.base import Proof, TargetError
-from tierdrill.targets.lab_fault import LabFault, Parameters, State, known, seen
+from tierdrill.targets.lab_fault import KERNEL, LabFault, Parameters, State, bind_process, known, meant, seen
 
 TIMEOUT_S = 2.0
 RIGHT, WRONG, UNKNOWN = "right", "wrong", "unknown"
 
 
 def _bind(client: LabClient, state: State, p: Parameters) -> Parameters:
-    replica = known({one["name"]: one for one in state["replicas"]}, p["replica"], "replica")
-    if not replica.get("pid"):
-        raise TargetError(f"replica {p['replica']} is not running")
+    bound = bind_process(client, state, p)
     answers, told = _ask(client, p["replica"])
     if answers != RIGHT:
         raise TargetError(f"{told}: what a flipped bit changes could not be seen")
-    return {"pid": replica["pid"], "ticks": replica["ticks"]}
+    return bound
 
 
 def _flip(client: LabClient, p: Parameters) -> object:
@@ -34,7 +31,7 @@ def _flip(client: LabClient, p: Parameters) -> object:
 
 def _restore(client: LabClient, p: Parameters) -> object:
     """A process that has ended took its weights along."""
-    return client.flip_bit(p["replica"], p["weight"], p["bit"], False) if _lives(p) else None
+    return client.flip_bit(p["replica"], p["weight"], p["bit"], False) if meant(p).lives() else None
 
 
 def _answers_wrongly(client: LabClient, p: Parameters) -> Proof:
@@ -43,8 +40,8 @@ def _answers_wrongly(client: LabClient, p: Parameters) -> Proof:
 
 
 def _answers_rightly(client: LabClient, p: Parameters) -> Proof:
-    if not _lives(p):
-        return seen(True, "the kernel's process table", f"process {p['pid']} has ended, and its weights with it")
+    if not meant(p).lives():
+        return seen(True, KERNEL, f"process {p['pid']} has ended, and its weights with it")
     answers, told = _ask(client, p["replica"])
     return seen(answers == RIGHT, _witness(p), told)
 
@@ -75,21 +72,15 @@ def _ask(client: LabClient, replica: str) -> tuple[str, str]:
     return answers, f"{replica} answers the golden prompts {'rightly' if answers == RIGHT else 'wrongly'}"
 
 
-def _lives(p: Parameters) -> bool:
-    return here(int(p["pid"]), int(p["ticks"])).lives()
-
-
 def _witness(p: Parameters) -> str:
     return f"the golden prompts, asked of {p['replica']}"
 
 
-WEIGHT_FAULTS = {
-    "bit-flip": LabFault(
-        "one bit of one weight flipped in the memory of the replica's process",
-        _bind,
-        _flip,
-        _restore,
-        _answers_wrongly,
-        _answers_rightly,
-    ),
-}
+FAULT = LabFault(
+    "one bit of one weight flipped in the memory of the replica's process",
+    _bind,
+    _flip,
+    _restore,
+    _answers_wrongly,
+    _answers_rightly,
+)

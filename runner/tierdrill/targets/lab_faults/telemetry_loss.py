@@ -72,6 +72,4 @@ def _witness(p: Parameters) -> str:
     return f"a scrape of the exporter of {p['node']}"
 
 
-EXPORTER_FAULTS = {
-    "telemetry-loss": LabFault("the node's exporter is stopped; its agent goes on", _bind, _stop, _start, _lost, _back),
-}
+FAULT = LabFault("the node's exporter is stopped; its agent goes on", _bind, _stop, _start, _lost, _back)

@@ -17,9 +17,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from tierdrill.home import run_folder
 from tierdrill.lab.client import LabClient
 from tierdrill.load.line import CONTROL_FILE, LineError, LoadLine
-from tierdrill.process.identity import here
 from tierdrill.targets.base import Proof, TargetError
-from tierdrill.targets.lab_fault import LabFault, Parameters, State, seen
+from tierdrill.targets.lab_fault import KERNEL, LabFault, Parameters, State, meant, seen
 
 WITNESS = "the gateways' counts of arrivals"
 SURE = math.log(1000.0)
@@ -28,11 +27,6 @@ POLL_S = 0.1
 TIMEOUT_S = 1.0
 # What has arrived has ended, holds a slot, or waits for one.
 ARRIVED = ("tierdrill_requests_total", "tierdrill_inflight", "tierdrill_queue_depth")
-
-
-def control_of(home: Path, fault: str) -> Parameters:
-    """What an order needs in order to find the load of the run that its fault belongs to."""
-    return {"control": str(run_folder(home, fault.partition("/")[0]) / CONTROL_FILE)}
 
 
 def likelihood(count: float, seconds: float, own_rps: float, surged_rps: float) -> float:
@@ -48,7 +42,8 @@ def _line(p: Parameters) -> LoadLine:
 
 
 def _bind(client: LabClient, state: State, p: Parameters) -> Parameters:
-    line = _line(p)
+    control = str(run_folder(Path(p["home"]), str(p["fault"]).partition("/")[0]) / CONTROL_FILE)
+    line = _line({"control": control})
     try:
         rates = line.ask(p["stream"])
     except LineError as error:
@@ -57,6 +52,7 @@ def _bind(client: LabClient, state: State, p: Parameters) -> Parameters:
         raise TargetError(f"stream {p['stream']} has no rate that could grow")
     surged_rps = rates.tier_rps + (p["rate_percent"] / 100 - rates.factor) * rates.stream_rps
     return {
+        "control": control,
         "tier": rates.tier,
         "own_rps": rates.tier_rps,
         "surged_rps": surged_rps,
@@ -78,7 +74,7 @@ def _begin(client: LabClient, p: Parameters) -> object:
 
 def _end(client: LabClient, p: Parameters) -> object:
     """A load that has ended took its surge along."""
-    return _order(p, 1.0) if here(p["pid"], p["ticks"]).lives() else None
+    return _order(p, 1.0) if meant(p).lives() else None
 
 
 def _surges(client: LabClient, p: Parameters) -> Proof:
@@ -86,8 +82,8 @@ def _surges(client: LabClient, p: Parameters) -> Proof:
 
 
 def _as_planned(client: LabClient, p: Parameters) -> Proof:
-    if not here(p["pid"], p["ticks"]).lives():
-        return seen(True, "the kernel's process table", f"process {p['pid']}, the load generator, has ended")
+    if not meant(p).lives():
+        return seen(True, KERNEL, f"process {p['pid']}, the load generator, has ended")
     return _count(client, p, surging=False)
 
 
@@ -129,13 +125,6 @@ def arrived(address: str, tier: str) -> float | None:
     )
 
 
-LOAD_FAULTS = {
-    "load-surge": LabFault(
-        "more requests from the load generator, on a schedule of their own",
-        _bind,
-        _begin,
-        _end,
-        _surges,
-        _as_planned,
-    ),
-}
+FAULT = LabFault(
+    "more requests from the load generator, on a schedule of their own", _bind, _begin, _end, _surges, _as_planned
+)

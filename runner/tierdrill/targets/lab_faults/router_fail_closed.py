@@ -97,13 +97,11 @@ def router_state(client: LabClient, gateway: str) -> str:
         raise
 
 
-ROUTER_FAULTS = {
-    "router-fail-closed": LabFault(
-        "emulated endpoint picker: taken away from the gateway, which fails closed",
-        _bind,
-        _lose,
-        _give_back,
-        _refuses,
-        _serves,
-    ),
-}
+FAULT = LabFault(
+    "emulated endpoint picker: taken away from the gateway, which fails closed",
+    _bind,
+    _lose,
+    _give_back,
+    _refuses,
+    _serves,
+)

@@ -13,9 +13,8 @@ from typing import Any
 
 from tierdrill.lab.client import LabClient
 from tierdrill.lab.replica_api import INTERNAL_ERROR
-from tierdrill.process.identity import here
 from tierdrill.targets.base import Proof, TargetError
-from tierdrill.targets.lab_fault import LabFault, Parameters, State, known, seen
+from tierdrill.targets.lab_fault import KERNEL, LabFault, Parameters, State, bind_process, known, meant, seen
 
 TIMEOUT_S = 2.0
 ROUNDS = 3
@@ -33,13 +32,11 @@ class _Heard:
 
 
 def _bind(client: LabClient, state: State, p: Parameters) -> Parameters:
-    replica = known({one["name"]: one for one in state["replicas"]}, p["replica"], "replica")
-    if not replica.get("pid"):
-        raise TargetError(f"replica {p['replica']} is not running")
+    bound = bind_process(client, state, p)
     heard = _ask(client, p)
     if not heard.well:
         raise TargetError(f"{heard.told}: what errors change could not be seen")
-    return {"pid": replica["pid"], "ticks": replica["ticks"]}
+    return bound
 
 
 def _begin(client: LabClient, p: Parameters) -> object:
@@ -48,7 +45,7 @@ def _begin(client: LabClient, p: Parameters) -> object:
 
 def _end(client: LabClient, p: Parameters) -> object:
     """A process that has ended took its errors along."""
-    return client.change_errors(p["replica"], 0) if _lives(p) else None
+    return client.change_errors(p["replica"], 0) if meant(p).lives() else None
 
 
 def _fails(client: LabClient, p: Parameters) -> Proof:
@@ -57,8 +54,8 @@ def _fails(client: LabClient, p: Parameters) -> Proof:
 
 
 def _answers(client: LabClient, p: Parameters) -> Proof:
-    if not _lives(p):
-        return seen(True, "the kernel's process table", f"process {p['pid']} has ended, and its errors with it")
+    if not meant(p).lives():
+        return seen(True, KERNEL, f"process {p['pid']} has ended, and its errors with it")
     heard = _ask(client, p)
     return seen(heard.well, _witness(p), heard.told)
 
@@ -93,21 +90,10 @@ def _ask(client: LabClient, p: Parameters) -> _Heard:
     return _Heard(told, error, status == 200, ready)
 
 
-def _lives(p: Parameters) -> bool:
-    return here(int(p["pid"]), int(p["ticks"])).lives()
-
-
 def _witness(p: Parameters) -> str:
     return f"a request to {p['replica']} itself"
 
 
-ERROR_FAULTS = {
-    "replica-errors": LabFault(
-        "the replica's server answers with status 500 in place of an answer",
-        _bind,
-        _begin,
-        _end,
-        _fails,
-        _answers,
-    ),
-}
+FAULT = LabFault(
+    "the replica's server answers with status 500 in place of an answer", _bind, _begin, _end, _fails, _answers
+)

@@ -1,0 +1,1 @@
+"""How the embedded lab does each kind of fault: one file each, named after the kind, with its record as FAULT."""

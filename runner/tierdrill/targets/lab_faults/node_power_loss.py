@@ -1,0 +1,47 @@
+"""The lab's node that loses power: all its processes end at once.
+
+Witnesses: the kernel's process table, and of its return the control plane, which hears its heartbeats.
+"""
+
+from __future__ import annotations
+
+from tierdrill.lab.client import LabClient
+from tierdrill.process.identity import here
+from tierdrill.targets.base import Proof
+from tierdrill.targets.lab_fault import KERNEL, LabFault, Parameters, State, known, seen
+from tierdrill.targets.lab_inventory import inventory_of
+
+
+def _bind(client: LabClient, state: State, p: Parameters) -> Parameters:
+    node = known({one["name"]: one for one in state["nodes"]}, p["node"], "node")
+    on_it = [one for one in client.status()["processes"] if one["name"] == p["node"]]
+    on_it += [one for one in state["replicas"] if one.get("node") == p["node"] and one.get("pid")]
+    return {"pids": [[one["pid"], one["ticks"]] for one in on_it], "boot_id": node.get("boot_id")}
+
+
+def _off(client: LabClient, p: Parameters) -> object:
+    return client.power(p["node"], "off")
+
+
+def _on(client: LabClient, p: Parameters) -> object:
+    return client.power(p["node"], "on")
+
+
+def _dead(client: LabClient, p: Parameters) -> Proof:
+    living = sum(here(pid, ticks).lives() for pid, ticks in p["pids"])
+    return seen(not living, KERNEL, f"{len(p['pids']) - living} of {len(p['pids'])} processes gone")
+
+
+def _booted(client: LabClient, p: Parameters) -> Proof:
+    node = next((one for one in inventory_of(client.state(), ()).nodes if one.name == p["node"]), None)
+    ready = node is not None and node.ready
+    booted = ready and node is not None and node.boot_id != p["boot_id"]
+    # The same processes still alive: power was never lost, there is nothing to come back from.
+    never = ready and bool(p["pids"]) and all(here(pid, ticks).lives() for pid, ticks in p["pids"])
+    told = "has booted and is ready" if booted else "never lost power" if never else "is not ready"
+    return seen(booted or never, "the control plane", f"{p['node']} {told}")
+
+
+FAULT = LabFault(
+    "links silenced in the proxy, then SIGKILL to the node's process group", _bind, _off, _on, _dead, _booted
+)
