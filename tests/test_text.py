@@ -49,7 +49,7 @@ def test_what_is_no_json_is_a_value_error(written: str | bytes) -> None:
 def test_shown_text_is_one_line_without_anything_that_acts(text: str) -> None:
     shown = visible(text)
     assert shown.isprintable()
-    assert all(line.replace("\t", "").isprintable() for line in visible_lines(text).split("\n"))
+    assert all(line.translate({9: "", 0xA0: ""}).isprintable() for line in visible_lines(text).split("\n"))
 
 
 def test_what_a_terminal_would_obey_is_seen() -> None:

@@ -53,8 +53,8 @@ def visible(text: str) -> str:
 
 
 def visible_lines(text: str) -> str:
-    """As `visible`, line ends and tabs kept. JSON means the same before and after."""
-    return text if text.isprintable() else "".join(char if char in "\n\t" else _seen(char) for char in text)
+    """As `visible`, line ends, tabs and no-break spaces kept. JSON means the same before and after."""
+    return text if text.isprintable() else "".join(char if char in "\n\t\u00a0" else _seen(char) for char in text)
 
 
 def _seen(char: str) -> str:

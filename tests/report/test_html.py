@@ -90,6 +90,12 @@ def test_what_a_reader_must_see() -> None:
         assert words in failed, words
 
 
+def test_numbers_keep_to_their_units_and_no_escape_is_shown() -> None:
+    made = drill()
+    page = _render(made)
+    assert "\u00a0" in page and "\\u" not in page
+
+
 def test_status_is_also_in_words() -> None:
     html = _render(sabotage())
     assert html.count('class="pill failed">failed') >= 7
