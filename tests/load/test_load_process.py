@@ -171,9 +171,7 @@ def test_the_child_ends_with_its_parents_end_of_the_pipe(server: ModelServer, tm
         load = await LoadProcess.start(plan, tmp_path)
         if gone:
             await load.go(time.time())
-        stdin = load._process.stdin
-        assert stdin is not None
-        stdin.close()
+        load._process.close_stdin()
         return await asyncio.wait_for(load.wait(), 5.0)
 
     assert asyncio.run(left()) == 3

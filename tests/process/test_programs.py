@@ -6,7 +6,6 @@ import asyncio
 import os
 import re
 import subprocess
-import sys
 from contextlib import closing
 from pathlib import Path
 
@@ -138,12 +137,3 @@ def test_a_reaper_is_at_its_post_before_its_run_goes_on(tmp_path: Path) -> None:
     assert asyncio.run(scene()), "SIGINT is ignored"
     with closing(Ledger(tmp_path)) as ledger:
         assert ledger.open_faults() == []
-
-
-def test_waiting_for_a_keeper_ends_with_its_word_or_its_death() -> None:
-    for word, wanted in ((programs.READY, True), (b"", False), (b"no\n", False)):
-        heard, ready = os.pipe()
-        os.write(ready, word)
-        os.close(ready)
-        assert programs.await_ready(heard, 5.0) is wanted
-    assert sys.executable in programs.program("x")

@@ -18,7 +18,7 @@ from tierdrill.process.child import Ready, SpawnError, launch
 
 READY_PROGRAM = """
 import os, signal, sys, time
-from tierdrill.process.program import announce_ready
+from tierdrill.process.spawn import announce_ready
 fd = int(sys.argv[sys.argv.index("--ready-fd") + 1])
 announce_ready(fd, "probe", "p-1", "127.0.0.1:1234")
 time.sleep(30)
@@ -110,3 +110,11 @@ def test_a_stopped_child_dies_with_its_parent(tmp_path: Path) -> None:
         parent.kill()
         parent.communicate()
     assert _gone(child_pid)
+
+
+def test_waiting_for_a_keeper_ends_with_its_word_or_its_death() -> None:
+    for word, wanted in ((spawn.READY, True), (b"", False), (b"no\n", False)):
+        heard, ready = os.pipe()
+        os.write(ready, word)
+        os.close(ready)
+        assert spawn.await_ready(heard, 5.0) is wanted

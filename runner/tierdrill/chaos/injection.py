@@ -5,8 +5,6 @@ Intent before fault, a lease, a proof that it landed, a proof that it is gone.
 
 from __future__ import annotations
 
-import os
-import subprocess
 import time
 from typing import Any
 
@@ -17,7 +15,9 @@ from tierdrill.faults.kind import UnknownFault
 from tierdrill.faults.registry import KINDS, checked_parameters
 from tierdrill.history.events import event
 from tierdrill.history.ledger import Ledger, LedgerError
-from tierdrill.process.programs import await_ready, program, user_environment
+from tierdrill.process.child import shared_pipe, start
+from tierdrill.process.programs import program, user_environment
+from tierdrill.process.spawn import await_ready
 from tierdrill.spec.environment import LONGEST_LEASE_S, SHORTEST_LEASE_S
 from tierdrill.targets.base import FaultOrder, TargetError
 from tierdrill.targets.places import open_place
@@ -155,22 +155,18 @@ def _keep_lease(context: Context) -> bool:
 
     Whether it is at its post.
     """
-    heard, ready = os.pipe()
     try:
-        subprocess.Popen(
-            program(
-                REAPER, "--home", context.home, "--run", context.run, "--until-clean", "--ready-fd", str(ready)
-            ),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            pass_fds=(ready,),
-            start_new_session=True,
-            env={**user_environment(), "TIERDRILL_HOME": str(context.home)},
-        )
+        with shared_pipe() as (heard, ready):
+            start(
+                program(
+                    REAPER, "--home", context.home, "--run", context.run, "--until-clean", "--ready-fd", str(ready)
+                ),
+                None,
+                pass_fds=(ready,),
+                session=True,
+                outlives=True,
+                env={**user_environment(), "TIERDRILL_HOME": str(context.home)},
+            )
     except OSError:
-        os.close(heard)
         return False
-    finally:
-        os.close(ready)
     return await_ready(heard, KEEPER_WITHIN_S)

@@ -14,8 +14,7 @@ from typing import Any
 from tierdrill.conductor.plan import Plan
 from tierdrill.history.events import Event
 from tierdrill.lab.state import write_private
-from tierdrill.load.runner import die_with_parent
-from tierdrill.process.child import open_log, tail
+from tierdrill.process.child import Child, shared_pipe, start
 from tierdrill.process.programs import program, user_environment
 
 READY_WITHIN_S = 15.0
@@ -42,9 +41,8 @@ def write_spec(plan: Plan, folder: Path) -> Path:
 class ExperimentProcess:
     """One supervised Chaos Toolkit run."""
 
-    def __init__(self, process: asyncio.subprocess.Process, log_path: Path) -> None:
+    def __init__(self, process: Child) -> None:
         self._process = process
-        self.log_path = log_path
         self.ready = asyncio.Event()
         self._pump: asyncio.Task[None] | None = None
 
@@ -65,34 +63,26 @@ class ExperimentProcess:
 
         It runs where the runner was called, with the user's environment but for `secrets`, as under `chaos run`.
         """
-        read_fd, write_fd = os.pipe()
-        log_path = folder / "experiment.log"
         environment = {
             **user_environment(secrets),
             "TIERDRILL_HOME": str(home),
             "TIERDRILL_RUN": run,
             "TIERDRILL_PLACE": json.dumps(place),
-            "TIERDRILL_EVENTS_FD": str(write_fd),
             "TIERDRILL_LEASE": str(lease_s),
         }
         try:
-            with open_log(log_path) as log:
-                process = await asyncio.create_subprocess_exec(
-                    *program("tierdrill.conductor.experiment_child", spec),
-                    stdin=asyncio.subprocess.PIPE,
-                    stdout=log,
-                    stderr=log,
-                    env=environment,
+            with shared_pipe() as (read_fd, write_fd):
+                process = start(
+                    program("tierdrill.conductor.experiment_child", spec),
+                    folder / "experiment.log",
+                    stdin=True,
+                    env={**environment, "TIERDRILL_EVENTS_FD": str(write_fd)},
                     pass_fds=(write_fd,),
-                    start_new_session=True,
-                    preexec_fn=die_with_parent,
+                    session=True,
                 )
         except OSError as error:
-            os.close(read_fd)
             raise ExperimentError(f"cannot start the experiment child: {error}") from error
-        finally:
-            os.close(write_fd)
-        child = cls(process, log_path)
+        child = cls(process)
         child._pump = asyncio.create_task(child._read(read_fd, take))
         return child
 
@@ -104,11 +94,11 @@ class ExperimentProcess:
     @property
     def exit_code(self) -> int | None:
         """None while it runs."""
-        return self._process.returncode
+        return self._process.exit_code()
 
     async def await_ready(self) -> None:
         """Until everything is loaded; ExperimentError with the log's end otherwise."""
-        ended = asyncio.create_task(self._process.wait())
+        ended = asyncio.create_task(self._process.wait_async())
         ready = asyncio.create_task(self.ready.wait())
         try:
             done, _ = await asyncio.wait({ended, ready}, timeout=READY_WITHIN_S, return_when=asyncio.FIRST_COMPLETED)
@@ -116,45 +106,38 @@ class ExperimentProcess:
             for task in (ended, ready):
                 task.cancel()
         if ready not in done:
-            raise ExperimentError(f"the experiment could not be loaded: {tail(self.log_path)}")
+            raise ExperimentError(f"the experiment could not be loaded: {self._process.log_tail()}")
 
     async def go(self, inject_at: float) -> None:
         """Let it begin; its first fault waits for `inject_at` (Unix seconds)."""
-        if self._process.stdin is None:
-            raise ExperimentError("the experiment child has no stdin")
         try:
-            self._process.stdin.write(f"{inject_at!r}\n".encode())
-            await self._process.stdin.drain()
-        except (BrokenPipeError, ConnectionResetError) as error:
-            raise ExperimentError(f"the experiment child is gone: {tail(self.log_path)}") from error
+            self._process.say(repr(inject_at))
+        except OSError as error:
+            raise ExperimentError(f"the experiment child is gone: {self._process.log_tail()}") from error
 
     def abort(self) -> None:
         """Ask Chaos Toolkit to stop and play its rollbacks.
 
         SIGUSR1 to the child alone: the programs of its process actions must not get it, a rollback's least of all.
         """
-        if self._process.returncode is None:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(self._process.pid, signal.SIGUSR1)
+        self._process.send_signal(signal.SIGUSR1)
 
     async def end(self, within_s: float) -> int:
         """Wait for its end, kill it after `within_s`, and read its last events."""
-        if self._process.stdin is not None:
-            self._process.stdin.close()
+        self._process.close_stdin()
         try:
-            await asyncio.wait_for(self._process.wait(), within_s)
+            code = await asyncio.wait_for(self._process.wait_async(), within_s)
         except TimeoutError:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(self._process.pid, signal.SIGKILL)
-            await self._process.wait()
+            self._process.signal_group(signal.SIGKILL)
+            code = await self._process.wait_async()
         if self._pump is not None:
             with contextlib.suppress(asyncio.TimeoutError):
                 await asyncio.wait_for(self._pump, 2.0)
-        return self._process.returncode or 0
+        return code
 
     async def wait(self) -> int:
         """Until it has ended."""
-        return await self._process.wait()
+        return await self._process.wait_async()
 
     async def _read(self, read_fd: int, take: Take) -> None:
         reader = asyncio.StreamReader(limit=1 << 20)

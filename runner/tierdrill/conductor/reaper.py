@@ -27,7 +27,7 @@ from tierdrill.history.living import AlreadyAlive, hold
 from tierdrill.history.sealed import append_to_run, close_exercise, is_exercise, is_sealed
 from tierdrill.history.store import HistoryError, HistoryStore
 from tierdrill.judge.judge import NotARun
-from tierdrill.process.programs import tell_ready
+from tierdrill.process.spawn import tell_ready
 from tierdrill.targets.undo import in_order_of_undo, undo_fault
 
 TICK_S = 0.2

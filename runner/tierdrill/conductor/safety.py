@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import signal
 from collections.abc import Iterable
 from pathlib import Path
 
-from tierdrill.process.child import open_log
-from tierdrill.process.programs import await_ready, program, user_environment
+from tierdrill.process.child import Child, shared_pipe, start
+from tierdrill.process.programs import program, user_environment
 from tierdrill.process.signals import StopSignal
+from tierdrill.process.spawn import await_ready
 
 READY_WITHIN_S = 10.0
 DISMISS_WITHIN_S = 5.0
@@ -23,7 +25,7 @@ class ReaperError(RuntimeError):
 class ReaperHandle:
     """The runner's end of the reaper."""
 
-    def __init__(self, process: asyncio.subprocess.Process, write_fd: int, stop: StopSignal) -> None:
+    def __init__(self, process: Child, write_fd: int, stop: StopSignal) -> None:
         self._process = process
         self._write_fd = write_fd
         self._dismissed = False
@@ -35,7 +37,7 @@ class ReaperHandle:
         return self._process.pid
 
     async def _watched(self, stop: StopSignal) -> None:
-        code = await self._process.wait()
+        code = await self._process.wait_async()
         if not self._dismissed:
             stop.stop("error", f"the reaper died ({code}): without it nothing may stay injected")
 
@@ -48,7 +50,7 @@ class ReaperHandle:
         with contextlib.suppress(OSError):
             os.close(self._write_fd)
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._process.wait(), DISMISS_WITHIN_S)
+            await asyncio.wait_for(self._process.wait_async(), DISMISS_WITHIN_S)
         self._watch.cancel()
 
 
@@ -60,37 +62,24 @@ async def start_reaper(
     Only the runner holds the pipe's writing end: its death is an end of file. `secrets` are variables that it must not
     get; the others it needs as the experiment does, whose rollbacks it may have to play.
     """
-    read_fd, write_fd = os.pipe()
-    heard_fd, ready_fd = os.pipe()
     command = program("tierdrill.conductor.reaper", "--home", home, "--run", run)
     if lab is not None:
         command += ["--lab", lab]
     try:
-        with open_log(folder / "reaper.log") as log:
-            process = await asyncio.create_subprocess_exec(
-                *command,
-                "--parent-fd",
-                str(read_fd),
-                "--ready-fd",
-                str(ready_fd),
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                pass_fds=(read_fd, ready_fd),
+        with shared_pipe(child_reads=True) as (write_fd, parent_fd), shared_pipe() as (heard_fd, ready_fd):
+            process = start(
+                [*command, "--parent-fd", str(parent_fd), "--ready-fd", str(ready_fd)],
+                folder / "reaper.log",
+                pass_fds=(parent_fd, ready_fd),
                 env=user_environment(secrets),
-                start_new_session=True,
+                session=True,
+                outlives=True,
             )
     except OSError as error:
-        os.close(write_fd)
-        os.close(heard_fd)
         raise ReaperError(f"the reaper could not be started: {error}") from error
-    finally:
-        os.close(read_fd)
-        os.close(ready_fd)
     if not await asyncio.to_thread(await_ready, heard_fd, READY_WITHIN_S):
         os.close(write_fd)
-        with contextlib.suppress(ProcessLookupError):
-            process.kill()
-        code = await process.wait()
+        process.send_signal(signal.SIGKILL)
+        code = await process.wait_async()
         raise ReaperError(f"the reaper was not at its post within {READY_WITHIN_S:g} s ({code}): see reaper.log")
     return ReaperHandle(process, write_fd, stop)

@@ -11,12 +11,13 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-import subprocess
+import signal
 from collections.abc import Sequence
 from pathlib import Path
 
 from tierdrill.gameday.locks import is_locked
 from tierdrill.history.events import Event
+from tierdrill.process.child import Child, start
 from tierdrill.process.programs import program, user_environment
 
 COMMAND = tuple(program("tierdrill"))
@@ -31,7 +32,7 @@ class RunChild:
         self._lock = folder / f"{stem}.lock"
         self._output = folder / f"{stem}.jsonl"
         self._errors = folder / f"{stem}.err"
-        self._child: subprocess.Popen[bytes] | None = None
+        self._child: Child | None = None
         self._name: str | None = None
 
     def start(self, arguments: Sequence[str]) -> None:
@@ -41,14 +42,13 @@ class RunChild:
             # At most somebody looks at it for a moment; nobody else ever holds it.
             fcntl.flock(lock, fcntl.LOCK_EX)
             with self._output.open("wb") as output, self._errors.open("wb") as errors:
-                self._child = subprocess.Popen(
+                self._child = start(
                     [*COMMAND, *arguments],
-                    stdin=subprocess.DEVNULL,
-                    stdout=output,
-                    stderr=errors,
+                    (output, errors),
                     pass_fds=(lock,),
                     env=user_environment(),
-                    start_new_session=True,
+                    session=True,
+                    outlives=True,
                 )
         finally:
             # The child has the open file, and with it the lock.
@@ -58,13 +58,13 @@ class RunChild:
         """Whether the run's process lives, whoever started it."""
         if self._child is not None:
             # Collects it when it has ended.
-            self._child.poll()
+            self._child.exit_code()
         return is_locked(self._lock)
 
     def kill(self) -> None:
         """End the run's process at once, if it was started here; its reaper undoes what it injected."""
-        if self._child is not None and self._child.poll() is None:
-            self._child.kill()
+        if self._child is not None:
+            self._child.send_signal(signal.SIGKILL)
 
     def name(self) -> str | None:
         """The run's name, once it has begun."""

@@ -29,7 +29,7 @@ from tierdrill.lab.controller_remedies import REMEDIES, BadArguments, Refused, c
 from tierdrill.lab.controller_view import ControllerCollector, state
 from tierdrill.lab.node_http import JsonClient
 from tierdrill.lab.node_serving import address_of, bind, configure_logging, serve
-from tierdrill.process.program import announce_ready, program_arguments
+from tierdrill.process.spawn import announce_ready, program_arguments
 
 PROGRAM = "controller"
 TICK_S = 0.1

@@ -32,7 +32,7 @@ from tierdrill.lab.fabric_rules import Behaviour, Edge, LinkRule, RuleError, beh
 from tierdrill.lab.node_serving import BACKLOG, address_of, bind, configure_logging, serve
 from tierdrill.lab.state import write_private
 from tierdrill.process.identity import since_boot
-from tierdrill.process.program import announce_ready, program_arguments
+from tierdrill.process.spawn import announce_ready, program_arguments
 
 PROGRAM = "fabric"
 LAG_INTERVAL_S = 0.1

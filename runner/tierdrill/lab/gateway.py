@@ -23,7 +23,7 @@ from tierdrill.lab.gateway_control import EndpointFollower, Prober
 from tierdrill.lab.gateway_core import GatewayCore
 from tierdrill.lab.gateway_proxy import Proxy
 from tierdrill.monitoring.local_requests import FORBIDDEN, refusal
-from tierdrill.process.program import announce_ready, program_arguments
+from tierdrill.process.spawn import announce_ready, program_arguments
 from tierdrill.seldom import log_to_stderr
 
 BODY_BYTES_MAX = 4 * 1024 * 1024

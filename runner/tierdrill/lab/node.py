@@ -35,7 +35,7 @@ from tierdrill.lab.node_reconcile import ReplicaSpec
 from tierdrill.lab.node_replicas import Replicas, UnknownReplica
 from tierdrill.lab.node_serving import address_of, bind, configure_logging, serve
 from tierdrill.process.child import SpawnError
-from tierdrill.process.program import announce_ready, program_arguments
+from tierdrill.process.spawn import announce_ready, program_arguments
 
 PROGRAM = "node"
 HEARTBEAT_TIMEOUT_S = 1.0

@@ -22,7 +22,7 @@ from tierdrill.lab.model import Model, expected_golden, golden
 from tierdrill.lab.node_serving import address_of, bind, configure_logging, serve
 from tierdrill.lab.replica_engine import CudaError, Engine, GpuView
 from tierdrill.lab.replica_metrics import ReplicaMetrics
-from tierdrill.process.program import announce_ready, program_arguments
+from tierdrill.process.spawn import announce_ready, program_arguments
 
 PROGRAM = "replica"
 BODY_BYTES_MAX = 4 * 1024 * 1024

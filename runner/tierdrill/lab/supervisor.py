@@ -29,7 +29,7 @@ from tierdrill.lab.supervisor_lab import Lab
 from tierdrill.lab.supervisor_operations import Operations
 from tierdrill.process.child import SpawnError
 from tierdrill.process.identity import me
-from tierdrill.process.program import announce_ready, program_arguments
+from tierdrill.process.spawn import announce_ready, program_arguments
 
 PROGRAM = "supervisor"
 _PR_SET_PDEATHSIG = 1

@@ -7,12 +7,9 @@ own, is ready when it says so on a pipe, and is killed by the kernel when the co
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import ctypes
 import json
 import os
 import signal
-import sys
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,14 +19,13 @@ from tierdrill.load.control import PLAN, READY_FD
 from tierdrill.load.plan import LoadPlan
 from tierdrill.load.recorder import Sample
 from tierdrill.load.tail import ReportTail, SampleTail
+from tierdrill.process.child import Child, shared_pipe, start
 from tierdrill.process.programs import bare_environment, program
+from tierdrill.process.spawn import read_line_async
 
 LOCUST_FILE = Path(__file__).with_name("locustfile.py")
 READY_TIMEOUT_S = 30.0
 STOP_TIMEOUT_S = 1.0
-LOG_TAIL_BYTES = 2000
-_PR_SET_PDEATHSIG = 1
-_libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 
 
 class LoadError(RuntimeError):
@@ -44,20 +40,14 @@ class LoadReady:
     about: dict[str, Any]
 
 
-def die_with_parent() -> None:
-    """In a child before exec: ask the kernel to kill it when its starter dies (Linux; elsewhere nothing)."""
-    if _libc is not None:
-        _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-
-
 class LoadProcess:
     """One load child. Call `start`, `go`, read `samples`, then `wait` or `stop`; `kill` is always safe."""
 
-    def __init__(self, process: asyncio.subprocess.Process, plan: LoadPlan, ready: LoadReady, log_path: Path) -> None:
+    def __init__(self, process: Child, plan: LoadPlan, ready: LoadReady) -> None:
         self._process = process
         self._plan = plan
         self.ready = ready
-        self.log_path = log_path
+        self.log_path = process.log_path
         self._ended = asyncio.Event()
         self._watch = asyncio.create_task(self._watched())
         self.sample_tail = SampleTail(plan.sample_path)
@@ -80,37 +70,39 @@ class LoadProcess:
         directory.mkdir(parents=True, exist_ok=True)
         plan_path, log_path = directory / "load-plan.json", directory / "load.log"
         plan.write(plan_path)
-        ready_fd, child_fd = os.pipe()
-        environment = {PLAN: str(plan_path.resolve()), READY_FD: str(child_fd)}
         try:
-            with log_path.open("ab") as log:
-                process = await asyncio.create_subprocess_exec(
-                    *locust_command(*locust_arguments),
-                    stdin=asyncio.subprocess.PIPE,
-                    stdout=log,
-                    stderr=log,
+            with shared_pipe() as (ready_fd, child_fd):
+                process = start(
+                    locust_command(*locust_arguments),
+                    log_path,
+                    stdin=True,
                     cwd=directory,
                     # Its home is its folder: somebody's ~/.locust.conf or LOCUST_RUN_TIME must not shape a drill.
-                    env={**bare_environment(directory.resolve()), **environment},
+                    env={
+                        **bare_environment(directory.resolve()),
+                        PLAN: str(plan_path.resolve()),
+                        READY_FD: str(child_fd),
+                    },
                     pass_fds=(child_fd,),
-                    start_new_session=True,
-                    preexec_fn=die_with_parent,
+                    session=True,
                 )
-        except BaseException:
-            os.close(ready_fd)
-            raise
-        finally:
-            os.close(child_fd)
+        except OSError as error:
+            raise LoadError(f"cannot start the load child: {error}") from error
         try:
-            about = await _ready_line(ready_fd, timeout_s)
+            about = json.loads(await read_line_async(ready_fd, timeout_s))
         except BaseException as error:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            await process.wait()
-            if isinstance(error, LoadError):
-                raise LoadError(f"{error}: {_log_tail(log_path)}") from None
-            raise
-        return cls(process, plan, LoadReady(process.pid, about), log_path)
+            process.signal_group(signal.SIGKILL)
+            await process.wait_async()
+            if isinstance(error, TimeoutError):
+                why = f"load child not ready within {timeout_s:g} s"
+            elif isinstance(error, ValueError):
+                why = "load child ended before it was ready"
+            else:
+                raise
+            raise LoadError(f"{why}: {_said(process)}") from None
+        finally:
+            os.close(ready_fd)
+        return cls(process, plan, LoadReady(process.pid, dict(about)))
 
     @property
     def pid(self) -> int:
@@ -120,17 +112,14 @@ class LoadProcess:
     @property
     def exit_code(self) -> int | None:
         """None while it runs; 0 after a whole schedule or a stop."""
-        return self._process.returncode
+        return self._process.exit_code()
 
     async def go(self, start_at: float) -> None:
         """Tell the child schedule zero, in Unix time; best a few hundred milliseconds ahead."""
-        if self._process.stdin is None:
-            raise LoadError("the load child has no stdin")
         try:
-            self._process.stdin.write(f"{start_at!r}\n".encode())
-            await self._process.stdin.drain()
-        except (BrokenPipeError, ConnectionResetError) as error:
-            raise LoadError(f"the load child is gone: {_log_tail(self.log_path)}") from error
+            self._process.say(repr(start_at))
+        except OSError as error:
+            raise LoadError(f"the load child is gone: {_said(self._process)}") from error
 
     async def samples(self) -> AsyncIterator[list[Sample]]:
         """The samples in batches as they come, until the child has ended and its files are read."""
@@ -148,7 +137,7 @@ class LoadProcess:
 
     async def stop(self, timeout_s: float = STOP_TIMEOUT_S) -> int:
         """End the child: asked first, so that it flushes, then killed. Returns its exit code."""
-        self._signal(signal.SIGTERM)
+        self._process.signal_group(signal.SIGTERM)
         try:
             return await asyncio.wait_for(self.wait(), timeout_s)
         except TimeoutError:
@@ -156,19 +145,12 @@ class LoadProcess:
 
     async def kill(self) -> int:
         """End the child's whole process group now."""
-        self._signal(signal.SIGKILL)
+        self._process.signal_group(signal.SIGKILL)
         return await self.wait()
 
-    def _signal(self, number: signal.Signals) -> None:
-        # Only while the child is not yet reaped does its number surely still mean its group.
-        if self._process.returncode is None:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(self._process.pid, number)
-
     async def _watched(self) -> int:
-        code = await self._process.wait()
-        if self._process.stdin is not None:
-            self._process.stdin.close()
+        code = await self._process.wait_async()
+        self._process.close_stdin()
         self._ended.set()
         return code
 
@@ -179,25 +161,5 @@ def locust_command(*arguments: str) -> list[str]:
     return [*base, *arguments] if "--worker" in arguments else [*base, "--headless", *arguments]
 
 
-async def _ready_line(ready_fd: int, timeout_s: float) -> dict[str, Any]:
-    loop = asyncio.get_running_loop()
-    reader = asyncio.StreamReader()
-    transport, _ = await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(ready_fd, "rb"))
-    try:
-        line = await asyncio.wait_for(reader.readline(), timeout_s)
-    except TimeoutError:
-        raise LoadError(f"load child not ready within {timeout_s:g} s") from None
-    finally:
-        transport.close()
-    try:
-        about = json.loads(line)
-    except ValueError:
-        raise LoadError("load child ended before it was ready") from None
-    return dict(about)
-
-
-def _log_tail(path: Path) -> str:
-    with contextlib.suppress(OSError), path.open("rb") as file:
-        file.seek(max(0, path.stat().st_size - LOG_TAIL_BYTES))
-        return file.read().decode(errors="replace").strip()
-    return "no log"
+def _said(process: Child) -> str:
+    return process.log_tail() or "its log is empty"

@@ -1,13 +1,15 @@
-"""A program that was started: how one is, its identity, its end, its log.
+"""How every program is started that is not just a question with an answer: its identity, its input, its end, its log.
 
-Every child asks the kernel to be killed when its starter dies (PR_SET_PDEATHSIG), so that `kill -9` of any lab process
-leaves nothing behind, stopped children included. The kernel ties that request to the starter's *thread*: launch from a
-thread that lives as long as the child should, which in practice is the main one.
+A child asks the kernel to be killed when its starter dies (PR_SET_PDEATHSIG), stopped or not, unless it is to outlive
+it: so `kill -9` of any lab process leaves nothing behind. The kernel ties that request to the starter's *thread*: start
+from a thread that lives as long as the child should, which in practice is the main one.
+
+asyncio is imported where it is awaited: the reaper and a chaos action start sooner without it.
 """
 
 from __future__ import annotations
 
-import asyncio
+import contextlib
 import ctypes
 import logging
 import os
@@ -15,10 +17,10 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, TypedDict, Unpack
 
 from tierdrill.process.identity import here, identify
 
@@ -29,6 +31,25 @@ _POLL_S = 0.02
 
 class SpawnError(RuntimeError):
     """A program could not be started, or died or stayed silent before it was ready."""
+
+
+class How(TypedDict, total=False):
+    """How a program is started."""
+
+    env: Mapping[str, str] | None
+    """None: as this process's."""
+    cwd: Path | None
+    stdin: bool
+    """Whether it reads what it is told with `say` or `feed`; else it has nothing to read."""
+    session: bool
+    """In a session, and with that a process group, of its own."""
+    new_group: bool
+    """As the leader of a process group of its own."""
+    group: int | None
+    """In that process group."""
+    pass_fds: Sequence[int]
+    outlives: bool
+    """Whether it lives on when its starter dies."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +92,35 @@ class Child:
         self._popen.send_signal(number)
         return True
 
+    def signal_group(self, number: int) -> bool:
+        """Signal all of its own process group; False when it has ended, since the number may then be another's."""
+        if self.pgid != self.pid:
+            raise ValueError(f"process {self.pid} leads no group of its own")
+        if self._popen.poll() is not None:
+            return False
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.pgid, number)
+        return True
+
+    def say(self, line: str) -> None:
+        """Write a short line to its stdin; OSError (BrokenPipeError) when it reads no more."""
+        if self._popen.stdin is None:
+            raise ValueError(f"process {self.pid} was started without stdin")
+        self._popen.stdin.write(f"{line}\n".encode())
+
+    def feed(self, data: bytes, within_s: float) -> int | None:
+        """Write all of its input and block until it ends; None when the time runs out."""
+        try:
+            self._popen.communicate(data, timeout=within_s)
+        except subprocess.TimeoutExpired:
+            return None
+        return self._popen.returncode
+
+    def close_stdin(self) -> None:
+        """Let it read an end of file."""
+        if self._popen.stdin is not None:
+            self._popen.stdin.close()
+
     def wait(self, timeout_s: float) -> int | None:
         """Block until it ends or the time runs out."""
         try:
@@ -86,6 +136,8 @@ class Child:
         try:
             pidfd = os.pidfd_open(self.pid)
         except (AttributeError, OSError):
+            import asyncio
+
             while (code := self._popen.poll()) is None:  # noqa: ASYNC110 - this system has no pidfd to await
                 await asyncio.sleep(_POLL_S)
             return code
@@ -106,6 +158,8 @@ class Child:
 
     async def stop_async(self, grace_s: float = 1.0) -> int:
         """As `stop`, without blocking the loop."""
+        import asyncio
+
         self.send_signal(signal.SIGTERM)
         try:
             return await asyncio.wait_for(self.wait_async(), grace_s)
@@ -118,40 +172,63 @@ class Child:
         return tail(self.log_path)
 
 
-def launch(
-    argv: Sequence[str],
-    *,
-    log_path: Path,
-    env: Mapping[str, str] | None = None,
-    cwd: Path | None = None,
-    new_group: bool = False,
-    group: int | None = None,
-    pass_fds: Sequence[int] = (),
-) -> Child:
-    """Start a program that does not announce itself (Prometheus, say).
+def start(argv: Sequence[str], output: Path | tuple[BinaryIO, BinaryIO] | None, **how: Unpack[How]) -> Child:
+    """Start a program. OSError where the machine will not.
 
-    `new_group` makes it the leader of its own process group, `group` puts it into an existing one.
+    `output` is a log to append to, two open files for stdout and stderr, or None: nobody reads it.
     """
-    if new_group and group is not None:
-        raise ValueError("new_group and group exclude each other")
-    process_group = 0 if new_group else -1 if group is None else group
-    with open_log(log_path) as log:
-        try:
-            popen = subprocess.Popen(
-                list(argv),
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                env=None if env is None else dict(env),
-                cwd=cwd,
-                process_group=process_group,
-                pass_fds=tuple(pass_fds),
-                preexec_fn=_die_with_parent(os.getpid()),
-            )
-        except OSError as error:
-            raise SpawnError(f"cannot start {argv[0]}: {error}") from error
-    pgid = popen.pid if new_group else os.getpgrp() if group is None else group
-    return Child(popen, log_path, pgid)
+    session, new_group, group = how.get("session", False), how.get("new_group", False), how.get("group")
+    if session + new_group + (group is not None) > 1:
+        raise ValueError("session, new_group and group exclude each other")
+    env = how.get("env")
+    with _opened(output) as (out, err):
+        popen = subprocess.Popen(
+            list(argv),
+            bufsize=0,
+            stdin=subprocess.PIPE if how.get("stdin") else subprocess.DEVNULL,
+            stdout=out,
+            stderr=err,
+            env=None if env is None else dict(env),
+            cwd=how.get("cwd"),
+            start_new_session=session,
+            process_group=0 if new_group else -1 if group is None else group,
+            pass_fds=tuple(how.get("pass_fds", ())),
+            preexec_fn=None if how.get("outlives") else _die_with_parent(os.getpid()),
+        )
+    pgid = popen.pid if session or new_group else os.getpgrp() if group is None else group
+    return Child(popen, output if isinstance(output, Path) else Path(os.devnull), pgid)
+
+
+def launch(argv: Sequence[str], *, log_path: Path, **how: Unpack[How]) -> Child:
+    """Start a program that does not announce itself (Prometheus, say), or SpawnError."""
+    try:
+        return start(argv, log_path, **how)
+    except OSError as error:
+        raise SpawnError(f"cannot start {argv[0]}: {error}") from error
+
+
+@contextlib.contextmanager
+def _opened(output: Path | tuple[BinaryIO, BinaryIO] | None) -> Iterator[tuple[BinaryIO | int, BinaryIO | int]]:
+    if isinstance(output, Path):
+        with open_log(output) as log:
+            yield log, subprocess.STDOUT
+    else:
+        yield output or (subprocess.DEVNULL, subprocess.DEVNULL)
+
+
+@contextlib.contextmanager
+def shared_pipe(*, child_reads: bool = False) -> Iterator[tuple[int, int]]:
+    """A pipe with a program that is started inside: our end, to close later, and the program's, for `pass_fds`."""
+    ours, childs = os.pipe()
+    if child_reads:
+        ours, childs = childs, ours
+    try:
+        yield ours, childs
+    except BaseException:
+        os.close(ours)
+        raise
+    finally:
+        os.close(childs)
 
 
 def open_log(path: Path) -> BinaryIO:
@@ -192,6 +269,8 @@ def _die_with_parent(parent: int) -> Callable[[], None]:
 
 async def readable(fd: int) -> None:
     """Await that there is something to read, or an end of file."""
+    import asyncio
+
     loop = asyncio.get_running_loop()
     ready: asyncio.Future[None] = loop.create_future()
 

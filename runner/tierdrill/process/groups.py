@@ -1,4 +1,4 @@
-"""Signalling exactly the process that was meant, and killing a whole process group at once, as a power cut does."""
+"""Signalling and awaiting exactly the process that was meant; killing a process group at once, as a power cut does."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import time
 
 import psutil
 
+from tierdrill.process.child import readable
 from tierdrill.process.identity import ProcessId, identify
 
 
@@ -21,6 +22,20 @@ def signal_process(process: ProcessId, number: int) -> bool:
     except ProcessLookupError:
         return False
     return True
+
+
+async def gone(process: ProcessId) -> None:
+    """Until a process that need not be our child has ended."""
+    try:
+        descriptor = os.pidfd_open(process.pid)
+    except ProcessLookupError:
+        return
+    try:
+        # The pid may have gone to somebody else before the descriptor was there; afterwards it cannot.
+        if process.lives():
+            await readable(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def group_members(pgid: int) -> list[int]:

@@ -1,4 +1,4 @@
-"""How tierdrill starts programs: what they may import, which variables they get, and when a keeper is at its post.
+"""The command lines of tierdrill's own programs: what they may import, and which variables they get.
 
 Its own programs import nothing from the working directory, which is anybody's. What runs nothing of the user's (the
 lab, the load) gets a few named variables and a home without anybody's dotfiles. What runs the user's experiments
@@ -8,12 +8,10 @@ gets the user's environment, but never the secrets of channels and tools.
 from __future__ import annotations
 
 import os
-import select
 import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-READY = b"ready\n"
 _KEPT = ("PATH", "LANG", "LANGUAGE", "TZ", "TMPDIR", "USER", "LOGNAME", "LD_LIBRARY_PATH")
 _KEPT_LIKE = ("LC_", "TIERDRILL_")
 _ROOT = Path(__file__).resolve().parents[2]
@@ -50,19 +48,3 @@ def user_environment(without: Iterable[str] = ()) -> dict[str, str]:
     """For a program that runs the user's: this process's environment, but for withheld variables and `without`."""
     secret = {*_withheld, *without}
     return {name: value for name, value in os.environ.items() if name not in secret}
-
-
-def tell_ready(descriptor: int | None) -> None:
-    """A keeper's word to who started it: from now on it is at its post."""
-    if descriptor is not None:
-        os.write(descriptor, READY)
-        os.close(descriptor)
-
-
-def await_ready(descriptor: int, within_s: float) -> bool:
-    """Wait for that word on the other end; False if it did not come. Closes the descriptor."""
-    try:
-        readable, _, _ = select.select([descriptor], [], [], within_s)
-        return bool(readable) and os.read(descriptor, len(READY)) == READY
-    finally:
-        os.close(descriptor)

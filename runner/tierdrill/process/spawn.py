@@ -1,63 +1,125 @@
-"""How lab programs are started, and how the starter gets to know that they serve.
+"""How a program tells its starter that it serves, on both sides: one line into the descriptor it got as `--ready-fd`.
 
-A program tells its starter that it serves by writing one JSON line to the descriptor it got as `--ready-fd`. Nobody
-polls a port or reads a log to find that out.
+Nobody polls a port or reads a log to find that out. A lab program's line is JSON and says where it serves; that of a
+reaper is READY.
 """
 
 from __future__ import annotations
 
-import asyncio
+import argparse
+import contextlib
 import json
 import os
 import select
 import signal
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Unpack
 
-from tierdrill.process import programs
-from tierdrill.process.child import Child, Ready, SpawnError, launch, readable
+from tierdrill.process.child import Child, How, Ready, SpawnError, launch, readable, shared_pipe
+from tierdrill.process.programs import program
 
+READY = b"ready\n"
 READY_TIMEOUT_S = 10.0
-_READY_LINE_BYTES_MAX = 65536
+_LINE_BYTES_MAX = 65536
 
 
-def program_argv(program: str, config_path: Path) -> list[str]:
+def read_line(descriptor: int, within_s: float) -> bytes:
+    """Block until there is a line, and read it; without its end where the other side closed. TimeoutError."""
+    deadline = time.monotonic() + within_s
+    poller = select.poll()
+    poller.register(descriptor, select.POLLIN)
+    received = b""
+    while not _is_whole(received):
+        left_ms = (deadline - time.monotonic()) * 1000
+        if left_ms <= 0 or not poller.poll(left_ms):
+            raise TimeoutError
+        if not (chunk := os.read(descriptor, 4096)):
+            break
+        received += chunk
+    return received
+
+
+async def read_line_async(descriptor: int, within_s: float) -> bytes:
+    """As `read_line`, without blocking the loop."""
+    import asyncio  # not needed by who only tells or blocks, and slow to import
+
+    received = b""
+    async with asyncio.timeout(within_s):
+        while not _is_whole(received):
+            await readable(descriptor)
+            if not (chunk := os.read(descriptor, 4096)):
+                break
+            received += chunk
+    return received
+
+
+def _is_whole(received: bytes) -> bool:
+    return b"\n" in received or len(received) > _LINE_BYTES_MAX
+
+
+def tell_ready(descriptor: int | None) -> None:
+    """A reaper's word to who started it: from now on it is at its post."""
+    if descriptor is not None:
+        os.write(descriptor, READY)
+        os.close(descriptor)
+
+
+def await_ready(descriptor: int, within_s: float) -> bool:
+    """Wait for that word on the other end; False if it did not come. Closes the descriptor."""
+    try:
+        return read_line(descriptor, within_s) == READY
+    except TimeoutError:
+        return False
+    finally:
+        os.close(descriptor)
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """The command line every lab program takes."""
+
+    config: dict[str, Any]
+    ready_fd: int | None
+
+
+def program_argv(name: str, config_path: Path) -> list[str]:
     """The command line that starts one of this package's lab programs."""
-    return programs.program(f"tierdrill.lab.{program}", "--config", config_path)
+    return program(f"tierdrill.lab.{name}", "--config", config_path)
+
+
+def program_arguments(name: str, argv: Sequence[str] | None = None) -> Arguments:
+    """Parse `--config FILE.json [--ready-fd N]`."""
+    parser = argparse.ArgumentParser(prog=f"python -m tierdrill.lab.{name}")
+    parser.add_argument("--config", required=True, type=Path)
+    parser.add_argument("--ready-fd", type=int, default=None)
+    options = parser.parse_args(argv)
+    config = json.loads(options.config.read_text(encoding="utf-8"))
+    if not isinstance(config, dict):
+        parser.error(f"{options.config}: expected a JSON object")
+    return Arguments(config=config, ready_fd=options.ready_fd)
+
+
+def announce_ready(ready_fd: int | None, program: str, name: str, address: str) -> None:
+    """Tell the starter where this program serves; without a descriptor (started by hand) do nothing."""
+    if ready_fd is None:
+        return
+    line = json.dumps({"program": program, "name": name, "address": address, "pid": os.getpid()}) + "\n"
+    try:
+        os.write(ready_fd, line.encode())
+    finally:
+        os.close(ready_fd)
 
 
 def spawn(
-    argv: Sequence[str],
-    *,
-    log_path: Path,
-    env: Mapping[str, str] | None = None,
-    cwd: Path | None = None,
-    new_group: bool = False,
-    group: int | None = None,
-    ready_timeout_s: float = READY_TIMEOUT_S,
+    argv: Sequence[str], *, log_path: Path, ready_timeout_s: float = READY_TIMEOUT_S, **how: Unpack[How]
 ) -> Child:
     """Start a lab program and block until it is ready; otherwise kill it and raise with its log's tail."""
-    child, ready_fd = _spawn_unready(argv, log_path=log_path, env=env, cwd=cwd, new_group=new_group, group=group)
-    deadline = time.monotonic() + ready_timeout_s
-    received = b""
-    poller = select.poll()
-    poller.register(ready_fd, select.POLLIN)
-    try:
-        while not _line_complete(received):
-            left_ms = (deadline - time.monotonic()) * 1000
-            if left_ms <= 0 or not poller.poll(left_ms):
-                raise _not_ready(child, argv, f"was not ready within {ready_timeout_s:g} s")
-            chunk = os.read(ready_fd, 4096)
-            if not chunk:
-                raise _not_ready(child, argv, "closed its ready descriptor without a word")
-            received += chunk
-        child.ready = _parse_ready(child, argv, received)
-    except BaseException:
-        _abandon(child)
-        raise
-    finally:
-        os.close(ready_fd)
+    child, ready_fd = _spawn_unready(argv, log_path, how)
+    with _killed_unless_ready(child, argv, ready_fd, ready_timeout_s):
+        child.ready = _parse_ready(child, argv, read_line(ready_fd, ready_timeout_s))
     return child
 
 
@@ -65,29 +127,32 @@ async def spawn_async(
     argv: Sequence[str],
     *,
     log_path: Path,
-    env: Mapping[str, str] | None = None,
-    cwd: Path | None = None,
-    new_group: bool = False,
-    group: int | None = None,
     ready_timeout_s: float = READY_TIMEOUT_S,
     on_started: Callable[[Child], None] | None = None,
+    **how: Unpack[How],
 ) -> Child:
     """As `spawn`, without blocking the loop. `on_started` sees the child before it is ready (to show its pid)."""
-    child, ready_fd = _spawn_unready(argv, log_path=log_path, env=env, cwd=cwd, new_group=new_group, group=group)
-    received = b""
-    try:
+    child, ready_fd = _spawn_unready(argv, log_path, how)
+    with _killed_unless_ready(child, argv, ready_fd, ready_timeout_s):
         if on_started is not None:
             on_started(child)
-        async with asyncio.timeout(ready_timeout_s):
-            while not _line_complete(received):
-                await readable(ready_fd)
-                chunk = os.read(ready_fd, 4096)
-                if not chunk:
-                    raise _not_ready(child, argv, "closed its ready descriptor without a word")
-                received += chunk
-        child.ready = _parse_ready(child, argv, received)
+        child.ready = _parse_ready(child, argv, await read_line_async(ready_fd, ready_timeout_s))
+    return child
+
+
+def _spawn_unready(argv: Sequence[str], log_path: Path, how: How) -> tuple[Child, int]:
+    with shared_pipe() as (ours, childs):
+        how["pass_fds"] = (childs,)
+        child = launch([*argv, "--ready-fd", str(childs)], log_path=log_path, **how)
+    return child, ours
+
+
+@contextlib.contextmanager
+def _killed_unless_ready(child: Child, argv: Sequence[str], ready_fd: int, timeout_s: float) -> Iterator[None]:
+    try:
+        yield
     except TimeoutError:
-        error = _not_ready(child, argv, f"was not ready within {ready_timeout_s:g} s")
+        error = _not_ready(child, argv, f"was not ready within {timeout_s:g} s")
         _abandon(child)
         raise error from None
     except BaseException:
@@ -95,42 +160,16 @@ async def spawn_async(
         raise
     finally:
         os.close(ready_fd)
-    return child
 
 
-def _spawn_unready(
-    argv: Sequence[str],
-    *,
-    log_path: Path,
-    env: Mapping[str, str] | None,
-    cwd: Path | None,
-    new_group: bool,
-    group: int | None,
-) -> tuple[Child, int]:
-    read_fd, write_fd = os.pipe()
-    try:
-        child = launch(
-            [*argv, "--ready-fd", str(write_fd)],
-            log_path=log_path,
-            env=env,
-            cwd=cwd,
-            new_group=new_group,
-            group=group,
-            pass_fds=(write_fd,),
-        )
-    except BaseException:
-        os.close(read_fd)
-        raise
-    finally:
-        os.close(write_fd)
-    return child, read_fd
-
-
-def _line_complete(received: bytes) -> bool:
-    return b"\n" in received or len(received) > _READY_LINE_BYTES_MAX
+def _abandon(child: Child) -> None:
+    if child.send_signal(signal.SIGKILL):
+        child.wait(5.0)
 
 
 def _parse_ready(child: Child, argv: Sequence[str], received: bytes) -> Ready:
+    if not _is_whole(received):
+        raise _not_ready(child, argv, "closed its ready descriptor without a word")
     try:
         said = json.loads(received.split(b"\n", 1)[0])
         return Ready(str(said["program"]), str(said["name"]), str(said["address"]), int(said["pid"]))
@@ -143,9 +182,3 @@ def _not_ready(child: Child, argv: Sequence[str], what: str) -> SpawnError:
     state = "still running" if code is None else f"exit code {code}"
     said = child.log_tail() or "(it printed nothing)"
     return SpawnError(f"{' '.join(argv[:4])} {what} ({state}); log {child.log_path}:\n{said}")
-
-
-def _abandon(child: Child) -> None:
-    if child.exit_code() is None:
-        child.send_signal(signal.SIGKILL)
-        child.wait(5.0)

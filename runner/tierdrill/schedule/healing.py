@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
 from tierdrill.history.store import HistoryError, HistoryStore, RunRecord
+from tierdrill.process.child import start
 from tierdrill.process.programs import user_environment
 
 HEAL_S = 130.0
@@ -71,20 +73,11 @@ async def healed(home: Path, run: str, recover: Sequence[str], cwd: Path | None)
 async def _recover(command: Sequence[str], cwd: Path | None) -> None:
     """Let `tierdrill recover` undo and close what is left; its exit code says nothing that the history does not."""
     try:
-        process = await asyncio.create_subprocess_exec(
-            *command,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.DEVNULL,
-            stderr=asyncio.subprocess.DEVNULL,
-            cwd=cwd,
-            env=user_environment(),
-            start_new_session=True,
-        )
+        process = start(command, None, cwd=cwd, env=user_environment(), session=True, outlives=True)
     except OSError:
         return
     try:
-        async with asyncio.timeout(RECOVER_S):
-            await process.wait()
+        await asyncio.wait_for(process.wait_async(), RECOVER_S)
     except TimeoutError:
-        process.kill()
-        await process.wait()
+        process.send_signal(signal.SIGKILL)
+        await process.wait_async()

@@ -6,14 +6,15 @@ may begin now if it is not too late.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import signal
 from collections.abc import Coroutine, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
+from tierdrill.process.groups import signal_process
 from tierdrill.schedule.around import Surroundings
-from tierdrill.schedule.child import send
 from tierdrill.schedule.loading import Snapshot
 from tierdrill.schedule.records import SlotRecord
 from tierdrill.schedule.slotrun import SlotRun
@@ -75,7 +76,8 @@ class Leftovers:
     def kill_all(self) -> None:
         """End the drills' processes at once; their reapers heal."""
         for process in self._around.running:
-            send(process, signal.SIGKILL)
+            with contextlib.suppress(PermissionError):
+                signal_process(process, signal.SIGKILL)
 
 
 def _unserved(snapshot: Snapshot, calendar: str, entry: str) -> tuple[Timetable, EntryTimes] | None:

@@ -17,10 +17,11 @@ from dataclasses import replace
 from typing import Any, TypeVar
 
 from tierdrill.history.ledger import Ledger, LedgerError
+from tierdrill.process.groups import gone, signal_process
 from tierdrill.process.identity import ProcessId
 from tierdrill.schedule import gates
 from tierdrill.schedule.around import Surroundings
-from tierdrill.schedule.child import Child, ChildError, Output, gone, send
+from tierdrill.schedule.drill_process import DrillProcess, DrillProcessError, Output
 from tierdrill.schedule.due import spoken
 from tierdrill.schedule.facts import Facts, Gate, ask_gates
 from tierdrill.schedule.gates import GateResult
@@ -192,8 +193,8 @@ class SlotRun:
         output = Output.of(self._around.home, attempt.run)
         command = [*self._around.commands.run, *run_arguments(member, attempt.run, self._key)]
         try:
-            child = await Child.prepare(command, output, self._around.commands.cwd)
-        except ChildError as error:
+            child = DrillProcess.prepare(command, output, self._around.commands.cwd)
+        except DrillProcessError as error:
             return await self._ended(member, attempt, Outcome("refused", str(error), 126))
         try:
             now, me, store = self._now(), self._around.me, self._around.shelf.store
@@ -257,7 +258,8 @@ class SlotRun:
             await asyncio.wait({ending}, timeout=wait_s)
             if ending.done():
                 return
-            send(process, number)
+            with contextlib.suppress(PermissionError):
+                signal_process(process, number)
 
     async def _ended(self, member: Member, attempt: Attempt, outcome: Outcome, *, tell: bool = True) -> Attempt:
         now, number = self._now(), attempt.number

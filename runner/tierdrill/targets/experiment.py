@@ -11,7 +11,6 @@ import fcntl
 import json
 import os
 import signal
-import subprocess
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,13 +18,14 @@ from typing import Any
 
 from tierdrill.history.ledger import Ledger, LedgerError
 from tierdrill.lab.state import write_private
-from tierdrill.process.child import open_log, tail
+from tierdrill.process.child import start
 from tierdrill.process.groups import kill_group
 from tierdrill.process.programs import program, user_environment
 from tierdrill.targets.base import FaultOrder, Inventory, Proof, TargetError
 
 CHILD = "tierdrill.conductor.experiment_child"
 ROLLBACKS_WITHIN_S = 60.0
+KILLED_WITHIN_S = 5.0
 LOCK_WITHIN_S = 20.0
 LOCK_POLL_S = 0.02
 # What a later process needs to find the same programs and modules. No more of the environment is kept: it has secrets.
@@ -211,29 +211,26 @@ class ExperimentPlace:
         folder = Path(self._place["folder"])
         held = self._undoing.held
         log_path = self._spec.with_suffix(".undo.log")
-        with open_log(log_path) as log:
-            try:
-                child = subprocess.Popen(
-                    program(CHILD, self._spec, "--rollbacks-only"),
-                    stdin=subprocess.PIPE,
-                    stdout=log,
-                    stderr=log,
-                    cwd=folder if folder.is_dir() else self._spec.parent,
-                    env=environment,
-                    pass_fds=() if held is None else (held,),
-                    start_new_session=True,
-                )
-            except OSError as error:
-                raise TargetError(f"its rollbacks cannot be played: {error}") from error
-            try:
-                child.communicate(self._values().encode(), timeout=ROLLBACKS_WITHIN_S)
-            except subprocess.TimeoutExpired as error:
-                with contextlib.suppress(ProcessLookupError):
-                    os.killpg(child.pid, signal.SIGKILL)
-                child.wait()
-                raise TargetError(f"its rollbacks took longer than {ROLLBACKS_WITHIN_S:g} s") from error
-        if child.returncode != 0:
-            raise TargetError(f"its rollbacks ended with {child.returncode}: {tail(log_path)[-300:]}")
+        try:
+            child = start(
+                program(CHILD, self._spec, "--rollbacks-only"),
+                log_path,
+                stdin=True,
+                cwd=folder if folder.is_dir() else self._spec.parent,
+                env=environment,
+                pass_fds=() if held is None else (held,),
+                session=True,
+                outlives=True,
+            )
+        except OSError as error:
+            raise TargetError(f"its rollbacks cannot be played: {error}") from error
+        code = child.feed(self._values().encode(), ROLLBACKS_WITHIN_S)
+        if code is None:
+            child.signal_group(signal.SIGKILL)
+            child.wait(KILLED_WITHIN_S)
+            raise TargetError(f"its rollbacks took longer than {ROLLBACKS_WITHIN_S:g} s")
+        if code != 0:
+            raise TargetError(f"its rollbacks ended with {code}: {child.log_tail()[-300:]}")
 
     def _values(self) -> str:
         """The configuration as it was resolved then, as JSON; an older ledger has it in the place itself."""
