@@ -24,6 +24,7 @@ from tests.e2e.home import COMMAND, environment, short_catalogue, start
 
 from tierdrill.chaos.injection import inject
 from tierdrill.conductor.cleanup import undo_all
+from tierdrill.faults.registry import KINDS
 from tierdrill.history.events import Event
 from tierdrill.history.ledger import Ledger
 from tierdrill.history.store import HistoryStore
@@ -34,19 +35,18 @@ from tierdrill.targets.places import lab_place
 BUDGET_S = 1.0
 RUN = "bench-stop"
 LANDS_WITHIN_S = 60.0
+WHERE: dict[str, dict[str, Any]] = {
+    "replica": {"replica": "assistant-1"},
+    "node": {"node": "node-1"},
+    "gpu": {"node": "node-1", "gpu": 0},
+    "link": {"source": "gateway-a", "destination": "node-2"},
+    "gateway": {"gateway": "gateway-a"},
+}
+LASTING = {"xid-noise": {"count": 5000}}
 FAULTS: dict[str, dict[str, Any]] = {
-    "replica-crash": {"replica": "assistant-1"},
-    "replica-hang": {"replica": "assistant-1"},
-    "bit-flip": {"replica": "assistant-1", "weight": 500, "bit": 13},
-    "replica-errors": {"replica": "assistant-1"},
-    "node-power-loss": {"node": "node-2"},
-    "gpu-fallen-off-bus": {"node": "node-1", "gpu": 0},
-    "gpu-thermal-throttle": {"node": "node-1", "gpu": 0, "clock_percent": 40, "temperature_c": 92},
-    "xid-noise": {"node": "node-1", "count": 5000, "per_second": 50},
-    "telemetry-loss": {"node": "node-1"},
-    "link-latency": {"source": "gateway-a", "destination": "node-2", "delay_ms": 400},
-    "link-partition": {"source": "gateway-a", "destination": "node-2"},
-    "router-fail-closed": {"gateway": "gateway-a"},
+    kind: {**WHERE[fault.target_kind], **LASTING.get(kind, {})}
+    for kind, fault in KINDS.items()
+    if fault.target_kind in WHERE
 }
 
 

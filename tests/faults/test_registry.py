@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from tierdrill.chaos import actions
 from tierdrill.faults import kinds
-from tierdrill.faults.kind import IDENTITY, UnknownFault
+from tierdrill.faults.kind import IDENTITY, FaultKind, UnknownFault
 from tierdrill.faults.registry import ACTIONS, KINDS, UNDOS, arguments_of, checked_parameters, disrupts, modules_by_kind
 from tierdrill.spec.faultactions import LEASE, MODULE
+
+ROOT = Path(__file__).parents[2]
+PACKAGE = ROOT / "runner/tierdrill"
+PAGE = ROOT / "docs/faults.md"
 
 
 def test_a_file_is_named_after_the_kind_in_it() -> None:
@@ -71,3 +78,50 @@ def test_what_is_filled_in_of_a_throttle() -> None:
 def test_only_what_changes_no_service_disrupts_nothing() -> None:
     assert {kind for kind in KINDS if not disrupts(kind)} == {"xid-noise", "telemetry-loss"}
     assert disrupts("foreign")
+
+
+def named_faults(text: str) -> Iterator[tuple[int, str]]:
+    """Where a program has the name of a kind or of its actions as a value: in a table, a ladder, a special case."""
+    names = {*KINDS, *ACTIONS, *UNDOS}
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Constant) and node.value in names:
+            yield node.lineno, str(node.value)
+
+
+def test_no_fault_is_named_in_a_second_table() -> None:
+    programs = [path for path in PACKAGE.rglob("*.py") if path.parent != PACKAGE / "faults/kinds"]
+    found = [
+        f"{path.relative_to(PACKAGE)}:{line}: {name}"
+        for path in programs
+        for line, name in named_faults(path.read_text(encoding="utf-8"))
+    ]
+    assert len(programs) > 300 and found == []
+    assert list(named_faults('HARMLESS = {"xid-noise"}\nif kind == "bit-flip": pass')) == [
+        (1, "xid-noise"), (2, "bit-flip"),
+    ]  # fmt: skip
+    for kind in KINDS:
+        path = PACKAGE / "faults/kinds" / f"{kind.replace('-', '_')}.py"
+        assert {name for _, name in named_faults(path.read_text(encoding="utf-8"))} == {
+            kind, KINDS[kind].action, KINDS[kind].undo,
+        }  # fmt: skip
+
+
+def described(fault: FaultKind) -> str:
+    """What the page of faults says of a kind."""
+    takes = []
+    for one in fault.parameters:
+        low, high = one.bounds or (0, 0)
+        bounds = f" ({low:,} to {high:,}{' ' * bool(one.unit)}{one.unit}; {one.default} if left out)"
+        takes.append(f"`{one.name}`" + (bounds if one.bounds else ""))
+    return f"""### {fault.kind}
+
+- **Cause:** {fault.cause} ([source]({fault.source})).
+- **Visible:** {fault.visible}.
+- **Action:** `{fault.action}`, which takes {", ".join(takes)}; undone by `{fault.undo}`: {fault.undone}.
+- **Proof:** {fault.proof}.
+"""
+
+
+def test_the_page_of_faults_says_what_the_registry_says() -> None:
+    page = PAGE.read_text(encoding="utf-8")
+    assert page.partition("## The kinds\n\n")[2] == "\n".join(described(fault) for fault in KINDS.values())

@@ -126,13 +126,13 @@ class Operations:
         """Have a bit of a weight flipped in a replica's memory, or as it was made."""
         document = {"index": index, "bit": bit, "flipped": flipped}
         await self._tell_replica(replica, "flip", document)
-        self._events.add("bit-flip", replica=replica, **document)
+        self._events.add("flip", replica=replica, **document)
         return {"ok": True, "replica": replica, **document}
 
     async def change_errors(self, replica: str, percent: int) -> Answer:
         """Have a replica answer that many percent of its requests with errors; 0 for none."""
         await self._tell_replica(replica, "errors", {"percent": percent})
-        self._events.add("replica-errors", replica=replica, percent=percent)
+        self._events.add("errors", replica=replica, percent=percent)
         return {"ok": True, "replica": replica, "percent": percent}
 
     async def _tell_replica(self, replica: str, what: str, document: Answer) -> None:
