@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from collections import Counter
+from collections.abc import Iterable
 from itertools import pairwise
 from typing import Any
 
@@ -45,8 +48,8 @@ def plain(rows: list[dict[str, Any]], tier: str) -> list[dict[str, Any]]:
     return sorted(mine, key=lambda row: float(row["due"]))
 
 
-def collected(batches: list[list[dict[str, Any]]]) -> dict[str, TierSamples]:
-    return collect([Event(0.0, "load.samples", "load", samples_event_data(rows)) for rows in batches])
+def collected(batches: list[list[dict[str, Any]]], edges: Iterable[float] = ()) -> dict[str, TierSamples]:
+    return collect([Event(0.0, "load.samples", "load", samples_event_data(rows)) for rows in batches], edges)
 
 
 @given(st.lists(ROWS, max_size=4))
@@ -84,6 +87,54 @@ def test_without_order_there_are_the_same_rows_and_moments(
             asked = [row for row in rows if row["outcome"] not in silent]
             bad = [row["due"] for row in asked if row["outcome"] != "ok" or row["latency"] > late]
             assert list(map(list, cut.moments(late, silent))) == [[row["due"] for row in asked], bad]
+
+
+def figures(cut: TierSamples) -> list[Any]:
+    """What depends on how the rows are kept, in an order of its own or in none."""
+    return [
+        rows_of(cut),
+        [sorted(map(repr, cut.loose(name))) for name in NAMES],
+        [cut.tally(name) for name in ("outcome", "reason", "integrity", "stream")],
+        cut.tally_answered("reason"),
+        [cut.answered_latencies(count_rejections) for count_rejections in (True, False)],
+        [cut.first_token_times({"a"}, count_rejections) for count_rejections in (True, False)],
+        cut.queue_waits(),
+        cut.waits_unknown,
+        cut.stalls(),
+    ]
+
+
+@given(st.lists(ROWS, max_size=4), st.sets(MOMENTS, max_size=4), MOMENTS, MOMENTS)
+def test_all_is_the_same_wherever_the_rows_are_parted(
+    batches: list[list[dict[str, Any]]], edges: set[float], begin: float, end: float
+) -> None:
+    plainly, parted = collected(batches), collected(batches, edges)
+    bounds = [(begin, end), *pairwise((float("-inf"), *sorted(edges), float("inf"))), (min(edges, default=0.0), end)]
+    for tier, samples in plainly.items():
+        assert figures(parted[tier]) == figures(samples)
+        for since, until in bounds:
+            cut, other = samples.cut(since, until), parted[tier].cut(since, until)
+            assert figures(other) == figures(cut)
+            for late in (0.5, float("inf")):
+                assert list(map(list, other.moments(late, ()))) == list(map(list, cut.moments(late, ())))
+
+
+@given(st.lists(ROWS, max_size=4), MOMENTS, MOMENTS)
+def test_times_are_those_of_the_rows(batches: list[list[dict[str, Any]]], begin: float, end: float) -> None:
+    for samples in collected(batches, (begin,)).values():
+        cut = samples.cut(begin, end)
+        rows = rows_of(cut)
+        known = [row for row in rows if row["outcome"] != "dropped"]
+        streamed = [row for row in known if row["stream"] == "a"]
+        assert cut.answered_latencies(True) == sorted(
+            row["latency"] if row["outcome"] == "ok" else math.inf for row in known
+        )
+        assert cut.first_token_times({"a"}, False) == sorted(
+            math.inf if row["outcome"] != "ok" else row["latency"] if row["ttft"] is None else row["ttft"]
+            for row in streamed
+            if row["outcome"] != "rejected"
+        )
+        assert cut.tally("integrity") == Counter(row["integrity"] for row in rows)
 
 
 @given(st.lists(ROWS, max_size=3), MOMENTS, MOMENTS)

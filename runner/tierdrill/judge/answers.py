@@ -25,10 +25,7 @@ FALLBACK = "fallback"
 
 def fallbacks(cut: TierSamples) -> int:
     """How many good answers came from another model than the one asked."""
-    if not cut.tally("reason")[FALLBACK]:
-        return 0
-    told = zip(cut.loose("outcome"), cut.loose("reason"), strict=True)
-    return sum(outcome == "ok" and reason == FALLBACK for outcome, reason in told)
+    return cut.tally_answered("reason")[FALLBACK]
 
 
 def judge_fallback(

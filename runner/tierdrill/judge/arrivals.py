@@ -6,16 +6,14 @@ tell their sequence, a missing one lies between its neighbours in time.
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from itertools import compress, groupby, pairwise, repeat
-from operator import eq
+from dataclasses import dataclass, replace
+from itertools import chain, compress, groupby, pairwise
 from typing import Any
 
 from tierdrill.history.events import Event
-from tierdrill.judge.samples import UNKNOWN, TierSamples, collect, samples_event_data
+from tierdrill.judge.samples import UNKNOWN, TierSamples, samples_event_data
 
 
 @dataclass(frozen=True)
@@ -35,44 +33,53 @@ class StreamBook:
 
 
 def settle(
-    events: Sequence[Event], owners: Mapping[str, str], span: tuple[float, float], stopped_at: float | None = None
+    told: Mapping[str, TierSamples], events: Sequence[Event], owners: Mapping[str, str], span: tuple[float, float]
 ) -> tuple[dict[str, TierSamples], dict[str, StreamBook]]:
     """The samples by tier with every planned arrival once, and the books of all streams that are planned or seen.
 
-    `owners` are the tiers of the streams that the load is to send; all arrivals are due within the span. Of a run that
-    was stopped at a moment (Unix seconds), those that it cut off or that were due later are as good as missing.
+    `told` are the samples as they came in the events, `owners` the tiers of the streams that the load is to send; all
+    arrivals are due within the span.
     """
-    samples = collect(events)
-    if stopped_at is not None:
-        samples = {tier: _until(part, stopped_at) for tier, part in samples.items()}
+    samples = dict(told)
     planned = planned_arrivals(events)
-    numbers = _numbers(samples)
+    seen = _seen(events, planned)
     books: dict[str, StreamBook] = {}
-    for stream in sorted({*planned, *numbers, *owners}):
-        tier, told = owners.get(stream, ""), planned.get(stream)
-        found = numbers.get(stream, [])
-        if None in found:
-            books[stream] = StreamBook(tier, told, len(found), numbered=False)
+    for stream in sorted({*planned, *seen, *owners}):
+        tier, count, mine = owners.get(stream, ""), planned.get(stream), seen.get(stream, _Seen())
+        if not mine.numbered:
+            books[stream] = StreamBook(tier, count, mine.rows, numbered=False)
             continue
-        distinct = set(found)
-        within = distinct if told is None or not found or max(found) < told else {n for n in distinct if n < told}
+        within, strange = mine.distinct(count)
         books[stream] = StreamBook(
             tier,
-            told,
-            rows=len(found),
-            missing=max(0, (told or 0) - len(within)),
-            repeated=len(found) - len(distinct),
-            strange=len(distinct) - len(within),
+            count,
+            rows=mine.rows,
+            missing=max(0, (count or 0) - within),
+            repeated=mine.rows - within - strange,
+            strange=strange,
         )
         if (books[stream].missing or books[stream].repeated) and tier:
-            samples[tier] = _settled(samples.get(tier, TierSamples()), tier, stream, told or 0, span)
+            samples[tier] = _settled(samples.get(tier, TierSamples()), tier, stream, count or 0, span)
     return samples, books
 
 
-def _until(samples: TierSamples, stopped_at: float) -> TierSamples:
-    """Without those that a stop cut off, and those that came after it: the fault was being undone by then."""
-    rows = [row for row in samples.cut(-math.inf, stopped_at).rows() if row["outcome"] != "unfinished"]
-    return TierSamples(samples_event_data(rows)["columns"])
+def told_until(events: Sequence[Event], stopped_at: float) -> list[Event]:
+    """The events of a run that was stopped at a moment (Unix seconds), less the samples that the stop spoilt.
+
+    Those are the ones that it cut off, and those that came after it: the fault was being undone by then.
+    """
+    found = []
+    for event in events:
+        if event.kind == "load.samples":
+            columns = event.data["columns"]
+            told = [
+                due < stopped_at and outcome != "unfinished"
+                for due, outcome in zip(columns["due"], columns["outcome"], strict=True)
+            ]
+            kept = {name: list(compress(column, told)) for name, column in columns.items()}
+            event = replace(event, data={**event.data, "columns": kept})
+        found.append(event)
+    return found
 
 
 def planned_arrivals(events: Sequence[Event]) -> dict[str, int | None]:
@@ -93,16 +100,43 @@ def surged_arrivals(events: Sequence[Event]) -> Counter[str]:
     return found
 
 
-def _numbers(samples: Mapping[str, TierSamples]) -> dict[str, list[Any]]:
-    """The sequences of each stream's rows; None where a row does not tell it."""
-    found: dict[str, list[Any]] = {}
-    for part in samples.values():
-        streams, numbers = part.loose("stream"), part.loose("sequence")
-        every = set(streams)
-        for stream in every:
-            mine = numbers if len(every) == 1 else compress(numbers, map(eq, streams, repeat(stream)))
-            found.setdefault(stream, []).extend(mine)
-    return found
+class _Seen:
+    """The sequences of one stream's rows: a mark at each that was planned, and the others as they are."""
+
+    def __init__(self, rows: int = 0, planned: int | None = None) -> None:
+        self.rows = rows
+        # No more than the rows can fill: what a history says of its plan may be anything.
+        self.marks = bytearray(max(0, min(planned or 0, 2 * rows)))
+        self.others: list[Any] = []
+
+    @property
+    def numbered(self) -> bool:
+        """Whether every row tells its sequence."""
+        return None not in self.others
+
+    def distinct(self, planned: int | None) -> tuple[int, int]:
+        """How many different sequences are of planned arrivals (None: all are), and how many are of none."""
+        others = set(self.others)
+        strange = 0 if planned is None else sum(number >= planned for number in others)
+        return self.marks.count(1) + len(others) - strange, strange
+
+
+def _seen(events: Sequence[Event], planned: Mapping[str, int | None]) -> dict[str, _Seen]:
+    """The sequences that the rows of each stream tell; None where one does not."""
+    batches = [event.data["columns"] for event in events if event.kind == "load.samples"]
+    rows = Counter(chain.from_iterable(columns["stream"] for columns in batches))
+    seen = {stream: _Seen(count, planned.get(stream)) for stream, count in rows.items()}
+    marks = {stream: one.marks for stream, one in seen.items()}
+    for columns in batches:
+        streams = columns["stream"]
+        for stream, number in zip(streams, columns.get("sequence", [None] * len(streams)), strict=True):
+            try:
+                if number < 0:
+                    raise IndexError
+                marks[stream][number] = 1
+            except (IndexError, TypeError):
+                seen[stream].others.append(number)
+    return seen
 
 
 def _settled(

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from itertools import compress, pairwise
+from itertools import pairwise
 
 from tierdrill.history.events import Event
 from tierdrill.judge.arrivals import StreamBook, surged_arrivals
+from tierdrill.judge.samples import TierSamples
 from tierdrill.judge.timeline import Timeline
 from tierdrill.judge.trust import check_of
 from tierdrill.judge.verdict import Check
@@ -31,6 +32,7 @@ def judge_load(
     setting: DrillSetting,
     events: Sequence[Event],
     timeline: Timeline,
+    told: Mapping[str, TierSamples],
     books: Mapping[str, StreamBook],
     *,
     stopped: bool = False,
@@ -44,7 +46,7 @@ def judge_load(
     batches = [event for event in events if event.kind == "load.samples"]
     if span is None or not batches:
         return [check_of("samples", False, "samples through all phases", "no samples", batches, group="load")]
-    lags, dropped, total = _sends(batches, span)
+    lags, dropped, total = _sends(told, span)
     lags.sort()
     lag = lags[min(len(lags) - 1, math.ceil(len(lags) * 0.99) - 1)] if lags else math.inf
     share = dropped / total if total else 1.0
@@ -79,20 +81,11 @@ def judge_load(
     return checks
 
 
-def _sends(batches: Sequence[Event], span: tuple[float, float]) -> tuple[list[float], int, int]:
+def _sends(told: Mapping[str, TierSamples], span: tuple[float, float]) -> tuple[list[float], int, int]:
     """Lags of the sends in a span, how many arrivals were dropped, and how many there were."""
-    lags: list[float] = []
-    dropped = total = 0
-    for event in batches:
-        columns = event.data["columns"]
-        due, lag, outcome = columns["due"], columns["lag"], columns["outcome"]
-        if due and not span[0] <= min(due) <= max(due) < span[1]:
-            kept = [span[0] <= moment < span[1] for moment in due]
-            lag, outcome = list(compress(lag, kept)), list(compress(outcome, kept))
-        total += len(outcome)
-        dropped += outcome.count("dropped")
-        lags.extend([value for value in lag if value is not None] if None in lag else lag)
-    return lags, dropped, total
+    cuts = [part.cut(*span) for part in told.values()]
+    lags = [lag for cut in cuts for lag in cut.loose("lag") if lag is not None]
+    return lags, sum(cut.counts["dropped"] for cut in cuts), sum(map(len, cuts))
 
 
 def _accounted(wanted: Load, events: Sequence[Event], books: Mapping[str, StreamBook]) -> Check:

@@ -197,7 +197,9 @@ def _rejected(samples: dict[str, TierSamples]) -> list[_Rejection]:
         _Rejection(due, latency, reason or "")
         for part in samples.values()
         if part.counts["rejected"] or part.counts["refused"]
-        for due, latency, outcome, reason in part.not_answered("due", "latency", "outcome", "reason")
+        for due, latency, outcome, reason in zip(
+            *map(part.not_answered, ("due", "latency", "outcome", "reason")), strict=True
+        )
         if outcome in ("rejected", "refused")
     ]
 

@@ -12,7 +12,7 @@ from dataclasses import replace
 from tierdrill.history.events import Event
 from tierdrill.judge.alerts import judge_alerts, judge_quiet
 from tierdrill.judge.answers import fallback_notes
-from tierdrill.judge.arrivals import settle
+from tierdrill.judge.arrivals import settle, told_until
 from tierdrill.judge.baseline import judge_baseline
 from tierdrill.judge.dilution import judge_undiluted
 from tierdrill.judge.experiment import judge_experiment
@@ -22,7 +22,7 @@ from tierdrill.judge.generator import judge_load, owners_of
 from tierdrill.judge.invariants import judge_invariants
 from tierdrill.judge.playbooks import judge_no_playbooks, judge_playbooks
 from tierdrill.judge.recovery import judge_detection, times_of
-from tierdrill.judge.samples import TierSamples
+from tierdrill.judge.samples import TierSamples, collect
 from tierdrill.judge.slo import judge_tier, streamed_parts
 from tierdrill.judge.timeline import Timeline, carried_on, decided_stop, read_timeline, steady
 from tierdrill.judge.trust import judge_run
@@ -70,11 +70,15 @@ def judge(events: Sequence[Event]) -> Verdict:
     stopped_at = None if stop is None else stop.at
     # A run that was stopped is judged as one of whose remainder nothing is known: what broke by then is broken.
     whole = timeline if stop is None else carried_on(timeline, start.get("planned") or {})
-    samples, books = settle(events, owners_of(setting.drill.load), _load_span(events, whole), stopped_at)
+    edges = _edges(whole)
+    sent = collect(events, edges)
+    told = events if stop is None else told_until(events, stop.at)
+    counted = sent if stop is None else collect(told, edges)
+    samples, books = settle(counted, told, owners_of(setting.drill.load), _load_span(events, whole))
     variant = str(start["variant"])
     streamed = streamed_parts(setting.drill.load)
     checks = [*judge_run(events, timeline), judge_baseline(setting, samples, timeline, streamed)]
-    checks.extend(judge_load(setting, events, timeline, books, stopped=stop is not None))
+    checks.extend(judge_load(setting, events, timeline, sent, books, stopped=stop is not None))
     checks.extend(judge_experiment(events))
     checks.extend(judge_faults(start.get("faults", []), timeline))
     checks.extend([] if expects_something(setting.drill, setting.experiment) else [NOTHING_JUDGED])
@@ -97,6 +101,12 @@ def judge(events: Sequence[Event]) -> Verdict:
         notes=(*_notes(start, variant, timeline), *stepped, *fallback_notes(setting.tiers, samples)),
         stopped=stopped,
     )
+
+
+def _edges(timeline: Timeline) -> list[float]:
+    """The moments at which samples are mostly cut."""
+    edges = [edge for phase in LOADED for edge in timeline.phases.get(phase, ())]
+    return edges if timeline.effect is None else [*edges, timeline.effect]
 
 
 def _load_span(events: Sequence[Event], timeline: Timeline) -> tuple[float, float]:

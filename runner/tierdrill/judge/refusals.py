@@ -24,16 +24,14 @@ INVERSIONS_SHARE = 0.02
 
 Pool = tuple[object, str]
 """A gateway and a model."""
-_Answered = Counter[tuple[str, str | None, object, str]]
 
 
 def judge_refusal_order(tiers: Tiers, samples: Mapping[str, TierSamples], events: tuple[int, ...]) -> Check:
     """Whether any tier was refused while a less important one was served by the same model and gateway."""
     ranked = [tier.name for tier in tiers.by_rank() if tier.name in samples]
-    answered = {name: _answered(part) for name, part in samples.items()}
-    models = _models(answered.values())
+    models = _models(samples.values()) if any(map(_refused, samples.values())) else {}
     refusals = {name: _refusals(samples[name], models) for name in ranked}
-    served = {name: _served(answered[name]) for name in ranked}
+    served = {name: _served(samples[name]) for name in ranked}
     worse, refused_in_all, shared = [], 0, False
     for number, upper in enumerate(ranked):
         waits, doors = refusals[upper]
@@ -70,25 +68,24 @@ def judge_refusal_order(tiers: Tiers, samples: Mapping[str, TierSamples], events
     )
 
 
-def _answered(part: TierSamples) -> _Answered:
-    """How many requests of each stream each model answered at each gateway, and what became of them."""
-    columns = (part.loose(name) for name in ("stream", "model", "gateway", "outcome"))
-    return Counter(zip(*columns, strict=True))
+def _refused(part: TierSamples) -> bool:
+    return bool(part.counts["rejected"] or part.counts["refused"])
 
 
-def _models(answered: Iterable[_Answered]) -> dict[str, str]:
+def _models(parts: Iterable[TierSamples]) -> dict[str, str]:
     """The model that each stream asks, by what mostly answered it."""
     counted: dict[str, Counter[str]] = {}
-    for part in answered:
-        for (stream, model, _, _), count in part.items():
+    for part in parts:
+        for (stream, model), count in Counter(zip(part.loose("stream"), part.loose("model"), strict=True)).items():
             if model is not None:
                 counted.setdefault(stream, Counter())[model] += count
     return {stream: count.most_common(1)[0][0] for stream, count in counted.items()}
 
 
-def _served(answered: _Answered) -> set[Pool]:
+def _served(part: TierSamples) -> set[Pool]:
     """The pools that gave some good answer."""
-    return {(gateway, model) for _, model, gateway, outcome in answered if outcome == "ok" and model is not None}
+    pools = set(zip(part.answered("gateway"), part.answered("model"), strict=True))
+    return {(gateway, model) for gateway, model in pools if model is not None}
 
 
 def _refusals(
@@ -97,10 +94,10 @@ def _refusals(
     """By pool: how long each waited in vain (begin and end), and when each was turned away at the door, ascending."""
     waits: dict[Pool, list[tuple[float, float]]] = {}
     doors: dict[Pool, list[float]] = {}
-    if not part.counts["rejected"] and not part.counts["refused"]:
+    if not _refused(part):
         return waits, doors
-    rows = part.not_answered("due", "latency", "reason", "stream", "gateway", "outcome")
-    for due, latency, reason, stream, gateway, outcome in rows:
+    columns = map(part.not_answered, ("due", "latency", "reason", "stream", "gateway", "outcome"))
+    for due, latency, reason, stream, gateway, outcome in zip(*columns, strict=True):
         if outcome not in ("rejected", "refused") or stream not in models:
             continue
         pool = (gateway, models[stream])
@@ -114,10 +111,9 @@ def _refusals(
 def _grants(part: TierSamples) -> dict[Pool, list[float]]:
     """By pool: when each request that was answered got its slot, ascending."""
     grants: dict[Pool, list[float]] = {}
-    columns = (part.loose(name) for name in ("due", "queue_wait", "model", "gateway", "outcome"))
-    rows = zip(*columns, strict=True)
-    for due, wait, model, gateway, outcome in rows:
-        if outcome == "ok" and model is not None:
+    columns = map(part.answered, ("due", "queue_wait", "model", "gateway"))
+    for due, wait, model, gateway in zip(*columns, strict=True):
+        if model is not None:
             grants.setdefault((gateway, model), []).append(due + (wait or 0.0))
     return {pool: sorted(moments) for pool, moments in grants.items()}
 

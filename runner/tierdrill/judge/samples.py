@@ -12,12 +12,13 @@ the longest wait for a further piece of a streamed answer. Histories that lack a
 from __future__ import annotations
 
 import math
-from bisect import bisect_left
+from array import array
+from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
-from functools import cached_property
-from itertools import compress, repeat
-from operator import eq, ge, gt, itemgetter, ne, not_
+from functools import cached_property, lru_cache
+from itertools import accumulate, chain, compress, pairwise, repeat
+from operator import eq, gt, itemgetter, or_
 from typing import Any
 
 from tierdrill.history.events import Event
@@ -51,8 +52,11 @@ UNKNOWN = frozenset({"dropped", "missing"})
 
 _SINCE_LATER = frozenset(("gateway", "served_tier", "model", "attempts", "stall", "sequence"))
 # What is kept once it has been put together; the rest takes more room than time.
-_ASKED_OFTEN = frozenset(("due", "outcome", "latency"))
-_ASKED_AGAIN = _ASKED_OFTEN | {"queue_wait", "integrity", "reason", "attempts", "stream"}
+_ASKED_AGAIN = frozenset(
+    ("due", "latency", "ttft", "integrity", "queue_wait", "reason", "stream", "attempts", "gateway")
+)
+# Every row has a number of its own there: side by side they are read and sorted faster than as scattered objects.
+_NUMBERS = frozenset(("due", "latency"))
 # What the judge looks at, of those.
 JUDGED = ("due", "latency", "outcome", "ttft", "integrity", "queue_wait", "reason", "stream", *_SINCE_LATER)
 
@@ -66,64 +70,72 @@ class TierSamples:
     """
 
     def __init__(
-        self, columns: Mapping[str, Sequence[Any]] | None = None, first: int = 0, last: int | None = None
+        self, columns: Columns | Mapping[str, Sequence[Any]] | None = None, first: int = 0, last: int | None = None
     ) -> None:
         """The rows `first` to `last` of the columns; those that are left out are not to be asked for."""
-        self._columns = columns if isinstance(columns, Columns) else Columns(columns or {"due": ()})
-        self._first, self._last = first, len(self._columns["due"]) if last is None else last
+        self._columns = columns if isinstance(columns, Columns) else _ascending(columns or {"due": ()})
+        self._first, self._last = first, len(self._columns.due) if last is None else last
         self._cuts: dict[tuple[int, int], TierSamples] = {}
-        self._loose: dict[str, Sequence[Any]] = {}
-        self._times: dict[tuple[Hashable, ...], list[float]] = {}
 
     def __len__(self) -> int:
         return self._last - self._first
 
     def _column(self, name: str) -> Sequence[Any]:
-        column = self._columns.get(name, ()) if not len(self) else self._columns[name]
-        return column if len(column) == len(self) else column[self._first : self._last]
+        return self._columns.in_order(name)[self._first : self._last] if len(self) else ()
 
-    def loose(self, name: str) -> Sequence[Any]:
-        """A column's values in any order, but the same one for every column."""
-        columns = self._columns
-        if columns.ordered or 64 * len(self) < len(columns["due"]):
-            return self._column(name)
-        column = columns.unordered(name)
-        if len(self) == len(column):
-            return column
-        if name in self._loose:
-            return self._loose[name]
-        mine = list(compress(column, self._mine))
-        if name in _ASKED_OFTEN:
-            self._loose[name] = mine
-        return mine
+    def _pieces(self, name: str, *, answered: bool) -> Iterable[Sequence[Any]]:
+        """A column's values of the rows with (or without) a good answer, by stretch of time."""
+        if not len(self):
+            return
+        pieces = self._columns.pieces(name, answered=answered)
+        for stretch, (begin, end) in enumerate(pairwise(self._columns.starts)):
+            if self._first <= begin and end <= self._last:
+                yield pieces[stretch]
+            elif self._first < end and begin < self._last:
+                yield list(compress(pieces[stretch], self._mine(stretch, answered)))
+
+    def _mine(self, stretch: int, answered: bool) -> bytes:
+        """Which of a stretch's rows are of this cut."""
+        if (stretch, answered) not in self._masks:
+            begin, end = self._bounds
+            due = self._columns.pieces("due", answered=answered)[stretch]
+            self._masks[stretch, answered] = bytes([begin <= moment < end for moment in due])
+        return self._masks[stretch, answered]
 
     @cached_property
-    def _mine(self) -> bytes:
-        """Which of the columns' values, before they are in order, are of this cut."""
-        begin, end = self._bounds
-        moments = self._columns.unordered("due")
-        if end == math.inf:
-            return bytes(map(ge, moments, repeat(begin)))
-        return bytes([begin <= moment < end for moment in moments])
+    def _masks(self) -> dict[tuple[int, bool], bytes]:
+        return {}
 
     @cached_property
     def _bounds(self) -> tuple[float, float]:
         """The first due time of the cut, and the first after it."""
-        due = self._columns["due"]
+        due = self._columns.due
         begin, end = (due[index] if index < len(due) else math.inf for index in (self._first, self._last))
         return begin, end
 
     def _within(self, moments: Sequence[float]) -> Sequence[float]:
         """Those of some of the columns' due times, ascending, that are of this cut."""
-        if len(self) == len(self._columns["due"]):
+        if len(self) == len(self._columns.due):
             return moments
         begin, end = self._bounds
         return moments[bisect_left(moments, begin) : bisect_left(moments, end)]
 
+    def loose(self, name: str) -> Iterable[Any]:
+        """A column's values in any order, but the same one for every column."""
+        return chain(self.not_answered(name), self.answered(name))
+
+    def answered(self, name: str) -> Iterable[Any]:
+        """A column's values of the rows with a good answer, in any order, but the same one for every column."""
+        return chain.from_iterable(self._pieces(name, answered=True))
+
+    def not_answered(self, name: str) -> Iterable[Any]:
+        """A column's values of the other rows, in any order, but the same one for every column."""
+        return chain.from_iterable(self._pieces(name, answered=False))
+
     @cached_property
     def due(self) -> Sequence[float]:
         """When each request was to be sent."""
-        return self._column("due")
+        return self._columns.due if len(self) == len(self._columns.due) else self._columns.due[self._first : self._last]
 
     @cached_property
     def latency(self) -> Sequence[float]:
@@ -197,7 +209,7 @@ class TierSamples:
 
     def cut(self, begin: float, end: float) -> TierSamples:
         """The samples due in [begin, end)."""
-        due = self._columns["due"]
+        due = self._columns.due
         first = bisect_left(due, begin, self._first, self._last)
         last = bisect_left(due, end, first, self._last)
         if (first, last) == (self._first, self._last):
@@ -215,19 +227,17 @@ class TierSamples:
     @cached_property
     def counts(self) -> Counter[str]:
         """How many of each outcome."""
-        return self.tally("outcome")
+        counts = Counter({outcome: len(self._within(due)) for outcome, due in self._columns.failures.items()})
+        counts["ok"] = len(self) - counts.total()
+        return +counts
 
     def tally(self, name: str) -> Counter[Any]:
         """How many rows have each value of a column."""
-        usual, others = self._columns.others(name)
-        counts = Counter({value: len(self._within(due)) for value, due in others.items()})
-        counts[usual] = len(self) - counts.total()
-        return +counts
+        return _count(chain(self._pieces(name, answered=False), self._pieces(name, answered=True)))
 
-    @cached_property
-    def _answered(self) -> bytes:
-        """Which of the loose columns' values are of rows with a good answer."""
-        return bytes(map(eq, self.loose("outcome"), repeat("ok")))
+    def tally_answered(self, name: str) -> Counter[Any]:
+        """How many rows with a good answer have each value of a column."""
+        return _count(self._pieces(name, answered=True))
 
     @cached_property
     def unknown(self) -> int:
@@ -239,50 +249,74 @@ class TierSamples:
 
         A request without an answer is infinitely late, a rejection too where rejections count.
         """
-        return self._kept(self._latencies, count_rejections)
+        return self._kept(TierSamples._latencies, count_rejections)
 
     def _latencies(self, count_rejections: bool) -> list[float]:
         bad = len(self) - self.unknown - self.counts["ok"] - (0 if count_rejections else self.counts["rejected"])
-        times = self.loose("latency")
-        if self.counts["ok"] < len(self):
-            times = list(compress(times, self._answered))
-        return [*sorted(times), *[math.inf] * bad]
+        return [*self._answered_latencies(), *[math.inf] * bad]
+
+    def _answered_latencies(self) -> list[float]:
+        return sorted(self.answered("latency"))
 
     def _kept(self, times: Callable[..., list[float]], *arguments: Hashable) -> list[float]:
-        """What that makes of those arguments, made once."""
-        asked = (times.__name__, *arguments)
-        if asked not in self._times:
-            self._times[asked] = times(*arguments)
-        return self._times[asked]
+        """What that makes of this cut and those arguments, ascending: made once for each stretch of time."""
+        known, asked = self._columns.times, (self._first, self._last, times.__name__, *arguments)
+        if asked not in known:
+            stretches = self._stretches()
+            if len(stretches) > 1:
+                known[asked] = sorted(chain.from_iterable(one._kept(times, *arguments) for one in stretches))
+            else:
+                known[asked] = times(self, *arguments)
+        return known[asked]
+
+    def _stretches(self) -> list[TierSamples]:
+        """The cut's part in each of the columns' stretches of time."""
+        between = {start for start in self._columns.starts if self._first < start < self._last}
+        edges = sorted({self._first, *between, self._last})
+        return [TierSamples(self._columns, *edge) for edge in pairwise(edges)]
 
     def moments(self, late: float, silent: Collection[str]) -> tuple[Sequence[float], Sequence[float]]:
         """When the requests that tell of the service were due, and those of them that were bad: both ascending.
 
         Bad are those without a good answer, or with one that took longer than `late`; `silent` outcomes tell nothing.
         """
-        bad = self._within(self._columns.bad(late, frozenset(silent)))
+        bad = [
+            due
+            for outcome, moments in self._columns.failures.items()
+            if outcome not in silent
+            for due in self._within(moments)
+        ]
+        bad.extend(self._late(late))
+        bad.sort()
         if not any(self.counts[what] for what in silent):
             return self.due, bad
         return self._within(self._columns.telling(frozenset(silent))), bad
+
+    def _late(self, late: float) -> list[float]:
+        """When those were due whose good answer came later than that."""
+        found: list[float] = []
+        for one in self._stretches() if late < math.inf else ():
+            latencies = one._kept(TierSamples._answered_latencies)
+            if latencies and latencies[-1] > late:
+                slow = map(gt, one.answered("latency"), repeat(late))
+                found.extend(compress(one.answered("due"), slow))
+        return found
 
     def first_token_times(self, streamed: Collection[str], count_rejections: bool) -> list[float]:
         """As `answered_latencies`, until the first token, of the streams whose answers are streamed.
 
         Where the first token's time was not taken, the whole answer's stands for it: it came no later than that.
         """
-        return self._kept(self._first_tokens, frozenset(streamed), count_rejections)
+        return self._kept(TierSamples._first_tokens, frozenset(streamed), count_rejections)
 
     def _first_tokens(self, streamed: frozenset[str], count_rejections: bool) -> list[float]:
         skipped = UNKNOWN if count_rejections else UNKNOWN | {"rejected"}
-        mine = bytes(map(streamed.__contains__, self.loose("stream")))
-        columns = (compress(self.loose(name), mine) for name in ("outcome", "ttft", "latency"))
-        times = [
-            math.inf if outcome != "ok" else whole if first is None else first
-            for outcome, first, whole in zip(*columns, strict=True)
-            if outcome not in skipped
-        ]
+        mine = bytes(map(streamed.__contains__, self.answered("stream")))
+        columns = (compress(self.answered(name), mine) for name in ("ttft", "latency"))
+        times = [whole if first is None else first for first, whole in zip(*columns, strict=True)]
         times.sort()
-        return times
+        failed = zip(self.not_answered("stream"), self.not_answered("outcome"), strict=True)
+        return times + [math.inf for stream, outcome in failed if stream in streamed and outcome not in skipped]
 
     def queue_waits(self) -> list[float]:
         """Ascending waits in the gateway's queue, of requests that were let into it and of which it was told.
@@ -290,11 +324,12 @@ class TierSamples:
         Who never got out of it has waited for ever: how long it took him to give up is the least that it would have
         been. Who was turned away at the door has not waited.
         """
-        return self._kept(self._waits)
+        return self._kept(TierSamples._waits)
 
     def _waits(self) -> list[float]:
-        waits = [wait for wait in compress(self.loose("queue_wait"), self._answered) if wait is not None]
-        for wait, outcome, reason, attempts in self.not_answered("queue_wait", "outcome", "reason", "attempts"):
+        waits = [wait for wait in self.answered("queue_wait") if wait is not None]
+        names = ("queue_wait", "outcome", "reason", "attempts")
+        for wait, outcome, reason, attempts in zip(*map(self.not_answered, names), strict=True):
             if wait is None or outcome in UNKNOWN:
                 continue
             turned_away = outcome in ("rejected", "refused")
@@ -310,19 +345,12 @@ class TierSamples:
         """How many may have waited in the queue for all the time they took: nobody told before they gave up."""
         return sum(
             outcome in ("timeout", "unfinished") and wait is None
-            for wait, outcome in self.not_answered("queue_wait", "outcome")
+            for wait, outcome in zip(self.not_answered("queue_wait"), self.not_answered("outcome"), strict=True)
         )
-
-    def not_answered(self, *names: str) -> Iterable[tuple[Any, ...]]:
-        """The values of those columns, row by row in any order, where there was no good answer."""
-        begin, end = self._bounds
-        due = self._columns.not_answered("due")
-        mine = [begin <= moment < end for moment in due]
-        return zip(*(compress(self._columns.not_answered(name), mine) for name in names), strict=True)
 
     def stalls(self) -> list[float]:
         """Ascending, each streamed answer's longest wait for a further piece; for ever where it broke off."""
-        if set(self.loose("stall")) <= {None}:
+        if set(self.tally("stall")) <= {None}:
             return []
         rows = zip(self.loose("stall"), self.loose("ttft"), self.loose("outcome"), strict=True)
         stalls = [
@@ -341,26 +369,62 @@ def samples_event_data(rows: Iterable[dict[str, Any]]) -> dict[str, Any]:
     return {"columns": columns}
 
 
-def collect(events: Iterable[Event]) -> dict[str, TierSamples]:
-    """All samples of a history by tier, ascending by due time."""
+def collect(events: Iterable[Event], edges: Iterable[float] = ()) -> dict[str, TierSamples]:
+    """All samples of a history by tier, ascending by due time.
+
+    `edges` are moments, a hundred at most, at which they are going to be cut: the rows between two of them are kept
+    together, so that such cuts take no time.
+    """
+    moments = sorted(set(edges))
     parts: dict[str, list[_Part]] = {}
-    numbers: list[int] = []  # of rows, shared by all batches: a million numbers take more room than their rows' places
+    numbers: list[int] = []  # of rows, shared by all batches: a million numbers of its own would take more room
     for event in events:
         if event.kind != "load.samples":
             continue
         columns = event.data["columns"]
-        owners = columns["tier"]
-        found = set(owners)
+        if "rejected" in columns["outcome"]:
+            columns = {**columns, "outcome": list(map(_outcome, columns["outcome"], columns["reason"]))}
+        owners, places = columns["tier"], _places(columns, moments)
         numbers.extend(range(len(numbers), len(owners)))
-        for tier in found:
-            rows = None if len(found) == 1 else tuple(compress(numbers, map(eq, owners, repeat(tier))))
-            parts.setdefault(tier, []).append((columns, None if rows is None else _values_of(rows)))
-    return {tier: TierSamples(Gathered(parts[tier])) for tier in sorted(parts)}
+        for tier in set(owners):
+            mine = bytes(map(eq, owners, repeat(tier)))
+            part = _Part(columns, list(compress(numbers, mine)), bytes(compress(places, mine)))
+            parts.setdefault(tier, []).append(part)
+    return {tier: TierSamples(Columns(parts[tier], len(moments) + 1)) for tier in sorted(parts)}
 
 
-def _values_of(rows: Sequence[int]) -> Callable[[list[Any]], Iterable[Any]]:
-    """What takes those rows' values out of a column."""
-    return itemgetter(*rows) if len(rows) > 1 else itemgetter(slice(rows[0], rows[0] + 1))
+def _ascending(columns: Mapping[str, Sequence[Any]]) -> Columns:
+    return Columns([_Part(columns, range(len(columns["due"])), _places(columns, ()))], 1)
+
+
+def _places(columns: Mapping[str, Sequence[Any]], edges: Sequence[float]) -> bytes:
+    """Of each row, twice the number of edges that it is not due before, and one more with a good answer."""
+    due, outcomes = columns["due"], columns.get("outcome")
+    answered = bytes(len(due)) if outcomes is None else bytes(map(eq, outcomes, repeat("ok")))
+    if not due or not edges:
+        return answered
+    first, last = (2 * bisect_right(edges, moment) for moment in (min(due), max(due)))
+    twice = [edge for edge in edges for _ in range(2)]
+    stretches = bytes([first]) * len(due) if first == last else bytes(map(bisect_right, repeat(twice), due))
+    return bytes(map(or_, stretches, answered))
+
+
+@lru_cache
+def _only(value: int) -> bytes:
+    """To translate bytes by: those of this value to 1, all others to 0."""
+    return bytes(value == number for number in range(256))
+
+
+def _count(pieces: Iterable[Sequence[Any]]) -> Counter[Any]:
+    """How many there are of each value."""
+    counts: Counter[Any] = Counter()
+    for piece in filter(None, pieces):
+        # Most have one value throughout, which takes no time to find.
+        if piece.count(piece[0]) == len(piece):
+            counts[piece[0]] += len(piece)
+        else:
+            counts.update(piece)
+    return counts
 
 
 def joined(parts: Iterable[TierSamples]) -> TierSamples:
@@ -369,132 +433,100 @@ def joined(parts: Iterable[TierSamples]) -> TierSamples:
     return TierSamples({name: [value for one in kept for value in getattr(one, name)] for name in JUDGED})
 
 
-_Part = tuple[dict[str, list[Any]], Callable[[list[Any]], Iterable[Any]] | None]
+class _Part:
+    """The rows of a batch that are of one tier, by their places: see `_places`."""
+
+    def __init__(self, columns: Mapping[str, Sequence[Any]], rows: Sequence[int], places: bytes) -> None:
+        self._columns, self._rows = columns, rows
+        self._chosen: dict[int, Callable[[Sequence[Any]], Iterable[Any]]] = {}
+        self.sizes: Counter[int] = Counter()
+        for place in set(places):
+            mine = tuple(compress(rows, places.translate(_only(place))))
+            self._chosen[place], self.sizes[place] = _values_at(mine), len(mine)
+
+    def values(self, name: str, *, answered: bool) -> Iterable[tuple[int, Iterable[Any]]]:
+        """A column's values, by stretch of time."""
+        wanted = [(place // 2, chosen) for place, chosen in self._chosen.items() if place % 2 == answered]
+        return [(stretch, chosen(self._column(name))) for stretch, chosen in wanted]
+
+    def as_told(self, name: str) -> Iterable[Any]:
+        """A column's values in the order of the batch."""
+        return _values_at(self._rows)(self._column(name)) if self._rows else ()
+
+    def _column(self, name: str) -> Sequence[Any]:
+        columns = self._columns
+        return columns[name] if name in columns or name not in _SINCE_LATER else [None] * len(columns["due"])
 
 
-class Columns(dict[str, Sequence[Any]]):
-    """Columns ascending by due time, and the moments in them that every cut asks for: found once, for all of them."""
+def _values_at(rows: Sequence[int]) -> Callable[[Sequence[Any]], Iterable[Any]]:
+    """What takes those rows' values out of a column."""
+    return itemgetter(*rows) if len(rows) > 1 else itemgetter(slice(rows[0], rows[0] + 1))
 
-    ordered = True
 
-    def unordered(self, name: str) -> Sequence[Any]:
-        """The column in the order in which its values were told."""
-        return self[name] if self["due"] else ()
+class Columns:
+    """A tier's columns, each put together from the batches when it is asked for.
 
-    def others(self, name: str) -> tuple[Any, dict[Any, list[float]]]:
-        """A column's most frequent value (of the outcomes "ok"), and when the rows with each other were due, ascending.
-        """
-        if name not in self._others:
-            column = self.unordered(name)
-            usual = "ok" if name == "outcome" or not column else Counter(column).most_common(1)[0][0]
-            chosen = bytes(map(ne, column, repeat(usual)))
-            found: dict[Any, list[float]] = {}
-            for due, value in zip(compress(self.unordered("due"), chosen), compress(column, chosen), strict=True):
-                found.setdefault(value, []).append(due)
-            for moments in found.values():
-                moments.sort()
-            self._others[name] = usual, found
-        return self._others[name]
+    The rows of each stretch of time (a phase, say) are kept together, those with a good answer apart from the others:
+    so a cut to a phase takes whole lists, and times that were sorted for each phase have only to be merged.
+    """
+
+    def __init__(self, parts: Sequence[_Part], stretches: int) -> None:
+        self._parts = parts
+        sizes = [sum(part.sizes[2 * one] + part.sizes[2 * one + 1] for part in parts) for one in range(stretches)]
+        self.starts = [0, *accumulate(sizes)]
+        """Where among the rows, ascending, each stretch begins, and their number."""
+        self._pieces: dict[tuple[str, bool], Sequence[Sequence[Any]]] = {}
+        self._in_order: dict[str, Sequence[Any]] = {}
+        self.times: dict[tuple[Hashable, ...], list[float]] = {}
+        """What cuts have put in order, by what it is and of which rows."""
+        halves = (self.pieces("due", answered=answered) for answered in (False, True))
+        self.due = array("d", chain.from_iterable(sorted(chain(*both)) for both in zip(*halves, strict=True)))
+
+    def pieces(self, name: str, *, answered: bool) -> Sequence[Sequence[Any]]:
+        """A column's values of the rows with (or without) a good answer, by stretch of time, as they were told."""
+        if (name, answered) in self._pieces:
+            return self._pieces[name, answered]
+        if name == "outcome" and answered:
+            return [["ok"] * len(due) for due in self.pieces("due", answered=True)]
+        numbers = answered and name in _NUMBERS
+        found: list[list[Any] | array[float]] = [array("d") if numbers else [] for _ in self.starts[1:]]
+        for part in self._parts:
+            for stretch, values in part.values(name, answered=answered):
+                found[stretch].extend(values)
+        if not answered or name in _ASKED_AGAIN:
+            self._pieces[name, answered] = found
+        return found
+
+    def in_order(self, name: str) -> Sequence[Any]:
+        """A column ascending by due time; what is due at the same time as it was told."""
+        if name not in self._in_order:
+            column = list(chain.from_iterable(part.as_told(name) for part in self._parts))
+            self._in_order[name] = [column[row] for row in self._order]
+        return self._in_order[name]
 
     @cached_property
-    def _others(self) -> dict[str, tuple[Any, dict[Any, list[float]]]]:
-        return {}
+    def _order(self) -> Sequence[int]:
+        due = list(chain.from_iterable(part.as_told("due") for part in self._parts))
+        return sorted(range(len(due)), key=due.__getitem__)
 
     @cached_property
-    def _answered(self) -> bytes:
-        """Which of the unordered rows have a good answer."""
-        return bytes(map(eq, self.unordered("outcome"), repeat("ok")))
-
-    @cached_property
-    def _not_answered(self) -> dict[str, list[Any]]:
-        return {}
-
-    def not_answered(self, name: str) -> list[Any]:
-        """A column's values of the rows without a good answer, in any order, but the same one for every column."""
-        if name not in self._not_answered:
-            self._not_answered[name] = list(compress(self.unordered(name), map(not_, self._answered)))
-        return self._not_answered[name]
-
-    @cached_property
-    def _known(self) -> dict[str, dict[Hashable, list[float]]]:
-        return {"bad": {}, "telling": {}}
-
-    def bad(self, late: float, silent: frozenset[str]) -> list[float]:
-        """When those without a good answer were due, or with one later than `late`, ascending, but for the silent."""
-        known = self._known["bad"]
-        if (late, silent) not in known:
-            others = self.others("outcome")[1]
-            bad = [due for outcome, moments in others.items() if outcome not in silent for due in moments]
-            known[late, silent] = sorted(bad + (self._late(late)[0] if late < math.inf else []))
-        return known[late, silent]
-
-    @cached_property
-    def _slow(self) -> dict[float, tuple[list[float], list[float]]]:
-        return {}
-
-    def _late(self, late: float) -> tuple[list[float], list[float]]:
-        """When those were due whose good answer came later than that, and how long it took."""
-        if late not in self._slow:
-            # Those are among the ones that were found to be later than less.
-            nearest = max((less for less in self._slow if less < late), default=None)
-            if nearest is None:
-                due, latency = (list(compress(self.unordered(name), self._answered)) for name in ("due", "latency"))
-            else:
-                due, latency = self._slow[nearest]
-            slow = bytes(map(gt, latency, repeat(late)))
-            self._slow[late] = list(compress(due, slow)), list(compress(latency, slow))
-        return self._slow[late]
+    def failures(self) -> dict[str, list[float]]:
+        """When those without a good answer were due, ascending, by what became of them."""
+        found: dict[str, list[float]] = {}
+        columns = (chain.from_iterable(self.pieces(name, answered=False)) for name in ("outcome", "due"))
+        for outcome, due in zip(*columns, strict=True):
+            found.setdefault(outcome, []).append(due)
+        for moments in found.values():
+            moments.sort()
+        return found
 
     def telling(self, silent: frozenset[str]) -> list[float]:
         """When those were due whose outcome is none of the silent, ascending."""
-        known = self._known["telling"]
-        if silent not in known:
-            outcomes = self.unordered("outcome")
-            told = sorted(compress(self.unordered("due"), [outcome not in silent for outcome in outcomes]))
-            known[silent] = told
-        return known[silent]
-
-
-class Gathered(Columns):
-    """A tier's columns, each put together from the batches (and those of their rows that are the tier's) when asked."""
-
-    def __init__(self, parts: Sequence[_Part]) -> None:
-        super().__init__()
-        self._parts = parts
-        self._unordered: dict[str, list[Any]] = {}
-        due = self.unordered("due")
-        ascending = sorted(due)
-        # To sort what is sorted already takes less time than to look at each pair.
-        self.ordered = due == ascending
-        self["due"] = ascending
-
-    def __missing__(self, name: str) -> Sequence[Any]:
-        column = self.unordered(name)
-        self[name] = column if self.ordered else self._in_order(column)
-        return self[name]
-
-    @cached_property
-    def _in_order(self) -> Callable[[list[Any]], Sequence[Any]]:
-        due = self._unordered["due"]
-        return itemgetter(*sorted(range(len(due)), key=due.__getitem__))
-
-    def unordered(self, name: str) -> list[Any]:
-        """The column in the order in which its values were told."""
-        if name in self._unordered:
-            return self._unordered[name]
-        column = self._gather(name)
-        if name in _ASKED_AGAIN:
-            self._unordered[name] = column
-        return column
-
-    def _gather(self, name: str) -> list[Any]:
-        found: list[Any] = []
-        for columns, chosen in self._parts:
-            column = columns[name] if name in columns or name not in _SINCE_LATER else [None] * len(columns["due"])
-            if name == "outcome" and "rejected" in column:
-                column = list(map(_outcome, column, columns["reason"]))
-            found.extend(column if chosen is None else chosen(column))
-        return found
+        asked = ("telling", silent)
+        if asked not in self.times:
+            failed = (moments for outcome, moments in self.failures.items() if outcome not in silent)
+            self.times[asked] = sorted(chain(*failed, *self.pieces("due", answered=True)))
+        return self.times[asked]
 
 
 def _outcome(outcome: str, reason: str | None) -> str:
