@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from tests.spec.support import CALENDAR, DRILL, ENVIRONMENT, GAMEDAY, GOOD, PLAYBOOK, SCENARIO, TIERS, WORKLOADS
+from tierdrill.faults.registry import KINDS as FAULTS
 from tierdrill.spec.catalogue import KINDS
 from tierdrill.spec.schema import DIALECT, any_kind_schema, json_schema, schema_line, write_schemas
 
@@ -103,6 +104,12 @@ def test_quantities_carry_their_pattern() -> None:
     document["phases"]["fault"] = 20
     document["load"]["streams"][0]["rate"] = "fast"
     assert complaints(document, schema, schema) == [".load.streams[0].rate: pattern", ".phases.fault: string"]
+
+
+def test_a_scenario_may_name_the_faults_that_there_are() -> None:
+    parts = json_schema("Scenario")["$defs"]
+    assert parts["Incident"]["properties"]["fault"]["enum"] == list(FAULTS)
+    assert {"type": "string", "enum": list(FAULTS)} in parts["Inject"]["properties"]["fault"]["anyOf"]
 
 
 def test_one_schema_for_files_of_several_kinds() -> None:

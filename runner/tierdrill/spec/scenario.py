@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, WithJsonSchema
 
+from tierdrill.faults.registry import KINDS
 from tierdrill.spec.drill import Load, Scalar
 from tierdrill.spec.playbook import Remedy
 from tierdrill.spec.units import Duration, Frozen, Metadata, Name, Part
@@ -20,6 +21,9 @@ Look = Literal[
     "alerts", "pages", "tiers", "replicas", "nodes", "gpus", "links", "gateways", "logs", "metrics", "playbooks"
 ]  # fmt: skip
 """Where a trainee can look; what they looked at is recorded under these words."""
+
+FaultName = Annotated[str, WithJsonSchema({"type": "string", "enum": list(KINDS)})]
+"""A kind of fault. An unknown one is found by the checks, with the place where it stands and the nearest."""
 
 AnyRemedy = Literal[Remedy, "run-playbook", "cap", "roll-back"]
 """What a trainee can do: the remedies of playbooks, a whole playbook, a cap on a tier's rate, taking an action back."""
@@ -53,7 +57,7 @@ class Evidence(Part):
 
 
 class Incident(Part):
-    """One thing that goes wrong: a fault of the catalogue, on one target or several at once, and the right answer.
+    """One thing that goes wrong: a kind of fault, on one target or several at once, and the right answer.
 
     `parameters` has one mapping for each injection of the fault. `tier` is the most important tier that it hurts. The
     three `within` are the times for full points: from the page to its acknowledgement (left out: what the tier's own
@@ -63,7 +67,7 @@ class Incident(Part):
 
     name: Name
     at: Duration
-    fault: str
+    fault: FaultName
     parameters: Annotated[tuple[dict[str, Scalar], ...], Field(min_length=1), Frozen]
     tier: Name
     cause: str
@@ -106,7 +110,7 @@ class Inject(Sign):
     name: Name
     kind: Literal["fault", "xid", "message", "page"]
     why: str = ""
-    fault: str | None = None
+    fault: FaultName | None = None
     parameters: dict[str, Scalar] = Field(default_factory=dict)
 
 
