@@ -168,10 +168,7 @@ def planned_faults(
 
 
 def _within_blast_radius(setting: DrillSetting, faults: list[PlannedFault]) -> None:
-    allowed = setting.environment.blast_radius
-    limits = {"node": allowed.nodes, "gpu": allowed.gpus, "replica": allowed.replicas, "link": allowed.links}
-    limits["gateway"] = allowed.gateways
-    for kind, limit in limits.items():
+    for kind, limit in setting.environment.blast_radius.limits.items():
         targets = {fault.target for fault in faults if fault.target_kind == kind}
         if len(targets) > limit:
             raise PlanError(

@@ -13,8 +13,6 @@ from tierdrill.report.series import Affected, Sample, affected
 from tierdrill.spec.catalogue import DrillSetting
 from tierdrill.spec.tiers import Tier, quantile_share
 
-ALLOWANCE_OF = {"node": "nodes", "gpu": "gpus", "replica": "replicas", "link": "links", "gateway": "gateways"}
-
 
 @dataclass(frozen=True)
 class Reach:
@@ -43,13 +41,13 @@ class BlastView:
 
 def blast_of(setting: DrillSetting, state: RunState, events: Sequence[Event], samples: Iterable[Sample]) -> BlastView:
     """The section for a finished (or cut short) run."""
-    allowed = setting.environment.blast_radius
-    kinds = [*ALLOWANCE_OF, *sorted({f.target_kind for f in state.faults.values()} - set(ALLOWANCE_OF) - {""})]
+    allowed = setting.environment.blast_radius.limits
+    kinds = [*allowed, *sorted({f.target_kind for f in state.faults.values()} - set(allowed) - {""})]
     reaches = []
     for kind in kinds:
         mine = [fault for fault in state.faults.values() if fault.target_kind == kind and fault.intended_at is not None]
-        limit = getattr(allowed, ALLOWANCE_OF[kind]) if kind in ALLOWANCE_OF else None
-        reaches.append(Reach(kind, limit, _most_at_once(mine, state), tuple(dict.fromkeys(f.target for f in mine))))
+        targets = tuple(dict.fromkeys(fault.target for fault in mine))
+        reaches.append(Reach(kind, allowed.get(kind), _most_at_once(mine, state), targets))
     slow = {tier.name: _slow_limit(tier) for tier in setting.tiers.tiers}
     start, end = state.effect, state.ended or state.now
     hit = affected(samples, start, end, slow) if start is not None else {}

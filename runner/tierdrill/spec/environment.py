@@ -48,6 +48,11 @@ class BlastRadius(Part):
     links: int = Field(default=2, ge=0)
     gateways: int = Field(default=1, ge=0)
 
+    @property
+    def limits(self) -> dict[str, int]:
+        """By kind of target, how many may be faulted at a time. A stream is no part of the deployment and has none."""
+        return {name.removesuffix("s"): limit for name, limit in self}
+
 
 class Clock(Part):
     """Scale of the alert windows: with scale 300, the one-hour window of production is 12 s here."""

@@ -218,14 +218,12 @@ def _touched(call: Call, inventory: Inventory) -> set[str]:
 
 
 def _check_reach(place: Place, drill: Drill, used: list[Call], environment: Environment, inventory: Inventory) -> None:
-    radius = environment.blast_radius
-    most = {"node": radius.nodes, "gpu": radius.gpus, "replica": radius.replicas, "link": radius.links}
-    most["gateway"] = radius.gateways
+    most = environment.blast_radius.limits
     now: dict[str, set[str]] = {reach: set() for reach in most}
     refused: set[str] = set()
     for call in used:
         # More requests touch no part of the deployment; what they do to it is what the drill finds out.
-        if call.section != "method" or call.fault.target_kind == "stream":
+        if call.section != "method" or call.fault.target_kind not in most:
             continue
         reach = call.fault.target_kind
         now[reach] = (

@@ -145,9 +145,7 @@ def check_signal(place: Place, one: Noise | Inject, inventory: Inventory | None)
 
 def check_radius(place: Place, scenario: Scenario, environment: Environment, inventory: Inventory) -> None:
     """All incidents of a scenario together: within the blast radius, and nothing protected."""
-    radius = environment.blast_radius
-    most = {"node": radius.nodes, "gpu": radius.gpus, "replica": radius.replicas, "link": radius.links}
-    most["gateway"] = radius.gateways
+    most = environment.blast_radius.limits
     now: dict[str, set[str]] = {}
     for number, incident in enumerate(scenario.incidents):
         if incident.fault not in KINDS:
