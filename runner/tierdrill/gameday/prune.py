@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tierdrill.gameday.journal import UNREADABLE, GameDayRecord, Journal, all_gamedays, gamedays_folder
-from tierdrill.gameday.locks import is_locked
 from tierdrill.gameday.model import GameDayState
 from tierdrill.gameday.seat import FILE as SEAT
 from tierdrill.history.retention import Keep
 from tierdrill.history.store import HistoryError, HistoryStore
+from tierdrill.process.file_lock import is_locked
 
 
 @dataclass(frozen=True)

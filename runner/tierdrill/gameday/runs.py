@@ -8,16 +8,14 @@ trusting process ids, whether the run goes on.
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
 import signal
 from collections.abc import Sequence
 from pathlib import Path
 
-from tierdrill.gameday.locks import is_locked
 from tierdrill.history.events import Event
 from tierdrill.process.child import Child, start
+from tierdrill.process.file_lock import is_locked, locked
 from tierdrill.process.programs import program, user_environment
 
 COMMAND = tuple(program("tierdrill"))
@@ -37,22 +35,17 @@ class RunChild:
 
     def start(self, arguments: Sequence[str]) -> None:
         """Start `tierdrill` with these arguments. OSError if it cannot be started."""
-        lock = os.open(self._lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            # At most somebody looks at it for a moment; nobody else ever holds it.
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            with self._output.open("wb") as output, self._errors.open("wb") as errors:
-                self._child = start(
-                    [*COMMAND, *arguments],
-                    (output, errors),
-                    pass_fds=(lock,),
-                    env=user_environment(),
-                    session=True,
-                    outlives=True,
-                )
-        finally:
-            # The child has the open file, and with it the lock.
-            os.close(lock)
+        # At most somebody looks at the lock for a moment; nobody else ever holds it. The child has the open file, and
+        # with it the lock, when it is closed here.
+        with locked(self._lock) as lock, self._output.open("wb") as output, self._errors.open("wb") as errors:
+            self._child = start(
+                [*COMMAND, *arguments],
+                (output, errors),
+                pass_fds=(lock,),
+                env=user_environment(),
+                session=True,
+                outlives=True,
+            )
 
     def alive(self) -> bool:
         """Whether the run's process lives, whoever started it."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import signal
@@ -12,9 +11,9 @@ from contextlib import closing, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from tierdrill.gameday.locks import is_locked
 from tierdrill.history.ledger import Ledger, LedgerError
-from tierdrill.process.identity import ProcessId, me
+from tierdrill.process.file_lock import is_locked, sign, take_lock
+from tierdrill.process.identity import ProcessId, me, read_identity
 
 FILE = "facilitator.lock"
 POLL_S = 0.05
@@ -68,15 +67,10 @@ class Seat:
 
     def take(self, author: str) -> None:
         """Sit down; SeatTaken if somebody sits there."""
-        file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(file)
-            raise SeatTaken(self.holder()) from None
-        text = json.dumps({"author": author, **asdict(me())})
-        os.ftruncate(file, 0)
-        os.write(file, text.encode())
+        file = take_lock(self._path)
+        if file is None:
+            raise SeatTaken(self.holder())
+        sign(file, {"author": author, **asdict(me())})
         self._file = file
 
     def take_over(self, author: str) -> None:
@@ -105,8 +99,7 @@ class Seat:
         """Who wrote their name there last; only meaningful while somebody sits there."""
         try:
             found = json.loads(self._path.read_text(encoding="utf-8"))
-            process = ProcessId(int(found["pid"]), int(found["ticks"]), str(found["boot"]), str(found["space"]))
-            return Holder(str(found["author"]), process)
+            return Holder(str(found["author"]), read_identity(found))
         except (OSError, ValueError, KeyError, TypeError):
             return None
 

@@ -7,22 +7,21 @@ forgets to give it back. What holds it writes down which process it is, for thos
 from __future__ import annotations
 
 import contextlib
-import fcntl
+import errno
 import json
 import os
-import time
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Literal
 from urllib.parse import quote, unquote
 
-from tierdrill.process.identity import ProcessId, me
+from tierdrill.process.file_lock import is_locked, sign, take_lock
+from tierdrill.process.identity import ProcessId, me, read_identity
 
 Role = Literal["runs", "reapers"]
 FOLDER = "living"
 HELD_WITHIN_S = 2.0
-_POLL_S = 0.01
 _held: dict[Path, int] = {}
 
 
@@ -36,11 +35,12 @@ def hold(home: Path, role: Role, name: str) -> None:
     if path in _held:
         return
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    # Whoever looks whether somebody lives has a lock as well, for a moment.
+    descriptor = take_lock(path, HELD_WITHIN_S)
+    if descriptor is None:
+        raise AlreadyAlive(errno.EWOULDBLOCK, "another process lives under that name", str(path))
     try:
-        _take(descriptor, path)
-        os.ftruncate(descriptor, 0)
-        os.write(descriptor, json.dumps(asdict(me())).encode())
+        sign(descriptor, asdict(me()))
     except BaseException:
         os.close(descriptor)
         raise
@@ -49,19 +49,6 @@ def hold(home: Path, role: Role, name: str) -> None:
 
 def _path(home: Path, role: Role, name: str) -> Path:
     return home / FOLDER / role / quote(name, safe="")
-
-
-def _take(descriptor: int, path: Path) -> None:
-    # Whoever looks whether somebody lives has a lock as well, for a moment.
-    deadline = time.monotonic() + HELD_WITHIN_S
-    while True:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return
-        except BlockingIOError as error:
-            if time.monotonic() >= deadline:
-                raise AlreadyAlive(error.errno, "another process lives under that name", str(path)) from None
-        time.sleep(_POLL_S)
 
 
 def release(home: Path, role: Role, name: str) -> None:
@@ -84,18 +71,9 @@ def file_is_held(path: Path) -> bool:
     if path in _held:
         return True
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        return is_locked(path)
     except OSError:
         return False
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except OSError:
-        return False
-    finally:
-        os.close(descriptor)
-    return False
 
 
 def living(home: Path, role: Role) -> Iterator[tuple[str, ProcessId | None]]:
@@ -116,6 +94,6 @@ def forget_the_dead(home: Path) -> None:
 def _said(path: Path) -> ProcessId | None:
     try:
         said = json.loads(path.read_text(encoding="utf-8"))
-        return ProcessId(int(said["pid"]), int(said["ticks"]), str(said["boot"]), str(said["space"]))
+        return read_identity(said)
     except (OSError, ValueError, KeyError, TypeError):
         return None

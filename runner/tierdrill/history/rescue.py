@@ -5,15 +5,14 @@
 
 from __future__ import annotations
 
-import fcntl
 import logging
-import os
 import sqlite3
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
+
+from tierdrill.process.file_lock import locked
 
 MARK = ".corrupt-"
 SIDE_FILES = ("-wal", "-shm")
@@ -45,7 +44,7 @@ def set_aside(path: Path, inode: int | None) -> Path | None:
     None if `inode`, the file that was found broken, is not there any more: somebody else has begun a new one meanwhile.
     OSError if it cannot be moved.
     """
-    with _alone(path.parent):
+    with locked(path.parent / _LOCK):
         if inode is None or inode_of(path) != inode:
             return None
         stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
@@ -84,16 +83,6 @@ def kept_copies(home: Path) -> list[Path]:
     """The databases of this home that were set aside, oldest first."""
     found = home.glob(f"*.db{MARK}*")
     return sorted(path for path in found if not path.name.endswith(_NOT_COPIES))
-
-
-@contextmanager
-def _alone(home: Path) -> Iterator[None]:
-    lock = os.open(home / _LOCK, os.O_CREAT | os.O_RDWR, 0o600)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(lock)
 
 
 def _tell(text: str) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import ctypes
-import fcntl
 import logging
 import os
 import shutil
@@ -28,6 +27,7 @@ from tierdrill.lab.supervisor_events import EventLog
 from tierdrill.lab.supervisor_lab import Lab
 from tierdrill.lab.supervisor_operations import Operations
 from tierdrill.process.child import SpawnError
+from tierdrill.process.file_lock import take_lock
 from tierdrill.process.identity import me
 from tierdrill.process.spawn import announce_ready, program_arguments
 
@@ -44,12 +44,9 @@ def prepare_folder(home: Path, name: str) -> tuple[Path, int]:
     """The lab's folder, empty, and a lock that is held for as long as this process lives."""
     folder = make_lab_folder(home, name)
     folder.chmod(0o700)
-    lock = os.open(folder / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        os.close(lock)
-        raise NameTaken(f"a lab named {name!r} is up in {home}") from None
+    lock = take_lock(folder / LOCK_FILE)
+    if lock is None:
+        raise NameTaken(f"a lab named {name!r} is up in {home}")
     for former in folder.iterdir():
         if former.is_dir() and not former.is_symlink():
             shutil.rmtree(former, ignore_errors=True)

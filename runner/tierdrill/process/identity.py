@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 STOPPED = "T"
 
@@ -59,6 +61,11 @@ class ProcessId:
         A zombie does not, nor does anything of an earlier boot.
         """
         return self.state() not in (None, "Z", "X")
+
+
+def read_identity(said: Mapping[str, Any]) -> ProcessId:
+    """A process as somebody wrote it down as JSON. KeyError, TypeError or ValueError where that is none."""
+    return ProcessId(int(said["pid"]), int(said["ticks"]), str(said["boot"]), str(said["space"]))
 
 
 def here(pid: int, ticks: int) -> ProcessId:

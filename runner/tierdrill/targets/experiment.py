@@ -7,7 +7,6 @@ came of it beside the spec file; so rollbacks that were played and proven are no
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 import signal
@@ -19,6 +18,7 @@ from typing import Any
 from tierdrill.history.ledger import Ledger, LedgerError
 from tierdrill.lab.state import write_private
 from tierdrill.process.child import start
+from tierdrill.process.file_lock import take_lock
 from tierdrill.process.groups import kill_group
 from tierdrill.process.programs import program, user_environment
 from tierdrill.targets.base import FaultOrder, Inventory, Proof, TargetError
@@ -27,7 +27,6 @@ CHILD = "tierdrill.conductor.experiment_child"
 ROLLBACKS_WITHIN_S = 60.0
 KILLED_WITHIN_S = 5.0
 LOCK_WITHIN_S = 20.0
-LOCK_POLL_S = 0.02
 # What a later process needs to find the same programs and modules. No more of the environment is kept: it has secrets.
 KEPT = ("PATH", "PYTHONPATH")
 
@@ -81,19 +80,8 @@ class Undoing:
 
     def begin(self, within_s: float = LOCK_WITHIN_S) -> bool:
         """Take the lock; False if somebody else kept it for so long."""
-        descriptor = os.open(self._lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        deadline = time.monotonic() + within_s
-        while True:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                if time.monotonic() >= deadline:
-                    os.close(descriptor)
-                    return False
-                time.sleep(LOCK_POLL_S)
-                continue
-            self._held = descriptor
-            return True
+        self._held = take_lock(self._lock_path, within_s)
+        return self._held is not None
 
     @property
     def held(self) -> int | None:
