@@ -52,7 +52,7 @@ def imported(file: Path | None) -> Iterator[None]:
 
 def write_reports(run: Judged, folder: Path) -> Path:
     """Write report.html, report.json, junit.xml and verdict.json; the path of the first."""
-    from tierdrill.process.atomic_file import write_whole
+    from tierdrill.process.atomic_file import write_atomic
     from tierdrill.report.html import html_report
     from tierdrill.report.json_report import json_report
     from tierdrill.report.junit import junit_xml
@@ -65,7 +65,7 @@ def write_reports(run: Judged, folder: Path) -> Path:
         "verdict.json": run.verdict.to_json(),
     }
     for name, text in files.items():
-        write_whole(folder / name, text)
+        write_atomic(folder / name, text)
     return folder / REPORT
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from tierdrill.conductor.plan import Plan
 from tierdrill.history.events import Event
-from tierdrill.lab.state import write_private
+from tierdrill.process.atomic_file import write_private
 from tierdrill.process.child import Child, shared_pipe, start
 from tierdrill.process.programs import program, user_environment
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from tierdrill.gameday.journal import Journal
@@ -10,6 +9,7 @@ from tierdrill.gameday.record import Record, record_of
 from tierdrill.gameday.record_html import record_html
 from tierdrill.gameday.record_json import record_json
 from tierdrill.gameday.record_markdown import record_markdown, tally
+from tierdrill.process.atomic_file import write_atomic
 
 MARKDOWN, HTML, JSON = "record.md", "record.html", "record.json"
 
@@ -19,9 +19,7 @@ def write_record(journal: Journal) -> tuple[Record, Path]:
     record = record_of(journal.events())
     for name, text in ((HTML, record_html(record)), (JSON, record_json(record)), (MARKDOWN, record_markdown(record))):
         # Whole or not at all: two terminals may write it at the same moment.
-        draft = journal.folder / f".{name}.{os.getpid()}"
-        draft.write_text(text, encoding="utf-8")
-        draft.replace(journal.folder / name)
+        write_atomic(journal.folder / name, text)
     return record, journal.folder / MARKDOWN
 
 

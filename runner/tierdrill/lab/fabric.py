@@ -30,7 +30,7 @@ from tierdrill.lab.bodies import json_object
 from tierdrill.lab.fabric_pipe import Wire
 from tierdrill.lab.fabric_rules import Behaviour, Edge, LinkRule, RuleError, behaviour, parse_edge, parse_rule
 from tierdrill.lab.node_serving import BACKLOG, address_of, bind, configure_logging, serve
-from tierdrill.lab.state import write_private
+from tierdrill.process.atomic_file import write_private
 from tierdrill.process.identity import since_boot
 from tierdrill.process.spawn import announce_ready, program_arguments
 

@@ -7,11 +7,12 @@ whole (the last good document stays in force). Everything here is pure but for t
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
+
+from tierdrill.process.atomic_file import write_private
 
 HEALTHY = "healthy"
 VOLATILE_MODES = ("lost", "fallen_off_bus", "ecc_uncorrectable")  # a reboot of the node clears them (RESTART_BM)
@@ -220,9 +221,7 @@ def settings_document(settings: Settings) -> dict[str, Any]:
 
 def write_json(path: Path, document: Mapping[str, Any]) -> None:
     """Replace a file atomically: readers see the old or the new one, never half."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}.new")
-    draft.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
-    draft.replace(path)
+    write_private(path, json.dumps(document, indent=1) + "\n")
 
 
 def read_json(path: Path) -> object:

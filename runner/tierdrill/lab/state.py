@@ -20,6 +20,7 @@ import psutil
 from tierdrill.history.living import file_is_held
 from tierdrill.lab.config import LabConfigError, build
 from tierdrill.monitoring.login import Login, lab_login
+from tierdrill.process.atomic_file import write_private
 from tierdrill.process.groups import signal_process
 from tierdrill.process.identity import ProcessId, identify, started_about
 
@@ -98,16 +99,6 @@ def make_lab_folder(home: Path, name: str) -> Path:
     if folder.is_symlink() or folder.stat().st_uid != os.getuid():
         raise NoSuchLab(f"{folder} is a symbolic link, or somebody else's; allowed is a folder of your own")
     return folder
-
-
-def write_private(path: Path, text: str) -> None:
-    """Replace a file atomically; only its owner can read it."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}.new")
-    draft.unlink(missing_ok=True)
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write(text)
-    draft.replace(path)
 
 
 def write_state(state: LabState) -> None:

@@ -18,7 +18,7 @@ from typing import Any
 
 from tierdrill.lab import supervisor_configs as configs
 from tierdrill.lab.config import LabConfig, NodeConfig
-from tierdrill.lab.state import MARKER, LabState, kill_strays, remove_state, write_private, write_state
+from tierdrill.lab.state import MARKER, LabState, kill_strays, remove_state, write_state
 from tierdrill.lab.supervisor_calls import CALL_TIMEOUT_S, CallFailed, call_program
 from tierdrill.lab.supervisor_events import EventLog
 from tierdrill.lab.supervisor_monitoring import (
@@ -34,6 +34,7 @@ from tierdrill.lab.supervisor_monitoring import (
 )
 from tierdrill.lab.supervisor_processes import ProcessTable
 from tierdrill.monitoring.login import lab_login
+from tierdrill.process.atomic_file import write_private
 from tierdrill.process.child import SpawnError
 from tierdrill.process.programs import bare_environment
 from tierdrill.process.spawn import program_argv, spawn_async

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from tierdrill.lab.config import PrometheusConfig
-from tierdrill.lab.state import write_private
 from tierdrill.monitoring.alerts import RUN_LABEL
 from tierdrill.monitoring.binaries import working_directory
 from tierdrill.monitoring.login import Login, web_config
+from tierdrill.process.atomic_file import write_private
 from tierdrill.process.child import Child, SpawnError, launch
 
 JOBS = ("gateway", "controller", "node", "replica")

@@ -19,8 +19,8 @@ from tierdrill.lab.state import (
     find_lab,
     make_lab_folder,
     supervisor_lives,
-    write_private,
 )
+from tierdrill.process.atomic_file import write_private
 from tierdrill.process.child import Child, SpawnError
 from tierdrill.process.programs import bare_environment
 from tierdrill.process.spawn import program_argv, spawn, spawn_async

@@ -7,11 +7,12 @@ stream's rates, `{"token", "stream", "factor"}` makes it surge (1 ends that).
 from __future__ import annotations
 
 import json
-import os
 import socket
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+
+from tierdrill.process.atomic_file import write_private
 
 CONTROL_FILE = "load-control.json"
 TIMEOUT_S = 2.0
@@ -34,11 +35,7 @@ class LoadLine:
 
     def write(self, path: Path) -> None:
         """Write the control file, readable for this user only."""
-        scratch = path.with_suffix(".new")
-        descriptor = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            json.dump(asdict(self), file)
-        scratch.replace(path)
+        write_private(path, json.dumps(asdict(self)))
 
     @staticmethod
     def read(path: Path) -> LoadLine:

@@ -13,7 +13,7 @@ _NOT_FILES = (Path("/dev"), Path("/proc"))
 
 
 @contextmanager
-def whole_file(path: Path) -> Iterator[TextIO]:
+def atomic_file(path: Path) -> Iterator[TextIO]:
     """A file to write, put in its place when the block ends well. OSErrors name the place, not the draft.
 
     A symbolic link stays one, and what it points to is written. What is no plain file (a device, a pipe) is written
@@ -50,7 +50,17 @@ def _takes_what_comes(path: Path, target: Path) -> bool:
     return not stat.S_ISREG(mode) and not stat.S_ISDIR(mode)
 
 
-def write_whole(path: Path, text: str) -> None:
-    """Write a whole file."""
-    with whole_file(path) as file:
+def write_atomic(path: Path, text: str) -> None:
+    """Write a file whole."""
+    with atomic_file(path) as file:
         file.write(text)
+
+
+def write_private(path: Path, text: str) -> None:
+    """Replace a file that only its owner may read. Readers see the old or the new one; a power cut may take both."""
+    draft = path.with_name(f".{path.name}.{os.getpid()}.part")
+    draft.unlink(missing_ok=True)
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write(text)
+    draft.replace(path)

@@ -16,7 +16,7 @@ from typing import Any
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import core_schema
 
-from tierdrill.process.atomic_file import write_whole
+from tierdrill.process.atomic_file import write_atomic
 from tierdrill.spec.catalogue import KINDS
 from tierdrill.spec.units import DURATION_PATTERN, PERCENT_PATTERN, show_duration, show_ratio
 
@@ -84,7 +84,7 @@ def write_schemas(folder: Path) -> list[Path]:
     written = []
     for name, schema in [*((kind, json_schema(kind)) for kind in KINDS), (ANY_KIND, any_kind_schema())]:
         path = folder / f"{name.lower()}.json"
-        write_whole(path, json.dumps(schema, indent=2) + "\n")
+        write_atomic(path, json.dumps(schema, indent=2) + "\n")
         written.append(path)
     return written
 

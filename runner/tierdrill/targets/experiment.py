@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from tierdrill.history.ledger import Ledger, LedgerError
-from tierdrill.lab.state import write_private
+from tierdrill.process.atomic_file import write_private
 from tierdrill.process.child import start
 from tierdrill.process.file_lock import take_lock
 from tierdrill.process.groups import kill_group
@@ -96,9 +96,7 @@ class Undoing:
 
     def finish(self, at: float, failed: list[str], gone: Mapping[str, Any]) -> None:
         """Write down that the rollbacks were played."""
-        scratch = self._record_path.with_suffix(".new")
-        scratch.write_text(json.dumps({"at": at, "failed": failed, "gone": dict(gone)}), encoding="utf-8")
-        scratch.replace(self._record_path)
+        write_private(self._record_path, json.dumps({"at": at, "failed": failed, "gone": dict(gone)}))
 
     def last(self) -> dict[str, Any] | None:
         """The record of the last undoing."""

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from jinja2 import Environment
 
-from tierdrill.process.atomic_file import write_whole
+from tierdrill.process.atomic_file import write_atomic
 from tierdrill.report.page import page_environment
 from tierdrill.report.words import show_seconds
 from tierdrill.training.cards import ScoreLine, show_points
@@ -24,8 +24,8 @@ GOOD_SHARE, FAIR_SHARE = 0.8, 0.5
 def write_debrief(debrief: Debrief, folder: Path) -> Path:
     """Write both views into the folder; the HTML's path. OSError where that cannot be done."""
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    write_whole(folder / MARKDOWN, debrief_markdown(debrief))
-    write_whole(folder / HTML, debrief_html(debrief))
+    write_atomic(folder / MARKDOWN, debrief_markdown(debrief))
+    write_atomic(folder / HTML, debrief_html(debrief))
     return folder / HTML
 
 

@@ -14,7 +14,7 @@ from tierdrill.cli.completion import complete_drill
 from tierdrill.cli.errors import say
 from tierdrill.cli.options import past_moment
 from tierdrill.cli.places import Surroundings
-from tierdrill.process.atomic_file import whole_file
+from tierdrill.process.atomic_file import atomic_file
 
 if TYPE_CHECKING:
     from tierdrill.judge.figures import RunFigures
@@ -55,7 +55,7 @@ def command(
     if output is None:
         _write(lines, sys.stdout)
         return
-    with whole_file(output) as file:
+    with atomic_file(output) as file:
         _write(lines, file)
     say(f"{len(figures)} {'run' if len(figures) == 1 else 'runs'} exported to {output}")
 

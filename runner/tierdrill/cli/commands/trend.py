@@ -144,7 +144,7 @@ def _known(trend: Trend, drill: str | None, tier: str | None, since: float | Non
 def _write_page(here: Surroundings, trend: Trend, page: Path, tier: str | None) -> None:
     from tierdrill.cli.reports import REPORT
     from tierdrill.home import run_folder
-    from tierdrill.process.atomic_file import write_whole
+    from tierdrill.process.atomic_file import write_atomic
     from tierdrill.report.trend_html import trend_html
 
     folder = page.absolute().parent
@@ -156,4 +156,4 @@ def _write_page(here: Surroundings, trend: Trend, page: Path, tier: str | None) 
         return report.relative_to(folder).as_posix() if report.is_relative_to(folder) else report.as_uri()
 
     page.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(page, trend_html(trend, link, tier))
+    write_atomic(page, trend_html(trend, link, tier))
