@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from contextlib import closing
 from pathlib import Path
 
@@ -124,7 +125,7 @@ def test_without_a_keeper_nothing_is_injected_under_plain_chaos_run(
     """Its reaper dies at once: another user's module, a broken home, no memory."""
     place = Place()
     monkeypatch.setattr("tierdrill.chaos.injection.open_place", lambda _: place)
-    monkeypatch.setattr("tierdrill.chaos.injection.REAPER", "tierdrill.no_such_module")
+    monkeypatch.setattr("tierdrill.chaos.injection.program", lambda *_: [sys.executable, "-m", "no_such_module"])
     monkeypatch.delenv("TIERDRILL_RUN")
     with pytest.raises(ActivityFailed, match=r"was not injected: the reaper .* was not at its post"):
         inject("replica-crash", CRASH)

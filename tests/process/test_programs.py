@@ -6,6 +6,7 @@ import asyncio
 import os
 import re
 import subprocess
+import sys
 from contextlib import closing
 from pathlib import Path
 
@@ -17,13 +18,14 @@ from tierdrill.conductor.safety import ReaperError, start_reaper
 from tierdrill.history.ledger import Ledger
 from tierdrill.load.runner import locust_command
 from tierdrill.process import programs
+from tierdrill.process.programs import Program
 from tierdrill.process.signals import StopSignal
 from tierdrill.process.spawn import program_argv
 from tierdrill.spec.channels import Secret, secret_variables
 
 PROGRAMS = {
-    "reaper": programs.program("tierdrill.conductor.reaper", "--help"),
-    "tierdrill": programs.program("tierdrill", "--version"),
+    "reaper": programs.program(Program.REAPER, "--help"),
+    "tierdrill": programs.program(Program.TIERDRILL, "--version"),
     "supervisor": [*program_argv("supervisor", Path("none")), "--help"],
     "gateway": [*program_argv("gateway", Path("none")), "--help"],
     "load": locust_command("--version"),
@@ -46,6 +48,23 @@ def test_every_program_of_ours_is_started_that_way() -> None:
     others = [path for path in root.rglob("*.py") if path.name != "programs.py"]
     elsewhere = [str(path.relative_to(root)) for path in others if started.search(path.read_text())]
     assert elsewhere == []
+
+
+def test_every_module_that_is_started_is_in_the_table() -> None:
+    root = Path(tierdrill.__file__).parent
+    started = {
+        ".".join(path.relative_to(root.parent).with_suffix("").parts).removesuffix(".__main__")
+        for path in root.rglob("*.py")
+        if '__name__ == "__main__"' in path.read_text()
+    }
+    by_path = {"tierdrill.schedule.launch"}
+    assert started - by_path - {"tierdrill.cli.main"} == {*Program} - {Program.LOCUST}
+
+
+@pytest.mark.parametrize("module", ["tierdrill.conductor.reaper", "tierdrill.chaos.injection"])
+def test_what_must_start_fast_imports_no_asyncio(module: str) -> None:
+    code = f"import sys, {module}; sys.exit('asyncio' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 def test_a_program_that_runs_nothing_of_the_users_gets_a_few_variables(
@@ -103,7 +122,7 @@ def test_somebodys_dotfiles_do_not_shape_the_load(tmp_path: Path, monkeypatch: p
     (home / ".locust.conf").write_text("users = many\n")
     monkeypatch.setenv("HOME", str(home))
     (own / "locustfile.py").write_text("from locust import User\nclass One(User):\n    pass\n")
-    command = [*programs.program("locust", "-f", own / "locustfile.py", "--list")]
+    command = [*programs.program(Program.LOCUST, "-f", own / "locustfile.py", "--list")]
 
     def said(environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
         return subprocess.run(command, cwd=own, env=environment, capture_output=True, text=True, check=False)

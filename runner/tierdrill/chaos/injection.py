@@ -16,7 +16,7 @@ from tierdrill.faults.registry import KINDS, checked_parameters
 from tierdrill.history.events import event
 from tierdrill.history.ledger import Ledger, LedgerError
 from tierdrill.process.child import shared_pipe, start
-from tierdrill.process.programs import program, user_environment
+from tierdrill.process.programs import Program, program, user_environment
 from tierdrill.process.spawn import await_ready
 from tierdrill.spec.environment import LONGEST_LEASE_S, SHORTEST_LEASE_S
 from tierdrill.targets.base import FaultOrder, TargetError
@@ -25,7 +25,6 @@ from tierdrill.targets.undo import await_proof, undo_fault
 
 LANDED_WITHIN_S = 5.0
 KEEPER_WITHIN_S = 10.0
-REAPER = "tierdrill.conductor.reaper"
 _waited = False
 
 
@@ -158,9 +157,10 @@ def _keep_lease(context: Context) -> bool:
     try:
         with shared_pipe() as (heard, ready):
             start(
-                program(
-                    REAPER, "--home", context.home, "--run", context.run, "--until-clean", "--ready-fd", str(ready)
-                ),
+                [
+                    *program(Program.REAPER, "--home", context.home, "--run", context.run),
+                    *("--until-clean", "--ready-fd", str(ready)),
+                ],
                 None,
                 pass_fds=(ready,),
                 session=True,

@@ -15,7 +15,7 @@ from tierdrill.conductor.plan import Plan
 from tierdrill.history.events import Event
 from tierdrill.process.atomic_file import write_private
 from tierdrill.process.child import Child, shared_pipe, start
-from tierdrill.process.programs import program, user_environment
+from tierdrill.process.programs import Program, program, user_environment
 
 READY_WITHIN_S = 15.0
 SPEC_FILE = "experiment.json"
@@ -73,7 +73,7 @@ class ExperimentProcess:
         try:
             with shared_pipe() as (read_fd, write_fd):
                 process = start(
-                    program("tierdrill.conductor.experiment_child", spec),
+                    program(Program.EXPERIMENT, spec),
                     folder / "experiment.log",
                     stdin=True,
                     env={**environment, "TIERDRILL_EVENTS_FD": str(write_fd)},

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from tierdrill.process.child import Child, shared_pipe, start
-from tierdrill.process.programs import program, user_environment
+from tierdrill.process.programs import Program, program, user_environment
 from tierdrill.process.signals import StopSignal
 from tierdrill.process.spawn import await_ready
 
@@ -62,7 +62,7 @@ async def start_reaper(
     Only the runner holds the pipe's writing end: its death is an end of file. `secrets` are variables that it must not
     get; the others it needs as the experiment does, whose rollbacks it may have to play.
     """
-    command = program("tierdrill.conductor.reaper", "--home", home, "--run", run)
+    command = program(Program.REAPER, "--home", home, "--run", run)
     if lab is not None:
         command += ["--lab", lab]
     try:

@@ -16,9 +16,9 @@ from pathlib import Path
 from tierdrill.history.events import Event
 from tierdrill.process.child import Child, start
 from tierdrill.process.file_lock import is_locked, locked
-from tierdrill.process.programs import program, user_environment
+from tierdrill.process.programs import Program, program, user_environment
 
-COMMAND = tuple(program("tierdrill"))
+COMMAND = tuple(program(Program.TIERDRILL))
 ERRORS_MAX = 4000
 
 

@@ -7,7 +7,6 @@ or POST /v1/down it ends everything and removes the lab's state file; if it is k
 from __future__ import annotations
 
 import asyncio
-import ctypes
 import logging
 import os
 import shutil
@@ -26,13 +25,12 @@ from tierdrill.lab.supervisor_calls import CallFailed
 from tierdrill.lab.supervisor_events import EventLog
 from tierdrill.lab.supervisor_lab import Lab
 from tierdrill.lab.supervisor_operations import Operations
-from tierdrill.process.child import SpawnError
+from tierdrill.process.child import SpawnError, outlive_starter
 from tierdrill.process.file_lock import take_lock
 from tierdrill.process.identity import me
 from tierdrill.process.spawn import announce_ready, program_arguments
 
 PROGRAM = "supervisor"
-_PR_SET_PDEATHSIG = 1
 _log = logging.getLogger("tierdrill.supervisor")
 
 
@@ -105,13 +103,6 @@ async def run(document: Mapping[str, Any], ready_fd: int | None) -> int:
         await lab.down()
         serving.cancel()
         await asyncio.gather(serving, return_exceptions=True)
-
-
-def outlive_starter() -> None:
-    """A lab for hand use stays when the command that started it ends."""
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    if sys.platform.startswith("linux"):
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, 0, 0, 0, 0)
 
 
 def main() -> int:

@@ -20,7 +20,7 @@ from tierdrill.load.plan import LoadPlan
 from tierdrill.load.recorder import Sample
 from tierdrill.load.tail import ReportTail, SampleTail
 from tierdrill.process.child import Child, shared_pipe, start
-from tierdrill.process.programs import bare_environment, program
+from tierdrill.process.programs import Program, bare_environment, program
 from tierdrill.process.spawn import read_line_async
 
 LOCUST_FILE = Path(__file__).with_name("locustfile.py")
@@ -157,7 +157,7 @@ class LoadProcess:
 
 def locust_command(*arguments: str) -> list[str]:
     """The child's argument list: this interpreter, so that it finds this package."""
-    base = program("locust", "-f", LOCUST_FILE, "--only-summary", "--loglevel", "INFO")
+    base = program(Program.LOCUST, "-f", LOCUST_FILE, "--only-summary", "--loglevel", "INFO")
     return [*base, *arguments] if "--worker" in arguments else [*base, "--headless", *arguments]
 
 

@@ -267,6 +267,13 @@ def _die_with_parent(parent: int) -> Callable[[], None]:
     return ask
 
 
+def outlive_starter() -> None:
+    """In a program that has been started: stay when its starter ends after all, or the terminal does."""
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    if sys.platform.startswith("linux"):
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, 0, 0, 0, 0)
+
+
 async def readable(fd: int) -> None:
     """Await that there is something to read, or an end of file."""
     import asyncio

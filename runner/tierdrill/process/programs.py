@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterable
+from enum import StrEnum
 from pathlib import Path
 
 _KEPT = ("PATH", "LANG", "LANGUAGE", "TZ", "TMPDIR", "USER", "LOGNAME", "LD_LIBRARY_PATH")
@@ -18,9 +19,25 @@ _ROOT = Path(__file__).resolve().parents[2]
 _withheld: set[str] = set()
 
 
-def program(module: str, *arguments: str | Path) -> list[str]:
-    """The command line of a module of tierdrill's: this interpreter, nothing imported from the working directory."""
-    return [sys.executable, "-P", "-m", module, *map(str, arguments)]
+class Program(StrEnum):
+    """Every module that is started as a program: what starts one depends on it as by an import."""
+
+    TIERDRILL = "tierdrill"
+    REAPER = "tierdrill.conductor.reaper"
+    EXPERIMENT = "tierdrill.conductor.experiment_child"
+    EXTENSION_CHECK = "tierdrill.spec.chaoslibcheck"
+    SUPERVISOR = "tierdrill.lab.supervisor"
+    CONTROLLER = "tierdrill.lab.controller"
+    FABRIC = "tierdrill.lab.fabric"
+    GATEWAY = "tierdrill.lab.gateway"
+    NODE = "tierdrill.lab.node"
+    REPLICA = "tierdrill.lab.replica"
+    LOCUST = "locust"
+
+
+def program(module: Program, *arguments: str | Path) -> list[str]:
+    """Its command line: this interpreter, nothing imported from the working directory."""
+    return [sys.executable, "-P", "-m", module.value, *map(str, arguments)]
 
 
 def withhold(names: Iterable[str]) -> None:

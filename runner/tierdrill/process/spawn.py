@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, Unpack
 
 from tierdrill.process.child import Child, How, Ready, SpawnError, launch, readable, shared_pipe
-from tierdrill.process.programs import program
+from tierdrill.process.programs import Program, program
 
 READY = b"ready\n"
 READY_TIMEOUT_S = 10.0
@@ -87,7 +87,7 @@ class Arguments:
 
 def program_argv(name: str, config_path: Path) -> list[str]:
     """The command line that starts one of this package's lab programs."""
-    return program(f"tierdrill.lab.{name}", "--config", config_path)
+    return program(Program(f"tierdrill.lab.{name}"), "--config", config_path)
 
 
 def program_arguments(name: str, argv: Sequence[str] | None = None) -> Arguments:

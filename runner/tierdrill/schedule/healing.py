@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tierdrill.history.store import HistoryError, HistoryStore, RunRecord
 from tierdrill.process.child import start
-from tierdrill.process.programs import user_environment
+from tierdrill.process.programs import Program, user_environment
 
 HEAL_S = 130.0
 """The reaper gives up after 120 s (conductor/reaper.py), and closes the run's books then."""
@@ -18,7 +18,6 @@ HEAL_S = 130.0
 LOOK_S = 0.25
 RETRY_S = 2.0
 RECOVER_S = 300.0
-_REAPER = b"tierdrill.conductor.reaper"
 
 
 def run_record(home: Path, run: str) -> tuple[RunRecord | None, str]:
@@ -42,7 +41,7 @@ def reaper_lives(home: Path, run: str) -> bool:
             words = (place / "cmdline").read_bytes().split(b"\0")
         except OSError:
             continue
-        if _REAPER in words and run.encode() in words and str(home).encode() in words:
+        if Program.REAPER.encode() in words and run.encode() in words and str(home).encode() in words:
             return True
     return False
 

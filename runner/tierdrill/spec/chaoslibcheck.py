@@ -22,7 +22,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tierdrill.process.programs import program
+from tierdrill.process.programs import Program, program
 
 WITHIN_S = 30.0
 # What an extension needs to be found and imported; the rest of the environment is nobody's business here.
@@ -58,7 +58,7 @@ def ask(experiments: Sequence[dict[str, Any]]) -> list[Answer]:
 def _answers_on(texts: Sequence[str]) -> list[Answer]:
     try:
         done = subprocess.run(
-            program("tierdrill.spec.chaoslibcheck"),
+            program(Program.EXTENSION_CHECK),
             input=f"[{','.join(texts)}]".encode(),
             capture_output=True,
             timeout=WITHIN_S,

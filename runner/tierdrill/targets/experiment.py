@@ -20,10 +20,9 @@ from tierdrill.process.atomic_file import write_private
 from tierdrill.process.child import start
 from tierdrill.process.file_lock import take_lock
 from tierdrill.process.groups import kill_group
-from tierdrill.process.programs import program, user_environment
+from tierdrill.process.programs import Program, program, user_environment
 from tierdrill.targets.base import FaultOrder, Inventory, Proof, TargetError
 
-CHILD = "tierdrill.conductor.experiment_child"
 ROLLBACKS_WITHIN_S = 60.0
 KILLED_WITHIN_S = 5.0
 LOCK_WITHIN_S = 20.0
@@ -199,7 +198,7 @@ class ExperimentPlace:
         log_path = self._spec.with_suffix(".undo.log")
         try:
             child = start(
-                program(CHILD, self._spec, "--rollbacks-only"),
+                program(Program.EXPERIMENT, self._spec, "--rollbacks-only"),
                 log_path,
                 stdin=True,
                 cwd=folder if folder.is_dir() else self._spec.parent,

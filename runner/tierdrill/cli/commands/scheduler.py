@@ -89,12 +89,12 @@ async def _run(
 
 
 def _options(here: Surroundings, calendars: tuple[str, ...], once: bool) -> Options:
-    from tierdrill.process.programs import program
+    from tierdrill.process.programs import Program, program
     from tierdrill.schedule.around import Commands
     from tierdrill.schedule.daemon import Options
     from tierdrill.schedule.loading import load_snapshot
 
-    command = program("tierdrill", "--home", here.home, "--catalogue", here.catalogue, "--no-color")
+    command = program(Program.TIERDRILL, "--home", here.home, "--catalogue", here.catalogue, "--no-color")
     read = _reader()
     return Options(
         home=here.home,
