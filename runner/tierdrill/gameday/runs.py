@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tierdrill.history.events import Event
-from tierdrill.process.child import Child, start
+from tierdrill.process.child import Child, start, tail
 from tierdrill.process.file_lock import is_locked, locked
 from tierdrill.process.programs import Program, program, user_environment
 
@@ -73,11 +73,7 @@ class RunChild:
 
     def complaint(self) -> str:
         """What it said on stderr, as one line: why it did not begin."""
-        try:
-            text = self._errors.read_bytes()[-ERRORS_MAX:].decode("utf-8", "replace")
-        except FileNotFoundError:
-            return ""
-        lines = [line.removeprefix("tierdrill: ").strip() for line in text.splitlines()]
+        lines = [line.removeprefix("tierdrill: ").strip() for line in tail(self._errors, ERRORS_MAX).splitlines()]
         return "; ".join(line for line in lines if line)[:600]
 
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tierdrill.process.child import Child, shared_pipe, start
+from tierdrill.process.child import Child, shared_pipe, start, tail
 from tierdrill.process.programs import user_environment
 
 _LAUNCHER = Path(__file__).with_name("launch.py")
@@ -36,13 +36,7 @@ class Output:
 
     def told(self) -> str:
         """The last line on stderr; "" if there is none."""
-        try:
-            with self.err.open("rb") as file:
-                file.seek(max(0, self.err.stat().st_size - _TAIL_BYTES))
-                lines = file.read().decode("utf-8", "replace").split("\n")
-        except OSError:
-            return ""
-        return next((" ".join(line.split()) for line in reversed(lines) if line.strip()), "")
+        return " ".join(tail(self.err, _TAIL_BYTES).rpartition("\n")[2].split())
 
     def remove(self) -> None:
         """Forget them; what matters is in the history."""
