@@ -19,9 +19,10 @@ from tierdrill.lab.gpu import GpuSpec
 from tierdrill.lab.node_gpus import GpuBoard, GpuUser
 from tierdrill.process import spawn
 from tierdrill.targets.base import Proof, TargetError
+from tierdrill.targets.lab_faults import gpu_thermal_throttle
 from tierdrill.targets.lab_faults.gpu_fallen_off_bus import FAULT as OFF_BUS
 from tierdrill.targets.lab_faults.gpu_thermal_throttle import FAULT as THROTTLE
-from tierdrill.targets.lab_token_rate import measure, seconds_per_token
+from tierdrill.targets.lab_token_rate import Rate, measure, seconds_per_token
 from tierdrill.targets.undo import await_proof
 
 SPEC = GpuSpec(0, "GPU-0", 80, "H100 (emulated)", "00000000:04:00.0")
@@ -141,6 +142,26 @@ def test_a_slow_replica_on_a_cool_gpu_is_another_fault(lab: Lab) -> None:
     lab.change_gpu("node-1", 0, {"clock_factor": 0.4})
     assert not THROTTLE.landed(client, p).seen
     assert not THROTTLE.gone(client, p).seen, "it is still as slow as the fault made it"
+
+
+def test_the_first_slow_model_proves_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lab = Lab(tmp_path, "assistant:1")
+    both = [
+        {"model": model, "node": "node-1", "gpu": 0, "ready": True, "address": f"{model}:1"}
+        for model in ("draft", "assistant")
+    ]
+    monkeypatch.setattr(lab, "state", lambda: {"replicas": both})
+    asked: list[str] = []
+
+    def slow(address: str, model: str) -> Rate:
+        asked.append(model)
+        return Rate(0.1, 1.0)
+
+    monkeypatch.setattr(gpu_thermal_throttle, "measure", slow)
+    lab.change_gpu("node-1", 0, {"throttle": "thermal", "temperature_c": 92})
+    p = {**PARAMETERS, "seconds_per_token": {"draft": 0.01, "assistant": 0.004}}
+    assert THROTTLE.landed(cast(LabClient, lab), p).seen
+    assert asked == ["assistant"], "a slow model takes seconds to be measured, and the fastest takes the fewest"
 
 
 def test_an_empty_gpu_is_judged_by_its_telemetry(tmp_path: Path) -> None:

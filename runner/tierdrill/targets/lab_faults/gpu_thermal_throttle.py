@@ -50,14 +50,20 @@ def _slow(client: LabClient, p: Parameters) -> Proof:
     hot, told = _telemetry(client, p)
     if not hot:
         return seen(False, witness, told)
-    rates = _rates(client, p)
-    if rates is None:
+    there = _measured_before(client, p)
+    if there is None:
+        return seen(False, witness, f"{told}; nobody can tell who serves on it")
+    rates = []
+    for model, address in there:
+        if (rate := measure(address, model)) is None:
+            continue
+        if rate.seconds_per_token >= _half_way(p, model):
+            # The first is enough: each further model that is slow takes a second or more to be measured.
+            return seen(True, witness, f"{told}; {_rate_words(p, [(rate, model)])}", rate.at)
+        rates.append((rate, model))
+    if there and not rates:
         return seen(False, witness, f"{told}; its replicas do not answer")
-    slow = [(rate, model) for rate, model in rates if rate.seconds_per_token >= _half_way(p, model)]
-    if rates and not slow:
-        return seen(False, witness, f"{told}; {_rate_words(p, rates)}")
-    at = min((rate.at for rate, _ in slow), default=time.time())
-    return seen(True, witness, f"{told}; {_rate_words(p, slow)}", at)
+    return seen(not there, witness, f"{told}; {_rate_words(p, rates)}", time.time())
 
 
 def _fast_again(client: LabClient, p: Parameters) -> Proof:
@@ -68,8 +74,9 @@ def _fast_again(client: LabClient, p: Parameters) -> Proof:
     hot, told = _telemetry(client, p)
     if hot is not False:
         return seen(False, witness, told)
-    rates = _rates(client, p)
-    if rates is None:
+    there = _measured_before(client, p)
+    rates = [(rate, model) for model, address in there or () if (rate := measure(address, model)) is not None]
+    if there is None or (there and not rates):
         return seen(True, witness, f"{told}; its replicas do not answer, for another reason")
     fast = [rate for rate, model in rates if rate.seconds_per_token < _half_way(p, model)]
     return seen(not rates or bool(fast), witness, f"{told}; {_rate_words(p, rates)}")
@@ -98,20 +105,16 @@ def _telemetry(client: LabClient, p: Parameters) -> tuple[bool | None, str]:
     return hot, f"{reading['temperature_c']:.0f} °C, {reading['clock_mhz']:.0f} MHz, {'' if hot else 'not '}throttled"
 
 
-def _rates(client: LabClient, p: Parameters) -> list[tuple[Rate, str]] | None:
-    """The rate of one replica of each model on the GPU that was measured before; None if there are some and none
-    answers.
+def _measured_before(client: LabClient, p: Parameters) -> list[tuple[str, str]] | None:
+    """Model and address of who serves on the GPU now and was measured before, the fastest first; None if nobody can
+    tell.
     """
+    before = p["seconds_per_token"]
     try:
-        there = [one for one in _serving_on(client.state(), p) if one[0] in p["seconds_per_token"]]
+        there = [one for one in _serving_on(client.state(), p) if one[0] in before]
     except LabError:
         return None
-    found: list[tuple[Rate, str]] = []
-    for model, address in there:
-        rate = measure(address, model)
-        if rate is not None:
-            found.append((rate, model))
-    return None if there and not found else found
+    return sorted(there, key=lambda one: float(before[one[0]]))
 
 
 def _half_way(p: Parameters, model: str) -> float:
