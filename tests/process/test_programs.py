@@ -50,6 +50,15 @@ def test_every_program_of_ours_is_started_that_way() -> None:
     assert elsewhere == []
 
 
+@pytest.mark.parametrize(
+    ("call", "places"), [("Popen(", ["child.py"]), ("create_subprocess_", []), ("flock(", ["file_lock.py"])]
+)
+def test_processes_are_started_and_files_locked_in_one_place(call: str, places: list[str]) -> None:
+    root = Path(tierdrill.__file__).parent
+    found = [path for path in sorted(root.rglob("*.py")) if call in path.read_text()]
+    assert found == [root / "process" / place for place in places]
+
+
 def test_every_module_that_is_started_is_in_the_table() -> None:
     root = Path(tierdrill.__file__).parent
     started = {
