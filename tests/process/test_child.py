@@ -8,36 +8,44 @@ import subprocess
 import sys
 from pathlib import Path
 
-import psutil
 import pytest
 
+from tests.process.test_spawn import _gone
 from tierdrill.process.child import start
+from tierdrill.process.groups import signal_process
+from tierdrill.process.identity import identify
 
 SLEEP = [sys.executable, "-c", "import time; time.sleep(60)"]
 ECHO = [sys.executable, "-c", "import sys; sys.stdout.write(sys.stdin.read().upper())"]
 STARTER = """
-import sys
-from tierdrill.process.child import start
-child = start([sys.executable, "-c", "import time; time.sleep(60)"], None, session=True, outlives=len(sys.argv) > 1)
+import os, sys
+from tierdrill.process.child import shared_pipe, start
+child = "import os, time; os.write(1, b'.'); time.sleep(60)"
+if sys.argv[1] == "changes its mind":
+    child = "from tierdrill.process.child import outlive_starter; outlive_starter();" + child
+with shared_pipe() as (ours, theirs), open(theirs, "wb", closefd=False) as out:
+    child = start([sys.executable, "-c", child], (out, out), session=True, outlives=sys.argv[1] == "outlives")
+os.read(ours, 1)
 print(child.pid, flush=True)
 sys.stdin.read()
 """
 
 
-@pytest.mark.parametrize("outlives", [False, True])
-def test_a_child_lives_on_only_where_it_is_to(outlives: bool) -> None:
-    command = [sys.executable, "-c", STARTER, *(["outlives"] if outlives else [])]
+@pytest.mark.parametrize("case", ["dies", "outlives", "changes its mind"])
+def test_a_child_lives_on_only_where_it_is_to(case: str) -> None:
+    command = [sys.executable, "-c", STARTER, case]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as starter:
         assert starter.stdout is not None
-        child = psutil.Process(int(starter.stdout.readline()))
+        pid = int(starter.stdout.readline())
+        child = identify(pid)
+        assert child is not None
         starter.kill()
+    outlives = case != "dies"
     try:
-        _, alive = psutil.wait_procs([child], timeout=1.0 if outlives else 10.0)
-        assert bool(alive) is outlives
-        assert not outlives or os.getpgid(child.pid) == os.getsid(child.pid) == child.pid
+        assert _gone(pid, 1.0 if outlives else 10.0) is not outlives
+        assert not outlives or os.getpgid(pid) == os.getsid(pid) == pid
     finally:
-        if child.is_running():
-            child.kill()
+        signal_process(child, signal.SIGKILL)
 
 
 def test_a_child_is_told_and_its_output_kept(tmp_path: Path) -> None:
