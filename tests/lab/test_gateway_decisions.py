@@ -430,6 +430,24 @@ def test_a_trial_belongs_to_the_most_important_tier_that_asks() -> None:
     assert breaker.allows(3)
 
 
+def test_a_circuit_that_nobody_asks_any_more_refuses_nobody() -> None:
+    clock = Clock()
+    breaker = CircuitBreaker(clock)
+    assert not breaker.refuses
+    for _ in range(10):
+        breaker.record(False)
+    assert breaker.refuses
+    for _ in range(5):  # as long as somebody asks, between two trials as well
+        clock.now += 1.0
+        breaker.allows(1)
+        breaker.record(False)
+        assert breaker.refuses
+        clock.now += 1.0
+        assert breaker.state == "half-open" and breaker.refuses
+    clock.now += 2.0
+    assert breaker.state == "half-open" and not breaker.refuses, "its alert would never end"
+
+
 def test_a_circuit_stays_closed_while_one_in_three_fails() -> None:
     breaker = CircuitBreaker(Clock())
     for index in range(300):

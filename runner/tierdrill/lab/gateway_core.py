@@ -180,7 +180,7 @@ class GatewayCore:
             waiting=waiting,
             running=running,
             ejected={(r.node, r.name): r.name in ejected for r in self.router.replicas},
-            circuits={model: breaker.state != "closed" for model, breaker in self._breakers.items()},
+            circuits={model: breaker.refuses for model, breaker in self._breakers.items()},
             shed=self.shedder.fractions,
             flags=self.flags.as_dict(),
             picker_up=self.picker.up,

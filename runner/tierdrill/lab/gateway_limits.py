@@ -166,6 +166,12 @@ class CircuitBreaker:
             return "closed"
         return "half-open" if self._clock() - self._opened_at >= self._open_s else "open"
 
+    @property
+    def refuses(self) -> bool:
+        """Whether it keeps requests from the model: one that nobody asks any more cannot close, and refuses nobody."""
+        asked = any(self._clock() - at < self.WINDOW_S for at in self._asked.values())
+        return self.state == "open" or (self.state == "half-open" and asked)
+
     def wait_s(self) -> float:
         """Until the next trial; 0 while it is closed."""
         return 0.0 if self._opened_at is None else max(0.0, self._opened_at + self._open_s - self._clock())

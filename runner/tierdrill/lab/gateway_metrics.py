@@ -99,7 +99,7 @@ class GatewayMetrics:
         )
         self.circuit = Gauge(
             "tierdrill_circuit_open",
-            "Nearly all attempts on the model failed: nothing but trials is sent there (1)",
+            "Nearly all attempts on the model failed, and requests for it get nothing but trials (1)",
             ("gateway", "model"),
             registry=reg,
         )
