@@ -6,7 +6,7 @@ import math
 from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from dataclasses import dataclass
 
 from tierdrill.judge.refusals import judge_refusal_order
 from tierdrill.judge.samples import CHOICE_REASONS, UNKNOWN, TierSamples
@@ -182,7 +182,8 @@ def _good_between(samples: dict[str, TierSamples], edges: Sequence[float], *, at
     return counts
 
 
-class _Rejection(NamedTuple):
+@dataclass(frozen=True)
+class _Rejection:
     """A request that was turned away, with the reason given; empty without one."""
 
     due: float
