@@ -6,7 +6,7 @@ import math
 from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from tierdrill.judge.refusals import judge_refusal_order
 from tierdrill.judge.samples import CHOICE_REASONS, UNKNOWN, TierSamples
@@ -182,8 +182,7 @@ def _good_between(samples: dict[str, TierSamples], edges: Sequence[float], *, at
     return counts
 
 
-@dataclass(frozen=True)
-class _Rejection:
+class _Rejection(NamedTuple):
     """A request that was turned away, with the reason given; empty without one."""
 
     due: float

@@ -105,7 +105,7 @@ def judge(events: Sequence[Event]) -> Verdict:
 
 def _edges(timeline: Timeline) -> list[float]:
     """The moments at which samples are mostly cut."""
-    edges = [edge for phase in LOADED for edge in timeline.phases.get(phase, ())]
+    edges = [edge for phase in ("baseline", "fault", "recovery") for edge in timeline.phases.get(phase, ())]
     return edges if timeline.effect is None else [*edges, timeline.effect]
 
 

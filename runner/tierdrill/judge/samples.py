@@ -16,9 +16,9 @@ from array import array
 from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
-from functools import cached_property, lru_cache
+from functools import cached_property
 from itertools import accumulate, chain, compress, pairwise, repeat
-from operator import eq, gt, itemgetter, or_
+from operator import add, eq, gt, itemgetter
 from typing import Any
 
 from tierdrill.history.events import Event
@@ -51,10 +51,6 @@ UNKNOWN = frozenset({"dropped", "missing"})
 """Outcomes that say nothing of the service: what they would have been is judged at its best and at its worst."""
 
 _SINCE_LATER = frozenset(("gateway", "served_tier", "model", "attempts", "stall", "sequence"))
-# What is kept once it has been put together; the rest takes more room than time.
-_ASKED_AGAIN = frozenset(
-    ("due", "latency", "ttft", "integrity", "queue_wait", "reason", "stream", "attempts", "gateway")
-)
 # Every row has a number of its own there: side by side they are read and sorted faster than as scattered objects.
 _NUMBERS = frozenset(("due", "latency"))
 # What the judge looks at, of those.
@@ -70,11 +66,15 @@ class TierSamples:
     """
 
     def __init__(
-        self, columns: Columns | Mapping[str, Sequence[Any]] | None = None, first: int = 0, last: int | None = None
+        self,
+        columns: Columns | Mapping[str, Sequence[Any]] | None = None,
+        begin: float = -math.inf,
+        end: float = math.inf,
     ) -> None:
-        """The rows `first` to `last` of the columns; those that are left out are not to be asked for."""
-        self._columns = columns if isinstance(columns, Columns) else _ascending(columns or {"due": ()})
-        self._first, self._last = first, len(self._columns.due) if last is None else last
+        """The rows that are due in [begin, end); columns that are left out are not to be asked for."""
+        self._columns = columns if isinstance(columns, Columns) else _plain(columns or {"due": ()})
+        self._begin, self._end = begin, max(begin, end)
+        self._first, self._last = map(self._columns.rows_before, (self._begin, self._end))
         self._cuts: dict[tuple[int, int], TierSamples] = {}
 
     def __len__(self) -> int:
@@ -85,20 +85,21 @@ class TierSamples:
 
     def _pieces(self, name: str, *, answered: bool) -> Iterable[Sequence[Any]]:
         """A column's values of the rows with (or without) a good answer, by stretch of time."""
-        if not len(self):
-            return
-        pieces = self._columns.pieces(name, answered=answered)
-        for stretch, (begin, end) in enumerate(pairwise(self._columns.starts)):
-            if self._first <= begin and end <= self._last:
-                yield pieces[stretch]
-            elif self._first < end and begin < self._last:
-                yield list(compress(pieces[stretch], self._mine(stretch, answered)))
+        for stretch, (begin, end) in self._stretches():
+            piece = self._columns.piece(name, stretch, answered=answered)
+            whole = self._first <= begin and end <= self._last
+            yield piece if whole else list(compress(piece, self._mine(stretch, answered)))
+
+    def _stretches(self) -> list[tuple[int, tuple[int, int]]]:
+        """The stretches of time in which there are rows of the cut, each with its number and its first and last row."""
+        every = enumerate(pairwise(self._columns.starts)) if len(self) else ()
+        return [(number, rows) for number, rows in every if rows[0] < self._last and self._first < rows[1]]
 
     def _mine(self, stretch: int, answered: bool) -> bytes:
         """Which of a stretch's rows are of this cut."""
         if (stretch, answered) not in self._masks:
-            begin, end = self._bounds
-            due = self._columns.pieces("due", answered=answered)[stretch]
+            due = self._columns.piece("due", stretch, answered=answered)
+            begin, end = self._begin, self._end
             self._masks[stretch, answered] = bytes([begin <= moment < end for moment in due])
         return self._masks[stretch, answered]
 
@@ -106,19 +107,12 @@ class TierSamples:
     def _masks(self) -> dict[tuple[int, bool], bytes]:
         return {}
 
-    @cached_property
-    def _bounds(self) -> tuple[float, float]:
-        """The first due time of the cut, and the first after it."""
-        due = self._columns.due
-        begin, end = (due[index] if index < len(due) else math.inf for index in (self._first, self._last))
-        return begin, end
-
     def _within(self, moments: Sequence[float]) -> Sequence[float]:
         """Those of some of the columns' due times, ascending, that are of this cut."""
-        if len(self) == len(self._columns.due):
-            return moments
-        begin, end = self._bounds
-        return moments[bisect_left(moments, begin) : bisect_left(moments, end)]
+        return moments[bisect_left(moments, self._begin) : bisect_left(moments, self._end)]
+
+    def _inside(self, moment: float) -> bool:
+        return self._begin <= moment < self._end
 
     def loose(self, name: str) -> Iterable[Any]:
         """A column's values in any order, but the same one for every column."""
@@ -135,7 +129,11 @@ class TierSamples:
     @cached_property
     def due(self) -> Sequence[float]:
         """When each request was to be sent."""
-        return self._columns.due if len(self) == len(self._columns.due) else self._columns.due[self._first : self._last]
+        found = array("d")
+        for stretch, (begin, end) in self._stretches():
+            due = self._columns.due(stretch)
+            found += due[max(0, self._first - begin) : min(end, self._last) - begin]
+        return found
 
     @cached_property
     def latency(self) -> Sequence[float]:
@@ -209,15 +207,12 @@ class TierSamples:
 
     def cut(self, begin: float, end: float) -> TierSamples:
         """The samples due in [begin, end)."""
-        due = self._columns.due
-        first = bisect_left(due, begin, self._first, self._last)
-        last = bisect_left(due, end, first, self._last)
-        if (first, last) == (self._first, self._last):
+        one = TierSamples(self._columns, max(begin, self._begin), min(end, self._end))
+        rows = one._first, one._last
+        if rows == (self._first, self._last):
             return self
-        if 4 * (last - first) < len(self):
-            return TierSamples(self._columns, first, last)
         # A large cut is asked for again: by the objectives, by the class of the failure.
-        return self._cuts.setdefault((first, last), TierSamples(self._columns, first, last))
+        return one if 4 * len(one) < len(self) else self._cuts.setdefault(rows, one)
 
     def rows(self) -> list[dict[str, Any]]:
         """The samples one by one, with what the judge looks at."""
@@ -233,11 +228,11 @@ class TierSamples:
 
     def tally(self, name: str) -> Counter[Any]:
         """How many rows have each value of a column."""
-        return _count(chain(self._pieces(name, answered=False), self._pieces(name, answered=True)))
+        return _counted(chain(self._pieces(name, answered=False), self._pieces(name, answered=True)))
 
     def tally_answered(self, name: str) -> Counter[Any]:
         """How many rows with a good answer have each value of a column."""
-        return _count(self._pieces(name, answered=True))
+        return _counted(self._pieces(name, answered=True))
 
     @cached_property
     def unknown(self) -> int:
@@ -253,27 +248,19 @@ class TierSamples:
 
     def _latencies(self, count_rejections: bool) -> list[float]:
         bad = len(self) - self.unknown - self.counts["ok"] - (0 if count_rejections else self.counts["rejected"])
-        return [*self._answered_latencies(), *[math.inf] * bad]
-
-    def _answered_latencies(self) -> list[float]:
-        return sorted(self.answered("latency"))
+        return [*sorted(self.answered("latency")), *[math.inf] * bad]
 
     def _kept(self, times: Callable[..., list[float]], *arguments: Hashable) -> list[float]:
         """What that makes of this cut and those arguments, ascending: made once for each stretch of time."""
         known, asked = self._columns.times, (self._first, self._last, times.__name__, *arguments)
         if asked not in known:
-            stretches = self._stretches()
-            if len(stretches) > 1:
-                known[asked] = sorted(chain.from_iterable(one._kept(times, *arguments) for one in stretches))
+            edges = sorted({self._begin, *filter(self._inside, self._columns.edges), self._end})
+            parts = [TierSamples(self._columns, *edge) for edge in pairwise(edges)]
+            if len(parts) > 1:
+                known[asked] = sorted(chain.from_iterable(part._kept(times, *arguments) for part in parts))
             else:
                 known[asked] = times(self, *arguments)
         return known[asked]
-
-    def _stretches(self) -> list[TierSamples]:
-        """The cut's part in each of the columns' stretches of time."""
-        between = {start for start in self._columns.starts if self._first < start < self._last}
-        edges = sorted({self._first, *between, self._last})
-        return [TierSamples(self._columns, *edge) for edge in pairwise(edges)]
 
     def moments(self, late: float, silent: Collection[str]) -> tuple[Sequence[float], Sequence[float]]:
         """When the requests that tell of the service were due, and those of them that were bad: both ascending.
@@ -286,21 +273,14 @@ class TierSamples:
             if outcome not in silent
             for due in self._within(moments)
         ]
-        bad.extend(self._late(late))
+        if late < math.inf:
+            every = chain.from_iterable(self._columns.late(stretch, late) for stretch, _ in self._stretches())
+            bad.extend(filter(self._inside, every))
         bad.sort()
         if not any(self.counts[what] for what in silent):
             return self.due, bad
-        return self._within(self._columns.telling(frozenset(silent))), bad
-
-    def _late(self, late: float) -> list[float]:
-        """When those were due whose good answer came later than that."""
-        found: list[float] = []
-        for one in self._stretches() if late < math.inf else ():
-            latencies = one._kept(TierSamples._answered_latencies)
-            if latencies and latencies[-1] > late:
-                slow = map(gt, one.answered("latency"), repeat(late))
-                found.extend(compress(one.answered("due"), slow))
-        return found
+        told = chain.from_iterable(self._columns.telling(one, frozenset(silent)) for one, _ in self._stretches())
+        return self._within(list(told)), bad
 
     def first_token_times(self, streamed: Collection[str], count_rejections: bool) -> list[float]:
         """As `answered_latencies`, until the first token, of the streams whose answers are streamed.
@@ -382,40 +362,61 @@ def collect(events: Iterable[Event], edges: Iterable[float] = ()) -> dict[str, T
         if event.kind != "load.samples":
             continue
         columns = event.data["columns"]
+        numbers.extend(range(len(numbers), len(columns["due"])))
         if "rejected" in columns["outcome"]:
-            columns = {**columns, "outcome": list(map(_outcome, columns["outcome"], columns["reason"]))}
-        owners, places = columns["tier"], _places(columns, moments)
-        numbers.extend(range(len(numbers), len(owners)))
-        for tier in set(owners):
-            mine = bytes(map(eq, owners, repeat(tier)))
-            part = _Part(columns, list(compress(numbers, mine)), bytes(compress(places, mine)))
-            parts.setdefault(tier, []).append(part)
-    return {tier: TierSamples(Columns(parts[tier], len(moments) + 1)) for tier in sorted(parts)}
+            columns = {**columns, "outcome": _outcomes(columns["outcome"], columns["reason"], numbers)}
+        for tier, rows in _rows_by_tier(columns, moments, numbers).items():
+            parts.setdefault(tier, []).append(_Part(columns, rows))
+    return {tier: TierSamples(Columns(parts[tier], moments)) for tier in sorted(parts)}
 
 
-def _ascending(columns: Mapping[str, Sequence[Any]]) -> Columns:
-    return Columns([_Part(columns, range(len(columns["due"])), _places(columns, ()))], 1)
+def _outcomes(told: Sequence[str], reasons: Sequence[str | None], numbers: Sequence[int]) -> list[str]:
+    """A batch's outcomes, with those told as rejected that were nobody's choice as refused."""
+    outcomes = list(told)
+    for row in compress(numbers, map(eq, told, repeat("rejected"))):
+        if reasons[row] not in CHOICE_REASONS:
+            outcomes[row] = "refused"
+    return outcomes
+
+
+def _rows_by_tier(
+    columns: Mapping[str, Sequence[Any]], edges: Sequence[float], numbers: Sequence[int]
+) -> dict[str, dict[int, Sequence[int]]]:
+    """The rows of a batch by tier and place, in their order."""
+    places = _places(columns, edges)
+    groups = [(tier, place) for tier in dict.fromkeys(columns["tier"]) for place in range(2 * len(edges) + 2)]
+    first = {tier: group for group, (tier, place) in enumerate(groups) if not place}
+    group_of = list(map(add, map(first.__getitem__, columns["tier"]), places))
+    ordered = sorted(numbers[: len(places)], key=group_of.__getitem__)
+    found: dict[str, dict[int, Sequence[int]]] = {}
+    begin = 0
+    for group in sorted(set(group_of)):
+        tier, place = groups[group]
+        end = bisect_right(ordered, group, begin, key=group_of.__getitem__)
+        found.setdefault(tier, {})[place] = ordered[begin:end]
+        begin = end
+    return found
 
 
 def _places(columns: Mapping[str, Sequence[Any]], edges: Sequence[float]) -> bytes:
     """Of each row, twice the number of edges that it is not due before, and one more with a good answer."""
-    due, outcomes = columns["due"], columns.get("outcome")
-    answered = bytes(len(due)) if outcomes is None else bytes(map(eq, outcomes, repeat("ok")))
+    due, outcomes = columns["due"], columns["outcome"]
+    answered = bytes(map(eq, outcomes, repeat("ok")))
     if not due or not edges:
         return answered
-    first, last = (2 * bisect_right(edges, moment) for moment in (min(due), max(due)))
-    twice = [edge for edge in edges for _ in range(2)]
-    stretches = bytes([first]) * len(due) if first == last else bytes(map(bisect_right, repeat(twice), due))
-    return bytes(map(or_, stretches, answered))
+    first, last = (bisect_right(edges, moment) for moment in (min(due), max(due)))
+    passed = bytes([first]) * len(due)
+    if first < last:
+        passed = _sum(passed, bytes(map(bisect_right, repeat(edges[first:last]), due)))
+    return _sum(passed, passed, answered)
 
 
-@lru_cache
-def _only(value: int) -> bytes:
-    """To translate bytes by: those of this value to 1, all others to 0."""
-    return bytes(value == number for number in range(256))
+def _sum(*addends: bytes) -> bytes:
+    """The sum, byte by byte, none of which exceeds 255."""
+    return sum(int.from_bytes(one, "big") for one in addends).to_bytes(len(addends[0]), "big")
 
 
-def _count(pieces: Iterable[Sequence[Any]]) -> Counter[Any]:
+def _counted(pieces: Iterable[Sequence[Any]]) -> Counter[Any]:
     """How many there are of each value."""
     counts: Counter[Any] = Counter()
     for piece in filter(None, pieces):
@@ -433,25 +434,36 @@ def joined(parts: Iterable[TierSamples]) -> TierSamples:
     return TierSamples({name: [value for one in kept for value in getattr(one, name)] for name in JUDGED})
 
 
+def _plain(columns: Mapping[str, Sequence[Any]]) -> Columns:
+    """Columns as they are, of one tier."""
+    numbers = range(len(columns["due"]))
+    usual = {"tier": [""] * len(numbers), "outcome": ["ok"] * len(numbers)}
+    found = _rows_by_tier({**usual, **columns, "tier": usual["tier"]}, (), numbers)
+    return Columns([_Part(columns, rows) for rows in found.values()], ())
+
+
 class _Part:
     """The rows of a batch that are of one tier, by their places: see `_places`."""
 
-    def __init__(self, columns: Mapping[str, Sequence[Any]], rows: Sequence[int], places: bytes) -> None:
-        self._columns, self._rows = columns, rows
-        self._chosen: dict[int, Callable[[Sequence[Any]], Iterable[Any]]] = {}
-        self.sizes: Counter[int] = Counter()
-        for place in set(places):
-            mine = tuple(compress(rows, places.translate(_only(place))))
-            self._chosen[place], self.sizes[place] = _values_at(mine), len(mine)
+    def __init__(self, columns: Mapping[str, Sequence[Any]], rows: Mapping[int, Sequence[int]]) -> None:
+        self._columns = columns
+        self._chosen = {place: _values_at(mine) for place, mine in rows.items()}
+        self._sizes = {place: len(mine) for place, mine in rows.items()}
 
-    def values(self, name: str, *, answered: bool) -> Iterable[tuple[int, Iterable[Any]]]:
-        """A column's values, by stretch of time."""
-        wanted = [(place // 2, chosen) for place, chosen in self._chosen.items() if place % 2 == answered]
-        return [(stretch, chosen(self._column(name))) for stretch, chosen in wanted]
+    def size(self, stretch: int) -> int:
+        """How many rows there are in a stretch of time."""
+        return sum(self._sizes.get(place, 0) for place in (2 * stretch, 2 * stretch + 1))
+
+    def values(self, name: str, stretch: int, *, answered: bool) -> Iterable[Any]:
+        """A column's values of the rows with (or without) a good answer in a stretch of time."""
+        chosen = self._chosen.get(2 * stretch + answered)
+        return () if chosen is None else chosen(self._column(name))
 
     def as_told(self, name: str) -> Iterable[Any]:
         """A column's values in the order of the batch."""
-        return _values_at(self._rows)(self._column(name)) if self._rows else ()
+        numbers = range(len(self._columns["due"]))
+        rows = sorted(chain.from_iterable(chosen(numbers) for chosen in self._chosen.values()))
+        return _values_at(rows)(self._column(name))
 
     def _column(self, name: str) -> Sequence[Any]:
         columns = self._columns
@@ -470,32 +482,45 @@ class Columns:
     so a cut to a phase takes whole lists, and times that were sorted for each phase have only to be merged.
     """
 
-    def __init__(self, parts: Sequence[_Part], stretches: int) -> None:
-        self._parts = parts
-        sizes = [sum(part.sizes[2 * one] + part.sizes[2 * one + 1] for part in parts) for one in range(stretches)]
+    def __init__(self, parts: Sequence[_Part], edges: Sequence[float]) -> None:
+        self._parts, self.edges = parts, edges
+        sizes = [sum(part.size(stretch) for part in parts) for stretch in range(len(edges) + 1)]
         self.starts = [0, *accumulate(sizes)]
         """Where among the rows, ascending, each stretch begins, and their number."""
-        self._pieces: dict[tuple[str, bool], Sequence[Sequence[Any]]] = {}
+        self._pieces: dict[tuple[str, bool], dict[int, list[Any] | array[float]]] = {}
         self._in_order: dict[str, Sequence[Any]] = {}
+        self._due: dict[int, array[float]] = {}
         self.times: dict[tuple[Hashable, ...], list[float]] = {}
         """What cuts have put in order, by what it is and of which rows."""
-        halves = (self.pieces("due", answered=answered) for answered in (False, True))
-        self.due = array("d", chain.from_iterable(sorted(chain(*both)) for both in zip(*halves, strict=True)))
 
-    def pieces(self, name: str, *, answered: bool) -> Sequence[Sequence[Any]]:
-        """A column's values of the rows with (or without) a good answer, by stretch of time, as they were told."""
-        if (name, answered) in self._pieces:
-            return self._pieces[name, answered]
-        if name == "outcome" and answered:
-            return [["ok"] * len(due) for due in self.pieces("due", answered=True)]
-        numbers = answered and name in _NUMBERS
-        found: list[list[Any] | array[float]] = [array("d") if numbers else [] for _ in self.starts[1:]]
-        for part in self._parts:
-            for stretch, values in part.values(name, answered=answered):
-                found[stretch].extend(values)
-        if not answered or name in _ASKED_AGAIN:
-            self._pieces[name, answered] = found
-        return found
+    def rows_before(self, moment: float) -> int:
+        """How many rows are due before that."""
+        if moment == math.inf:
+            return self.starts[-1]
+        stretch = bisect_left(self.edges, moment)
+        if moment in self.edges[stretch : stretch + 1]:
+            return self.starts[stretch + 1]
+        return self.starts[stretch] + (bisect_left(self.due(stretch), moment) if moment > -math.inf else 0)
+
+    def due(self, stretch: int) -> array[float]:
+        """When the rows of a stretch are due, ascending."""
+        if stretch not in self._due:
+            both = (self.piece("due", stretch, answered=answered) for answered in (False, True))
+            self._due[stretch] = array("d", sorted(chain(*both)))
+        return self._due[stretch]
+
+    def piece(self, name: str, stretch: int, *, answered: bool) -> Sequence[Any]:
+        """A column's values of a stretch's rows with (or without) a good answer, as they were told."""
+        found = self._pieces.setdefault((name, answered), {})
+        if stretch not in found:
+            # Between the edges all is looked at sooner or later: to go through the batches once takes less time.
+            inner = range(1, len(self.edges))
+            wanted = inner if stretch in inner else [stretch]
+            found.update((one, array("d") if answered and name in _NUMBERS else []) for one in wanted)
+            for part in self._parts:
+                for one in wanted:
+                    found[one].extend(part.values(name, one, answered=answered))
+        return found[stretch]
 
     def in_order(self, name: str) -> Sequence[Any]:
         """A column ascending by due time; what is due at the same time as it was told."""
@@ -513,21 +538,28 @@ class Columns:
     def failures(self) -> dict[str, list[float]]:
         """When those without a good answer were due, ascending, by what became of them."""
         found: dict[str, list[float]] = {}
-        columns = (chain.from_iterable(self.pieces(name, answered=False)) for name in ("outcome", "due"))
-        for outcome, due in zip(*columns, strict=True):
-            found.setdefault(outcome, []).append(due)
+        for stretch in range(len(self.starts) - 1):
+            columns = (self.piece(name, stretch, answered=False) for name in ("outcome", "due"))
+            for outcome, due in zip(*columns, strict=True):
+                found.setdefault(outcome, []).append(due)
         for moments in found.values():
             moments.sort()
         return found
 
-    def telling(self, silent: frozenset[str]) -> list[float]:
-        """When those were due whose outcome is none of the silent, ascending."""
-        asked = ("telling", silent)
+    def telling(self, stretch: int, silent: frozenset[str]) -> list[float]:
+        """When those of a stretch were due whose outcome is none of the silent, ascending."""
+        asked = ("telling", stretch, silent)
         if asked not in self.times:
-            failed = (moments for outcome, moments in self.failures.items() if outcome not in silent)
-            self.times[asked] = sorted(chain(*failed, *self.pieces("due", answered=True)))
+            columns = (self.piece(name, stretch, answered=False) for name in ("due", "outcome"))
+            failed = [due for due, outcome in zip(*columns, strict=True) if outcome not in silent]
+            self.times[asked] = sorted([*failed, *self.piece("due", stretch, answered=True)])
         return self.times[asked]
 
-
-def _outcome(outcome: str, reason: str | None) -> str:
-    return "refused" if outcome == "rejected" and reason not in CHOICE_REASONS else outcome
+    def late(self, stretch: int, late: float) -> list[float]:
+        """When those of a stretch were due whose good answer came later than that, in any order."""
+        asked = ("late", stretch, late)
+        if asked not in self.times:
+            latency, due = (self.piece(name, stretch, answered=True) for name in ("latency", "due"))
+            slow = bytes(map(gt, latency, repeat(late)))
+            self.times[asked] = list(compress(due, slow)) if 1 in slow else []
+        return self.times[asked]
