@@ -5,8 +5,7 @@ from __future__ import annotations
 import math
 from bisect import bisect_left, bisect_right
 from collections import Counter
-from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Iterator, Sequence
 
 from tierdrill.judge.refusals import judge_refusal_order
 from tierdrill.judge.samples import CHOICE_REASONS, UNKNOWN, TierSamples
@@ -72,7 +71,7 @@ def _tier_order(
     mine = samples.get(top)
     if mine is None or not _known(mine):
         return _check("tier-order", Status.INCONCLUSIVE, expected, f"no {top} requests", events)
-    rejected = Counter(int(one.due) for one in _rejected({top: mine}) if one.reason in CAPACITY_REASONS)
+    rejected = Counter(int(due) for due, _, reason in _rejected({top: mine}) if reason in CAPACITY_REASONS)
     if ranked[1:] and not any(map(_known, (samples[tier.name] for tier in ranked[1:] if tier.name in samples))):
         return _check("tier-order", Status.INCONCLUSIVE, expected, "no requests of a lower tier", events)
     worse, most = [], 0
@@ -182,25 +181,15 @@ def _good_between(samples: dict[str, TierSamples], edges: Sequence[float], *, at
     return counts
 
 
-class _Rejection(NamedTuple):
-    """A request that was turned away, with the reason given; empty without one."""
-
-    due: float
-    latency: float
-    reason: str
-
-
-def _rejected(samples: dict[str, TierSamples]) -> list[_Rejection]:
-    """Every request that was turned away, by choice or not."""
-    return [
-        _Rejection(due, latency, reason or "")
-        for part in samples.values()
-        if part.counts["rejected"] or part.counts["refused"]
-        for due, latency, outcome, reason in zip(
-            *map(part.not_answered, ("due", "latency", "outcome", "reason")), strict=True
-        )
-        if outcome in ("rejected", "refused")
-    ]
+def _rejected(samples: dict[str, TierSamples]) -> Iterator[tuple[float, float, str]]:
+    """Due time, latency and reason (empty without one) of every request that was turned away, by choice or not."""
+    for part in samples.values():
+        if not part.counts["rejected"] and not part.counts["refused"]:
+            continue
+        columns = map(part.not_answered, ("due", "latency", "outcome", "reason"))
+        for due, latency, outcome, reason in zip(*columns, strict=True):
+            if outcome in ("rejected", "refused"):
+                yield due, latency, reason or ""
 
 
 def _rejections_cheap(
@@ -237,11 +226,11 @@ def _costs(tiers: Tiers, samples: dict[str, TierSamples]) -> list[float]:
     for name, part in samples.items():
         tier = tiers.by_name(name)
         wait = min(tier.deadline, tier.queue.wait * (1 if tier.fallback_model is None else 2))
-        for one in _rejected({name: part}):
-            if one.reason in REFUSED_AT_THE_DOOR:
-                costs.append(one.latency)
-            elif one.reason == "queue-timeout":
-                costs.append(max(0.0, one.latency - wait))
+        for _, latency, reason in _rejected({name: part}):
+            if reason in REFUSED_AT_THE_DOOR:
+                costs.append(latency)
+            elif reason == "queue-timeout":
+                costs.append(max(0.0, latency - wait))
     return costs
 
 
@@ -251,15 +240,15 @@ def _rejections_labelled(
     expected = "every rejection says why"
     if not any(map(_known, samples.values())):
         return _check("rejections-labelled", Status.INCONCLUSIVE, expected, "no requests", events, samples=0)
-    rejections = _rejected(samples)
-    bare = sum(not one.reason for one in rejections)
+    reasons = [reason for _, _, reason in _rejected(samples)]
+    bare = reasons.count("")
     return _check(
         "rejections-labelled",
         Status.FAILED if bare >= BAD_AT_LEAST else Status.PASSED,
         expected,
-        f"{bare} without a reason of {len(rejections)} rejections",
+        f"{bare} without a reason of {len(reasons)} rejections",
         events,
-        samples=len(rejections),
+        samples=len(reasons),
     )
 
 

@@ -228,11 +228,26 @@ class TierSamples:
 
     def tally(self, name: str) -> Counter[Any]:
         """How many rows have each value of a column."""
-        return _counted(chain(self._pieces(name, answered=False), self._pieces(name, answered=True)))
+        return self._counted(name, answered=False) + self._counted(name, answered=True)
 
     def tally_answered(self, name: str) -> Counter[Any]:
         """How many rows with a good answer have each value of a column."""
-        return _counted(self._pieces(name, answered=True))
+        return +self._counted(name, answered=True)
+
+    def _counted(self, name: str, *, answered: bool) -> Counter[Any]:
+        if (name, answered) not in self._counts:
+            counts = self._counts[name, answered] = Counter()
+            for piece in filter(None, self._pieces(name, answered=answered)):
+                # Most have one value throughout, which takes no time to find.
+                if piece.count(piece[0]) == len(piece):
+                    counts[piece[0]] += len(piece)
+                else:
+                    counts.update(piece)
+        return self._counts[name, answered]
+
+    @cached_property
+    def _counts(self) -> dict[tuple[str, bool], Counter[Any]]:
+        return {}
 
     @cached_property
     def unknown(self) -> int:
@@ -414,18 +429,6 @@ def _places(columns: Mapping[str, Sequence[Any]], edges: Sequence[float]) -> byt
 def _sum(*addends: bytes) -> bytes:
     """The sum, byte by byte, none of which exceeds 255."""
     return sum(int.from_bytes(one, "big") for one in addends).to_bytes(len(addends[0]), "big")
-
-
-def _counted(pieces: Iterable[Sequence[Any]]) -> Counter[Any]:
-    """How many there are of each value."""
-    counts: Counter[Any] = Counter()
-    for piece in filter(None, pieces):
-        # Most have one value throughout, which takes no time to find.
-        if piece.count(piece[0]) == len(piece):
-            counts[piece[0]] += len(piece)
-        else:
-            counts.update(piece)
-    return counts
 
 
 def joined(parts: Iterable[TierSamples]) -> TierSamples:
