@@ -31,7 +31,6 @@ from tierdrill.spec.catalogue import DrillSetting
 from tierdrill.spec.drill import expects_something
 from tierdrill.spec.resolve import resolve_drill
 
-WORST_FIRST = (Status.UNCLEAN, Status.ABORTED, Status.FAILED, Status.INCONCLUSIVE, Status.PASSED)
 # Groups whose doubts are about whether this is the run that was planned.
 BASES = ("run", "experiment", "fault")
 LOADED = ("warm-up", "baseline", "fault", "recovery")
