@@ -12,6 +12,7 @@ import math
 from collections.abc import Mapping
 
 from tierdrill.judge.samples import TierSamples, joined
+from tierdrill.judge.slocheck import side, slo_check
 from tierdrill.judge.statistics import wilson
 from tierdrill.judge.timeline import Timeline
 from tierdrill.judge.verdict import Check, Status
@@ -40,28 +41,25 @@ def judge_fallback(
         return []
     total, other = cut.counts["ok"], fallbacks(cut)
     interval = wilson(other, total)
-    bounds = None if allowed == 0.0 else interval  # of nothing allowed there is no share to be near to
-    expected = f"at most {show_ratio(allowed)} of the answers from another model than the one asked"
     if interval is None:
         status, seen = Status.INCONCLUSIVE, "no answers"
     else:
         if allowed == 0.0:
             status = Status.FAILED if other else Status.PASSED
         else:
-            status = _side(interval.high <= allowed or not prove, interval.low > allowed)
+            status = side(interval.high <= allowed or not prove, interval.low > allowed)
         seen = f"{other} of {total} ({interval.value:.2%}; 95%: {interval.low:.2%} to {interval.high:.2%})"
     return [
-        Check(
-            id=f"slo/{tier.name}/{FALLBACK}",
-            group="slo",
-            status=status,
-            title=f"{tier.name}: answers from another model in {where}",
-            expected=expected,
+        slo_check(
+            tier.name,
+            FALLBACK,
+            status,
+            f"answers from another model in {where}",
+            expected=f"at most {show_ratio(allowed)} of the answers from another model than the one asked",
             seen=seen,
             events=events,
-            value=None if interval is None else interval.value,
-            low=None if bounds is None else bounds.low,
-            high=None if bounds is None else bounds.high,
+            measured=interval,
+            bounded=allowed > 0.0,  # of nothing allowed there is no share to be near to
             limit=allowed,
             samples=total,
         )
@@ -76,29 +74,27 @@ def judge_integrity(
     checked, wrong = compared.total() - compared[None], compared[False]
     needed = integrity_requests(objective)
     interval = wilson(checked - wrong, checked)
-    bounds = None if objective == 1.0 else interval
     seen = f"{wrong} wrong of {checked} checked" if checked else "no answer was checked"
     if interval is None:
         status = Status.INCONCLUSIVE
     elif objective == 1.0:
-        status = Status.FAILED if wrong else _side(checked >= needed or not prove, False)
+        status = Status.FAILED if wrong else side(checked >= needed or not prove, False)
     else:
         # One wrong answer among few is no rate yet.
-        status = _side(interval.low >= objective or not prove, interval.high < objective and wrong > 1)
+        status = side(interval.low >= objective or not prove, interval.high < objective and wrong > 1)
         seen += f" ({interval.value:.3%} right; 95%: {interval.low:.3%} to {interval.high:.3%})"
     if status is Status.INCONCLUSIVE and 0 < checked < needed:
         seen += f", it takes {needed}"
-    return Check(
-        id=f"slo/{tier}/integrity",
-        group="slo",
-        status=status,
-        title=f"{tier}: integrity of answers in {where}",
+    return slo_check(
+        tier,
+        "integrity",
+        status,
+        f"integrity of answers in {where}",
         expected=f"at least {show_ratio(objective)} of checked answers equal the reference",
         seen=seen,
         events=events,
-        value=None if interval is None else interval.value,
-        low=None if bounds is None else bounds.low,
-        high=None if bounds is None else bounds.high,
+        measured=interval,
+        bounded=objective < 1.0,
         limit=objective,
         samples=checked,
     )
@@ -125,7 +121,3 @@ def fallback_notes(tiers: Tiers, samples: Mapping[str, TierSamples]) -> tuple[st
         for name, other, total in counted
         if other
     )
-
-
-def _side(good: bool, bad: bool) -> Status:
-    return Status.FAILED if bad else Status.PASSED if good else Status.INCONCLUSIVE

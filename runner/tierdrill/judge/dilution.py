@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tierdrill.judge.samples import UNKNOWN, TierSamples
 from tierdrill.judge.slo import judge_tier, promised
+from tierdrill.judge.slocheck import slo_check
 from tierdrill.judge.statistics import TAIL
 from tierdrill.judge.timeline import Timeline
 from tierdrill.judge.verdict import SECONDS, Check, Status
@@ -64,11 +65,11 @@ def _fault_phase(tier: Tier, name: str, parts: Sequence[Check]) -> Check:
     told = [one for one in parts if one.status is status and status is not Status.PASSED]
     worst = max((one for one in told if one.unit == SECONDS), key=_beyond, default=None)
     what = "time" if name == FAULT_PHASE_TIMES else "share"
-    return Check(
-        id=f"slo/{tier.name}/{name}",
-        group="slo",
-        status=status,
-        title=f"{tier.name}: {what}s in the fault phase alone",
+    check = slo_check(
+        tier.name,
+        name,
+        status,
+        f"{what}s in the fault phase alone",
         expected=f"no promised {what} is shown to be broken while the fault is there",
         seen="; ".join(
             f"{one.title.partition(': ')[2].removesuffix(' in fault')} {one.seen}, promised {one.expected}"
@@ -76,12 +77,17 @@ def _fault_phase(tier: Tier, name: str, parts: Sequence[Check]) -> Check:
         )
         or f"none of {len(parts)} was",
         events=parts[0].events,
-        value=worst.value if worst else None,
-        low=worst.low if worst else None,
-        high=worst.high if worst else None,
-        limit=worst.limit if worst else None,
-        samples=worst.samples if worst else None,
-        unit=SECONDS if worst else "",
+    )
+    if worst is None:
+        return check
+    return replace(
+        check,
+        value=worst.value,
+        low=worst.low,
+        high=worst.high,
+        limit=worst.limit,
+        samples=worst.samples,
+        unit=worst.unit,
     )
 
 
@@ -124,15 +130,15 @@ def _worst_window(
         seen = f"{1 - worst.share:.2%} in the worst window ({worst.bad} bad of {worst.asked}{since})"
         if not found.broken and loud.broken:
             seen += "; that is, if all of which nothing is known were bad"
-    return Check(
-        id=f"slo/{tier.name}/{WORST_WINDOW}",
-        group="slo",
-        status=status,
-        title=f"{tier.name}: worst window",
+    return slo_check(
+        tier.name,
+        WORST_WINDOW,
+        status,
+        "worst window",
         expected=f"at least {show_ratio(floor.availability)} in every {show_duration(floor.lasts)}",
         seen=seen,
         events=events,
-        value=None if worst is None else 1 - worst.share,
+        measured=None if worst is None else 1 - worst.share,
         limit=floor.availability,
         samples=None if worst is None else worst.asked,
     )

@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from tierdrill.history.events import Event
 from tierdrill.judge.alerts import Firing, sightings
 from tierdrill.judge.samples import UNKNOWN, TierSamples
+from tierdrill.judge.slocheck import slo_check
 from tierdrill.judge.statistics import TAIL
 from tierdrill.judge.timeline import TARGET_PARTS, Timeline
 from tierdrill.judge.verdict import Check, Status, Times
@@ -144,18 +145,8 @@ def _check(name: str, tier: Tier, found: _Found, events: tuple[int, ...], sample
     status, took, seen = found
     limit: float = getattr(tier.objectives, name)
     title, expected = _WORDS[name]
-    return Check(
-        id=f"slo/{tier.name}/{name}",
-        group="slo",
-        status=status,
-        title=f"{tier.name}: {title}",
-        expected=expected.format(limit=show_duration(limit)),
-        seen=seen,
-        events=events,
-        value=took,
-        limit=limit,
-        samples=samples,
-    )
+    wanted = expected.format(limit=show_duration(limit))
+    return slo_check(tier.name, name, status, title, wanted, seen, events, measured=took, limit=limit, samples=samples)
 
 
 def _between(best: _Found, worst: _Found, unknown: int) -> _Found:

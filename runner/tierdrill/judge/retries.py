@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 from tierdrill.judge.samples import TierSamples
+from tierdrill.judge.slocheck import slo_check
 from tierdrill.judge.verdict import Check, Status
 from tierdrill.spec.tiers import RETRY_BURST, Tier
 from tierdrill.spec.units import show_ratio
@@ -25,17 +26,17 @@ def judge_retries(
     # Each gateway has saved up a burst of retries, and may use it within the span that is looked at.
     allowed = tier.retry_budget.ratio * requests + RETRY_BURST * gateways
     return [
-        Check(
-            id=f"slo/{tier.name}/retries",
-            group="slo",
+        slo_check(
+            tier.name,
+            "retries",
             status=Status.FAILED if retries > allowed else Status.PASSED,
-            title=f"{tier.name}: retries in {where}",
+            title=f"retries in {where}",
             expected=f"at most {show_ratio(tier.retry_budget.ratio)} of the requests, and {RETRY_BURST:g} at each "
             f"gateway at once: {allowed:.0f}",
             seen=f"{retries} retries of {requests} requests ({retries / requests:.2%}); no request more than "
             f"{max(tried)} times",
             events=events,
-            value=retries / requests,
+            measured=retries / requests,
             limit=allowed / requests,
             samples=requests,
         )

@@ -21,6 +21,7 @@ from tierdrill.judge.generator import sent_as
 from tierdrill.judge.recovery import BACK_IN_TARGET, judge_time
 from tierdrill.judge.retries import judge_retries
 from tierdrill.judge.samples import UNKNOWN, TierSamples, joined
+from tierdrill.judge.slocheck import side, slo_check
 from tierdrill.judge.statistics import quantile, wilson
 from tierdrill.judge.timeline import Timeline
 from tierdrill.judge.verdict import SECONDS, Check, Status
@@ -53,7 +54,7 @@ class _Asked:
 
     def title(self, name: str) -> str:
         """For people."""
-        return f"{self.tier.name}: {name.replace('_', ' ')} in {self.where}"
+        return f"{name.replace('_', ' ')} in {self.where}"
 
 
 def judge_tier(
@@ -137,15 +138,8 @@ def streamed_parts(load: Load) -> frozenset[str]:
 
 
 def _unknown(tier: str, name: str, where: str, why: str, events: tuple[int, ...]) -> Check:
-    return Check(
-        id=f"slo/{tier}/{name}",
-        group="slo",
-        status=Status.INCONCLUSIVE,
-        title=f"{tier}: {name.replace('_', ' ')} in {where}",
-        expected="enough samples to judge",
-        seen=why,
-        events=events,
-    )
+    title = f"{name.replace('_', ' ')} in {where}"
+    return slo_check(tier, name, Status.INCONCLUSIVE, title, "enough samples to judge", why, events)
 
 
 def _share(
@@ -161,35 +155,28 @@ def _share(
         if interval is None:
             return Status.INCONCLUSIVE
         if at_least:
-            return _side(interval.low >= objective, interval.high < objective and bad >= BAD_AT_LEAST)
-        return _side(interval.high <= objective, interval.low > objective and bad >= BAD_AT_LEAST)
+            return side(interval.low >= objective, interval.high < objective and bad >= BAD_AT_LEAST)
+        return side(interval.high <= objective, interval.low > objective and bad >= BAD_AT_LEAST)
 
     interval = wilson(total - bad if at_least else bad, total)
     if interval is None:
         return asked.unknown(name, f"nothing is known of {unknown} requests" if unknown else "no requests")
-    return Check(
-        id=f"slo/{asked.tier.name}/{name}",
-        group="slo",
+    return slo_check(
+        asked.tier.name,
+        name,
         status=asked.status(status(bad, total + unknown), status(bad + unknown, total + unknown)),
         title=asked.title(name),
         expected=f"at {'least' if at_least else 'most'} {show_ratio(objective)}",
         seen=f"{interval.value:.4%} (95%: {interval.low:.3%} to {interval.high:.3%}; {bad} bad of {interval.samples}"
         f"{_and_unknown(unknown)})",
         events=asked.events,
-        value=interval.value,
-        low=interval.low,
-        high=interval.high,
+        measured=interval,
         limit=objective,
-        samples=interval.samples,
     )
 
 
 def _and_unknown(unknown: int) -> str:
     return f"; {unknown} more not known" if unknown else ""
-
-
-def _side(good: bool, bad: bool) -> Status:
-    return Status.PASSED if good else Status.FAILED if bad else Status.INCONCLUSIVE
 
 
 def _quantile(asked: _Asked, name: str, label: str, ordered: list[float], unknown: int, limit: float) -> Check:
@@ -203,23 +190,20 @@ def _quantile(asked: _Asked, name: str, label: str, ordered: list[float], unknow
         if found is None:
             return Status.INCONCLUSIVE
         late = len(times) - bisect_right(times, limit)
-        return _side(found.high <= limit, found.low > limit and late >= BAD_AT_LEAST)
+        return side(found.high <= limit, found.low > limit and late >= BAD_AT_LEAST)
 
     best, worst = ([0.0] * unknown + ordered, ordered + [math.inf] * unknown) if unknown else (ordered, ordered)
-    return Check(
-        id=f"slo/{asked.tier.name}/{check_name}",
-        group="slo",
+    return slo_check(
+        asked.tier.name,
+        check_name,
         status=asked.status(status(best), status(worst)),
         title=asked.title(f"{label} {name}"),
         expected=f"at most {show_duration(limit)}",
         seen=f"{_show(interval.value)} (95%: {_show(interval.low)} to {_show(interval.high)}; n={interval.samples}"
         f"{_and_unknown(unknown)})",
         events=asked.events,
-        value=_finite(interval.value),
-        low=_finite(interval.low),
-        high=_finite(interval.high),
+        measured=interval,
         limit=limit,
-        samples=interval.samples,
         unit=SECONDS,
     )
 
@@ -228,7 +212,3 @@ def _show(seconds: float) -> str:
     if seconds == math.inf:
         return "no answer"
     return "unbounded" if seconds == -math.inf else f"{seconds * 1000:.1f}ms"
-
-
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None
