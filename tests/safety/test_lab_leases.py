@@ -27,9 +27,11 @@ WHERE: dict[str, dict[str, Any]] = {
 }
 """By kind of target. What befalls a stream of the load ends with the load, which ends with its runner."""
 
-LASTING = {"xid-noise": {"count": 100_000}}
+HERE: dict[str, dict[str, Any]] = {"xid-noise": {"count": 100_000}, "bit-flip": {"weight": 100}}
+"""Noise that does not end by itself, and a weight that this small lab's models have."""
+
 FAULTS = [
-    (kind, {**WHERE[fault.target_kind], **LASTING.get(kind, {})})
+    (kind, {**WHERE[fault.target_kind], **HERE.get(kind, {})})
     for kind, fault in KINDS.items()
     if fault.target_kind != "stream"
 ]
@@ -71,7 +73,7 @@ def test_a_fault_that_nobody_looks_after_ends(
 
 
 def test_a_fault_that_is_renewed_stays_and_the_network_keeps_a_lease_of_its_own(
-    small: tuple[Path, LabState, LabClient]
+    small: tuple[Path, LabState, LabClient],
 ) -> None:
     home, state, client = small
     port = LabPort(home, state.name, state.id)
