@@ -132,10 +132,10 @@ def ablations(
     where it is one of `only`: then nothing else is.
     """
     found: dict[str, list[DrillSetting]] = {}
-    for part in dict.fromkeys(part for setting in settings for part in parts_of(setting)):
+    for part in parts_of(*settings):
         say_so = [setting for setting in settings if part in (setting.drill.proves or ())]
         others = [one for one in settings if one.drill.proves is None and part in _noticeable(one)]
-        if part in only if only else everything or say_so or others:
+        if (part in only) if only else (everything or say_so or others):
             found[part] = [*say_so, *others]
     return found
 

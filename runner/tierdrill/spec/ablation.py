@@ -6,6 +6,8 @@ A drill's `proves` names those that it is there to show are needed; a run withou
 
 from __future__ import annotations
 
+from itertools import chain
+
 from tierdrill.spec.catalogue import DrillSetting
 from tierdrill.spec.check.context import protections
 from tierdrill.spec.drill import Sabotage, SabotageAction
@@ -34,11 +36,12 @@ def find_sabotage(setting: DrillSetting, name: str) -> Sabotage | None:
     return None
 
 
-def parts_of(setting: DrillSetting) -> tuple[str, ...]:
-    """Everything that can be taken away from a drill's platform, one at a time: the protections that it has, then
-    playbooks.
+def parts_of(*settings: DrillSetting) -> tuple[str, ...]:
+    """Everything that can be taken away from the platforms of drills, one at a time: the protections that each has,
+    then its playbooks.
     """
-    return (*protections(setting.environment), *(playbook.metadata.name for playbook in setting.playbooks))
+    parts = ((*protections(one.environment), *(book.metadata.name for book in one.playbooks)) for one in settings)
+    return tuple(dict.fromkeys(chain.from_iterable(parts)))
 
 
 def what(part: str) -> str:

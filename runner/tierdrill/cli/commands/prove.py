@@ -89,7 +89,7 @@ def command(
 def _check_parts(parts: tuple[str, ...], settings: dict[str, DrillSetting]) -> None:
     from tierdrill.spec.ablation import parts_of
 
-    known = dict.fromkeys(part for setting in settings.values() for part in parts_of(setting))
+    known = parts_of(*settings.values())
     for part in parts:
         if part not in known:
             raise Refusal(f"found --without {part}; allowed are {', '.join(known)}")
