@@ -11,7 +11,6 @@ from tierdrill.judge.judge import doubts_of_the_run
 from tierdrill.judge.verdict import GUARDRAIL, Status, Verdict
 from tierdrill.spec.ablation import ANY_PROMISE, ablation_name, find_sabotage, parts_of
 from tierdrill.spec.catalogue import DrillSetting
-from tierdrill.spec.check.context import protections
 from tierdrill.spec.resolve import resolve_drill
 
 
@@ -142,7 +141,7 @@ def ablations(
 
 def _noticeable(setting: DrillSetting) -> set[str]:
     """What a drill can be expected to miss: the protections of its platform, and the playbooks that must run."""
-    return {*protections(setting.environment), *(one.playbook for one in setting.drill.expect.playbooks.must_fire)}
+    return {*setting.environment.lab.protections, *(one.playbook for one in setting.drill.expect.playbooks.must_fire)}
 
 
 def ablation_variant(part: str) -> str:

@@ -9,7 +9,6 @@ from __future__ import annotations
 from itertools import chain
 
 from tierdrill.spec.catalogue import DrillSetting
-from tierdrill.spec.check.context import protections
 from tierdrill.spec.drill import Sabotage, SabotageAction
 from tierdrill.spec.protections import FLAGS
 
@@ -40,7 +39,7 @@ def parts_of(*settings: DrillSetting) -> tuple[str, ...]:
     """Everything that can be taken away from the platforms of drills, one at a time: the protections that each has,
     then its playbooks.
     """
-    parts = ((*protections(one.environment), *(book.metadata.name for book in one.playbooks)) for one in settings)
+    parts = ((*one.environment.lab.protections, *(book.metadata.name for book in one.playbooks)) for one in settings)
     return tuple(dict.fromkeys(chain.from_iterable(parts)))
 
 

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from tierdrill.spec.channels import Secret
+from tierdrill.spec.protections import FLAGS
 from tierdrill.spec.units import Duration, Frozen, Metadata, Name, Network, Part, Ratio
 
 SHORTEST_LEASE_S, LONGEST_LEASE_S = 1.0, 3600.0
@@ -37,6 +38,11 @@ class LabShape(Part):
     def gateway_names(self) -> tuple[str, ...]:
         """gateway-a, gateway-b and so on."""
         return tuple(f"gateway-{letter}" for letter in string.ascii_lowercase[: self.gateways])
+
+    @property
+    def protections(self) -> tuple[str, ...]:
+        """Those that the gateways have."""
+        return tuple(flag for flag in FLAGS if flag not in self.flags_off)
 
 
 class BlastRadius(Part):

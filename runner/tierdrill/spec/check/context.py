@@ -10,17 +10,11 @@ from tierdrill.spec.catalogue import Catalogue
 from tierdrill.spec.drill import Drill, Load
 from tierdrill.spec.environment import Environment
 from tierdrill.spec.problems import listed, nearest, shown
-from tierdrill.spec.protections import FLAGS
 from tierdrill.spec.reading import Place, Reading
 from tierdrill.spec.tiers import Tiers
 from tierdrill.spec.workloads import Workloads
 
 PLATFORM = ("controller", "prometheus", "alertmanager", "fabric", "supervisor")
-
-
-def protections(environment: Environment | None) -> tuple[str, ...]:
-    """Those that an environment's gateways have; all of them where it is not known."""
-    return tuple(flag for flag in FLAGS if environment is None or flag not in environment.lab.flags_off)
 
 
 @dataclass(frozen=True)

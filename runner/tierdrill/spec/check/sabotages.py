@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
 
-from tierdrill.spec.check.context import Context, Inventory, protections
+from tierdrill.spec.check.context import Context, Inventory
 from tierdrill.spec.check.loads import PROMISES
 from tierdrill.spec.drill import Drill, Sabotage, SabotageAction
 from tierdrill.spec.problems import listed, nearest, shown
+from tierdrill.spec.protections import FLAGS
 from tierdrill.spec.reading import Place
 from tierdrill.spec.remedies import REMEDIES, RemedyKind
 from tierdrill.spec.resolve import fill
@@ -51,7 +52,8 @@ def check_proves(context: Context, place: Place, drill: Drill) -> None:
     proves = drill.proves or ()
     place.unique([*proves], "part")
     due = [one.playbook for one in drill.expect.playbooks.must_fire]
-    has = protections(context.environment_of(drill))
+    environment = context.environment_of(drill)
+    has = FLAGS if environment is None else environment.lab.protections
     for number, part in enumerate(proves):
         if part in context.reading.named("Playbook") and part not in due:
             place.at(number).report(f"playbook {part} need not run here", f"one that must fire: {listed(due)}")
@@ -85,7 +87,7 @@ def _check_action(
     environment = context.environment_of(drill)
     if environment is not None and environment.target == "lab":
         for number, flag in enumerate(do.flags_off):
-            place.at("flags_off", number).known(flag, "flag", protections(environment))
+            place.at("flags_off", number).known(flag, "flag", environment.lab.protections)
 
 
 def _check_broken_remedy(
