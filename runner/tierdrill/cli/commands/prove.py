@@ -73,7 +73,7 @@ def command(
     if whole == bool(drills):
         raise click.UsageError("name the drills to prove, or all of them with --all")
     if parts and not ablate:
-        raise click.UsageError("found --without without --ablate; allowed are both")
+        raise click.UsageError("--without needs --ablate")
     chosen = sorted(whole_catalogue(here.catalogue).drills) if whole else drills
     settings = {name: drill_setting(here.catalogue, name) for name in chosen}
     _check_parts(parts, settings)
