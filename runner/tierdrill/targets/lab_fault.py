@@ -12,6 +12,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from http.client import HTTPConnection
 from typing import Any
 
 from tierdrill.lab.client import LabClient, LabError
@@ -45,6 +46,12 @@ def known(things: dict[str, Any], name: str, what: str) -> dict[str, Any]:
         raise TargetError(f"found {what} {name!r}; allowed are {', '.join(sorted(things))}")
     found: dict[str, Any] = things[name]
     return found
+
+
+def connect(address: str, timeout_s: float) -> HTTPConnection:
+    """A connection to `host:port`, which is made with its first request."""
+    host, _, port = address.rpartition(":")
+    return HTTPConnection(host, int(port), timeout=timeout_s)
 
 
 def running_replica(state: State, p: Parameters) -> dict[str, Any]:

@@ -15,6 +15,8 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from tierdrill.targets.lab_fault import connect
+
 TOKENS = 9
 TIMEOUT_S = 3.0
 
@@ -30,8 +32,7 @@ class Rate:
 def measure(address: str, model: str, *, timeout_s: float = TIMEOUT_S) -> Rate | None:
     """Ask for a short answer; None if it did not come whole, or in one piece."""
     body = json.dumps({"model": model, "prompt": "how fast", "max_tokens": TOKENS, "stream": True})
-    host, _, port = address.removeprefix("http://").rpartition(":")
-    connection = http.client.HTTPConnection(host, int(port), timeout=timeout_s)
+    connection = connect(address.removeprefix("http://"), timeout_s)
     pieces: list[tuple[float, int]] = []
     at = 0.0
     try:

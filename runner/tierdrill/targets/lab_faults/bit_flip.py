@@ -11,7 +11,7 @@ import json
 
 from tierdrill.lab.client import LabClient
 from tierdrill.targets.base import Proof, TargetError
-from tierdrill.targets.lab_fault import KERNEL, LabFault, Parameters, State, bind_process, known, meant, seen
+from tierdrill.targets.lab_fault import KERNEL, LabFault, Parameters, State, bind_process, connect, known, meant, seen
 
 TIMEOUT_S = 2.0
 RIGHT, WRONG, UNKNOWN = "right", "wrong", "unknown"
@@ -56,8 +56,7 @@ def _ask(client: LabClient, replica: str) -> tuple[str, str]:
     found = known({one["name"]: one for one in client.state()["replicas"]}, replica, "replica")
     if not found.get("address"):
         return UNKNOWN, f"{replica} is not running"
-    host, _, port = str(found["address"]).rpartition(":")
-    connection = http.client.HTTPConnection(host, int(port), timeout=TIMEOUT_S)
+    connection = connect(str(found["address"]), TIMEOUT_S)
     try:
         connection.request("GET", "/internal/golden")
         response = connection.getresponse()

@@ -14,7 +14,7 @@ from typing import Any
 from tierdrill.lab.client import LabClient
 from tierdrill.lab.replica_api import INTERNAL_ERROR
 from tierdrill.targets.base import Proof, TargetError
-from tierdrill.targets.lab_fault import KERNEL, LabFault, Parameters, State, bind_process, known, meant, seen
+from tierdrill.targets.lab_fault import KERNEL, LabFault, Parameters, State, bind_process, connect, known, meant, seen
 
 TIMEOUT_S = 2.0
 ROUNDS = 3
@@ -66,8 +66,7 @@ def _ask(client: LabClient, p: Parameters) -> _Heard:
     replica = known({one["name"]: one for one in client.state()["replicas"]}, name, "replica")
     if not replica.get("address"):
         return _Heard(f"{name} is not running")
-    host, _, port = str(replica["address"]).rpartition(":")
-    connection = http.client.HTTPConnection(host, int(port), timeout=TIMEOUT_S)
+    connection = connect(str(replica["address"]), TIMEOUT_S)
     question = json.dumps({"model": replica["model"], "prompt": "are you well", "max_tokens": 1})
 
     def answer(method: str, path: str, body: str | None = None) -> tuple[int, Any]:

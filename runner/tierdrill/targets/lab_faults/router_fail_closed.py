@@ -13,7 +13,7 @@ from typing import Any
 from tierdrill.lab.client import LabClient, LabError
 from tierdrill.lab.gateway_picker import FAILS_OPEN, LOST
 from tierdrill.targets.base import Proof, TargetError
-from tierdrill.targets.lab_fault import LabFault, Parameters, State, known, seen
+from tierdrill.targets.lab_fault import LabFault, Parameters, State, connect, known, seen
 
 TIMEOUT_S = 2.0
 WITNESS = "a request sent through the gateway"
@@ -60,8 +60,7 @@ Answer = tuple[int, str | None, str | None]
 
 
 def _ask(client: LabClient, p: Parameters) -> Answer | None:
-    host, _, port = str(client.status()["addresses"]["gateways"][p["gateway"]]).rpartition(":")
-    connection = http.client.HTTPConnection(host, int(port), timeout=TIMEOUT_S)
+    connection = connect(str(client.status()["addresses"]["gateways"][p["gateway"]]), TIMEOUT_S)
     body = json.dumps({"model": p["model"], "prompt": "who is there", "max_tokens": 1})
     try:
         connection.request("POST", "/v1/completions", body, {"Content-Type": "application/json"})

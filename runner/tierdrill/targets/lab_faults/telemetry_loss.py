@@ -10,7 +10,7 @@ from typing import Any
 
 from tierdrill.lab.client import LabClient, LabError
 from tierdrill.targets.base import Proof, TargetError
-from tierdrill.targets.lab_fault import LabFault, Parameters, State, known, seen, without_power
+from tierdrill.targets.lab_fault import LabFault, Parameters, State, connect, known, seen, without_power
 
 TIMEOUT_S = 1.0
 MUST_HAVE = b"DCGM_FI_DEV_"
@@ -53,10 +53,10 @@ def exporter_lost(client: LabClient, source: str) -> bool:
 def _scrape(client: LabClient, node: str) -> tuple[bool | None, str]:
     """Whether the node's exporter has metrics (None: the node itself does not answer), and what came."""
     try:
-        host, _, port = str(client.agent(node)["agent"]).rpartition(":")
+        address = str(client.agent(node)["agent"])
     except LabError as error:
         return None, str(error)
-    connection = http.client.HTTPConnection(host, int(port), timeout=TIMEOUT_S)
+    connection = connect(address, TIMEOUT_S)
     try:
         connection.request("GET", "/metrics")
         response = connection.getresponse()
