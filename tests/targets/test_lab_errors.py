@@ -3,29 +3,25 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from collections.abc import Iterator
 from typing import Any, cast
 
 import pytest
 
 from tests.targets.endpoint import Answer, Asked, Endpoint
+from tests.targets.one_replica import OneReplica
 from tierdrill.lab.client import LabClient
-from tierdrill.process.identity import identify
 from tierdrill.targets.base import TargetError
 from tierdrill.targets.lab_faults.replica_errors import FAULT as ERRORS
 
 
-class Lab:
+class Lab(OneReplica):
     """One replica; each fourth of its answers is an error where so many were asked for, or each."""
 
     def __init__(self, endpoint: Endpoint) -> None:
+        super().__init__(endpoint)
         self.percent, self.asked, self.ready = 0, 0, 200
         self.broken: tuple[int, Any] | None = None
-        self.process = subprocess.Popen([sys.executable, "-c", "import sys; sys.stdin.read()"], stdin=subprocess.PIPE)
-        endpoint.answer = self.answer
-        self.address: str | None = endpoint.address
 
     def answer(self, asked: Asked) -> Answer:
         if asked.method == "GET":
@@ -39,19 +35,9 @@ class Lab:
         status, document = self.broken or ((500, error) if fails else (200, {"choices": []}))
         return Answer(status, json.dumps(document).encode())
 
-    def state(self) -> dict[str, Any]:
-        found = identify(self.process.pid)
-        pid, ticks = (None, None) if found is None else (found.pid, found.ticks)
-        replica = {"name": "assistant-1", "model": "assistant", "address": self.address, "pid": pid, "ticks": ticks}
-        return {"replicas": [replica]}
-
     def change_errors(self, replica: str, percent: int) -> None:
         assert replica == "assistant-1"
         self.percent = percent
-
-    def end_process(self) -> None:
-        self.process.kill()
-        self.process.communicate()
 
 
 @pytest.fixture

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from collections.abc import Iterator
 from typing import Any, cast
 
 import pytest
 
 from tests.targets.endpoint import Answer, Asked, Endpoint
+from tests.targets.one_replica import OneReplica
 from tierdrill.lab.client import LabClient
-from tierdrill.process.identity import identify
 from tierdrill.targets.base import TargetError
 from tierdrill.targets.lab_faults.bit_flip import FAULT as FLIP
 from tierdrill.targets.lab_faults.bit_flip import replica_answers
@@ -20,30 +18,19 @@ from tierdrill.targets.lab_faults.bit_flip import replica_answers
 PARAMETERS = {"replica": "assistant-1", "weight": 500, "bit": 13}
 
 
-class Lab:
+class Lab(OneReplica):
     """One replica, whose answers to the golden prompts are as its weights are."""
 
     def __init__(self, endpoint: Endpoint) -> None:
+        super().__init__(endpoint)
         self.flipped, self.status = False, 200
-        self.process = subprocess.Popen([sys.executable, "-c", "import sys; sys.stdin.read()"], stdin=subprocess.PIPE)
-        endpoint.answer = self.answer
-        self.address: str | None = endpoint.address
 
     def answer(self, asked: Asked) -> Answer:
         return Answer(self.status, json.dumps({"ok": not self.flipped, "checksum": "c"}).encode())
 
-    def state(self) -> dict[str, Any]:
-        found = identify(self.process.pid)
-        pid, ticks = (None, None) if found is None else (found.pid, found.ticks)
-        return {"replicas": [{"name": "assistant-1", "address": self.address, "pid": pid, "ticks": ticks}]}
-
     def flip_bit(self, replica: str, index: int, bit: int, flipped: bool) -> None:
         assert (replica, index, bit) == ("assistant-1", 500, 13)
         self.flipped = flipped
-
-    def end_process(self) -> None:
-        self.process.kill()
-        self.process.communicate()
 
 
 @pytest.fixture
