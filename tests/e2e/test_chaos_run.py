@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
 
@@ -31,6 +31,21 @@ LEASE_S = 3.0
 UNDO_S = 2.0
 LANDS_WITHIN_S = 20.0
 WHOLE_WITHIN_S = 15.0
+
+
+def run_chaos(
+    command: str, experiment: str, *, folder: Path, env: Mapping[str, str]
+) -> subprocess.CompletedProcess[str]:
+    """`chaos COMMAND` on a shipped experiment, to its end; a run leaves its journal in the folder, as journal.json."""
+    return subprocess.run(
+        [CHAOS, "--no-version-check", command, str(ROOT / "experiments" / experiment)],
+        cwd=folder,
+        env=env,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
 
 
 @pytest.fixture(scope="module")
@@ -85,15 +100,7 @@ def await_landed(ledger: Ledger, chaos: subprocess.Popen[bytes], output: Path) -
 
 @pytest.mark.parametrize("experiment", EXPERIMENTS)
 def test_chaos_validates(experiment: str, tmp_path: Path) -> None:
-    done = subprocess.run(
-        [CHAOS, "--no-version-check", "validate", str(ROOT / "experiments" / experiment)],
-        cwd=tmp_path,
-        env=environment(tmp_path),
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    done = run_chaos("validate", experiment, folder=tmp_path, env=environment(tmp_path))
     assert done.returncode == 0, done.stdout + done.stderr
     assert "valid" in done.stdout + done.stderr
 
@@ -102,15 +109,7 @@ def test_chaos_validates(experiment: str, tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(90)
 def test_a_change_of_load_is_refused_where_there_is_no_load(home: Path, tmp_path: Path) -> None:
-    done = subprocess.run(
-        [CHAOS, "--no-version-check", "run", str(ROOT / "experiments" / "load" / "surge.yaml")],
-        cwd=tmp_path,
-        env=chaos_environment(home, 1.0),
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    done = run_chaos("run", "load/surge.yaml", folder=tmp_path, env=chaos_environment(home, 1.0))
     assert "no load is running whose rate could be changed" in done.stdout + done.stderr
     with closing(Ledger(home)) as ledger:
         assert ledger.open_faults() == []
@@ -121,15 +120,7 @@ def test_a_change_of_load_is_refused_where_there_is_no_load(home: Path, tmp_path
 @pytest.mark.timeout(90)
 @pytest.mark.parametrize("experiment", WITHOUT_LOAD)
 def test_chaos_runs_it(experiment: str, home: Path, tmp_path: Path) -> None:
-    done = subprocess.run(
-        [CHAOS, "--no-version-check", "run", "--journal-path", "journal.json", str(ROOT / "experiments" / experiment)],
-        cwd=tmp_path,
-        env=chaos_environment(home, 1.0),
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    done = run_chaos("run", experiment, folder=tmp_path, env=chaos_environment(home, 1.0))
     shown = done.stdout + done.stderr
     assert done.returncode == 0, shown
     journal = json.loads((tmp_path / "journal.json").read_text())
@@ -213,15 +204,7 @@ def test_a_halt_forbids_it(home: Path, tmp_path: Path) -> None:
     halted = tierdrill(home, "halt", "--reason", "a test")
     assert halted.returncode == 0, halted.stdout + halted.stderr
     try:
-        done = subprocess.run(
-            [CHAOS, "--no-version-check", "run", str(ROOT / "experiments" / "replica" / "crash.yaml")],
-            cwd=tmp_path,
-            env=chaos_environment(home, 1.0),
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
+        done = run_chaos("run", "replica/crash.yaml", folder=tmp_path, env=chaos_environment(home, 1.0))
         journal = json.loads((tmp_path / "journal.json").read_text())
         assert [activity["status"] for activity in journal["run"]] == ["failed"], done.stdout + done.stderr
         assert "kill switch" in str(journal["run"][0]["exception"])
