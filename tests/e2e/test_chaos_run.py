@@ -25,6 +25,9 @@ EXPERIMENTS = sorted(path.relative_to(ROOT / "experiments").as_posix() for path 
 WITHOUT_LOAD = [name for name in EXPERIMENTS if not name.startswith("load/")]
 """`chaos run` starts no load, so there is none whose rate could be changed."""
 
+WITHOUT_PLAYBOOKS = [name for name in WITHOUT_LOAD if name != "replica/crash-loop.yaml"]
+"""Nor are there playbooks, one of which must start a replica again before it can crash a second time."""
+
 CHAOS = str(Path(sys.executable).with_name("chaos"))
 LAB = "kept"
 LEASE_S = 3.0
@@ -118,18 +121,21 @@ def test_a_change_of_load_is_refused_where_there_is_no_load(home: Path, tmp_path
 @pytest.mark.lab
 @pytest.mark.slow
 @pytest.mark.timeout(90)
-@pytest.mark.parametrize("experiment", WITHOUT_LOAD)
+@pytest.mark.parametrize("experiment", WITHOUT_PLAYBOOKS)
 def test_chaos_runs_it(experiment: str, home: Path, tmp_path: Path) -> None:
-    done = run_chaos("run", experiment, folder=tmp_path, env=chaos_environment(home, 1.0))
+    # Its own rollbacks undo it, not a lease that ran out meanwhile.
+    env = {**chaos_environment(home, 1.0), "TIERDRILL_LEASE": "60"}
+    done = run_chaos("run", experiment, folder=tmp_path, env=env)
     shown = done.stdout + done.stderr
     assert done.returncode == 0, shown
     journal = json.loads((tmp_path / "journal.json").read_text())
     assert (journal["status"], journal["deviated"]) == ("completed", False), shown
-    assert [activity["status"] for activity in journal["run"]] == ["succeeded"], shown
-    landed = journal["run"][0]["output"]
-    assert landed["witness"] and landed["effective_at"] > time.time() - 60
-    assert [activity["status"] for activity in journal["rollbacks"]] == ["succeeded"], shown
-    assert journal["rollbacks"][0]["output"]["undone"] == [landed["fault"]]
+    assert {activity["status"] for activity in journal["run"]} == {"succeeded"}, shown
+    landed = [activity["output"] for activity in journal["run"]]
+    assert all(one["witness"] and one["effective_at"] > time.time() - 60 for one in landed)
+    assert {activity["status"] for activity in journal["rollbacks"]} == {"succeeded"}, shown
+    undone = [fault for activity in journal["rollbacks"] for fault in activity["output"]["undone"]]
+    assert sorted(undone) == sorted(one["fault"] for one in landed)
     with closing(Ledger(home)) as ledger:
         assert ledger.open_faults() == []
     await_whole(home)
