@@ -98,11 +98,11 @@ def test_what_no_drill_was_asked_about_is_unproven() -> None:
 
 
 def test_what_a_platform_does_not_have_cannot_be_taken_away() -> None:
-    plain = shipped("slow-link-in-turn")
+    plain = shipped("slow-link-round-robin")
     assert plain.environment.lab.flags_off == ("health_checks", "latency_routing", "ejection")
     assert not {*plain.environment.lab.flags_off} & {*parts_of(plain)}
     assert {"retries", "shift-traffic"} < {*parts_of(plain)}
-    silent = saying("slow-link-in-turn", silent=True)
+    silent = saying("slow-link-round-robin", silent=True)
     found = ablations([silent, shipped("node-loss")], everything=True)
-    assert names(found["ejection"]) == [] and names(found["circuit_breaker"]) == ["slow-link-in-turn"]
+    assert names(found["ejection"]) == [] and names(found["circuit_breaker"]) == ["slow-link-round-robin"]
     assert find_sabotage(plain, "without-ejection") is None
