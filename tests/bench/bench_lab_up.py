@@ -35,7 +35,7 @@ from tierdrill.lab.client import LabClient
 from tierdrill.lab.state import LabState, down_lab, lab_processes
 from tierdrill.load.runner import LoadProcess
 from tierdrill.spec.catalogue import setting_of
-from tierdrill.targets.lab import MECHANISMS
+from tierdrill.targets.lab.fault_port import MECHANISMS
 
 DRILL = "node-loss"
 UP_S = 5.0

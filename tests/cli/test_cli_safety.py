@@ -26,7 +26,7 @@ from tierdrill.history.store import HistoryStore
 from tierdrill.lab.state import LabState, ProcessRecord, write_state
 from tierdrill.process.identity import ProcessId, identify, me
 from tierdrill.spec.lasting import Setting
-from tierdrill.targets.lab_settings import undo_order
+from tierdrill.targets.lab.settings import undo_order
 
 ORDER = {
     "fault": "r1/node-power-loss/node-2",

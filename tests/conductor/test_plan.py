@@ -19,7 +19,7 @@ from tierdrill.conductor.plan import (
     new_run_name,
 )
 from tierdrill.spec.catalogue import DrillSetting
-from tierdrill.targets.lab import MECHANISMS
+from tierdrill.targets.lab.fault_port import MECHANISMS
 
 
 def plan(setting: DrillSetting, variant: str = "drill") -> Any:

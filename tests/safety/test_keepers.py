@@ -17,7 +17,7 @@ from tierdrill.cli.live_runs import reapers
 from tierdrill.history.ledger import Ledger, OwnedProcess
 from tierdrill.process.identity import STOPPED, identify
 from tierdrill.spec.lasting import Setting
-from tierdrill.targets.lab_settings import undo_order
+from tierdrill.targets.lab.settings import undo_order
 
 
 def changed(home: Path, run: str, lease_s: float = 60.0) -> None:

@@ -13,7 +13,7 @@ from tierdrill.faults.registry import KINDS, checked_parameters
 from tierdrill.lab.client import LabClient
 from tierdrill.lab.state import LabState
 from tierdrill.targets.base import FaultOrder
-from tierdrill.targets.lab import LabPort
+from tierdrill.targets.lab.fault_port import LabPort
 from tierdrill.targets.undo import await_proof
 
 pytestmark = pytest.mark.lab

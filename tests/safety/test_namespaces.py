@@ -34,7 +34,7 @@ from tierdrill.process.identity import me
 from tierdrill.lab.config import from_json
 from tierdrill.lab.supervisor_start import start_lab
 from tierdrill.spec.lasting import Setting
-from tierdrill.targets.lab_settings import undo_order
+from tierdrill.targets.lab.settings import undo_order
 from tierdrill.targets.places import lab_place
 home = Path(sys.argv[2])
 ledger = Ledger(home)

@@ -13,7 +13,7 @@ from tests.judge.build import shipped
 from tierdrill.conductor.plan import make_plan
 from tierdrill.conductor.run import RunOptions, _may_start
 from tierdrill.history.ledger import Ledger
-from tierdrill.targets.lab import MECHANISMS
+from tierdrill.targets.lab.fault_port import MECHANISMS
 
 RUNNER = """
 import sys
@@ -25,7 +25,7 @@ from tierdrill.conductor.errors import RunRefused
 from tierdrill.conductor.plan import make_plan
 from tierdrill.conductor.run import RunOptions, _may_start
 from tierdrill.history.ledger import Ledger
-from tierdrill.targets.lab import MECHANISMS
+from tierdrill.targets.lab.fault_port import MECHANISMS
 home, run, environment = Path(sys.argv[1]), sys.argv[2], sys.argv[3]
 setting = shipped()
 named = setting.environment.metadata.model_copy(update={"name": environment})

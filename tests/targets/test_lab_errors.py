@@ -12,7 +12,7 @@ from tests.targets.endpoint import Answer, Asked, Endpoint
 from tests.targets.one_replica import OneReplica
 from tierdrill.lab.client import LabClient
 from tierdrill.targets.base import TargetError
-from tierdrill.targets.lab_faults.replica_errors import FAULT as ERRORS
+from tierdrill.targets.lab.faults.replica_errors import FAULT as ERRORS
 
 
 class Lab(OneReplica):

@@ -9,8 +9,8 @@ import pytest
 from tests.targets.endpoint import Answer, Endpoint
 from tierdrill.lab.client import LabClient, LabError
 from tierdrill.targets.base import TargetError
-from tierdrill.targets.lab_faults.telemetry_loss import FAULT as LOSS
-from tierdrill.targets.lab_faults.telemetry_loss import exporter_lost
+from tierdrill.targets.lab.faults.telemetry_loss import FAULT as LOSS
+from tierdrill.targets.lab.faults.telemetry_loss import exporter_lost
 
 PARAMETERS = {"node": "node-1"}
 METRICS = b'DCGM_FI_DEV_GPU_TEMP{gpu="0"} 40\n'

@@ -19,10 +19,10 @@ from tierdrill.lab.gpu import GpuSpec
 from tierdrill.lab.node_gpus import GpuBoard, GpuUser
 from tierdrill.process import spawn
 from tierdrill.targets.base import Proof, TargetError
-from tierdrill.targets.lab_faults import gpu_thermal_throttle
-from tierdrill.targets.lab_faults.gpu_fallen_off_bus import FAULT as OFF_BUS
-from tierdrill.targets.lab_faults.gpu_thermal_throttle import FAULT as THROTTLE
-from tierdrill.targets.lab_token_rate import Rate, measure, seconds_per_token
+from tierdrill.targets.lab.faults import gpu_thermal_throttle
+from tierdrill.targets.lab.faults.gpu_fallen_off_bus import FAULT as OFF_BUS
+from tierdrill.targets.lab.faults.gpu_thermal_throttle import FAULT as THROTTLE
+from tierdrill.targets.lab.token_rate import Rate, measure, seconds_per_token
 from tierdrill.targets.undo import await_proof
 
 SPEC = GpuSpec(0, "GPU-0", 80, "H100 (emulated)", "00000000:04:00.0")

@@ -19,10 +19,10 @@ from tierdrill.faults.registry import KINDS
 from tierdrill.lab.client import LabClient, LabError
 from tierdrill.process.identity import identify
 from tierdrill.targets.base import FaultOrder, TargetError
-from tierdrill.targets.lab import MECHANISMS, LabPort
-from tierdrill.targets.lab_faults.replica_crash import FAULT as CRASH
-from tierdrill.targets.lab_faults.replica_hang import FAULT as HANG
-from tierdrill.targets.lab_inventory import inventory_of
+from tierdrill.targets.lab.fault_port import MECHANISMS, LabPort
+from tierdrill.targets.lab.faults.replica_crash import FAULT as CRASH
+from tierdrill.targets.lab.faults.replica_hang import FAULT as HANG
+from tierdrill.targets.lab.inventory import inventory_of
 from tierdrill.targets.places import open_place, the_running_lab
 
 NO_LAB = cast(LabClient, None)

@@ -8,7 +8,7 @@ import pytest
 
 from tierdrill.lab.client import LabClient, LabError
 from tierdrill.targets.base import TargetError
-from tierdrill.targets.lab_faults.xid_noise import FAULT as NOISE
+from tierdrill.targets.lab.faults.xid_noise import FAULT as NOISE
 
 PARAMETERS = {"node": "node-1", "count": 500, "per_second": 50}
 

@@ -16,8 +16,8 @@ from tierdrill.lab.client import LabClient
 from tierdrill.load.line import CONTROL_FILE, LoadLine, StreamRates
 from tierdrill.process.identity import me
 from tierdrill.targets.base import TargetError
-from tierdrill.targets.lab_faults.load_surge import FAULT as SURGE
-from tierdrill.targets.lab_faults.load_surge import SURE, arrived, likelihood
+from tierdrill.targets.lab.faults.load_surge import FAULT as SURGE
+from tierdrill.targets.lab.faults.load_surge import SURE, arrived, likelihood
 
 
 class Lab:

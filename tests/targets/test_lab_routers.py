@@ -11,8 +11,8 @@ from tests.targets.endpoint import Answer, Asked, Endpoint
 from tierdrill.lab.client import LabClient, LabError
 from tierdrill.lab.gateway_picker import LOST
 from tierdrill.targets.base import TargetError
-from tierdrill.targets.lab_faults.router_fail_closed import FAULT as CLOSED
-from tierdrill.targets.lab_faults.router_fail_closed import router_state
+from tierdrill.targets.lab.faults.router_fail_closed import FAULT as CLOSED
+from tierdrill.targets.lab.faults.router_fail_closed import router_state
 
 PARAMETERS = {"gateway": "gateway-a"}
 

@@ -12,7 +12,7 @@ import pytest
 
 from tierdrill.lab.client import LabError
 from tierdrill.targets.base import FaultOrder, TargetError
-from tierdrill.targets.lab import LabPort
+from tierdrill.targets.lab.fault_port import LabPort
 
 
 class Lab:

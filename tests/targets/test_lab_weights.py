@@ -12,8 +12,8 @@ from tests.targets.endpoint import Answer, Asked, Endpoint
 from tests.targets.one_replica import OneReplica
 from tierdrill.lab.client import LabClient
 from tierdrill.targets.base import TargetError
-from tierdrill.targets.lab_faults.bit_flip import FAULT as FLIP
-from tierdrill.targets.lab_faults.bit_flip import replica_answers
+from tierdrill.targets.lab.faults.bit_flip import FAULT as FLIP
+from tierdrill.targets.lab.faults.bit_flip import replica_answers
 
 PARAMETERS = {"replica": "assistant-1", "weight": 500, "bit": 13}
 

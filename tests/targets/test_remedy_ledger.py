@@ -18,9 +18,9 @@ from tierdrill.history.ledger import Ledger, LedgerFault
 from tierdrill.lab.calls import Call
 from tierdrill.lab.client import LabClient, LabError
 from tierdrill.lab.state import LabState
-from tierdrill.targets import lab
 from tierdrill.targets.base import Inventory, RemedyResult, TargetError
-from tierdrill.targets.remedy_ledger import RemedyLedger
+from tierdrill.targets.lab import fault_port
+from tierdrill.targets.lab.remedy_ledger import RemedyLedger
 
 RUN = "run-1"
 GATEWAYS = {"gateway-a": "127.0.0.1:1", "gateway-b": "127.0.0.1:2"}
@@ -142,8 +142,8 @@ def names(home: Path) -> list[str]:
 def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeLab]:
     """A lab that the ledger's place leads to as well: what the reaper and `recover` see is this one."""
     made = FakeLab(tmp_path)
-    monkeypatch.setattr(lab.LabPort, "_reachable", lambda self: made.lab)
-    monkeypatch.setattr(lab, "LabClient", lambda state: made)
+    monkeypatch.setattr(fault_port.LabPort, "_reachable", lambda self: made.lab)
+    monkeypatch.setattr(fault_port, "LabClient", lambda state: made)
     yield made
 
 
@@ -303,12 +303,12 @@ def test_replicas_go_home_last(fake: FakeLab, monkeypatch: pytest.MonkeyPatch) -
     do(fake, "cordon", node="node-1")
     do(fake, "reschedule", node="node-1")
     order: list[str] = []
-    real = lab.put_back
+    real = fault_port.put_back
 
     def put_back(client: LabClient, parameters: dict[str, Any]) -> None:
         order.append(parameters["setting"]["kind"])
         real(client, parameters)
 
-    monkeypatch.setattr(lab, "put_back", put_back)
+    monkeypatch.setattr(fault_port, "put_back", put_back)
     assert undo(fake) == []
     assert order == ["cordon", "places"]

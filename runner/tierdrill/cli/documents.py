@@ -134,7 +134,7 @@ def within_reach(setting: DrillSetting, caps: Sequence[str]) -> DrillSetting:
         return setting
     from tierdrill.conductor.plan import PlanError, make_plan
     from tierdrill.spec.overrides import narrowed, parse_reach
-    from tierdrill.targets.lab import MECHANISMS
+    from tierdrill.targets.lab.fault_port import MECHANISMS
 
     try:
         narrow = replace(setting, environment=narrowed(setting.environment, parse_reach(caps)))

@@ -33,9 +33,9 @@ from tierdrill.remediation.engine import PlaybookEngine
 from tierdrill.remediation.notice import NoticeError, notices_of
 from tierdrill.spec.drill import OnCall, SabotageAction
 from tierdrill.targets.base import RemedyPort
-from tierdrill.targets.lab_remedies import LabRemedies
+from tierdrill.targets.lab.remedy_ledger import RemedyLedger
+from tierdrill.targets.lab.remedy_port import LabRemedies
 from tierdrill.targets.places import lab_place
-from tierdrill.targets.remedy_ledger import RemedyLedger
 
 if TYPE_CHECKING:
     from tierdrill.conductor.run import RunOptions

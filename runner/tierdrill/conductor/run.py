@@ -38,7 +38,7 @@ from tierdrill.process.identity import me
 from tierdrill.process.signals import Signals, StopSignal
 from tierdrill.spec.catalogue import DrillSetting
 from tierdrill.targets.experiment import forget_values
-from tierdrill.targets.lab import MECHANISMS
+from tierdrill.targets.lab.fault_port import MECHANISMS
 
 Listener = Callable[[Event], None]
 _T = TypeVar("_T")

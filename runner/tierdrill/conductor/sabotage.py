@@ -16,8 +16,8 @@ from tierdrill.spec.drill import Sabotage, SabotageAction
 from tierdrill.spec.playbook import Playbook
 from tierdrill.targets.base import FaultOrder, RemedyPort
 from tierdrill.targets.broken_remedies import BrokenRemedies
-from tierdrill.targets.lab import give_back_settings
-from tierdrill.targets.lab_leases import hold
+from tierdrill.targets.lab.fault_port import give_back_settings
+from tierdrill.targets.lab.leases import hold
 
 if TYPE_CHECKING:
     from tierdrill.conductor.deployment import Deployment

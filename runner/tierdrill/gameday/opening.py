@@ -13,7 +13,7 @@ from tierdrill.history.events import event
 from tierdrill.spec.catalogue import Catalogue, setting_of
 from tierdrill.spec.gameday import GameDay
 from tierdrill.spec.overrides import changed
-from tierdrill.targets.lab import MECHANISMS
+from tierdrill.targets.lab.fault_port import MECHANISMS
 
 SETTING_UP_S = 12.0
 """About what a run takes besides its phases: a lab that comes up, preflight, clean-up. Only for the time left."""

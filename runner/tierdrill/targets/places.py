@@ -13,7 +13,7 @@ def open_place(place: dict[str, Any]) -> FaultPort:
     """The port of a place; TargetError for a kind of place this version does not know."""
     kind = place.get("target")
     if kind == "lab":
-        from tierdrill.targets.lab import LabPort
+        from tierdrill.targets.lab.fault_port import LabPort
 
         return LabPort(Path(place["home"]), place["lab"], place.get("id", ""))
     if kind == "experiment":

@@ -14,7 +14,7 @@ from tierdrill.conductor.recorder import Recorder
 from tierdrill.lab.state import LabState
 from tierdrill.remediation.notice import AlertNotice, notices_of
 from tierdrill.targets.base import Inventory
-from tierdrill.targets.lab_inventory import inventory_of
+from tierdrill.targets.lab.inventory import inventory_of
 from tierdrill.training.rules import Situation
 from tierdrill.training.setting import ExerciseSetting
 

@@ -25,7 +25,7 @@ def command(here: Surroundings, fetch: bool, quiet: bool, as_json: bool) -> int:
         _fetch(here)
     from tierdrill.cli.machine import findings
     from tierdrill.faults.registry import KINDS
-    from tierdrill.targets.lab import MECHANISMS
+    from tierdrill.targets.lab.fault_port import MECHANISMS
 
     found = findings(here.tools, here.home)
     missing = [finding for finding in found if finding.need and not finding.ok]

@@ -42,7 +42,7 @@ def command(
     touched, and no lab needs to be up.
     """
     from tierdrill.conductor.plan import make_plan
-    from tierdrill.targets.lab import MECHANISMS
+    from tierdrill.targets.lab.fault_port import MECHANISMS
 
     if variant not in ("drill", "blip") and not variant.startswith("sabotage:"):
         raise click.UsageError(f"found variant {variant!r}; allowed: drill, blip or sabotage:NAME")

@@ -15,7 +15,7 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from tierdrill.targets.lab_fault import connect
+from tierdrill.targets.lab.lab_fault import connect
 
 TOKENS = 9
 TIMEOUT_S = 3.0

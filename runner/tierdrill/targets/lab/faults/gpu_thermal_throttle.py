@@ -12,8 +12,8 @@ import time
 
 from tierdrill.lab.client import LabClient, LabError
 from tierdrill.targets.base import Proof
-from tierdrill.targets.lab_fault import LabFault, Parameters, State, bind_gpu, seen, without_power
-from tierdrill.targets.lab_token_rate import Rate, measure
+from tierdrill.targets.lab.lab_fault import LabFault, Parameters, State, bind_gpu, seen, without_power
+from tierdrill.targets.lab.token_rate import Rate, measure
 
 MEASURED_TIMES = 3
 THERMAL_BITS = 0x60

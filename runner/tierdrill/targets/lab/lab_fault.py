@@ -4,7 +4,7 @@ Each takes the lab's client and the order's parameters, and with them the `fault
 `home`. `bind` also gets the control plane's state, and returns what the others need to know of the target as it was
 before. A LabError means that the lab refused or did not answer.
 
-Each file of `lab_faults/` has one, as FAULT, and is named after the kind of fault.
+Each file of `faults/` has one, as FAULT, and is named after the kind of fault.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ from tierdrill.lab.client import LabClient
 from tierdrill.process.groups import signal_process
 from tierdrill.process.identity import STOPPED
 from tierdrill.targets.base import Proof, TargetError
-from tierdrill.targets.lab_fault import KERNEL, LabFault, Parameters, bind_process, meant, seen
+from tierdrill.targets.lab.lab_fault import KERNEL, LabFault, Parameters, bind_process, meant, seen
 
 
 def _stop(client: LabClient, p: Parameters) -> object:

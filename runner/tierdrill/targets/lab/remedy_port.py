@@ -9,10 +9,10 @@ from typing import Any
 from tierdrill.lab.client import LabClient, LabError
 from tierdrill.lab.state import LabState
 from tierdrill.targets.base import Inventory, RemedyResult, TargetError
-from tierdrill.targets.lab_faults.bit_flip import replica_answers
-from tierdrill.targets.lab_faults.router_fail_closed import router_state
-from tierdrill.targets.lab_faults.telemetry_loss import exporter_lost
-from tierdrill.targets.lab_inventory import inventory_of
+from tierdrill.targets.lab.faults.bit_flip import replica_answers
+from tierdrill.targets.lab.faults.router_fail_closed import router_state
+from tierdrill.targets.lab.faults.telemetry_loss import exporter_lost
+from tierdrill.targets.lab.inventory import inventory_of
 
 SERVING = ("picking", "fails-open")
 

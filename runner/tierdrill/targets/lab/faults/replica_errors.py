@@ -14,7 +14,17 @@ from typing import Any
 from tierdrill.lab.client import LabClient
 from tierdrill.lab.replica_api import INTERNAL_ERROR
 from tierdrill.targets.base import Proof, TargetError
-from tierdrill.targets.lab_fault import KERNEL, LabFault, Parameters, State, bind_process, connect, known, meant, seen
+from tierdrill.targets.lab.lab_fault import (
+    KERNEL,
+    LabFault,
+    Parameters,
+    State,
+    bind_process,
+    connect,
+    known,
+    meant,
+    seen,
+)
 
 TIMEOUT_S = 2.0
 ROUNDS = 3

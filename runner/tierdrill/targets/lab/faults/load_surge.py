@@ -18,7 +18,7 @@ from tierdrill.home import run_folder
 from tierdrill.lab.client import LabClient
 from tierdrill.load.line import CONTROL_FILE, LineError, LoadLine
 from tierdrill.targets.base import Proof, TargetError
-from tierdrill.targets.lab_fault import KERNEL, LabFault, Parameters, State, meant, seen
+from tierdrill.targets.lab.lab_fault import KERNEL, LabFault, Parameters, State, meant, seen
 
 WITNESS = "the gateways' counts of arrivals"
 SURE = math.log(1000.0)

@@ -10,7 +10,7 @@ from typing import Any
 
 from tierdrill.lab.client import LabClient, LabError
 from tierdrill.targets.base import Proof, TargetError
-from tierdrill.targets.lab_fault import LabFault, Parameters, State, connect, known, seen, without_power
+from tierdrill.targets.lab.lab_fault import LabFault, Parameters, State, connect, known, seen, without_power
 
 TIMEOUT_S = 1.0
 MUST_HAVE = b"DCGM_FI_DEV_"

@@ -10,7 +10,7 @@ from typing import Any
 from tierdrill.lab.client import LabClient
 from tierdrill.process.identity import here
 from tierdrill.targets.base import Proof
-from tierdrill.targets.lab_fault import KERNEL, LabFault, Parameters, bind_process, meant, seen
+from tierdrill.targets.lab.lab_fault import KERNEL, LabFault, Parameters, bind_process, meant, seen
 
 
 def _kill(client: LabClient, p: Parameters) -> object:

@@ -1,7 +1,7 @@
 """The embedded lab as a target: faults through its supervisor, proofs by the kernel, the control plane and the traffic
 itself.
 
-How it does each kind of fault, and who is the witness, says its file in lab_faults/. No witness injects.
+How it does each kind of fault, and who is the witness, says its file in faults/. No witness injects.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ import httpx
 from tierdrill.faults.registry import modules_by_kind
 from tierdrill.lab.client import LabClient, LabError
 from tierdrill.lab.state import LabState, find_lab, lab_processes, supervisor_lives
-from tierdrill.targets import lab_faults
 from tierdrill.targets.base import REMEDY, UNREADABLE, FaultOrder, Inventory, Proof, TargetError
-from tierdrill.targets.lab_fault import KERNEL, LabFault, Parameters, without_power
-from tierdrill.targets.lab_inventory import inventory_of
-from tierdrill.targets.lab_leases import hold, release
-from tierdrill.targets.lab_settings import is_back, put_back
+from tierdrill.targets.lab import faults
+from tierdrill.targets.lab.inventory import inventory_of
+from tierdrill.targets.lab.lab_fault import KERNEL, LabFault, Parameters, without_power
+from tierdrill.targets.lab.leases import hold, release
+from tierdrill.targets.lab.settings import is_back, put_back
 
-LAB_FAULTS: dict[str, LabFault] = {kind: module.FAULT for kind, module in modules_by_kind(lab_faults)}
+LAB_FAULTS: dict[str, LabFault] = {kind: module.FAULT for kind, module in modules_by_kind(faults)}
 MECHANISMS = {kind: fault.mechanism for kind, fault in LAB_FAULTS.items()}
 
 

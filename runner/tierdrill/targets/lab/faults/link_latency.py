@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from tierdrill.lab.client import LabClient
-from tierdrill.targets.lab_fault import LabFault, Parameters
-from tierdrill.targets.lab_links import bad, bind_link, heal, set_link, well
+from tierdrill.targets.lab.lab_fault import LabFault, Parameters
+from tierdrill.targets.lab.links import bad, bind_link, heal, set_link, well
 
 
 def _delay(client: LabClient, p: Parameters) -> object:

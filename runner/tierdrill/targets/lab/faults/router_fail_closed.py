@@ -13,7 +13,7 @@ from typing import Any
 from tierdrill.lab.client import LabClient, LabError
 from tierdrill.lab.gateway_picker import FAILS_OPEN, LOST
 from tierdrill.targets.base import Proof, TargetError
-from tierdrill.targets.lab_fault import LabFault, Parameters, State, connect, known, seen
+from tierdrill.targets.lab.lab_fault import LabFault, Parameters, State, connect, known, seen
 
 TIMEOUT_S = 2.0
 WITNESS = "a request sent through the gateway"

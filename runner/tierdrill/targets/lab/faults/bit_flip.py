@@ -11,7 +11,17 @@ import json
 
 from tierdrill.lab.client import LabClient
 from tierdrill.targets.base import Proof, TargetError
-from tierdrill.targets.lab_fault import KERNEL, LabFault, Parameters, State, bind_process, connect, known, meant, seen
+from tierdrill.targets.lab.lab_fault import (
+    KERNEL,
+    LabFault,
+    Parameters,
+    State,
+    bind_process,
+    connect,
+    known,
+    meant,
+    seen,
+)
 
 TIMEOUT_S = 2.0
 RIGHT, WRONG, UNKNOWN = "right", "wrong", "unknown"

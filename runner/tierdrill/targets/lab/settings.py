@@ -13,7 +13,7 @@ from typing import Any
 from tierdrill.lab.client import LabClient, LabError
 from tierdrill.spec.lasting import GATEWAY_KINDS, Setting
 from tierdrill.targets.base import REMEDY, FaultOrder, Proof, TargetKind
-from tierdrill.targets.lab_fault import Parameters, known, seen
+from tierdrill.targets.lab.lab_fault import Parameters, known, seen
 
 _UNTOLD: Mapping[str, Any] = {"shed": 0.0, "weights": 1.0, "caps": None, "flags": False}
 """What a gateway does where it was told nothing."""

@@ -8,8 +8,8 @@ from __future__ import annotations
 from tierdrill.lab.client import LabClient
 from tierdrill.process.identity import here
 from tierdrill.targets.base import Proof
-from tierdrill.targets.lab_fault import KERNEL, LabFault, Parameters, State, known, seen
-from tierdrill.targets.lab_inventory import inventory_of
+from tierdrill.targets.lab.inventory import inventory_of
+from tierdrill.targets.lab.lab_fault import KERNEL, LabFault, Parameters, State, known, seen
 
 
 def _bind(client: LabClient, state: State, p: Parameters) -> Parameters:

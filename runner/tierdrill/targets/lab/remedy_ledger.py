@@ -19,8 +19,8 @@ from tierdrill.history.ledger import Ledger, LedgerError
 from tierdrill.lab.client import LabClient, LabError
 from tierdrill.spec.lasting import Setting, settings_of
 from tierdrill.targets.base import FaultOrder, Inventory, RemedyPort, RemedyResult, TargetError
-from tierdrill.targets.lab_leases import hold, release
-from tierdrill.targets.lab_settings import is_back, put_back, read, single, undo_id, undo_order
+from tierdrill.targets.lab.leases import hold, release
+from tierdrill.targets.lab.settings import is_back, put_back, read, single, undo_id, undo_order
 from tierdrill.targets.places import lab_place
 from tierdrill.targets.undo import is_remedy
 

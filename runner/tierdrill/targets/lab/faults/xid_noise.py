@@ -8,7 +8,7 @@ import time
 
 from tierdrill.lab.client import LabClient, LabError
 from tierdrill.targets.base import Proof, TargetError
-from tierdrill.targets.lab_fault import LabFault, Parameters, State, known, seen, without_power
+from tierdrill.targets.lab.lab_fault import LabFault, Parameters, State, known, seen, without_power
 
 XID = 45
 QUIET_AT_LEAST_S = 0.2

@@ -8,7 +8,7 @@ from typing import Any
 
 from tierdrill.lab.client import LabClient, LabError
 from tierdrill.targets.base import Proof
-from tierdrill.targets.lab_fault import LabFault, Parameters, bind_gpu, seen
+from tierdrill.targets.lab.lab_fault import LabFault, Parameters, bind_gpu, seen
 
 OFF_BUS = ("fallen_off_bus", "lost")
 

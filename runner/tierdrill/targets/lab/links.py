@@ -12,8 +12,8 @@ import httpx
 
 from tierdrill.lab.client import LabClient, LabError
 from tierdrill.targets.base import Proof, TargetError
-from tierdrill.targets.lab_fault import Parameters, State
-from tierdrill.targets.lab_leases import GRACE_S
+from tierdrill.targets.lab.lab_fault import Parameters, State
+from tierdrill.targets.lab.leases import GRACE_S
 
 PROBE_TIMEOUT_S = 0.15
 
