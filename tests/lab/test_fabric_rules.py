@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tierdrill.lab.fabric_line import retransmissions_s
 from tierdrill.lab.fabric_rules import CLEAR, Edge, LinkRule, RuleError, behaviour, matches, parse_edge, parse_rule
 
 HOSTS = ["node-1", "node-2", "gateway-a", "controller"]
@@ -73,3 +74,21 @@ def test_nonsense_is_refused(document: dict[str, Any]) -> None:
 def test_bad_targets_are_refused(target: str) -> None:
     with pytest.raises(RuleError):
         parse_edge("e", {"source": "a", "destination": "b", "target": target})
+
+
+def test_loss_goes_one_way_where_it_is_so_said_and_adds_up_as_probabilities_do() -> None:
+    edge = Edge("e", "gateway-a", "node-1", "127.0.0.1:1")
+    said = {"source": "gateway-a", "destination": "node-1", "mode": "delay", "loss_percent": 50}
+    both, out = parse_rule(said), parse_rule({**said, "one_way": True})
+    back = parse_rule({**said, "source": "node-1", "destination": "*", "one_way": True})
+    assert [(one.loss_out, one.loss_in) for one in (behaviour(edge, [rule], []) for rule in (both, out, back))] == [
+        (0.5, 0.5), (0.5, 0.0), (0.0, 0.5),
+    ]  # fmt: skip
+    assert behaviour(edge, [both, out], []).loss_out == pytest.approx(0.75)
+
+
+def test_what_is_lost_comes_by_tcps_timeouts() -> None:
+    draws = iter([0.1, 0.1, 0.9])
+    assert retransmissions_s(0.5, 0.2, lambda: next(draws)) == pytest.approx(0.2 + 0.4)
+    assert retransmissions_s(0.0, 0.2) == 0
+    assert 120 < retransmissions_s(1.0, 0.2) < 300, "nothing comes while everything is lost"

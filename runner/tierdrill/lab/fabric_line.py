@@ -17,6 +17,9 @@ NARROW_QUEUE_BYTES_MAX = 64 * 1024  # a narrow link is shared: one sender must n
 _SLICE_S = 0.02  # narrow links send in slices of this duration
 _SLICE_BYTES_MIN = 1460
 _LINE_FULL = "line-full"
+RTO_S = 0.2  # Linux's least retransmission timeout
+SYN_RTO_S = 1.0  # of a connection that is not established yet
+LOST_FOR_GOOD_S = 120.0
 
 
 class Source(Protocol):
@@ -45,6 +48,7 @@ class Sink(Protocol):
 class Track:
     """One direction of an edge, shared by its connections: when the narrow part is free again."""
 
+    outward: bool = True  # from source to destination
     free_at: float = 0.0
 
 
@@ -76,7 +80,9 @@ class Line:
                 leaves = max(now, self._track.free_at) + size * 8 / (kbps * 1000)
                 self._track.free_at = leaves
             # Never due before the chunk in front of it: jitter must not reorder a byte stream.
-            self._last_due = max(self._last_due, leaves + _one_way_s(behaviour))
+            lost = behaviour.loss_out if self._track.outward else behaviour.loss_in
+            arrives = leaves + _one_way_s(behaviour) + retransmissions_s(lost, RTO_S)
+            self._last_due = max(self._last_due, arrives)
             self._items.append((self._last_due, part))
             self._bytes += size
         self._full = QUEUE_BYTES_MAX if kbps is None else NARROW_QUEUE_BYTES_MAX
@@ -123,6 +129,16 @@ class Line:
 def _one_way_s(behaviour: Behaviour, draw: Callable[[], float] = random.random) -> float:
     jitter_ms = behaviour.jitter_ms * (draw() - 0.5)
     return max(0.0, (behaviour.delay_ms + jitter_ms) / 2000)
+
+
+def retransmissions_s(lost: float, rto_s: float, draw: Callable[[], float] = random.random) -> float:
+    """How much later something arrives that is lost, and sent again, and perhaps lost again: TCP doubles its patience
+    each time.
+    """
+    late_s = 0.0
+    while late_s < LOST_FOR_GOOD_S and draw() < lost:
+        late_s, rto_s = late_s + rto_s, rto_s * 2
+    return late_s
 
 
 def _slices(data: bytes | None, bandwidth_kbps: float | None) -> list[bytes | None]:

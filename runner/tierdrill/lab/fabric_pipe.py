@@ -15,7 +15,7 @@ import struct
 import time
 from dataclasses import dataclass, field
 
-from tierdrill.lab.fabric_line import Line, Track
+from tierdrill.lab.fabric_line import SYN_RTO_S, Line, Track, retransmissions_s
 from tierdrill.lab.fabric_rules import CLEAR, Behaviour, Edge, split_address
 
 CONNECT_TIMEOUT_S = 5.0
@@ -44,7 +44,7 @@ class Wire:
     counters: Counters = field(default_factory=Counters)
     pairs: set[Pair] = field(default_factory=set)
     outward: Track = field(default_factory=Track)
-    inward: Track = field(default_factory=Track)
+    inward: Track = field(default_factory=lambda: Track(outward=False))
 
     def accept(self) -> asyncio.Protocol:
         """The protocol of a newly accepted connection."""
@@ -251,6 +251,9 @@ class Pair:
             if before.shaped and not now.shaped:
                 self._out.hasten()
                 self._in.hasten()
+                if self._connecting is not None and not self.established:
+                    self._cancel_connecting()
+                    self._connect()
 
     def close(self) -> None:
         """End both connections in order."""
@@ -292,7 +295,9 @@ class Pair:
         self._connecting = asyncio.get_running_loop().create_task(self._reach_target())
 
     async def _reach_target(self) -> None:
-        delay_s = self.wire.behaviour.delay_ms / 1000
+        now = self.wire.behaviour
+        lost = 1 - (1 - now.loss_out) * (1 - now.loss_in)
+        delay_s = now.delay_ms / 1000 + retransmissions_s(lost, SYN_RTO_S)
         if delay_s > 0:
             await asyncio.sleep(delay_s)  # the handshake's round trip, which a proxy cannot delay itself
         host, port = split_address(self.wire.edge.target)

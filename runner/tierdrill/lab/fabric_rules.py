@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 MODES = ("pass", "delay", "blackhole", "reset")
@@ -28,7 +28,7 @@ class Edge:
 
 @dataclass(frozen=True)
 class LinkRule:
-    """What happens between two hosts, in both directions."""
+    """What happens between two hosts, in both directions (of loss, if it is so said, in one)."""
 
     source: str
     destination: str
@@ -36,6 +36,8 @@ class LinkRule:
     delay_ms: float = 0.0
     jitter_ms: float = 0.0
     bandwidth_kbps: float | None = None
+    loss_percent: float = 0.0
+    one_way: bool = False  # loss only from source to destination
     lease_s: float | None = None
     lease: str | None = None  # the name by which it is renewed
 
@@ -56,6 +58,8 @@ class Behaviour:
     delay_ms: float = 0.0  # of a round trip
     jitter_ms: float = 0.0
     bandwidth_kbps: float | None = None
+    loss_out: float = 0.0  # the share of chunks that are lost on their way to the destination, 0 to 1
+    loss_in: float = 0.0
 
     @property
     def silent(self) -> bool:
@@ -65,7 +69,7 @@ class Behaviour:
     @property
     def shaped(self) -> bool:
         """Whether data takes the slow path."""
-        return self.delay_ms > 0 or self.jitter_ms > 0 or self.bandwidth_kbps is not None
+        return any((self.delay_ms, self.jitter_ms, self.bandwidth_kbps is not None, self.loss_out, self.loss_in))
 
 
 CLEAR = Behaviour()
@@ -81,6 +85,7 @@ def behaviour(edge: Edge, rules: Iterable[LinkRule], hosts_down: Iterable[str]) 
     concerning = [rule for rule in rules if matches(rule, edge)]
     down = set(hosts_down)
     limits = [rule.bandwidth_kbps for rule in concerning if rule.bandwidth_kbps is not None and rule.mode == "delay"]
+    lossy = [rule for rule in concerning if rule.mode == "delay" and rule.loss_percent]
     return Behaviour(
         dark=edge.source in down or edge.destination in down,
         held=any(rule.mode == "blackhole" for rule in concerning),
@@ -88,12 +93,14 @@ def behaviour(edge: Edge, rules: Iterable[LinkRule], hosts_down: Iterable[str]) 
         delay_ms=sum(rule.delay_ms for rule in concerning if rule.mode == "delay"),
         jitter_ms=sum(rule.jitter_ms for rule in concerning if rule.mode == "delay"),
         bandwidth_kbps=min(limits) if limits else None,
+        loss_out=_lost(rule for rule in lossy if not rule.one_way or _pair(rule, edge.source, edge.destination)),
+        loss_in=_lost(rule for rule in lossy if not rule.one_way or _pair(rule, edge.destination, edge.source)),
     )
 
 
 def parse_rule(document: Mapping[str, Any]) -> LinkRule:
     """Check a link rule as it comes over the wire."""
-    _known(document, {"source", "destination", "mode", "delay_ms", "jitter_ms", "bandwidth_kbps", "lease_s", "lease"})
+    _known(document, {field.name for field in fields(LinkRule)})
     mode = document.get("mode")
     if mode not in MODES:
         raise RuleError(f"mode: {mode!r} is none of {', '.join(MODES)}")
@@ -104,11 +111,13 @@ def parse_rule(document: Mapping[str, Any]) -> LinkRule:
         delay_ms=_number(document, "delay_ms", 0.0, DELAY_MS_MAX) or 0.0,
         jitter_ms=_number(document, "jitter_ms", 0.0, DELAY_MS_MAX) or 0.0,
         bandwidth_kbps=_number(document, "bandwidth_kbps", 1.0, 1e9),
+        loss_percent=_number(document, "loss_percent", 0.0, 100.0) or 0.0,
+        one_way=document.get("one_way") is True,
         lease_s=_number(document, "lease_s", 0.001, 86_400.0),
         lease=None if document.get("lease") is None else _name(document, "lease"),
     )
-    if mode == "delay" and not (rule.delay_ms or rule.jitter_ms or rule.bandwidth_kbps):
-        raise RuleError("mode delay needs delay_ms, jitter_ms or bandwidth_kbps")
+    if mode == "delay" and not (rule.delay_ms or rule.jitter_ms or rule.bandwidth_kbps or rule.loss_percent):
+        raise RuleError("mode delay needs delay_ms, jitter_ms, bandwidth_kbps or loss_percent")
     return rule
 
 
@@ -126,6 +135,10 @@ def split_address(address: str) -> tuple[str, int]:
     if not host or not port.isdecimal() or not 0 < int(port) < 65536:
         raise RuleError(f"target: expected host:port, found {address!r}")
     return host, int(port)
+
+
+def _lost(rules: Iterable[LinkRule]) -> float:
+    return 1.0 - math.prod(1.0 - rule.loss_percent / 100 for rule in rules)
 
 
 def _pair(rule: LinkRule, source: str, destination: str) -> bool:

@@ -1,90 +1,120 @@
 """What the faults of a lab's links share: their rule in the proxy, and the proofs.
 
-Those are a request sent through, or, where nothing serves behind the link, the proxy's own rules.
+Those are requests sent through, or, where nothing serves behind the link, the proxy's own rules.
 """
 
 from __future__ import annotations
 
+import json
 import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import httpx
 
 from tierdrill.lab.client import LabClient, LabError
 from tierdrill.targets.base import Proof, TargetError
-from tierdrill.targets.lab.lab_fault import Parameters, State
+from tierdrill.targets.lab.lab_fault import LabFault, Parameters, State, seen
 from tierdrill.targets.lab.leases import GRACE_S
 
 PROBE_TIMEOUT_S = 0.15
+WITNESS = "requests sent through the link"
 
 
-def bind_link(client: LabClient, state: State, p: Parameters) -> Parameters:
+@dataclass(frozen=True)
+class Probing:
+    """How a link is asked: how late is late, how many requests it takes to meet one that is, and how large each is."""
+
+    limit_s: float = PROBE_TIMEOUT_S
+    requests: int = 1
+    size: int = 0
+
+
+def link_fault(
+    mechanism: str,
+    mode: str,
+    settings: Callable[[Parameters], Mapping[str, Any]] = lambda p: {},
+    probing: Callable[[Parameters], Probing] = lambda p: Probing(),
+    *,
+    refuses: bool = False,
+) -> LabFault:
+    """A fault of a link by one rule of the proxy. It is there when a request is late or lost, or, where it `refuses`,
+    when every one is refused that whoever serves behind the link would answer.
+    """
+
+    def inject(client: LabClient, p: Parameters) -> object:
+        leased = {"lease_s": p["lease_s"] + GRACE_S, "lease": p["fault"]}
+        return client.set_link(p["source"], p["destination"], mode, **settings(p), **leased)
+
+    def landed(client: LabClient, p: Parameters) -> Proof:
+        return _proof(client, p, probing(p), refuses=refuses, wanted=True)
+
+    def gone(client: LabClient, p: Parameters) -> Proof:
+        return _proof(client, p, probing(p), refuses=refuses, wanted=False)
+
+    return LabFault(mechanism, _bind, inject, _heal, landed, gone)
+
+
+def _bind(client: LabClient, state: State, p: Parameters) -> Parameters:
     """The addresses of the proxy through which gateways reach the other end."""
     links = client.edges()
-    ends = {p["source"], p["destination"]}
-    through = [
-        edge["listen"]
-        for edge in links
-        if {edge["source"], edge["destination"]} == ends and str(edge["id"]).startswith("gateway")
-    ]
+    through = [edge["listen"] for edge in _of_gateways(links, p)]
     if not through:
         hosts = sorted({edge["source"] for edge in links} | {edge["destination"] for edge in links})
         raise TargetError(f"found no link {p['source']}>{p['destination']}; hosts with links are {', '.join(hosts)}")
     return {"through": through}
 
 
-def set_link(client: LabClient, p: Parameters, mode: str, **settings: Any) -> object:
-    """Put a rule in force, under a lease of the network's own besides."""
-    leased = {"lease_s": p["lease_s"] + GRACE_S, "lease": p["fault"]}
-    return client.set_link(p["source"], p["destination"], mode, **settings, **leased)
+def _of_gateways(links: list[dict[str, Any]], p: Parameters) -> list[dict[str, Any]]:
+    ends = {p["source"], p["destination"]}
+    return [
+        edge
+        for edge in links
+        if {edge["source"], edge["destination"]} == ends and str(edge["id"]).startswith("gateway")
+    ]
 
 
-def heal(client: LabClient, p: Parameters) -> object:
-    """Let everything pass as before."""
+def _heal(client: LabClient, p: Parameters) -> object:
     return client.set_link(p["source"], p["destination"], "pass")
 
 
-def bad(client: LabClient, p: Parameters) -> Proof:
-    """Whether requests through the link are late or not answered."""
-    return _proof(client, p, slow=True)
-
-
-def well(client: LabClient, p: Parameters) -> Proof:
-    """Whether requests through the link are answered as fast as they should be."""
-    return _proof(client, p, slow=False)
-
-
-def _proof(client: LabClient, p: Parameters, *, slow: bool) -> Proof:
-    witness = "a request sent through the link"
+def _proof(client: LabClient, p: Parameters, probing: Probing, *, refuses: bool, wanted: bool) -> Proof:
     began = time.time()
-    limit = min(PROBE_TIMEOUT_S, p.get("delay_ms", 1000) / 2000)
-    took: float | None = None
-    refusals = 0
     for address in p["through"]:
-        start = time.monotonic()
-        try:
-            with httpx.Client(trust_env=False, timeout=limit) as probe:
-                probe.get(f"http://{address}/v2/health/live")
-            took = time.monotonic() - start
-            break
-        except httpx.TimeoutException:
-            took = None
-            break
-        except httpx.HTTPError:
-            refusals += 1
-    if refusals == len(p["through"]):
-        # Nothing serves behind the link (its replicas have moved); the proxy's own word must do.
-        return _by_rules(client, p, began, slow=slow)
-    answered = f"answered in {took * 1000:.0f}ms" if took is not None else f"no answer in {limit * 1000:.0f}ms"
-    return Proof((took is None) == slow, began, witness, answered)
-
-
-def _by_rules(client: LabClient, p: Parameters, began: float, *, slow: bool) -> Proof:
-    witness = "the proxy's rules (nothing serves behind the link)"
+        late, told = _ask(address, probing)
+        if late is not None:
+            return seen(late and not refuses if wanted else not late, WITNESS, told, began)
     try:
+        if refuses:
+            for edge in _of_gateways(client.edges(), p):
+                if (_ask(edge["target"], Probing())[0]) is False:
+                    return seen(wanted, WITNESS, "refused, while whoever serves behind the link answers", began)
+        # Nothing serves behind the link (its replicas have moved); the proxy's own word must do.
         rules = client.links()
     except LabError as error:
-        return Proof(False, began, witness, str(error))
+        return seen(False, WITNESS, str(error), began)
     ends = {p["source"], p["destination"]}
     there = any({rule["source"], rule["destination"]} == ends and rule["mode"] != "pass" for rule in rules)
-    return Proof(there == slow, began, witness, "a rule is in force" if there else "no rule is in force")
+    told = "a rule is in force" if there else "no rule is in force"
+    return seen(there == wanted, "the proxy's rules (nothing serves behind the link)", told, began)
+
+
+def _ask(address: str, probing: Probing) -> tuple[bool | None, str]:
+    """Whether one of several requests is late (None: the link refuses), and in words."""
+    took: list[float] = []
+    body = json.dumps({"model": "", "prompt": "x" * probing.size})
+    with httpx.Client(trust_env=False, timeout=probing.limit_s, base_url=f"http://{address}") as probe:
+        for _ in range(probing.requests):
+            start = time.monotonic()
+            try:
+                if probing.size:
+                    probe.post("/v1/completions", content=body)
+                else:
+                    probe.get("/v2/health/live")
+            except httpx.TimeoutException:
+                return True, f"no answer in {probing.limit_s * 1000:.0f}ms"
+            except httpx.HTTPError as error:
+                return None, f"refused: {type(error).__name__}"
+            took.append(time.monotonic() - start)
+    return max(took) > probing.limit_s, f"{len(took)} answered, the slowest in {max(took) * 1000:.0f}ms"

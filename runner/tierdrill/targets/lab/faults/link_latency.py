@@ -1,14 +1,10 @@
 """The lab's slow link: the userspace proxy that all of its traffic passes holds everything back for a time."""
 
-from __future__ import annotations
+from tierdrill.targets.lab.links import PROBE_TIMEOUT_S, Probing, link_fault
 
-from tierdrill.lab.client import LabClient
-from tierdrill.targets.lab.lab_fault import LabFault, Parameters
-from tierdrill.targets.lab.links import bad, bind_link, heal, set_link, well
-
-
-def _delay(client: LabClient, p: Parameters) -> object:
-    return set_link(client, p, "delay", delay_ms=p["delay_ms"])
-
-
-FAULT = LabFault("delay in the userspace TCP proxy", bind_link, _delay, heal, bad, well)
+FAULT = link_fault(
+    "delay in the userspace TCP proxy",
+    "delay",
+    lambda p: {"delay_ms": p["delay_ms"]},
+    lambda p: Probing(min(PROBE_TIMEOUT_S, p["delay_ms"] / 2000)),
+)

@@ -1,0 +1,90 @@
+"""What befalls a link is proven by requests through the real proxy, to whoever serves behind it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from tests.lab.test_fabric import TOKEN, Control
+from tests.targets.endpoint import Endpoint
+from tierdrill.faults.registry import KINDS, checked_parameters
+from tierdrill.lab.client import LabClient
+from tierdrill.process import spawn
+from tierdrill.targets.base import TargetError
+from tierdrill.targets.lab.fault_port import LAB_FAULTS
+from tierdrill.targets.undo import await_proof
+
+LINKS = [kind for kind, fault in KINDS.items() if fault.target_kind == "link"]
+ENDS = {"source": "gateway-a", "destination": "node-1"}
+OUT = {"loss_percent": 100, "one_way": 1}
+BACK = {**OUT, "source": "node-1", "destination": "gateway-a"}
+
+
+class Lab:
+    """The fabric as the supervisor speaks to it."""
+
+    def __init__(self, fabric: Control) -> None:
+        self.fabric = fabric
+
+    def edges(self) -> list[dict[str, Any]]:
+        return list(self.fabric.call("GET", "/edges")[1]["edges"])
+
+    def links(self) -> list[dict[str, Any]]:
+        return list(self.fabric.call("GET", "/links")[1]["links"])
+
+    def set_link(self, source: str, destination: str, mode: str, **settings: Any) -> None:
+        self.fabric.link(mode, source, destination, **settings)
+
+
+@pytest.fixture
+def client(tmp_path: Path, endpoint: Endpoint) -> Iterator[LabClient]:
+    config = tmp_path / "fabric.json"
+    config.write_text(json.dumps({"token": TOKEN}), encoding="utf-8")
+    child = spawn.spawn(spawn.program_argv("fabric", config), log_path=tmp_path / "log")
+    try:
+        control = Control(child.address)
+        control.edge("gateway-a>assistant-0", endpoint.address)
+        control.edge("controller>node-1", endpoint.address, "controller")
+        yield cast(LabClient, Lab(control))
+    finally:
+        child.stop(2.0)
+
+
+@pytest.mark.parametrize(
+    ("kind", "given"), [*((kind, {}) for kind in LINKS), ("link-loss", OUT), ("link-loss", BACK)]
+)
+def test_it_lands_and_is_gone_by_what_passes(kind: str, given: dict[str, Any], client: LabClient) -> None:
+    fault = LAB_FAULTS[kind]
+    p = {**checked_parameters(kind, {**ENDS, **given}), "fault": "run/it", "lease_s": 60.0}
+    p |= fault.bind(client, {}, p)
+    assert await_proof(lambda: fault.gone(client, p), 5.0).seen and not fault.landed(client, p).seen
+    fault.inject(client, p)
+    landed = await_proof(lambda: fault.landed(client, p), 5.0)
+    assert landed.seen and "requests" in landed.witness and not fault.gone(client, p).seen, landed
+    fault.revert(client, p)
+    fault.revert(client, p)
+    assert await_proof(lambda: fault.gone(client, p), 5.0).seen and not fault.landed(client, p).seen
+
+
+@pytest.mark.parametrize("kind", LINKS)
+def test_where_nobody_serves_the_proxys_rules_must_do(kind: str, client: LabClient, endpoint: Endpoint) -> None:
+    fault = LAB_FAULTS[kind]
+    p = {**checked_parameters(kind, ENDS), "fault": "run/it", "lease_s": 60.0}
+    p |= fault.bind(client, {}, p)
+    endpoint.close()
+    try:
+        assert fault.gone(client, p).seen and not fault.landed(client, p).seen
+        client.set_link(*ENDS.values(), "reset")
+        landed = fault.landed(client, p)
+        assert landed.seen and "rules" in landed.witness and not fault.gone(client, p).seen
+    finally:
+        endpoint.close = lambda: None  # type: ignore[method-assign]
+
+
+def test_a_link_that_there_is_not_is_refused(client: LabClient) -> None:
+    with pytest.raises(TargetError, match="hosts with links are controller, gateway-a, node-1"):
+        LAB_FAULTS["link-reset"].bind(client, {}, {"source": "gateway-a", "destination": "node-9"})
