@@ -1,26 +1,22 @@
-"""Sealing: text made unreadable to whoever looks, and readable to whoever holds the key, with no library but Python's.
+"""Sealing: text made unreadable to whoever looks, and readable to whoever holds the key.
 
 For exercises: what was injected must be on the disk, or nobody could undo it after a crash, and must not be read there
 by the trainee before the debrief. The key lies in a file of the same user (mode 0600), so that the reaper and
 `tierdrill recover` find it. So this protects from looking (`grep`, `cat`, an editor), not from somebody who sets out to
 break it.
 
-A keystream of SHAKE-256 over key and nonce, and an HMAC-SHA256 over both (encrypt, then authenticate): a text that was
-changed, cut or sealed with another key is refused and never half read.
+ChaCha20-Poly1305: a text that was changed, cut or sealed with another key is refused and never half read. The library
+is loaded with a key, not with this module: most runs seal nothing.
 """
 
 from __future__ import annotations
 
 import base64
-import binascii
-import hashlib
-import hmac
 import os
 from pathlib import Path
 
 KEY_BYTES = 32
-NONCE_BYTES = 16
-TAG_BYTES = 32
+NONCE_BYTES = 12
 
 
 class SealBroken(ValueError):
@@ -31,35 +27,26 @@ class Seal:
     """Seals and opens with one key."""
 
     def __init__(self, key: bytes) -> None:
+        from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
+
         if len(key) != KEY_BYTES:
             raise SealBroken(f"found a key of {len(key)} bytes; allowed is one of {KEY_BYTES}")
-        self._stream_key = hashlib.sha256(b"stream" + key).digest()
-        self._tag_key = hashlib.sha256(b"tag" + key).digest()
+        self._cipher = ChaCha20Poly1305(key)
 
     def close(self, text: str) -> str:
         """The text sealed, as one word of base64; never the same twice."""
         nonce = os.urandom(NONCE_BYTES)
-        body = nonce + self._mixed(nonce, text.encode())
-        return base64.b64encode(self._tag(body) + body).decode()
+        return base64.b64encode(nonce + self._cipher.encrypt(nonce, text.encode(), None)).decode()
 
     def open(self, sealed: str) -> str:
         """The text again; SealBroken if it is not exactly what was sealed with this key."""
+        from cryptography.exceptions import InvalidTag
+
         try:
             raw = base64.b64decode(sealed, validate=True)
-        except (binascii.Error, ValueError) as error:
-            raise SealBroken(f"not a sealed text: {error}") from error
-        tag, body = raw[:TAG_BYTES], raw[TAG_BYTES:]
-        if len(body) < NONCE_BYTES or not hmac.compare_digest(tag, self._tag(body)):
-            raise SealBroken("the sealed text is damaged, or sealed with another key")
-        return self._mixed(body[:NONCE_BYTES], body[NONCE_BYTES:]).decode()
-
-    def _tag(self, body: bytes) -> bytes:
-        return hmac.new(self._tag_key, body, hashlib.sha256).digest()
-
-    def _mixed(self, nonce: bytes, data: bytes) -> bytes:
-        stream = hashlib.shake_256(self._stream_key + nonce).digest(len(data))
-        mixed = int.from_bytes(data, "big") ^ int.from_bytes(stream, "big")
-        return mixed.to_bytes(len(data), "big")
+            return self._cipher.decrypt(raw[:NONCE_BYTES], raw[NONCE_BYTES:], None).decode()
+        except (ValueError, InvalidTag) as error:
+            raise SealBroken("the sealed text is damaged, or sealed with another key") from error
 
 
 def make_key(path: Path) -> Seal:
