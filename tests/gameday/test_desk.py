@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from tests.gameday.support import ANA, AT, begun, document, finished, state_of
 from tierdrill.gameday.commands import Command, decide
 from tierdrill.gameday.desk import Desk, Pressed, items, paste, press
+from tierdrill.gameday.keys import Pasted
 from tierdrill.gameday.model import GameDayState
 from tierdrill.gameday.state import fold
 from tierdrill.history.events import Event
@@ -116,9 +117,9 @@ def test_who_only_watches_writes_and_does_not_steer() -> None:
 
 
 def test_pasted_text_is_words_or_nothing() -> None:
-    assert "pasted" in paste(Desk(), list("abort y y")).message
+    assert "pasted" in paste(Desk(), Pasted("abort y y")).message
     line = typed(["o"], state_of()).desk
-    assert paste(line, [*"two", "enter", *"lines"]).line.text == "two lines"
+    assert paste(line, Pasted("two\nlines")).line.text == "two lines"
 
 
 @given(st.lists(st.sampled_from([*"nserahofclvqy12 ?x", "enter", "escape", "up", "down", "tab"]), max_size=40))

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import pty
-import termios
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tierdrill.gameday.keys import PASTE_BEGINS, PASTE_ENDS, KeyReader, Line, RawTerminal
+from tierdrill.gameday.keys import KeyReader, Line, Pasted
 
 
 @pytest.mark.parametrize(
@@ -21,6 +17,7 @@ from tierdrill.gameday.keys import PASTE_BEGINS, PASTE_ENDS, KeyReader, Line, Ra
         ("äß€".encode(), ["ä", "ß", "€"]),
         (b"\x1b[A\x1b[B\x1bOC\x1b[3~", ["up", "down", "right", "delete"]),
         (b"\x1b[1;5C", []),
+        (b"\x03\x04", ["interrupt", "end-of-input"]),
         (b"\x1bx", ["escape", "x"]),
         (b"\x00\x02", []),
         (b"\xff", ["\ufffd"]),
@@ -72,19 +69,6 @@ def test_the_cursor_stays_within_the_line(keys: list[str]) -> None:
 
 
 def test_pasted_text_is_marked() -> None:
-    assert KeyReader().feed(b"\x1b[200~a y\r\x1b[201~n") == [PASTE_BEGINS, "a", " ", "y", "enter", PASTE_ENDS, "n"]
-
-
-def test_the_terminal_is_given_back_as_it_was() -> None:
-    master, slave = pty.openpty()
-    try:
-        before = termios.tcgetattr(slave)
-        with RawTerminal(slave):
-            raw = termios.tcgetattr(slave)
-            assert not raw[3] & (termios.ICANON | termios.ECHO)
-            assert raw[3] & termios.ISIG
-            assert raw[6][termios.VSUSP] == raw[6][termios.VQUIT] == b"\x00"
-        assert termios.tcgetattr(slave) == before
-    finally:
-        os.close(master)
-        os.close(slave)
+    pasted, key = KeyReader().feed(b"\x1b[200~a y\r\x03\x1b[201~n")
+    assert (pasted, type(pasted), key) == ("a y\r\x03", Pasted, "n")
+    assert Line("ac", 1).press(pasted) == Line("aa y  c", 6)

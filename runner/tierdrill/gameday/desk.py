@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from tierdrill.gameday.commands import Command, wrong_due
-from tierdrill.gameday.keys import Line
+from tierdrill.gameday.keys import Line, Pasted
 from tierdrill.gameday.model import CANNOT_TELL, HELD, NOT_HELD, GameDayState
 from tierdrill.gameday.speakers import speaker
 
@@ -59,13 +59,11 @@ def press(desk: Desk, key: str, state: GameDayState) -> Pressed:
     return _MODES[desk.mode](desk, key, state)
 
 
-def paste(desk: Desk, keys: list[str]) -> Desk:
+def paste(desk: Desk, text: Pasted) -> Desk:
     """Text that came all at once: for the line that is being typed, or a mistake."""
     if desk.mode != "line":
         return desk.told("text was pasted, and means nothing here; o takes a note", good=False)
-    for key in keys:
-        desk = replace(desk, line=desk.line.press(key if key not in ("enter", "tab") else " "))
-    return desk
+    return replace(desk, line=desk.line.press(text))
 
 
 def _keys(desk: Desk, key: str, state: GameDayState) -> Pressed:

@@ -1,128 +1,70 @@
-"""Keys from a plain terminal: the raw mode, the bytes of a key as a name, and a line that is typed and corrected."""
+"""Keys from a terminal as names, and a line that is typed and corrected; prompt_toolkit does the work of both.
+
+It is loaded with the first key: reading a record needs none.
+"""
 
 from __future__ import annotations
 
 import codecs
-import os
-import termios
-from dataclasses import dataclass, replace
-from types import TracebackType
-from typing import Any
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from prompt_toolkit.buffer import Buffer
 
 NAMED = {
-    "\r": "enter",
-    "\n": "enter",
-    "\t": "tab",
-    "\x7f": "backspace",
-    "\x08": "backspace",
-    "\x01": "home",
-    "\x05": "end",
-    "\x15": "kill-line",
-    "\x17": "kill-word",
-    "\x0c": "redraw",
-    "\x04": "end-of-input",
-}
-PASTE_BEGINS, PASTE_ENDS = "paste begins", "paste ends"
-SEQUENCES = {
-    "[A": "up",
-    "[B": "down",
-    "[C": "right",
-    "[D": "left",
-    "[H": "home",
-    "[F": "end",
-    "[1~": "home",
-    "[4~": "end",
-    "[3~": "delete",
-    "OA": "up",
-    "OB": "down",
-    "OC": "right",
-    "OD": "left",
-    "OH": "home",
-    "OF": "end",
-    "[200~": PASTE_BEGINS,
-    "[201~": PASTE_ENDS,
+    "c-m": "enter",
+    "c-j": "enter",
+    "c-i": "tab",
+    "c-h": "backspace",
+    "c-a": "home",
+    "c-e": "end",
+    "c-u": "kill-line",
+    "c-w": "kill-word",
+    "c-l": "redraw",
+    "c-d": "end-of-input",
+    "c-c": "interrupt",
+    **{name: name for name in ("up", "down", "left", "right", "home", "end", "delete", "escape")},
 }
 BRACKETS_ON, BRACKETS_OFF = "\x1b[?2004h", "\x1b[?2004l"
 """Asks a terminal to mark pasted text (xterm's bracketed paste, which others have taken over)."""
 
 
-class RawTerminal:
-    """While inside: keys come one by one and unseen; Ctrl-C still interrupts, Ctrl-Z and Ctrl-\\ do nothing.
-
-    A process stopped or dumped in mid-screen would leave the terminal unusable.
-    """
-
-    def __init__(self, descriptor: int) -> None:
-        self._descriptor = descriptor
-        self._before: list[Any] | None = None
-
-    def __enter__(self) -> RawTerminal:
-        self._before = termios.tcgetattr(self._descriptor)
-        mode = termios.tcgetattr(self._descriptor)
-        mode[0] &= ~termios.IXON
-        mode[3] &= ~(termios.ICANON | termios.ECHO)
-        disabled = os.fpathconf(self._descriptor, "PC_VDISABLE")
-        mode[6][termios.VMIN], mode[6][termios.VTIME] = 1, 0
-        mode[6][termios.VSUSP] = mode[6][termios.VQUIT] = bytes([disabled])
-        termios.tcsetattr(self._descriptor, termios.TCSADRAIN, mode)
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._before is not None:
-            try:
-                termios.tcsetattr(self._descriptor, termios.TCSADRAIN, self._before)
-            except termios.error:
-                # The terminal is gone, and its mode with it.
-                pass
+class Pasted(str):
+    """Text that came all at once."""
 
 
 class KeyReader:
     """Bytes in, names of keys out: a letter for itself, a word for the others. What no one knows is dropped."""
 
     def __init__(self) -> None:
+        from prompt_toolkit.input.vt100_parser import Vt100Parser
+
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
-        self._held = ""
+        self._keys: list[str] = []
+        self._parser = Vt100Parser(lambda press: self._take(press.key, press.data))
 
     def feed(self, data: bytes) -> list[str]:
         """The keys in these bytes; a beginning of an escape sequence waits for its rest."""
-        text = self._held + self._decoder.decode(data)
-        self._held = ""
-        keys: list[str] = []
-        while text:
-            if text[0] == "\x1b":
-                name, used = _escape(text)
-                if used == 0:
-                    self._held = text
-                    break
-                if name:
-                    keys.append(name)
-                text = text[used:]
-                continue
-            letter, text = text[0], text[1:]
-            name = NAMED.get(letter) or (letter if letter.isprintable() else "")
-            if name:
-                keys.append(name)
-        return keys
+        self._parser.feed(self._decoder.decode(data))
+        return self._taken()
 
     def flush(self) -> list[str]:
         """What waited for a rest that did not come: the escape key alone."""
-        held, self._held = self._held, ""
-        return ["escape"] if held.startswith("\x1b") else []
+        self._parser.flush()
+        return self._taken()
 
+    def _take(self, key: str, data: str) -> None:
+        if key == "<bracketed-paste>":
+            self._keys.append(Pasted(data))
+        elif name := NAMED.get(key) or (key if len(key) == 1 and key.isprintable() else ""):
+            self._keys.append(name)
 
-def _escape(text: str) -> tuple[str, int]:
-    """The name of the key at the start of the text and how many letters it took; 0 if it is not all there yet."""
-    if len(text) == 1:
-        return "", 0
-    if text[1] not in "[O":
-        return "escape", 1
-    for length in range(3, min(len(text), 16) + 1):
-        last = text[length - 1]
-        if "\x40" <= last <= "\x7e":
-            return SEQUENCES.get(text[1:length], ""), length
-    return ("", 0) if len(text) < 16 else ("", 16)
+    def _taken(self) -> list[str]:
+        keys, self._keys = self._keys, []
+        return keys
 
 
 @dataclass(frozen=True)
@@ -133,19 +75,33 @@ class Line:
     cursor: int = 0
 
     def press(self, key: str) -> Line:
-        """The line after one more key; keys that mean nothing here change nothing."""
-        before, after = self.text[: self.cursor], self.text[self.cursor :]
-        if len(key) == 1:
-            return Line(before + key + after, self.cursor + 1)
-        if key == "backspace":
-            return Line(before[:-1] + after, max(0, self.cursor - 1))
-        if key == "delete":
-            return Line(before + after[1:], self.cursor)
-        if key == "kill-line":
-            return Line(after, 0)
-        if key == "kill-word":
-            kept = before.rstrip()
-            kept = kept[: kept.rfind(" ") + 1]
-            return Line(kept + after, len(kept))
-        moves = {"left": self.cursor - 1, "right": self.cursor + 1, "home": 0, "end": len(self.text)}
-        return replace(self, cursor=min(max(0, moves.get(key, self.cursor)), len(self.text)))
+        """The line after one more key or a pasted text; keys that mean nothing here change nothing."""
+        from prompt_toolkit.buffer import Buffer
+        from prompt_toolkit.document import Document
+
+        buffer = Buffer(document=Document(self.text, self.cursor), multiline=False)
+        if isinstance(key, Pasted) or len(key) == 1:
+            buffer.insert_text("".join(letter if letter.isprintable() else " " for letter in key))
+        elif key in _edits():
+            _edits()[key](buffer)
+        return Line(buffer.text, buffer.cursor_position)
+
+
+@cache
+def _edits() -> dict[str, Callable[[Buffer], object]]:
+    from prompt_toolkit.buffer import Buffer
+
+    def kill_word(buffer: Buffer) -> None:
+        start = buffer.document.find_start_of_previous_word(WORD=True)
+        buffer.delete_before_cursor(-start if start is not None else buffer.cursor_position)
+
+    return {
+        "backspace": Buffer.delete_before_cursor,
+        "delete": Buffer.delete,
+        "left": Buffer.cursor_left,
+        "right": Buffer.cursor_right,
+        "home": lambda buffer: setattr(buffer, "cursor_position", 0),
+        "end": lambda buffer: setattr(buffer, "cursor_position", len(buffer.text)),
+        "kill-line": lambda buffer: buffer.delete_before_cursor(buffer.cursor_position),
+        "kill-word": kill_word,
+    }

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import signal
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import replace
 
+from prompt_toolkit.input.vt100 import raw_mode
 from rich.console import Console, RenderableType
 from rich.live import Live
 from rich.text import Text
@@ -13,7 +16,7 @@ from rich.text import Text
 from tierdrill.gameday.commands import Decision
 from tierdrill.gameday.desk import Desk, paste, press
 from tierdrill.gameday.engine import Engine
-from tierdrill.gameday.keys import BRACKETS_OFF, BRACKETS_ON, PASTE_BEGINS, PASTE_ENDS, KeyReader, RawTerminal
+from tierdrill.gameday.keys import BRACKETS_OFF, BRACKETS_ON, KeyReader, Pasted
 from tierdrill.gameday.patient import PatientStream
 from tierdrill.gameday.screen import Scene, screen
 from tierdrill.gameday.sitting import Leave
@@ -41,15 +44,13 @@ class TerminalFace:
         self._clock = clock
         self._reader = KeyReader()
         self._told_at = 0.0
-        self._pasted: list[str] | None = None
-        self._raw: RawTerminal | None = None
+        self._raw = ExitStack()
         self._live: Live | None = None
         self.desk = Desk(watching=engine.hands_off, author=engine.author)
 
     def open(self) -> None:
         """Take the terminal's other screen and its keys."""
-        self._raw = RawTerminal(self._descriptor)
-        self._raw.__enter__()
+        self._raw.enter_context(raw_mode(self._descriptor))
         self._live = Live(
             console=self._console,
             get_renderable=self._draw,
@@ -64,7 +65,6 @@ class TerminalFace:
     def close(self) -> None:
         """Give both back."""
         live, self._live = self._live, None
-        raw, self._raw = self._raw, None
         try:
             if live is not None:
                 self._say(BRACKETS_OFF)
@@ -72,8 +72,7 @@ class TerminalFace:
                 self._console.show_cursor(True)
         finally:
             self._stream.close()
-            if raw is not None:
-                raw.__exit__(None, None, None)
+            self._raw.close()
 
     def _say(self, sequence: str) -> None:
         self._stream.write(sequence)
@@ -92,14 +91,13 @@ class TerminalFace:
 
     def _press(self, keys: list[str]) -> None:
         for key in keys:
-            if key == PASTE_BEGINS:
-                self._pasted = []
-            elif key == PASTE_ENDS:
-                self.desk, self._pasted = paste(self.desk, self._pasted or []), None
-            elif self._pasted is not None:
-                self._pasted.append(key)
+            if isinstance(key, Pasted):
+                self.desk = paste(self.desk, key)
             elif key == "redraw":
                 self._console.clear()
+            elif key == "interrupt":
+                # The terminal sends no signals while its keys are read raw; whoever holds this face waits for them.
+                signal.raise_signal(signal.SIGINT)
             else:
                 self._one(key)
 

@@ -101,7 +101,7 @@ def _one(put: Ask, line: str) -> int:
 
 
 def _terminal(put: Ask) -> int:
-    line = ""
+    line, read = "", _reader()
     while True:
         if line == "quit":
             return 0
@@ -116,6 +116,15 @@ def _terminal(put: Ask) -> int:
             except Refusal as error:
                 click.echo(error.message, err=True)
         try:
-            line = input("facilitator> ").strip()
+            line = read("facilitator> ").strip()
         except EOFError:
             return 0
+
+
+def _reader() -> Callable[[str], str]:
+    """Lines with editing and a history on a terminal, plain ones elsewhere."""
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        return input
+    from prompt_toolkit import PromptSession
+
+    return PromptSession[str]().prompt
