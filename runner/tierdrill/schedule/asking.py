@@ -15,7 +15,8 @@ from tierdrill.monitoring.login import Login
 from tierdrill.monitoring.windows import BURN_WINDOWS, promql_duration, scaled
 from tierdrill.schedule.gates import AlertFacts, BudgetFact
 from tierdrill.schedule.notify.secrets import SecretMissing, Secrets
-from tierdrill.spec.environment import Credentials, Environment
+from tierdrill.spec.environment import Environment
+from tierdrill.spec.external import Credentials
 from tierdrill.spec.tiers import Tier
 from tierdrill.text import read_json
 

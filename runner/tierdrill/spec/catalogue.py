@@ -10,6 +10,7 @@ from tierdrill.spec.calendar import Calendar
 from tierdrill.spec.drill import Drill
 from tierdrill.spec.environment import Environment
 from tierdrill.spec.gameday import GameDay
+from tierdrill.spec.pace import paced
 from tierdrill.spec.playbook import Playbook
 from tierdrill.spec.problems import Problem
 from tierdrill.spec.recordings import with_recordings
@@ -123,7 +124,7 @@ def setting_of(catalogue: Catalogue, drill_name: str) -> DrillSetting:
     environment = catalogue.environments[drill.environment]
     load = with_recordings(drill.load, catalogue.folders_of("Drill", drill_name))
     return DrillSetting(
-        drill=drill.model_copy(update={"load": load}),
+        drill=paced(drill.model_copy(update={"load": load}), environment.pace),
         experiment=catalogue.experiments[drill.experiment].content,
         environment=environment,
         tiers=catalogue.tiers[environment.tiers],

@@ -7,12 +7,14 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from tierdrill.spec.channels import Secret
+from tierdrill.spec.external import Credentials, LoadConnection, Monitoring, Names
 from tierdrill.spec.protections import FLAGS
 from tierdrill.spec.units import Duration, Frozen, Metadata, Name, Network, Part, Ratio
 
 SHORTEST_LEASE_S, LONGEST_LEASE_S = 1.0, 3600.0
 """A shorter lease runs out while its run is merely slow; a longer one is none."""
+SIGNALS = ("tier", "model", "replica", "queue_wait", "attempts", "rejections", "rejection_reasons", "answers")
+HEADER_OF = {"queue_wait": "queue_wait_ms"}
 
 
 class LabShape(Part):
@@ -85,17 +87,6 @@ class Dependency(Part):
     timeout: Duration = 2.0
 
 
-class Credentials(Part):
-    """How to log in over HTTP: with a `bearer` token, or with `user` and `password`.
-
-    A document never holds a secret: it names the environment variable, or the file, that does.
-    """
-
-    user: str | None = Field(default=None, min_length=1, pattern=r"^[^:\x00-\x1f\x7f]+$")
-    password: Secret | None = None
-    bearer: Secret | None = None
-
-
 class EnvironmentGates(Part):
     """What the scheduler's gates ask before a drill starts here, and what they make of no answer.
 
@@ -118,17 +109,24 @@ class Environment(Part):
     """kind: Environment.
 
     `region` is where its requests go and its samples are kept; a tier whose `data_residency` leaves it out has no load
-    here. Pages go to a stub that speaks PagerDuty's Events v2, never to a person.
+    here. Pages go to a stub that speaks PagerDuty's Events v2, never to a person. `target: external` is a platform that
+    somebody else runs: `load` and `monitoring` say where it is reached, `names` what there is, and `pace` by how much
+    its drills are slower than the lab's: it multiplies their phases, their `within`, the moments of their load shapes
+    and the windows of their guardrails.
     """
 
     apiVersion: Literal["tierdrill/v1"]
     kind: Literal["Environment"]
     metadata: Metadata
-    target: Literal["lab", "kubernetes"]
+    target: Literal["lab", "external", "kubernetes"]
     tiers: Name
     workloads: Name
     region: str | None = Field(default=None, min_length=1, examples=["eu"])
     lab: LabShape = LabShape()
+    load: LoadConnection | None = None
+    monitoring: Monitoring | None = None
+    names: Names = Names()
+    pace: float = Field(default=1.0, ge=1.0, le=1000.0)
     clock: Clock = Clock()
     lease: Duration = Field(default=5.0, description="a fault that nobody renews is undone after so long; 1s to 1h")
     blast_radius: BlastRadius = BlastRadius()
@@ -137,3 +135,16 @@ class Environment(Part):
     idle_floor: Ratio = 0.0
     dependencies: Annotated[tuple[Dependency, ...], Frozen] = ()
     gates: EnvironmentGates = EnvironmentGates()
+
+    @property
+    def signals(self) -> frozenset[str]:
+        """What can be measured here beside status and time, see `spec.measured`; all of it in the lab."""
+        if self.target != "external":
+            return frozenset(SIGNALS)
+        if self.load is None:
+            return frozenset()
+        told = self.load.response_headers
+        found = {name for name in SIGNALS if getattr(told, HEADER_OF.get(name, name), None) is not None}
+        found |= {"rejections"} if self.load.rejected else set()
+        found |= {"rejection_reasons"} if any(one.header for one in self.load.rejected) else set()
+        return frozenset(found | ({"answers"} if self.load.answers == "golden" else set()))

@@ -27,6 +27,7 @@ class Model(Part):
     """A model, the tier its replicas are placed for, and why it belongs there (risk, impact, frequency).
 
     A longer prompt than `prompt_tokens_at_most`, or a request for more than `max_tokens_at_most`, is refused (400).
+    `replicas`, `memory_gib`, `slots`, `service` and `seed` shape the lab, which needs the first two and `service`.
     """
 
     name: Name
@@ -35,12 +36,12 @@ class Model(Part):
     impact: Literal["high", "medium", "low"]
     frequency: Literal["constant", "daily", "occasional"]
     rationale: str
-    replicas: int = Field(ge=1, le=64)
-    memory_gib: int = Field(ge=1)
+    replicas: int = Field(default=1, ge=1, le=64)
+    memory_gib: int = Field(default=1, ge=1)
     slots: int = Field(default=8, ge=1, le=1024)
     prompt_tokens_at_most: int = Field(default=512, ge=1, le=PROMPT_TOKENS_MAX)
     max_tokens_at_most: int = Field(default=256, ge=1, le=ANSWER_TOKENS_MAX)
-    service: ServiceTime
+    service: ServiceTime = ServiceTime(prefill_per_token=0.0, decode_per_token=0.0)
     seed: int = Field(default=1, ge=0)
 
 

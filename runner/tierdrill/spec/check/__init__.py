@@ -29,6 +29,9 @@ def check_documents(reading: Reading, known_alerts: KnownAlerts | None = None, *
     alerts: Mapping[str, Collection[str]] | None = (
         known_alerts(reading.catalogue) if callable(known_alerts) else known_alerts
     )
+    for environment in reading.catalogue.environments.values() if alerts is not None else ():
+        if environment.monitoring is not None:
+            alerts = {**dict.fromkeys(environment.monitoring.alerts, ()), **(alerts or {})}
     context = Context(reading, alerts)
     check_tiers(context)
     check_workloads(context)

@@ -73,14 +73,23 @@ class Context:
         what = {"Tiers": "Tiers document", "Workloads": "Workloads document"}.get(kind, kind.lower())
         return place.known(name, what, self.reading.named(kind))
 
-    def known_alert(self, place: Place, name: str) -> None:
-        """Reports an alert that no rule gives."""
-        if self.alerts is not None:
-            place.known(name, "alert", self.alerts)
+    def alerts_of(self, environment: Environment | None) -> Mapping[str, Collection[str]] | None:
+        """The alerts of an environment with their labels (none: any); None where nobody said which there are."""
+        if environment is not None and environment.monitoring is not None:
+            return dict.fromkeys(environment.monitoring.alerts, ())
+        return self.alerts
 
-    def known_labels(self, place: Place, alert: str, labels: Mapping[str, str]) -> None:
+    def known_alert(self, place: Place, name: str, environment: Environment | None = None) -> None:
+        """Reports an alert that no rule gives: of the environment's, or else of any."""
+        alerts = self.alerts_of(environment)
+        if alerts is not None:
+            place.known(name, "alert", alerts)
+
+    def known_labels(
+        self, place: Place, alert: str, labels: Mapping[str, str], environment: Environment | None = None
+    ) -> None:
         """Reports labels that the alert does not carry."""
-        carried = self.alerts.get(alert) if self.alerts is not None else None
+        carried = (self.alerts_of(environment) or {}).get(alert)
         for label in labels if carried else ():
             if label not in (carried or ()):
                 place.at(label).report(
@@ -103,11 +112,17 @@ class Context:
         return self.catalogue.workloads.get(environment.workloads) if environment else None
 
     def inventory_of(self, environment: Environment | None, load: Load | None = None) -> Inventory | None:
-        """What the lab will have under that load; None for a cluster, which only knows at run time, and where documents
-        are missing.
+        """What the lab will have under that load, or what the document of a platform says; None for a cluster, which
+        only knows at run time, and where documents are missing.
         """
         tiers, workloads = self.tiers_of(environment), self.workloads_of(environment)
-        if environment is None or environment.target != "lab" or tiers is None or workloads is None:
+        if environment is None or tiers is None or workloads is None:
+            return None
+        streams = tuple(stream.name for stream in load.streams) if load is not None else ()
+        if environment.target == "external" and environment.names.model_fields_set:
+            named = tuple(tier.name for tier in tiers.tiers)
+            return Inventory(**environment.names.model_dump(), tiers=named, streams=streams)
+        if environment.target != "lab":
             return None
         shape = environment.lab
         nodes = tuple(f"node-{number}" for number in range(1, shape.nodes + 1))
@@ -117,5 +132,5 @@ class Context:
             replicas=tuple(f"{model.name}-{number}" for model in workloads.models for number in range(model.replicas)),
             gateways=shape.gateway_names,
             tiers=tuple(tier.name for tier in tiers.tiers),
-            streams=tuple(stream.name for stream in load.streams) if load is not None else (),
+            streams=streams,
         )

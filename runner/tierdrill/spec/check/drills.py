@@ -9,10 +9,14 @@ from tierdrill.spec.check.loads import check_load
 from tierdrill.spec.check.phases import check_phases
 from tierdrill.spec.check.sabotages import check_proves, check_sabotages
 from tierdrill.spec.drill import Drill, expects_something
+from tierdrill.spec.environment import Environment
+from tierdrill.spec.measured import not_measured
+from tierdrill.spec.pace import paced
 from tierdrill.spec.playbook import Playbook
 from tierdrill.spec.problems import listed, nearest, shown
 from tierdrill.spec.reading import Place
 from tierdrill.spec.resolve import fill, references
+from tierdrill.spec.tiers import Tiers
 
 # Labels that name a thing of the deployment, and its kind.
 TARGET_LABELS = {"node": "node", "replica": "replica", "pod": "replica", "tier": "tier", "gateway": "gateway"}
@@ -37,7 +41,10 @@ def check_drills(context: Context) -> None:
         _check_playbooks(context, place.at("expect", "playbooks"), drill, inventory)
         _check_expects(context, place.at("expect"), drill)
         check_phases(context, place, drill)
-        check_load(context, place, drill)
+        environment = context.environment_of(drill)
+        check_load(context, place, drill if environment is None else paced(drill, environment.pace))
+        if environment is not None and tiers is not None:
+            _check_measured(place, drill, environment, tiers)
         check_sabotages(context, place.at("sabotages"), drill, inventory)
         check_proves(context, place.at("proves"), drill)
 
@@ -50,6 +57,28 @@ def _check_expects(context: Context, place: Place, drill: Drill) -> None:
             "tiers with objectives, alerts, playbooks, a class_of_failure, or invariants other than the usual",
             key=True,
         )
+
+
+def _check_measured(place: Place, drill: Drill, environment: Environment, tiers: Tiers) -> None:
+    """Warns of what the drill expects and the environment does not tell; without load nothing of a drill can run."""
+    if environment.target == "external" and environment.load is None:
+        place.at("environment").report(
+            f"environment {environment.metadata.name} has no load", "load with a url, or another environment"
+        )
+        return
+    by_name = {tier.name: tier for tier in tiers.tiers}
+    for number, expectation in enumerate(drill.expect.tiers):
+        if (tier := by_name.get(expectation.tier)) is None:
+            continue
+        wanted = expectation.objectives or [name for name, limit in tier.objectives if limit not in (None, {})]
+        for name in wanted:
+            if why := not_measured(environment, "slo", name):
+                place.at("expect", "tiers", number, "tier").warn(
+                    f"{name.replace('_', ' ')} of {tier.name} is not measured here", why
+                )
+    for name in drill.expect.invariants.check:
+        if why := not_measured(environment, "invariant", name):
+            place.at("environment").warn(f"invariant {name} is not measured here", why)
 
 
 def _check_references(context: Context, place: Place, drill: Drill) -> None:
@@ -83,8 +112,9 @@ def _check_alerts(context: Context, place: Place, drill: Drill, inventory: Inven
     for section in ("must_fire", "must_not_fire"):
         for number, expectation in enumerate(getattr(alerts, section)):
             spot = place.at(section, number)
-            context.known_alert(spot.at("alert"), expectation.alert)
-            context.known_labels(spot.at("labels"), expectation.alert, expectation.labels)
+            environment = context.environment_of(drill)
+            context.known_alert(spot.at("alert"), expectation.alert, environment)
+            context.known_labels(spot.at("labels"), expectation.alert, expectation.labels, environment)
             for label, written in expectation.labels.items():
                 word = str(fill(written, drill.variables))
                 if inventory is not None and label in TARGET_LABELS and "${" not in word:

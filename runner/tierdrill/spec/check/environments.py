@@ -5,10 +5,10 @@ from __future__ import annotations
 from fnmatch import fnmatchcase
 
 from tierdrill.spec.check.capacity import check_slots
-from tierdrill.spec.check.channels import check_secret
 from tierdrill.spec.check.context import PLATFORM, Context, Inventory
 from tierdrill.spec.check.dependencies import check_dependencies, check_url
-from tierdrill.spec.environment import LONGEST_LEASE_S, SHORTEST_LEASE_S, Credentials, Environment
+from tierdrill.spec.check.externals import check_credentials, check_external
+from tierdrill.spec.environment import LONGEST_LEASE_S, SHORTEST_LEASE_S, Environment
 from tierdrill.spec.problems import listed, nearest, shown
 from tierdrill.spec.protections import FLAGS
 from tierdrill.spec.reading import Place
@@ -18,6 +18,7 @@ from tierdrill.spec.workloads import Workloads
 
 QUICK_PAGE_WINDOW_S = 3600.0
 ANYWHERE = "any"
+LAB_FIELDS = ("replicas", "memory_gib", "service")
 
 
 def quick_page_window(environment: Environment) -> float:
@@ -37,14 +38,17 @@ def check_environments(context: Context) -> None:
                 f"workloads {environment.workloads} are for tiers {workloads.tiers}",
                 f"this environment has tiers {environment.tiers}",
             )
-        if (document := context.tiers_of(environment)) is not None:
+        document = context.tiers_of(environment)
+        if document is not None:
             _check_region(place.at("region"), environment, document)
         if not SHORTEST_LEASE_S <= environment.lease <= LONGEST_LEASE_S:
             place.at("lease").report(
                 f"a lease of {show_duration(environment.lease)}",
                 "1s to 1h: a fault that nobody renews is undone after so long",
             )
-        _check_clock(place.at("clock"), environment)
+        if environment.target == "lab":
+            _check_clock(place.at("clock"), environment)
+        check_external(place, environment, document if document and workloads else None, workloads)
         check_dependencies(place.at("dependencies"), environment.dependencies)
         if environment.gates.budget_window <= 0:
             place.at("gates", "budget_window").report("a window of no time", "a time above 0, such as 30d")
@@ -52,12 +56,16 @@ def check_environments(context: Context) -> None:
             if (url := getattr(environment.gates, name)) is not None:
                 check_url(place.at("gates", name), url)
             if (credentials := getattr(environment.gates, f"{name}_credentials")) is not None:
-                _check_credentials(place.at("gates", f"{name}_credentials"), name, url, credentials)
+                spot = place.at("gates", f"{name}_credentials")
+                if url is None:
+                    spot.report("credentials for nothing", f"beside them `{name}` says where to log in", key=True)
+                check_credentials(spot, credentials)
         for number, flag in enumerate(environment.lab.flags_off):
             place.at("lab", "flags_off", number).known(flag, "protection", FLAGS)
         if environment.lab.node_grace <= 0:
             place.at("lab", "node_grace").report("node_grace of no time", "a time above 0, or no node is ever ready")
         if workloads is not None and environment.target == "lab":
+            _check_sizes(context, workloads)
             _check_room(place.at("lab"), environment, workloads)
             if document is not None:
                 check_slots(place.at("lab"), environment, workloads, document)
@@ -76,17 +84,6 @@ def _check_region(place: Place, environment: Environment, tiers: Tiers) -> None:
             )
 
 
-def _check_credentials(place: Place, name: str, url: str | None, credentials: Credentials) -> None:
-    if url is None:
-        place.report("credentials for nothing", f"beside them `{name}` says where to log in", key=True)
-    given = tuple(part for part in ("user", "password", "bearer") if getattr(credentials, part) is not None)
-    if given not in (("user", "password"), ("bearer",)):
-        place.report(listed(given) or "nothing", "bearer, or user and password")
-    for part in ("password", "bearer"):
-        if (secret := getattr(credentials, part)) is not None:
-            check_secret(place.at(part), secret)
-
-
 def _check_clock(place: Place, environment: Environment) -> None:
     clock = environment.clock
     for name in ("scrape_interval", "evaluation_interval"):
@@ -99,6 +96,15 @@ def _check_clock(place: Place, environment: Environment) -> None:
                 f"{name} {show_duration(value)} at scale {clock.window_scale:g}",
                 f"two fit into the shortest alert window, {show_duration(shortest)}",
             )
+
+
+def _check_sizes(context: Context, workloads: Workloads) -> None:
+    place = context.reading.place("Workloads", workloads.metadata.name)
+    for number, model in enumerate(workloads.models):
+        for field in LAB_FIELDS:
+            spot = place.at("models", number)
+            if field not in model.model_fields_set and field not in (spot.written() or ()):
+                spot.report(f"no key {field} in model {model.name}", f"the lab needs {listed(LAB_FIELDS)}", key=True)
 
 
 def _check_room(place: Place, environment: Environment, workloads: Workloads) -> None:

@@ -144,7 +144,7 @@ def _check_retarget(
 
 
 def _check_silence(context: Context, place: Place, alert: str, drill: Drill) -> None:
-    context.known_alert(place, alert)
+    context.known_alert(place, alert, context.environment_of(drill))
     expected = {one.alert for one in drill.expect.alerts.must_fire}
     for one in drill.expect.playbooks.must_fire:
         if (playbook := context.catalogue.playbooks.get(one.playbook)) is not None:

@@ -51,8 +51,9 @@ def check_streams(
         if stream.timeout <= 0:
             spot.at("timeout").report("a timeout of no time", "a time above 0")
         if workloads is not None and tiers is not None:
-            _check_route(spot, stream, workloads, tiers)
-    if workloads is not None and tiers is not None:
+            by_header = environment is not None and environment.load is not None and environment.load.tier_header
+            _check_route(spot, stream, workloads, tiers, routed=not by_header)
+    if workloads is not None and tiers is not None and environment is not None and environment.target != "external":
         check_load_fits(place, load, workloads, tiers)
     return recordings
 
@@ -94,15 +95,15 @@ def _check_shape(place: Place, shape: Shape, end: float) -> None:
         )
 
 
-def _check_route(place: Place, stream: Stream, workloads: Workloads, tiers: Tiers) -> None:
+def _check_route(place: Place, stream: Stream, workloads: Workloads, tiers: Tiers, *, routed: bool) -> None:
     names = [tier.name for tier in tiers.tiers]
     known = place.at("model").known(stream.model, "model", [model.name for model in workloads.models])
-    if not place.at("tier").known(stream.tier, "tier", names) or not known:
+    if not place.at("tier").known(stream.tier, "tier", names) or not known or not routed:
         return
-    routed = workloads.tier_of(stream.model, stream.customer_class, stream.prompt_tokens, stream.max_tokens)
-    tier = routed if routed is not None else tiers.by_rank()[-1].name
+    given = workloads.tier_of(stream.model, stream.customer_class, stream.prompt_tokens, stream.max_tokens)
+    tier = given if given is not None else tiers.by_rank()[-1].name
     if tier != stream.tier:
-        why = "the routing rules give it" if routed is not None else "no routing rule matches, and the last tier is"
+        why = "the routing rules give it" if given is not None else "no routing rule matches, and the last tier is"
         customer = f" of class {stream.customer_class}" if stream.customer_class else ""
         place.at("tier").report(
             f"tier {stream.tier} for {stream.model}{customer} with {stream.max_tokens} tokens", f"{why} {tier}", tier
