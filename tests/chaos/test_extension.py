@@ -14,7 +14,7 @@ from tierdrill.chaos import actions, discover, probes
 from tierdrill.chaos.injection import inject
 from tierdrill.faults.registry import KINDS
 from tierdrill.history.ledger import Ledger
-from tierdrill.targets.base import FaultOrder, Proof
+from tierdrill.targets.base import FaultOrder, Mechanism, Proof
 
 CRASH = {"replica": "assistant-1"}
 
@@ -90,8 +90,8 @@ class Place:
     def __init__(self) -> None:
         self.injected = 0
 
-    def mechanisms(self) -> dict[str, str]:
-        return dict.fromkeys(KINDS, "none")
+    def mechanisms(self) -> dict[str, Mechanism]:
+        return dict.fromkeys(KINDS, Mechanism("none"))
 
     def bind(self, order: FaultOrder) -> FaultOrder:
         return order

@@ -92,7 +92,7 @@ def test_what_a_playbook_left_is_told_and_put_back(tmp_path: Path) -> None:
     order = undo_order("r1", setting, 0.0, 5.0)
     place = {"target": "lab", "home": str(tmp_path), "lab": "gone", "id": "no-process-has-it"}
     with closing(Ledger(tmp_path)) as ledger:
-        assert ledger.keep(order.fault, "r1", vars(order), place, 5.0)
+        assert ledger.keep(order.fault, "r1", order.plain(), place, 5.0)
     told = tierdrill(tmp_path, "status")
     assert told.code == 5 and "nothing is injected" in told.out
     assert "changed by a playbook: shed of best-effort at gateway-a" in told.out and "NO RUN LOOKS AFTER IT" in told.out
@@ -229,9 +229,7 @@ def test_a_defect_is_a_short_message_and_a_file(tmp_path: Path, capsys: pytest.C
     assert "Traceback" in kept.read_text()
 
 
-def test_details_are_not_written_where_another_made_the_place(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_details_are_not_written_where_another_made_the_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The temporary directory is everybody's: a link there would lead what we write to where its maker wants it."""
     theirs = tmp_path / "theirs"
     theirs.mkdir()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from dataclasses import dataclass, field
@@ -14,7 +15,7 @@ from tierdrill.conductor.cleanup import undo_all
 from tierdrill.history.events import Event
 from tierdrill.history.ledger import Ledger, LedgerFault
 from tierdrill.targets import undo
-from tierdrill.targets.base import FaultOrder, Inventory, Proof, TargetError
+from tierdrill.targets.base import FaultOrder, Inventory, Mechanism, Proof, TargetError
 from tierdrill.targets.undo import await_proof, undo_fault
 
 
@@ -27,7 +28,7 @@ class FakePort:
     faults: set[str] = field(default_factory=set)
     reverted: list[str] = field(default_factory=list)
 
-    def mechanisms(self) -> dict[str, str]:
+    def mechanisms(self) -> dict[str, Mechanism]:
         return {}
 
     def inventory(self) -> Inventory:
@@ -60,8 +61,8 @@ class FakePort:
 def inject(home: Path, port: FakePort, *faults: str, run: str = "r1") -> None:
     ledger = Ledger(home)
     for fault in faults:
-        order = FaultOrder(fault, "replica-hang", "a-0", "replica", "m", {}, 5.0)
-        ledger.intend(fault, run, vars(order), {"target": "fake"}, 5.0)
+        order = FaultOrder(fault, "replica-hang", "a-0", "replica", Mechanism("m"), {}, 5.0)
+        ledger.intend(fault, run, order.plain(), {"target": "fake"}, 5.0)
         port.inject(order)
         ledger.mark(fault, "landed")
     ledger.close()
@@ -189,6 +190,13 @@ def test_a_listener_that_breaks_does_not_keep_a_fault(tmp_path: Path, port: Fake
     assert undo_fault(ledger, entry(ledger), "runner", broken)
     assert ledger.open_faults() == [] and port.faults == set()
     ledger.close()
+
+
+def test_an_order_of_an_earlier_version_has_its_mechanisms_text_alone() -> None:
+    order = FaultOrder("f", "replica-hang", "a-0", "replica", Mechanism("SIGSTOP", gone_within_s=60.0), {}, 5.0)
+    assert FaultOrder.from_plain(json.loads(json.dumps(order.plain()))) == order
+    earlier = FaultOrder.from_plain({**order.plain(), "mechanism": "SIGSTOP"})
+    assert earlier.mechanism == Mechanism("SIGSTOP")
 
 
 def test_a_proof_is_awaited_and_no_longer() -> None:

@@ -65,6 +65,14 @@ def test_a_long_recovery_does_not_excuse_a_late_undo(setting: DrillSetting) -> N
     assert check(found, GONE).status is Status.PASSED
 
 
+def test_how_long_an_undo_may_take_is_the_mechanisms_affair(setting: DrillSetting) -> None:
+    events = Run(seconds={"recovery": 30.0}, gone_after=31.2).events(setting)
+    (intended,) = [one for one in events if one.kind == "fault.intended"]
+    intended.data["gone_within_s"] = 12.0
+    told = check(judge(events), GONE)
+    assert told.status is Status.PASSED and "within 17s of that" in told.expected
+
+
 @pytest.mark.parametrize(("after", "good"), [(0.5, False), (0.7, False), (0.8, True), (1.6, True)])
 def test_a_short_fault_must_last_at_least_half_its_time(setting: DrillSetting, after: float, good: bool) -> None:
     run = Run(seconds={"fault": 1.5}, gone_after=after, reverted=((after, "experiment"),))

@@ -25,7 +25,7 @@ def changed(home: Path, run: str, lease_s: float = 60.0) -> None:
     order = undo_order(run, Setting("shed", "best-effort", "gateway-a"), 0.0, lease_s)
     place = {"target": "lab", "home": str(home), "lab": "gone", "id": "no-process-has-it"}
     with closing(Ledger(home)) as ledger:
-        ledger.keep(order.fault, run, vars(order), place, lease_s)
+        ledger.keep(order.fault, run, order.plain(), place, lease_s)
 
 
 def stopped(pid: int) -> None:

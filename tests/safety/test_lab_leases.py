@@ -12,7 +12,7 @@ from tests.lab.test_supervisor_ends import lab
 from tierdrill.faults.registry import KINDS, checked_parameters
 from tierdrill.lab.client import LabClient
 from tierdrill.lab.state import LabState
-from tierdrill.targets.base import FaultOrder
+from tierdrill.targets.base import FaultOrder, Mechanism
 from tierdrill.targets.lab.fault_port import LabPort
 from tierdrill.targets.undo import await_proof
 
@@ -78,7 +78,7 @@ def test_a_fault_that_is_renewed_stays_and_the_network_keeps_a_lease_of_its_own(
     home, state, client = small
     port = LabPort(home, state.name, state.id)
     parameters = checked_parameters("link-partition", {"source": "gateway-a", "destination": "node-1"})
-    made = FaultOrder("run/kept", "link-partition", "gateway-a>node-1", "link", "m", parameters, LEASE_S)
+    made = FaultOrder("run/kept", "link-partition", "gateway-a>node-1", "link", Mechanism("m"), parameters, LEASE_S)
     order = port.bind(made)
     port.inject(order)
     try:

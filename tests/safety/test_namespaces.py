@@ -20,9 +20,7 @@ INSIDE = ["unshare", "--pid", "--fork", "--mount-proc", "--kill-child"]
 UNSHARED = shutil.which("unshare") and subprocess.run([*INSIDE, "true"], capture_output=True, check=False)
 pytestmark = [
     pytest.mark.lab,
-    pytest.mark.skipif(
-        not UNSHARED or UNSHARED.returncode != 0, reason="this user may not make PID namespaces"
-    ),
+    pytest.mark.skipif(not UNSHARED or UNSHARED.returncode != 0, reason="this user may not make PID namespaces"),
 ]
 RUN = """
 import sys
@@ -43,7 +41,7 @@ ledger.own(own_process("small", "runner", me().pid))
 state, child = start_lab(from_json(Path(sys.argv[1]).read_text()), home)
 ledger.own(own_process("small", "lab", child.pid))
 order = undo_order("small", Setting("cordon", "node-1"), {"node": False, "gpus": []}, 3600.0)
-ledger.keep(order.fault, "small", vars(order), lab_place(state, home), 3600.0)
+ledger.keep(order.fault, "small", order.plain(), lab_place(state, home), 3600.0)
 print("up", flush=True)
 sys.stdin.read()
 """

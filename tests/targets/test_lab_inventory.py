@@ -18,7 +18,7 @@ import pytest
 from tierdrill.faults.registry import KINDS
 from tierdrill.lab.client import LabClient, LabError
 from tierdrill.process.identity import identify
-from tierdrill.targets.base import FaultOrder, TargetError
+from tierdrill.targets.base import FaultOrder, Mechanism, TargetError
 from tierdrill.targets.lab.fault_port import MECHANISMS, LabPort
 from tierdrill.targets.lab.faults.replica_crash import FAULT as CRASH
 from tierdrill.targets.lab.faults.replica_hang import FAULT as HANG
@@ -104,7 +104,7 @@ def test_every_fault_has_a_mechanism_here_and_nothing_else_has() -> None:
 
 def test_an_order_of_no_known_kind_is_refused_in_words(tmp_path: Path) -> None:
     with pytest.raises(TargetError, match="no lab has a mechanism for a-wish"):
-        LabPort(tmp_path, "none").landed(FaultOrder("r/f", "a-wish", "t", "node", "m", {}, 5.0), 0.0)
+        LabPort(tmp_path, "none").landed(FaultOrder("r/f", "a-wish", "t", "node", Mechanism("m"), {}, 5.0), 0.0)
 
 
 def test_a_crash_is_seen_in_the_process_table(sleeper: psutil.Process) -> None:

@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from tierdrill.lab.client import LabError
-from tierdrill.targets.base import FaultOrder, TargetError
+from tierdrill.targets.base import FaultOrder, Mechanism, TargetError
 from tierdrill.targets.lab.fault_port import LabPort
 
 
@@ -52,7 +52,9 @@ def port(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> LabPort:
 
 def undone(port: LabPort, lab: Lab, monkeypatch: pytest.MonkeyPatch, **parameters: Any) -> list[tuple[str, object]]:
     monkeypatch.setattr(port, "_client", lab)
-    order = FaultOrder("r/sabotage/s", "sabotage", "s", "service", "m", {"flags": {}, "comment": "", **parameters}, 5.0)
+    order = FaultOrder(
+        "r/sabotage/s", "sabotage", "s", "service", Mechanism("m"), {"flags": {}, "comment": "", **parameters}, 5.0
+    )
     port.revert(order)
     return lab.said
 

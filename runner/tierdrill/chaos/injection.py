@@ -23,7 +23,6 @@ from tierdrill.targets.base import FaultOrder, TargetError
 from tierdrill.targets.places import open_place
 from tierdrill.targets.undo import await_proof, undo_fault
 
-LANDED_WITHIN_S = 5.0
 KEEPER_WITHIN_S = 10.0
 _waited = False
 
@@ -61,7 +60,7 @@ def inject(kind: str, parameters: dict[str, Any], lease_s: float | None = None) 
                 lease_s=lease,
             )
         )
-        ledger.intend(order.fault, context.run, vars(order), context.place, lease)
+        ledger.intend(order.fault, context.run, order.plain(), context.place, lease)
     except (TargetError, LedgerError, UnknownFault) as error:
         raise ActivityFailed(str(error)) from error
     first = not _waited
@@ -76,11 +75,12 @@ def inject(kind: str, parameters: dict[str, Any], lease_s: float | None = None) 
             target=target,
             target_kind=order.target_kind,
             parameters=checked,
-            mechanism=order.mechanism,
+            mechanism=order.mechanism.text,
             undo=KINDS[kind].undo,
             lease_s=lease,
             planned_at=planned,
-            emulated=order.mechanism.startswith("emulated"),
+            emulated=order.mechanism.emulated,
+            gone_within_s=order.mechanism.gone_within_s,
         )
     )
     keeper = context.supervised or _keep_lease(context)
@@ -101,7 +101,7 @@ def inject(kind: str, parameters: dict[str, Any], lease_s: float | None = None) 
         undo_fault(ledger, _entry(ledger, order.fault), "experiment", context.emit, port=port)
         raise ActivityFailed(f"{kind} on {target}: {error}") from error
     context.emit(event("fault.injected", "experiment", fault=order.fault))
-    proof = await_proof(lambda: port.landed(order, since), LANDED_WITHIN_S)
+    proof = await_proof(lambda: port.landed(order, since), order.mechanism.landed_within_s, order.mechanism.poll_s)
     if not proof.seen:
         context.emit(
             event("fault.not_landed", "experiment", fault=order.fault, witness=proof.witness, seen=proof.detail)

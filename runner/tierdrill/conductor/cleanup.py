@@ -38,16 +38,14 @@ def own_process(run: str, role: str, pid: int) -> OwnedProcess | None:
 
 
 def undo_all(
-    ledger: Ledger, run: str | None, by: str, emit: Emit, *, within_s: float = 10.0, remedies: bool = True
+    ledger: Ledger, run: str | None, by: str, emit: Emit, *, within_s: float | None = None, remedies: bool = True
 ) -> list[str]:
     """Undo every open fault of a run (or of all runs), newest first, and with `remedies` what its playbooks left
     changed; the ids of those that would not go.
     """
     entries = [entry for entry in ledger.open_faults(run) if remedies or not is_remedy(entry)]
     return [
-        entry.id
-        for entry in in_order_of_undo(entries)
-        if not undo_fault(ledger, entry, by, emit, within_s=within_s)
+        entry.id for entry in in_order_of_undo(entries) if not undo_fault(ledger, entry, by, emit, within_s=within_s)
     ]
 
 

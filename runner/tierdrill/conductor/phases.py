@@ -28,6 +28,7 @@ from tierdrill.conductor.watchers import keep_leases, pump_reports, pump_samples
 from tierdrill.history.events import Event
 from tierdrill.history.ledger import Ledger
 from tierdrill.history.store import HistoryError
+from tierdrill.judge.faults import UNDO_BEGINS_WITHIN_S
 from tierdrill.load.runner import LoadProcess
 from tierdrill.load.schedule import planned as planned_arrivals
 from tierdrill.process.signals import StopSignal
@@ -41,7 +42,6 @@ PIPELINE_S = 8.0
 QUIET_S = 0.5
 GO_AHEAD_S = 0.3
 EXPERIMENT_AHEAD_S = 1.0
-UNDO_WITHIN_S = 15.0
 ABORT_WITHIN_S = 3.0
 LOAD_DRAIN_S = 2.0
 
@@ -235,7 +235,8 @@ class Phases:
             return
         if self.stop.stopped:
             self.experiment.abort()
-        await self.experiment.end(ABORT_WITHIN_S if self.stop.stopped else UNDO_WITHIN_S)
+        slowest = max((fault.mechanism.gone_within_s for fault in self.plan.faults), default=0.0)
+        await self.experiment.end(ABORT_WITHIN_S if self.stop.stopped else UNDO_BEGINS_WITHIN_S + slowest)
 
     async def _end_load(self) -> None:
         if self.load is None:

@@ -7,6 +7,7 @@ Which faults on which targets, by which mechanism, in phases of which length, wi
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -17,6 +18,7 @@ from tierdrill.spec.ablation import find_sabotage
 from tierdrill.spec.catalogue import DrillSetting
 from tierdrill.spec.drill import Sabotage
 from tierdrill.spec.resolve import fill, resolve_drill
+from tierdrill.targets.base import Mechanism
 
 ACTIONS_MODULE = "tierdrill.chaos.actions"
 CLEAN_UP_S = 3.0
@@ -35,7 +37,7 @@ class PlannedFault:
     target: str
     target_kind: str
     parameters: dict[str, Any]
-    mechanism: str
+    mechanism: Mechanism
 
 
 @dataclass(frozen=True)
@@ -84,7 +86,7 @@ def new_run_name(drill: str, at: float) -> str:
     return f"{drill}-{moment}-{os.urandom(2).hex()}"
 
 
-def make_plan(setting: DrillSetting, run: str, variant: str, mechanisms: dict[str, str]) -> Plan:
+def make_plan(setting: DrillSetting, run: str, variant: str, mechanisms: Mapping[str, Mechanism]) -> Plan:
     """Resolve a drill for one variant: "drill", "blip" or "sabotage:NAME"."""
     resolved = resolve_drill(setting)
     drill = resolved.drill
@@ -139,7 +141,7 @@ def experiment_values(experiment: dict[str, Any], variables: dict[str, Any]) -> 
 
 
 def planned_faults(
-    setting: DrillSetting, variables: dict[str, Any], mechanisms: dict[str, str]
+    setting: DrillSetting, variables: dict[str, Any], mechanisms: Mapping[str, Mechanism]
 ) -> tuple[PlannedFault, ...]:
     """The faults of the experiment's method, their targets resolved, held against the environment's blast radius."""
     values = experiment_values(setting.experiment, variables)
@@ -151,7 +153,7 @@ def planned_faults(
         fault = ACTIONS.get(str(provider.get("func"))) if provider.get("module") == ACTIONS_MODULE else None
         name = str(activity.get("name", ""))
         if fault is None:
-            found.append(PlannedFault(name, "foreign", name, "", {}, "the experiment's own"))
+            found.append(PlannedFault(name, "foreign", name, "", {}, Mechanism("the experiment's own")))
             continue
         arguments = fill(provider.get("arguments") or {}, values)
         try:

@@ -32,7 +32,7 @@ def provenance(
         "drill": plan.setting.drill.metadata.name,
         "variant": plan.variant,
         "setting": plan.setting.to_json(),
-        "mechanisms": {fault.kind: fault.mechanism for fault in plan.faults},
+        "mechanisms": {fault.kind: fault.mechanism.text for fault in plan.faults},
         "faults": [{"activity": one.activity, "kind": one.kind, "target": one.target} for one in plan.faults],
         "environment": plan.setting.environment.metadata.name,
         "seed": plan.setting.drill.load.seed,

@@ -14,7 +14,7 @@ from tierdrill.lab.client import LabClient
 from tierdrill.monitoring.query import Matcher
 from tierdrill.spec.drill import Sabotage, SabotageAction
 from tierdrill.spec.playbook import Playbook
-from tierdrill.targets.base import FaultOrder, RemedyPort
+from tierdrill.targets.base import FaultOrder, Mechanism, RemedyPort
 from tierdrill.targets.broken_remedies import BrokenRemedies
 from tierdrill.targets.lab.fault_port import give_back_settings
 from tierdrill.targets.lab.leases import hold
@@ -67,11 +67,11 @@ async def apply_sabotage(deployment: Deployment, sabotage: Sabotage, ledger: Led
         kind="sabotage",
         target=sabotage.name,
         target_kind="service",
-        mechanism="flags of the gateways, a silence in Alertmanager, an exporter that repeats its metrics",
+        mechanism=Mechanism("flags of the gateways, a silence in Alertmanager, an exporter that repeats its metrics"),
         parameters=parameters,
         lease_s=plan.setting.environment.lease,
     )
-    ledger.intend(order.fault, plan.run, vars(order), deployment.place, order.lease_s)
+    ledger.intend(order.fault, plan.run, order.plain(), deployment.place, order.lease_s)
     # The silence ends by itself.
     await asyncio.to_thread(hold, LabClient(deployment.lab), order, partial(give_back_settings, p=parameters))
     if action.silence_alert:

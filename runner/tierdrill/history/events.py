@@ -11,7 +11,8 @@ History is the only truth about a run. Times are Unix seconds (float, the machin
     experiment.hypothesis  when ("before", "during" or "after" the method), met (true, false, or null: it could not be
                        told), probe (the first that did not hold), seen
     experiment.rollbacks   played (how many), failed ([{activity, seen, own: tierdrill's own undo}])
-    fault.intended     fault (id), kind, target, target_kind, parameters, mechanism, undo, lease_s, planned_at, emulated
+    fault.intended     fault (id), kind, target, target_kind, parameters, mechanism, undo, lease_s, planned_at,
+                       emulated, gone_within_s (how long its undo may take)
     fault.injected     fault                        (the mechanism returned: an invocation, no proof)
     fault.landed       fault, effective_at, witness, seen
     fault.not_landed   fault, witness, seen         fault.failed  fault, error

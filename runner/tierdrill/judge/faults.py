@@ -15,7 +15,8 @@ from typing import Any
 from tierdrill.judge.timeline import FaultSpan, Timeline
 from tierdrill.judge.verdict import Check, Status
 
-UNDO_WITHIN_S = 15.0
+UNDO_BEGINS_WITHIN_S = 5.0
+"""So long after the planned end of a fault its undo may begin; how long it may take says the fault's mechanism."""
 EARLY_S = 1.0
 BEFORE_PHASE_S = 0.5
 LOST_SHARE = 0.2
@@ -137,8 +138,8 @@ def _gone(path: str, fault: FaultSpan, timeline: Timeline) -> Check:
         "fault",
         status,
         f"{fault.kind} on {fault.target} is gone",
-        f"a witness sees it gone: ended by the experiment, no sooner than planned, within {UNDO_WITHIN_S:g}s of that "
-        "and before clean-up",
+        "a witness sees it gone: ended by the experiment, no sooner than planned, within "
+        f"{_undone_within(fault):g}s of that and before clean-up",
         seen,
         fault.events,
     )
@@ -161,11 +162,15 @@ def _doubts(fault: FaultSpan, gone: float, timeline: Timeline) -> list[str]:
         doubts.append("before it took effect")
     elif fault.effective_at is not None and (lacking := _lacking(fault, gone - fault.effective_at, end)):
         doubts.append(lacking)
-    if not gone <= recovery[0] + UNDO_WITHIN_S:
+    if not gone <= recovery[0] + _undone_within(fault):
         doubts.append(f"{gone - recovery[0]:.1f}s into recovery")
     if not gone <= clean_up[0]:
         doubts.append("after the begin of clean-up")
     return doubts
+
+
+def _undone_within(fault: FaultSpan) -> float:
+    return UNDO_BEGINS_WITHIN_S + fault.gone_within_s
 
 
 def _lacking(fault: FaultSpan, lasted: float, end: float) -> str:

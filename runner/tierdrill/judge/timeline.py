@@ -10,6 +10,9 @@ from typing import Any
 from tierdrill.history.events import Event
 
 _MOMENTS = ("effective_at", "gone_at", "began_at", "starts_at", "schedule_zero")
+GONE_WITHIN_S = 10.0
+"""How long an undo may take where the history does not say: those of earlier versions."""
+
 TARGET_PARTS = re.compile("[/>]")
 
 
@@ -35,6 +38,7 @@ class FaultSpan:
     problems: tuple[str, ...] = ()
     reverts: tuple[tuple[float, str], ...] = ()
     emulated: bool = False
+    gone_within_s: float = GONE_WITHIN_S
 
 
 @dataclass(frozen=True)
@@ -191,6 +195,7 @@ def _intended(event: Event) -> dict[str, Any]:
         "intended_at": event.at,
         "events": (event.sequence,),
         "emulated": bool(data.get("emulated", False)),
+        "gone_within_s": float(data.get("gone_within_s") or GONE_WITHIN_S),
     }
 
 

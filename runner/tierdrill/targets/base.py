@@ -5,7 +5,8 @@ Lab and cluster differ only behind this.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, Protocol
 
 TargetKind = Literal["node", "gpu", "replica", "link", "gateway", "stream", "tier", "service"]
@@ -108,16 +109,37 @@ class RemedyPort(Protocol):
 
 
 @dataclass(frozen=True)
+class Mechanism:
+    """How a target does one kind of fault, and how long (seconds) its witnesses may take to see it there and gone."""
+
+    text: str
+    emulated: bool = False
+    landed_within_s: float = 8.0
+    gone_within_s: float = 10.0
+    poll_s: float = 0.02
+
+
+@dataclass(frozen=True)
 class FaultOrder:
-    """A fault bound to a target and a mechanism: all that is needed to inject, prove and undo it, as plain data."""
+    """A fault bound to a target and a mechanism: all that is needed to inject, prove and undo it."""
 
     fault: str
     kind: str
     target: str
     target_kind: TargetKind
-    mechanism: str
+    mechanism: Mechanism
     parameters: dict[str, Any]
     lease_s: float
+
+    def plain(self) -> dict[str, Any]:
+        """As the ledger holds it."""
+        return asdict(self)
+
+    @classmethod
+    def from_plain(cls, data: Mapping[str, Any]) -> FaultOrder:
+        """From the ledger; entries of earlier versions have the mechanism's text alone."""
+        how = data["mechanism"]
+        return cls(**{**data, "mechanism": Mechanism(**how) if isinstance(how, dict) else Mechanism(how)})
 
 
 class FaultPort(Protocol):
@@ -126,7 +148,7 @@ class FaultPort(Protocol):
     Injection goes through one component, proof through another, so that nobody vouches for their own work.
     """
 
-    def mechanisms(self) -> dict[str, str]:
+    def mechanisms(self) -> Mapping[str, Mechanism]:
         """The mechanism this deployment has for each fault kind."""
         ...
 

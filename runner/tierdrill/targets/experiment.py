@@ -21,7 +21,7 @@ from tierdrill.process.child import start
 from tierdrill.process.file_lock import take_lock
 from tierdrill.process.groups import kill_group
 from tierdrill.process.programs import Program, program, user_environment
-from tierdrill.targets.base import FaultOrder, Inventory, Proof, TargetError
+from tierdrill.targets.base import FaultOrder, Inventory, Mechanism, Proof, TargetError
 
 ROLLBACKS_WITHIN_S = 60.0
 KILLED_WITHIN_S = 5.0
@@ -115,7 +115,7 @@ class ExperimentPlace:
         self._undoing = Undoing(self._spec)
         self._proof: Proof | None = None
 
-    def mechanisms(self) -> dict[str, str]:
+    def mechanisms(self) -> Mapping[str, Mechanism]:
         return {}
 
     def inventory(self) -> Inventory:

@@ -16,10 +16,9 @@ from tierdrill.history.events import Event, event
 from tierdrill.history.ledger import Ledger, LedgerError, LedgerFault
 from tierdrill.history.seal import SealBroken
 from tierdrill.history.sealed import open_order
-from tierdrill.targets.base import REMEDY, UNREADABLE, FaultOrder, FaultPort, Proof, TargetError
+from tierdrill.targets.base import REMEDY, UNREADABLE, FaultOrder, FaultPort, Mechanism, Proof, TargetError
 from tierdrill.targets.places import open_place
 
-POLL_S = 0.02
 logger = logging.getLogger("tierdrill")
 Emit = Callable[[Event], object]
 
@@ -31,14 +30,20 @@ def order_of(entry: LedgerFault) -> FaultOrder:
     all the same: such an order can still be held against its place.
     """
     try:
-        return FaultOrder(**open_order(entry.order))
+        return FaultOrder.from_plain(open_order(entry.order))
     except SealBroken as error:
         logger.error("order of %s: %s", entry.id, error)
-        return FaultOrder(entry.id, UNREADABLE, "", "service", "", {}, entry.lease_s)
+        return FaultOrder(entry.id, UNREADABLE, "", "service", Mechanism(""), {}, entry.lease_s)
 
 
 def undo_fault(
-    ledger: Ledger, entry: LedgerFault, by: str, emit: Emit, *, within_s: float = 10.0, port: FaultPort | None = None
+    ledger: Ledger,
+    entry: LedgerFault,
+    by: str,
+    emit: Emit,
+    *,
+    within_s: float | None = None,
+    port: FaultPort | None = None,
 ) -> bool:
     """Revert one fault and wait until a witness sees it gone; False when that did not happen in time.
 
@@ -48,7 +53,8 @@ def undo_fault(
     order = order_of(entry)
     books = _Books(ledger, entry, emit)
     books.tell("reverting", by, by=by)
-    deadline = time.monotonic() + within_s
+    poll_s = order.mechanism.poll_s
+    deadline = time.monotonic() + (order.mechanism.gone_within_s if within_s is None else within_s)
     proof: Proof | None = None
     problem = ""
     while True:
@@ -56,7 +62,7 @@ def undo_fault(
             books.mark("reverting", by)
             place = port or open_place(entry.place)
             place.revert(order)
-            proof = await_proof(partial(place.gone, order), min(1.0, max(0.0, deadline - time.monotonic())))
+            proof = await_proof(partial(place.gone, order), min(1.0, max(0.0, deadline - time.monotonic())), poll_s)
             if proof.seen:
                 closed = books.close(proof.detail)
                 if closed is not False:
@@ -65,7 +71,7 @@ def undo_fault(
         except Exception as error:
             # Whatever one undo throws, the faults after it must still be undone.
             problem = str(error) if isinstance(error, TargetError) else f"{type(error).__name__}: {error}"
-            time.sleep(POLL_S)
+            time.sleep(poll_s)
         if time.monotonic() >= deadline:
             books.mark("stuck", problem)
             books.tell("not_gone", by, witness=proof.witness if proof else "", seen=problem)
@@ -115,11 +121,11 @@ class _Books:
             logger.exception("history of %s", self._fault)
 
 
-def await_proof(look: Callable[[], Proof], within_s: float) -> Proof:
+def await_proof(look: Callable[[], Proof], within_s: float, poll_s: float = Mechanism.poll_s) -> Proof:
     """Look until seen or the time is up; the last look is returned."""
     deadline = time.monotonic() + within_s
     while True:
         proof = look()
         if proof.seen or time.monotonic() >= deadline:
             return proof
-        time.sleep(POLL_S)
+        time.sleep(poll_s)

@@ -25,7 +25,6 @@ from tierdrill.targets.base import FaultOrder, TargetError
 from tierdrill.targets.places import open_place
 from tierdrill.targets.undo import await_proof
 
-LANDED_WITHIN_S = 8.0
 XID_SETTLES_S = 0.6
 SOURCE = "exercise"
 
@@ -85,11 +84,12 @@ class Injector:
             target=order.target,
             target_kind=order.target_kind,
             parameters=checked,
-            mechanism=order.mechanism,
+            mechanism=order.mechanism.text,
             undo=KINDS[kind].undo,
             lease_s=self._lease_s,
             planned_at=None,
-            emulated=order.target_kind == "gpu",
+            emulated=order.mechanism.emulated,
+            gone_within_s=order.mechanism.gone_within_s,
         )
         since = time.time()
         port = await asyncio.to_thread(open_place, self._place)
@@ -99,7 +99,8 @@ class Injector:
             self._note("fault.failed", fault=fault, error=str(error))
             raise NotInjected(f"{incident}: {error}") from error
         self._note("fault.injected", fault=fault)
-        proof = await asyncio.to_thread(await_proof, partial(port.landed, order, since), LANDED_WITHIN_S)
+        landed, how = partial(port.landed, order, since), order.mechanism
+        proof = await asyncio.to_thread(await_proof, landed, how.landed_within_s, how.poll_s)
         kind_of_event = "fault.landed" if proof.seen else "fault.not_landed"
         seen = {"effective_at": proof.at} if proof.seen else {}
         self._note(kind_of_event, fault=fault, witness=proof.witness, seen=proof.detail, **seen)
@@ -121,7 +122,7 @@ class Injector:
                 lease_s=self._lease_s,
             )
         )
-        sealed = sealed_order(self._home, self._exercise, self._seal, vars(order))
+        sealed = sealed_order(self._home, self._exercise, self._seal, order.plain())
         with closing(Ledger(self._home)) as ledger:
             if halt := ledger.halted():
                 raise TargetError(f"the kill switch is thrown: {halt.reason} ({halt.author})")

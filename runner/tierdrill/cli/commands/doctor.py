@@ -27,6 +27,7 @@ def command(here: Surroundings, fetch: bool, quiet: bool, as_json: bool) -> int:
     from tierdrill.faults.registry import KINDS
     from tierdrill.targets.lab.fault_port import MECHANISMS
 
+    mechanisms = {kind: how.text for kind, how in MECHANISMS.items()}
     found = findings(here.tools, here.home)
     missing = [finding for finding in found if finding.need and not finding.ok]
     if as_json:
@@ -34,7 +35,7 @@ def command(here: Surroundings, fetch: bool, quiet: bool, as_json: bool) -> int:
             {
                 "ok": not missing,
                 "findings": [asdict(finding) for finding in found],
-                "faults": {kind: MECHANISMS.get(kind) for kind in KINDS},
+                "faults": {kind: mechanisms.get(kind) for kind in KINDS},
             }
         )
     elif quiet:
@@ -44,7 +45,7 @@ def command(here: Surroundings, fetch: bool, quiet: bool, as_json: bool) -> int:
         rows = [("ok" if one.ok else "MISSING" if one.need else "no", one.name, one.seen) for one in found]
         click.echo(table(rows))
         click.echo("\nfaults in the embedded lab (portable mode: process groups, signals, a proxy on every link)")
-        click.echo(table([(kind, MECHANISMS.get(kind, "no mechanism here")) for kind in KINDS], indent="  "))
+        click.echo(table([(kind, mechanisms.get(kind, "no mechanism here")) for kind in KINDS], indent="  "))
         click.echo(f"\n{len(missing)} needed things missing" if missing else "\nready for drills in the embedded lab")
     return BAD_INPUT if missing else 0
 

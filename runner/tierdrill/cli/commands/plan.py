@@ -79,7 +79,7 @@ def _document(plan: Plan) -> dict[str, Any]:
                 "target": fault.target,
                 "target_kind": fault.target_kind,
                 "parameters": fault.parameters,
-                "mechanism": fault.mechanism,
+                "mechanism": fault.mechanism.text,
                 "cause": cause,
             }
             for fault, cause in describe_faults(plan)

@@ -7,7 +7,7 @@ How it does each kind of fault, and who is the witness, says its file in faults/
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ import httpx
 from tierdrill.faults.registry import modules_by_kind
 from tierdrill.lab.client import LabClient, LabError
 from tierdrill.lab.state import LabState, find_lab, lab_processes, supervisor_lives
-from tierdrill.targets.base import REMEDY, UNREADABLE, FaultOrder, Inventory, Proof, TargetError
+from tierdrill.targets.base import REMEDY, UNREADABLE, FaultOrder, Inventory, Mechanism, Proof, TargetError
 from tierdrill.targets.lab import faults
 from tierdrill.targets.lab.inventory import inventory_of
 from tierdrill.targets.lab.lab_fault import KERNEL, LabFault, Parameters, without_power
@@ -25,7 +25,7 @@ from tierdrill.targets.lab.leases import hold, release
 from tierdrill.targets.lab.settings import is_back, put_back
 
 LAB_FAULTS: dict[str, LabFault] = {kind: module.FAULT for kind, module in modules_by_kind(faults)}
-MECHANISMS = {kind: fault.mechanism for kind, fault in LAB_FAULTS.items()}
+MECHANISMS: Mapping[str, Mechanism] = {kind: fault.mechanism for kind, fault in LAB_FAULTS.items()}
 
 
 class LabPort:
@@ -44,7 +44,7 @@ class LabPort:
         self._id = state.id
         return state
 
-    def mechanisms(self) -> dict[str, str]:
+    def mechanisms(self) -> Mapping[str, Mechanism]:
         return MECHANISMS
 
     def inventory(self) -> Inventory:

@@ -17,7 +17,7 @@ from typing import Any
 
 from tierdrill.lab.client import LabClient, LabError
 from tierdrill.process.identity import ProcessId, here, started_about
-from tierdrill.targets.base import Proof, TargetError
+from tierdrill.targets.base import Mechanism, Proof, TargetError
 
 Parameters = dict[str, Any]
 State = dict[str, Any]
@@ -31,7 +31,7 @@ class LabFault:
     `revert_by_lab` is what the lab does by itself when nobody keeps its lease, where that is not `revert`.
     """
 
-    mechanism: str
+    mechanism: Mechanism
     bind: Callable[[LabClient, State, Parameters], Parameters]
     inject: Callable[[LabClient, Parameters], object]
     revert: Callable[[LabClient, Parameters], object]

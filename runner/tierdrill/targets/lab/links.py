@@ -14,7 +14,7 @@ from typing import Any
 import httpx
 
 from tierdrill.lab.client import LabClient, LabError
-from tierdrill.targets.base import Proof, TargetError
+from tierdrill.targets.base import Mechanism, Proof, TargetError
 from tierdrill.targets.lab.lab_fault import LabFault, Parameters, State, seen
 from tierdrill.targets.lab.leases import GRACE_S
 
@@ -53,7 +53,7 @@ def link_fault(
     def gone(client: LabClient, p: Parameters) -> Proof:
         return _proof(client, p, probing(p), refuses=refuses, wanted=False)
 
-    return LabFault(mechanism, _bind, inject, _heal, landed, gone)
+    return LabFault(Mechanism(mechanism), _bind, inject, _heal, landed, gone)
 
 
 def _bind(client: LabClient, state: State, p: Parameters) -> Parameters:

@@ -72,7 +72,7 @@ class RemedyLedger:
                 if halt := ledger.halted():
                     raise LedgerError(f"the kill switch is thrown: {halt.reason} ({halt.author})")
                 order = undo_order(self._run, setting, read(self._client, setting), self._lease_s)
-                ledger.keep(order.fault, self._run, vars(order), self._place, order.lease_s)
+                ledger.keep(order.fault, self._run, order.plain(), self._place, order.lease_s)
                 self._orders[order.fault] = order
                 hold(self._client, order, partial(put_back, p=order.parameters))
 

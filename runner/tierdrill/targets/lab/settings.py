@@ -12,7 +12,7 @@ from typing import Any
 
 from tierdrill.lab.client import LabClient, LabError
 from tierdrill.spec.lasting import GATEWAY_KINDS, Setting
-from tierdrill.targets.base import REMEDY, FaultOrder, Proof, TargetKind
+from tierdrill.targets.base import REMEDY, FaultOrder, Mechanism, Proof, TargetKind
 from tierdrill.targets.lab.lab_fault import Parameters, known, seen
 
 _UNTOLD: Mapping[str, Any] = {"shed": 0.0, "weights": 1.0, "caps": None, "flags": False}
@@ -46,7 +46,7 @@ def undo_order(run: str, setting: Setting, before: Any, lease_s: float) -> Fault
         kind=REMEDY,
         target=str(setting),
         target_kind=_TARGET_KINDS.get(setting.kind, "service"),
-        mechanism="the lab's control API",
+        mechanism=Mechanism("the lab's control API"),
         parameters={"setting": asdict(setting), "before": before},
         lease_s=lease_s,
     )

@@ -10,7 +10,7 @@ import http.client
 import json
 
 from tierdrill.lab.client import LabClient
-from tierdrill.targets.base import Proof, TargetError
+from tierdrill.targets.base import Mechanism, Proof, TargetError
 from tierdrill.targets.lab.lab_fault import (
     KERNEL,
     LabFault,
@@ -86,7 +86,7 @@ def _witness(p: Parameters) -> str:
 
 
 FAULT = LabFault(
-    "one bit of one weight flipped in the memory of the replica's process",
+    Mechanism("one bit of one weight flipped in the memory of the replica's process"),
     _bind,
     _flip,
     _restore,

@@ -7,7 +7,7 @@ from __future__ import annotations
 from typing import Any
 
 from tierdrill.lab.client import LabClient, LabError
-from tierdrill.targets.base import Proof
+from tierdrill.targets.base import Mechanism, Proof
 from tierdrill.targets.lab.lab_fault import LabFault, Parameters, bind_gpu, seen
 
 OFF_BUS = ("fallen_off_bus", "lost")
@@ -34,7 +34,7 @@ def _mode_proof(client: LabClient, p: Parameters, *, healthy: bool) -> Proof:
 
 
 FAULT = LabFault(
-    "emulated GPU: overrides file, XID 79 in the node's kernel log",
+    Mechanism("emulated GPU: overrides file, XID 79 in the node's kernel log", emulated=True),
     bind_gpu,
     _off_bus,
     _on_bus,

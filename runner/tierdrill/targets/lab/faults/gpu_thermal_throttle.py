@@ -11,7 +11,7 @@ import statistics
 import time
 
 from tierdrill.lab.client import LabClient, LabError
-from tierdrill.targets.base import Proof
+from tierdrill.targets.base import Mechanism, Proof
 from tierdrill.targets.lab.lab_fault import LabFault, Parameters, State, bind_gpu, seen, without_power
 from tierdrill.targets.lab.token_rate import Rate, measure
 
@@ -144,7 +144,7 @@ def _serving_on(state: State, p: Parameters) -> list[tuple[str, str]]:
 
 
 FAULT = LabFault(
-    "emulated GPU: overrides file with temperature, clock factor and thermal event reasons",
+    Mechanism("emulated GPU: overrides file with temperature, clock factor and thermal event reasons", emulated=True),
     _bind,
     _throttle,
     _cool,

@@ -17,7 +17,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from tierdrill.home import run_folder
 from tierdrill.lab.client import LabClient
 from tierdrill.load.line import CONTROL_FILE, LineError, LoadLine
-from tierdrill.targets.base import Proof, TargetError
+from tierdrill.targets.base import Mechanism, Proof, TargetError
 from tierdrill.targets.lab.lab_fault import KERNEL, LabFault, Parameters, State, meant, seen
 
 WITNESS = "the gateways' counts of arrivals"
@@ -126,5 +126,10 @@ def arrived(address: str, tier: str) -> float | None:
 
 
 FAULT = LabFault(
-    "more requests from the load generator, on a schedule of their own", _bind, _begin, _end, _surges, _as_planned
+    Mechanism("more requests from the load generator, on a schedule of their own"),
+    _bind,
+    _begin,
+    _end,
+    _surges,
+    _as_planned,
 )

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from tierdrill.lab.client import LabClient
 from tierdrill.process.identity import here
-from tierdrill.targets.base import Proof
+from tierdrill.targets.base import Mechanism, Proof
 from tierdrill.targets.lab.inventory import inventory_of
 from tierdrill.targets.lab.lab_fault import KERNEL, LabFault, Parameters, State, known, seen
 
@@ -43,5 +43,5 @@ def _booted(client: LabClient, p: Parameters) -> Proof:
 
 
 FAULT = LabFault(
-    "links silenced in the proxy, then SIGKILL to the node's process group", _bind, _off, _on, _dead, _booted
+    Mechanism("links silenced in the proxy, then SIGKILL to the node's process group"), _bind, _off, _on, _dead, _booted
 )

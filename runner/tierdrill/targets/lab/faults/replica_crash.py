@@ -9,7 +9,7 @@ from typing import Any
 
 from tierdrill.lab.client import LabClient
 from tierdrill.process.identity import here
-from tierdrill.targets.base import Proof
+from tierdrill.targets.base import Mechanism, Proof
 from tierdrill.targets.lab.lab_fault import KERNEL, LabFault, Parameters, bind_process, meant, seen
 
 
@@ -36,4 +36,4 @@ def _back(client: LabClient, p: Parameters) -> Proof:
     return seen(back, "the control plane", told)
 
 
-FAULT = LabFault("SIGKILL to the replica's process", bind_process, _kill, _start, _dead, _back)
+FAULT = LabFault(Mechanism("SIGKILL to the replica's process"), bind_process, _kill, _start, _dead, _back)

@@ -13,7 +13,7 @@ from typing import Any
 
 from tierdrill.lab.client import LabClient
 from tierdrill.lab.replica_api import INTERNAL_ERROR
-from tierdrill.targets.base import Proof, TargetError
+from tierdrill.targets.base import Mechanism, Proof, TargetError
 from tierdrill.targets.lab.lab_fault import (
     KERNEL,
     LabFault,
@@ -104,5 +104,10 @@ def _witness(p: Parameters) -> str:
 
 
 FAULT = LabFault(
-    "the replica's server answers with status 500 in place of an answer", _bind, _begin, _end, _fails, _answers
+    Mechanism("the replica's server answers with status 500 in place of an answer"),
+    _bind,
+    _begin,
+    _end,
+    _fails,
+    _answers,
 )

@@ -7,7 +7,7 @@ import signal
 from tierdrill.lab.client import LabClient
 from tierdrill.process.groups import signal_process
 from tierdrill.process.identity import STOPPED
-from tierdrill.targets.base import Proof, TargetError
+from tierdrill.targets.base import Mechanism, Proof, TargetError
 from tierdrill.targets.lab.lab_fault import KERNEL, LabFault, Parameters, bind_process, meant, seen
 
 
@@ -39,5 +39,11 @@ def _goes_on(client: LabClient, p: Parameters) -> Proof:
 
 
 FAULT = LabFault(
-    "SIGSTOP to the replica's process", bind_process, _stop, _resume, _stopped, _goes_on, revert_by_lab=_resume_by_lab
+    Mechanism("SIGSTOP to the replica's process"),
+    bind_process,
+    _stop,
+    _resume,
+    _stopped,
+    _goes_on,
+    revert_by_lab=_resume_by_lab,
 )

@@ -12,7 +12,7 @@ from typing import Any
 
 from tierdrill.lab.client import LabClient, LabError
 from tierdrill.lab.gateway_picker import FAILS_OPEN, LOST
-from tierdrill.targets.base import Proof, TargetError
+from tierdrill.targets.base import Mechanism, Proof, TargetError
 from tierdrill.targets.lab.lab_fault import LabFault, Parameters, State, connect, known, seen
 
 TIMEOUT_S = 2.0
@@ -97,7 +97,7 @@ def router_state(client: LabClient, gateway: str) -> str:
 
 
 FAULT = LabFault(
-    "emulated endpoint picker: taken away from the gateway, which fails closed",
+    Mechanism("emulated endpoint picker: taken away from the gateway, which fails closed", emulated=True),
     _bind,
     _lose,
     _give_back,

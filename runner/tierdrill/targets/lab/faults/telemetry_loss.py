@@ -9,7 +9,7 @@ import http.client
 from typing import Any
 
 from tierdrill.lab.client import LabClient, LabError
-from tierdrill.targets.base import Proof, TargetError
+from tierdrill.targets.base import Mechanism, Proof, TargetError
 from tierdrill.targets.lab.lab_fault import LabFault, Parameters, State, connect, known, seen, without_power
 
 TIMEOUT_S = 1.0
@@ -72,4 +72,4 @@ def _witness(p: Parameters) -> str:
     return f"a scrape of the exporter of {p['node']}"
 
 
-FAULT = LabFault("the node's exporter is stopped; its agent goes on", _bind, _stop, _start, _lost, _back)
+FAULT = LabFault(Mechanism("the node's exporter is stopped; its agent goes on"), _bind, _stop, _start, _lost, _back)

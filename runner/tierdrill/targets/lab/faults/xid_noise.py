@@ -7,7 +7,7 @@ from __future__ import annotations
 import time
 
 from tierdrill.lab.client import LabClient, LabError
-from tierdrill.targets.base import Proof, TargetError
+from tierdrill.targets.base import Mechanism, Proof, TargetError
 from tierdrill.targets.lab.lab_fault import LabFault, Parameters, State, known, seen, without_power
 
 XID = 45
@@ -62,4 +62,11 @@ def _witness(p: Parameters) -> str:
     return f"the agent of {p['node']}, which reads its kernel log"
 
 
-FAULT = LabFault("emulated kernel log: XID 45 lines for every GPU of the node", _bind, _begin, _end, _heard, _quiet)
+FAULT = LabFault(
+    Mechanism("emulated kernel log: XID 45 lines for every GPU of the node", emulated=True),
+    _bind,
+    _begin,
+    _end,
+    _heard,
+    _quiet,
+)
