@@ -19,10 +19,10 @@ from pathlib import Path
 
 from apscheduler.triggers.cron import CronTrigger as TheirTrigger
 
+from tierdrill.documents.catalogue_reader import FROM_DOCUMENT
+from tierdrill.documents.models.calendar import Calendar
+from tierdrill.documents.timetable import Timetable, timetable_of
 from tierdrill.schedule.slots import due_slots
-from tierdrill.spec.calendar import Calendar
-from tierdrill.spec.load import FROM_DOCUMENT
-from tierdrill.spec.timing.timetable import Timetable, timetable_of
 
 ROOT = Path(__file__).resolve().parents[2]
 ZONES = (

@@ -12,8 +12,8 @@ import sys
 from tests.judge.nights import nights
 from tests.judge.test_change import alike
 
-from tierdrill.judge.change import RECENT, Outlook, changes_of
-from tierdrill.judge.series import DrillRuns, by_drill
+from tierdrill.judge.trend.regression import RECENT, Outlook, changes_of
+from tierdrill.judge.trend.run_series import DrillRuns, by_drill
 
 
 def main(years: int, correlation: float) -> None:

@@ -21,8 +21,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "load"))
 from load_support import ModelServer, load_plan, serving, stream_plan
 
 from tierdrill.judge.statistics import quantile
-from tierdrill.load.recorder import Sample
-from tierdrill.load.runner import LoadProcess
+from tierdrill.load.load_child import LoadProcess
+from tierdrill.load.sample_writer import Sample
 from tierdrill.process.programs import bare_environment
 
 RATE_RPS = 300.0

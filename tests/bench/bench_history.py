@@ -27,9 +27,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from tests.bench.kept import machine
 from tests.judge.build import Run, shipped
 
-from tierdrill.history.store import HistoryStore
-from tierdrill.judge.figures import FORMAT, figures_of
+from tierdrill.history.history_store import HistoryStore
 from tierdrill.judge.judge import judge
+from tierdrill.judge.trend.run_figures import FORMAT, figures_of
 
 RUNS = 1000
 ROUNDS = 7

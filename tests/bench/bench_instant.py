@@ -22,10 +22,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from tests.bench.kept import NAME, await_whole, kept_lab, machine, quantile, spread
 from tests.e2e.home import ROOT
 
-from tierdrill.conductor.experiment import ExperimentProcess
+from tierdrill.conductor.experiment_runner import ExperimentProcess
 from tierdrill.history.events import Event
 from tierdrill.lab.client import LabClient
-from tierdrill.lab.state import attach
+from tierdrill.lab.lab_files import attach
 from tierdrill.targets.places import lab_place
 
 BUDGET_S = 0.050

@@ -27,14 +27,14 @@ from tests.bench.kept import (
 )
 from tests.e2e.home import ROOT
 
-from tierdrill.cli.documents import whole_catalogue
+from tierdrill.cli.drill_documents import whole_catalogue
 from tierdrill.conductor.labs import bring_up
-from tierdrill.conductor.loadplan import load_plan
 from tierdrill.conductor.plan import make_plan
+from tierdrill.conductor.planned_load import load_plan
+from tierdrill.documents.catalogue import setting_of
 from tierdrill.lab.client import LabClient
-from tierdrill.lab.state import LabState, down_lab, lab_processes
-from tierdrill.load.runner import LoadProcess
-from tierdrill.spec.catalogue import setting_of
+from tierdrill.lab.lab_files import LabState, down_lab, lab_processes
+from tierdrill.load.load_child import LoadProcess
 from tierdrill.targets.lab.fault_port import MECHANISMS
 
 DRILL = "node-loss"

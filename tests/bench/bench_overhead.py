@@ -23,10 +23,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from tests.bench.kept import NAME, await_whole, kept_lab, machine, temporary_home
 from tests.e2e.home import COMMAND, ROOT, environment, short_catalogue
 
-from tierdrill.cli.documents import drill_setting
+from tierdrill.cli.drill_documents import drill_setting
+from tierdrill.documents.catalogue import DrillSetting
 from tierdrill.lab.client import LabClient
-from tierdrill.lab.state import LabState
-from tierdrill.spec.catalogue import DrillSetting
+from tierdrill.lab.lab_files import LabState
 
 DRILL = "node-loss"
 BEYOND_S = 5.0

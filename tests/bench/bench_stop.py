@@ -26,10 +26,10 @@ from tierdrill.chaos.injection import inject
 from tierdrill.conductor.cleanup import undo_all
 from tierdrill.faults.registry import KINDS
 from tierdrill.history.events import Event
+from tierdrill.history.history_store import HistoryStore
 from tierdrill.history.ledger import Ledger
-from tierdrill.history.store import HistoryStore
 from tierdrill.lab.client import LabClient
-from tierdrill.lab.state import attach
+from tierdrill.lab.lab_files import attach
 from tierdrill.targets.places import lab_place
 
 BUDGET_S = 1.0

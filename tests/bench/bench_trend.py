@@ -25,12 +25,12 @@ from tests.bench.kept import machine
 from tests.judge.build import Run, shipped
 from tests.judge.nights import DAY, FIRST, nights
 
-from tierdrill.conductor.books import all_figures
-from tierdrill.history.store import HistoryStore
-from tierdrill.judge.figures import FORMAT, RunFigures
+from tierdrill.conductor.finalize import all_figures
+from tierdrill.history.history_store import HistoryStore
 from tierdrill.judge.judge import judge
-from tierdrill.judge.trend import Trend, trend_of
-from tierdrill.report.trend_html import trend_html
+from tierdrill.judge.trend.run_figures import FORMAT, RunFigures
+from tierdrill.judge.trend.whole_trend import Trend, trend_of
+from tierdrill.report.trend.html_page import trend_html
 
 DRILLS, NIGHTS = 4, 238
 PAGE_MAX_BYTES = 2_000_000

@@ -15,10 +15,10 @@ from typing import Any
 
 import yaml
 
-from tierdrill.spec.catalogue import KINDS
-from tierdrill.spec.load import FROM_DOCUMENT, load_catalogue
+from tierdrill.documents.catalogue import KINDS
+from tierdrill.documents.catalogue_reader import FROM_DOCUMENT, load_catalogue
 
-GOOD = Path(__file__).parents[1] / "spec" / "good"
+GOOD = Path(__file__).parents[1] / "documents" / "good"
 BUDGET_S = 2.0
 
 

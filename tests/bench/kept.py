@@ -18,12 +18,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from tests.e2e.home import ROOT
 
-from tierdrill.cli.documents import whole_catalogue
-from tierdrill.cli.places import find_tools
+from tierdrill.cli.drill_documents import whole_catalogue
+from tierdrill.cli.folders import find_tools
 from tierdrill.conductor.labs import bring_up, config_of
 from tierdrill.lab.client import LabClient, LabError
-from tierdrill.lab.config import LabConfig
-from tierdrill.lab.state import LabState, down_lab
+from tierdrill.lab.lab_config import LabConfig
+from tierdrill.lab.lab_files import LabState, down_lab
 
 NAME = "bench"
 WHOLE_WITHIN_S = 20.0

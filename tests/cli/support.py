@@ -14,7 +14,7 @@ from pathlib import Path
 
 from tests.judge.build import Run, shipped
 from tierdrill.history.events import Event
-from tierdrill.history.store import HistoryStore
+from tierdrill.history.history_store import HistoryStore
 
 ROOT = Path(__file__).resolve().parents[2]
 COMMAND = (sys.executable, "-m", "tierdrill")

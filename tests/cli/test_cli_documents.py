@@ -12,7 +12,7 @@ import yaml
 
 from tests.cli.support import ROOT, copied_catalogue, tierdrill
 from tierdrill.cli.main import main
-from tierdrill.spec.catalogue import KINDS
+from tierdrill.documents.catalogue import KINDS
 
 SHIPPED = {path.stem: yaml.safe_load(path.read_text()) for path in sorted((ROOT / "drills").glob("*.yaml"))}
 DRILLS = tuple(sorted(SHIPPED))

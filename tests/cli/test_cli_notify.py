@@ -12,11 +12,11 @@ import pytest
 from tests.cli.support import Done, copied_catalogue, tierdrill
 from tests.cli.test_cli_surface import complete
 from tests.schedule.servers import HttpServer, SmtpServer
+from tierdrill.documents.models.channels import Secret, WebhookChannel
 from tierdrill.monitoring.pager import PagerStub
-from tierdrill.schedule.notify.notice import Notice
+from tierdrill.schedule.notify.notification import Notice
+from tierdrill.schedule.notify.outbox_store import MessageStore
 from tierdrill.schedule.notify.retry import Answer
-from tierdrill.schedule.notify.store import MessageStore
-from tierdrill.spec.channels import Secret, WebhookChannel
 
 SECRET = "hunter2-is-a-secret"
 CALENDAR = """apiVersion: tierdrill/v1

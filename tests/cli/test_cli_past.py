@@ -11,10 +11,10 @@ import pytest
 
 from tests.cli.support import tierdrill, with_runs
 from tests.judge.build import Run
-from tierdrill.conductor.books import close_books
+from tierdrill.conductor.finalize import close_books
+from tierdrill.history.history_store import HistoryStore
 from tierdrill.history.ledger import Ledger
-from tierdrill.history.store import HistoryStore
-from tierdrill.training.progress import EXERCISE
+from tierdrill.training.results.progress import EXERCISE
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ from tests.judge.build import shipped
 from tierdrill.cli.commands import prove
 from tierdrill.cli.commands.prove import exit_code
 from tierdrill.cli.main import main
-from tierdrill.judge.proof import ProofRow, variants_of
+from tierdrill.judge.trend.proof import ProofRow, variants_of
 
 DRILL = ProofRow("drill", "passed", "passed", (), (), True, "r1", 50.0)
 NOTICED = ProofRow("sabotage:s", "failed", "failed", ("slo/a/b",), ("slo/a/b",), True, "r2", 50.0)

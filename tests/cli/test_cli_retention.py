@@ -15,9 +15,9 @@ import pytest
 from tests.cli.support import tierdrill, with_runs
 from tests.judge.build import Run
 from tierdrill.conductor.prune import prune
+from tierdrill.history.history_store import HistoryStore
 from tierdrill.history.ledger import Ledger, OwnedProcess
 from tierdrill.history.retention import Keep
-from tierdrill.history.store import HistoryStore
 from tierdrill.process.identity import me
 
 DAY_S = 86400.0

@@ -10,9 +10,9 @@ import pytest
 
 from tests.cli.support import copied_catalogue, tierdrill
 from tests.cli.test_cli_surface import complete
-from tierdrill.cli.documents import whole_catalogue
-from tierdrill.schedule.rollout import RunResult
-from tierdrill.schedule.rollout_store import RolloutStore
+from tierdrill.cli.drill_documents import whole_catalogue
+from tierdrill.schedule.rollout.rollout_stages import RunResult
+from tierdrill.schedule.rollout.rollout_store import RolloutStore
 
 CALENDAR = """apiVersion: tierdrill/v1
 kind: Calendar

@@ -18,14 +18,14 @@ from tests.cli.support import COMMAND, ROOT, environment, tierdrill, with_runs
 from tests.judge.build import Run, shipped
 from tierdrill.cli.commands import recover
 from tierdrill.cli.errors import explain, keep_traceback
-from tierdrill.cli.places import Surroundings
-from tierdrill.conductor.errors import RunRefused
+from tierdrill.cli.folders import Surroundings
 from tierdrill.conductor.labs import kept_lab
+from tierdrill.conductor.run_errors import RunRefused
+from tierdrill.documents.lasting import Setting
+from tierdrill.history.history_store import HistoryStore
 from tierdrill.history.ledger import Ledger, OwnedProcess
-from tierdrill.history.store import HistoryStore
-from tierdrill.lab.state import LabState, ProcessRecord, write_state
+from tierdrill.lab.lab_files import LabState, ProcessRecord, write_state
 from tierdrill.process.identity import ProcessId, identify, me
-from tierdrill.spec.lasting import Setting
 from tierdrill.targets.lab.settings import undo_order
 
 ORDER = {

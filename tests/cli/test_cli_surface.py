@@ -11,7 +11,7 @@ import pytest
 from click import Context
 
 from tests.cli.support import COMMAND, ROOT, environment, tierdrill
-from tierdrill.cli.group import ENTRIES
+from tierdrill.cli.command_table import ENTRIES
 from tierdrill.cli.main import cli
 
 

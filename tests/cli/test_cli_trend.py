@@ -18,8 +18,8 @@ from tests.history.test_store_figures import first_version
 from tests.judge.build import Run
 from tests.judge.nights import DAY, Night, nights
 from tierdrill.cli.main import main
-from tierdrill.history.store import HistoryStore
-from tierdrill.judge.figures import FORMAT, RunFigures
+from tierdrill.history.history_store import HistoryStore
+from tierdrill.judge.trend.run_figures import FORMAT, RunFigures
 
 
 def kept(home: Path, figures: Iterable[RunFigures]) -> Path:

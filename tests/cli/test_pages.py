@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import get_args
 
 from tests.cli.support import ROOT, copied_catalogue
-from tierdrill.cli.documents import whole_catalogue
-from tierdrill.spec.check.playbooks import FACTS
-from tierdrill.spec.drill import Expect, Invariants
-from tierdrill.spec.playbook import Remedy
-from tierdrill.spec.tiers import Objectives, Tier
+from tierdrill.cli.drill_documents import whole_catalogue
+from tierdrill.documents.check.playbooks import FACTS
+from tierdrill.documents.models.drill import Expect, Invariants
+from tierdrill.documents.models.playbook import Remedy
+from tierdrill.documents.models.tiers import Objectives, Tier
 
 
 def blocks(page: str, language: str) -> list[str]:

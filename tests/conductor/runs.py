@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 
 from tests.judge.build import shipped
-from tierdrill.conductor.errors import RunRefused
 from tierdrill.conductor.prove import Ablations, ablate, prove
 from tierdrill.conductor.run import Listener, RunOptions, RunOutcome
+from tierdrill.conductor.run_errors import RunRefused
+from tierdrill.documents.catalogue import DrillSetting
 from tierdrill.history.events import Event
-from tierdrill.judge.proof import Ablation, ProofRow
+from tierdrill.judge.trend.proof import Ablation, ProofRow
 from tierdrill.judge.verdict import Check, Status, StopReason, Verdict
-from tierdrill.spec.catalogue import DrillSetting
 
 OUTCOMES = {
     "passed": (Status.PASSED, ()),

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from tierdrill.conductor.cleanup import own_process
-from tierdrill.conductor.experiment import ExperimentProcess
+from tierdrill.conductor.experiment_runner import ExperimentProcess
 from tierdrill.history.events import Event
 from tierdrill.history.ledger import Ledger
 

@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 
 from tests.judge.build import Run, shipped
-from tierdrill.conductor.books import all_figures, close_books
+from tierdrill.conductor.finalize import all_figures, close_books
 from tierdrill.history.events import event
+from tierdrill.history.history_store import HistoryStore
 from tierdrill.history.sealed import EXERCISE
-from tierdrill.history.store import HistoryStore
-from tierdrill.judge.figures import FORMAT, RunFigures
+from tierdrill.judge.trend.run_figures import FORMAT, RunFigures
 
 
 @pytest.fixture

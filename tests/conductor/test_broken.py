@@ -15,13 +15,13 @@ import pytest
 
 from tests.judge.build import shipped
 from tierdrill.cli.errors import explain
+from tierdrill.cli.folders import author
 from tierdrill.cli.logs import LOG, log_to_file
-from tierdrill.cli.places import author
-from tierdrill.conductor.errors import RunBroken
 from tierdrill.conductor.provenance import _git
 from tierdrill.conductor.run import RunOptions, _Run, run_drill
+from tierdrill.conductor.run_errors import RunBroken
+from tierdrill.history.history_store import HistoryError
 from tierdrill.history.ledger import Ledger
-from tierdrill.history.store import HistoryError
 from tierdrill.process.child import open_log
 
 

@@ -20,11 +20,11 @@ from tierdrill.conductor.preflight import (
 )
 from tierdrill.conductor.recorder import Recorder
 from tierdrill.conductor.run import holder_of_lab
+from tierdrill.documents.models.drill import Guardrail
 from tierdrill.history.events import Event
-from tierdrill.history.store import HistoryStore
+from tierdrill.history.history_store import HistoryStore
 from tierdrill.lab.calls import Call
 from tierdrill.lab.client import LabError
-from tierdrill.spec.drill import Guardrail
 from tierdrill.targets.base import GpuState, Inventory, NodeState, ReplicaState
 
 WINDOW = 3.0

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from tierdrill.conductor.deployment import Deployment
+from tierdrill.documents.models.drill import OnCall
 from tierdrill.lab.client import LabError
 from tierdrill.monitoring.pager import PageNotSent, PagerClient, PagerStub
 from tierdrill.process.signals import StopSignal
-from tierdrill.spec.drill import OnCall
 
 
 def died(sequence: int, name: str) -> dict[str, Any]:

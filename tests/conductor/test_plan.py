@@ -18,7 +18,7 @@ from tierdrill.conductor.plan import (
     make_plan,
     new_run_name,
 )
-from tierdrill.spec.catalogue import DrillSetting
+from tierdrill.documents.catalogue import DrillSetting
 from tierdrill.targets.lab.fault_port import MECHANISMS
 
 

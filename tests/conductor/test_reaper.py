@@ -21,7 +21,7 @@ from tests.conductor.stock import PROOF, Stock, experiment_on, python
 from tests.judge.build import shipped
 from tierdrill.conductor.cleanup import end_processes, own_process
 from tierdrill.history.events import Event, event
-from tierdrill.history.store import HistoryStore, RunRecord
+from tierdrill.history.history_store import HistoryStore, RunRecord
 from tierdrill.targets.experiment import experiment_place
 
 RUN = "reaped-run"

@@ -13,9 +13,9 @@ import pytest
 
 from tierdrill.cli.main import main
 from tierdrill.history.events import event
+from tierdrill.history.history_store import HistoryStore
 from tierdrill.history.ledger import Ledger
 from tierdrill.history.sealed import EXERCISE, SealedHistory, exercise_folder, sealed_order
-from tierdrill.history.store import HistoryStore
 
 RUN = "exercise-1"
 SECRET = "replica-crash"

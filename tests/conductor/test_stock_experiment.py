@@ -19,7 +19,7 @@ import pytest
 from tests.conductor.stock import PROOF, RUN, Stock, experiment_on, probe, process, python
 from tests.judge.build import Run, shipped
 from tierdrill.conductor.cleanup import undo_all
-from tierdrill.conductor.experiment import ExperimentProcess
+from tierdrill.conductor.experiment_runner import ExperimentProcess
 from tierdrill.history.events import Event
 from tierdrill.judge.judge import judge
 from tierdrill.judge.verdict import Status

@@ -15,10 +15,10 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from tierdrill.conductor.toolhooks import ToolHooks, secret_of, without_secret
+from tierdrill.conductor.external_playbooks import ToolHooks, secret_of, without_secret
+from tierdrill.documents.models.playbook import Playbook
 from tierdrill.monitoring.loopback import Loopback
-from tierdrill.monitoring.receiver import SIGNATURE_HEADER, TIMESTAMP_HEADER, Receiver, sign_at
-from tierdrill.spec.playbook import Playbook
+from tierdrill.monitoring.webhook_receiver import SIGNATURE_HEADER, TIMESTAMP_HEADER, Receiver, sign_at
 
 SECRET = "not a secret"
 STARTS = "2026-11-26T05:00:00Z"

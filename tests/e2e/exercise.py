@@ -12,7 +12,7 @@ import yaml
 
 from tests.e2e.home import ROOT, start, tierdrill
 from tierdrill.history.events import Event
-from tierdrill.history.store import HistoryStore
+from tierdrill.history.history_store import HistoryStore
 
 FIRST_AT_S = 13
 

@@ -13,8 +13,8 @@ import yaml
 from tests.e2e.home import await_none, environment, processes, short_catalogue, start, tierdrill
 from tests.e2e.test_doubt import await_phase
 from tierdrill.history.events import Event
+from tierdrill.history.history_store import HistoryStore
 from tierdrill.history.ledger import Ledger
-from tierdrill.history.store import HistoryStore
 
 BARE = ["retries", "ejection", "health_checks", "latency_routing", "fallback"]
 ENDS_WITHIN_S = 8.0

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.e2e.home import ROOT, tierdrill
-from tierdrill.spec.load import load_catalogue
+from tierdrill.documents.catalogue_reader import load_catalogue
 
 SCENARIOS = sorted(load_catalogue(ROOT)[0].scenarios)
 DISTANCE = 0.1

@@ -16,7 +16,7 @@ import pytest
 
 from tests.e2e.exercise import Exercise, catalogue_with, incident
 from tests.e2e.home import await_none, processes, tierdrill
-from tierdrill.lab.state import running_labs
+from tierdrill.lab.lab_files import running_labs
 
 # Parameters that occur nowhere else, so that finding them means something.
 DELAY_MS = 617

@@ -19,7 +19,7 @@ import pytest
 from tests.e2e.home import ROOT, await_none, environment, processes, tierdrill
 from tierdrill.history.ledger import Ledger, LedgerFault
 from tierdrill.lab.client import LabClient
-from tierdrill.lab.state import attach
+from tierdrill.lab.lab_files import attach
 
 EXPERIMENTS = sorted(path.relative_to(ROOT / "experiments").as_posix() for path in ROOT.glob("experiments/*/*.yaml"))
 WITHOUT_LOAD = [name for name in EXPERIMENTS if not name.startswith("load/")]

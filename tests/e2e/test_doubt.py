@@ -12,14 +12,14 @@ import psutil
 import pytest
 
 from tests.e2e.home import await_none, processes, short_catalogue, start, tierdrill
-from tierdrill.history.store import HistoryStore
+from tierdrill.history.history_store import HistoryStore
 
 VICTIMS = {
     "prometheus": "prometheus.yml",
     "alertmanager": "alertmanager.yml",
     "locust": "locust",
-    "an exporter": "tierdrill.lab.node",
-    "a gateway": "tierdrill.lab.gateway",
+    "an exporter": "tierdrill.lab.node.node_program",
+    "a gateway": "tierdrill.lab.gateway.gateway_program",
 }
 
 

@@ -14,8 +14,8 @@ import pytest
 
 from tests.e2e.exercise import Exercise, catalogue_with, incident
 from tests.e2e.home import await_none, processes, tierdrill
+from tierdrill.history.history_store import HistoryStore
 from tierdrill.history.ledger import Ledger
-from tierdrill.history.store import HistoryStore
 
 CRASH = incident("the-crash", "replica-crash", {"replica": "assistant-1"}, "dead-replica")
 MENDED_BY = [{"remedy": "restart-replica", "target": "assistant-1"}]

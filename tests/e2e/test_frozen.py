@@ -31,7 +31,7 @@ def gateways(home: Path) -> list[psutil.Process]:
     found = []
     for process in processes(home):
         try:
-            if "tierdrill.lab.gateway" in process.cmdline():
+            if "tierdrill.lab.gateway.gateway_program" in process.cmdline():
                 found.append(process)
         except psutil.Error:
             continue

@@ -21,7 +21,7 @@ def replicas(name):
         try:
             line = process.cmdline()
             mine = process.environ().get("TIERDRILL_HOME") == os.environ["TIERDRILL_HOME"]
-            if mine and "tierdrill.lab.replica" in line and any(name in part for part in line):
+            if mine and "tierdrill.lab.replica.replica_program" in line and any(name in part for part in line):
                 yield process
         except psutil.Error:
             continue

@@ -22,8 +22,8 @@ import pytest
 import yaml
 
 from tests.e2e.home import await_none, processes, short_catalogue, start, tierdrill
+from tierdrill.history.history_store import HistoryStore
 from tierdrill.history.ledger import Ledger
-from tierdrill.history.store import HistoryStore
 
 MINUTES = float(os.environ.get("TIERDRILL_UNATTENDED_MINUTES", "6"))
 KILL_MINUTES = float(os.environ.get("TIERDRILL_UNATTENDED_KILL_MINUTES", "2"))

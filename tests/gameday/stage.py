@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sys
 
-import tierdrill.cli.gamedays as gamedays
-import tierdrill.gameday.runs as runs
+import tierdrill.cli.gameday_session as gamedays
+import tierdrill.gameday.step_runs as runs
 from tierdrill.cli.main import main
 
 runs.COMMAND = (sys.executable, "-m", "tests.gameday.staged_run")

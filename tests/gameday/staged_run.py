@@ -16,8 +16,8 @@ from pathlib import Path
 from tests.judge.build import Run, shipped
 from tierdrill.conductor.cleanup import own_process
 from tierdrill.history.events import Event, event
+from tierdrill.history.history_store import HistoryStore
 from tierdrill.history.ledger import Ledger
-from tierdrill.history.store import HistoryStore
 from tierdrill.judge.judge import judge
 
 POLL_S = 0.02

@@ -6,12 +6,12 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from tierdrill.gameday.commands import Command, Decision, decide
+from tierdrill.documents.models.gameday import GameDay
+from tierdrill.gameday.gameday_commands import Command, Decision, decide
+from tierdrill.gameday.gameday_model import GameDayState
+from tierdrill.gameday.gameday_state import fold
 from tierdrill.gameday.journal import Journal
-from tierdrill.gameday.model import GameDayState
-from tierdrill.gameday.state import fold
 from tierdrill.history.events import Event
-from tierdrill.spec.gameday import GameDay
 
 AT = 1_790_000_000.0
 ANA = "Ana Ruiz (facilitator)"

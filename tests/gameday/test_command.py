@@ -16,8 +16,8 @@ from tests.cli.test_cli_surface import complete
 from tests.gameday.support import AT, begun, finished, journal, opened
 from tests.gameday.test_compare import share
 from tierdrill.cli.main import main
+from tierdrill.gameday.console.facilitator_lock import environment_held
 from tierdrill.gameday.journal import Journal
-from tierdrill.gameday.seat import environment_held
 from tierdrill.history.events import Event
 from tierdrill.history.ledger import Ledger
 from tierdrill.process.identity import here

@@ -13,12 +13,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.gameday.support import AT, begun, finished, opened
-from tierdrill.gameday.compare import Comparison, Figure, Outlook, compare, difference_of, tolerance
-from tierdrill.gameday.compare_text import comparison_document, comparison_lines
-from tierdrill.gameday.record import record_of
+from tierdrill.gameday.record.comparison import Comparison, Figure, Outlook, compare, difference_of, tolerance
+from tierdrill.gameday.record.comparison_text import comparison_document, comparison_lines
+from tierdrill.gameday.record.gameday_record import record_of
 from tierdrill.history.events import Event
 from tierdrill.judge.statistics import wilson
-from tierdrill.report.words import ASCII, UNICODE
+from tierdrill.report.format import ASCII, UNICODE
 
 TODAY = date(2026, 11, 1)
 

@@ -6,11 +6,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.gameday.support import ANA, AT, begun, document, finished, state_of
-from tierdrill.gameday.commands import Command, decide
-from tierdrill.gameday.desk import Desk, Pressed, items, paste, press
-from tierdrill.gameday.keys import Pasted
-from tierdrill.gameday.model import GameDayState
-from tierdrill.gameday.state import fold
+from tierdrill.gameday.console.input_state import Desk, Pressed, items, paste, press
+from tierdrill.gameday.console.keys import Pasted
+from tierdrill.gameday.gameday_commands import Command, decide
+from tierdrill.gameday.gameday_model import GameDayState
+from tierdrill.gameday.gameday_state import fold
 from tierdrill.history.events import Event
 
 NO_LIST = document(checklist={}, communications=[])

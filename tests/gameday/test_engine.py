@@ -17,15 +17,15 @@ import pytest
 
 from tests.gameday.support import ANA, begun, document, finished, journal
 from tierdrill.conductor.guardrails import GuardrailWatch
-from tierdrill.gameday import runs
-from tierdrill.gameday.commands import Command, Verb
-from tierdrill.gameday.engine import Engine, run_arguments
+from tierdrill.gameday import step_runs as runs
+from tierdrill.gameday.console.facilitator_lock import Seat, SeatTaken, environment_held
+from tierdrill.gameday.gameday_commands import Command, Verb
+from tierdrill.gameday.gameday_engine import Engine, run_arguments
 from tierdrill.gameday.journal import Journal
-from tierdrill.gameday.runs import RunChild
-from tierdrill.gameday.seat import Seat, SeatTaken, environment_held
+from tierdrill.gameday.step_runs import RunChild
 from tierdrill.history.ledger import Ledger
 from tierdrill.process.identity import me
-from tierdrill.schedule.facts import Facts
+from tierdrill.schedule.gates.gate_facts import Facts
 
 WITHIN_S = 20.0
 ROOT = Path(__file__).resolve().parents[2]
@@ -251,7 +251,7 @@ def test_a_game_day_holds_its_environment_while_it_lasts_and_its_runs_are_let_in
 
 def test_the_seat_of_a_killed_facilitator_is_free(tmp_path: Path) -> None:
     code = (
-        "import sys, time; from pathlib import Path; from tierdrill.gameday.seat import Seat\n"
+        "import sys, time; from pathlib import Path; from tierdrill.gameday.console.facilitator_lock import Seat\n"
         "Seat(Path(sys.argv[1])).take('Ana'); print('there', flush=True); time.sleep(60)"
     )
     with subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE) as other:
@@ -266,7 +266,7 @@ def test_the_seat_of_a_killed_facilitator_is_free(tmp_path: Path) -> None:
 
 def test_a_seat_is_taken_over_from_a_process_that_hangs_up(tmp_path: Path) -> None:
     code = (
-        "import sys, time; from pathlib import Path; from tierdrill.gameday.seat import Seat\n"
+        "import sys, time; from pathlib import Path; from tierdrill.gameday.console.facilitator_lock import Seat\n"
         "Seat(Path(sys.argv[1])).take('Ana'); print('there', flush=True); time.sleep(60)"
     )
     with subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE) as other:
@@ -280,7 +280,7 @@ def test_a_seat_is_taken_over_from_a_process_that_hangs_up(tmp_path: Path) -> No
 
 def test_a_facilitator_that_stands_still_is_no_hindrance(tmp_path: Path) -> None:
     code = (
-        "import sys, time, signal; from pathlib import Path; from tierdrill.gameday.seat import Seat\n"
+        "import sys, time, signal; from pathlib import Path; from tierdrill.gameday.console.facilitator_lock import Seat\n"
         "signal.signal(signal.SIGHUP, signal.SIG_IGN)\n"
         "Seat(Path(sys.argv[1])).take('Ana'); print('there', flush=True); time.sleep(60)"
     )

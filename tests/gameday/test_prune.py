@@ -12,9 +12,9 @@ import pytest
 from tests.cli.support import tierdrill, with_runs
 from tests.gameday.support import ANA, AT, begun, finished, opened
 from tests.judge.build import Run
+from tierdrill.gameday.console.facilitator_lock import Seat
+from tierdrill.gameday.gameday_retention import old_gamedays, prune_gamedays
 from tierdrill.gameday.journal import GameDayRecord, Journal, all_gamedays, gamedays_folder
-from tierdrill.gameday.prune import old_gamedays, prune_gamedays
-from tierdrill.gameday.seat import Seat
 from tierdrill.history.events import Event
 from tierdrill.history.ledger import Ledger
 from tierdrill.history.retention import Keep
@@ -116,7 +116,7 @@ def test_one_that_cannot_go_is_said_and_taken_the_next_time(tmp_path: Path, monk
         raise PermissionError(13, "Permission denied", str(folder))
 
     with monkeypatch.context() as patched:
-        patched.setattr("tierdrill.gameday.prune.shutil.rmtree", refuse)
+        patched.setattr("tierdrill.gameday.gameday_retention.shutil.rmtree", refuse)
         done = prune_gamedays(tmp_path, ALL, LATER, (), really=True)
     assert done.gone == () and "game day quick-1: [Errno 13]" in done.problems[0]
     assert gone(tmp_path) == ["quick-1"] and all_gamedays(tmp_path) == []

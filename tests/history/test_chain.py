@@ -13,11 +13,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tierdrill.history.chain import Standing, standing_of
 from tierdrill.history.erase import erase_from_runs
 from tierdrill.history.events import Event, event
+from tierdrill.history.hash_chain import Standing, standing_of
+from tierdrill.history.history_store import HistoryStore, read_history, write_lines
 from tierdrill.history.ledger import Ledger
-from tierdrill.history.store import HistoryStore, read_history, write_lines
 
 EVENTS = [
     event("run.started", "runner", at=1.0, run="r1", text="caf\udce9 \ud800", pair="\U0001f600"),

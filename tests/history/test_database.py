@@ -14,12 +14,12 @@ from typing import Any
 import pytest
 
 from tierdrill.history.database import bring_up_to_date, connect, execute_all, immediate
+from tierdrill.history.history_store import HistoryStore
 from tierdrill.history.ledger import Ledger
-from tierdrill.history.store import HistoryStore
-from tierdrill.schedule.notify.store import MessageStore
-from tierdrill.schedule.rollout_store import RolloutStore
-from tierdrill.schedule.store import ScheduleStore
-from tierdrill.training.progress import ProgressStore
+from tierdrill.schedule.notify.outbox_store import MessageStore
+from tierdrill.schedule.rollout.rollout_store import RolloutStore
+from tierdrill.schedule.store.slot_store import ScheduleStore
+from tierdrill.training.results.progress import ProgressStore
 
 STORES = {
     "history.db": HistoryStore,

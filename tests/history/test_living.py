@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tierdrill.history.ledger import Ledger, LedgerError
-from tierdrill.history.living import AlreadyAlive, forget_the_dead, hold, lives, living, release
+from tierdrill.history.liveness import AlreadyAlive, forget_the_dead, hold, lives, living, release
 from tierdrill.process.identity import me
 
 HOLDER = """
@@ -67,7 +67,7 @@ def test_a_stopped_process_still_lives(tmp_path: Path) -> None:
 
 
 def test_a_name_is_one_process_s_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tierdrill.history.living.HELD_WITHIN_S", 0.05)
+    monkeypatch.setattr("tierdrill.history.liveness.HELD_WITHIN_S", 0.05)
     with holder(tmp_path, "r1"):
         with pytest.raises(AlreadyAlive):
             hold(tmp_path, "runs", "r1")

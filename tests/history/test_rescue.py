@@ -16,9 +16,9 @@ from pathlib import Path
 import pytest
 from tests.cli.support import ROOT, tierdrill
 
+from tierdrill.history.damaged_database import inode_of, kept_copies, set_aside
 from tierdrill.history.events import event
-from tierdrill.history.rescue import inode_of, kept_copies, set_aside
-from tierdrill.history.store import HistoryError, HistoryStore
+from tierdrill.history.history_store import HistoryError, HistoryStore
 
 NOTES = 400
 
@@ -126,7 +126,7 @@ import signal, sys, resource
 from pathlib import Path
 from tierdrill.cli.errors import explain
 from tierdrill.history.events import event
-from tierdrill.history.store import HistoryError, HistoryStore
+from tierdrill.history.history_store import HistoryError, HistoryStore
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 home, limit = Path(sys.argv[1]), int(sys.argv[2])
 if limit:

@@ -7,8 +7,8 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tierdrill.history.history_store import RunRecord
 from tierdrill.history.retention import Keep, rulings
-from tierdrill.history.store import RunRecord
 
 DAY_S = 86400.0
 RUNS = st.lists(

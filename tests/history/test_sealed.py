@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tierdrill.history.events import Event, event
+from tierdrill.history.history_store import HistoryError, HistoryStore
 from tierdrill.history.ledger import Ledger
 from tierdrill.history.sealed import (
     EXERCISE,
@@ -21,7 +22,6 @@ from tierdrill.history.sealed import (
     open_seal,
     sealed_order,
 )
-from tierdrill.history.store import HistoryError, HistoryStore
 from tierdrill.targets.undo import undo_fault
 
 RUN = "exercise-1"

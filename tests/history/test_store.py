@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tierdrill.history.events import Event, event
-from tierdrill.history.store import HistoryError, HistoryStore, read_lines, write_lines
+from tierdrill.history.history_store import HistoryError, HistoryStore, read_lines, write_lines
 
 JSON = st.recursive(
     st.none()

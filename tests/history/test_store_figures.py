@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tierdrill.history.events import SCHEMA_VERSION, event
-from tierdrill.history.store import HistoryError, HistoryStore
+from tierdrill.history.history_store import HistoryError, HistoryStore
 
 FIRST_SCHEMA = """
 CREATE TABLE runs (

@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tierdrill.documents.catalogue import DrillSetting, setting_of
+from tierdrill.documents.catalogue_reader import load_catalogue
 from tierdrill.history.events import Event
 from tierdrill.judge.samples import samples_event_data
-from tierdrill.spec.catalogue import DrillSetting, setting_of
-from tierdrill.spec.load import load_catalogue
 
 ROOT = Path(__file__).resolve().parents[2]
 ZERO = 1_700_000_000.0

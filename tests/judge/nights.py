@@ -9,8 +9,8 @@ import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 
-from tierdrill.judge.figures import Build, ObjectiveFigure, RunFigures, margin_of
 from tierdrill.judge.statistics import wilson
+from tierdrill.judge.trend.run_figures import Build, ObjectiveFigure, RunFigures, margin_of
 from tierdrill.judge.verdict import Times
 
 DAY = 86400.0

@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 
 from tests.judge.build import shipped
-from tierdrill.judge.proof import Ablation, ablation_variant, ablations, broken_promises, row_of
+from tierdrill.documents.ablation import ablation_name, find_sabotage, parts_of
+from tierdrill.documents.catalogue import DrillSetting
+from tierdrill.documents.models.protections import FLAGS
+from tierdrill.judge.trend.proof import Ablation, ablation_variant, ablations, broken_promises, row_of
 from tierdrill.judge.verdict import Check, Status, Verdict
-from tierdrill.spec.ablation import ablation_name, find_sabotage, parts_of
-from tierdrill.spec.catalogue import DrillSetting
-from tierdrill.spec.protections import FLAGS
 
 
 def saying(drill: str, *proves: str, silent: bool = False) -> DrillSetting:

@@ -7,11 +7,11 @@ from dataclasses import replace
 import pytest
 
 from tests.judge.build import Run, shipped
-from tierdrill.judge.answers import judge_fallback, judge_integrity
+from tierdrill.documents.models.tiers import Tier
+from tierdrill.judge.checks.answer_checks import judge_fallback, judge_integrity
 from tierdrill.judge.judge import judge
 from tierdrill.judge.samples import TierSamples
 from tierdrill.judge.verdict import Status
-from tierdrill.spec.tiers import Tier
 
 CRITICAL = shipped().tiers.by_name("critical")
 

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from tests.judge.build import Run, shipped
+from tierdrill.documents.catalogue import DrillSetting
 from tierdrill.history.events import Event
 from tierdrill.judge.judge import judge
 from tierdrill.judge.verdict import Check, Status, Verdict
-from tierdrill.spec.catalogue import DrillSetting
 
 NODE = {"node": "node-2", "severity": "page"}
 CAPACITY = {"severity": "ticket"}

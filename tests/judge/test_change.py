@@ -11,11 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.judge.nights import DAY, FIRST, Night, nights
-from tierdrill.judge.change import ALPHA, Change, Outlook, build_step, changes_of, runs_needed, splits
-from tierdrill.judge.figures import Build, RunFigures
-from tierdrill.judge.ranks import smallest_p
-from tierdrill.judge.series import by_drill
-from tierdrill.judge.trend import regressions, trend_of
+from tierdrill.judge.trend.rank_tests import smallest_p
+from tierdrill.judge.trend.regression import ALPHA, Change, Outlook, build_step, changes_of, runs_needed, splits
+from tierdrill.judge.trend.run_figures import Build, RunFigures
+from tierdrill.judge.trend.run_series import by_drill
+from tierdrill.judge.trend.whole_trend import regressions, trend_of
 from tierdrill.judge.verdict import Times
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tierdrill.judge.classify import Failure, FailureClass, classify
+from tierdrill.judge.checks.failure_class import Failure, FailureClass, classify
 
 BLIP = Failure(
     replicas_affected=1,

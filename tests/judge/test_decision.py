@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from tests.judge.build import ZERO, Outcome, Run, shipped
+from tierdrill.documents.catalogue import DrillSetting
 from tierdrill.history.events import Event
 from tierdrill.judge.judge import judge
 from tierdrill.judge.verdict import Check, Status, Verdict
-from tierdrill.spec.catalogue import DrillSetting
 
 FAULT_AT = ZERO + 38.12 - 16.02
 

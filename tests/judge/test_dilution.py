@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from tests.judge.build import Outcome, Run, shipped
+from tierdrill.documents.catalogue import DrillSetting
+from tierdrill.documents.models.tiers import Objectives
 from tierdrill.judge.judge import judge
 from tierdrill.judge.verdict import Check, Status, Verdict
-from tierdrill.spec.catalogue import DrillSetting
-from tierdrill.spec.tiers import Objectives
 
 
 @pytest.fixture(scope="module")

@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
+from tierdrill.documents.remedies import REMEDIES
 from tierdrill.history.events import Event
-from tierdrill.judge.effects import _LOOKS, Effect, Witnesses
-from tierdrill.judge.executions import executions
+from tierdrill.judge.checks.playbook_executions import executions
+from tierdrill.judge.checks.remedy_effects import _LOOKS, Effect, Witnesses
 from tierdrill.judge.samples import collect, samples_event_data
 from tierdrill.judge.timeline import read_timeline
 from tierdrill.judge.verdict import Status
-from tierdrill.spec.remedies import REMEDIES
 
 GATEWAYS = ("gateway-a", "gateway-b")
 BEGUN, DONE, UNDONE = 10.0, 11.0, 30.0

@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 
 from tests.judge.build import Outcome, Run, all_well, shipped
+from tierdrill.documents.catalogue import DrillSetting
 from tierdrill.history.events import Event
-from tierdrill.judge.failure import _affected
+from tierdrill.judge.checks.failure_size import _affected
 from tierdrill.judge.judge import judge
 from tierdrill.judge.timeline import read_timeline
 from tierdrill.judge.verdict import Check, Status, Verdict
-from tierdrill.spec.catalogue import DrillSetting
 
 CLASSES = ("blip", "partial", "systemic")
 ONE_DOWN = ((0.1, (), ("assistant-1",)), (18.0, (), ()))

@@ -10,10 +10,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.judge.build import Run, shipped
+from tierdrill.documents.catalogue import DrillSetting
 from tierdrill.history.events import Event
-from tierdrill.judge.figures import MARGIN_FLOOR, RunFigures, bare_figures, documents_digest, figures_of, margin_of
 from tierdrill.judge.judge import NotARun, judge
-from tierdrill.spec.catalogue import DrillSetting
+from tierdrill.judge.trend.run_figures import (
+    MARGIN_FLOOR,
+    RunFigures,
+    bare_figures,
+    documents_digest,
+    figures_of,
+    margin_of,
+)
 
 
 @pytest.fixture(scope="module")

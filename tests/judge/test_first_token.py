@@ -7,12 +7,12 @@ import math
 import pytest
 
 from tests.judge.build import Run, parts_of, shipped
+from tierdrill.documents.catalogue import DrillSetting
+from tierdrill.documents.models.drill import Stream
+from tierdrill.judge.checks.slo_checks import streamed_parts
 from tierdrill.judge.judge import judge
 from tierdrill.judge.samples import TierSamples
-from tierdrill.judge.slo import streamed_parts
 from tierdrill.judge.verdict import Check, Status
-from tierdrill.spec.catalogue import DrillSetting
-from tierdrill.spec.drill import Stream
 
 CHECK = "slo/critical/time_to_first_token-p95"
 

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from tests.judge.build import ZERO, Run, shipped
+from tierdrill.documents.catalogue import DrillSetting
 from tierdrill.history.events import Event
 from tierdrill.judge.judge import judge
 from tierdrill.judge.verdict import Check, Status, Verdict
-from tierdrill.spec.catalogue import DrillSetting
 
 FAULT_AT = ZERO + 22.1
 

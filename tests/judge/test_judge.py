@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from tests.judge.build import ZERO, Run, shipped
+from tierdrill.documents.catalogue import DrillSetting
 from tierdrill.history.events import Event
 from tierdrill.judge.judge import NotARun, judge
 from tierdrill.judge.verdict import Status, Verdict
-from tierdrill.spec.catalogue import DrillSetting
 
 
 @pytest.fixture(scope="module")

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from tests.judge.build import Run, shipped
+from tierdrill.documents.catalogue import DrillSetting
 from tierdrill.judge.judge import judge
 from tierdrill.judge.verdict import Status
-from tierdrill.spec.catalogue import DrillSetting
 
 Document = dict[str, Any]
 

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tierdrill.judge import ranks
-from tierdrill.judge.ranks import (
+from tierdrill.judge.trend import rank_tests as ranks
+from tierdrill.judge.trend.rank_tests import (
     apart,
     autocorrelation,
     deflated,

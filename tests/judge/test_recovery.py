@@ -11,13 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.judge.build import Outcome, Run, shipped
+from tierdrill.documents.catalogue import DrillSetting
+from tierdrill.documents.models.tiers import Objectives, Tier
+from tierdrill.judge.checks.recovery_times import judge_time, recovery_of
 from tierdrill.judge.judge import judge
-from tierdrill.judge.recovery import judge_time, recovery_of
 from tierdrill.judge.samples import TierSamples
 from tierdrill.judge.timeline import FaultSpan, Timeline
 from tierdrill.judge.verdict import Check, Status, Verdict
-from tierdrill.spec.catalogue import DrillSetting
-from tierdrill.spec.tiers import Objectives, Tier
 
 END = 27.98
 CRITICAL, STANDARD = (shipped().tiers.by_name(name) for name in ("critical", "standard"))

@@ -10,16 +10,16 @@ from typing import Any
 import pytest
 
 from tests.judge.build import Run, shipped
-from tierdrill.judge.invariants import judge_invariants
+from tierdrill.documents.models.drill import Invariants
+from tierdrill.documents.models.tiers import RETRY_BURST
+from tierdrill.judge.checks.invariants import judge_invariants
+from tierdrill.judge.checks.refusal_order import judge_refusal_order
+from tierdrill.judge.checks.retry_budget import judge_retries
 from tierdrill.judge.judge import judge
-from tierdrill.judge.refusals import judge_refusal_order
-from tierdrill.judge.retries import judge_retries
 from tierdrill.judge.samples import JUDGED, TierSamples
 from tierdrill.judge.timeline import read_timeline
 from tierdrill.judge.verdict import Status
-from tierdrill.lab.gateway_config import TierPolicy
-from tierdrill.spec.drill import Invariants
-from tierdrill.spec.tiers import RETRY_BURST
+from tierdrill.lab.gateway.gateway_config import TierPolicy
 
 SETTING = shipped()
 TIERS = SETTING.tiers

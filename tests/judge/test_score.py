@@ -9,12 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.judge.nights import DAY, FIRST, VARIANTS, nights
-from tierdrill.judge.figures import ObjectiveFigure, RunFigures
-from tierdrill.judge.score import Kept, TierScore, decay, drill_score, tier_scores
-from tierdrill.judge.series import by_drill
-from tierdrill.judge.standing import ProofState, flaky_of, proof_of
-from tierdrill.judge.trend import trend_of
-from tierdrill.report.trend_words import unjudged_words
+from tierdrill.judge.trend.proof_status import ProofState, flaky_of, proof_of
+from tierdrill.judge.trend.resilience_score import Kept, TierScore, decay, drill_score, tier_scores
+from tierdrill.judge.trend.run_figures import ObjectiveFigure, RunFigures
+from tierdrill.judge.trend.run_series import by_drill
+from tierdrill.judge.trend.whole_trend import trend_of
+from tierdrill.report.trend.wording import unjudged_words
 
 NOW = FIRST + 200 * DAY
 CATALOGUE = {"node-loss": {"critical": 1}}

@@ -7,10 +7,10 @@ from dataclasses import replace
 import pytest
 
 from tests.judge.build import ZERO, Run, shipped
+from tierdrill.documents.catalogue import DrillSetting
 from tierdrill.history.events import Event
 from tierdrill.judge.judge import judge
 from tierdrill.judge.verdict import Check, Status, Verdict
-from tierdrill.spec.catalogue import DrillSetting
 
 
 @pytest.fixture(scope="module")

@@ -19,7 +19,7 @@ import yaml
 
 from tierdrill.lab.calls import Calls
 from tierdrill.lab.client import AsyncLabClient, LabClient, LabError
-from tierdrill.lab.config import (
+from tierdrill.lab.lab_config import (
     LabConfig,
     LabConfigError,
     ModelConfig,
@@ -31,7 +31,7 @@ from tierdrill.lab.config import (
     make_node,
     to_json,
 )
-from tierdrill.lab.state import (
+from tierdrill.lab.lab_files import (
     LabState,
     NoSuchLab,
     ProcessRecord,
@@ -44,8 +44,8 @@ from tierdrill.lab.state import (
     stale_labs,
     write_state,
 )
-from tierdrill.lab.supervisor_monitoring import alertmanager_config, prometheus_config
-from tierdrill.lab.supervisor_start import start_lab
+from tierdrill.lab.supervisor.lab_start import start_lab
+from tierdrill.lab.supervisor.monitoring_programs import alertmanager_config, prometheus_config
 from tierdrill.monitoring.login import lab_login, web_config
 from tierdrill.process.child import Child, SpawnError
 from tierdrill.process.identity import me
@@ -215,7 +215,7 @@ def test_a_home_that_a_lab_begins_is_its_owners_alone(tmp_path: Path, monkeypatc
     def look(**order: Any) -> Child:
         raise SpawnError("far enough")
 
-    monkeypatch.setattr("tierdrill.lab.supervisor_start.spawn", look)
+    monkeypatch.setattr("tierdrill.lab.supervisor.lab_start.spawn", look)
     before = os.umask(0o022)
     try:
         with pytest.raises(SpawnError, match="far enough"):

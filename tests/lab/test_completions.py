@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from tierdrill.lab.completions import BadRequest, read_completion
-from tierdrill.lab.gateway_call import parse_ask
-from tierdrill.lab.replica_api import Ask, Chunks, Limits, parse_completion, parse_object
+from tierdrill.lab.gateway.client_request import parse_ask
+from tierdrill.lab.replica.replica_api import Ask, Chunks, Limits, parse_completion, parse_object
 
 USER = {"role": "user", "content": "hello"}
 CHAT = "/v1/chat/completions"

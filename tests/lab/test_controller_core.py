@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from tierdrill.lab.controller_core import DRAIN_S, HANDOVER_TIMEOUT_S, Core
-from tierdrill.lab.controller_model import UnknownName, parse_config
-from tierdrill.lab.controller_remedies import REMEDIES, BadArguments, Refused, check_arguments, restartable
-from tierdrill.lab.controller_view import Edge, endpoints, replica_state, state, wanted_edges
+from tierdrill.lab.controller.cluster_model import UnknownName, parse_config
+from tierdrill.lab.controller.cluster_view import Edge, endpoints, replica_state, state, wanted_edges
+from tierdrill.lab.controller.desired_state import DRAIN_S, HANDOVER_TIMEOUT_S, Core
+from tierdrill.lab.controller.remedy_actions import REMEDIES, BadArguments, Refused, check_arguments, restartable
 
 NODES = ("node-1", "node-2", "node-3")
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from tierdrill.lab import fabric as program
-from tierdrill.lab.fabric import Fabric
-from tierdrill.lab.fabric_rules import Edge, LinkRule
+from tierdrill.lab.network import network_program as program
+from tierdrill.lab.network.link_rules import Edge, LinkRule
+from tierdrill.lab.network.network_program import Fabric
 
 
 async def answering(name: str) -> tuple[asyncio.Server, str]:

@@ -8,8 +8,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tierdrill.lab.fabric_line import retransmissions_s
-from tierdrill.lab.fabric_rules import CLEAR, Edge, LinkRule, RuleError, behaviour, matches, parse_edge, parse_rule
+from tierdrill.lab.network.delay_line import retransmissions_s
+from tierdrill.lab.network.link_rules import (
+    CLEAR,
+    Edge,
+    LinkRule,
+    RuleError,
+    behaviour,
+    matches,
+    parse_edge,
+    parse_rule,
+)
 
 HOSTS = ["node-1", "node-2", "gateway-a", "controller"]
 hosts = st.sampled_from(HOSTS)

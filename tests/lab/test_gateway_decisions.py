@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tierdrill.lab.gateway_admission import Effect, Granted, ModelPool, Preempted, Refused, Ticket, TicketState
-from tierdrill.lab.gateway_config import ConfigError, Flags, TierPolicy, parse_config
-from tierdrill.lab.gateway_limits import Caps, CircuitBreaker, RetryBudget, Shedder
-from tierdrill.lab.gateway_routing import Endpoint, Router
+from tierdrill.lab.gateway.gateway_config import ConfigError, Flags, TierPolicy, parse_config
+from tierdrill.lab.gateway.limits import Caps, CircuitBreaker, RetryBudget, Shedder
+from tierdrill.lab.gateway.routing import Endpoint, Router
+from tierdrill.lab.gateway.slot_admission import Effect, Granted, ModelPool, Preempted, Refused, Ticket, TicketState
 
 CRITICAL = TierPolicy("critical", 1, reserved_slots=1, may_preempt=("best-effort",), shed_order=3, queue_limit=2)
 STANDARD = TierPolicy("standard", 2, shed_order=2, queue_limit=2)

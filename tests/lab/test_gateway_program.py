@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from tierdrill.lab.gateway_routing import EJECTION_FAILURES_MIN
+from tierdrill.lab.gateway.routing import EJECTION_FAILURES_MIN
 from tierdrill.process.child import Child
 from tierdrill.process.spawn import program_argv, spawn
 

@@ -13,11 +13,11 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from tierdrill.lab.gateway import RunningGateway, running
-from tierdrill.lab.gateway_config import Flags, parse_config
-from tierdrill.lab.gateway_picker import LOST, PICKS
-from tierdrill.spec.protections import ALL_FLAGS as all_flags_of_documents
-from tierdrill.spec.protections import FLAGS
+from tierdrill.documents.models.protections import ALL_FLAGS as all_flags_of_documents
+from tierdrill.documents.models.protections import FLAGS
+from tierdrill.lab.gateway.gateway_config import Flags, parse_config
+from tierdrill.lab.gateway.gateway_program import RunningGateway, running
+from tierdrill.lab.gateway.picker import LOST, PICKS
 
 TOKEN = "secret-for-tests"
 AUTH = {"Authorization": f"Bearer {TOKEN}"}

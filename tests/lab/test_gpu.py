@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tierdrill.lab import gpu
+from tierdrill.lab.node import gpu_overrides as gpu
 
 values = st.fixed_dictionaries(
     {},

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tierdrill.lab import kmsg
+from tierdrill.lab.node import kernel_log as kmsg
 
 
 def test_the_line_of_a_gpu_that_fell_off_the_bus() -> None:

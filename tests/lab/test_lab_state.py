@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tierdrill.lab.state import NoSuchLab, make_lab_folder
-from tierdrill.lab.supervisor import prepare_folder
+from tierdrill.lab.lab_files import NoSuchLab, make_lab_folder
+from tierdrill.lab.supervisor.supervisor_program import prepare_folder
 
 
 def test_a_lab_folder_that_leads_elsewhere_is_refused_and_left_alone(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tierdrill.lab.model import (
+from tierdrill.lab.replica.language_model import (
     WORDS,
     Model,
     covering_prompts,

@@ -16,7 +16,7 @@ from typing import Any
 import psutil
 import pytest
 
-from tierdrill.lab import kmsg
+from tierdrill.lab.node import kernel_log as kmsg
 from tierdrill.process import groups, spawn
 from tierdrill.process.child import Child
 from tierdrill.process.identity import here

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tierdrill.lab.node_reconcile import (
+from tierdrill.lab.node.reconcile import (
     EXITED,
     READY,
     STARTING,

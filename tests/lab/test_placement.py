@@ -7,7 +7,7 @@ from dataclasses import replace
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tierdrill.lab.placement import Gpu, Plan, Replica, Rules, Spot, home, place, spare_rooms
+from tierdrill.lab.controller.placement import Gpu, Plan, Replica, Rules, Spot, home, place, spare_rooms
 
 TIERS = {"critical": 1, "standard": 2, "best-effort": 3}
 PREEMPTION = {"critical": ("standard", "best-effort"), "standard": ("best-effort",)}

@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from tierdrill.lab import gpu
-from tierdrill.lab.model import expected_answer
+from tierdrill.lab.node import gpu_overrides as gpu
+from tierdrill.lab.replica.language_model import expected_answer
 from tierdrill.process import spawn
 from tierdrill.process.child import Child
 

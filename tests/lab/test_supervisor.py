@@ -18,7 +18,7 @@ import pytest
 from tests.cli.support import tierdrill
 
 from tierdrill.lab.client import AsyncLabClient, LabClient, LabError
-from tierdrill.lab.config import (
+from tierdrill.lab.lab_config import (
     AlertmanagerConfig,
     LabConfig,
     ModelConfig,
@@ -27,9 +27,9 @@ from tierdrill.lab.config import (
     TierConfig,
     make_node,
 )
-from tierdrill.lab.state import LabState, ProcessRecord, find_lab, lab_is_gone, lab_processes, running_labs
-from tierdrill.lab.supervisor_start import start_lab
-from tierdrill.monitoring.alerts import RUN_LABEL
+from tierdrill.lab.lab_files import LabState, ProcessRecord, find_lab, lab_is_gone, lab_processes, running_labs
+from tierdrill.lab.supervisor.lab_start import start_lab
+from tierdrill.monitoring.alert_names import RUN_LABEL
 
 pytestmark = pytest.mark.lab
 

@@ -17,8 +17,8 @@ import psutil
 import pytest
 
 from tierdrill.lab.client import LabClient, LabError
-from tierdrill.lab.config import LabConfig, ModelConfig, PrometheusConfig, TierConfig, make_node, to_json
-from tierdrill.lab.state import (
+from tierdrill.lab.lab_config import LabConfig, ModelConfig, PrometheusConfig, TierConfig, make_node, to_json
+from tierdrill.lab.lab_files import (
     MARKER,
     LabState,
     NoSuchLab,
@@ -31,7 +31,7 @@ from tierdrill.lab.state import (
     running_labs,
     stale_labs,
 )
-from tierdrill.lab.supervisor_start import start_lab
+from tierdrill.lab.supervisor.lab_start import start_lab
 from tierdrill.process.child import Child, SpawnError
 from tierdrill.process.identity import here
 
@@ -40,8 +40,8 @@ pytestmark = pytest.mark.lab
 STARTER = """
 import sys
 from pathlib import Path
-from tierdrill.lab.config import from_json
-from tierdrill.lab.supervisor_start import start_lab
+from tierdrill.lab.lab_config import from_json
+from tierdrill.lab.supervisor.lab_start import start_lab
 start_lab(from_json(Path(sys.argv[1]).read_text()), Path(sys.argv[2]))
 print("up", flush=True)
 sys.stdin.read()

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from tierdrill.lab.supervisor_events import EventLog
-from tierdrill.lab.supervisor_leases import LEASE_S_MAX, BadLease, Leases, Undo
+from tierdrill.lab.supervisor.lab_events import EventLog
+from tierdrill.lab.supervisor.lab_leases import LEASE_S_MAX, BadLease, Leases, Undo
 
 ON = {"method": "POST", "path": "/v1/nodes/node-1/power", "body": {"state": "on"}}
 PASS = {"method": "PUT", "path": "/v1/links", "body": {"mode": "pass"}}

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tierdrill.lab import kmsg
-from tierdrill.lab.supervisor_noise import Burst, KernelNoise, write_burst
+from tierdrill.lab.node import kernel_log as kmsg
+from tierdrill.lab.supervisor.kernel_log_noise import Burst, KernelNoise, write_burst
 
 PCI = ["00000000:04:00.0", "00000000:05:00.0"]
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tierdrill.load.plan import LoadPlan, Prompt, StreamPlan
+from tierdrill.load.load_plan import LoadPlan, Prompt, StreamPlan
 
 SERVER = Path(__file__).with_name("server.py")
 

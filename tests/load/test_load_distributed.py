@@ -15,9 +15,9 @@ import pytest
 from load_support import ModelServer, load_plan, stream_plan
 
 from tierdrill.load.control import PLAN
-from tierdrill.load.plan import LoadPlan
-from tierdrill.load.runner import LoadProcess, locust_command
-from tierdrill.load.tail import ReportTail, SampleTail
+from tierdrill.load.load_child import LoadProcess, locust_command
+from tierdrill.load.load_plan import LoadPlan
+from tierdrill.load.sample_tail import ReportTail, SampleTail
 from tierdrill.process.programs import bare_environment
 
 pytestmark = pytest.mark.lab

@@ -17,9 +17,9 @@ import pytest
 from load_support import ModelServer, load_plan, stream_plan
 
 from tierdrill.judge.statistics import quantile
-from tierdrill.load.plan import LoadPlan, Prompt
-from tierdrill.load.recorder import Sample
-from tierdrill.load.runner import LoadError, LoadProcess
+from tierdrill.load.load_child import LoadError, LoadProcess
+from tierdrill.load.load_plan import LoadPlan, Prompt
+from tierdrill.load.sample_writer import Sample
 
 pytestmark = pytest.mark.lab
 
@@ -180,8 +180,8 @@ def test_the_child_ends_with_its_parents_end_of_the_pipe(server: ModelServer, tm
 PARENT = """
 import asyncio, sys, time
 from pathlib import Path
-from tierdrill.load.plan import read_plan
-from tierdrill.load.runner import LoadProcess
+from tierdrill.load.load_plan import read_plan
+from tierdrill.load.load_child import LoadProcess
 
 async def main():
     load = await LoadProcess.start(read_plan(Path(sys.argv[1])), Path(sys.argv[2]))
@@ -222,7 +222,7 @@ def test_a_stop_before_go(server: ModelServer, tmp_path: Path) -> None:
 def test_neither_side_imports_the_others_libraries() -> None:
     check = "import sys; bad = {0} & set(sys.modules); assert not bad, bad"
     child = "import tierdrill.load." + ", tierdrill.load.".join(("answers", "control", "plan", "recorder", "vitals"))
-    parent = "import tierdrill.load.runner"
+    parent = "import tierdrill.load.load_child"
     for imports, forbidden in ((child, {"pydantic", "httpx", "asyncio"}), (parent, {"gevent", "locust", "pydantic"})):
         subprocess.run([sys.executable, "-c", f"{imports}; {check.format(forbidden)}"], check=True, timeout=20)
 

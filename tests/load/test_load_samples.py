@@ -13,9 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tierdrill.load.answers import Reading, read_answer
-from tierdrill.load.recorder import Recorder, Sample, file_of
-from tierdrill.load.tail import ReportTail, SampleTail
+from tierdrill.load.response import Reading, read_answer
+from tierdrill.load.sample_tail import ReportTail, SampleTail
+from tierdrill.load.sample_writer import Recorder, Sample, file_of
 
 SAMPLE = Sample(
     stream="plain",

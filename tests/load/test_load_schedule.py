@@ -13,8 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from load_support import load_plan, stream_plan
 
-from tierdrill.load.plan import PlanError, plan_of, read_plan, read_recording
-from tierdrill.load.schedule import (
+from tierdrill.load.arrival_schedule import (
     SHAPE_KINDS,
     Recorded,
     Rota,
@@ -28,6 +27,7 @@ from tierdrill.load.schedule import (
     stream_times,
     surge_times,
 )
+from tierdrill.load.load_plan import PlanError, plan_of, read_plan, read_recording
 
 shapes = st.builds(
     Shape,

@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 from load_support import ModelServer, load_plan, stream_plan
 
-from tierdrill.load.line import CONTROL_FILE, LineError, LoadLine
-from tierdrill.load.plan import LoadPlan
-from tierdrill.load.recorder import Sample
-from tierdrill.load.runner import LoadProcess
-from tierdrill.load.schedule import planned
+from tierdrill.load.arrival_schedule import planned
+from tierdrill.load.child_line import CONTROL_FILE, LineError, LoadLine
+from tierdrill.load.load_child import LoadProcess
+from tierdrill.load.load_plan import LoadPlan
+from tierdrill.load.sample_writer import Sample
 from tierdrill.process.identity import here
 
 pytestmark = pytest.mark.lab

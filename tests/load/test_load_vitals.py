@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tierdrill.load import vitals
+from tierdrill.load import generator_health as vitals
 
 
 @pytest.mark.parametrize(("priority", "idle"), [(0, 10 + 300 + 40), (-5, 10 + 300 + 40), (5, 300 + 40)])

@@ -16,12 +16,12 @@ import httpx
 import pytest
 import yaml
 
-from tierdrill.monitoring.alertmanager import alertmanager_config, filled_in
+from tierdrill.documents.models.environment import Environment
+from tierdrill.documents.models.tiers import Tiers
+from tierdrill.documents.models.workloads import Workloads
+from tierdrill.monitoring.alertmanager_config import alertmanager_config, filled_in
 from tierdrill.monitoring.binaries import Binaries, find, working_directory
-from tierdrill.monitoring.rules import prometheus_rules
-from tierdrill.spec.environment import Environment
-from tierdrill.spec.tiers import Tiers
-from tierdrill.spec.workloads import Workloads
+from tierdrill.monitoring.prometheus_rules import prometheus_rules
 
 STEP_S = 0.5
 LADDER = [{"contact": "pager:primary", "acknowledge_within": 300.0}]

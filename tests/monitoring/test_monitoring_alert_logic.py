@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from monitoring_support import Expected, Values, between, check_scenario, constant, counter, firing, never
 
-from tierdrill.monitoring.alerts import INFRASTRUCTURE_LABELS
+from tierdrill.monitoring.alert_names import INFRASTRUCTURE_LABELS
 
 TOTAL_S = 40.0
 FAULT_S = 20.0

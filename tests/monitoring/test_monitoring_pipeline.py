@@ -14,9 +14,9 @@ import pytest
 from monitoring_support import Stack, stack
 
 from tierdrill.history.events import Event
-from tierdrill.monitoring.evidence import AlertWatcher
+from tierdrill.monitoring.alert_watch import AlertWatcher
 from tierdrill.monitoring.query import AlertmanagerClient, Matcher, NoData, Prometheus
-from tierdrill.monitoring.receiver import Receiver
+from tierdrill.monitoring.webhook_receiver import Receiver
 
 pytestmark = pytest.mark.lab
 TOKEN = "pipeline-token"

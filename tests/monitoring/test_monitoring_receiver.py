@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tierdrill.monitoring.alerts import RUN_LABEL
-from tierdrill.monitoring.receiver import BODY_BYTES_MAX, Receiver, Refused, parse_report, sign, sign_at
+from tierdrill.monitoring.alert_names import RUN_LABEL
+from tierdrill.monitoring.webhook_receiver import BODY_BYTES_MAX, Receiver, Refused, parse_report, sign, sign_at
 
 TOKEN = "t0ken"
 SECRET = "s3cret"

@@ -12,15 +12,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from monitoring_support import binaries, environment, tier, tiers, workloads, write_rules
 
-from tierdrill.monitoring.alertmanager import (
+from tierdrill.monitoring.alert_names import KNOWN_ALERTS
+from tierdrill.monitoring.alertmanager_config import (
     TOKEN_PLACEHOLDER,
     URL_PLACEHOLDER,
     alertmanager_config,
     filled_in,
 )
-from tierdrill.monitoring.alerts import KNOWN_ALERTS
-from tierdrill.monitoring.infrastructure import HOLD_S
-from tierdrill.monitoring.rules import prometheus_rules
+from tierdrill.monitoring.infrastructure_alerts import HOLD_S
+from tierdrill.monitoring.prometheus_rules import prometheus_rules
 
 
 def _rules(texts: dict[str, str]) -> list[dict[str, object]]:

@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from tierdrill.history.events import Event
-from tierdrill.monitoring.evidence import AlertWatcher, silenced_alert
+from tierdrill.monitoring.alert_watch import AlertWatcher, silenced_alert
 from tierdrill.monitoring.query import AlertmanagerClient
 
 

@@ -6,8 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tierdrill.history.events import Event
-from tierdrill.monitoring.evidence import Silence
-from tierdrill.monitoring.transitions import (
+from tierdrill.monitoring.alert_transitions import (
     AlertKey,
     Sighting,
     Span,
@@ -22,6 +21,7 @@ from tierdrill.monitoring.transitions import (
     webhook_sightings,
     whole_picture,
 )
+from tierdrill.monitoring.alert_watch import Silence
 
 NODE: AlertKey = ("NodeNotReady", (("node", "node-2"), ("severity", "page")))
 GPU: AlertKey = ("GpuFallenOffBus", (("gpu", "0"), ("node", "node-1"), ("severity", "page")))

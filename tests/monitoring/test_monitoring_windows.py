@@ -6,7 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tierdrill.monitoring.windows import (
+from tierdrill.documents.models.environment import Clock
+from tierdrill.documents.models.tiers import Objectives
+from tierdrill.monitoring.burn_rate_windows import (
     BURN_WINDOWS,
     SCRAPES_MIN,
     burn_threshold,
@@ -15,8 +17,6 @@ from tierdrill.monitoring.windows import (
     promql_duration,
     scaled,
 )
-from tierdrill.spec.environment import Clock
-from tierdrill.spec.tiers import Objectives
 
 
 @pytest.mark.parametrize(

@@ -14,14 +14,14 @@ import pytest
 from pydantic import BaseModel
 
 import tierdrill
-from tierdrill.conductor.safety import ReaperError, start_reaper
+from tierdrill.conductor.reaper_handle import ReaperError, start_reaper
+from tierdrill.documents.models.channels import Secret, secret_variables
 from tierdrill.history.ledger import Ledger
-from tierdrill.load.runner import locust_command
+from tierdrill.load.load_child import locust_command
 from tierdrill.process import programs
 from tierdrill.process.programs import Program
 from tierdrill.process.signals import StopSignal
 from tierdrill.process.spawn import program_argv
-from tierdrill.spec.channels import Secret, secret_variables
 
 PROGRAMS = {
     "reaper": programs.program(Program.REAPER, "--help"),
@@ -66,7 +66,7 @@ def test_every_module_that_is_started_is_in_the_table() -> None:
         for path in root.rglob("*.py")
         if '__name__ == "__main__"' in path.read_text()
     }
-    by_path = {"tierdrill.schedule.launch"}
+    by_path = {"tierdrill.schedule.exec_gate"}
     assert started - by_path - {"tierdrill.cli.main"} == {*Program} - {Program.LOCUST}
 
 

@@ -9,11 +9,11 @@ import selectors
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any, Literal
 
+from tierdrill.documents.models.playbook import Playbook
+from tierdrill.documents.models.tiers import Tiers
 from tierdrill.history.events import Event
-from tierdrill.remediation.engine import PlaybookEngine
-from tierdrill.remediation.notice import AlertNotice, fingerprint_of
-from tierdrill.spec.playbook import Playbook
-from tierdrill.spec.tiers import Tiers
+from tierdrill.remediation.alert_notice import AlertNotice, fingerprint_of
+from tierdrill.remediation.playbook_engine import PlaybookEngine
 from tierdrill.targets.base import Inventory, NodeState, RemedyResult, TargetError
 
 EPOCH = 1_700_000_000.0

@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from remediation_support import ESCALATION, Bench, notice, playbook, run
 
-from tierdrill.remediation.external import BODY_BYTES_MAX, ReportError, parse_report, sign, verified
-from tierdrill.remediation.watch import EARLY_MAX
-from tierdrill.spec.playbook import Playbook
+from tierdrill.documents.models.playbook import Playbook
+from tierdrill.remediation.external_reports import BODY_BYTES_MAX, ReportError, parse_report, sign, verified
+from tierdrill.remediation.external_watch import EARLY_MAX
 
 SECRET = b"not a secret"
 

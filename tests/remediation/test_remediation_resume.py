@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from remediation_support import EPOCH, Bench, clock, notice, playbook, refuse, run, step
 
+from tierdrill.documents.models.playbook import Playbook
 from tierdrill.history.events import Event
-from tierdrill.remediation.journal import memory_of, unfinished
-from tierdrill.spec.playbook import Playbook
+from tierdrill.remediation.engine_journal import memory_of, unfinished
 from tierdrill.targets.base import RemedyResult
 
 STEPS = [

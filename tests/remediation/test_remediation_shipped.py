@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 from remediation_support import EPOCH, TIERS, FakePort, clock, run
 
+from tierdrill.documents.catalogue_reader import load_catalogue
 from tierdrill.history.events import Event
-from tierdrill.monitoring.alerts import KNOWN_ALERTS
-from tierdrill.remediation.engine import PlaybookEngine
-from tierdrill.remediation.journal import unfinished
-from tierdrill.remediation.notice import AlertNotice, fingerprint_of
-from tierdrill.spec.load import load_catalogue
+from tierdrill.monitoring.alert_names import KNOWN_ALERTS
+from tierdrill.remediation.alert_notice import AlertNotice, fingerprint_of
+from tierdrill.remediation.engine_journal import unfinished
+from tierdrill.remediation.playbook_engine import PlaybookEngine
 from tierdrill.targets.base import RemedyResult
 
 Facts = dict[tuple[str, str], Any]

@@ -10,14 +10,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from tierdrill.documents.catalogue import DrillSetting
+from tierdrill.documents.models.drill import Drill
+from tierdrill.documents.models.environment import Environment
+from tierdrill.documents.models.playbook import Playbook
+from tierdrill.documents.models.tiers import Tiers
+from tierdrill.documents.models.workloads import Workloads
 from tierdrill.history.events import Event
 from tierdrill.judge.verdict import Check, Status, Times, Verdict
-from tierdrill.spec.catalogue import DrillSetting
-from tierdrill.spec.drill import Drill
-from tierdrill.spec.environment import Environment
-from tierdrill.spec.playbook import Playbook
-from tierdrill.spec.tiers import Tiers
-from tierdrill.spec.workloads import Workloads
 
 FAULT_ID = "20260921-161320-node-loss-7f3a/node-power-loss/node-2"
 ZERO = 1_790_000_000.25

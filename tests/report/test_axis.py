@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tierdrill.report.axis import (
+from tierdrill.report.charts.axis import (
     LogScale,
     Scale,
     latency_label,
@@ -20,7 +20,7 @@ from tierdrill.report.axis import (
     time_step,
     time_ticks,
 )
-from tierdrill.report.marks import Note, joined
+from tierdrill.report.charts.marks import Note, joined
 
 spans = st.floats(1e-3, 1e7)
 

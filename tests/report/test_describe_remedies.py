@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tierdrill.history.events import Event
-from tierdrill.report.describe import describe
+from tierdrill.report.event_text import describe
 
 REMEDY = "run-1/remedy/shed of best-effort at gateway-a"
 

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.judge.build import Run, shipped
 
-from tierdrill.judge.figures import ObjectiveFigure, RunFigures, figures_of
 from tierdrill.judge.judge import judge
-from tierdrill.report.export import OBJECTIVE_COLUMNS, RUN_COLUMNS, csv_lines, json_lines
+from tierdrill.judge.trend.run_figures import ObjectiveFigure, RunFigures, figures_of
+from tierdrill.report.run_export import OBJECTIVE_COLUMNS, RUN_COLUMNS, csv_lines, json_lines
 
 WORDS = st.text(st.characters(exclude_categories=("Cs", "Cc")), max_size=30)
 

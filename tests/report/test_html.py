@@ -10,8 +10,8 @@ from report_synthetic import Made, drill, sabotage, setting, without_samples
 from tierdrill.history.events import Event
 from tierdrill.judge.judge import judge
 from tierdrill.judge.verdict import Check, Status, Verdict
-from tierdrill.report.html import html_report
-from tierdrill.report.terminal import summary_text
+from tierdrill.report.run.html_report import html_report
+from tierdrill.report.run.terminal_summary import summary_text
 
 VOID = {"meta", "link", "br", "hr", "img", "input", "wbr"}
 

@@ -16,12 +16,12 @@ from report_synthetic import EFFECT, drill, sabotage, setting
 from rich.console import Console
 
 from tierdrill.history.events import Event
-from tierdrill.report.lines import JsonLines, PlainLines
-from tierdrill.report.live import LiveView, choose_view
-from tierdrill.report.model import RunState
-from tierdrill.report.screen import phase_lengths, screen
-from tierdrill.report.state import fold
-from tierdrill.report.words import ASCII, UNICODE
+from tierdrill.report.format import ASCII, UNICODE
+from tierdrill.report.live.line_view import JsonLines, PlainLines
+from tierdrill.report.live.live_screen import phase_lengths, screen
+from tierdrill.report.live.live_view import LiveView, choose_view
+from tierdrill.report.run_model import RunState
+from tierdrill.report.run_state import fold
 
 HERE = Path(__file__).parent
 ENTER, LEAVE, SHOW_CURSOR = "\x1b[?1049h", "\x1b[?1049l", "\x1b[?25h"
@@ -112,7 +112,7 @@ def test_a_view_that_cannot_draw_says_so_and_lives(monkeypatch: pytest.MonkeyPat
     def broken(*_: object) -> None:
         raise RuntimeError("no")
 
-    monkeypatch.setattr("tierdrill.report.live.screen", broken)
+    monkeypatch.setattr("tierdrill.report.live.live_view.screen", broken)
     out = io.StringIO()
     console = Console(file=out, force_terminal=True, width=60, height=10)
     with LiveView(setting(), "drill", console):
@@ -126,7 +126,7 @@ sys.path.insert(0, sys.argv[1])
 from report_synthetic import drill
 from tierdrill.process.signals import Signals
 from tierdrill.process.signals import StopSignal
-from tierdrill.report.live import choose_view
+from tierdrill.report.live.live_view import choose_view
 async def stand():
     with Signals(StopSignal()):
         for _ in range(2):

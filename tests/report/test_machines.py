@@ -9,11 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from report_synthetic import drill, sabotage, setting
 
-from tierdrill.judge.proof import Ablation, ProofRow, missed, names
+from tierdrill.judge.trend.proof import Ablation, ProofRow, missed, names
 from tierdrill.judge.verdict import Check, Status, Verdict
-from tierdrill.report.json_report import json_report
-from tierdrill.report.junit import junit_xml
-from tierdrill.report.matrix import (
+from tierdrill.report.run.json_report import json_report
+from tierdrill.report.run.junit import junit_xml
+from tierdrill.report.run.prove_matrix import (
     ablation_conclusion,
     ablation_json,
     ablation_table,
@@ -24,7 +24,7 @@ from tierdrill.report.matrix import (
     proven,
     reason,
 )
-from tierdrill.report.terminal import make_console
+from tierdrill.report.run.terminal_summary import make_console
 
 
 def test_junit_has_every_check_once() -> None:

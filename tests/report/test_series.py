@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from report_synthetic import EFFECT, END, RATES, drill
 
 from tierdrill.history.events import Event
-from tierdrill.report.series import Sample, affected, all_samples, quantile, samples_of, tier_series
+from tierdrill.report.charts.sample_series import Sample, affected, all_samples, quantile, samples_of, tier_series
 
 OUTCOMES = ("ok", "error", "rejected", "timeout")
 sample = st.builds(

@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 from report_synthetic import EFFECT, FAULT_ID, ZERO, drill, sabotage
 
 from tierdrill.history.events import Event
-from tierdrill.report.describe import describe
-from tierdrill.report.model import RunState
-from tierdrill.report.recent import recent_sli
-from tierdrill.report.state import _HANDLERS, fold, reduce, story
+from tierdrill.report.event_text import describe
+from tierdrill.report.recent_seconds import recent_sli
+from tierdrill.report.run_model import RunState
+from tierdrill.report.run_state import _HANDLERS, fold, reduce, story
 
 KINDS = [*sorted(_HANDLERS), "fault.unheard-of", "something.new", "guardrail.breached", "monitoring.gap"]
 FIELDS = (

@@ -7,8 +7,8 @@ import pytest
 from report_synthetic import Made, drill, sabotage, setting, without_samples
 
 from tierdrill.judge.verdict import Check, Status, Verdict
-from tierdrill.report.terminal import make_console, print_summary, summary_text
-from tierdrill.report.words import ASCII
+from tierdrill.report.format import ASCII
+from tierdrill.report.run.terminal_summary import make_console, print_summary, summary_text
 
 MADE = [drill(), sabotage(), without_samples(drill())]
 

@@ -17,18 +17,18 @@ from hypothesis import strategies as st
 from rich.console import Console
 from tests.judge.nights import DAY, FIRST, Night, nights
 
-from tierdrill.judge.figures import Build, RunFigures
-from tierdrill.judge.trend import Trend, trend_of
-from tierdrill.report.dates import date_ticks
-from tierdrill.report.sparkline import BLOCKS, PLAIN, sparkline
-from tierdrill.report.terminal import make_console
-from tierdrill.report.trend_html import trend_html
-from tierdrill.report.trend_json import trend_document
-from tierdrill.report.trend_lanes import builds
-from tierdrill.report.trend_plot import span_of
-from tierdrill.report.trend_terminal import print_trend
-from tierdrill.report.trend_words import regression_words, show_age, show_margin, show_score, stale_words
-from tierdrill.report.words import ASCII, UNICODE
+from tierdrill.judge.trend.run_figures import Build, RunFigures
+from tierdrill.judge.trend.whole_trend import Trend, trend_of
+from tierdrill.report.charts.date_axis import date_ticks
+from tierdrill.report.charts.sparkline import BLOCKS, PLAIN, sparkline
+from tierdrill.report.format import ASCII, UNICODE
+from tierdrill.report.run.terminal_summary import make_console
+from tierdrill.report.trend.html_page import trend_html
+from tierdrill.report.trend.json_data import trend_document
+from tierdrill.report.trend.plot import span_of
+from tierdrill.report.trend.plot_lanes import builds
+from tierdrill.report.trend.terminal_table import print_trend
+from tierdrill.report.trend.wording import regression_words, show_age, show_margin, show_score, stale_words
 
 NOW = FIRST + 40 * DAY
 CATALOGUE = {

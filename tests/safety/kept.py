@@ -19,7 +19,7 @@ import yaml
 from tests.e2e.home import EXPECT, processes, short_catalogue, start, tierdrill
 from tierdrill.history.ledger import Ledger, LedgerFault
 from tierdrill.lab.client import LabClient, LabError
-from tierdrill.lab.state import LabState, find_lab, supervisor_lives
+from tierdrill.lab.lab_files import LabState, find_lab, supervisor_lives
 from tierdrill.targets.undo import is_remedy
 
 LAB = "kept"

@@ -11,7 +11,7 @@ import pytest
 from tests.lab.test_supervisor_ends import lab
 from tierdrill.faults.registry import KINDS, checked_parameters
 from tierdrill.lab.client import LabClient
-from tierdrill.lab.state import LabState
+from tierdrill.lab.lab_files import LabState
 from tierdrill.targets.base import FaultOrder, Mechanism
 from tierdrill.targets.lab.fault_port import LabPort
 from tierdrill.targets.undo import await_proof

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.home import COMMAND, ROOT, environment, processes
-from tierdrill.lab.state import find_lab
+from tierdrill.lab.lab_files import find_lab
 
 pytestmark = [pytest.mark.lab, pytest.mark.slow, pytest.mark.timeout(240)]
 MIB = 1024 * 1024

@@ -13,8 +13,8 @@ import pytest
 
 from tests.cli.support import tierdrill
 from tests.lab.test_supervisor_ends import small
-from tierdrill.lab.config import to_json
-from tierdrill.lab.state import find_lab, lab_processes, supervisor_lives
+from tierdrill.lab.lab_config import to_json
+from tierdrill.lab.lab_files import find_lab, lab_processes, supervisor_lives
 
 INSIDE = ["unshare", "--pid", "--fork", "--mount-proc", "--kill-child"]
 UNSHARED = shutil.which("unshare") and subprocess.run([*INSIDE, "true"], capture_output=True, check=False)
@@ -29,9 +29,9 @@ from pathlib import Path
 from tierdrill.conductor.cleanup import own_process
 from tierdrill.history.ledger import Ledger
 from tierdrill.process.identity import me
-from tierdrill.lab.config import from_json
-from tierdrill.lab.supervisor_start import start_lab
-from tierdrill.spec.lasting import Setting
+from tierdrill.lab.lab_config import from_json
+from tierdrill.lab.supervisor.lab_start import start_lab
+from tierdrill.documents.lasting import Setting
 from tierdrill.targets.lab.settings import undo_order
 from tierdrill.targets.places import lab_place
 home = Path(sys.argv[2])

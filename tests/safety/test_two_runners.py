@@ -21,7 +21,7 @@ from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from tests.judge.build import shipped
-from tierdrill.conductor.errors import RunRefused
+from tierdrill.conductor.run_errors import RunRefused
 from tierdrill.conductor.plan import make_plan
 from tierdrill.conductor.run import RunOptions, _may_start
 from tierdrill.history.ledger import Ledger

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tierdrill.spec.calendar import Calendar
-from tierdrill.spec.load import FROM_DOCUMENT
-from tierdrill.spec.source import read_text
-from tierdrill.spec.timing.timetable import Timetable, timetable_of
+from tierdrill.documents.catalogue_reader import FROM_DOCUMENT
+from tierdrill.documents.models.calendar import Calendar
+from tierdrill.documents.reading.source import read_text
+from tierdrill.documents.timetable import Timetable, timetable_of
 
 
 def timetable(entries: str, rest: str = "", folder: Path = Path(), name: str = "nightly") -> Timetable:

@@ -17,8 +17,8 @@ from typing import Any
 
 import yaml
 
-from tests.spec.support import good_catalogue
-from tierdrill.schedule.store import ScheduleStore
+from tests.documents.support import good_catalogue
+from tierdrill.schedule.store.slot_store import ScheduleStore
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -7,15 +7,15 @@ import sys
 from pathlib import Path
 
 from tierdrill.cli.logs import log_lines
-from tierdrill.schedule.around import Commands
+from tierdrill.documents.catalogue import Catalogue
+from tierdrill.documents.catalogue_reader import read_catalogue
+from tierdrill.documents.problems import Problem
+from tierdrill.schedule.catalogue_snapshot import load_snapshot
 from tierdrill.schedule.daemon import Options, Scheduler
-from tierdrill.schedule.loading import load_snapshot
 from tierdrill.schedule.metrics import Metrics
 from tierdrill.schedule.notify.outbox import Outbox
 from tierdrill.schedule.observers import Observers
-from tierdrill.spec.catalogue import Catalogue
-from tierdrill.spec.load import read_catalogue
-from tierdrill.spec.problems import Problem
+from tierdrill.schedule.slot_context import Commands
 
 STANDIN = Path(__file__).with_name("standin.py")
 

@@ -21,8 +21,8 @@ from pathlib import Path
 
 from tierdrill.conductor.cleanup import own_process
 from tierdrill.history.events import event
+from tierdrill.history.history_store import HistoryStore
 from tierdrill.history.ledger import Ledger
-from tierdrill.history.store import HistoryStore
 from tierdrill.judge.verdict import Check, Status, Verdict
 
 CODES = {"passed": 0, "failed": 1, "inconclusive": 3, "aborted": 4, "unclean": 5}

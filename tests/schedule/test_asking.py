@@ -18,9 +18,9 @@ from starlette.routing import Route
 
 from tests.schedule.test_gates_lab import free, member
 from tierdrill.monitoring.loopback import Loopback
-from tierdrill.schedule.facts import Facts
-from tierdrill.schedule.gates import GateResult
-from tierdrill.schedule.work import Member
+from tierdrill.schedule.gates.gate_facts import Facts
+from tierdrill.schedule.gates.gate_rules import GateResult
+from tierdrill.schedule.slot_work import Member
 
 TOKEN = "s3cret-token-of-the-environment"
 BASIC = "Basic " + base64.b64encode(f"drill:{TOKEN}".encode()).decode()
@@ -57,7 +57,7 @@ def asked(wanted: str, credentials: Mapping[str, Any] | None, home: Path) -> lis
 def with_gates(url: str, credentials: Mapping[str, Any] | None) -> Member:
     from dataclasses import replace
 
-    from tierdrill.spec.environment import EnvironmentGates
+    from tierdrill.documents.models.environment import EnvironmentGates
 
     gates: dict[str, Any] = {"prometheus": url, "alertmanager": f"{url}/"}
     if credentials is not None:

@@ -12,10 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.schedule.walking import Wanted, changes, firings, utc, walk
-from tierdrill.spec.timing.cron import parse_cron
-from tierdrill.spec.timing.moments import midnight
-from tierdrill.spec.timing.trigger import CronTrigger, IntervalTrigger
-from tierdrill.spec.timing.zones import find_zone, zone_names
+from tierdrill.documents.calendar.cron import parse_cron
+from tierdrill.documents.calendar.moments import midnight
+from tierdrill.documents.calendar.trigger import CronTrigger, IntervalTrigger
+from tierdrill.documents.calendar.zones import find_zone, zone_names
 
 ZONES = sorted(zone_names())
 # Before 1973 some clocks were not a whole number of minutes from UTC, which a walk by minutes does not see.

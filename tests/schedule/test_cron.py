@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.schedule.walking import Wanted
-from tierdrill.spec.timing.cron import parse_cron
-from tierdrill.spec.timing.weekdays import show_weekdays
+from tierdrill.documents.calendar.cron import parse_cron
+from tierdrill.documents.calendar.weekdays import show_weekdays
 
 DAYS = [date(2026, 1, 1) + timedelta(days=number) for number in range(1096)]
 

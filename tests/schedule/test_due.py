@@ -8,9 +8,9 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tierdrill.schedule.due import ON_TIME_S, decide
+from tierdrill.documents.models.calendar import Misfire
+from tierdrill.schedule.misfire import ON_TIME_S, decide
 from tierdrill.schedule.slots import Slot
-from tierdrill.spec.calendar import Misfire
 
 NOW = datetime(2026, 11, 26, 3, 0, tzinfo=UTC)
 

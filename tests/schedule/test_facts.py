@@ -14,7 +14,7 @@ import pytest
 from tests.schedule.test_gates_lab import free, member
 from tierdrill.history.ledger import Ledger
 from tierdrill.process.identity import me
-from tierdrill.schedule.facts import Facts
+from tierdrill.schedule.gates.gate_facts import Facts
 
 
 def facts(home: Path) -> Facts:

@@ -12,16 +12,16 @@ import pytest
 
 from tests.judge.build import Run, shipped
 from tests.schedule.houses import House, new_house
+from tierdrill.documents.catalogue_reader import load_catalogue
 from tierdrill.home import run_folder
 from tierdrill.judge.judge import judge
 from tierdrill.judge.verdict import Status
-from tierdrill.schedule.follow import Follow
-from tierdrill.schedule.gates import GateResult
-from tierdrill.schedule.notify.notice import Notice
-from tierdrill.schedule.records import Attempt, SlotName
-from tierdrill.schedule.rollout_store import RolloutStore
-from tierdrill.schedule.work import Work, members_of, run_arguments
-from tierdrill.spec.load import load_catalogue
+from tierdrill.schedule.gates.gate_rules import GateResult
+from tierdrill.schedule.notify.notification import Notice
+from tierdrill.schedule.rollout.rollout_store import RolloutStore
+from tierdrill.schedule.rollout.stage_moves import Follow
+from tierdrill.schedule.slot_work import Work, members_of, run_arguments
+from tierdrill.schedule.store.slot_records import Attempt, SlotName
 
 STAGES = [
     {"name": "twin", "variant": "blip", "clean_runs": 1},

@@ -11,16 +11,16 @@ import pytest
 
 from tests.schedule.houses import House, new_house
 from tests.schedule.test_daemon import TestClock, lived, records
-from tierdrill.history.store import HistoryStore
-from tierdrill.judge.figures import FORMAT, RunFigures
+from tierdrill.documents.catalogue_reader import read_catalogue
+from tierdrill.documents.models.calendar import Calendar
+from tierdrill.history.history_store import HistoryStore
+from tierdrill.judge.trend.run_figures import FORMAT, RunFigures
 from tierdrill.judge.verdict import Times
 from tierdrill.schedule.daemon import Scheduler
-from tierdrill.schedule.follow import Follow, read_verdict
-from tierdrill.schedule.records import SlotName, SlotState
-from tierdrill.schedule.rollout_store import RolloutStore
-from tierdrill.schedule.work import Work, members_of
-from tierdrill.spec.calendar import Calendar
-from tierdrill.spec.load import read_catalogue
+from tierdrill.schedule.rollout.rollout_store import RolloutStore
+from tierdrill.schedule.rollout.stage_moves import Follow, read_verdict
+from tierdrill.schedule.slot_work import Work, members_of
+from tierdrill.schedule.store.slot_records import SlotName, SlotState
 
 ROLLOUT = {
     "stages": [

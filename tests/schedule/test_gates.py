@@ -9,15 +9,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tierdrill.documents.models.environment import Dependency
+from tierdrill.documents.models.tiers import EscalationLevel, Objectives, Tier
 from tierdrill.history.ledger import Halt
-from tierdrill.judge.figures import ObjectiveFigure, RunFigures
-from tierdrill.schedule import gates
-from tierdrill.schedule.dependencies import ask_all, ask_one
-from tierdrill.schedule.facts import ask_gates
-from tierdrill.schedule.gates import AlertFacts, BudgetFact, DependencyFact, GateResult
-from tierdrill.schedule.spent import budget_from_drills
-from tierdrill.spec.environment import Dependency
-from tierdrill.spec.tiers import EscalationLevel, Objectives, Tier
+from tierdrill.judge.trend.run_figures import ObjectiveFigure, RunFigures
+from tierdrill.schedule.gates import gate_rules as gates
+from tierdrill.schedule.gates.dependency_health import ask_all, ask_one
+from tierdrill.schedule.gates.drill_budget import budget_from_drills
+from tierdrill.schedule.gates.gate_facts import ask_gates
+from tierdrill.schedule.gates.gate_rules import AlertFacts, BudgetFact, DependencyFact, GateResult
 
 
 def test_the_order_is_fixed_and_what_is_behind_a_shut_gate_is_not_asked() -> None:

@@ -10,15 +10,15 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.home import ROOT, processes, tierdrill
-from tierdrill.lab.state import attach
-from tierdrill.monitoring.alerts import KNOWN_ALERTS
+from tierdrill.documents.catalogue_reader import load_catalogue
+from tierdrill.documents.models.calendar import Calendar
+from tierdrill.lab.lab_files import attach
+from tierdrill.monitoring.alert_names import KNOWN_ALERTS
 from tierdrill.monitoring.query import AlertmanagerClient, Matcher
-from tierdrill.schedule.asking import Service, alert_facts, budget_fact
-from tierdrill.schedule.facts import Facts
-from tierdrill.schedule.gates import GateResult
-from tierdrill.schedule.work import Member, member_of
-from tierdrill.spec.calendar import Calendar
-from tierdrill.spec.load import load_catalogue
+from tierdrill.schedule.gates.environment_health import Service, alert_facts, budget_fact
+from tierdrill.schedule.gates.gate_facts import Facts
+from tierdrill.schedule.gates.gate_rules import GateResult
+from tierdrill.schedule.slot_work import Member, member_of
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(180)]
 

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.schedule.walking import utc
-from tierdrill.spec.timing.icalendar import SIZE_MAX, parse_events, read_events
-from tierdrill.spec.timing.zones import find_zone
+from tierdrill.documents.calendar.icalendar import SIZE_MAX, parse_events, read_events
+from tierdrill.documents.calendar.zones import find_zone
 
 BERLIN = find_zone("Europe/Berlin")
 SHIPPED = Path(__file__).resolve().parents[2] / "drills" / "calendars" / "company-holidays.ics"

@@ -18,12 +18,12 @@ import yaml
 
 from tests.cli.support import ROOT, tierdrill
 from tests.schedule.houses import new_house
-from tierdrill.schedule.alertrules import longest_silence_s, schedule_rules
+from tierdrill.documents.models.calendar import Calendar
+from tierdrill.documents.timetable import Timetable, timetable_of
+from tierdrill.schedule.alert_rules import longest_silence_s, schedule_rules
 from tierdrill.schedule.metrics import Metrics
 from tierdrill.schedule.notify.outbox import Outbox
 from tierdrill.schedule.observers import Observers
-from tierdrill.spec.calendar import Calendar
-from tierdrill.spec.timing.timetable import Timetable, timetable_of
 
 NOW = datetime(2026, 11, 26, tzinfo=UTC)
 HOME_TOOLS = Path(os.environ.get("TIERDRILL_TOOLS", "")) / "usr" / "bin"
@@ -126,7 +126,7 @@ def test_the_commands_tell_what_the_scheduler_did(tmp_path: Path) -> None:
     assert none.code == 2
     assert none.err == f"tierdrill: no scheduler has run in {house.home} yet; `tierdrill scheduler` is one\n"
     from tierdrill.process.identity import me
-    from tierdrill.schedule.records import Gap, SlotName, SlotState
+    from tierdrill.schedule.store.slot_records import Gap, SlotName, SlotState
 
     with closing(house.store()) as store:
         store.considered({("nightly", "e"): "x"}, 1.0)

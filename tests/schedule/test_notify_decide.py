@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tierdrill.documents.models.channels import Channel, PagerDutyChannel, Secret, WebhookChannel
 from tierdrill.schedule.notify.decide import Decision, Told, decide
-from tierdrill.schedule.notify.notice import KINDS, TROUBLE, WELL, Notice, wanted
-from tierdrill.spec.channels import Channel, PagerDutyChannel, Secret, WebhookChannel
+from tierdrill.schedule.notify.notification import KINDS, TROUBLE, WELL, Notice, wanted
 
 WINDOW_S = 3600.0
 

@@ -22,12 +22,12 @@ import pytest
 
 from tests.cli.support import ROOT
 from tests.schedule.servers import HttpServer, SmtpServer
-from tierdrill.history.rescue import kept_copies
+from tierdrill.documents.models.channels import EmailChannel, Secret, SlackChannel, WebhookChannel
+from tierdrill.history.damaged_database import kept_copies
 from tierdrill.schedule.notify.message import own_holder, still_holds
-from tierdrill.schedule.notify.notice import Notice
+from tierdrill.schedule.notify.notification import Notice
 from tierdrill.schedule.notify.outbox import Outbox
-from tierdrill.schedule.notify.store import MessageStore
-from tierdrill.spec.channels import EmailChannel, Secret, SlackChannel, WebhookChannel
+from tierdrill.schedule.notify.outbox_store import MessageStore
 
 SECRET = "hunter2-is-a-secret"
 FAILED = Notice(kind="failed", calendar="nightly", entry="lab", drill="node-loss", run="r1", summary="97%", at=1.0)

@@ -8,10 +8,11 @@ from email import message_from_bytes, policy
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tierdrill.documents.models.channels import EmailChannel
 from tierdrill.judge.verdict import Check, Status, Verdict
 from tierdrill.monitoring.pager import event_problems
 from tierdrill.schedule.notify import render
-from tierdrill.schedule.notify.notice import KINDS, Notice, notice_of_verdict
+from tierdrill.schedule.notify.notification import KINDS, Notice, notice_of_verdict
 from tierdrill.schedule.notify.retry import (
     ATTEMPTS_MAX,
     FIRST_WAIT_S,
@@ -21,7 +22,6 @@ from tierdrill.schedule.notify.retry import (
     retry_after,
     wait_before,
 )
-from tierdrill.spec.channels import EmailChannel
 
 WORDS = st.text(max_size=400)
 NOTICES = st.builds(

@@ -14,14 +14,21 @@ from typing import Any, TypeVar
 import pytest
 
 from tests.schedule.servers import HttpServer, SmtpServer, certificate, server_tls
+from tierdrill.documents.models.channels import (
+    Channel,
+    EmailChannel,
+    PagerDutyChannel,
+    Secret,
+    SlackChannel,
+    WebhookChannel,
+)
 from tierdrill.monitoring.pager import PagerStub
-from tierdrill.remediation.external import SIGNATURE_HEADER, verified
+from tierdrill.remediation.external_reports import SIGNATURE_HEADER, verified
 from tierdrill.schedule.notify.message import Message
-from tierdrill.schedule.notify.notice import Notice
+from tierdrill.schedule.notify.notification import Notice
 from tierdrill.schedule.notify.retry import Answer
 from tierdrill.schedule.notify.secrets import BLOT, Secrets
 from tierdrill.schedule.notify.send import send
-from tierdrill.spec.channels import Channel, EmailChannel, PagerDutyChannel, Secret, SlackChannel, WebhookChannel
 
 SECRET = "hunter2-is-a-secret"
 NOTICE = Notice(

@@ -13,10 +13,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tierdrill.history.store import HistoryStore, RunRecord
-from tierdrill.schedule import healing
-from tierdrill.schedule.outcome import Outcome, conclude, outcome_of
-from tierdrill.schedule.records import OUTCOMES, Attempt, SlotState, words_of, worst
+from tierdrill.history.history_store import HistoryStore, RunRecord
+from tierdrill.schedule import await_cleanup as healing
+from tierdrill.schedule.slot_outcome import Outcome, conclude, outcome_of
+from tierdrill.schedule.store.slot_records import OUTCOMES, Attempt, SlotState, words_of, worst
 
 RECORD = RunRecord("r", "d", "drill", 1.0, None, None, None)
 

@@ -12,9 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.judge.build import Run, shipped
+from tierdrill.documents.models.staged_rollout import Rollout, Stage
+from tierdrill.documents.overrides import narrowed, parse_reach, show_reach
 from tierdrill.judge.judge import judge
 from tierdrill.judge.verdict import Status
-from tierdrill.schedule.rollout import (
+from tierdrill.schedule.rollout.rollout_stages import (
     BAD,
     GOOD,
     RolloutState,
@@ -30,9 +32,7 @@ from tierdrill.schedule.rollout import (
     set_by_hand,
     settled,
 )
-from tierdrill.schedule.rollout_store import RolloutStore
-from tierdrill.spec.overrides import narrowed, parse_reach, show_reach
-from tierdrill.spec.rollout import Rollout, Stage
+from tierdrill.schedule.rollout.rollout_store import RolloutStore
 
 STAGES = (
     Stage(name="twin", variant="blip", clean_runs=2),

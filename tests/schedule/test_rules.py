@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.schedule.walking import NAMES, utc
-from tierdrill.spec.timing.rules import BlackoutRules, Period, Rules, Weekly
+from tierdrill.documents.calendar.calendar_rules import BlackoutRules, Period, Rules, Weekly
 
 START = utc(2026, 12, 1)
 hours = st.integers(0, 24 * 62)

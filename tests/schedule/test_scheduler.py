@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from tests.schedule.houses import House, ended, new_house, until
+from tierdrill.history.history_store import HistoryStore
 from tierdrill.history.ledger import Ledger
-from tierdrill.history.store import HistoryStore
-from tierdrill.schedule.records import SlotRecord, SlotState
+from tierdrill.schedule.store.slot_records import SlotRecord, SlotState
 
 pytestmark = pytest.mark.timeout(90)
 

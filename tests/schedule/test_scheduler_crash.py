@@ -17,9 +17,9 @@ from pathlib import Path
 import pytest
 
 from tests.schedule.houses import House, ended, new_house, until
-from tierdrill.schedule.healing import run_record
-from tierdrill.schedule.records import SlotState
-from tierdrill.schedule.store import RELEASED
+from tierdrill.schedule.await_cleanup import run_record
+from tierdrill.schedule.store.slot_records import SlotState
+from tierdrill.schedule.store.slot_store import RELEASED
 
 KILLS = int(os.environ.get("TIERDRILL_SCHEDULER_KILLS", "12"))
 FINAL = {SlotState.FINISHED, SlotState.HELD, SlotState.MISSED, SlotState.LOST}

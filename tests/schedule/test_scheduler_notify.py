@@ -14,7 +14,7 @@ import pytest
 
 from tests.schedule.houses import ended, new_house, until
 from tests.schedule.servers import HttpServer
-from tierdrill.schedule.notify.store import MessageStore
+from tierdrill.schedule.notify.outbox_store import MessageStore
 
 pytestmark = pytest.mark.timeout(90)
 

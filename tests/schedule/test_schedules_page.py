@@ -7,7 +7,7 @@ import textwrap
 from pathlib import Path
 
 from tests.cli.support import ROOT, copied_catalogue
-from tierdrill.cli.documents import whole_catalogue
+from tierdrill.cli.drill_documents import whole_catalogue
 
 PAGE = (ROOT / "docs" / "schedules.md").read_text(encoding="utf-8")
 

@@ -13,11 +13,11 @@ from pathlib import Path
 import pytest
 
 from tierdrill.process.identity import ProcessId, me
-from tierdrill.schedule.aside import open_store
-from tierdrill.schedule.clock import SystemClock
-from tierdrill.schedule.records import Attempt, EnvironmentLock, SlotName, SlotState
-from tierdrill.schedule.shelf import LAST_TRIES, Shelf
-from tierdrill.schedule.store import NotOurs, ScheduleStore, StoreCorrupt, StoreError, StoreMoved
+from tierdrill.schedule.store.quarantine import open_store
+from tierdrill.schedule.store.resilient_store import LAST_TRIES, Shelf
+from tierdrill.schedule.store.slot_records import Attempt, EnvironmentLock, SlotName, SlotState
+from tierdrill.schedule.store.slot_store import NotOurs, ScheduleStore, StoreCorrupt, StoreError, StoreMoved
+from tierdrill.schedule.wall_clock import SystemClock
 
 SLOT = SlotName("c/e/1", "c", "e", 100.0, 100.0)
 DEAD = ProcessId(1, 1, "an earlier boot", "pid:[1]")
@@ -223,7 +223,7 @@ def test_who_is_started_again_and_again_does_not_wait_for_ever(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """`scheduler --once` on a home that cannot be written: it ends, for the next one to be started."""
-    monkeypatch.setattr("tierdrill.schedule.shelf.RETRY_S", 0.0)
+    monkeypatch.setattr("tierdrill.schedule.store.resilient_store.RETRY_S", 0.0)
     tried: list[int] = []
 
     def fails(store: ScheduleStore) -> None:

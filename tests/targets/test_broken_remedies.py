@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tierdrill.spec.remedies import REMEDIES
+from tierdrill.documents.remedies import REMEDIES
 from tierdrill.targets.base import Inventory, RemedyResult, ReplicaState
 from tierdrill.targets.broken_remedies import BrokenRemedies, How
 

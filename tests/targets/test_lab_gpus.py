@@ -13,10 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.targets.endpoint import Answer, Endpoint
-from tierdrill.lab import gpu
 from tierdrill.lab.client import LabClient, LabError
-from tierdrill.lab.gpu import GpuSpec
-from tierdrill.lab.node_gpus import GpuBoard, GpuUser
+from tierdrill.lab.node import gpu_overrides as gpu
+from tierdrill.lab.node.gpu_overrides import GpuSpec
+from tierdrill.lab.node.gpus import GpuBoard, GpuUser
 from tierdrill.process import spawn
 from tierdrill.targets.base import Proof, TargetError
 from tierdrill.targets.lab.faults import gpu_thermal_throttle

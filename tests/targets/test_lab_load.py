@@ -13,7 +13,7 @@ import pytest
 
 from tests.targets.endpoint import Answer, Asked, Endpoint
 from tierdrill.lab.client import LabClient
-from tierdrill.load.line import CONTROL_FILE, LoadLine, StreamRates
+from tierdrill.load.child_line import CONTROL_FILE, LoadLine, StreamRates
 from tierdrill.process.identity import me
 from tierdrill.targets.base import TargetError
 from tierdrill.targets.lab.faults.load_surge import FAULT as SURGE

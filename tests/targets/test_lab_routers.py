@@ -9,7 +9,7 @@ import pytest
 
 from tests.targets.endpoint import Answer, Asked, Endpoint
 from tierdrill.lab.client import LabClient, LabError
-from tierdrill.lab.gateway_picker import LOST
+from tierdrill.lab.gateway.picker import LOST
 from tierdrill.targets.base import TargetError
 from tierdrill.targets.lab.faults.router_fail_closed import FAULT as CLOSED
 from tierdrill.targets.lab.faults.router_fail_closed import router_state

@@ -17,7 +17,7 @@ from tierdrill.history.events import Event
 from tierdrill.history.ledger import Ledger, LedgerFault
 from tierdrill.lab.calls import Call
 from tierdrill.lab.client import LabClient, LabError
-from tierdrill.lab.state import LabState
+from tierdrill.lab.lab_files import LabState
 from tierdrill.targets.base import Inventory, RemedyResult, TargetError
 from tierdrill.targets.lab import fault_port
 from tierdrill.targets.lab.remedy_ledger import RemedyLedger

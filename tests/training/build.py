@@ -11,14 +11,14 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from tierdrill.documents.catalogue import Catalogue
+from tierdrill.documents.catalogue_reader import load_catalogue
+from tierdrill.documents.models.playbook import Playbook
+from tierdrill.documents.models.scenario import Scenario
+from tierdrill.documents.models.tiers import Tiers
 from tierdrill.faults.registry import KINDS
 from tierdrill.history.events import Event
 from tierdrill.judge.samples import samples_event_data
-from tierdrill.spec.catalogue import Catalogue
-from tierdrill.spec.load import load_catalogue
-from tierdrill.spec.playbook import Playbook
-from tierdrill.spec.scenario import Scenario
-from tierdrill.spec.tiers import Tiers
 
 ROOT = Path(__file__).resolve().parents[2]
 ZERO = 1_700_000_000.0

@@ -8,11 +8,11 @@ from pathlib import Path
 
 from tests.training.build import ZERO, Sitting, shipped, well_done
 from tierdrill.history.events import Event
-from tierdrill.history.store import HistoryStore
+from tierdrill.history.history_store import HistoryStore
 from tierdrill.home import run_folder
-from tierdrill.training.debrief import debrief_of
-from tierdrill.training.debrief_views import write_debrief
-from tierdrill.training.progress import keep_result
+from tierdrill.training.results.debrief import debrief_of
+from tierdrill.training.results.debrief_views import write_debrief
+from tierdrill.training.results.progress import keep_result
 
 
 def sat(scenario: str = "amber-kettle", trainee: str | None = None, *, late: float = 0.0) -> Sitting:

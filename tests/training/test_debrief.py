@@ -9,10 +9,10 @@ import pytest
 
 from tests.training.build import catalogue, shipped, well_done
 from tests.training.world import World
-from tierdrill.training.debrief import Debrief, debrief_of
-from tierdrill.training.debrief_views import debrief_html, debrief_markdown, write_debrief
-from tierdrill.training.documents import NotAnExercise
+from tierdrill.training.exercise_documents import NotAnExercise
 from tierdrill.training.responders import Policy, Responder
+from tierdrill.training.results.debrief import Debrief, debrief_of
+from tierdrill.training.results.debrief_views import debrief_html, debrief_markdown, write_debrief
 
 NAMES = sorted(catalogue().scenarios)
 ROOT = Path(__file__).resolve().parents[2]

@@ -12,16 +12,16 @@ from rich.console import Console
 
 from tests.training.build import catalogue
 from tests.training.test_rules import inventory
-from tierdrill.conductor.loadplan import load_plan
+from tierdrill.conductor.planned_load import load_plan
 from tierdrill.history.events import Event, event
 from tierdrill.monitoring.query import Sample
 from tierdrill.targets.base import Inventory
-from tierdrill.training.console import Terminal
-from tierdrill.training.ending import HOLD_S, Ending, Wellness
-from tierdrill.training.health import Pulse
-from tierdrill.training.looks import _series
-from tierdrill.training.platform import Platform
-from tierdrill.training.setting import CannotBeWrong, ExerciseSetting, exercise_setting, plan_of
+from tierdrill.training.exercise_ending import HOLD_S, Ending, Wellness
+from tierdrill.training.exercise_platform import Platform
+from tierdrill.training.exercise_setting import CannotBeWrong, ExerciseSetting, exercise_setting, plan_of
+from tierdrill.training.ops.inspection import _series
+from tierdrill.training.ops.tier_health import Pulse
+from tierdrill.training.trainee_console import Terminal
 
 
 def test_an_exercise_takes_the_scenario_s_documents_and_automation() -> None:

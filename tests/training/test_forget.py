@@ -10,11 +10,11 @@ import pytest
 
 from tests.training.homes import left_behind, sat
 from tierdrill.history import erase
-from tierdrill.history.store import HistoryStore
-from tierdrill.training.course import read_course
-from tierdrill.training.forget import Eraser, StillGoingOn, forget
-from tierdrill.training.progress import ProgressStore
-from tierdrill.training.scoring import score_history
+from tierdrill.history.history_store import HistoryStore
+from tierdrill.training.results.erase_trainee import Eraser, StillGoingOn, forget
+from tierdrill.training.results.progress import ProgressStore
+from tierdrill.training.scoring.exercise_score import score_history
+from tierdrill.training.scoring.exercise_timeline import read_course
 
 NAMES = ("Ada Lovelace", "O'Brien", "zoë_k", "x<y&z")
 

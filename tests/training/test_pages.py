@@ -12,11 +12,11 @@ from tests.training.build import catalogue
 from tests.training.test_rules import inventory
 from tierdrill.history.events import Event
 from tierdrill.monitoring.pager import PagerClient, PagerStub
-from tierdrill.remediation.notice import AlertNotice
-from tierdrill.training.clock import ExerciseClock
-from tierdrill.training.pages import Call, NoSuchPage, PageBook, urgent_first
-from tierdrill.training.setting import at_pace
-from tierdrill.training.subjects import alert_target, tier_of_alert, tier_of_target
+from tierdrill.remediation.alert_notice import AlertNotice
+from tierdrill.training.exercise_clock import ExerciseClock
+from tierdrill.training.exercise_setting import at_pace
+from tierdrill.training.ops.alert_subjects import alert_target, tier_of_alert, tier_of_target
+from tierdrill.training.ops.trainee_pager import Call, NoSuchPage, PageBook, urgent_first
 
 TIERS = catalogue().tiers["serving"]
 FAST = 3000.0

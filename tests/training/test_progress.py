@@ -12,9 +12,9 @@ from click.testing import CliRunner
 
 from tests.training.homes import left_behind, sat
 from tierdrill.cli.commands.train_past import coverage, debrief, forget, progress
-from tierdrill.cli.places import Surroundings
-from tierdrill.training.matrix import coverage_of, progress_of
-from tierdrill.training.progress import FILE, ProgressError, ProgressStore
+from tierdrill.cli.folders import Surroundings
+from tierdrill.training.results.practice_matrix import coverage_of, progress_of
+from tierdrill.training.results.progress import FILE, ProgressError, ProgressStore
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -11,10 +11,10 @@ from tests.training.test_rules import inventory, situation
 from tierdrill.history.events import Event
 from tierdrill.lab.calls import Call
 from tierdrill.lab.client import LabError
-from tierdrill.remediation.notice import AlertNotice
+from tierdrill.remediation.alert_notice import AlertNotice
 from tierdrill.targets.base import Inventory, RemedyResult, TargetError
-from tierdrill.training.hand import PlaybookHand
-from tierdrill.training.remedies import Remedies
+from tierdrill.training.ops.manual_playbooks import PlaybookHand
+from tierdrill.training.ops.trainee_remedies import Remedies
 
 
 class Platform:

@@ -10,10 +10,10 @@ import pytest
 from tests.training.build import catalogue
 from tests.training.world import World
 from tierdrill.training import deduction, responders
-from tierdrill.training.cards import ScoreCard
 from tierdrill.training.deduction import Seen, conclude
 from tierdrill.training.responders import POLICIES, Policy, Responder
-from tierdrill.training.scoring import score_history
+from tierdrill.training.scoring.exercise_score import score_history
+from tierdrill.training.scoring.scorecard import ScoreCard
 
 NAMES = sorted(catalogue().scenarios)
 DISTANCE = 15.0

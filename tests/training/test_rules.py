@@ -8,8 +8,8 @@ import pytest
 
 from tests.training.build import catalogue
 from tierdrill.targets.base import GpuState, Inventory, NodeState, ReplicaState
-from tierdrill.training.orders import BadOrder, Settings, order_of, way_back
-from tierdrill.training.rules import Situation, breach_of, override_problem
+from tierdrill.training.ops.action_parser import BadOrder, Settings, order_of, way_back
+from tierdrill.training.ops.tier_rules import Situation, breach_of, override_problem
 
 NODES = ("node-1", "node-2", "node-3")
 PLACES = {

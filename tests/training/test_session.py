@@ -15,9 +15,9 @@ from tierdrill.conductor.recorder import Recorder
 from tierdrill.history.events import Event
 from tierdrill.monitoring.pager import PagerStub
 from tierdrill.monitoring.query import NoData
-from tierdrill.training.injector import NotInjected, NotNow
-from tierdrill.training.session import Session
-from tierdrill.training.setting import exercise_setting, plan_of
+from tierdrill.training.exercise_session import Session
+from tierdrill.training.exercise_setting import exercise_setting, plan_of
+from tierdrill.training.facilitator.exercise_faults import NotInjected, NotNow
 
 
 class Memory:

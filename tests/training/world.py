@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from tests.training.build import EFFECT_LAG_S, PAGE_LAG_S, ZERO, Sitting, catalogue, parameters_of, settings
+from tierdrill.documents.models.scenario import Incident, Scenario
 from tierdrill.faults.registry import KINDS
 from tierdrill.history.events import Event
-from tierdrill.spec.scenario import Incident, Scenario
 from tierdrill.training.responders import LOOKS, Over
 
 NODES = ("node-1", "node-2", "node-3")

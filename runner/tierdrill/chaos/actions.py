@@ -12,10 +12,10 @@ from inspect import Parameter, Signature
 from typing import Any
 
 from tierdrill.chaos.injection import inject, undo
+from tierdrill.documents.reading.fault_actions import LEASE
 from tierdrill.faults.kind import FaultKind
 from tierdrill.faults.kind import Parameter as FaultParameter
 from tierdrill.faults.registry import ACTIONS, UNDOS, arguments_of
-from tierdrill.spec.faultactions import LEASE
 
 Action = Callable[..., dict[str, Any]]
 

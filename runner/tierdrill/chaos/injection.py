@@ -11,6 +11,7 @@ from typing import Any
 from chaoslib.exceptions import ActivityFailed
 
 from tierdrill.chaos.context import Context, current_context, wait_until
+from tierdrill.documents.models.environment import LONGEST_LEASE_S, SHORTEST_LEASE_S
 from tierdrill.faults.kind import UnknownFault
 from tierdrill.faults.registry import KINDS, checked_parameters
 from tierdrill.history.events import event
@@ -18,7 +19,6 @@ from tierdrill.history.ledger import Ledger, LedgerError
 from tierdrill.process.child import shared_pipe, start
 from tierdrill.process.programs import Program, program, user_environment
 from tierdrill.process.spawn import await_ready
-from tierdrill.spec.environment import LONGEST_LEASE_S, SHORTEST_LEASE_S
 from tierdrill.targets.base import FaultOrder, TargetError
 from tierdrill.targets.places import open_place
 from tierdrill.targets.undo import await_proof, undo_fault

@@ -13,8 +13,8 @@ from pathlib import Path
 import click
 from click.shell_completion import CompletionItem
 
-from tierdrill.cli.places import find_catalogue, find_home
-from tierdrill.spec.protections import FLAGS
+from tierdrill.cli.folders import find_catalogue, find_home
+from tierdrill.documents.models.protections import FLAGS
 
 _DRILL = re.compile(r"^kind:\s*Drill\s*$", re.MULTILINE)
 _ENVIRONMENT = re.compile(r"^kind:\s*Environment\s*$", re.MULTILINE)

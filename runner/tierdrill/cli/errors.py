@@ -19,25 +19,25 @@ INTERRUPTED = 130
 # By name, so that telling errors apart loads none of the rooms they come from.
 EXPLAINED = frozenset(
     {
-        "tierdrill.spec.problems.SpecError",
-        "tierdrill.history.store.HistoryError",
+        "tierdrill.documents.problems.SpecError",
+        "tierdrill.history.history_store.HistoryError",
         "tierdrill.history.ledger.LedgerError",
         "tierdrill.judge.judge.NotARun",
-        "tierdrill.schedule.notify.store.OutboxError",
-        "tierdrill.schedule.rollout_store.RolloutError",
+        "tierdrill.schedule.notify.outbox_store.OutboxError",
+        "tierdrill.schedule.rollout.rollout_store.RolloutError",
         "tierdrill.faults.kind.UnknownFault",
-        "tierdrill.gameday.seat.SeatTaken",
-        "tierdrill.conductor.errors.RunRefused",
-        "tierdrill.conductor.errors.RunBroken",
+        "tierdrill.gameday.console.facilitator_lock.SeatTaken",
+        "tierdrill.conductor.run_errors.RunRefused",
+        "tierdrill.conductor.run_errors.RunBroken",
         "tierdrill.conductor.plan.PlanError",
         "tierdrill.targets.base.TargetError",
         "tierdrill.lab.client.LabError",
-        "tierdrill.lab.config.LabConfigError",
+        "tierdrill.lab.lab_config.LabConfigError",
         "tierdrill.process.child.SpawnError",
-        "tierdrill.lab.state.NoSuchLab",
-        "tierdrill.load.runner.LoadError",
+        "tierdrill.lab.lab_files.NoSuchLab",
+        "tierdrill.load.load_child.LoadError",
         "tierdrill.monitoring.binaries.MonitoringUnavailable",
-        "tierdrill.schedule.storefile.StoreError",
+        "tierdrill.schedule.store.store_file.StoreError",
     }
 )
 NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
@@ -71,7 +71,7 @@ def explain(error: BaseException, home: Path | None, verbose: bool = False) -> i
         return INTERRUPTED
     names = {f"{kind.__module__}.{kind.__qualname__}" for kind in type(error).__mro__}
     if names & EXPLAINED:
-        if "tierdrill.spec.problems.SpecError" in names:
+        if "tierdrill.documents.problems.SpecError" in names:
             click.echo(str(error), err=True)
         else:
             room = "; there is no room left on the disk, or it breaks: free some and run it again"

@@ -6,7 +6,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tierdrill.history.living import living
+from tierdrill.history.liveness import living
 from tierdrill.process.identity import STOPPED, ProcessId, me
 
 if TYPE_CHECKING:

@@ -13,10 +13,10 @@ from pathlib import Path
 import click
 
 from tierdrill import __version__
+from tierdrill.cli.command_table import CommandTable
 from tierdrill.cli.errors import BAD_INPUT, INCONCLUSIVE, Refusal, explain, say
-from tierdrill.cli.group import CommandTable
-from tierdrill.cli.places import Surroundings, find_catalogue, find_home, find_tools
-from tierdrill.cli.streams import UNREAD, OutputLost, hold_standard_streams, reader_gone, say_output_is_lost
+from tierdrill.cli.folders import Surroundings, find_catalogue, find_home, find_tools
+from tierdrill.cli.standard_streams import UNREAD, OutputLost, hold_standard_streams, reader_gone, say_output_is_lost
 
 EPILOG = (
     "Exit codes: 0 passed, 1 failed, 2 bad input, 3 inconclusive, 4 aborted, "

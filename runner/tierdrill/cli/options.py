@@ -36,7 +36,7 @@ def past_moment(ctx: click.Context, param: click.Parameter, value: str | None) -
     import time
     from datetime import UTC, datetime
 
-    from tierdrill.spec.units import parse_duration
+    from tierdrill.documents.models.units import parse_duration
 
     if value is None:
         return None

@@ -13,9 +13,9 @@ from pathlib import Path
 import psutil
 
 from tierdrill.history.events import Event, event
+from tierdrill.history.history_store import HistoryError
 from tierdrill.history.ledger import Ledger, OwnedProcess
-from tierdrill.history.store import HistoryError
-from tierdrill.lab.state import down_lab, find_lab
+from tierdrill.lab.lab_files import down_lab, find_lab
 from tierdrill.process.groups import group_members, kill_group
 from tierdrill.process.identity import identify
 from tierdrill.targets.undo import in_order_of_undo, is_remedy, undo_fault

@@ -13,25 +13,25 @@ from collections.abc import Callable, Coroutine, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tierdrill.conductor.external_playbooks import ToolHooks, secret_of
 from tierdrill.conductor.labs import bring_up, config_of, kept_lab
 from tierdrill.conductor.plan import Plan
 from tierdrill.conductor.recorder import Recorder
 from tierdrill.conductor.sabotage import apply_sabotage, believing, broken_remedy, own_comment
-from tierdrill.conductor.toolhooks import ToolHooks, secret_of
+from tierdrill.documents.models.drill import OnCall, SabotageAction
 from tierdrill.history.events import Event
 from tierdrill.history.ledger import Ledger
-from tierdrill.judge.trust import WITNESSES
+from tierdrill.judge.checks.run_trust import WITNESSES
 from tierdrill.lab.calls import Calls
 from tierdrill.lab.client import AsyncLabClient, LabClient, LabError
-from tierdrill.lab.state import LabState, down_lab
-from tierdrill.monitoring.evidence import AlertWatcher
+from tierdrill.lab.lab_files import LabState, down_lab
+from tierdrill.monitoring.alert_watch import AlertWatcher
 from tierdrill.monitoring.pager import PagerClient, PagerStub
 from tierdrill.monitoring.query import AlertmanagerClient, NoData
-from tierdrill.monitoring.receiver import Receiver
+from tierdrill.monitoring.webhook_receiver import Receiver
 from tierdrill.process.signals import StopSignal
-from tierdrill.remediation.engine import PlaybookEngine
-from tierdrill.remediation.notice import NoticeError, notices_of
-from tierdrill.spec.drill import OnCall, SabotageAction
+from tierdrill.remediation.alert_notice import NoticeError, notices_of
+from tierdrill.remediation.playbook_engine import PlaybookEngine
 from tierdrill.targets.base import RemedyPort
 from tierdrill.targets.lab.remedy_ledger import RemedyLedger
 from tierdrill.targets.lab.remedy_port import LabRemedies

@@ -28,10 +28,10 @@ from chaoslib.run import RunEventHandler, Runner
 from chaoslib.types import Schedule, Strategy
 
 from tierdrill.chaos.context import Context, current_context
-from tierdrill.conductor.foreign import ForeignFaults, Proofs, probes_of
 from tierdrill.conductor.hiding import HidingFormatter
 from tierdrill.conductor.plan import ACTIONS_MODULE
-from tierdrill.conductor.witness import SEEN_CHARACTERS, holds
+from tierdrill.conductor.stock_faults import ForeignFaults, Proofs, probes_of
+from tierdrill.conductor.stock_witness import SEEN_CHARACTERS, holds
 from tierdrill.history.events import event
 from tierdrill.targets.base import TargetError
 from tierdrill.targets.experiment import Undoing, experiment_place

@@ -6,8 +6,8 @@ from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from tierdrill.spec.drill import Guardrail
-from tierdrill.spec.units import show_duration, show_ratio
+from tierdrill.documents.models.drill import Guardrail
+from tierdrill.documents.models.units import show_duration, show_ratio
 
 
 @dataclass(frozen=True)

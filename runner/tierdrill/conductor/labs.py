@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from tierdrill.conductor.errors import RunRefused
-from tierdrill.lab.config import LabConfig, LabConfigError
-from tierdrill.lab.plan import lab_config
-from tierdrill.lab.state import LabState, NoSuchLab, attach, lost_parts
-from tierdrill.lab.supervisor_start import start_lab_async
-from tierdrill.monitoring.alertmanager import alertmanager_config
+from tierdrill.conductor.run_errors import RunRefused
+from tierdrill.documents.models.environment import Environment
+from tierdrill.documents.models.tiers import Tiers
+from tierdrill.documents.models.workloads import Workloads
+from tierdrill.lab.lab_config import LabConfig, LabConfigError
+from tierdrill.lab.lab_files import LabState, NoSuchLab, attach, lost_parts
+from tierdrill.lab.lab_plan import lab_config
+from tierdrill.lab.supervisor.lab_start import start_lab_async
+from tierdrill.monitoring.alertmanager_config import alertmanager_config
 from tierdrill.monitoring.binaries import MonitoringUnavailable, require
-from tierdrill.monitoring.rules import prometheus_rules
+from tierdrill.monitoring.prometheus_rules import prometheus_rules
 from tierdrill.process.child import SpawnError
-from tierdrill.spec.environment import Environment
-from tierdrill.spec.tiers import Tiers
-from tierdrill.spec.workloads import Workloads
 
 
 def config_of(

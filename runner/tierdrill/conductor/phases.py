@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tierdrill.conductor.deployment import Deployment
-from tierdrill.conductor.experiment import ExperimentProcess, write_spec
-from tierdrill.conductor.loadplan import load_plan
+from tierdrill.conductor.experiment_runner import ExperimentProcess, write_spec
+from tierdrill.conductor.external_playbooks import tool_secrets
 from tierdrill.conductor.plan import Plan
-from tierdrill.conductor.planclock import PlanClock
+from tierdrill.conductor.plan_clock import PlanClock
+from tierdrill.conductor.planned_load import load_plan
 from tierdrill.conductor.preflight import (
     Finding,
     check_alerts,
@@ -23,14 +24,13 @@ from tierdrill.conductor.preflight import (
     settle,
 )
 from tierdrill.conductor.recorder import Recorder
-from tierdrill.conductor.toolhooks import tool_secrets
 from tierdrill.conductor.watchers import keep_leases, pump_reports, pump_samples, watch_child
 from tierdrill.history.events import Event
+from tierdrill.history.history_store import HistoryError
 from tierdrill.history.ledger import Ledger
-from tierdrill.history.store import HistoryError
-from tierdrill.judge.faults import UNDO_BEGINS_WITHIN_S
-from tierdrill.load.runner import LoadProcess
-from tierdrill.load.schedule import planned as planned_arrivals
+from tierdrill.judge.checks.fault_checks import UNDO_BEGINS_WITHIN_S
+from tierdrill.load.arrival_schedule import planned as planned_arrivals
+from tierdrill.load.load_child import LoadProcess
 from tierdrill.process.signals import StopSignal
 from tierdrill.targets.base import TargetError
 

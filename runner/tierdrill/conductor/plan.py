@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from tierdrill.documents.ablation import find_sabotage
+from tierdrill.documents.catalogue import DrillSetting
+from tierdrill.documents.models.drill import Sabotage
+from tierdrill.documents.variables import fill, resolve_drill
 from tierdrill.faults.kind import UnknownFault
 from tierdrill.faults.registry import ACTIONS, KINDS, checked_parameters
-from tierdrill.spec.ablation import find_sabotage
-from tierdrill.spec.catalogue import DrillSetting
-from tierdrill.spec.drill import Sabotage
-from tierdrill.spec.resolve import fill, resolve_drill
 from tierdrill.targets.base import Mechanism
 
 ACTIONS_MODULE = "tierdrill.chaos.actions"

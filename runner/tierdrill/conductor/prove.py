@@ -11,8 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from tierdrill.conductor.run import Listener, RunOptions, RunOutcome, run_drill
-from tierdrill.judge.proof import Ablation, ProofRow, ablation_variant, row_of, variants_of
-from tierdrill.spec.catalogue import DrillSetting
+from tierdrill.documents.catalogue import DrillSetting
+from tierdrill.judge.trend.proof import Ablation, ProofRow, ablation_variant, row_of, variants_of
 
 OnRow = Callable[[ProofRow, RunOutcome], None]
 

@@ -14,10 +14,10 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from tierdrill.conductor.books import ensure_figures
+from tierdrill.conductor.finalize import ensure_figures
+from tierdrill.history.history_store import HistoryError, HistoryStore
 from tierdrill.history.ledger import Ledger
 from tierdrill.history.retention import Keep, Ruling, rulings
-from tierdrill.history.store import HistoryError, HistoryStore
 from tierdrill.home import run_folder
 
 COMPACT_FROM_SHARE = 0.2

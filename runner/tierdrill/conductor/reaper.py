@@ -19,13 +19,13 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from tierdrill.conductor.books import close_books
 from tierdrill.conductor.cleanup import end_lab, end_processes
+from tierdrill.conductor.finalize import close_books
 from tierdrill.history.events import Event, event
+from tierdrill.history.history_store import HistoryError, HistoryStore
 from tierdrill.history.ledger import Ledger, LedgerError, LedgerFault
-from tierdrill.history.living import AlreadyAlive, hold
+from tierdrill.history.liveness import AlreadyAlive, hold
 from tierdrill.history.sealed import append_to_run, close_exercise, is_exercise, is_sealed
-from tierdrill.history.store import HistoryError, HistoryStore
 from tierdrill.judge.judge import NotARun
 from tierdrill.process.spawn import tell_ready
 from tierdrill.targets.undo import in_order_of_undo, undo_fault

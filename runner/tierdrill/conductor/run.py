@@ -17,26 +17,26 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-from tierdrill.conductor.books import close_books
 from tierdrill.conductor.cleanup import own_process, undo_all
 from tierdrill.conductor.deployment import Deployment, open_deployment
-from tierdrill.conductor.errors import RunRefused, begun
-from tierdrill.conductor.experiment import SPEC_FILE
+from tierdrill.conductor.experiment_runner import SPEC_FILE
+from tierdrill.conductor.external_playbooks import tool_secrets, without_secret
+from tierdrill.conductor.finalize import close_books
 from tierdrill.conductor.phases import Phases
 from tierdrill.conductor.plan import Plan, PlanError, make_plan, new_run_name
 from tierdrill.conductor.provenance import provenance
+from tierdrill.conductor.reaper_handle import ReaperHandle, start_reaper
 from tierdrill.conductor.recorder import Recorder
-from tierdrill.conductor.safety import ReaperHandle, start_reaper
-from tierdrill.conductor.toolhooks import tool_secrets, without_secret
+from tierdrill.conductor.run_errors import RunRefused, begun
+from tierdrill.documents.catalogue import DrillSetting
 from tierdrill.history.events import Event
+from tierdrill.history.history_store import HistoryError, HistoryStore
 from tierdrill.history.ledger import Ledger, LedgerError
-from tierdrill.history.store import HistoryError, HistoryStore
 from tierdrill.home import run_folder
 from tierdrill.judge.judge import NotARun
 from tierdrill.judge.verdict import Status, Verdict
 from tierdrill.process.identity import me
 from tierdrill.process.signals import Signals, StopSignal
-from tierdrill.spec.catalogue import DrillSetting
 from tierdrill.targets.experiment import forget_values
 from tierdrill.targets.lab.fault_port import MECHANISMS
 

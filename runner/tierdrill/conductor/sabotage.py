@@ -8,12 +8,12 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from tierdrill.conductor.plan import Plan
+from tierdrill.documents.models.drill import Sabotage, SabotageAction
+from tierdrill.documents.models.playbook import Playbook
 from tierdrill.history.ledger import Ledger
 from tierdrill.lab.calls import Calls
 from tierdrill.lab.client import LabClient
 from tierdrill.monitoring.query import Matcher
-from tierdrill.spec.drill import Sabotage, SabotageAction
-from tierdrill.spec.playbook import Playbook
 from tierdrill.targets.base import FaultOrder, Mechanism, RemedyPort
 from tierdrill.targets.broken_remedies import BrokenRemedies
 from tierdrill.targets.lab.fault_port import give_back_settings

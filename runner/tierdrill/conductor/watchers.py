@@ -12,11 +12,11 @@ from typing import Any
 
 from tierdrill.conductor.guardrails import GuardrailWatch
 from tierdrill.conductor.recorder import Recorder
+from tierdrill.documents.models.drill import Guardrail
 from tierdrill.history.ledger import Ledger
 from tierdrill.judge.samples import samples_event_data
-from tierdrill.load.runner import LoadProcess
+from tierdrill.load.load_child import LoadProcess
 from tierdrill.process.signals import StopSignal
-from tierdrill.spec.drill import Guardrail
 
 BATCH_S = 1.0
 LEDGER_TICK_S = 0.1

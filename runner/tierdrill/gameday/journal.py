@@ -36,10 +36,10 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from tierdrill.gameday.model import GameDayState
-from tierdrill.gameday.state import fold
+from tierdrill.gameday.gameday_model import GameDayState
+from tierdrill.gameday.gameday_state import fold
 from tierdrill.history.events import Event
-from tierdrill.history.store import HistoryError, HistoryStore
+from tierdrill.history.history_store import HistoryError, HistoryStore
 
 FOLDER = "gamedays"
 VARIANT = "gameday"

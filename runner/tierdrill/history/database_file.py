@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import ClassVar
 
+from tierdrill.history.damaged_database import inode_of, is_corrupt, opened, set_aside
 from tierdrill.history.database import BUSY_S, bring_up_to_date, connect, immediate
-from tierdrill.history.rescue import inode_of, is_corrupt, opened, set_aside
 
 
 class DatabaseFile:

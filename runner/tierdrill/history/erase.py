@@ -12,10 +12,10 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
-from tierdrill.history.chain import digest_of
 from tierdrill.history.database import immediate
 from tierdrill.history.events import Event, line_of
-from tierdrill.history.store import HistoryError, HistoryStore
+from tierdrill.history.hash_chain import digest_of
+from tierdrill.history.history_store import HistoryError, HistoryStore
 
 BUSY_S = 10.0
 """How long another process may keep the file busy."""

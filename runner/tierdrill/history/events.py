@@ -79,8 +79,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from tierdrill.history.chain import with_digest
 from tierdrill.history.fields import envelope_problem
+from tierdrill.history.hash_chain import with_digest
 from tierdrill.text import read_json, valid_all
 
 SCHEMA_VERSION = 3
@@ -91,7 +91,7 @@ ALLOWED = "allowed is one JSON event per line"
 class Event:
     """One thing that happened. `sequence` is its place in the run's history, from 1; 0 before it is stored.
 
-    `digest` links it to those before (see tierdrill.history.chain); "" before it is stored.
+    `digest` links it to those before (see tierdrill.history.hash_chain); "" before it is stored.
     """
 
     at: float

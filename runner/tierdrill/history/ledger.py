@@ -19,10 +19,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tierdrill.history.damaged_database import is_corrupt
 from tierdrill.history.database import bring_up_to_date, connect, immediate
 from tierdrill.history.ledger_tables import LEDGER_VERSION, change
-from tierdrill.history.living import hold, lives, release
-from tierdrill.history.rescue import is_corrupt
+from tierdrill.history.liveness import hold, lives, release
 from tierdrill.history.switches import Halt, kill_switch, stop_switch
 from tierdrill.process.identity import ProcessId, boot_identity, me, since_boot
 from tierdrill.text import valid

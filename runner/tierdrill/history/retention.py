@@ -11,8 +11,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from tierdrill.history.history_store import RunRecord
 from tierdrill.history.sealed import EXERCISE
-from tierdrill.history.store import RunRecord
 
 NOT_ENDED = "it has not ended, or its runner died: `tierdrill recover` closes it"
 

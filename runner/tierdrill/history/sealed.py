@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from tierdrill.history.events import Event
+from tierdrill.history.history_store import HistoryError, HistoryStore
 from tierdrill.history.seal import Seal, SealBroken, make_key, read_key
-from tierdrill.history.store import HistoryError, HistoryStore
 
 KEY_FILE = "key"
 EVENTS_FILE = "events"

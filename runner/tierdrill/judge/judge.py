@@ -9,27 +9,27 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 
+from tierdrill.documents.catalogue import DrillSetting
+from tierdrill.documents.models.drill import expects_something
+from tierdrill.documents.variables import resolve_drill
 from tierdrill.history.events import Event
-from tierdrill.judge.alerts import judge_alerts, judge_quiet
-from tierdrill.judge.answers import fallback_notes
 from tierdrill.judge.arrivals import settle, told_until
-from tierdrill.judge.baseline import judge_baseline
-from tierdrill.judge.dilution import judge_undiluted
-from tierdrill.judge.experiment import judge_experiment
-from tierdrill.judge.failure import judge_class
-from tierdrill.judge.faults import judge_faults
-from tierdrill.judge.generator import judge_load, owners_of
-from tierdrill.judge.invariants import judge_invariants
-from tierdrill.judge.playbooks import judge_no_playbooks, judge_playbooks
-from tierdrill.judge.recovery import judge_detection, times_of
+from tierdrill.judge.checks.alert_checks import judge_alerts, judge_quiet
+from tierdrill.judge.checks.answer_checks import fallback_notes
+from tierdrill.judge.checks.baseline import judge_baseline
+from tierdrill.judge.checks.dilution import judge_undiluted
+from tierdrill.judge.checks.experiment_checks import judge_experiment
+from tierdrill.judge.checks.failure_size import judge_class
+from tierdrill.judge.checks.fault_checks import judge_faults
+from tierdrill.judge.checks.invariants import judge_invariants
+from tierdrill.judge.checks.load_generator import judge_load, owners_of
+from tierdrill.judge.checks.playbook_checks import judge_no_playbooks, judge_playbooks
+from tierdrill.judge.checks.recovery_times import judge_detection, times_of
+from tierdrill.judge.checks.run_trust import judge_run
+from tierdrill.judge.checks.slo_checks import judge_tier, streamed_parts
 from tierdrill.judge.samples import TierSamples, collect
-from tierdrill.judge.slo import judge_tier, streamed_parts
 from tierdrill.judge.timeline import Timeline, carried_on, decided_stop, read_timeline, steady
-from tierdrill.judge.trust import judge_run
 from tierdrill.judge.verdict import SECONDS, Check, Status, StopReason, Verdict
-from tierdrill.spec.catalogue import DrillSetting
-from tierdrill.spec.drill import expects_something
-from tierdrill.spec.resolve import resolve_drill
 
 # Groups whose doubts are about whether this is the run that was planned.
 BASES = ("run", "experiment", "fault")

@@ -14,10 +14,10 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
+from tierdrill.documents.models.tiers import Objectives, quantile_share
+from tierdrill.documents.sample_size import quantile_over_fails
 from tierdrill.judge.samples import UNKNOWN, TierSamples
 from tierdrill.judge.statistics import TAIL
-from tierdrill.spec.samplesize import quantile_over_fails
-from tierdrill.spec.tiers import Objectives, quantile_share
 
 STEP_S = 0.25
 STEPS_MAX = 20_000

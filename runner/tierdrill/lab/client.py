@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 
 from tierdrill.lab.calls import CALL_TIMEOUT_S, Call, Calls, Json, Power
-from tierdrill.lab.state import LabState
+from tierdrill.lab.lab_files import LabState
 
 CONNECT_TIMEOUT_S = 1.0
 

@@ -29,13 +29,13 @@ from gevent.event import AsyncResult, Event
 from gevent.pool import Pool
 from gevent.socket import wait_read
 
+from tierdrill.load.arrival_schedule import Arrival, planned
 from tierdrill.load.control import PLAN, Control
-from tierdrill.load.plan import read_plan
-from tierdrill.load.recorder import Recorder, Sample
-from tierdrill.load.schedule import Arrival, planned
+from tierdrill.load.generator_health import Vitals
+from tierdrill.load.load_plan import read_plan
+from tierdrill.load.sample_writer import Recorder, Sample
 from tierdrill.load.sender import Sender
 from tierdrill.load.surge import Surges
-from tierdrill.load.vitals import Vitals
 
 EXIT_FAILED = 1
 EXIT_NO_PARENT = 3

@@ -16,10 +16,10 @@ import gevent
 from geventhttpclient.client import HTTPClient, HTTPClientPool
 from geventhttpclient.response import HTTPParseError, HTTPSocketPoolResponse
 
-from tierdrill.load.answers import DATA, Reading, read_answer
-from tierdrill.load.plan import LoadPlan, Prompt, StreamPlan
-from tierdrill.load.recorder import STATUS_DROPPED, STATUS_NO_RESPONSE, Sample
-from tierdrill.load.schedule import Arrival, Rota
+from tierdrill.load.arrival_schedule import Arrival, Rota
+from tierdrill.load.load_plan import LoadPlan, Prompt, StreamPlan
+from tierdrill.load.response import DATA, Reading, read_answer
+from tierdrill.load.sample_writer import STATUS_DROPPED, STATUS_NO_RESPONSE, Sample
 
 _WARM_CONNECTIONS_MAX = 16
 _UNREACHABLE = {errno.ECONNREFUSED, errno.EHOSTUNREACH, errno.ENETUNREACH}

@@ -21,9 +21,9 @@ import gevent
 from gevent.event import Event
 from gevent.server import StreamServer
 
-from tierdrill.load.line import LINE_BYTES_MAX, LineError, LoadLine, StreamRates
-from tierdrill.load.plan import LoadPlan, StreamPlan
-from tierdrill.load.schedule import Arrival, StreamRate, surge_times
+from tierdrill.load.arrival_schedule import Arrival, StreamRate, surge_times
+from tierdrill.load.child_line import LINE_BYTES_MAX, LineError, LoadLine, StreamRates
+from tierdrill.load.load_plan import LoadPlan, StreamPlan
 from tierdrill.process.identity import me
 
 FACTOR_MAX = 100.0

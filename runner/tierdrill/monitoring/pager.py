@@ -21,7 +21,7 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from tierdrill.monitoring.loopback import Loopback, TooLarge, read_bounded
-from tierdrill.monitoring.receiver import Refused, authorized, parse_object
+from tierdrill.monitoring.webhook_receiver import Refused, authorized, parse_object
 
 ACTIONS = ("trigger", "acknowledge", "resolve")
 SEVERITIES = ("critical", "error", "warning", "info")

@@ -19,7 +19,7 @@ from prometheus_api_client import PrometheusConnect
 from prometheus_api_client.exceptions import PrometheusApiClientException
 from urllib3.util import Retry
 
-from tierdrill.monitoring.alerts import unmarked
+from tierdrill.monitoring.alert_names import unmarked
 from tierdrill.monitoring.login import Login
 
 TIMEOUT_S = 2.0

@@ -9,7 +9,7 @@ import weakref
 from dataclasses import dataclass
 
 from tierdrill.remediation.course import Course
-from tierdrill.remediation.journal import Journal, Unfinished
+from tierdrill.remediation.engine_journal import Journal, Unfinished
 from tierdrill.remediation.steps import StepRunner
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from tierdrill.spec.playbook import Condition
+from tierdrill.documents.models.playbook import Condition
 
 _SELECTOR = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)(?:\{([^{}]*)\})?\Z")
 

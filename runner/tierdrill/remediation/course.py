@@ -7,8 +7,8 @@ import hashlib
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from tierdrill.remediation.incidents import Incident
-from tierdrill.remediation.journal import notice_data
+from tierdrill.remediation.engine_journal import notice_data
+from tierdrill.remediation.incident_book import Incident
 from tierdrill.remediation.steps import Stage
 from tierdrill.remediation.substitution import Bound
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 
-from tierdrill.remediation.journal import Journal
-from tierdrill.spec.tiers import EscalationLevel
+from tierdrill.documents.models.tiers import EscalationLevel
+from tierdrill.remediation.engine_journal import Journal
 
 PAGE_TIMEOUT_S = 5.0
 SUMMARY_MAX = 1024

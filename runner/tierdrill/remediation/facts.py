@@ -11,11 +11,11 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
+from tierdrill.documents.models.playbook import Condition
 from tierdrill.remediation.conditions import Outcome, judge, name_of
 from tierdrill.remediation.guards import Refuse
 from tierdrill.remediation.substitution import Guard, SubstitutionError
 from tierdrill.remediation.waiting import wait_for
-from tierdrill.spec.playbook import Condition
 from tierdrill.targets.base import Inventory, RemedyPort
 
 POLL_S = 0.1

@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from tierdrill.spec.playbook import Concurrency, Fuse, Throttle
-from tierdrill.spec.units import show_duration, show_ratio
+from tierdrill.documents.models.playbook import Concurrency, Fuse, Throttle
+from tierdrill.documents.models.units import show_duration, show_ratio
 
 GROUPS_MAX = 10_000
 QUEUE_MAX = 1_000

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from tierdrill.remediation.journal import Journal
+from tierdrill.remediation.engine_journal import Journal
 
 GATHER_S = 1.0
 TARGETS_MAX = 20

@@ -9,10 +9,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from tierdrill.documents.models.playbook import Action, Step
 from tierdrill.remediation.conditions import Outcome
+from tierdrill.remediation.engine_journal import Journal, JournalError
 from tierdrill.remediation.facts import FactReader
-from tierdrill.remediation.journal import Journal, JournalError
-from tierdrill.spec.playbook import Action, Step
 from tierdrill.targets.base import RemedyPort, TargetError
 
 ROLLBACK_TIMEOUT_S = 5.0

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
-from tierdrill.spec.playbook import Action, Condition, Playbook, Step
+from tierdrill.documents.models.playbook import Action, Condition, Playbook, Step
 
 ConditionT = TypeVar("ConditionT", bound=Condition)
 ActionT = TypeVar("ActionT", bound=Action)

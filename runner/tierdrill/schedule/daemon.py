@@ -19,21 +19,21 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from tierdrill.documents.problems import SpecError
 from tierdrill.process.identity import me
-from tierdrill.schedule.around import Commands, Surroundings
-from tierdrill.schedule.clock import Clock, Drift, Reading, SystemClock, drift
-from tierdrill.schedule.follow import Follow
-from tierdrill.schedule.leftovers import Leftovers
-from tierdrill.schedule.loading import Snapshot, timing_of
+from tierdrill.schedule.catalogue_snapshot import Snapshot, timing_of
 from tierdrill.schedule.observers import Observers
-from tierdrill.schedule.records import SlotName
-from tierdrill.schedule.shelf import Shelf
-from tierdrill.schedule.slotrun import SlotRun
-from tierdrill.schedule.store import ScheduleStore, StoreError
+from tierdrill.schedule.rollout.stage_moves import Follow
+from tierdrill.schedule.slot_context import Commands, Surroundings
+from tierdrill.schedule.slot_run import SlotRun
+from tierdrill.schedule.slot_work import Work, members_of
+from tierdrill.schedule.store.resilient_store import Shelf
+from tierdrill.schedule.store.slot_records import SlotName
+from tierdrill.schedule.store.slot_store import ScheduleStore, StoreError
 from tierdrill.schedule.sweep import EntryPlan, sweep
+from tierdrill.schedule.takeover import Leftovers
 from tierdrill.schedule.timer import NextSlotTimer
-from tierdrill.schedule.work import Work, members_of
-from tierdrill.spec.problems import SpecError
+from tierdrill.schedule.wall_clock import Clock, Drift, Reading, SystemClock, drift
 
 HEART_S = 5.0
 """How often it is looked for what a timer cannot see; so late may a start be after a sleep or a jump."""

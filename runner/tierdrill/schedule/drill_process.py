@@ -12,7 +12,7 @@ from pathlib import Path
 from tierdrill.process.child import Child, shared_pipe, start, tail
 from tierdrill.process.programs import user_environment
 
-_LAUNCHER = Path(__file__).with_name("launch.py")
+_LAUNCHER = Path(__file__).with_name("exec_gate.py")
 _TAIL_BYTES = 4000
 
 

@@ -9,19 +9,19 @@ from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from tierdrill.documents.models.calendar import Calendar
+from tierdrill.documents.models.channels import NoticeKind
 from tierdrill.home import run_folder
-from tierdrill.schedule.clock import Drift
-from tierdrill.schedule.due import spoken
-from tierdrill.schedule.loading import Snapshot
+from tierdrill.schedule.catalogue_snapshot import Snapshot
 from tierdrill.schedule.metrics import Metrics
-from tierdrill.schedule.notify.notice import DETAILS_MAX, Notice
+from tierdrill.schedule.misfire import spoken
+from tierdrill.schedule.notify.notification import DETAILS_MAX, Notice
 from tierdrill.schedule.notify.outbox import Outbox
-from tierdrill.schedule.records import Attempt, Gap, SlotState, words_of
-from tierdrill.schedule.store import ScheduleStore
+from tierdrill.schedule.slot_work import Member, Work
+from tierdrill.schedule.store.slot_records import Attempt, Gap, SlotState, words_of
+from tierdrill.schedule.store.slot_store import ScheduleStore
 from tierdrill.schedule.sweep import EntryPlan, PassedOver, Swept
-from tierdrill.schedule.work import Member, Work
-from tierdrill.spec.calendar import Calendar
-from tierdrill.spec.channels import NoticeKind
+from tierdrill.schedule.wall_clock import Drift
 
 AfterSlot = Callable[[Work, Sequence[Attempt]], Awaitable[list[Notice]]]
 """What else follows the runs of a slot: a move in its rollout, a regression. Notices to post."""

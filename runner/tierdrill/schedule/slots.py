@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import islice
 
-from tierdrill.spec.timing.timetable import EntryTimes, Timetable
+from tierdrill.documents.timetable import EntryTimes, Timetable
 
 
 @dataclass(frozen=True)

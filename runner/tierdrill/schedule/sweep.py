@@ -10,13 +10,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
+from tierdrill.documents.timetable import EntryTimes, Timetable
 from tierdrill.process.identity import ProcessId
-from tierdrill.schedule.due import DueSlot, decide, name_of
-from tierdrill.schedule.loading import only, slots_between
-from tierdrill.schedule.records import Gap, SlotName, SlotState
+from tierdrill.schedule.catalogue_snapshot import only, slots_between
+from tierdrill.schedule.misfire import DueSlot, decide, name_of
 from tierdrill.schedule.slots import Slot, due_slots
-from tierdrill.schedule.store import ScheduleStore, StoreError
-from tierdrill.spec.timing.timetable import EntryTimes, Timetable
+from tierdrill.schedule.store.slot_records import Gap, SlotName, SlotState
+from tierdrill.schedule.store.slot_store import ScheduleStore, StoreError
 
 ROWS_MOST = 200
 """So many slots that do not run get a row each; those before them are recorded as one gap."""

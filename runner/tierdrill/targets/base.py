@@ -100,11 +100,11 @@ class RemedyPort(Protocol):
     async def inventory(self) -> Inventory: ...
 
     async def fact(self, name: str, subject: str) -> Any:
-        """The value of a fact (see spec.playbook.Condition); TargetError if unknown or unavailable."""
+        """The value of a fact (see documents.models.playbook.Condition); TargetError if unknown or unavailable."""
         ...
 
     async def remedy(self, action: str, arguments: dict[str, Any]) -> RemedyResult:
-        """Carry out a spec.playbook.Remedy; TargetError if the deployment cannot be reached."""
+        """Carry out a documents.models.playbook.Remedy; TargetError if the deployment cannot be reached."""
         ...
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any, Literal
 
-from tierdrill.spec.remedies import REMEDIES
+from tierdrill.documents.remedies import REMEDIES
 from tierdrill.targets.base import Inventory, RemedyPort, RemedyResult
 
 How = Literal["nothing", "half", "twice", "late", "wrong-target"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from tierdrill.lab.state import LabState
+from tierdrill.lab.lab_files import LabState
 from tierdrill.targets.base import FaultPort, TargetError
 
 
@@ -33,7 +33,7 @@ def the_running_lab(home: Path, named: str | None) -> dict[str, Any]:
 
     TargetError tells what to do where none is.
     """
-    from tierdrill.lab.state import running_labs
+    from tierdrill.lab.lab_files import running_labs
 
     labs = {state.name: state for state in running_labs(home)}
     if named is not None:

@@ -6,13 +6,13 @@ import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from tierdrill.lab.gateway_config import Flags
-from tierdrill.training.text import clock as shown_time
-from tierdrill.training.text import columns
-from tierdrill.training.wire import Answer, answer
+from tierdrill.lab.gateway.gateway_config import Flags
+from tierdrill.training.columns import clock as shown_time
+from tierdrill.training.columns import columns
+from tierdrill.training.protocol import Answer, answer
 
 if TYPE_CHECKING:
-    from tierdrill.training.session import Session
+    from tierdrill.training.exercise_session import Session
 
 FLAGS = tuple(Flags().as_dict())
 

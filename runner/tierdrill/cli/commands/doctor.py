@@ -7,8 +7,8 @@ from dataclasses import asdict
 import click
 
 from tierdrill.cli.errors import BAD_INPUT, say
+from tierdrill.cli.folders import Surroundings
 from tierdrill.cli.options import echo_json, json_option, table
-from tierdrill.cli.places import Surroundings
 
 
 @click.command("doctor")

@@ -12,12 +12,12 @@ import click
 
 from tierdrill.cli.completion import complete_drill
 from tierdrill.cli.errors import say
+from tierdrill.cli.folders import Surroundings
 from tierdrill.cli.options import past_moment
-from tierdrill.cli.places import Surroundings
 from tierdrill.process.atomic_file import atomic_file
 
 if TYPE_CHECKING:
-    from tierdrill.judge.figures import RunFigures
+    from tierdrill.judge.trend.run_figures import RunFigures
 
 
 @click.command("export")
@@ -48,7 +48,7 @@ def command(
 
     JSON lines have all figures, objectives included; times are seconds, moments Unix seconds. CSV has moments in UTC.
     """
-    from tierdrill.report.export import csv_lines, json_lines
+    from tierdrill.report.run_export import csv_lines, json_lines
 
     figures = [run for run in _figures(here, drill, since) if variant in (None, run.variant)]
     lines = json_lines(figures) if form == "jsonl" else csv_lines(figures, what)
@@ -61,8 +61,8 @@ def command(
 
 
 def _figures(here: Surroundings, drill: str | None, since: float | None) -> list[RunFigures]:
-    from tierdrill.conductor.books import all_figures
-    from tierdrill.history.store import HistoryStore
+    from tierdrill.conductor.finalize import all_figures
+    from tierdrill.history.history_store import HistoryStore
 
     if not (here.home / "history.db").exists():
         return []

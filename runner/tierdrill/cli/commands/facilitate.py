@@ -12,10 +12,10 @@ from typing import Any
 import click
 
 from tierdrill.cli.errors import Refusal, say
-from tierdrill.cli.places import Surroundings
-from tierdrill.spec.files import read_file
-from tierdrill.training.backstage import HELP, BadLine, show, understood
-from tierdrill.training.wire import NoExercise, ask
+from tierdrill.cli.folders import Surroundings
+from tierdrill.documents.bounded_files import read_file
+from tierdrill.training.facilitator.facilitator_console import HELP, BadLine, show, understood
+from tierdrill.training.protocol import NoExercise, ask
 
 Ask = Callable[[str, dict[str, Any]], dict[str, Any]]
 

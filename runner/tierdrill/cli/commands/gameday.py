@@ -12,11 +12,11 @@ from click.shell_completion import CompletionItem
 
 from tierdrill.cli.completion import complete_gameday, complete_gameday_document
 from tierdrill.cli.errors import Refusal, say
+from tierdrill.cli.folders import Surroundings
 from tierdrill.cli.options import echo_json, json_option, no_color_option, table
-from tierdrill.cli.places import Surroundings
 
 if TYPE_CHECKING:
-    from tierdrill.gameday.commands import Command
+    from tierdrill.gameday.gameday_commands import Command
     from tierdrill.gameday.journal import GameDayRecord, Journal
 
 HOLD = "hold"
@@ -88,7 +88,7 @@ def hold(
     everything cleanly, twice at once; neither leaves anything injected. Exit code 0 if every drill passed and every
     hypothesis that was judged held, 1 if not; 3 if nothing can be said, 4 aborted, 5 unclean; 0 after detaching.
     """
-    from tierdrill.cli.gamedays import begin, sit_down, take_up
+    from tierdrill.cli.gameday_session import begin, sit_down, take_up
 
     if (file is None) == (resume is None):
         found = "no FILE" if file is None else "FILE and --resume"
@@ -112,7 +112,7 @@ def hold(
 @click.pass_obj
 def watch(here: Surroundings, gameday: str | None, author: str | None, plain: bool, plain_colors: bool) -> int:
     """Look on at a game day (the open one), and take notes: for scribes and observers, from any terminal."""
-    from tierdrill.cli.gamedays import look_on
+    from tierdrill.cli.gameday_session import look_on
 
     return look_on(here, _find(here, gameday), author, plain=plain, color=here.color and not plain_colors)
 
@@ -140,7 +140,7 @@ def note(
 
     "scribe: ..." makes it the words of the scribe.
     """
-    from tierdrill.gameday.commands import Command
+    from tierdrill.gameday.gameday_commands import Command
 
     if finding and lesson:
         raise click.UsageError("found --finding and --lesson; allowed is one of them")
@@ -158,7 +158,7 @@ def note(
 @click.pass_obj
 def close(here: Surroundings, finding: str, gameday: str | None, author: str | None, how: str) -> None:
     """Close a FINDING (F1, F2, ...) of a game day."""
-    from tierdrill.gameday.commands import Command
+    from tierdrill.gameday.gameday_commands import Command
 
     _write(here, gameday, author, Command("close", text=finding, owner=how.strip()))
 
@@ -170,7 +170,7 @@ def close(here: Surroundings, finding: str, gameday: str | None, author: str | N
 @click.pass_obj
 def abort(here: Surroundings, gameday: str | None, reason: str, author: str | None) -> int:
     """Abort everything: stop the run that goes on, wait until it is clean, end the game day."""
-    from tierdrill.cli.gamedays import abort_everything
+    from tierdrill.cli.gameday_session import abort_everything
 
     return abort_everything(here, _find(here, gameday, only_open=True), author, reason)
 
@@ -181,8 +181,8 @@ def abort(here: Surroundings, gameday: str | None, reason: str, author: str | No
 @click.pass_obj
 def list_gamedays(here: Surroundings, limit: int, as_json: bool) -> None:
     """List the game days, newest first."""
+    from tierdrill.gameday.console.facilitator_lock import Seat
     from tierdrill.gameday.journal import all_gamedays, gamedays_folder
-    from tierdrill.gameday.seat import Seat
 
     rows = []
     for one in all_gamedays(here.home)[:limit]:
@@ -226,8 +226,8 @@ def report(here: Surroundings, gameday: str | None, as_json: bool) -> None:
 
     record.md for the team's folder, with the findings as a table for a tracker; record.html and record.json beside it.
     """
-    from tierdrill.gameday.closing import write_record
-    from tierdrill.gameday.record_json import record_document
+    from tierdrill.gameday.record.closing import write_record
+    from tierdrill.gameday.record.record_json import record_document
 
     with closing(_journal(here, _find(here, gameday))) as journal:
         record, path = write_record(journal)
@@ -247,10 +247,10 @@ def compare_gamedays(here: Surroundings, before: str, after: str, as_json: bool)
 
     Per drill and tier with intervals where the samples allow; hypotheses that now hold; findings that were closed.
     """
-    from tierdrill.gameday.compare import compare
-    from tierdrill.gameday.compare_text import comparison_document, comparison_lines
-    from tierdrill.gameday.record import record_of
-    from tierdrill.report.words import ASCII, UNICODE
+    from tierdrill.gameday.record.comparison import compare
+    from tierdrill.gameday.record.comparison_text import comparison_document, comparison_lines
+    from tierdrill.gameday.record.gameday_record import record_of
+    from tierdrill.report.format import ASCII, UNICODE
 
     records = []
     for named in (before, after):
@@ -287,10 +287,10 @@ def _write(here: Surroundings, named: str | None, author: str | None, wanted: Co
     """Carry out what changes nothing of the course; a record that is written already is written again."""
     from dataclasses import replace
 
-    from tierdrill.cli.gamedays import who
-    from tierdrill.gameday.closing import MARKDOWN, write_record
-    from tierdrill.gameday.engine import Engine
-    from tierdrill.gameday.speakers import speaker
+    from tierdrill.cli.gameday_session import who
+    from tierdrill.gameday.gameday_engine import Engine
+    from tierdrill.gameday.record.attribution import speaker
+    from tierdrill.gameday.record.closing import MARKDOWN, write_record
 
     with closing(_journal(here, _find(here, named))) as journal:
         document = journal.state.document

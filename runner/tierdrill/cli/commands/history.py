@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 import click
 
 from tierdrill.cli.completion import complete_drill, complete_run
+from tierdrill.cli.folders import Surroundings
 from tierdrill.cli.options import table
-from tierdrill.cli.past import find_record, stored_events
-from tierdrill.cli.places import Surroundings
+from tierdrill.cli.past_runs import find_record, stored_events
 
 if TYPE_CHECKING:
     from tierdrill.history.events import Event
@@ -48,7 +48,7 @@ def command(
     record = find_record(here.home, run)
     events = stored_events(here.home, record.run)
     if form == "jsonl":
-        from tierdrill.history.store import write_lines
+        from tierdrill.history.history_store import write_lines
 
         write_lines([event for event in events if _wanted(event.kind, kinds)], sys.stdout)
         return
@@ -64,10 +64,10 @@ def _wanted(kind: str, kinds: Iterable[str]) -> bool:
 
 def _lines(events: Iterable[Event], kinds: tuple[str, ...]) -> Iterable[str]:
     """The story, a line for each event, with the time since the fault's effect; figures only where asked for."""
-    from tierdrill.report.describe import describe, plain
-    from tierdrill.report.model import RunState
-    from tierdrill.report.state import reduce
-    from tierdrill.report.words import show_offset
+    from tierdrill.report.event_text import describe, plain
+    from tierdrill.report.format import show_offset
+    from tierdrill.report.run_model import RunState
+    from tierdrill.report.run_state import reduce
 
     state, left_out = RunState(drill="", variant=""), Counter[str]()
     for event in events:
@@ -97,7 +97,7 @@ def _moment(at: float) -> str:
 
 def _list_runs(here: Surroundings, form: str, drill: str | None, limit: int) -> None:
     from tierdrill.cli.live_runs import live_runs
-    from tierdrill.history.store import HistoryStore
+    from tierdrill.history.history_store import HistoryStore
 
     if not (here.home / "history.db").exists():
         records = []

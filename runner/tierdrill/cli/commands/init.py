@@ -10,7 +10,7 @@ from pathlib import Path, PurePath
 import click
 
 from tierdrill.cli.errors import Refusal
-from tierdrill.cli.places import FOLDERS, shipped_catalogue
+from tierdrill.cli.folders import FOLDERS, shipped_catalogue
 
 _KIND = re.compile(r"^kind:\s*([A-Za-z]+)\s*$", re.MULTILINE)
 ENDINGS = (".yaml", ".yml", ".json", ".jsonl", ".ics")
@@ -39,7 +39,7 @@ def command(folder: Path) -> None:
 
     A copy of the shipped documents with their comments, and schemas for editors. Nothing is ever overwritten.
     """
-    from tierdrill.spec.schema import FOLDER, write_schemas
+    from tierdrill.documents.reading.json_schema import FOLDER, write_schemas
 
     taken = [folder / name for name in (*FOLDERS, "README.md") if (folder / name).exists()]
     if taken:
@@ -62,7 +62,7 @@ def command(folder: Path) -> None:
 
 def _copy(shipped: Path, draft: Path) -> int:
     """Copy the documents; how many."""
-    from tierdrill.spec.schema import FOLDER
+    from tierdrill.documents.reading.json_schema import FOLDER
 
     count = 0
     for name in FOLDERS:
@@ -80,7 +80,7 @@ def _copy(shipped: Path, draft: Path) -> int:
 
 def _name_schema(path: Path, relative: PurePath) -> None:
     """Give a document the first line by which editors find its schema."""
-    from tierdrill.spec.schema import schema_line
+    from tierdrill.documents.reading.json_schema import schema_line
 
     text = path.read_text(encoding="utf-8")
     kinds = _KIND.findall(text)

@@ -10,10 +10,10 @@ import click
 
 from tierdrill.cli.completion import complete_run
 from tierdrill.cli.errors import Refusal, say
+from tierdrill.cli.folders import Surroundings
 from tierdrill.cli.options import echo_json, json_option, no_color_option, table
-from tierdrill.cli.past import events_of, find_drill_run
-from tierdrill.cli.places import Surroundings
-from tierdrill.cli.reports import imported, judged, show_summary
+from tierdrill.cli.past_runs import events_of, find_drill_run
+from tierdrill.cli.run_reports import imported, judged, show_summary
 
 if TYPE_CHECKING:
     from tierdrill.judge.verdict import Check
@@ -91,12 +91,12 @@ def _judge_pooled(here: Surroundings, run: str | None, nights: int, as_json: boo
     from contextlib import closing
     from dataclasses import asdict
 
-    from tierdrill.conductor.books import all_figures
-    from tierdrill.history.store import HistoryStore
-    from tierdrill.judge.pool import pooled
-    from tierdrill.judge.series import by_drill
+    from tierdrill.conductor.finalize import all_figures
+    from tierdrill.history.history_store import HistoryStore
+    from tierdrill.judge.trend.pooled_runs import pooled
+    from tierdrill.judge.trend.run_series import by_drill
     from tierdrill.judge.verdict import EXIT_CODES, Status
-    from tierdrill.report.trend_words import pooled_rows
+    from tierdrill.report.trend.wording import pooled_rows
 
     record = find_drill_run(here.home, run)
     with closing(HistoryStore(here.home)) as store:

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tierdrill.cli.errors import Refusal, say
+from tierdrill.cli.folders import Surroundings
 from tierdrill.cli.options import echo_json, json_option, table
-from tierdrill.cli.places import Surroundings
 
 if TYPE_CHECKING:
-    from tierdrill.lab.state import LabState
-    from tierdrill.spec.catalogue import Catalogue
-    from tierdrill.spec.environment import Environment
+    from tierdrill.documents.catalogue import Catalogue
+    from tierdrill.documents.models.environment import Environment
+    from tierdrill.lab.lab_files import LabState
 
 _name = click.option("--name", default="lab", show_default=True, help="Which lab; several can be up at once.")
 UNCLEAN = 5
@@ -34,7 +34,7 @@ def command() -> None:
 @click.pass_obj
 def up(here: Surroundings, name: str, environment: str | None, as_json: bool) -> None:
     """Bring a lab up and print every address. It stays up until `tierdrill lab down`."""
-    from tierdrill.cli.documents import whole_catalogue
+    from tierdrill.cli.drill_documents import whole_catalogue
     from tierdrill.conductor.labs import bring_up, config_of
 
     catalogue = whole_catalogue(here.catalogue)
@@ -57,7 +57,7 @@ def up(here: Surroundings, name: str, environment: str | None, as_json: bool) ->
 @click.pass_obj
 def status(here: Surroundings, name: str, as_json: bool) -> None:
     """Show a lab's addresses and what runs in it."""
-    from tierdrill.lab.state import attach
+    from tierdrill.lab.lab_files import attach
 
     _show(here, attach(here.home, name), as_json)
 
@@ -70,7 +70,7 @@ def password(here: Surroundings, name: str) -> None:
 
     For a browser, or `curl -u "tierdrill:$(tierdrill lab password)"`.
     """
-    from tierdrill.lab.state import attach
+    from tierdrill.lab.lab_files import attach
 
     click.echo(attach(here.home, name).login.password)
 
@@ -85,7 +85,7 @@ def down(here: Surroundings, name: str, every: bool, force: bool) -> int:
 
     One that a run uses is ended only with --force, or after a yes where somebody can be asked.
     """
-    from tierdrill.lab.state import all_labs, down_lab, find_lab
+    from tierdrill.lab.lab_files import all_labs, down_lab, find_lab
 
     found = all_labs(here.home) if every else [state for state in (find_lab(here.home, name),) if state is not None]
     if not found:
@@ -145,7 +145,7 @@ def _addresses(state: LabState) -> dict[str, str]:
 
 def _show(here: Surroundings, state: LabState, as_json: bool) -> None:
     from tierdrill.lab.client import LabClient, LabError
-    from tierdrill.lab.state import supervisor_lives
+    from tierdrill.lab.lab_files import supervisor_lives
 
     status: dict[str, Any] = {}
     inventory: dict[str, Any] = {}

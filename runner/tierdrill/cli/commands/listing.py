@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tierdrill.cli.documents import read
+from tierdrill.cli.drill_documents import read
 from tierdrill.cli.errors import say
+from tierdrill.cli.folders import Surroundings
 from tierdrill.cli.options import echo_json, json_option
-from tierdrill.cli.places import Surroundings
 
 if TYPE_CHECKING:
-    from tierdrill.spec.catalogue import Catalogue
+    from tierdrill.documents.catalogue import Catalogue
 
 KINDS = ("drills", "playbooks", "experiments", "tiers", "environments", "calendars", "gamedays", "scenarios")
 
@@ -41,7 +41,7 @@ def command(here: Surroundings, kind: str | None, as_json: bool) -> None:
 
 def _shown(rows: list[dict[str, Any]], *, in_full: bool) -> Iterator[str]:
     """Name and title, folded to the terminal; with all else that is known below them where one kind was asked for."""
-    from tierdrill.report.describe import plain
+    from tierdrill.report.event_text import plain
 
     width = shutil.get_terminal_size().columns
     column = max((len(row["name"]) for row in rows), default=0) + 4

@@ -12,13 +12,13 @@ import click
 
 from tierdrill.cli.completion import complete_channel
 from tierdrill.cli.errors import Refusal
+from tierdrill.cli.folders import Surroundings
 from tierdrill.cli.options import echo_json, json_option, table
-from tierdrill.cli.places import Surroundings
 
 if TYPE_CHECKING:
-    from tierdrill.schedule.notify.notice import Notice
-    from tierdrill.schedule.notify.tables import Logged
-    from tierdrill.spec.channels import Channel
+    from tierdrill.documents.models.channels import Channel
+    from tierdrill.schedule.notify.notification import Notice
+    from tierdrill.schedule.notify.outbox_tables import Logged
 
 FAILED = 1
 
@@ -61,7 +61,7 @@ def test(here: Surroundings, channel: str, calendar: str | None, as_json: bool) 
 @click.pass_obj
 def log(here: Surroundings, state: str | None, limit: int, as_json: bool) -> None:
     """Show what was sent, what waits to be tried again and what was given up, newest first."""
-    from tierdrill.schedule.notify.store import MessageStore
+    from tierdrill.schedule.notify.outbox_store import MessageStore
 
     counts, lines = {"waiting": 0, "sent": 0, "failed": 0}, []
     if (here.home / MessageStore.FILE).exists():
@@ -85,7 +85,7 @@ def resend(here: Surroundings, message: str | None) -> int:
     """Let what was given up wait again: the message whose ID begins so, or all. The scheduler delivers it."""
     import time
 
-    from tierdrill.schedule.notify.store import MessageStore
+    from tierdrill.schedule.notify.outbox_store import MessageStore
 
     again = 0
     if (here.home / MessageStore.FILE).exists():
@@ -98,8 +98,8 @@ def resend(here: Surroundings, message: str | None) -> int:
 
 
 def _channel(here: Surroundings, name: str, calendar: str | None) -> tuple[str, Channel]:
-    from tierdrill.cli.documents import whole_catalogue
-    from tierdrill.spec.problems import listed, nearest
+    from tierdrill.cli.drill_documents import whole_catalogue
+    from tierdrill.documents.problems import listed, nearest
 
     calendars = whole_catalogue(here.catalogue).calendars
     if calendar is not None and calendar not in calendars:
@@ -124,7 +124,7 @@ def _channel(here: Surroundings, name: str, calendar: str | None) -> tuple[str, 
 def _test_notice(calendar: str, channel: str) -> Notice:
     import time
 
-    from tierdrill.schedule.notify.notice import Notice
+    from tierdrill.schedule.notify.notification import Notice
 
     return Notice(
         kind="failed",

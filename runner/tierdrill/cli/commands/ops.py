@@ -13,8 +13,8 @@ import click
 from click.shell_completion import CompletionItem
 
 from tierdrill.cli.errors import Refusal
-from tierdrill.cli.places import Surroundings, find_home
-from tierdrill.training.wire import NoExercise, ask
+from tierdrill.cli.folders import Surroundings, find_home
+from tierdrill.training.protocol import NoExercise, ask
 
 
 class OpsGroup(click.Group):

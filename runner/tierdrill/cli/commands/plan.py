@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tierdrill.cli.completion import complete_drill
-from tierdrill.cli.documents import changed_setting
-from tierdrill.cli.loadsize import tier_loads
+from tierdrill.cli.drill_documents import changed_setting
+from tierdrill.cli.folders import Surroundings
+from tierdrill.cli.load_size import tier_loads
 from tierdrill.cli.options import echo_json, environment_option, json_option, set_option, table
-from tierdrill.cli.places import Surroundings
 from tierdrill.text import visible
 
 if TYPE_CHECKING:
@@ -99,8 +99,8 @@ def _document(plan: Plan) -> dict[str, Any]:
 
 
 def _lines(plan: Plan) -> list[str]:
-    from tierdrill.report.words import plural
-    from tierdrill.spec.units import show_duration as seconds
+    from tierdrill.documents.models.units import show_duration as seconds
+    from tierdrill.report.format import plural
 
     document = _document(plan)
     setting = plan.setting
@@ -161,7 +161,7 @@ def _lines(plan: Plan) -> list[str]:
 
 def _power_lines(loads: list[dict[str, Any]]) -> list[str]:
     """How likely each promise passes, and which outage it notices."""
-    from tierdrill.spec.units import show_ratio
+    from tierdrill.documents.models.units import show_ratio
 
     every = [power for load in loads for power in load["power"]]
     if not every:

@@ -11,23 +11,23 @@ from typing import TYPE_CHECKING
 import click
 
 from tierdrill.cli.completion import complete_drill, complete_part
-from tierdrill.cli.documents import drill_setting, whole_catalogue
+from tierdrill.cli.drill_documents import drill_setting, whole_catalogue
 from tierdrill.cli.errors import Refusal
+from tierdrill.cli.folders import Surroundings, author
 from tierdrill.cli.logs import log_to_file
 from tierdrill.cli.options import echo_json, no_color_option
-from tierdrill.cli.past import stored_events
-from tierdrill.cli.places import Surroundings, author
-from tierdrill.cli.ready import check_place
-from tierdrill.cli.reports import judged, try_reports
+from tierdrill.cli.past_runs import stored_events
+from tierdrill.cli.readiness import check_place
+from tierdrill.cli.run_reports import judged, try_reports
 from tierdrill.text import valid
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from tierdrill.conductor.run import RunOptions, RunOutcome
+    from tierdrill.documents.catalogue import DrillSetting
     from tierdrill.history.events import Event
-    from tierdrill.judge.proof import ProofRow
-    from tierdrill.spec.catalogue import DrillSetting
+    from tierdrill.judge.trend.proof import ProofRow
 
 NOT_PROVEN, INCONCLUSIVE, ABORTED, UNCLEAN = 1, 3, 4, 5
 
@@ -68,7 +68,7 @@ def command(
     everything there is; --without names some of them. What no drill notices is unproven. Exit code 0 if nothing is.
     """
     from tierdrill.conductor.run import RunOptions
-    from tierdrill.report.terminal import make_console
+    from tierdrill.report.run.terminal_summary import make_console
 
     if whole == bool(drills):
         raise click.UsageError("name the drills to prove, or all of them with --all")
@@ -87,7 +87,7 @@ def command(
 
 
 def _check_parts(parts: tuple[str, ...], settings: dict[str, DrillSetting]) -> None:
-    from tierdrill.spec.ablation import parts_of
+    from tierdrill.documents.ablation import parts_of
 
     known = parts_of(*settings.values())
     for part in parts:
@@ -99,9 +99,9 @@ def _prove(
     here: Surroundings, settings: dict[str, DrillSetting], options: RunOptions, console: Console, *, as_json: bool
 ) -> int:
     from tierdrill.conductor.prove import prove
-    from tierdrill.judge.proof import variants_of
-    from tierdrill.report.matrix import conclusion, matrix_json, matrix_table
-    from tierdrill.report.terminal import glyphs_for
+    from tierdrill.judge.trend.proof import variants_of
+    from tierdrill.report.run.prove_matrix import conclusion, matrix_json, matrix_table
+    from tierdrill.report.run.terminal_summary import glyphs_for
 
     wanted = {name: variants_of(setting) for name, setting in settings.items()}
     done: dict[str, list[ProofRow]] = {}
@@ -147,9 +147,9 @@ def _ablate(
     as_json: bool,
 ) -> int:
     from tierdrill.conductor.prove import Ablations, ablate
-    from tierdrill.judge.proof import ablations
-    from tierdrill.report.matrix import ablation_conclusion, ablation_json, ablation_table, reason
-    from tierdrill.report.terminal import glyphs_for
+    from tierdrill.judge.trend.proof import ablations
+    from tierdrill.report.run.prove_matrix import ablation_conclusion, ablation_json, ablation_table, reason
+    from tierdrill.report.run.terminal_summary import glyphs_for
 
     so_far = Ablations(ablations(settings, everything=everything, only=only))
     runs = _Runs(here, lambda: so_far.runs_left, "at most ")
@@ -186,7 +186,7 @@ class _Runs:
         self._made = 0
 
     def tell(self, event: Event) -> None:
-        from tierdrill.report.words import variant_words
+        from tierdrill.report.format import variant_words
 
         if event.kind == "run.started":
             place = f"run {self._made + 1} of {self._about}{self._made + self._left()}"
@@ -196,7 +196,7 @@ class _Runs:
             click.echo(f"  {event.data['phase']}", err=True)
 
     def on_row(self, row: ProofRow, outcome: RunOutcome) -> None:
-        from tierdrill.report.words import show_seconds
+        from tierdrill.report.format import show_seconds
 
         self._made += 1
         try_reports(judged(stored_events(self._here.home, outcome.run)), outcome.folder)

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 import click
 
 from tierdrill.cli.errors import say
+from tierdrill.cli.folders import Surroundings
 from tierdrill.cli.options import echo_json, json_option, table
-from tierdrill.cli.places import Surroundings
 
 if TYPE_CHECKING:
     from tierdrill.conductor.prune import Pruned
-    from tierdrill.gameday.prune import PrunedGameDays
+    from tierdrill.gameday.gameday_retention import PrunedGameDays
 
 SHOWN = 20
 INCONCLUSIVE = 3
@@ -41,7 +41,7 @@ def command(here: Surroundings, keep_days: int, keep_runs: int, really: bool, as
     needs, are left alone, and so are game days that are open or whose runs stay. Without --yes nothing is touched.
     """
     from tierdrill.conductor.prune import prune
-    from tierdrill.gameday.prune import prune_gamedays
+    from tierdrill.gameday.gameday_retention import prune_gamedays
     from tierdrill.history.retention import Keep
 
     keep, now = Keep(keep_days * 86400.0, keep_runs), time.time()
@@ -105,7 +105,7 @@ def _lines(done: Pruned, really: bool) -> list[str]:
 
 
 def _day_lines(days: PrunedGameDays, really: bool) -> list[str]:
-    from tierdrill.report.words import plural
+    from tierdrill.report.format import plural
 
     lines = [f"game day {day.identity}: {day.outcome}" for day in days.gone[:SHOWN]]
     if len(days.gone) > SHOWN:

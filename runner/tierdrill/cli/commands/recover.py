@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 import click
 
 from tierdrill.cli.errors import say
+from tierdrill.cli.folders import Surroundings
 from tierdrill.cli.live_runs import live_in, live_runs, reapers, stopped_reapers, stopped_runs
 from tierdrill.cli.logs import log_to_file
-from tierdrill.cli.places import Surroundings
 
 if TYPE_CHECKING:
     from tierdrill.history.events import Event
@@ -35,7 +35,7 @@ def command(here: Surroundings) -> int:
     Safe to repeat, and beside runs that go on. Exit code 0 when everything is clean, 5 when something would not go.
     """
     from tierdrill.history.ledger import Ledger
-    from tierdrill.history.living import forget_the_dead
+    from tierdrill.history.liveness import forget_the_dead
 
     if not here.home.exists():
         click.echo(f"clean: nothing has ever run in {here.home}")
@@ -141,8 +141,8 @@ def _end_stopped_reapers(home: Path, ledger: Ledger, count: _Count) -> None:
 
 def _end_labs(home: Path, ledger: Ledger, count: _Count) -> list[str]:
     """End labs that belonged to runs that are dead, and what is left of labs whose supervisor is."""
-    from tierdrill.history.store import HistoryStore
-    from tierdrill.lab.state import all_labs, down_lab, supervisor_lives
+    from tierdrill.history.history_store import HistoryStore
+    from tierdrill.lab.lab_files import all_labs, down_lab, supervisor_lives
 
     left = []
     for state in all_labs(home):
@@ -159,7 +159,7 @@ def _end_labs(home: Path, ledger: Ledger, count: _Count) -> list[str]:
 
 def _mend_labs(home: Path, ledger: Ledger, count: _Count) -> list[str]:
     """Wait for kept labs that have lost a part to start it again; end those that do not."""
-    from tierdrill.lab.state import down_lab, lost_parts, running_labs
+    from tierdrill.lab.lab_files import down_lab, lost_parts, running_labs
 
     left = []
     used = {environment.partition("/")[2] for environment, _, _, _ in ledger.held()} | _live(ledger)
@@ -183,8 +183,8 @@ def _mend_labs(home: Path, ledger: Ledger, count: _Count) -> list[str]:
 
 def _into_history(home: Path, run: str) -> Callable[[Event], None]:
     """Where the events of mending go: into the run's own history, unless that has been closed and judged."""
+    from tierdrill.history.history_store import HistoryError
     from tierdrill.history.sealed import append_to_run
-    from tierdrill.history.store import HistoryError
 
     def emit(event: Event) -> None:
         try:
@@ -197,10 +197,10 @@ def _into_history(home: Path, run: str) -> Callable[[Event], None]:
 
 def _close_books(home: Path, ledger: Ledger) -> None:
     """Judge the runs that have died together with their reaper, so that they do not look as if they went on."""
-    from tierdrill.conductor.books import close_books
+    from tierdrill.conductor.finalize import close_books
     from tierdrill.history.events import event
+    from tierdrill.history.history_store import HistoryStore
     from tierdrill.history.sealed import EXERCISE
-    from tierdrill.history.store import HistoryStore
     from tierdrill.judge.judge import NotARun
 
     with closing(HistoryStore(home)) as store:
@@ -229,8 +229,8 @@ def _close_books(home: Path, ledger: Ledger) -> None:
 def _close_exercise(home: Path, exercise: str, *, clean: bool) -> None:
     """Open the history of a dead exercise, once nothing that it tells of is injected any more."""
     from tierdrill.history.events import event
+    from tierdrill.history.history_store import HistoryError
     from tierdrill.history.sealed import append_to_run, close_exercise, is_sealed
-    from tierdrill.history.store import HistoryError
 
     if not clean:
         return

@@ -8,9 +8,9 @@ import click
 
 from tierdrill.cli.completion import complete_run
 from tierdrill.cli.errors import Refusal
-from tierdrill.cli.past import events_of, find_drill_run
-from tierdrill.cli.places import Surroundings
-from tierdrill.cli.reports import REPORT, imported, judged, write_reports
+from tierdrill.cli.folders import Surroundings
+from tierdrill.cli.past_runs import events_of, find_drill_run
+from tierdrill.cli.run_reports import REPORT, imported, judged, write_reports
 from tierdrill.home import run_folder
 
 

@@ -12,12 +12,12 @@ import click
 
 from tierdrill.cli.completion import complete_entry
 from tierdrill.cli.errors import Refusal
+from tierdrill.cli.folders import Surroundings, author
 from tierdrill.cli.options import echo_json, json_option, table
-from tierdrill.cli.places import Surroundings, author
 
 if TYPE_CHECKING:
-    from tierdrill.schedule.rollout import Move, RolloutState
-    from tierdrill.spec.rollout import Rollout
+    from tierdrill.documents.models.staged_rollout import Rollout
+    from tierdrill.schedule.rollout.rollout_stages import Move, RolloutState
 
 
 @click.group("rollout")
@@ -53,8 +53,8 @@ def show(here: Surroundings, entry: str | None, limit: int, as_json: bool) -> No
 @click.pass_obj
 def put(here: Surroundings, entry: str, stage: str, reason: str, by: str | None) -> None:
     """Put ENTRY at STAGE. Its count of clean runs begins again there, and a hold is lifted."""
-    from tierdrill.schedule.rollout_store import RolloutStore
-    from tierdrill.spec.problems import listed, nearest
+    from tierdrill.documents.problems import listed, nearest
+    from tierdrill.schedule.rollout.rollout_store import RolloutStore
 
     said = " ".join(reason.split())
     if not said:
@@ -74,7 +74,7 @@ def put(here: Surroundings, entry: str, stage: str, reason: str, by: str | None)
 
 
 def _rollouts(here: Surroundings) -> dict[tuple[str, str], Rollout]:
-    from tierdrill.cli.documents import whole_catalogue
+    from tierdrill.cli.drill_documents import whole_catalogue
 
     calendars = whole_catalogue(here.catalogue).calendars
     return {
@@ -86,7 +86,7 @@ def _rollouts(here: Surroundings) -> dict[tuple[str, str], Rollout]:
 
 
 def _find(every: dict[tuple[str, str], Rollout], word: str) -> tuple[str, str]:
-    from tierdrill.spec.problems import listed, nearest
+    from tierdrill.documents.problems import listed, nearest
 
     found = [key for key in every if word in (key[1], "/".join(key))]
     if len(found) == 1:
@@ -100,8 +100,8 @@ def _find(every: dict[tuple[str, str], Rollout], word: str) -> tuple[str, str]:
 
 
 def _look(here: Surroundings, calendar: str, entry: str, rollout: Rollout, limit: int) -> dict[str, Any]:
-    from tierdrill.schedule.rollout import begin, settled
-    from tierdrill.schedule.rollout_store import RolloutStore
+    from tierdrill.schedule.rollout.rollout_stages import begin, settled
+    from tierdrill.schedule.rollout.rollout_store import RolloutStore
 
     known: RolloutState | None = None
     moves: list[Move] = []

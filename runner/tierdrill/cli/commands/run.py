@@ -10,15 +10,15 @@ from pathlib import Path
 import click
 
 from tierdrill.cli.completion import complete_drill, complete_sabotage
-from tierdrill.cli.documents import changed_setting, within_reach
+from tierdrill.cli.drill_documents import changed_setting, within_reach
 from tierdrill.cli.errors import Refusal, say
+from tierdrill.cli.folders import Surroundings, author
 from tierdrill.cli.logs import log_to_file
 from tierdrill.cli.options import environment_option, no_color_option, set_option
-from tierdrill.cli.past import stored_events
-from tierdrill.cli.places import Surroundings, author
-from tierdrill.cli.ready import check_place, check_run_name
-from tierdrill.cli.reports import judged, show_summary, try_reports
-from tierdrill.cli.streams import unread
+from tierdrill.cli.past_runs import stored_events
+from tierdrill.cli.readiness import check_place, check_run_name
+from tierdrill.cli.run_reports import judged, show_summary, try_reports
+from tierdrill.cli.standard_streams import unread
 from tierdrill.text import valid
 
 
@@ -78,8 +78,8 @@ def command(
     log_to_file(here.home)
 
     from tierdrill.conductor.run import RunOptions, run_drill
-    from tierdrill.history.store import HistoryError
-    from tierdrill.report.live import choose_view
+    from tierdrill.history.history_store import HistoryError
+    from tierdrill.report.live.live_view import choose_view
 
     options = RunOptions(
         home=here.home,

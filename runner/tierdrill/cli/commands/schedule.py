@@ -16,15 +16,15 @@ import click
 from tierdrill.cli.commands.schedule_past import log, rules, status
 from tierdrill.cli.completion import complete_calendar
 from tierdrill.cli.errors import BAD_INPUT, Refusal
+from tierdrill.cli.folders import Surroundings
 from tierdrill.cli.options import echo_json, json_option, table
-from tierdrill.cli.places import Surroundings
 from tierdrill.text import visible
 
 if TYPE_CHECKING:
-    from tierdrill.schedule.shown import Showing
+    from tierdrill.documents.catalogue import Catalogue
+    from tierdrill.documents.timetable import Timetable
+    from tierdrill.schedule.slot_text import Showing
     from tierdrill.schedule.slots import Slot
-    from tierdrill.spec.catalogue import Catalogue
-    from tierdrill.spec.timing.timetable import Timetable
 
 _calendar = click.argument("calendar", required=False, shell_complete=complete_calendar)
 _from = click.option(
@@ -52,7 +52,7 @@ def show(here: Surroundings, calendar: str | None, count: int, start: str | None
     slots = [showing.of(slot) for slot in islice(due_slots(timetables.values(), after), count)]
     disabled = _disabled(timetables)
     if as_json:
-        from tierdrill.schedule.shown import in_utc
+        from tierdrill.schedule.slot_text import in_utc
 
         echo_json({"from": in_utc(after), "slots": [one.to_json() for one in slots], "disabled": disabled})
         return
@@ -74,8 +74,8 @@ def check(here: Surroundings, paths: tuple[Path, ...], as_json: bool) -> int:
     that never comes, an unknown zone, rules that leave no slot open, drills that would run at once on one environment,
     an iCalendar file that cannot be read, and all that `tierdrill validate` finds.
     """
-    from tierdrill.cli.chosen import groups, read_group
-    from tierdrill.spec.problems import in_order
+    from tierdrill.cli.chosen_documents import groups, read_group
+    from tierdrill.documents.problems import in_order
 
     found, calendars = [], 0
     for root, only in groups(paths, here.catalogue):
@@ -155,10 +155,10 @@ def _line(slot: Slot, showing: Showing, as_json: bool) -> str:
 
 def timetables_of(here: Surroundings, calendar: str | None) -> tuple[Catalogue, dict[str, Timetable], Showing]:
     """The calendars asked about, ready; SpecError if a document has a problem, Refusal if there is no such calendar."""
-    from tierdrill.cli.documents import whole_catalogue
-    from tierdrill.schedule.shown import Showing
-    from tierdrill.spec.problems import listed, nearest
-    from tierdrill.spec.timing.timetable import timetable_of
+    from tierdrill.cli.drill_documents import whole_catalogue
+    from tierdrill.documents.problems import listed, nearest
+    from tierdrill.documents.timetable import timetable_of
+    from tierdrill.schedule.slot_text import Showing
 
     catalogue = whole_catalogue(here.catalogue)
     names = sorted(catalogue.calendars)
@@ -177,8 +177,8 @@ def timetables_of(here: Surroundings, calendar: str | None) -> tuple[Catalogue, 
 
 
 def _moment(text: str | None, timetables: dict[str, Timetable]) -> datetime:
-    from tierdrill.spec.timing.moments import starts_at
-    from tierdrill.spec.timing.zones import find_zone
+    from tierdrill.documents.calendar.moments import starts_at
+    from tierdrill.documents.calendar.zones import find_zone
 
     if text is None:
         return datetime.now(UTC)

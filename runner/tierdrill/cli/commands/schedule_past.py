@@ -11,12 +11,12 @@ import click
 
 from tierdrill.cli.completion import complete_calendar
 from tierdrill.cli.errors import Refusal
+from tierdrill.cli.folders import Surroundings
 from tierdrill.cli.options import echo_json, json_option, table
-from tierdrill.cli.places import Surroundings
 
 if TYPE_CHECKING:
-    from tierdrill.schedule.records import Attempt, SlotRecord
-    from tierdrill.schedule.store import ScheduleStore
+    from tierdrill.schedule.store.slot_records import Attempt, SlotRecord
+    from tierdrill.schedule.store.slot_store import ScheduleStore
 
 STATES = ("claimed", "running", "finished", "held", "missed", "lost")
 
@@ -81,14 +81,14 @@ def log(
 def rules(here: Surroundings, calendar: str | None) -> None:
     """Print Prometheus rules that alert when the scheduler is gone or a drill of a calendar did not run."""
     from tierdrill.cli.commands.schedule import timetables_of
-    from tierdrill.schedule.alertrules import schedule_rules
+    from tierdrill.schedule.alert_rules import schedule_rules
 
     _, timetables, _ = timetables_of(here, calendar)
     click.echo(schedule_rules(timetables.values(), datetime.now(UTC)), nl=False)
 
 
 def _store(here: Surroundings) -> ScheduleStore:
-    from tierdrill.schedule.store import ScheduleStore, StoreCorrupt, StoreError
+    from tierdrill.schedule.store.slot_store import ScheduleStore, StoreCorrupt, StoreError
 
     if not (here.home / "schedule.db").exists():
         raise Refusal(f"no scheduler has run in {here.home} yet; `tierdrill scheduler` is one")
@@ -178,7 +178,7 @@ def _lines(found: dict[str, Any]) -> list[str]:
 
 
 def _words(slot: dict[str, Any], reason: str = "") -> str:
-    from tierdrill.schedule.records import words_of
+    from tierdrill.schedule.store.slot_records import words_of
 
     return words_of(slot["state"], slot["outcome"], reason)
 

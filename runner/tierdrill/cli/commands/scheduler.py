@@ -11,12 +11,12 @@ import click
 
 from tierdrill.cli.completion import complete_calendar
 from tierdrill.cli.errors import Refusal
+from tierdrill.cli.folders import Surroundings, author
 from tierdrill.cli.logs import log_lines
-from tierdrill.cli.places import Surroundings, author
 
 if TYPE_CHECKING:
+    from tierdrill.schedule.catalogue_snapshot import ReadCatalogue, Snapshot
     from tierdrill.schedule.daemon import Options
-    from tierdrill.schedule.loading import ReadCatalogue, Snapshot
     from tierdrill.schedule.metrics import Metrics
 
 
@@ -46,7 +46,7 @@ def command(
     SIGTERM or Ctrl-C stops the drill that runs, waits until it has cleaned up, and ends; a second one ends at once and
     the reaper cleans up. SIGHUP reads the calendars again. After a crash the next scheduler goes on where this one was.
     """
-    from tierdrill.schedule.loading import load_snapshot
+    from tierdrill.schedule.catalogue_snapshot import load_snapshot
 
     log_lines(as_json=as_json)
     try:
@@ -60,7 +60,7 @@ def command(
 
 
 def _reader() -> ReadCatalogue:
-    from tierdrill.cli.documents import read
+    from tierdrill.cli.drill_documents import read
 
     return read
 
@@ -90,9 +90,9 @@ async def _run(
 
 def _options(here: Surroundings, calendars: tuple[str, ...], once: bool) -> Options:
     from tierdrill.process.programs import Program, program
-    from tierdrill.schedule.around import Commands
+    from tierdrill.schedule.catalogue_snapshot import load_snapshot
     from tierdrill.schedule.daemon import Options
-    from tierdrill.schedule.loading import load_snapshot
+    from tierdrill.schedule.slot_context import Commands
 
     command = program(Program.TIERDRILL, "--home", here.home, "--catalogue", here.catalogue, "--no-color")
     read = _reader()

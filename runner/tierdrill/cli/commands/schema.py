@@ -21,7 +21,7 @@ def command(kind: str | None, write: Path | None) -> None:
     An editor with a YAML language server checks and completes a document whose first line is
     `# yaml-language-server: $schema=PATH`; documents made by `tierdrill init` have it.
     """
-    from tierdrill.spec.schema import json_schema, write_schemas
+    from tierdrill.documents.reading.json_schema import json_schema, write_schemas
 
     if write is not None:
         for path in write_schemas(write):

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from tierdrill.cli.folders import Surroundings
 from tierdrill.cli.live_runs import live_runs, reapers, stopped_reapers, stopped_runs
 from tierdrill.cli.options import echo_json, json_option
-from tierdrill.cli.places import Surroundings
 from tierdrill.text import visible
 
 if TYPE_CHECKING:
     from tierdrill.history.ledger import LedgerFault
-    from tierdrill.lab.state import LabState
+    from tierdrill.lab.lab_files import LabState
 
 UNCLEAN = 5
 REMEDY = "remedy"
@@ -42,7 +42,7 @@ def look(here: Surroundings) -> dict[str, Any]:
     """Everything there is to tell, as plain data."""
     from tierdrill.history.ledger import Ledger
     from tierdrill.history.switches import kill_switch
-    from tierdrill.lab.state import running_labs, stale_labs, unreadable_labs
+    from tierdrill.lab.lab_files import running_labs, stale_labs, unreadable_labs
 
     unknown = [{"name": name, "state": "unreadable", "run": None} for name in unreadable_labs(here.home)]
     if not (here.home / "ledger.db").exists():
@@ -78,7 +78,7 @@ def look(here: Surroundings) -> dict[str, Any]:
 def _leases(here: Surroundings) -> dict[str, str]:
     """What the labs say of the leases that they keep by themselves: held, undoing, undone or stuck, by fault."""
     from tierdrill.lab.client import LabClient, LabError
-    from tierdrill.lab.state import running_labs
+    from tierdrill.lab.lab_files import running_labs
 
     found: dict[str, str] = {}
     for state in running_labs(here.home):
@@ -89,7 +89,7 @@ def _leases(here: Surroundings) -> dict[str, str]:
 
 def _lab(state: LabState, live: dict[str, int]) -> dict[str, Any]:
     """A lab that is up, and what it has lost: a process that ended and is not (yet) started again."""
-    from tierdrill.lab.state import lost_parts
+    from tierdrill.lab.lab_files import lost_parts
 
     lost = lost_parts(state) if state.ready else []
     run = state.name if state.name in live else None
@@ -105,7 +105,7 @@ def _document(
     labs: list[dict[str, Any]],
     locks: list[dict[str, Any]],
 ) -> dict[str, Any]:
-    from tierdrill.history.rescue import kept_copies
+    from tierdrill.history.damaged_database import kept_copies
 
     return {
         "home": str(here.home),
@@ -126,7 +126,7 @@ def _document(
 
 
 def _notifications(here: Surroundings) -> dict[str, int]:
-    from tierdrill.schedule.notify.waiting import waiting_and_given_up
+    from tierdrill.schedule.notify.outbox_counts import waiting_and_given_up
 
     return waiting_and_given_up(here.home)
 
@@ -155,8 +155,8 @@ def _fault(
 
 
 def _phase(here: Surroundings, run: str) -> str:
+    from tierdrill.history.history_store import HistoryStore
     from tierdrill.history.sealed import EXERCISE
-    from tierdrill.history.store import HistoryStore
 
     with closing(HistoryStore(here.home)) as store:
         record = store.find(run)

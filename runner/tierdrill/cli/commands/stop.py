@@ -10,10 +10,10 @@ import click
 
 from tierdrill.cli.completion import complete_run
 from tierdrill.cli.errors import Refusal, say
+from tierdrill.cli.folders import Surroundings, author
 from tierdrill.cli.live_runs import live_runs
-from tierdrill.cli.past import find_record
-from tierdrill.cli.places import Surroundings, author
-from tierdrill.cli.streams import unread
+from tierdrill.cli.past_runs import find_record
+from tierdrill.cli.standard_streams import unread
 
 POLL_S = 0.1
 UNCLEAN = 5

@@ -7,9 +7,9 @@ from contextlib import closing, suppress
 import click
 
 from tierdrill.cli.errors import Refusal, say
+from tierdrill.cli.folders import Surroundings, author
 from tierdrill.cli.live_runs import live_runs
-from tierdrill.cli.places import Surroundings, author
-from tierdrill.cli.streams import unread
+from tierdrill.cli.standard_streams import unread
 
 _reason = click.option("--reason", required=True, help="Why; it is shown to whoever is stopped by it.")
 _author = click.option("--author", "by", help="Who [default: git's identity, else the user].")

@@ -8,19 +8,19 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from tierdrill.cli.default_subcommand import StartingGroup
 from tierdrill.cli.errors import INCONCLUSIVE, Refusal
+from tierdrill.cli.folders import Surroundings, author
 from tierdrill.cli.logs import log_to_file
 from tierdrill.cli.options import echo_json, no_color_option, table
-from tierdrill.cli.places import Surroundings, author
-from tierdrill.cli.ready import check_place
-from tierdrill.cli.scenarios import complete_scenario
-from tierdrill.cli.subcommands import StartingGroup
+from tierdrill.cli.readiness import check_place
+from tierdrill.cli.scenario_names import complete_scenario
 
 if TYPE_CHECKING:
-    from tierdrill.spec.catalogue import Catalogue
-    from tierdrill.training.host import ExerciseOutcome
+    from tierdrill.documents.catalogue import Catalogue
+    from tierdrill.training.exercise_host import ExerciseOutcome
+    from tierdrill.training.exercise_setting import ExerciseSetting
     from tierdrill.training.responders import Policy
-    from tierdrill.training.setting import ExerciseSetting
 
 ABORTED = 4
 LEVELS = ("first-day", "intermediate", "hard")
@@ -71,7 +71,7 @@ def start(
     plain_colors: bool,
 ) -> int:
     """Start an exercise."""
-    from tierdrill.cli.documents import whole_catalogue
+    from tierdrill.cli.drill_documents import whole_catalogue
 
     if sum((listing, draw, scenario is not None)) != 1:
         raise click.UsageError("allowed is one of SCENARIO, --draw and --list")
@@ -90,7 +90,7 @@ def start(
 
 
 def _list(catalogue: Catalogue, as_json: bool) -> int:
-    from tierdrill.spec.scenario import LEVELS
+    from tierdrill.documents.models.scenario import LEVELS
 
     scenarios = sorted(catalogue.scenarios.values(), key=lambda one: (LEVELS.index(one.level), one.metadata.name))
     rows = [
@@ -116,9 +116,9 @@ def _list(catalogue: Catalogue, as_json: bool) -> int:
 def _setting(
     catalogue: Catalogue, scenario: str | None, level: str | None, seed: int | None, automation: Any
 ) -> ExerciseSetting:
-    from tierdrill.spec.problems import listed, nearest
-    from tierdrill.training.draw import draw_scenario
-    from tierdrill.training.setting import CannotBeWrong, exercise_setting
+    from tierdrill.documents.problems import listed, nearest
+    from tierdrill.training.exercise_setting import CannotBeWrong, exercise_setting
+    from tierdrill.training.scenario_draw import draw_scenario
 
     if scenario is None:
         try:
@@ -151,8 +151,8 @@ def _play(
     from functools import partial
 
     from tierdrill.home import run_folder
-    from tierdrill.training.host import ExerciseOptions, run_exercise
-    from tierdrill.training.opening import make_terminal, opening
+    from tierdrill.training.exercise_host import ExerciseOptions, run_exercise
+    from tierdrill.training.exercise_opening import make_terminal, opening
 
     options = ExerciseOptions(
         home=here.home, tools=here.tools, trainee=trainee, seed=seed, author=author(), responder=auto
@@ -163,7 +163,7 @@ def _play(
 
 
 def _tell(here: Surroundings, outcome: ExerciseOutcome, *, as_json: bool, color: bool) -> int:
-    from tierdrill.training.aftermath import aftermath
+    from tierdrill.training.results.exercise_results import aftermath
 
     if outcome.left:
         raise Refusal(f"still there: {', '.join(outcome.left)}; `tierdrill recover` mends it")

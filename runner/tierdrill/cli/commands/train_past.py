@@ -11,14 +11,14 @@ import click
 
 from tierdrill.cli.completion import complete_run
 from tierdrill.cli.errors import Refusal, say
+from tierdrill.cli.folders import Surroundings
 from tierdrill.cli.options import echo_json, json_option, table
-from tierdrill.cli.places import Surroundings
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tierdrill.training.matrix import Coverage, Progress
-    from tierdrill.training.progress import Result
+    from tierdrill.training.results.practice_matrix import Coverage, Progress
+    from tierdrill.training.results.progress import Result
 
 SHOWN_SHARES = 8
 
@@ -39,7 +39,7 @@ def complete_trainee(context: click.Context, _: click.Parameter, incomplete: str
 @click.pass_obj
 def progress(here: Surroundings, name: str | None, as_json: bool) -> None:
     """Show how a person's scores went over time; without NAME, everybody's whose name was given."""
-    from tierdrill.training.matrix import progress_of
+    from tierdrill.training.results.practice_matrix import progress_of
 
     results = _results(here.home)
     found = progress_of(results, name)
@@ -60,8 +60,8 @@ def progress(here: Surroundings, name: str | None, as_json: bool) -> None:
 @click.pass_obj
 def coverage(here: Surroundings, as_json: bool) -> None:
     """Show who has practised what: every person by every scenario, with the best score and the last time."""
-    from tierdrill.cli.documents import read
-    from tierdrill.training.matrix import coverage_of
+    from tierdrill.cli.drill_documents import read
+    from tierdrill.training.results.practice_matrix import coverage_of
 
     catalogue, _ = read(here.catalogue)
     scenarios = [(one.metadata.name, one.level) for one in catalogue.scenarios.values()]
@@ -78,12 +78,12 @@ def coverage(here: Surroundings, as_json: bool) -> None:
 @click.pass_obj
 def debrief(here: Surroundings, exercise: str | None, as_json: bool) -> None:
     """Score an EXERCISE again (the last one where none is named) and write its debrief; shows where that is."""
-    from tierdrill.cli.past import stored_events
+    from tierdrill.cli.past_runs import stored_events
     from tierdrill.home import run_folder
-    from tierdrill.training.debrief import debrief_of
-    from tierdrill.training.debrief_views import write_debrief
-    from tierdrill.training.documents import NotAnExercise
-    from tierdrill.training.progress import keep_result
+    from tierdrill.training.exercise_documents import NotAnExercise
+    from tierdrill.training.results.debrief import debrief_of
+    from tierdrill.training.results.debrief_views import write_debrief
+    from tierdrill.training.results.progress import keep_result
 
     name = _exercise(here.home, exercise)
     events = stored_events(here.home, name)
@@ -118,9 +118,9 @@ def forget(here: Surroundings, name: str, yes: bool, as_json: bool) -> int:
     It cannot be taken back. The name is looked for as a whole word in everything that was said in exercises, too. Exit
     code 1 where a file of this home still has it, which is then named.
     """
-    from tierdrill.training.forget import StillGoingOn
-    from tierdrill.training.forget import forget as erase
-    from tierdrill.training.progress import ProgressError
+    from tierdrill.training.results.erase_trainee import StillGoingOn
+    from tierdrill.training.results.erase_trainee import forget as erase
+    from tierdrill.training.results.progress import ProgressError
 
     if not yes and not as_json:
         click.confirm(f"erase {name!r} from {here.home}, for good?", abort=True)
@@ -133,7 +133,7 @@ def forget(here: Surroundings, name: str, yes: bool, as_json: bool) -> int:
     elif done.nothing:
         click.echo(f"{name!r} was in nothing that is kept of exercises")
     else:
-        from tierdrill.report.words import plural
+        from tierdrill.report.format import plural
 
         click.echo(
             f"{name!r} is forgotten: {plural(done.results, 'result')}, "
@@ -146,7 +146,7 @@ def forget(here: Surroundings, name: str, yes: bool, as_json: bool) -> int:
 
 
 def _results(home: Path) -> list[Result]:
-    from tierdrill.training.progress import FILE, ProgressError, ProgressStore
+    from tierdrill.training.results.progress import FILE, ProgressError, ProgressStore
 
     if not (home / FILE).exists() and not (home / "history.db").exists():
         return []
@@ -160,8 +160,8 @@ def _results(home: Path) -> list[Result]:
 
 
 def _exercise(home: Path, exercise: str | None) -> str:
-    from tierdrill.history.store import HistoryStore
-    from tierdrill.training.progress import EXERCISE
+    from tierdrill.history.history_store import HistoryStore
+    from tierdrill.training.results.progress import EXERCISE
 
     if not (home / "history.db").exists():
         raise Refusal(f"no exercise in {home} yet; `tierdrill train SCENARIO` makes one")
@@ -189,7 +189,7 @@ def _day(at: float) -> str:
 
 
 def _told(one: Progress, *, whole: bool) -> str:
-    from tierdrill.report.words import plural
+    from tierdrill.report.format import plural
 
     shares = " -> ".join(_percent(share) for share in one.shares[-SHOWN_SHARES:]) or "no score yet"
     lines = [f"{one.trainee}: {plural(len(one.steps), 'exercise')}, last on {_day(one.steps[-1].at)}; scores {shares}"]

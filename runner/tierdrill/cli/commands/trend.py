@@ -12,19 +12,19 @@ import click
 
 from tierdrill.cli.completion import complete_drill, complete_tier
 from tierdrill.cli.errors import Refusal, say
+from tierdrill.cli.folders import Surroundings
 from tierdrill.cli.options import echo_json, json_option, no_color_option
-from tierdrill.cli.places import Surroundings
 
 if TYPE_CHECKING:
-    from tierdrill.judge.figures import RunFigures
-    from tierdrill.judge.trend import Trend
+    from tierdrill.judge.trend.run_figures import RunFigures
+    from tierdrill.judge.trend.whole_trend import Trend
 
 REGRESSION = 1
 PROGRESS_AFTER_S = 1.0
 
 
 def _duration(ctx: click.Context, param: click.Parameter, value: str | None) -> float | None:
-    from tierdrill.spec.units import parse_duration
+    from tierdrill.documents.models.units import parse_duration
 
     if value is None:
         return None
@@ -66,12 +66,12 @@ def command(
         _write_page(here, trend, page, tier)
         click.echo(str(page), err=as_json)
     if as_json:
-        from tierdrill.report.trend_json import trend_document
+        from tierdrill.report.trend.json_data import trend_document
 
         echo_json(trend_document(trend, tier))
     elif page is None:
-        from tierdrill.report.terminal import make_console
-        from tierdrill.report.trend_terminal import print_trend
+        from tierdrill.report.run.terminal_summary import make_console
+        from tierdrill.report.trend.terminal_table import print_trend
 
         print_trend(make_console(color=here.color and not plain_colors), trend, drill, tier)
     worse = [one for one in trend.regressions if tier is None or one.change.tier in ("", tier)]
@@ -79,8 +79,8 @@ def command(
 
 
 def _figures(here: Surroundings, drill: str | None) -> list[RunFigures]:
-    from tierdrill.conductor.books import all_figures
-    from tierdrill.history.store import HistoryStore
+    from tierdrill.conductor.finalize import all_figures
+    from tierdrill.history.history_store import HistoryStore
 
     figures = []
     if (here.home / "history.db").exists():
@@ -103,7 +103,7 @@ def _figures(here: Surroundings, drill: str | None) -> list[RunFigures]:
 
 
 def _trend(here: Surroundings, figures: list[RunFigures], now: float, since: float | None, drill: str | None) -> Trend:
-    from tierdrill.judge.trend import trend_of
+    from tierdrill.judge.trend.whole_trend import trend_of
 
     catalogue = _catalogue(here.catalogue)
     if catalogue is not None and drill is not None:
@@ -115,8 +115,8 @@ def _trend(here: Surroundings, figures: list[RunFigures], now: float, since: flo
 
 def _catalogue(folder: Path) -> Mapping[str, Mapping[str, int]] | None:
     """What drills there are, and which tiers with which ranks each judges; None for a catalogue with problems."""
-    from tierdrill.spec.catalogue import setting_of
-    from tierdrill.spec.load import load_catalogue
+    from tierdrill.documents.catalogue import setting_of
+    from tierdrill.documents.catalogue_reader import load_catalogue
 
     catalogue, problems = load_catalogue(folder)
     if problems:
@@ -132,7 +132,7 @@ def _catalogue(folder: Path) -> Mapping[str, Mapping[str, int]] | None:
 
 def _known(trend: Trend, drill: str | None, tier: str | None, since: float | None) -> None:
     if not trend.drills:
-        from tierdrill.report.trend_words import show_age
+        from tierdrill.report.trend.wording import show_age
 
         what = drill or "any drill"
         raise Refusal(f"no run of {what} within the last {show_age(since)}; a longer --since finds older ones")
@@ -142,10 +142,10 @@ def _known(trend: Trend, drill: str | None, tier: str | None, since: float | Non
 
 
 def _write_page(here: Surroundings, trend: Trend, page: Path, tier: str | None) -> None:
-    from tierdrill.cli.reports import REPORT
+    from tierdrill.cli.run_reports import REPORT
     from tierdrill.home import run_folder
     from tierdrill.process.atomic_file import write_atomic
-    from tierdrill.report.trend_html import trend_html
+    from tierdrill.report.trend.html_page import trend_html
 
     folder = page.absolute().parent
 

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tierdrill.cli.chosen import groups, read_group
+from tierdrill.cli.chosen_documents import groups, read_group
 from tierdrill.cli.errors import BAD_INPUT
+from tierdrill.cli.folders import Surroundings
 from tierdrill.cli.options import echo_json, json_option
-from tierdrill.cli.places import Surroundings
 
 if TYPE_CHECKING:
-    from tierdrill.spec.catalogue import Catalogue
-    from tierdrill.spec.problems import Problem
+    from tierdrill.documents.catalogue import Catalogue
+    from tierdrill.documents.problems import Problem
 
 
 @click.command("validate")
@@ -32,7 +32,7 @@ def command(here: Surroundings, paths: tuple[Path, ...], as_json: bool) -> int:
     nothing from being used is a warning, and does not change the exit code: so is what is wrong with an experiment that
     no drill uses, unless it is named.
     """
-    from tierdrill.spec.problems import in_order
+    from tierdrill.documents.problems import in_order
 
     counted: dict[Path, set[str]] = {}
     problems: list[Problem] = []

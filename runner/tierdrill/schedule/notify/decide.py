@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tierdrill.schedule.notify.notice import OF_THE_SLOT, TROUBLE, WELL, Notice, wanted
-from tierdrill.spec.channels import Channel, PagerDutyChannel
+from tierdrill.documents.models.channels import Channel, PagerDutyChannel
+from tierdrill.schedule.notify.notification import OF_THE_SLOT, TROUBLE, WELL, Notice, wanted
 
 OF_A_RUN = ("passed", "failed", "inconclusive", "aborted", "unclean")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tierdrill.process.identity import ProcessId, me
-from tierdrill.schedule.notify.notice import Notice
+from tierdrill.schedule.notify.notification import Notice
 
 TELL, RESOLVE = "tell", "resolve"
 UNSEEN_HOLDS_FOR_S = 600.0

@@ -25,13 +25,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from tierdrill.documents.models.channels import Channel
 from tierdrill.schedule.notify.message import own_holder, still_holds
-from tierdrill.schedule.notify.notice import Notice
+from tierdrill.schedule.notify.notification import Notice
+from tierdrill.schedule.notify.outbox_store import MessageStore, OutboxError
+from tierdrill.schedule.notify.outbox_tables import Waiting
 from tierdrill.schedule.notify.retry import Answer, given_up, wait_before
 from tierdrill.schedule.notify.secrets import Secrets
-from tierdrill.schedule.notify.store import MessageStore, OutboxError
-from tierdrill.schedule.notify.tables import Waiting
-from tierdrill.spec.channels import Channel
 
 POST_WAIT_S = 0.25
 LOOK_EVERY_S = 2.0

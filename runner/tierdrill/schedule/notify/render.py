@@ -15,11 +15,11 @@ from email.message import EmailMessage
 from email.utils import format_datetime
 from typing import Any
 
+from tierdrill.documents.models.channels import EmailChannel
 from tierdrill.monitoring.pager import DEDUP_KEY_MAX, SUMMARY_MAX
-from tierdrill.remediation.external import SIGNATURE_HEADER, sign
+from tierdrill.remediation.external_reports import SIGNATURE_HEADER, sign
 from tierdrill.schedule.notify.message import RESOLVE
-from tierdrill.schedule.notify.notice import Notice
-from tierdrill.spec.channels import EmailChannel
+from tierdrill.schedule.notify.notification import Notice
 
 TIMESTAMP_HEADER = "X-Tierdrill-Timestamp"
 KIND_HEADER = "X-Tierdrill-Kind"

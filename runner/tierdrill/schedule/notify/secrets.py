@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import quote, urlsplit
 
-from tierdrill.spec.channels import Secret
+from tierdrill.documents.models.channels import Secret
 
 BLOT = "[secret]"
 BYTES_MAX = 65_536

@@ -17,11 +17,11 @@ from typing import Any
 
 import httpx
 
+from tierdrill.documents.models.channels import Channel, EmailChannel, PagerDutyChannel, SlackChannel, WebhookChannel
 from tierdrill.schedule.notify import render
 from tierdrill.schedule.notify.message import RESOLVE, Message
 from tierdrill.schedule.notify.retry import Answer, may_pass, retry_after
 from tierdrill.schedule.notify.secrets import SecretMissing, Secrets
-from tierdrill.spec.channels import Channel, EmailChannel, PagerDutyChannel, SlackChannel, WebhookChannel
 
 ANSWER_BYTES = 2048
 SEEN_MAX = 300

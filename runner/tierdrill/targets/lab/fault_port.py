@@ -16,7 +16,7 @@ import httpx
 
 from tierdrill.faults.registry import modules_by_kind
 from tierdrill.lab.client import LabClient, LabError
-from tierdrill.lab.state import LabState, find_lab, lab_processes, supervisor_lives
+from tierdrill.lab.lab_files import LabState, find_lab, lab_processes, supervisor_lives
 from tierdrill.targets.base import REMEDY, UNREADABLE, FaultOrder, Inventory, Mechanism, Proof, TargetError
 from tierdrill.targets.lab import faults
 from tierdrill.targets.lab.inventory import inventory_of

@@ -15,9 +15,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from tierdrill.documents.lasting import Setting, settings_of
 from tierdrill.history.ledger import Ledger, LedgerError
 from tierdrill.lab.client import LabClient, LabError
-from tierdrill.spec.lasting import Setting, settings_of
 from tierdrill.targets.base import FaultOrder, Inventory, RemedyPort, RemedyResult, TargetError
 from tierdrill.targets.lab.leases import hold, release
 from tierdrill.targets.lab.settings import is_back, put_back, read, single, undo_id, undo_order

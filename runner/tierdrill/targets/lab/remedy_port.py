@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from tierdrill.lab.client import LabClient, LabError
-from tierdrill.lab.state import LabState
+from tierdrill.lab.lab_files import LabState
 from tierdrill.targets.base import Inventory, RemedyResult, TargetError
 from tierdrill.targets.lab.faults.bit_flip import replica_answers
 from tierdrill.targets.lab.faults.router_fail_closed import router_state

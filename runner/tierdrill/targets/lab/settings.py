@@ -10,8 +10,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, replace
 from typing import Any
 
+from tierdrill.documents.lasting import GATEWAY_KINDS, Setting
 from tierdrill.lab.client import LabClient, LabError
-from tierdrill.spec.lasting import GATEWAY_KINDS, Setting
 from tierdrill.targets.base import REMEDY, FaultOrder, Mechanism, Proof, TargetKind
 from tierdrill.targets.lab.lab_fault import Parameters, known, seen
 

@@ -16,7 +16,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tierdrill.home import run_folder
 from tierdrill.lab.client import LabClient
-from tierdrill.load.line import CONTROL_FILE, LineError, LoadLine
+from tierdrill.load.child_line import CONTROL_FILE, LineError, LoadLine
 from tierdrill.targets.base import Mechanism, Proof, TargetError
 from tierdrill.targets.lab.lab_fault import KERNEL, LabFault, Parameters, State, meant, seen
 

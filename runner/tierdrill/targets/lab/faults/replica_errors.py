@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tierdrill.lab.client import LabClient
-from tierdrill.lab.replica_api import INTERNAL_ERROR
+from tierdrill.lab.replica.replica_api import INTERNAL_ERROR
 from tierdrill.targets.base import Mechanism, Proof, TargetError
 from tierdrill.targets.lab.lab_fault import (
     KERNEL,

@@ -11,7 +11,7 @@ import time
 from typing import Any
 
 from tierdrill.lab.client import LabClient, LabError
-from tierdrill.lab.gateway_picker import FAILS_OPEN, LOST
+from tierdrill.lab.gateway.picker import FAILS_OPEN, LOST
 from tierdrill.targets.base import Mechanism, Proof, TargetError
 from tierdrill.targets.lab.lab_fault import LabFault, Parameters, State, connect, known, seen
 

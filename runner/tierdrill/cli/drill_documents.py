@@ -1,0 +1,155 @@
+"""Reading the catalogue for a command: with every problem at once, and a drill with all it refers to."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tierdrill.cli.errors import Refusal
+
+if TYPE_CHECKING:
+    from tierdrill.documents.catalogue import Catalogue, DrillSetting
+    from tierdrill.documents.models.drill import Scalar
+    from tierdrill.documents.problems import Problem
+
+
+def read(root: Path, extra: Sequence[Path] = (), *, unused: bool = False) -> tuple[Catalogue, list[Problem]]:
+    """The catalogue at `root`, with files from elsewhere, and its problems.
+
+    With `unused` also what is wrong with other people's experiments that no drill uses. Paths of problems and of the
+    catalogue's warnings are as seen from here.
+    """
+    from tierdrill.documents.catalogue_reader import load_catalogue
+    from tierdrill.documents.models.channels import secret_variables
+    from tierdrill.monitoring.alert_names import KNOWN_ALERTS
+    from tierdrill.process.programs import withhold
+
+    catalogue, problems = load_catalogue(root, KNOWN_ALERTS, extra, unused=unused)
+    withhold(secret_variables([*catalogue.calendars.values(), *catalogue.environments.values()]))
+    return catalogue, all_seen_from_here(catalogue, problems, root)
+
+
+def all_seen_from_here(catalogue: Catalogue, problems: Sequence[Problem], root: Path) -> list[Problem]:
+    """The problems as `seen_from_here`; so are the catalogue's own, in their place, from then on."""
+    for told in (catalogue.warnings, catalogue.excused):
+        told[:] = [seen_from_here(one, root) for one in told]
+    return [seen_from_here(problem, root) for problem in problems]
+
+
+def seen_from_here(problem: Problem, root: Path) -> Problem:
+    """The problem with a path that an editor opens from the working directory."""
+    path = str(root / problem.path)
+    try:
+        near = os.path.relpath(path)
+    except (OSError, ValueError):
+        near = path
+    return replace(problem, path=path if near.startswith("..") else near)
+
+
+def whole_catalogue(root: Path, extra: Sequence[Path] = ()) -> Catalogue:
+    """The catalogue; SpecError with every problem if it has any."""
+    from tierdrill.documents.problems import SpecError
+
+    catalogue, problems = read(root, extra)
+    if problems:
+        raise SpecError(problems)
+    return catalogue
+
+
+def drill_setting(root: Path, name: str) -> DrillSetting:
+    """A drill with all it refers to; SpecError if the catalogue has problems, Refusal if there is no such drill."""
+    from tierdrill.documents.catalogue import setting_of
+    from tierdrill.documents.problems import listed, nearest
+
+    catalogue = whole_catalogue(root)
+    if name not in catalogue.drills:
+        near = nearest(name, catalogue.drills)
+        hint = f" (did you mean {near}?)" if near else ""
+        raise Refusal(f"no drill named {name!r} in {root}; allowed: {listed(sorted(catalogue.drills))}{hint}")
+    return setting_of(catalogue, name)
+
+
+def catalogue_of(path: Path) -> Path | None:
+    """The catalogue that a file lies in, if it lies in one."""
+    from tierdrill.cli.folders import FOLDERS
+
+    return next((parent.parent for parent in path.resolve().parents if parent.name in FOLDERS), None)
+
+
+def changed_setting(
+    root: Path, name: str, sets: Sequence[str], guardrails: Sequence[str] = (), environment: str | None = None
+) -> DrillSetting:
+    """As `drill_setting`, changed for one run: NAME=VALUE variables, TIER:SHARE:WINDOW guardrails, the environment.
+
+    Refusal for one that the drill, its experiment or its environment does not allow.
+    """
+    from tierdrill.documents.overrides import changed, parse_guardrail, parse_set
+    from tierdrill.documents.problems import listed
+
+    setting = drill_setting(root, name)
+    if environment is not None and environment != setting.drill.environment:
+        setting = _moved(root, setting, environment)
+    try:
+        variables = dict(parse_set(setting.drill, text) for text in sets)
+        added = [parse_guardrail(text) for text in guardrails]
+    except ValueError as error:
+        raise Refusal(str(error)) from error
+    tiers = [tier.name for tier in setting.tiers.tiers]
+    for one in added:
+        if one.tier not in tiers:
+            raise Refusal(f"no tier named {one.tier!r}; allowed: {listed(tiers)}")
+    if variables:
+        _refuse_wrong_variables(root, setting, variables)
+    return changed(setting, variables, added)
+
+
+def _moved(root: Path, setting: DrillSetting, environment: str) -> DrillSetting:
+    """The setting in another environment; Refusal if there is none of that name, or the drill makes no sense there."""
+    from tierdrill.documents.catalogue import setting_of
+    from tierdrill.documents.catalogue_reader import read_catalogue
+    from tierdrill.documents.check.check_context import Context
+    from tierdrill.documents.check.overrides import new_problems
+    from tierdrill.documents.problems import listed, nearest
+    from tierdrill.monitoring.alert_names import KNOWN_ALERTS
+
+    reading = read_catalogue(root)
+    known = reading.catalogue.environments
+    if environment not in known:
+        near = nearest(environment, known)
+        hint = f" (did you mean {near}?)" if near else ""
+        raise Refusal(f"no environment named {environment!r}; allowed: {listed(sorted(known))}{hint}")
+    drill = setting.drill.model_copy(update={"environment": environment})
+    name = drill.metadata.name
+    for problem in new_problems(Context(reading, KNOWN_ALERTS), setting.drill, drill):
+        raise Refusal(f"{name} in environment {environment}: {problem.found}; {problem.allowed}")
+    return setting_of(replace(reading.catalogue, drills={**reading.catalogue.drills, name: drill}), name)
+
+
+def within_reach(setting: DrillSetting, caps: Sequence[str]) -> DrillSetting:
+    """The setting with its environment's blast radius narrowed to KIND=N; Refusal for a drill that goes beyond it."""
+    if not caps:
+        return setting
+    from tierdrill.conductor.plan import PlanError, make_plan
+    from tierdrill.documents.overrides import narrowed, parse_reach
+    from tierdrill.targets.lab.fault_port import MECHANISMS
+
+    try:
+        narrow = replace(setting, environment=narrowed(setting.environment, parse_reach(caps)))
+        make_plan(narrow, "unnamed", "drill", MECHANISMS)
+    except (ValueError, PlanError) as error:
+        raise Refusal(str(error)) from error
+    return narrow
+
+
+def _refuse_wrong_variables(root: Path, setting: DrillSetting, variables: dict[str, Scalar]) -> None:
+    from tierdrill.documents.catalogue_reader import read_catalogue
+    from tierdrill.documents.check.check_context import Context
+    from tierdrill.documents.check.overrides import override_problems
+    from tierdrill.monitoring.alert_names import KNOWN_ALERTS
+
+    reading = read_catalogue(root)
+    for found, allowed, hint in override_problems(Context(reading, KNOWN_ALERTS), setting.drill, variables):
+        raise Refusal(f"{found}; {allowed}" + (f" (did you mean {hint}?)" if hint else ""))

@@ -1,0 +1,110 @@
+"""Finding a run of the past: the one named, the last one, or one in an exported file."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tierdrill.cli.errors import Refusal
+
+if TYPE_CHECKING:
+    from tierdrill.history.events import Event
+    from tierdrill.history.hash_chain import Standing
+    from tierdrill.history.history_store import RunRecord
+
+
+def find_record(home: Path, run: str | None) -> RunRecord:
+    """The run of that name or unique beginning, the last run if none is named; Refusal where there is none."""
+    from tierdrill.history.history_store import HistoryStore
+
+    if not (home / "history.db").exists():
+        raise Refusal(f"no run in {home} yet; `tierdrill run DRILL` makes one")
+    with closing(HistoryStore(home)) as store:
+        record = store.find(run)
+        if record is not None:
+            return record
+        known = store.runs(limit=5)
+    if run is None or not known:
+        raise Refusal(f"no run in {home} yet; `tierdrill run DRILL` makes one")
+    names = ", ".join(each.run for each in known)
+    raise Refusal(f"no run, or more than one, begins with {run!r} in {home}; the latest are: {names}")
+
+
+def find_drill_run(home: Path, run: str | None) -> RunRecord:
+    """Like `find_record`, among the runs of drills alone: an exercise has a score and a debrief, and no verdict."""
+    from tierdrill.history.history_store import HistoryStore
+    from tierdrill.training.results.progress import EXERCISE
+
+    record = find_record(home, run)
+    if record.variant != EXERCISE:
+        return record
+    if run is not None:
+        raise Refusal(f"{record.run} is an exercise; `tierdrill train debrief {record.run}` shows its score again")
+    with closing(HistoryStore(home)) as store:
+        for each in store.runs(limit=100_000):
+            if each.variant != EXERCISE:
+                return each
+    raise Refusal(f"no run of a drill in {home} yet, only exercises; `tierdrill run DRILL` makes one")
+
+
+def stored_events(home: Path, run: str) -> list[Event]:
+    """Every event of a run in this home; Refusal if retention has removed them."""
+    from tierdrill.history.history_store import HistoryStore
+
+    with closing(HistoryStore(home)) as store:
+        events = store.events(run)
+        record = store.find(run) if not events else None
+    if record is not None and record.status is not None:
+        raise Refusal(
+            f"the events of run {run} are gone (`tierdrill prune` removed them, they were old); what is left of it: "
+            "`tierdrill history --runs`, `tierdrill trend` and `tierdrill export`"
+        )
+    return events
+
+
+def is_going_on(home: Path, record: RunRecord) -> bool:
+    """Whether the run's runner still lives."""
+    if record.status is not None:
+        return False
+    from tierdrill.cli.live_runs import live_runs
+
+    return record.run in live_runs(home)
+
+
+def events_of(
+    home: Path, run: str | None, file: Path | None, digest: str | None = None
+) -> tuple[list[Event], Standing]:
+    """The events of an exported file, or of a run in this home, and whether they are those that were recorded.
+
+    Refusal for a run that is still going on, and for a history that was altered: nothing may be concluded from it.
+    `digest` is that of a report, to hold it against instead of the ledger's.
+    """
+    from tierdrill.history.hash_chain import standing_of
+    from tierdrill.history.history_store import HistoryStore, read_history
+
+    if file is not None:
+        events, chain = read_history(file)
+        name, named = str(events[0].data.get("run", "")), str(file)
+    else:
+        record = find_drill_run(home, run)
+        if is_going_on(home, record):
+            raise Refusal(f"run {record.run} is still going on; allowed once it has ended (`tierdrill stop` ends it)")
+        name, named = record.run, f"run {record.run}"
+        events = stored_events(home, name)
+        with closing(HistoryStore(home)) as store:
+            chain = store.chain(name)
+    known = (digest, "--digest") if digest else (_recorded_digest(home, name), f"the ledger of {home}")
+    standing = standing_of(chain, *known)
+    if standing.altered:
+        raise Refusal(f"{named}: the history was altered: {standing.why}")
+    return events, standing
+
+
+def _recorded_digest(home: Path, run: str) -> str | None:
+    from tierdrill.history.ledger import LEDGER_FILE, Ledger
+
+    if not (home / LEDGER_FILE).exists():
+        return None
+    with closing(Ledger(home)) as ledger:
+        return ledger.digest(run)

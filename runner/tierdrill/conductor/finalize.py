@@ -1,0 +1,97 @@
+"""Closing a run's books: its verdict, its one-line summary and its figures; and the figures of all runs together.
+
+Figures are derived. What an older tierdrill has not kept is computed from the events once, and kept then.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+
+from tierdrill.history.history_store import FiguresRecord, HistoryError, HistoryStore
+from tierdrill.history.ledger import Ledger, LedgerError
+from tierdrill.history.sealed import EXERCISE
+from tierdrill.judge.judge import judge
+from tierdrill.judge.trend.run_figures import FORMAT, RunFigures, bare_figures, figures_of
+from tierdrill.judge.verdict import Verdict
+
+Progress = Callable[[int, int], None]
+
+
+def close_books(store: HistoryStore, run: str, at: float, ledger: Ledger | None = None) -> Verdict:
+    """Judge a run that has ended and keep what it came to; HistoryError or NotARun where it cannot be judged.
+
+    The ledger keeps the digest of its history, so that one that was edited later is found out.
+    """
+    events = store.events(run)
+    if ledger is not None and events and events[-1].digest:
+        # Without it the history counts as one that cannot be verified.
+        with contextlib.suppress(LedgerError):
+            ledger.keep_digest(run, len(events), events[-1].digest)
+    verdict = judge(events)
+    store.finish(run, at, verdict.status.value, verdict.summary)
+    # The verdict stands without them, and they can be computed later.
+    with contextlib.suppress(HistoryError, LookupError, TypeError, ValueError):
+        store.keep_figures(run, FORMAT, figures_of(events, verdict).to_json())
+    return verdict
+
+
+def all_figures(
+    store: HistoryStore,
+    drill: str | None = None,
+    since: float | None = None,
+    progress: Progress = lambda done, total: None,
+) -> list[RunFigures]:
+    """The figures of every judged run that began at `since` (Unix seconds) or later, oldest first.
+
+    Missing ones are computed and kept, one by one, so that an interruption loses nothing; `progress` hears of each.
+    A run whose history cannot be judged any more counts with its outcome alone. Exercises are no runs of a drill.
+    """
+    records = [one for one in store.figures(drill, since) if one.record.variant != EXERCISE]
+    missing = [record for record in records if record.data is None or (record.format or 0) < FORMAT]
+    made = {}
+    for number, record in enumerate(missing):
+        progress(number, len(missing))
+        made[record.record.run] = _computed(store, record)
+    if missing:
+        progress(len(missing), len(missing))
+    return [made[one.record.run] if one.record.run in made else _read(one) for one in records]
+
+
+def ensure_figures(store: HistoryStore, run: str) -> None:
+    """Compute and keep the figures of a run that has none of this version yet: before its events go.
+
+    HistoryError where they cannot be kept.
+    """
+    for record in store.figures(run=run):
+        if record.data is None or (record.format or 0) < FORMAT:
+            _computed(store, record)
+    if any(record.data is None for record in store.figures(run=run)):
+        raise HistoryError("its figures could not be kept, so its events stay")
+
+
+def _read(record: FiguresRecord) -> RunFigures:
+    try:
+        return RunFigures.from_json(record.data or "")
+    except ValueError as error:
+        return _bare(record, f"its figures cannot be read: {error}")
+
+
+def _computed(store: HistoryStore, record: FiguresRecord) -> RunFigures:
+    events = store.events(record.record.run)
+    if not events and record.data is not None:
+        return _read(record)  # of an older format, and all that is left
+    try:
+        figures = figures_of(events, judge(events))
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        why = "its events are gone" if not events else f"its history cannot be judged ({type(error).__name__})"
+        figures = _bare(record, why)
+    # Where they cannot be kept (a full disk, a lock), they are computed again the next time.
+    with contextlib.suppress(HistoryError):
+        store.keep_figures(record.record.run, FORMAT, figures.to_json())
+    return figures
+
+
+def _bare(record: FiguresRecord, doubt: str) -> RunFigures:
+    run = record.record
+    return bare_figures(run.run, run.drill, run.variant, run.status or "", run.started_at, run.ended_at, doubt)

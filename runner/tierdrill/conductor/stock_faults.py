@@ -1,0 +1,220 @@
+"""Faults of anybody's extension: an intent before the action, a witness beside it, another after the rollbacks.
+
+tierdrill cannot know what such an action does. So every action of a method counts as a fault, and is believed to have
+landed, and to be gone, only on the word of the probes that the drill names for it.
+"""
+
+from __future__ import annotations
+
+import copy
+import threading
+from contextlib import closing
+from typing import Any
+
+from tierdrill.chaos.context import Context, wait_until
+from tierdrill.conductor.hiding import Hiding
+from tierdrill.conductor.plan import ACTIONS_MODULE
+from tierdrill.conductor.stock_witness import SEEN_CHARACTERS, Asked, Look, Witness
+from tierdrill.history.events import event
+from tierdrill.history.ledger import Ledger
+
+KIND = "foreign"
+MECHANISM = "the experiment's own"
+NO_PROOF = "the drill names no proof for it"
+# A probe that holds without the fault proves nothing; it is asked before the planned instant, for no longer than this.
+BEFORE_WITHIN_S = 0.5
+
+
+class Halted(Exception):
+    """The kill switch is thrown: nothing may be injected."""
+
+
+class SameName(Exception):
+    """Another action has the name of one whose fault is open: it would be injected without an intent of its own."""
+
+
+def probes_of(experiment: dict[str, Any]) -> dict[str, Any]:
+    """Every probe with a tolerance, by name: of hypothesis, method and rollbacks, and under the tierdrill extension."""
+    extensions = [one for one in experiment.get("extensions") or [] if one.get("name") == "tierdrill"]
+    places = [
+        (experiment.get("steady-state-hypothesis") or {}).get("probes", []),
+        experiment.get("method") or [],
+        experiment.get("rollbacks") or [],
+        *(one.get("probes", []) for one in extensions),
+    ]
+    return {
+        activity["name"]: activity
+        for place in places
+        for activity in place
+        if activity.get("type") == "probe" and "tolerance" in activity and "name" in activity
+    }
+
+
+class Proofs:
+    """What the drill names as proof of each activity, and what the probes need to be asked."""
+
+    def __init__(self, spec: dict[str, Any]) -> None:
+        self._named = {proof["activity"]: proof for proof in spec["proofs"]}
+        self._probes = probes_of(spec["experiment"])
+        self.configuration: dict[str, Any] = {}
+        self.secrets: dict[str, Any] = {}
+        self.hide = Hiding(spec)
+
+    def learn(self, configuration: dict[str, Any], secrets: dict[str, Any]) -> None:
+        """What the experiment's variables stand for in this run."""
+        self.configuration, self.secrets = configuration, secrets
+        self.hide.learn(configuration, secrets)
+
+    def within(self, activity: str) -> float:
+        """How long a proof may take."""
+        return float(self._named.get(activity, {}).get("within", 0.0))
+
+    def asked(self, activity: str, aspect: str) -> Asked | str:
+        """The probe for "landed" or "gone" of an activity, or why there is none."""
+        proof = self._named.get(activity)
+        if proof is None:
+            return NO_PROOF
+        probe = self._probes.get(proof[aspect])
+        if probe is None:
+            return f"the experiment has no probe named {proof[aspect]!r} with a tolerance"
+        return Asked(probe, self.configuration, self.secrets, self.hide)
+
+    def gone(self, activity: str) -> tuple[str, Look] | None:
+        """Who was asked whether the fault is gone, and the answer; None if there is nobody to ask."""
+        asked = self.asked(activity, "gone")
+        if isinstance(asked, str):
+            return None
+        return asked.name, Witness(asked).start().await_end(self.within(activity))
+
+
+class ForeignFaults:
+    """The faults of one experiment's own actions. Called from any thread: background actions have theirs."""
+
+    def __init__(self, context: Context, proofs: Proofs, place: dict[str, Any]) -> None:
+        self.context, self.proofs, self.place = context, proofs, place
+        self._open: dict[str, str] = {}
+        self._actions: dict[str, dict[str, Any]] = {}
+        self._witnesses: dict[str, Witness] = {}
+        self._void: dict[str, str] = {}
+        self._lock = threading.Lock()
+        self._waited = False
+
+    def __contains__(self, activity: str) -> bool:
+        return activity in self._open
+
+    @staticmethod
+    def is_one(activity: dict[str, Any]) -> bool:
+        """Whether an activity of the method is an action that is not tierdrill's own."""
+        return activity.get("type") == "action" and activity.get("provider", {}).get("module") != ACTIONS_MODULE
+
+    def begin(self, activity: dict[str, Any]) -> None:
+        """Write the intent, then wait for the planned instant.
+
+        Whatever it raises (Halted, SameName, LedgerError) means that the action must not run.
+        """
+        name = str(activity["name"])
+        with self._lock:
+            if name in self._open:
+                if self._actions[name] != activity:
+                    raise SameName("the method has another action of that name, whose fault is open")
+                # Played once more, by a `ref` or written out: the same fault, with the same undo.
+                return
+            fault = f"{self.context.run}/{KIND}/{name}"
+            planned = None if self._waited else self.context.inject_at
+            self._waited = True
+            self._intend(name, fault)
+            self._open[name] = fault
+            self._actions[name] = copy.deepcopy(activity)
+        about = {"kind": KIND, "target": name, "target_kind": "service", "mechanism": MECHANISM, "parameters": {}}
+        self._tell(
+            "fault.intended",
+            fault,
+            **about,
+            undo="rollbacks",
+            lease_s=self.context.lease_s,
+            planned_at=planned,
+            emulated=False,
+        )
+        asked = self.proofs.asked(name, "landed")
+        if isinstance(asked, str):
+            self._void[name] = asked
+        elif (before := Witness(asked).once(BEFORE_WITHIN_S)).met:
+            self._void[name] = f"{before.seen}, as it did before the action: it proves nothing"
+        with closing(Ledger(self.context.home)) as ledger:
+            wait_until(planned)
+            ledger.confirm(fault)
+        if name not in self._void and not isinstance(asked, str):
+            witness = Witness(asked, lambda look: self._landed(fault, asked.name, look))
+            self._witnesses[name] = witness.start()
+
+    def _intend(self, name: str, fault: str) -> None:
+        order = {
+            "fault": fault,
+            "kind": KIND,
+            "target": name,
+            "target_kind": "service",
+            "mechanism": MECHANISM,
+            "parameters": {},
+            "lease_s": self.context.lease_s,
+        }
+        with closing(Ledger(self.context.home)) as ledger:
+            if halt := ledger.halted():
+                raise Halted(f"the kill switch is thrown: {halt.reason} ({halt.author})")
+            ledger.intend(fault, self.context.run, order, self.place, self.context.lease_s)
+
+    def acted(self, name: str, status: str) -> None:
+        """The action returned, failed or was interrupted; a proof has its time from now."""
+        fault = self._open[name]
+        witness = self._witnesses.get(name)
+        if status != "succeeded":
+            self._tell("fault.failed", fault, error=status)
+            if witness is not None:
+                witness.stop()
+            return
+        self._tell("fault.injected", fault)
+        if witness is not None:
+            witness.give(self.proofs.within(name))
+        else:
+            self._tell("fault.not_landed", fault, witness="", seen=self._void.get(name, NO_PROOF))
+
+    def settle(self) -> None:
+        """The method has ended: a proof that still has time is waited for."""
+        for witness in self._witnesses.values():
+            witness.settle()
+
+    def close(self) -> None:
+        """The faults are about to be undone: what has not been seen to land by now did not."""
+        for witness in self._witnesses.values():
+            witness.stop()
+
+    def undone(self) -> dict[str, dict[str, Any]]:
+        """The rollbacks were played: ask whether the faults are gone, and return what was said, by activity."""
+        said = {}
+        for name, fault in self._open.items():
+            self._tell("fault.reverting", fault, by="experiment")
+            answer = self.proofs.gone(name)
+            if answer is None:
+                self._tell("fault.not_gone", fault, witness="", seen=str(self.proofs.asked(name, "gone")))
+                continue
+            witness, look = answer
+            said[name] = {"met": look.met, "at": look.at, "seen": look.seen, "witness": witness}
+            if look.met:
+                self._mark(fault, "gone", look.seen)
+                self._tell("fault.gone", fault, gone_at=look.at, witness=witness, seen=look.seen)
+            else:
+                self._tell("fault.not_gone", fault, witness=witness, seen=look.seen)
+        return said
+
+    def _landed(self, fault: str, witness: str, look: Look) -> None:
+        if not look.met:
+            self._tell("fault.not_landed", fault, witness=witness, seen=look.seen)
+            return
+        self._mark(fault, "landed", look.seen)
+        self._tell("fault.landed", fault, effective_at=look.at, witness=witness, seen=look.seen)
+
+    def _mark(self, fault: str, state: str, note: str) -> None:
+        with closing(Ledger(self.context.home)) as ledger:
+            ledger.mark(fault, state, note[:SEEN_CHARACTERS])
+
+    def _tell(self, what: str, fault: str, /, **data: Any) -> None:
+        self.context.emit(event(what, "experiment", fault=fault, **data))

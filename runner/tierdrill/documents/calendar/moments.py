@@ -1,0 +1,57 @@
+"""Dates, date-times and times of day as a calendar writes them, and as people read them."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, timedelta, tzinfo
+
+from tierdrill.documents.calendar.zones import first_passage
+
+_DATE = r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
+DATE_PATTERN = rf"^{_DATE}$"
+MOMENT_PATTERN = rf"^{_DATE}(T[0-9]{{2}}:[0-9]{{2}}(:[0-9]{{2}})?(Z|[+-][0-9]{{2}}:[0-9]{{2}})?)?$"
+CLOCK_PATTERN = r"^(([01][0-9]|2[0-3]):[0-5][0-9]|24:00)$"
+
+MOMENT_FORM = "a date such as 2026-12-24, or a date-time such as 2026-12-24T18:00 (with Z or +01:00 where wanted)"
+# Beyond them the tz database knows nothing and arithmetic runs out of calendar.
+YEARS = range(1970, 2500)
+
+
+def parse_moment(text: str) -> date | datetime:
+    """A date, or a date-time with or without an offset; ValueError for anything else, and for a day there is not."""
+    found: date | datetime | None = None
+    try:
+        if len(text) == 10:
+            found = date.fromisoformat(text)
+        elif len(text) > 10 and text[10] == "T":
+            found = datetime.fromisoformat(text)
+    except ValueError:
+        pass
+    if found is not None and found.year in YEARS:
+        return found
+    raise ValueError(f"found {text!r}; allowed is {MOMENT_FORM}")
+
+
+def starts_at(text: str, zone: tzinfo) -> datetime:
+    """The moment in UTC at which that date or date-time begins; `zone` is for a text without an offset."""
+    found = parse_moment(text)
+    if isinstance(found, datetime):
+        return found.astimezone(UTC) if found.tzinfo is not None else first_passage(found, zone)
+    return midnight(found, zone)
+
+
+def ends_at(text: str, zone: tzinfo) -> datetime:
+    """The first moment in UTC that is no longer in a range with that end: a date counts as the whole day."""
+    found = parse_moment(text)
+    if isinstance(found, datetime):
+        return starts_at(text, zone)
+    return midnight(found + timedelta(days=1), zone)
+
+
+def midnight(day: date, zone: tzinfo) -> datetime:
+    """When that day begins there, in UTC."""
+    return first_passage(datetime(day.year, day.month, day.day), zone)  # noqa: DTZ001 a time on a wall clock
+
+
+def minute_of(clock: str) -> int:
+    """Minutes since midnight of "22:30"; 1440 for "24:00"."""
+    return int(clock[:2]) * 60 + int(clock[3:])

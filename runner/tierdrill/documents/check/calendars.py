@@ -1,0 +1,149 @@
+"""Calendars: what they refer to, and whether each entry says one thing to run and one time to run it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from tierdrill.documents.check.calendar_times import check_rules, check_slots, known_zone
+from tierdrill.documents.check.channels import check_channels, check_notify
+from tierdrill.documents.check.check_context import Context
+from tierdrill.documents.check.collisions import check_collisions
+from tierdrill.documents.check.overrides import check_overrides, new_problems
+from tierdrill.documents.check.rollouts import check_rollout
+from tierdrill.documents.models.calendar import Calendar, CalendarEntry
+from tierdrill.documents.models.units import show_duration
+from tierdrill.documents.overrides import with_variables
+from tierdrill.documents.problems import listed, nearest, shown
+from tierdrill.documents.reading.reading_state import Place
+from tierdrill.documents.timetable import Timetable, timetable_of, trigger_of
+
+EVERY_MAX_S = 366 * 86400.0
+WAIT_MAX_S = 31 * 86400.0
+
+
+def check_calendars(context: Context, now: datetime | None = None) -> None:
+    """Every Calendar document, and all of them together, from now on."""
+    now = (now or datetime.now(UTC)).astimezone(UTC)
+    ready: list[Timetable] = []
+    for name, calendar in context.catalogue.calendars.items():
+        place = context.reading.place("Calendar", name)
+        _check_references(context, place, calendar)
+        timely = check_rules(context, place, calendar)
+        for number, entry in enumerate(calendar.entries):
+            spot = place.at("entries", number)
+            _check_work(context, spot, calendar, entry)
+            timely = _check_trigger(spot, calendar, entry) and timely
+        place.at("entries").unique([entry.name for entry in calendar.entries], "entry", "name")
+        if timely:
+            timetable = timetable_of(calendar, context.catalogue.paths["Calendar", name])
+            check_slots(place, timetable, now)
+            ready.append(timetable)
+    check_collisions(context, ready, now)
+
+
+def _check_references(context: Context, place: Place, calendar: Calendar) -> None:
+    if calendar.environment is not None:
+        context.known(place.at("environment"), "Environment", calendar.environment)
+    for suite, drills in calendar.suites.items():
+        for number, drill in enumerate(drills):
+            context.known(place.at("suites", suite, number), "Drill", drill)
+    owners = {calendar.owner_of(entry) for entry in calendar.entries} - {""}
+    check_channels(place.at("channels"), calendar.channels, owners)
+    check_notify(place.at("notify"), calendar.notify, calendar.channels)
+    for number, entry in enumerate(calendar.entries):
+        check_notify(place.at("entries", number, "notify"), entry.notify, calendar.channels)
+
+
+def _check_work(context: Context, place: Place, calendar: Calendar, entry: CalendarEntry) -> None:
+    """What an entry runs, where, and with which variables."""
+    if (entry.drill is None) == (entry.suite is None):
+        found = "drill and suite" if entry.drill is not None else "neither drill nor suite"
+        place.at("suite" if entry.drill is not None else "name").report(
+            f"entry {entry.name} with {found}", "one of them", key=entry.drill is not None
+        )
+        return
+    if entry.suite is not None and not place.at("suite").known(entry.suite, "suite", calendar.suites):
+        return
+    if entry.drill is not None and not context.known(place.at("drill"), "Drill", entry.drill):
+        return
+    environment = calendar.environment_of(entry)
+    if entry.environment is not None:
+        context.known(place.at("environment"), "Environment", entry.environment)
+    _check_variables(context, place.at("variables"), calendar, entry)
+    if environment in context.catalogue.environments:
+        _check_elsewhere(context, place, calendar, entry, str(environment))
+    if entry.rollout is not None:
+        check_rollout(context, place.at("rollout"), entry.rollout, entry.drill, environment)
+    if entry.retry.attempts and not 0 < entry.retry.after <= WAIT_MAX_S:
+        place.at("retry", "after").report(
+            f"another try after {show_duration(entry.retry.after)}",
+            f"a time above 0 and at most {show_duration(WAIT_MAX_S)}, such as 10m",
+        )
+    if not 0 < entry.misfire.grace <= WAIT_MAX_S:
+        place.at("misfire", "grace").report(
+            f"a grace of {show_duration(entry.misfire.grace)}",
+            f"a time above 0, for no start is exact, and at most {show_duration(WAIT_MAX_S)}",
+        )
+
+
+def _check_variables(context: Context, place: Place, calendar: Calendar, entry: CalendarEntry) -> None:
+    drills = [
+        context.catalogue.drills[name] for name in calendar.drills_of(entry) if name in context.catalogue.drills
+    ]
+    if entry.drill is not None:
+        for drill in drills:
+            check_overrides(context, place, drill, entry.variables)
+        return
+    known = {name for drill in drills for name in drill.variables}
+    for name in entry.variables:
+        if drills and name not in known:
+            place.at(name).report(
+                f"no drill of suite {entry.suite} has a variable {shown(name)}",
+                f"their variables: {listed(sorted(known))}",
+                nearest(name, known),
+                key=True,
+            )
+    for drill in drills:
+        mine = {name: value for name, value in entry.variables.items() if name in drill.variables}
+        check_overrides(context, place, drill, mine)
+
+
+def _check_elsewhere(
+    context: Context, place: Place, calendar: Calendar, entry: CalendarEntry, environment: str
+) -> None:
+    """A drill made for one environment must make sense in the one it is sent to."""
+    spot = place.at("environment") if entry.environment is not None else place.at("drill" if entry.drill else "suite")
+    for name in calendar.drills_of(entry):
+        drill = context.catalogue.drills.get(name)
+        if drill is None or drill.environment == environment:
+            continue
+        mine = with_variables(drill, {key: one for key, one in entry.variables.items() if key in drill.variables})
+        for problem in new_problems(context, mine, mine.model_copy(update={"environment": environment})):
+            spot.report(f"drill {name} in environment {environment}: {problem.found}", problem.allowed, problem.hint)
+
+
+def _check_trigger(place: Place, calendar: Calendar, entry: CalendarEntry) -> bool:
+    """Whether the entry's slots can be worked out."""
+    if (entry.cron is None) == (entry.every is None):
+        found = "cron and every" if entry.cron is not None else "neither cron nor every"
+        place.at("every" if entry.cron is not None else "name").report(
+            f"entry {entry.name} with {found}", "one of them", key=entry.cron is not None
+        )
+        return False
+    if entry.every is not None and (not 1 <= entry.every <= EVERY_MAX_S or entry.every % 1):
+        place.at("every").report(
+            f"every {show_duration(entry.every)}", f"whole seconds, from 1s to {show_duration(EVERY_MAX_S)}"
+        )
+        return False
+    if entry.anchor is not None and entry.every is None:
+        place.at("anchor").report("an anchor with cron", "only every has an anchor", key=True)
+    if not known_zone(place.at("timezone"), entry.timezone) or not known_zone(None, calendar.timezone):
+        return False
+    shortest = trigger_of(entry, calendar.timezone).shortest_s()
+    if entry.jitter >= shortest:
+        place.at("jitter").report(
+            f"a jitter of {show_duration(entry.jitter)}",
+            f"less than the time between two slots, {show_duration(shortest)}, or they would overtake each other",
+        )
+        return False
+    return True

@@ -1,0 +1,136 @@
+"""What every check is given: the reading, the alerts that exist, and what an environment has in it by name."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from itertools import product
+
+from tierdrill.documents.catalogue import Catalogue
+from tierdrill.documents.models.drill import Drill, Load
+from tierdrill.documents.models.environment import Environment
+from tierdrill.documents.models.tiers import Tiers
+from tierdrill.documents.models.workloads import Workloads
+from tierdrill.documents.problems import listed, nearest, shown
+from tierdrill.documents.reading.reading_state import Place, Reading
+
+PLATFORM = ("controller", "prometheus", "alertmanager", "fabric", "supervisor")
+
+
+@dataclass(frozen=True)
+class Inventory:
+    """The names of everything in a lab of that shape, by kind of target."""
+
+    nodes: tuple[str, ...]
+    gpus: tuple[str, ...]
+    replicas: tuple[str, ...]
+    gateways: tuple[str, ...]
+    tiers: tuple[str, ...]
+    streams: tuple[str, ...] = ()
+
+    @property
+    def hosts(self) -> tuple[str, ...]:
+        """Both ends that a link can have."""
+        return (*self.gateways, *self.nodes, "controller", "prometheus")
+
+    @property
+    def links(self) -> tuple[str, ...]:
+        """Links that carry something, `from>to`."""
+        serving = product((*self.gateways, "controller", "prometheus"), self.nodes)
+        control = [(gateway, "controller") for gateway in self.gateways]
+        return tuple(f"{one}>{other}" for one, other in (*serving, *control))
+
+    def of_kind(self, kind: str) -> tuple[str, ...]:
+        """All names of a kind of target."""
+        by_kind = {
+            "node": self.nodes,
+            "gpu": self.gpus,
+            "replica": self.replicas,
+            "link": self.links,
+            "gateway": self.gateways,
+            "tier": self.tiers,
+            "stream": self.streams,
+        }
+        return by_kind.get(kind, ())
+
+
+@dataclass(frozen=True)
+class Context:
+    """The documents, and the alerts with their labels (None where nobody said which there are)."""
+
+    reading: Reading
+    alerts: Mapping[str, Collection[str]] | None
+
+    @property
+    def catalogue(self) -> Catalogue:
+        """The documents that were read without a problem of their own."""
+        return self.reading.catalogue
+
+    def known(self, place: Place, kind: str, name: str) -> bool:
+        """Whether a document of that kind and name was read; reports a dangling reference."""
+        if name in self.reading.suspects:
+            return True
+        what = {"Tiers": "Tiers document", "Workloads": "Workloads document"}.get(kind, kind.lower())
+        return place.known(name, what, self.reading.named(kind))
+
+    def alerts_of(self, environment: Environment | None) -> Mapping[str, Collection[str]] | None:
+        """The alerts of an environment with their labels (none: any); None where nobody said which there are."""
+        if environment is not None and environment.monitoring is not None:
+            return dict.fromkeys(environment.monitoring.alerts, ())
+        return self.alerts
+
+    def known_alert(self, place: Place, name: str, environment: Environment | None = None) -> None:
+        """Reports an alert that no rule gives: of the environment's, or else of any."""
+        alerts = self.alerts_of(environment)
+        if alerts is not None:
+            place.known(name, "alert", alerts)
+
+    def known_labels(
+        self, place: Place, alert: str, labels: Mapping[str, str], environment: Environment | None = None
+    ) -> None:
+        """Reports labels that the alert does not carry."""
+        carried = (self.alerts_of(environment) or {}).get(alert)
+        for label in labels if carried else ():
+            if label not in (carried or ()):
+                place.at(label).report(
+                    f"alert {alert} has no label {shown(label)}",
+                    f"its labels: {listed(sorted(carried or ()))}",
+                    nearest(label, carried or ()),
+                    key=True,
+                )
+
+    def environment_of(self, drill: Drill) -> Environment | None:
+        """The drill's environment, if it was read without a problem."""
+        return self.catalogue.environments.get(drill.environment)
+
+    def tiers_of(self, environment: Environment | None) -> Tiers | None:
+        """The environment's tiers, if they were read without a problem."""
+        return self.catalogue.tiers.get(environment.tiers) if environment else None
+
+    def workloads_of(self, environment: Environment | None) -> Workloads | None:
+        """The environment's workloads, if they were read without a problem."""
+        return self.catalogue.workloads.get(environment.workloads) if environment else None
+
+    def inventory_of(self, environment: Environment | None, load: Load | None = None) -> Inventory | None:
+        """What the lab will have under that load, or what the document of a platform says; None for a cluster, which
+        only knows at run time, and where documents are missing.
+        """
+        tiers, workloads = self.tiers_of(environment), self.workloads_of(environment)
+        if environment is None or tiers is None or workloads is None:
+            return None
+        streams = tuple(stream.name for stream in load.streams) if load is not None else ()
+        if environment.target == "external" and environment.names.model_fields_set:
+            named = tuple(tier.name for tier in tiers.tiers)
+            return Inventory(**environment.names.model_dump(), tiers=named, streams=streams)
+        if environment.target != "lab":
+            return None
+        shape = environment.lab
+        nodes = tuple(f"node-{number}" for number in range(1, shape.nodes + 1))
+        return Inventory(
+            nodes=nodes,
+            gpus=tuple(f"{node}/{gpu}" for node in nodes for gpu in range(shape.gpus_per_node)),
+            replicas=tuple(f"{model.name}-{number}" for model in workloads.models for number in range(model.replicas)),
+            gateways=shape.gateway_names,
+            tiers=tuple(tier.name for tier in tiers.tiers),
+            streams=streams,
+        )

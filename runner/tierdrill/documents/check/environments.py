@@ -1,0 +1,140 @@
+"""Environments: their references, room for the replicas, scaled alert windows, and what they protect."""
+
+from __future__ import annotations
+
+from fnmatch import fnmatchcase
+
+from tierdrill.documents.check.capacity import check_slots
+from tierdrill.documents.check.check_context import PLATFORM, Context, Inventory
+from tierdrill.documents.check.dependencies import check_dependencies, check_url
+from tierdrill.documents.check.externals import check_credentials, check_external
+from tierdrill.documents.models.environment import LONGEST_LEASE_S, SHORTEST_LEASE_S, Environment
+from tierdrill.documents.models.protections import FLAGS
+from tierdrill.documents.models.tiers import Tiers
+from tierdrill.documents.models.units import show_duration
+from tierdrill.documents.models.workloads import Workloads
+from tierdrill.documents.problems import listed, nearest, shown
+from tierdrill.documents.reading.reading_state import Place
+
+QUICK_PAGE_WINDOW_S = 3600.0
+ANYWHERE = "any"
+LAB_FIELDS = ("replicas", "memory_gib", "service")
+
+
+def quick_page_window(environment: Environment) -> float:
+    """The long window of the quick page (1 h in production) at this environment's scale: the history an alert needs."""
+    return max(QUICK_PAGE_WINDOW_S / environment.clock.window_scale, environment.clock.window_floor)
+
+
+def check_environments(context: Context) -> None:
+    """Every Environment document."""
+    for name, environment in context.catalogue.environments.items():
+        place = context.reading.place("Environment", name)
+        tiers = context.known(place.at("tiers"), "Tiers", environment.tiers)
+        context.known(place.at("workloads"), "Workloads", environment.workloads)
+        workloads = context.workloads_of(environment)
+        if workloads is not None and tiers and workloads.tiers != environment.tiers:
+            place.at("workloads").report(
+                f"workloads {environment.workloads} are for tiers {workloads.tiers}",
+                f"this environment has tiers {environment.tiers}",
+            )
+        document = context.tiers_of(environment)
+        if document is not None:
+            _check_region(place.at("region"), environment, document)
+        if not SHORTEST_LEASE_S <= environment.lease <= LONGEST_LEASE_S:
+            place.at("lease").report(
+                f"a lease of {show_duration(environment.lease)}",
+                "1s to 1h: a fault that nobody renews is undone after so long",
+            )
+        if environment.target == "lab":
+            _check_clock(place.at("clock"), environment)
+        check_external(place, environment, document if document and workloads else None, workloads)
+        check_dependencies(place.at("dependencies"), environment.dependencies)
+        if environment.gates.budget_window <= 0:
+            place.at("gates", "budget_window").report("a window of no time", "a time above 0, such as 30d")
+        for name in ("prometheus", "alertmanager"):
+            if (url := getattr(environment.gates, name)) is not None:
+                check_url(place.at("gates", name), url)
+            if (credentials := getattr(environment.gates, f"{name}_credentials")) is not None:
+                spot = place.at("gates", f"{name}_credentials")
+                if url is None:
+                    spot.report("credentials for nothing", f"beside them `{name}` says where to log in", key=True)
+                check_credentials(spot, credentials)
+        for number, flag in enumerate(environment.lab.flags_off):
+            place.at("lab", "flags_off", number).known(flag, "protection", FLAGS)
+        if environment.lab.node_grace <= 0:
+            place.at("lab", "node_grace").report("node_grace of no time", "a time above 0, or no node is ever ready")
+        if workloads is not None and environment.target == "lab":
+            _check_sizes(context, workloads)
+            _check_room(place.at("lab"), environment, workloads)
+            if document is not None:
+                check_slots(place.at("lab"), environment, workloads, document)
+        inventory = context.inventory_of(environment)
+        if inventory is not None and workloads is not None:
+            _check_protected(place.at("protected"), environment, inventory, workloads)
+
+
+def _check_region(place: Place, environment: Environment, tiers: Tiers) -> None:
+    for tier in tiers.tiers:
+        stays = tier.data_residency
+        if environment.region is not None and stays and not {ANYWHERE, environment.region} & set(stays):
+            place.report(
+                f"region {environment.region}, and the data of tier {tier.name} stays in {listed(stays)}",
+                "a region that every tier's data_residency has, or `any` there",
+            )
+
+
+def _check_clock(place: Place, environment: Environment) -> None:
+    clock = environment.clock
+    for name in ("scrape_interval", "evaluation_interval"):
+        value = getattr(clock, name)
+        if value <= 0:
+            place.at(name).report(f"{name} of no time", "a time above 0")
+        elif value * 2 > max(300.0 / clock.window_scale, clock.window_floor):
+            shortest = max(300.0 / clock.window_scale, clock.window_floor)
+            place.at(name).report(
+                f"{name} {show_duration(value)} at scale {clock.window_scale:g}",
+                f"two fit into the shortest alert window, {show_duration(shortest)}",
+            )
+
+
+def _check_sizes(context: Context, workloads: Workloads) -> None:
+    place = context.reading.place("Workloads", workloads.metadata.name)
+    for number, model in enumerate(workloads.models):
+        for field in LAB_FIELDS:
+            spot = place.at("models", number)
+            if field not in model.model_fields_set and field not in (spot.written() or ()):
+                spot.report(f"no key {field} in model {model.name}", f"the lab needs {listed(LAB_FIELDS)}", key=True)
+
+
+def _check_room(place: Place, environment: Environment, workloads: Workloads) -> None:
+    """First fit, largest first: what the placement can do at least."""
+    shape = environment.lab
+    free = [shape.gpu_memory_gib] * (shape.nodes * shape.gpus_per_node)
+    demands = sorted((model.memory_gib, model.name) for model in workloads.models for _ in range(model.replicas))
+    for memory, name in reversed(demands):
+        fitting = next((number for number, room in enumerate(free) if room >= memory), None)
+        if fitting is None:
+            place.report(
+                f"no room for all replicas: one of {name} needs {memory} GiB",
+                f"{len(demands)} replicas of workloads {workloads.metadata.name} fit on {len(free)} GPUs of "
+                f"{shape.gpu_memory_gib} GiB",
+                key=True,
+            )
+            return
+        free[fitting] -= memory
+
+
+def _check_protected(place: Place, environment: Environment, inventory: Inventory, workloads: Workloads) -> None:
+    models = [model.name for model in workloads.models]
+    names = [
+        *inventory.nodes, *inventory.gpus, *inventory.replicas, *inventory.gateways, *inventory.tiers, *inventory.links,
+        *models, *PLATFORM,
+    ]  # fmt: skip
+    for number, pattern in enumerate(environment.protected):
+        if not any(fnmatchcase(name, pattern) for name in names):
+            place.at(number).report(
+                f"nothing here is named {shown(pattern)}",
+                "protected names a node, GPU, replica, gateway, link, tier, model or platform program",
+                nearest(pattern, names),
+            )

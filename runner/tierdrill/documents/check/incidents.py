@@ -1,0 +1,172 @@
+"""Incidents of a scenario: the fault and its targets, the right and the harmful answers; and what noise needs."""
+
+from __future__ import annotations
+
+from fnmatch import fnmatchcase
+
+from tierdrill.documents.check.check_context import Context, Inventory
+from tierdrill.documents.models.environment import Environment
+from tierdrill.documents.models.hypotheses import CAUSES
+from tierdrill.documents.models.protections import ALL_FLAGS
+from tierdrill.documents.models.scenario import Harmful, Incident, Inject, Mitigation, Noise, Scenario
+from tierdrill.documents.models.units import show_duration
+from tierdrill.documents.problems import listed, nearest, shown
+from tierdrill.documents.reading.reading_state import Place
+from tierdrill.faults.registry import KINDS
+
+TARGET_KIND_OF = {
+    "restart-replica": "replica", "replace-replica": "replica", "reschedule": "node", "cordon": "node",
+    "uncordon": "node", "drain": "node", "power-cycle": "node", "set-weight": "link", "shed": "tier", "cap": "tier",
+    "set-flag": "flag", "restart-gateway": "gateway", "restart-exporter": "node",
+}  # fmt: skip
+NEEDED = {"xid": ("node", "gpu"), "message": ("text",), "page": ("text", "tier"), "fault": ("fault", "parameters")}
+
+
+def check_incident(
+    context: Context, place: Place, incident: Incident, scenario: Scenario, inventory: Inventory | None
+) -> None:
+    """One incident."""
+    if place.at("fault").known(incident.fault, "fault", KINDS):
+        for number, parameters in enumerate(incident.parameters):
+            check_parameters(place.at("parameters", number), incident.fault, parameters, inventory)
+        targets = [KINDS[incident.fault].target(parameters) for parameters in incident.parameters]
+        place.at("parameters").unique(targets, "injection into")
+    if inventory is not None:
+        place.at("tier").known(incident.tier, "tier", inventory.tiers)
+    place.at("cause").known(incident.cause, "cause", CAUSES)
+    for number, cause in enumerate(incident.accept):
+        place.at("accept", number).known(cause, "cause", CAUSES)
+    place.at("accept").unique([*incident.accept], "cause")
+    if incident.playbook is not None:
+        context.known(place.at("playbook"), "Playbook", incident.playbook)
+    answers: list[tuple[str, int, Mitigation | Harmful]] = [
+        *(("mitigations", number, one) for number, one in enumerate(incident.mitigations)),
+        *(("harmful", number, one) for number, one in enumerate(incident.harmful)),
+    ]
+    for section, number, answer in answers:
+        _check_answer(context, place.at(section, number), answer, inventory)
+    good = {(one.remedy, one.target) for one in incident.mitigations}
+    for number, harm in enumerate(incident.harmful):
+        if (harm.remedy, harm.target) in good:
+            place.at("harmful", number).report(f"{harm.remedy} mitigates and harms", "one of them", key=True)
+    _check_spans(place, incident, scenario)
+
+
+def _check_spans(place: Place, incident: Incident, scenario: Scenario) -> None:
+    for name in ("acknowledge_within", "hypothesis_within", "mitigate_within"):
+        value = getattr(incident, name)
+        if value is not None and value <= 0:
+            place.at(name).report(f"{name} of no time", "a time above 0")
+    left = scenario.duration - incident.at
+    for number, evidence in enumerate(incident.evidence):
+        if evidence.after >= left:
+            place.at("evidence", number, "after").report(
+                f"evidence {show_duration(evidence.after)} after the effect",
+                f"before the exercise's end, {show_duration(left)} after the incident",
+            )
+
+
+def check_parameters(
+    place: Place, kind: str, parameters: dict[str, str | int | float | bool], inventory: Inventory | None
+) -> None:
+    """The parameters of one injection of a known fault: their names, and what they are injected into."""
+    fault = KINDS[kind]
+    allowed = [one.name for one in fault.parameters]
+    for name in parameters:
+        if name not in allowed:
+            place.at(name).report(
+                f"{kind} has no parameter {shown(name)}", f"it has {listed(allowed)}", nearest(name, allowed), key=True
+            )
+    missing = [name for name in fault.required if name not in parameters]
+    for name in missing:
+        place.report(f"no parameter {shown(name)} of {kind}", f"it needs {listed(fault.required)}", key=True)
+    if missing or inventory is None:
+        return
+    if fault.target_kind == "link":
+        for name in fault.identity:
+            place.at(name).known(str(parameters[name]), "host", inventory.hosts)
+        return
+    spot = place.at(fault.identity[-1])
+    check_target(spot, fault.target_kind, fault.target(parameters), inventory)
+
+
+def check_target(place: Place, kind: str, target: str, inventory: Inventory | None) -> None:
+    """A target of that kind, in a lab whose names are known."""
+    if inventory is None or kind not in ("node", "gpu", "replica", "link", "tier", "gateway", "stream", "flag"):
+        return
+    allowed = {"flag": ALL_FLAGS, "gateway": inventory.gateways}.get(kind) or inventory.of_kind(kind)
+    place.known(target, {"gpu": "GPU"}.get(kind, kind), allowed)
+
+
+def _check_answer(context: Context, place: Place, answer: Mitigation | Harmful, inventory: Inventory | None) -> None:
+    if answer.target is None:
+        return
+    spot = place.at("target")
+    if answer.remedy == "run-playbook":
+        name, _, of = answer.target.partition(" ")
+        playbook = context.catalogue.playbooks.get(name)
+        if context.known(spot, "Playbook", name) and playbook is not None and of and inventory is not None:
+            check_target(spot, playbook.target_kind, of, inventory)
+        return
+    kind = TARGET_KIND_OF.get(answer.remedy)
+    if inventory is None or kind is None:
+        return
+    # A drain may be of one GPU; a weight is of a link, or of a node or GPU at one gateway or all.
+    target = answer.target.rpartition(">")[2] if "/" in answer.target else answer.target
+    if "/" in target:
+        kind = "gpu"
+    elif kind == "link" and ">" not in target:
+        kind = "node"
+    check_target(spot, kind, target, inventory)
+
+
+def check_signal(place: Place, one: Noise | Inject, inventory: Inventory | None) -> None:
+    """Noise and injects: each kind needs its own fields, and has no others."""
+    needed = NEEDED[one.kind]
+    fields = {name for names in NEEDED.values() for name in names} & set(type(one).model_fields)
+    optional = {"xid": {"xid"}, "message": {"sender"}}.get(one.kind, set())
+    for name in needed:
+        if getattr(one, name, None) in (None, "", {}):
+            place.report(f"{one.kind} without {name}", f"it needs {listed(needed)}", key=True)
+    for name in sorted((fields | {"xid", "sender"}) & one.model_fields_set - set(needed) - optional):
+        place.at(name).report(f"{name} for {one.kind}", f"it has {listed([*needed, *sorted(optional)])}", key=True)
+    if one.node is not None and one.gpu is not None:
+        check_target(place.at("node"), "gpu", f"{one.node}/{one.gpu}", inventory)
+    if one.tier is not None and inventory is not None:
+        place.at("tier").known(one.tier, "tier", inventory.tiers)
+    if (
+        isinstance(one, Inject)
+        and one.kind == "fault"
+        and one.fault
+        and place.at("fault").known(one.fault, "fault", KINDS)
+    ):
+        check_parameters(place.at("parameters"), one.fault, one.parameters, inventory)
+
+
+def check_radius(place: Place, scenario: Scenario, environment: Environment, inventory: Inventory) -> None:
+    """All incidents of a scenario together: within the blast radius, and nothing protected."""
+    most = environment.blast_radius.limits
+    now: dict[str, set[str]] = {}
+    for number, incident in enumerate(scenario.incidents):
+        if incident.fault not in KINDS:
+            continue
+        spot = place.at("incidents", number, "parameters")
+        reach = KINDS[incident.fault].target_kind
+        targets = {KINDS[incident.fault].target(parameters) for parameters in incident.parameters}
+        now.setdefault(reach, set()).update(targets)
+        if reach in most and len(now[reach]) > most[reach]:
+            spot.report(
+                f"{len(now[reach])} {reach}s at a time ({listed(sorted(now[reach]), 4)})",
+                f"environment {environment.metadata.name} allows {most[reach]} (blast_radius.{reach}s)",
+                key=True,
+            )
+        # Of a link the far end is what is cut off; a GPU is of its node, a replica of its model.
+        ends = {target.rpartition(">")[2] for target in targets}
+        names = targets | ends | {end.partition("/")[0] for end in ends} | {end.rpartition("-")[0] for end in ends}
+        hit = [pattern for pattern in environment.protected if any(fnmatchcase(name, pattern) for name in names)]
+        if hit:
+            spot.report(
+                f"{incident.fault} of {listed(sorted(targets), 4)}",
+                f"environment {environment.metadata.name} protects {listed(hit)}",
+                key=True,
+            )

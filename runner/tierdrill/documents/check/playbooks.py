@@ -1,0 +1,219 @@
+"""Playbooks: engine and steps, facts, remedies' arguments, `${...}` references, throttles, escalation."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from tierdrill.documents.check.check_context import Context
+from tierdrill.documents.check.dependencies import check_url
+from tierdrill.documents.check.remedies import (
+    FACTS,
+    WITHOUT_SUBJECT,
+    check_argument_values,
+    check_condition_values,
+    names_of,
+)
+from tierdrill.documents.lasting import lasting_settings, settings_of
+from tierdrill.documents.models.playbook import Action, Condition, Playbook, Step, Verify
+from tierdrill.documents.problems import listed, nearest, shown
+from tierdrill.documents.reading.reading_state import Place
+from tierdrill.documents.remedies import REMEDIES
+
+TEMPLATE_NAMES = ("target", "alert")
+_REFERENCE = re.compile(r"\$\{([^}]*)\}")
+_ENVIRONMENT_NAME = re.compile(r"[A-Z_][A-Z0-9_]*\Z")
+
+
+def check_playbooks(context: Context) -> None:
+    """Every Playbook document."""
+    tiers = {tier.name for document in context.catalogue.tiers.values() for tier in document.tiers}
+    for name, playbook in context.catalogue.playbooks.items():
+        place = context.reading.place("Playbook", name)
+        _check_engine(place, playbook)
+        context.known_alert(place.at("match", "alert"), playbook.match.alert)
+        context.known_labels(place.at("match", "labels"), playbook.match.alert, playbook.match.labels)
+        _check_references(place, place.source.data, _labels(context, playbook))
+        for section in ("when", "forbidden_when"):
+            for number, condition in enumerate(getattr(playbook, section)):
+                _check_condition(context, place.at(section, number), condition)
+        _check_steps(context, place.at("steps"), playbook.steps)
+        _check_steps(context, place.at("on_resolve", "steps"), playbook.on_resolve.steps)
+        _check_lasting(place, playbook)
+        _check_limits(place, playbook)
+        _check_grouping(context, place, playbook)
+        names = names_of(context, playbook.target_kind)
+        if "${" not in playbook.target and names is not None:
+            place.at("target").known(playbook.target, playbook.target_kind, names)
+        if playbook.escalation is not None and tiers:
+            _check_escalation(context, place.at("escalation", "tier"), playbook.escalation.tier, tiers)
+
+
+def _labels(context: Context, playbook: Playbook) -> set[str] | None:
+    """The labels that `${labels.X}` may name; None where any may come."""
+    carried = context.alerts.get(playbook.match.alert) if context.alerts is not None else None
+    return {*carried, *playbook.match.labels, "alertname"} if carried else None
+
+
+def _check_engine(place: Place, playbook: Playbook) -> None:
+    if playbook.engine == "external":
+        if playbook.external is None:
+            place.report(
+                "engine external without external", "external says which tool reports, and its secret", key=True
+            )
+        if playbook.steps or playbook.on_resolve.steps:
+            where = "steps" if playbook.steps else "on_resolve"
+            place.at(where).report("steps in an external playbook", "the other tool has the steps", key=True)
+    else:
+        if playbook.external is not None:
+            place.at("external").report(
+                "external with engine tierdrill", "engine is external", "engine: external", key=True
+            )
+        if not playbook.steps:
+            place.report("a playbook without steps", "at least one step, or engine external", key=True)
+    external = playbook.external
+    for name in ("start_within", "finish_within"):
+        if external is not None and getattr(external, name) <= 0:
+            place.at("external", name).report(f"{name} of no time", "a time above 0")
+    if external is not None and external.webhook is not None:
+        check_url(place.at("external", "webhook"), external.webhook)
+    if external is not None and not _ENVIRONMENT_NAME.match(external.secret_env):
+        place.at("external", "secret_env").report(
+            f"found {shown('…' if len(external.secret_env) > 40 else external.secret_env)} for secret_env",
+            "the name of an environment variable, such as DRILL_WEBHOOK_SECRET; never the secret itself",
+        )
+
+
+def _check_references(place: Place, value: object, labels: set[str] | None) -> None:
+    if isinstance(value, dict):
+        for key, item in value.items():
+            _check_references(place.at(key), item, labels)
+    elif isinstance(value, list):
+        for number, item in enumerate(value):
+            _check_references(place.at(number), item, labels)
+    elif isinstance(value, str) and "${" in value:
+        for name in _REFERENCE.findall(value):
+            # The target cannot be made of itself.
+            names = TEMPLATE_NAMES if place.path != ("target",) else ("alert",)
+            known = [*names, *(f"labels.{label}" for label in sorted(labels or ()))]
+            if name in known or (labels is None and name.startswith("labels.") and len(name) > len("labels.")):
+                continue
+            hint = nearest(name, known)
+            allowed = listed([*known, *(() if labels is not None else ("labels.<label of the alert>",))])
+            place.report(f"${{{name}}} is not defined", f"known: {allowed}", hint and f"${{{hint}}}")
+        if value.count("${") > len(_REFERENCE.findall(value)):
+            place.report(f"found {shown(value)}", "a reference ends with a brace: ${target}")
+
+
+def _check_condition(context: Context, place: Place, condition: Condition) -> None:
+    known = place.at("fact").known(condition.fact, "fact", FACTS)
+    if known and not condition.subject and condition.fact not in WITHOUT_SUBJECT:
+        place.at("subject").report(f"fact {condition.fact} of no subject", "subject says of which", "${target}")
+    given = [name for name in ("equals", "at_least", "at_most") if getattr(condition, name) is not None]
+    if not given:
+        place.report(f"fact {condition.fact} compared with nothing", "equals, at_least or at_most is given", key=True)
+    if "equals" in given and len(given) > 1:
+        place.report(f"{listed(given)} together", "equals alone, or at_least with at_most", key=True)
+    low, high = condition.at_least, condition.at_most
+    if low is not None and high is not None and low > high:
+        place.at("at_least").report(f"at least {low:g} and at most {high:g}", "at least is at most at most")
+    if isinstance(condition, Verify) and condition.within <= 0:
+        place.at("within").report("a check within no time", "a time above 0")
+    if known:
+        check_condition_values(context, place, condition)
+
+
+def _check_steps(context: Context, place: Place, steps: Sequence[Step]) -> None:
+    place.unique([step.name for step in steps], "step", "name")
+    for number, step in enumerate(steps):
+        spot = place.at(number)
+        _check_arguments(context, spot, step)
+        if step.timeout <= 0:
+            spot.at("timeout").report("a step within no time", "a time above 0")
+        if step.verify is not None:
+            _check_condition(context, spot.at("verify"), step.verify)
+        if step.rollback is not None:
+            _check_arguments(context, spot.at("rollback"), step.rollback)
+
+
+def _check_lasting(place: Place, playbook: Playbook) -> None:
+    """What a step leaves changed is taken back by somebody, or is said to stay, and why."""
+    actions = [*(step.rollback for step in playbook.steps if step.rollback), *playbook.on_resolve.steps]
+    taken_back = [setting for action in actions for setting in settings_of(action.do, action.arguments)]
+    for number, step in enumerate(playbook.steps):
+        spot = place.at("steps", number)
+        lasting = lasting_settings(step.do, step.arguments)
+        if step.stays and not lasting:
+            spot.at("stays").report(f"stays for {step.do}", "it leaves nothing changed that could stay", key=True)
+        elif step.stays and not step.why.strip():
+            spot.at("stays").report("stays without why", "why says for what reason nothing takes it back", key=True)
+        elif step.why and not step.stays:
+            spot.at("why").report("why without stays", "it says why a step stays", "stays: true", key=True)
+        elif not step.stays and not all(any(back.concerns(one) for back in taken_back) for one in lasting):
+            spot.at("do").report(
+                f"{step.do} that nothing takes back",
+                "a rollback or a step of on_resolve that does, or stays: true and why",
+            )
+    for number, step in enumerate(playbook.on_resolve.steps):
+        if step.stays or step.why:
+            spot = place.at("on_resolve", "steps", number, "stays" if step.stays else "why")
+            spot.report("stays in on_resolve", "these steps take back what the others left", key=True)
+
+
+def _check_arguments(context: Context, place: Place, action: Action) -> None:
+    remedy = REMEDIES.get(action.do)
+    if remedy is None:
+        return
+    check_argument_values(context, place, action)
+    required, optional = remedy.required, remedy.optional
+    for name in required:
+        if name not in action.arguments:
+            place.at("do").report(f"{action.do} without argument {name}", f"it needs {listed(required)}")
+    for name in action.arguments:
+        if name not in (*required, *optional):
+            allowed = (*required, *optional)
+            place.at("arguments", name).report(
+                f"unknown argument {shown(name)} for {action.do}",
+                f"it takes {listed(allowed)}",
+                nearest(name, allowed),
+                key=True,
+            )
+
+
+def _check_grouping(context: Context, place: Place, playbook: Playbook) -> None:
+    """Labels that tell incidents apart: one that the alert does not carry would make one group of them all."""
+    carried = _labels(context, playbook)
+    if carried is None:
+        return
+    for number, label in enumerate(playbook.throttle.group_by):
+        place.at("throttle", "group_by", number).known(label, f"label of alert {playbook.match.alert}", carried)
+    if playbook.concurrency.key:
+        spot = place.at("concurrency", "key")
+        spot.known(playbook.concurrency.key, f"label of alert {playbook.match.alert}", carried)
+
+
+def _check_limits(place: Place, playbook: Playbook) -> None:
+    throttle = playbook.throttle
+    given = [name for name in ("once_within", "once_after", "accumulate_within") if getattr(throttle, name) is not None]
+    if len(given) > 1:
+        place.at("throttle", given[1]).report(f"{listed(given)} together", "one of them", key=True)
+    if throttle.threshold > 1 and throttle.accumulate_within is None:
+        place.at("throttle", "threshold").report(
+            "threshold without accumulate_within", "it counts alerts within a time"
+        )
+    for name in given:
+        if getattr(throttle, name) <= 0:
+            place.at("throttle", name).report(f"{name} of no time", "a time above 0")
+    if playbook.fuse is not None:
+        if playbook.fuse.max_nodes <= 0:
+            place.at("fuse", "max_nodes").report("a fuse of 0%", "above 0%: this playbook could never run", "50%")
+        if playbook.fuse.window <= 0:
+            place.at("fuse", "window").report("a fuse over no time", "a time above 0")
+
+
+def _check_escalation(context: Context, place: Place, name: str, tiers: set[str]) -> None:
+    if not place.known(name, "tier", tiers):
+        return
+    for document in context.catalogue.tiers.values():
+        if any(tier.name == name and not tier.escalation for tier in document.tiers):
+            place.report(f"tier {name} has nobody to page", "a tier with an escalation ladder")

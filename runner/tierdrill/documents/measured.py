@@ -1,0 +1,34 @@
+"""Which checks of a verdict need more from a platform than the status and the time of an answer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from tierdrill.documents.models.environment import Environment
+
+OBJECTIVE_NEEDS = {"queue_wait": ("queue_wait",), "integrity": ("answers",), "fallback": ("model",)}
+INVARIANT_NEEDS = {
+    "tier-order": ("rejections",),
+    "refusal-order": ("rejections", "model"),
+    "rejections-cheap": ("rejections",),
+    "rejections-labelled": ("rejection_reasons",),
+}
+SAYS = {
+    "queue_wait": "load.response_headers.queue_wait_ms",
+    "model": "load.response_headers.model",
+    "answers": "load.answers: golden",
+    "rejections": "load.rejected",
+    "rejection_reasons": "load.rejected with a header",
+}
+
+
+def not_measured(environment: Environment, group: str, name: str) -> str:
+    """Why a check ("slo" or "invariant", and its name without the tier) has nothing to go by here; "" where it has."""
+    needs = (OBJECTIVE_NEEDS if group == "slo" else INVARIANT_NEEDS).get(name.partition("-p")[0], ())
+    return missing(environment, needs)
+
+
+def missing(environment: Environment, needs: Iterable[str]) -> str:
+    """What the environment's document would have to say; "" where it says it."""
+    lacking = [SAYS[need] for need in needs if need not in environment.signals]
+    return f"environment {environment.metadata.name} has no {' and no '.join(lacking)}" if lacking else ""

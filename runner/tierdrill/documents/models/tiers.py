@@ -1,0 +1,164 @@
+"""The Tiers document: what each tier promises, to whom, and what it may do to others when capacity is short."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from tierdrill.documents.models.units import Duration, Frozen, Metadata, Name, Part, Ratio
+
+WINDOW_BURN = 14.4
+"""How many times too fast a budget burns before it pages (Google, "The Site Reliability Workbook", ch. 5)."""
+WINDOW_LOSS_MAX = 0.5
+QUANTILES = ("p50", "p90", "p95", "p99", "p99.9")
+Quantile = Literal["p50", "p90", "p95", "p99", "p99.9"]
+
+
+QUANTILE_OBJECTIVES = ("latency", "time_to_first_token", "queue_wait", "stall")
+"""The objectives that limit quantiles of a time."""
+STREAMED_OBJECTIVES = frozenset({"time_to_first_token", "stall"})
+"""Those of them that only streamed answers tell of."""
+RETRY_BURST = 10.0
+"""So many retries of a tier a gateway may make at once, before the ratio of its retry budget holds it."""
+
+
+def quantile_share(name: str) -> float:
+    """The share a quantile's name stands for: "p99.9" -> 0.999."""
+    return float(name[1:]) / 100.0
+
+
+class WorstWindow(Part):
+    """A floor for every window of this length in the judged phases, however good the rest of the run was."""
+
+    lasts: Duration = 10.0
+    availability: Ratio
+
+    @property
+    def outage_s(self) -> float:
+        """The longest total outage that it bears, in seconds."""
+        return self.lasts * (1.0 - self.availability)
+
+
+class Objectives(Part):
+    """What a tier promises; every field left out is not promised and not judged.
+
+    Latencies count from the intended send, so waiting in the client counts too; `stall` is the longest wait for a
+    further piece of a streamed answer. For ranks that count rejections
+    (`rejections_count`), a shed request is a bad request; otherwise availability is that of admitted requests.
+    Times count from the fault's effect: to the expected alert delivered (`time_to_detect`), to the tier back in target
+    (`time_to_mitigate`), to the fault gone as well (`time_to_recover`). `typical` is the share of requests that go bad
+    when a fault is handled as it should be: what the size of a drill's load is made for. `fallback_at_most` is the
+    share of answers that may come from another model than the one asked, `Tier.fallback_allowed` says what holds
+    without it. Without a `worst_window` there is one all the same: `any_window`.
+    """
+
+    availability: Ratio | None = None
+    error_ceiling: Ratio | None = None
+    latency: dict[Quantile, Duration] = Field(default_factory=dict)
+    time_to_first_token: dict[Quantile, Duration] = Field(default_factory=dict)
+    queue_wait: dict[Quantile, Duration] = Field(default_factory=dict)
+    stall: dict[Quantile, Duration] = Field(default_factory=dict)
+    time_to_detect: Duration | None = None
+    time_to_mitigate: Duration | None = None
+    time_to_recover: Duration | None = None
+    mttr: Duration | None = Field(default=None, description="the older name of time_to_mitigate")
+    integrity: Ratio | None = None
+    fallback_at_most: Ratio | None = None
+    rejections_count: bool = True
+    typical: Ratio | None = None
+    worst_window: WorstWindow | None = None
+
+    @property
+    def mitigate_within(self) -> float | None:
+        """The time to mitigate, under whichever name the document has it."""
+        return self.mttr if self.time_to_mitigate is None else self.time_to_mitigate
+
+    @property
+    def error_budget(self) -> float | None:
+        """The share of requests that may fail; None where neither availability nor an error ceiling is promised."""
+        return self.error_ceiling if self.availability is None else round(1.0 - self.availability, 12)
+
+    @property
+    def any_window(self) -> WorstWindow | None:
+        """The floor of every window: as stated, or else ten seconds at the burn rate that pages, half of them at most.
+
+        None where there is no error budget.
+        """
+        if self.worst_window is not None or not self.error_budget:
+            return self.worst_window
+        return WorstWindow(availability=1.0 - min(WINDOW_LOSS_MAX, WINDOW_BURN * self.error_budget))
+
+
+class EscalationLevel(Part):
+    """One rung of the on-call ladder: whom to page, and how long to wait for an acknowledgement before the next."""
+
+    contact: str
+    acknowledge_within: Duration
+
+
+class RetryBudget(Part):
+    """Retries allowed: at most `attempts` tries a request, and at most `ratio` of the tier's requests in total."""
+
+    attempts: int = Field(default=3, ge=1, le=10)
+    ratio: Ratio = 0.1
+
+
+class Queue(Part):
+    """How many requests of the tier may wait in a gateway for one model, and for how long."""
+
+    limit: int = Field(default=64, ge=0)
+    wait: Duration = 1.0
+
+
+class Tier(Part):
+    """One tier. Rank 1 is the most important, everywhere.
+
+    `data_residency` names the regions in which its requests may be served and kept; `any` is everywhere.
+    """
+
+    name: Name
+    rank: int = Field(ge=1, le=100)
+    owner: str
+    rationale: str
+    escalation: Annotated[tuple[EscalationLevel, ...], Frozen]
+    objectives: Objectives
+    reserved_slots: int = Field(default=0, ge=0)
+    may_preempt: Annotated[tuple[Name, ...], Frozen] = ()
+    shed_order: int = Field(ge=1, description="1 is shed first")
+    queue: Queue = Queue()
+    deadline: Duration = 5.0
+    attempt_timeout: Duration = 1.0
+    retry_budget: RetryBudget = RetryBudget()
+    fallback_model: Name | None = None
+    data_residency: Annotated[tuple[str, ...], Frozen] = ()
+    override_by: Annotated[tuple[str, ...], Frozen] = ()
+
+    @property
+    def fallback_allowed(self) -> float | None:
+        """The share of answers that may come from another model: none of a tier without a `fallback_model`.
+
+        None where a document of an earlier version names one and does not say how often.
+        """
+        stated = self.objectives.fallback_at_most
+        return 0.0 if stated is None and self.fallback_model is None else stated
+
+
+class Tiers(Part):
+    """kind: Tiers."""
+
+    apiVersion: Literal["tierdrill/v1"]
+    kind: Literal["Tiers"]
+    metadata: Metadata
+    tiers: Annotated[tuple[Tier, ...], Field(min_length=1), Frozen]
+
+    def by_name(self, name: str) -> Tier:
+        """The tier of that name; KeyError if there is none."""
+        for tier in self.tiers:
+            if tier.name == name:
+                return tier
+        raise KeyError(name)
+
+    def by_rank(self) -> list[Tier]:
+        """Most important first."""
+        return sorted(self.tiers, key=lambda tier: (tier.rank, tier.name))

@@ -1,0 +1,108 @@
+"""A drill changed for one run, its variables, guardrails or reach: for a calendar, a game day or `run --set`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+
+from tierdrill.documents.catalogue import DrillSetting
+from tierdrill.documents.models.drill import Drill, Guardrail, Scalar
+from tierdrill.documents.models.environment import Environment
+from tierdrill.documents.models.staged_rollout import Reach
+from tierdrill.documents.models.units import parse_duration, parse_ratio, show_duration, show_ratio
+from tierdrill.documents.problems import listed, nearest, shown
+
+
+def with_variables(drill: Drill, variables: Mapping[str, Scalar]) -> Drill:
+    """The drill with these values in place of its own."""
+    return drill.model_copy(update={"variables": {**drill.variables, **variables}}) if variables else drill
+
+
+def with_guardrails(drill: Drill, guardrails: Iterable[Guardrail]) -> Drill:
+    """The drill with more guardrails besides its own, each once."""
+    added = tuple(one for one in guardrails if one not in drill.guardrails)
+    return drill.model_copy(update={"guardrails": (*drill.guardrails, *added)}) if added else drill
+
+
+def changed(setting: DrillSetting, variables: Mapping[str, Scalar], guardrails: Iterable[Guardrail]) -> DrillSetting:
+    """The setting with the drill changed for one run."""
+    return replace(setting, drill=with_guardrails(with_variables(setting.drill, variables), guardrails))
+
+
+def narrowed(environment: Environment, reach: Reach) -> Environment:
+    """The environment with its blast radius cut down to the reach; never widened."""
+    radius = environment.blast_radius
+    caps = {kind: most for kind, most in reach.model_dump().items() if most is not None}
+    least = {kind: min(getattr(radius, kind), most) for kind, most in caps.items()}
+    return environment.model_copy(update={"blast_radius": radius.model_copy(update=least)}) if least else environment
+
+
+def wrong_value(drill: Drill, name: str, value: Scalar) -> str:
+    """What keeps a variable from being set to this, as `found; allowed`; empty if nothing does."""
+    if name not in drill.variables:
+        near = nearest(name, drill.variables)
+        hint = f" (did you mean {near}?)" if near else ""
+        known = listed(sorted(drill.variables)) if drill.variables else "none"
+        return f"drill {drill.metadata.name} has no variable {shown(name)}; its variables: {known}{hint}"
+    own = drill.variables[name]
+    if _kind(own) != _kind(value):
+        return f"found {shown(value)} for {name}; allowed is {_kind(own)}, such as {shown(own)}"
+    return ""
+
+
+def _kind(value: Scalar) -> str:
+    if isinstance(value, bool):
+        return "true or false"
+    return "a number" if isinstance(value, int | float) else "text"
+
+
+def parse_set(drill: Drill, text: str) -> tuple[str, Scalar]:
+    """A variable from "node=node-3", its value read as the drill's own is written; ValueError says what is allowed."""
+    name, equals, word = text.partition("=")
+    if not equals or not name:
+        raise ValueError(f"found {shown(text)}; allowed is NAME=VALUE")
+    value: Scalar = word
+    own = drill.variables.get(name)
+    if isinstance(own, bool) and word in ("true", "false"):
+        value = word == "true"
+    elif isinstance(own, int | float) and not isinstance(own, bool):
+        try:
+            value = float(word) if isinstance(own, float) or not word.lstrip("-").isdigit() else int(word)
+        except ValueError:
+            value = word
+    if wrong := wrong_value(drill, name, value):
+        raise ValueError(wrong)
+    return name, value
+
+
+def parse_reach(texts: Iterable[str]) -> Reach:
+    """A reach from "nodes=1" and the like; ValueError says what is allowed."""
+    caps: dict[str, int] = {}
+    for text in texts:
+        kind, _, most = text.partition("=")
+        if kind not in Reach.model_fields or not (most.isascii() and most.isdigit() and len(most) < 7):
+            raise ValueError(f"found {shown(text)}; allowed is KIND=N, where KIND is {listed(Reach.model_fields)}")
+        caps[kind] = int(most)
+    return Reach(**caps)
+
+
+def show_reach(reach: Reach) -> list[str]:
+    """A reach as `parse_reach` reads it."""
+    return [f"{kind}={most}" for kind, most in reach.model_dump().items() if most is not None]
+
+
+def parse_guardrail(text: str) -> Guardrail:
+    """A guardrail from "critical:90%:3s" or "critical:90%:3s:20" (tier, floor, window, requests at least)."""
+    parts = text.split(":")
+    if len(parts) not in (3, 4) or not parts[0] or (len(parts) == 4 and not parts[3].isdigit()):
+        raise ValueError(f"found {shown(text)}; allowed is TIER:SHARE:WINDOW[:REQUESTS], such as critical:90%:3s")
+    requests = {"requests_at_least": max(1, int(parts[3]))} if len(parts) == 4 else {}
+    return Guardrail(
+        tier=parts[0], availability_below=parse_ratio(parts[1]), window=parse_duration(parts[2]), **requests
+    )
+
+
+def show_guardrail(guardrail: Guardrail) -> str:
+    """A guardrail as `parse_guardrail` reads it."""
+    floor, window = show_ratio(guardrail.availability_below), show_duration(guardrail.window)
+    return f"{guardrail.tier}:{floor}:{window}:{guardrail.requests_at_least}"

@@ -1,0 +1,54 @@
+"""A drill at the pace of its environment: what takes the lab a second takes a real platform minutes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tierdrill.documents.models.drill import (
+    AlertExpectation,
+    Blip,
+    Drill,
+    EffectExpectation,
+    EscalationExpectation,
+    Guardrail,
+    OnCall,
+    Phases,
+    PlaybookExpectation,
+    Proof,
+    SabotageAction,
+    Shape,
+    TierExpectation,
+)
+from tierdrill.documents.models.units import Part
+
+_TIMES: dict[type[Part], tuple[str, ...]] = {
+    Phases: tuple(Phases.model_fields),
+    Blip: tuple(Blip.model_fields),
+    Shape: ("at", "lasts"),
+    Guardrail: ("window",),
+    OnCall: ("acknowledges_after",),
+    SabotageAction: ("late_by",),
+    TierExpectation: ("integrity_within",),
+    **dict.fromkeys(
+        (AlertExpectation, EffectExpectation, EscalationExpectation, PlaybookExpectation, Proof), ("within",)
+    ),
+}
+
+
+def paced(drill: Drill, pace: float) -> Drill:
+    """The drill with every time of its own multiplied; those that its tiers promise are the platform's."""
+    found: Drill = _slower(drill, pace)
+    return found
+
+
+def _slower(value: Any, pace: float) -> Any:
+    if isinstance(value, tuple):
+        return tuple(_slower(item, pace) for item in value)
+    if not isinstance(value, Part):
+        return value
+    times = _TIMES.get(type(value), ())
+    changed = {
+        name: item * pace if name in times and isinstance(item, float) else _slower(item, pace) for name, item in value
+    }
+    changed = {name: item for name, item in changed.items() if item != getattr(value, name)}
+    return value.model_copy(update=changed) if changed else value

@@ -1,0 +1,1 @@
+"""From files to documents: YAML with places, located errors, and the catalogue of a folder."""

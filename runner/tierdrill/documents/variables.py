@@ -1,0 +1,54 @@
+"""Fills `${variable}` references of a drill from its own variables, so that expectations name real targets.
+
+A plain look-up of whole names in string values; nothing is executed. An unknown name is left as it is (the checker
+reports it).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from tierdrill.documents.catalogue import DrillSetting
+from tierdrill.documents.models.drill import Drill
+
+_REFERENCE = re.compile(r"\$\{([a-zA-Z_][\w.-]*)\}")
+
+
+def fill(value: Any, variables: Mapping[str, Any]) -> Any:
+    """The value with every known `${name}` replaced, through lists and mappings."""
+    if isinstance(value, str):
+        return _REFERENCE.sub(lambda found: str(variables.get(found[1], found[0])), value)
+    if isinstance(value, Mapping):
+        return {key: fill(item, variables) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [fill(item, variables) for item in value]
+    return value
+
+
+def references(value: Any) -> set[str]:
+    """Every name that a value refers to."""
+    if isinstance(value, str):
+        return set(_REFERENCE.findall(value))
+    if isinstance(value, Mapping):
+        return {name for item in value.values() for name in references(item)}
+    if isinstance(value, list | tuple):
+        return {name for item in value for name in references(item)}
+    return set()
+
+
+def resolve_drill(setting: DrillSetting) -> DrillSetting:
+    """The setting with the drill's variables filled into its expectations, sabotages and guardrails."""
+    drill = setting.drill
+    plain = drill.model_dump(mode="json")
+    for part in ("expect", "sabotages", "guardrails", "proofs"):
+        plain[part] = fill(plain[part], drill.variables)
+    return DrillSetting(
+        drill=Drill.model_validate(plain),
+        experiment=setting.experiment,
+        environment=setting.environment,
+        tiers=setting.tiers,
+        workloads=setting.workloads,
+        playbooks=setting.playbooks,
+    )

@@ -1,0 +1,210 @@
+"""What people may ask for, and what comes of it in the state there is: pure. The same for keys, lines and commands."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date
+from typing import Literal
+
+from tierdrill.documents.models.units import show_duration
+from tierdrill.documents.problems import shown
+from tierdrill.gameday.gameday_model import ANSWERS, GameDayState
+from tierdrill.history.events import Event
+
+Verb = Literal[
+    "next", "skip", "extend", "repeat", "abort", "note", "finding", "lesson", "close", "tick", "told", "answer"
+]
+TEXT_MAX = 2000
+
+
+@dataclass(frozen=True)
+class Command:
+    """One thing asked for. `author` is who asks or says it; the other fields belong to some verbs only.
+
+    `step` of a skip is the one that is meant; without it, the one whose turn it is.
+    """
+
+    verb: Verb
+    author: str = ""
+    text: str = ""
+    owner: str = ""
+    due: str = ""
+    step: int | None = None
+    number: int = 0
+    checklist: str = "before"
+    done: bool = True
+    held: str = ""
+
+
+@dataclass(frozen=True)
+class Decision:
+    """The events to write, and what to tell whoever asked. `ok` is false where nothing was done."""
+
+    events: tuple[Event, ...] = ()
+    say: str = ""
+    ok: bool = True
+
+
+def decide(state: GameDayState, command: Command, now: float) -> Decision:
+    """What a command does now."""
+    if state.document is None:
+        return Decision(say="this game day has no beginning", ok=False)
+    if state.ended is not None and command.verb in _FLOW:
+        return Decision(say="the game day has ended", ok=False)
+    return _DECIDERS[command.verb](state, command, now)
+
+
+def _no(say: str) -> Decision:
+    return Decision(say=say, ok=False)
+
+
+def _event(command: Command, now: float, kind: str, /, **data: object) -> Event:
+    return Event(at=now, kind=kind, source=command.author, data=dict(data))
+
+
+def _next(state: GameDayState, command: Command, now: float) -> Decision:
+    stage = state.stage
+    if state.aborting is not None:
+        return _no("everything is being stopped")
+    if stage == "running":
+        return _no("the drill is under way; s stops it and skips it, a aborts everything")
+    if stage == "after":
+        ended = _event(command, now, "gameday.ended", outcome="completed", reason="")
+        return Decision((ended,), "the game day is over")
+    step = state.steps[state.position]
+    begun = _event(command, now, "step.begun", step=state.position, attempt=len(step.attempts) + 1)
+    return Decision((begun,), f"{step.step.title} begins")
+
+
+def _skip(state: GameDayState, command: Command, now: float) -> Decision:
+    reason = command.text or "skipped"
+    if state.stage == "after":
+        return _no("no step is left to skip; n ends the game day")
+    if command.step not in (None, state.at_hand):
+        return _no("it has ended meanwhile; nothing is skipped")
+    event = _event(command, now, "step.skipped", step=state.at_hand, reason=reason)
+    if state.stage == "running":
+        current = state.current
+        if current is None or current.skipped is not None:
+            return _no("it is being stopped already")
+        return Decision((event,), f"{current.step.title} is being stopped")
+    return Decision((event,), f"skipped {state.steps[state.position].step.title}")
+
+
+def _extend(state: GameDayState, command: Command, now: float) -> Decision:
+    assert state.document is not None
+    if state.stage != "pause":
+        return _no("there is no pause to extend: a drill lasts as long as its document says")
+    seconds = state.document.extend_by
+    event = _event(command, now, "pause.extended", seconds=seconds)
+    return Decision((event,), f"the pause is {show_duration(seconds)} longer")
+
+
+def _repeat(state: GameDayState, command: Command, now: float) -> Decision:
+    if state.aborting is not None:
+        return _no("everything is being stopped")
+    if state.stage == "running":
+        return _no("the drill is under way; it can be repeated when it has ended")
+    current = state.current
+    if current is None:
+        return _no("no step has been run yet; n begins the first")
+    event = _event(command, now, "step.begun", step=state.position - 1, attempt=len(current.attempts) + 1)
+    return Decision((event,), f"{current.step.title} once more")
+
+
+def _abort(state: GameDayState, command: Command, now: float) -> Decision:
+    reason = command.text or "aborted by hand"
+    asked = () if state.aborting is not None else (_event(command, now, "abort.asked", reason=reason),)
+    if state.stage == "running":
+        if not asked:
+            return _no("everything is being stopped already")
+        return Decision(asked, "stopping the run; the game day ends when it is clean")
+    ended = _event(command, now, "gameday.ended", outcome="aborted", reason=state.aborting or reason)
+    return Decision((*asked, ended), "the game day is aborted")
+
+
+def _note(state: GameDayState, command: Command, now: float) -> Decision:
+    if wrong := _wrong_text(command.text, "a note"):
+        return _no(wrong)
+    kind, what = ("lesson.learned", "lesson") if command.verb == "lesson" else ("note.taken", "note")
+    return Decision((_event(command, now, kind, text=command.text),), f"{what} by {command.author}")
+
+
+def _finding(state: GameDayState, command: Command, now: float) -> Decision:
+    if wrong := _wrong_text(command.text, "a finding") or wrong_due(command.due):
+        return _no(wrong)
+    event = _event(command, now, "finding.raised", text=command.text, owner=command.owner, due=command.due)
+    return Decision((event,), f"finding F{len(state.findings) + 1}")
+
+
+def _close(state: GameDayState, command: Command, now: float) -> Decision:
+    names = {one.name: one for one in state.findings}
+    name = command.text.strip().upper()
+    if name not in names:
+        return _no(f"no finding {shown(command.text)}; its findings: {', '.join(names) or 'none'}")
+    if names[name].closed_at is not None:
+        return _no(f"{name} is closed already, by {names[name].closed_by}")
+    return Decision((_event(command, now, "finding.closed", finding=name, how=command.owner),), f"{name} is closed")
+
+
+def _tick(state: GameDayState, command: Command, now: float) -> Decision:
+    if not 0 <= command.number < len(state.checklist(command.checklist)):
+        return _no(f"the checklist {command.checklist} has no line {command.number + 1}")
+    event = _event(
+        command, now, "checklist.ticked", list=command.checklist, item=command.number, done=command.done
+    )  # fmt: skip
+    return Decision((event,), "ticked" if command.done else "not ticked any more")
+
+
+def _told(state: GameDayState, command: Command, now: float) -> Decision:
+    assert state.document is not None
+    if not 0 <= command.number < len(state.document.communications):
+        return _no(f"the plan has no announcement {command.number + 1}")
+    if any((one.announcement, one.step) == (command.number, command.step) for one in state.told):
+        return _no("that was told already")
+    event = _event(command, now, "announcement.told", announcement=command.number, step=command.step)
+    return Decision((event,), f"told {state.document.communications[command.number].to}")
+
+
+def _answer(state: GameDayState, command: Command, now: float) -> Decision:
+    if command.held not in ANSWERS:
+        return _no(f"found {shown(command.held)}; allowed: {', '.join(ANSWERS)}")
+    event = _event(
+        command, now, "hypothesis.answered", step=command.step, hypothesis=command.number, held=command.held
+    )  # fmt: skip
+    return Decision((event,), command.held)
+
+
+def _wrong_text(text: str, what: str) -> str:
+    if not text.strip():
+        return f"{what} without words; allowed is a line of text"
+    return f"{what} of {len(text)} letters; allowed are up to {TEXT_MAX}" if len(text) > TEXT_MAX else ""
+
+
+def wrong_due(text: str) -> str:
+    """What is wrong with a due date, in words; none at all is allowed."""
+    if not text:
+        return ""
+    try:
+        date.fromisoformat(text)
+    except ValueError:
+        return f"found {shown(text)} for due; allowed is a date, such as 2027-01-31"
+    return "" if len(text) == 10 else f"found {shown(text)} for due; allowed is a date, such as 2027-01-31"
+
+
+_FLOW = frozenset({"next", "skip", "extend", "repeat", "abort"})
+_DECIDERS: dict[str, Callable[[GameDayState, Command, float], Decision]] = {
+    "next": _next,
+    "skip": _skip,
+    "extend": _extend,
+    "repeat": _repeat,
+    "abort": _abort,
+    "note": _note,
+    "lesson": _note,
+    "finding": _finding,
+    "close": _close,
+    "tick": _tick,
+    "told": _told,
+    "answer": _answer,
+}

@@ -1,0 +1,1 @@
+"""What a game day leaves: its record, outcomes and comparisons."""

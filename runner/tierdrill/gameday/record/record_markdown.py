@@ -1,0 +1,128 @@
+"""The record as Markdown: for the team's folder, and with a table of findings to paste into a tracker."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+
+from tierdrill.gameday.gameday_model import GameDayState
+from tierdrill.gameday.record.gameday_record import Record, utc_minute, utc_second
+from tierdrill.report.format import plural, show_seconds
+
+_SPECIAL = re.compile(r"([\\`*_\[\]<>|#])")
+TIME_TITLES = ("detect", "acknowledge", "mitigate", "recover")
+
+
+def text(words: object) -> str:
+    """Somebody's words as Markdown shows them literally, on one line."""
+    return _SPECIAL.sub(r"\\\1", " ".join(str(words).split()))
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> list[str]:
+    """A table; nothing for no rows."""
+    body = [f"| {' | '.join(text(cell) for cell in row)} |" for row in rows]
+    return [f"| {' | '.join(head)} |", f"|{'---|' * len(head)}", *body] if body else []
+
+
+def record_markdown(record: Record) -> str:
+    """The whole record."""
+    state = record.state
+    assert state.document is not None
+    title = state.document.metadata.title or state.document.metadata.name
+    lines = [f"# Game day: {text(title)}", "", *_head(record), ""]
+    lines += ["## What we expected, and what happened", "", *_hypotheses(record), ""]
+    lines += ["## Drills", "", *_drills(record), ""]
+    lines += ["## Findings", "", *findings_table(record), ""]
+    lines += ["## What we learned", "", *_lessons(record), ""]
+    lines += ["## Timeline", "", *_timeline(record), ""]
+    lines += ["## Checklist and announcements", "", *_checklists(state), ""]
+    if record.emulated:
+        lines += ["## Not the real thing", "", *[f"- {text(one)}" for one in record.emulated], ""]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _head(record: Record) -> list[str]:
+    state, document = record.state, record.state.document
+    assert document is not None
+    lasted = show_seconds(state.ended - state.begun) if state.ended and state.begun else "not ended"
+    reason = f" ({text(state.reason)})" if state.reason else ""
+    people = [f"{text(one.name)} ({one.role})" for one in document.participants]
+    lab = f", lab {text(state.lab)}" if state.lab else ""
+    return [
+        f"**{record.status}**: {tally(record)}{reason}.",
+        "",
+        f"Goal: {text(document.goal)}",
+        "",
+        f"- When: {utc_minute(state.begun or state.opened)}, {lasted}",
+        f"- Where: environment {document.environment}{lab}",
+        f"- Who: {', '.join(people)}; facilitated by {text(state.author)}" + (", unattended" * state.unattended),
+        f"- Game day: `{state.identity}`, tierdrill {state.version}",
+    ]
+
+
+def tally(record: Record) -> str:
+    """ "2 of 3 drills passed, 4 of 5 hypotheses held, 1 finding"."""
+    ran = [row for row in record.drills if row.attempts and row.skipped is None]
+    passed = sum(row.status == "passed" for row in ran)
+    held = sum(row.held == "held" for row in record.hypotheses)
+    count = len(record.hypotheses)
+    hypotheses = f"{held} of {count} {'hypothesis' if count == 1 else 'hypotheses'} held"
+    drills = f"{passed} of {plural(len(ran), 'drill')} passed" if ran else "no drill was run"
+    left = len(record.drills) - len(ran)
+    drills += f" ({left} not run)" if ran and left else ""
+    return f"{drills}, {hypotheses}, {plural(len(record.findings), 'finding')}"
+
+
+def _hypotheses(record: Record) -> list[str]:
+    rows = [(row.step, row.words, row.held, row.because) for row in record.hypotheses]
+    return table(("drill", "we expected", "it", "because"), rows) or ["Nothing was written down beforehand."]
+
+
+def _drills(record: Record) -> list[str]:
+    rows = []
+    for row in record.drills:
+        times = [show_seconds(value) for value in row.times.values()]
+        variant = "" if row.variant == "drill" else f" ({row.variant})"
+        runs = f"{row.run}" + (f" (attempt {row.attempts})" if row.attempts > 1 else "") if row.run else ""
+        rows.append((f"{row.step}{variant}", row.status, *times, row.summary, runs))
+    words = "Times count from the moment the fault was seen to take effect: MTTD is *detect*, MTTA *acknowledge*, "
+    return [*table(("drill", "came to", *TIME_TITLES, "because", "run"), rows), "", f"{words}MTTR *recover*."]
+
+
+def findings_table(record: Record) -> list[str]:
+    """The findings, to paste into a tracker."""
+    rows = [
+        (one.name, one.text, one.owner or "nobody yet", one.due or "no date", "closed" if one.closed_at else "open")
+        for one in record.findings
+    ]
+    return table(("finding", "what", "owner", "due", "state"), rows) or ["None."]
+
+
+def _lessons(record: Record) -> list[str]:
+    return [f"- {text(one.text)} ({text(one.author)})" for one in record.lessons] or ["Nothing was written down."]
+
+
+def _timeline(record: Record) -> list[str]:
+    return table(
+        ("UTC", "who", "what"),
+        [(utc_second(one.at), one.who, _marked(one.level, one.text)) for one in record.timeline],
+    )
+
+
+def _marked(level: str, words: str) -> str:
+    return {"bad": f"✗ {words}", "good": f"✓ {words}", "note": f"“{words}”"}.get(level, words)
+
+
+def _checklists(state: GameDayState) -> list[str]:
+    assert state.document is not None
+    lines = []
+    for which in ("before", "after"):
+        for number, one in enumerate(state.checklist(which)):
+            box = "x" if (which, number) in state.ticked else " "
+            lines.append(f"- [{box}] {which}: {text(one)}")
+    for number, announcement in enumerate(state.document.communications):
+        told = [one for one in state.told if one.announcement == number]
+        when = f" (told {', '.join(utc_second(one.at) for one in told)})" if told else " (not told)"
+        lines.append(f"- [{'x' if told else ' '}] {text(announcement.to)} by {text(announcement.channel)}: "
+                     f"{text(announcement.text)}{when}")  # fmt: skip
+    return lines or ["None was planned."]

@@ -1,0 +1,1 @@
+"""The checks of a run's verdict, one subject a file."""

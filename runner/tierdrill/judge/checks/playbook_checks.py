@@ -1,0 +1,422 @@
+"""Did the right playbooks run, and was it they that helped.
+
+Judged is the whole chain: the alert fires, it starts the playbook, on the right target, every step works, somebody who
+did not carry it out sees the effect, in time and while the fault is there; as often as it should, in order, nobody had
+to be called, and no other playbook ran.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from tierdrill.documents.catalogue import DrillSetting
+from tierdrill.documents.models.drill import PlaybookExpectation
+from tierdrill.documents.models.playbook import Playbook
+from tierdrill.documents.models.units import show_duration
+from tierdrill.history.events import Event
+from tierdrill.judge.checks.alert_checks import Firing, sightings
+from tierdrill.judge.checks.playbook_executions import Execution, executions
+from tierdrill.judge.checks.remedy_effects import Effect, Witnesses
+from tierdrill.judge.samples import TierSamples
+from tierdrill.judge.timeline import Timeline
+from tierdrill.judge.verdict import SECONDS, Check, Status
+
+PAGE_KEY_MAX = 255
+
+
+@dataclass(frozen=True)
+class _Past:
+    """All that the checks of one run look at."""
+
+    events: Sequence[Event]
+    timeline: Timeline
+    ran: Sequence[Execution]
+    sightings: Sequence[Firing]
+    witnesses: Witnesses
+    playbooks: Mapping[str, Playbook]
+
+    def effect(self, one: Execution | None, target: str | None) -> float | None:
+        """When the fault took effect that an execution, or an expectation, is about."""
+        return self.timeline.effect_on(one.names if one else {target or ""})
+
+    def undone(self, one: Execution) -> float:
+        """When the fault that an execution is about was begun to be undone, or was gone; else the end of history."""
+        moments = [
+            min([fault.gone_at or self.timeline.ended_at, *(at for at, _ in fault.reverts)])
+            for fault in self.timeline.faults_on(one.names)
+        ]
+        return max(moments, default=self.timeline.ended_at)
+
+    def gone(self, one: Execution) -> float | None:
+        """When the fault that an execution is about was gone; None while it was not."""
+        moments = [fault.gone_at for fault in self.timeline.faults_on(one.names)]
+        return None if None in moments else max((at for at in moments if at is not None), default=None)
+
+
+def judge_playbooks(
+    setting: DrillSetting, events: Sequence[Event], timeline: Timeline, samples: Mapping[str, TierSamples]
+) -> list[Check]:
+    """The playbook checks of a drill."""
+    wanted = setting.drill.expect.playbooks
+    ran = executions(events)
+    past = _Past(
+        events,
+        timeline,
+        ran,
+        sightings(events),
+        Witnesses(events, samples, timeline, setting.environment.lab.gateway_names),
+        {playbook.metadata.name: playbook for playbook in setting.playbooks},
+    )
+    checks = []
+    for expectation in wanted.must_fire:
+        checks.extend(_must_fire(expectation, past))
+    named = {expectation.playbook for expectation in wanted.must_fire}
+    checks.extend(
+        _silent(name, [one for one in ran if one.playbook == name], "it must not run in this drill")
+        for name in wanted.must_not_fire
+    )
+    if wanted.others == "forbidden":
+        for name in sorted({one.playbook for one in ran} - named - set(wanted.must_not_fire)):
+            mine = [one for one in ran if one.playbook == name]
+            checks.append(_silent(name, mine, "no playbook but those named"))
+    others = {str(event.data.get("playbook")) for event in events if event.kind == "playbook.escalated"} - named
+    checks.extend(_not_escalated(name, past) for name in sorted(others))
+    return checks
+
+
+def judge_no_playbooks(events: Sequence[Event]) -> list[Check]:
+    """For a blip: nothing runs at all, and nobody is called."""
+    ran = executions(events)
+    called = [event for event in events if event.kind == "playbook.escalated"]
+    if called:
+        return [
+            *_ran_on_a_blip(ran),
+            Check(
+                "playbook/all/escalation",
+                "playbook",
+                Status.FAILED,
+                "nobody is called",
+                "nobody is called on a blip",
+                f"{called[0].data.get('playbook')} called for help: {called[0].data.get('reason', '')}",
+                tuple(event.sequence for event in called),
+            ),
+        ]
+    if not ran:
+        return [
+            Check(
+                "playbook/all/silent",
+                "playbook",
+                Status.PASSED,
+                "no playbook runs",
+                "nothing runs on a blip",
+                "none ran",
+            )
+        ]
+    return _ran_on_a_blip(ran)
+
+
+def _ran_on_a_blip(ran: Sequence[Execution]) -> list[Check]:
+    return [
+        _silent(name, [one for one in ran if one.playbook == name], "nothing runs on a blip")
+        for name in sorted({one.playbook for one in ran})
+    ]
+
+
+def _silent(name: str, ran: Sequence[Execution], expected: str) -> Check:
+    return Check(
+        id=f"playbook/{name}/silent",
+        group="playbook",
+        status=Status.FAILED if ran else Status.PASSED,
+        title=f"{name} stays out of it",
+        expected=expected,
+        seen=f"it ran on {', '.join(sorted({one.target for one in ran}))}" if ran else "it did not run",
+        events=tuple(number for one in ran for number in one.events),
+    )
+
+
+def _must_fire(expectation: PlaybookExpectation, past: _Past) -> list[Check]:
+    name = expectation.playbook
+    mine = [one for one in past.ran if one.playbook == name]
+    good = [one for one in mine if not one.problem]
+    evidence = tuple(number for one in mine for number in one.events)
+    checks = [_fired(expectation, mine, good, past, evidence)]
+    if mine:
+        checks.append(_cause(name, mine, past, evidence))
+    if expectation.target is not None:
+        checks.append(_target(expectation, mine, past, evidence))
+    if expectation.escalation is not None:
+        checks.append(_escalated(expectation, mine, past))
+    else:
+        if expectation.within is not None:
+            checks.append(_deadline(expectation, good, past, evidence))
+        checks.extend(_attempts(expectation, mine, evidence))
+        checks.append(_not_escalated(name, past))
+    checks.extend(_effect(expectation, good, past))
+    checks.append(_count(expectation, mine, evidence))
+    for earlier in expectation.after:
+        before = [one.started_at for one in past.ran if one.playbook == earlier]
+        ordered = bool(before) and bool(mine) and min(before) <= min(one.started_at for one in mine)
+        checks.append(
+            _check(
+                name,
+                "order",
+                Status.PASSED if ordered else Status.FAILED,
+                f"after {earlier} has started",
+                "in that order" if ordered else f"{earlier} had not started before",
+                evidence,
+            )
+        )
+    return checks
+
+
+def _check(
+    name: str,
+    aspect: str,
+    status: Status,
+    expected: str,
+    seen: str,
+    events: tuple[int, ...],
+    value: float | None = None,
+    limit: float | None = None,
+) -> Check:
+    return Check(
+        id=f"playbook/{name}/{aspect}",
+        group="playbook",
+        status=status,
+        title=f"{name}: {aspect}",
+        expected=expected,
+        seen=seen,
+        events=events,
+        value=value,
+        limit=limit,
+        unit=SECONDS if aspect == "deadline" else "",
+    )
+
+
+def _fired(
+    expectation: PlaybookExpectation,
+    mine: Sequence[Execution],
+    good: Sequence[Execution],
+    past: _Past,
+    evidence: tuple[int, ...],
+) -> Check:
+    """It ran while the fault was there, and to success; one that must call for help may fail, or be held back."""
+    name, helpless = expectation.playbook, expectation.escalation is not None
+    expected = "it runs while the fault is there" + (", or is held back" if helpless else ", to success")
+    if past.effect(mine[0] if mine else None, expectation.target) is None:
+        return _check(name, "fired", Status.INCONCLUSIVE, expected, "no fault was seen to land", evidence)
+    for one in mine:
+        effect, gone = past.effect(one, None), past.gone(one)
+        if effect is not None and one.started_at < effect:
+            early = f"it ran {effect - one.started_at:.1f}s before the fault"
+            return _check(name, "fired", Status.FAILED, expected, early, evidence)
+        if gone is not None and one.started_at > gone:
+            late = f"it ran {one.started_at - gone:.1f}s after the fault was gone"
+            return _check(name, "fired", Status.FAILED, expected, late, evidence)
+    if good:
+        after = (good[0].finished_at or 0.0) - (past.effect(good[0], None) or 0.0)
+        return _check(name, "fired", Status.PASSED, expected, f"succeeded {after:.1f}s after the effect", evidence)
+    held = tuple(event.sequence for event in _held_back(name, past))
+    status = Status.PASSED if helpless and (mine or held) else Status.FAILED
+    return _check(name, "fired", status, expected, _why_not(name, mine, past), evidence or held)
+
+
+def _held_back(name: str, past: _Past) -> list[Event]:
+    return [event for event in past.events if event.kind == "playbook.skipped" and event.data.get("playbook") == name]
+
+
+def _why_not(name: str, mine: Sequence[Execution], past: _Past) -> str:
+    if mine:
+        return f"it ran but did not succeed: {mine[-1].problem}"
+    skipped = _held_back(name, past)
+    return f"it was held back: {skipped[-1].data.get('reason', '')}" if skipped else "it never ran"
+
+
+def _cause(name: str, mine: Sequence[Execution], past: _Past, evidence: tuple[int, ...]) -> Check:
+    """Each execution was started by the alert that its document names, while that fires."""
+    playbook = past.playbooks.get(name)
+    alert = playbook.match.alert if playbook else mine[0].alert
+    expected = f"started by {alert or 'its alert'}, which fires"
+    seen = ""
+    for one in mine:
+        seen = _not_caused(one, alert, playbook.match.labels if playbook else {}, past)
+        if seen:
+            return _check(name, "cause", Status.FAILED, expected, seen, evidence)
+    return _check(name, "cause", Status.PASSED, expected, f"by {alert}", evidence)
+
+
+def _not_caused(one: Execution, alert: str, labels: Mapping[str, str], past: _Past) -> str:
+    """Why an alert cannot have started an execution; "" if it can."""
+    if one.alert and one.alert != alert:
+        return f"it was started by {one.alert}"
+    wanted = {**labels, **(one.labels or {})}
+    fired = [
+        seen
+        for seen in past.sightings
+        if seen.alert == alert and all(wanted.get(key, value) == value for key, value in seen.labels.items())
+    ]
+    begins = [seen.at for seen in fired if seen.state == "firing"]
+    if not begins:
+        return f"{alert} was not seen to fire"
+    if min(begins) > one.started_at:
+        return f"it was started {min(begins) - one.started_at:.1f}s before {alert} fired"
+    known: dict[tuple[str, str], str] = {}
+    for seen in sorted(fired, key=lambda seen: (seen.at, seen.event)):
+        if seen.at <= one.started_at:
+            known[seen.via, str(sorted(seen.labels.items()))] = seen.state
+    return "" if "firing" in known.values() else f"{alert} was over when it was started"
+
+
+def _target(
+    expectation: PlaybookExpectation, mine: Sequence[Execution], past: _Past, evidence: tuple[int, ...]
+) -> Check:
+    found = {one.target for one in mine}
+    if expectation.escalation is not None:
+        found |= {str(event.data.get("target")) for event in _escalations(expectation.playbook, past)}
+    status = Status.PASSED if found == {expectation.target} else Status.FAILED
+    seen = f"on {', '.join(sorted(found))}" if found else "it did not run"
+    return _check(expectation.playbook, "target", status, f"on {expectation.target} and nothing else", seen, evidence)
+
+
+def _deadline(
+    expectation: PlaybookExpectation, good: Sequence[Execution], past: _Past, evidence: tuple[int, ...]
+) -> Check:
+    name, limit = expectation.playbook, expectation.within or 0.0
+    effect = past.effect(good[0] if good else None, expectation.target)
+    expected = f"done within {show_duration(limit)} of the fault's effect"
+    if effect is None:
+        return _check(name, "deadline", Status.INCONCLUSIVE, expected, "no fault was seen to land", evidence)
+    if not good:
+        return _check(name, "deadline", Status.FAILED, expected, "it did not succeed", evidence, limit=limit)
+    took = (good[0].finished_at or 0.0) - effect
+    status = Status.PASSED if took <= limit else Status.FAILED
+    return _check(name, "deadline", status, expected, f"done after {took:.1f}s", evidence, value=took, limit=limit)
+
+
+def _count(expectation: PlaybookExpectation, mine: Sequence[Execution], evidence: tuple[int, ...]) -> Check:
+    times = "once" if expectation.count == 1 else f"{expectation.count} times"
+    helpless = expectation.escalation is not None
+    good = len(mine) <= expectation.count if helpless else len(mine) == expectation.count
+    status = Status.PASSED if good else Status.FAILED
+    expected = f"{times} at the most" if helpless else f"exactly {times}"
+    return _check(expectation.playbook, "count", status, expected, f"{len(mine)} executions", evidence)
+
+
+def _attempts(expectation: PlaybookExpectation, mine: Sequence[Execution], evidence: tuple[int, ...]) -> list[Check]:
+    """Nothing where history tells no steps."""
+    made = max((one.attempt for one in mine), default=0)
+    if not made:
+        return []
+    limit = expectation.attempts
+    expected = "at the first attempt" if limit == 1 else f"with {limit} attempts at the most"
+    status = Status.PASSED if made <= limit else Status.FAILED
+    return [
+        _check(expectation.playbook, "attempts", status, expected, f"{made} made", evidence, value=made, limit=limit)
+    ]
+
+
+def _effect(expectation: PlaybookExpectation, good: Sequence[Execution], past: _Past) -> list[Check]:
+    """What the witnesses saw of each remedy. Nothing where no step has a witness, or none was done."""
+    found = [(one, effect) for one in good for effect in _effects(expectation, one, past)]
+    if not found:
+        return []
+    limit = expectation.effect.within or expectation.within
+    witnesses = " and by ".join(sorted({effect.witness for _, effect in found}))
+    expected = f"its effect is seen by {witnesses}, before the fault is undone"
+    if limit is not None:
+        expected += f", within {show_duration(limit)} of the fault's effect"
+    worst, took = Status.PASSED, 0.0
+    said: list[str] = []
+    for one, effect in found:
+        status, seen = effect.status, f"{effect.witness}: {effect.seen}"
+        if status is Status.PASSED and effect.at is not None:
+            after = effect.at - (past.effect(one, expectation.target) or effect.at)
+            took = max(took, after)
+            if limit is not None and after > limit:
+                status, seen = Status.FAILED, f"{seen}, {after:.1f}s after the fault's effect"
+        if status is Status.FAILED or (status is Status.INCONCLUSIVE and worst is Status.PASSED):
+            said = [seen] if status is not worst else [*said, seen]
+            worst = status
+        elif status is worst:
+            said.append(seen)
+    evidence = tuple(number for _, effect in found for number in effect.events)
+    value = took if worst is Status.PASSED else None
+    return [_check(expectation.playbook, "effect", worst, expected, "; ".join(said), evidence, value, limit)]
+
+
+def _effects(expectation: PlaybookExpectation, one: Execution, past: _Past) -> list[Effect]:
+    until = past.undone(one)
+    seen = [past.witnesses.effect(one, step, until) for step in one.last_steps]
+    found = [effect for effect in seen if effect is not None]
+    if expectation.effect.alert_resolves:
+        found.append(past.witnesses.alert_over(one, until))
+    return found
+
+
+def _escalations(name: str, past: _Past) -> list[Event]:
+    return [event for event in past.events if event.kind == "playbook.escalated" and event.data.get("playbook") == name]
+
+
+def _about(event: Event, escalation: Event) -> bool:
+    """Whether an event of a page is about this escalation."""
+    key = f"tierdrill/{escalation.data.get('playbook')}/{escalation.data.get('target')}"
+    if len(key) > PAGE_KEY_MAX:
+        key = hashlib.sha256(key.encode()).hexdigest()
+    return event.data.get("dedup_key") == key and event.at >= escalation.at
+
+
+def _pages(escalation: Event, kind: str, past: _Past) -> list[Event]:
+    return [event for event in past.events if event.kind == kind and _about(event, escalation)]
+
+
+def _not_escalated(name: str, past: _Past) -> Check:
+    """Nobody had to be called; where somebody was, it is said who, and who took it."""
+    expected = "nobody has to be called"
+    found = _escalations(name, past)
+    if not found:
+        return _check(name, "escalation", Status.PASSED, expected, "nobody was", ())
+    paged = [str(page.data.get("contact")) for page in _pages(found[0], "page.sent", past)]
+    taken = [str(page.data.get("by")) for page in _pages(found[0], "page.acknowledged", past)]
+    seen = (
+        f"it called for help: {found[0].data.get('reason', '')}; paged: {', '.join(dict.fromkeys(paged)) or 'nobody'}; "
+        f"acknowledged by {taken[0] if taken else 'nobody'}"
+    )
+    return _check(name, "escalation", Status.FAILED, expected, seen, tuple(event.sequence for event in found))
+
+
+def _escalated(expectation: PlaybookExpectation, mine: Sequence[Execution], past: _Past) -> Check:
+    """The one who must be called was, and somebody took it in time."""
+    name, wanted = expectation.playbook, expectation.escalation
+    assert wanted is not None
+    expected = f"{wanted.contact or 'somebody'} is paged and {wanted.acknowledged_by or 'somebody'} acknowledges"
+    if wanted.within is not None:
+        expected += f", within {show_duration(wanted.within)} of the fault's effect"
+    found = _escalations(name, past)
+    effect = past.effect(mine[0] if mine else None, expectation.target)
+    evidence = tuple(event.sequence for event in found)
+    if effect is None:
+        return _check(name, "escalation", Status.INCONCLUSIVE, expected, "no fault was seen to land", evidence)
+    if not found:
+        return _check(name, "escalation", Status.FAILED, expected, "it called nobody", evidence)
+    sent = [page for one in found for page in _pages(one, "page.sent", past) if page.data.get("action") == "trigger"]
+    sent = [page for page in sent if wanted.contact in (None, page.data.get("contact"))]
+    lost = [page for one in found for page in _pages(one, "page.failed", past)]
+    taken = [
+        page
+        for one in found
+        for page in _pages(one, "page.acknowledged", past)
+        if sent and page.at >= sent[0].at and wanted.acknowledged_by in (None, page.data.get("by"))
+    ]
+    evidence = (*evidence, *(event.sequence for event in (*sent, *lost, *taken)))
+    if not sent:
+        seen = f"no page went out: {lost[0].data.get('error', '')}" if lost else "nobody was paged"
+        return _check(name, "escalation", Status.FAILED, expected, seen, evidence)
+    paged = f"{sent[0].data.get('contact')} was paged after {sent[0].at - effect:.1f}s"
+    if not taken:
+        return _check(name, "escalation", Status.FAILED, expected, f"{paged}, and it was not acknowledged", evidence)
+    took = taken[0].at - effect
+    status = Status.PASSED if wanted.within is None or took <= wanted.within else Status.FAILED
+    seen = f"{paged}, acknowledged by {taken[0].data.get('by')} after {took:.1f}s"
+    return _check(name, "escalation", status, expected, seen, evidence, took, wanted.within)

@@ -1,0 +1,236 @@
+"""May this run be believed: was it whole, did it go through every phase as planned, did monitoring watch all along.
+
+A doubt here makes a run inconclusive, never passed and never failed: it says nothing about the service. The one
+exception is monitoring: that it was blind for a while explains what was not heard, but no failed request.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from tierdrill.documents.models.units import show_duration
+from tierdrill.history.events import Event
+from tierdrill.judge.timeline import TARGET_PARTS, Timeline
+from tierdrill.judge.verdict import Check, Status
+
+MONITORING_GAP_MAX_S = 3.0
+MONITORING_GAPS_MAX = 0.1
+"""The part of the time from the baseline on in which one way of watching may be silent, all its gaps together."""
+OWN_CHILDREN = frozenset({"experiment", "load"})
+SEEN_AFTER_S = 0.5  # an effect is seen at most so long after it began
+WITNESSES = frozenset({"prometheus", "alertmanager"})
+PHASES = ("preflight", "warm-up", "baseline", "fault", "recovery", "clean-up")
+
+
+def judge_run(events: Sequence[Event], timeline: Timeline) -> list[Check]:
+    """Whole, watched, and nothing of the platform died."""
+    return [
+        _whole(events),
+        _preflight(events, timeline),
+        _completed(events, timeline),
+        _as_planned(events, timeline),
+        _monitoring(events, timeline),
+        _silences(events),
+        _processes(events, timeline),
+    ]
+
+
+def _whole(events: Sequence[Event]) -> Check:
+    """A line that is missing could be the one that decides."""
+    wrong = next((event for number, event in enumerate(events, 1) if event.sequence != number), None)
+    seen = f"{len(events)} events" if wrong is None else f"after {_before(events, wrong)} comes {wrong.sequence}"
+    return check_of("whole", wrong is None, "events 1, 2, 3 and so on, none missing", seen, [wrong] if wrong else [])
+
+
+def _before(events: Sequence[Event], wrong: Event) -> str:
+    place = events.index(wrong)
+    return f"event {events[place - 1].sequence}" if place else "the beginning"
+
+
+def _preflight(events: Sequence[Event], timeline: Timeline) -> Check:
+    found = [event for event in events if event.kind == "preflight.check"]
+    bad = [event for event in found if not event.data.get("ok")]
+    seen = "; ".join(f"{event.data['name']}: {event.data.get('seen', '')}" for event in bad)
+    good = bool(found) and not bad and "preflight" in timeline.phases
+    seen = seen or ("all well" if found else "nothing was looked at")
+    return check_of("preflight", good, "healthy, nothing firing, nothing left over", seen, bad)
+
+
+def _completed(events: Sequence[Event], timeline: Timeline) -> Check:
+    over = {event.data["phase"] for event in events if event.kind == "phase.ended"}
+    missing = [phase for phase in PHASES if phase not in timeline.phases or phase not in over]
+    ended = [event for event in events if event.kind == "run.ended"]
+    broken = [event for event in events if event.kind == "run.stopping"]
+    outcome = str(ended[-1].data.get("outcome", "")) if ended else ""
+    if broken:
+        seen = f"stopped: {broken[0].data.get('reason', '')}"
+    elif missing or not ended:
+        seen = f"missing: {', '.join(missing) or 'the end'}"
+    else:
+        seen = "all phases" if outcome == "completed" else f"it ended {outcome or 'without a word'}"
+    good = not missing and not broken and outcome == "completed"
+    return check_of("completed", good, "every phase, to the end", seen, [*broken, *ended])
+
+
+def _as_planned(events: Sequence[Event], timeline: Timeline) -> Check:
+    """One run, of one plan: each phase once, in order, for its time, and with the safety net that the variant says."""
+    start = events[0].data
+    wrong = []
+    if (starts := sum(event.kind == "run.started" for event in events)) > 1:
+        wrong.append(f"{starts} runs were started")
+    others = {fault.id.partition("/")[0] for fault in timeline.faults if "/" in fault.id} - {str(start["run"])}
+    if others:
+        wrong.append(f"faults of {', '.join(sorted(others))}")
+    told = [event.data["phase"] for event in events if event.kind == "phase.started"]
+    wrong.extend(f"{phase} began {told.count(phase)} times" for phase in dict.fromkeys(told) if told.count(phase) > 1)
+    if told != sorted(told, key=lambda phase: PHASES.index(phase) if phase in PHASES else -1):
+        wrong.append(f"the phases came as {', '.join(told)}")
+    # The phase in which it was stopped is as long as it could be; that it was stopped is a check of its own.
+    stopped = any(event.kind == "run.stopping" for event in events)
+    stopped_in = [phase for phase in told if phase != "clean-up"][-1:] if stopped else []
+    for phase, wanted in (start.get("planned") or {}).items():
+        begin, end = timeline.phases.get(phase, (0.0, float(wanted)))
+        least = -math.inf if phase in stopped_in else -_slack(wanted, 0.05, 0.5)
+        if not least <= end - begin - float(wanted) <= _slack(wanted, 0.1, 2.0):
+            wrong.append(f"{phase} took {end - begin:.1f}s of {wanted:g}s")
+    wrong.extend(_sabotage(str(start["variant"]), events))
+    return check_of("plan", not wrong, "one run, as it was planned", "; ".join(wrong) or "as planned", [])
+
+
+def _slack(seconds: float, share: float, least: float) -> float:
+    return max(share * seconds, least)
+
+
+def _sabotage(variant: str, events: Sequence[Event]) -> list[str]:
+    """What the history says of a safety net that was cut, against what the variant says."""
+    notes = [str(event.data.get("text", "")) for event in events if event.kind == "run.note"]
+    cut = {note.removeprefix("sabotage ").partition(":")[0] for note in notes if note.startswith("sabotage ")}
+    known = {str(one["name"]) for one in events[0].data["setting"]["drill"].get("sabotages", ())}
+    cut |= {str(event.data.get("by", "")) for event in events if event.kind == "alert.silenced"} & known
+    meant = variant.removeprefix("sabotage:") if variant.startswith("sabotage:") else None
+    wrong = [f"sabotage {name} in a run of {variant}" for name in sorted(cut) if name != meant]
+    return wrong if meant is None or meant in cut else [*wrong, f"no word that sabotage {meant} was done"]
+
+
+def _monitoring(events: Sequence[Event], timeline: Timeline) -> Check:
+    """That no alert was heard means something only where one would have been."""
+    gaps = [event for event in events if event.kind == "monitoring.gap" and _matters(event, timeline)]
+    looked = [event for event in events if event.kind == "preflight.check"]
+    heard = [event for event in looked if event.data.get("name") == "pipeline" and event.data.get("ok")]
+    told = [f"{event.data['what']} silent for {event.data['seconds']:.1f}s" for event in gaps]
+    told += [
+        f"{what} silent for {silent:.1f}s in all"
+        for what, silent in _silent_in_all(events, timeline).items()
+        if not any(event.data["what"] == what for event in gaps)
+    ]
+    good = bool(heard) and not told
+    if not heard:
+        told.append("no alert was seen to come through before the fault")
+    gaps = [event for event in events if event.kind == "monitoring.gap"]
+    return check_of(
+        "monitoring",
+        good,
+        "an alert comes the whole way before the fault, then Prometheus and Alertmanager watch without a gap over "
+        f"{show_duration(MONITORING_GAP_MAX_S)}, and for {1 - MONITORING_GAPS_MAX:.0%} of the time",
+        "; ".join(told) or "no gap",
+        [*heard, *(() if good else gaps)],
+    )
+
+
+def _silent_in_all(events: Sequence[Event], timeline: Timeline) -> dict[str, float]:
+    """Ways of watching whose gaps, none of them long, come to too much of the time from the baseline on; in seconds."""
+    span = timeline.span(("baseline", "recovery"))
+    if span is None:
+        return {}
+    gaps: dict[tuple[str, float], float] = {}
+    for event in events:
+        if event.kind == "monitoring.gap":
+            seconds = float(event.data.get("seconds", 0))
+            began = float(event.data.get("began_at", event.at - seconds))
+            within = min(began + seconds, span[1]) - max(began, span[0])
+            # A gap is told when it has lasted too long, and once more at its end.
+            one = (str(event.data["what"]), began)
+            gaps[one] = max(gaps.get(one, 0.0), within)
+    silent: dict[str, float] = {}
+    for (what, _), seconds in gaps.items():
+        silent[what] = silent.get(what, 0.0) + seconds
+    most = MONITORING_GAPS_MAX * (span[1] - span[0])
+    return {what: seconds for what, seconds in silent.items() if seconds > max(most, MONITORING_GAP_MAX_S)}
+
+
+def _silences(events: Sequence[Event]) -> Check:
+    """An alert that somebody else silenced is not heard, so that it was not heard says nothing."""
+    found = [event for event in events if event.kind == "alert.silenced" and event.source == "monitoring"]
+    seen = "; ".join(
+        f"{event.data.get('by') or 'somebody'} silenced {event.data.get('alert') or 'alerts'}" for event in found
+    )
+    return check_of("silences", not found, "nobody else silences alerts meanwhile", seen or "nobody did", found)
+
+
+def _processes(events: Sequence[Event], timeline: Timeline) -> Check:
+    """What dies of the fault is the service's affair: its objectives say whether that was well."""
+    stopped = next((event.sequence for event in events if event.kind == "run.stopping"), math.inf)
+    died = [event for event in events if event.kind == "process.exited" and not _meant(event, stopped)]
+    by_fault = [event for event in died if _of_the_fault(event, timeline)]
+    doubtful = [event for event in died if event not in by_fault]
+    seen = [f"{event.data['name']} ended ({event.data.get('exit_code')})" for event in doubtful]
+    seen += [f"{event.data['name']} ended ({event.data.get('exit_code')}) under the fault" for event in by_fault]
+    return check_of(
+        "processes",
+        not doubtful,
+        "nothing of the platform or the runner dies but what the drill breaks, or of it",
+        "; ".join(seen) or "none died",
+        died,
+    )
+
+
+def _of_the_fault(exited: Event, timeline: Timeline) -> bool:
+    """Whether a fault explains the end: it is the fault's target, or a part of the service that ended after it."""
+    name = str(exited.data.get("name"))
+    if name in OWN_CHILDREN:
+        return False
+    if any(name in TARGET_PARTS.split(fault.target) for fault in timeline.faults):
+        return True
+    effect = timeline.effect
+    return name not in WITNESSES and effect is not None and exited.at >= effect - SEEN_AFTER_S
+
+
+def _meant(exited: Event, stopped: float) -> bool:
+    """The runner's own children have a schedule to end by themselves; one that ends badly has not kept it.
+
+    After the event of that number a run that is stopped ends them, by force where they do not.
+    """
+    if exited.data.get("name") in OWN_CHILDREN and exited.data.get("exit_code") != 0:
+        return exited.sequence > stopped
+    return bool(exited.data.get("expected"))
+
+
+def _matters(gap: Event, timeline: Timeline) -> bool:
+    """Whether a gap blinded the run: long enough, and not over before the baseline began; it wakes up in warm-up."""
+    if gap.data.get("seconds", 0) <= MONITORING_GAP_MAX_S:
+        return False
+    baseline = timeline.phases.get("baseline")
+    return baseline is None or gap.at > baseline[0]
+
+
+def check_of(
+    name: str,
+    good: bool,
+    expected: str,
+    seen: str,
+    events: Sequence[Event],
+    group: str = "run",
+    **numbers: float | int | None,
+) -> Check:
+    """A check of the run itself: good, or a doubt."""
+    return Check(
+        id=f"{group}/{name}",
+        group=group,
+        status=Status.PASSED if good else Status.INCONCLUSIVE,
+        title=name.replace("-", " "),
+        expected=expected,
+        seen=seen,
+        events=tuple(event.sequence for event in events),
+        **numbers,  # type: ignore[arg-type]
+    )

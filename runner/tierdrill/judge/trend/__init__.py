@@ -1,0 +1,1 @@
+"""Several runs together: figures, proof status, regressions and scores."""

@@ -1,0 +1,186 @@
+"""The controller's remedies: each takes its arguments from outside, changes the Core and says what it did."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from tierdrill.lab.controller.cluster_model import Held, Node
+from tierdrill.lab.controller.desired_state import Core
+
+Answer = dict[str, Any]
+
+
+class Refused(Exception):
+    """The remedy cannot be carried out now; the message says why."""
+
+
+class BadArguments(ValueError):
+    """The arguments make no sense."""
+
+
+def cordon(core: Core, arguments: Mapping[str, Any], now: float) -> Answer:
+    """Place nothing new on a node, or on one GPU of it."""
+    node, gpu = _node(core, arguments), _gpu(core, arguments)
+    before = node.cordoned if gpu is None else gpu in node.gpus_cordoned
+    if gpu is None:
+        node.cordoned = True
+    else:
+        node.gpus_cordoned.add(gpu)
+    if not before:
+        core.event("cordoned", node=node.name, gpu=gpu)
+    return _done()
+
+
+def uncordon(core: Core, arguments: Mapping[str, Any], now: float) -> Answer:
+    """Allow placement again; uncordoning a node uncordons its GPUs."""
+    node, gpu = _node(core, arguments), _gpu(core, arguments)
+    before = node.cordoned or bool(node.gpus_cordoned) if gpu is None else gpu in node.gpus_cordoned
+    if gpu is None:
+        node.cordoned = False
+        node.gpus_cordoned.clear()
+    else:
+        node.gpus_cordoned.discard(gpu)
+    if before:
+        core.event("uncordoned", node=node.name, gpu=gpu)
+    core.settle(now)
+    return _done()
+
+
+def reschedule(core: Core, arguments: Mapping[str, Any], now: float) -> Answer:
+    """Place a node's replicas elsewhere now, most important first. Those without room wait for their node."""
+    node = _node(core, arguments)
+    names = _replicas_on(core, node, None, arguments)
+    answer = core.apply(core.plan(names, without_node=node.name), "reschedule", now)
+    return _unless_stuck(names, answer, node)
+
+
+def drain(core: Core, arguments: Mapping[str, Any], now: float) -> Answer:
+    """Cordon a node or a GPU and move its replicas away; those without room lose their place."""
+    node, gpu = _node(core, arguments), _gpu(core, arguments)
+    cordon(core, arguments, now)
+    names = _replicas_on(core, node, gpu, arguments)
+    without = node.name if gpu is None else None
+    return _done(core.apply(core.plan(names, without_node=without), "drain", now, evict=True))
+
+
+def replace_replica(core: Core, arguments: Mapping[str, Any], now: float) -> Answer:
+    """Kill a replica wherever it is and place it anew, elsewhere if there is room."""
+    held = _replica(core, arguments)
+    name, was = held.config.name, held.current
+    plan = core.plan([name], avoid={} if was is None else {name: was.spot})
+    if name in plan.unplaced:
+        raise Refused(f"no room for {name}")
+    if was is not None and plan.places[name] == was.spot:
+        core.renew(held, "replace")
+        core.event("replaced", replica=name, node=was.spot[0], gpu=was.spot[1])
+        return _done({"moved": [name], "preempted": [], "unplaced": []})
+    return _done(core.apply(plan, "replace", now, gently=False))
+
+
+def rebalance(core: Core, arguments: Mapping[str, Any], now: float) -> Answer:
+    """Everything back to its home as far as homes are usable, and what waits for room gets a place."""
+    usable = {gpu.spot for gpu in core.gpus() if gpu.usable}
+    places = core.places()
+    prefer = {
+        name: home if home in usable else places.get(name, home)
+        for name in core.held
+        if (home := core.homes.get(name, places.get(name))) is not None
+    }
+    names = list(core.held)
+    return _done(core.apply(core.plan(names, prefer=prefer), "rebalance", now))
+
+
+REMEDIES: Mapping[str, Callable[[Core, Mapping[str, Any], float], Answer]] = {
+    "cordon": cordon,
+    "uncordon": uncordon,
+    "reschedule": reschedule,
+    "drain": drain,
+    "replace-replica": replace_replica,
+    "rebalance": rebalance,
+}
+"""Remedies the Core carries out alone. `restart-replica` needs the node's agent and lives in the program."""
+
+_ARGUMENTS = {
+    "cordon": {"node", "gpu"},
+    "uncordon": {"node", "gpu"},
+    "reschedule": {"node", "tiers", "models"},
+    "drain": {"node", "gpu", "tiers", "models"},
+    "replace-replica": {"replica"},
+    "rebalance": set[str](),
+    "restart-replica": {"replica"},
+}
+
+
+def check_arguments(verb: str, arguments: Mapping[str, Any]) -> None:
+    """BadArguments for an unknown remedy or argument."""
+    if verb not in _ARGUMENTS:
+        raise BadArguments(f"found remedy {verb!r}; allowed are {', '.join(sorted(_ARGUMENTS))}")
+    if unknown := sorted(set(arguments) - _ARGUMENTS[verb]):
+        allowed = ", ".join(sorted(_ARGUMENTS[verb])) or "none"
+        raise BadArguments(f"{verb}: found argument {unknown[0]!r}; allowed are {allowed}")
+    for key in ("node", "replica"):
+        if key in _ARGUMENTS[verb] and not isinstance(arguments.get(key), str):
+            raise BadArguments(f"{verb}: {key}: expected a name, found {arguments.get(key)!r}")
+    for key in ("tiers", "models"):
+        value = arguments.get(key)
+        if value is not None and not (isinstance(value, list) and all(isinstance(each, str) for each in value)):
+            raise BadArguments(f"{verb}: {key}: expected a list of names, found {value!r}")
+
+
+def restartable(core: Core, arguments: Mapping[str, Any]) -> tuple[Held, Node]:
+    """The replica to restart and the node whose agent can do it; Refused where none can."""
+    held = _replica(core, arguments)
+    if held.current is None:
+        raise Refused(f"{held.config.name} has no place")
+    node = core.nodes[held.current.spot[0]]
+    if not node.ready or node.agent is None:
+        raise Refused(f"{node.name} is NotReady")
+    return held, node
+
+
+def _done(answer: Mapping[str, list[str]] | None = None) -> Answer:
+    return {"ok": True, **(answer or {"moved": [], "preempted": [], "unplaced": []})}
+
+
+def _unless_stuck(names: list[str], answer: dict[str, list[str]], node: Node) -> Answer:
+    if names and not answer["moved"]:
+        raise Refused(f"no room elsewhere for {', '.join(sorted(names))} of {node.name}")
+    return _done(answer)
+
+
+def _node(core: Core, arguments: Mapping[str, Any]) -> Node:
+    return core.node(str(arguments["node"]))
+
+
+def _gpu(core: Core, arguments: Mapping[str, Any]) -> int | None:
+    raw = arguments.get("gpu")
+    if raw is None:
+        return None
+    known = sorted(_node(core, arguments).gpus)
+    if isinstance(raw, str) and raw.isdecimal():
+        raw = int(raw)
+    if raw not in known or isinstance(raw, bool):
+        raise BadArguments(f"found gpu {raw!r}; {arguments['node']} has {', '.join(map(str, known))}")
+    return int(raw)
+
+
+def _replica(core: Core, arguments: Mapping[str, Any]) -> Held:
+    return core.replica(str(arguments["replica"]))
+
+
+def _replicas_on(core: Core, node: Node, gpu: int | None, arguments: Mapping[str, Any]) -> list[str]:
+    tiers, models = arguments.get("tiers"), arguments.get("models")
+    known_tiers = {held.config.tier for held in core.held.values()}
+    known_models = {held.config.model for held in core.held.values()}
+    for what, given, known in (("tier", tiers, known_tiers), ("model", models, known_models)):
+        if given is not None and (unknown := sorted(set(given) - known)):
+            raise BadArguments(f"found {what} {unknown[0]!r}; known are {', '.join(sorted(known))}")
+    return [
+        name
+        for name, spot in core.places().items()
+        if spot[0] == node.name
+        and gpu in (None, spot[1])
+        and (tiers is None or core.held[name].config.tier in tiers)
+        and (models is None or core.held[name].config.model in models)
+    ]

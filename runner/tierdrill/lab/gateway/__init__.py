@@ -1,0 +1,1 @@
+"""The lab's gateways: admission, routing and protections of each tier."""

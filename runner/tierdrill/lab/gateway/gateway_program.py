@@ -1,0 +1,132 @@
+"""The program `gateway`: routes requests to model replicas by tier.
+
+`python -m tierdrill.lab.gateway.gateway_program --config FILE.json [--ready-fd N]`
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import logging
+import signal
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import dataclass
+
+import aiohttp
+from aiohttp import web
+
+from tierdrill.lab.gateway.admin import Admin
+from tierdrill.lab.gateway.endpoint_watch import EndpointFollower, Prober
+from tierdrill.lab.gateway.gateway_config import ConfigError, GatewayConfig, parse_config
+from tierdrill.lab.gateway.gateway_state import GatewayCore
+from tierdrill.lab.gateway.proxy import Proxy
+from tierdrill.monitoring.local_requests import FORBIDDEN, refusal
+from tierdrill.process.spawn import announce_ready, program_arguments
+from tierdrill.seldom import log_to_stderr
+
+BODY_BYTES_MAX = 4 * 1024 * 1024
+UPSTREAM_KEEPALIVE_S = 3.0  # below the replicas' own 5 s: never send on a connection that is being closed
+SHUTDOWN_S = 0.3
+
+log = logging.getLogger("tierdrill.gateway")
+
+
+@dataclass(frozen=True)
+class RunningGateway:
+    """A gateway that serves."""
+
+    core: GatewayCore
+    address: str
+
+
+@contextlib.asynccontextmanager
+async def running(config: GatewayConfig) -> AsyncIterator[RunningGateway]:
+    """Serve for as long as the context is open."""
+    core = GatewayCore(config, asyncio.get_running_loop().time)
+    # Probes have connections of their own: they must not warm, or wait for, those of the requests.
+    async with _session() as data, _session() as control:
+        follower = EndpointFollower(core, control)
+        prober = Prober(core, control)
+        app = web.Application(client_max_size=BODY_BYTES_MAX, middlewares=[_programs_only])
+        proxy = Proxy(core, data)
+        app.add_routes(
+            [
+                web.post("/v1/completions", proxy.serve),
+                web.post("/v1/chat/completions", proxy.serve),
+                web.post("/v2/models/{model}/infer", proxy.serve),
+                *Admin(core, follower).routes(),
+            ]
+        )
+        runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=SHUTDOWN_S)
+        await runner.setup()
+        background: list[asyncio.Task[None]] = []
+        try:
+            host, _, port = config.listen.rpartition(":")
+            await web.TCPSite(runner, host, int(port)).start()
+            background = [asyncio.create_task(follower.run()), asyncio.create_task(prober.run())]
+            for task in background:
+                task.add_done_callback(_log_death)
+            bound_host, bound_port = runner.addresses[0][:2]
+            yield RunningGateway(core, f"{bound_host}:{bound_port}")
+        finally:
+            for task in background:
+                task.cancel()
+            await asyncio.gather(*background, return_exceptions=True)
+            await runner.cleanup()
+
+
+@web.middleware
+async def _programs_only(
+    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+) -> web.StreamResponse:
+    if (why := refusal(request.headers.get("Host"), request.headers.get("Origin"))) is not None:
+        return web.json_response({"error": {"message": why, "type": "invalid_request_error"}}, status=FORBIDDEN)
+    return await handler(request)
+
+
+def _session() -> aiohttp.ClientSession:
+    """Pooled keep-alive connections without limits of their own: the pools above bound what is in flight."""
+    connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=UPSTREAM_KEEPALIVE_S, happy_eyeballs_delay=None)
+    return aiohttp.ClientSession(
+        connector=connector,
+        timeout=aiohttp.ClientTimeout(total=None, sock_connect=None, sock_read=None),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        auto_decompress=False,
+        skip_auto_headers=("User-Agent", "Accept-Encoding"),
+    )
+
+
+def _log_death(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and task.exception() is not None:
+        log.error("background task died", exc_info=task.exception())
+
+
+async def _serve(config: GatewayConfig, ready_fd: int | None) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    async with running(config) as gateway:
+        gc.collect()
+        gc.freeze()  # what exists now lives as long as we do: keep the collector's pauses to the requests' garbage
+        announce_ready(ready_fd, "gateway", config.name, gateway.address)
+        await stop.wait()
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run until SIGTERM."""
+    log_to_stderr("%(asctime)s %(levelname)s %(message)s")
+    arguments = program_arguments("gateway", argv)
+    try:
+        config = parse_config(arguments.config)
+    except ConfigError as error:
+        log.error("%s", error)
+        return 2
+    asyncio.run(_serve(config, arguments.ready_fd))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,203 @@
+"""The gateway's state in one place: router, pools, governors, metrics, journal. No I/O: the coroutines bring that."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections import deque
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from tierdrill.lab.gateway.gateway_config import ConfigError, GatewayConfig
+from tierdrill.lab.gateway.gateway_metrics import GatewayMetrics
+from tierdrill.lab.gateway.limits import Caps, CircuitBreaker, Clock, RetryBudget, Shedder
+from tierdrill.lab.gateway.picker import FAILS_CLOSED, LOST, Picker
+from tierdrill.lab.gateway.routing import Endpoint, EndpointChange, Replica, Router
+from tierdrill.lab.gateway.slot_admission import Effect, Granted, ModelPool, Preempted, Ticket
+
+EVENTS_KEPT = 500
+
+
+class Journal:
+    """The last changes: what an operator or a guard did, and when (unix time)."""
+
+    def __init__(self, wall_clock: Callable[[], float] = time.time) -> None:
+        self._wall_clock = wall_clock
+        self._events: deque[dict[str, Any]] = deque(maxlen=EVENTS_KEPT)
+        self._sequence = itertools.count(1)
+
+    def add(self, kind: str, **what: Any) -> None:
+        self._events.append({"sequence": next(self._sequence), "at": self._wall_clock(), "kind": kind, **what})
+
+    def since(self, sequence: int) -> list[dict[str, Any]]:
+        return [event for event in self._events if event["sequence"] > sequence]
+
+
+class GatewayCore:
+    """Everything a request meets on its way."""
+
+    def __init__(self, config: GatewayConfig, clock: Clock) -> None:
+        self.config = config
+        self.picker = Picker(config.flags)
+        self.flags = self.picker.in_effect
+        self.clock = clock
+        self.journal = Journal()
+        self.metrics = GatewayMetrics(config.name, config.tiers)
+        self.router = Router(self.flags, config.share, clock)
+        self.shedder = Shedder(config.tiers)
+        self.caps = Caps(config.tiers, clock)
+        self.budgets = {tier.name: RetryBudget(tier.retry_ratio, tier.retry_burst) for tier in config.tiers}
+        self.sequence = itertools.count(1)
+        self._pools: dict[str, ModelPool] = {}
+        self._breakers: dict[str, CircuitBreaker] = {}
+        for model in sorted(config.known_models()):
+            self._add_model(model)
+
+    def pool(self, model: str) -> ModelPool | None:
+        """The model's pool; None when there is no such model."""
+        return self._pools.get(model)
+
+    def allows(self, model: str, rank: int) -> bool:
+        """Whether the model's circuit lets a request of that rank through."""
+        return not self.flags.circuit_breaker or self._breakers[model].allows(rank)
+
+    def circuit_wait_s(self, model: str) -> float:
+        """Until the model's circuit lets a trial through."""
+        return self._breakers[model].wait_s()
+
+    def perform(self, effects: Iterable[Effect]) -> None:
+        """Tell the requests concerned."""
+        for effect in effects:
+            owner = effect.ticket.owner
+            if isinstance(effect, Preempted):
+                self.metrics.tier(effect.ticket.policy.name).preemptions.inc()
+                if owner is not None:
+                    owner.preempted()
+            elif owner is None:
+                continue
+            elif isinstance(effect, Granted):
+                owner.granted()
+            else:
+                owner.refused(effect.reason)
+
+    def pump(self) -> None:
+        """Serve those who wait, after something other than a departure may have made room."""
+        for pool in self._pools.values():
+            if pool.waiting:
+                self.perform(pool.dispatch())
+
+    def take_endpoints(self, endpoints: Iterable[Endpoint]) -> EndpointChange:
+        """A new list from the controller."""
+        change = self.router.update(endpoints)
+        for model in self.router.models:
+            if model not in self._pools:
+                self._add_model(model)
+        for replica in change.removed:
+            self.metrics.remove_replica(replica.node, replica.name)
+        for replica in change.added:
+            self.metrics.add_replica(replica.node, replica.name)
+        if change.added or change.removed:
+            names = {"added": [r.name for r in change.added], "removed": [r.name for r in change.removed]}
+            self.journal.add("endpoints", **names)
+        self.pump()
+        return change
+
+    def attempt_failed(self, replica: Replica, model: str, kind: str) -> None:
+        """An attempt went wrong in a way that speaks against the replica."""
+        self.metrics.upstream_failed(replica.node, replica.name, kind)
+        if self.router.failed(replica):
+            self.journal.add("ejected", replica=replica.name, node=replica.node, reason=kind, count=replica.ejections)
+        self._record(model, ok=False)
+
+    def attempt_succeeded(self, replica: Replica, model: str) -> None:
+        """An attempt gave a whole answer."""
+        self.router.succeeded(replica)
+        self._record(model, ok=True)
+
+    def running_on(self, replica: Replica) -> list[Ticket]:
+        """Tickets that hold a slot of that replica."""
+        return [t for pool in self._pools.values() for t in pool.running if t.replica is replica]
+
+    def change_flags(self, changes: dict[str, Any]) -> dict[str, bool]:
+        """Switch mechanisms on or off."""
+        changed = self.picker.wanted.change(changes)
+        self.picker.settle()
+        if changed:
+            self.journal.add("flags", change=changed)
+        if "circuit_breaker" in changed:
+            for breaker in self._breakers.values():
+                breaker.reset()
+        self.pump()
+        return changed
+
+    def change_picker(self, changes: dict[str, Any]) -> bool:
+        """Take the endpoint picker away (`{"up": false}`), or give it back."""
+        up = changes.get("up")
+        if set(changes) != {"up"} or not isinstance(up, bool):
+            raise ConfigError('picker: expected {"up": true} or {"up": false}')
+        changed = self.picker.set_up(up)
+        if changed:
+            self.journal.add("picker", state=self.picker.state)
+        if self.picker.state == FAILS_CLOSED:
+            for pool in self._pools.values():
+                self.perform(pool.refuse_waiting(LOST))
+        self.pump()
+        return changed
+
+    def change_weights(self, changes: dict[str, Any]) -> dict[str, float]:
+        """Shift traffic between nodes."""
+        changed = self.router.set_weights(changes)
+        if changed:
+            self.journal.add("weights", change=changed)
+        self.pump()
+        return changed
+
+    def change_shed(self, changes: dict[str, Any]) -> dict[str, float]:
+        """Shed tiers by order."""
+        changed = self.shedder.change(changes)
+        if changed:
+            self.journal.add("shed", change=changed)
+        return changed
+
+    def change_caps(self, changes: dict[str, Any]) -> dict[str, float | None]:
+        """Hold tiers to a rate."""
+        changed = self.caps.change(changes)
+        if changed:
+            self.journal.add("caps", change=changed)
+        return changed
+
+    def exposition(self) -> bytes:
+        """The metrics page."""
+        waiting = {(tier.name, model): 0 for tier in self.config.tiers for model in self._pools}
+        running: dict[str, int] = {}
+        for model, pool in self._pools.items():
+            for ticket in pool.waiting:
+                waiting[ticket.policy.name, model] += 1
+            for ticket in pool.running:
+                running[ticket.policy.name] = running.get(ticket.policy.name, 0) + 1
+        ejected = self.router.ejected()
+        return self.metrics.show(
+            waiting=waiting,
+            running=running,
+            ejected={(r.node, r.name): r.name in ejected for r in self.router.replicas},
+            circuits={model: breaker.refuses for model, breaker in self._breakers.items()},
+            shed=self.shedder.fractions,
+            flags=self.flags.as_dict(),
+            picker_up=self.picker.up,
+        )
+
+    def _add_model(self, model: str) -> None:
+        reserving = self.config.tiers_routed_to(model)
+        top_rank = self.config.tiers[0].rank
+        self._pools[model] = ModelPool(model, self.router, self.flags, reserving, top_rank, self.clock)
+        self._breakers[model] = CircuitBreaker(self.clock)
+        self.metrics.add_model(model)
+
+    def _record(self, model: str, *, ok: bool) -> None:
+        if not self.flags.circuit_breaker:
+            return
+        breaker = self._breakers[model]
+        if breaker.record(ok):
+            self.journal.add("circuit", model=model, state=breaker.state)
+            if not ok:
+                self.perform(self._pools[model].refuse_waiting("circuit-open"))

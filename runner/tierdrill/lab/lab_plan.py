@@ -1,0 +1,113 @@
+"""From documents to a lab: the one place where the embedded deployment reads what people wrote."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from tierdrill.documents.models.environment import Environment
+from tierdrill.documents.models.tiers import Tier, Tiers
+from tierdrill.documents.models.workloads import Workloads
+from tierdrill.lab.lab_config import (
+    AlertmanagerConfig,
+    LabConfig,
+    ModelConfig,
+    PrometheusConfig,
+    RouteConfig,
+    TierConfig,
+    check,
+    make_node,
+)
+
+MODEL_SIZE = 4096
+"""Weights of the small model that replicas run."""
+
+GATEWAY_LETTERS = "abcdefghijklmnopqrstuvwxyz"
+
+
+def lab_config(
+    name: str,
+    environment: Environment,
+    tiers: Tiers,
+    workloads: Workloads,
+    *,
+    prometheus: Path | None,
+    alertmanager: Path | None,
+    rules: Mapping[str, str],
+    alertmanager_text: str,
+    outlives_starter: bool = False,
+) -> LabConfig:
+    """The lab that an environment describes; LabConfigError if its parts do not fit together."""
+    shape = environment.lab
+    return check(
+        LabConfig(
+            name=name,
+            tiers=tuple(_tier(tier) for tier in tiers.by_rank()),
+            models=tuple(
+                ModelConfig(
+                    name=model.name,
+                    tier=model.tier,
+                    replicas=model.replicas,
+                    memory_gib=float(model.memory_gib),
+                    slots=model.slots,
+                    model_seed=model.seed,
+                    model_size=MODEL_SIZE,
+                    prefill_ms_per_token=model.service.prefill_per_token * 1000,
+                    decode_ms_per_token=model.service.decode_per_token * 1000,
+                    prompt_tokens_at_most=model.prompt_tokens_at_most,
+                    max_tokens_at_most=model.max_tokens_at_most,
+                )
+                for model in workloads.models
+            ),
+            nodes=tuple(
+                make_node(f"node-{number}", shape.gpus_per_node, float(shape.gpu_memory_gib), shape.gpu_model)
+                for number in range(1, shape.nodes + 1)
+            ),
+            gateways=tuple(f"gateway-{letter}" for letter in GATEWAY_LETTERS[: shape.gateways]),
+            trusted_callers=shape.trusted_callers,
+            flags=dict.fromkeys(shape.flags_off, False),
+            routes=tuple(
+                RouteConfig(
+                    tier=route.tier,
+                    model=route.model,
+                    customer_class=route.customer_class,
+                    prompt_tokens_at_least=route.prompt_tokens_at_least,
+                    prompt_tokens_at_most=route.prompt_tokens_at_most,
+                    max_tokens_at_least=route.max_tokens_at_least,
+                    max_tokens_at_most=route.max_tokens_at_most,
+                )
+                for route in workloads.routes
+            ),
+            node_grace_s=shape.node_grace,
+            eviction_after_s=shape.eviction_after,
+            spare_slots_for_rank1=shape.spare_slots_rank1,
+            restart_backoff_s=shape.restart_backoff,
+            outlives_starter=outlives_starter,
+            prometheus=PrometheusConfig(
+                binary=str(prometheus) if prometheus else None,
+                scrape_interval_s=environment.clock.scrape_interval,
+                evaluation_interval_s=environment.clock.evaluation_interval,
+                rules=dict(rules),
+            ),
+            alertmanager=AlertmanagerConfig(
+                binary=str(alertmanager) if alertmanager else None, config=alertmanager_text
+            ),
+        )
+    )
+
+
+def _tier(tier: Tier) -> TierConfig:
+    return TierConfig(
+        name=tier.name,
+        rank=tier.rank,
+        reserved_slots=tier.reserved_slots,
+        may_preempt=tier.may_preempt,
+        shed_order=tier.shed_order,
+        queue_limit=tier.queue.limit,
+        queue_wait_s=tier.queue.wait,
+        deadline_s=tier.deadline,
+        attempt_timeout_s=tier.attempt_timeout,
+        retries=tier.retry_budget.attempts - 1,
+        retry_ratio=tier.retry_budget.ratio,
+        fallback_model=tier.fallback_model,
+    )

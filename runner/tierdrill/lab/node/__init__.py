@@ -1,0 +1,1 @@
+"""The agent of one emulated node: its replicas, its GPUs and its kernel log."""

@@ -1,0 +1,296 @@
+"""Program `node`: the agent of one node. It leads the node's process group, so that a power cut takes all of it.
+
+It reports to the controller four times a second, does what the answer wishes for, keeps an eye on its replicas and
+emulates the node's GPUs. When the controller cannot be reached it carries on with the last wish.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import hmac
+import logging
+import os
+import time
+import uuid
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from tierdrill.lab.json_bodies import json_object
+from tierdrill.lab.node.gpu_overrides import GpuSpec
+from tierdrill.lab.node.gpus import GpuBoard, GpuCollector, parse_gpu_specs
+from tierdrill.lab.node.http_client import JsonClient
+from tierdrill.lab.node.reconcile import ReplicaSpec
+from tierdrill.lab.node.replica_processes import Replicas, UnknownReplica
+from tierdrill.lab.serving import address_of, bind, configure_logging, serve
+from tierdrill.process.child import SpawnError
+from tierdrill.process.spawn import announce_ready, program_arguments
+
+PROGRAM = "node"
+HEARTBEAT_TIMEOUT_S = 1.0
+HEARTBEAT_GAP_S = 0.02  # changes are reported at once, but not more often than this
+OVERRIDES_POLL_S = 0.01  # one stat(); how late a GPU trips is how late a planned fault takes effect
+_log = logging.getLogger("tierdrill.node")
+
+
+@dataclass(frozen=True)
+class NodeConfig:
+    """The node's configuration file."""
+
+    name: str
+    controller: str
+    token: str
+    gpus: tuple[GpuSpec, ...]
+    state_dir: Path
+    heartbeat_s: float
+    restart_backoff_s: float
+    listen: str
+
+    @classmethod
+    def parse(cls, document: Mapping[str, Any]) -> NodeConfig:
+        """Take what the agent needs."""
+        return cls(
+            name=document["name"],
+            controller=document["controller"],
+            token=document["token"],
+            gpus=tuple(parse_gpu_specs(document["gpus"])),
+            state_dir=Path(document["state_dir"]),
+            heartbeat_s=document.get("heartbeat_s", 0.25),
+            restart_backoff_s=document.get("restart_backoff_s", 60.0),
+            listen=document.get("listen") or "127.0.0.1:0",
+        )
+
+
+class Agent:
+    """Everything a node does besides serving its API."""
+
+    def __init__(self, config: NodeConfig, address: str) -> None:
+        config.state_dir.mkdir(parents=True, exist_ok=True)
+        self.config = config
+        self.address = address
+        self.boot_id = str(uuid.uuid4())
+        self._changed = asyncio.Event()
+        self.gpus = GpuBoard(config.name, list(config.gpus), config.state_dir, lambda index: self.replicas.users(index))
+        self.replicas = Replicas(
+            config.name,
+            config.state_dir,
+            self.gpus.state_file,
+            token=config.token,
+            restart_backoff_s=config.restart_backoff_s,
+            changed=self._changed,
+        )
+        self._controller = JsonClient(config.controller, config.token)
+        self.exports = True
+        self.frozen: bytes | None = None
+        self._last_ok: float | None = None
+        self._failing: str | None = None
+        self.registry = CollectorRegistry()
+        self.registry.register(GpuCollector(self.gpus))
+        self.registry.register(AnswersCollector(config.name, self.replicas))
+        beats = Counter("tierdrill_node_heartbeats", "Heartbeats sent.", ("node", "outcome"), registry=self.registry)
+        self._beats_ok = beats.labels(config.name, "ok")
+        self._beats_failed = beats.labels(config.name, "failed")
+        boot = Gauge("node_boot_time_seconds", "Unix time of the last boot.", ("node",), registry=self.registry)
+        boot.labels(config.name).set(time.time())
+
+    def boot(self) -> None:
+        """Power on."""
+        self.gpus.boot(self.boot_id)
+
+    async def run(self) -> None:
+        """Beat and watch until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._beat_forever())
+            group.create_task(self._watch_overrides())
+
+    async def shutdown(self) -> None:
+        """Take the replicas along."""
+        await self.replicas.shutdown()
+        self._controller.close()
+
+    def status(self) -> dict[str, Any]:
+        """What GET /v1/status shows."""
+        return {
+            "node": self.config.name,
+            "agent": self.address,
+            "boot_id": self.boot_id,
+            "pid": os.getpid(),
+            "last_heartbeat_age_s": None if self._last_ok is None else time.monotonic() - self._last_ok,
+            "heartbeat_error": self._failing,
+            "overrides_error": self.gpus.error,
+            "gpus": self.gpus.status(),
+            "replicas": self.replicas.heartbeat(),
+        }
+
+    async def stop_exporter(self, _: str = "") -> dict[str, Any]:
+        """From now on nobody gets metrics, as if the exporter's process had ended. All else goes on."""
+        self.exports = False
+        return {"exports": False}
+
+    async def start_exporter(self, _: str = "") -> dict[str, Any]:
+        """Give metrics again, and as they are now."""
+        self.exports, self.frozen = True, None
+        return {"exports": True}
+
+    async def freeze_exporter(self, _: str = "") -> dict[str, Any]:
+        """From now on repeat the metrics of this moment, as an exporter does that has lost its source."""
+        self.frozen = generate_latest(self.registry)
+        return {"exports": self.exports}
+
+    async def _beat_forever(self) -> None:
+        while True:
+            began = time.monotonic()
+            self._changed.clear()
+            await self._beat()
+            self.replicas.reconcile()
+            await asyncio.sleep(HEARTBEAT_GAP_S)
+            left_s = began + self.config.heartbeat_s - time.monotonic()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._changed.wait(), max(0.0, left_s))
+
+    async def _beat(self) -> None:
+        document = {
+            "node": self.config.name,
+            "agent": self.address,
+            "boot_id": self.boot_id,
+            "gpus": self.gpus.heartbeat(),
+            "replicas": self.replicas.heartbeat(),
+        }
+        try:
+            status, answer = await self._controller.request(
+                "POST", "/v1/heartbeat", document, timeout_s=HEARTBEAT_TIMEOUT_S
+            )
+            if status != 200:
+                raise ValueError(f"status {status}: {answer}")
+            desired = [ReplicaSpec.parse(spec) for spec in answer["desired"]]
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            self._beats_failed.inc()
+            reason = f"{type(error).__name__}: {error}"
+            if reason != self._failing:
+                _log.warning("heartbeat failed: %s", reason)
+            self._failing = reason
+            return
+        self._beats_ok.inc()
+        self._last_ok, self._failing = time.monotonic(), None
+        self.replicas.want(desired)
+
+    async def _watch_overrides(self) -> None:
+        while True:
+            if self.gpus.poll():
+                self._changed.set()
+            await asyncio.sleep(OVERRIDES_POLL_S)
+
+
+class AnswersCollector(Collector):
+    """Whether each replica answers the golden prompts rightly: 1 or 0, nothing where it is not known."""
+
+    def __init__(self, node: str, replicas: Replicas) -> None:
+        self._node, self._replicas = node, replicas
+
+    def collect(self) -> Iterable[Metric]:
+        """The family, read at each scrape."""
+        labels = ("replica", "node", "gpu", "model", "tier")
+        family = GaugeMetricFamily(
+            "tierdrill_replica_answers_right", "The golden prompts are answered rightly.", labels=labels
+        )
+        for spec, right in self._replicas.answers():
+            family.add_metric([spec.name, self._node, str(spec.gpu), spec.model, spec.tier], float(right))
+        yield family
+
+
+Handler = Callable[[Request], Awaitable[Response]]
+
+
+def build_app(agent: Agent) -> Starlette:
+    """The agent's API. What changes something needs the token."""
+
+    def guarded(work: Callable[..., Awaitable[dict[str, Any]]], *, takes_document: bool = False) -> Handler:
+        @functools.wraps(work)
+        async def checked(request: Request) -> Response:
+            given = request.headers.get("authorization", "")
+            if not hmac.compare_digest(given.encode(), f"Bearer {agent.config.token}".encode()):
+                return JSONResponse({"ok": False, "reason": "a valid token is needed"}, 401)
+            try:
+                said = (await json_object(request),) if takes_document else ()
+                return JSONResponse({"ok": True} | await work(request.path_params.get("name", ""), *said))
+            except UnknownReplica as error:
+                return JSONResponse({"ok": False, "reason": str(error)}, 404)
+            except SpawnError as error:
+                return JSONResponse({"ok": False, "reason": str(error)}, 500)
+            except (ValueError, KeyError, TypeError) as error:
+                return JSONResponse({"ok": False, "reason": f"{type(error).__name__}: {error}"}, 400)
+
+        return checked
+
+    async def metrics(_: Request) -> Response:
+        if not agent.exports:
+            return Response("the exporter does not run\n", 503)
+        body = generate_latest(agent.registry) if agent.frozen is None else agent.frozen
+        return Response(body, media_type="text/plain; version=1.0.0; charset=utf-8")
+
+    async def status(_: Request) -> Response:
+        return JSONResponse(agent.status())
+
+    return Starlette(
+        routes=[
+            Route("/metrics", metrics),
+            Route("/v1/status", status),
+            Route("/v1/exporter/start", guarded(agent.start_exporter), methods=["POST"]),
+            Route("/v1/exporter/stop", guarded(agent.stop_exporter), methods=["POST"]),
+            Route("/v1/exporter/freeze", guarded(agent.freeze_exporter), methods=["POST"]),
+            Route(
+                "/v1/replicas/{name}/flip", guarded(agent.replicas.flip_bit, takes_document=True), methods=["POST"]
+            ),
+            Route(
+                "/v1/replicas/{name}/errors",
+                guarded(agent.replicas.change_errors, takes_document=True),
+                methods=["POST"],
+            ),
+            Route("/v1/replicas/{name}/restart", guarded(agent.replicas.restart), methods=["POST"]),
+            Route("/v1/replicas/{name}/stop", guarded(agent.replicas.stop), methods=["POST"]),
+        ]
+    )
+
+
+async def run(config: NodeConfig, ready_fd: int | None) -> None:
+    """Serve until told to stop, or until the power is cut."""
+    listener = bind(config.listen)
+    address = address_of(listener)
+    agent = Agent(config, address)
+    agent.boot()
+    ready = functools.partial(announce_ready, ready_fd, PROGRAM, config.name, address)
+    working = asyncio.create_task(agent.run())
+    serving = asyncio.create_task(serve(build_app(agent), listener, on_ready=ready))
+    try:
+        done, _ = await asyncio.wait((working, serving), return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()  # an agent that stopped beating must not look alive
+    finally:
+        for task in (working, serving):
+            task.cancel()
+        await asyncio.gather(working, serving, return_exceptions=True)
+        await agent.shutdown()
+
+
+def main() -> None:
+    """Entry point of `python -m tierdrill.lab.node.node_program`."""
+    configure_logging()
+    arguments = program_arguments(PROGRAM)
+    if os.getpgrp() != os.getpid():
+        os.setpgid(0, 0)  # started by hand: a node is a process group of its own all the same
+    asyncio.run(run(NodeConfig.parse(arguments.config), arguments.ready_fd))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,91 @@
+"""What the node should do next about its replicas: a pure comparison of what is desired with what is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import MISSING, dataclass, fields
+from typing import Any
+
+from tierdrill.lab.lab_config import ANSWER_TOKENS_MAX, PROMPT_TOKENS_MAX
+
+STARTING, READY, EXITED, STOPPED = "starting", "ready", "exited", "stopped"
+
+
+@dataclass(frozen=True)
+class ReplicaSpec:
+    """A replica as the controller wants it on this node."""
+
+    name: str
+    model: str
+    tier: str
+    gpu: int
+    slots: int
+    memory_gib: float
+    model_seed: int
+    model_size: int
+    prefill_ms_per_token: float
+    decode_ms_per_token: float
+    generation: int = 1
+    prompt_tokens_at_most: int = PROMPT_TOKENS_MAX
+    max_tokens_at_most: int = ANSWER_TOKENS_MAX
+
+    @classmethod
+    def parse(cls, document: Mapping[str, Any]) -> ReplicaSpec:
+        """Take the known keys, ignore what newer controllers add; ValueError when one is missing."""
+        missing = [entry.name for entry in fields(cls) if entry.default is MISSING and entry.name not in document]
+        if missing:
+            raise ValueError(f"replica {document.get('name')!r}: no {', '.join(missing)}")
+        return cls(**{entry.name: document[entry.name] for entry in fields(cls) if entry.name in document})
+
+
+@dataclass(frozen=True)
+class Actual:
+    """A replica as it is on this node."""
+
+    name: str
+    generation: int
+    gpu: int
+    phase: str
+    ended_at: float | None = None
+
+
+@dataclass(frozen=True)
+class Start:
+    """Start it, killing its former self first if that is alive."""
+
+    spec: ReplicaSpec
+
+
+@dataclass(frozen=True)
+class Remove:
+    """Stop it and forget it."""
+
+    name: str
+
+
+Action = Start | Remove
+
+
+def reconcile(
+    desired: Iterable[ReplicaSpec], actual: Iterable[Actual], now: float, restart_backoff_s: float
+) -> list[Action]:
+    """Removals first: they free the memory that starts may need.
+
+    One that exited by itself is left alone until the backoff is over (the kubelet's CrashLoopBackOff); one that was
+    stopped on request stays stopped. A new generation, or another GPU, overrides both.
+    """
+    wanted = {spec.name: spec for spec in desired}
+    present = {replica.name: replica for replica in actual}
+    actions: list[Action] = [Remove(name) for name in present if name not in wanted]
+    actions += [
+        Start(spec) for spec in wanted.values() if _needs_start(spec, present.get(spec.name), now, restart_backoff_s)
+    ]
+    return actions
+
+
+def _needs_start(spec: ReplicaSpec, replica: Actual | None, now: float, restart_backoff_s: float) -> bool:
+    if replica is None or (replica.generation, replica.gpu) != (spec.generation, spec.gpu):
+        return True
+    if replica.phase != EXITED:
+        return False
+    return replica.ended_at is not None and now - replica.ended_at >= restart_backoff_s

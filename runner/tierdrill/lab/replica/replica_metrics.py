@@ -1,0 +1,83 @@
+"""What a replica publishes: vLLM's metric names, so that the rules and dashboards written for vLLM apply."""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+from tierdrill.lab.replica.replica_api import Ask
+
+_LATENCY_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 0.75, 1.0, 2.0, 5.0, 10.0)
+_TOKEN_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0)
+_LABELS = ("model_name", "replica")
+
+
+class ReplicaMetrics:
+    """One replica's registry."""
+
+    def __init__(self, model: str, replica: str) -> None:
+        self._registry = CollectorRegistry()
+        labels = (model, replica)
+        registry = self._registry
+
+        def gauge(name: str, text: str) -> Gauge:
+            return Gauge(name, text, _LABELS, registry=registry).labels(*labels)
+
+        def histogram(name: str, text: str, buckets: tuple[float, ...]) -> Histogram:
+            return Histogram(name, text, _LABELS, registry=registry, buckets=buckets).labels(*labels)
+
+        self._running = gauge("vllm:num_requests_running", "Requests being served.")
+        self._waiting = gauge("vllm:num_requests_waiting", "Requests waiting for a slot.")
+        self._cache = gauge("vllm:kv_cache_usage_perc", "Used part of the KV cache, 1 is full; here busy slots.")
+        self._first_token = histogram("vllm:time_to_first_token_seconds", "Time to first token.", _LATENCY_BUCKETS)
+        self._per_token = histogram(
+            "vllm:request_time_per_output_token_seconds", "Mean time per output token of a request.", _TOKEN_BUCKETS
+        )
+        self._token_gap = histogram("vllm:inter_token_latency_seconds", "Time between two tokens.", _TOKEN_BUCKETS)
+        self._token_gap_before = histogram(
+            "vllm:time_per_output_token_seconds",
+            "As vllm:inter_token_latency_seconds, which is its name since vLLM 0.11.",
+            _TOKEN_BUCKETS,
+        )
+        self._latency = histogram("vllm:e2e_request_latency_seconds", "End to end latency.", _LATENCY_BUCKETS)
+        success = Counter(
+            "vllm:request_success", "Requests answered.", (*_LABELS, "finished_reason"), registry=registry
+        )
+        self._success = success.labels(*labels, "length")
+        self._aborted = success.labels(*labels, "abort")
+        errors = Counter("tierdrill_replica_errors", "Requests failed, by kind.", (*_LABELS, "kind"), registry=registry)
+        self._cuda_errors = errors.labels(*labels, "cuda_error")
+
+    def occupancy(self, running: int, waiting: int, slots: int) -> None:
+        """Slots and queue changed."""
+        self._running.set(running)
+        self._waiting.set(waiting)
+        self._cache.set(running / slots)
+
+    def first_token(self, seconds: float) -> None:
+        """The first token of an answer is there."""
+        self._first_token.observe(seconds)
+
+    def tokens(self, count: int, seconds: float) -> None:
+        """Further tokens came, each that long after the one before."""
+        for _ in range(count):
+            self._token_gap.observe(seconds)
+            self._token_gap_before.observe(seconds)
+
+    def done(self, ask: Ask, arrived: float, first_at: float, now: float) -> None:
+        """An answer is complete."""
+        self._latency.observe(now - arrived)
+        if ask.max_tokens > 1:
+            self._per_token.observe((now - first_at) / (ask.max_tokens - 1))
+        self._success.inc()
+
+    def aborted(self) -> None:
+        """The client went away before the answer was complete."""
+        self._aborted.inc()
+
+    def cuda_error(self) -> None:
+        """A request failed on the GPU."""
+        self._cuda_errors.inc()
+
+    def render(self) -> bytes:
+        """The text Prometheus scrapes."""
+        return generate_latest(self._registry)

@@ -1,0 +1,336 @@
+"""Program `replica`: one model server on one emulated GPU, as bare ASGI to stay small and quick to start.
+
+It answers OpenAI completions, chat completions and Open Inference Protocol v2. `/internal/*` belongs to the fault
+plane and to verification: flip a bit of a weight, answer with errors, ask the golden prompts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hmac
+import json
+import time
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from tierdrill.lab.lab_config import ANSWER_TOKENS_MAX, PROMPT_TOKENS_MAX
+from tierdrill.lab.replica import replica_api as api
+from tierdrill.lab.replica.language_model import Model, expected_golden, golden
+from tierdrill.lab.replica.replica_metrics import ReplicaMetrics
+from tierdrill.lab.replica.serving_engine import CudaError, Engine, GpuView
+from tierdrill.lab.serving import address_of, bind, configure_logging, serve
+from tierdrill.process.spawn import announce_ready, program_arguments
+
+PROGRAM = "replica"
+BODY_BYTES_MAX = 4 * 1024 * 1024
+_JSON = b"application/json"
+_SSE = b"text/event-stream; charset=utf-8"
+_TEXT = b"text/plain; version=1.0.0; charset=utf-8"
+
+_T = TypeVar("_T")
+Scope = Mapping[str, Any]
+Receive = Callable[[], Awaitable[dict[str, Any]]]
+Send = Callable[[dict[str, Any]], Awaitable[None]]
+
+
+@dataclass(frozen=True)
+class ReplicaConfig:
+    """A replica's part of the configuration file."""
+
+    name: str
+    node: str
+    model: str
+    model_seed: int
+    model_size: int
+    slots: int
+    prefill_ms_per_token: float
+    decode_ms_per_token: float
+    prompt_tokens_at_most: int = PROMPT_TOKENS_MAX
+    max_tokens_at_most: int = ANSWER_TOKENS_MAX
+    gpu_state_file: str | None = None
+    listen: str = "127.0.0.1:0"
+    token: str | None = None
+
+    @classmethod
+    def parse(cls, document: Mapping[str, Any]) -> ReplicaConfig:
+        """Take the known keys; a missing one is an error."""
+        known = {key: value for key, value in document.items() if key in cls.__dataclass_fields__}
+        return cls(**known)
+
+
+class Disconnected(Exception):
+    """The client has gone; nobody wants the answer any more."""
+
+
+class AnswerError(Exception):
+    """The server itself failed, as it was told to."""
+
+
+class Errors:
+    """Lets a share of the answers fail, evenly spread: no dice, so that a drill repeats."""
+
+    def __init__(self) -> None:
+        self._percent = 0
+        self._owed = 0
+
+    def change(self, percent: int) -> None:
+        """How many of a hundred answers fail from now on; ValueError outside 0 to 100."""
+        if not 0 <= percent <= 100:
+            raise ValueError(f"percent: found {percent}; allowed is 0 to 100")
+        self._percent, self._owed = percent, 0
+
+    def fail(self) -> None:
+        """AnswerError if this answer is one of those."""
+        self._owed += self._percent
+        if self._owed >= 100:
+            self._owed -= 100
+            raise AnswerError("CUDA error: an illegal memory access was encountered")
+
+
+class Replica:
+    """The ASGI application."""
+
+    def __init__(self, config: ReplicaConfig) -> None:
+        self.config = config
+        self.metrics = ReplicaMetrics(config.model, config.name)
+        gpu_state = None if config.gpu_state_file is None else Path(config.gpu_state_file)
+        self.gpu = GpuView(gpu_state, time.time())
+        self.engine = Engine(
+            Model(config.model_seed, config.model_size),
+            self.gpu,
+            self.metrics,
+            slots=config.slots,
+            prefill_ms_per_token=config.prefill_ms_per_token,
+            decode_ms_per_token=config.decode_ms_per_token,
+        )
+        self._limits = api.Limits(config.prompt_tokens_at_most, config.max_tokens_at_most)
+        self._headers = [(b"x-replica", config.name.encode())]
+        self._served = 0
+        self._errors = Errors()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Route one request."""
+        try:
+            await self._route(scope, receive, send)
+        except api.BadRequest as error:
+            await self._json(send, error.status, api.error(str(error), error.kind))
+        except CudaError as error:
+            self.metrics.cuda_error()
+            await self._json(send, 500, api.error(str(error), "cuda_error"))
+        except AnswerError as error:  # in no metric of its own: only who asked knows of it
+            await self._json(send, 500, api.error(str(error), api.INTERNAL_ERROR))
+        except Disconnected:
+            self.metrics.aborted()
+
+    async def _route(self, scope: Scope, receive: Receive, send: Send) -> None:
+        method, path = scope["method"], scope["path"]
+        model = self.config.model
+        match (method, path):
+            case ("POST", "/v1/completions" | "/v1/chat/completions"):
+                chat = path == "/v1/chat/completions"
+                document = api.parse_object(await _body(receive))
+                ask = api.parse_completion(document, model, chat=chat, limits=self._limits)
+                await self._complete(ask, receive, send, chat=chat)
+            case ("POST", _) if path.startswith("/v2/models/") and path.endswith("/infer"):
+                asked = path.removeprefix("/v2/models/").removesuffix("/infer")
+                document = api.parse_object(await _body(receive))
+                await self._infer(api.parse_infer(document, asked, model, self._limits), receive, send)
+            case ("GET", "/v2/health/ready" | "/health"):
+                await self._ready(send)
+            case ("GET", "/v2/health/live"):
+                await self._json(send, 200, {"live": True})
+            case ("GET", "/metrics"):
+                await self._reply(send, 200, self.metrics.render(), _TEXT)
+            case ("GET", "/v1/models"):
+                listed = {"id": model, "object": "model", "created": 0, "owned_by": "tierdrill"}
+                await self._json(send, 200, {"object": "list", "data": [listed]})
+            case ("GET", "/v2"):
+                await self._json(send, 200, {"name": "tierdrill-replica", "version": "1", "extensions": []})
+            case ("GET", _) if path == f"/v2/models/{model}/ready":
+                await self._ready(send)
+            case ("GET", _) if path == f"/v2/models/{model}":
+                await self._json(send, 200, _model_metadata(model))
+            case ("GET", "/internal/golden"):
+                await self._golden(send)
+            case ("POST", "/internal/weights/flip"):
+                self._require_token(scope)
+                await self._flip(api.parse_object(await _body(receive)), send)
+            case ("POST", "/internal/errors"):
+                self._require_token(scope)
+                await self._change_errors(api.parse_object(await _body(receive)), send)
+            case _:
+                raise api.BadRequest(f"no {method} {path} here", 404, "NotFoundError")
+
+    async def _complete(self, ask: api.Ask, receive: Receive, send: Send, *, chat: bool) -> None:
+        self._errors.fail()
+        request_id, created, model = self._next_id("cmpl"), int(time.time()), self.config.model
+        if not ask.stream:
+            text = await _unless_disconnected(self._whole(ask), receive)
+            await self._json(send, 200, api.completion(request_id, model, created, text, ask, chat=chat))
+            return
+
+        headers = self._with_type(_SSE)
+        chunks = api.Chunks(request_id, model, created, ask, chat)
+
+        async def stream() -> None:
+            def event(document: Mapping[str, Any]) -> dict[str, Any]:
+                return {"type": "http.response.body", "body": api.sse(document), "more_body": True}
+
+            started = False
+            pieces = self.engine.answer(ask)
+            try:
+                async with contextlib.aclosing(pieces):
+                    async for piece in pieces:
+                        if not started:  # the status waits for the first token: an error before it gets its own
+                            await send({"type": "http.response.start", "status": 200, "headers": headers})
+                        text = f" {piece}" if started else piece
+                        await send(event(chunks.piece(text, first=not started)))
+                        started = True
+            except CudaError as error:
+                if not started:
+                    raise
+                # Too late for a status. An unfinished chunked body is how HTTP says that the rest is missing.
+                self.metrics.cuda_error()
+                await send({"type": "http.response.body", "body": _error_event(error), "more_body": True})
+                return
+            await send(event(chunks.end()))
+            if ask.include_usage:
+                await send(event(chunks.usage()))
+            await send({"type": "http.response.body", "body": api.SSE_DONE})
+
+        await _unless_disconnected(stream(), receive)
+
+    async def _infer(self, ask: api.Ask, receive: Receive, send: Send) -> None:
+        self._errors.fail()
+        text = await _unless_disconnected(self._whole(ask), receive)
+        await self._json(send, 200, api.inference(self._next_id("infer"), self.config.model, text, ask))
+
+    async def _whole(self, ask: api.Ask) -> str:
+        pieces = self.engine.answer(ask)
+        async with contextlib.aclosing(pieces):
+            return " ".join([piece async for piece in pieces])
+
+    async def _ready(self, send: Send) -> None:
+        error = self.gpu.error()
+        document: dict[str, Any] = {"ready": error is None}
+        document |= {"running": self.engine.running, "waiting": self.engine.waiting, "slots": self.engine.slots}
+        if error is not None:
+            document["reason"] = error
+        await self._json(send, 200 if error is None else 503, document)
+
+    async def _golden(self, send: Send) -> None:
+        error = self.gpu.error()
+        if error is not None:
+            raise CudaError(error)
+        self._errors.fail()  # it is asked as a customer asks, and an error is no wrong answer
+        said = golden(self.engine.model)
+        expected = expected_golden(self.config.model_seed, self.config.model_size)
+        await self._json(send, 200, {"ok": said == expected, "checksum": said.checksum})
+
+    async def _flip(self, document: Mapping[str, Any], send: Send) -> None:
+        index, bit, flipped = document.get("index"), document.get("bit"), document.get("flipped", True)
+        if not isinstance(index, int) or not isinstance(bit, int) or not isinstance(flipped, bool):
+            raise api.BadRequest("expected integers index and bit, and flipped true or false")
+        try:
+            self.engine.model.set_flipped(index, bit, flipped)
+        except ValueError as error:
+            raise api.BadRequest(str(error)) from error
+        await self._json(send, 200, {"ok": True, "index": index, "bit": bit, "flipped": flipped})
+
+    async def _change_errors(self, document: Mapping[str, Any], send: Send) -> None:
+        percent = document.get("percent")
+        if not isinstance(percent, int) or isinstance(percent, bool):
+            raise api.BadRequest("expected an integer percent")
+        try:
+            self._errors.change(percent)
+        except ValueError as error:
+            raise api.BadRequest(str(error)) from error
+        await self._json(send, 200, {"ok": True, "percent": percent})
+
+    def _require_token(self, scope: Scope) -> None:
+        given = dict(scope["headers"]).get(b"authorization", b"")
+        token = self.config.token
+        if not token or not hmac.compare_digest(given, f"Bearer {token}".encode()):
+            raise api.BadRequest("a valid token is needed", 401, "authentication_error")
+
+    def _next_id(self, prefix: str) -> str:
+        self._served += 1
+        return f"{prefix}-{self.config.name}-{self._served}"
+
+    def _with_type(self, content_type: bytes) -> list[tuple[bytes, bytes]]:
+        return [(b"content-type", content_type), *self._headers]
+
+    async def _json(self, send: Send, status: int, document: Mapping[str, Any]) -> None:
+        await self._reply(send, status, json.dumps(document, separators=(",", ":")).encode(), _JSON)
+
+    async def _reply(self, send: Send, status: int, body: bytes, content_type: bytes) -> None:
+        headers = [*self._with_type(content_type), (b"content-length", str(len(body)).encode())]
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+
+
+async def _body(receive: Receive) -> bytes:
+    parts: list[bytes] = []
+    size = 0
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise Disconnected
+        parts.append(message.get("body", b""))
+        size += len(parts[-1])
+        if size > BODY_BYTES_MAX:
+            raise api.BadRequest(f"the body exceeds {BODY_BYTES_MAX} bytes", 413)
+        if not message.get("more_body", False):
+            return b"".join(parts)
+
+
+async def _unless_disconnected(work: Coroutine[Any, Any, _T], receive: Receive) -> _T:
+    """Do the work, but drop it when the client goes away first."""
+    working = asyncio.ensure_future(work)
+    gone = asyncio.ensure_future(receive())  # the body was read: the next message can only be a disconnect
+    try:
+        await asyncio.wait((working, gone), return_when=asyncio.FIRST_COMPLETED)
+        if not working.done():
+            raise Disconnected
+        return working.result()
+    finally:
+        for task in (working, gone):
+            if not task.done():
+                task.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await task
+
+
+def _error_event(error: CudaError) -> bytes:
+    return api.sse(api.error(str(error), "cuda_error"))
+
+
+def _model_metadata(model: str) -> dict[str, Any]:
+    return {
+        "name": model,
+        "versions": ["1"],
+        "platform": "tierdrill",
+        "inputs": [{"name": "text_input", "datatype": "BYTES", "shape": [1]}],
+        "outputs": [{"name": "text_output", "datatype": "BYTES", "shape": [1]}],
+    }
+
+
+async def run(config: ReplicaConfig, ready_fd: int | None) -> None:
+    """Serve until told to stop."""
+    listener = bind(config.listen)
+    address = address_of(listener)
+    await serve(Replica(config), listener, on_ready=lambda: announce_ready(ready_fd, PROGRAM, config.name, address))
+
+
+def main() -> None:
+    """Entry point of `python -m tierdrill.lab.replica.replica_program`."""
+    configure_logging()
+    arguments = program_arguments(PROGRAM)
+    asyncio.run(run(ReplicaConfig.parse(arguments.config), arguments.ready_fd))
+
+
+if __name__ == "__main__":
+    main()

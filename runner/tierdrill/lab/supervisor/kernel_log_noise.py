@@ -1,0 +1,87 @@
+"""Noise in the kernel log of a node, as its driver would write it: many XID lines over some time.
+
+It is written where the node's monitors read, and into nothing else: no GPU trips and no process notices.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from tierdrill.lab.node import kernel_log as kmsg
+
+BATCH_S = 0.05
+COUNT_MAX = 100_000
+PER_SECOND_MAX = 5_000
+_log = logging.getLogger("tierdrill.noise")
+
+
+@dataclass(frozen=True)
+class Burst:
+    """So many lines of one XID, evenly over the GPUs of a node."""
+
+    xid: int
+    count: int
+    per_second: int
+
+    def __post_init__(self) -> None:
+        for name, most in (("xid", 999), ("count", COUNT_MAX), ("per_second", PER_SECOND_MAX)):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= most:
+                raise ValueError(f"{name}: found {value!r}; allowed is a whole number from 1 to {most}")
+
+
+async def write_burst(path: Path, pci_bus_ids: list[str], burst: Burst, booted_at: Callable[[], float | None]) -> int:
+    """Append the lines, a few at a time; returns how many.
+
+    `booted_at` is the Unix time of the node's boot, None while it has no power: then nothing is written, and what is
+    due meanwhile is lost, as the log of a node that is off is nobody's.
+    """
+    loop = asyncio.get_running_loop()
+    began, written, gpus = loop.time(), 0, itertools.cycle(pci_bus_ids)
+    due = 0
+    while due < burst.count:
+        upto = min(burst.count, int((loop.time() - began) * burst.per_second) + 1)
+        boot = booted_at()
+        if boot is not None and upto > due:
+            uptime_s = time.time() - boot
+            # The job has ended: the driver knows its processes no longer.
+            lines = [
+                kmsg.format_xid(uptime_s, pci, burst.xid, pid=None, name=None)
+                for pci in itertools.islice(gpus, upto - due)
+            ]
+            kmsg.append(path, "\n".join(lines))
+            written += len(lines)
+        due = upto
+        await asyncio.sleep(BATCH_S)
+    return written
+
+
+class KernelNoise:
+    """At most one burst on each node."""
+
+    def __init__(self) -> None:
+        self._tasks: dict[str, asyncio.Task[int]] = {}
+
+    def start(
+        self, node: str, path: Path, pci_bus_ids: list[str], burst: Burst, booted_at: Callable[[], float | None]
+    ) -> None:
+        """Begin; a burst that goes on there already ends first."""
+        self.stop(node)
+        task = self._tasks[node] = asyncio.create_task(write_burst(path, pci_bus_ids, burst, booted_at))
+        task.add_done_callback(_tell_failure)
+
+    def stop(self, node: str) -> bool:
+        """End the node's burst; whether there was one that still went on."""
+        task = self._tasks.pop(node, None)
+        return task is not None and task.cancel()
+
+
+def _tell_failure(task: asyncio.Task[int]) -> None:
+    if not task.cancelled() and task.exception() is not None:
+        _log.error("the burst ended early: %s", task.exception())

@@ -1,0 +1,391 @@
+"""Bringing a lab up and down: which program gets which configuration, in which order, and which edges join them.
+
+The fabric and the controller start first, at once; then nodes, gateways, Prometheus and Alertmanager, all at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import shutil
+import signal
+import time
+from collections.abc import Callable, Coroutine
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from tierdrill.lab.lab_config import LabConfig, NodeConfig
+from tierdrill.lab.lab_files import MARKER, LabState, kill_strays, remove_state, write_state
+from tierdrill.lab.supervisor import program_configs as configs
+from tierdrill.lab.supervisor.lab_events import EventLog
+from tierdrill.lab.supervisor.monitoring_programs import (
+    NOWHERE_URL,
+    PROMETHEUS_FILE,
+    Target,
+    alertmanager_config,
+    ask,
+    prometheus_config,
+    start_alertmanager,
+    start_prometheus,
+    write_targets,
+)
+from tierdrill.lab.supervisor.processes import ProcessTable
+from tierdrill.lab.supervisor.program_calls import CALL_TIMEOUT_S, CallFailed, call_program
+from tierdrill.monitoring.login import lab_login
+from tierdrill.process.atomic_file import write_private
+from tierdrill.process.child import SpawnError
+from tierdrill.process.programs import bare_environment
+from tierdrill.process.spawn import program_argv, spawn_async
+
+POLL_WAIT_S = 5.0
+RETRY_S = 0.2
+MENDS_MAX = 3
+MENDS_WITHIN_S = 60.0
+"""A process that ends so often in so long a time is not started again: the lab stays broken, and says so."""
+
+READY_POLL_S = 0.05
+MARKED_WITHIN_S = 5.0
+PROMETHEUS = "prometheus"
+ALERTMANAGER = "alertmanager"
+CONTROLLER = "controller"
+FABRIC = "fabric"
+
+Starter = Callable[[], Coroutine[Any, Any, None]]
+
+
+class Lab:
+    """The lab's processes and how they are joined."""
+
+    def __init__(self, config: LabConfig, state: LabState, events: EventLog) -> None:
+        self.config = config
+        self.state = state
+        self.events = events
+        self.folder = Path(state.folder)
+        self.processes = ProcessTable(events, self._save, self._lost)
+        self.ready_in_s: float | None = None
+        self.stopping = False
+        self._began = time.monotonic()
+        self._waiting_for = "the fabric and the controller"
+        self.login = lab_login(state.token)
+        self.mark: str | None = None
+        """What the alerts of the run in this lab carry (RUN_LABEL)."""
+        self._env = {**bare_environment(Path(state.folder)), MARKER: state.id}
+        self._targets: dict[str, dict[str, Target]] = {"gateway": {}, "controller": {}, "node": {}}
+        self._background: list[asyncio.Task[None]] = []
+        self._mended: dict[str, list[float]] = {}
+        self.locks = {name: asyncio.Lock() for name in (FABRIC, CONTROLLER, *self.startable())}
+        """Held by who starts or ends a process."""
+
+
+    async def up(self) -> None:
+        """Start everything and wait until all of it serves."""
+        try:
+            await asyncio.wait_for(self._up(), self.config.startup_timeout_s)
+        except TimeoutError:
+            raise CallFailed(
+                f"not up within {self.config.startup_timeout_s:g} s, waiting for {self._waiting_for}"
+            ) from None
+        self.ready_in_s = round(time.monotonic() - self._began, 3)
+        self.state = replace(self.state, ready=True)
+        self._save()
+        self.events.add("ready", seconds=self.ready_in_s)
+
+    async def _up(self) -> None:
+        # Prometheus first finds its targets and its Alertmanager five seconds after its start, so it starts first.
+        monitoring = asyncio.create_task(self._start_monitoring())
+        self._background.append(monitoring)
+        await together(self._start_fabric(), self._start_controller())
+        await self._tell_controller()
+        await self._join("controller", PROMETHEUS, CONTROLLER, self.address(CONTROLLER), {})
+        if self.config.prometheus.binary is not None:
+            self._background.append(asyncio.create_task(self._follow_replicas()))
+        self._waiting_for = "nodes, gateways and monitoring"
+        await together(
+            *(self.start(node.name) for node in self.config.nodes),
+            *(self.start(gateway) for gateway in self.config.gateways),
+            _done(monitoring),
+        )
+        await self._replicas_ready()
+        self._waiting_for = "gateways to hear of every model"
+        await together(*(self.gateway_knows(gateway) for gateway in self.config.gateways))
+
+    async def down(self) -> None:
+        """End everything and remove what must not stay."""
+        self.stopping = True
+        for task in self._background:
+            task.cancel()
+        await asyncio.gather(*self._background, return_exceptions=True)
+        await self.processes.end_all()
+        left = await asyncio.to_thread(kill_strays, self.state.id)
+        for name in ("prometheus-data", "alertmanager-data", "targets", "config"):
+            shutil.rmtree(self.folder / name, ignore_errors=True)
+        if not left:
+            remove_state(self.state)
+
+    async def start(self, name: str) -> None:
+        """Start a process by name: a node, a gateway, Prometheus or Alertmanager."""
+        await self._starter(name)()
+
+    def startable(self) -> list[str]:
+        """Names that `start` takes."""
+        monitoring = [ALERTMANAGER] if self.config.alertmanager.binary is not None else []
+        monitoring += [PROMETHEUS] if self.config.prometheus.binary is not None else []
+        return [*(node.name for node in self.config.nodes), *self.config.gateways, *monitoring]
+
+    def address(self, name: str) -> str:
+        """Where a program of the lab serves."""
+        address = self.processes.address(name)
+        if address is None:
+            raise CallFailed(f"{name} is not there")
+        return address
+
+    def node_folder(self, node: str) -> Path:
+        """A node's state: GPU overrides, kernel log, its replicas' logs."""
+        return self.folder / "nodes" / node
+
+    async def call(
+        self,
+        program: str,
+        method: str,
+        path: str,
+        body: dict[str, Any] | None = None,
+        timeout_s: float = CALL_TIMEOUT_S,
+    ) -> dict[str, Any]:
+        """Ask one of the lab's programs, directly and not through the fabric. CallFailed unless it says yes."""
+        return await call_program(self.address(program), self.state.token, program, method, path, body, timeout_s)
+
+    async def edge(self, source: str, destination: str, target: str) -> str:
+        """An edge of the fabric, by the usual name; returns where it listens."""
+        body = {"source": source, "destination": destination, "target": target}
+        answer = await self.call(FABRIC, "PUT", f"/edges/{source}%3E{destination}", body)
+        return str(answer["listen"])
+
+    def _starter(self, name: str) -> Starter:
+        for node in self.config.nodes:
+            if node.name == name:
+                return lambda: self._start_node(node)
+        if name in self.config.gateways:
+            return lambda: self._start_gateway(name)
+        return {PROMETHEUS: self._start_prometheus, ALERTMANAGER: self._start_alertmanager}[name]
+
+    async def _start_program(self, program: str, name: str, config: dict[str, Any]) -> None:
+        path = self.folder / "config" / f"{name}.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_private(path, json.dumps({"name": name, "token": self.state.token, **config}, indent=1))
+        child = await spawn_async(
+            program_argv(program, path),
+            log_path=self.folder / "logs" / f"{name}.log",
+            env=self._env,
+            cwd=self.folder,
+            new_group=True,
+            ready_timeout_s=self.config.startup_timeout_s,
+        )
+        self.processes.add(name, program, child, child.address)
+
+    async def _start_fabric(self) -> None:
+        config = configs.fabric(self.config, self.processes.address(FABRIC), self.folder / "fabric.json")
+        await self._start_program(FABRIC, FABRIC, config)
+
+    async def _start_controller(self) -> None:
+        config = configs.controller(self.config, self.processes.address(CONTROLLER))
+        await self._start_program(CONTROLLER, CONTROLLER, config)
+
+    async def _tell_controller(self) -> None:
+        told = {"address": self.address(FABRIC), "token": self.state.token}
+        await self.call(CONTROLLER, "PUT", "/v1/fabric", told)
+
+    async def _start_node(self, node: NodeConfig) -> None:
+        controller = await self.edge(node.name, CONTROLLER, self.address(CONTROLLER))
+        config = configs.node(self.config, node, controller, self.node_folder(node.name))
+        await self._start_program("node", node.name, config)
+        await self._join("node", PROMETHEUS, node.name, self.address(node.name), {"node": node.name})
+
+    async def _start_gateway(self, name: str) -> None:
+        controller = await self.edge(name, CONTROLLER, self.address(CONTROLLER))
+        # Clients know the address of its last start.
+        config = configs.gateway(self.config, controller, self.processes.address(name))
+        await self._start_program("gateway", name, config)
+        await self._join("gateway", PROMETHEUS, name, self.address(name), {"gateway": name})
+
+    async def _join(self, job: str, source: str, name: str, address: str, labels: dict[str, str]) -> None:
+        if self.config.prometheus.binary is None:
+            return
+        listen = await self.edge(source, name, address)
+        self._targets[job][name] = (listen, {"instance": name, **labels})
+        write_targets(self.folder, job, list(self._targets[job].values()))
+
+    async def _start_monitoring(self) -> None:
+        if self.config.alertmanager.binary is not None:
+            await self.start(ALERTMANAGER)
+        if self.config.prometheus.binary is not None:
+            await self.start(PROMETHEUS)
+
+    async def _start_alertmanager(self) -> None:
+        binary = self.config.alertmanager.binary
+        assert binary is not None
+        path = self.folder / "alertmanager.yml"
+        if not path.exists():
+            self.write_receiver(NOWHERE_URL, "none")
+        child, address = await start_alertmanager(binary, self.folder, self._env, self.login)
+        self.processes.add(ALERTMANAGER, ALERTMANAGER, child, address)
+
+    async def _start_prometheus(self) -> None:
+        child, address = await start_prometheus(
+            self.config.prometheus,
+            self.folder,
+            self._env,
+            self.processes.address(ALERTMANAGER),
+            self.login,
+            self.mark,
+        )
+        self.processes.add(PROMETHEUS, PROMETHEUS, child, address)
+
+    def write_receiver(self, url: str, token: str) -> None:
+        """Write Alertmanager's configuration for a receiver."""
+        token_file = self.folder / "webhook.token"
+        write_private(token_file, token)
+        text = alertmanager_config(self.config.alertmanager.config, url, token, token_file)
+        write_private(self.folder / "alertmanager.yml", text)
+
+    async def mark_alerts(self, mark: str | None) -> None:
+        """Let every alert that Prometheus sends from now on carry this mark; CallFailed where it does not take it."""
+        self.mark = mark
+        if not (self.config.prometheus.binary is not None and self.processes.alive(PROMETHEUS)):
+            return
+        alertmanager = self.processes.address(ALERTMANAGER)
+        text = prometheus_config(self.config.prometheus, self.folder, alertmanager, self.login, mark)
+        write_private(self.folder / PROMETHEUS_FILE, text)
+        self.processes.signal(PROMETHEUS, signal.SIGHUP)
+        try:
+            await asyncio.wait_for(self._until_marked(mark or ""), MARKED_WITHIN_S)
+        except (TimeoutError, OSError) as error:
+            raise CallFailed(f"Prometheus did not take the run's mark: {error or 'no answer in time'}") from error
+
+    async def _until_marked(self, mark: str) -> None:
+        # A signal has no answer; the configuration in force is what tells that it was read.
+        while True:
+            status, said = await ask("GET", self.address(PROMETHEUS), "/api/v1/status/config", self.login)
+            if status == 200 and mark in said:
+                return
+            await asyncio.sleep(READY_POLL_S)
+
+    async def _replicas_ready(self) -> None:
+        since: int | None = None
+        while True:
+            query = "" if since is None else f"?since={since}&wait={POLL_WAIT_S:g}"
+            state = await self.call(CONTROLLER, "GET", f"/v1/state{query}", timeout_s=POLL_WAIT_S + CALL_TIMEOUT_S)
+            since = state["version"]
+            placed = [replica for replica in state["replicas"] if replica["node"] is not None]
+            missing = {model.name for model in self.config.models} - {replica["model"] for replica in placed}
+            if missing:
+                raise CallFailed(f"no GPU has room for any replica of {', '.join(sorted(missing))}")
+            waiting = [each["name"] for each in (*state["nodes"], *placed) if not each["ready"]]
+            if not waiting:
+                return
+            self._waiting_for = f"{', '.join(waiting)} to be ready"
+
+    async def gateway_knows(self, gateway: str) -> None:
+        """Wait until a gateway has heard of a replica of every model."""
+        # A gateway has nobody to tell that its list has come; it is asked until it has.
+        wanted = len(self.config.models)
+        while True:
+            health = await self.call(gateway, "GET", "/healthz")
+            usable = health.get("usable") or {}
+            if sum(count > 0 for count in usable.values()) >= wanted:
+                return
+            await asyncio.sleep(READY_POLL_S)
+
+    async def _follow_replicas(self) -> None:
+        """Keep Prometheus' list of replicas as the controller has it."""
+        since = 0
+        while True:
+            path = f"/v1/endpoints?gateway={PROMETHEUS}&all=1&since={since}&wait={POLL_WAIT_S:g}"
+            try:
+                answer = await self.call(CONTROLLER, "GET", path, timeout_s=POLL_WAIT_S + CALL_TIMEOUT_S)
+            except CallFailed:
+                await asyncio.sleep(RETRY_S)
+                continue
+            if answer["version"] != since:
+                since = answer["version"]
+                write_targets(self.folder, "replica", [_replica_target(each) for each in answer["endpoints"]])
+
+    def _lost(self, name: str) -> None:
+        """A process has ended and nobody wanted it to: start it again, at its address and with what it knew."""
+        if self.state.ready and not self.stopping:
+            self._background.append(asyncio.create_task(self._mend(name)))
+
+    async def _mend(self, name: str) -> None:
+        tried = self._mended.setdefault(name, [])
+        while self.processes.entry(name).lost and not self.stopping:
+            now = time.monotonic()
+            tried[:] = [at for at in tried if now - at < MENDS_WITHIN_S]
+            if len(tried) >= MENDS_MAX:
+                self.events.add("given-up", name=name, tries=len(tried))
+                return
+            tried.append(now)
+            try:
+                if name != FABRIC:
+                    await asyncio.wait_for(self._until_alive(FABRIC), self.config.startup_timeout_s)
+                async with self.locks[name]:
+                    if self.processes.entry(name).lost:
+                        await self.processes.kill_rest(name)
+                        await self._start_again(name)
+            except (SpawnError, CallFailed, OSError, TimeoutError) as error:
+                self.events.add("not-mended", name=name, error=str(error))
+                await asyncio.sleep(RETRY_S)
+            else:
+                self.events.add("mended", name=name)
+
+    async def _until_alive(self, name: str) -> None:
+        while not self.processes.alive(name):
+            await self.events.wait(self.events.newest, RETRY_S)
+
+    async def _start_again(self, name: str) -> None:
+        if name == FABRIC:
+            await self._start_fabric()
+        elif name == CONTROLLER:
+            await self._start_controller()
+            await self._tell_controller()
+        else:
+            await self.start(name)
+        if name == ALERTMANAGER:
+            # It is somewhere else now.
+            await self.mark_alerts(self.mark)
+
+    def _save(self) -> None:
+        if self.stopping:
+            return
+        address = self.processes.address
+        self.state = replace(
+            self.state,
+            gateways={name: at for name in self.config.gateways if (at := address(name)) is not None},
+            controller=address(CONTROLLER),
+            fabric=address(FABRIC),
+            prometheus=address(PROMETHEUS),
+            alertmanager=address(ALERTMANAGER),
+            processes=self.processes.records(),
+            lost=self.processes.lost() if self.state.ready else (),
+        )
+        with contextlib.suppress(FileNotFoundError):
+            write_state(self.state)
+
+
+async def _done(task: asyncio.Task[None]) -> None:
+    await task
+
+
+async def together(*work: Coroutine[Any, Any, None]) -> None:
+    """All at once; the first failure ends the others and is raised as it is."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            for each in work:
+                group.create_task(each)
+    except BaseExceptionGroup as failures:
+        raise failures.exceptions[0] from None
+
+
+def _replica_target(endpoint: dict[str, Any]) -> Target:
+    labels = {key: str(endpoint[key]) for key in ("replica", "node", "tier")}
+    return str(endpoint["address"]), {"instance": labels["replica"], **labels}

@@ -1,0 +1,60 @@
+"""What each of the lab's programs is told at start, as its configuration file. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from tierdrill.lab.lab_config import LabConfig, NodeConfig
+
+
+def fabric(config: LabConfig, listen: str | None, state: Path) -> dict[str, Any]:
+    """The fabric's; its edges and rules are told to it later. A discreet lab keeps no file that shows its rules."""
+    kept = {} if config.discreet else {"state": str(state)}
+    return {"discreet": config.discreet, "listen": listen, **kept}
+
+
+def controller(config: LabConfig, listen: str | None) -> dict[str, Any]:
+    """The controller's; it is told of the fabric once that is up."""
+    return {
+        "listen": listen,
+        "nodes": [asdict(node) for node in config.nodes],
+        "tiers": [{"name": tier.name, "rank": tier.rank, "may_preempt": tier.may_preempt} for tier in config.tiers],
+        "replicas": [
+            {**asdict(model), "name": f"{model.name}-{number}", "model": model.name}
+            | {"rank": config.tier(model.tier).rank}
+            for model in config.models
+            for number in range(model.replicas)
+        ],
+        "node_grace_s": config.node_grace_s,
+        "eviction_after_s": config.eviction_after_s,
+        "spare_slots_for_rank1": config.spare_slots_for_rank1,
+        "sources": [*config.gateways, *(["prometheus"] if config.prometheus.binary is not None else [])],
+        "fabric": None,
+    }
+
+
+def node(config: LabConfig, node: NodeConfig, controller: str, folder: Path) -> dict[str, Any]:
+    """A node's; `controller` is the edge that leads there."""
+    return {
+        "controller": f"http://{controller}",
+        "gpus": [asdict(gpu) for gpu in node.gpus],
+        "state_dir": str(folder),
+        "heartbeat_s": config.heartbeat_s,
+        "restart_backoff_s": config.restart_backoff_s,
+        "seed": config.seed,
+    }
+
+
+def gateway(config: LabConfig, controller: str, listen: str | None) -> dict[str, Any]:
+    """A gateway's."""
+    return {
+        "controller": f"http://{controller}",
+        "listen": listen or "127.0.0.1:0",
+        "share": len(config.gateways),
+        "tiers": [asdict(tier) for tier in config.tiers],
+        "trusted_callers": list(config.trusted_callers),
+        "routes": [asdict(route) for route in config.routes],
+        "flags": dict(config.flags),
+    }

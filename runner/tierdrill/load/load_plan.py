@@ -1,0 +1,180 @@
+"""The load plan: everything the load child needs, as one JSON file.
+
+Standard library only: the child reads it inside locust's patched interpreter, where pydantic and httpx must not be
+imported. The documents have been validated before; what is checked here is that the file is what this version writes.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from tierdrill.load.arrival_schedule import (
+    SHAPE_KINDS,
+    STEADY,
+    Arrival,
+    Recorded,
+    Shape,
+    StreamRate,
+    arrivals,
+    recorded_for,
+)
+
+PATHS = ("/v1/completions", "/v1/chat/completions")
+
+
+class PlanError(ValueError):
+    """The plan, or a recording it names, is not usable."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """One request's question; `expected` is the right answer's text of each model for which it is known.
+
+    The answer is compared with that of the model which gave it.
+    """
+
+    prompt: str
+    max_tokens: int
+    expected: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class StreamPlan:
+    """One kind of customer; its prompts are asked in turns, each as often as the others."""
+
+    name: str
+    tier: str
+    model: str
+    rate_rps: float
+    prompts: tuple[Prompt, ...]
+    timeout_s: float
+    customer_class: str | None = None
+    path: str = "/v1/completions"
+    stream: bool = False
+    shape: Shape = STEADY
+    deadline_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LoadPlan:
+    """The whole load. `sample_path` and `status_path` are stems: each process writes `<stem>.<pid>.jsonl`.
+
+    `start_at` (Unix time of schedule zero) is for runs by hand; a child that was given a ready descriptor waits
+    for its go. `control_path` is where the child says how its streams can be made to surge; None: they cannot.
+    """
+
+    targets: tuple[str, ...]
+    duration_s: float
+    seed: int
+    connections_max: int
+    streams: tuple[StreamPlan, ...]
+    sample_path: str
+    status_path: str
+    start_at: float | None = None
+    connect_timeout_s: float = 1.0
+    control_path: str | None = None
+
+    def write(self, path: Path) -> None:
+        """Write the plan as JSON."""
+        path.write_text(json.dumps(asdict(self), indent=1, allow_nan=False), encoding="utf-8")
+
+    def schedule(self) -> Iterator[Arrival]:
+        """The plan's arrivals; reads the recordings that replayed streams name."""
+        return arrivals(self._rates(), self.duration_s, self.seed)
+
+    def _rates(self) -> list[StreamRate]:
+        recordings: dict[str, tuple[Recorded, ...]] = {}
+        tiers_taken: set[tuple[str, str]] = set()
+        rates = []
+        for stream in self.streams:
+            recorded: tuple[float, ...] = ()
+            if stream.shape.kind == "replay":
+                file = stream.shape.file
+                if file is None:
+                    raise PlanError(f"stream {stream.name}: a replay needs a file")
+                if file not in recordings:
+                    recordings[file] = read_recording(Path(file))
+                # Lines that name only a tier go to that tier's first replayed stream, not to each of them.
+                takes_tier = (file, stream.tier) not in tiers_taken
+                tiers_taken.add((file, stream.tier))
+                recorded = recorded_for(recordings[file], stream.name, stream.tier, takes_tier=takes_tier)
+            rates.append(StreamRate(stream.name, stream.rate_rps, stream.shape, recorded))
+        return rates
+
+
+def read_plan(path: Path) -> LoadPlan:
+    """The plan in a file; raises PlanError with the reason."""
+    try:
+        return plan_of(json.loads(path.read_text(encoding="utf-8")))
+    except json.JSONDecodeError as error:
+        raise PlanError(f"{path}: not JSON: {error}") from error
+
+
+def plan_of(data: Mapping[str, Any]) -> LoadPlan:
+    """The plan in a decoded JSON object; raises PlanError with the reason."""
+    try:
+        streams = tuple(_stream_of(item) for item in data["streams"])
+        plan = LoadPlan(**{**data, "targets": tuple(data["targets"]), "streams": streams})
+    except (KeyError, TypeError) as error:
+        raise PlanError(f"not a load plan: {error}") from error
+    _check(plan)
+    return plan
+
+
+def _stream_of(data: Mapping[str, Any]) -> StreamPlan:
+    prompts = tuple(Prompt(**prompt) for prompt in data["prompts"])
+    shape = Shape(**(data.get("shape") or {}))
+    return StreamPlan(**{**data, "prompts": prompts, "shape": shape})
+
+
+def _check(plan: LoadPlan) -> None:
+    problems = []
+    for target in plan.targets:
+        parts = urlsplit(target)
+        if parts.scheme != "http" or not parts.hostname or parts.path not in ("", "/"):
+            problems.append(f"target {target!r}: expected http://HOST:PORT")
+    if not plan.targets or not plan.streams:
+        problems.append("expected at least one target and one stream")
+    if len({stream.name for stream in plan.streams}) != len(plan.streams):
+        problems.append("stream names must differ")
+    if not (math.isfinite(plan.duration_s) and plan.duration_s > 0 and plan.connections_max >= 1):
+        problems.append("expected duration_s > 0 and connections_max >= 1")
+    for stream in plan.streams:
+        if stream.path not in PATHS:
+            problems.append(f"stream {stream.name}: path {stream.path!r}; allowed are {', '.join(PATHS)}")
+        if stream.shape.kind not in SHAPE_KINDS:
+            problems.append(f"stream {stream.name}: shape {stream.shape.kind!r}; allowed are {', '.join(SHAPE_KINDS)}")
+        if not stream.prompts or stream.timeout_s <= 0 or stream.rate_rps < 0:
+            problems.append(f"stream {stream.name}: expected prompts, timeout_s > 0 and rate_rps >= 0")
+    if problems:
+        raise PlanError("; ".join(problems))
+
+
+def read_recording(path: Path) -> tuple[Recorded, ...]:
+    """A recorded schedule, JSON lines of {"at": seconds, "stream" and/or "tier"}; times count from the earliest."""
+    lines: list[Recorded] = []
+    zero: float | None = None
+    try:
+        with path.open(encoding="utf-8") as file:
+            for number, text in enumerate(file, 1):
+                if not text.strip():
+                    continue
+                entry = json.loads(text)
+                at, stream, tier = float(entry["at"]), entry.get("stream"), entry.get("tier")
+                if not math.isfinite(at) or (stream is None and tier is None):
+                    raise PlanError(f"{path}:{number}: expected a finite `at`, and `stream` or `tier`")
+                zero = at if zero is None else min(zero, at)
+                lines.append(Recorded(at, stream, tier))
+    except OSError as error:
+        raise PlanError(f"{path}: {error.strerror}") from error
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        if isinstance(error, PlanError):
+            raise
+        raise PlanError(f"{path}:{number}: not a recorded arrival: {error}") from error
+    return tuple(Recorded(line.at_s - (zero or 0.0), line.stream, line.tier) for line in lines)

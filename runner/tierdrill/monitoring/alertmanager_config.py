@@ -1,0 +1,73 @@
+"""The Alertmanager configuration: everything to one webhook receiver, at once.
+
+Alertmanager's defaults (30 s group_wait, 5 min group_interval) suit people; a drill measures how soon an alert is
+delivered, and its playbooks start from the delivery.
+"""
+
+from __future__ import annotations
+
+import yaml
+
+from tierdrill.monitoring.alert_names import KNOWN_ALERTS, WATCHDOG
+
+URL_PLACEHOLDER = "@WEBHOOK_URL@"
+TOKEN_PLACEHOLDER = "@WEBHOOK_TOKEN@"  # noqa: S105 - the place of a token, not a token
+NOWHERE_URL = "http://127.0.0.1:9/"
+"""Discard port: where notifications go before a run names its receiver; nobody listens, and Alertmanager tries again.
+"""
+
+RECEIVER = "tierdrill"
+WATCHDOG_REPEAT = "4s"
+
+
+def group_labels() -> list[str]:
+    """Every label that an alert is about: one group is one subject, so two nodes never share a notification."""
+    return ["alertname", *sorted({label for labels in KNOWN_ALERTS.values() for label in labels})]
+
+
+def alertmanager_config() -> str:
+    """The configuration as text, with placeholders for the receiver's address and token."""
+    document = {
+        "global": {"resolve_timeout": "10s"},
+        "route": {
+            "receiver": RECEIVER,
+            "group_by": group_labels(),
+            "group_wait": "0s",
+            "group_interval": "1s",
+            "repeat_interval": "1h",
+            # The dead-man's switch comes again and again: a receiver that begins to listen now hears it soon, and
+            # one that hears it no longer knows that it would hear nothing else either.
+            "routes": [
+                {"matchers": [f'alertname="{WATCHDOG}"'], "receiver": RECEIVER, "repeat_interval": WATCHDOG_REPEAT}
+            ],
+        },
+        "receivers": [
+            {
+                "name": RECEIVER,
+                "webhook_configs": [
+                    {
+                        "url": URL_PLACEHOLDER,
+                        "send_resolved": True,
+                        "max_alerts": 0,
+                        "http_config": {
+                            "authorization": {"type": "Bearer", "credentials": TOKEN_PLACEHOLDER},
+                            "follow_redirects": False,
+                        },
+                    }
+                ],
+            }
+        ],
+    }
+    text: str = yaml.safe_dump(document, sort_keys=False)
+    return text
+
+
+def filled_in(text: str, url: str, token: str) -> str:
+    """The configuration for a receiver. The placeholders stand in single quotes; values are escaped for them."""
+    return text.replace(URL_PLACEHOLDER, _escaped(url)).replace(TOKEN_PLACEHOLDER, _escaped(token))
+
+
+def _escaped(value: str) -> str:
+    if not value or any(ord(character) < 32 for character in value):
+        raise ValueError(f"found {value!r}; allowed in an address or token is printable text")
+    return value.replace("'", "''")

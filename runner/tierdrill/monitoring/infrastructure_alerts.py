@@ -1,0 +1,323 @@
+"""The infrastructure alerts: nodes, replicas, GPUs, links, capacity, shedding, and monitoring itself.
+
+Names and labels are those of kube-state-metrics, dcgm-exporter and our gateways, so that the rules tried in the lab
+are the rules of production.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from tierdrill.documents.models.environment import Clock
+from tierdrill.monitoring.alert_names import WATCHDOG
+from tierdrill.monitoring.burn_rate_windows import promql_duration, scaled
+
+HOLD_S: Mapping[str, float] = {
+    "NodeNotReady": 2.0,
+    "ReplicaDown": 3.0,
+    "StalledReplica": 3.0,
+    "ReplicaAnswersWrong": 4.0,
+    "ReplicaEjected": 5.0,
+    "CircuitOpen": 3.0,
+    "GpuFallenOffBus": 3.0,
+    "GpuThermalThrottle": 3.0,
+    "NetworkDegraded": 3.5,
+    "EndpointUnreachable": 3.5,
+    "RouterFailsClosed": 3.0,
+    "RouterFailsOpen": 3.0,
+    "ServingCapacityLow": 2.0,
+    "TierShedding": 0.0,
+    "TelemetryAbsent": 5.0,
+    "Watchdog": 0.0,
+}
+"""`for:` of each alert, in seconds: how long it must hold before anybody is told.
+
+Blip twins last 1 to 2 s, a node boots in about 1 s, and nothing may fire then. A condition that is true for D seconds
+is seen true for at most D plus one scrape, so `for` must exceed that:
+
+- ReplicaDown, StalledReplica, CircuitOpen, GpuFallenOffBus, GpuThermalThrottle, RouterFailsClosed, RouterFailsOpen:
+  a blip of 1.5 s, 0.4 s to take it back and report it, a scrape: under 3 s.
+- ReplicaAnswersWrong: the same and one round of golden prompts (1 s), for it shows in them only.
+- ReplicaEjected: the first ejection lasts 2 s, its trial ends it or begins one of 4 s; SCRAPES_BETWEEN_EJECTIONS come
+  on top.
+- NetworkDegraded, EndpointUnreachable: the same and one probe period (0.5 s), for a link shows in the probes only.
+- NodeNotReady, ServingCapacityLow: 2 s suffice, as the control plane's own grace (2 s without a heartbeat) has passed
+  before. Both have the same value on purpose: a node's loss is both, and the playbook that the first one starts ends
+  the second.
+- TelemetryAbsent: a restart of an exporter and two missed scrapes are no news. That Prometheus itself has just started
+  is kept out by PROMETHEUS_SETTLES.
+- TierShedding: information, nobody is told; Watchdog: always.
+"""
+
+KEEP_S: Mapping[str, float] = {"ServingCapacityLow": 3.0, "GpuThermalThrottle": 3.0}
+"""`keep_firing_for:` of an alert, in seconds: how long it is kept once its condition is over.
+
+- ServingCapacityLow: capacity counts as on its way while replicas start. Where they do and it is still too little, the
+  alert would resolve for two or three seconds, and what is shed be let in again for as long.
+- GpuThermalThrottle: a GPU that has only just cooled, without work, is hot again as soon as it has some.
+"""
+
+PROBE_SLOW_S = 0.1
+"""A health probe on one site's network takes a few milliseconds; 0.1 s is no longer the same network."""
+
+CAPACITY_LOW = 0.75
+STARTING_MAX = "15s"
+"""How long a starting replica counts as capacity on its way. One that takes longer is not coming."""
+
+SCRAPES_BETWEEN_EJECTIONS = 3
+"""Scrapes within which a replica counts as ejected still: between two ejections it has the one request of its trial."""
+
+PROMETHEUS_SETTLES = "15s"
+"""A Prometheus that has just started discovers its targets only after five to ten seconds."""
+
+MEMORY_OF_SOURCES = "2m"
+"""How long a source of metrics that was once seen is missed."""
+
+_NODE_READY_SERIES = 'kube_node_status_condition{condition="Ready",status="true"}'
+_NODE_READY = f"max by (node) ({_NODE_READY_SERIES}) == 1"
+_NODE_METRICS = 'count by (node) (label_replace(DCGM_FI_DEV_XID_ERRORS, "node", "$1", "hostname", "(.+)"))'
+_PICKER_LOST = "min by (gateway) (tierdrill_picker_up) == 0"
+_FAILS_OPEN = 'max by (gateway) (tierdrill_flag{flag="fail_open"}) == 1'
+_READY_PODS = (
+    'max by (replica) (label_replace(kube_pod_status_ready{condition="true"}, "replica", "$1", "pod", "(.+)")) == 1'
+)
+# Links are judged by replicas that the control plane calls ready, on nodes that it calls ready and that Prometheus
+# itself still reaches: what is broken at the far end is not the link's fault.
+_LINK_GUARD = f"and on (node) ({_NODE_READY}) and on (node) {_NODE_METRICS}"
+
+
+def infrastructure_alerts(clock: Clock) -> list[dict[str, Any]]:
+    """All infrastructure alert rules, in a fixed order."""
+    return [
+        _alert(
+            "NodeNotReady",
+            f"max by (node) ({_NODE_READY_SERIES}) == 0",
+            "page",
+            "Node {{ $labels.node }} is not ready",
+            "The control plane has had no heartbeat from the node for its grace time, and withdrew its replicas from"
+            " the gateways. Their work is not"
+            " moved by itself for minutes: move the critical replicas now, then find out whether the node lost power,"
+            " its link or its agent.",
+        ),
+        _alert(
+            "ReplicaDown",
+            _replica_in_state("exited"),
+            "ticket",
+            "Replica {{ $labels.replica }} has died on {{ $labels.node }}",
+            "The process of the replica (model {{ $labels.model }}, tier {{ $labels.tier }}) is gone while its node"
+            " is well. The agent holds a"
+            " crashed replica back; restart it. If it dies again, look at its log and at the kernel log of the node"
+            " before a third try.",
+        ),
+        _alert(
+            "StalledReplica",
+            _replica_in_state("unresponsive"),
+            "ticket",
+            "Replica {{ $labels.replica }} on {{ $labels.node }} does not answer",
+            "The process of the replica (model {{ $labels.model }}, tier {{ $labels.tier }}) is alive, its port is"
+            " open, and no readiness probe"
+            " comes back. It will not end by itself: kill and replace it. Adding replicas beside it does not help.",
+        ),
+        _alert(
+            "ReplicaAnswersWrong",
+            "max by (replica, node, model, tier) (tierdrill_replica_answers_right) == 0",
+            "page",
+            "Replica {{ $labels.replica }} on {{ $labels.node }} gives wrong answers",
+            "The replica (model {{ $labels.model }}, tier {{ $labels.tier }}) answers the golden prompts wrongly:"
+            " its weights have changed in its GPU's memory, and no error says so. Take it out of service and place a"
+            " new one on another GPU; then have the memory of this one tested.",
+        ),
+        _alert(
+            "ReplicaEjected",
+            _ejected_though_ready(clock),
+            "ticket",
+            "All gateways have ejected replica {{ $labels.replica }} on {{ $labels.node }}, which calls itself ready",
+            "The replica (model {{ $labels.model }}, tier {{ $labels.tier }}) fails what it is asked, and neither its"
+            " readiness nor its metrics say so: see which kind grows in tierdrill_upstream_failures_total. It gets no"
+            " requests but single trials, so customers do not feel it while the others have room. Read its log, then"
+            " place a new one.",
+        ),
+        _alert(
+            "CircuitOpen",
+            "max by (model) (tierdrill_circuit_open) == 1"
+            ' and on (model) count by (model) (kube_pod_status_ready{condition="true"} == 1)',
+            "ticket",
+            "Nearly every request for model {{ $labels.model }} fails though a replica is ready",
+            "A gateway sends nothing but trials to the model any more; tiers that have a fallback model are answered by"
+            " it, the others are refused. What fails is what all its replicas share: the model or adapter that was"
+            " rolled out last, a credential, something they depend on. Roll it back; if it has one replica only,"
+            " replace that.",
+        ),
+        _alert(
+            "GpuFallenOffBus",
+            'max by (node, gpu, UUID) (label_replace(DCGM_EXP_XID_ERRORS_COUNT{xid="79"}, "node", "$1", "hostname",'
+            ' "(.+)") > 0'
+            " unless on (UUID) DCGM_FI_DEV_SM_CLOCK)",
+            "page",
+            "GPU {{ $labels.gpu }} of {{ $labels.node }} has fallen off the bus (XID 79)",
+            "The driver reported XID 79 and the GPU ({{ $labels.UUID }}) reports no clock any more. A reset does not"
+            " bring it back (NVIDIA's action"
+            " is RESTART_BM): cordon and drain the node, then reboot it. If XID 79 returns after the reboot, take the"
+            " node out of service.",
+        ),
+        *(_thermal_throttle(severity, whom, ranks) for severity, whom, ranks in _THROTTLE_SEVERITIES),
+        _alert(
+            "NetworkDegraded",
+            f"min by (node, gateway) (tierdrill_upstream_probe_seconds and on (replica) ({_READY_PODS})) >"
+            f" {PROBE_SLOW_S:g} {_LINK_GUARD}",
+            "ticket",
+            "The link from {{ $labels.gateway }} to {{ $labels.node }} is slow",
+            "Even the fastest probe from the gateway to any ready replica of the node takes over 0.1 s, while the"
+            " node itself is well: it is the link"
+            " and no single replica. Shift the gateway's traffic to other nodes; do not drain the node.",
+        ),
+        _alert(
+            "EndpointUnreachable",
+            f"max by (node, gateway) (tierdrill_upstream_up and on (replica) ({_READY_PODS})) == 0 {_LINK_GUARD}",
+            "ticket",
+            "{{ $labels.gateway }} reaches no replica of {{ $labels.node }}",
+            "No probe from the gateway to the node is answered in time, though the control plane calls the node and"
+            " its replicas ready: the network"
+            " between the two is cut, or so slow that probes time out. Shift the gateway's traffic away; do not drain"
+            " the node.",
+        ),
+        _alert(
+            "RouterFailsClosed",
+            f"{_PICKER_LOST} unless on (gateway) {_FAILS_OPEN}",
+            "page",
+            "{{ $labels.gateway }} refuses every request of every tier",
+            "The gateway has lost its endpoint picker and fails closed: all it is sent ends in an error, though"
+            " replicas are ready. This is an outage and no shedding. Let it fail open (flag fail_open) to serve"
+            " at once, without order between the tiers, then restart it; or stop it, and clients go to the others.",
+        ),
+        _alert(
+            "RouterFailsOpen",
+            f"{_PICKER_LOST} and on (gateway) {_FAILS_OPEN}",
+            "ticket",
+            "{{ $labels.gateway }} serves without order between the tiers",
+            "The gateway has lost its endpoint picker and fails open: requests are served in turn, with no priority,"
+            " no reserved slots and no shedding. Under load the important tiers are not protected: restart it.",
+        ),
+        _alert(
+            "ServingCapacityLow",
+            'sum(tierdrill_serving_slots{state="ready"}) / (sum(tierdrill_serving_slots{state="desired"}) > 0)'
+            f' < {CAPACITY_LOW:g} unless on () (count((max by (replica) (tierdrill_replica_state{{state="starting"}})'
+            " == 1) and on (replica)"
+            f' (min by (replica) (min_over_time(tierdrill_replica_state{{state="starting"}}[{STARTING_MAX}])) == 0))'
+            " > 0)",
+            "ticket",
+            "Less than 75% of the serving slots are ready",
+            "{{ $value | humanizePercentage }} of the desired serving slots are ready and none is on its way. What is"
+            " left must go to the important"
+            " tiers: shed best effort until capacity is back, and look for the node, GPU or replica alert that"
+            " explains the loss.",
+        ),
+        _alert(
+            "TierShedding",
+            "max by (tier) (tierdrill_shed_fraction) > 0 or"
+            " sum by (tier)"
+            f' (rate(tierdrill_rejections_total{{reason="shed"}}[{promql_duration(scaled("5m", clock))}])) > 0',
+            "info",
+            "Tier {{ $labels.tier }} is being shed",
+            "Requests of this tier are turned away on purpose to protect more important tiers. Nothing to do but to"
+            " see why capacity is short.",
+        ),
+        _alert(
+            "TelemetryAbsent",
+            _absent_sources(),
+            "ticket",
+            "No metrics from {{ $labels.source }}",
+            "Metrics that were there are gone: alerts that need them cannot fire, which is not the same as all being"
+            " well. Restart the exporter or"
+            " mend its scrape. Never drain a node because of missing data.",
+        ),
+        _alert(
+            "Watchdog",
+            "vector(1)",
+            "none",
+            "The alerting pipeline is alive",
+            "Always firing. Its absence at the receiver means that Prometheus, Alertmanager or the way to the"
+            " receiver is broken.",
+        ),
+    ]
+
+
+def _alert(name: str, expr: str, severity: str, summary: str, description: str) -> dict[str, Any]:
+    rule: dict[str, Any] = {"alert": name, "expr": expr}
+    if HOLD_S[name]:
+        rule["for"] = promql_duration(HOLD_S[name])
+    if name in KEEP_S:
+        rule["keep_firing_for"] = promql_duration(KEEP_S[name])
+    rule["labels"] = {"severity": severity}
+    rule["annotations"] = {"summary": summary, "description": description}
+    return rule
+
+
+def _thermal_throttle(severity: str, whom: str, ranks: str) -> dict[str, Any]:
+    """A GPU whose clocks heat holds down; how loud that is depends on the most important tier it serves.
+
+    Bits 0x20 (software) and 0x40 (hardware) of NVML's clocks' event reasons are thermal slowdowns. The alert's value is
+    the clock that is left.
+    """
+    reasons = "DCGM_FI_DEV_CLOCKS_EVENT_REASONS"
+    hot = f"(floor({reasons} / 64) % 2 == 1 or floor({reasons} / 32) % 2 == 1)"
+    clocks = f'label_replace(DCGM_FI_DEV_SM_CLOCK and on (UUID) {hot}, "node", "$1", "hostname", "(.+)")'
+    return _alert(
+        "GpuThermalThrottle",
+        f"max by (node, gpu, UUID) ({clocks}) {ranks} on (node, gpu) min by (node, gpu) (tierdrill_gpu_tier_rank) == 1",
+        severity,
+        "GPU {{ $labels.gpu }} of {{ $labels.node }} is throttled by heat, to {{ $value | humanize }} MHz",
+        f"The driver holds the clocks of the GPU ({{{{ $labels.UUID }}}}) down because it is too hot; {whom}."
+        " Everything on it is slow and none of it fails. Take its traffic away (weight 0 for this GPU) until it has"
+        " cooled, and have the cooling looked at. A restart or a reboot does not cool it.",
+    )
+
+
+_THROTTLE_SEVERITIES = (
+    ("page", "it serves the most important tier", "and"),
+    ("ticket", "it does not serve the most important tier", "unless"),
+)
+
+
+def _replica_in_state(state: str) -> str:
+    """Replicas that are not ready, in this state, on a node that is well; labelled with where and what they are."""
+    pods = 'label_replace(kube_pod_status_ready{condition="true"} == 0, "replica", "$1", "pod", "(.+)")'
+    return (
+        f"max by (replica, node, model, tier) ({pods})"
+        f' and on (replica) max by (replica) (tierdrill_replica_state{{state="{state}"}}) == 1'
+        f" and on (node) {_NODE_READY}"
+    )
+
+
+def _ejected_though_ready(clock: Clock) -> str:
+    """Ready replicas that every gateway keeps off: where only one does, it is the path that is at fault."""
+    pods = 'label_replace(kube_pod_status_ready{condition="true"} == 1, "replica", "$1", "pod", "(.+)")'
+    lately = promql_duration(SCRAPES_BETWEEN_EJECTIONS * clock.scrape_interval)
+    return (
+        f"max by (replica, node, model, tier) ({pods})"
+        f" and on (replica) min by (replica) (max_over_time(tierdrill_upstream_ejected[{lately}])) == 1"
+        f" and on (node) {_NODE_READY}"
+    )
+
+
+def _absent_sources() -> str:
+    """A gateway or the controller that fell silent, or a node that the controller calls ready while it exports
+    nothing.
+    """
+
+    def by_source(series: str, label: str) -> str:
+        return f'count by (source) (label_replace({series}, "source", "$1", "{label}", "(.+)"))'
+
+    gateways = "tierdrill_inflight"
+    nodes = f'max by (source) (label_replace({_NODE_READY_SERIES}, "source", "$1", "node", "(.+)")) == 1'
+    missing = " or ".join(
+        (
+            f"({by_source(f'last_over_time({gateways}[{MEMORY_OF_SOURCES}])', 'gateway')}"
+            f" unless on (source) {by_source(gateways, 'gateway')})",
+            f'sum by (source) (label_replace(absent({gateways}), "source", "gateway", "", ""))',
+            f'sum by (source) (label_replace(absent({_NODE_READY_SERIES}), "source", "controller", "", ""))',
+            f"({nodes} unless on (source) {by_source('DCGM_FI_DEV_XID_ERRORS', 'hostname')})",
+        )
+    )
+    return f'({missing}) and on () count(ALERTS{{alertname="{WATCHDOG}"}} offset {PROMETHEUS_SETTLES})'

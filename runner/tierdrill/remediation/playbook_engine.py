@@ -1,0 +1,294 @@
+"""The playbook engine: takes alert notifications, and runs playbooks that match, guarded, verified, journaled and
+bounded.
+
+Order of an incident's way: match, dedup, guards (facts), throttle, concurrency, fuse, attempts, escalation; when the
+alert resolves, on_resolve. Every decision is a pure function of what was remembered and the injected clock
+(guards.py, conditions.py, incidents.py); this file only wires them to tasks. An error in one execution ends that
+execution and nothing else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any
+
+from tierdrill.documents.models.playbook import Playbook
+from tierdrill.documents.models.tiers import Tiers
+from tierdrill.history.events import Event
+from tierdrill.remediation.admission import Admission
+from tierdrill.remediation.alert_notice import AlertNotice, matches
+from tierdrill.remediation.attempts import Attempts, End
+from tierdrill.remediation.course import Course
+from tierdrill.remediation.engine_journal import Journal, JournalError, Unfinished, handled_by, memory_of, unfinished
+from tierdrill.remediation.escalation import Pager
+from tierdrill.remediation.external_reports import ExternalReport, report_of
+from tierdrill.remediation.external_watch import ExternalWatch
+from tierdrill.remediation.facts import FactReader
+from tierdrill.remediation.guards import Code, GuardMemory, Refuse
+from tierdrill.remediation.incident_book import Incident, IncidentBook
+from tierdrill.remediation.page_ladders import Pages
+from tierdrill.remediation.skips import SkipLog
+from tierdrill.remediation.steps import StepRunner
+from tierdrill.remediation.substitution import bind
+from tierdrill.remediation.tasks import Tasks
+from tierdrill.targets.base import RemedyPort
+
+STOP_S = 2.0
+TASKS_MAX = 20_000
+_log = logging.getLogger(__name__)
+
+
+class PlaybookEngine:
+    """Lives in one event loop. `disabled` and `retarget` are a drill's sabotages; the events say so."""
+
+    def __init__(
+        self,
+        *,
+        port: RemedyPort,
+        emit: Callable[[Event], object],
+        pager: Pager,
+        playbooks: Sequence[Playbook],
+        tiers: Tiers,
+        disabled: Collection[str] = (),
+        retarget: Mapping[str, str] | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._playbooks = {playbook.metadata.name: playbook for playbook in playbooks}
+        self._disabled = frozenset(disabled)
+        self._retarget = dict(retarget or {})
+        self._clock = clock
+        self._tasks = Tasks()
+        self._journal = Journal(emit, clock)
+        self._book = IncidentBook()
+        self._skips = SkipLog(self._journal)
+        self._facts = FactReader(port, self._book.firing)
+        self._memories = {name: GuardMemory() for name in self._playbooks}
+        self._admission = Admission(self._facts, clock)
+        self._attempts = Attempts(StepRunner(port, self._facts, self._journal, self._tasks.left), self._journal)
+        self._pages = Pages(pager, self._journal, tiers)
+        self._watch = ExternalWatch(self._journal)
+        self._courses: dict[str, dict[str, Course]] = {}
+        self._handled: set[tuple[str, str]] = set()
+
+    def notify(self, notice: AlertNotice) -> None:
+        """Take a notification; never blocks, never raises."""
+        if self._tasks.stopping:
+            return
+        try:
+            self._take(notice)
+        except Exception:
+            _log.exception("notification of %s was lost", notice.alert)
+        self._facts.changed()
+
+    def acknowledge(self, dedup_key: str, by: str) -> bool:
+        """Somebody has taken a page: nobody further up the ladder is woken. False if there is no such page."""
+        return self._pages.acknowledge(dedup_key, by)
+
+    def external_report(self, name: str, report: ExternalReport | Mapping[str, Any]) -> None:
+        """What an external tool says about its run; ReportError if it makes no sense. The signature was checked by
+        who received it.
+        """
+        parsed = report if isinstance(report, ExternalReport) else report_of(report)
+        if run := self._watch.report(name, self._playbooks.get(name), parsed):
+            self._tasks.spawn(self._watch.expect_end(run))
+
+    def facts_changed(self) -> None:
+        """Something in the deployment changed: whoever waits for a fact looks again now instead of at the next poll."""
+        self._facts.changed()
+
+    def resume(self, past: Sequence[Event]) -> list[Unfinished]:
+        """Take up what an engine before this one left in the middle, from its history. Call it before the first
+        notification.
+        """
+        for name in self._memories:
+            self._memories[name] = memory_of(past, name)
+        # Alertmanager will repeat what still fires; what was run for it must not run again.
+        self._handled = {handled for event in past if (handled := handled_by(event))}
+        left = [item for item in unfinished(past) if item.playbook in self._playbooks]
+        for item in left:
+            incident = self._book.take(item.notice).incident or Incident(item.notice)
+            course = self._course(self._playbooks[item.playbook], incident)
+            course.state = "begun"
+            course.touched = True
+            if item.phase == "resolve":
+                course.acted.set()
+                course.given = frozenset(item.done)
+                if item.resolving:
+                    # Alertmanager has told it to the engine that died and will not tell it again.
+                    incident.end()
+                    self._tasks.spawn(self._give_back(course, "the alert had resolved"))
+                continue
+            self._memories[course.name].take_slot(course.bound.slot)
+            course.has_slot = True
+            self._tasks.spawn(self._run(course, item))
+        return left
+
+    def active(self) -> list[str]:
+        """Executions under way."""
+        return [
+            course.execution for course in self._all_courses() if course.state == "begun" and not course.acted.is_set()
+        ]
+
+    async def idle(self) -> None:
+        """Wait until nothing is under way (a ladder that waits for a human counts as under way)."""
+        await self._tasks.idle()
+
+    async def stop(self, *, give_back: bool = True, within: float = STOP_S) -> None:
+        """Cancel what is under way, take back what was half done and, by default, what was done until the alert would
+        resolve.
+
+        Nobody else would lift a shed or give a weight back. Bounded: after `within` seconds it returns whatever is
+        left.
+        """
+        if self._tasks.stopping:
+            return
+        self._tasks.stop_by(within)
+        await self._tasks.cancel()
+        if give_back:
+            for course in [course for course in self._all_courses() if self._owes(course)]:
+                self._tasks.spawn(self._give_back(course, "the engine is stopped"))
+            await self._tasks.settle()
+            await self._tasks.cancel()
+        self._skips.flush()
+        await self._facts.close()
+
+    def _all_courses(self) -> list[Course]:
+        return [course for courses in self._courses.values() for course in courses.values()]
+
+    def _take(self, notice: AlertNotice) -> None:
+        news = self._book.take(notice)
+        if news.superseded:
+            self._resolved(news.superseded)
+        if news.incident is None:
+            return
+        if news.kind == "resolved":
+            self._resolved(news.incident)
+            return
+        for playbook in self._playbooks.values():
+            if matches(playbook.match, notice):
+                self._consider(playbook, news.incident)
+
+    def _consider(self, playbook: Playbook, incident: Incident) -> None:
+        name = playbook.metadata.name
+        known = self._courses.get(incident.key, {}).get(name)
+        if (name, incident.key) in self._handled or (known is not None and known.state != "declined"):
+            return
+        course = self._course(playbook, incident)
+        course.said = known.said if known else None
+        if len(self._tasks) >= TASKS_MAX:
+            self._skip(course, "overload", f"{len(self._tasks)} executions and incidents are under way")
+            return
+        self._tasks.spawn(self._pursue(course))
+
+    def _course(self, playbook: Playbook, incident: Incident) -> Course:
+        name = playbook.metadata.name
+        bound = bind(playbook, incident.notice.alert, incident.notice.labels, self._retarget.get(name))
+        course = Course(bound, incident, self._clock())
+        self._courses.setdefault(incident.key, {})[name] = course
+        return course
+
+    async def _pursue(self, course: Course) -> None:
+        if course.name in self._disabled:
+            self._skip(course, "disabled", "disabled for this drill")
+            return
+        if course.bound.playbook.engine == "external":
+            await self._follow(course)
+            return
+        verdict = await self._admission.admit(course, self._memories[course.name])
+        if verdict is not None:
+            self._skip(course, verdict.code, verdict.reason)
+            if verdict.code in ("fuse", "blind", "throttled"):
+                self._escalate(course, f"held back: {verdict.reason}")
+            return
+        if course.bound.playbook.dry_run:
+            self._memories[course.name].free_slot(course.bound.slot)
+            course.has_slot = False
+            would = "; ".join(f"{step.do} {step.arguments}" for step in course.bound.steps)
+            self._skip(course, "dry-run", f"dry run, it would: {would}")
+            return
+        course.state = "begun"
+        await self._run(course, None)
+
+    async def _run(self, course: Course, left: Unfinished | None) -> None:
+        try:
+            end = await self._attempts.act(course, left)
+        except JournalError as error:
+            end = End(False, f"not begun, the history cannot be written ({error})")
+        finally:
+            course.acted.set()
+            self._release(course)
+        if not end.ok and end.escalate and course.incident.firing:
+            self._escalate(course, end.reason)
+
+    async def _follow(self, course: Course) -> None:
+        outcome = await self._watch.follow(course, self._facts)
+        if isinstance(outcome, Refuse):
+            self._skip(course, outcome.code, outcome.reason)
+        else:
+            course.state = "closed"
+        if (isinstance(outcome, Refuse) and outcome.code == "external") or (
+            isinstance(outcome, End) and not outcome.ok
+        ):
+            self._escalate(course, outcome.reason)
+
+    def _release(self, course: Course) -> None:
+        if course.has_slot:
+            course.has_slot = False
+            self._memories[course.name].free_slot(course.bound.slot)
+            self._admission.slot_freed()
+
+    def _skip(self, course: Course, code: Code, reason: str) -> None:
+        course.state = "declined" if code in ("when", "forbidden", "blind") else "closed"
+        if course.said == code:
+            return
+        course.said = code
+        data: dict[str, Any] = {"alert": course.incident.notice.alert}
+        if course.bound.retargeted:
+            data["retargeted"] = True
+        self._skips.skip(course.name, code, course.bound.target, reason, **data)
+
+    def _resolved(self, incident: Incident) -> None:
+        for course in self._courses.pop(incident.key, {}).values():
+            if course.state == "begun" and course.bound.on_resolve:
+                self._courses.setdefault(incident.key, {})[course.name] = course
+                self._tasks.spawn(self._give_back(course, "the alert resolved"))
+        for work in self._pages.resolved(incident):
+            self._tasks.spawn(work)
+
+    def _escalate(self, course: Course, reason: str) -> None:
+        if not self._tasks.stopping and (work := self._pages.escalate(course, reason)):
+            self._tasks.spawn(work)
+
+    def _owes(self, course: Course) -> bool:
+        return course.state == "begun" and course.touched and bool(course.bound.on_resolve)
+
+    async def _give_back(self, course: Course, because: str) -> None:
+        await course.acted.wait()
+        # An incident of the same kind on the same target still needs what would be given back here; its own end will
+        # do it.
+        needed = not self._tasks.stopping and any(
+            other.incident.firing and self._owes(other) and other.same_work(course)
+            for other in self._all_courses()
+            if other is not course
+        )
+        try:
+            if self._owes(course) and not needed:
+                end = await self._attempts.give_back(course, because)
+                if not end.ok:
+                    self._escalate(course, end.reason)
+        except asyncio.CancelledError:
+            raise
+        except Exception:
+            self._close(course)
+            raise
+        self._close(course)
+
+    def _close(self, course: Course) -> None:
+        course.state = "closed"
+        courses = self._courses.get(course.incident.key, {})
+        courses.pop(course.name, None)
+        if not courses and not course.incident.firing:
+            self._courses.pop(course.incident.key, None)

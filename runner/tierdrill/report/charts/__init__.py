@@ -1,0 +1,1 @@
+"""Axes, lanes and series that the reports draw."""

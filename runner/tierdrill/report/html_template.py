@@ -1,0 +1,35 @@
+"""What every HTML page is made with: templates of its own room and the common ones, escaped, nothing undefined."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined, Template
+
+from tierdrill.report.format import show_seconds
+from tierdrill.text import visible_lines
+
+
+class _Template(Template):
+    def render(self, *args: Any, **kwargs: Any) -> str:
+        return visible_lines(super().render(*args, **kwargs))
+
+
+class _Page(Environment):
+    """Whatever a page shows, nothing in it acts: control, bidi and escape characters are spelled out."""
+
+    template_class = _Template
+
+
+def page_environment(filters: Mapping[str, Callable[..., Any]], *rooms: str) -> Environment:
+    """An environment with these filters; the templates of `rooms` (packages) come before this one's."""
+    environment = _Page(
+        loader=ChoiceLoader([PackageLoader(room, "templates") for room in (*rooms, "tierdrill.report")]),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"seconds": show_seconds, **filters}
+    return environment

@@ -1,0 +1,122 @@
+"""The HTML report: one self-contained file, made from documents, history and verdict alone."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from functools import cache
+
+from jinja2 import Environment
+from markupsafe import Markup
+
+from tierdrill.documents.catalogue import DrillSetting
+from tierdrill.documents.models.units import show_duration
+from tierdrill.documents.variables import resolve_drill
+from tierdrill.history.events import Event
+from tierdrill.judge.verdict import GROUPS, Check, Status, Verdict
+from tierdrill.report.charts import timeline_chart as timeline
+from tierdrill.report.charts.sample_series import all_samples, tier_series
+from tierdrill.report.format import (
+    UNICODE,
+    plural,
+    show_count,
+    show_offset,
+    show_seconds,
+    show_share,
+    variant_words,
+)
+from tierdrill.report.html_template import page_environment
+from tierdrill.report.run.blast_radius import blast_of
+from tierdrill.report.run.cited_events import evidence_of
+from tierdrill.report.run.headline import answers
+from tierdrill.report.run.origin import duration_of, emulated_parts, provenance, utc
+from tierdrill.report.run_state import story
+
+GROUP_TITLES = {
+    "run": "The run itself",
+    "load": "Load generator",
+    "experiment": "The experiment's own word",
+    "fault": "Faults",
+    "slo": "Objectives of the tiers",
+    "invariant": "Between the tiers",
+    "alert": "Alerts",
+    "playbook": "Playbooks",
+    "class": "Class of failure",
+}
+_WORST_FIRST = (Status.UNCLEAN, Status.ABORTED, Status.FAILED, Status.INCONCLUSIVE, Status.PASSED)
+
+
+def html_report(setting: DrillSetting, events: Sequence[Event], verdict: Verdict) -> str:
+    """The report as one HTML document."""
+    setting = resolve_drill(setting)
+    state = story(events)
+    samples = list(all_samples(events))
+    width = timeline.bin_width(state)
+    series = tier_series(samples, state.zero, width)
+    blast = blast_of(setting, state, events, samples)
+    return (
+        _environment()
+        .get_template("report.html")
+        .render(
+            setting=setting,
+            verdict=verdict,
+            state=state,
+            answers=answers(setting, state, verdict, blast),
+            deciding=deciding(verdict),
+            tally=tally(verdict),
+            timeline=timeline.build(setting, state, verdict, series, width),
+            bin_width=width,
+            blast=blast,
+            groups=grouped(verdict),
+            evidence=evidence_of(events, verdict, state),
+            provenance=provenance(setting, state, verdict),
+            emulated=emulated_parts(setting, state),
+            started=utc(state.started),
+            lasted=show_seconds(duration_of(state)),
+        )
+    )
+
+
+def deciding(verdict: Verdict) -> tuple[Check, ...]:
+    """The checks that decided, in the verdict's order."""
+    return tuple(check for check in (verdict.check(name) for name in verdict.reasons) if check is not None)
+
+
+def tally(verdict: Verdict) -> str:
+    """ "25 checks: 24 passed, 1 failed"."""
+    counts = [(status, sum(check.status is status for check in verdict.checks)) for status in reversed(_WORST_FIRST)]
+    return f"{plural(len(verdict.checks), 'check')}: " + ", ".join(
+        f"{count} {status}" for status, count in counts if count
+    )
+
+
+def grouped(verdict: Verdict) -> tuple[tuple[str, tuple[Check, ...]], ...]:
+    """Checks by group in the usual order, groups that no view knows last. Within a group, failed ones come first."""
+    names = [*GROUPS, *sorted({check.group for check in verdict.checks} - set(GROUPS))]
+    result = []
+    for name in names:
+        mine = [check for check in verdict.checks if check.group == name]
+        mine.sort(key=lambda check: _WORST_FIRST.index(check.status))
+        if mine:
+            result.append((GROUP_TITLES.get(name, name), tuple(mine)))
+    return tuple(result)
+
+
+def _humps(name: str) -> Markup:
+    """A name that may break before its capitals, and nowhere else inside a word."""
+    return Markup("<wbr>").join(part for part in re.split(r"(?<=[a-z])(?=[A-Z])", name))
+
+
+@cache
+def _environment() -> Environment:
+    return page_environment(
+        {
+            "duration": show_duration,
+            "share": show_share,
+            "offset": show_offset,
+            "count": show_count,
+            "icon": UNICODE.status,
+            "variant": variant_words,
+            "humps": _humps,
+        }
+    )

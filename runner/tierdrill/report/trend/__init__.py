@@ -1,0 +1,1 @@
+"""The trend over many runs, on the terminal, as a page and as data."""

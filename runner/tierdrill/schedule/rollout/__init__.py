@@ -1,0 +1,1 @@
+"""Staged rollouts: where an entry stands, and what moves it."""

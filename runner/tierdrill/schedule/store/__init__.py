@@ -1,0 +1,1 @@
+"""The schedule's durable store."""

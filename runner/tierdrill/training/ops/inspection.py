@@ -1,0 +1,251 @@
+"""What a trainee can look at: what production would show, and nothing else. Each look is recorded under its word."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from tierdrill.history.events import Event, event
+from tierdrill.lab.client import AsyncLabClient, LabError
+from tierdrill.monitoring.alert_names import WATCHDOG
+from tierdrill.monitoring.query import AlertmanagerClient, NoData, Prometheus, Sample
+from tierdrill.training.columns import ago, columns, milliseconds, percent
+from tierdrill.training.ops.alert_subjects import alert_target
+from tierdrill.training.ops.manual_playbooks import PlaybookHand
+from tierdrill.training.ops.telemetry import Telemetry, of_gateways
+from tierdrill.training.ops.tier_health import Pulse
+from tierdrill.training.ops.tier_rules import Situation
+from tierdrill.training.ops.trainee_pager import PageBook
+from tierdrill.training.protocol import BAD_INPUT, REFUSED, Answer, answer
+
+LINES_MAX = 500
+SAMPLES_MAX = 60
+COMMANDS = ("pages", "tiers", "replicas", "nodes", "gpus", "links", "gateways", "alerts", "logs", "query", "playbooks")
+
+
+class Looks:
+    """Answers every look from the running lab."""
+
+    def __init__(
+        self,
+        *,
+        client: AsyncLabClient,
+        prometheus: Prometheus,
+        alertmanager: AlertmanagerClient,
+        lab_folder: Path,
+        state: Callable[[], Mapping[str, Any]],
+        situation: Callable[[], Situation],
+        pulse: Pulse,
+        pages: PageBook,
+        hand: PlaybookHand,
+        emit: Callable[[Event], object],
+    ) -> None:
+        self._client, self._alertmanager, self._folder = client, alertmanager, lab_folder
+        self._prometheus = prometheus
+        self._state, self._situation, self._pulse = state, situation, pulse
+        self._pages, self._hand, self._emit = pages, hand, emit
+        telemetry = Telemetry(client, self._prometheus, state, situation)
+        self._looks = {
+            "pages": self._show_pages,
+            "tiers": self._show_tiers,
+            "replicas": self._show_replicas,
+            "nodes": self._show_nodes,
+            "gpus": telemetry.show_gpus,
+            "links": telemetry.show_links,
+            "gateways": telemetry.show_gateways,
+            "alerts": self._show_alerts,
+            "logs": self._show_logs,
+            "query": self._show_query,
+            "playbooks": self._show_playbooks,
+        }
+
+    async def look(self, do: str, said: Mapping[str, Any]) -> Answer:
+        """One look of COMMANDS."""
+        what = {"query": "metrics", "gateways": "links"}.get(do, do)
+        subject = str(said.get("what") or said.get("promql") or "")
+        more: dict[str, Any] = {"subject": subject} if subject else {}
+        self._emit(event("trainee.looked", "trainee", what=what, **more))
+        try:
+            return await self._looks[do](said)
+        except LabError as error:
+            return answer(f"the platform does not answer: {error}", code=REFUSED)
+
+    async def _show_pages(self, said: Mapping[str, Any]) -> Answer:
+        rows, now = self._pages.to_json(), time.time()
+        shown = [
+            (
+                one["id"],
+                one["tier"],
+                one["state"],
+                f"level {one['level']}",
+                ago(now - one["triggered_at"]),
+                one["summary"],
+            )
+            for one in rows
+            if said.get("all") or one["state"] != "resolved"
+        ]
+        return answer(columns(("page", "tier", "state", "with", "age", "what"), shown), rows)
+
+    async def _show_tiers(self, said: Mapping[str, Any]) -> Answer:
+        now = self._situation()
+        # How the tiers fare is known without the gateways; one that does not answer must not hide it.
+        shed, caps = await asyncio.gather(of_gateways(self._client, "shed"), of_gateways(self._client, "caps"))
+        data = []
+        for fare in self._pulse.fares(time.time()):
+            mine = [one for one in now.inventory.replicas if one.tier == fare.tier]
+            rates = [float(one[fare.tier]) for one in caps.values() if fare.tier in one]
+            data.append(
+                {
+                    **fare.to_json(),
+                    "ready": sum(one.ready for one in mine),
+                    "replicas": len(mine),
+                    "shed": max((float(one.get(fare.tier, 0.0)) for one in shed.values()), default=0.0),
+                    "cap_rps": sum(rates) if rates else None,
+                    "promised": now.tiers.by_name(fare.tier).objectives.availability,
+                }
+            )
+        rows = [
+            (
+                one["rank"],
+                one["tier"],
+                {True: "kept", False: "MISSED", None: "no data"}[one["kept"]],
+                f"{one['ready']}/{one['replicas']}",
+                f"{one['rate_rps']:g}/s",
+                percent(one["availability"]),
+                percent(one["promised"]),
+                milliseconds(one["p50_s"]),
+                milliseconds(one["p99_s"]),
+                percent(one["shed"]) if one["shed"] else "-",
+                f"{one['cap_rps']:g}/s" if one["cap_rps"] is not None else "-",
+                "; ".join(one["missed"]),
+            )
+            for one in data
+        ]
+        head = (
+            "rank",
+            "tier",
+            "promise",
+            "ready",
+            "rate",
+            "ok",
+            "promised",
+            "p50",
+            "p99",
+            "shed",
+            "cap",
+            "what is missed",
+        )
+        return answer(columns(head, rows), data)
+
+    async def _show_replicas(self, said: Mapping[str, Any]) -> Answer:
+        keep = ("name", "model", "tier", "node", "gpu", "state", "ready", "restarts", "exit_code")
+        data = [{key: one.get(key) for key in keep} for one in self._state()["replicas"]]
+        data.sort(key=lambda one: str(one["name"]))
+        return answer(columns(keep, [[one[key] for key in keep] for one in data]), data)
+
+    async def _show_nodes(self, said: Mapping[str, Any]) -> Answer:
+        state = self._state()
+        data = [
+            {
+                "name": node["name"],
+                "ready": node["ready"],
+                "cordoned": node["cordoned"],
+                "heartbeat_age_s": node.get("last_heartbeat_age_s"),
+                "replicas": sorted(one["name"] for one in state["replicas"] if one.get("node") == node["name"]),
+            }
+            for node in state["nodes"]
+        ]
+        rows = [(one["name"], one["ready"], one["cordoned"], " ".join(one["replicas"])) for one in data]
+        return answer(columns(("node", "ready", "cordoned", "replicas"), rows), data)
+
+    async def _show_alerts(self, said: Mapping[str, Any]) -> Answer:
+        found = await self._alertmanager.alerts(active=True, silenced=True, inhibited=True, unprocessed=True)
+        if isinstance(found, NoData):
+            return answer(f"Alertmanager does not answer: {found.reason}", code=REFUSED)
+        data = [
+            {
+                "alert": one["labels"].get("alertname"),
+                "severity": one["labels"].get("severity"),
+                "about": alert_target(one["labels"]),
+                "labels": one["labels"],
+                "starts_at": one.get("startsAt"),
+                "summary": one.get("annotations", {}).get("summary", ""),
+                "description": one.get("annotations", {}).get("description", ""),
+            }
+            for one in found
+            if one["labels"].get("alertname") != WATCHDOG
+        ]
+        rows = [(one["alert"], one["severity"], one["about"], one["summary"]) for one in data]
+        text = columns(("alert", "severity", "about", "summary"), rows)
+        if said.get("full"):
+            text += "".join(f"\n\n{one['alert']} ({one['about']}): {one['description']}" for one in data)
+        return answer(text, data)
+
+    async def _show_logs(self, said: Mapping[str, Any]) -> Answer:
+        sources = self.log_sources()
+        what = str(said.get("what") or "")
+        if what not in sources:
+            return answer(f"found log {what!r}; there are: {', '.join(sorted(sources))}", code=BAD_INPUT)
+        count = min(LINES_MAX, max(1, int(said.get("lines") or 20)))
+        lines = await asyncio.to_thread(_tail, sources[what], count)
+        return answer("\n".join(lines) or "no lines yet", {"log": what, "lines": lines})
+
+    def log_sources(self) -> dict[str, Path]:
+        """Every log by name: a program's, a replica's, a node's kernel log."""
+        found = {path.stem: path for path in (self._folder / "logs").glob("*.log") if path.stem != "fabric"}
+        found |= {f"{path.parent.name}/kernel": path for path in self._folder.glob("nodes/*/kmsg")}
+        at = {str(one["name"]): one.get("node") for one in self._state()["replicas"]}
+        for path in self._folder.glob("nodes/*/replicas/*.log"):
+            if path.stem not in found or path.parent.parent.name == at.get(path.stem):
+                found[path.stem] = path
+        return found
+
+    async def _show_query(self, said: Mapping[str, Any]) -> Answer:
+        found = await self._prometheus.instant(str(said.get("promql") or ""))
+        if isinstance(found, NoData):
+            wrong = "400" in found.reason or "parse error" in found.reason
+            return answer(f"no data: {found.reason}", code=BAD_INPUT if wrong else 0)
+        data = [{"labels": dict(one.labels), "value": one.value} for one in found]
+        rows = [(_series(one), one.value) for one in found[:SAMPLES_MAX]]
+        more = f"\n... and {len(found) - SAMPLES_MAX} more series" if len(found) > SAMPLES_MAX else ""
+        return answer(columns(("series", "value"), rows) + more, data)
+
+    async def _show_playbooks(self, said: Mapping[str, Any]) -> Answer:
+        fitting = self._hand.proposals()
+        data = [
+            {
+                "name": name,
+                "title": playbook.metadata.title,
+                "alert": playbook.match.alert,
+                "runs_on": playbook.target,
+                "fits_now": [target for proposed, target in fitting if proposed == name],
+            }
+            for name, playbook in sorted(self._hand.playbooks.items())
+        ]
+        rows = [(one["name"], one["alert"], " ".join(one["fits_now"]), one["title"]) for one in data]
+        return answer(columns(("playbook", "for alert", "fits now", "what it does"), rows), data)
+
+    def close(self) -> None:
+        """Drop the connections."""
+        self._prometheus.close()
+
+
+def _tail(path: Path, count: int) -> list[str]:
+    try:
+        with path.open("rb") as file:
+            file.seek(0, 2)
+            file.seek(max(0, file.tell() - 512 * count))
+            return file.read().decode(errors="replace").splitlines()[-count:]
+    except OSError:
+        return []
+
+
+def _series(sample: Sample) -> str:
+    """As one would ask for it: `up{job="node"}`."""
+    labels = sorted((key, value) for key, value in sample.labels.items() if key != "__name__")
+    rest = ", ".join(f"{key}={json.dumps(value, ensure_ascii=False)}" for key, value in labels)
+    return f"{sample.labels.get('__name__', '')}{{{rest}}}"

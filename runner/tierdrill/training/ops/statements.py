@@ -1,0 +1,79 @@
+"""What a trainee says: hypotheses, status updates, asking for a hint, and that it is over."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from tierdrill.documents.models.hypotheses import CAUSES
+from tierdrill.documents.models.scenario import Hint
+from tierdrill.history.events import Event, event
+from tierdrill.training.columns import columns
+from tierdrill.training.protocol import BAD_INPUT, REFUSED, Answer, answer
+
+TEXT_MAX = 2000
+COMMANDS = ("causes", "hypothesis", "update", "hint", "done", "give-up")
+
+
+class Thoughts:
+    """Answers COMMANDS. `relieved` says why the trainee may not go yet (None: they may); `end` ends the exercise."""
+
+    def __init__(
+        self,
+        *,
+        hints: tuple[Hint, ...],
+        emit: Callable[[Event], object],
+        relieved: Callable[[], str | None],
+        end: Callable[[str, str], None],
+    ) -> None:
+        self._hints, self._emit, self._relieved, self._end = hints, emit, relieved, end
+        self._given = 0
+
+    def say(self, do: str, said: Mapping[str, Any]) -> Answer:
+        """One command."""
+        if do == "causes":
+            rows = list(CAUSES.items())
+            return answer(columns(("cause", "what it means"), rows), [{"cause": a, "meaning": b} for a, b in rows])
+        if do == "hypothesis":
+            return self._hypothesis(str(said.get("cause") or ""), said.get("about"))
+        if do == "update":
+            return self._update(str(said.get("text") or "").strip())
+        if do == "hint":
+            return self._hint()
+        if do == "give-up":
+            self._end("given-up", "the trainee gave up")
+            return answer("the exercise ends; the debrief follows in its terminal")
+        return self._done()
+
+    def _hypothesis(self, cause: str, about: Any) -> Answer:
+        if cause not in CAUSES:
+            return answer(f"found cause {cause!r}; there are: {', '.join(CAUSES)}", code=BAD_INPUT)
+        more: dict[str, Any] = {"about": str(about)[:TEXT_MAX]} if about else {}
+        self._emit(event("trainee.hypothesis", "trainee", cause=cause, **more))
+        return answer(f"noted: {CAUSES[cause]}", {"cause": cause})
+
+    def _update(self, text: str) -> Answer:
+        if not text:
+            return answer(
+                "found no words; an update says what customers feel, what is done, and when the next one comes",
+                code=BAD_INPUT,
+            )
+        self._emit(event("trainee.update", "trainee", text=text[:TEXT_MAX]))
+        return answer("the update is sent")
+
+    def _hint(self) -> Answer:
+        if self._given >= len(self._hints):
+            return answer("there are no hints left" if self._hints else "there are no hints here", code=REFUSED)
+        hint = self._hints[self._given]
+        self._given += 1
+        self._emit(event("facilitator.hint", "trainee", hint=hint.text, cost=hint.cost, asked=True))
+        left = len(self._hints) - self._given
+        return answer(f"{hint.text} (costs {hint.cost} points; {left} left)", {"hint": hint.text, "cost": hint.cost})
+
+    def _done(self) -> Answer:
+        why_not = self._relieved()
+        self._emit(event("trainee.done", "trainee", accepted=why_not is None, seen=why_not or ""))
+        if why_not is not None:
+            return answer(f"you are not relieved yet: {why_not}", code=REFUSED)
+        self._end("resolved", "the trainee said so, and it is so")
+        return answer("you are relieved; the debrief follows in the exercise's terminal")

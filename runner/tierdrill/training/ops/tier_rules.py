@@ -1,0 +1,206 @@
+"""The tier rules that a remedy may break, and whose override it takes. Pure.
+
+A responder under pressure helps whoever shouts; the tiers document says who comes first. So a remedy that would take
+from a more important tier what a less important one keeps is refused, unless somebody with the right to it says why.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from tierdrill.documents.models.tiers import Tier, Tiers
+from tierdrill.documents.models.workloads import Workloads
+from tierdrill.targets.base import Inventory, ReplicaState
+
+GUARDS = ("priority_queue", "reserved_slots", "preemption", "shedding")
+"""Flags that keep the order of the tiers; without one of them a lower tier can take from a higher one."""
+
+
+@dataclass(frozen=True)
+class Situation:
+    """What the rules look at.
+
+    `shed` and `caps` are by tier, `weights` by gateway and node; what is not named is 0, none and 1.
+    """
+
+    tiers: Tiers
+    workloads: Workloads
+    gpu_memory_gib: float
+    inventory: Inventory
+    shed: Mapping[str, float] = field(default_factory=dict)
+    caps: Mapping[str, float] = field(default_factory=dict)
+    weights: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+
+    @property
+    def top(self) -> Tier:
+        """The most important tier."""
+        return self.tiers.by_rank()[0]
+
+    def ready(self, tier: str) -> list[ReplicaState]:
+        """A tier's replicas that serve."""
+        return [replica for replica in self.inventory.replicas if replica.tier == tier and replica.ready]
+
+
+@dataclass(frozen=True)
+class Breach:
+    """A rule that a remedy would break: its id, the tier that is harmed (whose `override_by` counts), and why."""
+
+    rule: str
+    tier: str
+    text: str
+
+
+def breach_of(action: str, arguments: Mapping[str, Any], now: Situation) -> Breach | None:
+    """The first tier rule that the remedy would break; None where it breaks none."""
+    if action == "shed":
+        return _shed(str(arguments["tier"]), float(arguments["fraction"]), now)
+    if action == "cap":
+        return _cap(str(arguments["tier"]), arguments.get("rate"), now)
+    if action == "set-flag":
+        return _flag(str(arguments["flag"]), bool(arguments["value"]), now)
+    if action == "set-weight":
+        return _weight(arguments, now)
+    if action in ("restart-replica", "replace-replica"):
+        return _last_replica(now, {str(arguments["replica"])}, f"{action} {arguments['replica']}")
+    if action in ("drain", "power-cycle", "reschedule"):
+        return _node(action, str(arguments["node"]), arguments.get("gpu"), now)
+    return None
+
+
+def override_problem(breach: Breach, role: str | None, reason: str | None, tiers: Tiers) -> str | None:
+    """Why the override does not count; None if it does."""
+    allowed = tiers.by_name(breach.tier).override_by
+    if role is None:
+        roles = " or ".join(allowed) or "nobody"
+        return f"{breach.text} (rule {breach.rule}); with --override ROLE --reason TEXT it takes {roles}"
+    if role not in allowed:
+        return f"found role {role!r}; the rule {breach.rule} of tier {breach.tier} yields to: {', '.join(allowed)}"
+    if not (reason or "").strip():
+        return "an override needs its reason: --reason TEXT"
+    return None
+
+
+def _shed(tier: str, fraction: float, now: Situation) -> Breach | None:
+    mine, before = now.tiers.by_name(tier), now.shed.get(tier, 0.0)
+    if fraction > before:
+        for other in now.tiers.tiers:
+            less = now.shed.get(other.name, 0.0)
+            if other.shed_order < mine.shed_order and less < fraction:
+                text = f"{other.name} is shed before {tier}: {less:.0%} of it is turned away, of {tier} {fraction:.0%}"
+                return Breach("shed-order", tier, text)
+    if fraction < before:
+        for other in now.tiers.tiers:
+            more = now.shed.get(other.name, 0.0)
+            if other.shed_order > mine.shed_order and more > fraction:
+                text = f"{other.name} is let in before {tier}: {more:.0%} of it is still turned away"
+                return Breach("shed-order", other.name, text)
+    return None
+
+
+def _cap(tier: str, rate: Any, now: Situation) -> Breach | None:
+    if rate is None:
+        return None
+    mine = now.tiers.by_name(tier)
+    for other in now.tiers.tiers:
+        held = other.name in now.caps or now.shed.get(other.name, 0.0) > 0
+        if other.shed_order < mine.shed_order and not held:
+            return Breach(
+                "cap-order", tier, f"{other.name} comes in unchecked while {tier}, which is above it, is capped"
+            )
+    return None
+
+
+def _flag(flag: str, value: bool, now: Situation) -> Breach | None:
+    if value or flag not in GUARDS:
+        return None
+    text = f"{flag} is what keeps lower tiers from taking what {now.top.name} needs"
+    return Breach("order-guard", now.top.name, text)
+
+
+def _weight(arguments: Mapping[str, Any], now: Situation) -> Breach | None:
+    if float(arguments["weight"]) > 0:
+        return None
+    gpu, only = arguments.get("gpu"), arguments.get("gateway")
+    place = str(arguments["node"]) if gpu is None else f"{arguments['node']}/{gpu}"
+    for gateway in now.inventory.gateways:
+        if only not in (None, gateway):
+            continue
+        before = now.weights.get(gateway, {})
+        reached = [one for one in now.ready(now.top.name) if _reaches(before, one)]
+        for model in sorted({one.model for one in reached}):
+            if not any(_reaches({**before, place: 0.0}, one) for one in reached if one.model == model):
+                text = f"{gateway} would reach no replica of {model} ({now.top.name}) any more"
+                return Breach("last-replica", now.top.name, text)
+    return None
+
+
+def _reaches(weights: Mapping[str, float], replica: ReplicaState) -> bool:
+    """Whether a gateway with these weights sends to the replica: a GPU counts its node's weight as well."""
+    return weights.get(replica.node or "", 1.0) > 0 and weights.get(f"{replica.node}/{replica.gpu}", 1.0) > 0
+
+
+def _last_replica(now: Situation, names: Collection[str], what: str) -> Breach | None:
+    """Whether all ready replicas of one of the top tier's models are among `names`."""
+    ready = now.ready(now.top.name)
+    for model in sorted({replica.model for replica in ready}):
+        mine = {replica.name for replica in ready if replica.model == model}
+        if mine <= set(names):
+            gone = ", ".join(sorted(mine))
+            return Breach("last-replica", now.top.name, f"{what} takes the last ready replica of {model} ({gone})")
+    return None
+
+
+def _node(action: str, node: str, gpu: Any, now: Situation) -> Breach | None:
+    on_it = [one for one in now.inventory.replicas if one.node == node and (gpu is None or one.gpu == int(gpu))]
+    names = {replica.name for replica in on_it}
+    if (last := _last_replica(now, names, f"{action} {node}")) is not None:
+        return last
+    hurt = [one for one in on_it if one.tier == now.top.name and one.ready]
+    if not hurt or not _lowest_admitted(now):
+        return None
+    lowest = now.tiers.by_rank()[-1].name
+    if action == "power-cycle":
+        text = (
+            f"{', '.join(one.name for one in hurt)} would go down with {node} while {lowest} is served: drain it first"
+        )
+        return Breach("top-capacity", now.top.name, text)
+    if (short := _short(node, gpu, hurt, now)) > 0:
+        text = f"{short} replicas of {now.top.name} would find no place while {lowest} is served"
+        return Breach("top-capacity", now.top.name, text)
+    return None
+
+
+def _lowest_admitted(now: Situation) -> bool:
+    lowest = now.tiers.by_rank()[-1]
+    return lowest.name != now.top.name and now.shed.get(lowest.name, 0.0) < 1.0
+
+
+def _short(node: str, gpu: Any, moved: list[ReplicaState], now: Situation) -> int:
+    """How many of the top tier's replicas would find no place elsewhere, taking what it may preempt."""
+    memory = {model.name: model.memory_gib for model in now.workloads.models}
+    usable = {
+        (one.node, one.index)
+        for one in now.inventory.gpus
+        if one.state == "healthy" and not (one.node == node and gpu in (None, one.index)) and _open(one.node, now)
+    }
+    free = dict.fromkeys(usable, now.gpu_memory_gib)
+    keep = [one for one in now.inventory.replicas if one.tier not in now.top.may_preempt and one not in moved]
+    for replica in keep:
+        spot = (replica.node or "", -1 if replica.gpu is None else replica.gpu)
+        if spot in free:
+            free[spot] -= memory.get(replica.model, 0)
+    short = 0
+    for replica in moved:
+        need = memory.get(replica.model, 0)
+        spot = max(free, key=lambda place: free[place], default=("", -1))
+        if free.get(spot, 0.0) < need:
+            short += 1
+        else:
+            free[spot] -= need
+    return short
+
+
+def _open(node: str, now: Situation) -> bool:
+    return any(one.name == node and one.ready and not one.cordoned for one in now.inventory.nodes)

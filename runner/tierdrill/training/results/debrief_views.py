@@ -1,0 +1,138 @@
+"""The debrief as Markdown and as one self-contained HTML file in the style of the runs' reports."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+
+from jinja2 import Environment
+
+from tierdrill.process.atomic_file import write_atomic
+from tierdrill.report.format import show_seconds
+from tierdrill.report.html_template import page_environment
+from tierdrill.training.results.debrief import Debrief
+from tierdrill.training.scoring.scorecard import ScoreLine, show_points
+
+MARKDOWN, HTML = "debrief.md", "debrief.html"
+_SPECIAL = re.compile(r"([\\`*_\[\]<>|#])")
+GOOD_SHARE, FAIR_SHARE = 0.8, 0.5
+
+
+def write_debrief(debrief: Debrief, folder: Path) -> Path:
+    """Write both views into the folder; the HTML's path. OSError where that cannot be done."""
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    write_atomic(folder / MARKDOWN, debrief_markdown(debrief))
+    write_atomic(folder / HTML, debrief_html(debrief))
+    return folder / HTML
+
+
+def clock(seconds: float | None) -> str:
+    """75 -> "1:15"; a dash for none."""
+    if seconds is None:
+        return "–"
+    whole = max(0, round(seconds))
+    return f"{whole // 60}:{whole % 60:02d}"
+
+
+def grade(share: float | None) -> str:
+    """The colour class of a share of points: passed, inconclusive (in between), failed; neutral for none."""
+    if share is None:
+        return "neutral"
+    return "passed" if share >= GOOD_SHARE else "inconclusive" if share >= FAIR_SHARE else "failed"
+
+
+def line_grade(line: ScoreLine) -> str:
+    """The same for one line of the score."""
+    if not line.judged:
+        return "neutral"
+    if line.of <= 0:
+        return "failed" if line.points < 0 else "passed"
+    return grade(line.points / line.of)
+
+
+def debrief_markdown(debrief: Debrief) -> str:
+    """The whole debrief."""
+    scenario = debrief.scenario
+    lines = [f"# Debrief: {_text(scenario.metadata.title or scenario.metadata.name)}", ""]
+    lines += [
+        f"**{_text(debrief.headline)}**", "",
+        f"- Who: {_text(debrief.trainee)}",
+        f"- When: {_utc(debrief.began)}, {show_seconds(debrief.lasted_s)}",
+        f"- Scenario: {scenario.metadata.name} ({scenario.level}), automation {debrief.automation}",
+        f"- Ended: {_text(debrief.reason)}",
+        f"- Exercise: `{debrief.card.exercise}`", "",
+    ]  # fmt: skip
+    lines += ["## What really happened", "", _text(scenario.truth), ""]
+    lines += _table(
+        ("incident", "at", "what", "tier", "it was", "what helps"),
+        [
+            (
+                one.name, clock(one.effect_s), f"{one.fault} on {', '.join(one.targets) or 'nothing'}", one.tier,
+                f"{one.cause}: {one.cause_words}", "; ".join(one.right),
+            )
+            for one in debrief.answers
+        ],
+    )  # fmt: skip
+    lines += ["", "## Score", ""]
+    lines += _table(
+        ("line", "points", "of", "seen", "how it is counted"),
+        [(one.title, _points(one), show_points(one.of), one.seen, one.why) for one in debrief.card.lines],
+    ) or ["There is none."]
+    lines += ["", "## What could be seen, and when", ""]
+    lines += _table(
+        ("from", "where", "what", "you looked there"),
+        [(clock(one.visible_s), f"ops {one.where}", one.what, clock(one.looked_s)) for one in debrief.clues],
+    ) or ["Nothing: no incident took effect."]
+    lines += ["", "## Timeline", ""]
+    lines += _table(("at", "who", "what"), [(clock(row.at_s), row.who, row.text) for row in debrief.timeline])
+    lines += ["", "## Read next", "", f"`{scenario.reading}`"]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def debrief_html(debrief: Debrief) -> str:
+    """The same as a document."""
+    return (
+        _environment()
+        .get_template("debrief.html")
+        .render(
+            debrief=debrief,
+            scenario=debrief.scenario,
+            card=debrief.card,
+            title=debrief.scenario.metadata.title or debrief.scenario.metadata.name,
+            grade=grade(debrief.card.share),
+        )
+    )
+
+
+def _points(line: ScoreLine) -> str:
+    return show_points(line.points) if line.judged else "not judged"
+
+
+def _text(words: object) -> str:
+    return _SPECIAL.sub(r"\\\1", " ".join(str(words).split()))
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> list[str]:
+    body = [f"| {' | '.join(_text(cell) for cell in row)} |" for row in rows]
+    return [f"| {' | '.join(head)} |", f"|{'---|' * len(head)}", *body] if body else []
+
+
+def _utc(at: float) -> str:
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M UTC")
+
+
+@cache
+def _environment() -> Environment:
+    return page_environment(
+        {
+            "clock": clock,
+            "utc": _utc,
+            "points": _points,
+            "show_points": show_points,
+            "grade": line_grade,
+        },
+        "tierdrill.training",
+    )

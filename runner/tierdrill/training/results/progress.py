@@ -1,0 +1,183 @@
+"""What is kept of exercises over time: one row for each, in `training.db` of the home. Names only where one was given.
+
+It is derived from the history and can be made again from it: a file that is broken is set aside and a new one made.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tierdrill.history.database import bring_up_to_date, connect, execute_all
+from tierdrill.history.erase import scrub
+from tierdrill.history.events import Event
+from tierdrill.history.history_store import HistoryStore
+from tierdrill.training.exercise_documents import NotAnExercise, documents_in
+from tierdrill.training.scoring.exercise_score import score_history
+from tierdrill.training.scoring.scorecard import ScoreCard
+
+FILE = "training.db"
+EXERCISE = "exercise"
+"""The variant of exercises in the history."""
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS results (
+  exercise TEXT PRIMARY KEY, trainee TEXT, scripted TEXT, scenario TEXT NOT NULL, level TEXT NOT NULL, at REAL NOT NULL,
+  score REAL, out_of REAL NOT NULL, card TEXT NOT NULL
+) STRICT;
+"""
+
+
+class ProgressError(Exception):
+    """What is kept of exercises cannot be read or written; the message names the file and the reason."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """One exercise of the past. `trainee` is None where no name was given, `scripted` the policy of a scripted one."""
+
+    exercise: str
+    trainee: str | None
+    scripted: str | None
+    scenario: str
+    level: str
+    at: float
+    score: float | None
+    out_of: float
+    card: dict[str, Any]
+
+    @property
+    def share(self) -> float | None:
+        """The score as a share of what could be had; None where there is none."""
+        return self.score / self.out_of if self.score is not None and self.out_of > 0 else None
+
+
+def result_of(events: Sequence[Event], card: ScoreCard) -> Result:
+    """The row of an exercise; NotAnExercise if it is none."""
+    documents = documents_in(events)
+    started = next(one for one in events if one.kind == "exercise.started")
+    scripted = started.data.get("responder")
+    return Result(
+        exercise=card.exercise,
+        trainee=documents.trainee,
+        scripted=str(scripted) if scripted else None,
+        scenario=card.scenario,
+        level=card.level,
+        at=started.at,
+        score=card.score,
+        out_of=card.out_of,
+        card=card.to_json(),
+    )
+
+
+class ProgressStore:
+    """The results of one home. Safe for several processes; one instance per thread."""
+
+    def __init__(self, home: Path) -> None:
+        """Open it; `set_aside` names the copy of a broken one, which was replaced."""
+        self.path = home / FILE
+        self.set_aside: Path | None = None
+        try:
+            home.mkdir(parents=True, exist_ok=True, mode=0o700)
+            try:
+                self._database = self._open()
+            except sqlite3.DatabaseError as error:
+                if isinstance(error, sqlite3.OperationalError):
+                    raise
+                self.set_aside = self.path.with_name(f"{FILE}.broken-{int(time.time())}")
+                self.path.rename(self.set_aside)
+                for tail in ("-wal", "-shm"):
+                    self.path.with_name(FILE + tail).unlink(missing_ok=True)
+                self._database = self._open()
+        except (sqlite3.Error, OSError) as error:
+            raise ProgressError(f"{self.path}: {error}") from error
+        if self.set_aside is not None:
+            self.make_again(home)
+
+    def _open(self) -> sqlite3.Connection:
+        database = connect(self.path)
+        self.path.chmod(0o600)
+        database.execute("PRAGMA secure_delete=ON")
+        bring_up_to_date(database, 1, lambda new, _: execute_all(new, _SCHEMA))
+        database.execute("SELECT count(*), max(at) FROM results").fetchone()
+        return database
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        try:
+            yield
+        except (sqlite3.Error, OSError) as error:
+            raise ProgressError(f"{self.path}: {error}") from error
+
+    def close(self) -> None:
+        """Release the file."""
+        self._database.close()
+
+    def keep(self, result: Result) -> None:
+        """Store a result, in place of a former one of the same exercise."""
+        with self._explained():
+            self._database.execute(
+                "INSERT OR REPLACE INTO results VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                (
+                    result.exercise,
+                    result.trainee,
+                    result.scripted,
+                    result.scenario,
+                    result.level,
+                    result.at,
+                    result.score,
+                    result.out_of,
+                    json.dumps(result.card, sort_keys=True),
+                ),
+            )
+
+    def results(self) -> list[Result]:
+        """Every result, oldest first."""
+        with self._explained():
+            rows = self._database.execute(
+                "SELECT exercise, trainee, scripted, scenario, level, at, score, out_of, card FROM results ORDER BY at"
+            ).fetchall()
+        return [
+            Result(exercise, trainee, scripted, scenario, level, at, points, out_of, json.loads(card))
+            for exercise, trainee, scripted, scenario, level, at, points, out_of, card in rows
+        ]
+
+    def make_again(self, home: Path) -> int:
+        """Score every exercise of the history again; how many there are."""
+        made = 0
+        if not (home / "history.db").exists():
+            return made
+        with closing(HistoryStore(home)) as history:
+            for record in history.runs(limit=1_000_000):
+                if record.variant != EXERCISE:
+                    continue
+                events = history.events(record.run)
+                try:
+                    self.keep(result_of(events, score_history(events)))
+                    made += 1
+                except NotAnExercise:
+                    continue
+        return made
+
+    def forget(self, name: str) -> int:
+        """Take a name off its results, beyond recovery from the file; how many there were."""
+        with self._explained():
+            count = self._database.execute(
+                "UPDATE results SET trainee = NULL WHERE trainee = ?", (name,)
+            ).rowcount
+            scrub(self._database)
+        return count
+
+
+def keep_result(home: Path, events: Sequence[Event]) -> tuple[Result, Path | None]:
+    """Score an exercise that has ended and keep it; the row, and the copy of a broken file that had to be set aside."""
+    result = result_of(events, score_history(events))
+    with closing(ProgressStore(home)) as store:
+        store.keep(result)
+        return result, store.set_aside

@@ -1,0 +1,1 @@
+"""The score of an exercise. Pure: from its history."""
