@@ -29,5 +29,8 @@ def test_chaoslib_accepts_the_shipped_experiments() -> None:
 
 
 def test_reading_documents_does_not_import_chaos_toolkit() -> None:
-    code = "import sys, tierdrill.documents.catalogue_reader; sys.exit(bool({'chaoslib', 'httpx', 'locust'} & set(sys.modules)))"
+    code = (
+        "import sys, tierdrill.documents.catalogue_reader; "
+        "sys.exit(bool({'chaoslib', 'httpx', 'locust'} & set(sys.modules)))"
+    )
     assert subprocess.run([sys.executable, "-c", code], timeout=30, check=False).returncode == 0

@@ -280,7 +280,8 @@ def test_a_seat_is_taken_over_from_a_process_that_hangs_up(tmp_path: Path) -> No
 
 def test_a_facilitator_that_stands_still_is_no_hindrance(tmp_path: Path) -> None:
     code = (
-        "import sys, time, signal; from pathlib import Path; from tierdrill.gameday.console.facilitator_lock import Seat\n"
+        "import sys, time, signal; from pathlib import Path\n"
+        "from tierdrill.gameday.console.facilitator_lock import Seat\n"
         "signal.signal(signal.SIGHUP, signal.SIG_IGN)\n"
         "Seat(Path(sys.argv[1])).take('Ana'); print('there', flush=True); time.sleep(60)"
     )

@@ -1,7 +1,7 @@
 """Waits for the word, then becomes the command: so a scheduler's child does nothing before it is written down.
 
-Run by its path: `python -I -S exec_gate.py FD COMMAND...`. The scheduler writes `go` into the pipe once the child's pid is
-on the disk; if it dies before that, the pipe ends without the word and nothing is run.
+Run by its path: `python -I -S exec_gate.py FD COMMAND...`. The scheduler writes `go` into the pipe once the child's pid
+is on the disk; if it dies before that, the pipe ends without the word and nothing is run.
 """
 
 import os

@@ -3,8 +3,8 @@
 What is missing on this machine (an extension, a program, a variable of the environment, a vault) is no fault of the
 experiment's: it is told, and the rest is checked. Nothing is run and nobody is asked.
 
-Started as `python -P -m tierdrill.documents.reading.chaoslib_check`: a list of experiments as JSON on stdin, a list of answers on
-stdout, each `{"refused": text or null, "missing": [[path, what], ...]}`.
+Started as `python -P -m tierdrill.documents.reading.chaoslib_check`: a list of experiments as JSON on stdin, a list of
+answers on stdout, each `{"refused": text or null, "missing": [[path, what], ...]}`.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Did a remedy have its effect, as somebody sees it who did not carry it out.
 
-Who that is `documents.remedies` says for each remedy. Here is what they saw: the control plane's view at each change, the
-load's own requests, the ends of the lab's processes, and alerts in Prometheus' eyes. Never the setting that the remedy
-wrote, and never its own answer.
+Who that is `documents.remedies` says for each remedy. Here is what they saw: the control plane's view at each change,
+the load's own requests, the ends of the lab's processes, and alerts in Prometheus' eyes. Never the setting that the
+remedy wrote, and never its own answer.
 """
 
 from __future__ import annotations
