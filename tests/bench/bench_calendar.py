@@ -18,6 +18,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from apscheduler.triggers.cron import CronTrigger as TheirTrigger
+from bench_arguments import arguments
 
 from tierdrill.documents.catalogue_reader import FROM_DOCUMENT
 from tierdrill.documents.models.calendar import Calendar
@@ -118,8 +119,8 @@ def walking(timetable: Timetable) -> float:
 
 
 def main() -> None:
-    numbers = [word for word in sys.argv[1:] if word.isdigit()]
-    entries, dense = int(numbers[0]) if numbers else 1000, "--dense" in sys.argv
+    given = arguments(__doc__, entries=1000, dense=False)
+    entries, dense = given.entries, given.dense
     text = calendar_text(entries, dense)
     if not dense:
         by_command(text, entries)

@@ -7,8 +7,7 @@ before. A year takes a minute or two.
 
 from __future__ import annotations
 
-import sys
-
+from bench_arguments import arguments
 from tests.judge.nights import nights
 from tests.judge.test_change import alike
 
@@ -16,8 +15,10 @@ from tierdrill.judge.trend.regression import RECENT, Outlook, changes_of
 from tierdrill.judge.trend.run_series import DrillRuns, by_drill
 
 
-def main(years: int, correlation: float) -> None:
+def main() -> None:
     """Print the share of looks with an alarm, and how many alarms a year has."""
+    given = arguments(__doc__, years=8, correlation=0.5)
+    years, correlation = given.years, given.correlation
     looks = alarmed = alarms = 0
     for seed in range(years):
         [runs] = by_drill(nights(count=RECENT + 365, seed=seed, knob=alike(correlation), proofs_every=0))
@@ -31,4 +32,4 @@ def main(years: int, correlation: float) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 8, float(sys.argv[2]) if len(sys.argv) > 2 else 0.5)
+    main()

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "load"))
+from bench_arguments import arguments
 from load_support import ModelServer, load_plan, serving, stream_plan
 
 from tierdrill.judge.statistics import quantile
@@ -137,6 +138,7 @@ def show(name: str, latencies: list[float]) -> float:
 
 def main() -> int:
     """Run both measurements, print them, judge them."""
+    arguments(__doc__)
     with tempfile.TemporaryDirectory() as temporary, serving() as server:
         (first := Path(temporary, "steady")).mkdir()
         samples, reports, planned = asyncio.run(open_loop(server, first, STEADY_S, stall=False))

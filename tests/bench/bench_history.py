@@ -22,8 +22,7 @@ from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-
+from bench_arguments import arguments
 from tests.bench.kept import machine
 from tests.judge.build import Run, shipped
 
@@ -81,7 +80,7 @@ def seconds(command: list[str], home: Path) -> tuple[float, float]:
 
 def main() -> int:
     """Print each command, its rival and their ratio."""
-    runs = int(sys.argv[1]) if len(sys.argv) > 1 else RUNS
+    runs = arguments(__doc__, runs=RUNS).runs
     with tempfile.TemporaryDirectory(prefix="tierdrill-bench-") as folder:
         home = Path(folder)
         events, flat = fill(home, runs)

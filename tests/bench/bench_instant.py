@@ -16,9 +16,7 @@ import time
 from pathlib import Path
 
 import yaml
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-
+from bench_arguments import arguments
 from tests.bench.kept import NAME, await_whole, kept_lab, machine, quantile, spread
 from tests.e2e.home import ROOT
 
@@ -68,7 +66,7 @@ async def lateness(home: Path, experiment: str, number: int) -> tuple[float, flo
 
 def main() -> int:
     """Measure, print, judge."""
-    repetitions = int(sys.argv[1]) if len(sys.argv) > 1 else 10
+    repetitions = arguments(__doc__, repetitions=10).repetitions
     print(machine())
     effects: dict[str, list[float]] = {name: [] for name in EXPERIMENTS}
     proofs: dict[str, list[float]] = {name: [] for name in EXPERIMENTS}

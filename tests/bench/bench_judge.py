@@ -7,15 +7,13 @@ from __future__ import annotations
 
 import random
 import resource
-import sys
 import time
 from collections import Counter
 from multiprocessing import Process
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-
+from bench_arguments import arguments
 from tests.judge.build import ZERO, Run, shipped
 
 from tierdrill.history.events import Event
@@ -84,6 +82,7 @@ def write(path: Path) -> None:
 
 def main() -> None:
     """Print the times, their ratio and the memory that it took."""
+    arguments(__doc__)
     with TemporaryDirectory() as folder:
         path = Path(folder) / "history.jsonl"
         # In a process of its own: what it takes to make a history is not what it takes to judge it.

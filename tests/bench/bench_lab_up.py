@@ -14,9 +14,7 @@ from collections import Counter, defaultdict
 from pathlib import Path
 
 import psutil
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-
+from bench_arguments import arguments
 from tests.bench.kept import (
     await_whole,
     machine,
@@ -88,7 +86,7 @@ async def under_load(state: LabState, folder: Path) -> tuple[float, float, float
 
 def main() -> int:
     """Measure, print, judge."""
-    repetitions = int(sys.argv[1]) if len(sys.argv) > 1 else 5
+    repetitions = arguments(__doc__, repetitions=5).repetitions
     print(machine())
     ups, whole, downs = [], [], []
     weights: defaultdict[str, float] = defaultdict(float)

@@ -1,6 +1,6 @@
 """How soon a trainee's `ops` command answers, interpreter start and all, in an exercise that goes on: under 300 ms.
 
-    python -m tests.bench.bench_ops [--rounds N] [--scenario NAME]
+    python tests/bench/bench_ops.py [rounds, default 5] [scenario, default amber-kettle]
 
 Starts an exercise of its own (the shipped first-day scenario) and asks every look and a few of the rest, each several
 times, in a fresh process each. Exit code 1 if the slowest median is over the limit.
@@ -8,7 +8,6 @@ times, in a fresh process each. Exit code 1 if the slowest median is over the li
 
 from __future__ import annotations
 
-import argparse
 import shutil
 import signal
 import statistics
@@ -17,6 +16,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from bench_arguments import arguments
 from tests.e2e.home import await_none, start, tierdrill
 
 LIMIT_S = 0.3
@@ -30,10 +30,7 @@ COMMANDS = (
 
 def main() -> int:
     """Measure and print one line for each command."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--scenario", default="amber-kettle")
-    options = parser.parse_args()
+    options = arguments(__doc__, rounds=5, scenario="amber-kettle")
     home = Path(tempfile.mkdtemp(prefix="bench-ops-"))
     host = start(home, "train", options.scenario)
     try:

@@ -18,8 +18,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-
+from bench_arguments import arguments
 from tests.bench.kept import NAME, await_whole, kept_lab, machine, temporary_home
 from tests.e2e.home import COMMAND, ROOT, environment, short_catalogue
 
@@ -112,10 +111,9 @@ def bare(home: Path, state: LabState, setting: DrillSetting) -> tuple[float, str
 
 def main() -> int:
     """Measure, print, judge."""
-    numbers = [int(argument) for argument in sys.argv[1:] if argument.isdigit()]
-    pairs = numbers[0] if numbers else 2
+    given = arguments(__doc__, pairs=2, short=False)
     with tempfile.TemporaryDirectory() as scratch:
-        return measure(pairs, short_catalogue(Path(scratch)) if "--short" in sys.argv else ROOT)
+        return measure(given.pairs, short_catalogue(Path(scratch)) if given.short else ROOT)
 
 
 def measure(pairs: int, catalogue: Path) -> int:

@@ -16,9 +16,7 @@ from contextlib import closing
 from pathlib import Path
 
 import psutil
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-
+from bench_arguments import arguments
 from tests.schedule.houses import House, ended, new_house, until
 
 MEMORY_MIB = 60.0
@@ -74,7 +72,7 @@ def starts(house: House) -> bool:
 
 def main() -> int:
     """Both, each in a home of its own."""
-    seconds = float(sys.argv[1]) if len(sys.argv) > 1 else 60.0
+    seconds = arguments(__doc__, seconds=60.0).seconds
     with tempfile.TemporaryDirectory() as first, tempfile.TemporaryDirectory() as second:
         good = [idle(new_house(Path(first)), seconds), starts(new_house(Path(second)))]
     return 0 if all(good) else 1

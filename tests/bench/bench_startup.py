@@ -12,6 +12,8 @@ import sys
 import time
 from pathlib import Path
 
+from bench_arguments import arguments
+
 BIN = Path(sys.executable).parent
 ROUNDS = 15
 COMPLETION = {"_TIERDRILL_COMPLETE": "bash_complete", "COMP_WORDS": "tierdrill run n", "COMP_CWORD": "2"}
@@ -27,6 +29,7 @@ def seconds(command: list[str], **more: str) -> float:
 
 def main() -> int:
     """Rounds of each, interleaved, so that a busy moment hits all of them."""
+    arguments(__doc__)
     commands: dict[str, tuple[list[str], dict[str, str]]] = {
         "python -c pass": ([sys.executable, "-c", "pass"], {}),
         "tierdrill --help": ([str(BIN / "tierdrill"), "--help"], {}),

@@ -17,8 +17,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-
+from bench_arguments import arguments
 from tests.bench.kept import NAME, await_whole, kept_lab, machine, quantile, spread
 from tests.e2e.home import COMMAND, environment, short_catalogue, start
 
@@ -111,8 +110,8 @@ def live_stop(home: Path, folder: Path) -> tuple[float, float]:
 
 def main() -> int:
     """Measure, print, judge."""
-    repetitions = int(sys.argv[1]) if len(sys.argv) > 1 else 20
-    live = int(sys.argv[2]) if len(sys.argv) > 2 else 2
+    given = arguments(__doc__, repetitions=20, live=2)
+    repetitions, live = given.repetitions, given.live
     print(machine())
     with kept_lab() as (home, state), LabClient(state) as client:
         took = undo_times(home, client, repetitions)

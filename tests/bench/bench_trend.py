@@ -19,8 +19,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import TypeVar
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-
+from bench_arguments import arguments
 from tests.bench.kept import machine
 from tests.judge.build import Run, shipped
 from tests.judge.nights import DAY, FIRST, nights
@@ -74,6 +73,7 @@ def read_and_judge(home: Path) -> Trend:
 
 def main() -> int:
     """Print the figures and their ratios; 1 if the page is too large."""
+    arguments(__doc__)
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder)
         count = 0

@@ -6,7 +6,6 @@ Run: python tests/bench/bench_validate.py [documents]. Budget: 1,000 documents i
 from __future__ import annotations
 
 import shutil
-import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from bench_arguments import arguments
 
 from tierdrill.documents.catalogue import KINDS
 from tierdrill.documents.catalogue_reader import FROM_DOCUMENT, load_catalogue
@@ -69,7 +69,7 @@ def seconds(what: Callable[[Path], None], root: Path, rounds: int) -> float:
 
 def main() -> int:
     """Print both, the ratio, and whether the budget holds."""
-    wanted = int(sys.argv[1]) if len(sys.argv) > 1 else 1000
+    wanted = arguments(__doc__, documents=1000).documents
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         count = grow(root, wanted)
