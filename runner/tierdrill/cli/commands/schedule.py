@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tierdrill.cli.commands.schedule_past import log, rules, status
+from tierdrill.cli.commands.schedule_past import log, status
 from tierdrill.cli.completion import complete_calendar
 from tierdrill.cli.errors import BAD_INPUT, Refusal
 from tierdrill.cli.folders import Surroundings
@@ -140,7 +140,17 @@ def simulate(
 
 command.add_command(status)
 command.add_command(log)
-command.add_command(rules)
+
+
+@command.command("rules")
+@click.argument("calendar", required=False, shell_complete=complete_calendar)
+@click.pass_obj
+def rules(here: Surroundings, calendar: str | None) -> None:
+    """Print Prometheus rules that alert when the scheduler is gone or a drill of a calendar did not run."""
+    from tierdrill.schedule.alert_rules import schedule_rules
+
+    _, timetables, _ = timetables_of(here, calendar)
+    click.echo(schedule_rules(timetables.values(), datetime.now(UTC)), nl=False)
 
 
 def _counts(each: Counter[str]) -> dict[str, Any]:

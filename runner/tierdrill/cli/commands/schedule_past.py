@@ -1,4 +1,4 @@
-"""`tierdrill schedule status`, `log` and `rules`: what the scheduler did, what it does, and alerts about itself."""
+"""`tierdrill schedule status` and `log`: what the scheduler did and what it does."""
 
 from __future__ import annotations
 
@@ -73,18 +73,6 @@ def log(
         click.echo(f"{span}  {gap['calendar']}/{gap['entry']}  {gap['count']} slots missed: {gap['reason']}")
     if not shown and not gaps:
         click.echo("no slot has been decided yet")
-
-
-@click.command("rules")
-@click.argument("calendar", required=False, shell_complete=complete_calendar)
-@click.pass_obj
-def rules(here: Surroundings, calendar: str | None) -> None:
-    """Print Prometheus rules that alert when the scheduler is gone or a drill of a calendar did not run."""
-    from tierdrill.cli.commands.schedule import timetables_of
-    from tierdrill.schedule.alert_rules import schedule_rules
-
-    _, timetables, _ = timetables_of(here, calendar)
-    click.echo(schedule_rules(timetables.values(), datetime.now(UTC)), nl=False)
 
 
 def _store(here: Surroundings) -> ScheduleStore:

@@ -1,0 +1,21 @@
+"""The package's layout: a module's name says what is in it, and no two modules have the same."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from pathlib import Path
+
+import tierdrill
+
+ROOT = Path(tierdrill.__file__).parent
+SAME_SUBJECT = ("cli/commands", "documents/check", "faults/kinds", "targets/lab/faults")
+"""Rooms whose files are named after the subject that another room has: a command, a check, a kind's implementation."""
+
+
+def test_no_two_modules_have_the_same_name() -> None:
+    places = defaultdict(list)
+    for path in ROOT.rglob("*.py"):
+        room = path.parent.relative_to(ROOT).as_posix()
+        if not path.name.startswith("__") and room not in SAME_SUBJECT:
+            places[path.name].append(room)
+    assert {name: rooms for name, rooms in places.items() if len(rooms) > 1} == {}
