@@ -87,7 +87,7 @@ class Arguments:
 
 def program_argv(name: str, config_path: Path) -> list[str]:
     """The command line that starts one of this package's lab programs."""
-    return program(Program(f"tierdrill.lab.{name}"), "--config", config_path)
+    return program(Program[name.upper()], "--config", config_path)
 
 
 def program_arguments(name: str, argv: Sequence[str] | None = None) -> Arguments:
