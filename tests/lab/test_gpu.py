@@ -51,7 +51,7 @@ def test_a_reboot_leaves_nothing_volatile_and_keeps_the_rest(document: dict[str,
     overrides = gpu.parse_overrides(rebooted, 2)
     for index in (0, 1):
         settings = gpu.settings_for(overrides, index)
-        assert settings.mode == gpu.HEALTHY
+        assert settings.mode in (gpu.HEALTHY, gpu.DEFECTIVE)
         assert settings.effective_xid is None
         before = gpu.settings_for(gpu.parse_overrides(document, 2), index)
         assert (settings.temperature_c, settings.clock_factor) == (before.temperature_c, before.clock_factor)
@@ -131,6 +131,17 @@ def test_default_xids() -> None:
     assert gpu.Settings(mode="ecc_uncorrectable", xid=94).effective_xid == 94
 
 
+@pytest.mark.parametrize("xid", [13, 31, 94])
+def test_an_error_that_asks_for_a_restart_spares_processes_started_after_it(xid: int) -> None:
+    spec = gpu.GpuSpec(0, "GPU-0", 80, "H100 (emulated)", "00000000:04:00.0")
+    settings = gpu.Settings(mode=gpu.XID_ERROR, xid=xid)
+    state = gpu.state_document(spec, gpu.advance(gpu.Tracked(), settings, 100.0)[0])
+    assert f"Xid {xid}" in (gpu.cuda_error(state, started_at=99.0) or "")
+    assert gpu.cuda_error(state, started_at=101.0) is None
+    assert (settings.health, gpu.Settings(mode=gpu.XID_ERROR, xid=109).health) == (10, 20)
+    assert not gpu.Settings(mode="lost", xid=xid).contained, "whom it answers no more it serves no more"
+
+
 def test_a_contained_error_spares_processes_started_after_it() -> None:
     spec = gpu.GpuSpec(0, "GPU-0", 80, "H100 (emulated)", "00000000:04:00.0")
     contained, _ = gpu.advance(gpu.Tracked(), gpu.Settings(mode="ecc_uncorrectable", xid=94), 100.0)
@@ -142,7 +153,7 @@ def test_a_contained_error_spares_processes_started_after_it() -> None:
 
 
 def test_every_fault_mode_fails_cuda_calls_and_says_emulated() -> None:
-    for mode in gpu.VOLATILE_MODES:
+    for mode in set(gpu.MODES) - {gpu.HEALTHY}:
         assert "(emulated)" in (gpu.cuda_error({"mode": mode}, 0.0) or "")
     assert gpu.cuda_error({}, 0.0) is None
 

@@ -13,13 +13,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.targets.endpoint import Answer, Endpoint
+from tierdrill.faults.registry import checked_parameters
 from tierdrill.lab.client import LabClient, LabError
 from tierdrill.lab.node import gpu_overrides as gpu
 from tierdrill.lab.node.gpu_overrides import GpuSpec
 from tierdrill.lab.node.gpus import GpuBoard, GpuUser
 from tierdrill.process import spawn
 from tierdrill.targets.base import Proof, TargetError
-from tierdrill.targets.lab.faults import gpu_thermal_throttle
+from tierdrill.targets.lab import gpu_clocks
+from tierdrill.targets.lab.fault_port import LAB_FAULTS
 from tierdrill.targets.lab.faults.gpu_fallen_off_bus import FAULT as OFF_BUS
 from tierdrill.targets.lab.faults.gpu_thermal_throttle import FAULT as THROTTLE
 from tierdrill.targets.lab.token_rate import Rate, measure, seconds_per_token
@@ -59,7 +61,8 @@ class Lab:
     def agent(self, node: str) -> dict[str, Any]:
         if self.silent:
             raise LabError("the agent of node-1 does not run", 409)
-        return {"gpus": self.board.status()}
+        told: dict[str, Any] = json.loads(json.dumps({"gpus": self.board.status()}))
+        return told
 
     def status(self) -> dict[str, Any]:
         return {"power": {"node-1": self.power}}
@@ -108,7 +111,7 @@ def test_a_throttled_gpu_is_hot_and_really_slow_and_recovers_by_itself(lab: Lab)
     THROTTLE.inject(client, p)
     landed = within(lambda: THROTTLE.landed(client, p))
     assert landed.seen and landed.at >= injected_at, landed.detail
-    assert "92 °C, 792 MHz, throttled" in landed.detail and "tokens/s (before" in landed.detail
+    assert "92 °C" in landed.detail and "792 MHz, throttled" in landed.detail and "tokens/s (before" in landed.detail
     assert not THROTTLE.gone(client, p).seen
     THROTTLE.revert(client, p)
     THROTTLE.revert(client, p)
@@ -157,7 +160,7 @@ def test_the_first_slow_model_proves_it(tmp_path: Path, monkeypatch: pytest.Monk
         asked.append(model)
         return Rate(0.1, 1.0)
 
-    monkeypatch.setattr(gpu_thermal_throttle, "measure", slow)
+    monkeypatch.setattr(gpu_clocks, "measure", slow)
     lab.change_gpu("node-1", 0, {"throttle": "thermal", "temperature_c": 92})
     p = {**PARAMETERS, "seconds_per_token": {"draft": 0.01, "assistant": 0.004}}
     assert THROTTLE.landed(cast(LabClient, lab), p).seen
@@ -186,6 +189,7 @@ def test_a_silent_agent_proves_nothing_and_a_node_without_power_throttles_nothin
 def test_two_faults_on_one_gpu_do_not_undo_each_other(tmp_path: Path) -> None:
     lab = Lab(tmp_path, None)
     client, p = bound(lab)
+    p |= OFF_BUS.bind(client, lab.state(), p)
     THROTTLE.inject(client, p)
     OFF_BUS.inject(client, p)
     assert OFF_BUS.landed(client, p).seen
@@ -202,6 +206,61 @@ def test_a_gpu_that_there_is_not_is_refused(tmp_path: Path) -> None:
     for wrong in ({"gpu": 1}, {"node": "node-9"}):
         with pytest.raises(TargetError, match="allowed"):
             bound(lab, **wrong)
+
+
+def test_a_power_cap_is_told_apart_from_heat(tmp_path: Path) -> None:
+    lab, cap = Lab(tmp_path, None), LAB_FAULTS["gpu-power-cap"]
+    client = cast(LabClient, lab)
+    p = checked_parameters("gpu-power-cap", {"node": "node-1", "power_w": 250})
+    p |= cap.bind(client, lab.state(), p)
+    cap.inject(client, p)
+    landed = cap.landed(client, p)
+    assert landed.seen and "250 W, 990 MHz, throttled" in landed.detail and not THROTTLE.landed(client, p).seen
+    cap.revert(client, p)
+    assert cap.gone(client, p).seen and not cap.landed(client, p).seen
+    assert gpu.read_json(lab.folder / "overrides.json") == {"devices": {"0": {}}}
+
+
+@pytest.mark.parametrize(
+    ("kind", "given", "state", "line"),
+    [
+        ("gpu-fallen-off-bus", {}, "fallen_off_bus", "Xid (PCI:0000:04:00): 79,"),
+        ("gpu-double-bit-error", {}, "ecc_uncorrectable", "Xid (PCI:0000:04:00): 48,"),
+        ("gpu-lost", {}, "lost", ""),
+        ("gpu-xid", {"xid": 43}, "healthy", "Xid (PCI:0000:04:00): 43,"),
+        ("gpu-xid", {"xid": 94}, "healthy", "Xid (PCI:0000:04:00): 94,"),
+        ("gpu-xid", {"xid": 109}, "xid_error", "Xid (PCI:0000:04:00): 109,"),
+        ("gpu-xid", {"xid": 79}, "fallen_off_bus", "Xid (PCI:0000:04:00): 79,"),
+        ("gpu-xid", {"xid": 61}, "defective", "Xid (PCI:0000:04:00): 61,"),
+    ],
+)
+def test_a_gpus_mode_and_its_line_are_read_by_its_nodes_agent(
+    kind: str, given: dict[str, Any], state: str, line: str, tmp_path: Path
+) -> None:
+    lab, fault = Lab(tmp_path, None), LAB_FAULTS[kind]
+    client = cast(LabClient, lab)
+    p = checked_parameters(kind, {"node": "node-1", **given})
+    p |= fault.bind(client, lab.state(), p)
+    assert not fault.landed(client, p).seen
+    fault.inject(client, p)
+    assert fault.landed(client, p).seen and not fault.gone(client, p).seen
+    assert lab.state()["nodes"][0]["gpus"][0]["state"] == state
+    assert (line in (tmp_path / "kmsg").read_text()) and ("Xid" in (tmp_path / "kmsg").read_text()) is bool(line)
+    lab.silent = True
+    assert not fault.landed(client, p).seen and not fault.gone(client, p).seen, "a silent agent proves nothing"
+    lab.silent = False
+    lab.board.boot("b2")
+    assert fault.gone(client, p).seen is (state != "defective"), "all but a defect ends with a reboot"
+    fault.revert(client, p)
+    fault.revert(client, p)
+    assert fault.gone(client, p).seen and not fault.landed(client, p).seen
+
+
+def test_an_xid_without_an_action_of_its_own_is_refused(tmp_path: Path) -> None:
+    lab = Lab(tmp_path, None)
+    for xid in (74, 500):
+        with pytest.raises(TargetError, match=f"XID {xid} has no action of its own; allowed are 13, 31"):
+            LAB_FAULTS["gpu-xid"].bind(cast(LabClient, lab), lab.state(), {"node": "node-1", "gpu": 0, "xid": xid})
 
 
 @pytest.mark.parametrize("answer", [b"data: [DONE]\n\n", b"data: nonsense\n\n", b"plain words\n", b""])

@@ -12,13 +12,14 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
+from tierdrill.faults.xids import XidAction, xid_action
 from tierdrill.process.atomic_file import write_private
 
 HEALTHY = "healthy"
-VOLATILE_MODES = ("lost", "fallen_off_bus", "ecc_uncorrectable")  # a reboot of the node clears them (RESTART_BM)
-MODES = (HEALTHY, *VOLATILE_MODES)
+XID_ERROR, DEFECTIVE = "xid_error", "defective"  # what an XID leaves behind, until a reset or for good
+VOLATILE_MODES = ("lost", "fallen_off_bus", "ecc_uncorrectable", XID_ERROR)  # a reboot of the node clears them
+MODES = (HEALTHY, *VOLATILE_MODES, DEFECTIVE)
 OFF_BUS_MODES = ("lost", "fallen_off_bus")  # the device answers nobody any more: no telemetry either
-CONTAINED_XID = 94  # RESTART_APP: processes started after the error are fine
 _DEFAULT_XID = {"fallen_off_bus": 79, "ecc_uncorrectable": 48}
 _SECTIONS = ("base", "all", "devices")
 XID_WINDOW_S = 300.0
@@ -65,6 +66,17 @@ class Settings:
     def works(self) -> bool:
         """Whether CUDA calls of an already running process succeed."""
         return self.mode == HEALTHY
+
+    @property
+    def contained(self) -> bool:
+        """Whether only the processes of that moment are hit, and those started later are fine."""
+        in_place = self.mode in ("ecc_uncorrectable", XID_ERROR)
+        return in_place and xid_action(self.effective_xid) is XidAction.RESTART_APP
+
+    @property
+    def health(self) -> int:
+        """DCGM's word for it: 0 pass, 10 warning, 20 failure."""
+        return 0 if self.works else 10 if self.contained else 20
 
 
 @dataclass(frozen=True)
@@ -195,7 +207,7 @@ def state_document(spec: GpuSpec, tracked: Tracked) -> dict[str, Any]:
         "xid": tracked.settings.effective_xid,
         "clock_factor": tracked.settings.clock_factor,
         "tripped_at": tracked.tripped_at,
-        "contained": tracked.settings.effective_xid == CONTAINED_XID,
+        "contained": tracked.settings.contained,
     }
 
 
@@ -204,11 +216,13 @@ def cuda_error(state: Mapping[str, Any], started_at: float) -> str | None:
     mode = state.get("mode", HEALTHY)
     if mode == HEALTHY:
         return None
+    tripped_at = state.get("tripped_at")
+    if state.get("contained") and tripped_at is not None and started_at > tripped_at:
+        return None
     if mode == "ecc_uncorrectable":
-        tripped_at = state.get("tripped_at")
-        if state.get("contained") and tripped_at is not None and started_at > tripped_at:
-            return None
         return "CUDA error: uncorrectable ECC error encountered (emulated)"
+    if mode in (XID_ERROR, DEFECTIVE):
+        return f"CUDA error: unspecified launch failure, Xid {state.get('xid')} (emulated)"
     if mode == "fallen_off_bus":
         return "CUDA error: unspecified launch failure, GPU has fallen off the bus (emulated)"
     return "CUDA error: device not ready, GPU is lost (emulated)"

@@ -169,10 +169,12 @@ class GpuBoard:
                 "index": spec.index,
                 "uuid": spec.uuid,
                 "memory_gib": spec.memory_gib,
-                "state": self._tracked[spec.index].settings.mode,
+                # Where only the processes of the moment are hit, the GPU is well for those to come.
+                "state": gpu.HEALTHY if settings.contained else settings.mode,
                 "xid": self._tracked[spec.index].last_xid or None,
             }
             for spec in self.specs
+            for settings in (self._tracked[spec.index].settings,)
         ]
 
     def status(self) -> list[dict[str, Any]]:
@@ -200,7 +202,7 @@ class GpuBoard:
     def families(self) -> list[Metric]:
         """Telemetry in dcgm-exporter's names, and what the kernel log said.
 
-        A GPU off the bus reports nothing but its Xids, as with DCGM.
+        A GPU off the bus reports nothing but its Xids and DCGM's own word that its health is bad.
         """
         gauges = {name: GaugeMetricFamily(name, text, labels=labels) for name, (text, labels) in _FAMILIES.items()}
         now = time.time()
@@ -216,6 +218,7 @@ class GpuBoard:
                 gauges["DCGM_FI_DEV_GPU_UTIL"].add_metric(labels, reading.utilization)
                 gauges["DCGM_FI_DEV_FB_USED"].add_metric(labels, reading.used_mib)
                 gauges["DCGM_FI_DEV_FB_FREE"].add_metric(labels, reading.free_mib)
+            gauges["DCGM_EXP_GPU_HEALTH_STATUS"].add_metric(labels, tracked.settings.health)
             last = tracked.last_xid
             gauges["DCGM_FI_DEV_XID_ERRORS"].add_metric([*labels, str(last), kmsg.describe(last)], last)
             for xid, count in gpu.xid_counts(tracked, now).items():
@@ -282,6 +285,7 @@ _FAMILIES: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "DCGM_FI_DEV_FB_USED": ("Framebuffer memory used (in MiB), emulated.", _LABELS),
     "DCGM_FI_DEV_FB_FREE": ("Framebuffer memory free (in MiB), emulated.", _LABELS),
     "DCGM_FI_DEV_XID_ERRORS": ("Value of the last XID error encountered, emulated.", (*_LABELS, "err_code", "err_msg")),
+    "DCGM_EXP_GPU_HEALTH_STATUS": ("GPU health: 0 pass, 10 warning, 20 failure, emulated.", _LABELS),
     "DCGM_EXP_XID_ERRORS_COUNT": (
         "Count of XID Errors within user-specified time window, emulated.",
         (*_LABELS, "window_size_in_ms", "xid"),

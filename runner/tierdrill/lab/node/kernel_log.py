@@ -9,42 +9,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from tierdrill.faults.xids import XIDS
+
 FILE_NAME = "kmsg"
 READ_BYTES_MAX = 256 * 1024
 
-# What the driver prints after the pid and name, by Xid; the words monitors match on.
-_MESSAGES = {
-    13: "Graphics SM Warp Exception on (GPC 0, TPC 0, SM 0): Out Of Range Address",
-    31: "MMU Fault: ENGINE GRAPHICS GPCCLIENT_T1_0 faulted @ 0x7f00_00000000. Fault is of type FAULT_PDE",
-    43: "Ch 00000010",
-    45: "Ch 00000010",
-    48: "DBE (double bit error) has been detected on GPU in the framebuffer at partition 0, subpartition 0.",
-    63: "Row Remapper: New row marked for remapping, reset gpu to activate.",
-    64: "Row Remapper: Error recording the row remap.",
-    74: "NVLink: fatal error detected on link 0",
-    79: "GPU has fallen off the bus.",
-    94: "Contained: SM (0x1). RST: No, D-RST: No",
-    95: "Uncontained: FBHUB. RST: Yes, D-RST: No",
-    109: "Ch 00000010, errorString CTX SWITCH TIMEOUT",
-    119: "Timeout after 6s of waiting for RPC response from GPU0 GSP! Expected function 76 (GSP_RM_CONTROL)",
-}
-# dcgm-exporter's err_msg texts.
-_DESCRIPTIONS = {
-    0: "No Error",
-    13: "Graphics Engine Exception",
-    31: "GPU memory page fault",
-    43: "GPU stopped processing",
-    45: "Preemptive cleanup, due to previous errors",
-    48: "Double Bit ECC Error",
-    63: "ECC page retirement or row remapping recording event",
-    64: "ECC page retirement or row remapper recording failure",
-    74: "NVLINK Error",
-    79: "GPU has fallen off the bus",
-    94: "Contained ECC error",
-    95: "Uncontained ECC error",
-    109: "Context Switch Timeout Error",
-    119: "GSP RPC Timeout",
-}
 # The PCI address stands with or without "PCI:", domain and function, in either case, and a MIG instance may follow it;
 # after the number there may be nothing. What comes before it is the log's own: kernel, dmesg -T, /dev/kmsg, journald.
 _XID_HEAD = r"NVRM:\s*Xid\s*\((?:PCI:)?(?P<pci>(?:[0-9a-f]{4,8}:)?[0-9a-f]{2}:[0-9a-f]{2}(?:\.[0-7])?)\b[^)]*\)\s*:?"
@@ -67,7 +36,7 @@ class XidLine:
 
 def describe(xid: int) -> str:
     """The short description metrics carry."""
-    return _DESCRIPTIONS.get(xid, "Unknown Error")
+    return "No Error" if xid == 0 else XIDS[xid].name if xid in XIDS else "Unknown Error"
 
 
 def kernel_pci(pci_bus_id: str) -> str:
@@ -84,7 +53,7 @@ def format_line(uptime_s: float, text: str) -> str:
 def format_xid(uptime_s: float, pci_bus_id: str, xid: int, *, pid: int | None, name: str | None) -> str:
     """The driver's line for an Xid. The process is named when one was using the GPU."""
     who = f"pid={pid}, name={name}" if pid is not None else "pid='<unknown>', name=<unknown>"
-    message = _MESSAGES.get(xid, "unrecognised error")
+    message = XIDS[xid].line if xid in XIDS else "unrecognised error"
     return format_line(uptime_s, f"NVRM: Xid (PCI:{kernel_pci(pci_bus_id)}): {xid}, {who}, {message}")
 
 

@@ -38,6 +38,7 @@ def link_fault(
     probing: Callable[[Parameters], Probing] = lambda p: Probing(),
     *,
     refuses: bool = False,
+    emulated: bool = False,
 ) -> LabFault:
     """A fault of a link by one rule of the proxy. It is there when a request is late or lost, or, where it `refuses`,
     when every one is refused that whoever serves behind the link would answer.
@@ -53,7 +54,7 @@ def link_fault(
     def gone(client: LabClient, p: Parameters) -> Proof:
         return _proof(client, p, probing(p), refuses=refuses, wanted=False)
 
-    return LabFault(Mechanism(mechanism), _bind, inject, _heal, landed, gone)
+    return LabFault(Mechanism(mechanism, emulated), _bind, inject, _heal, landed, gone)
 
 
 def _bind(client: LabClient, state: State, p: Parameters) -> Parameters:

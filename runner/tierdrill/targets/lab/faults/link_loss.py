@@ -3,9 +3,10 @@
 from tierdrill.targets.lab.links import Probing, link_fault
 
 FAULT = link_fault(
-    "emulated loss: the userspace TCP proxy delays what would be lost by TCP's retransmission timeouts",
+    "loss in the userspace TCP proxy, as the retransmission timeouts that TCP would take",
     "delay",
     lambda p: {"loss_percent": p["loss_percent"], "one_way": bool(p["one_way"])},
     # So many that fewer than one in twenty looks at a lossy link meets no loss.
     lambda p: Probing(requests=-(-300 // p["loss_percent"])),
+    emulated=True,
 )
