@@ -21,11 +21,11 @@ from tierdrill.cli.errors import explain, keep_traceback
 from tierdrill.cli.folders import Surroundings
 from tierdrill.conductor.labs import kept_lab
 from tierdrill.conductor.run_errors import RunRefused
-from tierdrill.documents.lasting import Setting
 from tierdrill.history.history_store import HistoryStore
 from tierdrill.history.ledger import Ledger, OwnedProcess
 from tierdrill.lab.lab_files import LabState, ProcessRecord, write_state
 from tierdrill.process.identity import ProcessId, identify, me
+from tierdrill.remedies.remedy import Setting
 from tierdrill.targets.lab.settings import undo_order
 
 ORDER = {

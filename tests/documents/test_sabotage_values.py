@@ -43,7 +43,7 @@ def test_a_dead_pager_is_noticed_where_somebody_must_be_called(tmp_path: Path) -
     [
         ("{break_remedy: reschedule}", "break_remedy without how"),
         ("{how: half, pager_down: true}", "how without break_remedy"),
-        ("{break_remedy: reschedule, how: twice}", "twice is something else with restart-replica"),
+        ("{break_remedy: reschedule, how: twice}", "twice is something else with power-cycle"),
         ("{break_remedy: shed, how: nothing}", "no playbook that must run here does shed; they do reschedule"),
         ("{break_remedy: reschedule, how: wrong-target}", "how: wrong-target without to"),
         ("{break_remedy: reschedule, how: wrong-target, to: node-9}", "no node named 'node-9'"),

@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from tierdrill.documents.remedies import REMEDIES
 from tierdrill.history.events import Event
 from tierdrill.judge.checks.playbook_executions import executions
-from tierdrill.judge.checks.remedy_effects import _LOOKS, Effect, Witnesses
+from tierdrill.judge.checks.remedy_effects import Effect, Witnesses
 from tierdrill.judge.samples import collect, samples_event_data
 from tierdrill.judge.timeline import read_timeline
 from tierdrill.judge.verdict import Status
+from tierdrill.remedies.remedy_registry import REMEDIES
 
 GATEWAYS = ("gateway-a", "gateway-b")
 BEGUN, DONE, UNDONE = 10.0, 11.0, 30.0
@@ -248,4 +248,4 @@ def test_an_exporter_is_back_when_prometheus_misses_nothing(alerts: tuple[Event,
 
 
 def test_every_remedy_that_names_a_witness_is_looked_at_and_no_other() -> None:
-    assert {name for name, remedy in REMEDIES.items() if remedy.witness} == set(_LOOKS)
+    assert all(bool(remedy.witness) == hasattr(Witnesses, remedy.look or "none") for remedy in REMEDIES.values())

@@ -10,7 +10,7 @@ import pytest
 from tierdrill.lab.controller.cluster_model import UnknownName, parse_config
 from tierdrill.lab.controller.cluster_view import Edge, endpoints, replica_state, state, wanted_edges
 from tierdrill.lab.controller.desired_state import DRAIN_S, HANDOVER_TIMEOUT_S, Core
-from tierdrill.lab.controller.remedy_actions import REMEDIES, BadArguments, Refused, check_arguments, restartable
+from tierdrill.lab.controller.remedy_actions import REMEDIES, BadArguments, Refused, check_arguments, restart_replica
 
 NODES = ("node-1", "node-2", "node-3")
 
@@ -353,10 +353,10 @@ def test_what_was_ready_and_is_silent_on_a_healthy_gpu_hangs() -> None:
 
 def test_restart_needs_a_node_that_is_ready() -> None:
     world = World().steps()
-    assert restartable(world.core, {"replica": "assistant-0"})[1].name == "node-1"
+    assert restart_replica(world.core, {"replica": "assistant-0"}, world.now).node == "node-1"
     world.lose("node-1")
     with pytest.raises(Refused, match="node-1 is NotReady"):
-        restartable(world.core, {"replica": "assistant-0"})
+        restart_replica(world.core, {"replica": "assistant-0"}, world.now)
 
 
 @pytest.mark.parametrize(

@@ -14,9 +14,9 @@ from pathlib import Path
 from tests.cli.support import tierdrill
 from tests.conductor.test_reaper import RUN, reaper
 from tierdrill.cli.live_runs import reapers
-from tierdrill.documents.lasting import Setting
 from tierdrill.history.ledger import Ledger, OwnedProcess
 from tierdrill.process.identity import STOPPED, identify
+from tierdrill.remedies.remedy import Setting
 from tierdrill.targets.lab.settings import undo_order
 
 

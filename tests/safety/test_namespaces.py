@@ -31,7 +31,7 @@ from tierdrill.history.ledger import Ledger
 from tierdrill.process.identity import me
 from tierdrill.lab.lab_config import from_json
 from tierdrill.lab.supervisor.lab_start import start_lab
-from tierdrill.documents.lasting import Setting
+from tierdrill.remedies.remedy import Setting
 from tierdrill.targets.lab.settings import undo_order
 from tierdrill.targets.places import lab_place
 home = Path(sys.argv[2])

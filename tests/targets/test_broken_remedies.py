@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from tierdrill.documents.remedies import REMEDIES
 from tierdrill.targets.base import Inventory, RemedyResult, ReplicaState
 from tierdrill.targets.broken_remedies import BrokenRemedies, How
 
@@ -79,7 +78,3 @@ def test_what_is_late_is_done_later_and_not_after_the_end() -> None:
         assert len(port.done) == 1
 
     asyncio.run(scenario())
-
-
-def test_a_target_is_one_of_the_arguments() -> None:
-    assert all(not one.target or one.target in (*one.required, *one.optional) for one in REMEDIES.values())

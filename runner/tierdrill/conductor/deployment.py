@@ -62,7 +62,7 @@ class Deployment:
             login=lab.login,
         )
         self.remedies: RemedyPort = RemedyLedger(
-            LabRemedies(lab, self.watcher.firing), LabClient(lab), home, plan.run, plan.setting.environment.lease
+            LabRemedies(lab), LabClient(lab), home, plan.run, plan.setting.environment.lease
         )
         sabotage = plan.sabotage.do if plan.sabotage else SabotageAction()
         playbooks = plan.setting.playbooks

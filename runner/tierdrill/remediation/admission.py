@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from tierdrill.remediation.course import Course
-from tierdrill.remediation.facts import FactReader, FactUnavailable
+from tierdrill.remediation.fact_reader import FactReader, FactUnavailable
 from tierdrill.remediation.guards import (
     Decision,
     Go,

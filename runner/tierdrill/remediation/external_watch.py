@@ -12,7 +12,7 @@ from tierdrill.remediation.attempts import End
 from tierdrill.remediation.course import Course
 from tierdrill.remediation.engine_journal import Journal
 from tierdrill.remediation.external_reports import ExternalReport, ReportError
-from tierdrill.remediation.facts import FactReader, FactUnavailable
+from tierdrill.remediation.fact_reader import FactReader, FactUnavailable
 from tierdrill.remediation.guards import Refuse
 from tierdrill.remediation.substitution import SubstitutionError
 from tierdrill.remediation.waiting import wait_for_any

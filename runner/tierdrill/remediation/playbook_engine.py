@@ -26,7 +26,7 @@ from tierdrill.remediation.engine_journal import Journal, JournalError, Unfinish
 from tierdrill.remediation.escalation import Pager
 from tierdrill.remediation.external_reports import ExternalReport, report_of
 from tierdrill.remediation.external_watch import ExternalWatch
-from tierdrill.remediation.facts import FactReader
+from tierdrill.remediation.fact_reader import FactReader
 from tierdrill.remediation.guards import Code, GuardMemory, Refuse
 from tierdrill.remediation.incident_book import Incident, IncidentBook
 from tierdrill.remediation.page_ladders import Pages

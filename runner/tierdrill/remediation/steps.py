@@ -12,7 +12,7 @@ from typing import Any
 from tierdrill.documents.models.playbook import Action, Step
 from tierdrill.remediation.conditions import Outcome
 from tierdrill.remediation.engine_journal import Journal, JournalError
-from tierdrill.remediation.facts import FactReader
+from tierdrill.remediation.fact_reader import FactReader
 from tierdrill.targets.base import RemedyPort, TargetError
 
 ROLLBACK_TIMEOUT_S = 5.0

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 from typing import Any, Literal
 
-from tierdrill.documents.remedies import REMEDIES
+from tierdrill.remedies.facts import A_SHARE
+from tierdrill.remedies.remedy import TARGETS
+from tierdrill.remedies.remedy_registry import REMEDIES
 from tierdrill.targets.base import Inventory, RemedyPort, RemedyResult
 
 How = Literal["nothing", "half", "twice", "late", "wrong-target"]
@@ -33,7 +35,7 @@ class BrokenRemedies:
             await self._port.remedy(action, arguments)
             return await self._port.remedy(action, arguments)
         if self._how == "wrong-target":
-            await self._port.remedy(action, {**arguments, REMEDIES[action].target: self._to})
+            await self._port.remedy(action, {**arguments, TARGETS[REMEDIES[action].target].astray: self._to})
         elif self._how == "half":
             await self._half(action, arguments)
         elif self._how == "late":
@@ -41,10 +43,10 @@ class BrokenRemedies:
         return RemedyResult(True, "done")
 
     async def _half(self, action: str, arguments: dict[str, Any]) -> None:
-        if "fraction" in arguments:
-            await self._port.remedy(action, {**arguments, "fraction": float(arguments["fraction"]) / 2})
-        elif "weight" in arguments:
-            await self._port.remedy(action, {**arguments, "weight": (1.0 + float(arguments["weight"])) / 2})
+        share = next((one for one in REMEDIES[action].arguments if one.kind == A_SHARE), None)
+        if share is not None:
+            half = (share.neutral + float(arguments[share.name])) / 2
+            await self._port.remedy(action, {**arguments, share.name: half})
         else:
             tiers, node = arguments.get("tiers"), arguments["node"]
             there = [

@@ -142,18 +142,19 @@ def lost_nodes(seen: Seen) -> list[Finding]:
 
 def broken_replicas(seen: Seen) -> list[Finding]:
     """A replica that exited is restarted, one that hangs replaced; on a node that is well."""
+    down = _not_ready(seen, "ReplicaDown", "dead-replica", "restart-replica")
+    return down + _not_ready(seen, "StalledReplica", "stuck-replica", "kill-and-replace")
+
+
+def _not_ready(seen: Seen, alert: str, cause: str, playbook: str) -> list[Finding]:
     findings = []
-    for alert, cause, playbook in (
-        ("ReplicaDown", "dead-replica", "restart-replica"),
-        ("StalledReplica", "stuck-replica", "kill-and-replace"),
-    ):
-        for replica in seen.about(alert):
-            row = seen.row("replicas", replica)
-            if row.get("ready") or seen.row("nodes", str(row.get("node"))).get("ready") is False:
-                continue
-            run = Move("playbook", {"playbook": playbook, "target": replica})
-            rank = seen.rank_of(str(row.get("tier")))
-            findings.append(Finding(cause, replica, rank, (run,), f"{replica} is {row.get('state', 'not ready')}"))
+    for replica in seen.about(alert):
+        row = seen.row("replicas", replica)
+        if row.get("ready") or seen.row("nodes", str(row.get("node"))).get("ready") is False:
+            continue
+        run = Move("playbook", {"playbook": playbook, "target": replica})
+        rank = seen.rank_of(str(row.get("tier")))
+        findings.append(Finding(cause, replica, rank, (run,), f"{replica} is {row.get('state', 'not ready')}"))
     return findings
 
 

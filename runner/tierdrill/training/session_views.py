@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from tierdrill.lab.gateway.gateway_config import Flags
 from tierdrill.training.columns import clock as shown_time
 from tierdrill.training.columns import columns
+from tierdrill.training.ops.action_parser import names_of
 from tierdrill.training.protocol import Answer, answer
 
 if TYPE_CHECKING:
@@ -57,14 +58,7 @@ def complete(session: Session, said: Mapping[str, Any]) -> Answer:
     """Every name of the kind that the Tab key asks for."""
     inventory = session.platform.inventory
     known: dict[str, list[str]] = {
-        "replica": [one.name for one in inventory.replicas],
-        "restartable": [*(one.name for one in inventory.replicas), *inventory.gateways],
-        "gateway": list(inventory.gateways),
-        "flag": list(FLAGS),
-        "node": [one.name for one in inventory.nodes],
-        "place": [*(one.name for one in inventory.nodes), *(one.name for one in inventory.gpus)],
         "link": [f"{gateway}>{node.name}" for gateway in inventory.gateways for node in inventory.nodes],
-        "tier": [tier.name for tier in session.setting.tiers.by_rank()],
         "page": [one["id"] for one in session.pages.to_json() if one["state"] != "resolved"],
         "playbook": sorted(session.hand.playbooks),
         "fits": [target for name, target in session.hand.proposals() if name == said.get("playbook")],
@@ -72,7 +66,11 @@ def complete(session: Session, said: Mapping[str, Any]) -> Answer:
         "action": [str(one.number) for one in session.remedies.actions if one.back is not None],
         "role": sorted({role for tier in session.setting.tiers.tiers for role in tier.override_by}),
     }
-    return answer("", known.get(str(said.get("kind")), []))
+    names = [
+        known[kind] if kind in known else names_of(kind, inventory, session.setting.tiers, list(FLAGS))
+        for kind in str(said.get("kind")).split("|")
+    ]
+    return answer("", [name for some in names for name in some])
 
 
 def truth_of(session: Session) -> dict[str, Any]:

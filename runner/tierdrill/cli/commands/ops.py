@@ -14,6 +14,9 @@ from click.shell_completion import CompletionItem
 
 from tierdrill.cli.errors import Refusal
 from tierdrill.cli.folders import Surroundings, find_home
+from tierdrill.remedies.facts import YES_OR_NO
+from tierdrill.remedies.remedy import TARGETS, RemedyKind
+from tierdrill.remedies.remedy_registry import COMMANDS
 from tierdrill.training.protocol import NoExercise, ask
 
 
@@ -108,6 +111,18 @@ def _remedy(name: str, text: str, *params: click.Parameter, do: str | None = Non
     _add(name, text, *params, *_remedy_options(), do=do)
 
 
+def _settings(kind: RemedyKind) -> list[click.Parameter]:
+    """What else a remedy is told; lists of names nobody types."""
+    return [
+        click.Argument([one.name], metavar=None if one.kind == YES_OR_NO else one.name.upper(),
+                       type=click.Choice(["on", "off"]) if one.kind == YES_OR_NO else None)
+        if one.required
+        else click.Option([f"--{one.name}"], metavar="NAME", shell_complete=_complete(one.kind), help="Only there.")
+        for one in kind.settings_arguments
+        if not one.many
+    ]  # fmt: skip
+
+
 _begin("Your pager")
 _all = click.Option(["--all"], is_flag=True, help="Resolved ones, too.")
 _add("status", "The exercise: its time, its brief, your open pages.")
@@ -134,36 +149,15 @@ _add("playbooks", "Every playbook, and on what it fits now.")
 _add("actions", "What you did, and what came of it.")
 
 _begin("Remedies (--override ROLE --reason TEXT where a tier rule forbids one)")
-_remedy("restart", "Start a REPLICA again where it is, or a GATEWAY.", _target("restartable", "REPLICA|GATEWAY"))
-_remedy("restart-exporter", "Start a NODE's exporter of metrics again.", _target("node", "NODE"))
-_remedy("replace", "End a REPLICA and place it anew, elsewhere if there is room.", _target("replica", "REPLICA"))
-_remedy("drain", "Close a node or a GPU and move its replicas away.", _target("place", "NODE[/GPU]"))
-_remedy("cordon", "Place nothing new on a node or a GPU.", _target("place", "NODE[/GPU]"))
-_remedy("uncordon", "Allow placement again.", _target("place", "NODE[/GPU]"))
-_remedy("reschedule", "Place a lost NODE's replicas elsewhere.", _target("node", "NODE"))
-_remedy("rebalance", "Bring every replica home, and place those that wait.")
-_remedy("power-cycle", "Cut a NODE's power and give it back.", _target("node", "NODE"))
-_remedy(
-    "set-weight", "Weigh a node (or one gateway's path to it): 0 sends nothing there, 1 is normal.",
-    _target("link", "[GATEWAY>]NODE[/GPU]"), click.Argument(["weight"], metavar="WEIGHT"),
-)  # fmt: skip
+for _name, _kinds in COMMANDS.items():
+    _forms = [one.target for one in _kinds if one.target]
+    _where = [_target("|".join(_forms), "|".join(TARGETS[one].usage for one in _forms))] if _forms else []
+    _help = "; or ".join([_kinds[0].help[:-1], *(one.help[0].lower() + one.help[1:-1] for one in _kinds[1:])])
+    _remedy(_name, f"{_help}.", *_where, *_settings(_kinds[0]))
 _remedy(
     "shift-traffic", "Take traffic off a node, or off one gateway's path to it (weight 0).",
     _target("link", "[GATEWAY>]NODE"),
     click.Option(["--weight"], default="0", show_default=True, help="What is left there."), do="set-weight",
-)  # fmt: skip
-_remedy(
-    "shed", "Turn a share of a TIER away at the door; 0 lets everybody in again.", _target("tier", "TIER"),
-    click.Argument(["fraction"], metavar="FRACTION"),
-)  # fmt: skip
-_remedy(
-    "cap", "Hold a TIER to so many requests a second; `off` lifts it.", _target("tier", "TIER"),
-    click.Argument(["rate"], metavar="RATE"),
-)  # fmt: skip
-_remedy(
-    "flag", "Switch a mechanism of the gateways, or of one.", _target("flag", "FLAG"),
-    click.Argument(["value"], type=click.Choice(["on", "off"])),
-    click.Option(["--gateway"], metavar="NAME", shell_complete=_complete("gateway"), help="Only there."),
 )  # fmt: skip
 _remedy(
     "rollback", "Take back one of your actions: the last one, or that NUMBER.",

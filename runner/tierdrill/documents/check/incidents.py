@@ -13,12 +13,8 @@ from tierdrill.documents.models.units import show_duration
 from tierdrill.documents.problems import listed, nearest, shown
 from tierdrill.documents.reading.reading_state import Place
 from tierdrill.faults.registry import KINDS
+from tierdrill.remedies.remedy_registry import REMEDIES
 
-TARGET_KIND_OF = {
-    "restart-replica": "replica", "replace-replica": "replica", "reschedule": "node", "cordon": "node",
-    "uncordon": "node", "drain": "node", "power-cycle": "node", "set-weight": "link", "shed": "tier", "cap": "tier",
-    "set-flag": "flag", "restart-gateway": "gateway", "restart-exporter": "node",
-}  # fmt: skip
 NEEDED = {"xid": ("node", "gpu"), "message": ("text",), "page": ("text", "tier"), "fault": ("fault", "parameters")}
 
 
@@ -108,14 +104,14 @@ def _check_answer(context: Context, place: Place, answer: Mitigation | Harmful, 
         if context.known(spot, "Playbook", name) and playbook is not None and of and inventory is not None:
             check_target(spot, playbook.target_kind, of, inventory)
         return
-    kind = TARGET_KIND_OF.get(answer.remedy)
-    if inventory is None or kind is None:
+    kind: str = REMEDIES[answer.remedy].target if answer.remedy in REMEDIES else ""
+    if inventory is None or not kind:
         return
     # A drain may be of one GPU; a weight is of a link, or of a node or GPU at one gateway or all.
     target = answer.target.rpartition(">")[2] if "/" in answer.target else answer.target
     if "/" in target:
         kind = "gpu"
-    elif kind == "link" and ">" not in target:
+    elif kind == "place" or (kind == "link" and ">" not in target):
         kind = "node"
     check_target(spot, kind, target, inventory)
 

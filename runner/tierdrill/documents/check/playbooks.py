@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any
 
 from tierdrill.documents.check.check_context import Context
 from tierdrill.documents.check.dependencies import check_url
-from tierdrill.documents.check.remedies import (
-    FACTS,
-    WITHOUT_SUBJECT,
-    check_argument_values,
-    check_condition_values,
-    names_of,
-)
-from tierdrill.documents.lasting import lasting_settings, settings_of
 from tierdrill.documents.models.playbook import Action, Condition, Playbook, Step, Verify
+from tierdrill.documents.models.protections import ALL_FLAGS
 from tierdrill.documents.problems import listed, nearest, shown
 from tierdrill.documents.reading.reading_state import Place
-from tierdrill.documents.remedies import REMEDIES
+from tierdrill.remedies.facts import A_NUMBER, A_SHARE, FACTS, YES_OR_NO
+from tierdrill.remedies.remedy import AN_INDEX
+from tierdrill.remedies.remedy_registry import REMEDIES, settings_of
 
 TEMPLATE_NAMES = ("target", "alert")
 _REFERENCE = re.compile(r"\$\{([^}]*)\}")
@@ -107,7 +103,7 @@ def _check_references(place: Place, value: object, labels: set[str] | None) -> N
 
 def _check_condition(context: Context, place: Place, condition: Condition) -> None:
     known = place.at("fact").known(condition.fact, "fact", FACTS)
-    if known and not condition.subject and condition.fact not in WITHOUT_SUBJECT:
+    if known and not condition.subject and FACTS[condition.fact].subject:
         place.at("subject").report(f"fact {condition.fact} of no subject", "subject says of which", "${target}")
     given = [name for name in ("equals", "at_least", "at_most") if getattr(condition, name) is not None]
     if not given:
@@ -120,7 +116,7 @@ def _check_condition(context: Context, place: Place, condition: Condition) -> No
     if isinstance(condition, Verify) and condition.within <= 0:
         place.at("within").report("a check within no time", "a time above 0")
     if known:
-        check_condition_values(context, place, condition)
+        _check_condition_values(context, place, condition)
 
 
 def _check_steps(context: Context, place: Place, steps: Sequence[Step]) -> None:
@@ -142,7 +138,7 @@ def _check_lasting(place: Place, playbook: Playbook) -> None:
     taken_back = [setting for action in actions for setting in settings_of(action.do, action.arguments)]
     for number, step in enumerate(playbook.steps):
         spot = place.at("steps", number)
-        lasting = lasting_settings(step.do, step.arguments)
+        lasting = REMEDIES[step.do].lasting(step.arguments)
         if step.stays and not lasting:
             spot.at("stays").report(f"stays for {step.do}", "it leaves nothing changed that could stay", key=True)
         elif step.stays and not step.why.strip():
@@ -161,23 +157,24 @@ def _check_lasting(place: Place, playbook: Playbook) -> None:
 
 
 def _check_arguments(context: Context, place: Place, action: Action) -> None:
-    remedy = REMEDIES.get(action.do)
-    if remedy is None:
+    remedy = REMEDIES[action.do]
+    if remedy.any_arguments:
         return
-    check_argument_values(context, place, action)
-    required, optional = remedy.required, remedy.optional
-    for name in required:
+    for name in remedy.required:
         if name not in action.arguments:
-            place.at("do").report(f"{action.do} without argument {name}", f"it needs {listed(required)}")
-    for name in action.arguments:
-        if name not in (*required, *optional):
-            allowed = (*required, *optional)
-            place.at("arguments", name).report(
-                f"unknown argument {shown(name)} for {action.do}",
-                f"it takes {listed(allowed)}",
-                nearest(name, allowed),
-                key=True,
-            )
+            place.at("do").report(f"{action.do} without argument {name}", f"it needs {listed(remedy.required)}")
+    takes = {one.name: one.kind for one in remedy.arguments}
+    for name, written in action.arguments.items():
+        spot = place.at("arguments", name)
+        if name not in takes:
+            found = f"unknown argument {shown(name)} for {action.do}"
+            spot.report(found, f"it takes {listed(takes)}", nearest(name, takes), key=True)
+        elif takes[name] == "flag" and not (isinstance(written, str) and "${" in written):
+            spot.known(str(written), "flag", ALL_FLAGS)
+        elif takes[name] in _FITS:
+            _check_value(spot, name, written, takes[name])
+        elif takes[name] != "flag":
+            _check_names(context, spot, takes[name], written)
 
 
 def _check_grouping(context: Context, place: Place, playbook: Playbook) -> None:
@@ -217,3 +214,75 @@ def _check_escalation(context: Context, place: Place, name: str, tiers: set[str]
     for document in context.catalogue.tiers.values():
         if any(tier.name == name and not tier.escalation for tier in document.tiers):
             place.report(f"tier {name} has nobody to page", "a tier with an escalation ladder")
+
+
+def names_of(context: Context, kind: str) -> Collection[str] | None:
+    """All names of a kind in the catalogue's labs; None where not all are known, as those of a cluster are not."""
+    catalogue = context.catalogue
+    if kind == "alert":
+        return context.alerts
+    if kind == "model":
+        return {model.name for document in catalogue.workloads.values() for model in document.models} or None
+    if kind == "tier":
+        return {tier.name for document in catalogue.tiers.values() for tier in document.tiers} or None
+    inventories = [context.inventory_of(environment) for environment in catalogue.environments.values()]
+    found: set[str] = set()
+    for inventory in inventories:
+        if inventory is None:
+            return None
+        found |= set(inventory.of_kind(kind))
+    return found or None
+
+
+def _check_condition_values(context: Context, place: Place, condition: Condition) -> None:
+    """The subject of a known fact, if it is written out, and whether what it is compared with is one of its values."""
+    fact = FACTS[condition.fact]
+    subject = condition.subject.partition("{")[0].strip() if fact.subject == "alert" else condition.subject
+    if subject and "${" not in subject and fact.subject:
+        names = names_of(context, fact.subject)
+        if names is not None:
+            place.at("subject").known(subject, fact.subject, names)
+    if condition.equals is not None:
+        _check_value(place.at("equals"), f"fact {condition.fact}", condition.equals, fact.values)
+    for name in ("at_least", "at_most"):
+        bound = getattr(condition, name)
+        if bound is None:
+            continue
+        if fact.values in (A_SHARE, A_NUMBER):
+            _check_value(place.at(name), f"fact {condition.fact}", bound, fact.values)
+        else:
+            place.at(name).report(f"{name} for fact {condition.fact}", "it is no number: equals compares it", key=True)
+
+
+def _check_names(context: Context, place: Place, kind: str, written: Any) -> None:
+    names = names_of(context, kind)
+    listing = isinstance(written, list)
+    for number, one in enumerate(written if listing else [written]):
+        spot = place.at(number) if listing else place
+        if not isinstance(one, str):
+            spot.report(f"found {shown(one)}", f"the name of a {kind}")
+        elif names is not None and "${" not in one:
+            spot.known(one, kind, names)
+
+
+def _check_value(place: Place, what: str, written: Any, values: str | tuple[str, ...]) -> None:
+    if isinstance(written, str) and "${" in written:
+        return
+    if isinstance(values, tuple):
+        if written not in values:
+            place.report(f"found {shown(written)} for {what}", f"allowed: {listed(values)}", nearest(written, values))
+        return
+    if not _FITS[values](written):
+        place.report(f"found {shown(written)} for {what}", f"allowed is {values}")
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+_FITS: Mapping[str, Callable[[Any], bool]] = {
+    YES_OR_NO: lambda value: isinstance(value, bool),
+    A_SHARE: lambda value: _is_number(value) and 0 <= value <= 1,
+    A_NUMBER: lambda value: _is_number(value) and value >= 0,
+    AN_INDEX: lambda value: str(value).isdecimal(),
+}

@@ -11,8 +11,9 @@ from tierdrill.documents.models.drill import Drill, Sabotage, SabotageAction
 from tierdrill.documents.models.protections import FLAGS
 from tierdrill.documents.problems import listed, nearest, shown
 from tierdrill.documents.reading.reading_state import Place
-from tierdrill.documents.remedies import REMEDIES, RemedyKind
 from tierdrill.documents.variables import fill
+from tierdrill.remedies.remedy import TARGETS
+from tierdrill.remedies.remedy_registry import IN_PLAYBOOKS, REMEDIES
 
 ACTIONS = (
     "disable_playbook",
@@ -107,16 +108,17 @@ def _check_broken_remedy(
     if do.how is None:
         place.report("break_remedy without how", "nothing, half, twice, late or wrong-target", key=True)
         return
-    remedy = REMEDIES.get(do.break_remedy, RemedyKind())
+    remedy = REMEDIES[do.break_remedy]
+    target = TARGETS[remedy.target].astray
     if (do.how == "half" and not remedy.halves) or (do.how == "twice" and not remedy.repeats):
-        able = [name for name, one in REMEDIES.items() if (one.halves if do.how == "half" else one.repeats)]
+        able = [name for name in IN_PLAYBOOKS if getattr(REMEDIES[name], "halves" if do.how == "half" else "repeats")]
         place.at("how").report(f"{do.how} with {do.break_remedy}", f"{do.how} is something else with {listed(able)}")
-    if astray and not remedy.target:
+    if astray and not target:
         place.at("how").report(f"wrong-target with {do.break_remedy}", "a remedy that has a target")
     elif astray and do.to is None:
         place.report("how: wrong-target without to", "to names the wrong target", key=True)
     elif astray and inventory is not None:
-        place.at("to").known(str(fill(do.to, drill.variables)), remedy.target, inventory.of_kind(remedy.target))
+        place.at("to").known(str(fill(do.to, drill.variables)), target, inventory.of_kind(target))
     names = [one.playbook for one in drill.expect.playbooks.must_fire]
     used = {
         step.do for name in names if (one := context.catalogue.playbooks.get(name)) is not None for step in one.steps

@@ -6,31 +6,21 @@ value is a plain look-up (`${target}`, `${labels.node}`), never code.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
 from tierdrill.documents.models.units import Duration, Frozen, Metadata, Name, Part, Ratio
+from tierdrill.remedies.facts import FACTS
+from tierdrill.remedies.remedy_registry import IN_PLAYBOOKS
 
 Scalar = str | int | float | bool
 TargetKind = Literal["node", "gpu", "replica", "link", "gateway", "tier", "service"]
 
-Remedy = Literal[
-    "restart-replica",
-    "replace-replica",
-    "reschedule",
-    "cordon",
-    "uncordon",
-    "drain",
-    "power-cycle",
-    "rebalance",
-    "set-weight",
-    "shed",
-    "set-flag",
-    "restart-gateway",
-    "restart-exporter",
-    "notify",
-]
+if TYPE_CHECKING:
+    Remedy = str
+else:
+    Remedy = Literal[IN_PLAYBOOKS]
 """What a playbook's step can do."""
 
 
@@ -42,15 +32,9 @@ class Match(Part):
 
 
 class Condition(Part):
-    """A fact about the deployment that must hold, e.g. fact `node.ready` of subject `${labels.node}` is false.
+    """A fact about the deployment that must hold, e.g. fact `node.ready` of subject `${labels.node}` is false."""
 
-    Facts: node.ready, node.cordoned, replica.ready, replica.state, replica.answers (to the golden
-    prompts: right, wrong or unknown), gpu.state, gpu.weight, tier.ready_share, tier.shed,
-    link.weight, alert.firing, nodes.ready_share, tier.unplaced, gateway.router (picking, fails-closed, fails-open or
-    down), gateway.serves, exporter.lost.
-    """
-
-    fact: str
+    fact: str = Field(json_schema_extra={"enum": list(FACTS)})
     subject: str = ""
     equals: Scalar | None = None
     at_least: float | None = Field(default=None)
@@ -98,7 +82,7 @@ class Action(Part):
 class Step(Action):
     """One step: the remedy, how to see that it worked, and how to take it back if the playbook fails later.
 
-    A step whose effect lasts (shed, set-weight, set-flag, cordon, drain) has a rollback, or on_resolve takes it back,
+    A step whose effect lasts (a shed, a weight, a flag, a cordon) has a rollback, or on_resolve takes it back,
     or it says that it stays, and why. What stays is put back at the end of the run.
     """
 

@@ -6,14 +6,14 @@ rest is the facilitator's. Times count from the begin of the exercise, those of 
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field, WithJsonSchema
 
 from tierdrill.documents.models.drill import Load, Scalar
-from tierdrill.documents.models.playbook import Remedy
 from tierdrill.documents.models.units import Duration, Frozen, Metadata, Name, Part
 from tierdrill.faults.registry import KINDS
+from tierdrill.remedies.remedy_registry import REMEDIES
 
 Level = Literal["first-day", "intermediate", "hard"]
 LEVELS: tuple[Level, ...] = ("first-day", "intermediate", "hard")
@@ -25,8 +25,11 @@ Look = Literal[
 FaultName = Annotated[str, WithJsonSchema({"type": "string", "enum": list(KINDS)})]
 """A kind of fault. An unknown one is found by the checks, with the place where it stands and the nearest."""
 
-AnyRemedy = Literal[Remedy, "run-playbook", "cap", "roll-back"]
-"""What a trainee can do: the remedies of playbooks, a whole playbook, a cap on a tier's rate, taking an action back."""
+if TYPE_CHECKING:
+    AnyRemedy = str
+else:
+    AnyRemedy = Literal[(*REMEDIES, "run-playbook", "roll-back")]
+"""What a trainee can do: every remedy, a whole playbook, taking an action back."""
 
 
 class Mitigation(Part):

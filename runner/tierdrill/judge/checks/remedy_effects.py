@@ -1,8 +1,8 @@
 """Did a remedy have its effect, as somebody sees it who did not carry it out.
 
-Who that is `documents.remedies` says for each remedy. Here is what they saw: the control plane's view at each change,
-the load's own requests, the ends of the lab's processes, and alerts in Prometheus' eyes. Never the setting that the
-remedy wrote, and never its own answer.
+Who that is each remedy's record says. Here is what they saw: the control plane's view at each change, the
+load's own requests, the ends of the lab's processes, and alerts in Prometheus' eyes. Never the setting that the remedy
+wrote, and never its own answer.
 """
 
 from __future__ import annotations
@@ -11,13 +11,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tierdrill.documents.remedies import PROMETHEUS, REMEDIES
 from tierdrill.history.events import Event
 from tierdrill.judge.checks.playbook_executions import Execution, Step
 from tierdrill.judge.samples import TierSamples
 from tierdrill.judge.statistics import wilson
 from tierdrill.judge.timeline import Timeline
 from tierdrill.judge.verdict import Status
+from tierdrill.remedies.remedy import PROMETHEUS
+from tierdrill.remedies.remedy_registry import REMEDIES
 
 UNSENT = frozenset({"dropped", "unfinished"})
 SHED_OF_AT_LEAST = 5
@@ -71,10 +72,9 @@ class Witnesses:
     def effect(self, one: Execution, step: Step, until: float) -> Effect | None:
         """Whether the step had its effect before `until` (Unix seconds); None for a remedy that has no witness."""
         remedy = REMEDIES.get(step.action)
-        look = _LOOKS.get(step.action)
-        if remedy is None or look is None:
+        if remedy is None or not remedy.look:
             return None
-        found = look(self, one, step, until)
+        found: Effect = getattr(self, remedy.look)(one, step, until)
         return Effect(found.status, remedy.witness, found.seen, found.at, found.events)
 
     def before(self, at: float) -> View | None:
@@ -114,16 +114,23 @@ class Witnesses:
         return found
 
     def moved(self, one: Execution, step: Step, until: float) -> Effect:
-        """What was on a node, as far as it was meant, is ready elsewhere; drained, nothing of it is left there."""
+        """What was on a node, as far as it was meant, is ready elsewhere."""
+        return self._away(step, until, ready=True)
+
+    def emptied(self, one: Execution, step: Step, until: float) -> Effect:
+        """Of what was on a node or a GPU, as far as it was meant, nothing is left there."""
+        return self._away(step, until, ready=False)
+
+    def _away(self, step: Step, until: float, *, ready: bool) -> Effect:
         node, gpu = str(step.arguments.get("node", "")), step.arguments.get("gpu")
         there = self._on(self.before(step.started_at), step.arguments)
 
         def away(view: View, name: str) -> bool:
             replica = view.replicas.get(name, {})
             left = replica.get("node") != node or (gpu is not None and str(replica.get("gpu")) != str(gpu))
-            return left and (step.action == "drain" or bool(replica.get("ready")))
+            return left and (not ready or bool(replica.get("ready")))
 
-        what = f"{', '.join(there)} {f'off {node}' if step.action == 'drain' else 'ready elsewhere'}"
+        what = f"{', '.join(there)} {'ready elsewhere' if ready else f'off {node}'}"
         if self._views and not there:
             return Effect(Status.PASSED, "", f"nothing of it was on {node}", step.ended_at)
         return self.first(step, until, lambda view: all(away(view, name) for name in there), what)
@@ -321,20 +328,6 @@ class Witnesses:
                         good += 1
                         first = due if first is None else min(first, due)
         return good, total, first
-
-
-_LOOKS: dict[str, Callable[[Witnesses, Execution, Step, float], Effect]] = {
-    "restart-replica": Witnesses.renewed,
-    "replace-replica": Witnesses.renewed,
-    "reschedule": Witnesses.moved,
-    "drain": Witnesses.moved,
-    "power-cycle": Witnesses.rebooted,
-    "rebalance": Witnesses.whole,
-    "shed": Witnesses.shed,
-    "set-weight": Witnesses.weighed,
-    "restart-gateway": Witnesses.restarted,
-    "restart-exporter": Witnesses.told_again,
-}
 
 
 def _view(event: Event) -> View:

@@ -25,7 +25,7 @@ from tierdrill.lab.controller.cluster_model import UnknownName, parse_config
 from tierdrill.lab.controller.cluster_view import ControllerCollector, state
 from tierdrill.lab.controller.desired_state import Core
 from tierdrill.lab.controller.edges import Bell, EdgeKeeper
-from tierdrill.lab.controller.remedy_actions import REMEDIES, BadArguments, Refused, check_arguments, restartable
+from tierdrill.lab.controller.remedy_actions import REMEDIES, AgentCall, BadArguments, Refused, check_arguments
 from tierdrill.lab.json_bodies import json_object
 from tierdrill.lab.node.http_client import JsonClient
 from tierdrill.lab.serving import address_of, bind, configure_logging, serve
@@ -71,10 +71,8 @@ class Controller:
         """Carry out a remedy; it is noted whatever comes of it."""
         try:
             check_arguments(verb, arguments)
-            if verb == "restart-replica":
-                answer = await self._restart(arguments)
-            else:
-                answer = REMEDIES[verb](self.core, arguments, time.monotonic())
+            found = REMEDIES[verb](self.core, arguments, time.monotonic())
+            answer = await self._ask_agent(found) if isinstance(found, AgentCall) else found
         except Refused as refusal:
             self.core.event("remedy", verb=verb, arguments=arguments, ok=False, reason=str(refusal))
             self.tell()
@@ -83,21 +81,19 @@ class Controller:
         self.tell()
         return answer
 
-    async def _restart(self, arguments: dict[str, Any]) -> dict[str, Any]:
-        held, node = restartable(self.core, arguments)
-        address = self.edges.address(f"controller>{node.name}")
+    async def _ask_agent(self, call: AgentCall) -> dict[str, Any]:
+        address = self.edges.address(f"controller>{call.node}")
         if address is None:
-            raise Refused(f"the agent of {node.name} cannot be reached")
+            raise Refused(f"the agent of {call.node} cannot be reached")
         client = JsonClient(address, self._token)
         try:
-            path = f"/v1/replicas/{held.config.name}/restart"
-            status, said = await client.request("POST", path, {}, timeout_s=AGENT_TIMEOUT_S)
+            status, said = await client.request("POST", call.path, {}, timeout_s=AGENT_TIMEOUT_S)
         except OSError as error:
-            raise Refused(f"the agent of {node.name} did not answer: {type(error).__name__} {error}") from error
+            raise Refused(f"the agent of {call.node} did not answer: {type(error).__name__} {error}") from error
         finally:
             client.close()
         if status != 200:
-            raise Refused(f"the agent of {node.name} refused: {said}")
+            raise Refused(f"the agent of {call.node} refused: {said}")
         return {"ok": True, "moved": [], "preempted": [], "unplaced": []}
 
     def authorized(self, request: Request) -> bool:

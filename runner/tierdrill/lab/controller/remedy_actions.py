@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from tierdrill.lab.controller.cluster_model import Held, Node
 from tierdrill.lab.controller.desired_state import Core
+from tierdrill.remedies.remedy_registry import REMEDIES as KINDS
+from tierdrill.remedies.remedy_registry import implemented
 
 Answer = dict[str, Any]
 
@@ -91,52 +94,44 @@ def rebalance(core: Core, arguments: Mapping[str, Any], now: float) -> Answer:
     return _done(core.apply(core.plan(names, prefer=prefer), "rebalance", now))
 
 
-REMEDIES: Mapping[str, Callable[[Core, Mapping[str, Any], float], Answer]] = {
-    "cordon": cordon,
-    "uncordon": uncordon,
-    "reschedule": reschedule,
-    "drain": drain,
-    "replace-replica": replace_replica,
-    "rebalance": rebalance,
-}
-"""Remedies the Core carries out alone. `restart-replica` needs the node's agent and lives in the program."""
+@dataclass(frozen=True)
+class AgentCall:
+    """What the agent of a node has to do for a remedy: a POST."""
 
-_ARGUMENTS = {
-    "cordon": {"node", "gpu"},
-    "uncordon": {"node", "gpu"},
-    "reschedule": {"node", "tiers", "models"},
-    "drain": {"node", "gpu", "tiers", "models"},
-    "replace-replica": {"replica"},
-    "rebalance": set[str](),
-    "restart-replica": {"replica"},
-}
+    node: str
+    path: str
 
 
-def check_arguments(verb: str, arguments: Mapping[str, Any]) -> None:
-    """BadArguments for an unknown remedy or argument."""
-    if verb not in _ARGUMENTS:
-        raise BadArguments(f"found remedy {verb!r}; allowed are {', '.join(sorted(_ARGUMENTS))}")
-    if unknown := sorted(set(arguments) - _ARGUMENTS[verb]):
-        allowed = ", ".join(sorted(_ARGUMENTS[verb])) or "none"
-        raise BadArguments(f"{verb}: found argument {unknown[0]!r}; allowed are {allowed}")
-    for key in ("node", "replica"):
-        if key in _ARGUMENTS[verb] and not isinstance(arguments.get(key), str):
-            raise BadArguments(f"{verb}: {key}: expected a name, found {arguments.get(key)!r}")
-    for key in ("tiers", "models"):
-        value = arguments.get(key)
-        if value is not None and not (isinstance(value, list) and all(isinstance(each, str) for each in value)):
-            raise BadArguments(f"{verb}: {key}: expected a list of names, found {value!r}")
-
-
-def restartable(core: Core, arguments: Mapping[str, Any]) -> tuple[Held, Node]:
-    """The replica to restart and the node whose agent can do it; Refused where none can."""
+def restart_replica(core: Core, arguments: Mapping[str, Any], now: float) -> AgentCall:
+    """Have the node's agent start a replica again where it is; Refused where none can."""
     held = _replica(core, arguments)
     if held.current is None:
         raise Refused(f"{held.config.name} has no place")
     node = core.nodes[held.current.spot[0]]
     if not node.ready or node.agent is None:
         raise Refused(f"{node.name} is NotReady")
-    return held, node
+    return AgentCall(node.name, f"/v1/replicas/{held.config.name}/restart")
+
+
+REMEDIES: Mapping[str, Callable[[Core, Mapping[str, Any], float], Answer | AgentCall]] = implemented(KINDS, globals())
+"""The remedies that the controller carries out: the functions above, by the names they are named after."""
+
+
+def check_arguments(verb: str, arguments: Mapping[str, Any]) -> None:
+    """BadArguments for a remedy that is not the controller's, or an argument that cannot be."""
+    if verb not in REMEDIES:
+        raise BadArguments(f"found remedy {verb!r}; allowed are {', '.join(sorted(REMEDIES))}")
+    takes = {one.name: one for one in KINDS[verb].arguments}
+    if unknown := sorted(set(arguments) - takes.keys()):
+        allowed = ", ".join(sorted(takes)) or "none"
+        raise BadArguments(f"{verb}: found argument {unknown[0]!r}; allowed are {allowed}")
+    for key, argument in takes.items():
+        value = arguments.get(key)
+        if argument.required and not isinstance(value, str):
+            raise BadArguments(f"{verb}: {key}: expected a name, found {value!r}")
+        names = isinstance(value, list) and all(isinstance(each, str) for each in value)
+        if argument.many and value is not None and not names:
+            raise BadArguments(f"{verb}: {key}: expected a list of names, found {value!r}")
 
 
 def _done(answer: Mapping[str, list[str]] | None = None) -> Answer:

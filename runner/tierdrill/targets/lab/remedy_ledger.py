@@ -15,9 +15,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from tierdrill.documents.lasting import Setting, settings_of
 from tierdrill.history.ledger import Ledger, LedgerError
 from tierdrill.lab.client import LabClient, LabError
+from tierdrill.remedies.remedy import Setting
+from tierdrill.remedies.remedy_registry import REMEDIES, settings_of
 from tierdrill.targets.base import FaultOrder, Inventory, RemedyPort, RemedyResult, TargetError
 from tierdrill.targets.lab.leases import hold, release
 from tierdrill.targets.lab.settings import is_back, put_back, read, single, undo_id, undo_order
@@ -78,7 +79,7 @@ class RemedyLedger:
 
     async def _settled(self, action: str, arguments: dict[str, Any], settings: Sequence[Setting]) -> None:
         # A restart sets nothing, and takes along all that the gateway was told.
-        restarted = arguments.get("gateway") if action == "restart-gateway" else None
+        restarted = arguments.get(REMEDIES[action].forgets) if action in REMEDIES else None
         if settings or restarted:
             changed = {undo_id(self._run, setting) for setting in settings}
             await asyncio.to_thread(self._settle, changed, restarted)

@@ -10,8 +10,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, replace
 from typing import Any
 
-from tierdrill.documents.lasting import GATEWAY_KINDS, Setting
 from tierdrill.lab.client import LabClient, LabError
+from tierdrill.remedies.remedy import GATEWAY_KINDS, Setting
 from tierdrill.targets.base import REMEDY, FaultOrder, Mechanism, Proof, TargetKind
 from tierdrill.targets.lab.lab_fault import Parameters, known, seen
 
@@ -74,7 +74,10 @@ def put_back(client: LabClient, p: Parameters) -> None:
         client.remedy("rebalance", {})
     elif setting.kind == "cordon":
         # Uncordoning a node uncordons its GPUs as well.
-        _controller(client, "cordon" if before["node"] else "uncordon", {"node": setting.name})
+        if before["node"]:
+            _controller(client, "cordon", {"node": setting.name})
+        else:
+            _controller(client, "uncordon", {"node": setting.name})
         for gpu in before["gpus"]:
             _controller(client, "cordon", {"node": setting.name, "gpu": gpu})
     elif _runs(client, str(setting.gateway)):

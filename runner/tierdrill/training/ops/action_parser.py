@@ -7,7 +7,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from tierdrill.documents.models.tiers import Tiers
 from tierdrill.documents.models.units import parse_rate, parse_ratio
+from tierdrill.remedies.facts import A_SHARE, YES_OR_NO
+from tierdrill.remedies.remedy import A_RATE, TARGETS, RemedyKind
+from tierdrill.remedies.remedy_registry import COMMANDS, REMEDIES
+from tierdrill.targets.base import Inventory
 from tierdrill.training.ops.tier_rules import Situation
 
 Arguments = dict[str, Any]
@@ -38,141 +43,82 @@ class Settings:
 
 def order_of(do: str, said: Mapping[str, Any], now: Situation, settings: Settings) -> Order:
     """The order that a command means; BadOrder names what is not there."""
-    return _BUILDERS[do](said, now, settings)
+    flags = sorted({flag for one in settings.flags.values() for flag in one})
 
+    def names(kind: str) -> list[str]:
+        return names_of(kind, now.inventory, now.tiers, flags)
 
-def _replica(action: str) -> Callable[..., Order]:
-    def build(said: Mapping[str, Any], now: Situation, settings: Settings) -> Order:
-        name = _known(said["target"], [one.name for one in now.inventory.replicas], "replica")
-        return Order(action, name, {"replica": name})
-
-    return build
-
-
-def _restart(said: Mapping[str, Any], now: Situation, settings: Settings) -> Order:
-    """A replica, or a gateway: that one keeps its address, and loses the flags and weights that it was told."""
-    gateways = list(now.inventory.gateways)
-    if str(said["target"]) in gateways:
-        return Order("restart-gateway", str(said["target"]), {"gateway": str(said["target"])})
-    name = _known(said["target"], [one.name for one in now.inventory.replicas] + gateways, "replica or gateway")
-    return Order("restart-replica", name, {"replica": name})
-
-
-def _node(action: str, *, gpus: bool = False) -> Callable[..., Order]:
-    def build(said: Mapping[str, Any], now: Situation, settings: Settings) -> Order:
-        names = [one.name for one in now.inventory.nodes]
-        if gpus:
-            names += [one.name for one in now.inventory.gpus]
-        name = _known(said["target"], names, "node or GPU" if gpus else "node")
-        return Order(action, name, _place(name))
-
-    return build
-
-
-def _rebalance(said: Mapping[str, Any], now: Situation, settings: Settings) -> Order:
-    return Order("rebalance", "", {})
-
-
-def _weight(said: Mapping[str, Any], now: Situation, settings: Settings) -> Order:
-    target = str(said["target"])
-    gateway, arrow, where = target.rpartition(">")
+    kinds, target = COMMANDS[do], str(said.get("target", ""))
+    if kinds[0].target == "flag":
+        target = target.replace("-", "_")
+    gateway, arrow, where = target.rpartition(">") if kinds[0].target == "link" else ("", "", target)
     if arrow:
-        _known(gateway, list(now.inventory.gateways), "gateway")
-    names = [one.name for one in now.inventory.nodes] + [one.name for one in now.inventory.gpus]
-    _known(where, names, "node or GPU")
-    weight = _share(said.get("weight"), "weight")
-    arguments = {**_place(where), "weight": weight, **({"gateway": gateway} if arrow else {})}
-    return Order("set-weight", target, arguments)
+        _known(gateway, names("gateway"), "gateway")
+    kind = next((one for one in kinds if where in names(one.target)), kinds[0])
+    if kind.target:
+        there = [name for one in kinds for name in names(one.target)]
+        _known(where, there, " or ".join(TARGETS[one.target].word for one in kinds))
+    arguments: Arguments = {}
+    for one in kind.settings_arguments:
+        if one.many or (not one.required and said.get(one.name) is None):
+            continue
+        if one.kind in _VALUES:
+            arguments[one.name] = _VALUES[one.kind](said.get(one.name), one.name)
+        else:
+            arguments[one.name] = _known(said[one.name], names(one.kind), one.kind)
+    return Order(kind.name, target if kind.target else "", {**_target_arguments(kind, target), **arguments})
 
 
-def _shed(said: Mapping[str, Any], now: Situation, settings: Settings) -> Order:
-    tier = _known(said["target"], [one.name for one in now.tiers.by_rank()], "tier")
-    return Order("shed", tier, {"tier": tier, "fraction": _share(said.get("fraction"), "fraction")})
+def _target_arguments(kind: RemedyKind, target: str) -> Arguments:
+    if not kind.target:
+        return {}
+    gateway, _, where = target.rpartition(">")
+    first, _, gpu = where.partition("/")
+    named = {TARGETS[kind.target].arguments[0].name: first}
+    return {**named, **({"gpu": int(gpu)} if gpu else {}), **({"gateway": gateway} if gateway else {})}
 
 
-def _cap(said: Mapping[str, Any], now: Situation, settings: Settings) -> Order:
-    tier = _known(said["target"], [one.name for one in now.tiers.by_rank()], "tier")
-    text = str(said.get("rate"))
-    if text in ("off", "none"):
-        return Order("cap", tier, {"tier": tier, "rate": None})
-    try:
-        rate = float(text) if re.fullmatch(r"\d+(\.\d+)?", text) else parse_rate(text)
-    except ValueError as error:
-        raise BadOrder(
-            f"found rate {text!r}; allowed is a number of requests a second, such as 20/s, or off"
-        ) from error
-    return Order("cap", tier, {"tier": tier, "rate": rate})
-
-
-def _flag(said: Mapping[str, Any], now: Situation, settings: Settings) -> Order:
-    known = sorted({flag for flags in settings.flags.values() for flag in flags})
-    flag = _known(str(said["target"]).replace("-", "_"), known, "flag")
-    value = str(said.get("value"))
-    if value not in ("on", "off"):
-        raise BadOrder(f"found {value!r}; allowed are on and off")
-    arguments: Arguments = {"flag": flag, "value": value == "on"}
-    if said.get("gateway") is not None:
-        arguments["gateway"] = _known(said["gateway"], list(now.inventory.gateways), "gateway")
-    return Order("set-flag", flag, arguments)
-
-
-_BUILDERS: dict[str, Callable[[Mapping[str, Any], Situation, Settings], Order]] = {
-    "restart": _restart,
-    "replace": _replica("replace-replica"),
-    "drain": _node("drain", gpus=True),
-    "cordon": _node("cordon", gpus=True),
-    "uncordon": _node("uncordon", gpus=True),
-    "reschedule": _node("reschedule"),
-    "power-cycle": _node("power-cycle"),
-    "restart-exporter": _node("restart-exporter"),
-    "rebalance": _rebalance,
-    "set-weight": _weight,
-    "shed": _shed,
-    "cap": _cap,
-    "flag": _flag,
-}
-REMEDIES = tuple(_BUILDERS)
-"""The commands that are remedies of their own."""
+def names_of(kind: str, inventory: Inventory, tiers: Tiers, flags: list[str]) -> list[str]:
+    """Every name of a kind of target that there is; a link's are its far ends."""
+    nodes, gpus = [one.name for one in inventory.nodes], [one.name for one in inventory.gpus]
+    named = {
+        "replica": [one.name for one in inventory.replicas],
+        "gateway": list(inventory.gateways),
+        "node": nodes,
+        "place": nodes + gpus,
+        "link": nodes + gpus,
+        "tier": [one.name for one in tiers.by_rank()],
+        "flag": flags,
+    }
+    return named.get(kind, [])
 
 
 def way_back(order: Order, settings: Settings) -> list[Order] | None:
     """What takes an order back, as things are before it is carried out; None for what cannot be taken back."""
-    a = order.arguments
-    if order.action in ("drain", "cordon"):
-        place: Arguments = {str(key): a[key] for key in ("node", "gpu") if key in a}
-        back = [Order("uncordon", order.target, place)]
-        return [*back, Order("rebalance", "", {})] if order.action == "drain" else back
-    if order.action == "uncordon":
-        return [Order("cordon", order.target, dict(a))]
-    if order.action == "shed":
-        before = max((float(one.get(a["tier"], 0.0)) for one in settings.shed.values()), default=0.0)
-        return [Order("shed", order.target, {"tier": a["tier"], "fraction": before})]
-    if order.action == "cap":
-        rates = [one.get(a["tier"]) for one in settings.caps.values()]
-        known = [rate for rate in rates if rate is not None]
-        return [Order("cap", order.target, {"tier": a["tier"], "rate": sum(known) if known else None})]
-    if order.action == "set-flag":
-        gateways = [a["gateway"]] if "gateway" in a else list(settings.flags)
-        return [
-            Order("set-flag", order.target, {**a, "gateway": each, "value": bool(settings.flags[each][a["flag"]])})
-            for each in gateways
-        ]
-    if order.action == "set-weight":
-        where = str(a["node"]) + (f"/{a['gpu']}" if "gpu" in a else "")
-        gateways = [a["gateway"]] if "gateway" in a else list(settings.weights)
-        return [
-            Order(
-                "set-weight", f"{gateway}>{where}", {**a, "gateway": gateway, "weight": float(weights.get(where, 1.0))}
-            )
-            for gateway in gateways
-            for weights in [settings.weights.get(gateway, {})]
-        ]
-    return None
+    undo = REMEDIES[order.action].undo if order.action in REMEDIES else ()
+    return [back for name in undo for back in _back(REMEDIES[name], order.arguments, settings)] or None
 
 
-def _place(name: str) -> Arguments:
-    node, _, gpu = name.partition("/")
-    return {"node": node, "gpu": int(gpu)} if gpu else {"node": node}
+def _back(undo: RemedyKind, done: Arguments, settings: Settings) -> list[Order]:
+    arguments = {one.name: done[one.name] for one in undo.arguments if one.name in done}
+    value = next((one for one in undo.settings_arguments if one.kind in _VALUES), None)
+    if value is None:
+        return [Order(undo.name, undo.target_of(arguments), arguments)]
+    [setting] = undo.settings(done)
+    before: Mapping[str, Mapping[str, Any]] = getattr(settings, setting.kind)
+    if setting.kind in _OVER_ALL:
+        known = [one[setting.name] for one in before.values() if one.get(setting.name) is not None]
+        whole = _OVER_ALL[setting.kind](known) if known else value.neutral
+        return [Order(undo.name, undo.target_of(arguments), {**arguments, value.name: whole})]
+    each = [
+        {**arguments, "gateway": gateway, value.name: before.get(gateway, {}).get(setting.name, value.neutral)}
+        for gateway in ([setting.gateway] if setting.gateway else before)
+    ]
+    return [Order(undo.name, undo.target_of(one), one) for one in each]
+
+
+_OVER_ALL: Mapping[str, Callable[[list[float]], float]] = {"shed": max, "caps": sum}
+"""Settings that a remedy makes at all gateways together, and what they come to."""
 
 
 def _known(name: Any, names: list[str], what: str) -> str:
@@ -190,3 +136,24 @@ def _share(value: Any, what: str) -> float:
     if not 0.0 <= share <= 1.0:
         raise BadOrder(f"found {what} {text!r}; allowed is 0 to 1, or 0% to 100%")
     return share
+
+
+def _rate(value: Any, what: str) -> float | None:
+    text = str(value)
+    if text in ("off", "none"):
+        return None
+    try:
+        return float(text) if re.fullmatch(r"\d+(\.\d+)?", text) else parse_rate(text)
+    except ValueError as error:
+        raise BadOrder(
+            f"found rate {text!r}; allowed is a number of requests a second, such as 20/s, or off"
+        ) from error
+
+
+def _on(value: Any, what: str) -> bool:
+    if str(value) not in ("on", "off"):
+        raise BadOrder(f"found {str(value)!r}; allowed are on and off")
+    return str(value) == "on"
+
+
+_VALUES: Mapping[str, Callable[[Any, str], Any]] = {A_SHARE: _share, A_RATE: _rate, YES_OR_NO: _on}

@@ -6,14 +6,17 @@ from a more important tier what a less important one keeps is refused, unless so
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from tierdrill.documents.models.tiers import Tier, Tiers
 from tierdrill.documents.models.workloads import Workloads
+from tierdrill.remedies.remedy import RemedyKind
+from tierdrill.remedies.remedy_registry import REMEDIES
 from tierdrill.targets.base import Inventory, ReplicaState
 
+Arguments = Mapping[str, Any]
 GUARDS = ("priority_queue", "reserved_slots", "preemption", "shedding")
 """Flags that keep the order of the tiers; without one of them a lower tier can take from a higher one."""
 
@@ -54,19 +57,8 @@ class Breach:
 
 def breach_of(action: str, arguments: Mapping[str, Any], now: Situation) -> Breach | None:
     """The first tier rule that the remedy would break; None where it breaks none."""
-    if action == "shed":
-        return _shed(str(arguments["tier"]), float(arguments["fraction"]), now)
-    if action == "cap":
-        return _cap(str(arguments["tier"]), arguments.get("rate"), now)
-    if action == "set-flag":
-        return _flag(str(arguments["flag"]), bool(arguments["value"]), now)
-    if action == "set-weight":
-        return _weight(arguments, now)
-    if action in ("restart-replica", "replace-replica"):
-        return _last_replica(now, {str(arguments["replica"])}, f"{action} {arguments['replica']}")
-    if action in ("drain", "power-cycle", "reschedule"):
-        return _node(action, str(arguments["node"]), arguments.get("gpu"), now)
-    return None
+    kind = REMEDIES.get(action)
+    return _RULES[kind.tier_rule](kind, arguments, now) if kind is not None and kind.tier_rule else None
 
 
 def override_problem(breach: Breach, role: str | None, reason: str | None, tiers: Tiers) -> str | None:
@@ -82,7 +74,8 @@ def override_problem(breach: Breach, role: str | None, reason: str | None, tiers
     return None
 
 
-def _shed(tier: str, fraction: float, now: Situation) -> Breach | None:
+def _shed(kind: RemedyKind, arguments: Arguments, now: Situation) -> Breach | None:
+    tier, fraction = str(arguments["tier"]), float(arguments["fraction"])
     mine, before = now.tiers.by_name(tier), now.shed.get(tier, 0.0)
     if fraction > before:
         for other in now.tiers.tiers:
@@ -99,9 +92,10 @@ def _shed(tier: str, fraction: float, now: Situation) -> Breach | None:
     return None
 
 
-def _cap(tier: str, rate: Any, now: Situation) -> Breach | None:
-    if rate is None:
+def _cap(kind: RemedyKind, arguments: Arguments, now: Situation) -> Breach | None:
+    if kind.restores(arguments):
         return None
+    tier = str(arguments["tier"])
     mine = now.tiers.by_name(tier)
     for other in now.tiers.tiers:
         held = other.name in now.caps or now.shed.get(other.name, 0.0) > 0
@@ -112,18 +106,18 @@ def _cap(tier: str, rate: Any, now: Situation) -> Breach | None:
     return None
 
 
-def _flag(flag: str, value: bool, now: Situation) -> Breach | None:
-    if value or flag not in GUARDS:
+def _flag(kind: RemedyKind, arguments: Arguments, now: Situation) -> Breach | None:
+    flag = str(arguments["flag"])
+    if arguments["value"] or flag not in GUARDS:
         return None
     text = f"{flag} is what keeps lower tiers from taking what {now.top.name} needs"
     return Breach("order-guard", now.top.name, text)
 
 
-def _weight(arguments: Mapping[str, Any], now: Situation) -> Breach | None:
+def _weight(kind: RemedyKind, arguments: Arguments, now: Situation) -> Breach | None:
     if float(arguments["weight"]) > 0:
         return None
-    gpu, only = arguments.get("gpu"), arguments.get("gateway")
-    place = str(arguments["node"]) if gpu is None else f"{arguments['node']}/{gpu}"
+    only, place = arguments.get("gateway"), kind.target_of({**arguments, "gateway": None})
     for gateway in now.inventory.gateways:
         if only not in (None, gateway):
             continue
@@ -152,24 +146,36 @@ def _last_replica(now: Situation, names: Collection[str], what: str) -> Breach |
     return None
 
 
-def _node(action: str, node: str, gpu: Any, now: Situation) -> Breach | None:
-    on_it = [one for one in now.inventory.replicas if one.node == node and (gpu is None or one.gpu == int(gpu))]
-    names = {replica.name for replica in on_it}
-    if (last := _last_replica(now, names, f"{action} {node}")) is not None:
+def _replica(kind: RemedyKind, arguments: Arguments, now: Situation) -> Breach | None:
+    return _last_replica(now, {str(arguments["replica"])}, f"{kind.name} {arguments['replica']}")
+
+
+def _reboot(kind: RemedyKind, arguments: Arguments, now: Situation) -> Breach | None:
+    """A node's replicas go down with it."""
+    last, hurt = _on_node(kind, arguments, now)
+    if last is not None or not hurt:
         return last
+    names, lowest = ", ".join(one.name for one in hurt), now.tiers.by_rank()[-1].name
+    text = f"{names} would go down with {arguments['node']} while {lowest} is served: drain it first"
+    return Breach("top-capacity", now.top.name, text)
+
+
+def _move(kind: RemedyKind, arguments: Arguments, now: Situation) -> Breach | None:
+    """A node's replicas need a place elsewhere."""
+    last, hurt = _on_node(kind, arguments, now)
+    if last is not None or not hurt or (short := _short(str(arguments["node"]), arguments.get("gpu"), hurt, now)) <= 0:
+        return last
+    text = f"{short} replicas of {now.top.name} would find no place while {now.tiers.by_rank()[-1].name} is served"
+    return Breach("top-capacity", now.top.name, text)
+
+
+def _on_node(kind: RemedyKind, arguments: Arguments, now: Situation) -> tuple[Breach | None, list[ReplicaState]]:
+    """The breach that it takes the top tier's last replica; else its ready ones there, while the lowest is let in."""
+    node, gpu = str(arguments["node"]), arguments.get("gpu")
+    on_it = [one for one in now.inventory.replicas if one.node == node and (gpu is None or one.gpu == int(gpu))]
+    last = _last_replica(now, {replica.name for replica in on_it}, f"{kind.name} {node}")
     hurt = [one for one in on_it if one.tier == now.top.name and one.ready]
-    if not hurt or not _lowest_admitted(now):
-        return None
-    lowest = now.tiers.by_rank()[-1].name
-    if action == "power-cycle":
-        text = (
-            f"{', '.join(one.name for one in hurt)} would go down with {node} while {lowest} is served: drain it first"
-        )
-        return Breach("top-capacity", now.top.name, text)
-    if (short := _short(node, gpu, hurt, now)) > 0:
-        text = f"{short} replicas of {now.top.name} would find no place while {lowest} is served"
-        return Breach("top-capacity", now.top.name, text)
-    return None
+    return last, hurt if _lowest_admitted(now) else []
 
 
 def _lowest_admitted(now: Situation) -> bool:
@@ -204,3 +210,15 @@ def _short(node: str, gpu: Any, moved: list[ReplicaState], now: Situation) -> in
 
 def _open(node: str, now: Situation) -> bool:
     return any(one.name == node and one.ready and not one.cordoned for one in now.inventory.nodes)
+
+
+_RULES: Mapping[str, Callable[[RemedyKind, Arguments, Situation], Breach | None]] = {
+    "shed-order": _shed,
+    "cap-order": _cap,
+    "order-guard": _flag,
+    "weight": _weight,
+    "last-replica": _replica,
+    "reboot": _reboot,
+    "move": _move,
+}
+"""By what the remedies' records say of the rule that each may break."""

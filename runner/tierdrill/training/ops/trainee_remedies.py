@@ -12,8 +12,9 @@ from tierdrill.history.events import Event
 from tierdrill.lab.calls import Calls
 from tierdrill.lab.client import AsyncLabClient, LabError
 from tierdrill.remediation.substitution import SubstitutionError
+from tierdrill.remedies import remedy_registry
 from tierdrill.targets.base import RemedyPort, RemedyResult, TargetError
-from tierdrill.training.ops.action_parser import REMEDIES, BadOrder, Order, Settings, order_of, way_back
+from tierdrill.training.ops.action_parser import BadOrder, Order, Settings, order_of, way_back
 from tierdrill.training.ops.alert_subjects import tier_of_target
 from tierdrill.training.ops.manual_playbooks import NoSuchTarget, PlaybookHand, known_playbook
 from tierdrill.training.ops.tier_rules import Breach, Situation, breach_of, override_problem
@@ -23,7 +24,7 @@ AT_ONCE_S = 0.12
 """How long an answer waits for a remedy: most are done by then, and a terminal must not hang for the others."""
 
 WAIT_S = 25.0
-COMMANDS = (*REMEDIES, "playbook", "rollback")
+COMMANDS = (*remedy_registry.COMMANDS, "playbook", "rollback")
 
 
 @dataclass

@@ -103,7 +103,7 @@ def _playbook_line(bench: Bench, incident: Incident, share: float) -> ScoreLine:
 def _about(act: Act, targets: Sequence[str]) -> bool:
     """Whether an action is on what is hit, on its node, or on a tier."""
     parts = {part for target in targets for part in parts_of(target)}
-    return bool(parts & set(act.targets)) or act.remedy in ("shed", "cap")
+    return bool(parts & set(act.targets)) or act.target_form == "tier"
 
 
 def _in_order(steps: Sequence[str], done: Sequence[str]) -> int:

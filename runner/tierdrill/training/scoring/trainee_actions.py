@@ -11,15 +11,13 @@ from typing import Any, Literal
 
 from tierdrill.documents.models.scenario import Harmful, Incident, Mitigation, Scenario
 from tierdrill.documents.models.tiers import Tiers
+from tierdrill.remedies.remedy_registry import REMEDIES
 from tierdrill.training.scoring.exercise_timeline import Course, Deed, PageSeen
 
 Kind = Literal["mends", "harms", "needless", "neutral", "refused", "failed"]
 
 WORKED_WITHIN_S = 30.0
 """An action that gave no answer counts if the incident's alert was over so soon after it."""
-
-# Gives something back, or only tells somebody.
-HARMLESS = frozenset({"uncordon", "rebalance", "notify", "roll-back"})
 
 
 @dataclass(frozen=True)
@@ -34,6 +32,11 @@ class Act:
     refused: bool
     seen: str
     event: int
+
+    @property
+    def target_form(self) -> str:
+        """What kind of thing it was on, as the remedy's record says; "" for a playbook."""
+        return REMEDIES[self.remedy].target if self.remedy in REMEDIES else ""
 
     @property
     def words(self) -> str:
@@ -57,12 +60,8 @@ def act_of(deed: Deed) -> Act:
     remedy, parameters = str(data.get("action", "")), dict(data.get("parameters") or {})
     target = str(data.get("target") or "")
     names = [target]
-    node = str(parameters.get("node", ""))
-    if remedy == "set-weight" and node:
-        gateway = parameters.get("gateway")
-        names = [f"{gateway}>{_place(parameters)}" if gateway else _place(parameters), target]
-    elif remedy in ("drain", "cordon", "uncordon") and node:
-        names = [_place(parameters), target]
+    if remedy in REMEDIES:
+        names = [REMEDIES[remedy].target_of(parameters), target]
     elif remedy == "run-playbook":
         playbook = str(parameters.get("playbook") or target.partition(" ")[0])
         of = str(parameters.get("target") or (target if target != playbook else "")).removeprefix(f"{playbook} ")
@@ -79,18 +78,13 @@ def act_of(deed: Deed) -> Act:
     )
 
 
-def _place(parameters: Mapping[str, Any]) -> str:
-    gpu = parameters.get("gpu")
-    return f"{parameters['node']}/{gpu}" if gpu is not None else str(parameters["node"])
-
-
 def matches(answer: Mitigation | Harmful, act: Act) -> bool:
     """Whether the action is the one that the scenario names. A weight at every gateway is one at each of them."""
     if answer.remedy != act.remedy:
         return False
     if answer.target is None or answer.target in act.targets:
         return True
-    if act.remedy != "set-weight":
+    if act.target_form != "link":
         return False
     # Off a place at every gateway is off it at each; off it at one gateway is a part of off it at all.
     gateway, _, place = answer.target.rpartition(">")
@@ -124,7 +118,8 @@ def _judge(act: Act, course: Course, scenario: Scenario, tiers: Tiers) -> Judged
                 return Judged(act, "harms", harm.why)
     if (wrong := _against_the_order(act, tiers)) is not None:
         return Judged(act, "harms", wrong)
-    if act.remedy in HARMLESS or _is_lowest(act, tiers) or _near(act, begun, course):
+    harmless = act.remedy == "roll-back" or (act.remedy in REMEDIES and REMEDIES[act.remedy].harmless)
+    if harmless or _is_lowest(act, tiers) or _near(act, begun, course):
         return Judged(act, "neutral", "it neither mends nor harms")
     when = "nothing was wrong yet" if not begun else "nothing that was seen called for it"
     return Judged(act, "needless", when)
@@ -163,42 +158,30 @@ def parts_of(target: str) -> tuple[str, ...]:
 
 
 def _gives_back(act: Act) -> bool:
-    if act.remedy == "set-weight":
-        return _number(act.parameters.get("weight")) >= 1.0
-    if act.remedy == "shed":
-        return act.parameters.get("fraction") is not None and _number(act.parameters["fraction"]) <= 0.0
-    if act.remedy == "set-flag":
+    if act.target_form == "flag":
         # fail_open is the one flag that is off where all is well.
         return bool(act.parameters.get("value")) != ("fail_open" in act.targets)
-    if act.remedy == "cap":
-        return "rate" in act.parameters and act.parameters["rate"] is None
-    return False
-
-
-def _number(value: Any) -> float:
-    try:
-        return float(value)
-    except (TypeError, ValueError):
-        return 0.0
+    return act.remedy in REMEDIES and REMEDIES[act.remedy].restores(act.parameters)
 
 
 def _against_the_order(act: Act, tiers: Tiers) -> str | None:
     """Turning away the top tier helps nobody, in any scenario."""
     top = tiers.by_rank()[0]
-    if act.remedy in ("shed", "cap") and top.name in act.targets and len(tiers.tiers) > 1:
+    if act.target_form == "tier" and top.name in act.targets and len(tiers.tiers) > 1:
         return "it turns away the customers who matter most"
     return None
 
 
 def _is_lowest(act: Act, tiers: Tiers) -> bool:
     first = min(tiers.tiers, key=lambda tier: tier.shed_order)
-    return act.remedy in ("shed", "cap") and first.name in act.targets
+    return act.target_form == "tier" and first.name in act.targets
 
 
 def _near(act: Act, begun: Sequence[Incident], course: Course) -> bool:
     """Closing the node that is hit is a step on the way of every drain."""
     nodes = {target.partition("/")[0] for one in begun for target in course.incidents[one.name].targets}
-    return act.remedy == "cordon" and bool(nodes & set(act.targets))
+    closes = act.remedy in REMEDIES and REMEDIES[act.remedy].sets == ("cordon",)
+    return closes and bool(nodes & set(act.targets))
 
 
 def incident_of(page: PageSeen, course: Course, scenario: Scenario) -> str | None:

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Any, get_args
+from typing import Any
 
 import pytest
 
-from tierdrill.documents.lasting import Setting, lasting_settings, settings_of
-from tierdrill.documents.models.playbook import Remedy
+from tierdrill.remedies.remedy import Setting
+from tierdrill.remedies.remedy_registry import REMEDIES, settings_of
 
 LEAVE_NOTHING = {"restart-replica", "power-cycle", "restart-gateway", "restart-exporter", "notify"}
 """Something was started again, or somebody was told: there is nothing to put back."""
 
 WHERE: dict[str, Any] = {
     "node": "node-1", "gateway": "gateway-a", "tier": "standard", "fraction": 0.5, "weight": 0, "flag": "retries",
-    "replica": "assistant-0", "value": True, "message": "x",
+    "replica": "assistant-0", "value": True, "message": "x", "rate": 5.0,
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("remedy", get_args(Remedy))
+@pytest.mark.parametrize("remedy", REMEDIES)
 def test_a_remedy_leaves_a_setting_or_is_known_to_leave_none(remedy: str) -> None:
     assert bool(settings_of(remedy, WHERE)) != (remedy in LEAVE_NOTHING)
 
@@ -40,11 +40,11 @@ def test_the_settings_of_a_remedy(remedy: str, arguments: dict[str, Any], settin
 
 
 def test_what_gives_back_leaves_nothing_to_take_back() -> None:
-    assert lasting_settings("shed", {"tier": "standard", "fraction": 0}) == ()
-    assert lasting_settings("set-weight", {"node": "node-1", "weight": 1}) == ()
-    assert lasting_settings("uncordon", {"node": "node-1"}) == ()
-    assert lasting_settings("reschedule", {"node": "node-1"}) == ()
-    assert lasting_settings("drain", {"node": "node-1"}) == (Setting("cordon", "node-1"),)
+    assert REMEDIES["shed"].lasting({"tier": "standard", "fraction": 0}) == ()
+    assert REMEDIES["set-weight"].lasting({"node": "node-1", "weight": 1}) == ()
+    assert REMEDIES["uncordon"].lasting({"node": "node-1"}) == ()
+    assert REMEDIES["reschedule"].lasting({"node": "node-1"}) == ()
+    assert REMEDIES["drain"].lasting({"node": "node-1"}) == (Setting("cordon", "node-1"),)
 
 
 def test_one_setting_concerns_another_at_the_same_gateway() -> None:

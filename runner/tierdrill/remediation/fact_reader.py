@@ -16,6 +16,7 @@ from tierdrill.remediation.conditions import Outcome, judge, name_of
 from tierdrill.remediation.guards import Refuse
 from tierdrill.remediation.substitution import Guard, SubstitutionError
 from tierdrill.remediation.waiting import wait_for
+from tierdrill.remedies.facts import FACTS
 from tierdrill.targets.base import Inventory, RemedyPort
 
 POLL_S = 0.1
@@ -28,7 +29,7 @@ class FactUnavailable(Exception):
 
 
 class FactReader:
-    """Facts of the deployment, and `alert.firing`, which the engine knows itself."""
+    """Facts of the deployment, and those that the engine knows itself."""
 
     def __init__(self, port: RemedyPort, alert_firing: Callable[[str], bool]) -> None:
         self._port = port
@@ -45,11 +46,11 @@ class FactReader:
 
     async def read(self, fact: str, subject: str, *, fresh: bool = False) -> Any:
         """The fact's value; FactUnavailable with the reason. `fresh`: as of now, not of a question asked earlier."""
-        if fact == "alert.firing":
+        if fact in FACTS and FACTS[fact].known_by_engine:
             try:
                 return self._alert_firing(subject)
             except ValueError as error:
-                raise FactUnavailable(f"alert.firing: {error}") from error
+                raise FactUnavailable(f"{fact}: {error}") from error
         return await self._shared(f"{fact} of {subject}", lambda: self._port.fact(fact, subject), fresh)
 
     async def nodes_total(self) -> int:

@@ -1,0 +1,8 @@
+from tierdrill.remedies.remedy import CONTROL_PLANE, RemedyKind
+
+KIND = RemedyKind(
+    name="power-cycle", target="node", help="Cut a NODE's power and give it back.",
+    command="power-cycle", tier_rule="reboot", repeats=True,
+    changes=("node.ready", "gpu.state", "replica.ready", "replica.state"),
+    witness=CONTROL_PLANE, look="rebooted", seen="the node has booted, once, and is ready",
+)

@@ -1,0 +1,8 @@
+from tierdrill.remedies.remedy import CONTROL_PLANE, RemedyKind
+
+KIND = RemedyKind(
+    name="restart-replica", target="replica", help="Start a REPLICA again where it is.",
+    command="restart", tier_rule="last-replica", repeats=True,
+    changes=("replica.ready", "replica.state"),
+    witness=CONTROL_PLANE, look="renewed", seen="the replica has started again, once, and is ready",
+)
