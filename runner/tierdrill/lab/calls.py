@@ -110,6 +110,11 @@ class Calls:
         return Call("DELETE", path) if burst is None else Call("PUT", path, dict(burst))
 
     @staticmethod
+    def stall(node: str, turns: Mapping[str, float] | None) -> Call:
+        path = f"/v1/nodes/{_part(node)}/stall"
+        return Call("DELETE", path) if turns is None else Call("PUT", path, dict(turns))
+
+    @staticmethod
     def to_gateways(what: str, changes: Mapping[str, Any], gateway: str | None) -> Call:
         return Call("PUT", f"/v1/{what}", dict(changes), {} if gateway is None else {"gateway": gateway})
 

@@ -119,6 +119,14 @@ class LabClient:
         """End the burst in a node's kernel log, if one goes on."""
         return self._ask(Calls.kernel_noise(node, None))
 
+    def stall(self, node: str, stopped_ms: float, runs_ms: float) -> Json:
+        """Let a node's processes be stopped and run by turns; 0 ms: they do not run again."""
+        return self._ask(Calls.stall(node, {"stopped_ms": stopped_ms, "runs_ms": runs_ms}))
+
+    def end_stall(self, node: str) -> Json:
+        """Let a node's processes run again."""
+        return self._ask(Calls.stall(node, None))
+
     def agent(self, node: str) -> Json:
         """What a node's own agent says."""
         return self._ask(Calls.agent(node))

@@ -50,6 +50,17 @@ def group_members(pgid: int) -> list[int]:
     return members
 
 
+def signal_group(pgid: int, leader: ProcessId, number: int) -> bool:
+    """Signal a whole group at once; False when nothing of it is left, or its number is somebody else's."""
+    if not _ours(pgid, leader):
+        return False
+    try:
+        os.killpg(pgid, number)
+    except ProcessLookupError:
+        return False
+    return True
+
+
 def kill_group(pgid: int, leader: ProcessId, *, timeout_s: float = 2.0) -> bool:
     """SIGKILL a whole group at once, as a power cut does; True when none of its members lives any more.
 
@@ -57,9 +68,7 @@ def kill_group(pgid: int, leader: ProcessId, *, timeout_s: float = 2.0) -> bool:
     number ours when the leader was of an earlier boot or of another PID namespace. A leader that is merely gone does
     not free its group's number while members live, so they are killed.
     """
-    if pgid <= 1 or pgid == os.getpgrp():
-        raise ValueError(f"refusing to kill process group {pgid}")
-    if not leader.can_have_left_a_group() or identify(leader.pid) not in (None, leader):
+    if not _ours(pgid, leader):
         return False
     with contextlib.suppress(ProcessLookupError):
         os.killpg(pgid, signal.SIGKILL)
@@ -69,3 +78,9 @@ def kill_group(pgid: int, leader: ProcessId, *, timeout_s: float = 2.0) -> bool:
             return False
         time.sleep(0.005)
     return True
+
+
+def _ours(pgid: int, leader: ProcessId) -> bool:
+    if pgid <= 1 or pgid == os.getpgrp():
+        raise ValueError(f"refusing to signal process group {pgid}")
+    return leader.can_have_left_a_group() and identify(leader.pid) in (None, leader)

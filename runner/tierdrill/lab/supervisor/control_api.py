@@ -17,6 +17,7 @@ from tierdrill.lab.json_bodies import json_object
 from tierdrill.lab.supervisor.kernel_log_noise import Burst
 from tierdrill.lab.supervisor.lab_leases import Leases, Undo
 from tierdrill.lab.supervisor.lab_lifecycle import CONTROLLER, FABRIC, Lab
+from tierdrill.lab.supervisor.node_stalls import Stalls
 from tierdrill.lab.supervisor.operations import Operations, Refused
 from tierdrill.lab.supervisor.processes import UnknownProcess
 from tierdrill.lab.supervisor.program_calls import CallFailed, call_program
@@ -125,6 +126,13 @@ def build_app(lab: Lab, operations: Operations, stop: Callable[[], None]) -> Sta
         said = await json_object(request)
         return operations.kernel_noise(node, Burst(said["xid"], said["count"], said["per_second"]))
 
+    async def stall(request: Request) -> Json:
+        node = request.path_params["node"]
+        if request.method == "DELETE":
+            return operations.stall(node, None)
+        said = await json_object(request)
+        return operations.stall(node, Stalls(said["stopped_ms"], said["runs_ms"]))
+
     async def exporter(request: Request) -> Json:
         said = await json_object(request)
         return await operations.set_exporter(
@@ -194,6 +202,7 @@ def build_app(lab: Lab, operations: Operations, stop: Callable[[], None]) -> Sta
             Route("/v1/state", guarded(state)),
             Route("/v1/nodes/{node}/agent", guarded(agent)),
             Route("/v1/nodes/{node}/exporter", guarded(exporter), methods=["PUT"]),
+            Route("/v1/nodes/{node}/stall", guarded(stall), methods=["PUT", "DELETE"]),
             Route("/v1/nodes/{node}/kernel-noise", guarded(kernel_noise), methods=["PUT", "DELETE"]),
             Route("/v1/nodes/{node}/power", guarded(power), methods=["POST"]),
             Route("/v1/replicas/{name}/signal", guarded(signal_replica), methods=["POST"]),

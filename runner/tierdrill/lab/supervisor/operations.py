@@ -22,6 +22,7 @@ from tierdrill.lab.node import kernel_log as kmsg
 from tierdrill.lab.supervisor.kernel_log_noise import Burst, KernelNoise
 from tierdrill.lab.supervisor.lab_lifecycle import ALERTMANAGER, CONTROLLER, FABRIC, Lab
 from tierdrill.lab.supervisor.monitoring_programs import NOWHERE_URL, ask
+from tierdrill.lab.supervisor.node_stalls import NodeStalls, Stalls
 from tierdrill.lab.supervisor.program_calls import CallFailed
 from tierdrill.process.child import SpawnError
 from tierdrill.process.groups import signal_process
@@ -54,6 +55,7 @@ class Operations:
         self._locks = lab.locks
         self._off: set[str] = set()
         self._noise = KernelNoise()
+        self._stalls = NodeStalls(lab.processes, lab.events)
         self._receiver = (NOWHERE_URL, "none")
 
     def powered(self) -> dict[str, str]:
@@ -239,6 +241,11 @@ class Operations:
         self._events.add("kernel-noise", node=node, xid=burst.xid, count=burst.count, per_second=burst.per_second)
         return {"ok": True, "node": node}
 
+    def stall(self, node: str, stalls: Stalls | None) -> Answer:
+        """Let a node's processes stand still; None lets them run again."""
+        self._known_node(node)
+        return self._stalls.change(node, stalls)
+
     def _booted_at(self, node: str) -> float | None:
         processes = self._lab.processes
         return processes.entry(node).child.started_at if processes.alive(node) else None
@@ -248,7 +255,8 @@ class Operations:
         self._known_node(node)
         if not self._lab.processes.alive(node):
             raise Refused(f"{node} does not run")
-        answer = await self._lab.call(node, "POST", f"/v1/exporter/{_exporter_verb(up, frozen)}", {})
+        verb = "stop" if not up else "freeze" if frozen else "start"
+        answer = await self._lab.call(node, "POST", f"/v1/exporter/{verb}", {})
         self._events.add("exporter", node=node, up=up, frozen=frozen)
         return {"ok": True, "node": node, "exports": answer["exports"]}
 
@@ -332,12 +340,6 @@ class Operations:
             return pid != os.getpid() and psutil.Process(pid).environ().get(MARKER) == self._lab.state.id
         except psutil.Error:
             return False
-
-
-def _exporter_verb(up: bool, frozen: bool) -> str:
-    if not up:
-        return "stop"
-    return "freeze" if frozen else "start"
 
 
 def _signal(name: str, allowed: tuple[str, ...]) -> signal.Signals:

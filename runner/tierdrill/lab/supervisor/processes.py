@@ -15,7 +15,7 @@ import psutil
 from tierdrill.lab.lab_files import ProcessRecord
 from tierdrill.lab.supervisor.lab_events import EventLog
 from tierdrill.process.child import Child
-from tierdrill.process.groups import kill_group
+from tierdrill.process.groups import kill_group, signal_group
 
 STOP_GRACE_S = 1.0
 KILL_TIMEOUT_S = 2.0
@@ -116,6 +116,11 @@ class ProcessTable:
         entry = self.entry(name)
         entry.asked = entry.asked or number in (signal.SIGKILL, signal.SIGTERM)
         return entry.child.send_signal(number)
+
+    def signal_group(self, name: str, number: int) -> bool:
+        """Signal a process and all of its group at once; False when nothing of it is left."""
+        child = self.entry(name).child
+        return signal_group(child.pgid, child.identity, number)
 
     async def kill_group(self, name: str) -> bool:
         """SIGKILL a process and all of its group at once; True when nothing of it is left."""

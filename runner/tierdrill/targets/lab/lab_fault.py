@@ -76,6 +76,14 @@ def bind_gpu(client: LabClient, state: State, p: Parameters) -> Parameters:
     return {"boot_id": node.get("boot_id")}
 
 
+def bind_node(client: LabClient, state: State, p: Parameters) -> Parameters:
+    """The node's boot, and its processes: its agent and its replicas."""
+    node = known({one["name"]: one for one in state["nodes"]}, p["node"], "node")
+    on_it = [one for one in client.status()["processes"] if one["name"] == p["node"]]
+    on_it += [one for one in state["replicas"] if one.get("node") == p["node"] and one.get("pid")]
+    return {"pids": [[one["pid"], one["ticks"]] for one in on_it], "boot_id": node.get("boot_id")}
+
+
 def meant(p: Parameters) -> ProcessId:
     """The process that an order is about; orders of earlier versions have the wall-clock time of its start."""
     return here(int(p["pid"]), int(p["ticks"])) if "ticks" in p else started_about(p["pid"], p["created"])

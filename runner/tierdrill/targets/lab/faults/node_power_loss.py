@@ -9,14 +9,7 @@ from tierdrill.lab.client import LabClient
 from tierdrill.process.identity import here
 from tierdrill.targets.base import Mechanism, Proof
 from tierdrill.targets.lab.inventory import inventory_of
-from tierdrill.targets.lab.lab_fault import KERNEL, LabFault, Parameters, State, known, seen
-
-
-def _bind(client: LabClient, state: State, p: Parameters) -> Parameters:
-    node = known({one["name"]: one for one in state["nodes"]}, p["node"], "node")
-    on_it = [one for one in client.status()["processes"] if one["name"] == p["node"]]
-    on_it += [one for one in state["replicas"] if one.get("node") == p["node"] and one.get("pid")]
-    return {"pids": [[one["pid"], one["ticks"]] for one in on_it], "boot_id": node.get("boot_id")}
+from tierdrill.targets.lab.lab_fault import KERNEL, LabFault, Parameters, bind_node, seen
 
 
 def _off(client: LabClient, p: Parameters) -> object:
@@ -43,5 +36,10 @@ def _booted(client: LabClient, p: Parameters) -> Proof:
 
 
 FAULT = LabFault(
-    Mechanism("links silenced in the proxy, then SIGKILL to the node's process group"), _bind, _off, _on, _dead, _booted
+    Mechanism("links silenced in the proxy, then SIGKILL to the node's process group"),
+    bind_node,
+    _off,
+    _on,
+    _dead,
+    _booted,
 )
