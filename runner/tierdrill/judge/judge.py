@@ -10,7 +10,9 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 from tierdrill.documents.catalogue import DrillSetting
+from tierdrill.documents.measured import measurable, not_measured
 from tierdrill.documents.models.drill import expects_something
+from tierdrill.documents.models.environment import Environment
 from tierdrill.documents.variables import resolve_drill
 from tierdrill.history.events import Event
 from tierdrill.judge.arrivals import settle, told_until
@@ -82,6 +84,9 @@ def judge(events: Sequence[Event]) -> Verdict:
     checks.extend(judge_faults(start.get("faults", []), timeline))
     checks.extend([] if expects_something(setting.drill, setting.experiment) else [NOTHING_JUDGED])
     service = _service_checks(setting, variant, events, whole, samples, streamed)
+    service = _as_far_as_measured(service, setting.environment)
+    if service and all(check.status is Status.NOT_MEASURED for check in service):
+        service.append(NOTHING_JUDGED)
     checks.extend(service if stopped_at is None else _by_the_stop(service, stopped_at, timeline))
     checks.extend(_clean_checks(events))
     checks = _weighed(checks)
@@ -133,7 +138,8 @@ def _service_checks(
         mine = samples.get(tier.name, TierSamples())
         checks.extend(judge_tier(expectation, tier, mine, timeline, evidence, streamed, prove=not blip))
         if not blip:
-            checks.extend(judge_undiluted(expectation, tier, mine, timeline, evidence, streamed))
+            known = measurable(setting.environment, tier)
+            checks.extend(judge_undiluted(expectation, known, mine, timeline, evidence, streamed))
             checks.extend(judge_detection(setting, tier, events, timeline, expectation.objectives))
     if blip:
         return [*checks, *judge_quiet(events, timeline), *judge_no_playbooks(events)]
@@ -142,6 +148,21 @@ def _service_checks(
     checks.extend(judge_playbooks(setting, events, timeline, samples))
     checks.extend(judge_class(setting, events, timeline, samples, evidence, streamed))
     return checks
+
+
+def _as_far_as_measured(checks: Sequence[Check], environment: Environment) -> list[Check]:
+    """The checks, those of them not measured for which the environment's platform tells too little."""
+
+    def why(check: Check) -> str:
+        name = check.id.partition("/")[2]
+        return not_measured(environment, check.group, name.partition("/")[2] if check.group == "slo" else name)
+
+    return [
+        replace(check, status=Status.NOT_MEASURED, seen=f"not measured here: {reason}", value=None, low=None, high=None)
+        if (reason := why(check))
+        else check
+        for check in checks
+    ]
 
 
 def _by_the_stop(checks: Sequence[Check], stopped_at: float, timeline: Timeline) -> list[Check]:
@@ -272,7 +293,8 @@ def _summary(status: Status, reasons: tuple[str, ...], checks: Sequence[Check], 
 
 def _what_held(checks: Sequence[Check]) -> str:
     """One sentence for a pass: who kept what, and what answered the fault how soon."""
-    tiers = list(dict.fromkeys(check.id.split("/")[1] for check in checks if check.group == "slo"))
+    measured = [check for check in checks if check.status is not Status.NOT_MEASURED]
+    tiers = list(dict.fromkeys(check.id.split("/")[1] for check in measured if check.group == "slo"))
     held = f"{', '.join(tiers)} kept their objectives" if len(tiers) > 1 else f"{''.join(tiers)} kept its objectives"
     parts = [held] if tiers else []
     for check in checks:
@@ -283,7 +305,9 @@ def _what_held(checks: Sequence[Check]) -> str:
             parts.append(f"{name} was done after {check.value:.1f}s")
     if any(check.id in ("alert/all/silent", "playbook/all/silent") for check in checks):
         parts = ["nothing fired and nothing ran"]
-    return "; ".join(parts) or f"all {len(checks)} checks passed"
+    parts = parts or [f"all {len(measured)} checks passed"]
+    left_out = len(checks) - len(measured)
+    return "; ".join([*parts, *([f"{left_out} {Status.NOT_MEASURED}"] if left_out else [])])
 
 
 def _notes(start: dict[str, object], variant: str, timeline: Timeline) -> tuple[str, ...]:

@@ -4,7 +4,7 @@ Statuses form a lattice (after Jepsen's checkers). A run that left something inj
 `aborted`, whatever else its checks say. A run that is not what it was planned to be (not whole, a fault unproven, a
 baseline that was broken before) is `inconclusive` whatever it seems to show. A doubt about the generator, the machine
 or monitoring makes unknown only what it may explain; then a failed check decides over an unknown one, an unknown over
-a passed one.
+a passed one. A check for which the platform tells nothing is `not measured here`: it is counted, and decides nothing.
 """
 
 from __future__ import annotations
@@ -23,7 +23,19 @@ class Status(StrEnum):
     INCONCLUSIVE = "inconclusive"
     ABORTED = "aborted"
     UNCLEAN = "unclean"
+    NOT_MEASURED = "not measured here"
 
+
+WORST_FIRST = (
+    Status.UNCLEAN,
+    Status.ABORTED,
+    Status.FAILED,
+    Status.INCONCLUSIVE,
+    Status.PASSED,
+    Status.NOT_MEASURED,
+)
+HARMLESS = frozenset({Status.PASSED, Status.NOT_MEASURED})
+"""What a check may come to without anything being wrong."""
 
 EXIT_CODES = {
     Status.PASSED: 0,

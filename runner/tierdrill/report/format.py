@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeGuard
 
@@ -57,6 +58,7 @@ class Glyphs:
             Status.INCONCLUSIVE: self.unknown,
             Status.ABORTED: self.stop,
             Status.UNCLEAN: self.alarm,
+            Status.NOT_MEASURED: self.dot,
         }[status]
 
     def text(self, value: str) -> str:
@@ -151,6 +153,14 @@ def show_count(value: int) -> str:
 def plural(count: int, word: str) -> str:
     """ "1 node", "3 nodes"."""
     return f"{count:,} {word}" if count == 1 else f"{count:,} {word}s"
+
+
+def held_words(checks: Sequence[Check]) -> str:
+    """ "3 of 4 objectives held", and how many of them are not measured here."""
+    held = sum(check.status is Status.PASSED for check in checks)
+    blind = sum(check.status is Status.NOT_MEASURED for check in checks)
+    words = f"{held} of {plural(len(checks) - blind, 'objective')} held"
+    return f"{words}, {blind} {Status.NOT_MEASURED}" if blind else words
 
 
 def aspect_of(check: Check) -> tuple[str, str]:

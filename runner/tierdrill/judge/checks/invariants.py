@@ -19,6 +19,8 @@ from tierdrill.judge.verdict import SECONDS, Check, Status
 
 # Reasons for which a gateway turns a request away for want of capacity; "no-endpoint" is an outage.
 CAPACITY_REASONS = CHOICE_REASONS | {"queue-timeout"}
+UNEXPLAINED = frozenset({"", "too-many-requests"})
+"""Reasons that are none: of a status alone it cannot be told why a request was turned away."""
 REFUSED_AT_THE_DOOR = frozenset({"shed", "queue-full", "circuit-open"})
 GOODPUT_WINDOW_S = 3
 GOODPUT_REQUESTS = 50
@@ -74,6 +76,7 @@ def _tier_order(
     rejected = Counter(int(due) for due, _, reason in _rejected({top: mine}) if reason in CAPACITY_REASONS)
     if ranked[1:] and not any(map(_known, (samples[tier.name] for tier in ranked[1:] if tier.name in samples))):
         return _check("tier-order", Status.INCONCLUSIVE, expected, "no requests of a lower tier", events)
+    bare = sum(1 for _, _, reason in _rejected({top: mine}) if reason in UNEXPLAINED)
     worse, most = [], 0
     for tier in ranked[1:]:
         part = samples.get(tier.name)
@@ -81,6 +84,9 @@ def _tier_order(
             count = sum(rejected[second] for second in clash)
             most = max(most, count)
             worse.append(f"{count} turned away in {len(clash)} s with {tier.name} admitted")
+    if bare >= BAD_AT_LEAST and most < BAD_AT_LEAST:
+        seen = f"{bare} {top} rejections do not say whether capacity was short"
+        return _check("tier-order", Status.INCONCLUSIVE, expected, seen, events)
     return _check(
         "tier-order",
         Status.FAILED if most >= BAD_AT_LEAST else Status.PASSED,

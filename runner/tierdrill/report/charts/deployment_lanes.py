@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 
-from tierdrill.judge.verdict import Check, Status, Verdict
+from tierdrill.judge.verdict import WORST_FIRST, Check, Status, Verdict
 from tierdrill.report.charts.marks import Group, Lane, Mark, Note, Rect, Ruler, joined
 from tierdrill.report.format import fault_words, plural, show_offset, show_seconds
 from tierdrill.report.run_model import FaultView, MoveView, NodeMark, RunState
@@ -27,8 +27,7 @@ def fault_checks(verdict: Verdict, fault: FaultView) -> list[Check]:
 
 def worst(checks: Sequence[Check]) -> Status | None:
     """The status that decides among these checks."""
-    order = (Status.UNCLEAN, Status.ABORTED, Status.FAILED, Status.INCONCLUSIVE, Status.PASSED)
-    return next((status for status in order if any(check.status is status for check in checks)), None)
+    return next((status for status in WORST_FIRST if any(check.status is status for check in checks)), None)
 
 
 def fault_group(ruler: Ruler, state: RunState, verdict: Verdict) -> Group:

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from tierdrill.documents.catalogue import DrillSetting
 from tierdrill.documents.models.tiers import Tier, quantile_share
 from tierdrill.documents.models.units import show_duration
-from tierdrill.judge.verdict import Check, Status, Verdict
+from tierdrill.judge.verdict import WORST_FIRST, Check, Status, Verdict
 from tierdrill.report.charts.axis import (
     LogScale,
     Scale,
@@ -29,6 +29,7 @@ from tierdrill.report.charts.sample_series import Second, TierSeries, quantile
 from tierdrill.report.format import (
     aspect_of,
     aspect_words,
+    held_words,
     show_latency,
     show_limit,
     show_offset,
@@ -114,17 +115,13 @@ def _tier_group(
         _latency_lane(ruler, tier, seconds, checks, width, until),
     )
     worst = worst_status([check.status for check in checks])
-    held = sum(check.status is Status.PASSED for check in checks)
-    words = f"{held} of {len(checks)} objectives held" if checks else "not judged in this drill"
+    words = held_words(checks) if checks else "not judged in this drill"
     return Group(tier.name, lanes, detail=f"rank {tier.rank}", result=words, status=worst)
 
 
 def worst_status(statuses: Sequence[Status]) -> Status | None:
     """Failed before inconclusive before passed; None for none."""
-    for status in (Status.UNCLEAN, Status.ABORTED, Status.FAILED, Status.INCONCLUSIVE, Status.PASSED):
-        if status in statuses:
-            return status
-    return None
+    return next((status for status in WORST_FIRST if status in statuses), None)
 
 
 def _check(checks: Sequence[Check], *aspects: str) -> Check | None:

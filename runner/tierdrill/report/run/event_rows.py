@@ -18,6 +18,7 @@ STYLES = {
     Status.INCONCLUSIVE: "bold yellow",
     Status.ABORTED: "bold magenta",
     Status.UNCLEAN: "bold red",
+    Status.NOT_MEASURED: "dim",
 }
 LABEL_WIDTH = 10
 
@@ -131,7 +132,7 @@ def ending_rows(verdict: Verdict, glyphs: Glyphs) -> list[Text]:
     shown = [f"{name} {show_seconds(value)}" for name, value in named if value is not None]
     lines = [row("times", glyphs.text(f" {glyphs.dot} ".join(shown)))] if shown else []
     passed = sum(check.status is Status.PASSED for check in verdict.checks)
-    lines.append(
-        row("checks", f"{passed} of {len(verdict.checks)} passed", glyphs.text(f" {glyphs.dot} run {verdict.run}"))
-    )
+    blind = sum(check.status is Status.NOT_MEASURED for check in verdict.checks)
+    words = f"{passed} of {len(verdict.checks)} passed" + (f", {blind} {Status.NOT_MEASURED}" if blind else "")
+    lines.append(row("checks", words, glyphs.text(f" {glyphs.dot} run {verdict.run}")))
     return lines

@@ -8,11 +8,12 @@ from tierdrill.documents.ablation import find_sabotage
 from tierdrill.documents.catalogue import DrillSetting
 from tierdrill.documents.models.drill import Sabotage
 from tierdrill.judge.trend.proof import names
-from tierdrill.judge.verdict import Check, Status, Verdict
+from tierdrill.judge.verdict import HARMLESS, Check, Status, Verdict
 from tierdrill.report.charts.deployment_lanes import checks_of, worst
 from tierdrill.report.format import (
     aspect_words,
     fault_words,
+    held_words,
     plural,
     show_limit,
     show_offset,
@@ -97,7 +98,7 @@ def _broke(state: RunState, blast: BlastView) -> tuple[Answer, ...]:
 
 def headline(checks: list[Check]) -> list[Check]:
     """The two objectives people ask about first: any not held, then the good share and the highest latency quantile."""
-    wrong = [check for check in checks if check.status is not Status.PASSED]
+    wrong = [check for check in checks if check.status not in HARMLESS]
     shares = [check for check in checks if check.id.endswith(("/availability", "/error_ceiling"))][:1]
     latencies = [check for check in checks if "/latency-p" in check.id][-1:]
     return list(dict.fromkeys([*wrong, *shares, *latencies]))[:2]
@@ -106,8 +107,7 @@ def headline(checks: list[Check]) -> list[Check]:
 def _held(tier: str, checks: list[Check]) -> Answer:
     if not checks:
         return Answer(tier, "not judged in this drill")
-    held = sum(check.status is Status.PASSED for check in checks)
-    text = f"{tier}: {held} of {plural(len(checks), 'objective')} held"
+    text = f"{tier}: {held_words(checks)}"
     shown = [
         f"{aspect_words(check)} {show_seen(check)} ({show_limit(check).replace(' ', NO_BREAK)})"
         for check in headline(checks)

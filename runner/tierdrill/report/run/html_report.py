@@ -13,7 +13,7 @@ from tierdrill.documents.catalogue import DrillSetting
 from tierdrill.documents.models.units import show_duration
 from tierdrill.documents.variables import resolve_drill
 from tierdrill.history.events import Event
-from tierdrill.judge.verdict import GROUPS, Check, Status, Verdict
+from tierdrill.judge.verdict import GROUPS, WORST_FIRST, Check, Verdict
 from tierdrill.report.charts import timeline_chart as timeline
 from tierdrill.report.charts.sample_series import all_samples, tier_series
 from tierdrill.report.format import (
@@ -43,7 +43,6 @@ GROUP_TITLES = {
     "playbook": "Playbooks",
     "class": "Class of failure",
 }
-_WORST_FIRST = (Status.UNCLEAN, Status.ABORTED, Status.FAILED, Status.INCONCLUSIVE, Status.PASSED)
 
 
 def html_report(setting: DrillSetting, events: Sequence[Event], verdict: Verdict) -> str:
@@ -84,7 +83,7 @@ def deciding(verdict: Verdict) -> tuple[Check, ...]:
 
 def tally(verdict: Verdict) -> str:
     """ "25 checks: 24 passed, 1 failed"."""
-    counts = [(status, sum(check.status is status for check in verdict.checks)) for status in reversed(_WORST_FIRST)]
+    counts = [(status, sum(check.status is status for check in verdict.checks)) for status in reversed(WORST_FIRST)]
     return f"{plural(len(verdict.checks), 'check')}: " + ", ".join(
         f"{count} {status}" for status, count in counts if count
     )
@@ -96,7 +95,7 @@ def grouped(verdict: Verdict) -> tuple[tuple[str, tuple[Check, ...]], ...]:
     result = []
     for name in names:
         mine = [check for check in verdict.checks if check.group == name]
-        mine.sort(key=lambda check: _WORST_FIRST.index(check.status))
+        mine.sort(key=lambda check: WORST_FIRST.index(check.status))
         if mine:
             result.append((GROUP_TITLES.get(name, name), tuple(mine)))
     return tuple(result)

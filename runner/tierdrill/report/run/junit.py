@@ -9,7 +9,7 @@ from xml.etree import ElementTree
 
 from tierdrill.documents.catalogue import DrillSetting
 from tierdrill.history.events import Event
-from tierdrill.judge.verdict import GROUPS, Check, Status, Verdict
+from tierdrill.judge.verdict import GROUPS, HARMLESS, Check, Status, Verdict
 from tierdrill.report.run.origin import duration_of, provenance
 from tierdrill.report.run_state import story
 
@@ -52,6 +52,9 @@ def _add_case(suite: ElementTree.Element, check: Check, verdict: Verdict) -> Non
     if check.status is Status.PASSED:
         ElementTree.SubElement(case, "system-out").text = text
         return
+    if check.status is Status.NOT_MEASURED:
+        ElementTree.SubElement(case, "skipped", {"message": _clean(check.seen)})
+        return
     kind = "failure" if check.status is Status.FAILED else "error"
     ElementTree.SubElement(
         case, kind, {"message": _clean(f"expected {check.expected}; seen {check.seen}"), "type": check.status.value}
@@ -60,8 +63,10 @@ def _add_case(suite: ElementTree.Element, check: Check, verdict: Verdict) -> Non
 
 def _counts(checks: Sequence[Check]) -> dict[str, str]:
     failures = sum(check.status is Status.FAILED for check in checks)
-    errors = sum(check.status not in (Status.PASSED, Status.FAILED) for check in checks)
-    return {"tests": str(len(checks)), "failures": str(failures), "errors": str(errors), "skipped": "0"}
+    skipped = sum(check.status is Status.NOT_MEASURED for check in checks)
+    errors = sum(check.status not in HARMLESS for check in checks) - failures
+    counts = {"tests": len(checks), "failures": failures, "errors": errors, "skipped": skipped}
+    return {name: str(count) for name, count in counts.items()}
 
 
 def _clean(text: str) -> str:

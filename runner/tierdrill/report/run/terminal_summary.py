@@ -19,13 +19,14 @@ from rich.text import Text
 from tierdrill.documents.catalogue import DrillSetting
 from tierdrill.documents.variables import resolve_drill
 from tierdrill.history.events import Event
-from tierdrill.judge.verdict import Check, Status, Verdict
+from tierdrill.judge.verdict import HARMLESS, Check, Status, Verdict
 from tierdrill.report.charts.deployment_lanes import checks_of
 from tierdrill.report.format import (
     ASCII,
     UNICODE,
     Glyphs,
     aspect_words,
+    held_words,
     plural,
     show_count,
     show_interval,
@@ -119,7 +120,7 @@ def _parts(
 ) -> list[RenderableType]:
     """The summary from top to bottom; each step of brevity leaves out what matters least of what is left."""
     notes = (*verdict.notes, meaning(setting, verdict)) if brevity < 2 else (meaning(setting, verdict),)
-    wrong = [check for check in verdict.checks if check.status is not Status.PASSED and check.group != "slo"]
+    wrong = [check for check in verdict.checks if check.status not in HARMLESS and check.group != "slo"]
     lines = [
         *wrong_rows(verdict, wrong, glyphs, at_most=4 if brevity < 3 else 2),
         *happening_rows(setting, verdict, state, glyphs, everything=brevity < 4),
@@ -183,8 +184,10 @@ def _tiers(
     hidden = [check for name, mine in checks.items() for check in mine if check not in shown[name]]
     if not hidden:
         return [table]
-    bad = sum(check.status is not Status.PASSED for check in hidden)
-    words = f"and {plural(len(hidden), 'other objective')}: " + (f"{bad} not held" if bad else "all held")
+    bad = sum(check.status not in HARMLESS for check in hidden)
+    held = [check.status is Status.PASSED for check in hidden]
+    result = f"{bad} not held" if bad else "all held" if all(held) else held_words(hidden)
+    words = f"and {plural(len(hidden), 'other objective')}: {result}"
     return [table, row("", Text(words, style="red" if bad else "dim"))]
 
 
