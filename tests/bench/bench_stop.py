@@ -21,7 +21,7 @@ from bench_arguments import arguments
 from tests.bench.kept import NAME, await_whole, kept_lab, machine, quantile, spread
 from tests.e2e.home import COMMAND, environment, short_catalogue, start
 
-from tierdrill.chaos.injection import inject
+from tierdrill.chaos.actions import _inject as inject
 from tierdrill.conductor.cleanup import undo_all
 from tierdrill.faults.registry import KINDS
 from tierdrill.history.events import Event

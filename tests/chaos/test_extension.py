@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from contextlib import closing
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pytest
 from chaoslib.exceptions import ActivityFailed
 
 from tierdrill.chaos import actions, discover, probes
-from tierdrill.chaos.injection import inject
+from tierdrill.chaos.actions import inject_fault as inject
 from tierdrill.faults.registry import KINDS
 from tierdrill.history.ledger import Ledger
 from tierdrill.targets.base import FaultOrder, Mechanism, Proof
@@ -102,18 +103,24 @@ class Place:
     def landed(self, order: FaultOrder, since: float) -> Proof:
         return Proof(True, since, "a witness", "it is there")
 
+    def revert(self, order: FaultOrder) -> None:
+        """Nothing stays: `gone` says so."""
+
+    def gone(self, order: FaultOrder) -> Proof:
+        return Proof(True, time.time(), "a witness", "it is not there")
+
 
 def test_what_was_undone_while_it_waited_is_not_injected(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The machine stood still before the planned instant; the reaper found the lease run out and undid the intent."""
     place = Place()
-    monkeypatch.setattr("tierdrill.chaos.injection.open_place", lambda _: place)
+    monkeypatch.setattr("tierdrill.injection.injector.open_place", lambda _: place)
     assert inject("replica-crash", CRASH)["seen"] == "it is there" and place.injected == 1
 
     def stand_still(at: float | None) -> None:
         with closing(Ledger(home)) as ledger:
             ledger.mark("a-run/replica-crash/assistant-1", "gone", "never there")
 
-    monkeypatch.setattr("tierdrill.chaos.injection.wait_until", stand_still)
+    monkeypatch.setattr("tierdrill.injection.injector.wait_until", stand_still)
     with pytest.raises(ActivityFailed, match=r"was not injected.*lapsed"):
         inject("replica-crash", CRASH)
     assert place.injected == 1 and nothing_written(home)
@@ -124,8 +131,8 @@ def test_without_a_keeper_nothing_is_injected_under_plain_chaos_run(
 ) -> None:
     """Its reaper dies at once: another user's module, a broken home, no memory."""
     place = Place()
-    monkeypatch.setattr("tierdrill.chaos.injection.open_place", lambda _: place)
-    monkeypatch.setattr("tierdrill.chaos.injection.program", lambda *_: [sys.executable, "-m", "no_such_module"])
+    monkeypatch.setattr("tierdrill.injection.injector.open_place", lambda _: place)
+    monkeypatch.setattr("tierdrill.chaos.actions.program", lambda *_: [sys.executable, "-m", "no_such_module"])
     monkeypatch.delenv("TIERDRILL_RUN")
     with pytest.raises(ActivityFailed, match=r"was not injected: the reaper .* was not at its post"):
         inject("replica-crash", CRASH)
@@ -145,7 +152,7 @@ def test_a_keeper_is_at_its_post_before_a_fault_under_plain_chaos_run(
             super().inject(order)
 
     place = Watched()
-    monkeypatch.setattr("tierdrill.chaos.injection.open_place", lambda _: place)
+    monkeypatch.setattr("tierdrill.injection.injector.open_place", lambda _: place)
     monkeypatch.delenv("TIERDRILL_RUN")
     inject("replica-crash", CRASH)
     assert place.injected == 1 and len(seen) == 1

@@ -22,7 +22,7 @@ from tierdrill.history.sealed import (
     open_seal,
     sealed_order,
 )
-from tierdrill.targets.undo import undo_fault
+from tierdrill.injection.undo import undo_fault
 
 RUN = "exercise-1"
 SECRET = "a-very-telling-word"

@@ -70,7 +70,7 @@ def test_every_module_that_is_started_is_in_the_table() -> None:
     assert started - by_path - {"tierdrill.cli.main"} == {*Program} - {Program.LOCUST}
 
 
-@pytest.mark.parametrize("module", ["tierdrill.conductor.reaper", "tierdrill.chaos.injection"])
+@pytest.mark.parametrize("module", ["tierdrill.conductor.reaper", "tierdrill.chaos.actions"])
 def test_what_must_start_fast_imports_no_asyncio(module: str) -> None:
     code = f"import sys, {module}; sys.exit('asyncio' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -20,7 +20,7 @@ from tests.e2e.home import EXPECT, processes, short_catalogue, start, tierdrill
 from tierdrill.history.ledger import Ledger, LedgerFault
 from tierdrill.lab.client import LabClient, LabError
 from tierdrill.lab.lab_files import LabState, find_lab, supervisor_lives
-from tierdrill.targets.undo import is_remedy
+from tierdrill.targets.base import is_remedy
 
 LAB = "kept"
 DRILLS = ("slow-link", "node-loss")

@@ -10,11 +10,11 @@ import pytest
 
 from tests.lab.test_supervisor_ends import lab
 from tierdrill.faults.registry import KINDS, checked_parameters
+from tierdrill.injection.undo import await_proof
 from tierdrill.lab.client import LabClient
 from tierdrill.lab.lab_files import LabState
 from tierdrill.targets.base import FaultOrder, Mechanism
 from tierdrill.targets.lab.fault_port import LabPort
-from tierdrill.targets.undo import await_proof
 
 pytestmark = pytest.mark.lab
 LEASE_S = 1.0

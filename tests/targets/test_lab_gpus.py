@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from tests.targets.endpoint import Answer, Endpoint
 from tierdrill.faults.registry import checked_parameters
+from tierdrill.injection.undo import await_proof
 from tierdrill.lab.client import LabClient, LabError
 from tierdrill.lab.node import gpu_overrides as gpu
 from tierdrill.lab.node.gpu_overrides import GpuSpec
@@ -25,7 +26,6 @@ from tierdrill.targets.lab.fault_port import LAB_FAULTS
 from tierdrill.targets.lab.faults.gpu_fallen_off_bus import FAULT as OFF_BUS
 from tierdrill.targets.lab.faults.gpu_thermal_throttle import FAULT as THROTTLE
 from tierdrill.targets.lab.token_rate import Rate, measure, seconds_per_token
-from tierdrill.targets.undo import await_proof
 
 SPEC = GpuSpec(0, "GPU-0", 80, "H100 (emulated)", "00000000:04:00.0")
 PARAMETERS = {"node": "node-1", "gpu": 0, "clock_percent": 40, "temperature_c": 92}

@@ -12,11 +12,11 @@ import pytest
 from tests.lab.test_fabric import TOKEN, Control
 from tests.targets.endpoint import Endpoint
 from tierdrill.faults.registry import KINDS, checked_parameters
+from tierdrill.injection.undo import await_proof
 from tierdrill.lab.client import LabClient
 from tierdrill.process import spawn
 from tierdrill.targets.base import TargetError
 from tierdrill.targets.lab.fault_port import LAB_FAULTS
-from tierdrill.targets.undo import await_proof
 
 LINKS = [kind for kind, fault in KINDS.items() if fault.target_kind == "link"]
 ENDS = {"source": "gateway-a", "destination": "node-1"}

@@ -14,6 +14,7 @@ import pytest
 
 from tests.process.test_spawn import READY_PROGRAM, _script
 from tierdrill.faults.registry import checked_parameters
+from tierdrill.injection.undo import await_proof
 from tierdrill.lab.client import LabClient
 from tierdrill.lab.supervisor.lab_events import EventLog
 from tierdrill.lab.supervisor.node_stalls import NodeStalls, Stalls
@@ -21,7 +22,6 @@ from tierdrill.lab.supervisor.processes import ProcessTable
 from tierdrill.process import groups, spawn
 from tierdrill.process.child import launch
 from tierdrill.targets.lab.fault_port import LAB_FAULTS
-from tierdrill.targets.undo import await_proof
 
 
 class Lab:

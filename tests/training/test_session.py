@@ -13,11 +13,11 @@ from tests.training.test_remedies import Platform as Port
 from tests.training.test_rules import inventory, situation
 from tierdrill.conductor.recorder import Recorder
 from tierdrill.history.events import Event
+from tierdrill.injection.injector import NotInjected, Refused
 from tierdrill.monitoring.pager import PagerStub
 from tierdrill.monitoring.query import NoData
 from tierdrill.training.exercise_session import Session
 from tierdrill.training.exercise_setting import exercise_setting, plan_of
-from tierdrill.training.facilitator.exercise_faults import NotInjected, NotNow
 
 
 class Memory:
@@ -88,7 +88,7 @@ class Stage:
             exercise="exercise-1",
             setting=setting,
             platform=platform,  # type: ignore[arg-type]
-            injector=self.injector,  # type: ignore[arg-type]
+            faults=self.injector,  # type: ignore[arg-type]
             recorder=Recorder(self.history, "exercise-1"),
             trainee="ada",
         )
@@ -178,7 +178,7 @@ def test_a_fault_that_does_not_land_ends_the_exercise(tmp_path: Path) -> None:
 
 def test_an_incident_waits_for_what_it_breaks(tmp_path: Path) -> None:
     async def work(stage: Stage) -> None:
-        stage.injector.fails = [NotNow("it is being moved")]
+        stage.injector.fails = [Refused("it is being moved")]
         await stage.session._injected("replica", "replica-crash", [{}], "critical")
         assert stage.injector.asked == ["replica", "replica"] and not stage.session.ending.ended.is_set()
         assert stage.session.truth()["happened"][0]["targets"] == ["somewhere"]
@@ -196,7 +196,7 @@ def test_the_facilitator_s_injects_are_carried_out_and_recorded(tmp_path: Path) 
 
         assert (await put("inject", name="customer"))["ok"]
         assert (await put("fault", fault="node-power-loss", parameters={"node": "node-2"}))["ok"]
-        stage.injector.fails = [NotNow("found node 'node-9'; allowed are ...")]
+        stage.injector.fails = [Refused("found node 'node-9'; allowed are ...")]
         refused = await put("fault", fault="node-power-loss", parameters={"node": "node-9"})
         assert not refused["ok"] and "node-9" in refused["text"]
         truth = (await put("truth"))["data"]

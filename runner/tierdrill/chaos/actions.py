@@ -11,19 +11,31 @@ from collections.abc import Callable, Sequence
 from inspect import Parameter, Signature
 from typing import Any
 
-from tierdrill.chaos.injection import inject, undo
-from tierdrill.documents.reading.fault_actions import LEASE
-from tierdrill.faults.kind import FaultKind
-from tierdrill.faults.kind import Parameter as FaultParameter
-from tierdrill.faults.registry import ACTIONS, UNDOS, arguments_of
+from chaoslib.exceptions import ActivityFailed
 
+from tierdrill.chaos.context import Context, current_context
+from tierdrill.documents.models.environment import LONGEST_LEASE_S, SHORTEST_LEASE_S
+from tierdrill.documents.reading.fault_actions import LEASE
+from tierdrill.faults.kind import FaultKind, UnknownFault
+from tierdrill.faults.kind import Parameter as FaultParameter
+from tierdrill.faults.registry import ACTIONS, KINDS, UNDOS, arguments_of, checked_parameters
+from tierdrill.history.ledger import Ledger, LedgerError
+from tierdrill.injection.injector import Injector, NotInjected
+from tierdrill.injection.undo import undo_fault
+from tierdrill.process.child import shared_pipe, start
+from tierdrill.process.programs import Program, program, user_environment
+from tierdrill.process.spawn import await_ready
+from tierdrill.targets.base import TargetError
+
+KEEPER_WITHIN_S = 10.0
+_waited = False
 Action = Callable[..., dict[str, Any]]
 
 
 def _injecting(fault: FaultKind) -> Action:
     def act(*given: Any, **named: Any) -> dict[str, Any]:
         arguments = _bound(act, given, named)
-        return inject(fault.kind, arguments, arguments.pop(LEASE))
+        return inject_fault(fault.kind, arguments, arguments.pop(LEASE))
 
     lease = Parameter(LEASE, Parameter.POSITIONAL_OR_KEYWORD, default=None, annotation=float | None)
     return _named(act, fault.action, f"{fault.does}\n\nIn the real world: {fault.cause}.", lease)
@@ -31,7 +43,7 @@ def _injecting(fault: FaultKind) -> Action:
 
 def _undoing(name: str, faults: Sequence[FaultKind]) -> Action:
     def act(*given: Any, **named: Any) -> dict[str, Any]:
-        return undo(tuple(fault.kind for fault in faults), _bound(act, given, named))
+        return undo_faults(tuple(fault.kind for fault in faults), _bound(act, given, named))
 
     return _named(act, name, f"Undo {' and '.join(fault.action for fault in faults)}: {faults[0].undone}.")
 
@@ -56,6 +68,79 @@ def _parameter(one: FaultParameter) -> Parameter:
     default = Parameter.empty if one.default is None else one.default
     kind = Parameter.POSITIONAL_OR_KEYWORD
     return Parameter(one.name, kind, default=default, annotation=str if one.bounds is None else int)
+
+
+def inject_fault(kind: str, parameters: dict[str, Any], lease_s: float | None = None) -> dict[str, Any]:
+    """Inject a fault and return what a witness saw of it; ActivityFailed if it is refused or was not seen to land."""
+    global _waited
+    try:
+        context = current_context()
+    except TargetError as error:
+        raise ActivityFailed(str(error)) from error
+    lease = context.lease_s if lease_s is None else float(lease_s)
+    if not SHORTEST_LEASE_S <= lease <= LONGEST_LEASE_S:
+        allowed = f"allowed is {SHORTEST_LEASE_S:g} to {LONGEST_LEASE_S:g} seconds"
+        raise ActivityFailed(f"found lease_s={lease:g}; {allowed}")
+    planned_at = None if _waited else context.inject_at
+
+    def keeper() -> bool:
+        global _waited
+        _waited = True
+        return context.supervised or _keep_lease(context)
+
+    injector = Injector(context.home, context.run, context.place, "experiment", context.emit)
+    try:
+        order, proof = injector.inject(kind, parameters, lease, planned_at=planned_at, keeper=keeper)
+    except NotInjected as error:
+        raise ActivityFailed(str(error)) from error
+    return {"fault": order.fault, "effective_at": proof.at, "witness": proof.witness, "seen": proof.detail}
+
+
+def undo_faults(kinds: tuple[str, ...], parameters: dict[str, Any]) -> dict[str, Any]:
+    """Undo the open faults of these kinds on a target.
+
+    Nothing to do is a success, a fault that stays is ActivityFailed.
+    """
+    try:
+        context = current_context()
+        ledger = Ledger(context.home)
+        names = {(kind, KINDS[kind].target(checked_parameters(kind, parameters))) for kind in kinds}
+        entries = [
+            entry
+            for entry in ledger.open_faults(context.run if context.supervised else None)
+            if (entry.order.get("kind"), entry.order.get("target")) in names
+            # Every lab has a node-2; that of a drill which runs beside is none of this experiment's.
+            and (context.supervised or entry.place == context.place)
+        ]
+        left = [entry.id for entry in entries if not undo_fault(ledger, entry, "experiment", context.emit)]
+    except (TargetError, LedgerError, UnknownFault) as error:
+        raise ActivityFailed(str(error)) from error
+    if left:
+        raise ActivityFailed(f"still in effect: {', '.join(left)}; `tierdrill recover` tries again")
+    return {"undone": [entry.id for entry in entries]}
+
+
+def _keep_lease(context: Context) -> bool:
+    """Start who undoes the fault if this process is killed, as nobody else would under plain `chaos run`.
+
+    Whether it is at its post.
+    """
+    try:
+        with shared_pipe() as (heard, ready):
+            start(
+                [
+                    *program(Program.REAPER, "--home", context.home, "--run", context.run),
+                    *("--until-clean", "--ready-fd", str(ready)),
+                ],
+                None,
+                pass_fds=(ready,),
+                session=True,
+                outlives=True,
+                env={**user_environment(), "TIERDRILL_HOME": str(context.home)},
+            )
+    except OSError:
+        return False
+    return await_ready(heard, KEEPER_WITHIN_S)
 
 
 _ALL = {fault.action: _injecting(fault) for fault in ACTIONS.values()}

@@ -77,12 +77,3 @@ def _seconds(text: str | None, default: float) -> float:
         return default if text is None else float(text)
     except ValueError:
         raise TargetError(f"found TIERDRILL_LEASE={text!r}; allowed is a number of seconds") from None
-
-
-def wait_until(at: float | None) -> None:
-    """Return at that moment (Unix seconds): what can be done before the planned instant has been done by now."""
-    if at is None:
-        return
-    until = time.monotonic() + (at - time.time())
-    while (left := until - time.monotonic()) > 0:
-        time.sleep(min(left, 0.05) if left > 0.002 else left)

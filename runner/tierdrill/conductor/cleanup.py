@@ -15,10 +15,11 @@ import psutil
 from tierdrill.history.events import Event, event
 from tierdrill.history.history_store import HistoryError
 from tierdrill.history.ledger import Ledger, OwnedProcess
+from tierdrill.injection.undo import in_order_of_undo, undo_fault
 from tierdrill.lab.lab_files import down_lab, find_lab
 from tierdrill.process.groups import group_members, kill_group
 from tierdrill.process.identity import identify
-from tierdrill.targets.undo import in_order_of_undo, is_remedy, undo_fault
+from tierdrill.targets.base import is_remedy
 
 Emit = Callable[[Event], object]
 RUN_VARIABLE = "TIERDRILL_RUN"

@@ -26,9 +26,9 @@ from tierdrill.history.history_store import HistoryError, HistoryStore
 from tierdrill.history.ledger import Ledger, LedgerError, LedgerFault
 from tierdrill.history.liveness import AlreadyAlive, hold
 from tierdrill.history.sealed import append_to_run, close_exercise, is_exercise, is_sealed
+from tierdrill.injection.undo import in_order_of_undo, undo_fault
 from tierdrill.judge.judge import NotARun
 from tierdrill.process.spawn import tell_ready
-from tierdrill.targets.undo import in_order_of_undo, undo_fault
 
 TICK_S = 0.2
 RETRY_S = 1.0

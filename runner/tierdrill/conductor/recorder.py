@@ -5,15 +5,18 @@ It is stored, then shown to whoever listens (the live view, the JSON stream).
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import time
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 from tierdrill.history.events import Event, event
 from tierdrill.history.sealed import EventSink
 
 Listener = Callable[[Event], None]
+Emit = Callable[[Event], object]
+T = TypeVar("T")
 STEP_S = 0.2
 """By so much the wall clock may part from the monotonic one before that is told."""
 
@@ -62,11 +65,28 @@ class Recorder:
                 self.dropped_listeners.append(f"{type(error).__name__}: {error}")
         return stored
 
-    def take_all(self, items: Iterable[Event]) -> None:
-        """Store several events, in order."""
-        for item in items:
-            self.take(item)
-
     def note(self, kind: str, source: str, /, at: float | None = None, **data: Any) -> Event:
         """Make and take an event."""
         return self.take(event(kind, source, at=at, **data))
+
+
+async def in_thread(work: Callable[[Emit], T], take: Emit) -> T:
+    """Do `work` in a thread; what it emits is taken here, in the loop and in order."""
+    events: asyncio.Queue[Event | None] = asyncio.Queue()
+    loop = asyncio.get_running_loop()
+
+    def tell(item: Event | None) -> None:
+        loop.call_soon_threadsafe(events.put_nowait, item)
+
+    def worked() -> T:
+        try:
+            return work(tell)
+        finally:
+            tell(None)
+
+    task = asyncio.create_task(asyncio.to_thread(worked))
+    # Whoever waits may be cancelled; the thread goes on, and nobody asks any more what became of it.
+    task.add_done_callback(lambda done: done.cancelled() or done.exception())
+    while (item := await events.get()) is not None:
+        take(item)
+    return await task

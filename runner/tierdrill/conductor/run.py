@@ -26,7 +26,7 @@ from tierdrill.conductor.phases import Phases
 from tierdrill.conductor.plan import Plan, PlanError, make_plan, new_run_name
 from tierdrill.conductor.provenance import provenance
 from tierdrill.conductor.reaper_handle import ReaperHandle, start_reaper
-from tierdrill.conductor.recorder import Recorder
+from tierdrill.conductor.recorder import Emit, Recorder, in_thread
 from tierdrill.conductor.run_errors import RunRefused, begun
 from tierdrill.documents.catalogue import DrillSetting
 from tierdrill.history.events import Event
@@ -253,20 +253,9 @@ class _Run:
 
     async def _undo(self, *, remedies: bool) -> list[str]:
         """Undo what is still open, in a thread with a ledger of its own; its events come back to this one."""
-        events: asyncio.Queue[Event | None] = asyncio.Queue()
-        loop = asyncio.get_running_loop()
 
-        def tell(item: Event | None) -> None:
-            loop.call_soon_threadsafe(events.put_nowait, item)
+        def work(emit: Emit) -> list[str]:
+            with contextlib.closing(Ledger(self.options.home)) as ledger:
+                return undo_all(ledger, self.plan.run, "runner", emit, remedies=remedies)
 
-        def work() -> list[str]:
-            try:
-                with contextlib.closing(Ledger(self.options.home)) as ledger:
-                    return undo_all(ledger, self.plan.run, "runner", tell, remedies=remedies)
-            finally:
-                tell(None)
-
-        task = asyncio.create_task(asyncio.to_thread(work))
-        while (item := await events.get()) is not None:
-            self._take(item)
-        return await task
+        return await in_thread(work, self._take)

@@ -8,25 +8,21 @@ from __future__ import annotations
 
 import copy
 import threading
-from contextlib import closing
+import time
 from typing import Any
 
-from tierdrill.chaos.context import Context, wait_until
+from tierdrill.chaos.context import Context
 from tierdrill.conductor.hiding import Hiding
 from tierdrill.conductor.plan import ACTIONS_MODULE
-from tierdrill.conductor.stock_witness import SEEN_CHARACTERS, Asked, Look, Witness
-from tierdrill.history.events import event
-from tierdrill.history.ledger import Ledger
+from tierdrill.conductor.stock_witness import Asked, Look, Witness
+from tierdrill.injection.injector import FaultLife, Injector
+from tierdrill.targets.base import FaultOrder, Mechanism, Proof
 
 KIND = "foreign"
 MECHANISM = "the experiment's own"
 NO_PROOF = "the drill names no proof for it"
 # A probe that holds without the fault proves nothing; it is asked before the planned instant, for no longer than this.
 BEFORE_WITHIN_S = 0.5
-
-
-class Halted(Exception):
-    """The kill switch is thrown: nothing may be injected."""
 
 
 class SameName(Exception):
@@ -92,12 +88,11 @@ class ForeignFaults:
 
     def __init__(self, context: Context, proofs: Proofs, place: dict[str, Any]) -> None:
         self.context, self.proofs, self.place = context, proofs, place
-        self._open: dict[str, str] = {}
+        self._open: dict[str, FaultLife] = {}
         self._actions: dict[str, dict[str, Any]] = {}
         self._witnesses: dict[str, Witness] = {}
         self._void: dict[str, str] = {}
         self._lock = threading.Lock()
-        self._waited = False
 
     def __contains__(self, activity: str) -> bool:
         return activity in self._open
@@ -110,7 +105,7 @@ class ForeignFaults:
     def begin(self, activity: dict[str, Any]) -> None:
         """Write the intent, then wait for the planned instant.
 
-        Whatever it raises (Halted, SameName, LedgerError) means that the action must not run.
+        Whatever it raises (SameName, LedgerError) means that the action must not run.
         """
         name = str(activity["name"])
         with self._lock:
@@ -119,63 +114,47 @@ class ForeignFaults:
                     raise SameName("the method has another action of that name, whose fault is open")
                 # Played once more, by a `ref` or written out: the same fault, with the same undo.
                 return
-            fault = f"{self.context.run}/{KIND}/{name}"
-            planned = None if self._waited else self.context.inject_at
-            self._waited = True
-            self._intend(name, fault)
-            self._open[name] = fault
+            planned = None if self._open else self.context.inject_at
+            life = self._life(name)
+            life.intend(planned, "rollbacks")
+            self._open[name] = life
             self._actions[name] = copy.deepcopy(activity)
-        about = {"kind": KIND, "target": name, "target_kind": "service", "mechanism": MECHANISM, "parameters": {}}
-        self._tell(
-            "fault.intended",
-            fault,
-            **about,
-            undo="rollbacks",
-            lease_s=self.context.lease_s,
-            planned_at=planned,
-            emulated=False,
-        )
         asked = self.proofs.asked(name, "landed")
         if isinstance(asked, str):
             self._void[name] = asked
         elif (before := Witness(asked).once(BEFORE_WITHIN_S)).met:
             self._void[name] = f"{before.seen}, as it did before the action: it proves nothing"
-        with closing(Ledger(self.context.home)) as ledger:
-            wait_until(planned)
-            ledger.confirm(fault)
+        life.confirm(planned)
         if name not in self._void and not isinstance(asked, str):
-            witness = Witness(asked, lambda look: self._landed(fault, asked.name, look))
+            witness = Witness(asked, lambda look: life.proven(look.by(asked.name)))
             self._witnesses[name] = witness.start()
 
-    def _intend(self, name: str, fault: str) -> None:
-        order = {
-            "fault": fault,
-            "kind": KIND,
-            "target": name,
-            "target_kind": "service",
-            "mechanism": MECHANISM,
-            "parameters": {},
-            "lease_s": self.context.lease_s,
-        }
-        with closing(Ledger(self.context.home)) as ledger:
-            if halt := ledger.halted():
-                raise Halted(f"the kill switch is thrown: {halt.reason} ({halt.author})")
-            ledger.intend(fault, self.context.run, order, self.place, self.context.lease_s)
+    def _life(self, name: str) -> FaultLife:
+        context = self.context
+        order = FaultOrder(
+            fault=f"{context.run}/{KIND}/{name}",
+            kind=KIND,
+            target=name,
+            target_kind="service",
+            mechanism=Mechanism(MECHANISM, landed_within_s=self.proofs.within(name)),
+            parameters={},
+            lease_s=context.lease_s,
+        )
+        return FaultLife(Injector(context.home, context.run, self.place, "experiment", context.emit), order, {})
 
     def acted(self, name: str, status: str) -> None:
         """The action returned, failed or was interrupted; a proof has its time from now."""
-        fault = self._open[name]
-        witness = self._witnesses.get(name)
+        life, witness = self._open[name], self._witnesses.get(name)
         if status != "succeeded":
-            self._tell("fault.failed", fault, error=status)
+            life.failed(status)
             if witness is not None:
                 witness.stop()
             return
-        self._tell("fault.injected", fault)
+        life.injected()
         if witness is not None:
             witness.give(self.proofs.within(name))
         else:
-            self._tell("fault.not_landed", fault, witness="", seen=self._void.get(name, NO_PROOF))
+            life.proven(Proof(False, time.time(), "", self._void.get(name, NO_PROOF)))
 
     def settle(self) -> None:
         """The method has ended: a proof that still has time is waited for."""
@@ -190,31 +169,13 @@ class ForeignFaults:
     def undone(self) -> dict[str, dict[str, Any]]:
         """The rollbacks were played: ask whether the faults are gone, and return what was said, by activity."""
         said = {}
-        for name, fault in self._open.items():
-            self._tell("fault.reverting", fault, by="experiment")
+        for name, life in self._open.items():
+            life.reverting()
             answer = self.proofs.gone(name)
-            if answer is None:
-                self._tell("fault.not_gone", fault, witness="", seen=str(self.proofs.asked(name, "gone")))
-                continue
-            witness, look = answer
-            said[name] = {"met": look.met, "at": look.at, "seen": look.seen, "witness": witness}
-            if look.met:
-                self._mark(fault, "gone", look.seen)
-                self._tell("fault.gone", fault, gone_at=look.at, witness=witness, seen=look.seen)
+            if answer is not None:
+                witness, look = answer
+                said[name] = {"met": look.met, "at": look.at, "seen": look.seen, "witness": witness}
+                life.reverted(look.by(witness))
             else:
-                self._tell("fault.not_gone", fault, witness=witness, seen=look.seen)
+                life.reverted(Proof(False, time.time(), "", str(self.proofs.asked(name, "gone"))))
         return said
-
-    def _landed(self, fault: str, witness: str, look: Look) -> None:
-        if not look.met:
-            self._tell("fault.not_landed", fault, witness=witness, seen=look.seen)
-            return
-        self._mark(fault, "landed", look.seen)
-        self._tell("fault.landed", fault, effective_at=look.at, witness=witness, seen=look.seen)
-
-    def _mark(self, fault: str, state: str, note: str) -> None:
-        with closing(Ledger(self.context.home)) as ledger:
-            ledger.mark(fault, state, note[:SEEN_CHARACTERS])
-
-    def _tell(self, what: str, fault: str, /, **data: Any) -> None:
-        self.context.emit(event(what, "experiment", fault=fault, **data))

@@ -17,6 +17,8 @@ from chaoslib import substitute
 from chaoslib.activity import run_activity
 from chaoslib.hypothesis import within_tolerance
 
+from tierdrill.targets.base import Proof
+
 POLL_S = 0.1
 SEEN_CHARACTERS = 300
 
@@ -42,6 +44,10 @@ class Look:
     met: bool
     at: float
     seen: str
+
+    def by(self, witness: str) -> Proof:
+        """As the word of that witness."""
+        return Proof(self.met, self.at, witness, self.seen)
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,12 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, Protocol
 
+from tierdrill.history.ledger import LedgerFault
+
 TargetKind = Literal["node", "gpu", "replica", "link", "gateway", "stream", "tier", "service"]
+
+SABOTAGE = "sabotage"
+"""The kind of an order that cuts a safety net."""
 
 REMEDY = "remedy"
 """The kind of an order that takes back what a remedy left changed."""
@@ -106,6 +111,11 @@ class RemedyPort(Protocol):
     async def remedy(self, action: str, arguments: dict[str, Any]) -> RemedyResult:
         """Carry out a documents.models.playbook.Remedy; TargetError if the deployment cannot be reached."""
         ...
+
+
+def is_remedy(entry: LedgerFault) -> bool:
+    """Whether a ledger entry is of what a remedy left changed, and not of a fault."""
+    return bool(entry.order.get("kind") == REMEDY)
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from tierdrill.conductor.plan import Plan
 from tierdrill.conductor.planned_load import load_plan
 from tierdrill.conductor.preflight import Finding, check_alerts, check_inventory, settle
 from tierdrill.conductor.reaper_handle import ReaperHandle, start_reaper
-from tierdrill.conductor.recorder import Recorder
+from tierdrill.conductor.recorder import Emit, Recorder, in_thread
 from tierdrill.conductor.run_errors import RunRefused
 from tierdrill.conductor.watchers import keep_leases, pump_reports, pump_samples
 from tierdrill.history.events import Event
@@ -30,7 +30,7 @@ from tierdrill.targets.base import TargetError
 from tierdrill.training.exercise_platform import Platform, bring_up_platform
 from tierdrill.training.exercise_session import Session
 from tierdrill.training.exercise_setting import ExerciseSetting
-from tierdrill.training.facilitator.exercise_faults import Injector
+from tierdrill.training.facilitator.exercise_faults import ExerciseFaults
 from tierdrill.training.terminal_server import Desk
 
 if TYPE_CHECKING:
@@ -122,7 +122,7 @@ class Host:
             self.plan, self.setting, options.home, options.tools, self.recorder, self._own
         )
         folder = exercise_folder(options.home, self.exercise)
-        injector = Injector(
+        faults = ExerciseFaults(
             home=options.home,
             exercise=self.exercise,
             place=self.platform.place,
@@ -134,7 +134,7 @@ class Host:
             exercise=self.exercise,
             setting=self.setting,
             platform=self.platform,
-            injector=injector,
+            faults=faults,
             recorder=self.recorder,
             trainee=options.trainee,
         )
@@ -317,16 +317,12 @@ class Host:
         self._note("run.note", text="".join(traceback.format_exception(error))[-4000:])
 
     async def _undo(self, *, remedies: bool) -> list[str]:
-        loop = asyncio.get_running_loop()
-        events: list[Event] = []
-
-        def work() -> list[str]:
+        def work(emit: Emit) -> list[str]:
             with contextlib.closing(Ledger(self.options.home)) as ledger:
-                return undo_all(ledger, self.exercise, "runner", events.append, remedies=remedies)
+                return undo_all(ledger, self.exercise, "runner", emit, remedies=remedies)
 
-        try:
-            return await loop.run_in_executor(None, work)
-        finally:
-            for item in events:
-                with contextlib.suppress(HistoryError):
-                    self.recorder.take(item)
+        def take(item: Event) -> None:
+            with contextlib.suppress(HistoryError):
+                self.recorder.take(item)
+
+        return await in_thread(work, take)

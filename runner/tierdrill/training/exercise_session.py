@@ -12,13 +12,14 @@ from typing import Any
 from tierdrill.conductor.recorder import Recorder
 from tierdrill.documents.models.scenario import Incident, Inject, Noise
 from tierdrill.history.events import Event
+from tierdrill.injection.injector import NotInjected, Refused
 from tierdrill.lab.client import LabError
 from tierdrill.monitoring.query import Prometheus
 from tierdrill.training.exercise_clock import ExerciseClock
 from tierdrill.training.exercise_ending import Ending, Wellness
 from tierdrill.training.exercise_platform import Platform
 from tierdrill.training.exercise_setting import ExerciseSetting
-from tierdrill.training.facilitator.exercise_faults import Injector, NotInjected, NotNow, make_xid
+from tierdrill.training.facilitator.exercise_faults import ExerciseFaults, make_xid
 from tierdrill.training.facilitator.facilitator_actions import Facilitator
 from tierdrill.training.ops import inspection as looking
 from tierdrill.training.ops import statements as thinking
@@ -46,11 +47,11 @@ class Session:
         exercise: str,
         setting: ExerciseSetting,
         platform: Platform,
-        injector: Injector,
+        faults: ExerciseFaults,
         recorder: Recorder,
         trainee: str | None,
     ) -> None:
-        self.exercise, self.setting, self.platform, self.injector = exercise, setting, platform, injector
+        self.exercise, self.setting, self.platform, self.faults = exercise, setting, platform, faults
         self.recorder, self.trainee = recorder, trainee
         self.clock = ExerciseClock()
         self.ending = Ending()
@@ -119,7 +120,7 @@ class Session:
         begun = time.time()
         try:
             targets = await self._patiently(name, fault, parameters, tier)
-        except NotNow as error:
+        except Refused as error:
             if not self.happened:
                 self.ending.end("error", str(error))
                 return
@@ -138,8 +139,8 @@ class Session:
         deadline = time.monotonic() + BREAKABLE_WITHIN_S
         while True:
             try:
-                return await self.injector.inject(name, fault, parameters, tier)
-            except NotNow:
+                return await self.faults.inject(name, fault, parameters, tier)
+            except Refused:
                 if time.monotonic() >= deadline:
                     raise
             await asyncio.sleep(1.0)
@@ -225,7 +226,7 @@ class Session:
         tier = inject.tier or self.setting.tiers.by_rank()[0].name
         begun = time.time()
         try:
-            targets = await self.injector.inject(inject.name, inject.fault, [inject.parameters], tier)
+            targets = await self.faults.inject(inject.name, inject.fault, [inject.parameters], tier)
         except NotInjected as error:
             raise ValueError(str(error)) from error
         self.happened.append(

@@ -92,7 +92,8 @@ class _Count:
 
 
 def _undo(home: Path, ledger: Ledger, count: _Count) -> list[str]:
-    from tierdrill.targets.undo import in_order_of_undo, is_remedy, undo_fault
+    from tierdrill.injection.undo import in_order_of_undo, undo_fault
+    from tierdrill.targets.base import is_remedy
 
     left = []
     for entry in in_order_of_undo(ledger.open_faults()):

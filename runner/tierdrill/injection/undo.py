@@ -16,7 +16,17 @@ from tierdrill.history.events import Event, event
 from tierdrill.history.ledger import Ledger, LedgerError, LedgerFault
 from tierdrill.history.seal import SealBroken
 from tierdrill.history.sealed import open_order
-from tierdrill.targets.base import REMEDY, UNREADABLE, FaultOrder, FaultPort, Mechanism, Proof, TargetError
+from tierdrill.targets.base import (
+    REMEDY,
+    SABOTAGE,
+    UNREADABLE,
+    FaultOrder,
+    FaultPort,
+    Mechanism,
+    Proof,
+    TargetError,
+    is_remedy,
+)
 from tierdrill.targets.places import open_place
 
 logger = logging.getLogger("tierdrill")
@@ -51,7 +61,7 @@ def undo_fault(
     pipe the fault is reverted all the same, and its entry stays open for whoever can write again.
     """
     order = order_of(entry)
-    books = _Books(ledger, entry, emit)
+    books = UndoRecord(ledger, entry, emit)
     books.tell("reverting", by, by=by)
     poll_s = order.mechanism.poll_s
     deadline = time.monotonic() + (order.mechanism.gone_within_s if within_s is None else within_s)
@@ -86,19 +96,19 @@ def in_order_of_undo(entries: Iterable[LedgerFault]) -> list[LedgerFault]:
     return sorted(newest_first, key=lambda entry: is_remedy(entry) and entry.order.get("target") == "places")
 
 
-def is_remedy(entry: LedgerFault) -> bool:
-    """Whether the entry is of what a remedy left changed, and not of a fault."""
-    return bool(entry.order.get("kind") == REMEDY)
+def family(kind: str | None) -> str:
+    """What the history calls the events of an order of that kind, and the field with its id."""
+    return kind if kind in (REMEDY, SABOTAGE) else "fault"
 
 
-class _Books:
-    """Ledger and history of one fault, as far as they can be written."""
+class UndoRecord:
+    """An undo in ledger and history, as far as they can be written."""
 
     def __init__(self, ledger: Ledger, entry: LedgerFault, emit: Emit) -> None:
         self._ledger, self._fault, self._emit = ledger, entry.id, emit
         # What a witness says of it would tell a trainee what it is.
         self._silent = "sealed" in entry.order
-        self._what = "remedy" if is_remedy(entry) else "fault"
+        self._what = family(entry.order.get("kind"))
 
     def mark(self, state: str, note: str) -> None:
         try:
