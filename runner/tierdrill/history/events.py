@@ -1,73 +1,7 @@
-"""The events a run writes: one envelope, and the vocabulary of kinds with the fields each carries.
+"""The events a run writes: one envelope for every kind.
 
 History is the only truth about a run. Times are Unix seconds (float, the machine's wall clock, taken once per event).
-`source` is the part that saw or did it. `data` is plain JSON. Kinds and their data:
-
-    run.started        run, drill, variant ("drill", "blip" or "sabotage:NAME"), setting (documents), mechanisms,
-                       faults (planned), environment, seed, versions, git, argv, limits,
-                       origin (calendar, entry, slot of a scheduled run)
-    phase.started      phase, planned_at            phase.ended  phase
-    preflight.check    name, ok, seen
-    experiment.hypothesis  when ("before", "during" or "after" the method), met (true, false, or null: it could not be
-                       told), probe (the first that did not hold), seen
-    experiment.rollbacks   played (how many), failed ([{activity, seen, own: tierdrill's own undo}])
-    fault.intended     fault (id), kind, target, target_kind, parameters, mechanism, undo, lease_s, planned_at,
-                       emulated, gone_within_s (how long its undo may take)
-    fault.injected     fault                        (the mechanism returned: an invocation, no proof)
-    fault.landed       fault, effective_at, witness, seen
-    fault.not_landed   fault, witness, seen         fault.failed  fault, error
-    fault.reverting    fault, by
-    fault.gone         fault, gone_at, witness, seen
-    fault.not_gone     fault, witness, seen
-    remedy.reverting   remedy (id of what a remedy left changed, RUN/remedy/SETTING), by
-    remedy.gone        remedy, gone_at, witness, seen
-    remedy.not_gone    remedy, witness, seen
-    alert.state        alert, state ("pending", "inactive", "firing", "resolved"), labels, severity, starts_at,
-                       via ("prometheus", "alertmanager", "webhook")
-    alert.silenced     alert, by                    (source runner: by a sabotage; monitoring: by somebody else)
-    playbook.started   playbook, execution, target, alert, attempt, phase ("act" or "resolve")
-    playbook.skipped   playbook, target, reason
-    playbook.step_started  playbook, execution, step, action (before the remedy, so that a crash in it is seen)
-    playbook.step      playbook, execution, step, action, ok, seen, seconds, phase, rollback
-    playbook.finished  playbook, execution, target, ok, reason, seconds, phase
-    playbook.escalated playbook, execution, target, reason
-    page.sent          contact, level, tier, dedup_key, action, summary
-    page.failed        contact, level, tier, dedup_key, action, error
-    page.acknowledged  dedup_key, by
-    load.started       schedule_zero, planned (arrivals per stream)
-    load.samples       columns {tier, due, latency, ttft, status, outcome, ...}: see tierdrill.judge.samples
-    load.health        lag_p99_s, dropped, cpu, machine_idle, loop_lag_s, stalled
-    load.surge         stream, factor, arrivals     (per stream as sent, beyond those planned; null at the begin, when
-                       factor is above 1)
-    load.ended         exit_code, malformed
-    lab.state          nodes, replicas: what the control plane reports, at each change
-    process.exited     name, exit_code, expected
-    monitoring.gap     what, seconds, waking        (Prometheus or Alertmanager did not answer; waking: not yet)
-    guardrail.breached guardrail, seen
-    run.stopping       reason, by ("guardrail", "signal", "halt", "stop", "reaper", "error")
-    ledger.open        faults, processes            (what is still there at the end)
-    clock.stepped      seconds                      (the wall clock was set by so much since the event before)
-    run.note           text
-    run.ended          outcome ("completed", "aborted", "unclean"), reason
-
-An exercise (a drill with a trainee) writes these beside fault.*, alert.*, playbook.*, page.*, load.* and lab.state.
-All are sealed until it has ended (see tierdrill.history.sealed):
-
-    exercise.started   exercise, scenario (the document), settings (the other documents), trainee or null, automation,
-                       seed; its time is the begin, from which the scenario's times count
-    exercise.incident  incident, fault (id), kind, target, tier: once for each injection
-    exercise.note      text
-    exercise.ended     reason ("resolved", "given-up", "time", "facilitator", "interrupted", "stopped", "error",
-                       "died"), why; what comes after it is the clean-up
-    page.escalated     dedup_key, by ("nobody acknowledged it" or the trainee), level, contact, tier
-    page.resolved      dedup_key, by ("alert" or the trainee), level, tier
-    trainee.action     action (a remedy, run-playbook, cap or roll-back), target, parameters, ok, seen, override ({role,
-                       reason, rule} or null), tier, number, refused, rule, seconds
-    trainee.hypothesis cause, about                 trainee.update  text
-    trainee.looked     what, subject                trainee.done  accepted, seen
-    facilitator.joined                              facilitator.inject  the inject
-    facilitator.hint   hint, cost, asked (by the trainee)
-    facilitator.pause, facilitator.resume           facilitator.message  sender, text
+`source` is the part that saw or did it. `data` is plain JSON; what it says by kind is in `tierdrill.history.kinds`.
 """
 
 from __future__ import annotations
@@ -75,12 +9,13 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
-from tierdrill.history.fields import envelope_problem
 from tierdrill.history.hash_chain import with_digest
+from tierdrill.history.kinds import payload_of
+from tierdrill.history.payload import Payload, envelope_problem
 from tierdrill.text import read_json, valid_all
 
 SCHEMA_VERSION = 3
@@ -100,6 +35,15 @@ class Event:
     data: dict[str, Any] = field(default_factory=dict)
     sequence: int = 0
     digest: str = field(default="", compare=False)
+    _payload: Payload | None = field(default=None, init=False, compare=False, repr=False)
+
+    @property
+    def payload(self) -> Payload:
+        """What `data` says, typed."""
+        if self._payload is None:
+            object.__setattr__(self, "_payload", payload_of(self.kind, self.data))
+        assert self._payload is not None
+        return self._payload
 
     def to_line(self) -> str:
         """One JSON line, keys sorted so that equal histories are equal bytes; the digest, if any, comes last."""
@@ -163,6 +107,15 @@ def _finite(written: Any) -> float:
     return number
 
 
-def event(kind: str, source: str, /, at: float | None = None, **data: Any) -> Event:
+def event(kind: str | Payload, source: str, /, at: float | None = None, **data: Any) -> Event:
     """An event of now, or of `at` (Unix seconds)."""
-    return Event(at=time.time() if at is None else at, kind=kind, source=source, data=data)
+    name, said = (kind.KIND, kind.data()) if isinstance(kind, Payload) else (kind, data)
+    return Event(at=time.time() if at is None else at, kind=name, source=source, data=said)
+
+
+P = TypeVar("P", bound=Payload)
+
+
+def each(events: Iterable[Event], kind: type[P]) -> list[tuple[Event, P]]:
+    """The events of a kind, or of a group of kinds, with what they say."""
+    return [(one, said) for one in events if isinstance(said := one.payload, kind)]

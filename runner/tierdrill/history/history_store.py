@@ -18,8 +18,8 @@ from typing import TextIO
 from tierdrill.history.database import BUSY_S, execute_all
 from tierdrill.history.database_file import DatabaseFile
 from tierdrill.history.events import SCHEMA_VERSION, Event, data_text, line_of, texts_shared
-from tierdrill.history.fields import data_problem
 from tierdrill.history.hash_chain import Chain, digest_of, without_digest
+from tierdrill.history.payload import data_problem
 from tierdrill.text import read_json, valid
 
 _SCHEMA = """
@@ -45,9 +45,7 @@ CREATE TABLE links (
 ) STRICT, WITHOUT ROWID
 """,
 }
-_EVENTS = (
-    "SELECT at, kind, source, data, events.sequence, digest FROM events LEFT JOIN links USING (run, sequence)"
-)
+_EVENTS = "SELECT at, kind, source, data, events.sequence, digest FROM events LEFT JOIN links USING (run, sequence)"
 
 
 LINE_MAX = 64_000_000
@@ -263,7 +261,7 @@ def read_history(path: Path) -> tuple[list[Event], Chain]:
                     event = Event.from_line(line.decode("utf-8"))
                 except ValueError as error:
                     raise HistoryError(f"{path}:{number}:1: {error}") from error
-                if problem := data_problem(event.kind, event.data):
+                if problem := data_problem(event.payload, event.data):
                     raise HistoryError(f"{path}:{number}:1: {problem}")
                 if event.sequence != len(events) + 1:
                     raise HistoryError(

@@ -12,7 +12,8 @@ from dataclasses import dataclass, replace
 from itertools import chain, compress, groupby, pairwise
 from typing import Any
 
-from tierdrill.history.events import Event
+from tierdrill.history.events import Event, each
+from tierdrill.history.kinds.run_kinds import LoadSamples, LoadStarted, LoadSurge
 from tierdrill.judge.samples import UNKNOWN, TierSamples, samples_event_data
 
 
@@ -70,8 +71,8 @@ def told_until(events: Sequence[Event], stopped_at: float) -> list[Event]:
     """
     found = []
     for event in events:
-        if event.kind == "load.samples":
-            columns = event.data["columns"]
+        if isinstance(said := event.payload, LoadSamples):
+            columns = said.columns
             told = [
                 due < stopped_at and outcome != "unfinished"
                 for due, outcome in zip(columns["due"], columns["outcome"], strict=True)
@@ -84,8 +85,8 @@ def told_until(events: Sequence[Event], stopped_at: float) -> list[Event]:
 
 def planned_arrivals(events: Sequence[Event]) -> dict[str, int | None]:
     """How many arrivals of each stream the generator was to send, as it said when it started and as streams surged."""
-    started = [event for event in events if event.kind == "load.started"]
-    told: dict[str, Any] = (started[-1].data.get("planned") or {}) if started else {}
+    started = each(events, LoadStarted)
+    told = started[-1][1].planned if started else {}
     counts = {stream: one.get("arrivals") if isinstance(one, dict) else one for stream, one in told.items()}
     surged = surged_arrivals(events)
     return {stream: count + surged[stream] if isinstance(count, int) else None for stream, count in counts.items()}
@@ -94,9 +95,8 @@ def planned_arrivals(events: Sequence[Event]) -> dict[str, int | None]:
 def surged_arrivals(events: Sequence[Event]) -> Counter[str]:
     """How many arrivals each stream had beyond those planned, because it was made to surge."""
     found: Counter[str] = Counter()
-    for event in events:
-        if event.kind == "load.surge" and isinstance(event.data.get("arrivals"), dict):
-            found.update(event.data["arrivals"])
+    for _, said in each(events, LoadSurge):
+        found.update(said.arrivals or {})
     return found
 
 
@@ -123,7 +123,7 @@ class _Seen:
 
 def _seen(events: Sequence[Event], planned: Mapping[str, int | None]) -> dict[str, _Seen]:
     """The sequences that the rows of each stream tell; None where one does not."""
-    batches = [event.data["columns"] for event in events if event.kind == "load.samples"]
+    batches = [said.columns for _, said in each(events, LoadSamples)]
     rows = Counter(chain.from_iterable(columns["stream"] for columns in batches))
     seen = {stream: _Seen(count, planned.get(stream)) for stream, count in rows.items()}
     marks = {stream: one.marks for stream, one in seen.items()}
@@ -139,9 +139,7 @@ def _seen(events: Sequence[Event], planned: Mapping[str, int | None]) -> dict[st
     return seen
 
 
-def _settled(
-    samples: TierSamples, tier: str, stream: str, planned: int, span: tuple[float, float]
-) -> TierSamples:
+def _settled(samples: TierSamples, tier: str, stream: str, planned: int, span: tuple[float, float]) -> TierSamples:
     """A tier's samples with one for each arrival of the stream: of repeated ones, the worst."""
     rows = samples.rows()
     others = [row for row in rows if row["stream"] != stream]

@@ -14,7 +14,8 @@ from tierdrill.documents.measured import measurable, not_measured
 from tierdrill.documents.models.drill import expects_something
 from tierdrill.documents.models.environment import Environment
 from tierdrill.documents.variables import resolve_drill
-from tierdrill.history.events import Event
+from tierdrill.history.events import Event, each
+from tierdrill.history.kinds.run_kinds import LedgerOpen, LoadSamples, LoadStarted, RunStarted, RunStopping
 from tierdrill.judge.arrivals import settle, told_until
 from tierdrill.judge.checks.alert_checks import judge_alerts, judge_quiet
 from tierdrill.judge.checks.answer_checks import fallback_notes
@@ -56,32 +57,37 @@ class NotARun(ValueError):
 
 def setting_in(events: Sequence[Event]) -> DrillSetting:
     """The documents the run was made from."""
-    if not events or events[0].kind != "run.started":
+    return DrillSetting.from_json(dict(start_of(events).setting))
+
+
+def start_of(events: Sequence[Event]) -> RunStarted:
+    """What the run was made from."""
+    if not events or not isinstance(said := events[0].payload, RunStarted):
         raise NotARun("the history does not begin with run.started")
-    return DrillSetting.from_json(events[0].data["setting"])
+    return said
 
 
 def judge(events: Sequence[Event]) -> Verdict:
     """The verdict on a history, whole or cut short."""
     setting = resolve_drill(setting_in(events))
     events, stepped = steady(events)
-    start = events[0].data
+    start = start_of(events)
     timeline = read_timeline(events)
     stop = decided_stop(events)
     stopped_at = None if stop is None else stop.at
     # A run that was stopped is judged as one of whose remainder nothing is known: what broke by then is broken.
-    whole = timeline if stop is None else carried_on(timeline, start.get("planned") or {})
+    whole = timeline if stop is None else carried_on(timeline, start.planned)
     edges = _edges(whole)
     sent = collect(events, edges)
     told = events if stop is None else told_until(events, stop.at)
     counted = sent if stop is None else collect(told, edges)
     samples, books = settle(counted, told, owners_of(setting.drill.load), _load_span(events, whole))
-    variant = str(start["variant"])
+    variant = start.variant
     streamed = streamed_parts(setting.drill.load)
     checks = [*judge_run(events, timeline), judge_baseline(setting, samples, timeline, streamed)]
     checks.extend(judge_load(setting, events, timeline, sent, books, stopped=stop is not None))
     checks.extend(judge_experiment(events))
-    checks.extend(judge_faults(start.get("faults", []), timeline))
+    checks.extend(judge_faults(start.faults or (), timeline))
     checks.extend([] if expects_something(setting.drill, setting.experiment) else [NOTHING_JUDGED])
     service = _service_checks(setting, variant, events, whole, samples, streamed)
     service = _as_far_as_measured(service, setting.environment)
@@ -93,8 +99,8 @@ def judge(events: Sequence[Event]) -> Verdict:
     status, reasons = _decide(checks, events)
     stopped = _stopped(events)
     return Verdict(
-        run=str(start["run"]),
-        drill=str(start["drill"]),
+        run=start.run,
+        drill=start.drill,
         variant=variant,
         status=status,
         summary=_summary(status, reasons, checks, stopped),
@@ -102,7 +108,7 @@ def judge(events: Sequence[Event]) -> Verdict:
         checks=tuple(checks),
         times=times_of(setting, events, timeline, samples),
         mechanisms={fault.kind: fault.mechanism for fault in timeline.faults},
-        notes=(*_notes(start, variant, timeline), *stepped, *fallback_notes(setting.tiers, samples)),
+        notes=(*_notes(variant, timeline), *stepped, *fallback_notes(setting.tiers, samples)),
         stopped=stopped,
     )
 
@@ -115,8 +121,8 @@ def _edges(timeline: Timeline) -> list[float]:
 
 def _load_span(events: Sequence[Event], timeline: Timeline) -> tuple[float, float]:
     """From the schedule's zero to the end of the last phase with load."""
-    zeros = [event.data.get("schedule_zero") or event.at for event in events if event.kind == "load.started"]
-    begin = float(zeros[-1] if zeros else timeline.started_at)
+    zeros = [said.schedule_zero or event.at for event, said in each(events, LoadStarted)]
+    begin = zeros[-1] if zeros else timeline.started_at
     return begin, max((timeline.phases[phase][1] for phase in LOADED if phase in timeline.phases), default=begin)
 
 
@@ -129,7 +135,7 @@ def _service_checks(
     streamed: Collection[str],
 ) -> list[Check]:
     expect = setting.drill.expect
-    batches = [event.sequence for event in events if event.kind == "load.samples"]
+    batches = [event.sequence for event, _ in each(events, LoadSamples)]
     evidence = (batches[0], batches[-1]) if batches else ()
     blip = variant == "blip"
     checks: list[Check] = []
@@ -188,14 +194,14 @@ def _by_the_stop(checks: Sequence[Check], stopped_at: float, timeline: Timeline)
 
 def _stopped(events: Sequence[Event]) -> StopReason | None:
     """Who stopped the run and why, as far as anybody did."""
-    stop = decided_stop(events) or next((event for event in events if event.kind == "run.stopping"), None)
-    return None if stop is None else StopReason(str(stop.data.get("by", "?")), str(stop.data.get("reason", "")))
+    stops = [said for _, said in each(events, RunStopping)]
+    stop = next((said for said in stops if said.by != "error"), stops[0] if stops else None)
+    return None if stop is None else StopReason(stop.by or "?", stop.reason)
 
 
 def _clean_checks(events: Sequence[Event]) -> list[Check]:
-    told = [event for event in events if event.kind == "ledger.open"]
-    last = told[-1].data if told else {}
-    faults, processes = last.get("faults"), last.get("processes") or []
+    told = each(events, LedgerOpen)
+    faults, processes = (told[-1][1].faults, told[-1][1].processes) if told else (None, ())
     parts = [
         f"{what}: {', '.join(map(str, left))}"
         for what, left in (("still injected", faults), ("still running", processes))
@@ -215,7 +221,7 @@ def _clean_checks(events: Sequence[Event]) -> list[Check]:
             title="nothing is left behind",
             expected="no fault open in the ledger and no process of the run alive at the end",
             seen=seen,
-            events=tuple(event.sequence for event in told),
+            events=tuple(event.sequence for event, _ in told),
         )
     ]
 
@@ -245,12 +251,7 @@ def _weighed(checks: Sequence[Check]) -> list[Check]:
 def _near(check: Check) -> bool:
     """Whether it is a time that was longer than its limit, but not by much."""
     measured = check.low if check.low is not None else check.value
-    return (
-        check.unit == SECONDS
-        and measured is not None
-        and check.limit is not None
-        and measured <= NEAR * check.limit
-    )
+    return check.unit == SECONDS and measured is not None and check.limit is not None and measured <= NEAR * check.limit
 
 
 def doubts_of_the_run(checks: Sequence[Check]) -> tuple[str, ...]:
@@ -273,7 +274,7 @@ def _decide(checks: Sequence[Check], events: Sequence[Event]) -> tuple[Status, t
     if failed and not baseless:
         return Status.FAILED, failed
     # Where it broke off, what broke comes before all that was not got to because of it.
-    stopped = any(event.kind == "run.stopping" for event in events)
+    stopped = bool(each(events, RunStopping))
     first = sorted(baseless, key=lambda one: not stopped or one != "run/completed")
     reasons = tuple(dict.fromkeys([*first, *unknown]))
     return (Status.INCONCLUSIVE, reasons) if reasons else (Status.PASSED, ())
@@ -310,7 +311,7 @@ def _what_held(checks: Sequence[Check]) -> str:
     return "; ".join([*parts, *([f"{left_out} {Status.NOT_MEASURED}"] if left_out else [])])
 
 
-def _notes(start: dict[str, object], variant: str, timeline: Timeline) -> tuple[str, ...]:
+def _notes(variant: str, timeline: Timeline) -> tuple[str, ...]:
     notes = []
     if any(fault.emulated for fault in timeline.faults):
         notes.append("GPUs in the lab are emulated; their metrics and kernel-log lines carry the production names.")

@@ -21,7 +21,8 @@ from itertools import accumulate, chain, compress, pairwise, repeat
 from operator import add, eq, gt, itemgetter
 from typing import Any
 
-from tierdrill.history.events import Event
+from tierdrill.history.events import Event, each
+from tierdrill.history.kinds.run_kinds import LoadSamples
 
 COLUMNS = (
     "tier",
@@ -348,9 +349,7 @@ class TierSamples:
         if set(self.tally("stall")) <= {None}:
             return []
         rows = zip(self.loose("stall"), self.loose("ttft"), self.loose("outcome"), strict=True)
-        stalls = [
-            math.inf if outcome != "ok" else stall or 0.0 for stall, first, outcome in rows if first is not None
-        ]
+        stalls = [math.inf if outcome != "ok" else stall or 0.0 for stall, first, outcome in rows if first is not None]
         stalls.sort()
         return stalls
 
@@ -373,10 +372,8 @@ def collect(events: Iterable[Event], edges: Iterable[float] = ()) -> dict[str, T
     moments = sorted(set(edges))
     parts: dict[str, list[_Part]] = {}
     numbers: list[int] = []  # of rows, shared by all batches: a million numbers of its own would take more room
-    for event in events:
-        if event.kind != "load.samples":
-            continue
-        columns = event.data["columns"]
+    for _, said in each(events, LoadSamples):
+        columns = said.columns
         numbers.extend(range(len(numbers), len(columns["due"])))
         if "rejected" in columns["outcome"]:
             columns = {**columns, "outcome": _outcomes(columns["outcome"], columns["reason"], numbers)}

@@ -5,15 +5,26 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 
-from tierdrill.history.events import Event
-
-_MOMENTS = ("effective_at", "gone_at", "began_at", "starts_at", "schedule_zero")
-GONE_WITHIN_S = 10.0
-"""How long an undo may take where the history does not say: those of earlier versions."""
+from tierdrill.history.events import Event, each
+from tierdrill.history.kinds.run_kinds import (
+    ClockStepped,
+    FaultEvent,
+    FaultFailed,
+    FaultGone,
+    FaultIntended,
+    FaultLanded,
+    FaultNotGone,
+    FaultNotLanded,
+    FaultReverting,
+    PhaseEnded,
+    PhaseStarted,
+    RunStopping,
+)
 
 TARGET_PARTS = re.compile("[/>]")
+GONE_WITHIN_S = 10.0
+"""How long an undo may take where the history does not say: those of earlier versions."""
 
 
 @dataclass(frozen=True)
@@ -112,11 +123,11 @@ def steady(events: Sequence[Event]) -> tuple[list[Event], tuple[str, ...]]:
     notes: list[str] = []
     by = 0.0
     for event in events:
-        if event.kind == "clock.stepped":
-            by += float(event.data["seconds"])
+        if isinstance(said := event.payload, ClockStepped):
+            by += said.seconds
             after = event.at - by - events[0].at
             notes.append(
-                f"The wall clock was set by {event.data['seconds']:+.1f} s after {after:.0f} s; "
+                f"The wall clock was set by {said.seconds:+.1f} s after {after:.0f} s; "
                 "the times judged are those of the monotonic clock."
             )
         found.append(_earlier(event, by) if by else event)
@@ -124,14 +135,13 @@ def steady(events: Sequence[Event]) -> tuple[list[Event], tuple[str, ...]]:
 
 
 def _earlier(event: Event, by: float) -> Event:
-    moments = {name: event.data[name] - by for name in _MOMENTS if isinstance(event.data.get(name), int | float)}
+    moments = event.payload.earlier(by)
     return replace(event, at=event.at - by, data={**event.data, **moments} if moments else event.data)
 
 
 def decided_stop(events: Sequence[Event]) -> Event | None:
     """The event of a stop that a guardrail or a person decided on; None where none did, or something broke instead."""
-    stops = [event for event in events if event.kind == "run.stopping"]
-    return next((event for event in stops if event.data.get("by") != "error"), None)
+    return next((event for event, stop in each(events, RunStopping) if stop.by != "error"), None)
 
 
 def carried_on(timeline: Timeline, planned: Mapping[str, float]) -> Timeline:
@@ -157,24 +167,23 @@ def read_timeline(events: Sequence[Event]) -> Timeline:
     ends: dict[str, float] = {}
     numbers: dict[str, int] = {}
     planned: dict[str, float] = {}
-    faults: list[dict[str, Any]] = []
+    faults: list[FaultSpan] = []
     for event in events:
-        data = event.data
-        if event.kind == "phase.started":
-            begins[data["phase"]] = event.at
-            numbers[data["phase"]] = event.sequence
-            if data.get("planned_at") is not None:
-                planned[data["phase"]] = float(data["planned_at"])
-        elif event.kind == "phase.ended":
-            ends[data["phase"]] = event.at
-        elif event.kind == "fault.intended":
-            faults.append(_intended(event))
-        elif event.kind.startswith("fault."):
-            _follow([fault for fault in faults if fault["id"] == data.get("fault")], event)
+        match event.payload:
+            case PhaseStarted(phase=phase, planned_at=at):
+                begins[phase], numbers[phase] = event.at, event.sequence
+                if at is not None:
+                    planned[phase] = at
+            case PhaseEnded(phase=phase):
+                ends[phase] = event.at
+            case FaultIntended() as said:
+                faults.append(_intended(event, said))
+            case FaultEvent() as said:
+                faults = _follow(faults, event, said)
     last = events[-1].at if events else 0.0
     return Timeline(
         phases={phase: (begin, ends.get(phase, last)) for phase, begin in begins.items()},
-        faults=tuple(FaultSpan(**fault) for fault in faults),
+        faults=tuple(faults),
         started_at=events[0].at if events else 0.0,
         ended_at=last,
         phase_events=numbers,
@@ -182,40 +191,39 @@ def read_timeline(events: Sequence[Event]) -> Timeline:
     )
 
 
-def _intended(event: Event) -> dict[str, Any]:
-    data = event.data
-    return {
-        "id": data["fault"],
-        "kind": data["kind"],
-        "target": data["target"],
-        "target_kind": data.get("target_kind", ""),
-        "mechanism": data.get("mechanism", ""),
-        "intended_event": event.sequence,
-        "planned_at": data.get("planned_at"),
-        "intended_at": event.at,
-        "events": (event.sequence,),
-        "emulated": bool(data.get("emulated", False)),
-        "gone_within_s": float(data.get("gone_within_s") or GONE_WITHIN_S),
-    }
+def _intended(event: Event, said: FaultIntended) -> FaultSpan:
+    return FaultSpan(
+        id=said.fault,
+        kind=said.kind,
+        target=said.target,
+        target_kind=said.target_kind,
+        mechanism=said.mechanism,
+        intended_event=event.sequence,
+        planned_at=said.planned_at,
+        intended_at=event.at,
+        events=(event.sequence,),
+        emulated=said.emulated,
+        gone_within_s=said.gone_within_s or GONE_WITHIN_S,
+    )
 
 
-def _follow(faults: list[dict[str, Any]], event: Event) -> None:
+def _follow(faults: Sequence[FaultSpan], event: Event, said: FaultEvent) -> list[FaultSpan]:
     """Tell the faults of one id: of landing the last intended, of its end every one that has not ended yet."""
-    data = event.data
-    ending = event.kind in ("fault.reverting", "fault.gone", "fault.not_gone")
-    for fault in [one for one in faults if one.get("gone_at") is None] if ending else faults[-1:]:
-        fault["events"] = (*fault["events"], event.sequence)
-        if event.kind == "fault.landed" and fault.get("effective_at") is None:
-            fault["effective_at"] = _moment(event, "effective_at")
-        elif event.kind == "fault.reverting":
-            fault["reverts"] = (*fault.get("reverts", ()), (event.at, str(data.get("by", ""))))
-        elif event.kind == "fault.gone":
-            fault["gone_at"] = _moment(event, "gone_at")
-        elif event.kind in ("fault.not_landed", "fault.not_gone", "fault.failed"):
-            seen = data.get("seen") or data.get("error") or ""
-            fault["problems"] = (*fault.get("problems", ()), f"{event.kind.split('.')[1]}: {seen}")
+    mine = [number for number, fault in enumerate(faults) if fault.id == said.fault]
+    ending = isinstance(said, FaultReverting | FaultGone | FaultNotGone)
+    told = [number for number in mine if faults[number].gone_at is None] if ending else mine[-1:]
+    return [_told(fault, event, said) if number in told else fault for number, fault in enumerate(faults)]
 
 
-def _moment(event: Event, name: str) -> float:
-    moment = event.data.get(name)
-    return event.at if moment is None else float(moment)
+def _told(fault: FaultSpan, event: Event, said: FaultEvent) -> FaultSpan:
+    fault = replace(fault, events=(*fault.events, event.sequence))
+    match said:
+        case FaultLanded(effective_at=at) if fault.effective_at is None:
+            return replace(fault, effective_at=event.at if at is None else at)
+        case FaultReverting(by=by):
+            return replace(fault, reverts=(*fault.reverts, (event.at, by)))
+        case FaultGone(gone_at=at):
+            return replace(fault, gone_at=event.at if at is None else at)
+        case FaultNotLanded(seen=seen) | FaultNotGone(seen=seen) | FaultFailed(error=seen):
+            return replace(fault, problems=(*fault.problems, f"{event.kind.split('.')[1]}: {seen}"))
+    return fault

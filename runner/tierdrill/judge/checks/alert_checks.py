@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from tierdrill.documents.models.drill import AlertExpectation, Alerts
 from tierdrill.documents.models.units import show_duration
-from tierdrill.history.events import Event
+from tierdrill.history.events import Event, each
+from tierdrill.history.kinds.response_kinds import AlertState
 from tierdrill.judge.timeline import Timeline
 from tierdrill.judge.verdict import SECONDS, Check, Status
 
@@ -57,15 +58,15 @@ def sightings(events: Sequence[Event]) -> list[Firing]:
     return [
         Firing(
             at=event.at,
-            alert=event.data["alert"],
-            labels={key: str(value) for key, value in event.data.get("labels", {}).items()},
-            severity=str(event.data.get("severity", "")),
-            via=str(event.data.get("via", "")),
-            state=str(event.data["state"]),
+            alert=said.alert,
+            labels={key: str(value) for key, value in said.labels.items()},
+            severity=said.severity,
+            via=said.via,
+            state=said.state,
             event=event.sequence,
         )
-        for event in events
-        if event.kind == "alert.state" and event.data.get("state") in ("firing", "resolved")
+        for event, said in each(events, AlertState)
+        if said.state in ("firing", "resolved")
     ]
 
 

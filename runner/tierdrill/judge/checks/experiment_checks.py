@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tierdrill.history.events import Event
+from tierdrill.history.events import Event, each
+from tierdrill.history.kinds.run_kinds import ExperimentHypothesis, ExperimentRollbacks
 from tierdrill.judge.verdict import Check, Status
 
 TITLES = {
@@ -21,27 +22,27 @@ TITLES = {
 
 def judge_experiment(events: Sequence[Event]) -> list[Check]:
     """A check for each time its hypothesis was asked, and one of its rollbacks; none for a history without them."""
-    asked = [event for event in events if event.kind == "experiment.hypothesis"]
+    asked = each(events, ExperimentHypothesis)
     checks = []
     for when, title in TITLES.items():
-        if mine := [event for event in asked if event.data.get("when") == when]:
+        if mine := [(event, said) for event, said in asked if said.when == when]:
             checks.append(_hypothesis(when, title, mine))
-    if played := [event for event in events if event.kind == "experiment.rollbacks"]:
+    if played := each(events, ExperimentRollbacks):
         checks.append(_rollbacks(played))
     return checks
 
 
-def _hypothesis(when: str, title: str, told: Sequence[Event]) -> Check:
+def _hypothesis(when: str, title: str, told: Sequence[tuple[Event, ExperimentHypothesis]]) -> Check:
     # Nothing but true is an answer that it held.
-    unmet = [event for event in told if event.data.get("met") is not True]
-    decisive = next((event for event in unmet if event.data.get("met") is False), unmet[0] if unmet else told[0])
+    unmet = [said for _, said in told if said.met is not True]
+    decisive = next((said for said in unmet if said.met is False), unmet[0] if unmet else told[0][1])
     if not unmet:
         status = Status.PASSED
-    elif when == "before" or decisive.data.get("met") is not False:
+    elif when == "before" or decisive.met is not False:
         status = Status.INCONCLUSIVE
     else:
         status = Status.FAILED
-    seen = str(decisive.data.get("seen") or "it was not told")
+    seen = decisive.seen or "it was not told"
     return Check(
         f"experiment/hypothesis/{when}",
         "experiment",
@@ -49,13 +50,14 @@ def _hypothesis(when: str, title: str, told: Sequence[Event]) -> Check:
         title,
         "every probe of it is within its tolerance",
         f"{seen}; the method was not played" if unmet and when == "before" else seen,
-        tuple(event.sequence for event in told),
+        tuple(event.sequence for event, _ in told),
     )
 
 
-def _rollbacks(played: Sequence[Event]) -> Check:
+def _rollbacks(played: Sequence[tuple[Event, ExperimentRollbacks]]) -> Check:
     # Played again, only what failed the last time is left.
-    failed = [one for one in played[-1].data.get("failed") or () if isinstance(one, dict)]
+    last = played[-1][1]
+    failed = [one for one in last.failed if isinstance(one, dict)]
     # What tierdrill's own undo could not mend is on the ledger, and judged there.
     own = all(one.get("own") for one in failed)
     status = (Status.INCONCLUSIVE if own else Status.UNCLEAN) if failed else Status.PASSED
@@ -66,6 +68,6 @@ def _rollbacks(played: Sequence[Event]) -> Check:
         status,
         "the experiment's rollbacks succeed",
         "none of them fails",
-        seen or f"{played[-1].data.get('played')} played",
-        tuple(event.sequence for event in played),
+        seen or f"{last.played} played",
+        tuple(event.sequence for event, _ in played),
     )

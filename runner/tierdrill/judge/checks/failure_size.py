@@ -17,7 +17,8 @@ from tierdrill.documents.models.drill import Invariants, TierExpectation
 from tierdrill.documents.models.environment import Clock
 from tierdrill.documents.models.tiers import Tier
 from tierdrill.faults.registry import disrupts
-from tierdrill.history.events import Event
+from tierdrill.history.events import Event, each
+from tierdrill.history.kinds.run_kinds import FaultIntended, LabState
 from tierdrill.judge.checks.failure_class import BLIP_REPLICAS, Classified, Failure, FailureClass, classify
 from tierdrill.judge.checks.invariants import judge_invariants
 from tierdrill.judge.checks.playbook_executions import executions
@@ -246,10 +247,10 @@ def _affected(
 
     None where the control plane was not heard before the fault: it tells of changes only.
     """
-    begin = min([span[0], *(event.at for event in events if event.kind == "fault.intended")])
-    told = [event for event in events if event.kind == "lab.state"]
-    before = [event for event in told if event.at <= begin]
-    after = [event for event in told if begin < event.at <= span[1]]
+    begin = min([span[0], *(event.at for event, _ in each(events, FaultIntended))])
+    told = each(events, LabState)
+    before = [said for event, said in told if event.at <= begin]
+    after = [said for event, said in told if begin < event.at <= span[1]]
     down = frozenset(
         fault.target
         for fault in timeline.faults
@@ -258,11 +259,11 @@ def _affected(
     if not before:
         return None, down
     lost = {
-        what: {name for name in _ready(before[-1], what) if any(name not in _ready(event, what) for event in after)}
+        what: {name for name in _ready(before[-1], what) if any(name not in _ready(said, what) for said in after)}
         for what in ("replicas", "nodes")
     }
     return len(lost["replicas"]), down | lost["nodes"]
 
 
-def _ready(event: Event, what: str) -> set[str]:
-    return {str(one["name"]) for one in event.data.get(what, []) if one.get("ready")}
+def _ready(said: LabState, what: str) -> set[str]:
+    return {str(one["name"]) for one in getattr(said, what) if one.get("ready")}

@@ -8,7 +8,7 @@ the time in which the service was to recover, makes deadlines and objectives say
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,7 +36,7 @@ class _Subject:
     planned: bool = True
 
 
-def judge_faults(planned: Sequence[dict[str, Any]], timeline: Timeline) -> list[Check]:
+def judge_faults(planned: Sequence[Mapping[str, Any]], timeline: Timeline) -> list[Check]:
     """Each fault was seen to land, and seen to be gone, by a witness that did not inject.
 
     `planned` are the activities of run.started; empty for a history that does not tell them.
@@ -55,7 +55,7 @@ def judge_faults(planned: Sequence[dict[str, Any]], timeline: Timeline) -> list[
     return checks
 
 
-def _subjects(planned: Sequence[dict[str, Any]], timeline: Timeline) -> list[_Subject]:
+def _subjects(planned: Sequence[Mapping[str, Any]], timeline: Timeline) -> list[_Subject]:
     wanted = {(str(one["kind"]), str(one["target"])) for one in planned}
     found = [
         _Subject(span.kind, span.target, "", span, not wanted or (span.kind, span.target) in wanted)

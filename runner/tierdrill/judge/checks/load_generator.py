@@ -13,7 +13,8 @@ from itertools import pairwise
 from tierdrill.documents.catalogue import DrillSetting
 from tierdrill.documents.models.drill import Load, Stream
 from tierdrill.documents.models.units import show_duration, show_ratio
-from tierdrill.history.events import Event
+from tierdrill.history.events import Event, each
+from tierdrill.history.kinds.run_kinds import LoadEnded, LoadHealth, LoadSamples, LoadStarted, RunStarted
 from tierdrill.judge.arrivals import StreamBook, surged_arrivals
 from tierdrill.judge.checks.run_trust import check_of
 from tierdrill.judge.samples import TierSamples
@@ -43,7 +44,7 @@ def judge_load(
     """
     wanted = setting.drill.load
     span = timeline.span([phase for phase in JUDGED_PHASES if phase in timeline.phases or not stopped])
-    batches = [event for event in events if event.kind == "load.samples"]
+    batches = [event for event, _ in each(events, LoadSamples)]
     if span is None or not batches:
         return [check_of("samples", False, "samples through all phases", "no samples", batches, group="load")]
     lags, dropped, total = _sends(told, span)
@@ -90,7 +91,7 @@ def _sends(told: Mapping[str, TierSamples], span: tuple[float, float]) -> tuple[
 
 def _accounted(wanted: Load, events: Sequence[Event], books: Mapping[str, StreamBook]) -> Check:
     """Whatever became of an arrival, there is one sample of it: one that is missing may have been a failure."""
-    started = [event for event in events if event.kind == "load.started"]
+    started = [event for event, _ in each(events, LoadStarted)]
     planned = {stream for stream, book in books.items() if book.planned is not None}
     due = {stream.tier: 0 for stream in wanted.streams}
     seen = dict.fromkeys(due, 0)
@@ -139,30 +140,36 @@ def sent_as(stream: Stream) -> tuple[str, ...]:
 
 def _told(events: Sequence[Event]) -> Check:
     """The generator ended well, and every line it wrote could be read."""
-    ended = [event for event in events if event.kind == "load.ended"]
+    ended = each(events, LoadEnded)
     # Histories from before the planned faults were told have no such event.
-    old = "faults" not in events[0].data
-    malformed = sum(event.data.get("malformed") or 0 for event in ended)
-    codes = [event.data.get("exit_code") for event in ended]
+    start = events[0].payload
+    old = isinstance(start, RunStarted) and start.faults is None
+    malformed = sum(said.malformed for _, said in ended)
+    codes = [said.exit_code for _, said in ended]
     good = (bool(ended) or old) and not malformed and not any(code != 0 for code in codes)
     if not ended:
         seen = "it is not told"
     else:
         seen = f"ended with {', '.join(map(str, codes))}, {malformed} lines that cannot be read"
-    return check_of("ended", good, "the generator ends well, and all it wrote can be read", seen, ended, group="load")
+    return check_of(
+        "ended",
+        good,
+        "the generator ends well, and all it wrote can be read",
+        seen,
+        [event for event, _ in ended],
+        group="load",
+    )
 
 
-def _stalled(reports: Sequence[Event], span: tuple[float, float]) -> Check:
+def _stalled(reports: Sequence[tuple[Event, LoadHealth]], span: tuple[float, float]) -> Check:
     """A generator that stood still sent nothing meanwhile, and what it then sent was late by its own doing."""
     # A report is about the interval that ends with it. One that does not say is no good word.
     stalled = [
         event
-        for event in reports
-        if event.data.get("stalled") is not False
-        and span[0] < event.at
-        and event.at - float(event.data.get("interval_s", REPORT_S)) < span[1]
+        for event, said in reports
+        if said.stalled is not False and span[0] < event.at and event.at - said.interval_s < span[1]
     ]
-    moments = [span[0], *(min(max(event.at, span[0]), span[1]) for event in reports), span[1]]
+    moments = [span[0], *(min(max(event.at, span[0]), span[1]) for event, _ in reports), span[1]]
     gap = max(later - earlier for earlier, later in pairwise(sorted(moments)))
     if stalled:
         seen = f"it stood still before {', '.join(f'+{event.at - span[0]:.1f}s' for event in stalled[:3])}"
@@ -186,7 +193,7 @@ def _stalled(reports: Sequence[Event], span: tuple[float, float]) -> Check:
 def _rate(setting: DrillSetting, events: Sequence[Event], total: int, span: tuple[float, float]) -> Check:
     """As many arrivals as the documents say, at the rates that their shapes have in the span."""
     streams = setting.drill.load.streams
-    started = [event.data.get("schedule_zero") for event in events if event.kind == "load.started"]
+    started = [said.schedule_zero for _, said in each(events, LoadStarted)]
     zero = started[-1] if started and started[-1] is not None else None
     replayed = any(stream.shape.kind == "replay" for stream in streams)
     moving = any(stream.shape.kind != "steady" for stream in streams)
@@ -212,10 +219,10 @@ def _rate(setting: DrillSetting, events: Sequence[Event], total: int, span: tupl
 
 
 def _machine(setting: DrillSetting, events: Sequence[Event], span: tuple[float, float]) -> list[Check]:
-    reports = [event for event in events if event.kind == "load.health" and span[0] <= event.at < span[1] + 2]
+    reports = [(event, said) for event, said in each(events, LoadHealth) if span[0] <= event.at < span[1] + 2]
     floor = setting.environment.idle_floor
-    idles = [event.data["machine_idle"] for event in reports if event.data.get("machine_idle") is not None]
-    loops = sorted(event.data["loop_lag_s"] for event in reports if event.data.get("loop_lag_s") is not None)
+    idles = [said.machine_idle for _, said in reports if said.machine_idle is not None]
+    loops = sorted(said.loop_lag_s for _, said in reports if said.loop_lag_s is not None)
     idle = sum(idles) / len(idles) if idles else None
     loop = loops[min(len(loops) - 1, math.ceil(len(loops) * 0.9) - 1)] if loops else None
     return [
@@ -225,7 +232,7 @@ def _machine(setting: DrillSetting, events: Sequence[Event], span: tuple[float, 
             idle is not None and idle >= floor,
             f"the machine is idle, or at work of lower priority, for {show_ratio(floor)} or more of the time",
             f"idle {idle:.0%} on average" if idle is not None else "the generator did not report",
-            reports,
+            [event for event, _ in reports],
             group="load",
             value=idle,
             limit=floor,

@@ -10,12 +10,21 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from tierdrill.documents.catalogue import DrillSetting
 from tierdrill.documents.models.drill import PlaybookExpectation
 from tierdrill.documents.models.playbook import Playbook
 from tierdrill.documents.models.units import show_duration
-from tierdrill.history.events import Event
+from tierdrill.history.events import Event, each
+from tierdrill.history.kinds.response_kinds import (
+    PageAcknowledged,
+    PageEvent,
+    PageFailed,
+    PageSent,
+    PlaybookEscalated,
+    PlaybookSkipped,
+)
 from tierdrill.judge.checks.alert_checks import Firing, sightings
 from tierdrill.judge.checks.playbook_executions import Execution, executions
 from tierdrill.judge.checks.remedy_effects import Effect, Witnesses
@@ -81,7 +90,7 @@ def judge_playbooks(
         for name in sorted({one.playbook for one in ran} - named - set(wanted.must_not_fire)):
             mine = [one for one in ran if one.playbook == name]
             checks.append(_silent(name, mine, "no playbook but those named"))
-    others = {str(event.data.get("playbook")) for event in events if event.kind == "playbook.escalated"} - named
+    others = {said.playbook for _, said in each(events, PlaybookEscalated)} - named
     checks.extend(_not_escalated(name, past) for name in sorted(others))
     return checks
 
@@ -89,8 +98,9 @@ def judge_playbooks(
 def judge_no_playbooks(events: Sequence[Event]) -> list[Check]:
     """For a blip: nothing runs at all, and nobody is called."""
     ran = executions(events)
-    called = [event for event in events if event.kind == "playbook.escalated"]
+    called = each(events, PlaybookEscalated)
     if called:
+        first = called[0][1]
         return [
             *_ran_on_a_blip(ran),
             Check(
@@ -99,8 +109,8 @@ def judge_no_playbooks(events: Sequence[Event]) -> list[Check]:
                 Status.FAILED,
                 "nobody is called",
                 "nobody is called on a blip",
-                f"{called[0].data.get('playbook')} called for help: {called[0].data.get('reason', '')}",
-                tuple(event.sequence for event in called),
+                f"{first.playbook} called for help: {first.reason}",
+                tuple(event.sequence for event, _ in called),
             ),
         ]
     if not ran:
@@ -218,20 +228,20 @@ def _fired(
     if good:
         after = (good[0].finished_at or 0.0) - (past.effect(good[0], None) or 0.0)
         return _check(name, "fired", Status.PASSED, expected, f"succeeded {after:.1f}s after the effect", evidence)
-    held = tuple(event.sequence for event in _held_back(name, past))
+    held = tuple(event.sequence for event, _ in _held_back(name, past))
     status = Status.PASSED if helpless and (mine or held) else Status.FAILED
     return _check(name, "fired", status, expected, _why_not(name, mine, past), evidence or held)
 
 
-def _held_back(name: str, past: _Past) -> list[Event]:
-    return [event for event in past.events if event.kind == "playbook.skipped" and event.data.get("playbook") == name]
+def _held_back(name: str, past: _Past) -> list[tuple[Event, PlaybookSkipped]]:
+    return [(event, said) for event, said in each(past.events, PlaybookSkipped) if said.playbook == name]
 
 
 def _why_not(name: str, mine: Sequence[Execution], past: _Past) -> str:
     if mine:
         return f"it ran but did not succeed: {mine[-1].problem}"
     skipped = _held_back(name, past)
-    return f"it was held back: {skipped[-1].data.get('reason', '')}" if skipped else "it never ran"
+    return f"it was held back: {skipped[-1][1].reason}" if skipped else "it never ran"
 
 
 def _cause(name: str, mine: Sequence[Execution], past: _Past, evidence: tuple[int, ...]) -> Check:
@@ -274,7 +284,7 @@ def _target(
 ) -> Check:
     found = {one.target for one in mine}
     if expectation.escalation is not None:
-        found |= {str(event.data.get("target")) for event in _escalations(expectation.playbook, past)}
+        found |= {said.target for _, said in _escalations(expectation.playbook, past)}
     status = Status.PASSED if found == {expectation.target} else Status.FAILED
     seen = f"on {', '.join(sorted(found))}" if found else "it did not run"
     return _check(expectation.playbook, "target", status, f"on {expectation.target} and nothing else", seen, evidence)
@@ -355,20 +365,22 @@ def _effects(expectation: PlaybookExpectation, one: Execution, past: _Past) -> l
     return found
 
 
-def _escalations(name: str, past: _Past) -> list[Event]:
-    return [event for event in past.events if event.kind == "playbook.escalated" and event.data.get("playbook") == name]
+def _escalations(name: str, past: _Past) -> list[tuple[Event, PlaybookEscalated]]:
+    return [(event, said) for event, said in each(past.events, PlaybookEscalated) if said.playbook == name]
 
 
-def _about(event: Event, escalation: Event) -> bool:
-    """Whether an event of a page is about this escalation."""
-    key = f"tierdrill/{escalation.data.get('playbook')}/{escalation.data.get('target')}"
-    if len(key) > PAGE_KEY_MAX:
-        key = hashlib.sha256(key.encode()).hexdigest()
-    return event.data.get("dedup_key") == key and event.at >= escalation.at
+P = TypeVar("P", bound=PageEvent)
 
 
-def _pages(escalation: Event, kind: str, past: _Past) -> list[Event]:
-    return [event for event in past.events if event.kind == kind and _about(event, escalation)]
+def _pages(escalations: Sequence[tuple[Event, PlaybookEscalated]], kind: type[P], past: _Past) -> list[tuple[Event, P]]:
+    """The events of the pages about these escalations."""
+    found: list[tuple[Event, P]] = []
+    for event, said in escalations:
+        key = f"tierdrill/{said.playbook}/{said.target}"
+        if len(key) > PAGE_KEY_MAX:
+            key = hashlib.sha256(key.encode()).hexdigest()
+        found += [(one, page) for one, page in each(past.events, kind) if page.dedup_key == key and one.at >= event.at]
+    return found
 
 
 def _not_escalated(name: str, past: _Past) -> Check:
@@ -377,13 +389,13 @@ def _not_escalated(name: str, past: _Past) -> Check:
     found = _escalations(name, past)
     if not found:
         return _check(name, "escalation", Status.PASSED, expected, "nobody was", ())
-    paged = [str(page.data.get("contact")) for page in _pages(found[0], "page.sent", past)]
-    taken = [str(page.data.get("by")) for page in _pages(found[0], "page.acknowledged", past)]
+    paged = [page.contact for _, page in _pages(found[:1], PageSent, past)]
+    taken = [page.by for _, page in _pages(found[:1], PageAcknowledged, past)]
     seen = (
-        f"it called for help: {found[0].data.get('reason', '')}; paged: {', '.join(dict.fromkeys(paged)) or 'nobody'}; "
+        f"it called for help: {found[0][1].reason}; paged: {', '.join(dict.fromkeys(paged)) or 'nobody'}; "
         f"acknowledged by {taken[0] if taken else 'nobody'}"
     )
-    return _check(name, "escalation", Status.FAILED, expected, seen, tuple(event.sequence for event in found))
+    return _check(name, "escalation", Status.FAILED, expected, seen, tuple(event.sequence for event, _ in found))
 
 
 def _escalated(expectation: PlaybookExpectation, mine: Sequence[Execution], past: _Past) -> Check:
@@ -395,28 +407,30 @@ def _escalated(expectation: PlaybookExpectation, mine: Sequence[Execution], past
         expected += f", within {show_duration(wanted.within)} of the fault's effect"
     found = _escalations(name, past)
     effect = past.effect(mine[0] if mine else None, expectation.target)
-    evidence = tuple(event.sequence for event in found)
+    evidence = tuple(event.sequence for event, _ in found)
     if effect is None:
         return _check(name, "escalation", Status.INCONCLUSIVE, expected, "no fault was seen to land", evidence)
     if not found:
         return _check(name, "escalation", Status.FAILED, expected, "it called nobody", evidence)
-    sent = [page for one in found for page in _pages(one, "page.sent", past) if page.data.get("action") == "trigger"]
-    sent = [page for page in sent if wanted.contact in (None, page.data.get("contact"))]
-    lost = [page for one in found for page in _pages(one, "page.failed", past)]
-    taken = [
-        page
-        for one in found
-        for page in _pages(one, "page.acknowledged", past)
-        if sent and page.at >= sent[0].at and wanted.acknowledged_by in (None, page.data.get("by"))
+    sent = [
+        (event, page)
+        for event, page in _pages(found, PageSent, past)
+        if page.action == "trigger" and wanted.contact in (None, page.contact)
     ]
-    evidence = (*evidence, *(event.sequence for event in (*sent, *lost, *taken)))
+    lost = _pages(found, PageFailed, past)
+    taken = [
+        (event, page)
+        for event, page in _pages(found, PageAcknowledged, past)
+        if sent and event.at >= sent[0][0].at and wanted.acknowledged_by in (None, page.by)
+    ]
+    evidence = (*evidence, *(event.sequence for event, _ in (*sent, *lost, *taken)))
     if not sent:
-        seen = f"no page went out: {lost[0].data.get('error', '')}" if lost else "nobody was paged"
+        seen = f"no page went out: {lost[0][1].error}" if lost else "nobody was paged"
         return _check(name, "escalation", Status.FAILED, expected, seen, evidence)
-    paged = f"{sent[0].data.get('contact')} was paged after {sent[0].at - effect:.1f}s"
+    paged = f"{sent[0][1].contact} was paged after {sent[0][0].at - effect:.1f}s"
     if not taken:
         return _check(name, "escalation", Status.FAILED, expected, f"{paged}, and it was not acknowledged", evidence)
-    took = taken[0].at - effect
+    took = taken[0][0].at - effect
     status = Status.PASSED if wanted.within is None or took <= wanted.within else Status.FAILED
-    seen = f"{paged}, acknowledged by {taken[0].data.get('by')} after {took:.1f}s"
+    seen = f"{paged}, acknowledged by {taken[0][1].by} after {took:.1f}s"
     return _check(name, "escalation", status, expected, seen, evidence, took, wanted.within)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from tierdrill.history.events import Event
+from tierdrill.history.kinds.response_kinds import PlaybookFinished, PlaybookStarted, StepEnded, StepEvent, StepStarted
 
 
 @dataclass(frozen=True)
@@ -78,9 +79,10 @@ class _Told:
     """One execution while its events are read."""
 
     first: Event
+    said: PlaybookStarted
     steps: list[Step] = field(default_factory=list)
     rollbacks: list[tuple[int, str]] = field(default_factory=list)
-    end: Event | None = None
+    end: tuple[float | None, PlaybookFinished | None] = (None, None)
     events: list[int] = field(default_factory=list)
 
 
@@ -88,69 +90,50 @@ def executions(events: Sequence[Event]) -> list[Execution]:
     """Every execution that started, in order; the steps run when the alert resolved are not counted as one."""
     found: dict[str, _Told] = {}
     for event in events:
-        if not event.kind.startswith("playbook.") or event.data.get("phase", "act") != "act":
-            continue
-        execution = str(event.data.get("execution", ""))
-        told = found.get(execution)
-        if event.kind == "playbook.started" and told is None:
-            told = found[execution] = _Told(event)
-        if told is not None and _take(told, event):
-            told.events.append(event.sequence)
+        match event.payload:
+            case PlaybookStarted(phase="act") as said:
+                found.setdefault(said.execution, _Told(event, said)).events.append(event.sequence)
+            case StepEvent(phase="act") | PlaybookFinished(phase="act") as said if said.execution in found:
+                _take(found[said.execution], event, said)
     return [_execution(name, told) for name, told in found.items()]
 
 
-def _take(told: _Told, event: Event) -> bool:
-    """Add what one event says; False if it says nothing of the kind."""
-    data = event.data
-    attempt = int(data.get("attempt", 1))
-    if event.kind == "playbook.finished":
-        told.end = event
-    elif event.kind in ("playbook.step_started", "playbook.step") and data.get("rollback"):
-        told.rollbacks.append((attempt, str(data["step"])))
-    elif event.kind == "playbook.step_started":
-        arguments = dict(data.get("arguments") or {})
-        told.steps.append(
-            Step(str(data["step"]), str(data.get("action", "")), arguments, attempt, event.at, event=event.sequence)
-        )
-    elif event.kind == "playbook.step":
-        _end_step(told, event, attempt)
-    return event.kind in ("playbook.started", "playbook.step_started", "playbook.step", "playbook.finished")
+def _take(told: _Told, event: Event, said: StepEvent | PlaybookFinished) -> None:
+    """Add what one event says."""
+    told.events.append(event.sequence)
+    if isinstance(said, PlaybookFinished):
+        told.end = event.at, said
+    elif said.rollback:
+        told.rollbacks.append((said.attempt, said.step))
+    elif isinstance(said, StepStarted):
+        arguments = dict(said.arguments)
+        told.steps.append(Step(said.step, said.action, arguments, said.attempt, event.at, event=event.sequence))
+    elif isinstance(said, StepEnded):
+        _end_step(told, event, said)
 
 
-def _end_step(told: _Told, event: Event, attempt: int) -> None:
-    data, name = event.data, str(event.data["step"])
+def _end_step(told: _Told, event: Event, said: StepEnded) -> None:
+    name, attempt = said.step, said.attempt
     open_now = [n for n, step in enumerate(told.steps) if (step.name, step.attempt) == (name, attempt)]
-    begun = told.steps.pop(open_now[-1]) if open_now else Step(name, "", {}, attempt, event.at, event=event.sequence)
-    told.steps.append(
-        Step(
-            name,
-            begun.action,
-            begun.arguments,
-            attempt,
-            begun.started_at,
-            event.at,
-            bool(data.get("ok")),
-            str(data.get("seen", "")),
-            event.sequence,
-        )
-    )
+    begun = told.steps.pop(open_now[-1]) if open_now else Step(name, "", {}, attempt, event.at)
+    told.steps.append(replace(begun, ended_at=event.at, ok=said.ok, seen=said.seen, event=event.sequence))
 
 
 def _execution(name: str, told: _Told) -> Execution:
-    data, end = told.first.data, told.end
-    notice = data.get("notice") or {}
+    first, (ended_at, end) = told.said, told.end
+    notice = first.notice or {}
     labels = {str(key): str(value) for key, value in notice.get("labels", {}).items() if key != "alertname"}
     last = max((step.attempt for step in told.steps), default=1)
     return Execution(
-        playbook=data["playbook"],
+        playbook=first.playbook,
         execution=name,
-        target=data.get("target", ""),
+        target=first.target,
         started_at=told.first.at,
-        finished_at=end.at if end else None,
-        ok=bool(end.data["ok"]) if end else None,
-        reason=str(end.data.get("reason", "")) if end else "",
+        finished_at=ended_at,
+        ok=end.ok if end else None,
+        reason=end.reason if end else "",
         events=tuple(told.events),
-        alert=str(data.get("alert") or notice.get("alert") or ""),
+        alert=first.alert or str(notice.get("alert") or ""),
         labels=labels if notice else None,
         steps=tuple(told.steps),
         rolled_back=tuple(dict.fromkeys(step for attempt, step in told.rollbacks if attempt == last)),

@@ -22,7 +22,8 @@ from tierdrill.documents.catalogue import DrillSetting
 from tierdrill.documents.models.drill import AlertExpectation
 from tierdrill.documents.models.tiers import Tier
 from tierdrill.documents.models.units import show_duration
-from tierdrill.history.events import Event
+from tierdrill.history.events import Event, each
+from tierdrill.history.kinds.response_kinds import PageAcknowledged
 from tierdrill.judge.checks.alert_checks import Firing, sightings
 from tierdrill.judge.checks.slo_check import slo_check
 from tierdrill.judge.samples import UNKNOWN, TierSamples
@@ -56,9 +57,7 @@ class Recovery:
         return self.back if self.held and not self.out_at_end else None
 
 
-def recovery_of(
-    tier: Tier, samples: TierSamples, effect: float, end: float, *, unknown_bad: bool = False
-) -> Recovery:
+def recovery_of(tier: Tier, samples: TierSamples, effect: float, end: float, *, unknown_bad: bool = False) -> Recovery:
     """A tier's recovery between a fault's effect and the end of the recovery phase.
 
     Requests of which nothing is known are left out, or with `unknown_bad` taken to be bad. ValueError for more seconds
@@ -182,7 +181,7 @@ def times_of(
     if effect is None:
         return Times()
     detected = time_to_detect(setting, events, timeline)
-    acknowledged = [event.at for event in events if event.kind == "page.acknowledged" and event.at >= effect]
+    acknowledged = [event.at for event, _ in each(events, PageAcknowledged) if event.at >= effect]
     span = timeline.span(("fault", "recovery"))
     top = setting.tiers.by_rank()[0]
     mine = samples.get(top.name)

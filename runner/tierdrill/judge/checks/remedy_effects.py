@@ -11,7 +11,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tierdrill.history.events import Event
+from tierdrill.history.events import Event, each
+from tierdrill.history.kinds.response_kinds import AlertState, StepStarted
+from tierdrill.history.kinds.run_kinds import LabState, ProcessExited
 from tierdrill.judge.checks.playbook_executions import Execution, Step
 from tierdrill.judge.samples import TierSamples
 from tierdrill.judge.statistics import wilson
@@ -66,7 +68,7 @@ class Witnesses:
         self._timeline = timeline
         self._samples = samples
         self._gateways = gateways
-        self._views = [_view(event) for event in events if event.kind == "lab.state"]
+        self._views = [_view(event, said) for event, said in each(events, LabState)]
         self._ended_at = events[-1].at if events else 0.0
 
     def effect(self, one: Execution, step: Step, until: float) -> Effect | None:
@@ -221,10 +223,8 @@ class Witnesses:
         name = str(step.arguments.get("gateway", ""))
         ends = [
             event
-            for event in self._events
-            if event.kind == "process.exited"
-            and event.data.get("name") == name
-            and step.started_at <= event.at <= until
+            for event, said in each(self._events, ProcessExited)
+            if said.name == name and step.started_at <= event.at <= until
         ]
         numbers = tuple(event.sequence for event in ends)
         if not ends:
@@ -246,17 +246,15 @@ class Witnesses:
 
     def alert_over(self, one: Execution, until: float) -> Effect:
         """The alert that started an execution is over, in Prometheus' eyes."""
+        heard = [(event, said) for event, said in each(self._events, AlertState) if said.via == "prometheus"]
         resolved = [
             event
-            for event in self._events
-            if event.kind == "alert.state"
-            and event.data.get("via") == "prometheus"
-            and event.data.get("alert") == one.alert
-            and event.data.get("state") == "resolved"
-            and _same_labels(one.labels, event.data.get("labels", {}))
+            for event, said in heard
+            if (said.alert, said.state) == (one.alert, "resolved")
+            and _same_labels(one.labels, said.labels)
             and event.at >= one.started_at
         ]
-        if not any(event.kind == "alert.state" and event.data.get("via") == "prometheus" for event in self._events):
+        if not heard:
             return Effect(Status.INCONCLUSIVE, PROMETHEUS, "Prometheus was not heard")
         if not resolved or resolved[0].at > until:
             when = f"only {resolved[0].at - until:.1f}s after the fault was undone" if resolved else "to no end"
@@ -280,11 +278,8 @@ class Witnesses:
         return next(
             (
                 event.at
-                for event in self._events
-                if event.kind == "playbook.step_started"
-                and event.at > step.started_at
-                and event.data.get("action") == step.action
-                and same(event.data.get("arguments") or {})
+                for event, said in each(self._events, StepStarted)
+                if event.at > step.started_at and said.action == step.action and same(said.arguments)
             ),
             self._ended_at,
         )
@@ -330,9 +325,9 @@ class Witnesses:
         return good, total, first
 
 
-def _view(event: Event) -> View:
-    nodes = {str(node["name"]): node for node in event.data.get("nodes", [])}
-    replicas = {str(replica["name"]): replica for replica in event.data.get("replicas", [])}
+def _view(event: Event, said: LabState) -> View:
+    nodes = {str(node["name"]): node for node in said.nodes}
+    replicas = {str(replica["name"]): replica for replica in said.replicas}
     return View(event.at, event.sequence, nodes, replicas)
 
 

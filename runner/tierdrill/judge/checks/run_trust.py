@@ -10,7 +10,18 @@ import math
 from collections.abc import Sequence
 
 from tierdrill.documents.models.units import show_duration
-from tierdrill.history.events import Event
+from tierdrill.history.events import Event, each
+from tierdrill.history.kinds.response_kinds import AlertSilenced, MonitoringGap
+from tierdrill.history.kinds.run_kinds import (
+    PhaseEnded,
+    PhaseStarted,
+    PreflightCheck,
+    ProcessExited,
+    RunEnded,
+    RunNote,
+    RunStarted,
+    RunStopping,
+)
 from tierdrill.judge.timeline import TARGET_PARTS, Timeline
 from tierdrill.judge.verdict import Check, Status
 
@@ -49,52 +60,50 @@ def _before(events: Sequence[Event], wrong: Event) -> str:
 
 
 def _preflight(events: Sequence[Event], timeline: Timeline) -> Check:
-    found = [event for event in events if event.kind == "preflight.check"]
-    bad = [event for event in found if not event.data.get("ok")]
-    seen = "; ".join(f"{event.data['name']}: {event.data.get('seen', '')}" for event in bad)
+    found = each(events, PreflightCheck)
+    bad = [event for event, said in found if not said.ok]
+    seen = "; ".join(f"{said.name}: {said.seen}" for _, said in found if not said.ok)
     good = bool(found) and not bad and "preflight" in timeline.phases
     seen = seen or ("all well" if found else "nothing was looked at")
     return check_of("preflight", good, "healthy, nothing firing, nothing left over", seen, bad)
 
 
 def _completed(events: Sequence[Event], timeline: Timeline) -> Check:
-    over = {event.data["phase"] for event in events if event.kind == "phase.ended"}
+    over = {said.phase for _, said in each(events, PhaseEnded)}
     missing = [phase for phase in PHASES if phase not in timeline.phases or phase not in over]
-    ended = [event for event in events if event.kind == "run.ended"]
-    broken = [event for event in events if event.kind == "run.stopping"]
-    outcome = str(ended[-1].data.get("outcome", "")) if ended else ""
+    ended, broken = each(events, RunEnded), each(events, RunStopping)
+    outcome = ended[-1][1].outcome if ended else ""
     if broken:
-        seen = f"stopped: {broken[0].data.get('reason', '')}"
+        seen = f"stopped: {broken[0][1].reason}"
     elif missing or not ended:
         seen = f"missing: {', '.join(missing) or 'the end'}"
     else:
         seen = "all phases" if outcome == "completed" else f"it ended {outcome or 'without a word'}"
     good = not missing and not broken and outcome == "completed"
-    return check_of("completed", good, "every phase, to the end", seen, [*broken, *ended])
+    return check_of("completed", good, "every phase, to the end", seen, [event for event, _ in (*broken, *ended)])
 
 
 def _as_planned(events: Sequence[Event], timeline: Timeline) -> Check:
     """One run, of one plan: each phase once, in order, for its time, and with the safety net that the variant says."""
-    start = events[0].data
+    starts = [said for _, said in each(events, RunStarted)]
     wrong = []
-    if (starts := sum(event.kind == "run.started" for event in events)) > 1:
-        wrong.append(f"{starts} runs were started")
-    others = {fault.id.partition("/")[0] for fault in timeline.faults if "/" in fault.id} - {str(start["run"])}
+    if len(starts) > 1:
+        wrong.append(f"{len(starts)} runs were started")
+    others = {fault.id.partition("/")[0] for fault in timeline.faults if "/" in fault.id} - {starts[0].run}
     if others:
         wrong.append(f"faults of {', '.join(sorted(others))}")
-    told = [event.data["phase"] for event in events if event.kind == "phase.started"]
+    told = [said.phase for _, said in each(events, PhaseStarted)]
     wrong.extend(f"{phase} began {told.count(phase)} times" for phase in dict.fromkeys(told) if told.count(phase) > 1)
     if told != sorted(told, key=lambda phase: PHASES.index(phase) if phase in PHASES else -1):
         wrong.append(f"the phases came as {', '.join(told)}")
     # The phase in which it was stopped is as long as it could be; that it was stopped is a check of its own.
-    stopped = any(event.kind == "run.stopping" for event in events)
-    stopped_in = [phase for phase in told if phase != "clean-up"][-1:] if stopped else []
-    for phase, wanted in (start.get("planned") or {}).items():
+    stopped_in = [phase for phase in told if phase != "clean-up"][-1:] if each(events, RunStopping) else []
+    for phase, wanted in starts[0].planned.items():
         begin, end = timeline.phases.get(phase, (0.0, float(wanted)))
         least = -math.inf if phase in stopped_in else -_slack(wanted, 0.05, 0.5)
         if not least <= end - begin - float(wanted) <= _slack(wanted, 0.1, 2.0):
             wrong.append(f"{phase} took {end - begin:.1f}s of {wanted:g}s")
-    wrong.extend(_sabotage(str(start["variant"]), events))
+    wrong.extend(_sabotage(starts[0], events))
     return check_of("plan", not wrong, "one run, as it was planned", "; ".join(wrong) or "as planned", [])
 
 
@@ -102,12 +111,13 @@ def _slack(seconds: float, share: float, least: float) -> float:
     return max(share * seconds, least)
 
 
-def _sabotage(variant: str, events: Sequence[Event]) -> list[str]:
+def _sabotage(start: RunStarted, events: Sequence[Event]) -> list[str]:
     """What the history says of a safety net that was cut, against what the variant says."""
-    notes = [str(event.data.get("text", "")) for event in events if event.kind == "run.note"]
+    variant = start.variant
+    notes = [said.text for _, said in each(events, RunNote)]
     cut = {note.removeprefix("sabotage ").partition(":")[0] for note in notes if note.startswith("sabotage ")}
-    known = {str(one["name"]) for one in events[0].data["setting"]["drill"].get("sabotages", ())}
-    cut |= {str(event.data.get("by", "")) for event in events if event.kind == "alert.silenced"} & known
+    known = {str(one["name"]) for one in start.setting["drill"].get("sabotages", ())}
+    cut |= {said.by for _, said in each(events, AlertSilenced)} & known
     meant = variant.removeprefix("sabotage:") if variant.startswith("sabotage:") else None
     wrong = [f"sabotage {name} in a run of {variant}" for name in sorted(cut) if name != meant]
     return wrong if meant is None or meant in cut else [*wrong, f"no word that sabotage {meant} was done"]
@@ -115,26 +125,25 @@ def _sabotage(variant: str, events: Sequence[Event]) -> list[str]:
 
 def _monitoring(events: Sequence[Event], timeline: Timeline) -> Check:
     """That no alert was heard means something only where one would have been."""
-    gaps = [event for event in events if event.kind == "monitoring.gap" and _matters(event, timeline)]
-    looked = [event for event in events if event.kind == "preflight.check"]
-    heard = [event for event in looked if event.data.get("name") == "pipeline" and event.data.get("ok")]
-    told = [f"{event.data['what']} silent for {event.data['seconds']:.1f}s" for event in gaps]
+    every = each(events, MonitoringGap)
+    gaps = [said for event, said in every if _matters(event, said, timeline)]
+    heard = [event for event, said in each(events, PreflightCheck) if said.name == "pipeline" and said.ok]
+    told = [f"{gap.what} silent for {gap.seconds:.1f}s" for gap in gaps]
     told += [
         f"{what} silent for {silent:.1f}s in all"
         for what, silent in _silent_in_all(events, timeline).items()
-        if not any(event.data["what"] == what for event in gaps)
+        if not any(gap.what == what for gap in gaps)
     ]
     good = bool(heard) and not told
     if not heard:
         told.append("no alert was seen to come through before the fault")
-    gaps = [event for event in events if event.kind == "monitoring.gap"]
     return check_of(
         "monitoring",
         good,
         "an alert comes the whole way before the fault, then Prometheus and Alertmanager watch without a gap over "
         f"{show_duration(MONITORING_GAP_MAX_S)}, and for {1 - MONITORING_GAPS_MAX:.0%} of the time",
         "; ".join(told) or "no gap",
-        [*heard, *(() if good else gaps)],
+        [*heard, *(() if good else [event for event, _ in every])],
     )
 
 
@@ -144,14 +153,11 @@ def _silent_in_all(events: Sequence[Event], timeline: Timeline) -> dict[str, flo
     if span is None:
         return {}
     gaps: dict[tuple[str, float], float] = {}
-    for event in events:
-        if event.kind == "monitoring.gap":
-            seconds = float(event.data.get("seconds", 0))
-            began = float(event.data.get("began_at", event.at - seconds))
-            within = min(began + seconds, span[1]) - max(began, span[0])
-            # A gap is told when it has lasted too long, and once more at its end.
-            one = (str(event.data["what"]), began)
-            gaps[one] = max(gaps.get(one, 0.0), within)
+    for event, gap in each(events, MonitoringGap):
+        began = event.at - gap.seconds if gap.began_at is None else gap.began_at
+        within = min(began + gap.seconds, span[1]) - max(began, span[0])
+        # A gap is told when it has lasted too long, and once more at its end.
+        gaps[gap.what, began] = max(gaps.get((gap.what, began), 0.0), within)
     silent: dict[str, float] = {}
     for (what, _), seconds in gaps.items():
         silent[what] = silent.get(what, 0.0) + seconds
@@ -161,33 +167,32 @@ def _silent_in_all(events: Sequence[Event], timeline: Timeline) -> dict[str, flo
 
 def _silences(events: Sequence[Event]) -> Check:
     """An alert that somebody else silenced is not heard, so that it was not heard says nothing."""
-    found = [event for event in events if event.kind == "alert.silenced" and event.source == "monitoring"]
-    seen = "; ".join(
-        f"{event.data.get('by') or 'somebody'} silenced {event.data.get('alert') or 'alerts'}" for event in found
-    )
-    return check_of("silences", not found, "nobody else silences alerts meanwhile", seen or "nobody did", found)
+    found = [(event, said) for event, said in each(events, AlertSilenced) if event.source == "monitoring"]
+    seen = "; ".join(f"{said.by or 'somebody'} silenced {said.alert or 'alerts'}" for _, said in found)
+    cited = [event for event, _ in found]
+    return check_of("silences", not found, "nobody else silences alerts meanwhile", seen or "nobody did", cited)
 
 
 def _processes(events: Sequence[Event], timeline: Timeline) -> Check:
     """What dies of the fault is the service's affair: its objectives say whether that was well."""
-    stopped = next((event.sequence for event in events if event.kind == "run.stopping"), math.inf)
-    died = [event for event in events if event.kind == "process.exited" and not _meant(event, stopped)]
-    by_fault = [event for event in died if _of_the_fault(event, timeline)]
-    doubtful = [event for event in died if event not in by_fault]
-    seen = [f"{event.data['name']} ended ({event.data.get('exit_code')})" for event in doubtful]
-    seen += [f"{event.data['name']} ended ({event.data.get('exit_code')}) under the fault" for event in by_fault]
+    stopped = next((event.sequence for event, _ in each(events, RunStopping)), math.inf)
+    died = [(event, said) for event, said in each(events, ProcessExited) if not _meant(event, said, stopped)]
+    by_fault = [said for event, said in died if _of_the_fault(event, said, timeline)]
+    doubtful = [said for _, said in died if not any(said is one for one in by_fault)]
+    seen = [f"{said.name} ended ({said.exit_code})" for said in doubtful]
+    seen += [f"{said.name} ended ({said.exit_code}) under the fault" for said in by_fault]
     return check_of(
         "processes",
         not doubtful,
         "nothing of the platform or the runner dies but what the drill breaks, or of it",
         "; ".join(seen) or "none died",
-        died,
+        [event for event, _ in died],
     )
 
 
-def _of_the_fault(exited: Event, timeline: Timeline) -> bool:
+def _of_the_fault(exited: Event, said: ProcessExited, timeline: Timeline) -> bool:
     """Whether a fault explains the end: it is the fault's target, or a part of the service that ended after it."""
-    name = str(exited.data.get("name"))
+    name = said.name
     if name in OWN_CHILDREN:
         return False
     if any(name in TARGET_PARTS.split(fault.target) for fault in timeline.faults):
@@ -196,22 +201,18 @@ def _of_the_fault(exited: Event, timeline: Timeline) -> bool:
     return name not in WITNESSES and effect is not None and exited.at >= effect - SEEN_AFTER_S
 
 
-def _meant(exited: Event, stopped: float) -> bool:
+def _meant(exited: Event, said: ProcessExited, stopped: float) -> bool:
     """The runner's own children have a schedule to end by themselves; one that ends badly has not kept it.
 
     After the event of that number a run that is stopped ends them, by force where they do not.
     """
-    if exited.data.get("name") in OWN_CHILDREN and exited.data.get("exit_code") != 0:
-        return exited.sequence > stopped
-    return bool(exited.data.get("expected"))
+    return exited.sequence > stopped if said.name in OWN_CHILDREN and said.exit_code != 0 else said.expected
 
 
-def _matters(gap: Event, timeline: Timeline) -> bool:
+def _matters(told: Event, gap: MonitoringGap, timeline: Timeline) -> bool:
     """Whether a gap blinded the run: long enough, and not over before the baseline began; it wakes up in warm-up."""
-    if gap.data.get("seconds", 0) <= MONITORING_GAP_MAX_S:
-        return False
     baseline = timeline.phases.get("baseline")
-    return baseline is None or gap.at > baseline[0]
+    return gap.seconds > MONITORING_GAP_MAX_S and (baseline is None or told.at > baseline[0])
 
 
 def check_of(

@@ -18,7 +18,7 @@ from typing import Any
 
 from tierdrill.documents.catalogue import DrillSetting
 from tierdrill.history.events import Event
-from tierdrill.judge.judge import setting_in
+from tierdrill.judge.judge import setting_in, start_of
 from tierdrill.judge.timeline import read_timeline
 from tierdrill.judge.trend.proof import row_of, variants_of
 from tierdrill.judge.verdict import GUARDRAIL, Check, Status, Times, Verdict
@@ -164,14 +164,13 @@ _FIELDS = tuple(RunFigures.__dataclass_fields__)
 def figures_of(events: Sequence[Event], verdict: Verdict) -> RunFigures:
     """The figures of a run from its history and the verdict on it; NotARun for anything but a run."""
     setting = setting_in(events)
-    start = events[0].data
+    start = start_of(events)
     timeline = read_timeline(events)
     span = timeline.span(("fault", "recovery"))
     effect = timeline.effect
     ranks = {tier.name: tier.rank for tier in setting.tiers.by_rank()}
     judged = {expectation.tier for expectation in setting.drill.expect.tiers}
-    git = start.get("git") or {}
-    origin = start.get("origin")
+    git = start.git if isinstance(start.git, dict) else {}
     return RunFigures(
         run=verdict.run,
         drill=verdict.drill,
@@ -185,15 +184,15 @@ def figures_of(events: Sequence[Event], verdict: Verdict) -> RunFigures:
         objectives=tuple(_figure(check) for check in verdict.checks if check.group == "slo"),
         tiers={name: rank for name, rank in ranks.items() if name in judged},
         build=Build(
-            version=str((start.get("versions") or {}).get("tierdrill", "")),
+            version=str((start.versions or {}).get("tierdrill", "")),
             commit=str(git.get("commit", "")),
             changed=bool(git.get("changed", False)),
-            documents=documents_digest(start["setting"]),
+            documents=documents_digest(start.setting),
         ),
         variants=tuple(variants_of(setting)),
         as_expected=_as_expected(setting, verdict),
         reasons=verdict.reasons,
-        origin=origin if isinstance(origin, dict) else {},
+        origin=dict(start.origin),
         stopped_by=verdict.stopped.by if verdict.stopped else "",
     )
 

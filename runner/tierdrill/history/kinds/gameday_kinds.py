@@ -1,0 +1,151 @@
+"""What the journal of a game day says. A step is named by its place in the plan, from 0."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from tierdrill.history.payload import Payload
+
+
+class GameDayOpened(Payload, kind="gameday.opened"):
+    """`planned` are about how many seconds each step's run takes."""
+
+    gameday: str
+    document: Mapping[str, Any]
+    catalogue: str
+    lab: str | None = None
+    unattended: bool
+    pauses: bool = True
+    planned: tuple[float, ...] = ()
+    version: str
+
+
+class FacilitatorLeft(Payload, kind="facilitator.left"):
+    """How the facilitator came to leave."""
+
+    how: str
+
+
+class ChecklistTicked(Payload, kind="checklist.ticked"):
+    """`done` is false where a tick was taken back."""
+
+    list: str
+    item: int
+    done: bool = True
+
+
+class AnnouncementTold(Payload, kind="announcement.told"):
+    """By the number of the announcement in the plan; `step` is the one at hand."""
+
+    announcement: int
+    step: int | None = None
+
+
+class StepEvent(Payload):
+    """What every event of a step says."""
+
+    step: int
+
+
+class StepBegun(StepEvent, kind="step.begun"):
+    """`attempt` counts from 1."""
+
+    attempt: int
+
+
+class StepSkipped(StepEvent, kind="step.skipped"):
+    """Also a step that is under way."""
+
+    reason: str
+
+
+class RunEvent(StepEvent):
+    """What every event of a step's run says."""
+
+    attempt: int
+
+
+class RunStarting(RunEvent, kind="run.starting"):
+    """Its process is being started."""
+
+
+class RunNamed(RunEvent, kind="run.named"):
+    """Its name is known."""
+
+    run: str
+
+
+class RunFinished(RunEvent, kind="run.finished"):
+    """What it came to; without a verdict, only the first three."""
+
+    run: str | None
+    status: str
+    summary: str
+    times: Mapping[str, Any] | None = None
+    reasons: tuple[str, ...] = ()
+    checks: tuple[Mapping[str, Any], ...] = ()
+    breached: tuple[str, ...] = ()
+    story: tuple[Mapping[str, Any], ...] = ()
+    variables: Mapping[str, Any] | None = None
+    tiers: tuple[str, ...] = ()
+    emulated: tuple[str, ...] = ()
+
+
+class PauseExtended(Payload, kind="pause.extended"):
+    """By so many seconds."""
+
+    seconds: float
+
+
+class NoteTaken(Payload, kind="note.taken"):
+    """A note by somebody."""
+
+    text: str
+
+
+class LessonLearned(Payload, kind="lesson.learned"):
+    """A lesson by somebody."""
+
+    text: str
+
+
+class FindingRaised(Payload, kind="finding.raised"):
+    """`due` is a date."""
+
+    text: str
+    owner: str
+    due: str
+
+
+class FindingClosed(Payload, kind="finding.closed"):
+    """A finding is closed, by its name."""
+
+    finding: str
+    how: str
+
+
+class HypothesisAnswered(StepEvent, kind="hypothesis.answered"):
+    """By the number of the hypothesis in the step."""
+
+    hypothesis: int
+    held: str
+
+
+class AbortAsked(Payload, kind="abort.asked"):
+    """Everything is to stop."""
+
+    reason: str
+
+
+class ClockMoved(Payload, kind="clock.moved"):
+    """The wall clock was set by so many seconds."""
+
+    seconds: float
+
+
+class GameDayEnded(Payload, kind="gameday.ended"):
+    """`outcome` is completed or aborted."""
+
+    outcome: str
+    reason: str
