@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from tierdrill.credentials import HttpLogin
 from tierdrill.history.events import Event, event
 from tierdrill.monitoring.alert_names import WATCHDOG
 from tierdrill.monitoring.alert_transitions import (
@@ -29,7 +30,7 @@ from tierdrill.monitoring.alert_transitions import (
     webhook_sightings,
     whole_picture,
 )
-from tierdrill.monitoring.login import Login
+from tierdrill.monitoring.external_alerts import Rename
 from tierdrill.monitoring.query import AlertmanagerClient, NoData, Prometheus, Series
 
 PROMETHEUS_PERIOD_S = 0.5
@@ -96,21 +97,31 @@ class Silence:
 
 
 class AlertWatcher:
-    """Watches from `run` to `finish`; `take` is for the receiver's webhook bodies."""
+    """Watches from `run` to `finish`; `take` is for the receiver's webhook bodies.
+
+    `gap_s` is how long a way of watching may show nothing, `rename` gives alerts the names that drills use, and
+    `on_poll` gets what Alertmanager holds at each look.
+    """
 
     def __init__(
         self,
         *,
-        prometheus: str,
-        alertmanager: str,
+        prometheus: str | Prometheus,
+        alertmanager: str | AlertmanagerClient,
         emit: Callable[[Event], object],
         webhook: bool = False,
         own_silence: Callable[[Mapping[str, Any]], bool] = lambda silence: False,
-        login: Login | None = None,
+        login: HttpLogin | None = None,
+        gap_s: float = GAP_S,
+        rename: Rename = dict,
+        on_poll: Callable[[list[dict[str, Any]]], object] = lambda alerts: None,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self._prometheus = Prometheus(prometheus, login)
-        self._alertmanager = AlertmanagerClient(alertmanager, login=login)
+        self._prometheus = Prometheus(prometheus, login) if isinstance(prometheus, str) else prometheus
+        self._alertmanager = (
+            AlertmanagerClient(alertmanager, login=login) if isinstance(alertmanager, str) else alertmanager
+        )
+        self._gap_s, self._rename, self._on_poll = gap_s, rename, on_poll
         self._emit = emit
         self._clock = clock
         self._own_silence = own_silence
@@ -119,8 +130,8 @@ class AlertWatcher:
         self._told: list[Sighting] = []
         self._began_at = clock()
         self._silences = {
-            "prometheus": Silence("prometheus", GAP_S, emit),
-            "alertmanager": Silence("alertmanager", GAP_S, emit),
+            "prometheus": Silence("prometheus", gap_s, emit),
+            "alertmanager": Silence("alertmanager", gap_s, emit),
         }
         if webhook:
             self._silences["webhook"] = Silence("webhook", WEBHOOK_GAP_S, emit)
@@ -176,9 +187,9 @@ class AlertWatcher:
         for sample in answer:
             if sample.labels.get("alertname") and sample.labels.get("alertstate") in ("pending", "firing"):
                 at = min(sample.value, now)
-                seen.append(Sighting(key_of(sample.labels), sample.labels["alertstate"], at, at))
+                seen.append(Sighting(key_of(self._rename(sample.labels)), sample.labels["alertstate"], at, at))
         heard = [sighting.at for sighting in seen if sighting.key[0] == WATCHDOG and sighting.state == "firing"]
-        if not heard or now - max(heard) > GAP_S:
+        if not heard or now - max(heard) > self._gap_s:
             # The server answers, but its rules are not evaluated: what it says about alerts is old.
             silence.bad(now, "the Watchdog does not fire")
             return
@@ -196,6 +207,8 @@ class AlertWatcher:
         if isinstance(answer, NoData):
             silence.bad(now, answer.reason)
             return
+        answer = [{**alert, "labels": self._rename(alert.get("labels") or {})} for alert in answer]
+        self._on_poll(answer)
         seen = api_sightings(answer, now)
         if not any(sighting.key[0] == WATCHDOG for sighting in seen):
             silence.bad(now, "it does not have the Watchdog")
@@ -236,7 +249,7 @@ class AlertWatcher:
         spans: list[Span] = []
         for series in answer:
             if series.labels.get("alertname"):
-                key = key_of(series.labels)
+                key = key_of(self._rename(series.labels))
                 last = self._known["prometheus"].get(key)
                 firing_now = last is not None and last.state == "firing"
                 spans += spans_of(key, [at for at, _ in series.points], step_s, firing_now=firing_now)

@@ -7,13 +7,14 @@ to keep, and none to look up. The programs themselves hold its bcrypt hash only.
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import hmac
 from dataclasses import dataclass, field
 
 import bcrypt
 import yaml
+
+from tierdrill.credentials import basic
 
 LAB_USER = "tierdrill"
 BCRYPT_ROUNDS = 4
@@ -33,12 +34,19 @@ class Login:
     @property
     def header(self) -> str:
         """The value of `Authorization`."""
-        return "Basic " + base64.b64encode(f"{self.user}:{self.password}".encode()).decode()
+        return basic(self.user, self.password)
 
     @property
     def pair(self) -> tuple[str, str]:
         """As HTTP clients take it."""
         return (self.user, self.password)
+
+    def headers(self) -> dict[str, str]:
+        """Those of a request."""
+        return {"Authorization": self.header}
+
+    def tls(self) -> None:
+        """The lab speaks HTTP without TLS."""
 
 
 def lab_login(token: str) -> Login:

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+import ssl
+from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from types import TracebackType
@@ -17,10 +18,11 @@ import httpx
 import requests
 from prometheus_api_client import PrometheusConnect
 from prometheus_api_client.exceptions import PrometheusApiClientException
+from requests.adapters import HTTPAdapter
 from urllib3.util import Retry
 
+from tierdrill.credentials import HttpLogin, SecretMissing, explained
 from tierdrill.monitoring.alert_names import unmarked
-from tierdrill.monitoring.login import Login
 
 TIMEOUT_S = 2.0
 OVERALL_S = 2.5
@@ -62,13 +64,43 @@ class Series:
     points: tuple[tuple[float, float], ...]
 
 
+class _SessionLogin(requests.auth.AuthBase):
+    def __init__(self, login: HttpLogin) -> None:
+        self._login = login
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        request.headers.update(self._login.headers())
+        return request
+
+
+class _TlsAdapter(HTTPAdapter):
+    def __init__(self, context: ssl.SSLContext) -> None:
+        self._context = context
+        super().__init__(max_retries=0)
+
+    def init_poolmanager(self, *arguments: Any, **keywords: Any) -> None:
+        super().init_poolmanager(*arguments, **keywords, ssl_context=self._context)
+
+
+class _HttpxLogin(httpx.Auth):
+    def __init__(self, login: HttpLogin) -> None:
+        self._login = login
+
+    def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
+        request.headers.update(self._login.headers())
+        yield request
+
+
 class Prometheus:
     """The query API. Calls run in threads, at most a few at once, each bounded in time."""
 
-    def __init__(self, url: str, login: Login | None = None) -> None:
+    def __init__(self, url: str, login: HttpLogin | None = None) -> None:
         self.url = url.rstrip("/")
         session = requests.Session()
-        session.auth = login.pair if login is not None else None
+        if login is not None:
+            session.auth = _SessionLogin(login)
+            if (context := login.tls()) is not None:
+                session.mount("https://", _TlsAdapter(context))
         session.trust_env = False  # a proxy of the environment has no business between us and loopback
         self._connect = PrometheusConnect(
             url=self.url, session=session, timeout=TIMEOUT_S, retry=Retry(total=0, redirect=0)
@@ -111,7 +143,9 @@ class Prometheus:
                 return await asyncio.to_thread(call)
         except TimeoutError:
             return NoData(f"no answer within {OVERALL_S:g} s")
-        except (requests.RequestException, PrometheusApiClientException, ValueError, KeyError, TypeError) as error:
+        except (
+            requests.RequestException, PrometheusApiClientException, SecretMissing, ValueError, KeyError, TypeError,
+        ) as error:  # fmt: skip
             return NoData(_told(error))
 
 
@@ -161,7 +195,7 @@ class AlertmanagerClient:
     """The v2 API. Questions answer NoData; orders raise MonitoringError."""
 
     def __init__(
-        self, url: str, transport: httpx.AsyncBaseTransport | None = None, login: Login | None = None
+        self, url: str, transport: httpx.AsyncBaseTransport | None = None, login: HttpLogin | None = None
     ) -> None:
         self.url = url.rstrip("/")
         self._client = httpx.AsyncClient(
@@ -169,7 +203,8 @@ class AlertmanagerClient:
             timeout=TIMEOUT_S,
             trust_env=False,
             transport=transport,
-            auth=login.pair if login is not None else None,
+            auth=_HttpxLogin(login) if login is not None else None,
+            verify=(login.tls() if login is not None else None) or True,
         )
 
     async def __aenter__(self) -> Self:
@@ -254,13 +289,16 @@ class AlertmanagerClient:
             async with asyncio.timeout(OVERALL_S):
                 response = await call
             if response.status_code != httpx.codes.OK:
-                return NoData(f"HTTP {response.status_code}: {response.text.strip()[:200]}")
+                return NoData(explained(f"HTTP {response.status_code}: {response.text.strip()[:200]}"))
             return response.json() if response.content else {}
         except TimeoutError:
             return NoData(f"no answer within {OVERALL_S:g} s")
-        except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
+        except (httpx.HTTPError, httpx.InvalidURL, SecretMissing, ValueError) as error:
             return NoData(_told(error))
 
 
 def _told(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}"[:300] if str(error) else type(error).__name__
+    told = explained(str(error))
+    if told != str(error) or isinstance(error, SecretMissing):
+        return told
+    return f"{type(error).__name__}: {told}"[:300] if told else type(error).__name__

@@ -11,13 +11,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from tierdrill.credentials import ServerLogin
 from tierdrill.documents.models.environment import Environment
 from tierdrill.documents.models.external import Credentials
 from tierdrill.documents.models.tiers import Tier
 from tierdrill.monitoring.burn_rate_windows import BURN_WINDOWS, promql_duration, scaled
-from tierdrill.monitoring.login import Login
 from tierdrill.schedule.gates.gate_rules import AlertFacts, BudgetFact
-from tierdrill.schedule.notify.secrets import SecretMissing, Secrets
 from tierdrill.text import read_json
 
 TIMEOUT_S = 2.5
@@ -37,15 +36,7 @@ def logged_in(url: str, credentials: Credentials | None) -> Service:
     """The service with what it asks for, read now; SecretMissing where that is not to be had. It is kept nowhere."""
     if credentials is None:
         return Service(url)
-    # Read for this once: the messages here name addresses and statuses only.
-    secrets = Secrets()
-    if credentials.bearer is not None:
-        token = secrets.read(credentials.bearer)
-        if not (token.isascii() and token.isprintable()):
-            raise SecretMissing(f"the bearer token for {url} has letters that no HTTP header can have")
-        return Service(url, f"Bearer {token}")
-    password = secrets.read(credentials.password) if credentials.password is not None else ""
-    return Service(url, Login(credentials.user or "", password).header)
+    return Service(url, ServerLogin(credentials.model_dump()).headers()["Authorization"])
 
 
 async def get_json(service: Service, path: str, query: Mapping[str, str]) -> tuple[Any, str]:

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import closing
 from pathlib import Path
 
+from tierdrill.credentials import SecretMissing
 from tierdrill.history.history_store import HistoryError, HistoryStore
 from tierdrill.history.ledger import Ledger, LedgerError
 from tierdrill.history.switches import Halt
@@ -16,7 +17,6 @@ from tierdrill.schedule.gates.drill_budget import budget_from_drills
 from tierdrill.schedule.gates.environment_health import Service, alert_facts, budget_fact, logged_in
 from tierdrill.schedule.gates.gate_rules import AlertFacts, BudgetFact, GateResult
 from tierdrill.schedule.misfire import spoken
-from tierdrill.schedule.notify.secrets import SecretMissing
 from tierdrill.schedule.slot_work import Member
 from tierdrill.schedule.store.slot_records import EnvironmentLock
 

@@ -11,20 +11,15 @@ import logging
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
 from urllib.parse import quote, urlsplit
 
+from tierdrill.credentials import read_secret
 from tierdrill.documents.models.channels import Secret
 
 BLOT = "[secret]"
-BYTES_MAX = 65_536
 SHORTEST = 8
 """A shorter piece would blot out ordinary words; the whole secret is blotted out however short."""
 CHATTY = ("httpx", "httpcore.connection", "httpcore.http11", "httpcore.proxy")
-
-
-class SecretMissing(Exception):
-    """A secret cannot be read; the message names where it should be, never what it is."""
 
 
 class Secrets(logging.Filter):
@@ -38,26 +33,13 @@ class Secrets(logging.Filter):
 
     def read(self, secret: Secret) -> str:
         """The secret, without the line end that a file has; SecretMissing if it is not there or empty."""
-        value = self._from_file(secret.file) if secret.file is not None else self._environ.get(secret.env or "", "")
-        value = value.strip()
-        if not value:
-            where = f"file {secret.file}" if secret.file is not None else f"environment variable {secret.env}"
-            raise SecretMissing(f"{where} is not set or empty; it should hold the secret")
+        value = read_secret(secret.env, secret.file, self._environ)
         self._pieces |= _pieces(value)
         return value
 
     def hide_login(self, user: str, password: str) -> None:
         """Blot out how SMTP sends this login as well (AUTH PLAIN, RFC 4616)."""
         self._pieces.add(base64.b64encode(f"\0{user}\0{password}".encode()).decode())
-
-    @staticmethod
-    def _from_file(path: str) -> str:
-        try:
-            with Path(path).expanduser().open("rb") as file:
-                return file.read(BYTES_MAX).decode("utf-8")
-        except (OSError, UnicodeDecodeError, RuntimeError) as error:
-            reason = error.strerror if isinstance(error, OSError) else "it is not text"
-            raise SecretMissing(f"file {path} cannot be read: {reason}; it should hold the secret") from None
 
     def blot(self, text: str) -> str:
         """The text with every known secret, and every form in which one is sent, blotted out."""

@@ -17,11 +17,12 @@ from typing import Any
 
 import httpx
 
+from tierdrill.credentials import SecretMissing
 from tierdrill.documents.models.channels import Channel, EmailChannel, PagerDutyChannel, SlackChannel, WebhookChannel
 from tierdrill.schedule.notify import render
 from tierdrill.schedule.notify.message import RESOLVE, Message
 from tierdrill.schedule.notify.retry import Answer, may_pass, retry_after
-from tierdrill.schedule.notify.secrets import SecretMissing, Secrets
+from tierdrill.schedule.notify.secrets import Secrets
 
 ANSWER_BYTES = 2048
 SEEN_MAX = 300
