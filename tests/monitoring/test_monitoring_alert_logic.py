@@ -279,6 +279,48 @@ class TestGpu:
         check_scenario(tmp_path, series, [Expected(30, firing("GpuFallenOffBus"), 0)])
 
 
+class TestUnhealthy:
+    LABELS = TestGpu.LABELS
+
+    def _series(self, health: Values, xid: int) -> Series:
+        return {
+            **_alive(),
+            f"DCGM_EXP_GPU_HEALTH_STATUS{{{self.LABELS}}}": health,
+            f'DCGM_EXP_XID_ERRORS_COUNT{{{self.LABELS},xid="{xid}"}}': constant(1, TOTAL_S),
+        }
+
+    @pytest.mark.parametrize(("lasts_s", "fires"), [(BLIP_S + 0.5, 0), (FAULT_S, 1)])
+    def test_a_failed_health_check_pages(self, tmp_path: Path, lasts_s: float, fires: int) -> None:
+        series = self._series(between(10, 10 + lasts_s, TOTAL_S, 20, 0), 48)
+        alert = firing("GpuUnhealthy", node="node-2", gpu="1", UUID="GPU-node-2-1", severity="page")
+        check_scenario(tmp_path, series, _fires_at(13, alert, fires))
+
+    @pytest.mark.parametrize(("health", "xid", "fires"), [(20, 119, 1), (20, 79, 0), (10, 94, 0), (0, 63, 0)])
+    def test_what_asks_for_a_restart_or_has_an_alert_of_its_own_does_not(
+        self, tmp_path: Path, health: int, xid: int, fires: int
+    ) -> None:
+        series = self._series(constant(health, TOTAL_S), xid)
+        check_scenario(tmp_path, series, [Expected(30, firing("GpuUnhealthy"), fires)])
+
+
+class TestPowerCap:
+    LABELS = TestGpu.LABELS
+
+    @pytest.mark.parametrize(
+        ("reasons", "mhz", "fires"), [(0x04, 990, 1), (0x44, 990, 1), (0x04, 1800, 0), (0x40, 990, 0), (0x00, 990, 0)]
+    )
+    def test_a_limit_that_makes_it_slow_opens_a_ticket(
+        self, tmp_path: Path, reasons: int, mhz: int, fires: int
+    ) -> None:
+        series = {
+            **_alive(),
+            f"DCGM_FI_DEV_SM_CLOCK{{{self.LABELS}}}": between(10, 40, TOTAL_S, mhz, 1980),
+            f"DCGM_FI_DEV_CLOCKS_EVENT_REASONS{{{self.LABELS}}}": between(10, 40, TOTAL_S, reasons, 1),
+        }
+        alert = firing("GpuPowerCap", node="node-2", gpu="1", UUID="GPU-node-2-1", severity="ticket")
+        check_scenario(tmp_path, series, [*never(alert, 5, 12.5), Expected(30, alert, fires)])
+
+
 class TestXidNoise:
     """500 lines of XID 45 on every GPU: a job's end, and the reason why 77 healthy nodes were once taken out."""
 

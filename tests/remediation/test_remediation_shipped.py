@@ -127,6 +127,7 @@ def test_they_are_valid_with_the_alerts_we_raise() -> None:
     assert [playbook.metadata.name for playbook in PLAYBOOKS] == [
         "deweight-gpu",
         "drain-and-reboot-gpu-node",
+        "drain-and-reset-gpu",
         "kill-and-replace",
         "quarantine-replica",
         "reopen-router",
@@ -142,6 +143,7 @@ CRASHED = {("replica.state", "assistant-1"): "exited", ("replica.ready", "assist
 HUNG = {("replica.state", "assistant-1"): "unresponsive", ("replica.ready", "assistant-1"): False}
 WRONG = {("replica.answers", "assistant-1"): "wrong"}
 LOST = {("node.ready", "node-2"): False, ("nodes.ready_share", ""): 0.67, ("tier.ready_share", "critical"): 0.67}
+FAILING = {("gpu.state", "node-2/0"): "ecc_uncorrectable", ("tier.ready_share", "critical"): 0.67}
 OFF_BUS = {("gpu.state", "node-2/0"): "fallen_off_bus", ("tier.ready_share", "critical"): 0.67}
 
 
@@ -157,6 +159,13 @@ OFF_BUS = {("gpu.state", "node-2/0"): "fallen_off_bus", ("tier.ready_share", "cr
             GPU,
             OFF_BUS,
             ("drain-and-reboot-gpu-node", "node-2/0"),
+            ["cordon", "drain", "power-cycle", "uncordon", "rebalance"],
+        ),
+        (
+            "GpuUnhealthy",
+            GPU,
+            FAILING,
+            ("drain-and-reset-gpu", "node-2/0"),
             ["cordon", "drain", "power-cycle", "uncordon", "rebalance"],
         ),
         ("GpuThermalThrottle", GPU, {}, ("deweight-gpu", "node-2/0"), ["set-weight", "set-weight"]),
@@ -198,6 +207,8 @@ def test_critical_is_moved_before_standard() -> None:
         ("NodeNotReady", NODE_2, {**LOST, ("node.cordoned", "node-2"): True}),
         ("GpuFallenOffBus", GPU, {}),
         ("GpuFallenOffBus", GPU, {**OFF_BUS, ("nodes.ready_share", ""): 0.67}),
+        ("GpuUnhealthy", GPU, {}),
+        ("GpuUnhealthy", GPU, {**FAILING, ("nodes.ready_share", ""): 0.67}),
         ("NetworkDegraded", LINK, LOST),
         ("GpuThermalThrottle", GPU, LOST),
         ("RouterFailsClosed", ROUTER, {}),

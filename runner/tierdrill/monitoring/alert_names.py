@@ -15,6 +15,8 @@ INFRASTRUCTURE_LABELS: Mapping[str, tuple[str, ...]] = {
     "ReplicaEjected": ("replica", "node", "model", "tier", "severity"),
     "CircuitOpen": ("model", "severity"),
     "GpuFallenOffBus": ("node", "gpu", "UUID", "severity"),
+    "GpuUnhealthy": ("node", "gpu", "UUID", "severity"),
+    "GpuPowerCap": ("node", "gpu", "UUID", "severity"),
     "GpuThermalThrottle": ("node", "gpu", "UUID", "severity"),
     "NetworkDegraded": ("node", "gateway", "severity"),
     "EndpointUnreachable": ("node", "gateway", "severity"),

@@ -21,6 +21,8 @@ HOLD_S: Mapping[str, float] = {
     "ReplicaEjected": 5.0,
     "CircuitOpen": 3.0,
     "GpuFallenOffBus": 3.0,
+    "GpuUnhealthy": 3.0,
+    "GpuPowerCap": 3.0,
     "GpuThermalThrottle": 3.0,
     "NetworkDegraded": 3.5,
     "EndpointUnreachable": 3.5,
@@ -36,8 +38,8 @@ HOLD_S: Mapping[str, float] = {
 Blip twins last 1 to 2 s, a node boots in about 1 s, and nothing may fire then. A condition that is true for D seconds
 is seen true for at most D plus one scrape, so `for` must exceed that:
 
-- ReplicaDown, StalledReplica, CircuitOpen, GpuFallenOffBus, GpuThermalThrottle, RouterFailsClosed, RouterFailsOpen:
-  a blip of 1.5 s, 0.4 s to take it back and report it, a scrape: under 3 s.
+- ReplicaDown, StalledReplica, CircuitOpen, those of GPUs, RouterFailsClosed, RouterFailsOpen: a blip of 1.5 s, 0.4 s
+  to take it back and report it, a scrape: under 3 s.
 - ReplicaAnswersWrong: the same and one round of golden prompts (1 s), for it shows in them only.
 - ReplicaEjected: the first ejection lasts 2 s, its trial ends it or begins one of 4 s; SCRAPES_BETWEEN_EJECTIONS come
   on top.
@@ -74,13 +76,27 @@ PROMETHEUS_SETTLES = "15s"
 MEMORY_OF_SOURCES = "2m"
 """How long a source of metrics that was once seen is missed."""
 
+
+def _on_node(series: str) -> str:
+    """What dcgm-exporter says of GPUs, labelled with its node as everything else is."""
+    return f'label_replace({series}, "node", "$1", "hostname", "(.+)")'
+
+
 _NODE_READY_SERIES = 'kube_node_status_condition{condition="Ready",status="true"}'
 _NODE_READY = f"max by (node) ({_NODE_READY_SERIES}) == 1"
-_NODE_METRICS = 'count by (node) (label_replace(DCGM_FI_DEV_XID_ERRORS, "node", "$1", "hostname", "(.+)"))'
+_NODE_METRICS = f"count by (node) ({_on_node('DCGM_FI_DEV_XID_ERRORS')})"
 _PICKER_LOST = "min by (gateway) (tierdrill_picker_up) == 0"
 _FAILS_OPEN = 'max by (gateway) (tierdrill_flag{flag="fail_open"}) == 1'
 _READY_PODS = (
     'max by (replica) (label_replace(kube_pod_status_ready{condition="true"}, "replica", "$1", "pod", "(.+)")) == 1'
+)
+_XID_79 = 'DCGM_EXP_XID_ERRORS_COUNT{xid="79"}'
+# XID 79 has an alert of its own: no reset helps there.
+_UNHEALTHY = f"DCGM_EXP_GPU_HEALTH_STATUS >= 20 unless on (UUID) {_XID_79} > 0"
+# A GPU that works hard is at its power limit (event reason 0x04) all the time; one that is capped is slow as well.
+_CAPPED = (
+    "DCGM_FI_DEV_SM_CLOCK < 0.7 * max_over_time(DCGM_FI_DEV_SM_CLOCK[10m])"
+    " and on (UUID) floor(DCGM_FI_DEV_CLOCKS_EVENT_REASONS / 4) % 2 == 1"
 )
 # Links are judged by replicas that the control plane calls ready, on nodes that it calls ready and that Prometheus
 # itself still reaches: what is broken at the far end is not the link's fault.
@@ -96,19 +112,17 @@ def infrastructure_alerts(clock: Clock) -> list[dict[str, Any]]:
             "page",
             "Node {{ $labels.node }} is not ready",
             "The control plane has had no heartbeat from the node for its grace time, and withdrew its replicas from"
-            " the gateways. Their work is not"
-            " moved by itself for minutes: move the critical replicas now, then find out whether the node lost power,"
-            " its link or its agent.",
+            " the gateways. Their work is not moved by itself for minutes: move the critical replicas now, then find"
+            " out whether the node lost power, its link or its agent.",
         ),
         _alert(
             "ReplicaDown",
             _replica_in_state("exited"),
             "ticket",
             "Replica {{ $labels.replica }} has died on {{ $labels.node }}",
-            "The process of the replica (model {{ $labels.model }}, tier {{ $labels.tier }}) is gone while its node"
-            " is well. The agent holds a"
-            " crashed replica back; restart it. If it dies again, look at its log and at the kernel log of the node"
-            " before a third try.",
+            "The process of the replica (model {{ $labels.model }}, tier {{ $labels.tier }}) is gone while its node is"
+            " well. The agent holds a crashed replica back; restart it. If it dies again, look at its log and at the"
+            " kernel log of the node before a third try.",
         ),
         _alert(
             "StalledReplica",
@@ -116,17 +130,17 @@ def infrastructure_alerts(clock: Clock) -> list[dict[str, Any]]:
             "ticket",
             "Replica {{ $labels.replica }} on {{ $labels.node }} does not answer",
             "The process of the replica (model {{ $labels.model }}, tier {{ $labels.tier }}) is alive, its port is"
-            " open, and no readiness probe"
-            " comes back. It will not end by itself: kill and replace it. Adding replicas beside it does not help.",
+            " open, and it is not ready any more. It will not end by itself: kill and replace it. Adding replicas"
+            " beside it does not help.",
         ),
         _alert(
             "ReplicaAnswersWrong",
             "max by (replica, node, model, tier) (tierdrill_replica_answers_right) == 0",
             "page",
             "Replica {{ $labels.replica }} on {{ $labels.node }} gives wrong answers",
-            "The replica (model {{ $labels.model }}, tier {{ $labels.tier }}) answers the golden prompts wrongly:"
-            " its weights have changed in its GPU's memory, and no error says so. Take it out of service and place a"
-            " new one on another GPU; then have the memory of this one tested.",
+            "The replica (model {{ $labels.model }}, tier {{ $labels.tier }}) answers the golden prompts wrongly: its"
+            " weights have changed in its GPU's memory, and no error says so. Take it out of service and place a new"
+            " one on another GPU; then have the memory of this one tested.",
         ),
         _alert(
             "ReplicaEjected",
@@ -151,15 +165,31 @@ def infrastructure_alerts(clock: Clock) -> list[dict[str, Any]]:
         ),
         _alert(
             "GpuFallenOffBus",
-            'max by (node, gpu, UUID) (label_replace(DCGM_EXP_XID_ERRORS_COUNT{xid="79"}, "node", "$1", "hostname",'
-            ' "(.+)") > 0'
+            f"max by (node, gpu, UUID) ({_on_node(_XID_79)} > 0"
             " unless on (UUID) DCGM_FI_DEV_SM_CLOCK)",
             "page",
             "GPU {{ $labels.gpu }} of {{ $labels.node }} has fallen off the bus (XID 79)",
             "The driver reported XID 79 and the GPU ({{ $labels.UUID }}) reports no clock any more. A reset does not"
-            " bring it back (NVIDIA's action"
-            " is RESTART_BM): cordon and drain the node, then reboot it. If XID 79 returns after the reboot, take the"
-            " node out of service.",
+            " bring it back (NVIDIA's action is RESTART_BM): cordon and drain the node, then reboot it. If XID 79"
+            " returns after the reboot, take the node out of service.",
+        ),
+        _alert(
+            "GpuUnhealthy",
+            f"max by (node, gpu, UUID) ({_on_node(_UNHEALTHY)})",
+            "page",
+            "GPU {{ $labels.gpu }} of {{ $labels.node }} fails, and its bus is well",
+            "Its health ({{ $labels.UUID }}) is a failure to DCGM: an uncorrectable memory error (XID 48, 95, 140), a"
+            " hang (109, 119, 120), or the driver has lost it. It serves nothing until it is reset: cordon and drain"
+            " the node, then reset the GPU or reboot. What is still bad afterwards is for NVIDIA's support.",
+        ),
+        _alert(
+            "GpuPowerCap",
+            f"max by (node, gpu, UUID) ({_on_node(_CAPPED)})",
+            "ticket",
+            "GPU {{ $labels.gpu }} of {{ $labels.node }} is held to {{ $value | humanize }} MHz by a power limit",
+            "The clocks of the GPU ({{ $labels.UUID }}) are far below what they were, and it is not heat. Everything on"
+            " it is slow and none of it fails; routing by latency keeps requests off it. Look at the limit (nvidia-smi"
+            " -q -d POWER), the rack's budget and the power supplies.",
         ),
         *(_thermal_throttle(severity, whom, ranks) for severity, whom, ranks in _THROTTLE_SEVERITIES),
         _alert(
@@ -168,19 +198,18 @@ def infrastructure_alerts(clock: Clock) -> list[dict[str, Any]]:
             f" {PROBE_SLOW_S:g} {_LINK_GUARD}",
             "ticket",
             "The link from {{ $labels.gateway }} to {{ $labels.node }} is slow",
-            "Even the fastest probe from the gateway to any ready replica of the node takes over 0.1 s, while the"
-            " node itself is well: it is the link"
-            " and no single replica. Shift the gateway's traffic to other nodes; do not drain the node.",
+            "Even the fastest probe from the gateway to any ready replica of the node takes over 0.1 s, while the node"
+            " itself is well: it is the link and no single replica. Shift the gateway's traffic to other nodes; do not"
+            " drain the node.",
         ),
         _alert(
             "EndpointUnreachable",
             f"max by (node, gateway) (tierdrill_upstream_up and on (replica) ({_READY_PODS})) == 0 {_LINK_GUARD}",
             "ticket",
             "{{ $labels.gateway }} reaches no replica of {{ $labels.node }}",
-            "No probe from the gateway to the node is answered in time, though the control plane calls the node and"
-            " its replicas ready: the network"
-            " between the two is cut, or so slow that probes time out. Shift the gateway's traffic away; do not drain"
-            " the node.",
+            "No probe from the gateway to the node is answered in time, though the control plane calls the node and its"
+            " replicas ready: the network between the two is cut, or so slow that probes time out. Shift the gateway's"
+            " traffic away; do not drain the node.",
         ),
         _alert(
             "RouterFailsClosed",
@@ -188,16 +217,16 @@ def infrastructure_alerts(clock: Clock) -> list[dict[str, Any]]:
             "page",
             "{{ $labels.gateway }} refuses every request of every tier",
             "The gateway has lost its endpoint picker and fails closed: all it is sent ends in an error, though"
-            " replicas are ready. This is an outage and no shedding. Let it fail open (flag fail_open) to serve"
-            " at once, without order between the tiers, then restart it; or stop it, and clients go to the others.",
+            " replicas are ready. This is an outage and no shedding. Let it fail open (flag fail_open) to serve at"
+            " once, without order between the tiers, then restart it; or stop it, and clients go to the others.",
         ),
         _alert(
             "RouterFailsOpen",
             f"{_PICKER_LOST} and on (gateway) {_FAILS_OPEN}",
             "ticket",
             "{{ $labels.gateway }} serves without order between the tiers",
-            "The gateway has lost its endpoint picker and fails open: requests are served in turn, with no priority,"
-            " no reserved slots and no shedding. Under load the important tiers are not protected: restart it.",
+            "The gateway has lost its endpoint picker and fails open: requests are served in turn, with no priority, no"
+            " reserved slots and no shedding. Under load the important tiers are not protected: restart it.",
         ),
         _alert(
             "ServingCapacityLow",
@@ -209,9 +238,8 @@ def infrastructure_alerts(clock: Clock) -> list[dict[str, Any]]:
             "ticket",
             "Less than 75% of the serving slots are ready",
             "{{ $value | humanizePercentage }} of the desired serving slots are ready and none is on its way. What is"
-            " left must go to the important"
-            " tiers: shed best effort until capacity is back, and look for the node, GPU or replica alert that"
-            " explains the loss.",
+            " left must go to the important tiers: shed best effort until capacity is back, and look for the node, GPU"
+            " or replica alert that explains the loss.",
         ),
         _alert(
             "TierShedding",
@@ -220,8 +248,8 @@ def infrastructure_alerts(clock: Clock) -> list[dict[str, Any]]:
             f' (rate(tierdrill_rejections_total{{reason="shed"}}[{promql_duration(scaled("5m", clock))}])) > 0',
             "info",
             "Tier {{ $labels.tier }} is being shed",
-            "Requests of this tier are turned away on purpose to protect more important tiers. Nothing to do but to"
-            " see why capacity is short.",
+            "Requests of this tier are turned away on purpose to protect more important tiers. Nothing to do but to see"
+            " why capacity is short.",
         ),
         _alert(
             "TelemetryAbsent",
@@ -229,16 +257,15 @@ def infrastructure_alerts(clock: Clock) -> list[dict[str, Any]]:
             "ticket",
             "No metrics from {{ $labels.source }}",
             "Metrics that were there are gone: alerts that need them cannot fire, which is not the same as all being"
-            " well. Restart the exporter or"
-            " mend its scrape. Never drain a node because of missing data.",
+            " well. Restart the exporter or mend its scrape. Never drain a node because of missing data.",
         ),
         _alert(
             "Watchdog",
             "vector(1)",
             "none",
             "The alerting pipeline is alive",
-            "Always firing. Its absence at the receiver means that Prometheus, Alertmanager or the way to the"
-            " receiver is broken.",
+            "Always firing. Its absence at the receiver means that Prometheus, Alertmanager or the way to the receiver"
+            " is broken.",
         ),
     ]
 
@@ -262,7 +289,7 @@ def _thermal_throttle(severity: str, whom: str, ranks: str) -> dict[str, Any]:
     """
     reasons = "DCGM_FI_DEV_CLOCKS_EVENT_REASONS"
     hot = f"(floor({reasons} / 64) % 2 == 1 or floor({reasons} / 32) % 2 == 1)"
-    clocks = f'label_replace(DCGM_FI_DEV_SM_CLOCK and on (UUID) {hot}, "node", "$1", "hostname", "(.+)")'
+    clocks = _on_node(f"DCGM_FI_DEV_SM_CLOCK and on (UUID) {hot}")
     return _alert(
         "GpuThermalThrottle",
         f"max by (node, gpu, UUID) ({clocks}) {ranks} on (node, gpu) min by (node, gpu) (tierdrill_gpu_tier_rank) == 1",
