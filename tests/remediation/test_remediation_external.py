@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from typing import Any
 
 import pytest
@@ -12,10 +11,7 @@ from hypothesis import strategies as st
 from remediation_support import ESCALATION, Bench, notice, playbook, run
 
 from tierdrill.documents.models.playbook import Playbook
-from tierdrill.remediation.external_reports import BODY_BYTES_MAX, ReportError, parse_report, sign, verified
-from tierdrill.remediation.external_watch import EARLY_MAX
-
-SECRET = b"not a secret"
+from tierdrill.remediation.external_watch import EARLY_MAX, ReportError, report_of
 
 
 def _external(**more: Any) -> Playbook:
@@ -214,38 +210,14 @@ def test_a_finish_that_does_not_say_how_it_went_is_no_success() -> None:
     assert run(scene()).of("playbook.finished") == []
 
 
-def test_signatures() -> None:
-    body = json.dumps(_report("started")).encode()
-    good = sign(SECRET, body)
-    assert verified(SECRET, body, good) and verified(SECRET, body, f" {good} ")
-    for secret, text, signature in (
-        (SECRET, body, good[:-1]),
-        (SECRET, body + b" ", good),
-        (b"other", body, good),
-        (b"", body, sign(b"", body)),
-        (SECRET, body, ""),
-        (SECRET, body, "sha256=é"),
-    ):
-        assert not verified(secret, text, signature)
-    assert parse_report(body).status == "started"
-
-
-@given(st.binary(max_size=200))
-def test_any_bytes_are_a_report_or_a_reason(body: bytes) -> None:
+@given(st.recursive(st.none() | st.booleans() | st.integers() | st.text(), lambda one: st.dictionaries(st.text(), one)))
+def test_any_data_is_a_report_or_a_reason(data: Any) -> None:
     try:
-        parse_report(body)
+        report_of(data)
     except ReportError as error:
         assert str(error)
 
 
-def test_too_large_a_report_is_not_even_read() -> None:
-    with pytest.raises(ReportError, match="allowed are"):
-        parse_report(b" " * (BODY_BYTES_MAX + 1))
-
-
-def test_a_report_that_is_nested_without_end_or_no_text_is_refused_or_made_valid() -> None:
-    for body in (b"[" * 60_000, b"\xff"):
-        with pytest.raises(ReportError, match="found no JSON"):
-            parse_report(body)
-    report = parse_report(json.dumps(_report("finished", ok=False, reason="half \ud800 of an emoji")).encode())
-    assert "\ufffd" in report.reason
+def test_a_report_of_half_a_text_is_made_valid() -> None:
+    report = report_of(_report("finished", ok=False, reason="half \ud800 of an emoji"))
+    assert report.reason.encode() == b"half ? of an emoji"

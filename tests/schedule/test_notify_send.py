@@ -23,7 +23,7 @@ from tierdrill.documents.models.channels import (
     WebhookChannel,
 )
 from tierdrill.monitoring.pager import PagerStub
-from tierdrill.remediation.external_reports import SIGNATURE_HEADER, verified
+from tierdrill.monitoring.webhook_receiver import SIGNATURE_HEADER, sign_at
 from tierdrill.schedule.notify.message import Message
 from tierdrill.schedule.notify.notification import Notice
 from tierdrill.schedule.notify.retry import Answer
@@ -81,8 +81,7 @@ def test_a_webhook_is_signed_over_time_and_body() -> None:
         stamp = came.headers["x-tierdrill-timestamp"]
         assert abs(time.time() - int(stamp)) < 30
         signature = came.headers[SIGNATURE_HEADER.lower()]
-        assert verified(SECRET.encode(), f"{stamp}.".encode() + came.body, signature)
-        assert not verified(SECRET.encode(), f"{int(stamp) + 1}.".encode() + came.body, signature)
+        assert signature == sign_at(SECRET, stamp, came.body) != sign_at(SECRET, str(int(stamp) + 1), came.body)
         assert came.headers["idempotency-key"] == "0123abc"
         document = json.loads(came.body)
         assert document["id"] == "0123abc"

@@ -7,9 +7,9 @@ short one E x min(t, S) / S. The long one crosses last (S < L), at
 
     t = F x B x L / E        and never, if E <= F x B.
 
-At the real Prometheus a scrape and an evaluation come on top of that (`latest_fire_time`). The formula needs a long
-window full of history: a fresh Prometheus makes [1h] equal to "since start" and would page far too early, hence the
-history guard in the rules.
+At the real Prometheus two scrapes (rate() extrapolates over one) and an evaluation come on top of that. The formula
+needs a long window full of history: a fresh Prometheus makes [1h] equal to "since start" and would page far too early,
+hence the history guard in the rules.
 """
 
 from __future__ import annotations
@@ -61,22 +61,3 @@ def burn_threshold(factor: float, budget: float) -> float:
     write.
     """
     return round(factor * budget, 12)
-
-
-def expected_fire_time(error_ratio: float, availability: float, factor: float, long_s: float) -> float | None:
-    """Seconds from a steady fault's effect until a burn alert is active; None if that error ratio never reaches it."""
-    threshold = burn_threshold(factor, round(1.0 - availability, 12))
-    if error_ratio <= threshold:
-        return None
-    return threshold * long_s / error_ratio
-
-
-def latest_fire_time(error_ratio: float, availability: float, window: BurnWindow, clock: Clock) -> float | None:
-    """The same, with the pipeline's own delay: two scrapes (rate() extrapolates over one) and one evaluation."""
-    active = expected_fire_time(error_ratio, availability, window.factor, scaled(window.long, clock))
-    return None if active is None else active + 2 * clock.scrape_interval + clock.evaluation_interval
-
-
-def page_history_s(clock: Clock) -> float:
-    """How long a clean warm-up must be for the fast page to be armed when the fault comes."""
-    return scaled(BURN_WINDOWS[0].long, clock)

@@ -8,8 +8,8 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 
-from tierdrill.remediation.course import Course
-from tierdrill.remediation.fact_reader import FactReader, FactUnavailable
+from tierdrill.remediation.execution import Execution
+from tierdrill.remediation.fact_reader import FactReader, FactUnavailable, wait_for, wait_for_any
 from tierdrill.remediation.guards import (
     Decision,
     Go,
@@ -21,7 +21,6 @@ from tierdrill.remediation.guards import (
     throttle,
 )
 from tierdrill.remediation.substitution import SubstitutionError
-from tierdrill.remediation.waiting import wait_for, wait_for_any
 
 GUARD_PATIENCE_S = 2.0
 RESOLVED = Refuse("resolved", "the alert resolved before the playbook began")
@@ -42,32 +41,32 @@ class Admission:
         self._freed.set()
         self._freed = asyncio.Event()
 
-    async def admit(self, course: Course, memory: GuardMemory) -> Refuse | None:
+    async def admit(self, execution: Execution, memory: GuardMemory) -> Refuse | None:
         """None: it may run, and is counted as started. The facts are read again after every wait, because time has
         passed.
         """
         while True:
             freed = self._freed
-            decision = await self._ask(course, memory)
+            decision = await self._ask(execution, memory)
             if isinstance(decision, Go):
                 return None
             if isinstance(decision, Refuse):
                 return decision
             if isinstance(decision, Wait):
-                await wait_for(course.incident.resolved, max(0.01, decision.until - self._clock()))
+                await wait_for(execution.incident.resolved, max(0.01, decision.until - self._clock()))
             else:
                 memory.queued += 1
                 try:
-                    await wait_for_any(freed, course.incident.resolved)
+                    await wait_for_any(freed, execution.incident.resolved)
                 finally:
                     memory.queued -= 1
 
-    async def _ask(self, course: Course, memory: GuardMemory) -> Decision:
-        bound, incident = course.bound, course.incident
+    async def _ask(self, execution: Execution, memory: GuardMemory) -> Decision:
+        bound, incident = execution.bound, execution.incident
         if not incident.firing:
             return RESOLVED
         # A storm is refused here, before it reads a single fact.
-        if early := self._throttled_already(course, memory):
+        if early := self._throttled_already(execution, memory):
             return early
         nodes_total = 0
         try:
@@ -78,23 +77,23 @@ class Admission:
         except FactUnavailable as error:
             return Refuse("blind", f"cannot tell whether it may run: {error}") if incident.firing else RESOLVED
         except SubstitutionError as error:
-            course.bound = bound = replace(bound, problem=bound.problem or str(error))
-        return self._decide(course, memory, nodes_total) if incident.firing else RESOLVED
+            execution.bound = bound = replace(bound, problem=bound.problem or str(error))
+        return self._decide(execution, memory, nodes_total) if incident.firing else RESOLVED
 
-    def _throttled_already(self, course: Course, memory: GuardMemory) -> Refuse | None:
-        policy = course.bound.playbook.throttle
+    def _throttled_already(self, execution: Execution, memory: GuardMemory) -> Refuse | None:
+        policy = execution.bound.playbook.throttle
         if policy.once_within is None and policy.once_after is None:
             return None
         pauses = policy.model_copy(update={"accumulate_within": None})
         decision, _ = throttle(
-            pauses, memory.group(course.bound.group), course.incident.key, course.arrived, self._clock()
+            pauses, memory.group(execution.bound.group), execution.incident.key, execution.arrived, self._clock()
         )
         return decision if isinstance(decision, Refuse) else None
 
-    def _decide(self, course: Course, memory: GuardMemory, nodes_total: int) -> Decision:
-        bound, playbook, now = course.bound, course.bound.playbook, self._clock()
+    def _decide(self, execution: Execution, memory: GuardMemory, nodes_total: int) -> Decision:
+        bound, playbook, now = execution.bound, execution.bound.playbook, self._clock()
         decision, group = throttle(
-            playbook.throttle, memory.group(bound.group), course.incident.key, course.arrived, now
+            playbook.throttle, memory.group(bound.group), execution.incident.key, execution.arrived, now
         )
         memory.remember(bound.group, group)
         if isinstance(decision, Go):
@@ -104,5 +103,5 @@ class Admission:
         if isinstance(decision, Go):
             memory.record_start(bound.group, bound.nodes, now)
             memory.take_slot(bound.slot)
-            course.has_slot = True
+            execution.has_slot = True
         return decision

@@ -1,24 +1,88 @@
-"""Watching playbooks that another tool runs: its reports become the same events, and silence counts as failure."""
+"""Watching playbooks that another tool runs: its reports become the same events, and silence counts as failure.
+
+The tool posts JSON to the run's receiver, which checks signature and timestamp (monitoring/webhook_receiver). A report
+may come twice; `execution`, the tool's own name for the run, makes the second one harmless. Keys beside ours are passed
+over, null is as good as absent, and long text is cut: what a tool says of its outcome must not be lost over its form.
+
+    {"status": "started",  "execution": "run-17", "target": "node-2", "alert": "NodeNotReady"}
+    {"status": "step",     "execution": "run-17", "step": "drain", "ok": true, "seen": "3 pods moved"}
+    {"status": "finished", "execution": "run-17", "ok": true, "reason": ""}
+"""
 
 from __future__ import annotations
 
 import asyncio
+import json
 from dataclasses import dataclass, field
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from tierdrill.documents.models.playbook import External, Playbook
 from tierdrill.documents.models.units import show_duration
 from tierdrill.remediation.admission import GUARD_PATIENCE_S, RESOLVED
-from tierdrill.remediation.attempts import End
-from tierdrill.remediation.course import Course
 from tierdrill.remediation.engine_journal import Journal
-from tierdrill.remediation.external_reports import ExternalReport, ReportError
-from tierdrill.remediation.fact_reader import FactReader, FactUnavailable
+from tierdrill.remediation.execution import End, Execution
+from tierdrill.remediation.fact_reader import FactReader, FactUnavailable, wait_for_any
 from tierdrill.remediation.guards import Refuse
 from tierdrill.remediation.substitution import SubstitutionError
-from tierdrill.remediation.waiting import wait_for_any
 
 RUNS_MAX = 1_000
 EARLY_MAX = 1_000
+NAME_CHARACTERS = 200
+TEXT_CHARACTERS = 2000
+
+
+class ReportError(ValueError):
+    """A report that cannot be taken; the message says why."""
+
+
+def _text(value: Any, most: int) -> str:
+    """The value as text of at most so many characters; what is no text as JSON."""
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    text = text.encode("utf-8", "replace").decode("utf-8")
+    return text if len(text) <= most else f"{text[: most - 1]}…"
+
+
+Short = Annotated[str, BeforeValidator(lambda value: _text(value, NAME_CHARACTERS))]
+Long = Annotated[str, BeforeValidator(lambda value: _text(value, TEXT_CHARACTERS))]
+
+
+class ExternalReport(BaseModel):
+    """What a tool says about one run of its automation. A number as `execution` is taken as its digits."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True, strict=True)
+
+    status: Literal["started", "step", "finished"]
+    execution: Annotated[str, BeforeValidator(lambda value: str(value) if type(value) is int else value)] = Field(
+        min_length=1, max_length=NAME_CHARACTERS
+    )
+    target: Short = ""
+    alert: Short = ""
+    step: Short = ""
+    ok: bool = True
+    reason: Long = ""
+    seen: Long = ""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _null_is_absent(cls, data: Any) -> Any:
+        return {key: value for key, value in data.items() if value is not None} if isinstance(data, dict) else data
+
+    @model_validator(mode="after")
+    def _says_how_it_ended(self) -> Self:
+        if self.status == "finished" and "ok" not in self.model_fields_set:
+            raise ValueError("a finished run says whether it is ok: true or false")
+        return self
+
+
+def report_of(data: Any) -> ExternalReport:
+    """The report in plain data."""
+    try:
+        return ExternalReport.model_validate(data)
+    except ValidationError as error:
+        problems = (f"{'.'.join(map(str, item['loc'])) or 'report'}: {item['msg']}" for item in error.errors())
+        raise ReportError("; ".join(problems)) from error
 
 
 @dataclass
@@ -134,45 +198,46 @@ class ExternalWatch:
         )
         run.ended.set()
 
-    async def follow(self, course: Course, facts: FactReader) -> Refuse | End:
+    async def follow(self, execution: Execution, facts: FactReader) -> Refuse | End:
         """What became of an incident that a tool should mend. Guards that cannot be asked do not excuse the tool."""
-        bound = course.bound
+        bound = execution.bound
         assert bound.playbook.external is not None
         try:
             if refusal := await facts.guards(bound.when, bound.forbidden_when, GUARD_PATIENCE_S):
                 return refusal
         except (FactUnavailable, SubstitutionError):
             pass
-        run = await self._run_for(course, bound.playbook.external)
+        run = await self._run_for(execution, bound.playbook.external)
         if run is None:
             limit = show_duration(bound.playbook.external.start_within)
-            reason = f"{bound.playbook.external.tool} reported no start within {limit}{self._without_start(course)}"
-            return Refuse("external", reason) if course.incident.firing else RESOLVED
+            reason = f"{bound.playbook.external.tool} reported no start within {limit}{self._without_start(execution)}"
+            return Refuse("external", reason) if execution.incident.firing else RESOLVED
         await run.ended.wait()
         return run.end or End(False, "unknown")
 
-    def _without_start(self, course: Course) -> str:
+    def _without_start(self, execution: Execution) -> str:
         """What was said of runs that never started, as the end of a sentence: often the reason why."""
         said = [
-            f"; it did report {execution} as {report.status}, {'ok' if report.ok else 'not ok'}"
+            f"; it did report {run} as {report.status}, {'ok' if report.ok else 'not ok'}"
             + (f": {report.reason or report.seen}" if report.reason or report.seen else "")
-            for (name, execution), reports in self._early.items()
+            for (name, run), reports in self._early.items()
             for report in reports[-1:]
-            if name == course.name and report.target in ("", course.bound.target)
+            if name == execution.name and report.target in ("", execution.bound.target)
         ]
         return said[-1] if said else ""
 
-    async def _run_for(self, course: Course, terms: External) -> ToolRun | None:
+    async def _run_for(self, execution: Execution, terms: External) -> ToolRun | None:
         try:
             async with asyncio.timeout(terms.start_within):
-                while course.incident.firing:
+                while execution.incident.firing:
                     news = self._news
                     for run in self._runs.values():
                         # The tool has its own way to the alert and may well be there before the webhook.
-                        if run.playbook == course.name and not run.followed and run.target in ("", course.bound.target):
+                        ours = run.playbook == execution.name and run.target in ("", execution.bound.target)
+                        if ours and not run.followed:
                             run.followed = True
                             return run
-                    await wait_for_any(news, course.incident.resolved)
+                    await wait_for_any(news, execution.incident.resolved)
         except TimeoutError:
             pass
         return None

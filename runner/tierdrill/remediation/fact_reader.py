@@ -1,5 +1,5 @@
-"""Reading facts for guards and checks: bounded in time, shared between those who ask at once, waited for rather than
-slept for.
+"""Reading facts for guards and checks, and holding them against what is asked of them: bounded in time, shared
+between those who ask at once, waited for rather than slept for.
 
 What a fact is worth waiting for mostly changes with an event that somebody else sees (a heartbeat, a notification):
 `changed()` wakes those who wait; where nobody calls it, a fact is read again every 100 ms.
@@ -9,19 +9,65 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from tierdrill.documents.models.playbook import Condition
-from tierdrill.remediation.conditions import Outcome, judge, name_of
 from tierdrill.remediation.guards import Refuse
 from tierdrill.remediation.substitution import Guard, SubstitutionError
-from tierdrill.remediation.waiting import wait_for
 from tierdrill.remedies.facts import FACTS
 from tierdrill.targets.base import Inventory, RemedyPort
 
 POLL_S = 0.1
 READ_TIMEOUT_S = 2.0
 READS_AT_ONCE = 32
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Whether a condition held, and what was seen, in words for the history."""
+
+    met: bool
+    seen: str
+
+
+def judge(condition: Condition, value: Any) -> Outcome:
+    """A fact's value against what is asked of it. Without a comparison the fact must be true."""
+    problems = [text for text in (_equals(condition, value), *_bounds(condition, value)) if text]
+    seen = f"{name_of(condition)} is {_show(value)}"
+    return Outcome(not problems, f"{seen}, not {' and '.join(problems)}" if problems else seen)
+
+
+def name_of(condition: Condition) -> str:
+    """`node.ready of node-2`."""
+    return f"{condition.fact} of {condition.subject}" if condition.subject else condition.fact
+
+
+def _equals(condition: Condition, value: Any) -> str | None:
+    asked = condition.equals
+    if asked is None:
+        bare = condition.at_least is None and condition.at_most is None
+        return "true" if bare and value is not True else None
+    # Python holds True == 1; a fact that is a number must not pass for one that is yes or no.
+    same = value == asked and isinstance(value, bool) == isinstance(asked, bool)
+    return None if same else _show(asked)
+
+
+def _bounds(condition: Condition, value: Any) -> list[str]:
+    bounds = []
+    number = value if isinstance(value, int | float) and not isinstance(value, bool) else None
+    # Written so that NaN, which compares false with everything, is out of bounds.
+    if condition.at_least is not None and not (number is not None and number >= condition.at_least):
+        bounds.append(f"at least {condition.at_least:g}")
+    if condition.at_most is not None and not (number is not None and number <= condition.at_most):
+        bounds.append(f"at most {condition.at_most:g}")
+    return bounds
+
+
+def _show(value: Any) -> str:
+    if isinstance(value, bool) or value is None:
+        return str(value).lower()
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 class FactUnavailable(Exception):
@@ -148,3 +194,22 @@ class FactReader:
         for task in reading:
             task.cancel()
         await asyncio.gather(*reading, return_exceptions=True)
+
+
+async def wait_for(event: asyncio.Event, seconds: float) -> None:
+    """Until the event is set, or so long."""
+    try:
+        async with asyncio.timeout(seconds):
+            await event.wait()
+    except TimeoutError:
+        pass
+
+
+async def wait_for_any(*events: asyncio.Event) -> None:
+    """Until one of the events is set."""
+    waiting = [asyncio.ensure_future(event.wait()) for event in events]
+    try:
+        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in waiting:
+            task.cancel()

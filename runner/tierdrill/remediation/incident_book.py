@@ -7,13 +7,16 @@ answers with plain facts and remembers a bounded number of label sets.
 from __future__ import annotations
 
 import asyncio
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
 from tierdrill.remediation.alert_notice import AlertNotice
-from tierdrill.remediation.conditions import alert_selector
 
 LABEL_SETS_MAX = 50_000
+
+_SELECTOR = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)(?:\{([^{}]*)\})?\Z")
 
 Kind = Literal["new", "repeated", "resolved", "stale"]
 
@@ -99,3 +102,18 @@ class IncidentBook:
         gone = self._newest.pop(fingerprint, None)
         if gone is not None:
             self._by_alert[gone.notice.alert].pop(fingerprint, None)
+
+
+def alert_selector(subject: str) -> tuple[str, Mapping[str, str]]:
+    """`NodeNotReady{node=node-2}` -> name and labels; ValueError with what is allowed."""
+    found = _SELECTOR.match(subject.strip())
+    labels: dict[str, str] = {}
+    for part in filter(None, (found[2] or "").split(",") if found else []):
+        name, equals, value = part.partition("=")
+        if not equals:
+            found = None
+            break
+        labels[name.strip()] = value.strip().strip('"')
+    if not found:
+        raise ValueError(f"found {subject!r}; allowed is AlertName or AlertName{{label=value}}")
+    return found[1], labels

@@ -20,20 +20,23 @@ from tierdrill.documents.models.tiers import Tiers
 from tierdrill.history.events import Event
 from tierdrill.remediation.admission import Admission
 from tierdrill.remediation.alert_notice import AlertNotice, matches
-from tierdrill.remediation.attempts import Attempts, End
-from tierdrill.remediation.course import Course
-from tierdrill.remediation.engine_journal import Journal, JournalError, Unfinished, handled_by, memory_of, unfinished
-from tierdrill.remediation.escalation import Pager
-from tierdrill.remediation.external_reports import ExternalReport, report_of
-from tierdrill.remediation.external_watch import ExternalWatch
+from tierdrill.remediation.engine_journal import (
+    Journal,
+    JournalError,
+    SkipLog,
+    Unfinished,
+    handled_by,
+    memory_of,
+    unfinished,
+)
+from tierdrill.remediation.escalation import Pager, Pages
+from tierdrill.remediation.execution import Attempts, End, Execution, Tasks
+from tierdrill.remediation.external_watch import ExternalReport, ExternalWatch, report_of
 from tierdrill.remediation.fact_reader import FactReader
 from tierdrill.remediation.guards import Code, GuardMemory, Refuse
 from tierdrill.remediation.incident_book import Incident, IncidentBook
-from tierdrill.remediation.page_ladders import Pages
-from tierdrill.remediation.skips import SkipLog
 from tierdrill.remediation.steps import StepRunner
 from tierdrill.remediation.substitution import bind
-from tierdrill.remediation.tasks import Tasks
 from tierdrill.targets.base import RemedyPort
 
 STOP_S = 2.0
@@ -70,7 +73,7 @@ class PlaybookEngine:
         self._attempts = Attempts(StepRunner(port, self._facts, self._journal, self._tasks.left), self._journal)
         self._pages = Pages(pager, self._journal, tiers)
         self._watch = ExternalWatch(self._journal)
-        self._courses: dict[str, dict[str, Course]] = {}
+        self._executions: dict[str, dict[str, Execution]] = {}
         self._handled: set[tuple[str, str]] = set()
 
     def notify(self, notice: AlertNotice) -> None:
@@ -110,27 +113,25 @@ class PlaybookEngine:
         left = [item for item in unfinished(past) if item.playbook in self._playbooks]
         for item in left:
             incident = self._book.take(item.notice).incident or Incident(item.notice)
-            course = self._course(self._playbooks[item.playbook], incident)
-            course.state = "begun"
-            course.touched = True
+            execution = self._execution(self._playbooks[item.playbook], incident)
+            execution.state = "begun"
+            execution.touched = True
             if item.phase == "resolve":
-                course.acted.set()
-                course.given = frozenset(item.done)
+                execution.acted.set()
+                execution.given = frozenset(item.done)
                 if item.resolving:
                     # Alertmanager has told it to the engine that died and will not tell it again.
                     incident.end()
-                    self._tasks.spawn(self._give_back(course, "the alert had resolved"))
+                    self._tasks.spawn(self._give_back(execution, "the alert had resolved"))
                 continue
-            self._memories[course.name].take_slot(course.bound.slot)
-            course.has_slot = True
-            self._tasks.spawn(self._run(course, item))
+            self._memories[execution.name].take_slot(execution.bound.slot)
+            execution.has_slot = True
+            self._tasks.spawn(self._run(execution, item))
         return left
 
     def active(self) -> list[str]:
         """Executions under way."""
-        return [
-            course.execution for course in self._all_courses() if course.state == "begun" and not course.acted.is_set()
-        ]
+        return [one.id for one in self._all_executions() if one.state == "begun" and not one.acted.is_set()]
 
     async def idle(self) -> None:
         """Wait until nothing is under way (a ladder that waits for a human counts as under way)."""
@@ -148,15 +149,15 @@ class PlaybookEngine:
         self._tasks.stop_by(within)
         await self._tasks.cancel()
         if give_back:
-            for course in [course for course in self._all_courses() if self._owes(course)]:
-                self._tasks.spawn(self._give_back(course, "the engine is stopped"))
+            for execution in [execution for execution in self._all_executions() if self._owes(execution)]:
+                self._tasks.spawn(self._give_back(execution, "the engine is stopped"))
             await self._tasks.settle()
             await self._tasks.cancel()
         self._skips.flush()
         await self._facts.close()
 
-    def _all_courses(self) -> list[Course]:
-        return [course for courses in self._courses.values() for course in courses.values()]
+    def _all_executions(self) -> list[Execution]:
+        return [execution for executions in self._executions.values() for execution in executions.values()]
 
     def _take(self, notice: AlertNotice) -> None:
         news = self._book.take(notice)
@@ -173,122 +174,122 @@ class PlaybookEngine:
 
     def _consider(self, playbook: Playbook, incident: Incident) -> None:
         name = playbook.metadata.name
-        known = self._courses.get(incident.key, {}).get(name)
+        known = self._executions.get(incident.key, {}).get(name)
         if (name, incident.key) in self._handled or (known is not None and known.state != "declined"):
             return
-        course = self._course(playbook, incident)
-        course.said = known.said if known else None
+        execution = self._execution(playbook, incident)
+        execution.said = known.said if known else None
         if len(self._tasks) >= TASKS_MAX:
-            self._skip(course, "overload", f"{len(self._tasks)} executions and incidents are under way")
+            self._skip(execution, "overload", f"{len(self._tasks)} executions and incidents are under way")
             return
-        self._tasks.spawn(self._pursue(course))
+        self._tasks.spawn(self._pursue(execution))
 
-    def _course(self, playbook: Playbook, incident: Incident) -> Course:
+    def _execution(self, playbook: Playbook, incident: Incident) -> Execution:
         name = playbook.metadata.name
         bound = bind(playbook, incident.notice.alert, incident.notice.labels, self._retarget.get(name))
-        course = Course(bound, incident, self._clock())
-        self._courses.setdefault(incident.key, {})[name] = course
-        return course
+        execution = Execution(bound, incident, self._clock())
+        self._executions.setdefault(incident.key, {})[name] = execution
+        return execution
 
-    async def _pursue(self, course: Course) -> None:
-        if course.name in self._disabled:
-            self._skip(course, "disabled", "disabled for this drill")
+    async def _pursue(self, execution: Execution) -> None:
+        if execution.name in self._disabled:
+            self._skip(execution, "disabled", "disabled for this drill")
             return
-        if course.bound.playbook.engine == "external":
-            await self._follow(course)
+        if execution.bound.playbook.engine == "external":
+            await self._follow(execution)
             return
-        verdict = await self._admission.admit(course, self._memories[course.name])
+        verdict = await self._admission.admit(execution, self._memories[execution.name])
         if verdict is not None:
-            self._skip(course, verdict.code, verdict.reason)
+            self._skip(execution, verdict.code, verdict.reason)
             if verdict.code in ("fuse", "blind", "throttled"):
-                self._escalate(course, f"held back: {verdict.reason}")
+                self._escalate(execution, f"held back: {verdict.reason}")
             return
-        if course.bound.playbook.dry_run:
-            self._memories[course.name].free_slot(course.bound.slot)
-            course.has_slot = False
-            would = "; ".join(f"{step.do} {step.arguments}" for step in course.bound.steps)
-            self._skip(course, "dry-run", f"dry run, it would: {would}")
+        if execution.bound.playbook.dry_run:
+            self._memories[execution.name].free_slot(execution.bound.slot)
+            execution.has_slot = False
+            would = "; ".join(f"{step.do} {step.arguments}" for step in execution.bound.steps)
+            self._skip(execution, "dry-run", f"dry run, it would: {would}")
             return
-        course.state = "begun"
-        await self._run(course, None)
+        execution.state = "begun"
+        await self._run(execution, None)
 
-    async def _run(self, course: Course, left: Unfinished | None) -> None:
+    async def _run(self, execution: Execution, left: Unfinished | None) -> None:
         try:
-            end = await self._attempts.act(course, left)
+            end = await self._attempts.act(execution, left)
         except JournalError as error:
             end = End(False, f"not begun, the history cannot be written ({error})")
         finally:
-            course.acted.set()
-            self._release(course)
-        if not end.ok and end.escalate and course.incident.firing:
-            self._escalate(course, end.reason)
+            execution.acted.set()
+            self._release(execution)
+        if not end.ok and end.escalate and execution.incident.firing:
+            self._escalate(execution, end.reason)
 
-    async def _follow(self, course: Course) -> None:
-        outcome = await self._watch.follow(course, self._facts)
+    async def _follow(self, execution: Execution) -> None:
+        outcome = await self._watch.follow(execution, self._facts)
         if isinstance(outcome, Refuse):
-            self._skip(course, outcome.code, outcome.reason)
+            self._skip(execution, outcome.code, outcome.reason)
         else:
-            course.state = "closed"
+            execution.state = "closed"
         if (isinstance(outcome, Refuse) and outcome.code == "external") or (
             isinstance(outcome, End) and not outcome.ok
         ):
-            self._escalate(course, outcome.reason)
+            self._escalate(execution, outcome.reason)
 
-    def _release(self, course: Course) -> None:
-        if course.has_slot:
-            course.has_slot = False
-            self._memories[course.name].free_slot(course.bound.slot)
+    def _release(self, execution: Execution) -> None:
+        if execution.has_slot:
+            execution.has_slot = False
+            self._memories[execution.name].free_slot(execution.bound.slot)
             self._admission.slot_freed()
 
-    def _skip(self, course: Course, code: Code, reason: str) -> None:
-        course.state = "declined" if code in ("when", "forbidden", "blind") else "closed"
-        if course.said == code:
+    def _skip(self, execution: Execution, code: Code, reason: str) -> None:
+        execution.state = "declined" if code in ("when", "forbidden", "blind") else "closed"
+        if execution.said == code:
             return
-        course.said = code
-        data: dict[str, Any] = {"alert": course.incident.notice.alert}
-        if course.bound.retargeted:
+        execution.said = code
+        data: dict[str, Any] = {"alert": execution.incident.notice.alert}
+        if execution.bound.retargeted:
             data["retargeted"] = True
-        self._skips.skip(course.name, code, course.bound.target, reason, **data)
+        self._skips.skip(execution.name, code, execution.bound.target, reason, **data)
 
     def _resolved(self, incident: Incident) -> None:
-        for course in self._courses.pop(incident.key, {}).values():
-            if course.state == "begun" and course.bound.on_resolve:
-                self._courses.setdefault(incident.key, {})[course.name] = course
-                self._tasks.spawn(self._give_back(course, "the alert resolved"))
+        for execution in self._executions.pop(incident.key, {}).values():
+            if execution.state == "begun" and execution.bound.on_resolve:
+                self._executions.setdefault(incident.key, {})[execution.name] = execution
+                self._tasks.spawn(self._give_back(execution, "the alert resolved"))
         for work in self._pages.resolved(incident):
             self._tasks.spawn(work)
 
-    def _escalate(self, course: Course, reason: str) -> None:
-        if not self._tasks.stopping and (work := self._pages.escalate(course, reason)):
+    def _escalate(self, execution: Execution, reason: str) -> None:
+        if not self._tasks.stopping and (work := self._pages.escalate(execution, reason)):
             self._tasks.spawn(work)
 
-    def _owes(self, course: Course) -> bool:
-        return course.state == "begun" and course.touched and bool(course.bound.on_resolve)
+    def _owes(self, execution: Execution) -> bool:
+        return execution.state == "begun" and execution.touched and bool(execution.bound.on_resolve)
 
-    async def _give_back(self, course: Course, because: str) -> None:
-        await course.acted.wait()
+    async def _give_back(self, execution: Execution, because: str) -> None:
+        await execution.acted.wait()
         # An incident of the same kind on the same target still needs what would be given back here; its own end will
         # do it.
         needed = not self._tasks.stopping and any(
-            other.incident.firing and self._owes(other) and other.same_work(course)
-            for other in self._all_courses()
-            if other is not course
+            other.incident.firing and self._owes(other) and other.same_work(execution)
+            for other in self._all_executions()
+            if other is not execution
         )
         try:
-            if self._owes(course) and not needed:
-                end = await self._attempts.give_back(course, because)
+            if self._owes(execution) and not needed:
+                end = await self._attempts.give_back(execution, because)
                 if not end.ok:
-                    self._escalate(course, end.reason)
+                    self._escalate(execution, end.reason)
         except asyncio.CancelledError:
             raise
         except Exception:
-            self._close(course)
+            self._close(execution)
             raise
-        self._close(course)
+        self._close(execution)
 
-    def _close(self, course: Course) -> None:
-        course.state = "closed"
-        courses = self._courses.get(course.incident.key, {})
-        courses.pop(course.name, None)
-        if not courses and not course.incident.firing:
-            self._courses.pop(course.incident.key, None)
+    def _close(self, execution: Execution) -> None:
+        execution.state = "closed"
+        executions = self._executions.get(execution.incident.key, {})
+        executions.pop(execution.name, None)
+        if not executions and not execution.incident.firing:
+            self._executions.pop(execution.incident.key, None)

@@ -5,40 +5,18 @@ is stopped.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from tierdrill.documents.models.playbook import Action, Step
-from tierdrill.remediation.conditions import Outcome
 from tierdrill.remediation.engine_journal import Journal, JournalError
-from tierdrill.remediation.fact_reader import FactReader
+from tierdrill.remediation.fact_reader import FactReader, Outcome
 from tierdrill.targets.base import RemedyPort, TargetError
 
 ROLLBACK_TIMEOUT_S = 5.0
-
-
-@dataclass(frozen=True)
-class Stage:
-    """Where in an execution these steps are: what every event about them says."""
-
-    playbook: str
-    execution: str
-    target: str
-    attempt: int
-    phase: str
-    retargeted: bool
-
-    def data(self) -> dict[str, Any]:
-        """Fields common to the events of this stage."""
-        common: dict[str, Any] = {
-            "playbook": self.playbook,
-            "execution": self.execution,
-            "target": self.target,
-            "attempt": self.attempt,
-            "phase": self.phase,
-        }
-        return {**common, "retargeted": True} if self.retargeted else common
+Stage = Mapping[str, Any]
+"""Where in an execution steps are: what every event about them says."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +74,7 @@ class StepRunner:
         loop = asyncio.get_running_loop()
         begun = loop.time()
         self._journal.intend(
-            "playbook.step_started", **stage.data(), step=step.name, action=step.do, arguments=step.arguments
+            "playbook.step_started", **stage, step=step.name, action=step.do, arguments=step.arguments
         )
         try:
             result = await self._act(step, step.timeout)
@@ -133,7 +111,7 @@ class StepRunner:
                 # gone.
                 self._journal.write(
                     "playbook.step_started",
-                    **stage.data(),
+                    **stage,
                     step=step.name,
                     action=step.rollback.do,
                     arguments=step.rollback.arguments,
@@ -148,7 +126,7 @@ class StepRunner:
     def _write_step(self, stage: Stage, step: Step, result: _Done, seconds: float, **more: Any) -> None:
         self._journal.write(
             "playbook.step",
-            **stage.data(),
+            **stage,
             step=step.name,
             action=step.do,
             ok=result.ok,

@@ -17,11 +17,10 @@ from typing import Any
 
 from tierdrill.documents.models.channels import EmailChannel
 from tierdrill.monitoring.pager import DEDUP_KEY_MAX, SUMMARY_MAX
-from tierdrill.remediation.external_reports import SIGNATURE_HEADER, sign
+from tierdrill.monitoring.webhook_receiver import SIGNATURE_HEADER, TIMESTAMP_HEADER, sign_at
 from tierdrill.schedule.notify.message import RESOLVE
 from tierdrill.schedule.notify.notification import Notice
 
-TIMESTAMP_HEADER = "X-Tierdrill-Timestamp"
 KIND_HEADER = "X-Tierdrill-Kind"
 IDEMPOTENCY_HEADER = "Idempotency-Key"
 WEBHOOK_VERSION = 1
@@ -122,7 +121,7 @@ def webhook(notice: Notice, message: str, repeated: int, secret: str, at: float)
         {
             "Content-Type": "application/json",
             TIMESTAMP_HEADER: stamp,
-            SIGNATURE_HEADER: sign(secret.encode(), f"{stamp}.".encode() + body),
+            SIGNATURE_HEADER: sign_at(secret, stamp, body),
             IDEMPOTENCY_HEADER: message,
             KIND_HEADER: notice.kind,
         },
