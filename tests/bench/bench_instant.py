@@ -24,7 +24,7 @@ from tierdrill.conductor.experiment_runner import ExperimentProcess
 from tierdrill.history.events import Event
 from tierdrill.lab.client import LabClient
 from tierdrill.lab.lab_files import attach
-from tierdrill.targets.places import lab_place
+from tierdrill.targets.lab.labs import lab_place
 
 BUDGET_S = 0.050
 AHEAD_S = 1.0

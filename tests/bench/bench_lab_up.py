@@ -26,7 +26,6 @@ from tests.bench.kept import (
 from tests.e2e.home import ROOT
 
 from tierdrill.cli.drill_documents import whole_catalogue
-from tierdrill.conductor.labs import bring_up
 from tierdrill.conductor.plan import make_plan
 from tierdrill.conductor.planned_load import load_plan
 from tierdrill.documents.catalogue import setting_of
@@ -34,6 +33,8 @@ from tierdrill.lab.client import LabClient
 from tierdrill.lab.lab_files import LabState, down_lab, lab_processes
 from tierdrill.load.load_child import LoadProcess
 from tierdrill.targets.lab.fault_port import MECHANISMS
+from tierdrill.targets.lab.session import LabSession
+from tierdrill.targets.lab.start import bring_up
 
 DRILL = "node-loss"
 UP_S = 5.0
@@ -68,9 +69,7 @@ def cpu_seconds(processes: list[psutil.Process]) -> float:
 async def under_load(state: LabState, folder: Path) -> tuple[float, float, float]:
     """Idle share of the machine, CPU share of the lab and of the generator, under the shipped drill's load."""
     plan = make_plan(setting_of(whole_catalogue(ROOT), DRILL), "bench", "drill", MECHANISMS)
-    load = await LoadProcess.start(
-        load_plan(plan, tuple(f"http://{address}" for address in state.gateways.values()), folder), folder
-    )
+    load = await LoadProcess.start(load_plan(plan, LabSession(state, folder, kept=True), folder), folder)
     try:
         await load.go(time.time() + 0.3)
         await asyncio.sleep(SETTLE_S)

@@ -29,7 +29,7 @@ from tierdrill.history.history_store import HistoryStore
 from tierdrill.history.ledger import Ledger
 from tierdrill.lab.client import LabClient
 from tierdrill.lab.lab_files import attach
-from tierdrill.targets.places import lab_place
+from tierdrill.targets.lab.labs import lab_place
 
 BUDGET_S = 1.0
 RUN = "bench-stop"

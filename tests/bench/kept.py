@@ -17,10 +17,10 @@ from tests.e2e.home import ROOT
 
 from tierdrill.cli.drill_documents import whole_catalogue
 from tierdrill.cli.folders import find_tools
-from tierdrill.conductor.labs import bring_up, config_of
 from tierdrill.lab.client import LabClient, LabError
 from tierdrill.lab.lab_config import LabConfig
 from tierdrill.lab.lab_files import LabState, down_lab
+from tierdrill.targets.lab.start import bring_up, config_of
 
 NAME = "bench"
 WHOLE_WITHIN_S = 20.0

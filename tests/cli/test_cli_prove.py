@@ -40,7 +40,7 @@ class Told:
 @pytest.fixture
 def proving(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Any:
     """Runs `tierdrill prove` with runs that come out as they are told to."""
-    monkeypatch.setattr(prove, "check_place", lambda here, lab: None)
+    monkeypatch.setattr(prove, "check_place", lambda here, settings, lab: None)
     monkeypatch.setattr(prove, "log_to_file", lambda home: None)
     for name in ("stored_events", "judged", "try_reports"):
         monkeypatch.setattr(prove, name, lambda *arguments: None)

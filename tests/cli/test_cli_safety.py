@@ -19,13 +19,13 @@ from tests.judge.build import Run, shipped
 from tierdrill.cli.commands import recover
 from tierdrill.cli.errors import explain, keep_traceback
 from tierdrill.cli.folders import Surroundings
-from tierdrill.conductor.labs import kept_lab
-from tierdrill.conductor.run_errors import RunRefused
 from tierdrill.history.history_store import HistoryStore
 from tierdrill.history.ledger import Ledger, OwnedProcess
 from tierdrill.lab.lab_files import LabState, ProcessRecord, write_state
 from tierdrill.process.identity import ProcessId, identify, me
 from tierdrill.remedies.remedy import Setting
+from tierdrill.targets.base import TargetError
+from tierdrill.targets.lab.labs import whole_lab
 from tierdrill.targets.lab.settings import undo_order
 
 ORDER = {
@@ -423,11 +423,11 @@ def test_a_lab_that_has_lost_a_part_is_broken_and_no_run_begins_there(tmp_path: 
     write_state(replace(whole, processes=(alive, gone), lost=("gateway-a",)))
     told = tierdrill(tmp_path, "status")
     assert told.code == 5 and "lab kept is broken: it has lost fabric, gateway-a" in told.out
-    with pytest.raises(RunRefused, match="lab kept has lost fabric, gateway-a; `tierdrill recover`"):
-        kept_lab(tmp_path, "kept")
+    with pytest.raises(TargetError, match="lab kept has lost fabric, gateway-a; `tierdrill recover`"):
+        whole_lab(tmp_path, "kept")
     write_state(whole)
     assert "lab kept is up" in tierdrill(tmp_path, "status").out
-    assert kept_lab(tmp_path, "kept") == whole
+    assert whole_lab(tmp_path, "kept") == whole
 
 
 def test_a_loop_of_links_is_no_home(tmp_path: Path) -> None:

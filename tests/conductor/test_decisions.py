@@ -10,22 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tierdrill.conductor.guardrails import GuardrailWatch
-from tierdrill.conductor.preflight import (
-    Finding,
-    check_alerts,
-    check_gateways,
-    check_inventory,
-    look_at_gateways,
-    settle,
-)
+from tierdrill.conductor.preflight import check_alerts, check_inventory, settle
 from tierdrill.conductor.recorder import Recorder
 from tierdrill.conductor.run import holder_of_lab
 from tierdrill.documents.models.drill import Guardrail
 from tierdrill.history.events import Event
 from tierdrill.history.history_store import HistoryStore
-from tierdrill.lab.calls import Call
-from tierdrill.lab.client import LabError
-from tierdrill.targets.base import GpuState, Inventory, NodeState, ReplicaState
+from tierdrill.targets.base import Finding, GpuState, Inventory, NodeState, ReplicaState
 
 WINDOW = 3.0
 FLOOR = 0.5
@@ -131,22 +122,3 @@ def test_a_kept_lab_is_one_lab_whatever_environment_it_is_used_by() -> None:
     held = [("lab/own/r1", "r1", 1, "ann"), ("lab/dev", "r2", 2, "ann"), ("wide/dev", "r3", 3, "bob")]
     assert holder_of_lab(held, "dev", "r2") == "by run r3 (pid 3, bob)"
     assert holder_of_lab(held[:2], "dev", "r2") == holder_of_lab(held, "r1", "r2") == ""
-
-
-def test_what_a_dead_engine_left_at_the_gateways_is_found() -> None:
-    clean = {"a": {"critical": 0.0, "best-effort": 0.0}}, {"a": {"node-1": 1.0}}, {"a": {"critical": None}}
-    assert check_gateways(*clean).ok and check_gateways({}, {}, {}).ok
-    for number, left in enumerate(({"a": {"best-effort": 0.5}}, {"a": {"node-1": 0.2}}, {"a": {"standard": 0.0}})):
-        found = check_gateways(*(left if place == number else each for place, each in enumerate(clean)))
-        assert not found.ok and " at a" in found.seen
-
-
-def test_gateways_that_do_not_answer_are_not_well() -> None:
-    async def shed(call: Call) -> dict[str, dict[str, float]]:
-        return {"a": {"best-effort": 1.0}} if call.path == "/v1/shed" else {"a": {}}
-
-    async def silent(call: Call) -> dict[str, dict[str, float]]:
-        raise LabError("no answer")
-
-    assert "100% of best-effort shed at a" in asyncio.run(look_at_gateways(shed)).seen
-    assert asyncio.run(look_at_gateways(silent)) == Finding("gateways", False, "no answer")

@@ -1,4 +1,4 @@
-"""A kept lab in use by a run: what happened in it before is no evidence of this run."""
+"""What a run puts around its deployment: whose death stops it, which webhooks it takes, who acknowledges its pages."""
 
 from __future__ import annotations
 
@@ -10,75 +10,30 @@ import pytest
 
 from tierdrill.conductor.deployment import Deployment
 from tierdrill.documents.models.drill import OnCall
-from tierdrill.lab.client import LabError
+from tierdrill.history.events import event
 from tierdrill.monitoring.pager import PageNotSent, PagerClient, PagerStub
 from tierdrill.process.signals import StopSignal
 
 
-def died(sequence: int, name: str) -> dict[str, Any]:
-    return {"sequence": sequence, "at": 1.0, "kind": "process-exit", "name": name, "exit_code": -9, "expected": False}
-
-
-class Client:
-    """A lab's control API with the events of its whole life; it ends once they were all told."""
-
-    def __init__(self) -> None:
-        self.past = [died(1, "gateway-a"), {"sequence": 2, "at": 1.0, "kind": "webhook"}]
-
-    async def events(self, since: int = 0, wait_s: float = 0.0) -> list[dict[str, Any]]:
-        found = [one for one in self.past if one["sequence"] > since]
-        if wait_s and not found:
-            raise LabError("it has ended")
-        return found
-
-    async def ask(self, call: Any) -> dict[str, Any]:
-        return {"ok": True}
-
-
-class Served:
-    url, token, routing_key, mark = "http://127.0.0.1:9", "x", "x", "x"
-
-    async def start(self) -> None:
-        """Nothing is served here."""
-
-
-class Recorder:
-    def __init__(self) -> None:
-        self.said: list[str] = []
-
-    def note(self, kind: str, source: str, **data: Any) -> None:
-        self.said.append(f"{kind} {data['name']}")
-
-
-@pytest.mark.parametrize(("kept", "told"), [(True, ["gateway-b"]), (False, ["gateway-a", "gateway-b"])])
-def test_what_died_in_a_kept_lab_before_the_run_is_not_of_the_run(kept: bool, told: list[str]) -> None:
-    async def scenario() -> tuple[StopSignal, Recorder]:
-        one, stop, recorder = Deployment.__new__(Deployment), StopSignal(), Recorder()
-        client = Client()
-        parts = {"client": client, "pager": Served(), "receiver": Served(), "recorder": recorder, "pager_client": None}
-        vars(one).update(parts, ephemeral=not kept, _events_seen=0, _closing=False, _faulted=False)
-        await one.open()
-        client.past.append(died(3, "gateway-b"))
-        await one._watch_lab(stop)
-        if one.pager_client is not None:
-            await one.pager_client.close()
-        return stop, recorder
-
-    stop, recorder = asyncio.run(scenario())
-    assert recorder.said == [f"process.exited {name}" for name in told]
-    assert stop.reason.startswith(f"{told[0]} ended unexpectedly")
-
-
-def test_a_run_whose_fault_the_lab_has_undone_stops() -> None:
-    async def scenario() -> StopSignal:
-        one, stop, client = Deployment.__new__(Deployment), StopSignal(), Client()
-        client.past = [{"sequence": 1, "at": 1.0, "kind": "lease-ran-out", "name": "r1/node-power-loss/node-2"}]
-        vars(one).update(client=client, recorder=Recorder(), ephemeral=True, _events_seen=0, _closing=False)
-        await one._watch_lab(stop)
-        return stop
-
-    reason = asyncio.run(scenario()).reason
-    assert reason.startswith("the lab undid what nobody renewed")
+@pytest.mark.parametrize(
+    ("name", "expected", "source", "faulted", "stops"),
+    [
+        ("gateway-a", False, "lab", False, True),
+        ("gateway-a", False, "lab", True, False),
+        ("prometheus", False, "lab", True, True),
+        ("gateway-a", True, "lab", False, False),
+        ("load", False, "runner", False, False),
+    ],
+)
+def test_what_dies_stops_the_run_unless_a_fault_may_have_killed_it(
+    name: str, expected: bool, source: str, faulted: bool, stops: bool
+) -> None:
+    one, stop = Deployment.__new__(Deployment), StopSignal()
+    vars(one).update(_stop=stop, _faulted=False)
+    if faulted:
+        one._seen(event("fault.intended", "experiment"))
+    one._seen(event("process.exited", source, name=name, exit_code=-9, expected=expected))
+    assert stop.stopped is stops and stop.reason == (f"{name} ended unexpectedly (-9)" if stops else "")
 
 
 def test_a_webhook_of_another_version_is_noted_once_and_taken_by_nobody() -> None:

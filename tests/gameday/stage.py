@@ -10,7 +10,7 @@ from tierdrill.cli.main import main
 
 runs.COMMAND = (sys.executable, "-m", "tests.gameday.staged_run")
 # Nothing is started that would need Prometheus.
-gamedays.check_place = lambda here, lab: None  # type: ignore[assignment]
+gamedays.check_place = lambda here, settings, lab: None  # type: ignore[assignment]
 
 if __name__ == "__main__":
     sys.exit(main())

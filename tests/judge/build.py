@@ -173,7 +173,7 @@ class Run:
                     for i in (0, 1, 2)
                 ],
             }
-            made.append((effect + delay, "lab.state", "lab", state))
+            made.append((effect + delay, "platform.state", "lab", state))
         for delay, alert, alert_state, labels, via in self.alerts:
             data = {"alert": alert, "state": alert_state, "labels": labels, "severity": "page", "via": via}
             made.append((effect + delay, "alert.state", "monitoring", data))

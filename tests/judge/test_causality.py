@@ -71,7 +71,7 @@ def shed(tier: str, since: float) -> tuple[str, float, str | None]:
 def told() -> tuple[DrillSetting, tuple[Event, ...]]:
     """A whole run that passes, with all that history tells of its playbooks."""
     setting = shipped()
-    at: list[tuple[float, str, dict[str, Any]]] = [(moment, "lab.state", state) for moment, state in VIEWS]
+    at: list[tuple[float, str, dict[str, Any]]] = [(moment, "platform.state", state) for moment, state in VIEWS]
 
     def execution(name: str, target: str, alert: str, labels: dict[str, str], begin: float, end: float) -> None:
         about = {"playbook": name, "execution": f"{name}-1", "target": target, "attempt": 1, "phase": "act"}
@@ -106,7 +106,7 @@ def told() -> tuple[DrillSetting, tuple[Event, ...]]:
             (13.9, "ServingCapacityLow", "resolved", CAPACITY, "webhook"),
             (18.5, "NodeNotReady", "resolved", NODE, "webhook"),
         ),
-        without=lambda event: event.kind == "lab.state",
+        without=lambda event: event.kind == "platform.state",
     )
     events = plain.events(setting)
     zero = next(event.at for event in events if event.kind == "fault.landed")
@@ -160,7 +160,7 @@ def started_by(playbook: str, alert: str) -> Edit:
 
 
 def never_ready(event: Event) -> Event:
-    if event.kind != "lab.state":
+    if event.kind != "platform.state":
         return event
     replicas = [
         {**one, "ready": one["ready"] and not (one["name"] == ONE and one["node"] != "node-2")}
@@ -173,7 +173,7 @@ def seen_late(event: Event) -> Event:
     """Nothing is seen to move until the fault has been undone."""
     return (
         replace(event, at=event.at + 13.0)
-        if event.kind == "lab.state" and event.data["nodes"][1]["ready"] is False
+        if event.kind == "platform.state" and event.data["nodes"][1]["ready"] is False
         else event
     )
 
@@ -299,7 +299,7 @@ def test_too_few_requests_cannot_tell() -> None:
 
 
 def test_a_control_plane_that_was_not_heard_cannot_tell() -> None:
-    found = check(changed(lambda event: [] if event.kind == "lab.state" else event), f"playbook/{MOVES}/effect")
+    found = check(changed(lambda event: [] if event.kind == "platform.state" else event), f"playbook/{MOVES}/effect")
     assert found.status is Status.INCONCLUSIVE and "was not heard" in found.seen
 
 

@@ -105,7 +105,7 @@ def test_a_drill_that_expects_none_is_not_judged_for_it() -> None:
 
 
 def of_state(one: Event) -> bool:
-    return one.kind == "lab.state"
+    return one.kind == "platform.state"
 
 
 @pytest.mark.parametrize(

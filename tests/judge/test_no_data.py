@@ -78,4 +78,4 @@ def test_a_history_without_one_kind_of_event_never_passes(kind: str) -> None:
     """Renumbered, as if it had never been written: nobody could tell from the sequence."""
     found = judge(Run(without=lambda one: one.kind == kind).events(shipped()))
     # What the control plane reports is looked at only where a class of failure is expected.
-    assert (found.status is Status.PASSED) is (kind == "lab.state")
+    assert (found.status is Status.PASSED) is (kind == "platform.state")

@@ -322,8 +322,8 @@ def _story(variant: str, documents: DrillSetting, healed: bool) -> list[Event]:
         )
     homes = _homes()
     events += [
-        at(-1.2, "lab.state", "controller", **_lab(homes, down=False)),
-        after(2.1, "lab.state", "controller", **_lab(homes, down=True)),
+        at(-1.2, "platform.state", "controller", **_lab(homes, down=False)),
+        after(2.1, "platform.state", "controller", **_lab(homes, down=True)),
     ]
     if healed:
         moved = {**homes, "assistant-1": ("node-3", 1), "summarizer-1": ("node-1", 1), "draft-1": ("", None)}
@@ -352,7 +352,7 @@ def _story(variant: str, documents: DrillSetting, healed: bool) -> list[Event]:
                 seen="assistant-1 ready on node-3",
                 seconds=1.2,
             ),
-            after(5.0, "lab.state", "controller", **_lab(moved, down=True, cordoned=True)),
+            after(5.0, "platform.state", "controller", **_lab(moved, down=True, cordoned=True)),
             after(
                 5.7,
                 "playbook.finished",
@@ -386,7 +386,7 @@ def _story(variant: str, documents: DrillSetting, healed: bool) -> list[Event]:
                 seen="10 of 10 at home",
                 seconds=1.0,
             ),
-            after(26.0, "lab.state", "controller", **_lab(homes, down=False)),
+            after(26.0, "platform.state", "controller", **_lab(homes, down=False)),
             after(
                 26.1,
                 "playbook.finished",
@@ -416,7 +416,7 @@ def _story(variant: str, documents: DrillSetting, healed: bool) -> list[Event]:
                 summary="node-2 is not ready and nothing was done",
             ),
             after(12.0, "page.acknowledged", "pager", dedup_key="node-2", by="critical-on-call"),
-            after(21.4, "lab.state", "controller", **_lab(homes, down=False)),
+            after(21.4, "platform.state", "controller", **_lab(homes, down=False)),
         ]
         for offset, state in ((7.0, "pending"), (9.0, "firing"), (25.0, "resolved")):
             events.append(

@@ -33,7 +33,7 @@ from tierdrill.lab.lab_config import from_json
 from tierdrill.lab.supervisor.lab_start import start_lab
 from tierdrill.remedies.remedy import Setting
 from tierdrill.targets.lab.settings import undo_order
-from tierdrill.targets.places import lab_place
+from tierdrill.targets.lab.labs import lab_place
 home = Path(sys.argv[2])
 ledger = Ledger(home)
 ledger.lock("lab/own/small", "small", me(), "anna")

@@ -23,7 +23,7 @@ from tierdrill.targets.lab.fault_port import MECHANISMS, LabPort
 from tierdrill.targets.lab.faults.replica_crash import FAULT as CRASH
 from tierdrill.targets.lab.faults.replica_hang import FAULT as HANG
 from tierdrill.targets.lab.inventory import inventory_of
-from tierdrill.targets.places import open_place, the_running_lab
+from tierdrill.targets.open import open_place, running_place
 
 NO_LAB = cast(LabClient, None)
 GPUS = [{"index": 0, "state": "healthy"}]
@@ -145,9 +145,9 @@ def test_without_a_lab_nothing_is_injected(tmp_path: Path) -> None:
     with pytest.raises(TargetError, match="lab none"):
         port.bind(order("replica-crash", replica="a-0"))
     with pytest.raises(TargetError, match="lab up"):
-        the_running_lab(tmp_path, None)
+        running_place(tmp_path, None)
     with pytest.raises(TargetError, match="no lab named 'mine'"):
-        the_running_lab(tmp_path, "mine")
+        running_place(tmp_path, "mine")
 
 
 def test_an_unknown_place_is_refused() -> None:

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 from tests.training.build import catalogue
 from tests.training.test_rules import inventory, situation
 from tierdrill.history.events import Event
-from tierdrill.lab.calls import Call
-from tierdrill.lab.client import LabError
 from tierdrill.remediation.alert_notice import AlertNotice
-from tierdrill.targets.base import Inventory, RemedyResult, TargetError
+from tierdrill.targets.base import Endpoints, Inventory, RemedyResult, TargetError
 from tierdrill.training.ops.manual_playbooks import PlaybookHand
 from tierdrill.training.ops.trainee_remedies import Remedies
 
@@ -21,20 +20,25 @@ class Platform:
     """A platform in memory: the gateways' settings, and a port that obeys, refuses, or takes its time."""
 
     def __init__(self) -> None:
-        self.settings: dict[str, Any] = {
+        self.told: dict[str, Any] = {
             "flags": {"gateway-a": {"retries": True, "priority_queue": True}},
             "weights": {"gateway-a": {}, "gateway-b": {}},
             "shed": {"gateway-a": {"critical": 0.0, "standard": 0.0, "best-effort": 0.0}},
             "caps": {"gateway-a": {}, "gateway-b": {}},
         }
+        self.state: dict[str, Any] = {}
+        self.endpoints: Endpoints | None = None
         self.done: list[tuple[str, dict[str, Any]]] = []
         self.takes_s = 0.0
         self.dead = False
 
-    async def ask(self, call: Call) -> Any:
+    async def settings(self, what: str) -> Any:
         if self.dead:
-            raise LabError("nobody answers")
-        return self.settings[call.path.rpartition("/")[2]]
+            raise TargetError("nobody answers")
+        return self.told[what]
+
+    def logs(self) -> dict[str, Path]:
+        return {}
 
     async def inventory(self) -> Inventory:
         return inventory()
@@ -48,7 +52,7 @@ class Platform:
             raise TargetError("its agent does not answer")
         self.done.append((action, dict(arguments)))
         if action == "shed":
-            self.settings["shed"]["gateway-a"][arguments["tier"]] = arguments["fraction"]
+            self.told["shed"]["gateway-a"][arguments["tier"]] = arguments["fraction"]
         return RemedyResult(True, "moved draft-0" if action == "drain" else "done")
 
 
@@ -67,7 +71,7 @@ class Bench:
             port=self.platform, emit=self.events.append, pager=page, playbooks=playbooks, tiers=tiers
         )
         self.remedies = Remedies(
-            client=self.platform,  # type: ignore[arg-type]
+            platform=self.platform,  # type: ignore[arg-type]
             port=self.platform,
             hand=self.hand,
             situation=situation,

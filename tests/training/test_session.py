@@ -16,6 +16,7 @@ from tierdrill.history.events import Event
 from tierdrill.injection.injector import NotInjected, Refused
 from tierdrill.monitoring.pager import PagerStub
 from tierdrill.monitoring.query import NoData
+from tierdrill.targets.base import Endpoint, Endpoints
 from tierdrill.training.exercise_session import Session
 from tierdrill.training.exercise_setting import exercise_setting, plan_of
 
@@ -55,7 +56,7 @@ class Nobody:
 class Stage:
     """A session over stand-ins, and the events it recorded."""
 
-    def __init__(self, folder: Path, scenario: str = "amber-kettle") -> None:
+    def __init__(self, scenario: str = "amber-kettle") -> None:
         self.history, self.injector = Memory(), Injector()
         setting, port = exercise_setting(catalogue(), scenario), Port()
         seen = inventory()
@@ -70,16 +71,16 @@ class Stage:
         async def page(*_: Any) -> None:
             return None
 
+        port.state = state
+        port.endpoints = Endpoints((), Endpoint("http://127.0.0.1:9"), Endpoint("http://127.0.0.1:9"))
         platform = SimpleNamespace(
             plan=plan_of(setting, "exercise-1", 1),
             pager=PagerStub(),
             page=page,
             remedies=port,
-            client=port,
+            session=port,
             alertmanager=Nobody(),
-            lab=SimpleNamespace(prometheus="127.0.0.1:9", login=None, folder=str(folder)),
             inventory=seen,
-            state=state,
             situation=situation,
             on_notice=[],
             on_acknowledged=None,
@@ -102,7 +103,7 @@ class Stage:
 
 def run(folder: Path, work: Callable[[Stage], Awaitable[None]], scenario: str = "amber-kettle") -> None:
     async def whole() -> None:
-        stage = Stage(folder, scenario)
+        stage = Stage(scenario)
         stage.session.begin(0.0)
         try:
             await work(stage)

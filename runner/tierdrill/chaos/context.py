@@ -54,9 +54,9 @@ def current_context() -> Context:
     run = environment.get("TIERDRILL_RUN")
     place = environment.get("TIERDRILL_PLACE")
     if place is None:
-        from tierdrill.targets.places import the_running_lab
+        from tierdrill.targets.open import running_place
 
-        described = the_running_lab(home, environment.get("TIERDRILL_LAB"))
+        described = running_place(home, environment.get("TIERDRILL_LAB"))
     else:
         described = json.loads(place)
     fd = environment.get("TIERDRILL_EVENTS_FD")

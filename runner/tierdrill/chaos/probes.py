@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from tierdrill.chaos.context import current_context
 from tierdrill.targets.base import Inventory, TargetError
-from tierdrill.targets.places import open_place
+from tierdrill.targets.open import open_place
 
 __all__ = ["nodes_ready", "replicas_ready", "tier_ready_percent"]
 

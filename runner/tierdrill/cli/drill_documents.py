@@ -134,11 +134,11 @@ def within_reach(setting: DrillSetting, caps: Sequence[str]) -> DrillSetting:
         return setting
     from tierdrill.conductor.plan import PlanError, make_plan
     from tierdrill.documents.overrides import narrowed, parse_reach
-    from tierdrill.targets.lab.fault_port import MECHANISMS
+    from tierdrill.targets.open import mechanisms_of
 
     try:
         narrow = replace(setting, environment=narrowed(setting.environment, parse_reach(caps)))
-        make_plan(narrow, "unnamed", "drill", MECHANISMS)
+        make_plan(narrow, "unnamed", "drill", mechanisms_of(narrow.environment))
     except (ValueError, PlanError) as error:
         raise Refusal(str(error)) from error
     return narrow

@@ -48,12 +48,13 @@ def begin(
     here: Surroundings, file: str, named: str | None, *, lab: str | None, unattended: bool, pauses: bool, plain: bool
 ) -> tuple[Journal, Seat]:
     """Open a new game day and take its seat. Refusal or SpecError where it cannot be held; nothing is written then."""
+    from tierdrill.documents.catalogue import setting_of
     from tierdrill.gameday.console.facilitator_lock import Seat
     from tierdrill.gameday.gameday_opening import Opening, open_gameday
     from tierdrill.gameday.journal import all_gamedays
 
     document, catalogue = _document(here, file)
-    check_place(here, lab)
+    check_place(here, [setting_of(catalogue, step.drill) for step in document.steps], lab)
     _refuse_halted(here)
     if not unattended and not _has_input():
         raise Refusal("found no terminal and no input; allowed is a terminal, lines on standard input, or --yes")

@@ -35,7 +35,7 @@ def tier_loads(plan: Plan) -> list[TierLoad]:
     from tierdrill.conductor.planned_load import load_plan
 
     drill = plan.setting.drill
-    schedule = load_plan(plan, (), Path())
+    schedule = load_plan(plan, None, Path())
     tier_of = {stream.name: stream.tier for stream in schedule.streams}
     streamed = {stream.name for stream in schedule.streams if stream.stream}
     phase_of = _Phases(plan)

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tierdrill.cli.errors import Refusal
 from tierdrill.cli.folders import Surroundings
+
+if TYPE_CHECKING:
+    from tierdrill.documents.catalogue import DrillSetting
+    from tierdrill.training.exercise_setting import ExerciseSetting
 
 _RUN_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,98}[a-z0-9])?\Z")
 
@@ -19,19 +25,9 @@ def check_run_name(home: Path, name: str) -> None:
         raise Refusal(f"found --name {name}, which another run has; allowed is a new name")
 
 
-def check_place(here: Surroundings, lab: str | None) -> None:
-    """Refuse a kept lab that is not up, and a machine without the programs that a lab of one's own needs."""
-    if lab is not None:
-        from tierdrill.lab.lab_files import NoSuchLab, attach
+def check_place(here: Surroundings, settings: Iterable[DrillSetting | ExerciseSetting], lab: str | None = None) -> None:
+    """TargetError where something is missing that runs in their environments (in the kept lab, if named) need."""
+    from tierdrill.targets.open import target_of
 
-        try:
-            attach(here.home, lab)
-        except NoSuchLab as error:
-            raise Refusal(f"{error}; `tierdrill lab up --name {lab}` starts one") from error
-        return
-    from tierdrill.monitoring.binaries import MonitoringUnavailable, require
-
-    try:
-        require(here.tools)
-    except MonitoringUnavailable as error:
-        raise Refusal(f"{error}; or let `tierdrill doctor --fetch` fetch them") from error
+    for environment in {one.environment.metadata.name: one.environment for one in settings}.values():
+        target_of(environment).check(here.home, here.tools, lab)

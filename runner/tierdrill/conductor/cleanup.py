@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable
-from pathlib import Path
 
 import psutil
 
@@ -16,7 +15,6 @@ from tierdrill.history.events import Event, event
 from tierdrill.history.history_store import HistoryError
 from tierdrill.history.ledger import Ledger, OwnedProcess
 from tierdrill.injection.undo import in_order_of_undo, undo_fault
-from tierdrill.lab.lab_files import down_lab, find_lab
 from tierdrill.process.groups import group_members, kill_group
 from tierdrill.process.identity import identify
 from tierdrill.targets.base import is_remedy
@@ -89,9 +87,3 @@ def _end_strays(run: str, emit: Emit, spare: tuple[int, ...]) -> list[str]:
 def _tell(emit: Emit, text: str) -> None:
     with contextlib.suppress(HistoryError):
         emit(event("run.note", "cleanup", text=text))
-
-
-def end_lab(home: Path, lab: str) -> list[str]:
-    """End a lab that a run brought up for itself, in whatever state it is (gone is fine); what would not end."""
-    state = find_lab(home, lab)
-    return down_lab(state) if state is not None else []

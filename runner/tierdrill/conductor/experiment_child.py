@@ -35,7 +35,7 @@ from tierdrill.conductor.stock_witness import SEEN_CHARACTERS, holds
 from tierdrill.history.events import event
 from tierdrill.targets.base import TargetError
 from tierdrill.targets.experiment import Undoing, experiment_place
-from tierdrill.targets.places import open_place
+from tierdrill.targets.open import open_place
 
 SETTINGS = {"runtime": {"rollbacks": {"strategy": "always"}}}
 ENDING = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGUSR1)

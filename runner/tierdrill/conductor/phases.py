@@ -15,14 +15,7 @@ from tierdrill.conductor.external_playbooks import tool_secrets
 from tierdrill.conductor.plan import Plan
 from tierdrill.conductor.plan_clock import PlanClock
 from tierdrill.conductor.planned_load import load_plan
-from tierdrill.conductor.preflight import (
-    Finding,
-    check_alerts,
-    check_inventory,
-    check_ledger,
-    look_at_gateways,
-    settle,
-)
+from tierdrill.conductor.preflight import check_alerts, check_inventory, check_ledger, settle
 from tierdrill.conductor.recorder import Recorder
 from tierdrill.conductor.watchers import keep_leases, pump_reports, pump_samples, watch_child
 from tierdrill.history.events import Event
@@ -32,7 +25,7 @@ from tierdrill.judge.checks.fault_checks import UNDO_BEGINS_WITHIN_S
 from tierdrill.load.arrival_schedule import planned as planned_arrivals
 from tierdrill.load.load_child import LoadProcess
 from tierdrill.process.signals import StopSignal
-from tierdrill.targets.base import TargetError
+from tierdrill.targets.base import Finding, TargetError
 
 if TYPE_CHECKING:
     from tierdrill.conductor.run import RunOptions
@@ -73,7 +66,7 @@ class Phases:
 
     async def go(self) -> None:
         """Preflight to recovery."""
-        lease_s, renew = self.plan.setting.environment.lease, self.deployment.renew_leases
+        lease_s, renew = self.plan.setting.environment.lease, self.deployment.session.renew_leases
         self._spawn(keep_leases(self.ledger, self.plan.run, lease_s, self.stop, renew))
         if not await self._preflight():
             self.stop.stop("error", "preflight failed")
@@ -114,7 +107,7 @@ class Phases:
     async def _preflight(self) -> bool:
         recorder, began = self.recorder, time.time()
         recorder.note("phase.started", "runner", at=began, phase="preflight")
-        self.load_plan = load_plan(self.plan, self.deployment.gateways, self.folder)
+        self.load_plan = load_plan(self.plan, self.deployment.session, self.folder)
         self.load = await LoadProcess.start(self.load_plan, self.folder)
         self.own("load", self.load.pid)
         spec = write_spec(self.plan, self.folder)
@@ -122,7 +115,7 @@ class Phases:
             spec,
             home=self.options.home,
             run=self.plan.run,
-            place=self.deployment.place,
+            place=self.deployment.session.place,
             lease_s=self.plan.setting.environment.lease,
             folder=self.folder,
             take=self._take,
@@ -164,9 +157,9 @@ class Phases:
             inventory = await self.deployment.remedies.inventory()
         except TargetError as error:
             return [Finding("deployment", False, str(error))]
-        kept = [] if self.deployment.ephemeral else [await look_at_gateways(self.deployment.client.ask)]
-        ledger = check_ledger(self.ledger, self.plan.run, self.deployment.place)
-        return [*check_inventory(inventory), *kept, ledger]
+        session = self.deployment.session
+        ledger = check_ledger(self.ledger, self.plan.run, session.place)
+        return [*check_inventory(inventory), *await session.preflight(), ledger]
 
     async def _quiet(self) -> list[Finding]:
         alerts = await self.deployment.active_alerts()

@@ -2,60 +2,52 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 from tierdrill.conductor.plan import Plan
 from tierdrill.documents.catalogue import DrillSetting
 from tierdrill.documents.models.drill import Stream
 from tierdrill.documents.models.workloads import Model
-from tierdrill.lab.lab_plan import MODEL_SIZE
-from tierdrill.lab.replica.language_model import covering_prompts, expected_answer
 from tierdrill.load.arrival_schedule import Shape
 from tierdrill.load.child_line import CONTROL_FILE
 from tierdrill.load.load_plan import LoadPlan, Prompt, StreamPlan
+from tierdrill.targets.base import Session
 
 
-def load_plan(plan: Plan, targets: tuple[str, ...], folder: Path) -> LoadPlan:
-    """The plan for one run; samples and reports go to `folder`."""
+def load_plan(plan: Plan, session: Session | None, folder: Path) -> LoadPlan:
+    """The plan for one run; samples and reports go to `folder`. Without a session it says when requests are sent, not
+    where and what.
+    """
     drill = plan.setting.drill
     models = {model.name: model for model in plan.setting.workloads.models}
+
+    def prompts(stream: Stream) -> tuple[Prompt, ...]:
+        return session.prompts(stream, _answering(plan.setting, stream, models)) if session is not None else ()
+
     return LoadPlan(
-        targets=targets,
+        targets=session.endpoints.load if session is not None else (),
         duration_s=plan.load_s,
         seed=drill.load.seed,
         connections_max=drill.load.connections,
-        streams=tuple(
-            part
-            for stream in drill.load.streams
-            for part in stream_plans(stream, models[stream.model], _fallback(plan.setting, stream, models))
-        ),
+        streams=tuple(part for stream in drill.load.streams for part in stream_plans(stream, prompts(stream))),
         sample_path=str(folder / "samples"),
         status_path=str(folder / "generator"),
         control_path=str(folder / CONTROL_FILE),
     )
 
 
-def _fallback(setting: DrillSetting, stream: Stream, models: Mapping[str, Model]) -> tuple[Model, ...]:
-    """The model that may answer in its own model's place."""
-    name = setting.tiers.by_name(stream.tier).fallback_model
-    return (models[name],) if name is not None and name in models and name != stream.model else ()
+def _answering(setting: DrillSetting, stream: Stream, models: Mapping[str, Model]) -> list[Model]:
+    """The stream's model, and the one that may answer in its place."""
+    fallback = setting.tiers.by_name(stream.tier).fallback_model
+    names = dict.fromkeys((stream.model, fallback))
+    return [models[name] for name in names if name is not None and name in models]
 
 
-def stream_plans(stream: Stream, model: Model, others: Iterable[Model] = ()) -> list[StreamPlan]:
-    """A stream as the child sends it; `others` are models that may answer in place of its own.
-
-    One part that streams its answers and one that does not, where both are asked for. Its prompts are golden ones:
-    together they read every weight of a model, and the right answer of every model to each is known.
+def stream_plans(stream: Stream, prompts: tuple[Prompt, ...]) -> list[StreamPlan]:
+    """A stream as the child sends it: one part that streams its answers and one that does not, where both are asked
+    for.
     """
-    prompts = tuple(
-        Prompt(
-            text,
-            stream.max_tokens,
-            {one.name: expected_answer(one.seed, MODEL_SIZE, text, stream.max_tokens) for one in (model, *others)},
-        )
-        for text in covering_prompts(stream.prompt_tokens, model.seed)
-    )
     shape = Shape(
         kind=stream.shape.kind,
         factor=stream.shape.factor,

@@ -6,25 +6,12 @@ Each finding becomes an event.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from tierdrill.history.ledger import Ledger
-from tierdrill.lab.calls import Call, Calls
-from tierdrill.lab.client import LabError
-from tierdrill.targets.base import Inventory
+from tierdrill.targets.base import Finding, Inventory
 
 QUIET = frozenset({"none", "info"})
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One preflight check."""
-
-    name: str
-    ok: bool
-    seen: str
 
 
 def check_inventory(inventory: Inventory) -> list[Finding]:
@@ -58,29 +45,6 @@ def check_ledger(ledger: Ledger, run: str, place: dict[str, Any]) -> Finding:
     left = [entry.id for entry in ledger.open_faults() if entry.run != run and entry.place == place]
     seen = f"still injected: {', '.join(left)}; `tierdrill recover` mends it" if left else "nothing left over"
     return Finding("ledger", not left, seen)
-
-
-def check_gateways(
-    shed: Mapping[str, Mapping[str, float]],
-    weights: Mapping[str, Mapping[str, float]],
-    caps: Mapping[str, Mapping[str, float | None]],
-) -> Finding:
-    """Nothing is turned away or led around any more: a tier that is still shed leaves room to those above it."""
-    left = [
-        *(f"{share:.0%} of {tier} shed at {at}" for at, by in shed.items() for tier, share in by.items() if share),
-        *(f"{node} weighs {w:g} at {at}" for at, by in weights.items() for node, w in by.items() if w != 1.0),
-        *(f"{tier} kept to {cap:g} at {at}" for at, by in caps.items() for tier, cap in by.items() if cap is not None),
-    ]
-    seen = f"left from before: {', '.join(left)}; a lab that is brought up anew has none of it"
-    return Finding("gateways", not left, seen if left else "nothing shed, capped or weighted")
-
-
-async def look_at_gateways(ask: Callable[[Call], Awaitable[Any]]) -> Finding:
-    """As `check_gateways`, of a lab that was there before this run: a playbook whose engine died gave nothing back."""
-    try:
-        return check_gateways(*[await ask(Calls.get(f"/v1/{what}")) for what in ("shed", "weights", "caps")])
-    except LabError as error:
-        return Finding("gateways", False, str(error))
 
 
 async def settle(look: Any, within_s: float) -> list[Finding]:

@@ -19,7 +19,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from tierdrill.conductor.cleanup import end_lab, end_processes
+from tierdrill.conductor.cleanup import end_processes
 from tierdrill.conductor.finalize import close_books
 from tierdrill.history.events import Event, event
 from tierdrill.history.history_store import HistoryError, HistoryStore
@@ -29,6 +29,7 @@ from tierdrill.history.sealed import append_to_run, close_exercise, is_exercise,
 from tierdrill.injection.undo import in_order_of_undo, undo_fault
 from tierdrill.judge.judge import NotARun
 from tierdrill.process.spawn import tell_ready
+from tierdrill.targets.open import end_platform
 
 TICK_S = 0.2
 RETRY_S = 1.0
@@ -112,7 +113,7 @@ class Reaper:
         stubborn = self._tried(lambda: end_processes(self.ledger, self.run, self.emit, spare=(os.getpid(),)))
         if self.lab is not None:
             lab = self.lab
-            stubborn += self._tried(lambda: end_lab(self.home, lab))
+            stubborn += self._tried(lambda: end_platform(self.home, lab))
         left = self._undo_all()
         while left and time.monotonic() < deadline:
             time.sleep(RETRY_S)

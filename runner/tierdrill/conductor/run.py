@@ -37,8 +37,9 @@ from tierdrill.judge.judge import NotARun
 from tierdrill.judge.verdict import Status, Verdict
 from tierdrill.process.identity import me
 from tierdrill.process.signals import Signals, StopSignal
+from tierdrill.targets.base import TargetError
 from tierdrill.targets.experiment import forget_values
-from tierdrill.targets.lab.fault_port import MECHANISMS
+from tierdrill.targets.open import mechanisms_of
 
 Listener = Callable[[Event], None]
 _T = TypeVar("_T")
@@ -76,13 +77,9 @@ async def run_drill(setting: DrillSetting, options: RunOptions, listeners: Seque
     began = time.time()
     try:
         run = options.run or new_run_name(setting.drill.metadata.name, began)
-        plan = make_plan(setting, run, options.variant, MECHANISMS)
-    except PlanError as error:
+        plan = make_plan(setting, run, options.variant, mechanisms_of(setting.environment))
+    except (PlanError, TargetError) as error:
         raise RunRefused(str(error)) from error
-    if setting.environment.target != "lab":
-        raise RunRefused(
-            f"environment {setting.environment.metadata.name} has target {setting.environment.target}; allowed is lab"
-        )
     cut = plan.sabotage.do.disable_playbook if plan.sabotage else None
     needed = {one.playbook for one in setting.drill.expect.playbooks.must_fire} - {cut}
     if missing := without_secret(setting.playbooks, needed):
@@ -172,7 +169,6 @@ class _Run:
 
         Never raises for what goes wrong in the world, only for bugs in recording it.
         """
-        lab = self.options.lab or self.plan.run
         with Signals(self.stop):
             deployment: Deployment | None = None
             phases: Phases | None = None
@@ -180,19 +176,21 @@ class _Run:
                 self.reaper = await start_reaper(
                     self.options.home,
                     self.plan.run,
-                    None if self.options.lab else lab,
+                    None if self.options.lab else self.plan.run,
                     self.folder,
                     self.stop,
                     tool_secrets(self.plan.setting.playbooks),
                 )
                 self._own("runner", os.getpid())
-                deployment = await open_deployment(self.plan, self.options, lab, self.recorder, self._own)
+                deployment = await open_deployment(self.plan, self.options, self.recorder, self._own)
                 phases = Phases(
                     self.plan, deployment, self.options, self.ledger, self.recorder, self.stop, self.folder, self._own
                 )
                 await phases.go()
             except (asyncio.CancelledError, KeyboardInterrupt):
                 self.stop.stop("signal", "cancelled")
+            except RunRefused as refusal:
+                self.stop.stop("error", str(refusal))
             except Exception as error:
                 # Whatever broke, what is injected must be undone and the reason must be in the history.
                 self.stop.stop("error", f"{type(error).__name__}: {error}")
@@ -216,7 +214,7 @@ class _Run:
         if deployment is not None:
             # The engine gives back what it can; what its playbooks left otherwise is taken back after it.
             await self._tried(deployment.close())
-        processes = await self._tried(deployment.end_lab()) if deployment is not None else []
+        processes = await self._tried(deployment.session.end()) if deployment is not None else []
         left = await self._tried(self._undo(remedies=True))
         self._note("phase.ended", phase="clean-up")
         clean = left == [] and processes == []

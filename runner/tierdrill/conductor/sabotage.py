@@ -18,6 +18,7 @@ from tierdrill.targets.base import FaultOrder, Mechanism, RemedyPort
 from tierdrill.targets.broken_remedies import BrokenRemedies
 from tierdrill.targets.lab.fault_port import give_back_settings
 from tierdrill.targets.lab.leases import hold
+from tierdrill.targets.lab.session import LabSession
 
 if TYPE_CHECKING:
     from tierdrill.conductor.deployment import Deployment
@@ -52,11 +53,12 @@ def own_comment(plan: Plan) -> str:
 
 async def apply_sabotage(deployment: Deployment, sabotage: Sabotage, ledger: Ledger) -> None:
     """Cut what is cut in the deployment itself; playbooks and remedies were when the engine was made."""
-    plan, recorder, action = deployment.plan, deployment.recorder, sabotage.do
+    plan, recorder, action, session = deployment.plan, deployment.recorder, sabotage.do, deployment.session
+    assert isinstance(session, LabSession)
     comment = own_comment(plan)
     flags: dict[str, dict[str, bool]] = {}
     if action.flags_off:
-        before = await deployment.client.ask(Calls.get("/v1/flags"))
+        before = await session.settings("flags")
         flags = {gateway: {flag: bool(has[flag]) for flag in action.flags_off} for gateway, has in before.items()}
     parameters: dict[str, Any] = {"flags": flags, "comment": comment if action.silence_alert else ""}
     if action.freeze_exporter is not None:
@@ -71,17 +73,17 @@ async def apply_sabotage(deployment: Deployment, sabotage: Sabotage, ledger: Led
         parameters=parameters,
         lease_s=plan.setting.environment.lease,
     )
-    ledger.intend(order.fault, plan.run, order.plain(), deployment.place, order.lease_s)
+    ledger.intend(order.fault, plan.run, order.plain(), session.place, order.lease_s)
     # The silence ends by itself.
-    await asyncio.to_thread(hold, LabClient(deployment.lab), order, partial(give_back_settings, p=parameters))
+    await asyncio.to_thread(hold, LabClient(session.lab), order, partial(give_back_settings, p=parameters))
     if action.silence_alert:
         matcher = Matcher("alertname", action.silence_alert)
         await deployment.alertmanager.silence([matcher], plan.load_s + SILENCE_MARGIN_S, "tierdrill", comment)
         recorder.note("alert.silenced", "runner", alert=action.silence_alert, by=sabotage.name)
     if action.flags_off:
-        await deployment.client.ask(Calls.to_gateways("flags", dict.fromkeys(action.flags_off, False), None))
+        await session.client.ask(Calls.to_gateways("flags", dict.fromkeys(action.flags_off, False), None))
     if action.freeze_exporter is not None:
-        await deployment.client.ask(Calls.set_exporter(action.freeze_exporter, True, frozen=True))
+        await session.client.ask(Calls.set_exporter(action.freeze_exporter, True, frozen=True))
     if action.pager_down:
         await deployment.pager.stop()
     ledger.mark(order.fault, "landed")

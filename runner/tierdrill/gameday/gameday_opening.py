@@ -13,7 +13,7 @@ from tierdrill.documents.models.gameday import GameDay
 from tierdrill.documents.overrides import changed
 from tierdrill.gameday.journal import Journal, new_identity
 from tierdrill.history.events import event
-from tierdrill.targets.lab.fault_port import MECHANISMS
+from tierdrill.targets.open import mechanisms_of
 
 SETTING_UP_S = 12.0
 """About what a run takes besides its phases: a lab that comes up, preflight, clean-up. Only for the time left."""
@@ -34,7 +34,7 @@ def planned_seconds(document: GameDay, catalogue: Catalogue) -> list[float]:
     lengths = []
     for step in document.steps:
         setting = changed(setting_of(catalogue, step.drill), step.variables, ())
-        plan = make_plan(setting, f"{step.drill}-planned", step.variant, MECHANISMS)
+        plan = make_plan(setting, f"{step.drill}-planned", step.variant, mechanisms_of(setting.environment))
         lengths.append(sum(phase.seconds for phase in plan.phases) + SETTING_UP_S)
     return lengths
 

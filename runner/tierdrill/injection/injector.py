@@ -21,7 +21,7 @@ from tierdrill.history.events import Event, event
 from tierdrill.history.ledger import Ledger, LedgerError
 from tierdrill.injection.undo import await_proof, family, undo_fault
 from tierdrill.targets.base import FaultOrder, FaultPort, Proof, TargetError
-from tierdrill.targets.places import open_place
+from tierdrill.targets.open import open_place
 
 NOTE_CHARACTERS = 300
 Emit = Callable[[Event], object]

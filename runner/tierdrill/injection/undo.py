@@ -27,7 +27,7 @@ from tierdrill.targets.base import (
     TargetError,
     is_remedy,
 )
-from tierdrill.targets.places import open_place
+from tierdrill.targets.open import open_place
 
 logger = logging.getLogger("tierdrill")
 Emit = Callable[[Event], object]

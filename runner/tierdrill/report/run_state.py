@@ -168,7 +168,7 @@ def _condition(node: Mapping[str, Any]) -> str:
     return "cordoned" if node.get("cordoned") else "ready"
 
 
-def _lab_state(state: RunState, event: Event) -> RunState:
+def _platform_state(state: RunState, event: Event) -> RunState:
     known = {mark.node: mark.condition for mark in state.nodes}
     nodes = list(state.nodes)
     for node in event.data.get("nodes") or ():
@@ -229,7 +229,7 @@ _HANDLERS: dict[str, Handler] = {
     "load.started": _load_started,
     "load.samples": samples,
     "load.health": _load_health,
-    "lab.state": _lab_state,
+    **dict.fromkeys(("platform.state", "lab.state"), _platform_state),
     "run.stopping": _stopping,
     "ledger.open": _left_open,
     "run.ended": _ended,

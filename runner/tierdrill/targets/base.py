@@ -5,9 +5,21 @@ Lab and cluster differ only behind this.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal, Protocol
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+if TYPE_CHECKING:
+    from tierdrill.documents.models.drill import Stream
+    from tierdrill.documents.models.environment import Environment
+    from tierdrill.documents.models.tiers import Tiers
+    from tierdrill.documents.models.workloads import Model, Workloads
+    from tierdrill.documents.reading.reading_state import Absent
+    from tierdrill.history.events import Event
+    from tierdrill.load.load_plan import Prompt
+    from tierdrill.monitoring.login import Login
+    from tierdrill.process.signals import StopSignal
 
 from tierdrill.history.ledger import LedgerFault
 
@@ -187,4 +199,129 @@ class FaultPort(Protocol):
 
     def gone(self, order: FaultOrder) -> Proof:
         """Does a witness that did not inject see it gone?"""
+        ...
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """A service's base URL and the login that it asks for, if any."""
+
+    url: str
+    login: Login | None = None
+
+
+@dataclass(frozen=True)
+class Endpoints:
+    """Where a deployment takes load (base URLs), and what watches it."""
+
+    load: tuple[str, ...]
+    prometheus: Endpoint
+    alertmanager: Endpoint
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One check before a run starts."""
+
+    name: str
+    ok: bool
+    seen: str
+
+
+@dataclass(frozen=True)
+class Opening:
+    """What a run asks its target for. `kept` names a deployment that is up and stays up; None: one of the run's own.
+
+    `own` is told of every process that is started. `discreet`: its logs must not tell what is injected (an exercise).
+    """
+
+    run: str
+    home: Path
+    tools: Path
+    environment: Environment
+    tiers: Tiers
+    workloads: Workloads
+    own: Callable[[str, int], None]
+    kept: str | None = None
+    discreet: bool = False
+
+
+class Session(Protocol):
+    """A deployment while one run uses it. Its methods raise TargetError where the deployment refuses or is away."""
+
+    name: str
+    place: dict[str, Any]
+    """As the ledger refers to it."""
+    endpoints: Endpoints
+    state: Mapping[str, Any]
+    """The control plane's own view when it last changed: `nodes` and `replicas`, empty until the watchers run."""
+
+    def inventory(self) -> Inventory:
+        """`state` as an inventory."""
+        ...
+
+    def remedies(self, run: str, lease_s: float) -> RemedyPort:
+        """The remedies for one run, whose ledger knows the undo of each before it is done."""
+        ...
+
+    async def subscribe(self, url: str, token: str, mark: str | None) -> None:
+        """Let Alertmanager notify `url`, with a bearer token, marked as this run's."""
+        ...
+
+    async def preflight(self) -> list[Finding]:
+        """What must be well besides the inventory, the alerts and the ledger."""
+        ...
+
+    def watchers(self, emit: Callable[[Event], object], stop: StopSignal) -> list[Coroutine[Any, Any, None]]:
+        """What follows the deployment while the run lives: emits `platform.state` and `process.exited`, and stops the
+        run where the deployment ends or undoes a fault by itself.
+        """
+        ...
+
+    async def renew_leases(self, faults: Sequence[str]) -> None:
+        """Let the leases that the deployment itself keeps begin anew; does nothing where it is away."""
+        ...
+
+    async def settings(self, what: str) -> Mapping[str, Mapping[str, Any]]:
+        """Every gateway's `flags`, `weights`, `shed` or `caps`."""
+        ...
+
+    async def log_xid(self, node: str, gpu: int, xid: int) -> None:
+        """Write an XID line that means nothing to a node's kernel log: the GPU works on."""
+        ...
+
+    def logs(self) -> dict[str, Path]:
+        """Every log that people can read, by name."""
+        ...
+
+    def prompts(self, stream: Stream, models: Sequence[Model]) -> tuple[Prompt, ...]:
+        """What a stream asks, with the right answer of each of these models where it is known."""
+        ...
+
+    async def close(self) -> None:
+        """The run leaves: give back what it changed by asking for it. Safe where the deployment is gone."""
+        ...
+
+    async def end(self) -> list[str]:
+        """End a deployment of the run's own; the processes that would not end."""
+        ...
+
+
+class Target(Protocol):
+    """A kind of place that drills can run in, as an environment names it."""
+
+    def mechanisms(self) -> Mapping[str, Mechanism]:
+        """How it does each kind of fault."""
+        ...
+
+    def absent(self) -> Absent:
+        """What documents may ask for elsewhere and not here, with the reason. Cheap: nothing is imported for it."""
+        ...
+
+    def check(self, home: Path, tools: Path, kept: str | None) -> None:
+        """TargetError says what is missing on this machine before a session can be opened."""
+        ...
+
+    async def open(self, opening: Opening) -> Session:
+        """Bring a deployment up, or attach to it. TargetError where that cannot be."""
         ...

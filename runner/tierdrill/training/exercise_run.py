@@ -11,11 +11,12 @@ from collections.abc import Awaitable, Callable, Coroutine
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tierdrill.conductor.cleanup import end_lab, own_process, undo_all
+from tierdrill.conductor.cleanup import own_process, undo_all
+from tierdrill.conductor.deployment import open_session
 from tierdrill.conductor.external_playbooks import tool_secrets
 from tierdrill.conductor.plan import Plan
 from tierdrill.conductor.planned_load import load_plan
-from tierdrill.conductor.preflight import Finding, check_alerts, check_inventory, settle
+from tierdrill.conductor.preflight import check_alerts, check_inventory, settle
 from tierdrill.conductor.reaper_handle import ReaperHandle, start_reaper
 from tierdrill.conductor.recorder import Emit, Recorder, in_thread
 from tierdrill.conductor.run_errors import RunRefused
@@ -26,8 +27,9 @@ from tierdrill.history.ledger import Ledger, LedgerError
 from tierdrill.history.sealed import SealedHistory, exercise_folder
 from tierdrill.load.load_child import LoadError, LoadProcess
 from tierdrill.process.signals import Signals, StopSignal
-from tierdrill.targets.base import TargetError
-from tierdrill.training.exercise_platform import Platform, bring_up_platform
+from tierdrill.targets.base import Finding, TargetError
+from tierdrill.targets.open import end_platform
+from tierdrill.training.exercise_platform import Platform
 from tierdrill.training.exercise_session import Session
 from tierdrill.training.exercise_setting import ExerciseSetting
 from tierdrill.training.facilitator.exercise_faults import ExerciseFaults
@@ -103,7 +105,7 @@ class Host:
 
     async def _renew_leases(self, names: list[str]) -> None:
         if self.platform is not None:
-            await self.platform.renew_leases(names)
+            await self.platform.session.renew_leases(names)
 
     async def _until_stopped(self, work: Coroutine[Any, Any, None]) -> None:
         """Bring up, but let a Ctrl-C cut it short."""
@@ -118,14 +120,13 @@ class Host:
     async def _prepare(self) -> None:
         options = self.options
         self._say("the platform is being brought up; you are on call in a moment")
-        self.platform = await bring_up_platform(
-            self.plan, self.setting, options.home, options.tools, self.recorder, self._own
-        )
+        session = await open_session(self.plan, options.home, options.tools, self._own, discreet=True)
+        self.platform = Platform(self.plan, session, self.recorder, self.setting)
         folder = exercise_folder(options.home, self.exercise)
         faults = ExerciseFaults(
             home=options.home,
             exercise=self.exercise,
-            place=self.platform.place,
+            place=session.place,
             seal=SealedHistory.find(options.home, self.exercise).seal,
             lease_s=self.setting.environment.lease,
             emit=self.recorder.take,
@@ -149,7 +150,7 @@ class Host:
 
     async def _start_load(self) -> None:
         assert self.platform is not None
-        plan = load_plan(self.plan, self.platform.gateways, self.folder)
+        plan = load_plan(self.plan, self.platform.session, self.folder)
         try:
             self.load = await LoadProcess.start(plan, self.folder)
         except LoadError as error:
@@ -178,7 +179,7 @@ class Host:
     async def _quiet(self) -> list[Finding]:
         assert self.platform is not None
         alerts = await self.platform.active_alerts()
-        heard = self.platform.pipeline_heard and bool(self.platform.state["nodes"])
+        heard = self.platform.pipeline_heard and bool(self.platform.session.state["nodes"])
         quiet = check_alerts(alerts) if alerts is not None else Finding("alerts", False, "Alertmanager does not answer")
         return [Finding("pipeline", heard, "heard" if heard else "no alert came through"), quiet]
 
@@ -259,10 +260,10 @@ class Host:
         processes: list[str] | None = []
         if self.platform is not None:
             await self._tried(self.platform.close())
-            processes = await self._tried(self.platform.end_lab())
+            processes = await self._tried(self.platform.session.end())
         elif self.reaper is not None:
             # It may have been cut short while it came up.
-            processes = await self._tried(asyncio.to_thread(end_lab, self.options.home, self.exercise))
+            processes = await self._tried(asyncio.to_thread(end_platform, self.options.home, self.exercise))
         # What was done to the platform has ended with it.
         left = await self._tried(self._undo(remedies=True))
         self.left = [*(left if left is not None else ["unknown"]), *(processes if processes is not None else ["lab"])]

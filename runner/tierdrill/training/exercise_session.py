@@ -6,20 +6,19 @@ import asyncio
 import itertools
 import time
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 from typing import Any
 
 from tierdrill.conductor.recorder import Recorder
 from tierdrill.documents.models.scenario import Incident, Inject, Noise
 from tierdrill.history.events import Event
 from tierdrill.injection.injector import NotInjected, Refused
-from tierdrill.lab.client import LabError
 from tierdrill.monitoring.query import Prometheus
+from tierdrill.targets.base import TargetError
 from tierdrill.training.exercise_clock import ExerciseClock
 from tierdrill.training.exercise_ending import Ending, Wellness
 from tierdrill.training.exercise_platform import Platform
 from tierdrill.training.exercise_setting import ExerciseSetting
-from tierdrill.training.facilitator.exercise_faults import ExerciseFaults, make_xid
+from tierdrill.training.facilitator.exercise_faults import ExerciseFaults
 from tierdrill.training.facilitator.facilitator_actions import Facilitator
 from tierdrill.training.ops import inspection as looking
 from tierdrill.training.ops import statements as thinking
@@ -75,12 +74,11 @@ class Session:
             playbooks=setting.playbooks,
             tiers=platform.plan.setting.tiers,
         )
+        prometheus = platform.session.endpoints.prometheus
         self.looks = Looks(
-            client=platform.client,
-            prometheus=Prometheus(f"http://{platform.lab.prometheus}", platform.lab.login),
+            platform=platform.session,
+            prometheus=Prometheus(prometheus.url, prometheus.login),
             alertmanager=platform.alertmanager,
-            lab_folder=Path(platform.lab.folder),
-            state=lambda: platform.state,
             situation=platform.situation,
             pulse=self.pulse,
             pages=self.pages,
@@ -88,7 +86,7 @@ class Session:
             emit=emit,
         )
         self.remedies = Remedies(
-            client=platform.client, port=platform.remedies, hand=self.hand, situation=platform.situation, emit=emit
+            platform=platform.session, port=platform.remedies, hand=self.hand, situation=platform.situation, emit=emit
         )
         self.wellness = Wellness(setting, self.pulse, self.pages, lambda: platform.inventory)
         self.thoughts = Thoughts(
@@ -153,8 +151,8 @@ class Session:
         if one.kind == "xid":
             assert one.node is not None and one.xid is not None
             try:
-                await make_xid(self.platform.client, one.node, one.gpu or 0, one.xid)
-            except LabError as error:
+                await self.platform.session.log_xid(one.node, one.gpu or 0, one.xid)
+            except TargetError as error:
                 raise ValueError(str(error)) from error
             return f"XID {one.xid} is in the kernel log of {one.node}"
         if one.kind == "message":
@@ -273,7 +271,7 @@ class Session:
     def _heard(self, item: Event) -> None:
         if item.kind == "load.samples":
             self.pulse.feed(item.data["columns"])
-        elif item.kind == "lab.state":
+        elif item.kind == "platform.state":
             self.hand.facts_changed()
         elif item.kind.startswith(("trainee.", "page.")):
             self.wellness.heard(item, self.clock.elapsed)

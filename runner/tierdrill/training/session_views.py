@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from tierdrill.lab.gateway.gateway_config import Flags
+from tierdrill.documents.models.protections import ALL_FLAGS
 from tierdrill.training.columns import clock as shown_time
 from tierdrill.training.columns import columns
 from tierdrill.training.ops.action_parser import names_of
@@ -14,8 +14,6 @@ from tierdrill.training.protocol import Answer, answer
 
 if TYPE_CHECKING:
     from tierdrill.training.exercise_session import Session
-
-FLAGS = tuple(Flags().as_dict())
 
 
 def show_status(session: Session, said: Mapping[str, Any]) -> Answer:
@@ -62,12 +60,12 @@ def complete(session: Session, said: Mapping[str, Any]) -> Answer:
         "page": [one["id"] for one in session.pages.to_json() if one["state"] != "resolved"],
         "playbook": sorted(session.hand.playbooks),
         "fits": [target for name, target in session.hand.proposals() if name == said.get("playbook")],
-        "log": sorted(session.looks.log_sources()),
+        "log": sorted(session.platform.session.logs()),
         "action": [str(one.number) for one in session.remedies.actions if one.back is not None],
         "role": sorted({role for tier in session.setting.tiers.tiers for role in tier.override_by}),
     }
     names = [
-        known[kind] if kind in known else names_of(kind, inventory, session.setting.tiers, list(FLAGS))
+        known[kind] if kind in known else names_of(kind, inventory, session.setting.tiers, list(ALL_FLAGS))
         for kind in str(said.get("kind")).split("|")
     ]
     return answer("", [name for some in names for name in some])

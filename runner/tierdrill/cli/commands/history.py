@@ -21,7 +21,7 @@ from tierdrill.cli.past_runs import find_record, stored_events
 if TYPE_CHECKING:
     from tierdrill.history.events import Event
 
-FIGURES = ("load.samples", "load.health", "lab.state")
+FIGURES = ("load.samples", "load.health", "platform.state", "lab.state")
 """Kinds that say much and tell nothing."""
 
 

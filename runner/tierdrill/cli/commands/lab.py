@@ -35,7 +35,7 @@ def command() -> None:
 def up(here: Surroundings, name: str, environment: str | None, as_json: bool) -> None:
     """Bring a lab up and print every address. It stays up until `tierdrill lab down`."""
     from tierdrill.cli.drill_documents import whole_catalogue
-    from tierdrill.conductor.labs import bring_up, config_of
+    from tierdrill.targets.lab.start import bring_up, config_of
 
     catalogue = whole_catalogue(here.catalogue)
     chosen = _environment(catalogue, environment)

@@ -42,12 +42,12 @@ def command(
     touched, and no lab needs to be up.
     """
     from tierdrill.conductor.plan import make_plan
-    from tierdrill.targets.lab.fault_port import MECHANISMS
+    from tierdrill.targets.open import mechanisms_of
 
     if variant not in ("drill", "blip") and not variant.startswith("sabotage:"):
         raise click.UsageError(f"found variant {variant!r}; allowed: drill, blip or sabotage:NAME")
     setting = changed_setting(here.catalogue, drill, sets, (), environment)
-    plan = make_plan(setting, f"{drill}-planned", variant, MECHANISMS)
+    plan = make_plan(setting, f"{drill}-planned", variant, mechanisms_of(setting.environment))
     if as_json:
         echo_json(_document(plan))
     else:

@@ -77,7 +77,7 @@ def command(
     chosen = sorted(whole_catalogue(here.catalogue).drills) if whole else drills
     settings = {name: drill_setting(here.catalogue, name) for name in chosen}
     _check_parts(parts, settings)
-    check_place(here, lab)
+    check_place(here, settings.values(), lab)
     log_to_file(here.home)
     options = RunOptions(home=here.home, tools=here.tools, lab=lab, author=author(), argv=tuple(map(valid, sys.argv)))
     console = make_console(color=here.color and not plain_colors)

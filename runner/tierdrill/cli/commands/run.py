@@ -74,7 +74,7 @@ def command(
     if name is not None:
         check_run_name(here.home, name)
     setting = within_reach(changed_setting(here.catalogue, drill, sets, guardrails, environment), caps)
-    check_place(here, lab)
+    check_place(here, [setting], lab)
     log_to_file(here.home)
 
     from tierdrill.conductor.run import RunOptions, run_drill

@@ -81,7 +81,7 @@ def start(
     if listing:
         return _list(catalogue, as_json)
     setting = _setting(catalogue, scenario, level, seed, automation)
-    check_place(here, None)
+    check_place(here, [setting])
     here.home.mkdir(parents=True, exist_ok=True, mode=0o700)
     log_to_file(here.home)
     color = here.color and not plain_colors

@@ -18,6 +18,9 @@ _DIGITS = re.compile(r"[0-9]+")
 KnownAlerts = Mapping[str, Collection[str]] | Callable[[Catalogue], Mapping[str, Collection[str]]]
 """Alert names with the labels each carries (none: any), or a function that derives them from the catalogue's tiers."""
 
+Absent = Mapping[str, Mapping[str, str]]
+"""What a target does not have, with the reason: by what it is ("target", "fault", "remedy", "exercise"), by name."""
+
 
 @dataclass
 class Reading:

@@ -223,11 +223,15 @@ class LoadEnded(Payload, kind="load.ended"):
     malformed: int
 
 
-class LabState(Payload, kind="lab.state"):
+class PlatformState(Payload, kind="platform.state"):
     """What the control plane reports, at each change."""
 
     nodes: tuple[Mapping[str, Any], ...]
     replicas: tuple[Mapping[str, Any], ...]
+
+
+class LabState(PlatformState, kind="lab.state"):
+    """As earlier versions wrote it."""
 
 
 class ProcessExited(Payload, kind="process.exited"):

@@ -18,7 +18,7 @@ from tierdrill.documents.models.environment import Clock
 from tierdrill.documents.models.tiers import Tier
 from tierdrill.faults.registry import disrupts
 from tierdrill.history.events import Event, each
-from tierdrill.history.kinds.run_kinds import FaultIntended, LabState
+from tierdrill.history.kinds.run_kinds import FaultIntended, PlatformState
 from tierdrill.judge.checks.failure_class import BLIP_REPLICAS, Classified, Failure, FailureClass, classify
 from tierdrill.judge.checks.invariants import judge_invariants
 from tierdrill.judge.checks.playbook_executions import executions
@@ -248,7 +248,7 @@ def _affected(
     None where the control plane was not heard before the fault: it tells of changes only.
     """
     begin = min([span[0], *(event.at for event, _ in each(events, FaultIntended))])
-    told = each(events, LabState)
+    told = each(events, PlatformState)
     before = [said for event, said in told if event.at <= begin]
     after = [said for event, said in told if begin < event.at <= span[1]]
     down = frozenset(
@@ -265,5 +265,5 @@ def _affected(
     return len(lost["replicas"]), down | lost["nodes"]
 
 
-def _ready(said: LabState, what: str) -> set[str]:
+def _ready(said: PlatformState, what: str) -> set[str]:
     return {str(one["name"]) for one in getattr(said, what) if one.get("ready")}

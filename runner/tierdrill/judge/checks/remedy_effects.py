@@ -13,7 +13,7 @@ from typing import Any
 
 from tierdrill.history.events import Event, each
 from tierdrill.history.kinds.response_kinds import AlertState, StepStarted
-from tierdrill.history.kinds.run_kinds import LabState, ProcessExited
+from tierdrill.history.kinds.run_kinds import PlatformState, ProcessExited
 from tierdrill.judge.checks.playbook_executions import Execution, Step
 from tierdrill.judge.samples import TierSamples
 from tierdrill.judge.statistics import wilson
@@ -68,7 +68,7 @@ class Witnesses:
         self._timeline = timeline
         self._samples = samples
         self._gateways = gateways
-        self._views = [_view(event, said) for event, said in each(events, LabState)]
+        self._views = [_view(event, said) for event, said in each(events, PlatformState)]
         self._ended_at = events[-1].at if events else 0.0
 
     def effect(self, one: Execution, step: Step, until: float) -> Effect | None:
@@ -325,7 +325,7 @@ class Witnesses:
         return good, total, first
 
 
-def _view(event: Event, said: LabState) -> View:
+def _view(event: Event, said: PlatformState) -> View:
     nodes = {str(node["name"]): node for node in said.nodes}
     replicas = {str(replica["name"]): replica for replica in said.replicas}
     return View(event.at, event.sequence, nodes, replicas)

@@ -10,6 +10,7 @@ from tierdrill.documents.catalogue import DrillSetting
 from tierdrill.documents.models.tiers import Tier, quantile_share
 from tierdrill.faults.registry import disrupts
 from tierdrill.history.events import Event
+from tierdrill.history.kinds.run_kinds import PlatformState
 from tierdrill.report.charts.sample_series import Affected, Sample, affected
 from tierdrill.report.run_model import FaultView, MoveView, RunState
 
@@ -78,7 +79,7 @@ def _carried(state: RunState, events: Iterable[Event]) -> tuple[str, ...]:
         return ()
     before: Mapping[str, Any] = {}
     for event in events:
-        if event.kind == "lab.state" and event.at <= state.effect:
+        if isinstance(event.payload, PlatformState) and event.at <= state.effect:
             before = event.data
     hit = {
         (fault.target_kind, fault.target)

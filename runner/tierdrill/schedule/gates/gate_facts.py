@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import closing
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tierdrill.credentials import SecretMissing
 from tierdrill.history.history_store import HistoryError, HistoryStore
@@ -19,6 +20,9 @@ from tierdrill.schedule.gates.gate_rules import AlertFacts, BudgetFact, GateResu
 from tierdrill.schedule.misfire import spoken
 from tierdrill.schedule.slot_work import Member
 from tierdrill.schedule.store.slot_records import EnvironmentLock
+
+if TYPE_CHECKING:
+    from tierdrill.targets.base import Endpoint
 
 TakeLock = Callable[[Member], Awaitable[EnvironmentLock | None]]
 """Takes the member's environment for the slot; who has it, if somebody else does."""
@@ -122,16 +126,14 @@ class Facts:
                 return None, str(error)
         if self._member.lab is None:
             return None, ""
-        from tierdrill.lab.lab_files import NoSuchLab, attach
+        from tierdrill.targets.base import TargetError
+        from tierdrill.targets.open import kept_endpoints
 
         try:
-            lab = attach(self._home, self._member.lab)
-        except NoSuchLab as error:
+            found: Endpoint = getattr(kept_endpoints(self._home, self._member.lab), part)
+        except TargetError as error:
             return None, str(error)
-        found: str | None = getattr(lab, part)
-        if not found:
-            return None, f"lab {self._member.lab} has no {part}"
-        return Service(f"http://{found}", lab.login.header), ""
+        return Service(found.url, found.login.header if found.login else ""), ""
 
 
 async def ask_gates(ordered: list[Gate]) -> tuple[GateResult, ...]:

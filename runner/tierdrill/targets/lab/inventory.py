@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from tierdrill.targets.base import GpuState, Inventory, NodeState, ReplicaState
 
 
-def inventory_of(state: dict[str, Any], gateways: tuple[str, ...]) -> Inventory:
+def inventory_of(state: Mapping[str, Any], gateways: tuple[str, ...]) -> Inventory:
     """The controller's state as an inventory."""
     nodes = tuple(
         NodeState(node["name"], bool(node["ready"]), bool(node["cordoned"]), str(node.get("boot_id") or ""))

@@ -20,9 +20,9 @@ from tierdrill.lab.client import LabClient, LabError
 from tierdrill.remedies.remedy import Setting
 from tierdrill.remedies.remedy_registry import REMEDIES, settings_of
 from tierdrill.targets.base import FaultOrder, Inventory, RemedyPort, RemedyResult, TargetError, is_remedy
+from tierdrill.targets.lab.labs import lab_place
 from tierdrill.targets.lab.leases import hold, release
 from tierdrill.targets.lab.settings import is_back, put_back, read, single, undo_id, undo_order
-from tierdrill.targets.places import lab_place
 
 _log = logging.getLogger("tierdrill")
 

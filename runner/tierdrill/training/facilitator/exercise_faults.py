@@ -15,10 +15,7 @@ from tierdrill.history.events import Event, event
 from tierdrill.history.seal import Seal
 from tierdrill.history.sealed import sealed_order
 from tierdrill.injection.injector import Injector, NotInjected
-from tierdrill.lab.calls import Calls
-from tierdrill.lab.client import AsyncLabClient, LabError
 
-XID_SETTLES_S = 0.6
 SOURCE = "exercise"
 
 
@@ -73,16 +70,3 @@ class ExerciseFaults:
             return self._injector(emit=emit).inject(kind, parameters, self._lease_s, fault=fault)[0].target
 
         return await in_thread(work, tell)
-
-
-async def make_xid(client: AsyncLabClient, node: str, gpu: int, xid: int) -> None:
-    """An XID line in a node's kernel log that means nothing: the GPU works on. LabError if the lab refuses.
-
-    The emulation reports a change only, so what a former line left is taken away first.
-    """
-    await client.ask(Calls.change_gpu(node, gpu, {"xid": None}))
-    await asyncio.sleep(XID_SETTLES_S)
-    await client.ask(Calls.change_gpu(node, gpu, {"xid": xid}))
-
-
-__all__ = ["ExerciseFaults", "LabError", "make_xid"]

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from tierdrill.history.events import Event, event
-from tierdrill.lab.client import AsyncLabClient, LabError
 from tierdrill.monitoring.alert_names import WATCHDOG
 from tierdrill.monitoring.query import AlertmanagerClient, NoData, Prometheus, Sample
+from tierdrill.targets.base import Session, TargetError
 from tierdrill.training.columns import ago, columns, milliseconds, percent
 from tierdrill.training.ops.alert_subjects import alert_target
 from tierdrill.training.ops.manual_playbooks import PlaybookHand
@@ -28,27 +28,25 @@ COMMANDS = ("pages", "tiers", "replicas", "nodes", "gpus", "links", "gateways", 
 
 
 class Looks:
-    """Answers every look from the running lab."""
+    """Answers every look from the running platform."""
 
     def __init__(
         self,
         *,
-        client: AsyncLabClient,
+        platform: Session,
         prometheus: Prometheus,
         alertmanager: AlertmanagerClient,
-        lab_folder: Path,
-        state: Callable[[], Mapping[str, Any]],
         situation: Callable[[], Situation],
         pulse: Pulse,
         pages: PageBook,
         hand: PlaybookHand,
         emit: Callable[[Event], object],
     ) -> None:
-        self._client, self._alertmanager, self._folder = client, alertmanager, lab_folder
+        self._platform, self._alertmanager = platform, alertmanager
         self._prometheus = prometheus
-        self._state, self._situation, self._pulse = state, situation, pulse
+        self._situation, self._pulse = situation, pulse
         self._pages, self._hand, self._emit = pages, hand, emit
-        telemetry = Telemetry(client, self._prometheus, state, situation)
+        telemetry = Telemetry(platform, self._prometheus, situation)
         self._looks = {
             "pages": self._show_pages,
             "tiers": self._show_tiers,
@@ -71,7 +69,7 @@ class Looks:
         self._emit(event("trainee.looked", "trainee", what=what, **more))
         try:
             return await self._looks[do](said)
-        except LabError as error:
+        except TargetError as error:
             return answer(f"the platform does not answer: {error}", code=REFUSED)
 
     async def _show_pages(self, said: Mapping[str, Any]) -> Answer:
@@ -93,7 +91,7 @@ class Looks:
     async def _show_tiers(self, said: Mapping[str, Any]) -> Answer:
         now = self._situation()
         # How the tiers fare is known without the gateways; one that does not answer must not hide it.
-        shed, caps = await asyncio.gather(of_gateways(self._client, "shed"), of_gateways(self._client, "caps"))
+        shed, caps = await asyncio.gather(of_gateways(self._platform, "shed"), of_gateways(self._platform, "caps"))
         data = []
         for fare in self._pulse.fares(time.time()):
             mine = [one for one in now.inventory.replicas if one.tier == fare.tier]
@@ -143,12 +141,12 @@ class Looks:
 
     async def _show_replicas(self, said: Mapping[str, Any]) -> Answer:
         keep = ("name", "model", "tier", "node", "gpu", "state", "ready", "restarts", "exit_code")
-        data = [{key: one.get(key) for key in keep} for one in self._state()["replicas"]]
+        data = [{key: one.get(key) for key in keep} for one in self._platform.state["replicas"]]
         data.sort(key=lambda one: str(one["name"]))
         return answer(columns(keep, [[one[key] for key in keep] for one in data]), data)
 
     async def _show_nodes(self, said: Mapping[str, Any]) -> Answer:
-        state = self._state()
+        state = self._platform.state
         data = [
             {
                 "name": node["name"],
@@ -186,23 +184,13 @@ class Looks:
         return answer(text, data)
 
     async def _show_logs(self, said: Mapping[str, Any]) -> Answer:
-        sources = self.log_sources()
+        sources = self._platform.logs()
         what = str(said.get("what") or "")
         if what not in sources:
             return answer(f"found log {what!r}; there are: {', '.join(sorted(sources))}", code=BAD_INPUT)
         count = min(LINES_MAX, max(1, int(said.get("lines") or 20)))
         lines = await asyncio.to_thread(_tail, sources[what], count)
         return answer("\n".join(lines) or "no lines yet", {"log": what, "lines": lines})
-
-    def log_sources(self) -> dict[str, Path]:
-        """Every log by name: a program's, a replica's, a node's kernel log."""
-        found = {path.stem: path for path in (self._folder / "logs").glob("*.log") if path.stem != "fabric"}
-        found |= {f"{path.parent.name}/kernel": path for path in self._folder.glob("nodes/*/kmsg")}
-        at = {str(one["name"]): one.get("node") for one in self._state()["replicas"]}
-        for path in self._folder.glob("nodes/*/replicas/*.log"):
-            if path.stem not in found or path.parent.parent.name == at.get(path.stem):
-                found[path.stem] = path
-        return found
 
     async def _show_query(self, said: Mapping[str, Any]) -> Answer:
         found = await self._prometheus.instant(str(said.get("promql") or ""))

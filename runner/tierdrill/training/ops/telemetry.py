@@ -6,9 +6,8 @@ import asyncio
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from tierdrill.lab.calls import Calls
-from tierdrill.lab.client import AsyncLabClient, LabError
 from tierdrill.monitoring.query import NoData, Prometheus, Sample
+from tierdrill.targets.base import Session, TargetError
 from tierdrill.training.columns import columns, milliseconds
 from tierdrill.training.ops.tier_rules import Situation
 from tierdrill.training.protocol import Answer, answer
@@ -25,12 +24,11 @@ class Telemetry:
 
     def __init__(
         self,
-        client: AsyncLabClient,
+        platform: Session,
         prometheus: Prometheus,
-        state: Callable[[], Mapping[str, Any]],
         situation: Callable[[], Situation],
     ) -> None:
-        self._client, self._prometheus, self._state, self._situation = client, prometheus, state, situation
+        self._platform, self._prometheus, self._situation = platform, prometheus, situation
 
     async def show_gpus(self, said: Mapping[str, Any]) -> Answer:
         readings = await asyncio.gather(*(self._prometheus.instant(name) for name in TELEMETRY.values()))
@@ -39,7 +37,7 @@ class Telemetry:
             for word, found in zip(TELEMETRY, readings, strict=True)
         }
         data = []
-        for node in self._state()["nodes"]:
+        for node in self._platform.state["nodes"]:
             for gpu in node.get("gpus") or []:
                 name = f"{node['name']}/{gpu['index']}"
                 state = gpu.get("state") if node["ready"] else "unknown"
@@ -58,7 +56,7 @@ class Telemetry:
         probes, ups, weights = await asyncio.gather(
             self._prometheus.instant("min by (gateway, node) (tierdrill_upstream_probe_seconds)"),
             self._prometheus.instant("max by (gateway, node) (tierdrill_upstream_up)"),
-            self._client.ask(Calls.get("/v1/weights")),
+            self._platform.settings("weights"),
         )
         now = self._situation()
         seconds, up = _by_link(probes), _by_link(ups)
@@ -80,7 +78,7 @@ class Telemetry:
         pickers, rates, flags = await asyncio.gather(
             self._prometheus.instant("tierdrill_picker_up"),
             self._prometheus.instant("sum by (gateway, outcome) (rate(tierdrill_requests_total[10s]))"),
-            of_gateways(self._client, "flags"),
+            of_gateways(self._platform, "flags"),
         )
         picker = {} if isinstance(pickers, NoData) else {one.labels.get("gateway", ""): one.value for one in pickers}
         data = []
@@ -112,11 +110,11 @@ class Telemetry:
         return answer(columns(("gateway", "endpoint picker", "requests", "switched off"), rows), data)
 
 
-async def of_gateways(client: AsyncLabClient, what: str) -> Mapping[str, Any]:
+async def of_gateways(platform: Session, what: str) -> Mapping[str, Any]:
     """A setting of each gateway; nothing where one does not answer, which must not hide all the rest."""
     try:
-        return await client.ask(Calls.get(f"/v1/{what}"))
-    except LabError:
+        return await platform.settings(what)
+    except TargetError:
         return {}
 
 

@@ -9,11 +9,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from tierdrill.history.events import Event
-from tierdrill.lab.calls import Calls
-from tierdrill.lab.client import AsyncLabClient, LabError
 from tierdrill.remediation.substitution import SubstitutionError
 from tierdrill.remedies import remedy_registry
-from tierdrill.targets.base import RemedyPort, RemedyResult, TargetError
+from tierdrill.targets.base import RemedyPort, RemedyResult, Session, TargetError
 from tierdrill.training.ops.action_parser import BadOrder, Order, Settings, order_of, way_back
 from tierdrill.training.ops.alert_subjects import tier_of_target
 from tierdrill.training.ops.manual_playbooks import NoSuchTarget, PlaybookHand, known_playbook
@@ -59,13 +57,13 @@ class Remedies:
     def __init__(
         self,
         *,
-        client: AsyncLabClient,
+        platform: Session,
         port: RemedyPort,
         hand: PlaybookHand,
         situation: Callable[[], Situation],
         emit: Callable[[Event], object],
     ) -> None:
-        self._client, self._port, self._hand, self._emit = client, port, hand, emit
+        self._platform, self._port, self._hand, self._emit = platform, port, hand, emit
         self._situation = situation
         self.actions: list[Action] = []
         self._tasks: set[asyncio.Task[None]] = set()
@@ -80,7 +78,7 @@ class Remedies:
             order = self._playbook(said, now) if do == "playbook" else order_of(do, said, now, settings)
         except (BadOrder, NoSuchTarget, SubstitutionError) as error:
             return answer(str(error), code=BAD_INPUT)
-        except LabError as error:
+        except TargetError as error:
             return answer(f"the platform does not answer: {error}", code=REFUSED)
         breach = breach_of(order.action, order.arguments, now)
         override = None
@@ -110,7 +108,7 @@ class Remedies:
 
     async def _settings(self) -> Settings:
         kinds = ("flags", "weights", "shed", "caps")
-        found = await asyncio.gather(*(self._client.ask(Calls.get(f"/v1/{kind}")) for kind in kinds))
+        found = await asyncio.gather(*(self._platform.settings(kind) for kind in kinds))
         return Settings(**dict(zip(kinds, found, strict=True)))
 
     def _begun(self, order: Order, back: list[Order] | None, override: dict[str, str] | None) -> Action:

@@ -1,0 +1,126 @@
+"""The labs of a home: which there are and how they are, and ending what is left of one."""
+
+from __future__ import annotations
+
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tierdrill.lab.lab_files import (
+    LabState,
+    NoSuchLab,
+    all_labs,
+    attach,
+    down_lab,
+    find_lab,
+    lost_parts,
+    running_labs,
+    supervisor_lives,
+    unreadable_labs,
+)
+from tierdrill.targets.base import Endpoint, Endpoints, TargetError
+
+MENDED_WITHIN_S = 15.0
+POLL_S = 0.1
+
+
+def lab_place(lab: LabState, home: Path) -> dict[str, Any]:
+    """How the ledger refers to an embedded lab; the id tells it from a later one of the same name."""
+    return {"target": "lab", "home": str(home), "lab": lab.name, "id": lab.id}
+
+
+def endpoints_of(lab: LabState) -> Endpoints:
+    """Where a lab is asked."""
+    return Endpoints(
+        tuple(f"http://{address}" for _, address in sorted(lab.gateways.items())),
+        Endpoint(f"http://{lab.prometheus}", lab.login),
+        Endpoint(f"http://{lab.alertmanager}", lab.login),
+    )
+
+
+def the_running_lab(home: Path, named: str | None) -> dict[str, Any]:
+    """The place of the lab that is up (the one named, where several are).
+
+    TargetError tells what to do where none is.
+    """
+    labs = {state.name: state for state in running_labs(home)}
+    if named is not None:
+        if named not in labs:
+            raise TargetError(
+                f"no lab named {named!r} is up in {home}; allowed are: {', '.join(sorted(labs)) or 'none'}"
+            )
+        return lab_place(labs[named], home)
+    if len(labs) == 1:
+        (state,) = labs.values()
+        return lab_place(state, home)
+    if not labs:
+        raise TargetError(f"no lab is up in {home}: `tierdrill lab up` starts one")
+    raise TargetError(f"several labs are up ({', '.join(sorted(labs))}): name one in TIERDRILL_LAB")
+
+
+def kept_lab(home: Path, name: str) -> LabState:
+    """A lab that somebody keeps; TargetError if it is not up."""
+    try:
+        return attach(home, name)
+    except NoSuchLab as error:
+        raise TargetError(f"{error}; `tierdrill lab up --name {name}` starts one") from error
+
+
+def whole_lab(home: Path, name: str) -> LabState:
+    """As `kept_lab`; TargetError also where it has lost a part."""
+    state = kept_lab(home, name)
+    if lost := lost_parts(state):
+        raise TargetError(f"lab {name} has lost {', '.join(lost)}; `tierdrill recover` lets it mend, or ends it")
+    return state
+
+
+@dataclass(frozen=True)
+class LabStanding:
+    """How a lab is: `up`, `broken` (a process ended and is not yet started again), `dead` or `unreadable`."""
+
+    name: str
+    state: str
+    lost: tuple[str, ...] = ()
+
+
+def labs(home: Path) -> list[LabStanding]:
+    """Every lab that there is, or may be."""
+    return [_standing(state) for state in all_labs(home)] + [
+        LabStanding(name, "unreadable") for name in unreadable_labs(home)
+    ]
+
+
+def _standing(state: LabState) -> LabStanding:
+    if not supervisor_lives(state):
+        return LabStanding(state.name, "dead")
+    lost = tuple(lost_parts(state)) if state.ready else ()
+    return LabStanding(state.name, "broken" if lost else "up", lost)
+
+
+def leases(home: Path) -> dict[str, str]:
+    """What the labs say of the leases that they keep by themselves: held, undoing, undone or stuck, by fault."""
+    from tierdrill.lab.client import LabClient, LabError
+
+    found: dict[str, str] = {}
+    for state in running_labs(home):
+        with suppress(LabError), LabClient(state) as client:
+            found |= {str(lease["name"]): str(lease["state"]) for lease in client.leases()}
+    return found
+
+
+def end_lab(home: Path, name: str) -> list[str]:
+    """End a lab in whatever state it is (gone is fine); what would not end."""
+    state = find_lab(home, name)
+    return down_lab(state) if state is not None else []
+
+
+def await_mended(home: Path, name: str, within_s: float = MENDED_WITHIN_S) -> bool:
+    """Wait for a lab to start again what it has lost; False where it does not in time. One that is gone is not."""
+    deadline = time.monotonic() + within_s
+    while True:
+        now = next((one for one in labs(home) if one.name == name), None)
+        if now is None or now.state != "broken" or time.monotonic() >= deadline:
+            return now is not None and now.state == "up"
+        time.sleep(POLL_S)

@@ -1,0 +1,77 @@
+"""Bringing a lab up, for one run or to be kept, and opening a session in it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from tierdrill.documents.models.environment import Environment
+from tierdrill.documents.models.tiers import Tiers
+from tierdrill.documents.models.workloads import Workloads
+from tierdrill.lab.lab_config import LabConfig, LabConfigError
+from tierdrill.lab.lab_files import LabState, NoSuchLab
+from tierdrill.lab.lab_plan import lab_config
+from tierdrill.lab.supervisor.lab_start import start_lab_async
+from tierdrill.monitoring.alertmanager_config import alertmanager_config
+from tierdrill.monitoring.binaries import MonitoringUnavailable, require
+from tierdrill.monitoring.prometheus_rules import prometheus_rules
+from tierdrill.process.child import SpawnError
+from tierdrill.targets.base import Opening, TargetError
+from tierdrill.targets.lab.labs import whole_lab
+from tierdrill.targets.lab.session import LabSession
+
+UNHURRIED_STARTUP_S = 120.0
+"""For an exercise: nobody measures how soon it begins, and a slow machine must not spoil it."""
+
+
+def config_of(
+    name: str, environment: Environment, tiers: Tiers, workloads: Workloads, tools: Path, *, outlives_starter: bool
+) -> LabConfig:
+    """The lab of an environment, with its rules and Alertmanager file; TargetError without the monitoring programs."""
+    try:
+        binaries = require(tools)
+        return lab_config(
+            name,
+            environment,
+            tiers,
+            workloads,
+            prometheus=binaries.prometheus,
+            alertmanager=binaries.alertmanager,
+            rules=prometheus_rules(tiers, workloads, environment),
+            alertmanager_text=alertmanager_config(),
+            outlives_starter=outlives_starter,
+        )
+    except (MonitoringUnavailable, LabConfigError) as error:
+        raise TargetError(str(error)) from error
+
+
+async def bring_up(home: Path, config: LabConfig, on_pid: Callable[[int], None]) -> LabState:
+    """Start a lab; TargetError with the supervisor's own words if it does not come up."""
+    try:
+        state, child = await start_lab_async(config, home)
+    except (SpawnError, NoSuchLab) as error:
+        raise TargetError(f"the lab did not come up: {error}") from error
+    on_pid(child.pid)
+    return state
+
+
+async def open_session(opening: Opening) -> LabSession:
+    """A session in the kept lab that was named, or in one of the run's own, which has the run's name."""
+    if opening.kept is not None:
+        lab = whole_lab(opening.home, opening.kept)
+    else:
+        config = config_of(
+            opening.run, opening.environment, opening.tiers, opening.workloads, opening.tools, outlives_starter=False
+        )
+        if opening.discreet:
+            config = replace(config, discreet=True, startup_timeout_s=UNHURRIED_STARTUP_S)
+        lab = await bring_up(opening.home, config, lambda pid: opening.own("lab", pid))
+    session = LabSession(lab, opening.home, kept=opening.kept is not None)
+    try:
+        await session.open()
+    except BaseException:
+        await session.close()
+        await session.end()
+        raise
+    return session

@@ -1,0 +1,45 @@
+"""The embedded lab as a target. What it is made of is imported when it is used."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from pkgutil import iter_modules
+from typing import TYPE_CHECKING
+
+from tierdrill.faults.registry import KINDS
+from tierdrill.targets.base import Mechanism, Opening, Session, TargetError
+
+if TYPE_CHECKING:
+    from tierdrill.documents.reading.reading_state import Absent
+
+
+class LabTarget:
+    """Target over the labs of this machine."""
+
+    def mechanisms(self) -> Mapping[str, Mechanism]:
+        from tierdrill.targets.lab.fault_port import MECHANISMS
+
+        return MECHANISMS
+
+    def absent(self) -> Absent:
+        there = {each.name.replace("_", "-") for each in iter_modules([str(Path(__file__).parent / "faults")])}
+        return {"fault": {kind: "the lab has no mechanism for it" for kind in KINDS if kind not in there}}
+
+    def check(self, home: Path, tools: Path, kept: str | None) -> None:
+        if kept is not None:
+            from tierdrill.targets.lab.labs import kept_lab
+
+            kept_lab(home, kept)
+            return
+        from tierdrill.monitoring.binaries import MonitoringUnavailable, require
+
+        try:
+            require(tools)
+        except MonitoringUnavailable as error:
+            raise TargetError(f"{error}; or let `tierdrill doctor --fetch` fetch them") from error
+
+    async def open(self, opening: Opening) -> Session:
+        from tierdrill.targets.lab.start import open_session
+
+        return await open_session(opening)
