@@ -42,7 +42,7 @@ class FakeLab(LabClient):
         self.fails = ""
         self.on_ledger: list[tuple[str, list[str]]] = []
 
-    def _ask(self, call: Call) -> dict[str, Any]:
+    def ask(self, call: Call) -> dict[str, Any]:
         _, _, what, *rest = call.path.split("/")
         if what == "leases":
             name, body = unquote("/".join(rest)), call.body or {}
@@ -68,7 +68,7 @@ class FakeLab(LabClient):
         for undo in self.held.values():
             for one in undo:
                 path, _, query = one["path"].partition("?")
-                self._ask(Call(one["method"], path, one["body"], dict(parse_qsl(query))))
+                self.ask(Call(one["method"], path, one["body"], dict(parse_qsl(query))))
 
     def _state(self) -> dict[str, Any]:
         nodes = [
@@ -116,11 +116,11 @@ class Remedies:
         at = [arguments["gateway"]] if "gateway" in arguments else list(GATEWAYS)
         for gateway in at:
             if action == "shed":
-                self._lab.tell("shed", {arguments["tier"]: arguments["fraction"]}, gateway)
+                self._lab.to_gateways("shed", {arguments["tier"]: arguments["fraction"]}, gateway)
             elif action == "set-weight":
-                self._lab.tell("weights", {arguments["node"]: arguments["weight"]}, gateway)
+                self._lab.to_gateways("weights", {arguments["node"]: arguments["weight"]}, gateway)
             elif action == "set-flag":
-                self._lab.tell("flags", {arguments["flag"]: arguments["value"]}, gateway)
+                self._lab.to_gateways("flags", {arguments["flag"]: arguments["value"]}, gateway)
             elif action == "restart-gateway":
                 for kind in self._lab.said.values():
                     kind[gateway].clear()
@@ -158,7 +158,7 @@ def undo(fake: FakeLab, told: list[Event] | None = None) -> list[str]:
 
 
 def test_the_undo_is_on_the_ledger_before_the_remedy_acts(fake: FakeLab) -> None:
-    fake.tell("shed", {"best-effort": 0.1}, "gateway-a")
+    fake.to_gateways("shed", {"best-effort": 0.1}, "gateway-a")
     do(fake, "shed", tier="best-effort", fraction=0.5)
     here = [f"{RUN}/remedy/shed of best-effort at {name}" for name in GATEWAYS]
     assert fake.on_ledger == [("shed", here)]

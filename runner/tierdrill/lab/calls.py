@@ -1,10 +1,10 @@
-"""The requests of the lab's control API, as data: what a client sends, and how long it waits for the answer."""
+"""The requests of the lab's control API: what a client sends, and how long it waits for the answer."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Generic, Literal, TypeVar
 from urllib.parse import quote, urlencode
 
 CALL_TIMEOUT_S = 3.0
@@ -12,6 +12,7 @@ POWER_TIMEOUT_S = 15.0
 _WAIT_SLACK_S = 3.0
 Power = Literal["on", "off", "cycle"]
 Json = dict[str, Any]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -31,123 +32,192 @@ class Call:
         return f"{self.path}?{urlencode(self.query)}" if self.query else self.path
 
 
-class Calls:
-    """The API's requests, as data."""
+class Requests(Generic[T]):
+    """The API, one method per request; what a method returns is what `ask` makes of the request."""
 
-    @staticmethod
-    def status() -> Call:
-        return Call("GET", "/v1/status")
+    def ask(self, call: Call) -> T:
+        """Make a request, or only describe it."""
+        raise NotImplementedError
 
-    @staticmethod
-    def state(since: int | None, wait_s: float) -> Call:
-        return _waiting("/v1/state", since, wait_s)
+    def get(self, path: str, gateway: str | None = None) -> T:
+        """Ask a question of a whole lab, or of one gateway."""
+        return self.ask(Call("GET", path, query=_of(gateway)))
 
-    @staticmethod
-    def events(since: int, wait_s: float) -> Call:
-        return _waiting("/v1/events", since, wait_s)
+    def status(self) -> T:
+        """Processes, addresses, power; see the supervisor."""
+        return self.get("/v1/status")
 
-    @staticmethod
-    def get(path: str) -> Call:
-        return Call("GET", path)
+    def state(self, since: int | None = None, wait_s: float = 0.0) -> T:
+        """The controller's view; with `since` (a former answer's version) waits for a change."""
+        return self._waiting("/v1/state", since, wait_s)
 
-    @staticmethod
-    def agent(node: str) -> Call:
-        return Call("GET", f"/v1/nodes/{_part(node)}/agent")
+    def event_log(self, since: int = 0, wait_s: float = 0.0) -> T:
+        """Events after a sequence number; waits for one if there is none."""
+        return self._waiting("/v1/events", since, wait_s)
 
-    @staticmethod
-    def power(node: str, state: Power) -> Call:
-        return Call("POST", f"/v1/nodes/{_part(node)}/power", {"state": state}, timeout_s=POWER_TIMEOUT_S)
+    def agent(self, node: str) -> T:
+        """What a node's own agent says."""
+        return self.get(f"/v1/nodes/{_part(node)}/agent")
 
-    @staticmethod
-    def signal_replica(replica: str, signal: str) -> Call:
-        return Call("POST", f"/v1/replicas/{_part(replica)}/signal", {"signal": signal})
+    def power(self, node: str, state: Power) -> T:
+        """Cut, give or cycle a node's power; answered once it is done."""
+        return self._post(f"/v1/nodes/{_part(node)}/power", {"state": state}, POWER_TIMEOUT_S)
 
-    @staticmethod
-    def start_replica(replica: str) -> Call:
-        return Call("POST", f"/v1/replicas/{_part(replica)}/start", {}, timeout_s=POWER_TIMEOUT_S)
+    def signal_replica(self, replica: str, signal: str) -> T:
+        """KILL, STOP or CONT a replica's process."""
+        return self._post(f"/v1/replicas/{_part(replica)}/signal", {"signal": signal})
 
-    @staticmethod
-    def flip_bit(replica: str, index: int, bit: int, flipped: bool) -> Call:
-        body = {"index": index, "bit": bit, "flipped": flipped}
-        return Call("POST", f"/v1/replicas/{_part(replica)}/flip", body)
+    def start_replica(self, replica: str) -> T:
+        """Start a replica that is not running; one that runs is left alone."""
+        return self._post(f"/v1/replicas/{_part(replica)}/start", {}, POWER_TIMEOUT_S)
 
-    @staticmethod
-    def change_errors(replica: str, percent: int) -> Call:
-        return Call("POST", f"/v1/replicas/{_part(replica)}/errors", {"percent": percent})
+    def flip_bit(self, replica: str, index: int, bit: int, flipped: bool) -> T:
+        """Have a bit of a weight flipped in a replica's memory, or as it was made."""
+        return self._post(f"/v1/replicas/{_part(replica)}/flip", {"index": index, "bit": bit, "flipped": flipped})
 
-    @staticmethod
-    def signal_process(process: str, signal: str) -> Call:
-        return Call("PUT", f"/v1/signals/{_part(process)}", {"signal": signal})
+    def change_errors(self, replica: str, percent: int) -> T:
+        """Have a replica answer that many percent of its requests with errors; 0 for none."""
+        return self._post(f"/v1/replicas/{_part(replica)}/errors", {"percent": percent})
 
-    @staticmethod
-    def start_process(process: str) -> Call:
-        return Call("POST", f"/v1/processes/{_part(process)}/start", {}, timeout_s=POWER_TIMEOUT_S)
+    def signal_process(self, process: str, signal: str) -> T:
+        """Signal a lab process by name (prometheus, gateway-a)."""
+        return self._put(f"/v1/signals/{_part(process)}", {"signal": signal})
 
-    @staticmethod
-    def restart_process(process: str) -> Call:
-        return Call("POST", f"/v1/processes/{_part(process)}/restart", {}, timeout_s=POWER_TIMEOUT_S)
+    def start_process(self, process: str) -> T:
+        """Start a dead gateway, Prometheus, Alertmanager or node again; one that runs is left alone."""
+        return self._post(f"/v1/processes/{_part(process)}/start", {}, POWER_TIMEOUT_S)
 
-    @staticmethod
-    def set_link(source: str, destination: str, mode: str, settings: Mapping[str, Any]) -> Call:
-        body = {"source": source, "destination": destination, "mode": mode, **settings}
-        return Call("PUT", "/v1/links", body)
+    def restart_process(self, process: str) -> T:
+        """End a gateway, Prometheus or Alertmanager and start it again; a node is power-cycled."""
+        return self._post(f"/v1/processes/{_part(process)}/restart", {}, POWER_TIMEOUT_S)
 
-    @staticmethod
-    def set_gpu(node: str, index: int, settings: Mapping[str, Any]) -> Call:
-        return Call("POST", f"/v1/gpus/{_part(node)}/{int(index)}", dict(settings))
+    def set_link(self, source: str, destination: str, mode: str, **settings: Any) -> T:
+        """Put a link rule in force; mode `pass` removes it. See the fabric for the settings."""
+        return self._put("/v1/links", {"source": source, "destination": destination, "mode": mode, **settings})
 
-    @staticmethod
-    def change_gpu(node: str, index: int, changes: Mapping[str, Any]) -> Call:
-        return Call("PATCH", f"/v1/gpus/{_part(node)}/{int(index)}", dict(changes))
+    def fabric_stats(self) -> T:
+        """Bytes and connections per edge, hosts without power, the fabric's own lateness."""
+        return self.get("/v1/fabric")
 
-    @staticmethod
-    def set_exporter(node: str, up: bool, *, frozen: bool = False) -> Call:
-        return Call("PUT", f"/v1/nodes/{_part(node)}/exporter", {"up": up, "frozen": frozen})
+    def set_gpu(self, node: str, index: int, settings: Mapping[str, Any]) -> T:
+        """Set a GPU's emulation; {"mode": "healthy"} heals it."""
+        return self._post(f"/v1/gpus/{_part(node)}/{int(index)}", settings)
 
-    @staticmethod
-    def kernel_noise(node: str, burst: Mapping[str, int] | None) -> Call:
-        path = f"/v1/nodes/{_part(node)}/kernel-noise"
-        return Call("DELETE", path) if burst is None else Call("PUT", path, dict(burst))
+    def change_gpu(self, node: str, index: int, changes: Mapping[str, Any]) -> T:
+        """Change some of a GPU's emulation; None takes an override away."""
+        return self.ask(Call("PATCH", f"/v1/gpus/{_part(node)}/{int(index)}", dict(changes)))
 
-    @staticmethod
-    def stall(node: str, turns: Mapping[str, float] | None) -> Call:
-        path = f"/v1/nodes/{_part(node)}/stall"
-        return Call("DELETE", path) if turns is None else Call("PUT", path, dict(turns))
+    def set_exporter(self, node: str, up: bool, *, frozen: bool = False) -> T:
+        """Stop a node's exporter of metrics, start it again, or have it repeat what it gives now (`frozen`)."""
+        return self._put(f"/v1/nodes/{_part(node)}/exporter", {"up": up, "frozen": frozen})
 
-    @staticmethod
-    def to_gateways(what: str, changes: Mapping[str, Any], gateway: str | None) -> Call:
-        return Call("PUT", f"/v1/{what}", dict(changes), {} if gateway is None else {"gateway": gateway})
+    def kernel_noise(self, node: str, xid: int, count: int, per_second: int) -> T:
+        """Begin a burst of XID lines in a node's kernel log."""
+        burst = {"xid": xid, "count": count, "per_second": per_second}
+        return self._put(f"/v1/nodes/{_part(node)}/kernel-noise", burst)
 
-    @staticmethod
-    def remedy(verb: str, arguments: Mapping[str, Any]) -> Call:
+    def stop_kernel_noise(self, node: str) -> T:
+        """End the burst in a node's kernel log, if one is in progress."""
+        return self.ask(Call("DELETE", f"/v1/nodes/{_part(node)}/kernel-noise"))
+
+    def stall(self, node: str, stopped_ms: float, runs_ms: float) -> T:
+        """Let a node's processes be stopped and run by turns; 0 ms: they do not run again."""
+        return self._put(f"/v1/nodes/{_part(node)}/stall", {"stopped_ms": stopped_ms, "runs_ms": runs_ms})
+
+    def end_stall(self, node: str) -> T:
+        """Let a node's processes run again."""
+        return self.ask(Call("DELETE", f"/v1/nodes/{_part(node)}/stall"))
+
+    def flags(self) -> T:
+        """Each gateway's flags."""
+        return self.get("/v1/flags")
+
+    def picker(self, gateway: str | None = None) -> T:
+        """Each gateway's endpoint picker, or one's: whether it is up, and how requests find a replica."""
+        return self.get("/v1/picker", gateway)
+
+    def weights(self) -> T:
+        """Each gateway's weights per node."""
+        return self.get("/v1/weights")
+
+    def shed(self) -> T:
+        """Each gateway's shed fractions per tier."""
+        return self.get("/v1/shed")
+
+    def caps(self) -> T:
+        """Each gateway's caps per tier, in requests a second."""
+        return self.get("/v1/caps")
+
+    def to_gateways(self, what: str, changes: Mapping[str, Any], gateway: str | None = None) -> T:
+        """Change flags, weights, shed fractions, caps or the picker of all gateways, or of one."""
+        return self.ask(Call("PUT", f"/v1/{what}", dict(changes), _of(gateway)))
+
+    def set_flags(self, changes: Mapping[str, bool], gateway: str | None = None) -> T:
+        return self.to_gateways("flags", changes, gateway)
+
+    def set_picker(self, up: bool, gateway: str | None = None) -> T:
+        """Take the endpoint picker away, or give it back."""
+        return self.to_gateways("picker", {"up": up}, gateway)
+
+    def set_weights(self, changes: Mapping[str, float], gateway: str | None = None) -> T:
+        return self.to_gateways("weights", changes, gateway)
+
+    def set_shed(self, changes: Mapping[str, float], gateway: str | None = None) -> T:
+        """Change the fraction of a tier that is turned away."""
+        return self.to_gateways("shed", changes, gateway)
+
+    def set_caps(self, changes: Mapping[str, float | None], gateway: str | None = None) -> T:
+        """Hold tiers to a rate (requests a second each); None takes the cap away."""
+        return self.to_gateways("caps", changes, gateway)
+
+    def remedy(self, verb: str, arguments: Mapping[str, Any]) -> T:
+        """Carry out a remedy of the controller. A refusal is an answer: {"ok": false, "reason": ...}."""
         path = f"/v1/remedies/{_part(verb)}"
-        return Call("POST", path, dict(arguments), timeout_s=POWER_TIMEOUT_S, refusal_is_answer=True)
+        return self.ask(Call("POST", path, dict(arguments), timeout_s=POWER_TIMEOUT_S, refusal_is_answer=True))
 
-    @staticmethod
-    def set_webhook(url: str, token: str, mark: str | None = None) -> Call:
-        return Call("PUT", "/v1/webhook", {"url": url, "token": token, **({"mark": mark} if mark else {})})
+    def set_webhook(self, url: str, token: str, mark: str | None = None) -> T:
+        """Where Alertmanager notifies from now on, and the mark that the alerts carry."""
+        return self._put("/v1/webhook", {"url": url, "token": token, **({"mark": mark} if mark else {})})
 
-    @staticmethod
-    def put_lease(name: str, lease_s: float, undo: Sequence[Call]) -> Call:
+    def put_lease(self, name: str, lease_s: float, undo: Sequence[Call]) -> T:
+        """Let the lab make these requests by itself in so many seconds, unless the lease is renewed or released."""
         requests = [{"method": one.method, "path": one.path_and_query, "body": one.body} for one in undo]
-        return Call("PUT", f"/v1/leases/{quote(name)}", {"lease_s": lease_s, "undo": requests})
+        return self._put(f"/v1/leases/{quote(name)}", {"lease_s": lease_s, "undo": requests})
 
-    @staticmethod
-    def release_lease(name: str) -> Call:
-        return Call("DELETE", f"/v1/leases/{quote(name)}")
+    def release_lease(self, name: str) -> T:
+        """It was undone: the lab need not."""
+        return self.ask(Call("DELETE", f"/v1/leases/{quote(name)}"))
 
-    @staticmethod
-    def renew_leases(names: Sequence[str]) -> Call:
-        return Call("POST", "/v1/leases", {"renew": list(names)})
+    def renew_leases(self, names: Sequence[str]) -> T:
+        """Let leases begin anew."""
+        return self._post("/v1/leases", {"renew": list(names)})
 
-    @staticmethod
-    def down() -> Call:
-        return Call("POST", "/v1/down", {})
+    def down(self) -> T:
+        """Ask the lab to end; it answers first. `down_lab` waits for the end."""
+        return self._post("/v1/down", {})
+
+    def _put(self, path: str, body: Json) -> T:
+        return self.ask(Call("PUT", path, body))
+
+    def _post(self, path: str, body: Mapping[str, Any], timeout_s: float = CALL_TIMEOUT_S) -> T:
+        return self.ask(Call("POST", path, dict(body), timeout_s=timeout_s))
+
+    def _waiting(self, path: str, since: int | None, wait_s: float) -> T:
+        query = {} if since is None else {"since": str(since), "wait": f"{wait_s:g}"}
+        return self.ask(Call("GET", path, query=query, timeout_s=wait_s + _WAIT_SLACK_S))
 
 
-def _waiting(path: str, since: int | None, wait_s: float) -> Call:
-    query = {} if since is None else {"since": str(since), "wait": f"{wait_s:g}"}
-    return Call("GET", path, query=query, timeout_s=wait_s + _WAIT_SLACK_S)
+class _Described(Requests[Call]):
+    def ask(self, call: Call) -> Call:
+        return call
+
+
+Calls = _Described()
+"""The API's requests, as data."""
+
+
+def _of(gateway: str | None) -> dict[str, str]:
+    return {} if gateway is None else {"gateway": gateway}
 
 
 def _part(name: str) -> str:

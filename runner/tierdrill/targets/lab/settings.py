@@ -81,7 +81,7 @@ def put_back(client: LabClient, p: Parameters) -> None:
         for gpu in before["gpus"]:
             _controller(client, "cordon", {"node": setting.name, "gpu": gpu})
     elif _runs(client, str(setting.gateway)):
-        client.tell(setting.kind, {setting.name: before}, str(setting.gateway))
+        client.to_gateways(setting.kind, {setting.name: before}, str(setting.gateway))
 
 
 def is_back(client: LabClient, p: Parameters) -> Proof:
