@@ -19,7 +19,7 @@ from tierdrill.judge.judge import judge
 from tierdrill.judge.samples import JUDGED, TierSamples
 from tierdrill.judge.timeline import read_timeline
 from tierdrill.judge.verdict import Status
-from tierdrill.lab.gateway.gateway_config import TierPolicy
+from tierdrill.lab.lab_config import TierConfig
 
 SETTING = shipped()
 TIERS = SETTING.tiers
@@ -122,7 +122,7 @@ def test_more_retries_than_the_budget_are_told() -> None:
 
 
 def test_the_burst_is_the_gateways() -> None:
-    assert TierPolicy("t", 1).retry_burst == RETRY_BURST
+    assert TierConfig("t", 1).retry_burst == RETRY_BURST
 
 
 def test_who_never_gets_out_of_the_queue_has_waited_for_ever() -> None:

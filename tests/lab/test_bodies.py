@@ -13,8 +13,8 @@ from starlette.routing import Route
 from starlette.testclient import TestClient
 from tests.lab.test_gateway_program import gateway, other_side
 
-from tierdrill.lab import json_bodies as bodies
-from tierdrill.lab.json_bodies import json_object
+from tierdrill.lab import json_api as bodies
+from tierdrill.lab.json_api import json_object
 
 DEEP = b"[" * 100_000
 NOT_OBJECTS = [b"", b"{", b"\xff", DEEP, b'{"a":' * 100_000, b'"text"', b"text", b"null", b"[1]", b'{"a": NaN']

@@ -9,14 +9,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tierdrill.lab.gateway.gateway_config import ConfigError, Flags, TierPolicy, parse_config
+from tierdrill.lab.gateway.gateway_config import Flags, parse_config
 from tierdrill.lab.gateway.limits import Caps, CircuitBreaker, RetryBudget, Shedder
 from tierdrill.lab.gateway.routing import Endpoint, Router
 from tierdrill.lab.gateway.slot_admission import Effect, Granted, ModelPool, Preempted, Refused, Ticket, TicketState
+from tierdrill.lab.lab_config import LabConfigError, TierConfig
 
-CRITICAL = TierPolicy("critical", 1, reserved_slots=1, may_preempt=("best-effort",), shed_order=3, queue_limit=2)
-STANDARD = TierPolicy("standard", 2, shed_order=2, queue_limit=2)
-BEST_EFFORT = TierPolicy("best-effort", 3, shed_order=1, queue_limit=2)
+CRITICAL = TierConfig("critical", 1, reserved_slots=1, may_preempt=("best-effort",), shed_order=3, queue_limit=2)
+STANDARD = TierConfig("standard", 2, shed_order=2, queue_limit=2)
+BEST_EFFORT = TierConfig("best-effort", 3, shed_order=1, queue_limit=2)
 TIERS = (CRITICAL, STANDARD, BEST_EFFORT)
 
 
@@ -43,7 +44,7 @@ class World:
     def list_replicas(self, count: int, slots: int = 2) -> None:
         self.router.update(Endpoint(f"m-{i}", "m", f"node-{i + 1}", f"127.0.0.1:{i + 1}", slots) for i in range(count))
 
-    def submit(self, policy: TierPolicy) -> tuple[Ticket, list[Effect]]:
+    def submit(self, policy: TierConfig) -> tuple[Ticket, list[Effect]]:
         ticket = Ticket(policy, next(self.sequence))
         self.tickets.append(ticket)
         return ticket, self.pool.submit(ticket)
@@ -238,7 +239,7 @@ def test_a_cap_lets_in_its_rate_and_no_more(rate: float, pauses: list[float]) ->
 def test_a_cap_is_set_and_lifted_and_nonsense_refused() -> None:
     caps = Caps(TIERS, Clock())
     for changes in ({"nobody": 1}, {"standard": -1}, {"standard": True}, {"best-effort": 5, "standard": "much"}):
-        with pytest.raises(ConfigError):
+        with pytest.raises(LabConfigError):
             caps.change(changes)
     assert caps.rates == {}
     assert caps.change({"best-effort": 5, "standard": None}) == {"best-effort": 5.0}
@@ -256,7 +257,7 @@ def test_the_critical_tier_is_never_shed_more_than_another() -> None:
         {"nobody": 1},
         {"standard": 2},
     ):
-        with pytest.raises(ConfigError):
+        with pytest.raises(LabConfigError):
             shedder.change(changes)
     assert set(shedder.fractions.values()) == {0.0}
     shedder.change({"critical": 0.1, "standard": 0.5, "best-effort": 1.0})
@@ -500,19 +501,19 @@ def test_callers_are_trusted_by_their_network() -> None:
         ({"tiers": []}, "at least one"),
         ({"tiers": [{"name": "a", "rank": 1}, {"name": "b", "rank": 1}]}, "unique"),
         ({"tiers": [{"name": "a", "rank": 0}]}, "rank 0"),
-        ({"tiers": [{"name": "a", "rank": 1, "queue": 3}]}, "unknown queue"),
-        ({"tiers": [{"name": "a", "rank": 1, "may_preempt": ["b"]}]}, "unknown tier 'b'"),
-        ({"tiers": [{"name": "a", "rank": 1, "deadline_s": "soon"}]}, "not a number"),
-        ({"tiers": [{"name": "a", "rank": 1, "deadline_s": -1}]}, "negative"),
+        ({"tiers": [{"name": "a", "rank": 1, "queue": 3}]}, "found 'queue'"),
+        ({"tiers": [{"name": "a", "rank": 1, "may_preempt": ["b"]}]}, "may_preempt: found 'b'"),
+        ({"tiers": [{"name": "a", "rank": 1, "deadline_s": "soon"}]}, "expected float, found 'soon'"),
+        ({"tiers": [{"name": "a", "rank": 1, "deadline_s": -1}]}, "below 0"),
         ({"tiers": ["a"]}, "expected an object"),
-        ({"routes": [{"tier": "gold"}]}, "unknown tier 'gold'"),
+        ({"routes": [{"tier": "gold"}]}, "found tier 'gold'"),
         ({"routes": {"tier": "gold"}}, "expected a list"),
         ({"flags": {"luck": True}}, "unknown flag"),
         ({"share": 0}, "share"),
         ({"token": ""}, "token"),
-        ({"colour": "red"}, "unknown colour"),
+        ({"colour": "red"}, "found 'colour'"),
     ],
 )
 def test_a_configuration_that_makes_no_sense_is_refused(change: dict[str, Any], complaint: str) -> None:
-    with pytest.raises(ConfigError, match=complaint):
+    with pytest.raises(LabConfigError, match=complaint):
         parse_config({**RAW, **change})

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tierdrill.lab.lab_config import GpuConfig
 from tierdrill.lab.node import gpu_overrides as gpu
 
 values = st.fixed_dictionaries(
@@ -133,7 +134,7 @@ def test_default_xids() -> None:
 
 @pytest.mark.parametrize("xid", [13, 31, 94])
 def test_an_error_that_asks_for_a_restart_spares_processes_started_after_it(xid: int) -> None:
-    spec = gpu.GpuSpec(0, "GPU-0", 80, "H100 (emulated)", "00000000:04:00.0")
+    spec = GpuConfig(0, "GPU-0", 80, "H100 (emulated)", "00000000:04:00.0")
     settings = gpu.Settings(mode=gpu.XID_ERROR, xid=xid)
     state = gpu.state_document(spec, gpu.advance(gpu.Tracked(), settings, 100.0)[0])
     assert f"Xid {xid}" in (gpu.cuda_error(state, started_at=99.0) or "")
@@ -143,7 +144,7 @@ def test_an_error_that_asks_for_a_restart_spares_processes_started_after_it(xid:
 
 
 def test_a_contained_error_spares_processes_started_after_it() -> None:
-    spec = gpu.GpuSpec(0, "GPU-0", 80, "H100 (emulated)", "00000000:04:00.0")
+    spec = GpuConfig(0, "GPU-0", 80, "H100 (emulated)", "00000000:04:00.0")
     contained, _ = gpu.advance(gpu.Tracked(), gpu.Settings(mode="ecc_uncorrectable", xid=94), 100.0)
     state = gpu.state_document(spec, contained)
     assert "ECC" in (gpu.cuda_error(state, started_at=99.0) or "")

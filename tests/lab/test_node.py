@@ -143,6 +143,7 @@ def spec(name: str, gpu: int = 0, generation: int = 1) -> dict[str, Any]:
         "name": name,
         "model": "assistant",
         "tier": "critical",
+        "rank": 1,
         "gpu": gpu,
         "slots": 2,
         "memory_gib": 40,

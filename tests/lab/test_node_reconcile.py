@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tierdrill.lab.lab_config import ReplicaSpec, build
 from tierdrill.lab.node.reconcile import (
     EXITED,
     READY,
@@ -14,7 +15,6 @@ from tierdrill.lab.node.reconcile import (
     Action,
     Actual,
     Remove,
-    ReplicaSpec,
     Start,
     reconcile,
 )
@@ -24,7 +24,7 @@ names = st.sampled_from(["a", "b", "c"])
 
 
 def spec(name: str, generation: int = 1, gpu: int = 0) -> ReplicaSpec:
-    return ReplicaSpec(name, "assistant", "critical", gpu, 4, 40, 7, 1024, 0.5, 2.0, generation)
+    return ReplicaSpec(name, "assistant", "critical", 1, 40, 4, 7, 1024, 0.5, 2.0, gpu=gpu, generation=generation)
 
 
 specs = st.builds(spec, names, st.integers(1, 2), st.integers(0, 1))
@@ -83,6 +83,6 @@ def test_removals_come_first() -> None:
 
 def test_specs_from_the_wire() -> None:
     document = spec("a").__dict__ | {"rank": 1, "something": "newer"}
-    assert ReplicaSpec.parse(document) == spec("a")
-    with pytest.raises(ValueError, match="no model, slots"):
-        ReplicaSpec.parse({key: value for key, value in document.items() if key not in ("model", "slots")})
+    assert build(ReplicaSpec, document, "replica", only_known=True) == spec("a")
+    with pytest.raises(ValueError, match="replica: slots is missing"):
+        build(ReplicaSpec, {key: document[key] for key in document if key != "slots"}, "replica", only_known=True)

@@ -13,13 +13,14 @@ from typing import Any
 
 import pytest
 
+from tierdrill.lab.lab_config import GpuConfig
 from tierdrill.lab.node import gpu_overrides as gpu
 from tierdrill.lab.replica.language_model import expected_answer
 from tierdrill.process import spawn
 from tierdrill.process.child import Child
 
 SEED, SIZE, TOKEN = 11, 1024, "replica-token"
-GPU = gpu.GpuSpec(0, "GPU-0", 80, "H100 (emulated)", "00000000:04:00.0")
+GPU = GpuConfig(0, "GPU-0", 80, "H100 (emulated)", "00000000:04:00.0")
 
 
 class Client:
@@ -63,6 +64,10 @@ def start(folder: Path, **changes: Any) -> Client:
         "node": "node-1",
         "gpu_state_file": str(gpu_file),
         "model": "assistant",
+        "tier": "critical",
+        "rank": 1,
+        "gpu": 0,
+        "memory_gib": 40,
         "model_seed": SEED,
         "model_size": SIZE,
         "slots": 2,

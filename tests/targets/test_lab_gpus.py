@@ -16,8 +16,8 @@ from tests.targets.endpoint import Answer, Endpoint
 from tierdrill.faults.registry import checked_parameters
 from tierdrill.injection.undo import await_proof
 from tierdrill.lab.client import LabClient, LabError
+from tierdrill.lab.lab_config import GpuConfig
 from tierdrill.lab.node import gpu_overrides as gpu
-from tierdrill.lab.node.gpu_overrides import GpuSpec
 from tierdrill.lab.node.gpus import GpuBoard, GpuUser
 from tierdrill.process import spawn
 from tierdrill.targets.base import Proof, TargetError
@@ -27,7 +27,7 @@ from tierdrill.targets.lab.faults.gpu_fallen_off_bus import FAULT as OFF_BUS
 from tierdrill.targets.lab.faults.gpu_thermal_throttle import FAULT as THROTTLE
 from tierdrill.targets.lab.token_rate import Rate, measure, seconds_per_token
 
-SPEC = GpuSpec(0, "GPU-0", 80, "H100 (emulated)", "00000000:04:00.0")
+SPEC = GpuConfig(0, "GPU-0", 80, "H100 (emulated)", "00000000:04:00.0")
 PARAMETERS = {"node": "node-1", "gpu": 0, "clock_percent": 40, "temperature_c": 92}
 
 

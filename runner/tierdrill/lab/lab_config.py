@@ -1,4 +1,6 @@
-"""What a lab consists of, as frozen data with a JSON form. The supervisor takes nothing else: no documents."""
+"""What a lab and its programs are told, as frozen data with a JSON form. The supervisor takes nothing else: no
+documents.
+"""
 
 from __future__ import annotations
 
@@ -7,24 +9,25 @@ import types
 import typing
 import uuid
 from collections.abc import Iterable, Mapping
-from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass
+from dataclasses import KW_ONLY, MISSING, asdict, dataclass, field, fields, is_dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
 _T = TypeVar("_T")
 _GPU_NAMESPACE = uuid.UUID("5a0d9c6e-2f2b-4d54-9a35-0c8b6d1f7e11")
 
-
 PROMPT_TOKENS_MAX = 32768
 ANSWER_TOKENS_MAX = 4096
 LOOPBACK = ("127.0.0.0/8", "::1/128")
+ANY_MODEL = "*"
 
 
 class LabConfigError(ValueError):
-    """A lab configuration that cannot be used; the message says where and why."""
+    """A configuration, or a change of one, that cannot be used; the message says where and why."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class TierConfig:
     """One tier, as placement and the gateways enforce it. Rank 1 is the most important."""
 
@@ -39,6 +42,7 @@ class TierConfig:
     attempt_timeout_s: float = 1.0
     retries: int = 2
     retry_ratio: float = 0.1
+    retry_burst: float = 10.0
     fallback_model: str | None = None
 
 
@@ -60,6 +64,33 @@ class ModelConfig:
 
 
 @dataclass(frozen=True)
+class ReplicaConfig:
+    """One replica of a model, of a tier of that rank."""
+
+    name: str
+    model: str
+    tier: str
+    rank: int
+    memory_gib: float
+    slots: int
+    model_seed: int
+    model_size: int
+    prefill_ms_per_token: float
+    decode_ms_per_token: float
+    prompt_tokens_at_most: int = PROMPT_TOKENS_MAX
+    max_tokens_at_most: int = ANSWER_TOKENS_MAX
+
+
+@dataclass(frozen=True)
+class ReplicaSpec(ReplicaConfig):
+    """A replica as the controller wants it on a node."""
+
+    _: KW_ONLY
+    gpu: int
+    generation: int = 1
+
+
+@dataclass(frozen=True, slots=True)
 class RouteConfig:
     """A gateway's routing rule: all its conditions must hold; the first that matches gives the tier."""
 
@@ -71,16 +102,31 @@ class RouteConfig:
     max_tokens_at_least: int | None = None
     max_tokens_at_most: int | None = None
 
+    def matches(self, model: str, customer_class: str | None, prompt_tokens: int, max_tokens: int) -> bool:
+        """A condition that is None does not restrict; the case of a class does not matter."""
+        return (
+            self.model in (None, ANY_MODEL, model)
+            and (self.customer_class is None or self.customer_class.casefold() == (customer_class or "").casefold())
+            and (self.prompt_tokens_at_least is None or prompt_tokens >= self.prompt_tokens_at_least)
+            and (self.prompt_tokens_at_most is None or prompt_tokens <= self.prompt_tokens_at_most)
+            and (self.max_tokens_at_least is None or max_tokens >= self.max_tokens_at_least)
+            and (self.max_tokens_at_most is None or max_tokens <= self.max_tokens_at_most)
+        )
+
 
 @dataclass(frozen=True)
 class GpuConfig:
-    """An emulated GPU."""
+    """An emulated GPU, which says so in its model's name."""
 
     index: int
     uuid: str
     memory_gib: float
     model_name: str
     pci_bus_id: str
+
+    def __post_init__(self) -> None:
+        if "emulated" not in self.model_name:
+            object.__setattr__(self, "model_name", f"{self.model_name} (emulated)")
 
 
 @dataclass(frozen=True)
@@ -130,7 +176,6 @@ class LabConfig:
     spare_slots_for_rank1: int = 1
     heartbeat_s: float = 0.25
     restart_backoff_s: float = 60.0
-    seed: int = 1
     startup_timeout_s: float = 30.0
     outlives_starter: bool = False
     discreet: bool = False
@@ -147,7 +192,6 @@ class LabConfig:
 
 def make_node(name: str, gpus: int, memory_gib: float, model_name: str) -> NodeConfig:
     """A node whose GPUs have the same UUIDs and PCI addresses in every lab that has a node of that name."""
-    marked = model_name if "emulated" in model_name else f"{model_name} (emulated)"
     return NodeConfig(
         name,
         tuple(
@@ -155,7 +199,7 @@ def make_node(name: str, gpus: int, memory_gib: float, model_name: str) -> NodeC
                 index=index,
                 uuid=f"GPU-{uuid.uuid5(_GPU_NAMESPACE, f'{name}/{index}')}",
                 memory_gib=memory_gib,
-                model_name=marked,
+                model_name=model_name,
                 pci_bus_id=f"00000000:{4 + index:02X}:00.0",
             )
             for index in range(gpus)
@@ -165,27 +209,36 @@ def make_node(name: str, gpus: int, memory_gib: float, model_name: str) -> NodeC
 
 def check(config: LabConfig) -> LabConfig:
     """The config itself if its parts fit together; LabConfigError otherwise."""
-    tiers = [tier.name for tier in config.tiers]
-    _unique("tier", tiers)
+    tiers = check_tiers(config.tiers, config.routes)
     _unique("node", [node.name for node in config.nodes])
     _unique("gateway", config.gateways)
     _unique("model", [model.name for model in config.models])
     for model in config.models:
-        if model.tier not in tiers:
-            raise LabConfigError(f"model {model.name}: found tier {model.tier!r}; allowed are {', '.join(tiers)}")
-    for route in config.routes:
-        if route.tier not in tiers:
-            raise LabConfigError(f"route: found tier {route.tier!r}; allowed are {', '.join(tiers)}")
-    for tier in config.tiers:
-        for victim in tier.may_preempt:
-            if victim not in tiers:
-                raise LabConfigError(f"tier {tier.name}: may_preempt: found {victim!r}; allowed are {', '.join(tiers)}")
+        _known_tier(f"model {model.name}: found tier", model.tier, tiers)
     if not (config.nodes and config.gateways and config.models):
         raise LabConfigError("a lab needs at least one node, one gateway and one model")
     for name in config.prometheus.rules:
         if Path(name).name != name:
             raise LabConfigError(f"prometheus.rules: found {name!r}; allowed is a plain file name")
     return config
+
+
+def check_tiers(tiers: Iterable[TierConfig], routes: Iterable[RouteConfig]) -> list[str]:
+    """The tiers' names, if they are unique and nothing names another; LabConfigError otherwise."""
+    tiers = tuple(tiers)
+    names = [tier.name for tier in tiers]
+    _unique("tier", names)
+    for tier in tiers:
+        for victim in tier.may_preempt:
+            _known_tier(f"tier {tier.name}: may_preempt: found", victim, names)
+    for route in routes:
+        _known_tier("route: found tier", route.tier, names)
+    return names
+
+
+def _known_tier(found: str, name: str, tiers: list[str]) -> None:
+    if name not in tiers:
+        raise LabConfigError(f"{found} {name!r}; allowed are {', '.join(tiers)}")
 
 
 def to_json(config: LabConfig) -> str:
@@ -202,18 +255,30 @@ def from_json(text: str) -> LabConfig:
     return check(build(LabConfig, document, "lab"))
 
 
-def build(kind: type[_T], raw: Any, where: str) -> _T:
-    """A dataclass from plain data, checking keys and types all the way down."""
+def build(kind: type[_T], raw: Any, where: str, *, only_known: bool = False) -> _T:
+    """A dataclass from plain data, checking keys and types all the way down. With `only_known` it ignores what it does
+    not know, as the file may be meant for others too.
+    """
     if not isinstance(raw, Mapping):
         raise LabConfigError(f"{where}: expected an object, found {type(raw).__name__}")
-    hints = typing.get_type_hints(kind)
-    known = {each.name: each for each in fields(kind)}  # type: ignore[arg-type]
-    if unknown := sorted(set(raw) - set(known)):
-        raise LabConfigError(f"{where}: found {unknown[0]!r}; allowed are {', '.join(sorted(known))}")
-    for name, each in known.items():
-        if name not in raw and each.default is MISSING and each.default_factory is MISSING:
+    hints, needed = _fields(typing.cast(Any, kind))
+    unknown = sorted(set(raw) - set(hints))
+    if unknown and not only_known:
+        raise LabConfigError(f"{where}: found {unknown[0]!r}; allowed are {', '.join(sorted(hints))}")
+    for name in needed:
+        if name not in raw:
             raise LabConfigError(f"{where}: {name} is missing")
-    return kind(**{name: _value(hints[name], value, f"{where}.{name}") for name, value in raw.items()})
+    return kind(
+        **{name: _value(hint, raw[name], f"{where}.{name}", only_known) for name, hint in hints.items() if name in raw}
+    )
+
+
+@cache
+def _fields(kind: Any) -> tuple[Mapping[str, Any], list[str]]:
+    """The types of a dataclass's fields by name, and the names of those without a default."""
+    hints, known = typing.get_type_hints(kind), fields(kind)
+    needed = [each.name for each in known if each.default is MISSING and each.default_factory is MISSING]
+    return {each.name: hints[each.name] for each in known}, needed
 
 
 def _unique(what: str, names: Iterable[str]) -> None:
@@ -224,24 +289,24 @@ def _unique(what: str, names: Iterable[str]) -> None:
         seen.add(name)
 
 
-def _value(hint: Any, raw: Any, where: str) -> Any:
+def _value(hint: Any, raw: Any, where: str, only_known: bool) -> Any:
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if origin in (types.UnionType, typing.Union):
         if raw is None and type(None) in arguments:
             return None
-        return _value(next(each for each in arguments if each is not type(None)), raw, where)
+        return _value(next(each for each in arguments if each is not type(None)), raw, where, only_known)
     if origin is tuple:
         if not isinstance(raw, list | tuple):
             raise LabConfigError(f"{where}: expected a list, found {type(raw).__name__}")
-        return tuple(_value(arguments[0], each, f"{where}[{index}]") for index, each in enumerate(raw))
+        return tuple(_value(arguments[0], each, f"{where}[{index}]", only_known) for index, each in enumerate(raw))
     if origin is not None:  # the mappings
         if not isinstance(raw, Mapping):
             raise LabConfigError(f"{where}: expected an object, found {type(raw).__name__}")
-        return {str(key): _value(arguments[1], value, f"{where}.{key}") for key, value in raw.items()}
+        return {str(key): _value(arguments[1], value, f"{where}.{key}", only_known) for key, value in raw.items()}
     if hint is Any:
         return raw
     if is_dataclass(hint):
-        return build(typing.cast(type[Any], hint), raw, where)
+        return build(typing.cast(type[Any], hint), raw, where, only_known=only_known)
     if hint is float and isinstance(raw, int) and not isinstance(raw, bool):
         return float(raw)
     if not isinstance(raw, hint) or (isinstance(raw, bool) and hint is not bool):

@@ -1,4 +1,4 @@
-"""How the node's programs (agent, replicas) and the fabric serve HTTP: uvicorn on a socket that was bound first.
+"""How the lab's programs serve HTTP: uvicorn on a socket that was bound first.
 
 Binding before serving makes the address known before anything can fail, and uvicorn's own signal handling (which
 re-raises the signal after shutdown) is replaced, so that SIGTERM ends a program cleanly, with code 0, within a second.
@@ -11,13 +11,15 @@ import contextlib
 import logging
 import signal
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
+from functools import partial
 from typing import Any
 
 import uvicorn
 from uvicorn.config import Config
 
 from tierdrill.monitoring.local_requests import LocalRequests
+from tierdrill.process.spawn import announce_ready, program_arguments
 from tierdrill.seldom import log_to_stderr
 
 BACKLOG = 2048
@@ -51,6 +53,36 @@ def configure_logging() -> None:
     """One line per event on stderr, which the starter keeps in the program's log file."""
     log_to_stderr("%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
+
+
+def run_program(name: str, run: Callable[[dict[str, Any], int | None], Coroutine[Any, Any, object]]) -> None:
+    """What a program does: `run` with its configuration, and the descriptor that awaits word that it is ready."""
+    configure_logging()
+    arguments = program_arguments(name)
+    asyncio.run(run(arguments.config, arguments.ready_fd))
+
+
+async def serve_announced(
+    app: Callable[..., Any],
+    listener: socket.socket,
+    program: str,
+    name: str,
+    ready_fd: int | None,
+    *working: Coroutine[Any, Any, None],
+) -> None:
+    """Serve until told to stop, and say so once ready. What is `working` besides must not end: a program that stopped
+    thinking must not look alive.
+    """
+    ready = partial(announce_ready, ready_fd, program, name, address_of(listener))
+    tasks = [asyncio.create_task(one) for one in (serve(app, listener, on_ready=ready), *working)]
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def serve(app: Callable[..., Any], listener: socket.socket, *, on_ready: Callable[[], None]) -> None:

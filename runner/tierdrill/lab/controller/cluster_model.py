@@ -7,29 +7,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tierdrill.lab.controller.placement import Rules, Spot
-from tierdrill.lab.lab_config import ANSWER_TOKENS_MAX, PROMPT_TOKENS_MAX
+from tierdrill.lab.lab_config import ReplicaConfig, build
 
 
 class UnknownName(LookupError):
     """No node, GPU or replica of that name; the message lists the known ones."""
-
-
-@dataclass(frozen=True)
-class ReplicaConfig:
-    """A replica as configured."""
-
-    name: str
-    model: str
-    tier: str
-    rank: int
-    memory_gib: float
-    slots: int
-    model_seed: int
-    model_size: int
-    prefill_ms_per_token: float
-    decode_ms_per_token: float
-    prompt_tokens_at_most: int = PROMPT_TOKENS_MAX
-    max_tokens_at_most: int = ANSWER_TOKENS_MAX
 
 
 @dataclass(frozen=True)
@@ -48,31 +30,15 @@ class Report:
     """An instance of a replica as its agent reports it."""
 
     name: str
-    generation: int
     gpu: int
     state: str
     ready: bool
-    address: str | None
-    pid: int | None
-    ticks: int | None
-    restarts: int
-    exit_code: int | None
-
-    @classmethod
-    def parse(cls, raw: Mapping[str, Any]) -> Report:
-        """From a heartbeat; ValueError, KeyError or TypeError when it is not one."""
-        return cls(
-            name=str(raw["name"]),
-            generation=int(raw.get("generation", 1)),
-            gpu=int(raw["gpu"]),
-            state=str(raw["state"]),
-            ready=bool(raw["ready"]),
-            address=raw.get("address"),
-            pid=raw.get("pid"),
-            ticks=raw.get("ticks"),
-            restarts=int(raw.get("restarts") or 0),
-            exit_code=raw.get("exit_code"),
-        )
+    generation: int = 1
+    address: str | None = None
+    pid: int | None = None
+    ticks: int | None = None
+    restarts: int = 0
+    exit_code: int | None = None
 
 
 @dataclass
@@ -125,12 +91,8 @@ class Held:
 
 def parse_config(document: Mapping[str, Any]) -> ControllerConfig:
     """From the configuration file; KeyError or TypeError when something is missing."""
-    known = ReplicaConfig.__dataclass_fields__
     return ControllerConfig(
-        replicas=tuple(
-            ReplicaConfig(**{key: value for key, value in each.items() if key in known})
-            for each in document["replicas"]
-        ),
+        replicas=tuple(build(ReplicaConfig, each, "replica", only_known=True) for each in document["replicas"]),
         nodes={
             each["name"]: tuple((int(gpu["index"]), float(gpu["memory_gib"])) for gpu in each["gpus"])
             for each in document["nodes"]

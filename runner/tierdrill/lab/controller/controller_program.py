@@ -8,11 +8,9 @@ Configuration: {"token", "replicas", "nodes", "tiers", "node_grace_s", "eviction
 from __future__ import annotations
 
 import asyncio
-import functools
-import hmac
 import logging
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from prometheus_client import CollectorRegistry, generate_latest
@@ -25,15 +23,13 @@ from tierdrill.lab.controller.cluster_model import UnknownName, parse_config
 from tierdrill.lab.controller.cluster_view import ControllerCollector, state
 from tierdrill.lab.controller.desired_state import Core
 from tierdrill.lab.controller.edges import Bell, EdgeKeeper
-from tierdrill.lab.controller.remedy_actions import REMEDIES, AgentCall, BadArguments, Refused, check_arguments
-from tierdrill.lab.json_bodies import json_object
+from tierdrill.lab.controller.remedy_actions import REMEDIES, AgentCall, Refused, check_arguments
+from tierdrill.lab.json_api import At, Json, JsonApi, waiting
 from tierdrill.lab.node.http_client import JsonClient
-from tierdrill.lab.serving import address_of, bind, configure_logging, serve
-from tierdrill.process.spawn import announce_ready, program_arguments
+from tierdrill.lab.serving import bind, run_program, serve_announced
 
 PROGRAM = "controller"
 TICK_S = 0.1
-WAIT_MAX_S = 30.0
 AGENT_TIMEOUT_S = 8.0
 _log = logging.getLogger("tierdrill.controller")
 
@@ -96,64 +92,38 @@ class Controller:
             raise Refused(f"the agent of {call.node} refused: {said}")
         return {"ok": True, "moved": [], "preempted": [], "unplaced": []}
 
-    def authorized(self, request: Request) -> bool:
-        """Whether the request carries the token."""
-        given = request.headers.get("authorization", "").encode()
-        return hmac.compare_digest(given, f"Bearer {self._token}".encode())
 
-
-Handler = Callable[[Request], Awaitable[Response]]
-
-
-def build_app(controller: Controller) -> Starlette:
+def build_app(controller: Controller, token: str) -> Starlette:
     """The controller's API."""
     core, edges = controller.core, controller.edges
 
-    def guarded(handler: Handler) -> Handler:
-        @functools.wraps(handler)
-        async def checked(request: Request) -> Response:
-            if not controller.authorized(request):
-                return _refusal(401, "a valid token is needed")
-            try:
-                return await handler(request)
-            except UnknownName as error:
-                return _refusal(404, str(error))
-            except Refused as error:
-                return _refusal(409, str(error))
-            except (BadArguments, ValueError, KeyError, TypeError) as error:
-                return _refusal(400, f"{type(error).__name__}: {error}")
-
-        return checked
-
-    async def heartbeat(request: Request) -> Response:
-        desired = core.heartbeat(await json_object(request), time.monotonic())
+    def heartbeat(_: At, said: Json) -> Json:
+        desired = core.heartbeat(said, time.monotonic())
         controller.tell()
-        return JSONResponse({"desired": desired})
+        return {"desired": desired}
 
-    async def list_endpoints(request: Request) -> Response:
-        source, everything = request.query_params["gateway"], request.query_params.get("all") == "1"
+    async def list_endpoints(at: At, _: Json) -> Json:
+        source, everything = at["gateway"], at.get("all") == "1"
         if source not in controller.sources:
             raise UnknownName(f"found gateway {source!r}; known are {', '.join(controller.sources)}")
-        since, deadline = _waiting(request)
+        since, wait_s = waiting(at)
+        deadline = time.monotonic() + wait_s
         version, listed = edges.listing(source, everything=everything)
         while version == since and (left_s := deadline - time.monotonic()) > 0:
             await edges.published.wait(left_s)
             version, listed = edges.listing(source, everything=everything)
-        return JSONResponse({"version": version, "endpoints": listed})
+        return {"version": version, "endpoints": listed}
 
-    async def show_state(request: Request) -> Response:
-        since, deadline = _waiting(request)
+    async def show_state(at: At, _: Json) -> Json:
+        since, wait_s = waiting(at)
+        deadline = time.monotonic() + wait_s
         while core.version == since and (left_s := deadline - time.monotonic()) > 0:
             await controller.changed.wait(left_s)
-        return JSONResponse(state(core, time.monotonic()))
+        return state(core, time.monotonic())
 
-    async def remedy(request: Request) -> Response:
-        return JSONResponse(await controller.remedy(request.path_params["verb"], await json_object(request)))
-
-    async def put_fabric(request: Request) -> Response:
-        said = await json_object(request)
+    def put_fabric(_: At, said: Json) -> Json:
         edges.use_fabric(str(said["address"]), str(said["token"]))
-        return JSONResponse({"ok": True})
+        return {"ok": True}
 
     async def metrics(_: Request) -> Response:
         return Response(generate_latest(controller.registry), media_type="text/plain; version=1.0.0; charset=utf-8")
@@ -161,53 +131,27 @@ def build_app(controller: Controller) -> Starlette:
     async def health(_: Request) -> Response:
         return JSONResponse({"status": "ok"})
 
+    route = JsonApi(token, {UnknownName: 404, Refused: 409}).route
     return Starlette(
         routes=[
-            Route("/v1/heartbeat", guarded(heartbeat), methods=["POST"]),
-            Route("/v1/endpoints", guarded(list_endpoints)),
-            Route("/v1/state", guarded(show_state)),
-            Route("/v1/remedies/{verb}", guarded(remedy), methods=["POST"]),
-            Route("/v1/fabric", guarded(put_fabric), methods=["PUT"]),
+            route("POST", "/v1/heartbeat", heartbeat),
+            route("GET", "/v1/endpoints", list_endpoints),
+            route("GET", "/v1/state", show_state),
+            route("POST", "/v1/remedies/{verb}", lambda at, said: controller.remedy(at["verb"], said)),
+            route("PUT", "/v1/fabric", put_fabric),
             Route("/metrics", metrics),
             Route("/healthz", health),
         ]
     )
 
 
-def _waiting(request: Request) -> tuple[int | None, float]:
-    since = request.query_params.get("since")
-    wait_s = min(WAIT_MAX_S, max(0.0, float(request.query_params.get("wait", "0"))))
-    return None if since is None else int(since), time.monotonic() + wait_s
-
-
-def _refusal(status: int, reason: str) -> JSONResponse:
-    return JSONResponse({"ok": False, "reason": reason}, status)
-
-
 async def run(config: Mapping[str, Any], ready_fd: int | None) -> None:
     """Serve until told to stop."""
     controller = Controller(config)
     listener = bind(config.get("listen") or "127.0.0.1:0")
-    name, address = config.get("name", PROGRAM), address_of(listener)
-    ready = functools.partial(announce_ready, ready_fd, PROGRAM, name, address)
-    working = [asyncio.create_task(controller.tick()), asyncio.create_task(controller.edges.run())]
-    serving = asyncio.create_task(serve(build_app(controller), listener, on_ready=ready))
-    try:
-        done, _ = await asyncio.wait((*working, serving), return_when=asyncio.FIRST_COMPLETED)
-        for task in done:
-            task.result()  # a controller that stopped thinking must not look alive
-    finally:
-        for task in (*working, serving):
-            task.cancel()
-        await asyncio.gather(*working, serving, return_exceptions=True)
-
-
-def main() -> None:
-    """Entry point of `python -m tierdrill.lab.controller.controller_program`."""
-    configure_logging()
-    arguments = program_arguments(PROGRAM)
-    asyncio.run(run(arguments.config, arguments.ready_fd))
+    app, name = build_app(controller, config["token"]), config.get("name", PROGRAM)
+    await serve_announced(app, listener, PROGRAM, name, ready_fd, controller.tick(), controller.edges.run())
 
 
 if __name__ == "__main__":
-    main()
+    run_program(PROGRAM, run)

@@ -17,11 +17,11 @@ from tierdrill.lab.controller.cluster_model import (
     Held,
     Instance,
     Node,
-    ReplicaConfig,
     Report,
     UnknownName,
 )
 from tierdrill.lab.controller.placement import Gpu, Plan, Replica, Spot, home, place, spare_rooms
+from tierdrill.lab.lab_config import build
 
 EVENTS_KEPT = 200
 UNRESPONSIVE = "unresponsive"
@@ -119,7 +119,8 @@ class Core:
     def heartbeat(self, document: Mapping[str, Any], now: float) -> list[dict[str, Any]]:
         """Take an agent's report; the answer is what its node should run."""
         node = self.node(str(document["node"]))
-        reports = {report.name: report for report in map(Report.parse, document["replicas"])}
+        told = (build(Report, each, "replica", only_known=True) for each in document["replicas"])
+        reports = {report.name: report for report in told}
         gpus = {int(each["index"]): dict(each) for each in document["gpus"]}
         boot_id = str(document["boot_id"])
         if node.boot_id != boot_id:
@@ -223,7 +224,8 @@ class Core:
             for held, instance in [(h, h.leaving) for h in leaving] + [(h, h.current) for h in coming]:
                 if instance is not None and held.config.memory_gib <= free + 1e-9:
                     free -= held.config.memory_gib
-                    specs.append(_spec(held.config, instance))
+                    place = {"gpu": instance.spot[1], "generation": instance.generation}
+                    specs.append({**vars(held.config), **place})
         return specs
 
     def spare_slots(self) -> int:
@@ -310,21 +312,3 @@ class Core:
 
 def _place(spot: Spot | None) -> str | None:
     return None if spot is None else f"{spot[0]}/{spot[1]}"
-
-
-def _spec(config: ReplicaConfig, instance: Instance) -> dict[str, Any]:
-    return {
-        "name": config.name,
-        "model": config.model,
-        "tier": config.tier,
-        "gpu": instance.spot[1],
-        "slots": config.slots,
-        "memory_gib": config.memory_gib,
-        "model_seed": config.model_seed,
-        "model_size": config.model_size,
-        "prefill_ms_per_token": config.prefill_ms_per_token,
-        "decode_ms_per_token": config.decode_ms_per_token,
-        "prompt_tokens_at_most": config.prompt_tokens_at_most,
-        "max_tokens_at_most": config.max_tokens_at_most,
-        "generation": instance.generation,
-    }

@@ -10,8 +10,8 @@ from typing import Any
 from aiohttp import web
 
 from tierdrill.lab.gateway.endpoint_watch import EndpointFollower
-from tierdrill.lab.gateway.gateway_config import ConfigError
 from tierdrill.lab.gateway.gateway_state import GatewayCore
+from tierdrill.lab.lab_config import LabConfigError
 from tierdrill.text import read_json
 
 CONTENT_TYPE_METRICS = "text/plain; version=0.0.4; charset=utf-8"
@@ -132,7 +132,7 @@ class Admin:
         try:
             changes = read_json(await request.read())
             if not isinstance(changes, dict):
-                raise ConfigError("expected a JSON object")
+                raise LabConfigError("expected a JSON object")
             apply(changes)
         except ValueError as error:
             return _error(400, str(error))

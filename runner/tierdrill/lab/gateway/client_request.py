@@ -9,10 +9,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from tierdrill.lab.completions import BadRequest, Question, parse_object, read_completion, read_inference
-from tierdrill.lab.gateway.gateway_config import TierPolicy
 from tierdrill.lab.gateway.gateway_state import GatewayCore
 from tierdrill.lab.gateway.routing import Replica
 from tierdrill.lab.gateway.slot_admission import Ticket
+from tierdrill.lab.lab_config import TierConfig
 from tierdrill.lab.replica.language_model import count_tokens
 
 CHAT_PATH = "/v1/chat/completions"
@@ -103,7 +103,7 @@ def parse_ask(path: str, body: bytes, model_in_path: str | None) -> Ask:
     return Ask(path, model, body, document, read_completion(document, chat=path == CHAT_PATH))
 
 
-def deadline_s(policy: TierPolicy, header: str | None) -> float:
+def deadline_s(policy: TierConfig, header: str | None) -> float:
     """The tier's deadline, or the client's own if that is shorter."""
     if header is None:
         return policy.deadline_s
@@ -124,7 +124,7 @@ class Call:
     client has gone away.
     """
 
-    def __init__(self, core: GatewayCore, ask: Ask, policy: TierPolicy, arrived: float, deadline: float) -> None:
+    def __init__(self, core: GatewayCore, ask: Ask, policy: TierConfig, arrived: float, deadline: float) -> None:
         self.core = core
         self.ask = ask
         self.policy = policy

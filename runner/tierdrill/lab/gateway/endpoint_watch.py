@@ -9,14 +9,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Mapping
-from typing import Any
 
 import aiohttp
 from yarl import URL
 
 from tierdrill.lab.gateway.gateway_state import GatewayCore
 from tierdrill.lab.gateway.routing import Endpoint, Replica
+from tierdrill.lab.lab_config import build
 
 PROBE_PERIOD_S = 0.5
 PROBE_TIMEOUT_S = 0.25
@@ -28,20 +27,6 @@ PUMP_PERIOD_S = 0.1
 RESTART_GRACE_S = 2.0
 
 log = logging.getLogger("tierdrill.gateway")
-
-
-def parse_endpoint(raw: Mapping[str, Any]) -> Endpoint:
-    """One entry of the controller's list."""
-    return Endpoint(
-        replica=str(raw["replica"]),
-        model=str(raw["model"]),
-        node=str(raw["node"]),
-        address=str(raw["address"]),
-        slots=int(raw.get("slots", 1)),
-        ready=bool(raw.get("ready", True)),
-        tier=str(raw.get("tier", "")),
-        gpu=raw.get("gpu"),
-    )
 
 
 class EndpointFollower:
@@ -82,7 +67,7 @@ class EndpointFollower:
             response.raise_for_status()
             answer = await response.json(content_type=None)
         version = int(answer["version"])
-        endpoints = [parse_endpoint(each) for each in answer["endpoints"]]
+        endpoints = [build(Endpoint, each, "endpoint", only_known=True) for each in answer["endpoints"]]
         unchanged = version == self._version
         self._version = version
         self.heard_at = self._core.clock()

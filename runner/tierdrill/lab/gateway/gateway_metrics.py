@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics, generate_latest
 
-from tierdrill.lab.gateway.gateway_config import TierPolicy
+from tierdrill.lab.lab_config import TierConfig
 
 BUCKETS = (
     *(0.001, 0.0025, 0.005, 0.01, 0.02, 0.03, 0.05, 0.075),
@@ -55,7 +55,7 @@ class TierMetrics:
 class GatewayMetrics:
     """The registry and all families."""
 
-    def __init__(self, gateway: str, tiers: Iterable[TierPolicy]) -> None:
+    def __init__(self, gateway: str, tiers: Iterable[TierConfig]) -> None:
         disable_created_metrics()  # type: ignore[no-untyped-call]
         self.registry = CollectorRegistry()
         self._gateway = gateway

@@ -19,9 +19,10 @@ from aiohttp import web
 
 from tierdrill.lab.gateway.admin import Admin
 from tierdrill.lab.gateway.endpoint_watch import EndpointFollower, Prober
-from tierdrill.lab.gateway.gateway_config import ConfigError, GatewayConfig, parse_config
+from tierdrill.lab.gateway.gateway_config import GatewayConfig, parse_config
 from tierdrill.lab.gateway.gateway_state import GatewayCore
 from tierdrill.lab.gateway.proxy import Proxy
+from tierdrill.lab.lab_config import LabConfigError
 from tierdrill.monitoring.local_requests import FORBIDDEN, refusal
 from tierdrill.process.spawn import announce_ready, program_arguments
 from tierdrill.seldom import log_to_stderr
@@ -121,7 +122,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = program_arguments("gateway", argv)
     try:
         config = parse_config(arguments.config)
-    except ConfigError as error:
+    except LabConfigError as error:
         log.error("%s", error)
         return 2
     asyncio.run(_serve(config, arguments.ready_fd))

@@ -8,12 +8,13 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from tierdrill.lab.gateway.gateway_config import ConfigError, GatewayConfig
+from tierdrill.lab.gateway.gateway_config import GatewayConfig
 from tierdrill.lab.gateway.gateway_metrics import GatewayMetrics
 from tierdrill.lab.gateway.limits import Caps, CircuitBreaker, Clock, RetryBudget, Shedder
 from tierdrill.lab.gateway.picker import FAILS_CLOSED, LOST, Picker
 from tierdrill.lab.gateway.routing import Endpoint, EndpointChange, Replica, Router
 from tierdrill.lab.gateway.slot_admission import Effect, Granted, ModelPool, Preempted, Ticket
+from tierdrill.lab.lab_config import LabConfigError
 
 EVENTS_KEPT = 500
 
@@ -134,7 +135,7 @@ class GatewayCore:
         """Take the endpoint picker away (`{"up": false}`), or give it back."""
         up = changes.get("up")
         if set(changes) != {"up"} or not isinstance(up, bool):
-            raise ConfigError('picker: expected {"up": true} or {"up": false}')
+            raise LabConfigError('picker: expected {"up": true} or {"up": false}')
         changed = self.picker.set_up(up)
         if changed:
             self.journal.add("picker", state=self.picker.state)

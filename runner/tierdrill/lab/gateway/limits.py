@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 
-from tierdrill.lab.gateway.gateway_config import ConfigError, TierPolicy
+from tierdrill.lab.lab_config import LabConfigError, TierConfig
 
 Clock = Callable[[], float]
 
@@ -36,7 +36,7 @@ class RetryBudget:
 class Shedder:
     """Rejects a set fraction of a tier's requests, evenly spread: no dice, so that a drill repeats."""
 
-    def __init__(self, tiers: Iterable[TierPolicy]) -> None:
+    def __init__(self, tiers: Iterable[TierConfig]) -> None:
         self._tiers = tuple(sorted(tiers, key=lambda tier: tier.rank))
         self._fractions = {tier.name: 0.0 for tier in self._tiers}
         self._owed = {tier.name: 0.0 for tier in self._tiers}
@@ -51,13 +51,13 @@ class Shedder:
         wanted = dict(self._fractions)
         for tier, value in changes.items():
             if tier not in wanted:
-                raise ConfigError(f"shed: unknown tier {tier!r}; allowed: {', '.join(wanted)}")
+                raise LabConfigError(f"shed: unknown tier {tier!r}; allowed: {', '.join(wanted)}")
             if isinstance(value, bool) or not isinstance(value, int | float) or not 0.0 <= value <= 1.0:
-                raise ConfigError(f"shed.{tier}: {value!r} is not a fraction between 0 and 1")
+                raise LabConfigError(f"shed.{tier}: {value!r} is not a fraction between 0 and 1")
             wanted[tier] = float(value)
         top = self._tiers[0].name
         if any(wanted[tier.name] < wanted[top] for tier in self._tiers):
-            raise ConfigError(f"shed.{top}: the most important tier is shed last; shed the others at least as much")
+            raise LabConfigError(f"shed.{top}: the most important tier is shed last; shed the others at least as much")
         changed = {tier: value for tier, value in wanted.items() if value != self._fractions[tier]}
         self._fractions = wanted
         for tier in changed:
@@ -84,7 +84,7 @@ class Caps:
 
     BURST_S = 0.5
 
-    def __init__(self, tiers: Iterable[TierPolicy], clock: Clock) -> None:
+    def __init__(self, tiers: Iterable[TierConfig], clock: Clock) -> None:
         self._names = tuple(tier.name for tier in tiers)
         self._clock = clock
         self._rates: dict[str, float] = {}
@@ -100,12 +100,12 @@ class Caps:
         wanted: dict[str, float | None] = {}
         for tier, value in changes.items():
             if tier not in self._names:
-                raise ConfigError(f"caps: unknown tier {tier!r}; allowed: {', '.join(self._names)}")
+                raise LabConfigError(f"caps: unknown tier {tier!r}; allowed: {', '.join(self._names)}")
             if value is None:
                 wanted[tier] = None
                 continue
             if isinstance(value, bool) or not isinstance(value, int | float) or not value >= 0.0:
-                raise ConfigError(f"caps.{tier}: {value!r} is not a rate of 0 or more")
+                raise LabConfigError(f"caps.{tier}: {value!r} is not a rate of 0 or more")
             wanted[tier] = float(value)
         changed = {tier: value for tier, value in wanted.items() if self._rates.get(tier) != value}
         for tier, value in changed.items():

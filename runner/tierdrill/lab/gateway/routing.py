@@ -13,8 +13,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import takewhile
 
-from tierdrill.lab.gateway.gateway_config import ConfigError, Flags
+from tierdrill.lab.gateway.gateway_config import Flags
 from tierdrill.lab.gateway.limits import Clock
+from tierdrill.lab.lab_config import LabConfigError
 
 EJECTION_WINDOW_S = 5.0
 EJECTION_FAILURES_MIN = 3
@@ -110,7 +111,7 @@ class Router:
         """
         for node, value in changes.items():
             if isinstance(value, bool) or not isinstance(value, int | float) or not 0.0 <= value <= 1.0:
-                raise ConfigError(f"weights.{node}: {value!r} is not a number between 0 and 1")
+                raise LabConfigError(f"weights.{node}: {value!r} is not a number between 0 and 1")
         wanted = {node: float(value) for node, value in changes.items() if isinstance(value, int | float)}
         changed = {node: value for node, value in wanted.items() if self._weights.get(node, 1.0) != value}
         self._weights.update(wanted)

@@ -13,9 +13,10 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Protocol
 
-from tierdrill.lab.gateway.gateway_config import Flags, TierPolicy
+from tierdrill.lab.gateway.gateway_config import Flags
 from tierdrill.lab.gateway.limits import Clock
 from tierdrill.lab.gateway.routing import Replica, Router
+from tierdrill.lab.lab_config import TierConfig
 
 SERVICE_TIME_SMOOTHING = 0.1
 
@@ -42,7 +43,7 @@ class TicketOwner(Protocol):
 class Ticket:
     """One request's place in a pool. A retry uses the same ticket again and so keeps its place in time."""
 
-    policy: TierPolicy
+    policy: TierConfig
     sequence: int
     kind: str = "plain"
     owner: TicketOwner | None = None
@@ -82,7 +83,7 @@ class ModelPool:
     """The slots and the queue of one model."""
 
     def __init__(
-        self, model: str, router: Router, flags: Flags, reserving: Sequence[TierPolicy], top_rank: int, clock: Clock
+        self, model: str, router: Router, flags: Flags, reserving: Sequence[TierConfig], top_rank: int, clock: Clock
     ) -> None:
         self.model = model
         self._router = router
@@ -165,7 +166,7 @@ class ModelPool:
         """How long a waiting ticket will probably wait; 0 when nothing is known."""
         return self._to_serve_s(self._waiting.index(ticket) + 1) or 0.0
 
-    def drain_s(self, policy: TierPolicy) -> float | None:
+    def drain_s(self, policy: TierConfig) -> float | None:
         """Until those are served who wait now and would go before a new request of that tier.
 
         None where that is not known: nobody has been served yet, or there is no replica.

@@ -8,36 +8,33 @@ itself keeps, so that a drill that dies leaves no broken network behind. What it
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import functools
-import hmac
 import json
 import logging
 import resource
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from starlette.applications import Starlette
-from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
 
-from tierdrill.lab.json_bodies import json_object
+from tierdrill.lab.json_api import At, Json, JsonApi
 from tierdrill.lab.network.link_rules import Behaviour, Edge, LinkRule, RuleError, behaviour, parse_edge, parse_rule
 from tierdrill.lab.network.pipes import Wire
-from tierdrill.lab.serving import BACKLOG, address_of, bind, configure_logging, serve
+from tierdrill.lab.serving import BACKLOG, address_of, bind, run_program, serve_announced
 from tierdrill.process.atomic_file import write_private
 from tierdrill.process.identity import since_boot
-from tierdrill.process.spawn import announce_ready, program_arguments
 
 PROGRAM = "fabric"
 LAG_INTERVAL_S = 0.1
 LAG_WINDOW = 100
 _log = logging.getLogger("tierdrill.fabric")
+
+
+class UnknownEdge(LookupError):
+    """No edge of that name."""
 
 
 @dataclass
@@ -197,103 +194,62 @@ class Fabric:
         self._keep()
 
 
-Handler = Callable[[Request], Awaitable[Response]]
-
-
 def build_app(fabric: Fabric, token: str) -> Starlette:
     """The control API."""
 
-    def guarded(handler: Handler) -> Handler:
-        @functools.wraps(handler)
-        async def checked(request: Request) -> Response:
-            given = request.headers.get("authorization", "")
-            if not hmac.compare_digest(given.encode(), f"Bearer {token}".encode()):
-                return JSONResponse({"ok": False, "reason": "a valid token is needed"}, 401)
-            try:
-                return await handler(request)
-            except ValueError as error:
-                return JSONResponse({"ok": False, "reason": str(error)}, 400)
+    async def put_edge(at: At, said: Json) -> Json:
+        return {"ok": True, "listen": await fabric.put_edge(parse_edge(at["id"], said))}
 
-        return checked
+    def delete_edge(at: At, _: Json) -> Json:
+        if not fabric.delete_edge(at["id"]):
+            raise UnknownEdge(f"found no edge {at['id']!r}")
+        return {"ok": True}
 
-    async def put_edge(request: Request) -> Response:
-        edge = parse_edge(request.path_params["id"], await json_object(request))
-        return JSONResponse({"listen": await fabric.put_edge(edge)})
+    def put_link(_: At, said: Json) -> Json:
+        fabric.put_link(parse_rule(said))
+        return {"ok": True, "links": fabric.links()}
 
-    async def delete_edge(request: Request) -> Response:
-        found = fabric.delete_edge(request.path_params["id"])
-        return JSONResponse({"ok": found}, 200 if found else 404)
-
-    async def put_link(request: Request) -> Response:
-        fabric.put_link(parse_rule(await json_object(request)))
-        return JSONResponse({"ok": True, "links": fabric.links()})
-
-    async def renew_links(request: Request) -> Response:
-        names = (await json_object(request)).get("names")
+    def renew_links(_: At, said: Json) -> Json:
+        names = said.get("names")
         if not isinstance(names, list):
             raise RuleError(f"names: expected a list of leases, found {names!r}")
-        return JSONResponse({"renewed": fabric.renew_links({str(name) for name in names})})
+        return {"renewed": fabric.renew_links({str(name) for name in names})}
 
-    async def put_host(request: Request) -> Response:
-        state = (await json_object(request)).get("state")
+    def put_host(at: At, said: Json) -> Json:
+        state = said.get("state")
         if state not in ("up", "down"):
             raise RuleError(f"state: {state!r} is neither up nor down")
-        fabric.put_host(request.path_params["name"], up=state == "up")
-        return JSONResponse({"ok": True, "down": fabric.hosts_down()})
+        fabric.put_host(at["name"], up=state == "up")
+        return {"ok": True, "down": fabric.hosts_down()}
 
-    async def get_edges(_: Request) -> Response:
-        return JSONResponse({"edges": fabric.edges()})
-
-    async def get_links(_: Request) -> Response:
-        return JSONResponse({"links": fabric.links()})
-
-    async def get_hosts(_: Request) -> Response:
-        return JSONResponse({"down": fabric.hosts_down()})
-
-    async def get_stats(_: Request) -> Response:
-        return JSONResponse(fabric.stats())
-
+    route = JsonApi(token, {UnknownEdge: 404}).route
     return Starlette(
         routes=[
-            Route("/edges/{id:path}", guarded(put_edge), methods=["PUT"]),
-            Route("/edges/{id:path}", guarded(delete_edge), methods=["DELETE"]),
-            Route("/edges", guarded(get_edges)),
-            Route("/links", guarded(put_link), methods=["PUT"]),
-            Route("/links", guarded(get_links)),
-            Route("/links/renew", guarded(renew_links), methods=["POST"]),
-            Route("/hosts/{name}", guarded(put_host), methods=["PUT"]),
-            Route("/hosts", guarded(get_hosts)),
-            Route("/stats", guarded(get_stats)),
+            route("PUT", "/edges/{id:path}", put_edge),
+            route("DELETE", "/edges/{id:path}", delete_edge),
+            route("GET", "/edges", lambda *_: {"edges": fabric.edges()}),
+            route("PUT", "/links", put_link),
+            route("GET", "/links", lambda *_: {"links": fabric.links()}),
+            route("POST", "/links/renew", renew_links),
+            route("PUT", "/hosts/{name}", put_host),
+            route("GET", "/hosts", lambda *_: {"down": fabric.hosts_down()}),
+            route("GET", "/stats", lambda *_: fabric.stats()),
         ]
     )
 
 
 async def run(config: Mapping[str, Any], ready_fd: int | None) -> None:
     """Serve until told to stop."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))  # held connections cost two descriptors each
     if config.get("discreet"):
         _log.setLevel(logging.WARNING)  # its rules are what somebody being trained has to find out
     fabric = Fabric(Path(config["state"]) if config.get("state") else None)
     await fabric.restore()
     listener = bind(config.get("listen") or "127.0.0.1:0")
-    name, address = config.get("name", PROGRAM), address_of(listener)
-    lag = asyncio.create_task(fabric.watch_lag())
-    try:
-        app = build_app(fabric, config["token"])
-        await serve(app, listener, on_ready=lambda: announce_ready(ready_fd, PROGRAM, name, address))
-    finally:
-        lag.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await lag
-
-
-def main() -> None:
-    """Entry point of `python -m tierdrill.lab.network.network_program`."""
-    configure_logging()
-    arguments = program_arguments(PROGRAM)
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))  # held connections cost two descriptors each
-    asyncio.run(run(arguments.config, arguments.ready_fd))
+    app = build_app(fabric, config["token"])
+    await serve_announced(app, listener, PROGRAM, config.get("name", PROGRAM), ready_fd, fabric.watch_lag())
 
 
 if __name__ == "__main__":
-    main()
+    run_program(PROGRAM, run)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from tierdrill.faults.xids import XidAction, xid_action
+from tierdrill.lab.lab_config import GpuConfig
 from tierdrill.process.atomic_file import write_private
 
 HEALTHY = "healthy"
@@ -32,17 +33,6 @@ IDLE_REASON = 0x01
 
 class OverrideError(ValueError):
     """An overrides document that must not be used."""
-
-
-@dataclass(frozen=True)
-class GpuSpec:
-    """A GPU of the node's configuration."""
-
-    index: int
-    uuid: str
-    memory_gib: float
-    model_name: str
-    pci_bus_id: str
 
 
 @dataclass(frozen=True)
@@ -198,7 +188,7 @@ def xid_counts(tracked: Tracked, now: float) -> dict[int, int]:
     return counts
 
 
-def state_document(spec: GpuSpec, tracked: Tracked) -> dict[str, Any]:
+def state_document(spec: GpuConfig, tracked: Tracked) -> dict[str, Any]:
     """What replicas on this GPU look at before each answer."""
     return {
         "index": spec.index,

@@ -15,6 +15,7 @@ from typing import Any
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from tierdrill.lab.lab_config import GpuConfig
 from tierdrill.lab.node import gpu_overrides as gpu
 from tierdrill.lab.node import kernel_log as kmsg
 
@@ -49,7 +50,7 @@ class Telemetry:
     free_mib: float
 
 
-def telemetry(spec: gpu.GpuSpec, settings: gpu.Settings, users: Iterable[GpuUser]) -> Telemetry:
+def telemetry(spec: GpuConfig, settings: gpu.Settings, users: Iterable[GpuUser]) -> Telemetry:
     """Plausible readings from the load, unless an override says otherwise."""
     present = list(users)
     load = max((user.busy for user in present), default=0.0)
@@ -68,25 +69,11 @@ def telemetry(spec: gpu.GpuSpec, settings: gpu.Settings, users: Iterable[GpuUser
     )
 
 
-def parse_gpu_specs(documents: Iterable[Mapping[str, Any]]) -> list[gpu.GpuSpec]:
-    """The node configuration's GPUs. Each says in its model name that it is emulated."""
-    specs = []
-    for document in documents:
-        name = str(document["model_name"])
-        marked = name if "emulated" in name else f"{name} (emulated)"
-        specs.append(
-            gpu.GpuSpec(
-                int(document["index"]), document["uuid"], document["memory_gib"], marked, document["pci_bus_id"]
-            )
-        )
-    return specs
-
-
 class GpuBoard:
     """All GPUs of a node."""
 
     def __init__(
-        self, node: str, specs: list[gpu.GpuSpec], state_dir: Path, users: Callable[[int], list[GpuUser]]
+        self, node: str, specs: list[GpuConfig], state_dir: Path, users: Callable[[int], list[GpuUser]]
     ) -> None:
         self.specs = specs
         self.error: str | None = None
@@ -231,11 +218,11 @@ class GpuBoard:
             lines.add_metric([self._node, str(index), str(xid)], count)
         return [*gauges.values(), lines]
 
-    def _reading(self, spec: gpu.GpuSpec) -> Telemetry | None:
+    def _reading(self, spec: GpuConfig) -> Telemetry | None:
         settings = self._tracked[spec.index].settings
         return None if settings.mode in gpu.OFF_BUS_MODES else telemetry(spec, settings, self._users(spec.index))
 
-    def _advance(self, spec: gpu.GpuSpec, settings: gpu.Settings) -> bool:
+    def _advance(self, spec: GpuConfig, settings: gpu.Settings) -> bool:
         before = self._tracked[spec.index]
         after, xid = gpu.advance(before, settings, time.time())
         self._tracked[spec.index] = after
@@ -255,7 +242,7 @@ class GpuBoard:
             self._publish(spec)
         return changed
 
-    def _publish(self, spec: gpu.GpuSpec) -> None:
+    def _publish(self, spec: GpuConfig) -> None:
         gpu.write_json(self.state_file(spec.index), gpu.state_document(spec, self._tracked[spec.index]))
 
     def _reject(self, reason: str) -> bool:

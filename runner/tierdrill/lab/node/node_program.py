@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import functools
-import hmac
 import logging
 import os
 import time
@@ -27,15 +25,13 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from tierdrill.lab.json_bodies import json_object
-from tierdrill.lab.node.gpu_overrides import GpuSpec
-from tierdrill.lab.node.gpus import GpuBoard, GpuCollector, parse_gpu_specs
+from tierdrill.lab.json_api import At, Json, JsonApi
+from tierdrill.lab.lab_config import NodeConfig, ReplicaSpec, build
+from tierdrill.lab.node.gpus import GpuBoard, GpuCollector
 from tierdrill.lab.node.http_client import JsonClient
-from tierdrill.lab.node.reconcile import ReplicaSpec
 from tierdrill.lab.node.replica_processes import Replicas, UnknownReplica
-from tierdrill.lab.serving import address_of, bind, configure_logging, serve
+from tierdrill.lab.serving import address_of, bind, run_program, serve_announced
 from tierdrill.process.child import SpawnError
-from tierdrill.process.spawn import announce_ready, program_arguments
 
 PROGRAM = "node"
 HEARTBEAT_TIMEOUT_S = 1.0
@@ -45,46 +41,31 @@ _log = logging.getLogger("tierdrill.node")
 
 
 @dataclass(frozen=True)
-class NodeConfig:
-    """The node's configuration file."""
+class NodeSettings(NodeConfig):
+    """The node's configuration file: the node, and what its agent needs."""
 
-    name: str
     controller: str
     token: str
-    gpus: tuple[GpuSpec, ...]
-    state_dir: Path
-    heartbeat_s: float
-    restart_backoff_s: float
-    listen: str
-
-    @classmethod
-    def parse(cls, document: Mapping[str, Any]) -> NodeConfig:
-        """Take what the agent needs."""
-        return cls(
-            name=document["name"],
-            controller=document["controller"],
-            token=document["token"],
-            gpus=tuple(parse_gpu_specs(document["gpus"])),
-            state_dir=Path(document["state_dir"]),
-            heartbeat_s=document.get("heartbeat_s", 0.25),
-            restart_backoff_s=document.get("restart_backoff_s", 60.0),
-            listen=document.get("listen") or "127.0.0.1:0",
-        )
+    state_dir: str
+    heartbeat_s: float = 0.25
+    restart_backoff_s: float = 60.0
+    listen: str = "127.0.0.1:0"
 
 
 class Agent:
     """Everything a node does besides serving its API."""
 
-    def __init__(self, config: NodeConfig, address: str) -> None:
-        config.state_dir.mkdir(parents=True, exist_ok=True)
+    def __init__(self, config: NodeSettings, address: str) -> None:
+        folder = Path(config.state_dir)
+        folder.mkdir(parents=True, exist_ok=True)
         self.config = config
         self.address = address
         self.boot_id = str(uuid.uuid4())
         self._changed = asyncio.Event()
-        self.gpus = GpuBoard(config.name, list(config.gpus), config.state_dir, lambda index: self.replicas.users(index))
+        self.gpus = GpuBoard(config.name, list(config.gpus), folder, lambda index: self.replicas.users(index))
         self.replicas = Replicas(
             config.name,
-            config.state_dir,
+            folder,
             self.gpus.state_file,
             token=config.token,
             restart_backoff_s=config.restart_backoff_s,
@@ -133,17 +114,17 @@ class Agent:
             "replicas": self.replicas.heartbeat(),
         }
 
-    async def stop_exporter(self, _: str = "") -> dict[str, Any]:
+    async def stop_exporter(self) -> dict[str, Any]:
         """From now on nobody gets metrics, as if the exporter's process had ended. All else goes on."""
         self.exports = False
         return {"exports": False}
 
-    async def start_exporter(self, _: str = "") -> dict[str, Any]:
+    async def start_exporter(self) -> dict[str, Any]:
         """Give metrics again, and as they are now."""
         self.exports, self.frozen = True, None
         return {"exports": True}
 
-    async def freeze_exporter(self, _: str = "") -> dict[str, Any]:
+    async def freeze_exporter(self) -> dict[str, Any]:
         """From now on repeat the metrics of this moment, as an exporter does that has lost its source."""
         self.frozen = generate_latest(self.registry)
         return {"exports": self.exports}
@@ -173,7 +154,7 @@ class Agent:
             )
             if status != 200:
                 raise ValueError(f"status {status}: {answer}")
-            desired = [ReplicaSpec.parse(spec) for spec in answer["desired"]]
+            desired = [build(ReplicaSpec, each, "replica", only_known=True) for each in answer["desired"]]
         except (OSError, ValueError, KeyError, TypeError) as error:
             self._beats_failed.inc()
             reason = f"{type(error).__name__}: {error}"
@@ -209,29 +190,9 @@ class AnswersCollector(Collector):
         yield family
 
 
-Handler = Callable[[Request], Awaitable[Response]]
-
-
 def build_app(agent: Agent) -> Starlette:
     """The agent's API. What changes something needs the token."""
-
-    def guarded(work: Callable[..., Awaitable[dict[str, Any]]], *, takes_document: bool = False) -> Handler:
-        @functools.wraps(work)
-        async def checked(request: Request) -> Response:
-            given = request.headers.get("authorization", "")
-            if not hmac.compare_digest(given.encode(), f"Bearer {agent.config.token}".encode()):
-                return JSONResponse({"ok": False, "reason": "a valid token is needed"}, 401)
-            try:
-                said = (await json_object(request),) if takes_document else ()
-                return JSONResponse({"ok": True} | await work(request.path_params.get("name", ""), *said))
-            except UnknownReplica as error:
-                return JSONResponse({"ok": False, "reason": str(error)}, 404)
-            except SpawnError as error:
-                return JSONResponse({"ok": False, "reason": str(error)}, 500)
-            except (ValueError, KeyError, TypeError) as error:
-                return JSONResponse({"ok": False, "reason": f"{type(error).__name__}: {error}"}, 400)
-
-        return checked
+    replicas = agent.replicas
 
     async def metrics(_: Request) -> Response:
         if not agent.exports:
@@ -242,55 +203,40 @@ def build_app(agent: Agent) -> Starlette:
     async def status(_: Request) -> Response:
         return JSONResponse(agent.status())
 
+    def post(path: str, work: Callable[[str, Json], Awaitable[Json]]) -> Route:
+        async def done(at: At, said: Json) -> Json:
+            return {"ok": True} | await work(at.get("name", ""), said)
+
+        return JsonApi(agent.config.token, {UnknownReplica: 404, SpawnError: 500}).route("POST", path, done)
+
     return Starlette(
         routes=[
             Route("/metrics", metrics),
             Route("/v1/status", status),
-            Route("/v1/exporter/start", guarded(agent.start_exporter), methods=["POST"]),
-            Route("/v1/exporter/stop", guarded(agent.stop_exporter), methods=["POST"]),
-            Route("/v1/exporter/freeze", guarded(agent.freeze_exporter), methods=["POST"]),
-            Route(
-                "/v1/replicas/{name}/flip", guarded(agent.replicas.flip_bit, takes_document=True), methods=["POST"]
-            ),
-            Route(
-                "/v1/replicas/{name}/errors",
-                guarded(agent.replicas.change_errors, takes_document=True),
-                methods=["POST"],
-            ),
-            Route("/v1/replicas/{name}/restart", guarded(agent.replicas.restart), methods=["POST"]),
-            Route("/v1/replicas/{name}/stop", guarded(agent.replicas.stop), methods=["POST"]),
+            post("/v1/exporter/start", lambda *_: agent.start_exporter()),
+            post("/v1/exporter/stop", lambda *_: agent.stop_exporter()),
+            post("/v1/exporter/freeze", lambda *_: agent.freeze_exporter()),
+            post("/v1/replicas/{name}/flip", replicas.flip_bit),
+            post("/v1/replicas/{name}/errors", replicas.change_errors),
+            post("/v1/replicas/{name}/restart", lambda name, _: replicas.restart(name)),
+            post("/v1/replicas/{name}/stop", lambda name, _: replicas.stop(name)),
         ]
     )
 
 
-async def run(config: NodeConfig, ready_fd: int | None) -> None:
+async def run(config: Mapping[str, Any], ready_fd: int | None) -> None:
     """Serve until told to stop, or until the power is cut."""
-    listener = bind(config.listen)
-    address = address_of(listener)
-    agent = Agent(config, address)
+    if os.getpgrp() != os.getpid():
+        os.setpgid(0, 0)  # started by hand: a node is a process group of its own all the same
+    settings = build(NodeSettings, config, PROGRAM, only_known=True)
+    listener = bind(settings.listen)
+    agent = Agent(settings, address_of(listener))
     agent.boot()
-    ready = functools.partial(announce_ready, ready_fd, PROGRAM, config.name, address)
-    working = asyncio.create_task(agent.run())
-    serving = asyncio.create_task(serve(build_app(agent), listener, on_ready=ready))
     try:
-        done, _ = await asyncio.wait((working, serving), return_when=asyncio.FIRST_COMPLETED)
-        for task in done:
-            task.result()  # an agent that stopped beating must not look alive
+        await serve_announced(build_app(agent), listener, PROGRAM, settings.name, ready_fd, agent.run())
     finally:
-        for task in (working, serving):
-            task.cancel()
-        await asyncio.gather(working, serving, return_exceptions=True)
         await agent.shutdown()
 
 
-def main() -> None:
-    """Entry point of `python -m tierdrill.lab.node.node_program`."""
-    configure_logging()
-    arguments = program_arguments(PROGRAM)
-    if os.getpgrp() != os.getpid():
-        os.setpgid(0, 0)  # started by hand: a node is a process group of its own all the same
-    asyncio.run(run(NodeConfig.parse(arguments.config), arguments.ready_fd))
-
-
 if __name__ == "__main__":
-    main()
+    run_program(PROGRAM, run)

@@ -2,40 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import MISSING, dataclass, fields
-from typing import Any
+from collections.abc import Iterable
+from dataclasses import dataclass
 
-from tierdrill.lab.lab_config import ANSWER_TOKENS_MAX, PROMPT_TOKENS_MAX
+from tierdrill.lab.lab_config import ReplicaSpec
 
 STARTING, READY, EXITED, STOPPED = "starting", "ready", "exited", "stopped"
-
-
-@dataclass(frozen=True)
-class ReplicaSpec:
-    """A replica as the controller wants it on this node."""
-
-    name: str
-    model: str
-    tier: str
-    gpu: int
-    slots: int
-    memory_gib: float
-    model_seed: int
-    model_size: int
-    prefill_ms_per_token: float
-    decode_ms_per_token: float
-    generation: int = 1
-    prompt_tokens_at_most: int = PROMPT_TOKENS_MAX
-    max_tokens_at_most: int = ANSWER_TOKENS_MAX
-
-    @classmethod
-    def parse(cls, document: Mapping[str, Any]) -> ReplicaSpec:
-        """Take the known keys, ignore what newer controllers add; ValueError when one is missing."""
-        missing = [entry.name for entry in fields(cls) if entry.default is MISSING and entry.name not in document]
-        if missing:
-            raise ValueError(f"replica {document.get('name')!r}: no {', '.join(missing)}")
-        return cls(**{entry.name: document[entry.name] for entry in fields(cls) if entry.name in document})
 
 
 @dataclass(frozen=True)

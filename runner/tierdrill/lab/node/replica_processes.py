@@ -13,10 +13,12 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from tierdrill.lab.lab_config import ReplicaSpec
 from tierdrill.lab.node.gpus import GpuUser
 from tierdrill.lab.node.http_client import JsonClient
-from tierdrill.lab.node.reconcile import EXITED, READY, STARTING, STOPPED, Actual, Remove, ReplicaSpec, reconcile
+from tierdrill.lab.node.reconcile import EXITED, READY, STARTING, STOPPED, Actual, Remove, reconcile
 from tierdrill.process import spawn
+from tierdrill.process.atomic_file import write_private
 from tierdrill.process.child import Child, SpawnError
 
 PROBE_INTERVAL_S = 0.25
@@ -300,21 +302,6 @@ class Replicas:
 
     def _write_config(self, spec: ReplicaSpec) -> Path:
         path = self._dir / f"{spec.name}.json"
-        document = {
-            "name": spec.name,
-            "node": self._node,
-            "gpu_state_file": str(self._gpu_state_file(spec.gpu)),
-            "model": spec.model,
-            "model_seed": spec.model_seed,
-            "model_size": spec.model_size,
-            "slots": spec.slots,
-            "prefill_ms_per_token": spec.prefill_ms_per_token,
-            "decode_ms_per_token": spec.decode_ms_per_token,
-            "prompt_tokens_at_most": spec.prompt_tokens_at_most,
-            "max_tokens_at_most": spec.max_tokens_at_most,
-            "listen": "127.0.0.1:0",
-            "token": self._token,
-        }
-        path.touch(mode=0o600)
-        path.write_text(json.dumps(document), encoding="utf-8")
+        told = {"node": self._node, "gpu_state_file": str(self._gpu_state_file(spec.gpu)), "token": self._token}
+        write_private(path, json.dumps({**vars(spec), **told}))
         return path

@@ -12,17 +12,16 @@ import hmac
 import json
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from tierdrill.lab.lab_config import ANSWER_TOKENS_MAX, PROMPT_TOKENS_MAX
+from tierdrill.lab.lab_config import ReplicaSpec, build
 from tierdrill.lab.replica import replica_api as api
 from tierdrill.lab.replica.language_model import Model, expected_golden, golden
 from tierdrill.lab.replica.replica_metrics import ReplicaMetrics
 from tierdrill.lab.replica.serving_engine import CudaError, Engine, GpuView
-from tierdrill.lab.serving import address_of, bind, configure_logging, serve
-from tierdrill.process.spawn import announce_ready, program_arguments
+from tierdrill.lab.serving import bind, run_program, serve_announced
 
 PROGRAM = "replica"
 BODY_BYTES_MAX = 4 * 1024 * 1024
@@ -37,28 +36,14 @@ Send = Callable[[dict[str, Any]], Awaitable[None]]
 
 
 @dataclass(frozen=True)
-class ReplicaConfig:
-    """A replica's part of the configuration file."""
+class ReplicaSettings(ReplicaSpec):
+    """The configuration file: the replica on its node, as far as it must know."""
 
-    name: str
+    _: KW_ONLY
     node: str
-    model: str
-    model_seed: int
-    model_size: int
-    slots: int
-    prefill_ms_per_token: float
-    decode_ms_per_token: float
-    prompt_tokens_at_most: int = PROMPT_TOKENS_MAX
-    max_tokens_at_most: int = ANSWER_TOKENS_MAX
     gpu_state_file: str | None = None
     listen: str = "127.0.0.1:0"
     token: str | None = None
-
-    @classmethod
-    def parse(cls, document: Mapping[str, Any]) -> ReplicaConfig:
-        """Take the known keys; a missing one is an error."""
-        known = {key: value for key, value in document.items() if key in cls.__dataclass_fields__}
-        return cls(**known)
 
 
 class Disconnected(Exception):
@@ -93,7 +78,7 @@ class Errors:
 class Replica:
     """The ASGI application."""
 
-    def __init__(self, config: ReplicaConfig) -> None:
+    def __init__(self, config: ReplicaSettings) -> None:
         self.config = config
         self.metrics = ReplicaMetrics(config.model, config.name)
         gpu_state = None if config.gpu_state_file is None else Path(config.gpu_state_file)
@@ -318,19 +303,11 @@ def _model_metadata(model: str) -> dict[str, Any]:
     }
 
 
-async def run(config: ReplicaConfig, ready_fd: int | None) -> None:
+async def run(config: Mapping[str, Any], ready_fd: int | None) -> None:
     """Serve until told to stop."""
-    listener = bind(config.listen)
-    address = address_of(listener)
-    await serve(Replica(config), listener, on_ready=lambda: announce_ready(ready_fd, PROGRAM, config.name, address))
-
-
-def main() -> None:
-    """Entry point of `python -m tierdrill.lab.replica.replica_program`."""
-    configure_logging()
-    arguments = program_arguments(PROGRAM)
-    asyncio.run(run(ReplicaConfig.parse(arguments.config), arguments.ready_fd))
+    settings = build(ReplicaSettings, config, PROGRAM, only_known=True)
+    await serve_announced(Replica(settings), bind(settings.listen), PROGRAM, settings.name, ready_fd)
 
 
 if __name__ == "__main__":
-    main()
+    run_program(PROGRAM, run)

@@ -78,7 +78,6 @@ class Lab:
         self.locks = {name: asyncio.Lock() for name in (FABRIC, CONTROLLER, *self.startable())}
         """Held by who starts or ends a process."""
 
-
     async def up(self) -> None:
         """Start everything and wait until all of it serves."""
         try:

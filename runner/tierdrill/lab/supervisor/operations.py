@@ -33,6 +33,7 @@ REPLICA_SIGNALS = ("KILL", "STOP", "CONT")
 REMEDY_TIMEOUT_S = 10.0
 GATEWAY_KNOWS_WITHIN_S = 3.0
 POWER_STATES = ("on", "off", "cycle")
+GATEWAY_SETTINGS = ("flags", "weights", "shed", "caps", "picker")
 
 Answer = dict[str, Any]
 
@@ -61,6 +62,11 @@ class Operations:
     def powered(self) -> dict[str, str]:
         """Each node's power."""
         return {name: "off" if name in self._off else "on" for name in self._nodes}
+
+    async def agent(self, node: str) -> Answer:
+        """What a node's own agent says."""
+        self._running_node(node)
+        return await self._lab.call(node, "GET", "/v1/status")
 
     async def power(self, node: str, state: str) -> Answer:
         """Cut, give or cycle a node's power. Cut: its links fall silent first, then all its processes die at once."""
@@ -234,8 +240,7 @@ class Operations:
             stopped = self._noise.stop(node)
             self._events.add("kernel-noise", node=node, xid=None, stopped=stopped)
             return {"ok": True, "node": node, "stopped": stopped}
-        if not self._lab.processes.alive(node):
-            raise Refused(f"{node} does not run")
+        self._running_node(node)
         pci = [gpu.pci_bus_id for gpu in self._nodes[node].gpus]
         self._noise.start(node, self._lab.node_folder(node) / kmsg.FILE_NAME, pci, burst, lambda: self._booted_at(node))
         self._events.add("kernel-noise", node=node, xid=burst.xid, count=burst.count, per_second=burst.per_second)
@@ -252,9 +257,7 @@ class Operations:
 
     async def set_exporter(self, node: str, up: bool, *, frozen: bool = False) -> Answer:
         """Stop a node's exporter, start it again, or have it repeat what it gives now (`frozen`)."""
-        self._known_node(node)
-        if not self._lab.processes.alive(node):
-            raise Refused(f"{node} does not run")
+        self._running_node(node)
         verb = "stop" if not up else "freeze" if frozen else "start"
         answer = await self._lab.call(node, "POST", f"/v1/exporter/{verb}", {})
         self._events.add("exporter", node=node, up=up, frozen=frozen)
@@ -276,13 +279,13 @@ class Operations:
 
     async def from_gateways(self, what: str, gateway: str | None) -> Answer:
         """Flags, weights, shed fractions or picker of each gateway, or of one."""
-        names = self._these_gateways(gateway)
+        names = self._these_gateways(what, gateway)
         answers = await asyncio.gather(*(self._lab.call(name, "GET", f"/admin/{what}") for name in names))
         return dict(zip(names, answers, strict=True))
 
     async def to_gateways(self, what: str, changes: Mapping[str, Any], gateway: str | None) -> Answer:
         """Change flags, weights, shed fractions or picker of all gateways, or of one."""
-        names = self._these_gateways(gateway)
+        names = self._these_gateways(what, gateway)
         calls = (self._lab.call(name, "PUT", f"/admin/{what}", dict(changes)) for name in names)
         answers = await asyncio.gather(*calls, return_exceptions=True)
         failed = [answer for answer in answers if isinstance(answer, BaseException)]
@@ -293,7 +296,9 @@ class Operations:
             raise failed[0]
         return dict(zip(names, answers, strict=True))
 
-    def _these_gateways(self, gateway: str | None) -> tuple[str, ...]:
+    def _these_gateways(self, what: str, gateway: str | None) -> tuple[str, ...]:
+        if what not in GATEWAY_SETTINGS:
+            raise Refused(f"found setting {what!r}; known are {', '.join(GATEWAY_SETTINGS)}", 404)
         names = self._lab.config.gateways
         if gateway is None:
             return names
@@ -308,16 +313,16 @@ class Operations:
         self._events.add("remedy", verb=verb, arguments=arguments, answer=answer)
         return answer
 
-    async def set_webhook(self, url: str, token: str, mark: str | None) -> Answer:
+    async def set_webhook(self, url: str, token: str = "", mark: str | None = None) -> Answer:
         """Where Alertmanager notifies from now on, and what the alerts sent there carry. A configuration it refuses is
         taken back.
         """
-        if not url.startswith(("http://", "https://")):
+        if not str(url).startswith(("http://", "https://")):
             raise Refused(f"url: found {url!r}; allowed is an http address", 400)
         if not self._lab.processes.alive(ALERTMANAGER):
             raise Refused("Alertmanager is not running in this lab")
-        former, self._receiver = self._receiver, (url, token)
-        self._lab.write_receiver(url, token)
+        former, self._receiver = self._receiver, (url, token or "none")
+        self._lab.write_receiver(url, token or "none")
         try:
             status, said = await ask("POST", self._lab.address(ALERTMANAGER), "/-/reload", self._lab.login)
         except OSError as error:
@@ -333,6 +338,11 @@ class Operations:
     def _known_node(self, node: str) -> None:
         if node not in self._nodes:
             raise Refused(f"found node {node!r}; known are {', '.join(sorted(self._nodes))}", 404)
+
+    def _running_node(self, node: str) -> None:
+        self._known_node(node)
+        if not self._lab.processes.alive(node):
+            raise Refused(f"the agent of {node} does not run")
 
     def _ours(self, pid: int) -> bool:
         # The pid came over the network: never signal what does not carry this lab's mark.

@@ -43,7 +43,6 @@ def node(config: LabConfig, node: NodeConfig, controller: str, folder: Path) -> 
         "state_dir": str(folder),
         "heartbeat_s": config.heartbeat_s,
         "restart_backoff_s": config.restart_backoff_s,
-        "seed": config.seed,
     }
 
 
@@ -54,7 +53,7 @@ def gateway(config: LabConfig, controller: str, listen: str | None) -> dict[str,
         "listen": listen or "127.0.0.1:0",
         "share": len(config.gateways),
         "tiers": [asdict(tier) for tier in config.tiers],
-        "trusted_callers": list(config.trusted_callers),
+        "trusted_callers": config.trusted_callers,
         "routes": [asdict(route) for route in config.routes],
         "flags": dict(config.flags),
     }
