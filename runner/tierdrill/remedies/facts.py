@@ -36,7 +36,8 @@ FACTS: Mapping[str, Fact] = {
         ),
         Fact("replica.answers", "replica", ("right", "wrong", "unknown"), "how it answers the golden prompts"),
         Fact(
-            "gpu.state", "gpu", ("healthy", "lost", "fallen_off_bus", "ecc_uncorrectable", "unknown"),
+            "gpu.state", "gpu",
+            ("healthy", "lost", "fallen_off_bus", "ecc_uncorrectable", "xid_error", "defective", "unknown"),
             "what the node's agent says of the GPU",
         ),
         Fact("gpu.weight", "gpu", A_SHARE, "its weight at the gateway that still sends most there"),
