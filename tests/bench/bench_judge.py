@@ -18,7 +18,7 @@ from tests.judge.build import ZERO, Run, shipped
 
 from tierdrill.history.events import Event
 from tierdrill.judge.judge import judge
-from tierdrill.judge.samples import COLUMNS
+from tierdrill.judge.sample_columns import COLUMNS
 
 SAMPLES = 1_000_000
 BATCH = 20_000

@@ -15,7 +15,7 @@ from typing import Any
 from tierdrill.documents.catalogue import DrillSetting, setting_of
 from tierdrill.documents.catalogue_reader import load_catalogue
 from tierdrill.history.events import Event
-from tierdrill.judge.samples import samples_event_data
+from tierdrill.judge.sample_columns import samples_event_data
 
 ROOT = Path(__file__).resolve().parents[2]
 ZERO = 1_700_000_000.0

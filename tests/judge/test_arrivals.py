@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from tierdrill.history.events import Event
 from tierdrill.judge.arrivals import StreamBook, settle
-from tierdrill.judge.samples import collect, samples_event_data
+from tierdrill.judge.sample_columns import samples_event_data
+from tierdrill.judge.samples import collect
 
 NUMBERS = st.lists(st.integers(-2, 12) | st.just(10**30), max_size=20)
 

@@ -10,7 +10,8 @@ import pytest
 from tierdrill.history.events import Event
 from tierdrill.judge.checks.playbook_executions import executions
 from tierdrill.judge.checks.remedy_effects import Effect, Witnesses
-from tierdrill.judge.samples import collect, samples_event_data
+from tierdrill.judge.sample_columns import samples_event_data
+from tierdrill.judge.samples import collect
 from tierdrill.judge.timeline import read_timeline
 from tierdrill.judge.verdict import Status
 from tierdrill.remedies.remedy_registry import REMEDIES

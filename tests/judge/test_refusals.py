@@ -16,7 +16,8 @@ from tierdrill.judge.checks.invariants import judge_invariants
 from tierdrill.judge.checks.refusal_order import judge_refusal_order
 from tierdrill.judge.checks.retry_budget import judge_retries
 from tierdrill.judge.judge import judge
-from tierdrill.judge.samples import JUDGED, TierSamples
+from tierdrill.judge.sample_columns import JUDGED
+from tierdrill.judge.samples import TierSamples
 from tierdrill.judge.timeline import read_timeline
 from tierdrill.judge.verdict import Status
 from tierdrill.lab.lab_config import TierConfig

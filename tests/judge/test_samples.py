@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tierdrill.history.events import Event
-from tierdrill.judge.samples import TierSamples, collect, joined, samples_event_data
+from tierdrill.judge.sample_columns import samples_event_data
+from tierdrill.judge.samples import TierSamples, collect, joined
 
 MOMENTS = st.integers(0, 12).map(float)
 ROWS = st.lists(

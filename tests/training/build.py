@@ -18,7 +18,7 @@ from tierdrill.documents.models.scenario import Scenario
 from tierdrill.documents.models.tiers import Tiers
 from tierdrill.faults.registry import KINDS
 from tierdrill.history.events import Event
-from tierdrill.judge.samples import samples_event_data
+from tierdrill.judge.sample_columns import samples_event_data
 
 ROOT = Path(__file__).resolve().parents[2]
 ZERO = 1_700_000_000.0

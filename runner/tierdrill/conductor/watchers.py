@@ -14,7 +14,7 @@ from tierdrill.conductor.guardrails import GuardrailWatch
 from tierdrill.conductor.recorder import Recorder
 from tierdrill.documents.models.drill import Guardrail
 from tierdrill.history.ledger import Ledger
-from tierdrill.judge.samples import samples_event_data
+from tierdrill.judge.sample_columns import samples_event_data
 from tierdrill.load.load_child import LoadProcess
 from tierdrill.process.signals import StopSignal
 

@@ -14,7 +14,8 @@ from typing import Any
 
 from tierdrill.history.events import Event, each
 from tierdrill.history.kinds.run_kinds import LoadSamples, LoadStarted, LoadSurge
-from tierdrill.judge.samples import UNKNOWN, TierSamples, samples_event_data
+from tierdrill.judge.sample_columns import UNKNOWN, samples_event_data
+from tierdrill.judge.samples import TierSamples
 
 
 @dataclass(frozen=True)

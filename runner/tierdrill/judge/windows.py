@@ -16,7 +16,8 @@ from functools import lru_cache
 
 from tierdrill.documents.models.tiers import Objectives, quantile_share
 from tierdrill.documents.sample_size import quantile_over_fails
-from tierdrill.judge.samples import UNKNOWN, TierSamples
+from tierdrill.judge.sample_columns import UNKNOWN
+from tierdrill.judge.samples import TierSamples
 from tierdrill.judge.statistics import TAIL
 
 STEP_S = 0.25

@@ -17,7 +17,8 @@ from tierdrill.documents.models.tiers import Tier, WorstWindow
 from tierdrill.documents.models.units import show_duration, show_ratio
 from tierdrill.judge.checks.slo_check import slo_check
 from tierdrill.judge.checks.slo_checks import judge_tier, promised
-from tierdrill.judge.samples import UNKNOWN, TierSamples
+from tierdrill.judge.sample_columns import UNKNOWN
+from tierdrill.judge.samples import TierSamples
 from tierdrill.judge.statistics import TAIL
 from tierdrill.judge.timeline import Timeline
 from tierdrill.judge.verdict import SECONDS, Check, Status

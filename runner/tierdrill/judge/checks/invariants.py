@@ -12,7 +12,8 @@ from tierdrill.documents.models.tiers import Tiers
 from tierdrill.documents.models.units import show_duration, show_ratio
 from tierdrill.documents.sample_size import BAD_AT_LEAST
 from tierdrill.judge.checks.refusal_order import judge_refusal_order
-from tierdrill.judge.samples import CHOICE_REASONS, UNKNOWN, TierSamples
+from tierdrill.judge.sample_columns import CHOICE_REASONS, UNKNOWN
+from tierdrill.judge.samples import TierSamples
 from tierdrill.judge.statistics import wilson
 from tierdrill.judge.timeline import Timeline
 from tierdrill.judge.verdict import SECONDS, Check, Status

@@ -26,7 +26,8 @@ from tierdrill.history.events import Event, each
 from tierdrill.history.kinds.response_kinds import PageAcknowledged
 from tierdrill.judge.checks.alert_checks import Firing, sightings
 from tierdrill.judge.checks.slo_check import slo_check
-from tierdrill.judge.samples import UNKNOWN, TierSamples
+from tierdrill.judge.sample_columns import UNKNOWN
+from tierdrill.judge.samples import TierSamples
 from tierdrill.judge.statistics import TAIL
 from tierdrill.judge.timeline import TARGET_PARTS, Timeline
 from tierdrill.judge.verdict import Check, Status, Times

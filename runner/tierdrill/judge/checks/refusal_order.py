@@ -13,7 +13,8 @@ from collections.abc import Iterable, Mapping
 from itertools import pairwise
 
 from tierdrill.documents.models.tiers import Tiers
-from tierdrill.judge.samples import CHOICE_REASONS, TierSamples
+from tierdrill.judge.sample_columns import CHOICE_REASONS
+from tierdrill.judge.samples import TierSamples
 from tierdrill.judge.verdict import Check, Status
 
 NEAR_S = 0.2

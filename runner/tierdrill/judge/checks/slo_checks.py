@@ -25,7 +25,8 @@ from tierdrill.judge.checks.load_generator import sent_as
 from tierdrill.judge.checks.recovery_times import BACK_IN_TARGET, judge_time
 from tierdrill.judge.checks.retry_budget import judge_retries
 from tierdrill.judge.checks.slo_check import side, slo_check
-from tierdrill.judge.samples import UNKNOWN, TierSamples, joined
+from tierdrill.judge.sample_columns import UNKNOWN
+from tierdrill.judge.samples import TierSamples, joined
 from tierdrill.judge.statistics import quantile, wilson
 from tierdrill.judge.timeline import Timeline
 from tierdrill.judge.verdict import SECONDS, Check, Status
