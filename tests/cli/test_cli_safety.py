@@ -264,7 +264,9 @@ def test_doctor_tells_what_is_here(tmp_path: Path) -> None:
     }
     assert found["faults"]["node-power-loss"]
     assert done.code == (0 if found["ok"] else 2)
-    assert tierdrill(tmp_path, "doctor").code == done.code
+    shown = tierdrill(tmp_path, "doctor")
+    assert shown.code == done.code
+    assert "faults with target: lab" in shown.out and "target: kubernetes: not supported yet" in shown.out
 
 
 def test_an_interrupt_while_the_command_is_loaded_is_none_either(tmp_path: Path) -> None:

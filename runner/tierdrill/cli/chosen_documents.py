@@ -92,7 +92,8 @@ def _root_of(path: Path) -> Path:
 def _read_files(files: Sequence[Path]) -> tuple[Catalogue, list[Problem]]:
     from tierdrill.documents.catalogue_reader import load_documents
     from tierdrill.monitoring.alert_names import KNOWN_ALERTS
+    from tierdrill.targets.open import absent_in
 
     root = files[0].parent
-    catalogue, problems = load_documents(files, root, KNOWN_ALERTS)
+    catalogue, problems = load_documents(files, root, KNOWN_ALERTS, absent=absent_in)
     return catalogue, all_seen_from_here(catalogue, problems, root)

@@ -26,8 +26,9 @@ def read(root: Path, extra: Sequence[Path] = (), *, unused: bool = False) -> tup
     from tierdrill.documents.models.channels import secret_variables
     from tierdrill.monitoring.alert_names import KNOWN_ALERTS
     from tierdrill.process.programs import withhold
+    from tierdrill.targets.open import absent_in
 
-    catalogue, problems = load_catalogue(root, KNOWN_ALERTS, extra, unused=unused)
+    catalogue, problems = load_catalogue(root, KNOWN_ALERTS, extra, absent=absent_in, unused=unused)
     withhold(secret_variables([*catalogue.calendars.values(), *catalogue.environments.values()]))
     return catalogue, all_seen_from_here(catalogue, problems, root)
 
@@ -114,6 +115,7 @@ def _moved(root: Path, setting: DrillSetting, environment: str) -> DrillSetting:
     from tierdrill.documents.check.overrides import new_problems
     from tierdrill.documents.problems import listed, nearest
     from tierdrill.monitoring.alert_names import KNOWN_ALERTS
+    from tierdrill.targets.open import absent_in
 
     reading = read_catalogue(root)
     known = reading.catalogue.environments
@@ -123,7 +125,7 @@ def _moved(root: Path, setting: DrillSetting, environment: str) -> DrillSetting:
         raise Refusal(f"no environment named {environment!r}; allowed: {listed(sorted(known))}{hint}")
     drill = setting.drill.model_copy(update={"environment": environment})
     name = drill.metadata.name
-    for problem in new_problems(Context(reading, KNOWN_ALERTS), setting.drill, drill):
+    for problem in new_problems(Context(reading, KNOWN_ALERTS, absent_in), setting.drill, drill):
         raise Refusal(f"{name} in environment {environment}: {problem.found}; {problem.allowed}")
     return setting_of(replace(reading.catalogue, drills={**reading.catalogue.drills, name: drill}), name)
 
@@ -149,7 +151,8 @@ def _refuse_wrong_variables(root: Path, setting: DrillSetting, variables: dict[s
     from tierdrill.documents.check.check_context import Context
     from tierdrill.documents.check.overrides import override_problems
     from tierdrill.monitoring.alert_names import KNOWN_ALERTS
+    from tierdrill.targets.open import absent_in
 
     reading = read_catalogue(root)
-    for found, allowed, hint in override_problems(Context(reading, KNOWN_ALERTS), setting.drill, variables):
+    for found, allowed, hint in override_problems(Context(reading, KNOWN_ALERTS, absent_in), setting.drill, variables):
         raise Refusal(f"{found}; {allowed}" + (f" (did you mean {hint}?)" if hint else ""))

@@ -15,7 +15,7 @@ from tierdrill.documents.catalogue import KINDS, Catalogue, Document, Experiment
 from tierdrill.documents.check import check_documents
 from tierdrill.documents.problems import Problem, in_order, listed, nearest, shown
 from tierdrill.documents.reading.located_errors import as_name, problems_of
-from tierdrill.documents.reading.reading_state import EXPERIMENT, KnownAlerts, Reading
+from tierdrill.documents.reading.reading_state import EXPERIMENT, AbsentIn, KnownAlerts, Reading, nothing_absent
 from tierdrill.documents.reading.source import Source, read_text
 from tierdrill.documents.reading.stock_experiments import as_chaos_toolkit_reads
 from tierdrill.documents.reading.yaml_nodes import SIZE_MAX
@@ -28,7 +28,12 @@ FROM_DOCUMENT = {"written": True}
 
 
 def load_catalogue(
-    root: Path, known_alerts: KnownAlerts | None = None, extra: Sequence[Path] = (), *, unused: bool = True
+    root: Path,
+    known_alerts: KnownAlerts | None = None,
+    extra: Sequence[Path] = (),
+    *,
+    absent: AbsentIn = nothing_absent,
+    unused: bool = True,
 ) -> tuple[Catalogue, list[Problem]]:
     """All documents under `root`'s drills/, experiments/ and playbooks/, and every problem of each and between them.
 
@@ -36,16 +41,20 @@ def load_catalogue(
     experiments that no drill uses: that takes a second, and keeps nobody from anything.
     """
     reading = read_catalogue(root, extra)
-    check_documents(reading, known_alerts, unused=unused)
+    check_documents(reading, known_alerts, absent, unused=unused)
     return reading.catalogue, in_order(reading.problems)
 
 
 def load_documents(
-    paths: Iterable[Path], root: Path | None = None, known_alerts: KnownAlerts | None = None
+    paths: Iterable[Path],
+    root: Path | None = None,
+    known_alerts: KnownAlerts | None = None,
+    *,
+    absent: AbsentIn = nothing_absent,
 ) -> tuple[Catalogue, list[Problem]]:
     """As `load_catalogue`, but these files only; paths are shown relative to `root` where they lie under it."""
     reading = read_files(list(paths), root or Path())
-    check_documents(reading, known_alerts)
+    check_documents(reading, known_alerts, absent)
     return reading.catalogue, in_order(reading.problems)
 
 

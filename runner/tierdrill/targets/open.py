@@ -12,18 +12,23 @@ if TYPE_CHECKING:
     from tierdrill.documents.models.environment import Environment
     from tierdrill.documents.reading.reading_state import Absent
 
-NOT_YET = {"kubernetes": "not supported yet", "external": "not supported yet"}
+NOT_YET = dict.fromkeys(("kubernetes", "external"), "not supported yet; allowed is lab")
 """Targets that an environment may name, and that no drill can run against."""
+
+
+def targets() -> dict[str, Target]:
+    """Every supported target, by its name in environments."""
+    from tierdrill.targets.lab.target import LabTarget
+
+    return {"lab": LabTarget()}
 
 
 def target_of(environment: Environment) -> Target:
     """The target that an environment names; TargetError for one that is not supported."""
-    if environment.target == "lab":
-        from tierdrill.targets.lab.target import LabTarget
-
-        return LabTarget()
-    name = environment.metadata.name
-    raise TargetError(f"environment {name}: target: {environment.target} is {NOT_YET[environment.target]}")
+    if environment.target not in (known := targets()):
+        name = environment.metadata.name
+        raise TargetError(f"environment {name}: target: {environment.target} is {NOT_YET[environment.target]}")
+    return known[environment.target]
 
 
 def mechanisms_of(environment: Environment) -> Mapping[str, Mechanism]:

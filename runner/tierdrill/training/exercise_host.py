@@ -21,7 +21,6 @@ from tierdrill.history.ledger import Ledger, LedgerError
 from tierdrill.history.sealed import EXERCISE, SealedHistory, open_seal
 from tierdrill.home import run_folder
 from tierdrill.process.identity import me
-from tierdrill.targets.open import absent_in
 from tierdrill.training.exercise_run import CLEAN_REASONS, Host
 from tierdrill.training.exercise_session import Session
 from tierdrill.training.exercise_setting import ExerciseSetting, plan_of
@@ -64,8 +63,6 @@ async def run_exercise(
     """Play an exercise to its end. RunRefused if it may not start. `on_begin` runs beside it once the pager is on."""
     began = time.time()
     exercise = new_run_name(EXERCISE, began)
-    if why := absent_in(setting.environment).get("exercise"):
-        raise RunRefused(f"environment {setting.environment.metadata.name}: {'; '.join(why.values())}")
     try:
         ledger, store = Ledger(options.home), HistoryStore(options.home)
     except (LedgerError, HistoryError) as error:

@@ -25,9 +25,9 @@ def command(here: Surroundings, fetch: bool, quiet: bool, as_json: bool) -> int:
         _fetch(here)
     from tierdrill.cli.machine import findings
     from tierdrill.faults.registry import KINDS
-    from tierdrill.targets.lab.fault_port import MECHANISMS
+    from tierdrill.targets.open import NOT_YET, targets
 
-    mechanisms = {kind: how.text for kind, how in MECHANISMS.items()}
+    mechanisms = {name: {kind: how.text for kind, how in one.mechanisms().items()} for name, one in targets().items()}
     found = findings(here.tools, here.home)
     missing = [finding for finding in found if finding.need and not finding.ok]
     if as_json:
@@ -35,7 +35,8 @@ def command(here: Surroundings, fetch: bool, quiet: bool, as_json: bool) -> int:
             {
                 "ok": not missing,
                 "findings": [asdict(finding) for finding in found],
-                "faults": {kind: mechanisms.get(kind) for kind in KINDS},
+                "faults": {kind: mechanisms["lab"].get(kind) for kind in KINDS},
+                "targets": {**mechanisms, **NOT_YET},
             }
         )
     elif quiet:
@@ -44,8 +45,11 @@ def command(here: Surroundings, fetch: bool, quiet: bool, as_json: bool) -> int:
     else:
         rows = [("ok" if one.ok else "MISSING" if one.need else "no", one.name, one.seen) for one in found]
         click.echo(table(rows))
-        click.echo("\nfaults in the embedded lab (portable mode: process groups, signals, a proxy on every link)")
-        click.echo(table([(kind, mechanisms.get(kind, "no mechanism here")) for kind in KINDS], indent="  "))
+        for name, known in mechanisms.items():
+            click.echo(f"\nfaults with target: {name}")
+            click.echo(table([(kind, known.get(kind, "no mechanism here")) for kind in KINDS], indent="  "))
+        for name, why in NOT_YET.items():
+            click.echo(f"\ntarget: {name}: {why}")
         click.echo(f"\n{len(missing)} needed things missing" if missing else "\nready for drills in the embedded lab")
     return BAD_INPUT if missing else 0
 

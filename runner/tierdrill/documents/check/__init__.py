@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 
+from tierdrill.documents.check.absences import check_absences
 from tierdrill.documents.check.calendars import check_calendars
 from tierdrill.documents.check.check_context import Context
 from tierdrill.documents.check.drills import check_drills
@@ -18,10 +19,16 @@ from tierdrill.documents.check.playbooks import check_playbooks
 from tierdrill.documents.check.scenarios import check_scenarios
 from tierdrill.documents.check.tiers import check_tiers
 from tierdrill.documents.check.workloads import check_workloads
-from tierdrill.documents.reading.reading_state import KnownAlerts, Reading
+from tierdrill.documents.reading.reading_state import AbsentIn, KnownAlerts, Reading, nothing_absent
 
 
-def check_documents(reading: Reading, known_alerts: KnownAlerts | None = None, *, unused: bool = True) -> None:
+def check_documents(
+    reading: Reading,
+    known_alerts: KnownAlerts | None = None,
+    absent: AbsentIn = nothing_absent,
+    *,
+    unused: bool = True,
+) -> None:
     """Adds every problem between the documents, and of each one's sense, to the reading.
 
     Without `unused` other people's experiments that no drill uses are passed over.
@@ -32,7 +39,7 @@ def check_documents(reading: Reading, known_alerts: KnownAlerts | None = None, *
     for environment in reading.catalogue.environments.values() if alerts is not None else ():
         if environment.monitoring is not None:
             alerts = {**dict.fromkeys(environment.monitoring.alerts, ()), **(alerts or {})}
-    context = Context(reading, alerts)
+    context = Context(reading, alerts, absent)
     check_tiers(context)
     check_workloads(context)
     check_environments(context)
@@ -42,4 +49,5 @@ def check_documents(reading: Reading, known_alerts: KnownAlerts | None = None, *
     check_calendars(context)
     check_gamedays(context)
     check_scenarios(context)
+    check_absences(context)
     excuse_unused_experiments(reading)

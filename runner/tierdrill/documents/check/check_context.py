@@ -12,7 +12,7 @@ from tierdrill.documents.models.environment import Environment
 from tierdrill.documents.models.tiers import Tiers
 from tierdrill.documents.models.workloads import Workloads
 from tierdrill.documents.problems import listed, nearest, shown
-from tierdrill.documents.reading.reading_state import Place, Reading
+from tierdrill.documents.reading.reading_state import AbsentIn, Place, Reading, nothing_absent
 
 PLATFORM = ("controller", "prometheus", "alertmanager", "fabric", "supervisor")
 
@@ -60,6 +60,7 @@ class Context:
 
     reading: Reading
     alerts: Mapping[str, Collection[str]] | None
+    absent: AbsentIn = nothing_absent
 
     @property
     def catalogue(self) -> Catalogue:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
+from tierdrill.documents.check.absences import check_absences
 from tierdrill.documents.check.check_context import Context
 from tierdrill.documents.check.drills import check_drills
 from tierdrill.documents.check.experiments import check_experiments
@@ -50,7 +51,8 @@ def _problems(context: Context, drill: Drill) -> list[Problem]:
     experiments = {name: one for name, one in whole.catalogue.experiments.items() if name == drill.experiment}
     catalogue = replace(whole.catalogue, drills={drill.metadata.name: drill}, experiments=experiments)
     alone = Reading(catalogue, whole.sources, whole.names, whole.suspects, [])
-    part = Context(alone, context.alerts)
+    part = replace(context, reading=alone)
     check_experiments(part)
     check_drills(part)
+    check_absences(part)
     return sorted(set(alone.problems))

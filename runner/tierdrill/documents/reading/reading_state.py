@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tierdrill.documents.catalogue import Catalogue
+from tierdrill.documents.models.environment import Environment
 from tierdrill.documents.problems import Problem, listed, nearest, shown
 from tierdrill.documents.reading.source import Key, Source
 
@@ -19,7 +20,14 @@ KnownAlerts = Mapping[str, Collection[str]] | Callable[[Catalogue], Mapping[str,
 """Alert names with the labels each carries (none: any), or a function that derives them from the catalogue's tiers."""
 
 Absent = Mapping[str, Mapping[str, str]]
-"""What a target does not have, with the reason: by what it is ("target", "fault", "remedy", "exercise"), by name."""
+"""What a target does not have: by what it is ("target", "fault", "remedy", "sabotage", "use"), by name, the reason."""
+
+AbsentIn = Callable[[Environment], Absent]
+
+
+def nothing_absent(environment: Environment) -> Absent:
+    """Where nobody says what is."""
+    return {}
 
 
 @dataclass

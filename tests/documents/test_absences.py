@@ -1,0 +1,34 @@
+"""What a target does not have is told before a run, where a document asks for it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.documents.support import DRILL, ENVIRONMENT, SCENARIO, good_catalogue
+from tierdrill.documents.catalogue_reader import load_catalogue
+from tierdrill.documents.reading.reading_state import Absent
+from tierdrill.targets.open import absent_in
+
+
+@pytest.mark.parametrize(
+    ("absent", "path", "told"),
+    [
+        ({"target": {"lab": "not today"}}, ENVIRONMENT, "target lab in environment lab; not today"),
+        ({"fault": {"node-power-loss": "no way"}}, DRILL, "fault node-power-loss in environment lab; no way"),
+        ({"remedy": {"reschedule": "no way"}}, DRILL, "remedy reschedule in environment lab; no way"),
+        ({"sabotage": {"flags_off": "none"}}, DRILL, "sabotage flags_off in environment lab; none"),
+        ({"use": {"exercise": "no trainee"}}, SCENARIO, "use exercise in environment lab; no trainee"),
+        ({"fault": {"link-latency": "no way"}, "target": {"kubernetes": "no"}}, "", ""),
+    ],
+)
+def test_what_is_absent_is_told_where_it_is_asked_for(absent: Absent, path: str, told: str, tmp_path: Path) -> None:
+    _, problems = load_catalogue(good_catalogue(tmp_path), absent=lambda environment: absent)
+    assert {(one.path, f"{one.found}; {one.allowed}") for one in problems} == ({(path, told)} if told else set())
+    assert all(one.line > 1 for one in problems)
+
+
+def test_the_lab_has_all_that_there_is(tmp_path: Path) -> None:
+    catalogue, _ = load_catalogue(good_catalogue(tmp_path))
+    assert [absent_in(environment) for environment in catalogue.environments.values()] == [{"fault": {}}]
