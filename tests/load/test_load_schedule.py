@@ -177,7 +177,7 @@ def test_a_plan_survives_its_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"targets": ["https://x"]}, "expected http"),
+        ({"targets": ["ftp://x"]}, "expected http"),
         ({"targets": []}, "at least one target"),
         ({"duration_s": 0}, "duration_s > 0"),
         ({"streams": []}, "at least one target and one stream"),

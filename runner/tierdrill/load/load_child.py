@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tierdrill.credentials import ServerLogin
 from tierdrill.load.control import PLAN, READY_FD
 from tierdrill.load.load_plan import LoadPlan
 from tierdrill.load.sample_tail import ReportTail, SampleTail
@@ -38,6 +39,10 @@ class LoadReady:
 
     pid: int
     about: dict[str, Any]
+
+
+def _secrets_of(plan: LoadPlan) -> list[str]:
+    return ServerLogin(plan.connection or {}).variables()
 
 
 class LoadProcess:
@@ -82,6 +87,7 @@ class LoadProcess:
                         **bare_environment(directory.resolve()),
                         PLAN: str(plan_path.resolve()),
                         READY_FD: str(child_fd),
+                        **{name: os.environ[name] for name in _secrets_of(plan) if name in os.environ},
                     },
                     pass_fds=(child_fd,),
                     session=True,

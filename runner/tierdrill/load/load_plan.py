@@ -28,6 +28,18 @@ from tierdrill.load.arrival_schedule import (
 PATHS = ("/v1/completions", "/v1/chat/completions")
 
 
+LAB_HEADERS = {
+    "tier": "x-tier",
+    "model": "x-served-model",
+    "replica": "x-replica",
+    "queue_wait_ms": "x-queue-wait-ms",
+    "attempts": "x-attempts",
+    "rejected_reason": "x-rejected-reason",
+    "error_reason": "x-error-reason",
+}
+"""By which response header the lab's gateways tell what."""
+
+
 class PlanError(ValueError):
     """The plan, or a recording it names, is not usable."""
 
@@ -46,7 +58,10 @@ class Prompt:
 
 @dataclass(frozen=True, slots=True)
 class StreamPlan:
-    """One kind of customer; its prompts are asked in turns, each as often as the others."""
+    """One kind of customer; its prompts are asked in turns, each as often as the others.
+
+    `asks` is the platform's own name of the model, where that is another; `headers` go with every request.
+    """
 
     name: str
     tier: str
@@ -59,6 +74,8 @@ class StreamPlan:
     stream: bool = False
     shape: Shape = STEADY
     deadline_ms: int | None = None
+    asks: str | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +84,10 @@ class LoadPlan:
 
     `start_at` (Unix time of schedule zero) is for runs by hand; a child that was given a ready descriptor waits
     for its go. `control_path` is where the child says how its streams can be made to surge; None: they cannot.
+    `base_path` is put before each path in place of /v1. `connection` says how to log in (`credentials.ServerLogin`); it
+    holds places of secrets only. `response_headers` names the header of each signal that there is, `rejected` which
+    answers are rejections, and why (`status`, and a `header` and its `value` or None, `reason`). With `golden_s` the
+    answers of the first so many seconds are the right ones, where a prompt was answered twice and alike.
     """
 
     targets: tuple[str, ...]
@@ -79,6 +100,11 @@ class LoadPlan:
     start_at: float | None = None
     connect_timeout_s: float = 1.0
     control_path: str | None = None
+    base_path: str = "/v1"
+    connection: Mapping[str, Any] | None = None
+    response_headers: Mapping[str, str] = field(default_factory=lambda: dict(LAB_HEADERS))
+    rejected: tuple[Mapping[str, Any], ...] = ()
+    golden_s: float | None = None
 
     def write(self, path: Path) -> None:
         """Write the plan as JSON."""
@@ -120,7 +146,8 @@ def plan_of(data: Mapping[str, Any]) -> LoadPlan:
     """The plan in a decoded JSON object; raises PlanError with the reason."""
     try:
         streams = tuple(_stream_of(item) for item in data["streams"])
-        plan = LoadPlan(**{**data, "targets": tuple(data["targets"]), "streams": streams})
+        lists = {name: tuple(data[name]) for name in ("targets", "rejected") if name in data}
+        plan = LoadPlan(**{**data, **lists, "streams": streams})
     except (KeyError, TypeError) as error:
         raise PlanError(f"not a load plan: {error}") from error
     _check(plan)
@@ -137,8 +164,8 @@ def _check(plan: LoadPlan) -> None:
     problems = []
     for target in plan.targets:
         parts = urlsplit(target)
-        if parts.scheme != "http" or not parts.hostname or parts.path not in ("", "/"):
-            problems.append(f"target {target!r}: expected http://HOST:PORT")
+        if parts.scheme not in ("http", "https") or not parts.hostname or parts.path not in ("", "/"):
+            problems.append(f"target {target!r}: expected http://HOST:PORT, or https")
     if not plan.targets or not plan.streams:
         problems.append("expected at least one target and one stream")
     if len({stream.name for stream in plan.streams}) != len(plan.streams):

@@ -5,7 +5,7 @@ The headers are the gateway's own (x-rejected-reason and so on); a server withou
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,8 +36,14 @@ def read_answer(
     rejected_reason: str | None = None,
     error_reason: str | None = None,
     served_model: str | None = None,
+    declared: str | None = None,
 ) -> Reading:
-    """Judge a complete response to a question asked of `model`, whose right answers are `expected`, by model."""
+    """Judge a complete response to a question asked of `model`, whose right answers are `expected`, by model.
+
+    `declared` is why the platform's document says that this is a rejection, if it does.
+    """
+    if declared is not None:
+        return Reading("rejected", declared, None)
     if not 200 <= status < 300:
         return _refusal(status, rejected_reason, error_reason)
     right = expected.get(served_model or model)
@@ -55,6 +61,44 @@ def read_answer(
     if not complete or events is None:
         return Reading("error", "truncated", None)
     return _compared(right, fallback, events)
+
+
+def declared_rejection(
+    rules: Sequence[Mapping[str, Any]], status: int, header: Callable[[str], str | None]
+) -> str | None:
+    """Why an answer is a rejection by the first rule that it meets; None if it meets none."""
+    for rule in rules:
+        said = header(rule["header"]) if rule.get("header") else None
+        known = not rule.get("header") or said is not None
+        if rule["status"] == status and known and rule.get("value") in (None, said):
+            return str(rule["reason"])
+    return None
+
+
+def answer_text(body: bytes, *, streamed: bool) -> str | None:
+    """The text of a whole answer; None where there is none."""
+    if not streamed:
+        return _text([_decoded(body)])
+    data = [line[len(DATA) :].strip() for line in body.split(b"\n") if line.startswith(DATA)]
+    events = _decoded_events([one for one in data if one != _DONE])
+    return None if events is None else _text(events)
+
+
+class GoldenAnswers:
+    """The right answers of a platform, learned from it: of each prompt that was answered alike, at least twice."""
+
+    def __init__(self) -> None:
+        self._seen: dict[bytes, tuple[str | None, int]] = {}
+
+    def learn(self, question: bytes, text: str | None) -> None:
+        """Take an answer for a right one."""
+        first, count = self._seen.get(question, (text, 0))
+        self._seen[question] = (first if first == text else None, count + 1)
+
+    def right(self, question: bytes, text: str | None) -> bool | None:
+        """Whether an answer is the right one; None where that is not known."""
+        first, count = self._seen.get(question, (None, 0))
+        return None if first is None or count < 2 else first == text
 
 
 def _compared(right: str | None, fallback: bool, pieces: list[Any]) -> Reading:

@@ -8,41 +8,61 @@ from __future__ import annotations
 
 import errno
 import json
+import logging
 import math
 import time
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import gevent
 from geventhttpclient.client import HTTPClient, HTTPClientPool
 from geventhttpclient.response import HTTPParseError, HTTPSocketPoolResponse
 
+from tierdrill.credentials import SecretMissing, ServerLogin
 from tierdrill.load.arrival_schedule import Arrival, Rota
 from tierdrill.load.load_plan import LoadPlan, Prompt, StreamPlan
-from tierdrill.load.response import DATA, Reading, read_answer
+from tierdrill.load.response import (
+    DATA,
+    GoldenAnswers,
+    Reading,
+    answer_text,
+    declared_rejection,
+    read_answer,
+)
 from tierdrill.load.sample_writer import STATUS_DROPPED, STATUS_NO_RESPONSE, Sample
 
 _WARM_CONNECTIONS_MAX = 16
+UNAUTHORIZED = 401
+_FRESH_S = 60.0
+_AFTER_REFUSAL_S = 0.5
+"""So soon after a refusal a secret is read again: not by each request of a flood that is refused."""
+
+log = logging.getLogger("tierdrill.load")
 _UNREACHABLE = {errno.ECONNREFUSED, errno.EHOSTUNREACH, errno.ENETUNREACH}
 
 
 class _Stream:
     """A stream's requests, encoded once."""
 
-    __slots__ = ("bodies", "headers", "plan", "rota")
+    __slots__ = ("bodies", "headers", "path", "plan", "rota")
 
-    def __init__(self, plan: StreamPlan, seed: int) -> None:
+    def __init__(self, plan: StreamPlan, seed: int, base_path: str, golden: bool) -> None:
         self.plan = plan
+        self.path = base_path + plan.path.removeprefix("/v1")
         self.rota = Rota(seed, plan.name, len(plan.prompts))
-        self.bodies = [(_body(plan, prompt), prompt.expected) for prompt in plan.prompts]
-        self.headers = {"Content-Type": "application/json", "Accept-Encoding": "identity"}
+        self.bodies = [(_body(plan, prompt, golden), prompt.expected) for prompt in plan.prompts]
+        self.headers = {"Content-Type": "application/json", "Accept-Encoding": "identity", **plan.headers}
         if plan.customer_class is not None:
             self.headers["x-customer-class"] = plan.customer_class
         if plan.deadline_ms is not None:
             self.headers["x-deadline-ms"] = str(plan.deadline_ms)
 
 
-def _body(plan: StreamPlan, prompt: Prompt) -> bytes:
-    body: dict[str, Any] = {"model": plan.model, "max_tokens": prompt.max_tokens, "stream": plan.stream}
+def _body(plan: StreamPlan, prompt: Prompt, golden: bool) -> bytes:
+    body: dict[str, Any] = {"model": plan.asks or plan.model, "max_tokens": prompt.max_tokens, "stream": plan.stream}
+    if golden:
+        body["temperature"] = 0
     if plan.path == "/v1/chat/completions":
         body["messages"] = [{"role": "user", "content": prompt.prompt}]
     else:
@@ -76,12 +96,43 @@ class _Exchange:
         return value if isinstance(value, str) else None
 
 
+class _Login:
+    """A server's login headers, read anew every `_FRESH_S`, and after it has refused them."""
+
+    def __init__(self, connection: Mapping[str, Any]) -> None:
+        self.server = ServerLogin(connection)
+        self._headers: dict[str, str] = {}
+        self._read_at = -math.inf
+
+    def headers(self) -> dict[str, str]:
+        now = time.monotonic()
+        if now - self._read_at > _FRESH_S:
+            try:
+                self._headers = self.server.headers()
+            except SecretMissing as missing:
+                log.warning("%s; what was read before is sent", missing)
+            self._read_at = now
+        return self._headers
+
+    def forget(self) -> None:
+        self._read_at = min(self._read_at, time.monotonic() - _FRESH_S + _AFTER_REFUSAL_S)
+
+
 class Sender:
     """All targets, tried round robin; the next one where a connection cannot be made."""
 
     def __init__(self, plan: LoadPlan, pool: HTTPClientPool) -> None:
         self._clients: list[HTTPClient] = [pool.get_client(target) for target in plan.targets]
-        self._streams = {stream.name: _Stream(stream, plan.seed) for stream in plan.streams}
+        self._plan = plan
+        golden = plan.golden_s is not None
+        self._streams = {stream.name: _Stream(stream, plan.seed, plan.base_path, golden) for stream in plan.streams}
+        self._login = _Login(plan.connection or {})
+        self._golden = GoldenAnswers()
+        self._names = {stream.asks: stream.model for stream in plan.streams if stream.asks}
+        if (context := self._login.server.tls()) is not None:
+            for client in self._clients:
+                # The pool takes no more than a CA file by itself, and trusts it beside all others.
+                client._connection_pool.ssl_context = context  # type: ignore[attr-defined]
         self._request_id = f"{plan.seed:x}-"
         self._open: dict[Arrival, _Exchange] = {}
         self._zero_unix = 0.0
@@ -154,19 +205,43 @@ class Sender:
             streamed=stream.plan.stream,
             expected=expected,
             model=stream.plan.model,
-            rejected_reason=exchange.header("x-rejected-reason"),
-            error_reason=exchange.header("x-error-reason"),
-            served_model=exchange.header("x-served-model"),
+            rejected_reason=self._signal(exchange, "rejected_reason"),
+            error_reason=self._signal(exchange, "error_reason"),
+            served_model=self._model(exchange),
+            declared=declared_rejection(self._plan.rejected, exchange.status, exchange.header),
         )
+        if exchange.status == UNAUTHORIZED:
+            self._login.forget()
+        if self._plan.golden_s is not None and reading.outcome == "ok":
+            reading = self._compared(arrival, stream, body, exchange, reading)
         return self._sample(arrival, ended, exchange, exchange.status, reading)
 
+    def _compared(
+        self, arrival: Arrival, stream: _Stream, question: bytes, exchange: _Exchange, reading: Reading
+    ) -> Reading:
+        """The reading of an answer held against what the platform said in the warm-up, of which this may be part."""
+        question = question.replace(b'"stream": true', b'"stream": false')
+        text = answer_text(exchange.body, streamed=stream.plan.stream)
+        if arrival.at_s < (self._plan.golden_s or 0.0):
+            self._golden.learn(question, text)
+            return reading
+        return replace(reading, integrity=self._golden.right(question, text))
+
+    def _signal(self, exchange: _Exchange, name: str) -> str | None:
+        header = self._plan.response_headers.get(name)
+        return exchange.header(header) if header else None
+
+    def _model(self, exchange: _Exchange) -> str | None:
+        said = self._signal(exchange, "model")
+        return said if said is None else self._names.get(said, said)
+
     def _exchange(self, exchange: _Exchange, stream: _Stream, body: bytes, sequence: int) -> None:
-        headers = {**stream.headers, "x-request-id": f"{self._request_id}{sequence}"}
+        headers = {**self._login.headers(), **stream.headers, "x-request-id": f"{self._request_id}{sequence}"}
         count = len(self._clients)
         for attempt in range(count):
             exchange.gateway = (sequence + attempt) % count
             try:
-                response = self._clients[exchange.gateway].request("POST", stream.plan.path, body, headers)
+                response = self._clients[exchange.gateway].request("POST", stream.path, body, headers)
                 break
             except OSError as error:
                 # Only where no connection came about is it certain that the request was not taken. Reads have no time
@@ -190,7 +265,7 @@ class Sender:
 
     def _sample(self, arrival: Arrival, ended: float, exchange: _Exchange, status: int, reading: Reading) -> Sample:
         due, first_at = self._zero + arrival.at_s, exchange.first_at
-        attempts = _number(exchange.header("x-attempts"))
+        attempts = _number(self._signal(exchange, "attempts"))
         return Sample(
             stream=arrival.stream,
             tier=self._streams[arrival.stream].plan.tier,
@@ -201,12 +276,12 @@ class Sender:
             status=status,
             outcome=reading.outcome,
             reason=reading.reason,
-            replica=exchange.header("x-replica"),
+            replica=self._signal(exchange, "replica"),
             gateway=exchange.gateway,
             integrity=reading.integrity,
-            queue_wait_ms=_number(exchange.header("x-queue-wait-ms")),
-            served_tier=exchange.header("x-tier"),
-            model=exchange.header("x-served-model"),
+            queue_wait_ms=_number(self._signal(exchange, "queue_wait_ms")),
+            served_tier=self._signal(exchange, "tier"),
+            model=self._model(exchange),
             attempts=None if attempts is None else int(attempts),
             stall_s=exchange.stall_s,
             sequence=arrival.turn,
