@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterable
 from typing import Any
 
 _HALVES = re.compile("[\ud800-\udfff]")
@@ -60,3 +61,13 @@ def visible_lines(text: str) -> str:
 def _seen(char: str) -> str:
     # As JSON escapes it, which in JSON is the same character.
     return char if char.isprintable() else json.dumps(char)[1:-1]
+
+
+def listed(words: Iterable[str], most: int = 16) -> str:
+    """`a, b and c`; a long list is cut, and says by how much."""
+    items = list(words)
+    if len(items) > most:
+        return f"{', '.join(items[:most])} and {len(items) - most} more"
+    if len(items) > 1:
+        return f"{', '.join(items[:-1])} and {items[-1]}"
+    return items[0] if items else "nothing"

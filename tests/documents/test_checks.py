@@ -106,7 +106,7 @@ def test_a_wide_blast_radius_that_was_reviewed(root: Path) -> None:
 def test_a_link_to_a_protected_host(root: Path) -> None:
     link_drill(root, "gateway-a", "prometheus")
     changed(root, ENVIRONMENT, ("protected: [gateway-a, gateway-b]", "protected: [prom*]"))
-    assert "delay_link of gateway-a>prometheus; environment lab protects prom*" in lines(root)[0]
+    assert "link-latency of gateway-a>prometheus; environment lab protects prom*" in lines(root)[0]
 
 
 def router_drill(root: Path, gateway: str) -> None:
@@ -134,7 +134,7 @@ def test_a_gateway_is_a_target_and_counts_against_the_blast_radius(root: Path) -
 
 def test_a_gateway_that_is_protected_or_is_not_there(root: Path) -> None:
     router_drill(root, "gateway-b")
-    assert "lose_picker of gateway-b; environment lab protects gateway-b" in of_the_drill(root)[0]
+    assert "router-fail-closed of gateway-b; environment lab protects gateway-b" in of_the_drill(root)[0]
     changed(root, DRILL, ("variables: {node: gateway-b}", "variables: {node: gateway-c}"))
     assert "no gateway named 'gateway-c'; known: gateway-a and gateway-b" in of_the_drill(root)[0]
 

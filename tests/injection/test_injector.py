@@ -24,7 +24,7 @@ from tierdrill.history.events import Event
 from tierdrill.history.ledger import Ledger
 from tierdrill.history.sealed import SealedHistory
 from tierdrill.injection.injector import Injector, NotInjected, Refused
-from tierdrill.targets.base import FaultOrder, Mechanism, Proof, TargetError
+from tierdrill.targets.base import FaultOrder, Inventory, Mechanism, NodeState, Proof, ReplicaState, TargetError
 from tierdrill.training.facilitator.exercise_faults import ExerciseFaults
 
 RUN = "r1"
@@ -44,6 +44,11 @@ class Place:
 
     def mechanisms(self) -> dict[str, Mechanism]:
         return dict.fromkeys(KINDS, Mechanism("a set", emulated=True, landed_within_s=0.1, gone_within_s=0.5))
+
+    def inventory(self) -> Inventory:
+        nodes = tuple(NodeState(f"node-{number}", True, False, "b") for number in (1, 2, 3))
+        replica = ReplicaState("assistant-1", "assistant", "critical", 1, "node-1", 0, "ready", True, 0, 1)
+        return Inventory(nodes, (), (replica,), ("gateway-a",))
 
     def bind(self, order: FaultOrder) -> FaultOrder:
         return order

@@ -88,7 +88,9 @@ def inject_fault(kind: str, parameters: dict[str, Any], lease_s: float | None = 
         _waited = True
         return context.supervised or _keep_lease(context)
 
-    injector = Injector(context.home, context.run, context.place, "experiment", context.emit)
+    injector = Injector(
+        context.home, context.run, context.place, "experiment", context.emit, limits=context.limits
+    )
     try:
         order, proof = injector.inject(kind, parameters, lease, planned_at=planned_at, keeper=keeper)
     except NotInjected as error:

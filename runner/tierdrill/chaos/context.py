@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tierdrill.faults.radius import Limits
 from tierdrill.history.events import Event
 from tierdrill.home import state_home
 from tierdrill.targets.base import TargetError
@@ -38,6 +39,7 @@ class Context:
     events_fd: int | None
     inject_at: float | None
     lease_s: float
+    limits: Limits | None = None
 
     def emit(self, event: Event) -> None:
         """Hand an event to the runner, or to the log where there is none."""
@@ -48,7 +50,7 @@ class Context:
 
 
 def current_context() -> Context:
-    """The context from TIERDRILL_HOME, _RUN, _PLACE, _EVENTS_FD, _INJECT_AT and _LEASE."""
+    """The context from TIERDRILL_HOME, _RUN, _PLACE, _EVENTS_FD, _INJECT_AT, _LEASE and _LIMITS."""
     environment = os.environ
     home = state_home()
     run = environment.get("TIERDRILL_RUN")
@@ -61,6 +63,7 @@ def current_context() -> Context:
         described = json.loads(place)
     fd = environment.get("TIERDRILL_EVENTS_FD")
     at = environment.get("TIERDRILL_INJECT_AT")
+    limits = environment.get("TIERDRILL_LIMITS")
     return Context(
         home=home,
         run=run or f"chaos-{os.getpid()}-{int(time.time())}",
@@ -69,6 +72,7 @@ def current_context() -> Context:
         events_fd=int(fd) if fd else None,
         inject_at=float(at) if at else None,
         lease_s=_seconds(environment.get("TIERDRILL_LEASE"), DEFAULT_LEASE_S),
+        limits=Limits.from_plain(json.loads(limits)) if limits else None,
     )
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from tierdrill.conductor.plan import Plan
+from tierdrill.faults.radius import Limits
 from tierdrill.history.events import Event
 from tierdrill.process.atomic_file import write_private
 from tierdrill.process.child import Child, shared_pipe, start
@@ -55,6 +56,7 @@ class ExperimentProcess:
         run: str,
         place: dict[str, Any],
         lease_s: float,
+        limits: Limits | None = None,
         folder: Path,
         take: Take,
         secrets: Iterable[str] = (),
@@ -65,6 +67,7 @@ class ExperimentProcess:
         """
         environment = {
             **user_environment(secrets),
+            **({"TIERDRILL_LIMITS": json.dumps(limits.plain())} if limits is not None else {}),
             "TIERDRILL_HOME": str(home),
             "TIERDRILL_RUN": run,
             "TIERDRILL_PLACE": json.dumps(place),

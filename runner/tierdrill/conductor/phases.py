@@ -117,6 +117,7 @@ class Phases:
             run=self.plan.run,
             place=self.deployment.session.place,
             lease_s=self.plan.setting.environment.lease,
+            limits=self.plan.setting.environment.limits,
             folder=self.folder,
             take=self._take,
             secrets=tool_secrets(self.plan.setting.playbooks),

@@ -14,14 +14,16 @@ from typing import Any
 
 from tierdrill.documents.ablation import find_sabotage
 from tierdrill.documents.catalogue import DrillSetting
+from tierdrill.documents.environment_inventory import inventory_of
 from tierdrill.documents.models.drill import Sabotage
+from tierdrill.documents.reading.fault_actions import calls
 from tierdrill.documents.variables import fill, resolve_drill
 from tierdrill.faults.kind import UnknownFault
-from tierdrill.faults.registry import ACTIONS, KINDS, checked_parameters
+from tierdrill.faults.radius import ConcurrentFaults, Layout
+from tierdrill.faults.registry import ACTIONS, KINDS, UNDOS, checked_parameters
 from tierdrill.targets.base import Mechanism
 
 ACTIONS_MODULE = "tierdrill.chaos.actions"
-CLEAN_UP_S = 3.0
 
 
 class PlanError(ValueError):
@@ -165,23 +167,21 @@ def planned_faults(
         if mechanism is None:
             raise PlanError(f"environment {setting.environment.metadata.name} has no mechanism for {fault.kind}")
         found.append(PlannedFault(name, fault.kind, target, fault.target_kind, parameters, mechanism))
-    _within_blast_radius(setting, found)
+    _check_radius(setting, values)
     return tuple(found)
 
 
-def _within_blast_radius(setting: DrillSetting, faults: list[PlannedFault]) -> None:
-    for kind, limit in setting.environment.blast_radius.limits.items():
-        targets = {fault.target for fault in faults if fault.target_kind == kind}
-        if len(targets) > limit:
-            raise PlanError(
-                f"found {len(targets)} {kind}s faulted ({', '.join(sorted(targets))}); "
-                f"allowed by environment {setting.environment.metadata.name} are {limit}"
-            )
-    protected = set(setting.environment.protected)
-    for fault in faults:
-        names = {fault.target, *(str(value) for value in fault.parameters.values())}
-        if hit := names & protected:
-            raise PlanError(f"found fault {fault.kind} on {', '.join(sorted(hit))}, which the environment protects")
+def _check_radius(setting: DrillSetting, values: Mapping[str, Any]) -> None:
+    inventory = inventory_of(setting.environment, setting.tiers, setting.workloads, setting.drill.load)
+    radius = ConcurrentFaults(setting.environment.limits, inventory.layout if inventory is not None else Layout())
+    for call in calls(setting.experiment):
+        if call.section != "method":
+            continue
+        target = call.fault.target(fill(call.arguments, values))
+        if call.func not in ACTIONS:
+            radius.remove((fault.kind for fault in UNDOS[call.func]), target)
+        elif found := radius.add(call.fault.kind, target):
+            raise PlanError(str(found[0]))
 
 
 _TIER_DEADLINES = {

@@ -6,6 +6,8 @@ import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from tierdrill.text import listed as listed
+
 WORDS_MAX = 500
 
 
@@ -53,16 +55,6 @@ def nearest(word: object, candidates: Iterable[str]) -> str:
     by_folded = {candidate.lower().replace("_", "-"): candidate for candidate in candidates}
     matches = difflib.get_close_matches(word.lower().replace("_", "-"), by_folded, n=1, cutoff=0.6)
     return by_folded[matches[0]] if matches else ""
-
-
-def listed(words: Iterable[str], most: int = 16) -> str:
-    """`a, b and c`; a long list is cut, and says by how much."""
-    items = list(words)
-    if len(items) > most:
-        return f"{', '.join(items[:most])} and {len(items) - most} more"
-    if len(items) > 1:
-        return f"{', '.join(items[:-1])} and {items[-1]}"
-    return items[0] if items else "nothing"
 
 
 def shown(value: object, most: int = 60) -> str:

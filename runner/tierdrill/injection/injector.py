@@ -7,6 +7,7 @@ both before anything is done.
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
@@ -16,15 +17,17 @@ from pathlib import Path
 from typing import Any
 
 from tierdrill.faults.kind import UnknownFault
+from tierdrill.faults.radius import ConcurrentFaults, Limits
 from tierdrill.faults.registry import KINDS, checked_parameters
 from tierdrill.history.events import Event, event
 from tierdrill.history.ledger import Ledger, LedgerError
-from tierdrill.injection.undo import await_proof, family, undo_fault
+from tierdrill.injection.undo import await_proof, family, order_of, undo_fault
 from tierdrill.targets.base import FaultOrder, FaultPort, Proof, TargetError
 from tierdrill.targets.open import open_place
 
 NOTE_CHARACTERS = 300
 Emit = Callable[[Event], object]
+_one_at_a_time = threading.Lock()
 
 
 class NotInjected(Exception):
@@ -37,7 +40,9 @@ class Refused(NotInjected):
 
 @dataclass(frozen=True)
 class Injector:
-    """Injects the faults of one run into one place. `source` is who tells of them; `seal` hides their orders."""
+    """Injects the faults of one run into one place. `source` is who tells of them, `seal` hides their orders,
+    `limits` are the environment's where one is known.
+    """
 
     home: Path
     run: str
@@ -45,6 +50,7 @@ class Injector:
     source: str
     emit: Emit
     seal: Callable[[dict[str, Any]], dict[str, Any]] | None = None
+    limits: Limits | None = None
 
     def inject(
         self,
@@ -97,7 +103,10 @@ class Injector:
                 refuse_if_halted(ledger)
             asked, order = order.parameters, port.bind(order)
             life = FaultLife(self, order, asked)
-            life.intend(planned_at, undo)
+            # Of two at the same time the second must see the first.
+            with _one_at_a_time:
+                self._check_radius(order, port)
+                life.intend(planned_at, undo)
         except (TargetError, LedgerError) as error:
             raise Refused(str(error)) from error
         try:
@@ -118,6 +127,19 @@ class Injector:
             self._give_up(order.fault, port)
             raise NotInjected(f"{what} was not seen to land: {proof.detail}")
         return order, proof
+
+    def _check_radius(self, order: FaultOrder, port: FaultPort) -> None:
+        """TargetError if the fault, on top of all that stands in this place, reaches too far or what is protected."""
+        if self.limits is None or order.kind not in KINDS:
+            return
+        reach = ConcurrentFaults(self.limits, port.inventory().layout)
+        with self.ledger() as ledger:
+            standing = [order_of(one) for one in ledger.open_faults() if one.place == self.place]
+        for one in standing:
+            if one.fault != order.fault:
+                reach.add(one.kind, one.target)
+        if found := reach.add(order.kind, order.target):
+            raise TargetError(str(found[0]))
 
     def _give_up(self, fault: str, port: FaultPort) -> None:
         with self.ledger() as ledger:

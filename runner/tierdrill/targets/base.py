@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from tierdrill.monitoring.login import Login
     from tierdrill.process.signals import StopSignal
 
+from tierdrill.faults.radius import Layout, links_of
 from tierdrill.history.ledger import LedgerFault
 
 TargetKind = Literal["node", "gpu", "replica", "link", "gateway", "stream", "tier", "service"]
@@ -85,6 +86,20 @@ class Inventory:
     gpus: tuple[GpuState, ...]
     replicas: tuple[ReplicaState, ...]
     gateways: tuple[str, ...]
+
+    @property
+    def layout(self) -> Layout:
+        """What falls with what, as things stand."""
+        falls: dict[str, list[str]] = {gpu.node: [] for gpu in self.gpus}
+        for gpu in self.gpus:
+            falls[gpu.node].append(gpu.name)
+        for replica in self.replicas:
+            if replica.node is not None:
+                for holder in (replica.node, f"{replica.node}/{replica.gpu}"):
+                    falls.setdefault(holder, []).append(replica.name)
+        links = links_of(self.gateways, [node.name for node in self.nodes])
+        tiers = {replica.name: replica.tier for replica in self.replicas}
+        return Layout(links, {holder: tuple(names) for holder, names in falls.items()}, tiers)
 
     def tier_ready_share(self, tier: str) -> float:
         """Ready replicas of a tier over all its replicas; 1.0 for a tier without replicas."""

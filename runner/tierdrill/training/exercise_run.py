@@ -129,6 +129,7 @@ class Host:
             place=session.place,
             seal=SealedHistory.find(options.home, self.exercise).seal,
             lease_s=self.setting.environment.lease,
+            limits=self.setting.environment.limits,
             emit=self.recorder.take,
         )
         self.session = Session(

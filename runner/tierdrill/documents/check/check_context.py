@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from itertools import product
 
 from tierdrill.documents.catalogue import Catalogue
+from tierdrill.documents.environment_inventory import Inventory, inventory_of
 from tierdrill.documents.models.drill import Drill, Load
 from tierdrill.documents.models.environment import Environment
 from tierdrill.documents.models.tiers import Tiers
@@ -15,43 +15,6 @@ from tierdrill.documents.problems import listed, nearest, shown
 from tierdrill.documents.reading.reading_state import AbsentIn, Place, Reading, nothing_absent
 
 PLATFORM = ("controller", "prometheus", "alertmanager", "fabric", "supervisor")
-
-
-@dataclass(frozen=True)
-class Inventory:
-    """The names of everything in a lab of that shape, by kind of target."""
-
-    nodes: tuple[str, ...]
-    gpus: tuple[str, ...]
-    replicas: tuple[str, ...]
-    gateways: tuple[str, ...]
-    tiers: tuple[str, ...]
-    streams: tuple[str, ...] = ()
-
-    @property
-    def hosts(self) -> tuple[str, ...]:
-        """Both ends that a link can have."""
-        return (*self.gateways, *self.nodes, "controller", "prometheus")
-
-    @property
-    def links(self) -> tuple[str, ...]:
-        """Links that carry something, `from>to`."""
-        serving = product((*self.gateways, "controller", "prometheus"), self.nodes)
-        control = [(gateway, "controller") for gateway in self.gateways]
-        return tuple(f"{one}>{other}" for one, other in (*serving, *control))
-
-    def of_kind(self, kind: str) -> tuple[str, ...]:
-        """All names of a kind of target."""
-        by_kind = {
-            "node": self.nodes,
-            "gpu": self.gpus,
-            "replica": self.replicas,
-            "link": self.links,
-            "gateway": self.gateways,
-            "tier": self.tiers,
-            "stream": self.streams,
-        }
-        return by_kind.get(kind, ())
 
 
 @dataclass(frozen=True)
@@ -119,19 +82,4 @@ class Context:
         tiers, workloads = self.tiers_of(environment), self.workloads_of(environment)
         if environment is None or tiers is None or workloads is None:
             return None
-        streams = tuple(stream.name for stream in load.streams) if load is not None else ()
-        if environment.target == "external" and environment.names.model_fields_set:
-            named = tuple(tier.name for tier in tiers.tiers)
-            return Inventory(**environment.names.model_dump(), tiers=named, streams=streams)
-        if environment.target != "lab":
-            return None
-        shape = environment.lab
-        nodes = tuple(f"node-{number}" for number in range(1, shape.nodes + 1))
-        return Inventory(
-            nodes=nodes,
-            gpus=tuple(f"{node}/{gpu}" for node in nodes for gpu in range(shape.gpus_per_node)),
-            replicas=tuple(f"{model.name}-{number}" for model in workloads.models for number in range(model.replicas)),
-            gateways=shape.gateway_names,
-            tiers=tuple(tier.name for tier in tiers.tiers),
-            streams=streams,
-        )
+        return inventory_of(environment, tiers, workloads, load)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from tierdrill.documents.check.check_context import Context, Inventory
+from tierdrill.documents.check.check_context import Context
 from tierdrill.documents.check.drill_phases import check_phases
 from tierdrill.documents.check.loads import check_load
 from tierdrill.documents.check.sabotages import check_proves, check_sabotages
+from tierdrill.documents.environment_inventory import Inventory
 from tierdrill.documents.measured import not_measured
 from tierdrill.documents.models.drill import Drill, expects_something
 from tierdrill.documents.models.environment import Environment

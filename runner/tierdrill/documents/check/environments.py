@@ -5,9 +5,10 @@ from __future__ import annotations
 from fnmatch import fnmatchcase
 
 from tierdrill.documents.check.capacity import check_slots
-from tierdrill.documents.check.check_context import PLATFORM, Context, Inventory
+from tierdrill.documents.check.check_context import PLATFORM, Context
 from tierdrill.documents.check.dependencies import check_dependencies, check_url
 from tierdrill.documents.check.externals import check_credentials, check_external
+from tierdrill.documents.environment_inventory import Inventory
 from tierdrill.documents.models.environment import LONGEST_LEASE_S, SHORTEST_LEASE_S, Environment
 from tierdrill.documents.models.protections import FLAGS
 from tierdrill.documents.models.tiers import Tiers

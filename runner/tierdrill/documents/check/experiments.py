@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from fnmatch import fnmatchcase
-from itertools import product
 from typing import Any
 
-from tierdrill.documents.check.check_context import Context, Inventory
+from tierdrill.documents.check.check_context import Context
 from tierdrill.documents.check.experiment_structure import activity_names, check_experiment, check_undoing, probe_names
+from tierdrill.documents.environment_inventory import Inventory
 from tierdrill.documents.models.drill import Drill
 from tierdrill.documents.models.environment import Environment
 from tierdrill.documents.models.units import show_duration
@@ -18,7 +17,8 @@ from tierdrill.documents.reading.fault_actions import Call, calls
 from tierdrill.documents.reading.reading_state import EXPERIMENT, Place, Reading
 from tierdrill.documents.reading.stock_experiments import is_foreign
 from tierdrill.documents.variables import fill, references
-from tierdrill.faults.registry import ACTIONS
+from tierdrill.faults.radius import ConcurrentFaults, Layout
+from tierdrill.faults.registry import ACTIONS, UNDOS
 
 # Set by the conductor from the drill's phases.
 GIVEN_BY_RUN = ("fault_seconds",)
@@ -123,15 +123,16 @@ def check_use(context: Context, place: Place, drill: Drill, environment: Environ
     """
     experiment = context.catalogue.experiments.get(drill.experiment)
     inventory = context.inventory_of(environment, drill.load)
-    if experiment is None or environment is None or inventory is None:
+    if experiment is None or environment is None:
         return
     values = _values(experiment.content, drill)
     used = [
         Call(call.section, call.index, call.func, fill(call.arguments, values)) for call in calls(experiment.content)
     ]
-    _check_targets(place, drill, used, inventory)
-    _check_reach(place, drill, used, environment, inventory)
-    _check_protected(place, drill, used, environment, inventory)
+    if inventory is not None:
+        _check_targets(place, drill, used, inventory)
+    layout = inventory.layout if inventory is not None else Layout()
+    _check_radius(place, drill, used, ConcurrentFaults(environment.limits, layout))
 
 
 def _values(content: Mapping[str, Any], drill: Drill) -> dict[str, Any]:
@@ -207,54 +208,12 @@ def _check_targets(place: Place, drill: Drill, used: list[Call], inventory: Inve
             spot.known(call.target, fault.target_kind, inventory.of_kind(fault.target_kind))
 
 
-def _touched(call: Call, inventory: Inventory) -> set[str]:
-    """What one fault touches, as names; a link with `*` is every link it stands for."""
-    if call.fault.target_kind != "link":
-        return {call.target}
-    ends = [inventory.hosts if word == "*" else (word,) for word in call.words]
-    pairs = {tuple(sorted(pair)) for pair in product(*ends) if pair[0] != pair[1]}
-    real = {tuple(sorted(link.split(">"))) for link in inventory.links}
-    return {">".join(pair) for pair in (pairs & real if "*" in call.words else pairs)}
-
-
-def _check_reach(place: Place, drill: Drill, used: list[Call], environment: Environment, inventory: Inventory) -> None:
-    most = environment.blast_radius.limits
-    now: dict[str, set[str]] = {reach: set() for reach in most}
-    refused: set[str] = set()
+def _check_radius(place: Place, drill: Drill, used: list[Call], radius: ConcurrentFaults) -> None:
     for call in used:
-        # More requests touch no part of the deployment; what they do to it is what the drill finds out.
-        if call.section != "method" or call.fault.target_kind not in most:
+        if call.section != "method":
             continue
-        reach = call.fault.target_kind
-        now[reach] = (
-            now[reach] | _touched(call, inventory) if call.func in ACTIONS else now[reach] - _touched(call, inventory)
-        )
-        if len(now[reach]) > most[reach] and reach not in refused:
-            refused.add(reach)
-            many = f"{len(now[reach])} {reach}{'s' if len(now[reach]) > 1 else ''}"
-            _where(place, drill, call, call.fault.identity).report(
-                f"{many} at a time ({listed(sorted(now[reach]), 4)})",
-                f"environment {environment.metadata.name} allows {most[reach]} (blast_radius.{reach}s)",
-            )
-
-
-def _check_protected(
-    place: Place, drill: Drill, used: list[Call], environment: Environment, inventory: Inventory
-) -> None:
-    for call in used:
-        if call.section != "method" or call.func not in ACTIONS:
+        if call.func not in ACTIONS:
+            radius.remove((fault.kind for fault in UNDOS[call.func]), call.target)
             continue
-        reach = call.fault.target_kind
-        names = {*_touched(call, inventory), call.target}
-        if reach == "gpu":
-            names.add(call.words[0])
-        elif reach == "replica":
-            names.add(call.target.rpartition("-")[0])
-        elif reach == "link":
-            # A gateway at the near end is where traffic comes from; the far end is what is cut off.
-            names.add(call.words[-1])
-        hit = [pattern for pattern in environment.protected if any(fnmatchcase(name, pattern) for name in names)]
-        if hit:
-            _where(place, drill, call, call.fault.identity).report(
-                f"{call.func} of {call.target}", f"environment {environment.metadata.name} protects {listed(hit)}"
-            )
+        for problem in radius.add(call.fault.kind, call.target):
+            _where(place, drill, call, call.fault.identity).report(problem.found, problem.allowed)

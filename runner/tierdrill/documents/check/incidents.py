@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from fnmatch import fnmatchcase
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-from tierdrill.documents.check.check_context import Context, Inventory
+from tierdrill.documents.check.check_context import Context
+from tierdrill.documents.environment_inventory import Inventory
 from tierdrill.documents.models.environment import Environment
 from tierdrill.documents.models.hypotheses import CAUSES
 from tierdrill.documents.models.protections import ALL_FLAGS
@@ -12,6 +14,7 @@ from tierdrill.documents.models.scenario import Harmful, Incident, Inject, Mitig
 from tierdrill.documents.models.units import show_duration
 from tierdrill.documents.problems import listed, nearest, shown
 from tierdrill.documents.reading.reading_state import Place
+from tierdrill.faults.radius import ConcurrentFaults, Layout
 from tierdrill.faults.registry import KINDS
 from tierdrill.remedies.remedy_registry import REMEDIES
 
@@ -139,30 +142,20 @@ def check_signal(place: Place, one: Noise | Inject, inventory: Inventory | None)
         check_parameters(place.at("parameters"), one.fault, one.parameters, inventory)
 
 
-def check_radius(place: Place, scenario: Scenario, environment: Environment, inventory: Inventory) -> None:
-    """All incidents of a scenario together: within the blast radius, and nothing protected."""
-    most = environment.blast_radius.limits
-    now: dict[str, set[str]] = {}
+def check_radius(place: Place, scenario: Scenario, environment: Environment, layout: Layout) -> None:
+    """All incidents of a scenario together, and each fault that a facilitator may add to them: within the blast radius,
+    and nothing protected.
+    """
+    radius = ConcurrentFaults(environment.limits, layout)
     for number, incident in enumerate(scenario.incidents):
-        if incident.fault not in KINDS:
-            continue
-        spot = place.at("incidents", number, "parameters")
-        reach = KINDS[incident.fault].target_kind
-        targets = {KINDS[incident.fault].target(parameters) for parameters in incident.parameters}
-        now.setdefault(reach, set()).update(targets)
-        if reach in most and len(now[reach]) > most[reach]:
-            spot.report(
-                f"{len(now[reach])} {reach}s at a time ({listed(sorted(now[reach]), 4)})",
-                f"environment {environment.metadata.name} allows {most[reach]} (blast_radius.{reach}s)",
-                key=True,
-            )
-        # Of a link the far end is what is cut off; a GPU is of its node, a replica of its model.
-        ends = {target.rpartition(">")[2] for target in targets}
-        names = targets | ends | {end.partition("/")[0] for end in ends} | {end.rpartition("-")[0] for end in ends}
-        hit = [pattern for pattern in environment.protected if any(fnmatchcase(name, pattern) for name in names)]
-        if hit:
-            spot.report(
-                f"{incident.fault} of {listed(sorted(targets), 4)}",
-                f"environment {environment.metadata.name} protects {listed(hit)}",
-                key=True,
-            )
+        _check_added(place.at("incidents", number, "parameters"), radius, incident.fault, incident.parameters)
+    for number, inject in enumerate(scenario.injects):
+        if inject.fault is not None:
+            _check_added(place.at("injects", number, "parameters"), radius, inject.fault, [inject.parameters])
+            radius.remove([inject.fault], KINDS[inject.fault].target(inject.parameters))
+
+
+def _check_added(place: Place, radius: ConcurrentFaults, kind: str, parameters: Sequence[Mapping[str, Any]]) -> None:
+    targets = [KINDS[kind].target(one) for one in parameters] if kind in KINDS else []
+    for problem in radius.add(kind, *targets):
+        place.report(problem.found, problem.allowed, key=True)

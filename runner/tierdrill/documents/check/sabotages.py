@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
 
-from tierdrill.documents.check.check_context import Context, Inventory
+from tierdrill.documents.check.check_context import Context
 from tierdrill.documents.check.loads import PROMISES
+from tierdrill.documents.environment_inventory import Inventory
 from tierdrill.documents.models.drill import Drill, Sabotage, SabotageAction
 from tierdrill.documents.models.protections import FLAGS
 from tierdrill.documents.problems import listed, nearest, shown

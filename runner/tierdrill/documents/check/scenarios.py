@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import re
 
-from tierdrill.documents.check.check_context import Context, Inventory
+from tierdrill.documents.check.check_context import Context
 from tierdrill.documents.check.environments import quick_page_window
 from tierdrill.documents.check.incidents import check_incident, check_radius, check_signal, check_target
 from tierdrill.documents.check.streams import check_connections, check_streams
+from tierdrill.documents.environment_inventory import Inventory
 from tierdrill.documents.models.environment import Environment
 from tierdrill.documents.models.hypotheses import CAUSES
 from tierdrill.documents.models.scenario import Scenario
 from tierdrill.documents.models.units import show_duration
 from tierdrill.documents.problems import shown
 from tierdrill.documents.reading.reading_state import Place
+from tierdrill.faults.radius import Layout
 from tierdrill.faults.registry import KINDS
 
 HINTS_COST_MAX = 100
@@ -35,8 +37,8 @@ def check_scenarios(context: Context) -> None:
         for section in ("noise", "injects"):
             for number, one in enumerate(getattr(scenario, section)):
                 check_signal(place.at(section, number), one, inventory)
-        if environment is not None and inventory is not None:
-            check_radius(place, scenario, environment, inventory)
+        if environment is not None:
+            check_radius(place, scenario, environment, inventory.layout if inventory is not None else Layout())
         _check_automation(context, place, scenario, inventory)
         _check_score(place, scenario)
         _check_blindness(place, scenario)

@@ -10,6 +10,7 @@ from pydantic import Field
 from tierdrill.documents.models.external import Credentials, LoadConnection, Monitoring, Names
 from tierdrill.documents.models.protections import FLAGS
 from tierdrill.documents.models.units import Duration, Frozen, Metadata, Name, Network, Part, Ratio
+from tierdrill.faults.radius import Limits
 
 SHORTEST_LEASE_S, LONGEST_LEASE_S = 1.0, 3600.0
 """A shorter lease runs out while its run is merely slow; a longer one is none."""
@@ -135,6 +136,11 @@ class Environment(Part):
     idle_floor: Ratio = 0.0
     dependencies: Annotated[tuple[Dependency, ...], Frozen] = ()
     gates: EnvironmentGates = EnvironmentGates()
+
+    @property
+    def limits(self) -> Limits:
+        """How far faults may reach here, and what they must leave alone."""
+        return Limits(self.metadata.name, self.blast_radius.limits, self.protected)
 
     @property
     def signals(self) -> frozenset[str]:

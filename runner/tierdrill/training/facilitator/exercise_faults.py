@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from tierdrill.conductor.recorder import Emit, in_thread
+from tierdrill.faults.radius import Limits
 from tierdrill.history.events import Event, event
 from tierdrill.history.seal import Seal
 from tierdrill.history.sealed import sealed_order
@@ -30,11 +31,18 @@ class ExerciseFaults:
         place: Mapping[str, Any],
         seal: Seal,
         lease_s: float,
+        limits: Limits | None = None,
         emit: Callable[[Event], object],
     ) -> None:
         self._lease_s, self._emit = lease_s, emit
         self._injector = partial(
-            Injector, home, exercise, dict(place), SOURCE, seal=partial(sealed_order, home, exercise, seal)
+            Injector,
+            home,
+            exercise,
+            dict(place),
+            SOURCE,
+            limits=limits,
+            seal=partial(sealed_order, home, exercise, seal),
         )
         self._exercise = exercise
         self._count = 0

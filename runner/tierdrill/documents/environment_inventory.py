@@ -1,0 +1,80 @@
+"""What an environment has in it by name, as far as its documents tell."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from tierdrill.documents.models.drill import Load
+from tierdrill.documents.models.environment import Environment
+from tierdrill.documents.models.tiers import Tiers
+from tierdrill.documents.models.workloads import Workloads
+from tierdrill.faults.radius import Layout, hosts_of, links_of
+
+
+@dataclass(frozen=True)
+class Inventory:
+    """The names of everything in an environment, by kind of target; `tier_of` is of replicas."""
+
+    nodes: tuple[str, ...]
+    gpus: tuple[str, ...]
+    replicas: tuple[str, ...]
+    gateways: tuple[str, ...]
+    tiers: tuple[str, ...]
+    streams: tuple[str, ...] = ()
+    tier_of: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def hosts(self) -> tuple[str, ...]:
+        """Both ends that a link can have."""
+        return hosts_of(self.gateways, self.nodes)
+
+    @property
+    def links(self) -> tuple[str, ...]:
+        """Links that carry something, `from>to`."""
+        return links_of(self.gateways, self.nodes)
+
+    @property
+    def layout(self) -> Layout:
+        """What falls with a node: its GPUs. Where replicas will be only the platform knows."""
+        falls = {node: tuple(gpu for gpu in self.gpus if gpu.startswith(f"{node}/")) for node in self.nodes}
+        return Layout(self.links, falls, self.tier_of)
+
+    def of_kind(self, kind: str) -> tuple[str, ...]:
+        """All names of a kind of target."""
+        by_kind = {
+            "node": self.nodes,
+            "gpu": self.gpus,
+            "replica": self.replicas,
+            "link": self.links,
+            "gateway": self.gateways,
+            "tier": self.tiers,
+            "stream": self.streams,
+        }
+        return by_kind.get(kind, ())
+
+
+def inventory_of(
+    environment: Environment, tiers: Tiers, workloads: Workloads, load: Load | None = None
+) -> Inventory | None:
+    """What the lab will have under that load, or what the document of a platform says; None for a cluster, which only
+    knows at run time.
+    """
+    named = tuple(tier.name for tier in tiers.tiers)
+    streams = tuple(stream.name for stream in load.streams) if load is not None else ()
+    if environment.target == "external" and environment.names.model_fields_set:
+        return Inventory(**environment.names.model_dump(), tiers=named, streams=streams)
+    if environment.target != "lab":
+        return None
+    shape = environment.lab
+    nodes = tuple(f"node-{number}" for number in range(1, shape.nodes + 1))
+    tier_of = {f"{model.name}-{number}": model.tier for model in workloads.models for number in range(model.replicas)}
+    return Inventory(
+        nodes=nodes,
+        gpus=tuple(f"{node}/{gpu}" for node in nodes for gpu in range(shape.gpus_per_node)),
+        replicas=tuple(tier_of),
+        gateways=shape.gateway_names,
+        tiers=named,
+        streams=streams,
+        tier_of=tier_of,
+    )
