@@ -2,8 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
+
+from tierdrill.training.protocol import Answer, answer
+
+Cells = Mapping[str, str | Callable[[Any], Any]]
+"""The columns of a table by their heads: the key of what is shown, or what makes it of a row."""
+
+
+def listing(data: Sequence[Mapping[str, Any]], cells: Cells) -> Answer:
+    """Plain data as an answer, with a table for people."""
+    rows = [[one[cell] if isinstance(cell, str) else cell(one) for cell in cells.values()] for one in data]
+    return answer(columns(list(cells), rows), data)
 
 
 def columns(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:

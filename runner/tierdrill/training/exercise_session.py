@@ -23,21 +23,21 @@ from tierdrill.training.facilitator.facilitator_actions import Facilitator
 from tierdrill.training.ops import inspection as looking
 from tierdrill.training.ops import statements as thinking
 from tierdrill.training.ops import trainee_remedies as acting
-from tierdrill.training.ops.inspection import Looks
+from tierdrill.training.ops.inspection import Inspection
 from tierdrill.training.ops.manual_playbooks import PlaybookHand
-from tierdrill.training.ops.statements import Thoughts
+from tierdrill.training.ops.statements import Statements
 from tierdrill.training.ops.tier_health import Pulse
 from tierdrill.training.ops.trainee_pager import NoSuchPage, PageBook
 from tierdrill.training.ops.trainee_remedies import Remedies
 from tierdrill.training.protocol import BAD_INPUT, REFUSED, Answer, answer
-from tierdrill.training.session_views import VIEWS, truth_of
+from tierdrill.training.session_views import VIEWS, SessionViews
 
 PAGER = ("acknowledge", "escalate", "resolve")
 TICK_S = 0.25
 BREAKABLE_WITHIN_S = 15.0
 
 
-class Session:
+class Session(SessionViews):
     """Everything that lives between the begin and the end of an exercise."""
 
     def __init__(
@@ -75,7 +75,7 @@ class Session:
             tiers=platform.plan.setting.tiers,
         )
         prometheus = platform.session.endpoints.prometheus
-        self.looks = Looks(
+        self.looks = Inspection(
             platform=platform.session,
             prometheus=Prometheus(prometheus.url, prometheus.login),
             alertmanager=platform.alertmanager,
@@ -89,7 +89,7 @@ class Session:
             platform=platform.session, port=platform.remedies, hand=self.hand, situation=platform.situation, emit=emit
         )
         self.wellness = Wellness(setting, self.pulse, self.pages, lambda: platform.inventory)
-        self.thoughts = Thoughts(
+        self.statements = Statements(
             hints=setting.scenario.hints, emit=emit, relieved=self.wellness.not_relieved, end=self.ending.end
         )
         self.facilitator = Facilitator(setting.scenario, self, emit, lambda: self.say("a facilitator has joined"))
@@ -180,15 +180,16 @@ class Session:
         if do in looking.COMMANDS:
             return await self.looks.look(do, said)
         if do in VIEWS:
-            return VIEWS[do](self, said)
+            shown: Answer = getattr(self, f"show_{do}")(said)
+            return shown
         if do == "causes":
-            return self.thoughts.say(do, said)
+            return self.statements.say(do, said)
         if self.clock.paused:
             return answer("the exercise is paused; you can look, and act when it goes on", code=REFUSED)
         if do in acting.COMMANDS:
             return await self.remedies.take(do, said)
         if do in thinking.COMMANDS:
-            return self.thoughts.say(do, said)
+            return self.statements.say(do, said)
         if do in PAGER:
             return self._pager(do, str(said.get("page") or ""))
         return answer(f"found {do!r}, which this exercise does not know", code=BAD_INPUT)
@@ -259,10 +260,6 @@ class Session:
     def end(self, reason: str, why: str) -> None:
         """End the exercise."""
         self.ending.end(reason, why)
-
-    def truth(self) -> dict[str, Any]:
-        """What is really happening, for the facilitator."""
-        return truth_of(self)
 
     def _taken(self, key: str, by: str) -> bool:
         self.hand.acknowledge(key, by)

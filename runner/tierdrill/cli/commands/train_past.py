@@ -177,7 +177,9 @@ def _exercise(home: Path, exercise: str | None) -> str:
 
 
 def _person(one: Progress) -> dict[str, Any]:
-    return {**asdict(one), "weakest": one.weakest}
+    shown = ("exercise", "scenario", "level", "at", "share")
+    steps = [{key: getattr(step, key) for key in shown} for step in one.steps]
+    return {"trainee": one.trainee, "steps": steps, "strengths": one.strengths, "weakest": one.weakest}
 
 
 def _percent(share: float | None) -> str:

@@ -11,7 +11,7 @@ import hashlib
 import hmac
 import secrets
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 from tierdrill.documents.models.scenario import Inject, Scenario
@@ -19,6 +19,7 @@ from tierdrill.history.events import Event, event
 from tierdrill.training.protocol import BAD_INPUT, REFUSED, Answer, answer
 
 HINT_COST_MAX = 50
+COMMANDS = ("truth", "inject", "fault", "message", "clue", "hint", "pause", "resume", "end")
 
 
 class Stage(Protocol):
@@ -44,24 +45,13 @@ class Stage(Protocol):
 
 
 class Facilitator:
-    """Answers the facilitator's questions: `do` is what comes after `facilitator/`."""
+    """Answers the facilitator's questions, each by its method: `do` is what comes after `facilitator/`."""
 
     def __init__(
         self, scenario: Scenario, stage: Stage, emit: Callable[[Event], object], joined: Callable[[], None]
     ) -> None:
         self._scenario, self._stage, self._emit, self._joined = scenario, stage, emit, joined
         self._digest: bytes | None = None
-        self._answers: dict[str, Callable[[Mapping[str, Any]], Awaitable[Answer]]] = {
-            "truth": self._truth,
-            "inject": self._inject,
-            "fault": self._fault,
-            "message": self._message,
-            "clue": self._clue,
-            "hint": self._hint,
-            "pause": self._pause,
-            "resume": self._resume,
-            "end": self._end,
-        }
 
     async def handle(self, do: str, said: Mapping[str, Any], token: str) -> Answer:
         """One question. `join` takes the seat; everything else needs its token."""
@@ -71,9 +61,10 @@ class Facilitator:
             return answer(
                 "this needs the facilitator's token, which `tierdrill facilitate` showed when it joined", code=REFUSED
             )
-        if do not in self._answers:
-            return answer(f"found {do!r}; allowed are: {', '.join(self._answers)}", code=BAD_INPUT)
-        return await self._answers[do](said)
+        if do not in COMMANDS:
+            return answer(f"found {do!r}; allowed are: {', '.join(COMMANDS)}", code=BAD_INPUT)
+        done: Answer = await getattr(self, f"_{do}")(said)
+        return done
 
     def _join(self) -> Answer:
         if self._digest is not None:

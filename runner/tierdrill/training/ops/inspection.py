@@ -13,7 +13,7 @@ from tierdrill.history.events import Event, event
 from tierdrill.monitoring.alert_names import WATCHDOG
 from tierdrill.monitoring.query import AlertmanagerClient, NoData, Prometheus, Sample
 from tierdrill.targets.base import Session, TargetError
-from tierdrill.training.columns import ago, columns, milliseconds, percent
+from tierdrill.training.columns import Cells, ago, columns, listing, milliseconds, percent
 from tierdrill.training.ops.alert_subjects import alert_target
 from tierdrill.training.ops.manual_playbooks import PlaybookHand
 from tierdrill.training.ops.telemetry import Telemetry, of_gateways
@@ -24,11 +24,10 @@ from tierdrill.training.protocol import BAD_INPUT, REFUSED, Answer, answer
 
 LINES_MAX = 500
 SAMPLES_MAX = 60
-COMMANDS = ("pages", "tiers", "replicas", "nodes", "gpus", "links", "gateways", "alerts", "logs", "query", "playbooks")
 
 
-class Looks:
-    """Answers every look from the running platform."""
+class Inspection(Telemetry):
+    """Answers every look from the running platform: `show_LOOK` for each of COMMANDS."""
 
     def __init__(
         self,
@@ -42,24 +41,9 @@ class Looks:
         hand: PlaybookHand,
         emit: Callable[[Event], object],
     ) -> None:
-        self._platform, self._alertmanager = platform, alertmanager
-        self._prometheus = prometheus
-        self._situation, self._pulse = situation, pulse
+        super().__init__(platform, prometheus, situation)
+        self._alertmanager, self._pulse = alertmanager, pulse
         self._pages, self._hand, self._emit = pages, hand, emit
-        telemetry = Telemetry(platform, self._prometheus, situation)
-        self._looks = {
-            "pages": self._show_pages,
-            "tiers": self._show_tiers,
-            "replicas": self._show_replicas,
-            "nodes": self._show_nodes,
-            "gpus": telemetry.show_gpus,
-            "links": telemetry.show_links,
-            "gateways": telemetry.show_gateways,
-            "alerts": self._show_alerts,
-            "logs": self._show_logs,
-            "query": self._show_query,
-            "playbooks": self._show_playbooks,
-        }
 
     async def look(self, do: str, said: Mapping[str, Any]) -> Answer:
         """One look of COMMANDS."""
@@ -68,27 +52,23 @@ class Looks:
         more: dict[str, Any] = {"subject": subject} if subject else {}
         self._emit(event("trainee.looked", "trainee", what=what, **more))
         try:
-            return await self._looks[do](said)
+            shown: Answer = await getattr(self, f"show_{do}")(said)
+            return shown
         except TargetError as error:
             return answer(f"the platform does not answer: {error}", code=REFUSED)
 
-    async def _show_pages(self, said: Mapping[str, Any]) -> Answer:
+    async def show_pages(self, said: Mapping[str, Any]) -> Answer:
         rows, now = self._pages.to_json(), time.time()
-        shown = [
-            (
-                one["id"],
-                one["tier"],
-                one["state"],
-                f"level {one['level']}",
-                ago(now - one["triggered_at"]),
-                one["summary"],
-            )
-            for one in rows
-            if said.get("all") or one["state"] != "resolved"
-        ]
-        return answer(columns(("page", "tier", "state", "with", "age", "what"), shown), rows)
+        shown = listing(
+            [one for one in rows if said.get("all") or one["state"] != "resolved"],
+            {
+                "page": "id", "tier": "tier", "state": "state", "with": lambda one: f"level {one['level']}",
+                "age": lambda one: ago(now - one["triggered_at"]), "what": "summary",
+            },
+        )  # fmt: skip
+        return {**shown, "data": rows}
 
-    async def _show_tiers(self, said: Mapping[str, Any]) -> Answer:
+    async def show_tiers(self, said: Mapping[str, Any]) -> Answer:
         now = self._situation()
         # How the tiers fare is known without the gateways; one that does not answer must not hide it.
         shed, caps = await asyncio.gather(of_gateways(self._platform, "shed"), of_gateways(self._platform, "caps"))
@@ -106,46 +86,28 @@ class Looks:
                     "promised": now.tiers.by_name(fare.tier).objectives.availability,
                 }
             )
-        rows = [
-            (
-                one["rank"],
-                one["tier"],
-                {True: "kept", False: "MISSED", None: "no data"}[one["kept"]],
-                f"{one['ready']}/{one['replicas']}",
-                f"{one['rate_rps']:g}/s",
-                percent(one["availability"]),
-                percent(one["promised"]),
-                milliseconds(one["p50_s"]),
-                milliseconds(one["p99_s"]),
-                percent(one["shed"]) if one["shed"] else "-",
-                f"{one['cap_rps']:g}/s" if one["cap_rps"] is not None else "-",
-                "; ".join(one["missed"]),
-            )
-            for one in data
-        ]
-        head = (
-            "rank",
-            "tier",
-            "promise",
-            "ready",
-            "rate",
-            "ok",
-            "promised",
-            "p50",
-            "p99",
-            "shed",
-            "cap",
-            "what is missed",
-        )
-        return answer(columns(head, rows), data)
+        return listing(
+            data,
+            {
+                "rank": "rank", "tier": "tier",
+                "promise": lambda one: {True: "kept", False: "MISSED", None: "no data"}[one["kept"]],
+                "ready": lambda one: f"{one['ready']}/{one['replicas']}",
+                "rate": lambda one: f"{one['rate_rps']:g}/s",
+                "ok": lambda one: percent(one["availability"]), "promised": lambda one: percent(one["promised"]),
+                "p50": lambda one: milliseconds(one["p50_s"]), "p99": lambda one: milliseconds(one["p99_s"]),
+                "shed": lambda one: percent(one["shed"] or None),
+                "cap": lambda one: "-" if one["cap_rps"] is None else f"{one['cap_rps']:g}/s",
+                "what is missed": lambda one: "; ".join(one["missed"]),
+            },
+        )  # fmt: skip
 
-    async def _show_replicas(self, said: Mapping[str, Any]) -> Answer:
+    async def show_replicas(self, said: Mapping[str, Any]) -> Answer:
         keep = ("name", "model", "tier", "node", "gpu", "state", "ready", "restarts", "exit_code")
         data = [{key: one.get(key) for key in keep} for one in self._platform.state["replicas"]]
         data.sort(key=lambda one: str(one["name"]))
-        return answer(columns(keep, [[one[key] for key in keep] for one in data]), data)
+        return listing(data, dict(zip(keep, keep, strict=True)))
 
-    async def _show_nodes(self, said: Mapping[str, Any]) -> Answer:
+    async def show_nodes(self, said: Mapping[str, Any]) -> Answer:
         state = self._platform.state
         data = [
             {
@@ -157,10 +119,10 @@ class Looks:
             }
             for node in state["nodes"]
         ]
-        rows = [(one["name"], one["ready"], one["cordoned"], " ".join(one["replicas"])) for one in data]
-        return answer(columns(("node", "ready", "cordoned", "replicas"), rows), data)
+        replicas: Cells = {"replicas": lambda one: " ".join(one["replicas"])}
+        return listing(data, {"node": "name", "ready": "ready", "cordoned": "cordoned", **replicas})
 
-    async def _show_alerts(self, said: Mapping[str, Any]) -> Answer:
+    async def show_alerts(self, said: Mapping[str, Any]) -> Answer:
         found = await self._alertmanager.alerts(active=True, silenced=True, inhibited=True, unprocessed=True)
         if isinstance(found, NoData):
             return answer(f"Alertmanager does not answer: {found.reason}", code=REFUSED)
@@ -177,13 +139,12 @@ class Looks:
             for one in found
             if one["labels"].get("alertname") != WATCHDOG
         ]
-        rows = [(one["alert"], one["severity"], one["about"], one["summary"]) for one in data]
-        text = columns(("alert", "severity", "about", "summary"), rows)
+        shown = listing(data, {key: key for key in ("alert", "severity", "about", "summary")})
         if said.get("full"):
-            text += "".join(f"\n\n{one['alert']} ({one['about']}): {one['description']}" for one in data)
-        return answer(text, data)
+            shown["text"] += "".join(f"\n\n{one['alert']} ({one['about']}): {one['description']}" for one in data)
+        return shown
 
-    async def _show_logs(self, said: Mapping[str, Any]) -> Answer:
+    async def show_logs(self, said: Mapping[str, Any]) -> Answer:
         sources = self._platform.logs()
         what = str(said.get("what") or "")
         if what not in sources:
@@ -192,7 +153,7 @@ class Looks:
         lines = await asyncio.to_thread(_tail, sources[what], count)
         return answer("\n".join(lines) or "no lines yet", {"log": what, "lines": lines})
 
-    async def _show_query(self, said: Mapping[str, Any]) -> Answer:
+    async def show_query(self, said: Mapping[str, Any]) -> Answer:
         found = await self._prometheus.instant(str(said.get("promql") or ""))
         if isinstance(found, NoData):
             wrong = "400" in found.reason or "parse error" in found.reason
@@ -202,7 +163,7 @@ class Looks:
         more = f"\n... and {len(found) - SAMPLES_MAX} more series" if len(found) > SAMPLES_MAX else ""
         return answer(columns(("series", "value"), rows) + more, data)
 
-    async def _show_playbooks(self, said: Mapping[str, Any]) -> Answer:
+    async def show_playbooks(self, said: Mapping[str, Any]) -> Answer:
         fitting = self._hand.proposals()
         data = [
             {
@@ -214,8 +175,8 @@ class Looks:
             }
             for name, playbook in sorted(self._hand.playbooks.items())
         ]
-        rows = [(one["name"], one["alert"], " ".join(one["fits_now"]), one["title"]) for one in data]
-        return answer(columns(("playbook", "for alert", "fits now", "what it does"), rows), data)
+        fits: Cells = {"fits now": lambda one: " ".join(one["fits_now"])}
+        return listing(data, {"playbook": "name", "for alert": "alert", **fits, "what it does": "title"})
 
     def close(self) -> None:
         """Drop the connections."""
@@ -237,3 +198,6 @@ def _series(sample: Sample) -> str:
     labels = sorted((key, value) for key, value in sample.labels.items() if key != "__name__")
     rest = ", ".join(f"{key}={json.dumps(value, ensure_ascii=False)}" for key, value in labels)
     return f"{sample.labels.get('__name__', '')}{{{rest}}}"
+
+
+COMMANDS = tuple(name.removeprefix("show_") for name in dir(Inspection) if name.startswith("show_"))

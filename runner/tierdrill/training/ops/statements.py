@@ -8,15 +8,17 @@ from typing import Any
 from tierdrill.documents.models.hypotheses import CAUSES
 from tierdrill.documents.models.scenario import Hint
 from tierdrill.history.events import Event, event
-from tierdrill.training.columns import columns
+from tierdrill.training.columns import listing
 from tierdrill.training.protocol import BAD_INPUT, REFUSED, Answer, answer
 
 TEXT_MAX = 2000
 COMMANDS = ("causes", "hypothesis", "update", "hint", "done", "give-up")
 
 
-class Thoughts:
-    """Answers COMMANDS. `relieved` says why the trainee may not go yet (None: they may); `end` ends the exercise."""
+class Statements:
+    """Answers COMMANDS, each by its method. `relieved` says why the trainee may not go yet (None: they may); `end`
+    ends the exercise.
+    """
 
     def __init__(
         self,
@@ -31,28 +33,27 @@ class Thoughts:
 
     def say(self, do: str, said: Mapping[str, Any]) -> Answer:
         """One command."""
-        if do == "causes":
-            rows = list(CAUSES.items())
-            return answer(columns(("cause", "what it means"), rows), [{"cause": a, "meaning": b} for a, b in rows])
-        if do == "hypothesis":
-            return self._hypothesis(str(said.get("cause") or ""), said.get("about"))
-        if do == "update":
-            return self._update(str(said.get("text") or "").strip())
-        if do == "hint":
-            return self._hint()
-        if do == "give-up":
-            self._end("given-up", "the trainee gave up")
-            return answer("the exercise ends; the debrief follows in its terminal")
-        return self._done()
+        said_so: Answer = getattr(self, f"_{do.replace('-', '_')}")(said)
+        return said_so
 
-    def _hypothesis(self, cause: str, about: Any) -> Answer:
+    def _causes(self, said: Mapping[str, Any]) -> Answer:
+        every = [{"cause": cause, "meaning": meaning} for cause, meaning in CAUSES.items()]
+        return listing(every, {"cause": "cause", "what it means": "meaning"})
+
+    def _give_up(self, said: Mapping[str, Any]) -> Answer:
+        self._end("given-up", "the trainee gave up")
+        return answer("the exercise ends; the debrief follows in its terminal")
+
+    def _hypothesis(self, said: Mapping[str, Any]) -> Answer:
+        cause, about = str(said.get("cause") or ""), said.get("about")
         if cause not in CAUSES:
             return answer(f"found cause {cause!r}; there are: {', '.join(CAUSES)}", code=BAD_INPUT)
         more: dict[str, Any] = {"about": str(about)[:TEXT_MAX]} if about else {}
         self._emit(event("trainee.hypothesis", "trainee", cause=cause, **more))
         return answer(f"noted: {CAUSES[cause]}", {"cause": cause})
 
-    def _update(self, text: str) -> Answer:
+    def _update(self, said: Mapping[str, Any]) -> Answer:
+        text = str(said.get("text") or "").strip()
         if not text:
             return answer(
                 "found no words; an update says what customers feel, what is done, and when the next one comes",
@@ -61,7 +62,7 @@ class Thoughts:
         self._emit(event("trainee.update", "trainee", text=text[:TEXT_MAX]))
         return answer("the update is sent")
 
-    def _hint(self) -> Answer:
+    def _hint(self, said: Mapping[str, Any]) -> Answer:
         if self._given >= len(self._hints):
             return answer("there are no hints left" if self._hints else "there are no hints here", code=REFUSED)
         hint = self._hints[self._given]
@@ -70,7 +71,7 @@ class Thoughts:
         left = len(self._hints) - self._given
         return answer(f"{hint.text} (costs {hint.cost} points; {left} left)", {"hint": hint.text, "cost": hint.cost})
 
-    def _done(self) -> Answer:
+    def _done(self, said: Mapping[str, Any]) -> Answer:
         why_not = self._relieved()
         self._emit(event("trainee.done", "trainee", accepted=why_not is None, seen=why_not or ""))
         if why_not is not None:

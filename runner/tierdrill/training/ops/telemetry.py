@@ -8,9 +8,9 @@ from typing import Any
 
 from tierdrill.monitoring.query import NoData, Prometheus, Sample
 from tierdrill.targets.base import Session, TargetError
-from tierdrill.training.columns import columns, milliseconds
+from tierdrill.training.columns import Cells, listing, milliseconds
 from tierdrill.training.ops.tier_rules import Situation
-from tierdrill.training.protocol import Answer, answer
+from tierdrill.training.protocol import Answer
 
 TELEMETRY = {
     "temperature_c": "DCGM_FI_DEV_GPU_TEMP",
@@ -45,12 +45,14 @@ class Telemetry:
                 data.append(
                     {"name": name, "state": state, "last_xid": gpu.get("xid"), "cordoned": gpu.get("cordoned"), **seen}
                 )
-        head = ("gpu", "state", "last xid", "cordoned", "temp C", "clock MHz", "util %")
-        rows = [
-            (one["name"], one["state"], one["last_xid"], one["cordoned"], *(_whole(one[word]) for word in TELEMETRY))
-            for one in data
-        ]
-        return answer(columns(head, rows), data)
+        return listing(
+            data,
+            {
+                "gpu": "name", "state": "state", "last xid": "last_xid", "cordoned": "cordoned",
+                "temp C": lambda one: _whole(one["temperature_c"]), "clock MHz": lambda one: _whole(one["clock_mhz"]),
+                "util %": lambda one: _whole(one["utilization"]),
+            },
+        )  # fmt: skip
 
     async def show_links(self, said: Mapping[str, Any]) -> Answer:
         probes, ups, weights = await asyncio.gather(
@@ -70,8 +72,8 @@ class Telemetry:
             for gateway in now.inventory.gateways
             for node in now.inventory.nodes
         ]
-        rows = [(one["name"], one["up"], milliseconds(one["probe_s"]), one["weight"]) for one in data]
-        return answer(columns(("link", "up", "fastest probe", "weight"), rows), data)
+        probe: Cells = {"fastest probe": lambda one: milliseconds(one["probe_s"])}
+        return listing(data, {"link": "name", "up": "up", **probe, "weight": "weight"})
 
     async def show_gateways(self, said: Mapping[str, Any]) -> Answer:
         names = self._situation().inventory.gateways
@@ -98,16 +100,15 @@ class Telemetry:
                     "switched_off": switched_off,
                 }
             )
-        rows = [
-            (
-                one["name"],
-                {True: "there", False: "LOST", None: "unknown"}[one["picker"]],
-                " ".join(f"{outcome} {rate:g}/s" for outcome, rate in sorted(one["rates"].items())),
-                " ".join(one["switched_off"]),
-            )
-            for one in data
-        ]
-        return answer(columns(("gateway", "endpoint picker", "requests", "switched off"), rows), data)
+        return listing(
+            data,
+            {
+                "gateway": "name",
+                "endpoint picker": lambda one: {True: "there", False: "LOST", None: "unknown"}[one["picker"]],
+                "requests": lambda one: " ".join(f"{what} {rate:g}/s" for what, rate in sorted(one["rates"].items())),
+                "switched off": lambda one: " ".join(one["switched_off"]),
+            },
+        )
 
 
 async def of_gateways(platform: Session, what: str) -> Mapping[str, Any]:

@@ -13,22 +13,11 @@ FAMILIES = ("acknowledge", "hypothesis", "mitigation", "priority", "playbook", "
 
 
 @dataclass(frozen=True)
-class Step:
-    """One exercise of a person."""
-
-    exercise: str
-    scenario: str
-    level: str
-    at: float
-    share: float | None
-
-
-@dataclass(frozen=True)
 class Progress:
     """A person over time. `strengths` is the mean share of points by family of lines, of their last few exercises."""
 
     trainee: str
-    steps: tuple[Step, ...]
+    steps: tuple[Result, ...]
     strengths: dict[str, float]
 
     @property
@@ -81,7 +70,7 @@ def progress_of(results: Sequence[Result], name: str | None = None) -> list[Prog
     return [
         Progress(
             person,
-            tuple(Step(one.exercise, one.scenario, one.level, one.at, one.share) for one in mine),
+            tuple(mine),
             _strengths(mine[-LAST:]),
         )
         for person, mine in sorted(by_person.items())
