@@ -984,7 +984,7 @@ def test_those_who_wait_are_refused_when_the_picker_is_lost_and_those_on_a_repli
     async def scenario(bench: Bench) -> None:
         asked = [asyncio.create_task(bench.ask()) for _ in range(3)]
         await until(lambda: len(bench.gateway.core.pool("assistant").waiting) == 2, "two wait")  # type: ignore[union-attr]
-        bench.gateway.core.change_picker({"up": False})
+        bench.gateway.core.tell("picker", {"up": False})
         answers = await asyncio.gather(*asked)
         assert sorted(answer.status for answer in answers) == [200, 500, 500]
         assert {answer.headers.get("x-error-reason") for answer in answers} == {None, LOST}

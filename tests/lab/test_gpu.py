@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -39,9 +40,9 @@ def test_the_most_specific_section_wins(document: dict[str, Any]) -> None:
             document.get("devices", {}).get(str(index), {}),
             document.get("all", {}),
             document.get("base", {}),
-            gpu.settings_document(gpu.Settings()),
+            asdict(gpu.Settings()),
         ]
-        for key in gpu.settings_document(settings):
+        for key in asdict(settings):
             expected = next(layer[key] for layer in layers if key in layer)
             assert getattr(settings, key) == expected
 

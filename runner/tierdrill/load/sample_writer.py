@@ -10,6 +10,7 @@ import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, Literal
 
@@ -53,52 +54,14 @@ class Sample:
 
     def to_line(self) -> str:
         """The sample as a JSON array; microseconds are kept, more is noise."""
-        return json.dumps(
-            [
-                self.stream,
-                self.tier,
-                round(self.due, 6),
-                round(self.lag_s, 6),
-                round(self.latency_s, 6),
-                None if self.ttft_s is None else round(self.ttft_s, 6),
-                self.status,
-                self.outcome,
-                self.reason,
-                self.replica,
-                self.gateway,
-                self.integrity,
-                self.queue_wait_ms,
-                self.served_tier,
-                self.model,
-                self.attempts,
-                None if self.stall_s is None else round(self.stall_s, 6),
-                self.sequence,
-            ],
-            separators=(",", ":"),
-        )
+        values = [round(value, 6) if type(value) is float else value for value in _VALUES(self)]
+        return json.dumps(values, separators=(",", ":"))
 
     def row(self) -> dict[str, Any]:
         """The sample as a row of a history's `load.samples` event: all times in seconds."""
-        return {
-            "tier": self.tier,
-            "stream": self.stream,
-            "due": self.due,
-            "lag": self.lag_s,
-            "latency": self.latency_s,
-            "ttft": self.ttft_s,
-            "status": self.status,
-            "outcome": self.outcome,
-            "reason": self.reason,
-            "replica": self.replica,
-            "gateway": self.gateway,
-            "integrity": self.integrity,
-            "queue_wait": None if self.queue_wait_ms is None else self.queue_wait_ms / 1000.0,
-            "served_tier": self.served_tier,
-            "model": self.model,
-            "attempts": self.attempts,
-            "stall": self.stall_s,
-            "sequence": self.sequence,
-        }
+        row = dict(zip(_ROW_FIELDS, _VALUES(self), strict=True))
+        row["queue_wait"] = None if self.queue_wait_ms is None else self.queue_wait_ms / 1000.0
+        return row
 
     @staticmethod
     def from_line(line: bytes | str) -> Sample:
@@ -110,6 +73,8 @@ class Sample:
 
 
 SAMPLE_FIELDS = tuple(field.name for field in fields(Sample))
+_ROW_FIELDS = tuple(name.removesuffix("_s").removesuffix("_ms") for name in SAMPLE_FIELDS)
+_VALUES = attrgetter(*SAMPLE_FIELDS)
 
 
 def file_of(stem: str, pid: int) -> Path:

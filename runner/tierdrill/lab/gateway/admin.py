@@ -1,11 +1,8 @@
-"""The gateway's other faces: administration (bearer token), health, metrics, and what it knows of the tiers."""
+"""The gateway's other faces: administration (bearer token), health, metrics, and what it knows of the models."""
 
 from __future__ import annotations
 
 import hmac
-from collections.abc import Callable
-from dataclasses import asdict
-from typing import Any
 
 from aiohttp import web
 
@@ -15,6 +12,7 @@ from tierdrill.lab.lab_config import LabConfigError
 from tierdrill.text import read_json
 
 CONTENT_TYPE_METRICS = "text/plain; version=0.0.4; charset=utf-8"
+SETTING = "/admin/{what:flags|weights|shed|caps|picker}"
 
 
 class Admin:
@@ -29,19 +27,10 @@ class Admin:
         return [
             web.get("/healthz", self.health),
             web.get("/metrics", self.metrics),
-            web.get("/v1/tiers", self.tiers),
             web.get("/v1/models", self.models),
             web.get("/v2/health/live", self.health),
-            web.get("/admin/flags", self.flags),
-            web.put("/admin/flags", self.put_flags),
-            web.get("/admin/picker", self.picker),
-            web.put("/admin/picker", self.put_picker),
-            web.get("/admin/weights", self.weights),
-            web.put("/admin/weights", self.put_weights),
-            web.get("/admin/shed", self.shed),
-            web.put("/admin/shed", self.put_shed),
-            web.get("/admin/caps", self.caps),
-            web.put("/admin/caps", self.put_caps),
+            web.get(SETTING, self.told),
+            web.put(SETTING, self.tell),
             web.get("/admin/events", self.events),
         ]
 
@@ -71,50 +60,21 @@ class Admin:
     async def metrics(self, request: web.Request) -> web.Response:
         return web.Response(body=self._core.exposition(), headers={"Content-Type": CONTENT_TYPE_METRICS})
 
-    async def tiers(self, request: web.Request) -> web.Response:
-        """Tiers and routes as enforced here."""
-        config = self._core.config
-        return web.json_response(
-            {"tiers": [asdict(tier) for tier in config.tiers], "routes": [asdict(route) for route in config.routes]}
-        )
-
-    async def flags(self, request: web.Request) -> web.Response:
+    async def told(self, request: web.Request) -> web.Response:
         self._authorize(request)
-        return web.json_response(self._core.picker.wanted.as_dict())
+        return web.json_response(self._core.told(request.match_info["what"]))
 
-    async def put_flags(self, request: web.Request) -> web.Response:
-        return await self._change(request, self._core.change_flags, self._core.picker.wanted.as_dict)
-
-    async def picker(self, request: web.Request) -> web.Response:
+    async def tell(self, request: web.Request) -> web.Response:
+        """Change one of the settings; 400 with the reason for what cannot be."""
         self._authorize(request)
-        return web.json_response(self._picker())
-
-    async def put_picker(self, request: web.Request) -> web.Response:
-        return await self._change(request, self._core.change_picker, self._picker)
-
-    def _picker(self) -> dict[str, Any]:
-        return {"up": self._core.picker.up, "state": self._core.picker.state}
-
-    async def weights(self, request: web.Request) -> web.Response:
-        self._authorize(request)
-        return web.json_response(self._core.router.weights)
-
-    async def put_weights(self, request: web.Request) -> web.Response:
-        return await self._change(request, self._core.change_weights, lambda: self._core.router.weights)
-
-    async def shed(self, request: web.Request) -> web.Response:
-        self._authorize(request)
-        return web.json_response(self._core.shedder.fractions)
-
-    async def put_shed(self, request: web.Request) -> web.Response:
-        return await self._change(request, self._core.change_shed, lambda: self._core.shedder.fractions)
-
-    async def caps(self, request: web.Request) -> web.Response:
-        self._authorize(request)
-        return web.json_response(self._core.caps.rates)
-
-    async def put_caps(self, request: web.Request) -> web.Response:
-        return await self._change(request, self._core.change_caps, lambda: self._core.caps.rates)
+        try:
+            changes = read_json(await request.read())
+            if not isinstance(changes, dict):
+                raise LabConfigError("expected a JSON object")
+            self._core.tell(request.match_info["what"], changes)
+        except ValueError as error:
+            return _error(400, str(error))
+        return await self.told(request)
 
     async def events(self, request: web.Request) -> web.Response:
         """Changes and guards' doings, `?since=SEQUENCE`."""
@@ -124,19 +84,6 @@ class Admin:
         except ValueError:
             return _error(400, "since: not a number")
         return web.json_response({"events": self._core.journal.since(since)})
-
-    async def _change(
-        self, request: web.Request, apply: Callable[[dict[str, Any]], object], show: Callable[[], dict[str, Any]]
-    ) -> web.Response:
-        self._authorize(request)
-        try:
-            changes = read_json(await request.read())
-            if not isinstance(changes, dict):
-                raise LabConfigError("expected a JSON object")
-            apply(changes)
-        except ValueError as error:
-            return _error(400, str(error))
-        return web.json_response(show())
 
     def _authorize(self, request: web.Request) -> None:
         given = request.headers.get("Authorization", "").encode(errors="surrogateescape")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from tierdrill.lab.gateway.gateway_config import GatewayConfig
@@ -119,53 +119,47 @@ class GatewayCore:
         """Tickets that hold a slot of that replica."""
         return [t for pool in self._pools.values() for t in pool.running if t.replica is replica]
 
-    def change_flags(self, changes: dict[str, Any]) -> dict[str, bool]:
-        """Switch mechanisms on or off."""
+    def told(self, what: str) -> dict[str, Any]:
+        """What the gateway was told: its flags, weights, shed fractions, caps or picker. KeyError for anything else."""
+        shows: Mapping[str, Callable[[], dict[str, Any]]] = {
+            "flags": self.picker.wanted.as_dict,
+            "picker": lambda: {"up": self.picker.up, "state": self.picker.state},
+            "weights": lambda: self.router.weights,
+            "shed": lambda: self.shedder.fractions,
+            "caps": lambda: self.caps.rates,
+        }
+        return shows[what]()
+
+    def tell(self, what: str, changes: dict[str, Any]) -> None:
+        """Change one of them, all that is said or nothing; LabConfigError for what cannot be."""
+        change: Mapping[str, Callable[[dict[str, Any]], Mapping[str, Any]]] = {
+            "flags": self._change_flags,
+            "picker": self._change_picker,
+            "weights": self.router.set_weights,
+            "shed": self.shedder.change,
+            "caps": self.caps.change,
+        }
+        if changed := change[what](changes):
+            self.journal.add(what, change=changed)
+        self.pump()
+
+    def _change_flags(self, changes: dict[str, Any]) -> dict[str, bool]:
         changed = self.picker.wanted.change(changes)
         self.picker.settle()
-        if changed:
-            self.journal.add("flags", change=changed)
         if "circuit_breaker" in changed:
             for breaker in self._breakers.values():
                 breaker.reset()
-        self.pump()
         return changed
 
-    def change_picker(self, changes: dict[str, Any]) -> bool:
-        """Take the endpoint picker away (`{"up": false}`), or give it back."""
+    def _change_picker(self, changes: dict[str, Any]) -> dict[str, str]:
         up = changes.get("up")
         if set(changes) != {"up"} or not isinstance(up, bool):
             raise LabConfigError('picker: expected {"up": true} or {"up": false}')
         changed = self.picker.set_up(up)
-        if changed:
-            self.journal.add("picker", state=self.picker.state)
         if self.picker.state == FAILS_CLOSED:
             for pool in self._pools.values():
                 self.perform(pool.refuse_waiting(LOST))
-        self.pump()
-        return changed
-
-    def change_weights(self, changes: dict[str, Any]) -> dict[str, float]:
-        """Shift traffic between nodes."""
-        changed = self.router.set_weights(changes)
-        if changed:
-            self.journal.add("weights", change=changed)
-        self.pump()
-        return changed
-
-    def change_shed(self, changes: dict[str, Any]) -> dict[str, float]:
-        """Shed tiers by order."""
-        changed = self.shedder.change(changes)
-        if changed:
-            self.journal.add("shed", change=changed)
-        return changed
-
-    def change_caps(self, changes: dict[str, Any]) -> dict[str, float | None]:
-        """Hold tiers to a rate."""
-        changed = self.caps.change(changes)
-        if changed:
-            self.journal.add("caps", change=changed)
-        return changed
+        return {"state": self.picker.state} if changed else {}
 
     def exposition(self) -> bytes:
         """The metrics page."""

@@ -4,12 +4,22 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from tierdrill.lab.lab_config import LabConfigError, build
 
 MODES = ("pass", "delay", "blackhole", "reset")
 ANY = "*"
 DELAY_MS_MAX = 60_000.0
+_RANGES = {
+    "delay_ms": (0.0, DELAY_MS_MAX),
+    "jitter_ms": (0.0, DELAY_MS_MAX),
+    "bandwidth_kbps": (1.0, 1e9),
+    "loss_percent": (0.0, 100.0),
+    "lease_s": (0.001, 86_400.0),
+}
+_T = TypeVar("_T")
 
 
 class RuleError(ValueError):
@@ -100,33 +110,24 @@ def behaviour(edge: Edge, rules: Iterable[LinkRule], hosts_down: Iterable[str]) 
 
 def parse_rule(document: Mapping[str, Any]) -> LinkRule:
     """Check a link rule as it comes over the wire."""
-    _known(document, {field.name for field in fields(LinkRule)})
-    mode = document.get("mode")
-    if mode not in MODES:
-        raise RuleError(f"mode: {mode!r} is none of {', '.join(MODES)}")
-    rule = LinkRule(
-        source=_name(document, "source"),
-        destination=_name(document, "destination"),
-        mode=mode,
-        delay_ms=_number(document, "delay_ms", 0.0, DELAY_MS_MAX) or 0.0,
-        jitter_ms=_number(document, "jitter_ms", 0.0, DELAY_MS_MAX) or 0.0,
-        bandwidth_kbps=_number(document, "bandwidth_kbps", 1.0, 1e9),
-        loss_percent=_number(document, "loss_percent", 0.0, 100.0) or 0.0,
-        one_way=document.get("one_way") is True,
-        lease_s=_number(document, "lease_s", 0.001, 86_400.0),
-        lease=None if document.get("lease") is None else _name(document, "lease"),
-    )
-    if mode == "delay" and not (rule.delay_ms or rule.jitter_ms or rule.bandwidth_kbps or rule.loss_percent):
+    # None is what a lease, say, is not given as; the other settings keep their defaults too.
+    rule = _built(LinkRule, {key: value for key, value in document.items() if value is not None})
+    if rule.mode not in MODES:
+        raise RuleError(f"mode: {rule.mode!r} is none of {', '.join(MODES)}")
+    for key, (low, high) in _RANGES.items():
+        value = getattr(rule, key)
+        if value is not None and not low <= value <= high:
+            raise RuleError(f"{key}: {value!r} is outside {low:g} to {high:g}")
+    if rule.mode == "delay" and not (rule.delay_ms or rule.jitter_ms or rule.bandwidth_kbps or rule.loss_percent):
         raise RuleError("mode delay needs delay_ms, jitter_ms, bandwidth_kbps or loss_percent")
     return rule
 
 
 def parse_edge(edge_id: str, document: Mapping[str, Any]) -> Edge:
     """Check an edge as it comes over the wire."""
-    _known(document, {"source", "destination", "target"})
-    target = _name(document, "target")
-    split_address(target)
-    return Edge(edge_id, _name(document, "source"), _name(document, "destination"), target)
+    edge = _built(Edge, {**document, "id": edge_id})
+    split_address(edge.target)
+    return edge
 
 
 def split_address(address: str) -> tuple[str, int]:
@@ -145,25 +146,12 @@ def _pair(rule: LinkRule, source: str, destination: str) -> bool:
     return rule.source in (ANY, source) and rule.destination in (ANY, destination)
 
 
-def _known(document: Mapping[str, Any], keys: set[str]) -> None:
-    unknown = sorted(set(document) - keys)
-    if unknown:
-        raise RuleError(f"unknown key {unknown[0]!r} (known: {', '.join(sorted(keys))})")
-
-
-def _name(document: Mapping[str, Any], key: str) -> str:
-    value = document.get(key)
-    if not isinstance(value, str) or not value:
-        raise RuleError(f"{key}: expected a name, found {value!r}")
-    return value
-
-
-def _number(document: Mapping[str, Any], key: str, low: float, high: float) -> float | None:
-    value = document.get(key)
-    if value is None:
-        return None
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise RuleError(f"{key}: expected a number, found {value!r}")
-    if not low <= value <= high:
-        raise RuleError(f"{key}: {value!r} is outside {low:g} to {high:g}")
-    return float(value)
+def _built(kind: type[_T], document: Mapping[str, Any]) -> _T:
+    try:
+        built = build(kind, document, kind.__name__)
+    except LabConfigError as error:
+        raise RuleError(str(error)) from error
+    for end in ("source", "destination"):
+        if not getattr(built, end):
+            raise RuleError(f"{end}: expected a name, found ''")
+    return built

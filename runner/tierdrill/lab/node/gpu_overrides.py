@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -216,11 +216,6 @@ def cuda_error(state: Mapping[str, Any], started_at: float) -> str | None:
     if mode == "fallen_off_bus":
         return "CUDA error: unspecified launch failure, GPU has fallen off the bus (emulated)"
     return "CUDA error: device not ready, GPU is lost (emulated)"
-
-
-def settings_document(settings: Settings) -> dict[str, Any]:
-    """Settings as plain data, for status pages."""
-    return asdict(settings)
 
 
 def write_json(path: Path, document: Mapping[str, Any]) -> None:

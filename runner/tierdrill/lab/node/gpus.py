@@ -7,7 +7,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,17 @@ from tierdrill.lab.node import kernel_log as kmsg
 
 OVERRIDES_FILE = "overrides.json"
 _LABELS = ("gpu", "UUID", "pci_bus_id", "device", "modelName", "hostname")
+_READINGS = {
+    "temperature_c": ("DCGM_FI_DEV_GPU_TEMP", "GPU temperature (in C), emulated."),
+    "power_w": ("DCGM_FI_DEV_POWER_USAGE", "Power draw (in W), emulated."),
+    "clock_mhz": ("DCGM_FI_DEV_SM_CLOCK", "SM clock frequency (in MHz), emulated."),
+    "event_reasons": ("DCGM_FI_DEV_CLOCKS_EVENT_REASONS", "Current clock event reasons (bitmask), emulated."),
+    "utilization": ("DCGM_FI_DEV_GPU_UTIL", "GPU utilization (in %), emulated."),
+    "used_mib": ("DCGM_FI_DEV_FB_USED", "Framebuffer memory used (in MiB), emulated."),
+    "free_mib": ("DCGM_FI_DEV_FB_FREE", "Framebuffer memory free (in MiB), emulated."),
+}
+"""Of each field of Telemetry, dcgm-exporter's name and help."""
+
 _BASE_CLOCK_MHZ = 1980
 _IDLE_TEMPERATURE_C, _BUSY_TEMPERATURE_C = 34.0, 38.0
 _IDLE_POWER_W, _BUSY_POWER_W = 92.0, 540.0
@@ -69,7 +80,7 @@ def telemetry(spec: GpuConfig, settings: gpu.Settings, users: Iterable[GpuUser])
     )
 
 
-class GpuBoard:
+class GpuBoard(Collector):
     """All GPUs of a node."""
 
     def __init__(
@@ -173,7 +184,7 @@ class GpuBoard:
             shown.append(
                 entry
                 | {
-                    "settings": gpu.settings_document(tracked.settings),
+                    "settings": asdict(tracked.settings),
                     "tripped_at": tracked.tripped_at,
                     "xid_counts": gpu.xid_counts(tracked, now),
                     "xid_lines": {xid: count for (at, xid), count in self._xid_lines.items() if at == spec.index},
@@ -186,37 +197,43 @@ class GpuBoard:
         """Where replicas find the state of their GPU."""
         return self._dir / f"gpu-{index}.state"
 
-    def families(self) -> list[Metric]:
+    def collect(self) -> list[Metric]:
         """Telemetry in dcgm-exporter's names, and what the kernel log said.
 
         A GPU off the bus reports nothing but its Xids and DCGM's own word that its health is bad.
         """
-        gauges = {name: GaugeMetricFamily(name, text, labels=labels) for name, (text, labels) in _FAMILIES.items()}
-        now = time.time()
+        gauges = {key: GaugeMetricFamily(*named, labels=_LABELS) for key, named in _READINGS.items()}
+        last_xid = GaugeMetricFamily(
+            "DCGM_FI_DEV_XID_ERRORS",
+            "Value of the last XID error encountered, emulated.",
+            labels=(*_LABELS, "err_code", "err_msg"),
+        )
+        health = GaugeMetricFamily(
+            "DCGM_EXP_GPU_HEALTH_STATUS", "GPU health: 0 pass, 10 warning, 20 failure, emulated.", labels=_LABELS
+        )
+        counts = GaugeMetricFamily(
+            "DCGM_EXP_XID_ERRORS_COUNT",
+            "Count of XID Errors within user-specified time window, emulated.",
+            labels=(*_LABELS, "window_size_in_ms", "xid"),
+        )
+        now, window_ms = time.time(), str(int(gpu.XID_WINDOW_S * 1000))
         for spec in self.specs:
             tracked = self._tracked[spec.index]
             labels = [str(spec.index), spec.uuid, spec.pci_bus_id, f"nvidia{spec.index}", spec.model_name, self._node]
-            reading = self._reading(spec)
-            if reading is not None:
-                gauges["DCGM_FI_DEV_GPU_TEMP"].add_metric(labels, reading.temperature_c)
-                gauges["DCGM_FI_DEV_POWER_USAGE"].add_metric(labels, reading.power_w)
-                gauges["DCGM_FI_DEV_SM_CLOCK"].add_metric(labels, reading.clock_mhz)
-                gauges["DCGM_FI_DEV_CLOCKS_EVENT_REASONS"].add_metric(labels, reading.event_reasons)
-                gauges["DCGM_FI_DEV_GPU_UTIL"].add_metric(labels, reading.utilization)
-                gauges["DCGM_FI_DEV_FB_USED"].add_metric(labels, reading.used_mib)
-                gauges["DCGM_FI_DEV_FB_FREE"].add_metric(labels, reading.free_mib)
-            gauges["DCGM_EXP_GPU_HEALTH_STATUS"].add_metric(labels, tracked.settings.health)
+            if (reading := self._reading(spec)) is not None:
+                for key, gauge in gauges.items():
+                    gauge.add_metric(labels, getattr(reading, key))
+            health.add_metric(labels, tracked.settings.health)
             last = tracked.last_xid
-            gauges["DCGM_FI_DEV_XID_ERRORS"].add_metric([*labels, str(last), kmsg.describe(last)], last)
+            last_xid.add_metric([*labels, str(last), kmsg.describe(last)], last)
             for xid, count in gpu.xid_counts(tracked, now).items():
-                window_ms = str(int(gpu.XID_WINDOW_S * 1000))
-                gauges["DCGM_EXP_XID_ERRORS_COUNT"].add_metric([*labels, window_ms, str(xid)], count)
+                counts.add_metric([*labels, window_ms, str(xid)], count)
         lines = CounterMetricFamily(
             "tierdrill_kernel_xid_lines", "XID lines read in the kernel log since boot.", labels=("node", "gpu", "xid")
         )
         for (index, xid), count in sorted(self._xid_lines.items()):
             lines.add_metric([self._node, str(index), str(xid)], count)
-        return [*gauges.values(), lines]
+        return [*gauges.values(), last_xid, health, counts, lines]
 
     def _reading(self, spec: GpuConfig) -> Telemetry | None:
         settings = self._tracked[spec.index].settings
@@ -250,31 +267,3 @@ class GpuBoard:
             _log.error("overrides rejected, the last good ones stay: %s", reason)
         self.error = reason
         return False
-
-
-class GpuCollector(Collector):
-    """Adapter to prometheus_client."""
-
-    def __init__(self, board: GpuBoard) -> None:
-        self._board = board
-
-    def collect(self) -> Iterable[Metric]:
-        """Called for each scrape."""
-        return self._board.families()
-
-
-_FAMILIES: Mapping[str, tuple[str, tuple[str, ...]]] = {
-    "DCGM_FI_DEV_GPU_TEMP": ("GPU temperature (in C), emulated.", _LABELS),
-    "DCGM_FI_DEV_POWER_USAGE": ("Power draw (in W), emulated.", _LABELS),
-    "DCGM_FI_DEV_SM_CLOCK": ("SM clock frequency (in MHz), emulated.", _LABELS),
-    "DCGM_FI_DEV_CLOCKS_EVENT_REASONS": ("Current clock event reasons (bitmask), emulated.", _LABELS),
-    "DCGM_FI_DEV_GPU_UTIL": ("GPU utilization (in %), emulated.", _LABELS),
-    "DCGM_FI_DEV_FB_USED": ("Framebuffer memory used (in MiB), emulated.", _LABELS),
-    "DCGM_FI_DEV_FB_FREE": ("Framebuffer memory free (in MiB), emulated.", _LABELS),
-    "DCGM_FI_DEV_XID_ERRORS": ("Value of the last XID error encountered, emulated.", (*_LABELS, "err_code", "err_msg")),
-    "DCGM_EXP_GPU_HEALTH_STATUS": ("GPU health: 0 pass, 10 warning, 20 failure, emulated.", _LABELS),
-    "DCGM_EXP_XID_ERRORS_COUNT": (
-        "Count of XID Errors within user-specified time window, emulated.",
-        (*_LABELS, "window_size_in_ms", "xid"),
-    ),
-}

@@ -27,7 +27,7 @@ from starlette.routing import Route
 
 from tierdrill.lab.json_api import At, Json, JsonApi
 from tierdrill.lab.lab_config import NodeConfig, ReplicaSpec, build
-from tierdrill.lab.node.gpus import GpuBoard, GpuCollector
+from tierdrill.lab.node.gpus import GpuBoard
 from tierdrill.lab.node.http_client import JsonClient
 from tierdrill.lab.node.replica_processes import Replicas, UnknownReplica
 from tierdrill.lab.serving import address_of, bind, run_program, serve_announced
@@ -77,7 +77,7 @@ class Agent:
         self._last_ok: float | None = None
         self._failing: str | None = None
         self.registry = CollectorRegistry()
-        self.registry.register(GpuCollector(self.gpus))
+        self.registry.register(self.gpus)
         self.registry.register(AnswersCollector(config.name, self.replicas))
         beats = Counter("tierdrill_node_heartbeats", "Heartbeats sent.", ("node", "outcome"), registry=self.registry)
         self._beats_ok = beats.labels(config.name, "ok")
