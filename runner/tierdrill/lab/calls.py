@@ -56,7 +56,6 @@ class Requests(Generic[T]):
         return self._waiting("/v1/events", since, wait_s)
 
     def agent(self, node: str) -> T:
-        """What a node's own agent says."""
         return self.get(f"/v1/nodes/{_part(node)}/agent")
 
     def power(self, node: str, state: Power) -> T:
@@ -125,11 +124,9 @@ class Requests(Generic[T]):
         return self._put(f"/v1/nodes/{_part(node)}/stall", {"stopped_ms": stopped_ms, "runs_ms": runs_ms})
 
     def end_stall(self, node: str) -> T:
-        """Let a node's processes run again."""
         return self.ask(Call("DELETE", f"/v1/nodes/{_part(node)}/stall"))
 
     def flags(self) -> T:
-        """Each gateway's flags."""
         return self.get("/v1/flags")
 
     def picker(self, gateway: str | None = None) -> T:
@@ -137,11 +134,9 @@ class Requests(Generic[T]):
         return self.get("/v1/picker", gateway)
 
     def weights(self) -> T:
-        """Each gateway's weights per node."""
         return self.get("/v1/weights")
 
     def shed(self) -> T:
-        """Each gateway's shed fractions per tier."""
         return self.get("/v1/shed")
 
     def caps(self) -> T:
@@ -189,7 +184,6 @@ class Requests(Generic[T]):
         return self.ask(Call("DELETE", f"/v1/leases/{quote(name)}"))
 
     def renew_leases(self, names: Sequence[str]) -> T:
-        """Let leases begin anew."""
         return self._post("/v1/leases", {"renew": list(names)})
 
     def down(self) -> T:

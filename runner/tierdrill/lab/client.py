@@ -49,7 +49,6 @@ class LabClient(Requests[Json]):
         return list(self.event_log(since, wait_s)["events"])
 
     def links(self) -> list[Json]:
-        """Link rules in force."""
         return list(self.get("/v1/links")["links"])
 
     def edges(self) -> list[Json]:

@@ -58,7 +58,6 @@ def _no_constant(word: str) -> Any:
 
 
 def read_completion(document: Mapping[str, Any], *, chat: bool) -> Question:
-    """An OpenAI completion or chat completion request."""
     prompt = _messages(document.get("messages")) if chat else _prompt(document.get("prompt"))
     tokens = document.get("max_tokens")
     stream = _flag(document.get("stream"), "stream")

@@ -36,7 +36,6 @@ class JsonApi:
     statuses: Mapping[type[Exception], int] = field(default_factory=dict)
 
     def route(self, method: str, path: str, work: Work) -> Route:
-        """One row."""
         expected = f"Bearer {self.token}".encode()
 
         async def endpoint(request: Request) -> Response:

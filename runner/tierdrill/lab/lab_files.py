@@ -81,12 +81,10 @@ class LabState:
 
     @property
     def path(self) -> Path:
-        """Where the state file is."""
         return Path(self.folder) / STATE_FILE
 
 
 def lab_folder(home: Path, name: str) -> Path:
-    """The folder of a lab's files."""
     if not name or Path(name).name != name or name.startswith("."):
         raise NoSuchLab(f"found lab name {name!r}; allowed is a plain name")
     return home / "labs" / name
@@ -102,7 +100,6 @@ def make_lab_folder(home: Path, name: str) -> Path:
 
 
 def write_state(state: LabState) -> None:
-    """Write the state file."""
     write_private(state.path, json.dumps(asdict(state), indent=1) + "\n")
 
 
@@ -138,7 +135,6 @@ def unreadable_labs(home: Path) -> list[str]:
 
 
 def running_labs(home: Path) -> list[LabState]:
-    """Labs whose supervisor lives."""
     return [state for state in all_labs(home) if supervisor_lives(state)]
 
 

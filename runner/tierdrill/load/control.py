@@ -62,5 +62,4 @@ class Control:
 
     @property
     def awaited(self) -> bool:
-        """Somebody will say go."""
         return self._go_fd is not None

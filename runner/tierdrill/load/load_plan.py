@@ -107,7 +107,6 @@ class LoadPlan:
     golden_s: float | None = None
 
     def write(self, path: Path) -> None:
-        """Write the plan as JSON."""
         path.write_text(json.dumps(asdict(self), indent=1, allow_nan=False), encoding="utf-8")
 
     def schedule(self) -> Iterator[Arrival]:

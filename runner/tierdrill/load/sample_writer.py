@@ -108,7 +108,6 @@ class Recorder:
             self._reports.append(json.dumps(report, separators=(",", ":")))
 
     def flush(self) -> None:
-        """Write what is held."""
         samples, self._samples = self._samples, []
         reports, self._reports = self._reports, []
         if samples:

@@ -56,7 +56,6 @@ class Silence:
         self._waking = True
 
     def good(self, now: float) -> None:
-        """An answer came."""
         self._end(now)
         self._since, self._waking = now, False
 
@@ -139,7 +138,6 @@ class AlertWatcher:
         """Set once a notification of the Watchdog came: the whole way from rule to receiver works."""
 
     async def run(self) -> None:
-        """Watch until cancelled."""
         self._began_at = self._clock()
         for silence in self._silences.values():
             silence.bad(self._began_at, "no answer yet")
@@ -148,7 +146,6 @@ class AlertWatcher:
             group.create_task(self._every(ALERTMANAGER_PERIOD_S, self.look_at_alertmanager))
 
     def take(self, payload: Mapping[str, Any]) -> None:
-        """A webhook body came."""
         now = self._clock()
         seen = webhook_sightings(payload, now)
         if any(sighting.key[0] == WATCHDOG and sighting.state == "firing" for sighting in seen):

@@ -40,7 +40,6 @@ class LocalRequests:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Hand on, or refuse."""
         if scope["type"] == "http":
             headers = Headers(scope=scope)
             if (why := refusal(headers.get("host"), headers.get("origin"))) is not None:

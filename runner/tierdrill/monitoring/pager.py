@@ -177,7 +177,6 @@ class PagerStub:
         return list(self._pages.values())
 
     async def start(self) -> None:
-        """Serve."""
         await self._server.start()
 
     async def stop(self) -> None:
@@ -314,5 +313,4 @@ class PagerClient:
             raise PageNotSent(f"the pager refused ({response.status_code}): {response.text.strip()[:300]}")
 
     async def close(self) -> None:
-        """Close the connections."""
         await self._client.aclose()

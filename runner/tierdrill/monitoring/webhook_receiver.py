@@ -104,11 +104,9 @@ class Receiver:
         return self._server.url
 
     async def start(self) -> None:
-        """Serve."""
         await self._server.start()
 
     async def stop(self) -> None:
-        """Serve no more."""
         await self._server.stop()
 
     async def _alerts(self, request: Request) -> JSONResponse:

@@ -51,7 +51,6 @@ def _takes_what_comes(path: Path, target: Path) -> bool:
 
 
 def write_atomic(path: Path, text: str) -> None:
-    """Write a file whole."""
     with atomic_file(path) as file:
         file.write(text)
 

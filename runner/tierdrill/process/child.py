@@ -117,7 +117,6 @@ class Child:
         return self._popen.returncode
 
     def close_stdin(self) -> None:
-        """Let it read an end of file."""
         if self._popen.stdin is not None:
             self._popen.stdin.close()
 
@@ -168,7 +167,6 @@ class Child:
             return await asyncio.wait_for(self.wait_async(), 5.0)
 
     def log_tail(self) -> str:
-        """The end of what it printed."""
         return tail(self.log_path)
 
 

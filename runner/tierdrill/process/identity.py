@@ -115,7 +115,6 @@ def pid_space() -> str:
 
 
 def me() -> ProcessId:
-    """This process."""
     found = identify(os.getpid())
     if found is None:
         raise OSError("/proc is not mounted; allowed is a Linux with /proc")

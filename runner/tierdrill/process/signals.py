@@ -30,11 +30,9 @@ class StopSignal:
 
     @property
     def stopped(self) -> bool:
-        """Whether anybody has asked."""
         return self._event.is_set()
 
     async def wait(self) -> None:
-        """Until somebody asks."""
         await self._event.wait()
 
     async def sleep(self, seconds: float) -> bool:

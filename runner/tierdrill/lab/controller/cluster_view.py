@@ -75,7 +75,6 @@ def endpoints(
 
 
 def state(core: Core, now: float) -> dict[str, Any]:
-    """Everything, for people and programs."""
     return {
         "version": core.version,
         "nodes": [_node(core, node, now) for node in core.nodes.values()],
@@ -153,7 +152,6 @@ class ControllerCollector(Collector):
         self._core = core
 
     def collect(self) -> Iterable[Metric]:
-        """Called for each scrape."""
         yield from self._nodes()
         yield from self._replicas()
         yield self._gpu_ranks()

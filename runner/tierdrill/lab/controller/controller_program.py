@@ -57,7 +57,6 @@ class Controller:
             self.changed.ring()
 
     async def tick(self) -> None:
-        """Let time pass."""
         while True:
             await asyncio.sleep(TICK_S)
             self.core.tick(time.monotonic())
@@ -94,7 +93,6 @@ class Controller:
 
 
 def build_app(controller: Controller, token: str) -> Starlette:
-    """The controller's API."""
     core, edges = controller.core, controller.edges
 
     def heartbeat(_: At, said: Json) -> Json:
@@ -146,7 +144,6 @@ def build_app(controller: Controller, token: str) -> Starlette:
 
 
 async def run(config: Mapping[str, Any], ready_fd: int | None) -> None:
-    """Serve until told to stop."""
     controller = Controller(config)
     listener = bind(config.get("listen") or "127.0.0.1:0")
     app, name = build_app(controller, config["token"]), config.get("name", PROGRAM)

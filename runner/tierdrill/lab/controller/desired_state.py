@@ -58,14 +58,12 @@ class Core:
         self.version += 1
 
     def node(self, name: str) -> Node:
-        """The node of that name."""
         try:
             return self.nodes[name]
         except KeyError:
             raise UnknownName(f"found node {name!r}; known are {', '.join(sorted(self.nodes))}") from None
 
     def replica(self, name: str) -> Held:
-        """The replica of that name."""
         try:
             return self.held[name]
         except KeyError:
@@ -91,7 +89,6 @@ class Core:
         prefer: Mapping[str, Spot] | None = None,
         avoid: Mapping[str, Spot] | None = None,
     ) -> Plan:
-        """Where the wanted replicas could go now."""
         gpus = self.gpus(without_node)
         return place(wanted, self._shapes, gpus, self.places(), self.config.rules, prefer=prefer, avoid=avoid)
 
@@ -137,7 +134,6 @@ class Core:
         return self.desired(node.name)
 
     def tick(self, now: float) -> None:
-        """What time alone brings about."""
         for node in self.nodes.values():
             if node.ready and node.heard_at is not None and now - node.heard_at > self.config.node_grace_s:
                 node.ready, node.silent_since = False, now

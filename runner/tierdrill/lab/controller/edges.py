@@ -27,7 +27,6 @@ class Bell:
         self._event = asyncio.Event()
 
     def ring(self) -> None:
-        """Something changed."""
         self._event.set()
         self._event = asyncio.Event()
 
@@ -61,7 +60,6 @@ class EdgeKeeper:
         self._stale.set()
 
     def refresh(self) -> None:
-        """The Core has changed."""
         self._stale.set()
 
     def address(self, edge: str) -> str | None:
@@ -70,14 +68,12 @@ class EdgeKeeper:
         return None if known is None else known[1]
 
     def listing(self, source: str, *, everything: bool) -> Listing:
-        """Version and endpoints for a source."""
         key = (source, everything)
         if key not in self._listings:
             self._listings[key] = (1, self._endpoints(key))
         return self._listings[key]
 
     async def run(self) -> None:
-        """Follow the Core until cancelled."""
         try:
             while True:
                 await self._stale.wait()

@@ -26,7 +26,6 @@ class Gpu:
 
     @property
     def spot(self) -> Spot:
-        """Its name."""
         return (self.node, self.index)
 
 

@@ -70,12 +70,10 @@ class Ask:
 
     @property
     def stream(self) -> bool:
-        """Whether the answer is wanted piece by piece."""
         return self.question.stream
 
     @property
     def prompt_tokens(self) -> int:
-        """How long the prompt is."""
         return count_tokens(self.question.prompt)
 
     @property
@@ -84,7 +82,6 @@ class Ask:
         return "stream" if self.stream else "plain"
 
     def for_model(self, model: str) -> Ask:
-        """The same request to another model."""
         if model == self.model:
             return self
         path = self.path.replace(f"/models/{self.model}/", f"/models/{model}/")

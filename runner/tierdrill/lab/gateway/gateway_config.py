@@ -32,7 +32,6 @@ class Flags:
     fail_open: bool = False  # without an endpoint picker: serve without order, instead of refusing
 
     def as_dict(self) -> dict[str, bool]:
-        """Every flag by name."""
         return {each.name: getattr(self, each.name) for each in fields(self)}
 
     def change(self, changes: Mapping[str, Any]) -> dict[str, bool]:
@@ -64,7 +63,6 @@ class GatewayConfig:
     flags: Flags = field(default_factory=Flags)
 
     def tier(self, name: str) -> TierConfig:
-        """The tier of that name."""
         return next(tier for tier in self.tiers if tier.name == name)
 
     @cached_property

@@ -47,7 +47,6 @@ class TierMetrics:
         self.fallbacks = metrics.fallbacks.labels(gateway, tier)
 
     def count(self, outcome: str, code: int) -> None:
-        """One request ended so."""
         series = self._outcomes.get((outcome, str(code)))
         (series or self._requests.labels(*self._labels, outcome, str(code))).inc()
 

@@ -117,7 +117,6 @@ async def _serve(config: GatewayConfig, ready_fd: int | None) -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run until SIGTERM."""
     log_to_stderr("%(asctime)s %(levelname)s %(message)s")
     arguments = program_arguments("gateway", argv)
     try:

@@ -67,7 +67,6 @@ class GatewayCore:
         return self._breakers[model].wait_s()
 
     def perform(self, effects: Iterable[Effect]) -> None:
-        """Tell the requests concerned."""
         for effect in effects:
             owner = effect.ticket.owner
             if isinstance(effect, Preempted):
@@ -88,7 +87,6 @@ class GatewayCore:
                 self.perform(pool.dispatch())
 
     def take_endpoints(self, endpoints: Iterable[Endpoint]) -> EndpointChange:
-        """A new list from the controller."""
         change = self.router.update(endpoints)
         for model in self.router.models:
             if model not in self._pools:
@@ -111,12 +109,10 @@ class GatewayCore:
         self._record(model, ok=False)
 
     def attempt_succeeded(self, replica: Replica, model: str) -> None:
-        """An attempt gave a whole answer."""
         self.router.succeeded(replica)
         self._record(model, ok=True)
 
     def running_on(self, replica: Replica) -> list[Ticket]:
-        """Tickets that hold a slot of that replica."""
         return [t for pool in self._pools.values() for t in pool.running if t.replica is replica]
 
     def told(self, what: str) -> dict[str, Any]:
@@ -162,7 +158,6 @@ class GatewayCore:
         return {"state": self.picker.state} if changed else {}
 
     def exposition(self) -> bytes:
-        """The metrics page."""
         waiting = {(tier.name, model): 0 for tier in self.config.tiers for model in self._pools}
         running: dict[str, int] = {}
         for model, pool in self._pools.items():

@@ -22,7 +22,6 @@ class RetryBudget:
         self._tokens = burst
 
     def earn(self) -> None:
-        """A first attempt was made."""
         self._tokens = min(self._burst, self._tokens + self._ratio)
 
     def spend(self) -> bool:
@@ -43,7 +42,6 @@ class Shedder:
 
     @property
     def fractions(self) -> dict[str, float]:
-        """What is shed of each tier now."""
         return dict(self._fractions)
 
     def change(self, changes: Mapping[str, object]) -> dict[str, float]:

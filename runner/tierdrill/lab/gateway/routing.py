@@ -140,7 +140,6 @@ class Router:
         return EndpointChange(tuple(added), tuple(removed))
 
     def usable(self, model: str) -> list[Replica]:
-        """Replicas that may be sent requests now."""
         candidates = self._weighted(self._healthy(self._by_model.get(model, [])))
         if not self._flags.ejection:
             return candidates
@@ -192,7 +191,6 @@ class Router:
         replica.latency[kind] = (latency_s, now)
 
     def succeeded(self, replica: Replica) -> None:
-        """A whole answer came."""
         replica.results.append((self._clock(), False))
         replica.on_trial = False
         if self._clock() - replica.ejected_until > EJECTIONS_FORGOTTEN_AFTER_S:

@@ -25,23 +25,17 @@ LOST_FOR_GOOD_S = 120.0
 class Source(Protocol):
     """Where a line begins."""
 
-    def pause(self, reason: str) -> None:
-        """Stop reading."""
-
-    def resume(self, reason: str) -> None:
-        """Read again, unless there is another reason not to."""
+    def pause(self, reason: str) -> None: ...
+    def resume(self, reason: str) -> None: ...  # unless there is another reason not to read
 
 
 class Sink(Protocol):
-    """Where a line ends."""
+    """Where a line ends; `finish` is its FIN."""
 
     write_paused: bool
 
-    def write(self, data: bytes) -> None:
-        """Take a chunk."""
-
-    def finish(self) -> None:
-        """Take the FIN."""
+    def write(self, data: bytes) -> None: ...
+    def finish(self) -> None: ...
 
 
 @dataclass

@@ -109,7 +109,6 @@ def behaviour(edge: Edge, rules: Iterable[LinkRule], hosts_down: Iterable[str]) 
 
 
 def parse_rule(document: Mapping[str, Any]) -> LinkRule:
-    """Check a link rule as it comes over the wire."""
     # None is what a lease, say, is not given as; the other settings keep their defaults too.
     rule = _built(LinkRule, {key: value for key, value in document.items() if value is not None})
     if rule.mode not in MODES:
@@ -124,14 +123,12 @@ def parse_rule(document: Mapping[str, Any]) -> LinkRule:
 
 
 def parse_edge(edge_id: str, document: Mapping[str, Any]) -> Edge:
-    """Check an edge as it comes over the wire."""
     edge = _built(Edge, {**document, "id": edge_id})
     split_address(edge.target)
     return edge
 
 
 def split_address(address: str) -> tuple[str, int]:
-    """`host:port` in two."""
     host, _, port = address.rpartition(":")
     if not host or not port.isdecimal() or not 0 < int(port) < 65536:
         raise RuleError(f"target: expected host:port, found {address!r}")

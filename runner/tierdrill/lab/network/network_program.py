@@ -77,7 +77,6 @@ class Fabric:
         return known.listen
 
     def delete_edge(self, edge_id: str) -> bool:
-        """Close an edge and reset its connections."""
         known = self._edges.pop(edge_id, None)
         if known is None:
             return False
@@ -114,17 +113,14 @@ class Fabric:
         active.timer = asyncio.get_running_loop().call_later(left_s, self._expire, active.rule.key)
 
     def put_host(self, name: str, *, up: bool) -> None:
-        """Take or give a host its power."""
         (self._down.discard if up else self._down.add)(name)
         _log.info("host %s: %s", name, "up" if up else "down")
         self._apply()
 
     def edges(self) -> list[dict[str, Any]]:
-        """All edges."""
         return [asdict(known.wire.edge) | {"listen": known.listen} for known in self._edges.values()]
 
     def links(self) -> list[dict[str, Any]]:
-        """Rules in force."""
         now = time.monotonic()
         return [
             asdict(active.rule)
@@ -133,7 +129,6 @@ class Fabric:
         ]
 
     def hosts_down(self) -> list[str]:
-        """Hosts without power."""
         return sorted(self._down)
 
     def stats(self) -> dict[str, Any]:
@@ -195,8 +190,6 @@ class Fabric:
 
 
 def build_app(fabric: Fabric, token: str) -> Starlette:
-    """The control API."""
-
     async def put_edge(at: At, said: Json) -> Json:
         return {"ok": True, "listen": await fabric.put_edge(parse_edge(at["id"], said))}
 
@@ -239,7 +232,6 @@ def build_app(fabric: Fabric, token: str) -> Starlette:
 
 
 async def run(config: Mapping[str, Any], ready_fd: int | None) -> None:
-    """Serve until told to stop."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))  # held connections cost two descriptors each
     if config.get("discreet"):

@@ -47,7 +47,6 @@ class Wire:
     inward: Track = field(default_factory=lambda: Track(outward=False))
 
     def accept(self) -> asyncio.Protocol:
-        """The protocol of a newly accepted connection."""
         return Pair(self).client
 
     def apply(self, behaviour: Behaviour) -> None:
@@ -58,7 +57,6 @@ class Wire:
                 pair.apply(before, behaviour)
 
     def reset_all(self) -> None:
-        """Reset every open connection."""
         for pair in list(self.pairs):
             pair.reset()
 
@@ -77,7 +75,6 @@ class Side(asyncio.Protocol):
         self._pauses: set[str] = set()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Connected."""
         assert isinstance(transport, asyncio.Transport)
         self.transport = transport
         if self._pauses:
@@ -96,7 +93,6 @@ class Side(asyncio.Protocol):
         return True
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """The connection is gone."""
         self.lost = True
         self.pair.side_lost(self, exc)
 
@@ -106,13 +102,11 @@ class Side(asyncio.Protocol):
         self.pair.peer_of(self).pause(_PEER_FULL)
 
     def resume_writing(self) -> None:
-        """It caught up."""
         self.write_paused = False
         self.pair.peer_of(self).resume(_PEER_FULL)
         self.pair.line_to(self).pump()
 
     def pause(self, reason: str) -> None:
-        """Stop reading for a reason."""
         self._pauses.add(reason)
         if self.transport is not None and not self.lost:
             self.transport.pause_reading()
@@ -125,7 +119,6 @@ class Side(asyncio.Protocol):
         self.transport.resume_reading()
 
     def write(self, data: bytes) -> None:
-        """Send."""
         if self.transport is not None and not self.lost:
             self.transport.write(data)
 
@@ -134,7 +127,6 @@ class Side(asyncio.Protocol):
         self.pair.deliver_eof(self)
 
     def write_eof(self) -> None:
-        """Send FIN."""
         self.eof_sent = True
         if self.transport is not None and not self.lost and not self.transport.is_closing():
             with contextlib.suppress(OSError):
@@ -169,19 +161,15 @@ class Pair:
 
     @property
     def established(self) -> bool:
-        """Whether the target has been reached."""
         return self.upstream.transport is not None
 
     def peer_of(self, side: Side) -> Side:
-        """The other side."""
         return self.upstream if side is self.client else self.client
 
     def line_to(self, side: Side) -> Line:
-        """The line that ends at this side."""
         return self._in if side is self.client else self._out
 
     def made(self, side: Side) -> None:
-        """A side is connected."""
         behaviour = self.wire.behaviour
         if side is self.client:
             self.wire.pairs.add(self)
@@ -199,7 +187,6 @@ class Pair:
             self._out.pump()
 
     def forward(self, side: Side, data: bytes) -> None:
-        """Pass a chunk on, or queue it."""
         wire, counters = self.wire, self.wire.counters
         counters.last_activity = time.time()
         if side is self.client:
@@ -222,7 +209,6 @@ class Pair:
             self.line_to(self.peer_of(side)).push(None, behaviour)
 
     def deliver_eof(self, sink: Side) -> None:
-        """A FIN has arrived at its end."""
         sink.write_eof()
         if self.client.eof_sent and self.upstream.eof_sent:
             self.close()
@@ -240,7 +226,6 @@ class Pair:
             peer.close()
 
     def apply(self, before: Behaviour, now: Behaviour) -> None:
-        """Another behaviour is in force."""
         if (before.dark and not now.dark) or (now.refused and not now.silent):
             self.reset()
         elif now.silent:
@@ -256,14 +241,12 @@ class Pair:
                     self._connect()
 
     def close(self) -> None:
-        """End both connections in order."""
         self._cancel_connecting()
         self.client.close()
         self.upstream.close()
         self._shut_lines()
 
     def reset(self) -> None:
-        """End both connections with RST."""
         self.wire.counters.resets += 1
         self._cancel_connecting()
         self._shut_lines()

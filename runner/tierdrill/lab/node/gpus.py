@@ -161,7 +161,6 @@ class GpuBoard(Collector):
         return any(self._tracked[index].last_xid != xid for index, xid in before.items())
 
     def heartbeat(self) -> list[dict[str, Any]]:
-        """What the controller gets to know."""
         return [
             {
                 "index": spec.index,

@@ -58,7 +58,6 @@ class JsonClient:
             raise
 
     def close(self) -> None:
-        """Drop the connection; the next request makes a new one."""
         if self._stream is not None:
             self._stream[1].transport.abort()
             self._stream = None

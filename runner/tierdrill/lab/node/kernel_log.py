@@ -101,7 +101,6 @@ class Follower:
         self._half = b""
 
     def begin_at_end(self) -> None:
-        """Skip what is there now."""
         self._half = b""
         try:
             self._offset = self._path.stat().st_size

@@ -86,22 +86,18 @@ class Agent:
         boot.labels(config.name).set(time.time())
 
     def boot(self) -> None:
-        """Power on."""
         self.gpus.boot(self.boot_id)
 
     async def run(self) -> None:
-        """Beat and watch until cancelled."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self._beat_forever())
             group.create_task(self._watch_overrides())
 
     async def shutdown(self) -> None:
-        """Take the replicas along."""
         await self.replicas.shutdown()
         self._controller.close()
 
     def status(self) -> dict[str, Any]:
-        """What GET /v1/status shows."""
         return {
             "node": self.config.name,
             "agent": self.address,
@@ -180,7 +176,6 @@ class AnswersCollector(Collector):
         self._node, self._replicas = node, replicas
 
     def collect(self) -> Iterable[Metric]:
-        """The family, read at each scrape."""
         labels = ("replica", "node", "gpu", "model", "tier")
         family = GaugeMetricFamily(
             "tierdrill_replica_answers_right", "The golden prompts are answered rightly.", labels=labels

@@ -58,7 +58,6 @@ class Managed:
         return self.child is not None and self.child.exit_code() is None
 
     def heartbeat(self) -> dict[str, Any]:
-        """What the controller gets to know."""
         child = self.child if self.alive else None
         return {
             "name": self.spec.name,
@@ -163,11 +162,9 @@ class Replicas:
         ]
 
     def heartbeat(self) -> list[dict[str, Any]]:
-        """What the controller gets to know."""
         return [managed.heartbeat() for managed in self._managed.values()]
 
     def users(self, gpu_index: int) -> list[GpuUser]:
-        """Who uses a GPU."""
         return [
             GpuUser(managed.spec.name, managed.child.pid, managed.spec.memory_gib, managed.busy)
             for managed in self._managed.values()

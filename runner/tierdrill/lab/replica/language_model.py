@@ -66,7 +66,6 @@ class Model:
 
     @property
     def weight_bits(self) -> int:
-        """Bits of one weight."""
         return self.weights.itemsize * 8
 
     def absorb(self, state: int, token: int) -> int:
@@ -115,12 +114,10 @@ def tokenize(text: str) -> list[int]:
 
 
 def count_tokens(text: str) -> int:
-    """How many tokens `tokenize` makes of it."""
     return len(text.split())
 
 
 def detokenize(tokens: Iterable[int]) -> str:
-    """Tokens to words."""
     return " ".join(WORDS[token] for token in tokens)
 
 

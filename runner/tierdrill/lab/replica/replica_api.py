@@ -39,7 +39,6 @@ _NO_LIMITS = Limits()
 
 
 def parse_completion(document: Mapping[str, Any], model: str, *, chat: bool, limits: Limits = _NO_LIMITS) -> Ask:
-    """An OpenAI completion or chat completion request."""
     _require_model(document.get("model", model), model)
     return _ask(read_completion(document, chat=chat), limits)
 
@@ -51,7 +50,6 @@ def parse_infer(document: Mapping[str, Any], path_model: str, model: str, limits
 
 
 def completion(request_id: str, model: str, created: int, text: str, ask: Ask, *, chat: bool) -> dict[str, Any]:
-    """The whole answer of a completion request."""
     choice: dict[str, Any] = {"index": 0, "finish_reason": "length", "logprobs": None}
     if chat:
         choice["message"] = {"role": "assistant", "content": text}
@@ -103,7 +101,6 @@ class Chunks:
 
 
 def inference(request_id: str, model: str, text: str, ask: Ask) -> dict[str, Any]:
-    """The answer to an Open Inference Protocol request."""
     return {
         "model_name": model,
         "model_version": "1",
@@ -114,18 +111,15 @@ def inference(request_id: str, model: str, text: str, ask: Ask) -> dict[str, Any
 
 
 def usage(ask: Ask) -> dict[str, int]:
-    """Token counts."""
     prompt = len(ask.prompt_tokens)
     return {"prompt_tokens": prompt, "completion_tokens": ask.max_tokens, "total_tokens": prompt + ask.max_tokens}
 
 
 def error(message: str, kind: str) -> dict[str, Any]:
-    """The error body of all APIs."""
     return {"error": {"type": kind, "message": message}}
 
 
 def sse(document: Mapping[str, Any]) -> bytes:
-    """A server-sent event."""
     return b"data: " + json.dumps(document, separators=(",", ":")).encode() + b"\n\n"
 
 

@@ -48,13 +48,11 @@ class ReplicaMetrics:
         self._cuda_errors = errors.labels(*labels, "cuda_error")
 
     def occupancy(self, running: int, waiting: int, slots: int) -> None:
-        """Slots and queue changed."""
         self._running.set(running)
         self._waiting.set(waiting)
         self._cache.set(running / slots)
 
     def first_token(self, seconds: float) -> None:
-        """The first token of an answer is there."""
         self._first_token.observe(seconds)
 
     def tokens(self, count: int, seconds: float) -> None:
@@ -64,7 +62,6 @@ class ReplicaMetrics:
             self._token_gap_before.observe(seconds)
 
     def done(self, ask: Ask, arrived: float, first_at: float, now: float) -> None:
-        """An answer is complete."""
         self._latency.observe(now - arrived)
         if ask.max_tokens > 1:
             self._per_token.observe((now - first_at) / (ask.max_tokens - 1))
@@ -75,9 +72,7 @@ class ReplicaMetrics:
         self._aborted.inc()
 
     def cuda_error(self) -> None:
-        """A request failed on the GPU."""
         self._cuda_errors.inc()
 
     def render(self) -> bytes:
-        """The text Prometheus scrapes."""
         return generate_latest(self._registry)

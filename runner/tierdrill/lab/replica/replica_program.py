@@ -97,7 +97,6 @@ class Replica:
         self._errors = Errors()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Route one request."""
         try:
             await self._route(scope, receive, send)
         except api.BadRequest as error:
@@ -304,7 +303,6 @@ def _model_metadata(model: str) -> dict[str, Any]:
 
 
 async def run(config: Mapping[str, Any], ready_fd: int | None) -> None:
-    """Serve until told to stop."""
     settings = build(ReplicaSettings, config, PROGRAM, only_known=True)
     await serve_announced(Replica(settings), bind(settings.listen), PROGRAM, settings.name, ready_fd)
 

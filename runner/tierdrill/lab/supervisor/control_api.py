@@ -21,8 +21,6 @@ _SLACK_S = 3.0
 
 
 def build_app(lab: Lab, operations: Operations, stop: Callable[[], None]) -> Starlette:
-    """The routes."""
-
     def status(*_: object) -> Json:
         shown = asdict(lab.state)
         addresses = ("address", "controller", "fabric", "prometheus", "alertmanager", "gateways")

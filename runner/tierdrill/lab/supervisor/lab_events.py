@@ -40,7 +40,6 @@ class EventLog:
         return self._sequence
 
     def since(self, sequence: int) -> list[dict[str, Any]]:
-        """Events after that one."""
         return [event for event in self._events if event["sequence"] > sequence]
 
     async def wait(self, sequence: int, wait_s: float) -> list[dict[str, Any]]:

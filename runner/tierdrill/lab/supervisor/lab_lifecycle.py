@@ -128,13 +128,11 @@ class Lab:
         await self._starter(name)()
 
     def startable(self) -> list[str]:
-        """Names that `start` takes."""
         monitoring = [ALERTMANAGER] if self.config.alertmanager.binary is not None else []
         monitoring += [PROMETHEUS] if self.config.prometheus.binary is not None else []
         return [*(node.name for node in self.config.nodes), *self.config.gateways, *monitoring]
 
     def address(self, name: str) -> str:
-        """Where a program of the lab serves."""
         address = self.processes.address(name)
         if address is None:
             raise CallFailed(f"{name} is not there")
@@ -242,7 +240,6 @@ class Lab:
         self.processes.add(PROMETHEUS, PROMETHEUS, child, address)
 
     def write_receiver(self, url: str, token: str) -> None:
-        """Write Alertmanager's configuration for a receiver."""
         token_file = self.folder / "webhook.token"
         write_private(token_file, token)
         text = alertmanager_config(self.config.alertmanager.config, url, token, token_file)

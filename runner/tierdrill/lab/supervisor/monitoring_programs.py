@@ -72,7 +72,6 @@ def prometheus_config(
 
 
 def targets_file(folder: Path, job: str) -> Path:
-    """Where a job's targets are."""
     return folder / "targets" / f"{job}.json"
 
 
@@ -94,7 +93,6 @@ def alertmanager_config(text: str, url: str, token: str, token_file: Path) -> st
 
 
 def duration(seconds: float) -> str:
-    """As Prometheus writes it."""
     return f"{max(1, round(seconds * 1000))}ms"
 
 

@@ -60,11 +60,9 @@ class Operations:
         self._receiver = (NOWHERE_URL, "none")
 
     def powered(self) -> dict[str, str]:
-        """Each node's power."""
         return {name: "off" if name in self._off else "on" for name in self._nodes}
 
     async def agent(self, node: str) -> Answer:
-        """What a node's own agent says."""
         self._running_node(node)
         return await self._lab.call(node, "GET", "/v1/status")
 
@@ -150,7 +148,6 @@ class Operations:
         await self._lab.call(seen["node"], "POST", f"/v1/replicas/{quote(replica, safe='')}/{what}", document)
 
     async def replica(self, name: str) -> Answer:
-        """A replica as the controller sees it now."""
         state = await self._lab.call(CONTROLLER, "GET", "/v1/state")
         replicas: dict[str, Answer] = {each["name"]: each for each in state["replicas"]}
         if name not in replicas:
@@ -158,7 +155,6 @@ class Operations:
         return replicas[name]
 
     def signal_process(self, process: str, name: str) -> Answer:
-        """Signal one of the supervisor's own processes."""
         number = _signal(name, tuple(SIGNALS))
         sent = self._lab.processes.signal(process, number)
         at = time.time()
@@ -264,7 +260,6 @@ class Operations:
         return {"ok": True, "node": node, "exports": answer["exports"]}
 
     async def set_link(self, rule: Mapping[str, Any]) -> Answer:
-        """Put a link rule in force in the fabric."""
         hosts = self.hosts()
         for end in ("source", "destination"):
             if rule.get(end) not in (*hosts, "*"):
@@ -274,7 +269,6 @@ class Operations:
         return answer
 
     def hosts(self) -> tuple[str, ...]:
-        """Every host that links can name."""
         return (*self._nodes, *self._lab.config.gateways, CONTROLLER, "prometheus")
 
     async def from_gateways(self, what: str, gateway: str | None) -> Answer:
@@ -307,7 +301,6 @@ class Operations:
         return (gateway,)
 
     async def remedy(self, verb: str, arguments: dict[str, Any]) -> Answer:
-        """Pass a remedy to the controller."""
         path = f"/v1/remedies/{quote(verb, safe='')}"
         answer = await self._lab.call(CONTROLLER, "POST", path, arguments, REMEDY_TIMEOUT_S)
         self._events.add("remedy", verb=verb, arguments=arguments, answer=answer)

@@ -60,14 +60,12 @@ class ProcessTable:
         self._changed()
 
     def entry(self, name: str) -> Entry:
-        """The process of that name."""
         try:
             return self._entries[name]
         except KeyError:
             raise UnknownProcess(f"found process {name!r}; known are {', '.join(sorted(self._entries))}") from None
 
     def alive(self, name: str) -> bool:
-        """Whether it runs."""
         entry = self._entries.get(name)
         return entry is not None and entry.child.exit_code() is None
 
@@ -77,7 +75,6 @@ class ProcessTable:
         return None if entry is None else entry.address
 
     def lost(self) -> tuple[str, ...]:
-        """Names of those that have ended though nobody wanted them to."""
         return tuple(entry.name for entry in self._entries.values() if entry.lost)
 
     def records(self) -> tuple[ProcessRecord, ...]:

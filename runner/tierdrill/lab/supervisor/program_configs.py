@@ -47,7 +47,6 @@ def node(config: LabConfig, node: NodeConfig, controller: str, folder: Path) -> 
 
 
 def gateway(config: LabConfig, controller: str, listen: str | None) -> dict[str, Any]:
-    """A gateway's."""
     return {
         "controller": f"http://{controller}",
         "listen": listen or "127.0.0.1:0",

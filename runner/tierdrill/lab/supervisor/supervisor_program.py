@@ -54,7 +54,6 @@ def prepare_folder(home: Path, name: str) -> tuple[Path, int]:
 
 
 def first_state(config: LabConfig, document: Mapping[str, Any], folder: Path, address: str) -> LabState:
-    """The state file's content before anything has been started."""
     skipped = {
         name: f"no {name} binary is configured"
         for name, part in (("prometheus", config.prometheus), ("alertmanager", config.alertmanager))
@@ -73,7 +72,6 @@ def first_state(config: LabConfig, document: Mapping[str, Any], folder: Path, ad
 
 
 async def run(document: Mapping[str, Any], ready_fd: int | None) -> int:
-    """Own the lab until told to stop."""
     config = check(build(LabConfig, document["lab"], "lab"))
     folder, _lock = prepare_folder(Path(document["home"]), config.name)
     listener = bind()
@@ -106,7 +104,6 @@ async def run(document: Mapping[str, Any], ready_fd: int | None) -> int:
 
 
 def main() -> int:
-    """Entry point of `python -m tierdrill.lab.supervisor.supervisor_program`."""
     configure_logging()
     arguments = program_arguments(PROGRAM)
     if arguments.config["lab"].get("outlives_starter"):
