@@ -26,10 +26,9 @@ from tierdrill.lab.lab_config import (
     PrometheusConfig,
     RouteConfig,
     TierConfig,
+    build,
     check,
-    from_json,
     make_node,
-    to_json,
 )
 from tierdrill.lab.lab_files import (
     LabState,
@@ -212,10 +211,10 @@ def config(**changes: Any) -> LabConfig:
 
 
 def test_a_home_that_a_lab_begins_is_its_owners_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def look(**order: Any) -> Child:
+    async def look(*_: Any, **__: Any) -> Child:
         raise SpawnError("far enough")
 
-    monkeypatch.setattr("tierdrill.lab.supervisor.lab_start.spawn", look)
+    monkeypatch.setattr("tierdrill.lab.supervisor.lab_start.spawn_async", look)
     before = os.umask(0o022)
     try:
         with pytest.raises(SpawnError, match="far enough"):
@@ -225,8 +224,12 @@ def test_a_home_that_a_lab_begins_is_its_owners_alone(tmp_path: Path, monkeypatc
     assert (tmp_path / "home").stat().st_mode & 0o777 == 0o700
 
 
+def read(document: Any) -> LabConfig:
+    return check(build(LabConfig, json.loads(json.dumps(document)), "lab"))
+
+
 def test_a_configuration_survives_its_file() -> None:
-    assert from_json(to_json(config())) == config()
+    assert read(asdict(config())) == config()
     assert "(emulated)" in config().nodes[0].gpus[1].model_name
     assert config().nodes[0].gpus[1].pci_bus_id == "00000000:05:00.0"
     assert make_node("node-1", 1, 80.0, "x").gpus[0].uuid == config().nodes[0].gpus[0].uuid
@@ -249,10 +252,10 @@ def test_a_configuration_survives_its_file() -> None:
     ],
 )
 def test_mistakes_are_located(change: Any, said: str) -> None:
-    document = json.loads(to_json(config()))
+    document = json.loads(json.dumps(asdict(config())))
     change(document)
     with pytest.raises(LabConfigError, match=said):
-        from_json(json.dumps(document))
+        read(document)
 
 
 def test_unknown_victims_are_refused() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -9,7 +10,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import httpx
@@ -17,7 +18,7 @@ import psutil
 import pytest
 
 from tierdrill.lab.client import LabClient, LabError
-from tierdrill.lab.lab_config import LabConfig, ModelConfig, PrometheusConfig, TierConfig, make_node, to_json
+from tierdrill.lab.lab_config import LabConfig, ModelConfig, PrometheusConfig, TierConfig, make_node
 from tierdrill.lab.lab_files import (
     MARKER,
     LabState,
@@ -38,11 +39,12 @@ from tierdrill.process.identity import here
 pytestmark = pytest.mark.lab
 
 STARTER = """
+import json
 import sys
 from pathlib import Path
-from tierdrill.lab.lab_config import from_json
+from tierdrill.lab.lab_config import LabConfig, build
 from tierdrill.lab.supervisor.lab_start import start_lab
-start_lab(from_json(Path(sys.argv[1]).read_text()), Path(sys.argv[2]))
+start_lab(build(LabConfig, json.loads(Path(sys.argv[1]).read_text()), "lab"), Path(sys.argv[2]))
 print("up", flush=True)
 sys.stdin.read()
 """
@@ -182,7 +184,7 @@ def test_what_cannot_come_up_says_why_and_leaves_nothing(tmp_path: Path) -> None
 @pytest.mark.parametrize("outlives", [False, True])
 def test_a_lab_ends_with_its_starter_unless_it_was_told_to_stay(tmp_path: Path, outlives: bool) -> None:
     path = tmp_path / "lab.json"
-    path.write_text(to_json(small(outlives_starter=outlives)), encoding="utf-8")
+    path.write_text(json.dumps(asdict(small(outlives_starter=outlives))), encoding="utf-8")
     starter = subprocess.Popen(
         [sys.executable, "-c", STARTER, str(path), str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     )

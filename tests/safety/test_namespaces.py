@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
 from tests.cli.support import tierdrill
 from tests.lab.test_supervisor_ends import small
-from tierdrill.lab.lab_config import to_json
 from tierdrill.lab.lab_files import find_lab, lab_processes, supervisor_lives
 
 INSIDE = ["unshare", "--pid", "--fork", "--mount-proc", "--kill-child"]
@@ -23,13 +24,14 @@ pytestmark = [
     pytest.mark.skipif(not UNSHARED or UNSHARED.returncode != 0, reason="this user may not make PID namespaces"),
 ]
 RUN = """
+import json
 import sys
 from contextlib import closing
 from pathlib import Path
 from tierdrill.conductor.cleanup import own_process
 from tierdrill.history.ledger import Ledger
 from tierdrill.process.identity import me
-from tierdrill.lab.lab_config import from_json
+from tierdrill.lab.lab_config import LabConfig, build
 from tierdrill.lab.supervisor.lab_start import start_lab
 from tierdrill.remedies.remedy import Setting
 from tierdrill.targets.lab.settings import undo_order
@@ -38,7 +40,7 @@ home = Path(sys.argv[2])
 ledger = Ledger(home)
 ledger.lock("lab/own/small", "small", me(), "anna")
 ledger.own(own_process("small", "runner", me().pid))
-state, child = start_lab(from_json(Path(sys.argv[1]).read_text()), home)
+state, child = start_lab(build(LabConfig, json.loads(Path(sys.argv[1]).read_text()), "lab"), home)
 ledger.own(own_process("small", "lab", child.pid))
 order = undo_order("small", Setting("cordon", "node-1"), {"node": False, "gpus": []}, 3600.0)
 ledger.keep(order.fault, "small", order.plain(), lab_place(state, home), 3600.0)
@@ -62,7 +64,7 @@ def run_inside(home: Path, config: Path) -> Iterator[subprocess.Popen[bytes]]:
 def test_recover_from_outside_leaves_a_living_run_alone(tmp_path: Path) -> None:
     home, config = tmp_path / "home", tmp_path / "lab.json"
     home.mkdir()
-    config.write_text(to_json(small()))
+    config.write_text(json.dumps(asdict(small())))
     with run_inside(home, config) as process:
         state = find_lab(home, "small")
         assert state is not None and not state.supervisor.process.here() and supervisor_lives(state)

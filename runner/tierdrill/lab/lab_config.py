@@ -4,12 +4,11 @@ documents.
 
 from __future__ import annotations
 
-import json
 import types
 import typing
 import uuid
 from collections.abc import Iterable, Mapping
-from dataclasses import KW_ONLY, MISSING, asdict, dataclass, field, fields, is_dataclass
+from dataclasses import KW_ONLY, MISSING, dataclass, field, fields, is_dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
@@ -239,20 +238,6 @@ def check_tiers(tiers: Iterable[TierConfig], routes: Iterable[RouteConfig]) -> l
 def _known_tier(found: str, name: str, tiers: list[str]) -> None:
     if name not in tiers:
         raise LabConfigError(f"{found} {name!r}; allowed are {', '.join(tiers)}")
-
-
-def to_json(config: LabConfig) -> str:
-    """As text; `from_json` reads it back."""
-    return json.dumps(asdict(config), indent=1)
-
-
-def from_json(text: str) -> LabConfig:
-    """Read and check; an unknown key is an error."""
-    try:
-        document = json.loads(text)
-    except ValueError as error:
-        raise LabConfigError(f"not JSON: {error}") from error
-    return check(build(LabConfig, document, "lab"))
 
 
 def build(kind: type[_T], raw: Any, where: str, *, only_known: bool = False) -> _T:

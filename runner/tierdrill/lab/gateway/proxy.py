@@ -6,6 +6,7 @@ import asyncio
 import json
 import math
 import uuid
+from collections.abc import Awaitable
 
 import aiohttp
 from aiohttp import web
@@ -86,11 +87,8 @@ class Proxy:
     def _refuse_unclassified(self, status: int, message: str) -> web.Response:
         self._core.metrics.count_unclassified(status)
         kind = "model_not_found" if status == 404 else "invalid_request_error"
-        return web.json_response(
-            {"error": {"type": kind, "message": message}},
-            status=status,
-            headers={"x-gateway": self._core.config.name},
-        )
+        answer = {"error": {"type": kind, "message": message}}
+        return web.json_response(answer, status=status, headers={"x-gateway": self._core.config.name})
 
 
 class _Service:
@@ -272,20 +270,11 @@ class _Service:
             return web.Response(body=body, status=response.status, headers=headers)
         headers["Cache-Control"] = "no-cache"
         self.downstream = web.StreamResponse(status=response.status, headers=headers)
-        try:
-            await self.downstream.prepare(self._request)
-            await self.downstream.write(first)
-        except ConnectionError as error:
-            raise ClientGone from error
+        await _to_client(self.downstream.prepare(self._request))
+        await _to_client(self.downstream.write(first))
         while chunk := await response.content.readany():
-            try:
-                await self.downstream.write(chunk)
-            except ConnectionError as error:
-                raise ClientGone from error
-        try:
-            await self.downstream.write_eof()
-        except ConnectionError as error:
-            raise ClientGone from error
+            await _to_client(self.downstream.write(chunk))
+        await _to_client(self.downstream.write_eof())
         return self.downstream
 
     async def _reject(self, reason: str) -> web.StreamResponse:
@@ -296,10 +285,8 @@ class _Service:
         message = f"tier {self._call.policy.name}: {reason}"
         if self.downstream is not None:
             return await self._end_stream(self.downstream, reason, message)
-        headers = {**self._headers(), "x-rejected-reason": reason, "Retry-After": str(self._retry_after_s(reason))}
-        return web.Response(
-            body=_error_body(reason, message), status=status, headers=headers, content_type="application/json"
-        )
+        why = {"x-rejected-reason": reason, "Retry-After": str(self._retry_after_s(reason))}
+        return self._instead(status, _error_body(reason, message), why)
 
     def _retry_after_s(self, reason: str) -> int:
         """Whole seconds until another try may be let in, as far as the gateway can tell."""
@@ -316,12 +303,8 @@ class _Service:
     def _fail_closed(self) -> web.Response:
         """Nobody can say where the request may go. No answer has begun: that takes a replica."""
         self._count("error", STATUS)
-        return web.Response(
-            body=_error_body(LOST, "the endpoint picker does not answer, and this gateway fails closed"),
-            status=STATUS,
-            headers={**self._headers(), "x-error-reason": LOST},
-            content_type="application/json",
-        )
+        body = _error_body(LOST, "the endpoint picker does not answer, and this gateway fails closed")
+        return self._instead(STATUS, body, {"x-error-reason": LOST})
 
     async def _fail(self, failure: AttemptFailed) -> web.StreamResponse:
         """The replicas could not; say why, in their own words if there are any."""
@@ -330,12 +313,12 @@ class _Service:
         message = f"the replica's answer failed: {reason}"
         if self.downstream is not None:
             return await self._end_stream(self.downstream, reason, message)
-        return web.Response(
-            body=failure.body or _error_body(reason, message),
-            status=failure.status,
-            headers={**self._headers(), "x-error-reason": reason},
-            content_type="application/json",
-        )
+        return self._instead(failure.status, failure.body or _error_body(reason, message), {"x-error-reason": reason})
+
+    def _instead(self, status: int, body: bytes, headers: dict[str, str]) -> web.Response:
+        """What the client gets in place of an answer."""
+        headers = {**self._headers(), **headers}
+        return web.Response(body=body, status=status, headers=headers, content_type="application/json")
 
     async def _end_stream(self, downstream: web.StreamResponse, reason: str, message: str) -> web.StreamResponse:
         """The status is long sent: the error becomes the stream's last event, in place of [DONE]."""
@@ -377,6 +360,13 @@ class _Service:
         headers["x-request-id"] = self._request_id
         headers["x-tier"] = self._call.policy.name
         return headers
+
+
+async def _to_client(sending: Awaitable[object]) -> None:
+    try:
+        await sending
+    except ConnectionError as error:
+        raise ClientGone from error
 
 
 def _plain(value: str | None) -> bool:
