@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tierdrill.history.events import Event
-from tierdrill.judge.checks.playbook_executions import executions
+from tierdrill.judge.timeline import executions
 from tierdrill.judge.checks.remedy_effects import Effect, Witnesses
 from tierdrill.judge.sample_columns import samples_event_data
 from tierdrill.judge.samples import collect

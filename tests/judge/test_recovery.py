@@ -16,7 +16,8 @@ from tierdrill.documents.models.tiers import Objectives, Tier
 from tierdrill.judge.checks.recovery_times import judge_time, recovery_of
 from tierdrill.judge.judge import judge
 from tierdrill.judge.samples import TierSamples
-from tierdrill.judge.timeline import FaultSpan, Timeline
+from tierdrill.history.projection import FaultSpan
+from tierdrill.judge.timeline import Timeline
 from tierdrill.judge.verdict import Check, Status, Verdict
 
 END = 27.98
@@ -114,7 +115,7 @@ def service(tier: Tier, seed: int, rate: float, over: float, bad: float = 0.0, u
 
 
 def timeline(gone: float = 16.0) -> Timeline:
-    fault = FaultSpan("f", "node-power-loss", "node-2", "node", "m", 1, effective_at=0.0, gone_at=gone)
+    fault = FaultSpan("f", "node-power-loss", "node-2", "node", "m", effective_at=0.0, gone_at=gone)
     return Timeline({"fault": (0.0, 16.0), "recovery": (16.0, END)}, (fault,), -10.0, 40.0)
 
 

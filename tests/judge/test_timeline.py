@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from tierdrill.judge.timeline import FaultSpan, Timeline
+from tierdrill.history.projection import FaultSpan
+from tierdrill.judge.timeline import Timeline
 
 
 def fault(target: str, effective_at: float | None) -> FaultSpan:
-    return FaultSpan(target, "gpu-loss", target, "gpu", "test", 1, effective_at=effective_at)
+    return FaultSpan(target, "gpu-loss", target, "gpu", "test", effective_at=effective_at)
 
 
 @pytest.mark.parametrize(

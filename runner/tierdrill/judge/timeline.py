@@ -7,49 +7,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from tierdrill.history.events import Event, each
-from tierdrill.history.kinds.run_kinds import (
-    ClockStepped,
-    FaultEvent,
-    FaultFailed,
-    FaultGone,
-    FaultIntended,
-    FaultLanded,
-    FaultNotGone,
-    FaultNotLanded,
-    FaultReverting,
-    PhaseEnded,
-    PhaseStarted,
-    RunStopping,
-)
+from tierdrill.history.kinds.run_kinds import ClockStepped, RunStopping
+from tierdrill.history.projection import Execution, FaultSpan, project
 
 TARGET_PARTS = re.compile("[/>]")
-GONE_WITHIN_S = 10.0
-"""How long an undo may take where the history does not say: those of earlier versions."""
-
-
-@dataclass(frozen=True)
-class FaultSpan:
-    """One fault as history tells it; times are Unix seconds, None where it was not seen.
-
-    It takes effect, and is gone, once: what is told again changes neither. `reverts` say when it was begun to be
-    undone, and by whom.
-    """
-
-    id: str
-    kind: str
-    target: str
-    target_kind: str
-    mechanism: str
-    intended_event: int
-    planned_at: float | None = None
-    intended_at: float | None = None
-    effective_at: float | None = None
-    gone_at: float | None = None
-    events: tuple[int, ...] = ()
-    problems: tuple[str, ...] = ()
-    reverts: tuple[tuple[float, str], ...] = ()
-    emulated: bool = False
-    gone_within_s: float = GONE_WITHIN_S
 
 
 @dataclass(frozen=True)
@@ -63,7 +24,6 @@ class Timeline:
     faults: tuple[FaultSpan, ...]
     started_at: float
     ended_at: float
-    phase_events: dict[str, int] = field(default_factory=dict)
     planned: dict[str, float] = field(default_factory=dict)
 
     @property
@@ -86,9 +46,9 @@ class Timeline:
         Where several faults have such a name, those count that have most of them.
         """
         wanted = set(names)
-        told = {fault: len(wanted & {fault.target, *TARGET_PARTS.split(fault.target)}) for fault in self.faults}
-        most = max(told.values(), default=0)
-        return tuple(fault for fault, count in told.items() if count == most)
+        told = [len(wanted & {fault.target, *TARGET_PARTS.split(fault.target)}) for fault in self.faults]
+        most = max(told, default=0)
+        return tuple(fault for fault, count in zip(self.faults, told, strict=True) if count == most)
 
     def effect_on(self, names: Iterable[str]) -> float | None:
         """The zero of a deadline about these names: the first seen effect of the faults on them; None: not seen."""
@@ -163,67 +123,17 @@ def carried_on(timeline: Timeline, planned: Mapping[str, float]) -> Timeline:
 
 def read_timeline(events: Sequence[Event]) -> Timeline:
     """The timeline of a history, whole or cut short."""
-    begins: dict[str, float] = {}
-    ends: dict[str, float] = {}
-    numbers: dict[str, int] = {}
-    planned: dict[str, float] = {}
-    faults: list[FaultSpan] = []
-    for event in events:
-        match event.payload:
-            case PhaseStarted(phase=phase, planned_at=at):
-                begins[phase], numbers[phase] = event.at, event.sequence
-                if at is not None:
-                    planned[phase] = at
-            case PhaseEnded(phase=phase):
-                ends[phase] = event.at
-            case FaultIntended() as said:
-                faults.append(_intended(event, said))
-            case FaultEvent() as said:
-                faults = _follow(faults, event, said)
-    last = events[-1].at if events else 0.0
+    state, last = project(events), events[-1].at if events else 0.0
+    ends = ((one, one.ended if one.told and one.ended is not None else last) for one in state.phases)
     return Timeline(
-        phases={phase: (begin, ends.get(phase, last)) for phase, begin in begins.items()},
-        faults=tuple(faults),
+        phases={one.name: (one.started, end) for one, end in ends},
+        faults=tuple(fault for fault in state.fault_spans if fault.intended_at is not None),
         started_at=events[0].at if events else 0.0,
         ended_at=last,
-        phase_events=numbers,
-        planned=planned,
+        planned={one.name: one.planned_at for one in state.phases if one.planned_at is not None},
     )
 
 
-def _intended(event: Event, said: FaultIntended) -> FaultSpan:
-    return FaultSpan(
-        id=said.fault,
-        kind=said.kind,
-        target=said.target,
-        target_kind=said.target_kind,
-        mechanism=said.mechanism,
-        intended_event=event.sequence,
-        planned_at=said.planned_at,
-        intended_at=event.at,
-        events=(event.sequence,),
-        emulated=said.emulated,
-        gone_within_s=said.gone_within_s or GONE_WITHIN_S,
-    )
-
-
-def _follow(faults: Sequence[FaultSpan], event: Event, said: FaultEvent) -> list[FaultSpan]:
-    """Tell the faults of one id: of landing the last intended, of its end every one that has not ended yet."""
-    mine = [number for number, fault in enumerate(faults) if fault.id == said.fault]
-    ending = isinstance(said, FaultReverting | FaultGone | FaultNotGone)
-    told = [number for number in mine if faults[number].gone_at is None] if ending else mine[-1:]
-    return [_told(fault, event, said) if number in told else fault for number, fault in enumerate(faults)]
-
-
-def _told(fault: FaultSpan, event: Event, said: FaultEvent) -> FaultSpan:
-    fault = replace(fault, events=(*fault.events, event.sequence))
-    match said:
-        case FaultLanded(effective_at=at) if fault.effective_at is None:
-            return replace(fault, effective_at=event.at if at is None else at)
-        case FaultReverting(by=by):
-            return replace(fault, reverts=(*fault.reverts, (event.at, by)))
-        case FaultGone(gone_at=at):
-            return replace(fault, gone_at=event.at if at is None else at)
-        case FaultNotLanded(seen=seen) | FaultNotGone(seen=seen) | FaultFailed(error=seen):
-            return replace(fault, problems=(*fault.problems, f"{event.kind.split('.')[1]}: {seen}"))
-    return fault
+def executions(events: Iterable[Event]) -> list[Execution]:
+    """Every execution that started, in order; the steps run when the alert resolved are not counted as one."""
+    return [one for one in project(events).playbooks if one.begun and one.phase == "act"]

@@ -21,11 +21,10 @@ from tierdrill.history.events import Event, each
 from tierdrill.history.kinds.run_kinds import FaultIntended, PlatformState
 from tierdrill.judge.checks.failure_class import BLIP_REPLICAS, Classified, Failure, FailureClass, classify
 from tierdrill.judge.checks.invariants import judge_invariants
-from tierdrill.judge.checks.playbook_executions import executions
 from tierdrill.judge.checks.recovery_times import recovery_of
 from tierdrill.judge.checks.slo_checks import judge_tier, promised
 from tierdrill.judge.samples import TierSamples
-from tierdrill.judge.timeline import Timeline
+from tierdrill.judge.timeline import Timeline, executions
 from tierdrill.judge.verdict import Check, Status
 from tierdrill.judge.windows import silent_outcomes
 

@@ -12,7 +12,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tierdrill.judge.timeline import FaultSpan, Timeline
+from tierdrill.history.projection import FaultSpan
+from tierdrill.judge.timeline import Timeline
 from tierdrill.judge.verdict import Check, Status
 
 UNDO_BEGINS_WITHIN_S = 5.0
@@ -102,7 +103,7 @@ def _landed(path: str, fault: FaultSpan, timeline: Timeline, *, planned: bool) -
     effect, during = fault.effective_at, timeline.phases.get("fault")
     late = (effect or 0.0) - (fault.planned_at or effect or 0.0)
     if effect is None:
-        status, seen = Status.INCONCLUSIVE, "; ".join(fault.problems) or "no witness saw it"
+        status, seen = Status.INCONCLUSIVE, "; ".join(map(": ".join, fault.problems)) or "no witness saw it"
     else:
         seen = f"in effect at +{effect - timeline.started_at:.2f}s, {late * 1000:.0f}ms after plan ({fault.mechanism})"
         # An effect that begins when it should be over was not there while the service was watched for it.
@@ -128,7 +129,7 @@ def _gone(path: str, fault: FaultSpan, timeline: Timeline) -> Check:
     doubts: list[str] = []
     if gone is None:
         status = Status.UNCLEAN if landed else Status.INCONCLUSIVE
-        seen = "; ".join(fault.problems) or "no witness saw it gone"
+        seen = "; ".join(map(": ".join, fault.problems)) or "no witness saw it gone"
     else:
         doubts = _doubts(fault, gone, timeline)
         status = Status.INCONCLUSIVE if doubts else Status.PASSED

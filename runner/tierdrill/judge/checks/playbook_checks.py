@@ -25,11 +25,11 @@ from tierdrill.history.kinds.response_kinds import (
     PlaybookEscalated,
     PlaybookSkipped,
 )
+from tierdrill.history.projection import Execution
 from tierdrill.judge.checks.alert_checks import Firing, sightings
-from tierdrill.judge.checks.playbook_executions import Execution, executions
 from tierdrill.judge.checks.remedy_effects import Effect, Witnesses
 from tierdrill.judge.samples import TierSamples
-from tierdrill.judge.timeline import Timeline
+from tierdrill.judge.timeline import Timeline, executions
 from tierdrill.judge.verdict import SECONDS, Check, Status
 
 PAGE_KEY_MAX = 255

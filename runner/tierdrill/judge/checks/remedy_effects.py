@@ -14,7 +14,7 @@ from typing import Any
 from tierdrill.history.events import Event, each
 from tierdrill.history.kinds.response_kinds import AlertState, StepStarted
 from tierdrill.history.kinds.run_kinds import PlatformState, ProcessExited
-from tierdrill.judge.checks.playbook_executions import Execution, Step
+from tierdrill.history.projection import Execution, Step
 from tierdrill.judge.samples import TierSamples
 from tierdrill.judge.statistics import wilson
 from tierdrill.judge.timeline import Timeline
@@ -74,7 +74,7 @@ class Witnesses:
     def effect(self, one: Execution, step: Step, until: float) -> Effect | None:
         """Whether the step had its effect before `until` (Unix seconds); None for a remedy that has no witness."""
         remedy = REMEDIES.get(step.action)
-        if remedy is None or not remedy.look:
+        if remedy is None or not remedy.look or not step.begun:
             return None
         found: Effect = getattr(self, remedy.look)(one, step, until)
         return Effect(found.status, remedy.witness, found.seen, found.at, found.events)
