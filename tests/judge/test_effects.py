@@ -8,11 +8,10 @@ from typing import Any
 import pytest
 
 from tierdrill.history.events import Event
-from tierdrill.judge.timeline import executions
 from tierdrill.judge.checks.remedy_effects import Effect, Witnesses
 from tierdrill.judge.sample_columns import samples_event_data
 from tierdrill.judge.samples import collect
-from tierdrill.judge.timeline import read_timeline
+from tierdrill.judge.timeline import executions, read_timeline
 from tierdrill.judge.verdict import Status
 from tierdrill.remedies.remedy_registry import REMEDIES
 

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from tests.judge.build import Outcome, Run, shipped
 from tierdrill.documents.catalogue import DrillSetting
 from tierdrill.documents.models.tiers import Objectives, Tier
+from tierdrill.history.projection import FaultSpan
 from tierdrill.judge.checks.recovery_times import judge_time, recovery_of
 from tierdrill.judge.judge import judge
 from tierdrill.judge.samples import TierSamples
-from tierdrill.history.projection import FaultSpan
 from tierdrill.judge.timeline import Timeline
 from tierdrill.judge.verdict import Check, Status, Verdict
 

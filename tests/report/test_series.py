@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from report_synthetic import EFFECT, END, RATES, drill
 
-from tierdrill.history.events import Event
+from tierdrill.history.kinds.run_kinds import LoadSamples
 from tierdrill.report.charts.sample_series import Sample, affected, all_samples, quantile, samples_of, tier_series
 
 OUTCOMES = ("ok", "error", "rejected", "timeout")
@@ -56,8 +56,8 @@ def test_only_refused_requests_give_no_share_when_they_do_not_count() -> None:
 
 def test_dropped_arrivals_and_missing_columns() -> None:
     columns = {"due": [1.0, 2.0, None], "outcome": ["ok", "dropped", "ok"], "latency": [0.1, 0.0, 0.1]}
-    assert [s.due for s in samples_of(Event(0, "load.samples", "load", {"tier": "t", "columns": columns}))] == [1.0]
-    assert list(samples_of(Event(0, "load.samples", "load", {}))) == []
+    assert [s.due for s in samples_of(LoadSamples(columns=columns))] == [1.0]
+    assert list(samples_of(LoadSamples(columns={}))) == []
 
 
 def test_affected_counts_each_request_once() -> None:

@@ -7,13 +7,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from report_synthetic import EFFECT, FAULT_ID, ZERO, drill, sabotage
 
+from tierdrill.history import payload
 from tierdrill.history.events import Event
+from tierdrill.history.kinds import response_kinds, run_kinds  # noqa: F401
 from tierdrill.report.event_text import describe
 from tierdrill.report.recent_seconds import recent_sli
 from tierdrill.report.run_model import RunState
-from tierdrill.report.run_state import _HANDLERS, fold, reduce, story
+from tierdrill.report.run_state import fold, reduce, story
 
-KINDS = [*sorted(_HANDLERS), "fault.unheard-of", "something.new", "guardrail.breached", "monitoring.gap"]
+KINDS = [*sorted(payload.KINDS), "fault.unheard-of", "something.new"]
 FIELDS = (
     *("run", "phase", "fault", "alert", "state", "playbook", "execution", "target", "seconds", "seen", "ok", "witness"),
     *("effective_at", "gone_at", "reason", "by", "contact", "error", "attempt", "outcome", "severity", "via", "name"),
@@ -57,8 +59,8 @@ def test_the_story_of_the_drill() -> None:
     fault = state.faults[FAULT_ID]
     assert fault.status == "gone" and fault.landed_by == "controller" and fault.emulated
     assert [view.phase for view in state.playbooks] == ["act", "resolve"]
-    assert [step.step for step in state.playbooks[0].steps] == ["cordon", "move-critical"]
-    assert [step.step for step in state.playbooks[1].steps] == ["uncordon", "rebalance"]
+    assert [step.name for step in state.playbooks[0].steps] == ["cordon", "move-critical"]
+    assert [step.name for step in state.playbooks[1].steps] == ["uncordon", "rebalance"]
     (alert,) = state.alerts_named("NodeNotReady")
     assert alert.firing_at == pytest.approx(EFFECT + 3.9) and alert.state == "resolved"
     assert len({mark.via for mark in alert.marks}) == 3, "three witnesses, one alert"

@@ -32,6 +32,7 @@ from tierdrill.history.kinds.run_kinds import (
     PhaseEnded,
     PhaseStarted,
     RunEnded,
+    sabotage_of,
 )
 
 GONE_WITHIN_S = 10.0
@@ -246,6 +247,11 @@ class Projection:
     phases: tuple[PhaseSpan, ...] = ()
     fault_spans: tuple[FaultSpan, ...] = ()
     playbooks: tuple[Execution, ...] = ()
+
+    @property
+    def faults(self) -> dict[str, FaultSpan]:
+        """The faults by name, each as it was intended last; a sabotage is none."""
+        return {fault.id: fault for fault in self.fault_spans if sabotage_of(fault.id) is None}
 
 
 P = TypeVar("P", bound=Projection)

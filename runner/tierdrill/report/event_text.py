@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from tierdrill.history.events import Event
+from tierdrill.history.kinds import response_kinds as response
+from tierdrill.history.kinds import run_kinds as run
+from tierdrill.history.payload import plain
+from tierdrill.history.projection import FaultSpan
 from tierdrill.report.format import fault_words, show_seconds, variant_words
-from tierdrill.report.run_model import FaultView, Line
+from tierdrill.report.run_model import Line
 
-Data = Mapping[str, Any]
 _NOISE_LABELS = {
     "alertname",
     "alertstate",
@@ -22,30 +25,23 @@ _NOISE_LABELS = {
     "prometheus",
     "UUID",
 }
+Told = tuple[str, str] | None
 
 
-def describe(event: Event, faults: Mapping[str, FaultView] | None = None) -> Line | None:
+def describe(event: Event, faults: Mapping[str, FaultSpan] | None = None) -> Line | None:
     """The event as a line of the story; `faults`, where known, give its fault a name that people can read."""
-    teller = _TELLERS.get(event.kind)
-    data: Data = event.data
-    known = (faults or {}).get(str(data.get("fault", ""))) if event.kind.startswith("fault.") else None
-    if known is not None and known.kind:
-        data = {**data, "fault": f"{fault_words(known.kind)} on {known.target}"}
-    if event.kind in ("fault.reverting", "fault.gone") and (net := cut_net(str(data.get("fault", "")))) is not None:
-        return Line(event.at, f"sabotage {net} is given back", "info") if event.kind == "fault.gone" else None
-    told = teller(data) if teller else None
+    said = event.payload
+    if isinstance(said, run.FaultEvent):
+        known = (faults or {}).get(said.fault)
+        name = f"{fault_words(known.kind)} on {known.target}" if known and known.kind else said.fault
+        told = _fault(said, name)
+    elif isinstance(said, response.PlaybookEvent):
+        told = _playbook(said)
+    elif isinstance(said, response.PageEvent):
+        told = _page(said)
+    else:
+        told = _run(said)
     return None if told is None else Line(event.at, told[0], told[1])
-
-
-def cut_net(fault: str) -> str | None:
-    """The sabotage whose undo stands in the ledger under this name, like a fault's (`RUN/sabotage/NAME`)."""
-    parts = fault.split("/")
-    return parts[2] if len(parts) == 3 and parts[1] == "sabotage" else None
-
-
-def setting_words(data: Data) -> str:
-    """What a remedy left changed, from its name on the ledger (`RUN/remedy/SETTING`)."""
-    return str(data.get("remedy", "")).partition("/remedy/")[2]
 
 
 def label_words(labels: Mapping[str, Any]) -> str:
@@ -55,169 +51,111 @@ def label_words(labels: Mapping[str, Any]) -> str:
     return " ".join(str(value) for key, value in sorted(labels.items()) if value and key not in _NOISE_LABELS)
 
 
-def number(value: Any) -> float | None:
-    """A number as it stands in an event; a history from elsewhere may hold what is none."""
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+def _seen(seen: str) -> str:
+    return f": {seen}" if seen else ""
 
 
-def plain(value: Any) -> str:
-    """What a witness saw, as one line: text as it is, a mapping as key value pairs."""
-    if value is None:
-        return ""
-    if isinstance(value, Mapping):
-        return ", ".join(f"{key} {plain(item)}" for key, item in value.items())
-    if isinstance(value, list | tuple):
-        return ", ".join(plain(item) for item in value)
-    return f"{value:g}" if isinstance(value, float) else str(value)
+def _fault(said: run.FaultEvent, name: str) -> Told:
+    match said:
+        case run.FaultIntended() as one:
+            what = f"{fault_words(one.kind)} on {one.target}"
+            return f"fault {what} intended, undo is on the ledger ({one.mechanism})", "info"
+        case run.FaultReverting() | run.FaultGone() if said.sabotage is not None:
+            gone = isinstance(said, run.FaultGone)
+            return (f"sabotage {said.sabotage} is given back", "info") if gone else None
+        case run.FaultReverting(by=by):
+            return f"fault {name} is being undone by {by}", "info"
+        case run.FaultFailed(error=error):
+            return f"fault {name} could not be injected{_seen(error)}", "bad"
+        case run.FaultLanded() | run.FaultNotLanded() | run.FaultGone() | run.FaultNotGone() as one:
+            words, level = {
+                run.FaultLanded: ("landed", "warn"),
+                run.FaultNotLanded: ("was NOT seen to land", "bad"),
+                run.FaultGone: ("gone", "good"),
+                run.FaultNotGone: ("is NOT gone", "bad"),
+            }[type(one)]
+            witness = f" (seen by {one.witness})" if one.witness else ""
+            return f"fault {name} {words}{witness}{_seen(one.seen)}", level
+    return None
 
 
-def _seen(data: Data, joint: str = ": ") -> str:
-    seen = plain(data.get("seen") or data.get("error"))
-    return f"{joint}{seen}" if seen else ""
+def _playbook(said: response.PlaybookEvent) -> Told:
+    name, target = f"playbook {said.playbook}", said.target
+    match said:
+        case response.PlaybookStarted(phase=phase, alert=alert):
+            return f"{name} started{' giving back' if phase == 'resolve' else ''} on {target} for {alert}", "info"
+        case response.PlaybookSkipped(reason=reason):
+            return f"{name} skipped on {target}: {reason}", "info"
+        case response.PlaybookEscalated(reason=reason):
+            return f"{name} escalated {target}: {reason}", "warn"
+        case response.StepEnded(ok=ok) as one:
+            step = f"{'undo ' if one.rollback else ''}{one.step} {'done' if ok else 'FAILED'}"
+            return f"{name}: {step} in {show_seconds(one.seconds)}{_seen(one.seen)}", "good" if ok else "bad"
+        case response.PlaybookFinished(ok=ok) as one:
+            what = f"{'clean-up' if one.phase == 'resolve' else 'run'} {'succeeded' if ok else 'FAILED'}"
+            reason = "" if ok else _seen(one.reason)
+            return f"{name} on {target}: {what} in {show_seconds(one.seconds)}{reason}", "good" if ok else "bad"
+    return None
 
 
-def _witness(data: Data) -> str:
-    return f" (seen by {data['witness']})" if data.get("witness") else ""
+def _page(said: response.PageEvent) -> Told:
+    match said:
+        case response.PageSent(contact=contact, action=action, summary=summary):
+            return f"page to {contact} ({action}): {summary}", "warn"
+        case response.PageFailed(contact=contact, error=error):
+            return f"page to {contact} FAILED: {error}", "bad"
+        case response.PageAcknowledged(by=by):
+            return f"page acknowledged by {by}", "good"
+    return None
 
 
-Told = tuple[str, str] | None
-
-
-def _started(data: Data) -> Told:
-    return (
-        f"run {data.get('run', '')} of {data.get('drill', '')}, {variant_words(data.get('variant', 'drill'))}",
-        "info",
-    )
-
-
-def _preflight(data: Data) -> Told:
-    return None if data.get("ok") else (f"preflight {data.get('name')} failed{_seen(data)}", "bad")
-
-
-def _alert(data: Data) -> Told:
-    state, subject = data.get("state"), label_words(data.get("labels") or {})
-    level = {"firing": "warn", "resolved": "good"}.get(str(state), "info")
-    return f"alert {data.get('alert')}{' ' + subject if subject else ''} {state} ({data.get('via')})", level
-
-
-def _step(data: Data) -> Told:
-    took = show_seconds(data.get("seconds"))
-    ending = "done" if data.get("ok") else "FAILED"
-    step = f"{'undo ' if data.get('rollback') else ''}{data.get('step')}"
-    return f"playbook {data.get('playbook')}: {step} {ending} in {took}{_seen(data)}", (
-        "good" if data.get("ok") else "bad"
-    )
-
-
-def _finished(data: Data) -> Told:
-    what = "clean-up" if data.get("phase") == "resolve" else "run"
-    ok = bool(data.get("ok"))
-    reason = f": {data['reason']}" if data.get("reason") and not ok else ""
-    ending = "succeeded" if ok else "FAILED"
-    return (
-        f"playbook {data.get('playbook')} on {data.get('target')}: {what} {ending} in "
-        f"{show_seconds(data.get('seconds'))}{reason}",
-        "good" if ok else "bad",
-    )
-
-
-def _health(data: Data) -> Told:
-    if not data.get("stalled"):
-        return None
-    return "the load generator stalled", "bad"
-
-
-def _gap(data: Data) -> Told:
-    lasted = show_seconds(data.get("seconds"))
-    why = data.get("reason") or "it did not answer"
-    if data.get("waking"):
-        return f"{data.get('what')} not yet ready after {lasted}: {why}", "info"
-    return f"{data.get('what')} blind for {lasted}: {why}", "bad"
-
-
-def _exited(data: Data) -> Told:
-    if data.get("expected"):
-        return None
-    return f"{data.get('name')} exited unexpectedly (code {data.get('exit_code')})", "bad"
-
-
-def _ended(data: Data) -> Told:
-    outcome = str(data.get("outcome"))
-    reason = f": {data['reason']}" if data.get("reason") else ""
-    return f"run {outcome}{reason}", "good" if outcome == "completed" else "bad"
-
-
-def _open(data: Data) -> Told:
-    faults = plain(data.get("faults") or "")
-    return (f"STILL INJECTED: {faults}", "bad") if faults else None
-
-
-def _hypothesis(data: Data) -> Told:
-    met = data.get("met")
-    ending = "holds" if met is True else "does NOT hold" if met is False else "could not be told"
-    when = data.get("when")
-    told = f" {when} the method" if when in ("before", "during", "after") else ""
-    return f"the experiment's own hypothesis {ending}{told}{_seen(data)}", "good" if met is True else "bad"
-
-
-def _rollbacks(data: Data) -> Told:
-    failed = [one for one in data.get("failed") or () if isinstance(one, Mapping)]
-    if not failed:
-        return f"the experiment's rollbacks were played ({data.get('played')})", "good"
-    told = "; ".join(f"{one.get('activity')}: {plain(one.get('seen'))}" for one in failed)
-    return f"rollbacks FAILED: {told}", "bad"
-
-
-def _fault(text: str, level: str = "warn") -> Callable[[Data], Told]:
-    return lambda data: (f"fault {data.get('fault')} {text}{_witness(data)}{_seen(data)}", level)
-
-
-_TELLERS: dict[str, Callable[[Data], Told]] = {
-    "run.started": _started,
-    "phase.started": lambda data: (f"phase {data.get('phase')}", "info"),
-    "preflight.check": _preflight,
-    "experiment.hypothesis": _hypothesis,
-    "experiment.rollbacks": _rollbacks,
-    "fault.intended": lambda data: (
-        f"fault {fault_words(str(data.get('kind')))} on {data.get('target')} intended, undo is on the ledger "
-        f"({data.get('mechanism')})",
-        "info",
-    ),
-    "fault.landed": _fault("landed"),
-    "fault.not_landed": _fault("was NOT seen to land", "bad"),
-    "fault.failed": _fault("could not be injected", "bad"),
-    "remedy.gone": lambda data: (f"{setting_words(data)} is put back{_seen(data)}", "info"),
-    "remedy.not_gone": lambda data: (f"{setting_words(data)} is NOT put back{_seen(data)}", "bad"),
-    "fault.reverting": lambda data: (f"fault {data.get('fault')} is being undone by {data.get('by')}", "info"),
-    "fault.gone": _fault("gone", "good"),
-    "fault.not_gone": _fault("is NOT gone", "bad"),
-    "alert.state": _alert,
-    "alert.silenced": lambda data: (f"alert {data.get('alert')} silenced by {data.get('by')}", "warn"),
-    "playbook.started": lambda data: (
-        f"playbook {data.get('playbook')} started{' giving back' if data.get('phase') == 'resolve' else ''} "
-        f"on {data.get('target')} for {data.get('alert')}",
-        "info",
-    ),
-    "playbook.skipped": lambda data: (
-        f"playbook {data.get('playbook')} skipped on {data.get('target')}: {data.get('reason')}",
-        "info",
-    ),
-    "playbook.step": _step,
-    "playbook.finished": _finished,
-    "playbook.escalated": lambda data: (
-        f"playbook {data.get('playbook')} escalated {data.get('target')}: {data.get('reason')}",
-        "warn",
-    ),
-    "page.sent": lambda data: (f"page to {data.get('contact')} ({data.get('action')}): {data.get('summary')}", "warn"),
-    "page.failed": lambda data: (f"page to {data.get('contact')} FAILED: {plain(data.get('error'))}", "bad"),
-    "page.acknowledged": lambda data: (f"page acknowledged by {data.get('by')}", "good"),
-    "load.health": _health,
-    "load.ended": lambda data: ("load ended", "info"),
-    "process.exited": _exited,
-    "monitoring.gap": _gap,
-    "guardrail.breached": lambda data: (f"guardrail {plain(data.get('guardrail'))} breached{_seen(data)}", "bad"),
-    "run.stopping": lambda data: (f"stopping ({data.get('by')}): {data.get('reason')}", "bad"),
-    "ledger.open": _open,
-    "run.note": lambda data: (str(data.get("text", "")), "info"),
-    "run.ended": _ended,
-}
+def _run(said: object) -> Told:
+    match said:
+        case run.RunStarted() as one:
+            return f"run {one.run} of {one.drill}, {variant_words(one.variant)}", "info"
+        case run.PhaseStarted(phase=phase):
+            return f"phase {phase}", "info"
+        case run.PreflightCheck(ok=False) as one:
+            return f"preflight {one.name} failed{_seen(one.seen)}", "bad"
+        case run.ExperimentHypothesis(met=met, when=when) as one:
+            ending = "could not be told" if met is None else "holds" if met else "does NOT hold"
+            told = f" {when} the method" if when in ("before", "during", "after") else ""
+            return f"the experiment's own hypothesis {ending}{told}{_seen(one.seen)}", "good" if met else "bad"
+        case run.ExperimentRollbacks() as one:
+            failed = [each for each in one.failed if isinstance(each, Mapping)]
+            if not failed:
+                return f"the experiment's rollbacks were played ({one.played})", "good"
+            told = "; ".join(f"{each.get('activity')}: {plain(each.get('seen'))}" for each in failed)
+            return f"rollbacks FAILED: {told}", "bad"
+        case run.RemedyGone() as one:
+            return f"{one.setting} is put back{_seen(one.seen)}", "info"
+        case run.RemedyNotGone() as one:
+            return f"{one.setting} is NOT put back{_seen(one.seen)}", "bad"
+        case response.AlertState(state=state) as one:
+            subject = label_words(one.labels)
+            level = {"firing": "warn", "resolved": "good"}.get(state, "info")
+            return f"alert {one.alert}{' ' + subject if subject else ''} {state} ({one.via})", level
+        case response.AlertSilenced(alert=alert, by=by):
+            return f"alert {alert} silenced by {by}", "warn"
+        case response.MonitoringGap() as one:
+            lasted, why = show_seconds(one.seconds), one.reason or "it did not answer"
+            if one.waking:
+                return f"{one.what} not yet ready after {lasted}: {why}", "info"
+            return f"{one.what} blind for {lasted}: {why}", "bad"
+        case run.LoadHealth(stalled=True):
+            return "the load generator stalled", "bad"
+        case run.LoadEnded():
+            return "load ended", "info"
+        case run.ProcessExited(expected=False) as one:
+            return f"{one.name} exited unexpectedly (code {one.exit_code})", "bad"
+        case run.GuardrailBreached() as one:
+            return f"guardrail {one.guardrail} breached{_seen(one.seen)}", "bad"
+        case run.RunStopping() as one:
+            return f"stopping ({one.by}): {one.reason}", "bad"
+        case run.LedgerOpen(faults=left) if left:
+            return f"STILL INJECTED: {plain(left)}", "bad"
+        case run.RunNote(text=text):
+            return text, "info"
+        case run.RunEnded(outcome=outcome, reason=reason):
+            return f"run {outcome}{_seen(reason)}", "good" if outcome == "completed" else "bad"
+    return None

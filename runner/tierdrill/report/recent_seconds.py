@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
 
-from tierdrill.history.events import Event
+from tierdrill.history.kinds.run_kinds import LoadSamples
 from tierdrill.report.charts.sample_series import quantile, samples_of
 from tierdrill.report.run_model import Bucket, RunState
 
@@ -35,11 +35,11 @@ def recent_sli(state: RunState, tier: str, now: float, rejections_count: bool, w
     return Sli(sent, ok / base if base else None, rejected / sent if sent else None, quantile(latencies, 0.99))
 
 
-def samples(state: RunState, event: Event) -> RunState:
+def samples(state: RunState, said: LoadSamples) -> RunState:
     """Put an event's samples into their buckets, and let go of those that are too old to be shown."""
     fresh: dict[str, dict[int, list[Any]]] = {}
     count = 0
-    for sample in samples_of(event):
+    for sample in samples_of(said):
         count += 1
         bucket = fresh.setdefault(sample.tier, {}).setdefault(math.floor(sample.due), [0, 0, 0, []])
         bucket[0] += 1

@@ -6,57 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-
-@dataclass(frozen=True, slots=True)
-class PhaseView:
-    """A phase that began; `ended` is None while it lasts."""
-
-    name: str
-    started: float
-    ended: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class FaultView:
-    """A fault as far as it was seen. `trouble` says in words what went wrong with it."""
-
-    id: str
-    kind: str = ""
-    target: str = ""
-    target_kind: str = ""
-    mechanism: str = ""
-    parameters: Mapping[str, Any] = field(default_factory=dict)
-    lease_s: float | None = None
-    emulated: bool = False
-    planned_at: float | None = None
-    intended_at: float | None = None
-    injected_at: float | None = None
-    effective_at: float | None = None
-    landed_by: str = ""
-    landed_seen: str = ""
-    reverting_at: float | None = None
-    gone_at: float | None = None
-    gone_by: str = ""
-    gone_seen: str = ""
-    trouble: str = ""
-
-    @property
-    def status(self) -> str:
-        """One or two words: intended, injected, landed, reverting, gone, or what went wrong."""
-        if self.trouble and self.gone_at is None:
-            return self.trouble.partition(":")[0]
-        if self.gone_at is not None:
-            return "gone"
-        if self.reverting_at is not None:
-            return "reverting"
-        if self.effective_at is not None:
-            return "landed"
-        return "injected" if self.injected_at is not None else "intended"
-
-    @property
-    def active(self) -> bool:
-        """In effect, as far as anybody saw."""
-        return self.effective_at is not None and self.gone_at is None
+from tierdrill.history.kinds.run_kinds import LoadHealth, RunStarted
+from tierdrill.history.projection import PhaseSpan, Projection
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,41 +54,6 @@ class AlertView:
         if self.firing_at is not None:
             return "resolved" if self.resolved_at is not None else "firing"
         return self.marks[-1].state if self.marks else "pending"
-
-
-@dataclass(frozen=True, slots=True)
-class StepView:
-    """One step of a playbook; `at` is when it ended."""
-
-    at: float
-    step: str
-    action: str
-    ok: bool
-    seen: str
-    seconds: float
-    rollback: bool = False
-
-    @property
-    def words(self) -> str:
-        """Its name, and what is to be said about it."""
-        return f"{'undo ' if self.rollback else ''}{self.step}{'' if self.ok else ' FAILED'}"
-
-
-@dataclass(frozen=True, slots=True)
-class PlaybookView:
-    """One execution of a playbook. The steps run when its alert resolves are one of their own, of phase "resolve"."""
-
-    playbook: str
-    execution: str
-    started: float
-    target: str = ""
-    alert: str = ""
-    attempt: int = 1
-    phase: str = "act"
-    steps: tuple[StepView, ...] = ()
-    finished: float | None = None
-    ok: bool | None = None
-    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,29 +121,24 @@ class Line:
 
 
 @dataclass(frozen=True)
-class RunState:
+class RunState(Projection):
     """Everything the views know about a run so far."""
 
     run: str = ""
     drill: str = ""
     variant: str = "drill"
     started: float | None = None
-    now: float = 0.0
-    origin: Mapping[str, Any] = field(default_factory=dict)
-    phases: tuple[PhaseView, ...] = ()
+    origin: RunStarted | None = None
     preflight_bad: tuple[str, ...] = ()
-    faults: Mapping[str, FaultView] = field(default_factory=dict)
     alerts: Mapping[tuple[str, tuple[tuple[str, str], ...]], AlertView] = field(default_factory=dict)
     silenced: tuple[str, ...] = ()
-    playbooks: tuple[PlaybookView, ...] = ()
     skips: tuple[SkipView, ...] = ()
     pages: tuple[PageView, ...] = ()
     moves: tuple[MoveView, ...] = ()
     nodes: tuple[NodeMark, ...] = ()
     replicas: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     recent: Mapping[str, tuple[Bucket, ...]] = field(default_factory=dict)
-    load: Mapping[str, Any] = field(default_factory=dict)
-    health: Mapping[str, Any] = field(default_factory=dict)
+    health: LoadHealth | None = None
     sent: int = 0
     trouble: tuple[Line, ...] = ()
     lines: tuple[Line, ...] = ()
@@ -239,7 +150,7 @@ class RunState:
     digest: str = ""
 
     @property
-    def phase(self) -> PhaseView | None:
+    def phase(self) -> PhaseSpan | None:
         """The phase the run is in."""
         return self.phases[-1] if self.phases and self.phases[-1].ended is None else None
 

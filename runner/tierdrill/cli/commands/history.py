@@ -64,7 +64,8 @@ def _wanted(kind: str, kinds: Iterable[str]) -> bool:
 
 def _lines(events: Iterable[Event], kinds: tuple[str, ...]) -> Iterable[str]:
     """The story, a line for each event, with the time since the fault's effect; figures only where asked for."""
-    from tierdrill.report.event_text import describe, plain
+    from tierdrill.history.payload import plain
+    from tierdrill.report.event_text import describe
     from tierdrill.report.format import show_offset
     from tierdrill.report.run_model import RunState
     from tierdrill.report.run_state import reduce

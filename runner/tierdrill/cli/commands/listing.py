@@ -41,7 +41,7 @@ def command(here: Surroundings, kind: str | None, as_json: bool) -> None:
 
 def _shown(rows: list[dict[str, Any]], *, in_full: bool) -> Iterator[str]:
     """Name and title, folded to the terminal; with all else that is known below them where one kind was asked for."""
-    from tierdrill.report.event_text import plain
+    from tierdrill.history.payload import plain
 
     width = shutil.get_terminal_size().columns
     column = max((len(row["name"]) for row in rows), default=0) + 4

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 
+from tierdrill.history.projection import FaultSpan
 from tierdrill.judge.verdict import WORST_FIRST, Check, Status, Verdict
 from tierdrill.report.charts.marks import Group, Lane, Mark, Note, Rect, Ruler, joined
 from tierdrill.report.format import fault_words, plural, show_offset, show_seconds
-from tierdrill.report.run_model import FaultView, MoveView, NodeMark, RunState
+from tierdrill.report.run_model import MoveView, NodeMark, RunState
 
 BAR_HEIGHT = 24
 SIGN_WIDTH = 1.5
@@ -20,7 +21,7 @@ def checks_of(verdict: Verdict, prefix: str) -> list[Check]:
     return [check for check in verdict.checks if check.id.startswith(prefix)]
 
 
-def fault_checks(verdict: Verdict, fault: FaultView) -> list[Check]:
+def fault_checks(verdict: Verdict, fault: FaultSpan) -> list[Check]:
     """The checks about a fault; they are named by its kind."""
     return checks_of(verdict, f"fault/{fault.id}/") or checks_of(verdict, f"fault/{fault.kind}/")
 
@@ -38,7 +39,7 @@ def fault_group(ruler: Ruler, state: RunState, verdict: Verdict) -> Group:
     )
 
 
-def _fault_lane(ruler: Ruler, fault: FaultView, state: RunState, judged: Status | None) -> Lane:
+def _fault_lane(ruler: Ruler, fault: FaultSpan, state: RunState, judged: Status | None) -> Lane:
     end = fault.gone_at or state.ended or state.now
     rects: list[Rect] = []
     marks: list[Mark] = []

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from tierdrill.documents.catalogue import DrillSetting
+from tierdrill.history.projection import Execution
 from tierdrill.judge.verdict import Verdict
 from tierdrill.report.charts.deployment_lanes import BAR_HEIGHT, checks_of, worst
 from tierdrill.report.charts.marks import Group, Lane, Mark, Note, Rect, Ruler, joined
 from tierdrill.report.event_text import label_words
 from tierdrill.report.format import plural, show_offset, show_seconds
-from tierdrill.report.run_model import AlertView, PlaybookView, RunState
+from tierdrill.report.run_model import AlertView, RunState
 
 VIA_SHAPES = {"prometheus": "dot", "alertmanager": "diamond", "webhook": "triangle"}
 
@@ -116,12 +117,12 @@ def _playbook_lane(
     rects, marks, notes = list(_deadline(ruler, within, state)), [], []
     for view in views:
         rects.extend(_step_bars(ruler, view, end))
-        words = " · ".join(step.words for step in view.steps)
-        finish = ruler.place(view.finished or end)
+        words = " · ".join(step.words for step in view.done)
+        finish = ruler.place(view.finished_at or end)
         on_left = finish > 70
         notes.append(
             Note(
-                ruler.place(view.started) - 0.8 if on_left else finish + 0.8,
+                ruler.place(view.started_at) - 0.8 if on_left else finish + 0.8,
                 16,
                 words,
                 ("" if view.phase == "act" else "later") if view.ok else "bad",
@@ -137,11 +138,11 @@ def _playbook_lane(
         if css == "bad" and not any(note.css == "bad" for note in notes):
             notes.append(Note(ruler.place(skip.at) + 1.0, 16, f"{verb}: {skip.reason}", "bad"))
     acts = [view for view in views if view.phase == "act"]
-    done = [view.finished for view in acts if view.ok and view.finished is not None]
+    done = [view.finished_at for view in acts if view.ok and view.finished_at is not None]
     if done:
         result, detail = (
             f"done {show_offset(min(done) - ruler.zero)}",
-            f"started {show_offset(acts[0].started - ruler.zero)}",
+            f"started {show_offset(acts[0].started_at - ruler.zero)}",
         )
     elif acts:
         result, detail = "did not succeed", next((view.reason for view in acts if view.reason), "")
@@ -160,18 +161,18 @@ def _playbook_lane(
     )
 
 
-def _step_bars(ruler: Ruler, view: PlaybookView, end: float) -> list[Rect]:
-    finish = view.finished or end
+def _step_bars(ruler: Ruler, view: Execution, end: float) -> list[Rect]:
+    finish = view.finished_at or end
     css = "run" if view.ok else "run bad"
-    span = f"{show_offset(view.started - ruler.zero)} to {show_offset(finish - ruler.zero)}"
+    span = f"{show_offset(view.started_at - ruler.zero)} to {show_offset(finish - ruler.zero)}"
     title = f"{view.playbook} on {view.target}: {span}"
-    bars = [ruler.bar(view.started, finish, css, y=6.0, height=12.0, title=title)]
-    for step in view.steps:
+    bars = [ruler.bar(view.started_at, finish, css, y=6.0, height=12.0, title=title)]
+    for step in view.done:
         state = "done" if step.ok else "failed"
         bars.append(
             ruler.bar(
-                step.at - step.seconds,
-                step.at,
+                (step.ended_at or step.started_at) - step.seconds,
+                step.ended_at or step.started_at,
                 "step" if step.ok else "step bad",
                 y=6.0,
                 height=12.0,

@@ -6,9 +6,9 @@ import math
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
-from tierdrill.history.events import Event
+from tierdrill.history.events import Event, each
+from tierdrill.history.kinds.run_kinds import LoadSamples
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,12 +85,12 @@ class _Bucket:
     latencies: list[float] = field(default_factory=list)
 
 
-def samples_of(event: Event) -> Iterator[Sample]:
-    """The requests of one load.samples event that were sent; arrivals the generator dropped say nothing of a tier."""
-    columns: dict[str, Any] = event.data.get("columns") or {}
-    dues: Sequence[Any] = columns.get("due") or ()
+def samples_of(said: LoadSamples) -> Iterator[Sample]:
+    """The requests of one event that were sent; arrivals the generator dropped say nothing of a tier."""
+    columns = said.columns
+    dues = columns.get("due") or ()
     count = len(dues)
-    tiers = columns.get("tier") or [event.data.get("tier", "")] * count
+    tiers = columns.get("tier") or [""] * count
     latencies = columns.get("latency") or [None] * count
     outcomes = columns.get("outcome") or ["error"] * count
     replicas = columns.get("replica") or [None] * count
@@ -102,9 +102,8 @@ def samples_of(event: Event) -> Iterator[Sample]:
 
 def all_samples(events: Iterable[Event]) -> Iterator[Sample]:
     """Every sent request of a history."""
-    for event in events:
-        if event.kind == "load.samples":
-            yield from samples_of(event)
+    for _, said in each(events, LoadSamples):
+        yield from samples_of(said)
 
 
 def quantile(values: Sequence[float], share: float) -> float | None:

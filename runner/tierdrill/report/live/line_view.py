@@ -9,6 +9,7 @@ from typing import IO, Protocol, Self
 
 from tierdrill.documents.catalogue import DrillSetting
 from tierdrill.history.events import Event
+from tierdrill.history.kinds.run_kinds import LoadSamples, PhaseEnded
 from tierdrill.report.event_text import describe
 from tierdrill.report.format import ASCII, UNICODE, Glyphs, show_latency, show_offset, show_share
 from tierdrill.report.recent_seconds import recent_sli
@@ -83,8 +84,8 @@ class PlainLines(_Lines):
         line = describe(event, self._state.faults)
         if line is not None:
             self._say(event.at, line.text)
-        if event.kind == "phase.ended" and event.data.get("phase") in MEASURED_PHASES:
-            self._tiers(event.at, str(event.data["phase"]))
+        if isinstance(said := event.payload, PhaseEnded) and said.phase in MEASURED_PHASES:
+            self._tiers(event.at, said.phase)
 
     def _tiers(self, at: float, phase: str) -> None:
         for tier in self._setting.tiers.by_rank():
@@ -111,5 +112,5 @@ class JsonLines(_Lines):
 
     def feed(self, event: Event) -> None:
         """One more event."""
-        if event.kind != "load.samples" or self._samples:
+        if event.kind != LoadSamples.KIND or self._samples:
             self._write(event.to_line())

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -11,6 +9,7 @@ from rich.text import Text
 from tierdrill.documents.catalogue import DrillSetting
 from tierdrill.documents.models.tiers import Tier, quantile_share
 from tierdrill.documents.models.units import show_duration, show_ratio
+from tierdrill.history.projection import FaultSpan
 from tierdrill.report.format import (
     Glyphs,
     fault_words,
@@ -21,7 +20,7 @@ from tierdrill.report.format import (
     variant_words,
 )
 from tierdrill.report.recent_seconds import recent_sli
-from tierdrill.report.run_model import FaultView, RunState
+from tierdrill.report.run_model import RunState
 
 LEVEL_STYLES = {"info": "", "good": "green", "warn": "yellow", "bad": "bold red"}
 ROWS_MAX = 4
@@ -46,9 +45,7 @@ def phase_lengths(setting: DrillSetting, variant: str) -> dict[str, float]:
 
 def planned_lengths(state: RunState) -> dict[str, float]:
     """The lengths that the run itself recorded; empty where it did not."""
-    planned = state.origin.get("planned")
-    if not isinstance(planned, Mapping):
-        return {}
+    planned = state.origin.planned if state.origin is not None else {}
     return {str(name): float(length) for name, length in planned.items() if isinstance(length, int | float)}
 
 
@@ -160,7 +157,7 @@ def fault_rows(state: RunState, now: float, glyphs: Glyphs) -> list[Text]:
     return rows or [_label("fault").append("none yet", "dim")]
 
 
-def _fault_words(fault: FaultView, state: RunState, now: float, glyphs: Glyphs) -> str:
+def _fault_words(fault: FaultSpan, state: RunState, now: float, glyphs: Glyphs) -> str:
     words = f"{fault_words(fault.kind) or fault.id} on {fault.target}: {fault.status}"
     if fault.active and fault.effective_at is not None:
         words += f" for {show_seconds(max(0.0, now - fault.effective_at))}"
@@ -169,7 +166,7 @@ def _fault_words(fault: FaultView, state: RunState, now: float, glyphs: Glyphs) 
     return glyphs.text(words)
 
 
-def _fault_style(fault: FaultView) -> str:
+def _fault_style(fault: FaultSpan) -> str:
     if fault.trouble and fault.gone_at is None:
         return "bold red"
     return "yellow" if fault.active else "green" if fault.gone_at is not None else ""
@@ -197,13 +194,13 @@ def playbook_rows(state: RunState, glyphs: Glyphs) -> list[Text]:
     """The last playbooks, each with where it stands."""
     rows = []
     for index, view in enumerate(state.playbooks[-ROWS_MAX:]):
-        last = view.steps[-1].step if view.steps else "starting"
-        if view.finished is None:
+        last = view.done[-1].name if view.done else "starting"
+        if view.finished_at is None:
             words, style = f"running, {last}", "yellow"
         elif view.ok:
-            words, style = f"done {show_offset(view.finished - state.zero)}", "green"
+            words, style = f"done {show_offset(view.finished_at - state.zero)}", "green"
         else:
-            words, style = f"failed {show_offset(view.finished - state.zero)}: {view.reason}", "bold red"
+            words, style = f"failed {show_offset(view.finished_at - state.zero)}: {view.reason}", "bold red"
         part = " (clean-up)" if view.phase == "resolve" else ""
         rows.append(
             _label("playbooks", index).append(glyphs.text(f"{view.playbook} on {view.target}{part}: {words}"), style)
@@ -214,15 +211,14 @@ def playbook_rows(state: RunState, glyphs: Glyphs) -> list[Text]:
 def _load(state: RunState, glyphs: Glyphs) -> Text:
     health = state.health
     row = _label("load")
-    if not health:
+    if health is None:
         return row.append(f"{state.sent:,} requests", "dim")
     parts = [f"{state.sent:,} requests"]
-    lag, dropped, idle = health.get("lag_p99_s"), health.get("dropped"), health.get("machine_idle")
-    if isinstance(lag, int | float):
-        parts.append(f"lag p99 {show_latency(float(lag))}")
-    if isinstance(dropped, int | float):
-        parts.append(f"{dropped:g} dropped")
-    if isinstance(idle, int | float):
-        parts.append(f"machine idle {show_share(float(idle))}")
-    bad = bool(health.get("stalled")) or bool(dropped)
+    if health.lag_p99_s is not None:
+        parts.append(f"lag p99 {show_latency(health.lag_p99_s)}")
+    if health.dropped is not None:
+        parts.append(f"{health.dropped:g} dropped")
+    if health.machine_idle is not None:
+        parts.append(f"machine idle {show_share(health.machine_idle)}")
+    bad = bool(health.stalled) or bool(health.dropped)
     return row.append(f" {glyphs.dot} ".join(parts), "bold red" if bad else "dim")

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from tierdrill.documents.catalogue import DrillSetting
 from tierdrill.documents.models.tiers import Tier, quantile_share
 from tierdrill.faults.registry import disrupts
-from tierdrill.history.events import Event
+from tierdrill.history.events import Event, each
 from tierdrill.history.kinds.run_kinds import PlatformState
+from tierdrill.history.projection import FaultSpan
 from tierdrill.report.charts.sample_series import Affected, Sample, affected
-from tierdrill.report.run_model import FaultView, MoveView, RunState
+from tierdrill.report.run_model import MoveView, RunState
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ def _slow_limit(tier: Tier) -> float | None:
     return promised[-1][1] if promised else None
 
 
-def _most_at_once(faults: Sequence[FaultView], state: RunState) -> int:
+def _most_at_once(faults: Sequence[FaultSpan], state: RunState) -> int:
     """The most different targets that were touched at one moment; from the intent on, as nobody knows better."""
     end = state.ended or state.now
     spans = [(f.intended_at or 0.0, f.gone_at if f.gone_at is not None else end, f.target) for f in faults]
@@ -77,10 +77,7 @@ def _carried(state: RunState, events: Iterable[Event]) -> tuple[str, ...]:
     """Replicas that lived on the faulted nodes and GPUs when the fault took effect."""
     if state.effect is None:
         return ()
-    before: Mapping[str, Any] = {}
-    for event in events:
-        if isinstance(event.payload, PlatformState) and event.at <= state.effect:
-            before = event.data
+    before = [said for event, said in each(events, PlatformState) if event.at <= state.effect]
     hit = {
         (fault.target_kind, fault.target)
         for fault in state.faults.values()
@@ -89,7 +86,7 @@ def _carried(state: RunState, events: Iterable[Event]) -> tuple[str, ...]:
     return tuple(
         sorted(
             str(replica.get("name"))
-            for replica in before.get("replicas") or ()
+            for replica in (before[-1].replicas if before else ())
             if ("node", replica.get("node")) in hit or ("gpu", f"{replica.get('node')}/{replica.get('gpu')}") in hit
         )
     )

@@ -6,7 +6,8 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from tierdrill.history.events import Event
+from tierdrill.history.events import Event, each
+from tierdrill.history.kinds.run_kinds import LoadSamples
 from tierdrill.judge.verdict import Check, Verdict
 from tierdrill.report.event_text import describe
 from tierdrill.report.format import plural, show_offset
@@ -51,8 +52,8 @@ def evidence_of(events: Sequence[Event], verdict: Verdict, state: RunState) -> E
     """The events that the verdict's checks cite."""
     by_number = {event.sequence: event for event in events}
     cited = sorted({number for check in verdict.checks for number in check.events if number in by_number})
-    plain = [by_number[number] for number in cited if by_number[number].kind != "load.samples"]
-    samples = [by_number[number] for number in cited if by_number[number].kind == "load.samples"]
+    plain = [by_number[number] for number in cited if by_number[number].kind != LoadSamples.KIND]
+    samples = [by_number[number] for number in cited if by_number[number].kind == LoadSamples.KIND]
     shown = plain[:ROWS_MAX]
     rows = [_row(event, state) for event in shown]
     if samples:
@@ -78,12 +79,12 @@ def _row(event: Event, state: RunState) -> Row:
 
 
 def _samples_row(events: Sequence[Event], zero: float) -> Row:
-    count = sum(len((event.data.get("columns") or {}).get("due") or ()) for event in events)
+    count = sum(len(said.columns.get("due") or ()) for _, said in each(events, LoadSamples))
     return Row(
         anchor="samples",
         number=f"{events[0].sequence}–{events[-1].sequence}",
         offset=f"{show_offset(events[0].at - zero)} to {show_offset(events[-1].at - zero)}",
-        kind="load.samples",
+        kind=LoadSamples.KIND,
         source=events[0].source,
         text=f"{count:,} requests in {plural(len(events), 'event')}; tierdrill history --format jsonl has every one",
         data="",
@@ -92,8 +93,8 @@ def _samples_row(events: Sequence[Event], zero: float) -> Row:
 
 def _links(check: Check, by_number: dict[int, Event], anchors: Iterable[int]) -> tuple[Link, ...]:
     known = [number for number in check.events if number in by_number]
-    samples = any(by_number[number].kind == "load.samples" for number in known)
-    single = [number for number in known if by_number[number].kind != "load.samples"]
+    samples = any(by_number[number].kind == LoadSamples.KIND for number in known)
+    single = [number for number in known if by_number[number].kind != LoadSamples.KIND]
     links = [Link(f"#{number}", f"e{number}" if number in anchors else "") for number in single[:LINKS_MAX]]
     if len(single) > LINKS_MAX:
         links.append(Link(f"and {len(single) - LINKS_MAX} more", ""))

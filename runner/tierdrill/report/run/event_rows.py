@@ -117,12 +117,12 @@ def _playbook_words(state: RunState, name: str) -> str:
     if not acts:
         skip = next((skip for skip in state.skips if skip.playbook == name), None)
         return f"never ran ({skip.reason})" if skip else "never ran"
-    done = next((view for view in acts if view.ok and view.finished is not None), None)
-    start = f"on {acts[0].target}: started {show_offset(acts[0].started - state.zero)}"
-    if done is None or done.finished is None:
+    done = next((view for view in acts if view.ok and view.finished_at is not None), None)
+    start = f"on {acts[0].target}: started {show_offset(acts[0].started_at - state.zero)}"
+    if done is None or done.finished_at is None:
         why = next((view.reason for view in acts if view.reason), "")
         return f"{start}, did not succeed{': ' + why if why else ''}"
-    return f"{start}, done {show_offset(done.finished - state.zero)}"
+    return f"{start}, done {show_offset(done.finished_at - state.zero)}"
 
 
 def ending_rows(verdict: Verdict, glyphs: Glyphs) -> list[Text]:

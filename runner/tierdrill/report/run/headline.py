@@ -132,9 +132,9 @@ def _fired(setting: DrillSetting, state: RunState, verdict: Verdict) -> tuple[An
     ran = [view.playbook for view in state.playbooks]
     for name in dict.fromkeys([*must_run, *ran]):
         acts = [view for view in state.playbooks if view.playbook == name and view.phase == "act"]
-        done = next((view.finished for view in acts if view.ok and view.finished is not None), None)
+        done = next((view.finished_at for view in acts if view.ok and view.finished_at is not None), None)
         if done is not None:
-            words = f"{show_offset(acts[0].started - state.zero)}, done {show_offset(done - state.zero)}"
+            words = f"{show_offset(acts[0].started_at - state.zero)}, done {show_offset(done - state.zero)}"
         else:
             words = "ran without success" if acts else "never ran"
         lines.append(Answer(f"playbook {name}", words, worst(checks_of(verdict, f"playbook/{name}/"))))

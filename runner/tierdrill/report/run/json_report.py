@@ -45,8 +45,8 @@ def json_report(setting: DrillSetting, events: Sequence[Event], verdict: Verdict
                 "phase": view.phase,
                 "ok": view.ok,
                 "reason": view.reason,
-                "started": _offset(state, view.started),
-                "finished": _offset(state, view.finished),
+                "started": _offset(state, view.started_at),
+                "finished": _offset(state, view.finished_at),
             }
             for view in state.playbooks
         ],

@@ -8,8 +8,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from tierdrill.documents.catalogue import DrillSetting
+from tierdrill.history.kinds.run_kinds import RunStarted
+from tierdrill.history.payload import plain
 from tierdrill.judge.verdict import Verdict
-from tierdrill.report.event_text import plain
 from tierdrill.report.format import fault_words, show_seconds, variant_words
 from tierdrill.report.run_model import RunState
 
@@ -45,23 +46,22 @@ def emulated_parts(setting: DrillSetting, state: RunState) -> tuple[str, ...]:
 
 def provenance(setting: DrillSetting, state: RunState, verdict: Verdict) -> dict[str, str]:
     """Names and values, in the order to show them."""
-    origin = state.origin
-    git = origin.get("git")
+    origin = state.origin or RunStarted.read({})
     rows: dict[str, str] = {
         "run": verdict.run or state.run,
         "drill": f"{verdict.drill}, {variant_words(verdict.variant)}",
         "experiment": setting.drill.experiment,
         "started": utc(state.started),
         "lasted": show_seconds(duration_of(state)),
-        "environment": _environment(setting, origin.get("environment")),
-        "machine": plain(origin.get("machine")),
-        "started by": plain(origin.get("author")),
-        "git": _git(git),
-        "versions": plain(origin.get("versions")),
-        "seed": f"run {plain(origin.get('seed'))}, load {setting.drill.load.seed}",
+        "environment": _environment(setting, origin.environment),
+        "machine": plain(origin.machine),
+        "started by": plain(origin.author),
+        "git": _git(origin.git),
+        "versions": plain(origin.versions),
+        "seed": f"run {plain(origin.seed)}, load {setting.drill.load.seed}",
         "alert windows": f"production's divided by {setting.environment.clock.window_scale:g}",
         "lease of a fault": show_seconds(setting.environment.lease),
-        "command": _command(origin.get("argv")),
+        "command": _command(origin.argv),
         "history": f"{state.events} events, digest {state.digest}" if state.digest else "",
     }
     for fault in state.faults.values():
