@@ -84,10 +84,10 @@ def test_killed_while_failing_the_next_engine_takes_back_first(cut: int) -> None
         assert not open_now["a"], "a failed execution leaves nothing cordoned"
 
 
-def test_unfinished_names_the_open_step() -> None:
+def test_unfinished_names_what_was_done() -> None:
     (left,) = unfinished(WHOLE[:4])
     assert (left.playbook, left.target, left.attempt, left.phase) == ("mend", "node-1", 1, "act")
-    assert (left.done, left.open_step) == (("a",), "b")
+    assert left.done == ("a",)
     assert left.notice.incident == notice().incident
     after_act = next(n for n, event in enumerate(WHOLE) if event.kind == "playbook.finished") + 1
     assert [item.phase for item in unfinished(WHOLE[:after_act])] == ["resolve"]

@@ -18,7 +18,8 @@ from tierdrill.lab.controller import remedy_actions as controller_remedies
 from tierdrill.remedies import kinds
 from tierdrill.remedies.facts import FACTS
 from tierdrill.remedies.remedy_registry import COMMANDS, REMEDIES, implemented
-from tierdrill.targets.lab import lab_facts, remedy_port
+from tierdrill.targets.lab import remedy_port
+from tierdrill.targets.lab.lab_facts import LabFacts
 from tierdrill.training.ops import tier_rules as rules
 
 ROOT = Path(__file__).parents[2]
@@ -53,7 +54,8 @@ def test_a_remedy_says_everything_and_names_only_what_there_is(name: str) -> Non
 def test_the_lab_does_every_remedy_and_knows_every_fact() -> None:
     done = {*remedy_port._REMEDIES, *controller_remedies.REMEDIES}
     assert done == set(REMEDIES) and not set(remedy_port._REMEDIES) & set(controller_remedies.REMEDIES)
-    assert {*implemented(FACTS, vars(lab_facts))} == {name for name, one in FACTS.items() if not one.known_by_engine}
+    asked = {name for name, one in FACTS.items() if not one.known_by_engine}
+    assert {*implemented(FACTS, vars(LabFacts))} == asked
 
 
 def named(text: str) -> Iterator[tuple[int, str]]:
@@ -141,10 +143,9 @@ KIND = RemedyKind(
 )
 """
 DONE = """
-def flush_cache(client: LabClient, arguments: Arguments, action: str) -> RemedyResult:
-    client.flushed.append(arguments["replica"])
-    return RemedyResult(True, "flushed")
-
+    def flush_cache(self, arguments: Arguments) -> RemedyResult:
+        self._client.flushed.append(arguments["replica"])
+        return RemedyResult(True, "flushed")
 
 """
 USE = """
@@ -202,7 +203,7 @@ def test_a_remedy_costs_two_files(tmp_path: Path) -> None:
     shutil.copytree(PACKAGE, package, ignore=shutil.ignore_patterns("__pycache__"))
     (package / "remedies/kinds/flush_cache.py").write_text(FLUSH, encoding="utf-8")
     port = package / "targets/lab/remedy_port.py"
-    before, marker, after = port.read_text(encoding="utf-8").partition("_FACTS = implemented(")
+    before, marker, after = port.read_text(encoding="utf-8").partition("    def _controller(")
     port.write_text(before + DONE + marker + after, encoding="utf-8")
     done = subprocess.run(
         [sys.executable, "-c", USE, str(tmp_path / "catalogue")],

@@ -20,12 +20,12 @@ from tests.training.build import catalogue
 from tests.training.test_rules import inventory
 from tierdrill.documents.models.scenario import Inject
 from tierdrill.history.events import Event
+from tierdrill.training.exercise_setting import draw_scenario
 from tierdrill.training.facilitator.facilitator_actions import Facilitator
 from tierdrill.training.facilitator.facilitator_console import BadLine, understood
 from tierdrill.training.ops.manual_playbooks import NoSuchTarget, labels_for
 from tierdrill.training.ops.tier_health import Pulse
 from tierdrill.training.protocol import Answer, NoExercise, answer, ask, connect, find_exercise, short_path
-from tierdrill.training.scenario_draw import draw_scenario
 from tierdrill.training.terminal_server import Desk
 
 

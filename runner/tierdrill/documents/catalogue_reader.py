@@ -20,7 +20,6 @@ from tierdrill.documents.reading.source import Source, read_text
 from tierdrill.documents.reading.stock_experiments import as_chaos_toolkit_reads
 from tierdrill.documents.reading.yaml_nodes import SIZE_MAX
 
-API_VERSION = "tierdrill/v1"
 FOLDERS = ("drills", "experiments", "playbooks")
 _NAME = re.compile(rb"\bname\s*:\s*[\"']?([A-Za-z0-9][A-Za-z0-9-]*)")
 FROM_DOCUMENT = {"written": True}

@@ -86,11 +86,6 @@ def parse_reach(texts: Iterable[str]) -> Reach:
     return Reach(**caps)
 
 
-def show_reach(reach: Reach) -> list[str]:
-    """A reach as `parse_reach` reads it."""
-    return [f"{kind}={most}" for kind, most in reach.model_dump().items() if most is not None]
-
-
 def parse_guardrail(text: str) -> Guardrail:
     """A guardrail from "critical:90%:3s" or "critical:90%:3s:20" (tier, floor, window, requests at least)."""
     parts = text.split(":")

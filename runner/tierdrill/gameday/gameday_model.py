@@ -174,12 +174,6 @@ class GameDayState:
         """The place of the step that runs, or of the one whose turn it is."""
         return self.position - 1 if self.stage == "running" else self.position
 
-    @property
-    def last_status(self) -> str:
-        """The status of the last run that ended; empty if the last step was skipped or none has run."""
-        last = self.current.last if self.current is not None and self.current.skipped is None else None
-        return last.status if last is not None else ""
-
     def checklist(self, which: str) -> tuple[str, ...]:
         """The lines of the list before or after."""
         if self.document is None:

@@ -28,7 +28,6 @@ from tierdrill.process.identity import ProcessId, boot_identity, me, since_boot
 from tierdrill.text import valid
 
 LEDGER_FILE = "ledger.db"
-OPEN_STATES = ("intended", "landed", "reverting")
 
 
 class LedgerError(Exception):

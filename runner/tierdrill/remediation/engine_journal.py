@@ -99,8 +99,8 @@ class Unfinished:
     """An execution the history leaves open. `phase` "act": in the middle of its steps; "resolve": done, to be given
     back when the alert ends.
 
-    `done` are the steps of the current attempt and phase that were seen to work, `open_step` the one that may or may
-    not have happened, `to_undo` those of a failed attempt that were not yet taken back.
+    `done` are the steps of the current attempt and phase that were seen to work, `to_undo` those of a failed attempt
+    that were not yet taken back.
     """
 
     playbook: str
@@ -110,7 +110,6 @@ class Unfinished:
     attempt: int
     phase: str
     done: tuple[str, ...] = ()
-    open_step: str | None = None
     to_undo: tuple[str, ...] = ()
     resolving: bool = False
     retargeted: bool = False
@@ -141,7 +140,7 @@ def unfinished(events: Iterable[Event]) -> list[Unfinished]:
             open_now[execution] = _undone(current, data) if data.get("rollback") else _ended(current, data)
         elif event.kind == "playbook.finished":
             if data.get("phase") == "act" and execution in owes and data.get("touched", True):
-                open_now[execution] = replace(current, phase="resolve", done=(), open_step=None, to_undo=(), attempt=1)
+                open_now[execution] = replace(current, phase="resolve", done=(), to_undo=(), attempt=1)
             else:
                 del open_now[execution]
     return list(open_now.values())
@@ -162,15 +161,15 @@ def _opened(execution: str, data: Mapping[str, Any]) -> Unfinished:
 def _began(current: Unfinished, data: Mapping[str, Any]) -> Unfinished:
     attempt = int(data.get("attempt", current.attempt))
     done = current.done if attempt == current.attempt else ()
-    return replace(current, attempt=attempt, done=done, open_step=data["step"])
+    return replace(current, attempt=attempt, done=done)
 
 
 def _ended(current: Unfinished, data: Mapping[str, Any]) -> Unfinished:
     if data.get("ok"):
-        return replace(current, done=(*current.done, data["step"]), open_step=None)
+        return replace(current, done=(*current.done, data["step"]))
     failed = (data["step"],) if data.get("happened", True) else ()
     to_undo = (*current.to_undo, *current.done, *failed)
-    return replace(current, attempt=current.attempt + 1, done=(), open_step=None, to_undo=to_undo)
+    return replace(current, attempt=current.attempt + 1, done=(), to_undo=to_undo)
 
 
 def _undone(current: Unfinished, data: Mapping[str, Any]) -> Unfinished:

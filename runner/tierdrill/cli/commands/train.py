@@ -117,8 +117,7 @@ def _setting(
     catalogue: Catalogue, scenario: str | None, level: str | None, seed: int | None, automation: Any
 ) -> ExerciseSetting:
     from tierdrill.documents.problems import listed, nearest
-    from tierdrill.training.exercise_setting import CannotBeWrong, exercise_setting
-    from tierdrill.training.scenario_draw import draw_scenario
+    from tierdrill.training.exercise_setting import CannotBeWrong, draw_scenario, exercise_setting
 
     if scenario is None:
         try:

@@ -16,7 +16,6 @@ from tierdrill.documents.models.units import Duration, Frozen, Metadata, Name, P
 
 CONNECTIONS_LEAST, CONNECTIONS_MOST = 200, 20000
 Scalar = str | int | float | bool
-PhaseName = Literal["preflight", "warm-up", "baseline", "fault", "recovery", "clean-up"]
 
 
 class Shape(Part):

@@ -6,7 +6,7 @@ server refuses the credentials.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -14,7 +14,6 @@ from tierdrill.documents.models.channels import SecretHere, WholePath
 from tierdrill.documents.models.units import Frozen, Name, Part
 
 RejectionReason = Literal["shed", "capped", "queue-full", "queue-timeout", "preempted", "circuit-open", "rate-limited"]
-REJECTION_REASONS = get_args(RejectionReason)
 
 
 class Credentials(Part):

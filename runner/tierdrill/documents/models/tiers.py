@@ -11,7 +11,6 @@ from tierdrill.documents.models.units import Duration, Frozen, Metadata, Name, P
 WINDOW_BURN = 14.4
 """How many times too fast a budget burns before it pages (Google, "The Site Reliability Workbook", ch. 5)."""
 WINDOW_LOSS_MAX = 0.5
-QUANTILES = ("p50", "p90", "p95", "p99", "p99.9")
 Quantile = Literal["p50", "p90", "p95", "p99", "p99.9"]
 
 

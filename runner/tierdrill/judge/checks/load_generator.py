@@ -24,7 +24,6 @@ from tierdrill.judge.verdict import Check
 LOOP_LAG_MAX_S = 0.25
 RATE_TOLERANCE = 0.1
 ACCOUNTED_MIN = 0.99
-REPORT_S = 1.0
 REPORT_GAP_MAX_S = 5.0
 JUDGED_PHASES = ("baseline", "fault", "recovery")
 

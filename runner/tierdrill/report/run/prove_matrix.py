@@ -187,25 +187,6 @@ def _record(row: ProofRow) -> dict[str, Any]:
     return {**asdict(row), "reason": reason(row), "seconds": round(row.seconds, 3)}
 
 
-def matrix_markdown(drill: str, rows: Sequence[ProofRow]) -> str:
-    """The matrix for a pull request or an issue."""
-    lines = [
-        f"### prove {_cell(drill)}",
-        "",
-        "| | run | must | came to | because | took |",
-        "|---|---|---|---|---|---:|",
-    ]
-    for row in rows:
-        sign = UNICODE.ok if row.ok else UNICODE.bad
-        cells = (variant_words(row.variant), row.expected, row.status, reason(row), show_seconds(row.seconds))
-        lines.append(f"| {sign} | {' | '.join(_cell(cell) for cell in cells)} |")
-    return "\n".join([*lines, "", conclusion(_cell(drill), rows), ""])
-
-
 def _some(checks: Sequence[str]) -> str:
     shown = ", ".join(checks[:REASONS_SHOWN])
     return shown if len(checks) <= REASONS_SHOWN else f"{shown} and {len(checks) - REASONS_SHOWN} more"
-
-
-def _cell(text: str) -> str:
-    return text.replace("|", "\\|").replace("\n", " ").replace("*", "\\*")

@@ -75,14 +75,6 @@ class Lookups(StoreFile):
         """For each calendar and entry, when a slot of it last finished as passed."""
         return self._last("state = 'finished' AND outcome = 'passed'")
 
-    def last_fired(self) -> dict[tuple[str, str], float]:
-        """For each calendar and entry, the due time of the newest slot that was run or held."""
-        with self._explained():
-            rows = self._database.execute(
-                "SELECT calendar, entry, max(due) FROM slots WHERE state != 'missed' GROUP BY calendar, entry"
-            ).fetchall()
-            return {(row[0], row[1]): row[2] for row in rows}
-
     def _last(self, condition: str) -> dict[tuple[str, str], float]:
         with self._explained():
             rows = self._database.execute(

@@ -1,77 +1,76 @@
-"""The facts of the embedded lab: functions named after them, of its client, a way to its inventory, and the subject."""
+"""The facts of the embedded lab, each by the method that is named after it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from tierdrill.lab.client import LabClient
 from tierdrill.targets.base import Inventory, TargetError
 from tierdrill.targets.lab.faults import bit_flip, router_fail_closed, telemetry_loss
-
-Ask = Callable[[], Inventory]
-
-
-def node_ready(client: LabClient, inventory: Ask, node: str) -> bool:
-    return bool(_named(inventory().nodes, node).ready)
+from tierdrill.targets.lab.inventory import inventory_of
 
 
-def node_cordoned(client: LabClient, inventory: Ask, node: str) -> bool:
-    return bool(_named(inventory().nodes, node).cordoned)
+class LabFacts:
+    """Blocking; LabError where the lab does not answer."""
 
+    def __init__(self, client: LabClient) -> None:
+        self._client = client
+        self._known: tuple[str, ...] = ()
 
-def nodes_ready_share(client: LabClient, inventory: Ask, subject: str) -> float:
-    nodes = inventory().nodes
-    return sum(node.ready for node in nodes) / max(1, len(nodes))
+    def _gateways(self) -> tuple[str, ...]:
+        if not self._known:
+            self._known = tuple(p["name"] for p in self._client.status()["processes"] if p["program"] == "gateway")
+        return self._known
 
+    def _inventory(self) -> Inventory:
+        return inventory_of(self._client.state(), self._gateways())
 
-def replica_ready(client: LabClient, inventory: Ask, replica: str) -> bool:
-    return bool(_named(inventory().replicas, replica).ready)
+    def node_ready(self, node: str) -> bool:
+        return bool(_named(self._inventory().nodes, node).ready)
 
+    def node_cordoned(self, node: str) -> bool:
+        return bool(_named(self._inventory().nodes, node).cordoned)
 
-def replica_state(client: LabClient, inventory: Ask, replica: str) -> str:
-    return str(_named(inventory().replicas, replica).state)
+    def nodes_ready_share(self, subject: str) -> float:
+        nodes = self._inventory().nodes
+        return sum(node.ready for node in nodes) / max(1, len(nodes))
 
+    def replica_ready(self, replica: str) -> bool:
+        return bool(_named(self._inventory().replicas, replica).ready)
 
-def replica_answers(client: LabClient, inventory: Ask, replica: str) -> str:
-    return bit_flip.replica_answers(client, replica)
+    def replica_state(self, replica: str) -> str:
+        return str(_named(self._inventory().replicas, replica).state)
 
+    def replica_answers(self, replica: str) -> str:
+        return bit_flip.replica_answers(self._client, replica)
 
-def gpu_state(client: LabClient, inventory: Ask, gpu: str) -> str:
-    return str(_named(inventory().gpus, gpu).state)
+    def gpu_state(self, gpu: str) -> str:
+        return str(_named(self._inventory().gpus, gpu).state)
 
+    def gpu_weight(self, gpu: str) -> float:
+        return max((float(gateway.get(gpu, 1.0)) for gateway in self._client.weights().values()), default=1.0)
 
-def gpu_weight(client: LabClient, inventory: Ask, gpu: str) -> float:
-    return max((float(gateway.get(gpu, 1.0)) for gateway in client.weights().values()), default=1.0)
+    def tier_ready_share(self, tier: str) -> float:
+        return self._inventory().tier_ready_share(tier)
 
+    def tier_shed(self, tier: str) -> float:
+        return max((float(gateway.get(tier, 0.0)) for gateway in self._client.shed().values()), default=0.0)
 
-def tier_ready_share(client: LabClient, inventory: Ask, tier: str) -> float:
-    return inventory().tier_ready_share(tier)
+    def tier_unplaced(self, tier: str) -> int:
+        return sum(replica.tier == tier and replica.node is None for replica in self._inventory().replicas)
 
+    def link_weight(self, link: str) -> float:
+        gateway, _, node = link.partition(">")
+        return float(self._client.weights().get(gateway, {}).get(node, 1.0))
 
-def tier_shed(client: LabClient, inventory: Ask, tier: str) -> float:
-    return max((float(gateway.get(tier, 0.0)) for gateway in client.shed().values()), default=0.0)
+    def gateway_router(self, gateway: str) -> str:
+        return router_fail_closed.router_state(self._client, gateway)
 
+    def gateway_serves(self, gateway: str) -> bool:
+        return self.gateway_router(gateway) in ("picking", "fails-open")
 
-def tier_unplaced(client: LabClient, inventory: Ask, tier: str) -> int:
-    return sum(replica.tier == tier and replica.node is None for replica in inventory().replicas)
-
-
-def link_weight(client: LabClient, inventory: Ask, link: str) -> float:
-    gateway, _, node = link.partition(">")
-    return float(client.weights().get(gateway, {}).get(node, 1.0))
-
-
-def gateway_router(client: LabClient, inventory: Ask, gateway: str) -> str:
-    return router_fail_closed.router_state(client, gateway)
-
-
-def gateway_serves(client: LabClient, inventory: Ask, gateway: str) -> bool:
-    return router_fail_closed.router_state(client, gateway) in ("picking", "fails-open")
-
-
-def exporter_lost(client: LabClient, inventory: Ask, source: str) -> bool:
-    return telemetry_loss.exporter_lost(client, source)
+    def exporter_lost(self, source: str) -> bool:
+        return telemetry_loss.exporter_lost(self._client, source)
 
 
 def _named(items: Any, name: str) -> Any:

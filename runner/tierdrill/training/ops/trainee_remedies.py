@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from tierdrill.history.events import Event
@@ -223,12 +223,4 @@ def _with(now: Situation, settings: Settings) -> Situation:
     for one in settings.caps.values():
         for tier, rate in one.items():
             caps[tier] = caps.get(tier, 0.0) + float(rate)
-    return Situation(
-        tiers=now.tiers,
-        workloads=now.workloads,
-        gpu_memory_gib=now.gpu_memory_gib,
-        inventory=now.inventory,
-        shed=shed,
-        caps=caps,
-        weights=settings.weights,
-    )
+    return replace(now, shed=shed, caps=caps, weights=settings.weights)
