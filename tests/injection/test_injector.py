@@ -10,21 +10,28 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
 import tierdrill
+from tests.judge.build import shipped
 from tierdrill.chaos.actions import inject_fault, undo_faults
 from tierdrill.chaos.context import Context
 from tierdrill.conductor.cleanup import undo_all
+from tierdrill.conductor.plan import make_plan
+from tierdrill.conductor.sabotage import apply_sabotage
 from tierdrill.conductor.stock_faults import ForeignFaults, Proofs
+from tierdrill.documents.models.drill import Sabotage, SabotageAction
 from tierdrill.faults.registry import KINDS
 from tierdrill.history.events import Event
 from tierdrill.history.ledger import Ledger
 from tierdrill.history.sealed import SealedHistory
+from tierdrill.injection import injector as injector_module
 from tierdrill.injection.injector import Injector, NotInjected, Refused
 from tierdrill.targets.base import FaultOrder, Inventory, Mechanism, NodeState, Proof, ReplicaState, TargetError
+from tierdrill.targets.lab.fault_port import MECHANISMS
 from tierdrill.training.facilitator.exercise_faults import ExerciseFaults
 
 RUN = "r1"
@@ -141,7 +148,18 @@ def a_stock_experiment(home: Path, emit: Callable[[Event], object], monkeypatch:
     assert faults.undone()["make"]["met"]
 
 
-@pytest.mark.parametrize("caller", [a_drill, an_exercise, a_stock_experiment])
+def a_sabotage(home: Path, emit: Callable[[Event], object], monkeypatch: pytest.MonkeyPatch) -> None:
+    plan = make_plan(shipped(), RUN, "sabotage:playbook-disabled", MECHANISMS)
+    sabotage = Sabotage(name="bare", do=SabotageAction(flags_off=("retries",)), fails=("slo/*",))
+    monkeypatch.setattr("tierdrill.conductor.sabotage.open_place", lambda _: injector_module.open_place({}))
+    recorder = SimpleNamespace(take=emit, note=lambda *given, **named: None)
+    deployment = SimpleNamespace(plan=plan, recorder=recorder, session=SimpleNamespace(place={}))
+    asyncio.run(apply_sabotage(cast(Any, deployment), sabotage, home))
+    with closing(Ledger(home)) as ledger:
+        assert undo_all(ledger, RUN, "runner", emit) == []
+
+
+@pytest.mark.parametrize("caller", [a_drill, an_exercise, a_stock_experiment, a_sabotage])
 def test_a_fault_has_one_life_whoever_injects_it(
     tmp_path: Path, place: Place, states: list[str], monkeypatch: pytest.MonkeyPatch, caller: Callable[..., None]
 ) -> None:
@@ -150,7 +168,7 @@ def test_a_fault_has_one_life_whoever_injects_it(
     assert states == LIFE
     assert [one.kind for one in events if one.kind != "exercise.incident"] == [f"fault.{what}" for what in TOLD]
     (intended,) = [one.data for one in events if one.kind == "fault.intended"]
-    assert intended["emulated"] is (caller is not a_stock_experiment), "the mechanism says so, and nothing else"
+    assert intended["emulated"] is (caller in (a_drill, an_exercise)), "the mechanism says so, and nothing else"
     with closing(Ledger(tmp_path)) as ledger:
         assert ledger.open_faults() == []
 
@@ -182,7 +200,7 @@ def thrown_at_the_last_moment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
 
 
 @pytest.mark.usefixtures("thrown_at_the_last_moment")
-@pytest.mark.parametrize("caller", [a_drill, an_exercise])
+@pytest.mark.parametrize("caller", [a_drill, an_exercise, a_sabotage])
 def test_the_kill_switch_is_looked_at_again_at_the_instant_of_injection(
     tmp_path: Path, place: Place, monkeypatch: pytest.MonkeyPatch, caller: Callable[..., None]
 ) -> None:

@@ -19,6 +19,7 @@ from tierdrill.faults.registry import KINDS
 from tierdrill.lab.client import LabClient, LabError
 from tierdrill.process.identity import identify
 from tierdrill.targets.base import FaultOrder, Mechanism, TargetError
+from tierdrill.targets.lab import sabotage_fault
 from tierdrill.targets.lab.fault_port import MECHANISMS, LabPort
 from tierdrill.targets.lab.faults.replica_crash import FAULT as CRASH
 from tierdrill.targets.lab.faults.replica_hang import FAULT as HANG
@@ -71,9 +72,7 @@ def test_the_controllers_state_is_an_inventory() -> None:
     assert inventory.tier_ready_share("critical") == 0.5 and inventory.tier_ready_share("none") == 1.0
 
 
-def test_a_gateway_that_is_down_keeps_nothing_else_from_being_given_back(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_gateway_that_is_down_keeps_nothing_else_from_being_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
     """A sabotage in a kept lab: what can be given back is, and the rest is told, so that it is tried again."""
     given, ended = [], []
 
@@ -89,12 +88,11 @@ def test_a_gateway_that_is_down_keeps_nothing_else_from_being_given_back(
         ours = {"id": "s1", "comment": "ours", "status": {"state": "active"}}
         return httpx.Response(200, json=[ours])
 
-    port = LabPort(tmp_path, "none")
     answering = httpx.Client(transport=httpx.MockTransport(alertmanager), base_url="http://alertmanager")
-    monkeypatch.setattr(port, "_alertmanager", lambda: answering)
+    monkeypatch.setattr(sabotage_fault, "alertmanager_of", lambda client: answering)
     flags = {"gateway-a": {"protect": True}, "gateway-b": {"protect": True}}
     with pytest.raises(LabError, match="gateway-a"):
-        port._give_back(Client(), {"flags": flags, "comment": "ours"})  # type: ignore[arg-type]
+        sabotage_fault.FAULT.revert(Client(), {"flags": flags, "comment": "ours"})  # type: ignore[arg-type]
     assert given == [("gateway-b", {"protect": True})] and ended == ["/api/v2/silence/s1"]
 
 

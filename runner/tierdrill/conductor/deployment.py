@@ -17,7 +17,6 @@ from tierdrill.conductor.run_errors import RunRefused
 from tierdrill.conductor.sabotage import apply_sabotage, believing, broken_remedy, own_comment
 from tierdrill.documents.models.drill import OnCall, SabotageAction
 from tierdrill.history.events import Event
-from tierdrill.history.ledger import Ledger
 from tierdrill.judge.checks.run_trust import WITNESSES
 from tierdrill.monitoring.alert_watch import AlertWatcher
 from tierdrill.monitoring.pager import PagerClient, PagerStub
@@ -26,7 +25,7 @@ from tierdrill.monitoring.webhook_receiver import Receiver
 from tierdrill.process.signals import StopSignal
 from tierdrill.remediation.alert_notice import NoticeError, notices_of
 from tierdrill.remediation.playbook_engine import PlaybookEngine
-from tierdrill.targets.base import Opening, Session, TargetError
+from tierdrill.targets.base import SABOTAGE, Opening, Session, TargetError
 from tierdrill.targets.open import target_of
 
 if TYPE_CHECKING:
@@ -85,7 +84,7 @@ class Deployment:
         recorder.listen(self._seen)
 
     def _seen(self, item: Event) -> None:
-        self._faulted = self._faulted or item.kind == "fault.intended"
+        self._faulted = self._faulted or (item.kind == "fault.intended" and item.data["kind"] != SABOTAGE)
         if item.kind == "platform.state":
             self.engine.facts_changed()
         elif item.kind == "process.exited" and item.source != "runner" and not item.data["expected"]:
@@ -152,10 +151,10 @@ class Deployment:
         answer = await self.alertmanager.alerts(active=True, silenced=False, inhibited=False, unprocessed=False)
         return None if isinstance(answer, NoData) else [dict(alert) for alert in answer]
 
-    async def apply_sabotage(self, ledger: Ledger) -> None:
+    async def apply_sabotage(self, home: Path) -> None:
         """Cut the safety net that this variant goes without."""
         if self.plan.sabotage is not None:
-            await apply_sabotage(self, self.plan.sabotage, ledger)
+            await apply_sabotage(self, self.plan.sabotage, home)
 
     def watchers(self, stop: StopSignal) -> list[Coroutine[Any, Any, None]]:
         """What must be watched while the run lives."""

@@ -72,7 +72,7 @@ class Phases:
             self.stop.stop("error", "preflight failed")
             return
         assert self.load is not None and self.experiment is not None
-        await self.deployment.apply_sabotage(self.ledger)
+        await self.deployment.apply_sabotage(self.options.home)
         self._clock = PlanClock()
         zero = time.time() + GO_AHEAD_S
         await self.load.go(zero)

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
-from functools import partial
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tierdrill.conductor.plan import Plan
+from tierdrill.conductor.recorder import Emit, in_thread
+from tierdrill.conductor.run_errors import RunRefused
 from tierdrill.documents.models.drill import Sabotage, SabotageAction
 from tierdrill.documents.models.playbook import Playbook
-from tierdrill.history.ledger import Ledger
-from tierdrill.lab.calls import Calls
-from tierdrill.lab.client import LabClient
-from tierdrill.monitoring.query import Matcher
-from tierdrill.targets.base import FaultOrder, Mechanism, RemedyPort
+from tierdrill.injection.injector import Injector, NotInjected
+from tierdrill.targets.base import SABOTAGE, FaultOrder, Mechanism, RemedyPort
 from tierdrill.targets.broken_remedies import BrokenRemedies
-from tierdrill.targets.lab.fault_port import give_back_settings
-from tierdrill.targets.lab.leases import hold
-from tierdrill.targets.lab.session import LabSession
+from tierdrill.targets.open import open_place
 
 if TYPE_CHECKING:
     from tierdrill.conductor.deployment import Deployment
@@ -51,40 +47,44 @@ def own_comment(plan: Plan) -> str:
     return f"sabotage {plan.sabotage.name if plan.sabotage else ''} of run {plan.run}"
 
 
-async def apply_sabotage(deployment: Deployment, sabotage: Sabotage, ledger: Ledger) -> None:
-    """Cut what is cut in the deployment itself; playbooks and remedies were when the engine was made."""
-    plan, recorder, action, session = deployment.plan, deployment.recorder, sabotage.do, deployment.session
-    assert isinstance(session, LabSession)
-    comment = own_comment(plan)
-    flags: dict[str, dict[str, bool]] = {}
-    if action.flags_off:
-        before = await session.settings("flags")
-        flags = {gateway: {flag: bool(has[flag]) for flag in action.flags_off} for gateway, has in before.items()}
-    parameters: dict[str, Any] = {"flags": flags, "comment": comment if action.silence_alert else ""}
-    if action.freeze_exporter is not None:
-        parameters["exporter"] = action.freeze_exporter
-    # What is taken away has an undo on the ledger like any fault: a kept lab must get it back in any case.
-    order = FaultOrder(
-        fault=f"{plan.run}/sabotage/{sabotage.name}",
-        kind="sabotage",
+async def apply_sabotage(deployment: Deployment, sabotage: Sabotage, home: Path) -> None:
+    """Cut what is cut in the deployment itself; playbooks and remedies were when the engine was made. RunRefused where
+    it is not seen to be cut.
+    """
+    plan, recorder, action = deployment.plan, deployment.recorder, sabotage.do
+    if action.flags_off or action.silence_alert or action.freeze_exporter:
+        order = _order(plan, sabotage)
+
+        def work(emit: Emit) -> None:
+            # What is taken away has an undo on the ledger like any fault: a kept lab must get it back in any case.
+            injector = Injector(home, plan.run, deployment.session.place, "runner", emit)
+            injector.carry_out(order, open_place(deployment.session.place), undo="clean-up")
+
+        try:
+            await in_thread(work, recorder.take)
+        except NotInjected as error:
+            raise RunRefused(str(error)) from error
+    if action.silence_alert:
+        recorder.note("alert.silenced", "runner", alert=action.silence_alert, by=sabotage.name)
+    if action.pager_down:
+        await deployment.pager.stop()
+    recorder.note("run.note", "runner", text=f"sabotage {sabotage.name}: {sabotage.why}")
+
+
+def _order(plan: Plan, sabotage: Sabotage) -> FaultOrder:
+    action = sabotage.do
+    return FaultOrder(
+        fault=f"{plan.run}/{SABOTAGE}/{sabotage.name}",
+        kind=SABOTAGE,
         target=sabotage.name,
         target_kind="service",
         mechanism=Mechanism("flags of the gateways, a silence in Alertmanager, an exporter that repeats its metrics"),
-        parameters=parameters,
+        parameters={
+            "flags_off": list(action.flags_off),
+            "silenced": action.silence_alert,
+            "silenced_s": plan.load_s + SILENCE_MARGIN_S,
+            "comment": own_comment(plan) if action.silence_alert else "",
+            "exporter": action.freeze_exporter,
+        },
         lease_s=plan.setting.environment.lease,
     )
-    ledger.intend(order.fault, plan.run, order.plain(), session.place, order.lease_s)
-    # The silence ends by itself.
-    await asyncio.to_thread(hold, LabClient(session.lab), order, partial(give_back_settings, p=parameters))
-    if action.silence_alert:
-        matcher = Matcher("alertname", action.silence_alert)
-        await deployment.alertmanager.silence([matcher], plan.load_s + SILENCE_MARGIN_S, "tierdrill", comment)
-        recorder.note("alert.silenced", "runner", alert=action.silence_alert, by=sabotage.name)
-    if action.flags_off:
-        await session.client.ask(Calls.to_gateways("flags", dict.fromkeys(action.flags_off, False), None))
-    if action.freeze_exporter is not None:
-        await session.client.ask(Calls.set_exporter(action.freeze_exporter, True, frozen=True))
-    if action.pager_down:
-        await deployment.pager.stop()
-    ledger.mark(order.fault, "landed")
-    recorder.note("run.note", "runner", text=f"sabotage {sabotage.name}: {sabotage.why}")

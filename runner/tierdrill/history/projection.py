@@ -32,7 +32,6 @@ from tierdrill.history.kinds.run_kinds import (
     PhaseEnded,
     PhaseStarted,
     RunEnded,
-    sabotage_of,
 )
 
 GONE_WITHIN_S = 10.0
@@ -241,7 +240,7 @@ class Execution:
 
 @dataclass(frozen=True)
 class Projection:
-    """What happened so far. `fault_spans` in the order they were first told, also those of a sabotage."""
+    """What happened so far. `fault_spans` in the order they were first told; a sabotage is none."""
 
     now: float = 0.0
     phases: tuple[PhaseSpan, ...] = ()
@@ -250,8 +249,8 @@ class Projection:
 
     @property
     def faults(self) -> dict[str, FaultSpan]:
-        """The faults by name, each as it was intended last; a sabotage is none."""
-        return {fault.id: fault for fault in self.fault_spans if sabotage_of(fault.id) is None}
+        """The faults by name, each as it was intended last."""
+        return {fault.id: fault for fault in self.fault_spans}
 
 
 P = TypeVar("P", bound=Projection)
@@ -272,7 +271,7 @@ def advance(state: P, event: Event) -> P:
             return replace(state, phases=tuple(ended))
         case RunEnded():
             return replace(state, phases=_closed(state.phases, event.at))
-        case FaultEvent() as said:
+        case FaultEvent(sabotage=None) as said:
             return replace(state, fault_spans=_faults(state.fault_spans, event, said))
         case PlaybookStarted() | PlaybookFinished() | StepEvent() as said:
             return replace(state, playbooks=_playbooks(state.playbooks, event, said))

@@ -21,7 +21,7 @@ from tierdrill.faults.radius import ConcurrentFaults, Limits
 from tierdrill.faults.registry import KINDS, checked_parameters
 from tierdrill.history.events import Event, event
 from tierdrill.history.ledger import Ledger, LedgerError
-from tierdrill.injection.undo import await_proof, family, order_of, undo_fault
+from tierdrill.injection.undo import await_proof, order_of, undo_fault
 from tierdrill.targets.base import FaultOrder, FaultPort, Proof, TargetError
 from tierdrill.targets.open import open_place
 
@@ -222,8 +222,7 @@ class FaultLife:
         self._tell("gone", gone_at=proof.at, witness=proof.witness, seen=proof.detail)
 
     def _tell(self, what: str, **data: Any) -> None:
-        about = family(self._order.kind)
-        self._injector.emit(event(f"{about}.{what}", self._injector.source, **{about: self._order.fault, **data}))
+        self._injector.emit(event(f"fault.{what}", self._injector.source, fault=self._order.fault, **data))
 
 
 def refuse_if_halted(ledger: Ledger) -> None:

@@ -17,8 +17,6 @@ from tierdrill.history.ledger import Ledger, LedgerError, LedgerFault
 from tierdrill.history.seal import SealBroken
 from tierdrill.history.sealed import open_order
 from tierdrill.targets.base import (
-    REMEDY,
-    SABOTAGE,
     UNREADABLE,
     FaultOrder,
     FaultPort,
@@ -96,11 +94,6 @@ def in_order_of_undo(entries: Iterable[LedgerFault]) -> list[LedgerFault]:
     return sorted(newest_first, key=lambda entry: is_remedy(entry) and entry.order.get("target") == "places")
 
 
-def family(kind: str | None) -> str:
-    """What the history calls the events of an order of that kind, and the field with its id."""
-    return kind if kind in (REMEDY, SABOTAGE) else "fault"
-
-
 class UndoRecord:
     """An undo in ledger and history, as far as they can be written."""
 
@@ -108,7 +101,7 @@ class UndoRecord:
         self._ledger, self._fault, self._emit = ledger, entry.id, emit
         # What a witness says of it would tell a trainee what it is.
         self._silent = "sealed" in entry.order
-        self._what = family(entry.order.get("kind"))
+        self._what = "remedy" if is_remedy(entry) else "fault"
 
     def mark(self, state: str, note: str) -> None:
         try:

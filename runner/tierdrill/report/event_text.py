@@ -55,14 +55,22 @@ def _seen(seen: str) -> str:
     return f": {seen}" if seen else ""
 
 
+_SABOTAGE: Mapping[type[run.FaultEvent], tuple[str, str]] = {
+    run.FaultLanded: ("is seen to be in effect", "info"),
+    run.FaultFailed: ("could not be carried out", "bad"),
+    run.FaultNotLanded: ("was NOT seen to be in effect", "bad"),
+    run.FaultGone: ("is given back", "info"),
+}
+
+
 def _fault(said: run.FaultEvent, name: str) -> Told:
+    if said.sabotage is not None:
+        words, grade = _SABOTAGE.get(type(said), ("", ""))
+        return (f"sabotage {said.sabotage} {words}", grade) if words else None
     match said:
         case run.FaultIntended() as one:
             what = f"{fault_words(one.kind)} on {one.target}"
             return f"fault {what} intended, undo is on the ledger ({one.mechanism})", "info"
-        case run.FaultReverting() | run.FaultGone() if said.sabotage is not None:
-            gone = isinstance(said, run.FaultGone)
-            return (f"sabotage {said.sabotage} is given back", "info") if gone else None
         case run.FaultReverting(by=by):
             return f"fault {name} is being undone by {by}", "info"
         case run.FaultFailed(error=error):

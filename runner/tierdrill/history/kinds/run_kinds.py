@@ -73,12 +73,6 @@ class ExperimentRollbacks(Payload, kind="experiment.rollbacks"):
     failed: tuple[Any, ...]
 
 
-def sabotage_of(fault: str) -> str | None:
-    """The sabotage whose undo stands in the ledger under this name, like a fault's (`RUN/sabotage/NAME`)."""
-    parts = fault.split("/")
-    return parts[2] if len(parts) == 3 and parts[1] == "sabotage" else None
-
-
 class FaultEvent(Payload):
     """What every event of a fault says: its name, which is RUN/sabotage/NAME for a sabotage whose undo is due."""
 
@@ -87,7 +81,8 @@ class FaultEvent(Payload):
     @property
     def sabotage(self) -> str | None:
         """The sabotage that it is about."""
-        return sabotage_of(self.fault)
+        parts = self.fault.split("/")
+        return parts[2] if len(parts) == 3 and parts[1] == "sabotage" else None
 
 
 class FaultIntended(FaultEvent, kind="fault.intended"):

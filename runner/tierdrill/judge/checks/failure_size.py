@@ -18,7 +18,7 @@ from tierdrill.documents.models.environment import Clock
 from tierdrill.documents.models.tiers import Tier
 from tierdrill.faults.registry import disrupts
 from tierdrill.history.events import Event, each
-from tierdrill.history.kinds.run_kinds import FaultIntended, PlatformState
+from tierdrill.history.kinds.run_kinds import PlatformState
 from tierdrill.judge.checks.failure_class import BLIP_REPLICAS, Classified, Failure, FailureClass, classify
 from tierdrill.judge.checks.invariants import judge_invariants
 from tierdrill.judge.checks.recovery_times import recovery_of
@@ -246,7 +246,7 @@ def _affected(
 
     None where the control plane was not heard before the fault: it tells of changes only.
     """
-    begin = min([span[0], *(event.at for event, _ in each(events, FaultIntended))])
+    begin = min([span[0], *(fault.intended_at for fault in timeline.faults if fault.intended_at is not None)])
     told = each(events, PlatformState)
     before = [said for event, said in told if event.at <= begin]
     after = [said for event, said in told if begin < event.at <= span[1]]

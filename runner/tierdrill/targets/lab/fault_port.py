@@ -10,21 +10,21 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import httpx
 
 from tierdrill.faults.registry import modules_by_kind
 from tierdrill.lab.client import LabClient, LabError
 from tierdrill.lab.lab_files import LabState, find_lab, lab_processes, supervisor_lives
-from tierdrill.targets.base import REMEDY, UNREADABLE, FaultOrder, Inventory, Mechanism, Proof, TargetError
-from tierdrill.targets.lab import faults
+from tierdrill.targets.base import REMEDY, SABOTAGE, UNREADABLE, FaultOrder, Inventory, Mechanism, Proof, TargetError
+from tierdrill.targets.lab import faults, sabotage_fault
 from tierdrill.targets.lab.inventory import inventory_of
-from tierdrill.targets.lab.lab_fault import KERNEL, LabFault, Parameters, without_power
+from tierdrill.targets.lab.lab_fault import KERNEL, LabFault, Parameters
 from tierdrill.targets.lab.leases import hold, release
 from tierdrill.targets.lab.settings import is_back, put_back
 
 LAB_FAULTS: dict[str, LabFault] = {kind: module.FAULT for kind, module in modules_by_kind(faults)}
+INJECTABLE = {**LAB_FAULTS, SABOTAGE: sabotage_fault.FAULT}
 MECHANISMS: Mapping[str, Mechanism] = {kind: fault.mechanism for kind, fault in LAB_FAULTS.items()}
 
 
@@ -92,19 +92,12 @@ class LabPort:
             raise TargetError("what was injected cannot be read: the key of its seal is gone; end its lab")
         client = self._reach()
         try:
-            self._take_back(client, order)
+            revert = put_back if order.kind == REMEDY else _fault_of(order).revert
+            revert(client, self._about(order))
             release(client, order.fault)
         except (LabError, httpx.HTTPError) as error:
             if not self._gone_with_the_lab():
                 raise TargetError(str(error)) from error
-
-    def _take_back(self, client: LabClient, order: FaultOrder) -> None:
-        if order.kind == "sabotage":
-            self._give_back(client, order.parameters)
-        elif order.kind == REMEDY:
-            put_back(client, order.parameters)
-        else:
-            _fault_of(order).revert(client, self._about(order))
 
     def landed(self, order: FaultOrder, since: float) -> Proof:
         return self._by_witness(_fault_of(order).landed, self._about(order))
@@ -112,43 +105,8 @@ class LabPort:
     def gone(self, order: FaultOrder) -> Proof:
         if self._gone_with_the_lab():
             return Proof(True, time.time(), KERNEL, "the lab it was in has ended, with all its processes")
-        if order.kind == "sabotage":
-            return self._sabotage_proof(order.parameters)
-        if order.kind == REMEDY:
-            return self._by_witness(is_back, order.parameters)
-        return self._by_witness(_fault_of(order).gone, self._about(order))
-
-    def _give_back(self, client: LabClient, p: dict[str, Any]) -> None:
-        try:
-            give_back_settings(client, p)
-        finally:
-            with self._alertmanager() as alertmanager:
-                for silence in self._silences(alertmanager, p["comment"]):
-                    alertmanager.delete(f"/api/v2/silence/{silence}").raise_for_status()
-
-    def _sabotage_proof(self, p: dict[str, Any]) -> Proof:
-        witness = "the gateways' flags and Alertmanager's silences"
-        try:
-            now = self._reach().flags()
-            with self._alertmanager() as alertmanager:
-                silences = self._silences(alertmanager, p["comment"])
-        except (LabError, httpx.HTTPError) as error:
-            return Proof(False, time.time(), witness, str(error))
-        off = [gateway for gateway, flags in p["flags"].items() if any(now[gateway][f] != v for f, v in flags.items())]
-        back = not off and not silences
-        return Proof(back, time.time(), witness, "all given back" if back else f"still cut: {off or silences}")
-
-    def _alertmanager(self) -> httpx.Client:
-        state = self._reach().lab
-        address = f"http://{state.alertmanager}"
-        return httpx.Client(base_url=address, auth=state.login.pair, trust_env=False, timeout=2.0)
-
-    def _silences(self, alertmanager: httpx.Client, comment: str) -> list[str]:
-        if not comment:
-            return []
-        answer = alertmanager.get("/api/v2/silences")
-        answer.raise_for_status()
-        return [one["id"] for one in answer.json() if one["comment"] == comment and one["status"]["state"] != "expired"]
+        gone = is_back if order.kind == REMEDY else _fault_of(order).gone
+        return self._by_witness(gone, self._about(order))
 
     def _by_witness(self, look: Callable[[LabClient, Parameters], Proof], p: Parameters) -> Proof:
         try:
@@ -157,22 +115,7 @@ class LabPort:
             return Proof(False, time.time(), "the lab", str(error))
 
 
-def give_back_settings(client: LabClient, p: Parameters) -> None:
-    """What a sabotage took from the lab: flags and an exporter. One gateway that is down does not keep the others."""
-    problems = []
-    for gateway, flags in p["flags"].items():
-        try:
-            client.set_flags(flags, gateway=gateway)
-        except LabError as error:
-            problems.append(error)
-    if (node := p.get("exporter")) and not without_power(client, node):
-        # A node that is off has no exporter; the one of its next boot tells the truth.
-        client.set_exporter(node, True)
-    if problems:
-        raise problems[0]
-
-
 def _fault_of(order: FaultOrder) -> LabFault:
-    if order.kind not in LAB_FAULTS:
+    if order.kind not in INJECTABLE:
         raise TargetError(f"no lab has a mechanism for {order.kind}")
-    return LAB_FAULTS[order.kind]
+    return INJECTABLE[order.kind]

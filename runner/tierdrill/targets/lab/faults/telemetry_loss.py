@@ -33,25 +33,30 @@ def _start(client: LabClient, p: Parameters) -> object:
 
 
 def _lost(client: LabClient, p: Parameters) -> Proof:
-    answered, told = _scrape(client, p["node"])
+    answered, told = _answer(client, p["node"])
     return seen(answered is False, _witness(p), told)
 
 
 def _back(client: LabClient, p: Parameters) -> Proof:
     if without_power(client, p["node"]):
         return seen(True, _witness(p), f"{p['node']} has no power")
-    answered, told = _scrape(client, p["node"])
+    answered, told = _answer(client, p["node"])
     return seen(answered is True, _witness(p), told)
 
 
 def exporter_lost(client: LabClient, source: str) -> bool:
     """Whether a source of metrics is a node that is well and exports nothing; no other source is."""
     nodes: dict[str, Any] = {one["name"]: one for one in client.state()["nodes"]}
-    return bool(source in nodes and nodes[source]["ready"] and _scrape(client, source)[0] is False)
+    return bool(source in nodes and nodes[source]["ready"] and scrape(client, source)[0] is False)
 
 
-def _scrape(client: LabClient, node: str) -> tuple[bool | None, str]:
-    """Whether the node's exporter has metrics (None: the node itself does not answer), and what came."""
+def _answer(client: LabClient, node: str) -> tuple[bool | None, str]:
+    answered, told = scrape(client, node)
+    return answered, told if not answered else f"the exporter of {node} has metrics"
+
+
+def scrape(client: LabClient, node: str) -> tuple[bool | None, str]:
+    """Whether the node's exporter has metrics (None: the node itself does not answer); these, or what came instead."""
     try:
         address = str(client.agent(node)["agent"])
     except LabError as error:
@@ -65,7 +70,9 @@ def _scrape(client: LabClient, node: str) -> tuple[bool | None, str]:
         return False, f"no answer from the exporter of {node}: {type(error).__name__}"
     finally:
         connection.close()
-    return response.status == 200 and MUST_HAVE in body, f"the exporter of {node} answers with status {response.status}"
+    if response.status == 200 and MUST_HAVE in body:
+        return True, body.decode("utf-8", "replace")
+    return False, f"the exporter of {node} answers with status {response.status}"
 
 
 def _witness(p: Parameters) -> str:
