@@ -103,7 +103,7 @@ class Sitting:
         ]
         made += [(at, "trainee.update", "trainee", {"text": text}) for at, text in self.updates]
         made += [(at, "trainee.looked", "trainee", {"what": what}) for at, what in self.looks]
-        made += [(at, "facilitator.hint", "facilitator", {"text": "a hint", "cost": cost}) for at, cost in self.hints]
+        made += [(at, "facilitator.hint", "facilitator", {"hint": "a hint", "cost": cost}) for at, cost in self.hints]
         for since, until in self.pauses:
             made += [(since, "facilitator.pause", "facilitator", {}), (until, "facilitator.resume", "facilitator", {})]
         if self.load:

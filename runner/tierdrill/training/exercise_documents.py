@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
 from pydantic import ValidationError
 
@@ -12,7 +11,8 @@ from tierdrill.documents.models.environment import Environment
 from tierdrill.documents.models.playbook import Playbook
 from tierdrill.documents.models.scenario import Scenario
 from tierdrill.documents.models.tiers import Tiers
-from tierdrill.history.events import Event
+from tierdrill.history.events import Event, each
+from tierdrill.history.kinds.exercise_kinds import ExerciseStarted
 
 
 class NotAnExercise(ValueError):
@@ -30,14 +30,18 @@ class Documents:
     trainee: str | None
 
 
+def begin_of(events: Iterable[Event]) -> tuple[Event, ExerciseStarted]:
+    """The begin of an exercise."""
+    for found in each(events, ExerciseStarted):
+        return found
+    raise NotAnExercise("the history has no exercise.started")
+
+
 def documents_in(events: Iterable[Event]) -> Documents:
     """The documents of an exercise's history."""
-    started = next((one for one in events if one.kind == "exercise.started"), None)
-    if started is None:
-        raise NotAnExercise("the history has no exercise.started")
-    settings: dict[str, Any] = dict(started.data.get("settings") or {})
-    written = started.data.get("scenario")
-    document = written if isinstance(written, dict) else settings.get("scenario")
+    _, started = begin_of(events)
+    settings = started.settings
+    document = started.scenario or settings.get("scenario")
     try:
         playbooks = [Playbook.model_validate(one) for one in settings.get("playbooks", [])]
         return Documents(
@@ -45,7 +49,7 @@ def documents_in(events: Iterable[Event]) -> Documents:
             environment=Environment.model_validate(settings.get("environment")),
             tiers=Tiers.model_validate(settings.get("tiers")),
             playbooks={one.metadata.name: one for one in playbooks},
-            trainee=str(started.data["trainee"]) if started.data.get("trainee") else None,
+            trainee=started.trainee or None,
         )
     except ValidationError as error:
         first = error.errors(include_url=False)[0]

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from tierdrill.history.events import Event
+from tierdrill.history.kinds.response_kinds import PageSent
 from tierdrill.targets.base import Inventory
 from tierdrill.training.exercise_setting import ExerciseSetting
 from tierdrill.training.ops.tier_health import Pulse
@@ -63,7 +64,7 @@ class Wellness:
 
     def heard(self, item: Event, elapsed_s: float) -> None:
         """A page, or something the trainee did."""
-        if item.kind == "page.sent" and item.data.get("action") == "trigger":
+        if isinstance(said := item.payload, PageSent) and said.action == "trigger":
             self._rung_at = item.at
         self.deeds.append({"elapsed_s": round(elapsed_s, 1), "kind": item.kind, **item.data})
         del self.deeds[:-DEEDS_KEPT]

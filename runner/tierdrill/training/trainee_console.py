@@ -8,6 +8,9 @@ from rich.console import Console
 from rich.text import Text
 
 from tierdrill.history.events import Event
+from tierdrill.history.kinds import exercise_kinds as exercise
+from tierdrill.history.kinds import response_kinds as response
+from tierdrill.history.payload import Payload
 from tierdrill.training.columns import clock as shown_time
 from tierdrill.training.exercise_setting import ExerciseSetting
 
@@ -46,40 +49,35 @@ class Terminal:
 
     def feed(self, item: Event) -> None:
         """Show an event, if a person on call would notice it."""
-        show = _SHOWN.get(item.kind)
-        if show is not None and (shown := show(item)) is not None:
-            if item.kind == "page.sent" and self._console.is_terminal:
+        if (shown := _shown(item.payload)) is not None:
+            if isinstance(item.payload, response.PageSent) and self._console.is_terminal:
                 self._console.bell()
             self.line(*shown)
 
 
-def _sent(item: Event) -> tuple[str, str] | None:
-    data = item.data
-    if data["action"] != "trigger":
-        return None
-    return f"PAGE for {data['contact']} ({data['tier']}, level {data['level']}): {data['summary']}", "page"
-
-
-def _escalated(item: Event) -> tuple[str, str]:
-    return f"escalated to {item.data.get('contact', 'the next level')}: {item.data['by']}", "page"
-
-
-def _action(item: Event) -> tuple[str, str]:
-    data = item.data
-    what = f"{data['action']} {data['target']}".strip()
-    return f"{what}: {data['seen'] or ('done' if data['ok'] else 'failed')}", "good" if data["ok"] else "message"
-
-
-_SHOWN: dict[str, Callable[[Event], tuple[str, str] | None]] = {
-    "page.sent": _sent,
-    "page.escalated": _escalated,
-    "page.acknowledged": lambda item: (f"acknowledged: {item.data['dedup_key']}", "good"),
-    "page.resolved": lambda item: (f"resolved: {item.data['dedup_key']}", "good"),
-    "facilitator.message": lambda item: (f"{item.data['sender']}: {item.data['text']}", "message"),
-    "facilitator.hint": lambda item: (f"hint ({item.data['cost']} points): {item.data['hint']}", "message"),
-    "facilitator.pause": lambda item: ("paused by the facilitator", "note"),
-    "facilitator.resume": lambda item: ("it goes on", "note"),
-    "exercise.note": lambda item: (str(item.data["text"]), "note"),
-    "trainee.action": _action,
-    "trainee.update": lambda item: (f"update sent: {item.data['text']}", "good"),
-}
+def _shown(said: Payload) -> tuple[str, str] | None:
+    match said:
+        case response.PageSent(action="trigger") as page:
+            return f"PAGE for {page.contact} ({page.tier}, level {page.level}): {page.summary}", "page"
+        case response.PageEscalated(contact=contact, by=by):
+            return f"escalated to {contact or 'the next level'}: {by}", "page"
+        case response.PageAcknowledged(dedup_key=key):
+            return f"acknowledged: {key}", "good"
+        case response.PageResolved(dedup_key=key):
+            return f"resolved: {key}", "good"
+        case exercise.FacilitatorMessage(sender=sender, text=text):
+            return f"{sender}: {text}", "message"
+        case exercise.FacilitatorHint(cost=cost, hint=hint):
+            return f"hint ({cost} points): {hint}", "message"
+        case exercise.FacilitatorPause():
+            return "paused by the facilitator", "note"
+        case exercise.FacilitatorResume():
+            return "it goes on", "note"
+        case exercise.ExerciseNote(text=text):
+            return text, "note"
+        case exercise.TraineeAction(ok=ok, seen=seen) as act:
+            what = f"{act.action} {act.target}".strip()
+            return f"{what}: {seen or ('done' if ok else 'failed')}", "good" if ok else "message"
+        case exercise.TraineeUpdate(text=text):
+            return f"update sent: {text}", "good"
+    return None

@@ -120,7 +120,7 @@ class FacilitatorHint(Payload, kind="facilitator.hint"):
     """`asked`: by the trainee."""
 
     hint: str
-    cost: int
+    cost: float | None
     asked: bool
 
 

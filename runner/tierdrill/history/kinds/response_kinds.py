@@ -127,6 +127,7 @@ class PageSent(PageEvent, kind="page.sent"):
     level: int = 1
     action: str = "trigger"
     summary: str
+    incident: str | None = None
 
 
 class PageFailed(PageEvent, kind="page.failed"):

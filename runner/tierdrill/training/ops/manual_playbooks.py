@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from tierdrill.documents.models.playbook import Playbook
 from tierdrill.documents.models.tiers import Tiers
 from tierdrill.history.events import Event
+from tierdrill.history.kinds.response_kinds import PlaybookFinished, PlaybookSkipped
 from tierdrill.remediation.alert_notice import AlertNotice, matches
 from tierdrill.remediation.escalation import Pager
 from tierdrill.remediation.playbook_engine import PlaybookEngine
@@ -123,12 +124,13 @@ class PlaybookHand:
 
         def hear(item: Event) -> None:
             self._emit(item)
-            if outcome.done() or item.data.get("playbook") != name:
+            if outcome.done():
                 return
-            if item.kind == "playbook.finished" and item.data.get("phase") == "act":
-                outcome.set_result(RemedyResult(bool(item.data["ok"]), str(item.data.get("reason") or "done")))
-            elif item.kind == "playbook.skipped":
-                outcome.set_result(RemedyResult(False, str(item.data["reason"])))
+            match item.payload:
+                case PlaybookFinished(playbook=playbook, phase="act", ok=ok, reason=reason) if playbook == name:
+                    outcome.set_result(RemedyResult(ok, reason or "done"))
+                case PlaybookSkipped(playbook=playbook, reason=reason) if playbook == name:
+                    outcome.set_result(RemedyResult(False, reason))
 
         engine = PlaybookEngine(port=self._port, emit=hear, pager=self._pager, playbooks=[playbook], tiers=self._tiers)
         self._engines.append(engine)

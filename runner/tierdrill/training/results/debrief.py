@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from tierdrill.documents.models.hypotheses import CAUSES
 from tierdrill.documents.models.scenario import Incident, Scenario
 from tierdrill.history.events import Event
-from tierdrill.training.exercise_documents import Documents, documents_in
+from tierdrill.history.kinds.exercise_kinds import ExerciseEnded, TraineeLooked
+from tierdrill.training.exercise_documents import documents_in
 from tierdrill.training.results.debrief_timeline import Row, happenings
 from tierdrill.training.scoring.exercise_score import score
 from tierdrill.training.scoring.exercise_timeline import Course, read_course
@@ -86,13 +87,12 @@ def debrief_of(events: Sequence[Event]) -> Debrief:
         automation=course.automation,
         answers=tuple(_answer(course, one) for one in documents.scenario.incidents),
         clues=clues,
-        timeline=_timeline(course, documents, deeds, clues),
+        timeline=_timeline(course, deeds, clues),
     )
 
 
 def _reason(course: Course) -> str:
-    ended = next((one for one in course.events if one.kind == "exercise.ended"), None)
-    why = str(ended.data.get("why") or "") if ended is not None else ""
+    why = next((said.why for _, said in course.did(ExerciseEnded)), "")
     return f"{course.reason}: {why}" if why else course.reason
 
 
@@ -113,7 +113,7 @@ def _answer(course: Course, incident: Incident) -> Answer:
 
 def _clues(course: Course, scenario: Scenario) -> tuple[Clue, ...]:
     found = []
-    looks = course.did("looked")
+    looks = course.did(TraineeLooked)
     for incident in scenario.incidents:
         seen = course.incidents.get(incident.name)
         if seen is None or seen.effect is None:
@@ -122,7 +122,7 @@ def _clues(course: Course, scenario: Scenario) -> tuple[Clue, ...]:
             at = seen.effect + evidence.after
             if at > course.ended:
                 continue
-            looked = next((one.at for one in looks if one.data.get("what") == evidence.where and one.at >= at), None)
+            looked = next((event.at for event, said in looks if said.what == evidence.where and event.at >= at), None)
             found.append(
                 Clue(
                     incident=incident.name,
@@ -136,10 +136,10 @@ def _clues(course: Course, scenario: Scenario) -> tuple[Clue, ...]:
 
 
 def _timeline(
-    course: Course, documents: Documents, deeds: Sequence[Judged], clues: Sequence[Clue]
+    course: Course, deeds: Sequence[Judged], clues: Sequence[Clue]
 ) -> tuple[Row, ...]:
     rows = [
-        *happenings(course, documents, deeds),
+        *happenings(course, deeds),
         *(Row(clue.visible_s, "could be seen", "clue", f"{clue.what} (ops {clue.where})") for clue in clues),
     ]
     return tuple(sorted(rows, key=lambda row: row.at_s))

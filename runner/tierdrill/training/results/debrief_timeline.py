@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Literal
 
 from tierdrill.documents.models.hypotheses import CAUSES
 from tierdrill.history.events import Event
-from tierdrill.training.exercise_documents import Documents
+from tierdrill.history.kinds import exercise_kinds as exercise
+from tierdrill.history.kinds import response_kinds as response
+from tierdrill.history.kinds.run_kinds import FaultGone, FaultLanded
 from tierdrill.training.scoring.exercise_timeline import Course
 from tierdrill.training.scoring.trainee_actions import Judged
 
@@ -29,14 +31,14 @@ class Row:
 Told = tuple[str, Level, str] | None
 
 
-def happenings(course: Course, documents: Documents, deeds: Sequence[Judged]) -> list[Row]:
+def happenings(course: Course, deeds: Sequence[Judged]) -> list[Row]:
     """Every row but what could have been seen, in the order of the history."""
     judged = {one.act.event: one for one in deeds}
     rows: list[Row] = []
     for event in course.events:
         if event.at > course.ended:
             break
-        told = _deed(event, judged) if event.kind.startswith("trainee.") else _told(event, documents)
+        told = _told(event, judged)
         if told is None:
             continue
         who, level, text = told
@@ -50,75 +52,57 @@ def happenings(course: Course, documents: Documents, deeds: Sequence[Judged]) ->
     return rows
 
 
-def _deed(event: Event, judged: dict[int, Judged]) -> Told:
-    data, who = event.data, "trainee"
-    if event.kind == "trainee.action":
-        one = judged.get(event.sequence)
-        if one is None:
-            return None
-        level: Level = {"mends": "good", "harms": "bad", "needless": "bad"}.get(one.kind, "did")  # type: ignore[assignment]
-        by_right = f", by override of {data['override'].get('role')}" if isinstance(data.get("override"), dict) else ""
-        return who, level, f"{one.act.words}{by_right}: {one.kind}, {one.why}"
-    if event.kind == "trainee.hypothesis":
-        cause = str(data.get("cause"))
-        about = f" ({data['about']})" if data.get("about") else ""
-        return who, "did", f"thinks: {cause}{about}, {CAUSES.get(cause, 'unknown')}"
-    if event.kind == "trainee.update":
-        return who, "did", f"tells: {data.get('text')}"
-    if event.kind == "trainee.looked":
-        subject = f" {data['subject']}" if data.get("subject") else ""
-        return who, "did", f"{LOOKS}{data.get('what')}{subject}"
-    if event.kind == "trainee.done":
-        accepted = data.get("accepted")
-        return who, "did", "says it is over" if accepted else f"says it is over, too soon: {data.get('seen')}"
+def _told(event: Event, judged: dict[int, Judged]) -> Told:
+    match event.payload:
+        case exercise.TraineeEvent() as said:
+            return _trainee(event, said, judged)
+        case exercise.ExerciseIncident() as said:
+            return "truth", "truth", f"{said.incident}: {said.kind} on {said.target}"
+        case FaultLanded(seen=seen):
+            return "truth", "truth", f"it takes effect: {seen}"
+        case FaultGone(seen=seen):
+            return "truth", "truth", f"the fault is gone: {seen}"
+        case response.PageSent() as said:
+            whom = f" to level {said.level}" if said.level > 1 else ""
+            rings = "over" if said.action == "resolve" else "rings"
+            return "pager", "page", f"{rings}{whom} ({said.tier}): {said.summary}"
+        case response.PageAcknowledged() as said:
+            return "pager", "page", f"{said.dedup_key} taken by {said.by}"
+        case response.PageEscalated() as said:
+            return "pager", "page", f"{said.dedup_key} goes up to level {said.level}: {said.by}"
+        case response.PageResolved() as said:
+            return "pager", "page", f"{said.dedup_key} is over"
+        case exercise.FacilitatorHint() as said:
+            return "facilitator", "told", f"hint for {said.cost} points: {said.hint}"
+        case exercise.FacilitatorMessage() as said:
+            return said.sender or "facilitator", "told", f"says: {said.text}"
+        case exercise.FacilitatorInject() as said:
+            what = said.fault or said.text or said.xid or ""
+            return "facilitator", "told", f"injects {said.name or said.kind}: {what}"
+        case exercise.FacilitatorPause():
+            return "facilitator", "told", "pauses the exercise"
+        case exercise.FacilitatorResume():
+            return "facilitator", "told", "lets it go on"
+        case response.PlaybookStarted() as said:
+            return "automation", "auto", f"{said.playbook} starts on {said.target}"
+        case response.PlaybookFinished() as said:
+            return "automation", "auto", f"{said.playbook} on {said.target} {'succeeds' if said.ok else 'fails'}"
     return None
 
 
-def _told(event: Event, documents: Documents) -> Told:
-    tell = _TELLERS.get(event.kind)
-    return tell(event.data, documents) if tell is not None else None
-
-
-def _page(data: dict[str, Any], documents: Documents) -> Told:
-    level = int(data.get("level") or 1)
-    whom = f" to level {level}" if level > 1 else ""
-    resolved = data.get("action") == "resolve"
-    return "pager", "page", f"{'over' if resolved else 'rings'}{whom} ({data.get('tier')}): {data.get('summary')}"
-
-
-def _incident(data: dict[str, Any], documents: Documents) -> Told:
-    return "truth", "truth", f"{data.get('incident')}: {data.get('kind')} on {data.get('target')}"
-
-
-def _inject(data: dict[str, Any], documents: Documents) -> Told:
-    what = data.get("fault") or data.get("text") or data.get("xid") or ""
-    return "facilitator", "told", f"injects {data.get('name', data.get('kind', ''))}: {what}"
-
-
-_TELLERS: dict[str, Callable[[dict[str, Any], Documents], Told]] = {
-    "exercise.incident": _incident,
-    "fault.landed": lambda data, _: ("truth", "truth", f"it takes effect: {data.get('seen')}"),
-    "fault.gone": lambda data, _: ("truth", "truth", f"the fault is gone: {data.get('seen')}"),
-    "page.sent": _page,
-    "page.acknowledged": lambda data, _: ("pager", "page", f"{data.get('dedup_key')} taken by {data.get('by')}"),
-    "page.escalated": lambda data, _: (
-        "pager", "page", f"{data.get('dedup_key')} goes up to level {data.get('level')}: {data.get('by')}",
-    ),
-    "page.resolved": lambda data, _: ("pager", "page", f"{data.get('dedup_key')} is over"),
-    "facilitator.hint": lambda data, _: (
-        "facilitator", "told", f"hint for {data.get('cost')} points: {data.get('hint') or data.get('text')}",
-    ),
-    "facilitator.message": lambda data, _: (
-        str(data.get("sender") or "facilitator"), "told", f"says: {data.get('text')}",
-    ),
-    "facilitator.inject": _inject,
-    "facilitator.pause": lambda data, _: ("facilitator", "told", "pauses the exercise"),
-    "facilitator.resume": lambda data, _: ("facilitator", "told", "lets it go on"),
-    "playbook.started": lambda data, _: (
-        "automation", "auto", f"{data.get('playbook')} starts on {data.get('target')}",
-    ),
-    "playbook.finished": lambda data, _: (
-        "automation", "auto",
-        f"{data.get('playbook')} on {data.get('target')} {'succeeds' if data.get('ok') else 'fails'}",
-    ),
-}  # fmt: skip
+def _trainee(event: Event, said: exercise.TraineeEvent, judged: dict[int, Judged]) -> Told:
+    who: str = "trainee"
+    match said:
+        case exercise.TraineeAction(override=override) if (one := judged.get(event.sequence)) is not None:
+            level: Level = {"mends": "good", "harms": "bad", "needless": "bad"}.get(one.kind, "did")  # type: ignore[assignment]
+            by_right = f", by override of {override.get('role')}" if override is not None else ""
+            return who, level, f"{one.act.words}{by_right}: {one.kind}, {one.why}"
+        case exercise.TraineeHypothesis(cause=cause, about=about):
+            return who, "did", f"thinks: {cause}{f' ({about})' if about else ''}, {CAUSES.get(cause, 'unknown')}"
+        case exercise.TraineeUpdate(text=text):
+            return who, "did", f"tells: {text}"
+        case exercise.TraineeLooked(what=what, subject=subject):
+            return who, "did", f"{LOOKS}{what}{' ' + subject if subject else ''}"
+        case exercise.TraineeDone(accepted=accepted, seen=seen):
+            return who, "did", "says it is over" if accepted else f"says it is over, too soon: {seen}"
+    return None

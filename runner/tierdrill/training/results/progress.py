@@ -18,7 +18,7 @@ from tierdrill.history.database import bring_up_to_date, connect, execute_all
 from tierdrill.history.erase import scrub
 from tierdrill.history.events import Event
 from tierdrill.history.history_store import HistoryStore
-from tierdrill.training.exercise_documents import NotAnExercise, documents_in
+from tierdrill.training.exercise_documents import NotAnExercise, begin_of, documents_in
 from tierdrill.training.scoring.exercise_score import score_history
 from tierdrill.training.scoring.scorecard import ScoreCard
 
@@ -61,12 +61,11 @@ class Result:
 def result_of(events: Sequence[Event], card: ScoreCard) -> Result:
     """The row of an exercise; NotAnExercise if it is none."""
     documents = documents_in(events)
-    started = next(one for one in events if one.kind == "exercise.started")
-    scripted = started.data.get("responder")
+    started, said = begin_of(events)
     return Result(
         exercise=card.exercise,
         trainee=documents.trainee,
-        scripted=str(scripted) if scripted else None,
+        scripted=said.responder or None,
         scenario=card.scenario,
         level=card.level,
         at=started.at,

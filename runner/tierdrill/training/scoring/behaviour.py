@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from tierdrill.documents.models.scenario import Incident
 from tierdrill.documents.models.units import show_duration
 from tierdrill.documents.problems import listed
+from tierdrill.history.kinds.exercise_kinds import FacilitatorHint, TraineeUpdate
 from tierdrill.report.format import plural
 from tierdrill.training.scoring.scorecard import ScoreLine
 from tierdrill.training.scoring.scoring_context import Bench, unjudged
@@ -130,7 +131,7 @@ def update_line(bench: Bench) -> ScoreLine:
     met = [one for one in scenario.incidents if one.name in course.incidents]
     length = max(one.mitigate_within + bench.effect(one) - start for one in met)
     slots = max(1, math.ceil(length / every))
-    told = [deed for deed in course.did("update") if str(deed.data.get("text", "")).strip() and deed.at >= start]
+    told = [event for event, said in course.did(TraineeUpdate) if said.text.strip() and event.at >= start]
     over = _mended_at(bench, met)
     kept = 0
     for slot in range(slots):
@@ -149,7 +150,7 @@ def update_line(bench: Bench) -> ScoreLine:
         f"{plural(len(told), 'update')}; {kept} of {slots} intervals of {show_duration(every)} had one or needed none "
         "any more",
         f"somebody outside waits: an update every {show_duration(every)}, and one when it is over",
-        tuple(deed.event for deed in told),
+        tuple(deed.sequence for deed in told),
     )
 
 
@@ -170,13 +171,12 @@ def _mended_at(bench: Bench, met: Sequence[Incident]) -> float | None:
 
 def hint_line(bench: Bench) -> ScoreLine:
     """What the hints cost."""
+    hints, planned = bench.course.did(FacilitatorHint), [float(one.cost) for one in bench.scenario.hints]
     costs = []
-    for number, hint in enumerate(bench.course.hints):
-        cost = hint.data.get("cost")
-        if not isinstance(cost, int | float) or isinstance(cost, bool) or cost < 0:
-            cost = bench.scenario.hints[number].cost if number < len(bench.scenario.hints) else 0
-        costs.append(float(cost))
+    for number, (_, said) in enumerate(hints):
+        told = said.cost is not None and said.cost >= 0
+        costs.append(float(said.cost or 0) if told else [*planned, *[0.0] * len(hints)][number])
     seen = f"{plural(len(costs), 'hint')} for {sum(costs):g} points" if costs else "no hints"
     why = "each hint costs what the scenario says"
-    return ScoreLine("hints", "Hints", -sum(costs), 0.0, seen, why, tuple(one.event for one in bench.course.hints))
+    return ScoreLine("hints", "Hints", -sum(costs), 0.0, seen, why, tuple(event.sequence for event, _ in hints))
 

@@ -6,28 +6,37 @@ Unix seconds; `elapsed` counts without the facilitator's pauses.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
-from tierdrill.history.events import Event
+from tierdrill.history.events import Event, each
+from tierdrill.history.kinds.exercise_kinds import (
+    ExerciseEnded,
+    ExerciseIncident,
+    ExerciseStarted,
+    FacilitatorPause,
+    FacilitatorResume,
+)
+from tierdrill.history.kinds.response_kinds import (
+    ALERT,
+    NOBODY,
+    PageAcknowledged,
+    PageEscalated,
+    PageEvent,
+    PageResolved,
+    PageSent,
+)
+from tierdrill.history.payload import Payload
+from tierdrill.history.projection import FaultSpan, project
 from tierdrill.judge.samples import TierSamples, collect
 
+P = TypeVar("P", bound=Payload)
 # Who may take a page without it being the trainee's doing.
-NOT_THE_TRAINEE = ("facilitator", "automation", "events-api", "alert", "nobody acknowledged it")
+NOT_THE_TRAINEE = ("facilitator", "automation", "events-api", ALERT, NOBODY)
 
 UNENDED = "cut short"
 """The reason of a history that does not say how it ended: the disk was full, say."""
-
-
-@dataclass(frozen=True)
-class Deed:
-    """Something the trainee did: an action, a hypothesis, an update, or where they looked."""
-
-    at: float
-    kind: str
-    data: dict[str, Any]
-    event: int
 
 
 @dataclass(frozen=True)
@@ -75,11 +84,8 @@ class Course:
     automation: str
     incidents: dict[str, IncidentSeen]
     pages: tuple[PageSeen, ...]
-    deeds: tuple[Deed, ...]
-    hints: tuple[Deed, ...]
     pauses: tuple[tuple[float, float], ...]
     samples: dict[str, TierSamples]
-    playbooks: tuple[Deed, ...] = ()
     events: tuple[Event, ...] = field(default=(), repr=False)
 
     def elapsed(self, begin: float, end: float) -> float:
@@ -87,129 +93,97 @@ class Course:
         paused = sum(max(0.0, min(end, until) - max(begin, since)) for since, until in self.pauses)
         return max(0.0, end - begin - paused)
 
-    def did(self, kind: str) -> list[Deed]:
-        """What the trainee did of one kind, in order: action, hypothesis, update or looked."""
-        return [deed for deed in self.deeds if deed.kind == kind]
+    def did(self, kind: type[P]) -> list[tuple[Event, P]]:
+        """What happened of one kind until the end, in order; what the clean-up does after it is no part of it."""
+        return [(event, said) for event, said in each(self.events, kind) if event.at <= self.ended]
 
 
 def read_course(events: Iterable[Event]) -> Course:
     """The course of a history, whole or cut short."""
     ordered = tuple(sorted(events, key=lambda one: (one.at, one.sequence)))
-    started = next((one for one in ordered if one.kind == "exercise.started"), None)
-    ended = next((one for one in ordered if one.kind == "exercise.ended"), None)
-    began = started.at if started else (ordered[0].at if ordered else 0.0)
-    over = ended.at if ended else (ordered[-1].at if ordered else 0.0)
-    # What the clean-up does after the end is no part of it.
+    begin = next(iter(each(ordered, ExerciseStarted)), None)
+    end = next(iter(each(ordered, ExerciseEnded)), None)
+    over = end[0].at if end else (ordered[-1].at if ordered else 0.0)
     within = [one for one in ordered if one.at <= over]
     return Course(
-        exercise=str(started.data.get("exercise", "")) if started else "",
-        began=began,
+        exercise=begin[1].exercise if begin else "",
+        began=begin[0].at if begin else (ordered[0].at if ordered else 0.0),
         ended=over,
-        reason=str(ended.data.get("reason", "")) if ended else UNENDED,
-        automation=str(started.data.get("automation", "off")) if started else "off",
+        reason=end[1].reason if end else UNENDED,
+        automation=begin[1].automation if begin else "off",
         incidents=_incidents(within),
         pages=_pages(within),
-        deeds=_deeds(within, "trainee."),
-        hints=tuple(_deed(one, "hint") for one in within if one.kind == "facilitator.hint"),
         pauses=_pauses(within, over),
         samples=collect(ordered),
-        playbooks=tuple(_deed(one, "playbook") for one in within if one.kind == "playbook.finished"),
         events=ordered,
     )
-
-
-def _deed(event: Event, kind: str) -> Deed:
-    return Deed(event.at, kind, event.data, event.sequence)
-
-
-def _deeds(events: Sequence[Event], prefix: str) -> tuple[Deed, ...]:
-    return tuple(_deed(one, one.kind.removeprefix(prefix)) for one in events if one.kind.startswith(prefix))
 
 
 def _pauses(events: Sequence[Event], end: float) -> tuple[tuple[float, float], ...]:
     found: list[tuple[float, float]] = []
     since: float | None = None
     for event in events:
-        if event.kind == "facilitator.pause" and since is None:
+        if isinstance(event.payload, FacilitatorPause) and since is None:
             since = event.at
-        elif event.kind == "facilitator.resume" and since is not None:
+        elif isinstance(event.payload, FacilitatorResume) and since is not None:
             found.append((since, event.at))
             since = None
     return tuple(found if since is None else [*found, (since, end)])
 
 
 def _incidents(events: Sequence[Event]) -> dict[str, IncidentSeen]:
-    landed: dict[str, float] = {}
-    gone: dict[str, float] = {}
-    trail: dict[str, list[int]] = {}
-    for event in events:
-        if event.kind.startswith("fault."):
-            fault = str(event.data.get("fault", ""))
-            trail.setdefault(fault, []).append(event.sequence)
-            if event.kind == "fault.landed":
-                landed.setdefault(fault, _moment(event, "effective_at"))
-            elif event.kind == "fault.gone":
-                gone.setdefault(fault, _moment(event, "gone_at"))
-    told: dict[str, list[Event]] = {}
-    for event in events:
-        if event.kind == "exercise.incident":
-            told.setdefault(str(event.data["incident"]), []).append(event)
-    return {name: _incident(name, mine, landed, gone, trail) for name, mine in told.items()}
+    faults = project(events).faults
+    told: dict[str, list[tuple[Event, ExerciseIncident]]] = {}
+    for event, said in each(events, ExerciseIncident):
+        told.setdefault(said.incident, []).append((event, said))
+    return {name: _incident(name, mine, faults) for name, mine in told.items()}
 
 
 def _incident(
-    name: str, mine: list[Event], landed: dict[str, float], gone: dict[str, float], trail: dict[str, list[int]]
+    name: str, mine: Sequence[tuple[Event, ExerciseIncident]], faults: Mapping[str, FaultSpan]
 ) -> IncidentSeen:
-    faults = [str(event.data.get("fault", "")) for event in mine]
-    effects = [landed[fault] for fault in faults if fault in landed]
-    ends = [gone[fault] for fault in faults if fault in gone]
+    injected = [(said.target, faults.get(said.fault, FaultSpan(said.fault))) for _, said in mine]
+    effects = [fault.effective_at for _, fault in injected if fault.effective_at is not None]
+    ends = [fault.gone_at for _, fault in injected if fault.gone_at is not None]
+    first, said = mine[0]
     return IncidentSeen(
         name=name,
-        begun_at=mine[0].at,
-        effect=min(effects) if effects else None,
-        gone=max(ends) if ends and len(ends) == len(faults) else None,
-        targets=tuple(dict.fromkeys(str(event.data.get("target", "")) for event in mine)),
-        kind=str(mine[0].data.get("kind", "")),
-        tier=str(mine[0].data.get("tier", "")),
-        unproven=tuple(
-            str(event.data.get("target", ""))
-            for event, fault in zip(mine, faults, strict=True)
-            if fault not in landed
-        ),
-        events=tuple(sorted({one.sequence for one in mine} | {n for fault in faults for n in trail.get(fault, [])})),
+        begun_at=first.at,
+        effect=min(effects, default=None),
+        gone=max(ends) if len(ends) == len(injected) else None,
+        targets=tuple(dict.fromkeys(target for target, _ in injected)),
+        kind=said.kind,
+        tier=said.tier,
+        unproven=tuple(target for target, fault in injected if fault.effective_at is None),
+        events=tuple(sorted({one.sequence for one, _ in mine}.union(*(fault.events for _, fault in injected)))),
     )
 
 
-def _moment(event: Event, name: str) -> float:
-    found = event.data.get(name)
-    return event.at if found is None else float(found)
-
-
 def _pages(events: Sequence[Event]) -> tuple[PageSeen, ...]:
-    pages: dict[str, dict[str, Any]] = {}
-    for event in events:
-        key = str(event.data.get("dedup_key", ""))
-        if event.kind == "page.sent" and event.data.get("action", "trigger") == "trigger" and key not in pages:
-            pages[key] = {
-                "key": key,
-                "tier": str(event.data.get("tier", "")),
-                "summary": str(event.data.get("summary", "")),
-                "sent_at": event.at,
-                "events": (event.sequence,),
-                "incident": event.data.get("incident"),
-            }
-        page = pages.get(key)
-        if page is None or event.kind not in ("page.acknowledged", "page.escalated", "page.resolved"):
-            continue
-        by = str(event.data.get("by", ""))
-        page["events"] = (*page["events"], event.sequence)
-        if event.kind == "page.escalated":
+    pages: dict[str, PageSeen] = {}
+    for event, said in each(events, PageEvent):
+        page = pages.get(said.dedup_key)
+        if isinstance(said, PageSent) and said.action == "trigger" and page is None:
+            page = PageSeen(
+                said.dedup_key, said.tier, said.summary, event.at, (event.sequence,), incident=said.incident
+            )
+        elif page is not None:
+            page = _told(page, event, said)
+        if page is not None:
+            pages[said.dedup_key] = page
+    return tuple(pages.values())
+
+
+def _told(page: PageSeen, event: Event, said: PageEvent) -> PageSeen:
+    after = replace(page, events=(*page.events, event.sequence))
+    match said:
+        case PageEscalated(by=by):
             # A call for help by hand is no failure; a page that went up because nobody answered is one.
-            page["unanswered"] = page.get("unanswered", 0) + (by == "nobody acknowledged it" or not by)
-        elif event.kind == "page.resolved":
-            page.setdefault("resolved_at", event.at)
-            if by == "alert":
-                page.setdefault("silent_at", event.at)
-        elif by not in NOT_THE_TRAINEE:
-            page.setdefault("acknowledged_at", event.at)
-    return tuple(PageSeen(**page) for page in pages.values())
+            return replace(after, unanswered=page.unanswered + (by in (NOBODY, "")))
+        case PageResolved(by=by):
+            silent = event.at if page.silent_at is None and by == ALERT else page.silent_at
+            return replace(after, silent_at=silent, resolved_at=page.resolved_at or event.at)
+        case PageAcknowledged(by=by):
+            taken = page.acknowledged_at is not None or by in NOT_THE_TRAINEE
+            return after if taken else replace(after, acknowledged_at=event.at)
+    return page

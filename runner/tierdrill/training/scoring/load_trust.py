@@ -10,7 +10,8 @@ from collections.abc import Sequence
 
 from tierdrill.documents.models.drill import Load
 from tierdrill.documents.models.units import show_duration, show_ratio
-from tierdrill.history.events import Event
+from tierdrill.history.events import Event, each
+from tierdrill.history.kinds.run_kinds import LoadHealth, LoadSamples
 
 
 def load_doubt(events: Sequence[Event], load: Load, idle_floor: float, begin: float, end: float) -> str:
@@ -18,10 +19,10 @@ def load_doubt(events: Sequence[Event], load: Load, idle_floor: float, begin: fl
 
     `idle_floor` is the environment's: the share of time in which the machine must be idle.
     """
-    reports = [one for one in events if one.kind == "load.health" and begin <= one.at <= end]
+    reports = [said for event, said in each(events, LoadHealth) if begin <= event.at <= end]
     if not reports:
         return "the load generator reported nothing about itself"
-    idles = [float(one.data["machine_idle"]) for one in reports if one.data.get("machine_idle") is not None]
+    idles = [one.machine_idle for one in reports if one.machine_idle is not None]
     if idle_floor > 0 and not idles:
         return "it is not told how busy the machine was"
     if idles and (idle := sum(idles) / len(idles)) < idle_floor:
@@ -38,10 +39,8 @@ def _sends(events: Sequence[Event], begin: float, end: float) -> tuple[list[floa
     """Ascending lags of the requests due in that time, and how many could not be sent."""
     lags: list[float] = []
     dropped = 0
-    for event in events:
-        if event.kind != "load.samples":
-            continue
-        columns = event.data["columns"]
+    for _, said in each(events, LoadSamples):
+        columns = said.columns
         for due, lag, outcome in zip(columns["due"], columns["lag"], columns["outcome"], strict=True):
             if begin <= due <= end:
                 lags.append(float(lag or 0.0))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from tierdrill.documents.models.drill import TierExpectation
 from tierdrill.documents.problems import listed
+from tierdrill.history.events import each
+from tierdrill.history.kinds.run_kinds import LoadSamples
 from tierdrill.judge.checks.slo_checks import judge_tier, promised, streamed_parts
 from tierdrill.judge.samples import TierSamples, joined
 from tierdrill.judge.timeline import Timeline
@@ -48,7 +50,7 @@ def objective_checks(bench: Bench) -> list[Check]:
     begin, end = bench.first_effect, course.ended
     timeline = Timeline(phases={"fault": (begin, end)}, faults=(), started_at=course.began, ended_at=end)
     streamed = streamed_parts(bench.scenario.load)
-    batches = [one.sequence for one in course.events if one.kind == "load.samples"]
+    batches = [event.sequence for event, _ in each(course.events, LoadSamples)]
     evidence = (batches[0], batches[-1]) if batches else ()
     checks: list[Check] = []
     for tier in bench.tiers.by_rank():

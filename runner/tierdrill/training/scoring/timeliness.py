@@ -7,9 +7,10 @@ import math
 from tierdrill.documents.models.hypotheses import CAUSES
 from tierdrill.documents.models.scenario import Incident
 from tierdrill.documents.problems import listed
+from tierdrill.history.kinds.exercise_kinds import TraineeHypothesis
+from tierdrill.history.kinds.response_kinds import PlaybookFinished
 from tierdrill.judge.checks.recovery_times import HOLD_S, recovery_of
 from tierdrill.judge.samples import TierSamples
-from tierdrill.training.scoring.exercise_timeline import Deed
 from tierdrill.training.scoring.scorecard import ScoreLine
 from tierdrill.training.scoring.scoring_context import Bench, falling, unjudged
 from tierdrill.training.scoring.trainee_actions import parts_of
@@ -53,12 +54,12 @@ def hypothesis_line(bench: Bench, incident: Incident) -> ScoreLine:
     """From the effect to the first right hypothesis; each wrong one before it costs."""
     line_id, title = f"hypothesis/{incident.name}", f"{incident.name}: time to a right hypothesis"
     of, course, effect = bench.points("hypothesis", bench.each), bench.course, bench.effect(incident)
-    named = [deed for deed in course.did("hypothesis") if deed.at >= effect]
-    mine = [deed for deed in named if incident in _meant(bench, deed)]
-    right = next((deed for deed in mine if deed.data.get("cause") in incident.right_causes), None)
-    before = [deed for deed in mine if right is None or (deed.at, deed.event) < (right.at, right.event)]
-    wrong = sorted({str(deed.data.get("cause")) for deed in before if not _right_somewhere(bench, deed)})
-    events = tuple(deed.event for deed in mine)
+    named = [(event, said) for event, said in course.did(TraineeHypothesis) if event.at >= effect]
+    mine = [(event, said) for event, said in named if incident in _meant(bench, said)]
+    right = next(((event, said) for event, said in mine if said.cause in incident.right_causes), None)
+    before = mine if right is None else mine[: mine.index(right)]
+    wrong = sorted({said.cause for _, said in before if not _right_somewhere(bench, said)})
+    events = tuple(event.sequence for event, _ in mine)
     allowed = incident.hypothesis_within
     why = (
         f"right is {' or '.join(incident.right_causes)} ({CAUSES.get(incident.cause, incident.cause)}); all points "
@@ -68,18 +69,18 @@ def hypothesis_line(bench: Bench, incident: Incident) -> ScoreLine:
     if right is None:
         seen = f"no right hypothesis was named{guesses}" if mine else "no hypothesis was named"
         return ScoreLine(line_id, title, 0.0, of, seen, why, events)
-    seconds = course.elapsed(effect, right.at)
+    seconds = course.elapsed(effect, right[0].at)
     share = max(0.0, falling(seconds, allowed) - WRONG_GUESS * len(wrong))
-    seen = f"{right.data.get('cause')} named {seconds:.0f}s after the effect{guesses}"
+    seen = f"{right[1].cause} named {seconds:.0f}s after the effect{guesses}"
     return ScoreLine(line_id, title, round(of * share, 2), of, seen, why, events, True, seconds)
 
 
-def _meant(bench: Bench, deed: Deed) -> list[Incident]:
+def _meant(bench: Bench, said: TraineeHypothesis) -> list[Incident]:
     """The incidents that a hypothesis may be about: those whose target it names, or all where it names none of them."""
     every = [one for one in bench.scenario.incidents if one.name in bench.course.incidents]
-    if deed.data.get("incident"):
-        return [one for one in every if one.name == deed.data["incident"]]
-    words = set(str(deed.data.get("about") or "").replace(",", " ").split())
+    if said.incident:
+        return [one for one in every if one.name == said.incident]
+    words = set(said.about.replace(",", " ").split())
     named = [one for one in every if words & _names(bench, one)]
     return named or every
 
@@ -88,8 +89,8 @@ def _names(bench: Bench, incident: Incident) -> set[str]:
     return {part for target in bench.seen(incident).targets for part in parts_of(target)}
 
 
-def _right_somewhere(bench: Bench, deed: Deed) -> bool:
-    return any(deed.data.get("cause") in one.right_causes for one in _meant(bench, deed))
+def _right_somewhere(bench: Bench, said: TraineeHypothesis) -> bool:
+    return any(said.cause in one.right_causes for one in _meant(bench, said))
 
 
 def mitigation_line(bench: Bench, incident: Incident) -> ScoreLine:
@@ -137,12 +138,12 @@ def automated(bench: Bench, incident: Incident) -> list[tuple[float, int, str]]:
     if bench.course.automation != "on" or incident.playbook is None:
         return []
     return [
-        (deed.at, deed.event, f"automation ran {incident.playbook}")
-        for deed in bench.course.playbooks
-        if deed.data.get("playbook") == incident.playbook
-        and deed.data.get("ok")
-        and deed.data.get("target") in _names(bench, incident)
-        and deed.at >= bench.effect(incident)
+        (event.at, event.sequence, f"automation ran {incident.playbook}")
+        for event, said in bench.course.did(PlaybookFinished)
+        if said.playbook == incident.playbook
+        and said.ok
+        and said.target in _names(bench, incident)
+        and event.at >= bench.effect(incident)
     ]
 
 

@@ -11,8 +11,10 @@ from typing import Any, Literal
 
 from tierdrill.documents.models.scenario import Harmful, Incident, Mitigation, Scenario
 from tierdrill.documents.models.tiers import Tiers
+from tierdrill.history.events import Event
+from tierdrill.history.kinds.exercise_kinds import TraineeAction
 from tierdrill.remedies.remedy_registry import REMEDIES
-from tierdrill.training.scoring.exercise_timeline import Course, Deed, PageSeen
+from tierdrill.training.scoring.exercise_timeline import Course, PageSeen
 
 Kind = Literal["mends", "harms", "needless", "neutral", "refused", "failed"]
 
@@ -54,11 +56,9 @@ class Judged:
     incidents: tuple[str, ...] = ()
 
 
-def act_of(deed: Deed) -> Act:
+def act_of(event: Event, said: TraineeAction) -> Act:
     """The action that a trainee.action event tells of."""
-    data = deed.data
-    remedy, parameters = str(data.get("action", "")), dict(data.get("parameters") or {})
-    target = str(data.get("target") or "")
+    remedy, parameters, target = said.action, dict(said.parameters), said.target
     names = [target]
     if remedy in REMEDIES:
         names = [REMEDIES[remedy].target_of(parameters), target]
@@ -67,14 +67,14 @@ def act_of(deed: Deed) -> Act:
         of = str(parameters.get("target") or (target if target != playbook else "")).removeprefix(f"{playbook} ")
         names = [f"{playbook} {of}".strip(), playbook]
     return Act(
-        at=deed.at,
+        at=event.at,
         remedy=remedy,
         targets=tuple(dict.fromkeys(name for name in names if name)),
         parameters=parameters,
-        ok=bool(data.get("ok")),
-        refused=bool(data.get("refused")),
-        seen=str(data.get("seen") or ""),
-        event=deed.event,
+        ok=said.ok,
+        refused=bool(said.refused),
+        seen=said.seen,
+        event=event.sequence,
     )
 
 
@@ -93,7 +93,7 @@ def matches(answer: Mitigation | Harmful, act: Act) -> bool:
 
 def judge_deeds(course: Course, scenario: Scenario, tiers: Tiers) -> tuple[Judged, ...]:
     """Every action of the exercise, in order."""
-    return tuple(_judge(act_of(deed), course, scenario, tiers) for deed in course.did("action"))
+    return tuple(_judge(act_of(*deed), course, scenario, tiers) for deed in course.did(TraineeAction))
 
 
 def _judge(act: Act, course: Course, scenario: Scenario, tiers: Tiers) -> Judged:
