@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tierdrill.faults.registry import modules_by_kind
+from tierdrill.faults.kind import modules_by_kind
 from tierdrill.judge.checks.remedy_effects import Witnesses
 from tierdrill.lab.controller import remedy_actions as controller_remedies
 from tierdrill.remedies import kinds

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import pkgutil
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from importlib import import_module
+from types import ModuleType
 from typing import Any, Literal
 
 TargetKind = Literal["node", "gpu", "replica", "link", "gateway", "stream"]
@@ -11,6 +14,12 @@ TargetKind = Literal["node", "gpu", "replica", "link", "gateway", "stream"]
 
 class UnknownFault(ValueError):
     """No such fault, or arguments it cannot have; the message says what is allowed."""
+
+
+def modules_by_kind(package: ModuleType) -> Iterator[tuple[str, ModuleType]]:
+    """The modules of a package that has one for each kind of fault, each with the kind it is named after."""
+    for found in sorted(pkgutil.iter_modules(package.__path__), key=lambda one: one.name):
+        yield found.name.replace("_", "-"), import_module(f"{package.__name__}.{found.name}")
 
 
 @dataclass(frozen=True)

@@ -5,21 +5,11 @@ How an environment really does a fault belongs to its target.
 
 from __future__ import annotations
 
-import pkgutil
-from collections.abc import Iterator, Mapping
-from importlib import import_module
-from types import ModuleType
+from collections.abc import Mapping
 from typing import Any
 
 from tierdrill.faults import kinds
-from tierdrill.faults.kind import IDENTITY, FaultKind, Parameter, UnknownFault
-
-
-def modules_by_kind(package: ModuleType) -> Iterator[tuple[str, ModuleType]]:
-    """The modules of a package that has one for each kind of fault, each with the kind it is named after."""
-    for found in sorted(pkgutil.iter_modules(package.__path__), key=lambda one: one.name):
-        yield found.name.replace("_", "-"), import_module(f"{package.__name__}.{found.name}")
-
+from tierdrill.faults.kind import IDENTITY, FaultKind, Parameter, UnknownFault, modules_by_kind
 
 KINDS: Mapping[str, FaultKind] = {kind: module.KIND for kind, module in modules_by_kind(kinds)}
 ACTIONS: Mapping[str, FaultKind] = {fault.action: fault for fault in KINDS.values()}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from tierdrill.faults.registry import modules_by_kind
+from tierdrill.faults.kind import modules_by_kind
 from tierdrill.remedies import kinds
 from tierdrill.remedies.remedy import RemedyKind, Setting
 

@@ -7,17 +7,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from typing import Any
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
 import click
 from click.shell_completion import CompletionItem
 
 from tierdrill.cli.errors import Refusal
 from tierdrill.cli.folders import Surroundings, find_home
-from tierdrill.remedies.facts import YES_OR_NO
-from tierdrill.remedies.remedy import TARGETS, RemedyKind
-from tierdrill.remedies.remedy_registry import COMMANDS
 from tierdrill.training.protocol import NoExercise, ask
+
+if TYPE_CHECKING:
+    from tierdrill.remedies.remedy import RemedyKind
+
+REMEDIES = "Remedies (--override ROLE --reason TEXT where a tier rule forbids one)"
 
 
 class OpsGroup(click.Group):
@@ -27,10 +30,17 @@ class OpsGroup(click.Group):
         super().__init__(*args, **kwargs)
         self.sections: dict[str, list[str]] = {}
 
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in self.commands:
+            _add_remedies()
+        return super().get_command(ctx, cmd_name)
+
     def list_commands(self, ctx: click.Context) -> list[str]:
+        _add_remedies()
         return [name for names in self.sections.values() for name in names]
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        _add_remedies()
         for title, names in self.sections.items():
             with formatter.section(title):
                 formatter.write_dl([(name, self.commands[name].get_short_help_str(100)) for name in names])
@@ -111,8 +121,28 @@ def _remedy(name: str, text: str, *params: click.Parameter, do: str | None = Non
     _add(name, text, *params, *_remedy_options(), do=do)
 
 
+@cache
+def _add_remedies() -> None:
+    """The commands that are remedies, which take a moment to read."""
+    from tierdrill.remedies.remedy import TARGETS
+    from tierdrill.remedies.remedy_registry import COMMANDS
+
+    here = command.sections[REMEDIES]
+    others = here.copy()
+    here.clear()
+    _begin(REMEDIES)
+    for name, kinds in COMMANDS.items():
+        forms = [one.target for one in kinds if one.target]
+        where = [_target("|".join(forms), "|".join(TARGETS[one].usage for one in forms))] if forms else []
+        text = "; or ".join([kinds[0].help[:-1], *(one.help[0].lower() + one.help[1:-1] for one in kinds[1:])])
+        _remedy(name, f"{text}.", *where, *_settings(kinds[0]))
+    here += others
+
+
 def _settings(kind: RemedyKind) -> list[click.Parameter]:
     """What else a remedy is told; lists of names nobody types."""
+    from tierdrill.remedies.facts import YES_OR_NO
+
     return [
         click.Argument([one.name], metavar=None if one.kind == YES_OR_NO else one.name.upper(),
                        type=click.Choice(["on", "off"]) if one.kind == YES_OR_NO else None)
@@ -148,12 +178,7 @@ _add("query", "Ask Prometheus.", click.Argument(["promql"], metavar="PROMQL"))
 _add("playbooks", "Every playbook, and on what it fits now.")
 _add("actions", "What you did, and what came of it.")
 
-_begin("Remedies (--override ROLE --reason TEXT where a tier rule forbids one)")
-for _name, _kinds in COMMANDS.items():
-    _forms = [one.target for one in _kinds if one.target]
-    _where = [_target("|".join(_forms), "|".join(TARGETS[one].usage for one in _forms))] if _forms else []
-    _help = "; or ".join([_kinds[0].help[:-1], *(one.help[0].lower() + one.help[1:-1] for one in _kinds[1:])])
-    _remedy(_name, f"{_help}.", *_where, *_settings(_kinds[0]))
+_begin(REMEDIES)
 _remedy(
     "shift-traffic", "Take traffic off a node, or off one gateway's path to it (weight 0).",
     _target("link", "[GATEWAY>]NODE"),

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import httpx
 
-from tierdrill.faults.registry import modules_by_kind
+from tierdrill.faults.kind import modules_by_kind
 from tierdrill.lab.client import LabClient, LabError
 from tierdrill.lab.lab_files import LabState, find_lab, lab_processes, supervisor_lives
 from tierdrill.targets.base import REMEDY, SABOTAGE, UNREADABLE, FaultOrder, Inventory, Mechanism, Proof, TargetError
