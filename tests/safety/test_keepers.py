@@ -13,7 +13,7 @@ from pathlib import Path
 
 from tests.cli.support import tierdrill
 from tests.conductor.test_reaper import RUN, reaper
-from tierdrill.cli.live_runs import reapers
+from tierdrill.conductor.live_runs import reapers
 from tierdrill.history.ledger import Ledger, OwnedProcess
 from tierdrill.process.identity import STOPPED, identify
 from tierdrill.remedies.remedy import Setting

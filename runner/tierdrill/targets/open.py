@@ -11,6 +11,7 @@ from tierdrill.targets.base import Endpoints, FaultPort, Mechanism, Target, Targ
 if TYPE_CHECKING:
     from tierdrill.documents.models.environment import Environment
     from tierdrill.documents.reading.reading_state import Absent
+    from tierdrill.targets.lab.labs import LabStanding
 
 NOT_YET = dict.fromkeys(("kubernetes", "external"), "not supported yet; allowed is lab")
 """Targets that an environment may name, and that no drill can run against."""
@@ -76,3 +77,24 @@ def end_platform(home: Path, name: str) -> list[str]:
     from tierdrill.targets.lab.labs import end_lab
 
     return end_lab(home, name)
+
+
+def platforms(home: Path) -> list[LabStanding]:
+    """Every deployment that was brought up here and is not ended, kept or a run's own, and how it is."""
+    from tierdrill.targets.lab.labs import labs
+
+    return labs(home)
+
+
+def own_leases(home: Path) -> dict[str, str]:
+    """What the deployments say of the leases that they keep by themselves: held, undoing, undone or stuck, by fault."""
+    from tierdrill.targets.lab.labs import leases
+
+    return leases(home)
+
+
+def await_mended(home: Path, name: str) -> bool:
+    """Wait for a deployment to start again what it has lost; False where it does not in time."""
+    from tierdrill.targets.lab.labs import await_mended as mended
+
+    return mended(home, name)

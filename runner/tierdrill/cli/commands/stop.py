@@ -11,9 +11,9 @@ import click
 from tierdrill.cli.completion import complete_run
 from tierdrill.cli.errors import Refusal, say
 from tierdrill.cli.folders import Surroundings, author
-from tierdrill.cli.live_runs import live_runs
 from tierdrill.cli.past_runs import find_record
 from tierdrill.cli.standard_streams import unread
+from tierdrill.conductor.live_runs import live_runs
 
 POLL_S = 0.1
 UNCLEAN = 5

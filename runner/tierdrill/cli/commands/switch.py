@@ -8,8 +8,8 @@ import click
 
 from tierdrill.cli.errors import Refusal, say
 from tierdrill.cli.folders import Surroundings, author
-from tierdrill.cli.live_runs import live_runs
 from tierdrill.cli.standard_streams import unread
+from tierdrill.conductor.live_runs import live_runs
 
 _reason = click.option("--reason", required=True, help="Why; it is shown to whoever is stopped by it.")
 _author = click.option("--author", "by", help="Who [default: git's identity, else the user].")

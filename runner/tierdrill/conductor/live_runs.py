@@ -4,19 +4,14 @@ from __future__ import annotations
 
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from tierdrill.history.ledger import Ledger
 from tierdrill.history.liveness import living
 from tierdrill.process.identity import STOPPED, ProcessId, me
-
-if TYPE_CHECKING:
-    from tierdrill.history.ledger import Ledger
 
 
 def live_runs(home: Path) -> dict[str, int]:
     """The runs that go on, with their runner's process id."""
-    from tierdrill.history.ledger import Ledger
-
     if not (home / "ledger.db").exists():
         return {}
     with closing(Ledger(home)) as ledger:

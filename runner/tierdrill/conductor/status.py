@@ -1,0 +1,102 @@
+"""What runs, what is injected, what is halted, which labs are up, as plain data. It looks; it changes nothing."""
+
+from __future__ import annotations
+
+import time
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+from tierdrill.conductor.live_runs import live_runs, reapers, stopped_reapers, stopped_runs
+from tierdrill.history.damaged_database import kept_copies
+from tierdrill.history.history_store import HistoryStore
+from tierdrill.history.ledger import Ledger, LedgerFault
+from tierdrill.history.sealed import EXERCISE
+from tierdrill.history.switches import kill_switch
+from tierdrill.targets.base import REMEDY
+from tierdrill.targets.open import own_leases, platforms
+
+
+def look(home: Path) -> dict[str, Any]:
+    """Everything there is to tell. Not `clean`: something is injected, or left behind, that no run looks after."""
+    live: dict[str, int] = {}
+    faults, strays, locks = list[dict[str, Any]](), list[dict[str, Any]](), list[dict[str, Any]]()
+    if (home / "ledger.db").exists():
+        live = live_runs(home)
+        with closing(Ledger(home)) as ledger:
+            halt = ledger.halted()
+            faults = _faults(home, ledger, live)
+            strays = [
+                {"run": process.run, "role": process.role, "pid": process.pid}
+                for process in ledger.processes()
+                if process.run not in live and process.process.lives()
+            ]
+            held = ledger.held()
+        strays += [
+            {"run": run, "role": "stopped reaper", "pid": process.pid}
+            for run, process in stopped_reapers(home).items()
+            if run not in live
+        ]
+        locks = [{"environment": lock[0], "run": lock[1], "pid": lock[2], "owner": lock[3]} for lock in held]
+    else:
+        halt = kill_switch(home).thrown()
+    labs = [
+        {"name": lab.name, "state": lab.state, "run": lab.name if lab.name in live else None, "lost": list(lab.lost)}
+        for lab in platforms(home)
+    ]
+    return {
+        "home": str(home),
+        "runs": [{"run": run, "pid": pid, "phase": _phase(home, run)} for run, pid in sorted(live.items())],
+        "halt": {"author": halt.author, "reason": halt.reason, "at": halt.at} if halt else None,
+        "faults": [fault for fault in faults if fault["kind"] != REMEDY],
+        # What playbooks have changed and not yet taken back.
+        "remedies": [fault for fault in faults if fault["kind"] == REMEDY],
+        "strays": strays,
+        "labs": labs,
+        "locks": locks,
+        "set_aside": [str(path) for path in kept_copies(home)],
+        "clean": not strays
+        and all(fault["run_lives"] and (fault["reaper_lives"] or not fault["run_stopped"]) for fault in faults)
+        and not any(lab["state"] == "broken" and lab["run"] is None for lab in labs),
+    }
+
+
+def _faults(home: Path, ledger: Ledger, live: dict[str, int]) -> list[dict[str, Any]]:
+    entries, stopped = ledger.open_faults(), stopped_runs(ledger)
+    alone = [entry for entry in entries if entry.run not in live or entry.run in stopped]
+    healing = reapers(home) if alone else set()
+    leases = own_leases(home) if alone else {}
+    return [_fault(entry, live, stopped, healing, leases) for entry in entries]
+
+
+def _fault(
+    entry: LedgerFault, live: dict[str, int], stopped: set[str], healing: set[str], leases: dict[str, str]
+) -> dict[str, Any]:
+    return {
+        "fault": entry.id,
+        "run": entry.run,
+        # An exercise's is sealed: that something is injected is told, what it is only in the debrief.
+        "kind": entry.order.get("kind", "sealed"),
+        "target": entry.order.get("target"),
+        "sealed": "sealed" in entry.order,
+        "state": entry.state,
+        "age": round(max(0.0, time.time() - entry.intended_at), 1),
+        "lease": entry.lease_s,
+        "lease_ran_out": entry.expired,
+        "note": entry.note,
+        "run_lives": entry.run in live,
+        "run_stopped": entry.run in stopped,
+        "reaper_lives": entry.run in healing or (entry.run in live and entry.run not in stopped),
+        # What the lab's own timer has made of it: null where nobody asked, or where there is none.
+        "lab_lease": leases.get(entry.id),
+    }
+
+
+def _phase(home: Path, run: str) -> str:
+    with closing(HistoryStore(home)) as store:
+        record = store.find(run)
+        if record is not None and record.variant == EXERCISE:
+            return EXERCISE
+        events = store.events(run)
+    phases = [event for event in events if event.kind in ("phase.started", "phase.ended")]
+    return str(phases[-1].data["phase"]) if phases and phases[-1].kind == "phase.started" else "between phases"
