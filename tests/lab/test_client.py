@@ -44,7 +44,8 @@ from tierdrill.lab.lab_files import (
     write_state,
 )
 from tierdrill.lab.supervisor.lab_start import start_lab
-from tierdrill.lab.supervisor.monitoring_programs import alertmanager_config, prometheus_config
+from tierdrill.lab.supervisor.monitoring_programs import prometheus_config
+from tierdrill.monitoring.alertmanager_config import filled_in
 from tierdrill.monitoring.login import lab_login, web_config
 from tierdrill.process.child import Child, SpawnError
 from tierdrill.process.identity import me
@@ -265,8 +266,8 @@ def test_unknown_victims_are_refused() -> None:
 
 @pytest.mark.parametrize("written", ["url: '@WEBHOOK_URL@'", 'url: "@WEBHOOK_URL@"', "url: @WEBHOOK_URL@"])
 def test_the_receiver_is_quoted_however_its_place_is_written(written: str, tmp_path: Path) -> None:
-    hostile = 'http://x/"\nroute: {}'
-    assert alertmanager_config(written, hostile, "t", tmp_path) == f"url: {json.dumps(hostile)}"
+    hostile = 'http://x/" route: {}'
+    assert filled_in(written, hostile, "t", tmp_path) == f"url: {json.dumps(hostile)}"
 
 
 def test_prometheus_keeps_exporters_labels_and_scrapes_within_its_interval(tmp_path: Path) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import fields
 from pathlib import Path
+from typing import Any, TypeVar, cast
 
 from tierdrill.documents.models.environment import Environment
 from tierdrill.documents.models.tiers import Tier, Tiers
@@ -19,6 +21,7 @@ from tierdrill.lab.lab_config import (
     make_node,
 )
 
+_T = TypeVar("_T")
 MODEL_SIZE = 4096
 """Weights of the small model that replicas run."""
 
@@ -44,18 +47,14 @@ def lab_config(
             name=name,
             tiers=tuple(_tier(tier) for tier in tiers.by_rank()),
             models=tuple(
-                ModelConfig(
-                    name=model.name,
-                    tier=model.tier,
-                    replicas=model.replicas,
+                _like(
+                    ModelConfig,
+                    model,
                     memory_gib=float(model.memory_gib),
-                    slots=model.slots,
                     model_seed=model.seed,
                     model_size=MODEL_SIZE,
                     prefill_ms_per_token=model.service.prefill_per_token * 1000,
                     decode_ms_per_token=model.service.decode_per_token * 1000,
-                    prompt_tokens_at_most=model.prompt_tokens_at_most,
-                    max_tokens_at_most=model.max_tokens_at_most,
                 )
                 for model in workloads.models
             ),
@@ -66,18 +65,7 @@ def lab_config(
             gateways=tuple(f"gateway-{letter}" for letter in GATEWAY_LETTERS[: shape.gateways]),
             trusted_callers=shape.trusted_callers,
             flags=dict.fromkeys(shape.flags_off, False),
-            routes=tuple(
-                RouteConfig(
-                    tier=route.tier,
-                    model=route.model,
-                    customer_class=route.customer_class,
-                    prompt_tokens_at_least=route.prompt_tokens_at_least,
-                    prompt_tokens_at_most=route.prompt_tokens_at_most,
-                    max_tokens_at_least=route.max_tokens_at_least,
-                    max_tokens_at_most=route.max_tokens_at_most,
-                )
-                for route in workloads.routes
-            ),
+            routes=tuple(_like(RouteConfig, route) for route in workloads.routes),
             node_grace_s=shape.node_grace,
             eviction_after_s=shape.eviction_after,
             spare_slots_for_rank1=shape.spare_slots_rank1,
@@ -97,17 +85,19 @@ def lab_config(
 
 
 def _tier(tier: Tier) -> TierConfig:
-    return TierConfig(
-        name=tier.name,
-        rank=tier.rank,
-        reserved_slots=tier.reserved_slots,
-        may_preempt=tier.may_preempt,
-        shed_order=tier.shed_order,
+    return _like(
+        TierConfig,
+        tier,
         queue_limit=tier.queue.limit,
         queue_wait_s=tier.queue.wait,
         deadline_s=tier.deadline,
         attempt_timeout_s=tier.attempt_timeout,
         retries=tier.retry_budget.attempts - 1,
         retry_ratio=tier.retry_budget.ratio,
-        fallback_model=tier.fallback_model,
     )
+
+
+def _like(kind: type[_T], part: object, **others: Any) -> _T:
+    """What has the same name in a part of a document, and the others."""
+    same = (each.name for each in fields(cast(Any, kind)) if hasattr(part, each.name))
+    return kind(**{name: getattr(part, name) for name in same} | others)

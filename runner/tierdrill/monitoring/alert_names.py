@@ -35,9 +35,9 @@ KNOWN_ALERTS: Mapping[str, tuple[str, ...]] = {
 }
 """Every alert that our rules can raise, with the labels it carries (alertname apart)."""
 
-known_alerts = KNOWN_ALERTS
-
 WATCHDOG = "Watchdog"
+"""Always firing: what does not deliver it delivers nothing."""
+
 RUN_LABEL = "tierdrill_run"
 """An external label of the lab's Prometheus while a run goes on: a secret of the run, which its receiver asks for.
 
@@ -51,5 +51,3 @@ def unmarked(alert: Mapping[str, Any]) -> dict[str, Any]:
     if not isinstance(labels, Mapping):
         return dict(alert)
     return {**alert, "labels": {name: value for name, value in labels.items() if name != RUN_LABEL}}
-
-"""Always firing: what does not deliver it delivers nothing."""

@@ -6,12 +6,16 @@ delivered, and its playbooks start from the delivery.
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import yaml
 
 from tierdrill.monitoring.alert_names import KNOWN_ALERTS, WATCHDOG
 
 URL_PLACEHOLDER = "@WEBHOOK_URL@"
 TOKEN_PLACEHOLDER = "@WEBHOOK_TOKEN@"  # noqa: S105 - the place of a token, not a token
+TOKEN_FILE_PLACEHOLDER = "@WEBHOOK_TOKEN_FILE@"  # noqa: S105
 NOWHERE_URL = "http://127.0.0.1:9/"
 """Discard port: where notifications go before a run names its receiver; nobody listens, and Alertmanager tries again.
 """
@@ -62,12 +66,14 @@ def alertmanager_config() -> str:
     return text
 
 
-def filled_in(text: str, url: str, token: str) -> str:
-    """The configuration for a receiver. The placeholders stand in single quotes; values are escaped for them."""
-    return text.replace(URL_PLACEHOLDER, _escaped(url)).replace(TOKEN_PLACEHOLDER, _escaped(token))
-
-
-def _escaped(value: str) -> str:
-    if not value or any(ord(character) < 32 for character in value):
-        raise ValueError(f"found {value!r}; allowed in an address or token is printable text")
-    return value.replace("'", "''")
+def filled_in(text: str, url: str, token: str, token_file: Path | None = None) -> str:
+    """The configuration for a receiver, its values quoted so that none can change its structure. ValueError for one
+    with control characters.
+    """
+    values = {URL_PLACEHOLDER: url, TOKEN_FILE_PLACEHOLDER: str(token_file or ""), TOKEN_PLACEHOLDER: token}
+    for placeholder, value in values.items():
+        if any(ord(character) < 32 for character in value):
+            raise ValueError(f"found {value!r}; allowed in an address or token is printable text")
+        for written in (f"'{placeholder}'", f'"{placeholder}"', placeholder):
+            text = text.replace(written, json.dumps(value))
+    return text

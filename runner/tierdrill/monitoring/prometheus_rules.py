@@ -15,7 +15,6 @@ from tierdrill.documents.models.environment import Clock, Environment
 from tierdrill.documents.models.tiers import Tier, Tiers, quantile_share
 from tierdrill.documents.models.units import show_duration, show_ratio
 from tierdrill.documents.models.workloads import Workloads
-from tierdrill.monitoring.alert_names import KNOWN_ALERTS
 from tierdrill.monitoring.burn_rate_windows import (
     BURN_WINDOWS,
     BurnWindow,
@@ -41,7 +40,6 @@ INFRASTRUCTURE_FILE = "tierdrill-infrastructure.yaml"
 
 Rule = dict[str, Any]
 
-__all__ = ["INFRASTRUCTURE_FILE", "KNOWN_ALERTS", "SLO_FILE", "prometheus_rules", "recording_rule_name"]
 
 
 @dataclass(frozen=True)

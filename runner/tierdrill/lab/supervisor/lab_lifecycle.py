@@ -9,10 +9,10 @@ import asyncio
 import contextlib
 import json
 import shutil
-import signal
 import time
 from collections.abc import Callable, Coroutine
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,17 +20,7 @@ from tierdrill.lab.lab_config import LabConfig, NodeConfig
 from tierdrill.lab.lab_files import MARKER, LabState, kill_strays, remove_state, write_state
 from tierdrill.lab.supervisor import program_configs as configs
 from tierdrill.lab.supervisor.lab_events import EventLog
-from tierdrill.lab.supervisor.monitoring_programs import (
-    NOWHERE_URL,
-    PROMETHEUS_FILE,
-    Target,
-    alertmanager_config,
-    ask,
-    prometheus_config,
-    start_alertmanager,
-    start_prometheus,
-    write_targets,
-)
+from tierdrill.lab.supervisor.monitoring_programs import ALERTMANAGER, PROMETHEUS, Monitoring, Target, write_targets
 from tierdrill.lab.supervisor.processes import ProcessTable
 from tierdrill.lab.supervisor.program_calls import CALL_TIMEOUT_S, CallFailed, call_program
 from tierdrill.monitoring.login import lab_login
@@ -46,9 +36,6 @@ MENDS_WITHIN_S = 60.0
 """A process that ends so often in so long a time is not started again: the lab stays broken, and says so."""
 
 READY_POLL_S = 0.05
-MARKED_WITHIN_S = 5.0
-PROMETHEUS = "prometheus"
-ALERTMANAGER = "alertmanager"
 CONTROLLER = "controller"
 FABRIC = "fabric"
 
@@ -68,10 +55,16 @@ class Lab:
         self.stopping = False
         self._began = time.monotonic()
         self._waiting_for = "the fabric and the controller"
-        self.login = lab_login(state.token)
-        self.mark: str | None = None
-        """What the alerts of the run in this lab carry (RUN_LABEL)."""
         self._env = {**bare_environment(Path(state.folder)), MARKER: state.id}
+        self.monitoring = Monitoring(config, self.folder, self._env, lab_login(state.token))
+        self._starters: dict[str, Starter] = {
+            FABRIC: self._start_fabric,
+            CONTROLLER: self._start_controller,
+            PROMETHEUS: self._start_prometheus,
+            ALERTMANAGER: self._start_alertmanager,
+            **{node.name: partial(self._start_node, node) for node in config.nodes},
+            **{gateway: partial(self._start_gateway, gateway) for gateway in config.gateways},
+        }
         self._targets: dict[str, dict[str, Target]] = {"gateway": {}, "controller": {}, "node": {}}
         self._background: list[asyncio.Task[None]] = []
         self._mended: dict[str, list[float]] = {}
@@ -95,7 +88,7 @@ class Lab:
         # Prometheus first finds its targets and its Alertmanager five seconds after its start, so it starts first.
         monitoring = asyncio.create_task(self._start_monitoring())
         self._background.append(monitoring)
-        await together(self._start_fabric(), self._start_controller())
+        await together(self.start(FABRIC), self.start(CONTROLLER))
         await self._tell_controller()
         await self._join("controller", PROMETHEUS, CONTROLLER, self.address(CONTROLLER), {})
         if self.config.prometheus.binary is not None:
@@ -124,13 +117,12 @@ class Lab:
             remove_state(self.state)
 
     async def start(self, name: str) -> None:
-        """Start a process by name: a node, a gateway, Prometheus or Alertmanager."""
-        await self._starter(name)()
+        """Start one of `startable`, the fabric or the controller."""
+        await self._starters[name]()
 
     def startable(self) -> list[str]:
-        monitoring = [ALERTMANAGER] if self.config.alertmanager.binary is not None else []
-        monitoring += [PROMETHEUS] if self.config.prometheus.binary is not None else []
-        return [*(node.name for node in self.config.nodes), *self.config.gateways, *monitoring]
+        """Nodes, gateways and the monitoring programs."""
+        return [*(node.name for node in self.config.nodes), *self.config.gateways, *self.monitoring.names()]
 
     def address(self, name: str) -> str:
         address = self.processes.address(name)
@@ -158,14 +150,6 @@ class Lab:
         body = {"source": source, "destination": destination, "target": target}
         answer = await self.call(FABRIC, "PUT", f"/edges/{source}%3E{destination}", body)
         return str(answer["listen"])
-
-    def _starter(self, name: str) -> Starter:
-        for node in self.config.nodes:
-            if node.name == name:
-                return lambda: self._start_node(node)
-        if name in self.config.gateways:
-            return lambda: self._start_gateway(name)
-        return {PROMETHEUS: self._start_prometheus, ALERTMANAGER: self._start_alertmanager}[name]
 
     async def _start_program(self, program: str, name: str, config: dict[str, Any]) -> None:
         path = self.folder / "config" / f"{name}.json"
@@ -214,58 +198,27 @@ class Lab:
         write_targets(self.folder, job, list(self._targets[job].values()))
 
     async def _start_monitoring(self) -> None:
-        if self.config.alertmanager.binary is not None:
-            await self.start(ALERTMANAGER)
-        if self.config.prometheus.binary is not None:
-            await self.start(PROMETHEUS)
+        for name in self.monitoring.names():
+            await self.start(name)
 
     async def _start_alertmanager(self) -> None:
-        binary = self.config.alertmanager.binary
-        assert binary is not None
-        path = self.folder / "alertmanager.yml"
-        if not path.exists():
-            self.write_receiver(NOWHERE_URL, "none")
-        child, address = await start_alertmanager(binary, self.folder, self._env, self.login)
+        child, address = await self.monitoring.start_alertmanager()
         self.processes.add(ALERTMANAGER, ALERTMANAGER, child, address)
 
     async def _start_prometheus(self) -> None:
-        child, address = await start_prometheus(
-            self.config.prometheus,
-            self.folder,
-            self._env,
-            self.processes.address(ALERTMANAGER),
-            self.login,
-            self.mark,
-        )
+        child, address = await self.monitoring.start_prometheus(self.processes.address(ALERTMANAGER))
         self.processes.add(PROMETHEUS, PROMETHEUS, child, address)
-
-    def write_receiver(self, url: str, token: str) -> None:
-        token_file = self.folder / "webhook.token"
-        write_private(token_file, token)
-        text = alertmanager_config(self.config.alertmanager.config, url, token, token_file)
-        write_private(self.folder / "alertmanager.yml", text)
 
     async def mark_alerts(self, mark: str | None) -> None:
         """Let every alert that Prometheus sends from now on carry this mark; CallFailed where it does not take it."""
-        self.mark = mark
-        if not (self.config.prometheus.binary is not None and self.processes.alive(PROMETHEUS)):
+        self.monitoring.mark = mark
+        if not self.processes.alive(PROMETHEUS):
             return
-        alertmanager = self.processes.address(ALERTMANAGER)
-        text = prometheus_config(self.config.prometheus, self.folder, alertmanager, self.login, mark)
-        write_private(self.folder / PROMETHEUS_FILE, text)
-        self.processes.signal(PROMETHEUS, signal.SIGHUP)
+        child, address = self.processes.entry(PROMETHEUS).child, self.address(PROMETHEUS)
         try:
-            await asyncio.wait_for(self._until_marked(mark or ""), MARKED_WITHIN_S)
+            await self.monitoring.take_mark(child, address, self.processes.address(ALERTMANAGER))
         except (TimeoutError, OSError) as error:
             raise CallFailed(f"Prometheus did not take the run's mark: {error or 'no answer in time'}") from error
-
-    async def _until_marked(self, mark: str) -> None:
-        # A signal has no answer; the configuration in force is what tells that it was read.
-        while True:
-            status, said = await ask("GET", self.address(PROMETHEUS), "/api/v1/status/config", self.login)
-            if status == 200 and mark in said:
-                return
-            await asyncio.sleep(READY_POLL_S)
 
     async def _replicas_ready(self) -> None:
         since: int | None = None
@@ -339,16 +292,12 @@ class Lab:
             await self.events.wait(self.events.newest, RETRY_S)
 
     async def _start_again(self, name: str) -> None:
-        if name == FABRIC:
-            await self._start_fabric()
-        elif name == CONTROLLER:
-            await self._start_controller()
+        await self.start(name)
+        if name == CONTROLLER:
             await self._tell_controller()
-        else:
-            await self.start(name)
         if name == ALERTMANAGER:
             # It is somewhere else now.
-            await self.mark_alerts(self.mark)
+            await self.mark_alerts(self.monitoring.mark)
 
     def _save(self) -> None:
         if self.stopping:

@@ -5,14 +5,15 @@ from __future__ import annotations
 import asyncio
 import http.client
 import json
-import os
+import signal
 import socket
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tierdrill.lab.lab_config import PrometheusConfig
+from tierdrill.lab.lab_config import LabConfig, PrometheusConfig
 from tierdrill.monitoring.alert_names import RUN_LABEL
+from tierdrill.monitoring.alertmanager_config import NOWHERE_URL, filled_in
 from tierdrill.monitoring.binaries import working_directory
 from tierdrill.monitoring.login import Login, web_config
 from tierdrill.process.atomic_file import write_private
@@ -24,9 +25,10 @@ SCRAPE_TIMEOUT_SHARE = 0.9
 PROMETHEUS_FILE = "prometheus.yml"
 START_ATTEMPTS = 3
 READY_TIMEOUT_S = 10.0
-NOWHERE_URL = "http://127.0.0.1:9/"
-"""The discard port: where notifications go until a run names its receiver."""
-
+PROMETHEUS = "prometheus"
+ALERTMANAGER = "alertmanager"
+MARKED_WITHIN_S = 5.0
+_MARK_POLL_S = 0.05
 _POLL_S = 0.02
 _HTTP_TIMEOUT_S = 2.0
 
@@ -83,71 +85,101 @@ def write_targets(folder: Path, job: str, targets: list[Target]) -> None:
     write_private(path, json.dumps(groups, indent=1) + "\n")
 
 
-def alertmanager_config(text: str, url: str, token: str, token_file: Path) -> str:
-    """The configuration with the receiver filled in, quoted so that no value can change its structure."""
-    values = {"@WEBHOOK_URL@": url, "@WEBHOOK_TOKEN_FILE@": str(token_file), "@WEBHOOK_TOKEN@": token}
-    for placeholder, value in values.items():
-        for written in (f"'{placeholder}'", f'"{placeholder}"', placeholder):
-            text = text.replace(written, json.dumps(value))
-    return text
-
-
 def duration(seconds: float) -> str:
     return f"{max(1, round(seconds * 1000))}ms"
 
 
-async def start_prometheus(
-    config: PrometheusConfig,
-    folder: Path,
-    env: Mapping[str, str],
-    alertmanager: str | None,
-    login: Login,
-    mark: str | None,
-) -> tuple[Child, str]:
-    """Write its files and start it; returns once it answers as ready."""
-    assert config.binary is not None
-    rules = folder / "rules"
-    rules.mkdir(parents=True, exist_ok=True)
-    for name, text in config.rules.items():
-        (rules / name).write_text(text, encoding="utf-8")
-    for job in JOBS:
-        if not targets_file(folder, job).exists():
-            write_targets(folder, job, [])
-    path = folder / PROMETHEUS_FILE
-    write_private(path, prometheus_config(config, folder, alertmanager, login, mark))
-    argv = [
-        config.binary,
-        f"--config.file={path}",
-        _guarded(folder, login),
-        f"--storage.tsdb.path={folder / 'prometheus-data'}",
-        f"--storage.tsdb.retention.time={config.retention}",
-        "--storage.tsdb.min-block-duration=2h",
-        "--rules.alert.resend-delay=1s",
-        "--scrape.discovery-reload-interval=100ms",
-        "--log.level=warn",
-    ]
-    return await _start(argv, folder / "logs" / "prometheus.log", folder, env, login)
+class Monitoring:
+    """A lab's Prometheus and Alertmanager, as far as it has them: their files, and how each is started."""
 
+    def __init__(self, config: LabConfig, folder: Path, env: Mapping[str, str], login: Login) -> None:
+        self._prometheus, self._alertmanager = config.prometheus, config.alertmanager
+        self._folder, self._env, self.login = folder, env, login
+        self.mark: str | None = None
+        """What the alerts of the run in this lab carry (RUN_LABEL)."""
 
-async def start_alertmanager(binary: str, folder: Path, env: Mapping[str, str], login: Login) -> tuple[Child, str]:
-    """Start it on the configuration that is there; returns once it answers as ready."""
-    argv = [
-        binary,
-        f"--config.file={folder / 'alertmanager.yml'}",
-        _guarded(folder, login),
-        f"--storage.path={folder / 'alertmanager-data'}",
-        "--cluster.listen-address=",
-        "--log.level=warn",
-    ]
-    folder_of_start = working_directory(Path(binary), folder)
-    return await _start(argv, folder / "logs" / "alertmanager.log", folder_of_start, env, login)
+    def names(self) -> list[str]:
+        """Those that the lab has."""
+        programs = ((ALERTMANAGER, self._alertmanager.binary), (PROMETHEUS, self._prometheus.binary))
+        return [name for name, binary in programs if binary is not None]
 
+    async def start_prometheus(self, alertmanager: str | None) -> tuple[Child, str]:
+        """Write its files and start it; returns once it answers as ready, with its address."""
+        config, folder = self._prometheus, self._folder
+        assert config.binary is not None
+        rules = folder / "rules"
+        rules.mkdir(parents=True, exist_ok=True)
+        for name, text in config.rules.items():
+            (rules / name).write_text(text, encoding="utf-8")
+        for job in JOBS:
+            if not targets_file(folder, job).exists():
+                write_targets(folder, job, [])
+        self._write_prometheus(alertmanager)
+        argv = [
+            config.binary,
+            f"--config.file={folder / PROMETHEUS_FILE}",
+            f"--storage.tsdb.path={folder / 'prometheus-data'}",
+            f"--storage.tsdb.retention.time={config.retention}",
+            "--storage.tsdb.min-block-duration=2h",
+            "--rules.alert.resend-delay=1s",
+            "--scrape.discovery-reload-interval=100ms",
+        ]
+        return await self._start(PROMETHEUS, argv, folder)
 
-def _guarded(folder: Path, login: Login) -> str:
-    """The option that makes a program ask for the login, and the file it names."""
-    path = folder / "web.yml"
-    write_private(path, web_config(login))
-    return f"--web.config.file={path}"
+    async def start_alertmanager(self) -> tuple[Child, str]:
+        """Start it on the configuration that is there; returns once it answers as ready, with its address."""
+        binary = self._alertmanager.binary
+        assert binary is not None
+        path = self._folder / "alertmanager.yml"
+        if not path.exists():
+            self.write_receiver(NOWHERE_URL, "none")
+        data = self._folder / "alertmanager-data"
+        argv = [binary, f"--config.file={path}", f"--storage.path={data}", "--cluster.listen-address="]
+        return await self._start(ALERTMANAGER, argv, working_directory(Path(binary), self._folder))
+
+    def write_receiver(self, url: str, token: str) -> None:
+        """Alertmanager's configuration for a receiver."""
+        token_file = self._folder / "webhook.token"
+        text = filled_in(self._alertmanager.config, url, token, token_file)
+        write_private(token_file, token)
+        write_private(self._folder / "alertmanager.yml", text)
+
+    async def take_mark(self, prometheus: Child, address: str, alertmanager: str | None) -> None:
+        """Have a Prometheus that runs read its configuration again, with the mark. TimeoutError where it does not."""
+        self._write_prometheus(alertmanager)
+        prometheus.send_signal(signal.SIGHUP)
+        async with asyncio.timeout(MARKED_WITHIN_S):
+            # A signal has no answer; the configuration in force is what tells that it was read.
+            while True:
+                status, said = await ask("GET", address, "/api/v1/status/config", self.login)
+                if status == 200 and (self.mark or "") in said:
+                    return
+                await asyncio.sleep(_MARK_POLL_S)
+
+    def _write_prometheus(self, alertmanager: str | None) -> None:
+        text = prometheus_config(self._prometheus, self._folder, alertmanager, self.login, self.mark)
+        write_private(self._folder / PROMETHEUS_FILE, text)
+
+    async def _start(self, name: str, argv: list[str], cwd: Path) -> tuple[Child, str]:
+        web, log_path = self._folder / "web.yml", self._folder / "logs" / f"{name}.log"
+        write_private(web, web_config(self.login))
+        # These programs cannot say which port the system gave them, so one is found first. Somebody may take it in
+        # between: then the program ends, and another port is tried.
+        for attempt in range(START_ATTEMPTS):
+            address = f"127.0.0.1:{_free_port()}"
+            options = (f"--web.config.file={web}", f"--web.listen-address={address}", "--log.level=warn")
+            child = launch([*argv, *options], log_path=log_path, env=self._env, cwd=cwd, new_group=True)
+            try:
+                if await _ready(child, address, self.login):
+                    return child, address
+            except BaseException:
+                child.stop(0.1)
+                raise
+            in_use = "address already in use" in child.log_tail()
+            if child.exit_code() is None or not in_use or attempt == START_ATTEMPTS - 1:
+                child.stop(0.1)
+                break
+        raise SpawnError(f"{Path(argv[0]).name} did not become ready; log {log_path}:\n{child.log_tail()}")
 
 
 async def ask(method: str, address: str, path: str, login: Login) -> tuple[int, str]:
@@ -166,30 +198,6 @@ def _ask(method: str, address: str, path: str, login: Login) -> tuple[int, str]:
         raise OSError(f"{address}{path}: {type(error).__name__} {error}") from error
     finally:
         connection.close()
-
-
-async def _start(
-    argv: list[str], log_path: Path, folder: Path, env: Mapping[str, str], login: Login
-) -> tuple[Child, str]:
-    # These programs cannot say which port the system gave them, so one is found first. Somebody may take it in
-    # between: then the program ends, and another port is tried.
-    for attempt in range(START_ATTEMPTS):
-        address = f"127.0.0.1:{_free_port()}"
-        child = launch(
-            [*argv, f"--web.listen-address={address}"], log_path=log_path, env=env, cwd=folder, new_group=True
-        )
-        try:
-            if await _ready(child, address, login):
-                return child, address
-        except BaseException:
-            child.stop(0.1)
-            raise
-        in_use = "address already in use" in child.log_tail()
-        if child.exit_code() is None or not in_use or attempt == START_ATTEMPTS - 1:
-            child.stop(0.1)
-            break
-    name = os.path.basename(argv[0])  # noqa: PTH119 - a name for people
-    raise SpawnError(f"{name} did not become ready; log {log_path}:\n{child.log_tail()}")
 
 
 async def _ready(child: Child, address: str, login: Login) -> bool:

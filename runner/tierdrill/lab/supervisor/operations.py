@@ -20,10 +20,11 @@ from tierdrill.lab.lab_files import MARKER
 from tierdrill.lab.node import gpu_overrides as gpus
 from tierdrill.lab.node import kernel_log as kmsg
 from tierdrill.lab.supervisor.kernel_log_noise import Burst, KernelNoise
-from tierdrill.lab.supervisor.lab_lifecycle import ALERTMANAGER, CONTROLLER, FABRIC, Lab
-from tierdrill.lab.supervisor.monitoring_programs import NOWHERE_URL, ask
+from tierdrill.lab.supervisor.lab_lifecycle import CONTROLLER, FABRIC, Lab
+from tierdrill.lab.supervisor.monitoring_programs import ALERTMANAGER, ask
 from tierdrill.lab.supervisor.node_stalls import NodeStalls, Stalls
 from tierdrill.lab.supervisor.program_calls import CallFailed
+from tierdrill.monitoring.alertmanager_config import NOWHERE_URL
 from tierdrill.process.child import SpawnError
 from tierdrill.process.groups import signal_process
 from tierdrill.process.identity import here
@@ -314,16 +315,16 @@ class Operations:
             raise Refused(f"url: found {url!r}; allowed is an http address", 400)
         if not self._lab.processes.alive(ALERTMANAGER):
             raise Refused("Alertmanager is not running in this lab")
-        former, self._receiver = self._receiver, (url, token or "none")
-        self._lab.write_receiver(url, token or "none")
+        former, receiver = self._receiver, (url, token or "none")
+        self._lab.monitoring.write_receiver(*receiver)
         try:
-            status, said = await ask("POST", self._lab.address(ALERTMANAGER), "/-/reload", self._lab.login)
+            status, said = await ask("POST", self._lab.address(ALERTMANAGER), "/-/reload", self._lab.monitoring.login)
         except OSError as error:
             raise CallFailed(f"Alertmanager does not answer: {error}") from error
         if status != 200:
-            self._receiver = former
-            self._lab.write_receiver(*former)
+            self._lab.monitoring.write_receiver(*former)
             raise CallFailed(f"Alertmanager refuses the configuration: {said.strip()}")
+        self._receiver = receiver
         await self._lab.mark_alerts(mark)
         self._events.add("webhook", url=url)
         return {"ok": True, "url": url}
