@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Sequence
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
 
 from tierdrill.lab.lab_config import TierConfig
 
@@ -56,62 +56,49 @@ class GatewayMetrics:
 
     def __init__(self, gateway: str, tiers: Iterable[TierConfig]) -> None:
         disable_created_metrics()  # type: ignore[no-untyped-call]
-        self.registry = CollectorRegistry()
-        self._gateway = gateway
+        self.registry = registry = CollectorRegistry()
+        self.gateway = gateway
         tier = ("gateway", "tier")
         upstream = ("gateway", "node", "replica")
-        reg = self.registry
-        self.requests = Counter(
-            "tierdrill_requests", "Requests by how they ended", (*tier, "outcome", "code"), registry=reg
+
+        def counter(name: str, text: str, labels: Sequence[str] = tier) -> Counter:
+            return Counter(f"tierdrill_{name}", text, labels, registry=registry)
+
+        def gauge(name: str, text: str, labels: Sequence[str] = tier) -> Gauge:
+            return Gauge(f"tierdrill_{name}", text, labels, registry=registry)
+
+        def histogram(name: str, text: str) -> Histogram:
+            return Histogram(f"tierdrill_{name}", text, tier, buckets=BUCKETS, registry=registry)
+
+        self.requests = counter("requests", "Requests by how they ended", (*tier, "outcome", "code"))
+        self.rejections = counter("rejections", "Requests turned away", (*tier, "reason"))
+        self.duration = histogram(
+            "request_duration_seconds", "Arrival to last byte; rejected and cancelled requests are not in it"
         )
-        self.rejections = Counter("tierdrill_rejections", "Requests turned away", (*tier, "reason"), registry=reg)
-        self.duration = Histogram(
-            "tierdrill_request_duration_seconds",
-            "Arrival to last byte; rejected and cancelled requests are not in it",
-            tier,
-            buckets=BUCKETS,
-            registry=reg,
-        )
-        self.first_token = Histogram(
-            "tierdrill_time_to_first_token_seconds",
-            "Arrival to the first body byte from a replica",
-            tier,
-            buckets=BUCKETS,
-            registry=reg,
-        )
-        self.queue_wait = Histogram(
-            "tierdrill_queue_wait_seconds", "Waiting for a slot", tier, buckets=BUCKETS, registry=reg
-        )
-        self.queue_depth = Gauge("tierdrill_queue_depth", "Requests waiting now", (*tier, "model"), registry=reg)
-        self.inflight = Gauge("tierdrill_inflight", "Requests holding a slot now", tier, registry=reg)
-        self.retries = Counter("tierdrill_retries", "Further attempts", (*tier, "reason"), registry=reg)
-        self.budget_exhausted = Counter(
-            "tierdrill_retry_budget_exhausted", "Retries refused by the budget", tier, registry=reg
-        )
-        self.preemptions = Counter(
-            "tierdrill_preemptions", "Requests of this tier that lost their slot", tier, registry=reg
-        )
-        self.fallbacks = Counter("tierdrill_fallbacks", "Requests sent to the smaller model", tier, registry=reg)
-        self.shed_fraction = Gauge("tierdrill_shed_fraction", "Fraction rejected by order", tier, registry=reg)
-        self.picker = Gauge(
-            "tierdrill_picker_up", "The endpoint picker is there (1) or lost (0)", ("gateway",), registry=reg
-        )
-        self.circuit = Gauge(
-            "tierdrill_circuit_open",
+        self.first_token = histogram("time_to_first_token_seconds", "Arrival to the first body byte from a replica")
+        self.queue_wait = histogram("queue_wait_seconds", "Waiting for a slot")
+        self.queue_depth = gauge("queue_depth", "Requests waiting now", (*tier, "model"))
+        self.inflight = gauge("inflight", "Requests holding a slot now")
+        self.retries = counter("retries", "Further attempts", (*tier, "reason"))
+        self.budget_exhausted = counter("retry_budget_exhausted", "Retries refused by the budget")
+        self.preemptions = counter("preemptions", "Requests of this tier that lost their slot")
+        self.fallbacks = counter("fallbacks", "Requests sent to the smaller model")
+        self.shed_fraction = gauge("shed_fraction", "Fraction rejected by order")
+        self.picker = gauge("picker_up", "The endpoint picker is there (1) or lost (0)", ("gateway",))
+        self.circuit = gauge(
+            "circuit_open",
             "Nearly all attempts on the model failed, and requests for it get nothing but trials (1)",
             ("gateway", "model"),
-            registry=reg,
         )
-        self.flag = Gauge("tierdrill_flag", "Mechanism on (1) or off (0)", ("gateway", "flag"), registry=reg)
-        self.probe = Gauge("tierdrill_upstream_probe_seconds", "Last health probe's round trip", upstream, registry=reg)
-        self.up = Gauge("tierdrill_upstream_up", "Last health probe answered ready", upstream, registry=reg)
-        self.ejected = Gauge("tierdrill_upstream_ejected", "Gets no requests after failures", upstream, registry=reg)
-        self.failures = Counter("tierdrill_upstream_failures", "Failed attempts", (*upstream, "kind"), registry=reg)
-        self.untrusted = Counter(
-            "tierdrill_untrusted_customer_class",
+        self.flag = gauge("flag", "Mechanism on (1) or off (0)", ("gateway", "flag"))
+        self.probe = gauge("upstream_probe_seconds", "Last health probe's round trip", upstream)
+        self.up = gauge("upstream_up", "Last health probe answered ready", upstream)
+        self.ejected = gauge("upstream_ejected", "Gets no requests after failures", upstream)
+        self.failures = counter("upstream_failures", "Failed attempts", (*upstream, "kind"))
+        self.untrusted = counter(
+            "untrusted_customer_class",
             "Requests whose customer class was passed over: the caller is not trusted to say",
             ("gateway",),
-            registry=reg,
         ).labels(gateway)
         self._tiers = {policy.name: TierMetrics(self, gateway, policy.name) for policy in tiers}
 
@@ -120,52 +107,26 @@ class GatewayMetrics:
 
     def count_unclassified(self, code: int) -> None:
         """A request so broken that it has no tier."""
-        self.requests.labels(self._gateway, "unclassified", "error", str(code)).inc()
+        self.requests.labels(self.gateway, "unclassified", "error", str(code)).inc()
 
     def add_model(self, model: str) -> None:
         """A model exists: its queues have a depth."""
         for tier in self._tiers:
-            self.queue_depth.labels(self._gateway, tier, model)
+            self.queue_depth.labels(self.gateway, tier, model)
 
     def add_replica(self, node: str, replica: str) -> None:
         """A replica is listed: its failures start at zero."""
         for kind in FAILURE_KINDS:
-            self.failures.labels(self._gateway, node, replica, kind)
+            self.failures.labels(self.gateway, node, replica, kind)
 
     def remove_replica(self, node: str, replica: str) -> None:
         """A withdrawn replica has no state to show; its failure counts stay, counters must not vanish."""
         for gauge in (self.probe, self.up, self.ejected):
-            gauge.remove_by_labels({"gateway": self._gateway, "node": node, "replica": replica})
+            gauge.remove_by_labels({"gateway": self.gateway, "node": node, "replica": replica})
 
     def upstream_failed(self, node: str, replica: str, kind: str) -> None:
-        self.failures.labels(self._gateway, node, replica, kind).inc()
+        self.failures.labels(self.gateway, node, replica, kind).inc()
 
     def probed(self, node: str, replica: str, *, up: bool, rtt_s: float) -> None:
-        self.probe.labels(self._gateway, node, replica).set(rtt_s)
-        self.up.labels(self._gateway, node, replica).set(1 if up else 0)
-
-    def show(
-        self,
-        *,
-        waiting: Mapping[tuple[str, str], int],
-        running: Mapping[str, int],
-        ejected: Mapping[tuple[str, str], bool],
-        circuits: Mapping[str, bool],
-        shed: Mapping[str, float],
-        flags: Mapping[str, bool],
-        picker_up: bool,
-    ) -> bytes:
-        """The exposition text. What is a state, not an event, is given here and costs nothing between scrapes."""
-        for (tier, model), depth in waiting.items():
-            self.queue_depth.labels(self._gateway, tier, model).set(depth)
-        for (node, replica), out in ejected.items():
-            self.ejected.labels(self._gateway, node, replica).set(1 if out else 0)
-        for model, is_open in circuits.items():
-            self.circuit.labels(self._gateway, model).set(1 if is_open else 0)
-        for name, tier_metrics in self._tiers.items():
-            tier_metrics.inflight.set(running.get(name, 0))
-            tier_metrics.shed_fraction.set(shed.get(name, 0.0))
-        self.picker.labels(self._gateway).set(1 if picker_up else 0)
-        for flag, on in flags.items():
-            self.flag.labels(self._gateway, flag).set(1 if on else 0)
-        return generate_latest(self.registry)
+        self.probe.labels(self.gateway, node, replica).set(rtt_s)
+        self.up.labels(self.gateway, node, replica).set(1 if up else 0)

@@ -8,6 +8,8 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from prometheus_client import generate_latest
+
 from tierdrill.lab.gateway.gateway_config import GatewayConfig
 from tierdrill.lab.gateway.gateway_metrics import GatewayMetrics
 from tierdrill.lab.gateway.limits import Caps, CircuitBreaker, Clock, RetryBudget, Shedder
@@ -158,23 +160,29 @@ class GatewayCore:
         return {"state": self.picker.state} if changed else {}
 
     def exposition(self) -> bytes:
+        """The metrics page. What is a state, not an event, is set here and costs nothing between scrapes."""
+        metrics, gateway = self.metrics, self.config.name
         waiting = {(tier.name, model): 0 for tier in self.config.tiers for model in self._pools}
-        running: dict[str, int] = {}
+        running = {tier.name: 0 for tier in self.config.tiers}
         for model, pool in self._pools.items():
             for ticket in pool.waiting:
                 waiting[ticket.policy.name, model] += 1
             for ticket in pool.running:
-                running[ticket.policy.name] = running.get(ticket.policy.name, 0) + 1
+                running[ticket.policy.name] += 1
+        for (tier, model), depth in waiting.items():
+            metrics.queue_depth.labels(gateway, tier, model).set(depth)
+        for tier, count in running.items():
+            metrics.tier(tier).inflight.set(count)
+            metrics.tier(tier).shed_fraction.set(self.shedder.fractions[tier])
         ejected = self.router.ejected()
-        return self.metrics.show(
-            waiting=waiting,
-            running=running,
-            ejected={(r.node, r.name): r.name in ejected for r in self.router.replicas},
-            circuits={model: breaker.refuses for model, breaker in self._breakers.items()},
-            shed=self.shedder.fractions,
-            flags=self.flags.as_dict(),
-            picker_up=self.picker.up,
-        )
+        for replica in self.router.replicas:
+            metrics.ejected.labels(gateway, replica.node, replica.name).set(replica.name in ejected)
+        for model, breaker in self._breakers.items():
+            metrics.circuit.labels(gateway, model).set(breaker.refuses)
+        for flag, on in self.flags.as_dict().items():
+            metrics.flag.labels(gateway, flag).set(on)
+        metrics.picker.labels(gateway).set(self.picker.up)
+        return generate_latest(metrics.registry)
 
     def _add_model(self, model: str) -> None:
         reserving = self.config.tiers_routed_to(model)

@@ -80,13 +80,7 @@ class ProcessTable:
     def records(self) -> tuple[ProcessRecord, ...]:
         """For the state file: those that run."""
         return tuple(
-            ProcessRecord(
-                name=entry.name,
-                program=entry.program,
-                process=entry.child.identity,
-                pgid=entry.child.pgid,
-                address=entry.address,
-            )
+            ProcessRecord(entry.name, entry.program, entry.child.identity, entry.child.pgid, entry.address)
             for entry in self._entries.values()
             if entry.child.exit_code() is None
         )
