@@ -37,7 +37,7 @@ class Loopback:
     """Serves one application from `start` to `stop`."""
 
     def __init__(self, app: Starlette, port: int = 0) -> None:
-        self._app = app
+        self.app = app
         self._port = port
         self._server: _Server | None = None
         self._task: asyncio.Task[None] | None = None
@@ -57,7 +57,7 @@ class Loopback:
         listener = socket.create_server(("127.0.0.1", self._port), backlog=128)
         self._address = listener.getsockname()[:2]
         config = uvicorn.Config(
-            LocalRequests(self._app),
+            LocalRequests(self.app),
             log_config=None,
             access_log=False,
             lifespan="off",

@@ -68,35 +68,35 @@ class PageEvent:
 
 def event_problems(body: Mapping[str, Any]) -> list[str]:
     """What is wrong with an event, in PagerDuty's words as far as they are known; empty if nothing."""
-    problems = []
-    action = body.get("event_action")
-    if action not in ACTIONS:
-        problems.append(f"'event_action' is {action!r}, must be one of {', '.join(ACTIONS)}")
-    key = body.get("routing_key")
-    if not isinstance(key, str) or len(key) != ROUTING_KEY_LENGTH:
-        problems.append(f"'routing_key' must be a string of {ROUTING_KEY_LENGTH} characters")
-    dedup = body.get("dedup_key")
-    if dedup is not None and (not isinstance(dedup, str) or not 1 <= len(dedup) <= DEDUP_KEY_MAX):
-        problems.append(f"'dedup_key' must be a string of 1 to {DEDUP_KEY_MAX} characters")
-    if action in ("acknowledge", "resolve") and dedup is None:
-        problems.append(f"'dedup_key' is required to {action}")
-    return problems + (_payload_problems(body.get("payload")) if action == "trigger" else [])
+    action, dedup = body.get("event_action"), body.get("dedup_key")
+    checks = {
+        f"'event_action' is {action!r}, must be one of {', '.join(ACTIONS)}": action in ACTIONS,
+        f"'routing_key' must be a string of {ROUTING_KEY_LENGTH} characters": (
+            _text(body.get("routing_key"), ROUTING_KEY_LENGTH, ROUTING_KEY_LENGTH)
+        ),
+        f"'dedup_key' must be a string of 1 to {DEDUP_KEY_MAX} characters": (
+            dedup is None or _text(dedup, 1, DEDUP_KEY_MAX)
+        ),
+        f"'dedup_key' is required to {action}": dedup is not None or action not in ("acknowledge", "resolve"),
+    }
+    payload = body.get("payload")
+    if action == "trigger" and not isinstance(payload, Mapping):
+        checks["'payload' is required to trigger"] = False
+    elif action == "trigger" and isinstance(payload, Mapping):
+        severity = payload.get("severity")
+        checks |= {
+            f"'payload.summary' must be a string of 1 to {SUMMARY_MAX} characters": (
+                _text(payload.get("summary"), 1, SUMMARY_MAX)
+            ),
+            "'payload.source' must be a string": _text(payload.get("source"), 1, BODY_BYTES_MAX),
+            f"'payload.severity' is {severity!r}, must be one of {', '.join(SEVERITIES)}": severity in SEVERITIES,
+            "'payload.custom_details' must be an object": isinstance(payload.get("custom_details", {}), Mapping),
+        }
+    return [problem for problem, well in checks.items() if not well]
 
 
-def _payload_problems(payload: Any) -> list[str]:
-    if not isinstance(payload, Mapping):
-        return ["'payload' is required to trigger"]
-    problems = []
-    summary, source, severity = payload.get("summary"), payload.get("source"), payload.get("severity")
-    if not isinstance(summary, str) or not 1 <= len(summary) <= SUMMARY_MAX:
-        problems.append(f"'payload.summary' must be a string of 1 to {SUMMARY_MAX} characters")
-    if not isinstance(source, str) or not source:
-        problems.append("'payload.source' must be a string")
-    if severity not in SEVERITIES:
-        problems.append(f"'payload.severity' is {severity!r}, must be one of {', '.join(SEVERITIES)}")
-    if not isinstance(payload.get("custom_details", {}), Mapping):
-        problems.append("'payload.custom_details' must be an object")
-    return problems
+def _text(value: object, least: int, most: int) -> bool:
+    return isinstance(value, str) and least <= len(value) <= most
 
 
 def parse_event(body: Mapping[str, Any]) -> PageEvent:
@@ -119,9 +119,8 @@ def advance(page: Page | None, happened: PageEvent, now: float, by: str = "") ->
         return page
     if happened.action == "trigger":
         if page is not None and page.state != "resolved":
-            return replace(
-                page, triggers=page.triggers + 1, summary=happened.summary, details=dict(happened.details or {})
-            )
+            details = dict(happened.details or {})
+            return replace(page, triggers=page.triggers + 1, summary=happened.summary, details=details)
         return Page(
             dedup_key=happened.dedup_key,
             routing_key=happened.routing_key,
@@ -141,7 +140,7 @@ def advance(page: Page | None, happened: PageEvent, now: float, by: str = "") ->
     return replace(page, state="acknowledged", acknowledged_at=now, acknowledged_by=by)
 
 
-class PagerStub:
+class PagerStub(Loopback):
     """The stand-in. `on_acknowledge(dedup_key, by)` tells whoever waits for an acknowledgement.
 
     `routing_key` and `token` are secrets of this pager, made anew for each.
@@ -157,44 +156,30 @@ class PagerStub:
         self._on_acknowledge = on_acknowledge
         self._clock = clock
         self._pages: dict[tuple[str, str], Page] = {}
-        self.app = Starlette(
-            routes=[
-                Route("/v2/enqueue", self._enqueue, methods=["POST"]),
-                Route("/pages", self._show, methods=["GET"]),
-                Route("/pages/{dedup_key:path}/acknowledge", self._take, methods=["POST"]),
-            ]
-        )
-        self._server = Loopback(self.app)
-
-    @property
-    def url(self) -> str:
-        """http://127.0.0.1:PORT, once started."""
-        return self._server.url
+        routes = [
+            Route("/v2/enqueue", self._enqueue, methods=["POST"]),
+            Route("/pages", self._show, methods=["GET"]),
+            Route("/pages/{dedup_key:path}/acknowledge", self._take, methods=["POST"]),
+        ]
+        super().__init__(Starlette(routes=routes))
 
     @property
     def pages(self) -> list[Page]:
         """All pages, oldest first."""
         return list(self._pages.values())
 
-    async def start(self) -> None:
-        await self._server.start()
-
-    async def stop(self) -> None:
-        """Serve no more; the pages stay readable."""
-        await self._server.stop()
-
     def acknowledge(self, dedup_key: str, by: str) -> bool:
         """Take a page; False if there is no open page of that key."""
-        open_pages = [page for page in self.pages if page.dedup_key == dedup_key and page.state != "resolved"]
-        for page in open_pages:
-            self._apply(PageEvent("acknowledge", page.routing_key, dedup_key), by)
-        return bool(open_pages)
+        return self._by_hand("acknowledge", dedup_key, by)
 
     def resolve(self, dedup_key: str) -> bool:
-        """Close a page by hand; False if there is no open page of that key."""
+        """Close a page; False if there is no open page of that key."""
+        return self._by_hand("resolve", dedup_key)
+
+    def _by_hand(self, action: str, dedup_key: str, by: str = "") -> bool:
         open_pages = [page for page in self.pages if page.dedup_key == dedup_key and page.state != "resolved"]
         for page in open_pages:
-            self._apply(PageEvent("resolve", page.routing_key, dedup_key))
+            self._apply(PageEvent(action, page.routing_key, dedup_key), by)
         return bool(open_pages)
 
     def _apply(self, happened: PageEvent, by: str = "") -> None:
@@ -261,9 +246,7 @@ class PageNotSent(RuntimeError):
 class PagerClient:
     """Sends events to a pager."""
 
-    def __init__(
-        self, url: str, routing_key: str, transport: httpx.AsyncBaseTransport | None = None
-    ) -> None:
+    def __init__(self, url: str, routing_key: str, transport: httpx.AsyncBaseTransport | None = None) -> None:
         self._routing_key = routing_key
         self._client = httpx.AsyncClient(
             base_url=url.rstrip("/"), timeout=SEND_TIMEOUT_S, trust_env=False, transport=transport

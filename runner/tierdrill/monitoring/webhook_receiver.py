@@ -61,7 +61,7 @@ class Refused(Exception):
         self.status, self.reason = status, reason
 
 
-class Receiver:
+class Receiver(Loopback):
     """The receiver of one run."""
 
     def __init__(
@@ -77,7 +77,7 @@ class Receiver:
         """Alerts without this `mark` in their label RUN_LABEL are not handed on; None takes them all."""
         if not token:
             raise ValueError("found an empty token; allowed is a secret")
-        self._token = token
+        self.token = token
         self.mark = mark
         self._on_alerts = on_alerts
         self._on_report = on_report
@@ -85,33 +85,13 @@ class Receiver:
         self._clock = clock
         self._began = clock()
         self._taken: dict[str, None] = {}
-        self.app = Starlette(
-            routes=[
-                Route("/alertmanager", self._alerts, methods=["POST"]),
-                Route("/playbooks/{name}", self._report, methods=["POST"]),
-            ]
-        )
-        self._server = Loopback(self.app)
-
-    @property
-    def token(self) -> str:
-        """The bearer token that Alertmanager must show."""
-        return self._token
-
-    @property
-    def url(self) -> str:
-        """http://127.0.0.1:PORT, once started; Alertmanager's webhook is `{url}/alertmanager`."""
-        return self._server.url
-
-    async def start(self) -> None:
-        await self._server.start()
-
-    async def stop(self) -> None:
-        await self._server.stop()
+        alerts = Route("/alertmanager", self._alerts, methods=["POST"])
+        reports = Route("/playbooks/{name}", self._report, methods=["POST"])
+        super().__init__(Starlette(routes=[alerts, reports]))
 
     async def _alerts(self, request: Request) -> JSONResponse:
         try:
-            if not authorized(request.headers.get("authorization", ""), self._token):
+            if not authorized(request.headers.get("authorization", ""), self.token):
                 raise Refused(401, "found no valid bearer token")
             payload = parse_object(await _body(request))
             alerts = payload.get("alerts")
