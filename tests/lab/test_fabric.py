@@ -216,7 +216,6 @@ def test_bulk_passes_intact_and_slow_readers_hold_it_back(fabric: Control, echo:
         assert bytes(received) == payload
     stats = fabric.call("GET", "/stats")[1]
     assert stats["edges"]["e"]["bytes_out"] == stats["edges"]["e"]["bytes_in"] == len(payload)
-    assert stats["loop_lag_ms"]["p50"] < 50
 
 
 def test_half_closed_connections_still_get_their_answer(fabric: Control, echo: Echo) -> None:

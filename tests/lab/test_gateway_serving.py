@@ -788,8 +788,7 @@ def test_a_restarted_controller_does_not_empty_the_gateway() -> None:
         await bench.controller.change()
         await asyncio.sleep(0.1)
         bench.controller.version, bench.controller.replicas, bench.controller.fails = 1, [], False
-        events = bench.gateway.core.journal
-        await until(lambda: any(e["kind"] == "controller-restarted" for e in events.since(0)), "restart noticed")
+        await until(lambda: bench.gateway.follower.restarted_at is not None, "restart noticed")
         assert (await bench.ask()).status == 200
         bench.controller.replicas = replicas[:2]
         await bench.controller.change()
@@ -855,9 +854,6 @@ def test_weights_shift_traffic_away_from_a_node() -> None:
             await bench.ask()
         assert bench.replicas[1].started == 0
         assert await bench.put("weights", {"node-2": 1.5}) == 400
-        async with bench.client.get(f"{bench.url}/admin/events", headers=AUTH) as response:
-            kinds = [event["kind"] for event in (await response.json())["events"]]
-        assert "weights" in kinds
 
     drive(scenario, assistants())
 
@@ -865,7 +861,7 @@ def test_weights_shift_traffic_away_from_a_node() -> None:
 def test_administration_needs_the_token() -> None:
     async def scenario(bench: Bench) -> None:
         for headers in ({}, {"Authorization": "Bearer wrong"}, {"Authorization": TOKEN}):
-            for path in ("flags", "weights", "shed", "events"):
+            for path in ("flags", "weights", "shed"):
                 async with bench.client.get(f"{bench.url}/admin/{path}", headers=headers) as response:
                     assert response.status == 401
         async with bench.client.put(f"{bench.url}/admin/flags", json={"retries": False}) as response:

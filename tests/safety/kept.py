@@ -77,7 +77,7 @@ class Kept:
             return None
         try:
             with LabClient(state) as client:
-                status, view, network = client.status(), client.state(), client.fabric_stats()
+                status, view, network = client.status(), client.state(), client.get("/v1/fabric")
                 return {
                     "shed": {at: {k: v for k, v in by.items() if v} for at, by in client.shed().items()},
                     "weights": {at: {k: v for k, v in by.items() if v != 1} for at, by in client.weights().items()},

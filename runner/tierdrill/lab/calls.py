@@ -94,10 +94,6 @@ class Requests(Generic[T]):
         """Put a link rule in force; mode `pass` removes it. See the fabric for the settings."""
         return self._put("/v1/links", {"source": source, "destination": destination, "mode": mode, **settings})
 
-    def fabric_stats(self) -> T:
-        """Bytes and connections per edge, hosts without power, the fabric's own lateness."""
-        return self.get("/v1/fabric")
-
     def set_gpu(self, node: str, index: int, settings: Mapping[str, Any]) -> T:
         """Set a GPU's emulation; {"mode": "healthy"} heals it."""
         return self._post(f"/v1/gpus/{_part(node)}/{int(index)}", settings)

@@ -31,7 +31,6 @@ class Admin:
             web.get("/v2/health/live", self.health),
             web.get(SETTING, self.told),
             web.put(SETTING, self.tell),
-            web.get("/admin/events", self.events),
         ]
 
     async def models(self, request: web.Request) -> web.Response:
@@ -73,23 +72,10 @@ class Admin:
                 raise LabConfigError("expected a JSON object")
             self._core.tell(request.match_info["what"], changes)
         except ValueError as error:
-            return _error(400, str(error))
+            return web.json_response({"error": {"type": "bad_request", "message": str(error)}}, status=400)
         return await self.told(request)
-
-    async def events(self, request: web.Request) -> web.Response:
-        """Changes and guards' doings, `?since=SEQUENCE`."""
-        self._authorize(request)
-        try:
-            since = int(request.query.get("since", "0"))
-        except ValueError:
-            return _error(400, "since: not a number")
-        return web.json_response({"events": self._core.journal.since(since)})
 
     def _authorize(self, request: web.Request) -> None:
         given = request.headers.get("Authorization", "").encode(errors="surrogateescape")
         if not hmac.compare_digest(given, self._expected):
             raise web.HTTPUnauthorized(text='{"error":{"type":"unauthorized"}}', content_type="application/json")
-
-
-def _error(status: int, message: str) -> web.Response:
-    return web.json_response({"error": {"type": "bad_request", "message": message}}, status=status)

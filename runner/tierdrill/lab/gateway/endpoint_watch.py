@@ -37,7 +37,7 @@ class EndpointFollower:
         self._session = session
         self._version = 0
         self._newest = 0
-        self._restarted_at: float | None = None
+        self.restarted_at: float | None = None
         self.heard_at: float | None = None
 
     async def run(self) -> None:
@@ -53,7 +53,7 @@ class EndpointFollower:
                 backoff_s = min(BACKOFF_MAX_S, backoff_s * 2)
 
     async def _poll(self) -> None:
-        wait_s = POLL_WAIT_S if self._restarted_at is None else RESTART_GRACE_S / 2
+        wait_s = POLL_WAIT_S if self.restarted_at is None else RESTART_GRACE_S / 2
         query = {"gateway": self._core.config.name, "since": str(self._version), "wait": f"{wait_s:g}"}
         began = self._core.clock()
         async with (
@@ -80,13 +80,12 @@ class EndpointFollower:
         not what it leaves out."""
         now = self._core.clock()
         if version < self._newest:
-            self._restarted_at = now
-            self._core.journal.add("controller-restarted", version=version, before=self._newest)
+            self.restarted_at = now
         self._newest = version
-        if self._restarted_at is None:
+        if self.restarted_at is None:
             return endpoints
-        if now - self._restarted_at > RESTART_GRACE_S:
-            self._restarted_at = None
+        if now - self.restarted_at > RESTART_GRACE_S:
+            self.restarted_at = None
             return endpoints
         listed = {endpoint.replica for endpoint in endpoints}
         return endpoints + [r.endpoint for r in self._core.router.replicas if r.name not in listed]
@@ -145,7 +144,6 @@ class Prober:
         self._core.metrics.probed(replica.node, replica.name, up=ok, rtt_s=rtt_s)
         if changed is None:
             return
-        self._core.journal.add("probe", replica=replica.name, node=replica.node, up=changed)
         if changed:
             self._core.pump()
         elif self._core.flags.health_checks:

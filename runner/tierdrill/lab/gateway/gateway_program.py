@@ -39,6 +39,7 @@ class RunningGateway:
     """A gateway that serves."""
 
     core: GatewayCore
+    follower: EndpointFollower
     address: str
 
 
@@ -70,7 +71,7 @@ async def running(config: GatewayConfig) -> AsyncIterator[RunningGateway]:
             for task in background:
                 task.add_done_callback(_log_death)
             bound_host, bound_port = runner.addresses[0][:2]
-            yield RunningGateway(core, f"{bound_host}:{bound_port}")
+            yield RunningGateway(core, follower, f"{bound_host}:{bound_port}")
         finally:
             for task in background:
                 task.cancel()

@@ -1,10 +1,8 @@
-"""The gateway's state in one place: router, pools, governors, metrics, journal. No I/O: the coroutines bring that."""
+"""The gateway's state in one place: router, pools, governors, metrics. No I/O: the coroutines bring that."""
 
 from __future__ import annotations
 
 import itertools
-import time
-from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -14,26 +12,9 @@ from tierdrill.lab.gateway.gateway_config import GatewayConfig
 from tierdrill.lab.gateway.gateway_metrics import GatewayMetrics
 from tierdrill.lab.gateway.limits import Caps, CircuitBreaker, Clock, RetryBudget, Shedder
 from tierdrill.lab.gateway.picker import FAILS_CLOSED, LOST, Picker
-from tierdrill.lab.gateway.routing import Endpoint, EndpointChange, Replica, Router
+from tierdrill.lab.gateway.routing import Endpoint, Replica, Router
 from tierdrill.lab.gateway.slot_admission import Effect, Granted, ModelPool, Preempted, Ticket
 from tierdrill.lab.lab_config import LabConfigError
-
-EVENTS_KEPT = 500
-
-
-class Journal:
-    """The last changes: what an operator or a guard did, and when (unix time)."""
-
-    def __init__(self, wall_clock: Callable[[], float] = time.time) -> None:
-        self._wall_clock = wall_clock
-        self._events: deque[dict[str, Any]] = deque(maxlen=EVENTS_KEPT)
-        self._sequence = itertools.count(1)
-
-    def add(self, kind: str, **what: Any) -> None:
-        self._events.append({"sequence": next(self._sequence), "at": self._wall_clock(), "kind": kind, **what})
-
-    def since(self, sequence: int) -> list[dict[str, Any]]:
-        return [event for event in self._events if event["sequence"] > sequence]
 
 
 class GatewayCore:
@@ -44,7 +25,6 @@ class GatewayCore:
         self.picker = Picker(config.flags)
         self.flags = self.picker.in_effect
         self.clock = clock
-        self.journal = Journal()
         self.metrics = GatewayMetrics(config.name, config.tiers)
         self.router = Router(self.flags, config.share, clock)
         self.shedder = Shedder(config.tiers)
@@ -88,7 +68,7 @@ class GatewayCore:
             if pool.waiting:
                 self.perform(pool.dispatch())
 
-    def take_endpoints(self, endpoints: Iterable[Endpoint]) -> EndpointChange:
+    def take_endpoints(self, endpoints: Iterable[Endpoint]) -> None:
         change = self.router.update(endpoints)
         for model in self.router.models:
             if model not in self._pools:
@@ -97,17 +77,12 @@ class GatewayCore:
             self.metrics.remove_replica(replica.node, replica.name)
         for replica in change.added:
             self.metrics.add_replica(replica.node, replica.name)
-        if change.added or change.removed:
-            names = {"added": [r.name for r in change.added], "removed": [r.name for r in change.removed]}
-            self.journal.add("endpoints", **names)
         self.pump()
-        return change
 
     def attempt_failed(self, replica: Replica, model: str, kind: str) -> None:
         """An attempt went wrong in a way that speaks against the replica."""
         self.metrics.upstream_failed(replica.node, replica.name, kind)
-        if self.router.failed(replica):
-            self.journal.add("ejected", replica=replica.name, node=replica.node, reason=kind, count=replica.ejections)
+        self.router.failed(replica)
         self._record(model, ok=False)
 
     def attempt_succeeded(self, replica: Replica, model: str) -> None:
@@ -130,34 +105,31 @@ class GatewayCore:
 
     def tell(self, what: str, changes: dict[str, Any]) -> None:
         """Change one of them, all that is said or nothing; LabConfigError for what cannot be."""
-        change: Mapping[str, Callable[[dict[str, Any]], Mapping[str, Any]]] = {
+        change: Mapping[str, Callable[[dict[str, Any]], object]] = {
             "flags": self._change_flags,
             "picker": self._change_picker,
             "weights": self.router.set_weights,
             "shed": self.shedder.change,
             "caps": self.caps.change,
         }
-        if changed := change[what](changes):
-            self.journal.add(what, change=changed)
+        change[what](changes)
         self.pump()
 
-    def _change_flags(self, changes: dict[str, Any]) -> dict[str, bool]:
+    def _change_flags(self, changes: dict[str, Any]) -> None:
         changed = self.picker.wanted.change(changes)
         self.picker.settle()
         if "circuit_breaker" in changed:
             for breaker in self._breakers.values():
                 breaker.reset()
-        return changed
 
-    def _change_picker(self, changes: dict[str, Any]) -> dict[str, str]:
+    def _change_picker(self, changes: dict[str, Any]) -> None:
         up = changes.get("up")
         if set(changes) != {"up"} or not isinstance(up, bool):
             raise LabConfigError('picker: expected {"up": true} or {"up": false}')
-        changed = self.picker.set_up(up)
+        self.picker.set_up(up)
         if self.picker.state == FAILS_CLOSED:
             for pool in self._pools.values():
                 self.perform(pool.refuse_waiting(LOST))
-        return {"state": self.picker.state} if changed else {}
 
     def exposition(self) -> bytes:
         """The metrics page. What is a state, not an event, is set here and costs nothing between scrapes."""
@@ -195,7 +167,5 @@ class GatewayCore:
         if not self.flags.circuit_breaker:
             return
         breaker = self._breakers[model]
-        if breaker.record(ok):
-            self.journal.add("circuit", model=model, state=breaker.state)
-            if not ok:
-                self.perform(self._pools[model].refuse_waiting("circuit-open"))
+        if breaker.record(ok) and not ok:
+            self.perform(self._pools[model].refuse_waiting("circuit-open"))

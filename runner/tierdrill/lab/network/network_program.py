@@ -12,7 +12,6 @@ import json
 import logging
 import resource
 import time
-from collections import deque
 from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -28,8 +27,6 @@ from tierdrill.process.atomic_file import write_private
 from tierdrill.process.identity import since_boot
 
 PROGRAM = "fabric"
-LAG_INTERVAL_S = 0.1
-LAG_WINDOW = 100
 _log = logging.getLogger("tierdrill.fabric")
 
 
@@ -60,7 +57,6 @@ class Fabric:
         self._rules: dict[tuple[str, str], _ActiveRule] = {}
         self._down: set[str] = set()
         self._opening = asyncio.Lock()
-        self._lags_ms: deque[float] = deque(maxlen=LAG_WINDOW)
 
     async def put_edge(self, edge: Edge, listen: str = "127.0.0.1:0") -> str:
         """Open an edge (at that address), or aim it elsewhere; its address stays."""
@@ -132,22 +128,13 @@ class Fabric:
         return sorted(self._down)
 
     def stats(self) -> dict[str, Any]:
-        """What went through, and how late the event loop is: a late loop would be a fault of ours."""
+        """What went through."""
         edges = {
             edge_id: asdict(known.wire.counters)
             | {"open_connections": len(known.wire.pairs), "silent": known.wire.behaviour.silent}
             for edge_id, known in self._edges.items()
         }
-        lags = sorted(self._lags_ms) or [0.0]
-        lag = {"last": self._lags_ms[-1] if self._lags_ms else 0.0, "max": lags[-1], "p50": lags[len(lags) // 2]}
-        return {"edges": edges, "loop_lag_ms": lag}
-
-    async def watch_lag(self) -> None:
-        """Measure the loop's lateness for as long as it runs."""
-        while True:
-            due = time.monotonic() + LAG_INTERVAL_S
-            await asyncio.sleep(LAG_INTERVAL_S)
-            self._lags_ms.append(max(0.0, (time.monotonic() - due) * 1000))
+        return {"edges": edges}
 
     def _expire(self, key: tuple[str, str]) -> None:
         if self._rules.pop(key, None) is not None:
@@ -240,7 +227,7 @@ async def run(config: Mapping[str, Any], ready_fd: int | None) -> None:
     await fabric.restore()
     listener = bind(config.get("listen") or "127.0.0.1:0")
     app = build_app(fabric, config["token"])
-    await serve_announced(app, listener, PROGRAM, config.get("name", PROGRAM), ready_fd, fabric.watch_lag())
+    await serve_announced(app, listener, PROGRAM, config.get("name", PROGRAM), ready_fd)
 
 
 if __name__ == "__main__":

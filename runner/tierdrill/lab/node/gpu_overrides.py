@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from tierdrill.faults.xids import XidAction, xid_action
-from tierdrill.lab.lab_config import GpuConfig
+from tierdrill.lab.lab_config import GpuConfig, LabConfigError, build
 from tierdrill.process.atomic_file import write_private
 
 HEALTHY = "healthy"
@@ -22,7 +22,14 @@ VOLATILE_MODES = ("lost", "fallen_off_bus", "ecc_uncorrectable", XID_ERROR)  # a
 MODES = (HEALTHY, *VOLATILE_MODES, DEFECTIVE)
 OFF_BUS_MODES = ("lost", "fallen_off_bus")  # the device answers nobody any more: no telemetry either
 _DEFAULT_XID = {"fallen_off_bus": 79, "ecc_uncorrectable": 48}
-_SECTIONS = ("base", "all", "devices")
+_RANGES: Mapping[str, tuple[float, float]] = {
+    "xid": (1, 999),
+    "temperature_c": (-40, 150),
+    "power_w": (0, 2000),
+    "clock_factor": (0, 1),
+    "utilization": (0, 100),
+}
+_T = TypeVar("_T")
 XID_WINDOW_S = 300.0
 THROTTLES: Mapping[str, int] = {"thermal": 0x48, "power": 0x04, "power_brake": 0x88}
 """Why clocks are held down, in nvml-mock's words, and the bits that NVML shows for it in the clocks' event reasons:
@@ -75,7 +82,7 @@ class Overrides:
 
     base: Mapping[str, Any] = field(default_factory=dict)
     all: Mapping[str, Any] = field(default_factory=dict)
-    devices: Mapping[int, Mapping[str, Any]] = field(default_factory=dict)
+    devices: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -90,22 +97,19 @@ class Tracked:
 
 def parse_overrides(document: object, gpu_count: int) -> Overrides:
     """Check a document completely; one bad key rejects all of it."""
-    sections = _mapping(document, "overrides")
-    unknown = sorted(set(sections) - set(_SECTIONS))
-    if unknown:
-        raise OverrideError(f"unknown key {unknown[0]!r} (known: {', '.join(_SECTIONS)})")
-    devices: dict[int, Mapping[str, Any]] = {}
-    for key, values in _mapping(sections.get("devices", {}), "devices").items():
-        if not str(key).isdecimal() or not int(key) < gpu_count:
+    overrides = _built(Overrides, document, "overrides")
+    for key in overrides.devices:
+        if not key.isdecimal() or not int(key) < gpu_count:
             raise OverrideError(f"devices.{key}: this node has GPUs 0 to {gpu_count - 1}")
-        devices[int(key)] = _checked(values, f"devices.{key}")
-    return Overrides(_checked(sections.get("base", {}), "base"), _checked(sections.get("all", {}), "all"), devices)
+    devices = {f"devices.{key}": values for key, values in overrides.devices.items()}
+    for where, values in {"base": overrides.base, "all": overrides.all, **devices}.items():
+        _check(_built(Settings, values, where), where)
+    return overrides
 
 
 def settings_for(overrides: Overrides, index: int) -> Settings:
     """Merge base < all < devices[index]."""
-    merged = {**overrides.base, **overrides.all, **overrides.devices.get(index, {})}
-    return Settings(**merged)
+    return Settings(**{**overrides.base, **overrides.all, **overrides.devices.get(str(index), {})})
 
 
 def changed_settings(present: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
@@ -231,46 +235,19 @@ def read_json(path: Path) -> object:
         raise OverrideError(f"{path.name}: {error}") from error
 
 
-_KNOWN_KEYS = {entry.name for entry in fields(Settings)}
+def _built(kind: type[_T], raw: object, where: str) -> _T:
+    try:
+        return build(kind, raw, where)
+    except LabConfigError as error:
+        raise OverrideError(str(error)) from error
 
 
-def _mapping(value: object, where: str) -> Mapping[str, Any]:
-    if not isinstance(value, Mapping):
-        raise OverrideError(f"{where}: expected an object, found {type(value).__name__}")
-    return value
-
-
-def _checked(values: object, where: str) -> Mapping[str, Any]:
-    checked = _mapping(values, where)
-    for key, value in checked.items():
-        if key not in _KNOWN_KEYS:
-            raise OverrideError(f"{where}: unknown key {key!r} (known: {', '.join(sorted(_KNOWN_KEYS))})")
-        _check_value(key, value, where)
-    return dict(checked)
-
-
-def _check_value(key: str, value: object, where: str) -> None:
-    if key == "mode":
-        if value not in MODES:
-            raise OverrideError(f"{where}.mode: {value!r} is none of {', '.join(MODES)}")
-        return
-    if value is None and key != "clock_factor":
-        return
-    if key == "throttle":
-        if value not in THROTTLES:
-            raise OverrideError(f"{where}.throttle: {value!r} is none of {', '.join(THROTTLES)}")
-        return
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise OverrideError(f"{where}.{key}: expected a number, found {value!r}")
-    low, high = _RANGES[key]
-    if not low <= value <= high or (key == "clock_factor" and value == 0) or (key == "xid" and value != int(value)):
-        raise OverrideError(f"{where}.{key}: {value!r} is outside {low:g} to {high:g}")
-
-
-_RANGES: Mapping[str, tuple[float, float]] = {
-    "xid": (1, 999),
-    "temperature_c": (-40, 150),
-    "power_w": (0, 2000),
-    "clock_factor": (0, 1),
-    "utilization": (0, 100),
-}
+def _check(settings: Settings, where: str) -> None:
+    if settings.mode not in MODES:
+        raise OverrideError(f"{where}.mode: {settings.mode!r} is none of {', '.join(MODES)}")
+    if settings.throttle not in (None, *THROTTLES):
+        raise OverrideError(f"{where}.throttle: {settings.throttle!r} is none of {', '.join(THROTTLES)}")
+    for key, (low, high) in _RANGES.items():
+        value = getattr(settings, key)
+        if value is not None and (not low <= value <= high or (key == "clock_factor" and value == 0)):
+            raise OverrideError(f"{where}.{key}: {value!r} is outside {low:g} to {high:g}")

@@ -42,9 +42,6 @@ def build_app(lab: Lab, operations: Operations, stop: Callable[[], None]) -> Sta
         query = "" if since is None else f"?since={since}&wait={wait_s:g}"
         return await lab.call(CONTROLLER, "GET", f"/v1/state{query}", timeout_s=wait_s + _SLACK_S)
 
-    async def fabric(*_: object) -> Json:
-        return {**await lab.call(FABRIC, "GET", "/stats"), **await lab.call(FABRIC, "GET", "/hosts")}
-
     async def ask_here(undo: Undo) -> object:
         return await call_program(
             lab.state.address, lab.state.token, "the lab", undo.method, undo.path, dict(undo.body or {}), UNDO_TIMEOUT_S
@@ -93,7 +90,7 @@ def build_app(lab: Lab, operations: Operations, stop: Callable[[], None]) -> Sta
             route("GET", "/v1/links", lambda *_: lab.call(FABRIC, "GET", "/links")),
             route("PUT", "/v1/links", lambda _, said: does.set_link(said)),
             route("GET", "/v1/edges", lambda *_: lab.call(FABRIC, "GET", "/edges")),
-            route("GET", "/v1/fabric", fabric),
+            route("GET", "/v1/fabric", lambda *_: lab.call(FABRIC, "GET", "/hosts")),
             route("POST", "/v1/remedies/{verb}", lambda at, said: does.remedy(at["verb"], said)),
             route("GET", "/v1/leases", lambda *_: {"leases": leases.show()}),
             route("POST", "/v1/leases", renew_leases),

@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from tierdrill.lab.lab_config import LabConfigError, build
 from tierdrill.lab.supervisor.lab_events import EventLog
 
 RETRY_S = 0.5
@@ -131,13 +132,12 @@ def _seconds(said: object) -> float:
 
 
 def _undo(said: object) -> Undo:
-    if not isinstance(said, Mapping):
-        raise BadLease(f"undo: expected a request, found {said!r}")
-    method, path, body = said.get("method"), said.get("path"), said.get("body")
-    if method not in METHODS:
-        raise BadLease(f"undo: method {method!r}; allowed are {', '.join(METHODS)}")
-    if not isinstance(path, str) or not path.startswith("/v1/") or path.startswith(_NEVER):
-        raise BadLease(f"undo: path {path!r}; allowed is a path of this API that takes something back")
-    if body is not None and not isinstance(body, Mapping):
-        raise BadLease(f"undo: body {body!r}; expected an object")
-    return Undo(str(method), path, body)
+    try:
+        undo = build(Undo, said, "undo")
+    except LabConfigError as error:
+        raise BadLease(str(error)) from error
+    if undo.method not in METHODS:
+        raise BadLease(f"undo: method {undo.method!r}; allowed are {', '.join(METHODS)}")
+    if not undo.path.startswith("/v1/") or undo.path.startswith(_NEVER):
+        raise BadLease(f"undo: path {undo.path!r}; allowed is a path of this API that takes something back")
+    return undo
