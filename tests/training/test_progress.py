@@ -86,7 +86,7 @@ def test_a_file_of_a_newer_version_is_not_touched(tmp_path: Path) -> None:
         store._database.execute("PRAGMA user_version=9")
     with pytest.raises(ProgressError, match="newer tierdrill"):
         ProgressStore(tmp_path)
-    assert not list(tmp_path.glob(f"{FILE}.broken-*"))
+    assert not list(tmp_path.glob(f"{FILE}.corrupt-*"))
 
 
 def asked(home: Path, command: object, *words: str) -> tuple[int, str]:

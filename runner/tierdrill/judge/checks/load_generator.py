@@ -46,9 +46,7 @@ def judge_load(
     batches = [event for event, _ in each(events, LoadSamples)]
     if span is None or not batches:
         return [check_of("samples", False, "samples through all phases", "no samples", batches, group="load")]
-    lags, dropped, total = _sends(told, span)
-    lags.sort()
-    lag = lags[min(len(lags) - 1, math.ceil(len(lags) * 0.99) - 1)] if lags else math.inf
+    lags, lag, dropped, total = sends(told, span)
     share = dropped / total if total else 1.0
     checks = [
         _accounted(wanted, events, books),
@@ -81,11 +79,12 @@ def judge_load(
     return checks
 
 
-def _sends(told: Mapping[str, TierSamples], span: tuple[float, float]) -> tuple[list[float], int, int]:
-    """Lags of the sends in a span, how many arrivals were dropped, and how many there were."""
+def sends(told: Mapping[str, TierSamples], span: tuple[float, float]) -> tuple[list[float], float, int, int]:
+    """Lags of the sends in a span and their p99, how many arrivals were dropped, and how many there were."""
     cuts = [part.cut(*span) for part in told.values()]
-    lags = [lag for cut in cuts for lag in cut.loose("lag") if lag is not None]
-    return lags, sum(cut.counts["dropped"] for cut in cuts), sum(map(len, cuts))
+    lags = sorted(lag for cut in cuts for lag in cut.loose("lag") if lag is not None)
+    p99 = lags[min(len(lags) - 1, math.ceil(len(lags) * 0.99) - 1)] if lags else math.inf
+    return lags, p99, sum(cut.counts["dropped"] for cut in cuts), sum(map(len, cuts))
 
 
 def _accounted(wanted: Load, events: Sequence[Event], books: Mapping[str, StreamBook]) -> Check:

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tierdrill.history.damaged_database import MARK
 from tierdrill.history.erase import erase_from_runs
 from tierdrill.history.history_store import HistoryStore
 from tierdrill.home import run_folder
@@ -70,7 +71,7 @@ def forget(home: Path, name: str) -> Forgotten:
     exercises = erase_from_runs(home, EXERCISE, eraser.in_data)
     files = _again(home, exercises)
     # A broken copy of the results may hold the name in any shape; what it told is in the new one.
-    for broken in home.glob(f"{FILE}.broken-*"):
+    for broken in (*home.glob(f"{FILE}.broken-*"), *home.glob(f"{FILE}{MARK}*")):
         broken.unlink()
         files.append(broken.name)
     for path in _texts(home, exercises):

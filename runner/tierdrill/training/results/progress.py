@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import json
 import sqlite3
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tierdrill.history.damaged_database import inode_of, is_corrupt, set_aside
 from tierdrill.history.database import bring_up_to_date, connect, execute_all
 from tierdrill.history.erase import scrub
 from tierdrill.history.events import Event
@@ -84,15 +84,13 @@ class ProgressStore:
         self.set_aside: Path | None = None
         try:
             home.mkdir(parents=True, exist_ok=True, mode=0o700)
+            inode = inode_of(self.path)
             try:
                 self._database = self._open()
-            except sqlite3.DatabaseError as error:
-                if isinstance(error, sqlite3.OperationalError):
+            except sqlite3.Error as error:
+                if not is_corrupt(error):
                     raise
-                self.set_aside = self.path.with_name(f"{FILE}.broken-{int(time.time())}")
-                self.path.rename(self.set_aside)
-                for tail in ("-wal", "-shm"):
-                    self.path.with_name(FILE + tail).unlink(missing_ok=True)
+                self.set_aside = set_aside(self.path, inode)
                 self._database = self._open()
         except (sqlite3.Error, OSError) as error:
             raise ProgressError(f"{self.path}: {error}") from error

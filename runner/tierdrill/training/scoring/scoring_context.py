@@ -8,8 +8,11 @@ from functools import cached_property
 from tierdrill.documents.models.playbook import Playbook
 from tierdrill.documents.models.scenario import Incident, Scenario
 from tierdrill.documents.models.tiers import Tiers
+from tierdrill.documents.models.units import show_duration, show_ratio
+from tierdrill.history.events import each
+from tierdrill.history.kinds.run_kinds import LoadHealth
+from tierdrill.judge.checks.load_generator import sends
 from tierdrill.training.scoring.exercise_timeline import Course, IncidentSeen, PageSeen
-from tierdrill.training.scoring.load_trust import load_doubt
 from tierdrill.training.scoring.scorecard import ScoreLine
 from tierdrill.training.scoring.trainee_actions import Judged, incident_of
 
@@ -76,9 +79,24 @@ class Bench:
 
     @cached_property
     def doubt(self) -> str:
-        """Why the requests cannot be believed; "" where they can."""
-        course, load = self.course, self.scenario.load
-        return load_doubt(course.events, load, self.idle_floor, self.first_effect, course.ended)
+        """Why the requests cannot be believed, from the first effect to the end, by the rules of a drill's load; ""
+        where they can: a starved machine looks like a broken platform.
+        """
+        load, span = self.scenario.load, (self.first_effect, self.course.ended)
+        reports = [said for event, said in each(self.course.events, LoadHealth) if span[0] <= event.at <= span[1]]
+        if not reports:
+            return "the load generator reported nothing about itself"
+        idles = [one.machine_idle for one in reports if one.machine_idle is not None]
+        if self.idle_floor > 0 and not idles:
+            return "it is not told how busy the machine was"
+        if idles and (idle := sum(idles) / len(idles)) < self.idle_floor:
+            return f"the machine was idle {idle:.1%} of the time, and {show_ratio(self.idle_floor)} is the least"
+        lags, lag, dropped, total = sends(self.course.samples, span)
+        if lags and lag > load.lag_p99_max:
+            most = show_duration(load.lag_p99_max)
+            return f"requests were sent {lag * 1000:.0f} ms late (p99), and {most} is the most"
+        too_many = dropped > load.dropped_max * total
+        return f"the generator could not send {dropped} of {total} requests" if too_many else ""
 
     @cached_property
     def pages(self) -> dict[str, list[PageSeen]]:
