@@ -92,6 +92,12 @@ def test_only_a_broken_promise_is_noticed(status: Status, failed: tuple[str, ...
     assert one.promises == (broken_promises(row) if noticed else ())
 
 
+def test_a_check_that_failed_for_two_expectations_is_named_once() -> None:
+    found = verdict(Status.FAILED, "alert/StalledReplica/fired", "slo/critical/fallback", "alert/StalledReplica/fired")
+    row = row_of(shipped(), ablation_variant("retries"), found, 50.0)
+    assert row.failed_checks == ("alert/StalledReplica/fired", "slo/critical/fallback")
+
+
 def test_what_no_drill_was_asked_about_is_unproven() -> None:
     one = Ablation("retries", (), ())
     assert one.noticed_by is None and one.promises == ()

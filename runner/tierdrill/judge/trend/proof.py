@@ -74,7 +74,7 @@ def row_of(setting: DrillSetting, variant: str, verdict: Verdict, seconds: float
 
     A sabotage that a guardrail aborted is judged by what had failed by then, in a run that was the planned one so far.
     """
-    failed = tuple(check.id for check in verdict.checks if check.status is Status.FAILED)
+    failed = tuple(dict.fromkeys(check.id for check in verdict.checks if check.status is Status.FAILED))
     named: tuple[str, ...] = ()
     if variant.startswith("sabotage:"):
         sabotage = find_sabotage(resolve_drill(setting), variant.partition(":")[2])
