@@ -31,7 +31,7 @@ def test_what_dies_stops_the_run_unless_a_fault_may_have_killed_it(
     one, stop = Deployment.__new__(Deployment), StopSignal()
     vars(one).update(_stop=stop, _faulted=False)
     if faulted:
-        one._seen(event("fault.intended", "experiment"))
+        one._seen(event("fault.intended", "experiment", kind="node-power-loss"))
     one._seen(event("process.exited", source, name=name, exit_code=-9, expected=expected))
     assert stop.stopped is stops and stop.reason == (f"{name} ended unexpectedly (-9)" if stops else "")
 

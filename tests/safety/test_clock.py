@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from tierdrill.chaos.context import wait_until
 from tierdrill.conductor.plan_clock import PlanClock
 from tierdrill.conductor.watchers import keep_leases
 from tierdrill.history.ledger import Ledger
+from tierdrill.injection.injector import wait_until
 from tierdrill.process.signals import StopSignal
 
 
