@@ -113,6 +113,8 @@ def explained(text: str) -> str:
     """A failure to reach a server in words that say what to do, where it is one of the usual ones."""
     if "CERTIFICATE_VERIFY_FAILED" in text:
         return "its TLS certificate is not trusted; ca_file names the authority that signed it"
+    if any(words in text for words in ("Connection refused", "All connection attempts failed")):
+        return "connection refused: nothing listens there"
     if found := _REFUSED.search(text):
         return f"its credentials are refused (HTTP {found[2]})"
     return text

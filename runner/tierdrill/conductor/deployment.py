@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import secrets
 import time
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,8 +19,9 @@ from tierdrill.documents.models.drill import OnCall, SabotageAction
 from tierdrill.history.events import Event
 from tierdrill.judge.checks.run_trust import WITNESSES
 from tierdrill.monitoring.alert_watch import AlertWatcher
+from tierdrill.monitoring.external_alerts import PolledAlerts
 from tierdrill.monitoring.pager import PagerClient, PagerStub
-from tierdrill.monitoring.query import AlertmanagerClient, NoData
+from tierdrill.monitoring.query import AlertmanagerClient, NoData, Prometheus
 from tierdrill.monitoring.webhook_receiver import Receiver
 from tierdrill.process.signals import StopSignal
 from tierdrill.remediation.alert_notice import NoticeError, notices_of
@@ -39,15 +40,19 @@ class Deployment:
 
     def __init__(self, plan: Plan, session: Session, recorder: Recorder) -> None:
         self.plan, self.session, self.recorder = plan, session, recorder
-        alertmanager, prometheus = session.endpoints.alertmanager, session.endpoints.prometheus
-        self.alertmanager = AlertmanagerClient(alertmanager.url, login=alertmanager.login)
+        self._endpoints = there = session.endpoints
+        self.alertmanager = AlertmanagerClient(there.alertmanager.url, login=there.alertmanager.login)
+        self._polled = PolledAlerts()
         self.watcher = AlertWatcher(
-            prometheus=prometheus.url,
-            alertmanager=alertmanager.url,
+            prometheus=Prometheus(there.prometheus.url, there.prometheus.login),
+            alertmanager=AlertmanagerClient(there.alertmanager.url, login=there.alertmanager.login),
             emit=recorder.take,
-            webhook=True,
+            # How often somebody else's Alertmanager repeats the Watchdog is its own affair.
+            webhook=there.listen is None,
             own_silence=lambda silence: silence.get("comment") == own_comment(plan),
-            login=prometheus.login,
+            gap_s=there.gap_s,
+            rename=there.rename,
+            on_poll=self._poll if there.polled else lambda alerts: None,
         )
         self.remedies = session.remedies(plan.run, plan.setting.environment.lease)
         sabotage = plan.sabotage.do if plan.sabotage else SabotageAction()
@@ -71,9 +76,10 @@ class Deployment:
             plan.setting.playbooks, disabled, retarget, lambda text: recorder.note("run.note", "remediation", text=text)
         )
         self.receiver = Receiver(
-            token=secrets.token_urlsafe(24),
-            mark=secrets.token_hex(16),
-            on_alerts=self._alerts,
+            token=there.token or secrets.token_urlsafe(24),
+            mark=secrets.token_hex(16) if there.listen is None else None,
+            listen=there.listen,
+            on_alerts=self._received,
             on_report=self._report,
             secret_of=lambda name: secret_of(plan.setting.playbooks, name),
         )
@@ -109,6 +115,16 @@ class Deployment:
         await self.receiver.start()
         receiver = self.receiver
         await self.session.subscribe(f"{receiver.url}/alertmanager", receiver.token, receiver.mark)
+
+    def _poll(self, alerts: Sequence[Mapping[str, Any]]) -> None:
+        """What Alertmanager holds, taken as if it had delivered it."""
+        if body := self._polled.body(alerts, time.time()):
+            with contextlib.suppress(NoticeError):
+                self._alerts(body)
+
+    def _received(self, body: Mapping[str, Any]) -> None:
+        rename = self._endpoints.rename
+        self._alerts({**body, "alerts": [{**one, "labels": rename(one.get("labels") or {})} for one in body["alerts"]]})
 
     def _alerts(self, body: Mapping[str, Any]) -> None:
         try:
@@ -147,9 +163,13 @@ class Deployment:
         return self.watcher.heard_watchdog.is_set()
 
     async def active_alerts(self) -> list[dict[str, Any]] | None:
-        """What Alertmanager holds as active; None where it does not answer."""
+        """What Alertmanager holds as active, of the alerts that matter here; None where it does not answer."""
         answer = await self.alertmanager.alerts(active=True, silenced=False, inhibited=False, unprocessed=False)
-        return None if isinstance(answer, NoData) else [dict(alert) for alert in answer]
+        if isinstance(answer, NoData):
+            return None
+        rename, mine = self._endpoints.rename, self._endpoints.alerts
+        named = [{**alert, "labels": rename(alert.get("labels") or {})} for alert in answer]
+        return [one for one in named if mine is None or one["labels"].get("alertname") in mine - {WATCHDOG}]
 
     async def apply_sabotage(self, home: Path) -> None:
         """Cut the safety net that this variant goes without."""

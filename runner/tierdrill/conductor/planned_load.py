@@ -25,7 +25,7 @@ def load_plan(plan: Plan, session: Session | None, folder: Path) -> LoadPlan:
     def prompts(stream: Stream) -> tuple[Prompt, ...]:
         return session.prompts(stream, _answering(plan.setting, stream, models)) if session is not None else ()
 
-    return LoadPlan(
+    planned = LoadPlan(
         targets=session.endpoints.load if session is not None else (),
         duration_s=plan.load_s,
         seed=drill.load.seed,
@@ -35,6 +35,7 @@ def load_plan(plan: Plan, session: Session | None, folder: Path) -> LoadPlan:
         status_path=str(folder / "generator"),
         control_path=str(folder / CONTROL_FILE),
     )
+    return planned if session is None else session.traffic(planned, plan.phases[0].seconds)
 
 
 def _answering(setting: DrillSetting, stream: Stream, models: Mapping[str, Model]) -> list[Model]:

@@ -19,11 +19,12 @@ def check_inventory(inventory: Inventory) -> list[Finding]:
     nodes = [node.name for node in inventory.nodes if not node.ready or node.cordoned]
     replicas = [replica.name for replica in inventory.replicas if not replica.ready]
     gpus = [gpu.name for gpu in inventory.gpus if gpu.state != "healthy"]
-    return [
-        Finding("nodes", not nodes, _seen(nodes, len(inventory.nodes), "nodes ready")),
-        Finding("replicas", not replicas, _seen(replicas, len(inventory.replicas), "replicas ready")),
-        Finding("gpus", not gpus, _seen(gpus, len(inventory.gpus), "GPUs healthy")),
-    ]
+    found = (
+        ("nodes", nodes, len(inventory.nodes), "nodes ready"),
+        ("replicas", replicas, len(inventory.replicas), "replicas ready"),
+        ("gpus", gpus, len(inventory.gpus), "GPUs healthy"),
+    )
+    return [Finding(name, not bad, _seen(bad, total, what)) for name, bad, total, what in found if total]
 
 
 def _seen(bad: list[str], total: int, what: str) -> str:

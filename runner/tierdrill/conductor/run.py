@@ -125,8 +125,10 @@ def _verdict(store: HistoryStore, ledger: Ledger, plan: Plan) -> Verdict:
 
 
 def _lock_name(plan: Plan, options: RunOptions) -> str:
-    # A lab of the run's own is nobody else's; a kept one is shared.
+    # A lab of the run's own is nobody else's; a kept one is shared, and so is what somebody else runs.
     name = plan.setting.environment.metadata.name
+    if plan.setting.environment.target != "lab":
+        return name
     return f"{name}/{options.lab}" if options.lab else f"{name}/own/{plan.run}"
 
 

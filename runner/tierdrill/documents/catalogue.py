@@ -129,5 +129,9 @@ def setting_of(catalogue: Catalogue, drill_name: str) -> DrillSetting:
         environment=environment,
         tiers=catalogue.tiers[environment.tiers],
         workloads=catalogue.workloads[environment.workloads],
-        playbooks=tuple(catalogue.playbooks[name] for name in sorted(catalogue.playbooks)),
+        playbooks=tuple(
+            playbook
+            for _, playbook in sorted(catalogue.playbooks.items())
+            if environment.target != "external" or playbook.external is not None
+        ),
     )

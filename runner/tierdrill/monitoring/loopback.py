@@ -36,9 +36,11 @@ class _Server(uvicorn.Server):
 class Loopback:
     """Serves one application from `start` to `stop`."""
 
-    def __init__(self, app: Starlette, port: int = 0) -> None:
+    def __init__(self, app: Starlette, port: int = 0, listen: tuple[str, int] | None = None) -> None:
+        """`listen` (host, port) is for senders elsewhere, who are asked for a secret; loopback's are by their names."""
         self.app = app
-        self._port = port
+        self._elsewhere = listen is not None
+        self._at = listen or ("127.0.0.1", port)
         self._server: _Server | None = None
         self._task: asyncio.Task[None] | None = None
         self._address: tuple[str, int] | None = None
@@ -54,10 +56,10 @@ class Loopback:
         """Bind and serve; returns when requests are answered."""
         if self._task is not None:
             raise RuntimeError("started already")
-        listener = socket.create_server(("127.0.0.1", self._port), backlog=128)
+        listener = socket.create_server(self._at, backlog=128)
         self._address = listener.getsockname()[:2]
         config = uvicorn.Config(
-            LocalRequests(self.app),
+            self.app if self._elsewhere else LocalRequests(self.app),
             log_config=None,
             access_log=False,
             lifespan="off",

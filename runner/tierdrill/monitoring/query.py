@@ -99,12 +99,13 @@ class Prometheus:
         session = requests.Session()
         if login is not None:
             session.auth = _SessionLogin(login)
-            if (context := login.tls()) is not None:
-                session.mount("https://", _TlsAdapter(context))
         session.trust_env = False  # a proxy of the environment has no business between us and loopback
         self._connect = PrometheusConnect(
             url=self.url, session=session, timeout=TIMEOUT_S, retry=Retry(total=0, redirect=0)
         )
+        if login is not None and (context := login.tls()) is not None:
+            # After the library has mounted its own.
+            session.mount(self.url, _TlsAdapter(context))
         self._slots = asyncio.Semaphore(QUERIES_AT_ONCE)
 
     async def instant(self, expression: str, at: float | None = None) -> list[Sample] | NoData:

@@ -72,9 +72,13 @@ class Receiver(Loopback):
         on_report: OnReport | None = None,
         secret_of: SecretOf | None = None,
         mark: str | None = None,
+        listen: tuple[str, int] | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """Alerts without this `mark` in their label RUN_LABEL are not handed on; None takes them all."""
+        """Alerts without this `mark` in their label RUN_LABEL are not handed on; None takes them all.
+
+        `listen` (host, port) is for senders elsewhere; without it there is a free port of loopback.
+        """
         if not token:
             raise ValueError("found an empty token; allowed is a secret")
         self.token = token
@@ -87,7 +91,7 @@ class Receiver(Loopback):
         self._taken: dict[str, None] = {}
         alerts = Route("/alertmanager", self._alerts, methods=["POST"])
         reports = Route("/playbooks/{name}", self._report, methods=["POST"])
-        super().__init__(Starlette(routes=[alerts, reports]))
+        super().__init__(Starlette(routes=[alerts, reports]), listen=listen)
 
     async def _alerts(self, request: Request) -> JSONResponse:
         try:

@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     from tierdrill.documents.models.workloads import Model, Workloads
     from tierdrill.documents.reading.reading_state import Absent
     from tierdrill.history.events import Event
-    from tierdrill.load.load_plan import Prompt
-    from tierdrill.monitoring.login import Login
+    from tierdrill.load.load_plan import LoadPlan, Prompt
     from tierdrill.process.signals import StopSignal
 
+from tierdrill.credentials import HttpLogin
 from tierdrill.faults.radius import Layout, links_of
 from tierdrill.history.ledger import LedgerFault
 
@@ -222,16 +222,27 @@ class Endpoint:
     """A service's base URL and the login that it asks for, if any."""
 
     url: str
-    login: Login | None = None
+    login: HttpLogin | None = None
 
 
 @dataclass(frozen=True)
 class Endpoints:
-    """Where a deployment takes load (base URLs), and what watches it."""
+    """Where a deployment takes load (base URLs), and what watches it.
+
+    `gap_s` is how long its monitoring may show nothing new. `rename` gives its alerts the names that drills use; only
+    `alerts` among them say that it is not well before a run (None: all). `polled`: Alertmanager delivers nothing, it is
+    asked. `listen` (host, port) is where it delivers by itself, with `token`.
+    """
 
     load: tuple[str, ...]
     prometheus: Endpoint
     alertmanager: Endpoint
+    gap_s: float = 2.0
+    rename: Callable[[Mapping[str, Any]], dict[str, Any]] = dict
+    alerts: frozenset[str] | None = None
+    polled: bool = False
+    listen: tuple[str, int] | None = None
+    token: str | None = None
 
 
 @dataclass(frozen=True)
@@ -311,6 +322,10 @@ class Session(Protocol):
 
     def prompts(self, stream: Stream, models: Sequence[Model]) -> tuple[Prompt, ...]:
         """What a stream asks, with the right answer of each of these models where it is known."""
+        ...
+
+    def traffic(self, plan: LoadPlan, warm_up_s: float) -> LoadPlan:
+        """The load plan as the deployment takes it; it is warm after so many seconds."""
         ...
 
     async def close(self) -> None:

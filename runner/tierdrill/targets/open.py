@@ -13,15 +13,16 @@ if TYPE_CHECKING:
     from tierdrill.documents.reading.reading_state import Absent
     from tierdrill.targets.lab.labs import LabStanding
 
-NOT_YET = dict.fromkeys(("kubernetes", "external"), "not supported yet; allowed is lab")
+NOT_YET = {"kubernetes": "not supported yet; allowed are lab and external"}
 """Targets that an environment may name, and that no drill can run against."""
 
 
 def targets() -> dict[str, Target]:
     """Every supported target, by its name in environments."""
+    from tierdrill.targets.external.target import ExternalTarget
     from tierdrill.targets.lab.target import LabTarget
 
-    return {"lab": LabTarget()}
+    return {"lab": LabTarget(), "external": ExternalTarget()}
 
 
 def target_of(environment: Environment) -> Target:
@@ -29,6 +30,10 @@ def target_of(environment: Environment) -> Target:
     if environment.target not in (known := targets()):
         name = environment.metadata.name
         raise TargetError(f"environment {name}: target: {environment.target} is {NOT_YET[environment.target]}")
+    if environment.target == "external":
+        from tierdrill.targets.external.target import ExternalTarget
+
+        return ExternalTarget(environment)
     return known[environment.target]
 
 
@@ -55,7 +60,11 @@ def open_place(place: dict[str, Any]) -> FaultPort:
         from tierdrill.targets.experiment import ExperimentPlace
 
         return ExperimentPlace(place)
-    raise TargetError(f"found target {kind!r}; allowed are lab and experiment")
+    if kind == "external":
+        from tierdrill.targets.external.target import ExternalPlace
+
+        return ExternalPlace()
+    raise TargetError(f"found target {kind!r}; allowed are lab, external and experiment")
 
 
 def running_place(home: Path, named: str | None) -> dict[str, Any]:

@@ -133,7 +133,7 @@ class Facts:
             found: Endpoint = getattr(kept_endpoints(self._home, self._member.lab), part)
         except TargetError as error:
             return None, str(error)
-        return Service(found.url, found.login.header if found.login else ""), ""
+        return Service(found.url, found.login.headers()["Authorization"] if found.login else ""), ""
 
 
 async def ask_gates(ordered: list[Gate]) -> tuple[GateResult, ...]:

@@ -16,7 +16,7 @@ from tierdrill.lab.client import AsyncLabClient, LabClient, LabError
 from tierdrill.lab.lab_files import LabState, down_lab
 from tierdrill.lab.lab_plan import MODEL_SIZE
 from tierdrill.lab.replica.language_model import covering_prompts, expected_answer
-from tierdrill.load.load_plan import Prompt
+from tierdrill.load.load_plan import LoadPlan, Prompt
 from tierdrill.process.signals import StopSignal
 from tierdrill.targets.base import Finding, Inventory, RemedyPort, TargetError
 from tierdrill.targets.lab.inventory import inventory_of
@@ -140,6 +140,9 @@ class LabSession:
             )
             for text in covering_prompts(stream.prompt_tokens, models[0].seed)
         )
+
+    def traffic(self, plan: LoadPlan, warm_up_s: float) -> LoadPlan:
+        return plan
 
     async def close(self) -> None:
         if self._kept:

@@ -1,0 +1,23 @@
+"""The platform, once for all tests of this folder."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.external.shop import Platform, platform
+
+
+@pytest.fixture(scope="package")
+def running_shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
+    with platform(tmp_path_factory.mktemp("shop")) as there:
+        yield there
+
+
+@pytest.fixture
+def shop(running_shop: Platform) -> Platform:
+    """It, well, with the page's documents as they are."""
+    running_shop.switch("ok")
+    running_shop.write_documents()
+    return running_shop
