@@ -15,7 +15,7 @@ from tierdrill.history.kinds.exercise_kinds import TraineeUpdate
 from tierdrill.training.results.erase_trainee import Eraser, StillGoingOn, forget
 from tierdrill.training.results.progress import ProgressStore
 from tierdrill.training.scoring.exercise_score import score_history
-from tierdrill.training.scoring.exercise_timeline import read_course
+from tierdrill.training.scoring.exercise_timeline import read_exercise
 
 NAMES = ("Ada Lovelace", "O'Brien", "zoë_k", "x<y&z")
 
@@ -47,10 +47,10 @@ def test_every_trace_of_a_name_is_gone_and_nothing_else(tmp_path: Path, name: st
         assert [one.summary for one in store.runs() if one.run == "ex-1"] == ["resolved: a trainee said so"]
     assert len(after) == len(before)
     assert score_history(after) == score_history(before)
-    assert [said.text for _, said in read_course(after).did(TraineeUpdate)] == [
+    assert [said.text for _, said in read_exercise(after).did(TraineeUpdate)] == [
         "a trainee here, we look into it", "this is (a trainee)'s work",
     ]  # fmt: skip
-    assert [said.text for _, said in read_course(others).did(TraineeUpdate)] == ["ask a trainee, not Adam"]
+    assert [said.text for _, said in read_exercise(others).did(TraineeUpdate)] == ["ask a trainee, not Adam"]
     assert having(tmp_path, "Grace")
     with closing(ProgressStore(tmp_path)) as progress:
         assert {one.exercise: one.trainee for one in progress.results()} == {"ex-1": None, "ex-2": "Grace"}

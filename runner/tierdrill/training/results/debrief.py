@@ -15,7 +15,7 @@ from tierdrill.history.kinds.exercise_kinds import ExerciseEnded, TraineeLooked
 from tierdrill.training.exercise_documents import documents_in
 from tierdrill.training.results.debrief_timeline import Row, happenings
 from tierdrill.training.scoring.exercise_score import score
-from tierdrill.training.scoring.exercise_timeline import Course, read_course
+from tierdrill.training.scoring.exercise_timeline import ExerciseTimeline, read_exercise
 from tierdrill.training.scoring.scorecard import ScoreCard
 from tierdrill.training.scoring.trainee_actions import Judged, judge_deeds
 
@@ -72,55 +72,55 @@ class Debrief:
 
 def debrief_of(events: Sequence[Event]) -> Debrief:
     """The debrief of a history; NotAnExercise where it is none."""
-    documents, course = documents_in(events), read_course(events)
+    documents, timeline = documents_in(events), read_exercise(events)
     floor = documents.environment.idle_floor
     card = score(events, documents.scenario, documents.tiers, documents.playbooks, floor)
-    deeds = judge_deeds(course, documents.scenario, documents.tiers)
-    clues = _clues(course, documents.scenario)
+    deeds = judge_deeds(timeline, documents.scenario, documents.tiers)
+    clues = _clues(timeline, documents.scenario)
     return Debrief(
         card=card,
         scenario=documents.scenario,
         trainee=documents.trainee or NOBODY,
-        began=course.began,
-        lasted_s=course.elapsed(course.began, course.ended),
-        reason=_reason(course),
-        automation=course.automation,
-        answers=tuple(_answer(course, one) for one in documents.scenario.incidents),
+        began=timeline.began,
+        lasted_s=timeline.elapsed(timeline.began, timeline.ended),
+        reason=_reason(timeline),
+        automation=timeline.automation,
+        answers=tuple(_answer(timeline, one) for one in documents.scenario.incidents),
         clues=clues,
-        timeline=_timeline(course, deeds, clues),
+        timeline=_timeline(timeline, deeds, clues),
     )
 
 
-def _reason(course: Course) -> str:
-    why = next((said.why for _, said in course.did(ExerciseEnded)), "")
-    return f"{course.reason}: {why}" if why else course.reason
+def _reason(timeline: ExerciseTimeline) -> str:
+    why = next((said.why for _, said in timeline.did(ExerciseEnded)), "")
+    return f"{timeline.reason}: {why}" if why else timeline.reason
 
 
-def _answer(course: Course, incident: Incident) -> Answer:
-    seen = course.incidents.get(incident.name)
+def _answer(timeline: ExerciseTimeline, incident: Incident) -> Answer:
+    seen = timeline.incidents.get(incident.name)
     effect = seen.effect if seen is not None else None
     return Answer(
         name=incident.name,
         fault=incident.fault,
         targets=seen.targets if seen is not None else (),
         tier=incident.tier,
-        effect_s=course.elapsed(course.began, effect) if effect is not None else None,
+        effect_s=timeline.elapsed(timeline.began, effect) if effect is not None else None,
         cause=incident.cause,
         cause_words=CAUSES.get(incident.cause, ""),
         right=tuple(f"{one.remedy} {one.target or ''}".strip() for one in incident.mitigations),
     )
 
 
-def _clues(course: Course, scenario: Scenario) -> tuple[Clue, ...]:
+def _clues(timeline: ExerciseTimeline, scenario: Scenario) -> tuple[Clue, ...]:
     found = []
-    looks = course.did(TraineeLooked)
+    looks = timeline.did(TraineeLooked)
     for incident in scenario.incidents:
-        seen = course.incidents.get(incident.name)
+        seen = timeline.incidents.get(incident.name)
         if seen is None or seen.effect is None:
             continue
         for evidence in incident.evidence:
             at = seen.effect + evidence.after
-            if at > course.ended:
+            if at > timeline.ended:
                 continue
             looked = next((event.at for event, said in looks if said.what == evidence.where and event.at >= at), None)
             found.append(
@@ -128,18 +128,18 @@ def _clues(course: Course, scenario: Scenario) -> tuple[Clue, ...]:
                     incident=incident.name,
                     where=evidence.where,
                     what=evidence.what,
-                    visible_s=course.elapsed(course.began, at),
-                    looked_s=course.elapsed(course.began, looked) if looked is not None else None,
+                    visible_s=timeline.elapsed(timeline.began, at),
+                    looked_s=timeline.elapsed(timeline.began, looked) if looked is not None else None,
                 )
             )
     return tuple(sorted(found, key=lambda clue: clue.visible_s))
 
 
 def _timeline(
-    course: Course, deeds: Sequence[Judged], clues: Sequence[Clue]
+    timeline: ExerciseTimeline, deeds: Sequence[Judged], clues: Sequence[Clue]
 ) -> tuple[Row, ...]:
     rows = [
-        *happenings(course, deeds),
+        *happenings(timeline, deeds),
         *(Row(clue.visible_s, "could be seen", "clue", f"{clue.what} (ops {clue.where})") for clue in clues),
     ]
     return tuple(sorted(rows, key=lambda row: row.at_s))

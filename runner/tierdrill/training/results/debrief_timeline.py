@@ -11,7 +11,7 @@ from tierdrill.history.events import Event
 from tierdrill.history.kinds import exercise_kinds as exercise
 from tierdrill.history.kinds import response_kinds as response
 from tierdrill.history.kinds.run_kinds import FaultGone, FaultLanded
-from tierdrill.training.scoring.exercise_timeline import Course
+from tierdrill.training.scoring.exercise_timeline import ExerciseTimeline
 from tierdrill.training.scoring.trainee_actions import Judged
 
 LOOKS = "looks at "
@@ -31,12 +31,12 @@ class Row:
 Told = tuple[str, Level, str] | None
 
 
-def happenings(course: Course, deeds: Sequence[Judged]) -> list[Row]:
+def happenings(timeline: ExerciseTimeline, deeds: Sequence[Judged]) -> list[Row]:
     """Every row but what could have been seen, in the order of the history."""
     judged = {one.act.event: one for one in deeds}
     rows: list[Row] = []
-    for event in course.events:
-        if event.at > course.ended:
+    for event in timeline.events:
+        if event.at > timeline.ended:
             break
         told = _told(event, judged)
         if told is None:
@@ -48,7 +48,7 @@ def happenings(course: Course, deeds: Sequence[Judged]) -> list[Row]:
             if more not in last.text.removeprefix(LOOKS).split(", "):
                 rows[-1] = replace(last, text=f"{last.text}, {more}")
             continue
-        rows.append(Row(course.elapsed(course.began, event.at), who, level, text))
+        rows.append(Row(timeline.elapsed(timeline.began, event.at), who, level, text))
     return rows
 
 

@@ -15,10 +15,10 @@ from tierdrill.documents.models.tiers import Tiers
 from tierdrill.history.events import Event
 from tierdrill.training.exercise_documents import documents_in
 from tierdrill.training.scoring.behaviour import harm_line, hint_line, playbook_lines, priority_line, update_line
-from tierdrill.training.scoring.exercise_timeline import UNENDED, Course, read_course
+from tierdrill.training.scoring.exercise_timeline import UNENDED, ExerciseTimeline, read_exercise
 from tierdrill.training.scoring.objectives import objectives_line
 from tierdrill.training.scoring.scorecard import ScoreCard, total
-from tierdrill.training.scoring.scoring_context import Bench
+from tierdrill.training.scoring.scoring_context import ScoringContext
 from tierdrill.training.scoring.timeliness import acknowledge_line, hypothesis_line, mitigation_line
 from tierdrill.training.scoring.trainee_actions import judge_deeds
 
@@ -38,28 +38,28 @@ def score(
     Without the playbooks' documents nobody can tell whether one was followed. `idle_floor` is the environment's: on a
     machine that was busier, requests tell nothing about the trainee.
     """
-    course = read_course(events)
-    no_score = _proves_nothing(course, scenario)
+    timeline = read_exercise(events)
+    no_score = _proves_nothing(timeline, scenario)
     if no_score:
-        return ScoreCard(course.exercise, scenario.metadata.name, scenario.level, None, 0.0, (), no_score)
-    bench = Bench(course, scenario, tiers, judge_deeds(course, scenario, tiers), dict(playbooks or {}), idle_floor)
-    met = [one for one in scenario.incidents if one.name in course.incidents]
+        return ScoreCard(timeline.exercise, scenario.metadata.name, scenario.level, None, 0.0, (), no_score)
+    deeds = judge_deeds(timeline, scenario, tiers)
+    context = ScoringContext(timeline, scenario, tiers, deeds, dict(playbooks or {}), idle_floor)
     lines = [
-        *(line(bench, one) for one in met for line in (acknowledge_line, hypothesis_line, mitigation_line)),
-        *playbook_lines(bench, met),
-        priority_line(bench, met),
-        objectives_line(bench),
-        harm_line(bench),
-        update_line(bench),
-        hint_line(bench),
+        *(line(context, one) for one in context.met for line in (acknowledge_line, hypothesis_line, mitigation_line)),
+        *playbook_lines(context),
+        priority_line(context),
+        objectives_line(context),
+        harm_line(context),
+        update_line(context),
+        hint_line(context),
     ]
     kept = tuple(line for line in lines if line is not None)
     points, most = total(kept)
     if most <= 0:
         return ScoreCard(
-            course.exercise, scenario.metadata.name, scenario.level, None, 0.0, kept, "no line could be judged"
+            timeline.exercise, scenario.metadata.name, scenario.level, None, 0.0, kept, "no line could be judged"
         )
-    return ScoreCard(course.exercise, scenario.metadata.name, scenario.level, points, most, kept)
+    return ScoreCard(timeline.exercise, scenario.metadata.name, scenario.level, points, most, kept)
 
 
 def score_history(events: Sequence[Event]) -> ScoreCard:
@@ -68,14 +68,14 @@ def score_history(events: Sequence[Event]) -> ScoreCard:
     return score(events, of.scenario, of.tiers, of.playbooks, of.environment.idle_floor)
 
 
-def _proves_nothing(course: Course, scenario: Scenario) -> str:
+def _proves_nothing(timeline: ExerciseTimeline, scenario: Scenario) -> str:
     """Why the exercise has no score; "" if it has one."""
-    if not course.incidents:
+    if not timeline.incidents:
         return "it ended before anything was broken"
-    if course.reason in CUT_SHORT:
-        return f"the exercise itself ended in trouble: {course.reason}"
+    if timeline.reason in CUT_SHORT:
+        return f"the exercise itself ended in trouble: {timeline.reason}"
     known: dict[str, Incident] = {one.name: one for one in scenario.incidents}
-    met = [seen for name, seen in course.incidents.items() if name in known]
+    met = [seen for name, seen in timeline.incidents.items() if name in known]
     if not met:
         return "none of the scenario's incidents began"
     for seen in met:

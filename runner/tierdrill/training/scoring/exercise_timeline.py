@@ -74,7 +74,7 @@ class IncidentSeen:
 
 
 @dataclass(frozen=True)
-class Course:
+class ExerciseTimeline:
     """An exercise from its begin to its end."""
 
     exercise: str
@@ -98,14 +98,14 @@ class Course:
         return [(event, said) for event, said in each(self.events, kind) if event.at <= self.ended]
 
 
-def read_course(events: Iterable[Event]) -> Course:
-    """The course of a history, whole or cut short."""
+def read_exercise(events: Iterable[Event]) -> ExerciseTimeline:
+    """The timeline of a history, whole or cut short."""
     ordered = tuple(sorted(events, key=lambda one: (one.at, one.sequence)))
     begin = next(iter(each(ordered, ExerciseStarted)), None)
     end = next(iter(each(ordered, ExerciseEnded)), None)
     over = end[0].at if end else (ordered[-1].at if ordered else 0.0)
     within = [one for one in ordered if one.at <= over]
-    return Course(
+    return ExerciseTimeline(
         exercise=begin[1].exercise if begin else "",
         began=begin[0].at if begin else (ordered[0].at if ordered else 0.0),
         ended=over,

@@ -11,18 +11,18 @@ from tierdrill.judge.samples import TierSamples, joined
 from tierdrill.judge.timeline import Timeline
 from tierdrill.judge.verdict import Check, Status
 from tierdrill.training.scoring.scorecard import ScoreLine
-from tierdrill.training.scoring.scoring_context import Bench, unjudged
+from tierdrill.training.scoring.scoring_context import ScoringContext, unjudged
 
 # How soon a tier is back in target has a line of its own.
 NOT_HERE = frozenset({"time_to_detect", "time_to_mitigate", "time_to_recover", "mttr"})
 
 
-def objectives_line(bench: Bench) -> ScoreLine:
+def objectives_line(context: ScoringContext) -> ScoreLine:
     """The share of objectives kept, of those that the requests suffice to judge."""
-    of, title = bench.points("objectives"), "Objectives kept"
-    if bench.doubt:
-        return unjudged("objectives", title, of, f"the requests cannot be believed: {bench.doubt}")
-    checks = objective_checks(bench)
+    of, title = context.points("objectives"), "Objectives kept"
+    if context.doubt:
+        return unjudged("objectives", title, of, f"the requests cannot be believed: {context.doubt}")
+    checks = objective_checks(context)
     told = [check for check in checks if check.status in (Status.PASSED, Status.FAILED)]
     if not told:
         return unjudged("objectives", title, of, "there are too few requests to judge any objective")
@@ -44,22 +44,22 @@ def _short(check: Check) -> str:
     return f"{title} ({check.seen.partition(' (')[0]}, promised {check.expected})"
 
 
-def objective_checks(bench: Bench) -> list[Check]:
+def objective_checks(context: ScoringContext) -> list[Check]:
     """Every objective of every tier that the load asks, without the facilitator's pauses."""
-    course = bench.course
-    begin, end = bench.first_effect, course.ended
-    timeline = Timeline(phases={"fault": (begin, end)}, faults=(), started_at=course.began, ended_at=end)
-    streamed = streamed_parts(bench.scenario.load)
-    batches = [event.sequence for event, _ in each(course.events, LoadSamples)]
+    timeline = context.timeline
+    begin, end = context.first_effect, timeline.ended
+    whole = Timeline(phases={"fault": (begin, end)}, faults=(), started_at=timeline.began, ended_at=end)
+    streamed = streamed_parts(context.scenario.load)
+    batches = [event.sequence for event, _ in each(timeline.events, LoadSamples)]
     evidence = (batches[0], batches[-1]) if batches else ()
     checks: list[Check] = []
-    for tier in bench.tiers.by_rank():
+    for tier in context.tiers.by_rank():
         wanted = tuple(name for name in promised(tier.objectives) if name not in NOT_HERE)
-        if not wanted or not any(stream.tier == tier.name for stream in bench.scenario.load.streams):
+        if not wanted or not any(stream.tier == tier.name for stream in context.scenario.load.streams):
             continue
         expectation = TierExpectation.model_construct(tier=tier.name, during=("fault",), objectives=wanted)
-        samples = _without_pauses(course.samples.get(tier.name, TierSamples()), course.pauses)
-        checks += judge_tier(expectation, tier, samples, timeline, evidence, streamed)
+        samples = _without_pauses(timeline.samples.get(tier.name, TierSamples()), timeline.pauses)
+        checks += judge_tier(expectation, tier, samples, whole, evidence, streamed)
     return checks
 
 

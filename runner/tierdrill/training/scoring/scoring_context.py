@@ -1,4 +1,4 @@
-"""What every line of the score is measured with: the course, the scenario, the points there are, and how they fall."""
+"""What every line of the score is measured with: what happened, the scenario, the points there are, how they fall."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tierdrill.documents.models.units import show_duration, show_ratio
 from tierdrill.history.events import each
 from tierdrill.history.kinds.run_kinds import LoadHealth
 from tierdrill.judge.checks.load_generator import sends
-from tierdrill.training.scoring.exercise_timeline import Course, IncidentSeen, PageSeen
+from tierdrill.training.scoring.exercise_timeline import ExerciseTimeline, IncidentSeen, PageSeen
 from tierdrill.training.scoring.scorecard import ScoreLine
 from tierdrill.training.scoring.trainee_actions import Judged, incident_of
 
@@ -28,10 +28,10 @@ def falling(seconds: float, allowed: float) -> float:
 
 
 @dataclass(frozen=True)
-class Bench:
-    """One exercise on the bench."""
+class ScoringContext:
+    """One exercise, as it is scored."""
 
-    course: Course
+    timeline: ExerciseTimeline
     scenario: Scenario
     tiers: Tiers
     deeds: tuple[Judged, ...]
@@ -59,13 +59,18 @@ class Bench:
         return round(float(getattr(self.scenario.points, name)) * self.scale * share, 2)
 
     @property
+    def met(self) -> list[Incident]:
+        """The incidents that began."""
+        return [one for one in self.scenario.incidents if one.name in self.timeline.incidents]
+
+    @property
     def each(self) -> float:
         """The share of one incident."""
         return 1.0 / len(self.scenario.incidents)
 
     def seen(self, incident: Incident) -> IncidentSeen:
         """An incident as it happened; it has begun and its fault was seen to land."""
-        return self.course.incidents[incident.name]
+        return self.timeline.incidents[incident.name]
 
     def effect(self, incident: Incident) -> float:
         """When it took effect, Unix seconds."""
@@ -75,15 +80,15 @@ class Bench:
     @cached_property
     def first_effect(self) -> float:
         """The first effect of all."""
-        return min(self.effect(one) for one in self.scenario.incidents if one.name in self.course.incidents)
+        return min(self.effect(one) for one in self.met)
 
     @cached_property
     def doubt(self) -> str:
         """Why the requests cannot be believed, from the first effect to the end, by the rules of a drill's load; ""
         where they can: a starved machine looks like a broken platform.
         """
-        load, span = self.scenario.load, (self.first_effect, self.course.ended)
-        reports = [said for event, said in each(self.course.events, LoadHealth) if span[0] <= event.at <= span[1]]
+        load, span = self.scenario.load, (self.first_effect, self.timeline.ended)
+        reports = [said for event, said in each(self.timeline.events, LoadHealth) if span[0] <= event.at <= span[1]]
         if not reports:
             return "the load generator reported nothing about itself"
         idles = [one.machine_idle for one in reports if one.machine_idle is not None]
@@ -91,7 +96,7 @@ class Bench:
             return "it is not told how busy the machine was"
         if idles and (idle := sum(idles) / len(idles)) < self.idle_floor:
             return f"the machine was idle {idle:.1%} of the time, and {show_ratio(self.idle_floor)} is the least"
-        lags, lag, dropped, total = sends(self.course.samples, span)
+        lags, lag, dropped, total = sends(self.timeline.samples, span)
         if lags and lag > load.lag_p99_max:
             most = show_duration(load.lag_p99_max)
             return f"requests were sent {lag * 1000:.0f} ms late (p99), and {most} is the most"
@@ -102,8 +107,8 @@ class Bench:
     def pages(self) -> dict[str, list[PageSeen]]:
         """Pages by the incident they are about."""
         found: dict[str, list[PageSeen]] = {}
-        for page in self.course.pages:
-            name = incident_of(page, self.course, self.scenario)
+        for page in self.timeline.pages:
+            name = incident_of(page, self.timeline, self.scenario)
             if name is not None:
                 found.setdefault(name, []).append(page)
         return found

@@ -12,53 +12,53 @@ from tierdrill.history.kinds.response_kinds import PlaybookFinished
 from tierdrill.judge.checks.recovery_times import HOLD_S, recovery_of
 from tierdrill.judge.samples import TierSamples
 from tierdrill.training.scoring.scorecard import ScoreLine
-from tierdrill.training.scoring.scoring_context import Bench, falling, unjudged
+from tierdrill.training.scoring.scoring_context import ScoringContext, falling, unjudged
 from tierdrill.training.scoring.trainee_actions import parts_of
 
 WRONG_GUESS = 0.25
 """The share of a hypothesis' points that each wrong guess before the right one costs: a list must not be tried out."""
 
 
-def allowed_to_acknowledge(bench: Bench, incident: Incident) -> float:
+def allowed_to_acknowledge(context: ScoringContext, incident: Incident) -> float:
     """Seconds for full points: the incident's own, or the first rung of the tier's ladder, scaled for the exercise."""
     if incident.acknowledge_within is not None:
         return incident.acknowledge_within
-    ladder = bench.tiers.by_name(incident.tier).escalation
-    return ladder[0].acknowledge_within / bench.scenario.time_scale if ladder else incident.hypothesis_within
+    ladder = context.tiers.by_name(incident.tier).escalation
+    return ladder[0].acknowledge_within / context.scenario.time_scale if ladder else incident.hypothesis_within
 
 
-def acknowledge_line(bench: Bench, incident: Incident) -> ScoreLine:
+def acknowledge_line(context: ScoringContext, incident: Incident) -> ScoreLine:
     """From the first page about the incident to the first that the trainee took."""
     line_id, title = f"acknowledge/{incident.name}", f"{incident.name}: time to acknowledge"
-    of, course = bench.points("acknowledge", bench.each), bench.course
-    pages = bench.pages.get(incident.name, [])
+    of, timeline = context.points("acknowledge", context.each), context.timeline
+    pages = context.pages.get(incident.name, [])
     if not pages:
         return unjudged(line_id, title, of, "no page was sent about it, so that none could be acknowledged")
     first = min(page.sent_at for page in pages)
     taken = [page.acknowledged_at for page in pages if page.acknowledged_at is not None]
-    allowed = allowed_to_acknowledge(bench, incident)
+    allowed = allowed_to_acknowledge(context, incident)
     unanswered = sum(page.unanswered for page in pages)
     up = f"; pages went up {unanswered} times for want of an answer" if unanswered else ""
     events = tuple(sorted(number for page in pages for number in page.events))
     why = f"all points within {allowed:.0f}s of the page, none after {3 * allowed:.0f}s"
     if not taken:
         return ScoreLine(line_id, title, 0.0, of, f"no page about it was acknowledged{up}", why, events)
-    seconds = course.elapsed(first, min(taken))
+    seconds = timeline.elapsed(first, min(taken))
     points = round(of * falling(seconds, allowed), 2)
     return ScoreLine(
         line_id, title, points, of, f"acknowledged {seconds:.0f}s after the page{up}", why, events, True, seconds
     )
 
 
-def hypothesis_line(bench: Bench, incident: Incident) -> ScoreLine:
+def hypothesis_line(context: ScoringContext, incident: Incident) -> ScoreLine:
     """From the effect to the first right hypothesis; each wrong one before it costs."""
     line_id, title = f"hypothesis/{incident.name}", f"{incident.name}: time to a right hypothesis"
-    of, course, effect = bench.points("hypothesis", bench.each), bench.course, bench.effect(incident)
-    named = [(event, said) for event, said in course.did(TraineeHypothesis) if event.at >= effect]
-    mine = [(event, said) for event, said in named if incident in _meant(bench, said)]
+    of, timeline, effect = context.points("hypothesis", context.each), context.timeline, context.effect(incident)
+    named = [(event, said) for event, said in timeline.did(TraineeHypothesis) if event.at >= effect]
+    mine = [(event, said) for event, said in named if incident in _meant(context, said)]
     right = next(((event, said) for event, said in mine if said.cause in incident.right_causes), None)
     before = mine if right is None else mine[: mine.index(right)]
-    wrong = sorted({said.cause for _, said in before if not _right_somewhere(bench, said)})
+    wrong = sorted({said.cause for _, said in before if not _right_somewhere(context, said)})
     events = tuple(event.sequence for event, _ in mine)
     allowed = incident.hypothesis_within
     why = (
@@ -69,101 +69,101 @@ def hypothesis_line(bench: Bench, incident: Incident) -> ScoreLine:
     if right is None:
         seen = f"no right hypothesis was named{guesses}" if mine else "no hypothesis was named"
         return ScoreLine(line_id, title, 0.0, of, seen, why, events)
-    seconds = course.elapsed(effect, right[0].at)
+    seconds = timeline.elapsed(effect, right[0].at)
     share = max(0.0, falling(seconds, allowed) - WRONG_GUESS * len(wrong))
     seen = f"{right[1].cause} named {seconds:.0f}s after the effect{guesses}"
     return ScoreLine(line_id, title, round(of * share, 2), of, seen, why, events, True, seconds)
 
 
-def _meant(bench: Bench, said: TraineeHypothesis) -> list[Incident]:
+def _meant(context: ScoringContext, said: TraineeHypothesis) -> list[Incident]:
     """The incidents that a hypothesis may be about: those whose target it names, or all where it names none of them."""
-    every = [one for one in bench.scenario.incidents if one.name in bench.course.incidents]
+    every = context.met
     if said.incident:
         return [one for one in every if one.name == said.incident]
     words = set(said.about.replace(",", " ").split())
-    named = [one for one in every if words & _names(bench, one)]
+    named = [one for one in every if words & _names(context, one)]
     return named or every
 
 
-def _names(bench: Bench, incident: Incident) -> set[str]:
-    return {part for target in bench.seen(incident).targets for part in parts_of(target)}
+def _names(context: ScoringContext, incident: Incident) -> set[str]:
+    return {part for target in context.seen(incident).targets for part in parts_of(target)}
 
 
-def _right_somewhere(bench: Bench, said: TraineeHypothesis) -> bool:
-    return any(said.cause in one.right_causes for one in _meant(bench, said))
+def _right_somewhere(context: ScoringContext, said: TraineeHypothesis) -> bool:
+    return any(said.cause in one.right_causes for one in _meant(context, said))
 
 
-def mitigation_line(bench: Bench, incident: Incident) -> ScoreLine:
+def mitigation_line(context: ScoringContext, incident: Incident) -> ScoreLine:
     """From the effect to the first right action with the tier in target and held there."""
     line_id, title = f"mitigation/{incident.name}", f"{incident.name}: time to mitigate"
-    of, course, effect = bench.points("mitigation", bench.each), bench.course, bench.effect(incident)
-    samples = course.samples.get(incident.tier, TierSamples()).cut(effect, course.ended)
+    of, timeline, effect = context.points("mitigation", context.each), context.timeline, context.effect(incident)
+    samples = timeline.samples.get(incident.tier, TierSamples()).cut(effect, timeline.ended)
     allowed = incident.mitigate_within
     ways = listed(dict.fromkeys(f"{one.remedy} {one.target or ''}".strip() for one in incident.mitigations), 6)
     why = (
         f"right is {ways}; all points within {allowed:.0f}s of the effect with {incident.tier} in target again, none "
         f"after {3 * allowed:.0f}s"
     )
-    act = first_mending(bench, incident)
+    act = first_mending(context, incident)
     if act is None:
-        return ScoreLine(line_id, title, 0.0, of, "nothing that was done mends it", why, bench.seen(incident).events)
+        return ScoreLine(line_id, title, 0.0, of, "nothing that was done mends it", why, context.seen(incident).events)
     at, event, what = act
-    if bench.doubt:
-        told = f"{what} after {course.elapsed(effect, at):.0f}s; whether it helped, the requests cannot tell"
-        return unjudged(line_id, title, of, f"{told}: {bench.doubt}")
-    back = held_from(bench, incident, at)
+    if context.doubt:
+        told = f"{what} after {timeline.elapsed(effect, at):.0f}s; whether it helped, the requests cannot tell"
+        return unjudged(line_id, title, of, f"{told}: {context.doubt}")
+    back = held_from(context, incident, at)
     if back is None and not len(samples):
         return unjudged(line_id, title, of, f"there are no requests of {incident.tier} to tell whether it helped")
     if back is None:
-        seen = f"{what} after {course.elapsed(effect, at):.0f}s, but {incident.tier} was not seen back in target"
+        seen = f"{what} after {timeline.elapsed(effect, at):.0f}s, but {incident.tier} was not seen back in target"
         return ScoreLine(line_id, title, 0.0, of, seen, why, (event,))
-    seconds = course.elapsed(effect, back)
+    seconds = timeline.elapsed(effect, back)
     points = round(of * falling(seconds, allowed), 2)
-    seen = f"{what} after {course.elapsed(effect, at):.0f}s, {incident.tier} in target after {seconds:.0f}s"
+    seen = f"{what} after {timeline.elapsed(effect, at):.0f}s, {incident.tier} in target after {seconds:.0f}s"
     return ScoreLine(line_id, title, points, of, seen, why, (event,), True, seconds)
 
 
-def first_mending(bench: Bench, incident: Incident) -> tuple[float, int, str] | None:
+def first_mending(context: ScoringContext, incident: Incident) -> tuple[float, int, str] | None:
     """The first action that mends the incident: when, its event and its words. Automation that is on counts too."""
     found = [
         (judged.act.at, judged.act.event, judged.act.words)
-        for judged in bench.deeds
+        for judged in context.deeds
         if judged.kind == "mends" and incident.name in judged.incidents
     ]
-    return min([*found, *automated(bench, incident)], default=None)
+    return min([*found, *automated(context, incident)], default=None)
 
 
-def automated(bench: Bench, incident: Incident) -> list[tuple[float, int, str]]:
+def automated(context: ScoringContext, incident: Incident) -> list[tuple[float, int, str]]:
     """Where automation is on: the runs of the incident's playbook on its target that succeeded."""
-    if bench.course.automation != "on" or incident.playbook is None:
+    if context.timeline.automation != "on" or incident.playbook is None:
         return []
     return [
         (event.at, event.sequence, f"automation ran {incident.playbook}")
-        for event, said in bench.course.did(PlaybookFinished)
+        for event, said in context.timeline.did(PlaybookFinished)
         if said.playbook == incident.playbook
         and said.ok
-        and said.target in _names(bench, incident)
-        and event.at >= bench.effect(incident)
+        and said.target in _names(context, incident)
+        and event.at >= context.effect(incident)
     ]
 
 
-def held_from(bench: Bench, incident: Incident, at: float) -> float | None:
+def held_from(context: ScoringContext, incident: Incident, at: float) -> float | None:
     """When, at `at` or later, the tier was in target for the next few seconds; None where that was not seen.
 
     The grid of seconds is fixed at the effect, so that a later action never seems to help sooner. Seconds of a pause
     tell nothing.
     """
-    course, effect = bench.course, bench.effect(incident)
-    tier = bench.tiers.by_name(incident.tier)
-    samples = course.samples.get(incident.tier, TierSamples())
-    if course.ended <= effect or not len(samples):
+    timeline, effect = context.timeline, context.effect(incident)
+    tier = context.tiers.by_name(incident.tier)
+    samples = timeline.samples.get(incident.tier, TierSamples())
+    if timeline.ended <= effect or not len(samples):
         return None
-    out = recovery_of(tier, samples, effect, course.ended).stretches
+    out = recovery_of(tier, samples, effect, timeline.ended).stretches
     held: int | None = None
     good = 0
-    for number in range(max(0, math.floor(at - effect)), max(1, int(course.ended - effect))):
+    for number in range(max(0, math.floor(at - effect)), max(1, int(timeline.ended - effect))):
         begin = effect + number
-        if any(since < begin + 1 and begin < until for since, until in course.pauses):
+        if any(since < begin + 1 and begin < until for since, until in timeline.pauses):
             continue
         asked = len(samples.cut(begin, begin + 1))
         if not asked or any(since < number + 1 and number <= until for since, until in out):

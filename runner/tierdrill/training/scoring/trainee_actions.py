@@ -14,7 +14,7 @@ from tierdrill.documents.models.tiers import Tiers
 from tierdrill.history.events import Event
 from tierdrill.history.kinds.exercise_kinds import TraineeAction
 from tierdrill.remedies.remedy_registry import REMEDIES
-from tierdrill.training.scoring.exercise_timeline import Course, PageSeen
+from tierdrill.training.scoring.exercise_timeline import ExerciseTimeline, PageSeen
 
 Kind = Literal["mends", "harms", "needless", "neutral", "refused", "failed"]
 
@@ -91,26 +91,26 @@ def matches(answer: Mitigation | Harmful, act: Act) -> bool:
     return place in act.targets or (not gateway and any(name.rpartition(">")[2] == place for name in act.targets))
 
 
-def judge_deeds(course: Course, scenario: Scenario, tiers: Tiers) -> tuple[Judged, ...]:
+def judge_deeds(timeline: ExerciseTimeline, scenario: Scenario, tiers: Tiers) -> tuple[Judged, ...]:
     """Every action of the exercise, in order."""
-    return tuple(_judge(act_of(*deed), course, scenario, tiers) for deed in course.did(TraineeAction))
+    return tuple(_judge(act_of(*deed), timeline, scenario, tiers) for deed in timeline.did(TraineeAction))
 
 
-def _judge(act: Act, course: Course, scenario: Scenario, tiers: Tiers) -> Judged:
+def _judge(act: Act, timeline: ExerciseTimeline, scenario: Scenario, tiers: Tiers) -> Judged:
     if act.refused:
         return Judged(act, "refused", act.seen or "it was not carried out")
     if act.ok and _gives_back(act):
         return Judged(act, "neutral", "it gives something back")
-    begun = [one for one in scenario.incidents if _has_effect(one, course, act.at)]
+    begun = [one for one in scenario.incidents if _has_effect(one, timeline, act.at)]
     mended = [one for one in begun if any(matches(answer, act) for answer in one.mitigations)]
     if not act.ok:
-        worked = tuple(one.name for one in mended if _worked_all_the_same(act, one, course, scenario))
+        worked = tuple(one.name for one in mended if _worked_all_the_same(act, one, timeline, scenario))
         if worked:
             return Judged(act, "mends", "it told of a failure, and the alert was over right after it", worked)
         return Judged(act, "failed", act.seen or "it was not carried out")
     if mended:
         return Judged(act, "mends", "it is what this needed", tuple(one.name for one in mended))
-    if _about_an_inject(act, course, scenario):
+    if _about_an_inject(act, timeline, scenario):
         return Judged(act, "neutral", "it is about what the facilitator injected, which is not scored")
     for incident in scenario.incidents:
         for harm in incident.harmful:
@@ -119,32 +119,32 @@ def _judge(act: Act, course: Course, scenario: Scenario, tiers: Tiers) -> Judged
     if (wrong := _against_the_order(act, tiers)) is not None:
         return Judged(act, "harms", wrong)
     harmless = act.remedy == "roll-back" or (act.remedy in REMEDIES and REMEDIES[act.remedy].harmless)
-    if harmless or _is_lowest(act, tiers) or _near(act, begun, course):
+    if harmless or _is_lowest(act, tiers) or _near(act, begun, timeline):
         return Judged(act, "neutral", "it neither mends nor harms")
     when = "nothing was wrong yet" if not begun else "nothing that was seen called for it"
     return Judged(act, "needless", when)
 
 
-def _worked_all_the_same(act: Act, incident: Incident, course: Course, scenario: Scenario) -> bool:
+def _worked_all_the_same(act: Act, incident: Incident, timeline: ExerciseTimeline, scenario: Scenario) -> bool:
     """On a slow platform a remedy may give no answer in time and have happened."""
     return any(
         page.silent_at is not None
         and act.at <= page.silent_at <= act.at + WORKED_WITHIN_S
-        and incident_of(page, course, scenario) == incident.name
-        for page in course.pages
+        and incident_of(page, timeline, scenario) == incident.name
+        for page in timeline.pages
     )
 
 
-def _has_effect(incident: Incident, course: Course, at: float) -> bool:
-    seen = course.incidents.get(incident.name)
+def _has_effect(incident: Incident, timeline: ExerciseTimeline, at: float) -> bool:
+    seen = timeline.incidents.get(incident.name)
     return seen is not None and seen.effect is not None and seen.effect <= at
 
 
-def _about_an_inject(act: Act, course: Course, scenario: Scenario) -> bool:
+def _about_an_inject(act: Act, timeline: ExerciseTimeline, scenario: Scenario) -> bool:
     ours = {one.name for one in scenario.incidents}
     hit = {
         part
-        for name, seen in course.incidents.items()
+        for name, seen in timeline.incidents.items()
         if name not in ours and seen.effect is not None and seen.effect <= act.at
         for target in seen.targets
         for part in parts_of(target)
@@ -177,32 +177,32 @@ def _is_lowest(act: Act, tiers: Tiers) -> bool:
     return act.target_form == "tier" and first.name in act.targets
 
 
-def _near(act: Act, begun: Sequence[Incident], course: Course) -> bool:
+def _near(act: Act, begun: Sequence[Incident], timeline: ExerciseTimeline) -> bool:
     """Closing the node that is hit is a step on the way of every drain."""
-    nodes = {target.partition("/")[0] for one in begun for target in course.incidents[one.name].targets}
+    nodes = {target.partition("/")[0] for one in begun for target in timeline.incidents[one.name].targets}
     closes = act.remedy in REMEDIES and REMEDIES[act.remedy].sets == ("cordon",)
     return closes and bool(nodes & set(act.targets))
 
 
-def incident_of(page: PageSeen, course: Course, scenario: Scenario) -> str | None:
+def incident_of(page: PageSeen, timeline: ExerciseTimeline, scenario: Scenario) -> str | None:
     """The incident that a page is about; None for noise, or where it cannot be told."""
     if page.incident is not None:
-        return page.incident if page.incident in course.incidents else None
+        return page.incident if page.incident in timeline.incidents else None
     if any(one.kind == "page" and one.text in (page.key, page.summary) for one in scenario.noise):
         return None
     begun = [
-        one for one in scenario.incidents if _has_effect(one, course, page.sent_at)
+        one for one in scenario.incidents if _has_effect(one, timeline, page.sent_at)
     ]
     if len(begun) == 1 and len(scenario.incidents) == 1:
         return begun[0].name
-    best = max(begun, key=lambda one: _mention(page, one, course), default=None)
-    return best.name if best is not None and _mention(page, best, course) > 0 else None
+    best = max(begun, key=lambda one: _mention(page, one, timeline), default=None)
+    return best.name if best is not None and _mention(page, best, timeline) > 0 else None
 
 
-def _mention(page: PageSeen, incident: Incident, course: Course) -> int:
+def _mention(page: PageSeen, incident: Incident, timeline: ExerciseTimeline) -> int:
     """How plainly a page speaks of an incident: its target, a part of that, its tier, or not at all."""
     about = page.key.rpartition("/")[2] if "/" not in page.key else page.key.partition("/")[2]
-    targets = course.incidents[incident.name].targets
+    targets = timeline.incidents[incident.name].targets
     if about in targets or any(target in page.summary.split() for target in targets):
         return 3
     parts = {part for target in targets for part in target.replace(">", "/").split("/") if not part.isdigit()}
