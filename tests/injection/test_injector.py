@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -27,7 +28,7 @@ from tierdrill.documents.models.drill import Sabotage, SabotageAction
 from tierdrill.faults.registry import KINDS
 from tierdrill.history.events import Event
 from tierdrill.history.ledger import Ledger
-from tierdrill.history.sealed import SealedHistory
+from tierdrill.history.sealed import SealedHistory, sealed_order
 from tierdrill.injection import injector as injector_module
 from tierdrill.injection.injector import Injector, NotInjected, Refused
 from tierdrill.targets.base import FaultOrder, Inventory, Mechanism, NodeState, Proof, ReplicaState, TargetError
@@ -123,8 +124,8 @@ def an_exercise(home: Path, emit: Callable[[Event], object], monkeypatch: pytest
 
 
 def exercise_faults(home: Path, emit: Callable[[Event], object]) -> ExerciseFaults:
-    seal = SealedHistory.create(home, RUN).seal
-    return ExerciseFaults(home=home, exercise=RUN, place={}, seal=seal, lease_s=5.0, emit=emit)
+    seal = partial(sealed_order, home, RUN, SealedHistory.create(home, RUN).seal)
+    return ExerciseFaults(Injector(home, RUN, {}, "exercise", emit, seal), 5.0)
 
 
 def a_stock_experiment(home: Path, emit: Callable[[Event], object], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -145,7 +146,7 @@ def a_stock_experiment(home: Path, emit: Callable[[Event], object], monkeypatch:
     faults.settle()
     marker.unlink()
     faults.close()
-    assert faults.undone()["make"]["met"]
+    assert faults.undone()["make"].seen
 
 
 def a_sabotage(home: Path, emit: Callable[[Event], object], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -241,7 +242,7 @@ NO_PORTS = {
     "past",
     "self.faults",
     "injector",
-    "self._injector(emit=emit)",
+    "replace(injector, emit=emit)",
 }
 """Receivers of methods of these names that are sockets, signatures and the like."""
 

@@ -72,7 +72,7 @@ def current_context() -> Context:
         events_fd=int(fd) if fd else None,
         inject_at=float(at) if at else None,
         lease_s=_seconds(environment.get("TIERDRILL_LEASE"), DEFAULT_LEASE_S),
-        limits=Limits.from_plain(json.loads(limits)) if limits else None,
+        limits=Limits(**json.loads(limits)) if limits else None,
     )
 
 

@@ -7,11 +7,10 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable
 
 import psutil
 
-from tierdrill.history.events import Event, event
+from tierdrill.history.events import Emit, event
 from tierdrill.history.history_store import HistoryError
 from tierdrill.history.ledger import Ledger, OwnedProcess
 from tierdrill.injection.undo import in_order_of_undo, undo_fault
@@ -19,7 +18,6 @@ from tierdrill.process.groups import group_members, kill_group
 from tierdrill.process.identity import identify
 from tierdrill.targets.base import is_remedy
 
-Emit = Callable[[Event], object]
 RUN_VARIABLE = "TIERDRILL_RUN"
 RUNNER = "runner"
 """The runner's own role. Its group is not the run's: it may be a shell's job, with what reads the runner's output."""

@@ -243,11 +243,7 @@ class Undoer(RunEventHandler):  # type: ignore[misc]
             self.failed.append(str(activity.get("name", "")))
 
     def rollbacks_completed(self, experiment: Any, journal: Any) -> None:
-        said = {}
-        for activity in self.activities:
-            if (answer := self.proofs.gone(activity)) is not None:
-                witness, look = answer
-                said[activity] = {"met": look.met, "at": look.at, "seen": look.seen, "witness": witness}
+        said = {activity: self.proofs.gone(activity) for activity in self.activities}
         self.undoing.finish(time.time(), self.failed, said)
 
 

@@ -67,7 +67,7 @@ class ExperimentProcess:
         """
         environment = {
             **user_environment(secrets),
-            **({"TIERDRILL_LIMITS": json.dumps(limits.plain())} if limits is not None else {}),
+            **({"TIERDRILL_LIMITS": json.dumps(vars(limits))} if limits is not None else {}),
             "TIERDRILL_HOME": str(home),
             "TIERDRILL_RUN": run,
             "TIERDRILL_PLACE": json.dumps(place),

@@ -14,13 +14,11 @@ from typing import Any
 
 from tierdrill.documents.ablation import find_sabotage
 from tierdrill.documents.catalogue import DrillSetting
-from tierdrill.documents.environment_inventory import inventory_of
+from tierdrill.documents.environment_inventory import inventory_of, violations
 from tierdrill.documents.models.drill import Sabotage
-from tierdrill.documents.reading.fault_actions import calls
-from tierdrill.documents.variables import fill, resolve_drill
+from tierdrill.documents.variables import experiment_values, fill, filled_calls, resolve_drill
 from tierdrill.faults.kind import UnknownFault
-from tierdrill.faults.radius import ConcurrentFaults, Layout
-from tierdrill.faults.registry import ACTIONS, KINDS, UNDOS, checked_parameters
+from tierdrill.faults.registry import ACTIONS, KINDS, checked_parameters
 from tierdrill.targets.base import Mechanism
 
 ACTIONS_MODULE = "tierdrill.chaos.actions"
@@ -131,17 +129,6 @@ def _sabotage(setting: DrillSetting, variant: str) -> Sabotage | None:
     return found
 
 
-def experiment_values(experiment: dict[str, Any], variables: dict[str, Any]) -> dict[str, Any]:
-    """The experiment's configuration as this run sets it: the drill's variables over the experiment's own defaults."""
-    values: dict[str, Any] = {}
-    for name, entry in (experiment.get("configuration") or {}).items():
-        if isinstance(entry, dict) and entry.get("type") == "env":
-            values[name] = entry.get("default")
-        elif not isinstance(entry, dict):
-            values[name] = entry
-    return {**values, **variables}
-
-
 def planned_faults(
     setting: DrillSetting, variables: dict[str, Any], mechanisms: Mapping[str, Mechanism]
 ) -> tuple[PlannedFault, ...]:
@@ -167,21 +154,10 @@ def planned_faults(
         if mechanism is None:
             raise PlanError(f"environment {setting.environment.metadata.name} has no mechanism for {fault.kind}")
         found.append(PlannedFault(name, fault.kind, target, fault.target_kind, parameters, mechanism))
-    _check_radius(setting, values)
-    return tuple(found)
-
-
-def _check_radius(setting: DrillSetting, values: Mapping[str, Any]) -> None:
     inventory = inventory_of(setting.environment, setting.tiers, setting.workloads, setting.drill.load)
-    radius = ConcurrentFaults(setting.environment.limits, inventory.layout if inventory is not None else Layout())
-    for call in calls(setting.experiment):
-        if call.section != "method":
-            continue
-        target = call.fault.target(fill(call.arguments, values))
-        if call.func not in ACTIONS:
-            radius.remove((fault.kind for fault in UNDOS[call.func]), target)
-        elif found := radius.add(call.fault.kind, target):
-            raise PlanError(str(found[0]))
+    for _, problem in violations(filled_calls(setting.experiment, values), setting.environment, inventory):
+        raise PlanError(str(problem))
+    return tuple(found)
 
 
 _TIER_DEADLINES = {

@@ -11,11 +11,10 @@ import time
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from tierdrill.history.events import Event, event
+from tierdrill.history.events import Emit, Event, event
 from tierdrill.history.sealed import EventSink
 
 Listener = Callable[[Event], None]
-Emit = Callable[[Event], object]
 T = TypeVar("T")
 STEP_S = 0.2
 """By so much the wall clock may part from the monotonic one before that is told."""

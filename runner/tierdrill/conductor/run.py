@@ -26,10 +26,10 @@ from tierdrill.conductor.phases import Phases
 from tierdrill.conductor.plan import Plan, PlanError, make_plan, new_run_name
 from tierdrill.conductor.provenance import provenance
 from tierdrill.conductor.reaper_handle import ReaperHandle, start_reaper
-from tierdrill.conductor.recorder import Emit, Recorder, in_thread
+from tierdrill.conductor.recorder import Recorder, in_thread
 from tierdrill.conductor.run_errors import RunRefused, begun
 from tierdrill.documents.catalogue import DrillSetting
-from tierdrill.history.events import Event
+from tierdrill.history.events import Emit, Event
 from tierdrill.history.history_store import HistoryError, HistoryStore
 from tierdrill.history.ledger import Ledger, LedgerError
 from tierdrill.home import run_folder

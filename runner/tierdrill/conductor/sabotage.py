@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tierdrill.conductor.plan import Plan
-from tierdrill.conductor.recorder import Emit, in_thread
+from tierdrill.conductor.recorder import in_thread
 from tierdrill.conductor.run_errors import RunRefused
 from tierdrill.documents.models.drill import Sabotage, SabotageAction
 from tierdrill.documents.models.playbook import Playbook
+from tierdrill.history.events import Emit
 from tierdrill.injection.injector import Injector, NotInjected
 from tierdrill.targets.base import SABOTAGE, FaultOrder, Mechanism, RemedyPort
 from tierdrill.targets.broken_remedies import BrokenRemedies

@@ -14,7 +14,7 @@ from typing import Any
 from tierdrill.chaos.context import Context
 from tierdrill.conductor.hiding import Hiding
 from tierdrill.conductor.plan import ACTIONS_MODULE
-from tierdrill.conductor.stock_witness import Asked, Look, Witness
+from tierdrill.conductor.stock_witness import Asked, Witness
 from tierdrill.injection.injector import FaultLife, Injector
 from tierdrill.targets.base import FaultOrder, Mechanism, Proof
 
@@ -75,12 +75,12 @@ class Proofs:
             return f"the experiment has no probe named {proof[aspect]!r} with a tolerance"
         return Asked(probe, self.configuration, self.secrets, self.hide)
 
-    def gone(self, activity: str) -> tuple[str, Look] | None:
-        """Who was asked whether the fault is gone, and the answer; None if there is nobody to ask."""
+    def gone(self, activity: str) -> Proof:
+        """Whether the fault is gone; of nobody, where there is nobody to ask."""
         asked = self.asked(activity, "gone")
         if isinstance(asked, str):
-            return None
-        return asked.name, Witness(asked).start().await_end(self.within(activity))
+            return Proof(False, time.time(), "", asked)
+        return Witness(asked).start().await_end(self.within(activity))
 
 
 class ForeignFaults:
@@ -122,11 +122,11 @@ class ForeignFaults:
         asked = self.proofs.asked(name, "landed")
         if isinstance(asked, str):
             self._void[name] = asked
-        elif (before := Witness(asked).once(BEFORE_WITHIN_S)).met:
-            self._void[name] = f"{before.seen}, as it did before the action: it proves nothing"
+        elif (before := Witness(asked).once(BEFORE_WITHIN_S)).seen:
+            self._void[name] = f"{before.detail}, as it did before the action: it proves nothing"
         life.confirm(planned)
         if name not in self._void and not isinstance(asked, str):
-            witness = Witness(asked, lambda look: life.proven(look.by(asked.name)))
+            witness = Witness(asked, life.proven)
             self._witnesses[name] = witness.start()
 
     def _life(self, name: str) -> FaultLife:
@@ -146,11 +146,11 @@ class ForeignFaults:
         """The action returned, failed or was interrupted; a proof has its time from now."""
         life, witness = self._open[name], self._witnesses.get(name)
         if status != "succeeded":
-            life.failed(status)
+            life.tell("failed", error=status)
             if witness is not None:
                 witness.stop()
             return
-        life.injected()
+        life.tell("injected")
         if witness is not None:
             witness.give(self.proofs.within(name))
         else:
@@ -166,16 +166,11 @@ class ForeignFaults:
         for witness in self._witnesses.values():
             witness.stop()
 
-    def undone(self) -> dict[str, dict[str, Any]]:
+    def undone(self) -> dict[str, Proof]:
         """The rollbacks were played: ask whether the faults are gone, and return what was said, by activity."""
         said = {}
         for name, life in self._open.items():
-            life.reverting()
-            answer = self.proofs.gone(name)
-            if answer is not None:
-                witness, look = answer
-                said[name] = {"met": look.met, "at": look.at, "seen": look.seen, "witness": witness}
-                life.reverted(look.by(witness))
-            else:
-                life.reverted(Proof(False, time.time(), "", str(self.proofs.asked(name, "gone"))))
+            life.tell("reverting", by="experiment")
+            said[name] = self.proofs.gone(name)
+            life.reverted(said[name])
         return said

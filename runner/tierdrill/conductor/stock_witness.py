@@ -38,19 +38,6 @@ def holds(probe: dict[str, Any], value: Any, configuration: dict[str, Any], secr
 
 
 @dataclass(frozen=True)
-class Look:
-    """One look: whether the probe was within its tolerance, when it was asked (Unix seconds), what it said."""
-
-    met: bool
-    at: float
-    seen: str
-
-    def by(self, witness: str) -> Proof:
-        """As the word of that witness."""
-        return Proof(self.met, self.at, witness, self.seen)
-
-
-@dataclass(frozen=True)
 class Asked:
     """A probe, and what its `${variables}` stand for in this run."""
 
@@ -64,15 +51,17 @@ class Asked:
         """How the history refers to it."""
         return f"probe {self.probe['name']}"
 
-    def look(self) -> Look:
+    def look(self) -> Proof:
         """Ask once."""
         at = time.time()
         try:
             value = run_activity(self.probe, self.configuration, self.secrets)
             met = holds(self.probe, value, self.configuration, self.secrets)
         except (Exception, SystemExit) as error:
-            return Look(False, at, self.hide(f"{self.probe['name']} raised {error}")[:SEEN_CHARACTERS])
-        return Look(met, at, self.hide(f"{self.probe['name']} returned {value!r}")[:SEEN_CHARACTERS])
+            met, said = False, f"raised {error}"
+        else:
+            said = f"returned {value!r}"
+        return Proof(met, at, self.name, self.hide(f"{self.probe['name']} {said}")[:SEEN_CHARACTERS])
 
 
 class Witness:
@@ -82,9 +71,9 @@ class Witness:
     probe hangs.
     """
 
-    def __init__(self, asked: Asked, told: Callable[[Look], None] = lambda look: None) -> None:
+    def __init__(self, asked: Asked, told: Callable[[Proof], None] = lambda look: None) -> None:
         self._asked, self._told = asked, told
-        self._last = Look(False, time.time(), f"{asked.probe['name']} did not answer")
+        self._last = Proof(False, time.time(), asked.name, f"{asked.probe['name']} did not answer")
         self._deadline: float | None = None
         self._wake = threading.Event()
         self._ended = threading.Event()
@@ -100,31 +89,31 @@ class Witness:
         """From now on it has so much time left."""
         self._deadline = time.monotonic() + seconds
 
-    def await_end(self, seconds: float) -> Look:
+    def await_end(self, seconds: float) -> Proof:
         """Wait so long for an answer that holds, then take the last one."""
         self.give(seconds)
         return self.settle()
 
-    def settle(self) -> Look:
+    def settle(self) -> Proof:
         """Wait for the rest of its time, if it was given one, then take the last answer."""
         left = 0.0 if self._deadline is None else self._deadline - time.monotonic()
         self._ended.wait(max(0.0, left) + POLL_S)
         return self.stop()
 
-    def once(self, seconds: float) -> Look:
+    def once(self, seconds: float) -> Proof:
         """Look a single time, and wait no longer than so for the answer."""
         self.give(0.0)
         self.start()
         self._ended.wait(seconds)
         return self.stop()
 
-    def stop(self) -> Look:
+    def stop(self) -> Proof:
         """Look no more; what was seen."""
         self._wake.set()
         self._end(self._last)
         return self._last
 
-    def _end(self, look: Look) -> None:
+    def _end(self, look: Proof) -> None:
         with self._lock:
             if self._ended.is_set():
                 return
@@ -138,7 +127,7 @@ class Witness:
         while not self._ended.is_set():
             look = self._asked.look()
             late = self._deadline is not None and time.monotonic() >= self._deadline
-            if look.met or late:
+            if look.seen or late:
                 self._end(look)
                 return
             self._last = look

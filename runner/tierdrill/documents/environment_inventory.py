@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from tierdrill.documents.models.drill import Load
 from tierdrill.documents.models.environment import Environment
 from tierdrill.documents.models.tiers import Tiers
 from tierdrill.documents.models.workloads import Workloads
-from tierdrill.faults.radius import Layout, hosts_of, links_of
+from tierdrill.documents.reading.fault_actions import Call
+from tierdrill.faults.radius import ConcurrentFaults, Layout, Violation, hosts_of, links_of
+from tierdrill.faults.registry import ACTIONS, UNDOS
 
 
 @dataclass(frozen=True)
@@ -78,3 +80,17 @@ def inventory_of(
         streams=streams,
         tier_of=tier_of,
     )
+
+
+def violations(
+    used: Iterable[Call], environment: Environment, inventory: Inventory | None
+) -> Iterator[tuple[Call, Violation]]:
+    """Where an experiment's method, whose variables are filled in, goes beyond what its environment allows."""
+    reach = ConcurrentFaults(environment.limits, inventory.layout if inventory is not None else Layout())
+    for call in used:
+        if call.section != "method":
+            continue
+        if call.func in ACTIONS:
+            yield from ((call, problem) for problem in reach.add(call.fault.kind, call.target))
+        else:
+            reach.remove((fault.kind for fault in UNDOS[call.func]), call.target)

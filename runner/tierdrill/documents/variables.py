@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from tierdrill.documents.catalogue import DrillSetting
 from tierdrill.documents.models.drill import Drill
+from tierdrill.documents.reading.fault_actions import Call, calls
 
 _REFERENCE = re.compile(r"\$\{([a-zA-Z_][\w.-]*)\}")
 
@@ -25,6 +27,25 @@ def fill(value: Any, variables: Mapping[str, Any]) -> Any:
     if isinstance(value, list | tuple):
         return [fill(item, variables) for item in value]
     return value
+
+
+def experiment_values(experiment: Mapping[str, Any], variables: Mapping[str, Any]) -> dict[str, Any]:
+    """What an experiment's variables stand for: a drill's over the experiment's own; one that only the machine's
+    environment knows is left out.
+    """
+    own = experiment.get("configuration")
+    values: dict[str, Any] = {}
+    for name, value in own.items() if isinstance(own, Mapping) else ():
+        if not isinstance(value, Mapping) or "type" not in value:
+            values[name] = value
+        elif "default" in value:
+            values[name] = value["default"]
+    return {**values, **variables}
+
+
+def filled_calls(experiment: Mapping[str, Any], values: Mapping[str, Any]) -> list[Call]:
+    """The uses of our faults in an experiment, with these values for its variables."""
+    return [replace(call, arguments=fill(call.arguments, values)) for call in calls(experiment)]
 
 
 def references(value: Any) -> set[str]:

@@ -6,11 +6,10 @@ have `*` for an end.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from itertools import product
-from typing import Any
 
 from tierdrill.faults.registry import KINDS
 from tierdrill.text import listed
@@ -45,16 +44,7 @@ class Limits:
 
     environment: str
     most: Mapping[str, int]
-    protected: tuple[str, ...] = ()
-
-    def plain(self) -> dict[str, Any]:
-        """As data for another process."""
-        return asdict(self)
-
-    @classmethod
-    def from_plain(cls, data: Mapping[str, Any]) -> Limits:
-        """What `plain` gave."""
-        return cls(data["environment"], data["most"], tuple(data["protected"]))
+    protected: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -74,23 +64,19 @@ class ConcurrentFaults:
     def __init__(self, limits: Limits, layout: Layout) -> None:
         self._limits, self._layout = limits, layout
         self._standing: dict[tuple[str, str], frozenset[str]] = {}
-        self._exceeded: set[str] = set()
 
     def add(self, kind: str, *targets: str) -> list[Violation]:
-        """Faults of one kind on these targets come on top; each limit that is exceeded is told the first time.
-
-        Kinds that are not ours touch nothing that is known.
-        """
+        """Faults of one kind on these targets come on top: what is exceeded. Of kinds that are not ours, nothing."""
         if kind not in KINDS:
             return []
         what = KINDS[kind].target_kind
+        before = self.reach(what)
         for target in targets:
             self._standing[kind, _undirected(what, target)] = touched(what, target, self._layout)
         found = []
         count, most = self.reach(what), self._limits.most.get(what)
         # More requests touch no part of the deployment; what they do to it is what the drill finds out.
-        if most is not None and len(count) > most and what not in self._exceeded:
-            self._exceeded.add(what)
+        if most is not None and len(count) > max(most, len(before)):
             found.append(
                 Violation(
                     f"{len(count)} {what}{'s' * (len(count) != 1)} at a time ({listed(sorted(count), 4)})",

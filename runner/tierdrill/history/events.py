@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -113,6 +113,7 @@ def event(kind: str | Payload, source: str, /, at: float | None = None, **data: 
     return Event(at=time.time() if at is None else at, kind=name, source=source, data=said)
 
 
+Emit = Callable[[Event], object]
 P = TypeVar("P", bound=Payload)
 
 

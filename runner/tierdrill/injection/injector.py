@@ -19,14 +19,13 @@ from typing import Any
 from tierdrill.faults.kind import UnknownFault
 from tierdrill.faults.radius import ConcurrentFaults, Limits
 from tierdrill.faults.registry import KINDS, checked_parameters
-from tierdrill.history.events import Event, event
+from tierdrill.history.events import Emit, event
 from tierdrill.history.ledger import Ledger, LedgerError
 from tierdrill.injection.undo import await_proof, order_of, undo_fault
 from tierdrill.targets.base import FaultOrder, FaultPort, Proof, TargetError
 from tierdrill.targets.open import open_place
 
 NOTE_CHARACTERS = 300
-Emit = Callable[[Event], object]
 _one_at_a_time = threading.Lock()
 
 
@@ -116,10 +115,10 @@ class Injector:
             since = time.time()
             port.inject(order)
         except (TargetError, LedgerError) as error:
-            life.failed(str(error))
+            life.tell("failed", error=str(error))
             self._give_up(order.fault, port)
             raise NotInjected(f"{what} was not injected: {error}") from error
-        life.injected()
+        life.tell("injected")
         how = order.mechanism
         proof = await_proof(partial(port.landed, order, since), how.landed_within_s, how.poll_s)
         life.proven(proof)
@@ -169,7 +168,7 @@ class FaultLife:
             refuse_if_halted(ledger)
             sealed = injector.seal(plain) if injector.seal is not None else plain
             ledger.intend(order.fault, injector.run, sealed, dict(injector.place), order.lease_s)
-        self._tell(
+        self.tell(
             "intended",
             kind=order.kind,
             target=order.target,
@@ -189,39 +188,28 @@ class FaultLife:
             wait_until(planned_at)
             ledger.confirm(self._order.fault)
 
-    def failed(self, error: str) -> None:
-        """It could not be injected."""
-        self._tell("failed", error=error)
-
-    def injected(self) -> None:
-        """The mechanism returned."""
-        self._tell("injected")
-
     def proven(self, proof: Proof) -> None:
         """The witness has spoken."""
         if not proof.seen:
-            self._tell("not_landed", witness=proof.witness, seen=proof.detail)
+            self.tell("not_landed", witness=proof.witness, seen=proof.detail)
             return
         note = proof.detail[:NOTE_CHARACTERS] if self._injector.seal is None else ""
         with self._injector.ledger() as ledger:
             ledger.mark(self._order.fault, "landed", note)
-        self._tell("landed", effective_at=proof.at, witness=proof.witness, seen=proof.detail)
-
-    def reverting(self) -> None:
-        """It is being undone by the experiment itself."""
-        self._tell("reverting", by=self._injector.source)
+        self.tell("landed", effective_at=proof.at, witness=proof.witness, seen=proof.detail)
 
     def reverted(self, proof: Proof) -> None:
         """The witness of its end has spoken. An entry is closed with that, and no sooner: its lease goes on."""
         if not proof.seen:
-            self._tell("not_gone", witness=proof.witness, seen=proof.detail)
+            self.tell("not_gone", witness=proof.witness, seen=proof.detail)
             return
         with self._injector.ledger() as ledger:
             ledger.mark(self._order.fault, "reverting", self._injector.source)
             ledger.close_entry(self._order.fault, proof.detail[:NOTE_CHARACTERS])
-        self._tell("gone", gone_at=proof.at, witness=proof.witness, seen=proof.detail)
+        self.tell("gone", gone_at=proof.at, witness=proof.witness, seen=proof.detail)
 
-    def _tell(self, what: str, **data: Any) -> None:
+    def tell(self, what: str, **data: Any) -> None:
+        """An event of the fault, for the history alone."""
         self._injector.emit(event(f"fault.{what}", self._injector.source, fault=self._order.fault, **data))
 
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
 
-from tierdrill.history.events import Event, event
+from tierdrill.history.events import Emit, event
 from tierdrill.history.ledger import Ledger, LedgerError, LedgerFault
 from tierdrill.history.seal import SealBroken
 from tierdrill.history.sealed import open_order
@@ -28,7 +28,6 @@ from tierdrill.targets.base import (
 from tierdrill.targets.open import open_place
 
 logger = logging.getLogger("tierdrill")
-Emit = Callable[[Event], object]
 
 
 def order_of(entry: LedgerFault) -> FaultOrder:

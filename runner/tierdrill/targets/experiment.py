@@ -93,9 +93,14 @@ class Undoing:
             os.close(self._held)
             self._held = None
 
-    def finish(self, at: float, failed: list[str], gone: Mapping[str, Any]) -> None:
-        """Write down that the rollbacks were played."""
-        write_private(self._record_path, json.dumps({"at": at, "failed": failed, "gone": dict(gone)}))
+    def finish(self, at: float, failed: list[str], gone: Mapping[str, Proof]) -> None:
+        """Write down that the rollbacks were played, and what those said who were asked."""
+        said = {
+            name: {"met": proof.seen, "at": proof.at, "seen": proof.detail, "witness": proof.witness}
+            for name, proof in gone.items()
+            if proof.witness
+        }
+        write_private(self._record_path, json.dumps({"at": at, "failed": failed, "gone": said}))
 
     def last(self) -> dict[str, Any] | None:
         """The record of the last undoing."""

@@ -8,6 +8,7 @@ import os
 import time
 import traceback
 from collections.abc import Awaitable, Callable, Coroutine
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,13 +19,14 @@ from tierdrill.conductor.plan import Plan
 from tierdrill.conductor.planned_load import load_plan
 from tierdrill.conductor.preflight import check_alerts, check_inventory, settle
 from tierdrill.conductor.reaper_handle import ReaperHandle, start_reaper
-from tierdrill.conductor.recorder import Emit, Recorder, in_thread
+from tierdrill.conductor.recorder import Recorder, in_thread
 from tierdrill.conductor.run_errors import RunRefused
 from tierdrill.conductor.watchers import keep_leases, pump_reports, pump_samples
-from tierdrill.history.events import Event
+from tierdrill.history.events import Emit, Event
 from tierdrill.history.history_store import HistoryError
 from tierdrill.history.ledger import Ledger, LedgerError
-from tierdrill.history.sealed import SealedHistory, exercise_folder
+from tierdrill.history.sealed import SealedHistory, exercise_folder, sealed_order
+from tierdrill.injection.injector import Injector
 from tierdrill.load.load_child import LoadError, LoadProcess
 from tierdrill.process.signals import Signals, StopSignal
 from tierdrill.targets.base import Finding, TargetError
@@ -122,21 +124,16 @@ class Host:
         self._say("the platform is being brought up; you are on call in a moment")
         session = await open_session(self.plan, options.home, options.tools, self._own, discreet=True)
         self.platform = Platform(self.plan, session, self.recorder, self.setting)
-        folder = exercise_folder(options.home, self.exercise)
-        faults = ExerciseFaults(
-            home=options.home,
-            exercise=self.exercise,
-            place=session.place,
-            seal=SealedHistory.find(options.home, self.exercise).seal,
-            lease_s=self.setting.environment.lease,
-            limits=self.setting.environment.limits,
-            emit=self.recorder.take,
+        folder, environment = exercise_folder(options.home, self.exercise), self.setting.environment
+        seal = partial(sealed_order, options.home, self.exercise, SealedHistory.find(options.home, self.exercise).seal)
+        injector = Injector(
+            options.home, self.exercise, session.place, "exercise", self.recorder.take, seal, environment.limits
         )
         self.session = Session(
             exercise=self.exercise,
             setting=self.setting,
             platform=self.platform,
-            faults=faults,
+            faults=ExerciseFaults(injector, environment.lease),
             recorder=self.recorder,
             trainee=options.trainee,
         )

@@ -7,7 +7,7 @@ from typing import Any
 
 from tierdrill.documents.check.check_context import Context
 from tierdrill.documents.check.experiment_structure import activity_names, check_experiment, check_undoing, probe_names
-from tierdrill.documents.environment_inventory import Inventory
+from tierdrill.documents.environment_inventory import Inventory, violations
 from tierdrill.documents.models.drill import Drill
 from tierdrill.documents.models.environment import Environment
 from tierdrill.documents.models.units import show_duration
@@ -16,9 +16,8 @@ from tierdrill.documents.reading import chaoslib_check as chaoslibcheck
 from tierdrill.documents.reading.fault_actions import Call, calls
 from tierdrill.documents.reading.reading_state import EXPERIMENT, Place, Reading
 from tierdrill.documents.reading.stock_experiments import is_foreign
-from tierdrill.documents.variables import fill, references
-from tierdrill.faults.radius import ConcurrentFaults, Layout
-from tierdrill.faults.registry import ACTIONS, UNDOS
+from tierdrill.documents.variables import experiment_values, filled_calls, references
+from tierdrill.faults.registry import ACTIONS
 
 # Set by the conductor from the drill's phases.
 GIVEN_BY_RUN = ("fault_seconds",)
@@ -125,27 +124,12 @@ def check_use(context: Context, place: Place, drill: Drill, environment: Environ
     inventory = context.inventory_of(environment, drill.load)
     if experiment is None or environment is None:
         return
-    values = _values(experiment.content, drill)
-    used = [
-        Call(call.section, call.index, call.func, fill(call.arguments, values)) for call in calls(experiment.content)
-    ]
+    values = experiment_values(experiment.content, drill.variables)
+    used = filled_calls(experiment.content, values)
     if inventory is not None:
         _check_targets(place, drill, used, inventory)
-    layout = inventory.layout if inventory is not None else Layout()
-    _check_radius(place, drill, used, ConcurrentFaults(environment.limits, layout))
-
-
-def _values(content: Mapping[str, Any], drill: Drill) -> dict[str, Any]:
-    """The experiment's variables as the drill sets them; one that only the machine's environment knows is left out."""
-    configuration = content.get("configuration")
-    values: dict[str, Any] = {}
-    for name, value in configuration.items() if isinstance(configuration, dict) else ():
-        if isinstance(value, dict) and "type" in value:
-            if "default" in value:
-                values[name] = value["default"]
-        else:
-            values[name] = value
-    return {**values, **drill.variables}
+    for call, problem in violations(used, environment, inventory):
+        _where(place, drill, call, call.fault.identity).report(problem.found, problem.allowed)
 
 
 def _check_variables(place: Place, drill: Drill, content: Mapping[str, Any]) -> None:
@@ -206,14 +190,3 @@ def _check_targets(place: Place, drill: Drill, used: list[Call], inventory: Inve
             _where(place, drill, call, ("gpu",)).known(call.target, "GPU", inventory.gpus)
         else:
             spot.known(call.target, fault.target_kind, inventory.of_kind(fault.target_kind))
-
-
-def _check_radius(place: Place, drill: Drill, used: list[Call], radius: ConcurrentFaults) -> None:
-    for call in used:
-        if call.section != "method":
-            continue
-        if call.func not in ACTIONS:
-            radius.remove((fault.kind for fault in UNDOS[call.func]), call.target)
-            continue
-        for problem in radius.add(call.fault.kind, call.target):
-            _where(place, drill, call, call.fault.identity).report(problem.found, problem.allowed)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from tierdrill.documents.models.drill import Stream
 from tierdrill.documents.models.workloads import Model
-from tierdrill.history.events import Event, event
+from tierdrill.history.events import Emit, Event, event
 from tierdrill.lab.calls import Call, Calls
 from tierdrill.lab.client import AsyncLabClient, LabClient, LabError
 from tierdrill.lab.lab_files import LabState, down_lab
@@ -27,7 +27,6 @@ from tierdrill.targets.lab.remedy_port import LabRemedies
 EVENTS_WAIT_S = 2.0
 XID_SETTLES_S = 0.6
 SOURCE = "lab"
-Emit = Callable[[Event], object]
 
 
 class LabSession:

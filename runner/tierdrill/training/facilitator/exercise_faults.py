@@ -5,47 +5,22 @@ process alone.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
-from functools import partial
-from pathlib import Path
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
-from tierdrill.conductor.recorder import Emit, in_thread
-from tierdrill.faults.radius import Limits
-from tierdrill.history.events import Event, event
-from tierdrill.history.seal import Seal
-from tierdrill.history.sealed import sealed_order
+from tierdrill.conductor.recorder import in_thread
+from tierdrill.history.events import Emit, Event, event
 from tierdrill.injection.injector import Injector, NotInjected
 
-SOURCE = "exercise"
 
-
+@dataclass
 class ExerciseFaults:
-    """The faults of one exercise."""
+    """The faults of one exercise, each under a lease of so many seconds."""
 
-    def __init__(
-        self,
-        *,
-        home: Path,
-        exercise: str,
-        place: Mapping[str, Any],
-        seal: Seal,
-        lease_s: float,
-        limits: Limits | None = None,
-        emit: Callable[[Event], object],
-    ) -> None:
-        self._lease_s, self._emit = lease_s, emit
-        self._injector = partial(
-            Injector,
-            home,
-            exercise,
-            dict(place),
-            SOURCE,
-            limits=limits,
-            seal=partial(sealed_order, home, exercise, seal),
-        )
-        self._exercise = exercise
-        self._count = 0
+    injector: Injector
+    lease_s: float
+    _count: int = 0
 
     async def inject(self, incident: str, kind: str, parameters: Sequence[Mapping[str, Any]], tier: str) -> list[str]:
         """Inject a fault on every target at once and wait until each was seen to land; the targets.
@@ -66,15 +41,15 @@ class ExerciseFaults:
 
     async def _one(self, incident: str, kind: str, parameters: dict[str, Any], tier: str) -> str:
         self._count += 1
-        fault = f"{self._exercise}/{self._count}"
+        injector, fault = self.injector, f"{self.injector.run}/{self._count}"
 
         def tell(item: Event) -> None:
             if item.kind == "fault.intended":
                 about = {"fault": fault, "kind": kind, "target": item.data["target"], "tier": tier}
-                self._emit(event("exercise.incident", SOURCE, at=item.at, incident=incident, **about))
-            self._emit(item)
+                injector.emit(event("exercise.incident", injector.source, at=item.at, incident=incident, **about))
+            injector.emit(item)
 
         def work(emit: Emit) -> str:
-            return self._injector(emit=emit).inject(kind, parameters, self._lease_s, fault=fault)[0].target
+            return replace(injector, emit=emit).inject(kind, parameters, self.lease_s, fault=fault)[0].target
 
         return await in_thread(work, tell)
