@@ -299,6 +299,22 @@ def test_what_was_changed_while_it_was_undone_is_undone_again(fake: FakeLab, mon
     assert names(fake.home) == []
 
 
+def test_what_was_undone_while_the_remedy_acted_is_written_down_again(
+    fake: FakeLab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The lease ran out just before the change: the entry is closed, and the change is in force."""
+    real = Remedies.remedy
+
+    async def remedy(self: Remedies, action: str, arguments: dict[str, Any]) -> RemedyResult:
+        undo(fake)
+        return await real(self, action, arguments)
+
+    monkeypatch.setattr(Remedies, "remedy", remedy)
+    do(fake, "shed", tier="best-effort", fraction=0.5, gateway="gateway-a")
+    assert names(fake.home) == ["shed of best-effort at gateway-a"]
+    assert undo(fake) == [] and fake.said["shed"]["gateway-a"] == {"best-effort": 0.0}
+
+
 def test_replicas_go_home_last(fake: FakeLab, monkeypatch: pytest.MonkeyPatch) -> None:
     do(fake, "cordon", node="node-1")
     do(fake, "reschedule", node="node-1")

@@ -105,7 +105,7 @@ class RemedyLedger:
                     elif not proof.seen:
                         if fault not in open_now:
                             hold(self._client, self._orders[fault], partial(put_back, p=parameters))
-                            ledger.keep(fault, self._run, vars(self._orders[fault]), self._place, self._lease_s)
+                            ledger.keep(fault, self._run, self._orders[fault].plain(), self._place, self._lease_s)
                         ledger.mark(fault, "landed", proof.detail)
         except (LedgerError, LabError) as error:
             # What was done is done, and its undo is on the ledger.
