@@ -18,7 +18,10 @@ from tests.judge.build import shipped
 from tierdrill.conductor.plan import PlanError
 from tierdrill.faults.radius import ConcurrentFaults, Layout, Limits, affected, links_of, touched
 from tierdrill.faults.registry import KINDS
+from tierdrill.history.events import Event
 from tierdrill.injection.injector import Injector, Refused
+from tierdrill.report.run.blast_radius import blast_of
+from tierdrill.report.run_state import fold
 
 __all__ = ["place"]
 
@@ -170,3 +173,10 @@ def test_at_injection_it_is_known_what_lives_on_a_node(tmp_path: Path, place: Pl
     with pytest.raises(Refused, match="node-power-loss of node-1; environment lab protects assistant-1"):
         one.inject("node-power-loss", {"node": "node-1"}, 5.0)
     one.inject("node-power-loss", {"node": "node-2"}, 5.0)
+
+
+def test_a_report_counts_what_was_touched_by_the_same_rule() -> None:
+    about = {"fault": "r/f", "kind": "link-partition", "target": "*>node-2", "target_kind": "link"}
+    events = [Event(1.0, "fault.intended", "experiment", about), Event(9.0, "run.ended", "runner", {})]
+    (links,) = [one for one in blast_of(shipped(), fold(events), events, []).reaches if one.kind == "link"]
+    assert (links.touched, links.allowed, links.within, links.names) == (4, 2, False, ("*>node-2",))

@@ -6,7 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from tierdrill.documents.catalogue import DrillSetting
+from tierdrill.documents.environment_inventory import inventory_of
 from tierdrill.documents.models.tiers import Tier, quantile_share
+from tierdrill.faults.radius import Layout, touched
 from tierdrill.faults.registry import disrupts
 from tierdrill.history.events import Event, each
 from tierdrill.history.kinds.run_kinds import PlatformState
@@ -43,12 +45,14 @@ class BlastView:
 def blast_of(setting: DrillSetting, state: RunState, events: Sequence[Event], samples: Iterable[Sample]) -> BlastView:
     """The section for a finished (or cut short) run."""
     allowed = setting.environment.blast_radius.limits
+    inventory = inventory_of(setting.environment, setting.tiers, setting.workloads)
+    layout = inventory.layout if inventory is not None else Layout()
     kinds = [*allowed, *sorted({f.target_kind for f in state.faults.values()} - set(allowed) - {""})]
     reaches = []
     for kind in kinds:
         mine = [fault for fault in state.faults.values() if fault.target_kind == kind and fault.intended_at is not None]
         targets = tuple(dict.fromkeys(fault.target for fault in mine))
-        reaches.append(Reach(kind, allowed.get(kind), _most_at_once(mine, state), targets))
+        reaches.append(Reach(kind, allowed.get(kind), _most_at_once(mine, state, layout), targets))
     slow = {tier.name: _slow_limit(tier) for tier in setting.tiers.tiers}
     start, end = state.effect, state.ended or state.now
     hit = affected(samples, start, end, slow) if start is not None else {}
@@ -66,11 +70,17 @@ def _slow_limit(tier: Tier) -> float | None:
     return promised[-1][1] if promised else None
 
 
-def _most_at_once(faults: Sequence[FaultSpan], state: RunState) -> int:
-    """The most different targets that were touched at one moment; from the intent on, as nobody knows better."""
+def _most_at_once(faults: Sequence[FaultSpan], state: RunState, layout: Layout) -> int:
+    """The most that was touched at one moment, counted as when it was allowed; from the intent on, as nobody knows
+    better.
+    """
     end = state.ended or state.now
-    spans = [(f.intended_at or 0.0, f.gone_at if f.gone_at is not None else end, f.target) for f in faults]
-    return max((len({t for begin, over, t in spans if begin <= at <= over}) for at, _, _ in spans), default=0)
+    spans = [
+        (f.intended_at or 0.0, f.gone_at if f.gone_at is not None else end, touched(f.target_kind, f.target, layout))
+        for f in faults
+    ]
+    together = [[names for begin, over, names in spans if begin <= at <= over] for at, _, _ in spans]
+    return max((len(frozenset().union(*names)) for names in together), default=0)
 
 
 def _carried(state: RunState, events: Iterable[Event]) -> tuple[str, ...]:
