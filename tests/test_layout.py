@@ -8,8 +8,11 @@ from pathlib import Path
 import tierdrill
 
 ROOT = Path(tierdrill.__file__).parent
-SAME_SUBJECT = ("cli/commands", "documents/check", "faults/kinds", "targets/lab/faults")
-"""Rooms whose files are named after the subject that another room has: a command, a check, a kind's implementation."""
+SAME_SUBJECT = (
+    *("cli/commands", "documents/check", "faults/kinds"),
+    *("targets/external", "targets/lab", "targets/lab/faults"),
+)
+"""Rooms whose files are named after what another room has: a command, a check, a target's part, a kind of fault."""
 
 
 def test_no_two_modules_have_the_same_name() -> None:
