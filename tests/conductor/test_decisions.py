@@ -16,6 +16,7 @@ from tierdrill.conductor.run import holder_of_lab
 from tierdrill.documents.models.drill import Guardrail
 from tierdrill.history.events import Event
 from tierdrill.history.history_store import HistoryStore
+from tierdrill.history.kinds.run_kinds import RunNote
 from tierdrill.targets.base import Finding, GpuState, Inventory, NodeState, ReplicaState
 
 WINDOW = 3.0
@@ -81,8 +82,8 @@ def test_a_listener_that_fails_is_dropped_and_the_run_goes_on(tmp_path: Path) ->
 
     recorder.listen(broken)
     recorder.listen(heard.append)
-    first = recorder.note("run.note", "test", text="one")
-    recorder.note("run.note", "test", text="two")
+    first = recorder.note(RunNote(text="one"), "test")
+    recorder.note(RunNote(text="two"), "test")
     assert [event.data["text"] for event in heard] == ["one", "two"]
     assert first.sequence == 1 and heard[0] == first, "a listener is shown what was stored"
     assert recorder.dropped_listeners == ["ValueError: no terminal"]

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from types import SimpleNamespace
-from typing import Any
 
 import pytest
 
+from tests.raw_event import event
 from tierdrill.conductor.deployment import Deployment
 from tierdrill.documents.models.drill import OnCall
-from tierdrill.history.events import event
+from tierdrill.history.kinds.run_kinds import RunNote
 from tierdrill.monitoring.pager import PageNotSent, PagerClient, PagerStub
 from tierdrill.process.signals import StopSignal
 
@@ -41,8 +41,8 @@ def test_a_webhook_of_another_version_is_noted_once_and_taken_by_nobody() -> Non
         def __init__(self) -> None:
             self.texts: list[str] = []
 
-        def note(self, kind: str, source: str, **data: Any) -> None:
-            self.texts.append(data["text"])
+        def note(self, said: RunNote, source: str) -> None:
+            self.texts.append(said.text)
 
     one, notes = Deployment.__new__(Deployment), Notes()
     vars(one).update(recorder=notes, _refused=set())

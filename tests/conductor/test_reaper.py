@@ -19,8 +19,9 @@ import pytest
 
 from tests.conductor.stock import PROOF, Stock, experiment_on, python
 from tests.judge.build import shipped
+from tests.raw_event import event
 from tierdrill.conductor.cleanup import end_processes, own_process
-from tierdrill.history.events import Event, event
+from tierdrill.history.events import Event
 from tierdrill.history.history_store import HistoryStore, RunRecord
 from tierdrill.targets.experiment import experiment_place
 

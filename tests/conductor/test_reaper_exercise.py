@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.raw_event import event
 from tierdrill.cli.main import main
-from tierdrill.history.events import event
 from tierdrill.history.history_store import HistoryStore
 from tierdrill.history.ledger import Ledger
 from tierdrill.history.sealed import EXERCISE, SealedHistory, exercise_folder, sealed_order

@@ -10,6 +10,7 @@ import pytest
 from tests.judge.build import ZERO, Run, shipped
 from tierdrill.conductor.recorder import Recorder
 from tierdrill.history.events import Event
+from tierdrill.history.kinds.run_kinds import RunNote
 from tierdrill.judge.judge import judge
 from tierdrill.judge.verdict import Status
 
@@ -45,7 +46,7 @@ def test_a_step_of_the_wall_clock_is_told_before_the_next_event(steps: tuple[flo
     recorder = Recorder(kept, "r", lambda: clock.wall, lambda: clock.monotonic)
     for step in steps:
         clock.go(5.0, step)
-        recorder.note("run.note", "test", text="x")
+        recorder.note(RunNote(text="x"), "test")
     stepped = [event.data["seconds"] for event in kept.events if event.kind == "clock.stepped"]
     assert stepped == pytest.approx(told)
     if told:

@@ -14,8 +14,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from tests.judge.build import Run, shipped
+from tests.raw_event import event
 from tierdrill.conductor.cleanup import own_process
-from tierdrill.history.events import Event, event
+from tierdrill.history.events import Event
 from tierdrill.history.history_store import HistoryStore
 from tierdrill.history.ledger import Ledger
 from tierdrill.judge.judge import judge

@@ -110,7 +110,7 @@ def test_a_run_that_ended_while_nobody_looked_is_taken_up(tmp_path: Path) -> Non
 
 
 def test_a_facilitator_killed_before_the_run_began_leaves_an_attempt_that_did_not(tmp_path: Path) -> None:
-    from tierdrill.history.events import event
+    from tests.raw_event import event
 
     made = journal(tmp_path)
     Engine(made, ANA).do(Command("next"))

@@ -12,9 +12,10 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.raw_event import event
 
 from tierdrill.history.erase import erase_from_runs
-from tierdrill.history.events import Event, event
+from tierdrill.history.events import Event
 from tierdrill.history.hash_chain import Standing, standing_of
 from tierdrill.history.history_store import HistoryStore, read_history, write_lines
 from tierdrill.history.ledger import Ledger

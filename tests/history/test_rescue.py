@@ -15,9 +15,9 @@ from pathlib import Path
 
 import pytest
 from tests.cli.support import ROOT, tierdrill
+from tests.raw_event import event
 
 from tierdrill.history.damaged_database import inode_of, kept_copies, set_aside
-from tierdrill.history.events import event
 from tierdrill.history.history_store import HistoryError, HistoryStore
 
 NOTES = 400
@@ -125,7 +125,7 @@ WRITER = """
 import signal, sys, resource
 from pathlib import Path
 from tierdrill.cli.errors import explain
-from tierdrill.history.events import event
+from tests.raw_event import event
 from tierdrill.history.history_store import HistoryError, HistoryStore
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 home, limit = Path(sys.argv[1]), int(sys.argv[2])

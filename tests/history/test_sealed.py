@@ -6,8 +6,9 @@ import time
 from pathlib import Path
 
 import pytest
+from tests.raw_event import event
 
-from tierdrill.history.events import Event, event
+from tierdrill.history.events import Event
 from tierdrill.history.history_store import HistoryError, HistoryStore
 from tierdrill.history.ledger import Ledger
 from tierdrill.history.sealed import (

@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.raw_event import event
 
-from tierdrill.history.events import Event, event
+from tierdrill.history.events import Event
 from tierdrill.history.history_store import HistoryError, HistoryStore, read_lines, write_lines
 
 JSON = st.recursive(

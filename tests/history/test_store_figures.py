@@ -8,8 +8,9 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from tests.raw_event import event
 
-from tierdrill.history.events import SCHEMA_VERSION, event
+from tierdrill.history.events import SCHEMA_VERSION
 from tierdrill.history.history_store import HistoryError, HistoryStore
 
 FIRST_SCHEMA = """

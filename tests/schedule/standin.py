@@ -19,8 +19,8 @@ import time
 from contextlib import closing
 from pathlib import Path
 
+from tests.raw_event import event
 from tierdrill.conductor.cleanup import own_process
-from tierdrill.history.events import event
 from tierdrill.history.history_store import HistoryStore
 from tierdrill.history.ledger import Ledger
 from tierdrill.judge.verdict import Check, Status, Verdict

@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from tests.raw_event import event
 from tests.training.build import catalogue
 from tests.training.test_rules import inventory
 from tierdrill.conductor.planned_load import load_plan
-from tierdrill.history.events import Event, event
+from tierdrill.history.events import Event
 from tierdrill.monitoring.query import Sample
 from tierdrill.targets.base import Inventory
 from tierdrill.training.exercise_ending import HOLD_S, Ending, Wellness

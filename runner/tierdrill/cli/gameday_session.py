@@ -144,12 +144,13 @@ def sit_down(
     from tierdrill.gameday.console.facilitator_lock import environment_held
     from tierdrill.gameday.gameday_engine import Engine
     from tierdrill.history.events import event
+    from tierdrill.history.kinds.exercise_kinds import FacilitatorJoined
 
     log_to_file(here.home)
     state = journal.read()
     assert state.document is not None
     me = who(named, state.document, "facilitator")
-    journal.write([event("facilitator.joined", me, pid=os.getpid(), login=author())])
+    journal.write([event(FacilitatorJoined(pid=os.getpid(), login=author()), me)])
     engine = Engine(journal, me)
     face = _face(engine, plain=plain, color=color, reads=not state.unattended)
     try:

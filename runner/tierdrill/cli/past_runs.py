@@ -82,10 +82,11 @@ def events_of(
     """
     from tierdrill.history.hash_chain import standing_of
     from tierdrill.history.history_store import HistoryStore, read_history
+    from tierdrill.judge.judge import start_of
 
     if file is not None:
         events, chain = read_history(file)
-        name, named = str(events[0].data.get("run", "")), str(file)
+        name, named = start_of(events).run, str(file)
     else:
         record = find_drill_run(home, run)
         if is_going_on(home, record):

@@ -12,6 +12,7 @@ import psutil
 
 from tierdrill.history.events import Emit, event
 from tierdrill.history.history_store import HistoryError
+from tierdrill.history.kinds.run_kinds import RunNote
 from tierdrill.history.ledger import Ledger, OwnedProcess
 from tierdrill.injection.undo import in_order_of_undo, undo_fault
 from tierdrill.process.groups import group_members, kill_group
@@ -84,4 +85,4 @@ def _end_strays(run: str, emit: Emit, spare: tuple[int, ...]) -> list[str]:
 
 def _tell(emit: Emit, text: str) -> None:
     with contextlib.suppress(HistoryError):
-        emit(event("run.note", "cleanup", text=text))
+        emit(event(RunNote(text=text), "cleanup"))

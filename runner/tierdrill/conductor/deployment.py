@@ -17,6 +17,7 @@ from tierdrill.conductor.run_errors import RunRefused
 from tierdrill.conductor.sabotage import apply_sabotage, believing, broken_remedy, own_comment
 from tierdrill.documents.models.drill import OnCall, SabotageAction
 from tierdrill.history.events import Event
+from tierdrill.history.kinds.run_kinds import FaultIntended, PlatformState, ProcessExited, RunNote
 from tierdrill.judge.checks.run_trust import WITNESSES
 from tierdrill.monitoring.alert_watch import AlertWatcher
 from tierdrill.monitoring.external_alerts import PolledAlerts
@@ -73,7 +74,7 @@ class Deployment:
             retarget=retarget,
         )
         self.hooks = ToolHooks(
-            plan.setting.playbooks, disabled, retarget, lambda text: recorder.note("run.note", "remediation", text=text)
+            plan.setting.playbooks, disabled, retarget, lambda text: recorder.note(RunNote(text=text), "remediation")
         )
         self.receiver = Receiver(
             token=there.token or secrets.token_urlsafe(24),
@@ -90,11 +91,12 @@ class Deployment:
         recorder.listen(self._seen)
 
     def _seen(self, item: Event) -> None:
-        self._faulted = self._faulted or (item.kind == "fault.intended" and item.data["kind"] != SABOTAGE)
-        if item.kind == "platform.state":
+        said = item.payload
+        self._faulted = self._faulted or (isinstance(said, FaultIntended) and said.kind != SABOTAGE)
+        if isinstance(said, PlatformState):
             self.engine.facts_changed()
-        elif item.kind == "process.exited" and item.source != "runner" and not item.data["expected"]:
-            self._ended(str(item.data["name"]), item.data["exit_code"])
+        elif isinstance(said, ProcessExited) and item.source != "runner" and not said.expected:
+            self._ended(said.name, said.exit_code)
 
     def _ended(self, name: str, code: Any) -> None:
         """What dies under a fault is the service's affair, and the verdict's; what watches the service is not."""
@@ -132,7 +134,7 @@ class Deployment:
         except NoticeError as error:
             if str(error) not in self._refused:
                 self._refused.add(str(error))
-                self.recorder.note("run.note", "monitoring", text=f"a webhook was refused: {error}")
+                self.recorder.note(RunNote(text=f"a webhook was refused: {error}"), "monitoring")
             raise
         self.watcher.take(body)
         for notice in notices:
@@ -221,7 +223,7 @@ async def open_deployment(
     began = time.monotonic()
     session = await open_session(plan, options.home, options.tools, own, kept=options.lab, discreet=False)
     up = f" up after {time.monotonic() - began:.1f} s" if options.lab is None else ""
-    recorder.note("run.note", "runner", text=f"{plan.setting.environment.target} {session.name}{up}")
+    recorder.note(RunNote(text=f"{plan.setting.environment.target} {session.name}{up}"), "runner")
     deployment = Deployment(plan, session, recorder)
     try:
         await deployment.open()

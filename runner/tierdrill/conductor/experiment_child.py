@@ -33,6 +33,8 @@ from tierdrill.conductor.plan import ACTIONS_MODULE
 from tierdrill.conductor.stock_faults import ForeignFaults, Proofs, probes_of
 from tierdrill.conductor.stock_witness import SEEN_CHARACTERS, holds
 from tierdrill.history.events import event
+from tierdrill.history.kinds.run_kinds import ExperimentHypothesis, ExperimentRollbacks, RunNote
+from tierdrill.history.payload import Payload
 from tierdrill.targets.base import TargetError
 from tierdrill.targets.experiment import Undoing, experiment_place
 from tierdrill.targets.open import open_place
@@ -75,7 +77,7 @@ class Reporter(RunEventHandler):  # type: ignore[misc]
 
     def note(self, text: str) -> None:
         """A line for the history."""
-        self.context.emit(event("run.note", "experiment", text=self.proofs.hide(text)[:NOTE_CHARACTERS]))
+        self.context.emit(event(RunNote(text=self.proofs.hide(text)[:NOTE_CHARACTERS]), "experiment"))
 
     def started(self, experiment: Any, journal: Any) -> None:
         # Chaos Toolkit's own handler of SIGTERM is swallowed inside an action, and SIGHUP has none.
@@ -113,7 +115,7 @@ class Reporter(RunEventHandler):  # type: ignore[misc]
         if exception is not None:
             self.tell_no_answer("during", exception)
         elif self.looks and not self.misses:
-            self._tell("experiment.hypothesis", when="during", met=True, probe="", seen=f"at all of {self.looks} looks")
+            self._tell(ExperimentHypothesis(when="during", met=True, probe="", seen=f"at all of {self.looks} looks"))
 
     def _tell_hypothesis(self, when: str, state: Any) -> None:
         if when != "during":
@@ -123,15 +125,15 @@ class Reporter(RunEventHandler):  # type: ignore[misc]
         last = state["probes"][-1]
         probe, met = str(last["activity"].get("name", "")), bool(state["steady_state_met"])
         seen = f"{len(state['probes'])} probes within their tolerance" if met else self._shortcoming(last)
-        self._tell("experiment.hypothesis", when=when, met=met, probe="" if met else probe, seen=seen)
+        self._tell(ExperimentHypothesis(when=when, met=met, probe="" if met else probe, seen=seen))
 
     def tell_no_answer(self, when: str, error: BaseException) -> None:
         """The hypothesis could not be told: a probe returned what its tolerance cannot be held against."""
         seen = self.proofs.hide(f"it could not be told: {type(error).__name__}: {error}")[:SEEN_CHARACTERS]
-        self._tell("experiment.hypothesis", when=when, met=None, probe="", seen=seen)
+        self._tell(ExperimentHypothesis(when=when, met=None, probe="", seen=seen))
 
-    def _tell(self, kind: str, /, **data: Any) -> None:
-        self.context.emit(event(kind, "experiment", **data))
+    def _tell(self, said: Payload) -> None:
+        self.context.emit(event(said, "experiment"))
 
     def start_method(self, experiment: Any) -> None:
         self.in_method = True
@@ -193,7 +195,7 @@ class Reporter(RunEventHandler):  # type: ignore[misc]
         finally:
             self.undoing.release()
         if played:
-            self._tell("experiment.rollbacks", played=played, failed=failed)
+            self._tell(ExperimentRollbacks(played=played, failed=failed))
         self.undone = True
 
     def _shortcoming(self, run: Any) -> str:
@@ -285,7 +287,7 @@ def play(spec_path: Path) -> int:
     # asked when it says.
     strategy = _strategy(experiment.pop("runtime", None))
     _load_extensions(experiment)
-    context.emit(event("run.note", "experiment", text="ready"))
+    context.emit(event(RunNote(text="ready"), "experiment"))
     line = sys.stdin.readline()
     if not line:
         return 0

@@ -14,6 +14,7 @@ from typing import Any
 from tierdrill.conductor.plan import Plan
 from tierdrill.faults.radius import Limits
 from tierdrill.history.events import Event
+from tierdrill.history.kinds.run_kinds import RunNote
 from tierdrill.process.atomic_file import write_private
 from tierdrill.process.child import Child, shared_pipe, start
 from tierdrill.process.programs import Program, program, user_environment
@@ -153,7 +154,7 @@ class ExperimentProcess:
                     item = Event.from_line(line.decode())
                 except (ValueError, UnicodeDecodeError):
                     continue
-                if item.kind == "run.note" and item.data.get("text") == "ready":
+                if item.payload == RunNote(text="ready"):
                     self.ready.set()
                     continue
                 take(item)

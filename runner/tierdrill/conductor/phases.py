@@ -20,6 +20,14 @@ from tierdrill.conductor.recorder import Recorder
 from tierdrill.conductor.watchers import keep_leases, pump_reports, pump_samples, watch_child
 from tierdrill.history.events import Event
 from tierdrill.history.history_store import HistoryError
+from tierdrill.history.kinds.run_kinds import (
+    ExperimentHypothesis,
+    LoadEnded,
+    LoadStarted,
+    PhaseEnded,
+    PhaseStarted,
+    PreflightCheck,
+)
 from tierdrill.history.ledger import Ledger
 from tierdrill.judge.checks.fault_checks import UNDO_BEGINS_WITHIN_S
 from tierdrill.load.arrival_schedule import planned as planned_arrivals
@@ -77,7 +85,7 @@ class Phases:
         zero = time.time() + GO_AHEAD_S
         await self.load.go(zero)
         arrivals = planned_arrivals(self.load_plan.schedule())
-        self.recorder.note("load.started", "load", schedule_zero=zero, planned=arrivals)
+        self.recorder.note(LoadStarted(schedule_zero=zero, planned=arrivals), "load")
         at = zero
         for phase in self.plan.phases:
             begin, at = at, at + phase.seconds
@@ -106,7 +114,7 @@ class Phases:
 
     async def _preflight(self) -> bool:
         recorder, began = self.recorder, time.time()
-        recorder.note("phase.started", "runner", at=began, phase="preflight")
+        recorder.note(PhaseStarted(phase="preflight"), "runner", at=began)
         self.load_plan = load_plan(self.plan, self.deployment.session, self.folder)
         self.load = await LoadProcess.start(self.load_plan, self.folder)
         self.own("load", self.load.pid)
@@ -137,7 +145,7 @@ class Phases:
         if good and warm_up < PIPELINE_S:
             # A short warm-up leaves the alert pipeline no time to wake up in it.
             await settle(self._quiet, PIPELINE_S - warm_up)
-        recorder.note("phase.ended", "runner", phase="preflight")
+        recorder.note(PhaseEnded(phase="preflight"), "runner")
         return good and not self.stop.stopped
 
     def _load_ended_well(self, code: int) -> bool:
@@ -150,7 +158,7 @@ class Phases:
         """Look until all is well or the time is up, and write down what was seen last."""
         findings = await settle(look, within_s)
         for finding in findings:
-            self.recorder.note("preflight.check", "runner", name=finding.name, ok=finding.ok, seen=finding.seen)
+            self.recorder.note(PreflightCheck(name=finding.name, ok=finding.ok, seen=finding.seen), "runner")
         return all(finding.ok for finding in findings)
 
     async def _healthy(self) -> list[Finding]:
@@ -174,7 +182,7 @@ class Phases:
             return await self._fault(begin, end)
         if not await self.stop.sleep(self._clock.left(begin)):
             return False
-        self.recorder.note("phase.started", "runner", phase=name, planned_at=begin)
+        self.recorder.note(PhaseStarted(phase=name, planned_at=begin), "runner")
         # The fault's child needs to be on its way before its instant; it waits there itself.
         early = {"baseline": EXPERIMENT_AHEAD_S, "warm-up": QUIET_S}.get(name, 0.0)
         whole = await self.stop.sleep(self._clock.left(end) - early)
@@ -186,14 +194,14 @@ class Phases:
         if whole and name == "warm-up" and not await self._found(self._quiet, QUIET_S):
             self.stop.stop("error", "not well at the end of warm-up")
             whole = False
-        self.recorder.note("phase.ended", "runner", phase=name)
+        self.recorder.note(PhaseEnded(phase=name), "runner")
         return whole
 
     async def _fault(self, begin: float, end: float) -> bool:
         assert self.experiment is not None
-        self.recorder.note("phase.started", "runner", phase="fault", planned_at=begin)
+        self.recorder.note(PhaseStarted(phase="fault", planned_at=begin), "runner")
         whole = await self.stop.sleep(self._clock.left(end))
-        self.recorder.note("phase.ended", "runner", phase="fault")
+        self.recorder.note(PhaseEnded(phase="fault"), "runner")
         return whole
 
     def _take(self, item: Event) -> None:
@@ -202,10 +210,10 @@ class Phases:
             self.recorder.take(item)
         except HistoryError as error:
             self.stop.stop("error", str(error))
-        if item.kind == "experiment.hypothesis" and item.data.get("when") == "before" and not item.data.get("met"):
+        if isinstance(said := item.payload, ExperimentHypothesis) and said.when == "before" and not said.met:
             # Chaos Toolkit does not play the method then: no load need wait for a fault that will not come.
             self.stop.stop(
-                "error", f"the experiment's own hypothesis did not hold before its method: {item.data.get('seen')}"
+                "error", f"the experiment's own hypothesis did not hold before its method: {said.seen}"
             )
 
     async def close(self) -> None:
@@ -239,8 +247,9 @@ class Phases:
         if self._pumps:
             await asyncio.wait(self._pumps, timeout=3.0)
         self.recorder.note(
-            "load.ended",
+            LoadEnded(
+                exit_code=self.load.exit_code,
+                malformed=self.load.sample_tail.malformed + self.load.report_tail.malformed,
+            ),
             "load",
-            exit_code=self.load.exit_code,
-            malformed=self.load.sample_tail.malformed + self.load.report_tail.malformed,
         )

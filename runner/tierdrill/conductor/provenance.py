@@ -17,6 +17,7 @@ from typing import Any
 
 from tierdrill import __version__
 from tierdrill.conductor.plan import Plan
+from tierdrill.history.kinds.run_kinds import RunStarted
 
 PACKAGES = ("chaostoolkit-lib", "locust", "aiohttp", "pydantic")
 GIT_TIMEOUT_S = 2.0
@@ -24,27 +25,27 @@ GIT_TIMEOUT_S = 2.0
 
 def provenance(
     plan: Plan, argv: tuple[str, ...], author: str, origin: Mapping[str, str] = MappingProxyType({})
-) -> dict[str, Any]:
-    """The data of run.started."""
+) -> RunStarted:
+    """What a run begins with."""
     limits = plan.setting.environment.blast_radius.model_dump(mode="json")
-    return {
-        "run": plan.run,
-        "drill": plan.setting.drill.metadata.name,
-        "variant": plan.variant,
-        "setting": plan.setting.to_json(),
-        "mechanisms": {fault.kind: fault.mechanism.text for fault in plan.faults},
-        "faults": [{"activity": one.activity, "kind": one.kind, "target": one.target} for one in plan.faults],
-        "environment": plan.setting.environment.metadata.name,
-        "seed": plan.setting.drill.load.seed,
-        "versions": {"tierdrill": __version__, "python": platform.python_version(), **_packages()},
-        "machine": {"system": f"{platform.system()} {platform.release()}", "cpus": os.cpu_count() or 0},
-        "git": git_state(),
-        "argv": list(argv),
-        "author": author,
-        "origin": dict(origin),
-        "limits": limits,
-        "planned": {phase.name: phase.seconds for phase in plan.phases},
-    }
+    return RunStarted(
+        run=plan.run,
+        drill=plan.setting.drill.metadata.name,
+        variant=plan.variant,
+        setting=plan.setting.to_json(),
+        mechanisms={fault.kind: fault.mechanism.text for fault in plan.faults},
+        faults=[{"activity": one.activity, "kind": one.kind, "target": one.target} for one in plan.faults],
+        environment=plan.setting.environment.metadata.name,
+        seed=plan.setting.drill.load.seed,
+        versions={"tierdrill": __version__, "python": platform.python_version(), **_packages()},
+        machine={"system": f"{platform.system()} {platform.release()}", "cpus": os.cpu_count() or 0},
+        git=git_state(),
+        argv=list(argv),
+        author=author,
+        origin=dict(origin),
+        limits=limits,
+        planned={phase.name: phase.seconds for phase in plan.phases},
+    )
 
 
 def _packages() -> dict[str, str]:

@@ -23,6 +23,8 @@ from tierdrill.conductor.cleanup import end_processes
 from tierdrill.conductor.finalize import close_books
 from tierdrill.history.events import Event, event
 from tierdrill.history.history_store import HistoryError, HistoryStore
+from tierdrill.history.kinds.exercise_kinds import ExerciseEnded
+from tierdrill.history.kinds.run_kinds import LedgerOpen, RunEnded, RunNote, RunStopping
 from tierdrill.history.ledger import Ledger, LedgerError, LedgerFault
 from tierdrill.history.liveness import AlreadyAlive, hold
 from tierdrill.history.sealed import append_to_run, close_exercise, is_exercise, is_sealed
@@ -85,7 +87,7 @@ class Reaper:
         """Undo what has outstayed its lease. A fault being reverted counts too: its reverter may have died."""
         for entry in in_order_of_undo(self._open()):
             if entry.expired:
-                self.emit(event("run.note", "reaper", text=f"lease of {entry.id} ran out after {entry.lease_s:g} s"))
+                self.emit(event(RunNote(text=f"lease of {entry.id} ran out after {entry.lease_s:g} s"), "reaper"))
                 undo_fault(self.ledger, entry, "reaper", self.emit)
 
     def _halted(self) -> bool:
@@ -105,9 +107,9 @@ class Reaper:
 
     def heal(self) -> None:
         """The runner is dead: undo, end, close the books. No step keeps the next from being tried."""
-        self.emit(event("run.stopping", "reaper", by="reaper", reason="the runner died"))
+        self.emit(event(RunStopping(by="reaper", reason="the runner died"), "reaper"))
         if is_sealed(self.home, self.run):
-            self.emit(event("exercise.ended", "reaper", reason="died"))
+            self.emit(event(ExerciseEnded(reason="died"), "reaper"))
         deadline = time.monotonic() + GIVE_UP_S
         # Nobody may inject any more; and faults in a lab of the run's own are gone with it.
         stubborn = self._tried(lambda: end_processes(self.ledger, self.run, self.emit, spare=(os.getpid(),)))
@@ -118,9 +120,9 @@ class Reaper:
         while left and time.monotonic() < deadline:
             time.sleep(RETRY_S)
             left = self._undo_all()
-        self.emit(event("ledger.open", "reaper", faults=left, processes=stubborn))
+        self.emit(event(LedgerOpen(faults=left, processes=stubborn), "reaper"))
         outcome = "unclean" if left or stubborn else "aborted"
-        self.emit(event("run.ended", "reaper", outcome=outcome, reason="the runner died"))
+        self.emit(event(RunEnded(outcome=outcome, reason="the runner died"), "reaper"))
         self._close_books()
         if not stubborn:
             self._tried(self._disown)

@@ -9,9 +9,11 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from tierdrill.history.events import Emit, Event, event
+from tierdrill.history.kinds.run_kinds import ClockStepped
+from tierdrill.history.payload import Payload
 from tierdrill.history.sealed import EventSink
 
 Listener = Callable[[Event], None]
@@ -50,7 +52,7 @@ class Recorder:
         apart = self._wall() - self._monotonic()
         if abs(stepped := apart - self._apart) > STEP_S:
             self._apart = apart
-            self._put(event("clock.stepped", "runner", at=self._wall(), seconds=stepped))
+            self._put(event(ClockStepped(seconds=stepped), "runner", at=self._wall()))
         return self._put(item)
 
     def _put(self, item: Event) -> Event:
@@ -64,9 +66,9 @@ class Recorder:
                 self.dropped_listeners.append(f"{type(error).__name__}: {error}")
         return stored
 
-    def note(self, kind: str, source: str, /, at: float | None = None, **data: Any) -> Event:
+    def note(self, said: Payload, source: str, at: float | None = None) -> Event:
         """Make and take an event."""
-        return self.take(event(kind, source, at=at, **data))
+        return self.take(event(said, source, at))
 
 
 async def in_thread(work: Callable[[Emit], T], take: Emit) -> T:

@@ -13,6 +13,8 @@ from tierdrill.conductor.finalize import close_books
 from tierdrill.conductor.live_runs import live_in, live_runs, reapers, stopped_reapers, stopped_runs
 from tierdrill.history.events import Event, event
 from tierdrill.history.history_store import HistoryError, HistoryStore
+from tierdrill.history.kinds.exercise_kinds import ExerciseEnded
+from tierdrill.history.kinds.run_kinds import LedgerOpen, RunEnded, RunStopping
 from tierdrill.history.ledger import Ledger, LedgerFault
 from tierdrill.history.liveness import forget_the_dead
 from tierdrill.history.sealed import EXERCISE, append_to_run, close_exercise, is_sealed
@@ -162,11 +164,11 @@ class _Recovery:
                     self._close_exercise(run, clean=not open_faults)
                     continue
                 events = store.events(run)
-                if events and events[-1].kind != "run.ended":
+                if events and not isinstance(events[-1].payload, RunEnded):
                     outcome = "unclean" if open_faults else "aborted"
-                    store.append(run, event("run.stopping", SOURCE, by=SOURCE, reason=DIED))
-                    store.append(run, event("ledger.open", SOURCE, faults=open_faults))
-                    store.append(run, event("run.ended", SOURCE, outcome=outcome, reason=DIED))
+                    store.append(run, event(RunStopping(by=SOURCE, reason=DIED), SOURCE))
+                    store.append(run, event(LedgerOpen(faults=open_faults), SOURCE))
+                    store.append(run, event(RunEnded(outcome=outcome, reason=DIED), SOURCE))
                 try:
                     verdict = close_books(store, run, time.time(), self.ledger)
                 except NotARun as error:
@@ -180,7 +182,7 @@ class _Recovery:
             return
         try:
             if is_sealed(self.home, exercise):
-                append_to_run(self.home, exercise, event("exercise.ended", SOURCE, reason="died"))
+                append_to_run(self.home, exercise, event(ExerciseEnded(reason="died"), SOURCE))
             close_exercise(self.home, exercise)
             self._say(f"closed: exercise {exercise} is aborted")
         except HistoryError as error:

@@ -31,7 +31,9 @@ from tierdrill.conductor.run_errors import RunRefused, begun
 from tierdrill.documents.catalogue import DrillSetting
 from tierdrill.history.events import Emit, Event
 from tierdrill.history.history_store import HistoryError, HistoryStore
+from tierdrill.history.kinds.run_kinds import LedgerOpen, PhaseEnded, PhaseStarted, RunEnded, RunStopping
 from tierdrill.history.ledger import Ledger, LedgerError
+from tierdrill.history.payload import Payload
 from tierdrill.home import run_folder
 from tierdrill.judge.judge import NotARun
 from tierdrill.judge.verdict import Status, Verdict
@@ -98,7 +100,7 @@ async def run_drill(setting: DrillSetting, options: RunOptions, listeners: Seque
             recorder = Recorder(store, plan.run)
             for listener in listeners:
                 recorder.listen(listener)
-            recorder.note("run.started", "runner", **provenance(plan, options.argv, options.author, options.origin))
+            recorder.note(provenance(plan, options.argv, options.author, options.origin), "runner")
             await _Run(plan, options, ledger, store, recorder, folder).go()
             return RunOutcome(plan.run, folder, _verdict(store, ledger, plan))
     finally:
@@ -207,8 +209,8 @@ class _Run:
     async def _clean_up(self, deployment: Deployment | None, phases: Phases | None) -> None:
         """Undo first of all that can fail; every step is tried whatever became of the one before."""
         if self.stop.by is not None:
-            self._note("run.stopping", by=self.stop.by, reason=self.stop.reason)
-        self._note("phase.started", phase="clean-up")
+            self._note(RunStopping(by=self.stop.by, reason=self.stop.reason))
+        self._note(PhaseStarted(phase="clean-up"))
         # The children first: what they still write belongs to the run. Then what is open, in case they did not undo it.
         if phases is not None:
             await self._tried(phases.close())
@@ -218,11 +220,11 @@ class _Run:
             await self._tried(deployment.close())
         processes = await self._tried(deployment.session.end()) if deployment is not None else []
         left = await self._tried(self._undo(remedies=True))
-        self._note("phase.ended", phase="clean-up")
+        self._note(PhaseEnded(phase="clean-up"))
         clean = left == [] and processes == []
-        self._note("ledger.open", faults=left if left is not None else ["unknown"], processes=processes or [])
+        self._note(LedgerOpen(faults=left if left is not None else ["unknown"], processes=processes or []))
         outcome = "unclean" if not clean else "aborted" if self.stop.stopped else "completed"
-        self._note("run.ended", outcome=outcome, reason=self.stop.reason)
+        self._note(RunEnded(outcome=outcome, reason=self.stop.reason))
         if self.reaper is not None:
             # Not clean, or not known to be: the reaper is left to think the runner died, and heals.
             await self.reaper.dismiss(clean=clean)
@@ -239,9 +241,9 @@ class _Run:
             self._write_trace(error)
             return None
 
-    def _note(self, kind: str, **data: Any) -> None:
+    def _note(self, said: Payload) -> None:
         with contextlib.suppress(HistoryError):
-            self.recorder.note(kind, "runner", **data)
+            self.recorder.note(said, "runner")
 
     def _take(self, item: Event) -> None:
         with contextlib.suppress(HistoryError):

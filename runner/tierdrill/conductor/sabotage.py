@@ -12,6 +12,8 @@ from tierdrill.conductor.run_errors import RunRefused
 from tierdrill.documents.models.drill import Sabotage, SabotageAction
 from tierdrill.documents.models.playbook import Playbook
 from tierdrill.history.events import Emit
+from tierdrill.history.kinds.response_kinds import AlertSilenced
+from tierdrill.history.kinds.run_kinds import RunNote
 from tierdrill.injection.injector import Injector, NotInjected
 from tierdrill.targets.base import SABOTAGE, FaultOrder, Mechanism, RemedyPort
 from tierdrill.targets.broken_remedies import BrokenRemedies
@@ -66,10 +68,10 @@ async def apply_sabotage(deployment: Deployment, sabotage: Sabotage, home: Path)
         except NotInjected as error:
             raise RunRefused(str(error)) from error
     if action.silence_alert:
-        recorder.note("alert.silenced", "runner", alert=action.silence_alert, by=sabotage.name)
+        recorder.note(AlertSilenced(alert=action.silence_alert, by=sabotage.name), "runner")
     if action.pager_down:
         await deployment.pager.stop()
-    recorder.note("run.note", "runner", text=f"sabotage {sabotage.name}: {sabotage.why}")
+    recorder.note(RunNote(text=f"sabotage {sabotage.name}: {sabotage.why}"), "runner")
 
 
 def _order(plan: Plan, sabotage: Sabotage) -> FaultOrder:

@@ -11,6 +11,7 @@ from tierdrill.conductor.live_runs import live_runs, reapers, stopped_reapers, s
 from tierdrill.history.damaged_database import kept_copies
 from tierdrill.history.history_store import HistoryStore
 from tierdrill.history.ledger import Ledger, LedgerFault
+from tierdrill.history.projection import project
 from tierdrill.history.sealed import EXERCISE
 from tierdrill.history.switches import kill_switch
 from tierdrill.targets.base import REMEDY
@@ -98,5 +99,5 @@ def _phase(home: Path, run: str) -> str:
         if record is not None and record.variant == EXERCISE:
             return EXERCISE
         events = store.events(run)
-    phases = [event for event in events if event.kind in ("phase.started", "phase.ended")]
-    return str(phases[-1].data["phase"]) if phases and phases[-1].kind == "phase.started" else "between phases"
+    phases = project(events).phases
+    return phases[-1].name if phases and phases[-1].ended is None else "between phases"

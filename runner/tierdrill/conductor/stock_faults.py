@@ -15,6 +15,7 @@ from tierdrill.chaos.context import Context
 from tierdrill.conductor.hiding import Hiding
 from tierdrill.conductor.plan import ACTIONS_MODULE
 from tierdrill.conductor.stock_witness import Asked, Witness
+from tierdrill.history.kinds.run_kinds import FaultFailed, FaultInjected, FaultReverting
 from tierdrill.injection.injector import FaultLife, Injector
 from tierdrill.targets.base import FaultOrder, Mechanism, Proof
 
@@ -146,11 +147,11 @@ class ForeignFaults:
         """The action returned, failed or was interrupted; a proof has its time from now."""
         life, witness = self._open[name], self._witnesses.get(name)
         if status != "succeeded":
-            life.tell("failed", error=status)
+            life.tell(FaultFailed, error=status)
             if witness is not None:
                 witness.stop()
             return
-        life.tell("injected")
+        life.tell(FaultInjected)
         if witness is not None:
             witness.give(self.proofs.within(name))
         else:
@@ -170,7 +171,7 @@ class ForeignFaults:
         """The rollbacks were played: ask whether the faults are gone, and return what was said, by activity."""
         said = {}
         for name, life in self._open.items():
-            life.tell("reverting", by="experiment")
+            life.tell(FaultReverting, by="experiment")
             said[name] = self.proofs.gone(name)
             life.reverted(said[name])
         return said

@@ -13,6 +13,7 @@ from typing import Any
 from tierdrill.conductor.guardrails import GuardrailWatch
 from tierdrill.conductor.recorder import Recorder
 from tierdrill.documents.models.drill import Guardrail
+from tierdrill.history.kinds.run_kinds import GuardrailBreached, LoadHealth, LoadSamples, LoadSurge, ProcessExited
 from tierdrill.history.ledger import Ledger
 from tierdrill.judge.sample_columns import samples_event_data
 from tierdrill.load.load_child import LoadProcess
@@ -37,25 +38,24 @@ async def pump_samples(
                 if sample.tier == watch.guardrail.tier and sample.outcome != "dropped"
             )
             if (breach := watch.feed(ends)) and not stop.stopped:
-                recorder.note("guardrail.breached", "runner", guardrail=breach.guardrail, seen=breach.seen)
+                recorder.note(GuardrailBreached(guardrail=breach.guardrail, seen=breach.seen), "runner")
                 stop.stop("guardrail", f"{breach.guardrail}: {breach.seen}")
         waiting.extend(sample.row() for sample in batch)
         if time.monotonic() - flushed >= BATCH_S:
-            recorder.note("load.samples", "load", **samples_event_data(waiting))
+            recorder.note(LoadSamples.read(samples_event_data(waiting)), "load")
             waiting, flushed = [], time.monotonic()
     if waiting:
-        recorder.note("load.samples", "load", **samples_event_data(waiting))
+        recorder.note(LoadSamples.read(samples_event_data(waiting)), "load")
 
 
 async def pump_reports(load: LoadProcess, recorder: Recorder) -> None:
     """Write the generator's self-reports to the history."""
     async for batch in load.reports():
         for report in batch:
-            told = {key: value for key, value in report.items() if key != "kind"}
             if report.get("kind") == "report":
-                recorder.note("load.health", "load", **told)
+                recorder.note(LoadHealth.read(report), "load")
             elif report.get("kind") == "surge":
-                recorder.note("load.surge", "load", **told)
+                recorder.note(LoadSurge.read(report), "load")
 
 
 Renew = Callable[[list[str]], Awaitable[object]]
@@ -91,6 +91,6 @@ async def watch_child(
     """Record the end of one of the runner's own children; one that nobody expected stops the run."""
     code = await wait()
     fine = expected(code)
-    recorder.note("process.exited", "runner", name=name, exit_code=code, expected=fine)
+    recorder.note(ProcessExited(name=name, exit_code=code, expected=fine), "runner")
     if not fine:
         stop.stop("error", f"{name} ended unexpectedly ({code})")

@@ -10,7 +10,22 @@ from typing import Literal
 from tierdrill.documents.models.units import show_duration
 from tierdrill.documents.problems import shown
 from tierdrill.gameday.gameday_model import ANSWERS, GameDayState
-from tierdrill.history.events import Event
+from tierdrill.history.events import Event, event
+from tierdrill.history.kinds.gameday_kinds import (
+    AbortAsked,
+    AnnouncementTold,
+    ChecklistTicked,
+    FindingClosed,
+    FindingRaised,
+    GameDayEnded,
+    HypothesisAnswered,
+    LessonLearned,
+    NoteTaken,
+    PauseExtended,
+    StepBegun,
+    StepSkipped,
+)
+from tierdrill.history.payload import Payload
 
 Verb = Literal[
     "next", "skip", "extend", "repeat", "abort", "note", "finding", "lesson", "close", "tick", "told", "answer"
@@ -59,8 +74,8 @@ def _no(say: str) -> Decision:
     return Decision(say=say, ok=False)
 
 
-def _event(command: Command, now: float, kind: str, /, **data: object) -> Event:
-    return Event(at=now, kind=kind, source=command.author, data=dict(data))
+def _event(command: Command, now: float, said: Payload) -> Event:
+    return event(said, command.author, now)
 
 
 def _next(state: GameDayState, command: Command, now: float) -> Decision:
@@ -70,10 +85,10 @@ def _next(state: GameDayState, command: Command, now: float) -> Decision:
     if stage == "running":
         return _no("the drill is under way; s stops it and skips it, a aborts everything")
     if stage == "after":
-        ended = _event(command, now, "gameday.ended", outcome="completed", reason="")
+        ended = _event(command, now, GameDayEnded(outcome="completed", reason=""))
         return Decision((ended,), "the game day is over")
     step = state.steps[state.position]
-    begun = _event(command, now, "step.begun", step=state.position, attempt=len(step.attempts) + 1)
+    begun = _event(command, now, StepBegun(step=state.position, attempt=len(step.attempts) + 1))
     return Decision((begun,), f"{step.step.title} begins")
 
 
@@ -83,13 +98,13 @@ def _skip(state: GameDayState, command: Command, now: float) -> Decision:
         return _no("no step is left to skip; n ends the game day")
     if command.step not in (None, state.at_hand):
         return _no("it has ended meanwhile; nothing is skipped")
-    event = _event(command, now, "step.skipped", step=state.at_hand, reason=reason)
+    told = _event(command, now, StepSkipped(step=state.at_hand, reason=reason))
     if state.stage == "running":
         current = state.current
         if current is None or current.skipped is not None:
             return _no("it is being stopped already")
-        return Decision((event,), f"{current.step.title} is being stopped")
-    return Decision((event,), f"skipped {state.steps[state.position].step.title}")
+        return Decision((told,), f"{current.step.title} is being stopped")
+    return Decision((told,), f"skipped {state.steps[state.position].step.title}")
 
 
 def _extend(state: GameDayState, command: Command, now: float) -> Decision:
@@ -97,8 +112,8 @@ def _extend(state: GameDayState, command: Command, now: float) -> Decision:
     if state.stage != "pause":
         return _no("there is no pause to extend: a drill lasts as long as its document says")
     seconds = state.document.extend_by
-    event = _event(command, now, "pause.extended", seconds=seconds)
-    return Decision((event,), f"the pause is {show_duration(seconds)} longer")
+    told = _event(command, now, PauseExtended(seconds=seconds))
+    return Decision((told,), f"the pause is {show_duration(seconds)} longer")
 
 
 def _repeat(state: GameDayState, command: Command, now: float) -> Decision:
@@ -109,33 +124,34 @@ def _repeat(state: GameDayState, command: Command, now: float) -> Decision:
     current = state.current
     if current is None:
         return _no("no step has been run yet; n begins the first")
-    event = _event(command, now, "step.begun", step=state.position - 1, attempt=len(current.attempts) + 1)
-    return Decision((event,), f"{current.step.title} once more")
+    told = _event(command, now, StepBegun(step=state.position - 1, attempt=len(current.attempts) + 1))
+    return Decision((told,), f"{current.step.title} once more")
 
 
 def _abort(state: GameDayState, command: Command, now: float) -> Decision:
     reason = command.text or "aborted by hand"
-    asked = () if state.aborting is not None else (_event(command, now, "abort.asked", reason=reason),)
+    asked = () if state.aborting is not None else (_event(command, now, AbortAsked(reason=reason)),)
     if state.stage == "running":
         if not asked:
             return _no("everything is being stopped already")
         return Decision(asked, "stopping the run; the game day ends when it is clean")
-    ended = _event(command, now, "gameday.ended", outcome="aborted", reason=state.aborting or reason)
+    ended = _event(command, now, GameDayEnded(outcome="aborted", reason=state.aborting or reason))
     return Decision((*asked, ended), "the game day is aborted")
 
 
 def _note(state: GameDayState, command: Command, now: float) -> Decision:
     if wrong := _wrong_text(command.text, "a note"):
         return _no(wrong)
-    kind, what = ("lesson.learned", "lesson") if command.verb == "lesson" else ("note.taken", "note")
-    return Decision((_event(command, now, kind, text=command.text),), f"{what} by {command.author}")
+    lesson = command.verb == "lesson"
+    said = LessonLearned(text=command.text) if lesson else NoteTaken(text=command.text)
+    return Decision((_event(command, now, said),), f"{'lesson' if lesson else 'note'} by {command.author}")
 
 
 def _finding(state: GameDayState, command: Command, now: float) -> Decision:
     if wrong := _wrong_text(command.text, "a finding") or wrong_due(command.due):
         return _no(wrong)
-    event = _event(command, now, "finding.raised", text=command.text, owner=command.owner, due=command.due)
-    return Decision((event,), f"finding F{len(state.findings) + 1}")
+    told = _event(command, now, FindingRaised(text=command.text, owner=command.owner, due=command.due))
+    return Decision((told,), f"finding F{len(state.findings) + 1}")
 
 
 def _close(state: GameDayState, command: Command, now: float) -> Decision:
@@ -145,16 +161,14 @@ def _close(state: GameDayState, command: Command, now: float) -> Decision:
         return _no(f"no finding {shown(command.text)}; its findings: {', '.join(names) or 'none'}")
     if names[name].closed_at is not None:
         return _no(f"{name} is closed already, by {names[name].closed_by}")
-    return Decision((_event(command, now, "finding.closed", finding=name, how=command.owner),), f"{name} is closed")
+    return Decision((_event(command, now, FindingClosed(finding=name, how=command.owner)),), f"{name} is closed")
 
 
 def _tick(state: GameDayState, command: Command, now: float) -> Decision:
     if not 0 <= command.number < len(state.checklist(command.checklist)):
         return _no(f"the checklist {command.checklist} has no line {command.number + 1}")
-    event = _event(
-        command, now, "checklist.ticked", list=command.checklist, item=command.number, done=command.done
-    )  # fmt: skip
-    return Decision((event,), "ticked" if command.done else "not ticked any more")
+    told = _event(command, now, ChecklistTicked(list=command.checklist, item=command.number, done=command.done))
+    return Decision((told,), "ticked" if command.done else "not ticked any more")
 
 
 def _told(state: GameDayState, command: Command, now: float) -> Decision:
@@ -163,17 +177,15 @@ def _told(state: GameDayState, command: Command, now: float) -> Decision:
         return _no(f"the plan has no announcement {command.number + 1}")
     if any((one.announcement, one.step) == (command.number, command.step) for one in state.told):
         return _no("that was told already")
-    event = _event(command, now, "announcement.told", announcement=command.number, step=command.step)
-    return Decision((event,), f"told {state.document.communications[command.number].to}")
+    told = _event(command, now, AnnouncementTold(announcement=command.number, step=command.step))
+    return Decision((told,), f"told {state.document.communications[command.number].to}")
 
 
 def _answer(state: GameDayState, command: Command, now: float) -> Decision:
     if command.held not in ANSWERS:
         return _no(f"found {shown(command.held)}; allowed: {', '.join(ANSWERS)}")
-    event = _event(
-        command, now, "hypothesis.answered", step=command.step, hypothesis=command.number, held=command.held
-    )  # fmt: skip
-    return Decision((event,), command.held)
+    told = _event(command, now, HypothesisAnswered(step=command.step, hypothesis=command.number, held=command.held))
+    return Decision((told,), command.held)
 
 
 def _wrong_text(text: str, what: str) -> str:

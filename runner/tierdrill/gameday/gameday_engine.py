@@ -13,6 +13,7 @@ from collections.abc import Callable
 from contextlib import closing, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from tierdrill.documents.catalogue import DrillSetting
 from tierdrill.documents.overrides import show_guardrail
@@ -22,8 +23,10 @@ from tierdrill.gameday.gameday_model import Attempt, GameDayState
 from tierdrill.gameday.journal import Journal
 from tierdrill.gameday.record.step_outcome import UNCLEAN, outcome_of, refused, told
 from tierdrill.gameday.step_runs import RunChild
-from tierdrill.history.events import Event, event
+from tierdrill.history.events import event
 from tierdrill.history.history_store import HistoryError, HistoryStore
+from tierdrill.history.kinds.gameday_kinds import ClockMoved, RunEvent, RunFinished, RunNamed, RunStarting
+from tierdrill.history.kinds.run_kinds import RunStarted
 from tierdrill.history.ledger import Ledger, LedgerError, halted
 from tierdrill.history.switches import Halt
 from tierdrill.judge.judge import NotARun, setting_in
@@ -139,7 +142,7 @@ class Engine:
         before, self._clocks = self._clocks, (self._clock(), self._boot_clock())
         moved = (self._clocks[0] - before[0]) - (self._clocks[1] - before[1])
         if abs(moved) >= CLOCK_STEP_S and not self.hands_off and state.ended is None:
-            self.journal.write([_event("clock.moved", self._clocks[0], {"seconds": moved})])
+            self.journal.write([event(ClockMoved(seconds=moved), pace.ENGINE, self._clocks[0])])
 
     def _look_at_switch(self) -> None:
         now = self._clock()
@@ -172,10 +175,10 @@ class Engine:
     def _start(self, state: GameDayState, attempt: Attempt, followed: Followed) -> None:
         current = state.current
         if state.aborting is not None or current is None or current.skipped is not None:
-            self._write(followed, "run.finished", **refused("stopped before it began"))
+            self._write(followed, RunFinished, **refused("stopped before it began"))
             return
         # In the journal first: a facilitator killed in between leaves an attempt that is seen not to have begun.
-        self._write(followed, "run.starting")
+        self._write(followed, RunStarting)
         followed.child.start(run_arguments(state, self.journal.home))
 
     def _read_run(self, attempt: Attempt, followed: Followed) -> None:
@@ -183,12 +186,12 @@ class Engine:
         if name is None:
             return
         if attempt.run is None and not self.hands_off:
-            self._write(followed, "run.named", run=name)
+            self._write(followed, RunNamed, run=name)
         with closing(HistoryStore(self.journal.home)) as store:
             fresh = store.events(name, after=followed.read)
         for one in fresh:
             followed.state = reduce(followed.state, one)
-            if one.kind == "run.started":
+            if isinstance(one.payload, RunStarted):
                 with suppress(NotARun, LookupError, TypeError, ValueError):
                     followed.setting = setting_in([one])
         followed.read = fresh[-1].sequence if fresh else followed.read
@@ -209,27 +212,23 @@ class Engine:
         assert state.document is not None
         name = followed.child.name()
         if name is None:
-            self._write(followed, "run.finished", **refused(followed.child.complaint()))
+            self._write(followed, RunFinished, **refused(followed.child.complaint()))
             return
         with closing(HistoryStore(self.journal.home)) as store:
             record = store.find(name)
             events = store.events(name) if record is not None and record.status is not None else []
         if record is not None and record.status is not None:
-            self._write(followed, "run.finished", **outcome_of(state.document, name, events))
+            self._write(followed, RunFinished, **outcome_of(state.document, name, events))
             return
         now = self._clock()
         followed.dead_since = followed.dead_since or now
         if abs(now - followed.dead_since) >= BOOKS_WITHIN_S:
             summary = "its runner died and nothing closed its history; `tierdrill recover` undoes what is left"
-            self._write(followed, "run.finished", **told(name, UNCLEAN, summary))
+            self._write(followed, RunFinished, **told(name, UNCLEAN, summary))
 
-    def _write(self, followed: Followed, kind: str, /, **data: object) -> None:
-        place: dict[str, object] = {"step": followed.step, "attempt": followed.attempt}
-        self.journal.write([_event(kind, self._clock(), {**place, **data})])
-
-
-def _event(kind: str, at: float, data: dict[str, object]) -> Event:
-    return event(kind, pace.ENGINE, at=at, **data)
+    def _write(self, followed: Followed, kind: Callable[..., RunEvent], **data: Any) -> None:
+        said = kind(step=followed.step, attempt=followed.attempt, **data)
+        self.journal.write([event(said, pace.ENGINE, self._clock())])
 
 
 def run_arguments(state: GameDayState, home: Path) -> list[str]:

@@ -13,6 +13,7 @@ from tierdrill.documents.models.gameday import GameDay
 from tierdrill.documents.overrides import changed
 from tierdrill.gameday.journal import Journal, new_identity
 from tierdrill.history.events import event
+from tierdrill.history.kinds.gameday_kinds import GameDayOpened
 from tierdrill.targets.open import mechanisms_of
 
 SETTING_UP_S = 12.0
@@ -45,16 +46,17 @@ def open_gameday(home: Path, document: GameDay, catalogue: Catalogue, opening: O
     at = time.time()
     identity = new_identity(document.metadata.name, at)
     opened = event(
-        "gameday.opened",
+        GameDayOpened(
+            gameday=identity,
+            document=document.model_dump(mode="json"),
+            catalogue=str(catalogue.root),
+            lab=opening.lab,
+            unattended=opening.unattended,
+            pauses=opening.pauses,
+            planned=planned,
+            version=__version__,
+        ),
         opening.author,
         at=at,
-        gameday=identity,
-        document=document.model_dump(mode="json"),
-        catalogue=str(catalogue.root),
-        lab=opening.lab,
-        unattended=opening.unattended,
-        pauses=opening.pauses,
-        planned=planned,
-        version=__version__,
     )
     return Journal.create(home, identity, opened)

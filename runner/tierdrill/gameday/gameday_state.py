@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import replace
 from functools import reduce as _fold
 from typing import Any
@@ -18,8 +18,9 @@ from tierdrill.gameday.gameday_model import (
     Told,
 )
 from tierdrill.history.events import Event
-
-Handler = Callable[[GameDayState, Event], GameDayState]
+from tierdrill.history.kinds import gameday_kinds as kinds
+from tierdrill.history.kinds.exercise_kinds import FacilitatorJoined
+from tierdrill.history.payload import Payload
 
 
 def fold(events: Iterable[Event], state: GameDayState | None = None) -> GameDayState:
@@ -29,30 +30,89 @@ def fold(events: Iterable[Event], state: GameDayState | None = None) -> GameDayS
 
 def reduce(state: GameDayState, event: Event) -> GameDayState:
     """The state after one more event. What follows the end changes nothing but notes, findings and answers."""
-    handler = _HANDLERS.get(event.kind)
-    if handler is None or (state.document is None) != (event.kind == "gameday.opened"):
+    said = event.payload
+    if isinstance(said, kinds.GameDayOpened) != (state.document is None):
         return state
-    if state.ended is not None and event.kind not in _AFTERWARDS:
+    if state.ended is not None and not isinstance(said, AFTERWARDS):
         return state
-    after = handler(state, event)
-    return replace(after, now=max(after.now, event.at))
+    after = _changed(state, event, said)
+    return state if after is None else replace(after, now=max(after.now, event.at))
 
 
-def _opened(state: GameDayState, event: Event) -> GameDayState:
-    data = event.data
-    document = GameDay.model_validate(data["document"])
-    planned = [float(one) for one in data.get("planned", ())]
-    lengths = (*planned, *([0.0] * len(document.steps)))
+AFTERWARDS = (
+    kinds.ChecklistTicked,
+    kinds.AnnouncementTold,
+    kinds.NoteTaken,
+    kinds.LessonLearned,
+    kinds.FindingRaised,
+    kinds.FindingClosed,
+    kinds.HypothesisAnswered,
+)
+
+
+def _changed(state: GameDayState, event: Event, said: Payload) -> GameDayState | None:
+    match said:
+        case kinds.GameDayOpened():
+            return _opened(state, event, said)
+        case FacilitatorJoined():
+            return _note(state, event, "sat down as the facilitator", "action")
+        case kinds.FacilitatorLeft(how=how):
+            return _note(state, event, f"left the facilitator's place ({how})", "action")
+        case kinds.ChecklistTicked():
+            return _ticked(state, said)
+        case kinds.AnnouncementTold(announcement=number, step=step):
+            known = len(state.document.communications) if state.document else 0
+            told = Told(number, step, event.at, event.source)
+            return replace(state, told=(*state.told, told)) if 0 <= number < known else state
+        case kinds.StepBegun():
+            return _begun(state, event, said)
+        case kinds.StepSkipped():
+            return _skipped(state, event, said)
+        case kinds.RunEvent():
+            return _run(state, event, said)
+        case kinds.PauseExtended(seconds=seconds):
+            return _extended(state, event, seconds)
+        case kinds.NoteTaken(text=text):
+            return _note(state, event, text, "note")
+        case kinds.LessonLearned(text=text):
+            return _note(state, event, text, "lesson")
+        case kinds.FindingRaised(text=text, owner=owner, due=due):
+            finding = Finding(f"F{len(state.findings) + 1}", event.at, event.source, text, owner, due)
+            return replace(state, findings=(*state.findings, finding))
+        case kinds.FindingClosed(finding=name, how=how):
+            findings = (
+                replace(one, closed_at=event.at, closed_how=how, closed_by=event.source) if one.name == name else one
+                for one in state.findings
+            )
+            return replace(state, findings=tuple(findings))
+        case kinds.HypothesisAnswered():
+            return _answered(state, event, said)
+        case kinds.AbortAsked(reason=reason):
+            return _abort(state, event, reason or "aborted")
+        case kinds.ClockMoved(seconds=seconds):
+            return _clock_moved(state, event, seconds)
+        case kinds.GameDayEnded(outcome=outcome, reason=reason):
+            if state.attempt is not None:
+                return state
+            return replace(
+                state, ended=event.at, outcome=outcome if state.aborting is None else "aborted", reason=reason
+            )
+    return None
+
+
+def _opened(state: GameDayState, event: Event, said: kinds.GameDayOpened) -> GameDayState:
+    document = GameDay.model_validate(said.document)
+    lengths = (*said.planned, *([0.0] * len(document.steps)))
     return replace(
         state,
-        identity=str(data["gameday"]),
+        identity=said.gameday,
         document=document,
-        catalogue=str(data.get("catalogue", "")),
-        lab=data.get("lab"),
+        catalogue=said.catalogue,
+        lab=said.lab,
         author=event.source,
-        unattended=bool(data.get("unattended")),
-        pauses=bool(data.get("pauses", True)),
-        version=str(data.get("version", "")),
+        unattended=said.unattended,
+        pauses=said.pauses,
+        version=said.version,
         opened=event.at,
         steps=tuple(StepState(step, lengths[number]) for number, step in enumerate(document.steps)),
     )
@@ -62,41 +122,23 @@ def _note(state: GameDayState, event: Event, text: str, kind: str) -> GameDaySta
     return replace(state, notes=(*state.notes, Note(event.at, event.source, text, kind)))
 
 
-def _joined(state: GameDayState, event: Event) -> GameDayState:
-    return _note(state, event, "sat down as the facilitator", "action")
-
-
-def _left(state: GameDayState, event: Event) -> GameDayState:
-    return _note(state, event, f"left the facilitator's place ({event.data.get('how')})", "action")
-
-
-def _ticked(state: GameDayState, event: Event) -> GameDayState:
-    which, item = str(event.data.get("list")), event.data.get("item")
-    if not isinstance(item, int) or not 0 <= item < len(state.checklist(which)):
+def _ticked(state: GameDayState, said: kinds.ChecklistTicked) -> GameDayState:
+    if not 0 <= said.item < len(state.checklist(said.list)):
         return state
-    mark = (which, item)
-    return replace(state, ticked=state.ticked | {mark} if event.data.get("done", True) else state.ticked - {mark})
+    mark = (said.list, said.item)
+    return replace(state, ticked=state.ticked | {mark} if said.done else state.ticked - {mark})
 
 
-def _told(state: GameDayState, event: Event) -> GameDayState:
-    number, step = event.data.get("announcement"), event.data.get("step")
-    known = len(state.document.communications) if state.document else 0
-    if not isinstance(number, int) or not 0 <= number < known:
-        return state
-    return replace(state, told=(*state.told, Told(number, step, event.at, event.source)))
-
-
-def _place(state: GameDayState, event: Event) -> int | None:
-    step = event.data.get("step")
-    return step if isinstance(step, int) and 0 <= step < len(state.steps) else None
+def _place(state: GameDayState, said: kinds.StepEvent) -> int | None:
+    return said.step if said.step is not None and 0 <= said.step < len(state.steps) else None
 
 
 def _with_step(state: GameDayState, place: int, step: StepState, **more: Any) -> GameDayState:
     return replace(state, steps=(*state.steps[:place], step, *state.steps[place + 1 :]), **more)
 
 
-def _begun(state: GameDayState, event: Event) -> GameDayState:
-    place = _place(state, event)
+def _begun(state: GameDayState, event: Event, said: kinds.StepBegun) -> GameDayState:
+    place = _place(state, said)
     # The next step, or the last one once more; never while a run goes on.
     if place is None or place not in (state.position, state.position - 1) or state.attempt or state.aborting:
         return state
@@ -112,145 +154,75 @@ def _begun(state: GameDayState, event: Event) -> GameDayState:
     )
 
 
-def _skipped(state: GameDayState, event: Event) -> GameDayState:
-    place = _place(state, event)
+def _skipped(state: GameDayState, event: Event, said: kinds.StepSkipped) -> GameDayState:
+    place = _place(state, said)
     running = state.attempt is not None
     if place is None or place != (state.position - 1 if running else state.position):
         return state
-    reason = str(event.data.get("reason") or "skipped")
+    reason = said.reason or "skipped"
     after = _with_step(state, place, replace(state.steps[place], skipped=reason), position=place + 1)
     if not running and after.pause_until is None:
         after = replace(after, pause_until=event.at)
     return _note(after, event, f"skipped {state.steps[place].step.title}: {reason}", "action")
 
 
-def _run(state: GameDayState, event: Event) -> GameDayState:
+def _run(state: GameDayState, event: Event, said: kinds.RunEvent) -> GameDayState:
     """An event of the attempt that goes on; one of another attempt comes too late to matter."""
-    place, attempt = _place(state, event), state.attempt
-    if place is None or attempt is None or place != state.position - 1 or event.data.get("attempt") != attempt.number:
+    place, attempt = _place(state, said), state.attempt
+    if place is None or attempt is None or place != state.position - 1 or said.attempt != attempt.number:
         return state
     step = state.steps[place]
-    if event.kind == "run.starting":
-        changed = replace(attempt, starting=event.at)
-    elif event.kind == "run.named":
-        changed = replace(attempt, run=str(event.data.get("run")))
-    else:
-        changed = replace(
-            attempt,
-            run=event.data.get("run") or attempt.run,
-            finished=event.at,
-            status=str(event.data.get("status", "")),
-            summary=str(event.data.get("summary", "")),
-            outcome=event.data,
-        )
+    match said:
+        case kinds.RunStarting():
+            changed = replace(attempt, starting=event.at)
+        case kinds.RunNamed(run=run):
+            changed = replace(attempt, run=run)
+        case kinds.RunFinished() as end:
+            changed = replace(
+                attempt,
+                run=end.run or attempt.run,
+                finished=event.at,
+                status=end.status,
+                summary=end.summary,
+                outcome=event.data,
+            )
+        case _:
+            return state
     after = _with_step(state, place, replace(step, attempts=(*step.attempts[:-1], changed)))
-    if event.kind == "run.finished":
+    if isinstance(said, kinds.RunFinished):
         pause = step.step.pause if step.step.pause is not None and state.pauses else 0.0
         after = replace(after, pause_until=event.at + pause)
     return after
 
 
-def _extended(state: GameDayState, event: Event) -> GameDayState:
+def _extended(state: GameDayState, event: Event, seconds: float) -> GameDayState:
     if state.stage != "pause" or state.pause_until is None:
         return state
-    seconds = float(event.data.get("seconds", 0.0))
     after = replace(state, pause_until=max(state.pause_until, event.at) + max(0.0, seconds))
     return _note(after, event, f"extended the pause by {seconds:g} s", "action")
 
 
-def _taken(state: GameDayState, event: Event) -> GameDayState:
-    return _note(state, event, str(event.data.get("text", "")), "note")
-
-
-def _learned(state: GameDayState, event: Event) -> GameDayState:
-    return _note(state, event, str(event.data.get("text", "")), "lesson")
-
-
-def _raised(state: GameDayState, event: Event) -> GameDayState:
-    data = event.data
-    finding = Finding(
-        name=f"F{len(state.findings) + 1}",
-        at=event.at,
-        author=event.source,
-        text=str(data.get("text", "")),
-        owner=str(data.get("owner") or ""),
-        due=str(data.get("due") or ""),
-    )
-    return replace(state, findings=(*state.findings, finding))
-
-
-def _closed(state: GameDayState, event: Event) -> GameDayState:
-    findings = tuple(
-        replace(one, closed_at=event.at, closed_how=str(event.data.get("how", "")), closed_by=event.source)
-        if one.name == event.data.get("finding")
-        else one
-        for one in state.findings
-    )
-    return replace(state, findings=findings)
-
-
-def _answered(state: GameDayState, event: Event) -> GameDayState:
-    place, number, held = _place(state, event), event.data.get("hypothesis"), event.data.get("held")
-    if place is None or held not in ANSWERS or not isinstance(number, int):
+def _answered(state: GameDayState, event: Event, said: kinds.HypothesisAnswered) -> GameDayState:
+    place = _place(state, said)
+    if place is None or said.held not in ANSWERS:
         return state
     step = state.steps[place]
-    if not 0 <= number < len(step.step.hypotheses):
+    if not 0 <= said.hypothesis < len(step.step.hypotheses):
         return state
-    return _with_step(state, place, replace(step, answers=(*step.answers, (number, str(held), event.source))))
+    return _with_step(
+        state, place, replace(step, answers=(*step.answers, (said.hypothesis, said.held, event.source)))
+    )
 
 
-def _abort(state: GameDayState, event: Event) -> GameDayState:
+def _abort(state: GameDayState, event: Event, reason: str) -> GameDayState:
     if state.aborting is not None:
         return state
-    reason = str(event.data.get("reason") or "aborted")
     stopping = replace(state, aborting=reason, abort_by=event.source)
     return _note(stopping, event, f"aborted everything: {reason}", "trouble")
 
 
-def _clock_moved(state: GameDayState, event: Event) -> GameDayState:
+def _clock_moved(state: GameDayState, event: Event, seconds: float) -> GameDayState:
     """A pause lasts as long as it was meant to, whatever the clock on the wall was set to."""
-    seconds = float(event.data.get("seconds", 0.0))
     until = state.pause_until + seconds if state.pause_until is not None else None
     words = f"the machine's clock was set {'forward' if seconds > 0 else 'back'} by {abs(seconds):.0f} s"
     return _note(replace(state, pause_until=until), event, words, "trouble")
-
-
-def _ended(state: GameDayState, event: Event) -> GameDayState:
-    if state.attempt is not None:
-        return state
-    outcome = "aborted" if state.aborting is not None else str(event.data.get("outcome", ""))
-    return replace(state, ended=event.at, outcome=outcome, reason=str(event.data.get("reason", "")))
-
-
-_HANDLERS: dict[str, Handler] = {
-    "gameday.opened": _opened,
-    "facilitator.joined": _joined,
-    "facilitator.left": _left,
-    "checklist.ticked": _ticked,
-    "announcement.told": _told,
-    "step.begun": _begun,
-    "step.skipped": _skipped,
-    "run.starting": _run,
-    "run.named": _run,
-    "run.finished": _run,
-    "pause.extended": _extended,
-    "note.taken": _taken,
-    "lesson.learned": _learned,
-    "finding.raised": _raised,
-    "finding.closed": _closed,
-    "hypothesis.answered": _answered,
-    "abort.asked": _abort,
-    "clock.moved": _clock_moved,
-    "gameday.ended": _ended,
-}
-_AFTERWARDS = frozenset(
-    {
-        "checklist.ticked",
-        "announcement.told",
-        "note.taken",
-        "lesson.learned",
-        "finding.raised",
-        "finding.closed",
-        "hypothesis.answered",
-    }
-)

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tierdrill.history.events import Event
+from tierdrill.history.kinds.run_kinds import RunStarted
 from tierdrill.process.child import Child, start, tail
 from tierdrill.process.file_lock import is_locked, locked
 from tierdrill.process.programs import Program, program, user_environment
@@ -82,4 +83,4 @@ def _named(line: str) -> str | None:
         first = Event.from_line(line)
     except (ValueError, json.JSONDecodeError):
         return None
-    return str(first.data["run"]) if first.kind == "run.started" else None
+    return said.run if isinstance(said := first.payload, RunStarted) else None

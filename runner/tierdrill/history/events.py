@@ -107,10 +107,9 @@ def _finite(written: Any) -> float:
     return number
 
 
-def event(kind: str | Payload, source: str, /, at: float | None = None, **data: Any) -> Event:
+def event(said: Payload, source: str, at: float | None = None) -> Event:
     """An event of now, or of `at` (Unix seconds)."""
-    name, said = (kind.KIND, kind.data()) if isinstance(kind, Payload) else (kind, data)
-    return Event(at=time.time() if at is None else at, kind=name, source=source, data=said)
+    return Event(time.time() if at is None else at, said.KIND, source, said.data())
 
 
 Emit = Callable[[Event], object]

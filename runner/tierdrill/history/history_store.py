@@ -19,6 +19,7 @@ from tierdrill.history.database import BUSY_S, execute_all
 from tierdrill.history.database_file import DatabaseFile
 from tierdrill.history.events import SCHEMA_VERSION, Event, data_text, line_of, texts_shared
 from tierdrill.history.hash_chain import Chain, digest_of, without_digest
+from tierdrill.history.kinds.run_kinds import RunStarted
 from tierdrill.history.payload import data_problem
 from tierdrill.text import read_json, valid
 
@@ -272,7 +273,7 @@ def read_history(path: Path) -> tuple[list[Event], Chain]:
                 chain = _linked(chain, event, line)
     except OSError as error:
         raise HistoryError(f"{path}: {error.strerror}") from error
-    if not events or events[0].kind != "run.started":
+    if not events or not isinstance(events[0].payload, RunStarted):
         raise HistoryError(f"{path}:1:1: the history does not begin with run.started; allowed is a whole exported run")
     return events, chain
 

@@ -138,7 +138,7 @@ _READERS: Mapping[str, Callable[[Any], Any]] = {
     "int": _whole,
     "bool": _flag,
     "Mapping": _object,
-    "tuple": _list,
+    "Sequence": _list,
     "Any": lambda value: value,
 }
 _NEUTRAL: Mapping[str, Callable[[], Any]] = {
@@ -149,7 +149,7 @@ _NEUTRAL: Mapping[str, Callable[[], Any]] = {
     "int": int,
     "bool": bool,
     "Mapping": dict,
-    "tuple": tuple,
+    "Sequence": tuple,
     "Any": lambda: None,
 }
 _TYPES: Mapping[str, tuple[str, Callable[[Any], bool]]] = {
@@ -158,7 +158,7 @@ _TYPES: Mapping[str, tuple[str, Callable[[Any], bool]]] = {
     "float": ("a number", lambda value: _number(value) is not None),
     "Moment": ("a number", lambda value: _number(value) is not None),
     "int": ("a whole number", lambda value: _whole(value) is not None),
-    "tuple": ("a list", lambda value: isinstance(value, list)),
+    "Sequence": ("a list", lambda value: isinstance(value, list)),
     "Mapping": ("an object", lambda value: isinstance(value, dict)),
 }
 _ENVELOPE = {"at": "float", "kind": "str", "source": "str", "data": "Mapping", "sequence": "int"}
@@ -180,7 +180,7 @@ def data_problem(payload: Payload, data: Mapping[str, Any]) -> str:
         if data.get(name) is not None and (problem := _problem(f"data.{name}", data[name], base)):
             return problem
     for name, column in vars(payload).get("columns", {}).items():
-        if problem := _problem(f"data.columns.{name}", column, "tuple"):
+        if problem := _problem(f"data.columns.{name}", column, "Sequence"):
             return problem
     return ""
 

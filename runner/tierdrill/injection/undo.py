@@ -13,7 +13,16 @@ from functools import partial
 from typing import Any
 
 from tierdrill.history.events import Emit, event
+from tierdrill.history.kinds.run_kinds import (
+    FaultGone,
+    FaultNotGone,
+    FaultReverting,
+    RemedyGone,
+    RemedyNotGone,
+    RemedyReverting,
+)
 from tierdrill.history.ledger import Ledger, LedgerError, LedgerFault
+from tierdrill.history.payload import Payload
 from tierdrill.history.seal import SealBroken
 from tierdrill.history.sealed import open_order
 from tierdrill.targets.base import (
@@ -27,6 +36,12 @@ from tierdrill.targets.base import (
 )
 from tierdrill.targets.open import open_place
 
+TOLD = {
+    "reverting": (FaultReverting, RemedyReverting),
+    "gone": (FaultGone, RemedyGone),
+    "not_gone": (FaultNotGone, RemedyNotGone),
+}
+"""What is told of a fault, and of what a remedy left changed."""
 logger = logging.getLogger("tierdrill")
 
 
@@ -100,7 +115,7 @@ class UndoRecord:
         self._ledger, self._fault, self._emit = ledger, entry.id, emit
         # What a witness says of it would tell a trainee what it is.
         self._silent = "sealed" in entry.order
-        self._what = "remedy" if is_remedy(entry) else "fault"
+        self._remedy = is_remedy(entry)
 
     def mark(self, state: str, note: str) -> None:
         try:
@@ -118,7 +133,9 @@ class UndoRecord:
 
     def tell(self, what: str, source: str, **data: Any) -> None:
         try:
-            self._emit(event(f"{self._what}.{what}", source, **{self._what: self._fault, **data}))
+            kind: Callable[..., Payload] = TOLD[what][self._remedy]
+            name = "remedy" if self._remedy else "fault"
+            self._emit(event(kind(**{name: self._fault}, **data), source))
         except Exception:
             logger.exception("history of %s", self._fault)
 

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from tierdrill.history.events import Event
+from tierdrill.history.events import Event, event
+from tierdrill.history.kinds.response_kinds import AlertState
 
 SOURCE = "monitoring"
 HIDDEN_LABELS = frozenset({"__name__", "alertname", "alertstate"})
@@ -56,19 +57,15 @@ def alert_event(sighting: Sighting, via: str) -> Event:
     """The history's event of one state of one alert."""
     name, labels = sighting.key
     plain = dict(labels)
-    return Event(
-        at=sighting.at,
-        kind="alert.state",
-        source=SOURCE,
-        data={
-            "alert": name,
-            "state": sighting.state,
-            "labels": plain,
-            "severity": plain.get("severity", ""),
-            "starts_at": sighting.starts_at,
-            "via": via,
-        },
+    said = AlertState(
+        alert=name,
+        state=sighting.state,
+        labels=plain,
+        severity=plain.get("severity", ""),
+        starts_at=sighting.starts_at,
+        via=via,
     )
+    return event(said, SOURCE, sighting.at)
 
 
 def whole_picture(

@@ -14,6 +14,7 @@ from typing import Any
 
 from tierdrill.credentials import HttpLogin
 from tierdrill.history.events import Event, event
+from tierdrill.history.kinds.response_kinds import AlertSilenced, MonitoringGap
 from tierdrill.monitoring.alert_names import WATCHDOG
 from tierdrill.monitoring.alert_transitions import (
     SOURCE,
@@ -83,14 +84,15 @@ class Silence:
         seconds = self._told_s = now - self._since
         self._emit(
             event(
-                "monitoring.gap",
+                MonitoringGap(
+                    what=self._what,
+                    seconds=round(seconds, 3),
+                    began_at=self._since,
+                    reason=self._reason or "nothing was asked",
+                    waking=self._waking,
+                ),
                 SOURCE,
                 now,
-                what=self._what,
-                seconds=round(seconds, 3),
-                began_at=self._since,
-                reason=self._reason or "nothing was asked",
-                waking=self._waking,
             )
         )
 
@@ -226,13 +228,14 @@ class AlertWatcher:
             self._silences_told.add(name)
             self._emit(
                 event(
-                    "alert.silenced",
+                    AlertSilenced(
+                        alert=silenced_alert(silence),
+                        by=str(silence.get("createdBy", "")),
+                        comment=str(silence.get("comment", ""))[:COMMENT_CHARACTERS],
+                        silence=name,
+                    ),
                     SOURCE,
                     self._clock(),
-                    alert=silenced_alert(silence),
-                    by=str(silence.get("createdBy", "")),
-                    comment=str(silence.get("comment", ""))[:COMMENT_CHARACTERS],
-                    silence=name,
                 )
             )
 

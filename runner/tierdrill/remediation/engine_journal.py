@@ -1,22 +1,27 @@
 """What the engine writes to the history, and what a new engine reads back from it.
 
 A step's begin is durable before its remedy is called (`playbook.step_started`), so after a crash the history says
-exactly which remedy may or may not have happened; remedies are safe to repeat, so that one is done again. Kinds
-beyond the common vocabulary:
-
-    playbook.step_started  playbook, execution, target, attempt, phase, step, action, arguments
-    page.failed            contact, level, tier, dedup_key, action, error
+exactly which remedy may or may not have happened; remedies are safe to repeat, so that one is done again.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from tierdrill.history.events import Event
+from tierdrill.history.events import Event, each
+from tierdrill.history.kinds.response_kinds import (
+    PlaybookEvent,
+    PlaybookFinished,
+    PlaybookSkipped,
+    PlaybookStarted,
+    StepEnded,
+    StepStarted,
+)
+from tierdrill.history.payload import Payload
 from tierdrill.remediation.alert_notice import AlertNotice
 from tierdrill.remediation.guards import GuardMemory
 
@@ -37,19 +42,19 @@ class Journal:
         self._emit = emit
         self._clock = clock
 
-    def write(self, kind: str, /, **data: Any) -> None:
+    def write(self, said: Payload) -> None:
         """Record what has happened. A history that cannot be written does not undo it, so this never raises."""
         try:
-            self.intend(kind, **data)
+            self.intend(said)
         except JournalError as error:
             _log.error("lost an event: %s", error)
 
-    def intend(self, kind: str, /, **data: Any) -> None:
+    def intend(self, said: Payload) -> None:
         """Record what is about to be done; JournalError if that is not durable, and then it must not be done."""
         try:
-            self._emit(Event(at=self._clock(), kind=kind, source=SOURCE, data=data))
+            self._emit(Event(self._clock(), said.KIND, SOURCE, said.data()))
         except Exception as error:
-            raise JournalError(f"{kind}: {error}") from error
+            raise JournalError(f"{said.KIND}: {error}") from error
 
 
 class SkipLog:
@@ -91,7 +96,7 @@ class SkipLog:
     def _write(self, data: dict[str, Any]) -> None:
         if data.get("targets") == [data["target"]]:
             data.pop("targets")
-        self._journal.write("playbook.skipped", **data)
+        self._journal.write(PlaybookSkipped(**data))
 
 
 @dataclass(frozen=True)
@@ -121,59 +126,46 @@ def unfinished(events: Iterable[Event]) -> list[Unfinished]:
     """
     open_now: dict[str, Unfinished] = {}
     owes: set[str] = set()
-    for event in events:
-        data = event.data
-        execution = str(data.get("execution", ""))
-        if event.kind == "playbook.started" and "notice" in data:
-            open_now[execution] = _opened(execution, data)
-            if data.get("gives_back"):
+    for _, said in each(events, PlaybookEvent):
+        execution = said.execution
+        if isinstance(said, PlaybookStarted) and said.notice is not None:
+            open_now[execution] = _opened(said, notice_from(said.notice))
+            if said.gives_back:
                 owes.add(execution)
             continue
         current = open_now.get(execution)
         if current is None:
             continue
-        if event.kind == "playbook.started" and data.get("phase") == "resolve":
-            open_now[execution] = replace(current, resolving=True)
-        elif event.kind == "playbook.step_started" and not data.get("rollback"):
-            open_now[execution] = _began(current, data)
-        elif event.kind == "playbook.step":
-            open_now[execution] = _undone(current, data) if data.get("rollback") else _ended(current, data)
-        elif event.kind == "playbook.finished":
-            if data.get("phase") == "act" and execution in owes and data.get("touched", True):
+        match said:
+            case PlaybookStarted(phase="resolve"):
+                open_now[execution] = replace(current, resolving=True)
+            case StepEnded(rollback=True):
+                open_now[execution] = replace(
+                    current, to_undo=tuple(step for step in current.to_undo if step != said.step)
+                )
+            case StepStarted(rollback=False) if said.attempt != current.attempt:
+                open_now[execution] = replace(current, attempt=said.attempt, done=())
+            case StepEnded():
+                open_now[execution] = _ended(current, said)
+            case PlaybookFinished(phase="act", touched=True) if execution in owes:
                 open_now[execution] = replace(current, phase="resolve", done=(), to_undo=(), attempt=1)
-            else:
+            case PlaybookFinished():
                 del open_now[execution]
     return list(open_now.values())
 
 
-def _opened(execution: str, data: Mapping[str, Any]) -> Unfinished:
+def _opened(said: PlaybookStarted, notice: AlertNotice) -> Unfinished:
     return Unfinished(
-        playbook=data["playbook"],
-        execution=execution,
-        target=data["target"],
-        notice=notice_from(data["notice"]),
-        attempt=int(data.get("attempt", 1)),
-        phase="act",
-        retargeted=bool(data.get("retargeted")),
+        said.playbook, said.execution, said.target, notice, said.attempt, "act", retargeted=said.retargeted
     )
 
 
-def _began(current: Unfinished, data: Mapping[str, Any]) -> Unfinished:
-    attempt = int(data.get("attempt", current.attempt))
-    done = current.done if attempt == current.attempt else ()
-    return replace(current, attempt=attempt, done=done)
-
-
-def _ended(current: Unfinished, data: Mapping[str, Any]) -> Unfinished:
-    if data.get("ok"):
-        return replace(current, done=(*current.done, data["step"]))
-    failed = (data["step"],) if data.get("happened", True) else ()
+def _ended(current: Unfinished, said: StepEnded) -> Unfinished:
+    if said.ok:
+        return replace(current, done=(*current.done, said.step))
+    failed = (said.step,) if said.happened else ()
     to_undo = (*current.to_undo, *current.done, *failed)
     return replace(current, attempt=current.attempt + 1, done=(), to_undo=to_undo)
-
-
-def _undone(current: Unfinished, data: Mapping[str, Any]) -> Unfinished:
-    return replace(current, to_undo=tuple(step for step in current.to_undo if step != data["step"]))
 
 
 def notice_data(notice: AlertNotice) -> dict[str, Any]:
@@ -191,18 +183,16 @@ def notice_from(data: Mapping[str, Any]) -> AlertNotice:
     return AlertNotice(data["alert"], "firing", dict(data["labels"]), data["fingerprint"], float(data["starts_at"]))
 
 
-def handled_by(event: Event) -> tuple[str, str] | None:
-    """(playbook, incident) that an event shows to have been begun."""
-    if event.kind == "playbook.started" and "notice" in event.data:
-        return str(event.data["playbook"]), notice_from(event.data["notice"]).incident
-    return None
+def begun(events: Iterable[Event]) -> list[tuple[Event, PlaybookStarted, AlertNotice]]:
+    """The executions that an engine began, with what they were begun for."""
+    found = each(events, PlaybookStarted)
+    return [(event, said, notice_from(said.notice)) for event, said in found if said.notice is not None]
 
 
-def memory_of(events: Sequence[Event], playbook: str) -> GuardMemory:
+def memory_of(events: Iterable[Event], playbook: str) -> GuardMemory:
     """What a playbook's guards must remember after a restart: a crash must not open the throttle or mend the fuse."""
     memory = GuardMemory()
-    for event in events:
-        if event.kind == "playbook.started" and event.data.get("playbook") == playbook and "notice" in event.data:
-            group = tuple(event.data.get("group", ()))
-            memory.record_start(group, frozenset(event.data.get("nodes", ())), event.at)
+    for event, said, _ in begun(events):
+        if said.playbook == playbook:
+            memory.record_start(tuple(said.group), frozenset(said.nodes), event.at)
     return memory

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any
 
 from tierdrill.documents.models.tiers import EscalationLevel, Tiers
+from tierdrill.history.kinds.response_kinds import PageAcknowledged, PageFailed, PageSent, PlaybookEscalated
 from tierdrill.remediation.engine_journal import Journal
 from tierdrill.remediation.execution import Execution
 from tierdrill.remediation.incident_book import Incident
@@ -96,14 +97,15 @@ class Ladder:
         self._paged.clear()
 
     async def _page(self, contact: str, level: int, action: str) -> bool:
-        page = {"contact": contact, "level": level, "tier": self._tier, "dedup_key": self.dedup_key, "action": action}
+        page: dict[str, Any] = {"contact": contact, "level": level, "action": action}
+        page |= {"tier": self._tier, "dedup_key": self.dedup_key}
         try:
             async with asyncio.timeout(PAGE_TIMEOUT_S):
                 await self._pager(contact, level, self._tier, self.dedup_key, action, self._summary)
         except Exception as error:
-            self._journal.write("page.failed", **page, error=str(error) or type(error).__name__)
+            self._journal.write(PageFailed(**page, error=str(error) or type(error).__name__))
             return False
-        self._journal.write("page.sent", **page, summary=self._summary)
+        self._journal.write(PageSent(**page, summary=self._summary))
         return True
 
 
@@ -132,7 +134,7 @@ class Pages:
             levels = self._tiers.by_name(escalation.tier).escalation
         except KeyError:
             reason = f"{reason}; tier {escalation.tier} is not in the tiers document, so nobody can be paged"
-        self._journal.write("playbook.escalated", **execution.identity(), reason=reason, tier=escalation.tier)
+        self._journal.write(PlaybookEscalated(**execution.identity(), reason=reason, tier=escalation.tier))
         ladder = Ladder(
             pager=self._pager,
             journal=self._journal,
@@ -154,7 +156,7 @@ class Pages:
         """Somebody has taken it. False if there is no such page."""
         if dedup_key not in self._ladders:
             return False
-        self._journal.write("page.acknowledged", dedup_key=dedup_key, by=by)
+        self._journal.write(PageAcknowledged(dedup_key=dedup_key, by=by))
         self._ladders[dedup_key][0].stop()
         return True
 

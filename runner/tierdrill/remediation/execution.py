@@ -12,6 +12,7 @@ from collections.abc import Coroutine
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from tierdrill.history.kinds.response_kinds import PlaybookFinished, PlaybookStarted
 from tierdrill.remediation.engine_journal import Journal, Unfinished, notice_data
 from tierdrill.remediation.incident_book import Incident
 from tierdrill.remediation.steps import StepRunner
@@ -112,7 +113,7 @@ class Attempts:
         loop = asyncio.get_running_loop()
         begun = loop.time()
         if left is None:
-            self._journal.intend("playbook.started", **execution.started_data(attempt=1))
+            self._journal.intend(PlaybookStarted(**execution.started_data(attempt=1)))
         try:
             async with self._lock(execution):
                 end = await self._try(execution, left)
@@ -151,12 +152,13 @@ class Attempts:
         end = End(False, "not tried")
         async with self._lock(execution):
             self._journal.write(
-                "playbook.started",
-                **execution.identity(),
-                alert=execution.incident.notice.alert,
-                attempt=1,
-                phase="resolve",
-                reason=because,
+                PlaybookStarted(
+                    **execution.identity(),
+                    alert=execution.incident.notice.alert,
+                    attempt=1,
+                    phase="resolve",
+                    reason=because,
+                )
             )
             for attempt in range(1, execution.bound.playbook.attempts + 1):
                 stage = execution.stage(attempt, "resolve")
@@ -173,13 +175,14 @@ class Attempts:
 
     def _finished(self, execution: Execution, phase: str, end: End, seconds: float) -> None:
         self._journal.write(
-            "playbook.finished",
-            **execution.identity(),
-            ok=end.ok,
-            reason=end.reason,
-            seconds=round(seconds, 6),
-            phase=phase,
-            touched=execution.touched,
+            PlaybookFinished(
+                **execution.identity(),
+                ok=end.ok,
+                reason=end.reason,
+                seconds=round(seconds, 6),
+                phase=phase,
+                touched=execution.touched,
+            )
         )
 
 

@@ -20,6 +20,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from tierdrill.documents.models.playbook import External, Playbook
 from tierdrill.documents.models.units import show_duration
+from tierdrill.history.kinds.response_kinds import PlaybookFinished, PlaybookStarted, StepEnded
 from tierdrill.remediation.admission import GUARD_PATIENCE_S, RESOLVED
 from tierdrill.remediation.engine_journal import Journal
 from tierdrill.remediation.execution import End, Execution
@@ -144,28 +145,30 @@ class ExternalWatch:
             self._end(run, End(report.ok, report.reason))
             return
         self._journal.write(
-            "playbook.step",
-            playbook=run.playbook,
-            execution=run.execution,
-            step=report.step,
-            action=run.terms.tool,
-            ok=report.ok,
-            seen=report.seen,
-            seconds=0.0,
-            phase="act",
+            StepEnded(
+                playbook=run.playbook,
+                execution=run.execution,
+                step=report.step,
+                action=run.terms.tool,
+                ok=report.ok,
+                seen=report.seen,
+                seconds=0.0,
+                phase="act",
+            )
         )
 
     def _started(self, name: str, terms: External, report: ExternalReport) -> ToolRun:
         run = ToolRun(name, report.execution, report.target, terms, asyncio.get_running_loop().time())
         self._journal.write(
-            "playbook.started",
-            playbook=name,
-            execution=run.execution,
-            target=run.target,
-            alert=report.alert,
-            attempt=1,
-            phase="act",
-            tool=terms.tool,
+            PlaybookStarted(
+                playbook=name,
+                execution=run.execution,
+                target=run.target,
+                alert=report.alert,
+                attempt=1,
+                phase="act",
+                tool=terms.tool,
+            )
         )
         self._runs[(name, run.execution)] = run
         if len(self._runs) > RUNS_MAX:
@@ -187,14 +190,15 @@ class ExternalWatch:
     def _end(self, run: ToolRun, end: End) -> None:
         run.end = end
         self._journal.write(
-            "playbook.finished",
-            playbook=run.playbook,
-            execution=run.execution,
-            target=run.target,
-            ok=end.ok,
-            reason=end.reason,
-            seconds=round(asyncio.get_running_loop().time() - run.began, 6),
-            phase="act",
+            PlaybookFinished(
+                playbook=run.playbook,
+                execution=run.execution,
+                target=run.target,
+                ok=end.ok,
+                reason=end.reason,
+                seconds=round(asyncio.get_running_loop().time() - run.began, 6),
+                phase="act",
+            )
         )
         run.ended.set()
 

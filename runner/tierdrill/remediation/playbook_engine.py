@@ -25,7 +25,7 @@ from tierdrill.remediation.engine_journal import (
     JournalError,
     SkipLog,
     Unfinished,
-    handled_by,
+    begun,
     memory_of,
     unfinished,
 )
@@ -109,7 +109,7 @@ class PlaybookEngine:
         for name in self._memories:
             self._memories[name] = memory_of(past, name)
         # Alertmanager will repeat what still fires; what was run for it must not run again.
-        self._handled = {handled for event in past if (handled := handled_by(event))}
+        self._handled = {(said.playbook, notice.incident) for _, said, notice in begun(past)}
         left = [item for item in unfinished(past) if item.playbook in self._playbooks]
         for item in left:
             incident = self._book.take(item.notice).incident or Incident(item.notice)

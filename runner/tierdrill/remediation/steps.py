@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tierdrill.documents.models.playbook import Action, Step
+from tierdrill.history.kinds.response_kinds import StepEnded, StepStarted
 from tierdrill.remediation.engine_journal import Journal, JournalError
 from tierdrill.remediation.fact_reader import FactReader, Outcome
 from tierdrill.targets.base import RemedyPort, TargetError
@@ -73,9 +74,7 @@ class StepRunner:
     async def _step(self, stage: Stage, step: Step) -> _Done:
         loop = asyncio.get_running_loop()
         begun = loop.time()
-        self._journal.intend(
-            "playbook.step_started", **stage, step=step.name, action=step.do, arguments=step.arguments
-        )
+        self._journal.intend(StepStarted(**stage, step=step.name, action=step.do, arguments=step.arguments))
         try:
             result = await self._act(step, step.timeout)
             if result.ok and step.verify:
@@ -110,12 +109,13 @@ class StepRunner:
                 # Not journaled as an intent that may refuse: what was done must be taken back even if the history is
                 # gone.
                 self._journal.write(
-                    "playbook.step_started",
-                    **stage,
-                    step=step.name,
-                    action=step.rollback.do,
-                    arguments=step.rollback.arguments,
-                    rollback=True,
+                    StepStarted(
+                        **stage,
+                        step=step.name,
+                        action=step.rollback.do,
+                        arguments=step.rollback.arguments,
+                        rollback=True,
+                    )
                 )
                 result = await self._act(step.rollback, seconds)
             else:
@@ -125,15 +125,16 @@ class StepRunner:
 
     def _write_step(self, stage: Stage, step: Step, result: _Done, seconds: float, **more: Any) -> None:
         self._journal.write(
-            "playbook.step",
-            **stage,
-            step=step.name,
-            action=step.do,
-            ok=result.ok,
-            seen=result.seen,
-            happened=result.happened,
-            seconds=round(seconds, 6),
-            **more,
+            StepEnded(
+                **stage,
+                step=step.name,
+                action=step.do,
+                ok=result.ok,
+                seen=result.seen,
+                happened=result.happened,
+                seconds=round(seconds, 6),
+                **more,
+            )
         )
 
 

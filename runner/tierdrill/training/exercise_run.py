@@ -24,7 +24,10 @@ from tierdrill.conductor.run_errors import RunRefused
 from tierdrill.conductor.watchers import keep_leases, pump_reports, pump_samples
 from tierdrill.history.events import Emit, Event
 from tierdrill.history.history_store import HistoryError
+from tierdrill.history.kinds.exercise_kinds import ExerciseEnded, ExerciseNote, ExerciseStarted
+from tierdrill.history.kinds.run_kinds import LedgerOpen, LoadEnded, LoadStarted, RunEnded, RunNote
 from tierdrill.history.ledger import Ledger, LedgerError
+from tierdrill.history.payload import Payload
 from tierdrill.history.sealed import SealedHistory, exercise_folder, sealed_order
 from tierdrill.injection.injector import Injector
 from tierdrill.load.load_child import LoadError, LoadProcess
@@ -201,21 +204,22 @@ class Host:
 
     def _note_begin(self, zero: float) -> None:
         self.recorder.note(
-            "exercise.started",
+            ExerciseStarted(
+                exercise=self.exercise,
+                scenario=self.setting.scenario.model_dump(mode="json"),
+                settings=self.setting.to_json(),
+                trainee=self.options.trainee,
+                responder=self.options.responder,
+                automation=self.setting.automation,
+                seed=self.plan.setting.drill.load.seed,
+            ),
             "exercise",
             at=zero,
-            exercise=self.exercise,
-            scenario=self.setting.scenario.model_dump(mode="json"),
-            settings=self.setting.to_json(),
-            trainee=self.options.trainee,
-            responder=self.options.responder,
-            automation=self.setting.automation,
-            seed=self.plan.setting.drill.load.seed,
         )
-        self.recorder.note("load.started", "load", schedule_zero=zero, planned={})
+        self.recorder.note(LoadStarted(schedule_zero=zero, planned={}), "load")
 
     def _say(self, text: str) -> None:
-        self.recorder.note("exercise.note", "exercise", text=text)
+        self.recorder.note(ExerciseNote(text=text), "exercise")
 
     async def _watch_load(self, session: Session) -> None:
         assert self.load is not None
@@ -244,7 +248,7 @@ class Host:
     async def _clean_up(self) -> None:
         """Undo first of all that can fail; every step is tried whatever became of the one before."""
         self._decide()
-        self._note("exercise.ended", reason=self.reason, why=self.why)
+        self._note(ExerciseEnded(reason=self.reason, why=self.why))
         steps: list[Callable[[], Awaitable[Any]]] = []
         if self.desk is not None:
             steps.append(self.desk.stop)
@@ -265,10 +269,10 @@ class Host:
         # What was done to the platform has ended with it.
         left = await self._tried(self._undo(remedies=True))
         self.left = [*(left if left is not None else ["unknown"]), *(processes if processes is not None else ["lab"])]
-        self._note("ledger.open", faults=left if left is not None else ["unknown"], processes=processes or [])
+        self._note(LedgerOpen(faults=left if left is not None else ["unknown"], processes=processes or []))
         clean = not self.left
         outcome = "unclean" if not clean else "completed" if self.reason in CLEAN_REASONS else "aborted"
-        self._note("run.ended", outcome=outcome, reason=self.why)
+        self._note(RunEnded(outcome=outcome, reason=self.why))
         if self.reaper is not None:
             # Not clean: the reaper is left to think that this process died, and heals.
             await self.reaper.dismiss(clean=clean)
@@ -291,7 +295,7 @@ class Host:
         if self._pumps:
             await asyncio.wait(self._pumps, timeout=3.0)
         malformed = self.load.sample_tail.malformed + self.load.report_tail.malformed
-        self._note("load.ended", exit_code=self.load.exit_code, malformed=malformed)
+        self._note(LoadEnded(exit_code=self.load.exit_code, malformed=malformed))
 
     async def _end_watchers(self) -> None:
         if self.platform is not None and self.session is not None:
@@ -307,13 +311,13 @@ class Host:
             self._write_trace(error)
             return None
 
-    def _note(self, kind: str, **data: Any) -> None:
+    def _note(self, said: Payload) -> None:
         with contextlib.suppress(HistoryError):
-            self.recorder.note(kind, "exercise", **data)
+            self.recorder.note(said, "exercise")
 
     def _write_trace(self, error: BaseException) -> None:
         """For the maintainers; sealed like everything, for a traceback may tell what was injected."""
-        self._note("run.note", text="".join(traceback.format_exception(error))[-4000:])
+        self._note(RunNote(text="".join(traceback.format_exception(error))[-4000:]))
 
     async def _undo(self, *, remedies: bool) -> list[str]:
         def work(emit: Emit) -> list[str]:

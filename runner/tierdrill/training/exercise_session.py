@@ -11,6 +11,16 @@ from typing import Any
 from tierdrill.conductor.recorder import Recorder
 from tierdrill.documents.models.scenario import Incident, Inject, Noise
 from tierdrill.history.events import Event
+from tierdrill.history.kinds.exercise_kinds import (
+    ExerciseNote,
+    FacilitatorInject,
+    FacilitatorMessage,
+    FacilitatorPause,
+    FacilitatorResume,
+    TraineeEvent,
+)
+from tierdrill.history.kinds.response_kinds import PageEvent
+from tierdrill.history.kinds.run_kinds import LoadSamples, PlatformState, RunNote
 from tierdrill.injection.injector import NotInjected, Refused
 from tierdrill.monitoring.query import Prometheus
 from tierdrill.targets.base import TargetError
@@ -123,7 +133,7 @@ class Session(SessionViews):
                 self.ending.end("error", str(error))
                 return
             # What the trainee has done meanwhile left nothing to break: the exercise goes on without.
-            self.recorder.note("run.note", "exercise", text=f"left out: {error}")
+            self.recorder.note(RunNote(text=f"left out: {error}"), "exercise")
             self.wellness.left_out(name)
             return
         except NotInjected as error:
@@ -217,7 +227,7 @@ class Session(SessionViews):
             done = await self._signal(inject)
         else:
             done = await self._second_fault(inject)
-        self.recorder.note("facilitator.inject", by, **inject.model_dump(mode="json", exclude_none=True))
+        self.recorder.note(FacilitatorInject(**inject.model_dump(mode="json", exclude_none=True)), by)
         return done
 
     async def _second_fault(self, inject: Inject) -> str:
@@ -237,24 +247,24 @@ class Session(SessionViews):
     def message(self, sender: str, text: str) -> None:
         """Somebody says something to the trainee."""
         self.messages.append({"elapsed_s": round(self.clock.elapsed, 1), "sender": sender, "text": text})
-        self.recorder.note("facilitator.message", "facilitator", sender=sender, text=text)
+        self.recorder.note(FacilitatorMessage(sender=sender, text=text), "facilitator")
 
     def say(self, text: str) -> None:
         """A note of the exercise itself, shown in its terminal."""
-        self.recorder.note("exercise.note", "exercise", text=text)
+        self.recorder.note(ExerciseNote(text=text), "exercise")
 
     def pause(self) -> bool:
         """Stand still."""
         done = self.clock.pause()
         if done:
-            self.recorder.note("facilitator.pause", "facilitator")
+            self.recorder.note(FacilitatorPause(), "facilitator")
         return done
 
     def resume(self) -> bool:
         """Go on."""
         done = self.clock.resume()
         if done:
-            self.recorder.note("facilitator.resume", "facilitator")
+            self.recorder.note(FacilitatorResume(), "facilitator")
         return done
 
     def end(self, reason: str, why: str) -> None:
@@ -266,12 +276,13 @@ class Session(SessionViews):
         return self.pages.acknowledged(key, by)
 
     def _heard(self, item: Event) -> None:
-        if item.kind == "load.samples":
-            self.pulse.feed(item.data["columns"])
-        elif item.kind == "platform.state":
-            self.hand.facts_changed()
-        elif item.kind.startswith(("trainee.", "page.")):
-            self.wellness.heard(item, self.clock.elapsed)
+        match item.payload:
+            case LoadSamples(columns=columns):
+                self.pulse.feed(columns)
+            case PlatformState():
+                self.hand.facts_changed()
+            case TraineeEvent() | PageEvent():
+                self.wellness.heard(item, self.clock.elapsed)
 
     async def close(self) -> None:
         """End what the trainee has under way; what a playbook owes is given back."""

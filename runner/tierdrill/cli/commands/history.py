@@ -21,7 +21,6 @@ from tierdrill.cli.past_runs import find_record, stored_events
 if TYPE_CHECKING:
     from tierdrill.history.events import Event
 
-FIGURES = ("load.samples", "load.health", "platform.state", "lab.state")
 """Kinds that say much and tell nothing."""
 
 
@@ -64,6 +63,7 @@ def _wanted(kind: str, kinds: Iterable[str]) -> bool:
 
 def _lines(events: Iterable[Event], kinds: tuple[str, ...]) -> Iterable[str]:
     """The story, a line for each event, with the time since the fault's effect; figures only where asked for."""
+    from tierdrill.history.kinds.run_kinds import LoadHealth, LoadSamples, PlatformState
     from tierdrill.history.payload import plain
     from tierdrill.report.event_text import describe
     from tierdrill.report.format import show_offset
@@ -72,10 +72,11 @@ def _lines(events: Iterable[Event], kinds: tuple[str, ...]) -> Iterable[str]:
 
     state, left_out = RunState(drill="", variant=""), Counter[str]()
     for event in events:
-        if event.kind in FIGURES and not kinds:
+        figures = isinstance(event.payload, LoadSamples | LoadHealth | PlatformState)
+        if figures and not kinds:
             left_out[event.kind] += 1
             continue
-        if event.kind not in FIGURES:
+        if not figures:
             state = reduce(state, event)
         if not _wanted(event.kind, kinds):
             continue

@@ -186,14 +186,15 @@ class _Runs:
         self._made = 0
 
     def tell(self, event: Event) -> None:
+        from tierdrill.history.kinds.run_kinds import PhaseStarted, RunStarted
         from tierdrill.report.format import variant_words
 
-        if event.kind == "run.started":
-            place = f"run {self._made + 1} of {self._about}{self._made + self._left()}"
-            words = variant_words(str(event.data["variant"]))
-            click.echo(f"{place}: {event.data['drill']}, {words}: {event.data['run']}", err=True)
-        elif event.kind == "phase.started":
-            click.echo(f"  {event.data['phase']}", err=True)
+        match event.payload:
+            case RunStarted() as said:
+                place = f"run {self._made + 1} of {self._about}{self._made + self._left()}"
+                click.echo(f"{place}: {said.drill}, {variant_words(said.variant)}: {said.run}", err=True)
+            case PhaseStarted(phase=phase):
+                click.echo(f"  {phase}", err=True)
 
     def on_row(self, row: ProofRow, outcome: RunOutcome) -> None:
         from tierdrill.report.format import show_seconds

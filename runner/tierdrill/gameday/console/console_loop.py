@@ -19,6 +19,8 @@ from tierdrill.gameday.gameday_commands import Command, Decision
 from tierdrill.gameday.gameday_engine import Engine
 from tierdrill.history.events import event
 from tierdrill.history.history_store import HistoryError
+from tierdrill.history.kinds.gameday_kinds import FacilitatorLeft
+from tierdrill.history.payload import Payload
 
 TICK_S = 0.25
 Ending = Literal["ended", "detached", "hung up", "killed"]
@@ -199,15 +201,15 @@ class Sitting:
 
     def _say_left(self, how: str) -> None:
         if not self._engine.hands_off and self._engine.state.ended is None:
-            self._write("facilitator.left", how=how)
+            self._write(FacilitatorLeft(how=how))
 
     def _note(self, how: str) -> None:
-        self._write("facilitator.left", how=f"{how}; the game day goes on unattended")
+        self._write(FacilitatorLeft(how=f"{how}; the game day goes on unattended"))
 
-    def _write(self, kind: str, **data: Any) -> None:
+    def _write(self, said: Payload) -> None:
         # Who left is good to know, and not worth a game day.
         with suppress(HistoryError):
-            self._engine.journal.write([event(kind, self._engine.author, **data)])
+            self._engine.journal.write([event(said, self._engine.author)])
 
     def _drop_face(self) -> None:
         face, self._face = self._face, None

@@ -20,6 +20,7 @@ from tierdrill.gameday.gameday_state import fold
 from tierdrill.gameday.record.hypothesis_outcome import judged
 from tierdrill.gameday.record.journal_text import describe
 from tierdrill.history.events import Event
+from tierdrill.history.kinds.gameday_kinds import RunFinished, RunNamed
 from tierdrill.report.format import variant_words
 
 TIMES = ("mttd", "mtta", "mitigate", "mttr")
@@ -155,15 +156,15 @@ def overall(state: GameDayState, drills: Sequence[DrillRow]) -> str:
 def _timeline(events: Sequence[Event], state: GameDayState) -> tuple[Moment, ...]:
     moments = []
     for event in events:
-        if event.kind == "run.named":
+        said = event.payload
+        if isinstance(said, RunNamed):
             continue
         if (told := describe(event, state)) is not None:
             moments.append(Moment(event.at, event.source, told[0], told[1]))
-        if event.kind == "run.finished":
-            story = event.data.get("story", ())
-            place = event.data.get("step")
-            who = state.steps[place].step.title if isinstance(place, int) and place < len(state.steps) else "run"
-            moments += [Moment(float(one["at"]), who, str(one["text"]), str(one["level"])) for one in story]
+        if isinstance(said, RunFinished):
+            place = said.step
+            who = state.steps[place].step.title if place is not None and place < len(state.steps) else "run"
+            moments += [Moment(float(one["at"]), who, str(one["text"]), str(one["level"])) for one in said.story]
     return tuple(sorted(moments, key=lambda moment: moment.at))
 
 

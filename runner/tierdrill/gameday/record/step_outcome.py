@@ -9,7 +9,8 @@ from typing import Any
 from tierdrill.conductor.guardrails import GuardrailWatch
 from tierdrill.documents.models.gameday import AbortCriterion, GameDay
 from tierdrill.gameday.gameday_model import REFUSED
-from tierdrill.history.events import Event
+from tierdrill.history.events import Event, each
+from tierdrill.history.kinds.run_kinds import GuardrailBreached
 from tierdrill.judge.judge import NotARun, judge, setting_in
 from tierdrill.judge.verdict import Verdict
 from tierdrill.report.run.origin import emulated_parts
@@ -85,7 +86,7 @@ def _checks(verdict: Verdict) -> list[dict[str, Any]]:
 
 def breached(criteria: Iterable[AbortCriterion], events: Iterable[Event]) -> list[str]:
     """The abort criteria, in their words, that a run broke: it watched them as guardrails of its own."""
-    names = {str(event.data.get("guardrail")) for event in events if event.kind == "guardrail.breached"}
+    names = {said.guardrail for _, said in each(events, GuardrailBreached)}
     return [
         criterion.words
         for criterion in criteria

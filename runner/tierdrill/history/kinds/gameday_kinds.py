@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tierdrill.history.payload import Payload
@@ -17,7 +17,7 @@ class GameDayOpened(Payload, kind="gameday.opened"):
     lab: str | None = None
     unattended: bool
     pauses: bool = True
-    planned: tuple[float, ...] = ()
+    planned: Sequence[float] = ()
     version: str
 
 
@@ -45,7 +45,7 @@ class AnnouncementTold(Payload, kind="announcement.told"):
 class StepEvent(Payload):
     """What every event of a step says."""
 
-    step: int
+    step: int | None
 
 
 class StepBegun(StepEvent, kind="step.begun"):
@@ -83,13 +83,13 @@ class RunFinished(RunEvent, kind="run.finished"):
     status: str
     summary: str
     times: Mapping[str, Any] | None = None
-    reasons: tuple[str, ...] = ()
-    checks: tuple[Mapping[str, Any], ...] = ()
-    breached: tuple[str, ...] = ()
-    story: tuple[Mapping[str, Any], ...] = ()
+    reasons: Sequence[str] = ()
+    checks: Sequence[Mapping[str, Any]] = ()
+    breached: Sequence[str] = ()
+    story: Sequence[Mapping[str, Any]] = ()
     variables: Mapping[str, Any] | None = None
-    tiers: tuple[str, ...] = ()
-    emulated: tuple[str, ...] = ()
+    tiers: Sequence[str] = ()
+    emulated: Sequence[str] = ()
 
 
 class PauseExtended(Payload, kind="pause.extended"):

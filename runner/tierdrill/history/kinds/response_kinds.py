@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tierdrill.history.payload import Moment, Payload, Seen
@@ -55,8 +55,8 @@ class PlaybookStarted(PlaybookEvent, kind="playbook.started"):
     phase: str = "act"
     reason: str = ""
     notice: Mapping[str, Any] | None = None
-    group: tuple[str, ...] = ()
-    nodes: tuple[str, ...] = ()
+    group: Sequence[str] = ()
+    nodes: Sequence[str] = ()
     gives_back: bool = False
     tool: str = ""
 
@@ -67,7 +67,7 @@ class PlaybookSkipped(PlaybookEvent, kind="playbook.skipped"):
     code: str
     reason: str
     count: int = 1
-    targets: tuple[str, ...] = ()
+    targets: Sequence[str] = ()
     alert: str = ""
 
 

@@ -21,7 +21,7 @@ class RunStarted(Payload, kind="run.started"):
     variant: str = "drill"
     setting: Mapping[str, Any]
     mechanisms: Mapping[str, Any] = NOTHING
-    faults: tuple[Mapping[str, Any], ...] | None = None
+    faults: Sequence[Mapping[str, Any]] | None = None
     environment: Any = None
     seed: Any = None
     versions: Any = None
@@ -70,7 +70,7 @@ class ExperimentRollbacks(Payload, kind="experiment.rollbacks"):
     """How many were played, and those that failed: {activity, seen, own: tierdrill's own undo}."""
 
     played: int
-    failed: tuple[Any, ...]
+    failed: Sequence[Any]
 
 
 class FaultEvent(Payload):
@@ -226,8 +226,8 @@ class LoadEnded(Payload, kind="load.ended"):
 class PlatformState(Payload, kind="platform.state"):
     """What the control plane reports, at each change."""
 
-    nodes: tuple[Mapping[str, Any], ...]
-    replicas: tuple[Mapping[str, Any], ...]
+    nodes: Sequence[Mapping[str, Any]]
+    replicas: Sequence[Mapping[str, Any]]
 
 
 class LabState(PlatformState, kind="lab.state"):
@@ -259,8 +259,8 @@ class RunStopping(Payload, kind="run.stopping"):
 class LedgerOpen(Payload, kind="ledger.open"):
     """What is still there at the end."""
 
-    faults: tuple[Any, ...] | None
-    processes: tuple[Any, ...] = ()
+    faults: Sequence[Any] | None
+    processes: Sequence[Any] = ()
 
 
 class ClockStepped(Payload, kind="clock.stepped"):

@@ -13,7 +13,9 @@ from pathlib import Path
 from tierdrill.documents.catalogue import Catalogue
 from tierdrill.documents.models.channels import NoticeKind
 from tierdrill.documents.models.staged_rollout import Rollout, Stage
+from tierdrill.history.events import each
 from tierdrill.history.history_store import HistoryError, HistoryStore
+from tierdrill.history.kinds.run_kinds import RunStopping
 from tierdrill.home import run_folder
 from tierdrill.judge.verdict import Check, Status, Verdict
 from tierdrill.schedule.gates import gate_rules as gates
@@ -117,7 +119,7 @@ class Follow:
             return ""
         with closing(HistoryStore(self._home)) as store:
             events = store.events(attempt.run)
-        return next((str(one.data.get("by", "")) for one in events if one.kind == "run.stopping"), "")
+        return next((said.by for _, said in each(events, RunStopping)), "")
 
     def _worse(self, drills: set[str], now: float) -> dict[str, tuple[str, str]]:
         """Measures of these drills that are worse now: their keys, each with its drill and what is seen."""

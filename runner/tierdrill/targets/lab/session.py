@@ -11,6 +11,7 @@ from typing import Any
 from tierdrill.documents.models.drill import Stream
 from tierdrill.documents.models.workloads import Model
 from tierdrill.history.events import Emit, Event, event
+from tierdrill.history.kinds.run_kinds import PlatformState, ProcessExited
 from tierdrill.lab.calls import Call, Calls
 from tierdrill.lab.client import AsyncLabClient, LabClient, LabError
 from tierdrill.lab.lab_files import LabState, down_lab
@@ -103,7 +104,7 @@ class LabSession:
                 continue
             version = state.get("version")
             self.state = state
-            emit(event("platform.state", SOURCE, **_shown(state)))
+            emit(event(PlatformState(**_shown(state)), SOURCE))
 
     async def renew_leases(self, faults: Sequence[str]) -> None:
         with contextlib.suppress(LabError):
@@ -170,12 +171,13 @@ def check_gateways(
 
 def _exited(item: Mapping[str, Any]) -> Event:
     return event(
-        "process.exited",
+        ProcessExited(
+            name=str(item.get("name") or item.get("process")),
+            exit_code=item.get("exit_code"),
+            expected=bool(item.get("expected")),
+        ),
         SOURCE,
         at=float(item["at"]),
-        name=str(item.get("name") or item.get("process")),
-        exit_code=item.get("exit_code"),
-        expected=bool(item.get("expected")),
     )
 
 

@@ -11,6 +11,8 @@ from typing import Any
 
 from tierdrill.conductor.recorder import in_thread
 from tierdrill.history.events import Emit, Event, event
+from tierdrill.history.kinds.exercise_kinds import ExerciseIncident
+from tierdrill.history.kinds.run_kinds import FaultIntended
 from tierdrill.injection.injector import Injector, NotInjected
 
 
@@ -44,9 +46,9 @@ class ExerciseFaults:
         injector, fault = self.injector, f"{self.injector.run}/{self._count}"
 
         def tell(item: Event) -> None:
-            if item.kind == "fault.intended":
-                about = {"fault": fault, "kind": kind, "target": item.data["target"], "tier": tier}
-                injector.emit(event("exercise.incident", injector.source, at=item.at, incident=incident, **about))
+            if isinstance(said := item.payload, FaultIntended):
+                told = ExerciseIncident(incident=incident, fault=fault, kind=kind, target=said.target, tier=tier)
+                injector.emit(event(told, injector.source, item.at))
             injector.emit(item)
 
         def work(emit: Emit) -> str:

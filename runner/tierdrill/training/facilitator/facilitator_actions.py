@@ -16,6 +16,7 @@ from typing import Any, Protocol
 
 from tierdrill.documents.models.scenario import Inject, Scenario
 from tierdrill.history.events import Event, event
+from tierdrill.history.kinds.exercise_kinds import FacilitatorHint, FacilitatorJoined
 from tierdrill.training.protocol import BAD_INPUT, REFUSED, Answer, answer
 
 HINT_COST_MAX = 50
@@ -71,7 +72,7 @@ class Facilitator:
             return answer("the facilitator's seat is taken; with its token you can come back to it", code=REFUSED)
         token = secrets.token_urlsafe(9)
         self._digest = _digest(token)
-        self._emit(event("facilitator.joined", "facilitator"))
+        self._emit(event(FacilitatorJoined(), "facilitator"))
         self._joined()
         return answer(f"the seat is yours; your token is {token}", {"token": token})
 
@@ -121,7 +122,7 @@ class Facilitator:
         text, cost = str(said.get("text") or "").strip(), int(said.get("cost", 5))
         if not text or not 0 <= cost <= HINT_COST_MAX:
             return answer(f"a hint needs words, and costs 0 to {HINT_COST_MAX} points", code=BAD_INPUT)
-        self._emit(event("facilitator.hint", "facilitator", hint=text, cost=cost, asked=False))
+        self._emit(event(FacilitatorHint(hint=text, cost=cost, asked=False), "facilitator"))
         return answer(f"given; it costs {cost} points")
 
     async def _pause(self, said: Mapping[str, Any]) -> Answer:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tierdrill.history.events import Event, event
+from tierdrill.history.kinds.exercise_kinds import TraineeLooked
 from tierdrill.monitoring.alert_names import WATCHDOG
 from tierdrill.monitoring.query import AlertmanagerClient, NoData, Prometheus, Sample
 from tierdrill.targets.base import Session, TargetError
@@ -50,7 +51,7 @@ class Inspection(Telemetry):
         what = {"query": "metrics", "gateways": "links"}.get(do, do)
         subject = str(said.get("what") or said.get("promql") or "")
         more: dict[str, Any] = {"subject": subject} if subject else {}
-        self._emit(event("trainee.looked", "trainee", what=what, **more))
+        self._emit(event(TraineeLooked(what=what, **more), "trainee"))
         try:
             shown: Answer = await getattr(self, f"show_{do}")(said)
             return shown

@@ -8,6 +8,7 @@ from typing import Any
 from tierdrill.documents.models.hypotheses import CAUSES
 from tierdrill.documents.models.scenario import Hint
 from tierdrill.history.events import Event, event
+from tierdrill.history.kinds.exercise_kinds import FacilitatorHint, TraineeDone, TraineeHypothesis, TraineeUpdate
 from tierdrill.training.columns import listing
 from tierdrill.training.protocol import BAD_INPUT, REFUSED, Answer, answer
 
@@ -49,7 +50,7 @@ class Statements:
         if cause not in CAUSES:
             return answer(f"found cause {cause!r}; there are: {', '.join(CAUSES)}", code=BAD_INPUT)
         more: dict[str, Any] = {"about": str(about)[:TEXT_MAX]} if about else {}
-        self._emit(event("trainee.hypothesis", "trainee", cause=cause, **more))
+        self._emit(event(TraineeHypothesis(cause=cause, **more), "trainee"))
         return answer(f"noted: {CAUSES[cause]}", {"cause": cause})
 
     def _update(self, said: Mapping[str, Any]) -> Answer:
@@ -59,7 +60,7 @@ class Statements:
                 "found no words; an update says what customers feel, what is done, and when the next one comes",
                 code=BAD_INPUT,
             )
-        self._emit(event("trainee.update", "trainee", text=text[:TEXT_MAX]))
+        self._emit(event(TraineeUpdate(text=text[:TEXT_MAX]), "trainee"))
         return answer("the update is sent")
 
     def _hint(self, said: Mapping[str, Any]) -> Answer:
@@ -67,13 +68,13 @@ class Statements:
             return answer("there are no hints left" if self._hints else "there are no hints here", code=REFUSED)
         hint = self._hints[self._given]
         self._given += 1
-        self._emit(event("facilitator.hint", "trainee", hint=hint.text, cost=hint.cost, asked=True))
+        self._emit(event(FacilitatorHint(hint=hint.text, cost=hint.cost, asked=True), "trainee"))
         left = len(self._hints) - self._given
         return answer(f"{hint.text} (costs {hint.cost} points; {left} left)", {"hint": hint.text, "cost": hint.cost})
 
     def _done(self, said: Mapping[str, Any]) -> Answer:
         why_not = self._relieved()
-        self._emit(event("trainee.done", "trainee", accepted=why_not is None, seen=why_not or ""))
+        self._emit(event(TraineeDone(accepted=why_not is None, seen=why_not or ""), "trainee"))
         if why_not is not None:
             return answer(f"you are not relieved yet: {why_not}", code=REFUSED)
         self._end("resolved", "the trainee said so, and it is so")

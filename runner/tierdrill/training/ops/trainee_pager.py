@@ -14,6 +14,15 @@ from typing import Any
 
 from tierdrill.documents.models.tiers import Tiers
 from tierdrill.history.events import Event, event
+from tierdrill.history.kinds.response_kinds import (
+    ALERT,
+    NOBODY,
+    PageAcknowledged,
+    PageEscalated,
+    PageEvent,
+    PageResolved,
+    PageSent,
+)
 from tierdrill.monitoring.pager import Page, PagerStub
 from tierdrill.remediation.alert_notice import AlertNotice
 from tierdrill.remediation.engine_journal import Journal
@@ -85,7 +94,7 @@ class PageBook:
             return
         firing.discard(notice.fingerprint)
         if not firing and (ladder := self._ladders.pop(key, None)) is not None:
-            self._spawn(self._resolved(ladder, "alert"))
+            self._spawn(self._resolved(ladder, ALERT))
 
     def call(self, key: str, tier: str, summary: str) -> None:
         """Page somebody: an alert, or a page that the scenario or the facilitator makes up."""
@@ -118,12 +127,12 @@ class PageBook:
         by_hand = dedup_key in self._woken
         self._woken.discard(dedup_key)
         if action == "trigger" and level > 1 and not by_hand:
-            self._note("page.escalated", dedup_key, by="nobody acknowledged it", level=level, contact=contact)
+            self._note(PageEscalated, dedup_key, by=NOBODY, level=level, contact=contact)
 
     async def _resolved(self, ladder: Ladder, by: str) -> None:
         level = ladder.level
         await ladder.tell_resolved()
-        self._note("page.resolved", ladder.dedup_key, by=by, level=level)
+        self._note(PageResolved, ladder.dedup_key, by=by, level=level)
 
     def acknowledged(self, key: str, by: str) -> bool:
         """The pager says that somebody took it; False if it is none of ours."""
@@ -131,7 +140,7 @@ class PageBook:
         if ladder is None:
             return False
         ladder.stop()
-        self._note("page.acknowledged", key, by=by, level=ladder.level)
+        self._note(PageAcknowledged, key, by=by, level=ladder.level)
         return True
 
     def acknowledge(self, name: str, by: str) -> Page:
@@ -155,7 +164,7 @@ class PageBook:
         if reached >= len(levels):
             raise ValueError(f"{self.name_of(page)} is with {levels[-1].contact} already, who is last")
         contact = levels[reached].contact
-        self._note("page.escalated", page.dedup_key, by=by, level=reached + 1, contact=contact)
+        self._note(PageEscalated, page.dedup_key, by=by, level=reached + 1, contact=contact)
         if page.state == "acknowledged":
             # Its climb has ended with the acknowledgement: the next level is told beside it.
             self._beside[ladder] = reached + 1
@@ -169,9 +178,18 @@ class PageBook:
         tier = self._tier_of[page.dedup_key]
         await self._pager(contact, level, tier, page.dedup_key, "trigger", page.summary)
         self._emit(
-            event("page.sent", SOURCE, contact=contact, level=level, tier=tier, dedup_key=page.dedup_key,
-                  action="trigger", summary=page.summary)
-        )  # fmt: skip
+            event(
+                PageSent(
+                    contact=contact,
+                    level=level,
+                    tier=tier,
+                    dedup_key=page.dedup_key,
+                    action="trigger",
+                    summary=page.summary,
+                ),
+                SOURCE,
+            )
+        )
 
     def resolve(self, name: str, by: str) -> tuple[Page, bool]:
         """Close a page by hand: the page, and whether its alert still fires; ValueError if it is closed already."""
@@ -182,7 +200,7 @@ class PageBook:
         level = ladder.level if ladder is not None else 1
         if ladder is not None:
             ladder.stop()
-        self._note("page.resolved", page.dedup_key, by=by, level=level)
+        self._note(PageResolved, page.dedup_key, by=by, level=level)
         return page, bool(self._firing.get(page.dedup_key))
 
     def find(self, name: str) -> Page:
@@ -237,8 +255,8 @@ class PageBook:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    def _note(self, kind: str, key: str, **data: Any) -> None:
-        self._emit(event(kind, SOURCE, dedup_key=key, tier=self._tier_of.get(key, ""), **data))
+    def _note(self, kind: Callable[..., PageEvent], key: str, **data: Any) -> None:
+        self._emit(event(kind(dedup_key=key, tier=self._tier_of.get(key, ""), **data), SOURCE))
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(work)

@@ -8,7 +8,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from tierdrill.history.events import Event
+from tierdrill.history.events import Event, event
+from tierdrill.history.kinds.exercise_kinds import TraineeAction
 from tierdrill.remediation.substitution import SubstitutionError
 from tierdrill.remedies import remedy_registry
 from tierdrill.targets.base import RemedyPort, RemedyResult, Session, TargetError
@@ -186,26 +187,20 @@ class Remedies:
     def _record(self, action: Action, now: Situation, *, ok: bool, rule: str = "") -> None:
         order = action.order
         node = order.target.split(" ")[-1]
-        self._emit(
-            Event(
-                at=action.at,
-                kind="trainee.action",
-                source="trainee",
-                data={
-                    "action": order.action,
-                    "target": order.target,
-                    "parameters": order.arguments,
-                    "ok": ok,
-                    "seen": action.seen,
-                    "override": action.override,
-                    "tier": tier_of_target(node, now.inventory, now.tiers),
-                    "number": action.number,
-                    "refused": action.state == "refused",
-                    "rule": rule or (action.override or {}).get("rule", ""),
-                    "seconds": round(time.time() - action.at, 3),
-                },
-            )
+        said = TraineeAction(
+            action=order.action,
+            target=order.target,
+            parameters=order.arguments,
+            ok=ok,
+            seen=action.seen,
+            override=action.override,
+            tier=tier_of_target(node, now.inventory, now.tiers),
+            number=action.number,
+            refused=action.state == "refused",
+            rule=rule or (action.override or {}).get("rule", ""),
+            seconds=round(time.time() - action.at, 3),
         )
+        self._emit(event(said, "trainee", action.at))
 
     async def close(self) -> None:
         """Wait for nothing any more."""
