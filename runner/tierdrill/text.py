@@ -10,8 +10,10 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable
+from datetime import UTC, datetime
 from typing import Any
 
+DAY, CLOCK, MINUTE = "%Y-%m-%d", "%H:%M:%S", "%Y-%m-%d %H:%M UTC"
 _HALVES = re.compile("[\ud800-\udfff]")
 _SPACES = "\t\n\r\v\f\x85\u00a0\u2028\u2029"
 
@@ -71,3 +73,8 @@ def listed(words: Iterable[str], most: int = 16) -> str:
     if len(items) > 1:
         return f"{', '.join(items[:-1])} and {items[-1]}"
     return items[0] if items else "nothing"
+
+
+def utc(at: float, spelled: str = "%Y-%m-%d %H:%M:%SZ") -> str:
+    """A moment (Unix seconds) as people read it, in UTC."""
+    return datetime.fromtimestamp(at, UTC).strftime(spelled)

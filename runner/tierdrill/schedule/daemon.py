@@ -15,7 +15,6 @@ import os
 import signal
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +33,7 @@ from tierdrill.schedule.sweep import EntryPlan, sweep
 from tierdrill.schedule.takeover import Leftovers
 from tierdrill.schedule.timer import NextSlotTimer
 from tierdrill.schedule.wall_clock import Clock, Drift, Reading, SystemClock, drift
+from tierdrill.text import utc
 
 HEART_S = 5.0
 """How often it is looked for what a timer cannot see; so late may a start be after a sleep or a jump."""
@@ -117,8 +117,7 @@ class Scheduler:
         seen = [one[2] for one in store.schedulers()]
         last = max([*seen, *(note.at for note in store.notes(1))], default=None)
         if last is not None and self._now() - last > BEAT_S:
-            moment = datetime.fromtimestamp(last, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
-            self._why_late = f"no scheduler ran since {moment}"
+            self._why_late = f"no scheduler ran since {utc(last)}"
 
     async def _live(self) -> None:
         while not self._stop.is_set():

@@ -22,6 +22,7 @@ from tierdrill.schedule.slot_run import SlotRun
 from tierdrill.schedule.slot_work import Work, members_of, orphan
 from tierdrill.schedule.store.slot_records import SlotRecord
 from tierdrill.schedule.store.slot_store import ScheduleStore
+from tierdrill.text import utc
 
 _log = logging.getLogger(__name__)
 
@@ -65,7 +66,7 @@ class Leftovers:
         reading = self._around.clock.read()
         for scheduler, _, seen_at, _, _ in store.schedulers():
             if scheduler != self._around.me and not store.lives(scheduler, None, reading.boottime):
-                seen = datetime.fromtimestamp(seen_at, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
+                seen = utc(seen_at)
                 store.note(reading.wall, "died", f"scheduler {scheduler.pid}, last seen {seen}")
                 store.retire(scheduler)
 

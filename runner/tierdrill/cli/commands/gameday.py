@@ -14,6 +14,7 @@ from tierdrill.cli.completion import complete_gameday, complete_gameday_document
 from tierdrill.cli.errors import Refusal, say
 from tierdrill.cli.folders import Surroundings
 from tierdrill.cli.options import echo_json, json_option, no_color_option, table
+from tierdrill.text import utc
 
 if TYPE_CHECKING:
     from tierdrill.gameday.gameday_commands import Command
@@ -208,7 +209,7 @@ def list_gamedays(here: Surroundings, limit: int, as_json: bool) -> None:
     lines = [
         (
             one.identity,
-            datetime.fromtimestamp(one.opened_at, UTC).strftime("%Y-%m-%d %H:%M"),
+            utc(one.opened_at, "%Y-%m-%d %H:%M"),
             one.outcome or "open",
             one.summary or (f"facilitated by {holder}" if holder else "nobody is its facilitator: --resume"),
         )

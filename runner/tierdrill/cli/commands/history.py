@@ -8,7 +8,6 @@ from collections import Counter
 from collections.abc import Iterable
 from contextlib import closing
 from dataclasses import asdict
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import click
@@ -17,6 +16,7 @@ from tierdrill.cli.completion import complete_drill, complete_run
 from tierdrill.cli.folders import Surroundings
 from tierdrill.cli.options import table
 from tierdrill.cli.past_runs import find_record, stored_events
+from tierdrill.text import utc
 
 if TYPE_CHECKING:
     from tierdrill.history.events import Event
@@ -94,7 +94,7 @@ def _cut(text: str, most: int) -> str:
 
 
 def _moment(at: float) -> str:
-    return datetime.fromtimestamp(at, UTC).strftime("%H:%M:%S.%f")[:-3]
+    return utc(at, "%H:%M:%S.%f")[:-3]
 
 
 def _list_runs(here: Surroundings, form: str, drill: str | None, limit: int) -> None:
@@ -114,7 +114,7 @@ def _list_runs(here: Surroundings, form: str, drill: str | None, limit: int) -> 
     rows = [
         (
             record.run,
-            datetime.fromtimestamp(record.started_at, UTC).strftime("%Y-%m-%d %H:%M:%SZ"),
+            utc(record.started_at),
             record.variant,
             record.status or ("running" if record.run in live else "runner died"),
             _cut(record.summary or "", 90),

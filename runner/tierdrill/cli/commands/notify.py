@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from contextlib import closing
 from dataclasses import asdict
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import click
@@ -14,6 +13,7 @@ from tierdrill.cli.completion import complete_channel
 from tierdrill.cli.errors import Refusal
 from tierdrill.cli.folders import Surroundings
 from tierdrill.cli.options import echo_json, json_option, table
+from tierdrill.text import utc
 
 if TYPE_CHECKING:
     from tierdrill.documents.models.channels import Channel
@@ -158,14 +158,10 @@ def _row(line: Logged) -> tuple[str, ...]:
     told = line.kind if line.action == "tell" else "resolve"
     state = "given up" if line.state == "failed" else line.state
     if line.state == "waiting" and line.attempts:
-        state = f"waiting until {_moment(line.next_at)[11:]}"
+        state = f"waiting until {utc(line.next_at)[11:]}"
     tries = f" ({line.attempts} attempts)" if line.attempts > 1 else ""
     answer = line.answer if len(line.answer) <= 80 else f"{line.answer[:79]}…"
     return (
-        line.id[:8], _moment(line.created_at), f"{line.calendar}/{line.channel}", f"{told} {line.subject}",
+        line.id[:8], utc(line.created_at), f"{line.calendar}/{line.channel}", f"{told} {line.subject}",
         state + tries, answer,
     )  # fmt: skip
-
-
-def _moment(at: float) -> str:
-    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%SZ")

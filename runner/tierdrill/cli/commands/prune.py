@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import click
@@ -11,6 +10,7 @@ import click
 from tierdrill.cli.errors import say
 from tierdrill.cli.folders import Surroundings
 from tierdrill.cli.options import echo_json, json_option, table
+from tierdrill.text import DAY, utc
 
 if TYPE_CHECKING:
     from tierdrill.conductor.prune import Pruned
@@ -85,7 +85,7 @@ def _lines(done: Pruned, really: bool) -> list[str]:
     rows = [
         (
             ruling.record.run,
-            datetime.fromtimestamp(ruling.record.started_at, UTC).strftime("%Y-%m-%d"),
+            utc(ruling.record.started_at, DAY),
             ruling.record.status or "",
             f"{bulk.events} events",
             _megabytes(bulk.folder_bytes),

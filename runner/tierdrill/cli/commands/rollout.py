@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from contextlib import closing
 from dataclasses import asdict
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -14,6 +13,7 @@ from tierdrill.cli.completion import complete_entry
 from tierdrill.cli.errors import Refusal
 from tierdrill.cli.folders import Surroundings, author
 from tierdrill.cli.options import echo_json, json_option, table
+from tierdrill.text import utc
 
 if TYPE_CHECKING:
     from tierdrill.documents.models.staged_rollout import Rollout
@@ -140,7 +140,7 @@ def _lines(found: dict[str, Any]) -> list[str]:
         lines.append(f"  {found['clean']} of {needed} clean proven runs in a row before the next stage")
     rows = [
         (
-            _moment(move["at"]),
+            utc(move["at"]),
             move["kind"],
             f"{move['before']} > {move['after']}" if move["before"] else move["after"],
             f"{move['author']}: {move['reason']}" if move["author"] else move["reason"],
@@ -148,7 +148,3 @@ def _lines(found: dict[str, Any]) -> list[str]:
         for move in found["moves"]
     ]
     return [*lines, *([table(rows, indent="  ")] if rows else [])]
-
-
-def _moment(at: float) -> str:
-    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%SZ")

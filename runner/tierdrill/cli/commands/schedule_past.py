@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from contextlib import closing
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -13,6 +12,7 @@ from tierdrill.cli.completion import complete_calendar
 from tierdrill.cli.errors import Refusal
 from tierdrill.cli.folders import Surroundings
 from tierdrill.cli.options import echo_json, json_option, table
+from tierdrill.text import utc
 
 if TYPE_CHECKING:
     from tierdrill.schedule.store.slot_records import Attempt, SlotRecord
@@ -69,7 +69,7 @@ def log(
         for line in _slot_lines(one, gates):
             click.echo(line)
     for gap in gaps:
-        span = f"{_moment(gap['first'])} to {_moment(gap['last'])}"
+        span = f"{utc(gap['first'])} to {utc(gap['last'])}"
         click.echo(f"{span}  {gap['calendar']}/{gap['entry']}  {gap['count']} slots missed: {gap['reason']}")
     if not shown and not gaps:
         click.echo("no slot has been decided yet")
@@ -140,7 +140,7 @@ def _lines(found: dict[str, Any]) -> list[str]:
     lines = []
     for one in found["schedulers"]:
         state = "runs" if one["lives"] else "DIED"
-        lines.append(f"scheduler {one['pid']} {state} since {_moment(one['since'])}: {', '.join(one['calendars'])}")
+        lines.append(f"scheduler {one['pid']} {state} since {utc(one['since'])}: {', '.join(one['calendars'])}")
     if not found["schedulers"]:
         lines.append("NO SCHEDULER RUNS; slots that come now are missed")
     for slot in found["slots"]:
@@ -150,15 +150,15 @@ def _lines(found: dict[str, Any]) -> list[str]:
         holder = f"pid {lock['pid']}" if lock["lives"] else f"pid {lock['pid']}, which is dead: it is free"
         lines.append(
             f"environment {lock['environment']} is in use by {lock['slot']} (owner {lock['owner'] or 'nobody named'}, "
-            f"{holder}) since {_moment(lock['since'])}, lease {lock['lease']:g} s"
+            f"{holder}) since {utc(lock['since'])}, lease {lock['lease']:g} s"
         )
     rows = []
     for one in found["entries"]:
         latest = one["latest"]
         words = _words(latest) if latest else "no slot decided yet"
         rows.append((
-            f"{one['calendar']}/{one['entry']}", _moment(latest["due"]) if latest else "", words,
-            _moment(one["last_success"]) if one["last_success"] else "never",
+            f"{one['calendar']}/{one['entry']}", utc(latest["due"]) if latest else "", words,
+            utc(one["last_success"]) if one["last_success"] else "never",
         ))  # fmt: skip
     if rows:
         lines += ["", table(rows, ("entry", "last slot", "came to", "last passed"))]
@@ -175,14 +175,10 @@ def _slot_lines(slot: dict[str, Any], gates: bool) -> list[str]:
     late = f", {slot['late']:.1f} s late" if slot["late"] and slot["late"] >= 1 else ""
     runs = ", ".join(one["run"] for one in slot["drills"] if one["run"])
     name = f"{slot['calendar']}/{slot['entry']}"
-    lines = [f"{_moment(slot['due'])}  {name}  {_words(slot, slot['reason'])}{late}{f' ({runs})' if runs else ''}"]
+    lines = [f"{utc(slot['due'])}  {name}  {_words(slot, slot['reason'])}{late}{f' ({runs})' if runs else ''}"]
     for one in slot["drills"] if gates else ():
         lines.append(f"    {one['drill']}: {one['status'] or one['state']}")
         rows = [(gate["gate"], gate["verdict"], gate["reason"]) for gate in one["gates"]]
         if rows:
             lines.append(table(rows, indent="      "))
     return lines
-
-
-def _moment(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%SZ")

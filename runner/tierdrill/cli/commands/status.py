@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 import click
 
 from tierdrill.cli.folders import Surroundings
 from tierdrill.cli.options import echo_json, json_option
-from tierdrill.text import visible
+from tierdrill.text import utc, visible
 
 UNCLEAN = 5
 REMEDY = "remedy"
@@ -50,7 +49,7 @@ def _keeper(fault: dict[str, Any]) -> str:
 def _lines(found: dict[str, Any]) -> list[str]:
     lines = [f"home {found['home']}"]
     if halt := found["halt"]:
-        since = time.strftime("%Y-%m-%d %H:%M:%SZ", time.gmtime(halt["at"]))
+        since = utc(halt["at"])
         lines.append(f"HALTED by {halt['author']} since {since}: {halt['reason']} (tierdrill resume lifts it)")
     lines += [f"run {run['run']} goes on: {run['phase']} (pid {run['pid']})" for run in found["runs"]]
     if not found["runs"]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from contextlib import closing
 from dataclasses import asdict
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -13,6 +12,7 @@ from tierdrill.cli.completion import complete_run
 from tierdrill.cli.errors import Refusal, say
 from tierdrill.cli.folders import Surroundings
 from tierdrill.cli.options import echo_json, json_option, table
+from tierdrill.text import DAY, utc
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -186,21 +186,18 @@ def _percent(share: float | None) -> str:
     return "-" if share is None else f"{share * 100:.0f}"
 
 
-def _day(at: float) -> str:
-    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d")
-
-
 def _told(one: Progress, *, whole: bool) -> str:
     from tierdrill.report.format import plural
 
     shares = " -> ".join(_percent(share) for share in one.shares[-SHOWN_SHARES:]) or "no score yet"
-    lines = [f"{one.trainee}: {plural(len(one.steps), 'exercise')}, last on {_day(one.steps[-1].at)}; scores {shares}"]
+    last = utc(one.steps[-1].at, DAY)
+    lines = [f"{one.trainee}: {plural(len(one.steps), 'exercise')}, last on {last}; scores {shares}"]
     if one.strengths:
         parts = ", ".join(f"{family} {_percent(share)}" for family, share in one.strengths.items())
         lines.append(f"  lately, of 100: {parts}" + (f"; to practise: {one.weakest}" if one.weakest else ""))
     if whole:
         rows = [
-            (_day(step.at), step.scenario, step.level, _percent(step.share), step.exercise) for step in one.steps
+            (utc(step.at, DAY), step.scenario, step.level, _percent(step.share), step.exercise) for step in one.steps
         ]
         lines.append(table(rows, ("day", "scenario", "level", "of 100", "exercise"), indent="  "))
     return "\n".join(lines)
@@ -212,7 +209,7 @@ def _shown(found: Coverage) -> str:
     rows, people = [], found.people
     for scenario, level in found.scenarios:
         cells = [found.cells.get((person, scenario)) for person in people]
-        told = [f"{_percent(cell.best)} x{cell.times} {_day(cell.last_at)}" if cell else "-" for cell in cells]
+        told = [f"{_percent(cell.best)} x{cell.times} {utc(cell.last_at, DAY)}" if cell else "-" for cell in cells]
         rows.append((scenario, level, *told))
     totals = [" ".join(f"{level} {count}" for level, count in found.levels[one].items() if count) for one in people]
     rows.append(("(exercises)", "", *totals))

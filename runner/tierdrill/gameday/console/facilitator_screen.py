@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 from rich.console import Group, RenderableType
 from rich.table import Table
@@ -27,6 +26,7 @@ from tierdrill.report.live.live_screen import (
     tier_table,
 )
 from tierdrill.report.run_model import RunState
+from tierdrill.text import utc
 
 BAR_WIDTH = 16
 WRITE_WORDS = ("o note  f finding  l learned", "o f l write", "o f l")
@@ -80,10 +80,6 @@ def _rows(part: RenderableType) -> int:
     return part.row_count + 1 if isinstance(part, Table) else 1
 
 
-def _clock(at: float) -> str:
-    return datetime.fromtimestamp(at, UTC).strftime("%H:%M:%S UTC")
-
-
 def lasting(seconds: float) -> str:
     """A length of time that counts on: "0:03", "12:41", "1:02:03"."""
     minutes, rest = divmod(max(0, int(seconds)), 60)
@@ -98,7 +94,7 @@ def head_rows(scene: Scene, width: int, glyphs: Glyphs) -> list[Text]:
     title.append(f"  step {max(1, min(state.position, len(state.steps)))} of {len(state.steps)}", "dim")
     if scene.desk.watching:
         title.append("  watching", "yellow")
-    time_words = _clock(scene.now)
+    time_words = utc(scene.now, "%H:%M:%S UTC")
     if state.begun is not None:
         lasted = (state.ended or scene.now) - state.begun
         time_words = f"{lasting(lasted)} in   {time_words}"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from datetime import UTC, datetime
 from typing import IO
 
 from tierdrill.gameday.console.console_loop import Leave
@@ -14,6 +13,7 @@ from tierdrill.gameday.gameday_model import CANNOT_TELL, HELD, NOT_HELD, GameDay
 from tierdrill.gameday.record.attribution import speaker
 from tierdrill.gameday.record.journal_text import describe
 from tierdrill.report.format import ASCII, UNICODE, show_offset
+from tierdrill.text import CLOCK, utc
 
 HELP = (
     "next | skip [WHY] | extend | repeat | abort [WHY] | note TEXT | finding TEXT | OWNER | DATE (two bars apart) | "
@@ -98,7 +98,7 @@ class LineFace:
         for one in fresh:
             self._journal_told = one.sequence
             if (told := describe(one, state)) is not None:
-                self._write(f"{_clock(one.at)}           {one.source}: {told[0]}")
+                self._write(f"{utc(one.at, CLOCK)}           {one.source}: {told[0]}")
         self._tell_run()
         if self._engine.trouble != self._trouble:
             self._trouble = self._engine.trouble
@@ -115,17 +115,13 @@ class LineFace:
         same = [line for line in run.lines if line.at == at][count:]
         for line in [*same, *fresh]:
             offset = show_offset(line.at - run.effect) if run.effect is not None else ""
-            self._write(f"{_clock(line.at)} {offset:>8}  {line.text}")
+            self._write(f"{utc(line.at, CLOCK)} {offset:>8}  {line.text}")
         newest = max(line.at for line in run.lines)
         self._run_told = (name, newest, sum(line.at == newest for line in run.lines))
 
     def _write(self, text: str) -> None:
         self._stream.write(self._glyphs.text(text) + "\n")
         self._stream.flush()
-
-
-def _clock(at: float) -> str:
-    return datetime.fromtimestamp(at, UTC).strftime("%H:%M:%S")
 
 
 def parse(line: str, state: GameDayState, author: str) -> Command | str:

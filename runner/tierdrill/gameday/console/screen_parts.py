@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import textwrap
-from datetime import UTC, datetime
 
 from rich.text import Text
 
 from tierdrill.gameday.gameday_model import CANNOT_TELL, HELD, NOT_HELD, GameDayState, Note, StepState
 from tierdrill.gameday.record.hypothesis_outcome import judged
 from tierdrill.report.format import Glyphs, show_seconds
+from tierdrill.text import CLOCK, utc
 
 NOTE_STYLES = {"note": "", "lesson": "cyan", "action": "dim", "trouble": "bold red", "finding": "yellow"}
 LABEL_WIDTH = 11
@@ -114,7 +114,7 @@ def note_rows(state: GameDayState, glyphs: Glyphs, most: int) -> list[Text]:
     said.sort(key=lambda note: note.at)
     rows = []
     for number, note in enumerate(said[-most:] if most > 0 else ()):
-        at = datetime.fromtimestamp(note.at, UTC).strftime("%H:%M:%S")
+        at = utc(note.at, CLOCK)
         words = f"{at} {note.author}: {note.text}"
         rows.append(label("notes", number == 0).append(glyphs.text(words), NOTE_STYLES.get(note.kind, "")))
     return rows

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import date
 from typing import Any
 
 from tierdrill.gameday.gameday_model import (
@@ -22,6 +22,7 @@ from tierdrill.gameday.record.journal_text import describe
 from tierdrill.history.events import Event
 from tierdrill.history.kinds.gameday_kinds import RunFinished, RunNamed
 from tierdrill.report.format import variant_words
+from tierdrill.text import CLOCK, MINUTE, utc
 
 TIMES = ("mttd", "mtta", "mitigate", "mttr")
 EXIT_CODES = {"passed": 0, "failed": 1, "inconclusive": 3, "aborted": 4, "unclean": 5}
@@ -175,9 +176,9 @@ def is_overdue(finding: Finding, today: date) -> bool:
 
 def utc_minute(at: float | None) -> str:
     """A moment for a heading."""
-    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M UTC") if at is not None else "not yet"
+    return utc(at, MINUTE) if at is not None else "not yet"
 
 
 def utc_second(at: float) -> str:
     """A moment for the timeline."""
-    return datetime.fromtimestamp(at, UTC).strftime("%H:%M:%S")
+    return utc(at, CLOCK)

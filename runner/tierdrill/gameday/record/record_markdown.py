@@ -2,26 +2,12 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Sequence
-
 from tierdrill.gameday.gameday_model import GameDayState
 from tierdrill.gameday.record.gameday_record import Record, utc_minute, utc_second
 from tierdrill.report.format import plural, show_seconds
+from tierdrill.report.markdown import table, text
 
-_SPECIAL = re.compile(r"([\\`*_\[\]<>|#])")
 TIME_TITLES = ("detect", "acknowledge", "mitigate", "recover")
-
-
-def text(words: object) -> str:
-    """Somebody's words as Markdown shows them literally, on one line."""
-    return _SPECIAL.sub(r"\\\1", " ".join(str(words).split()))
-
-
-def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> list[str]:
-    """A table; nothing for no rows."""
-    body = [f"| {' | '.join(text(cell) for cell in row)} |" for row in rows]
-    return [f"| {' | '.join(head)} |", f"|{'---|' * len(head)}", *body] if body else []
 
 
 def record_markdown(record: Record) -> str:

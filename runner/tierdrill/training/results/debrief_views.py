@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 from jinja2 import Environment
@@ -13,11 +10,12 @@ from jinja2 import Environment
 from tierdrill.process.atomic_file import write_atomic
 from tierdrill.report.format import show_seconds
 from tierdrill.report.html_template import page_environment
+from tierdrill.report.markdown import table, text
+from tierdrill.text import MINUTE, utc
 from tierdrill.training.results.debrief import Debrief
 from tierdrill.training.scoring.scorecard import ScoreLine, show_points
 
 MARKDOWN, HTML = "debrief.md", "debrief.html"
-_SPECIAL = re.compile(r"([\\`*_\[\]<>|#])")
 GOOD_SHARE, FAIR_SHARE = 0.8, 0.5
 
 
@@ -56,17 +54,17 @@ def line_grade(line: ScoreLine) -> str:
 def debrief_markdown(debrief: Debrief) -> str:
     """The whole debrief."""
     scenario = debrief.scenario
-    lines = [f"# Debrief: {_text(scenario.metadata.title or scenario.metadata.name)}", ""]
+    lines = [f"# Debrief: {text(scenario.metadata.title or scenario.metadata.name)}", ""]
     lines += [
-        f"**{_text(debrief.headline)}**", "",
-        f"- Who: {_text(debrief.trainee)}",
-        f"- When: {_utc(debrief.began)}, {show_seconds(debrief.lasted_s)}",
+        f"**{text(debrief.headline)}**", "",
+        f"- Who: {text(debrief.trainee)}",
+        f"- When: {utc(debrief.began, MINUTE)}, {show_seconds(debrief.lasted_s)}",
         f"- Scenario: {scenario.metadata.name} ({scenario.level}), automation {debrief.automation}",
-        f"- Ended: {_text(debrief.reason)}",
+        f"- Ended: {text(debrief.reason)}",
         f"- Exercise: `{debrief.card.exercise}`", "",
     ]  # fmt: skip
-    lines += ["## What really happened", "", _text(scenario.truth), ""]
-    lines += _table(
+    lines += ["## What really happened", "", text(scenario.truth), ""]
+    lines += table(
         ("incident", "at", "what", "tier", "it was", "what helps"),
         [
             (
@@ -77,17 +75,17 @@ def debrief_markdown(debrief: Debrief) -> str:
         ],
     )  # fmt: skip
     lines += ["", "## Score", ""]
-    lines += _table(
+    lines += table(
         ("line", "points", "of", "seen", "how it is counted"),
         [(one.title, _points(one), show_points(one.of), one.seen, one.why) for one in debrief.card.lines],
     ) or ["There is none."]
     lines += ["", "## What could be seen, and when", ""]
-    lines += _table(
+    lines += table(
         ("from", "where", "what", "you looked there"),
         [(clock(one.visible_s), f"ops {one.where}", one.what, clock(one.looked_s)) for one in debrief.clues],
     ) or ["Nothing: no incident took effect."]
     lines += ["", "## Timeline", ""]
-    lines += _table(("at", "who", "what"), [(clock(row.at_s), row.who, row.text) for row in debrief.timeline])
+    lines += table(("at", "who", "what"), [(clock(row.at_s), row.who, row.text) for row in debrief.timeline])
     lines += ["", "## Read next", "", f"`{scenario.reading}`"]
     return "\n".join(lines).rstrip() + "\n"
 
@@ -111,25 +109,12 @@ def _points(line: ScoreLine) -> str:
     return show_points(line.points) if line.judged else "not judged"
 
 
-def _text(words: object) -> str:
-    return _SPECIAL.sub(r"\\\1", " ".join(str(words).split()))
-
-
-def _table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> list[str]:
-    body = [f"| {' | '.join(_text(cell) for cell in row)} |" for row in rows]
-    return [f"| {' | '.join(head)} |", f"|{'---|' * len(head)}", *body] if body else []
-
-
-def _utc(at: float) -> str:
-    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M UTC")
-
-
 @cache
 def _environment() -> Environment:
     return page_environment(
         {
             "clock": clock,
-            "utc": _utc,
+            "utc": partial(utc, spelled=MINUTE),
             "points": _points,
             "show_points": show_points,
             "grade": line_grade,
