@@ -9,10 +9,10 @@ import tierdrill
 
 ROOT = Path(tierdrill.__file__).parent
 SAME_SUBJECT = (
-    *("cli/commands", "documents/check", "faults/kinds"),
-    *("targets/external", "targets/lab", "targets/lab/faults"),
+    *("cli/commands", "documents/check", "faults/kinds", "remedies/kinds", "targets/lab/faults"),
+    *("targets/external", "targets/lab"),
 )
-"""Rooms whose files are named after what another room has: a command, a check, a target's part, a kind of fault."""
+"""Rooms whose files are named after what another room has too: a command's or a kind's subject, a target's part."""
 
 
 def test_no_two_modules_have_the_same_name() -> None:

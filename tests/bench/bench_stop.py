@@ -21,7 +21,7 @@ from bench_arguments import arguments
 from tests.bench.kept import NAME, await_whole, kept_lab, machine, quantile, spread
 from tests.e2e.home import COMMAND, environment, short_catalogue, start
 
-from tierdrill.chaos.actions import _inject as inject
+from tierdrill.chaos.actions import inject_fault
 from tierdrill.conductor.cleanup import undo_all
 from tierdrill.faults.registry import KINDS
 from tierdrill.history.events import Event
@@ -58,7 +58,7 @@ def undo_times(home: Path, client: LabClient, repetitions: int) -> dict[str, lis
     with closing(Ledger(home)) as ledger:
         for _ in range(repetitions):
             for kind, parameters in FAULTS.items():
-                inject(kind, parameters)
+                inject_fault(kind, parameters)
                 seen: list[Event] = []
                 asked = time.time()
                 if left := undo_all(ledger, RUN, "bench", seen.append):

@@ -19,6 +19,8 @@ from tierdrill.targets.lab.lab_fault import LabFault, Parameters, State, seen
 from tierdrill.targets.lab.leases import GRACE_S
 
 PROBE_TIMEOUT_S = 0.15
+SERVES_WITHIN_S = 1.0
+"""How long whoever serves behind a link that refuses may take to answer: that it does is all that is asked."""
 WITNESS = "requests sent through the link"
 
 
@@ -89,7 +91,7 @@ def _proof(client: LabClient, p: Parameters, probing: Probing, *, refuses: bool,
     try:
         if refuses:
             for edge in _of_gateways(client.edges(), p):
-                if (_ask(edge["target"], Probing())[0]) is False:
+                if (_ask(edge["target"], Probing(limit_s=SERVES_WITHIN_S))[0]) is False:
                     return seen(wanted, WITNESS, "refused, while whoever serves behind the link answers", began)
         # Nothing serves behind the link (its replicas have moved); the proxy's own word must do.
         rules = client.links()

@@ -4,7 +4,7 @@ Nothing else uses up the CPU meanwhile: the machine that the lab is on stays as 
 """
 
 from tierdrill.targets.base import Mechanism
-from tierdrill.targets.lab.node_stalls import stall_fault
+from tierdrill.targets.lab.stall_fault import stall_fault
 
 PERIOD_MS = 100.0
 """The kernel's own, of CPU quotas."""
