@@ -8,7 +8,7 @@ import json
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -150,12 +150,12 @@ def a_stock_experiment(home: Path, emit: Callable[[Event], object], monkeypatch:
 
 
 def a_sabotage(home: Path, emit: Callable[[Event], object], monkeypatch: pytest.MonkeyPatch) -> None:
-    plan = make_plan(shipped(), RUN, "sabotage:playbook-disabled", MECHANISMS)
     sabotage = Sabotage(name="bare", do=SabotageAction(flags_off=("retries",)), fails=("slo/*",))
+    plan = replace(make_plan(shipped(), RUN, "drill", MECHANISMS), sabotage=sabotage)
     monkeypatch.setattr("tierdrill.conductor.sabotage.open_place", lambda _: injector_module.open_place({}))
     recorder = SimpleNamespace(take=emit, note=lambda *given, **named: None)
     deployment = SimpleNamespace(plan=plan, recorder=recorder, session=SimpleNamespace(place={}))
-    asyncio.run(apply_sabotage(cast(Any, deployment), sabotage, home))
+    asyncio.run(apply_sabotage(cast(Any, deployment), home))
     with closing(Ledger(home)) as ledger:
         assert undo_all(ledger, RUN, "runner", emit) == []
 

@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -317,3 +318,20 @@ def stack(folder: Path) -> Iterator[Stack]:
         wait_http(f"{urls['alertmanager']}/-/ready")
         wait_http(f"{urls['prometheus']}/-/ready")
         yield Stack(urls["prometheus"], urls["alertmanager"], urls["exporter"], folder, children)
+
+
+@contextlib.contextmanager
+def silenced_alert(
+    url: str, alert: str, author: str, comment: str, auth: tuple[str, str] | None = None
+) -> Iterator[None]:
+    """An Alertmanager with that alert silenced."""
+    now = datetime.now(UTC)
+    matcher = {"name": "alertname", "value": alert, "isRegex": False, "isEqual": True}
+    times = {"startsAt": now.isoformat(), "endsAt": (now + timedelta(seconds=60)).isoformat()}
+    with httpx.Client(base_url=url, auth=auth, trust_env=False) as client:
+        body = {"matchers": [matcher], "createdBy": author, "comment": comment, **times}
+        name = client.post("/api/v2/silences", json=body).raise_for_status().json()["silenceID"]
+        try:
+            yield
+        finally:
+            client.delete(f"/api/v2/silence/{name}").raise_for_status()

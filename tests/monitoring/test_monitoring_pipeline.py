@@ -11,11 +11,11 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import pytest
-from monitoring_support import Stack, stack
+from monitoring_support import Stack, silenced_alert, stack
 
 from tierdrill.history.events import Event
 from tierdrill.monitoring.alert_watch import AlertWatcher
-from tierdrill.monitoring.query import AlertmanagerClient, Matcher, NoData, Prometheus
+from tierdrill.monitoring.query import AlertmanagerClient, NoData, Prometheus
 from tierdrill.monitoring.webhook_receiver import Receiver
 
 pytestmark = pytest.mark.lab
@@ -160,16 +160,13 @@ def test_a_silenced_alert_fires_and_is_not_delivered(running_stack: Stack) -> No
             watching(running_stack, delivered=False) as watch,
             AlertmanagerClient(running_stack.alertmanager) as client,
         ):
-            silence = await client.silence([Matcher("alertname", "NodeNotReady")], 60.0, "test", "a sabotage")
-            try:
+            with silenced_alert(running_stack.alertmanager, "NodeNotReady", "test", "a sabotage"):
                 running_stack.set(_metrics(ready=False))
                 await watch.until(lambda: bool(watch.states("NodeNotReady", "alertmanager")), 10.0)
                 shown = await client.alerts(active=False, inhibited=False, unprocessed=False)
                 assert shown and [alert["labels"]["alertname"] for alert in shown] == ["NodeNotReady"]
                 running_stack.set(_metrics(ready=True))
                 await watch.until(lambda: len(watch.states("NodeNotReady", "alertmanager")) == 2, 10.0)
-            finally:
-                await client.expire_silence(silence)
             silences = await client.silences()
             assert silences and all(one["status"]["state"] == "expired" for one in silences)
             status = await client.status()

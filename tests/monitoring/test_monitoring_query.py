@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import socket
 import time
 from collections.abc import Callable
@@ -15,8 +14,6 @@ from monitoring_support import free_port
 
 from tierdrill.monitoring.query import (
     AlertmanagerClient,
-    Matcher,
-    MonitoringError,
     NoData,
     Prometheus,
     Sample,
@@ -97,26 +94,3 @@ def test_all_four_booleans_are_sent() -> None:
 )
 def test_an_alertmanager_that_answers_nonsense(response: httpx.Response) -> None:
     assert isinstance(asyncio.run(_alertmanager(lambda _: response).alerts()), NoData)
-
-
-def test_a_silence_has_its_matchers_and_its_end() -> None:
-    sent: list[dict[str, Any]] = []
-
-    def answer(request: httpx.Request) -> httpx.Response:
-        sent.append(json.loads(request.content))
-        return httpx.Response(200, json={"silenceID": "s-1"})
-
-    client = _alertmanager(answer)
-    assert asyncio.run(client.silence([Matcher("alertname", "A")], 60.0, "tierdrill", "a sabotage")) == "s-1"
-    assert sent[0]["matchers"] == [{"name": "alertname", "value": "A", "isRegex": False, "isEqual": True}]
-    with pytest.raises(ValueError, match="matchers"):
-        asyncio.run(client.silence([], 60.0, "tierdrill", "everything"))
-
-
-def test_orders_that_fail_say_so() -> None:
-    client = _alertmanager(lambda _: httpx.Response(400, text="bad matchers"))
-    with pytest.raises(MonitoringError, match="bad matchers"):
-        asyncio.run(client.silence([Matcher("a", "b")], 1.0, "me", "why"))
-    client = _alertmanager(lambda _: httpx.Response(404))
-    with pytest.raises(MonitoringError, match="s-1"):
-        asyncio.run(client.expire_silence("s-1"))

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.home import ROOT, processes, tierdrill
+from tests.monitoring.monitoring_support import silenced_alert
 from tierdrill.documents.catalogue_reader import load_catalogue
 from tierdrill.documents.models.calendar import Calendar
 from tierdrill.lab.lab_files import attach
 from tierdrill.monitoring.alert_names import KNOWN_ALERTS
-from tierdrill.monitoring.query import AlertmanagerClient, Matcher
 from tierdrill.schedule.gates.environment_health import Service, alert_facts, budget_fact
 from tierdrill.schedule.gates.gate_facts import Facts
 from tierdrill.schedule.gates.gate_rules import GateResult
@@ -72,11 +72,8 @@ def test_a_silence_holds_it_and_names_its_author(home: Path) -> None:
     lab = attach(home, "kept")
 
     async def silenced() -> GateResult:
-        async with AlertmanagerClient(f"http://{lab.alertmanager}", login=lab.login) as client:
-            silence = await client.silence([Matcher("alertname", "NodeNotReady")], 60.0, "ann", "planned work")
-            found = await facts(home).alerts()
-            await client.expire_silence(silence)
-            return found
+        with silenced_alert(f"http://{lab.alertmanager}", "NodeNotReady", "ann", "planned work", lab.login.pair):
+            return await facts(home).alerts()
 
     found = asyncio.run(silenced())
     assert found.verdict == "held"

@@ -14,7 +14,7 @@ from tierdrill.conductor.external_playbooks import ToolHooks, secret_of
 from tierdrill.conductor.plan import Plan
 from tierdrill.conductor.recorder import Recorder
 from tierdrill.conductor.run_errors import RunRefused
-from tierdrill.conductor.sabotage import apply_sabotage, believing, broken_remedy, own_comment
+from tierdrill.conductor.sabotage import believing, broken_remedy, own_comment
 from tierdrill.documents.models.drill import OnCall, SabotageAction
 from tierdrill.history.events import Event
 from tierdrill.history.kinds.run_kinds import FaultIntended, PlatformState, ProcessExited, RunNote
@@ -172,11 +172,6 @@ class Deployment:
         rename, mine = self._endpoints.rename, self._endpoints.alerts
         named = [{**alert, "labels": rename(alert.get("labels") or {})} for alert in answer]
         return [one for one in named if mine is None or one["labels"].get("alertname") in mine - {WATCHDOG}]
-
-    async def apply_sabotage(self, home: Path) -> None:
-        """Cut the safety net that this variant goes without."""
-        if self.plan.sabotage is not None:
-            await apply_sabotage(self, self.plan.sabotage, home)
 
     def watchers(self, stop: StopSignal) -> list[Coroutine[Any, Any, None]]:
         """What must be watched while the run lives."""

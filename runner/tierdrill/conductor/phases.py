@@ -17,6 +17,7 @@ from tierdrill.conductor.plan_clock import PlanClock
 from tierdrill.conductor.planned_load import load_plan
 from tierdrill.conductor.preflight import check_alerts, check_inventory, check_ledger, settle
 from tierdrill.conductor.recorder import Recorder
+from tierdrill.conductor.sabotage import apply_sabotage
 from tierdrill.conductor.watchers import keep_leases, pump_reports, pump_samples, watch_child
 from tierdrill.history.events import Event
 from tierdrill.history.history_store import HistoryError
@@ -80,7 +81,7 @@ class Phases:
             self.stop.stop("error", "preflight failed")
             return
         assert self.load is not None and self.experiment is not None
-        await self.deployment.apply_sabotage(self.options.home)
+        await apply_sabotage(self.deployment, self.options.home)
         self._clock = PlanClock()
         zero = time.time() + GO_AHEAD_S
         await self.load.go(zero)

@@ -50,11 +50,14 @@ def own_comment(plan: Plan) -> str:
     return f"sabotage {plan.sabotage.name if plan.sabotage else ''} of run {plan.run}"
 
 
-async def apply_sabotage(deployment: Deployment, sabotage: Sabotage, home: Path) -> None:
-    """Cut what is cut in the deployment itself; playbooks and remedies were when the engine was made. RunRefused where
-    it is not seen to be cut.
+async def apply_sabotage(deployment: Deployment, home: Path) -> None:
+    """Cut what this variant goes without in the deployment itself; playbooks and remedies were cut when the engine was
+    made. RunRefused where it is not seen to be cut.
     """
-    plan, recorder, action = deployment.plan, deployment.recorder, sabotage.do
+    plan, recorder, sabotage = deployment.plan, deployment.recorder, deployment.plan.sabotage
+    if sabotage is None:
+        return
+    action = sabotage.do
     if action.flags_off or action.silence_alert or action.freeze_exporter:
         order = _order(plan, sabotage)
 

@@ -10,7 +10,7 @@ import math
 import ssl
 from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, Self
 
@@ -31,10 +31,6 @@ OVERALL_S = 2.5
 QUERIES_AT_ONCE = 4
 POINTS_MAX = 10_000
 """Prometheus refuses ranges of more than 11,000 points."""
-
-
-class MonitoringError(RuntimeError):
-    """An order (a silence, say) was not carried out."""
 
 
 @dataclass(frozen=True)
@@ -182,18 +178,8 @@ def series_of(result: Any) -> list[Series] | NoData:
     return [series for series in every if series.points] or NoData("not a number")
 
 
-@dataclass(frozen=True)
-class Matcher:
-    """One label condition of a silence."""
-
-    name: str
-    value: str
-    is_regex: bool = False
-    is_equal: bool = True
-
-
 class AlertmanagerClient:
-    """The v2 API. Questions answer NoData; orders raise MonitoringError."""
+    """The v2 API, as far as it is asked."""
 
     def __init__(
         self, url: str, transport: httpx.AsyncBaseTransport | None = None, login: HttpLogin | None = None
@@ -249,34 +235,6 @@ class AlertmanagerClient:
         if isinstance(answer, NoData | dict):
             return answer
         return NoData("not an Alertmanager answer")
-
-    async def silence(self, matchers: Sequence[Matcher], lasts_s: float, author: str, comment: str) -> str:
-        """Create a silence from now on; its id."""
-        if not matchers:
-            raise ValueError("found no matchers; allowed is at least one: a silence without would silence everything")
-        now = datetime.now(UTC)
-        body = {
-            "matchers": [
-                {"name": one.name, "value": one.value, "isRegex": one.is_regex, "isEqual": one.is_equal}
-                for one in matchers
-            ],
-            "startsAt": now.isoformat(),
-            "endsAt": (now + timedelta(seconds=lasts_s)).isoformat(),
-            "createdBy": author,
-            "comment": comment,
-        }
-        answer = await self._ask(self._client.post("/api/v2/silences", json=body))
-        if isinstance(answer, dict) and isinstance(answer.get("silenceID"), str):
-            return str(answer["silenceID"])
-        raise MonitoringError(
-            f"Alertmanager did not silence: {answer.reason if isinstance(answer, NoData) else answer}"
-        )
-
-    async def expire_silence(self, silence_id: str) -> None:
-        """End a silence now. One that has expired already is no error."""
-        answer = await self._ask(self._client.delete(f"/api/v2/silence/{silence_id}"))
-        if isinstance(answer, NoData) and "already expired" not in answer.reason:
-            raise MonitoringError(f"Alertmanager did not end silence {silence_id}: {answer.reason}")
 
     async def silences(self) -> list[dict[str, Any]] | NoData:
         """All silences, expired ones too."""
