@@ -11,7 +11,7 @@ import pytest
 from tests.judge.build import shipped
 from tierdrill.conductor.prove import Ablations, ablate, prove
 from tierdrill.conductor.run import Listener, RunOptions, RunOutcome
-from tierdrill.conductor.run_errors import RunRefused
+from tierdrill.conductor.run_start import RunRefused
 from tierdrill.documents.catalogue import DrillSetting
 from tierdrill.history.events import Event
 from tierdrill.judge.trend.proof import Ablation, ProofRow

@@ -17,9 +17,10 @@ from tests.judge.build import shipped
 from tierdrill.cli.errors import explain
 from tierdrill.cli.folders import author
 from tierdrill.cli.logs import LOG, log_to_file
+from tierdrill.conductor.phases import DrillRun
 from tierdrill.conductor.provenance import _git
-from tierdrill.conductor.run import RunOptions, _Run, run_drill
-from tierdrill.conductor.run_errors import RunBroken
+from tierdrill.conductor.run import RunOptions, run_drill
+from tierdrill.conductor.run_start import RunBroken
 from tierdrill.history.history_store import HistoryError
 from tierdrill.history.ledger import Ledger
 from tierdrill.process.child import open_log
@@ -32,13 +33,13 @@ from tierdrill.process.child import open_log
 def test_a_run_that_broke_is_inconclusive_or_unclean_and_never_bad_input(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], error: Exception, left: bool
 ) -> None:
-    async def breaks(run: _Run) -> None:
+    async def breaks(run: DrillRun) -> None:
         if left:
             with closing(Ledger(tmp_path)) as ledger:
                 ledger.intend("f1", run.plan.run, {"kind": "x"}, {}, 60.0)
         raise error
 
-    monkeypatch.setattr(_Run, "go", breaks)
+    monkeypatch.setattr(DrillRun, "go", breaks)
     options = RunOptions(home=tmp_path, tools=tmp_path, variant="drill", lab=None, author="ann", argv=(), run="r1")
     with pytest.raises(RunBroken) as raised:
         asyncio.run(run_drill(shipped(), options))

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tierdrill.conductor.guardrails import GuardrailWatch
 from tierdrill.conductor.preflight import check_alerts, check_inventory, settle
 from tierdrill.conductor.recorder import Recorder
-from tierdrill.conductor.run import holder_of_lab
+from tierdrill.conductor.run_start import holder_of_lab
 from tierdrill.documents.models.drill import Guardrail
 from tierdrill.history.events import Event
 from tierdrill.history.history_store import HistoryStore

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tierdrill.conductor.plan_clock import PlanClock
+from tierdrill.conductor.phases import PlanClock
 from tierdrill.conductor.watchers import keep_leases
 from tierdrill.history.ledger import Ledger
 from tierdrill.injection.injector import wait_until

@@ -9,33 +9,22 @@ from pathlib import Path
 
 import pytest
 
-from tests.judge.build import shipped
-from tierdrill.conductor.plan import make_plan
-from tierdrill.conductor.run import RunOptions, _may_start
+from tierdrill.conductor.run_start import _may_start
 from tierdrill.history.ledger import Ledger
-from tierdrill.targets.lab.fault_port import MECHANISMS
 
 RUNNER = """
 import sys
 from contextlib import closing
-from dataclasses import replace
 from pathlib import Path
-from tests.judge.build import shipped
-from tierdrill.conductor.run_errors import RunRefused
-from tierdrill.conductor.plan import make_plan
-from tierdrill.conductor.run import RunOptions, _may_start
+from tierdrill.conductor.run_start import RunRefused
+from tierdrill.conductor.run_start import _may_start
 from tierdrill.history.ledger import Ledger
-from tierdrill.targets.lab.fault_port import MECHANISMS
 home, run, environment = Path(sys.argv[1]), sys.argv[2], sys.argv[3]
-setting = shipped()
-named = setting.environment.metadata.model_copy(update={"name": environment})
-setting = replace(setting, environment=setting.environment.model_copy(update={"metadata": named}))
-plan = make_plan(setting, run, "drill", MECHANISMS)
 print("ready", flush=True)
 sys.stdin.readline()
 with closing(Ledger(home)) as ledger:
     try:
-        _may_start(ledger, plan, RunOptions(home, home, lab="kept", author=run))
+        _may_start(ledger, run, f"{environment}/kept", run, "kept")
         print("mine", flush=True)
     except RunRefused as error:
         print(error, flush=True)
@@ -78,7 +67,6 @@ def test_what_a_dead_runner_held_is_free(tmp_path: Path) -> None:
         first.stdin.flush()
         assert [first.stdout.readline(), first.stdout.readline()] == ["ready\n", "mine\n"]
         first.kill()
-    plan = make_plan(shipped(), "run-1", "drill", MECHANISMS)
     with closing(Ledger(tmp_path)) as ledger:
-        _may_start(ledger, plan, RunOptions(tmp_path, tmp_path, lab="kept", author="ben"))
+        _may_start(ledger, "run-1", "lab/kept", "ben", "kept")
         ledger.unlock("lab/kept", "run-1")

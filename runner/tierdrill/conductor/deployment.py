@@ -6,19 +6,18 @@ import asyncio
 import contextlib
 import secrets
 import time
-from collections.abc import Callable, Coroutine, Mapping, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from collections.abc import Coroutine, Mapping, Sequence
+from typing import Any
 
 from tierdrill.conductor.external_playbooks import ToolHooks, secret_of
 from tierdrill.conductor.plan import Plan
 from tierdrill.conductor.recorder import Recorder
-from tierdrill.conductor.run_errors import RunRefused
 from tierdrill.conductor.sabotage import believing, broken_remedy, own_comment
 from tierdrill.documents.models.drill import OnCall, SabotageAction
 from tierdrill.history.events import Event
 from tierdrill.history.kinds.run_kinds import FaultIntended, PlatformState, ProcessExited, RunNote
 from tierdrill.judge.checks.run_trust import WITNESSES
+from tierdrill.monitoring.alert_names import WATCHDOG
 from tierdrill.monitoring.alert_watch import AlertWatcher
 from tierdrill.monitoring.external_alerts import PolledAlerts
 from tierdrill.monitoring.pager import PagerClient, PagerStub
@@ -27,13 +26,7 @@ from tierdrill.monitoring.webhook_receiver import Receiver
 from tierdrill.process.signals import StopSignal
 from tierdrill.remediation.alert_notice import NoticeError, notices_of
 from tierdrill.remediation.playbook_engine import PlaybookEngine
-from tierdrill.targets.base import SABOTAGE, Opening, Session, TargetError
-from tierdrill.targets.open import target_of
-
-if TYPE_CHECKING:
-    from tierdrill.conductor.run import RunOptions
-
-WATCHDOG = "Watchdog"
+from tierdrill.targets.base import SABOTAGE, Session
 
 
 class Deployment:
@@ -197,33 +190,3 @@ class Deployment:
         for closer in closers:
             with contextlib.suppress(Exception):
                 await closer()
-
-
-async def open_session(
-    plan: Plan, home: Path, tools: Path, own: Callable[[str, int], None], *, kept: str | None = None, discreet: bool
-) -> Session:
-    """Attach to the kept deployment that was named, or bring one up; RunRefused where neither can be."""
-    of = plan.setting
-    opening = Opening(plan.run, home, tools, of.environment, of.tiers, of.workloads, own, kept, discreet)
-    try:
-        return await target_of(of.environment).open(opening)
-    except TargetError as error:
-        raise RunRefused(str(error)) from error
-
-
-async def open_deployment(
-    plan: Plan, options: RunOptions, recorder: Recorder, own: Callable[[str, int], None]
-) -> Deployment:
-    """A drill's deployment, opened; RunRefused where it cannot be."""
-    began = time.monotonic()
-    session = await open_session(plan, options.home, options.tools, own, kept=options.lab, discreet=False)
-    up = f" up after {time.monotonic() - began:.1f} s" if options.lab is None else ""
-    recorder.note(RunNote(text=f"{plan.setting.environment.target} {session.name}{up}"), "runner")
-    deployment = Deployment(plan, session, recorder)
-    try:
-        await deployment.open()
-    except BaseException:
-        await deployment.close()
-        await session.end()
-        raise
-    return deployment

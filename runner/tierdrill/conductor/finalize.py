@@ -6,11 +6,13 @@ Figures are derived. What an older tierdrill has not kept is computed from the e
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Callable
+from pathlib import Path
 
 from tierdrill.history.history_store import FiguresRecord, HistoryError, HistoryStore
 from tierdrill.history.ledger import Ledger, LedgerError
-from tierdrill.history.sealed import EXERCISE
+from tierdrill.history.sealed import EXERCISE, close_exercise, is_exercise
 from tierdrill.judge.judge import judge
 from tierdrill.judge.trend.run_figures import FORMAT, RunFigures, bare_figures, figures_of
 from tierdrill.judge.verdict import Verdict
@@ -34,6 +36,15 @@ def close_books(store: HistoryStore, run: str, at: float, ledger: Ledger | None 
     with contextlib.suppress(HistoryError, LookupError, TypeError, ValueError):
         store.keep_figures(run, FORMAT, figures_of(events, verdict).to_json())
     return verdict
+
+
+def close_dead(home: Path, run: str, ledger: Ledger) -> Verdict | None:
+    """Close the books of a run whose runner has died, an exercise's by opening its seal; errors as `close_books`."""
+    if is_exercise(home, run):
+        close_exercise(home, run)
+        return None
+    with contextlib.closing(HistoryStore(home)) as store:
+        return close_books(store, run, time.time(), ledger)
 
 
 def all_figures(

@@ -20,14 +20,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tierdrill.conductor.cleanup import end_processes
-from tierdrill.conductor.finalize import close_books
+from tierdrill.conductor.finalize import close_dead
 from tierdrill.history.events import Event, event
-from tierdrill.history.history_store import HistoryError, HistoryStore
+from tierdrill.history.history_store import HistoryError
 from tierdrill.history.kinds.exercise_kinds import ExerciseEnded
 from tierdrill.history.kinds.run_kinds import LedgerOpen, RunEnded, RunNote, RunStopping
 from tierdrill.history.ledger import Ledger, LedgerError, LedgerFault
 from tierdrill.history.liveness import AlreadyAlive, hold
-from tierdrill.history.sealed import append_to_run, close_exercise, is_exercise, is_sealed
+from tierdrill.history.sealed import append_to_run, is_sealed
 from tierdrill.injection.undo import in_order_of_undo, undo_fault
 from tierdrill.judge.judge import NotARun
 from tierdrill.process.spawn import tell_ready
@@ -144,14 +144,7 @@ class Reaper:
 
     def _close_books(self) -> None:
         try:
-            if is_exercise(self.home, self.run):
-                close_exercise(self.home, self.run)
-                return
-            store = HistoryStore(self.home)
-            try:
-                close_books(store, self.run, time.time(), self.ledger)
-            finally:
-                store.close()
+            close_dead(self.home, self.run, self.ledger)
         except (HistoryError, NotARun, KeyError, ValueError) as error:
             sys.stderr.write(f"reaper: {error}\n")
 

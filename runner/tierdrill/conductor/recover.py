@@ -9,7 +9,7 @@ from contextlib import closing
 from pathlib import Path
 
 from tierdrill.conductor.cleanup import end_processes
-from tierdrill.conductor.finalize import close_books
+from tierdrill.conductor.finalize import close_books, close_dead
 from tierdrill.conductor.live_runs import live_in, live_runs, reapers, stopped_reapers, stopped_runs
 from tierdrill.history.events import Event, event
 from tierdrill.history.history_store import HistoryError, HistoryStore
@@ -17,7 +17,7 @@ from tierdrill.history.kinds.exercise_kinds import ExerciseEnded
 from tierdrill.history.kinds.run_kinds import LedgerOpen, RunEnded, RunStopping
 from tierdrill.history.ledger import Ledger, LedgerFault
 from tierdrill.history.liveness import forget_the_dead
-from tierdrill.history.sealed import EXERCISE, append_to_run, close_exercise, is_sealed
+from tierdrill.history.sealed import EXERCISE, append_to_run, is_sealed
 from tierdrill.injection.undo import in_order_of_undo, undo_fault
 from tierdrill.judge.judge import NotARun
 from tierdrill.process.groups import signal_process
@@ -161,7 +161,9 @@ class _Recovery:
                     continue
                 open_faults = [entry.id for entry in self.ledger.open_faults(run)]
                 if record.variant == EXERCISE:
-                    self._close_exercise(run, clean=not open_faults)
+                    # Its history is opened once nothing that it tells of is injected any more.
+                    if not open_faults:
+                        self._close_exercise(run)
                     continue
                 events = store.events(run)
                 if events and not isinstance(events[-1].payload, RunEnded):
@@ -176,14 +178,11 @@ class _Recovery:
                     continue
                 self._say(f"closed: run {run} is {verdict.status.value}")
 
-    def _close_exercise(self, exercise: str, *, clean: bool) -> None:
-        """Open the history of a dead exercise, once nothing that it tells of is injected any more."""
-        if not clean:
-            return
+    def _close_exercise(self, exercise: str) -> None:
         try:
             if is_sealed(self.home, exercise):
                 append_to_run(self.home, exercise, event(ExerciseEnded(reason="died"), SOURCE))
-            close_exercise(self.home, exercise)
+            close_dead(self.home, exercise, self.ledger)
             self._say(f"closed: exercise {exercise} is aborted")
         except HistoryError as error:
             self._warn(f"not closed: {exercise}: {error}")

@@ -4,23 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from tierdrill.conductor.plan import Plan
-from tierdrill.conductor.recorder import in_thread
-from tierdrill.conductor.run_errors import RunRefused
+from tierdrill.conductor.recorder import Recorder, in_thread
+from tierdrill.conductor.run_start import RunRefused
 from tierdrill.documents.models.drill import Sabotage, SabotageAction
 from tierdrill.documents.models.playbook import Playbook
 from tierdrill.history.events import Emit
 from tierdrill.history.kinds.response_kinds import AlertSilenced
 from tierdrill.history.kinds.run_kinds import RunNote
 from tierdrill.injection.injector import Injector, NotInjected
-from tierdrill.targets.base import SABOTAGE, FaultOrder, Mechanism, RemedyPort
+from tierdrill.monitoring.pager import PagerStub
+from tierdrill.targets.base import SABOTAGE, FaultOrder, Mechanism, RemedyPort, Session
 from tierdrill.targets.broken_remedies import BrokenRemedies
 from tierdrill.targets.open import open_place
-
-if TYPE_CHECKING:
-    from tierdrill.conductor.deployment import Deployment
 
 SILENCE_MARGIN_S = 30.0
 
@@ -50,11 +47,12 @@ def own_comment(plan: Plan) -> str:
     return f"sabotage {plan.sabotage.name if plan.sabotage else ''} of run {plan.run}"
 
 
-async def apply_sabotage(deployment: Deployment, home: Path) -> None:
-    """Cut what this variant goes without in the deployment itself; playbooks and remedies were cut when the engine was
-    made. RunRefused where it is not seen to be cut.
+async def apply_sabotage(plan: Plan, session: Session, recorder: Recorder, pager: PagerStub, home: Path) -> None:
+    """Cut what a run's sabotage cuts in the deployment itself; playbooks and remedies were when the engine was made.
+
+    RunRefused where it is not seen to be cut.
     """
-    plan, recorder, sabotage = deployment.plan, deployment.recorder, deployment.plan.sabotage
+    sabotage = plan.sabotage
     if sabotage is None:
         return
     action = sabotage.do
@@ -63,8 +61,8 @@ async def apply_sabotage(deployment: Deployment, home: Path) -> None:
 
         def work(emit: Emit) -> None:
             # What is taken away has an undo on the ledger like any fault: a kept lab must get it back in any case.
-            injector = Injector(home, plan.run, deployment.session.place, "runner", emit)
-            injector.carry_out(order, open_place(deployment.session.place), undo="clean-up")
+            injector = Injector(home, plan.run, session.place, "runner", emit)
+            injector.carry_out(order, open_place(session.place), undo="clean-up")
 
         try:
             await in_thread(work, recorder.take)
@@ -73,7 +71,7 @@ async def apply_sabotage(deployment: Deployment, home: Path) -> None:
     if action.silence_alert:
         recorder.note(AlertSilenced(alert=action.silence_alert, by=sabotage.name), "runner")
     if action.pager_down:
-        await deployment.pager.stop()
+        await pager.stop()
     recorder.note(RunNote(text=f"sabotage {sabotage.name}: {sabotage.why}"), "runner")
 
 

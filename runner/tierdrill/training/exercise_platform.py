@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from tierdrill.conductor.deployment import WATCHDOG, Deployment
+from tierdrill.conductor.deployment import Deployment
 from tierdrill.conductor.plan import Plan
 from tierdrill.conductor.recorder import Recorder
+from tierdrill.monitoring.alert_names import WATCHDOG
 from tierdrill.remediation.alert_notice import AlertNotice, notices_of
 from tierdrill.targets.base import Inventory, Session
 from tierdrill.training.exercise_setting import ExerciseSetting

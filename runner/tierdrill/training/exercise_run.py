@@ -1,168 +1,136 @@
-"""The parts of one exercise while it lives: brought up in order, played, and taken down whatever happened."""
+"""An exercise's run: brought up in order, played until it ends, and sealed until then.
+
+It is a run like a drill's: intent on the ledger before each fault, leases that the reaper keeps when this process dies,
+proofs that a fault landed and is gone.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import os
 import time
 import traceback
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
-from tierdrill.conductor.cleanup import own_process, undo_all
-from tierdrill.conductor.deployment import open_session
-from tierdrill.conductor.external_playbooks import tool_secrets
-from tierdrill.conductor.plan import Plan
-from tierdrill.conductor.planned_load import load_plan
-from tierdrill.conductor.preflight import check_alerts, check_inventory, settle
-from tierdrill.conductor.reaper_handle import ReaperHandle, start_reaper
-from tierdrill.conductor.recorder import Recorder, in_thread
-from tierdrill.conductor.run_errors import RunRefused
-from tierdrill.conductor.watchers import keep_leases, pump_reports, pump_samples
-from tierdrill.history.events import Emit, Event
-from tierdrill.history.history_store import HistoryError
+from tierdrill.conductor.plan import Plan, new_run_name
+from tierdrill.conductor.preflight import settle
+from tierdrill.conductor.recorder import Recorder
+from tierdrill.conductor.run_lifecycle import RunLifecycle
+from tierdrill.conductor.run_start import RunRecords, RunRefused, begin_run
+from tierdrill.history.events import Event
+from tierdrill.history.history_store import HistoryStore
 from tierdrill.history.kinds.exercise_kinds import ExerciseEnded, ExerciseNote, ExerciseStarted
-from tierdrill.history.kinds.run_kinds import LedgerOpen, LoadEnded, LoadStarted, RunEnded, RunNote
-from tierdrill.history.ledger import Ledger, LedgerError
-from tierdrill.history.payload import Payload
-from tierdrill.history.sealed import SealedHistory, exercise_folder, sealed_order
+from tierdrill.history.kinds.run_kinds import LoadStarted, RunNote
+from tierdrill.history.sealed import EXERCISE, SealedHistory, exercise_folder, open_seal, sealed_order
 from tierdrill.injection.injector import Injector
-from tierdrill.load.load_child import LoadError, LoadProcess
-from tierdrill.process.signals import Signals, StopSignal
-from tierdrill.targets.base import Finding, TargetError
-from tierdrill.targets.open import end_platform
+from tierdrill.load.load_child import LoadError
+from tierdrill.targets import base
+from tierdrill.targets.base import Finding
 from tierdrill.training.exercise_platform import Platform
 from tierdrill.training.exercise_session import Session
-from tierdrill.training.exercise_setting import ExerciseSetting
+from tierdrill.training.exercise_setting import ExerciseSetting, plan_of
 from tierdrill.training.facilitator.exercise_faults import ExerciseFaults
 from tierdrill.training.terminal_server import Desk
-
-if TYPE_CHECKING:
-    from tierdrill.training.exercise_host import ExerciseOptions
 
 HEALTHY_WITHIN_S = 20.0
 PIPELINE_WITHIN_S = 40.0
 GO_AHEAD_S = 0.4
 CLEAN_REASONS = ("resolved", "given-up", "time", "facilitator")
 STOPPED_BY = {"signal": "interrupted", "halt": "stopped", "stop": "stopped"}
+OnBegin = Callable[[Session], Awaitable[None]]
 
 
-class Host:
-    """The parts of one exercise while it lives."""
+@dataclass(frozen=True)
+class ExerciseOptions:
+    """How an exercise is run. `trainee` is kept only where it was given; `seed` is the load's, None the document's.
+
+    `responder` is the policy of a scripted one, None where people respond.
+    """
+
+    home: Path
+    tools: Path
+    trainee: str | None = None
+    seed: int | None = None
+    author: str = ""
+    responder: str | None = None
+
+
+@dataclass(frozen=True)
+class ExerciseOutcome:
+    """An exercise that has ended: its name, the folder of its files, why it ended, and what is still there."""
+
+    exercise: str
+    folder: Path
+    reason: str
+    why: str
+    left: tuple[str, ...]
+
+
+class ExerciseRun(RunLifecycle[Platform]):
+    """One exercise while it lives. Why it ended is known once it has."""
+
+    source = "exercise"
 
     def __init__(
         self,
         plan: Plan,
         setting: ExerciseSetting,
         options: ExerciseOptions,
-        ledger: Ledger,
+        records: RunRecords,
         recorder: Recorder,
-        folder: Path,
-        on_begin: Callable[[Session], Awaitable[None]] | None,
+        on_begin: OnBegin | None,
     ) -> None:
-        self.plan, self.setting, self.options, self.ledger = plan, setting, options, ledger
-        self.recorder, self.folder, self._on_begin = recorder, folder, on_begin
-        self.stop = StopSignal()
-        self.reason, self.why, self.left = "error", "it never began", list[str]()
-        self.reaper: ReaperHandle | None = None
-        self.platform: Platform | None = None
-        self.load: LoadProcess | None = None
+        super().__init__(plan, records, recorder, home=options.home, tools=options.tools, discreet=True)
+        self.setting, self.options, self._on_begin = setting, options, on_begin
+        self.reason, self.why = "error", "it never began"
         self.session: Session | None = None
         self.desk: Desk | None = None
-        self._tasks: list[asyncio.Task[None]] = []
-        self._pumps: list[asyncio.Task[None]] = []
 
     @property
     def exercise(self) -> str:
         """Its name."""
         return self.plan.run
 
-    async def go(self) -> None:
-        """Everything from the reaper's start to its dismissal. Never raises for what goes wrong in the world."""
-        with Signals(self.stop):
-            try:
-                self.reaper = await start_reaper(
-                    self.options.home,
-                    self.exercise,
-                    self.exercise,
-                    self.folder,
-                    self.stop,
-                    tool_secrets(self.setting.playbooks),
-                )
-                self._own("runner", os.getpid())
-                lease_s = self.setting.environment.lease
-                self._spawn(keep_leases(self.ledger, self.exercise, lease_s, self.stop, self._renew_leases))
-                await self._until_stopped(self._prepare())
-                if self.session is not None and not self.stop.stopped:
-                    await self._play(self.session)
-            except (asyncio.CancelledError, KeyboardInterrupt):
-                self.stop.stop("signal", "cancelled")
-            except RunRefused as refusal:
-                self.stop.stop("error", str(refusal))
-            except Exception as error:
-                self.stop.stop("error", f"{type(error).__name__}: {error}")
-                self._write_trace(error)
-            finally:
-                await self._clean_up()
-
-    async def _renew_leases(self, names: list[str]) -> None:
-        if self.platform is not None:
-            await self.platform.session.renew_leases(names)
-
-    async def _until_stopped(self, work: Coroutine[Any, Any, None]) -> None:
-        """Bring up, but let a Ctrl-C cut it short."""
-        task, stopped = asyncio.create_task(work), asyncio.create_task(self.stop.wait())
-        await asyncio.wait([task, stopped], return_when=asyncio.FIRST_COMPLETED)
-        stopped.cancel()
-        if not task.done():
-            task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
-
-    async def _prepare(self) -> None:
-        options = self.options
-        self._say("the platform is being brought up; you are on call in a moment")
-        session = await open_session(self.plan, options.home, options.tools, self._own, discreet=True)
-        self.platform = Platform(self.plan, session, self.recorder, self.setting)
-        folder, environment = exercise_folder(options.home, self.exercise), self.setting.environment
-        seal = partial(sealed_order, options.home, self.exercise, SealedHistory.find(options.home, self.exercise).seal)
-        injector = Injector(
-            options.home, self.exercise, session.place, "exercise", self.recorder.take, seal, environment.limits
-        )
+    def deployment_of(self, session: base.Session) -> Platform:
+        """The platform, with the exercise's session that hears its alerts and acknowledgements from the beginning."""
+        platform = Platform(self.plan, session, self.recorder, self.setting)
+        environment, take = self.setting.environment, self.recorder.take
+        seal = partial(sealed_order, self.home, self.exercise, SealedHistory.find(self.home, self.exercise).seal)
+        injector = Injector(self.home, self.exercise, session.place, "exercise", take, seal, environment.limits)
         self.session = Session(
             exercise=self.exercise,
             setting=self.setting,
-            platform=self.platform,
+            platform=platform,
             faults=ExerciseFaults(injector, environment.lease),
             recorder=self.recorder,
-            trainee=options.trainee,
+            trainee=self.options.trainee,
         )
-        await self.platform.open()
-        for work in self.platform.watchers(self.stop):
-            self._spawn(work)
-        await self._start_load()
-        await self._settled(self._healthy, HEALTHY_WITHIN_S)
-        await self._settled(self._quiet, PIPELINE_WITHIN_S)
-        self.desk = Desk(folder, self.session.handle)
-        await self.desk.start()
+        return platform
 
-    async def _start_load(self) -> None:
-        assert self.platform is not None
-        plan = load_plan(self.plan, self.platform.session, self.folder)
+    async def play(self) -> None:
+        """Bring everything up, then play; a stop cuts either short."""
+        text = "the platform is being brought up; you are on call in a moment"
+        self.recorder.note(ExerciseNote(text=text), "exercise")
+        await self.bring_up()
+        assert self.session is not None
+        await self.until_stopped(self._prepare(self.session))
+        if not self.stop.stopped:
+            await self._play(self.session)
+
+    async def _prepare(self, session: Session) -> None:
+        self.watch()
         try:
-            self.load = await LoadProcess.start(plan, self.folder)
+            await self.start_load()
         except LoadError as error:
             raise RunRefused(str(error)) from error
-        self._own("load", self.load.pid)
         # The child has read it; how the load will move is part of what the trainee has to find out.
         (self.folder / "load-plan.json").unlink(missing_ok=True)
-        self._pumps = [
-            self._spawn(pump_samples(self.load, self.recorder, (), self.stop)),
-            self._spawn(pump_reports(self.load, self.recorder)),
-        ]
+        await self._settled(self.healthy, HEALTHY_WITHIN_S)
+        await self._settled(self.quiet, PIPELINE_WITHIN_S)
+        self.desk = Desk(exercise_folder(self.home, self.exercise), session.handle)
+        await self.desk.start()
 
     async def _settled(self, look: Callable[[], Awaitable[list[Finding]]], within_s: float) -> None:
         findings = await settle(look, within_s)
@@ -170,19 +138,11 @@ class Host:
         if bad:
             raise RunRefused("the lab is not well: " + "; ".join(f"{one.name}: {one.seen}" for one in bad))
 
-    async def _healthy(self) -> list[Finding]:
-        assert self.platform is not None
-        try:
-            return check_inventory(await self.platform.remedies.inventory())
-        except TargetError as error:
-            return [Finding("platform", False, str(error))]
-
-    async def _quiet(self) -> list[Finding]:
-        assert self.platform is not None
-        alerts = await self.platform.active_alerts()
-        heard = self.platform.pipeline_heard and bool(self.platform.session.state["nodes"])
-        quiet = check_alerts(alerts) if alerts is not None else Finding("alerts", False, "Alertmanager does not answer")
-        return [Finding("pipeline", heard, "heard" if heard else "no alert came through"), quiet]
+    async def quiet(self) -> list[Finding]:
+        """Also: what there is was seen, or there is nothing to show to a trainee."""
+        assert self.deployment is not None
+        shown = bool(self.deployment.session.state["nodes"])
+        return [*await super().quiet(), Finding("state", shown, "seen" if shown else "the control plane was not heard")]
 
     async def _play(self, session: Session) -> None:
         assert self.load is not None
@@ -191,10 +151,10 @@ class Host:
         session.begin(GO_AHEAD_S)
         self._note_begin(zero)
         for work in session.work():
-            self._spawn(work())
-        self._spawn(self._watch_load(session))
+            self.spawn(work())
+        self.spawn(self._watch_load(session))
         if self._on_begin is not None:
-            self._spawn(self._on_begin(session))
+            self.spawn(self._on_begin(session))
         ended, stopped = asyncio.create_task(session.ending.ended.wait()), asyncio.create_task(self.stop.wait())
         await asyncio.wait([ended, stopped], return_when=asyncio.FIRST_COMPLETED)
         for task in (ended, stopped):
@@ -203,23 +163,17 @@ class Host:
             session.ending.end(STOPPED_BY.get(self.stop.by, "error"), self.stop.reason)
 
     def _note_begin(self, zero: float) -> None:
-        self.recorder.note(
-            ExerciseStarted(
-                exercise=self.exercise,
-                scenario=self.setting.scenario.model_dump(mode="json"),
-                settings=self.setting.to_json(),
-                trainee=self.options.trainee,
-                responder=self.options.responder,
-                automation=self.setting.automation,
-                seed=self.plan.setting.drill.load.seed,
-            ),
-            "exercise",
-            at=zero,
+        said = ExerciseStarted(
+            exercise=self.exercise,
+            scenario=self.setting.scenario.model_dump(mode="json"),
+            settings=self.setting.to_json(),
+            trainee=self.options.trainee,
+            responder=self.options.responder,
+            automation=self.setting.automation,
+            seed=self.plan.setting.drill.load.seed,
         )
+        self.recorder.note(said, "exercise", at=zero)
         self.recorder.note(LoadStarted(schedule_zero=zero, planned={}), "load")
-
-    def _say(self, text: str) -> None:
-        self.recorder.note(ExerciseNote(text=text), "exercise")
 
     async def _watch_load(self, session: Session) -> None:
         assert self.load is not None
@@ -227,105 +181,56 @@ class Host:
         if not session.ending.ended.is_set():
             session.ending.end("time" if code == 0 else "error", f"the load ended ({code})")
 
-    def _spawn(self, work: Coroutine[Any, Any, None] | Awaitable[None]) -> asyncio.Task[None]:
-        task = asyncio.create_task(self._guarded(work))
-        self._tasks.append(task)
-        return task
-
-    async def _guarded(self, work: Awaitable[None]) -> None:
+    async def end_own(self) -> None:
         try:
-            await work
-        except asyncio.CancelledError:
-            raise
-        except Exception as error:
-            self._write_trace(error)
-            self.stop.stop("error", f"{type(error).__name__}: {error}")
+            if self.desk is not None:
+                await self.desk.stop()
+        finally:
+            if self.session is not None:
+                await self.session.close()
 
-    def _own(self, role: str, pid: int) -> None:
-        if (process := own_process(self.exercise, role, pid)) is not None:
-            self.ledger.own(process)
-
-    async def _clean_up(self) -> None:
-        """Undo first of all that can fail; every step is tried whatever became of the one before."""
-        self._decide()
-        self._note(ExerciseEnded(reason=self.reason, why=self.why))
-        steps: list[Callable[[], Awaitable[Any]]] = []
-        if self.desk is not None:
-            steps.append(self.desk.stop)
-        if self.session is not None:
-            steps.append(self.session.close)
-        for step in steps:
-            await self._tried(step())
-        await self._tried(self._undo(remedies=False))
-        for tail in (self._end_load, self._end_watchers):
-            await self._tried(tail())
-        processes: list[str] | None = []
-        if self.platform is not None:
-            await self._tried(self.platform.close())
-            processes = await self._tried(self.platform.session.end())
-        elif self.reaper is not None:
-            # It may have been cut short while it came up.
-            processes = await self._tried(asyncio.to_thread(end_platform, self.options.home, self.exercise))
-        # What was done to the platform has ended with it.
-        left = await self._tried(self._undo(remedies=True))
-        self.left = [*(left if left is not None else ["unknown"]), *(processes if processes is not None else ["lab"])]
-        self._note(LedgerOpen(faults=left if left is not None else ["unknown"], processes=processes or []))
-        clean = not self.left
-        outcome = "unclean" if not clean else "completed" if self.reason in CLEAN_REASONS else "aborted"
-        self._note(RunEnded(outcome=outcome, reason=self.why))
-        if self.reaper is not None:
-            # Not clean: the reaper is left to think that this process died, and heals.
-            await self.reaper.dismiss(clean=clean)
-        if clean:
-            with contextlib.suppress(LedgerError):
-                self.ledger.disown(self.exercise)
-
-    def _decide(self) -> None:
+    def closing(self) -> None:
         ending = self.session.ending if self.session is not None else None
         if ending is not None and ending.ended.is_set():
             self.reason, self.why = ending.reason, ending.why
         elif self.stop.by is not None:
             self.reason = STOPPED_BY.get(self.stop.by, "error")
             self.why = self.stop.reason
+        self.note(ExerciseEnded(reason=self.reason, why=self.why))
 
-    async def _end_load(self) -> None:
-        if self.load is None:
-            return
-        await self.load.stop()
-        if self._pumps:
-            await asyncio.wait(self._pumps, timeout=3.0)
-        malformed = self.load.sample_tail.malformed + self.load.report_tail.malformed
-        self._note(LoadEnded(exit_code=self.load.exit_code, malformed=malformed))
+    def closed(self) -> tuple[str, str]:
+        return "completed" if self.reason in CLEAN_REASONS else "aborted", self.why
 
-    async def _end_watchers(self) -> None:
-        if self.platform is not None and self.session is not None:
-            await self.platform.last_look()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+    def trace(self, error: BaseException) -> None:
+        """Sealed like everything, for a traceback may tell what was injected."""
+        self.note(RunNote(text="".join(traceback.format_exception(error))[-4000:]))
 
-    async def _tried(self, step: Awaitable[Any]) -> Any:
-        try:
-            return await step
-        except Exception as error:
-            self._write_trace(error)
-            return None
 
-    def _note(self, said: Payload) -> None:
-        with contextlib.suppress(HistoryError):
-            self.recorder.note(said, "exercise")
+async def run_exercise(
+    setting: ExerciseSetting,
+    options: ExerciseOptions,
+    listeners: Sequence[Callable[[Event], None]] = (),
+    on_begin: OnBegin | None = None,
+) -> ExerciseOutcome:
+    """Play an exercise to its end. RunRefused if it may not start. `on_begin` runs beside it once the pager is on."""
+    began = time.time()
+    exercise = new_run_name(EXERCISE, began)
+    lock = f"{setting.environment.metadata.name}/own/{exercise}"
+    books = begin_run(options.home, exercise, EXERCISE, EXERCISE, began, lock=lock, author=options.author)
+    with books as records:
+        recorder = Recorder(SealedHistory.create(options.home, exercise), exercise)
+        for listener in listeners:
+            recorder.listen(listener)
+        seed = options.seed if options.seed is not None else setting.scenario.load.seed
+        run = ExerciseRun(plan_of(setting, exercise, seed), setting, options, records, recorder, on_begin)
+        await run.go()
+        return _closed(records.store, options, run)
 
-    def _write_trace(self, error: BaseException) -> None:
-        """For the maintainers; sealed like everything, for a traceback may tell what was injected."""
-        self._note(RunNote(text="".join(traceback.format_exception(error))[-4000:]))
 
-    async def _undo(self, *, remedies: bool) -> list[str]:
-        def work(emit: Emit) -> list[str]:
-            with contextlib.closing(Ledger(self.options.home)) as ledger:
-                return undo_all(ledger, self.exercise, "runner", emit, remedies=remedies)
-
-        def take(item: Event) -> None:
-            with contextlib.suppress(HistoryError):
-                self.recorder.take(item)
-
-        return await in_thread(work, take)
+def _closed(store: HistoryStore, options: ExerciseOptions, run: ExerciseRun) -> ExerciseOutcome:
+    """Open the seal, unless something is still injected: then the reaper does it once it is healed."""
+    if not run.left:
+        open_seal(options.home, run.exercise)
+        status = "completed" if run.reason in CLEAN_REASONS else "aborted"
+        store.finish(run.exercise, time.time(), status, f"{run.reason}: {run.why}")
+    return ExerciseOutcome(run.exercise, run.folder, run.reason, run.why, tuple(run.left))

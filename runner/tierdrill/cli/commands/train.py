@@ -18,7 +18,7 @@ from tierdrill.cli.scenario_names import complete_scenario
 
 if TYPE_CHECKING:
     from tierdrill.documents.catalogue import Catalogue
-    from tierdrill.training.exercise_host import ExerciseOutcome
+    from tierdrill.training.exercise_run import ExerciseOutcome
     from tierdrill.training.exercise_setting import ExerciseSetting
     from tierdrill.training.responders import Policy
 
@@ -150,8 +150,8 @@ def _play(
     from functools import partial
 
     from tierdrill.home import run_folder
-    from tierdrill.training.exercise_host import ExerciseOptions, run_exercise
     from tierdrill.training.exercise_opening import make_terminal, opening
+    from tierdrill.training.exercise_run import ExerciseOptions, run_exercise
 
     options = ExerciseOptions(
         home=here.home, tools=here.tools, trainee=trainee, seed=seed, author=author(), responder=auto

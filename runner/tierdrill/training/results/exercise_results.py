@@ -14,7 +14,7 @@ from rich.text import Text
 from tierdrill.history.history_store import HistoryStore
 from tierdrill.report.run.terminal_summary import make_console
 from tierdrill.training.exercise_documents import NotAnExercise
-from tierdrill.training.exercise_host import ExerciseOutcome
+from tierdrill.training.exercise_run import ExerciseOutcome
 from tierdrill.training.results.debrief import Debrief, debrief_of
 from tierdrill.training.results.debrief_views import line_grade, write_debrief
 from tierdrill.training.results.progress import ProgressError, keep_result

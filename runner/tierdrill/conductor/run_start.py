@@ -1,0 +1,106 @@
+"""Starting a run: what keeps it from that, where it is written down, and what breaks it afterwards."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from tierdrill.history.history_store import HistoryError, HistoryStore
+from tierdrill.history.ledger import Ledger, LedgerError
+from tierdrill.home import run_folder
+from tierdrill.process.identity import me
+
+
+class RunRefused(Exception):
+    """The run was not started, and nothing was touched: halted, locked, impossible to plan, or no lab.
+
+    The message says why.
+    """
+
+
+class RunBroken(Exception):
+    """A run that had begun could not be seen through: its files or its history cannot be written or read any more.
+
+    `exit_code` is the verdict's that such a run has: unclean where something may still be injected, else inconclusive.
+    """
+
+    def __init__(self, run: str, error: Exception, *, clean: bool) -> None:
+        what = f"{error.filename or ''}: {error.strerror}" if isinstance(error, OSError) else str(error)
+        left = "" if clean else "; something may still be injected: `tierdrill recover`"
+        super().__init__(f"run {run} broke: {what}{left}")
+        self.exit_code = 3 if clean else 5
+
+
+@contextmanager
+def begun(ledger: Ledger, run: str) -> Iterator[None]:
+    """A run has begun: RunBroken for what breaks from here on, and is no bad input."""
+    try:
+        yield
+    except (OSError, HistoryError, LedgerError) as error:
+        raise RunBroken(run, error, clean=_is_clean(ledger, run)) from error
+
+
+def _is_clean(ledger: Ledger, run: str) -> bool:
+    """Whether it is known that nothing of that run is injected."""
+    try:
+        return not ledger.open_faults(run)
+    except LedgerError:
+        return False
+
+
+@dataclass(frozen=True)
+class RunRecords:
+    """Where a run is written down: ledger, store of histories, and the folder of its files."""
+
+    ledger: Ledger
+    store: HistoryStore
+    folder: Path
+
+
+@contextmanager
+def begin_run(
+    home: Path, run: str, drill: str, variant: str, began: float, *, lock: str, author: str, kept: str | None = None
+) -> Iterator[RunRecords]:
+    """A run that may start, as long as it lives: RunRefused where it may not (nothing was touched then), RunBroken for
+    what breaks from here on. `lock` is the name of the environment that it holds.
+    """
+    try:
+        ledger, store = Ledger(home), HistoryStore(home)
+    except (LedgerError, HistoryError) as error:
+        raise RunRefused(str(error)) from error
+    try:
+        _may_start(ledger, run, lock, author, kept)
+        folder = run_folder(home, run)
+        folder.mkdir(parents=True, mode=0o700)
+        store.begin(run, drill, variant, began)
+        with begun(ledger, run):
+            yield RunRecords(ledger, store, folder)
+    finally:
+        with suppress(LedgerError):
+            ledger.unlock(lock, run)
+        ledger.close()
+        store.close()
+
+
+def _may_start(ledger: Ledger, run: str, lock: str, author: str, kept: str | None) -> None:
+    if halt := ledger.halted():
+        raise RunRefused(
+            f"the kill switch is thrown: {halt.reason} ({halt.author}); `tierdrill resume --reason ...` lifts it"
+        )
+    try:
+        ledger.lock(lock, run, me(), author)
+        if kept and (by := holder_of_lab(ledger.held(), kept, run)):
+            ledger.unlock(lock, run)
+            raise RunRefused(f"lab {kept} is in use {by}")
+    except LedgerError as error:
+        raise RunRefused(str(error)) from error
+
+
+def holder_of_lab(held: Sequence[tuple[str, str, int, str]], lab: str, run: str) -> str:
+    """Who else uses a kept lab, by way of whichever environment; "" where nobody does."""
+    for environment, other, pid, owner in held:
+        if environment.partition("/")[2] == lab and other != run:
+            return f"by run {other} (pid {pid}, {owner})"
+    return ""
