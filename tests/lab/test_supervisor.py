@@ -360,7 +360,7 @@ def test_gpus_fall_and_a_reboot_brings_them_back(lab: Lab) -> None:
         "temperature_c": 90,
     }
     lab.client.change_gpu("node-1", 0, {"throttle": None, "temperature_c": None})
-    with pytest.raises(LabError, match="unknown key"):
+    with pytest.raises(LabError, match="found 'moed'; allowed are"):
         lab.client.set_gpu("node-1", 0, {"moed": "lost"})
     with pytest.raises(LabError, match="node-1 has 0, 1"):
         lab.client.set_gpu("node-1", 5, {"mode": "lost"})
