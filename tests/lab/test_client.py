@@ -40,7 +40,6 @@ from tierdrill.lab.lab_files import (
     lab_folder,
     remove_state,
     running_labs,
-    stale_labs,
     write_state,
 )
 from tierdrill.lab.supervisor.lab_start import start_lab
@@ -175,7 +174,7 @@ def test_state_files_are_private_and_tell_the_living_from_the_dead(tmp_path: Pat
         assert [entry.name for entry in folder.iterdir()] == ["lab.json"]
     assert [each.name for each in all_labs(tmp_path)] == ["alive", "dead"]
     assert [each.name for each in running_labs(tmp_path)] == ["alive"]
-    (stale,) = stale_labs(tmp_path)
+    (stale,) = [each for each in all_labs(tmp_path) if each.name != "alive"]
     assert stale.name == "dead" and "token" not in describe(stale)
     remove_state(replace(stale, id="another"))
     assert find_lab(tmp_path, "dead") == stale

@@ -27,7 +27,7 @@ from tierdrill.lab.lab_config import (
     TierConfig,
     make_node,
 )
-from tierdrill.lab.lab_files import LabState, ProcessRecord, find_lab, lab_is_gone, lab_processes, running_labs
+from tierdrill.lab.lab_files import LabState, ProcessRecord, find_lab, lab_processes, running_labs, supervisor_lives
 from tierdrill.lab.supervisor.lab_start import start_lab
 from tierdrill.monitoring.alert_names import RUN_LABEL
 
@@ -136,7 +136,7 @@ def running(home: Path) -> Iterator[Lab]:
         yield lab
         lab.client.down()
         assert child.wait(5) == 0, child.log_tail()
-        assert lab_is_gone(state) and find_lab(home, "whole") is None
+        assert not supervisor_lives(state) and not lab_processes(state.id) and find_lab(home, "whole") is None
         assert not list((home / "labs" / "whole").glob("*data"))
     finally:
         child.stop()

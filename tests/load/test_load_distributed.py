@@ -68,7 +68,7 @@ async def _master(plan: LoadPlan, directory: Path, port: str) -> int:
     arguments = ("--master", "--expect-workers", str(WORKERS), *bind)
     load = await LoadProcess.start(plan, directory / "master", locust_arguments=arguments)
     try:
-        assert load.ready.about["workers"] == WORKERS
+        assert load.about["workers"] == WORKERS
         await load.go(time.time() + 0.3)
         return await asyncio.wait_for(load.wait(), 15.0)
     finally:

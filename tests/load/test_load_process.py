@@ -128,7 +128,7 @@ def test_a_dead_gateway_is_passed_over(server: ModelServer, tmp_path: Path) -> N
         plan = load_plan(tmp_path, [dead, server.url], stream_plan("plain", rate_rps=40.0), duration_s=1.0)
         samples, load = asyncio.run(run_load(plan, tmp_path))
         assert {(sample.outcome, sample.gateway) for sample in samples} == {("ok", 1)}
-        assert load.ready.about["connections"] == [0, 16]
+        assert load.about["connections"] == [0, 16]
         alone = load_plan(tmp_path / "alone", [dead], stream_plan("plain", rate_rps=40.0), duration_s=0.5)
         samples, _ = asyncio.run(run_load(alone, tmp_path / "alone"))
         assert {(sample.status, sample.outcome, sample.reason) for sample in samples} == {

@@ -47,7 +47,7 @@ def test_what_is_no_series(result: Any) -> None:
 
 def test_a_prometheus_that_is_not_there() -> None:
     async def ask() -> object:
-        return await Prometheus(f"http://127.0.0.1:{free_port()}").number("up")
+        return await Prometheus(f"http://127.0.0.1:{free_port()}").instant("up")
 
     assert isinstance(asyncio.run(ask()), NoData)
 
@@ -66,26 +66,6 @@ def test_a_prometheus_that_hangs() -> None:
 
 def _alertmanager(answer: Callable[[httpx.Request], httpx.Response]) -> AlertmanagerClient:
     return AlertmanagerClient("http://alertmanager", transport=httpx.MockTransport(answer))
-
-
-def test_all_four_booleans_are_sent() -> None:
-    asked: list[httpx.Request] = []
-
-    def answer(request: httpx.Request) -> httpx.Response:
-        asked.append(request)
-        return httpx.Response(200, json=[])
-
-    found = asyncio.run(_alertmanager(answer).alerts(silenced=False, matchers=['alertname="A"', 'node="n"']))
-    assert found == []
-    assert not isinstance(found, NoData)
-    query = asked[0].url.params
-    assert {name: query[name] for name in ("active", "silenced", "inhibited", "unprocessed")} == {
-        "active": "true",
-        "silenced": "false",
-        "inhibited": "true",
-        "unprocessed": "true",
-    }
-    assert query.get_list("filter") == ['alertname="A"', 'node="n"']
 
 
 @pytest.mark.parametrize(

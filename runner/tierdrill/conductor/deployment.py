@@ -159,7 +159,7 @@ class Deployment:
 
     async def active_alerts(self) -> list[dict[str, Any]] | None:
         """What Alertmanager holds as active, of the alerts that matter here; None where it does not answer."""
-        answer = await self.alertmanager.alerts(active=True, silenced=False, inhibited=False, unprocessed=False)
+        answer = await self.alertmanager.alerts(delivered_only=True)
         if isinstance(answer, NoData):
             return None
         rename, mine = self._endpoints.rename, self._endpoints.alerts

@@ -138,11 +138,6 @@ def running_labs(home: Path) -> list[LabState]:
     return [state for state in all_labs(home) if supervisor_lives(state)]
 
 
-def stale_labs(home: Path) -> list[LabState]:
-    """Labs whose supervisor is gone though their state file is there."""
-    return [state for state in all_labs(home) if not supervisor_lives(state)]
-
-
 def attach(home: Path, name: str) -> LabState:
     """The lab of that name; NoSuchLab unless it is up."""
     state = find_lab(home, name)
@@ -164,11 +159,6 @@ def lost_parts(state: LabState) -> list[str]:
     """Processes that the lab needs and that have ended, as it says and as anybody can see."""
     ended = [one.name for one in state.processes if one.process.here() and not one.process.lives()]
     return sorted({*state.lost, *ended})
-
-
-def lab_is_gone(state: LabState) -> bool:
-    """Whether nothing of the lab runs any more."""
-    return not supervisor_lives(state) and not lab_processes(state.id)
 
 
 def lab_processes(lab_id: str) -> list[psutil.Process]:

@@ -11,7 +11,6 @@ import json
 import os
 import signal
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -33,14 +32,6 @@ class LoadError(RuntimeError):
     """The load child could not be started, or died or stayed silent before it was ready."""
 
 
-@dataclass(frozen=True, slots=True)
-class LoadReady:
-    """What the child says once it could send; `about` holds the connections it has open per target."""
-
-    pid: int
-    about: dict[str, Any]
-
-
 def _secrets_of(plan: LoadPlan) -> list[str]:
     return ServerLogin(plan.connection or {}).variables()
 
@@ -48,10 +39,11 @@ def _secrets_of(plan: LoadPlan) -> list[str]:
 class LoadProcess:
     """One load child. Call `start`, `go`, read `samples`, then `wait` or `stop`; `kill` is always safe."""
 
-    def __init__(self, process: Child, plan: LoadPlan, ready: LoadReady) -> None:
+    def __init__(self, process: Child, plan: LoadPlan, about: dict[str, Any]) -> None:
         self._process = process
         self._plan = plan
-        self.ready = ready
+        self.about = about
+        """What the child said once it could send: the connections it has open per target."""
         self.log_path = process.log_path
         self._ended = asyncio.Event()
         self._watch = asyncio.create_task(self._watched())
@@ -108,7 +100,7 @@ class LoadProcess:
             raise LoadError(f"{why}: {_said(process)}") from None
         finally:
             os.close(ready_fd)
-        return cls(process, plan, LoadReady(process.pid, dict(about)))
+        return cls(process, plan, dict(about))
 
     @property
     def pid(self) -> int:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import math
 import ssl
-from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Generator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from types import TracebackType
@@ -110,15 +110,6 @@ class Prometheus:
         answer = await self._ask(lambda: self._connect.custom_query(expression, params=parameters))
         return answer if isinstance(answer, NoData) else samples_of(answer)
 
-    async def number(self, expression: str, at: float | None = None) -> float | NoData:
-        """The one value of an expression that yields one series."""
-        samples = await self.instant(expression, at)
-        if isinstance(samples, NoData):
-            return samples
-        if len(samples) != 1:
-            return NoData(f"{len(samples)} series where one was expected")
-        return samples[0].value
-
     async def range(self, expression: str, start: float, end: float, step_s: float) -> list[Series] | NoData:
         """The values of an expression over a range; the step grows where there would be too many points."""
         step_s = max(step_s, (end - start) / POINTS_MAX, 0.001)
@@ -179,7 +170,7 @@ def series_of(result: Any) -> list[Series] | NoData:
 
 
 class AlertmanagerClient:
-    """The v2 API, as far as it is asked."""
+    """Questions to the v2 API."""
 
     def __init__(
         self, url: str, transport: httpx.AsyncBaseTransport | None = None, login: HttpLogin | None = None
@@ -206,35 +197,18 @@ class AlertmanagerClient:
         """Close the connections."""
         await self._client.aclose()
 
-    async def alerts(
-        self,
-        *,
-        active: bool = True,
-        silenced: bool = True,
-        inhibited: bool = True,
-        unprocessed: bool = True,
-        matchers: Sequence[str] = (),
-    ) -> list[dict[str, Any]] | NoData:
+    async def alerts(self, *, delivered_only: bool = False) -> list[dict[str, Any]] | NoData:
         """Alerts as Alertmanager holds them (labels, status, startsAt, ...); an empty list is an answer: none.
 
-        All four booleans are sent, because each defaults to true. `matchers` are as in `alertname="NodeNotReady"`.
+        `delivered_only` leaves out what is silenced, inhibited or not processed yet; all three default to true.
         """
-        flags = {"active": active, "silenced": silenced, "inhibited": inhibited, "unprocessed": unprocessed}
-        query: dict[str, str | list[str]] = {name: str(value).lower() for name, value in flags.items()}
-        query["filter"] = list(matchers)
+        query = dict.fromkeys(("silenced", "inhibited", "unprocessed"), str(not delivered_only).lower())
         answer = await self._ask(self._client.get("/api/v2/alerts", params=query))
         if isinstance(answer, NoData):
             return answer
         if not isinstance(answer, list) or not all(isinstance(alert, dict) for alert in answer):
             return NoData("not an Alertmanager answer")
         return [unmarked(alert) for alert in answer]
-
-    async def status(self) -> dict[str, Any] | NoData:
-        """Version, uptime and configuration."""
-        answer = await self._ask(self._client.get("/api/v2/status"))
-        if isinstance(answer, NoData | dict):
-            return answer
-        return NoData("not an Alertmanager answer")
 
     async def silences(self) -> list[dict[str, Any]] | NoData:
         """All silences, expired ones too."""

@@ -17,21 +17,18 @@ READ_BYTES_MAX = 256 * 1024
 # The PCI address stands with or without "PCI:", domain and function, in either case, and a MIG instance may follow it;
 # after the number there may be nothing. What comes before it is the log's own: kernel, dmesg -T, /dev/kmsg, journald.
 _XID_HEAD = r"NVRM:\s*Xid\s*\((?:PCI:)?(?P<pci>(?:[0-9a-f]{4,8}:)?[0-9a-f]{2}:[0-9a-f]{2}(?:\.[0-7])?)\b[^)]*\)\s*:?"
-_XID = re.compile(rf"{_XID_HEAD}\s*(?P<xid>\d+)\b[,\s]*(?P<rest>.*)", re.IGNORECASE)
+_XID = re.compile(rf"{_XID_HEAD}\s*(?P<xid>\d+)\b", re.IGNORECASE)
 _UNFINISHED = re.compile(r"NVRM:\s*Xid\b\D*$|NVRM:\s*Xid\s*\([^)]*\)?\s*:?\s*$", re.IGNORECASE)
-_UPTIME = re.compile(r"^\[\s*(\d+\.\d+)\]")
 # What a log puts before each line, also before the second half of one that was wrapped.
 _PREFIX = re.compile(r"^(?:\d+,\d+,\d+,[^;]*;|.*?\bkernel:)?\s*(?:\[[^\]]*\]\s*)*")
 
 
 @dataclass(frozen=True)
 class XidLine:
-    """One Xid report of the kernel log: its address in the kernel's short form, `uptime_s` where the line tells it."""
+    """One Xid report of the kernel log: its address in the kernel's short form."""
 
-    uptime_s: float | None
     pci_bus_id: str
     xid: int
-    text: str
 
 
 def describe(xid: int) -> str:
@@ -60,12 +57,7 @@ def format_xid(uptime_s: float, pci_bus_id: str, xid: int, *, pid: int | None, n
 def parse_xid(line: str) -> XidLine | None:
     """Read a line back; None when it does not report an Xid."""
     match = _XID.search(line.rstrip("\n"))
-    if match is None:
-        return None
-    uptime = _UPTIME.match(line)
-    return XidLine(
-        float(uptime[1]) if uptime else None, kernel_pci(match["pci"]), int(match["xid"]), match["rest"].strip()
-    )
+    return None if match is None else XidLine(kernel_pci(match["pci"]), int(match["xid"]))
 
 
 class XidReader:

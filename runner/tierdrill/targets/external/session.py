@@ -84,7 +84,7 @@ class ExternalSession:
     async def _look_prometheus(self) -> Finding:
         prometheus = Prometheus(self.endpoints.prometheus.url, self.endpoints.prometheus.login)
         try:
-            answer = await prometheus.number("vector(1)")
+            answer = await prometheus.instant("vector(1)")
         finally:
             prometheus.close()
         return _finding("prometheus", self.endpoints.prometheus.url, answer)
@@ -92,7 +92,7 @@ class ExternalSession:
     async def _look_alertmanager(self) -> Finding:
         url, login = self.endpoints.alertmanager.url, self.endpoints.alertmanager.login
         async with AlertmanagerClient(url, login=login) as alertmanager:
-            return _finding("alertmanager", url, await alertmanager.status())
+            return _finding("alertmanager", url, await alertmanager.silences())
 
     def _looks(self) -> list[Coroutine[Any, Any, Finding]]:
         load = self._environment.load

@@ -124,7 +124,7 @@ class Inspection(Telemetry):
         return listing(data, {"node": "name", "ready": "ready", "cordoned": "cordoned", **replicas})
 
     async def show_alerts(self, said: Mapping[str, Any]) -> Answer:
-        found = await self._alertmanager.alerts(active=True, silenced=True, inhibited=True, unprocessed=True)
+        found = await self._alertmanager.alerts()
         if isinstance(found, NoData):
             return answer(f"Alertmanager does not answer: {found.reason}", code=REFUSED)
         data = [
