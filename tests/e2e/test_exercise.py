@@ -169,10 +169,13 @@ def test_two_incidents_ring_in_tier_order_and_wrong_automation_is_wrong(tmp_path
     ]
     wrong = {"playbook": "restart-replica", "target": "summarizer-0"}
     with exercise(tmp_path, both, duration="60s", automation="wrong", wrong=wrong) as going:
-        going.until("both pages", lambda: len(going.ops("pages", "--all")["data"]) >= 2, 90.0)
-        pages = going.ops("pages", "--all")["data"]
-        rang = {page["summary"].split()[1]: page["id"] for page in pages if "has died" in page["summary"]}
-        assert rang["assistant-1"] < rang["draft-0"]
+
+        def rang() -> dict[str, str]:
+            pages = going.ops("pages", "--all")["data"]
+            return {page["summary"].split()[1]: page["id"] for page in pages if "has died" in page["summary"]}
+
+        going.until("both pages", lambda: {"assistant-1", "draft-0"} <= rang().keys(), 90.0)
+        assert rang()["assistant-1"] < rang()["draft-0"]
         assert going.end(200.0) == 0, going.output()
         events = going.history()
         assert next(event.data for event in events if event.kind == "exercise.ended")["reason"] == "time"

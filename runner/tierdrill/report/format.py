@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeGuard
 
@@ -222,3 +223,17 @@ def variant_words(variant: str) -> str:
 def fault_words(kind: str) -> str:
     """A fault kind as people say it: "node-power-loss" -> "node power loss"."""
     return kind.replace("-", " ").replace("_", " ")
+
+
+_MARKDOWN = re.compile(r"([\\`*_\[\]<>|#])")
+
+
+def markdown_text(words: object) -> str:
+    """Words as Markdown shows them literally, on one line."""
+    return _MARKDOWN.sub(r"\\\1", " ".join(str(words).split()))
+
+
+def markdown_table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> list[str]:
+    """A table in Markdown; nothing for no rows."""
+    body = [f"| {' | '.join(markdown_text(cell) for cell in row)} |" for row in rows]
+    return [f"| {' | '.join(head)} |", f"|{'---|' * len(head)}", *body] if body else []

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.shell_completion import CompletionItem
 
 from tierdrill.cli.default_subcommand import StartingGroup
 from tierdrill.cli.errors import INCONCLUSIVE, Refusal
-from tierdrill.cli.folders import Surroundings, author
+from tierdrill.cli.folders import Surroundings, author, find_catalogue
 from tierdrill.cli.logs import log_to_file
 from tierdrill.cli.options import echo_json, no_color_option, table
 from tierdrill.cli.readiness import check_place
-from tierdrill.cli.scenario_names import complete_scenario
 
 if TYPE_CHECKING:
     from tierdrill.documents.catalogue import Catalogue
@@ -25,6 +27,9 @@ if TYPE_CHECKING:
 ABORTED = 4
 LEVELS = ("first-day", "intermediate", "hard")
 TRAINEE_MAX = 100
+_SCENARIO = re.compile(r"^kind:\s*Scenario\s*$", re.MULTILINE)
+_NAME = re.compile(r"^metadata:[^\n]*\n(?:\s+[^\n]*\n)*?\s+name:\s*[\"']?([a-z0-9-]+)", re.MULTILINE)
+_LEVEL = re.compile(r"^level:\s*(\S+)\s*$", re.MULTILINE)
 PAST: dict[str, str] = {
     "progress": "train_past:progress",
     "coverage": "train_past:coverage",
@@ -32,6 +37,21 @@ PAST: dict[str, str] = {
     "forget": "train_past:forget",
 }
 """Further subcommands: name to `module:attribute` of `tierdrill.cli.commands`."""
+
+
+def _complete_scenario(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Scenarios that begin so, with their level."""
+    named = ctx.find_root().params.get("catalogue")
+    items = []
+    for path in sorted(find_catalogue(Path(named) if named else None).glob("drills/**/*.y*ml")):
+        try:
+            text = path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError):
+            continue
+        if _SCENARIO.search(text) and (name := _NAME.search(text)) and name[1].startswith(incomplete):
+            level = _LEVEL.search(text)
+            items.append(CompletionItem(name[1], help=level[1] if level else ""))
+    return items
 
 
 @click.group("train", cls=StartingGroup, start="start", further=PAST)
@@ -44,7 +64,7 @@ def command() -> None:
 
 
 @command.command("start", hidden=True)
-@click.argument("scenario", required=False, shell_complete=complete_scenario)
+@click.argument("scenario", required=False, shell_complete=_complete_scenario)
 @click.option("--list", "listing", is_flag=True, help="Show the scenarios and their levels, not what happens in them.")
 @click.option("--draw", is_flag=True, help="Draw one as often as it is met in the field; unnamed.")
 @click.option(

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from tierdrill.gameday.gameday_model import GameDayState
 from tierdrill.gameday.record.gameday_record import Record, utc_minute, utc_second
+from tierdrill.report.format import markdown_table as table
+from tierdrill.report.format import markdown_text as text
 from tierdrill.report.format import plural, show_seconds
-from tierdrill.report.markdown import table, text
 
 TIME_TITLES = ("detect", "acknowledge", "mitigate", "recover")
 

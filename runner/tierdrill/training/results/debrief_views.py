@@ -8,9 +8,10 @@ from pathlib import Path
 from jinja2 import Environment
 
 from tierdrill.process.atomic_file import write_atomic
+from tierdrill.report.format import markdown_table as table
+from tierdrill.report.format import markdown_text as text
 from tierdrill.report.format import show_seconds
 from tierdrill.report.html_template import page_environment
-from tierdrill.report.markdown import table, text
 from tierdrill.text import MINUTE, utc
 from tierdrill.training.results.debrief import Debrief
 from tierdrill.training.scoring.scorecard import ScoreLine, show_points

@@ -20,7 +20,7 @@ from tierdrill.history.damaged_database import MARK
 from tierdrill.history.erase import erase_from_runs
 from tierdrill.history.history_store import HistoryStore
 from tierdrill.home import run_folder
-from tierdrill.report import markdown
+from tierdrill.report.format import markdown_text
 from tierdrill.training.exercise_documents import NotAnExercise
 from tierdrill.training.results.debrief import NOBODY, debrief_of
 from tierdrill.training.results.debrief_views import HTML, write_debrief
@@ -132,7 +132,7 @@ class Eraser:
         if not name.strip():
             raise ValueError("found an empty name; allowed is the NAME that was given with --trainee")
         spellings = {name, html.escape(name), html.escape(name, quote=False)}
-        spellings |= {markdown.text(name), json.dumps(name)[1:-1]}
+        spellings |= {markdown_text(name), json.dumps(name)[1:-1]}
         spellings |= {one.replace("&#x27;", "&#39;").replace("&quot;", "&#34;") for one in spellings}
         self._words = re.compile("|".join(_word(one) for one in sorted(spellings, key=len, reverse=True)))
         self._bytes = [one.encode() for one in spellings]
