@@ -77,11 +77,11 @@ def test_the_life_of_a_page() -> None:
             assert stub.pages[0].state == "resolved"
             assert not stub.acknowledge(key, "carol")
             with pytest.raises(PageNotSent, match="event_action"):
-                await client.send("page", dedup_key=key)
+                await client.page("pager:primary", 1, "critical", key, "page", "")
         finally:
             await stub.stop()
         with pytest.raises(PageNotSent, match="did not answer"):
-            await client.send("resolve", dedup_key=key)
+            await client.page("pager:primary", 1, "critical", key, "resolve", "")
         await client.close()
 
     asyncio.run(scenario())

@@ -7,6 +7,7 @@ phone rings.
 
 from __future__ import annotations
 
+import hashlib
 import hmac
 import secrets
 import time
@@ -25,6 +26,7 @@ from tierdrill.monitoring.webhook_receiver import Refused, authorized, parse_obj
 
 ACTIONS = ("trigger", "acknowledge", "resolve")
 SEVERITIES = ("critical", "error", "warning", "info")
+ENQUEUE_PATH = "/v2/enqueue"
 ROUTING_KEY_LENGTH = 32
 DEDUP_KEY_MAX = 255
 SUMMARY_MAX = 1024
@@ -157,7 +159,7 @@ class PagerStub(Loopback):
         self._clock = clock
         self._pages: dict[tuple[str, str], Page] = {}
         routes = [
-            Route("/v2/enqueue", self._enqueue, methods=["POST"]),
+            Route(ENQUEUE_PATH, self._enqueue, methods=["POST"]),
             Route("/pages", self._show, methods=["GET"]),
             Route("/pages/{dedup_key:path}/acknowledge", self._take, methods=["POST"]),
         ]
@@ -223,7 +225,7 @@ class PagerStub(Loopback):
         if authorized(request.headers.get("authorization", ""), self.token):
             return None
         headers = {"WWW-Authenticate": "Bearer"}
-        return JSONResponse({"ok": False, "error": "found no valid bearer token"}, status_code=401, headers=headers)
+        return JSONResponse({"ok": False, "error": "no valid bearer token"}, status_code=401, headers=headers)
 
     async def _take(self, request: Request) -> JSONResponse:
         if (refused := self._refused(request)) is not None:
@@ -235,7 +237,7 @@ class PagerStub(Loopback):
         except (Refused, TooLarge, ClientDisconnect) as error:
             return JSONResponse({"ok": False, "error": str(error)}, status_code=400)
         if not self.acknowledge(key, by[:200]):
-            return JSONResponse({"ok": False, "error": f"found no open page {key!r}"}, status_code=404)
+            return JSONResponse({"ok": False, "error": f"no open page {key!r}"}, status_code=404)
         return JSONResponse({"ok": True})
 
 
@@ -243,53 +245,49 @@ class PageNotSent(RuntimeError):
     """The pager did not take an event; the message says why."""
 
 
-class PagerClient:
-    """Sends events to a pager."""
+def page_event(
+    routing_key: str,
+    action: str,
+    key: str,
+    *,
+    summary: str = "",
+    source: str = "tierdrill",
+    severity: str = "critical",
+    details: Mapping[str, Any] | None = None,
+    **more: Any,
+) -> dict[str, Any]:
+    """The body of one event; `more` goes into a trigger's payload.
 
-    def __init__(self, url: str, routing_key: str, transport: httpx.AsyncBaseTransport | None = None) -> None:
+    A summary over the pager's limit is cut, and a key over it ends in a digest: different ones stay different.
+    """
+    if len(key) > DEDUP_KEY_MAX:
+        digest = hashlib.sha256(key.encode()).hexdigest()[:32]
+        key = f"{key[: DEDUP_KEY_MAX - len(digest) - 1]}/{digest}"
+    body: dict[str, Any] = {"routing_key": routing_key, "event_action": action, "dedup_key": key, "client": "tierdrill"}
+    if action == "trigger":
+        body["payload"] = {
+            "summary": summary[:SUMMARY_MAX] or "(no summary)",
+            "source": source,
+            "severity": severity,
+            "custom_details": dict(details or {}),
+            **more,
+        }
+    return body
+
+
+class PagerClient:
+    """Sends the events of one routing key to a pager."""
+
+    def __init__(self, url: str, routing_key: str) -> None:
         self._routing_key = routing_key
-        self._client = httpx.AsyncClient(
-            base_url=url.rstrip("/"), timeout=SEND_TIMEOUT_S, trust_env=False, transport=transport
-        )
+        self._client = httpx.AsyncClient(base_url=url.rstrip("/"), timeout=SEND_TIMEOUT_S, trust_env=False)
 
     async def page(self, contact: str, level: int, tier: str, dedup_key: str, action: str, summary: str) -> None:
-        """One rung of an escalation ladder: trigger, acknowledge or resolve; PageNotSent if the pager did not take
-        it.
-        """
-        await self.send(
-            action,
-            dedup_key=dedup_key,
-            summary=summary,
-            source="tierdrill",
-            severity="critical",
-            details={"contact": contact, "level": level, "tier": tier},
-        )
-
-    async def send(
-        self,
-        action: str,
-        *,
-        dedup_key: str,
-        summary: str = "",
-        source: str = "tierdrill",
-        severity: str = "critical",
-        details: Mapping[str, Any] | None = None,
-    ) -> None:
-        """One event. Keys and summaries over the pager's limits are cut rather than lost."""
-        body: dict[str, Any] = {
-            "routing_key": self._routing_key,
-            "event_action": action,
-            "dedup_key": dedup_key[:DEDUP_KEY_MAX],
-        }
-        if action == "trigger":
-            body["payload"] = {
-                "summary": summary[:SUMMARY_MAX] or "(no summary)",
-                "source": source,
-                "severity": severity,
-                "custom_details": dict(details or {}),
-            }
+        """One level of an escalation: trigger, acknowledge or resolve; PageNotSent if the pager did not take it."""
+        details = {"contact": contact, "level": level, "tier": tier}
+        event = page_event(self._routing_key, action, dedup_key, summary=summary, details=details)
         try:
-            response = await self._client.post("/v2/enqueue", json=body)
+            response = await self._client.post(ENQUEUE_PATH, json=event)
         except httpx.HTTPError as error:
             raise PageNotSent(f"the pager did not answer: {type(error).__name__}: {error}") from error
         if response.status_code != httpx.codes.ACCEPTED:

@@ -6,7 +6,6 @@ is one line.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,10 +15,10 @@ from email.utils import format_datetime
 from typing import Any
 
 from tierdrill.documents.models.channels import EmailChannel
-from tierdrill.monitoring.pager import DEDUP_KEY_MAX, SUMMARY_MAX
+from tierdrill.monitoring.pager import SUMMARY_MAX, page_event
 from tierdrill.monitoring.webhook_receiver import SIGNATURE_HEADER, TIMESTAMP_HEADER, sign_at
-from tierdrill.schedule.notify.message import RESOLVE
 from tierdrill.schedule.notify.notification import Notice
+from tierdrill.text import plural
 
 KIND_HEADER = "X-Tierdrill-Kind"
 IDEMPOTENCY_HEADER = "Idempotency-Key"
@@ -45,9 +44,9 @@ SAID = {
     "unclean": "is UNCLEAN: something is still injected",
     "held": "was held back",
     "missed": "was missed",
-    "regression": "became worse",
-    "recovered": "is well again",
-    "rollout": "has news of its rollout",
+    "regression": "regressed",
+    "recovered": "has recovered",
+    "rollout": "rollout changed",
 }
 
 
@@ -68,7 +67,7 @@ def one_line(text: str, most: int = LINE_MAX) -> str:
 def title(notice: Notice) -> str:
     """The headline: what, what became of it, and in which calendar."""
     what = notice.drill or notice.entry
-    mark = "TEST, nothing happened: " if notice.test else ""
+    mark = "TEST: " if notice.test else ""
     return one_line(f"{mark}{what} {SAID[notice.kind]} ({notice.calendar}/{notice.entry})", SUBJECT_MAX)
 
 
@@ -97,7 +96,7 @@ def text(notice: Notice, repeated: int = 0) -> str:
     if notice.details:
         lines += ["", *(f"- {one_line(line)}" for line in notice.details)]
     if repeated:
-        lines += ["", f"The same came {repeated} more {'time' if repeated == 1 else 'times'} since it was last told."]
+        lines += ["", f"Repeated {plural(repeated, 'more time')} since the last notification."]
     if notice.run and not notice.test:
         lines += ["", f"tierdrill judge {notice.run} says what was expected and what was seen."]
     return "\n".join(lines) + "\n"
@@ -133,7 +132,7 @@ def slack(notice: Notice, message: str, repeated: int = 0) -> Post:
     rows = [f"*{name}*  {_escaped(value)}" for name, value in facts(notice)]
     rows += [f"• {_escaped(one_line(line))}" for line in notice.details]
     if repeated:
-        rows.append(f"_the same came {repeated} more since it was last told_")
+        rows.append(f"_repeated {repeated} more since the last notification_")
     section, used = [], 0
     for row in rows:
         used += len(row) + 1
@@ -167,33 +166,20 @@ def mail(notice: Notice, message: str, channel: EmailChannel, repeated: int = 0,
     return letter
 
 
-def dedup_key(subject: str) -> str:
-    """PagerDuty's key for what a notice is about: at most 255 characters, and different for different subjects."""
-    key = f"tierdrill/{subject}"
-    if len(key) <= DEDUP_KEY_MAX:
-        return key
-    digest = hashlib.sha256(subject.encode()).hexdigest()[:32]
-    return f"{key[: DEDUP_KEY_MAX - len(digest) - 1]}/{digest}"
-
-
 def pagerduty(notice: Notice, subject: str, action: str, routing_key: str, message: str, repeated: int = 0) -> Post:
     """An event of the Events API v2: `trigger`, or `resolve` for what was triggered with the same subject."""
-    event: dict[str, Any] = {"routing_key": routing_key, "event_action": action, "dedup_key": dedup_key(subject)}
-    if action != RESOLVE:
-        severity = "info" if notice.test else SEVERITIES.get(notice.kind, "info")
-        if notice.kind == "failed" and notice.rank == 1:
-            severity = "critical"
-        summary = one_line(f"{title(notice)}: {notice.summary}" if notice.summary else title(notice), SUMMARY_MAX)
-        event["payload"] = {
-            "summary": summary,
-            "source": f"tierdrill/{notice.calendar}/{notice.entry}",
-            "severity": severity,
-            "component": notice.drill or notice.entry,
-            "class": notice.kind,
-            "custom_details": {**dict(facts(notice)), "details": [one_line(line) for line in notice.details]}
-            | ({"repeated": repeated} if repeated else {}),
-        }
-        if notice.at > 0:
-            event["payload"]["timestamp"] = datetime.fromtimestamp(notice.at, UTC).isoformat()
-        event["client"] = "tierdrill"
+    severity = "info" if notice.test else SEVERITIES.get(notice.kind, "info")
+    event = page_event(
+        routing_key,
+        action,
+        f"tierdrill/{subject}",
+        summary=one_line(f"{title(notice)}: {notice.summary}" if notice.summary else title(notice), SUMMARY_MAX),
+        source=f"tierdrill/{notice.calendar}/{notice.entry}",
+        severity="critical" if notice.kind == "failed" and notice.rank == 1 else severity,
+        details={**dict(facts(notice)), "details": [one_line(line) for line in notice.details]}
+        | ({"repeated": repeated} if repeated else {}),
+        component=notice.drill or notice.entry,
+        **{"class": notice.kind},
+        **({"timestamp": datetime.fromtimestamp(notice.at, UTC).isoformat()} if notice.at > 0 else {}),
+    )
     return Post(json.dumps(event).encode(), {"Content-Type": "application/json", IDEMPOTENCY_HEADER: message})

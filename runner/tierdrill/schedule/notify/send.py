@@ -19,6 +19,7 @@ import httpx
 
 from tierdrill.credentials import SecretMissing
 from tierdrill.documents.models.channels import Channel, EmailChannel, PagerDutyChannel, SlackChannel, WebhookChannel
+from tierdrill.monitoring.pager import ENQUEUE_PATH
 from tierdrill.schedule.notify import render
 from tierdrill.schedule.notify.message import RESOLVE, Message
 from tierdrill.schedule.notify.retry import Answer, may_pass, retry_after
@@ -26,7 +27,6 @@ from tierdrill.schedule.notify.secrets import Secrets
 
 ANSWER_BYTES = 2048
 SEEN_MAX = 300
-PAGERDUTY_PATH = "/v2/enqueue"
 
 
 async def send(channel: Channel, message: Message, secrets: Secrets) -> Answer:
@@ -44,7 +44,7 @@ async def send(channel: Channel, message: Message, secrets: Secrets) -> Answer:
         answer = Answer(False, f"{type(error).__name__}: {error}", again=True)
     except Exception as error:
         # A defect here must cost one message's attempt, not all that wait behind it.
-        answer = Answer(False, f"a defect: {type(error).__name__}: {error}", again=True)
+        answer = Answer(False, f"internal error: {type(error).__name__}: {error}", again=True)
     return Answer(answer.ok, render.one_line(secrets.blot(answer.seen), SEEN_MAX), answer.again, answer.wait_s)
 
 
@@ -63,7 +63,7 @@ async def _sent(channel: Channel, message: Message, secrets: Secrets) -> Answer:
             key = secrets.read(channel.routing_key)
             action = RESOLVE if message.action == RESOLVE else "trigger"
             event = render.pagerduty(notice, message.subject, action, key, message.id, repeated)
-            return await _post(channel.url.rstrip("/") + PAGERDUTY_PATH, event, channel.timeout, secrets)
+            return await _post(channel.url.rstrip("/") + ENQUEUE_PATH, event, channel.timeout, secrets)
         case EmailChannel():
             password = secrets.read(channel.password) if channel.password is not None else ""
             letter = render.mail(notice, message.id, channel, repeated, time.time())
@@ -145,7 +145,7 @@ def _mail(channel: EmailChannel, password: str, letter: Any, secrets: Secrets) -
                 client.login(channel.user, password)
             refused = client.send_message(letter)
     except smtplib.SMTPRecipientsRefused as error:
-        return Answer(False, f"every recipient was refused: {_refusals(error.recipients)}", _passing(error.recipients))
+        return Answer(False, f"all recipients refused: {_refusals(error.recipients)}", _passing(error.recipients))
     except smtplib.SMTPResponseException as error:
         told = error.smtp_error.decode("utf-8", "replace") if isinstance(error.smtp_error, bytes) else error.smtp_error
         # 4xx of SMTP is a refusal that may pass (RFC 5321, 4.2.1); -1 is a connection that broke.
@@ -153,7 +153,7 @@ def _mail(channel: EmailChannel, password: str, letter: Any, secrets: Secrets) -
     except smtplib.SMTPNotSupportedError as error:
         return Answer(False, str(error))
     except ssl.SSLCertVerificationError as error:
-        return Answer(False, f"the server's certificate is not to be trusted: {error.verify_message}", again=True)
+        return Answer(False, f"certificate verification failed: {error.verify_message}", again=True)
     except (smtplib.SMTPException, OSError) as error:
         return Answer(False, f"{type(error).__name__}: {error}", again=True)
     return Answer(True, f"taken, but refused for {_refusals(refused)}" if refused else "250 taken")
