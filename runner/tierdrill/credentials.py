@@ -26,7 +26,7 @@ def read_secret(env: str | None, file: str | None, environ: Mapping[str, str] = 
     value = (_from_file(file) if file is not None else environ.get(env or "", "")).strip()
     if not value:
         where = f"file {file}" if file is not None else f"environment variable {env}"
-        raise SecretMissing(f"{where} is not set or empty; it should hold the secret")
+        raise SecretMissing(f"{where} is not set or empty; expected the secret")
     return value
 
 
@@ -36,7 +36,7 @@ def _from_file(path: str) -> str:
             return file.read(BYTES_MAX).decode("utf-8")
     except (OSError, UnicodeDecodeError, RuntimeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not text"
-        raise SecretMissing(f"file {path} cannot be read: {reason}; it should hold the secret") from None
+        raise SecretMissing(f"file {path} cannot be read: {reason}; expected the secret") from None
 
 
 def basic(user: str, password: str) -> str:

@@ -65,16 +65,26 @@ def _seen(char: str) -> str:
     return char if char.isprintable() else json.dumps(char)[1:-1]
 
 
-def listed(words: Iterable[str], most: int = 16) -> str:
+def either(words: Iterable[str], most: int = 16) -> str:
+    """`a, b or c`; a long list is cut, and says by how much."""
+    return listed(words, most, "or")
+
+
+def listed(words: Iterable[str], most: int = 16, last: str = "and") -> str:
     """`a, b and c`; a long list is cut, and says by how much."""
     items = list(words)
     if len(items) > most:
         return f"{', '.join(items[:most])} and {len(items) - most} more"
     if len(items) > 1:
-        return f"{', '.join(items[:-1])} and {items[-1]}"
+        return f"{', '.join(items[:-1])} {last} {items[-1]}"
     return items[0] if items else "nothing"
 
 
 def utc(at: float, spelled: str = "%Y-%m-%d %H:%M:%SZ") -> str:
     """A moment (Unix seconds) as people read it, in UTC."""
     return datetime.fromtimestamp(at, UTC).strftime(spelled)
+
+
+def plural(count: float, word: str, many: str = "") -> str:
+    """ "1 node", "3,000 nodes"; `many` where an s does not make it."""
+    return f"{count:,} {word if count == 1 else many or word + 's'}"

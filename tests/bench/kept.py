@@ -67,7 +67,7 @@ def await_whole(client: LabClient) -> float:
     """Wait until every node and every replica is ready; how long that took. TimeoutError names what is not."""
     began, version = time.monotonic(), None
     while True:
-        wrong = ["the controller does not answer"]
+        wrong = ["the controller is not responding"]
         try:
             seen = client.state(since=version, wait_s=1.0)
             version = seen.get("version")

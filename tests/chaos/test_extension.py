@@ -68,7 +68,7 @@ def test_a_lease_that_is_no_number_is_refused(home: Path, monkeypatch: pytest.Mo
         ("replica-crash", {"replica": ""}, "the replica's name"),
         ("link-latency", {"source": "gateway-a", "destination": "node-2", "delay_ms": "much"}, "whole number"),
         ("gpu-fallen-off-bus", {"node": "node-1", "gpu": 64}, "0 to 63"),
-        ("replica-crush", CRASH, "allowed are"),
+        ("replica-crush", CRASH, "expected one of"),
     ],
 )
 def test_wrong_arguments_are_refused(home: Path, kind: str, parameters: dict[str, object], said: str) -> None:
@@ -134,7 +134,7 @@ def test_without_a_keeper_nothing_is_injected_under_plain_chaos_run(
     monkeypatch.setattr("tierdrill.injection.injector.open_place", lambda _: place)
     monkeypatch.setattr("tierdrill.chaos.actions.program", lambda *_: [sys.executable, "-m", "no_such_module"])
     monkeypatch.delenv("TIERDRILL_RUN")
-    with pytest.raises(ActivityFailed, match=r"was not injected: the reaper .* was not at its post"):
+    with pytest.raises(ActivityFailed, match=r"was not injected: the reaper .* was not ready"):
         inject("replica-crash", CRASH)
     assert place.injected == 0 and nothing_written(home)
 

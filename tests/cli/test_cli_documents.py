@@ -101,7 +101,7 @@ def test_validate_reads_whatever_file_it_is_given(tmp_path: Path) -> None:
         (drills / name).write_text("kind: Drll\n")
         done = tierdrill(tmp_path / "home", "validate", drills / name)
         assert done.code == 2, name
-        assert f"{name}:1:7: found 'Drll' for kind" in done.out
+        assert f"{name}:1:7: kind: got 'Drll'" in done.out
     assert tierdrill(tmp_path / "home", "validate", drills.parent).code == 0
 
 
@@ -195,7 +195,7 @@ def test_plan_shows_faults_phases_and_load_and_touches_nothing(tmp_path: Path, d
         assert critical["notices_s"] == min(one["notices_s"] for one in critical["power"] if one["notices_s"])
         assert f"notices: critical {critical['notices_s']:.1f} s" in shown
     assert plan["faults"][0]["target"] in shown
-    assert "Nothing has been touched." in shown
+    assert "Nothing was changed." in shown
     assert not home.exists()
 
 

@@ -58,14 +58,14 @@ def test_a_test_message_arrives_in_every_kind_of_channel(tmp_path: Path) -> None
                 root = catalogue(tmp_path / "docs", http.url, mail.port, pager.url)
                 home = tmp_path / "home"
                 done = await notify(home, root, "test", "team-hook", HOOK_SECRET=SECRET)
-                assert (done.code, done.out) == (0, "team-hook (webhook, calendar team): taken: 200 OK: ok\n")
-                assert json.loads(http.received[0].body)["title"].startswith("TEST, nothing happened: ")
+                assert (done.code, done.out) == (0, "team-hook (webhook, calendar team): delivered: 200 OK: ok\n")
+                assert json.loads(http.received[0].body)["title"].startswith("TEST: ")
                 done = await notify(home, root, "test", "team-chat", CHAT_URL=f"{http.url}/{SECRET}")
                 assert done.code == 0
                 assert http.received[1].path == f"/{SECRET}"
                 done = await notify(home, root, "test", "team-mail")
                 assert done.code == 0
-                assert "TEST, nothing happened" in mail.mails[0].letter["Subject"]
+                assert "TEST: " in mail.mails[0].letter["Subject"]
                 done = await notify(home, root, "test", "team-pager", "--json", PAGER_KEY=pager.routing_key)
                 assert [step["action"] for step in json.loads(done.out)["steps"]] == ["tell", "resolve"]
                 assert [(page.state, page.severity) for page in pager.pages] == [("resolved", "info")]
@@ -81,7 +81,7 @@ def test_what_was_not_taken_is_said_without_the_secret(tmp_path: Path) -> None:
             root = catalogue(tmp_path / "docs", http.url)
             done = await notify(tmp_path / "home", root, "test", "team-hook", HOOK_SECRET=SECRET)
             assert done.code == 1
-            assert "NOT TAKEN: 403 Forbidden: bad token [secret]" in done.out
+            assert "NOT DELIVERED: 403 Forbidden: bad token [secret]" in done.out
             done = await notify(tmp_path / "home", root, "test", "team-hook")
             assert done.code == 1
             assert "environment variable HOOK_SECRET is not set or empty" in done.out
@@ -95,7 +95,7 @@ def test_what_was_not_taken_is_said_without_the_secret(tmp_path: Path) -> None:
         (("test", "team-hock"), "did you mean team-hook?"),
         (("test", "team-hook", "--calendar", "other"), "no calendar named 'other'"),
         (("test",), "Missing argument 'CHANNEL'"),
-        (("resend", "abc"), "no message that was given up begins with 'abc'"),
+        (("resend", "abc"), "no failed message begins with 'abc'"),
         (("log", "--state", "lost"), "'waiting', 'sent', 'failed'"),
     ],
 )
@@ -109,7 +109,7 @@ def test_bad_input_is_one_clear_line(tmp_path: Path, words: tuple[str, ...], sai
 
 def test_the_log_shows_what_was_given_up_and_lets_it_wait_again(tmp_path: Path) -> None:
     home = tmp_path / "home"
-    assert tierdrill(home, "notify", "log").out == "nothing was told yet\n"
+    assert tierdrill(home, "notify", "log").out == "no messages\n"
     channel = WebhookChannel(name="hook", type="webhook", url="http://127.0.0.1:1/", secret=Secret(env="S"))
     with closing(MessageStore(home)) as store:
         store.post([channel], Notice(kind="failed", calendar="team", entry="nightly", drill="node-loss"), 1e9)
@@ -117,7 +117,7 @@ def test_the_log_shows_what_was_given_up_and_lets_it_wait_again(tmp_path: Path) 
         store.settle(waiting.message.id, Answer(False, "404 Not Found"), 1e9 + 1, None)
         store.post([channel], Notice(kind="held", calendar="team", entry="nightly"), 1e9 + 2)
     told = tierdrill(home, "notify", "log").out
-    assert "failed team/nightly/node-loss  given up  404 Not Found" in told
+    assert "failed team/nightly/node-loss  failed   404 Not Found" in told
     assert "0 sent, 1 waiting, 1 given up" in told
     shown = json.loads(tierdrill(home, "notify", "log", "--json", "--state", "failed").out)
     assert [line["answer"] for line in shown["messages"]] == ["404 Not Found"]

@@ -96,7 +96,7 @@ def test_history_shows_filters_and_lists(home: Path) -> None:
     assert "phase fault" in shown
     assert "  load.samples" not in shown
     assert "{" not in shown
-    assert "left out: " in shown.splitlines()[-1]
+    assert "omitted: " in shown.splitlines()[-1]
     faults = tierdrill(home, "history", "node-loss-a1", "--kind", "fault").out.splitlines()[1:]
     assert faults
     assert all(" fault." in line for line in faults)

@@ -85,7 +85,7 @@ def test_an_ablation_takes_only_the_named_parts_away(proving: Any) -> None:
     told = proving(*TWO_PARTS, "--json", node_loss={WITHOUT_FALLBACK: "broken", WITHOUT_RETRIES: "broken"})
     assert told.code == 0 and told.document["proven"] and told.document["left"] == []
     assert [variant for _, variant in told.made] == ["drill", WITHOUT_RETRIES, WITHOUT_FALLBACK]
-    assert told.lines[0] == "2 protections and playbooks, each taken away alone: 3 runs at most"
+    assert told.lines[0] == "2 protections and playbooks, removed one at a time: 3 runs at most"
     assert [line for line in told.lines if line.startswith("run ")] == [
         "run 1 of at most 3: node-loss, drill: a-run",
         "run 2 of at most 3: node-loss, sabotage without-retries: a-run",
@@ -122,7 +122,7 @@ def test_what_an_interrupted_proof_found_is_a_document(proving: Any, how: str, c
 def test_people_are_told_that_a_proof_ended_early(proving: Any) -> None:
     told = proving("node-loss", "slow-link", node_loss={"blip": "interrupted"})
     assert told.code == 130 and "slow-link" not in told.out
-    assert "1 of 1 runs came out as they must; the proof ended before 6 more." in " ".join(told.out.split())
+    assert "1 of 1 run came out as they must; the proof ended before 6 more." in " ".join(told.out.split())
 
 
 def test_a_proof_goes_on_after_a_guardrail(proving: Any) -> None:

@@ -51,10 +51,10 @@ def test_without_yes_nothing_is_touched(home: Path) -> None:
     assert done.code == 0
     assert "old1" in done.out
     assert "new1" not in done.out
-    assert "2 runs would lose their events and files, not their figures; --yes does it" in done.out
+    assert "would delete events and files of 2 runs, not their figures (run with --yes)" in done.out
     assert events_of(home) == before
     assert len(list((home / "runs").iterdir())) == 4
-    assert tierdrill(home, "prune").out == "nothing is old enough to go\n"
+    assert tierdrill(home, "prune").out == "nothing to delete\n"
 
 
 def test_what_is_old_goes_and_trend_and_export_are_the_same(home: Path) -> None:
@@ -75,11 +75,11 @@ def test_what_is_old_goes_and_trend_and_export_are_the_same(home: Path) -> None:
     assert sorted(path.name for path in (home / "runs").iterdir()) == ["new1", "new2"]
     assert shown() == before
     again = tierdrill(home, "prune", "--keep-runs", "1", "--yes")
-    assert again.out == "nothing is old enough to go\n"
+    assert again.out == "nothing to delete\n"
     for words in (("judge", "old1"), ("report", "old1"), ("history", "old1")):
         refused = tierdrill(home, *words)
         assert refused.code == 2
-        assert "the events of run old1 are gone (`tierdrill prune` removed them" in refused.err
+        assert "the events of run old1 are gone (deleted by `tierdrill prune`" in refused.err
     assert "old1" in tierdrill(home, "history", "--runs").out
 
 
@@ -101,7 +101,7 @@ def test_events_whose_figures_cannot_be_kept_stay(home: Path) -> None:
         )
     done = prune(home, Keep(DAY_S, 0), 2e9 * 2, really=True)
     assert done.gone == ()
-    assert all(problem.endswith("its figures could not be kept, so its events stay") for problem in done.problems)
+    assert all(problem.endswith("its figures could not be saved; events are kept") for problem in done.problems)
     assert len(done.problems) == 4
     assert events_of(home) == before
 
@@ -116,7 +116,7 @@ def test_what_somebody_needs_stays(home: Path) -> None:
     assert {ruling.record.run for ruling in done.needed} == {"old1", "old2", "died"}
     assert {ruling.record.run for ruling, _ in done.gone} == {"new1", "new2"}
     assert events_of(home)["old1"] > 0
-    assert "old1: a fault of it is still open" in tierdrill(home, "prune", "--keep-runs", "0").out
+    assert "old1: one of its faults is still open" in tierdrill(home, "prune", "--keep-runs", "0").out
 
 
 def test_a_folder_that_cannot_go_is_said_and_taken_the_next_time(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -178,5 +178,5 @@ def test_into_a_file_as_a_whole_and_filtered(home: Path, tmp_path: Path) -> None
 
 def test_nothing_to_export_or_prune(tmp_path: Path) -> None:
     assert tierdrill(tmp_path, "export").out == ""
-    assert tierdrill(tmp_path, "prune", "--yes").out == "nothing is old enough to go\n"
+    assert tierdrill(tmp_path, "prune", "--yes").out == "nothing to delete\n"
     assert not (tmp_path / "history.db").exists()

@@ -111,9 +111,9 @@ def test_the_page_is_written_where_asked(worse: Path, tmp_path: Path) -> None:
     ("words", "said"),
     [
         (("nothing",), "there are runs of: node-loss"),
-        (("--tier", "gold"), "allowed is: critical, standard, best-effort"),
+        (("--tier", "gold"), "expected one of: critical, standard, best-effort"),
         (("--since", "90"), "a duration with its unit"),
-        (("--since", "5m"), "no run of any drill within the last 5 min"),
+        (("--since", "5m"), "no runs of any drill within the last 5 min"),
         (("--html", "/proc/nowhere/x.html"), "/proc/nowhere"),
     ],
 )

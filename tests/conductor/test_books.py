@@ -72,7 +72,7 @@ def test_a_run_that_cannot_be_judged_any_more_counts_with_its_outcome(store: His
     store.append("broken", event("run.started", "t", setting={}))
     store.finish("broken", 3.0, "passed", "")
     gone, broken = all_figures(store)
-    assert (gone.status, gone.doubt) == ("failed", "its events are gone")
+    assert (gone.status, gone.doubt) == ("failed", "its events were deleted")
     assert broken.status == "passed"
     assert "cannot be judged" in broken.doubt
 

@@ -45,7 +45,7 @@ def test_a_run_that_broke_is_inconclusive_or_unclean_and_never_bad_input(
         asyncio.run(run_drill(shipped(), options))
     assert explain(raised.value, tmp_path) == (5 if left else 3)
     said = capsys.readouterr().err
-    assert said.startswith("tierdrill: run r1 broke: ") and ("tierdrill recover" in said) == left
+    assert said.startswith("tierdrill: run r1 failed: ") and ("tierdrill recover" in said) == left
     with closing(Ledger(tmp_path)) as ledger:
         assert ledger.locks() == []
 

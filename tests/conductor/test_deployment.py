@@ -49,7 +49,7 @@ def test_a_webhook_of_another_version_is_noted_once_and_taken_by_nobody() -> Non
     for _ in range(2):
         with pytest.raises(ValueError, match="version '5'"):
             one._alerts({"version": "5", "alerts": []})
-    assert len(notes.texts) == 1 and notes.texts[0].startswith("a webhook was refused: found an Alertmanager webhook")
+    assert len(notes.texts) == 1 and notes.texts[0].startswith("a webhook was refused: got an Alertmanager webhook")
 
 
 def test_the_person_on_call_acknowledges_what_arrives_and_nothing_that_does_not() -> None:

@@ -78,7 +78,7 @@ def test_every_sabotage_is_a_variant() -> None:
 
 
 def test_an_unknown_sabotage_is_refused_with_what_is_allowed() -> None:
-    with pytest.raises(PlanError, match=r"'playbook-disable'; allowed for node-loss are: .*playbook-disabled"):
+    with pytest.raises(PlanError, match=r"no sabotage 'playbook-disable', expected one of: .*playbook-disabled"):
         plan(shipped(), "sabotage:playbook-disable")
 
 

@@ -185,8 +185,8 @@ def test_a_stop_cuts_short_what_comes_up(tmp_path: Path, monkeypatch: pytest.Mon
 
 def test_a_place_that_cannot_be_had_is_told_as_it_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async def refuses(self: World, opening: Opening) -> World:
-        raise TargetError("the lab did not come up: no room")
+        raise TargetError("the lab did not start: no room")
 
     monkeypatch.setattr(World, "opened", refuses)
     _, events = lived(tmp_path, monkeypatch, nothing, lambda world: None)
-    assert ended(events) == ("aborted", "the lab did not come up: no room")
+    assert ended(events) == ("aborted", "the lab did not start: no room")

@@ -74,7 +74,7 @@ def test_two_actions_of_one_name_are_never_one_fault(stock: Stock) -> None:
     experiment = experiment_on(stock.marker)
     experiment["method"].append(python("action", "create-file", "create", path=str(other)))
     stock.play(experiment, [PROOF])
-    assert "action create-file was not played: the method has another action of that name" in stock.notes()
+    assert "action create-file was not executed: the method has another action of that name" in stock.notes()
     assert not other.exists() and not stock.marker.exists() and stock.open_faults() == []
     assert stock.kinds().count("fault.intended") == 1 and "fault.failed" not in stock.kinds()
 
@@ -272,7 +272,7 @@ def test_an_action_whose_intent_lapsed_while_it_waited_is_not_played(stock: Stoc
         ledger.close()
 
     stock.play(experiment_on(stock.marker), [PROOF], undone_by_another, ahead=1.5)
-    assert "was not played: the intent" in stock.notes()
+    assert "was not executed: the intent" in stock.notes()
     assert not {"fault.injected", "fault.landed"} & set(stock.kinds())
     assert stock.open_faults() == [] and not stock.marker.exists()
 
@@ -376,7 +376,7 @@ def test_a_hypothesis_without_an_answer_does_not_cost_the_rollbacks(stock: Stock
     answer = python("probe", "answer", "once", path=str(stock.home / "asked"))
     experiment["steady-state-hypothesis"] = {"title": "t", "probes": [{**answer, "tolerance": [1, 2]}]}
     stock.play(experiment, [PROOF])
-    assert "the experiment broke" in stock.notes()
+    assert "the experiment failed" in stock.notes()
     assert "fault.landed" in stock.kinds() and "fault.gone" in stock.kinds()
     assert stock.open_faults() == [] and not stock.marker.exists()
 
@@ -511,7 +511,7 @@ def test_an_intent_that_cannot_be_written_stops_the_action(stock: Stock) -> None
 
     asyncio.run(go())
     assert not stock.marker.exists(), "no intent, no fault"
-    assert "was not played" in stock.notes()
+    assert "was not executed" in stock.notes()
 
 
 @pytest.mark.parametrize("number", [signal.SIGUSR1, signal.SIGTERM, signal.SIGHUP])

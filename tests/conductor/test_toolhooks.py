@@ -128,7 +128,7 @@ def test_a_tool_is_told_once_of_each_change_and_its_reports_come_back() -> None:
     assert [(call["status"], call["target"]) for call in tool.calls] == [("firing", "node-2"), ("resolved", "node-2")]
     # The second pair of reports is the first one's repetition, and changes nothing.
     assert scene.reports == [("theirs", "started", "node-2"), ("theirs", "finished", "node-2")]
-    assert scene.notes[0] == "stackstorm was told that NodeNotReady on node-2 is firing"
+    assert scene.notes[0] == "stackstorm was notified that NodeNotReady on node-2 is firing"
 
 
 VERSION_4 = {
@@ -242,7 +242,7 @@ def test_a_tool_that_does_not_answer_or_has_no_secret_is_noted(monkeypatch: pyte
         await scene.told(1)
 
     (note,) = play(act, webhook="http://127.0.0.1:9/alerts")[0].notes
-    assert note.startswith("stackstorm was NOT told that NodeNotReady on node-2 is firing: Connect")
+    assert note.startswith("stackstorm was NOT notified that NodeNotReady on node-2 is firing: Connect")
     monkeypatch.delenv("TEST_TOOL_SECRET")
     scene, tool = play(act)
     assert tool.calls == []

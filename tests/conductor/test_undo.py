@@ -124,7 +124,7 @@ def test_a_place_that_cannot_be_opened_is_a_problem_not_a_crash(tmp_path: Path) 
     inject(tmp_path, FakePort(), "f1")
     ledger = Ledger(tmp_path)
     assert not undo_fault(ledger, entry(ledger), "runner", lambda item: None, within_s=0.05)
-    assert "found target 'fake'" in entry(ledger).note
+    assert "got target 'fake'" in entry(ledger).note
     ledger.close()
 
 

@@ -112,5 +112,5 @@ def test_a_route_takes_what_is_within_all_its_bounds() -> None:
 def test_trusted_callers_are_addresses_or_networks(tmp_path: Path) -> None:
     root = good_catalogue(tmp_path)
     changed(root, ENVIRONMENT, ("lab: {", "lab: {trusted_callers: [10.0.0.0/8, front-door], "))
-    said = "found 'front-door' for lab.trusted_callers[1]; allowed is an address or a network"
+    said = "lab.trusted_callers[1]: got 'front-door', expected an address or a network"
     assert any(said in line for line in lines(root))

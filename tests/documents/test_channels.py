@@ -69,7 +69,7 @@ def test_the_good_ones_are_of_their_kinds() -> None:
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [
-        ("secret: {env: DRILL_WEBHOOK_SECRET}", f"secret: {SECRET}", "2:86: a secret written into the document; "),
+        ("secret: {env: DRILL_WEBHOOK_SECRET}", f"secret: {SECRET}", "2:86: a secret written into the document, "),
         ("url: {file: /run/secrets/slack}", f"url: https://hooks.example.org/{SECRET}", "3:36: a secret written"),
         ("{env: PD_KEY}", f'{{env: "{SECRET}"}}', "12:54: something that is not the name of an environment variable"),
         ("{env: PD_KEY}", f'{{file: "{SECRET}"}}', "12:55: something that is not the whole path of a file"),
@@ -77,29 +77,29 @@ def test_the_good_ones_are_of_their_kinds() -> None:
         ("{env: PD_KEY}", "{}", "neither env nor file; one of them"),
         (
             "{env: PD_KEY}", "{environment: PD_KEY}",
-            "unknown key 'environment' in channels[3].routing_key; allowed here: env and file",
+            "unknown key 'environment' in channels[3].routing_key, expected env or file",
         ),
         ("https://drills", f"https://me:{SECRET}@drills", "2:38: a URL with a user or password in it"),
         (
             "https://drills.example.org/in?team=7", "drills.example.org",
-            "found 'drills.example.org' for channels[0].url; ",
+            "channels[0].url: got 'drills.example.org', ",
         ),
         (
             "type: slack", "type: slak",
-            "3:24: found 'slak' for channels[1].type; "
-            "allowed: webhook, slack, email and pagerduty (did you mean slack?)",
+            "3:24: channels[1].type: got 'slak', "
+            "expected webhook, slack, email or pagerduty (did you mean slack?)",
         ),
         ("type: slack, ", "", "3:5: no key 'type' in channels[1]; type is required"),
         ("    to: [oncall@example.org]\n", "", "no key 'to' in channels[2]; to is required"),
         (
             "to: [oncall@example.org]", "to: [oncall]",
-            "found 'oncall' for channels[2].to[0]; allowed is an e-mail address",
+            "channels[2].to[0]: got 'oncall', expected an e-mail address",
         ),
         (
             "host: smtp.example.org", "host: smtp.example.org\n    hosts: x",
-            "allowed here: name, on, rank_at_most, owners, once_within, timeout, give_up_after, type, host, port, ",
+            "expected name, on, rank_at_most, owners, once_within, timeout, give_up_after, type, host, port, ",
         ),
-        ("host: smtp.example.org", "host: https://smtp.example.org", "allowed is the name or the address of a host"),
+        ("host: smtp.example.org", "host: https://smtp.example.org", "expected the name or the address of a host"),
         ("once_within: 12h", "once_within: 12", "(did you mean 12s?)"),
         (
             "once_within: 12h", "security: none",
@@ -109,14 +109,14 @@ def test_the_good_ones_are_of_their_kinds() -> None:
         ("name: chat", "name: hook", "a second channel 'hook'"),
         ("on: [failed, held]", "on: [faild]", "(did you mean failed?)"),
         ("on: [failed, held]", "on: [held, held]", "a second kind 'held'"),
-        ("on: [failed, held]", "on: []", "allowed is a list of at least 1"),
+        ("on: [failed, held]", "on: []", "expected a list of at least 1"),
         (
             "owners: [platform]", "owners: [platfrom]",
             "no entry is owned by 'platfrom'; owners: platform (did you mean platform?)",
         ),
         (
             "notify: [hook, page]", "notify: [hook, pages]",
-            "no channel named 'pages'; known: chat, hook, mail and page (did you mean page?)",
+            "no channel named 'pages', expected chat, hook, mail or page (did you mean page?)",
         ),
         ("rank_at_most: 1", "timeout: 0s", "timeout of no time"),
     ],

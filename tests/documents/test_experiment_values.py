@@ -14,29 +14,29 @@ NODE = "node: node-1"
 @pytest.mark.parametrize(
     ("edit", "said"),
     [
-        ((NODE, "node: {type: evn, key: N, default: node-1}"), "found 'evn' for type; allowed: env and probe (did you"),
-        ((NODE, "node: {key: N, default: node-1}"), "no key 'type'; allowed: env and probe"),
+        ((NODE, "node: {type: evn, key: N, default: node-1}"), "type: got 'evn', expected env or probe (did you"),
+        ((NODE, "node: {key: N, default: node-1}"), "no key 'type', expected env or probe"),
         ((NODE, "node: {type: env, key: N, defualt: node-1}"), "unknown key 'defualt'"),
-        ((NODE, "node: {type: env, key: N, default: [node-1]}"), "found a list of 1 for default"),
+        ((NODE, "node: {type: env, key: N, default: [node-1]}"), "default: got a list of 1"),
         (
             ("lease_s: 5", "lease_s: {type: env, key: L, default: 5s, env_var_type: int}"),
-            "found '5s' for default; a value of env_var_type int",
+            "default: got '5s'; a value of env_var_type int",
         ),
         (
             ("lease_s: 5", "lease_s: {type: env, key: L, default: inf, env_var_type: float}"),
-            "found 'inf' for default; a value of env_var_type float",
+            "default: got 'inf'; a value of env_var_type float",
         ),
         (("tierdrill.chaos.actions", "tierdrill.chaos.action"), "no module named 'tierdrill.chaos.action'"),
-        ((NODE, "node: {type: env, key: 1 s}"), "found '1 s' for key; the name of an environment variable"),
+        ((NODE, "node: {type: env, key: 1 s}"), "key: got '1 s'; the name of an environment variable"),
         (('{node: "${node}", lease_s', '{node: "", lease_s'), "nothing for node; power_off_node needs to know which"),
         (
             (
                 'power_off_node\n      arguments: {node: "${node}"',
                 'throttle_gpu\n      arguments: {node: "${node}", clock_percent: 90',
             ),
-            "found 90 for clock_percent; allowed is a whole number from 5 to 80",
+            "clock_percent: got 90, expected a whole number from 5 to 80",
         ),
-        (("tierdrill.chaos.actions", "my tools"), "found 'my tools' for module; the dotted name"),
+        (("tierdrill.chaos.actions", "my tools"), "module: got 'my tools'; the dotted name"),
     ],
 )  # fmt: skip
 def test_a_value_that_would_come_to_nothing_is_told(tmp_path: Path, edit: tuple[str, str], said: str) -> None:

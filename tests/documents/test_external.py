@@ -60,7 +60,7 @@ def test_of_what_it_tells_nothing_is_said(tmp_path: Path) -> None:
 def test_a_drill_there_may_name_its_alerts_only(tmp_path: Path) -> None:
     _, problems = read(tmp_path)
     said = [str(one) for one in problems if "no alert named" in str(one)]
-    assert said and all("'NodeNotReady'" not in one and "known: NodeNotReady" in one for one in said)
+    assert said and all("'NodeNotReady'" not in one and "expected NodeNotReady" in one for one in said)
 
 
 def test_a_drill_is_as_slow_as_its_environment_says(tmp_path: Path) -> None:

@@ -39,7 +39,7 @@ def test_a_value_is_read_as_the_drills_own_is_written(text: str, value: object) 
 
 @pytest.mark.parametrize("text", ["gpu=one", "deep=maybe", "node", "=1", "nodes=1", "share=half"])
 def test_what_cannot_be_read_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="; "):
+    with pytest.raises(ValueError, match=r"; |, expected "):
         parse_set(numbered(), text)
 
 
@@ -53,7 +53,7 @@ def test_a_guardrail_is_shown_as_it_is_read(permille: int, window: int, requests
 
 @pytest.mark.parametrize("text", ["critical", "critical:90%", "critical:90:3s", ":90%:3s", "critical:90%:3s:x"])
 def test_a_guardrail_that_is_none_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="; allowed"):
+    with pytest.raises(ValueError, match="expected"):
         parse_guardrail(text)
 
 

@@ -50,12 +50,12 @@ def test_a_good_rollout_has_no_problem(tmp_path: Path) -> None:
             "node: node-3", "nod: node-3",
             "4:31: drill node-loss has no variable 'nod'; its variables: node (did you mean node?)",
         ),
-        ("node: node-3", "node: node-9", "4:37: no node named 'node-9'; known: node-1, node-2 and node-3"),
+        ("node: node-3", "node: node-9", "4:37: no node named 'node-9', expected node-1, node-2 or node-3"),
         ("nodes: 1", "nodes: 0", "1 node at a time (node-3); environment lab allows 0 (blast_radius.nodes)"),
         ("nodes: 1", "nodes: 2", "a reach of 2 nodes; at most 1, as environment lab allows (blast_radius.nodes)"),
-        ("environment: lab", "environment: lap", "5:30: no environment named 'lap'; known: lab (did you mean lab?)"),
+        ("environment: lab", "environment: lap", "5:30: no environment named 'lap', expected lab (did you mean lab?)"),
         ("environment: lab", "drill: nodeloss", "no drill named 'nodeloss'"),
-        ("clean_runs: 2", "clean_runs: 0", "allowed is a number of at least 1"),
+        ("clean_runs: 2", "clean_runs: 0", "expected a number of at least 1"),
         (
             "variables: {node: node-3}, reach: {nodes: 1, links: 0}", "variant: blip",
             "4:12: stage pilot does what twin does",
@@ -72,7 +72,7 @@ def test_what_is_wrong_is_said_at_its_place(tmp_path: Path, old: str, new: str, 
 
 def test_one_stage_is_no_rollout(tmp_path: Path) -> None:
     found = read(good_catalogue(tmp_path), "stages: [{name: all}]\n")
-    assert found == ["some.yaml:1:1: found a list of 1 for stages; allowed is a list of at least 2"]
+    assert found == ["some.yaml:1:1: stages: got a list of 1, expected a list of at least 2"]
 
 
 def test_variables_need_one_drill_to_be_laid_over(tmp_path: Path) -> None:

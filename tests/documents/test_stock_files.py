@@ -110,8 +110,8 @@ def test_what_is_missing_on_this_machine_is_a_warning_at_its_place(stock: tuple[
         ("misspelled-and-unknown-keys", "unknown key 'rollback'"),
         ("unknown-variables", "${NOBODY_DEFINES_THIS} is not defined"),
         ("a-key-twice", "duplicate key 'title'"),
-        ("octal-and-dates", "found 0644"),
-        ("yes-and-no", "found 'yes'; Chaos Toolkit reads true (YAML 1.1): quote it"),
+        ("octal-and-dates", "got 0644"),
+        ("yes-and-no", "got 'yes'; Chaos Toolkit reads true (YAML 1.1): quote it"),
     ],
 )
 def test_where_our_rules_are_stricter_it_is_a_warning(

@@ -197,8 +197,8 @@ def test_what_cannot_be_started_says_what_can(tmp_path: Path) -> None:
         (("train", "amber-kettle", "--draw"), "one of"),
         (("train", "amber-kettle", "--level", "hard"), "--draw"),
         (("train", "amber-kettle", "--automation", "wrong"), "on and off"),
-        (("ops", "tiers"), "no exercise goes on"),
-        (("facilitate", "pause"), "no exercise goes on"),
+        (("ops", "tiers"), "no exercise in progress"),
+        (("facilitate", "pause"), "no exercise in progress"),
     ):
         done = tierdrill(tmp_path, *words)
         assert done.returncode == 2 and told in done.stderr, (words, done.stderr)

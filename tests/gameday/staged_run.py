@@ -31,7 +31,7 @@ def main(arguments: list[str]) -> int:
     sabotaged = "--sabotage" in arguments
     with contextlib.closing(Ledger(home)) as ledger, contextlib.closing(HistoryStore(home)) as store:
         if halt := ledger.halted():
-            print(f"tierdrill: the kill switch is thrown: {halt.reason}", file=sys.stderr)
+            print(f"tierdrill: the kill switch is on: {halt.reason}", file=sys.stderr)
             return 2
         run = f"{drill}-{os.getpid()}"
         if (me := own_process(run, "runner", os.getpid())) is not None:

@@ -73,7 +73,7 @@ def test_notes_findings_and_lessons_are_added_afterwards_and_the_record_follows(
     assert tierdrill(home, "gameday", "close", "f1", "--gameday", "quick-1", "--how", "written").code == 0
     assert "| F1 | no runbook | Ben | 2026-12-10 | closed |" in path.read_text()
     again = tierdrill(home, "gameday", "close", "F1", "--gameday", "quick-1")
-    assert again.code == 2 and "closed already" in again.err
+    assert again.code == 2 and "already closed" in again.err
 
 
 def test_the_tab_key_knows_commands_documents_and_game_days(home: Path) -> None:
@@ -96,19 +96,19 @@ def test_two_are_compared(home: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        ((), "allowed is a game day's FILE, or --resume"),
+        ((), "expected a game day's FILE or --resume"),
         (("three-failures", "--resume"), "--resume"),
         (("three-failure",), "did you mean three-failures?"),
-        (("drills/node-loss.yaml",), "found no GameDay in it"),
+        (("drills/node-loss.yaml",), "not a game day, expected a file with kind: GameDay"),
         (("--resume",), "no game day is open"),
         (("--resume", "quick-1"), "has ended (failed)"),
-        (("--resume", "quick"), "begins 2 game days"),
-        (("--resume", "--yes"), "what it was begun with"),
-        (("three-failures", "--take-over"), "--resume --take-over"),
-        (("report", "nothing"), "allowed: quick-2, quick-1"),
-        (("note", " ", "--gameday", "quick-1"), "without words"),
-        (("note", "x", "--owner", "Ben"), "--finding with them"),
-        (("note", "x", "--finding", "--lesson"), "allowed is one of them"),
+        (("--resume", "quick"), "'quick' is ambiguous, expected one of: quick-2, quick-1"),
+        (("--resume", "--yes"), "cannot be changed with --resume"),
+        (("three-failures", "--take-over"), "--take-over needs --resume"),
+        (("report", "nothing"), "expected one of: quick-2, quick-1"),
+        (("note", " ", "--gameday", "quick-1"), "missing text"),
+        (("note", "x", "--owner", "Ben"), "need --finding"),
+        (("note", "x", "--finding", "--lesson"), "mutually exclusive"),
         (("note", "x", "--finding", "--due", "soon", "--gameday", "quick-1"), "2027-01-31"),
         (("close", "F9", "--gameday", "quick-2"), "its findings: none"),
         (("abort",), "no game day is open"),
@@ -167,7 +167,7 @@ def test_lines_take_the_place_of_keys(tmp_path: Path, day: str) -> None:
     home = tmp_path / "home"
     lines = ("nonsense", "skip no time", "note ben: hello", "skip", "finding late | Ben | 2026-12-10", "next", "")
     done = staged(home, day, given="\n".join(lines))
-    assert "found 'nonsense'" in done.stdout
+    assert "unknown command 'nonsense'" in done.stdout
     assert "Ben (on-call): hello" in done.stdout
     # All was skipped: nothing was shown.
     assert done.returncode == 3, done.stdout
@@ -179,7 +179,7 @@ def test_an_input_that_ends_detaches_and_another_terminal_aborts(tmp_path: Path,
     home = tmp_path / "home"
     done = staged(home, day, given="note here\n")
     assert done.returncode == 0
-    assert "nothing new begins until `tierdrill gameday --resume quick-" in done.stdout
+    assert "no further step starts until `tierdrill gameday --resume quick-" in done.stdout
     aborted = staged(home, "abort", "--reason", "enough")
     assert aborted.returncode == 4
     assert "(enough)" in aborted.stdout

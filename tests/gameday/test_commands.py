@@ -14,7 +14,7 @@ def test_a_whole_game_day_by_hand() -> None:
     state, _ = carried_out(state_of(), [Command("next", "x")])
     assert state.stage == "running"
     state, decision = carried_out(state, [Command("next", "x")])
-    assert not decision.ok and "under way" in decision.say
+    assert not decision.ok and "in progress" in decision.say
     state = state_of(begun(), finished())
     assert (state.stage, state.pause_until) == ("pause", AT + 400)
     state, _ = carried_out(state, [Command("extend", "x"), Command("extend", "x")], at=AT + 110)
@@ -50,7 +50,7 @@ def test_a_step_that_ended_while_its_skip_was_asked_about_does_not_cost_the_next
     asked = Command("skip", "x", step=0)
     assert decide(state_of(begun()), asked, AT + 20).ok
     late = decide(state_of(begun(), finished()), asked, AT + 120)
-    assert not late.ok and "ended meanwhile" in late.say
+    assert not late.ok and "already ended" in late.say
     assert decide(state_of(begun(), finished()), Command("skip", "x", step=1), AT + 120).ok
 
 
@@ -59,12 +59,12 @@ def test_a_step_that_ended_while_its_skip_was_asked_about_does_not_cost_the_next
     [
         ("extend", (), "no pause"),
         ("extend", (begun(),), "no pause"),
-        ("repeat", (), "no step has been run"),
-        ("repeat", (begun(),), "under way"),
+        ("repeat", (), "no step to repeat"),
+        ("repeat", (begun(),), "in progress"),
         ("skip", (begun(), finished(), begun(1, at=AT + 300), finished(1, at=AT + 400)), "n ends"),
-        ("note", (), "without words"),
+        ("note", (), "missing text"),
         ("close", (), "its findings: none"),
-        ("answer", (), "found ''"),
+        ("answer", (), "got ''"),
     ],
 )
 def test_what_cannot_be_done_is_said_and_changes_nothing(verb: Verb, events: tuple[Event, ...], said: str) -> None:

@@ -30,7 +30,7 @@ def test_next_begins_at_once_where_nothing_is_left_to_tick() -> None:
 
 def test_next_asks_where_the_checklist_is_not_ticked() -> None:
     pressed = typed(["n"], state_of())
-    assert pressed.command is None and "2 of 2 points" in pressed.desk.prompt
+    assert pressed.command is None and "2 of 2 checklist items" in pressed.desk.prompt
     assert typed(["n", "y"], state_of()).command == Command("next")
     assert typed(["n", "n"], state_of()).command is None
 
@@ -88,7 +88,7 @@ def test_the_checklist_and_what_is_due_are_ticked_by_number_or_by_moving() -> No
     told = fold([Event(AT, "announcement.told", "x", {"announcement": 0, "step": None})], state)
     assert [item.done for item in items(told)] == [False, False, True, False]
     again = typed(["c", "3"], told).command
-    assert again is not None and decide(told, again, AT).say == "that was told already"
+    assert again is not None and decide(told, again, AT).say == "already announced"
     ticked = fold([Event(AT, "checklist.ticked", "x", {"list": "before", "item": 1})], state)
     assert typed(["c", "2"], ticked).command == Command("tick", number=1, done=False)
 
@@ -98,14 +98,14 @@ def test_hypotheses_are_judged_one_after_the_other() -> None:
     pressed = typed(["v", "u"], state)
     assert pressed.command == Command("answer", step=0, number=1, held="cannot tell")
     assert pressed.desk.mode == "keys"
-    assert "no hypothesis" in typed(["v"], state_of()).desk.message
+    assert "no hypotheses" in typed(["v"], state_of()).desk.message
 
 
 def test_ending_with_open_questions_asks() -> None:
     state = state_of(begun(), finished(), begun(1, at=AT + 300), finished(1, at=AT + 400))
     pressed = typed(["n"], state)
     assert pressed.command is None
-    assert "1 hypothesis is not judged" in pressed.desk.prompt and "1 of 1 points" in pressed.desk.prompt
+    assert "1 hypothesis is not judged" in pressed.desk.prompt and "1 of 1 checklist items" in pressed.desk.prompt
 
 
 def test_who_only_watches_writes_and_does_not_steer() -> None:

@@ -59,6 +59,6 @@ def test_people_say_what_no_check_does_and_the_last_word_counts() -> None:
 
 def test_what_did_not_run_shows_nothing() -> None:
     assert judged(state_of().steps[0], 0).held == "not judged"
-    assert judged(state_of(begun()).steps[0], 0).because == "the step goes on"
+    assert judged(state_of(begun()).steps[0], 0).because == "the step is in progress"
     skipped = state_of(Event(AT, "step.skipped", "x", {"step": 0, "reason": "late"}))
     assert judged(skipped.steps[0], 0).because == "the step was skipped: late"

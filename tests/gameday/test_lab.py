@@ -45,7 +45,7 @@ def test_a_killed_facilitator_harms_no_drill_and_an_abort_leaves_nothing(tmp_pat
     first = Terminal(home, "--catalogue", catalogue, "gameday", "two-short", module="tierdrill", **TOOLS)
     second: Terminal | None = None
     try:
-        first.sees("n begin")
+        first.sees("n start")
         first.press("ny")
         first.sees("node power loss on node-1: landed", LAB_WITHIN_S)
         first.process.send_signal(signal.SIGKILL)

@@ -97,7 +97,7 @@ def test_one_stays_while_a_finding_is_open_or_somebody_sits_there(tmp_path: Path
         journal.write([Event(AT + 300, "finding.closed", ANA, {"finding": "F1", "how": "mended"})])
         seat = Seat(journal.folder)
         seat.take("Ana")
-        assert why(tmp_path) == "its facilitator is still there"
+        assert why(tmp_path) == "it has a facilitator"
         seat.leave()
     assert gone(tmp_path) == ["quick-1"]
 
@@ -132,9 +132,9 @@ def test_the_command_lets_a_game_day_go_after_its_runs(tmp_path: Path) -> None:
         assert (kept["runs"], kept["gamedays"]) == ([], [])
         assert kept["gamedays_needed"] == [{"gameday": "quick-1", "why": "its run r0-1 is kept"}]
         ledger.mark("f1", "gone")
-    assert "1 game day would go; --yes does it" in tierdrill(home, *everything[:-1]).out
+    assert "would delete 1 game day (run with --yes)" in tierdrill(home, *everything[:-1]).out
     done = tierdrill(home, *everything)
     assert done.code == 0, done.err
-    assert "1 game day went, with the record" in done.out
+    assert "deleted 1 game day" in done.out
     assert all_gamedays(home) == []
-    assert tierdrill(home, "prune").out == "nothing is old enough to go\n"
+    assert tierdrill(home, "prune").out == "nothing to delete\n"

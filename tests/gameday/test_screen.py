@@ -46,7 +46,7 @@ def test_in_a_drill_it_shows_step_phase_tiers_fault_alerts_playbooks_notes_and_k
     assert len(lines) <= 24 and all(len(line) <= 80 for line in lines)
     assert lines[0].startswith("quick  step 1 of 2") and lines[0].endswith("UTC")
     assert "→ node-loss – · without-the-playbook" in lines[1]
-    assert "fault" in lines[2] and "s left" in lines[2] and "to go by plan" in lines[2]
+    assert "fault" in lines[2] and "s left" in lines[2] and "left in the plan" in lines[2]
     for word in ("critical", "standard", "best-effort", "≥ 99%", "node power loss on node-2", "NodeNotReady",
                  "reschedule-critical", "the playbook runs", "Cleo (scribe): it rang"):  # fmt: skip
         assert word in text, word
@@ -55,7 +55,7 @@ def test_in_a_drill_it_shows_step_phase_tiers_fault_alerts_playbooks_notes_and_k
 
 def test_before_it_shows_goal_people_checklist_and_the_first_drill() -> None:
     text = "\n".join(drawn(Scene(state_of(), Desk(), now=AT + 5)))
-    for word in ("See it work.", "on-call: Ben, pager:ben", "[ ] everybody is here", "Ben names the node", "n begin",
+    for word in ("See it work.", "on-call: Ben, pager:ben", "[ ] everybody is here", "Ben names the node", "n start",
                  "due: tell support by chat (and 1 more)"):  # fmt: skip
         assert word in text, word
 
@@ -70,7 +70,7 @@ def test_in_a_pause_it_shows_what_came_of_it_and_how_long_is_left() -> None:
                  "next: without-the-playbook", "v judge", "e extend"):  # fmt: skip
         assert word in text, word
     late = "\n".join(drawn(Scene(state, Desk(), now=AT + 465)))
-    assert "pause over by 1:05: n begins without-the-playbook" in late
+    assert "pause over by 1:05: n starts without-the-playbook" in late
 
 
 def test_trouble_and_the_kill_switch_are_loud() -> None:
@@ -82,7 +82,7 @@ def test_trouble_and_the_kill_switch_are_loud() -> None:
 def test_what_is_typed_stays_in_sight() -> None:
     desk = Desk(mode="line", prompt="note: ", line=Line("x" * 200 + "END", 203))
     lines = drawn(Scene(state_of(), desk, now=AT))
-    assert "END" in lines[-2] and lines[-1] == "enter writes it, escape does not"
+    assert "END" in lines[-2] and lines[-1] == "enter saves, escape cancels"
 
 
 @pytest.mark.parametrize("mode", ["help", "list", "ask", "confirm", "line"])

@@ -158,17 +158,17 @@ def record(home: Path) -> dict[str, object]:
 @pytest.mark.timeout(180)
 def test_a_game_day_by_keys(home: Path, document: str) -> None:
     with terminal(home, "gameday", document, STAGED_SECONDS="2") as screen:
-        assert "Ana Ruiz" in screen.sees("n begin  s skip")
+        assert "Ana Ruiz" in screen.sees("n start  s skip")
         screen.press("n")
-        screen.sees("1 of 1 points of the checklist are not ticked (c). Begin anyway? y/n")
+        screen.sees("1 of 1 checklist items are not ticked (c). Begin anyway? y/n")
         screen.press("n")
-        screen.sees("nothing done")
+        screen.sees("cancelled")
         screen.press("c1\x1b")
-        screen.sees("n begin")
+        screen.sees("n start")
         screen.press("n")
         screen.sees("node power loss on node-2")
         screen.press("\x1b[200~aaa y\x1b[201~")
-        screen.sees("text was pasted")
+        screen.sees("ignored pasted text")
         screen.press("ocleo: it is node-2\r")
         screen.sees("Cleo (on-call): it is node-2")
         screen.sees("pause: 59:5")
@@ -196,7 +196,7 @@ def test_a_game_day_by_keys(home: Path, document: str) -> None:
 @pytest.mark.parametrize("how", ["kill", "hang up", "detach"])
 def test_a_lost_session_does_not_touch_the_run_and_resume_returns(how: str, home: Path, document: str) -> None:
     with terminal(home, "gameday", document, STAGED_SECONDS="6") as screen:
-        screen.sees("n begin")
+        screen.sees("n start")
         screen.press("ny")
         screen.sees("node power loss on node-2")
         if how == "kill":
@@ -205,7 +205,7 @@ def test_a_lost_session_does_not_touch_the_run_and_resume_returns(how: str, home
             screen.hang_up()
         else:
             screen.press("q")
-            screen.sees("its run goes on to its end")
+            screen.sees("its run continues")
         screen.process.wait(WITHIN_S)
         with terminal(home, "gameday", "--resume") as again:
             # The same run, still under way, or its outcome.
@@ -224,7 +224,7 @@ def test_a_lost_session_does_not_touch_the_run_and_resume_returns(how: str, home
 @pytest.mark.timeout(180)
 def test_a_second_facilitator_is_refused_or_takes_over(home: Path, document: str) -> None:
     with terminal(home, "gameday", document) as screen:
-        screen.sees("n begin")
+        screen.sees("n start")
         refused = tierdrill(home, "gameday", "--resume")
         assert refused.code == 2
         assert "Ana Ruiz (facilitator) (pid" in refused.err and "gameday watch" in refused.err
@@ -237,7 +237,7 @@ def test_a_second_facilitator_is_refused_or_takes_over(home: Path, document: str
             watcher.press("q")
             assert watcher.ends() == 0
         with terminal(home, "gameday", "--resume", "--take-over", "--author", "Dora") as other:
-            other.sees("n begin")
+            other.sees("n start")
             assert screen.ends() == 0
             other.press("q")
             assert other.ends() == 0
@@ -248,7 +248,7 @@ def test_a_second_facilitator_is_refused_or_takes_over(home: Path, document: str
 @pytest.mark.parametrize("times", [1, 2])
 def test_ctrl_c_aborts_cleanly_and_twice_at_once(times: int, home: Path, document: str) -> None:
     with terminal(home, "gameday", document, STAGED_SECONDS="30", STAGED_STUBBORN=str(times - 1)) as screen:
-        screen.sees("n begin")
+        screen.sees("n start")
         screen.press("ny")
         screen.sees("node power loss on node-2")
         screen.press("\x03")
@@ -267,13 +267,13 @@ def test_ctrl_c_aborts_cleanly_and_twice_at_once(times: int, home: Path, documen
 @pytest.mark.timeout(180)
 def test_ctrl_c_in_a_pause_asks(home: Path, document: str) -> None:
     with terminal(home, "gameday", document) as screen:
-        screen.sees("n begin")
+        screen.sees("n start")
         screen.press("\x03")
-        screen.sees("Ctrl-C: abort everything")
+        screen.sees("Ctrl-C: abort and end")
         screen.press("n")
-        screen.sees("nothing done")
+        screen.sees("cancelled")
         screen.press("\x03")
-        screen.sees("Ctrl-C: abort everything")
+        screen.sees("Ctrl-C: abort and end")
         screen.press("\x03")
         assert screen.ends() == 4
 

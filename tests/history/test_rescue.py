@@ -85,7 +85,7 @@ def test_commands_say_it_and_go_on_saying_it(tmp_path: Path) -> None:
     done = tierdrill(home, "history", "--runs")
     assert done.code == 0
     assert "is corrupt; it is kept as" in done.err
-    assert "no run in" in done.out
+    assert "no runs in" in done.out
     (kept,) = kept_copies(home)
     assert f"a corrupt database is kept as {kept}" in tierdrill(home, "status").out
     assert json.loads(tierdrill(home, "status", "--json").out)["set_aside"] == [str(kept)]

@@ -164,11 +164,11 @@ def _line(sequence: int, kind: str = "run.note") -> str:
 @pytest.mark.parametrize(
     ("sequences", "message"),
     [
-        ((1, 2, 4), "broken.jsonl:3:1: found sequence 4; allowed is 3"),
-        ((1, 1), "broken.jsonl:2:1: found sequence 1; allowed is 2"),
-        ((1, 3, 2), "broken.jsonl:2:1: found sequence 3; allowed is 2"),
-        ((0, 1), "broken.jsonl:1:1: found sequence 0; allowed is 1"),
-        ((2, 3), "broken.jsonl:1:1: found sequence 2; allowed is 1"),
+        ((1, 2, 4), "broken.jsonl:3:1: got sequence 4, expected 3"),
+        ((1, 1), "broken.jsonl:2:1: got sequence 1, expected 2"),
+        ((1, 3, 2), "broken.jsonl:2:1: got sequence 3, expected 2"),
+        ((0, 1), "broken.jsonl:1:1: got sequence 0, expected 1"),
+        ((2, 3), "broken.jsonl:1:1: got sequence 2, expected 1"),
     ],
 )
 def test_an_export_with_lines_missing_or_moved_is_refused(

@@ -206,7 +206,7 @@ def test_the_kill_switch_is_looked_at_again_at_the_instant_of_injection(
     tmp_path: Path, place: Place, monkeypatch: pytest.MonkeyPatch, caller: Callable[..., None]
 ) -> None:
     events: list[Event] = []
-    with pytest.raises(Exception, match=r"was not injected: the kill switch is thrown: a reason \(somebody\)"):
+    with pytest.raises(Exception, match=r"was not injected: the kill switch is on: a reason \(somebody\)"):
         caller(tmp_path, events.append, monkeypatch)
     assert place.injected == 0
     told = [one.kind for one in events if one.kind.startswith("fault.")]
@@ -215,10 +215,10 @@ def test_the_kill_switch_is_looked_at_again_at_the_instant_of_injection(
 
 def test_what_is_refused_leaves_nothing_behind(tmp_path: Path, place: Place) -> None:
     events: list[Event] = []
-    with pytest.raises(Refused, match="allowed are"):
+    with pytest.raises(Refused, match="expected"):
         injector(tmp_path, events).inject("replica-crush", CRASH, 5.0)
     throw(tmp_path)
-    with pytest.raises(Refused, match="the kill switch is thrown"):
+    with pytest.raises(Refused, match="the kill switch is on"):
         injector(tmp_path, events).inject("replica-crash", CRASH, 5.0)
     assert events == [] and place.injected == 0
     with closing(Ledger(tmp_path)) as ledger:

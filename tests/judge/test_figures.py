@@ -102,7 +102,7 @@ def test_no_events_are_no_run() -> None:
 
 
 def test_bare_figures_say_why_there_is_no_more() -> None:
-    bare = bare_figures("r", "d", "drill", "passed", 1.0, None, "its events are gone")
+    bare = bare_figures("r", "d", "drill", "passed", 1.0, None, "its events were deleted")
     assert RunFigures.from_json(bare.to_json()) == bare
     assert bare.objectives == ()
 

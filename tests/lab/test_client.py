@@ -238,15 +238,15 @@ def test_a_configuration_survives_its_file() -> None:
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (lambda d: d.update(nmae=1), "lab: found 'nmae'"),
-        (lambda d: d["tiers"][0].update(rank="1"), r"lab.tiers\[0\].rank: expected int, found '1'"),
-        (lambda d: d["tiers"][0].update(rank=True), "expected int, found True"),
+        (lambda d: d.update(nmae=1), "lab: got 'nmae'"),
+        (lambda d: d["tiers"][0].update(rank="1"), r"lab.tiers\[0\].rank: got '1', expected int"),
+        (lambda d: d["tiers"][0].update(rank=True), "got True, expected int"),
         (lambda d: d["tiers"][0].pop("name"), r"lab.tiers\[0\]: name is missing"),
-        (lambda d: d.update(gateways="gateway-a"), "lab.gateways: expected a list"),
-        (lambda d: d["flags"].update(x=1), "lab.flags.x: expected bool"),
-        (lambda d: d["prometheus"].update(rules=[]), "lab.prometheus.rules: expected an object"),
-        (lambda d: d["prometheus"]["rules"].update({"../x": ""}), "allowed is a plain file name"),
-        (lambda d: d["models"][0].update(tier="gold"), "model assistant: found tier 'gold'; allowed are critical"),
+        (lambda d: d.update(gateways="gateway-a"), "lab.gateways: got str, expected a list"),
+        (lambda d: d["flags"].update(x=1), "lab.flags.x: got 1, expected bool"),
+        (lambda d: d["prometheus"].update(rules=[]), "lab.prometheus.rules: got list, expected an object"),
+        (lambda d: d["prometheus"]["rules"].update({"../x": ""}), "expected a plain file name"),
+        (lambda d: d["models"][0].update(tier="gold"), "model assistant: got tier 'gold', expected one of: critical"),
         (lambda d: d["tiers"][1].update(name="critical"), "two of them are tier 'critical'"),
         (lambda d: d.update(gateways=[]), "at least one node, one gateway"),
     ],
@@ -259,7 +259,7 @@ def test_mistakes_are_located(change: Any, said: str) -> None:
 
 
 def test_unknown_victims_are_refused() -> None:
-    with pytest.raises(LabConfigError, match="may_preempt: found 'gold'"):
+    with pytest.raises(LabConfigError, match="may_preempt: got 'gold'"):
         check(config(tiers=(TierConfig("critical", 1, may_preempt=("gold",)),)))
 
 

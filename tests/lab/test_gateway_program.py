@@ -133,7 +133,7 @@ def test_it_is_up_before_its_controller(tmp_path: Path) -> None:
 
 
 def test_a_bad_configuration_ends_it_with_the_reason(tmp_path: Path) -> None:
-    with pytest.raises(Exception, match="found 'colour'"), gateway(tmp_path, "127.0.0.1:1", colour="red"):
+    with pytest.raises(Exception, match="got 'colour'"), gateway(tmp_path, "127.0.0.1:1", colour="red"):
         pass
 
 

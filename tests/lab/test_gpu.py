@@ -81,8 +81,8 @@ def test_an_xid_is_reported_once_per_trip(first: dict[str, Any], second: dict[st
     ("document", "complaint"),
     [
         ([], "expected an object"),
-        ({"device": {}}, "overrides: found 'device'"),
-        ({"all": {"temperature": 90}}, "all: found 'temperature'"),
+        ({"device": {}}, "overrides: got 'device'"),
+        ({"all": {"temperature": 90}}, "all: got 'temperature'"),
         ({"devices": {"2": {}}}, "GPUs 0 to 1"),
         ({"devices": {"x": {}}}, "GPUs 0 to 1"),
         ({"devices": {"0": {"mode": "broken"}}}, "devices.0.mode"),

@@ -196,8 +196,8 @@ def test_a_bad_plan_is_refused_with_the_reason(tmp_path: Path, change: dict[str,
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"path": "/v2"}, "path '/v2'; allowed are"),
-        ({"shape": {"kind": "wave"}}, "shape 'wave'; allowed are steady"),
+        ({"path": "/v2"}, "path '/v2', expected one of"),
+        ({"shape": {"kind": "wave"}}, "shape 'wave', expected one of: steady"),
         ({"prompts": []}, "expected prompts"),
         ({"shape": {"kind": "replay"}}, "needs a file"),
     ],

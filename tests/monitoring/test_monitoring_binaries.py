@@ -131,7 +131,7 @@ def test_a_fetch_that_fails_says_why_and_leaves_nothing(
 
 def test_without_apt_the_message_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(MonitoringUnavailable, match=r"apt-get is not on this machine; install .* by hand"):
+    with pytest.raises(MonitoringUnavailable, match=r"apt-get is not on this machine; install .* yourself"):
         fetch(tmp_path / "tools", lambda _: None)
 
 

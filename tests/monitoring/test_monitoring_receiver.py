@@ -118,11 +118,11 @@ def test_a_handler_that_finds_nonsense_does_not() -> None:
     inbox = Inbox()
 
     def refuse(_: dict[str, Any]) -> None:
-        raise ValueError("found an alert without name")
+        raise ValueError("got an alert without name")
 
     inbox.receiver._on_alerts = refuse
     answer = inbox.alerts(b'{"alerts": []}')
-    assert (answer.status_code, answer.json()["error"]) == (400, "found an alert without name")
+    assert (answer.status_code, answer.json()["error"]) == (400, "got an alert without name")
 
 
 def test_a_signed_report_is_handed_on() -> None:

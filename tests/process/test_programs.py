@@ -146,7 +146,7 @@ def test_a_reaper_that_is_not_at_its_post_is_an_error_and_no_run(
 ) -> None:
     (tmp_path / "ledger.db").write_text("this is no database")
     stop = StopSignal()
-    with pytest.raises(ReaperError, match="not at its post"):
+    with pytest.raises(ReaperError, match="was not ready"):
         asyncio.run(start_reaper(tmp_path, "a-run", None, tmp_path, stop))
     assert "ledger" in (tmp_path / "reaper.log").read_text() and not stop.stopped
 

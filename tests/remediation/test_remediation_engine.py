@@ -355,7 +355,7 @@ def test_a_missing_tier_is_said_and_pages_nobody() -> None:
         await bench.engine.idle()
         return bench
 
-    assert "nobody can be paged" in run(scene()).of("playbook.escalated")[0]["reason"]
+    assert "no one can be paged" in run(scene()).of("playbook.escalated")[0]["reason"]
 
 
 def test_no_second_attempt_and_no_page_when_the_alert_has_resolved() -> None:

@@ -169,7 +169,7 @@ def test_alert_selector() -> None:
     assert alert_selector("Down") == ("Down", {})
     assert alert_selector('Down{node=node-2, gpu="0"}') == ("Down", {"node": "node-2", "gpu": "0"})
     for bad in ("", "a b", "Down{node}", "Down{", "Down}"):
-        with pytest.raises(ValueError, match="allowed is"):
+        with pytest.raises(ValueError, match="expected"):
             alert_selector(bad)
 
 
@@ -288,7 +288,7 @@ def test_match_needs_every_label() -> None:
 
 @pytest.mark.parametrize("version", ["3", "5", 4])
 def test_a_body_of_another_version_is_refused_by_its_version(version: object) -> None:
-    with pytest.raises(NoticeError, match=rf"of version '{version}'; allowed is version '4'"):
+    with pytest.raises(NoticeError, match=rf"of version '{version}', expected version '4'"):
         notices_of({"version": version, "alerts": []})
 
 
@@ -309,7 +309,7 @@ def test_notices_of_an_alertmanager_body() -> None:
     wrongs: list[dict[str, object]] = [{"status": "x"}, {"labels": {}}, {"labels": [1]}]
     bodies += [{"alerts": [{**alert, **wrong}]} for wrong in wrongs]
     for broken in bodies:
-        with pytest.raises(NoticeError, match="found"):
+        with pytest.raises(NoticeError, match=r"expected|alertname"):
             notices_of(broken)
     with pytest.raises(NoticeError, match="RFC 3339"):
         notices_of({"alerts": [{**alert, "startsAt": "yesterday"}]})

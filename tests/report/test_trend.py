@@ -76,7 +76,7 @@ def test_one_drill_in_full_explains_its_points(trend: Trend) -> None:
     assert "60 of 60  passed, 24 h ago" in text
     assert "15 of 15  proven 10 days ago" in text
     assert "slow-link" not in text
-    assert "standard" not in shown(trend, drill="node-loss", tier="critical").partition("became worse")[0]
+    assert "standard" not in shown(trend, drill="node-loss", tier="critical").partition("regressed")[0]
 
 
 @pytest.mark.parametrize("width", [40, 60, 80, 200])

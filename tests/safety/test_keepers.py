@@ -62,7 +62,7 @@ def test_a_reaper_that_was_stopped_looks_after_nothing(tmp_path: Path) -> None:
         stopped(process.pid)
         assert reapers(tmp_path) == set()
         told = tierdrill(tmp_path, "status")
-        assert told.code == 5 and "NO RUN LOOKS AFTER IT" in told.out
+        assert told.code == 5 and "NOT OWNED BY ANY RUN" in told.out
         assert f"left over: stopped reaper (pid {process.pid}) of run {RUN}" in told.out
         # Nor is it waited for.
         done = tierdrill(tmp_path, "recover")
@@ -74,10 +74,10 @@ def test_a_reaper_that_was_stopped_looks_after_nothing(tmp_path: Path) -> None:
 def test_a_runner_that_was_stopped_looks_after_nothing_once_its_lease_has_run_out(tmp_path: Path) -> None:
     with runner(tmp_path, "r1") as process:
         changed(tmp_path, "r1")
-        assert "its run looks after it" in tierdrill(tmp_path, "status").out
+        assert "owned by its run" in tierdrill(tmp_path, "status").out
         stopped(process.pid)
         told = tierdrill(tmp_path, "status")
-        assert told.code == 5 and "NO RUN LOOKS AFTER IT" in told.out
+        assert told.code == 5 and "NOT OWNED BY ANY RUN" in told.out
         assert json.loads(tierdrill(tmp_path, "status", "--json").out)["remedies"][0]["run_stopped"] is True
         # While the lease lasts it may go on and renew it.
         assert tierdrill(tmp_path, "recover").code == 0

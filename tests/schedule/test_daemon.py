@@ -189,7 +189,7 @@ def test_a_slot_of_a_calendar_that_another_scheduler_served_is_no_orphan(house: 
 
     lived(house, life, ("other",))
     assert [(one.state, one.reason) for one in records(house)] == [
-        (SlotState.FINISHED, "as the script says"), (SlotState.MISSED, "its entry is in no calendar any more"),
+        (SlotState.FINISHED, "as the script says"), (SlotState.MISSED, "its entry is no longer in a calendar"),
     ]  # fmt: skip
 
 
@@ -220,7 +220,7 @@ def test_a_defect_leaves_no_slot_without_a_decision(house: House) -> None:
     metrics = lived(house, life)
     (record,) = records(house)
     assert (record.state, record.outcome) == (SlotState.LOST, "lost")
-    assert record.reason == "a defect of the scheduler (ZeroDivisionError: oh)"
+    assert record.reason == "internal error (ZeroDivisionError: oh)"
     assert metrics.faults._value.get() == 1
     assert not house.starts()
 

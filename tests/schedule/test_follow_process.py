@@ -65,7 +65,7 @@ def test_a_rollout_that_holds_its_drill_says_why(house: House) -> None:
     first, second = records(house)
     assert (first.state, first.outcome) == (SlotState.FINISHED, "failed")
     assert (second.state, second.outcome) == (SlotState.HELD, "rollout")
-    assert "failed at stage pilot; `tierdrill rollout set` lets it go on" in second.reason
+    assert "failed at stage pilot; continue with `tierdrill rollout set`" in second.reason
     assert sum(house.starts().values()) == 1
 
 

@@ -35,18 +35,18 @@ def test_the_order_is_fixed_and_what_is_behind_a_shut_gate_is_not_asked() -> Non
     assert asked == ["kill-switch", "window", "lock", "budget"]
     assert [result.gate for result in results] == list(gates.GATES)
     assert [result.verdict for result in results] == ["open"] * 3 + ["held"] + ["not asked"] * 3
-    assert results[-1].reason == "budget holds it"
+    assert results[-1].reason == "held by budget"
     assert gates.held_by(results) == results[3]
 
 
 @pytest.mark.parametrize(
     ("result", "verdict", "words"),
     [
-        (gates.kill_switch(None), "open", "not thrown"),
-        (gates.kill_switch(Halt(0.0, "ann", "incident 7")), "held", "thrown by ann: incident 7"),
+        (gates.kill_switch(None), "open", "off"),
+        (gates.kill_switch(Halt(0.0, "ann", "incident 7")), "held", "on, by ann: incident 7"),
         (gates.window("blackout: freeze"), "held", "blackout: freeze"),
         (gates.lock("lab", "by nightly/a (owner team, pid 7)"), "held", "owner team"),
-        (gates.alerts(AlertFacts(), "held"), "open", "a lab of its own"),
+        (gates.alerts(AlertFacts(), "held"), "open", "its own lab"),
         (gates.alerts(AlertFacts(source="AM", firing=("NodeNotReady on node-2",)), "open"), "held", "node-2"),
         (gates.alerts(AlertFacts(source="AM", silenced=("tier=a by bob: x",)), "open"), "held", "by bob"),
         (gates.alerts(AlertFacts(unknown="no answer"), "held"), "held", "not known: no answer"),

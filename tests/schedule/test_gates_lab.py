@@ -65,7 +65,7 @@ def test_a_quiet_lab_lets_a_drill_start(home: Path) -> None:
     budget = settled(facts(home).budget, "open")
     assert "critical, standard and best-effort have 100% left (no requests, Prometheus at http://127" in budget.reason
     alerts = settled(facts(home).alerts, "open")
-    assert alerts.reason.startswith("nothing fires, nothing is silenced (Alertmanager at http://127.0.0.1:")
+    assert alerts.reason.startswith("no alerts firing or silenced (Alertmanager at http://127.0.0.1:")
 
 
 def test_a_silence_holds_it_and_names_its_author(home: Path) -> None:

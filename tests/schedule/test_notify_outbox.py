@@ -157,7 +157,7 @@ def test_giving_up_is_loud_and_the_next_trouble_is_told_again(
     assert states(tmp_path) == [("sent", 1), ("sent", 1)]
     loud = [record.getMessage() for record in caplog.records if record.levelno == logging.ERROR]
     assert len(loud) == 2
-    assert "GIVEN UP after 2 attempts: 500" in loud[0]
+    assert "FAILED after 2 attempts: 500" in loud[0]
     assert "410 Gone: gone" in loud[1]
 
 

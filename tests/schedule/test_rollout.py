@@ -236,5 +236,5 @@ def test_a_reach_is_read_and_only_narrows() -> None:
     radius = narrowed(shipped().environment, reach).blast_radius
     assert (radius.nodes, radius.links) == (0, shipped().environment.blast_radius.links)
     for wrong in ("node=1", "nodes", "nodes=-1", "nodes=1.5", "=1"):
-        with pytest.raises(ValueError, match="allowed is KIND=N"):
+        with pytest.raises(ValueError, match="expected KIND=N"):
             parse_reach([wrong])

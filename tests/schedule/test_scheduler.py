@@ -54,7 +54,7 @@ def test_a_halted_home_holds_each_slot_and_says_who_halted_it(house: House) -> N
     with ended(scheduler):
         first, *_ = decided(house)
         assert (first.state, first.outcome) == (SlotState.HELD, "kill-switch")
-        assert first.reason == "kill-switch: thrown by ann: incident 7"
+        assert first.reason == "kill-switch: on, by ann: incident 7"
         with closing(Ledger(house.home)) as ledger:
             ledger.resume("ann", "over")
         until(lambda: house.starts())
@@ -162,8 +162,8 @@ def test_a_reload_takes_the_new_calendar_and_keeps_the_old_one_where_it_is_broke
         good = (house.root / "drills" / "calendar.yaml").read_text()
         (house.root / "drills" / "calendar.yaml").write_text(good.replace("every: 2s", "every: often"))
         scheduler.send_signal(signal.SIGHUP)
-        until(lambda: "the ones before stay in force" in house.log())
-        assert "found 'often'" in house.log()
+        until(lambda: "still using the previous ones" in house.log())
+        assert "got 'often'" in house.log()
         decided(house, len(decided(house)) + 1)
         house.calendar(entry(name="other"))
         scheduler.send_signal(signal.SIGHUP)

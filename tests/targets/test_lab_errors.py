@@ -100,5 +100,5 @@ def test_what_fails_already_is_no_target(lab: Lab) -> None:
     lab.percent = 100
     with pytest.raises(TargetError, match="status 500"):
         bound(lab)
-    with pytest.raises(TargetError, match="allowed are assistant-1"):
+    with pytest.raises(TargetError, match="expected one of: assistant-1"):
         ERRORS.bind(cast(LabClient, lab), lab.state(), {"replica": "assistant-9", "error_percent": 100})

@@ -79,7 +79,7 @@ def test_a_gateway_that_is_down_keeps_nothing_else_from_being_given_back(monkeyp
     class Client:
         def set_flags(self, flags: dict[str, bool], gateway: str) -> None:
             if gateway == "gateway-a":
-                raise LabError("gateway-a does not answer")
+                raise LabError("gateway-a is not responding")
             given.append((gateway, flags))
 
     def alertmanager(request: httpx.Request) -> httpx.Response:
@@ -149,5 +149,5 @@ def test_without_a_lab_nothing_is_injected(tmp_path: Path) -> None:
 
 
 def test_an_unknown_place_is_refused() -> None:
-    with pytest.raises(TargetError, match="found target 'moon'"):
+    with pytest.raises(TargetError, match="got target 'moon'"):
         open_place({"target": "moon"})

@@ -86,5 +86,5 @@ def test_where_nobody_serves_the_proxys_rules_must_do(kind: str, client: LabClie
 
 
 def test_a_link_that_there_is_not_is_refused(client: LabClient) -> None:
-    with pytest.raises(TargetError, match="hosts with links are controller, gateway-a, node-1"):
+    with pytest.raises(TargetError, match="expected hosts of: controller, gateway-a, node-1"):
         LAB_FAULTS["link-reset"].bind(client, {}, {"source": "gateway-a", "destination": "node-9"})

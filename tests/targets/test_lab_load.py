@@ -110,7 +110,7 @@ def test_the_order_is_bound_to_the_load_of_its_own_run(tmp_path: Path, monkeypat
     file.write_text(
         json.dumps({"host": "127.0.0.1", "port": 1, "token": "t", "pid": process.pid, "ticks": process.ticks})
     )
-    with pytest.raises(TargetError, match="does not answer"):
+    with pytest.raises(TargetError, match="is not responding"):
         SURGE.bind(cast(LabClient, None), {}, asked)
     monkeypatch.setattr(LoadLine, "ask", lambda self, stream, factor=None: StreamRates("best-effort", 8.0, 28.0, 1.0))
     bound = SURGE.bind(cast(LabClient, None), {}, asked)

@@ -53,7 +53,7 @@ class Lab:
 
     def picker(self, gateway: str) -> dict[str, Any]:
         if gateway != "gateway-a" or not self.alive:
-            raise LabError(f"found gateway {gateway!r}", 404)
+            raise LabError(f"got gateway {gateway!r}", 404)
         return {"gateway-a": {"up": False, "state": "fails-closed"}}
 
 
@@ -107,7 +107,7 @@ def test_no_answer_proves_nothing(lab: Lab) -> None:
 
 
 def test_what_cannot_be_told_is_refused(lab: Lab) -> None:
-    with pytest.raises(TargetError, match="allowed are gateway-a, gateway-b"):
+    with pytest.raises(TargetError, match="expected one of: gateway-a, gateway-b"):
         bound(lab, "gateway-c")
     with pytest.raises(TargetError, match="gateway-b does not run"):
         bound(lab, "gateway-b")

@@ -69,7 +69,7 @@ def test_what_died_in_a_kept_lab_before_the_run_is_not_of_the_run(kept: bool, to
     assert [(one.kind, one.data["name"], one.data["expected"]) for one in events] == [
         ("process.exited", name, False) for name in told
     ]
-    assert stop.reason == "the lab does not answer: it has ended"
+    assert stop.reason == "the lab is not responding: it has ended"
 
 
 def test_a_run_whose_fault_the_lab_has_undone_stops(tmp_path: Path) -> None:
@@ -79,7 +79,7 @@ def test_a_run_whose_fault_the_lab_has_undone_stops(tmp_path: Path) -> None:
         await followed(session(tmp_path, client, kept=False), stop)
         return stop
 
-    assert asyncio.run(scenario()).reason.startswith("the lab undid what nobody renewed")
+    assert asyncio.run(scenario()).reason.startswith("the lab undid expired leases")
 
 
 def test_what_a_dead_engine_left_at_the_gateways_is_found() -> None:

@@ -82,5 +82,5 @@ def test_what_answers_wrongly_already_is_no_target(lab: Lab) -> None:
     lab.flipped = True
     with pytest.raises(TargetError, match="wrongly"):
         bound(lab)
-    with pytest.raises(TargetError, match="allowed are assistant-1"):
+    with pytest.raises(TargetError, match="expected one of: assistant-1"):
         FLIP.bind(cast(LabClient, lab), lab.state(), {**PARAMETERS, "replica": "assistant-9"})

@@ -59,7 +59,7 @@ class FakeLab(LabClient):
             return {"processes": [{"name": n, "program": "gateway", "alive": n not in self.down} for n in GATEWAYS]}
         gateway = call.query["gateway"]
         if gateway in self.down:
-            raise LabError(f"{gateway} does not answer")
+            raise LabError(f"{gateway} is not responding")
         self.said[what][gateway].update(call.body or {})
         return {gateway: dict(self.said[what][gateway])}
 

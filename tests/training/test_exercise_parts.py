@@ -30,7 +30,7 @@ def test_an_exercise_takes_the_scenario_s_documents_and_automation() -> None:
     assert setting.automation == "wrong" and setting.wrong is not None
     assert exercise_setting(catalogue(), "copper-thread", "on").wrong is None
     assert exercise_setting(catalogue(), "amber-kettle").automation == "off"
-    with pytest.raises(CannotBeWrong, match="on and off"):
+    with pytest.raises(CannotBeWrong, match="on or off"):
         exercise_setting(catalogue(), "amber-kettle", "wrong")
     with pytest.raises(KeyError):
         exercise_setting(catalogue(), "no-such-scenario")
@@ -107,16 +107,16 @@ def test_a_page_that_was_quicker_than_the_fault_s_proof_counts() -> None:
     watch.happened("replica", PAGE.at - 1.0)
     assert watch.not_relieved() is None
     watch.happened("another", PAGE.at + 1.0)
-    assert watch.not_relieved() == "your shift goes on", "nobody was paged about that"
+    assert watch.not_relieved() == "your shift continues", "nobody was paged about that"
 
 
 def test_relief_is_refused_in_words_that_give_nothing_away() -> None:
     pages, seen = Pages(), [inventory()]
     watch, pulse = wellness(exercise_setting(catalogue(), "iron-orchard"), pages, seen)
-    assert watch.not_relieved() == "your shift goes on"
+    assert watch.not_relieved() == "your shift continues"
     watch.happened(exercise_setting(catalogue(), "iron-orchard").scenario.incidents[0].name)
     watch.heard(PAGE, 30.0)
-    assert watch.not_relieved() == "your shift goes on", "a second incident is to come, which nobody may learn here"
+    assert watch.not_relieved() == "your shift continues", "a second incident is to come, which nobody may learn here"
     answered(pulse, "error")
     assert "critical misses its promise" in (watch.not_relieved() or "")
 

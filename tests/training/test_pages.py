@@ -102,7 +102,7 @@ def test_an_acknowledged_page_wakes_nobody_else() -> None:
             await bench.until(lambda: bench.of("page.sent"))
             page = bench.book.acknowledge("P1", "ada")
             assert page.state == "acknowledged"
-            with pytest.raises(ValueError, match="taken already, by ada"):
+            with pytest.raises(ValueError, match="already acknowledged by ada"):
                 bench.book.acknowledge("P1", "ada")
             await asyncio.sleep(0.6)
             assert len(bench.of("page.sent")) == 1
@@ -126,7 +126,7 @@ def test_escalating_by_hand_wakes_the_next_at_once_and_is_no_silence() -> None:
             await bench.until(lambda: len(bench.of("page.sent")) == 3)
             ladder = [one.contact for one in TIERS.by_rank()[0].escalation]
             assert [one["contact"] for one in bench.of("page.sent")] == ladder[:3]
-            with pytest.raises(ValueError, match="who is last"):
+            with pytest.raises(ValueError, match="already at the last level"):
                 bench.book.escalate("P1", "ada")
 
     run(work)
@@ -154,7 +154,7 @@ def test_closing_a_page_by_hand_tells_that_its_alert_still_fires() -> None:
             await bench.until(lambda: bench.of("page.sent"))
             _, firing = bench.book.resolve("P1", "ada")
             assert firing and bench.of("page.resolved")[0]["by"] == "ada"
-            with pytest.raises(ValueError, match="resolved already"):
+            with pytest.raises(ValueError, match="already resolved"):
                 bench.book.resolve("P1", "ada")
             with pytest.raises(NoSuchPage, match="P1"):
                 bench.book.find("P7")

@@ -108,10 +108,10 @@ def test_the_commands_show_the_same(tmp_path: Path) -> None:
     assert [one["trainee"] for one in json.loads(text)] == ["Ada", "Grace"]
     code, text = asked(tmp_path, progress, "Bob")
     assert code == 2
-    assert "there are: Ada, Grace" in text
+    assert "expected one of: Ada, Grace" in text
     code, text = asked(tmp_path, coverage)
     assert "100 x2" in text
-    assert "nobody yet: " in text
+    assert "not practised: " in text
     code, text = asked(tmp_path, coverage, "--json")
     assert "winter-coat" in json.loads(text)["gaps"]
     code, text = asked(tmp_path, debrief, "ex-3")
@@ -126,6 +126,6 @@ def test_the_commands_show_the_same(tmp_path: Path) -> None:
 
 def test_an_empty_home_says_what_to_do(tmp_path: Path) -> None:
     assert "--trainee NAME" in asked(tmp_path, progress)[1]
-    assert "nobody has practised yet" in asked(tmp_path, coverage)[1]
+    assert "no exercises; list" in asked(tmp_path, coverage)[1]
     assert asked(tmp_path, debrief)[0] == 2
     assert not (tmp_path / FILE).exists()

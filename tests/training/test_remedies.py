@@ -49,7 +49,7 @@ class Platform:
     async def remedy(self, action: str, arguments: dict[str, Any]) -> RemedyResult:
         await asyncio.sleep(self.takes_s)
         if arguments.get("replica") == "draft-3":
-            raise TargetError("its agent does not answer")
+            raise TargetError("its agent is not responding")
         self.done.append((action, dict(arguments)))
         if action == "shed":
             self.told["shed"]["gateway-a"][arguments["tier"]] = arguments["fraction"]
@@ -169,7 +169,7 @@ def test_a_slow_remedy_is_answered_at_once_and_told_when_it_ends() -> None:
     async def work(bench: Bench) -> None:
         bench.platform.takes_s = 0.4
         said = await bench.take("drain", target="node-2", wait=False)
-        assert said["ok"] and said["data"]["state"] == "under way" and bench.recorded == []
+        assert said["ok"] and said["data"]["state"] == "in progress" and bench.recorded == []
         async with asyncio.timeout(5):
             while not bench.recorded:  # noqa: ASYNC110 - the record announces itself to nobody
                 await asyncio.sleep(0.01)
@@ -181,10 +181,10 @@ def test_a_slow_remedy_is_answered_at_once_and_told_when_it_ends() -> None:
 def test_a_platform_that_refuses_or_is_gone_is_told() -> None:
     async def work(bench: Bench) -> None:
         said = await bench.take("restart", target="draft-3")
-        assert said["code"] == 1 and "agent does not answer" in said["text"] and not bench.recorded[0]["ok"]
+        assert said["code"] == 1 and "agent is not responding" in said["text"] and not bench.recorded[0]["ok"]
         bench.platform.dead = True
         said = await bench.take("restart", target="draft-0")
-        assert said["code"] == 1 and "does not answer" in said["text"]
+        assert said["code"] == 1 and "is not responding" in said["text"]
 
     run(work)
 

@@ -128,7 +128,7 @@ def test_only_the_role_in_the_tier_document_overrides_and_says_why() -> None:
     breach = breach_of("shed", {"tier": "standard", "fraction": 0.5}, now)
     assert breach is not None
     assert "incident-commander" in (override_problem(breach, None, None, now.tiers) or "")
-    assert "yields to" in (override_problem(breach, "intern", "because", now.tiers) or "")
+    assert "may override rule" in (override_problem(breach, "intern", "because", now.tiers) or "")
     assert "reason" in (override_problem(breach, "incident-commander", "  ", now.tiers) or "")
     assert override_problem(breach, "incident-commander", "the contract says so", now.tiers) is None
     assert override_problem(breach, "team-serving-core", "ours", now.tiers) is None

@@ -146,7 +146,7 @@ def test_the_more_important_tier_comes_first() -> None:
     sitting.acts = [(first[0], *second[1:]), (second[0], *first[1:])]
     card = card_of(sitting)
     assert line_of(card, "priority").points == 0
-    assert "louder (standard) was mended while dearer (critical) waited" in line_of(card, "priority").seen
+    assert "louder (standard) was fixed while dearer (critical) waited" in line_of(card, "priority").seen
     assert line_of(card, "mitigation/dearer").points == line_of(card, "mitigation/dearer").of
 
 

@@ -197,7 +197,7 @@ def test_the_facilitator_s_injects_are_carried_out_and_recorded(tmp_path: Path) 
 
         assert (await put("inject", name="customer"))["ok"]
         assert (await put("fault", fault="node-power-loss", parameters={"node": "node-2"}))["ok"]
-        stage.injector.fails = [Refused("found node 'node-9'; allowed are ...")]
+        stage.injector.fails = [Refused("got node 'node-9', expected ...")]
         refused = await put("fault", fault="node-power-loss", parameters={"node": "node-9"})
         assert not refused["ok"] and "node-9" in refused["text"]
         truth = (await put("truth"))["data"]

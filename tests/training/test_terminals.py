@@ -82,7 +82,7 @@ def test_nonsense_on_the_socket_is_answered_and_harms_nobody(tmp_path: Path) -> 
 
 
 def test_which_exercise_is_meant(tmp_path: Path) -> None:
-    with pytest.raises(NoExercise, match="no exercise goes on"):
+    with pytest.raises(NoExercise, match="no exercise in progress"):
         find_exercise(tmp_path)
     (tmp_path / "exercises" / "dead-one").mkdir(parents=True)
     with socket.socket(socket.AF_UNIX) as left, short_path(tmp_path / "exercises" / "dead-one") as path:
@@ -128,7 +128,7 @@ class Stage:
 
     async def perform(self, inject: Inject, by: str) -> str:
         if inject.node == "node-9":
-            raise ValueError("found node-9")
+            raise ValueError("got node-9")
         self.did.append(inject)
         return "done"
 
@@ -202,7 +202,7 @@ def test_the_facilitator_s_lines(line: str, meant: tuple[str, dict[str, Any]]) -
 
 @pytest.mark.parametrize("line", ["dance", "clue node-1", "clue node-1 x 45", "fault", "fault x y", "fault 'x"])
 def test_a_line_that_is_none_says_what_is(line: str) -> None:
-    with pytest.raises(BadLine, match=r"allowed|No closing"):
+    with pytest.raises(BadLine, match=r"expected|No closing"):
         understood(line)
 
 

@@ -183,7 +183,7 @@ class World:
 
     def _done(self, said: Mapping[str, Any]) -> dict[str, Any]:
         if any(one.mended is None or one.incident.name not in self.taken for one in self.troubles):
-            return {"ok": False, "code": 1, "text": "you are not relieved yet"}
+            return {"ok": False, "code": 1, "text": "not yet: the alert is firing"}
         self.ended = "resolved"
         return {}
 

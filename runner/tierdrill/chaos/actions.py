@@ -79,8 +79,8 @@ def inject_fault(kind: str, parameters: dict[str, Any], lease_s: float | None = 
         raise ActivityFailed(str(error)) from error
     lease = context.lease_s if lease_s is None else float(lease_s)
     if not SHORTEST_LEASE_S <= lease <= LONGEST_LEASE_S:
-        allowed = f"allowed is {SHORTEST_LEASE_S:g} to {LONGEST_LEASE_S:g} seconds"
-        raise ActivityFailed(f"found lease_s={lease:g}; {allowed}")
+        allowed = f"expected {SHORTEST_LEASE_S:g} to {LONGEST_LEASE_S:g} seconds"
+        raise ActivityFailed(f"got lease_s={lease:g}, {allowed}")
     planned_at = None if _waited else context.inject_at
 
     def keeper() -> bool:

@@ -80,4 +80,4 @@ def _seconds(text: str | None, default: float) -> float:
     try:
         return default if text is None else float(text)
     except ValueError:
-        raise TargetError(f"found TIERDRILL_LEASE={text!r}; allowed is a number of seconds") from None
+        raise TargetError(f"got TIERDRILL_LEASE={text!r}, expected a number of seconds") from None

@@ -29,46 +29,46 @@ def _entry(name: str, summary: str, module: str = "", attribute: str = "command"
 
 SECTIONS: dict[str, tuple[Entry, ...]] = {
     "Write drills": (
-        _entry("init", "Start a catalogue of your own."),
-        _entry("list", "Show what the catalogue has, by kind.", "listing"),
-        _entry("validate", "Find every problem in the documents, with its place."),
+        _entry("init", "Create a catalogue."),
+        _entry("list", "List the catalogue's documents by kind.", "listing"),
+        _entry("validate", "Check the documents and show every problem."),
         _entry("schema", "Print the JSON Schema of a kind of document."),
-        _entry("plan", "Show what a drill would do; nothing is touched."),
+        _entry("plan", "Show what a drill would do, without doing it."),
     ),
-    "Run them": (
+    "Run drills": (
         _entry("run", "Run a drill and judge it."),
-        _entry("prove", "Run a drill, its blip twin and every sabotage; print the matrix."),
-        _entry("stop", "Ask a run to stop and clean up."),
-        _entry("lab", "Keep an embedded lab up for hand use."),
+        _entry("prove", "Run a drill, its blip twin and every sabotage."),
+        _entry("stop", "Stop a run and wait for its clean-up."),
+        _entry("lab", "Start, stop or inspect an embedded lab."),
     ),
-    "Run them by themselves": (
-        _entry("schedule", "Show and check when drills run by themselves."),
-        _entry("scheduler", "Run the calendars' drills, each slot once, until told to end."),
-        _entry("notify", "Try a channel of a calendar, and see what was told."),
-        _entry("rollout", "Show at which stage each scheduled drill stands, or set it."),
+    "Schedule drills": (
+        _entry("schedule", "Show and check when scheduled drills run."),
+        _entry("scheduler", "Run scheduled drills until stopped."),
+        _entry("notify", "Test a notification channel, show delivery history."),
+        _entry("rollout", "Show or set the rollout stage of scheduled drills."),
     ),
     "Train people": (
-        _entry("train", "Be on call in a lab where something will go wrong."),
-        _entry("ops", "The trainee's tools: pager, looking, remedies, thinking."),
-        _entry("facilitate", "The facilitator's terminal: what really happens, injects, hints."),
+        _entry("train", "Start an on-call exercise in a lab."),
+        _entry("ops", "The trainee's tools: pager, status, remedies, hypotheses."),
+        _entry("facilitate", "The facilitator's terminal: live state, injects, hints."),
     ),
-    "Drill people": (
-        _entry("gameday", "Hold a game day: several drills in one sitting, with people."),
+    "Run game days": (
+        _entry("gameday", "Run a game day: several drills in one session."),
     ),
-    "Look back": (
-        _entry("judge", "Judge a run again from its history alone."),
+    "Results": (
+        _entry("judge", "Judge a run again from its history."),
         _entry("report", "Write a run's report again."),
-        _entry("history", "Show or export what happened in a run, or list the runs."),
-        _entry("trend", "Show how drills and tiers do over time, and what became worse."),
+        _entry("history", "Show or export a run's events, or list runs."),
+        _entry("trend", "Show results over time and regressions."),
         _entry("export", "Export every run with its figures, as JSON lines or CSV."),
-        _entry("prune", "Let the events and files of old runs go, and old game days."),
+        _entry("prune", "Delete old runs' events and files, and old game days."),
     ),
-    "Stay safe": (
-        _entry("status", "Show what runs, what is injected, what is halted or locked."),
-        _entry("recover", "Undo what is still injected, end what was left behind."),
-        _entry("halt", "The kill switch: stop every run and let none start.", "switch", "halt"),
-        _entry("resume", "Lift the kill switch.", "switch", "resume"),
-        _entry("doctor", "Show what this machine has and what each fault would use here."),
+    "Safety": (
+        _entry("status", "Show active runs, injected faults, locks and labs."),
+        _entry("recover", "Undo leftover faults and end leftover processes."),
+        _entry("halt", "Kill switch: stop all runs and block new ones.", "switch", "halt"),
+        _entry("resume", "Turn off the kill switch and allow runs again.", "switch", "resume"),
+        _entry("doctor", "Check this machine and show fault mechanisms."),
         _entry("version", "Print the version."),
     ),
 }
@@ -134,7 +134,7 @@ def _no_such_command(ctx: click.Context, word: str) -> str:
     from tierdrill.cli.completion import drill_names
 
     if word in drill_names(ctx):
-        return f"found {word!r}, which is a drill; allowed is: tierdrill run {word}"
+        return f"no command {word!r}; it is a drill: tierdrill run {word}"
     near = difflib.get_close_matches(word, ENTRIES, n=1)
     hint = f" (did you mean {near[0]}?)" if near else ""
-    return f"no command {word!r}; allowed: {', '.join(ENTRIES)}{hint}"
+    return f"no command {word!r}, expected one of: {', '.join(ENTRIES)}{hint}"

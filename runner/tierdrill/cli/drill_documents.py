@@ -63,13 +63,13 @@ def whole_catalogue(root: Path, extra: Sequence[Path] = ()) -> Catalogue:
 def drill_setting(root: Path, name: str) -> DrillSetting:
     """A drill with all it refers to; SpecError if the catalogue has problems, Refusal if there is no such drill."""
     from tierdrill.documents.catalogue import setting_of
-    from tierdrill.documents.problems import listed, nearest
+    from tierdrill.documents.problems import either, nearest
 
     catalogue = whole_catalogue(root)
     if name not in catalogue.drills:
         near = nearest(name, catalogue.drills)
         hint = f" (did you mean {near}?)" if near else ""
-        raise Refusal(f"no drill named {name!r} in {root}; allowed: {listed(sorted(catalogue.drills))}{hint}")
+        raise Refusal(f"no drill named {name!r} in {root}, expected {either(sorted(catalogue.drills))}{hint}")
     return setting_of(catalogue, name)
 
 
@@ -88,7 +88,7 @@ def changed_setting(
     Refusal for one that the drill, its experiment or its environment does not allow.
     """
     from tierdrill.documents.overrides import changed, parse_guardrail, parse_set
-    from tierdrill.documents.problems import listed
+    from tierdrill.documents.problems import either
 
     setting = drill_setting(root, name)
     if environment is not None and environment != setting.drill.environment:
@@ -101,7 +101,7 @@ def changed_setting(
     tiers = [tier.name for tier in setting.tiers.tiers]
     for one in added:
         if one.tier not in tiers:
-            raise Refusal(f"no tier named {one.tier!r}; allowed: {listed(tiers)}")
+            raise Refusal(f"no tier named {one.tier!r}, expected {either(tiers)}")
     if variables:
         _refuse_wrong_variables(root, setting, variables)
     return changed(setting, variables, added)
@@ -113,7 +113,7 @@ def _moved(root: Path, setting: DrillSetting, environment: str) -> DrillSetting:
     from tierdrill.documents.catalogue_reader import read_catalogue
     from tierdrill.documents.check.check_context import Context
     from tierdrill.documents.check.overrides import new_problems
-    from tierdrill.documents.problems import listed, nearest
+    from tierdrill.documents.problems import either, nearest, worded
     from tierdrill.monitoring.alert_names import KNOWN_ALERTS
     from tierdrill.targets.open import absent_in
 
@@ -122,11 +122,11 @@ def _moved(root: Path, setting: DrillSetting, environment: str) -> DrillSetting:
     if environment not in known:
         near = nearest(environment, known)
         hint = f" (did you mean {near}?)" if near else ""
-        raise Refusal(f"no environment named {environment!r}; allowed: {listed(sorted(known))}{hint}")
+        raise Refusal(f"no environment named {environment!r}, expected {either(sorted(known))}{hint}")
     drill = setting.drill.model_copy(update={"environment": environment})
     name = drill.metadata.name
     for problem in new_problems(Context(reading, KNOWN_ALERTS, absent_in), setting.drill, drill):
-        raise Refusal(f"{name} in environment {environment}: {problem.found}; {problem.allowed}")
+        raise Refusal(f"{name} in environment {environment}: {worded(problem.found, problem.allowed)}")
     return setting_of(replace(reading.catalogue, drills={**reading.catalogue.drills, name: drill}), name)
 
 
@@ -150,9 +150,10 @@ def _refuse_wrong_variables(root: Path, setting: DrillSetting, variables: dict[s
     from tierdrill.documents.catalogue_reader import read_catalogue
     from tierdrill.documents.check.check_context import Context
     from tierdrill.documents.check.overrides import override_problems
+    from tierdrill.documents.problems import worded
     from tierdrill.monitoring.alert_names import KNOWN_ALERTS
     from tierdrill.targets.open import absent_in
 
     reading = read_catalogue(root)
     for found, allowed, hint in override_problems(Context(reading, KNOWN_ALERTS, absent_in), setting.drill, variables):
-        raise Refusal(f"{found}; {allowed}" + (f" (did you mean {hint}?)" if hint else ""))
+        raise Refusal(worded(found, allowed, hint))

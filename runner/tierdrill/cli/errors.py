@@ -74,21 +74,21 @@ def explain(error: BaseException, home: Path | None, verbose: bool = False) -> i
         if "tierdrill.documents.problems.SpecError" in names:
             click.echo(str(error), err=True)
         else:
-            room = "; there is no room left on the disk, or it breaks: free some and run it again"
+            room = "; the disk is full or failing; free space and try again"
             say(_one_line(error) + room * _no_room(error))
         # One that tells what was already done knows better which.
         known: int | None = getattr(error, "exit_code", None)
         return known if known is not None else INCONCLUSIVE if _no_room(error) else BAD_INPUT
     if isinstance(error, OSError):
         if _no_room(error):
-            say(f"no room left on the disk: {_one_line(error)}; free some and run it again")
+            say(f"disk full: {_one_line(error)}; free space and try again")
             return INCONCLUSIVE
         say(_one_line(error))
         return BAD_INPUT
     where = keep_traceback(error, home)
-    told = f"; the details are in {where}" if where else ""
-    say(f"a defect in tierdrill stopped this command ({type(error).__name__}: {_one_line(error)}){told}")
-    say("`tierdrill status` shows whether anything is still injected")
+    told = f"; see {where}" if where else ""
+    say(f"internal error ({type(error).__name__}: {_one_line(error)}){told}")
+    say("`tierdrill status` shows whether a fault is still injected")
     return INCONCLUSIVE
 
 

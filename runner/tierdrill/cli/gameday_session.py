@@ -57,12 +57,12 @@ def begin(
     check_place(here, [setting_of(catalogue, step.drill) for step in document.steps], lab)
     _refuse_halted(here)
     if not unattended and not _has_input():
-        raise Refusal("found no terminal and no input; allowed is a terminal, lines on standard input, or --yes")
+        raise Refusal("standard input is neither a terminal nor a pipe (use --yes to run unattended)")
     still_open = [one.identity for one in all_gamedays(here.home) if one.outcome is None]
     me = who(named, document, "facilitator")
     journal = open_gameday(here.home, document, catalogue, Opening(me, lab, unattended, pauses))
     if still_open:
-        say(f"still open: {', '.join(still_open[:3])} (tierdrill gameday --resume ID, or abort ID)")
+        say(f"open game days: {', '.join(still_open[:3])} (tierdrill gameday --resume ID, or abort ID)")
     seat = Seat(journal.folder)
     seat.take(me)
     return journal, seat
@@ -79,14 +79,14 @@ def _document(here: Surroundings, file: str) -> tuple[GameDay, Catalogue]:
         for name, document in catalogue.gamedays.items():
             if catalogue.paths["GameDay", name].resolve() == path.resolve():
                 return document, catalogue
-        raise Refusal(f"{file}: found no GameDay in it; allowed is a file with kind: GameDay")
+        raise Refusal(f"{file}: not a game day, expected a file with kind: GameDay")
     catalogue = whole_catalogue(here.catalogue)
     if file in catalogue.gamedays:
         return catalogue.gamedays[file], catalogue
     near = nearest(file, catalogue.gamedays)
     hint = f" (did you mean {near}?)" if near else ""
     known = listed(sorted(catalogue.gamedays))
-    raise Refusal(f"no file {file!r} and no game day of that name; allowed: a path, or one of {known}{hint}")
+    raise Refusal(f"no file and no game day named {file!r}, expected a path, or one of: {known}{hint}")
 
 
 def _refuse_halted(here: Surroundings) -> None:
@@ -95,7 +95,7 @@ def _refuse_halted(here: Surroundings) -> None:
     halt = halted(here.home)
     if halt is not None:
         raise Refusal(
-            f"the kill switch is thrown: {halt.reason} ({halt.author}); `tierdrill resume --reason ...` lifts it"
+            f"the kill switch is on: {halt.reason} ({halt.author}); `tierdrill resume --reason ...` turns it off"
         )
 
 
@@ -123,8 +123,8 @@ def take_up(here: Surroundings, named: str | None, who_named: str | None, *, tak
     try:
         (seat.take_over if take_over else seat.take)(me)
     except SeatTaken as taken:
-        again = "it did not leave" if take_over else "--resume --take-over takes the place"
-        raise Refusal(f"{taken}; `tierdrill gameday watch {record.identity}` looks on, {again}") from taken
+        again = "they did not leave" if take_over else "or take over with --resume --take-over"
+        raise Refusal(f"{taken}; `tierdrill gameday watch {record.identity}` watches it, {again}") from taken
     return journal, seat
 
 
@@ -132,7 +132,7 @@ def _begun(journal: Journal) -> GameDay:
     """The game day's document; Refusal where its journal does not begin with it."""
     document = journal.read().document
     if document is None:
-        raise Refusal(f"game day {journal.identity} cannot be read: its journal has no beginning")
+        raise Refusal(f"game day {journal.identity} cannot be read: its journal has no start")
     return document
 
 
@@ -184,11 +184,11 @@ def _conclude(journal: Journal, ending: Ending, color: bool) -> int:
         return _tell_end(journal, color)
     try:
         if ending == "killed":
-            say("ended at once: the reaper undoes what is injected (`tierdrill status` shows it); "
-                f"`tierdrill gameday --resume {identity}` closes the books")  # fmt: skip
+            say("stopped at once: the reaper undoes the faults (see `tierdrill status`); "
+                f"`tierdrill gameday --resume {identity}` finishes the record")  # fmt: skip
         else:
-            goes_on = "its run goes on to its end; " if journal.state.stage == "running" else ""
-            click.echo(f"{goes_on}nothing new begins until `tierdrill gameday --resume {identity}`")
+            goes_on = "its run continues; " if journal.state.stage == "running" else ""
+            click.echo(f"{goes_on}no further step starts until `tierdrill gameday --resume {identity}`")
     except OSError:
         pass
     journal.close()
@@ -237,7 +237,7 @@ def look_on(here: Surroundings, record: GameDayRecord, named: str | None, *, pla
         engine = Engine(journal, who(named, document, "observer"), hands_off=True)
         Sitting(engine, _face(engine, plain=plain, color=color, reads=True)).hold()
         if journal.state.ended is not None:
-            click.echo(f"game day {record.identity} is over: {journal.state.outcome}")
+            click.echo(f"game day {record.identity} has ended: {journal.state.outcome}")
     return 0
 
 
@@ -259,7 +259,7 @@ def abort_everything(here: Surroundings, record: GameDayRecord, named: str | Non
         seat.take(me)
         engine = Engine(journal, me)
     except SeatTaken as taken:
-        say(f"{taken}, whose engine stops it")
+        say(f"{taken}; they stop it")
         engine = Engine(journal, me, hands_off=True)
     try:
         ending = Sitting(engine, LineFace(engine, None), stays_without_face=True).hold()

@@ -74,7 +74,7 @@ def set_aside(folder: Path) -> list[Finding]:
 
     kept = kept_copies(folder)
     said = ", ".join(path.name for path in kept)
-    return [Finding("set aside", False, False, f"corrupt, kept for a look, and begun anew: {said}")] if kept else []
+    return [Finding("set aside", False, False, f"corrupt, kept as a copy, recreated: {said}")] if kept else []
 
 
 def capacity() -> Finding:

@@ -29,15 +29,15 @@ EPILOG = (
     epilog=EPILOG,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-@click.option("--home", type=click.Path(path_type=Path, file_okay=False), help="Where state lives (TIERDRILL_HOME).")
+@click.option("--home", type=click.Path(path_type=Path, file_okay=False), help="State folder (TIERDRILL_HOME).")
 @click.option(
     "--catalogue",
     type=click.Path(path_type=Path, file_okay=False, exists=True),
     envvar="TIERDRILL_CATALOGUE",
-    help="The folder with drills/, experiments/ and playbooks/ [default: here if it has drills/, else the shipped].",
+    help="Folder with drills/, experiments/, playbooks/ [default: . if it has drills/, else the shipped].",
 )
-@click.option("--no-color", is_flag=True, help="No colours (also NO_COLOR).")
-@click.option("-v", "--verbose", is_flag=True, help="Show tracebacks of errors, too.")
+@click.option("--no-color", is_flag=True, help="Disable colours (also NO_COLOR).")
+@click.option("-v", "--verbose", is_flag=True, help="Show tracebacks of errors.")
 @click.version_option(__version__, prog_name="tierdrill", message="%(prog)s %(version)s")
 @click.pass_context
 def cli(ctx: click.Context, home: Path | None, catalogue: Path | None, no_color: bool, verbose: bool) -> None:
@@ -47,7 +47,7 @@ def cli(ctx: click.Context, home: Path | None, catalogue: Path | None, no_color:
     """
     state = find_home(home)
     if state.exists() and not state.is_dir():
-        raise Refusal(f"found {state} for the home, which is not a folder; allowed is one, or where to make one")
+        raise Refusal(f"--home: {state} is not a folder")
     # Whatever is started from here (chaos, the reaper, a lab) finds the same home.
     os.environ["TIERDRILL_HOME"] = str(state)
     ctx.obj = Surroundings(

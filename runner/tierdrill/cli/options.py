@@ -12,12 +12,12 @@ from tierdrill.text import visible
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
-json_option: Callable[[Function], Function] = click.option("--json", "as_json", is_flag=True, help="Machine-readable.")
+json_option: Callable[[Function], Function] = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 no_color_option: Callable[[Function], Function] = click.option(
-    "--no-color", "plain_colors", is_flag=True, help="No colours (also NO_COLOR)."
+    "--no-color", "plain_colors", is_flag=True, help="Disable colours (also NO_COLOR)."
 )
 set_option: Callable[[Function], Function] = click.option(
-    "--set", "sets", multiple=True, metavar="NAME=VALUE", help="Set one of its variables; repeatable."
+    "--set", "sets", multiple=True, metavar="NAME=VALUE", help="Set a variable of the drill; repeatable."
 )
 
 
@@ -26,7 +26,7 @@ def environment_option(function: Function) -> Function:
     from tierdrill.cli.completion import complete_environment
 
     option: Callable[[Function], Function] = click.option(
-        "--environment", metavar="NAME", shell_complete=complete_environment, help="Instead of the drill's own."
+        "--environment", metavar="NAME", shell_complete=complete_environment, help="Override the drill's environment."
     )
     return option(function)
 
@@ -49,7 +49,7 @@ def past_moment(ctx: click.Context, param: click.Parameter, value: str | None) -
         return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
     except (ValueError, OverflowError) as error:
         allowed = "how long ago (90d, 12h) or a date or time in UTC (2026-03-01, 2026-03-01T02:00)"
-        raise click.BadParameter(f"found {value!r}; allowed is {allowed}", ctx, param) from error
+        raise click.BadParameter(f"got {value!r}, expected {allowed}", ctx, param) from error
 
 
 def echo_json(document: Any) -> None:

@@ -19,16 +19,16 @@ def find_record(home: Path, run: str | None) -> RunRecord:
     from tierdrill.history.history_store import HistoryStore
 
     if not (home / "history.db").exists():
-        raise Refusal(f"no run in {home} yet; `tierdrill run DRILL` makes one")
+        raise Refusal(f"no runs in {home}; start one with `tierdrill run DRILL`")
     with closing(HistoryStore(home)) as store:
         record = store.find(run)
         if record is not None:
             return record
         known = store.runs(limit=5)
     if run is None or not known:
-        raise Refusal(f"no run in {home} yet; `tierdrill run DRILL` makes one")
+        raise Refusal(f"no runs in {home}; start one with `tierdrill run DRILL`")
     names = ", ".join(each.run for each in known)
-    raise Refusal(f"no run, or more than one, begins with {run!r} in {home}; the latest are: {names}")
+    raise Refusal(f"no run, or several, begin with {run!r} in {home}; the latest are: {names}")
 
 
 def find_drill_run(home: Path, run: str | None) -> RunRecord:
@@ -45,7 +45,7 @@ def find_drill_run(home: Path, run: str | None) -> RunRecord:
         for each in store.runs(limit=100_000):
             if each.variant != EXERCISE:
                 return each
-    raise Refusal(f"no run of a drill in {home} yet, only exercises; `tierdrill run DRILL` makes one")
+    raise Refusal(f"only exercises in {home}; start a run with `tierdrill run DRILL`")
 
 
 def stored_events(home: Path, run: str) -> list[Event]:
@@ -57,7 +57,7 @@ def stored_events(home: Path, run: str) -> list[Event]:
         record = store.find(run) if not events else None
     if record is not None and record.status is not None:
         raise Refusal(
-            f"the events of run {run} are gone (`tierdrill prune` removed them, they were old); what is left of it: "
+            f"the events of run {run} are gone (deleted by `tierdrill prune`); what remains: "
             "`tierdrill history --runs`, `tierdrill trend` and `tierdrill export`"
         )
     return events
@@ -90,7 +90,7 @@ def events_of(
     else:
         record = find_drill_run(home, run)
         if is_going_on(home, record):
-            raise Refusal(f"run {record.run} is still going on; allowed once it has ended (`tierdrill stop` ends it)")
+            raise Refusal(f"run {record.run} is still in progress (`tierdrill stop` ends it)")
         name, named = record.run, f"run {record.run}"
         events = stored_events(home, name)
         with closing(HistoryStore(home)) as store:

@@ -20,9 +20,9 @@ _RUN_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,98}[a-z0-9])?\Z")
 def check_run_name(home: Path, name: str) -> None:
     """Refuse a run's name that is none, or that another run has."""
     if not _RUN_NAME.match(name):
-        raise Refusal(f"found --name {name!r}; allowed are lower-case letters, digits and hyphens, at most 100")
+        raise Refusal(f"--name: got {name!r}, expected at most 100 lower-case letters, digits and hyphens")
     if (home / "runs" / name).exists():
-        raise Refusal(f"found --name {name}, which another run has; allowed is a new name")
+        raise Refusal(f"--name: run {name} already exists")
 
 
 def check_place(here: Surroundings, settings: Iterable[DrillSetting | ExerciseSetting], lab: str | None = None) -> None:

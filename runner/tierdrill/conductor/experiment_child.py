@@ -38,6 +38,7 @@ from tierdrill.history.payload import Payload
 from tierdrill.targets.base import TargetError
 from tierdrill.targets.experiment import Undoing, experiment_place
 from tierdrill.targets.open import open_place
+from tierdrill.text import plural
 
 SETTINGS = {"runtime": {"rollbacks": {"strategy": "always"}}}
 ENDING = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGUSR1)
@@ -124,12 +125,12 @@ class Reporter(RunEventHandler):  # type: ignore[misc]
             return
         last = state["probes"][-1]
         probe, met = str(last["activity"].get("name", "")), bool(state["steady_state_met"])
-        seen = f"{len(state['probes'])} probes within their tolerance" if met else self._shortcoming(last)
+        seen = f"{plural(len(state['probes']), 'probe')} within tolerance" if met else self._shortcoming(last)
         self._tell(ExperimentHypothesis(when=when, met=met, probe="" if met else probe, seen=seen))
 
     def tell_no_answer(self, when: str, error: BaseException) -> None:
         """The hypothesis could not be told: a probe returned what its tolerance cannot be held against."""
-        seen = self.proofs.hide(f"it could not be told: {type(error).__name__}: {error}")[:SEEN_CHARACTERS]
+        seen = self.proofs.hide(f"it could not be measured: {type(error).__name__}: {error}")[:SEEN_CHARACTERS]
         self._tell(ExperimentHypothesis(when=when, met=None, probe="", seen=seen))
 
     def _tell(self, said: Payload) -> None:
@@ -151,7 +152,7 @@ class Reporter(RunEventHandler):  # type: ignore[misc]
             # No intent, no fault.
             self.refused = activity
             with suppress(OSError):
-                self.note(f"action {activity.get('name')} was not played: {error}")
+                self.note(f"action {activity.get('name')} was not executed: {error}")
             raise SystemExit(LEAVE_NOW) from error
 
     def activity_completed(self, activity: Any, run: Any) -> None:
@@ -302,8 +303,8 @@ def play(spec_path: Path) -> int:
             journal = runner.run(experiment, settings=copy.deepcopy(SETTINGS), experiment_vars=(spec["variables"], {}))
         except Exception as error:
             # A hypothesis probe that returned nothing, for example: Chaos Toolkit then ends without its rollbacks.
-            logging.getLogger("tierdrill").exception("the experiment broke")
-            reporter.note(f"the experiment broke: {type(error).__name__}: {error}")
+            logging.getLogger("tierdrill").exception("the experiment failed")
+            reporter.note(f"the experiment failed: {type(error).__name__}: {error}")
             if reporter.asking is not None:
                 reporter.tell_no_answer(reporter.asking, error)
             if reporter.configured and not reporter.undone:
@@ -344,7 +345,7 @@ def undo(spec_path: Path) -> int:
             _play_rollbacks(experiment, configuration, undoer)
         except Exception:
             # Not left to Python, which writes what it likes.
-            logging.getLogger("tierdrill").exception("the rollbacks broke")
+            logging.getLogger("tierdrill").exception("the rollbacks failed")
             return 1
     return 0
 

@@ -85,7 +85,7 @@ class ExperimentProcess:
                     session=True,
                 )
         except OSError as error:
-            raise ExperimentError(f"cannot start the experiment child: {error}") from error
+            raise ExperimentError(f"cannot start the experiment process: {error}") from error
         child = cls(process)
         child._pump = asyncio.create_task(child._read(read_fd, take))
         return child
@@ -117,7 +117,7 @@ class ExperimentProcess:
         try:
             self._process.say(repr(inject_at))
         except OSError as error:
-            raise ExperimentError(f"the experiment child is gone: {self._process.log_tail()}") from error
+            raise ExperimentError(f"the experiment process exited: {self._process.log_tail()}") from error
 
     def abort(self) -> None:
         """Ask Chaos Toolkit to stop and play its rollbacks.

@@ -141,7 +141,7 @@ class ToolHooks:
             problem = await self._post(terms.webhook, json.dumps(document).encode(), secret)
         else:
             problem = f"{terms.secret_env} is not set"
-        what = f"told that {notice.alert} on {bound.target} is {notice.status}"
+        what = f"notified that {notice.alert} on {bound.target} is {notice.status}"
         self._note(f"{terms.tool} was NOT {what}: {problem}" if problem else f"{terms.tool} was {what}")
 
     async def _post(self, url: str, body: bytes, secret: str) -> str:

@@ -78,7 +78,7 @@ def ensure_figures(store: HistoryStore, run: str) -> None:
         if record.data is None or (record.format or 0) < FORMAT:
             _computed(store, record)
     if any(record.data is None for record in store.figures(run=run)):
-        raise HistoryError("its figures could not be kept, so its events stay")
+        raise HistoryError("its figures could not be saved; events are kept")
 
 
 def _read(record: FiguresRecord) -> RunFigures:
@@ -95,7 +95,7 @@ def _computed(store: HistoryStore, record: FiguresRecord) -> RunFigures:
     try:
         figures = figures_of(events, judge(events))
     except (LookupError, TypeError, ValueError, AttributeError) as error:
-        why = "its events are gone" if not events else f"its history cannot be judged ({type(error).__name__})"
+        why = "its events were deleted" if not events else f"its history cannot be judged ({type(error).__name__})"
         figures = _bare(record, why)
     # Where they cannot be kept (a full disk, a lock), they are computed again the next time.
     with contextlib.suppress(HistoryError):

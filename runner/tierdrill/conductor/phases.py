@@ -156,7 +156,7 @@ class DrillRun(RunLifecycle[Deployment]):
             await self.experiment.go(self._clock.as_told_now(end))
             whole = await self.stop.sleep(self._clock.left(end))
         if whole and name == "warm-up" and not await self._found(self.quiet, QUIET_S):
-            self.stop.stop("error", "not well at the end of warm-up")
+            self.stop.stop("error", "not healthy at the end of warm-up")
             whole = False
         self.recorder.note(PhaseEnded(phase=name), "runner")
         return whole

@@ -95,7 +95,7 @@ def make_plan(setting: DrillSetting, run: str, variant: str, mechanisms: Mapping
     warm_up, baseline, recovery = drill.phases.warm_up, drill.phases.baseline, drill.phases.recovery
     if variant == "blip":
         if drill.blip is None:
-            raise PlanError(f"drill {drill.metadata.name} has no blip twin; allowed is a drill with `blip`")
+            raise PlanError(f"drill {drill.metadata.name} has no blip twin (no `blip` in its document)")
         fault_s = drill.blip.fault
         warm_up = drill.blip.warm_up if drill.blip.warm_up is not None else warm_up
         baseline = drill.blip.baseline if drill.blip.baseline is not None else baseline
@@ -125,7 +125,7 @@ def _sabotage(setting: DrillSetting, variant: str) -> Sabotage | None:
     found = find_sabotage(setting, name)
     if found is None:
         known = ", ".join(one.name for one in setting.drill.sabotages) or "none"
-        raise PlanError(f"found sabotage {name!r}; allowed for {setting.drill.metadata.name} are: {known}")
+        raise PlanError(f"drill {setting.drill.metadata.name} has no sabotage {name!r}, expected one of: {known}")
     return found
 
 

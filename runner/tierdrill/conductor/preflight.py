@@ -1,4 +1,4 @@
-"""Preflight: may this drill start. Healthy, nothing firing, nothing left over from before.
+"""Preflight: may this drill start. Healthy, nothing firing, no leftovers from before.
 
 Each finding becomes an event.
 """
@@ -44,7 +44,7 @@ def check_alerts(active: list[dict[str, Any]]) -> Finding:
 def check_ledger(ledger: Ledger, run: str, place: dict[str, Any]) -> Finding:
     """Nothing is still injected by another run into the same place; a run in a lab of its own is none of ours."""
     left = [entry.id for entry in ledger.open_faults() if entry.run != run and entry.place == place]
-    seen = f"still injected: {', '.join(left)}; `tierdrill recover` mends it" if left else "nothing left over"
+    seen = f"still injected: {', '.join(left)}; `tierdrill recover` cleans up" if left else "no leftovers"
     return Finding("ledger", not left, seen)
 
 

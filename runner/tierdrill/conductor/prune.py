@@ -89,9 +89,9 @@ def _needed(home: Path) -> dict[str, str]:
     with closing(Ledger(home)) as ledger:
         living = [one.run for one in ledger.processes() if ledger.alive(one.run, one.process)]
         needed = {lock[1]: f"it holds environment {lock[0]}" for lock in ledger.locks()}
-        needed |= dict.fromkeys(living, "a process of it still lives")
+        needed |= dict.fromkeys(living, "one of its processes is still alive")
         for fault in ledger.open_faults():
-            needed[fault.run] = "a fault of it is still open: `tierdrill recover` undoes it"
+            needed[fault.run] = "one of its faults is still open; run `tierdrill recover`"
         return needed
 
 
@@ -122,13 +122,13 @@ def _remove(store: HistoryStore, home: Path, run: str) -> None:
 def _compact(store: HistoryStore, home: Path) -> list[str]:
     with closing(Ledger(home)) as ledger:
         if any(ledger.alive(one.run, one.process) for one in ledger.processes()):
-            return ["history.db is not made smaller while a run goes on; what is free in it will be used again"]
+            return ["history.db is not compacted while a run is in progress; its free space is reused"]
     if store.free_share() < COMPACT_FROM_SHARE:
         return []
     try:
         store.compact()
     except HistoryError as error:
-        return [f"history.db is not made smaller, what is free in it will be used again: {error}"]
+        return [f"history.db is not compacted, its free space is reused: {error}"]
     return []
 
 

@@ -39,7 +39,7 @@ class ReaperHandle:
     async def _watched(self, stop: StopSignal) -> None:
         code = await self._process.wait_async()
         if not self._dismissed:
-            stop.stop("error", f"the reaper died ({code}): without it nothing may stay injected")
+            stop.stop("error", f"the reaper died ({code}); nothing may stay injected without it")
 
     async def dismiss(self, *, clean: bool) -> None:
         """Tell it that all is done; it checks nothing more and ends. Not clean: it is let go to heal what it can."""
@@ -81,5 +81,5 @@ async def start_reaper(
         os.close(write_fd)
         process.send_signal(signal.SIGKILL)
         code = await process.wait_async()
-        raise ReaperError(f"the reaper was not at its post within {READY_WITHIN_S:g} s ({code}): see reaper.log")
+        raise ReaperError(f"the reaper was not ready within {READY_WITHIN_S:g} s ({code}): see reaper.log")
     return ReaperHandle(process, write_fd, stop)

@@ -27,7 +27,7 @@ from tierdrill.targets.open import await_mended, end_platform, platforms
 REAPERS_WITHIN_S = 10.0
 POLL_S = 0.1
 SOURCE = "recover"
-DIED = "the runner died, and its reaper too"
+DIED = "the runner and its reaper died"
 Tell = Callable[[str], object]
 
 
@@ -52,7 +52,7 @@ def let_reapers_finish(home: Path, tell: Tell) -> None:
     told = False
     while (busy := reapers(home) - set(live_runs(home))) and time.monotonic() < deadline:
         if not told:
-            tell(f"the reaper of {', '.join(sorted(busy))} is at work: waiting for it")
+            tell(f"the reaper of {', '.join(sorted(busy))} is cleaning up; waiting")
             told = True
         time.sleep(POLL_S)
 
@@ -144,11 +144,11 @@ class _Recovery:
             if lab.state != "broken" or lab.name in used:
                 continue
             name, parts = lab.name, ", ".join(lab.lost)
-            self._say(f"lab {name} has lost {parts}: waiting for it to start again")
+            self._say(f"lab {name}: waiting for {parts} to restart")
             if await_mended(self.home, name):
-                self._did(f"mended: lab {name} has started {parts} again")
+                self._did(f"repaired: lab {name} restarted {parts}")
                 continue
-            gone = f"ended: lab {name}, which could not start {parts} again; `tierdrill lab up` brings one up"
+            gone = f"stopped: lab {name} could not restart {parts}; start a new one with `tierdrill lab up`"
             left += self._end(name, gone)
         return left
 
@@ -174,7 +174,7 @@ class _Recovery:
                 try:
                     verdict = close_books(store, run, time.time(), self.ledger)
                 except NotARun as error:
-                    store.finish(run, time.time(), "inconclusive", f"it died before it began: {error}")
+                    store.finish(run, time.time(), "inconclusive", f"it died before it started: {error}")
                     continue
                 self._say(f"closed: run {run} is {verdict.status.value}")
 

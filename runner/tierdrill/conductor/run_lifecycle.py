@@ -184,7 +184,7 @@ class RunLifecycle(Generic[D]):
         assert self.deployment is not None
         alerts = await self.deployment.active_alerts()
         heard = self.deployment.pipeline_heard
-        quiet = check_alerts(alerts) if alerts is not None else Finding("alerts", False, "Alertmanager does not answer")
+        quiet = check_alerts(alerts) if alerts is not None else Finding("alerts", False, "no answer from Alertmanager")
         pipeline = Finding("pipeline", heard, "the Watchdog alert came through" if heard else "no alert came through")
         return [pipeline, quiet]
 

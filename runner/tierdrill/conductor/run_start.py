@@ -28,8 +28,8 @@ class RunBroken(Exception):
 
     def __init__(self, run: str, error: Exception, *, clean: bool) -> None:
         what = f"{error.filename or ''}: {error.strerror}" if isinstance(error, OSError) else str(error)
-        left = "" if clean else "; something may still be injected: `tierdrill recover`"
-        super().__init__(f"run {run} broke: {what}{left}")
+        left = "" if clean else "; a fault may still be injected; run `tierdrill recover`"
+        super().__init__(f"run {run} failed: {what}{left}")
         self.exit_code = 3 if clean else 5
 
 
@@ -87,7 +87,7 @@ def begin_run(
 def _may_start(ledger: Ledger, run: str, lock: str, author: str, kept: str | None) -> None:
     if halt := ledger.halted():
         raise RunRefused(
-            f"the kill switch is thrown: {halt.reason} ({halt.author}); `tierdrill resume --reason ...` lifts it"
+            f"the kill switch is on: {halt.reason} ({halt.author}); `tierdrill resume --reason ...` turns it off"
         )
     try:
         ledger.lock(lock, run, me(), author)

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from tierdrill.documents.bounded_files import read_file
 from tierdrill.documents.catalogue import KINDS, Catalogue, Document, Experiment
 from tierdrill.documents.check import check_documents
-from tierdrill.documents.problems import Problem, in_order, listed, nearest, shown
+from tierdrill.documents.problems import Problem, either, in_order, listed, nearest, shown
 from tierdrill.documents.reading.located_errors import as_name, problems_of
 from tierdrill.documents.reading.reading_state import EXPERIMENT, AbsentIn, KnownAlerts, Reading, nothing_absent
 from tierdrill.documents.reading.source import Source, read_text
@@ -164,7 +164,7 @@ def _take_document(reading: Reading, source: Source, path: Path) -> None:
         else:
             reading.problems.append(
                 source.problem(
-                    ("kind",), f"found {shown(kind)} for kind", f"allowed: {listed(KINDS)}", nearest(kind, KINDS)
+                    ("kind",), f"kind: got {shown(kind)}", f"expected {either(KINDS)}", nearest(kind, KINDS)
                 )
             )
         if isinstance(name, str):

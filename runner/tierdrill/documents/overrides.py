@@ -10,7 +10,7 @@ from tierdrill.documents.models.drill import Drill, Guardrail, Scalar
 from tierdrill.documents.models.environment import Environment
 from tierdrill.documents.models.staged_rollout import Reach
 from tierdrill.documents.models.units import parse_duration, parse_ratio, show_duration, show_ratio
-from tierdrill.documents.problems import listed, nearest, shown
+from tierdrill.documents.problems import either, listed, nearest, shown
 
 
 def with_variables(drill: Drill, variables: Mapping[str, Scalar]) -> Drill:
@@ -46,7 +46,7 @@ def wrong_value(drill: Drill, name: str, value: Scalar) -> str:
         return f"drill {drill.metadata.name} has no variable {shown(name)}; its variables: {known}{hint}"
     own = drill.variables[name]
     if _kind(own) != _kind(value):
-        return f"found {shown(value)} for {name}; allowed is {_kind(own)}, such as {shown(own)}"
+        return f"{name}: got {shown(value)}, expected {_kind(own)}, such as {shown(own)}"
     return ""
 
 
@@ -60,7 +60,7 @@ def parse_set(drill: Drill, text: str) -> tuple[str, Scalar]:
     """A variable from "node=node-3", its value read as the drill's own is written; ValueError says what is allowed."""
     name, equals, word = text.partition("=")
     if not equals or not name:
-        raise ValueError(f"found {shown(text)}; allowed is NAME=VALUE")
+        raise ValueError(f"got {shown(text)}, expected NAME=VALUE")
     value: Scalar = word
     own = drill.variables.get(name)
     if isinstance(own, bool) and word in ("true", "false"):
@@ -81,7 +81,7 @@ def parse_reach(texts: Iterable[str]) -> Reach:
     for text in texts:
         kind, _, most = text.partition("=")
         if kind not in Reach.model_fields or not (most.isascii() and most.isdigit() and len(most) < 7):
-            raise ValueError(f"found {shown(text)}; allowed is KIND=N, where KIND is {listed(Reach.model_fields)}")
+            raise ValueError(f"got {shown(text)}, expected KIND=N, where KIND is {either(Reach.model_fields)}")
         caps[kind] = int(most)
     return Reach(**caps)
 
@@ -90,7 +90,7 @@ def parse_guardrail(text: str) -> Guardrail:
     """A guardrail from "critical:90%:3s" or "critical:90%:3s:20" (tier, floor, window, requests at least)."""
     parts = text.split(":")
     if len(parts) not in (3, 4) or not parts[0] or (len(parts) == 4 and not parts[3].isdigit()):
-        raise ValueError(f"found {shown(text)}; allowed is TIER:SHARE:WINDOW[:REQUESTS], such as critical:90%:3s")
+        raise ValueError(f"got {shown(text)}, expected TIER:SHARE:WINDOW[:REQUESTS], such as critical:90%:3s")
     requests = {"requests_at_least": max(1, int(parts[3]))} if len(parts) == 4 else {}
     return Guardrail(
         tier=parts[0], availability_below=parse_ratio(parts[1]), window=parse_duration(parts[2]), **requests

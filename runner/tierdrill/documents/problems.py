@@ -6,7 +6,9 @@ import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from tierdrill.text import either as either
 from tierdrill.text import listed as listed
+from tierdrill.text import plural
 
 WORDS_MAX = 500
 
@@ -23,9 +25,8 @@ class Problem:
     hint: str = ""
 
     def __str__(self) -> str:
-        """`file:line:column: what was found; what is allowed (did you mean X?)`, always on one line."""
-        tail = f" (did you mean {self.hint}?)" if self.hint else ""
-        text = f"{self.path}:{self.line}:{self.column}: {_cut(self.found)}; {_cut(self.allowed)}{tail}"
+        """`file:line:column: field: got X, expected Y (did you mean Z?)`, always on one line."""
+        text = f"{self.path}:{self.line}:{self.column}: {worded(_cut(self.found), _cut(self.allowed), self.hint)}"
         return "".join(letter if letter.isprintable() else f"\\x{ord(letter):02x}" for letter in text)
 
 
@@ -57,6 +58,21 @@ def nearest(word: object, candidates: Iterable[str]) -> str:
     return by_folded[matches[0]] if matches else ""
 
 
+def worded(found: str, allowed: str, hint: str = "") -> str:
+    """`got X, expected Y (did you mean Z?)`, or `what is wrong; what is right`."""
+    comma = "," if allowed.startswith("expected ") else ";"
+    return f"{found}{comma} {allowed}" + (f" (did you mean {hint}?)" if hint else "")
+
+
+def parted(text: str) -> tuple[str, str]:
+    """What was found and what is allowed, of `got X, expected Y` or of `what is wrong; what is right`."""
+    found, comma, expected = text.partition(", expected ")
+    if comma:
+        return found, f"expected {expected}"
+    found, _, allowed = text.partition("; ")
+    return found, allowed
+
+
 def shown(value: object, most: int = 60) -> str:
     """A value from a document, as it would be written there, short enough for a message."""
     if value is None:
@@ -64,7 +80,7 @@ def shown(value: object, most: int = 60) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, dict):
-        return f"a mapping of {len(value)} keys" if len(value) != 1 else "a mapping of 1 key"
+        return f"a mapping of {plural(len(value), 'key')}"
     if isinstance(value, list | tuple):
         return f"a list of {len(value)}"
     if isinstance(value, str):

@@ -36,15 +36,15 @@ class Parameter:
         """The value with its type made right; UnknownFault if it is not allowed."""
         if self.bounds is None:
             if not isinstance(value, str) or not value:
-                raise UnknownFault(f"{kind}: found {self.name}={value!r}; allowed is {self.meaning}")
+                raise UnknownFault(f"{kind}: got {self.name}={value!r}, expected {self.meaning}")
             return value
         try:
             number = int(value)
         except (TypeError, ValueError):
-            raise UnknownFault(f"{kind}: found {self.name}={value!r}; allowed is a whole number") from None
+            raise UnknownFault(f"{kind}: got {self.name}={value!r}, expected a whole number") from None
         low, high = self.bounds
         if not low <= number <= high:
-            raise UnknownFault(f"{kind}: found {self.name}={number}; allowed is {low} to {high}")
+            raise UnknownFault(f"{kind}: got {self.name}={number}, expected {low} to {high}")
         return number
 
 

@@ -37,7 +37,7 @@ def checked_parameters(kind: str, parameters: Mapping[str, Any]) -> dict[str, An
     first that is not allowed.
     """
     if kind not in KINDS:
-        raise UnknownFault(f"found fault {kind!r}; allowed are {', '.join(sorted(KINDS))}")
+        raise UnknownFault(f"got fault {kind!r}, expected one of: {', '.join(sorted(KINDS))}")
     checked: dict[str, Any] = {}
     for parameter in KINDS[kind].parameters:
         value = parameters.get(parameter.name, parameter.default)

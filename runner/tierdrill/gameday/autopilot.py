@@ -7,9 +7,9 @@ from tierdrill.gameday.gameday_model import REFUSED, GameDayState
 
 ENGINE = "tierdrill"
 STOPS_UNATTENDED = {
-    "aborted": "its run was aborted and nobody is here to say what comes next",
+    "aborted": "its run was aborted and no facilitator is present",
     "unclean": "something is still injected",
-    REFUSED: "its run could not begin",
+    REFUSED: "its run could not start",
 }
 
 

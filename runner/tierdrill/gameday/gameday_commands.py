@@ -64,7 +64,7 @@ class Decision:
 def decide(state: GameDayState, command: Command, now: float) -> Decision:
     """What a command does now."""
     if state.document is None:
-        return Decision(say="this game day has no beginning", ok=False)
+        return Decision(say="this game day has not started", ok=False)
     if state.ended is not None and command.verb in _FLOW:
         return Decision(say="the game day has ended", ok=False)
     return _DECIDERS[command.verb](state, command, now)
@@ -81,12 +81,12 @@ def _event(command: Command, now: float, said: Payload) -> Event:
 def _next(state: GameDayState, command: Command, now: float) -> Decision:
     stage = state.stage
     if state.aborting is not None:
-        return _no("everything is being stopped")
+        return _no("stopping")
     if stage == "running":
-        return _no("the drill is under way; s stops it and skips it, a aborts everything")
+        return _no("a drill is in progress; s stops and skips it, a aborts")
     if stage == "after":
         ended = _event(command, now, GameDayEnded(outcome="completed", reason=""))
-        return Decision((ended,), "the game day is over")
+        return Decision((ended,), "the game day has ended")
     step = state.steps[state.position]
     begun = _event(command, now, StepBegun(step=state.position, attempt=len(step.attempts) + 1))
     return Decision((begun,), f"{step.step.title} begins")
@@ -95,14 +95,14 @@ def _next(state: GameDayState, command: Command, now: float) -> Decision:
 def _skip(state: GameDayState, command: Command, now: float) -> Decision:
     reason = command.text or "skipped"
     if state.stage == "after":
-        return _no("no step is left to skip; n ends the game day")
+        return _no("no steps left to skip; n ends the game day")
     if command.step not in (None, state.at_hand):
-        return _no("it has ended meanwhile; nothing is skipped")
+        return _no("it has already ended")
     told = _event(command, now, StepSkipped(step=state.at_hand, reason=reason))
     if state.stage == "running":
         current = state.current
         if current is None or current.skipped is not None:
-            return _no("it is being stopped already")
+            return _no("already stopping")
         return Decision((told,), f"{current.step.title} is being stopped")
     return Decision((told,), f"skipped {state.steps[state.position].step.title}")
 
@@ -110,7 +110,7 @@ def _skip(state: GameDayState, command: Command, now: float) -> Decision:
 def _extend(state: GameDayState, command: Command, now: float) -> Decision:
     assert state.document is not None
     if state.stage != "pause":
-        return _no("there is no pause to extend: a drill lasts as long as its document says")
+        return _no("no pause to extend")
     seconds = state.document.extend_by
     told = _event(command, now, PauseExtended(seconds=seconds))
     return Decision((told,), f"the pause is {show_duration(seconds)} longer")
@@ -118,12 +118,12 @@ def _extend(state: GameDayState, command: Command, now: float) -> Decision:
 
 def _repeat(state: GameDayState, command: Command, now: float) -> Decision:
     if state.aborting is not None:
-        return _no("everything is being stopped")
+        return _no("stopping")
     if state.stage == "running":
-        return _no("the drill is under way; it can be repeated when it has ended")
+        return _no("a drill is in progress; repeat it after it has ended")
     current = state.current
     if current is None:
-        return _no("no step has been run yet; n begins the first")
+        return _no("no step to repeat; n starts the first")
     told = _event(command, now, StepBegun(step=state.position - 1, attempt=len(current.attempts) + 1))
     return Decision((told,), f"{current.step.title} once more")
 
@@ -133,8 +133,8 @@ def _abort(state: GameDayState, command: Command, now: float) -> Decision:
     asked = () if state.aborting is not None else (_event(command, now, AbortAsked(reason=reason)),)
     if state.stage == "running":
         if not asked:
-            return _no("everything is being stopped already")
-        return Decision(asked, "stopping the run; the game day ends when it is clean")
+            return _no("already stopping")
+        return Decision(asked, "stopping the run; the game day ends after the clean-up")
     ended = _event(command, now, GameDayEnded(outcome="aborted", reason=state.aborting or reason))
     return Decision((*asked, ended), "the game day is aborted")
 
@@ -160,7 +160,7 @@ def _close(state: GameDayState, command: Command, now: float) -> Decision:
     if name not in names:
         return _no(f"no finding {shown(command.text)}; its findings: {', '.join(names) or 'none'}")
     if names[name].closed_at is not None:
-        return _no(f"{name} is closed already, by {names[name].closed_by}")
+        return _no(f"{name} was already closed by {names[name].closed_by}")
     return Decision((_event(command, now, FindingClosed(finding=name, how=command.owner)),), f"{name} is closed")
 
 
@@ -168,7 +168,7 @@ def _tick(state: GameDayState, command: Command, now: float) -> Decision:
     if not 0 <= command.number < len(state.checklist(command.checklist)):
         return _no(f"the checklist {command.checklist} has no line {command.number + 1}")
     told = _event(command, now, ChecklistTicked(list=command.checklist, item=command.number, done=command.done))
-    return Decision((told,), "ticked" if command.done else "not ticked any more")
+    return Decision((told,), "ticked" if command.done else "unticked")
 
 
 def _told(state: GameDayState, command: Command, now: float) -> Decision:
@@ -176,22 +176,22 @@ def _told(state: GameDayState, command: Command, now: float) -> Decision:
     if not 0 <= command.number < len(state.document.communications):
         return _no(f"the plan has no announcement {command.number + 1}")
     if any((one.announcement, one.step) == (command.number, command.step) for one in state.told):
-        return _no("that was told already")
+        return _no("already announced")
     told = _event(command, now, AnnouncementTold(announcement=command.number, step=command.step))
     return Decision((told,), f"told {state.document.communications[command.number].to}")
 
 
 def _answer(state: GameDayState, command: Command, now: float) -> Decision:
     if command.held not in ANSWERS:
-        return _no(f"found {shown(command.held)}; allowed: {', '.join(ANSWERS)}")
+        return _no(f"got {shown(command.held)}, expected one of: {', '.join(ANSWERS)}")
     told = _event(command, now, HypothesisAnswered(step=command.step, hypothesis=command.number, held=command.held))
     return Decision((told,), command.held)
 
 
 def _wrong_text(text: str, what: str) -> str:
     if not text.strip():
-        return f"{what} without words; allowed is a line of text"
-    return f"{what} of {len(text)} letters; allowed are up to {TEXT_MAX}" if len(text) > TEXT_MAX else ""
+        return f"{what}: missing text"
+    return f"{what}: got {len(text)} characters, expected at most {TEXT_MAX}" if len(text) > TEXT_MAX else ""
 
 
 def wrong_due(text: str) -> str:
@@ -201,8 +201,8 @@ def wrong_due(text: str) -> str:
     try:
         date.fromisoformat(text)
     except ValueError:
-        return f"found {shown(text)} for due; allowed is a date, such as 2027-01-31"
-    return "" if len(text) == 10 else f"found {shown(text)} for due; allowed is a date, such as 2027-01-31"
+        return f"due: got {shown(text)}, expected a date, such as 2027-01-31"
+    return "" if len(text) == 10 else f"due: got {shown(text)}, expected a date, such as 2027-01-31"
 
 
 _FLOW = frozenset({"next", "skip", "extend", "repeat", "abort"})

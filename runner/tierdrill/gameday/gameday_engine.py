@@ -223,7 +223,7 @@ class Engine:
         now = self._clock()
         followed.dead_since = followed.dead_since or now
         if abs(now - followed.dead_since) >= BOOKS_WITHIN_S:
-            summary = "its runner died and nothing closed its history; `tierdrill recover` undoes what is left"
+            summary = "its runner died; `tierdrill recover` cleans up"
             self._write(followed, RunFinished, **told(name, UNCLEAN, summary))
 
     def _write(self, followed: Followed, kind: Callable[..., RunEvent], **data: Any) -> None:

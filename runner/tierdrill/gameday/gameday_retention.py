@@ -66,7 +66,7 @@ def prune_gamedays(home: Path, keep: Keep, now: float, kept_runs: Collection[str
     def needed(record: GameDayRecord) -> str:
         try:
             if is_locked(gamedays_folder(home) / record.identity / SEAT):
-                return "its facilitator is still there"
+                return "it has a facilitator"
             with closing(Journal(home, record.identity)) as journal:
                 return still_needed(journal.read(), kept_runs)
         except (HistoryError, OSError, KeyError, ValueError) as error:

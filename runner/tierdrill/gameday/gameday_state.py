@@ -55,9 +55,9 @@ def _changed(state: GameDayState, event: Event, said: Payload) -> GameDayState |
         case kinds.GameDayOpened():
             return _opened(state, event, said)
         case FacilitatorJoined():
-            return _note(state, event, "sat down as the facilitator", "action")
+            return _note(state, event, "joined as the facilitator", "action")
         case kinds.FacilitatorLeft(how=how):
-            return _note(state, event, f"left the facilitator's place ({how})", "action")
+            return _note(state, event, f"left as the facilitator ({how})", "action")
         case kinds.ChecklistTicked():
             return _ticked(state, said)
         case kinds.AnnouncementTold(announcement=number, step=step):
@@ -218,7 +218,7 @@ def _abort(state: GameDayState, event: Event, reason: str) -> GameDayState:
     if state.aborting is not None:
         return state
     stopping = replace(state, aborting=reason, abort_by=event.source)
-    return _note(stopping, event, f"aborted everything: {reason}", "trouble")
+    return _note(stopping, event, f"aborted: {reason}", "trouble")
 
 
 def _clock_moved(state: GameDayState, event: Event, seconds: float) -> GameDayState:

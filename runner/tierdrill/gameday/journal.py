@@ -162,15 +162,16 @@ def find_gameday(home: Path, named: str | None, *, only_open: bool = False) -> G
     if named is None:
         still_open = [one for one in candidates if one.outcome is None]
         if len(still_open) > 1:
-            raise LookupError(f"{len(still_open)} game days are open; allowed is one of them by name: {known}")
+            raise LookupError(f"{len(still_open)} game days are open; name one: {known}")
         if still_open or candidates:
             return (still_open or candidates)[0]
-        what = "no game day is open" if only_open else "there was no game day yet"
-        raise LookupError(f"{what} in {home}; `tierdrill gameday FILE` begins one")
+        what = "no game day is open" if only_open else "no game days"
+        raise LookupError(f"{what} in {home}; start one with `tierdrill gameday FILE`")
     exact = [one for one in every if one.identity == named]
     matching = exact or [one for one in every if one.identity.startswith(named)]
     if len(matching) != 1:
-        raise LookupError(f"found {named!r}, which begins {len(matching)} game days; allowed: {known}")
+        what = "is ambiguous" if matching else "is not a game day"
+        raise LookupError(f"{named!r} {what}, expected one of: {', '.join(one.identity for one in matching) or known}")
     if only_open and matching[0].outcome is not None:
         raise LookupError(f"game day {matching[0].identity} has ended ({matching[0].outcome}); open: {known}")
     return matching[0]

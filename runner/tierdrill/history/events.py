@@ -19,7 +19,7 @@ from tierdrill.history.payload import Payload, envelope_problem
 from tierdrill.text import read_json, valid_all
 
 SCHEMA_VERSION = 3
-ALLOWED = "allowed is one JSON event per line"
+ALLOWED = "expected one JSON event per line"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +56,9 @@ class Event:
         try:
             record = read_json(line, parse_constant=_finite, parse_float=_finite)
         except (ValueError, OverflowError) as error:
-            raise ValueError(f"not a history event: {line[:80]!r} ({error}); {ALLOWED}") from error
+            raise ValueError(f"not a history event: {line[:80]!r} ({error}), {ALLOWED}") from error
         if not isinstance(record, dict):
-            raise ValueError(f"not a history event: {line[:80]!r} (a JSON {type(record).__name__}); {ALLOWED}")
+            raise ValueError(f"not a history event: {line[:80]!r} (a JSON {type(record).__name__}), {ALLOWED}")
         if problem := envelope_problem(record):
             raise ValueError(problem)
         return Event(
@@ -103,7 +103,7 @@ def line_of(event: Event, data: str, sequence: int) -> str:
 def _finite(written: Any) -> float:
     number = float(written)
     if not math.isfinite(number):
-        raise ValueError(f"found {written}; numbers are finite")
+        raise ValueError(f"got {written}; numbers are finite")
     return number
 
 

@@ -254,7 +254,7 @@ def read_history(path: Path) -> tuple[list[Event], Chain]:
                     break
                 if len(line) > LINE_MAX:
                     raise HistoryError(
-                        f"{path}:{number}:1: a line of more than {LINE_MAX} bytes; allowed is one JSON event per line"
+                        f"{path}:{number}:1: a line of more than {LINE_MAX} bytes, expected one JSON event per line"
                     )
                 if not (line := line.strip()):
                     continue
@@ -266,7 +266,7 @@ def read_history(path: Path) -> tuple[list[Event], Chain]:
                     raise HistoryError(f"{path}:{number}:1: {problem}")
                 if event.sequence != len(events) + 1:
                     raise HistoryError(
-                        f"{path}:{number}:1: found sequence {event.sequence}; allowed is {len(events) + 1}, "
+                        f"{path}:{number}:1: got sequence {event.sequence}, expected {len(events) + 1}, "
                         "every event of the run in its order"
                     )
                 events.append(event)
@@ -274,7 +274,7 @@ def read_history(path: Path) -> tuple[list[Event], Chain]:
     except OSError as error:
         raise HistoryError(f"{path}: {error.strerror}") from error
     if not events or not isinstance(events[0].payload, RunStarted):
-        raise HistoryError(f"{path}:1:1: the history does not begin with run.started; allowed is a whole exported run")
+        raise HistoryError(f"{path}:1:1: the history does not begin with run.started, expected a whole exported run")
     return events, chain
 
 

@@ -145,7 +145,7 @@ class Ledger:
         have undone what was only intended, and what is injected after that nobody would undo.
         """
         if halt := self.halted():
-            raise LedgerError(f"the kill switch is thrown: {halt.reason} ({halt.author})")
+            raise LedgerError(f"the kill switch is on: {halt.reason} ({halt.author})")
         now = since_boot()
         with self._explained():
             stands = self._database.execute(

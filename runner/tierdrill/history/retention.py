@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from tierdrill.history.history_store import RunRecord
 from tierdrill.history.sealed import EXERCISE
+from tierdrill.text import plural
 
 NOT_ENDED = "it has not ended, or its runner died: `tierdrill recover` closes it"
 
@@ -61,4 +62,4 @@ def rulings(runs: Sequence[RunRecord], keep: Keep, now: float, needed: Mapping[s
 
 def _days(seconds: float) -> str:
     days = seconds / 86400.0
-    return f"{days:g} {'day' if days == 1 else 'days'}"
+    return plural(days, "day")

@@ -30,7 +30,7 @@ class Seal:
         from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 
         if len(key) != KEY_BYTES:
-            raise SealBroken(f"found a key of {len(key)} bytes; allowed is one of {KEY_BYTES}")
+            raise SealBroken(f"got a key of {len(key)} bytes, expected {KEY_BYTES} bytes")
         self._cipher = ChaCha20Poly1305(key)
 
     def close(self, text: str) -> str:

@@ -120,7 +120,7 @@ class Injector:
             raise Refused(str(error)) from error
         try:
             if not keeper():
-                raise LedgerError("the reaper that would keep its lease was not at its post in time")
+                raise LedgerError("the reaper that renews its lease was not ready in time")
             life.confirm(planned_at)
             since = time.time()
             port.inject(order)
@@ -226,7 +226,7 @@ class FaultLife:
 def refuse_if_halted(ledger: Ledger) -> None:
     """LedgerError where the kill switch is thrown."""
     if halt := ledger.halted():
-        raise LedgerError(f"the kill switch is thrown: {halt.reason} ({halt.author}); `tierdrill resume` lifts it")
+        raise LedgerError(f"the kill switch is on: {halt.reason} ({halt.author}); `tierdrill resume` turns it off")
 
 
 def wait_until(at: float | None) -> None:

@@ -92,7 +92,7 @@ def _count(value: object, name: str, default: int = MAX_TOKENS_DEFAULT) -> int:
     if value is None:
         return default
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise BadRequest(f"{name}: expected a whole number above 0, found {value!r}")
+        raise BadRequest(f"{name}: got {value!r}, expected a whole number above 0")
     return value
 
 
@@ -102,7 +102,7 @@ def _flag(value: object, name: str) -> bool:
         return value.lower() == "true"
     if value is None or isinstance(value, bool):
         return bool(value)
-    raise BadRequest(f"{name}: expected true or false, found {value!r}")
+    raise BadRequest(f"{name}: got {value!r}, expected true or false")
 
 
 def _prompt(value: object) -> str:
@@ -138,5 +138,5 @@ def _part(part: object) -> str:
     kind = part.get("type") if isinstance(part, dict) else None
     text = part.get(TEXT_PARTS[kind]) if isinstance(part, dict) and kind in TEXT_PARTS else None
     if not isinstance(text, str):
-        raise BadRequest(f"messages: found a content part of type {kind!r}; only text is read here")
+        raise BadRequest(f"messages: got a content part of type {kind!r}; only text is read here")
     return text

@@ -68,11 +68,11 @@ async def json_object(request: Request) -> Json:
     try:
         found = read_json(await read_bounded(request, BODY_BYTES_MAX))
     except UnicodeDecodeError as error:
-        raise ValueError("found bytes that are not UTF-8; allowed is a JSON object") from error
+        raise ValueError("got bytes that are not UTF-8, expected a JSON object") from error
     except ValueError as error:
-        raise ValueError(f"found no JSON: {error}") from error
+        raise ValueError(f"no JSON: {error}") from error
     if not isinstance(found, dict):
-        raise ValueError(f"found a JSON {type(found).__name__}; allowed is an object")
+        raise ValueError(f"got a JSON {type(found).__name__}, expected an object")
     return found
 
 

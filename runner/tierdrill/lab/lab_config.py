@@ -213,12 +213,12 @@ def check(config: LabConfig) -> LabConfig:
     _unique("gateway", config.gateways)
     _unique("model", [model.name for model in config.models])
     for model in config.models:
-        _known_tier(f"model {model.name}: found tier", model.tier, tiers)
+        _known_tier(f"model {model.name}: got tier", model.tier, tiers)
     if not (config.nodes and config.gateways and config.models):
         raise LabConfigError("a lab needs at least one node, one gateway and one model")
     for name in config.prometheus.rules:
         if Path(name).name != name:
-            raise LabConfigError(f"prometheus.rules: found {name!r}; allowed is a plain file name")
+            raise LabConfigError(f"prometheus.rules: got {name!r}, expected a plain file name")
     return config
 
 
@@ -231,13 +231,13 @@ def check_tiers(tiers: Iterable[TierConfig], routes: Iterable[RouteConfig]) -> l
         for victim in tier.may_preempt:
             _known_tier(f"tier {tier.name}: may_preempt: found", victim, names)
     for route in routes:
-        _known_tier("route: found tier", route.tier, names)
+        _known_tier("route: got tier", route.tier, names)
     return names
 
 
 def _known_tier(found: str, name: str, tiers: list[str]) -> None:
     if name not in tiers:
-        raise LabConfigError(f"{found} {name!r}; allowed are {', '.join(tiers)}")
+        raise LabConfigError(f"{found} {name!r}, expected one of: {', '.join(tiers)}")
 
 
 def build(kind: type[_T], raw: Any, where: str, *, only_known: bool = False) -> _T:
@@ -245,11 +245,11 @@ def build(kind: type[_T], raw: Any, where: str, *, only_known: bool = False) -> 
     not know, as the file may be meant for others too.
     """
     if not isinstance(raw, Mapping):
-        raise LabConfigError(f"{where}: expected an object, found {type(raw).__name__}")
+        raise LabConfigError(f"{where}: got {type(raw).__name__}, expected an object")
     hints, needed = _fields(typing.cast(Any, kind))
     unknown = sorted(set(raw) - set(hints))
     if unknown and not only_known:
-        raise LabConfigError(f"{where}: found {unknown[0]!r}; allowed are {', '.join(sorted(hints))}")
+        raise LabConfigError(f"{where}: got {unknown[0]!r}, expected one of: {', '.join(sorted(hints))}")
     for name in needed:
         if name not in raw:
             raise LabConfigError(f"{where}: {name} is missing")
@@ -282,11 +282,11 @@ def _value(hint: Any, raw: Any, where: str, only_known: bool) -> Any:
         return _value(next(each for each in arguments if each is not type(None)), raw, where, only_known)
     if origin is tuple:
         if not isinstance(raw, list | tuple):
-            raise LabConfigError(f"{where}: expected a list, found {type(raw).__name__}")
+            raise LabConfigError(f"{where}: got {type(raw).__name__}, expected a list")
         return tuple(_value(arguments[0], each, f"{where}[{index}]", only_known) for index, each in enumerate(raw))
     if origin is not None:  # the mappings
         if not isinstance(raw, Mapping):
-            raise LabConfigError(f"{where}: expected an object, found {type(raw).__name__}")
+            raise LabConfigError(f"{where}: got {type(raw).__name__}, expected an object")
         return {str(key): _value(arguments[1], value, f"{where}.{key}", only_known) for key, value in raw.items()}
     if hint is Any:
         return raw
@@ -295,5 +295,5 @@ def _value(hint: Any, raw: Any, where: str, only_known: bool) -> Any:
     if hint is float and isinstance(raw, int) and not isinstance(raw, bool):
         return float(raw)
     if not isinstance(raw, hint) or (isinstance(raw, bool) and hint is not bool):
-        raise LabConfigError(f"{where}: expected {hint.__name__}, found {raw!r}")
+        raise LabConfigError(f"{where}: got {raw!r}, expected {hint.__name__}")
     return raw

@@ -86,7 +86,7 @@ class LabState:
 
 def lab_folder(home: Path, name: str) -> Path:
     if not name or Path(name).name != name or name.startswith("."):
-        raise NoSuchLab(f"found lab name {name!r}; allowed is a plain name")
+        raise NoSuchLab(f"lab name: got {name!r}, expected a plain name")
     return home / "labs" / name
 
 
@@ -95,7 +95,7 @@ def make_lab_folder(home: Path, name: str) -> Path:
     folder = lab_folder(home, name)
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     if folder.is_symlink() or folder.stat().st_uid != os.getuid():
-        raise NoSuchLab(f"{folder} is a symbolic link, or somebody else's; allowed is a folder of your own")
+        raise NoSuchLab(f"{folder} is a symbolic link, or somebody else's, expected a folder of your own")
     return folder
 
 
@@ -144,7 +144,7 @@ def attach(home: Path, name: str) -> LabState:
     if state is not None and supervisor_lives(state):
         return state
     up = ", ".join(each.name for each in running_labs(home)) or "none"
-    raise NoSuchLab(f"found lab {name!r}, which is not up; up are: {up}")
+    raise NoSuchLab(f"lab {name!r} is not up; up are: {up}")
 
 
 def supervisor_lives(state: LabState) -> bool:

@@ -61,7 +61,7 @@ class LoadLine:
                 raise LineError(str(answer["error"]))
             return StreamRates(**answer)
         except (OSError, ValueError, TypeError) as error:
-            raise LineError(f"the load child does not answer: {error}") from error
+            raise LineError(f"the load child is not responding: {error}") from error
 
 
 @dataclass(frozen=True, slots=True)

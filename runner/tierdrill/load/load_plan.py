@@ -173,9 +173,10 @@ def _check(plan: LoadPlan) -> None:
         problems.append("expected duration_s > 0 and connections_max >= 1")
     for stream in plan.streams:
         if stream.path not in PATHS:
-            problems.append(f"stream {stream.name}: path {stream.path!r}; allowed are {', '.join(PATHS)}")
+            problems.append(f"stream {stream.name}: path {stream.path!r}, expected one of: {', '.join(PATHS)}")
         if stream.shape.kind not in SHAPE_KINDS:
-            problems.append(f"stream {stream.name}: shape {stream.shape.kind!r}; allowed are {', '.join(SHAPE_KINDS)}")
+            known = ", ".join(SHAPE_KINDS)
+            problems.append(f"stream {stream.name}: shape {stream.shape.kind!r}, expected one of: {known}")
         if not stream.prompts or stream.timeout_s <= 0 or stream.rate_rps < 0:
             problems.append(f"stream {stream.name}: expected prompts, timeout_s > 0 and rate_rps >= 0")
     if problems:

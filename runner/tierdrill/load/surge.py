@@ -85,7 +85,8 @@ class Surges:
         """Change a stream's rate where a factor is given, and say what it is; LineError for what cannot be."""
         parts = parts_of(self._plan, stream)
         if not parts:
-            raise LineError(f"found stream {stream!r}; allowed are {', '.join(one.name for one in self._plan.streams)}")
+            known = ", ".join(one.name for one in self._plan.streams)
+            raise LineError(f"got stream {stream!r}, expected one of: {known}")
         if factor is not None:
             self._change(stream, parts, factor)
         running = self._running.get(stream)
@@ -101,7 +102,7 @@ class Surges:
 
     def _change(self, stream: str, parts: Sequence[StreamPlan], factor: float) -> None:
         if not 1.0 <= factor <= FACTOR_MAX:
-            raise LineError(f"found factor {factor:g}; allowed are 1 to {FACTOR_MAX:g}")
+            raise LineError(f"got factor {factor:g}, expected 1 to {FACTOR_MAX:g}")
         if self._take_up is None:
             raise LineError("the load has not begun")
         if not sum(map(self._rate, parts)):

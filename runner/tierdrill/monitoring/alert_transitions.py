@@ -49,7 +49,7 @@ def key_of(labels: Mapping[str, Any]) -> AlertKey:
     """The alert that labels belong to; ValueError where they name none."""
     name = labels.get("alertname")
     if not isinstance(name, str) or not name:
-        raise ValueError("found labels without alertname")
+        raise ValueError("got labels without alertname")
     return name, tuple(sorted((str(k), str(v)) for k, v in labels.items() if k not in HIDDEN_LABELS))
 
 

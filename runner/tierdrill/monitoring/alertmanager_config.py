@@ -73,7 +73,7 @@ def filled_in(text: str, url: str, token: str, token_file: Path | None = None) -
     values = {URL_PLACEHOLDER: url, TOKEN_FILE_PLACEHOLDER: str(token_file or ""), TOKEN_PLACEHOLDER: token}
     for placeholder, value in values.items():
         if any(ord(character) < 32 for character in value):
-            raise ValueError(f"found {value!r}; allowed in an address or token is printable text")
+            raise ValueError(f"got {value!r}, expected printable text for an address or a token")
         for written in (f"'{placeholder}'", f'"{placeholder}"', placeholder):
             text = text.replace(written, json.dumps(value))
     return text

@@ -19,6 +19,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from tierdrill.text import plural
+
 NAMES: Mapping[str, tuple[str, ...]] = {
     "prometheus": ("prometheus",),
     "alertmanager": ("prometheus-alertmanager", "alertmanager"),
@@ -43,7 +45,7 @@ _BUILT_IN = b"/usr/share/prometheus/alertmanager"
 _RELATIVE = b".////share/prometheus/alertmanager"
 
 BY_HAND = (
-    "install Prometheus and Alertmanager by hand (Debian, Ubuntu: apt-get install prometheus"
+    "install Prometheus and Alertmanager yourself (Debian, Ubuntu: apt-get install prometheus"
     " prometheus-alertmanager), or name the programs with"
     " TIERDRILL_PROMETHEUS, TIERDRILL_ALERTMANAGER, TIERDRILL_PROMTOOL and TIERDRILL_AMTOOL"
 )
@@ -127,7 +129,7 @@ def _fetch_into(scratch: Path, tools: Path, progress: Callable[[str], None]) -> 
         listed = _run(["apt-cache", *apt[2:], "show", name], scratch, APT_LOCAL_TIMEOUT_S).stdout
         progress(f"{package.name}: SHA-256 {verified(package, listed)}, as in lists whose signature apt verified")
     size = sum(package.stat().st_size for package in packages) / 1e6
-    progress(f"unpacking {len(packages)} packages ({size:.0f} MB)")
+    progress(f"unpacking {plural(len(packages), 'package')} ({size:.0f} MB)")
     root = scratch / "root"
     for package in packages:
         _run(["dpkg-deb", "-x", str(package), str(root)], scratch, UNPACK_TIMEOUT_S)

@@ -128,7 +128,7 @@ def infrastructure_alerts(clock: Clock) -> list[dict[str, Any]]:
             "StalledReplica",
             _replica_in_state("unresponsive"),
             "ticket",
-            "Replica {{ $labels.replica }} on {{ $labels.node }} does not answer",
+            "Replica {{ $labels.replica }} on {{ $labels.node }} is not responding",
             "The process of the replica (model {{ $labels.model }}, tier {{ $labels.tier }}) is alive, its port is"
             " open, and it is not ready any more. It will not end by itself: kill and replace it. Adding replicas"
             " beside it does not help.",
@@ -257,7 +257,7 @@ def infrastructure_alerts(clock: Clock) -> list[dict[str, Any]]:
             "ticket",
             "No metrics from {{ $labels.source }}",
             "Metrics that were there are gone: alerts that need them cannot fire, which is not the same as all being"
-            " well. Restart the exporter or mend its scrape. Never drain a node because of missing data.",
+            " well. Restart the exporter or fix its scrape. Never drain a node because of missing data.",
         ),
         _alert(
             "Watchdog",

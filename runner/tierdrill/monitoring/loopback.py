@@ -105,5 +105,5 @@ async def read_bounded(request: Request, bytes_max: int) -> bytes:
     async for chunk in request.stream():
         body += chunk
         if len(body) > bytes_max:
-            raise TooLarge(f"found a body over {bytes_max} bytes; allowed are {bytes_max}")
+            raise TooLarge(f"got a body over {bytes_max} bytes, expected at most {bytes_max}")
     return bytes(body)

@@ -80,7 +80,7 @@ class Receiver(Loopback):
         `listen` (host, port) is for senders elsewhere; without it there is a free port of loopback.
         """
         if not token:
-            raise ValueError("found an empty token; allowed is a secret")
+            raise ValueError("got an empty token, expected a secret")
         self.token = token
         self.mark = mark
         self._on_alerts = on_alerts
@@ -96,11 +96,11 @@ class Receiver(Loopback):
     async def _alerts(self, request: Request) -> JSONResponse:
         try:
             if not authorized(request.headers.get("authorization", ""), self.token):
-                raise Refused(401, "found no valid bearer token")
+                raise Refused(401, "no valid bearer token")
             payload = parse_object(await _body(request))
             alerts = payload.get("alerts")
             if not isinstance(alerts, list) or not all(isinstance(alert, dict) for alert in alerts):
-                raise Refused(400, "found no list `alerts`; allowed is an Alertmanager webhook body (version 4)")
+                raise Refused(400, "no list `alerts`, expected an Alertmanager webhook body (version 4)")
             try:
                 await _call(self._on_alerts, of_this_run(payload, self.mark))
             except ValueError as error:
@@ -127,14 +127,14 @@ class Receiver(Loopback):
         """What tells a repetition, whatever its timestamp; once signature and timestamp are seen to be right."""
         secret = self._secret_of(name) if self._secret_of is not None and self._on_report is not None else None
         if not secret:
-            raise Refused(404, f"found no external playbook {name!r} that has a secret here")
+            raise Refused(404, f"no external playbook {name!r} that has a secret here")
         stamp = headers.get(TIMESTAMP_HEADER, "")
         check_timestamp(stamp, self._clock(), self._began)
         wanted = sign_at(secret, stamp, body)
         if not hmac.compare_digest(wanted.encode(), headers.get(SIGNATURE_HEADER, "").strip().lower().encode()):
             raise Refused(
                 401,
-                f"found no valid {SIGNATURE_HEADER}; allowed is sha256= and the HMAC of {TIMESTAMP_HEADER}, a full "
+                f"no valid {SIGNATURE_HEADER}, expected sha256= and the HMAC of {TIMESTAMP_HEADER}, a full "
                 "stop and the raw body",
             )
         return f"{name} {sign(secret, body)}"
@@ -198,12 +198,12 @@ def check_timestamp(text: str, now: float, began: float) -> None:
     """Refuse a report that is not of these minutes, or from before the run that it is told to."""
     # ASCII digits only: float() would also take "nan", which is within no distance and beyond none.
     if not (text.isascii() and text.isdigit() and len(text) <= 12):
-        raise Refused(401, f"found {TIMESTAMP_HEADER} {text[:40]!r}; allowed is the Unix time in whole seconds")
+        raise Refused(401, f"got {TIMESTAMP_HEADER} {text[:40]!r}, expected the Unix time in whole seconds")
     off = abs(now - int(text))
     if off > REPLAY_WINDOW_S:
-        raise Refused(401, f"found a {TIMESTAMP_HEADER} {off:.0f} s off; allowed are {REPLAY_WINDOW_S:g} s")
+        raise Refused(401, f"got a {TIMESTAMP_HEADER} {off:.0f} s off, expected {REPLAY_WINDOW_S:g} s")
     if int(text) < began - BEFORE_S:
-        raise Refused(401, f"found a {TIMESTAMP_HEADER} {began - int(text):.0f} s before this run; it is of another")
+        raise Refused(401, f"got a {TIMESTAMP_HEADER} {began - int(text):.0f} s before this run; it is of another")
 
 
 def parse_object(body: bytes) -> dict[str, Any]:
@@ -211,9 +211,9 @@ def parse_object(body: bytes) -> dict[str, Any]:
     try:
         value = read_json(body)
     except ValueError as error:
-        raise Refused(400, f"found no JSON: {error}") from error
+        raise Refused(400, f"no JSON: {error}") from error
     if not isinstance(value, dict):
-        raise Refused(400, f"found a JSON {type(value).__name__}; allowed is an object")
+        raise Refused(400, f"got a JSON {type(value).__name__}, expected an object")
     return value
 
 
@@ -221,12 +221,12 @@ def parse_report(payload: Mapping[str, Any]) -> dict[str, Any]:
     """A report with its state under `status` (tools say `state` or `status`); the rest is checked by who takes it."""
     state = payload.get("state", payload.get("status"))
     if state not in REPORT_STATES:
-        raise Refused(400, f"found state {state!r}; allowed: {', '.join(REPORT_STATES)}")
+        raise Refused(400, f"got state {state!r}, expected one of: {', '.join(REPORT_STATES)}")
     execution = payload.get("execution")
     if type(execution) is int:
         execution = str(execution)
     if not isinstance(execution, str) or not 1 <= len(execution) <= 200:
-        raise Refused(400, "found no `execution`; allowed is the tool's own name of this run, 1 to 200 characters")
+        raise Refused(400, "no `execution`, expected the tool's own name of this run, 1 to 200 characters")
     return {**{key: value for key, value in payload.items() if key != "state"}, "status": state, "execution": execution}
 
 

@@ -117,7 +117,7 @@ def pid_space() -> str:
 def me() -> ProcessId:
     found = identify(os.getpid())
     if found is None:
-        raise OSError("/proc is not mounted; allowed is a Linux with /proc")
+        raise OSError("/proc is not mounted, expected a Linux with /proc")
     return found
 
 

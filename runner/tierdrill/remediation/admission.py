@@ -75,7 +75,7 @@ class Admission:
             if bound.playbook.fuse is not None and bound.nodes:
                 nodes_total = await self._facts.nodes_total()
         except FactUnavailable as error:
-            return Refuse("blind", f"cannot tell whether it may run: {error}") if incident.firing else RESOLVED
+            return Refuse("blind", f"cannot determine whether it may run: {error}") if incident.firing else RESOLVED
         except SubstitutionError as error:
             execution.bound = bound = replace(bound, problem=bound.problem or str(error))
         return self._decide(execution, memory, nodes_total) if incident.firing else RESOLVED

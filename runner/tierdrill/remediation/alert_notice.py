@@ -53,11 +53,11 @@ def fingerprint_of(labels: Mapping[str, str]) -> str:
 def parse_instant(text: object) -> float:
     """Unix seconds from RFC 3339 as Alertmanager writes it (nanoseconds, Z)."""
     if not isinstance(text, str):
-        raise NoticeError(f"found {text!r}; allowed is an RFC 3339 time")
+        raise NoticeError(f"got {text!r}, expected an RFC 3339 time")
     try:
         instant = datetime.fromisoformat(text)
     except ValueError as error:
-        raise NoticeError(f"found {text!r}; allowed is an RFC 3339 time") from error
+        raise NoticeError(f"got {text!r}, expected an RFC 3339 time") from error
     return (instant if instant.tzinfo else instant.replace(tzinfo=UTC)).timestamp()
 
 
@@ -69,24 +69,24 @@ def notices_of(payload: Any) -> list[AlertNotice]:
     version = payload.get("version") if isinstance(payload, Mapping) else None
     if version not in (None, WEBHOOK_VERSION):
         raise NoticeError(
-            f"found an Alertmanager webhook body of version {str(version)[:20]!r}; allowed is version "
+            f"got an Alertmanager webhook body of version {str(version)[:20]!r}, expected version "
             f"{WEBHOOK_VERSION!r}, which Alertmanager sends since 0.6"
         )
     alerts = payload.get("alerts") if isinstance(payload, Mapping) else None
     if not isinstance(alerts, list):
-        raise NoticeError("found no list `alerts`; allowed is an Alertmanager webhook body (version 4)")
+        raise NoticeError("no list `alerts`, expected an Alertmanager webhook body (version 4)")
     return [_notice_of(alert) for alert in alerts]
 
 
 def _notice_of(alert: Any) -> AlertNotice:
     if not isinstance(alert, Mapping):
-        raise NoticeError(f"found {alert!r} in `alerts`; allowed is an object")
+        raise NoticeError(f"got {alert!r} in `alerts`, expected an object")
     labels = _texts(alert.get("labels"))
     status = alert.get("status")
     if "alertname" not in labels:
-        raise NoticeError("found an alert without the label alertname")
+        raise NoticeError("got an alert without the label alertname")
     if status not in ("firing", "resolved"):
-        raise NoticeError(f"found status {status!r}; allowed is firing or resolved")
+        raise NoticeError(f"got status {status!r}, expected firing or resolved")
     return AlertNotice(
         alert=labels["alertname"],
         status=status,
@@ -101,5 +101,5 @@ def _texts(value: Any) -> dict[str, str]:
     if value is None:
         return {}
     if not isinstance(value, Mapping):
-        raise NoticeError(f"found {value!r}; allowed is an object of texts")
+        raise NoticeError(f"got {value!r}, expected an object of texts")
     return {str(name): str(text) for name, text in value.items()}

@@ -133,7 +133,7 @@ class Pages:
         try:
             levels = self._tiers.by_name(escalation.tier).escalation
         except KeyError:
-            reason = f"{reason}; tier {escalation.tier} is not in the tiers document, so nobody can be paged"
+            reason = f"{reason}; tier {escalation.tier} is not in the tiers document, so no one can be paged"
         self._journal.write(PlaybookEscalated(**execution.identity(), reason=reason, tier=escalation.tier))
         ladder = Ladder(
             pager=self._pager,

@@ -115,5 +115,5 @@ def alert_selector(subject: str) -> tuple[str, Mapping[str, str]]:
             break
         labels[name.strip()] = value.strip().strip('"')
     if not found:
-        raise ValueError(f"found {subject!r}; allowed is AlertName or AlertName{{label=value}}")
+        raise ValueError(f"got {subject!r}, expected AlertName or AlertName{{label=value}}")
     return found[1], labels

@@ -180,7 +180,7 @@ class PlaybookEngine:
         execution = self._execution(playbook, incident)
         execution.said = known.said if known else None
         if len(self._tasks) >= TASKS_MAX:
-            self._skip(execution, "overload", f"{len(self._tasks)} executions and incidents are under way")
+            self._skip(execution, "overload", f"{len(self._tasks)} executions and incidents in progress")
             return
         self._tasks.spawn(self._pursue(execution))
 

@@ -57,7 +57,7 @@ def fill(text: str, scope: Scope) -> str:
 
 def _plain(text: str) -> str:
     if "${" in text:
-        raise SubstitutionError(f"unfinished name in {text!r}; allowed is ${{NAME}}")
+        raise SubstitutionError(f"unfinished name in {text!r}, expected ${{NAME}}")
     return text
 
 

@@ -126,7 +126,7 @@ def _run(said: object) -> Told:
         case run.PreflightCheck(ok=False) as one:
             return f"preflight {one.name} failed{_seen(one.seen)}", "bad"
         case run.ExperimentHypothesis(met=met, when=when) as one:
-            ending = "could not be told" if met is None else "holds" if met else "does NOT hold"
+            ending = "could not be determined" if met is None else "holds" if met else "does NOT hold"
             told = f" {when} the method" if when in ("before", "during", "after") else ""
             return f"the experiment's own hypothesis {ending}{told}{_seen(one.seen)}", "good" if met else "bad"
         case run.ExperimentRollbacks() as one:

@@ -9,7 +9,7 @@ from typing import TypeGuard
 
 from tierdrill.documents.models.units import show_duration, show_ratio
 from tierdrill.judge.verdict import Check, Status
-from tierdrill.text import visible
+from tierdrill.text import plural, visible
 
 SHARE_ASPECTS = ("availability", "error_ceiling", "integrity", "fallback", "retries", "worst_window")
 RUN_TIMES = ("time_to_detect", "time_to_mitigate", "time_to_recover", "mttr")
@@ -149,11 +149,6 @@ def show_offset(value: object, missing: str = "–") -> str:
 def show_count(value: int) -> str:
     """A count with thousands separated."""
     return f"{value:,}"
-
-
-def plural(count: int, word: str) -> str:
-    """ "1 node", "3 nodes"."""
-    return f"{count:,} {word}" if count == 1 else f"{count:,} {word}s"
 
 
 def held_words(checks: Sequence[Check]) -> str:

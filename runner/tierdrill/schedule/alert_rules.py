@@ -71,7 +71,7 @@ def _entry_rules(calendar: Calendar, entry: CalendarEntry, longest_s: float) -> 
     name = f"{calendar.metadata.name}/{entry.name}"
     selector = f'{{calendar="{calendar.metadata.name}",entry="{entry.name}"}}'
     allowed_s = allowed_silence_s(entry, longest_s)
-    owner = calendar.owner_of(entry) or "nobody named"
+    owner = calendar.owner_of(entry) or "not set"
     labels = {"calendar": calendar.metadata.name, "entry": entry.name, "severity": "ticket"}
     last = f"max by (calendar, entry) (tierdrill_scheduler_last_run_timestamp_seconds{selector})"
     passed = f"max by (calendar, entry) (tierdrill_scheduler_last_success_timestamp_seconds{selector})"
@@ -84,7 +84,7 @@ def _entry_rules(calendar: Calendar, entry: CalendarEntry, longest_s: float) -> 
             "annotations": {
                 "summary": f"{name} did not run",
                 "description": (
-                    f"No drill of {name} has come to a verdict for longer than {_about(allowed_s)}: the longest "
+                    f"No drill of {name} has had a verdict for longer than {_about(allowed_s)}: the longest "
                     f"time between two of its slots, a late start and further tries. `tierdrill schedule log` says "
                     f"what became of its slots, held ones with their gate. Owner: {owner}."
                 ),
@@ -120,11 +120,11 @@ def _own_rules() -> list[Rule]:
             "DrillSchedulerDown", "page",
             f"absent(tierdrill_scheduler_heartbeat_timestamp_seconds) or "
             f"time() - max(tierdrill_scheduler_heartbeat_timestamp_seconds) > {DOWN_S}",
-            "No scheduler of drills runs", "Nothing has been heard of a scheduler. Slots that come now are missed.",
+            "No drill scheduler is running", "No scheduler has reported. Due slots are missed.",
         ),
         _own(
             "DrillSchedulerCannotRecord", "page", "min(tierdrill_scheduler_store_up) == 0",
-            "The schedule's store cannot be written",
+            "The scheduler's store cannot be written",
             "The disk is full, or the file is locked. Nothing runs that cannot be recorded.",
         ),
         _own(
@@ -135,8 +135,8 @@ def _own_rules() -> list[Rule]:
         ),
         _own(
             "DrillCalendarBroken", "ticket", "min(tierdrill_scheduler_calendars_good) == 0",
-            "The calendars on the disk are broken",
-            "The scheduler works from those before. `tierdrill schedule check` says what is wrong.",
+            "The calendars on disk are invalid",
+            "The scheduler uses the previous ones. `tierdrill schedule check` says what is wrong.",
         ),
     ]  # fmt: skip
 

@@ -8,7 +8,7 @@ from datetime import datetime
 from pathlib import Path
 
 from tierdrill.documents.catalogue import Catalogue
-from tierdrill.documents.problems import Problem, SpecError, listed, nearest
+from tierdrill.documents.problems import Problem, SpecError, either, nearest
 from tierdrill.documents.timetable import EntryTimes, Timetable, timetable_of
 from tierdrill.schedule.slots import Slot, due_slots
 
@@ -66,9 +66,9 @@ def load_snapshot(root: Path, names: Sequence[str], read: ReadCatalogue) -> Snap
         if name not in known:
             near = nearest(name, known)
             hint = f" (did you mean {near}?)" if near else ""
-            raise LookupError(f"no calendar named {name!r} in {root}; allowed: {listed(sorted(known))}{hint}")
+            raise LookupError(f"no calendar named {name!r} in {root}, expected {either(sorted(known))}{hint}")
     if not known:
-        raise LookupError(f"no calendar in {root}; allowed is a catalogue with a document of kind Calendar")
+        raise LookupError(f"no calendars in {root}")
     chosen = sorted(set(names)) or sorted(known)
     return Snapshot(
         catalogue,

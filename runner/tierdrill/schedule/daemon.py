@@ -222,7 +222,7 @@ class Scheduler:
         for name in fresh:
             self._observers.known_since(name, now)
         if fresh:
-            _log.info("new or changed entries, considered from now on: %s", ", ".join("/".join(one) for one in fresh))
+            _log.info("new or changed entries, effective from now on: %s", ", ".join("/".join(one) for one in fresh))
         self._observers.serve(self._snapshot)
         self._timer.set(plan.next_due for plan in plans.values())
 
@@ -238,7 +238,7 @@ class Scheduler:
             self._snapshot = await asyncio.to_thread(self._options.reload)
         except (SpecError, LookupError, OSError, ValueError) as error:
             text = "; ".join(str(error).splitlines()[:3])
-            _log.error("the calendars are broken; the ones before stay in force: %s", text)
+            _log.error("the calendars are invalid; still using the previous ones: %s", text)
             self._observers.reloaded(ok=False, text=text)
             await self._shelf.keep(lambda store: store.note(self._now(), "reload.failed", text))
             return False
@@ -272,7 +272,7 @@ class Scheduler:
     def _finished(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
-            _log.error("a slot's task broke", exc_info=error)
+            _log.error("a slot's task failed", exc_info=error)
             self._observers.broke(error)
 
     def _trouble(self, kind: str, text: str) -> None:
@@ -299,10 +299,10 @@ class Scheduler:
         self._signals += 1
         name = signal.Signals(number).name
         if self._signals > 1:
-            _log.warning("%s again: ending at once; the reapers heal", name)
+            _log.warning("%s again: exiting at once; the reapers clean up", name)
             self._leftovers.kill_all()
             os._exit(ENDED_AT_ONCE)
-        _log.warning("%s: stopping what runs; a second one ends at once", name)
+        _log.warning("%s: stopping active drills; a second one exits at once", name)
         self._stop.set()
 
     def _now(self) -> float:

@@ -66,7 +66,7 @@ class DrillProcess:
                     cwd=cwd, pass_fds=(reading,), session=True, outlives=True, env=user_environment(),
                 )  # fmt: skip
         except OSError as error:
-            raise DrillProcessError(f"the drill's process could not be started: {error.strerror or error}") from error
+            raise DrillProcessError(f"cannot start the drill's process: {error.strerror or error}") from error
         return cls(process, writing)
 
     def go(self) -> None:

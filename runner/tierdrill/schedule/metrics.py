@@ -23,7 +23,7 @@ class Metrics:
         self.next_due = self._gauge("next_due_timestamp_seconds", "When the entry's next slot is due.", ENTRY)
         self.last_run = self._gauge(
             "last_run_timestamp_seconds",
-            "When a drill of the entry last came to a verdict; before the first, since when the entry is known.",
+            "When a drill of the entry last had a verdict; before the first, since when the entry is known.",
             ENTRY,
         )
         self.last_success = self._gauge(
@@ -39,12 +39,12 @@ class Metrics:
         self.missed = self._counter("missed_slots", "Slots that were missed.", ENTRY)
         self.held = self._counter("held_slots", "Slots that were held back, by gate.", (*ENTRY, "gate"))
         self.lateness = Histogram(
-            "start_lateness_seconds", "From when a slot was due to when its drill was let go.",
+            "start_lateness_seconds", "Seconds from a slot's due time to the start of its drill.",
             namespace="tierdrill", subsystem="scheduler", registry=self.registry, buckets=LATENESS_BUCKETS_S,
         )  # fmt: skip
         self.heartbeat = self._gauge("heartbeat_timestamp_seconds", "When the scheduler last looked at its store.")
         self.store_up = self._gauge("store_up", "1 while the store can be written; 0 while nothing can run for it.")
-        self.store_damaged = self._counter("store_damaged", "Stores that were found damaged and set aside.")
+        self.store_damaged = self._counter("store_damaged", "Stores that were corrupt and replaced.")
         self.clock_jumps = self._counter("clock_jumps", "Times the wall clock was set.")
         self.sleeps = self._counter("sleeps", "Times the machine slept.")
         self.calendars_good = self._gauge(

@@ -100,26 +100,26 @@ class Observers:
         """The calendars were read again, or could not be."""
         self.metrics.calendars_good.set(1 if ok else 0)
         if ok:
-            self._own_trouble("calendars", "the calendars are good again", over=True)
+            self._own_trouble("calendars", "the calendars are valid again", over=True)
         else:
-            self._own_trouble("calendars", f"the calendars are broken; those before stay in force: {text}")
+            self._own_trouble("calendars", f"the calendars are invalid; still using the previous ones: {text}")
 
     def store_trouble(self, kind: str, text: str) -> None:
         """The store was damaged, cannot be written, or can again."""
         if kind == "damaged":
             self.metrics.store_damaged.inc()
-            self._own_trouble("store", f"the schedule's store was damaged: {text}")
+            self._own_trouble("store", f"the scheduler's store was corrupt: {text}")
         elif kind in ("unavailable", "available"):
             self.metrics.store_up.set(1 if kind == "available" else 0)
             if kind == "unavailable":
-                self._own_trouble("store", f"nothing runs: the schedule's store cannot be used: {text}")
+                self._own_trouble("store", f"nothing runs: the scheduler's store is unusable: {text}")
             else:
-                self._own_trouble("store", "the schedule's store can be used again", over=True)
+                self._own_trouble("store", "the scheduler's store is usable again", over=True)
 
     def broke(self, error: BaseException) -> None:
         """A defect of the scheduler."""
         self.metrics.faults.inc()
-        self._own_trouble("defect", f"a defect stopped a slot's task ({type(error).__name__}: {error})")
+        self._own_trouble("defect", f"internal error in a slot's task ({type(error).__name__}: {error})")
 
     # Slots.
 

@@ -41,7 +41,7 @@ def outcome_of(record: RunRecord | None, exit_code: int | None, told: str, *, un
 
 def _ended(exit_code: int | None) -> str:
     if exit_code is None:
-        return "; its process has gone"
+        return "; its process exited"
     if exit_code < 0:
         try:
             return f"; its process was ended by {signal.Signals(-exit_code).name}"
@@ -51,7 +51,7 @@ def _ended(exit_code: int | None) -> str:
 
 
 def _and(told: str) -> str:
-    return f"; it said: {told}" if told else ""
+    return f"; its output: {told}" if told else ""
 
 
 def conclude(attempts: list[Attempt], unfinished: str = "") -> tuple[SlotState, str, str]:

@@ -32,7 +32,7 @@ from tierdrill.schedule.slot_work import Member, Work, placeholder, run_argument
 from tierdrill.schedule.store.slot_records import Attempt, EnvironmentLock, SlotState
 from tierdrill.schedule.store.slot_store import NotOurs, ScheduleStore, StoreError
 
-NOT_BEGUN = "the scheduler ended before it began; nothing was started"
+NOT_BEGUN = "the scheduler exited before the slot started"
 
 STOP_ASKED_S = 10.0
 """How long a run has to hear the ledger's request to stop before it is sent SIGTERM as well."""
@@ -69,7 +69,7 @@ class SlotRun:
             _log.error("%s: %s", self._key, error)
         except Exception as error:
             # A defect of ours must not leave the slot in our hands for as long as we live.
-            await self.decide(SlotState.LOST, "lost", f"a defect of the scheduler ({type(error).__name__}: {error})")
+            await self.decide(SlotState.LOST, "lost", f"internal error ({type(error).__name__}: {error})")
             raise
 
     async def close(self) -> None:
@@ -82,7 +82,7 @@ class SlotRun:
                     await self._ended(member, attempt, Outcome("refused", NOT_BEGUN), tell=False)
                 elif attempt.state == "running":
                     await self._adopt(member, attempt)
-            await self.decide(*conclude(self._attempts, "its entry is in no calendar any more"))
+            await self.decide(*conclude(self._attempts, "its entry is no longer in a calendar"))
         except StoreError as error:
             _log.error("%s: %s", self._key, error)
 
@@ -103,9 +103,9 @@ class SlotRun:
             why = await self._member(number, member)
             last = self._last(number)
             if not why and left and last is not None and last.status in STOPS_A_SUITE:
-                why = f"the suite ends with {last.drill}: {last.status}"
+                why = f"the suite stopped after {last.drill}: {last.status}"
             if why:
-                return f"{why}; {left} more of the suite did not run" if left else why
+                return f"{why}; {left} more drills of the suite did not run" if left else why
         return ""
 
     def _last(self, number: int) -> Attempt | None:
@@ -315,4 +315,4 @@ def _undisturbed() -> Iterator[None]:
     try:
         yield
     except Exception:
-        _log.exception("telling of a slot went wrong; the slot goes on")
+        _log.exception("notifying about a slot failed; the slot continues")

@@ -13,6 +13,7 @@ from tierdrill.documents.catalogue import Catalogue
 from tierdrill.documents.models.calendar import CalendarEntry
 from tierdrill.documents.timetable import Timetable
 from tierdrill.schedule.slots import Slot
+from tierdrill.text import plural
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ class ShownSlot:
     @property
     def work(self) -> str:
         """`drill node-loss on lab` or `suite all (4 drills) on lab`."""
-        many = f"suite {self.entry.suite} ({len(self.drills)} drill{'s' if len(self.drills) != 1 else ''})"
+        many = f"suite {self.entry.suite} ({plural(len(self.drills), 'drill')})"
         what = f"drill {self.entry.drill}" if self.entry.drill is not None else many
         return f"{what} on {', '.join(self.environments)}"
 

@@ -313,7 +313,7 @@ class Session(Protocol):
         ...
 
     async def log_xid(self, node: str, gpu: int, xid: int) -> None:
-        """Write an XID line that means nothing to a node's kernel log: the GPU works on."""
+        """Write a harmless XID line to a node's kernel log: the GPU works on."""
         ...
 
     def logs(self) -> dict[str, Path]:

@@ -133,7 +133,7 @@ class ExperimentPlace:
         raise TargetError("a stock experiment's fault is injected by its own action")
 
     def landed(self, order: FaultOrder, since: float) -> Proof:
-        return Proof(False, since, "", "only the experiment's own probes can tell")
+        return Proof(False, since, "", "only the experiment's own probes can show it")
 
     def gone(self, order: FaultOrder) -> Proof:
         return self._proof or Proof(False, time.time(), "", "its rollbacks were not played")
@@ -141,13 +141,13 @@ class ExperimentPlace:
     def revert(self, order: FaultOrder) -> None:
         """Play the experiment's rollbacks in a child of its own, unless that has been done and it helped."""
         if not self._spec.is_file():
-            raise TargetError(f"{self._spec} is gone, and with it the rollbacks of {order.fault}")
+            raise TargetError(f"{self._spec} is missing, and with it the rollbacks of {order.fault}")
         if not self._undoing.begin():
-            raise TargetError("somebody else is still playing its rollbacks")
+            raise TargetError("another process is still running its rollbacks")
         try:
             intended_at = self._open_since(order.fault)
             if intended_at is None:
-                self._proof = Proof(True, time.time(), "the ledger", "somebody else has undone it")
+                self._proof = Proof(True, time.time(), "the ledger", "another process has undone it")
                 return
             record = self._undoing.last()
             if record is not None and record["at"] >= intended_at:
@@ -244,5 +244,5 @@ def proof_in(record: Mapping[str, Any], activity: str) -> Proof:
     if said is not None:
         seen = f"{said['seen']}; rollbacks failed: {failed}" if failed else str(said["seen"])
         return Proof(bool(said["met"]), float(said["at"]), str(said["witness"]), seen)
-    seen = f"rollbacks failed: {failed}" if failed else "its rollbacks were played; no probe is named that could tell"
+    seen = f"rollbacks failed: {failed}" if failed else "its rollbacks ran; no probe is named that could verify it"
     return Proof(not failed, float(record["at"]), "the experiment's rollbacks", seen)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from tierdrill.documents.reading.reading_state import Absent
     from tierdrill.targets.lab.labs import LabStanding
 
-NOT_YET = {"kubernetes": "not supported yet; allowed are lab and external"}
+NOT_YET = {"kubernetes": "not supported yet, expected lab and external"}
 """Targets that an environment may name, and that no drill can run against."""
 
 
@@ -64,7 +64,7 @@ def open_place(place: dict[str, Any]) -> FaultPort:
         from tierdrill.targets.external.target import ExternalPlace
 
         return ExternalPlace()
-    raise TargetError(f"found target {kind!r}; allowed are lab, external and experiment")
+    raise TargetError(f"got target {kind!r}, expected lab, external and experiment")
 
 
 def running_place(home: Path, named: str | None) -> dict[str, Any]:

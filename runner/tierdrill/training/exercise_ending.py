@@ -1,4 +1,4 @@
-"""When an exercise is over: why it was ended, and whether everything is well again."""
+"""When an exercise is over: why it was ended, and whether everything has recovered."""
 
 from __future__ import annotations
 
@@ -80,9 +80,9 @@ class Wellness:
             return "; ".join(f"tier {fare.tier} misses its promise ({', '.join(fare.missed)})" for fare in missed)
         waiting = [self._pages.name_of(page) for page in self._pages.unresolved if page.state == "triggered"]
         if waiting:
-            return f"nobody has taken {', '.join(waiting)}"
+            return f"not acknowledged: {', '.join(waiting)}"
         if not self._all_happened or self._rung_at is None:
-            return "your shift goes on"
+            return "your shift continues"
         return None
 
     def over(self, now: float) -> bool:

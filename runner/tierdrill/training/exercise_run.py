@@ -84,7 +84,7 @@ class ExerciseRun(RunLifecycle[Platform]):
     ) -> None:
         super().__init__(plan, records, recorder, home=options.home, tools=options.tools, discreet=True)
         self.setting, self.options, self._on_begin = setting, options, on_begin
-        self.reason, self.why = "error", "it never began"
+        self.reason, self.why = "error", "it never started"
         self.session: Session | None = None
         self.desk: Desk | None = None
 
@@ -111,7 +111,7 @@ class ExerciseRun(RunLifecycle[Platform]):
 
     async def play(self) -> None:
         """Bring everything up, then play; a stop cuts either short."""
-        text = "the platform is being brought up; you are on call in a moment"
+        text = "starting the platform; you will be on call in a moment"
         self.recorder.note(ExerciseNote(text=text), "exercise")
         await self.bring_up()
         assert self.session is not None
@@ -136,13 +136,13 @@ class ExerciseRun(RunLifecycle[Platform]):
         findings = await settle(look, within_s)
         bad = [finding for finding in findings if not finding.ok]
         if bad:
-            raise RunRefused("the lab is not well: " + "; ".join(f"{one.name}: {one.seen}" for one in bad))
+            raise RunRefused("the lab is not healthy: " + "; ".join(f"{one.name}: {one.seen}" for one in bad))
 
     async def quiet(self) -> list[Finding]:
         """Also: what there is was seen, or there is nothing to show to a trainee."""
         assert self.deployment is not None
         shown = bool(self.deployment.session.state["nodes"])
-        return [*await super().quiet(), Finding("state", shown, "seen" if shown else "the control plane was not heard")]
+        return [*await super().quiet(), Finding("state", shown, "seen" if shown else "no control plane report")]
 
     async def _play(self, session: Session) -> None:
         assert self.load is not None

@@ -177,16 +177,16 @@ class Session(SessionViews):
         while True:
             await asyncio.sleep(TICK_S)
             if self.clock.elapsed >= self.setting.scenario.duration:
-                self.ending.end("time", "the time is over")
+                self.ending.end("time", "the time is up")
             elif not self.clock.paused and self.wellness.over(time.monotonic()):
-                self.ending.end("resolved", "everything is well again")
+                self.ending.end("resolved", "everything has recovered")
 
     async def handle(self, do: str, said: dict[str, Any], token: str) -> Answer:
         """Answer a terminal."""
         if do.startswith("facilitator/"):
             return await self.facilitator.handle(do.removeprefix("facilitator/"), said, token)
         if self.ending.ended.is_set():
-            return answer("the exercise is over", code=REFUSED)
+            return answer("the exercise has ended", code=REFUSED)
         if do in looking.COMMANDS:
             return await self.looks.look(do, said)
         if do in VIEWS:
@@ -195,26 +195,26 @@ class Session(SessionViews):
         if do == "causes":
             return self.statements.say(do, said)
         if self.clock.paused:
-            return answer("the exercise is paused; you can look, and act when it goes on", code=REFUSED)
+            return answer("the exercise is paused; you can look, but not act", code=REFUSED)
         if do in acting.COMMANDS:
             return await self.remedies.take(do, said)
         if do in thinking.COMMANDS:
             return self.statements.say(do, said)
         if do in PAGER:
             return self._pager(do, str(said.get("page") or ""))
-        return answer(f"found {do!r}, which this exercise does not know", code=BAD_INPUT)
+        return answer(f"unknown command {do!r}", code=BAD_INPUT)
 
     def _pager(self, do: str, name: str) -> Answer:
         by = self.trainee or "trainee"
         try:
             if do == "acknowledge":
                 page = self.pages.acknowledge(name, by)
-                return answer(f"{self.pages.name_of(page)} is yours: {page.summary}", {"key": page.dedup_key})
+                return answer(f"{self.pages.name_of(page)} acknowledged: {page.summary}", {"key": page.dedup_key})
             if do == "escalate":
                 page, contact = self.pages.escalate(name, by)
                 return answer(f"{contact} is being paged about {self.pages.name_of(page)}", {"contact": contact})
             page, firing = self.pages.resolve(name, by)
-            still = "; its alert still fires" if firing else ""
+            still = "; its alert is still firing" if firing else ""
             return answer(f"{self.pages.name_of(page)} is resolved{still}", {"key": page.dedup_key, "firing": firing})
         except NoSuchPage as error:
             return answer(str(error), code=BAD_INPUT)

@@ -63,7 +63,7 @@ def exercise_setting(catalogue: Catalogue, name: str, automation: Automation | N
     environment = catalogue.environments[scenario.environment]
     chosen: Automation = automation or scenario.automation
     if chosen == "wrong" and scenario.wrong is None:
-        raise CannotBeWrong(f"scenario {name} does not say what its automation does wrong; allowed are on and off")
+        raise CannotBeWrong(f"scenario {name} does not say what its automation does wrong, expected on or off")
     load = with_recordings(scenario.load, catalogue.folders_of("Scenario", name))
     return ExerciseSetting(
         scenario=scenario.model_copy(update={"load": load}),

@@ -75,10 +75,10 @@ def find_exercise(home: Path, name: str | None = None) -> tuple[str, socket.sock
         for link in found.values():
             link.close()
         if name is not None:
-            raise NoExercise(f"found exercise {name!r}, which does not go on; going on: {', '.join(found) or 'none'}")
+            raise NoExercise(f"no exercise {name!r} in progress, expected one of: {', '.join(found) or 'none'}")
         if not found:
-            raise NoExercise(f"no exercise goes on in {home}; `tierdrill train SCENARIO` starts one")
-        raise NoExercise(f"{len(found)} exercises go on ({', '.join(found)}); name one with --exercise")
+            raise NoExercise(f"no exercise in progress in {home}; start one with `tierdrill train SCENARIO`")
+        raise NoExercise(f"{len(found)} exercises in progress ({', '.join(found)}); name one with --exercise")
     for each, link in found.items():
         if each != wanted:
             link.close()
@@ -105,5 +105,5 @@ def exchange(connection: socket.socket, name: str, do: str, arguments: dict[str,
             received += piece
         found: Answer = json.loads(received)
     except (OSError, ValueError) as error:
-        raise NoExercise(f"exercise {name} does not answer: {error}") from error
+        raise NoExercise(f"exercise {name} is not responding: {error}") from error
     return found

@@ -70,7 +70,7 @@ class Responder:
             else:
                 _Careful(self, PACES[self.policy]).run(until)
         except Over:
-            self.log.append("the exercise is over")
+            self.log.append("the exercise has ended")
         return self.log
 
     def do(self, move: Move) -> Mapping[str, Any]:

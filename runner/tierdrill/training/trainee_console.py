@@ -72,7 +72,7 @@ def _shown(said: Payload) -> tuple[str, str] | None:
         case exercise.FacilitatorPause():
             return "paused by the facilitator", "note"
         case exercise.FacilitatorResume():
-            return "it goes on", "note"
+            return "resumed", "note"
         case exercise.ExerciseNote(text=text):
             return text, "note"
         case exercise.TraineeAction(ok=ok, seen=seen) as act:

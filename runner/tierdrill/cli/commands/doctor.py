@@ -12,12 +12,12 @@ from tierdrill.cli.options import echo_json, json_option, table
 
 
 @click.command("doctor")
-@click.option("--fetch", is_flag=True, help="Fetch Prometheus and Alertmanager if they are not here; no root needed.")
-@click.option("--quiet", is_flag=True, help="Only say what is missing.")
+@click.option("--fetch", is_flag=True, help="Download Prometheus and Alertmanager if missing; needs no root.")
+@click.option("--quiet", is_flag=True, help="Only show what is missing.")
 @json_option
 @click.pass_obj
 def command(here: Surroundings, fetch: bool, quiet: bool, as_json: bool) -> int:
-    """Show what this machine has and what each fault would use here.
+    """Check this machine and show fault mechanisms.
 
     Exit code 2 if something is missing that drills in the embedded lab need.
     """
@@ -47,10 +47,10 @@ def command(here: Surroundings, fetch: bool, quiet: bool, as_json: bool) -> int:
         click.echo(table(rows))
         for name, known in mechanisms.items():
             click.echo(f"\nfaults with target: {name}")
-            click.echo(table([(kind, known.get(kind, "no mechanism here")) for kind in KINDS], indent="  "))
+            click.echo(table([(kind, known.get(kind, "no mechanism")) for kind in KINDS], indent="  "))
         for name, why in NOT_YET.items():
             click.echo(f"\ntarget: {name}: {why}")
-        click.echo(f"\n{len(missing)} needed things missing" if missing else "\nready for drills in the embedded lab")
+        click.echo(f"\n{len(missing)} missing" if missing else "\nready to run drills in the embedded lab")
     return BAD_INPUT if missing else 0
 
 

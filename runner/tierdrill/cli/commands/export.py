@@ -15,25 +15,28 @@ from tierdrill.cli.errors import say
 from tierdrill.cli.folders import Surroundings
 from tierdrill.cli.options import past_moment
 from tierdrill.process.atomic_file import atomic_file
+from tierdrill.text import plural
 
 if TYPE_CHECKING:
     from tierdrill.judge.trend.run_figures import RunFigures
 
 
 @click.command("export")
-@click.option("--format", "form", type=click.Choice(("jsonl", "csv")), default="jsonl", show_default=True, help="How.")
+@click.option(
+    "--format", "form", type=click.Choice(("jsonl", "csv")), default="jsonl", show_default=True, help="Output format.",
+)
 @click.option(
     "--table",
     "what",
     type=click.Choice(("runs", "objectives")),
     default="runs",
     show_default=True,
-    help="With csv: a row for each run, or for each objective of each run.",
+    help="With csv: one row per run, or per objective of each run.",
 )
-@click.option("--drill", shell_complete=complete_drill, help="Of this drill only.")
-@click.option("--variant", metavar="NAME", help="Of this variant only: drill, blip or sabotage:NAME.")
-@click.option("--since", metavar="WHEN", callback=past_moment, help="Only runs that began since: 90d, 12h, 2026-03-01.")
-@click.option("--output", type=click.Path(path_type=Path, dir_okay=False), help="Into this file [default: stdout].")
+@click.option("--drill", shell_complete=complete_drill, help="Only this drill.")
+@click.option("--variant", metavar="NAME", help="Only this variant: drill, blip or sabotage:NAME.")
+@click.option("--since", metavar="WHEN", callback=past_moment, help="Only runs started since (90d, 12h, 2026-03-01).")
+@click.option("--output", type=click.Path(path_type=Path, dir_okay=False), help="Write to this file [default: stdout].")
 @click.pass_obj
 def command(
     here: Surroundings,
@@ -57,7 +60,7 @@ def command(
         return
     with atomic_file(output) as file:
         _write(lines, file)
-    say(f"{len(figures)} {'run' if len(figures) == 1 else 'runs'} exported to {output}")
+    say(f"{plural(len(figures), 'run')} exported to {output}")
 
 
 def _figures(here: Surroundings, drill: str | None, since: float | None) -> list[RunFigures]:

@@ -22,22 +22,21 @@ Ask = Callable[[str, dict[str, Any]], dict[str, Any]]
 
 @click.command("facilitate")
 @click.argument("words", nargs=-1, metavar="[COMMAND...]")
-@click.option("--exercise", metavar="NAME", help="Which exercise, where several go on.")
+@click.option("--exercise", metavar="NAME", help="Name of the exercise, if several are in progress.")
 @click.option(
     "--token-file",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="Where your token is, or is to be written (mode 0600), instead of being shown and asked for.",
+    help="Read your token from this file, or write it there (mode 0600).",
 )
-@click.option("--json", "as_json", is_flag=True, help="One snapshot of everything, as JSON.")
+@click.option("--json", "as_json", is_flag=True, help="Print one snapshot of everything as JSON.")
 @click.pass_obj
 def command(
     here: Surroundings, words: tuple[str, ...], exercise: str | None, token_file: Path | None, as_json: bool
 ) -> int:
-    """See what is really happening in the exercise that goes on, and shape it: injects, hints, messages, pause, end.
+    """Watch the exercise in progress and control it: injects, hints, messages, pause, end.
 
-    The first to come takes the facilitator's seat, which the trainee's terminal tells at once; the token shown then is
-    the way back to it. With a COMMAND it is carried out and that is all; without, this terminal asks for one after the
-    other (`help` lists them).
+    The first to join becomes the facilitator, and the trainee is told; the token shown then lets you join again. With a
+    COMMAND, run it and exit; without, read commands from this terminal (`help` lists them).
     """
     token = _token(here, exercise, token_file, asks=not words and not as_json)
 
@@ -63,7 +62,7 @@ def _token(here: Surroundings, exercise: str | None, file: Path | None, *, asks:
         try:
             return read_file(file, TOKEN_MAX)[:TOKEN_MAX].decode("utf-8").strip()
         except UnicodeDecodeError as error:
-            raise Refusal(f"{file}: not the token of a seat; allowed is a file that --token-file wrote") from error
+            raise Refusal(f"{file}: not a facilitator's token, expected a file that --token-file wrote") from error
     try:
         joined = ask(here.home, "facilitator/join", {}, exercise=exercise)
     except NoExercise as error:

@@ -22,9 +22,10 @@ if TYPE_CHECKING:
 
 HOLD = "hold"
 _FILE = click.Argument(["file"])
-_author = click.option("--author", metavar="WHO", help="Who is at the keyboard: a name, or a participant's role.")
+_author = click.option("--author", metavar="WHO", help="Your name, or a participant's role.")
 _which = click.option(
-    "--gameday", metavar="ID", shell_complete=complete_gameday, help="Which [default: the open one, or the last]."
+    "--gameday", metavar="ID", shell_complete=complete_gameday,
+    help="ID of the game day [default: the open one, or the last]."
 )
 
 
@@ -46,14 +47,14 @@ class _HoldByDefault(click.Group):
 
 @click.group("gameday", cls=_HoldByDefault)
 def command() -> None:
-    """Hold a game day: several drills in one sitting, with people in their roles.
+    """Run a game day: several drills in one session, with people in roles.
 
-    `tierdrill gameday FILE` begins one (the word `hold` may be left out), `tierdrill gameday --resume` returns to one.
+    `tierdrill gameday FILE` starts one (`hold` may be omitted), `tierdrill gameday --resume` returns to one.
     Its screen shows the drill, the tiers' health, alerts and playbooks; `h` there shows the keys. It ends in a record.
     """
 
 
-@command.command(HOLD, short_help="Hold a game day, or return to one.")
+@command.command(HOLD, short_help="Run or resume a game day.")
 @click.argument("file", required=False, shell_complete=complete_gameday_document)
 @click.option(
     "--resume",
@@ -61,14 +62,14 @@ def command() -> None:
     flag_value="",
     metavar="[ID]",
     shell_complete=complete_gameday,
-    help="Return to the open one, or to this.",
+    help="Resume the open game day, or the one named.",
 )
-@click.option("--take-over", is_flag=True, help="With --resume: from whoever is its facilitator now.")
-@click.option("--yes", is_flag=True, help="Unattended: every step by itself; no terminal is needed.")
-@click.option("--no-pauses", is_flag=True, help="Without the pauses between the steps.")
-@click.option("--lab", metavar="NAME", help="Use a lab that is up instead of one for each drill.")
+@click.option("--take-over", is_flag=True, help="With --resume: take over from the current facilitator.")
+@click.option("--yes", is_flag=True, help="Run unattended: do not wait for the facilitator between steps.")
+@click.option("--no-pauses", is_flag=True, help="Skip the pauses between steps.")
+@click.option("--lab", metavar="NAME", help="Use a running lab instead of a new one per drill.")
 @_author
-@click.option("--plain", is_flag=True, help="Plain lines, also on a terminal.")
+@click.option("--plain", is_flag=True, help="Print plain lines even on a terminal.")
 @no_color_option
 @click.pass_obj
 def hold(
@@ -83,21 +84,21 @@ def hold(
     plain: bool,
     plain_colors: bool,
 ) -> int:
-    """Hold the game day of FILE (a path, or the name of one in the catalogue), or --resume one.
+    """Run the game day of FILE (a path, or a name in the catalogue), or --resume one.
 
-    The drills run apart from this terminal: a lost connection does not touch them, and --resume returns. Ctrl-C aborts
-    everything cleanly, twice at once; neither leaves anything injected. Exit code 0 if every drill passed and every
+    Drills run independently of this terminal: a lost connection does not affect them, and --resume reconnects. Ctrl-C
+    aborts cleanly, twice at once; neither leaves a fault injected. Exit code 0 if every drill passed and every
     hypothesis that was judged held, 1 if not; 3 if nothing can be said, 4 aborted, 5 unclean; 0 after detaching.
     """
     from tierdrill.cli.gameday_session import begin, sit_down, take_up
 
     if (file is None) == (resume is None):
-        found = "no FILE" if file is None else "FILE and --resume"
-        raise click.UsageError(f"found {found}; allowed is a game day's FILE, or --resume")
+        raise click.UsageError("expected a game day's FILE or --resume" if file is None else
+                               "FILE and --resume are mutually exclusive")  # fmt: skip
     if resume is None and take_over:
-        raise click.UsageError("found --take-over without --resume; allowed is --resume --take-over")
+        raise click.UsageError("--take-over needs --resume")
     if resume is not None and (no_pauses or lab or yes):
-        raise click.UsageError("found --yes, --no-pauses or --lab with --resume; allowed is what it was begun with")
+        raise click.UsageError("--yes, --no-pauses and --lab cannot be changed with --resume")
     if file is not None:
         journal, seat = begin(here, file, author, lab=lab, unattended=yes, pauses=not no_pauses, plain=plain)
     else:
@@ -105,27 +106,27 @@ def hold(
     return sit_down(here, journal, seat, author, plain=plain, color=here.color and not plain_colors)
 
 
-@command.command("watch", short_help="Look on at a game day, and take notes.")
+@command.command("watch", short_help="Watch a game day and take notes.")
 @click.argument("gameday", required=False, metavar="[ID]", shell_complete=complete_gameday)
 @_author
-@click.option("--plain", is_flag=True, help="Plain lines, also on a terminal.")
+@click.option("--plain", is_flag=True, help="Print plain lines even on a terminal.")
 @no_color_option
 @click.pass_obj
 def watch(here: Surroundings, gameday: str | None, author: str | None, plain: bool, plain_colors: bool) -> int:
-    """Look on at a game day (the open one), and take notes: for scribes and observers, from any terminal."""
+    """Watch a game day (default: the open one) and take notes, from any terminal."""
     from tierdrill.cli.gameday_session import look_on
 
     return look_on(here, _find(here, gameday), author, plain=plain, color=here.color and not plain_colors)
 
 
-@command.command("note", short_help="Write a note, a finding or a lesson into a game day.")
+@command.command("note", short_help="Add a note, finding or lesson to a game day.")
 @click.argument("words", nargs=-1, required=True, metavar="TEXT...")
 @_which
 @_author
-@click.option("--finding", is_flag=True, help="It is a finding: something to be mended.")
-@click.option("--owner", default="", metavar="WHO", help="With --finding: who mends it.")
-@click.option("--due", default="", metavar="DATE", help="With --finding: until when, such as 2027-01-31.")
-@click.option("--lesson", is_flag=True, help="It is something that was learned.")
+@click.option("--finding", is_flag=True, help="Record it as a finding: something to fix.")
+@click.option("--owner", default="", metavar="WHO", help="With --finding: who owns the fix.")
+@click.option("--due", default="", metavar="DATE", help="With --finding: due date, such as 2027-01-31.")
+@click.option("--lesson", is_flag=True, help="Record it as a lesson learned.")
 @click.pass_obj
 def note(
     here: Surroundings,
@@ -137,16 +138,16 @@ def note(
     due: str,
     lesson: bool,
 ) -> None:
-    """Write TEXT into a game day, with the time and who says it; also from a second terminal, also afterwards.
+    """Add TEXT to a game day with time and author, also from another terminal or afterwards.
 
-    "scribe: ..." makes it the words of the scribe.
+    "scribe: ..." attributes it to the scribe.
     """
     from tierdrill.gameday.gameday_commands import Command
 
     if finding and lesson:
-        raise click.UsageError("found --finding and --lesson; allowed is one of them")
+        raise click.UsageError("--finding and --lesson are mutually exclusive")
     if not finding and (owner or due):
-        raise click.UsageError("found --owner or --due without --finding; allowed is --finding with them")
+        raise click.UsageError("--owner and --due need --finding")
     verb: Any = "finding" if finding else "lesson" if lesson else "note"
     _write(here, gameday, author, Command(verb, text=" ".join(words), owner=owner.strip(), due=due.strip()))
 
@@ -155,7 +156,7 @@ def note(
 @click.argument("finding")
 @_which
 @_author
-@click.option("--how", default="", metavar="TEXT", help="What was done about it.")
+@click.option("--how", default="", metavar="TEXT", help="How it was resolved.")
 @click.pass_obj
 def close(here: Surroundings, finding: str, gameday: str | None, author: str | None, how: str) -> None:
     """Close a FINDING (F1, F2, ...) of a game day."""
@@ -164,20 +165,20 @@ def close(here: Surroundings, finding: str, gameday: str | None, author: str | N
     _write(here, gameday, author, Command("close", text=finding, owner=how.strip()))
 
 
-@command.command("abort", short_help="Abort everything and end a game day.")
+@command.command("abort", short_help="Abort a game day.")
 @click.argument("gameday", required=False, metavar="[ID]", shell_complete=complete_gameday)
-@click.option("--reason", default="tierdrill gameday abort", show_default=True, help="Why; it goes into the record.")
+@click.option("--reason", default="tierdrill gameday abort", show_default=True, help="Reason, recorded with it.")
 @_author
 @click.pass_obj
 def abort(here: Surroundings, gameday: str | None, reason: str, author: str | None) -> int:
-    """Abort everything: stop the run that goes on, wait until it is clean, end the game day."""
+    """Abort a game day: stop its run, wait for the clean-up and end it."""
     from tierdrill.cli.gameday_session import abort_everything
 
     return abort_everything(here, _find(here, gameday, only_open=True), author, reason)
 
 
 @command.command("list")
-@click.option("--limit", type=click.IntRange(1, 10_000), default=20, show_default=True, help="How many.")
+@click.option("--limit", type=click.IntRange(1, 10_000), default=20, show_default=True, help="Show at most this many.")
 @json_option
 @click.pass_obj
 def list_gamedays(here: Surroundings, limit: int, as_json: bool) -> None:
@@ -211,11 +212,11 @@ def list_gamedays(here: Surroundings, limit: int, as_json: bool) -> None:
             one.identity,
             utc(one.opened_at, "%Y-%m-%d %H:%M"),
             one.outcome or "open",
-            one.summary or (f"facilitated by {holder}" if holder else "nobody is its facilitator: --resume"),
+            one.summary or (f"facilitated by {holder}" if holder else "no facilitator (use --resume)"),
         )
         for one, holder in rows
     ]
-    click.echo(table(lines, ("game day", "opened (UTC)", "status", "")) or f"no game day in {here.home} yet")
+    click.echo(table(lines, ("game day", "opened (UTC)", "status", "")) or f"no game days in {here.home}")
 
 
 @command.command("report", short_help="Write a game day's record again.")
@@ -223,7 +224,7 @@ def list_gamedays(here: Surroundings, limit: int, as_json: bool) -> None:
 @json_option
 @click.pass_obj
 def report(here: Surroundings, gameday: str | None, as_json: bool) -> None:
-    """Write a game day's record again (the open one's so far, or the last one's) and print its path.
+    """Write a game day's record again (default: the open one, or the last) and print its path.
 
     record.md for the team's folder, with the findings as a table for a tracker; record.html and record.json beside it.
     """

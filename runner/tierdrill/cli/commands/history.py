@@ -26,18 +26,21 @@ if TYPE_CHECKING:
 
 @click.command("history")
 @click.argument("run", required=False, shell_complete=complete_run)
-@click.option("--format", "form", type=click.Choice(("text", "jsonl")), default="text", help="To read, or to export.")
+@click.option("--format", "form", type=click.Choice(("text", "jsonl")), default="text", help="Output format.")
 @click.option(
-    "--kind", "kinds", multiple=True, metavar="KIND", help="Only events of this kind: fault, alert.state, ..."
+    "--kind", "kinds", multiple=True, metavar="KIND", help="Only events of this kind (fault, alert.state, ...)."
 )
-@click.option("--runs", is_flag=True, help="List the runs instead, newest first.")
-@click.option("--drill", shell_complete=complete_drill, help="With --runs: of this drill only.")
-@click.option("--limit", type=click.IntRange(1, 100_000), default=20, show_default=True, help="With --runs: how many.")
+@click.option("--runs", is_flag=True, help="List runs instead, newest first.")
+@click.option("--drill", shell_complete=complete_drill, help="With --runs: only of this drill.")
+@click.option(
+    "--limit", type=click.IntRange(1, 100_000), default=20, show_default=True,
+    help="With --runs: show at most this many.",
+)
 @click.pass_obj
 def command(
     here: Surroundings, run: str | None, form: str, kinds: tuple[str, ...], runs: bool, drill: str | None, limit: int
 ) -> None:
-    """Show what happened in a RUN (the last one where none is named).
+    """Show the events of a RUN (default: the last one).
 
     --format jsonl exports one self-contained file: `tierdrill judge --history FILE` judges it anywhere.
     """
@@ -86,7 +89,7 @@ def _lines(events: Iterable[Event], kinds: tuple[str, ...]) -> Iterable[str]:
         yield f"{event.sequence:>5}  {_moment(event.at)}  {offset:>7}  {event.kind:<21} {_cut(text, 400)}".rstrip()
     if left_out:
         counts = ", ".join(f"{count} {kind}" for kind, count in left_out.items())
-        yield f"left out: {counts} (--kind KIND shows them; --format jsonl has everything)"
+        yield f"omitted: {counts} (use --kind KIND or --format jsonl)"
 
 
 def _cut(text: str, most: int) -> str:
@@ -121,4 +124,4 @@ def _list_runs(here: Surroundings, form: str, drill: str | None, limit: int) -> 
         )
         for record in records
     ]
-    click.echo(table(rows, ("run", "started", "variant", "status", "summary")) or f"no run in {here.home} yet")
+    click.echo(table(rows, ("run", "started", "variant", "status", "summary")) or f"no runs in {here.home}")

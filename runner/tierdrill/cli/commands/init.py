@@ -11,6 +11,7 @@ import click
 
 from tierdrill.cli.errors import Refusal
 from tierdrill.cli.folders import FOLDERS, shipped_catalogue
+from tierdrill.text import plural
 
 _KIND = re.compile(r"^kind:\s*([A-Za-z]+)\s*$", re.MULTILINE)
 ENDINGS = (".yaml", ".yml", ".json", ".jsonl", ".ics")
@@ -35,16 +36,16 @@ and `tierdrill prove DRILL` shows that the drill can fail. In this folder tierdr
 @click.command("init")
 @click.argument("folder", required=False, default=".", type=click.Path(path_type=Path, file_okay=False))
 def command(folder: Path) -> None:
-    """Start a catalogue of your own in FOLDER (default: here).
+    """Create a catalogue in FOLDER (default: the current folder).
 
-    A copy of the shipped documents with their comments, and schemas for editors. Nothing is ever overwritten.
+    A copy of the shipped documents with their comments, and schemas for editors. Existing files are never overwritten.
     """
     from tierdrill.documents.reading.json_schema import FOLDER, write_schemas
 
     taken = [folder / name for name in (*FOLDERS, "README.md") if (folder / name).exists()]
     if taken:
         there = ", ".join(map(str, taken))
-        raise Refusal(f"found {there}; allowed is a folder without: nothing is overwritten")
+        raise Refusal(f"{there} already exists; nothing is overwritten")
     folder.mkdir(parents=True, exist_ok=True)
     # Made aside and then moved: what cannot be finished is not there.
     draft = folder / f".tierdrill-init.{os.getpid()}"
@@ -56,7 +57,7 @@ def command(folder: Path) -> None:
             (draft / name).rename(folder / name)
     finally:
         shutil.rmtree(draft, ignore_errors=True)
-    click.echo(f"{count} documents in {folder.resolve()}")
+    click.echo(f"{plural(count, 'document')} in {folder.resolve()}")
     click.echo("next: tierdrill validate; tierdrill plan node-loss; then make them yours (README.md there says how)")
 
 

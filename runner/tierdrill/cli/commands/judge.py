@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 def _digest(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
     if value is not None and not re.fullmatch(r"[0-9a-f]{64}", value):
-        raise click.BadParameter(f"found {value!r}; allowed are the 64 hexadecimal digits of a report", ctx, param)
+        raise click.BadParameter(f"got {value!r}, expected the 64 hexadecimal digits of a report", ctx, param)
     return value
 
 
@@ -31,17 +31,17 @@ def _digest(ctx: click.Context, param: click.Parameter, value: str | None) -> st
     "--history",
     "file",
     type=click.Path(path_type=Path, dir_okay=False, exists=True),
-    help="Judge this exported history (tierdrill history --format jsonl) instead.",
+    help="Judge an exported history (tierdrill history --format jsonl).",
 )
 @click.option(
-    "--digest", metavar="HEX", callback=_digest, help="Hold the history against this digest, which a report names."
+    "--digest", metavar="HEX", callback=_digest, help="Verify the history against this digest from a report."
 )
 @click.option(
     "--pool",
     "nights",
     metavar="N",
     type=click.IntRange(2, 10_000),
-    help="Judge each objective on a share over the requests of the run's drill in its latest N nights.",
+    help="Judge objectives over the requests of the drill's latest N runs.",
 )
 @json_option
 @no_color_option
@@ -55,19 +55,19 @@ def command(
     as_json: bool,
     plain_colors: bool,
 ) -> int:
-    """Judge a RUN again (the last one where none is named) from its history alone.
+    """Judge a RUN again (default: the last one) from its history.
 
     No lab is needed, and the same history gives the same verdict, byte for byte with --json. The exit code is the
-    verdict's. Whether the history is verified, or unverifiable, is said on stderr; one that was altered is refused
-    (exit code 2). With --pool several nights until that run are judged as one, from their figures.
+    verdict's. Stderr says whether the history is verified; one that was altered is refused (exit code 2). With --pool,
+    the figures of several runs up to that one are judged as one.
     """
     from tierdrill.judge.verdict import Status
 
     if run and file:
-        raise click.UsageError("found a RUN and --history; allowed is one of them")
+        raise click.UsageError("RUN and --history are mutually exclusive")
     if nights is not None:
         if file is not None or digest is not None:
-            raise click.UsageError("found --pool with --history or --digest; allowed is a RUN of this home")
+            raise click.UsageError("--pool and --history or --digest are mutually exclusive")
         return _judge_pooled(here, run, nights, as_json)
     events, standing = events_of(here.home, run, file, digest)
     again = judged(events, file)
@@ -104,7 +104,7 @@ def _judge_pooled(here: Surroundings, run: str | None, nights: int, as_json: boo
     mine = next((one for one in groups if any(each.run == record.run for each in one.runs)), None)
     found = pooled(mine.until(record.started_at), nights) if mine is not None else []
     if not found:
-        raise Refusal(f"no night of {record.drill} measured an objective on a share; `tierdrill judge` says why")
+        raise Refusal(f"no run of {record.drill} measured an objective on a share; see `tierdrill judge`")
     statuses = {one.status for one in found}
     worst = next(one for one in (Status.FAILED, Status.INCONCLUSIVE, Status.PASSED) if one in statuses)
     if as_json:

@@ -11,29 +11,30 @@ import click
 from tierdrill.cli.errors import Refusal, say
 from tierdrill.cli.folders import Surroundings
 from tierdrill.cli.options import echo_json, json_option, table
+from tierdrill.text import plural
 
 if TYPE_CHECKING:
     from tierdrill.documents.catalogue import Catalogue
     from tierdrill.documents.models.environment import Environment
     from tierdrill.lab.lab_files import LabState
 
-_name = click.option("--name", default="lab", show_default=True, help="Which lab; several can be up at once.")
+_name = click.option("--name", default="lab", show_default=True, help="Name of the lab; several can be up at once.")
 UNCLEAN = 5
 DEFAULT_ENVIRONMENT = "lab"
 
 
 @click.group("lab")
 def command() -> None:
-    """Keep an embedded lab up for hand use: real processes on this machine, on free ports of the loopback."""
+    """Start, stop or inspect an embedded lab: real processes on this machine, on free loopback ports."""
 
 
 @command.command("up")
 @_name
-@click.option("--environment", help="Which environment document [default: the only lab, or the one named lab].")
+@click.option("--environment", help="Environment to start [default: the only lab, or the one named lab].")
 @json_option
 @click.pass_obj
 def up(here: Surroundings, name: str, environment: str | None, as_json: bool) -> None:
-    """Bring a lab up and print every address. It stays up until `tierdrill lab down`."""
+    """Start a lab and print its addresses. It stays up until `tierdrill lab down`."""
     from tierdrill.cli.drill_documents import whole_catalogue
     from tierdrill.targets.lab.start import bring_up, config_of
 
@@ -56,7 +57,7 @@ def up(here: Surroundings, name: str, environment: str | None, as_json: bool) ->
 @json_option
 @click.pass_obj
 def status(here: Surroundings, name: str, as_json: bool) -> None:
-    """Show a lab's addresses and what runs in it."""
+    """Show a lab's addresses and processes."""
     from tierdrill.lab.lab_files import attach
 
     _show(here, attach(here.home, name), as_json)
@@ -77,27 +78,27 @@ def password(here: Surroundings, name: str) -> None:
 
 @command.command("down")
 @_name
-@click.option("--all", "every", is_flag=True, help="All labs of this home.")
-@click.option("--force", is_flag=True, help="Also one that a run uses: the run ends as aborted.")
+@click.option("--all", "every", is_flag=True, help="Stop all labs of this home.")
+@click.option("--force", is_flag=True, help="Also stop a lab in use; its run is aborted.")
 @click.pass_obj
 def down(here: Surroundings, name: str, every: bool, force: bool) -> int:
-    """End a lab, whatever is left of it.
+    """Stop a lab, including a broken one.
 
-    One that a run uses is ended only with --force, or after a yes where somebody can be asked.
+    A lab that a run uses is stopped only with --force or after confirmation.
     """
     from tierdrill.lab.lab_files import all_labs, down_lab, find_lab
 
     found = all_labs(here.home) if every else [state for state in (find_lab(here.home, name),) if state is not None]
     if not found:
         known = ", ".join(state.name for state in all_labs(here.home)) or "none"
-        click.echo("no lab is up" if every else f"lab {name} is not up (up are: {known})")
+        click.echo("no labs up" if every else f"lab {name} is not up (up are: {known})")
         return 0
     users = {state.name: by for state in found if (by := _user(here, state.name))}
     if users and not force:
         told = "; ".join(f"lab {lab} is in use by run {by}" for lab, by in users.items())
         if not sys.stdin.isatty():
-            raise Refusal(f"{told}; `tierdrill stop` ends the run, --force ends the lab under it")
-        if not click.confirm(f"{told}: end it all the same?", err=True):
+            raise Refusal(f"{told} (stop it with `tierdrill stop`, or use --force)")
+        if not click.confirm(f"{told}: stop it anyway?", err=True):
             return 0
     left = []
     for state in found:
@@ -128,8 +129,8 @@ def _environment(catalogue: Catalogue, named: str | None) -> Environment:
         return next(iter(labs.values()))
     if named is None and DEFAULT_ENVIRONMENT in labs:
         return labs[DEFAULT_ENVIRONMENT]
-    found = f"found environment {named!r}" if named else f"found {len(labs)} environments with target lab"
-    raise Refusal(f"{found}; allowed: --environment {' or '.join(sorted(labs)) or '(the catalogue has none)'}")
+    found = f"no lab environment named {named!r}" if named else f"{plural(len(labs), 'environment')} with target lab"
+    raise Refusal(f"{found}, expected --environment {' or '.join(sorted(labs)) or '(none in the catalogue)'}")
 
 
 def _addresses(state: LabState) -> dict[str, str]:

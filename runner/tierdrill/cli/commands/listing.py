@@ -13,6 +13,7 @@ from tierdrill.cli.drill_documents import read
 from tierdrill.cli.errors import say
 from tierdrill.cli.folders import Surroundings
 from tierdrill.cli.options import echo_json, json_option
+from tierdrill.text import plural
 
 if TYPE_CHECKING:
     from tierdrill.documents.catalogue import Catalogue
@@ -25,7 +26,7 @@ KINDS = ("drills", "playbooks", "experiments", "tiers", "environments", "calenda
 @json_option
 @click.pass_obj
 def command(here: Surroundings, kind: str | None, as_json: bool) -> None:
-    """Show what the catalogue has: drills, playbooks, experiments and so on, or one KIND of them."""
+    """List the catalogue's documents, or those of one KIND."""
     catalogue, problems = read(here.catalogue)
     found = {name: _rows(catalogue, name) for name in KINDS if kind in (None, name)}
     if as_json:
@@ -36,7 +37,7 @@ def command(here: Surroundings, kind: str | None, as_json: bool) -> None:
         click.echo(f"\n{name}")
         click.echo("\n".join(_shown(rows, in_full=kind is not None)) or "  none")
     if problems:
-        say(f"{len(problems)} problems in the documents; `tierdrill validate` shows them")
+        say(f"{plural(len(problems), 'problem')} in the documents (see `tierdrill validate`)")
 
 
 def _shown(rows: list[dict[str, Any]], *, in_full: bool) -> Iterator[str]:

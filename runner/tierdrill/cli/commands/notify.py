@@ -13,7 +13,7 @@ from tierdrill.cli.completion import complete_channel
 from tierdrill.cli.errors import Refusal
 from tierdrill.cli.folders import Surroundings
 from tierdrill.cli.options import echo_json, json_option, table
-from tierdrill.text import utc
+from tierdrill.text import plural, utc
 
 if TYPE_CHECKING:
     from tierdrill.documents.models.channels import Channel
@@ -25,21 +25,21 @@ FAILED = 1
 
 @click.group("notify")
 def command() -> None:
-    """Try a channel, and see what was told.
+    """Test a notification channel, or show delivery history.
 
-    The channels are in the calendars, where schedules say whom they tell.
+    Channels are defined in the calendars.
     """
 
 
 @command.command("test")
 @click.argument("channel", shell_complete=complete_channel)
-@click.option("--calendar", help="Which calendar's channel [default: the only one that has it].")
+@click.option("--calendar", help="Calendar of the channel [default: the only one that has it].")
 @json_option
 @click.pass_obj
 def test(here: Surroundings, channel: str, calendar: str | None, as_json: bool) -> int:
-    """Send a message that is marked as a test to CHANNEL, and say what came back.
+    """Send a test message to CHANNEL and print the response.
 
-    PagerDuty is sent an incident of severity info, which is resolved at once. Exit code 1 if it was not taken.
+    PagerDuty gets an incident of severity info, which is resolved at once. Exit code 1 if delivery failed.
     """
     name, chosen = _channel(here, channel, calendar)
     steps = asyncio.run(_try(chosen, _test_notice(name, chosen.name)))
@@ -48,19 +48,19 @@ def test(here: Surroundings, channel: str, calendar: str | None, as_json: bool) 
         echo_json({"calendar": name, "channel": chosen.name, "type": chosen.type, "ok": ok, "steps": steps})
     else:
         for step in steps:
-            went = "taken" if step["ok"] else "NOT TAKEN"
+            went = "taken" if step["ok"] else "NOT DELIVERED"
             what = f", {step['action']}" if len(steps) > 1 else ""
             click.echo(f"{chosen.name} ({chosen.type}, calendar {name}){what}: {went}: {step['seen']}")
     return 0 if ok else FAILED
 
 
 @command.command("log")
-@click.option("--state", type=click.Choice(("waiting", "sent", "failed")), help="Only these; failed: given up.")
-@click.option("--limit", type=click.IntRange(1, 20_000), default=20, show_default=True, help="How many.")
+@click.option("--state", type=click.Choice(("waiting", "sent", "failed")), help="Only messages in this state.")
+@click.option("--limit", type=click.IntRange(1, 20_000), default=20, show_default=True, help="Show at most this many.")
 @json_option
 @click.pass_obj
 def log(here: Surroundings, state: str | None, limit: int, as_json: bool) -> None:
-    """Show what was sent, what waits to be tried again and what was given up, newest first."""
+    """Show sent, waiting and failed messages, newest first."""
     from tierdrill.schedule.notify.outbox_store import MessageStore
 
     counts, lines = {"waiting": 0, "sent": 0, "failed": 0}, []
@@ -72,17 +72,17 @@ def log(here: Surroundings, state: str | None, limit: int, as_json: bool) -> Non
         return
     if lines:
         click.echo(table([_row(line) for line in lines], ("id", "posted", "channel", "told", "state", "answer")))
-    told = f"{counts['sent']} sent, {counts['waiting']} waiting, {counts['failed']} given up"
-    click.echo(told if any(counts.values()) else "nothing was told yet")
+    told = f"{counts['sent']} sent, {counts['waiting']} waiting, {counts['failed']} failed"
+    click.echo(told if any(counts.values()) else "no messages")
     if counts["failed"]:
-        click.echo("`tierdrill notify resend` lets what was given up wait again")
+        click.echo("use `tierdrill notify resend` to retry failed messages")
 
 
 @command.command("resend")
 @click.argument("message", required=False, metavar="[ID]")
 @click.pass_obj
 def resend(here: Surroundings, message: str | None) -> int:
-    """Let what was given up wait again: the message whose ID begins so, or all. The scheduler delivers it."""
+    """Queue failed messages again: the one whose ID begins with ID, or all. The scheduler delivers them."""
     import time
 
     from tierdrill.schedule.notify.outbox_store import MessageStore
@@ -92,18 +92,18 @@ def resend(here: Surroundings, message: str | None) -> int:
         with closing(MessageStore(here.home)) as store:
             again = store.again(message, time.time())
     if message is not None and not again:
-        raise Refusal(f"no message that was given up begins with {message!r}; `tierdrill notify log` shows them")
-    click.echo(f"{again} {'message waits' if again == 1 else 'messages wait'} again")
+        raise Refusal(f"no failed message begins with {message!r}; `tierdrill notify log` shows them")
+    click.echo(f"{plural(again, 'message')} queued again")
     return 0
 
 
 def _channel(here: Surroundings, name: str, calendar: str | None) -> tuple[str, Channel]:
     from tierdrill.cli.drill_documents import whole_catalogue
-    from tierdrill.documents.problems import listed, nearest
+    from tierdrill.documents.problems import either, listed, nearest
 
     calendars = whole_catalogue(here.catalogue).calendars
     if calendar is not None and calendar not in calendars:
-        raise Refusal(f"no calendar named {calendar!r} in {here.catalogue}; known: {listed(sorted(calendars))}")
+        raise Refusal(f"no calendar named {calendar!r} in {here.catalogue}, expected {either(sorted(calendars))}")
     every = {
         (owner, channel.name): channel
         for owner, document in sorted(calendars.items())
@@ -117,7 +117,7 @@ def _channel(here: Surroundings, name: str, calendar: str | None) -> tuple[str, 
         known = f"known: {listed(names)}" if names else "no calendar here has channels"
         raise Refusal(f"no channel named {name!r}; {known}" + (f" (did you mean {near}?)" if near else ""))
     if len(found) > 1:
-        raise Refusal(f"found channel {name!r} in {listed(found)}; allowed is one of them with --calendar")
+        raise Refusal(f"channel {name!r} is in several calendars; name one with --calendar: {listed(found)}")
     return found[0], every[found[0], name]
 
 
@@ -131,7 +131,7 @@ def _test_notice(calendar: str, channel: str) -> Notice:
         calendar=calendar,
         entry="test",
         key=f"{calendar}/test/{channel}",
-        summary=f"a test of channel {channel}: whoever reads this would be told of drills here",
+        summary=f"test of channel {channel}; drill notifications go here",
         at=time.time(),
         test=True,
     )
@@ -156,7 +156,7 @@ async def _try(channel: Channel, notice: Notice) -> list[dict[str, str | bool]]:
 
 def _row(line: Logged) -> tuple[str, ...]:
     told = line.kind if line.action == "tell" else "resolve"
-    state = "given up" if line.state == "failed" else line.state
+    state = "failed" if line.state == "failed" else line.state
     if line.state == "waiting" and line.attempts:
         state = f"waiting until {utc(line.next_at)[11:]}"
     tries = f" ({line.attempts} attempts)" if line.attempts > 1 else ""

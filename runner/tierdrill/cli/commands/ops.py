@@ -20,7 +20,7 @@ from tierdrill.training.protocol import NoExercise, ask
 if TYPE_CHECKING:
     from tierdrill.remedies.remedy import RemedyKind
 
-REMEDIES = "Remedies (--override ROLE --reason TEXT where a tier rule forbids one)"
+REMEDIES = "Remedies (--override ROLE --reason TEXT overrides a tier rule)"
 
 
 class OpsGroup(click.Group):
@@ -47,12 +47,12 @@ class OpsGroup(click.Group):
 
 
 @click.group("ops", cls=OpsGroup)
-@click.option("--exercise", metavar="NAME", help="Which exercise, where several go on.")
+@click.option("--exercise", metavar="NAME", help="Name of the exercise, if several are in progress.")
 @click.pass_context
 def command(ctx: click.Context, exercise: str | None) -> None:
-    """Work on call in the exercise that goes on: your pager, what there is to see, what can be done, what you think.
+    """Work on call in the exercise in progress: pager, status, remedies, hypotheses.
 
-    Exit code 0 done, 1 refused or failed, 2 not understood. --json everywhere.
+    Exit code 0 done, 1 refused or failed, 2 bad input. Every command has --json.
     """
     ctx.meta["tierdrill.exercise"] = exercise
 
@@ -99,7 +99,7 @@ def _add(name: str, text: str, *params: click.Parameter, do: str | None = None) 
     def run(ctx: click.Context, /, as_json: bool, **said: Any) -> int:
         return _send(ctx, do or name, as_json, said)
 
-    json_flag = click.Option(["--json", "as_json"], is_flag=True, help="Machine-readable.")
+    json_flag = click.Option(["--json", "as_json"], is_flag=True, help="Print JSON.")
     command.add_command(click.Command(name, callback=run, params=[*params, json_flag], help=text))
     command.sections.setdefault(_section, []).append(name)
 
@@ -111,9 +111,9 @@ def _target(kind: str, metavar: str, *, required: bool = True, name: str = "targ
 def _remedy_options() -> list[click.Parameter]:
     return [
         click.Option(["--override"], metavar="ROLE", shell_complete=_complete("role"),
-                     help="In whose name a tier rule is broken, as the tier document's override_by has it."),
-        click.Option(["--reason"], metavar="TEXT", help="Why; goes into the record."),
-        click.Option(["--wait"], is_flag=True, help="Wait for its end, however long it takes."),
+                     help="Role that overrides a tier rule (override_by of the tier)."),
+        click.Option(["--reason"], metavar="TEXT", help="Reason, recorded with it."),
+        click.Option(["--wait"], is_flag=True, help="Wait until it has finished."),
     ]  # fmt: skip
 
 
@@ -147,60 +147,62 @@ def _settings(kind: RemedyKind) -> list[click.Parameter]:
         click.Argument([one.name], metavar=None if one.kind == YES_OR_NO else one.name.upper(),
                        type=click.Choice(["on", "off"]) if one.kind == YES_OR_NO else None)
         if one.required
-        else click.Option([f"--{one.name}"], metavar="NAME", shell_complete=_complete(one.kind), help="Only there.")
+        else click.Option([f"--{one.name}"], metavar="NAME", shell_complete=_complete(one.kind), help="Gateway.")
         for one in kind.settings_arguments
         if not one.many
     ]  # fmt: skip
 
 
 _begin("Your pager")
-_all = click.Option(["--all"], is_flag=True, help="Resolved ones, too.")
-_add("status", "The exercise: its time, its brief, your open pages.")
-_add("pages", "Your pager: open pages, those of the most important tier first.", _all)
-_add("ack", "Take a PAGE: nobody further up is woken.", _target("page", "PAGE", name="page"), do="acknowledge")
-_add("escalate", "Wake the next level about a PAGE now.", _target("page", "PAGE", name="page"))
-_add("resolve", "Close a PAGE.", _target("page", "PAGE", name="page"))
-_add("messages", "What people have written to you.")
+_all = click.Option(["--all"], is_flag=True, help="Include resolved pages.")
+_add("status", "The exercise: its time, brief and your open pages.")
+_add("pages", "Open pages, the most important tier first.", _all)
+_add("ack", "Acknowledge a PAGE, so that it does not escalate.", _target("page", "PAGE", name="page"), do="acknowledge")
+_add("escalate", "Escalate a PAGE to the next level now.", _target("page", "PAGE", name="page"))
+_add("resolve", "Resolve a PAGE.", _target("page", "PAGE", name="page"))
+_add("messages", "Messages to you.")
 
-_begin("Looking")
-_add("tiers", "How each tier fares: promise, replicas, rate, latency, shedding.")
-_add("replicas", "Every replica: where it is, its state, its restarts.")
-_add("nodes", "Every node: ready, cordoned, what runs there.")
+_begin("Status")
+_add("tiers", "Every tier: objectives, replicas, rate, latency, shedding.")
+_add("replicas", "Every replica: place, state, restarts.")
+_add("nodes", "Every node: ready, cordoned, replicas.")
 _add("gpus", "Every GPU: state, last XID, temperature, clock, load.")
-_add("links", "Every path from a gateway to a node: whether probes pass, and how fast.")
-_add("gateways", "Every gateway: its endpoint picker, what it answers, what is switched off.")
-_add("alerts", "What fires now.", click.Option(["--full"], is_flag=True, help="With what each alert means."))
+_add("links", "Every path from a gateway to a node: probe results and latency.")
+_add("gateways", "Every gateway: endpoint picker, responses, disabled flags.")
+_add("alerts", "Firing alerts.", click.Option(["--full"], is_flag=True, help="Include each alert's description."))
 _add(
-    "logs", "The last lines of a log: a program, a replica, or NODE/kernel.", _target("log", "WHAT", name="what"),
-    click.Option(["-n", "--lines"], type=click.IntRange(1, 500), default=20, show_default=True, help="How many."),
+    "logs", "Last lines of a log: a program, a replica, or NODE/kernel.", _target("log", "WHAT", name="what"),
+    click.Option(
+        ["-n", "--lines"], type=click.IntRange(1, 500), default=20, show_default=True, help="Show at most this many."
+    ),
 )  # fmt: skip
-_add("query", "Ask Prometheus.", click.Argument(["promql"], metavar="PROMQL"))
-_add("playbooks", "Every playbook, and on what it fits now.")
-_add("actions", "What you did, and what came of it.")
+_add("query", "Run a Prometheus query.", click.Argument(["promql"], metavar="PROMQL"))
+_add("playbooks", "Every playbook and what it applies to now.")
+_add("actions", "Your actions and their results.")
 
 _begin(REMEDIES)
 _remedy(
-    "shift-traffic", "Take traffic off a node, or off one gateway's path to it (weight 0).",
+    "shift-traffic", "Shift traffic away from a node, or from one gateway's path to it.",
     _target("link", "[GATEWAY>]NODE"),
-    click.Option(["--weight"], default="0", show_default=True, help="What is left there."), do="set-weight",
+    click.Option(["--weight"], default="0", show_default=True, help="Weight to set."), do="set-weight",
 )  # fmt: skip
 _remedy(
-    "rollback", "Take back one of your actions: the last one, or that NUMBER.",
+    "rollback", "Undo one of your actions (default: the last one).",
     _target("action", "[NUMBER]", required=False, name="action"),
 )  # fmt: skip
 _remedy(
-    "playbook", "Run the playbook NAME by hand, with its guards and checks.",
+    "playbook", "Run a playbook, with its guards and checks.",
     _target("playbook", "NAME", name="playbook"),
     _target("fits", "[TARGET]", required=False),
 )  # fmt: skip
 
-_begin("Thinking and telling")
-_add("causes", "The causes that a hypothesis can name; the same list in every exercise.")
+_begin("Hypotheses and updates")
+_add("causes", "List the causes a hypothesis can name.")
 _add(
-    "hypothesis", "Say what you think it is.", click.Argument(["cause"], metavar="CAUSE"),
-    click.Option(["--about"], metavar="WHAT", help="About which page or part, where there is more than one."),
+    "hypothesis", "State a hypothesis about the cause.", click.Argument(["cause"], metavar="CAUSE"),
+    click.Option(["--about"], metavar="WHAT", help="Page or component it is about, if there are several."),
 )  # fmt: skip
 _add("update", "Send a status update.", click.Argument(["text"], metavar="TEXT"))
-_add("hint", "Ask for a hint; each costs points.")
-_add("done", "Say that it is over: you are relieved if it is.")
+_add("hint", "Get a hint; each costs points.")
+_add("done", "End your shift, if the incident is over.")
 _add("give-up", "End the exercise here.")

@@ -15,7 +15,7 @@ from tierdrill.cli.drill_documents import changed_setting
 from tierdrill.cli.folders import Surroundings
 from tierdrill.cli.load_size import tier_loads
 from tierdrill.cli.options import echo_json, environment_option, json_option, set_option, table
-from tierdrill.text import visible
+from tierdrill.text import plural, visible
 
 if TYPE_CHECKING:
     from tierdrill.conductor.plan import Plan
@@ -38,14 +38,14 @@ def command(
 ) -> None:
     """Show what a DRILL would do: faults, targets, mechanisms, phases, deadlines, load, blast radius.
 
-    And what its load can show: how likely each promise passes, and the shortest total outage that fails it. Nothing is
-    touched, and no lab needs to be up.
+    Also shows what its load can detect: how likely each objective passes, and the shortest total outage that fails it.
+    Nothing is changed, and no lab needs to be up.
     """
     from tierdrill.conductor.plan import make_plan
     from tierdrill.targets.open import mechanisms_of
 
     if variant not in ("drill", "blip") and not variant.startswith("sabotage:"):
-        raise click.UsageError(f"found variant {variant!r}; allowed: drill, blip or sabotage:NAME")
+        raise click.UsageError(f"--variant: got {variant!r}, expected drill, blip or sabotage:NAME")
     setting = changed_setting(here.catalogue, drill, sets, (), environment)
     plan = make_plan(setting, f"{drill}-planned", variant, mechanisms_of(setting.environment))
     if as_json:
@@ -100,7 +100,6 @@ def _document(plan: Plan) -> dict[str, Any]:
 
 def _lines(plan: Plan) -> list[str]:
     from tierdrill.documents.models.units import show_duration as seconds
-    from tierdrill.report.format import plural
 
     document = _document(plan)
     setting = plan.setting
@@ -127,12 +126,12 @@ def _lines(plan: Plan) -> list[str]:
             f"    stands for: {fault['cause']}",
             f"    mechanism here: {fault['mechanism']}",
         ]
-    lines.append(f"  each under a lease of {seconds(setting.environment.lease)}, undone by the reaper when it runs out")
+    lines.append(f"  each under a lease of {seconds(setting.environment.lease)}, undone by the reaper when it expires")
     touched = Counter(fault["target_kind"] for fault in document["faults"])
     allowed = ", ".join(plural(count, kind.removesuffix("s")) for kind, count in document["blast_radius"].items())
     protected = ", ".join(setting.environment.protected) or "nothing named"
     lines += ["", f"blast radius: {', '.join(plural(count, kind) for kind, count in touched.items()) or 'not known'}"]
-    lines += [f"  allowed at one time: {allowed}", f"  protected: {protected}"]
+    lines += [f"  blast radius limit: {allowed}", f"  protected: {protected}"]
     lines += ["", "load"]
     rows = [
         (
@@ -152,10 +151,10 @@ def _lines(plan: Plan) -> list[str]:
             f"guardrail: abort when {guardrail['tier']} availability is below {guardrail['availability_below']:.0%} "
             f"for {seconds(guardrail['window'])}"
         )
-    lines += ["", "must happen, counted from the fault's seen effect"]
+    lines += ["", "must happen, counted from the observed effect of the fault"]
     lines += [f"  within {seconds(one['within']):>6}  {one['what']}" for one in document["deadlines"]] or ["  nothing"]
     must_not = [*document["must_not"]["alerts"], *document["must_not"]["playbooks"]]
-    lines += [f"must not happen: {', '.join(must_not) or 'nothing named'}", "", "Nothing has been touched."]
+    lines += [f"must not happen: {', '.join(must_not) or 'nothing named'}", "", "Nothing was changed."]
     return lines
 
 
@@ -183,7 +182,7 @@ def _power_lines(loads: list[dict[str, Any]]) -> list[str]:
     notices = ", ".join(f"{load['tier']} {load['notices_s']:.1f} s" for load in loads if load["notices_s"] is not None)
     return [
         "",
-        "chance to pass, where a tenth, half or all goes bad that the promise allows; the shortest outage it notices",
+        "chance to pass at 1/10, 1/2 or all of the allowed bad requests; shortest outage detected",
         table(rows, heads, "  "),
         f"notices: {notices or 'no outage'}",
     ]

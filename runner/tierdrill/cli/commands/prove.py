@@ -34,18 +34,18 @@ NOT_PROVEN, INCONCLUSIVE, ABORTED, UNCLEAN = 1, 3, 4, 5
 
 @click.command("prove")
 @click.argument("drills", nargs=-1, metavar="[DRILL]...", shell_complete=complete_drill)
-@click.option("--all", "whole", is_flag=True, help="Every drill of the catalogue.")
-@click.option("--ablate", is_flag=True, help="Take each protection and each playbook away alone, instead.")
+@click.option("--all", "whole", is_flag=True, help="Prove every drill of the catalogue.")
+@click.option("--ablate", is_flag=True, help="Remove each protection and each playbook in turn.")
 @click.option(
     "--without",
     "parts",
     multiple=True,
     metavar="NAME",
     shell_complete=complete_part,
-    help="With --ablate: only this protection or playbook; repeatable.",
+    help="With --ablate: remove only this one; repeatable.",
 )
-@click.option("--lab", metavar="NAME", help="Use a lab that is up instead of one for each run.")
-@click.option("--json", "as_json", is_flag=True, help="The matrix for machines.")
+@click.option("--lab", metavar="NAME", help="Use a running lab instead of a new one per run.")
+@click.option("--json", "as_json", is_flag=True, help="Print the matrix as JSON.")
 @no_color_option
 @click.pass_obj
 def command(
@@ -71,7 +71,7 @@ def command(
     from tierdrill.report.run.terminal_summary import make_console
 
     if whole == bool(drills):
-        raise click.UsageError("name the drills to prove, or all of them with --all")
+        raise click.UsageError("expected DRILL or --all")
     if parts and not ablate:
         raise click.UsageError("--without needs --ablate")
     chosen = sorted(whole_catalogue(here.catalogue).drills) if whole else drills
@@ -92,7 +92,7 @@ def _check_parts(parts: tuple[str, ...], settings: dict[str, DrillSetting]) -> N
     known = parts_of(*settings.values())
     for part in parts:
         if part not in known:
-            raise Refusal(f"found --without {part}; allowed are {', '.join(known)}")
+            raise Refusal(f"--without: got {part!r}, expected one of: {', '.join(known)}")
 
 
 def _prove(
@@ -154,7 +154,7 @@ def _ablate(
     so_far = Ablations(ablations(settings, everything=everything, only=only))
     runs = _Runs(here, lambda: so_far.runs_left, "at most ")
     count, most = len(so_far.parts), so_far.runs_left
-    click.echo(f"{count} protections and playbooks, each taken away alone: {most} runs at most", err=True)
+    click.echo(f"{count} protections and playbooks, removed one at a time: {most} runs at most", err=True)
     # Whatever ends it, what was found until then is told.
     try:
         asyncio.run(ablate(so_far, options, [runs.tell], runs.on_row))
@@ -167,7 +167,7 @@ def _ablate(
             for name, row in whole.items():
                 if not row.ok:
                     why = f"{row.status} with everything in place ({reason(row)})"
-                    console.print(f"{name} came to {why}, and so can notice nothing.", markup=False, highlight=False)
+                    console.print(f"{name} was {why}, so it can detect nothing.", markup=False, highlight=False)
             console.print(ablation_conclusion(found, left))
     rows = [*whole.values(), *(row for one in found for row in one.rows[-1:])]
     if found and not left and all(one.promises for one in found):
@@ -201,7 +201,7 @@ class _Runs:
 
         self._made += 1
         try_reports(judged(stored_events(self._here.home, outcome.run)), outcome.folder)
-        sign = "as it must" if row.ok else "NOT as it must"
+        sign = "as required" if row.ok else "NOT as required"
         click.echo(f"  {row.status} after {show_seconds(row.seconds)}, {sign}", err=True)
 
 

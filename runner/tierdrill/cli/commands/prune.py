@@ -10,7 +10,7 @@ import click
 from tierdrill.cli.errors import say
 from tierdrill.cli.folders import Surroundings
 from tierdrill.cli.options import echo_json, json_option, table
-from tierdrill.text import DAY, utc
+from tierdrill.text import DAY, plural, utc
 
 if TYPE_CHECKING:
     from tierdrill.conductor.prune import Pruned
@@ -22,23 +22,23 @@ INCONCLUSIVE = 3
 
 @click.command("prune")
 @click.option(
-    "--keep-days", type=click.IntRange(0, 36_500), default=90, show_default=True, help="Keep what is younger."
+    "--keep-days", type=click.IntRange(0, 36_500), default=90, show_default=True, help="Keep what is newer than this."
 )
 @click.option(
     "--keep-runs",
     type=click.IntRange(0, 1_000_000),
     default=20,
     show_default=True,
-    help="Keep the newest of each drill and variant, and of each game day, however old.",
+    help="Keep this many of each drill and variant, and of each game day, however old.",
 )
-@click.option("--yes", "really", is_flag=True, help="Do it; without, it only shows what would go.")
+@click.option("--yes", "really", is_flag=True, help="Delete; without it, only show what would be deleted.")
 @json_option
 @click.pass_obj
 def command(here: Surroundings, keep_days: int, keep_runs: int, really: bool, as_json: bool) -> int:
-    """Let the events and files of old runs go, and old game days.
+    """Delete old runs' events and files, and old game days.
 
-    What trends and exports need stays: each run's outcome and its figures. Runs that go on, or that something still
-    needs, are left alone, and so are game days that are open or whose runs stay. Without --yes nothing is touched.
+    Outcomes and figures are kept for trends and exports. Runs in progress or still needed are kept, and so are open
+    game days and those whose runs are kept. Without --yes nothing is deleted.
     """
     from tierdrill.conductor.prune import prune
     from tierdrill.gameday.gameday_retention import prune_gamedays
@@ -50,7 +50,7 @@ def command(here: Surroundings, keep_days: int, keep_runs: int, really: bool, as
     if as_json:
         echo_json(_document(done, days, really))
     else:
-        for line in [*_lines(done, really), *_day_lines(days, really)] or ["nothing is old enough to go"]:
+        for line in [*_lines(done, really), *_day_lines(days, really)] or ["nothing to delete"]:
             click.echo(line)
     for problem in (*done.problems, *days.problems):
         say(problem)
@@ -95,25 +95,24 @@ def _lines(done: Pruned, really: bool) -> list[str]:
     lines = [table(rows)] if rows else []
     if len(done.gone) > SHOWN:
         lines.append(f"and {len(done.gone) - SHOWN} more")
-    lines += [f"kept, though old: {ruling.record.run}: {ruling.why}" for ruling in done.needed]
-    runs = f"{len(done.gone)} {'run' if len(done.gone) == 1 else 'runs'}"
+    lines += [f"kept although old: {ruling.record.run}: {ruling.why}" for ruling in done.needed]
+    runs = plural(len(done.gone), "run")
     if really and (done.gone or done.needed):
-        lines.append(f"{runs} lost their events and files ({_megabytes(done.freed_bytes)} freed); the figures stay")
+        lines.append(f"deleted events and files of {runs} ({_megabytes(done.freed_bytes)} freed); figures are kept")
     elif done.gone:
-        lines.append(f"{runs} would lose their events and files, not their figures; --yes does it")
+        lines.append(f"would delete events and files of {runs}, not their figures (run with --yes)")
     return lines
 
 
 def _day_lines(days: PrunedGameDays, really: bool) -> list[str]:
-    from tierdrill.report.format import plural
 
     lines = [f"game day {day.identity}: {day.outcome}" for day in days.gone[:SHOWN]]
     if len(days.gone) > SHOWN:
         lines.append(f"and {len(days.gone) - SHOWN} more")
-    lines += [f"kept, though old: game day {day.record.identity}: {day.needed}" for day in days.needed]
+    lines += [f"kept although old: game day {day.record.identity}: {day.needed}" for day in days.needed]
     if days.gone:
         gamedays = plural(len(days.gone), "game day")
-        lines.append(f"{gamedays} went, with the record" if really else f"{gamedays} would go; --yes does it")
+        lines.append(f"deleted {gamedays}" if really else f"would delete {gamedays} (run with --yes)")
     return lines
 
 

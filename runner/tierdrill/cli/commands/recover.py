@@ -14,20 +14,20 @@ UNCLEAN = 5
 @click.command("recover")
 @click.pass_obj
 def command(here: Surroundings) -> int:
-    """Undo every fault that no run looks after any more, take back what its playbooks left changed, and end the
-    processes and labs such runs left behind.
+    """Undo faults left by dead runs, revert what their playbooks changed, and end their processes and labs.
 
-    Safe to repeat, and beside runs that go on. Exit code 0 when everything is clean, 5 when something would not go.
+    Safe to repeat, and while other runs are in progress. Exit code 0 when everything is clean, 5 when something
+    remains.
     """
     from tierdrill.conductor.recover import recover
 
     if not here.home.exists():
-        click.echo(f"clean: nothing has ever run in {here.home}")
+        click.echo(f"clean: no runs in {here.home}")
         return 0
     log_to_file(here.home)
     done, left = recover(here.home, click.echo, say)
     for what in left:
         say(f"still there: {what}")
     if not left:
-        click.echo("clean" if done else "clean: there was nothing to do")
+        click.echo("clean" if done else "clean: nothing to do")
     return UNCLEAN if left else 0

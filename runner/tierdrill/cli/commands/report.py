@@ -16,22 +16,22 @@ from tierdrill.home import run_folder
 
 @click.command("report")
 @click.argument("run", required=False, shell_complete=complete_run)
-@click.option("--open-path", is_flag=True, help="Only print where the report is.")
+@click.option("--open-path", is_flag=True, help="Only print the report's path.")
 @click.option(
     "--history",
     "file",
     type=click.Path(path_type=Path, dir_okay=False, exists=True),
-    help="Report on this exported history instead.",
+    help="Use an exported history.",
 )
-@click.option("--report-dir", type=click.Path(path_type=Path, file_okay=False), help="Where the reports go.")
+@click.option("--report-dir", type=click.Path(path_type=Path, file_okay=False), help="Write reports to this folder.")
 @click.pass_obj
 def command(here: Surroundings, run: str | None, open_path: bool, file: Path | None, report_dir: Path | None) -> None:
-    """Write a RUN's report again (the last one where none is named) and print its path.
+    """Write a RUN's report again (default: the last one) and print its path.
 
     report.html for people; report.json, junit.xml and verdict.json for machines, beside it.
     """
     if run and file:
-        raise click.UsageError("found a RUN and --history; allowed is one of them")
+        raise click.UsageError("RUN and --history are mutually exclusive")
     if open_path:
         name = find_drill_run(here.home, run).run
         path = (report_dir or run_folder(here.home, name)) / REPORT

@@ -22,16 +22,19 @@ if TYPE_CHECKING:
 
 @click.group("rollout")
 def command() -> None:
-    """Show at which stage each scheduled drill stands in its rollout, or put it at another by hand."""
+    """Show or set the rollout stage of scheduled drills."""
 
 
 @command.command("show")
 @click.argument("entry", required=False, shell_complete=complete_entry)
-@click.option("--limit", type=click.IntRange(0, 10_000), default=5, show_default=True, help="How many moves of each.")
+@click.option(
+    "--limit", type=click.IntRange(0, 10_000), default=5, show_default=True,
+    help="Number of changes to show for each entry.",
+)
 @json_option
 @click.pass_obj
 def show(here: Surroundings, entry: str | None, limit: int, as_json: bool) -> None:
-    """Show the stages of ENTRY (all entries with a rollout where none is named), and its last moves."""
+    """Show the stages of ENTRY (default: all entries with a rollout) and its last changes."""
     every = _rollouts(here)
     chosen = {_find(every, entry): every[_find(every, entry)]} if entry is not None else every
     found = [_look(here, calendar, name, rollout, limit) for (calendar, name), rollout in chosen.items()]
@@ -42,23 +45,23 @@ def show(here: Surroundings, entry: str | None, limit: int, as_json: bool) -> No
         for line in _lines(each):
             click.echo(line)
     if not found:
-        click.echo("no entry of a calendar here has a rollout")
+        click.echo("no entry has a rollout")
 
 
 @command.command("set")
 @click.argument("entry", shell_complete=complete_entry)
 @click.argument("stage")
-@click.option("--reason", required=True, help="Why; it stays in the entry's history.")
-@click.option("--author", "by", help="Who [default: git's identity, else the user].")
+@click.option("--reason", required=True, help="Reason, recorded in the entry's history.")
+@click.option("--author", "by", help="Author [default: git's identity, else the user].")
 @click.pass_obj
 def put(here: Surroundings, entry: str, stage: str, reason: str, by: str | None) -> None:
-    """Put ENTRY at STAGE. Its count of clean runs begins again there, and a hold is lifted."""
-    from tierdrill.documents.problems import listed, nearest
+    """Set the rollout stage of ENTRY. Its count of clean runs starts over, and a hold is lifted."""
+    from tierdrill.documents.problems import either, nearest
     from tierdrill.schedule.rollout.rollout_store import RolloutStore
 
     said = " ".join(reason.split())
     if not said:
-        raise Refusal("found an empty --reason; allowed is a few words that help whoever reads the moves")
+        raise Refusal("--reason must not be empty")
     every = _rollouts(here)
     calendar, name = _find(every, entry)
     rollout = every[calendar, name]
@@ -66,7 +69,7 @@ def put(here: Surroundings, entry: str, stage: str, reason: str, by: str | None)
     if stage not in names:
         near = nearest(stage, names)
         hint = f" (did you mean {near}?)" if near else ""
-        raise Refusal(f"no stage {stage!r} in the rollout of {calendar}/{name}; allowed: {listed(names)}{hint}")
+        raise Refusal(f"no stage {stage!r} in the rollout of {calendar}/{name}, expected {either(names)}{hint}")
     with closing(RolloutStore(here.home)) as store:
         move = store.set_by_hand(calendar, name, rollout, stage, time.time(), by or author(), said)
     went = f"from {move.before} to {move.after}" if move.before != move.after else f"at {move.after} again"
@@ -93,9 +96,9 @@ def _find(every: dict[tuple[str, str], Rollout], word: str) -> tuple[str, str]:
         return found[0]
     names = ["/".join(key) for key in every]
     if found:
-        raise Refusal(f"found entry {word!r} in {listed(key[0] for key in found)}; allowed is CALENDAR/ENTRY")
+        raise Refusal(f"entry {word!r} is in several calendars; name one: {listed(map('/'.join, found))}")
     near = nearest(word, names) or nearest(word, [key[1] for key in every])
-    known = f"known: {listed(names)}" if names else "no entry of a calendar here has one"
+    known = f"known: {listed(names)}" if names else "no entry has a rollout"
     raise Refusal(f"no entry {word!r} with a rollout; {known}" + (f" (did you mean {near}?)" if near else ""))
 
 

@@ -24,27 +24,30 @@ from tierdrill.text import valid
 
 @click.command("run")
 @click.argument("drill", shell_complete=complete_drill)
-@click.option("--blip", is_flag=True, help="Run its blip twin: the fault for moments only; nothing may fire.")
-@click.option("--sabotage", metavar="NAME", shell_complete=complete_sabotage, help="With this net cut; it must fail.")
+@click.option("--blip", is_flag=True, help="Run its blip twin: a brief fault; no alert or playbook may fire.")
+@click.option(
+    "--sabotage", metavar="NAME", shell_complete=complete_sabotage, help="Disable one protection; the drill must fail.",
+)
 @set_option
 @click.option(
     "--guardrail",
     "guardrails",
     multiple=True,
     metavar="TIER:SHARE:WINDOW",
-    help="Stop also when the tier's availability falls below SHARE over WINDOW; repeatable.",
+    help="Abort when the tier's availability falls below SHARE over WINDOW; repeatable.",
 )
 @environment_option
 @click.option(
-    "--reach", "caps", multiple=True, metavar="KIND=N", help="Touch at most N nodes, gpus, replicas or links at a time."
+    "--reach", "caps", multiple=True, metavar="KIND=N",
+    help="Limit faults to N nodes, gpus, replicas or links at a time."
 )
-@click.option("--lab", metavar="NAME", help="Use a lab that is up (tierdrill lab up) instead of one of its own.")
-@click.option("--json", "as_json", is_flag=True, help="Every event as a line of JSON, the verdict as the last one.")
-@click.option("--plain", is_flag=True, help="Plain lines, also on a terminal.")
+@click.option("--lab", metavar="NAME", help="Use a running lab (tierdrill lab up) instead of a new one.")
+@click.option("--json", "as_json", is_flag=True, help="Print events as JSON lines; the last one is the verdict.")
+@click.option("--plain", is_flag=True, help="Print plain lines even on a terminal.")
 @no_color_option
-@click.option("--report-dir", type=click.Path(path_type=Path, file_okay=False), help="Where the reports go.")
-@click.option("--name", metavar="RUN", help="The run's name [default: the drill's, the time and four letters].")
-@click.option("--origin", metavar="CALENDAR/ENTRY/SLOT", help="What asked for this run; it goes into the history.")
+@click.option("--report-dir", type=click.Path(path_type=Path, file_okay=False), help="Write reports to this folder.")
+@click.option("--name", metavar="RUN", help="Name of the run [default: drill, time and four letters].")
+@click.option("--origin", metavar="CALENDAR/ENTRY/SLOT", help="Record what started this run.")
 @click.pass_obj
 def command(
     here: Surroundings,
@@ -65,10 +68,11 @@ def command(
 ) -> int:
     """Run a DRILL, judge it and write its report.
 
-    Ctrl-C once stops it cleanly, twice at once; both leave nothing injected. The exit code is the verdict's.
+    Press Ctrl-C once to stop cleanly, twice to stop at once; neither leaves a fault injected. The exit code is the
+    verdict's.
     """
     if blip and sabotage:
-        raise click.UsageError("found --blip and --sabotage; allowed is one of them")
+        raise click.UsageError("--blip and --sabotage are mutually exclusive")
     variant = "blip" if blip else f"sabotage:{sabotage}" if sabotage else "drill"
     asked_by = _origin(origin)
     if name is not None:
@@ -121,5 +125,5 @@ def _origin(text: str | None) -> dict[str, str]:
         return {}
     words = text.split("/", 2)
     if len(words) != 3 or not all(words):
-        raise click.UsageError(f"found --origin {text!r}; allowed is CALENDAR/ENTRY/SLOT")
+        raise click.UsageError(f"--origin: got {text!r}, expected CALENDAR/ENTRY/SLOT")
     return dict(zip(("calendar", "entry", "slot"), words, strict=True))

@@ -18,7 +18,7 @@ from tierdrill.cli.completion import complete_calendar
 from tierdrill.cli.errors import BAD_INPUT, Refusal
 from tierdrill.cli.folders import Surroundings
 from tierdrill.cli.options import echo_json, json_option, table
-from tierdrill.text import visible
+from tierdrill.text import plural, visible
 
 if TYPE_CHECKING:
     from tierdrill.documents.catalogue import Catalogue
@@ -28,23 +28,24 @@ if TYPE_CHECKING:
 
 _calendar = click.argument("calendar", required=False, shell_complete=complete_calendar)
 _from = click.option(
-    "--from", "start", metavar="TIME", help="A date or date-time, in the calendar's zone if without offset [now]."
+    "--from", "start", metavar="TIME",
+    help="Start date or date-time (calendar's time zone unless it has an offset) [default: now]."
 )
 
 
 @click.group("schedule")
 def command() -> None:
-    """When drills run by themselves, as the catalogue's calendars say, and what became of them. Nothing is started."""
+    """Show and check the catalogue's calendars and past slots. Nothing is started."""
 
 
 @command.command("show")
 @_calendar
-@click.option("--next", "count", type=click.IntRange(1, 10_000), default=20, show_default=True, help="How many slots.")
+@click.option("--next", "count", type=click.IntRange(1, 10_000), default=20, show_default=True, help="Number of slots.")
 @_from
 @json_option
 @click.pass_obj
 def show(here: Surroundings, calendar: str | None, count: int, start: str | None, as_json: bool) -> None:
-    """Show the next slots of all calendars, or of CALENDAR: what will run, and what is held back by which rule."""
+    """Show the next slots of all calendars, or of CALENDAR, and which rule holds one back."""
     from tierdrill.schedule.slots import due_slots
 
     catalogue, timetables, showing = timetables_of(here, calendar)
@@ -58,7 +59,7 @@ def show(here: Surroundings, calendar: str | None, count: int, start: str | None
         return
     click.echo(f"catalogue {catalogue.root}, {_counted(timetables)}")
     rows = [one.row() for one in slots]
-    click.echo(table(rows, head=("local", "utc", "entry", "runs", ""), indent="  ") or "  no slot comes")
+    click.echo(table(rows, head=("local", "utc", "entry", "runs", ""), indent="  ") or "  no upcoming slots")
     if disabled:
         click.echo(f"not enabled: {', '.join(disabled)}")
 
@@ -68,7 +69,7 @@ def show(here: Surroundings, calendar: str | None, count: int, start: str | None
 @json_option
 @click.pass_obj
 def check(here: Surroundings, paths: tuple[Path, ...], as_json: bool) -> int:
-    """Find what would keep drills from running by themselves: in the whole catalogue, or in the files at PATHS.
+    """Check what would keep scheduled drills from running, in the whole catalogue or in the files at PATHS.
 
     Each problem is one line, `file:line:column: what was found; what is allowed`. Exit code 2 if there is any: a time
     that never comes, an unknown zone, rules that leave no slot open, drills that would run at once on one environment,
@@ -94,23 +95,23 @@ def check(here: Surroundings, paths: tuple[Path, ...], as_json: bool) -> int:
         if problems:
             click.echo(f"problems: {len(problems)}, in files: {len({one.path for one in problems})}", err=True)
         else:
-            click.echo(f"{calendars} {'calendar' if calendars == 1 else 'calendars'}: no problems")
+            click.echo(f"{plural(calendars, 'calendar')}: no problems")
     return BAD_INPUT if problems else 0
 
 
 @command.command("simulate")
 @_calendar
-@click.option("--days", type=click.IntRange(1, 3660), default=7, show_default=True, help="How many days.")
+@click.option("--days", type=click.IntRange(1, 3660), default=7, show_default=True, help="Number of days.")
 @_from
-@click.option("--summary", is_flag=True, help="Only the counts, not every slot.")
-@click.option("--json", "as_json", is_flag=True, help="Each slot as a line of JSON, the counts as the last one.")
+@click.option("--summary", is_flag=True, help="Show only the counts.")
+@click.option("--json", "as_json", is_flag=True, help="Print slots as JSON lines; the last one has the counts.")
 @click.pass_obj
 def simulate(
     here: Surroundings, calendar: str | None, days: int, start: str | None, summary: bool, as_json: bool
 ) -> None:
-    """List what the calendars decide for every slot of the days to come, and count it by entry.
+    """List every slot of the coming days and count them by entry.
 
-    Only the calendars are asked: what holds a drill back on the day (a lock, a spent error budget) is not known ahead.
+    Only calendar rules are applied: a lock or a spent error budget is not known ahead of time.
     """
     from tierdrill.schedule.slots import due_slots
 
@@ -135,7 +136,7 @@ def simulate(
         held = [f"{count} by {words}" for words, count in each.most_common() if words]
         rows.append([name, str(each.total()), str(each[""]), str(each.total() - each[""]), held[0] if held else ""])
         rows += [["", "", "", "", one] for one in held[1:]]
-    click.echo(table(rows, head=("entry", "slots", "run", "held", "")) or "no slot comes")
+    click.echo(table(rows, head=("entry", "slots", "run", "held", "")) or "no upcoming slots")
 
 
 command.add_command(status)
@@ -146,7 +147,7 @@ command.add_command(log)
 @click.argument("calendar", required=False, shell_complete=complete_calendar)
 @click.pass_obj
 def rules(here: Surroundings, calendar: str | None) -> None:
-    """Print Prometheus rules that alert when the scheduler is gone or a drill of a calendar did not run."""
+    """Print Prometheus rules that alert when the scheduler is down or a scheduled drill did not run."""
     from tierdrill.schedule.alert_rules import schedule_rules
 
     _, timetables, _ = timetables_of(here, calendar)
@@ -166,7 +167,7 @@ def _line(slot: Slot, showing: Showing, as_json: bool) -> str:
 def timetables_of(here: Surroundings, calendar: str | None) -> tuple[Catalogue, dict[str, Timetable], Showing]:
     """The calendars asked about, ready; SpecError if a document has a problem, Refusal if there is no such calendar."""
     from tierdrill.cli.drill_documents import whole_catalogue
-    from tierdrill.documents.problems import listed, nearest
+    from tierdrill.documents.problems import either, nearest
     from tierdrill.documents.timetable import timetable_of
     from tierdrill.schedule.slot_text import Showing
 
@@ -175,9 +176,9 @@ def timetables_of(here: Surroundings, calendar: str | None) -> tuple[Catalogue, 
     if calendar is not None and calendar not in names:
         near = nearest(calendar, names)
         hint = f" (did you mean {near}?)" if near else ""
-        raise Refusal(f"no calendar named {calendar!r} in {catalogue.root}; allowed: {listed(names)}{hint}")
+        raise Refusal(f"no calendar named {calendar!r} in {catalogue.root}, expected {either(names)}{hint}")
     if not names:
-        raise Refusal(f"no calendar in {catalogue.root}; a document of kind Calendar says what runs when")
+        raise Refusal(f"no calendars in {catalogue.root}")
     timetables = {
         name: timetable_of(catalogue.calendars[name], catalogue.paths["Calendar", name])
         for name in names
@@ -212,4 +213,4 @@ def _counted(timetables: dict[str, Timetable]) -> str:
     entries = sum(len(timetable.entries) for timetable in timetables.values())
     calendars = ", ".join(f"{name} ({timetable.calendar.timezone})" for name, timetable in timetables.items())
     word = "calendar" if len(timetables) == 1 else "calendars"
-    return f"{word} {calendars}, {entries} {'entry' if entries == 1 else 'entries'}"
+    return f"{word} {calendars}, {plural(entries, 'entry', 'entries')}"

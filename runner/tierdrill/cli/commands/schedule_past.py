@@ -12,7 +12,7 @@ from tierdrill.cli.completion import complete_calendar
 from tierdrill.cli.errors import Refusal
 from tierdrill.cli.folders import Surroundings
 from tierdrill.cli.options import echo_json, json_option, table
-from tierdrill.text import utc
+from tierdrill.text import plural, utc
 
 if TYPE_CHECKING:
     from tierdrill.schedule.store.slot_records import Attempt, SlotRecord
@@ -25,7 +25,7 @@ STATES = ("claimed", "running", "finished", "held", "missed", "lost")
 @json_option
 @click.pass_obj
 def status(here: Surroundings, as_json: bool) -> None:
-    """Show the schedulers that run, what they run, which environments are in use, and how each entry stands."""
+    """Show active schedulers, environments in use and the state of each entry."""
     found = _look(here)
     if as_json:
         echo_json(found)
@@ -36,10 +36,10 @@ def status(here: Surroundings, as_json: bool) -> None:
 
 @click.command("log")
 @click.argument("calendar", required=False, shell_complete=complete_calendar)
-@click.option("--entry", metavar="NAME", help="Slots of this entry only.")
-@click.option("--state", type=click.Choice(STATES), help="Slots in this state only.")
-@click.option("--limit", type=click.IntRange(1, 100_000), default=20, show_default=True, help="The newest so many.")
-@click.option("--gates", is_flag=True, help="With what every gate said.")
+@click.option("--entry", metavar="NAME", help="Only slots of this entry.")
+@click.option("--state", type=click.Choice(STATES), help="Only slots in this state.")
+@click.option("--limit", type=click.IntRange(1, 100_000), default=20, show_default=True, help="Show at most this many.")
+@click.option("--gates", is_flag=True, help="Also show every gate's result.")
 @json_option
 @click.pass_obj
 def log(
@@ -51,7 +51,7 @@ def log(
     gates: bool,
     as_json: bool,
 ) -> None:
-    """Show what became of past slots, of all calendars or of CALENDAR: run, held, missed or lost, and why."""
+    """Show past slots of all calendars or of CALENDAR: run, held, missed or lost, and why."""
     with closing(_store(here)) as store:
         slots = store.latest(limit, calendar=calendar, entry=entry, state=state)
         shown = [_slot(record, store.attempts(record.slot.key)) for record in reversed(slots)]
@@ -70,20 +70,20 @@ def log(
             click.echo(line)
     for gap in gaps:
         span = f"{utc(gap['first'])} to {utc(gap['last'])}"
-        click.echo(f"{span}  {gap['calendar']}/{gap['entry']}  {gap['count']} slots missed: {gap['reason']}")
+        click.echo(f"{span}  {gap['calendar']}/{gap['entry']}  {plural(gap['count'], 'slot')} missed: {gap['reason']}")
     if not shown and not gaps:
-        click.echo("no slot has been decided yet")
+        click.echo("no past slots")
 
 
 def _store(here: Surroundings) -> ScheduleStore:
     from tierdrill.schedule.store.slot_store import ScheduleStore, StoreCorrupt, StoreError
 
     if not (here.home / "schedule.db").exists():
-        raise Refusal(f"no scheduler has run in {here.home} yet; `tierdrill scheduler` is one")
+        raise Refusal(f"no scheduler has run in {here.home}; start one with `tierdrill scheduler`")
     try:
         return ScheduleStore(here.home)
     except StoreCorrupt as error:
-        raise Refusal(f"{error}; `tierdrill scheduler` keeps it as a copy and begins a new one") from error
+        raise Refusal(f"{error}; `tierdrill scheduler` keeps a copy and creates a new one") from error
     except StoreError as error:
         raise Refusal(str(error)) from error
 
@@ -142,26 +142,26 @@ def _lines(found: dict[str, Any]) -> list[str]:
         state = "runs" if one["lives"] else "DIED"
         lines.append(f"scheduler {one['pid']} {state} since {utc(one['since'])}: {', '.join(one['calendars'])}")
     if not found["schedulers"]:
-        lines.append("NO SCHEDULER RUNS; slots that come now are missed")
+        lines.append("NO SCHEDULER IS RUNNING; due slots are missed")
     for slot in found["slots"]:
         runs = ", ".join(one["run"] for one in slot["drills"] if one["state"] == "running") or slot["reason"]
         lines.append(f"{slot['key']} is {slot['state']}{f': {runs}' if runs else ''}")
     for lock in found["locks"]:
-        holder = f"pid {lock['pid']}" if lock["lives"] else f"pid {lock['pid']}, which is dead: it is free"
+        holder = f"pid {lock['pid']}" if lock["lives"] else f"pid {lock['pid']}, which is dead: the lock is free"
         lines.append(
-            f"environment {lock['environment']} is in use by {lock['slot']} (owner {lock['owner'] or 'nobody named'}, "
+            f"environment {lock['environment']} is in use by {lock['slot']} (owner {lock['owner'] or 'not set'}, "
             f"{holder}) since {utc(lock['since'])}, lease {lock['lease']:g} s"
         )
     rows = []
     for one in found["entries"]:
         latest = one["latest"]
-        words = _words(latest) if latest else "no slot decided yet"
+        words = _words(latest) if latest else "no past slots"
         rows.append((
             f"{one['calendar']}/{one['entry']}", utc(latest["due"]) if latest else "", words,
             utc(one["last_success"]) if one["last_success"] else "never",
         ))  # fmt: skip
     if rows:
-        lines += ["", table(rows, ("entry", "last slot", "came to", "last passed"))]
+        lines += ["", table(rows, ("entry", "last slot", "result", "last passed"))]
     return lines
 
 

@@ -27,24 +27,24 @@ if TYPE_CHECKING:
     metavar="NAME",
     multiple=True,
     shell_complete=complete_calendar,
-    help="Serve this calendar only; repeatable [default: all of the catalogue].",
+    help="Run only this calendar; repeatable [default: all].",
 )
-@click.option("--once", is_flag=True, help="Decide what is due now, see it through, and end.")
+@click.option("--once", is_flag=True, help="Run what is due now, then exit.")
 @click.option(
     "--metrics-port",
     type=click.IntRange(0, 65535),
     metavar="PORT",
-    help="Serve Prometheus metrics on this port of loopback; 0: a free one.",
+    help="Serve Prometheus metrics on this loopback port; 0 picks a free one.",
 )
-@click.option("--json", "as_json", is_flag=True, help="The log as lines of JSON.")
+@click.option("--json", "as_json", is_flag=True, help="Log as JSON lines.")
 @click.pass_obj
 def command(
     here: Surroundings, calendars: tuple[str, ...], once: bool, metrics_port: int | None, as_json: bool
 ) -> int:
-    """Run the drills of the catalogue's calendars, each slot once, through its gates; nobody needs to look on.
+    """Run the drills of the catalogue's calendars unattended, each slot once, if its gates are open.
 
-    SIGTERM or Ctrl-C stops the drill that runs, waits until it has cleaned up, and ends; a second one ends at once and
-    the reaper cleans up. SIGHUP reads the calendars again. After a crash the next scheduler goes on where this one was.
+    SIGTERM or Ctrl-C stops the active drill, waits for its clean-up and exits; a second one exits at once and the
+    reaper cleans up. SIGHUP reloads the calendars. After a crash the next scheduler continues.
     """
     from tierdrill.schedule.catalogue_snapshot import load_snapshot
 
@@ -74,7 +74,7 @@ def _metrics(port: int | None) -> tuple[Metrics, int | None]:
     try:
         return metrics, metrics.serve(port)
     except OSError as error:
-        raise Refusal(f"found --metrics-port {port}: {error.strerror}; allowed is a port that is free") from error
+        raise Refusal(f"--metrics-port: cannot listen on port {port}: {error.strerror}") from error
 
 
 async def _run(

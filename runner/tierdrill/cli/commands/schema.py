@@ -14,7 +14,10 @@ KINDS = ("Tiers", "Workloads", "Environment", "Playbook", "Drill", "Calendar", "
 
 @click.command("schema")
 @click.argument("kind", metavar="KIND", required=False, type=click.Choice(KINDS, case_sensitive=False))
-@click.option("--write", type=click.Path(path_type=Path, file_okay=False), metavar="DIR", help="Write all there.")
+@click.option(
+    "--write", type=click.Path(path_type=Path, file_okay=False), metavar="DIR",
+    help="Write all schemas to this folder.",
+)
 def command(kind: str | None, write: Path | None) -> None:
     """Print the JSON Schema of a KIND of document, or write all of them with --write.
 
@@ -27,6 +30,6 @@ def command(kind: str | None, write: Path | None) -> None:
         for path in write_schemas(write):
             click.echo(str(path))
     elif kind is None:
-        raise Refusal(f"which kind? allowed: {', '.join(KINDS)} (or --write DIR for all of them)")
+        raise Refusal(f"missing KIND, expected one of: {', '.join(KINDS)} (or --write DIR for all of them)")
     else:
         click.echo(json.dumps(json_schema(kind), indent=2, ensure_ascii=False))

@@ -18,9 +18,9 @@ REMEDY = "remedy"
 @json_option
 @click.pass_obj
 def command(here: Surroundings, as_json: bool) -> int:
-    """Show what runs, what is injected, what is halted, and which labs are up.
+    """Show active runs, injected faults, the kill switch, locks and labs.
 
-    Exit code 5 if something is still injected, or was left behind, with no run that looks after it.
+    Exit code 5 if a fault or process is left over with no run responsible for it.
     """
     from tierdrill.conductor.status import look
     from tierdrill.schedule.notify.outbox_counts import waiting_and_given_up
@@ -36,14 +36,14 @@ def command(here: Surroundings, as_json: bool) -> int:
 
 def _keeper(fault: dict[str, Any]) -> str:
     if fault["run_lives"] and not fault["run_stopped"]:
-        return "its run looks after it"
+        return "owned by its run"
     what = "is stopped (SIGSTOP)" if fault["run_stopped"] else "died"
     if fault["reaper_lives"]:
         return f"its run {what} and its reaper undoes it"
     if fault["lab_lease"] == "undone":
         return f"its run {what}; its lab has undone it, and `tierdrill recover` closes the entry"
     timer = ", its lab undoes it when the lease runs out" if fault["lab_lease"] in ("held", "undoing") else ""
-    return f"NO RUN LOOKS AFTER IT{timer}"
+    return f"NOT OWNED BY ANY RUN{timer}"
 
 
 def _lines(found: dict[str, Any]) -> list[str]:
@@ -51,37 +51,37 @@ def _lines(found: dict[str, Any]) -> list[str]:
     if halt := found["halt"]:
         since = utc(halt["at"])
         lines.append(f"HALTED by {halt['author']} since {since}: {halt['reason']} (tierdrill resume lifts it)")
-    lines += [f"run {run['run']} goes on: {run['phase']} (pid {run['pid']})" for run in found["runs"]]
+    lines += [f"run {run['run']} in progress: {run['phase']} (pid {run['pid']})" for run in found["runs"]]
     if not found["runs"]:
-        lines.append("no run goes on")
+        lines.append("no runs in progress")
     for fault in (*found["faults"], *found["remedies"]):
-        lease = "its lease has run out" if fault["lease_ran_out"] else f"lease {fault['lease']:g} s"
+        lease = "its lease has expired" if fault["lease_ran_out"] else f"lease {fault['lease']:g} s"
         keeper = _keeper(fault)
         note = f", {fault['note']}" if fault["note"] else ""
         named = "sealed until the debrief" if fault["sealed"] else f"{fault['kind']} on {fault['target']}"
         done = f"changed by a playbook: {fault['target']}" if fault["kind"] == REMEDY else f"injected: {named}"
         lines.append(f"{done} for {fault['age']:g} s, {fault['state']}, {lease}, {keeper}{note}")
     if not found["faults"]:
-        lines.append("nothing is injected")
+        lines.append("no faults injected")
     lines += [f"left over: {stray['role']} (pid {stray['pid']}) of run {stray['run']}" for stray in found["strays"]]
     for lab in found["labs"]:
         owner = f" for run {lab['run']}" if lab["run"] else ""
         state = {
             "up": f"is up{owner}",
-            "broken": f"is broken{owner}: it has lost {', '.join(lab.get('lost', []))}",
-            "dead": "is dead, its state file is left",
+            "broken": f"is broken{owner}: missing {', '.join(lab.get('lost', []))}",
+            "dead": "is dead (stale state file)",
             "unreadable": f"may be up: its state file in {found['home']}/labs/{lab['name']} cannot be read",
         }
         lines.append(f"lab {lab['name']} {state[lab['state']]}")
     if not found["labs"]:
-        lines.append("no lab is up")
+        lines.append("no labs up")
     for lock in found["locks"]:
         lines.append(f"environment {lock['environment']} is held by run {lock['run']} (pid {lock['pid']})")
     told = found["notifications"]
     if told["waiting"] or told["failed"]:
-        given_up = f", {told['failed']} given up" if told["failed"] else ""
+        given_up = f", {told['failed']} failed" if told["failed"] else ""
         lines.append(f"notifications: {told['waiting']} waiting{given_up} (tierdrill notify log)")
-    lines += [f"a corrupt database is kept as {path}; move it away once looked at" for path in found["set_aside"]]
+    lines += [f"a corrupt database is kept as {path}; remove it after inspection" for path in found["set_aside"]]
     if not found["clean"]:
-        lines.append("`tierdrill recover` undoes and ends what was left behind")
+        lines.append("run `tierdrill recover` to clean up")
     return lines

@@ -11,14 +11,14 @@ from tierdrill.cli.folders import Surroundings, author
 from tierdrill.cli.standard_streams import unread
 from tierdrill.conductor.live_runs import live_runs
 
-_reason = click.option("--reason", required=True, help="Why; it is shown to whoever is stopped by it.")
-_author = click.option("--author", "by", help="Who [default: git's identity, else the user].")
+_reason = click.option("--reason", required=True, help="Reason, shown to everybody it stops.")
+_author = click.option("--author", "by", help="Author [default: git's identity, else the user].")
 
 
 def _said(reason: str) -> str:
     text = " ".join(reason.split())
     if not text:
-        raise Refusal("found an empty --reason; allowed is a few words that help whoever is stopped by it")
+        raise Refusal("--reason must not be empty")
     return text
 
 
@@ -27,14 +27,14 @@ def _said(reason: str) -> str:
 @_author
 @click.pass_obj
 def halt(here: Surroundings, reason: str, by: str | None) -> None:
-    """Throw the kill switch: what runs stops and cleans up, and nothing starts until `tierdrill resume`."""
+    """Turn on the kill switch: runs stop and clean up, and none can start until `tierdrill resume`."""
     from tierdrill.history.ledger import LedgerError, throw_kill_switch
 
     unrecorded = throw_kill_switch(here.home, by or author(), _said(reason))
     with unread():
-        click.echo("halted: nothing starts until `tierdrill resume --reason ...`")
+        click.echo("halted: no run starts until `tierdrill resume --reason ...`")
     if unrecorded:
-        say(f"the ledger has no record of it, it holds all the same: {unrecorded}")
+        say(f"not recorded in the ledger: {unrecorded}")
     with suppress(LedgerError), unread():
         for run in live_runs(here.home):
             click.echo(f"stopping {run}; `tierdrill status` shows when it is clean")
@@ -45,10 +45,10 @@ def halt(here: Surroundings, reason: str, by: str | None) -> None:
 @_author
 @click.pass_obj
 def resume(here: Surroundings, reason: str, by: str | None) -> None:
-    """Lift the kill switch."""
+    """Turn off the kill switch and allow runs again."""
     from tierdrill.history.ledger import Ledger
 
     with closing(Ledger(here.home)) as ledger:
         lifted = ledger.resume(by or author(), _said(reason))
     with unread():
-        click.echo("resumed: drills may start" if lifted else "it was not halted")
+        click.echo("resumed: runs can start" if lifted else "not halted")

@@ -56,25 +56,25 @@ def _complete_scenario(ctx: click.Context, param: click.Parameter, incomplete: s
 
 @click.group("train", cls=StartingGroup, start="start", further=PAST)
 def command() -> None:
-    """Be on call in a lab where something will go wrong: `train SCENARIO`, or `train --draw`.
+    """Start an on-call exercise in a lab: `train SCENARIO`, or `train --draw`.
 
-    This terminal rings and tells; work in a second one with `tierdrill ops`. A facilitator joins from a third with
-    `tierdrill facilitate`. What is broken is told nowhere before the debrief. Ctrl-C ends it cleanly, twice at once.
+    This terminal shows pages and messages; work in a second one with `tierdrill ops`. A facilitator joins from a third
+    with `tierdrill facilitate`. The fault is shown nowhere before the debrief. Ctrl-C ends it cleanly, twice at once.
     """
 
 
 @command.command("start", hidden=True)
 @click.argument("scenario", required=False, shell_complete=_complete_scenario)
-@click.option("--list", "listing", is_flag=True, help="Show the scenarios and their levels, not what happens in them.")
-@click.option("--draw", is_flag=True, help="Draw one as often as it is met in the field; unnamed.")
+@click.option("--list", "listing", is_flag=True, help="List the scenarios and their levels, without spoilers.")
+@click.option("--draw", is_flag=True, help="Draw a random scenario, weighted by real-world frequency, unnamed.")
 @click.option(
-    "--level", type=click.Choice(LEVELS), help="With --draw: of that level."
+    "--level", type=click.Choice(LEVELS), help="With --draw: only of this level."
 )
-@click.option("--seed", type=click.IntRange(0), help="For the draw and the load: the same seed, the same exercise.")
-@click.option("--automation", type=click.Choice(["on", "off", "wrong"]), help="Instead of the scenario's own.")
-@click.option("--trainee", metavar="NAME", help="Keep the result under this name; without it, under none.")
-@click.option("--auto", type=click.Choice(["good", "slow", "harmful"]), help="Let a scripted responder do it.")
-@click.option("--json", "as_json", is_flag=True, help="With --list: as JSON. Else one line of JSON at the end.")
+@click.option("--seed", type=click.IntRange(0), help="Random seed for the draw and the load.")
+@click.option("--automation", type=click.Choice(["on", "off", "wrong"]), help="Override the scenario's automation.")
+@click.option("--trainee", metavar="NAME", help="Record the result under this name [default: no name].")
+@click.option("--auto", type=click.Choice(["good", "slow", "harmful"]), help="Run with a scripted responder.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON: the list, or the result at the end.")
 @no_color_option
 @click.pass_obj
 def start(
@@ -94,9 +94,9 @@ def start(
     from tierdrill.cli.drill_documents import whole_catalogue
 
     if sum((listing, draw, scenario is not None)) != 1:
-        raise click.UsageError("allowed is one of SCENARIO, --draw and --list")
+        raise click.UsageError("expected exactly one of SCENARIO, --draw and --list")
     if trainee is not None and (not trainee.strip() or not trainee.isprintable() or len(trainee) > TRAINEE_MAX):
-        raise click.UsageError(f"found --trainee {trainee!r}; allowed is a name of at most {TRAINEE_MAX} letters")
+        raise click.UsageError(f"--trainee: got {trainee!r}, expected a name of at most {TRAINEE_MAX} characters")
     catalogue = whole_catalogue(here.catalogue)
     if listing:
         return _list(catalogue, as_json)
@@ -129,14 +129,14 @@ def _list(catalogue: Catalogue, as_json: bool) -> int:
     shown = [
         (one.metadata.name, one.level, f"{one.duration / 60:g} min", one.metadata.title or "") for one in scenarios
     ]
-    click.echo(table(shown, ("scenario", "level", "length", "title")) or "the catalogue has no scenarios")
+    click.echo(table(shown, ("scenario", "level", "length", "title")) or "no scenarios in the catalogue")
     return 0
 
 
 def _setting(
     catalogue: Catalogue, scenario: str | None, level: str | None, seed: int | None, automation: Any
 ) -> ExerciseSetting:
-    from tierdrill.documents.problems import listed, nearest
+    from tierdrill.documents.problems import either, nearest
     from tierdrill.training.exercise_setting import CannotBeWrong, draw_scenario, exercise_setting
 
     if scenario is None:
@@ -145,11 +145,11 @@ def _setting(
         except LookupError as error:
             raise Refusal(str(error)) from error
     elif level is not None:
-        raise click.UsageError("found --level without --draw")
+        raise click.UsageError("--level needs --draw")
     elif scenario not in catalogue.scenarios:
         near = nearest(scenario, catalogue.scenarios)
         hint = f" (did you mean {near}?)" if near else ""
-        raise Refusal(f"no scenario named {scenario!r}; allowed: {listed(sorted(catalogue.scenarios))}{hint}")
+        raise Refusal(f"no scenario named {scenario!r}, expected {either(sorted(catalogue.scenarios))}{hint}")
     try:
         return exercise_setting(catalogue, scenario, automation)
     except CannotBeWrong as error:
@@ -185,7 +185,7 @@ def _tell(here: Surroundings, outcome: ExerciseOutcome, *, as_json: bool, color:
     from tierdrill.training.results.exercise_results import aftermath
 
     if outcome.left:
-        raise Refusal(f"still there: {', '.join(outcome.left)}; `tierdrill recover` mends it")
+        raise Refusal(f"still there: {', '.join(outcome.left)}; `tierdrill recover` cleans up")
     told = aftermath(here.home, outcome, color=color)
     if as_json:
         click.echo(json.dumps(told.line, sort_keys=True))

@@ -12,7 +12,7 @@ from tierdrill.cli.completion import complete_run
 from tierdrill.cli.errors import Refusal, say
 from tierdrill.cli.folders import Surroundings
 from tierdrill.cli.options import echo_json, json_option, table
-from tierdrill.text import DAY, utc
+from tierdrill.text import DAY, plural, utc
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -38,19 +38,19 @@ def complete_trainee(context: click.Context, _: click.Parameter, incomplete: str
 @json_option
 @click.pass_obj
 def progress(here: Surroundings, name: str | None, as_json: bool) -> None:
-    """Show how a person's scores went over time; without NAME, everybody's whose name was given."""
+    """Show a person's scores over time (default: everybody's)."""
     from tierdrill.training.results.practice_matrix import progress_of
 
     results = _results(here.home)
     found = progress_of(results, name)
     if name is not None and not found:
         known = sorted({one.trainee for one in results if one.trainee})
-        raise Refusal(f"no exercise is kept under the name {name!r}; there are: {', '.join(known) or 'none'}")
+        raise Refusal(f"no exercise of {name!r}, expected one of: {', '.join(known) or 'none'}")
     if as_json:
         echo_json([_person(one) for one in found])
         return
     if not found:
-        click.echo("no exercise is kept under a name yet; `tierdrill train SCENARIO --trainee NAME` makes one")
+        click.echo("no named exercises; start one with `tierdrill train SCENARIO --trainee NAME`")
     for number, one in enumerate(found):
         click.echo(("\n" if number else "") + _told(one, whole=name is not None))
 
@@ -59,7 +59,7 @@ def progress(here: Surroundings, name: str | None, as_json: bool) -> None:
 @json_option
 @click.pass_obj
 def coverage(here: Surroundings, as_json: bool) -> None:
-    """Show who has practised what: every person by every scenario, with the best score and the last time."""
+    """Show every person's best score and last time in every scenario."""
     from tierdrill.cli.drill_documents import read
     from tierdrill.training.results.practice_matrix import coverage_of
 
@@ -77,7 +77,7 @@ def coverage(here: Surroundings, as_json: bool) -> None:
 @json_option
 @click.pass_obj
 def debrief(here: Surroundings, exercise: str | None, as_json: bool) -> None:
-    """Score an EXERCISE again (the last one where none is named) and write its debrief; shows where that is."""
+    """Score an EXERCISE again (default: the last one), write its debrief and print the path."""
     from tierdrill.cli.past_runs import stored_events
     from tierdrill.home import run_folder
     from tierdrill.training.exercise_documents import NotAnExercise
@@ -109,14 +109,14 @@ def debrief(here: Surroundings, exercise: str | None, as_json: bool) -> None:
 
 @click.command("forget")
 @click.argument("name", shell_complete=complete_trainee)
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 @json_option
 @click.pass_obj
 def forget(here: Surroundings, name: str, yes: bool, as_json: bool) -> int:
-    """Erase a trainee's NAME from results, histories and debriefs; the exercises stay as those of "a trainee".
+    """Erase a trainee's NAME from results, histories and debriefs; their exercises become those of "a trainee".
 
-    It cannot be taken back. The name is looked for as a whole word in everything that was said in exercises, too. Exit
-    code 1 where a file of this home still has it, which is then named.
+    This cannot be undone. The name is also searched for as a whole word in all messages of exercises. Exit code 1 if a
+    file of this home still has it.
     """
     from tierdrill.training.results.erase_trainee import StillGoingOn
     from tierdrill.training.results.erase_trainee import forget as erase
@@ -133,14 +133,13 @@ def forget(here: Surroundings, name: str, yes: bool, as_json: bool) -> int:
     elif done.nothing:
         click.echo(f"{name!r} was in nothing that is kept of exercises")
     else:
-        from tierdrill.report.format import plural
 
         click.echo(
             f"{name!r} is forgotten: {plural(done.results, 'result')}, "
-            f"{len(done.exercises)} in the history and {plural(len(done.files), 'file')} now speak of a trainee"
+            f"{len(done.exercises)} in the history and {plural(len(done.files), 'file')} now say 'a trainee'"
         )
     if done.left:
-        say(f"still named in {', '.join(done.left)}, which are none of an exercise's")
+        say(f"still named in {', '.join(done.left)}, which are not files of exercises")
         return 1
     return 0
 
@@ -153,7 +152,7 @@ def _results(home: Path) -> list[Result]:
     try:
         with closing(ProgressStore(home)) as store:
             if store.set_aside is not None:
-                say(f"{store.path} was broken; a copy is {store.set_aside}, and it was made again from the history")
+                say(f"{store.path} was corrupt; it was rebuilt from the history (copy: {store.set_aside})")
             return store.results()
     except ProgressError as error:
         raise Refusal(str(error)) from error
@@ -164,14 +163,14 @@ def _exercise(home: Path, exercise: str | None) -> str:
     from tierdrill.training.results.progress import EXERCISE
 
     if not (home / "history.db").exists():
-        raise Refusal(f"no exercise in {home} yet; `tierdrill train SCENARIO` makes one")
+        raise Refusal(f"no exercises in {home}; start one with `tierdrill train SCENARIO`")
     with closing(HistoryStore(home)) as store:
         known = [one.run for one in store.runs(limit=100_000) if one.variant == EXERCISE and one.status is not None]
     fitting = [name for name in known if exercise is None or name.startswith(exercise)]
     if exercise in known:
         return str(exercise)
     if not fitting or (exercise is not None and len(fitting) > 1):
-        what = f"no exercise, or more than one, begins with {exercise!r}" if exercise else "no exercise has ended"
+        what = f"no exercise, or several, begin with {exercise!r}" if exercise else "no exercise has ended"
         raise Refusal(f"{what} in {home}; the latest are: {', '.join(known[:5]) or 'none'}")
     return fitting[0]
 
@@ -187,7 +186,6 @@ def _percent(share: float | None) -> str:
 
 
 def _told(one: Progress, *, whole: bool) -> str:
-    from tierdrill.report.format import plural
 
     shares = " -> ".join(_percent(share) for share in one.shares[-SHOWN_SHARES:]) or "no score yet"
     last = utc(one.steps[-1].at, DAY)
@@ -205,7 +203,7 @@ def _told(one: Progress, *, whole: bool) -> str:
 
 def _shown(found: Coverage) -> str:
     if not found.people:
-        return "nobody has practised yet; `tierdrill train --list` shows the scenarios"
+        return "no exercises; list scenarios with `tierdrill train --list`"
     rows, people = [], found.people
     for scenario, level in found.scenarios:
         cells = [found.cells.get((person, scenario)) for person in people]
@@ -214,8 +212,8 @@ def _shown(found: Coverage) -> str:
     totals = [" ".join(f"{level} {count}" for level, count in found.levels[one].items() if count) for one in people]
     rows.append(("(exercises)", "", *totals))
     text = table(rows, ("scenario", "level", *people))
-    legend = "\neach cell: best of 100, how often, last day"
-    return text + legend + (f"\nnobody yet: {', '.join(found.gaps)}" if found.gaps else "")
+    legend = "\ncells: best score of 100, number of exercises, last day"
+    return text + legend + (f"\nnot practised: {', '.join(found.gaps)}" if found.gaps else "")
 
 
 def _matrix(found: Coverage) -> dict[str, Any]:

@@ -36,10 +36,12 @@ def _duration(ctx: click.Context, param: click.Parameter, value: str | None) -> 
 
 @click.command("trend")
 @click.argument("drill", required=False, shell_complete=complete_drill)
-@click.option("--tier", metavar="NAME", shell_complete=complete_tier, help="Of this tier only.")
-@click.option("--since", metavar="DURATION", callback=_duration, help="Only runs that began within: 90d, 12h, ...")
-@click.option("--html", "page", type=click.Path(path_type=Path, dir_okay=False), help="Write the page to this file.")
-@click.option("--check", is_flag=True, help="Exit with 1 if something became worse.")
+@click.option("--tier", metavar="NAME", shell_complete=complete_tier, help="Only this tier.")
+@click.option("--since", metavar="DURATION", callback=_duration, help="Only runs started within 90d, 12h, ...")
+@click.option(
+    "--html", "page", type=click.Path(path_type=Path, dir_okay=False), help="Write an HTML page to this file.",
+)
+@click.option("--check", is_flag=True, help="Exit with code 1 on a regression.")
 @json_option
 @no_color_option
 @click.pass_obj
@@ -53,9 +55,9 @@ def command(
     as_json: bool,
     plain_colors: bool,
 ) -> int:
-    """Show how the drills do over runs and versions; or one DRILL in full.
+    """Show how drills do over runs and versions, or one DRILL in full.
 
-    What became worse is judged with statistics against the runs before, and said to be unknown where there are too few.
+    Regressions are tested statistically against earlier runs, and reported as unknown if there are too few.
     Each tier has a resilience score, which decays when its drills have not run for 30 days.
     """
     now = time.time()
@@ -88,7 +90,7 @@ def _figures(here: Surroundings, drill: str | None) -> list[RunFigures]:
 
         def tell(done: int, total: int) -> None:
             if time.monotonic() - began > PROGRESS_AFTER_S and (done % 10 == 0 or done == total):
-                say(f"figures of older runs, computed once: {done} of {total}")
+                say(f"computing figures of older runs: {done} of {total}")
 
         with closing(HistoryStore(here.home)) as store:
             figures = all_figures(store, drill, progress=tell)
@@ -98,7 +100,7 @@ def _figures(here: Surroundings, drill: str | None) -> list[RunFigures]:
                     raise Refusal(f"no run of {drill!r} in {here.home} yet; there are runs of: {', '.join(others)}")
     if not figures:
         what = drill or "DRILL"
-        raise Refusal(f"no judged run in {here.home} yet; `tierdrill run {what}` makes one, a calendar one each night")
+        raise Refusal(f"no judged runs in {here.home}; start one with `tierdrill run {what}`")
     return figures
 
 
@@ -135,10 +137,10 @@ def _known(trend: Trend, drill: str | None, tier: str | None, since: float | Non
         from tierdrill.report.trend.wording import show_age
 
         what = drill or "any drill"
-        raise Refusal(f"no run of {what} within the last {show_age(since)}; a longer --since finds older ones")
+        raise Refusal(f"no runs of {what} within the last {show_age(since)}; use a longer --since")
     tiers = [score.tier for score in trend.scores]
     if tier is not None and tier not in tiers:
-        raise Refusal(f"found tier {tier!r}; allowed is: {', '.join(tiers) or 'none, no drill judges a tier'}")
+        raise Refusal(f"--tier: got {tier!r}, expected one of: {', '.join(tiers) or 'none (no drill judges a tier)'}")
 
 
 def _write_page(here: Surroundings, trend: Trend, page: Path, tier: str | None) -> None:

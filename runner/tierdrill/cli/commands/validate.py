@@ -14,6 +14,7 @@ from tierdrill.cli.chosen_documents import groups, read_group
 from tierdrill.cli.errors import BAD_INPUT
 from tierdrill.cli.folders import Surroundings
 from tierdrill.cli.options import echo_json, json_option
+from tierdrill.text import plural
 
 if TYPE_CHECKING:
     from tierdrill.documents.catalogue import Catalogue
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 @json_option
 @click.pass_obj
 def command(here: Surroundings, paths: tuple[Path, ...], as_json: bool) -> int:
-    """Find every problem of the documents: the whole catalogue, or the files and folders at PATHS.
+    """Check the whole catalogue, or the files and folders at PATHS.
 
     A document in a catalogue is held against everything else in it. Each problem is one line,
     `file:line:column: what was found; what is allowed`. Exit code 2 if there is any. What is worth a look and keeps
@@ -58,8 +59,8 @@ def command(here: Surroundings, paths: tuple[Path, ...], as_json: bool) -> int:
             click.echo(f"problems: {len(problems)}, in files: {files}", err=True)
         else:
             where = ", ".join(str(root) for root in counted)
-            looked = f", {len(warnings)} worth a look" if warnings else ""
-            click.echo(f"{count} documents in {where}: no problems{looked}")
+            looked = f", {plural(len(warnings), 'warning')}" if warnings else ""
+            click.echo(f"{plural(count, 'document')} in {where}: no problems{looked}")
     return BAD_INPUT if problems else 0
 
 

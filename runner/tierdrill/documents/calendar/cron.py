@@ -74,9 +74,9 @@ def parse_cron(text: str) -> CronLine:
     words = text.lower().split()
     if words and words[0].startswith("@"):
         meant = _MACROS.get(words[0], "")
-        raise ValueError(f"cron {text!r}; allowed is {f'{meant} instead' if meant else FORM}")
+        raise ValueError(f"cron {text!r}, expected {f'{meant} instead' if meant else FORM}")
     if len(words) != 5:
-        raise ValueError(f"cron {text!r} of {len(words)} fields; allowed are {FORM}")
+        raise ValueError(f"cron {text!r} of {len(words)} fields, expected {FORM}")
     minutes = _numbers(words[0], "minute", 0, 59)
     hours = _numbers(words[1], "hour", 0, 23)
     days = _numbers(words[2], "day", 1, 31)
@@ -84,7 +84,7 @@ def parse_cron(text: str) -> CronLine:
     weekdays, nth = _weekdays(words[4])
     if words[2] != "*" and words[4] != "*":
         raise ValueError(
-            f"day {words[2]} and weekday {words[4]} in one cron line; allowed is one of them (cron takes such a "
+            f"day {words[2]} and weekday {words[4]} in one cron line; they are mutually exclusive (cron takes such a "
             "line for either, others for both; the first Monday of a month is weekday mon#1)"
         )
     if not any(day <= _MONTH_DAYS[month - 1] for day in days for month in months):
@@ -105,14 +105,14 @@ def _dates(days: frozenset[int], months: frozenset[int]) -> str:
 
 def _numbers(word: str, what: str, least: int, most: int, names: tuple[str, ...] = ()) -> frozenset[int]:
     by_name = f" or {names[0]} to {names[-1]}" if names else ""
-    allowed = f"allowed are {least} to {most}{by_name}, a-b, */n, and lists with commas"
+    allowed = f"expected {least} to {most}{by_name}, a-b, */n, and lists with commas"
 
     def number(part: str) -> int:
         if part in names:
             return names.index(part) + least
         if part.isascii() and part.isdigit() and len(part) < 4 and least <= int(part) <= most:
             return int(part)
-        raise ValueError(f"{part!r} for the {what} of a cron line; {allowed}")
+        raise ValueError(f"{part!r} for the {what} of a cron line, {allowed}")
 
     return frozenset(one for part in word.split(",") for one in _span(part, what, allowed, number, least, most))
 
@@ -120,7 +120,7 @@ def _numbers(word: str, what: str, least: int, most: int, names: tuple[str, ...]
 def _span(part: str, what: str, allowed: str, number: Callable[[str], int], least: int, most: int) -> range:
     found = _PART.match(part)
     if not found:
-        raise ValueError(f"{part!r} for the {what} of a cron line; {allowed}")
+        raise ValueError(f"{part!r} for the {what} of a cron line, {allowed}")
     first, _, last = found[1].partition("-")
     step = int(found[2]) if found[2] else 1
     if first == "*":
@@ -135,7 +135,7 @@ def _span(part: str, what: str, allowed: str, number: Callable[[str], int], leas
     if start > end:
         raise ValueError(f"{part!r} for the {what} of a cron line; a range goes upward")
     if step < 1 or step > most:
-        raise ValueError(f"step {step} for the {what} of a cron line; allowed are steps of 1 to {most}")
+        raise ValueError(f"step {step} for the {what} of a cron line, expected steps of 1 to {most}")
     return range(start, end + 1, step)
 
 
@@ -160,7 +160,7 @@ def _weekday(name: str, part: str) -> int:
         return WEEKDAYS.index(name)
     if name.isascii() and name.isdigit():
         raise ValueError(
-            f"weekday {part} as a number; allowed are names, mon to sun (1 is Monday to cron, Tuesday to "
+            f"weekday {part} as a number, expected names, mon to sun (1 is Monday to cron, Tuesday to "
             "APScheduler)"
         )
-    raise ValueError(f"weekday {part!r}; allowed are mon to sun, ranges such as mon-fri, lists with commas, and mon#1")
+    raise ValueError(f"weekday {part!r}, expected mon to sun, ranges such as mon-fri, lists with commas, and mon#1")

@@ -150,17 +150,17 @@ def _calendars(raw: bytes) -> Iterator[_Calendar]:
             name = one.value.strip().upper()
             if not open_names or open_names[-1][0] != name:
                 expected = f"END:{open_names[-1][0]}" if open_names else "BEGIN:VCALENDAR"
-                raise Refused(one.line, one.column, f"END:{name}", f"here stands {expected}")
+                raise Refused(one.line, one.column, f"END:{name}", f"expected {expected}")
             open_names.pop()
             if name in ("VEVENT", "VTIMEZONE"):
                 inside = None
             if name == "VCALENDAR":
                 yield calendar
         elif not open_names:
-            raise Refused(one.line, 1, f"found {shown(one.name)}", "a file begins with BEGIN:VCALENDAR")
+            raise Refused(one.line, 1, f"got {shown(one.name)}", "a file begins with BEGIN:VCALENDAR")
         elif open_names[-1][0] == "VCALENDAR":
             if one.name == "CALSCALE" and one.value.strip().upper() != "GREGORIAN":
-                raise Refused(one.line, one.column, f"CALSCALE {shown(one.value)}", "allowed is GREGORIAN")
+                raise Refused(one.line, one.column, f"CALSCALE {shown(one.value)}", "expected GREGORIAN")
             if one.name == "X-WR-TIMEZONE" and one.value.strip():
                 calendar.zone = one
     if open_names:
@@ -183,7 +183,7 @@ def _properties(raw: bytes) -> Iterator[Property]:
         try:
             name, parameters, value = Contentline(text).raw_parts()
         except ValueError:
-            raise Refused(number, 1, f"found {shown(text)}", "a line is NAME;PARAMETER=value:value") from None
+            raise Refused(number, 1, f"got {shown(text)}", "a line is NAME;PARAMETER=value:value") from None
         column = len(text) - len(value) + 1
         yield Property(
             name.upper(),

@@ -145,7 +145,7 @@ class EventMaker:
     def take(self, name: str, parameters: Mapping[str, str], value: str, line: int, column: int) -> None:
         """One property; Refused if it has a bearing on time and is not understood."""
         if name in _NOT_UNDERSTOOD:
-            raise Refused(line, column, f"{name}, which is not understood", f"allowed is {_NOT_UNDERSTOOD[name]}")
+            raise Refused(line, column, f"{name}, which is not understood", f"expected {_NOT_UNDERSTOOD[name]}")
         if name == "UID":
             self.uid = value.strip()
         elif name == "SUMMARY":
@@ -172,7 +172,7 @@ class EventMaker:
             self.left_out += [self._time(parameters, one, line, column) for one in value.split(",")]
         elif name == "RECURRENCE-ID":
             if (reach := parameters.get("RANGE")) not in (None, "THISANDFUTURE"):
-                raise Refused(line, column, f"RANGE {shown(reach)}", "allowed is THISANDFUTURE")
+                raise Refused(line, column, f"RANGE {shown(reach)}", "expected THISANDFUTURE")
             self.future_too = reach is not None
             self.replaces = self._time(parameters, value, line, column)
 
@@ -220,7 +220,7 @@ class EventMaker:
 
         kind = parameters.get("VALUE", "DATE-TIME").upper()
         if kind not in ("DATE", "DATE-TIME"):
-            raise Refused(line, column, f"a value of type {kind}", "allowed are DATE and DATE-TIME")
+            raise Refused(line, column, f"a value of type {kind}", "expected DATE or DATE-TIME")
         try:
             found = vDDDTypes.from_ical(value.strip())
             if isinstance(found, datetime) and kind == "DATE-TIME" and found.year in _YEARS:
@@ -236,7 +236,7 @@ class EventMaker:
         except ValueError:
             pass
         form = "a date such as 20261224" if kind == "DATE" else "a date-time such as 20261224T180000Z"
-        raise Refused(line, column, f"found {shown(value.strip())}", f"allowed is {form}")
+        raise Refused(line, column, f"got {shown(value.strip())}", f"expected {form}")
 
     def _stretch(
         self, parameters: Mapping[str, str], value: str, line: int, column: int
@@ -244,7 +244,7 @@ class EventMaker:
         """A PERIOD of an RDATE: from a time to another, or for a duration."""
         begin, slash, end = value.strip().partition("/")
         if not slash:
-            raise Refused(line, column, f"found {shown(value)}", "allowed is a period: 20261224T180000Z/PT2H")
+            raise Refused(line, column, f"got {shown(value)}", "expected a period: 20261224T180000Z/PT2H")
         timed = {name: each for name, each in parameters.items() if name != "VALUE"}
         start = self._time(timed, begin, line, column)
         if "P" in end.upper():
@@ -361,7 +361,7 @@ def _between(start: Written, end: Written) -> timedelta:
 def _duration(value: str, line: int, column: int) -> tuple[int, timedelta]:
     found = _DURATION.match(value.strip())
     if not found or not any(found.groups()):
-        raise Refused(line, column, f"found {shown(value)}", "allowed is a duration such as P1D, PT2H30M or P1W")
+        raise Refused(line, column, f"got {shown(value)}", "expected a duration such as P1D, PT2H30M or P1W")
     weeks, days, hours, minutes, seconds = (int(part or 0) for part in found.groups())
     return weeks * 7 + days, timedelta(hours=hours, minutes=minutes, seconds=seconds)
 
@@ -376,7 +376,7 @@ def _in_wall_time(text: str, zone: tzinfo, line: int, column: int) -> str:
         parts[name] = value
     if parts.get("FREQ") not in _FREQUENCIES:
         found = f"RRULE with FREQ {shown(parts.get('FREQ'))}"
-        raise Refused(line, column, found, f"allowed: {', '.join(_FREQUENCIES)}")
+        raise Refused(line, column, found, f"expected one of: {', '.join(_FREQUENCIES)}")
     for name in ("INTERVAL", "COUNT"):
         if name in parts and not (parts[name].isdigit() and 1 <= int(parts[name]) <= 100_000):
             raise Refused(line, column, f"{name} {shown(parts[name])} in RRULE", "a number from 1 to 100000")

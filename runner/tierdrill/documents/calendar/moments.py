@@ -28,7 +28,7 @@ def parse_moment(text: str) -> date | datetime:
         pass
     if found is not None and found.year in YEARS:
         return found
-    raise ValueError(f"found {text!r}; allowed is {MOMENT_FORM}")
+    raise ValueError(f"got {text!r}, expected {MOMENT_FORM}")
 
 
 def starts_at(text: str, zone: tzinfo) -> datetime:

@@ -37,7 +37,7 @@ def check_url(place: Place, url: str) -> None:
     except ValueError:
         parts, port = urlsplit(""), None
     if parts.scheme not in ("http", "https") or not parts.hostname or port == 0:
-        place.report(f"found {shown(url)}", "allowed is a URL with http or https, such as http://127.0.0.1:9090")
+        place.report(f"got {shown(url)}", "expected a URL with http or https, such as http://127.0.0.1:9090")
     elif parts.username or parts.password:
         place.report("a URL with a user or password in it", "a URL without: documents are no place for secrets")
 
@@ -60,10 +60,10 @@ def _check_way(place: Place, dependency: Dependency) -> None:
         check_url(place.at("http"), dependency.http)
     if dependency.tcp is not None and split_endpoint(dependency.tcp) is None:
         place.at("tcp").report(
-            f"found {shown(dependency.tcp)}", "allowed is host:port, such as 127.0.0.1:5432 or [::1]:5432"
+            f"got {shown(dependency.tcp)}", "expected host:port, such as 127.0.0.1:5432 or [::1]:5432"
         )
     if dependency.path is not None and not dependency.path.startswith("/"):
-        place.at("path").report(f"found {shown(dependency.path)}", "allowed is a path that begins with /")
+        place.at("path").report(f"got {shown(dependency.path)}", "expected a path that begins with /")
 
 
 def _check_circle(place: Place, dependencies: Sequence[Dependency]) -> None:

@@ -105,7 +105,7 @@ def _look_for_unknown(place: Place, drill: Drill, configuration: dict[str, Any])
                 hint and f"${{{hint}}}",
             )
     if isinstance(value, str) and value.count("${") > len(references(value)) and "}" not in value.rpartition("${")[2]:
-        place.report(f"found {shown(value)}", "a reference ends with a brace: ${node}")
+        place.report(f"got {shown(value)}", "a reference ends with a brace: ${node}")
 
 
 def _check_alerts(context: Context, place: Place, drill: Drill, inventory: Inventory | None) -> None:

@@ -45,7 +45,7 @@ def check_environments(context: Context) -> None:
         if not SHORTEST_LEASE_S <= environment.lease <= LONGEST_LEASE_S:
             place.at("lease").report(
                 f"a lease of {show_duration(environment.lease)}",
-                "1s to 1h: a fault that nobody renews is undone after so long",
+                "1s to 1h: a fault whose lease is not renewed is undone after this time",
             )
         if environment.target == "lab":
             _check_clock(place.at("clock"), environment)

@@ -6,7 +6,7 @@ from collections.abc import Collection
 from typing import Any
 
 from tierdrill.documents.models.environment import LONGEST_LEASE_S, SHORTEST_LEASE_S
-from tierdrill.documents.problems import listed, nearest, shown
+from tierdrill.documents.problems import either, listed, nearest, shown
 from tierdrill.documents.reading.fault_actions import FUNCTIONS, LEASE, MODULE, OUR_MODULES
 from tierdrill.documents.reading.reading_state import Place
 from tierdrill.faults.registry import ACTIONS, arguments_of
@@ -33,7 +33,7 @@ def check_type(place: Place, wanted: type) -> bool:
         return False
     if isinstance(value, wanted):
         return True
-    place.report(f"found {shown(value)} for {place.path[-1]}", f"allowed is {_KINDS[wanted]}")
+    place.report(f"{place.path[-1]}: got {shown(value)}", f"expected {_KINDS[wanted]}")
     return False
 
 
@@ -51,13 +51,13 @@ def check_activity(place: Place, names: Collection[str], *, named: bool = True) 
     """
     activity = place.written()
     if not isinstance(activity, dict) or not activity:
-        place.report(f"found {shown(activity)}", "an activity is a mapping with type, name and provider")
+        place.report(f"got {shown(activity)}", "an activity is a mapping with type, name and provider")
         return
     misspelled(place, KEYS)
     if "ref" in activity:
         ref = activity["ref"]
         if not isinstance(ref, str) or (names and ref not in names):
-            place.at("ref").report(f"no activity named {shown(ref)}", f"known: {listed(names)}", nearest(ref, names))
+            place.at("ref").report(f"no activity named {shown(ref)}", f"expected {either(names)}", nearest(ref, names))
         return
     if activity.get("type") not in ("probe", "action"):
         _report_choice(place, "type", activity.get("type"), ("probe", "action"))
@@ -66,7 +66,7 @@ def check_activity(place: Place, names: Collection[str], *, named: bool = True) 
     if "dry" in activity:
         place.at("dry").report("key 'dry'", "from a file it is ignored and the activity runs for real", key=True)
     if "background" in activity and not isinstance(activity["background"], bool):
-        place.at("background").report(f"found {shown(activity['background'])}", "allowed is true or false")
+        place.at("background").report(f"got {shown(activity['background'])}", "expected true or false")
     _check_seconds(place.at("timeout"), "timeout", references=False)
     if check_type(place.at("pauses"), dict):
         for side in ("before", "after"):
@@ -90,7 +90,7 @@ def _check_provider(place: Place, provider: dict[str, Any]) -> None:
     arguments = provider.get("arguments")
     if kind == "process" and isinstance(arguments, str):
         place.at("arguments").report(
-            "process arguments as text, which Chaos Toolkit gives to a shell", "allowed is a list, one item an argument"
+            "process arguments as text, which Chaos Toolkit gives to a shell", "expected a list, one item an argument"
         )
     elif kind == "python":
         check_type(place.at("arguments"), dict)
@@ -111,7 +111,7 @@ def _check_provider(place: Place, provider: dict[str, Any]) -> None:
 
 def _check_module(place: Place, module: str) -> None:
     if "${" not in module and not all(word.isidentifier() for word in module.split(".")):
-        place.report(f"found {shown(module)} for module", "the dotted name of a Python module")
+        place.report(f"module: got {shown(module)}", "the dotted name of a Python module")
     elif module.split(".")[0] == MODULE.split(".")[0] and module not in OUR_MODULES:
         place.report(f"no module named {shown(module)}", f"ours: {listed(OUR_MODULES)}", nearest(module, OUR_MODULES))
 
@@ -120,7 +120,7 @@ def _check_call(place: Place, func: Any, arguments: dict[str, Any]) -> None:
     if func not in FUNCTIONS:
         if isinstance(func, str):
             place.at("func").report(
-                f"no action named {shown(func)} in {MODULE}", f"known: {listed(FUNCTIONS)}", nearest(func, FUNCTIONS)
+                f"no action named {shown(func)} in {MODULE}", f"expected {either(FUNCTIONS)}", nearest(func, FUNCTIONS)
             )
         return
     takes = arguments_of(func)
@@ -150,7 +150,7 @@ def _check_call(place: Place, func: Any, arguments: dict[str, Any]) -> None:
         if not fits or not least <= value <= most:
             kind = "a whole number" if number is int else "a number"
             place.at("arguments", name).report(
-                f"found {shown(value)} for {name}", f"allowed is {kind} from {least:g} to {most:g}"
+                f"{name}: got {shown(value)}", f"expected {kind} from {least:g} to {most:g}"
             )
 
 
@@ -161,13 +161,13 @@ def _check_seconds(place: Place, what: str, *, references: bool) -> None:
     if references and isinstance(value, str) and value.startswith("${") and value.endswith("}"):
         return
     if isinstance(value, bool) or not isinstance(value, int | float) or value < 0:
-        allowed = "allowed is a number of seconds, 0 or more" + (", or one ${variable}" if references else "")
-        place.report(f"found {shown(value)} for {what}", allowed)
+        allowed = "expected a number of seconds, 0 or more" + (", or one ${variable}" if references else "")
+        place.report(f"{what}: got {shown(value)}", allowed)
 
 
 def _report_missing(place: Place, name: str, what: str, holder: dict[str, Any]) -> None:
     if name in holder:
-        place.at(name).report(f"found {shown(holder[name])} for {name}", f"allowed is {what}")
+        place.at(name).report(f"{name}: got {shown(holder[name])}", f"expected {what}")
     else:
         place.report(f"no key '{name}'", f"{name} is required: {what}", key=True)
 
@@ -177,5 +177,5 @@ def _report_choice(place: Place, name: str, value: Any, allowed: Collection[str]
         place.report(f"no key '{name}'", f"{name} is one of {listed(allowed)}", key=True)
     else:
         place.at(name).report(
-            f"found {shown(value)} for {name}", f"allowed: {listed(allowed)}", nearest(value, allowed)
+            f"{name}: got {shown(value)}", f"expected {either(allowed)}", nearest(value, allowed)
         )

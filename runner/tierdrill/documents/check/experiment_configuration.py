@@ -12,7 +12,7 @@ import re
 from typing import Any
 
 from tierdrill.documents.check.experiment_activities import check_activity, misspelled
-from tierdrill.documents.problems import listed, nearest, shown
+from tierdrill.documents.problems import either, nearest, shown
 from tierdrill.documents.reading.reading_state import Place
 
 TYPES = ("env", "probe")
@@ -35,9 +35,9 @@ def check_configuration(place: Place) -> None:
         elif kind == "probe":
             check_activity(spot, [], named=False)
         elif "key" in value or "env_var_type" in value or nearest(kind, TYPES):
-            found = f"found {shown(kind)} for type" if "type" in value else "no key 'type'"
+            found = f"type: got {shown(kind)}" if "type" in value else "no key 'type'"
             (spot.at("type") if "type" in value else spot).report(
-                found, f"allowed: {listed(TYPES)}", nearest(kind, TYPES) or "env", key="type" not in value
+                found, f"expected {either(TYPES)}", nearest(kind, TYPES) or "env", key="type" not in value
             )
 
 
@@ -46,14 +46,14 @@ def _check_env(place: Place, value: dict[str, Any]) -> None:
     if not isinstance(value.get("key"), str):
         place.report("no key 'key'", "type env names the environment variable as key", key=True)
     elif not _VARIABLE.match(value["key"]):
-        place.at("key").report(f"found {shown(value['key'])} for key", "the name of an environment variable")
+        place.at("key").report(f"key: got {shown(value['key'])}", "the name of an environment variable")
     kind = value.get("env_var_type", "str")
     if kind not in ENV_TYPES:
         place.at("env_var_type").report(
-            f"found {shown(kind)}", f"allowed: {listed(ENV_TYPES)}", nearest(kind, ENV_TYPES)
+            f"got {shown(kind)}", f"expected {either(ENV_TYPES)}", nearest(kind, ENV_TYPES)
         )
     elif "default" in value and not _converts(value["default"], kind):
-        place.at("default").report(f"found {shown(value['default'])} for default", f"a value of env_var_type {kind}")
+        place.at("default").report(f"default: got {shown(value['default'])}", f"a value of env_var_type {kind}")
 
 
 def _converts(default: Any, kind: str) -> bool:

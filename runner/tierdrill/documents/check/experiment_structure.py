@@ -14,7 +14,7 @@ from typing import Any
 
 from tierdrill.documents.check.experiment_activities import check_activity, check_type, misspelled
 from tierdrill.documents.check.experiment_configuration import check_configuration
-from tierdrill.documents.problems import listed, nearest, shown
+from tierdrill.documents.problems import either, listed, nearest, shown
 from tierdrill.documents.reading.fault_actions import MODULE, calls
 from tierdrill.documents.reading.reading_state import Place
 from tierdrill.faults.registry import ACTIONS
@@ -37,7 +37,7 @@ def check_experiment(place: Place, *, foreign: bool = False) -> None:
         if name not in content:
             place.report(f"no key '{name}'", f"an experiment has a {name}", key=True)
         elif not isinstance(content[name], str) or not content[name].strip():
-            place.at(name).report(f"found {shown(content[name])} for {name}", "allowed is text that says something")
+            place.at(name).report(f"{name}: got {shown(content[name])}", "expected text that says something")
     if "dry" in content:
         place.at("dry").report("key 'dry'", "from a file it is ignored and the experiment runs for real", key=True)
     _check_tags(place.at("tags"))
@@ -95,7 +95,7 @@ def _check_tags(place: Place) -> None:
     if check_type(place, list):
         for number, tag in enumerate(place.written()):
             if not isinstance(tag, str) or not tag:
-                place.at(number).report(f"found {shown(tag)} for a tag", "tags are text")
+                place.at(number).report(f"tag: got {shown(tag)}", "tags are text")
 
 
 def _check_extensions(place: Place) -> None:
@@ -103,7 +103,7 @@ def _check_extensions(place: Place) -> None:
     for number, extension in enumerate(extensions if isinstance(extensions, list) else []):
         name = extension.get("name") if isinstance(extension, dict) else None
         if not isinstance(name, str) or not name.strip():
-            place.at(number).report(f"found {shown(extension)}", "an extension is a mapping with a name")
+            place.at(number).report(f"got {shown(extension)}", "an extension is a mapping with a name")
 
 
 def _check_hypothesis(place: Place) -> None:
@@ -127,13 +127,13 @@ def _check_hypothesis(place: Place) -> None:
 
 def _check_tolerance(place: Place) -> None:
     tolerance = place.written()
-    allowed = "allowed: a whole number, text, true or false, a list (of two: a range), or a mapping with a type"
+    allowed = "expected a whole number, text, true or false, a list (of two: a range), or a mapping with a type"
     if isinstance(tolerance, float):
-        place.report(f"found {tolerance:g} for tolerance", f"{allowed}; not a float", f"[{tolerance:g}, {tolerance:g}]")
+        place.report(f"tolerance: got {tolerance:g}", f"{allowed}; not a float", f"[{tolerance:g}, {tolerance:g}]")
     elif tolerance is None:
-        place.report("found nothing for tolerance", allowed)
+        place.report("tolerance: got nothing", allowed)
     elif tolerance == []:
-        place.report("found a list of nothing for tolerance", "two values are a range, more are those that are taken")
+        place.report("tolerance: got a list of nothing", "two values are a range, more are those that are taken")
     elif isinstance(tolerance, dict):
         _check_tolerance_type(place, tolerance)
 
@@ -142,7 +142,7 @@ def _check_tolerance_type(place: Place, tolerance: dict[str, Any]) -> None:
     kind = tolerance.get("type")
     if kind not in TOLERANCES:
         place.at("type").report(
-            f"found {shown(kind)} for type", f"allowed: {listed(TOLERANCES)}", nearest(kind, TOLERANCES)
+            f"type: got {shown(kind)}", f"expected {either(TOLERANCES)}", nearest(kind, TOLERANCES)
         )
     elif kind == "probe":
         check_activity(place, [])
@@ -155,13 +155,13 @@ def _check_tolerance_type(place: Place, tolerance: dict[str, Any]) -> None:
                 raise re.error("not text")
             re.compile(pattern)
         except re.error as error:
-            place.at("pattern").report(f"found {shown(pattern)} for pattern", f"a regular expression ({error})")
+            place.at("pattern").report(f"pattern: got {shown(pattern)}", f"a regular expression ({error})")
     elif kind == "range":
         ends = tolerance.get("range")
         if not (isinstance(ends, list) and len(ends) == 2 and all(isinstance(end, int | float) for end in ends)):
-            place.at("range").report(f"found {shown(ends)} for range", "a range is a list of two numbers")
+            place.at("range").report(f"range: got {shown(ends)}", "a range is a list of two numbers")
     elif not isinstance(tolerance.get("path"), str) or not tolerance["path"].strip():
-        place.at("path").report(f"found {shown(tolerance.get('path'))} for path", "a JSON path such as $.items[*]")
+        place.at("path").report(f"path: got {shown(tolerance.get('path'))}", "a JSON path such as $.items[*]")
 
 
 def _check_variables(place: Place) -> None:
@@ -189,7 +189,7 @@ def _look_for_unknown(place: Place, value: Any, known: set[str]) -> None:
         for found in _REFERENCE.finditer(value):
             name = found[1]
             if name is not None and not found[2]:
-                place.report(f"found {shown(value)}", "a reference ends with a brace: ${name}")
+                place.report(f"got {shown(value)}", "a reference ends with a brace: ${name}")
             elif name is not None and name not in known:
                 place.report(
                     f"${{{name}}} is not defined",
@@ -206,8 +206,8 @@ def _check_strategy(place: Place, *, foreign: bool) -> None:
     spot = place.at("runtime", "rollbacks", "strategy")
     if strategy is not None and strategy not in ROLLBACK_STRATEGIES:
         spot.report(
-            f"found {shown(strategy)} for strategy",
-            f"allowed: {listed(ROLLBACK_STRATEGIES)} (Chaos Toolkit takes any other word for never)",
+            f"strategy: got {shown(strategy)}",
+            f"expected {either(ROLLBACK_STRATEGIES)} (Chaos Toolkit takes any other word for never)",
             nearest(strategy, ROLLBACK_STRATEGIES),
         )
     if foreign:

@@ -11,7 +11,7 @@ from tierdrill.documents.check.drills import check_drills
 from tierdrill.documents.check.experiments import check_experiments
 from tierdrill.documents.models.drill import Drill, Scalar
 from tierdrill.documents.overrides import with_variables, wrong_value
-from tierdrill.documents.problems import Problem
+from tierdrill.documents.problems import Problem, parted
 from tierdrill.documents.reading.reading_state import Place, Reading
 
 
@@ -20,7 +20,7 @@ def check_overrides(context: Context, place: Place, drill: Drill, variables: Map
     good = True
     for name, value in variables.items():
         if wrong := wrong_value(drill, name, value):
-            found, _, allowed = wrong.partition("; ")
+            found, allowed = parted(wrong)
             place.at(name).report(found, allowed, key=name not in drill.variables)
             good = False
     if good and variables:

@@ -10,7 +10,7 @@ from tierdrill.documents.check.check_context import Context
 from tierdrill.documents.check.dependencies import check_url
 from tierdrill.documents.models.playbook import Action, Condition, Playbook, Step, Verify
 from tierdrill.documents.models.protections import ALL_FLAGS
-from tierdrill.documents.problems import listed, nearest, shown
+from tierdrill.documents.problems import either, listed, nearest, shown
 from tierdrill.documents.reading.reading_state import Place
 from tierdrill.remedies.facts import A_NUMBER, A_SHARE, FACTS, YES_OR_NO
 from tierdrill.remedies.remedy import AN_INDEX
@@ -75,7 +75,7 @@ def _check_engine(place: Place, playbook: Playbook) -> None:
         check_url(place.at("external", "webhook"), external.webhook)
     if external is not None and not _ENVIRONMENT_NAME.match(external.secret_env):
         place.at("external", "secret_env").report(
-            f"found {shown('…' if len(external.secret_env) > 40 else external.secret_env)} for secret_env",
+            f"secret_env: got {shown('…' if len(external.secret_env) > 40 else external.secret_env)}",
             "the name of an environment variable, such as DRILL_WEBHOOK_SECRET; never the secret itself",
         )
 
@@ -98,7 +98,7 @@ def _check_references(place: Place, value: object, labels: set[str] | None) -> N
             allowed = listed([*known, *(() if labels is not None else ("labels.<label of the alert>",))])
             place.report(f"${{{name}}} is not defined", f"known: {allowed}", hint and f"${{{hint}}}")
         if value.count("${") > len(_REFERENCE.findall(value)):
-            place.report(f"found {shown(value)}", "a reference ends with a brace: ${target}")
+            place.report(f"got {shown(value)}", "a reference ends with a brace: ${target}")
 
 
 def _check_condition(context: Context, place: Place, condition: Condition) -> None:
@@ -260,7 +260,7 @@ def _check_names(context: Context, place: Place, kind: str, written: Any) -> Non
     for number, one in enumerate(written if listing else [written]):
         spot = place.at(number) if listing else place
         if not isinstance(one, str):
-            spot.report(f"found {shown(one)}", f"the name of a {kind}")
+            spot.report(f"got {shown(one)}", f"the name of a {kind}")
         elif names is not None and "${" not in one:
             spot.known(one, kind, names)
 
@@ -270,10 +270,10 @@ def _check_value(place: Place, what: str, written: Any, values: str | tuple[str,
         return
     if isinstance(values, tuple):
         if written not in values:
-            place.report(f"found {shown(written)} for {what}", f"allowed: {listed(values)}", nearest(written, values))
+            place.report(f"{what}: got {shown(written)}", f"expected {either(values)}", nearest(written, values))
         return
     if not _FITS[values](written):
-        place.report(f"found {shown(written)} for {what}", f"allowed is {values}")
+        place.report(f"{what}: got {shown(written)}", f"expected {values}")
 
 
 def _is_number(value: Any) -> bool:

@@ -6,7 +6,7 @@ from tierdrill.documents.check.capacity import check_times
 from tierdrill.documents.check.check_context import Context
 from tierdrill.documents.models.tiers import Tiers
 from tierdrill.documents.models.workloads import Route, Workloads, same_class
-from tierdrill.documents.problems import nearest, shown
+from tierdrill.documents.problems import either, nearest, shown
 from tierdrill.documents.reading.reading_state import Place
 
 SIZES = ("prompt_tokens", "max_tokens")
@@ -97,5 +97,5 @@ def _check_fallbacks(context: Context, tiers: Tiers, document: Workloads) -> Non
         fallback = tier.fallback_model
         if fallback is not None and fallback not in models:
             place.at(number, "fallback_model").report(
-                f"no model named {shown(fallback)}", f"known: {', '.join(models)}", nearest(fallback, models)
+                f"no model named {shown(fallback)}", f"expected {either(models)}", nearest(fallback, models)
             )

@@ -25,7 +25,7 @@ NoticeKind = Literal[
     "rollout",
 ]
 """What can be told: a run's verdict; a slot that was held back or missed; a figure that became worse, or a drill that
-is well again; a move between the stages of a rollout.
+has recovered; a move between the stages of a rollout.
 """
 UNLESS_ASKED: tuple[NoticeKind, ...] = (
     "failed",
@@ -52,7 +52,7 @@ _ELSEWHERE = "{env: NAME} or {file: PATH} that holds it, never the secret itself
 def _no_secret_written(value: Any) -> Any:
     """What was written is not repeated: the message ends up in logs."""
     if isinstance(value, str | int | float | list):
-        raise ValueError(f"a secret written into the document; allowed is {_ELSEWHERE}")
+        raise ValueError(f"a secret written into the document, expected {_ELSEWHERE}")
     return value
 
 
@@ -70,15 +70,15 @@ def _written_as(pattern: str, refusal: str) -> AfterValidator:
 
 def _url(value: str) -> str:
     if "@" in value.partition("://")[2].partition("/")[0]:
-        raise ValueError("a URL with a user or password in it; allowed is a URL without user and password")
+        raise ValueError("a URL with a user or password in it, expected a URL without user and password")
     if not _URL.match(value):
-        raise ValueError("found no URL; allowed is http:// or https:// with a host, without spaces or a fragment")
+        raise ValueError("got no URL, expected http:// or https:// with a host, without spaces or a fragment")
     return value
 
 
 def _address(value: str) -> str:
     if not _ADDRESS.match(value) or value.count("<") != value.count(">"):
-        raise ValueError("found no address; allowed is an e-mail address, such as oncall@example.org")
+        raise ValueError("got no address, expected an e-mail address, such as oncall@example.org")
     return value
 
 
@@ -86,7 +86,7 @@ EnvironmentName = Annotated[
     str,
     _written_as(
         ENVIRONMENT_NAME_PATTERN,
-        "something that is not the name of an environment variable; allowed are capitals, digits and underscores, "
+        "something that is not the name of an environment variable, expected capitals, digits and underscores, "
         "such as DRILL_WEBHOOK_SECRET, never the secret itself",
     ),
     WithJsonSchema({"type": "string", "pattern": ENVIRONMENT_NAME_PATTERN, "examples": ["DRILL_WEBHOOK_SECRET"]}),
@@ -95,7 +95,7 @@ WholePath = Annotated[
     str,
     _written_as(
         WHOLE_PATH_PATTERN,
-        "something that is not the whole path of a file; allowed is a path that begins with / or ~/, never the secret "
+        "something that is not the whole path of a file, expected a path that begins with / or ~/, never the secret "
         "itself",
     ),
     WithJsonSchema({"type": "string", "pattern": WHOLE_PATH_PATTERN, "examples": ["/run/secrets/drill-webhook"]}),
@@ -125,7 +125,7 @@ Host = Annotated[
     str,
     _written_as(
         r"\[?[0-9a-fA-F:]+\]?|[A-Za-z0-9._-]+",
-        "found no host; allowed is the name or the address of a host, without port or scheme",
+        "got no host, expected the name or the address of a host, without port or scheme",
     ),
 ]
 Url = Annotated[str, AfterValidator(_url)]
@@ -183,7 +183,7 @@ class EmailChannel(Telling):
 
 
 class PagerDutyChannel(Telling):
-    """PagerDuty's Events API v2. What is told opens an incident, and it is resolved when the drill is well again."""
+    """PagerDuty's Events API v2. What is told opens an incident, and it is resolved when the drill has recovered."""
 
     type: Literal["pagerduty"]
     routing_key: SecretHere

@@ -129,7 +129,7 @@ class Environment(Part):
     names: Names = Names()
     pace: float = Field(default=1.0, ge=1.0, le=1000.0)
     clock: Clock = Clock()
-    lease: Duration = Field(default=5.0, description="a fault that nobody renews is undone after so long; 1s to 1h")
+    lease: Duration = Field(default=5.0, description="time after which a fault that is not renewed is undone; 1s to 1h")
     blast_radius: BlastRadius = BlastRadius()
     protected: Annotated[tuple[str, ...], Frozen] = ()
     pager: Literal["stub"] = "stub"

@@ -27,7 +27,7 @@ def parse_duration(value: Any) -> float:
     """Seconds from "250ms", "12s", "5m", "1h" or "30d"; a bare number has no unit and is refused."""
     if isinstance(value, str) and (found := _DURATION.match(value)):
         return float(found[1]) * _SECONDS[found[2]]
-    raise ValueError(f"found {value!r}; allowed is a duration with its unit, such as 500ms, 12s, 5m or 1h")
+    raise ValueError(f"got {value!r}, expected a duration with its unit, such as 500ms, 12s, 5m or 1h")
 
 
 def parse_ratio(value: Any) -> float:
@@ -36,14 +36,14 @@ def parse_ratio(value: Any) -> float:
         share = float(found[1]) / 100.0
         if share <= 1.0:
             return round(share, 12)
-    raise ValueError(f"found {value!r}; allowed is a percentage from 0% to 100%, such as 99.5%")
+    raise ValueError(f"got {value!r}, expected a percentage from 0% to 100%, such as 99.5%")
 
 
 def parse_rate(value: Any) -> float:
     """Events per second from "60/s", "30/m" or "10/h"."""
     if isinstance(value, str) and (found := _RATE.match(value)):
         return float(found[1]) / _SECONDS[found[2]]
-    raise ValueError(f"found {value!r}; allowed is a rate with its unit, such as 60/s or 30/m")
+    raise ValueError(f"got {value!r}, expected a rate with its unit, such as 60/s or 30/m")
 
 
 def parse_network(value: Any) -> str:
@@ -51,7 +51,7 @@ def parse_network(value: Any) -> str:
     if isinstance(value, str):
         with contextlib.suppress(ValueError):
             return str(ipaddress.ip_network(value))
-    raise ValueError(f"found {value!r}; allowed is an address or a network, such as 10.0.0.7 or 10.0.0.0/8")
+    raise ValueError(f"got {value!r}, expected an address or a network, such as 10.0.0.7 or 10.0.0.0/8")
 
 
 def show_duration(seconds: float) -> str:

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ValidationError
 
 from tierdrill.documents.calendar.moments import CLOCK_PATTERN, DATE_PATTERN, MOMENT_FORM, MOMENT_PATTERN
 from tierdrill.documents.models.units import DURATION_PATTERN, NAME_PATTERN, PERCENT_PATTERN, RATE_PATTERN
-from tierdrill.documents.problems import Problem, listed, nearest, shown
+from tierdrill.documents.problems import Problem, either, listed, nearest, parted, shown
 from tierdrill.documents.reading.source import Source
 
 Loc = tuple[int | str, ...]
@@ -62,14 +62,14 @@ def problems_of(error: ValidationError, source: Source, model: type[BaseModel]) 
         at_place.setdefault(loc, []).append(typing.cast("dict[str, Any]", each))
     problems = []
     if len(at_place) > PLACES_MAX:
-        found = f"{len(at_place)} places with problems; the first {PLACES_MAX} are told"
+        found = f"{len(at_place)} problems; the first {PLACES_MAX} are shown"
         problems.append(source.problem((), found, "a document of this kind"))
     for loc, errors in list(at_place.items())[:PLACES_MAX]:
         if len(errors) > 1 and all(each["type"] in _TYPES for each in errors):
             # Several types were tried for one value: one problem, with all of them allowed.
-            allowed = listed(dict.fromkeys(_TYPES[each["type"]] for each in errors)).replace(" and ", " or ")
+            allowed = either(dict.fromkeys(_TYPES[each["type"]] for each in errors))
             problems.append(
-                source.problem(loc, f"found {shown(errors[0]['input'])}{_of(loc)}", f"allowed is {allowed}")
+                source.problem(loc, f"{_of(loc)}got {shown(errors[0]['input'])}", f"expected {allowed}")
             )
         else:
             problems += [_one(each, loc, source, model) for each in errors]
@@ -86,7 +86,7 @@ def _one(error: dict[str, Any], loc: Loc, source: Source, model: type[BaseModel]
         return source.problem(
             loc,
             f"unknown key {shown(loc[-1])}{_in(loc[:-1])}",
-            f"allowed here: {listed(allowed, 30)}",
+            f"expected {either(allowed, 30)}",
             nearest(loc[-1], absent) or nearest(loc[-1], allowed),
             key=True,
         )
@@ -98,33 +98,33 @@ def _one(error: dict[str, Any], loc: Loc, source: Source, model: type[BaseModel]
             key=True,
         )
     if "[key]" in error["loc"] and kind == "string_pattern_mismatch":
-        return source.problem(loc, f"key {shown(loc[-1])}", f"allowed is {_PATTERNS[NAME_PATTERN]}", key=True)
+        return source.problem(loc, f"key {shown(loc[-1])}", f"expected {_PATTERNS[NAME_PATTERN]}", key=True)
     if "[key]" in error["loc"]:
         words = _words(context.get("expected", ""))
         return source.problem(
-            loc, f"key {shown(loc[-1])}", f"allowed here: {listed(words)}", nearest(loc[-1], words), key=True
+            loc, f"key {shown(loc[-1])}", f"expected {either(words)}", nearest(loc[-1], words), key=True
         )
     if kind == "literal_error":
         words = _words(context["expected"])
         return source.problem(
-            loc, f"found {shown(value)}{_of(loc)}", f"allowed: {listed(words, 30)}", nearest(value, words)
+            loc, f"{_of(loc)}got {shown(value)}", f"expected {either(words, 30)}", nearest(value, words)
         )
     if kind == "string_pattern_mismatch":
         allowed_text = _PATTERNS.get(context["pattern"], f"text like {context['pattern']}")
         hint = as_name(str(value)) if context["pattern"] == NAME_PATTERN else ""
-        return source.problem(loc, f"found {shown(value)}{_of(loc)}", f"allowed is {allowed_text}", hint)
+        return source.problem(loc, f"{_of(loc)}got {shown(value)}", f"expected {allowed_text}", hint)
     if kind == "value_error":
-        found, _, allowed_text = str(context.get("error", error["msg"])).partition("; ")
-        found = f"found {shown(value)}{_of(loc)}" if found.startswith("found ") else found
+        found, allowed_text = parted(str(context.get("error", error["msg"])))
+        found = f"{_of(loc)}got {shown(value)}" if found.startswith("got ") else found
         return source.problem(loc, found, allowed_text or "see `tierdrill schema`", _with_unit(value, allowed_text))
     if kind in _TYPES:
         hint = _YAML_1_1.get(str(value).lower(), "") if kind == "bool_type" else ""
         if kind == "string_type" and isinstance(value, int | float):
             hint = f'"{shown(value)}"'
-        return source.problem(loc, f"found {shown(value)}{_of(loc)}", f"allowed is {_TYPES[kind]}", hint)
+        return source.problem(loc, f"{_of(loc)}got {shown(value)}", f"expected {_TYPES[kind]}", hint)
     if kind in _BOUNDS:
-        return source.problem(loc, f"found {shown(value)}{_of(loc)}", f"allowed is {_BOUNDS[kind].format(**context)}")
-    return source.problem(loc, f"found {shown(value)}{_of(loc)}", str(error["msg"]))
+        return source.problem(loc, f"{_of(loc)}got {shown(value)}", f"expected {_BOUNDS[kind].format(**context)}")
+    return source.problem(loc, f"{_of(loc)}got {shown(value)}", str(error["msg"]))
 
 
 def _unknown_member(error: dict[str, Any], loc: Loc, source: Source) -> Problem:
@@ -136,8 +136,8 @@ def _unknown_member(error: dict[str, Any], loc: Loc, source: Source) -> Problem:
     words = _words(context["expected_tags"])
     return source.problem(
         (*loc, key),
-        f"found {shown(context['tag'])}{_of((*loc, key))}",
-        f"allowed: {listed(words, 30)}",
+        f"{_of((*loc, key))}got {shown(context['tag'])}",
+        f"expected {either(words, 30)}",
         nearest(context["tag"], words),
     )
 
@@ -251,7 +251,7 @@ def spelled(path: Sequence[int | str]) -> str:
 
 
 def _of(loc: Loc) -> str:
-    return f" for {spelled(loc)}" if loc else ""
+    return f"{spelled(loc)}: " if loc else ""
 
 
 def _in(loc: Loc) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 
 from tierdrill.documents.catalogue import Catalogue
 from tierdrill.documents.models.environment import Environment
-from tierdrill.documents.problems import Problem, listed, nearest, shown
+from tierdrill.documents.problems import Problem, either, nearest, shown
 from tierdrill.documents.reading.source import Key, Source
 
 EXPERIMENT = "Experiment"
@@ -98,7 +98,7 @@ class Place:
         hint = nearest(word, names)
         # Of node-1 to node-3 none is nearer to node-7 than the others.
         hint = "" if _DIGITS.sub("", hint) == _DIGITS.sub("", word) else hint
-        self.report(f"no {what} named {shown(word)}", f"known: {listed(names)}" if names else "there is none", hint)
+        self.report(f"no {what} named {shown(word)}", f"expected {either(names)}" if names else "there is none", hint)
         return False
 
     def unique(self, words: list[str], what: str, *deeper: Key) -> None:

@@ -134,7 +134,7 @@ def read_text(path: str, raw: bytes) -> tuple[list[Source], list[Problem]]:
                     continue
                 else:
                     line, column = start(node)
-                    problems.append(Problem(path, line, column, f"found {shown(data)}", "a document is a mapping"))
+                    problems.append(Problem(path, line, column, f"got {shown(data)}", "a document is a mapping"))
         if is_json:
             check_json(text)
     except Refused as refusal:
@@ -211,7 +211,7 @@ class _Reader:
             digits = text.lstrip("+-")
             if len(digits) > 1 and digits[0] == "0":
                 self.refuse(
-                    node, f"found {text}", "a leading zero means octal to some readers: quote it or drop the zero"
+                    node, f"got {text}", "a leading zero means octal to some readers: quote it or drop the zero"
                 )
                 return 0
             if len(digits) > 30:
@@ -223,10 +223,10 @@ class _Reader:
         if _FLOAT.match(text):
             number = float(text)
             if math.isinf(number):
-                self.refuse(node, f"found {shown(text)}", "numbers are finite")
+                self.refuse(node, f"got {shown(text)}", "numbers are finite")
             return number
         if _NOT_FINITE.match(text):
-            self.refuse(node, f"found {text}", "numbers are finite")
+            self.refuse(node, f"got {text}", "numbers are finite")
             return 0.0
         return text
 

@@ -62,7 +62,7 @@ def as_chaos_toolkit_reads(
         return [Source(path, theirs, Text(text, is_json=False))], [], problems
     (source,) = sources
     told = [
-        source.problem(spot, f"found {shown(ours)}", f"Chaos Toolkit reads {shown(other)} (YAML 1.1): quote it")
+        source.problem(spot, f"got {shown(ours)}", f"Chaos Toolkit reads {shown(other)} (YAML 1.1): quote it")
         for spot, ours, other in _differences(source.data, theirs, ())
     ]
     return [replace(source, data=theirs)], problems, told[:DIFFERENCES_MAX]

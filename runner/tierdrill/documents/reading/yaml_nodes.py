@@ -143,7 +143,7 @@ def check_json(text: str) -> None:
 
     def refuse(name: str) -> Any:
         line, column = _place(text, max(text.find(name), 0))
-        raise Refused(line, column, f"found {name}", "JSON has finite numbers only")
+        raise Refused(line, column, f"got {name}", "JSON has finite numbers only")
 
     try:
         json.loads(text, parse_constant=refuse)

@@ -164,7 +164,7 @@ class Sitting:
 
     def _signalled(self, number: int) -> Ending | None:
         if number == signal.SIGHUP:
-            return self._gone("its terminal is gone")
+            return self._gone("its terminal closed")
         if number == signal.SIGTERM:
             if not self._stays:
                 self._say_left("its process was asked to end")
@@ -204,7 +204,7 @@ class Sitting:
             self._write(FacilitatorLeft(how=how))
 
     def _note(self, how: str) -> None:
-        self._write(FacilitatorLeft(how=f"{how}; the game day goes on unattended"))
+        self._write(FacilitatorLeft(how=f"{how}; the game day continues unattended"))
 
     def _write(self, said: Payload) -> None:
         # Who left is good to know, and not worth a game day.

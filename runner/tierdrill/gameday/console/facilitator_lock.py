@@ -76,7 +76,7 @@ class Seat:
     def take_over(self, author: str) -> None:
         """Sit down in the place of whoever sits there.
 
-        Its process is told that its terminal is gone, and leaves. One that stands still (stopped, or stuck in a write
+        Its process is told that its terminal closed, and leaves. One that stands still (stopped, or stuck in a write
         to a dead terminal) is ended: nothing hangs on a facilitator's process. SeatTaken if it is not ours to end.
         """
         signals = [signal.SIGHUP, signal.SIGKILL]

@@ -131,18 +131,18 @@ def step_sign(step: StepState, glyphs: Glyphs) -> tuple[str, str]:
 def _where(scene: Scene, width: int, glyphs: Glyphs) -> Text:
     state, now = scene.state, scene.now
     left = seconds_left(state, now)
-    rest = f"   game day: {lasting(left)} to go by plan" if left and width >= 60 else ""
+    rest = f"   game day: {lasting(left)} left in the plan" if left and width >= 60 else ""
     if state.stage == "ended":
         style = "bold green" if state.outcome == "completed" else "bold magenta"
-        return Text(f"the game day is over: {state.outcome}" + (f" ({state.reason})" if state.reason else ""), style)
+        return Text(f"the game day has ended: {state.outcome}" + (f" ({state.reason})" if state.reason else ""), style)
     if state.aborting is not None:
         return Text(f"STOPPING EVERYTHING: {state.aborting}", "bold red")
     if state.stage == "running":
         return _run_where(scene, glyphs).append(rest, "dim")
     if state.stage == "before":
-        return Text("not begun: n begins the first drill", "bold cyan").append(rest, "dim")
+        return Text("not started: n starts the first drill", "bold cyan").append(rest, "dim")
     if state.stage == "after":
-        return Text("all drills are done: judge (v), tick (c), write down (o f l), then n ends it", "bold cyan")
+        return Text("all drills are done: judge (v), tick (c), take notes (o f l), then n ends it", "bold cyan")
     by_clock = state.unattended or (state.document is not None and state.document.next_step == "by-clock")
     over = now - (state.pause_until or now)
     nxt = state.upcoming.step.title if state.upcoming else ""
@@ -150,7 +150,7 @@ def _where(scene: Scene, width: int, glyphs: Glyphs) -> Text:
         words = f"pause: {lasting(-over)} left, then {nxt}" + (" by itself" if by_clock else "")
         return Text(words, "bold cyan").append(rest, "dim")
     late = f"over by {lasting(over)}" if over >= 1 else "over"
-    return Text(f"pause {late}: n begins {nxt}", "bold yellow").append(rest, "dim")
+    return Text(f"pause {late}: n starts {nxt}", "bold yellow").append(rest, "dim")
 
 
 def _run_where(scene: Scene, glyphs: Glyphs) -> Text:
@@ -234,7 +234,7 @@ def share_out(room: int, wanted: list[int], most: list[int]) -> list[int]:
 
 
 def _list_rows(scene: Scene, glyphs: Glyphs) -> list[Text]:
-    rows = [Text("tick with its number, or up, down and space; escape closes", "dim")]
+    rows = [Text("toggle with its number, or up, down and space; escape closes", "dim")]
     for number, item in enumerate(items(scene.state)):
         # Signs beside the styles: without colours rich shows no style at all.
         box = f"[{'x' if item.done else ' '}]"
@@ -249,7 +249,7 @@ def foot_rows(scene: Scene, width: int, glyphs: Glyphs) -> list[Text]:
     state, desk = scene.state, scene.desk
     rows = []
     if scene.halted:
-        rows.append(Text(glyphs.text(f"KILL SWITCH: {scene.halted}; `tierdrill resume` lifts it"), "bold red"))
+        rows.append(Text(glyphs.text(f"KILL SWITCH: {scene.halted}; `tierdrill resume` turns it off"), "bold red"))
     if scene.trouble:
         rows.append(Text(glyphs.text(scene.trouble), "bold red"))
     due = state.due_announcements()
@@ -290,7 +290,7 @@ def keys_line(scene: Scene, width: int) -> str:
     """The keys that mean something now, in fewer words where there is no room for more."""
     desk, stage = scene.desk, scene.state.stage
     if desk.mode == "line":
-        return "enter writes it, escape does not"
+        return "enter saves, escape cancels"
     if desk.mode in ("confirm", "ask"):
         return "y yes  n no  escape back"
     if desk.mode in ("list", "help"):
@@ -298,7 +298,7 @@ def keys_line(scene: Scene, width: int) -> str:
     if desk.watching:
         return "o note  f finding  l learned  h help  q leave"
     steer = {
-        "before": "n begin  s skip  c checklist",
+        "before": "n start  s skip  c checklist",
         "running": "s stop and skip  a ABORT",
         "pause": "n next  s skip  e extend  r repeat  a ABORT",
         "after": "n end  r repeat  v judge  c checklist",

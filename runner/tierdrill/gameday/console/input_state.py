@@ -10,6 +10,7 @@ from tierdrill.gameday.console.keys import Line, Pasted
 from tierdrill.gameday.gameday_commands import Command, wrong_due
 from tierdrill.gameday.gameday_model import CANNOT_TELL, HELD, NOT_HELD, GameDayState
 from tierdrill.gameday.record.attribution import speaker
+from tierdrill.text import plural
 
 Mode = Literal["keys", "line", "confirm", "list", "ask", "help"]
 EMPTY = Line()
@@ -62,7 +63,7 @@ def press(desk: Desk, key: str, state: GameDayState) -> Pressed:
 def paste(desk: Desk, text: Pasted) -> Desk:
     """Text that came all at once: for the line that is being typed, or a mistake."""
     if desk.mode != "line":
-        return desk.told("text was pasted, and means nothing here; o takes a note", good=False)
+        return desk.told("ignored pasted text; press o to take a note", good=False)
     return replace(desk, line=desk.line.press(text))
 
 
@@ -77,11 +78,11 @@ def _keys(desk: Desk, key: str, state: GameDayState) -> Pressed:
         purpose, prompt = _LINES[key]
         return Pressed(_typing(desk, purpose, prompt))
     if key in _STEERING and desk.watching:
-        return Pressed(desk.told("you are watching; the facilitator steers", good=False))
+        return Pressed(desk.told("you are watching; only the facilitator can do that", good=False))
     if key in _STEERING:
         return _STEERING[key](desk, state)
     hint = "h shows the keys" if len(key) == 1 else ""
-    return Pressed(desk.told(f"{key!r} means nothing here; {hint}", good=False) if hint else desk)
+    return Pressed(desk.told(f"{key!r} is not a command here; {hint}", good=False) if hint else desk)
 
 
 def _typing(desk: Desk, purpose: str, prompt: str, typed: tuple[str, ...] = ()) -> Desk:
@@ -99,9 +100,9 @@ def _next(desk: Desk, state: GameDayState) -> Pressed:
     asked = len(state.open_questions()) if state.stage == "after" else 0
     doubts = []
     if open_lines:
-        doubts.append(f"{open_lines} of {len(state.checklist(which or ''))} points of the checklist are not ticked (c)")
+        doubts.append(f"{open_lines} of {len(state.checklist(which or ''))} checklist items are not ticked (c)")
     if asked:
-        doubts.append(f"{asked} {'hypothesis is' if asked == 1 else 'hypotheses are'} not judged (v)")
+        doubts.append(f"{plural(asked, 'hypothesis is', 'hypotheses are')} not judged (v)")
     if not doubts:
         return Pressed(desk, command)
     what = "Begin" if which == "before" else "End the game day"
@@ -121,18 +122,18 @@ def _skip(desk: Desk, state: GameDayState) -> Pressed:
 def _abort(desk: Desk, state: GameDayState) -> Pressed:
     if state.ended is not None or state.aborting is not None:
         return Pressed(desk, Command("abort"))
-    return Pressed(replace(desk, mode="confirm", prompt="Abort everything and end the game day? y/n", purpose="abort"))
+    return Pressed(replace(desk, mode="confirm", prompt="Abort and end the game day? y/n", purpose="abort"))
 
 
 def _tick(desk: Desk, state: GameDayState) -> Pressed:
     if not items(state):
-        return Pressed(desk.told("nothing to tick: no checklist is open and no announcement is due"))
+        return Pressed(desk.told("nothing to tick"))
     return Pressed(replace(desk, mode="list", chosen=0))
 
 
 def _judge(desk: Desk, state: GameDayState) -> Pressed:
     if not state.open_questions():
-        return Pressed(desk.told("no hypothesis waits to be judged"))
+        return Pressed(desk.told("no hypotheses to judge"))
     return Pressed(replace(desk, mode="ask"))
 
 
@@ -142,7 +143,7 @@ def _plain(verb: Literal["extend", "repeat"]) -> Callable[[Desk, GameDayState], 
 
 def _line(desk: Desk, key: str, state: GameDayState) -> Pressed:
     if key == "escape":
-        return Pressed(replace(desk, mode="keys").told("nothing written"))
+        return Pressed(replace(desk, mode="keys").told("nothing entered"))
     if key != "enter":
         return Pressed(replace(desk, line=desk.line.press(key), message="", good=True))
     return _entered(desk, desk.line.text.strip(), state)
@@ -153,15 +154,15 @@ def _entered(desk: Desk, text: str, state: GameDayState) -> Pressed:
     if desk.purpose == "abort":
         return Pressed(ready, Command("abort", desk.author, text))
     if not desk.typed and not text:
-        return Pressed(ready.told("nothing written"))
+        return Pressed(ready.told("nothing entered"))
     assert state.document is not None
     if desk.purpose in ("note", "lesson"):
         author, words = speaker(text, state.document.participants, desk.author)
         return Pressed(ready, Command("lesson" if desk.purpose == "lesson" else "note", author, words))
     if len(desk.typed) == 0:
-        return Pressed(_typing(desk, "finding", "who mends it: ", (text,)))
+        return Pressed(_typing(desk, "finding", "owner: ", (text,)))
     if len(desk.typed) == 1:
-        return Pressed(_typing(desk, "finding", "until when (2027-01-31, or nothing): ", (*desk.typed, text)))
+        return Pressed(_typing(desk, "finding", "due date (2027-01-31, or empty): ", (*desk.typed, text)))
     if wrong := wrong_due(text):
         return Pressed(desk.told(wrong, good=False))
     author, words = speaker(desk.typed[0], state.document.participants, desk.author)
@@ -175,7 +176,7 @@ def _confirming(desk: Desk, key: str, state: GameDayState) -> Pressed:
             return Pressed(_typing(ready, "abort", "why: "))
         return Pressed(ready, desk.pending)
     if key.lower() in ("n", "escape", "q"):
-        return Pressed(ready.told("nothing done"))
+        return Pressed(ready.told("cancelled"))
     return Pressed(desk)
 
 

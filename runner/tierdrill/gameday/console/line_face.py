@@ -141,14 +141,14 @@ def parse(line: str, state: GameDayState, author: str) -> Command | str:
         return Command(_SPOKEN[verb], who, words, owner=owner.strip(), due=due.strip())
     if verb == "tick" or verb in HELDS:
         return _numbered(verb, rest, state)
-    return f"found {word!r}; allowed: {HELP}"
+    return f"unknown command {word!r}, expected {HELP}"
 
 
 def _numbered(verb: str, rest: str, state: GameDayState) -> Command | str:
     found = items(state) if verb == "tick" else state.open_questions()
     if not rest.isdigit() or not 1 <= int(rest) <= len(found):
-        allowed = f"found {rest!r}; allowed is a number from 1 to {len(found)} (list shows them)"
-        return allowed if found else "nothing waits for that"
+        allowed = f"got {rest!r}, expected a number from 1 to {len(found)} (list shows them)"
+        return allowed if found else "nothing to answer"
     number = int(rest) - 1
     if verb == "tick":
         return items(state)[number].command

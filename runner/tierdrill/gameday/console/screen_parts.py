@@ -15,24 +15,24 @@ NOTE_STYLES = {"note": "", "lesson": "cyan", "action": "dim", "trouble": "bold r
 LABEL_WIDTH = 11
 GOAL_WIDTH = 66
 HELP = (
-    ("n", "next: begin the next drill; after the last one, end the game day"),
+    ("n", "next: start the next drill; after the last one, end the game day"),
     ("s", "skip the next step; in a drill: stop it and skip it"),
     ("e", "extend the pause by the document's extend_by"),
-    ("r", "repeat the last step; what counts is its last run"),
-    ("a", "abort everything: stop the run, wait until it is clean, end the game day"),
+    ("r", "repeat the last step; its last run counts"),
+    ("a", "abort: stop the run, wait for the clean-up, end the game day"),
 )
 HELP_WRITE = (
     ("o", 'note; "scribe: ..." makes it the scribe\'s'),
-    ("f", "finding: what, who mends it, until when"),
-    ("l", "learned: a sentence for the record"),
+    ("f", "finding: text, owner, due date"),
+    ("l", "lesson learned"),
 )
 HELP_MORE = (
     ("c", "checklist, and the announcements that are due"),
-    ("v", "judge the hypotheses that no check stands for"),
+    ("v", "judge the hypotheses without checks"),
 )
 HELP_LEAVE = (
-    ("q", "detach: a run under way goes on, nothing new begins; gameday --resume returns"),
-    ("Ctrl-C", "abort everything; twice: at once, the reapers clean up"),
+    ("q", "detach: the run continues, no further step starts; gameday --resume returns"),
+    ("Ctrl-C", "abort; twice: at once, the reapers clean up"),
 )
 
 

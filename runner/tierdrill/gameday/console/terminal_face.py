@@ -118,7 +118,7 @@ class TerminalFace:
         """Asks, where nothing is injected that could not wait for an answer; once more while it asks is the answer."""
         if self.desk.purpose == "abort" and self.desk.mode in ("confirm", "line"):
             return False
-        prompt = "Ctrl-C: abort everything and end the game day? y/n (or Ctrl-C again)"
+        prompt = "Ctrl-C: abort and end the game day? y/n (or Ctrl-C again)"
         self.desk = replace(self.desk, mode="confirm", prompt=prompt, purpose="abort", pending=None)
         return True
 

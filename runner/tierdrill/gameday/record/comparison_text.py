@@ -16,7 +16,8 @@ from tierdrill.gameday.record.comparison import (
     now_holds,
 )
 from tierdrill.gameday.record.gameday_record import utc_minute
-from tierdrill.report.format import ASPECT_WORDS, TIME_ASPECTS, Glyphs, plural, show_latency, show_seconds, show_share
+from tierdrill.report.format import ASPECT_WORDS, TIME_ASPECTS, Glyphs, show_latency, show_seconds, show_share
+from tierdrill.text import plural
 
 FORMAT = "tierdrill/gameday-comparison/v1"
 TIME_WORDS = {"mttd": "detect", "mtta": "acknowledge", "mitigate": "mitigate", "mttr": "recover"}

@@ -118,7 +118,7 @@ def _held(step: StepState, number: int) -> tuple[str, str]:
 
 def _drill(step: StepState) -> DrillRow:
     last = step.last or Attempt(0, 0.0)
-    status = "skipped" if step.skipped is not None else last.status or ("not run" if step.last is None else "under way")
+    status = "skipped" if step.skipped is not None else last.status or ("in progress" if step.last else "not run")
     outcome = last.outcome or {}
     return DrillRow(
         step=step.step.title,

@@ -30,11 +30,11 @@ def judged(step: StepState, number: int) -> Judged:
     if step.skipped is not None:
         return Judged(OPEN, f"the step was skipped: {step.skipped}")
     if last is None or last.finished is None:
-        return Judged(OPEN, "the step has not run" if last is None else "the step goes on")
+        return Judged(OPEN, "the step has not run" if last is None else "the step is in progress")
     if not hypothesis.checks:
         if (answer := step.answer(number)) is not None:
             return Judged(answer[0], f"said by {answer[1]}")
-        return Judged(OPEN, "nobody has said")
+        return Judged(OPEN, "not judged yet")
     return _from_checks(last, hypothesis.checks)
 
 

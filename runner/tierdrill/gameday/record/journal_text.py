@@ -22,9 +22,9 @@ def describe(event: Event, state: GameDayState) -> tuple[str, str] | None:
             where = f" in lab {state.lab}" if state.lab else ""
             return f"game day {document.metadata.name} opened{where}", "info"
         case FacilitatorJoined():
-            return "sat down as the facilitator", "info"
+            return "joined as the facilitator", "info"
         case kinds.FacilitatorLeft(how=how):
-            return f"left the facilitator's place ({how})", "info"
+            return f"left as the facilitator ({how})", "info"
         case kinds.ChecklistTicked(list=which, item=item, done=done):
             lines = state.checklist(which)
             found = 0 <= item < len(lines)
@@ -45,12 +45,12 @@ def describe(event: Event, state: GameDayState) -> tuple[str, str] | None:
         case kinds.LessonLearned(text=text):
             return f"learned: {text}", "lesson"
         case kinds.AbortAsked(reason=reason):
-            return f"abort everything: {reason}", "bad"
+            return f"aborted: {reason}", "bad"
         case kinds.ClockMoved(seconds=seconds):
             return f"the clock was set by {seconds:+.0f} s", "warn"
         case kinds.GameDayEnded(outcome=outcome, reason=reason):
             because = f" ({reason})" if reason else ""
-            return f"the game day is over: {outcome}{because}", "good" if outcome == "completed" else "bad"
+            return f"the game day has ended: {outcome}{because}", "good" if outcome == "completed" else "bad"
     return None
 
 

@@ -6,7 +6,8 @@ from tierdrill.gameday.gameday_model import GameDayState
 from tierdrill.gameday.record.gameday_record import Record, utc_minute, utc_second
 from tierdrill.report.format import markdown_table as table
 from tierdrill.report.format import markdown_text as text
-from tierdrill.report.format import plural, show_seconds
+from tierdrill.report.format import show_seconds
+from tierdrill.text import plural
 
 TIME_TITLES = ("detect", "acknowledge", "mitigate", "recover")
 
@@ -53,7 +54,7 @@ def tally(record: Record) -> str:
     passed = sum(row.status == "passed" for row in ran)
     held = sum(row.held == "held" for row in record.hypotheses)
     count = len(record.hypotheses)
-    hypotheses = f"{held} of {count} {'hypothesis' if count == 1 else 'hypotheses'} held"
+    hypotheses = f"{held} of {plural(count, 'hypothesis', 'hypotheses')} held"
     drills = f"{passed} of {plural(len(ran), 'drill')} passed" if ran else "no drill was run"
     left = len(record.drills) - len(ran)
     drills += f" ({left} not run)" if ran and left else ""
@@ -62,7 +63,7 @@ def tally(record: Record) -> str:
 
 def _hypotheses(record: Record) -> list[str]:
     rows = [(row.step, row.words, row.held, row.because) for row in record.hypotheses]
-    return table(("drill", "we expected", "it", "because"), rows) or ["Nothing was written down beforehand."]
+    return table(("drill", "we expected", "it", "because"), rows) or ["No hypotheses were written down."]
 
 
 def _drills(record: Record) -> list[str]:
@@ -73,20 +74,20 @@ def _drills(record: Record) -> list[str]:
         runs = f"{row.run}" + (f" (attempt {row.attempts})" if row.attempts > 1 else "") if row.run else ""
         rows.append((f"{row.step}{variant}", row.status, *times, row.summary, runs))
     words = "Times count from the moment the fault was seen to take effect: MTTD is *detect*, MTTA *acknowledge*, "
-    return [*table(("drill", "came to", *TIME_TITLES, "because", "run"), rows), "", f"{words}MTTR *recover*."]
+    return [*table(("drill", "result", *TIME_TITLES, "because", "run"), rows), "", f"{words}MTTR *recover*."]
 
 
 def findings_table(record: Record) -> list[str]:
     """The findings, to paste into a tracker."""
     rows = [
-        (one.name, one.text, one.owner or "nobody yet", one.due or "no date", "closed" if one.closed_at else "open")
+        (one.name, one.text, one.owner or "not assigned", one.due or "no date", "closed" if one.closed_at else "open")
         for one in record.findings
     ]
     return table(("finding", "what", "owner", "due", "state"), rows) or ["None."]
 
 
 def _lessons(record: Record) -> list[str]:
-    return [f"- {text(one.text)} ({text(one.author)})" for one in record.lessons] or ["Nothing was written down."]
+    return [f"- {text(one.text)} ({text(one.author)})" for one in record.lessons] or ["None."]
 
 
 def _timeline(record: Record) -> list[str]:
@@ -112,4 +113,4 @@ def _checklists(state: GameDayState) -> list[str]:
         when = f" (told {', '.join(utc_second(one.at) for one in told)})" if told else " (not told)"
         lines.append(f"- [{'x' if told else ' '}] {text(announcement.to)} by {text(announcement.channel)}: "
                      f"{text(announcement.text)}{when}")  # fmt: skip
-    return lines or ["None was planned."]
+    return lines or ["None."]

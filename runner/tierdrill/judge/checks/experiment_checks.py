@@ -42,7 +42,7 @@ def _hypothesis(when: str, title: str, told: Sequence[tuple[Event, ExperimentHyp
         status = Status.INCONCLUSIVE
     else:
         status = Status.FAILED
-    seen = decisive.seen or "it was not told"
+    seen = decisive.seen or "not reported"
     return Check(
         f"experiment/hypothesis/{when}",
         "experiment",

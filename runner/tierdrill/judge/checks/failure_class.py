@@ -12,6 +12,8 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from enum import StrEnum
 
+from tierdrill.text import plural
+
 SYSTEMIC_INVARIANTS = frozenset({"tier-order", "goodput-holds"})
 SYSTEMIC_TIERS = 2
 SYSTEMIC_BURN = 14.4
@@ -71,7 +73,7 @@ def _systemic(failure: Failure) -> list[str]:
     reasons = [f"invariant {name} broken" for name in broken]
     out = sorted(set(failure.tiers_out_of_objective))
     if len(out) >= SYSTEMIC_TIERS:
-        reasons.append(f"{len(out)} tiers out of objective: {', '.join(out)}")
+        reasons.append(f"{plural(len(out), 'tier')} out of objective: {', '.join(out)}")
     long, short = failure.burn_long, failure.burn_short
     if long is not None and short is not None and min(long, short) > SYSTEMIC_BURN:
         reasons.append(f"burn of {long:.1f}x and {short:.1f}x, over {SYSTEMIC_BURN:g}x on both windows")

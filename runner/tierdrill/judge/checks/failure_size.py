@@ -244,7 +244,7 @@ def _affected(
 ) -> tuple[int | None, frozenset[str]]:
     """How many replicas that were ready before the fault were not at some time after, and which nodes.
 
-    None where the control plane was not heard before the fault: it tells of changes only.
+    None where no control plane report before the fault: it tells of changes only.
     """
     begin = min([span[0], *(fault.intended_at for fault in timeline.faults if fault.intended_at is not None)])
     told = each(events, PlatformState)

@@ -154,7 +154,7 @@ def _doubts(fault: FaultSpan, gone: float, timeline: Timeline) -> list[str]:
     end = timeline.planned.get("recovery", recovery[0])
     early = min(EARLY_S, max(0.0, end - timeline.planned.get("fault", during[0])) / 2)
     others = sorted({by for at, by in fault.reverts if by != UNDOER and not at >= clean_up[0]})
-    doubts = [f"undone by {by or 'nobody knows whom'} before clean-up" for by in others]
+    doubts = [f"undone by {by or 'an unknown process'} before clean-up" for by in others]
     if not any(by == UNDOER and at <= gone for at, by in fault.reverts):
         doubts.append(f"not undone by the {UNDOER}")
     if not gone >= end - early:

@@ -17,6 +17,7 @@ from tierdrill.judge.samples import TierSamples
 from tierdrill.judge.statistics import wilson
 from tierdrill.judge.timeline import Timeline
 from tierdrill.judge.verdict import SECONDS, Check, Status
+from tierdrill.text import plural
 
 # Reasons for which a gateway turns a request away for want of capacity; "no-endpoint" is an outage.
 CAPACITY_REASONS = CHOICE_REASONS | {"queue-timeout"}
@@ -94,7 +95,7 @@ def _tier_order(
         expected,
         "; ".join([*worse, *(["too few to show an order"] if most < BAD_AT_LEAST else [])])
         if worse
-        else f"{len(rejected)} seconds with a {top} rejection, none with a lower tier admitted",
+        else f"{plural(len(rejected), 'second')} with a {top} rejection, none with a lower tier admitted",
         events,
         samples=len(mine),
     )
@@ -215,7 +216,7 @@ def _rejections_cheap(
         "rejections-cheap",
         Status.FAILED if value > limit and slow >= BAD_AT_LEAST else Status.PASSED,
         expected,
-        f"{value * 1000:.1f}ms over {len(times)} rejections, {slow} of them slower",
+        f"{value * 1000:.1f}ms over {plural(len(times), 'rejection')}, {slow} of them slower",
         events,
         value=value,
         limit=limit,
@@ -253,7 +254,7 @@ def _rejections_labelled(
         "rejections-labelled",
         Status.FAILED if bare >= BAD_AT_LEAST else Status.PASSED,
         expected,
-        f"{bare} without a reason of {len(reasons)} rejections",
+        f"{bare} without a reason of {plural(len(reasons), 'rejection')}",
         events,
         samples=len(reasons),
     )

@@ -20,6 +20,7 @@ from tierdrill.judge.checks.run_trust import check_of
 from tierdrill.judge.samples import TierSamples
 from tierdrill.judge.timeline import Timeline
 from tierdrill.judge.verdict import Check
+from tierdrill.text import plural
 
 LOOP_LAG_MAX_S = 0.25
 RATE_TOLERANCE = 0.1
@@ -55,7 +56,7 @@ def judge_load(
             "lag",
             lag <= wanted.lag_p99_max,
             f"p99 of send lag at most {show_duration(wanted.lag_p99_max)}",
-            f"{lag * 1000:.1f}ms over {len(lags)} sends" if lags else "no sends",
+            f"{lag * 1000:.1f}ms over {plural(len(lags), 'send')}" if lags else "no sends",
             [],
             group="load",
             value=lag if lags else None,
@@ -98,7 +99,7 @@ def _accounted(wanted: Load, events: Sequence[Event], books: Mapping[str, Stream
         if not book.tier:
             wrong.append(f"{stream} is no stream of the drill")
         elif stream not in planned:
-            wrong.append(f"how many arrivals {stream} has is not told")
+            wrong.append(f"how many arrivals {stream} has was not reported")
         else:
             due[book.tier] += book.planned or 0
             seen[book.tier] += book.rows - book.repeated if book.numbered else book.rows
@@ -146,7 +147,7 @@ def _told(events: Sequence[Event]) -> Check:
     codes = [said.exit_code for _, said in ended]
     good = (bool(ended) or old) and not malformed and not any(code != 0 for code in codes)
     if not ended:
-        seen = "it is not told"
+        seen = "it was not reported"
     else:
         seen = f"ended with {', '.join(map(str, codes))}, {malformed} lines that cannot be read"
     return check_of(
@@ -178,7 +179,7 @@ def _stalled(reports: Sequence[tuple[Event, LoadHealth]], span: tuple[float, flo
     return check_of(
         "stalled",
         not stalled and gap <= REPORT_GAP_MAX_S,
-        f"the generator never stands still, and says so every {show_duration(REPORT_GAP_MAX_S)}",
+        f"the generator never stalls, and reports every {show_duration(REPORT_GAP_MAX_S)}",
         seen,
         stalled,
         group="load",

@@ -31,6 +31,7 @@ from tierdrill.judge.checks.remedy_effects import Effect, Witnesses
 from tierdrill.judge.samples import TierSamples
 from tierdrill.judge.timeline import Timeline, executions
 from tierdrill.judge.verdict import SECONDS, Check, Status
+from tierdrill.text import plural
 
 PAGE_KEY_MAX = 255
 
@@ -311,7 +312,7 @@ def _count(expectation: PlaybookExpectation, mine: Sequence[Execution], evidence
     good = len(mine) <= expectation.count if helpless else len(mine) == expectation.count
     status = Status.PASSED if good else Status.FAILED
     expected = f"{times} at the most" if helpless else f"exactly {times}"
-    return _check(expectation.playbook, "count", status, expected, f"{len(mine)} executions", evidence)
+    return _check(expectation.playbook, "count", status, expected, plural(len(mine), "execution"), evidence)
 
 
 def _attempts(expectation: PlaybookExpectation, mine: Sequence[Execution], evidence: tuple[int, ...]) -> list[Check]:

@@ -87,7 +87,7 @@ class Witnesses:
         """The first view since the step began in which something holds."""
         later = [view for view in self._views if view.at >= step.started_at]
         if not self._views:
-            return Effect(Status.INCONCLUSIVE, "", "the control plane was not heard")
+            return Effect(Status.INCONCLUSIVE, "", "no control plane report")
         found = next((view for view in later if holds(view)), None)
         if found is None:
             return Effect(Status.FAILED, "", f"it never showed {what}")
@@ -255,7 +255,7 @@ class Witnesses:
             and event.at >= one.started_at
         ]
         if not heard:
-            return Effect(Status.INCONCLUSIVE, PROMETHEUS, "Prometheus was not heard")
+            return Effect(Status.INCONCLUSIVE, PROMETHEUS, "Prometheus did not report")
         if not resolved or resolved[0].at > until:
             when = f"only {resolved[0].at - until:.1f}s after the fault was undone" if resolved else "to no end"
             return Effect(Status.FAILED, PROMETHEUS, f"it saw {one.alert} fire {when}")

@@ -24,6 +24,7 @@ from tierdrill.history.kinds.run_kinds import (
 )
 from tierdrill.judge.timeline import TARGET_PARTS, Timeline
 from tierdrill.judge.verdict import Check, Status
+from tierdrill.text import plural
 
 MONITORING_GAP_MAX_S = 3.0
 MONITORING_GAPS_MAX = 0.1
@@ -50,7 +51,7 @@ def judge_run(events: Sequence[Event], timeline: Timeline) -> list[Check]:
 def _whole(events: Sequence[Event]) -> Check:
     """A line that is missing could be the one that decides."""
     wrong = next((event for number, event in enumerate(events, 1) if event.sequence != number), None)
-    seen = f"{len(events)} events" if wrong is None else f"after {_before(events, wrong)} comes {wrong.sequence}"
+    seen = plural(len(events), "event") if wrong is None else f"after {_before(events, wrong)} comes {wrong.sequence}"
     return check_of("whole", wrong is None, "events 1, 2, 3 and so on, none missing", seen, [wrong] if wrong else [])
 
 
@@ -65,7 +66,7 @@ def _preflight(events: Sequence[Event], timeline: Timeline) -> Check:
     seen = "; ".join(f"{said.name}: {said.seen}" for _, said in found if not said.ok)
     good = bool(found) and not bad and "preflight" in timeline.phases
     seen = seen or ("all well" if found else "nothing was looked at")
-    return check_of("preflight", good, "healthy, nothing firing, nothing left over", seen, bad)
+    return check_of("preflight", good, "healthy, nothing firing, no leftovers", seen, bad)
 
 
 def _completed(events: Sequence[Event], timeline: Timeline) -> Check:

@@ -103,7 +103,7 @@ def build_app(controller: Controller, token: str) -> Starlette:
     async def list_endpoints(at: At, _: Json) -> Json:
         source, everything = at["gateway"], at.get("all") == "1"
         if source not in controller.sources:
-            raise UnknownName(f"found gateway {source!r}; known are {', '.join(controller.sources)}")
+            raise UnknownName(f"got gateway {source!r}, expected one of: {', '.join(controller.sources)}")
         since, wait_s = waiting(at)
         deadline = time.monotonic() + wait_s
         version, listed = edges.listing(source, everything=everything)

@@ -61,13 +61,13 @@ class Core:
         try:
             return self.nodes[name]
         except KeyError:
-            raise UnknownName(f"found node {name!r}; known are {', '.join(sorted(self.nodes))}") from None
+            raise UnknownName(f"got node {name!r}, expected one of: {', '.join(sorted(self.nodes))}") from None
 
     def replica(self, name: str) -> Held:
         try:
             return self.held[name]
         except KeyError:
-            raise UnknownName(f"found replica {name!r}; known are {', '.join(sorted(self.held))}") from None
+            raise UnknownName(f"got replica {name!r}, expected one of: {', '.join(sorted(self.held))}") from None
 
     def gpus(self, without_node: str | None = None) -> list[Gpu]:
         """All GPUs as placement sees them; none of `without_node` is usable."""

@@ -120,18 +120,18 @@ REMEDIES: Mapping[str, Callable[[Core, Mapping[str, Any], float], Answer | Agent
 def check_arguments(verb: str, arguments: Mapping[str, Any]) -> None:
     """BadArguments for a remedy that is not the controller's, or an argument that cannot be."""
     if verb not in REMEDIES:
-        raise BadArguments(f"found remedy {verb!r}; allowed are {', '.join(sorted(REMEDIES))}")
+        raise BadArguments(f"got remedy {verb!r}, expected one of: {', '.join(sorted(REMEDIES))}")
     takes = {one.name: one for one in KINDS[verb].arguments}
     if unknown := sorted(set(arguments) - takes.keys()):
         allowed = ", ".join(sorted(takes)) or "none"
-        raise BadArguments(f"{verb}: found argument {unknown[0]!r}; allowed are {allowed}")
+        raise BadArguments(f"{verb}: got argument {unknown[0]!r}, expected {allowed}")
     for key, argument in takes.items():
         value = arguments.get(key)
         if argument.required and not isinstance(value, str):
-            raise BadArguments(f"{verb}: {key}: expected a name, found {value!r}")
+            raise BadArguments(f"{verb}: {key}: got {value!r}, expected a name")
         names = isinstance(value, list) and all(isinstance(each, str) for each in value)
         if argument.many and value is not None and not names:
-            raise BadArguments(f"{verb}: {key}: expected a list of names, found {value!r}")
+            raise BadArguments(f"{verb}: {key}: got {value!r}, expected a list of names")
 
 
 def _done(answer: Mapping[str, list[str]] | None = None) -> Answer:
@@ -156,7 +156,7 @@ def _gpu(core: Core, arguments: Mapping[str, Any]) -> int | None:
     if isinstance(raw, str) and raw.isdecimal():
         raw = int(raw)
     if raw not in known or isinstance(raw, bool):
-        raise BadArguments(f"found gpu {raw!r}; {arguments['node']} has {', '.join(map(str, known))}")
+        raise BadArguments(f"no GPU {raw!r} on {arguments['node']}, expected one of: {', '.join(map(str, known))}")
     return int(raw)
 
 
@@ -170,7 +170,7 @@ def _replicas_on(core: Core, node: Node, gpu: int | None, arguments: Mapping[str
     known_models = {held.config.model for held in core.held.values()}
     for what, given, known in (("tier", tiers, known_tiers), ("model", models, known_models)):
         if given is not None and (unknown := sorted(set(given) - known)):
-            raise BadArguments(f"found {what} {unknown[0]!r}; known are {', '.join(sorted(known))}")
+            raise BadArguments(f"got {what} {unknown[0]!r}, expected one of: {', '.join(sorted(known))}")
     return [
         name
         for name, spot in core.places().items()

@@ -39,7 +39,7 @@ class Flags:
         known = self.as_dict()
         for name, value in changes.items():
             if name not in known:
-                raise LabConfigError(f"flags: unknown flag {name!r}; allowed: {', '.join(known)}")
+                raise LabConfigError(f"flags: unknown flag {name!r}, expected one of: {', '.join(known)}")
             if not isinstance(value, bool):
                 raise LabConfigError(f"flags.{name}: {value!r} is not true or false")
         changed = {name: value for name, value in changes.items() if known[name] != value}
@@ -105,9 +105,9 @@ def parse_config(raw: Mapping[str, Any]) -> GatewayConfig:
         raise LabConfigError("tiers: expected at least one, and unique ranks")
     for tier in config.tiers:
         if tier.rank < 1:
-            raise LabConfigError(f"tier {tier.name}: found rank {tier.rank}; 1 is the most important, none is above it")
+            raise LabConfigError(f"tier {tier.name}: got rank {tier.rank}; 1 is the most important, none is above it")
         if any(isinstance(value, int | float) and value < 0 for value in astuple(tier)):
-            raise LabConfigError(f"tier {tier.name}: found a number below 0")
+            raise LabConfigError(f"tier {tier.name}: got a number below 0")
     check_tiers(config.tiers, config.routes)
     if config.share < 1 or not (config.name and config.controller and config.token):
         raise LabConfigError("expected a share of at least 1, and a name, a controller and a token")

@@ -49,7 +49,7 @@ class Shedder:
         wanted = dict(self._fractions)
         for tier, value in changes.items():
             if tier not in wanted:
-                raise LabConfigError(f"shed: unknown tier {tier!r}; allowed: {', '.join(wanted)}")
+                raise LabConfigError(f"shed: unknown tier {tier!r}, expected one of: {', '.join(wanted)}")
             if isinstance(value, bool) or not isinstance(value, int | float) or not 0.0 <= value <= 1.0:
                 raise LabConfigError(f"shed.{tier}: {value!r} is not a fraction between 0 and 1")
             wanted[tier] = float(value)
@@ -98,7 +98,7 @@ class Caps:
         wanted: dict[str, float | None] = {}
         for tier, value in changes.items():
             if tier not in self._names:
-                raise LabConfigError(f"caps: unknown tier {tier!r}; allowed: {', '.join(self._names)}")
+                raise LabConfigError(f"caps: unknown tier {tier!r}, expected one of: {', '.join(self._names)}")
             if value is None:
                 wanted[tier] = None
                 continue

@@ -131,7 +131,7 @@ def parse_edge(edge_id: str, document: Mapping[str, Any]) -> Edge:
 def split_address(address: str) -> tuple[str, int]:
     host, _, port = address.rpartition(":")
     if not host or not port.isdecimal() or not 0 < int(port) < 65536:
-        raise RuleError(f"target: expected host:port, found {address!r}")
+        raise RuleError(f"target: got {address!r}, expected host:port")
     return host, int(port)
 
 

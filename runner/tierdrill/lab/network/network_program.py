@@ -182,7 +182,7 @@ def build_app(fabric: Fabric, token: str) -> Starlette:
 
     def delete_edge(at: At, _: Json) -> Json:
         if not fabric.delete_edge(at["id"]):
-            raise UnknownEdge(f"found no edge {at['id']!r}")
+            raise UnknownEdge(f"no edge {at['id']!r}")
         return {"ok": True}
 
     def put_link(_: At, said: Json) -> Json:
@@ -192,7 +192,7 @@ def build_app(fabric: Fabric, token: str) -> Starlette:
     def renew_links(_: At, said: Json) -> Json:
         names = said.get("names")
         if not isinstance(names, list):
-            raise RuleError(f"names: expected a list of leases, found {names!r}")
+            raise RuleError(f"names: got {names!r}, expected a list of leases")
         return {"renewed": fabric.renew_links({str(name) for name in names})}
 
     def put_host(at: At, said: Json) -> Json:

@@ -133,9 +133,9 @@ def _require_model(asked: object, model: str) -> None:
 
 def _ask(question: Question, limits: Limits) -> Ask:
     if question.answers != 1:
-        raise BadRequest(f"n: found {question.answers} answers to one request; only one is given here")
+        raise BadRequest(f"n: got {question.answers} answers to one request; only one is given here")
     if question.max_tokens > limits.max_tokens:
-        raise BadRequest(f"max_tokens: found {question.max_tokens}; this model writes at most {limits.max_tokens}")
+        raise BadRequest(f"max_tokens: got {question.max_tokens}; this model writes at most {limits.max_tokens}")
     tokens = tokenize(question.prompt)
     if len(tokens) > limits.prompt_tokens:
         raise BadRequest(f"the prompt has {len(tokens)} tokens; this model reads at most {limits.prompt_tokens}")

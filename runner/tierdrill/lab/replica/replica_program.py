@@ -64,7 +64,7 @@ class Errors:
     def change(self, percent: int) -> None:
         """How many of a hundred answers fail from now on; ValueError outside 0 to 100."""
         if not 0 <= percent <= 100:
-            raise ValueError(f"percent: found {percent}; allowed is 0 to 100")
+            raise ValueError(f"percent: got {percent}, expected 0 to 100")
         self._percent, self._owed = percent, 0
 
     def fail(self) -> None:

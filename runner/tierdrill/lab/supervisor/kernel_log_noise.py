@@ -33,7 +33,7 @@ class Burst:
         for name, most in (("xid", 999), ("count", COUNT_MAX), ("per_second", PER_SECOND_MAX)):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= most:
-                raise ValueError(f"{name}: found {value!r}; allowed is a whole number from 1 to {most}")
+                raise ValueError(f"{name}: got {value!r}, expected a whole number from 1 to {most}")
 
 
 async def write_burst(path: Path, pci_bus_ids: list[str], burst: Burst, booted_at: Callable[[], float | None]) -> int:

@@ -107,7 +107,7 @@ class Leases:
         left = list(lease.undo)
         for _ in range(TRIES_MAX):
             if self._leases.get(lease.name) is not lease:
-                return  # somebody else has undone it meanwhile
+                return  # another process has undone it meanwhile
             for one in list(left):
                 try:
                     await self._ask(one)
@@ -125,9 +125,9 @@ class Leases:
 
 def _seconds(said: object) -> float:
     if isinstance(said, bool) or not isinstance(said, int | float) or not math.isfinite(said):
-        raise BadLease(f"lease_s: expected seconds, found {said!r}")
+        raise BadLease(f"lease_s: got {said!r}, expected seconds")
     if not 0 < said <= LEASE_S_MAX:
-        raise BadLease(f"lease_s: found {said:g}; allowed is above 0, at most {LEASE_S_MAX:g}")
+        raise BadLease(f"lease_s: got {said:g}, expected above 0, at most {LEASE_S_MAX:g}")
     return float(said)
 
 
@@ -137,7 +137,7 @@ def _undo(said: object) -> Undo:
     except LabConfigError as error:
         raise BadLease(str(error)) from error
     if undo.method not in METHODS:
-        raise BadLease(f"undo: method {undo.method!r}; allowed are {', '.join(METHODS)}")
+        raise BadLease(f"undo: method {undo.method!r}, expected one of: {', '.join(METHODS)}")
     if not undo.path.startswith("/v1/") or undo.path.startswith(_NEVER):
-        raise BadLease(f"undo: path {undo.path!r}; allowed is a path of this API that takes something back")
+        raise BadLease(f"undo: path {undo.path!r}, expected a path of this API that takes something back")
     return undo

@@ -25,9 +25,9 @@ class Stalls:
         for name, least in (("stopped_ms", 1.0), ("runs_ms", 0.0)):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-                raise ValueError(f"{name}: found {value!r}; allowed is a number of milliseconds")
+                raise ValueError(f"{name}: got {value!r}, expected a number of milliseconds")
             if not least <= value <= TURN_MS_MAX:
-                raise ValueError(f"{name}: found {value:g}; allowed is {least:g} to {TURN_MS_MAX:g}")
+                raise ValueError(f"{name}: got {value:g}, expected {least:g} to {TURN_MS_MAX:g}")
 
 
 class NodeStalls:

@@ -71,7 +71,7 @@ class Operations:
         """Cut, give or cycle a node's power. Cut: its links fall silent first, then all its processes die at once."""
         self._known_node(node)
         if state not in POWER_STATES:
-            raise Refused(f"state: found {state!r}; allowed are {', '.join(POWER_STATES)}", 400)
+            raise Refused(f"state: got {state!r}, expected one of: {', '.join(POWER_STATES)}", 400)
         async with self._locks[node]:
             changed = False
             if state in ("off", "cycle"):
@@ -152,7 +152,7 @@ class Operations:
         state = await self._lab.call(CONTROLLER, "GET", "/v1/state")
         replicas: dict[str, Answer] = {each["name"]: each for each in state["replicas"]}
         if name not in replicas:
-            raise Refused(f"found replica {name!r}; known are {', '.join(sorted(replicas))}", 404)
+            raise Refused(f"got replica {name!r}, expected one of: {', '.join(sorted(replicas))}", 404)
         return replicas[name]
 
     def signal_process(self, process: str, name: str) -> Answer:
@@ -194,7 +194,7 @@ class Operations:
     def _startable(self, process: str) -> None:
         known = self._lab.startable()
         if process not in known:
-            raise Refused(f"found process {process!r}; those that can be started are {', '.join(known)}", 404)
+            raise Refused(f"got process {process!r}, expected one of: {', '.join(known)}", 404)
 
     async def _start_again(self, process: str) -> None:
         try:
@@ -221,7 +221,7 @@ class Operations:
     ) -> Answer:
         known = [gpu.index for gpu in self._nodes[node].gpus]
         if index not in known:
-            raise Refused(f"found GPU {index}; {node} has {', '.join(map(str, known))}", 404)
+            raise Refused(f"no GPU {index} on {node}, expected one of: {', '.join(map(str, known))}", 404)
         path = self._lab.node_folder(node) / "overrides.json"
         try:
             document, settings = gpus.change_overrides(path, len(known), index, settings_after)
@@ -264,7 +264,7 @@ class Operations:
         hosts = self.hosts()
         for end in ("source", "destination"):
             if rule.get(end) not in (*hosts, "*"):
-                raise Refused(f"{end}: found {rule.get(end)!r}; known are {', '.join(hosts)} and *", 404)
+                raise Refused(f"{end}: got {rule.get(end)!r}, expected one of: {', '.join(hosts)} and *", 404)
         answer = await self._lab.call(FABRIC, "PUT", "/links", dict(rule))
         self._events.add("link", **rule)
         return answer
@@ -293,12 +293,12 @@ class Operations:
 
     def _these_gateways(self, what: str, gateway: str | None) -> tuple[str, ...]:
         if what not in GATEWAY_SETTINGS:
-            raise Refused(f"found setting {what!r}; known are {', '.join(GATEWAY_SETTINGS)}", 404)
+            raise Refused(f"got setting {what!r}, expected one of: {', '.join(GATEWAY_SETTINGS)}", 404)
         names = self._lab.config.gateways
         if gateway is None:
             return names
         if gateway not in names:
-            raise Refused(f"found gateway {gateway!r}; known are {', '.join(names)}", 404)
+            raise Refused(f"got gateway {gateway!r}, expected one of: {', '.join(names)}", 404)
         return (gateway,)
 
     async def remedy(self, verb: str, arguments: dict[str, Any]) -> Answer:
@@ -312,7 +312,7 @@ class Operations:
         taken back.
         """
         if not str(url).startswith(("http://", "https://")):
-            raise Refused(f"url: found {url!r}; allowed is an http address", 400)
+            raise Refused(f"url: got {url!r}, expected an http address", 400)
         if not self._lab.processes.alive(ALERTMANAGER):
             raise Refused("Alertmanager is not running in this lab")
         former, receiver = self._receiver, (url, token or "none")
@@ -320,7 +320,7 @@ class Operations:
         try:
             status, said = await ask("POST", self._lab.address(ALERTMANAGER), "/-/reload", self._lab.monitoring.login)
         except OSError as error:
-            raise CallFailed(f"Alertmanager does not answer: {error}") from error
+            raise CallFailed(f"Alertmanager is not responding: {error}") from error
         if status != 200:
             self._lab.monitoring.write_receiver(*former)
             raise CallFailed(f"Alertmanager refuses the configuration: {said.strip()}")
@@ -331,7 +331,7 @@ class Operations:
 
     def _known_node(self, node: str) -> None:
         if node not in self._nodes:
-            raise Refused(f"found node {node!r}; known are {', '.join(sorted(self._nodes))}", 404)
+            raise Refused(f"got node {node!r}, expected one of: {', '.join(sorted(self._nodes))}", 404)
 
     def _running_node(self, node: str) -> None:
         self._known_node(node)
@@ -348,5 +348,5 @@ class Operations:
 
 def _signal(name: str, allowed: tuple[str, ...]) -> signal.Signals:
     if name not in allowed:
-        raise Refused(f"signal: found {name!r}; allowed are {', '.join(allowed)}", 400)
+        raise Refused(f"signal: got {name!r}, expected one of: {', '.join(allowed)}", 400)
     return SIGNALS[name]

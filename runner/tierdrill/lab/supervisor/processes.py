@@ -63,7 +63,7 @@ class ProcessTable:
         try:
             return self._entries[name]
         except KeyError:
-            raise UnknownProcess(f"found process {name!r}; known are {', '.join(sorted(self._entries))}") from None
+            raise UnknownProcess(f"got process {name!r}, expected one of: {', '.join(sorted(self._entries))}") from None
 
     def alive(self, name: str) -> bool:
         entry = self._entries.get(name)

@@ -91,7 +91,7 @@ async def run(document: Mapping[str, Any], ready_fd: int | None) -> int:
             await serving
         return 0
     except (SpawnError, CallFailed, TimeoutError, OSError) as error:
-        _log.error("the lab did not come up: %s: %s", type(error).__name__, error)
+        _log.error("the lab did not start: %s: %s", type(error).__name__, error)
         return 1
     finally:
         for number in (signal.SIGTERM, signal.SIGINT):

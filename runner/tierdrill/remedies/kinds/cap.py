@@ -1,7 +1,7 @@
 from tierdrill.remedies.remedy import A_RATE, Argument, RemedyKind
 
 KIND = RemedyKind(
-    name="cap", target="tier", help="Hold a TIER to so many requests a second; `off` lifts it.",
+    name="cap", target="tier", help="Limit a TIER's request rate; `off` removes the limit.",
     command="cap", settings_arguments=(Argument("rate", A_RATE, neutral=None),), tier_rule="cap-order",
     in_playbooks=False,
     sets=("caps",), undo=("cap",),

@@ -1,7 +1,7 @@
 from tierdrill.remedies.remedy import RemedyKind
 
 KIND = RemedyKind(
-    name="cordon", target="place", help="Place nothing new on a node or a GPU.",
+    name="cordon", target="place", help="Mark a node or a GPU as unschedulable.",
     command="cordon",
     sets=("cordon",), undo=("uncordon",), changes=("node.cordoned",),
 )

@@ -1,7 +1,7 @@
 from tierdrill.remedies.remedy import CONTROL_PLANE, RemedyKind
 
 KIND = RemedyKind(
-    name="rebalance", target="", help="Bring every replica home, and place those that wait.",
+    name="rebalance", target="", help="Move replicas back home and place pending ones.",
     command="rebalance", harmless=True,
     sets=("places",), changes=("tier.ready_share", "tier.unplaced"),
     witness=CONTROL_PLANE, look="whole", seen="every replica is ready",

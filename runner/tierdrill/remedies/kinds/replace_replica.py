@@ -1,7 +1,7 @@
 from tierdrill.remedies.remedy import CONTROL_PLANE, RemedyKind
 
 KIND = RemedyKind(
-    name="replace-replica", target="replica", help="End a REPLICA and place it anew, elsewhere if there is room.",
+    name="replace-replica", target="replica", help="Replace a REPLICA with a new one, elsewhere if there is room.",
     command="replace", tier_rule="last-replica", repeats=True,
     sets=("places",), changes=("replica.ready", "replica.state", "replica.answers"),
     witness=CONTROL_PLANE, look="renewed", seen="the replica has started again, once, and is ready",

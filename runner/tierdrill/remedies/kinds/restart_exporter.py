@@ -1,7 +1,7 @@
 from tierdrill.remedies.remedy import PROMETHEUS, RemedyKind
 
 KIND = RemedyKind(
-    name="restart-exporter", target="node", help="Start a NODE's exporter of metrics again.",
+    name="restart-exporter", target="node", help="Restart a NODE's metrics exporter.",
     command="restart-exporter",
     changes=("exporter.lost",),
     witness=PROMETHEUS, look="told_again", seen="the alert of the missing metrics is over",

@@ -3,7 +3,7 @@ from tierdrill.remedies.remedy import TRAFFIC, Argument, RemedyKind
 
 KIND = RemedyKind(
     name="set-weight", target="link",
-    help="Weigh a node (or one gateway's path to it): 0 sends nothing there, 1 is normal.",
+    help="Set the traffic weight of a node (or one gateway's path to it): 0 none, 1 normal.",
     command="set-weight", settings_arguments=(Argument("weight", A_SHARE, neutral=1.0),), tier_rule="weight",
     sets=("weights",), undo=("set-weight",), changes=("gpu.weight", "link.weight"),
     witness=TRAFFIC, look="weighed", seen="answers from there become as few as the weight says",

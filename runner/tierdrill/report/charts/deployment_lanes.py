@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from tierdrill.history.projection import FaultSpan
 from tierdrill.judge.verdict import WORST_FIRST, Check, Status, Verdict
 from tierdrill.report.charts.marks import Group, Lane, Mark, Note, Rect, Ruler, joined
-from tierdrill.report.format import fault_words, plural, show_offset, show_seconds
+from tierdrill.report.format import fault_words, show_offset, show_seconds
 from tierdrill.report.run_model import MoveView, NodeMark, RunState
+from tierdrill.text import plural
 
 BAR_HEIGHT = 24
 SIGN_WIDTH = 1.5

@@ -8,8 +8,9 @@ from tierdrill.judge.verdict import Verdict
 from tierdrill.report.charts.deployment_lanes import BAR_HEIGHT, checks_of, worst
 from tierdrill.report.charts.marks import Group, Lane, Mark, Note, Rect, Ruler, joined
 from tierdrill.report.event_text import label_words
-from tierdrill.report.format import plural, show_offset, show_seconds
+from tierdrill.report.format import show_offset, show_seconds
 from tierdrill.report.run_model import AlertView, RunState
+from tierdrill.text import plural
 
 VIA_SHAPES = {"prometheus": "dot", "alertmanager": "diamond", "webhook": "triangle"}
 

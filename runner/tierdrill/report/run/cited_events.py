@@ -10,8 +10,9 @@ from tierdrill.history.events import Event, each
 from tierdrill.history.kinds.run_kinds import LoadSamples
 from tierdrill.judge.verdict import Check, Verdict
 from tierdrill.report.event_text import describe
-from tierdrill.report.format import plural, show_offset
+from tierdrill.report.format import show_offset
 from tierdrill.report.run_model import RunState
+from tierdrill.text import plural
 
 ROWS_MAX = 400
 DATA_MAX = 400

@@ -9,8 +9,9 @@ from rich.text import Text
 from tierdrill.documents.catalogue import DrillSetting
 from tierdrill.judge.verdict import Check, Status, Verdict
 from tierdrill.report.charts.deployment_lanes import checks_of, fault_checks, worst
-from tierdrill.report.format import Glyphs, fault_words, plural, show_offset, show_seconds
+from tierdrill.report.format import Glyphs, fault_words, show_offset, show_seconds
 from tierdrill.report.run_model import RunState
+from tierdrill.text import plural
 
 STYLES = {
     Status.PASSED: "bold green",

@@ -14,7 +14,6 @@ from tierdrill.report.format import (
     aspect_words,
     fault_words,
     held_words,
-    plural,
     show_limit,
     show_offset,
     show_seconds,
@@ -23,6 +22,7 @@ from tierdrill.report.format import (
 )
 from tierdrill.report.run.blast_radius import BlastView
 from tierdrill.report.run_model import RunState
+from tierdrill.text import plural
 
 NO_BREAK = "\u00a0"
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from tierdrill.documents.ablation import what
 from tierdrill.judge.trend.proof import Ablation, ProofRow, missed, names
 from tierdrill.report.format import UNICODE, Glyphs, show_seconds, variant_words
+from tierdrill.text import plural
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -53,9 +54,9 @@ def conclusion(drill: str, rows: Sequence[ProofRow], left: Sequence[str] = ()) -
     """The last line of a proof; `left` are the variants that were not run any more."""
     good = sum(row.ok for row in rows)
     if proven(rows, left):
-        return f"{drill} is proven: all {len(rows)} runs came out as they must."
+        return f"{drill} is proven: all {plural(len(rows), 'run')} came out as they must."
     ended = f"; the proof ended before {len(left)} more" if left else ""
-    return f"{drill} is NOT proven: {good} of {len(rows)} runs came out as they must{ended}."
+    return f"{drill} is NOT proven: {good} of {plural(len(rows), 'run')} came out as they must{ended}."
 
 
 def _table(title: str, glyphs: Glyphs, columns: Sequence[tuple[str, dict[str, Any]]]) -> Table:
@@ -86,7 +87,7 @@ def matrix_table(drill: str, rows: Sequence[ProofRow], glyphs: Glyphs = UNICODE)
             ("", {}),
             ("run", {"overflow": "fold"}),
             ("must", {"no_wrap": True}),
-            ("came to", {"no_wrap": True}),
+            ("result", {"no_wrap": True}),
             ("because", {"overflow": "fold", "ratio": 1}),
             ("took", {"justify": "right", "no_wrap": True}),
         ),

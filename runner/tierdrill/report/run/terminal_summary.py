@@ -27,7 +27,6 @@ from tierdrill.report.format import (
     Glyphs,
     aspect_words,
     held_words,
-    plural,
     show_count,
     show_interval,
     show_limit,
@@ -40,6 +39,7 @@ from tierdrill.report.run.headline import headline, meaning
 from tierdrill.report.run.origin import duration_of
 from tierdrill.report.run_model import RunState
 from tierdrill.report.run_state import story
+from tierdrill.text import plural
 
 BREVITY_MAX = 5
 

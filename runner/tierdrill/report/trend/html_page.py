@@ -11,7 +11,7 @@ from jinja2 import Environment
 from tierdrill.judge.trend.run_figures import RunFigures
 from tierdrill.judge.trend.whole_trend import DrillTrend, Trend
 from tierdrill.report.charts.date_axis import day
-from tierdrill.report.format import UNICODE, plural, variant_words
+from tierdrill.report.format import UNICODE, variant_words
 from tierdrill.report.html_template import page_environment
 from tierdrill.report.run.origin import utc
 from tierdrill.report.trend.plot import Plot, span_of
@@ -30,6 +30,7 @@ from tierdrill.report.trend.wording import (
     stale_words,
     tier_score_words,
 )
+from tierdrill.text import plural
 
 ROWS_MAX = 1500
 Link = Callable[[str], str | None]

@@ -19,7 +19,7 @@ from tierdrill.judge.trend.run_series import PASSED, Series
 from tierdrill.judge.trend.whole_trend import DrillTrend, Trend
 from tierdrill.judge.verdict import Status
 from tierdrill.report.charts.sparkline import sparkline
-from tierdrill.report.format import Glyphs, plural
+from tierdrill.report.format import Glyphs
 from tierdrill.report.run.event_rows import STYLES
 from tierdrill.report.run.origin import utc
 from tierdrill.report.run.terminal_summary import glyphs_for
@@ -45,6 +45,7 @@ from tierdrill.report.trend.wording import (
     tier_score_words,
     unjudged_words,
 )
+from tierdrill.text import plural
 
 OUTCOMES_MAX = 14
 OUTLOOK_STYLES = {Outlook.WORSE: "bold red", Outlook.BETTER: "green", Outlook.STEADY: "", Outlook.UNKNOWN: "dim"}
@@ -247,7 +248,7 @@ def _findings(console: Console, trend: Trend, glyphs: Glyphs, tier: str | None, 
     unjudged = [f"{one.runs.drill}: {words}" for one in trend.drills if (words := unjudged_words(one.runs))]
     stale = stale_words(trend.drills, trend.never if everything else ())
     sections = (
-        ("became worse", "bold red", [regression_words(one) for one in worse]),
+        ("regressed", "bold red", [regression_words(one) for one in worse]),
         ("flaky", "bold yellow", [f"{one.drill}: {flaky_words(one)}" for one in flaky]),
         ("not judged, or stopped", "bold yellow", unjudged if everything else []),
         ("stale", "bold yellow", stale),

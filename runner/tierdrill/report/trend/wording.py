@@ -14,7 +14,8 @@ from tierdrill.judge.trend.resilience_score import DAY_S, MARGIN, OUTCOME, PROOF
 from tierdrill.judge.trend.run_figures import Build
 from tierdrill.judge.trend.run_series import PASSED, DrillRuns
 from tierdrill.judge.trend.whole_trend import DrillTrend, Regression
-from tierdrill.report.format import ASPECT_WORDS, plural, show_seconds, show_share, variant_words
+from tierdrill.report.format import ASPECT_WORDS, show_seconds, show_share, variant_words
+from tierdrill.text import plural
 
 TIME_WORDS = {
     "mttd": "time to detect",

@@ -27,7 +27,7 @@ async def ask_all(dependencies: Sequence[Dependency], ask: Ask | None = None) ->
         # A circle cannot be: `tierdrill validate` refuses it. Were there one, nobody in it could be asked.
         if not ready:
             for one in left:
-                found[one.name] = DependencyFact(one.name, False, "it needs itself", one.needs)
+                found[one.name] = DependencyFact(one.name, False, "it depends on itself", one.needs)
             break
         healthy = [one for one in ready if all(found[need].healthy for need in one.needs)]
         answers = await asyncio.gather(*(asker(one) for one in healthy))
@@ -36,7 +36,7 @@ async def ask_all(dependencies: Sequence[Dependency], ask: Ask | None = None) ->
         for one in ready:
             if one.name not in found:
                 behind = ", ".join(need for need in one.needs if not found[need].healthy)
-                found[one.name] = DependencyFact(one.name, None, f"not asked: it needs {behind}", one.needs)
+                found[one.name] = DependencyFact(one.name, None, f"not checked: it depends on {behind}", one.needs)
         left = [one for one in left if one.name not in found]
     return [found[one.name] for one in dependencies]
 

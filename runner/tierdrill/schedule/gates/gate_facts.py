@@ -60,7 +60,7 @@ class Facts:
         held = await self._take_lock(self._member)
         if held is not None:
             since = spoken(max(0.0, self._now - held.taken_at))
-            owner = held.owner or "nobody named"
+            owner = held.owner or "not set"
             words = f"by {held.key} (owner {owner}, pid {held.holder.pid}) for {since}, lease {spoken(held.lease_s)}"
             return gates.lock(self._member.lock, words)
         return gates.lock(self._member.lock, await asyncio.to_thread(self._run_inside))
@@ -72,9 +72,9 @@ class Facts:
             with closing(Ledger(self._home)) as ledger:
                 for environment, run, pid, owner in ledger.held():
                     if environment == self._member.lock or environment.startswith(f"{name}/own/"):
-                        return f"by run {run} (owner {owner or 'nobody named'}, pid {pid})"
+                        return f"by run {run} (owner {owner or 'not set'}, pid {pid})"
         except LedgerError as error:
-            return f"nobody knows by whom: {error}"
+            return f"holder unknown: {error}"
         return None
 
     async def budget(self) -> GateResult:

@@ -78,8 +78,8 @@ class DependencyFact:
 def kill_switch(halt: Halt | None) -> GateResult:
     """Shut while somebody has thrown the kill switch."""
     if halt is None:
-        return GateResult("kill-switch", "open", "not thrown")
-    return GateResult("kill-switch", "held", f"thrown by {halt.author}: {halt.reason}")
+        return GateResult("kill-switch", "open", "off")
+    return GateResult("kill-switch", "held", f"on, by {halt.author}: {halt.reason}")
 
 
 def window(rule: str | None) -> GateResult:
@@ -129,12 +129,12 @@ def alerts(facts: AlertFacts, without_data: Literal["held", "open"]) -> GateResu
         rule = f"the environment says `gates.without_data: {without_data}`"
         return GateResult("alerts", without_data, f"not known: {facts.unknown}; {rule}")
     if not facts.source:
-        return GateResult("alerts", "open", "nothing to ask: the drill brings up a lab of its own")
+        return GateResult("alerts", "open", "nothing to check: the drill starts its own lab")
     if facts.firing:
         return GateResult("alerts", "held", f"firing: {listed(facts.firing)} ({facts.source})")
     if facts.silenced:
         return GateResult("alerts", "held", f"silenced: {listed(facts.silenced)} ({facts.source})")
-    return GateResult("alerts", "open", f"nothing fires, nothing is silenced ({facts.source})")
+    return GateResult("alerts", "open", f"no alerts firing or silenced ({facts.source})")
 
 
 def dependencies(facts: Sequence[DependencyFact]) -> GateResult:
@@ -146,7 +146,7 @@ def dependencies(facts: Sequence[DependencyFact]) -> GateResult:
         tail = f"; behind {'it' if len(roots) == 1 else 'them'}: {listed(behind)}" if behind else ""
         return GateResult("dependencies", "held", f"not healthy: {cause}{tail}")
     if not facts:
-        return GateResult("dependencies", "open", "the environment names none")
+        return GateResult("dependencies", "open", "the environment has none")
     return GateResult("dependencies", "open", f"healthy: {listed(fact.name for fact in facts)}")
 
 
@@ -154,7 +154,7 @@ def rollout(stage: str, hold: str | None) -> GateResult:
     """Shut where the staged rollout lets the drill not start; otherwise the stage that it runs at."""
     if hold:
         return GateResult("rollout", "held", hold, stage)
-    return GateResult("rollout", "open", f"at stage {stage}" if stage else "no stages: it runs as it stands", stage)
+    return GateResult("rollout", "open", f"at stage {stage}" if stage else "no rollout", stage)
 
 
 def held_by(results: Sequence[GateResult]) -> GateResult | None:
@@ -166,5 +166,5 @@ def complete(results: Sequence[GateResult]) -> tuple[GateResult, ...]:
     """All gates in order: those after the one that holds were not asked."""
     given = {result.gate: result for result in results}
     stopper = held_by(results)
-    why = f"{stopper.gate} holds it" if stopper else "not reached"
+    why = f"held by {stopper.gate}" if stopper else "not reached"
     return tuple(given.get(gate) or GateResult(gate, "not asked", why) for gate in GATES)

@@ -1,6 +1,6 @@
 """What one channel is told of one notice, given what it was told before. Pure.
 
-The same thing about the same subject is told once in the channel's window. When a drill is well again, this is told
+The same thing about the same subject is told once in the channel's window. When a drill has recovered, this is told
 where its trouble was told, what PagerDuty opened is resolved, and the next trouble is told at once.
 """
 

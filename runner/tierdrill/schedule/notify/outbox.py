@@ -9,7 +9,7 @@ For whoever runs drills by themselves:
     outbox.close()
 
 `channels` are those that the entry notifies; each is asked by the outbox whether it wants this notice. Post every
-result, also `passed`: that is how a channel learns that a drill is well again. Make notices of runs with
+result, also `passed`: that is how a channel learns that a drill has recovered. Make notices of runs with
 `notice_of_verdict`; leave `key` empty unless the same entry and drill has several things that can be wrong at once.
 """
 
@@ -91,7 +91,7 @@ class Outbox:
                 if len(self._unsaved) < UNSAVED_MAX:
                     self._unsaved.append((tuple(channels), notice, at))
                 else:
-                    _log.error("notice %s of %s is lost: too many wait in memory", notice.kind, notice.subject)
+                    _log.error("notice %s of %s is lost: the in-memory queue is full", notice.kind, notice.subject)
             return False
         self._call_courier()
         return True
@@ -209,7 +209,7 @@ class Outbox:
 
     @staticmethod
     def _tell_failure(waiting: Waiting, attempts: int, seen: str, *, given_up: bool) -> None:
-        level, what = (logging.ERROR, "GIVEN UP") if given_up else (logging.WARNING, "not delivered yet")
+        level, what = (logging.ERROR, "FAILED") if given_up else (logging.WARNING, "not delivered yet")
         _log.log(
             level,
             "notification %s of %s to %s: %s after %d attempts: %s",
@@ -225,7 +225,7 @@ class Outbox:
         """Release the file; say what could not be kept."""
         with self._lock:
             for _, notice, _ in self._unsaved:
-                _log.error("notice %s of %s is lost: it never came to the disk", notice.kind, notice.subject)
+                _log.error("notice %s of %s is lost: it was never written to disk", notice.kind, notice.subject)
             if self._store is not None:
                 self._store.close()
                 self._store = None

@@ -15,10 +15,11 @@ from typing import Literal
 from tierdrill.documents.models.staged_rollout import Rollout, Stage
 from tierdrill.judge.verdict import GUARDRAIL, Status, Verdict
 from tierdrill.schedule.notify.notification import Notice
+from tierdrill.text import plural
 
 MoveKind = Literal["began", "climbed", "stepped-down", "restarted", "held", "stayed", "began-again", "set"]
 GOOD, BAD, SILENT = "clean", "bad", "silent"
-STALE = "the clean runs before are too old"
+STALE = "earlier clean runs are too old"
 
 
 @dataclass(frozen=True)
@@ -143,7 +144,7 @@ def settled(state: RolloutState, rollout: Rollout, at: float) -> tuple[RolloutSt
         return state, []
     moves = []
     if state.clean:
-        reason = f"the calendar changed what the stage does; its {state.clean} clean runs count no longer"
+        reason = f"the calendar changed what the stage does; its {state.clean} clean runs no longer count"
         moves = [Move(at, "began-again", state.stage, state.stage, reason)]
     return replace(state, clean=0, mark=mark), moves
 
@@ -165,7 +166,7 @@ def _after_bad(state: RolloutState, rollout: Rollout, result: RunResult) -> tupl
     ended = "failed" if result.status == "failed" else ended
     reason = f"run {result.run} {ended} at stage {result.stage}"
     if rollout.on_failure == "hold":
-        held = f"{reason}; `tierdrill rollout set` lets it go on"
+        held = f"{reason}; continue with `tierdrill rollout set`"
         return replace(state, clean=0, held=held), [_move(result, "held", state.stage, state.stage, reason)]
     down = 0 if rollout.on_failure == "restart" else max(0, place - 1)
     to = rollout.stages[down]
@@ -181,7 +182,7 @@ def _after_clean(state: RolloutState, rollout: Rollout, result: RunResult) -> tu
     clean = 1 if stale else state.clean + 1
     if clean >= stage.clean_runs and place + 1 < len(rollout.stages):
         up = rollout.stages[place + 1]
-        reason = f"{clean} clean proven {'run' if clean == 1 else 'runs'} at stage {stage.name}"
+        reason = f"{plural(clean, 'clean proven run')} at stage {stage.name}"
         after = RolloutState(up.name, 0, "", result.at, mark_of(up))
         return after, [_move(result, "climbed", stage.name, up.name, reason)]
     counted = replace(state, clean=min(clean, stage.clean_runs), last_clean_at=result.at)

@@ -56,11 +56,11 @@ class Follow:
         try:
             may = await asyncio.to_thread(self._allowed, work, rollout)
         except RolloutError as error:
-            return member, gates.rollout("", f"nobody knows the stage: {error}")
+            return member, gates.rollout("", f"stage unknown: {error}")
         try:
             staged = _staged(self._catalogue(), work, member, may.stage)
         except KeyError as error:
-            return member, gates.rollout(may.stage.name, f"stage {may.stage.name} names {error}, which is not there")
+            return member, gates.rollout(may.stage.name, f"stage {may.stage.name} names {error}, which does not exist")
         return staged, gates.rollout(may.stage.name, may.held or None)
 
     def _allowed(self, work: Work, rollout: Rollout) -> Allowed:
@@ -82,7 +82,7 @@ class Follow:
             found = await asyncio.to_thread(self._worse, drills, ran[-1].ended_at or 0.0)
             told += self._news(work, drills, found)
         except (HistoryError, StoreError, ValueError) as error:
-            _log.error("%s: nobody knows what became worse: %s", work.slot.key, error)
+            _log.error("%s: regressions unknown: %s", work.slot.key, error)
         return told
 
     def _moved(self, work: Work, ran: Sequence[Attempt]) -> list[Notice]:

@@ -31,7 +31,7 @@ def open_store(home: Path, now: float) -> Opened:
         try:
             aside = set_aside(error.path, inode)
         except OSError as why:
-            raise StoreError(f"{error}; it cannot be set aside: {why.strerror}", error.path) from why
+            raise StoreError(f"{error}; it cannot be moved away: {why.strerror}", error.path) from why
         # Another scheduler may have been quicker: then there is a new one already.
         store = _whole(home)
         if aside is not None:

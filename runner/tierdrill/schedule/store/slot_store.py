@@ -23,7 +23,7 @@ KEEP_S = 400 * 86400.0
 KEEP_GATES_S = 90 * 86400.0
 """A year and a month of slots, so that a year can be compared; a quarter of what their gates said."""
 
-RELEASED = "the scheduler ended before it began; the next one decides"
+RELEASED = "the scheduler exited before the slot started; the next one decides"
 
 
 class ScheduleStore(Lookups):

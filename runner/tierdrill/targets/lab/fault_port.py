@@ -89,7 +89,7 @@ class LabPort:
         if self._gone_with_the_lab():
             return
         if order.kind == UNREADABLE:
-            raise TargetError("what was injected cannot be read: the key of its seal is gone; end its lab")
+            raise TargetError("the fault is sealed and its key is missing; stop its lab")
         client = self._reach()
         try:
             revert = put_back if order.kind == REMEDY else _fault_of(order).revert

@@ -62,7 +62,7 @@ def _slow(client: LabClient, p: Parameters, throttle: str) -> Proof:
         return seen(False, witness, told)
     there = _measured_before(client, p)
     if there is None:
-        return seen(False, witness, f"{told}; nobody can tell who serves on it")
+        return seen(False, witness, f"{told}; no replica is known to serve on it")
     rates = []
     for model, address in there:
         if (rate := measure(address, model)) is None:
@@ -137,7 +137,7 @@ def _half_way(p: Parameters, model: str) -> float:
 
 def _rate_words(p: Parameters, rates: list[tuple[Rate, str]]) -> str:
     if not rates:
-        return "nobody serves on it"
+        return "no replica serves on it"
     before = p["seconds_per_token"]
     return ", ".join(
         f"{model} {1 / rate.seconds_per_token:.0f} tokens/s (before {1 / before[model]:.0f})" for rate, model in rates

@@ -76,5 +76,5 @@ class LabFacts:
 def _named(items: Any, name: str) -> Any:
     found = next((item for item in items if item.name == name), None)
     if found is None:
-        raise TargetError(f"found {name!r}; known are {', '.join(sorted(item.name for item in items))}")
+        raise TargetError(f"got {name!r}, expected one of: {', '.join(sorted(item.name for item in items))}")
     return found

@@ -43,7 +43,7 @@ class LabFault:
 def known(things: dict[str, Any], name: str, what: str) -> dict[str, Any]:
     """The thing of that name; TargetError lists those that there are."""
     if name not in things:
-        raise TargetError(f"found {what} {name!r}; allowed are {', '.join(sorted(things))}")
+        raise TargetError(f"got {what} {name!r}, expected one of: {', '.join(sorted(things))}")
     found: dict[str, Any] = things[name]
     return found
 
@@ -72,7 +72,7 @@ def bind_gpu(client: LabClient, state: State, p: Parameters) -> Parameters:
     """The boot of the node that has the GPU."""
     node = known({one["name"]: one for one in state["nodes"]}, p["node"], "node")
     if p["gpu"] not in {gpu["index"] for gpu in node.get("gpus") or []}:
-        raise TargetError(f"found gpu {p['gpu']}; allowed on {p['node']} are its GPUs")
+        raise TargetError(f"no GPU {p['gpu']} on {p['node']}")
     return {"boot_id": node.get("boot_id")}
 
 

@@ -49,7 +49,7 @@ def the_running_lab(home: Path, named: str | None) -> dict[str, Any]:
     if named is not None:
         if named not in labs:
             raise TargetError(
-                f"no lab named {named!r} is up in {home}; allowed are: {', '.join(sorted(labs)) or 'none'}"
+                f"no lab named {named!r} is up in {home}, expected one of: {', '.join(sorted(labs)) or 'none'}"
             )
         return lab_place(labs[named], home)
     if len(labs) == 1:
@@ -65,14 +65,14 @@ def kept_lab(home: Path, name: str) -> LabState:
     try:
         return attach(home, name)
     except NoSuchLab as error:
-        raise TargetError(f"{error}; `tierdrill lab up --name {name}` starts one") from error
+        raise TargetError(f"{error}; start one with `tierdrill lab up --name {name}`") from error
 
 
 def whole_lab(home: Path, name: str) -> LabState:
     """As `kept_lab`; TargetError also where it has lost a part."""
     state = kept_lab(home, name)
     if lost := lost_parts(state):
-        raise TargetError(f"lab {name} has lost {', '.join(lost)}; `tierdrill recover` lets it mend, or ends it")
+        raise TargetError(f"lab {name} has lost {', '.join(lost)}; run `tierdrill recover` to repair or stop it")
     return state
 
 

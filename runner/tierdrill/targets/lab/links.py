@@ -65,7 +65,7 @@ def _bind(client: LabClient, state: State, p: Parameters) -> Parameters:
     through = [edge["listen"] for edge in _of_gateways(links, p)]
     if not through:
         hosts = sorted({edge["source"] for edge in links} | {edge["destination"] for edge in links})
-        raise TargetError(f"found no link {p['source']}>{p['destination']}; hosts with links are {', '.join(hosts)}")
+        raise TargetError(f"no link {p['source']}>{p['destination']}, expected hosts of: {', '.join(hosts)}")
     return {"through": through}
 
 

@@ -70,7 +70,7 @@ class RemedyLedger:
                 if undo_id(self._run, setting) in known:
                     continue
                 if halt := ledger.halted():
-                    raise LedgerError(f"the kill switch is thrown: {halt.reason} ({halt.author})")
+                    raise LedgerError(f"the kill switch is on: {halt.reason} ({halt.author})")
                 order = undo_order(self._run, setting, read(self._client, setting), self._lease_s)
                 ledger.keep(order.fault, self._run, order.plain(), self._place, order.lease_s)
                 self._orders[order.fault] = order

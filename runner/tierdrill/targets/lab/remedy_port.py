@@ -35,7 +35,7 @@ class LabRemedies(LabFacts):
     async def fact(self, name: str, subject: str) -> Any:
         look = _FACTS.get(name)
         if look is None:
-            raise TargetError(f"found fact {name!r} of {subject!r}; allowed facts are {', '.join(sorted(_FACTS))}")
+            raise TargetError(f"fact of {subject!r}: got {name!r}, expected one of: {', '.join(sorted(_FACTS))}")
         return await self._ask(lambda: look(self, subject))
 
     async def remedy(self, action: str, arguments: Arguments) -> RemedyResult:
@@ -83,7 +83,7 @@ class LabRemedies(LabFacts):
     def restart_gateway(self, arguments: Arguments) -> RemedyResult:
         gateways = self._gateways()
         if arguments["gateway"] not in gateways:
-            raise TargetError(f"found gateway {arguments['gateway']!r}; known are {', '.join(gateways)}")
+            raise TargetError(f"got gateway {arguments['gateway']!r}, expected one of: {', '.join(gateways)}")
         self._client.restart_process(arguments["gateway"])
         return RemedyResult(True, f"{arguments['gateway']} was restarted")
 

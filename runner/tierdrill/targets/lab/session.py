@@ -83,14 +83,14 @@ class LabSession:
             try:
                 events = await self.client.events(since=since, wait_s=EVENTS_WAIT_S)
             except LabError as error:
-                stop.stop("error", f"the lab does not answer: {error}")
+                stop.stop("error", f"the lab is not responding: {error}")
                 return
             for item in events:
                 since = max(since, int(item["sequence"]))
                 if item["kind"] == "process-exit":
                     emit(_exited(item))
                 if item["kind"] == "lease-ran-out":
-                    stop.stop("error", "the lab undid what nobody renewed: this machine, or the run, stood still")
+                    stop.stop("error", "the lab undid expired leases: this machine or the run was suspended")
 
     async def _follow_state(self, emit: Emit) -> None:
         version: int | None = None
@@ -165,7 +165,7 @@ def check_gateways(
         *(f"{node} weighs {w:g} at {at}" for at, by in weights.items() for node, w in by.items() if w != 1.0),
         *(f"{tier} kept to {cap:g} at {at}" for at, by in caps.items() for tier, cap in by.items() if cap is not None),
     ]
-    seen = f"left from before: {', '.join(left)}; a lab that is brought up anew has none of it"
+    seen = f"left from before: {', '.join(left)}; use a new lab"
     return Finding("gateways", not left, seen if left else "nothing shed, capped or weighted")
 
 

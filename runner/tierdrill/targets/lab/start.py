@@ -51,7 +51,7 @@ async def bring_up(home: Path, config: LabConfig, on_pid: Callable[[int], None])
     try:
         state, child = await start_lab_async(config, home)
     except (SpawnError, NoSuchLab) as error:
-        raise TargetError(f"the lab did not come up: {error}") from error
+        raise TargetError(f"the lab did not start: {error}") from error
     on_pid(child.pid)
     return state
 

@@ -37,7 +37,7 @@ class LabTarget:
         try:
             require(tools)
         except MonitoringUnavailable as error:
-            raise TargetError(f"{error}; or let `tierdrill doctor --fetch` fetch them") from error
+            raise TargetError(f"{error}; or run `tierdrill doctor --fetch`") from error
 
     async def open(self, opening: Opening) -> Session:
         from tierdrill.targets.lab.start import open_session

@@ -63,18 +63,18 @@ class Facilitator:
                 "this needs the facilitator's token, which `tierdrill facilitate` showed when it joined", code=REFUSED
             )
         if do not in COMMANDS:
-            return answer(f"found {do!r}; allowed are: {', '.join(COMMANDS)}", code=BAD_INPUT)
+            return answer(f"got {do!r}, expected one of: {', '.join(COMMANDS)}", code=BAD_INPUT)
         done: Answer = await getattr(self, f"_{do}")(said)
         return done
 
     def _join(self) -> Answer:
         if self._digest is not None:
-            return answer("the facilitator's seat is taken; with its token you can come back to it", code=REFUSED)
+            return answer("somebody else is the facilitator; rejoin with their token", code=REFUSED)
         token = secrets.token_urlsafe(9)
         self._digest = _digest(token)
         self._emit(event(FacilitatorJoined(), "facilitator"))
         self._joined()
-        return answer(f"the seat is yours; your token is {token}", {"token": token})
+        return answer(f"you are the facilitator; your token is {token}", {"token": token})
 
     async def _truth(self, said: Mapping[str, Any]) -> Answer:
         return answer("", self._stage.truth())
@@ -84,7 +84,7 @@ class Facilitator:
         inject = next((one for one in self._scenario.injects if one.name == name), None)
         if inject is None:
             known = ", ".join(one.name for one in self._scenario.injects) or "none"
-            return answer(f"found inject {name!r}; the scenario has: {known}", code=BAD_INPUT)
+            return answer(f"no inject {name!r}, expected one of: {known}", code=BAD_INPUT)
         return await self._performed(inject)
 
     async def _fault(self, said: Mapping[str, Any]) -> Answer:
@@ -104,7 +104,7 @@ class Facilitator:
     async def _message(self, said: Mapping[str, Any]) -> Answer:
         text, sender = str(said.get("text") or "").strip(), str(said.get("sender") or "facilitator")
         if not text:
-            return answer("a message needs words", code=BAD_INPUT)
+            return answer("missing message text", code=BAD_INPUT)
         self._stage.message(sender, text)
         return answer("said")
 
@@ -121,21 +121,21 @@ class Facilitator:
     async def _hint(self, said: Mapping[str, Any]) -> Answer:
         text, cost = str(said.get("text") or "").strip(), int(said.get("cost", 5))
         if not text or not 0 <= cost <= HINT_COST_MAX:
-            return answer(f"a hint needs words, and costs 0 to {HINT_COST_MAX} points", code=BAD_INPUT)
+            return answer(f"missing hint text; a hint costs 0 to {HINT_COST_MAX} points", code=BAD_INPUT)
         self._emit(event(FacilitatorHint(hint=text, cost=cost, asked=False), "facilitator"))
         return answer(f"given; it costs {cost} points")
 
     async def _pause(self, said: Mapping[str, Any]) -> Answer:
         if not self._stage.pause():
-            return answer("it is paused already", code=REFUSED)
-        return answer("paused: time stands still, nobody is paged further, no remedy is taken; the platform goes on")
+            return answer("already paused", code=REFUSED)
+        return answer("paused: no time passes, no pages escalate, no remedies run; the platform continues")
 
     async def _resume(self, said: Mapping[str, Any]) -> Answer:
-        return answer("it goes on") if self._stage.resume() else answer("it is not paused", code=REFUSED)
+        return answer("resumed") if self._stage.resume() else answer("not paused", code=REFUSED)
 
     async def _end(self, said: Mapping[str, Any]) -> Answer:
         self._stage.end("facilitator", str(said.get("why") or "the facilitator ended it"))
-        return answer("the exercise ends; the debrief follows in its terminal")
+        return answer("the exercise is ending; the debrief appears in its terminal")
 
 
 def _digest(token: str) -> bytes:

@@ -15,13 +15,13 @@ HELP = """\
 (empty line)             what is really happening
 inject NAME              one of the scenario's injects
 fault KIND key=value...  a second fault, such as: fault replica-crash replica=draft-0
-message TEXT             say something to the trainee; `message @SENDER TEXT` in somebody's name
-clue NODE GPU XID        an XID line that means nothing
+message TEXT             send a message to the trainee; `message @SENDER TEXT` in somebody's name
+clue NODE GPU XID        a harmless XID line
 hint [COST] TEXT         a hint; costs 5 points unless said otherwise
-pause, resume            time stands still, and goes on
+pause, resume            pause and resume the exercise
 end [WHY]                end the exercise
 json                     everything as JSON
-quit                     leave this terminal; the exercise goes on, and your token lets you back"""
+quit                     leave this terminal; the exercise continues, and your token lets you back"""
 
 
 class BadLine(ValueError):
@@ -51,7 +51,7 @@ def understood(line: str) -> tuple[str, dict[str, Any]]:
     if word == "fault":
         return "fault", _fault(rest)
     raise BadLine(
-        f"found {word!r}; allowed are inject, fault, message, clue, hint, pause, resume, end, json, quit, help"
+        f"got {word!r}, expected inject, fault, message, clue, hint, pause, resume, end, json, quit, help"
     )
 
 
@@ -65,7 +65,7 @@ def _sender(text: str) -> tuple[str, str]:
 def _clue(rest: str) -> dict[str, Any]:
     words = rest.split()
     if len(words) != 3 or not words[1].isdecimal() or not words[2].isdecimal():
-        raise BadLine(f"found clue {rest!r}; allowed is a node, a GPU's index and an XID, such as: clue node-1 0 45")
+        raise BadLine(f"clue: got {rest!r}, expected a node, a GPU's index and an XID, such as: clue node-1 0 45")
     return {"node": words[0], "gpu": int(words[1]), "xid": int(words[2])}
 
 
@@ -76,7 +76,7 @@ def _fault(rest: str) -> dict[str, Any]:
         raise BadLine(str(error)) from error
     if not words or any("=" not in word for word in words[1:]):
         raise BadLine(
-            f"found fault {rest!r}; allowed is a kind and key=value, such as: fault node-power-loss node=node-2"
+            f"fault: got {rest!r}, expected a kind and key=value, such as: fault node-power-loss node=node-2"
         )
     pairs = (word.partition("=") for word in words[1:])
     return {

@@ -123,7 +123,7 @@ _OVER_ALL: Mapping[str, Callable[[list[float]], float]] = {"shed": max, "caps": 
 
 def _known(name: Any, names: list[str], what: str) -> str:
     if str(name) not in names:
-        raise BadOrder(f"found {what} {str(name)!r}; there are: {', '.join(names) or 'none'}")
+        raise BadOrder(f"no {what} {str(name)!r}, expected one of: {', '.join(names) or 'none'}")
     return str(name)
 
 
@@ -132,9 +132,9 @@ def _share(value: Any, what: str) -> float:
     try:
         share = float(text) if re.fullmatch(r"\d*\.?\d+", text) else parse_ratio(text)
     except ValueError as error:
-        raise BadOrder(f"found {what} {text!r}; allowed is 0 to 1, or 0% to 100%") from error
+        raise BadOrder(f"{what}: got {text!r}, expected 0 to 1, or 0% to 100%") from error
     if not 0.0 <= share <= 1.0:
-        raise BadOrder(f"found {what} {text!r}; allowed is 0 to 1, or 0% to 100%")
+        raise BadOrder(f"{what}: got {text!r}, expected 0 to 1, or 0% to 100%")
     return share
 
 
@@ -146,13 +146,13 @@ def _rate(value: Any, what: str) -> float | None:
         return float(text) if re.fullmatch(r"\d+(\.\d+)?", text) else parse_rate(text)
     except ValueError as error:
         raise BadOrder(
-            f"found rate {text!r}; allowed is a number of requests a second, such as 20/s, or off"
+            f"rate: got {text!r}, expected a number of requests a second, such as 20/s, or off"
         ) from error
 
 
 def _on(value: Any, what: str) -> bool:
     if str(value) not in ("on", "off"):
-        raise BadOrder(f"found {str(value)!r}; allowed are on and off")
+        raise BadOrder(f"got {str(value)!r}, expected on and off")
     return str(value) == "on"
 
 

@@ -56,7 +56,7 @@ class Inspection(Telemetry):
             shown: Answer = await getattr(self, f"show_{do}")(said)
             return shown
         except TargetError as error:
-            return answer(f"the platform does not answer: {error}", code=REFUSED)
+            return answer(f"the platform is not responding: {error}", code=REFUSED)
 
     async def show_pages(self, said: Mapping[str, Any]) -> Answer:
         rows, now = self._pages.to_json(), time.time()
@@ -126,7 +126,7 @@ class Inspection(Telemetry):
     async def show_alerts(self, said: Mapping[str, Any]) -> Answer:
         found = await self._alertmanager.alerts()
         if isinstance(found, NoData):
-            return answer(f"Alertmanager does not answer: {found.reason}", code=REFUSED)
+            return answer(f"Alertmanager is not responding: {found.reason}", code=REFUSED)
         data = [
             {
                 "alert": one["labels"].get("alertname"),
@@ -149,7 +149,7 @@ class Inspection(Telemetry):
         sources = self._platform.logs()
         what = str(said.get("what") or "")
         if what not in sources:
-            return answer(f"found log {what!r}; there are: {', '.join(sorted(sources))}", code=BAD_INPUT)
+            return answer(f"no log {what!r}, expected one of: {', '.join(sorted(sources))}", code=BAD_INPUT)
         count = min(LINES_MAX, max(1, int(said.get("lines") or 20)))
         lines = await asyncio.to_thread(_tail, sources[what], count)
         return answer("\n".join(lines) or "no lines yet", {"log": what, "lines": lines})
@@ -176,7 +176,7 @@ class Inspection(Telemetry):
             }
             for name, playbook in sorted(self._hand.playbooks.items())
         ]
-        fits: Cells = {"fits now": lambda one: " ".join(one["fits_now"])}
+        fits: Cells = {"applies to": lambda one: " ".join(one["fits_now"])}
         return listing(data, {"playbook": "name", "for alert": "alert", **fits, "what it does": "title"})
 
     def close(self) -> None:

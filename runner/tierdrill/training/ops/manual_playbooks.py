@@ -35,7 +35,7 @@ def labels_for(playbook: Playbook, target: str, inventory: Inventory) -> dict[st
         names += [part.replace("\\", "")] if number % 2 else []
     found = re.fullmatch(pattern, target)
     if found is None:
-        raise NoSuchTarget(f"found target {target!r}; {playbook.metadata.name} runs on {playbook.target}")
+        raise NoSuchTarget(f"got target {target!r}, expected {playbook.target}, on which {playbook.metadata.name} runs")
     labels = {
         name.removeprefix("labels."): value
         for name, value in zip(names, found.groups(), strict=True)
@@ -45,12 +45,12 @@ def labels_for(playbook: Playbook, target: str, inventory: Inventory) -> dict[st
     replica = next((one for one in inventory.replicas if one.name == labels.get("replica")), None)
     if "replica" in labels and replica is None:
         known = ", ".join(one.name for one in inventory.replicas)
-        raise NoSuchTarget(f"found replica {labels['replica']!r}; there are: {known}")
+        raise NoSuchTarget(f"no replica {labels['replica']!r}, expected one of: {known}")
     if replica is not None:
         labels |= {"node": replica.node or "", "model": replica.model, "tier": replica.tier}
     if "node" in labels and replica is None and labels["node"] not in {one.name for one in inventory.nodes}:
         known = ", ".join(one.name for one in inventory.nodes)
-        raise NoSuchTarget(f"found node {labels['node']!r}; there are: {known}")
+        raise NoSuchTarget(f"no node {labels['node']!r}, expected one of: {known}")
     return labels
 
 
@@ -154,5 +154,5 @@ class PlaybookHand:
 def known_playbook(playbooks: Mapping[str, Playbook], name: str) -> Playbook:
     """The playbook of that name; NoSuchTarget lists them."""
     if name not in playbooks:
-        raise NoSuchTarget(f"found playbook {name!r}; there are: {', '.join(sorted(playbooks))}")
+        raise NoSuchTarget(f"no playbook {name!r}, expected one of: {', '.join(sorted(playbooks))}")
     return playbooks[name]

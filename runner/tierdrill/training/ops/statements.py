@@ -43,12 +43,12 @@ class Statements:
 
     def _give_up(self, said: Mapping[str, Any]) -> Answer:
         self._end("given-up", "the trainee gave up")
-        return answer("the exercise ends; the debrief follows in its terminal")
+        return answer("the exercise is ending; the debrief appears in its terminal")
 
     def _hypothesis(self, said: Mapping[str, Any]) -> Answer:
         cause, about = str(said.get("cause") or ""), said.get("about")
         if cause not in CAUSES:
-            return answer(f"found cause {cause!r}; there are: {', '.join(CAUSES)}", code=BAD_INPUT)
+            return answer(f"no cause {cause!r}, expected one of: {', '.join(CAUSES)}", code=BAD_INPUT)
         more: dict[str, Any] = {"about": str(about)[:TEXT_MAX]} if about else {}
         self._emit(event(TraineeHypothesis(cause=cause, **more), "trainee"))
         return answer(f"noted: {CAUSES[cause]}", {"cause": cause})
@@ -57,15 +57,15 @@ class Statements:
         text = str(said.get("text") or "").strip()
         if not text:
             return answer(
-                "found no words; an update says what customers feel, what is done, and when the next one comes",
+                "missing TEXT, expected what customers feel, what is done, and when the next update comes",
                 code=BAD_INPUT,
             )
         self._emit(event(TraineeUpdate(text=text[:TEXT_MAX]), "trainee"))
-        return answer("the update is sent")
+        return answer("update sent")
 
     def _hint(self, said: Mapping[str, Any]) -> Answer:
         if self._given >= len(self._hints):
-            return answer("there are no hints left" if self._hints else "there are no hints here", code=REFUSED)
+            return answer("no hints left" if self._hints else "this exercise has no hints", code=REFUSED)
         hint = self._hints[self._given]
         self._given += 1
         self._emit(event(FacilitatorHint(hint=hint.text, cost=hint.cost, asked=True), "trainee"))
@@ -76,6 +76,6 @@ class Statements:
         why_not = self._relieved()
         self._emit(event(TraineeDone(accepted=why_not is None, seen=why_not or ""), "trainee"))
         if why_not is not None:
-            return answer(f"you are not relieved yet: {why_not}", code=REFUSED)
-        self._end("resolved", "the trainee said so, and it is so")
-        return answer("you are relieved; the debrief follows in the exercise's terminal")
+            return answer(f"not yet: {why_not}", code=REFUSED)
+        self._end("resolved", "the trainee ended the shift and the incident is over")
+        return answer("your shift has ended; the debrief appears in the exercise's terminal")

@@ -68,9 +68,10 @@ def override_problem(breach: Breach, role: str | None, reason: str | None, tiers
         roles = " or ".join(allowed) or "nobody"
         return f"{breach.text} (rule {breach.rule}); with --override ROLE --reason TEXT it takes {roles}"
     if role not in allowed:
-        return f"found role {role!r}; the rule {breach.rule} of tier {breach.tier} yields to: {', '.join(allowed)}"
+        rule = f"rule {breach.rule} of tier {breach.tier}"
+        return f"--override: got {role!r}, expected a role that may override {rule}: {', '.join(allowed)}"
     if not (reason or "").strip():
-        return "an override needs its reason: --reason TEXT"
+        return "--override needs --reason TEXT"
     return None
 
 
@@ -87,7 +88,7 @@ def _shed(kind: RemedyKind, arguments: Arguments, now: Situation) -> Breach | No
         for other in now.tiers.tiers:
             more = now.shed.get(other.name, 0.0)
             if other.shed_order > mine.shed_order and more > fraction:
-                text = f"{other.name} is let in before {tier}: {more:.0%} of it is still turned away"
+                text = f"{other.name} is admitted before {tier}: {more:.0%} of it is still rejected"
                 return Breach("shed-order", other.name, text)
     return None
 
@@ -110,7 +111,7 @@ def _flag(kind: RemedyKind, arguments: Arguments, now: Situation) -> Breach | No
     flag = str(arguments["flag"])
     if arguments["value"] or flag not in GUARDS:
         return None
-    text = f"{flag} is what keeps lower tiers from taking what {now.top.name} needs"
+    text = f"{flag} keeps lower tiers from taking what {now.top.name} needs"
     return Breach("order-guard", now.top.name, text)
 
 

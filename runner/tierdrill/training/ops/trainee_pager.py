@@ -147,9 +147,9 @@ class PageBook:
         """Take a page; NoSuchPage, or ValueError where it cannot be taken."""
         page = self.find(name)
         if page.state == "resolved":
-            raise ValueError(f"{self.name_of(page)} is resolved already")
+            raise ValueError(f"{self.name_of(page)} is already resolved")
         if page.state == "acknowledged":
-            raise ValueError(f"{self.name_of(page)} is taken already, by {page.acknowledged_by}")
+            raise ValueError(f"{self.name_of(page)} was already acknowledged by {page.acknowledged_by}")
         self._stub.acknowledge(page.dedup_key, by)
         return self.find(name)
 
@@ -158,11 +158,11 @@ class PageBook:
         page = self.find(name)
         ladder = self._ladders.get(page.dedup_key)
         if ladder is None or page.state == "resolved":
-            raise ValueError(f"{self.name_of(page)} has nobody further up to wake")
+            raise ValueError(f"{self.name_of(page)} has no further escalation level")
         levels = self._tiers.by_name(self._tier_of[page.dedup_key]).escalation
         reached = max(ladder.level, self._beside.get(ladder, 0))
         if reached >= len(levels):
-            raise ValueError(f"{self.name_of(page)} is with {levels[-1].contact} already, who is last")
+            raise ValueError(f"{self.name_of(page)} is already at the last level ({levels[-1].contact})")
         contact = levels[reached].contact
         self._note(PageEscalated, page.dedup_key, by=by, level=reached + 1, contact=contact)
         if page.state == "acknowledged":
@@ -195,7 +195,7 @@ class PageBook:
         """Close a page by hand: the page, and whether its alert still fires; ValueError if it is closed already."""
         page = self.find(name)
         if not self._stub.resolve(page.dedup_key):
-            raise ValueError(f"{self.name_of(page)} is resolved already")
+            raise ValueError(f"{self.name_of(page)} is already resolved")
         ladder = self._ladders.pop(page.dedup_key, None)
         level = ladder.level if ladder is not None else 1
         if ladder is not None:
@@ -216,7 +216,7 @@ class PageBook:
         ]
         if len(like) == 1:
             return like[0]
-        raise NoSuchPage(f"found page {name!r}; there are: {', '.join(named) or 'none'}")
+        raise NoSuchPage(f"no page {name!r}, expected one of: {', '.join(named) or 'none'}")
 
     def name_of(self, page: Page) -> str:
         """P1, P2, ... in the order they first rang."""

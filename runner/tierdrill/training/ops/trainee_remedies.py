@@ -80,7 +80,7 @@ class Remedies:
         except (BadOrder, NoSuchTarget, SubstitutionError) as error:
             return answer(str(error), code=BAD_INPUT)
         except TargetError as error:
-            return answer(f"the platform does not answer: {error}", code=REFUSED)
+            return answer(f"the platform is not responding: {error}", code=REFUSED)
         breach = breach_of(order.action, order.arguments, now)
         override = None
         if breach is not None:
@@ -95,7 +95,8 @@ class Remedies:
         playbook = known_playbook(self._hand.playbooks, str(said["playbook"]))
         name = playbook.metadata.name
         if playbook.engine == "external":
-            raise NoSuchTarget(f"{name} runs in another tool; allowed are: {', '.join(sorted(self._hand.playbooks))}")
+            known = ", ".join(sorted(self._hand.playbooks))
+            raise NoSuchTarget(f"{name} runs in another tool, expected one of: {known}")
         target = str(said.get("target") or "")
         if not target:
             fitting = [where for proposed, where in self._hand.proposals() if proposed == name]
@@ -113,7 +114,7 @@ class Remedies:
         return Settings(**dict(zip(kinds, found, strict=True)))
 
     def _begun(self, order: Order, back: list[Order] | None, override: dict[str, str] | None) -> Action:
-        action = Action(len(self.actions) + 1, order, time.time(), "under way", back=back, override=override)
+        action = Action(len(self.actions) + 1, order, time.time(), "in progress", back=back, override=override)
         self.actions.append(action)
         return action
 
@@ -133,9 +134,9 @@ class Remedies:
         task.add_done_callback(self._tasks.discard)
         await asyncio.wait([task], timeout=WAIT_S if wait else AT_ONCE_S)
         name = f"{action.order.action} {action.order.target}".strip()
-        if action.state == "under way":
+        if action.state == "in progress":
             return answer(
-                f"{name}: under way (action {action.number}; `tierdrill ops actions` shows it)", action.to_json()
+                f"{name}: in progress (action {action.number}; `tierdrill ops actions` shows it)", action.to_json()
             )
         return answer(
             f"{name}: {action.seen or action.state}", action.to_json(), code=0 if action.state == "done" else REFUSED
@@ -166,7 +167,7 @@ class Remedies:
                 if not result.ok:
                     return result
             former.taken_back = True
-            return RemedyResult(True, f"{former.order.action} {former.order.target} is taken back")
+            return RemedyResult(True, f"{former.order.action} {former.order.target} was undone")
 
         return await self._carried_out(action, work, now, wait=bool(said.get("wait")))
 
@@ -176,12 +177,12 @@ class Remedies:
         ]
         if number is None:
             if not open_to_it:
-                raise BadOrder("nothing of yours can be taken back: restarts, moves and reboots cannot")
+                raise BadOrder("nothing to undo: restarts, moves and reboots cannot be undone")
             return open_to_it[-1]
         found = next((one for one in open_to_it if str(one.number) == str(number)), None)
         if found is None:
             known = ", ".join(f"{one.number} ({one.order.action} {one.order.target})" for one in open_to_it) or "none"
-            raise BadOrder(f"found action {number!r}; those that can be taken back are: {known}")
+            raise BadOrder(f"no action {number!r} that can be undone, expected one of: {known}")
         return found
 
     def _record(self, action: Action, now: Situation, *, ok: bool, rule: str = "") -> None:

@@ -82,7 +82,7 @@ def _told(event: Event, judged: dict[int, Judged]) -> Told:
         case exercise.FacilitatorPause():
             return "facilitator", "told", "pauses the exercise"
         case exercise.FacilitatorResume():
-            return "facilitator", "told", "lets it go on"
+            return "facilitator", "told", "resumes it"
         case response.PlaybookStarted() as said:
             return "automation", "auto", f"{said.playbook} starts on {said.target}"
         case response.PlaybookFinished() as said:

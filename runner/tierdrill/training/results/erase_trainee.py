@@ -62,7 +62,7 @@ def forget(home: Path, name: str) -> Forgotten:
     """
     if _going_on(home):
         raise StillGoingOn(
-            f"an exercise goes on in {home}; allowed once it has ended (`tierdrill recover` ends a dead one)"
+            f"an exercise is in progress in {home}; wait for its end (`tierdrill recover` ends a dead one)"
         )
     eraser = Eraser(name)
     results = 0
@@ -130,7 +130,7 @@ class Eraser:
 
     def __init__(self, name: str) -> None:
         if not name.strip():
-            raise ValueError("found an empty name; allowed is the NAME that was given with --trainee")
+            raise ValueError("got an empty name, expected the NAME that was given with --trainee")
         spellings = {name, html.escape(name), html.escape(name, quote=False)}
         spellings |= {markdown_text(name), json.dumps(name)[1:-1]}
         spellings |= {one.replace("&#x27;", "&#39;").replace("&quot;", "&#34;") for one in spellings}

@@ -49,10 +49,10 @@ def aftermath(home: Path, outcome: ExerciseOutcome, *, color: bool) -> Told:
         page = write_debrief(debrief, outcome.folder)
         kept_aside = keep_result(home, events)[1]
         if kept_aside is not None:
-            notes.append(f"training.db was broken; a copy is {kept_aside}, and it was made again from the history")
+            notes.append(f"training.db was corrupt; it was rebuilt from the history (copy: {kept_aside})")
     except (OSError, ProgressError) as error:
         # The history has it all; what could not be written now can be made of it later.
-        notes.append(f"not kept: {error}; `tierdrill train debrief {outcome.exercise}` does it again")
+        notes.append(f"not saved: {error}; retry with `tierdrill train debrief {outcome.exercise}`")
     line |= {**debrief.card.to_json(), "debrief": str(page) if page is not None else None, "notes": notes}
     return Told(_words(outcome, debrief, page, notes, color=color), line)
 
@@ -67,7 +67,7 @@ def _words(outcome: ExerciseOutcome, debrief: Debrief, page: Path | None, notes:
         parts += ["", _lines(card, color=color)]
     console = make_console(color=color)
     width = console.width if console.is_terminal else WIDTH
-    parts += textwrap.wrap("what really happened: " + " ".join(scenario.truth.split()), width, break_on_hyphens=False)
+    parts += textwrap.wrap("what happened: " + " ".join(scenario.truth.split()), width, break_on_hyphens=False)
     if page is not None:
         parts.append(f"debrief: {page}")
     return "\n".join([*parts, f"read next: {scenario.reading}", *notes])

@@ -9,7 +9,7 @@ from tierdrill.documents.models.scenario import Incident
 from tierdrill.documents.models.units import show_duration
 from tierdrill.documents.problems import listed
 from tierdrill.history.kinds.exercise_kinds import FacilitatorHint, TraineeUpdate
-from tierdrill.report.format import plural
+from tierdrill.text import plural
 from tierdrill.training.scoring.scorecard import ScoreLine
 from tierdrill.training.scoring.scoring_context import ScoringContext, unjudged
 from tierdrill.training.scoring.timeliness import automated, first_mending, held_from
@@ -34,13 +34,13 @@ def harm_line(context: ScoringContext) -> ScoreLine:
         round(of * share, 2),
         of,
         listed(told, 8) if told else "no harmful and no needless action",
-        "each harmful action costs half of the points, each needless one a fifth; who mends nothing earns none here",
+        "each harmful action costs half of the points, each needless one a fifth; who fixes nothing earns none here",
         tuple(one.act.event for one in (*harms, *needless)),
     )
 
 
 def priority_line(context: ScoringContext) -> ScoreLine | None:
-    """Of two incidents that went on at once, that of the more important tier is mended first. None with one tier only.
+    """Of two incidents that went on at once, that of the more important tier is fixed first. None with one tier only.
 
     Judged over every pair of incidents of different tiers: a pair is in order if the more important one was mended
     first, or the other one was mended before the more important one began.
@@ -48,7 +48,7 @@ def priority_line(context: ScoringContext) -> ScoreLine | None:
     if not context.ranks_differ:
         return None
     of, title = context.points("priority"), "The most important tier first"
-    why = "a pair of incidents is in order when that of the more important tier is mended first"
+    why = "a pair of incidents is in order when that of the more important tier is fixed first"
     pairs = [
         (one, other)
         for one in context.met
@@ -66,9 +66,9 @@ def priority_line(context: ScoringContext) -> ScoreLine | None:
             kept += 1
             told.append(f"{one.name} ({one.tier}) before {other.name} ({other.tier})")
         elif first is None:
-            told.append(f"{one.name} ({one.tier}) was never mended")
+            told.append(f"{one.name} ({one.tier}) was never fixed")
         else:
-            told.append(f"{other.name} ({other.tier}) was mended while {one.name} ({one.tier}) waited")
+            told.append(f"{other.name} ({other.tier}) was fixed while {one.name} ({one.tier}) waited")
     share = kept / len(pairs)
     return ScoreLine("priority", title, round(of * share, 2), of, listed(told), why, tuple(sorted(set(events))))
 
@@ -89,7 +89,7 @@ def _playbook_line(context: ScoringContext, incident: Incident, share: float) ->
     acts = [one.act for one in context.deeds if one.kind in ("mends", "neutral") and one.act.at >= effect]
     whole = [act for act in acts if act.remedy == "run-playbook" and name in act.targets]
     if not whole and (ran := automated(context, incident)):
-        why = f"{name}: automation is on, and nobody has to do it again"
+        why = f"{name}: automation is on, and nothing had to be done by hand"
         return ScoreLine(line_id, title, of, of, ran[0][2], why, (ran[0][1],))
     steps = list(dict.fromkeys(step.do for step in playbook.steps))
     near = [act for act in acts if _about(act, context.seen(incident).targets)]
@@ -148,7 +148,7 @@ def update_line(context: ScoringContext) -> ScoreLine:
         of,
         f"{plural(len(told), 'update')}; {kept} of {slots} intervals of {show_duration(every)} had one or needed none "
         "any more",
-        f"somebody outside waits: an update every {show_duration(every)}, and one when it is over",
+        f"stakeholders wait for updates: one every {show_duration(every)}, and one when it is over",
         tuple(deed.sequence for deed in told),
     )
 

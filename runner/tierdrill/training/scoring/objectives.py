@@ -21,7 +21,7 @@ def objectives_line(context: ScoringContext) -> ScoreLine:
     """The share of objectives kept, of those that the requests suffice to judge."""
     of, title = context.points("objectives"), "Objectives kept"
     if context.doubt:
-        return unjudged("objectives", title, of, f"the requests cannot be believed: {context.doubt}")
+        return unjudged("objectives", title, of, f"the requests cannot be trusted: {context.doubt}")
     checks = objective_checks(context)
     told = [check for check in checks if check.status in (Status.PASSED, Status.FAILED)]
     if not told:

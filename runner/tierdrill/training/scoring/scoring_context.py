@@ -93,7 +93,7 @@ class ScoringContext:
             return "the load generator reported nothing about itself"
         idles = [one.machine_idle for one in reports if one.machine_idle is not None]
         if self.idle_floor > 0 and not idles:
-            return "it is not told how busy the machine was"
+            return "the machine's load was not reported"
         if idles and (idle := sum(idles) / len(idles)) < self.idle_floor:
             return f"the machine was idle {idle:.1%} of the time, and {show_ratio(self.idle_floor)} is the least"
         lags, lag, dropped, total = sends(self.timeline.samples, span)

@@ -106,14 +106,14 @@ def mitigation_line(context: ScoringContext, incident: Incident) -> ScoreLine:
     )
     act = first_mending(context, incident)
     if act is None:
-        return ScoreLine(line_id, title, 0.0, of, "nothing that was done mends it", why, context.seen(incident).events)
+        return ScoreLine(line_id, title, 0.0, of, "nothing that was done fixes it", why, context.seen(incident).events)
     at, event, what = act
     if context.doubt:
-        told = f"{what} after {timeline.elapsed(effect, at):.0f}s; whether it helped, the requests cannot tell"
+        told = f"{what} after {timeline.elapsed(effect, at):.0f}s; the requests do not show whether it helped"
         return unjudged(line_id, title, of, f"{told}: {context.doubt}")
     back = held_from(context, incident, at)
     if back is None and not len(samples):
-        return unjudged(line_id, title, of, f"there are no requests of {incident.tier} to tell whether it helped")
+        return unjudged(line_id, title, of, f"no requests of {incident.tier} show whether it helped")
     if back is None:
         seen = f"{what} after {timeline.elapsed(effect, at):.0f}s, but {incident.tier} was not seen back in target"
         return ScoreLine(line_id, title, 0.0, of, seen, why, (event,))

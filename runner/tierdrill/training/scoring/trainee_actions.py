@@ -106,7 +106,7 @@ def _judge(act: Act, timeline: ExerciseTimeline, scenario: Scenario, tiers: Tier
     if not act.ok:
         worked = tuple(one.name for one in mended if _worked_all_the_same(act, one, timeline, scenario))
         if worked:
-            return Judged(act, "mends", "it told of a failure, and the alert was over right after it", worked)
+            return Judged(act, "mends", "it reported a failure, and the alert resolved right after it", worked)
         return Judged(act, "failed", act.seen or "it was not carried out")
     if mended:
         return Judged(act, "mends", "it is what this needed", tuple(one.name for one in mended))
@@ -120,7 +120,7 @@ def _judge(act: Act, timeline: ExerciseTimeline, scenario: Scenario, tiers: Tier
         return Judged(act, "harms", wrong)
     harmless = act.remedy == "roll-back" or (act.remedy in REMEDIES and REMEDIES[act.remedy].harmless)
     if harmless or _is_lowest(act, tiers) or _near(act, begun, timeline):
-        return Judged(act, "neutral", "it neither mends nor harms")
+        return Judged(act, "neutral", "it neither helps nor harms")
     when = "nothing was wrong yet" if not begun else "nothing that was seen called for it"
     return Judged(act, "needless", when)
 

@@ -31,7 +31,7 @@ def _bind(client: LabClient, state: State, p: Parameters) -> Parameters:
     bound = bind_process(client, state, p)
     answers, told = _ask(client, p["replica"])
     if answers != RIGHT:
-        raise TargetError(f"{told}: what a flipped bit changes could not be seen")
+        raise TargetError(f"{told}: the effect of a flipped bit could not be observed")
     return bound
 
 
@@ -72,7 +72,7 @@ def _ask(client: LabClient, replica: str) -> tuple[str, str]:
         response = connection.getresponse()
         document = json.loads(response.read())
     except (OSError, http.client.HTTPException, ValueError) as error:
-        return UNKNOWN, f"{replica} does not answer: {type(error).__name__}"
+        return UNKNOWN, f"{replica} is not responding: {type(error).__name__}"
     finally:
         connection.close()
     if response.status != 200:

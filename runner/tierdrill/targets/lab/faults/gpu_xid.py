@@ -23,7 +23,7 @@ def _changes(p: Parameters) -> dict[str, Any]:
     action = xid_action(p["xid"])
     if action is None:
         known = ", ".join(str(xid) for xid, said in XIDS.items() if said.action is not None)
-        raise TargetError(f"XID {p['xid']} has no action of its own; allowed are {known}")
+        raise TargetError(f"XID {p['xid']} has no action of its own, expected {known}")
     return {"mode": MODES[action], "xid": p["xid"]}
 
 

@@ -45,7 +45,7 @@ def _bind(client: LabClient, state: State, p: Parameters) -> Parameters:
     bound = bind_process(client, state, p)
     heard = _ask(client, p)
     if not heard.well:
-        raise TargetError(f"{heard.told}: what errors change could not be seen")
+        raise TargetError(f"{heard.told}: the effect of errors could not be observed")
     return bound
 
 
@@ -92,7 +92,7 @@ def _ask(client: LabClient, p: Parameters) -> _Heard:
                 break
         error = status != 200 and document["error"]["type"] == INTERNAL_ERROR
     except (OSError, http.client.HTTPException, ValueError, KeyError, TypeError) as failure:
-        return _Heard(f"{name} does not answer: {type(failure).__name__}")
+        return _Heard(f"{name} is not responding: {type(failure).__name__}")
     finally:
         connection.close()
     told = f"{name} answers with status {status} and says that it is {'ready' if ready else 'not ready'}"

@@ -25,7 +25,7 @@ def _bind(client: LabClient, state: State, p: Parameters) -> Parameters:
         raise TargetError(f"{p['gateway']} does not run")
     ready = sorted((one["rank"], one["model"]) for one in state["replicas"] if one["ready"])
     if not ready:
-        raise TargetError("no replica is ready: a gateway that refuses could not be told from one that cannot serve")
+        raise TargetError("no replica is ready: a gateway that rejects is indistinguishable from one that cannot serve")
     return {"model": ready[0][1]}
 
 

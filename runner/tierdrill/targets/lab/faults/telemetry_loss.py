@@ -79,4 +79,4 @@ def _witness(p: Parameters) -> str:
     return f"a scrape of the exporter of {p['node']}"
 
 
-FAULT = LabFault(Mechanism("the node's exporter is stopped; its agent goes on"), _bind, _stop, _start, _lost, _back)
+FAULT = LabFault(Mechanism("the node's exporter is stopped, not its agent"), _bind, _stop, _start, _lost, _back)

@@ -19,7 +19,7 @@ QUIET_LINES = 3
 def _bind(client: LabClient, state: State, p: Parameters) -> Parameters:
     node = known({one["name"]: one for one in state["nodes"]}, p["node"], "node")
     if not node["ready"]:
-        raise TargetError(f"{p['node']} is not ready: nobody would read its log")
+        raise TargetError(f"{p['node']} is not ready: its log would not be read")
     return {"boot_id": node.get("boot_id"), "lines_before": _lines(client, p)[1]}
 
 
