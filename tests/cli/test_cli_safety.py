@@ -25,7 +25,7 @@ from tierdrill.lab.lab_files import LabState, ProcessRecord, write_state
 from tierdrill.process.identity import ProcessId, identify, me
 from tierdrill.remedies.remedy import Setting
 from tierdrill.targets.base import TargetError
-from tierdrill.targets.lab.labs import whole_lab
+from tierdrill.targets.lab.labs import Labs
 from tierdrill.targets.lab.settings import undo_order
 
 ORDER = {
@@ -426,10 +426,10 @@ def test_a_lab_that_has_lost_a_part_is_broken_and_no_run_begins_there(tmp_path: 
     told = tierdrill(tmp_path, "status")
     assert told.code == 5 and "lab kept is broken: missing fabric, gateway-a" in told.out
     with pytest.raises(TargetError, match="lab kept has lost fabric, gateway-a; `tierdrill recover`"):
-        whole_lab(tmp_path, "kept")
+        Labs(tmp_path).whole("kept")
     write_state(whole)
     assert "lab kept is up" in tierdrill(tmp_path, "status").out
-    assert whole_lab(tmp_path, "kept") == whole
+    assert Labs(tmp_path).whole("kept") == whole
 
 
 def test_a_loop_of_links_is_no_home(tmp_path: Path) -> None:

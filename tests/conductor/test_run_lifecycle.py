@@ -20,6 +20,7 @@ from tierdrill.history.events import Event
 from tierdrill.history.history_store import HistoryStore
 from tierdrill.targets.base import Opening, TargetError
 from tierdrill.targets.lab.fault_port import MECHANISMS
+from tierdrill.targets.lab.labs import Labs
 
 
 class World:
@@ -169,7 +170,7 @@ def test_whatever_breaks_is_the_reason(tmp_path: Path, monkeypatch: pytest.Monke
 
 def test_a_stop_cuts_short_what_comes_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     gone: list[str] = []
-    monkeypatch.setattr(run_lifecycle, "end_platform", lambda home, run: gone.append(run) or [])
+    monkeypatch.setattr(Labs, "end", lambda labs, run: gone.append(run) or [])
 
     async def stopped(self: World, opening: Opening) -> World:
         self.done.append("brought up")

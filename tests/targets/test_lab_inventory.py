@@ -24,7 +24,7 @@ from tierdrill.targets.lab.fault_port import MECHANISMS, LabPort
 from tierdrill.targets.lab.faults.replica_crash import FAULT as CRASH
 from tierdrill.targets.lab.faults.replica_hang import FAULT as HANG
 from tierdrill.targets.lab.inventory import inventory_of
-from tierdrill.targets.open import open_place, running_place
+from tierdrill.targets.open import labs_of, open_place
 
 NO_LAB = cast(LabClient, None)
 GPUS = [{"index": 0, "state": "healthy"}]
@@ -143,9 +143,9 @@ def test_without_a_lab_nothing_is_injected(tmp_path: Path) -> None:
     with pytest.raises(TargetError, match="lab none"):
         port.bind(order("replica-crash", replica="a-0"))
     with pytest.raises(TargetError, match="lab up"):
-        running_place(tmp_path, None)
+        labs_of(tmp_path).running_place(None)
     with pytest.raises(TargetError, match="no lab named 'mine'"):
-        running_place(tmp_path, "mine")
+        labs_of(tmp_path).running_place("mine")
 
 
 def test_an_unknown_place_is_refused() -> None:

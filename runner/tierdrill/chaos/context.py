@@ -56,9 +56,9 @@ def current_context() -> Context:
     run = environment.get("TIERDRILL_RUN")
     place = environment.get("TIERDRILL_PLACE")
     if place is None:
-        from tierdrill.targets.open import running_place
+        from tierdrill.targets.open import labs_of
 
-        described = running_place(home, environment.get("TIERDRILL_LAB"))
+        described = labs_of(home).running_place(environment.get("TIERDRILL_LAB"))
     else:
         described = json.loads(place)
     fd = environment.get("TIERDRILL_EVENTS_FD")

@@ -31,7 +31,7 @@ from tierdrill.history.sealed import append_to_run, is_sealed
 from tierdrill.injection.undo import in_order_of_undo, undo_fault
 from tierdrill.judge.judge import NotARun
 from tierdrill.process.spawn import tell_ready
-from tierdrill.targets.open import end_platform
+from tierdrill.targets.open import labs_of
 
 TICK_S = 0.2
 RETRY_S = 1.0
@@ -115,7 +115,7 @@ class Reaper:
         stubborn = self._tried(lambda: end_processes(self.ledger, self.run, self.emit, spare=(os.getpid(),)))
         if self.lab is not None:
             lab = self.lab
-            stubborn += self._tried(lambda: end_platform(self.home, lab))
+            stubborn += self._tried(lambda: labs_of(self.home).end(lab))
         left = self._undo_all()
         while left and time.monotonic() < deadline:
             time.sleep(RETRY_S)

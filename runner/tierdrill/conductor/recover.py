@@ -22,7 +22,7 @@ from tierdrill.injection.undo import in_order_of_undo, undo_fault
 from tierdrill.judge.judge import NotARun
 from tierdrill.process.groups import signal_process
 from tierdrill.targets.base import is_remedy
-from tierdrill.targets.open import await_mended, end_platform, platforms
+from tierdrill.targets.open import labs_of
 
 REAPERS_WITHIN_S = 10.0
 POLL_S = 0.1
@@ -121,7 +121,7 @@ class _Recovery:
     def end_labs(self) -> list[str]:
         """End labs that belonged to runs that are dead, and what is left of labs whose supervisor is."""
         left = []
-        for lab in platforms(self.home):
+        for lab in labs_of(self.home).standing():
             with closing(HistoryStore(self.home)) as store:
                 runs = {record.run for record in store.runs(limit=-1)}
             unclear = lab.state == "unreadable" or (lab.state != "dead" and lab.name not in runs)
@@ -131,7 +131,7 @@ class _Recovery:
         return left
 
     def _end(self, lab: str, done: str) -> list[str]:
-        stubborn = end_platform(self.home, lab)
+        stubborn = labs_of(self.home).end(lab)
         if not stubborn:
             self._did(done)
         return [f"process {pid} of lab {lab}" for pid in stubborn]
@@ -140,12 +140,12 @@ class _Recovery:
         """Wait for kept labs that have lost a part to start it again; end those that do not."""
         left = []
         used = {environment.partition("/")[2] for environment, _, _, _ in self.ledger.held()} | self._live()
-        for lab in platforms(self.home):
+        for lab in labs_of(self.home).standing():
             if lab.state != "broken" or lab.name in used:
                 continue
             name, parts = lab.name, ", ".join(lab.lost)
             self._say(f"lab {name}: waiting for {parts} to restart")
-            if await_mended(self.home, name):
+            if labs_of(self.home).await_mended(name):
                 self._did(f"repaired: lab {name} restarted {parts}")
                 continue
             gone = f"stopped: lab {name} could not restart {parts}; start a new one with `tierdrill lab up`"

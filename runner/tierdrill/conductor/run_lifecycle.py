@@ -41,7 +41,7 @@ from tierdrill.history.payload import Payload
 from tierdrill.load.load_child import LoadProcess
 from tierdrill.process.signals import Signals, StopSignal
 from tierdrill.targets.base import Finding, Opening, Session, TargetError
-from tierdrill.targets.open import end_platform, target_of
+from tierdrill.targets.open import labs_of, target_of
 
 PUMPS_WITHIN_S = 3.0
 _T = TypeVar("_T")
@@ -242,7 +242,7 @@ class RunLifecycle(Generic[D]):
             processes = await self._tried(self.deployment.session.end)
         elif self.kept is None and self.reaper is not None:
             # It may have been cut short while it came up.
-            processes = await self._tried(lambda: asyncio.to_thread(end_platform, self.home, self.plan.run))
+            processes = await self._tried(lambda: asyncio.to_thread(labs_of(self.home).end, self.plan.run))
         left = await self._tried(lambda: self._undo(remedies=True))
         faults = left if left is not None else ["unknown"]
         self.left = [*faults, *(processes if processes is not None else ["its deployment"])]

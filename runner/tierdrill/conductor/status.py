@@ -15,7 +15,7 @@ from tierdrill.history.projection import project
 from tierdrill.history.sealed import EXERCISE
 from tierdrill.history.switches import kill_switch
 from tierdrill.targets.base import REMEDY
-from tierdrill.targets.open import own_leases, platforms
+from tierdrill.targets.open import labs_of
 
 
 def look(home: Path) -> dict[str, Any]:
@@ -43,7 +43,7 @@ def look(home: Path) -> dict[str, Any]:
         halt = kill_switch(home).thrown()
     labs = [
         {"name": lab.name, "state": lab.state, "run": lab.name if lab.name in live else None, "lost": list(lab.lost)}
-        for lab in platforms(home)
+        for lab in labs_of(home).standing()
     ]
     return {
         "home": str(home),
@@ -66,7 +66,7 @@ def _faults(home: Path, ledger: Ledger, live: dict[str, int]) -> list[dict[str, 
     entries, stopped = ledger.open_faults(), stopped_runs(ledger)
     alone = [entry for entry in entries if entry.run not in live or entry.run in stopped]
     healing = reapers(home) if alone else set()
-    leases = own_leases(home) if alone else {}
+    leases = labs_of(home).leases() if alone else {}
     return [_fault(entry, live, stopped, healing, leases) for entry in entries]
 
 

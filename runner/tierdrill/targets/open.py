@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tierdrill.targets.base import Endpoints, FaultPort, Mechanism, Target, TargetError
+from tierdrill.targets.base import FaultPort, Mechanism, Target, TargetError
 
 if TYPE_CHECKING:
     from tierdrill.documents.models.environment import Environment
     from tierdrill.documents.reading.reading_state import Absent
-    from tierdrill.targets.lab.labs import LabStanding
+    from tierdrill.targets.lab.labs import Labs
 
 NOT_YET = {"kubernetes": "not supported yet, expected lab and external"}
 """Targets that an environment may name, and that no drill can run against."""
@@ -67,43 +67,8 @@ def open_place(place: dict[str, Any]) -> FaultPort:
     raise TargetError(f"got target {kind!r}, expected lab, external and experiment")
 
 
-def running_place(home: Path, named: str | None) -> dict[str, Any]:
-    """The place of the lab that is up: where plain `chaos run` injects. TargetError where there is none, or several."""
-    from tierdrill.targets.lab.labs import the_running_lab
+def labs_of(home: Path) -> Labs:
+    """The labs that were brought up in that home, a run's own and kept ones."""
+    from tierdrill.targets.lab.labs import Labs
 
-    return the_running_lab(home, named)
-
-
-def kept_endpoints(home: Path, name: str) -> Endpoints:
-    """Where a lab that somebody keeps is asked; TargetError where it is not up."""
-    from tierdrill.targets.lab.labs import endpoints_of, kept_lab
-
-    return endpoints_of(kept_lab(home, name))
-
-
-def end_platform(home: Path, name: str) -> list[str]:
-    """End what a run brought up for itself, in whatever state it is (gone is fine); what would not end."""
-    from tierdrill.targets.lab.labs import end_lab
-
-    return end_lab(home, name)
-
-
-def platforms(home: Path) -> list[LabStanding]:
-    """Every deployment that was brought up here and is not ended, kept or a run's own, and how it is."""
-    from tierdrill.targets.lab.labs import labs
-
-    return labs(home)
-
-
-def own_leases(home: Path) -> dict[str, str]:
-    """What the deployments say of the leases that they keep by themselves: held, undoing, undone or stuck, by fault."""
-    from tierdrill.targets.lab.labs import leases
-
-    return leases(home)
-
-
-def await_mended(home: Path, name: str) -> bool:
-    """Wait for a deployment to start again what it has lost; False where it does not in time."""
-    from tierdrill.targets.lab.labs import await_mended as mended
-
-    return mended(home, name)
+    return Labs(home)

@@ -127,10 +127,10 @@ class Facts:
         if self._member.lab is None:
             return None, ""
         from tierdrill.targets.base import TargetError
-        from tierdrill.targets.open import kept_endpoints
+        from tierdrill.targets.open import labs_of
 
         try:
-            found: Endpoint = getattr(kept_endpoints(self._home, self._member.lab), part)
+            found: Endpoint = getattr(labs_of(self._home).endpoints(self._member.lab), part)
         except TargetError as error:
             return None, str(error)
         return Service(found.url, found.login.headers()["Authorization"] if found.login else ""), ""

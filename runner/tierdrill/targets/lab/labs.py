@@ -40,42 +40,6 @@ def endpoints_of(lab: LabState) -> Endpoints:
     )
 
 
-def the_running_lab(home: Path, named: str | None) -> dict[str, Any]:
-    """The place of the lab that is up (the one named, where several are).
-
-    TargetError tells what to do where none is.
-    """
-    labs = {state.name: state for state in running_labs(home)}
-    if named is not None:
-        if named not in labs:
-            raise TargetError(
-                f"no lab named {named!r} is up in {home}, expected one of: {', '.join(sorted(labs)) or 'none'}"
-            )
-        return lab_place(labs[named], home)
-    if len(labs) == 1:
-        (state,) = labs.values()
-        return lab_place(state, home)
-    if not labs:
-        raise TargetError(f"no lab is up in {home}: `tierdrill lab up` starts one")
-    raise TargetError(f"several labs are up ({', '.join(sorted(labs))}): name one in TIERDRILL_LAB")
-
-
-def kept_lab(home: Path, name: str) -> LabState:
-    """A lab that somebody keeps; TargetError if it is not up."""
-    try:
-        return attach(home, name)
-    except NoSuchLab as error:
-        raise TargetError(f"{error}; start one with `tierdrill lab up --name {name}`") from error
-
-
-def whole_lab(home: Path, name: str) -> LabState:
-    """As `kept_lab`; TargetError also where it has lost a part."""
-    state = kept_lab(home, name)
-    if lost := lost_parts(state):
-        raise TargetError(f"lab {name} has lost {', '.join(lost)}; run `tierdrill recover` to repair or stop it")
-    return state
-
-
 @dataclass(frozen=True)
 class LabStanding:
     """How a lab is: `up`, `broken` (a process ended and is not yet started again), `dead` or `unreadable`."""
@@ -85,11 +49,72 @@ class LabStanding:
     lost: tuple[str, ...] = ()
 
 
-def labs(home: Path) -> list[LabStanding]:
-    """Every lab that there is, or may be."""
-    return [_standing(state) for state in all_labs(home)] + [
-        LabStanding(name, "unreadable") for name in unreadable_labs(home)
-    ]
+@dataclass(frozen=True)
+class Labs:
+    """The labs of a home."""
+
+    home: Path
+
+    def standing(self) -> list[LabStanding]:
+        """Every lab that there is, or may be, and how it is."""
+        unreadable = [LabStanding(name, "unreadable") for name in unreadable_labs(self.home)]
+        return [*map(_standing, all_labs(self.home)), *unreadable]
+
+    def running_place(self, named: str | None) -> dict[str, Any]:
+        """The place of the lab that is up (the one named, where several are); TargetError tells what to do where there
+        is none: plain `chaos run` injects there.
+        """
+        up = {state.name: state for state in running_labs(self.home)}
+        if named is not None and named not in up:
+            known = ", ".join(sorted(up)) or "none"
+            raise TargetError(f"no lab named {named!r} is up in {self.home}, expected one of: {known}")
+        if not up:
+            raise TargetError(f"no lab is up in {self.home}: `tierdrill lab up` starts one")
+        if named is None and len(up) > 1:
+            raise TargetError(f"several labs are up ({', '.join(sorted(up))}): name one in TIERDRILL_LAB")
+        return lab_place(up[named or next(iter(up))], self.home)
+
+    def kept(self, name: str) -> LabState:
+        """A lab that somebody keeps; TargetError if it is not up."""
+        try:
+            return attach(self.home, name)
+        except NoSuchLab as error:
+            raise TargetError(f"{error}; start one with `tierdrill lab up --name {name}`") from error
+
+    def whole(self, name: str) -> LabState:
+        """As `kept`; TargetError also where it has lost a part."""
+        state = self.kept(name)
+        if lost := lost_parts(state):
+            raise TargetError(f"lab {name} has lost {', '.join(lost)}; run `tierdrill recover` to repair or stop it")
+        return state
+
+    def endpoints(self, name: str) -> Endpoints:
+        """Where a kept lab is asked; TargetError if it is not up."""
+        return endpoints_of(self.kept(name))
+
+    def leases(self) -> dict[str, str]:
+        """What the labs say of the leases that they keep by themselves: held, undoing, undone or stuck, by fault."""
+        from tierdrill.lab.client import LabClient, LabError
+
+        found: dict[str, str] = {}
+        for state in running_labs(self.home):
+            with suppress(LabError), LabClient(state) as client:
+                found |= {str(lease["name"]): str(lease["state"]) for lease in client.leases()}
+        return found
+
+    def end(self, name: str) -> list[str]:
+        """End a lab in whatever state it is (gone is fine); what would not end."""
+        state = find_lab(self.home, name)
+        return down_lab(state) if state is not None else []
+
+    def await_mended(self, name: str) -> bool:
+        """Wait for a lab to start again what it has lost; False where it does not in time, or has gone."""
+        deadline = time.monotonic() + MENDED_WITHIN_S
+        while True:
+            now = next((one for one in self.standing() if one.name == name), None)
+            if now is None or now.state != "broken" or time.monotonic() >= deadline:
+                return now is not None and now.state == "up"
+            time.sleep(POLL_S)
 
 
 def _standing(state: LabState) -> LabStanding:
@@ -97,30 +122,3 @@ def _standing(state: LabState) -> LabStanding:
         return LabStanding(state.name, "dead")
     lost = tuple(lost_parts(state)) if state.ready else ()
     return LabStanding(state.name, "broken" if lost else "up", lost)
-
-
-def leases(home: Path) -> dict[str, str]:
-    """What the labs say of the leases that they keep by themselves: held, undoing, undone or stuck, by fault."""
-    from tierdrill.lab.client import LabClient, LabError
-
-    found: dict[str, str] = {}
-    for state in running_labs(home):
-        with suppress(LabError), LabClient(state) as client:
-            found |= {str(lease["name"]): str(lease["state"]) for lease in client.leases()}
-    return found
-
-
-def end_lab(home: Path, name: str) -> list[str]:
-    """End a lab in whatever state it is (gone is fine); what would not end."""
-    state = find_lab(home, name)
-    return down_lab(state) if state is not None else []
-
-
-def await_mended(home: Path, name: str, within_s: float = MENDED_WITHIN_S) -> bool:
-    """Wait for a lab to start again what it has lost; False where it does not in time. One that is gone is not."""
-    deadline = time.monotonic() + within_s
-    while True:
-        now = next((one for one in labs(home) if one.name == name), None)
-        if now is None or now.state != "broken" or time.monotonic() >= deadline:
-            return now is not None and now.state == "up"
-        time.sleep(POLL_S)

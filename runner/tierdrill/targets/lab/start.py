@@ -18,7 +18,7 @@ from tierdrill.monitoring.binaries import MonitoringUnavailable, require
 from tierdrill.monitoring.prometheus_rules import prometheus_rules
 from tierdrill.process.child import SpawnError
 from tierdrill.targets.base import Opening, TargetError
-from tierdrill.targets.lab.labs import whole_lab
+from tierdrill.targets.lab.labs import Labs
 from tierdrill.targets.lab.session import LabSession
 
 UNHURRIED_STARTUP_S = 120.0
@@ -59,7 +59,7 @@ async def bring_up(home: Path, config: LabConfig, on_pid: Callable[[int], None])
 async def open_session(opening: Opening) -> LabSession:
     """A session in the kept lab that was named, or in one of the run's own, which has the run's name."""
     if opening.kept is not None:
-        lab = whole_lab(opening.home, opening.kept)
+        lab = Labs(opening.home).whole(opening.kept)
     else:
         config = config_of(
             opening.run, opening.environment, opening.tiers, opening.workloads, opening.tools, outlives_starter=False

@@ -28,9 +28,9 @@ class LabTarget:
 
     def check(self, home: Path, tools: Path, kept: str | None) -> None:
         if kept is not None:
-            from tierdrill.targets.lab.labs import kept_lab
+            from tierdrill.targets.lab.labs import Labs
 
-            kept_lab(home, kept)
+            Labs(home).kept(kept)
             return
         from tierdrill.monitoring.binaries import MonitoringUnavailable, require
 
