@@ -133,11 +133,9 @@ class RemedyPort(Protocol):
 
     async def fact(self, name: str, subject: str) -> Any:
         """The value of a fact (see documents.models.playbook.Condition); TargetError if unknown or unavailable."""
-        ...
 
     async def remedy(self, action: str, arguments: dict[str, Any]) -> RemedyResult:
         """Carry out a documents.models.playbook.Remedy; TargetError if the deployment cannot be reached."""
-        ...
 
 
 def is_remedy(entry: LedgerFault) -> bool:
@@ -187,34 +185,27 @@ class FaultPort(Protocol):
 
     def mechanisms(self) -> Mapping[str, Mechanism]:
         """The mechanism this deployment has for each fault kind."""
-        ...
 
     def inventory(self) -> Inventory:
         """What is there now."""
-        ...
 
     def bind(self, order: FaultOrder) -> FaultOrder:
         """The order with what the undo and the proofs need to know of the target as it is now.
 
         TargetError if it is not there.
         """
-        ...
 
     def inject(self, order: FaultOrder) -> None:
         """Do it; TargetError if the deployment refuses."""
-        ...
 
     def revert(self, order: FaultOrder) -> None:
         """Undo; safe to call twice, and when the fault never landed."""
-        ...
 
     def landed(self, order: FaultOrder, since: float) -> Proof:
         """Does a witness that did not inject see the fault in effect?"""
-        ...
 
     def gone(self, order: FaultOrder) -> Proof:
         """Does a witness that did not inject see it gone?"""
-        ...
 
 
 @dataclass(frozen=True)
@@ -284,57 +275,44 @@ class Session(Protocol):
 
     def inventory(self) -> Inventory:
         """`state` as an inventory."""
-        ...
 
     def remedies(self, run: str, lease_s: float) -> RemedyPort:
         """The remedies for one run, whose ledger knows the undo of each before it is done."""
-        ...
 
     async def subscribe(self, url: str, token: str, mark: str | None) -> None:
         """Let Alertmanager notify `url`, with a bearer token, marked as this run's."""
-        ...
 
     async def preflight(self) -> list[Finding]:
         """What must be well besides the inventory, the alerts and the ledger."""
-        ...
 
     def watchers(self, emit: Callable[[Event], object], stop: StopSignal) -> list[Coroutine[Any, Any, None]]:
         """What follows the deployment while the run lives: emits `platform.state` and `process.exited`, and stops the
         run where the deployment ends or undoes a fault by itself.
         """
-        ...
 
     async def renew_leases(self, faults: Sequence[str]) -> None:
         """Let the leases that the deployment itself keeps begin anew; does nothing where it is away."""
-        ...
 
     async def settings(self, what: str) -> Mapping[str, Mapping[str, Any]]:
         """Every gateway's `flags`, `weights`, `shed` or `caps`."""
-        ...
 
     async def log_xid(self, node: str, gpu: int, xid: int) -> None:
         """Write a harmless XID line to a node's kernel log: the GPU works on."""
-        ...
 
     def logs(self) -> dict[str, Path]:
         """Every log that people can read, by name."""
-        ...
 
     def prompts(self, stream: Stream, models: Sequence[Model]) -> tuple[Prompt, ...]:
         """What a stream asks, with the right answer of each of these models where it is known."""
-        ...
 
     def traffic(self, plan: LoadPlan, warm_up_s: float) -> LoadPlan:
         """The load plan as the deployment takes it; it is warm after so many seconds."""
-        ...
 
     async def close(self) -> None:
         """The run leaves: give back what it changed by asking for it. Safe where the deployment is gone."""
-        ...
 
     async def end(self) -> list[str]:
         """End a deployment of the run's own; the processes that would not end."""
-        ...
 
 
 class Target(Protocol):
@@ -342,16 +320,12 @@ class Target(Protocol):
 
     def mechanisms(self) -> Mapping[str, Mechanism]:
         """How it does each kind of fault."""
-        ...
 
     def absent(self) -> Absent:
         """What documents may ask for elsewhere and not here, with the reason. Cheap: nothing is imported for it."""
-        ...
 
     def check(self, home: Path, tools: Path, kept: str | None) -> None:
         """TargetError says what is missing on this machine before a session can be opened."""
-        ...
 
     async def open(self, opening: Opening) -> Session:
         """Bring a deployment up, or attach to it. TargetError where that cannot be."""
-        ...
