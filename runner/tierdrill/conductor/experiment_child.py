@@ -4,7 +4,7 @@ Started as `python -m tierdrill.conductor.experiment_child SPEC.json` with TIERD
 says ready, waits for a line on stdin, then runs. With --rollbacks-only it undoes what an earlier child left, whose
 configuration it reads from stdin, and writes what came of it beside the spec. Rollbacks are always played, the host's
 Chaos Toolkit settings are not read, and nothing here decides anything: outcomes become events. Faults of tierdrill's
-own extension write their own events; those of anybody else's are in foreign.py.
+own extension write their own events; those of anybody else's are in stock_faults.py.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ from chaoslib.run import RunEventHandler, Runner
 from chaoslib.types import Schedule, Strategy
 
 from tierdrill.chaos.context import Context, current_context
-from tierdrill.conductor.hiding import HidingFormatter
+from tierdrill.conductor.hiding import LOG_FORM, hide_in_log
 from tierdrill.conductor.plan import ACTIONS_MODULE
-from tierdrill.conductor.stock_faults import ForeignFaults, Proofs, probes_of
-from tierdrill.conductor.stock_witness import SEEN_CHARACTERS, holds
+from tierdrill.conductor.stock_faults import ForeignFaults, Proofs, probes_of, went_wrong
+from tierdrill.conductor.stock_witness import SEEN_CHARACTERS
 from tierdrill.history.events import event
 from tierdrill.history.kinds.run_kinds import ExperimentHypothesis, ExperimentRollbacks, RunNote
 from tierdrill.history.payload import Payload
@@ -45,7 +45,6 @@ ENDING = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGUSR1)
 # What Chaos Toolkit itself leaves with at SIGUSR1: now, and with rollbacks.
 LEAVE_NOW = 20
 NOTE_CHARACTERS = 300
-LOG_FORM = "%(asctime)s %(name)s %(levelname)s %(message)s"
 
 
 def _leave(number: int, frame: Any) -> None:
@@ -210,23 +209,6 @@ class Reporter(RunEventHandler):  # type: ignore[misc]
         return returned[: max(0, SEEN_CHARACTERS - len(wanted))] + wanted
 
 
-def went_wrong(activity: Any, run: Any, proofs: Proofs) -> bool:
-    """Whether an activity of the rollbacks failed: also a program that ends with an error, which Chaos Toolkit only
-    warns of; a probe with a tolerance failed where it is not within it.
-    """
-    if run.get("status") != "succeeded":
-        return True
-    output = run.get("output")
-    if activity.get("type") == "probe":
-        try:
-            return "tolerance" in activity and not holds(activity, output, proofs.configuration, proofs.secrets)
-        except Exception:
-            return True
-    code = output.get("status") if isinstance(output, dict) else None
-    kind = activity.get("provider", {}).get("type")
-    return (kind == "process" and code != 0) or (kind == "http" and isinstance(code, int) and code >= 400)
-
-
 class Undoer(RunEventHandler):  # type: ignore[misc]
     """With --rollbacks-only: plays them, asks every proof there is, and writes down what came of it."""
 
@@ -295,7 +277,7 @@ def play(spec_path: Path) -> int:
     os.environ["TIERDRILL_INJECT_AT"] = line.strip()
     context = current_context()
     reporter = Reporter(context, spec, spec_path)
-    _log_to(reporter.proofs)
+    hide_in_log(reporter.proofs.hide)
     runner = Runner(strategy, Schedule())
     runner.register_event_handler(reporter)
     with _references(experiment):
@@ -339,7 +321,7 @@ def undo(spec_path: Path) -> int:
     configuration = json.loads(sys.stdin.read())
     experiment = copy.deepcopy(spec["experiment"])
     undoer = Undoer(spec, spec_path)
-    _log_to(undoer.proofs)
+    hide_in_log(undoer.proofs.hide)
     with _references(experiment):
         try:
             _play_rollbacks(experiment, configuration, undoer)
@@ -348,12 +330,6 @@ def undo(spec_path: Path) -> int:
             logging.getLogger("tierdrill").exception("the rollbacks failed")
             return 1
     return 0
-
-
-def _log_to(proofs: Proofs) -> None:
-    """From now on the log says no value that the experiment found out for itself."""
-    for handler in logging.getLogger().handlers:
-        handler.setFormatter(HidingFormatter(proofs.hide, LOG_FORM))
 
 
 def main() -> int:

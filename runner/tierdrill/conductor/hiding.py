@@ -14,6 +14,7 @@ from typing import Any
 # A shorter value would be found in ordinary words.
 SHORTEST = 4
 SHORTEST_SECRET = 3
+LOG_FORM = "%(asctime)s %(name)s %(levelname)s %(message)s"
 
 
 class Hiding:
@@ -76,3 +77,9 @@ class HidingFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         return self._hide(super().format(record))
+
+
+def hide_in_log(hide: Hiding) -> None:
+    """From now on the log says no value that the experiment found out for itself."""
+    for handler in logging.getLogger().handlers:
+        handler.setFormatter(HidingFormatter(hide, LOG_FORM))

@@ -14,7 +14,7 @@ from typing import Any
 from tierdrill.chaos.context import Context
 from tierdrill.conductor.hiding import Hiding
 from tierdrill.conductor.plan import ACTIONS_MODULE
-from tierdrill.conductor.stock_witness import Asked, Witness
+from tierdrill.conductor.stock_witness import Asked, Witness, holds
 from tierdrill.history.kinds.run_kinds import FaultFailed, FaultInjected, FaultReverting
 from tierdrill.injection.injector import FaultLife, Injector
 from tierdrill.targets.base import FaultOrder, Mechanism, Proof
@@ -82,6 +82,23 @@ class Proofs:
         if isinstance(asked, str):
             return Proof(False, time.time(), "", asked)
         return Witness(asked).start().await_end(self.within(activity))
+
+
+def went_wrong(activity: Any, run: Any, proofs: Proofs) -> bool:
+    """Whether an activity of the rollbacks failed: also a program that ends with an error, which Chaos Toolkit only
+    warns of; a probe with a tolerance failed where it is not within it.
+    """
+    if run.get("status") != "succeeded":
+        return True
+    output = run.get("output")
+    if activity.get("type") == "probe":
+        try:
+            return "tolerance" in activity and not holds(activity, output, proofs.configuration, proofs.secrets)
+        except Exception:
+            return True
+    code = output.get("status") if isinstance(output, dict) else None
+    kind = activity.get("provider", {}).get("type")
+    return (kind == "process" and code != 0) or (kind == "http" and isinstance(code, int) and code >= 400)
 
 
 class ForeignFaults:
