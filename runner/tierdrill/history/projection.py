@@ -11,28 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 from tierdrill.history.events import Event
-from tierdrill.history.kinds.response_kinds import (
-    PlaybookEvent,
-    PlaybookFinished,
-    PlaybookStarted,
-    StepEnded,
-    StepEvent,
-    StepStarted,
-)
-from tierdrill.history.kinds.run_kinds import (
-    FaultEvent,
-    FaultFailed,
-    FaultGone,
-    FaultInjected,
-    FaultIntended,
-    FaultLanded,
-    FaultNotGone,
-    FaultNotLanded,
-    FaultReverting,
-    PhaseEnded,
-    PhaseStarted,
-    RunEnded,
-)
+from tierdrill.history.kinds import response_kinds, run_kinds
 
 GONE_WITHIN_S = 10.0
 """How long an undo may take where the history does not say: those of earlier versions."""
@@ -108,21 +87,25 @@ class FaultSpan:
         """In effect, as far as anybody saw."""
         return self.effective_at is not None and self.gone_at is None
 
-    def after(self, event: Event, said: FaultEvent) -> FaultSpan:
+    def after(self, event: Event, said: run_kinds.FaultEvent) -> FaultSpan:
         """The fault after one more event about it."""
         fault = replace(self, events=(*self.events, event.sequence))
         match said:
-            case FaultInjected():
+            case run_kinds.FaultInjected():
                 return replace(fault, injected_at=event.at)
-            case FaultLanded(effective_at=at) if fault.effective_at is None:
+            case run_kinds.FaultLanded(effective_at=at) if fault.effective_at is None:
                 moment = event.at if at is None else at
                 return replace(fault, effective_at=moment, landed_by=said.witness, landed_seen=said.seen)
-            case FaultReverting(by=by):
+            case run_kinds.FaultReverting(by=by):
                 return replace(fault, reverts=(*fault.reverts, (event.at, by)))
-            case FaultGone(gone_at=at):
+            case run_kinds.FaultGone(gone_at=at):
                 moment = event.at if at is None else at
                 return replace(fault, gone_at=moment, gone_by=said.witness, gone_seen=said.seen)
-            case FaultNotLanded(seen=seen) | FaultNotGone(seen=seen) | FaultFailed(error=seen):
+            case (
+                run_kinds.FaultNotLanded(seen=seen)
+                | run_kinds.FaultNotGone(seen=seen)
+                | run_kinds.FaultFailed(error=seen)
+            ):
                 return replace(fault, problems=(*fault.problems, (event.kind.partition(".")[2], seen)))
         return fault
 
@@ -217,17 +200,17 @@ class Execution:
             return f"step {broken.name} {'failed' if broken.ok is False else 'has no end'}"
         return f"{', '.join(self.rolled_back)} was rolled back" if self.rolled_back else ""
 
-    def after(self, event: Event, said: PlaybookEvent) -> Execution:
+    def after(self, event: Event, said: response_kinds.PlaybookEvent) -> Execution:
         """The execution after one more event about it."""
         told = replace(self, events=(*self.events, event.sequence))
-        if isinstance(said, PlaybookFinished):
+        if isinstance(said, response_kinds.PlaybookFinished):
             return replace(told, finished_at=event.at, ok=said.ok, reason=said.reason)
-        if not isinstance(said, StepEvent):
+        if not isinstance(said, response_kinds.StepEvent):
             return told
         step = Step(said.step, said.action, said.attempt, event.at, rollback=said.rollback, event=event.sequence)
-        if isinstance(said, StepStarted):
+        if isinstance(said, response_kinds.StepStarted):
             return replace(told, told_steps=(*self.told_steps, replace(step, arguments=dict(said.arguments))))
-        assert isinstance(said, StepEnded)
+        assert isinstance(said, response_kinds.StepEnded)
         same = (said.step, said.attempt, said.rollback)
         mine = [n for n, one in enumerate(self.told_steps) if (one.name, one.attempt, one.rollback) == same]
         steps = list(self.told_steps)
@@ -260,20 +243,20 @@ def advance(state: P, event: Event) -> P:
     """The state after one more event."""
     state = replace(state, now=max(state.now, event.at))
     match event.payload:
-        case PhaseStarted() as said:
+        case run_kinds.PhaseStarted() as said:
             phase = PhaseSpan(said.phase, event.at, said.planned_at)
             return replace(state, phases=(*_closed(state.phases, event.at), phase))
-        case PhaseEnded(phase=name):
+        case run_kinds.PhaseEnded(phase=name):
             ended = (
                 replace(one, ended=event.at, told=True) if one.name == name and not one.told else one
                 for one in state.phases
             )
             return replace(state, phases=tuple(ended))
-        case RunEnded():
+        case run_kinds.RunEnded():
             return replace(state, phases=_closed(state.phases, event.at))
-        case FaultEvent(sabotage=None) as said:
+        case run_kinds.FaultEvent(sabotage=None) as said:
             return replace(state, fault_spans=_faults(state.fault_spans, event, said))
-        case PlaybookStarted() | PlaybookFinished() | StepEvent() as said:
+        case response_kinds.PlaybookStarted() | response_kinds.PlaybookFinished() | response_kinds.StepEvent() as said:
             return replace(state, playbooks=_playbooks(state.playbooks, event, said))
     return state
 
@@ -290,9 +273,9 @@ def _closed(phases: tuple[PhaseSpan, ...], at: float) -> tuple[PhaseSpan, ...]:
     return tuple(replace(one, ended=at) if one.ended is None else one for one in phases)
 
 
-def _faults(spans: tuple[FaultSpan, ...], event: Event, said: FaultEvent) -> tuple[FaultSpan, ...]:
+def _faults(spans: tuple[FaultSpan, ...], event: Event, said: run_kinds.FaultEvent) -> tuple[FaultSpan, ...]:
     """Tell the faults of one id: of landing the last intended, of its end every one that has not ended yet."""
-    if isinstance(said, FaultIntended):
+    if isinstance(said, run_kinds.FaultIntended):
         names = ("kind", "target", "target_kind", "mechanism", "parameters", "lease_s", "emulated", "planned_at")
         fault = FaultSpan(
             said.fault,
@@ -305,25 +288,29 @@ def _faults(spans: tuple[FaultSpan, ...], event: Event, said: FaultEvent) -> tup
     mine = [number for number, fault in enumerate(spans) if fault.id == said.fault]
     if not mine:
         return (*spans, FaultSpan(said.fault).after(event, said))
-    ending = isinstance(said, FaultReverting | FaultGone | FaultNotGone)
+    ending = isinstance(said, run_kinds.FaultReverting | run_kinds.FaultGone | run_kinds.FaultNotGone)
     told = [number for number in mine if spans[number].gone_at is None] if ending else mine[-1:]
     return tuple(fault.after(event, said) if number in told else fault for number, fault in enumerate(spans))
 
 
 def _playbooks(
-    ran: tuple[Execution, ...], event: Event, said: PlaybookStarted | PlaybookFinished | StepEvent
+    ran: tuple[Execution, ...],
+    event: Event,
+    said: response_kinds.PlaybookStarted | response_kinds.PlaybookFinished | response_kinds.StepEvent,
 ) -> tuple[Execution, ...]:
     about = (said.execution, said.phase)
     place = next((n for n, one in enumerate(ran) if (one.execution, one.phase) == about), None)
     if place is None:
         ran, place = (*ran, _opened(ran, event, said)), len(ran)
-    elif isinstance(said, PlaybookStarted) and not ran[place].begun:
+    elif isinstance(said, response_kinds.PlaybookStarted) and not ran[place].begun:
         ran = (*ran[:place], _opened(ran, event, said), *ran[place + 1 :])
     return (*ran[:place], ran[place].after(event, said), *ran[place + 1 :])
 
 
 def _opened(
-    ran: tuple[Execution, ...], event: Event, said: PlaybookStarted | PlaybookFinished | StepEvent
+    ran: tuple[Execution, ...],
+    event: Event,
+    said: response_kinds.PlaybookStarted | response_kinds.PlaybookFinished | response_kinds.StepEvent,
 ) -> Execution:
     before = next((one for one in ran if one.execution == said.execution), None)
     opened = Execution(
@@ -335,10 +322,10 @@ def _opened(
         begun=False,
         alert=before.alert if before else "",
     )
-    if isinstance(said, PlaybookStarted):
+    if isinstance(said, response_kinds.PlaybookStarted):
         notice = said.notice or {}
         labels = {str(key): str(value) for key, value in notice.get("labels", {}).items() if key != "alertname"}
         alert = said.alert or str(notice.get("alert") or "")
         return replace(opened, begun=True, alert=alert, labels=labels if notice else None)
-    seconds = 0.0 if isinstance(said, StepStarted) else said.seconds  # type: ignore[union-attr]
+    seconds = 0.0 if isinstance(said, response_kinds.StepStarted) else said.seconds  # type: ignore[union-attr]
     return replace(opened, started_at=event.at - seconds)

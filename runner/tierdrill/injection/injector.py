@@ -20,16 +20,7 @@ from tierdrill.faults.kind import UnknownFault
 from tierdrill.faults.radius import ConcurrentFaults, Limits
 from tierdrill.faults.registry import KINDS, checked_parameters
 from tierdrill.history.events import Emit, event
-from tierdrill.history.kinds.run_kinds import (
-    FaultEvent,
-    FaultFailed,
-    FaultGone,
-    FaultInjected,
-    FaultIntended,
-    FaultLanded,
-    FaultNotGone,
-    FaultNotLanded,
-)
+from tierdrill.history.kinds import run_kinds
 from tierdrill.history.ledger import Ledger, LedgerError
 from tierdrill.injection.undo import await_proof, order_of, undo_fault
 from tierdrill.targets.base import FaultOrder, FaultPort, Proof, TargetError
@@ -125,10 +116,10 @@ class Injector:
             since = time.time()
             port.inject(order)
         except (TargetError, LedgerError) as error:
-            life.tell(FaultFailed, error=str(error))
+            life.tell(run_kinds.FaultFailed, error=str(error))
             self._give_up(order.fault, port)
             raise NotInjected(f"{what} was not injected: {error}") from error
-        life.tell(FaultInjected)
+        life.tell(run_kinds.FaultInjected)
         how = order.mechanism
         proof = await_proof(partial(port.landed, order, since), how.landed_within_s, how.poll_s)
         life.proven(proof)
@@ -179,7 +170,7 @@ class FaultLife:
             sealed = injector.seal(plain) if injector.seal is not None else plain
             ledger.intend(order.fault, injector.run, sealed, dict(injector.place), order.lease_s)
         self.tell(
-            FaultIntended,
+            run_kinds.FaultIntended,
             kind=order.kind,
             target=order.target,
             target_kind=order.target_kind,
@@ -201,24 +192,24 @@ class FaultLife:
     def proven(self, proof: Proof) -> None:
         """The witness has spoken."""
         if not proof.seen:
-            self.tell(FaultNotLanded, witness=proof.witness, seen=proof.detail)
+            self.tell(run_kinds.FaultNotLanded, witness=proof.witness, seen=proof.detail)
             return
         note = proof.detail[:NOTE_CHARACTERS] if self._injector.seal is None else ""
         with self._injector.ledger() as ledger:
             ledger.mark(self._order.fault, "landed", note)
-        self.tell(FaultLanded, effective_at=proof.at, witness=proof.witness, seen=proof.detail)
+        self.tell(run_kinds.FaultLanded, effective_at=proof.at, witness=proof.witness, seen=proof.detail)
 
     def reverted(self, proof: Proof) -> None:
         """The witness of its end has spoken. An entry is closed with that, and no sooner: its lease goes on."""
         if not proof.seen:
-            self.tell(FaultNotGone, witness=proof.witness, seen=proof.detail)
+            self.tell(run_kinds.FaultNotGone, witness=proof.witness, seen=proof.detail)
             return
         with self._injector.ledger() as ledger:
             ledger.mark(self._order.fault, "reverting", self._injector.source)
             ledger.close_entry(self._order.fault, proof.detail[:NOTE_CHARACTERS])
-        self.tell(FaultGone, gone_at=proof.at, witness=proof.witness, seen=proof.detail)
+        self.tell(run_kinds.FaultGone, gone_at=proof.at, witness=proof.witness, seen=proof.detail)
 
-    def tell(self, kind: Callable[..., FaultEvent], /, **data: Any) -> None:
+    def tell(self, kind: Callable[..., run_kinds.FaultEvent], /, **data: Any) -> None:
         """An event of the fault, for the history alone."""
         self._injector.emit(event(kind(fault=self._order.fault, **data), self._injector.source))
 

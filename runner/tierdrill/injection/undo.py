@@ -13,14 +13,7 @@ from functools import partial
 from typing import Any
 
 from tierdrill.history.events import Emit, event
-from tierdrill.history.kinds.run_kinds import (
-    FaultGone,
-    FaultNotGone,
-    FaultReverting,
-    RemedyGone,
-    RemedyNotGone,
-    RemedyReverting,
-)
+from tierdrill.history.kinds import run_kinds
 from tierdrill.history.ledger import Ledger, LedgerError, LedgerFault
 from tierdrill.history.payload import Payload
 from tierdrill.history.seal import SealBroken
@@ -37,9 +30,9 @@ from tierdrill.targets.base import (
 from tierdrill.targets.open import open_place
 
 TOLD = {
-    "reverting": (FaultReverting, RemedyReverting),
-    "gone": (FaultGone, RemedyGone),
-    "not_gone": (FaultNotGone, RemedyNotGone),
+    "reverting": (run_kinds.FaultReverting, run_kinds.RemedyReverting),
+    "gone": (run_kinds.FaultGone, run_kinds.RemedyGone),
+    "not_gone": (run_kinds.FaultNotGone, run_kinds.RemedyNotGone),
 }
 """What is told of a fault, and of what a remedy left changed."""
 logger = logging.getLogger("tierdrill")

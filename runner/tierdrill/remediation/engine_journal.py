@@ -13,14 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from tierdrill.history.events import Event, each
-from tierdrill.history.kinds.response_kinds import (
-    PlaybookEvent,
-    PlaybookFinished,
-    PlaybookSkipped,
-    PlaybookStarted,
-    StepEnded,
-    StepStarted,
-)
+from tierdrill.history.kinds import response_kinds
 from tierdrill.history.payload import Payload
 from tierdrill.remediation.alert_notice import AlertNotice
 from tierdrill.remediation.guards import GuardMemory
@@ -96,7 +89,7 @@ class SkipLog:
     def _write(self, data: dict[str, Any]) -> None:
         if data.get("targets") == [data["target"]]:
             data.pop("targets")
-        self._journal.write(PlaybookSkipped(**data))
+        self._journal.write(response_kinds.PlaybookSkipped(**data))
 
 
 @dataclass(frozen=True)
@@ -126,9 +119,9 @@ def unfinished(events: Iterable[Event]) -> list[Unfinished]:
     """
     open_now: dict[str, Unfinished] = {}
     owes: set[str] = set()
-    for _, said in each(events, PlaybookEvent):
+    for _, said in each(events, response_kinds.PlaybookEvent):
         execution = said.execution
-        if isinstance(said, PlaybookStarted) and said.notice is not None:
+        if isinstance(said, response_kinds.PlaybookStarted) and said.notice is not None:
             open_now[execution] = _opened(said, notice_from(said.notice))
             if said.gives_back:
                 owes.add(execution)
@@ -137,30 +130,30 @@ def unfinished(events: Iterable[Event]) -> list[Unfinished]:
         if current is None:
             continue
         match said:
-            case PlaybookStarted(phase="resolve"):
+            case response_kinds.PlaybookStarted(phase="resolve"):
                 open_now[execution] = replace(current, resolving=True)
-            case StepEnded(rollback=True):
+            case response_kinds.StepEnded(rollback=True):
                 open_now[execution] = replace(
                     current, to_undo=tuple(step for step in current.to_undo if step != said.step)
                 )
-            case StepStarted(rollback=False) if said.attempt != current.attempt:
+            case response_kinds.StepStarted(rollback=False) if said.attempt != current.attempt:
                 open_now[execution] = replace(current, attempt=said.attempt, done=())
-            case StepEnded():
+            case response_kinds.StepEnded():
                 open_now[execution] = _ended(current, said)
-            case PlaybookFinished(phase="act", touched=True) if execution in owes:
+            case response_kinds.PlaybookFinished(phase="act", touched=True) if execution in owes:
                 open_now[execution] = replace(current, phase="resolve", done=(), to_undo=(), attempt=1)
-            case PlaybookFinished():
+            case response_kinds.PlaybookFinished():
                 del open_now[execution]
     return list(open_now.values())
 
 
-def _opened(said: PlaybookStarted, notice: AlertNotice) -> Unfinished:
+def _opened(said: response_kinds.PlaybookStarted, notice: AlertNotice) -> Unfinished:
     return Unfinished(
         said.playbook, said.execution, said.target, notice, said.attempt, "act", retargeted=said.retargeted
     )
 
 
-def _ended(current: Unfinished, said: StepEnded) -> Unfinished:
+def _ended(current: Unfinished, said: response_kinds.StepEnded) -> Unfinished:
     if said.ok:
         return replace(current, done=(*current.done, said.step))
     failed = (said.step,) if said.happened else ()
@@ -183,9 +176,9 @@ def notice_from(data: Mapping[str, Any]) -> AlertNotice:
     return AlertNotice(data["alert"], "firing", dict(data["labels"]), data["fingerprint"], float(data["starts_at"]))
 
 
-def begun(events: Iterable[Event]) -> list[tuple[Event, PlaybookStarted, AlertNotice]]:
+def begun(events: Iterable[Event]) -> list[tuple[Event, response_kinds.PlaybookStarted, AlertNotice]]:
     """The executions that an engine began, with what they were begun for."""
-    found = each(events, PlaybookStarted)
+    found = each(events, response_kinds.PlaybookStarted)
     return [(event, said, notice_from(said.notice)) for event, said in found if said.notice is not None]
 
 

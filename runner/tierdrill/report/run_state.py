@@ -9,24 +9,7 @@ from types import MappingProxyType
 from typing import Any
 
 from tierdrill.history.events import Event
-from tierdrill.history.kinds.response_kinds import (
-    AlertSilenced,
-    AlertState,
-    PageAcknowledged,
-    PageSent,
-    PlaybookEscalated,
-    PlaybookSkipped,
-)
-from tierdrill.history.kinds.run_kinds import (
-    LedgerOpen,
-    LoadHealth,
-    LoadSamples,
-    PlatformState,
-    PreflightCheck,
-    RunEnded,
-    RunStarted,
-    RunStopping,
-)
+from tierdrill.history.kinds import response_kinds, run_kinds
 from tierdrill.history.payload import plain
 from tierdrill.history.projection import advance
 from tierdrill.report.event_text import describe
@@ -52,50 +35,50 @@ def fold(events: Iterable[Event], state: RunState | None = None) -> RunState:
 
 def story(events: Sequence[Event]) -> RunState:
     """The state at the end of a history, without the raw samples, which the series cover."""
-    state = fold(event for event in events if event.kind != LoadSamples.KIND)
+    state = fold(event for event in events if event.kind != run_kinds.LoadSamples.KIND)
     return replace(state, events=len(events), digest=events[-1].digest) if events else state
 
 
 def _changed(state: RunState, event: Event) -> RunState:
     match event.payload:
-        case RunStarted() as said:
+        case run_kinds.RunStarted() as said:
             return replace(
                 state, run=said.run, drill=said.drill, variant=said.variant, started=event.at, origin=said
             )
-        case PreflightCheck(ok=False, name=name):
+        case run_kinds.PreflightCheck(ok=False, name=name):
             return replace(state, preflight_bad=(*state.preflight_bad, name))
-        case AlertState() as said:
+        case response_kinds.AlertState() as said:
             return _alert(state, event.at, said)
-        case AlertSilenced(alert=alert):
+        case response_kinds.AlertSilenced(alert=alert):
             return replace(state, silenced=(*state.silenced, alert))
-        case PlaybookSkipped() | PlaybookEscalated() as said:
-            escalated = isinstance(said, PlaybookEscalated)
+        case response_kinds.PlaybookSkipped() | response_kinds.PlaybookEscalated() as said:
+            escalated = isinstance(said, response_kinds.PlaybookEscalated)
             skip = SkipView(event.at, said.playbook, said.target, said.reason, escalated)
             return replace(state, skips=(*state.skips, skip))
-        case PageSent() as said:
+        case response_kinds.PageSent() as said:
             page = PageView(
                 event.at, said.contact, str(said.level), said.tier, said.action, said.summary, said.dedup_key
             )
             return replace(state, pages=(*state.pages, page))
-        case PageAcknowledged() as said:
+        case response_kinds.PageAcknowledged() as said:
             page = PageView(event.at, said.by, "", said.tier, "acknowledge", "", said.dedup_key)
             return replace(state, pages=(*state.pages, page))
-        case LoadSamples() as said:
+        case run_kinds.LoadSamples() as said:
             return samples(state, said)
-        case LoadHealth() as said:
+        case run_kinds.LoadHealth() as said:
             return replace(state, health=said)
-        case PlatformState() as said:
+        case run_kinds.PlatformState() as said:
             return _platform_state(state, event.at, said)
-        case RunStopping(by=by, reason=reason):
+        case run_kinds.RunStopping(by=by, reason=reason):
             return replace(state, stopping=reason or by or "stopping")
-        case LedgerOpen(faults=left):
+        case run_kinds.LedgerOpen(faults=left):
             return replace(state, left=tuple(map(plain, left or ())))
-        case RunEnded(outcome=outcome):
+        case run_kinds.RunEnded(outcome=outcome):
             return replace(state, ended=event.at, outcome=outcome)
     return state
 
 
-def _alert(state: RunState, at: float, said: AlertState) -> RunState:
+def _alert(state: RunState, at: float, said: response_kinds.AlertState) -> RunState:
     labels = {str(key): str(value) for key, value in said.labels.items()}
     # Prometheus' ALERTS series and Alertmanager spell the same instance with different housekeeping labels.
     identity = tuple(sorted((k, v) for k, v in labels.items() if k not in ("alertname", "alertstate", "severity")))
@@ -112,7 +95,7 @@ def _condition(node: Mapping[str, Any]) -> str:
     return "cordoned" if node.get("cordoned") else "ready"
 
 
-def _platform_state(state: RunState, at: float, said: PlatformState) -> RunState:
+def _platform_state(state: RunState, at: float, said: run_kinds.PlatformState) -> RunState:
     known = {mark.node: mark.condition for mark in state.nodes}
     nodes = list(state.nodes)
     for node in said.nodes:

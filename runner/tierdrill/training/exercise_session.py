@@ -11,14 +11,7 @@ from typing import Any
 from tierdrill.conductor.recorder import Recorder
 from tierdrill.documents.models.scenario import Incident, Inject, Noise
 from tierdrill.history.events import Event
-from tierdrill.history.kinds.exercise_kinds import (
-    ExerciseNote,
-    FacilitatorInject,
-    FacilitatorMessage,
-    FacilitatorPause,
-    FacilitatorResume,
-    TraineeEvent,
-)
+from tierdrill.history.kinds import exercise_kinds
 from tierdrill.history.kinds.response_kinds import PageEvent
 from tierdrill.history.kinds.run_kinds import LoadSamples, PlatformState, RunNote
 from tierdrill.injection.injector import NotInjected, Refused
@@ -227,7 +220,7 @@ class Session(SessionViews):
             done = await self._signal(inject)
         else:
             done = await self._second_fault(inject)
-        self.recorder.note(FacilitatorInject(**inject.model_dump(mode="json", exclude_none=True)), by)
+        self.recorder.note(exercise_kinds.FacilitatorInject(**inject.model_dump(mode="json", exclude_none=True)), by)
         return done
 
     async def _second_fault(self, inject: Inject) -> str:
@@ -247,24 +240,24 @@ class Session(SessionViews):
     def message(self, sender: str, text: str) -> None:
         """Somebody says something to the trainee."""
         self.messages.append({"elapsed_s": round(self.clock.elapsed, 1), "sender": sender, "text": text})
-        self.recorder.note(FacilitatorMessage(sender=sender, text=text), "facilitator")
+        self.recorder.note(exercise_kinds.FacilitatorMessage(sender=sender, text=text), "facilitator")
 
     def say(self, text: str) -> None:
         """A note of the exercise itself, shown in its terminal."""
-        self.recorder.note(ExerciseNote(text=text), "exercise")
+        self.recorder.note(exercise_kinds.ExerciseNote(text=text), "exercise")
 
     def pause(self) -> bool:
         """Stand still."""
         done = self.clock.pause()
         if done:
-            self.recorder.note(FacilitatorPause(), "facilitator")
+            self.recorder.note(exercise_kinds.FacilitatorPause(), "facilitator")
         return done
 
     def resume(self) -> bool:
         """Go on."""
         done = self.clock.resume()
         if done:
-            self.recorder.note(FacilitatorResume(), "facilitator")
+            self.recorder.note(exercise_kinds.FacilitatorResume(), "facilitator")
         return done
 
     def end(self, reason: str, why: str) -> None:
@@ -281,7 +274,7 @@ class Session(SessionViews):
                 self.pulse.feed(columns)
             case PlatformState():
                 self.hand.facts_changed()
-            case TraineeEvent() | PageEvent():
+            case exercise_kinds.TraineeEvent() | PageEvent():
                 self.wellness.heard(item, self.clock.elapsed)
 
     async def close(self) -> None:

@@ -31,8 +31,6 @@ class ExerciseIncident(Payload, kind="exercise.incident"):
 
 
 class ExerciseNote(Payload, kind="exercise.note"):
-    """A line that the exercise's terminal shows."""
-
     text: str
 
 
@@ -66,22 +64,16 @@ class TraineeAction(TraineeEvent, kind="trainee.action"):
 
 
 class TraineeHypothesis(TraineeEvent, kind="trainee.hypothesis"):
-    """What the trainee thinks it is."""
-
     cause: str
     about: str = ""
     incident: str = ""
 
 
 class TraineeUpdate(TraineeEvent, kind="trainee.update"):
-    """A status update to the others."""
-
     text: str
 
 
 class TraineeLooked(TraineeEvent, kind="trainee.looked"):
-    """Where the trainee looked."""
-
     what: str
     subject: str = ""
 
@@ -133,7 +125,5 @@ class FacilitatorResume(Payload, kind="facilitator.resume"):
 
 
 class FacilitatorMessage(Payload, kind="facilitator.message"):
-    """Somebody says something to the trainee."""
-
     sender: str
     text: str

@@ -22,8 +22,6 @@ class GameDayOpened(Payload, kind="gameday.opened"):
 
 
 class FacilitatorLeft(Payload, kind="facilitator.left"):
-    """How the facilitator came to leave."""
-
     how: str
 
 
@@ -55,8 +53,6 @@ class StepBegun(StepEvent, kind="step.begun"):
 
 
 class StepSkipped(StepEvent, kind="step.skipped"):
-    """Also a step that is under way."""
-
     reason: str
 
 
@@ -71,8 +67,6 @@ class RunStarting(RunEvent, kind="run.starting"):
 
 
 class RunNamed(RunEvent, kind="run.named"):
-    """Its name is known."""
-
     run: str
 
 
@@ -93,20 +87,14 @@ class RunFinished(RunEvent, kind="run.finished"):
 
 
 class PauseExtended(Payload, kind="pause.extended"):
-    """By so many seconds."""
-
     seconds: float
 
 
 class NoteTaken(Payload, kind="note.taken"):
-    """A note by somebody."""
-
     text: str
 
 
 class LessonLearned(Payload, kind="lesson.learned"):
-    """A lesson by somebody."""
-
     text: str
 
 
@@ -119,8 +107,6 @@ class FindingRaised(Payload, kind="finding.raised"):
 
 
 class FindingClosed(Payload, kind="finding.closed"):
-    """A finding is closed, by its name."""
-
     finding: str
     how: str
 
@@ -133,14 +119,10 @@ class HypothesisAnswered(StepEvent, kind="hypothesis.answered"):
 
 
 class AbortAsked(Payload, kind="abort.asked"):
-    """Everything is to stop."""
-
     reason: str
 
 
 class ClockMoved(Payload, kind="clock.moved"):
-    """The wall clock was set by so many seconds."""
-
     seconds: float
 
 

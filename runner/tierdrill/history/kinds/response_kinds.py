@@ -107,8 +107,6 @@ class PlaybookFinished(PlaybookEvent, kind="playbook.finished"):
 
 
 class PlaybookEscalated(PlaybookEvent, kind="playbook.escalated"):
-    """People are called."""
-
     reason: str
     tier: str
 
@@ -131,8 +129,6 @@ class PageSent(PageEvent, kind="page.sent"):
 
 
 class PageFailed(PageEvent, kind="page.failed"):
-    """It could not be sent."""
-
     contact: str
     level: int = 1
     action: str = "trigger"
@@ -140,8 +136,6 @@ class PageFailed(PageEvent, kind="page.failed"):
 
 
 class PageAcknowledged(PageEvent, kind="page.acknowledged"):
-    """Somebody took it."""
-
     by: str
     level: int | None = None
 

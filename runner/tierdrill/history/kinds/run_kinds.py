@@ -42,14 +42,10 @@ class PhaseStarted(Payload, kind="phase.started"):
 
 
 class PhaseEnded(Payload, kind="phase.ended"):
-    """A phase is over."""
-
     phase: str
 
 
 class PreflightCheck(Payload, kind="preflight.check"):
-    """One thing that was looked at before the load."""
-
     name: str
     ok: bool
     seen: Seen
@@ -105,35 +101,25 @@ class FaultInjected(FaultEvent, kind="fault.injected"):
 
 
 class FaultLanded(FaultEvent, kind="fault.landed"):
-    """A witness saw its effect."""
-
     effective_at: Moment | None
     witness: str
     seen: Seen
 
 
 class FaultNotLanded(FaultEvent, kind="fault.not_landed"):
-    """No witness saw its effect in time."""
-
     witness: str
     seen: Seen
 
 
 class FaultFailed(FaultEvent, kind="fault.failed"):
-    """It could not be injected."""
-
     error: Seen
 
 
 class FaultReverting(FaultEvent, kind="fault.reverting"):
-    """It is being undone."""
-
     by: str
 
 
 class FaultGone(FaultEvent, kind="fault.gone"):
-    """A witness saw that it is gone."""
-
     gone_at: Moment | None
     witness: str
     seen: Seen
@@ -158,22 +144,16 @@ class RemedyEvent(Payload):
 
 
 class RemedyReverting(RemedyEvent, kind="remedy.reverting"):
-    """It is being put back."""
-
     by: str
 
 
 class RemedyGone(RemedyEvent, kind="remedy.gone"):
-    """A witness saw it put back."""
-
     gone_at: Moment | None
     witness: str
     seen: Seen
 
 
 class RemedyNotGone(RemedyEvent, kind="remedy.not_gone"):
-    """No witness saw it put back."""
-
     witness: str
     seen: Seen
 
@@ -235,16 +215,12 @@ class LabState(PlatformState, kind="lab.state"):
 
 
 class ProcessExited(Payload, kind="process.exited"):
-    """A process of the platform or one of the runner's own ended."""
-
     name: str
     exit_code: int | None
     expected: bool
 
 
 class GuardrailBreached(Payload, kind="guardrail.breached"):
-    """The run is stopped for it."""
-
     guardrail: Seen
     seen: Seen
 
@@ -270,8 +246,6 @@ class ClockStepped(Payload, kind="clock.stepped"):
 
 
 class RunNote(Payload, kind="run.note"):
-    """A line of text."""
-
     text: str
 
 

@@ -17,14 +17,7 @@ from tierdrill.documents.models.drill import PlaybookExpectation
 from tierdrill.documents.models.playbook import Playbook
 from tierdrill.documents.models.units import show_duration
 from tierdrill.history.events import Event, each
-from tierdrill.history.kinds.response_kinds import (
-    PageAcknowledged,
-    PageEvent,
-    PageFailed,
-    PageSent,
-    PlaybookEscalated,
-    PlaybookSkipped,
-)
+from tierdrill.history.kinds import response_kinds
 from tierdrill.history.projection import Execution
 from tierdrill.judge.checks.alert_checks import Firing, sightings
 from tierdrill.judge.checks.remedy_effects import Effect, Witnesses
@@ -91,7 +84,7 @@ def judge_playbooks(
         for name in sorted({one.playbook for one in ran} - named - set(wanted.must_not_fire)):
             mine = [one for one in ran if one.playbook == name]
             checks.append(_silent(name, mine, "no playbook but those named"))
-    others = {said.playbook for _, said in each(events, PlaybookEscalated)} - named
+    others = {said.playbook for _, said in each(events, response_kinds.PlaybookEscalated)} - named
     checks.extend(_not_escalated(name, past) for name in sorted(others))
     return checks
 
@@ -99,7 +92,7 @@ def judge_playbooks(
 def judge_no_playbooks(events: Sequence[Event]) -> list[Check]:
     """For a blip: nothing runs at all, and nobody is called."""
     ran = executions(events)
-    called = each(events, PlaybookEscalated)
+    called = each(events, response_kinds.PlaybookEscalated)
     if called:
         first = called[0][1]
         return [
@@ -234,8 +227,8 @@ def _fired(
     return _check(name, "fired", status, expected, _why_not(name, mine, past), evidence or held)
 
 
-def _held_back(name: str, past: _Past) -> list[tuple[Event, PlaybookSkipped]]:
-    return [(event, said) for event, said in each(past.events, PlaybookSkipped) if said.playbook == name]
+def _held_back(name: str, past: _Past) -> list[tuple[Event, response_kinds.PlaybookSkipped]]:
+    return [(event, said) for event, said in each(past.events, response_kinds.PlaybookSkipped) if said.playbook == name]
 
 
 def _why_not(name: str, mine: Sequence[Execution], past: _Past) -> str:
@@ -366,14 +359,18 @@ def _effects(expectation: PlaybookExpectation, one: Execution, past: _Past) -> l
     return found
 
 
-def _escalations(name: str, past: _Past) -> list[tuple[Event, PlaybookEscalated]]:
-    return [(event, said) for event, said in each(past.events, PlaybookEscalated) if said.playbook == name]
+def _escalations(name: str, past: _Past) -> list[tuple[Event, response_kinds.PlaybookEscalated]]:
+    return [
+        (event, said) for event, said in each(past.events, response_kinds.PlaybookEscalated) if said.playbook == name
+    ]
 
 
-P = TypeVar("P", bound=PageEvent)
+P = TypeVar("P", bound=response_kinds.PageEvent)
 
 
-def _pages(escalations: Sequence[tuple[Event, PlaybookEscalated]], kind: type[P], past: _Past) -> list[tuple[Event, P]]:
+def _pages(
+    escalations: Sequence[tuple[Event, response_kinds.PlaybookEscalated]], kind: type[P], past: _Past
+) -> list[tuple[Event, P]]:
     """The events of the pages about these escalations."""
     found: list[tuple[Event, P]] = []
     for event, said in escalations:
@@ -390,8 +387,8 @@ def _not_escalated(name: str, past: _Past) -> Check:
     found = _escalations(name, past)
     if not found:
         return _check(name, "escalation", Status.PASSED, expected, "nobody was", ())
-    paged = [page.contact for _, page in _pages(found[:1], PageSent, past)]
-    taken = [page.by for _, page in _pages(found[:1], PageAcknowledged, past)]
+    paged = [page.contact for _, page in _pages(found[:1], response_kinds.PageSent, past)]
+    taken = [page.by for _, page in _pages(found[:1], response_kinds.PageAcknowledged, past)]
     seen = (
         f"it called for help: {found[0][1].reason}; paged: {', '.join(dict.fromkeys(paged)) or 'nobody'}; "
         f"acknowledged by {taken[0] if taken else 'nobody'}"
@@ -415,13 +412,13 @@ def _escalated(expectation: PlaybookExpectation, mine: Sequence[Execution], past
         return _check(name, "escalation", Status.FAILED, expected, "it called nobody", evidence)
     sent = [
         (event, page)
-        for event, page in _pages(found, PageSent, past)
+        for event, page in _pages(found, response_kinds.PageSent, past)
         if page.action == "trigger" and wanted.contact in (None, page.contact)
     ]
-    lost = _pages(found, PageFailed, past)
+    lost = _pages(found, response_kinds.PageFailed, past)
     taken = [
         (event, page)
-        for event, page in _pages(found, PageAcknowledged, past)
+        for event, page in _pages(found, response_kinds.PageAcknowledged, past)
         if sent and event.at >= sent[0][0].at and wanted.acknowledged_by in (None, page.by)
     ]
     evidence = (*evidence, *(event.sequence for event, _ in (*sent, *lost, *taken)))

@@ -11,17 +11,8 @@ from collections.abc import Sequence
 
 from tierdrill.documents.models.units import show_duration
 from tierdrill.history.events import Event, each
+from tierdrill.history.kinds import run_kinds
 from tierdrill.history.kinds.response_kinds import AlertSilenced, MonitoringGap
-from tierdrill.history.kinds.run_kinds import (
-    PhaseEnded,
-    PhaseStarted,
-    PreflightCheck,
-    ProcessExited,
-    RunEnded,
-    RunNote,
-    RunStarted,
-    RunStopping,
-)
 from tierdrill.judge.timeline import TARGET_PARTS, Timeline
 from tierdrill.judge.verdict import Check, Status
 from tierdrill.text import plural
@@ -61,7 +52,7 @@ def _before(events: Sequence[Event], wrong: Event) -> str:
 
 
 def _preflight(events: Sequence[Event], timeline: Timeline) -> Check:
-    found = each(events, PreflightCheck)
+    found = each(events, run_kinds.PreflightCheck)
     bad = [event for event, said in found if not said.ok]
     seen = "; ".join(f"{said.name}: {said.seen}" for _, said in found if not said.ok)
     good = bool(found) and not bad and "preflight" in timeline.phases
@@ -70,9 +61,9 @@ def _preflight(events: Sequence[Event], timeline: Timeline) -> Check:
 
 
 def _completed(events: Sequence[Event], timeline: Timeline) -> Check:
-    over = {said.phase for _, said in each(events, PhaseEnded)}
+    over = {said.phase for _, said in each(events, run_kinds.PhaseEnded)}
     missing = [phase for phase in PHASES if phase not in timeline.phases or phase not in over]
-    ended, broken = each(events, RunEnded), each(events, RunStopping)
+    ended, broken = each(events, run_kinds.RunEnded), each(events, run_kinds.RunStopping)
     outcome = ended[-1][1].outcome if ended else ""
     if broken:
         seen = f"stopped: {broken[0][1].reason}"
@@ -86,19 +77,19 @@ def _completed(events: Sequence[Event], timeline: Timeline) -> Check:
 
 def _as_planned(events: Sequence[Event], timeline: Timeline) -> Check:
     """One run, of one plan: each phase once, in order, for its time, and with the safety net that the variant says."""
-    starts = [said for _, said in each(events, RunStarted)]
+    starts = [said for _, said in each(events, run_kinds.RunStarted)]
     wrong = []
     if len(starts) > 1:
         wrong.append(f"{len(starts)} runs were started")
     others = {fault.id.partition("/")[0] for fault in timeline.faults if "/" in fault.id} - {starts[0].run}
     if others:
         wrong.append(f"faults of {', '.join(sorted(others))}")
-    told = [said.phase for _, said in each(events, PhaseStarted)]
+    told = [said.phase for _, said in each(events, run_kinds.PhaseStarted)]
     wrong.extend(f"{phase} began {told.count(phase)} times" for phase in dict.fromkeys(told) if told.count(phase) > 1)
     if told != sorted(told, key=lambda phase: PHASES.index(phase) if phase in PHASES else -1):
         wrong.append(f"the phases came as {', '.join(told)}")
     # The phase in which it was stopped is as long as it could be; that it was stopped is a check of its own.
-    stopped_in = [phase for phase in told if phase != "clean-up"][-1:] if each(events, RunStopping) else []
+    stopped_in = [phase for phase in told if phase != "clean-up"][-1:] if each(events, run_kinds.RunStopping) else []
     for phase, wanted in starts[0].planned.items():
         begin, end = timeline.phases.get(phase, (0.0, float(wanted)))
         least = -math.inf if phase in stopped_in else -_slack(wanted, 0.05, 0.5)
@@ -112,10 +103,10 @@ def _slack(seconds: float, share: float, least: float) -> float:
     return max(share * seconds, least)
 
 
-def _sabotage(start: RunStarted, events: Sequence[Event]) -> list[str]:
+def _sabotage(start: run_kinds.RunStarted, events: Sequence[Event]) -> list[str]:
     """What the history says of a safety net that was cut, against what the variant says."""
     variant = start.variant
-    notes = [said.text for _, said in each(events, RunNote)]
+    notes = [said.text for _, said in each(events, run_kinds.RunNote)]
     cut = {note.removeprefix("sabotage ").partition(":")[0] for note in notes if note.startswith("sabotage ")}
     known = {str(one["name"]) for one in start.setting["drill"].get("sabotages", ())}
     cut |= {said.by for _, said in each(events, AlertSilenced)} & known
@@ -128,7 +119,7 @@ def _monitoring(events: Sequence[Event], timeline: Timeline) -> Check:
     """That no alert was heard means something only where one would have been."""
     every = each(events, MonitoringGap)
     gaps = [said for event, said in every if _matters(event, said, timeline)]
-    heard = [event for event, said in each(events, PreflightCheck) if said.name == "pipeline" and said.ok]
+    heard = [event for event, said in each(events, run_kinds.PreflightCheck) if said.name == "pipeline" and said.ok]
     told = [f"{gap.what} silent for {gap.seconds:.1f}s" for gap in gaps]
     told += [
         f"{what} silent for {silent:.1f}s in all"
@@ -176,8 +167,8 @@ def _silences(events: Sequence[Event]) -> Check:
 
 def _processes(events: Sequence[Event], timeline: Timeline) -> Check:
     """What dies of the fault is the service's affair: its objectives say whether that was well."""
-    stopped = next((event.sequence for event, _ in each(events, RunStopping)), math.inf)
-    died = [(event, said) for event, said in each(events, ProcessExited) if not _meant(event, said, stopped)]
+    stopped = next((event.sequence for event, _ in each(events, run_kinds.RunStopping)), math.inf)
+    died = [(event, said) for event, said in each(events, run_kinds.ProcessExited) if not _meant(event, said, stopped)]
     by_fault = [said for event, said in died if _of_the_fault(event, said, timeline)]
     doubtful = [said for _, said in died if not any(said is one for one in by_fault)]
     seen = [f"{said.name} ended ({said.exit_code})" for said in doubtful]
@@ -191,7 +182,7 @@ def _processes(events: Sequence[Event], timeline: Timeline) -> Check:
     )
 
 
-def _of_the_fault(exited: Event, said: ProcessExited, timeline: Timeline) -> bool:
+def _of_the_fault(exited: Event, said: run_kinds.ProcessExited, timeline: Timeline) -> bool:
     """Whether a fault explains the end: it is the fault's target, or a part of the service that ended after it."""
     name = said.name
     if name in OWN_CHILDREN:
@@ -202,7 +193,7 @@ def _of_the_fault(exited: Event, said: ProcessExited, timeline: Timeline) -> boo
     return name not in WITNESSES and effect is not None and exited.at >= effect - SEEN_AFTER_S
 
 
-def _meant(exited: Event, said: ProcessExited, stopped: float) -> bool:
+def _meant(exited: Event, said: run_kinds.ProcessExited, stopped: float) -> bool:
     """The runner's own children have a schedule to end by themselves; one that ends badly has not kept it.
 
     After the event of that number a run that is stopped ends them, by force where they do not.

@@ -14,15 +14,7 @@ from typing import Any
 
 from tierdrill.documents.models.tiers import Tiers
 from tierdrill.history.events import Event, event
-from tierdrill.history.kinds.response_kinds import (
-    ALERT,
-    NOBODY,
-    PageAcknowledged,
-    PageEscalated,
-    PageEvent,
-    PageResolved,
-    PageSent,
-)
+from tierdrill.history.kinds import response_kinds
 from tierdrill.monitoring.pager import Page, PagerStub
 from tierdrill.remediation.alert_notice import AlertNotice
 from tierdrill.remediation.engine_journal import Journal
@@ -94,7 +86,7 @@ class PageBook:
             return
         firing.discard(notice.fingerprint)
         if not firing and (ladder := self._ladders.pop(key, None)) is not None:
-            self._spawn(self._resolved(ladder, ALERT))
+            self._spawn(self._resolved(ladder, response_kinds.ALERT))
 
     def call(self, key: str, tier: str, summary: str) -> None:
         """Page somebody: an alert, or a page that the scenario or the facilitator makes up."""
@@ -127,12 +119,12 @@ class PageBook:
         by_hand = dedup_key in self._woken
         self._woken.discard(dedup_key)
         if action == "trigger" and level > 1 and not by_hand:
-            self._note(PageEscalated, dedup_key, by=NOBODY, level=level, contact=contact)
+            self._note(response_kinds.PageEscalated, dedup_key, by=response_kinds.NOBODY, level=level, contact=contact)
 
     async def _resolved(self, ladder: Ladder, by: str) -> None:
         level = ladder.level
         await ladder.tell_resolved()
-        self._note(PageResolved, ladder.dedup_key, by=by, level=level)
+        self._note(response_kinds.PageResolved, ladder.dedup_key, by=by, level=level)
 
     def acknowledged(self, key: str, by: str) -> bool:
         """The pager says that somebody took it; False if it is none of ours."""
@@ -140,7 +132,7 @@ class PageBook:
         if ladder is None:
             return False
         ladder.stop()
-        self._note(PageAcknowledged, key, by=by, level=ladder.level)
+        self._note(response_kinds.PageAcknowledged, key, by=by, level=ladder.level)
         return True
 
     def acknowledge(self, name: str, by: str) -> Page:
@@ -164,7 +156,7 @@ class PageBook:
         if reached >= len(levels):
             raise ValueError(f"{self.name_of(page)} is already at the last level ({levels[-1].contact})")
         contact = levels[reached].contact
-        self._note(PageEscalated, page.dedup_key, by=by, level=reached + 1, contact=contact)
+        self._note(response_kinds.PageEscalated, page.dedup_key, by=by, level=reached + 1, contact=contact)
         if page.state == "acknowledged":
             # Its climb has ended with the acknowledgement: the next level is told beside it.
             self._beside[ladder] = reached + 1
@@ -179,7 +171,7 @@ class PageBook:
         await self._pager(contact, level, tier, page.dedup_key, "trigger", page.summary)
         self._emit(
             event(
-                PageSent(
+                response_kinds.PageSent(
                     contact=contact,
                     level=level,
                     tier=tier,
@@ -200,7 +192,7 @@ class PageBook:
         level = ladder.level if ladder is not None else 1
         if ladder is not None:
             ladder.stop()
-        self._note(PageResolved, page.dedup_key, by=by, level=level)
+        self._note(response_kinds.PageResolved, page.dedup_key, by=by, level=level)
         return page, bool(self._firing.get(page.dedup_key))
 
     def find(self, name: str) -> Page:
@@ -255,7 +247,7 @@ class PageBook:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    def _note(self, kind: Callable[..., PageEvent], key: str, **data: Any) -> None:
+    def _note(self, kind: Callable[..., response_kinds.PageEvent], key: str, **data: Any) -> None:
         self._emit(event(kind(dedup_key=key, tier=self._tier_of.get(key, ""), **data), SOURCE))
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:

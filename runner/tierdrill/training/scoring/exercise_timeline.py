@@ -11,29 +11,14 @@ from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from tierdrill.history.events import Event, each
-from tierdrill.history.kinds.exercise_kinds import (
-    ExerciseEnded,
-    ExerciseIncident,
-    ExerciseStarted,
-    FacilitatorPause,
-    FacilitatorResume,
-)
-from tierdrill.history.kinds.response_kinds import (
-    ALERT,
-    NOBODY,
-    PageAcknowledged,
-    PageEscalated,
-    PageEvent,
-    PageResolved,
-    PageSent,
-)
+from tierdrill.history.kinds import exercise_kinds, response_kinds
 from tierdrill.history.payload import Payload
 from tierdrill.history.projection import FaultSpan, project
 from tierdrill.judge.samples import TierSamples, collect
 
 P = TypeVar("P", bound=Payload)
 # Who may take a page without it being the trainee's doing.
-NOT_THE_TRAINEE = ("facilitator", "automation", "events-api", ALERT, NOBODY)
+NOT_THE_TRAINEE = ("facilitator", "automation", "events-api", response_kinds.ALERT, response_kinds.NOBODY)
 
 UNENDED = "cut short"
 """The reason of a history that does not say how it ended: the disk was full, say."""
@@ -101,8 +86,8 @@ class ExerciseTimeline:
 def read_exercise(events: Iterable[Event]) -> ExerciseTimeline:
     """The timeline of a history, whole or cut short."""
     ordered = tuple(sorted(events, key=lambda one: (one.at, one.sequence)))
-    begin = next(iter(each(ordered, ExerciseStarted)), None)
-    end = next(iter(each(ordered, ExerciseEnded)), None)
+    begin = next(iter(each(ordered, exercise_kinds.ExerciseStarted)), None)
+    end = next(iter(each(ordered, exercise_kinds.ExerciseEnded)), None)
     over = end[0].at if end else (ordered[-1].at if ordered else 0.0)
     within = [one for one in ordered if one.at <= over]
     return ExerciseTimeline(
@@ -123,9 +108,9 @@ def _pauses(events: Sequence[Event], end: float) -> tuple[tuple[float, float], .
     found: list[tuple[float, float]] = []
     since: float | None = None
     for event in events:
-        if isinstance(event.payload, FacilitatorPause) and since is None:
+        if isinstance(event.payload, exercise_kinds.FacilitatorPause) and since is None:
             since = event.at
-        elif isinstance(event.payload, FacilitatorResume) and since is not None:
+        elif isinstance(event.payload, exercise_kinds.FacilitatorResume) and since is not None:
             found.append((since, event.at))
             since = None
     return tuple(found if since is None else [*found, (since, end)])
@@ -133,14 +118,14 @@ def _pauses(events: Sequence[Event], end: float) -> tuple[tuple[float, float], .
 
 def _incidents(events: Sequence[Event]) -> dict[str, IncidentSeen]:
     faults = project(events).faults
-    told: dict[str, list[tuple[Event, ExerciseIncident]]] = {}
-    for event, said in each(events, ExerciseIncident):
+    told: dict[str, list[tuple[Event, exercise_kinds.ExerciseIncident]]] = {}
+    for event, said in each(events, exercise_kinds.ExerciseIncident):
         told.setdefault(said.incident, []).append((event, said))
     return {name: _incident(name, mine, faults) for name, mine in told.items()}
 
 
 def _incident(
-    name: str, mine: Sequence[tuple[Event, ExerciseIncident]], faults: Mapping[str, FaultSpan]
+    name: str, mine: Sequence[tuple[Event, exercise_kinds.ExerciseIncident]], faults: Mapping[str, FaultSpan]
 ) -> IncidentSeen:
     injected = [(said.target, faults.get(said.fault, FaultSpan(said.fault))) for _, said in mine]
     effects = [fault.effective_at for _, fault in injected if fault.effective_at is not None]
@@ -161,9 +146,9 @@ def _incident(
 
 def _pages(events: Sequence[Event]) -> tuple[PageSeen, ...]:
     pages: dict[str, PageSeen] = {}
-    for event, said in each(events, PageEvent):
+    for event, said in each(events, response_kinds.PageEvent):
         page = pages.get(said.dedup_key)
-        if isinstance(said, PageSent) and said.action == "trigger" and page is None:
+        if isinstance(said, response_kinds.PageSent) and said.action == "trigger" and page is None:
             page = PageSeen(
                 said.dedup_key, said.tier, said.summary, event.at, (event.sequence,), incident=said.incident
             )
@@ -174,16 +159,16 @@ def _pages(events: Sequence[Event]) -> tuple[PageSeen, ...]:
     return tuple(pages.values())
 
 
-def _told(page: PageSeen, event: Event, said: PageEvent) -> PageSeen:
+def _told(page: PageSeen, event: Event, said: response_kinds.PageEvent) -> PageSeen:
     after = replace(page, events=(*page.events, event.sequence))
     match said:
-        case PageEscalated(by=by):
+        case response_kinds.PageEscalated(by=by):
             # A call for help by hand is no failure; a page that went up because nobody answered is one.
-            return replace(after, unanswered=page.unanswered + (by in (NOBODY, "")))
-        case PageResolved(by=by):
-            silent = event.at if page.silent_at is None and by == ALERT else page.silent_at
+            return replace(after, unanswered=page.unanswered + (by in (response_kinds.NOBODY, "")))
+        case response_kinds.PageResolved(by=by):
+            silent = event.at if page.silent_at is None and by == response_kinds.ALERT else page.silent_at
             return replace(after, silent_at=silent, resolved_at=page.resolved_at or event.at)
-        case PageAcknowledged(by=by):
+        case response_kinds.PageAcknowledged(by=by):
             taken = page.acknowledged_at is not None or by in NOT_THE_TRAINEE
             return after if taken else replace(after, acknowledged_at=event.at)
     return page
