@@ -71,7 +71,7 @@ def test_a_run_is_started_followed_and_judged(tmp_path: Path) -> None:
     assert last is not None and last.status == "passed" and last.run is not None
     assert last.times["mttd"] is not None
     assert any(check["id"] == "slo/critical/availability" and check["low"] for check in last.checks)
-    assert last.outcome is not None and any("NodeNotReady" in one["text"] for one in last.outcome["story"])
+    assert any("NodeNotReady" in one["text"] for one in last.outcome.story)
 
 
 def test_the_whole_day_unattended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

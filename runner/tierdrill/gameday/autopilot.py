@@ -33,10 +33,9 @@ def wanted_abort(state: GameDayState) -> str | None:
     """
     current = state.current
     last = current.last if current is not None else None
-    if current is None or last is None or last.outcome is None or current.skipped is not None:
+    if current is None or last is None or last.finished is None or current.skipped is not None:
         return None
-    breached = [str(one) for one in last.outcome.get("breached", ())]
-    if breached:
+    if breached := last.outcome.breached:
         return f"abort criterion met in {current.step.title}: {breached[0]}"
     if state.unattended and last.status in STOPS_UNATTENDED:
         return f"{current.step.title}: {STOPS_UNATTENDED[last.status]} ({last.summary or last.status})"

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from tierdrill.documents.models.gameday import Announcement, GameDay, Hypothesis, Step
+from tierdrill.history.kinds.gameday_kinds import RunFinished
 
 Stage = Literal["none", "before", "running", "pause", "after", "ended"]
 HELD, NOT_HELD, CANNOT_TELL = "held", "not held", "cannot tell"
@@ -24,27 +25,34 @@ class Attempt:
     starting: float | None = None
     run: str | None = None
     finished: float | None = None
-    status: str = ""
-    summary: str = ""
-    outcome: Mapping[str, Any] | None = None
+    outcome: RunFinished = field(default_factory=lambda: RunFinished.read({}))
 
     @property
-    def checks(self) -> tuple[Mapping[str, Any], ...]:
+    def status(self) -> str:
+        """What its run came to; "" while that goes on."""
+        return self.outcome.status
+
+    @property
+    def summary(self) -> str:
+        """That in words."""
+        return self.outcome.summary
+
+    @property
+    def checks(self) -> Sequence[Mapping[str, Any]]:
         """The verdict's checks as they were kept: id, status, value, low, high, limit, samples, seen, expected."""
-        return tuple((self.outcome or {}).get("checks", ()))
+        return self.outcome.checks
 
     @property
     def wrong(self) -> list[Mapping[str, Any]]:
         """The checks that did not pass, those that decided first."""
-        order = {name: place for place, name in enumerate((self.outcome or {}).get("reasons", ()))}
+        order = {name: place for place, name in enumerate(self.outcome.reasons)}
         wrong = [check for check in self.checks if check["status"] != "passed"]
         return sorted(wrong, key=lambda check: order.get(str(check["id"]), len(order)))
 
     @property
     def times(self) -> Mapping[str, float | None]:
         """Seconds from the fault's effect: mttd, mtta, mitigate, mttr."""
-        found = (self.outcome or {}).get("times")
-        return found if isinstance(found, Mapping) else {}
+        return self.outcome.times or {}
 
 
 @dataclass(frozen=True, slots=True)

@@ -182,9 +182,7 @@ def _run(state: GameDayState, event: Event, said: kinds.RunEvent) -> GameDayStat
                 attempt,
                 run=end.run or attempt.run,
                 finished=event.at,
-                status=end.status,
-                summary=end.summary,
-                outcome=event.data,
+                outcome=end,
             )
         case _:
             return state

@@ -2,29 +2,7 @@
 
 It is an append-only store of events like a run's history, on the disk before a call returns, safe for several writers:
 the facilitator's screen, a scribe with `tierdrill gameday note`, a second terminal that aborts. Nothing else is kept: a
-game day is what its journal says. An event's source is who did it. Kinds and their data:
-
-    gameday.opened      gameday, document (the GameDay), catalogue, lab, author, unattended, pauses, planned (seconds of
-                        each step's run), version
-    facilitator.joined  pid, login (git's identity, or the user's name)
-    facilitator.left    how
-    checklist.ticked    list ("before", "after"), item, done
-    announcement.told   announcement, step (None where it is none of a step's)
-    step.begun          step, attempt
-    step.skipped        step, reason
-    run.starting        step, attempt
-    run.named           step, attempt, run
-    run.finished        step, attempt, run, status, summary; where there was a verdict: times, reasons, checks,
-                        breached, story, variables, tiers, emulated
-    pause.extended      seconds
-    note.taken          text
-    finding.raised      text, owner, due
-    finding.closed      finding, how
-    lesson.learned      text
-    hypothesis.answered step, hypothesis, held ("held", "not held", "cannot tell")
-    abort.asked         reason
-    clock.moved         seconds (the machine's wall clock was set forward, or back where negative)
-    gameday.ended       outcome ("completed", "aborted"), reason
+game day is what its journal says. An event's source is who did it.
 """
 
 from __future__ import annotations

@@ -101,12 +101,7 @@ def record_of(events: Sequence[Event]) -> Record:
         findings=state.findings,
         lessons=tuple(note for note in state.notes if note.kind == "lesson"),
         emulated=tuple(
-            dict.fromkeys(
-                str(text)
-                for step in state.steps
-                for attempt in step.attempts
-                for text in (attempt.outcome or {}).get("emulated", ())
-            )
+            dict.fromkeys(text for step in state.steps for one in step.attempts for text in one.outcome.emulated)
         ),
     )
 
@@ -119,7 +114,6 @@ def _held(step: StepState, number: int) -> tuple[str, str]:
 def _drill(step: StepState) -> DrillRow:
     last = step.last or Attempt(0, 0.0)
     status = "skipped" if step.skipped is not None else last.status or ("in progress" if step.last else "not run")
-    outcome = last.outcome or {}
     return DrillRow(
         step=step.step.title,
         drill=step.step.drill,
@@ -130,7 +124,7 @@ def _drill(step: StepState) -> DrillRow:
         summary=step.skipped if step.skipped is not None else last.summary,
         times={name: last.times.get(name) for name in TIMES},
         checks=tuple(dict(check) for check in last.checks),
-        tiers=tuple(outcome.get("tiers", ())),
+        tiers=tuple(last.outcome.tiers),
         skipped=step.skipped,
     )
 

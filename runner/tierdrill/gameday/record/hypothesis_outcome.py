@@ -39,7 +39,7 @@ def judged(step: StepState, number: int) -> Judged:
 
 
 def _from_checks(last: Attempt, patterns: tuple[str, ...]) -> Judged:
-    variables = (last.outcome or {}).get("variables") or {}
+    variables = last.outcome.variables or {}
     filled = [str(fill(pattern, variables)) for pattern in patterns]
     mine = [check for check in last.checks if any(names(pattern, str(check["id"])) for pattern in filled)]
     lacking = [pattern for pattern in filled if not any(names(pattern, str(check["id"])) for check in last.checks)]
