@@ -144,7 +144,8 @@ def test_an_ablation_tells_who_notices_by_what_and_what_nobody_does() -> None:
     assert "protection retries" in shown and "slow-link" in shown and "slo/critical/availability" in shown
     assert "playbook restart-replica" in shown and "unproven: replica-crash passed" in shown
     assert ablation_conclusion(ABLATIONS) == "Unproven: restart-replica. No drill notices without."
-    assert ablation_conclusion(ABLATIONS[:1]).startswith("Nothing is unproven")
+    assert ablation_conclusion(ABLATIONS[:1]) == "Nothing is unproven: a promise breaks without retries."
+    assert "without each of 2 protections and playbooks." in ablation_conclusion(ABLATIONS[:1] * 2)
     document = json.loads(ablation_json({"node-loss": ROWS[0]}, ABLATIONS))
     assert document["proven"] is False and document["unproven"] == ["restart-replica"]
     assert document["parts"][0]["noticed_by"] == "slow-link" and len(document["parts"][0]["runs"]) == 2

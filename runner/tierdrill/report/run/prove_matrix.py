@@ -123,7 +123,8 @@ def ablation_conclusion(found: Sequence[Ablation], left: Sequence[str] = ()) -> 
         told = f"Unproven: {', '.join(unproven)}. " if unproven else ""
         return f"{told}The proof ended before it was known of: {', '.join(left)}."
     if found and not unproven:
-        return f"Nothing is unproven: a promise breaks without each of {len(found)} protections and playbooks."
+        parts = found[0].part if len(found) == 1 else f"each of {len(found)} protections and playbooks"
+        return f"Nothing is unproven: a promise breaks without {parts}."
     return f"Unproven: {', '.join(unproven) or 'everything, for nothing was taken away'}. No drill notices without."
 
 
