@@ -37,6 +37,7 @@ SECTIONS: dict[str, tuple[Entry, ...]] = {
     ),
     "Run drills": (
         _entry("run", "Run a drill and judge it."),
+        _entry("observe", "Judge a platform through somebody else's fault."),
         _entry("prove", "Run a drill, its blip twin and every sabotage."),
         _entry("stop", "Stop a run and wait for its clean-up."),
         _entry("lab", "Start, stop or inspect an embedded lab."),

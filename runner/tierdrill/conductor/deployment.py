@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import secrets
 import time
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any
 
 from tierdrill.conductor.external_playbooks import ToolHooks, secret_of
@@ -22,7 +22,7 @@ from tierdrill.monitoring.alert_watch import AlertWatcher
 from tierdrill.monitoring.external_alerts import PolledAlerts
 from tierdrill.monitoring.pager import PagerClient, PagerStub
 from tierdrill.monitoring.query import AlertmanagerClient, NoData, Prometheus
-from tierdrill.monitoring.webhook_receiver import Receiver
+from tierdrill.monitoring.webhook_receiver import FAULTS, Receiver
 from tierdrill.process.signals import StopSignal
 from tierdrill.remediation.alert_notice import NoticeError, notices_of
 from tierdrill.remediation.playbook_engine import PlaybookEngine
@@ -75,11 +75,13 @@ class Deployment:
             listen=there.listen,
             on_alerts=self._received,
             on_report=self._report,
-            secret_of=lambda name: secret_of(plan.setting.playbooks, name),
+            on_fault=lambda body: self.on_fault(body),
+            secret_of=lambda name: there.fault_secret if name == FAULTS else secret_of(plan.setting.playbooks, name),
         )
         self._refused: set[str] = set()
         self._answers: set[asyncio.Task[None]] = set()
         self._stop: StopSignal | None = None
+        self.on_fault: Callable[[Mapping[str, Any]], None] = _unexpected
         self._faulted = False
         recorder.listen(self._seen)
 
@@ -190,3 +192,7 @@ class Deployment:
         for closer in closers:
             with contextlib.suppress(Exception):
                 await closer()
+
+
+def _unexpected(body: Mapping[str, Any]) -> None:
+    raise ValueError("state: this run waits for no fault of somebody else's")

@@ -121,13 +121,17 @@ class DrillRun(RunLifecycle[Deployment]):
         self.spawn(watch_child("experiment", self.experiment.wait, self._experiment_ended_well, recorder, self.stop))
         self.watch()
         await self.experiment.await_ready()
+        return load if await self._is_well() else None
+
+    async def _is_well(self) -> bool:
+        """The end of the preflight: the deployment is well, and its alerts come through."""
         warm_up = self.plan.phases[0].seconds
         good = await self._found(self.healthy, PREFLIGHT_S)
         if good and warm_up < PIPELINE_S:
             # A short warm-up leaves the alert pipeline no time to wake up in it.
             await settle(self.quiet, PIPELINE_S - warm_up)
-        recorder.note(PhaseEnded(phase="preflight"), "runner")
-        return load if good and not self.stop.stopped else None
+        self.recorder.note(PhaseEnded(phase="preflight"), "runner")
+        return good and not self.stop.stopped
 
     def _load_ended_well(self, code: int) -> bool:
         return self._closing or (self._load_may_end and code == 0)

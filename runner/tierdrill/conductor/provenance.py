@@ -24,9 +24,14 @@ GIT_TIMEOUT_S = 2.0
 
 
 def provenance(
-    plan: Plan, argv: tuple[str, ...], author: str, origin: Mapping[str, str] = MappingProxyType({})
+    plan: Plan,
+    argv: tuple[str, ...],
+    author: str,
+    origin: Mapping[str, str] = MappingProxyType({}),
+    planned: Mapping[str, float] | None = None,
+    unloaded: bool = False,
 ) -> RunStarted:
-    """What a run begins with."""
+    """What a run begins with; `planned` is in place of the plan's own phases."""
     limits = plan.setting.environment.blast_radius.model_dump(mode="json")
     return RunStarted(
         run=plan.run,
@@ -44,7 +49,8 @@ def provenance(
         author=author,
         origin=dict(origin),
         limits=limits,
-        planned={phase.name: phase.seconds for phase in plan.phases},
+        planned=planned or {phase.name: phase.seconds for phase in plan.phases},
+        unloaded=unloaded,
     )
 
 

@@ -10,10 +10,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from tierdrill.conductor.external_playbooks import without_secret
 from tierdrill.conductor.finalize import close_books
+from tierdrill.conductor.observe import Observed, ObservedRun
 from tierdrill.conductor.phases import DrillRun
 from tierdrill.conductor.plan import Plan, PlanError, make_plan, new_run_name
 from tierdrill.conductor.provenance import provenance
@@ -47,6 +49,7 @@ class RunOptions:
     argv: tuple[str, ...] = ()
     run: str | None = None
     origin: Mapping[str, str] = field(default_factory=dict)
+    observed: Observed | None = None
 
 
 @dataclass(frozen=True)
@@ -64,6 +67,7 @@ async def run_drill(setting: DrillSetting, options: RunOptions, listeners: Seque
     try:
         run = options.run or new_run_name(setting.drill.metadata.name, began)
         plan = make_plan(setting, run, options.variant, mechanisms_of(setting.environment))
+        plan = options.observed.planned(plan) if options.observed is not None else plan
     except (PlanError, TargetError) as error:
         raise RunRefused(str(error)) from error
     cut = plan.sabotage.do.disable_playbook if plan.sabotage else None
@@ -78,8 +82,10 @@ async def run_drill(setting: DrillSetting, options: RunOptions, listeners: Seque
         recorder = Recorder(records.store, plan.run)
         for listener in listeners:
             recorder.listen(listener)
-        recorder.note(provenance(plan, options.argv, options.author, options.origin), "runner")
-        await DrillRun(plan, records, recorder, home=options.home, tools=options.tools, kept=options.lab).go()
+        about = options.observed.about(plan) if options.observed is not None else {}
+        recorder.note(provenance(plan, options.argv, options.author, options.origin, **about), "runner")
+        kind = DrillRun if options.observed is None else partial(ObservedRun, options.observed)
+        await kind(plan, records, recorder, home=options.home, tools=options.tools, kept=options.lab).go()
         return RunOutcome(plan.run, records.folder, _verdict(records.store, records.ledger, plan))
 
 

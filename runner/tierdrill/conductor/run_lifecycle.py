@@ -231,7 +231,7 @@ class RunLifecycle(Generic[D]):
         """Undo first of all that can fail; every step is tried whatever became of the one before."""
         self.closing()
         await self._tried(self.end_own)
-        await self._tried(self._end_load)
+        await self._tried(self.end_load)
         await self._tried(self._end_watchers)
         # What is open, in case the run's own parts did not undo it.
         await self._tried(lambda: self._undo(remedies=False))
@@ -263,14 +263,16 @@ class RunLifecycle(Generic[D]):
             self._broke(error, "in clean-up: ")
             return None
 
-    async def _end_load(self) -> None:
-        if self.load is None:
+    async def end_load(self) -> None:
+        """End the load and read what it still says; once."""
+        load, self.load = self.load, None
+        if load is None:
             return
-        await self.load.stop()
+        await load.stop()
         if self._pumps:
             await asyncio.wait(self._pumps, timeout=PUMPS_WITHIN_S)
-        malformed = self.load.sample_tail.malformed + self.load.report_tail.malformed
-        self.recorder.note(LoadEnded(exit_code=self.load.exit_code, malformed=malformed), "load")
+        malformed = load.sample_tail.malformed + load.report_tail.malformed
+        self.recorder.note(LoadEnded(exit_code=load.exit_code, malformed=malformed), "load")
 
     async def _end_watchers(self) -> None:
         for task in self._tasks:

@@ -23,13 +23,14 @@ from tierdrill.judge.checks.baseline import judge_baseline
 from tierdrill.judge.checks.dilution import judge_undiluted
 from tierdrill.judge.checks.experiment_checks import judge_experiment
 from tierdrill.judge.checks.failure_size import judge_class
-from tierdrill.judge.checks.fault_checks import judge_faults
+from tierdrill.judge.checks.fault_checks import INJECTOR, judge_faults
 from tierdrill.judge.checks.invariants import judge_invariants
 from tierdrill.judge.checks.load_generator import judge_load, owners_of
 from tierdrill.judge.checks.playbook_checks import judge_no_playbooks, judge_playbooks
 from tierdrill.judge.checks.recovery_times import judge_detection, times_of
 from tierdrill.judge.checks.run_trust import judge_run
 from tierdrill.judge.checks.slo_checks import judge_tier, streamed_parts
+from tierdrill.judge.checks.without_load import without_load
 from tierdrill.judge.samples import TierSamples, collect
 from tierdrill.judge.timeline import Timeline, carried_on, decided_stop, read_timeline, steady
 from tierdrill.judge.verdict import SECONDS, Check, Status, StopReason, Verdict
@@ -84,12 +85,15 @@ def judge(events: Sequence[Event]) -> Verdict:
     samples, books = settle(counted, told, owners_of(setting.drill.load), _load_span(events, whole))
     variant = start.variant
     streamed = streamed_parts(setting.drill.load)
-    checks = [*judge_run(events, timeline), judge_baseline(setting, samples, timeline, streamed)]
-    checks.extend(judge_load(setting, events, timeline, sent, books, stopped=stop is not None))
+    checks = judge_run(events, timeline)
+    if not start.unloaded:
+        checks.append(judge_baseline(setting, samples, timeline, streamed))
+        checks.extend(judge_load(setting, events, timeline, sent, books, stopped=stop is not None))
     checks.extend(judge_experiment(events))
     checks.extend(judge_faults(start.faults or (), timeline))
     checks.extend([] if expects_something(setting.drill, setting.experiment) else [NOTHING_JUDGED])
     service = _service_checks(setting, variant, events, whole, samples, streamed)
+    service = without_load(service, setting, events) if start.unloaded else service
     service = _as_far_as_measured(service, setting.environment)
     if service and all(check.status is Status.NOT_MEASURED for check in service):
         service.append(NOTHING_JUDGED)
@@ -161,7 +165,10 @@ def _as_far_as_measured(checks: Sequence[Check], environment: Environment) -> li
 
     def why(check: Check) -> str:
         name = check.id.partition("/")[2]
-        return not_measured(environment, check.group, name.partition("/")[2] if check.group == "slo" else name)
+        known = check.status is Status.NOT_MEASURED
+        return "" if known else not_measured(
+            environment, check.group, name.partition("/")[2] if check.group == "slo" else name
+        )
 
     return [
         replace(check, status=Status.NOT_MEASURED, seen=f"not measured here: {reason}", value=None, low=None, high=None)
@@ -315,6 +322,8 @@ def _notes(variant: str, timeline: Timeline) -> tuple[str, ...]:
     notes = []
     if any(fault.emulated for fault in timeline.faults):
         notes.append("GPUs in the lab are emulated; their metrics and kernel-log lines carry the production names.")
+    if any(by == INJECTOR for fault in timeline.faults for _, by in fault.reverts):
+        notes.append("The fault was somebody else's: it began and ended when it was said to.")
     if variant == "blip":
         notes.append(
             "A blip is too short to prove objectives; what is judged is that none was broken and nothing fired."

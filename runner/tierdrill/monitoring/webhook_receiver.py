@@ -6,6 +6,8 @@
                               X-Tierdrill-Timestamp: SECONDS      (Unix time, within five minutes)
                               X-Tierdrill-Signature: sha256=HEX   (HMAC-SHA256 of timestamp, full stop and raw body)
 
+    POST /faults              {"state": "started" or "ended", "at": SECONDS}, signed likewise: somebody else's fault
+
 A body that was taken before is answered and not handed on: a repetition changes nothing. A report that was signed
 before this receiver began is of another run, and refused.
 """
@@ -35,6 +37,8 @@ BEFORE_S = 2.0
 """By how much a report may be older than the receiver: timestamps are whole seconds, and clocks are set."""
 
 REMEMBERED_MAX = 10_000
+FAULTS = "/faults"
+"""Where somebody says that their fault began or ended, and the name of the secret with which they sign it."""
 REPORT_STATES = ("started", "step", "finished")
 SIGNATURE_HEADER = "X-Tierdrill-Signature"
 TIMESTAMP_HEADER = "X-Tierdrill-Timestamp"
@@ -48,6 +52,9 @@ Alertmanager send it again.
 
 OnReport = Callable[[str, dict[str, Any]], Any]
 """Takes a playbook's name and its report, verified; may be async. ValueError refuses the report with its message."""
+
+OnFault = Callable[[Mapping[str, Any]], None]
+"""Takes what is said of somebody else's fault, verified. ValueError refuses it with its message."""
 
 SecretOf = Callable[[str], str | bytes | None]
 """The shared secret of an external playbook, or None if there is no such playbook."""
@@ -70,6 +77,7 @@ class Receiver(Loopback):
         token: str,
         on_alerts: OnAlerts,
         on_report: OnReport | None = None,
+        on_fault: OnFault | None = None,
         secret_of: SecretOf | None = None,
         mark: str | None = None,
         listen: tuple[str, int] | None = None,
@@ -84,14 +92,15 @@ class Receiver(Loopback):
         self.token = token
         self.mark = mark
         self._on_alerts = on_alerts
-        self._on_report = on_report
+        self._on_report, self._on_fault = on_report, on_fault
         self._secret_of = secret_of
         self._clock = clock
         self._began = clock()
         self._taken: dict[str, None] = {}
         alerts = Route("/alertmanager", self._alerts, methods=["POST"])
         reports = Route("/playbooks/{name}", self._report, methods=["POST"])
-        super().__init__(Starlette(routes=[alerts, reports]), listen=listen)
+        faults = Route(FAULTS, self._fault, methods=["POST"])
+        super().__init__(Starlette(routes=[alerts, reports, faults]), listen=listen)
 
     async def _alerts(self, request: Request) -> JSONResponse:
         try:
@@ -123,11 +132,26 @@ class Receiver(Loopback):
             return _refuse(refusal, request)
         return JSONResponse({"ok": True})
 
+    async def _fault(self, request: Request) -> JSONResponse:
+        try:
+            body = await _body(request)
+            known = self._verify(FAULTS, body, request.headers)
+            if self._on_fault is not None and known not in self._taken:
+                try:
+                    self._on_fault(parse_object(body))
+                except ValueError as error:
+                    raise Refused(400, str(error)) from error
+                self._remember(known)
+        except Refused as refusal:
+            return _refuse(refusal, request)
+        return JSONResponse({"ok": True})
+
     def _verify(self, name: str, body: bytes, headers: Mapping[str, str]) -> str:
         """What tells a repetition, whatever its timestamp; once signature and timestamp are seen to be right."""
         secret = self._secret_of(name) if self._secret_of is not None and self._on_report is not None else None
         if not secret:
-            raise Refused(404, f"no external playbook {name!r} that has a secret here")
+            what = "secret for faults" if name == FAULTS else f"external playbook {name!r} that has a secret"
+            raise Refused(404, f"no {what} here")
         stamp = headers.get(TIMESTAMP_HEADER, "")
         check_timestamp(stamp, self._clock(), self._began)
         wanted = sign_at(secret, stamp, body)

@@ -222,7 +222,8 @@ class Endpoints:
 
     `gap_s` is how long its monitoring may show nothing new. `rename` gives its alerts the names that drills use; only
     `alerts` among them say that it is not well before a run (None: all). `polled`: Alertmanager delivers nothing, it is
-    asked. `listen` (host, port) is where it delivers by itself, with `token`.
+    asked. `listen` (host, port) is where it delivers by itself, with `token`. With `fault_secret` somebody signs what
+    they say of a fault of theirs.
     """
 
     load: tuple[str, ...]
@@ -234,6 +235,7 @@ class Endpoints:
     polled: bool = False
     listen: tuple[str, int] | None = None
     token: str | None = None
+    fault_secret: str | None = None
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ import asyncio
 import json
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -20,6 +21,10 @@ from tierdrill.cli.readiness import check_place, check_run_name
 from tierdrill.cli.run_reports import judged, show_summary, try_reports
 from tierdrill.cli.standard_streams import unread
 from tierdrill.text import valid
+
+if TYPE_CHECKING:
+    from tierdrill.conductor.run import RunOptions
+    from tierdrill.documents.catalogue import DrillSetting
 
 
 @click.command("run")
@@ -81,9 +86,7 @@ def command(
     check_place(here, [setting], lab)
     log_to_file(here.home)
 
-    from tierdrill.conductor.run import RunOptions, run_drill
-    from tierdrill.history.history_store import HistoryError
-    from tierdrill.report.live.live_view import choose_view
+    from tierdrill.conductor.run import RunOptions
 
     options = RunOptions(
         home=here.home,
@@ -96,7 +99,25 @@ def command(
         origin=asked_by,
     )
     color = here.color and not plain_colors
-    with choose_view(setting, variant, json_lines=as_json, plain=plain, color=color) as view:
+    return carry_out(here, setting, options, as_json=as_json, plain=plain, color=color, report_dir=report_dir)
+
+
+def carry_out(
+    here: Surroundings,
+    setting: DrillSetting,
+    options: RunOptions,
+    *,
+    as_json: bool,
+    plain: bool,
+    color: bool,
+    report_dir: Path | None,
+) -> int:
+    """Run, show while it runs, report; the exit code is the verdict's."""
+    from tierdrill.conductor.run import run_drill
+    from tierdrill.history.history_store import HistoryError
+    from tierdrill.report.live.live_view import choose_view
+
+    with choose_view(setting, options.variant, json_lines=as_json, plain=plain, color=color) as view:
         outcome = asyncio.run(run_drill(setting, options, [view.feed]))
 
     try:

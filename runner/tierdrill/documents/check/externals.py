@@ -59,19 +59,14 @@ def _check_connection(place: Place, connection: Connection) -> None:
 def _check_monitoring(place: Place, monitoring: Monitoring, tiers: Tiers | None) -> None:
     _check_connection(place.at("prometheus"), monitoring.prometheus)
     _check_connection(place.at("alertmanager"), monitoring.alertmanager)
-    for name in ("listen", "webhook_token"):
-        wanted = monitoring.delivery == "webhook"
-        if (getattr(monitoring, name) is not None) != wanted:
-            spot = place if wanted else place.at(name)
-            spot.report(
-                f"delivery {monitoring.delivery} {'without' if wanted else 'with'} {name}",
-                "delivery: webhook has listen and webhook_token, delivery: poll has neither",
-                key=True,
-            )
+    for name in ("listen", "webhook_token") if monitoring.delivery == "webhook" else ():
+        if getattr(monitoring, name) is None:
+            place.report(f"delivery webhook without {name}", "delivery: webhook has listen and webhook_token", key=True)
     if monitoring.listen is not None and split_endpoint(monitoring.listen) is None:
         place.at("listen").report("no address to listen at", "HOST:PORT, such as 127.0.0.1:9095")
-    if monitoring.webhook_token is not None:
-        check_secret(place.at("webhook_token"), monitoring.webhook_token)
+    for name in ("webhook_token", "fault_secret"):
+        if (secret := getattr(monitoring, name)) is not None:
+            check_secret(place.at(name), secret)
     for tier, availability in monitoring.availability.items():
         spot = place.at("availability", tier)
         if tiers is not None:

@@ -96,6 +96,8 @@ class Monitoring(Part):
     `delivery` says how alerts reach the run: `poll` asks Alertmanager each second, `webhook` waits at `listen` for what
     the platform's Alertmanager posts to /alertmanager with the bearer token `webhook_token`. `alerts` is by the names
     that drills and playbooks use; `Watchdog` among them is the alert that always fires. `availability` is by tier.
+    `fault_secret` signs what somebody says of a fault that `tierdrill observe` waits for. With `delivery: poll` too,
+    `listen` is where that, and the reports of other tools' playbooks, come in.
     """
 
     prometheus: Connection
@@ -103,6 +105,7 @@ class Monitoring(Part):
     delivery: Literal["poll", "webhook"] = "poll"
     listen: str | None = Field(default=None, examples=["127.0.0.1:9095"])
     webhook_token: SecretHere | None = None
+    fault_secret: SecretHere | None = None
     alerts: dict[str, AlertName] = Field(default_factory=dict)
     availability: dict[Name, Availability] = Field(default_factory=dict)
 

@@ -13,7 +13,8 @@ NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 class RunStarted(Payload, kind="run.started"):
     """`variant` is "drill", "blip" or "sabotage:NAME", `setting` the documents, `planned` seconds by phase, `origin`
-    the calendar, entry and slot of a scheduled run. Histories of old versions tell no `faults`.
+    the calendar, entry and slot of a scheduled run, `unloaded` that no load was sent. Histories of old versions tell no
+    `faults`.
     """
 
     run: str
@@ -32,6 +33,16 @@ class RunStarted(Payload, kind="run.started"):
     origin: Mapping[str, Any] = NOTHING
     limits: Mapping[str, Any] = NOTHING
     planned: Mapping[str, Any] = NOTHING
+    unloaded: bool = False
+
+
+class MonitoringAvailability(Payload, kind="monitoring.availability"):
+    """Good and all requests of a tier over a window, as the platform itself counted them."""
+
+    tier: str
+    good: float
+    total: float
+    window: str
 
 
 class PhaseStarted(Payload, kind="phase.started"):

@@ -23,7 +23,9 @@ BEFORE_PHASE_S = 0.5
 LOST_SHARE = 0.2
 """A fault may be in effect for so much less of its planned time, or for a second (half of it at most) where that is
 more."""
-UNDOER = "experiment"
+UNDOER, INJECTOR = "experiment", "its injector"
+"""Who ends a fault as planned: the drill's own experiment, or whoever injected one that is only observed."""
+UNDOERS = frozenset({UNDOER, INJECTOR})
 
 
 @dataclass(frozen=True)
@@ -153,9 +155,9 @@ def _doubts(fault: FaultSpan, gone: float, timeline: Timeline) -> list[str]:
         return ["the run did not go through fault, recovery and clean-up"]
     end = timeline.planned.get("recovery", recovery[0])
     early = min(EARLY_S, max(0.0, end - timeline.planned.get("fault", during[0])) / 2)
-    others = sorted({by for at, by in fault.reverts if by != UNDOER and not at >= clean_up[0]})
+    others = sorted({by for at, by in fault.reverts if by not in UNDOERS and not at >= clean_up[0]})
     doubts = [f"undone by {by or 'an unknown process'} before clean-up" for by in others]
-    if not any(by == UNDOER and at <= gone for at, by in fault.reverts):
+    if not any(by in UNDOERS and at <= gone for at, by in fault.reverts):
         doubts.append(f"not undone by the {UNDOER}")
     if not gone >= end - early:
         doubts.append(f"{end - gone:.1f}s before the planned end of the fault")

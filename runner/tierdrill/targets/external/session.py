@@ -12,6 +12,7 @@ import httpx
 
 from tierdrill.credentials import SecretMissing, ServerLogin, explained, read_secret
 from tierdrill.documents.check.dependencies import split_endpoint
+from tierdrill.documents.models.channels import Secret
 from tierdrill.documents.models.drill import Stream
 from tierdrill.documents.models.environment import Environment
 from tierdrill.documents.models.external import Connection, LoadConnection
@@ -147,7 +148,16 @@ def endpoints_of(environment: Environment) -> Endpoints:
         polled=monitoring.delivery == "poll",
         listen=split_endpoint(monitoring.listen) if monitoring.listen is not None else None,
         token=read_secret(**token.model_dump()) if token is not None else None,
+        fault_secret=_if_there(monitoring.fault_secret),
     )
+
+
+def _if_there(secret: Secret | None) -> str | None:
+    """A secret that only `observe` needs, which asks for it before."""
+    try:
+        return None if secret is None else read_secret(**secret.model_dump())
+    except SecretMissing:
+        return None
 
 
 def _endpoint(connection: Connection) -> Endpoint:
