@@ -12,10 +12,7 @@ from tierdrill.lab.node.reconcile import (
     READY,
     STARTING,
     STOPPED,
-    Action,
     Actual,
-    Remove,
-    Start,
     reconcile,
 )
 
@@ -41,10 +38,8 @@ def unique(items: list[ReplicaSpec] | list[Actual]) -> dict[str, ReplicaSpec | A
 def test_one_action_at_most_and_only_for_a_reason(wish: list[ReplicaSpec], have: list[Actual], now: float) -> None:
     wanted, present = unique(wish), unique(have)
     actions = reconcile(wanted.values(), present.values(), now, BACKOFF_S)  # type: ignore[arg-type]
-    touched = [action.name if isinstance(action, Remove) else action.spec.name for action in actions]
-    assert len(touched) == len(set(touched))
-    assert {action.name for action in actions if isinstance(action, Remove)} == set(present) - set(wanted)
-    started = {action.spec.name for action in actions if isinstance(action, Start)}
+    assert {name for name, spec in actions.items() if spec is None} == set(present) - set(wanted)
+    started = {name for name, spec in actions.items() if spec is not None}
     assert set(wanted) - set(present) <= started
     for name in started & set(present):
         replica, desired = present[name], wanted[name]
@@ -58,27 +53,27 @@ def test_one_action_at_most_and_only_for_a_reason(wish: list[ReplicaSpec], have:
 def test_once_done_there_is_nothing_to_do(wish: list[ReplicaSpec]) -> None:
     wanted = [item for item in unique(wish).values() if isinstance(item, ReplicaSpec)]
     done = [Actual(item.name, item.generation, item.gpu, READY) for item in wanted]
-    assert reconcile(wanted, done, 0.0, BACKOFF_S) == []
+    assert reconcile(wanted, done, 0.0, BACKOFF_S) == {}
 
 
 @pytest.mark.parametrize(
     ("replica", "now", "expected"),
     [
-        (Actual("a", 1, 0, EXITED, 100.0), 159.0, []),
-        (Actual("a", 1, 0, EXITED, 100.0), 160.0, [Start(spec("a"))]),
-        (Actual("a", 1, 0, STOPPED, 100.0), 900.0, []),
-        (Actual("a", 0, 0, EXITED, 100.0), 101.0, [Start(spec("a"))]),
-        (Actual("a", 0, 0, STOPPED, 100.0), 101.0, [Start(spec("a"))]),
-        (Actual("a", 1, 1, READY), 0.0, [Start(spec("a"))]),
+        (Actual("a", 1, 0, EXITED, 100.0), 159.0, {}),
+        (Actual("a", 1, 0, EXITED, 100.0), 160.0, {"a": spec("a")}),
+        (Actual("a", 1, 0, STOPPED, 100.0), 900.0, {}),
+        (Actual("a", 0, 0, EXITED, 100.0), 101.0, {"a": spec("a")}),
+        (Actual("a", 0, 0, STOPPED, 100.0), 101.0, {"a": spec("a")}),
+        (Actual("a", 1, 1, READY), 0.0, {"a": spec("a")}),
     ],
 )
-def test_backoff(replica: Actual, now: float, expected: list[Action]) -> None:
+def test_backoff(replica: Actual, now: float, expected: dict[str, ReplicaSpec]) -> None:
     assert reconcile([spec("a")], [replica], now, BACKOFF_S) == expected
 
 
 def test_removals_come_first() -> None:
     actions = reconcile([spec("b")], [Actual("a", 1, 0, READY)], 0.0, BACKOFF_S)
-    assert actions == [Remove("a"), Start(spec("b"))]
+    assert list(actions.items()) == [("a", None), ("b", spec("b"))]
 
 
 def test_specs_from_the_wire() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -15,6 +16,8 @@ from tierdrill.lab.gateway.slot_admission import Ticket
 from tierdrill.lab.lab_config import TierConfig
 from tierdrill.lab.replica.language_model import count_tokens
 
+RETRY_AFTER_UNKNOWN_S = 1
+RETRY_AFTER_MAX_S = 60
 CHAT_PATH = "/v1/chat/completions"
 STATUS_OF_REASON = {
     "shed": 429,
@@ -113,6 +116,23 @@ def deadline_s(policy: TierConfig, header: str | None) -> float:
     return min(policy.deadline_s, asked_s)
 
 
+def trusted_class(core: GatewayCore, said: str | None, caller: str | None) -> str | None:
+    """What the caller says of its customer, where its word counts."""
+    if said is None or not core.flags.customer_class or core.config.trusts(caller):
+        return said if core.flags.customer_class else None
+    core.metrics.untrusted.inc()
+    return None
+
+
+def plain(value: str | None) -> bool:
+    """Whether a client's header can be sent on as it is; one that cannot must not fail the request."""
+    return bool(value) and value is not None and value.isascii() and value.isprintable()
+
+
+def error_body(kind: str, message: str) -> bytes:
+    return json.dumps({"error": {"type": kind, "message": message}}).encode()
+
+
 class Call:
     """A request in progress, and the owner of its ticket.
 
@@ -139,6 +159,22 @@ class Call:
         self._task = asyncio.current_task()
         self._reason: str | None = None
         self._admission: asyncio.Future[str | None] | None = None
+
+    def count(self, outcome: str, code: int) -> None:
+        self.metrics.count(outcome, code)
+        if outcome != "rejected":
+            self.metrics.duration.observe(self.core.clock() - self.arrived)
+
+    def retry_after_s(self, reason: str) -> int:
+        """Whole seconds until another try may be let in, as far as the gateway can tell."""
+        pool = self.core.pool(self.model)
+        if reason == "capped":
+            wait_s = self.core.caps.wait_s(self.policy.name)
+        elif reason == "circuit-open":
+            wait_s = self.core.circuit_wait_s(self.model)
+        else:
+            wait_s = pool.drain_s(self.policy) if pool is not None else None
+        return RETRY_AFTER_UNKNOWN_S if wait_s is None else min(RETRY_AFTER_MAX_S, max(1, math.ceil(wait_s)))
 
     # interruption
 

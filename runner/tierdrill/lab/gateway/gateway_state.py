@@ -69,13 +69,13 @@ class GatewayCore:
                 self.perform(pool.dispatch())
 
     def take_endpoints(self, endpoints: Iterable[Endpoint]) -> None:
-        change = self.router.update(endpoints)
+        added, removed = self.router.update(endpoints)
         for model in self.router.models:
             if model not in self._pools:
                 self._add_model(model)
-        for replica in change.removed:
+        for replica in removed:
             self.metrics.remove_replica(replica.node, replica.name)
-        for replica in change.added:
+        for replica in added:
             self.metrics.add_replica(replica.node, replica.name)
         self.pump()
 

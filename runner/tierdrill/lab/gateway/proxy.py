@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import math
 import uuid
 from collections.abc import Awaitable
 
@@ -21,15 +19,16 @@ from tierdrill.lab.gateway.client_request import (
     ClientGone,
     Rejected,
     deadline_s,
+    error_body,
     parse_ask,
+    plain,
+    trusted_class,
 )
 from tierdrill.lab.gateway.gateway_state import GatewayCore
 from tierdrill.lab.gateway.picker import FAILS_CLOSED, FAILS_OPEN, LOST, STATUS
 from tierdrill.lab.gateway.routing import Replica
 from tierdrill.lab.gateway.slot_admission import ModelPool, TicketState
 
-RETRY_AFTER_UNKNOWN_S = 1
-RETRY_AFTER_MAX_S = 60
 FALL_BACK_ON = ("no-endpoint", "circuit-open", "queue-full", "queue-timeout")
 FORWARDED = ("content-type", "accept", "traceparent", "x-customer-class")
 LAST_WORDS_TIMEOUT_S = 0.5
@@ -48,9 +47,8 @@ class Proxy:
         try:
             body = await request.read()
             ask = parse_ask(request.path, body, request.match_info.get("model"))
-            policy = self._core.config.classify(
-                ask.model, self._customer_class(request), ask.prompt_tokens, ask.question.max_tokens
-            )
+            said = trusted_class(self._core, request.headers.get("x-customer-class"), request.remote)
+            policy = self._core.config.classify(ask.model, said, ask.prompt_tokens, ask.question.max_tokens)
             deadline = arrived + deadline_s(policy, request.headers.get("x-deadline-ms"))
             if self._core.pool(ask.model) is None:
                 return self._refuse_unclassified(404, f"there is no model {ask.model!r}")
@@ -76,14 +74,6 @@ class Proxy:
             if pool is not None:
                 self._core.perform(pool.leave(call.ticket))
 
-    def _customer_class(self, request: web.Request) -> str | None:
-        """What the caller says of its customer, where its word counts."""
-        said = request.headers.get("x-customer-class") if self._core.flags.customer_class else None
-        if said is None or self._core.config.trusts(request.remote):
-            return said
-        self._core.metrics.untrusted.inc()
-        return None
-
     def _refuse_unclassified(self, status: int, message: str) -> web.Response:
         self._core.metrics.count_unclassified(status)
         kind = "model_not_found" if status == 404 else "invalid_request_error"
@@ -100,7 +90,7 @@ class _Service:
         self._request = request
         self._call = call
         given = request.headers.get("x-request-id")
-        self._request_id = given if given is not None and _plain(given) else uuid.uuid4().hex
+        self._request_id = given if given is not None and plain(given) else uuid.uuid4().hex
         self._replica: Replica | None = None
         self._blamed = False  # this attempt's failure has been held against its replica
         self.downstream: web.StreamResponse | None = None  # once the client has had its first byte
@@ -247,7 +237,7 @@ class _Service:
                 response.close()
         if response.status < 400:
             self._core.attempt_succeeded(replica, call.model)
-        self._count("ok" if response.status < 400 else "error", response.status)
+        self._call.count("ok" if response.status < 400 else "error", response.status)
         return result
 
     def _attempt_is_slow(self, replica: Replica) -> None:
@@ -281,39 +271,27 @@ class _Service:
         """Labelled and cheap."""
         status = STATUS_OF_REASON[reason]
         self._call.metrics.rejections[reason].inc()
-        self._count("timeout" if reason == "deadline" else "rejected", status)
+        self._call.count("timeout" if reason == "deadline" else "rejected", status)
         message = f"tier {self._call.policy.name}: {reason}"
         if self.downstream is not None:
             return await self._end_stream(self.downstream, reason, message)
-        why = {"x-rejected-reason": reason, "Retry-After": str(self._retry_after_s(reason))}
-        return self._instead(status, _error_body(reason, message), why)
-
-    def _retry_after_s(self, reason: str) -> int:
-        """Whole seconds until another try may be let in, as far as the gateway can tell."""
-        call = self._call
-        pool = self._core.pool(call.model)
-        if reason == "capped":
-            wait_s = self._core.caps.wait_s(call.policy.name)
-        elif reason == "circuit-open":
-            wait_s = self._core.circuit_wait_s(call.model)
-        else:
-            wait_s = pool.drain_s(call.policy) if pool is not None else None
-        return RETRY_AFTER_UNKNOWN_S if wait_s is None else min(RETRY_AFTER_MAX_S, max(1, math.ceil(wait_s)))
+        why = {"x-rejected-reason": reason, "Retry-After": str(self._call.retry_after_s(reason))}
+        return self._instead(status, error_body(reason, message), why)
 
     def _fail_closed(self) -> web.Response:
         """Nobody can say where the request may go. No answer has begun: that takes a replica."""
-        self._count("error", STATUS)
-        body = _error_body(LOST, "the endpoint picker does not answer, and this gateway fails closed")
+        self._call.count("error", STATUS)
+        body = error_body(LOST, "the endpoint picker does not answer, and this gateway fails closed")
         return self._instead(STATUS, body, {"x-error-reason": LOST})
 
     async def _fail(self, failure: AttemptFailed) -> web.StreamResponse:
         """The replicas could not; say why, in their own words if there are any."""
         reason = "upstream-5xx" if failure.kind == "5xx" else failure.kind
-        self._count("error", failure.status)
+        self._call.count("error", failure.status)
         message = f"the replica's answer failed: {reason}"
         if self.downstream is not None:
             return await self._end_stream(self.downstream, reason, message)
-        return self._instead(failure.status, failure.body or _error_body(reason, message), {"x-error-reason": reason})
+        return self._instead(failure.status, failure.body or error_body(reason, message), {"x-error-reason": reason})
 
     def _instead(self, status: int, body: bytes, headers: dict[str, str]) -> web.Response:
         """What the client gets in place of an answer."""
@@ -325,18 +303,12 @@ class _Service:
         self._call.finish()
         try:
             async with asyncio.timeout(LAST_WORDS_TIMEOUT_S):
-                await downstream.write(b"data: " + _error_body(reason, message) + b"\n\n")
+                await downstream.write(b"data: " + error_body(reason, message) + b"\n\n")
                 await downstream.write_eof()
         except (TimeoutError, ConnectionError):
             if self._request.transport is not None:
                 self._request.transport.abort()
         return downstream
-
-    def _count(self, outcome: str, code: int) -> None:
-        metrics = self._call.metrics
-        metrics.count(outcome, code)
-        if outcome != "rejected":
-            metrics.duration.observe(self._core.clock() - self._call.arrived)
 
     def _headers(self) -> dict[str, str]:
         call = self._call
@@ -356,7 +328,7 @@ class _Service:
 
     def _upstream_headers(self) -> dict[str, str]:
         given = self._request.headers
-        headers = {name: given[name] for name in FORWARDED if _plain(given.get(name))}
+        headers = {name: given[name] for name in FORWARDED if plain(given.get(name))}
         headers["x-request-id"] = self._request_id
         headers["x-tier"] = self._call.policy.name
         return headers
@@ -369,18 +341,9 @@ async def _to_client(sending: Awaitable[object]) -> None:
         raise ClientGone from error
 
 
-def _plain(value: str | None) -> bool:
-    """Whether a client's header can be sent on as it is; one that cannot must not fail the request."""
-    return bool(value) and value is not None and value.isascii() and value.isprintable()
-
-
 def _failure_kind(error: BaseException) -> str:
     if isinstance(error, aiohttp.ClientConnectorError):
         return "connect"
     if isinstance(error, aiohttp.ClientPayloadError):
         return "truncated"
     return "reset"
-
-
-def _error_body(kind: str, message: str) -> bytes:
-    return json.dumps({"error": {"type": kind, "message": message}}).encode()

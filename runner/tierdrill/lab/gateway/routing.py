@@ -72,14 +72,6 @@ class Replica:
         return self.endpoint.node
 
 
-@dataclass(frozen=True, slots=True)
-class EndpointChange:
-    """What a new list of endpoints changed."""
-
-    added: tuple[Replica, ...]
-    removed: tuple[Replica, ...]
-
-
 class Router:
     """All replicas by model."""
 
@@ -117,8 +109,8 @@ class Router:
         self._weights.update(wanted)
         return changed
 
-    def update(self, endpoints: Iterable[Endpoint]) -> EndpointChange:
-        """Take the controller's list. A replica at a new address is a new replica; one not listed is gone."""
+    def update(self, endpoints: Iterable[Endpoint]) -> tuple[list[Replica], list[Replica]]:
+        """Take the controller's list; what is new in it, and what is gone. A replica at a new address is a new one."""
         fresh: dict[str, Replica] = {}
         added = []
         for endpoint in endpoints:
@@ -137,7 +129,7 @@ class Router:
         self._by_model = {}
         for replica in fresh.values():
             self._by_model.setdefault(replica.endpoint.model, []).append(replica)
-        return EndpointChange(tuple(added), tuple(removed))
+        return added, removed
 
     def usable(self, model: str) -> list[Replica]:
         candidates = self._weighted(self._healthy(self._by_model.get(model, [])))

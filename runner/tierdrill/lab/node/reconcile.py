@@ -21,38 +21,21 @@ class Actual:
     ended_at: float | None = None
 
 
-@dataclass(frozen=True)
-class Start:
-    """Start it, killing its former self first if that is alive."""
-
-    spec: ReplicaSpec
-
-
-@dataclass(frozen=True)
-class Remove:
-    """Stop it and forget it."""
-
-    name: str
-
-
-Action = Start | Remove
-
-
 def reconcile(
     desired: Iterable[ReplicaSpec], actual: Iterable[Actual], now: float, restart_backoff_s: float
-) -> list[Action]:
-    """Removals first: they free the memory that starts may need.
+) -> dict[str, ReplicaSpec | None]:
+    """By name: what to start, killing its former self first if that is alive, or None: stop it and forget it.
+    Removals come first: they free the memory that starts may need.
 
     One that exited by itself is left alone until the backoff is over (the kubelet's CrashLoopBackOff); one that was
     stopped on request stays stopped. A new generation, or another GPU, overrides both.
     """
     wanted = {spec.name: spec for spec in desired}
     present = {replica.name: replica for replica in actual}
-    actions: list[Action] = [Remove(name) for name in present if name not in wanted]
-    actions += [
-        Start(spec) for spec in wanted.values() if _needs_start(spec, present.get(spec.name), now, restart_backoff_s)
-    ]
-    return actions
+    gone: dict[str, ReplicaSpec | None] = {name: None for name in present if name not in wanted}
+    return gone | {
+        name: spec for name, spec in wanted.items() if _needs_start(spec, present.get(name), now, restart_backoff_s)
+    }
 
 
 def _needs_start(spec: ReplicaSpec, replica: Actual | None, now: float, restart_backoff_s: float) -> bool:

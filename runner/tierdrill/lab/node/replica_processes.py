@@ -16,7 +16,7 @@ from typing import Any
 from tierdrill.lab.lab_config import ReplicaSpec
 from tierdrill.lab.node.gpus import GpuUser
 from tierdrill.lab.node.http_client import JsonClient
-from tierdrill.lab.node.reconcile import EXITED, READY, STARTING, STOPPED, Actual, Remove, reconcile
+from tierdrill.lab.node.reconcile import EXITED, READY, STARTING, STOPPED, Actual, reconcile
 from tierdrill.process import spawn
 from tierdrill.process.atomic_file import write_private
 from tierdrill.process.child import Child, SpawnError
@@ -109,12 +109,10 @@ class Replicas:
             Actual(name, managed.spec.generation, managed.spec.gpu, managed.phase, managed.ended_at)
             for name, managed in self._managed.items()
         ]
-        for action in reconcile(self._desired, actual, time.monotonic(), self._backoff_s):
-            name = action.name if isinstance(action, Remove) else action.spec.name
+        for name, spec in reconcile(self._desired, actual, time.monotonic(), self._backoff_s).items():
             managed = self._managed.get(name)
-            if name in self._tasks or (managed is not None and managed.lock.locked()):
-                continue
-            self._begin(name, self._remove(name) if isinstance(action, Remove) else self._start(action.spec))
+            if name not in self._tasks and (managed is None or not managed.lock.locked()):
+                self._begin(name, self._remove(name) if spec is None else self._start(spec))
 
     async def restart(self, name: str) -> dict[str, Any]:
         """Kill it if it is alive and start it now, whatever the backoff says."""
