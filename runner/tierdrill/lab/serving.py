@@ -7,18 +7,17 @@ re-raises the signal after shutdown) is replaced, so that SIGTERM ends a program
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import signal
 import socket
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import Any
 
-import uvicorn
 from uvicorn.config import Config
 
 from tierdrill.monitoring.local_requests import LocalRequests
+from tierdrill.monitoring.loopback import WebServer
 from tierdrill.process.spawn import announce_ready, program_arguments
 from tierdrill.seldom import log_to_stderr
 
@@ -104,36 +103,12 @@ async def serve(app: Callable[..., Any], listener: socket.socket, *, on_ready: C
         timeout_keep_alive=KEEP_ALIVE_S,
         backlog=BACKLOG,
     )
-    server = _Server(config, on_ready)
+    server = WebServer(config, on_ready)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, server.stop)
+        loop.add_signal_handler(number, server.stop, DRAIN_S)
     try:
         await server.serve(sockets=[listener])
     finally:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.remove_signal_handler(number)
-
-
-class _Server(uvicorn.Server):
-    def __init__(self, config: Config, on_ready: Callable[[], None]) -> None:
-        super().__init__(config)
-        self._on_ready = on_ready
-        self._stopping = asyncio.Event()
-
-    def stop(self) -> None:
-        self.should_exit = True
-        self._stopping.set()
-        asyncio.get_running_loop().call_later(DRAIN_S, setattr, self, "force_exit", True)
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield  # serve() has installed the loop's own handlers
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        if self.started:
-            self._on_ready()
-
-    async def main_loop(self) -> None:
-        await self._stopping.wait()  # instead of ten wake-ups a second in each of many processes

@@ -5,24 +5,37 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
 import uvicorn
-from starlette.applications import Starlette
-from starlette.requests import Request
+from starlette.types import ASGIApp
 
 from tierdrill.monitoring.local_requests import LocalRequests
 
+if TYPE_CHECKING:  # each of the lab's many replicas imports this, and has no use for the class
+    from starlette.requests import Request
+
 START_TIMEOUT_S = 5.0
 STOP_TIMEOUT_S = 2.0
+DRAIN_S = 1.0
 
 
-class _Server(uvicorn.Server):
-    """Uvicorn without its signal handlers: Ctrl-C is the run's to handle, not a web server's."""
+class WebServer(uvicorn.Server):
+    """Uvicorn without its signal handlers, which re-raise the signal after the shutdown: signals are the program's to
+    handle. `on_ready` runs once connections are accepted.
+    """
 
-    def __init__(self, config: uvicorn.Config) -> None:
+    def __init__(self, config: uvicorn.Config, on_ready: Callable[[], object]) -> None:
         super().__init__(config)
-        self.serving = asyncio.Event()
+        self._on_ready = on_ready
+        self._stopping = asyncio.Event()
+
+    def stop(self, drain_s: float) -> None:
+        """Accept no more, and give open requests so long to end."""
+        self.should_exit = True
+        self._stopping.set()
+        asyncio.get_running_loop().call_later(drain_s, setattr, self, "force_exit", True)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -30,18 +43,22 @@ class _Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
-        self.serving.set()
+        if self.started:
+            self._on_ready()
+
+    async def main_loop(self) -> None:
+        await self._stopping.wait()  # instead of ten wake-ups a second in each of many processes
 
 
 class Loopback:
     """Serves one application from `start` to `stop`."""
 
-    def __init__(self, app: Starlette, port: int = 0, listen: tuple[str, int] | None = None) -> None:
+    def __init__(self, app: ASGIApp, port: int = 0, listen: tuple[str, int] | None = None) -> None:
         """`listen` (host, port) is for senders elsewhere, who are asked for a secret; loopback's are by their names."""
         self.app = app
         self._elsewhere = listen is not None
         self._at = listen or ("127.0.0.1", port)
-        self._server: _Server | None = None
+        self._server: WebServer | None = None
         self._task: asyncio.Task[None] | None = None
         self._address: tuple[str, int] | None = None
 
@@ -65,14 +82,14 @@ class Loopback:
             lifespan="off",
             ws="none",
             server_header=False,
-            timeout_graceful_shutdown=1,
         )
-        self._server = _Server(config)
+        serving = asyncio.Event()
+        self._server = WebServer(config, serving.set)
         self._task = asyncio.create_task(self._serve(self._server, listener))
-        ready = asyncio.create_task(self._server.serving.wait())
+        ready = asyncio.create_task(serving.wait())
         try:
             await asyncio.wait({ready, self._task}, timeout=START_TIMEOUT_S, return_when=asyncio.FIRST_COMPLETED)
-            if not self._server.serving.is_set():
+            if not serving.is_set():
                 await self.stop()
                 raise RuntimeError("the web server did not start")
         finally:
@@ -83,14 +100,14 @@ class Loopback:
         task, self._task = self._task, None
         if task is None or self._server is None:
             return
-        self._server.should_exit = True
+        self._server.stop(DRAIN_S)
         _, late = await asyncio.wait({task}, timeout=STOP_TIMEOUT_S)
         if late:
             task.cancel()
             await asyncio.wait({task}, timeout=STOP_TIMEOUT_S)
 
     @staticmethod
-    async def _serve(server: _Server, listener: socket.socket) -> None:
+    async def _serve(server: WebServer, listener: socket.socket) -> None:
         with listener:
             await server.serve(sockets=[listener])
 
