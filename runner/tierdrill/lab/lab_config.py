@@ -229,7 +229,7 @@ def check_tiers(tiers: Iterable[TierConfig], routes: Iterable[RouteConfig]) -> l
     _unique("tier", names)
     for tier in tiers:
         for victim in tier.may_preempt:
-            _known_tier(f"tier {tier.name}: may_preempt: found", victim, names)
+            _known_tier(f"tier {tier.name}: may_preempt: got", victim, names)
     for route in routes:
         _known_tier("route: got tier", route.tier, names)
     return names
