@@ -503,7 +503,7 @@ def test_callers_are_trusted_by_their_network() -> None:
         ({"tiers": [{"name": "a", "rank": 0}]}, "rank 0"),
         ({"tiers": [{"name": "a", "rank": 1, "queue": 3}]}, "got 'queue'"),
         ({"tiers": [{"name": "a", "rank": 1, "may_preempt": ["b"]}]}, "may_preempt: got 'b'"),
-        ({"tiers": [{"name": "a", "rank": 1, "deadline_s": "soon"}]}, "expected float, found 'soon'"),
+        ({"tiers": [{"name": "a", "rank": 1, "deadline_s": "soon"}]}, "got 'soon', expected float"),
         ({"tiers": [{"name": "a", "rank": 1, "deadline_s": -1}]}, "below 0"),
         ({"tiers": ["a"]}, "expected an object"),
         ({"routes": [{"tier": "gold"}]}, "got tier 'gold'"),
