@@ -19,8 +19,8 @@ import time
 from contextlib import closing
 from pathlib import Path
 
-from tests.raw_event import event
 from tierdrill.conductor.cleanup import own_process
+from tierdrill.history.events import Event
 from tierdrill.history.history_store import HistoryStore
 from tierdrill.history.ledger import Ledger
 from tierdrill.judge.verdict import Check, Status, Verdict
@@ -63,7 +63,7 @@ def run(script: Path, settings: dict[str, object], words: list[str]) -> int:
         store.begin(name, drill, "drill", time.time())
         calendar, entry, slot = origin.split("/", 2)
         asked = {"calendar": calendar, "entry": entry, "slot": slot}
-        store.append(name, event("run.started", "runner", run=name, origin=asked))
+        store.append(name, Event(time.time(), "run.started", "runner", {"run": name, "origin": asked}))
         process = own_process(name, "runner", os.getpid())
         assert process is not None
         ledger.own(process)
