@@ -31,6 +31,7 @@ from tierdrill.history.ledger import Ledger
 from tierdrill.history.sealed import SealedHistory, sealed_order
 from tierdrill.injection import injector as injector_module
 from tierdrill.injection.injector import Injector, NotInjected, Refused
+from tierdrill.monitoring.pager import PagerStub
 from tierdrill.targets.base import FaultOrder, Inventory, Mechanism, NodeState, Proof, ReplicaState, TargetError
 from tierdrill.targets.lab.fault_port import MECHANISMS
 from tierdrill.training.facilitator.exercise_faults import ExerciseFaults
@@ -154,8 +155,8 @@ def a_sabotage(home: Path, emit: Callable[[Event], object], monkeypatch: pytest.
     plan = replace(make_plan(shipped(), RUN, "drill", MECHANISMS), sabotage=sabotage)
     monkeypatch.setattr("tierdrill.conductor.sabotage.open_place", lambda _: injector_module.open_place({}))
     recorder = SimpleNamespace(take=emit, note=lambda *given, **named: None)
-    deployment = SimpleNamespace(plan=plan, recorder=recorder, session=SimpleNamespace(place={}))
-    asyncio.run(apply_sabotage(cast(Any, deployment), home))
+    session: Any = SimpleNamespace(place={})
+    asyncio.run(apply_sabotage(plan, session, cast(Any, recorder), PagerStub(), home))
     with closing(Ledger(home)) as ledger:
         assert undo_all(ledger, RUN, "runner", emit) == []
 

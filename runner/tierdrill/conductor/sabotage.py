@@ -15,7 +15,7 @@ from tierdrill.history.kinds.response_kinds import AlertSilenced
 from tierdrill.history.kinds.run_kinds import RunNote
 from tierdrill.injection.injector import Injector, NotInjected
 from tierdrill.monitoring.pager import PagerStub
-from tierdrill.targets.base import SABOTAGE, FaultOrder, Mechanism, RemedyPort, Session
+from tierdrill.targets.base import SABOTAGE, FaultOrder, Mechanism, RemedyPort, Session, TargetError
 from tierdrill.targets.broken_remedies import BrokenRemedies
 from tierdrill.targets.open import open_place
 
@@ -66,7 +66,7 @@ async def apply_sabotage(plan: Plan, session: Session, recorder: Recorder, pager
 
         try:
             await in_thread(work, recorder.take)
-        except NotInjected as error:
+        except (NotInjected, TargetError) as error:
             raise RunRefused(str(error)) from error
     if action.silence_alert:
         recorder.note(AlertSilenced(alert=action.silence_alert, by=sabotage.name), "runner")
