@@ -102,12 +102,12 @@ def test_what_was_undone_is_not_renewed() -> None:
         ({"lease_s": 0, "undo": [ON]}, "expected above 0"),
         ({"lease_s": LEASE_S_MAX * 2, "undo": [ON]}, "at most"),
         ({"lease_s": 5}, "at least one request"),
-        ({"lease_s": 5, "undo": ["on"]}, "undo: expected an object"),
+        ({"lease_s": 5, "undo": ["on"]}, "undo: got str, expected an object"),
         ({"lease_s": 5, "undo": [{**ON, "method": "GET"}]}, "method 'GET'"),
         ({"lease_s": 5, "undo": [{**ON, "path": "/v1/down"}]}, "path '/v1/down'"),
         ({"lease_s": 5, "undo": [{**ON, "path": "/v1/leases/x"}]}, "path '/v1/leases/x'"),
         ({"lease_s": 5, "undo": [{**ON, "path": "http://elsewhere/v1/links"}]}, "path 'http"),
-        ({"lease_s": 5, "undo": [{**ON, "body": "on"}]}, "undo.body: expected an object"),
+        ({"lease_s": 5, "undo": [{**ON, "body": "on"}]}, "undo.body: got str, expected an object"),
     ],
 )
 def test_a_lease_that_makes_no_sense_is_refused(said: dict[str, Any], why: str) -> None:
