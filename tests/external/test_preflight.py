@@ -31,6 +31,8 @@ class Answers(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         good = self.headers.get("Authorization") == "Bearer right"
         body = b'{"status": "success", "data": {"resultType": "vector", "result": [{"metric": {}, "value": [1, "1"]}]}}'
+        if self.path.startswith("/api/v2/"):
+            body = b"[]"
         self.send_response(200 if good else 401)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()

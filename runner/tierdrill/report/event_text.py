@@ -10,6 +10,7 @@ from tierdrill.history.kinds import response_kinds as response
 from tierdrill.history.kinds import run_kinds as run
 from tierdrill.history.payload import plain
 from tierdrill.history.projection import FaultSpan
+from tierdrill.judge.checks.fault_checks import INJECTOR
 from tierdrill.report.format import fault_words, show_seconds, variant_words
 from tierdrill.report.run_model import Line
 
@@ -70,7 +71,8 @@ def _fault(said: run.FaultEvent, name: str) -> Told:
     match said:
         case run.FaultIntended() as one:
             what = f"{fault_words(one.kind)} on {one.target}"
-            return f"fault {what} intended, undo is on the ledger ({one.mechanism})", "info"
+            undo = "somebody else undoes it" if one.undo == INJECTOR else "undo is on the ledger"
+            return f"fault {what} intended, {undo} ({one.mechanism})", "info"
         case run.FaultReverting(by=by):
             return f"fault {name} is being undone by {by}", "info"
         case run.FaultFailed(error=error):
