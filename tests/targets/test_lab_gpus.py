@@ -75,7 +75,8 @@ def replica(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, st
     config = folder / "replica.json"
     document = {
         "name": "assistant-0", "node": "node-1", "gpu_state_file": str(folder / "gpu-0.state"), "model": "assistant",
-        "model_seed": 1, "model_size": 256, "slots": 4, "prefill_ms_per_token": 1, "decode_ms_per_token": 5,
+        "tier": "critical", "rank": 1, "gpu": 0, "memory_gib": 40, "model_seed": 1, "model_size": 256, "slots": 4,
+        "prefill_ms_per_token": 1, "decode_ms_per_token": 5,
     }  # fmt: skip
     config.write_text(json.dumps(document), encoding="utf-8")
     child = spawn.spawn(spawn.program_argv("replica", config), log_path=folder / "log")
