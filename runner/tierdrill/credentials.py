@@ -8,11 +8,13 @@ from __future__ import annotations
 import base64
 import os
 import re
-import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    import ssl
 
 BYTES_MAX = 65_536
 
@@ -78,6 +80,8 @@ class ServerLogin:
         ca_file, cert, key = (_path(self.connection.get(name)) for name in ("ca_file", "client_cert", "client_key"))
         if ca_file is None and cert is None:
             return None
+        import ssl
+
         try:
             context = ssl.create_default_context(cafile=ca_file)
             if cert is not None:

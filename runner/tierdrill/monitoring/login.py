@@ -11,9 +11,6 @@ import hashlib
 import hmac
 from dataclasses import dataclass, field
 
-import bcrypt
-import yaml
-
 from tierdrill.credentials import basic
 
 LAB_USER = "tierdrill"
@@ -56,6 +53,10 @@ def lab_login(token: str) -> Login:
 
 def web_config(login: Login) -> str:
     """The `--web.config.file` of either program, as text: nobody but this user."""
+    # Only a lab that comes up needs them.
+    import bcrypt
+    import yaml
+
     hashed = bcrypt.hashpw(login.password.encode(), bcrypt.gensalt(BCRYPT_ROUNDS)).decode()
     text: str = yaml.safe_dump({"basic_auth_users": {login.user: hashed}})
     return text

@@ -11,18 +11,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 if TYPE_CHECKING:
+    from tierdrill.credentials import HttpLogin
     from tierdrill.documents.models.drill import Stream
     from tierdrill.documents.models.environment import Environment
     from tierdrill.documents.models.tiers import Tiers
     from tierdrill.documents.models.workloads import Model, Workloads
     from tierdrill.documents.reading.reading_state import Absent
+    from tierdrill.faults.radius import Layout
     from tierdrill.history.events import Event
+    from tierdrill.history.ledger import LedgerFault
     from tierdrill.load.load_plan import LoadPlan, Prompt
     from tierdrill.process.signals import StopSignal
 
-from tierdrill.credentials import HttpLogin
-from tierdrill.faults.radius import Layout, links_of
-from tierdrill.history.ledger import LedgerFault
 
 TargetKind = Literal["node", "gpu", "replica", "link", "gateway", "stream", "tier", "service"]
 
@@ -90,6 +90,8 @@ class Inventory:
     @property
     def layout(self) -> Layout:
         """What falls with what, as things stand."""
+        from tierdrill.faults.radius import Layout, links_of
+
         falls: dict[str, list[str]] = {gpu.node: [] for gpu in self.gpus}
         for gpu in self.gpus:
             falls[gpu.node].append(gpu.name)

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tierdrill.credentials import SecretMissing, ServerLogin, read_secret
 from tierdrill.faults.registry import KINDS
 from tierdrill.remedies.remedy_registry import REMEDIES
 from tierdrill.targets.base import FaultOrder, Inventory, Mechanism, Opening, Proof, Session, TargetError
@@ -66,6 +65,8 @@ class ExternalTarget:
 
     def check(self, home: Path, tools: Path, kept: str | None) -> None:
         """Every secret and certificate that the document names is there."""
+        from tierdrill.credentials import SecretMissing, ServerLogin, read_secret
+
         of = self._environment
         if kept is not None:
             raise TargetError(f"--lab {kept}: environment {of.metadata.name if of else ''} is no lab")
