@@ -11,6 +11,7 @@ import pytest
 from tests.judge.build import Run, shipped
 from tierdrill.documents.catalogue import DrillSetting
 from tierdrill.documents.models.environment import Environment
+from tierdrill.judge.checks.fault_checks import OBSERVED
 from tierdrill.judge.judge import judge
 from tierdrill.judge.verdict import Status
 from tierdrill.report.run.junit import junit_xml
@@ -82,3 +83,12 @@ def test_where_nothing_is_measured_nothing_passes() -> None:
         tier["objectives"] = {"integrity": 1.0}
     verdict = judge(Run(alerts=(), playbooks=()).events(DrillSetting.from_json(plain)))
     assert verdict.status is Status.INCONCLUSIVE and "run/judged" in verdict.reasons
+
+
+@pytest.mark.parametrize(("mechanism", "status"), [("test", Status.UNCLEAN), (OBSERVED, Status.INCONCLUSIVE)])
+def test_a_fault_that_is_only_observed_is_nothing_that_this_run_left_behind(mechanism: str, status: Status) -> None:
+    events = Run(gone=False).events(away())
+    intended = next(event for event in events if event.kind == "fault.intended")
+    intended.data["mechanism"] = mechanism
+    check = judge(events).check("fault/node-power-loss/gone")
+    assert check is not None and check.status is status

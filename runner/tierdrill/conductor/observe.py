@@ -32,14 +32,13 @@ from tierdrill.history.kinds.run_kinds import (
     PhaseStarted,
     RunNote,
 )
-from tierdrill.judge.checks.fault_checks import INJECTOR
+from tierdrill.judge.checks.fault_checks import INJECTOR, OBSERVED
 from tierdrill.load.arrival_schedule import planned as planned_arrivals
 from tierdrill.monitoring.query import NoData, Prometheus
 from tierdrill.monitoring.webhook_receiver import FAULTS
 from tierdrill.targets.base import Mechanism
 
 VARIANT = "observed"
-MECHANISM = "somebody else's, as told"
 LATE_S = 60.0
 """So much older than now may be the moment that a webhook tells."""
 
@@ -108,7 +107,7 @@ class Observed:
             Phase("fault", self.at_most_s),
             Phase("recovery", drill.recovery + drain),
         )
-        fault = PlannedFault("observed", self.kind, self.target, "service", {}, Mechanism(MECHANISM))
+        fault = PlannedFault("observed", self.kind, self.target, "service", {}, Mechanism(OBSERVED))
         return replace(plan, phases=phases, faults=(fault,))
 
     def about(self, plan: Plan) -> dict[str, Any]:
@@ -216,7 +215,7 @@ class ObservedRun(DrillRun):
             target=observed.target,
             target_kind="service",
             parameters={},
-            mechanism=MECHANISM,
+            mechanism=OBSERVED,
             undo=INJECTOR,
             lease_s=None,
             planned_at=mark.at,

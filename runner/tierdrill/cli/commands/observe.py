@@ -63,7 +63,7 @@ class SecondsType(click.ParamType):  # type: ignore[type-arg]
 @click.argument("environment", shell_complete=complete_environment)
 @click.option("--drill", metavar="NAME", shell_complete=complete_drill, help="Judge what this drill expects.")
 @click.option("--fault", "kind", default="fault", metavar="KIND", help="What the fault is called in the report.")
-@click.option("--target", default="", metavar="NAME", help="What it is injected into.")
+@click.option("--target", default="", metavar="NAME", help="What it is injected into [the environment].")
 @click.option("--from", "begins", type=MomentType(), metavar="TIME", help="When it begins: 30s from now, or a moment.")
 @click.option("--until", "ends", type=MomentType(), metavar="TIME", help="When it ends.")
 @click.option("--webhook", is_flag=True, help="Wait for signed calls of /faults that say when it begins and ends.")
@@ -141,7 +141,7 @@ def command(
         author=author(),
         argv=tuple(map(valid, sys.argv)),
         run=name,
-        observed=Observed(kind, target, within, at_most, begins, ends, keyboard=keyboard, load=load),
+        observed=Observed(kind, target or environment, within, at_most, begins, ends, keyboard=keyboard, load=load),
     )
     color = here.color and not plain_colors
     plain = plain or keyboard

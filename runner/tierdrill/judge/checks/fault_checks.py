@@ -25,6 +25,8 @@ LOST_SHARE = 0.2
 more."""
 UNDOER, INJECTOR = "experiment", "its injector"
 """Who ends a fault as planned: the drill's own experiment, or whoever injected one that is only observed."""
+OBSERVED = "somebody else's, as told"
+"""The mechanism of a fault that is only observed: this run has left nothing behind where it goes on."""
 UNDOERS = frozenset({UNDOER, INJECTOR})
 
 
@@ -130,7 +132,7 @@ def _gone(path: str, fault: FaultSpan, timeline: Timeline) -> Check:
     landed, gone = fault.effective_at is not None, fault.gone_at
     doubts: list[str] = []
     if gone is None:
-        status = Status.UNCLEAN if landed else Status.INCONCLUSIVE
+        status = Status.UNCLEAN if landed and fault.mechanism != OBSERVED else Status.INCONCLUSIVE
         seen = "; ".join(map(": ".join, fault.problems)) or "no witness saw it gone"
     else:
         doubts = _doubts(fault, gone, timeline)
