@@ -64,7 +64,7 @@ class Payload:
         for name, base, default, _ in cls._fields:
             value = data.get(name)
             if value is not None:
-                value = _READERS[base](value)
+                value = _BASES[base][1](value)
             values[name] = default() if value is None else value
         return made
 
@@ -105,62 +105,35 @@ def _field(name: str, wanted: str, given: Mapping[str, Any]) -> tuple[str, str, 
     base = wanted.partition("[")[0].partition(" ")[0]
     if name in given:
         return name, base, lambda: given[name], True
-    return name, base, (lambda: None) if wanted.endswith("| None") else _NEUTRAL[base], False
+    return name, base, (lambda: None) if wanted.endswith("| None") else _BASES[base][2], False
 
 
-def _number(value: Any) -> float | None:
+def _only(*types: type) -> Callable[[Any], Any]:
     # A whole number beyond a float's range is no time and no count of anything.
-    fits = isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < NUMBER_MAX
-    return value if fits else None
+    def read(value: Any) -> Any:
+        fits = isinstance(value, types) and (bool in types or not isinstance(value, bool))
+        return value if fits and not (float in types and abs(value) >= NUMBER_MAX) else None
+
+    return read
 
 
-def _whole(value: Any) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) else None
-
-
-def _object(value: Any) -> Mapping[str, Any] | None:
-    return value if isinstance(value, Mapping) else None
-
-
-def _list(value: Any) -> tuple[Any, ...] | None:
+def _sequence(value: Any) -> tuple[Any, ...] | None:
     return tuple(value) if isinstance(value, list | tuple) else None
 
 
-def _flag(value: Any) -> bool | None:
-    return value if isinstance(value, bool) else None
-
-
-_READERS: Mapping[str, Callable[[Any], Any]] = {
-    "str": plain,
-    "Seen": plain,
-    "float": _number,
-    "Moment": _number,
-    "int": _whole,
-    "bool": _flag,
-    "Mapping": _object,
-    "Sequence": _list,
-    "Any": lambda value: value,
+_NUMBER = ("a number", _only(int, float), float)
+_BASES: Mapping[str, tuple[str, Callable[[Any], Any], Callable[[], Any]]] = {
+    "str": ("a text", plain, str),
+    "Seen": ("", plain, str),
+    "float": _NUMBER,
+    "Moment": _NUMBER,
+    "int": ("a whole number", _only(int), int),
+    "bool": ("true or false", _only(bool), bool),
+    "Mapping": ("an object", _only(Mapping), dict),
+    "Sequence": ("a list", _sequence, tuple),
+    "Any": ("", lambda value: value, lambda: None),
 }
-_NEUTRAL: Mapping[str, Callable[[], Any]] = {
-    "str": str,
-    "Seen": str,
-    "float": float,
-    "Moment": float,
-    "int": int,
-    "bool": bool,
-    "Mapping": dict,
-    "Sequence": tuple,
-    "Any": lambda: None,
-}
-_TYPES: Mapping[str, tuple[str, Callable[[Any], bool]]] = {
-    "str": ("a text", lambda value: isinstance(value, str)),
-    "bool": ("true or false", lambda value: isinstance(value, bool)),
-    "float": ("a number", lambda value: _number(value) is not None),
-    "Moment": ("a number", lambda value: _number(value) is not None),
-    "int": ("a whole number", lambda value: _whole(value) is not None),
-    "Sequence": ("a list", lambda value: isinstance(value, list)),
-    "Mapping": ("an object", lambda value: isinstance(value, dict)),
-}
+"""By type: what it is called ("" where anything goes), how it is read (None: it is none), and what it is without."""
 _ENVELOPE = {"at": "float", "kind": "str", "source": "str", "data": "Mapping", "sequence": "int"}
 
 
@@ -168,7 +141,7 @@ def envelope_problem(record: Mapping[str, Any]) -> str:
     """What is wrong with an event's own fields: `at: got 'x', expected a number`; "" for nothing."""
     for name, kind in _ENVELOPE.items():
         if name not in record:
-            return f"{name}: missing, expected {_TYPES[kind][0]}"
+            return f"{name}: missing, expected {_BASES[kind][0]}"
         if problem := _problem(name, record[name], kind):
             return problem
     return ""
@@ -185,14 +158,11 @@ def data_problem(payload: Payload, data: Mapping[str, Any]) -> str:
     return ""
 
 
-def _problem(name: str, value: object, kind: str) -> str:
-    expected, fits = _TYPES.get(kind, ("", lambda value: True))
-    return "" if fits(value) else f"{name}: got {_shown(value)}, expected {expected}"
-
-
-def _shown(value: object) -> str:
+def _problem(name: str, value: object, base: str) -> str:
+    expected, read, _ = _BASES[base]
+    fits = isinstance(value, str) if base == "str" else not expected or read(value) is not None
     text = repr(value)
-    return text if len(text) <= 60 else f"{text[:59]}…"
+    return "" if fits else f"{name}: got {text if len(text) <= 60 else f'{text[:59]}…'}, expected {expected}"
 
 
 class Unknown(Payload):
