@@ -26,6 +26,7 @@ from tierdrill.history.kinds.run_kinds import (
     FaultIntended,
     FaultLanded,
     FaultReverting,
+    LoadSamples,
     LoadStarted,
     MonitoringAvailability,
     PhaseEnded,
@@ -264,7 +265,7 @@ class ObservedRun(DrillRun):
         self.recorder.note(counted, "monitoring")
 
     def _seen(self, item: Event) -> None:
-        if item.kind == "load.samples" and (dues := item.data["columns"].get("due")):
+        if isinstance(said := item.payload, LoadSamples) and (dues := said.columns.get("due")):
             self._last_due = max(self._last_due, *dues)
 
     async def _end_load_early(self, zero: float) -> None:
