@@ -88,7 +88,7 @@ def test_validate_of_one_file_tells_only_of_that_file_but_knows_the_others(tmp_p
     drill.write_text(drill.read_text().replace("environment: lab", "environment: moon"))
     fine = tierdrill(tmp_path / "home", "validate", tmp_path / "mine" / "drills" / "slow-link.yaml")
     assert fine.code == 0, fine.out
-    assert fine.out.startswith("1 documents")
+    assert fine.out.startswith("1 document ")
     wrong = tierdrill(tmp_path / "home", "validate", drill)
     assert wrong.code == 2
     assert all("node-loss.yaml" in line for line in wrong.out.splitlines())

@@ -1,9 +1,9 @@
 """Cron lines of five fields (minute hour day month weekday), read strictly: what two programs read differently is
 refused with the reason.
 
-Not APScheduler's CronTrigger: at an autumn clock change it fires twice for one time on the wall clock, in spring at a
-time that no clock shows (02:30 in Berlin comes at 03:30) or not at all (a midnight that is skipped in Brazil), and it
-takes a weekday of 1 for Tuesday.
+No library's trigger: at an autumn clock change APScheduler's and croniter fire twice for one time on the wall clock,
+and cronsim does for */30. In spring both of those fire at a time that no line names (02:30 in Berlin comes at 03:00),
+and APScheduler at 03:30, or not at all (a midnight that is skipped in Brazil); it takes a weekday of 1 for Tuesday.
 """
 
 from __future__ import annotations
