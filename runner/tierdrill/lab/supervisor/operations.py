@@ -295,11 +295,9 @@ class Operations:
         if what not in GATEWAY_SETTINGS:
             raise Refused(f"got setting {what!r}, expected one of: {', '.join(GATEWAY_SETTINGS)}", 404)
         names = self._lab.config.gateways
-        if gateway is None:
-            return names
-        if gateway not in names:
+        if gateway not in (None, *names):
             raise Refused(f"got gateway {gateway!r}, expected one of: {', '.join(names)}", 404)
-        return (gateway,)
+        return names if gateway is None else (gateway,)
 
     async def remedy(self, verb: str, arguments: dict[str, Any]) -> Answer:
         path = f"/v1/remedies/{quote(verb, safe='')}"
