@@ -118,10 +118,10 @@ def test_the_log_shows_what_was_given_up_and_lets_it_wait_again(tmp_path: Path) 
         store.post([channel], Notice(kind="held", calendar="team", entry="nightly"), 1e9 + 2)
     told = tierdrill(home, "notify", "log").out
     assert "failed team/nightly/node-loss  failed   404 Not Found" in told
-    assert "0 sent, 1 waiting, 1 given up" in told
+    assert "0 sent, 1 waiting, 1 failed" in told
     shown = json.loads(tierdrill(home, "notify", "log", "--json", "--state", "failed").out)
     assert [line["answer"] for line in shown["messages"]] == ["404 Not Found"]
-    assert tierdrill(home, "notify", "resend").out == "1 message waits again\n"
+    assert tierdrill(home, "notify", "resend").out == "1 message queued again\n"
     assert json.loads(tierdrill(home, "notify", "log", "--json").out)["counts"] == {
         "waiting": 2, "sent": 0, "failed": 0,
     }  # fmt: skip

@@ -48,7 +48,7 @@ def test(here: Surroundings, channel: str, calendar: str | None, as_json: bool) 
         echo_json({"calendar": name, "channel": chosen.name, "type": chosen.type, "ok": ok, "steps": steps})
     else:
         for step in steps:
-            went = "taken" if step["ok"] else "NOT DELIVERED"
+            went = "delivered" if step["ok"] else "NOT DELIVERED"
             what = f", {step['action']}" if len(steps) > 1 else ""
             click.echo(f"{chosen.name} ({chosen.type}, calendar {name}){what}: {went}: {step['seen']}")
     return 0 if ok else FAILED
@@ -156,7 +156,7 @@ async def _try(channel: Channel, notice: Notice) -> list[dict[str, str | bool]]:
 
 def _row(line: Logged) -> tuple[str, ...]:
     told = line.kind if line.action == "tell" else "resolve"
-    state = "failed" if line.state == "failed" else line.state
+    state = line.state
     if line.state == "waiting" and line.attempts:
         state = f"waiting until {utc(line.next_at)[11:]}"
     tries = f" ({line.attempts} attempts)" if line.attempts > 1 else ""
