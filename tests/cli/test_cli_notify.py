@@ -13,7 +13,7 @@ from tests.cli.support import Done, copied_catalogue, tierdrill
 from tests.cli.test_cli_surface import complete
 from tests.schedule.servers import HttpServer, SmtpServer
 from tierdrill.documents.models.channels import Secret, WebhookChannel
-from tierdrill.monitoring.pager import PagerStub
+from tierdrill.monitoring.pagerduty import PagerStub
 from tierdrill.schedule.notify.notification import Notice
 from tierdrill.schedule.notify.outbox_store import MessageStore
 from tierdrill.schedule.notify.retry import Answer

@@ -11,7 +11,7 @@ from tests.raw_event import event
 from tierdrill.conductor.deployment import Deployment
 from tierdrill.documents.models.drill import OnCall
 from tierdrill.history.kinds.run_kinds import RunNote
-from tierdrill.monitoring.pager import PageNotSent, PagerClient, PagerStub
+from tierdrill.monitoring.pagerduty import PageNotSent, PagerClient, PagerStub
 from tierdrill.process.signals import StopSignal
 
 

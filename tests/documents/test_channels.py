@@ -14,7 +14,7 @@ from tierdrill.documents.models.units import Frozen, Part
 from tierdrill.documents.problems import Problem, in_order
 from tierdrill.documents.reading.located_errors import problems_of
 from tierdrill.documents.reading.reading_state import Place
-from tierdrill.documents.reading.source import read_text
+from tierdrill.documents.reading.yaml_positions import read_text
 
 SECRET = "hunter2-is-secret"
 GOOD = """channels:

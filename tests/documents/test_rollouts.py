@@ -15,7 +15,7 @@ from tierdrill.documents.models.environment import BlastRadius
 from tierdrill.documents.models.staged_rollout import Reach, Rollout
 from tierdrill.documents.reading.located_errors import problems_of
 from tierdrill.documents.reading.reading_state import Place
-from tierdrill.documents.reading.source import read_text
+from tierdrill.documents.reading.yaml_positions import read_text
 
 GOOD = """owner: platform
 stages:

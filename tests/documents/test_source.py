@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tierdrill.documents.problems import Problem
-from tierdrill.documents.reading.source import Source, read_text
 from tierdrill.documents.reading.yaml_nodes import DEPTH_MAX, SIZE_MAX
+from tierdrill.documents.reading.yaml_positions import Source, read_text
 
 
 def only(text: str, name: str = "a.yaml") -> Source:

@@ -31,7 +31,7 @@ from tierdrill.history.ledger import Ledger
 from tierdrill.history.sealed import SealedHistory, sealed_order
 from tierdrill.injection import injector as injector_module
 from tierdrill.injection.injector import Injector, NotInjected, Refused
-from tierdrill.monitoring.pager import PagerStub
+from tierdrill.monitoring.pagerduty import PagerStub
 from tierdrill.targets.base import FaultOrder, Inventory, Mechanism, NodeState, Proof, ReplicaState, TargetError
 from tierdrill.targets.lab.fault_port import MECHANISMS
 from tierdrill.training.facilitator.exercise_faults import ExerciseFaults

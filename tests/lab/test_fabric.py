@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from tierdrill.process import spawn
+from tierdrill.process import ready_line as spawn
 
 TOKEN = "fabric-token"
 

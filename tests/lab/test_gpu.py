@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tierdrill.lab.lab_config import GpuConfig
-from tierdrill.lab.node import gpu_overrides as gpu
+from tierdrill.lab.node import gpu_errors as gpu
 
 values = st.fixed_dictionaries(
     {},

@@ -17,7 +17,8 @@ import psutil
 import pytest
 
 from tierdrill.lab.node import kernel_log as kmsg
-from tierdrill.process import groups, spawn
+from tierdrill.process import groups
+from tierdrill.process import ready_line as spawn
 from tierdrill.process.child import Child
 from tierdrill.process.identity import here
 

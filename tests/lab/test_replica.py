@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 
 from tierdrill.lab.lab_config import GpuConfig
-from tierdrill.lab.node import gpu_overrides as gpu
+from tierdrill.lab.node import gpu_errors as gpu
 from tierdrill.lab.replica.language_model import expected_answer
-from tierdrill.process import spawn
+from tierdrill.process import ready_line as spawn
 from tierdrill.process.child import Child
 
 SEED, SIZE, TOKEN = 11, 1024, "replica-token"

@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tierdrill.monitoring.pager import PageNotSent, PagerClient, PagerStub, event_problems
+from tierdrill.monitoring.pagerduty import PageNotSent, PagerClient, PagerStub, event_problems
 
 ROUTING_KEY = "5" * 32
 TRIGGER = {

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from tests.process.test_spawn import READY_PROGRAM, _script
-from tierdrill.process import groups, spawn
+from tierdrill.process import groups
+from tierdrill.process import ready_line as spawn
 from tierdrill.process.child import launch
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tierdrill.documents.catalogue_reader import FROM_DOCUMENT
 from tierdrill.documents.models.calendar import Calendar
-from tierdrill.documents.reading.source import read_text
+from tierdrill.documents.reading.yaml_positions import read_text
 from tierdrill.documents.timetable import Timetable, timetable_of
 
 

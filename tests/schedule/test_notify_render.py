@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from tierdrill.documents.models.channels import EmailChannel
 from tierdrill.judge.verdict import Check, Status, Verdict
-from tierdrill.monitoring.pager import event_problems, page_event
+from tierdrill.monitoring.pagerduty import event_problems, page_event
 from tierdrill.schedule.notify import render
 from tierdrill.schedule.notify.notification import KINDS, Notice, notice_of_verdict
 from tierdrill.schedule.notify.retry import (

@@ -22,7 +22,7 @@ from tierdrill.documents.models.channels import (
     SlackChannel,
     WebhookChannel,
 )
-from tierdrill.monitoring.pager import PagerStub
+from tierdrill.monitoring.pagerduty import PagerStub
 from tierdrill.monitoring.webhook_receiver import SIGNATURE_HEADER, sign_at
 from tierdrill.schedule.notify.message import Message
 from tierdrill.schedule.notify.notification import Notice

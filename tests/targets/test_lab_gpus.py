@@ -17,9 +17,9 @@ from tierdrill.faults.registry import checked_parameters
 from tierdrill.injection.undo import await_proof
 from tierdrill.lab.client import LabClient, LabError
 from tierdrill.lab.lab_config import GpuConfig
-from tierdrill.lab.node import gpu_overrides as gpu
+from tierdrill.lab.node import gpu_errors as gpu
 from tierdrill.lab.node.gpus import GpuBoard, GpuUser
-from tierdrill.process import spawn
+from tierdrill.process import ready_line as spawn
 from tierdrill.targets.base import Proof, TargetError
 from tierdrill.targets.lab import gpu_clocks
 from tierdrill.targets.lab.fault_port import LAB_FAULTS

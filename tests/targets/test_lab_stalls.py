@@ -19,7 +19,8 @@ from tierdrill.lab.client import LabClient
 from tierdrill.lab.supervisor.lab_events import EventLog
 from tierdrill.lab.supervisor.node_stalls import NodeStalls, Stalls
 from tierdrill.lab.supervisor.processes import ProcessTable
-from tierdrill.process import groups, spawn
+from tierdrill.process import groups
+from tierdrill.process import ready_line as spawn
 from tierdrill.process.child import launch
 from tierdrill.targets.lab.fault_port import LAB_FAULTS
 

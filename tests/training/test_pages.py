@@ -11,7 +11,7 @@ import pytest
 from tests.training.build import catalogue
 from tests.training.test_rules import inventory
 from tierdrill.history.events import Event
-from tierdrill.monitoring.pager import PagerClient, PagerStub
+from tierdrill.monitoring.pagerduty import PagerClient, PagerStub
 from tierdrill.remediation.alert_notice import AlertNotice
 from tierdrill.training.exercise_clock import ExerciseClock
 from tierdrill.training.exercise_setting import at_pace

@@ -9,8 +9,9 @@ import pytest
 
 from tests.training.build import catalogue
 from tests.training.world import World
-from tierdrill.training import deduction, responders
-from tierdrill.training.deduction import Seen, conclude
+from tierdrill.training import diagnosis as deduction
+from tierdrill.training import responders
+from tierdrill.training.diagnosis import Seen, conclude
 from tierdrill.training.responders import POLICIES, Policy, Responder
 from tierdrill.training.scoring.exercise_score import score_history
 from tierdrill.training.scoring.scorecard import ScoreCard
@@ -58,7 +59,7 @@ def test_they_know_no_scenario_and_no_history(module: object) -> None:
         for name in ([node.module] if isinstance(node, ast.ImportFrom) else [one.name for one in node.names])
     }  # fmt: skip
     assert imported <= {
-        "__future__", "collections.abc", "dataclasses", "typing", "tierdrill.training.deduction",
+        "__future__", "collections.abc", "dataclasses", "typing", "tierdrill.training.diagnosis",
     }  # fmt: skip
 
 

@@ -14,7 +14,7 @@ from tests.training.test_rules import inventory, situation
 from tierdrill.conductor.recorder import Recorder
 from tierdrill.history.events import Event
 from tierdrill.injection.injector import NotInjected, Refused
-from tierdrill.monitoring.pager import PagerStub
+from tierdrill.monitoring.pagerduty import PagerStub
 from tierdrill.monitoring.query import NoData
 from tierdrill.targets.base import Endpoint, Endpoints
 from tierdrill.training.exercise_session import Session

@@ -24,7 +24,7 @@ from tierdrill.injection.injector import Injector, NotInjected
 from tierdrill.injection.undo import undo_fault
 from tierdrill.process.child import shared_pipe, start
 from tierdrill.process.programs import Program, program, user_environment
-from tierdrill.process.spawn import await_ready
+from tierdrill.process.ready_line import await_ready
 from tierdrill.targets.base import TargetError
 
 KEEPER_WITHIN_S = 10.0

@@ -20,7 +20,7 @@ from tierdrill.judge.checks.run_trust import WITNESSES
 from tierdrill.monitoring.alert_names import WATCHDOG
 from tierdrill.monitoring.alert_watch import AlertWatcher
 from tierdrill.monitoring.external_alerts import PolledAlerts
-from tierdrill.monitoring.pager import PagerClient, PagerStub
+from tierdrill.monitoring.pagerduty import PagerClient, PagerStub
 from tierdrill.monitoring.query import AlertmanagerClient, NoData, Prometheus
 from tierdrill.monitoring.webhook_receiver import FAULTS, Receiver
 from tierdrill.process.signals import StopSignal

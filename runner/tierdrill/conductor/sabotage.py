@@ -14,7 +14,7 @@ from tierdrill.history.events import Emit
 from tierdrill.history.kinds.response_kinds import AlertSilenced
 from tierdrill.history.kinds.run_kinds import RunNote
 from tierdrill.injection.injector import Injector, NotInjected
-from tierdrill.monitoring.pager import PagerStub
+from tierdrill.monitoring.pagerduty import PagerStub
 from tierdrill.targets.base import SABOTAGE, FaultOrder, Mechanism, RemedyPort, Session, TargetError
 from tierdrill.targets.broken_remedies import BrokenRemedies
 from tierdrill.targets.open import open_place

@@ -18,7 +18,7 @@ from uvicorn.config import Config
 
 from tierdrill.monitoring.local_requests import LocalRequests
 from tierdrill.monitoring.loopback import WebServer
-from tierdrill.process.spawn import announce_ready, program_arguments
+from tierdrill.process.ready_line import announce_ready, program_arguments
 from tierdrill.seldom import log_to_stderr
 
 BACKLOG = 2048

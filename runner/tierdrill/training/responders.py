@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
-from tierdrill.training.deduction import Finding, Move, Rows, Seen, conclude
+from tierdrill.training.diagnosis import Finding, Move, Rows, Seen, conclude
 
 Policy = Literal["good", "slow", "harmful"]
 POLICIES: tuple[Policy, ...] = ("good", "slow", "harmful")

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ValidationError
 from tierdrill.documents.calendar.moments import CLOCK_PATTERN, DATE_PATTERN, MOMENT_FORM, MOMENT_PATTERN
 from tierdrill.documents.models.units import DURATION_PATTERN, NAME_PATTERN, PERCENT_PATTERN, RATE_PATTERN
 from tierdrill.documents.problems import Problem, either, listed, nearest, parted, shown
-from tierdrill.documents.reading.source import Source
+from tierdrill.documents.reading.yaml_positions import Source
 
 Loc = tuple[int | str, ...]
 PLACES_MAX = 500

@@ -10,7 +10,7 @@ from typing import Any
 from tierdrill.documents.catalogue import Catalogue
 from tierdrill.documents.models.environment import Environment
 from tierdrill.documents.problems import Problem, either, nearest, shown
-from tierdrill.documents.reading.source import Key, Source
+from tierdrill.documents.reading.yaml_positions import Key, Source
 
 EXPERIMENT = "Experiment"
 

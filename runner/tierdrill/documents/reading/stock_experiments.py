@@ -16,8 +16,8 @@ import yaml
 
 from tierdrill.documents.problems import Problem, shown
 from tierdrill.documents.reading.fault_actions import MODULE
-from tierdrill.documents.reading.source import NODES_MAX, Key, Source, Text
 from tierdrill.documents.reading.yaml_nodes import DEPTH_MAX, Refused, compose, decode
+from tierdrill.documents.reading.yaml_positions import NODES_MAX, Key, Source, Text
 
 OURS = MODULE.split(".")[0]
 DIFFERENCES_MAX = 20

@@ -15,7 +15,7 @@ from tierdrill.documents.models.drill import TierExpectation
 from tierdrill.documents.models.tiers import Tier, Tiers
 from tierdrill.documents.models.units import show_ratio
 from tierdrill.documents.sample_size import integrity_requests
-from tierdrill.judge.checks.slo_check import side, slo_check
+from tierdrill.judge.checks.objective_check import side, slo_check
 from tierdrill.judge.samples import TierSamples, joined
 from tierdrill.judge.statistics import wilson
 from tierdrill.judge.timeline import Timeline

@@ -15,7 +15,7 @@ from tierdrill.documents.detection_power import promises
 from tierdrill.documents.models.drill import TierExpectation
 from tierdrill.documents.models.tiers import Tier, WorstWindow
 from tierdrill.documents.models.units import show_duration, show_ratio
-from tierdrill.judge.checks.slo_check import slo_check
+from tierdrill.judge.checks.objective_check import slo_check
 from tierdrill.judge.checks.slo_checks import judge_tier, promised
 from tierdrill.judge.sample_columns import UNKNOWN
 from tierdrill.judge.samples import TierSamples

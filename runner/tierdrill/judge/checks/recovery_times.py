@@ -25,7 +25,7 @@ from tierdrill.documents.models.units import show_duration
 from tierdrill.history.events import Event, each
 from tierdrill.history.kinds.response_kinds import PageAcknowledged
 from tierdrill.judge.checks.alert_checks import Firing, sightings
-from tierdrill.judge.checks.slo_check import slo_check
+from tierdrill.judge.checks.objective_check import slo_check
 from tierdrill.judge.sample_columns import UNKNOWN
 from tierdrill.judge.samples import TierSamples
 from tierdrill.judge.statistics import TAIL

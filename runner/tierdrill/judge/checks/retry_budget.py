@@ -6,7 +6,7 @@ from collections import Counter
 
 from tierdrill.documents.models.tiers import RETRY_BURST, Tier
 from tierdrill.documents.models.units import show_ratio
-from tierdrill.judge.checks.slo_check import slo_check
+from tierdrill.judge.checks.objective_check import slo_check
 from tierdrill.judge.samples import TierSamples
 from tierdrill.judge.verdict import Check, Status
 

@@ -22,9 +22,9 @@ from tierdrill.documents.models.units import show_duration, show_ratio
 from tierdrill.documents.sample_size import BAD_AT_LEAST
 from tierdrill.judge.checks.answer_checks import judge_fallback, judge_integrity, settled
 from tierdrill.judge.checks.load_generator import sent_as
+from tierdrill.judge.checks.objective_check import side, slo_check
 from tierdrill.judge.checks.recovery_times import BACK_IN_TARGET, judge_time
 from tierdrill.judge.checks.retry_budget import judge_retries
-from tierdrill.judge.checks.slo_check import side, slo_check
 from tierdrill.judge.sample_columns import UNKNOWN
 from tierdrill.judge.samples import TierSamples, joined
 from tierdrill.judge.statistics import quantile, wilson

@@ -10,7 +10,7 @@ from tierdrill.documents.models.units import show_ratio
 from tierdrill.documents.sample_size import BAD_AT_LEAST
 from tierdrill.history.events import Event, each
 from tierdrill.history.kinds.run_kinds import MonitoringAvailability
-from tierdrill.judge.checks.slo_check import side, slo_check
+from tierdrill.judge.checks.objective_check import side, slo_check
 from tierdrill.judge.statistics import wilson
 from tierdrill.judge.verdict import Check, Status
 

@@ -24,7 +24,7 @@ from tierdrill.lab.gateway.gateway_state import GatewayCore
 from tierdrill.lab.gateway.proxy import Proxy
 from tierdrill.lab.lab_config import LabConfigError
 from tierdrill.monitoring.local_requests import FORBIDDEN, refusal
-from tierdrill.process.spawn import announce_ready, program_arguments
+from tierdrill.process.ready_line import announce_ready, program_arguments
 from tierdrill.seldom import log_to_stderr
 
 BODY_BYTES_MAX = 4 * 1024 * 1024

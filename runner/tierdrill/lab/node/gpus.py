@@ -16,7 +16,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from tierdrill.lab.lab_config import GpuConfig
-from tierdrill.lab.node import gpu_overrides as gpu
+from tierdrill.lab.node import gpu_errors as gpu
 from tierdrill.lab.node import kernel_log as kmsg
 
 OVERRIDES_FILE = "overrides.json"

@@ -17,7 +17,7 @@ from tierdrill.lab.lab_config import ReplicaSpec
 from tierdrill.lab.node.gpus import GpuUser
 from tierdrill.lab.node.http_client import JsonClient
 from tierdrill.lab.node.reconcile import EXITED, READY, STARTING, STOPPED, Actual, reconcile
-from tierdrill.process import spawn
+from tierdrill.process import ready_line as spawn
 from tierdrill.process.atomic_file import write_private
 from tierdrill.process.child import Child, SpawnError
 

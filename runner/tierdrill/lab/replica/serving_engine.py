@@ -13,7 +13,7 @@ from collections.abc import AsyncGenerator, Mapping
 from pathlib import Path
 from typing import Any
 
-from tierdrill.lab.node.gpu_overrides import cuda_error
+from tierdrill.lab.node.gpu_errors import cuda_error
 from tierdrill.lab.replica.language_model import Model, detokenize
 from tierdrill.lab.replica.replica_api import Ask
 from tierdrill.lab.replica.replica_metrics import ReplicaMetrics

@@ -27,7 +27,7 @@ from tierdrill.monitoring.login import lab_login
 from tierdrill.process.atomic_file import write_private
 from tierdrill.process.child import SpawnError
 from tierdrill.process.programs import bare_environment
-from tierdrill.process.spawn import program_argv, spawn_async
+from tierdrill.process.ready_line import program_argv, spawn_async
 
 POLL_WAIT_S = 5.0
 RETRY_S = 0.2

@@ -17,7 +17,7 @@ from urllib.parse import quote
 import psutil
 
 from tierdrill.lab.lab_files import MARKER
-from tierdrill.lab.node import gpu_overrides as gpus
+from tierdrill.lab.node import gpu_errors as gpus
 from tierdrill.lab.node import kernel_log as kmsg
 from tierdrill.lab.supervisor.kernel_log_noise import Burst, KernelNoise
 from tierdrill.lab.supervisor.lab_lifecycle import CONTROLLER, FABRIC, Lab

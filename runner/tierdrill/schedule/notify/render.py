@@ -15,7 +15,7 @@ from email.utils import format_datetime
 from typing import Any
 
 from tierdrill.documents.models.channels import EmailChannel
-from tierdrill.monitoring.pager import SUMMARY_MAX, page_event
+from tierdrill.monitoring.pagerduty import SUMMARY_MAX, page_event
 from tierdrill.monitoring.webhook_receiver import SIGNATURE_HEADER, TIMESTAMP_HEADER, sign_at
 from tierdrill.schedule.notify.notification import Notice
 from tierdrill.text import plural

@@ -19,7 +19,7 @@ import httpx
 
 from tierdrill.credentials import SecretMissing
 from tierdrill.documents.models.channels import Channel, EmailChannel, PagerDutyChannel, SlackChannel, WebhookChannel
-from tierdrill.monitoring.pager import ENQUEUE_PATH
+from tierdrill.monitoring.pagerduty import ENQUEUE_PATH
 from tierdrill.schedule.notify import render
 from tierdrill.schedule.notify.message import RESOLVE, Message
 from tierdrill.schedule.notify.retry import Answer, may_pass, retry_after

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from tierdrill.lab.client import LabClient, LabError
-from tierdrill.lab.node.gpu_overrides import THROTTLES
+from tierdrill.lab.node.gpu_errors import THROTTLES
 from tierdrill.targets.base import Mechanism, Proof
 from tierdrill.targets.lab.lab_fault import LabFault, Parameters, State, bind_gpu, seen, without_power
 from tierdrill.targets.lab.token_rate import Rate, measure

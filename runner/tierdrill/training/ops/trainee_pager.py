@@ -15,7 +15,7 @@ from typing import Any
 from tierdrill.documents.models.tiers import Tiers
 from tierdrill.history.events import Event, event
 from tierdrill.history.kinds import response_kinds
-from tierdrill.monitoring.pager import Page, PagerStub
+from tierdrill.monitoring.pagerduty import Page, PagerStub
 from tierdrill.remediation.alert_notice import AlertNotice
 from tierdrill.remediation.engine_journal import Journal
 from tierdrill.remediation.escalation import Ladder, Pager

@@ -10,8 +10,8 @@ from tierdrill.documents.models.units import show_duration
 from tierdrill.documents.problems import listed
 from tierdrill.history.kinds.exercise_kinds import FacilitatorHint, TraineeUpdate
 from tierdrill.text import plural
+from tierdrill.training.scoring.points import ScoringContext, unjudged
 from tierdrill.training.scoring.scorecard import ScoreLine
-from tierdrill.training.scoring.scoring_context import ScoringContext, unjudged
 from tierdrill.training.scoring.timeliness import automated, first_mending, held_from
 from tierdrill.training.scoring.trainee_actions import Act, parts_of
 

@@ -17,8 +17,8 @@ from tierdrill.training.exercise_documents import documents_in
 from tierdrill.training.scoring.behaviour import harm_line, hint_line, playbook_lines, priority_line, update_line
 from tierdrill.training.scoring.exercise_timeline import UNENDED, ExerciseTimeline, read_exercise
 from tierdrill.training.scoring.objectives import objectives_line
+from tierdrill.training.scoring.points import ScoringContext
 from tierdrill.training.scoring.scorecard import ScoreCard, total
-from tierdrill.training.scoring.scoring_context import ScoringContext
 from tierdrill.training.scoring.timeliness import acknowledge_line, hypothesis_line, mitigation_line
 from tierdrill.training.scoring.trainee_actions import judge_deeds
 

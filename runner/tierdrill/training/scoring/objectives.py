@@ -10,8 +10,8 @@ from tierdrill.judge.checks.slo_checks import judge_tier, promised, streamed_par
 from tierdrill.judge.samples import TierSamples, joined
 from tierdrill.judge.timeline import Timeline
 from tierdrill.judge.verdict import Check, Status
+from tierdrill.training.scoring.points import ScoringContext, unjudged
 from tierdrill.training.scoring.scorecard import ScoreLine
-from tierdrill.training.scoring.scoring_context import ScoringContext, unjudged
 
 # How soon a tier is back in target has a line of its own.
 NOT_HERE = frozenset({"time_to_detect", "time_to_mitigate", "time_to_recover", "mttr"})

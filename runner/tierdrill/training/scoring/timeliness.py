@@ -11,8 +11,8 @@ from tierdrill.history.kinds.exercise_kinds import TraineeHypothesis
 from tierdrill.history.kinds.response_kinds import PlaybookFinished
 from tierdrill.judge.checks.recovery_times import HOLD_S, recovery_of
 from tierdrill.judge.samples import TierSamples
+from tierdrill.training.scoring.points import ScoringContext, falling, unjudged
 from tierdrill.training.scoring.scorecard import ScoreLine
-from tierdrill.training.scoring.scoring_context import ScoringContext, falling, unjudged
 from tierdrill.training.scoring.trainee_actions import parts_of
 
 WRONG_GUESS = 0.25

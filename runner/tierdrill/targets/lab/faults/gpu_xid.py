@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tierdrill.faults.xids import XIDS, XidAction, xid_action
-from tierdrill.lab.node.gpu_overrides import DEFECTIVE, HEALTHY, XID_ERROR
+from tierdrill.lab.node.gpu_errors import DEFECTIVE, HEALTHY, XID_ERROR
 from tierdrill.targets.base import TargetError
 from tierdrill.targets.lab.gpu_modes import gpu_mode_fault
 from tierdrill.targets.lab.lab_fault import Parameters
