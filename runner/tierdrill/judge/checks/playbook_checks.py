@@ -7,10 +7,8 @@ to be called, and no other playbook ran.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
 
 from tierdrill.documents.catalogue import DrillSetting
 from tierdrill.documents.models.drill import PlaybookExpectation
@@ -20,13 +18,12 @@ from tierdrill.history.events import Event, each
 from tierdrill.history.kinds import response_kinds
 from tierdrill.history.projection import Execution
 from tierdrill.judge.checks.alert_checks import Firing, sightings
+from tierdrill.judge.checks.escalation_checks import aspect_of, escalated, escalations, not_escalated
 from tierdrill.judge.checks.remedy_effects import Effect, Witnesses
 from tierdrill.judge.samples import TierSamples
 from tierdrill.judge.timeline import Timeline, executions
-from tierdrill.judge.verdict import SECONDS, Check, Status
+from tierdrill.judge.verdict import Check, Status
 from tierdrill.text import plural
-
-PAGE_KEY_MAX = 255
 
 
 @dataclass(frozen=True)
@@ -85,7 +82,7 @@ def judge_playbooks(
             mine = [one for one in ran if one.playbook == name]
             checks.append(_silent(name, mine, "no playbook but those named"))
     others = {said.playbook for _, said in each(events, response_kinds.PlaybookEscalated)} - named
-    checks.extend(_not_escalated(name, past) for name in sorted(others))
+    checks.extend(not_escalated(name, events) for name in sorted(others))
     return checks
 
 
@@ -151,19 +148,20 @@ def _must_fire(expectation: PlaybookExpectation, past: _Past) -> list[Check]:
     if expectation.target is not None:
         checks.append(_target(expectation, mine, past, evidence))
     if expectation.escalation is not None:
-        checks.append(_escalated(expectation, mine, past))
+        effect = past.effect(mine[0] if mine else None, expectation.target)
+        checks.append(escalated(expectation, effect, past.events))
     else:
         if expectation.within is not None:
             checks.append(_deadline(expectation, good, past, evidence))
         checks.extend(_attempts(expectation, mine, evidence))
-        checks.append(_not_escalated(name, past))
+        checks.append(not_escalated(name, past.events))
     checks.extend(_effect(expectation, good, past))
     checks.append(_count(expectation, mine, evidence))
     for earlier in expectation.after:
         before = [one.started_at for one in past.ran if one.playbook == earlier]
         ordered = bool(before) and bool(mine) and min(before) <= min(one.started_at for one in mine)
         checks.append(
-            _check(
+            aspect_of(
                 name,
                 "order",
                 Status.PASSED if ordered else Status.FAILED,
@@ -173,30 +171,6 @@ def _must_fire(expectation: PlaybookExpectation, past: _Past) -> list[Check]:
             )
         )
     return checks
-
-
-def _check(
-    name: str,
-    aspect: str,
-    status: Status,
-    expected: str,
-    seen: str,
-    events: tuple[int, ...],
-    value: float | None = None,
-    limit: float | None = None,
-) -> Check:
-    return Check(
-        id=f"playbook/{name}/{aspect}",
-        group="playbook",
-        status=status,
-        title=f"{name}: {aspect}",
-        expected=expected,
-        seen=seen,
-        events=events,
-        value=value,
-        limit=limit,
-        unit=SECONDS if aspect == "deadline" else "",
-    )
 
 
 def _fired(
@@ -210,21 +184,21 @@ def _fired(
     name, helpless = expectation.playbook, expectation.escalation is not None
     expected = "it runs while the fault is there" + (", or is held back" if helpless else ", to success")
     if past.effect(mine[0] if mine else None, expectation.target) is None:
-        return _check(name, "fired", Status.INCONCLUSIVE, expected, "no fault was seen to land", evidence)
+        return aspect_of(name, "fired", Status.INCONCLUSIVE, expected, "no fault was seen to land", evidence)
     for one in mine:
         effect, gone = past.effect(one, None), past.gone(one)
         if effect is not None and one.started_at < effect:
             early = f"it ran {effect - one.started_at:.1f}s before the fault"
-            return _check(name, "fired", Status.FAILED, expected, early, evidence)
+            return aspect_of(name, "fired", Status.FAILED, expected, early, evidence)
         if gone is not None and one.started_at > gone:
             late = f"it ran {one.started_at - gone:.1f}s after the fault was gone"
-            return _check(name, "fired", Status.FAILED, expected, late, evidence)
+            return aspect_of(name, "fired", Status.FAILED, expected, late, evidence)
     if good:
         after = (good[0].finished_at or 0.0) - (past.effect(good[0], None) or 0.0)
-        return _check(name, "fired", Status.PASSED, expected, f"succeeded {after:.1f}s after the effect", evidence)
+        return aspect_of(name, "fired", Status.PASSED, expected, f"succeeded {after:.1f}s after the effect", evidence)
     held = tuple(event.sequence for event, _ in _held_back(name, past))
     status = Status.PASSED if helpless and (mine or held) else Status.FAILED
-    return _check(name, "fired", status, expected, _why_not(name, mine, past), evidence or held)
+    return aspect_of(name, "fired", status, expected, _why_not(name, mine, past), evidence or held)
 
 
 def _held_back(name: str, past: _Past) -> list[tuple[Event, response_kinds.PlaybookSkipped]]:
@@ -247,8 +221,8 @@ def _cause(name: str, mine: Sequence[Execution], past: _Past, evidence: tuple[in
     for one in mine:
         seen = _not_caused(one, alert, playbook.match.labels if playbook else {}, past)
         if seen:
-            return _check(name, "cause", Status.FAILED, expected, seen, evidence)
-    return _check(name, "cause", Status.PASSED, expected, f"by {alert}", evidence)
+            return aspect_of(name, "cause", Status.FAILED, expected, seen, evidence)
+    return aspect_of(name, "cause", Status.PASSED, expected, f"by {alert}", evidence)
 
 
 def _not_caused(one: Execution, alert: str, labels: Mapping[str, str], past: _Past) -> str:
@@ -278,10 +252,11 @@ def _target(
 ) -> Check:
     found = {one.target for one in mine}
     if expectation.escalation is not None:
-        found |= {said.target for _, said in _escalations(expectation.playbook, past)}
+        found |= {said.target for _, said in escalations(expectation.playbook, past.events)}
     status = Status.PASSED if found == {expectation.target} else Status.FAILED
     seen = f"on {', '.join(sorted(found))}" if found else "it did not run"
-    return _check(expectation.playbook, "target", status, f"on {expectation.target} and nothing else", seen, evidence)
+    expected = f"on {expectation.target} and nothing else"
+    return aspect_of(expectation.playbook, "target", status, expected, seen, evidence)
 
 
 def _deadline(
@@ -291,12 +266,12 @@ def _deadline(
     effect = past.effect(good[0] if good else None, expectation.target)
     expected = f"done within {show_duration(limit)} of the fault's effect"
     if effect is None:
-        return _check(name, "deadline", Status.INCONCLUSIVE, expected, "no fault was seen to land", evidence)
+        return aspect_of(name, "deadline", Status.INCONCLUSIVE, expected, "no fault was seen to land", evidence)
     if not good:
-        return _check(name, "deadline", Status.FAILED, expected, "it did not succeed", evidence, limit=limit)
+        return aspect_of(name, "deadline", Status.FAILED, expected, "it did not succeed", evidence, limit=limit)
     took = (good[0].finished_at or 0.0) - effect
     status = Status.PASSED if took <= limit else Status.FAILED
-    return _check(name, "deadline", status, expected, f"done after {took:.1f}s", evidence, value=took, limit=limit)
+    return aspect_of(name, "deadline", status, expected, f"done after {took:.1f}s", evidence, value=took, limit=limit)
 
 
 def _count(expectation: PlaybookExpectation, mine: Sequence[Execution], evidence: tuple[int, ...]) -> Check:
@@ -305,7 +280,7 @@ def _count(expectation: PlaybookExpectation, mine: Sequence[Execution], evidence
     good = len(mine) <= expectation.count if helpless else len(mine) == expectation.count
     status = Status.PASSED if good else Status.FAILED
     expected = f"{times} at the most" if helpless else f"exactly {times}"
-    return _check(expectation.playbook, "count", status, expected, plural(len(mine), "execution"), evidence)
+    return aspect_of(expectation.playbook, "count", status, expected, plural(len(mine), "execution"), evidence)
 
 
 def _attempts(expectation: PlaybookExpectation, mine: Sequence[Execution], evidence: tuple[int, ...]) -> list[Check]:
@@ -317,7 +292,7 @@ def _attempts(expectation: PlaybookExpectation, mine: Sequence[Execution], evide
     expected = "at the first attempt" if limit == 1 else f"with {limit} attempts at the most"
     status = Status.PASSED if made <= limit else Status.FAILED
     return [
-        _check(expectation.playbook, "attempts", status, expected, f"{made} made", evidence, value=made, limit=limit)
+        aspect_of(expectation.playbook, "attempts", status, expected, f"{made} made", evidence, value=made, limit=limit)
     ]
 
 
@@ -347,7 +322,7 @@ def _effect(expectation: PlaybookExpectation, good: Sequence[Execution], past: _
             said.append(seen)
     evidence = tuple(number for _, effect in found for number in effect.events)
     value = took if worst is Status.PASSED else None
-    return [_check(expectation.playbook, "effect", worst, expected, "; ".join(said), evidence, value, limit)]
+    return [aspect_of(expectation.playbook, "effect", worst, expected, "; ".join(said), evidence, value, limit)]
 
 
 def _effects(expectation: PlaybookExpectation, one: Execution, past: _Past) -> list[Effect]:
@@ -357,78 +332,3 @@ def _effects(expectation: PlaybookExpectation, one: Execution, past: _Past) -> l
     if expectation.effect.alert_resolves:
         found.append(past.witnesses.alert_over(one, until))
     return found
-
-
-def _escalations(name: str, past: _Past) -> list[tuple[Event, response_kinds.PlaybookEscalated]]:
-    return [
-        (event, said) for event, said in each(past.events, response_kinds.PlaybookEscalated) if said.playbook == name
-    ]
-
-
-P = TypeVar("P", bound=response_kinds.PageEvent)
-
-
-def _pages(
-    escalations: Sequence[tuple[Event, response_kinds.PlaybookEscalated]], kind: type[P], past: _Past
-) -> list[tuple[Event, P]]:
-    """The events of the pages about these escalations."""
-    found: list[tuple[Event, P]] = []
-    for event, said in escalations:
-        key = f"tierdrill/{said.playbook}/{said.target}"
-        if len(key) > PAGE_KEY_MAX:
-            key = hashlib.sha256(key.encode()).hexdigest()
-        found += [(one, page) for one, page in each(past.events, kind) if page.dedup_key == key and one.at >= event.at]
-    return found
-
-
-def _not_escalated(name: str, past: _Past) -> Check:
-    """Nobody had to be called; where somebody was, it is said who, and who took it."""
-    expected = "nobody has to be called"
-    found = _escalations(name, past)
-    if not found:
-        return _check(name, "escalation", Status.PASSED, expected, "nobody was", ())
-    paged = [page.contact for _, page in _pages(found[:1], response_kinds.PageSent, past)]
-    taken = [page.by for _, page in _pages(found[:1], response_kinds.PageAcknowledged, past)]
-    seen = (
-        f"it called for help: {found[0][1].reason}; paged: {', '.join(dict.fromkeys(paged)) or 'nobody'}; "
-        f"acknowledged by {taken[0] if taken else 'nobody'}"
-    )
-    return _check(name, "escalation", Status.FAILED, expected, seen, tuple(event.sequence for event, _ in found))
-
-
-def _escalated(expectation: PlaybookExpectation, mine: Sequence[Execution], past: _Past) -> Check:
-    """The one who must be called was, and somebody took it in time."""
-    name, wanted = expectation.playbook, expectation.escalation
-    assert wanted is not None
-    expected = f"{wanted.contact or 'somebody'} is paged and {wanted.acknowledged_by or 'somebody'} acknowledges"
-    if wanted.within is not None:
-        expected += f", within {show_duration(wanted.within)} of the fault's effect"
-    found = _escalations(name, past)
-    effect = past.effect(mine[0] if mine else None, expectation.target)
-    evidence = tuple(event.sequence for event, _ in found)
-    if effect is None:
-        return _check(name, "escalation", Status.INCONCLUSIVE, expected, "no fault was seen to land", evidence)
-    if not found:
-        return _check(name, "escalation", Status.FAILED, expected, "it called nobody", evidence)
-    sent = [
-        (event, page)
-        for event, page in _pages(found, response_kinds.PageSent, past)
-        if page.action == "trigger" and wanted.contact in (None, page.contact)
-    ]
-    lost = _pages(found, response_kinds.PageFailed, past)
-    taken = [
-        (event, page)
-        for event, page in _pages(found, response_kinds.PageAcknowledged, past)
-        if sent and event.at >= sent[0][0].at and wanted.acknowledged_by in (None, page.by)
-    ]
-    evidence = (*evidence, *(event.sequence for event, _ in (*sent, *lost, *taken)))
-    if not sent:
-        seen = f"no page went out: {lost[0][1].error}" if lost else "nobody was paged"
-        return _check(name, "escalation", Status.FAILED, expected, seen, evidence)
-    paged = f"{sent[0][1].contact} was paged after {sent[0][0].at - effect:.1f}s"
-    if not taken:
-        return _check(name, "escalation", Status.FAILED, expected, f"{paged}, and it was not acknowledged", evidence)
-    took = taken[0][0].at - effect
-    status = Status.PASSED if wanted.within is None or took <= wanted.within else Status.FAILED
-    seen = f"{paged}, acknowledged by {taken[0][1].by} after {took:.1f}s"
-    return _check(name, "escalation", status, expected, seen, evidence, took, wanted.within)

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 from tierdrill.lab.completions import BadRequest, Question, parse_object, read_completion, read_inference
 from tierdrill.lab.gateway.gateway_state import GatewayCore
+from tierdrill.lab.gateway.limits import retry_after_s
 from tierdrill.lab.gateway.routing import Replica
 from tierdrill.lab.gateway.slot_admission import Ticket
 from tierdrill.lab.lab_config import TierConfig
 from tierdrill.lab.replica.language_model import count_tokens
 
-RETRY_AFTER_UNKNOWN_S = 1
-RETRY_AFTER_MAX_S = 60
 CHAT_PATH = "/v1/chat/completions"
 STATUS_OF_REASON = {
     "shed": 429,
@@ -174,7 +172,7 @@ class Call:
             wait_s = self.core.circuit_wait_s(self.model)
         else:
             wait_s = pool.drain_s(self.policy) if pool is not None else None
-        return RETRY_AFTER_UNKNOWN_S if wait_s is None else min(RETRY_AFTER_MAX_S, max(1, math.ceil(wait_s)))
+        return retry_after_s(wait_s)
 
     # interruption
 

@@ -1,13 +1,23 @@
-"""Small governors of the gateway, free of I/O, with injected clocks: retry budget, shedder, caps, circuit breaker."""
+"""Small governors of the gateway, free of I/O, with injected clocks: retry budget, shedder, caps, circuit breaker,
+Retry-After."""
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 
 from tierdrill.lab.lab_config import LabConfigError, TierConfig
 
 Clock = Callable[[], float]
+
+RETRY_AFTER_UNKNOWN_S = 1
+RETRY_AFTER_MAX_S = 60
+
+
+def retry_after_s(wait_s: float | None) -> int:
+    """What `Retry-After` says, in whole seconds, for a wait until another try may be let in (None: not known)."""
+    return RETRY_AFTER_UNKNOWN_S if wait_s is None else min(RETRY_AFTER_MAX_S, max(1, math.ceil(wait_s)))
 
 
 class RetryBudget:
