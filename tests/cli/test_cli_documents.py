@@ -105,6 +105,16 @@ def test_validate_reads_whatever_file_it_is_given(tmp_path: Path) -> None:
     assert tierdrill(tmp_path / "home", "validate", drills.parent).code == 0
 
 
+def test_a_folder_is_read_as_its_catalogue_is(tmp_path: Path) -> None:
+    """The schemas for editors beside the drills are no documents."""
+    own = copied_catalogue(tmp_path / "own")
+    (own / "drills" / "schema").mkdir(exist_ok=True)
+    for room in ("drills/schema", "experiments"):
+        (own / room / "broken.json").write_text('{"title": "Drill"}')
+    assert tierdrill(tmp_path / "home", "validate", own / "drills").code == 0
+    assert "broken.json" in tierdrill(tmp_path / "home", "validate", own / "experiments").out
+
+
 def test_files_that_are_none_and_links_in_a_circle_are_problems(tmp_path: Path) -> None:
     folder = tmp_path / "odd"
     folder.mkdir()

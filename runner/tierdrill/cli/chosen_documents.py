@@ -28,7 +28,7 @@ def groups(paths: Sequence[Path], default: Path) -> list[tuple[Path, list[Path] 
         if full.is_dir() and _is_catalogue(full):
             found[full] = None
             continue
-        files = [file for file in sorted(full.rglob("*")) if file.suffix in ENDINGS] if full.is_dir() else [full]
+        files = [file for file in sorted(full.rglob("*")) if _is_document(file)] if full.is_dir() else [full]
         for file in files or [full]:
             kept = found.setdefault(_root_of(file), [])
             if kept is not None:
@@ -51,6 +51,12 @@ def read_group(root: Path, only: Sequence[Path] | None) -> tuple[Catalogue, list
     catalogue.excused.clear()
     catalogue.warnings[:] = [warning for warning in catalogue.warnings if _real(Path(warning.path)) in wanted]
     return catalogue, [problem for problem in problems if _real(Path(problem.path)) in wanted]
+
+
+def _is_document(file: Path) -> bool:
+    """Whether a file is read where its folder was named: as its catalogue would be, with JSON in experiments/ only."""
+    room = next((parent.name for parent in file.parents if parent.name in FOLDERS), "experiments")
+    return file.suffix in ENDINGS and (file.suffix != ".json" or room == "experiments")
 
 
 def _not_in(root: Path, only: Sequence[Path]) -> list[Path]:

@@ -320,8 +320,8 @@ def _what_held(checks: Sequence[Check]) -> str:
 
 def _notes(variant: str, timeline: Timeline) -> tuple[str, ...]:
     notes = []
-    if any(fault.emulated for fault in timeline.faults):
-        notes.append("GPUs in the lab are emulated; their metrics and kernel-log lines carry the production names.")
+    if emulated := sorted({fault.kind for fault in timeline.faults if fault.emulated}):
+        notes.append(f"Emulated by the lab: {', '.join(emulated)}; metrics and logs carry the production names.")
     if any(by == INJECTOR for fault in timeline.faults for _, by in fault.reverts):
         notes.append("The fault was somebody else's: it began and ended when it was said to.")
     if variant == "blip":
