@@ -425,7 +425,7 @@ def test_a_lab_that_has_lost_a_part_is_broken_and_no_run_begins_there(tmp_path: 
     write_state(replace(whole, processes=(alive, gone), lost=("gateway-a",)))
     told = tierdrill(tmp_path, "status")
     assert told.code == 5 and "lab kept is broken: missing fabric, gateway-a" in told.out
-    with pytest.raises(TargetError, match="lab kept has lost fabric, gateway-a; `tierdrill recover`"):
+    with pytest.raises(TargetError, match="lab kept has lost fabric, gateway-a; run `tierdrill recover`"):
         Labs(tmp_path).whole("kept")
     write_state(whole)
     assert "lab kept is up" in tierdrill(tmp_path, "status").out

@@ -75,7 +75,7 @@ def test_every_command_explains_itself(tmp_path: Path, command: str) -> None:
         (("run", "node-loss", "--set", "nodes=node-1"), "did you mean node?"),
         (("run", "node-loss", "--set", "node"), "NAME=VALUE"),
         (("run", "gpu-fallen-off-bus", "--set", "gpu=one"), "a number, such as 1"),
-        (("run", "node-loss", "--guardrail", "crit:90%:3s"), "critical, standard and best-effort"),
+        (("run", "node-loss", "--guardrail", "crit:90%:3s"), "critical, standard or best-effort"),
         (("run", "node-loss", "--guardrail", "critical:90:3s"), "a percentage"),
         (("plan", "node-loss", "--variant", "sabotage:nothing"), "playbook-disabled"),
         (("plan", "node-loss", "--variant", "both"), "drill, blip or sabotage:NAME"),

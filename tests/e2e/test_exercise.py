@@ -196,7 +196,7 @@ def test_what_cannot_be_started_says_what_can(tmp_path: Path) -> None:
         (("train", "amber-ketle"), "amber-kettle"),
         (("train", "amber-kettle", "--draw"), "one of"),
         (("train", "amber-kettle", "--level", "hard"), "--draw"),
-        (("train", "amber-kettle", "--automation", "wrong"), "on and off"),
+        (("train", "amber-kettle", "--automation", "wrong"), "on or off"),
         (("ops", "tiers"), "no exercise in progress"),
         (("facilitate", "pause"), "no exercise in progress"),
     ):

@@ -75,7 +75,7 @@ def test_recover_from_outside_leaves_a_living_run_alone(tmp_path: Path) -> None:
             assert (told.code, "ended" in told.out, "undone" in told.out) == (0, False, False), told.out
         assert sorted(one.pid for one in lab_processes(state.id)) == before and supervisor_lives(state)
         status = tierdrill(home, "status")
-        assert "run small goes on" in status.out and "changed by a playbook: cordon of node-1" in status.out
+        assert "run small in progress" in status.out and "changed by a playbook: cordon of node-1" in status.out
         assert "owned by its run" in status.out and "lab small is up for run small" in status.out
         assert tierdrill(home, "lab", "down", "--name", "small").code == 2
         process.kill()
