@@ -22,3 +22,8 @@ def test_no_two_modules_have_the_same_name() -> None:
         if not path.name.startswith("__") and room not in SAME_SUBJECT:
             places[path.name].append(room)
     assert {name: rooms for name, rooms in places.items() if len(rooms) > 1} == {}
+
+
+def test_no_module_is_longer_than_350_lines() -> None:
+    lengths = {str(path.relative_to(ROOT)): path.read_text().count("\n") for path in ROOT.rglob("*.py")}
+    assert {name: length for name, length in lengths.items() if length > 350} == {}

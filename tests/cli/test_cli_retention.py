@@ -16,7 +16,8 @@ from tests.cli.support import tierdrill, with_runs
 from tests.judge.build import Run
 from tierdrill.conductor.prune import prune
 from tierdrill.history.history_store import HistoryStore
-from tierdrill.history.ledger import Ledger, OwnedProcess
+from tierdrill.history.ledger import Ledger
+from tierdrill.history.ledger_tables import OwnedProcess
 from tierdrill.history.retention import Keep
 from tierdrill.process.identity import me
 

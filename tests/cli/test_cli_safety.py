@@ -20,7 +20,8 @@ from tierdrill.cli.commands import recover
 from tierdrill.cli.errors import explain, keep_traceback
 from tierdrill.cli.folders import Surroundings
 from tierdrill.history.history_store import HistoryStore
-from tierdrill.history.ledger import Ledger, OwnedProcess
+from tierdrill.history.ledger import Ledger
+from tierdrill.history.ledger_tables import OwnedProcess
 from tierdrill.lab.lab_files import LabState, ProcessRecord, write_state
 from tierdrill.process.identity import ProcessId, identify, me
 from tierdrill.remedies.remedy import Setting

@@ -17,7 +17,8 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.home import ROOT, await_none, environment, processes, tierdrill
-from tierdrill.history.ledger import Ledger, LedgerFault
+from tierdrill.history.ledger import Ledger
+from tierdrill.history.ledger_tables import LedgerFault
 from tierdrill.lab.client import LabClient
 from tierdrill.lab.lab_files import attach
 

@@ -11,7 +11,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tierdrill.history.ledger import Ledger, LedgerError, OwnedProcess
+from tierdrill.history.ledger import Ledger, LedgerError
+from tierdrill.history.ledger_tables import OwnedProcess
 from tierdrill.process.identity import here, me
 
 ORDER = {"fault": "f1", "kind": "replica-crash", "target": "a-1"}

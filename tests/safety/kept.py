@@ -17,7 +17,8 @@ import psutil
 import yaml
 
 from tests.e2e.home import EXPECT, processes, short_catalogue, start, tierdrill
-from tierdrill.history.ledger import Ledger, LedgerFault
+from tierdrill.history.ledger import Ledger
+from tierdrill.history.ledger_tables import LedgerFault
 from tierdrill.lab.client import LabClient, LabError
 from tierdrill.lab.lab_files import LabState, find_lab, supervisor_lives
 from tierdrill.targets.base import is_remedy

@@ -14,7 +14,8 @@ from pathlib import Path
 from tests.cli.support import tierdrill
 from tests.conductor.test_reaper import RUN, reaper
 from tierdrill.conductor.live_runs import reapers
-from tierdrill.history.ledger import Ledger, OwnedProcess
+from tierdrill.history.ledger import Ledger
+from tierdrill.history.ledger_tables import OwnedProcess
 from tierdrill.process.identity import STOPPED, identify
 from tierdrill.remedies.remedy import Setting
 from tierdrill.targets.lab.settings import undo_order

@@ -14,7 +14,8 @@ import pytest
 
 from tierdrill.conductor.cleanup import undo_all
 from tierdrill.history.events import Event
-from tierdrill.history.ledger import Ledger, LedgerFault
+from tierdrill.history.ledger import Ledger
+from tierdrill.history.ledger_tables import LedgerFault
 from tierdrill.lab.calls import Call
 from tierdrill.lab.client import LabClient, LabError
 from tierdrill.lab.lab_files import LabState

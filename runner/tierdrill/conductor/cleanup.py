@@ -13,7 +13,8 @@ import psutil
 from tierdrill.history.events import Emit, event
 from tierdrill.history.history_store import HistoryError
 from tierdrill.history.kinds.run_kinds import RunNote
-from tierdrill.history.ledger import Ledger, OwnedProcess
+from tierdrill.history.ledger import Ledger
+from tierdrill.history.ledger_tables import OwnedProcess
 from tierdrill.injection.undo import in_order_of_undo, undo_fault
 from tierdrill.process.groups import group_members, kill_group
 from tierdrill.process.identity import identify

@@ -25,7 +25,8 @@ from tierdrill.history.events import Event, event
 from tierdrill.history.history_store import HistoryError
 from tierdrill.history.kinds.exercise_kinds import ExerciseEnded
 from tierdrill.history.kinds.run_kinds import LedgerOpen, RunEnded, RunNote, RunStopping
-from tierdrill.history.ledger import Ledger, LedgerError, LedgerFault
+from tierdrill.history.ledger import Ledger, LedgerError
+from tierdrill.history.ledger_tables import LedgerFault
 from tierdrill.history.liveness import AlreadyAlive, hold
 from tierdrill.history.sealed import append_to_run, is_sealed
 from tierdrill.injection.undo import in_order_of_undo, undo_fault

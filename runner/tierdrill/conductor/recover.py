@@ -15,7 +15,8 @@ from tierdrill.history.events import Event, event
 from tierdrill.history.history_store import HistoryError, HistoryStore
 from tierdrill.history.kinds.exercise_kinds import ExerciseEnded
 from tierdrill.history.kinds.run_kinds import LedgerOpen, RunEnded, RunStopping
-from tierdrill.history.ledger import Ledger, LedgerFault
+from tierdrill.history.ledger import Ledger
+from tierdrill.history.ledger_tables import LedgerFault
 from tierdrill.history.liveness import forget_the_dead
 from tierdrill.history.sealed import EXERCISE, append_to_run, is_sealed
 from tierdrill.injection.undo import in_order_of_undo, undo_fault

@@ -10,7 +10,8 @@ from typing import Any
 from tierdrill.conductor.live_runs import live_runs, reapers, stopped_reapers, stopped_runs
 from tierdrill.history.damaged_database import kept_copies
 from tierdrill.history.history_store import HistoryStore
-from tierdrill.history.ledger import Ledger, LedgerFault
+from tierdrill.history.ledger import Ledger
+from tierdrill.history.ledger_tables import LedgerFault
 from tierdrill.history.projection import project
 from tierdrill.history.sealed import EXERCISE
 from tierdrill.history.switches import kill_switch

@@ -15,13 +15,12 @@ import sqlite3
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tierdrill.history.damaged_database import is_corrupt
 from tierdrill.history.database import bring_up_to_date, connect, immediate
-from tierdrill.history.ledger_tables import LEDGER_VERSION, change
+from tierdrill.history.ledger_tables import LEDGER_VERSION, LedgerFault, OwnedProcess, change
 from tierdrill.history.liveness import hold, lives, release
 from tierdrill.history.switches import Halt, kill_switch, stop_switch
 from tierdrill.process.identity import ProcessId, boot_identity, me, since_boot
@@ -32,39 +31,6 @@ LEDGER_FILE = "ledger.db"
 
 class LedgerError(Exception):
     """The ledger cannot be read or written, or refuses (a lock held by somebody else)."""
-
-
-@dataclass(frozen=True)
-class LedgerFault:
-    """A fault's entry.
-
-    `place` says how to reach what it is injected into (a lab's home and name, a cluster's context).
-    """
-
-    id: str
-    run: str
-    order: dict[str, Any]
-    place: dict[str, Any]
-    state: str
-    intended_at: float
-    lease_s: float
-    expired: bool
-    note: str
-
-
-@dataclass(frozen=True)
-class OwnedProcess:
-    """A process a run started, and its group."""
-
-    run: str
-    role: str
-    process: ProcessId
-    pgid: int
-
-    @property
-    def pid(self) -> int:
-        """Its number."""
-        return self.process.pid
 
 
 class Ledger:
@@ -191,17 +157,11 @@ class Ledger:
         now = since_boot()
         return [
             LedgerFault(
-                id=row[0],
-                run=row[1],
-                order=json.loads(row[2]),
-                place=json.loads(row[3]),
-                state=row[4],
-                intended_at=row[5],
-                lease_s=row[6],
-                expired=row[7] <= now or row[8] != self._boot,
-                note=row[9],
+                *(name, of, json.loads(order), json.loads(place), state, at, lease),
+                expired=until <= now or boot != self._boot,
+                note=note,
             )
-            for row in rows
+            for name, of, order, place, state, at, lease, until, boot, note in rows
         ]
 
     def own(self, process: OwnedProcess) -> None:

@@ -1,13 +1,14 @@
-"""The ledger's tables, and how a ledger of an earlier version is brought up to this one."""
+"""The ledger's tables, its entries as values, and how a ledger of an earlier version is brought up to this one."""
 
 from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from tierdrill.history.database import execute_all
-from tierdrill.process.identity import started_about
+from tierdrill.process.identity import ProcessId, started_about
 
 LEDGER_VERSION = 3
 
@@ -38,6 +39,39 @@ CREATE TABLE locks (
 _HISTORIES = """
 CREATE TABLE histories (run TEXT PRIMARY KEY, events INTEGER NOT NULL, digest TEXT NOT NULL, at REAL NOT NULL) STRICT
 """
+
+
+@dataclass(frozen=True)
+class LedgerFault:
+    """A fault's entry.
+
+    `place` says how to reach what it is injected into (a lab's home and name, a cluster's context).
+    """
+
+    id: str
+    run: str
+    order: dict[str, Any]
+    place: dict[str, Any]
+    state: str
+    intended_at: float
+    lease_s: float
+    expired: bool
+    note: str
+
+
+@dataclass(frozen=True)
+class OwnedProcess:
+    """A process a run started, and its group."""
+
+    run: str
+    role: str
+    process: ProcessId
+    pgid: int
+
+    @property
+    def pid(self) -> int:
+        """Its number."""
+        return self.process.pid
 
 
 def change(database: sqlite3.Connection, version: int) -> None:

@@ -14,7 +14,8 @@ from typing import Any
 
 from tierdrill.history.events import Emit, event
 from tierdrill.history.kinds import run_kinds
-from tierdrill.history.ledger import Ledger, LedgerError, LedgerFault
+from tierdrill.history.ledger import Ledger, LedgerError
+from tierdrill.history.ledger_tables import LedgerFault
 from tierdrill.history.payload import Payload
 from tierdrill.history.seal import SealBroken
 from tierdrill.history.sealed import open_order

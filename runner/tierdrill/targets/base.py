@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from tierdrill.documents.reading.reading_state import Absent
     from tierdrill.faults.radius import Layout
     from tierdrill.history.events import Event
-    from tierdrill.history.ledger import LedgerFault
+    from tierdrill.history.ledger_tables import LedgerFault
     from tierdrill.load.load_plan import LoadPlan, Prompt
     from tierdrill.process.signals import StopSignal
 

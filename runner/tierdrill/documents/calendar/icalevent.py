@@ -9,37 +9,18 @@ from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from typing import Any
 
 from tierdrill.documents.calendar.calendar_rules import Period
+from tierdrill.documents.calendar.icalendar_values import Refused, Written, duration_of, in_wall_time
 from tierdrill.documents.calendar.icalzones import Zones
 from tierdrill.documents.calendar.zones import first_passage
 from tierdrill.documents.problems import shown
 from tierdrill.text import visible
 
-_DATE = re.compile(r"([0-9]{4})([0-9]{2})([0-9]{2})\Z")
-_DATE_TIME = re.compile(r"([0-9]{4})([0-9]{2})([0-9]{2})T([0-9]{2})([0-9]{2})([0-9]{2})(Z?)\Z")
-_DURATION = re.compile(
-    r"\+?P(?:([0-9]{1,4})W|(?:([0-9]{1,5})D)?"
-    r"(?:T(?:([0-9]{1,5})H)?(?:([0-9]{1,6})M)?(?:([0-9]{1,8})S)?)?)\Z"
-)
-_FREQUENCIES = ("YEARLY", "MONTHLY", "WEEKLY", "DAILY")
-_RULE_PARTS = (
-    "FREQ", "UNTIL", "COUNT", "INTERVAL", "BYMONTH", "BYMONTHDAY", "BYYEARDAY", "BYWEEKNO", "BYDAY", "BYSETPOS", "WKST",
-)  # fmt: skip
 _NOT_UNDERSTOOD = {"EXRULE": "EXDATE for each date left out"}
-# Of each part with numbers the largest; all but months may count from the end with a minus.
-_LARGEST = {"BYMONTH": 12, "BYMONTHDAY": 31, "BYYEARDAY": 366, "BYWEEKNO": 53, "BYSETPOS": 366}
 _YEARS = range(1900, 2500)
 # A wall clock and UTC are never further apart, and no clock change is longer.
 _MARGIN = timedelta(days=2)
 _NUMBER = re.compile(r"[0-9]{1,9}")
 _ESCAPED = re.compile(r"\\([\\;,nN])")
-
-
-class Refused(Exception):
-    """A property that cannot be used, with its place."""
-
-    def __init__(self, line: int, column: int, found: str, allowed: str) -> None:
-        super().__init__(found)
-        self.line, self.column, self.found, self.allowed = line, column, found, allowed
 
 
 @dataclass(frozen=True)
@@ -99,31 +80,6 @@ class Event:
         yield from self.rule.between(first, last, inc=True)
 
 
-@dataclass(frozen=True)
-class Written:
-    """A time of the file: on the wall clock, in which zone, whether it is a whole day, and where it stands."""
-
-    wall: datetime
-    zone: tzinfo
-    whole: bool
-    line: int
-    column: int
-
-    def on_wall(self, zone: tzinfo) -> datetime:
-        """The time as a clock of that zone shows it."""
-        if self.zone is zone:
-            return self.wall
-        return first_passage(self.wall, self.zone).astimezone(zone).replace(tzinfo=None)
-
-    def day(self, zone: tzinfo) -> date:
-        """The day that is meant of a series in that zone: a time's own day, or in UTC the one that begins then."""
-        if not self.whole and self.zone is UTC:
-            there = self.on_wall(zone)
-            if there.time() == time(0):
-                return there.date()
-        return self.wall.date()
-
-
 class EventMaker:
     """Collects an event's properties."""
 
@@ -159,7 +115,7 @@ class EventMaker:
         elif name == "DTEND":
             self.end = self._time(parameters, value, line, column)
         elif name == "DURATION":
-            self.duration = _duration(value, line, column)
+            self.duration = duration_of(value, line, column)
         elif not value.strip() and name in ("RRULE", "RDATE", "EXDATE"):
             return
         elif name == "RRULE":
@@ -248,7 +204,7 @@ class EventMaker:
         timed = {name: each for name, each in parameters.items() if name != "VALUE"}
         start = self._time(timed, begin, line, column)
         if "P" in end.upper():
-            days, length = _duration(end, line, column)
+            days, length = duration_of(end, line, column)
             return start, timedelta(days=days) + length
         return start, self._time(timed, end, line, column)
 
@@ -284,7 +240,7 @@ class EventMaker:
         times.rdate(start.wall)
         for text, line, column in self.rules:
             try:
-                times.rrule(rrulestr(_in_wall_time(text, start.zone, line, column), dtstart=start.wall))
+                times.rrule(rrulestr(in_wall_time(text, start.zone, line, column), dtstart=start.wall))
             except (ValueError, TypeError, KeyError, OverflowError) as error:
                 raise Refused(line, column, f"RRULE {shown(text)}: {error}", "a rule of RFC 5545") from None
         for one in self.added:
@@ -356,50 +312,3 @@ def _later(changes: Sequence[EventMaker], zone: tzinfo) -> Iterator[Change]:
 
 def _between(start: Written, end: Written) -> timedelta:
     return first_passage(end.wall, end.zone) - first_passage(start.wall, start.zone)
-
-
-def _duration(value: str, line: int, column: int) -> tuple[int, timedelta]:
-    found = _DURATION.match(value.strip())
-    if not found or not any(found.groups()):
-        raise Refused(line, column, f"got {shown(value)}", "expected a duration such as P1D, PT2H30M or P1W")
-    weeks, days, hours, minutes, seconds = (int(part or 0) for part in found.groups())
-    return weeks * 7 + days, timedelta(hours=hours, minutes=minutes, seconds=seconds)
-
-
-def _in_wall_time(text: str, zone: tzinfo, line: int, column: int) -> str:
-    """The rule with its UNTIL on the wall clock, as the rest of it is; Refused for parts that are not understood."""
-    parts = {}
-    for part in text.strip().rstrip(";").split(";"):
-        name, equals, value = "".join(part.split()).upper().partition("=")
-        if not equals or name not in _RULE_PARTS or name in parts:
-            raise Refused(line, column, f"{shown(part)} in RRULE", f"allowed, each once: {', '.join(_RULE_PARTS)}")
-        parts[name] = value
-    if parts.get("FREQ") not in _FREQUENCIES:
-        found = f"RRULE with FREQ {shown(parts.get('FREQ'))}"
-        raise Refused(line, column, found, f"expected one of: {', '.join(_FREQUENCIES)}")
-    for name in ("INTERVAL", "COUNT"):
-        if name in parts and not (parts[name].isdigit() and 1 <= int(parts[name]) <= 100_000):
-            raise Refused(line, column, f"{name} {shown(parts[name])} in RRULE", "a number from 1 to 100000")
-    for name, largest in _LARGEST.items():
-        for one in parts[name].split(",") if name in parts else ():
-            size = one.lstrip("+-") if name != "BYMONTH" else one
-            if not (size.isdigit() and 1 <= int(size) <= largest):
-                raise Refused(line, column, f"{name} {shown(one)} in RRULE", f"numbers from 1 to {largest}")
-    if "UNTIL" in parts:
-        parts["UNTIL"] = _until(parts["UNTIL"], zone, line, column)
-    return "RRULE:" + ";".join(f"{name}={value}" for name, value in parts.items())
-
-
-def _until(value: str, zone: tzinfo, line: int, column: int) -> str:
-    try:
-        if match := _DATE.match(value):
-            date(*map(int, match.groups()))
-            return f"{value}T235959"
-        if match := _DATE_TIME.match(value):
-            wall = datetime(*map(int, match.groups()[:6]))  # type: ignore[arg-type] # noqa: DTZ001
-            if match[7]:
-                wall = wall.replace(tzinfo=UTC).astimezone(zone).replace(tzinfo=None)
-            return f"{wall:%Y%m%dT%H%M%S}"
-    except ValueError:
-        pass
-    raise Refused(line, column, f"UNTIL {shown(value)} in RRULE", "a date such as 20261224, or 20261224T180000Z")
