@@ -63,13 +63,11 @@ def whole_catalogue(root: Path, extra: Sequence[Path] = ()) -> Catalogue:
 def drill_setting(root: Path, name: str) -> DrillSetting:
     """A drill with all it refers to; SpecError if the catalogue has problems, Refusal if there is no such drill."""
     from tierdrill.documents.catalogue import setting_of
-    from tierdrill.documents.problems import either, nearest
+    from tierdrill.documents.problems import none_named
 
     catalogue = whole_catalogue(root)
     if name not in catalogue.drills:
-        near = nearest(name, catalogue.drills)
-        hint = f" (did you mean {near}?)" if near else ""
-        raise Refusal(f"no drill named {name!r} in {root}, expected {either(sorted(catalogue.drills))}{hint}")
+        raise Refusal(none_named("drill", name, catalogue.drills, f" in {root}"))
     return setting_of(catalogue, name)
 
 
@@ -113,16 +111,14 @@ def _moved(root: Path, setting: DrillSetting, environment: str) -> DrillSetting:
     from tierdrill.documents.catalogue_reader import read_catalogue
     from tierdrill.documents.check.check_context import Context
     from tierdrill.documents.check.overrides import new_problems
-    from tierdrill.documents.problems import either, nearest, worded
+    from tierdrill.documents.problems import none_named, worded
     from tierdrill.monitoring.alert_names import KNOWN_ALERTS
     from tierdrill.targets.open import absent_in
 
     reading = read_catalogue(root)
     known = reading.catalogue.environments
     if environment not in known:
-        near = nearest(environment, known)
-        hint = f" (did you mean {near}?)" if near else ""
-        raise Refusal(f"no environment named {environment!r}, expected {either(sorted(known))}{hint}")
+        raise Refusal(none_named("environment", environment, known))
     drill = setting.drill.model_copy(update={"environment": environment})
     name = drill.metadata.name
     for problem in new_problems(Context(reading, KNOWN_ALERTS, absent_in), setting.drill, drill):

@@ -70,7 +70,7 @@ def begin(
 
 def _document(here: Surroundings, file: str) -> tuple[GameDay, Catalogue]:
     """The game day of a file, or of that name in the catalogue, and the catalogue that it is held against."""
-    from tierdrill.documents.problems import listed, nearest
+    from tierdrill.documents.problems import did_you_mean, listed, nearest
 
     path = Path(file)
     if path.is_file():
@@ -84,9 +84,8 @@ def _document(here: Surroundings, file: str) -> tuple[GameDay, Catalogue]:
     if file in catalogue.gamedays:
         return catalogue.gamedays[file], catalogue
     near = nearest(file, catalogue.gamedays)
-    hint = f" (did you mean {near}?)" if near else ""
     known = listed(sorted(catalogue.gamedays))
-    raise Refusal(f"no file and no game day named {file!r}, expected a path, or one of: {known}{hint}")
+    raise Refusal(f"no file and no game day named {file!r}, expected a path, or one of: {known}{did_you_mean(near)}")
 
 
 def _refuse_halted(here: Surroundings) -> None:

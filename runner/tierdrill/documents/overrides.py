@@ -10,7 +10,7 @@ from tierdrill.documents.models.drill import Drill, Guardrail, Scalar
 from tierdrill.documents.models.environment import Environment
 from tierdrill.documents.models.staged_rollout import Reach
 from tierdrill.documents.models.units import parse_duration, parse_ratio, show_duration, show_ratio
-from tierdrill.documents.problems import either, listed, nearest, shown
+from tierdrill.documents.problems import did_you_mean, either, listed, nearest, shown
 
 
 def with_variables(drill: Drill, variables: Mapping[str, Scalar]) -> Drill:
@@ -40,8 +40,7 @@ def narrowed(environment: Environment, reach: Reach) -> Environment:
 def wrong_value(drill: Drill, name: str, value: Scalar) -> str:
     """What keeps a variable from being set to this, as `found; allowed`; empty if nothing does."""
     if name not in drill.variables:
-        near = nearest(name, drill.variables)
-        hint = f" (did you mean {near}?)" if near else ""
+        hint = did_you_mean(nearest(name, drill.variables))
         known = listed(sorted(drill.variables)) if drill.variables else "none"
         return f"drill {drill.metadata.name} has no variable {shown(name)}; its variables: {known}{hint}"
     own = drill.variables[name]

@@ -58,10 +58,21 @@ def nearest(word: object, candidates: Iterable[str]) -> str:
     return by_folded[matches[0]] if matches else ""
 
 
+def did_you_mean(near: str) -> str:
+    """What an error says at its end of a name that was probably meant; nothing for ""."""
+    return f" (did you mean {near}?)" if near else ""
+
+
+def none_named(what: str, name: object, known: Iterable[str], where: str = "") -> str:
+    """`no drill named 'x' in DIR, expected a, b or c (did you mean a?)`; `where` is ` in DIR`."""
+    names = sorted(known)
+    return f"no {what} named {name!r}{where}, expected {either(names)}{did_you_mean(nearest(name, names))}"
+
+
 def worded(found: str, allowed: str, hint: str = "") -> str:
     """`got X, expected Y (did you mean Z?)`, or `what is wrong; what is right`."""
     comma = "," if allowed.startswith("expected ") else ";"
-    return f"{found}{comma} {allowed}" + (f" (did you mean {hint}?)" if hint else "")
+    return f"{found}{comma} {allowed}" + did_you_mean(hint)
 
 
 def parted(text: str) -> tuple[str, str]:

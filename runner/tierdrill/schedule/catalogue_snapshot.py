@@ -8,7 +8,7 @@ from datetime import datetime
 from pathlib import Path
 
 from tierdrill.documents.catalogue import Catalogue
-from tierdrill.documents.problems import Problem, SpecError, either, nearest
+from tierdrill.documents.problems import Problem, SpecError, none_named
 from tierdrill.documents.timetable import EntryTimes, Timetable, timetable_of
 from tierdrill.schedule.slots import Slot, due_slots
 
@@ -64,9 +64,7 @@ def load_snapshot(root: Path, names: Sequence[str], read: ReadCatalogue) -> Snap
     known = catalogue.calendars
     for name in names:
         if name not in known:
-            near = nearest(name, known)
-            hint = f" (did you mean {near}?)" if near else ""
-            raise LookupError(f"no calendar named {name!r} in {root}, expected {either(sorted(known))}{hint}")
+            raise LookupError(none_named("calendar", name, known, f" in {root}"))
     if not known:
         raise LookupError(f"no calendars in {root}")
     chosen = sorted(set(names)) or sorted(known)

@@ -99,7 +99,7 @@ def resend(here: Surroundings, message: str | None) -> int:
 
 def _channel(here: Surroundings, name: str, calendar: str | None) -> tuple[str, Channel]:
     from tierdrill.cli.drill_documents import whole_catalogue
-    from tierdrill.documents.problems import either, listed, nearest
+    from tierdrill.documents.problems import did_you_mean, either, listed, nearest
 
     calendars = whole_catalogue(here.catalogue).calendars
     if calendar is not None and calendar not in calendars:
@@ -115,7 +115,7 @@ def _channel(here: Surroundings, name: str, calendar: str | None) -> tuple[str, 
         names = sorted({each for _, each in every})
         near = nearest(name, names)
         known = f"known: {listed(names)}" if names else "no calendar here has channels"
-        raise Refusal(f"no channel named {name!r}; {known}" + (f" (did you mean {near}?)" if near else ""))
+        raise Refusal(f"no channel named {name!r}; {known}{did_you_mean(near)}")
     if len(found) > 1:
         raise Refusal(f"channel {name!r} is in several calendars; name one with --calendar: {listed(found)}")
     return found[0], every[found[0], name]

@@ -152,14 +152,11 @@ def _setting(here: Surroundings, environment: str, drill: str | None) -> DrillSe
     if drill is not None:
         return changed_setting(here.catalogue, drill, (), (), environment)
     from tierdrill.conductor.observe import drill_for
-    from tierdrill.documents.problems import listed, nearest
+    from tierdrill.documents.problems import none_named
 
     catalogue = whole_catalogue(here.catalogue)
     if environment not in catalogue.environments:
-        near = nearest(environment, catalogue.environments)
-        hint = f" (did you mean {near}?)" if near else ""
-        known = listed(sorted(catalogue.environments))
-        raise Refusal(f"no environment named {environment!r}; allowed: {known}{hint}")
+        raise Refusal(none_named("environment", environment, catalogue.environments))
     setting = drill_for(catalogue, environment)
     if not setting.drill.expect.tiers:
         raise Refusal(

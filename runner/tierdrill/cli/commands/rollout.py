@@ -56,7 +56,7 @@ def show(here: Surroundings, entry: str | None, limit: int, as_json: bool) -> No
 @click.pass_obj
 def put(here: Surroundings, entry: str, stage: str, reason: str, by: str | None) -> None:
     """Set the rollout stage of ENTRY. Its count of clean runs starts over, and a hold is lifted."""
-    from tierdrill.documents.problems import either, nearest
+    from tierdrill.documents.problems import did_you_mean, either, nearest
     from tierdrill.schedule.rollout.rollout_store import RolloutStore
 
     said = " ".join(reason.split())
@@ -67,8 +67,7 @@ def put(here: Surroundings, entry: str, stage: str, reason: str, by: str | None)
     rollout = every[calendar, name]
     names = [one.name for one in rollout.stages]
     if stage not in names:
-        near = nearest(stage, names)
-        hint = f" (did you mean {near}?)" if near else ""
+        hint = did_you_mean(nearest(stage, names))
         raise Refusal(f"no stage {stage!r} in the rollout of {calendar}/{name}, expected {either(names)}{hint}")
     with closing(RolloutStore(here.home)) as store:
         move = store.set_by_hand(calendar, name, rollout, stage, time.time(), by or author(), said)
@@ -89,7 +88,7 @@ def _rollouts(here: Surroundings) -> dict[tuple[str, str], Rollout]:
 
 
 def _find(every: dict[tuple[str, str], Rollout], word: str) -> tuple[str, str]:
-    from tierdrill.documents.problems import listed, nearest
+    from tierdrill.documents.problems import did_you_mean, listed, nearest
 
     found = [key for key in every if word in (key[1], "/".join(key))]
     if len(found) == 1:
@@ -99,7 +98,7 @@ def _find(every: dict[tuple[str, str], Rollout], word: str) -> tuple[str, str]:
         raise Refusal(f"entry {word!r} is in several calendars; name one: {listed(map('/'.join, found))}")
     near = nearest(word, names) or nearest(word, [key[1] for key in every])
     known = f"known: {listed(names)}" if names else "no entry has a rollout"
-    raise Refusal(f"no entry {word!r} with a rollout; {known}" + (f" (did you mean {near}?)" if near else ""))
+    raise Refusal(f"no entry {word!r} with a rollout; {known}{did_you_mean(near)}")
 
 
 def _look(here: Surroundings, calendar: str, entry: str, rollout: Rollout, limit: int) -> dict[str, Any]:

@@ -167,16 +167,14 @@ def _line(slot: Slot, showing: Showing, as_json: bool) -> str:
 def timetables_of(here: Surroundings, calendar: str | None) -> tuple[Catalogue, dict[str, Timetable], Showing]:
     """The calendars asked about, ready; SpecError if a document has a problem, Refusal if there is no such calendar."""
     from tierdrill.cli.drill_documents import whole_catalogue
-    from tierdrill.documents.problems import either, nearest
+    from tierdrill.documents.problems import none_named
     from tierdrill.documents.timetable import timetable_of
     from tierdrill.schedule.slot_text import Showing
 
     catalogue = whole_catalogue(here.catalogue)
     names = sorted(catalogue.calendars)
     if calendar is not None and calendar not in names:
-        near = nearest(calendar, names)
-        hint = f" (did you mean {near}?)" if near else ""
-        raise Refusal(f"no calendar named {calendar!r} in {catalogue.root}, expected {either(names)}{hint}")
+        raise Refusal(none_named("calendar", calendar, names, f" in {catalogue.root}"))
     if not names:
         raise Refusal(f"no calendars in {catalogue.root}")
     timetables = {

@@ -136,7 +136,7 @@ def _list(catalogue: Catalogue, as_json: bool) -> int:
 def _setting(
     catalogue: Catalogue, scenario: str | None, level: str | None, seed: int | None, automation: Any
 ) -> ExerciseSetting:
-    from tierdrill.documents.problems import either, nearest
+    from tierdrill.documents.problems import none_named
     from tierdrill.training.exercise_setting import CannotBeWrong, draw_scenario, exercise_setting
 
     if scenario is None:
@@ -147,9 +147,7 @@ def _setting(
     elif level is not None:
         raise click.UsageError("--level needs --draw")
     elif scenario not in catalogue.scenarios:
-        near = nearest(scenario, catalogue.scenarios)
-        hint = f" (did you mean {near}?)" if near else ""
-        raise Refusal(f"no scenario named {scenario!r}, expected {either(sorted(catalogue.scenarios))}{hint}")
+        raise Refusal(none_named("scenario", scenario, catalogue.scenarios))
     try:
         return exercise_setting(catalogue, scenario, automation)
     except CannotBeWrong as error:
