@@ -17,23 +17,19 @@ NOT_YET = {"kubernetes": "not supported yet, expected lab and external"}
 """Targets that an environment may name, and that no drill can run against."""
 
 
-def targets() -> dict[str, Target]:
-    """Every supported target, by its name in environments."""
+def targets(environment: Environment | None = None) -> dict[str, Target]:
+    """Every supported target, by its name in environments; of one environment, or of none in particular."""
     from tierdrill.targets.external.target import ExternalTarget
     from tierdrill.targets.lab.target import LabTarget
 
-    return {"lab": LabTarget(), "external": ExternalTarget()}
+    return {"lab": LabTarget(), "external": ExternalTarget(environment)}
 
 
 def target_of(environment: Environment) -> Target:
     """The target that an environment names; TargetError for one that is not supported."""
-    if environment.target not in (known := targets()):
+    if environment.target not in (known := targets(environment)):
         name = environment.metadata.name
         raise TargetError(f"environment {name}: target: {environment.target} is {NOT_YET[environment.target]}")
-    if environment.target == "external":
-        from tierdrill.targets.external.target import ExternalTarget
-
-        return ExternalTarget(environment)
     return known[environment.target]
 
 

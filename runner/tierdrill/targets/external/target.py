@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -74,15 +75,16 @@ class ExternalTarget:
             return
         told = of.monitoring
         there = (("prometheus", told.prometheus), ("alertmanager", told.alertmanager), ("load", of.load))
+        checks: list[tuple[str, Callable[[], object]]] = []
         for name, connection in there:
-            if connection is None:
-                continue
-            try:
+            if connection is not None:
                 login = ServerLogin(connection.model_dump())
-                login.headers()
-                login.tls()
-                if told.webhook_token is not None:
-                    read_secret(**told.webhook_token.model_dump())
+                checks += [(name, login.headers), (name, login.tls)]
+        if told.webhook_token is not None:
+            checks.append(("webhook_token", partial(read_secret, **told.webhook_token.model_dump())))
+        for name, check in checks:
+            try:
+                check()
             except SecretMissing as error:
                 raise TargetError(f"environment {of.metadata.name}, {name}: {error}") from error
 
