@@ -68,6 +68,51 @@ def bind_process(client: LabClient, state: State, p: Parameters) -> Parameters:
     return {"pid": replica["pid"], "ticks": replica["ticks"]}
 
 
+@dataclass(frozen=True)
+class Answers:
+    """What a replica answered when it was asked: as one with the fault does, as a well one does, and in words."""
+
+    told: str
+    faulty: bool = False
+    well: bool = False
+
+
+def fault_in_process(
+    mechanism: str,
+    cause: str,
+    holds: str,
+    ask: Callable[[LabClient, Parameters], Answers],
+    witness: Callable[[Parameters], str],
+    inject: Callable[[LabClient, Parameters], object],
+    revert: Callable[[LabClient, Parameters], object],
+) -> LabFault:
+    """A fault in the memory of a replica's process, seen by what it answers: a process that ends takes it along.
+
+    `cause` is what is done (a flipped bit), `holds` what the process has of it (weights).
+    """
+
+    def bind(client: LabClient, state: State, p: Parameters) -> Parameters:
+        bound = bind_process(client, state, p)
+        if not (answers := ask(client, p)).well:
+            raise TargetError(f"{answers.told}: the effect of {cause} could not be observed")
+        return bound
+
+    def landed(client: LabClient, p: Parameters) -> Proof:
+        answers = ask(client, p)
+        return seen(answers.faulty, witness(p), answers.told)
+
+    def gone(client: LabClient, p: Parameters) -> Proof:
+        if not meant(p).lives():
+            return seen(True, KERNEL, f"process {p['pid']} has ended, and its {holds} with it")
+        answers = ask(client, p)
+        return seen(answers.well, witness(p), answers.told)
+
+    def undo(client: LabClient, p: Parameters) -> object:
+        return revert(client, p) if meant(p).lives() else None
+
+    return LabFault(Mechanism(mechanism), bind, inject, undo, landed, gone)
+
+
 def bind_gpu(client: LabClient, state: State, p: Parameters) -> Parameters:
     """The boot of the node that has the GPU."""
     node = known({one["name"]: one for one in state["nodes"]}, p["node"], "node")

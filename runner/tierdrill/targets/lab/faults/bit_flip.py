@@ -10,86 +10,46 @@ import http.client
 import json
 
 from tierdrill.lab.client import LabClient
-from tierdrill.targets.base import Mechanism, Proof, TargetError
-from tierdrill.targets.lab.lab_fault import (
-    KERNEL,
-    LabFault,
-    Parameters,
-    State,
-    bind_process,
-    connect,
-    known,
-    meant,
-    seen,
-)
+from tierdrill.targets.lab.lab_fault import Answers, Parameters, connect, fault_in_process, known
 
 TIMEOUT_S = 2.0
-RIGHT, WRONG, UNKNOWN = "right", "wrong", "unknown"
-
-
-def _bind(client: LabClient, state: State, p: Parameters) -> Parameters:
-    bound = bind_process(client, state, p)
-    answers, told = _ask(client, p["replica"])
-    if answers != RIGHT:
-        raise TargetError(f"{told}: the effect of a flipped bit could not be observed")
-    return bound
-
-
-def _flip(client: LabClient, p: Parameters) -> object:
-    return client.flip_bit(p["replica"], p["weight"], p["bit"], True)
-
-
-def _restore(client: LabClient, p: Parameters) -> object:
-    """A process that has ended took its weights along."""
-    return client.flip_bit(p["replica"], p["weight"], p["bit"], False) if meant(p).lives() else None
-
-
-def _answers_wrongly(client: LabClient, p: Parameters) -> Proof:
-    answers, told = _ask(client, p["replica"])
-    return seen(answers == WRONG, _witness(p), told)
-
-
-def _answers_rightly(client: LabClient, p: Parameters) -> Proof:
-    if not meant(p).lives():
-        return seen(True, KERNEL, f"process {p['pid']} has ended, and its weights with it")
-    answers, told = _ask(client, p["replica"])
-    return seen(answers == RIGHT, _witness(p), told)
 
 
 def replica_answers(client: LabClient, replica: str) -> str:
     """Whether a replica answers the golden prompts rightly: right, wrong, or unknown where it does not answer."""
-    return _ask(client, replica)[0]
+    answers = _ask(client, replica)
+    return "right" if answers.well else "wrong" if answers.faulty else "unknown"
 
 
-def _ask(client: LabClient, replica: str) -> tuple[str, str]:
-    """What its answers are, and in words what came."""
+def _ask(client: LabClient, replica: str) -> Answers:
     found = known({one["name"]: one for one in client.state()["replicas"]}, replica, "replica")
     if not found.get("address"):
-        return UNKNOWN, f"{replica} is not running"
+        return Answers(f"{replica} is not running")
     connection = connect(str(found["address"]), TIMEOUT_S)
     try:
         connection.request("GET", "/internal/golden")
         response = connection.getresponse()
         document = json.loads(response.read())
     except (OSError, http.client.HTTPException, ValueError) as error:
-        return UNKNOWN, f"{replica} is not responding: {type(error).__name__}"
+        return Answers(f"{replica} is not responding: {type(error).__name__}")
     finally:
         connection.close()
     if response.status != 200:
-        return UNKNOWN, f"{replica} answers with status {response.status}"
-    answers = RIGHT if document.get("ok") is True else WRONG
-    return answers, f"{replica} answers the golden prompts {'rightly' if answers == RIGHT else 'wrongly'}"
+        return Answers(f"{replica} answers with status {response.status}")
+    well = document.get("ok") is True
+    return Answers(f"{replica} answers the golden prompts {'rightly' if well else 'wrongly'}", not well, well)
 
 
-def _witness(p: Parameters) -> str:
-    return f"the golden prompts, asked of {p['replica']}"
+def _flip(client: LabClient, p: Parameters, flipped: bool) -> object:
+    return client.flip_bit(p["replica"], p["weight"], p["bit"], flipped)
 
 
-FAULT = LabFault(
-    Mechanism("one bit of one weight flipped in the memory of the replica's process"),
-    _bind,
-    _flip,
-    _restore,
-    _answers_wrongly,
-    _answers_rightly,
+FAULT = fault_in_process(
+    "one bit of one weight flipped in the memory of the replica's process",
+    "a flipped bit",
+    "weights",
+    lambda client, p: _ask(client, p["replica"]),
+    lambda p: f"the golden prompts, asked of {p['replica']}",
+    lambda client, p: _flip(client, p, True),
+    lambda client, p: _flip(client, p, False),
 )
