@@ -14,7 +14,7 @@ import httpx
 import yaml
 
 from tests.e2e.home import ROOT
-from tests.monitoring.monitoring_support import binaries, free_port, running, wait_http
+from tests.monitoring.monitoring_support import binaries, free_port, monitoring_commands, running, wait_http
 from tierdrill.monitoring.login import Login, web_config
 
 KEY, PASSWORD = "inference-key-of-the-test", "prometheus-password-of-the-test"
@@ -115,22 +115,9 @@ def platform(folder: Path) -> Iterator[Platform]:
     (folder / "alertmanager.yml").write_text(yaml.safe_dump(nowhere))
     commands: dict[str, list[str | Path]] = {
         "service": [sys.executable, Path(__file__).with_name("service.py"), str(ports["service"]), KEY],
-        "alertmanager": [
-            programs.alertmanager,
-            f"--config.file={folder / 'alertmanager.yml'}",
-            f"--storage.path={folder / 'alertmanager'}",
-            f"--web.listen-address=127.0.0.1:{ports['alertmanager']}",
-            "--cluster.listen-address=",
-        ],
-        "prometheus": [
-            programs.prometheus,
-            f"--config.file={folder / 'prometheus.yml'}",
-            f"--storage.tsdb.path={folder / 'prometheus'}",
-            f"--web.listen-address=127.0.0.1:{ports['prometheus']}",
-            f"--web.config.file={folder / 'web.yml'}",
-            "--rules.alert.resend-delay=1s",
-        ],
+        **monitoring_commands(programs, folder, ports),
     }
+    commands["prometheus"].append(f"--web.config.file={folder / 'web.yml'}")
     with contextlib.ExitStack() as stack:
         for name, command in commands.items():
             stack.enter_context(running(command, folder / f"{name}.log"))

@@ -269,6 +269,28 @@ http.server.ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Handler).serve_
 """
 
 
+def monitoring_commands(programs: Binaries, folder: Path, ports: Mapping[str, int]) -> dict[str, list[str | Path]]:
+    """How Alertmanager and Prometheus are started on loopback, with their files and data in a folder."""
+    return {
+        "alertmanager": [
+            programs.alertmanager,
+            f"--config.file={folder / 'alertmanager.yml'}",
+            f"--storage.path={folder / 'alertmanager'}",
+            f"--web.listen-address=127.0.0.1:{ports['alertmanager']}",
+            "--cluster.listen-address=",
+        ],
+        "prometheus": [
+            programs.prometheus,
+            f"--config.file={folder / 'prometheus.yml'}",
+            f"--storage.tsdb.path={folder / 'prometheus'}",
+            f"--web.listen-address=127.0.0.1:{ports['prometheus']}",
+            "--web.enable-lifecycle",
+            "--rules.alert.resend-delay=1s",
+            "--log.level=warn",
+        ],
+    }
+
+
 @contextlib.contextmanager
 def stack(folder: Path) -> Iterator[Stack]:
     """Start the three; they end with the block."""
@@ -293,22 +315,7 @@ def stack(folder: Path) -> Iterator[Stack]:
     (folder / "prometheus.yml").write_text(yaml.safe_dump(config), encoding="utf-8")
     commands: dict[str, list[str | Path]] = {
         "exporter": [sys.executable, "-c", EXPORTER, str(ports["exporter"])],
-        "alertmanager": [
-            programs.alertmanager,
-            f"--config.file={folder / 'alertmanager.yml'}",
-            f"--storage.path={folder / 'alertmanager'}",
-            f"--web.listen-address=127.0.0.1:{ports['alertmanager']}",
-            "--cluster.listen-address=",
-        ],
-        "prometheus": [
-            programs.prometheus,
-            f"--config.file={folder / 'prometheus.yml'}",
-            f"--storage.tsdb.path={folder / 'prometheus'}",
-            f"--web.listen-address=127.0.0.1:{ports['prometheus']}",
-            "--web.enable-lifecycle",
-            "--rules.alert.resend-delay=1s",
-            "--log.level=warn",
-        ],
+        **monitoring_commands(programs, folder, ports),
     }
     with contextlib.ExitStack() as processes:
         children = {
