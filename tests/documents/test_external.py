@@ -9,7 +9,7 @@ import pytest
 from tests.documents.support import DRILL, ENVIRONMENT, GOOD, WORKLOADS, changed, good_catalogue, lines
 from tierdrill.documents.catalogue import Catalogue, setting_of
 from tierdrill.documents.catalogue_reader import load_catalogue, read_catalogue
-from tierdrill.documents.pace import paced
+from tierdrill.documents.pace import paced, paced_playbook
 from tierdrill.documents.problems import Problem
 
 ENVIRONMENT_TEXT = """
@@ -72,6 +72,15 @@ def test_a_drill_is_as_slow_as_its_environment_says(tmp_path: Path) -> None:
     assert [one.window for one in drill.guardrails] == [10 * one.window for one in written.guardrails]
     assert drill.load.streams[0].timeout == written.load.streams[0].timeout
     assert paced(written, 1.0) == written
+
+
+def test_a_playbook_has_as_much_more_time_for_its_steps() -> None:
+    written = read_catalogue(GOOD).catalogue.playbooks["reschedule-critical"]
+    (before, *_), (step, *_) = written.steps, paced_playbook(written, 10.0).steps
+    assert step.timeout == 10 * before.timeout
+    assert step.verify is not None and before.verify is not None
+    assert (step.verify.within, step.verify.at_least) == (10 * before.verify.within, before.verify.at_least)
+    assert paced_playbook(written, 1.0) == written
 
 
 @pytest.mark.parametrize("field", ["memory_gib: 40", "replicas: 3"])

@@ -21,7 +21,8 @@ from tierdrill.lab.client import LabClient, LabError
 from tierdrill.lab.lab_files import LabState
 from tierdrill.targets.base import Inventory, RemedyResult, TargetError
 from tierdrill.targets.lab import fault_port
-from tierdrill.targets.lab.remedy_ledger import RemedyLedger
+from tierdrill.targets.lab.settings import LabSettings
+from tierdrill.targets.remedy_ledger import RemedyLedger
 
 RUN = "run-1"
 GATEWAYS = {"gateway-a": "127.0.0.1:1", "gateway-b": "127.0.0.1:2"}
@@ -149,7 +150,7 @@ def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeLab]:
 
 
 def do(fake: FakeLab, action: str, **arguments: Any) -> RemedyResult:
-    port = RemedyLedger(Remedies(fake), fake, fake.home, RUN, 5.0)
+    port = RemedyLedger(Remedies(fake), LabSettings(fake, fake.home), fake.home, RUN, 5.0)
     return asyncio.run(port.remedy(action, arguments))
 
 
@@ -233,7 +234,7 @@ def test_the_first_change_says_what_it_was(fake: FakeLab) -> None:
 
 
 def test_a_restart_takes_along_what_the_gateway_was_told(fake: FakeLab) -> None:
-    port = RemedyLedger(Remedies(fake), fake, fake.home, RUN, 5.0)
+    port = RemedyLedger(Remedies(fake), LabSettings(fake, fake.home), fake.home, RUN, 5.0)
 
     async def both() -> None:
         await port.remedy("set-flag", {"flag": "fail_open", "value": True, "gateway": "gateway-a"})
@@ -274,7 +275,7 @@ def test_nothing_is_done_that_the_ledger_cannot_know(fake: FakeLab) -> None:
     for name in fake.home.glob("ledger.db*"):
         name.unlink()
     (fake.home / "ledger.db").mkdir()
-    refused = RemedyLedger(Remedies(fake), fake, fake.home, RUN, 5.0)
+    refused = RemedyLedger(Remedies(fake), LabSettings(fake, fake.home), fake.home, RUN, 5.0)
     fake.on_ledger.clear()
     result = asyncio.run(refused.remedy("shed", {"tier": "best-effort", "fraction": 0.5}))
     assert not result.ok and "cannot be written down" in result.detail

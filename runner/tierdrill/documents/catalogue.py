@@ -15,7 +15,7 @@ from tierdrill.documents.models.recordings import with_recordings
 from tierdrill.documents.models.scenario import Scenario
 from tierdrill.documents.models.tiers import Tiers
 from tierdrill.documents.models.workloads import Workloads
-from tierdrill.documents.pace import paced
+from tierdrill.documents.pace import paced, paced_playbook
 from tierdrill.documents.problems import Problem
 
 KEPT_OUT = "(kept out)"
@@ -130,7 +130,7 @@ def setting_of(catalogue: Catalogue, drill_name: str) -> DrillSetting:
         tiers=catalogue.tiers[environment.tiers],
         workloads=catalogue.workloads[environment.workloads],
         playbooks=tuple(
-            playbook
+            paced_playbook(playbook, environment.pace)
             for _, playbook in sorted(catalogue.playbooks.items())
             if environment.target != "external" or playbook.external is not None
         ),

@@ -19,6 +19,7 @@ from tierdrill.documents.models.drill import (
     Shape,
     TierExpectation,
 )
+from tierdrill.documents.models.playbook import Playbook, Step, Verify
 from tierdrill.documents.models.units import Part
 
 _TIMES: dict[type[Part], tuple[str, ...]] = {
@@ -29,6 +30,8 @@ _TIMES: dict[type[Part], tuple[str, ...]] = {
     OnCall: ("acknowledges_after",),
     SabotageAction: ("late_by",),
     TierExpectation: ("integrity_within",),
+    Step: ("timeout",),
+    Verify: ("within",),
     **dict.fromkeys(
         (AlertExpectation, EffectExpectation, EscalationExpectation, PlaybookExpectation, Proof), ("within",)
     ),
@@ -38,6 +41,12 @@ _TIMES: dict[type[Part], tuple[str, ...]] = {
 def paced(drill: Drill, pace: float) -> Drill:
     """The drill with every time of its own multiplied; those that its tiers promise are the platform's."""
     found: Drill = _slower(drill, pace)
+    return found
+
+
+def paced_playbook(playbook: Playbook, pace: float) -> Playbook:
+    """The playbook with more time for each step and for what it is to be seen by."""
+    found: Playbook = _slower(playbook, pace)
     return found
 
 

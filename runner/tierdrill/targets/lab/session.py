@@ -22,8 +22,9 @@ from tierdrill.process.signals import StopSignal
 from tierdrill.targets.base import Finding, Inventory, RemedyPort, TargetError
 from tierdrill.targets.lab.inventory import inventory_of
 from tierdrill.targets.lab.labs import endpoints_of, lab_place
-from tierdrill.targets.lab.remedy_ledger import RemedyLedger
 from tierdrill.targets.lab.remedy_port import LabRemedies
+from tierdrill.targets.lab.settings import LabSettings
+from tierdrill.targets.remedy_ledger import RemedyLedger
 
 EVENTS_WAIT_S = 2.0
 XID_SETTLES_S = 0.6
@@ -58,7 +59,8 @@ class LabSession:
         return inventory_of(self.state, tuple(sorted(self.lab.gateways)) if self.state["nodes"] else ())
 
     def remedies(self, run: str, lease_s: float) -> RemedyPort:
-        return RemedyLedger(LabRemedies(self.lab), LabClient(self.lab), self._home, run, lease_s)
+        settings = LabSettings(LabClient(self.lab), self._home)
+        return RemedyLedger(LabRemedies(self.lab), settings, self._home, run, lease_s)
 
     async def subscribe(self, url: str, token: str, mark: str | None) -> None:
         await self._ask(Calls.set_webhook(url, token, mark))

@@ -6,50 +6,56 @@ themselves for what they were told, the control plane for cordons and places.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, replace
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 from tierdrill.lab.client import LabClient, LabError
 from tierdrill.remedies.remedy import GATEWAY_KINDS, Setting
-from tierdrill.targets.base import REMEDY, FaultOrder, Mechanism, Proof, TargetKind
-from tierdrill.targets.lab.lab_fault import Parameters, known, seen
+from tierdrill.targets.base import FaultOrder, Mechanism, Proof, TargetError
+from tierdrill.targets.lab.lab_fault import known, seen
+from tierdrill.targets.lab.labs import lab_place
+from tierdrill.targets.lab.leases import hold, release
 
 _UNTOLD: Mapping[str, Any] = {"shed": 0.0, "weights": 1.0, "caps": None, "flags": False}
 """What a gateway does where it was told nothing."""
 
-_TARGET_KINDS: Mapping[str, TargetKind] = {"shed": "tier", "caps": "tier", "cordon": "node", "weights": "node"}
+class LabSettings:
+    """Settings over one lab: what it would do by itself once nobody keeps the lease is what the undo would do."""
+
+    mechanism = Mechanism("the lab's control API")
+    lasting = frozenset({*GATEWAY_KINDS, "cordon", "places"})
+
+    def __init__(self, client: LabClient, home: Path) -> None:
+        self._client, self.place = client, lab_place(client.lab, home)
+
+    def gateways(self) -> Sequence[str]:
+        return sorted(self._client.lab.gateways)
+
+    def read(self, setting: Setting) -> Any:
+        with _as_target_error():
+            return read(self._client, setting)
+
+    def is_back(self, parameters: Mapping[str, Any]) -> Proof:
+        with _as_target_error():
+            return is_back(self._client, parameters)
+
+    def hold(self, order: FaultOrder) -> None:
+        with _as_target_error():
+            hold(self._client, order, partial(put_back, p=order.parameters))
+
+    def release(self, fault: str) -> None:
+        release(self._client, fault)
 
 
-def single(settings: Iterable[Setting], gateways: Iterable[str]) -> list[Setting]:
-    """Each gateway's for itself, where all were meant: one may be told something else, or end, before the others."""
-    return [
-        each
-        for one in settings
-        for each in (
-            [replace(one, gateway=name) for name in gateways]
-            if one.kind in GATEWAY_KINDS and one.gateway is None
-            else [one]
-        )
-    ]
-
-
-def undo_id(run: str, setting: Setting) -> str:
-    """The name of the ledger's entry."""
-    return f"{run}/{REMEDY}/{setting}"
-
-
-def undo_order(run: str, setting: Setting, before: Any, lease_s: float) -> FaultOrder:
-    """The order whose revert puts a setting back to what `read` said before."""
-    return FaultOrder(
-        fault=undo_id(run, setting),
-        kind=REMEDY,
-        target=str(setting),
-        target_kind=_TARGET_KINDS.get(setting.kind, "service"),
-        mechanism=Mechanism("the lab's control API"),
-        parameters={"setting": asdict(setting), "before": before},
-        lease_s=lease_s,
-    )
+@contextmanager
+def _as_target_error() -> Iterator[None]:
+    try:
+        yield
+    except LabError as error:
+        raise TargetError(str(error)) from error
 
 
 def read(client: LabClient, setting: Setting) -> Any:
@@ -67,7 +73,7 @@ def read(client: LabClient, setting: Setting) -> Any:
     }
 
 
-def put_back(client: LabClient, p: Parameters) -> None:
+def put_back(client: LabClient, p: Mapping[str, Any]) -> None:
     """Make it what it was; LabError where the lab refuses."""
     setting, before = Setting(**p["setting"]), p["before"]
     if setting.kind == "places":
@@ -84,7 +90,7 @@ def put_back(client: LabClient, p: Parameters) -> None:
         client.to_gateways(setting.kind, {setting.name: before}, str(setting.gateway))
 
 
-def is_back(client: LabClient, p: Parameters) -> Proof:
+def is_back(client: LabClient, p: Mapping[str, Any]) -> Proof:
     """Whether it is what it was. A gateway that has ended took what it was told with it."""
     setting, before = Setting(**p["setting"]), p["before"]
     witness = f"{setting.gateway} itself" if setting.gateway else "the control plane"

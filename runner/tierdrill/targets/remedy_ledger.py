@@ -9,31 +9,67 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
-from functools import partial
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from tierdrill.history.ledger import Ledger, LedgerError
-from tierdrill.lab.client import LabClient, LabError
-from tierdrill.remedies.remedy import Setting
+from tierdrill.remedies.remedy import GATEWAY_KINDS, Setting
 from tierdrill.remedies.remedy_registry import REMEDIES, settings_of
-from tierdrill.targets.base import FaultOrder, Inventory, RemedyPort, RemedyResult, TargetError, is_remedy
-from tierdrill.targets.lab.labs import lab_place
-from tierdrill.targets.lab.leases import hold, release
-from tierdrill.targets.lab.settings import is_back, put_back, read, single, undo_id, undo_order
+from tierdrill.targets.base import (
+    REMEDY,
+    FaultOrder,
+    Inventory,
+    Mechanism,
+    Proof,
+    RemedyPort,
+    RemedyResult,
+    TargetError,
+    TargetKind,
+    is_remedy,
+)
 
+_TARGET_KINDS: Mapping[str, TargetKind] = {"shed": "tier", "caps": "tier", "cordon": "node", "weights": "node"}
 _log = logging.getLogger("tierdrill")
 
 
-class RemedyLedger:
-    """RemedyPort over a lab's, for one run: its ledger knows of every change before it is made."""
+class Settings(Protocol):
+    """What remedies leave changed in one place. Blocking; TargetError where the deployment refuses or is away."""
 
-    def __init__(self, port: RemedyPort, client: LabClient, home: Path, run: str, lease_s: float) -> None:
-        self._port, self._client, self._home = port, client, home
-        self._run, self._lease_s, self._place = run, lease_s, lab_place(client.lab, home)
-        self._gateways = tuple(sorted(client.lab.gateways))
+    place: dict[str, Any]
+    mechanism: Mechanism
+    lasting: frozenset[str]
+    """The kinds of settings that stay until somebody takes them back here."""
+
+    def gateways(self) -> Sequence[str]:
+        """Every gateway by name."""
+
+    def read(self, setting: Setting) -> Any:
+        """What it is now, as plain data."""
+
+    def is_back(self, parameters: Mapping[str, Any]) -> Proof:
+        """Whether the `setting` of an order's parameters is what it was `before`."""
+
+    def hold(self, order: FaultOrder) -> None:
+        """Let the deployment itself undo the order when its lease runs out, where it can."""
+
+    def release(self, fault: str) -> None:
+        """That one was undone."""
+
+
+def undo_id(run: str, setting: Setting) -> str:
+    """The name of the ledger's entry."""
+    return f"{run}/{REMEDY}/{setting}"
+
+
+class RemedyLedger:
+    """RemedyPort over a deployment's, for one run: its ledger knows of every change before it is made."""
+
+    def __init__(self, port: RemedyPort, settings: Settings, home: Path, run: str, lease_s: float) -> None:
+        self._port, self._settings, self._home = port, settings, home
+        self._run, self._lease_s = run, lease_s
         self._orders: dict[str, FaultOrder] = {}
 
     async def inventory(self) -> Inventory:
@@ -44,11 +80,9 @@ class RemedyLedger:
 
     async def remedy(self, action: str, arguments: dict[str, Any]) -> RemedyResult:
         """Carry it out. Refused, and not carried out, where its undo cannot be written down first."""
-        settings = single(settings_of(action, arguments), self._gateways)
+        settings = await asyncio.to_thread(self._single, settings_of(action, arguments))
         try:
             await asyncio.to_thread(self._intend, settings)
-        except LabError as error:
-            raise TargetError(str(error)) from error
         except LedgerError as error:
             return RemedyResult(False, f"not done: its undo cannot be written down ({error})")
         # Stopped in the middle, the entries stay open: it may have happened.
@@ -59,6 +93,34 @@ class RemedyLedger:
             raise
         await self._settled(action, arguments, settings)
         return result
+
+    def _single(self, settings: Sequence[Setting]) -> list[Setting]:
+        """Each gateway's for itself, where all were meant: one may be told something else, or end, before the others.
+        """
+        lasting = [one for one in settings if one.kind in self._settings.lasting]
+        everywhere = any(one.kind in GATEWAY_KINDS and one.gateway is None for one in lasting)
+        gateways = self._settings.gateways() if everywhere else ()
+        return [
+            each
+            for one in lasting
+            for each in (
+                [replace(one, gateway=name) for name in gateways]
+                if one.kind in GATEWAY_KINDS and one.gateway is None
+                else [one]
+            )
+        ]
+
+    def _order(self, setting: Setting) -> FaultOrder:
+        """The order whose revert puts a setting back to what it is now."""
+        return FaultOrder(
+            fault=undo_id(self._run, setting),
+            kind=REMEDY,
+            target=str(setting),
+            target_kind=_TARGET_KINDS.get(setting.kind, "service"),
+            mechanism=self._settings.mechanism,
+            parameters={"setting": asdict(setting), "before": self._settings.read(setting)},
+            lease_s=self._lease_s,
+        )
 
     def _intend(self, settings: Sequence[Setting]) -> None:
         if not settings:
@@ -71,10 +133,10 @@ class RemedyLedger:
                     continue
                 if halt := ledger.halted():
                     raise LedgerError(f"the kill switch is on: {halt.reason} ({halt.author})")
-                order = undo_order(self._run, setting, read(self._client, setting), self._lease_s)
-                ledger.keep(order.fault, self._run, order.plain(), self._place, order.lease_s)
+                order = self._order(setting)
+                ledger.keep(order.fault, self._run, order.plain(), self._settings.place, order.lease_s)
                 self._orders[order.fault] = order
-                hold(self._client, order, partial(put_back, p=order.parameters))
+                self._settings.hold(order)
 
     async def _settled(self, action: str, arguments: dict[str, Any], settings: Sequence[Setting]) -> None:
         # A restart sets nothing, and takes along all that the gateway was told.
@@ -98,15 +160,17 @@ class RemedyLedger:
                     if fault in changed or (restarted and parameters["setting"]["gateway"] == restarted)
                 }
                 for fault, parameters in orders.items():
-                    proof = is_back(self._client, parameters)
+                    proof = self._settings.is_back(parameters)
                     if proof.seen and fault in open_now:
                         ledger.mark(fault, "gone", proof.detail)
-                        release(self._client, fault)
+                        self._settings.release(fault)
                     elif not proof.seen:
                         if fault not in open_now:
-                            hold(self._client, self._orders[fault], partial(put_back, p=parameters))
-                            ledger.keep(fault, self._run, self._orders[fault].plain(), self._place, self._lease_s)
+                            self._settings.hold(self._orders[fault])
+                            ledger.keep(
+                                fault, self._run, self._orders[fault].plain(), self._settings.place, self._lease_s
+                            )
                         ledger.mark(fault, "landed", proof.detail)
-        except (LedgerError, LabError) as error:
+        except (LedgerError, TargetError) as error:
             # What was done is done, and its undo is on the ledger.
             _log.error("ledger of remedies: %s", error)
