@@ -15,7 +15,6 @@ import tierdrill
 
 PACKAGE = Path(tierdrill.__file__).parent
 NOT_IMPORTED = {
-    "kubernetes": "for the target of that name",
     "chaostoolkit": "the command `chaos run`, with which shipped experiments run without a drill",
 }
 

@@ -10,7 +10,7 @@ import tierdrill
 ROOT = Path(tierdrill.__file__).parent
 SAME_SUBJECT = (
     *("cli/commands", "documents/check", "faults/kinds", "remedies/kinds", "targets/lab/faults"),
-    *("targets/external", "targets/lab"),
+    *("targets/external", "targets/lab", "targets/kubernetes", "targets/kubernetes/faults"),
 )
 """Rooms whose files are named after what another room has too: a command's or a kind's subject, a target's part."""
 

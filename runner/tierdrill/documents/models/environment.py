@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from tierdrill.documents.models.external import Credentials, LoadConnection, Monitoring, Names
+from tierdrill.documents.models.kubernetes import KubernetesSettings
 from tierdrill.documents.models.protections import FLAGS
 from tierdrill.documents.models.units import Duration, Frozen, Metadata, Name, Network, Part, Ratio
 from tierdrill.faults.radius import Limits
@@ -114,6 +115,7 @@ class Environment(Part):
     somebody else runs: `load` and `monitoring` say where it is reached, `names` what there is, and `pace` by how much
     its drills are slower than the lab's: it multiplies their phases, their `within`, the moments of their load shapes
     and the windows of their guardrails.
+    `target: kubernetes` is a cluster, which `kubernetes` describes; load, monitoring and pace are as with external.
     """
 
     apiVersion: Literal["tierdrill/v1"]
@@ -127,6 +129,7 @@ class Environment(Part):
     load: LoadConnection | None = None
     monitoring: Monitoring | None = None
     names: Names = Names()
+    kubernetes: KubernetesSettings | None = None
     pace: float = Field(default=1.0, ge=1.0, le=1000.0)
     clock: Clock = Clock()
     lease: Duration = Field(default=5.0, description="time after which a fault that is not renewed is undone; 1s to 1h")
@@ -145,7 +148,7 @@ class Environment(Part):
     @property
     def signals(self) -> frozenset[str]:
         """What can be measured here beside status and time, see `documents.measured`; all of it in the lab."""
-        if self.target != "external":
+        if self.target == "lab":
             return frozenset(SIGNALS)
         if self.load is None:
             return frozenset()

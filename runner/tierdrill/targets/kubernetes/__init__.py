@@ -1,0 +1,1 @@
+"""A Kubernetes cluster as the place of drills. The official client is imported here and nowhere else."""

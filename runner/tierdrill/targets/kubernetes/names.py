@@ -1,0 +1,197 @@
+"""Which object of a cluster each name in the documents stands for. Pure.
+
+Documents keep the names of the lab: `node-2`, `assistant-1`, `gateway-a`, `node-2/0` for a GPU. A replica's name is a
+slot: when its pod is replaced, the new pod of the same workload takes it over.
+"""
+
+from __future__ import annotations
+
+import re
+import string
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import count
+from typing import Any
+
+from tierdrill.documents.models.kubernetes import Choice, KubernetesSettings
+from tierdrill.documents.models.workloads import Model, Workloads
+from tierdrill.targets.base import TargetError
+from tierdrill.targets.kubernetes.records import NodeRecord, ObjectRef, PodRecord
+from tierdrill.text import listed
+
+_NODE = re.compile(r"node-[1-9][0-9]*\Z")
+FORMER_MAX = 20
+
+
+@dataclass(frozen=True)
+class Slot:
+    """One name of a pod: the pod that has it now, or had it last, and the names of earlier ones."""
+
+    ref: ObjectRef
+    workload: tuple[str, str] | None
+    former: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class NameTable:
+    """The names of nodes, and of the pods of models and gateways. Those of GPUs follow from their nodes'."""
+
+    nodes: Mapping[str, ObjectRef] = field(default_factory=dict)
+    replicas: Mapping[str, Slot] = field(default_factory=dict)
+    gateways: Mapping[str, Slot] = field(default_factory=dict)
+
+    def ref(self, alias: str) -> ObjectRef:
+        """The object that a name stands for now; of a GPU its node. TargetError lists the names that there are."""
+        host = alias.partition("/")[0]
+        if host in self.nodes:
+            return self.nodes[host]
+        slots = {**self.replicas, **self.gateways}
+        if alias in slots:
+            return slots[alias].ref
+        raise TargetError(f"nothing here is named {alias!r}, expected one of: {listed([*self.nodes, *slots])}")
+
+    def alias(self, kind: str, name: str) -> str:
+        """The name for a real one, by kind: node, gpu (`REAL/0`), replica, gateway; itself where it has no other."""
+        if kind in ("node", "gpu"):
+            real, slash, index = name.partition("/")
+            return next((alias for alias, ref in self.nodes.items() if ref.name == real), real) + slash + index
+        slots = self.replicas if kind == "replica" else self.gateways if kind == "gateway" else {}
+        now = next((alias for alias, slot in slots.items() if slot.ref.name == name), None)
+        return now or next((alias for alias, slot in slots.items() if name in slot.former), name)
+
+    def renamed(self, labels: Mapping[str, Any]) -> dict[str, Any]:
+        """An alert's labels, which have the drill's own keys (node, gpu, replica, gateway), with the drill's names."""
+        return {key: self.alias(key, value) if isinstance(value, str) else value for key, value in labels.items()}
+
+    def plain(self) -> dict[str, dict[str, str]]:
+        """Each name with its object, as the ledger and reports hold it."""
+        slots = {**self.replicas, **self.gateways}
+        return {alias: ref.plain() for alias, ref in self.nodes.items()} | {
+            alias: slot.ref.plain() for alias, slot in slots.items()
+        }
+
+
+def table_of(
+    settings: KubernetesSettings,
+    workloads: Workloads,
+    nodes: Sequence[NodeRecord],
+    pods: Mapping[str, Sequence[PodRecord]],
+    gateways: Sequence[PodRecord],
+    desired: Mapping[tuple[str, str], int] | None = None,
+    before: NameTable | None = None,
+) -> NameTable:
+    """The names for what is there (`pods` by tier); those of `before` are kept as long as their objects, or slots, are.
+
+    `desired` is how many pods each workload (kind, name) should have: a slot more than that ends with its pod.
+    TargetError where the document's `names` ask for what is not there.
+    """
+    was = before or NameTable()
+    want = desired or {}
+    replicas: dict[str, Slot] = {}
+    for model in workloads.models:
+        of_it = {name: slot for name, slot in was.replicas.items() if name.rpartition("-")[0] == model.name}
+        mine = model_pods(settings, workloads, model, pods.get(model.tier, ()))
+        replicas |= _filled(of_it, mine, partial("{}-{}".format, model.name), settings.names, want)
+    return NameTable(
+        nodes=was.nodes or _node_names(settings, workloads, nodes, pods),
+        replicas=replicas,
+        gateways=_filled(was.gateways, gateways, _gateway, settings.names, want),
+    )
+
+
+def model_pods(
+    settings: KubernetesSettings, workloads: Workloads, model: Model, pods: Iterable[PodRecord]
+) -> list[PodRecord]:
+    """Those of its tier's pods that serve a model, and have not ended."""
+    alone = sum(one.tier == model.tier for one in workloads.models) == 1
+    labels = settings.labels_of(model.name, alone)
+    return [pod for pod in pods if not pod.ended and labels.items() <= pod.labels.items()]
+
+
+def by_name(name: str) -> list[tuple[bool, int, str]]:
+    """A sorting key by which worker-9 is before worker-10."""
+    return [(part.isdigit(), int(part) if part.isdigit() else 0, part) for part in re.split(r"([0-9]+)", name)]
+
+
+def _filled(
+    slots: Mapping[str, Slot],
+    pods: Sequence[PodRecord],
+    name_of: Callable[[int], str],
+    names: Mapping[str, Choice],
+    desired: Mapping[tuple[str, str], int],
+) -> dict[str, Slot]:
+    found = dict(slots)
+    standing = {pod.uid for pod in pods if not pod.deleting}
+    known = {slot.ref.uid for slot in slots.values()}
+    chosen = {choice.name: alias for alias, choice in names.items() if choice.name is not None}
+    for pod in sorted((one for one in pods if one.uid in standing - known), key=lambda one: (one.created, one.name)):
+        free = [alias for alias, slot in found.items() if slot.ref.uid not in standing]
+        alias = next((one for one in free if found[one].ref.name == pod.name), None)
+        alias = alias or next((one for one in free if found[one].workload == pod.workload), None)
+        asked = chosen.get(pod.name)
+        if alias is None and asked is not None and asked not in found:
+            alias = asked
+        alias = alias or next(name for name in map(name_of, count()) if name not in found and name not in names)
+        former = (found[alias].ref.name, *found[alias].former)[:FORMER_MAX] if alias in found else ()
+        found[alias] = Slot(pod.ref, pod.workload, former)
+    there = {pod.uid for pod in pods}
+    for alias in sorted(found, key=by_name, reverse=True):
+        workload = found[alias].workload
+        surplus = (
+            workload is not None
+            and workload in desired
+            and (sum(slot.workload == workload for slot in found.values()) > desired[workload])
+        )
+        if surplus and found[alias].ref.uid not in there:
+            del found[alias]
+    return {alias: found[alias] for alias in sorted(found, key=by_name)}
+
+
+def _gateway(number: int) -> str:
+    letters = string.ascii_lowercase
+    return f"gateway-{letters[number]}" if number < len(letters) else f"gateway-z{number - len(letters) + 1}"
+
+
+def _node_names(
+    settings: KubernetesSettings,
+    workloads: Workloads,
+    nodes: Sequence[NodeRecord],
+    pods: Mapping[str, Sequence[PodRecord]],
+) -> dict[str, ObjectRef]:
+    """A node whose own name is like one of ours keeps it; the other ones that may be drilled take the free numbers."""
+    there = {node.name: node for node in sorted(nodes, key=lambda one: by_name(one.name))}
+    drilled = {name: node for name, node in there.items() if settings.opted_in(node.labels)}
+    models = {model.name for model in workloads.models}
+    found: dict[str, ObjectRef] = {}
+    for alias, choice in settings.names.items():
+        if alias.rpartition("-")[0] not in {*models, "gateway"}:
+            found[alias] = _chosen(alias, choice, there, drilled, pods).ref
+    left = [node for node in drilled.values() if node.ref not in found.values()]
+    found |= {node.name: node.ref for node in left if _NODE.match(node.name) and node.name not in found}
+    free = (name for name in map("node-{}".format, count(1)) if name not in there and name not in found)
+    found |= {next(free): node.ref for node in left if node.ref not in found.values()}
+    return {alias: found[alias] for alias in sorted(found, key=by_name)}
+
+
+def _chosen(
+    alias: str,
+    choice: Choice,
+    there: Mapping[str, NodeRecord],
+    drilled: Mapping[str, NodeRecord],
+    pods: Mapping[str, Sequence[PodRecord]],
+) -> NodeRecord:
+    if choice.name is not None:
+        if choice.name not in there:
+            raise TargetError(
+                f"kubernetes.names.{alias}: no node named {choice.name}, expected {listed(list(there), 8)}"
+            )
+        return there[choice.name]
+    hosts = {pod.node for pod in pods.get(choice.hosting or "", ()) if not pod.ended}
+    hosting = [node for name, node in drilled.items() if name in hosts]
+    if choice.pick > len(hosting):
+        raise TargetError(
+            f"kubernetes.names.{alias}: {len(hosting)} nodes that may be drilled host tier {choice.hosting}, "
+            f"expected {choice.pick} at least"
+        )
+    return hosting[choice.pick - 1]
