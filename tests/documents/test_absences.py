@@ -9,6 +9,8 @@ import pytest
 from tests.documents.support import DRILL, ENVIRONMENT, SCENARIO, good_catalogue
 from tierdrill.documents.catalogue_reader import load_catalogue
 from tierdrill.documents.reading.reading_state import Absent
+from tierdrill.faults.registry import KINDS
+from tierdrill.targets.lab.fault_port import MECHANISMS
 from tierdrill.targets.open import absent_in
 
 
@@ -29,6 +31,10 @@ def test_what_is_absent_is_told_where_it_is_asked_for(absent: Absent, path: str,
     assert all(one.line > 1 for one in problems)
 
 
-def test_the_lab_has_all_that_there_is(tmp_path: Path) -> None:
+def test_the_lab_has_all_but_what_needs_a_cluster(tmp_path: Path) -> None:
     catalogue, _ = load_catalogue(good_catalogue(tmp_path))
-    assert [absent_in(environment) for environment in catalogue.environments.values()] == [{"fault": {}}]
+    told = [absent_in(environment) for environment in catalogue.environments.values()]
+    assert [set(each) for each in told] == [{"fault"}]
+    absent = told[0]["fault"]
+    assert set(absent) == set(KINDS) - set(MECHANISMS) >= {"node-drain", "quota-squeeze"}
+    assert set(absent.values()) == {"the lab has no mechanism for it"}

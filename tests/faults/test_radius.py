@@ -40,6 +40,7 @@ TARGETS = {
     "gateway": st.sampled_from(GATEWAYS),
     "link": st.tuples(HOSTS, HOSTS).map(">".join),
     "stream": st.just("batch"),
+    "tier": st.just("critical"),
 }
 FAULTS = st.sampled_from(sorted(KINDS)).flatmap(lambda kind: st.tuples(st.just(kind), TARGETS[KINDS[kind].target_kind]))
 LIMITS = st.fixed_dictionaries({kind: st.integers(0, 3) for kind in ("node", "gpu", "replica", "link", "gateway")}).map(

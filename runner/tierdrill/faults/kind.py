@@ -9,7 +9,7 @@ from importlib import import_module
 from types import ModuleType
 from typing import Any, Literal
 
-TargetKind = Literal["node", "gpu", "replica", "link", "gateway", "stream"]
+TargetKind = Literal["node", "gpu", "replica", "link", "gateway", "stream", "tier"]
 
 
 class UnknownFault(ValueError):
@@ -59,6 +59,7 @@ IDENTITY: Mapping[TargetKind, tuple[Parameter, ...]] = {
     ),
     "gateway": (Parameter("gateway", "the gateway's name, such as gateway-a"),),
     "stream": (Parameter("stream", "the stream's name in the drill's load, such as batch"),),
+    "tier": (Parameter("tier", "the tier's name, such as critical"),),
 }
 """The arguments that say what is hit; the undo of a fault must repeat them."""
 
