@@ -34,7 +34,7 @@ from tierdrill.injection.injector import Injector, NotInjected, Refused
 from tierdrill.monitoring.pagerduty import PagerStub
 from tierdrill.targets.base import FaultOrder, Inventory, Mechanism, NodeState, Proof, ReplicaState, TargetError
 from tierdrill.targets.lab.fault_port import MECHANISMS
-from tierdrill.training.facilitator.exercise_faults import ExerciseFaults
+from tierdrill.training.facilitator.facilitator_actions import ExerciseFaults
 
 RUN = "r1"
 CRASH = {"replica": "assistant-1"}

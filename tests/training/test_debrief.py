@@ -9,7 +9,7 @@ import pytest
 
 from tests.training.build import catalogue, shipped, well_done
 from tests.training.world import World
-from tierdrill.training.exercise_documents import NotAnExercise
+from tierdrill.training.exercise_setting import NotAnExercise
 from tierdrill.training.responders import Policy, Responder
 from tierdrill.training.results.debrief import Debrief, debrief_of
 from tierdrill.training.results.debrief_views import debrief_html, debrief_markdown, write_debrief

@@ -15,7 +15,7 @@ from tierdrill.monitoring.pagerduty import PagerClient, PagerStub
 from tierdrill.remediation.alert_notice import AlertNotice
 from tierdrill.training.exercise_clock import ExerciseClock
 from tierdrill.training.exercise_setting import at_pace
-from tierdrill.training.ops.alert_subjects import alert_target, tier_of_alert, tier_of_target
+from tierdrill.training.ops.tier_rules import alert_target, tier_of_alert, tier_of_target
 from tierdrill.training.ops.trainee_pager import Call, NoSuchPage, PageBook, urgent_first
 
 TIERS = catalogue().tiers["serving"]

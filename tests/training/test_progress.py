@@ -13,8 +13,7 @@ from click.testing import CliRunner
 from tests.training.homes import left_behind, sat
 from tierdrill.cli.commands.train_past import coverage, debrief, forget, progress
 from tierdrill.cli.folders import Surroundings
-from tierdrill.training.results.practice_matrix import coverage_of, progress_of
-from tierdrill.training.results.progress import FILE, ProgressError, ProgressStore
+from tierdrill.training.results.progress import FILE, ProgressError, ProgressStore, coverage_of, progress_of
 
 ROOT = Path(__file__).resolve().parents[2]
 

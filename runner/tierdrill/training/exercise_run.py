@@ -1,18 +1,17 @@
-"""An exercise's run: brought up in order, played until it ends, and sealed until then.
-
-It is a run like a drill's: intent on the ledger before each fault, leases that the reaper keeps when this process dies,
-proofs that a fault landed and is gone.
-"""
+"""What goes with an exercise from its begin: the terminal that shows it, and a scripted responder if one is wanted."""
 
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 import traceback
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from tierdrill.conductor.plan import Plan, new_run_name
 from tierdrill.conductor.preflight import settle
@@ -26,13 +25,78 @@ from tierdrill.history.kinds.run_kinds import LoadStarted, RunNote
 from tierdrill.history.sealed import EXERCISE, SealedHistory, exercise_folder, open_seal, sealed_order
 from tierdrill.injection.injector import Injector
 from tierdrill.load.load_child import LoadError
+from tierdrill.report.run.terminal_summary import make_console
 from tierdrill.targets import base
 from tierdrill.targets.base import Finding
 from tierdrill.training.exercise_platform import Platform
 from tierdrill.training.exercise_session import Session
 from tierdrill.training.exercise_setting import ExerciseSetting, plan_of
-from tierdrill.training.facilitator.exercise_faults import ExerciseFaults
+from tierdrill.training.facilitator.facilitator_actions import ExerciseFaults
+from tierdrill.training.protocol import NoExercise, exchange, find_exercise
+from tierdrill.training.responders import Over, Policy, Responder
 from tierdrill.training.terminal_server import Desk
+from tierdrill.training.trainee_console import Terminal
+
+LOG_FILE = "responder.log"
+
+
+def opening(
+    setting: ExerciseSetting,
+    home: Path,
+    folder_of: Callable[[str], Path],
+    auto: Policy | None,
+    terminal: Terminal | None,
+) -> tuple[list[Callable[[Event], None]], Callable[[Session], Awaitable[None]]]:
+    """The listeners of an exercise, and what runs beside it once it has begun."""
+
+    async def begin(session: Session) -> None:
+        if terminal is not None:
+            terminal.elapsed = lambda: session.clock.elapsed
+            terminal.welcome(session.exercise, setting)
+        if auto is not None:
+            await respond(session, home, folder_of(session.exercise), auto, setting.scenario.duration)
+
+    return ([] if terminal is None else [terminal.feed]), begin
+
+
+async def respond(session: Session, home: Path, folder: Path, policy: Policy, at_most_s: float) -> None:
+    """Let a scripted responder work, over the socket like anybody else, until the exercise ends."""
+    over = threading.Event()
+    work = asyncio.create_task(asyncio.to_thread(_work, home, session.exercise, folder, policy, at_most_s, over))
+    try:
+        await session.ending.ended.wait()
+    finally:
+        over.set()
+        await asyncio.wait([work], timeout=5.0)
+
+
+def _work(home: Path, exercise: str, folder: Path, policy: Policy, at_most_s: float, over: threading.Event) -> None:
+    try:
+        _, connection = find_exercise(home, exercise)
+    except NoExercise:
+        return
+
+    def put(do: str, said: Mapping[str, Any]) -> Mapping[str, Any]:
+        if over.is_set():
+            raise Over
+        try:
+            return exchange(connection, exercise, do, dict(said))
+        except NoExercise as error:
+            raise Over from error
+
+    def wait(seconds: float) -> None:
+        if over.wait(seconds):
+            raise Over
+
+    with closing(connection):
+        log = Responder(policy, put, wait, time.monotonic).run(at_most_s)
+    (folder / LOG_FILE).write_text("".join(f"{line}\n" for line in log), encoding="utf-8")
+
+
+def make_terminal(*, color: bool, named: bool) -> Terminal:
+    """The exercise's own terminal. `named`: the scenario was chosen, so its title may be told."""
+    return Terminal(make_console(color=color), named=named)
+
 
 HEALTHY_WITHIN_S = 20.0
 PIPELINE_WITHIN_S = 40.0

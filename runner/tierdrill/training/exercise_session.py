@@ -21,8 +21,7 @@ from tierdrill.training.exercise_clock import ExerciseClock
 from tierdrill.training.exercise_ending import Ending, Wellness
 from tierdrill.training.exercise_platform import Platform
 from tierdrill.training.exercise_setting import ExerciseSetting
-from tierdrill.training.facilitator.exercise_faults import ExerciseFaults
-from tierdrill.training.facilitator.facilitator_actions import Facilitator
+from tierdrill.training.facilitator.facilitator_actions import ExerciseFaults, Facilitator
 from tierdrill.training.ops import inspection as looking
 from tierdrill.training.ops import statements as thinking
 from tierdrill.training.ops import trainee_remedies as acting

@@ -8,6 +8,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from pydantic import ValidationError
+
 from tierdrill import __version__
 from tierdrill.conductor.plan import Phase, Plan
 from tierdrill.documents.catalogue import Catalogue, DrillSetting
@@ -18,6 +20,8 @@ from tierdrill.documents.models.recordings import with_recordings
 from tierdrill.documents.models.scenario import Scenario, Wrong
 from tierdrill.documents.models.tiers import Tier, Tiers
 from tierdrill.documents.models.workloads import Workloads
+from tierdrill.history.events import Event, each
+from tierdrill.history.kinds.exercise_kinds import ExerciseStarted
 from tierdrill.history.sealed import EXERCISE
 
 Automation = Literal["on", "off", "wrong"]
@@ -126,3 +130,45 @@ def plan_of(setting: ExerciseSetting, exercise: str, seed: int) -> Plan:
         sabotage=None,
         variables={},
     )
+
+
+class NotAnExercise(ValueError):
+    """The events are not the history of an exercise of this version; the message says what is missing."""
+
+
+@dataclass(frozen=True)
+class Documents:
+    """What the score and the debrief need of them. `trainee` is None where no name was given."""
+
+    scenario: Scenario
+    environment: Environment
+    tiers: Tiers
+    playbooks: dict[str, Playbook]
+    trainee: str | None
+
+
+def begin_of(events: Iterable[Event]) -> tuple[Event, ExerciseStarted]:
+    """The begin of an exercise."""
+    for found in each(events, ExerciseStarted):
+        return found
+    raise NotAnExercise("the history has no exercise.started")
+
+
+def documents_in(events: Iterable[Event]) -> Documents:
+    """The documents of an exercise's history."""
+    _, started = begin_of(events)
+    settings = started.settings
+    document = started.scenario or settings.get("scenario")
+    try:
+        playbooks = [Playbook.model_validate(one) for one in settings.get("playbooks", [])]
+        return Documents(
+            scenario=Scenario.model_validate(document),
+            environment=Environment.model_validate(settings.get("environment")),
+            tiers=Tiers.model_validate(settings.get("tiers")),
+            playbooks={one.metadata.name: one for one in playbooks},
+            trainee=started.trainee or None,
+        )
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(map(str, first["loc"])) or "the document"
+        raise NotAnExercise(f"its documents cannot be read: {where}: {first['msg']}") from error

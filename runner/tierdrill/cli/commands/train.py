@@ -168,8 +168,7 @@ def _play(
     from functools import partial
 
     from tierdrill.home import run_folder
-    from tierdrill.training.exercise_opening import make_terminal, opening
-    from tierdrill.training.exercise_run import ExerciseOptions, run_exercise
+    from tierdrill.training.exercise_run import ExerciseOptions, make_terminal, opening, run_exercise
 
     options = ExerciseOptions(
         home=here.home, tools=here.tools, trainee=trainee, seed=seed, author=author(), responder=auto
@@ -180,7 +179,7 @@ def _play(
 
 
 def _tell(here: Surroundings, outcome: ExerciseOutcome, *, as_json: bool, color: bool) -> int:
-    from tierdrill.training.results.exercise_results import aftermath
+    from tierdrill.training.results.debrief_views import aftermath
 
     if outcome.left:
         raise Refusal(f"still there: {', '.join(outcome.left)}; `tierdrill recover` cleans up")

@@ -17,8 +17,7 @@ from tierdrill.text import DAY, plural, utc
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tierdrill.training.results.practice_matrix import Coverage, Progress
-    from tierdrill.training.results.progress import Result
+    from tierdrill.training.results.progress import Coverage, Progress, Result
 
 SHOWN_SHARES = 8
 
@@ -39,7 +38,7 @@ def complete_trainee(context: click.Context, _: click.Parameter, incomplete: str
 @click.pass_obj
 def progress(here: Surroundings, name: str | None, as_json: bool) -> None:
     """Show a person's scores over time (default: everybody's)."""
-    from tierdrill.training.results.practice_matrix import progress_of
+    from tierdrill.training.results.progress import progress_of
 
     results = _results(here.home)
     found = progress_of(results, name)
@@ -61,7 +60,7 @@ def progress(here: Surroundings, name: str | None, as_json: bool) -> None:
 def coverage(here: Surroundings, as_json: bool) -> None:
     """Show every person's best score and last time in every scenario."""
     from tierdrill.cli.drill_documents import read
-    from tierdrill.training.results.practice_matrix import coverage_of
+    from tierdrill.training.results.progress import coverage_of
 
     catalogue, _ = read(here.catalogue)
     scenarios = [(one.metadata.name, one.level) for one in catalogue.scenarios.values()]
@@ -80,7 +79,7 @@ def debrief(here: Surroundings, exercise: str | None, as_json: bool) -> None:
     """Score an EXERCISE again (default: the last one), write its debrief and print the path."""
     from tierdrill.cli.past_runs import stored_events
     from tierdrill.home import run_folder
-    from tierdrill.training.exercise_documents import NotAnExercise
+    from tierdrill.training.exercise_setting import NotAnExercise
     from tierdrill.training.results.debrief import debrief_of
     from tierdrill.training.results.debrief_views import write_debrief
     from tierdrill.training.results.progress import keep_result

@@ -1,23 +1,67 @@
-"""The facilitator's side: what is really happening, injects, hints, messages, pause and end.
-
-The trainee works as the same user on the same machine, so no file can keep this from them. It is a seat: the first to
-take it gets a token, which is shown in that terminal alone and kept nowhere (the exercise keeps its digest). That it is
-taken is told at once in the exercise's terminal and in the history, so a trainee who took it to peek is seen to have.
+"""Putting an exercise's faults into the lab. What is written of them to the disk is sealed; in clear they are in this
+process alone.
 """
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import hmac
 import secrets
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
+from tierdrill.conductor.recorder import in_thread
 from tierdrill.documents.models.scenario import Inject, Scenario
-from tierdrill.history.events import Event, event
-from tierdrill.history.kinds.exercise_kinds import FacilitatorHint, FacilitatorJoined
+from tierdrill.history.events import Emit, Event, event
+from tierdrill.history.kinds.exercise_kinds import ExerciseIncident, FacilitatorHint, FacilitatorJoined
+from tierdrill.history.kinds.run_kinds import FaultIntended
+from tierdrill.injection.injector import Injector, NotInjected
 from tierdrill.training.protocol import BAD_INPUT, REFUSED, Answer, answer
+
+
+@dataclass
+class ExerciseFaults:
+    """The faults of one exercise, each under a lease of so many seconds."""
+
+    injector: Injector
+    lease_s: float
+    _count: int = 0
+
+    async def inject(self, incident: str, kind: str, parameters: Sequence[Mapping[str, Any]], tier: str) -> list[str]:
+        """Inject a fault on every target at once and wait until each was seen to land; the targets.
+
+        NotInjected where one was not, Refused where nothing was touched; its message is not for the trainee.
+        """
+        results = await asyncio.gather(
+            *(self._one(incident, kind, dict(each), tier) for each in parameters), return_exceptions=True
+        )
+        failed = [result for result in results if isinstance(result, BaseException)]
+        if failed and any(not isinstance(error, NotInjected) for error in failed):
+            raise failed[0]
+        if failed and len(failed) < len(results):
+            raise NotInjected(f"{incident}: on some targets only: {failed[0]}")
+        if failed:
+            raise type(failed[0])(f"{incident}: {failed[0]}")
+        return [str(result) for result in results]
+
+    async def _one(self, incident: str, kind: str, parameters: dict[str, Any], tier: str) -> str:
+        self._count += 1
+        injector, fault = self.injector, f"{self.injector.run}/{self._count}"
+
+        def tell(item: Event) -> None:
+            if isinstance(said := item.payload, FaultIntended):
+                told = ExerciseIncident(incident=incident, fault=fault, kind=kind, target=said.target, tier=tier)
+                injector.emit(event(told, injector.source, item.at))
+            injector.emit(item)
+
+        def work(emit: Emit) -> str:
+            return replace(injector, emit=emit).inject(kind, parameters, self.lease_s, fault=fault)[0].target
+
+        return await in_thread(work, tell)
+
 
 HINT_COST_MAX = 50
 COMMANDS = ("truth", "inject", "fault", "message", "clue", "hint", "pause", "resume", "end")

@@ -20,7 +20,7 @@ from tierdrill.remediation.alert_notice import AlertNotice
 from tierdrill.remediation.engine_journal import Journal
 from tierdrill.remediation.escalation import Ladder, Pager
 from tierdrill.targets.base import Inventory
-from tierdrill.training.ops.alert_subjects import alert_target, tier_of_alert
+from tierdrill.training.ops.tier_rules import alert_target, tier_of_alert
 
 GATHER_S = 0.4
 PAGING = frozenset({"page", "ticket"})

@@ -14,9 +14,8 @@ from tierdrill.remediation.substitution import SubstitutionError
 from tierdrill.remedies import remedy_registry
 from tierdrill.targets.base import RemedyPort, RemedyResult, Session, TargetError
 from tierdrill.training.ops.action_parser import BadOrder, Order, Settings, order_of, way_back
-from tierdrill.training.ops.alert_subjects import tier_of_target
 from tierdrill.training.ops.manual_playbooks import NoSuchTarget, PlaybookHand, known_playbook
-from tierdrill.training.ops.tier_rules import Breach, Situation, breach_of, override_problem
+from tierdrill.training.ops.tier_rules import Breach, Situation, breach_of, override_problem, tier_of_target
 from tierdrill.training.protocol import BAD_INPUT, REFUSED, Answer, answer
 
 AT_ONCE_S = 0.12

@@ -21,7 +21,7 @@ from tierdrill.history.erase import erase_from_runs
 from tierdrill.history.history_store import HistoryStore
 from tierdrill.home import run_folder
 from tierdrill.report.format import markdown_text
-from tierdrill.training.exercise_documents import NotAnExercise
+from tierdrill.training.exercise_setting import NotAnExercise
 from tierdrill.training.results.debrief import NOBODY, debrief_of
 from tierdrill.training.results.debrief_views import HTML, write_debrief
 from tierdrill.training.results.progress import EXERCISE, FILE, ProgressStore

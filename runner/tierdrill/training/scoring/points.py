@@ -1,9 +1,12 @@
-"""What every line of the score is measured with: what happened, the scenario, the points there are, how they fall."""
+"""What every line of the score is made of and measured with: what happened, the scenario, the
+points there are, how they fall.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
+from typing import Any
 
 from tierdrill.documents.models.playbook import Playbook
 from tierdrill.documents.models.scenario import Incident, Scenario
@@ -13,8 +16,70 @@ from tierdrill.history.events import each
 from tierdrill.history.kinds.run_kinds import LoadHealth
 from tierdrill.judge.checks.load_generator import sends
 from tierdrill.training.scoring.exercise_timeline import ExerciseTimeline, IncidentSeen, PageSeen
-from tierdrill.training.scoring.scorecard import ScoreLine
 from tierdrill.training.scoring.trainee_actions import Judged, incident_of
+
+
+@dataclass(frozen=True)
+class ScoreLine:
+    """One line. `points` of at most `of`; a hint's points are negative, of none.
+
+    `judged` is false where the history cannot tell: such a line is left out of the total. `events` are sequence numbers
+    of the history. `seconds` is the time that decided, where one did.
+    """
+
+    id: str
+    title: str
+    points: float
+    of: float
+    seen: str
+    why: str
+    events: tuple[int, ...] = ()
+    judged: bool = True
+    seconds: float | None = None
+
+
+@dataclass(frozen=True)
+class ScoreCard:
+    """All lines of one exercise and their sum.
+
+    `score` is between 0 and `out_of`, which is 100 less what could not be judged. It is None where the exercise proves
+    nothing, and `no_score` says why.
+    """
+
+    exercise: str
+    scenario: str
+    level: str
+    score: float | None
+    out_of: float
+    lines: tuple[ScoreLine, ...]
+    no_score: str = ""
+
+    def line(self, line_id: str) -> ScoreLine | None:
+        """The line of that id, if the card has it."""
+        return next((line for line in self.lines if line.id == line_id), None)
+
+    @property
+    def share(self) -> float | None:
+        """The score as a share of what could be had; None where there is none."""
+        return self.score / self.out_of if self.score is not None and self.out_of > 0 else None
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain data, with `share`."""
+        share = self.share
+        return {**asdict(self), "share": None if share is None else round(share, 4)}
+
+
+def total(lines: tuple[ScoreLine, ...]) -> tuple[float, float]:
+    """The sum of the judged lines, never below 0, and the most that it could be."""
+    judged = [line for line in lines if line.judged]
+    most = sum(line.of for line in judged)
+    return round(min(most, max(0.0, sum(line.points for line in judged))), 1), round(most, 1)
+
+
+def show_points(points: float) -> str:
+    """Points as people read them: to a tenth, 16 for 16.0."""
+    return f"{round(points, 1):g}"
+
 
 GONE_AFTER = 3.0
 """Points fall evenly from full at the time allowed to none at this many times it."""
