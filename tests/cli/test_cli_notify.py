@@ -14,9 +14,8 @@ from tests.cli.test_cli_surface import complete
 from tests.schedule.servers import HttpServer, SmtpServer
 from tierdrill.documents.models.channels import Secret, WebhookChannel
 from tierdrill.monitoring.pagerduty import PagerStub
-from tierdrill.schedule.notify.notification import Notice
+from tierdrill.schedule.notify.notification import Answer, Notice
 from tierdrill.schedule.notify.outbox_store import MessageStore
-from tierdrill.schedule.notify.retry import Answer
 
 SECRET = "hunter2-is-a-secret"
 CALENDAR = """apiVersion: tierdrill/v1

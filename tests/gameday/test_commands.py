@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.gameday.support import AT, begun, carried_out, document, finished, state_of
-from tierdrill.gameday.autopilot import due, seconds_left, wanted_abort
-from tierdrill.gameday.gameday_commands import Command, Verb, decide
+from tierdrill.gameday.gameday_commands import Command, Verb, decide, due, seconds_left, wanted_abort
 from tierdrill.history.events import Event
 
 

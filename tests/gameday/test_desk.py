@@ -6,8 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.gameday.support import ANA, AT, begun, document, finished, state_of
-from tierdrill.gameday.console.input_state import Desk, Pressed, items, paste, press
-from tierdrill.gameday.console.keys import Pasted
+from tierdrill.gameday.console.input_state import Desk, Pasted, Pressed, items, paste, press
 from tierdrill.gameday.gameday_commands import Command, decide
 from tierdrill.gameday.gameday_model import GameDayState
 from tierdrill.gameday.gameday_state import fold

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.gameday.support import AT, begun, finished, state_of
-from tierdrill.gameday.record.hypothesis_outcome import judged
+from tierdrill.gameday.record.step_outcome import judged
 from tierdrill.history.events import Event
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tierdrill.gameday.console.keys import KeyReader, Line, Pasted
+from tierdrill.gameday.console.input_state import KeyReader, Line, Pasted
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import pty
 
 import pytest
 
-from tierdrill.gameday.console.nonblocking_terminal import PatientStream
+from tierdrill.gameday.console.terminal_face import PatientStream
 
 
 def test_what_a_stuck_terminal_does_not_take_waits_and_arrives_later() -> None:

@@ -13,11 +13,17 @@ from hypothesis import strategies as st
 
 from tests.gameday.support import ANA, AT, begun, document, finished, journal, opened
 from tierdrill.gameday.journal import all_gamedays
-from tierdrill.gameday.record.closing import close_books, write_record
 from tierdrill.gameday.record.gameday_record import record_of
-from tierdrill.gameday.record.record_html import record_html
-from tierdrill.gameday.record.record_json import record_document
-from tierdrill.gameday.record.record_markdown import findings_table, record_markdown, tally, text
+from tierdrill.gameday.record.record_files import (
+    close_books,
+    findings_table,
+    record_document,
+    record_html,
+    record_markdown,
+    tally,
+    text,
+    write_record,
+)
 from tierdrill.history.events import Event
 
 STORY = [{"at": AT + 40, "text": "alert NodeNotReady node-2 firing", "level": "warn"}]

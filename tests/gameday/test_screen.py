@@ -13,8 +13,7 @@ from rich.console import Console
 from tests.gameday.support import AT, begun, finished, state_of
 from tests.report import report_synthetic as synthetic
 from tierdrill.gameday.console.facilitator_screen import Scene, lasting, screen, share_out
-from tierdrill.gameday.console.input_state import Desk, press
-from tierdrill.gameday.console.keys import Line
+from tierdrill.gameday.console.input_state import Desk, Line, press
 from tierdrill.history.events import Event
 from tierdrill.report.format import ASCII, UNICODE, Glyphs
 from tierdrill.report.run_state import fold

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from tests.gameday.support import AT, begun, finished, opened, state_of
-from tierdrill.gameday import autopilot as pace
+from tierdrill.gameday import gameday_commands as pace
 from tierdrill.gameday.gameday_commands import Command, Verb, decide
 from tierdrill.gameday.gameday_model import GameDayState
 from tierdrill.gameday.gameday_state import fold

@@ -10,12 +10,12 @@ from tierdrill.cli.logs import log_lines
 from tierdrill.documents.catalogue import Catalogue
 from tierdrill.documents.catalogue_reader import read_catalogue
 from tierdrill.documents.problems import Problem
-from tierdrill.schedule.catalogue_snapshot import load_snapshot
 from tierdrill.schedule.daemon import Options, Scheduler
 from tierdrill.schedule.metrics import Metrics
 from tierdrill.schedule.notify.outbox import Outbox
 from tierdrill.schedule.observers import Observers
 from tierdrill.schedule.slot_context import Commands
+from tierdrill.schedule.sweep import load_snapshot
 
 STANDIN = Path(__file__).with_name("standin.py")
 

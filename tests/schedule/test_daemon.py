@@ -15,12 +15,12 @@ import pytest
 from tests.schedule.houses import House, new_house
 from tests.schedule.scheduler_process import read_unchecked, standin_commands
 from tierdrill.process.identity import ProcessId
-from tierdrill.schedule.catalogue_snapshot import load_snapshot
 from tierdrill.schedule.daemon import Options, Scheduler
 from tierdrill.schedule.metrics import Metrics
 from tierdrill.schedule.notify.outbox import Outbox
 from tierdrill.schedule.observers import Observers
 from tierdrill.schedule.store.slot_records import SlotName, SlotRecord, SlotState
+from tierdrill.schedule.sweep import load_snapshot
 from tierdrill.schedule.wall_clock import Reading
 
 START = datetime(2026, 11, 26, 2, 0, 30, tzinfo=UTC).timestamp()

@@ -20,8 +20,7 @@ from tests.cli.support import ROOT, tierdrill
 from tests.schedule.houses import new_house
 from tierdrill.documents.models.calendar import Calendar
 from tierdrill.documents.timetable import Timetable, timetable_of
-from tierdrill.schedule.alert_rules import longest_silence_s, schedule_rules
-from tierdrill.schedule.metrics import Metrics
+from tierdrill.schedule.metrics import Metrics, longest_silence_s, schedule_rules
 from tierdrill.schedule.notify.outbox import Outbox
 from tierdrill.schedule.observers import Observers
 

@@ -10,8 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tierdrill.documents.models.channels import Channel, PagerDutyChannel, Secret, WebhookChannel
-from tierdrill.schedule.notify.decide import Decision, Told, decide
-from tierdrill.schedule.notify.notification import KINDS, TROUBLE, WELL, Notice, wanted
+from tierdrill.schedule.notify.notification import KINDS, TROUBLE, WELL, Decision, Notice, Told, decide, wanted
 
 WINDOW_S = 3600.0
 

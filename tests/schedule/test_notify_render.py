@@ -12,13 +12,15 @@ from tierdrill.documents.models.channels import EmailChannel
 from tierdrill.judge.verdict import Check, Status, Verdict
 from tierdrill.monitoring.pagerduty import event_problems, page_event
 from tierdrill.schedule.notify import render
-from tierdrill.schedule.notify.notification import KINDS, Notice, notice_of_verdict
-from tierdrill.schedule.notify.retry import (
+from tierdrill.schedule.notify.notification import (
     ATTEMPTS_MAX,
     FIRST_WAIT_S,
+    KINDS,
     LONGEST_WAIT_S,
     RETRY_AFTER_MAX_S,
+    Notice,
     given_up,
+    notice_of_verdict,
     retry_after,
     wait_before,
 )

@@ -24,9 +24,7 @@ from tierdrill.documents.models.channels import (
 )
 from tierdrill.monitoring.pagerduty import PagerStub
 from tierdrill.monitoring.webhook_receiver import SIGNATURE_HEADER, sign_at
-from tierdrill.schedule.notify.message import Message
-from tierdrill.schedule.notify.notification import Notice
-from tierdrill.schedule.notify.retry import Answer
+from tierdrill.schedule.notify.notification import Answer, Message, Notice
 from tierdrill.schedule.notify.secrets import BLOT, Secrets
 from tierdrill.schedule.notify.send import send
 

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tierdrill.history.history_store import HistoryStore, RunRecord
-from tierdrill.schedule import await_cleanup as healing
+from tierdrill.schedule import slot_outcome as healing
 from tierdrill.schedule.slot_outcome import Outcome, conclude, outcome_of
 from tierdrill.schedule.store.slot_records import OUTCOMES, Attempt, SlotState, words_of, worst
 

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from tests.schedule.houses import House, ended, new_house, until
-from tierdrill.schedule.await_cleanup import run_record
+from tierdrill.schedule.slot_outcome import run_record
 from tierdrill.schedule.store.slot_records import SlotState
 from tierdrill.schedule.store.slot_store import RELEASED
 

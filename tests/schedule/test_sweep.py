@@ -17,10 +17,9 @@ from hypothesis import strategies as st
 from tierdrill.documents.models.calendar import Calendar
 from tierdrill.documents.timetable import timetable_of
 from tierdrill.process.identity import ProcessId, me
-from tierdrill.schedule.catalogue_snapshot import timing_of
 from tierdrill.schedule.store.slot_records import SlotState
 from tierdrill.schedule.store.slot_store import ScheduleStore, StoreError
-from tierdrill.schedule.sweep import ROWS_MOST, EntryPlan, sweep
+from tierdrill.schedule.sweep import ROWS_MOST, EntryPlan, sweep, timing_of
 from tierdrill.schedule.wall_clock import Drift, Reading, drift
 
 START = datetime(2026, 11, 26, 2, 0, 30, tzinfo=UTC).timestamp()

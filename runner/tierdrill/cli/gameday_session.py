@@ -33,7 +33,7 @@ def who(named: str | None, document: GameDay, role: str) -> str:
 
     The facilitator who gives no name is the document's, if it has one only.
     """
-    from tierdrill.gameday.record.attribution import author_of, shown
+    from tierdrill.gameday.record.step_outcome import author_of, shown
 
     name = named.strip() if named and named.strip() else ""
     in_role = [one for one in document.participants if one.role == role]
@@ -50,8 +50,8 @@ def begin(
     """Open a new game day and take its seat. Refusal or SpecError where it cannot be held; nothing is written then."""
     from tierdrill.documents.catalogue import setting_of
     from tierdrill.gameday.console.facilitator_lock import Seat
-    from tierdrill.gameday.gameday_opening import Opening, open_gameday
     from tierdrill.gameday.journal import all_gamedays
+    from tierdrill.gameday.step_runs import Opening, open_gameday
 
     document, catalogue = _document(here, file)
     check_place(here, [setting_of(catalogue, step.drill) for step in document.steps], lab)
@@ -162,8 +162,7 @@ def sit_down(
 
 def _face(engine: Engine, *, plain: bool, color: bool, reads: bool) -> Face:
     from tierdrill.gameday.console.line_face import LineFace
-    from tierdrill.gameday.console.nonblocking_terminal import PatientStream
-    from tierdrill.gameday.console.terminal_face import TerminalFace
+    from tierdrill.gameday.console.terminal_face import PatientStream, TerminalFace
     from tierdrill.report.run.terminal_summary import make_console
 
     terminal = os.isatty(STDIN) and sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
@@ -175,7 +174,7 @@ def _face(engine: Engine, *, plain: bool, color: bool, reads: bool) -> Face:
 
 def _conclude(journal: Journal, ending: Ending, color: bool) -> int:
     """What is said at the end, and the exit code."""
-    from tierdrill.gameday.record.closing import close_books
+    from tierdrill.gameday.record.record_files import close_books
 
     identity = journal.identity
     if ending == "ended":
@@ -196,9 +195,8 @@ def _conclude(journal: Journal, ending: Ending, color: bool) -> int:
 
 def _tell_end(journal: Journal, color: bool) -> int:
     from tierdrill.gameday.console.facilitator_screen import STATUS_STYLES
-    from tierdrill.gameday.record.closing import HTML, write_record
     from tierdrill.gameday.record.gameday_record import record_of
-    from tierdrill.gameday.record.record_markdown import tally
+    from tierdrill.gameday.record.record_files import HTML, tally, write_record
     from tierdrill.report.run.terminal_summary import make_console
 
     try:

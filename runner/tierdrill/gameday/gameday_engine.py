@@ -17,7 +17,7 @@ from typing import Any
 
 from tierdrill.documents.catalogue import DrillSetting
 from tierdrill.documents.overrides import show_guardrail
-from tierdrill.gameday import autopilot as pace
+from tierdrill.gameday import gameday_commands as pace
 from tierdrill.gameday.gameday_commands import Command, Decision, decide
 from tierdrill.gameday.gameday_model import Attempt, GameDayState
 from tierdrill.gameday.journal import Journal

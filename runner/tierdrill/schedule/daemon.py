@@ -20,7 +20,6 @@ from typing import Any
 
 from tierdrill.documents.problems import SpecError
 from tierdrill.process.identity import me
-from tierdrill.schedule.catalogue_snapshot import Snapshot, timing_of
 from tierdrill.schedule.observers import Observers
 from tierdrill.schedule.rollout.stage_moves import Follow
 from tierdrill.schedule.slot_context import Commands, Surroundings
@@ -29,7 +28,7 @@ from tierdrill.schedule.slot_work import Work, members_of
 from tierdrill.schedule.store.resilient_store import Shelf
 from tierdrill.schedule.store.slot_records import SlotName
 from tierdrill.schedule.store.slot_store import ScheduleStore, StoreError
-from tierdrill.schedule.sweep import EntryPlan, sweep
+from tierdrill.schedule.sweep import EntryPlan, Snapshot, sweep, timing_of
 from tierdrill.schedule.takeover import Leftovers
 from tierdrill.schedule.timer import NextSlotTimer
 from tierdrill.schedule.wall_clock import Clock, Drift, Reading, SystemClock, drift

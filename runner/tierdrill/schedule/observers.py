@@ -12,15 +12,14 @@ from typing import Any
 from tierdrill.documents.models.calendar import Calendar
 from tierdrill.documents.models.channels import NoticeKind
 from tierdrill.home import run_folder
-from tierdrill.schedule.catalogue_snapshot import Snapshot
 from tierdrill.schedule.metrics import Metrics
-from tierdrill.schedule.misfire import spoken
 from tierdrill.schedule.notify.notification import DETAILS_MAX, Notice
 from tierdrill.schedule.notify.outbox import Outbox
 from tierdrill.schedule.slot_work import Member, Work
+from tierdrill.schedule.slots import spoken
 from tierdrill.schedule.store.slot_records import Attempt, Gap, SlotState, words_of
 from tierdrill.schedule.store.slot_store import ScheduleStore
-from tierdrill.schedule.sweep import EntryPlan, PassedOver, Swept
+from tierdrill.schedule.sweep import EntryPlan, PassedOver, Snapshot, Swept
 from tierdrill.schedule.wall_clock import Drift
 
 AfterSlot = Callable[[Work, Sequence[Attempt]], Awaitable[list[Notice]]]

@@ -20,15 +20,14 @@ from tierdrill.documents.models.units import show_duration
 from tierdrill.history.ledger import Ledger, LedgerError
 from tierdrill.process.groups import gone, signal_process
 from tierdrill.process.identity import ProcessId
-from tierdrill.schedule.await_cleanup import healed
 from tierdrill.schedule.drill_process import DrillProcess, DrillProcessError, Output
 from tierdrill.schedule.gates import gate_rules as gates
 from tierdrill.schedule.gates.gate_facts import Facts, Gate, ask_gates
 from tierdrill.schedule.gates.gate_rules import GateResult
-from tierdrill.schedule.misfire import spoken
 from tierdrill.schedule.slot_context import Surroundings
-from tierdrill.schedule.slot_outcome import STOPS_A_SUITE, Outcome, conclude, outcome_of
+from tierdrill.schedule.slot_outcome import STOPS_A_SUITE, Outcome, conclude, healed, outcome_of
 from tierdrill.schedule.slot_work import Member, Work, placeholder, run_arguments, run_name
+from tierdrill.schedule.slots import spoken
 from tierdrill.schedule.store.slot_records import Attempt, EnvironmentLock, SlotState
 from tierdrill.schedule.store.slot_store import NotOurs, ScheduleStore, StoreError
 

@@ -1,17 +1,22 @@
-"""Slots: the single starts that a calendar gives, each with a key that is the same for every scheduler that asks.
-
-Pure: a slot depends on the calendar and on the time asked about, not on what has run or on where it is computed.
-"""
+"""Slots: the single starts that a calendar gives, what becomes of those that are due, and how they read."""
 
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import islice
+from typing import Any
 
+from tierdrill.documents.calendar.weekdays import WEEKDAYS
+from tierdrill.documents.calendar.zones import find_zone
+from tierdrill.documents.catalogue import Catalogue
+from tierdrill.documents.models.calendar import CalendarEntry, Misfire
+from tierdrill.documents.models.units import show_duration
 from tierdrill.documents.timetable import EntryTimes, Timetable
+from tierdrill.schedule.store.slot_records import SlotName
+from tierdrill.text import plural
 
 
 @dataclass(frozen=True)
@@ -53,3 +58,146 @@ def _due(times: EntryTimes, after: datetime, until: datetime | None) -> Iterator
     for slot in slots_of(times, after - timedelta(seconds=times.entry.jitter), until):
         if slot.due > after and (until is None or slot.due <= until):
             yield slot
+
+
+ON_TIME_S = 10.0
+"""A start within this is on time: two heartbeats of the scheduler."""
+
+
+@dataclass(frozen=True)
+class DueSlot:
+    """A slot that is due, and why it does not run; `missed` is empty for one that does."""
+
+    slot: Slot
+    late_s: float
+    missed: str = ""
+
+
+def decide(slots: Sequence[Slot], now: datetime, misfire: Misfire, why_late: str = "") -> list[DueSlot]:
+    """Which of an entry's undecided slots, all due at or before `now`, run; oldest first.
+
+    `why_late` is what is known of the reason: nobody ran the scheduler, the machine slept, the clock was set.
+    """
+    ordered = sorted(slots, key=lambda slot: (slot.due, slot.key))
+    late = {slot.key: max(0.0, (now - slot.due).total_seconds()) for slot in ordered}
+    on_time = [slot for slot in ordered if late[slot.key] <= ON_TIME_S]
+    startable = [slot for slot in ordered if ON_TIME_S < late[slot.key] <= misfire.grace]
+    # What is due now counts among those that run: it is not followed by a slot that was missed. One that the calendar
+    # holds back takes nobody's place.
+    room = max(0, misfire.count - sum(slot.held is None for slot in on_time))
+    startable = [slot for slot in startable if slot.held is None] or startable
+    running = {slot.key for slot in on_time} | {slot.key for slot in startable[max(0, len(startable) - room) :]}
+    because = f"; {why_late}" if why_late else ""
+    decided = []
+    for slot in ordered:
+        late_s = late[slot.key]
+        if slot.key in running:
+            reason = ""
+        elif late_s > misfire.grace:
+            reason = f"{spoken(late_s)} late, and at most {show_duration(misfire.grace)} is allowed{because}"
+        else:
+            reason = f"{spoken(late_s)} late, and {_newer(misfire.count)} of the entry's slots run{because}"
+        decided.append(DueSlot(slot, late_s, reason))
+    return decided
+
+
+def _newer(count: int) -> str:
+    return f"only the newest {count}" if count > 1 else "only the newest" if count else "none that was missed"
+
+
+def spoken(seconds: float) -> str:
+    """A lateness for people: 0.4 s, 95 s, 3.2 h."""
+    for unit, size in (("d", 86400.0), ("h", 3600.0)):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.1f} {unit}"
+    return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
+
+
+def name_of(slot: Slot) -> SlotName:
+    """The slot as the store names it."""
+    return SlotName(slot.key, slot.calendar, slot.entry, slot.nominal.timestamp(), slot.due.timestamp())
+
+
+@dataclass(frozen=True)
+class ShownSlot:
+    """One slot with what its entry runs."""
+
+    slot: Slot
+    entry: CalendarEntry
+    timezone: str
+    drills: tuple[str, ...]
+    environments: tuple[str, ...]
+    owner: str
+
+    @property
+    def name(self) -> str:
+        """`calendar/entry`."""
+        return f"{self.slot.calendar}/{self.slot.entry}"
+
+    @property
+    def local(self) -> datetime:
+        """When it is due on the wall clock of its entry."""
+        return self.slot.due.astimezone(find_zone(self.timezone))
+
+    @property
+    def work(self) -> str:
+        """`drill node-loss on lab` or `suite all (4 drills) on lab`."""
+        many = f"suite {self.entry.suite} ({plural(len(self.drills), 'drill')})"
+        what = f"drill {self.entry.drill}" if self.entry.drill is not None else many
+        return f"{what} on {', '.join(self.environments)}"
+
+    def row(self) -> list[str]:
+        """Columns of a table: local time with its zone, UTC, entry, what runs, what holds it back."""
+        local = self.local
+        zone = local.tzname() or ""
+        zone = zone if zone[:1].isalpha() else f"UTC{zone}"
+        return [
+            f"{WEEKDAYS[local.weekday()].capitalize()} {local.isoformat(' ')[:19]} {zone}",
+            f"{self.slot.due.isoformat(' ')[5:19]}Z",
+            self.name,
+            self.work,
+            f"held: {self.slot.held}" if self.slot.held else "",
+        ]
+
+    def to_json(self) -> dict[str, Any]:
+        """The same as plain data; `nominal` is without the jitter."""
+        return {
+            "key": self.slot.key,
+            "calendar": self.slot.calendar,
+            "entry": self.slot.entry,
+            "nominal": in_utc(self.slot.nominal),
+            "due": in_utc(self.slot.due),
+            "local": self.local.isoformat(timespec="milliseconds"),
+            "timezone": self.timezone,
+            "drills": list(self.drills),
+            "environments": list(self.environments),
+            "owner": self.owner,
+            "held": self.slot.held,
+        }
+
+
+def in_utc(moment: datetime) -> str:
+    """`2026-11-26T01:30:00.000Z`."""
+    return f"{moment.isoformat(timespec='milliseconds')[:23]}Z"
+
+
+class Showing:
+    """Gives slots their entries; one look-up for each entry, however many slots it has."""
+
+    def __init__(self, catalogue: Catalogue, timetables: Mapping[str, Timetable]) -> None:
+        """For slots of these timetables, by calendar; their documents must be free of problems."""
+        self._known: dict[tuple[str, str], tuple[CalendarEntry, str, tuple[str, ...], tuple[str, ...], str]] = {}
+        for name, timetable in timetables.items():
+            calendar = timetable.calendar
+            for entry_name, times in timetable.entries.items():
+                drills = calendar.drills_of(times.entry)
+                fixed = calendar.environment_of(times.entry)
+                environments = [fixed or catalogue.drills[drill].environment for drill in drills]
+                self._known[name, entry_name] = (
+                    times.entry, times.timezone, drills, tuple(dict.fromkeys(environments)),
+                    calendar.owner_of(times.entry),
+                )  # fmt: skip
+
+    def of(self, slot: Slot) -> ShownSlot:
+        """The slot with what its entry runs."""
+        return ShownSlot(slot, *self._known[slot.calendar, slot.entry])

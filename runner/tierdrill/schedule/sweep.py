@@ -1,22 +1,81 @@
-"""Finding what is due and putting it on record: claimed, held by a rule, or missed. The one place that decides so.
-
-Called when an entry's time has come, after a jump of the clock, after a sleep, at the start. It can be called at any
-time, any number of times, by any number of schedulers: what has a record is not decided again.
-"""
+"""What the scheduler works from: one reading of the catalogue, with the timetables of the calendars it serves."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 
-from tierdrill.documents.timetable import EntryTimes, Timetable
+from tierdrill.documents.catalogue import Catalogue
+from tierdrill.documents.problems import Problem, SpecError, none_named
+from tierdrill.documents.timetable import EntryTimes, Timetable, timetable_of
 from tierdrill.process.identity import ProcessId
-from tierdrill.schedule.catalogue_snapshot import only, slots_between
-from tierdrill.schedule.misfire import DueSlot, decide, name_of
-from tierdrill.schedule.slots import Slot, due_slots
+from tierdrill.schedule.slots import DueSlot, Slot, decide, due_slots, name_of
 from tierdrill.schedule.store.slot_records import Gap, SlotName, SlotState
 from tierdrill.schedule.store.slot_store import ScheduleStore, StoreError
+
+ReadCatalogue = Callable[[Path], tuple[Catalogue, list[Problem]]]
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """The documents as they were when last read without a problem."""
+
+    catalogue: Catalogue
+    timetables: tuple[Timetable, ...]
+
+    def entries(self) -> Iterable[tuple[Timetable, EntryTimes]]:
+        """Every entry of every calendar that is served."""
+        for timetable in self.timetables:
+            for times in timetable.entries.values():
+                yield timetable, times
+
+    def find(self, calendar: str, entry: str) -> tuple[Timetable, EntryTimes] | None:
+        """One entry; None if it is served no longer."""
+        for timetable in self.timetables:
+            if timetable.name == calendar and entry in timetable.entries:
+                return timetable, timetable.entries[entry]
+        return None
+
+
+def only(timetable: Timetable, times: EntryTimes) -> Timetable:
+    """The timetable with one entry of it."""
+    return Timetable(timetable.calendar, {times.entry.name: times})
+
+
+def slots_between(timetable: Timetable, times: EntryTimes, after: datetime, until: datetime) -> list[Slot]:
+    """An entry's slots due later than `after`, up to and with `until`."""
+    return list(due_slots([only(timetable, times)], after, until))
+
+
+def timing_of(times: EntryTimes) -> str:
+    """A text that changes when the moments of an entry do; what may hold a slot back is no part of it."""
+    entry = times.entry
+    return "|".join(
+        str(part) for part in (entry.cron, entry.every, entry.anchor, times.timezone, entry.jitter, entry.enabled)
+    )
+
+
+def load_snapshot(root: Path, names: Sequence[str], read: ReadCatalogue) -> Snapshot:
+    """Read the catalogue and its calendars (those named, or all). SpecError with every problem; LookupError for a
+    calendar that there is not, or if there is none.
+    """
+    catalogue, problems = read(root)
+    if problems:
+        raise SpecError(problems)
+    known = catalogue.calendars
+    for name in names:
+        if name not in known:
+            raise LookupError(none_named("calendar", name, known, f" in {root}"))
+    if not known:
+        raise LookupError(f"no calendars in {root}")
+    chosen = sorted(set(names)) or sorted(known)
+    return Snapshot(
+        catalogue,
+        tuple(timetable_of(known[name], catalogue.paths["Calendar", name]) for name in chosen),
+    )
+
 
 ROWS_MOST = 200
 """So many slots that do not run get a row each; those before them are recorded as one gap."""
@@ -87,9 +146,7 @@ def sweep(plan: EntryPlan, store: ScheduleStore, me: ProcessId, now: float, why_
     return found
 
 
-def _decide(
-    plan: EntryPlan, store: ScheduleStore, me: ProcessId, now: float, why_late: str, found: Swept
-) -> None:
+def _decide(plan: EntryPlan, store: ScheduleStore, me: ProcessId, now: float, why_late: str, found: Swept) -> None:
     calendar, entry = plan.name
     # A clock that was set back makes slots due again: those with a record have it, the others come in their time.
     since = min(now, plan.until if plan.until <= now or plan.looked is None else plan.looked)

@@ -16,12 +16,12 @@ from typing import Any
 from tierdrill.documents.calendar.calendar_rules import Rules
 from tierdrill.documents.timetable import EntryTimes, Timetable, timetable_of
 from tierdrill.process.groups import signal_process
-from tierdrill.schedule.catalogue_snapshot import Snapshot
 from tierdrill.schedule.slot_context import Surroundings
 from tierdrill.schedule.slot_run import SlotRun
 from tierdrill.schedule.slot_work import Work, members_of, orphan
 from tierdrill.schedule.store.slot_records import SlotRecord
 from tierdrill.schedule.store.slot_store import ScheduleStore
+from tierdrill.schedule.sweep import Snapshot
 from tierdrill.text import utc
 
 _log = logging.getLogger(__name__)

@@ -228,8 +228,7 @@ def report(here: Surroundings, gameday: str | None, as_json: bool) -> None:
 
     record.md for the team's folder, with the findings as a table for a tracker; record.html and record.json beside it.
     """
-    from tierdrill.gameday.record.closing import write_record
-    from tierdrill.gameday.record.record_json import record_document
+    from tierdrill.gameday.record.record_files import record_document, write_record
 
     with closing(_journal(here, _find(here, gameday))) as journal:
         record, path = write_record(journal)
@@ -291,8 +290,8 @@ def _write(here: Surroundings, named: str | None, author: str | None, wanted: Co
 
     from tierdrill.cli.gameday_session import who
     from tierdrill.gameday.gameday_engine import Engine
-    from tierdrill.gameday.record.attribution import speaker
-    from tierdrill.gameday.record.closing import MARKDOWN, write_record
+    from tierdrill.gameday.record.record_files import MARKDOWN, write_record
+    from tierdrill.gameday.record.step_outcome import speaker
 
     with closing(_journal(here, _find(here, named))) as journal:
         document = journal.state.document

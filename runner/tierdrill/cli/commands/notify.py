@@ -18,7 +18,7 @@ from tierdrill.text import plural, utc
 if TYPE_CHECKING:
     from tierdrill.documents.models.channels import Channel
     from tierdrill.schedule.notify.notification import Notice
-    from tierdrill.schedule.notify.outbox_tables import Logged
+    from tierdrill.schedule.notify.outbox_store import Logged
 
 FAILED = 1
 
@@ -140,7 +140,7 @@ def _test_notice(calendar: str, channel: str) -> Notice:
 async def _try(channel: Channel, notice: Notice) -> list[dict[str, str | bool]]:
     import uuid
 
-    from tierdrill.schedule.notify.message import Message
+    from tierdrill.schedule.notify.notification import Message
     from tierdrill.schedule.notify.secrets import Secrets
     from tierdrill.schedule.notify.send import send
 

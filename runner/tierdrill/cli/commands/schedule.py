@@ -23,8 +23,7 @@ from tierdrill.text import plural, visible
 if TYPE_CHECKING:
     from tierdrill.documents.catalogue import Catalogue
     from tierdrill.documents.timetable import Timetable
-    from tierdrill.schedule.slot_text import Showing
-    from tierdrill.schedule.slots import Slot
+    from tierdrill.schedule.slots import Showing, Slot
 
 _calendar = click.argument("calendar", required=False, shell_complete=complete_calendar)
 _from = click.option(
@@ -53,7 +52,7 @@ def show(here: Surroundings, calendar: str | None, count: int, start: str | None
     slots = [showing.of(slot) for slot in islice(due_slots(timetables.values(), after), count)]
     disabled = _disabled(timetables)
     if as_json:
-        from tierdrill.schedule.slot_text import in_utc
+        from tierdrill.schedule.slots import in_utc
 
         echo_json({"from": in_utc(after), "slots": [one.to_json() for one in slots], "disabled": disabled})
         return
@@ -148,7 +147,7 @@ command.add_command(log)
 @click.pass_obj
 def rules(here: Surroundings, calendar: str | None) -> None:
     """Print Prometheus rules that alert when the scheduler is down or a scheduled drill did not run."""
-    from tierdrill.schedule.alert_rules import schedule_rules
+    from tierdrill.schedule.metrics import schedule_rules
 
     _, timetables, _ = timetables_of(here, calendar)
     click.echo(schedule_rules(timetables.values(), datetime.now(UTC)), nl=False)
@@ -169,7 +168,7 @@ def timetables_of(here: Surroundings, calendar: str | None) -> tuple[Catalogue, 
     from tierdrill.cli.drill_documents import whole_catalogue
     from tierdrill.documents.problems import none_named
     from tierdrill.documents.timetable import timetable_of
-    from tierdrill.schedule.slot_text import Showing
+    from tierdrill.schedule.slots import Showing
 
     catalogue = whole_catalogue(here.catalogue)
     names = sorted(catalogue.calendars)

@@ -15,9 +15,9 @@ from tierdrill.cli.folders import Surroundings, author
 from tierdrill.cli.logs import log_lines
 
 if TYPE_CHECKING:
-    from tierdrill.schedule.catalogue_snapshot import ReadCatalogue, Snapshot
     from tierdrill.schedule.daemon import Options
     from tierdrill.schedule.metrics import Metrics
+    from tierdrill.schedule.sweep import ReadCatalogue, Snapshot
 
 
 @click.command("scheduler")
@@ -46,7 +46,7 @@ def command(
     SIGTERM or Ctrl-C stops the active drill, waits for its clean-up and exits; a second one exits at once and the
     reaper cleans up. SIGHUP reloads the calendars. After a crash the next scheduler continues.
     """
-    from tierdrill.schedule.catalogue_snapshot import load_snapshot
+    from tierdrill.schedule.sweep import load_snapshot
 
     log_lines(as_json=as_json)
     try:
@@ -90,9 +90,9 @@ async def _run(
 
 def _options(here: Surroundings, calendars: tuple[str, ...], once: bool) -> Options:
     from tierdrill.process.programs import Program, program
-    from tierdrill.schedule.catalogue_snapshot import load_snapshot
     from tierdrill.schedule.daemon import Options
     from tierdrill.schedule.slot_context import Commands
+    from tierdrill.schedule.sweep import load_snapshot
 
     command = program(Program.TIERDRILL, "--home", here.home, "--catalogue", here.catalogue, "--no-color")
     read = _reader()

@@ -10,9 +10,9 @@ from rich.table import Table
 from rich.text import Text
 
 from tierdrill.documents.catalogue import DrillSetting
-from tierdrill.gameday.autopilot import seconds_left
 from tierdrill.gameday.console.input_state import Desk, items
 from tierdrill.gameday.console.screen_parts import help_rows, hypothesis_rows, note_rows, people_rows, result_rows
+from tierdrill.gameday.gameday_commands import seconds_left
 from tierdrill.gameday.gameday_model import GameDayState, StepState
 from tierdrill.report.format import Glyphs, show_offset
 from tierdrill.report.live.live_screen import (

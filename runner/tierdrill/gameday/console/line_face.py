@@ -10,8 +10,8 @@ from tierdrill.gameday.console.input_state import items
 from tierdrill.gameday.gameday_commands import Command, Decision, Verb
 from tierdrill.gameday.gameday_engine import Engine
 from tierdrill.gameday.gameday_model import CANNOT_TELL, HELD, NOT_HELD, GameDayState
-from tierdrill.gameday.record.attribution import speaker
-from tierdrill.gameday.record.journal_text import describe
+from tierdrill.gameday.journal import describe
+from tierdrill.gameday.record.step_outcome import speaker
 from tierdrill.report.format import ASCII, UNICODE, show_offset
 from tierdrill.text import CLOCK, utc
 

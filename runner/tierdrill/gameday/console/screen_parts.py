@@ -7,7 +7,7 @@ import textwrap
 from rich.text import Text
 
 from tierdrill.gameday.gameday_model import CANNOT_TELL, HELD, NOT_HELD, GameDayState, Note, StepState
-from tierdrill.gameday.record.hypothesis_outcome import judged
+from tierdrill.gameday.record.step_outcome import judged
 from tierdrill.report.format import Glyphs, show_seconds
 from tierdrill.text import CLOCK, utc
 

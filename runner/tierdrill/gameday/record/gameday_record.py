@@ -17,8 +17,8 @@ from tierdrill.gameday.gameday_model import (
     StepState,
 )
 from tierdrill.gameday.gameday_state import fold
-from tierdrill.gameday.record.hypothesis_outcome import judged
-from tierdrill.gameday.record.journal_text import describe
+from tierdrill.gameday.journal import describe
+from tierdrill.gameday.record.step_outcome import judged
 from tierdrill.history.events import Event
 from tierdrill.history.kinds.gameday_kinds import RunFinished, RunNamed
 from tierdrill.report.format import variant_words

@@ -26,11 +26,8 @@ from pathlib import Path
 from typing import Any
 
 from tierdrill.documents.models.channels import Channel
-from tierdrill.schedule.notify.message import own_holder, still_holds
-from tierdrill.schedule.notify.notification import Notice
-from tierdrill.schedule.notify.outbox_store import MessageStore, OutboxError
-from tierdrill.schedule.notify.outbox_tables import Waiting
-from tierdrill.schedule.notify.retry import Answer, given_up, wait_before
+from tierdrill.schedule.notify.notification import Answer, Notice, given_up, own_holder, still_holds, wait_before
+from tierdrill.schedule.notify.outbox_store import MessageStore, OutboxError, Waiting
 from tierdrill.schedule.notify.secrets import Secrets
 
 POST_WAIT_S = 0.25

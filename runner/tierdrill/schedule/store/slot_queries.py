@@ -5,8 +5,16 @@ from __future__ import annotations
 import json
 
 from tierdrill.process.identity import ProcessId
-from tierdrill.schedule.store.slot_records import Attempt, EnvironmentLock, Gap, Note, SlotRecord
-from tierdrill.schedule.store.slot_tables import attempt_of, lock_of, slot_of
+from tierdrill.schedule.store.slot_records import (
+    Attempt,
+    EnvironmentLock,
+    Gap,
+    Note,
+    SlotRecord,
+    attempt_of,
+    lock_of,
+    slot_of,
+)
 from tierdrill.schedule.store.store_file import StoreFile
 
 BEATS_FRESH_S = 90.0

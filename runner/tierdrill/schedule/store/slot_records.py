@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -122,3 +123,88 @@ def worst(outcomes: list[str]) -> str:
     """The outcome that a slot's attempts come to together; "" for none."""
     known = [outcome for outcome in OUTCOMES if outcome in outcomes]
     return known[0] if known else next(iter(outcomes), "")
+
+
+SCHEMA_VERSION = 1
+
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS slots (
+  key TEXT PRIMARY KEY, calendar TEXT NOT NULL, entry TEXT NOT NULL, nominal REAL NOT NULL, due REAL NOT NULL,
+  state TEXT NOT NULL, outcome TEXT NOT NULL DEFAULT '', reason TEXT NOT NULL DEFAULT '',
+  claim_pid INTEGER, claim_ticks INTEGER, claim_boot TEXT, claim_space TEXT,
+  claimed_at REAL, decided_at REAL, lateness_s REAL, takeovers INTEGER NOT NULL DEFAULT 0
+) STRICT;
+CREATE INDEX IF NOT EXISTS slots_by_entry ON slots (calendar, entry, due);
+CREATE INDEX IF NOT EXISTS slots_by_due ON slots (due);
+CREATE INDEX IF NOT EXISTS slots_open ON slots (state) WHERE state IN ('claimed', 'running');
+CREATE TABLE IF NOT EXISTS attempts (
+  key TEXT NOT NULL, number INTEGER NOT NULL, member INTEGER NOT NULL, drill TEXT NOT NULL, run TEXT NOT NULL,
+  state TEXT NOT NULL, child_pid INTEGER, child_ticks INTEGER, child_boot TEXT, child_space TEXT,
+  started_at REAL, ended_at REAL, status TEXT NOT NULL DEFAULT '', exit_code INTEGER,
+  reason TEXT NOT NULL DEFAULT '', gates TEXT NOT NULL DEFAULT '[]', PRIMARY KEY (key, number)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS entries (
+  calendar TEXT NOT NULL, entry TEXT NOT NULL, timing TEXT NOT NULL, since REAL NOT NULL, until REAL NOT NULL,
+  PRIMARY KEY (calendar, entry)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS gaps (
+  calendar TEXT NOT NULL, entry TEXT NOT NULL, first REAL NOT NULL, last REAL NOT NULL, count INTEGER NOT NULL,
+  reason TEXT NOT NULL, at REAL NOT NULL
+) STRICT;
+CREATE TABLE IF NOT EXISTS locks (
+  environment TEXT PRIMARY KEY, key TEXT NOT NULL, owner TEXT NOT NULL, pid INTEGER NOT NULL, ticks INTEGER NOT NULL,
+  boot TEXT NOT NULL, space TEXT NOT NULL, taken_at REAL NOT NULL, lease_s REAL NOT NULL, lease_until REAL NOT NULL
+) STRICT;
+CREATE TABLE IF NOT EXISTS schedulers (
+  pid INTEGER NOT NULL, ticks INTEGER NOT NULL, boot TEXT NOT NULL, space TEXT NOT NULL, started_at REAL NOT NULL,
+  seen_at REAL NOT NULL, seen_boottime REAL NOT NULL, calendars TEXT NOT NULL, PRIMARY KEY (pid, ticks, boot, space)
+) STRICT;
+CREATE TABLE IF NOT EXISTS notes (at REAL NOT NULL, kind TEXT NOT NULL, text TEXT NOT NULL) STRICT;
+"""
+
+
+def slot_of(row: tuple[Any, ...]) -> SlotRecord:
+    """A row of `slots`, its columns in the order of the table."""
+    key, calendar, entry, nominal, due, state, outcome, reason, *claim = row[:12]
+    return SlotRecord(
+        slot=SlotName(key, calendar, entry, nominal, due),
+        state=SlotState(state),
+        outcome=outcome,
+        reason=reason,
+        claimant=_process(claim),
+        claimed_at=row[12],
+        decided_at=row[13],
+        lateness_s=row[14],
+        takeovers=row[15],
+    )
+
+
+def attempt_of(row: tuple[Any, ...]) -> Attempt:
+    """A row of `attempts`, its columns in the order of the table."""
+    key, number, member, drill, run, state, *child = row[:10]
+    return Attempt(
+        key=key,
+        number=number,
+        member=member,
+        drill=drill,
+        run=run,
+        state=state,
+        child=_process(child),
+        started_at=row[10],
+        ended_at=row[11],
+        status=row[12],
+        exit_code=row[13],
+        reason=row[14],
+        gates=tuple(json.loads(row[15])),
+    )
+
+
+def lock_of(row: tuple[Any, ...]) -> EnvironmentLock:
+    """A row of `locks`, its columns in the order of the table."""
+    environment, key, owner, pid, ticks, boot, space, taken_at, lease_s, lease_until = row
+    return EnvironmentLock(environment, key, owner, ProcessId(pid, ticks, boot, space), taken_at, lease_s, lease_until)
+
+
+def _process(columns: list[Any]) -> ProcessId | None:
+    pid, ticks, boot, space = columns
+    return None if pid is None else ProcessId(pid, ticks, boot, space)

@@ -13,8 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from tierdrill.process.identity import ProcessId
 from tierdrill.schedule.store.slot_queries import BEATS_FRESH_S, Lookups
-from tierdrill.schedule.store.slot_records import Attempt, EnvironmentLock, Gap, SlotName, SlotState
-from tierdrill.schedule.store.slot_tables import lock_of
+from tierdrill.schedule.store.slot_records import Attempt, EnvironmentLock, Gap, SlotName, SlotState, lock_of
 from tierdrill.schedule.store.store_file import NotOurs, StoreCorrupt, StoreError, StoreMoved
 
 __all__ = ["NotOurs", "ScheduleStore", "StoreCorrupt", "StoreError", "StoreMoved"]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tierdrill.history.damaged_database import is_corrupt
 from tierdrill.history.database import bring_up_to_date, connect, execute_all, immediate
-from tierdrill.schedule.store.slot_tables import SCHEMA, SCHEMA_VERSION
+from tierdrill.schedule.store.slot_records import SCHEMA, SCHEMA_VERSION
 
 FILE = "schedule.db"
 
