@@ -39,14 +39,15 @@ Note = Callable[[str], object]
 def secret_of(playbooks: Sequence[Playbook], name: str) -> str | None:
     """The shared secret of an external playbook; None where there is none of that name, or no secret here."""
     for playbook in playbooks:
-        if playbook.metadata.name == name and playbook.external is not None:
+        if playbook.metadata.name == name and playbook.external is not None and playbook.external.secret_env:
             return os.environ.get(playbook.external.secret_env)
     return None
 
 
 def tool_secrets(playbooks: Sequence[Playbook]) -> list[str]:
     """The variables that hold the tools' secrets."""
-    return [playbook.external.secret_env for playbook in playbooks if playbook.external is not None]
+    tools = [playbook.external for playbook in playbooks if playbook.external is not None]
+    return [tool.secret_env for tool in tools if tool.secret_env]
 
 
 def without_secret(playbooks: Sequence[Playbook], needed: Collection[str]) -> list[str]:
@@ -55,7 +56,8 @@ def without_secret(playbooks: Sequence[Playbook], needed: Collection[str]) -> li
         f"{one.external.secret_env} is not set; it holds the secret with which {one.external.tool} signs what it "
         f"reports of playbook {one.metadata.name}"
         for one in playbooks
-        if one.external is not None and one.metadata.name in needed and not os.environ.get(one.external.secret_env)
+        if one.external is not None and one.metadata.name in needed
+        if one.external.secret_env and not os.environ.get(one.external.secret_env)
     ]
 
 
@@ -137,7 +139,7 @@ class ToolHooks:
             "target": bound.target,
             "report_to": f"{receiver_url}/playbooks/{name}",
         }
-        if secret := os.environ.get(terms.secret_env):
+        if secret := os.environ.get(terms.secret_env or ""):
             problem = await self._post(terms.webhook, json.dumps(document).encode(), secret)
         else:
             problem = f"{terms.secret_env} is not set"

@@ -10,8 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING
 from inspect import get_annotations
+from types import MappingProxyType
 from typing import Any, ClassVar, Self, dataclass_transform
 
+NOTHING: Mapping[str, Any] = MappingProxyType({})
 NUMBER_MAX = 1e300
 Seen = str
 """What a witness saw, in words; a mapping or a list in a history from elsewhere is put into words."""

@@ -12,6 +12,8 @@ from typing import Any, TypeVar
 
 from tierdrill.history.events import Event
 from tierdrill.history.kinds import response_kinds, run_kinds
+from tierdrill.history.observed_playbooks import Observed, after_seen, after_state, observed_in
+from tierdrill.history.playbook_spans import Execution, told_playbooks
 
 GONE_WITHIN_S = 10.0
 """How long an undo may take where the history does not say: those of earlier versions."""
@@ -111,124 +113,18 @@ class FaultSpan:
 
 
 @dataclass(frozen=True)
-class Step:
-    """One try of a step, or of taking it back. `ok` is None while it has no end; `begun`: its begin is told, and so
-    its arguments.
-    """
-
-    name: str
-    action: str
-    attempt: int
-    started_at: float
-    arguments: Mapping[str, Any] = field(default_factory=dict)
-    begun: bool = True
-    rollback: bool = False
-    ended_at: float | None = None
-    ok: bool | None = None
-    seen: str = ""
-    seconds: float = 0.0
-    event: int = 0
-
-    @property
-    def words(self) -> str:
-        """Its name, and what is to be said about it."""
-        return f"{'undo ' if self.rollback else ''}{self.name}{'' if self.ok else ' FAILED'}"
-
-
-@dataclass(frozen=True)
-class Execution:
-    """One execution of a playbook, of its steps (`phase` "act") or of those that give back ("resolve").
-
-    `ok` is None while it has not finished. `alert` and `labels` are those it was started for ("" and None where that is
-    not told); `begun`: its begin is told.
-    """
-
-    playbook: str
-    execution: str
-    target: str
-    started_at: float
-    phase: str = "act"
-    begun: bool = True
-    alert: str = ""
-    labels: dict[str, str] | None = None
-    told_steps: tuple[Step, ...] = ()
-    finished_at: float | None = None
-    ok: bool | None = None
-    reason: str = ""
-    events: tuple[int, ...] = ()
-
-    @property
-    def steps(self) -> tuple[Step, ...]:
-        """Each try of a step."""
-        return tuple(step for step in self.told_steps if not step.rollback)
-
-    @property
-    def done(self) -> tuple[Step, ...]:
-        """What has ended, also of what was taken back."""
-        return tuple(step for step in self.told_steps if step.ended_at is not None)
-
-    @property
-    def attempt(self) -> int:
-        """The last attempt that was made; 0 where no step is told."""
-        return max((step.attempt for step in self.steps), default=0)
-
-    @property
-    def last_steps(self) -> tuple[Step, ...]:
-        """The steps of the last attempt, each as it was told last."""
-        return tuple({step.name: step for step in self.steps if step.attempt == self.attempt}.values())
-
-    @property
-    def rolled_back(self) -> tuple[str, ...]:
-        """The steps that the last attempt took back."""
-        back = [step for step in self.told_steps if step.rollback and step.attempt == (self.attempt or 1)]
-        return tuple(dict.fromkeys(step.name for step in back))
-
-    @property
-    def names(self) -> set[str]:
-        """What it is about: its target and the labels of its alert, with their parts."""
-        return {self.target, *self.target.replace(">", "/").split("/"), *(self.labels or {}).values()}
-
-    @property
-    def problem(self) -> str:
-        """Why it did not succeed, whatever it says of itself; "" if it did."""
-        if self.ok is None:
-            return "it had not finished"
-        if not self.ok:
-            return self.reason or "it failed"
-        broken = next((step for step in self.last_steps if step.ok is not True), None)
-        if broken is not None:
-            return f"step {broken.name} {'failed' if broken.ok is False else 'has no end'}"
-        return f"{', '.join(self.rolled_back)} was rolled back" if self.rolled_back else ""
-
-    def after(self, event: Event, said: response_kinds.PlaybookEvent) -> Execution:
-        """The execution after one more event about it."""
-        told = replace(self, events=(*self.events, event.sequence))
-        if isinstance(said, response_kinds.PlaybookFinished):
-            return replace(told, finished_at=event.at, ok=said.ok, reason=said.reason)
-        if not isinstance(said, response_kinds.StepEvent):
-            return told
-        step = Step(said.step, said.action, said.attempt, event.at, rollback=said.rollback, event=event.sequence)
-        if isinstance(said, response_kinds.StepStarted):
-            return replace(told, told_steps=(*self.told_steps, replace(step, arguments=dict(said.arguments))))
-        assert isinstance(said, response_kinds.StepEnded)
-        same = (said.step, said.attempt, said.rollback)
-        mine = [n for n, one in enumerate(self.told_steps) if (one.name, one.attempt, one.rollback) == same]
-        steps = list(self.told_steps)
-        begun = steps.pop(mine[-1]) if mine else replace(step, begun=False)
-        ended = replace(
-            begun, ended_at=event.at, ok=said.ok, seen=said.seen, seconds=said.seconds, event=event.sequence
-        )
-        return replace(told, told_steps=(*steps, ended))
-
-
-@dataclass(frozen=True)
 class Projection:
-    """What happened so far. `fault_spans` in the order they were first told; a sabotage is none."""
+    """What happened so far. `fault_spans` in the order they were first told; a sabotage is none.
+
+    `hosted` are the replicas by node, None before the platform was seen; `observed` what the documents look for.
+    """
 
     now: float = 0.0
     phases: tuple[PhaseSpan, ...] = ()
     fault_spans: tuple[FaultSpan, ...] = ()
     playbooks: tuple[Execution, ...] = ()
+    hosted: Mapping[str, tuple[str, ...]] | None = None
+    observed: tuple[Observed, ...] = ()
 
     @property
     def faults(self) -> dict[str, FaultSpan]:
@@ -257,8 +153,28 @@ def advance(state: P, event: Event) -> P:
         case run_kinds.FaultEvent(sabotage=None) as said:
             return replace(state, fault_spans=_faults(state.fault_spans, event, said))
         case response_kinds.PlaybookStarted() | response_kinds.PlaybookFinished() | response_kinds.StepEvent() as said:
-            return replace(state, playbooks=_playbooks(state.playbooks, event, said))
+            return replace(state, playbooks=told_playbooks(state.playbooks, event, said))
+        case run_kinds.RunStarted(setting=setting):
+            return replace(state, observed=observed_in(setting))
+        case response_kinds.RemediationSeen() as said:
+            return replace(
+                state, playbooks=after_seen(state.playbooks, state.observed, state.hosted, event, said)
+            )
+        case run_kinds.PlatformState() as said if state.observed:
+            hosted = _hosted(said)
+            playbooks = after_state(state.playbooks, state.observed, hosted, event)
+            return replace(state, playbooks=playbooks, hosted=hosted or state.hosted)
     return state
+
+
+def _hosted(said: run_kinds.PlatformState) -> dict[str, tuple[str, ...]] | None:
+    if not said.replicas:
+        return None
+    found: dict[str, tuple[str, ...]] = {}
+    for replica in said.replicas:
+        if node := replica.get("node"):
+            found[str(node)] = (*found.get(str(node), ()), str(replica.get("name")))
+    return found
 
 
 def project(events: Iterable[Event]) -> Projection:
@@ -291,41 +207,3 @@ def _faults(spans: tuple[FaultSpan, ...], event: Event, said: run_kinds.FaultEve
     ending = isinstance(said, run_kinds.FaultReverting | run_kinds.FaultGone | run_kinds.FaultNotGone)
     told = [number for number in mine if spans[number].gone_at is None] if ending else mine[-1:]
     return tuple(fault.after(event, said) if number in told else fault for number, fault in enumerate(spans))
-
-
-def _playbooks(
-    ran: tuple[Execution, ...],
-    event: Event,
-    said: response_kinds.PlaybookStarted | response_kinds.PlaybookFinished | response_kinds.StepEvent,
-) -> tuple[Execution, ...]:
-    about = (said.execution, said.phase)
-    place = next((n for n, one in enumerate(ran) if (one.execution, one.phase) == about), None)
-    if place is None:
-        ran, place = (*ran, _opened(ran, event, said)), len(ran)
-    elif isinstance(said, response_kinds.PlaybookStarted) and not ran[place].begun:
-        ran = (*ran[:place], _opened(ran, event, said), *ran[place + 1 :])
-    return (*ran[:place], ran[place].after(event, said), *ran[place + 1 :])
-
-
-def _opened(
-    ran: tuple[Execution, ...],
-    event: Event,
-    said: response_kinds.PlaybookStarted | response_kinds.PlaybookFinished | response_kinds.StepEvent,
-) -> Execution:
-    before = next((one for one in ran if one.execution == said.execution), None)
-    opened = Execution(
-        said.playbook,
-        said.execution,
-        said.target or (before.target if before else ""),
-        event.at,
-        said.phase,
-        begun=False,
-        alert=before.alert if before else "",
-    )
-    if isinstance(said, response_kinds.PlaybookStarted):
-        notice = said.notice or {}
-        labels = {str(key): str(value) for key, value in notice.get("labels", {}).items() if key != "alertname"}
-        alert = said.alert or str(notice.get("alert") or "")
-        return replace(opened, begun=True, alert=alert, labels=labels if notice else None)
-    seconds = 0.0 if isinstance(said, response_kinds.StepStarted) else said.seconds  # type: ignore[union-attr]
-    return replace(opened, started_at=event.at - seconds)

@@ -26,6 +26,7 @@ from tierdrill.judge.checks.failure_size import judge_class
 from tierdrill.judge.checks.fault_checks import INJECTOR, judge_faults
 from tierdrill.judge.checks.invariants import judge_invariants
 from tierdrill.judge.checks.load_generator import judge_load, owners_of
+from tierdrill.judge.checks.observed_checks import judge_watches
 from tierdrill.judge.checks.playbook_checks import judge_no_playbooks, judge_playbooks
 from tierdrill.judge.checks.recovery_times import judge_detection, times_of
 from tierdrill.judge.checks.run_trust import judge_run
@@ -40,6 +41,7 @@ BASES = ("run", "experiment", "fault")
 LOADED = ("warm-up", "baseline", "fault", "recovery")
 SLOWING = frozenset({"load/dropped", "load/lag", "load/loop", "load/machine", "load/rate", "load/stalled"})
 DEAFENING = frozenset({"run/monitoring", "run/silences"})
+BLINDING = frozenset({"run/watches"})
 NEAR = 2.0
 """A doubt about the generator or the machine may explain a time of up to so many times its limit."""
 NOTHING_JUDGED = Check(
@@ -85,7 +87,7 @@ def judge(events: Sequence[Event]) -> Verdict:
     samples, books = settle(counted, told, owners_of(setting.drill.load), _load_span(events, whole))
     variant = start.variant
     streamed = streamed_parts(setting.drill.load)
-    checks = judge_run(events, timeline)
+    checks = [*judge_run(events, timeline), *judge_watches(events, timeline)]
     if not start.unloaded:
         checks.append(judge_baseline(setting, samples, timeline, streamed))
         checks.extend(judge_load(setting, events, timeline, sent, books, stopped=stop is not None))
@@ -237,15 +239,18 @@ def _weighed(checks: Sequence[Check]) -> list[Check]:
     """The checks, those of them unknown that failed by what a doubt may explain.
 
     A generator or machine that was late explains a time near its limit, monitoring that was blind what was not heard,
-    and either the class that rests on both. Nothing explains errors, time-outs and lost goodput.
+    and either the class that rests on both; a cluster that was not watched explains what was not seen to be done.
+    Nothing explains errors, time-outs and lost goodput.
     """
     doubts = [check.id for check in checks if check.status is Status.INCONCLUSIVE]
-    late, deaf = ([one for one in doubts if one in causes] for causes in (SLOWING, DEAFENING))
+    late, deaf, blind = ([one for one in doubts if one in causes] for causes in (SLOWING, DEAFENING, BLINDING))
 
     def explained_by(check: Check) -> list[str]:
         if check.group == "class":
             return [*late, *deaf]
-        return [*(late if _near(check) else ()), *(deaf if check.group in ("alert", "playbook") else ())]
+        unheard = deaf if check.group in ("alert", "playbook") else ()
+        unseen = blind if check.group == "playbook" else ()
+        return [*(late if _near(check) else ()), *unheard, *unseen]
 
     return [
         replace(check, status=Status.INCONCLUSIVE, seen=f"{check.seen}; that may be for {', '.join(causes)}")
@@ -264,7 +269,7 @@ def _near(check: Check) -> bool:
 def doubts_of_the_run(checks: Sequence[Check]) -> tuple[str, ...]:
     """The checks (ids) that leave it open whether this is the run that was planned."""
     unknown = (check.id for check in checks if check.status is Status.INCONCLUSIVE)
-    return tuple(one for one in unknown if one.partition("/")[0] in BASES and one not in DEAFENING)
+    return tuple(one for one in unknown if one.partition("/")[0] in BASES and one not in DEAFENING | BLINDING)
 
 
 def _decide(checks: Sequence[Check], events: Sequence[Event]) -> tuple[Status, tuple[str, ...]]:

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field, replace
 
 from tierdrill.history.events import Event, each
 from tierdrill.history.kinds.run_kinds import ClockStepped, RunStopping
-from tierdrill.history.projection import Execution, FaultSpan, project
+from tierdrill.history.playbook_spans import Execution
+from tierdrill.history.projection import FaultSpan, project
 
 TARGET_PARTS = re.compile("[/>]")
 

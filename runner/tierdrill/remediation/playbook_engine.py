@@ -45,7 +45,9 @@ _log = logging.getLogger(__name__)
 
 
 class PlaybookEngine:
-    """Lives in one event loop. `disabled` and `retarget` are a drill's sabotages; the events say so."""
+    """Lives in one event loop. `disabled` and `retarget` are a drill's sabotages; the events say so. Playbooks that are
+    only observed are none of its business.
+    """
 
     def __init__(
         self,
@@ -59,7 +61,8 @@ class PlaybookEngine:
         retarget: Mapping[str, str] | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self._playbooks = {playbook.metadata.name: playbook for playbook in playbooks}
+        mine = [one for one in playbooks if not one.observed]
+        self._playbooks = {playbook.metadata.name: playbook for playbook in mine}
         self._disabled = frozenset(disabled)
         self._retarget = dict(retarget or {})
         self._clock = clock

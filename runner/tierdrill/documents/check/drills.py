@@ -7,6 +7,7 @@ from typing import Any
 from tierdrill.documents.check.check_context import Context
 from tierdrill.documents.check.drill_phases import check_phases
 from tierdrill.documents.check.loads import check_load
+from tierdrill.documents.check.observed import check_observed
 from tierdrill.documents.check.sabotages import check_proves, check_sabotages
 from tierdrill.documents.environment_inventory import Inventory
 from tierdrill.documents.measured import not_measured
@@ -154,6 +155,7 @@ def _check_playbooks(context: Context, place: Place, drill: Drill, inventory: In
         if playbook is not None:
             _check_target(spot, drill, playbook, expectation.target, inventory)
             _check_trigger(spot.at("playbook"), drill, playbook)
+            check_observed(spot, expectation, playbook, context.environment_of(drill))
     for number, name in enumerate(playbooks.must_not_fire):
         spot = place.at("must_not_fire", number)
         if context.known(spot, "Playbook", name) and name in must:

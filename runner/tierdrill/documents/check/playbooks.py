@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from tierdrill.documents.check.check_context import Context
-from tierdrill.documents.check.dependencies import check_url
+from tierdrill.documents.check.observed import check_external_tool
 from tierdrill.documents.models.playbook import Action, Condition, Playbook, Step, Verify
 from tierdrill.documents.models.protections import ALL_FLAGS
 from tierdrill.documents.problems import either, listed, nearest, shown
@@ -18,7 +18,6 @@ from tierdrill.remedies.remedy_registry import REMEDIES, settings_of
 
 TEMPLATE_NAMES = ("target", "alert")
 _REFERENCE = re.compile(r"\$\{([^}]*)\}")
-_ENVIRONMENT_NAME = re.compile(r"[A-Z_][A-Z0-9_]*\Z")
 
 
 def check_playbooks(context: Context) -> None:
@@ -27,8 +26,10 @@ def check_playbooks(context: Context) -> None:
     for name, playbook in context.catalogue.playbooks.items():
         place = context.reading.place("Playbook", name)
         _check_engine(place, playbook)
-        context.known_alert(place.at("match", "alert"), playbook.match.alert)
-        context.known_labels(place.at("match", "labels"), playbook.match.alert, playbook.match.labels)
+        check_external_tool(place, playbook)
+        if playbook.match.alert:
+            context.known_alert(place.at("match", "alert"), playbook.match.alert)
+            context.known_labels(place.at("match", "labels"), playbook.match.alert, playbook.match.labels)
         _check_references(place, place.source.data, _labels(context, playbook))
         for section in ("when", "forbidden_when"):
             for number, condition in enumerate(getattr(playbook, section)):
@@ -47,6 +48,8 @@ def check_playbooks(context: Context) -> None:
 
 def _labels(context: Context, playbook: Playbook) -> set[str] | None:
     """The labels that `${labels.X}` may name; None where any may come."""
+    if playbook.match.condition is not None:
+        return {"node", *playbook.match.labels}
     carried = context.alerts.get(playbook.match.alert) if context.alerts is not None else None
     return {*carried, *playbook.match.labels, "alertname"} if carried else None
 
@@ -55,7 +58,7 @@ def _check_engine(place: Place, playbook: Playbook) -> None:
     if playbook.engine == "external":
         if playbook.external is None:
             place.report(
-                "engine external without external", "external says which tool reports, and its secret", key=True
+                "engine external without external", "external says which tool, and how it is followed", key=True
             )
         if playbook.steps or playbook.on_resolve.steps:
             where = "steps" if playbook.steps else "on_resolve"
@@ -67,17 +70,6 @@ def _check_engine(place: Place, playbook: Playbook) -> None:
             )
         if not playbook.steps:
             place.report("a playbook without steps", "at least one step, or engine external", key=True)
-    external = playbook.external
-    for name in ("start_within", "finish_within"):
-        if external is not None and getattr(external, name) <= 0:
-            place.at("external", name).report(f"{name} of no time", "a time above 0")
-    if external is not None and external.webhook is not None:
-        check_url(place.at("external", "webhook"), external.webhook)
-    if external is not None and not _ENVIRONMENT_NAME.match(external.secret_env):
-        place.at("external", "secret_env").report(
-            f"secret_env: got {shown('…' if len(external.secret_env) > 40 else external.secret_env)}",
-            "the name of an environment variable, such as DRILL_WEBHOOK_SECRET; never the secret itself",
-        )
 
 
 def _check_references(place: Place, value: object, labels: set[str] | None) -> None:

@@ -82,6 +82,9 @@ def _check_action(
     for name in ("disable_playbook", "retarget_playbook"):
         if getattr(do, name) is not None:
             context.known(place.at(name), "Playbook", getattr(do, name))
+            playbook = context.catalogue.playbooks.get(getattr(do, name))
+            if playbook is not None and playbook.observed:
+                place.at(name).report(f"{name} of {getattr(do, name)}", "a playbook that is not only observed")
     if do.retarget_playbook is not None:
         _check_retarget(context, place, do.retarget_playbook, do.to, drill, inventory)
     if do.silence_alert is not None:
@@ -201,6 +204,8 @@ def check_ids(context: Context, drill: Drill) -> Iterator[str]:
         aspects += ["target"] if fired.target is not None else []
         aspects += ["deadline"] if fired.within is not None and fired.escalation is None else []
         aspects += ["order"] if fired.after else []
+        playbook = context.catalogue.playbooks.get(fired.playbook)
+        aspects += ["given-back"] if playbook is not None and playbook.observed else []
         yield from (f"playbook/{fired.playbook}/{aspect}" for aspect in aspects)
     quiet = set(drill.expect.playbooks.must_not_fire)
     if drill.expect.playbooks.others == "forbidden":

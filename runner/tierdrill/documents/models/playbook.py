@@ -25,9 +25,12 @@ else:
 
 
 class Match(Part):
-    """The alert that starts the playbook; every label given must be equal."""
+    """The alert that starts the playbook; every label given must be equal. What is observed may start by a node's
+    `condition` instead, such as `GpuXid=True`.
+    """
 
-    alert: str
+    alert: str = ""
+    condition: str | None = Field(default=None, pattern="^[^=]+=(True|False|Unknown)$", examples=["GpuXid=True"])
     labels: dict[str, str] = Field(default_factory=dict)
 
 
@@ -107,16 +110,38 @@ class Escalation(Part):
     summary: str = ""
 
 
+class Look(Part):
+    """One thing that an automation is seen to do, in the API of the cluster.
+
+    `by` is a pattern for the field manager that did it. `kind` is that of a custom resource, with its group
+    (RebootNode.janitor.dgxc.nvidia.com), or of a workload; `key` that of a taint or label; patterns both. A custom
+    resource or Job has succeeded once `done` holds, such as `phase=Succeeded` or `conditions[NodeReady]=True`; a drain
+    once no replica is left on the node.
+    """
+
+    do: Literal[
+        "cordon", "uncordon", "taint", "untaint", "label", "drain", "evict", "delete", "scale", "rollout", "job",
+        "custom-resource",
+    ]
+    by: str | None = Field(default=None, min_length=1, examples=["*fault-quarantine*"])
+    kind: str | None = Field(default=None, min_length=1, examples=["RebootNode.janitor.dgxc.nvidia.com"])
+    key: str | None = Field(default=None, min_length=1, examples=["node.kubernetes.io/out-of-service"])
+    done: str | None = Field(default=None, pattern="^[^=]+=.+$", examples=["conditions[NodeReady]=True"])
+
+
 class External(Part):
-    """The playbook runs in another tool, which reports start and finish to our receiver, signed with HMAC-SHA256.
+    """The playbook runs in another tool: it reports start and finish to our receiver, signed with HMAC-SHA256, or it
+    reports nothing, and what it does is seen in the cluster's API (`observe`, in that order).
 
     `secret_env` names the environment variable that holds the shared secret; the secret itself is never written down.
     `webhook` is where the tool takes alerts: the run posts each that matches there, with the address for its reports. A
-    tool that does not report in time counts as failed.
+    tool that does not report in time counts as failed, and so does one whose last step comes later than
+    `finish_within` after the first.
     """
 
     tool: str
-    secret_env: str
+    secret_env: str | None = None
+    observe: Annotated[tuple[Look, ...], Frozen] = ()
     webhook: str | None = Field(default=None, examples=["http://127.0.0.1:9101/alerts"])
     start_within: Duration = 30.0
     finish_within: Duration = 300.0
@@ -143,3 +168,8 @@ class Playbook(Part):
     escalation: Escalation | None = None
     external: External | None = None
     dry_run: bool = False
+
+    @property
+    def observed(self) -> tuple[Look, ...]:
+        """What is looked for of a playbook of a tool that reports nothing."""
+        return self.external.observe if self.external is not None else ()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tierdrill.history.payload import Moment, Payload, Seen
+from tierdrill.history.payload import NOTHING, Moment, Payload, Seen
 
 
 class AlertState(Payload, kind="alert.state"):
@@ -28,8 +28,14 @@ class AlertSilenced(Payload, kind="alert.silenced"):
     silence: str = ""
 
 
+WATCH = "watch:"
+"""Before what of a cluster's API was not seen, in a gap's `what`."""
+
+
 class MonitoringGap(Payload, kind="monitoring.gap"):
-    """Prometheus or Alertmanager did not answer. `waking`: it has not answered yet."""
+    """Prometheus or Alertmanager did not answer, or a watch of a cluster's API told nothing. `waking`: it has not
+    answered yet.
+    """
 
     what: str
     seconds: float
@@ -109,6 +115,31 @@ class PlaybookFinished(PlaybookEvent, kind="playbook.finished"):
 class PlaybookEscalated(PlaybookEvent, kind="playbook.escalated"):
     reason: str
     tier: str
+
+
+class RemediationSeen(Payload, kind="remediation.seen"):
+    """Somebody changed the platform, and it was not tierdrill. `do` is cordon, uncordon, taint, untaint, label, evict,
+    delete, scale, rollout, job or custom-resource.
+
+    `object` and `node` (on which it is, or was) are the names that drills use; `kind` and `name` (namespace/name) are
+    the platform's. `actor` is "" where the platform does not tell who; `own`: it was the platform itself. `key` is that
+    of a taint or label, `state` what a custom resource or Job says of itself. `changed_at` is by the platform's clock.
+    """
+
+    do: str
+    object: str
+    node: str = ""
+    kind: str = ""
+    name: str = ""
+    uid: str = ""
+    key: str = ""
+    actor: str = ""
+    own: bool = False
+    state: Mapping[str, Any] = NOTHING
+    seen: Seen = ""
+    changed_at: Moment | None = None
+    resource_version: str = ""
+    relisted: bool = False
 
 
 class PageEvent(Payload):

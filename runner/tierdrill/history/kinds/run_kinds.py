@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from types import MappingProxyType
 from typing import Any
 
-from tierdrill.history.payload import Moment, Payload, Seen
-
-NOTHING: Mapping[str, Any] = MappingProxyType({})
+from tierdrill.history.payload import NOTHING, Moment, Payload, Seen
 
 
 class RunStarted(Payload, kind="run.started"):
@@ -223,6 +220,28 @@ class PlatformState(Payload, kind="platform.state"):
 
 class LabState(PlatformState, kind="lab.state"):
     """As earlier versions wrote it."""
+
+
+class PlatformEvent(Payload, kind="platform.event"):
+    """What the platform says of one of its objects, by the name that drills use; `count` times so far."""
+
+    object: str
+    reason: str
+    by: str = ""
+    note: str = ""
+    count: int = 1
+    warning: bool = False
+
+
+class PlatformCondition(Payload, kind="platform.condition"):
+    """A condition of a node has changed, as Ready to Unknown."""
+
+    object: str
+    condition: str
+    status: str
+    by: str = ""
+    reason: str = ""
+    changed_at: Moment | None = None
 
 
 class ProcessExited(Payload, kind="process.exited"):

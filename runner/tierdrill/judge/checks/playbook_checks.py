@@ -16,9 +16,10 @@ from tierdrill.documents.models.playbook import Playbook
 from tierdrill.documents.models.units import show_duration
 from tierdrill.history.events import Event, each
 from tierdrill.history.kinds import response_kinds
-from tierdrill.history.projection import Execution
+from tierdrill.history.playbook_spans import Execution
 from tierdrill.judge.checks.alert_checks import Firing, sightings
 from tierdrill.judge.checks.escalation_checks import aspect_of, escalated, escalations, not_escalated
+from tierdrill.judge.checks.observed_checks import given_back, not_by_condition, strangers
 from tierdrill.judge.checks.remedy_effects import Effect, Witnesses
 from tierdrill.judge.samples import TierSamples
 from tierdrill.judge.timeline import Timeline, executions
@@ -81,6 +82,7 @@ def judge_playbooks(
         for name in sorted({one.playbook for one in ran} - named - set(wanted.must_not_fire)):
             mine = [one for one in ran if one.playbook == name]
             checks.append(_silent(name, mine, "no playbook but those named"))
+        checks.extend(strangers(events, ran, "nobody but the playbooks named acts"))
     others = {said.playbook for _, said in each(events, response_kinds.PlaybookEscalated)} - named
     checks.extend(not_escalated(name, events) for name in sorted(others))
     return checks
@@ -89,11 +91,13 @@ def judge_playbooks(
 def judge_no_playbooks(events: Sequence[Event]) -> list[Check]:
     """For a blip: nothing runs at all, and nobody is called."""
     ran = executions(events)
+    acted = strangers(events, ran, "nobody acts on a blip")
     called = each(events, response_kinds.PlaybookEscalated)
     if called:
         first = called[0][1]
         return [
             *_ran_on_a_blip(ran),
+            *acted,
             Check(
                 "playbook/all/escalation",
                 "playbook",
@@ -104,7 +108,7 @@ def judge_no_playbooks(events: Sequence[Event]) -> list[Check]:
                 tuple(event.sequence for event, _ in called),
             ),
         ]
-    if not ran:
+    if not ran and not acted:
         return [
             Check(
                 "playbook/all/silent",
@@ -115,7 +119,7 @@ def judge_no_playbooks(events: Sequence[Event]) -> list[Check]:
                 "none ran",
             )
         ]
-    return _ran_on_a_blip(ran)
+    return [*_ran_on_a_blip(ran), *acted]
 
 
 def _ran_on_a_blip(ran: Sequence[Execution]) -> list[Check]:
@@ -156,6 +160,8 @@ def _must_fire(expectation: PlaybookExpectation, past: _Past) -> list[Check]:
         checks.extend(_attempts(expectation, mine, evidence))
         checks.append(not_escalated(name, past.events))
     checks.extend(_effect(expectation, good, past))
+    if name in past.playbooks:
+        checks.extend(given_back(past.playbooks[name], good, past.events))
     checks.append(_count(expectation, mine, evidence))
     for earlier in expectation.after:
         before = [one.started_at for one in past.ran if one.playbook == earlier]
@@ -215,11 +221,19 @@ def _why_not(name: str, mine: Sequence[Execution], past: _Past) -> str:
 def _cause(name: str, mine: Sequence[Execution], past: _Past, evidence: tuple[int, ...]) -> Check:
     """Each execution was started by the alert that its document names, while that fires."""
     playbook = past.playbooks.get(name)
+    if playbook and (condition := playbook.match.condition):
+        expected, seen = f"started by {condition}, which holds", ""
+        seen = next((why for one in mine if (why := not_by_condition(one, condition, past.events))), "")
+        status = Status.FAILED if seen else Status.PASSED
+        return aspect_of(name, "cause", status, expected, seen or f"by {condition}", evidence)
     alert = playbook.match.alert if playbook else mine[0].alert
     expected = f"started by {alert or 'its alert'}, which fires"
     seen = ""
     for one in mine:
-        seen = _not_caused(one, alert, playbook.match.labels if playbook else {}, past)
+        labels = playbook.match.labels if playbook else {}
+        if playbook and playbook.observed:
+            labels = {**labels, playbook.target_kind: one.target}
+        seen = _not_caused(one, alert, labels, past)
         if seen:
             return aspect_of(name, "cause", Status.FAILED, expected, seen, evidence)
     return aspect_of(name, "cause", Status.PASSED, expected, f"by {alert}", evidence)

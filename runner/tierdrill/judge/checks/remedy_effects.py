@@ -14,7 +14,7 @@ from typing import Any
 from tierdrill.history.events import Event, each
 from tierdrill.history.kinds.response_kinds import AlertState, StepStarted
 from tierdrill.history.kinds.run_kinds import PlatformState, ProcessExited
-from tierdrill.history.projection import Execution, Step
+from tierdrill.history.playbook_spans import Execution, Step
 from tierdrill.judge.samples import TierSamples
 from tierdrill.judge.statistics import wilson
 from tierdrill.judge.timeline import Timeline

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from tierdrill.documents.models.units import show_duration
 from tierdrill.history.events import Event, each
 from tierdrill.history.kinds import run_kinds
-from tierdrill.history.kinds.response_kinds import AlertSilenced, MonitoringGap
+from tierdrill.history.kinds.response_kinds import WATCH, AlertSilenced, MonitoringGap
 from tierdrill.judge.timeline import TARGET_PARTS, Timeline
 from tierdrill.judge.verdict import Check, Status
 from tierdrill.text import plural
@@ -117,7 +117,7 @@ def _sabotage(start: run_kinds.RunStarted, events: Sequence[Event]) -> list[str]
 
 def _monitoring(events: Sequence[Event], timeline: Timeline) -> Check:
     """That no alert was heard means something only where one would have been."""
-    every = each(events, MonitoringGap)
+    every = [(event, said) for event, said in each(events, MonitoringGap) if not said.what.startswith(WATCH)]
     gaps = [said for event, said in every if _matters(event, said, timeline)]
     heard = [event for event, said in each(events, run_kinds.PreflightCheck) if said.name == "pipeline" and said.ok]
     told = [f"{gap.what} silent for {gap.seconds:.1f}s" for gap in gaps]
@@ -146,6 +146,8 @@ def _silent_in_all(events: Sequence[Event], timeline: Timeline) -> dict[str, flo
         return {}
     gaps: dict[tuple[str, float], float] = {}
     for event, gap in each(events, MonitoringGap):
+        if gap.what.startswith(WATCH):
+            continue
         began = event.at - gap.seconds if gap.began_at is None else gap.began_at
         within = min(began + gap.seconds, span[1]) - max(began, span[0])
         # A gap is told when it has lasted too long, and once more at its end.

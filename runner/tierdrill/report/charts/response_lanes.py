@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tierdrill.documents.catalogue import DrillSetting
-from tierdrill.history.projection import Execution
+from tierdrill.history.playbook_spans import Execution
 from tierdrill.judge.verdict import Verdict
 from tierdrill.report.charts.deployment_lanes import BAR_HEIGHT, checks_of, worst
 from tierdrill.report.charts.marks import Group, Lane, Mark, Note, Rect, Ruler, joined
