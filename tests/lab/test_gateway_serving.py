@@ -15,6 +15,7 @@ from aiohttp import web
 
 from tierdrill.documents.models.protections import ALL_FLAGS as all_flags_of_documents
 from tierdrill.documents.models.protections import FLAGS
+from tierdrill.lab.gateway.admin import KEY_HEADER
 from tierdrill.lab.gateway.gateway_config import Flags, parse_config
 from tierdrill.lab.gateway.gateway_program import RunningGateway, running
 from tierdrill.lab.gateway.picker import LOST, PICKS
@@ -860,12 +861,15 @@ def test_weights_shift_traffic_away_from_a_node() -> None:
 
 def test_administration_needs_the_token() -> None:
     async def scenario(bench: Bench) -> None:
-        for headers in ({}, {"Authorization": "Bearer wrong"}, {"Authorization": TOKEN}):
+        wrong = ({}, {"Authorization": "Bearer wrong"}, {"Authorization": TOKEN}, {KEY_HEADER: "wrong"})
+        for headers in wrong:
             for path in ("flags", "weights", "shed"):
                 async with bench.client.get(f"{bench.url}/admin/{path}", headers=headers) as response:
                     assert response.status == 401
         async with bench.client.put(f"{bench.url}/admin/flags", json={"retries": False}) as response:
             assert response.status == 401
+        async with bench.client.get(f"{bench.url}/admin/flags", headers={KEY_HEADER: TOKEN}) as response:
+            assert response.status == 200
         assert await bench.put("flags", {"retires": False}) == 400
         assert await bench.put("flags", {"retries": "no"}) == 400
         assert await bench.put("flags", ["retries"]) == 400

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from tierdrill.documents.models.channels import WholePath
+from tierdrill.documents.models.channels import SecretHere, WholePath
 from tierdrill.documents.models.units import Duration, Frozen, Name, Part
 
 OPT_IN = ("tierdrill.io/drills", "allowed")
@@ -34,10 +34,21 @@ class TierPods(Pods):
     container: str | None = None
 
 
+class GatewayAdministration(Part):
+    """Where tierdrill's own gateway is told flags, weights, sheds and caps: its pods' port and its token."""
+
+    port: int = Field(ge=1, le=65535)
+    token: SecretHere
+
+
 class GatewayPods(Pods):
-    """The pods that requests come in by; `picker` are those, if any, that they ask where a request should go."""
+    """The pods that requests come in by; `picker` are those, if any, that they ask where a request should go.
+
+    `admin` is for tierdrill's own gateway: only such a one can shed, cap and weigh, and have its flags set.
+    """
 
     picker: Pods | None = None
+    admin: GatewayAdministration | None = None
 
 
 class ProtectedObjects(Part):
@@ -121,6 +132,7 @@ class KubernetesSettings(Part):
     gpu: Gpus = Gpus()
     power: Power | None = None
     external_repair: dict[str, Duration] = Field(default_factory=dict)
+    silence_alerts: bool = False
     names: dict[str, Choice] = Field(default_factory=dict)
 
     def labels_of(self, model: str, alone: bool) -> dict[str, str]:

@@ -6,6 +6,7 @@ import json
 import threading
 import time
 from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 from typing import Any
 from urllib.parse import quote
 
@@ -162,6 +163,19 @@ class Cluster:
         data: bytes = self._call("GET", path_of("pods", namespace, pod, "log"), query).data
         return data.decode("utf-8", "replace")
 
+    def through(
+        self,
+        namespace: str,
+        pod: str,
+        method: str,
+        path: str,
+        body: Any = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> dict[str, Any]:
+        """Ask a pod (`NAME:PORT`) by HTTP through the API server, which keeps the header Authorization for itself."""
+        target = f"{path_of('pods', namespace)}/{pod}/proxy/{path}"
+        return _parsed(self._where, self._call(method, target, {}, body, headers=headers or {}))
+
     def close(self) -> None:
         """End its connections."""
         self._api.close()
@@ -191,12 +205,14 @@ class Cluster:
         read_s: float = READ_S,
         stream: bool = False,
         confirmed: bool = False,
+        headers: Mapping[str, str] = MappingProxyType({}),
     ) -> Any:
         """The answer, read whole unless it is a stream."""
         if not confirmed:
             self._confirm()
         words = [(name, str(value).lower() if isinstance(value, bool) else str(value)) for name, value in query.items()]
         refreshed, until = False, time.monotonic() + PATIENCE_S
+        said = {"Accept": JSON, **({"Content-Type": content_type} if body is not None else {}), **headers}
         while True:
             self._wait_for_turn()
             try:
@@ -204,7 +220,7 @@ class Cluster:
                     method,
                     path,
                     query_params=words,
-                    header_params={"Accept": JSON, **({"Content-Type": content_type} if body is not None else {})},
+                    header_params=said,
                     body=body,
                     auth_settings=["BearerToken"],
                 )

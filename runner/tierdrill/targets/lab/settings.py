@@ -18,9 +18,8 @@ from tierdrill.targets.base import FaultOrder, Mechanism, Proof, TargetError
 from tierdrill.targets.lab.lab_fault import known, seen
 from tierdrill.targets.lab.labs import lab_place
 from tierdrill.targets.lab.leases import hold, release
+from tierdrill.targets.remedy_ledger import UNTOLD
 
-_UNTOLD: Mapping[str, Any] = {"shed": 0.0, "weights": 1.0, "caps": None, "flags": False}
-"""What a gateway does where it was told nothing."""
 
 class LabSettings:
     """Settings over one lab: what it would do by itself once nobody keeps the lease is what the undo would do."""
@@ -61,7 +60,7 @@ def _as_target_error() -> Iterator[None]:
 def read(client: LabClient, setting: Setting) -> Any:
     """What a setting is now, as plain data: at its gateway, of a node's cordons, or (places) who is away from home."""
     if setting.kind in GATEWAY_KINDS:
-        return client.told(setting.kind, str(setting.gateway)).get(setting.name, _UNTOLD[setting.kind])
+        return client.told(setting.kind, str(setting.gateway)).get(setting.name, UNTOLD[setting.kind])
     state = client.state()
     if setting.kind == "places":
         return _away(state)

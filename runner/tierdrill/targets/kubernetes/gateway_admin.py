@@ -1,0 +1,66 @@
+"""What tierdrill's own gateways are told while they serve, through the API server's proxy to their pods.
+
+So nothing but the API server has to be reachable from where tierdrill runs. A gateway's token goes in a header of its
+own: the API server keeps `Authorization` for itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from tierdrill.credentials import SecretMissing, read_secret
+from tierdrill.targets.base import TargetError
+from tierdrill.targets.kubernetes.permissions import may
+
+if TYPE_CHECKING:
+    from tierdrill.documents.models.kubernetes import GatewayAdministration
+    from tierdrill.targets.kubernetes.connect import Cluster
+    from tierdrill.targets.kubernetes.names import NameTable
+
+KEY_HEADER = "X-Admin-Token"
+NEEDS = may("pods", "get", "update", subresource="proxy", scope="drilled")
+
+
+class GatewayAdmin:
+    """The administration of all gateways, by the names that drills use. Blocking; TargetError where one refuses."""
+
+    def __init__(self, cluster: Cluster, names: Callable[[], NameTable], told: GatewayAdministration) -> None:
+        self._cluster, self._names, self._told = cluster, names, told
+
+    def gateways(self) -> list[str]:
+        """Every gateway that there is now."""
+        return sorted(self._names().gateways)
+
+    def told(self, what: str, gateway: str | None = None) -> dict[str, dict[str, Any]]:
+        """Every gateway's (or one's) `flags`, `weights`, `shed`, `caps` or `picker`."""
+        return {name: self._ask(name, "GET", f"admin/{what}") for name in self._meant(gateway)}
+
+    def tell(self, what: str, changes: Mapping[str, Any], gateway: str | None = None) -> None:
+        """Change settings of all gateways, or of one."""
+        for name in self._meant(gateway):
+            self._ask(name, "PUT", f"admin/{what}", dict(changes))
+
+    def router(self, gateway: str) -> str:
+        """How it finds replicas: picking, fails-closed, fails-open, or down."""
+        try:
+            return str(self._ask(gateway, "GET", "healthz")["router"])
+        except TargetError:
+            if gateway in self.gateways():
+                return "down"
+            raise
+
+    def _meant(self, gateway: str | None) -> list[str]:
+        known = self.gateways()
+        if gateway is not None and gateway not in known:
+            raise TargetError(f"got gateway {gateway!r}, expected one of: {', '.join(known)}")
+        return known if gateway is None else [gateway]
+
+    def _ask(self, gateway: str, method: str, path: str, body: Any = None) -> dict[str, Any]:
+        try:
+            token = read_secret(**self._told.token.model_dump())
+        except SecretMissing as error:
+            raise TargetError(f"kubernetes.gateways.admin.token: {error}") from error
+        pod = self._names().ref(gateway)
+        port = f"{pod.name}:{self._told.port}"
+        return self._cluster.through(pod.namespace, port, method, path, body, headers={KEY_HEADER: token})

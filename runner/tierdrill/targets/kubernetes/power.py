@@ -1,0 +1,61 @@
+"""The power of a cluster's nodes: the commands that the environment's owner wrote down, run where the runner is.
+
+A command is a list of words in which `{node}` stands for the node's name on the cluster; no shell sees it. `state` says
+`on` or `off` as a word of its output.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+from tierdrill.process.programs import user_environment
+from tierdrill.targets.base import TargetError
+
+COMMAND_WITHIN_S = 60.0
+SAID_CHARACTERS = 300
+Command = Literal["off", "on", "state"]
+_STATE = re.compile(r"\b(on|off)\b", re.IGNORECASE)
+
+
+def commands_for(power: Mapping[str, Any], node: str) -> dict[str, list[str]]:
+    """The commands for one node, as plain data: an undo needs no documents."""
+    return {what: [word.replace("{node}", node) for word in power[what]] for what in ("off", "on", "state")}
+
+
+def command(commands: Mapping[str, Sequence[str]], what: Command) -> str:
+    """Run it, and what it said; TargetError where it cannot be run, fails, or does not end."""
+    words = list(commands[what])
+    shown = " ".join(words)
+    try:
+        done = subprocess.run(
+            words,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            encoding="utf-8",
+            errors="replace",
+            timeout=COMMAND_WITHIN_S,
+            check=False,
+            env=user_environment(),
+        )
+    except OSError as error:
+        raise TargetError(f"kubernetes.power.{what}: {shown}: {error.strerror or error}") from error
+    except subprocess.TimeoutExpired as error:
+        raise TargetError(f"kubernetes.power.{what}: {shown}: no end within {COMMAND_WITHIN_S:g} s") from error
+    said = (done.stdout + done.stderr).strip()
+    if done.returncode:
+        raise TargetError(f"kubernetes.power.{what}: {shown}: exit code {done.returncode}: {said[-SAID_CHARACTERS:]}")
+    return said
+
+
+def is_off(commands: Mapping[str, Sequence[str]]) -> bool | None:
+    """Whether the node is without power; None where no command tells."""
+    if "state" not in commands:
+        return None
+    said = command(commands, "state")
+    found = _STATE.findall(said)
+    if not found:
+        raise TargetError(f"kubernetes.power.state: got {said[:SAID_CHARACTERS]!r}, expected on or off")
+    return str(found[-1]).lower() == "off"
