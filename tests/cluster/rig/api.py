@@ -60,7 +60,8 @@ class Api:
         raise RigError(f"{what}: not within {within_s:g} s")
 
 
-def ready(node: dict[str, Any]) -> bool:
-    """Whether a Node object says so."""
-    conditions = node.get("status", {}).get("conditions", [])
-    return any(one["type"] == "Ready" and one["status"] == "True" for one in conditions)
+def usable(node: dict[str, Any], gpus: int) -> bool:
+    """Whether a Node object says that it is Ready and has its GPUs."""
+    status = node.get("status", {})
+    is_ready = any(one["type"] == "Ready" and one["status"] == "True" for one in status.get("conditions", []))
+    return is_ready and status.get("allocatable", {}).get("nvidia.com/gpu") == str(gpus)

@@ -154,7 +154,7 @@ def parser() -> Parser:
     )
     for name, text in (("kill", "end a program of the control plane"), ("start", "start one again that was ended")):
         add(name, program, text).add_argument("program", metavar="PROGRAM", help="kube-apiserver, say")
-    add("exec", execute, "run a command where Pods and Services are reached: exec CMD...")
+    add("exec", execute, "run a command where nodes and pods are reached: exec CMD...")
     add("kubectl", kubectl, "kubectl for this cluster: kubectl ARGUMENTS...")
     return whole
 

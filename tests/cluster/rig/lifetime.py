@@ -6,14 +6,15 @@ import json
 import shutil
 import time
 from pathlib import Path
+from typing import Any
 
 from . import image
-from .api import Api, ready
+from .api import Api, usable
 from .build import build
 from .control_plane import ControlPlane, take_slot
 from .instance import Instance, RigError, cache, locked, run
 from .needs import missing
-from .node import MOUNT_POINTS, Node
+from .node import GPUS, MOUNT_POINTS, Node
 from .programs import say
 
 MADE = "made.json"
@@ -66,11 +67,10 @@ def _start(instance: Instance, count: int, folder: Path) -> None:
 def wait_for_nodes(instance: Instance, names: list[str], within_s: float = 120.0) -> None:
     """Until all of them are Ready and offer their GPUs."""
 
-    def usable(nodes: dict[str, dict[str, object]]) -> bool:
-        found = [nodes[name] for name in names if name in nodes]
-        return len(found) == len(names) and all(ready(node) for node in found)
+    def all_usable(nodes: dict[str, dict[str, Any]]) -> bool:
+        return all(name in nodes and usable(nodes[name], GPUS) for name in names)
 
-    Api(instance).wait("/api/v1/nodes", usable, within_s, f"{', '.join(names)} Ready")
+    Api(instance).wait("/api/v1/nodes", all_usable, within_s, f"{', '.join(names)} Ready")
 
 
 def alive(instance: Instance) -> bool:
