@@ -1,0 +1,168 @@
+"""Delay, jitter and bandwidth of what leaves one network: by tc where the kernel can, delay else by a queue of ours."""
+
+from __future__ import annotations
+
+import os
+import re
+import select
+import zlib
+from typing import Any
+
+from fault import NOTHING, REVERTED, Fault, Refused
+from namespaces import Network, Tool, TrialNetwork, end_child, first_line, in_child, same_network, tool
+from netfilter import Chain, peers_of, programs
+from nfqueue import Queue, hold
+from processes import Process, state
+
+DELAY_MS = (0, 60_000)
+UNLIMITED = "100gbit"
+OUTPUT = ("OUTPUT",)
+READY_S = 5.0
+
+
+class Shape(Fault):
+    """`delay_ms` with `jitter_ms` around it, and `rate_kbit`, of what leaves a network by `device` towards `peers`."""
+
+    tick_s = 0.5
+    _child: Process | None = None
+
+    def bind(self) -> dict[str, Any]:
+        network = Network(self.target)
+        network.refuse_the_nodes()
+        delay, rate = self._delay(), self.number("rate_kbit", 0, 100_000_000, 0)
+        if not delay and not rate:
+            raise Refused("got neither delay_ms nor rate_kbit, expected one")
+        program = tool("tc")
+        why = "neither this program's image nor the node has tc" if program is None else self._lacking(program)
+        found: dict[str, Any] = {"network": network.inode, "device": str(self.parameters.get("device", "eth0"))}
+        if program is not None and not why:
+            if self._root(network, program, found["device"]) != "0:":
+                raise Refused(f"{found['device']}: something else shapes it already")
+            return {**found, "tc": list(program)}
+        if rate:
+            raise Refused(f"bandwidth cannot be limited here: {why}")
+        families = {"6" if ":" in peer else "4" for peer in peers_of(self.parameters)} or {"4", "6"}
+        used = programs(network, "".join(sorted(families)), queue=True)
+        return {**found, "used": used, "queue": 1024 + zlib.crc32(self.record["fault"].encode()) % 60_000, "no_tc": why}
+
+    def _delay(self) -> float:
+        self.number("jitter_ms", *DELAY_MS, 0)
+        return self.number("delay_ms", *DELAY_MS, 0)
+
+    @property
+    def _handle(self) -> str:
+        return f"{1 + zlib.crc32(self.record['fault'].encode()) % 0x7FFF:x}:"
+
+    def _commands(self, device: str) -> str:
+        """As `tc -batch` reads them: what is meant goes through one class, all else is as before."""
+        peers, rate = peers_of(self.parameters), self.parameters.get("rate_kbit")
+        at = self._handle
+        lines = [
+            f"qdisc add dev {device} root handle {at} htb default {0 if peers else 1}",
+            f"class add dev {device} parent {at} classid {at}1 htb rate {f'{rate}kbit' if rate else UNLIMITED}",
+        ]
+        if self._delay():
+            times = f"{self.parameters['delay_ms']}ms {self.parameters.get('jitter_ms', 0)}ms"
+            lines.append(f"qdisc add dev {device} parent {at}1 netem limit 100000 delay {times}")
+        for peer in peers:
+            kind, match = ("ipv6", "ip6") if ":" in peer else ("ip", "ip")
+            prio = 2 if ":" in peer else 1
+            filters = f"filter add dev {device} parent {at} protocol {kind} prio {prio}"
+            lines.append(f"{filters} u32 match {match} dst {peer} flowid {at}1")
+        return "\n".join([*lines, ""])
+
+    def _lacking(self, program: Tool) -> str:
+        """Why this kernel cannot do it, in tc's words, tried on the loopback of a new network; "" where it can."""
+        done = TrialNetwork().run(program, ["-batch", "-"], self._commands("lo"))
+        return first_line(done.stderr, "no reason given") if done.returncode else ""
+
+    def _root(self, network: Network, program: Tool, device: str) -> str:
+        """The handle of what stands first at a device; "0:" where nobody has put anything there."""
+        done = network.run(program, ["qdisc", "show", "dev", device])
+        if done.returncode:
+            raise Refused(f"{device}: {first_line(done.stderr, 'no reason given')}")
+        found = re.search(r"^qdisc \S+ (\w+:) (?:dev \S+ )?root", done.stdout, re.MULTILINE)
+        return found[1] if found else "0:"
+
+    def apply(self) -> None:
+        network = same_network(self.target, self.found["network"])
+        if network is None:
+            raise Refused("the network that was found is gone")
+        if "tc" in self.found:
+            program = Tool(*self.found["tc"])
+            if self._root(network, program, self.found["device"]) != "0:":
+                raise Refused(f"{self.found['device']}: something else shapes it already")
+            done = network.run(program, ["-batch", "-"], self._commands(self.found["device"]))
+            if done.returncode:
+                raise Refused(f"{program.told}: {first_line(done.stderr, 'no reason given')}")
+            return
+        self._child = self._daemon(network)
+        number = self.found["queue"]
+        chain = Chain(network, self.record["fault"], self.found["used"])
+        chain.make(self._matches, OUTPUT, {"iptables": f"-j NFQUEUE --queue-num {number} --queue-bypass"})
+
+    def _matches(self, family: str) -> list[str]:
+        peers = peers_of(self.parameters)
+        mine = [f"-d {one}" for one in peers if (":" in one) == (family == "6")]
+        return mine if peers else [f"-o {self.found['device']}"]
+
+    def _daemon(self, network: Network) -> Process:
+        """The child that holds packets back, once its queue is there."""
+        heard, says = os.pipe()
+        delay, jitter = self._delay() / 1000, self.parameters.get("jitter_ms", 0) / 1000
+
+        def work() -> None:
+            try:
+                queue = Queue(self.found["queue"])
+            except OSError as error:
+                os.write(says, str(error).encode())
+                return
+            os.write(says, b"ready")
+            os.close(says)
+            hold(queue, delay, jitter)
+
+        child = in_child(work, before=network.enter, output=says)
+        os.close(says)
+        ready, _, _ = select.select([heard], [], [], READY_S)
+        told = os.read(heard, 4096).decode(errors="replace") if ready else "it did not begin in time"
+        os.close(heard)
+        if told != "ready":
+            end_child(child)
+            raise Refused(f"packets cannot be held back here: {told or 'its network cannot be entered'}")
+        return child
+
+    def tick(self) -> None:
+        if self._child is not None and not state(self._child):
+            self.tell("ended", what="the process that holds packets back; nothing is delayed any more")
+            self._end()
+
+    def _end(self) -> None:
+        if self._child is not None:
+            end_child(self._child)
+            self._child = None
+
+    def undo(self) -> str:
+        network = same_network(self.target, self.found["network"])
+        done = False
+        if network is not None and "tc" in self.found:
+            program, device = Tool(*self.found["tc"]), self.found["device"]
+            if self._root(network, program, device) == self._handle:
+                gone = network.run(program, ["qdisc", "del", "dev", device, "root"])
+                if gone.returncode:
+                    raise Refused(f"{program.told}: {first_line(gone.stderr, 'no reason given')}")
+                done = True
+        elif network is not None:
+            done = Chain(network, self.record["fault"], self.found["used"]).delete()
+        self._end()
+        return REVERTED if done else NOTHING
+
+    def look(self) -> tuple[bool, str]:
+        network = same_network(self.target, self.found["network"])
+        if network is None:
+            return False, "the network is gone, and what was done to it"
+        if "tc" in self.found:
+            root = self._root(network, Tool(*self.found["tc"]), self.found["device"])
+            return root == self._handle, f"{self.found['device']} has {root} first, {self._handle} is ours"
+        there, told = Chain(network, self.record["fault"], self.found["used"]).standing()
+        held = self._child is not None and bool(state(self._child))
+        return there and held, f"{told}, {'a process holds' if held else 'nothing holds'} packets back"
