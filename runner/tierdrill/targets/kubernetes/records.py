@@ -40,7 +40,7 @@ class ObjectRef:
 class NodeRecord:
     """A node. `ready` is its condition: True, False, or Unknown where its kubelet says nothing any more.
 
-    `allocatable` is by resource, in cores, bytes and pieces; `taints` are (key, value, effect).
+    `capacity` and `allocatable` are by resource, in cores, bytes and pieces; `taints` are (key, value, effect).
     """
 
     name: str
@@ -53,6 +53,7 @@ class NodeRecord:
     zone: str
     address: str
     taints: tuple[tuple[str, str, str], ...]
+    capacity: Mapping[str, float]
     allocatable: Mapping[str, float]
 
     @property
@@ -74,7 +75,8 @@ class ContainerRecord:
 class PodRecord:
     """A pod. `controller` is what made it and `workload` what people wrote: its ReplicaSet, and that one's Deployment.
 
-    `node` is None while it has no place; `requests` are the sums over its containers, by resource; `disruption` is the
+    `node` is None while it has no place; `state` is what its kubelet last told of it: ready, starting, unresponsive,
+    exited, or unplaced; `requests` are the sums over its containers, by resource; `disruption` is the
     reason of its DisruptionTarget condition, such as EvictionByEvictionAPI.
     """
 
@@ -85,7 +87,7 @@ class PodRecord:
     created: float
     node: str | None
     phase: str
-    ready: bool
+    state: str
     deleting: bool
     ip: str
     priority: int
@@ -100,6 +102,11 @@ class PodRecord:
     @property
     def ref(self) -> ObjectRef:
         return ObjectRef("Pod", self.namespace, self.name, self.uid)
+
+    @property
+    def ready(self) -> bool:
+        """Whether it may be sent requests, as its kubelet last told."""
+        return self.state == "ready"
 
     @property
     def restarts(self) -> int:
@@ -153,7 +160,8 @@ def node_of(raw: Raw) -> NodeRecord:
         zone=next((labels[label] for label in ZONE_LABELS if label in labels), ""),
         address=addresses.get("InternalIP", ""),
         taints=tuple((one["key"], one.get("value") or "", one["effect"]) for one in spec.get("taints") or ()),
-        allocatable={name: quantity(amount) for name, amount in (status.get("allocatable") or {}).items()},
+        capacity=_amounts(status.get("capacity")),
+        allocatable=_amounts(status.get("allocatable")),
     )
 
 
@@ -171,7 +179,7 @@ def pod_of(raw: Raw) -> PodRecord:
         created=seconds(meta.get("creationTimestamp")),
         node=spec.get("nodeName") or None,
         phase=status.get("phase", "Unknown"),
-        ready=_condition(status, "Ready").get("status") == "True",
+        state=_state(spec, status),
         deleting="deletionTimestamp" in meta,
         ip=status.get("podIP", ""),
         priority=spec.get("priority") or 0,
@@ -225,12 +233,31 @@ def _condition(status: Raw, kind: str) -> Raw:
     return next((one for one in status.get("conditions") or () if one.get("type") == kind), {})
 
 
+def _state(spec: Raw, status: Raw) -> str:
+    ready, told = _condition(status, "Ready"), status.get("containerStatuses") or ()
+    if ready.get("status") == "True":
+        return "ready"
+    if not spec.get("nodeName"):
+        return "unplaced"
+    running = [one["state"]["running"] for one in told if (one.get("state") or {}).get("running")]
+    if not running or len(running) < len(told):
+        ended = any("terminated" in (one.get(when) or {}) for one in told for when in ("state", "lastState"))
+        return "exited" if ended else "starting"
+    # Not ready since before its last container began: on its way. Since later: it was ready, and is no more.
+    began_at = max(seconds(one.get("startedAt")) for one in running)
+    return "unresponsive" if seconds(ready.get("lastTransitionTime")) > began_at else "starting"
+
+
 def _workload(controller: tuple[str, str] | None, labels: Mapping[str, str]) -> tuple[str, str] | None:
     """A ReplicaSet that a Deployment made is called after it, with the hash of its template at the end."""
     if controller is not None and controller[0] == "ReplicaSet":
         name = controller[1].removesuffix(f"-{labels.get(TEMPLATE_HASH, '')}")
         return ("Deployment", name) if name != controller[1] else controller
     return controller
+
+
+def _amounts(told: Raw | None) -> dict[str, float]:
+    return {name: quantity(amount) for name, amount in (told or {}).items()}
 
 
 def _requests(containers: Iterable[Raw]) -> dict[str, float]:

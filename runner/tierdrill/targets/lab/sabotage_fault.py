@@ -6,7 +6,6 @@ The witnesses are those who lack it: the gateways' flags, Alertmanager's silence
 from __future__ import annotations
 
 import time
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
@@ -15,6 +14,7 @@ from tierdrill.lab.client import LabClient, LabError
 from tierdrill.targets.base import Mechanism, Proof
 from tierdrill.targets.lab.faults.telemetry_loss import scrape
 from tierdrill.targets.lab.lab_fault import LabFault, Parameters, State, known, seen, without_power
+from tierdrill.targets.silences import lift, silence, silences
 
 WITNESS = "the gateways' flags, Alertmanager's silences and the exporter's metrics"
 HEARTBEATS_S = 1.2
@@ -30,18 +30,9 @@ def _bind(client: LabClient, state: State, p: Parameters) -> Parameters:
 
 def _cut(client: LabClient, p: Parameters) -> None:
     if p["silenced"]:
-        now = datetime.now(UTC)
-        matcher = {"name": "alertname", "value": p["silenced"], "isRegex": False, "isEqual": True}
-        body = {
-            "matchers": [matcher],
-            "startsAt": now.isoformat(),
-            "endsAt": (now + timedelta(seconds=p["silenced_s"])).isoformat(),
-            "createdBy": "tierdrill",
-            "comment": p["comment"],
-        }
         try:
             with alertmanager_of(client) as alertmanager:
-                alertmanager.post("/api/v2/silences", json=body).raise_for_status()
+                silence(alertmanager, p["silenced"], p["comment"], p["silenced_s"])
         except httpx.HTTPError as error:
             raise LabError(f"Alertmanager did not silence {p['silenced']}: {error}") from error
     for gateway, flags in p["flags"].items():
@@ -56,8 +47,7 @@ def _give_back(client: LabClient, p: Parameters) -> None:
     finally:
         if p["comment"]:
             with alertmanager_of(client) as alertmanager:
-                for silence in _silences(alertmanager, p["comment"]):
-                    alertmanager.delete(f"/api/v2/silence/{silence}").raise_for_status()
+                lift(alertmanager, p["comment"])
 
 
 def _give_settings_back(client: LabClient, p: Parameters) -> None:
@@ -76,18 +66,18 @@ def _give_settings_back(client: LabClient, p: Parameters) -> None:
 
 
 def _is_cut(client: LabClient, p: Parameters) -> Proof:
-    now, silences = _look(client, p)
+    now, standing = _look(client, p)
     on = [f"{flag} at {gateway}" for gateway, flags in p["flags"].items() for flag in flags if now[gateway][flag]]
-    on += ["the alert is not silenced"] if p["comment"] and not silences else []
+    on += ["the alert is not silenced"] if p["comment"] and not standing else []
     if not on and (node := p.get("exporter")) and not _repeats(client, node):
         on.append(f"the exporter of {node} tells what is new")
     return seen(not on, WITNESS, f"not cut: {', '.join(on)}" if on else "all cut")
 
 
 def _is_back(client: LabClient, p: Parameters) -> Proof:
-    now, silences = _look(client, p)
+    now, standing = _look(client, p)
     off = [gateway for gateway, flags in p["flags"].items() if any(now[gateway][f] != v for f, v in flags.items())]
-    left = [*off, *silences]
+    left = [*off, *standing]
     if not left and (node := p.get("exporter")) and not without_power(client, node) and _repeats(client, node):
         left.append(f"the exporter of {node}")
     return seen(not left, WITNESS, f"still cut: {', '.join(left)}" if left else "all given back")
@@ -100,7 +90,7 @@ def _look(client: LabClient, p: Parameters) -> tuple[dict[str, Any], list[str]]:
         return flags, []
     try:
         with alertmanager_of(client) as alertmanager:
-            return flags, _silences(alertmanager, p["comment"])
+            return flags, silences(alertmanager, p["comment"])
     except httpx.HTTPError as error:
         raise LabError(f"Alertmanager: {error}") from error
 
@@ -115,12 +105,6 @@ def alertmanager_of(client: LabClient) -> httpx.Client:
     """A client for the lab's own Alertmanager."""
     lab = client.lab
     return httpx.Client(base_url=f"http://{lab.alertmanager}", auth=lab.login.pair, trust_env=False, timeout=2.0)
-
-
-def _silences(alertmanager: httpx.Client, comment: str) -> list[str]:
-    answer = alertmanager.get("/api/v2/silences")
-    answer.raise_for_status()
-    return [one["id"] for one in answer.json() if one["comment"] == comment and one["status"]["state"] != "expired"]
 
 
 FAULT = LabFault(

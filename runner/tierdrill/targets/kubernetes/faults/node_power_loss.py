@@ -1,0 +1,93 @@
+"""A node whose power is cut, by the command that the environment's owner wrote down, from where the runner is.
+
+Witnesses: the node's Lease, which its kubelet renews no more; and of its return the API server, which shows another
+boot. Nobody on the cluster can turn it on again: where the runner has died, the reaper beside it does.
+"""
+
+from __future__ import annotations
+
+import time
+
+from tierdrill.targets.base import Mechanism, Proof, TargetError
+from tierdrill.targets.kubernetes.connect import path_of
+from tierdrill.targets.kubernetes.kubernetes_fault import KubernetesFault, Parameters, Place, seen
+from tierdrill.targets.kubernetes.nodes import read_node
+from tierdrill.targets.kubernetes.permissions import may
+from tierdrill.targets.kubernetes.power import command, commands_for, is_off
+from tierdrill.targets.kubernetes.records import ObjectRef, seconds
+
+WITNESS = "the node's Lease"
+RENEWALS_MISSED = 1.5
+"""A kubelet renews its Lease four times in the time that it is for; so many in a row have not come."""
+
+
+def _bind(place: Place, p: Parameters) -> Parameters:
+    ref = place.names.ref(p["node"])
+    node = read_node(place.cluster, ref)
+    if place.settings.power is None:
+        raise TargetError("the environment's document has no kubernetes.power")
+    if node.ready != "True":
+        raise TargetError(f"{p['node']} ({ref.name}) is not ready, so that nobody could see it lose power")
+    commands = commands_for(place.settings.power.model_dump(), ref.name)
+    return {"object": ref.plain(), "boot_id": node.boot_id, "power": commands}
+
+
+def _off(place: Place, p: Parameters) -> object:
+    return command(p["power"], "off")
+
+
+def _on(place: Place, p: Parameters) -> str:
+    return command(p["power"], "on")
+
+
+def renewed(place: Place, name: str) -> tuple[float, float]:
+    """When a node's Lease was last renewed (Unix seconds, by its kubelet's clock), and how often it is (seconds)."""
+    path = path_of("leases", "kube-node-lease", name, group="coordination.k8s.io")
+    spec = place.cluster.get(path)["spec"]
+    return seconds(spec.get("renewTime")), float(spec.get("leaseDurationSeconds") or 40) / 4
+
+
+def _silent(place: Place, p: Parameters) -> Proof:
+    at, every_s = renewed(place, p["object"]["name"])
+    silent_s = time.time() - at
+    yes = silent_s > RENEWALS_MISSED * every_s
+    told = f"{p['object']['name']} renewed it {silent_s:.1f} s ago, as it does each {every_s:g} s"
+    return seen(yes, WITNESS, told, at)
+
+
+def booted(place: Place, p: Parameters) -> Proof:
+    """Whether a node runs another boot than the one that was bound, and is ready."""
+    node = read_node(place.cluster, ObjectRef(**p["object"]))
+    at, every_s = renewed(place, node.name)
+    ready = node.ready == "True" and time.time() - at <= RENEWALS_MISSED * every_s
+    told = "has booted and is ready" if node.boot_id != p["boot_id"] else "runs the same boot"
+    return seen(
+        ready and node.boot_id != p["boot_id"], "the API server", f"{node.name} {told if ready else 'is not ready'}"
+    )
+
+
+def _back(place: Place, p: Parameters) -> Proof:
+    proof = booted(place, p)
+    node = read_node(place.cluster, ObjectRef(**p["object"]))
+    if not proof.seen and node.ready == "True" and node.boot_id == p["boot_id"] and is_off(p["power"]) is False:
+        at, every_s = renewed(place, node.name)
+        if time.time() - at <= every_s:
+            return seen(True, "the API server", f"{node.name} never lost power: it runs the same boot and is ready")
+    return proof
+
+
+FAULT = KubernetesFault(
+    Mechanism(
+        "power cut by the command kubernetes.power.off of the environment",
+        landed_within_s=60.0,
+        gone_within_s=600.0,
+        poll_s=0.5,
+    ),
+    _bind,
+    _off,
+    _silent,
+    _back,
+    "runner",
+    may("leases", "get", group="coordination.k8s.io", scope="kube-node-lease"),
+    _on,
+)
