@@ -16,7 +16,7 @@ from typing import Any
 
 from uvicorn.config import Config
 
-from tierdrill.monitoring.local_requests import LocalRequests
+from tierdrill.monitoring.local_requests import LocalRequests, is_elsewhere
 from tierdrill.monitoring.loopback import WebServer
 from tierdrill.process.ready_line import announce_ready, program_arguments
 from tierdrill.seldom import log_to_stderr
@@ -27,7 +27,7 @@ DRAIN_S = 0.3
 
 
 def bind(listen: str = "127.0.0.1:0") -> socket.socket:
-    """Listen on a loopback address; port 0 lets the system choose."""
+    """Listen on an address, of loopback unless told otherwise; port 0 lets the system choose."""
     host, _, port = listen.rpartition(":")
     # asyncio sets TCP_NODELAY only on sockets that name their protocol; without it answers wait 40 ms for an ACK.
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
@@ -89,7 +89,7 @@ async def serve(app: Callable[..., Any], listener: socket.socket, *, on_ready: C
     are accepted.
     """
     config = Config(
-        LocalRequests(app),
+        LocalRequests(app, elsewhere=is_elsewhere(listener.getsockname()[0])),
         loop="asyncio",
         http="h11",
         ws="none",

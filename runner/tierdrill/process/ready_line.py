@@ -91,15 +91,30 @@ def program_argv(name: str, config_path: Path) -> list[str]:
 
 
 def program_arguments(name: str, argv: Sequence[str] | None = None) -> Arguments:
-    """Parse `--config FILE.json [--ready-fd N]`."""
+    """Parse `--config FILE.json ... [--set NAME=VALUE ...] [--ready-fd N]`.
+
+    Of several files, and of what is set by hand, the later one counts: a pod has its secret in a file of its own, and
+    its name and node in variables.
+    """
     parser = argparse.ArgumentParser(prog=f"python -m tierdrill.lab.{name}")
-    parser.add_argument("--config", required=True, type=Path)
+    parser.add_argument("--config", required=True, type=Path, action="append")
+    parser.add_argument("--set", type=_setting, action="append", default=[], metavar="NAME=VALUE")
     parser.add_argument("--ready-fd", type=int, default=None)
     options = parser.parse_args(argv)
-    config = json.loads(options.config.read_text(encoding="utf-8"))
-    if not isinstance(config, dict):
-        parser.error(f"{options.config}: expected a JSON object")
-    return Arguments(config=config, ready_fd=options.ready_fd)
+    config: dict[str, Any] = {}
+    for path in options.config:
+        part = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(part, dict):
+            parser.error(f"{path}: expected a JSON object")
+        config |= part
+    return Arguments(config=config | dict(options.set), ready_fd=options.ready_fd)
+
+
+def _setting(written: str) -> tuple[str, str]:
+    name, mark, value = written.partition("=")
+    if not (name and mark):
+        raise argparse.ArgumentTypeError(f"got {written!r}, expected NAME=VALUE")
+    return name, value
 
 
 def announce_ready(ready_fd: int | None, program: str, name: str, address: str) -> None:

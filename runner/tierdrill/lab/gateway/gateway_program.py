@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 import aiohttp
 from aiohttp import web
+from aiohttp.typedefs import Middleware
 
 from tierdrill.lab.gateway.admin import Admin
 from tierdrill.lab.gateway.endpoint_watch import EndpointFollower, Prober
@@ -23,7 +24,7 @@ from tierdrill.lab.gateway.gateway_config import GatewayConfig, parse_config
 from tierdrill.lab.gateway.gateway_state import GatewayCore
 from tierdrill.lab.gateway.proxy import Proxy
 from tierdrill.lab.lab_config import LabConfigError
-from tierdrill.monitoring.local_requests import FORBIDDEN, refusal
+from tierdrill.monitoring.local_requests import FORBIDDEN, is_elsewhere, refusal
 from tierdrill.process.ready_line import announce_ready, program_arguments
 from tierdrill.seldom import log_to_stderr
 
@@ -51,7 +52,7 @@ async def running(config: GatewayConfig) -> AsyncIterator[RunningGateway]:
     async with _session() as data, _session() as control:
         follower = EndpointFollower(core, control)
         prober = Prober(core, control)
-        app = web.Application(client_max_size=BODY_BYTES_MAX, middlewares=[_programs_only])
+        app = web.Application(client_max_size=BODY_BYTES_MAX, middlewares=[_programs_only(config)])
         proxy = Proxy(core, data)
         app.add_routes(
             [
@@ -79,13 +80,20 @@ async def running(config: GatewayConfig) -> AsyncIterator[RunningGateway]:
             await runner.cleanup()
 
 
-@web.middleware
-async def _programs_only(
-    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
-) -> web.StreamResponse:
-    if (why := refusal(request.headers.get("Host"), request.headers.get("Origin"))) is not None:
-        return web.json_response({"error": {"message": why, "type": "invalid_request_error"}}, status=FORBIDDEN)
-    return await handler(request)
+def _programs_only(config: GatewayConfig) -> Middleware:
+    """Answers 403 to requests of web pages."""
+    elsewhere = is_elsewhere(config.listen.rpartition(":")[0])
+
+    @web.middleware
+    async def check(
+        request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+    ) -> web.StreamResponse:
+        why = refusal(request.headers.get("Host"), request.headers.get("Origin"), elsewhere=elsewhere)
+        if why is not None:
+            return web.json_response({"error": {"message": why, "type": "invalid_request_error"}}, status=FORBIDDEN)
+        return await handler(request)
+
+    return check
 
 
 def _session() -> aiohttp.ClientSession:
