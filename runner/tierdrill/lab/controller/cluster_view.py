@@ -1,18 +1,15 @@
-"""What the controller shows: its state as JSON, endpoints for gateways, metrics in kube-state-metrics' names."""
+"""What the controller shows: its state as JSON, endpoints for gateways, and what its metrics are made of."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
-from prometheus_client.registry import Collector
-
+from tierdrill.lab.controller.cluster_metrics import NodeSeen, ReplicaSeen, Seen
 from tierdrill.lab.controller.cluster_model import Held, Instance, Node
 from tierdrill.lab.controller.desired_state import Core
-
-STATES = ("ready", "starting", "unresponsive", "exited", "stopped", "unknown", "unplaced")
 
 
 @dataclass(frozen=True)
@@ -145,76 +142,28 @@ def _replica(core: Core, held: Held) -> dict[str, Any]:
     }
 
 
-class ControllerCollector(Collector):
-    """Metrics computed from the state at each scrape, so that they cannot disagree with it."""
+class CoreSeen:
+    """The controller's Core as its metrics show it."""
 
     def __init__(self, core: Core) -> None:
         self._core = core
 
-    def collect(self) -> Iterable[Metric]:
-        yield from self._nodes()
-        yield from self._replicas()
-        yield self._gpu_ranks()
+    def seen(self) -> Seen:
+        core = self._core
+        desired: Counter[tuple[str, str]] = Counter()
+        for held in core.held.values():
+            desired[held.config.tier, held.config.model] += held.config.slots
+        nodes = tuple(_node_seen(node) for node in core.nodes.values())
+        return Seen(nodes, tuple(_replica_seen(core, held) for held in core.held.values()), desired, core.moves)
 
-    def _nodes(self) -> Iterable[Metric]:
-        ready = GaugeMetricFamily(
-            "kube_node_status_condition", "Condition of a node.", labels=("node", "condition", "status")
-        )
-        cordoned = GaugeMetricFamily("kube_node_spec_unschedulable", "Whether a node is cordoned.", labels=("node",))
-        gpus = GaugeMetricFamily(
-            "kube_node_status_allocatable", "Healthy GPUs of a node.", labels=("node", "resource", "unit")
-        )
-        for node in self._core.nodes.values():
-            for status in ("true", "false"):
-                ready.add_metric([node.name, "Ready", status], float(node.ready is (status == "true")))
-            cordoned.add_metric([node.name], float(node.cordoned))
-            healthy = sum(node.gpu_healthy(index) and index not in node.gpus_cordoned for index in node.gpus)
-            gpus.add_metric([node.name, "nvidia_com_gpu", "integer"], healthy)
-        return (ready, cordoned, gpus)
 
-    def _gpu_ranks(self) -> Metric:
-        ranks = GaugeMetricFamily(
-            "tierdrill_gpu_tier_rank",
-            "Rank of a tier that has a replica on this GPU; 1 is the most important.",
-            labels=("node", "gpu", "tier"),
-        )
-        placed = {
-            (*instance.spot, held.config.tier): held.config.rank
-            for held in self._core.held.values()
-            if (instance := self._core.serving(held)) is not None
-        }
-        for (node, gpu, tier), rank in sorted(placed.items()):
-            ranks.add_metric([node, str(gpu), tier], rank)
-        return ranks
+def _node_seen(node: Node) -> NodeSeen:
+    healthy = sum(node.gpu_healthy(index) and index not in node.gpus_cordoned for index in node.gpus)
+    return NodeSeen(node.name, node.ready, node.cordoned, healthy)
 
-    def _replicas(self) -> Iterable[Metric]:
-        labels = ("pod", "node", "model", "tier", "condition")
-        ready = GaugeMetricFamily("kube_pod_status_ready", "Whether a replica is ready.", labels=labels)
-        slots = GaugeMetricFamily(
-            "tierdrill_serving_slots", "Serving slots of a tier's replicas.", labels=("tier", "model", "state")
-        )
-        states = GaugeMetricFamily(
-            "tierdrill_replica_state", "1 for the state a replica is in.", labels=("replica", "state")
-        )
-        restarts = CounterMetricFamily("tierdrill_replica_restarts", "Restarts of a replica.", labels=("replica",))
-        moves = CounterMetricFamily(
-            "tierdrill_placement_moves", "Replicas given another place.", labels=("replica", "reason")
-        )
-        capacity: dict[tuple[str, str], list[int]] = {}
-        for name, held in self._core.held.items():
-            word, is_ready = replica_state(self._core, held)
-            for each in STATES:
-                states.add_metric([name, each], float(each == word))
-            instance = self._core.serving(held)
-            node = "" if instance is None else instance.spot[0]
-            ready.add_metric([name, node, held.config.model, held.config.tier, "true"], float(is_ready))
-            restarts.add_metric([name], held.restarts)
-            have = capacity.setdefault((held.config.tier, held.config.model), [0, 0])
-            have[0] += held.config.slots * is_ready
-            have[1] += held.config.slots
-        for (tier, model), (now_ready, desired) in sorted(capacity.items()):
-            slots.add_metric([tier, model, "ready"], now_ready)
-            slots.add_metric([tier, model, "desired"], desired)
-        for (name, reason), count in sorted(self._core.moves.items()):
-            moves.add_metric([name, reason], count)
-        return (ready, states, slots, restarts, moves)
+
+def _replica_seen(core: Core, held: Held) -> ReplicaSeen:
+    instance, of = core.serving(held), held.config
+    node, gpu = (None, None) if instance is None else instance.spot
+    state, ready = replica_state(core, held)
+    return ReplicaSeen(of.name, of.model, of.tier, of.rank, of.slots, node, gpu, state, ready, held.restarts)

@@ -19,8 +19,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from tierdrill.lab.controller.cluster_metrics import ClusterCollector
 from tierdrill.lab.controller.cluster_model import UnknownName, parse_config
-from tierdrill.lab.controller.cluster_view import ControllerCollector, state
+from tierdrill.lab.controller.cluster_view import CoreSeen, state
 from tierdrill.lab.controller.desired_state import Core
 from tierdrill.lab.controller.edges import Bell, EdgeKeeper
 from tierdrill.lab.controller.remedy_actions import REMEDIES, AgentCall, Refused, check_arguments
@@ -47,7 +48,7 @@ class Controller:
         self.changed = Bell()
         self._told = self.core.version
         self.registry = CollectorRegistry()
-        self.registry.register(ControllerCollector(self.core))
+        self.registry.register(ClusterCollector(CoreSeen(self.core)))
 
     def tell(self) -> None:
         """Wake who waits, if there is anything new."""
