@@ -1,0 +1,133 @@
+"""Program `feed`: on a cluster it stands in for the lab's controller, whose place Kubernetes takes.
+
+It watches nodes and the platform's pods, lists endpoints for the gateways and targets for Prometheus, and has the
+controller's metrics. It places nothing and changes nothing. Configuration: {"token", "listen", "namespaces", "platform"
+(the pods' `app.kubernetes.io/part-of`), "models": [{"name", "tier", "rank", "slots", "replicas"}]}; and for a server
+that is not the pod's own {"api": {"url", "token_file", "ca_file"}}.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from prometheus_client import CollectorRegistry, generate_latest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from tierdrill.lab.controller.cluster_metrics import ClusterCollector, Seen
+from tierdrill.lab.controller.edges import Bell
+from tierdrill.lab.feed import pod_view
+from tierdrill.lab.feed.object_watch import ApiServer, ObjectWatch
+from tierdrill.lab.json_api import At, Json, JsonApi, waiting
+from tierdrill.lab.lab_config import build
+from tierdrill.lab.serving import bind, run_program, serve_announced
+
+PROGRAM = "feed"
+
+
+@dataclass(frozen=True)
+class FeedSettings:
+    """The configuration file."""
+
+    token: str
+    namespaces: tuple[str, ...]
+    platform: str
+    models: tuple[pod_view.Served, ...]
+    listen: str = "127.0.0.1:0"
+    resource: str = pod_view.GPU
+    api: Mapping[str, str] | None = None
+
+    def server(self) -> ApiServer:
+        if self.api is None:
+            return ApiServer.of_the_pod()
+        files = (Path(self.api[name]) if name in self.api else None for name in ("token_file", "ca_file"))
+        return ApiServer(self.api["url"], *files)
+
+
+class Feed:
+    """What is watched, and the list of endpoints that follows from it."""
+
+    def __init__(self, settings: FeedSettings) -> None:
+        self.settings = settings
+        server, mine = settings.server(), f"{pod_view.PLATFORM}={settings.platform}"
+        self._nodes = ObjectWatch(server, "/api/v1/nodes", "", self._changed)
+        self._pods = [
+            ObjectWatch(server, f"/api/v1/namespaces/{name}/pods", mine, self._changed) for name in settings.namespaces
+        ]
+        self.version = 1
+        self.endpoints: list[dict[str, Any]] = []
+        self.published = Bell()
+        self.registry = CollectorRegistry()
+        self.registry.register(ClusterCollector(self))
+
+    @property
+    def watches(self) -> list[ObjectWatch]:
+        return [self._nodes, *self._pods]
+
+    @property
+    def complete(self) -> bool:
+        """Whether every list has come once: before that, what is left out means nothing."""
+        return all(watch.listed for watch in self.watches)
+
+    def pods(self) -> Iterable[pod_view.Object]:
+        return [pod for watch in self._pods for pod in watch.objects.values()]
+
+    def seen(self) -> Seen:
+        if not self.complete:
+            return Seen((), (), {})
+        return pod_view.seen(self._nodes.objects.values(), self.pods(), self.settings.models, self.settings.resource)
+
+    def _changed(self) -> None:
+        if not self.complete:
+            return
+        now = pod_view.endpoints(self._nodes.objects.values(), self.pods(), self.settings.models)
+        if now != self.endpoints:
+            self.endpoints = now
+            self.version += 1
+            self.published.ring()
+
+
+def build_app(feed: Feed) -> Starlette:
+    async def list_endpoints(at: At, _: Json) -> Json:
+        since, wait_s = waiting(at)
+        deadline = time.monotonic() + wait_s
+        while (not feed.complete or feed.version == since) and (left_s := deadline - time.monotonic()) > 0:
+            await feed.published.wait(left_s)
+        if not feed.complete:
+            raise ValueError("the API server has not been heard yet")
+        return {"version": feed.version, "endpoints": feed.endpoints}
+
+    async def targets(request: Request) -> Response:
+        return JSONResponse(pod_view.targets(feed.pods(), request.path_params["part"]))
+
+    async def metrics(_: Request) -> Response:
+        return Response(generate_latest(feed.registry), media_type="text/plain; version=1.0.0; charset=utf-8")
+
+    async def health(_: Request) -> Response:
+        return JSONResponse({"status": "ok" if feed.complete else "listing"}, 200 if feed.complete else 503)
+
+    return Starlette(
+        routes=[
+            JsonApi(feed.settings.token).route("GET", "/v1/endpoints", list_endpoints),
+            Route("/targets/{part}", targets),
+            Route("/metrics", metrics),
+            Route("/healthz", health),
+        ]
+    )
+
+
+async def run(config: Mapping[str, Any], ready_fd: int | None) -> None:
+    settings = build(FeedSettings, config, PROGRAM, only_known=True)
+    feed = Feed(settings)
+    watching = [watch.run() for watch in feed.watches]
+    await serve_announced(build_app(feed), bind(settings.listen), PROGRAM, PROGRAM, ready_fd, *watching)
+
+
+if __name__ == "__main__":
+    run_program(PROGRAM, run)

@@ -1,0 +1,68 @@
+"""Program `gpu-exporter`: the lab's emulated GPUs without the lab's node: telemetry of a node in dcgm-exporter's names.
+
+On a cluster it runs on each node with GPUs; every metric says that it is emulated. What the GPUs report is changed as
+in the lab, by a file `overrides.json` in the state folder.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from prometheus_client import CollectorRegistry, generate_latest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from tierdrill.lab.lab_config import build, make_node
+from tierdrill.lab.node.gpus import GpuBoard
+from tierdrill.lab.serving import bind, run_program, serve_announced
+
+PROGRAM = "gpu-exporter"
+POLL_S = 0.2
+
+
+@dataclass(frozen=True)
+class ExporterSettings:
+    """The configuration file."""
+
+    node: str
+    gpus: int
+    memory_gib: float
+    model_name: str
+    state_dir: str
+    listen: str = "127.0.0.1:0"
+
+
+async def run(config: Mapping[str, Any], ready_fd: int | None) -> None:
+    settings = build(ExporterSettings, config, PROGRAM, only_known=True)
+    specs = make_node(settings.node, settings.gpus, settings.memory_gib, settings.model_name).gpus
+    folder = Path(settings.state_dir)
+    folder.mkdir(parents=True, exist_ok=True)
+    board = GpuBoard(settings.node, list(specs), folder, lambda _: [])
+    board.boot(str(uuid.uuid4()))
+    registry = CollectorRegistry()
+    registry.register(board)
+
+    async def metrics(_: Request) -> Response:
+        return Response(generate_latest(registry), media_type="text/plain; version=1.0.0; charset=utf-8")
+
+    async def health(_: Request) -> Response:
+        return JSONResponse({"status": "ok", "overrides_error": board.error})
+
+    async def watch() -> None:
+        while True:
+            board.poll()
+            await asyncio.sleep(POLL_S)
+
+    app = Starlette(routes=[Route("/metrics", metrics), Route("/healthz", health)])
+    await serve_announced(app, bind(settings.listen), PROGRAM, settings.node, ready_fd, watch())
+
+
+if __name__ == "__main__":
+    run_program(PROGRAM, run)
