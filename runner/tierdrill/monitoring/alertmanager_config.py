@@ -29,8 +29,19 @@ def group_labels() -> list[str]:
     return ["alertname", *sorted({label for labels in KNOWN_ALERTS.values() for label in labels})]
 
 
-def alertmanager_config() -> str:
-    """The configuration as text, with placeholders for the receiver's address and token."""
+def alertmanager_config(*, asked: bool = False) -> str:
+    """The configuration as text, with placeholders for the receiver's address and token. One that is `asked` for its
+    alerts tells nobody by itself.
+    """
+    webhook = {
+        "url": URL_PLACEHOLDER,
+        "send_resolved": True,
+        "max_alerts": 0,
+        "http_config": {
+            "authorization": {"type": "Bearer", "credentials": TOKEN_PLACEHOLDER},
+            "follow_redirects": False,
+        },
+    }
     document = {
         "global": {"resolve_timeout": "10s"},
         "route": {
@@ -46,20 +57,7 @@ def alertmanager_config() -> str:
             ],
         },
         "receivers": [
-            {
-                "name": RECEIVER,
-                "webhook_configs": [
-                    {
-                        "url": URL_PLACEHOLDER,
-                        "send_resolved": True,
-                        "max_alerts": 0,
-                        "http_config": {
-                            "authorization": {"type": "Bearer", "credentials": TOKEN_PLACEHOLDER},
-                            "follow_redirects": False,
-                        },
-                    }
-                ],
-            }
+            {"name": RECEIVER, **({} if asked else {"webhook_configs": [webhook]})},
         ],
     }
     text: str = yaml.safe_dump(document, sort_keys=False)

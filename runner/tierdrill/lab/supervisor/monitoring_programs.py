@@ -25,6 +25,11 @@ SCRAPE_TIMEOUT_SHARE = 0.9
 PROMETHEUS_FILE = "prometheus.yml"
 START_ATTEMPTS = 3
 READY_TIMEOUT_S = 10.0
+PROMETHEUS_OPTIONS = (
+    "--storage.tsdb.min-block-duration=2h",
+    "--rules.alert.resend-delay=1s",
+    "--scrape.discovery-reload-interval=100ms",
+)
 PROMETHEUS = "prometheus"
 ALERTMANAGER = "alertmanager"
 MARKED_WITHIN_S = 5.0
@@ -40,8 +45,27 @@ def prometheus_config(
     config: PrometheusConfig, folder: Path, alertmanager: str | None, login: Login, mark: str | None
 ) -> str:
     """The text of prometheus.yml (JSON, which YAML contains). Targets come from files: only the run's mark changes."""
+    return prometheus_text(
+        config,
+        folder / "rules",
+        {name: {"file_sd_configs": [{"files": [str(targets_file(folder, name))]}]} for name in JOBS},
+        alertmanager,
+        login,
+        mark,
+    )
 
-    def job(name: str) -> dict[str, Any]:
+
+def prometheus_text(
+    config: PrometheusConfig,
+    rules: Path,
+    jobs: Mapping[str, Mapping[str, Any]],
+    alertmanager: str | None,
+    login: Login,
+    mark: str | None = None,
+) -> str:
+    """As `prometheus_config`, of jobs by their names, each with how its targets are found."""
+
+    def job(name: str, discovery: Mapping[str, Any]) -> dict[str, Any]:
         interval_s = (
             max(REPLICA_INTERVAL_S, config.scrape_interval_s) if name == "replica" else config.scrape_interval_s
         )
@@ -50,7 +74,7 @@ def prometheus_config(
             "honor_labels": True,  # what an exporter says of itself is right; our labels only add to it
             "scrape_interval": duration(interval_s),
             "scrape_timeout": duration(interval_s * SCRAPE_TIMEOUT_SHARE),
-            "file_sd_configs": [{"files": [str(targets_file(folder, name))]}],
+            **discovery,
         }
 
     document: dict[str, Any] = {
@@ -60,8 +84,8 @@ def prometheus_config(
             "evaluation_interval": duration(config.evaluation_interval_s),
             **({"external_labels": {RUN_LABEL: mark}} if mark else {}),
         },
-        "rule_files": [str(folder / "rules" / name) for name in sorted(config.rules)],
-        "scrape_configs": [job(name) for name in JOBS],
+        "rule_files": [str(rules / name) for name in sorted(config.rules)],
+        "scrape_configs": [job(name, discovery) for name, discovery in jobs.items()],
     }
     if alertmanager is not None:
         receiver = {
@@ -120,9 +144,7 @@ class Monitoring:
             f"--config.file={folder / PROMETHEUS_FILE}",
             f"--storage.tsdb.path={folder / 'prometheus-data'}",
             f"--storage.tsdb.retention.time={config.retention}",
-            "--storage.tsdb.min-block-duration=2h",
-            "--rules.alert.resend-delay=1s",
-            "--scrape.discovery-reload-interval=100ms",
+            *PROMETHEUS_OPTIONS,
         ]
         return await self._start(PROMETHEUS, argv, folder)
 

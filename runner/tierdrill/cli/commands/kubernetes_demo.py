@@ -1,0 +1,127 @@
+"""`tierdrill kubernetes demo`: the lab's tiered deployment for a cluster, as manifests."""
+
+from __future__ import annotations
+
+import secrets
+from ipaddress import IPv4Network
+from pathlib import Path
+
+import click
+
+from tierdrill.cli.errors import Refusal
+from tierdrill.cli.folders import Surroundings
+
+SERVICES_PREFIX_MAX = 28
+TOKEN_LENGTH_MIN = 16
+
+
+class _Network(click.ParamType[IPv4Network]):
+    name = "network"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> IPv4Network:
+        try:
+            network = IPv4Network(value)
+        except ValueError as error:
+            self.fail(f"got {value!r}, expected a network like 10.96.77.0/28: {error}", param, ctx)
+        if network.prefixlen > SERVICES_PREFIX_MAX:
+            self.fail(f"got {value!r}, expected at least 16 addresses (/{SERVICES_PREFIX_MAX})", param, ctx)
+        return network
+
+
+class _Label(click.ParamType[tuple[str, str]]):
+    name = "label"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, str]:
+        key, _, wanted = value.partition("=")
+        if not key:
+            self.fail(f"got {value!r}, expected KEY or KEY=VALUE", param, ctx)
+        return key, wanted
+
+
+class _Replicas(click.ParamType[tuple[str, int]]):
+    name = "replicas"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, int]:
+        model, _, number = value.partition("=")
+        if not (model and number.isdecimal() and int(number) > 0):
+            self.fail(f"got {value!r}, expected MODEL=NUMBER, 1 or more", param, ctx)
+        return model, int(number)
+
+
+@click.command("demo")
+@click.option("--image", required=True, help="Image with tierdrill; with --host-python any image the nodes have.")
+@click.option("--environment", default="lab", show_default=True, help="Environment whose tiers and models it serves.")
+@click.option("--host-python", is_flag=True, help="Mount this machine's Python and programs into the pods.")
+@click.option("--prometheus-image", help="Image of Prometheus.")
+@click.option("--alertmanager-image", help="Image of Alertmanager.")
+@click.option(
+    "--replicas", type=_Replicas(), multiple=True, metavar="MODEL=NUMBER", help="Another number of a model's replicas."
+)
+@click.option("--node-ports", is_flag=True, help="Open ports 30080, 30090 and 30093 on every node.")
+@click.option(
+    "--service-network",
+    "services",
+    type=_Network(),
+    metavar="NETWORK",
+    help="Fixed Service addresses, for a cluster without DNS, from a part of its service network.",
+)
+@click.option(
+    "--system-nodes", type=_Label(), metavar="LABEL", help="Where gateways and monitoring run, away from the replicas."
+)
+@click.option(
+    "--token-file",
+    type=click.Path(path_type=Path, dir_okay=False, exists=True),
+    help="The platform's secret, to apply the same again [default: a new one].",
+)
+@click.pass_obj
+def demo(
+    here: Surroundings,
+    image: str,
+    environment: str,
+    host_python: bool,
+    prometheus_image: str | None,
+    alertmanager_image: str | None,
+    replicas: tuple[tuple[str, int], ...],
+    node_ports: bool,
+    services: IPv4Network | None,
+    system_nodes: tuple[str, str] | None,
+    token_file: Path | None,
+) -> None:
+    """Print the tiered deployment for a cluster, ready for `kubectl apply -f -`.
+
+    Namespaces serving and monitoring, both open to drills by their label. The output holds the platform's secret.
+    """
+    from tierdrill.cli.drill_documents import whole_catalogue
+    from tierdrill.targets.kubernetes.manifests import demo as objects
+
+    catalogue = whole_catalogue(here.catalogue)
+    if (chosen := catalogue.environments.get(environment)) is None:
+        known = ", ".join(sorted(catalogue.environments))
+        raise Refusal(f"--environment: got {environment!r}, expected one of: {known}")
+    options = objects.DemoOptions(
+        image,
+        prometheus_image or objects.PROMETHEUS_IMAGE,
+        alertmanager_image or objects.ALERTMANAGER_IMAGE,
+        host_python,
+        node_ports,
+        services,
+        system_nodes,
+        dict(replicas),
+    )
+    plan = objects.plan_of(
+        chosen,
+        catalogue.tiers[chosen.tiers],
+        catalogue.workloads[chosen.workloads],
+        here.tools,
+        _token(token_file),
+        options,
+    )
+    click.echo(objects.as_yaml(objects.manifests(plan)), nl=False)
+
+
+def _token(file: Path | None) -> str:
+    if file is None:
+        return secrets.token_hex(24)
+    if len(token := file.read_text(encoding="utf-8").strip()) < TOKEN_LENGTH_MIN:
+        raise Refusal(f"--token-file {file}: got {len(token)} characters, expected at least {TOKEN_LENGTH_MIN}")
+    return token
