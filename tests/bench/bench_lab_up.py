@@ -26,8 +26,7 @@ from tests.bench.kept import (
 from tests.e2e.home import ROOT
 
 from tierdrill.cli.drill_documents import whole_catalogue
-from tierdrill.conductor.plan import make_plan
-from tierdrill.conductor.planned_load import load_plan
+from tierdrill.conductor.plan import load_plan, make_plan
 from tierdrill.documents.catalogue import setting_of
 from tierdrill.lab.client import LabClient
 from tierdrill.lab.lab_files import LabState, down_lab, lab_processes

@@ -9,8 +9,8 @@ from pydantic import ValidationError
 
 from tests.documents.support import good_catalogue
 from tierdrill.documents.catalogue_reader import FROM_DOCUMENT, read_catalogue
+from tierdrill.documents.check.calendars import check_rollout, narrowed
 from tierdrill.documents.check.check_context import Context
-from tierdrill.documents.check.rollouts import check_rollout, narrowed
 from tierdrill.documents.models.environment import BlastRadius
 from tierdrill.documents.models.staged_rollout import Reach, Rollout
 from tierdrill.documents.reading.located_errors import problems_of

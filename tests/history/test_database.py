@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tierdrill.history.database import bring_up_to_date, connect, execute_all, immediate
+from tierdrill.history.database_file import bring_up_to_date, connect, execute_all, immediate
 from tierdrill.history.history_store import HistoryStore
 from tierdrill.history.ledger import Ledger
 from tierdrill.schedule.notify.outbox_store import MessageStore

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tierdrill.history.database import connect
+from tierdrill.history.database_file import connect
 from tierdrill.history.ledger import Ledger
 
 LOOK = "import sqlite3, sys\nd = sqlite3.connect(sys.argv[1])\nd.execute('SELECT * FROM t').fetchall()\nd.close()\n"

@@ -17,7 +17,7 @@ import pytest
 from tests.cli.support import ROOT, tierdrill
 from tests.raw_event import event
 
-from tierdrill.history.damaged_database import inode_of, kept_copies, set_aside
+from tierdrill.history.database_file import inode_of, kept_copies, set_aside
 from tierdrill.history.history_store import HistoryError, HistoryStore
 
 NOTES = 400

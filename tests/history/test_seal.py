@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tierdrill.history.seal import KEY_BYTES, Seal, SealBroken, make_key, read_key
+from tierdrill.history.sealed import KEY_BYTES, Seal, SealBroken, make_key, read_key
 
 KEYS = st.binary(min_size=KEY_BYTES, max_size=KEY_BYTES)
 

@@ -111,7 +111,7 @@ def locked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _impatient(path: Path) -> sqlite3.Connection:
-    from tierdrill.history.database import connect
+    from tierdrill.history.database_file import connect
 
     return connect(path, busy_s=0.01)
 

@@ -7,9 +7,8 @@ from dataclasses import replace
 import pytest
 
 from tests.judge.nights import DAY, FIRST
-from tierdrill.judge.trend.pooled_runs import Pooled, pooled
 from tierdrill.judge.trend.run_figures import ObjectiveFigure, RunFigures
-from tierdrill.judge.trend.run_series import by_drill
+from tierdrill.judge.trend.run_series import Pooled, by_drill, pooled
 from tierdrill.judge.verdict import Status
 
 

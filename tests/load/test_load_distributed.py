@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from load_support import ModelServer, load_plan, stream_plan
 
-from tierdrill.load.control import PLAN
+from tierdrill.load.child_line import PLAN
 from tierdrill.load.load_child import LoadProcess, locust_command
 from tierdrill.load.load_plan import LoadPlan
 from tierdrill.load.sample_tail import ReportTail, SampleTail

@@ -221,7 +221,7 @@ def test_a_stop_before_go(server: ModelServer, tmp_path: Path) -> None:
 
 def test_neither_side_imports_the_others_libraries() -> None:
     check = "import sys; bad = {0} & set(sys.modules); assert not bad, bad"
-    modules = ("response", "control", "load_plan", "sample_writer", "generator_health")
+    modules = ("response", "child_line", "load_plan", "sample_writer", "generator_health")
     child = "import tierdrill.load." + ", tierdrill.load.".join(modules)
     parent = "import tierdrill.load.load_child"
     for imports, forbidden in ((child, {"pydantic", "httpx", "asyncio"}), (parent, {"gevent", "locust", "pydantic"})):

@@ -10,8 +10,7 @@ from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
-from tierdrill.monitoring.local_requests import is_elsewhere, refusal
-from tierdrill.monitoring.loopback import Loopback
+from tierdrill.monitoring.loopback import Loopback, is_elsewhere, refusal
 
 
 @pytest.mark.parametrize("host", [None, "127.0.0.1", "127.0.0.1:8080", "localhost:8080", "LOCALHOST", "[::1]:8080"])

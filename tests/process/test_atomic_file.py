@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tierdrill.process.atomic_file import atomic_file, write_atomic, write_private
+from tierdrill.process.safe_files import atomic_file, write_atomic, write_private
 
 
 def test_a_file_that_cannot_be_finished_stays_as_it_was(tmp_path: Path) -> None:

@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 
 from tierdrill.process.child import start
-from tierdrill.process.file_lock import is_locked, locked, sign, take_lock
+from tierdrill.process.safe_files import is_locked, locked, sign, take_lock
 
 HOLDER = """
 import sys
 from pathlib import Path
-from tierdrill.process.file_lock import take_lock
+from tierdrill.process.safe_files import take_lock
 assert take_lock(Path(sys.argv[1])) is not None
 print("held", flush=True)
 sys.stdin.read()

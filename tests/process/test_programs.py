@@ -51,7 +51,7 @@ def test_every_program_of_ours_is_started_that_way() -> None:
 
 
 @pytest.mark.parametrize(
-    ("call", "places"), [("Popen(", ["child.py"]), ("create_subprocess_", []), ("flock(", ["file_lock.py"])]
+    ("call", "places"), [("Popen(", ["child.py"]), ("create_subprocess_", []), ("flock(", ["safe_files.py"])]
 )
 def test_processes_are_started_and_files_locked_in_one_place(call: str, places: list[str]) -> None:
     root = Path(tierdrill.__file__).parent

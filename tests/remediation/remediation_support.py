@@ -12,7 +12,7 @@ from typing import Any, Literal
 from tierdrill.documents.models.playbook import Playbook
 from tierdrill.documents.models.tiers import Tiers
 from tierdrill.history.events import Event
-from tierdrill.remediation.alert_notice import AlertNotice, fingerprint_of
+from tierdrill.remediation.incident_book import AlertNotice, fingerprint_of
 from tierdrill.remediation.playbook_engine import PlaybookEngine
 from tierdrill.targets.base import Inventory, NodeState, RemedyResult, TargetError
 

@@ -23,8 +23,8 @@ from remediation_support import (
 )
 
 from tierdrill.history.events import Event
-from tierdrill.remediation.alert_notice import fingerprint_of
 from tierdrill.remediation.engine_journal import unfinished
+from tierdrill.remediation.incident_book import fingerprint_of
 from tierdrill.targets.base import RemedyResult, TargetError
 
 VERIFY = {"fact": "node.cordoned", "subject": "${target}", "equals": True, "within": "2s"}

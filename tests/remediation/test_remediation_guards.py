@@ -12,10 +12,9 @@ from hypothesis import strategies as st
 from remediation_support import EPOCH, notice, playbook, step
 
 from tierdrill.documents.models.playbook import Concurrency, Condition, Fuse, Match, Throttle
-from tierdrill.remediation.alert_notice import NoticeError, matches, notices_of
 from tierdrill.remediation.fact_reader import judge
 from tierdrill.remediation.guards import Go, GroupMemory, GuardMemory, Queue, Refuse, Wait, concurrency, fuse, throttle
-from tierdrill.remediation.incident_book import IncidentBook, alert_selector
+from tierdrill.remediation.incident_book import IncidentBook, NoticeError, alert_selector, matches, notices_of
 from tierdrill.remediation.substitution import Scope, SubstitutionError, bind, fill, nodes_of, retarget
 
 INSTANTS = st.lists(st.floats(0, 1000, allow_nan=False), min_size=1, max_size=60).map(sorted)

@@ -13,8 +13,8 @@ from remediation_support import EPOCH, TIERS, FakePort, clock, run
 from tierdrill.documents.catalogue_reader import load_catalogue
 from tierdrill.history.events import Event
 from tierdrill.monitoring.alert_names import KNOWN_ALERTS
-from tierdrill.remediation.alert_notice import AlertNotice, fingerprint_of
 from tierdrill.remediation.engine_journal import unfinished
+from tierdrill.remediation.incident_book import AlertNotice, fingerprint_of
 from tierdrill.remediation.playbook_engine import PlaybookEngine
 from tierdrill.targets.base import RemedyResult
 

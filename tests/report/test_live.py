@@ -17,9 +17,8 @@ from rich.console import Console
 
 from tierdrill.history.events import Event
 from tierdrill.report.format import ASCII, UNICODE
-from tierdrill.report.live.line_view import JsonLines, PlainLines
 from tierdrill.report.live.live_screen import phase_lengths, screen
-from tierdrill.report.live.live_view import LiveView, choose_view
+from tierdrill.report.live.live_view import JsonLines, LiveView, PlainLines, choose_view
 from tierdrill.report.run_model import RunState
 from tierdrill.report.run_state import fold
 

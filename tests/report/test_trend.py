@@ -19,7 +19,7 @@ from tests.judge.nights import DAY, FIRST, Night, nights
 
 from tierdrill.judge.trend.run_figures import Build, RunFigures
 from tierdrill.judge.trend.whole_trend import Trend, trend_of
-from tierdrill.report.charts.date_axis import date_ticks
+from tierdrill.report.charts.axis import date_ticks
 from tierdrill.report.charts.sparkline import BLOCKS, PLAIN, sparkline
 from tierdrill.report.format import ASCII, UNICODE
 from tierdrill.report.run.terminal_summary import make_console

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from tests.cli.support import tierdrill
 from tests.conductor.test_reaper import RUN, reaper
-from tierdrill.conductor.live_runs import reapers
+from tierdrill.conductor.status import reapers
 from tierdrill.history.ledger import Ledger
 from tierdrill.history.ledger_tables import OwnedProcess
 from tierdrill.process.identity import STOPPED, identify

@@ -13,9 +13,8 @@ from hypothesis import strategies as st
 
 from tests.schedule.walking import Wanted, changes, firings, utc, walk
 from tierdrill.documents.calendar.cron import parse_cron
-from tierdrill.documents.calendar.moments import midnight
+from tierdrill.documents.calendar.moments import find_zone, midnight, zone_names
 from tierdrill.documents.calendar.trigger import CronTrigger, IntervalTrigger
-from tierdrill.documents.calendar.zones import find_zone, zone_names
 
 ZONES = sorted(zone_names())
 # Before 1973 some clocks were not a whole number of minutes from UTC, which a walk by minutes does not see.

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from tests.schedule.walking import Wanted
 from tierdrill.documents.calendar.cron import parse_cron
-from tierdrill.documents.calendar.weekdays import show_weekdays
+from tierdrill.documents.calendar.moments import show_weekdays
 
 DAYS = [date(2026, 1, 1) + timedelta(days=number) for number in range(1096)]
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from tests.schedule.walking import utc
 from tierdrill.documents.calendar.icalendar import SIZE_MAX, parse_events, read_events
-from tierdrill.documents.calendar.zones import find_zone
+from tierdrill.documents.calendar.moments import find_zone
 
 BERLIN = find_zone("Europe/Berlin")
 SHIPPED = Path(__file__).resolve().parents[2] / "drills" / "calendars" / "company-holidays.ics"

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from tests.schedule.walking import utc
 from tierdrill.documents.calendar.icalendar import parse_events
-from tierdrill.documents.calendar.zones import find_zone, first_passage
+from tierdrill.documents.calendar.moments import find_zone, first_passage
 
 library: Any = pytest.importorskip("recurring_ical_events", reason="recurring-ical-events is not installed")
 wr_zone: Any = pytest.importorskip("x_wr_timezone", reason="x-wr-timezone is not installed")

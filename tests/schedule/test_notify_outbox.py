@@ -23,7 +23,7 @@ import pytest
 from tests.cli.support import ROOT
 from tests.schedule.servers import HttpServer, SmtpServer
 from tierdrill.documents.models.channels import EmailChannel, Secret, SlackChannel, WebhookChannel
-from tierdrill.history.damaged_database import kept_copies
+from tierdrill.history.database_file import kept_copies
 from tierdrill.schedule.notify.notification import Notice, own_holder, still_holds
 from tierdrill.schedule.notify.outbox import Outbox
 from tierdrill.schedule.notify.outbox_store import MessageStore

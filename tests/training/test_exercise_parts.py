@@ -13,7 +13,7 @@ from rich.console import Console
 from tests.raw_event import event
 from tests.training.build import catalogue
 from tests.training.test_rules import inventory
-from tierdrill.conductor.planned_load import load_plan
+from tierdrill.conductor.plan import load_plan
 from tierdrill.history.events import Event
 from tierdrill.monitoring.query import Sample
 from tierdrill.targets.base import Inventory

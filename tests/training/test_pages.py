@@ -12,7 +12,7 @@ from tests.training.build import catalogue
 from tests.training.test_rules import inventory
 from tierdrill.history.events import Event
 from tierdrill.monitoring.pagerduty import PagerClient, PagerStub
-from tierdrill.remediation.alert_notice import AlertNotice
+from tierdrill.remediation.incident_book import AlertNotice
 from tierdrill.training.exercise_clock import ExerciseClock
 from tierdrill.training.exercise_setting import at_pace
 from tierdrill.training.ops.tier_rules import alert_target, tier_of_alert, tier_of_target

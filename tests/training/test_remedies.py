@@ -10,7 +10,7 @@ from typing import Any
 from tests.training.build import catalogue
 from tests.training.test_rules import inventory, situation
 from tierdrill.history.events import Event
-from tierdrill.remediation.alert_notice import AlertNotice
+from tierdrill.remediation.incident_book import AlertNotice
 from tierdrill.targets.base import Endpoints, Inventory, RemedyResult, TargetError
 from tierdrill.training.ops.manual_playbooks import PlaybookHand
 from tierdrill.training.ops.trainee_remedies import Remedies

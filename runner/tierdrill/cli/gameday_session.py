@@ -11,11 +11,10 @@ from typing import IO, TYPE_CHECKING, cast
 
 import click
 
-from tierdrill.cli.drill_documents import catalogue_of, whole_catalogue
+from tierdrill.cli.drill_documents import catalogue_of, check_place, whole_catalogue
 from tierdrill.cli.errors import INTERRUPTED, Refusal, say
 from tierdrill.cli.folders import Surroundings, author
 from tierdrill.cli.logs import log_to_file
-from tierdrill.cli.readiness import check_place
 
 if TYPE_CHECKING:
     from tierdrill.documents.catalogue import Catalogue

@@ -32,7 +32,7 @@ class TierLoad:
 
 def tier_loads(plan: Plan) -> list[TierLoad]:
     """Counted from the very schedule that the run will follow."""
-    from tierdrill.conductor.planned_load import load_plan
+    from tierdrill.conductor.plan import load_plan
 
     drill = plan.setting.drill
     schedule = load_plan(plan, None, Path())

@@ -70,7 +70,7 @@ def home(folder: Path) -> Finding:
 
 def set_aside(folder: Path) -> list[Finding]:
     """Databases that were found corrupt and are kept; nothing if there are none."""
-    from tierdrill.history.damaged_database import kept_copies
+    from tierdrill.history.database_file import kept_copies
 
     kept = kept_copies(folder)
     said = ", ".join(path.name for path in kept)

@@ -67,7 +67,7 @@ def is_going_on(home: Path, record: RunRecord) -> bool:
     """Whether the run's runner still lives."""
     if record.status is not None:
         return False
-    from tierdrill.conductor.live_runs import live_runs
+    from tierdrill.conductor.status import live_runs
 
     return record.run in live_runs(home)
 

@@ -52,10 +52,9 @@ def imported(file: Path | None) -> Iterator[None]:
 
 def write_reports(run: Judged, folder: Path) -> Path:
     """Write report.html, report.json, junit.xml and verdict.json; the path of the first."""
-    from tierdrill.process.atomic_file import write_atomic
+    from tierdrill.process.safe_files import write_atomic
     from tierdrill.report.run.html_report import html_report
-    from tierdrill.report.run.json_report import json_report
-    from tierdrill.report.run.junit import junit_xml
+    from tierdrill.report.run.json_report import json_report, junit_xml
 
     folder.mkdir(parents=True, exist_ok=True)
     files = {

@@ -24,7 +24,7 @@ from tierdrill.monitoring.pagerduty import PagerClient, PagerStub
 from tierdrill.monitoring.query import AlertmanagerClient, NoData, Prometheus
 from tierdrill.monitoring.webhook_receiver import FAULTS, Receiver
 from tierdrill.process.signals import StopSignal
-from tierdrill.remediation.alert_notice import NoticeError, notices_of
+from tierdrill.remediation.incident_book import NoticeError, notices_of
 from tierdrill.remediation.playbook_engine import PlaybookEngine
 from tierdrill.targets.base import SABOTAGE, Session
 

@@ -24,7 +24,7 @@ import httpx
 
 from tierdrill.documents.models.playbook import Playbook
 from tierdrill.monitoring.webhook_receiver import SIGNATURE_HEADER, TIMESTAMP_HEADER, sign_at
-from tierdrill.remediation.alert_notice import AlertNotice, matches, notices_of
+from tierdrill.remediation.incident_book import AlertNotice, matches, notices_of
 from tierdrill.remediation.substitution import bind
 
 ATTEMPTS = 3

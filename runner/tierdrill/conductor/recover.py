@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tierdrill.conductor.cleanup import end_processes
 from tierdrill.conductor.finalize import close_books, close_dead
-from tierdrill.conductor.live_runs import live_in, live_runs, reapers, stopped_reapers, stopped_runs
+from tierdrill.conductor.status import live_in, live_runs, reapers, stopped_reapers, stopped_runs
 from tierdrill.history.events import Event, event
 from tierdrill.history.history_store import HistoryError, HistoryStore
 from tierdrill.history.kinds.exercise_kinds import ExerciseEnded

@@ -17,8 +17,7 @@ from typing import Generic, TypeVar
 from tierdrill.conductor.cleanup import own_process, undo_all
 from tierdrill.conductor.deployment import Deployment
 from tierdrill.conductor.external_playbooks import tool_secrets
-from tierdrill.conductor.plan import Plan
-from tierdrill.conductor.planned_load import load_plan
+from tierdrill.conductor.plan import Plan, load_plan
 from tierdrill.conductor.preflight import check_alerts, check_inventory, check_ledger
 from tierdrill.conductor.reaper_handle import ReaperHandle, start_reaper
 from tierdrill.conductor.recorder import Recorder, in_thread

@@ -1,4 +1,4 @@
-"""What runs, what is injected, what is halted, which labs are up, as plain data. It looks; it changes nothing."""
+"""Which runs go on: those whose runner, as the ledger has it, still lives; and which dead ones a reaper is healing."""
 
 from __future__ import annotations
 
@@ -7,16 +7,55 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from tierdrill.conductor.live_runs import live_runs, reapers, stopped_reapers, stopped_runs
-from tierdrill.history.damaged_database import kept_copies
+from tierdrill.history.database_file import kept_copies
 from tierdrill.history.history_store import HistoryStore
 from tierdrill.history.ledger import Ledger
 from tierdrill.history.ledger_tables import LedgerFault
+from tierdrill.history.liveness import living
 from tierdrill.history.projection import project
 from tierdrill.history.sealed import EXERCISE
 from tierdrill.history.switches import kill_switch
+from tierdrill.process.identity import STOPPED, ProcessId, me
 from tierdrill.targets.base import REMEDY
 from tierdrill.targets.open import labs_of
+
+
+def live_runs(home: Path) -> dict[str, int]:
+    """The runs that go on, with their runner's process id."""
+    if not (home / "ledger.db").exists():
+        return {}
+    with closing(Ledger(home)) as ledger:
+        return live_in(ledger)
+
+
+def live_in(ledger: Ledger) -> dict[str, int]:
+    """As `live_runs`, of a ledger that is open already."""
+    return {
+        process.run: process.pid
+        for process in ledger.processes()
+        if process.role == "runner" and ledger.alive(process.run, process.process)
+    }
+
+
+def stopped_runs(ledger: Ledger) -> set[str]:
+    """The runs whose runner lives and was stopped (SIGSTOP): it renews no lease."""
+    return {
+        process.run for process in ledger.processes() if process.role == "runner" and process.process.state() == STOPPED
+    }
+
+
+def stopped_reapers(home: Path) -> dict[str, ProcessId]:
+    """The reapers that were stopped (SIGSTOP), by their run."""
+    return {run: process for run, process in living(home, "reapers") if process and process.state() == STOPPED}
+
+
+def reapers(home: Path) -> set[str]:
+    """The runs whose reaper works: while it does, it heals after a runner that died.
+
+    One that was stopped (SIGSTOP) looks after nothing.
+    """
+    me()  # says so where processes cannot be looked at
+    return {run for run, process in living(home, "reapers") if process is None or process.state() != STOPPED}
 
 
 def look(home: Path) -> dict[str, Any]:

@@ -1,17 +1,56 @@
-"""How many requests it takes to prove an objective, if all goes well: the least a drill's load must send.
-
-Shares: Wilson's score interval, two-sided 95% (E. B. Wilson, "Probable inference, the law of succession, and
-statistical inference", JASA 22, 1927). With no failure in n requests its lower bound is n / (n + z^2), and that reaches
-the share p when n >= z^2 * p / (1 - p). Quantiles: order statistics (H. A. David, H. N. Nagaraja, "Order Statistics",
-3rd ed., 7.1): the largest of n values bounds the q-quantile from above with 97.5% once q^n <= 2.5%. Arrivals are a
-Poisson process, so a load's count scatters by its root; `count_surely` is what 99 of 100 runs reach.
-
-The same rules say with how many bad requests a share or a quantile still passes, and with how many it fails.
-"""
+"""Which checks of a verdict need more from a platform than the status and the time of an answer."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
+
+from tierdrill.documents.models.environment import Environment
+from tierdrill.documents.models.tiers import Objectives, Tier
+
+OBJECTIVE_NEEDS = {
+    "queue_wait": ("queue_wait",),
+    "integrity": ("answers",),
+    "fallback": ("model",),
+    "retries": ("attempts",),
+}
+INVARIANT_NEEDS = {
+    "tier-order": ("rejections",),
+    "refusal-order": ("rejections", "model"),
+    "rejections-cheap": ("rejections",),
+    "rejections-labelled": ("rejection_reasons",),
+}
+SAYS = {
+    "queue_wait": "load.response_headers.queue_wait_ms",
+    "model": "load.response_headers.model",
+    "answers": "load.answers: golden",
+    "attempts": "load.response_headers.attempts",
+    "rejections": "load.rejected",
+    "rejection_reasons": "load.rejected with a header",
+}
+
+
+def not_measured(environment: Environment, group: str, name: str) -> str:
+    """Why a check ("slo" or "invariant", and its name without the tier) has nothing to go by here; "" where it has."""
+    if group == "slo":
+        return missing(environment, OBJECTIVE_NEEDS.get(name.partition("-p")[0], ()))
+    return missing(environment, INVARIANT_NEEDS.get(name, ()) if group == "invariant" else ())
+
+
+def measurable(environment: Environment, tier: Tier) -> Tier:
+    """The tier with those of its objectives that are measured here."""
+    names = [name for name in OBJECTIVE_NEEDS if not_measured(environment, "slo", name)]
+    blind: dict[str, object] = dict.fromkeys(Objectives.model_fields.keys() & names)
+    if "queue_wait" in blind:
+        blind["queue_wait"] = {}
+    return tier.model_copy(update={"objectives": tier.objectives.model_copy(update=blind)}) if blind else tier
+
+
+def missing(environment: Environment, needs: Iterable[str]) -> str:
+    """What the environment's document would have to say; "" where it says it."""
+    lacking = [SAYS[need] for need in needs if need not in environment.signals]
+    return f"environment {environment.metadata.name} has no {' and no '.join(lacking)}" if lacking else ""
+
 
 Z_95 = 1.959963984540054
 Z_99_ONE_SIDED = 2.3263478740408408

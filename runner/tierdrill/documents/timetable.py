@@ -11,9 +11,8 @@ from pathlib import Path
 from tierdrill.documents.calendar.calendar_rules import BlackoutRules, Period, Recurring, Rules, Weekly
 from tierdrill.documents.calendar.cron import parse_cron
 from tierdrill.documents.calendar.icalendar import read_events
-from tierdrill.documents.calendar.moments import ends_at, starts_at
+from tierdrill.documents.calendar.moments import ends_at, find_zone, starts_at
 from tierdrill.documents.calendar.trigger import EPOCH, CronTrigger, IntervalTrigger, Trigger
-from tierdrill.documents.calendar.zones import find_zone
 from tierdrill.documents.models.calendar import Blackouts, Calendar, CalendarEntry, WeeklyTime
 from tierdrill.documents.problems import SpecError
 

@@ -17,7 +17,7 @@ from tierdrill.gameday.gameday_model import GameDayState
 from tierdrill.gameday.journal import UNREADABLE, GameDayRecord, Journal, all_gamedays, gamedays_folder
 from tierdrill.history.history_store import HistoryError, HistoryStore
 from tierdrill.history.retention import Keep
-from tierdrill.process.file_lock import is_locked
+from tierdrill.process.safe_files import is_locked
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
-from tierdrill.history.database import immediate
+from tierdrill.history.database_file import immediate
 from tierdrill.history.events import Event, line_of
 from tierdrill.history.hash_chain import digest_of
 from tierdrill.history.history_store import HistoryError, HistoryStore

@@ -15,8 +15,7 @@ from itertools import count
 from pathlib import Path
 from typing import TextIO
 
-from tierdrill.history.database import BUSY_S, execute_all
-from tierdrill.history.database_file import DatabaseFile
+from tierdrill.history.database_file import BUSY_S, DatabaseFile, execute_all
 from tierdrill.history.events import SCHEMA_VERSION, Event, data_text, line_of, texts_shared
 from tierdrill.history.hash_chain import Chain, digest_of, without_digest
 from tierdrill.history.kinds.run_kinds import RunStarted

@@ -18,8 +18,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
-from tierdrill.history.damaged_database import is_corrupt
-from tierdrill.history.database import bring_up_to_date, connect, immediate
+from tierdrill.history.database_file import bring_up_to_date, connect, immediate, is_corrupt
 from tierdrill.history.ledger_tables import LEDGER_VERSION, LedgerFault, OwnedProcess, change
 from tierdrill.history.liveness import hold, lives, release
 from tierdrill.history.switches import Halt, kill_switch, stop_switch

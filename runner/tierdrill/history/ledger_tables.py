@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tierdrill.history.database import execute_all
+from tierdrill.history.database_file import execute_all
 from tierdrill.process.identity import ProcessId, started_about
 
 LEDGER_VERSION = 3

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Literal
 from urllib.parse import quote, unquote
 
-from tierdrill.process.file_lock import is_locked, sign, take_lock
 from tierdrill.process.identity import ProcessId, me, read_identity
+from tierdrill.process.safe_files import is_locked, sign, take_lock
 
 Role = Literal["runs", "reapers"]
 FOLDER = "living"

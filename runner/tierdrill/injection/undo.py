@@ -17,8 +17,7 @@ from tierdrill.history.kinds import run_kinds
 from tierdrill.history.ledger import Ledger, LedgerError
 from tierdrill.history.ledger_tables import LedgerFault
 from tierdrill.history.payload import Payload
-from tierdrill.history.seal import SealBroken
-from tierdrill.history.sealed import open_order
+from tierdrill.history.sealed import SealBroken, open_order
 from tierdrill.targets.base import (
     UNREADABLE,
     FaultOrder,

@@ -10,10 +10,10 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 from tierdrill.documents.catalogue import DrillSetting
-from tierdrill.documents.measured import measurable, not_measured
 from tierdrill.documents.models.drill import expects_something
 from tierdrill.documents.models.environment import Environment
-from tierdrill.documents.variables import resolve_drill
+from tierdrill.documents.overrides import resolve_drill
+from tierdrill.documents.sample_size import measurable, not_measured
 from tierdrill.history.events import Event, each
 from tierdrill.history.kinds.run_kinds import LedgerOpen, LoadSamples, LoadStarted, RunStarted, RunStopping
 from tierdrill.judge.arrivals import settle, told_until
@@ -21,17 +21,15 @@ from tierdrill.judge.checks.alert_checks import judge_alerts, judge_quiet
 from tierdrill.judge.checks.answer_checks import fallback_notes
 from tierdrill.judge.checks.baseline import judge_baseline
 from tierdrill.judge.checks.dilution import judge_undiluted
-from tierdrill.judge.checks.experiment_checks import judge_experiment
 from tierdrill.judge.checks.failure_size import judge_class
-from tierdrill.judge.checks.fault_checks import INJECTOR, judge_faults
+from tierdrill.judge.checks.fault_checks import INJECTOR, judge_experiment, judge_faults
 from tierdrill.judge.checks.invariants import judge_invariants
-from tierdrill.judge.checks.load_generator import judge_load, owners_of
+from tierdrill.judge.checks.load_generator import judge_load, owners_of, without_load
 from tierdrill.judge.checks.observed_checks import judge_watches
 from tierdrill.judge.checks.playbook_checks import judge_no_playbooks, judge_playbooks
 from tierdrill.judge.checks.recovery_times import judge_detection, times_of
 from tierdrill.judge.checks.run_trust import judge_run
 from tierdrill.judge.checks.slo_checks import judge_tier, streamed_parts
-from tierdrill.judge.checks.without_load import without_load
 from tierdrill.judge.samples import TierSamples, collect
 from tierdrill.judge.timeline import Timeline, carried_on, decided_stop, read_timeline, steady
 from tierdrill.judge.verdict import SECONDS, Check, Status, StopReason, Verdict

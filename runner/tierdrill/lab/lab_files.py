@@ -19,10 +19,10 @@ import psutil
 
 from tierdrill.history.liveness import file_is_held
 from tierdrill.lab.lab_config import LabConfigError, build
-from tierdrill.monitoring.login import Login, lab_login
-from tierdrill.process.atomic_file import write_private
+from tierdrill.monitoring.loopback import Login, lab_login
 from tierdrill.process.groups import signal_process
 from tierdrill.process.identity import ProcessId, identify, started_about
+from tierdrill.process.safe_files import write_private
 
 STATE_FILE = "lab.json"
 LOCK_FILE = "lock"

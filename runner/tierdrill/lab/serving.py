@@ -16,8 +16,7 @@ from typing import Any
 
 from uvicorn.config import Config
 
-from tierdrill.monitoring.local_requests import LocalRequests, is_elsewhere
-from tierdrill.monitoring.loopback import WebServer
+from tierdrill.monitoring.loopback import LocalRequests, WebServer, is_elsewhere
 from tierdrill.process.ready_line import announce_ready, program_arguments
 from tierdrill.seldom import log_to_stderr
 

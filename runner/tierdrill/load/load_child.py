@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from tierdrill.credentials import ServerLogin
-from tierdrill.load.control import PLAN, READY_FD
+from tierdrill.load.child_line import PLAN, READY_FD
 from tierdrill.load.load_plan import LoadPlan
 from tierdrill.load.sample_tail import ReportTail, SampleTail
 from tierdrill.load.sample_writer import Sample

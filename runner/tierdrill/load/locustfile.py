@@ -30,7 +30,7 @@ from gevent.pool import Pool
 from gevent.socket import wait_read
 
 from tierdrill.load.arrival_schedule import Arrival, planned
-from tierdrill.load.control import PLAN, Control
+from tierdrill.load.child_line import PLAN, Control
 from tierdrill.load.generator_health import Vitals
 from tierdrill.load.load_plan import read_plan
 from tierdrill.load.sample_writer import Recorder, Sample

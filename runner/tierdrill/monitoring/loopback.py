@@ -4,17 +4,131 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
+import hmac
 import socket
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from ipaddress import ip_address
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import uvicorn
-from starlette.types import ASGIApp
+from starlette.datastructures import Headers
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
 
-from tierdrill.monitoring.local_requests import LocalRequests
+from tierdrill.credentials import basic
 
-if TYPE_CHECKING:  # each of the lab's many replicas imports this, and has no use for the class
+if TYPE_CHECKING:
     from starlette.requests import Request
+
+
+LOCAL_NAMES = frozenset({"127.0.0.1", "localhost", "::1"})
+SERVICE_SUFFIXES = (".svc", ".svc.cluster.local")
+FORBIDDEN = 403
+
+
+def refusal(host: str | None, origin: str | None, *, elsewhere: bool = False) -> str | None:
+    """Why a request with these headers is refused; None where it is not. HTTP/1.0 clients send no Host. `elsewhere`:
+    the program does not listen on loopback alone.
+    """
+    if host is not None and (name := _name(host)) not in LOCAL_NAMES and not (elsewhere and _is_own(name)):
+        also = ", an address or a Service's name" if elsewhere else ""
+        return f"Host: got {host[:100]!r}, expected 127.0.0.1 or localhost{also}"
+    if origin is not None and origin != f"http://{host}":
+        return f"Origin: got {origin[:100]!r}, expected none: web pages may not ask here"
+    return None
+
+
+def is_elsewhere(bound: str) -> bool:
+    """Whether who listens at that address is reached by others than this machine's programs."""
+    return bound not in LOCAL_NAMES and not (_is_address(bound) and ip_address(bound).is_loopback)
+
+
+def _is_own(name: str | None) -> bool:
+    return name is not None and (_is_address(name) or "." not in name or name.endswith(SERVICE_SUFFIXES))
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _name(host: str) -> str | None:
+    try:
+        return urlsplit(f"//{host}").hostname
+    except ValueError:
+        return None
+
+
+class LocalRequests:
+    """ASGI middleware that answers 403 to requests of web pages."""
+
+    def __init__(self, app: ASGIApp, *, elsewhere: bool = False) -> None:
+        self._app, self._elsewhere = app, elsewhere
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            headers = Headers(scope=scope)
+            why = refusal(headers.get("host"), headers.get("origin"), elsewhere=self._elsewhere)
+            if why is not None:
+                await JSONResponse({"ok": False, "error": why}, FORBIDDEN)(scope, receive, send)
+                return
+        await self._app(scope, receive, send)
+
+
+LAB_USER = "tierdrill"
+BCRYPT_ROUNDS = 4
+"""The least there is: stretching is for passwords that people choose, this one is 192 bits of chance."""
+
+_PURPOSE = b"prometheus and alertmanager"
+_DIGITS = 48
+
+
+@dataclass(frozen=True)
+class Login:
+    """HTTP basic authentication."""
+
+    user: str
+    password: str = field(repr=False)
+
+    @property
+    def header(self) -> str:
+        """The value of `Authorization`."""
+        return basic(self.user, self.password)
+
+    @property
+    def pair(self) -> tuple[str, str]:
+        """As HTTP clients take it."""
+        return (self.user, self.password)
+
+    def headers(self) -> dict[str, str]:
+        """Those of a request."""
+        return {"Authorization": self.header}
+
+    def tls(self) -> None:
+        """The lab speaks HTTP without TLS."""
+
+
+def lab_login(token: str) -> Login:
+    """The login of the lab that has this token."""
+    return Login(LAB_USER, hmac.new(token.encode(), _PURPOSE, hashlib.sha256).hexdigest()[:_DIGITS])
+
+
+def web_config(login: Login) -> str:
+    """The `--web.config.file` of either program, as text: nobody but this user."""
+    # Only a lab that comes up needs them.
+    import bcrypt
+    import yaml
+
+    hashed = bcrypt.hashpw(login.password.encode(), bcrypt.gensalt(BCRYPT_ROUNDS)).decode()
+    text: str = yaml.safe_dump({"basic_auth_users": {login.user: hashed}})
+    return text
+
 
 START_TIMEOUT_S = 5.0
 STOP_TIMEOUT_S = 2.0

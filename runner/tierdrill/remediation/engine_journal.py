@@ -15,8 +15,8 @@ from typing import Any
 from tierdrill.history.events import Event, each
 from tierdrill.history.kinds import response_kinds
 from tierdrill.history.payload import Payload
-from tierdrill.remediation.alert_notice import AlertNotice
 from tierdrill.remediation.guards import GuardMemory
+from tierdrill.remediation.incident_book import AlertNotice
 
 SOURCE = "remediation"
 GATHER_S = 1.0

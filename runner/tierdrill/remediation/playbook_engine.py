@@ -19,7 +19,6 @@ from tierdrill.documents.models.playbook import Playbook
 from tierdrill.documents.models.tiers import Tiers
 from tierdrill.history.events import Event
 from tierdrill.remediation.admission import Admission
-from tierdrill.remediation.alert_notice import AlertNotice, matches
 from tierdrill.remediation.engine_journal import (
     Journal,
     JournalError,
@@ -34,7 +33,7 @@ from tierdrill.remediation.execution import Attempts, End, Execution, Tasks
 from tierdrill.remediation.external_watch import ExternalReport, ExternalWatch, report_of
 from tierdrill.remediation.fact_reader import FactReader
 from tierdrill.remediation.guards import Code, GuardMemory, Refuse
-from tierdrill.remediation.incident_book import Incident, IncidentBook
+from tierdrill.remediation.incident_book import AlertNotice, Incident, IncidentBook, matches
 from tierdrill.remediation.steps import StepRunner
 from tierdrill.remediation.substitution import bind
 from tierdrill.targets.base import RemedyPort

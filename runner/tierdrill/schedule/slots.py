@@ -9,8 +9,7 @@ from datetime import datetime, timedelta
 from itertools import islice
 from typing import Any
 
-from tierdrill.documents.calendar.weekdays import WEEKDAYS
-from tierdrill.documents.calendar.zones import find_zone
+from tierdrill.documents.calendar.moments import WEEKDAYS, find_zone
 from tierdrill.documents.catalogue import Catalogue
 from tierdrill.documents.models.calendar import CalendarEntry, Misfire
 from tierdrill.documents.models.units import show_duration

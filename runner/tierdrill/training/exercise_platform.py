@@ -9,7 +9,7 @@ from tierdrill.conductor.deployment import Deployment
 from tierdrill.conductor.plan import Plan
 from tierdrill.conductor.recorder import Recorder
 from tierdrill.monitoring.alert_names import WATCHDOG
-from tierdrill.remediation.alert_notice import AlertNotice, notices_of
+from tierdrill.remediation.incident_book import AlertNotice, notices_of
 from tierdrill.targets.base import Inventory, Session
 from tierdrill.training.exercise_setting import ExerciseSetting
 from tierdrill.training.ops.tier_rules import Situation

@@ -14,7 +14,7 @@ from tierdrill.cli.completion import complete_drill
 from tierdrill.cli.errors import say
 from tierdrill.cli.folders import Surroundings
 from tierdrill.cli.options import past_moment
-from tierdrill.process.atomic_file import atomic_file
+from tierdrill.process.safe_files import atomic_file
 from tierdrill.text import plural
 
 if TYPE_CHECKING:

@@ -101,7 +101,7 @@ def _moment(at: float) -> str:
 
 
 def _list_runs(here: Surroundings, form: str, drill: str | None, limit: int) -> None:
-    from tierdrill.conductor.live_runs import live_runs
+    from tierdrill.conductor.status import live_runs
     from tierdrill.history.history_store import HistoryStore
 
     if not (here.home / "history.db").exists():

@@ -93,8 +93,7 @@ def _judge_pooled(here: Surroundings, run: str | None, nights: int, as_json: boo
 
     from tierdrill.conductor.finalize import all_figures
     from tierdrill.history.history_store import HistoryStore
-    from tierdrill.judge.trend.pooled_runs import pooled
-    from tierdrill.judge.trend.run_series import by_drill
+    from tierdrill.judge.trend.run_series import by_drill, pooled
     from tierdrill.judge.verdict import EXIT_CODES, Status
     from tierdrill.report.trend.wording import pooled_rows
 

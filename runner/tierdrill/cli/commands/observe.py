@@ -13,12 +13,11 @@ import click
 
 from tierdrill.cli.commands.run import carry_out
 from tierdrill.cli.completion import complete_drill, complete_environment
-from tierdrill.cli.drill_documents import changed_setting, whole_catalogue
+from tierdrill.cli.drill_documents import changed_setting, check_place, check_run_name, whole_catalogue
 from tierdrill.cli.errors import Refusal
 from tierdrill.cli.folders import Surroundings, author
 from tierdrill.cli.logs import log_to_file
 from tierdrill.cli.options import no_color_option
-from tierdrill.cli.readiness import check_place, check_run_name
 from tierdrill.credentials import SecretMissing, read_secret
 from tierdrill.text import valid
 

@@ -11,13 +11,12 @@ from typing import TYPE_CHECKING
 import click
 
 from tierdrill.cli.completion import complete_drill, complete_part
-from tierdrill.cli.drill_documents import drill_setting, whole_catalogue
+from tierdrill.cli.drill_documents import check_place, drill_setting, whole_catalogue
 from tierdrill.cli.errors import Refusal
 from tierdrill.cli.folders import Surroundings, author
 from tierdrill.cli.logs import log_to_file
 from tierdrill.cli.options import echo_json, no_color_option
 from tierdrill.cli.past_runs import stored_events
-from tierdrill.cli.readiness import check_place
 from tierdrill.cli.run_reports import judged, try_reports
 from tierdrill.text import valid
 
@@ -87,7 +86,7 @@ def command(
 
 
 def _check_parts(parts: tuple[str, ...], settings: dict[str, DrillSetting]) -> None:
-    from tierdrill.documents.ablation import parts_of
+    from tierdrill.documents.overrides import parts_of
 
     known = parts_of(*settings.values())
     for part in parts:

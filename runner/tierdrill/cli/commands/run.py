@@ -11,13 +11,12 @@ from typing import TYPE_CHECKING
 import click
 
 from tierdrill.cli.completion import complete_drill, complete_sabotage
-from tierdrill.cli.drill_documents import changed_setting, within_reach
+from tierdrill.cli.drill_documents import changed_setting, check_place, check_run_name, within_reach
 from tierdrill.cli.errors import Refusal, say
 from tierdrill.cli.folders import Surroundings, author
 from tierdrill.cli.logs import log_to_file
 from tierdrill.cli.options import environment_option, no_color_option, set_option
 from tierdrill.cli.past_runs import stored_events
-from tierdrill.cli.readiness import check_place, check_run_name
 from tierdrill.cli.run_reports import judged, show_summary, try_reports
 from tierdrill.cli.standard_streams import unread
 from tierdrill.text import valid

@@ -185,8 +185,7 @@ def timetables_of(here: Surroundings, calendar: str | None) -> tuple[Catalogue, 
 
 
 def _moment(text: str | None, timetables: dict[str, Timetable]) -> datetime:
-    from tierdrill.documents.calendar.moments import starts_at
-    from tierdrill.documents.calendar.zones import find_zone
+    from tierdrill.documents.calendar.moments import find_zone, starts_at
 
     if text is None:
         return datetime.now(UTC)

@@ -9,7 +9,7 @@ import click
 from tierdrill.cli.errors import Refusal, say
 from tierdrill.cli.folders import Surroundings, author
 from tierdrill.cli.standard_streams import unread
-from tierdrill.conductor.live_runs import live_runs
+from tierdrill.conductor.status import live_runs
 
 _reason = click.option("--reason", required=True, help="Reason, shown to everybody it stops.")
 _author = click.option("--author", "by", help="Author [default: git's identity, else the user].")

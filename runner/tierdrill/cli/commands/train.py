@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.shell_completion import CompletionItem
 
-from tierdrill.cli.default_subcommand import StartingGroup
+from tierdrill.cli.command_table import StartingGroup
+from tierdrill.cli.drill_documents import check_place
 from tierdrill.cli.errors import INCONCLUSIVE, Refusal
 from tierdrill.cli.folders import Surroundings, author, find_catalogue
 from tierdrill.cli.logs import log_to_file
 from tierdrill.cli.options import echo_json, no_color_option, table
-from tierdrill.cli.readiness import check_place
 
 if TYPE_CHECKING:
     from tierdrill.documents.catalogue import Catalogue

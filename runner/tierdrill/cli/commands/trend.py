@@ -146,7 +146,7 @@ def _known(trend: Trend, drill: str | None, tier: str | None, since: float | Non
 def _write_page(here: Surroundings, trend: Trend, page: Path, tier: str | None) -> None:
     from tierdrill.cli.run_reports import REPORT
     from tierdrill.home import run_folder
-    from tierdrill.process.atomic_file import write_atomic
+    from tierdrill.process.safe_files import write_atomic
     from tierdrill.report.trend.html_page import trend_html
 
     folder = page.absolute().parent

@@ -7,8 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta, tzinfo
 
-from tierdrill.documents.calendar.moments import minute_of
-from tierdrill.documents.calendar.weekdays import WEEKDAYS, show_weekdays
+from tierdrill.documents.calendar.moments import WEEKDAYS, minute_of, show_weekdays
 
 _YEAR_MARGIN = timedelta(days=1)
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from functools import lru_cache
 
-from tierdrill.documents.calendar.weekdays import WEEKDAYS
+from tierdrill.documents.calendar.moments import WEEKDAYS
 
 MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 FORM = "five fields: minute hour day month weekday, such as 30 2 * * mon-fri"

@@ -16,9 +16,8 @@ from datetime import tzinfo
 from pathlib import Path
 
 from tierdrill.documents.bounded_files import read_file
-from tierdrill.documents.calendar.icalendar_values import Refused
+from tierdrill.documents.calendar.icalendar_values import Refused, Zones
 from tierdrill.documents.calendar.icalevent import Event, EventMaker, events_of
-from tierdrill.documents.calendar.icalzones import Zones
 from tierdrill.documents.problems import Problem, shown
 
 SIZE_MAX = 5_000_000

@@ -9,9 +9,8 @@ from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from typing import Any
 
 from tierdrill.documents.calendar.calendar_rules import Period
-from tierdrill.documents.calendar.icalendar_values import Refused, Written, duration_of, in_wall_time
-from tierdrill.documents.calendar.icalzones import Zones
-from tierdrill.documents.calendar.zones import first_passage
+from tierdrill.documents.calendar.icalendar_values import Refused, Written, Zones, duration_of, in_wall_time
+from tierdrill.documents.calendar.moments import first_passage
 from tierdrill.documents.problems import shown
 from tierdrill.text import visible
 

@@ -1,10 +1,78 @@
-"""Dates, date-times and times of day as a calendar writes them, and as people read them."""
+"""Time zones, weekdays, dates and times of day as a calendar writes them, and as people read them."""
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import UTC, date, datetime, timedelta, tzinfo
+from functools import lru_cache
+from typing import Literal, get_args
+from zoneinfo import ZoneInfo, available_timezones
 
-from tierdrill.documents.calendar.zones import first_passage
+Weekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
+
+WEEKDAYS: tuple[str, ...] = get_args(Weekday)
+"""In the order of datetime.weekday()."""
+
+
+def show_weekdays(names: Collection[str]) -> str:
+    """`mon-fri`, `sat, sun` or `every day`."""
+    numbers = sorted({WEEKDAYS.index(name) for name in names})
+    if len(numbers) == len(WEEKDAYS):
+        return "every day"
+    runs: list[list[int]] = []
+    for number in numbers:
+        if runs and number == runs[-1][-1] + 1:
+            runs[-1].append(number)
+        else:
+            runs.append([number])
+    return ", ".join(
+        f"{WEEKDAYS[run[0]]}-{WEEKDAYS[run[-1]]}" if len(run) > 2 else ", ".join(WEEKDAYS[one] for one in run)
+        for run in runs
+    )
+
+
+_SECOND = timedelta(seconds=1)
+# Names in the database that are no zone of anywhere.
+_NOT_ZONES = frozenset({"localtime", "posixrules", "Factory", "leapseconds", "tzdata.zi"})
+
+
+@lru_cache(maxsize=1024)
+def find_zone(name: str) -> ZoneInfo:
+    """The zone of that name in the tz database; KeyError if there is none."""
+    try:
+        if name not in _NOT_ZONES and not name.startswith(("posix/", "right/")):
+            return ZoneInfo(name)
+    except (ValueError, OSError, KeyError):
+        pass
+    raise KeyError(name)
+
+
+def zone_names() -> Collection[str]:
+    """Every name of the tz database."""
+    return available_timezones() - _NOT_ZONES
+
+
+def first_passage(wall: datetime, zone: tzinfo) -> datetime:
+    """The first moment, in UTC, at which a clock there shows `wall` (which has no zone of its own) or a later time."""
+    local = wall.replace(tzinfo=zone)
+    moment = local.astimezone(UTC)
+    if moment.astimezone(zone).replace(tzinfo=None) == wall:
+        return moment
+    # The clock skips this time. Read by the offset after the change it lies before the change, by the one before it
+    # after it: the change is in between.
+    early = local.replace(fold=1).astimezone(UTC)
+    late = moment
+    while late - early > _SECOND:
+        middle = early + (late - early) // 2
+        middle = middle.replace(microsecond=0)
+        if middle <= early:
+            break
+        if middle.astimezone(zone).replace(tzinfo=None) < wall:
+            early = middle
+        else:
+            late = middle
+    return late.replace(microsecond=0)
+
 
 _DATE = r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
 DATE_PATTERN = rf"^{_DATE}$"

@@ -13,8 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta, tzinfo
 
 from tierdrill.documents.calendar.cron import CronLine
-from tierdrill.documents.calendar.moments import midnight
-from tierdrill.documents.calendar.zones import first_passage
+from tierdrill.documents.calendar.moments import first_passage, midnight
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _DAY = timedelta(days=1)

@@ -17,8 +17,7 @@ from tierdrill.documents.check.experiments import check_experiments, excuse_unus
 from tierdrill.documents.check.gamedays import check_gamedays
 from tierdrill.documents.check.playbooks import check_playbooks
 from tierdrill.documents.check.scenarios import check_scenarios
-from tierdrill.documents.check.tiers import check_tiers
-from tierdrill.documents.check.workloads import check_workloads
+from tierdrill.documents.check.tiers import check_tiers, check_workloads
 from tierdrill.documents.reading.reading_state import AbsentIn, KnownAlerts, Reading, nothing_absent
 
 

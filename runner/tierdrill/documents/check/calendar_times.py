@@ -9,8 +9,7 @@ from pathlib import PurePath
 
 from tierdrill.documents.bounded_files import is_file
 from tierdrill.documents.calendar.icalendar import read_events
-from tierdrill.documents.calendar.moments import ends_at, starts_at
-from tierdrill.documents.calendar.zones import find_zone, zone_names
+from tierdrill.documents.calendar.moments import ends_at, find_zone, starts_at, zone_names
 from tierdrill.documents.check.check_context import Context
 from tierdrill.documents.models.calendar import Blackouts, Calendar, WeeklyTime
 from tierdrill.documents.problems import nearest, shown

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from tierdrill.documents.calendar.zones import find_zone
+from tierdrill.documents.calendar.moments import find_zone
 from tierdrill.documents.check.check_context import Context
 from tierdrill.documents.models.drill import Drill
 from tierdrill.documents.models.units import show_duration

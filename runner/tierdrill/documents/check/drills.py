@@ -10,15 +10,15 @@ from tierdrill.documents.check.loads import check_load
 from tierdrill.documents.check.observed import check_observed
 from tierdrill.documents.check.sabotages import check_proves, check_sabotages
 from tierdrill.documents.environment_inventory import Inventory
-from tierdrill.documents.measured import not_measured
 from tierdrill.documents.models.drill import Drill, expects_something
 from tierdrill.documents.models.environment import Environment
 from tierdrill.documents.models.playbook import Playbook
 from tierdrill.documents.models.tiers import Tiers
+from tierdrill.documents.overrides import fill, references
 from tierdrill.documents.pace import paced
 from tierdrill.documents.problems import listed, nearest, shown
 from tierdrill.documents.reading.reading_state import Place
-from tierdrill.documents.variables import fill, references
+from tierdrill.documents.sample_size import not_measured
 
 # Labels that name a thing of the deployment, and its kind.
 TARGET_LABELS = {"node": "node", "replica": "replica", "pod": "replica", "tier": "tier", "gateway": "gateway"}

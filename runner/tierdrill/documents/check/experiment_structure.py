@@ -12,8 +12,7 @@ import re
 from collections.abc import Collection
 from typing import Any
 
-from tierdrill.documents.check.experiment_activities import check_activity, check_type, misspelled
-from tierdrill.documents.check.experiment_configuration import check_configuration
+from tierdrill.documents.check.experiment_activities import check_activity, check_configuration, check_type, misspelled
 from tierdrill.documents.problems import either, listed, nearest, shown
 from tierdrill.documents.reading.fault_actions import MODULE, calls
 from tierdrill.documents.reading.reading_state import Place

@@ -7,10 +7,9 @@ from tierdrill.documents.check.overrides import check_overrides, new_problems
 from tierdrill.documents.check.sabotages import check_ids, names_a_check
 from tierdrill.documents.models.drill import Drill
 from tierdrill.documents.models.gameday import GameDay, Step
-from tierdrill.documents.overrides import with_guardrails, with_variables, wrong_value
+from tierdrill.documents.overrides import fill, with_guardrails, with_variables, wrong_value
 from tierdrill.documents.problems import listed, nearest, shown
 from tierdrill.documents.reading.reading_state import Place
-from tierdrill.documents.variables import fill
 
 
 def check_gamedays(context: Context) -> None:

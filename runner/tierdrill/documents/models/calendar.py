@@ -10,8 +10,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field
 
 from tierdrill.documents.calendar.cron import parse_cron
-from tierdrill.documents.calendar.moments import CLOCK_PATTERN, DATE_PATTERN, MOMENT_PATTERN, parse_moment
-from tierdrill.documents.calendar.weekdays import Weekday
+from tierdrill.documents.calendar.moments import CLOCK_PATTERN, DATE_PATTERN, MOMENT_PATTERN, Weekday, parse_moment
 from tierdrill.documents.models.channels import Channel
 from tierdrill.documents.models.drill import Scalar
 from tierdrill.documents.models.staged_rollout import Rollout

@@ -18,7 +18,7 @@ from pydantic_core import core_schema
 
 from tierdrill.documents.catalogue import KINDS
 from tierdrill.documents.models.units import DURATION_PATTERN, PERCENT_PATTERN, show_duration, show_ratio
-from tierdrill.process.atomic_file import write_atomic
+from tierdrill.process.safe_files import write_atomic
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 FOLDER = PurePath("drills/schema")

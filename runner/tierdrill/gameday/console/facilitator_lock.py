@@ -12,8 +12,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from tierdrill.history.ledger import Ledger, LedgerError
-from tierdrill.process.file_lock import is_locked, sign, take_lock
 from tierdrill.process.identity import ProcessId, me, read_identity
+from tierdrill.process.safe_files import is_locked, sign, take_lock
 
 FILE = "facilitator.lock"
 POLL_S = 0.05

@@ -16,7 +16,7 @@ from tierdrill.gameday.gameday_model import GameDayState
 from tierdrill.gameday.journal import Journal
 from tierdrill.gameday.record.gameday_record import Record, record_of, utc_minute, utc_second
 from tierdrill.judge.verdict import Status
-from tierdrill.process.atomic_file import write_atomic
+from tierdrill.process.safe_files import write_atomic
 from tierdrill.report.format import UNICODE, show_seconds
 from tierdrill.report.format import markdown_table as table
 from tierdrill.report.format import markdown_text as text

@@ -7,10 +7,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tierdrill.conductor.guardrails import GuardrailWatch
+from tierdrill.conductor.watchers import GuardrailWatch
 from tierdrill.documents.models.gameday import AbortCriterion, GameDay, Participant
+from tierdrill.documents.overrides import fill
 from tierdrill.documents.problems import listed
-from tierdrill.documents.variables import fill
 from tierdrill.gameday.gameday_model import CANNOT_TELL, HELD, NOT_HELD, REFUSED, Attempt, StepState
 from tierdrill.history.events import Event, each
 from tierdrill.history.kinds.run_kinds import GuardrailBreached

@@ -10,8 +10,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from tierdrill.documents.sample_size import BAD_AT_LEAST
 from tierdrill.judge.checks.dilution import PARTS
-from tierdrill.judge.trend.run_figures import AT_LEAST, Build, RunFigures
+from tierdrill.judge.statistics import Interval, wilson
+from tierdrill.judge.trend.run_figures import AT_LEAST, SHARES, Build, ObjectiveFigure, RunFigures
+from tierdrill.judge.verdict import Status
 
 TIMES = ("mttd", "mtta", "mitigate", "mttr")
 # What did not happen while the run looked on took at least so long. Nobody is asked to acknowledge in a nightly run, so
@@ -51,7 +54,6 @@ class Series:
     def more_is_better(self) -> bool:
         """Of times, less is."""
         return bool(self.tier) or self.measure == PASSED
-
 
     @property
     def allows_nothing(self) -> bool:
@@ -144,3 +146,73 @@ def _margins(tier: str, objective: str, judged: Sequence[RunFigures]) -> Series:
                 never = one.value is None
                 points.append(Point(run.run, run.started_at, one.margin, run.build, one.value, censored=never))
     return Series(tier, objective, tuple(points), limit)
+
+
+NIGHTS = 14
+
+
+@dataclass(frozen=True)
+class Pooled:
+    """An objective over several nights. `share` is that of the good requests, or of the bad where those are limited."""
+
+    tier: str
+    objective: str
+    status: Status
+    limit: float
+    at_least: bool
+    share: Interval
+    bad: int
+    nights: int
+    left_out: int
+
+
+def pooled(runs: DrillRuns, nights: int = NIGHTS) -> list[Pooled]:
+    """Every objective on a share that the newest of the latest nights measured, by tier and in their order.
+
+    Those that allow nothing are left out: one bad request breaks them in its night, and no number proves them.
+    """
+    latest = runs.nights[-nights:]
+    newest = next((run for run in reversed(latest) if run.objectives), None)
+    if newest is None:
+        return []
+    wanted = [one for one in newest.objectives if one.objective in SHARES]
+    found = (_pooled(one, latest) for one in wanted if one.limit not in (None, float(one.at_least)))
+    return [one for one in found if one is not None]
+
+
+def _pooled(wanted: ObjectiveFigure, nights: Sequence[RunFigures]) -> Pooled | None:
+    mine = [
+        one
+        for run in nights
+        if _believed(run)
+        for one in run.of_tier(wanted.tier)
+        if (one.objective, one.limit) == (wanted.objective, wanted.limit) and one.bad is not None
+    ]
+    bad = round(sum(one.bad or 0.0 for one in mine))
+    total = sum(one.samples or 0 for one in mine)
+    share = wilson(total - bad if wanted.at_least else bad, total)
+    if share is None or wanted.limit is None:
+        return None
+    if wanted.at_least:
+        good, broken = share.low >= wanted.limit, share.high < wanted.limit
+    else:
+        good, broken = share.high <= wanted.limit, share.low > wanted.limit
+    broken = broken and bad >= BAD_AT_LEAST
+    return Pooled(
+        tier=wanted.tier,
+        objective=wanted.objective,
+        status=Status.PASSED if good else Status.FAILED if broken else Status.INCONCLUSIVE,
+        limit=wanted.limit,
+        at_least=wanted.at_least,
+        share=share,
+        bad=bad,
+        nights=len(mine),
+        left_out=len(nights) - len(mine),
+    )
+
+
+def _believed(run: RunFigures) -> bool:
+    """Whether a night's requests may be believed: nothing was in doubt but whether an objective was kept."""
+    if run.status == Status.INCONCLUSIVE.value:
+        return bool(run.reasons) and all(reason.startswith("slo/") for reason in run.reasons)
+    return run.status in (Status.PASSED.value, Status.FAILED.value)

@@ -9,12 +9,11 @@ from collections import defaultdict, deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from tierdrill.judge.trend.pooled_runs import Pooled, pooled
 from tierdrill.judge.trend.proof_status import Flaky, Proof, flaky_of, proof_of
 from tierdrill.judge.trend.regression import Change, Outlook, changes_of
 from tierdrill.judge.trend.resilience_score import FRESH_S, LATEST_RUNS, PROOF_FRESH_S, TierScore, tier_scores
 from tierdrill.judge.trend.run_figures import RunFigures
-from tierdrill.judge.trend.run_series import DrillRuns, Series, by_drill, series_of
+from tierdrill.judge.trend.run_series import DrillRuns, Pooled, Series, by_drill, pooled, series_of
 
 SCORE_MOMENTS_MAX = 60
 MOMENTS_APART_S = 3600.0

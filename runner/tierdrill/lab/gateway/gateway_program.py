@@ -24,7 +24,7 @@ from tierdrill.lab.gateway.gateway_config import GatewayConfig, parse_config
 from tierdrill.lab.gateway.gateway_state import GatewayCore
 from tierdrill.lab.gateway.proxy import Proxy
 from tierdrill.lab.lab_config import LabConfigError
-from tierdrill.monitoring.local_requests import FORBIDDEN, is_elsewhere, refusal
+from tierdrill.monitoring.loopback import FORBIDDEN, is_elsewhere, refusal
 from tierdrill.process.ready_line import announce_ready, program_arguments
 from tierdrill.seldom import log_to_stderr
 

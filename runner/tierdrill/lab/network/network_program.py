@@ -23,8 +23,8 @@ from tierdrill.lab.json_api import At, Json, JsonApi
 from tierdrill.lab.network.link_rules import Behaviour, Edge, LinkRule, RuleError, behaviour, parse_edge, parse_rule
 from tierdrill.lab.network.pipes import Wire
 from tierdrill.lab.serving import BACKLOG, address_of, bind, run_program, serve_announced
-from tierdrill.process.atomic_file import write_private
 from tierdrill.process.identity import since_boot
+from tierdrill.process.safe_files import write_private
 
 PROGRAM = "fabric"
 _log = logging.getLogger("tierdrill.fabric")

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from tierdrill.faults.xids import XidAction, xid_action
 from tierdrill.lab.lab_config import GpuConfig, LabConfigError, build
-from tierdrill.process.atomic_file import write_private
+from tierdrill.process.safe_files import write_private
 
 HEALTHY = "healthy"
 XID_ERROR, DEFECTIVE = "xid_error", "defective"  # what an XID leaves behind, until a reset or for good

@@ -18,8 +18,8 @@ from tierdrill.lab.node.gpus import GpuUser
 from tierdrill.lab.node.http_client import JsonClient
 from tierdrill.lab.node.reconcile import EXITED, READY, STARTING, STOPPED, Actual, reconcile
 from tierdrill.process import ready_line as spawn
-from tierdrill.process.atomic_file import write_private
 from tierdrill.process.child import Child, SpawnError
+from tierdrill.process.safe_files import write_private
 
 PROBE_INTERVAL_S = 0.25
 PROBE_TIMEOUT_S = 0.3

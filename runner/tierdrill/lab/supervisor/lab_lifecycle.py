@@ -23,11 +23,11 @@ from tierdrill.lab.supervisor.lab_events import EventLog
 from tierdrill.lab.supervisor.monitoring_programs import ALERTMANAGER, PROMETHEUS, Monitoring, Target, write_targets
 from tierdrill.lab.supervisor.processes import ProcessTable
 from tierdrill.lab.supervisor.program_calls import CALL_TIMEOUT_S, CallFailed, call_program
-from tierdrill.monitoring.login import lab_login
-from tierdrill.process.atomic_file import write_private
+from tierdrill.monitoring.loopback import lab_login
 from tierdrill.process.child import SpawnError
 from tierdrill.process.programs import bare_environment
 from tierdrill.process.ready_line import program_argv, spawn_async
+from tierdrill.process.safe_files import write_private
 
 POLL_WAIT_S = 5.0
 RETRY_S = 0.2

@@ -19,10 +19,10 @@ from tierdrill.lab.lab_files import (
     make_lab_folder,
     supervisor_lives,
 )
-from tierdrill.process.atomic_file import write_private
 from tierdrill.process.child import Child, SpawnError
 from tierdrill.process.programs import bare_environment
 from tierdrill.process.ready_line import program_argv, spawn_async
+from tierdrill.process.safe_files import write_private
 
 READY_SLACK_S = 5.0
 

@@ -15,9 +15,9 @@ from tierdrill.lab.lab_config import LabConfig, PrometheusConfig
 from tierdrill.monitoring.alert_names import RUN_LABEL
 from tierdrill.monitoring.alertmanager_config import NOWHERE_URL, filled_in
 from tierdrill.monitoring.binaries import working_directory
-from tierdrill.monitoring.login import Login, web_config
-from tierdrill.process.atomic_file import write_private
+from tierdrill.monitoring.loopback import Login, web_config
 from tierdrill.process.child import Child, SpawnError, launch
+from tierdrill.process.safe_files import write_private
 
 JOBS = ("gateway", "controller", "node", "replica")
 REPLICA_INTERVAL_S = 1.0

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tierdrill.documents.ablation import find_sabotage
 from tierdrill.documents.catalogue import DrillSetting
 from tierdrill.documents.models.drill import Sabotage
+from tierdrill.documents.overrides import find_sabotage
 from tierdrill.judge.trend.proof import names
 from tierdrill.judge.verdict import HARMLESS, Check, Status, Verdict
 from tierdrill.report.charts.deployment_lanes import checks_of, worst

@@ -11,7 +11,7 @@ from markupsafe import Markup
 
 from tierdrill.documents.catalogue import DrillSetting
 from tierdrill.documents.models.units import show_duration
-from tierdrill.documents.variables import resolve_drill
+from tierdrill.documents.overrides import resolve_drill
 from tierdrill.history.events import Event
 from tierdrill.judge.verdict import GROUPS, WORST_FIRST, Check, Verdict
 from tierdrill.report.charts import timeline_chart as timeline

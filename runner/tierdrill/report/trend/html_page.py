@@ -10,7 +10,7 @@ from jinja2 import Environment
 
 from tierdrill.judge.trend.run_figures import RunFigures
 from tierdrill.judge.trend.whole_trend import DrillTrend, Trend
-from tierdrill.report.charts.date_axis import day
+from tierdrill.report.charts.axis import day
 from tierdrill.report.format import UNICODE, variant_words
 from tierdrill.report.html_template import page_environment
 from tierdrill.report.run.origin import utc

@@ -10,10 +10,8 @@ from tierdrill.judge.trend.regression import Change, Outlook
 from tierdrill.judge.trend.run_figures import RunFigures
 from tierdrill.judge.trend.run_series import PASSED, Point, Series
 from tierdrill.judge.trend.whole_trend import DrillTrend, Trend
-from tierdrill.report.charts.axis import Scale, nice_step
-from tierdrill.report.charts.date_axis import day
-from tierdrill.report.trend.plot import Dot, Lane, Mark, MeasureRow, Plot, Span
-from tierdrill.report.trend.svg_paths import drawn, path, thinned
+from tierdrill.report.charts.axis import Scale, day, nice_step
+from tierdrill.report.trend.plot import Dot, Lane, Mark, MeasureRow, Plot, Span, drawn, path, thinned
 from tierdrill.report.trend.wording import (
     build_step_words,
     change_words,

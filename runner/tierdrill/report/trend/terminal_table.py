@@ -11,11 +11,10 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from tierdrill.judge.trend.pooled_runs import NIGHTS
 from tierdrill.judge.trend.regression import Outlook
 from tierdrill.judge.trend.resilience_score import TierScore
 from tierdrill.judge.trend.run_figures import RunFigures
-from tierdrill.judge.trend.run_series import PASSED, Series
+from tierdrill.judge.trend.run_series import NIGHTS, PASSED, Series
 from tierdrill.judge.trend.whole_trend import DrillTrend, Trend
 from tierdrill.judge.verdict import Status
 from tierdrill.report.charts.sparkline import sparkline

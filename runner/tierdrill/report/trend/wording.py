@@ -7,12 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tierdrill.documents.models.units import show_ratio
-from tierdrill.judge.trend.pooled_runs import Pooled
 from tierdrill.judge.trend.proof_status import Flaky, Proof, ProofState
 from tierdrill.judge.trend.regression import ALPHA, FALSE_ALARMS_A_YEAR, Change, Group, Outlook
 from tierdrill.judge.trend.resilience_score import DAY_S, MARGIN, OUTCOME, PROOF, DrillScore, Kept, TierScore
 from tierdrill.judge.trend.run_figures import Build
-from tierdrill.judge.trend.run_series import PASSED, DrillRuns
+from tierdrill.judge.trend.run_series import PASSED, DrillRuns, Pooled
 from tierdrill.judge.trend.whole_trend import DrillTrend, Regression
 from tierdrill.report.format import ASPECT_WORDS, show_seconds, show_share, variant_words
 from tierdrill.text import plural

@@ -13,8 +13,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from tierdrill.documents.models.channels import Channel
-from tierdrill.history.database import BUSY_S, execute_all
-from tierdrill.history.database_file import DatabaseFile
+from tierdrill.history.database_file import BUSY_S, DatabaseFile, execute_all
 from tierdrill.schedule.notify.notification import (
     LONGEST_WAIT_S,
     RESOLVE,

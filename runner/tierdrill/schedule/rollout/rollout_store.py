@@ -14,8 +14,7 @@ from __future__ import annotations
 import sqlite3
 
 from tierdrill.documents.models.staged_rollout import Rollout
-from tierdrill.history.database import execute_all
-from tierdrill.history.database_file import DatabaseFile
+from tierdrill.history.database_file import DatabaseFile, execute_all
 from tierdrill.schedule.rollout.rollout_stages import (
     Allowed,
     Move,

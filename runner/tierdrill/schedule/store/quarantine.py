@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from tierdrill.history.damaged_database import inode_of, set_aside
+from tierdrill.history.database_file import inode_of, set_aside
 from tierdrill.schedule.store.slot_store import ScheduleStore, StoreCorrupt, StoreError
 from tierdrill.schedule.store.store_file import FILE
 

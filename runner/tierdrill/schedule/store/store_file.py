@@ -7,8 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tierdrill.history.damaged_database import is_corrupt
-from tierdrill.history.database import bring_up_to_date, connect, execute_all, immediate
+from tierdrill.history.database_file import bring_up_to_date, connect, execute_all, immediate, is_corrupt
 from tierdrill.schedule.store.slot_records import SCHEMA, SCHEMA_VERSION
 
 FILE = "schedule.db"

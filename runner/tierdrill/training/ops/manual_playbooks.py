@@ -12,8 +12,8 @@ from tierdrill.documents.models.playbook import Playbook
 from tierdrill.documents.models.tiers import Tiers
 from tierdrill.history.events import Event
 from tierdrill.history.kinds.response_kinds import PlaybookFinished, PlaybookSkipped
-from tierdrill.remediation.alert_notice import AlertNotice, matches
 from tierdrill.remediation.escalation import Pager
+from tierdrill.remediation.incident_book import AlertNotice, matches
 from tierdrill.remediation.playbook_engine import PlaybookEngine
 from tierdrill.remediation.substitution import Scope, SubstitutionError, fill
 from tierdrill.targets.base import Inventory, RemedyPort, RemedyResult

@@ -16,9 +16,9 @@ from tierdrill.documents.models.tiers import Tiers
 from tierdrill.history.events import Event, event
 from tierdrill.history.kinds import response_kinds
 from tierdrill.monitoring.pagerduty import Page, PagerStub
-from tierdrill.remediation.alert_notice import AlertNotice
 from tierdrill.remediation.engine_journal import Journal
 from tierdrill.remediation.escalation import Ladder, Pager
+from tierdrill.remediation.incident_book import AlertNotice
 from tierdrill.targets.base import Inventory
 from tierdrill.training.ops.tier_rules import alert_target, tier_of_alert
 

@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from tierdrill.history.history_store import HistoryStore
-from tierdrill.process.atomic_file import write_atomic
+from tierdrill.process.safe_files import write_atomic
 from tierdrill.report.format import markdown_table as table
 from tierdrill.report.format import markdown_text as text
 from tierdrill.report.format import show_seconds

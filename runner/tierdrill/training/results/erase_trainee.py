@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tierdrill.history.damaged_database import MARK
+from tierdrill.history.database_file import MARK
 from tierdrill.history.erase import erase_from_runs
 from tierdrill.history.history_store import HistoryStore
 from tierdrill.home import run_folder

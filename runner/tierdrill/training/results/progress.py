@@ -14,8 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from tierdrill.documents.models.scenario import LEVELS
-from tierdrill.history.damaged_database import inode_of, is_corrupt, set_aside
-from tierdrill.history.database import bring_up_to_date, connect, execute_all
+from tierdrill.history.database_file import bring_up_to_date, connect, execute_all, inode_of, is_corrupt, set_aside
 from tierdrill.history.erase import scrub
 from tierdrill.history.events import Event
 from tierdrill.history.history_store import HistoryStore
