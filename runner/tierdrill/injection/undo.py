@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -76,9 +77,10 @@ def undo_fault(
         try:
             books.mark("reverting", by)
             place = port or open_place(entry.place)
-            place.revert(order)
+            said = place.revert(order)
             proof = await_proof(partial(place.gone, order), min(1.0, max(0.0, deadline - time.monotonic())), poll_s)
             if proof.seen:
+                proof = replace(proof, detail=f"{proof.detail} ({said})") if said else proof
                 closed = books.close(proof.detail)
                 if closed is not False:
                     break

@@ -200,8 +200,10 @@ class FaultPort(Protocol):
     def inject(self, order: FaultOrder) -> None:
         """Do it; TargetError if the deployment refuses."""
 
-    def revert(self, order: FaultOrder) -> None:
-        """Undo; safe to call twice, and when the fault never landed."""
+    def revert(self, order: FaultOrder) -> str | None:
+        """Undo; safe to call twice, and when the fault never landed. What there is to say of it, as where somebody else
+        has changed the target since and that was left alone.
+        """
 
     def landed(self, order: FaultOrder, since: float) -> Proof:
         """Does a witness that did not inject see the fault in effect?"""

@@ -52,6 +52,10 @@ def open_place(place: dict[str, Any]) -> FaultPort:
         from tierdrill.targets.lab.fault_port import LabPort
 
         return LabPort(Path(place["home"]), place["lab"], place.get("id", ""))
+    if kind == "kubernetes":
+        from tierdrill.targets.kubernetes.fault_port import KubernetesPort
+
+        return KubernetesPort(place)
     if kind == "experiment":
         from tierdrill.targets.experiment import ExperimentPlace
 
@@ -60,7 +64,7 @@ def open_place(place: dict[str, Any]) -> FaultPort:
         from tierdrill.targets.external.target import ExternalPlace
 
         return ExternalPlace()
-    raise TargetError(f"got target {kind!r}, expected lab, external and experiment")
+    raise TargetError(f"got target {kind!r}, expected lab, kubernetes, external and experiment")
 
 
 def labs_of(home: Path) -> Labs:

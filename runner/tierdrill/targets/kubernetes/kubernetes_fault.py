@@ -14,9 +14,13 @@ import re
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 from tierdrill.targets.base import Mechanism, Proof, TargetError
+from tierdrill.targets.kubernetes.api_errors import ApiError
+from tierdrill.targets.kubernetes.cluster_place import ClusterPlace
+from tierdrill.targets.kubernetes.connect import Cluster
+from tierdrill.targets.kubernetes.permissions import Permission
 from tierdrill.targets.kubernetes.undo_program import (
     FAULT_LABEL,
     GONE,
@@ -40,26 +44,7 @@ UNDO = "undo"
 """The parameter that holds the undo steps."""
 
 
-class Place(Protocol):
-    """One cluster, as an environment names it, while faults are injected into it."""
-
-    @property
-    def cluster(self) -> Any:
-        """Its API."""
-
-    @property
-    def settings(self) -> Any:
-        """The environment's `kubernetes:`."""
-
-    @property
-    def names(self) -> Any:
-        """Which object each name of the documents stands for."""
-
-    def agent(self, node: str) -> Any:
-        """The agent on that node (its real name), brought there if need be."""
-
-
-def revert_by_steps(place: Place, p: Parameters) -> str:
+def revert_by_steps(place: ClusterPlace, p: Parameters) -> str:
     """Play the undo steps that were written down at bind; what they did, in words."""
     try:
         return "; ".join(play(asking(place.cluster), p.get(UNDO, [])))
@@ -76,16 +61,16 @@ class KubernetesFault:
     """
 
     mechanism: Mechanism
-    bind: Callable[[Place, Parameters], Parameters]
-    inject: Callable[[Place, Parameters], object]
-    landed: Callable[[Place, Parameters], Proof]
-    gone: Callable[[Place, Parameters], Proof]
+    bind: Callable[[ClusterPlace, Parameters], Parameters]
+    inject: Callable[[ClusterPlace, Parameters], object]
+    landed: Callable[[ClusterPlace, Parameters], Proof]
+    gone: Callable[[ClusterPlace, Parameters], Proof]
     keeper: Keeper
-    needs: tuple[Any, ...] = ()
-    revert: Callable[[Place, Parameters], str] = field(default=revert_by_steps)
+    needs: tuple[Permission, ...] = ()
+    revert: Callable[[ClusterPlace, Parameters], str] = field(default=revert_by_steps)
 
 
-def asking(cluster: Any) -> Ask:
+def asking(cluster: Cluster) -> Ask:
     """The cluster as undo steps ask it: an answer that refuses is an answer, none at all is TargetError."""
 
     def ask(method: str, path: str, body: Any = None, content_type: str = "application/json") -> tuple[int, Object]:
@@ -93,15 +78,15 @@ def asking(cluster: Any) -> Ask:
             if method == "GET":
                 return 200, cluster.get(path)
             return 200, cluster.send(method, path, body, content_type=content_type)
-        except TargetError as error:
-            if not (status := int(getattr(error, "status", 0))):
+        except ApiError as error:
+            if not error.status:
                 raise
-            return status, {"message": str(error), "reason": getattr(error, "reason", "")}
+            return error.status, {"message": str(error), "reason": error.reason}
 
     return ask
 
 
-def find(cluster: Any, path: str) -> Object | None:
+def find(cluster: Cluster, path: str) -> Object | None:
     """The object at a path, or None where there is none."""
     status, found = asking(cluster)("GET", path)
     if status == GONE:
@@ -139,7 +124,7 @@ def made(p: Mapping[str, Any], what: str, path: str) -> Step:
     return {"what": what, "path": path, "delete": mark_of(p)}
 
 
-def gone_by_steps(place: Place, p: Parameters) -> Proof:
+def gone_by_steps(place: ClusterPlace, p: Parameters) -> Proof:
     """Whether nothing of what the undo steps are of stands any more, by the objects as the API tells of them."""
     left = []
     for step in p.get(UNDO, []):

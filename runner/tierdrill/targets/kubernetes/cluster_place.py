@@ -1,0 +1,113 @@
+"""One cluster as the ledger refers to it: plain data without secrets, enough to inject and undo without documents."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from tierdrill.documents.models.kubernetes import KubernetesSettings
+from tierdrill.documents.models.tiers import Tiers
+from tierdrill.documents.models.workloads import Workloads
+from tierdrill.targets.base import Inventory, NodeState, ReplicaState
+from tierdrill.targets.kubernetes.connect import Cluster, path_of
+from tierdrill.targets.kubernetes.kubeconfig import kubeconfig_path
+from tierdrill.targets.kubernetes.names import NameTable, Slot
+from tierdrill.targets.kubernetes.records import ObjectRef, PodRecord, node_of, pod_of
+
+
+def described(
+    environment: str,
+    settings: KubernetesSettings,
+    tiers: Tiers,
+    workloads: Workloads,
+    cluster: Cluster,
+    names: NameTable,
+) -> dict[str, Any]:
+    """The place, as the ledger holds it. The cluster that this process itself runs in has no kubeconfig."""
+    path = kubeconfig_path(settings.kubeconfig)
+    return {
+        "target": "kubernetes",
+        "environment": environment,
+        "kubeconfig": path if any(Path(one).is_file() for one in path.split(os.pathsep)) else None,
+        "context": settings.context,
+        "cluster": cluster.fingerprint(),
+        "namespace": settings.namespace,
+        "settings": settings.model_dump(mode="json", exclude_defaults=True),
+        "ranks": {tier.name: tier.rank for tier in tiers.tiers},
+        "workloads": workloads.model_dump(mode="json", exclude_defaults=True),
+        "names": names.plain(),
+    }
+
+
+@dataclass
+class ClusterPlace:
+    """A cluster while faults are injected into it. The cluster that answers must be the one that was meant."""
+
+    told: Mapping[str, Any]
+
+    @cached_property
+    def cluster(self) -> Cluster:
+        """Its API; TargetError where the credentials cannot be read, or another cluster answers."""
+        return Cluster(self.told.get("kubeconfig"), self.told.get("context"), self.told["cluster"])
+
+    @cached_property
+    def settings(self) -> KubernetesSettings:
+        """The environment's `kubernetes:`, as it was when the run began."""
+        return KubernetesSettings.model_validate(self.told["settings"])
+
+    @property
+    def ranks(self) -> Mapping[str, int]:
+        """The rank of each tier: 1 is the last one to be given up."""
+        found: Mapping[str, int] = self.told["ranks"]
+        return found
+
+    @cached_property
+    def names(self) -> NameTable:
+        """Which object each name of the documents stands for."""
+        return names_from(self.told["names"])
+
+    def inventory(self) -> Inventory:
+        """What the names stand for now. What is gone, or has been replaced since the run began, is not in it."""
+        nodes = [node_of(raw) for raw in self.cluster.pages(path_of("nodes"))]
+        pods: list[ReplicaState] = []
+        for tier, told in self.settings.tiers.items():
+            for namespace in told.namespaces:
+                found = map(pod_of, self.cluster.pages(path_of("pods", namespace), labels=told.selector))
+                pods += [self._replica(tier, pod) for pod in found if not pod.ended]
+        mine = {ref.uid: alias for alias, ref in self.names.nodes.items()}
+        return Inventory(
+            tuple(NodeState(mine[n.uid], n.ready == "True", n.cordoned, n.boot_id) for n in nodes if n.uid in mine),
+            (),
+            tuple(pods),
+            tuple(self.names.gateways),
+        )
+
+    def _replica(self, tier: str, pod: PodRecord) -> ReplicaState:
+        name = self.names.alias("replica", pod.name)
+        return ReplicaState(
+            name=name,
+            model=name.rpartition("-")[0],
+            tier=tier,
+            rank=self.ranks[tier],
+            node=None if pod.node is None else self.names.alias("node", pod.node),
+            gpu=None,
+            state=pod.phase.lower(),
+            ready=pod.ready,
+            restarts=pod.restarts,
+            generation=0,
+        )
+
+
+def names_from(plain: Mapping[str, Mapping[str, str]]) -> NameTable:
+    """The table that `NameTable.plain` has written."""
+    refs = {alias: ObjectRef(**ref) for alias, ref in plain.items()}
+    pods = {alias: Slot(ref, None) for alias, ref in refs.items() if ref.kind == "Pod"}
+    return NameTable(
+        nodes={alias: ref for alias, ref in refs.items() if ref.kind == "Node"},
+        replicas={alias: slot for alias, slot in pods.items() if not alias.startswith("gateway-")},
+        gateways={alias: slot for alias, slot in pods.items() if alias.startswith("gateway-")},
+    )

@@ -1,0 +1,135 @@
+"""The nodes, pods and tiers that faults are bound to, as the cluster has them now. What has not opted in, or is
+protected, is refused, whatever a plan has said before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from fnmatch import fnmatchcase
+
+from tierdrill.documents.label_selectors import Selector
+from tierdrill.targets.base import TargetError
+from tierdrill.targets.kubernetes.cluster_place import ClusterPlace
+from tierdrill.targets.kubernetes.connect import path_of
+from tierdrill.targets.kubernetes.kubernetes_fault import find
+from tierdrill.targets.kubernetes.records import NodeRecord, PodRecord, node_of, pod_of
+from tierdrill.text import listed
+
+OUR_PODS = "tierdrill.io/run"
+
+
+def node(place: ClusterPlace, alias: str) -> NodeRecord:
+    """The node that is meant; TargetError if it is another one since, or may not be drilled."""
+    ref = place.names.ref(alias)
+    found = find(place.cluster, path_of("nodes", name=ref.name))
+    if found is None or found["metadata"]["uid"] != ref.uid:
+        raise TargetError(f"{ref} is gone{'' if found is None else ', another one has its name'}; nothing was touched")
+    record = node_of(found)
+    if why := node_refused(place, record):
+        raise TargetError(why)
+    return record
+
+
+def pod(place: ClusterPlace, alias: str) -> PodRecord:
+    """The pod that is meant; TargetError if it was replaced, ends already, or may not be drilled."""
+    ref = place.names.ref(alias)
+    found = find(place.cluster, path_of("pods", ref.namespace, ref.name))
+    if found is None or found["metadata"]["uid"] != ref.uid:
+        raise TargetError(f"{ref} ({alias}) was replaced since; nothing was touched")
+    record = pod_of(found)
+    if record.deleting or record.ended:
+        raise TargetError(f"{ref} ({alias}) is ending already; nothing was touched")
+    refuse_pods(place, [record])
+    host = None if record.node is None else find(place.cluster, path_of("nodes", name=record.node))
+    if host is not None and (why := node_refused(place, node_of(host))):
+        raise TargetError(f"{ref} ({alias}): {why}")
+    return record
+
+
+def node_refused(place: ClusterPlace, record: NodeRecord) -> str:
+    """Why that node may not be drilled; "" where it may."""
+    settings = place.settings
+    if not settings.opted_in(record.labels):
+        return f"node {record.name} has not opted in: it lacks the label {_labels(settings.opt_in)}"
+    shields = [one for one in settings.protected.nodes if Selector.parse(one).matches(record.labels)]
+    return f"node {record.name} is protected: it has {listed(shields)}" if shields else ""
+
+
+def refuse_pods(place: ClusterPlace, pods: Iterable[PodRecord]) -> None:
+    """TargetError for the first that may not be touched."""
+    settings, told = place.settings, dict[str, str]()
+    for one in pods:
+        if one.namespace not in told:
+            told[one.namespace] = namespace_refused(place, one.namespace)
+        why = told[one.namespace]
+        if one.priority >= settings.protected.priority_at_least:
+            why = f"its priority {one.priority} is protected (kubernetes.protected.priority_at_least)"
+        if one.mirror:
+            why = "it is a static pod of its node"
+        if why:
+            raise TargetError(f"{one.ref} may not be touched: {why}")
+
+
+def namespace_refused(place: ClusterPlace, name: str) -> str:
+    """Why nothing in that namespace may be drilled; "" where it may."""
+    settings = place.settings
+    if any(fnmatchcase(name, pattern) for pattern in settings.protected.namespaces):
+        return f"namespace {name} is protected"
+    found = find(place.cluster, path_of("namespaces", name=name))
+    if found is None:
+        return f"namespace {name} is gone"
+    if not settings.opted_in(found["metadata"].get("labels") or {}):
+        return f"namespace {name} has not opted in: it lacks the label {_labels(settings.opt_in)}"
+    return ""
+
+
+def tier_namespaces(place: ClusterPlace, tier: str) -> tuple[str, ...]:
+    """Where the pods of a tier are; TargetError if one of them may not be drilled."""
+    if tier not in place.settings.tiers:
+        known = listed(sorted(place.settings.tiers))
+        raise TargetError(f"the environment has no kubernetes.tiers.{tier}, expected one of: {known}")
+    names = place.settings.tiers[tier].namespaces
+    if whys := [why for name in names if (why := namespace_refused(place, name))]:
+        raise TargetError(whys[0])
+    return names
+
+
+def tier_pods(place: ClusterPlace, tier: str) -> list[PodRecord]:
+    """The pods of a tier that have not ended."""
+    told = place.settings.tiers[tier]
+    found = [
+        pod_of(raw)
+        for namespace in told.namespaces
+        for raw in place.cluster.pages(path_of("pods", namespace), labels=told.selector)
+    ]
+    return [one for one in found if not one.ended]
+
+
+def pods_on(place: ClusterPlace, node_name: str) -> list[PodRecord]:
+    """The pods of the document's namespaces that run on a node and have to leave it when it is emptied: neither those
+    of a DaemonSet, nor static ones, nor ours.
+    """
+    settings = place.settings
+    found = [
+        pod_of(raw)
+        for namespace in settings.namespaces
+        for raw in place.cluster.pages(path_of("pods", namespace), fields=f"spec.nodeName={node_name}")
+    ]
+    return [
+        one
+        for one in found
+        if not one.ended and not one.mirror and OUR_PODS not in one.labels
+        if one.controller is None or one.controller[0] != "DaemonSet"
+    ]
+
+
+def tier_of(place: ClusterPlace, record: PodRecord) -> str | None:
+    """The tier whose pod that is."""
+    for name, told in place.settings.tiers.items():
+        if record.namespace in told.namespaces and Selector.parse(told.selector).matches(record.labels):
+            return name
+    return None
+
+
+def _labels(labels: dict[str, str]) -> str:
+    return ",".join(f"{key}={value}" for key, value in labels.items())

@@ -1,0 +1,78 @@
+"""A Kubernetes cluster as a place of faults: each one written down on the cluster before it is injected, and seen there
+and gone by somebody who did not inject it.
+
+How it does each kind of fault, and who is the witness, says its file in faults/.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from tierdrill.faults.kind import modules_by_kind
+from tierdrill.targets.base import FaultOrder, Inventory, Mechanism, Proof, TargetError
+from tierdrill.targets.kubernetes import faults
+from tierdrill.targets.kubernetes.cluster_place import ClusterPlace
+from tierdrill.targets.kubernetes.kubernetes_fault import KubernetesFault, Parameters
+from tierdrill.targets.kubernetes.ledger_map import RunMap
+
+KUBERNETES_FAULTS: Mapping[str, KubernetesFault] = {kind: module.FAULT for kind, module in modules_by_kind(faults)}
+MECHANISMS: Mapping[str, Mechanism] = {kind: fault.mechanism for kind, fault in KUBERNETES_FAULTS.items()}
+
+
+def run_of(fault: str) -> str:
+    """The run that a fault belongs to, by its id, RUN/KIND/TARGET."""
+    return fault.partition("/")[0]
+
+
+class KubernetesPort:
+    """FaultPort over one cluster."""
+
+    def __init__(self, place: Mapping[str, Any]) -> None:
+        self.place = ClusterPlace(place)
+
+    def mechanisms(self) -> Mapping[str, Mechanism]:
+        return MECHANISMS
+
+    def inventory(self) -> Inventory:
+        return self.place.inventory()
+
+    def _map(self, order: FaultOrder) -> RunMap:
+        return RunMap(self.place.cluster, self.place.settings.namespace, run_of(order.fault))
+
+    def bind(self, order: FaultOrder) -> FaultOrder:
+        extra = _fault_of(order).bind(self.place, _about(order))
+        return replace(order, parameters={**order.parameters, **extra})
+
+    def inject(self, order: FaultOrder) -> None:
+        fault, p, ledger = _fault_of(order), _about(order), self._map(order)
+        ledger.write(order)
+        fault.inject(self.place, p)
+        if ledger.read() is None:
+            # The run's Lease has lapsed in between: whoever looked after its faults has looked already.
+            fault.revert(self.place, p)
+            raise TargetError("the run's Lease lapsed while it was injected; it was undone at once")
+
+    def revert(self, order: FaultOrder) -> str:
+        return _fault_of(order).revert(self.place, _about(order))
+
+    def landed(self, order: FaultOrder, since: float) -> Proof:
+        return _fault_of(order).landed(self.place, _about(order))
+
+    def gone(self, order: FaultOrder) -> Proof:
+        proof = _fault_of(order).gone(self.place, _about(order))
+        if proof.seen:
+            self._map(order).drop(order.fault)
+        return proof
+
+
+def _about(order: FaultOrder) -> Parameters:
+    """What the functions of a KubernetesFault get to know of an order."""
+    return {**order.parameters, "fault": order.fault, "run": run_of(order.fault), "lease_s": order.lease_s}
+
+
+def _fault_of(order: FaultOrder) -> KubernetesFault:
+    if order.kind not in KUBERNETES_FAULTS:
+        raise TargetError(f"Kubernetes has no mechanism for {order.kind}")
+    return KUBERNETES_FAULTS[order.kind]
