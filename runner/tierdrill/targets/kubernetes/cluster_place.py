@@ -44,7 +44,7 @@ def described(
 
 
 @dataclass
-class ClusterPlace:
+class Place:
     """A cluster while faults are injected into it. The cluster that answers must be the one that was meant."""
 
     told: Mapping[str, Any]

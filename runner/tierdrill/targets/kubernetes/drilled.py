@@ -9,7 +9,7 @@ from fnmatch import fnmatchcase
 
 from tierdrill.documents.label_selectors import Selector
 from tierdrill.targets.base import TargetError
-from tierdrill.targets.kubernetes.cluster_place import ClusterPlace
+from tierdrill.targets.kubernetes.cluster_place import Place
 from tierdrill.targets.kubernetes.connect import path_of
 from tierdrill.targets.kubernetes.kubernetes_fault import find
 from tierdrill.targets.kubernetes.records import NodeRecord, PodRecord, node_of, pod_of
@@ -18,7 +18,7 @@ from tierdrill.text import listed
 OUR_PODS = "tierdrill.io/run"
 
 
-def node(place: ClusterPlace, alias: str) -> NodeRecord:
+def node(place: Place, alias: str) -> NodeRecord:
     """The node that is meant; TargetError if it is another one since, or may not be drilled."""
     ref = place.names.ref(alias)
     found = find(place.cluster, path_of("nodes", name=ref.name))
@@ -30,7 +30,7 @@ def node(place: ClusterPlace, alias: str) -> NodeRecord:
     return record
 
 
-def pod(place: ClusterPlace, alias: str) -> PodRecord:
+def pod(place: Place, alias: str) -> PodRecord:
     """The pod that is meant; TargetError if it was replaced, ends already, or may not be drilled."""
     ref = place.names.ref(alias)
     found = find(place.cluster, path_of("pods", ref.namespace, ref.name))
@@ -46,7 +46,7 @@ def pod(place: ClusterPlace, alias: str) -> PodRecord:
     return record
 
 
-def node_refused(place: ClusterPlace, record: NodeRecord) -> str:
+def node_refused(place: Place, record: NodeRecord) -> str:
     """Why that node may not be drilled; "" where it may."""
     settings = place.settings
     if not settings.opted_in(record.labels):
@@ -55,7 +55,7 @@ def node_refused(place: ClusterPlace, record: NodeRecord) -> str:
     return f"node {record.name} is protected: it has {listed(shields)}" if shields else ""
 
 
-def refuse_pods(place: ClusterPlace, pods: Iterable[PodRecord]) -> None:
+def refuse_pods(place: Place, pods: Iterable[PodRecord]) -> None:
     """TargetError for the first that may not be touched."""
     settings, told = place.settings, dict[str, str]()
     for one in pods:
@@ -70,7 +70,7 @@ def refuse_pods(place: ClusterPlace, pods: Iterable[PodRecord]) -> None:
             raise TargetError(f"{one.ref} may not be touched: {why}")
 
 
-def namespace_refused(place: ClusterPlace, name: str) -> str:
+def namespace_refused(place: Place, name: str) -> str:
     """Why nothing in that namespace may be drilled; "" where it may."""
     settings = place.settings
     if any(fnmatchcase(name, pattern) for pattern in settings.protected.namespaces):
@@ -83,7 +83,7 @@ def namespace_refused(place: ClusterPlace, name: str) -> str:
     return ""
 
 
-def tier_namespaces(place: ClusterPlace, tier: str) -> tuple[str, ...]:
+def tier_namespaces(place: Place, tier: str) -> tuple[str, ...]:
     """Where the pods of a tier are; TargetError if one of them may not be drilled."""
     if tier not in place.settings.tiers:
         known = listed(sorted(place.settings.tiers))
@@ -94,7 +94,7 @@ def tier_namespaces(place: ClusterPlace, tier: str) -> tuple[str, ...]:
     return names
 
 
-def tier_pods(place: ClusterPlace, tier: str) -> list[PodRecord]:
+def tier_pods(place: Place, tier: str) -> list[PodRecord]:
     """The pods of a tier that have not ended."""
     told = place.settings.tiers[tier]
     found = [
@@ -105,7 +105,7 @@ def tier_pods(place: ClusterPlace, tier: str) -> list[PodRecord]:
     return [one for one in found if not one.ended]
 
 
-def pods_on(place: ClusterPlace, node_name: str) -> list[PodRecord]:
+def pods_on(place: Place, node_name: str) -> list[PodRecord]:
     """The pods of the document's namespaces that run on a node and have to leave it when it is emptied: neither those
     of a DaemonSet, nor static ones, nor ours.
     """
@@ -123,7 +123,7 @@ def pods_on(place: ClusterPlace, node_name: str) -> list[PodRecord]:
     ]
 
 
-def tier_of(place: ClusterPlace, record: PodRecord) -> str | None:
+def tier_of(place: Place, record: PodRecord) -> str | None:
     """The tier whose pod that is."""
     for name, told in place.settings.tiers.items():
         if record.namespace in told.namespaces and Selector.parse(told.selector).matches(record.labels):

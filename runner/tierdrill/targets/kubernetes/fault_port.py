@@ -11,9 +11,11 @@ from dataclasses import replace
 from typing import Any
 
 from tierdrill.faults.kind import modules_by_kind
-from tierdrill.targets.base import FaultOrder, Inventory, Mechanism, Proof, TargetError
+from tierdrill.targets.base import REMEDY, FaultOrder, Inventory, Mechanism, Proof, TargetError
 from tierdrill.targets.kubernetes import faults
-from tierdrill.targets.kubernetes.cluster_place import ClusterPlace
+from tierdrill.targets.kubernetes.cluster_place import Place
+from tierdrill.targets.kubernetes.cluster_settings import ClusterSettings
+from tierdrill.targets.kubernetes.gateway_admin import GatewayAdmin
 from tierdrill.targets.kubernetes.kubernetes_fault import KubernetesFault, Parameters
 from tierdrill.targets.kubernetes.ledger_map import RunMap
 
@@ -30,7 +32,7 @@ class KubernetesPort:
     """FaultPort over one cluster."""
 
     def __init__(self, place: Mapping[str, Any]) -> None:
-        self.place = ClusterPlace(place)
+        self.place = Place(place)
 
     def mechanisms(self) -> Mapping[str, Mechanism]:
         return MECHANISMS
@@ -54,13 +56,24 @@ class KubernetesPort:
             fault.revert(self.place, p)
             raise TargetError("the run's Lease lapsed while it was injected; it was undone at once")
 
-    def revert(self, order: FaultOrder) -> str:
+    def _settings(self) -> ClusterSettings:
+        place, told = self.place, self.place.settings.gateways
+        admin = told.admin if told is not None else None
+        gateways = GatewayAdmin(place.cluster, lambda: place.names, admin) if admin is not None else None
+        return ClusterSettings(dict(place.told), place.cluster, lambda: place.names, gateways)
+
+    def revert(self, order: FaultOrder) -> str | None:
+        if order.kind == REMEDY:
+            self._settings().put_back(order.parameters)
+            return None
         return _fault_of(order).revert(self.place, _about(order))
 
     def landed(self, order: FaultOrder, since: float) -> Proof:
         return _fault_of(order).landed(self.place, _about(order))
 
     def gone(self, order: FaultOrder) -> Proof:
+        if order.kind == REMEDY:
+            return self._settings().is_back(order.parameters)
         proof = _fault_of(order).gone(self.place, _about(order))
         if proof.seen:
             self._map(order).drop(order.fault)

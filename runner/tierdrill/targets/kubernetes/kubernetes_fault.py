@@ -18,7 +18,7 @@ from typing import Any, Literal
 
 from tierdrill.targets.base import Mechanism, Proof, TargetError
 from tierdrill.targets.kubernetes.api_errors import ApiError
-from tierdrill.targets.kubernetes.cluster_place import ClusterPlace
+from tierdrill.targets.kubernetes.cluster_place import Place as Place
 from tierdrill.targets.kubernetes.connect import Cluster
 from tierdrill.targets.kubernetes.permissions import Permission
 from tierdrill.targets.kubernetes.undo_program import (
@@ -44,7 +44,7 @@ UNDO = "undo"
 """The parameter that holds the undo steps."""
 
 
-def revert_by_steps(place: ClusterPlace, p: Parameters) -> str:
+def revert_by_steps(place: Place, p: Parameters) -> str:
     """Play the undo steps that were written down at bind; what they did, in words."""
     try:
         return "; ".join(play(asking(place.cluster), p.get(UNDO, [])))
@@ -61,13 +61,13 @@ class KubernetesFault:
     """
 
     mechanism: Mechanism
-    bind: Callable[[ClusterPlace, Parameters], Parameters]
-    inject: Callable[[ClusterPlace, Parameters], object]
-    landed: Callable[[ClusterPlace, Parameters], Proof]
-    gone: Callable[[ClusterPlace, Parameters], Proof]
+    bind: Callable[[Place, Parameters], Parameters]
+    inject: Callable[[Place, Parameters], object]
+    landed: Callable[[Place, Parameters], Proof]
+    gone: Callable[[Place, Parameters], Proof]
     keeper: Keeper
     needs: tuple[Permission, ...] = ()
-    revert: Callable[[ClusterPlace, Parameters], str] = field(default=revert_by_steps)
+    revert: Callable[[Place, Parameters], str] = field(default=revert_by_steps)
 
 
 def asking(cluster: Cluster) -> Ask:
@@ -124,7 +124,7 @@ def made(p: Mapping[str, Any], what: str, path: str) -> Step:
     return {"what": what, "path": path, "delete": mark_of(p)}
 
 
-def gone_by_steps(place: ClusterPlace, p: Parameters) -> Proof:
+def gone_by_steps(place: Place, p: Parameters) -> Proof:
     """Whether nothing of what the undo steps are of stands any more, by the objects as the API tells of them."""
     left = []
     for step in p.get(UNDO, []):

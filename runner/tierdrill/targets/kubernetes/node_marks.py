@@ -8,7 +8,7 @@ from typing import Any
 from tierdrill.targets.base import Proof, TargetError
 from tierdrill.targets.kubernetes import drilled
 from tierdrill.targets.kubernetes.api_errors import ApiError
-from tierdrill.targets.kubernetes.cluster_place import ClusterPlace
+from tierdrill.targets.kubernetes.cluster_place import Place
 from tierdrill.targets.kubernetes.connect import JSON_PATCH, path_of
 from tierdrill.targets.kubernetes.kubernetes_fault import PREFIX, UNDO, Parameters, find, mark_of, seen
 from tierdrill.targets.kubernetes.permissions import may
@@ -23,7 +23,7 @@ CORDONED_FOR = f"{PREFIX}cordoned-for"
 TAINT = f"{PREFIX}drill"
 
 
-def bind_cordon(place: ClusterPlace, p: Parameters) -> Parameters:
+def bind_cordon(place: Place, p: Parameters) -> Parameters:
     """The node; TargetError where somebody has cordoned it already."""
     node = drilled.node(place, p["node"])
     if node.cordoned:
@@ -35,7 +35,7 @@ def bind_cordon(place: ClusterPlace, p: Parameters) -> Parameters:
     return {"name": node.name, UNDO: [_step(node.name, node.uid, {"fields": fields})]}
 
 
-def cordon(place: ClusterPlace, p: Parameters) -> None:
+def cordon(place: Place, p: Parameters) -> None:
     """Mark it as unschedulable, and as so marked by this fault."""
 
     def changes(found: Object) -> list[Object]:
@@ -47,13 +47,13 @@ def cordon(place: ClusterPlace, p: Parameters) -> None:
     change_node(place, p, changes)
 
 
-def is_cordoned(place: ClusterPlace, p: Parameters) -> Proof:
+def is_cordoned(place: Place, p: Parameters) -> Proof:
     """Has the node controller tainted it?"""
     tainted = _has_taint(place, p, UNSCHEDULABLE)
     return seen(tainted, CONTROLLER, f"node {p['name']} {'has' if tainted else 'has no'} taint {UNSCHEDULABLE}")
 
 
-def takes_pods(place: ClusterPlace, p: Parameters) -> Proof:
+def takes_pods(place: Place, p: Parameters) -> Proof:
     """Has the node controller taken its taint away, or is the cordon somebody else's by now?"""
     found = _node(place, p)
     if found is None:
@@ -64,7 +64,7 @@ def takes_pods(place: ClusterPlace, p: Parameters) -> Proof:
     return seen(not tainted, CONTROLLER, f"node {p['name']} {'has' if tainted else 'has no'} taint {UNSCHEDULABLE}")
 
 
-def bind_taint(place: ClusterPlace, p: Parameters) -> Parameters:
+def bind_taint(place: Place, p: Parameters) -> Parameters:
     """The node, and the pods that will have to leave."""
     node = drilled.node(place, p["node"])
     leaving = drilled.pods_on(place, node.name)
@@ -76,7 +76,7 @@ def bind_taint(place: ClusterPlace, p: Parameters) -> Parameters:
     return {"name": node.name, "taint": taint, "pods": [one.ref.plain() for one in leaving], UNDO: [step]}
 
 
-def taint(place: ClusterPlace, p: Parameters) -> None:
+def taint(place: Place, p: Parameters) -> None:
     """Put the taint on, beside all others."""
 
     def changes(found: Object) -> list[Object]:
@@ -86,7 +86,7 @@ def taint(place: ClusterPlace, p: Parameters) -> None:
     change_node(place, p, changes)
 
 
-def untainted(place: ClusterPlace, p: Parameters) -> Proof:
+def untainted(place: Place, p: Parameters) -> Proof:
     """Is the taint of this fault gone from the node?"""
     tainted = _has_taint(place, p, TAINT)
     return seen(
@@ -94,7 +94,7 @@ def untainted(place: ClusterPlace, p: Parameters) -> Proof:
     )
 
 
-def change_node(place: ClusterPlace, p: Parameters, changes: Callable[[Object], list[Object]]) -> None:
+def change_node(place: Place, p: Parameters, changes: Callable[[Object], list[Object]]) -> None:
     """Patch the node that was bound, overwriting nothing that somebody else changes meanwhile."""
     for attempt in range(ATTEMPTS):
         found = _node(place, p)
@@ -111,13 +111,13 @@ def change_node(place: ClusterPlace, p: Parameters, changes: Callable[[Object], 
             return
 
 
-def _node(place: ClusterPlace, p: Parameters) -> Object | None:
+def _node(place: Place, p: Parameters) -> Object | None:
     """The node that was bound, by its uid."""
     found = find(place.cluster, path_of("nodes", name=p["name"]))
     return found if found is not None and found["metadata"]["uid"] == p[UNDO][0]["uid"] else None
 
 
-def _has_taint(place: ClusterPlace, p: Parameters, key: str) -> bool:
+def _has_taint(place: Place, p: Parameters, key: str) -> bool:
     found = _node(place, p)
     return found is not None and any(one == key for one, _, _ in node_of(found).taints)
 

@@ -9,7 +9,7 @@ from typing import Any
 from tierdrill.targets.base import Proof, TargetError
 from tierdrill.targets.kubernetes import drilled
 from tierdrill.targets.kubernetes.api_errors import ApiError
-from tierdrill.targets.kubernetes.cluster_place import ClusterPlace
+from tierdrill.targets.kubernetes.cluster_place import Place
 from tierdrill.targets.kubernetes.connect import path_of
 from tierdrill.targets.kubernetes.kubernetes_fault import Parameters, find, seen
 from tierdrill.targets.kubernetes.records import PodRecord, pod_of
@@ -20,10 +20,10 @@ KUBELET, WORKLOAD = "the pod's node", "the pod's workload"
 _SETS = {"ReplicaSet": "replicasets", "StatefulSet": "statefulsets"}
 
 
-def bind_pod(*, dry_run: bool) -> Callable[[ClusterPlace, Parameters], Parameters]:
+def bind_pod(*, dry_run: bool) -> Callable[[Place, Parameters], Parameters]:
     """The pod as it is now. With `dry_run`, TargetError where its eviction would be refused."""
 
-    def bind(place: ClusterPlace, p: Parameters) -> Parameters:
+    def bind(place: Place, p: Parameters) -> Parameters:
         pod = drilled.pod(place, p["replica"])
         if pod.controller is None or pod.controller[0] not in _SETS:
             raise TargetError(f"{pod.ref} belongs to no ReplicaSet or StatefulSet: nothing would replace it")
@@ -42,13 +42,13 @@ def _owner_path(pod: PodRecord) -> str:
     return path_of(_SETS[pod.controller[0]], pod.namespace, pod.controller[1], group="apps")
 
 
-def still_there(place: ClusterPlace, ref: dict[str, Any]) -> PodRecord | None:
+def still_there(place: Place, ref: dict[str, Any]) -> PodRecord | None:
     """The very pod, or None where it is gone or another one has its name."""
     found = find(place.cluster, path_of("pods", ref["namespace"], ref["name"]))
     return pod_of(found) if found is not None and found["metadata"]["uid"] == ref["uid"] else None
 
 
-def evict(place: ClusterPlace, p: Parameters) -> None:
+def evict(place: Place, p: Parameters) -> None:
     """Ask for the eviction of the pod that was bound. Its uid is read just before: a precondition that fails would
     still use the budget up.
     """
@@ -58,7 +58,7 @@ def evict(place: ClusterPlace, p: Parameters) -> None:
     _evict(place, ref["namespace"], ref["name"])
 
 
-def delete(place: ClusterPlace, p: Parameters) -> None:
+def delete(place: Place, p: Parameters) -> None:
     """Delete the pod that was bound, and no other."""
     ref = p["pod"]
     try:
@@ -71,13 +71,13 @@ def delete(place: ClusterPlace, p: Parameters) -> None:
         raise
 
 
-def _evict(place: ClusterPlace, namespace: str, name: str, *, dry_run: bool = False) -> None:
+def _evict(place: Place, namespace: str, name: str, *, dry_run: bool = False) -> None:
     body = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": name, "namespace": namespace}}
     query = {"dryRun": "All"} if dry_run else {}
     place.cluster.send("POST", path_of("pods", namespace, name, "eviction"), body, query=query)
 
 
-def evict_all(place: ClusterPlace, pods: list[dict[str, Any]], within_s: float) -> None:
+def evict_all(place: Place, pods: list[dict[str, Any]], within_s: float) -> None:
     """Evict these pods one after the other, and wait until they are gone; TargetError names what holds one back when
     the time is up.
     """
@@ -95,7 +95,7 @@ def evict_all(place: ClusterPlace, pods: list[dict[str, Any]], within_s: float) 
             time.sleep(RETRY_S)
 
 
-def ends(place: ClusterPlace, p: Parameters) -> Proof:
+def ends(place: Place, p: Parameters) -> Proof:
     """Has the pod ended, or does its node say that it is not ready any more?"""
     pod = still_there(place, p["pod"])
     if pod is None:
@@ -106,7 +106,7 @@ def ends(place: ClusterPlace, p: Parameters) -> Proof:
     return seen(False, KUBELET, f"pod {pod.name} {'ends, and is still ready' if pod.deleting else 'is as before'}")
 
 
-def replaced(place: ClusterPlace, p: Parameters) -> Proof:
+def replaced(place: Place, p: Parameters) -> Proof:
     """Does its workload count as many ready pods as before, without it?"""
     pod = still_there(place, p["pod"])
     owner = find(place.cluster, p["owner"])

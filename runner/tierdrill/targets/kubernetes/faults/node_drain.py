@@ -1,6 +1,6 @@
 from tierdrill.targets.base import Mechanism, Proof
 from tierdrill.targets.kubernetes import drilled
-from tierdrill.targets.kubernetes.cluster_place import ClusterPlace
+from tierdrill.targets.kubernetes.cluster_place import Place
 from tierdrill.targets.kubernetes.kubernetes_fault import KubernetesFault, Parameters, seen
 from tierdrill.targets.kubernetes.node_marks import NEEDS, bind_cordon, cordon, takes_pods
 from tierdrill.targets.kubernetes.permissions import may
@@ -8,7 +8,7 @@ from tierdrill.targets.kubernetes.pod_ends import evict_all, still_there
 from tierdrill.targets.kubernetes.records import PodRecord
 
 
-def bind(place: ClusterPlace, p: Parameters) -> Parameters:
+def bind(place: Place, p: Parameters) -> Parameters:
     """The node, and the pods that are to leave it, the least important tier first."""
     bound = bind_cordon(place, p)
     leaving = drilled.pods_on(place, bound["name"])
@@ -21,13 +21,13 @@ def bind(place: ClusterPlace, p: Parameters) -> Parameters:
     return {**bound, "pods": [one.ref.plain() for one in sorted(leaving, key=rank)]}
 
 
-def drain(place: ClusterPlace, p: Parameters) -> None:
+def drain(place: Place, p: Parameters) -> None:
     """Cordon, then evict in order."""
     cordon(place, p)
     evict_all(place, p["pods"], float(p["within_s"]))
 
 
-def landed(place: ClusterPlace, p: Parameters) -> Proof:
+def landed(place: Place, p: Parameters) -> Proof:
     """Has every pod that was to leave ended?"""
     left = [ref["name"] for ref in p["pods"] if still_there(place, ref) is not None]
     detail = f"still there: {', '.join(left)}" if left else f"{len(p['pods'])} pods have left node {p['name']}"

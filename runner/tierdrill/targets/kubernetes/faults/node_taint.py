@@ -1,11 +1,11 @@
 from tierdrill.targets.base import Mechanism, Proof
-from tierdrill.targets.kubernetes.cluster_place import ClusterPlace
+from tierdrill.targets.kubernetes.cluster_place import Place
 from tierdrill.targets.kubernetes.kubernetes_fault import KubernetesFault, Parameters, seen
 from tierdrill.targets.kubernetes.node_marks import NEEDS, bind_taint, taint, untainted
 from tierdrill.targets.kubernetes.pod_ends import still_there
 
 
-def landed(place: ClusterPlace, p: Parameters) -> Proof:
+def landed(place: Place, p: Parameters) -> Proof:
     """Has the taint controller made a pod leave?"""
     for ref in p["pods"]:
         pod = still_there(place, ref)
