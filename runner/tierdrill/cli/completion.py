@@ -53,23 +53,19 @@ def _drill_files(ctx: click.Context) -> dict[str, str]:
 
 
 def drill_names(ctx: click.Context) -> list[str]:
-    """The drills of the catalogue in use."""
     return list(_drill_files(ctx))
 
 
 def complete_drill(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """Drills that begin so."""
     return [CompletionItem(name) for name in drill_names(ctx) if name.startswith(incomplete)]
 
 
 def complete_environment(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """Environments that begin so."""
     names = [name[1] for text in _documents(ctx, _ENVIRONMENT) if (name := _NAME.search(text))]
     return [CompletionItem(name) for name in names if name.startswith(incomplete)]
 
 
 def complete_calendar(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """Calendars that begin so."""
     names = [name[1] for text in _documents(ctx, _CALENDAR) if (name := _NAME.search(text))]
     return [CompletionItem(name) for name in names if name.startswith(incomplete)]
 
@@ -102,17 +98,14 @@ def _named_in(ctx: click.Context, kind: re.Pattern[str], section: str, incomplet
 
 
 def complete_channel(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """Channels of the calendars that begin so."""
     return _named_in(ctx, _CALENDAR, "channels", incomplete)
 
 
 def complete_entry(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """Entries of the calendars that begin so."""
     return _named_in(ctx, _CALENDAR, "entries", incomplete)
 
 
 def complete_tier(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """Tiers that begin so."""
     return _named_in(ctx, _TIERS, "tiers", incomplete)
 
 

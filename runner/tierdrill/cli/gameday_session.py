@@ -172,7 +172,6 @@ def _face(engine: Engine, *, plain: bool, color: bool, reads: bool) -> Face:
 
 
 def _conclude(journal: Journal, ending: Ending, color: bool) -> int:
-    """What is said at the end, and the exit code."""
     from tierdrill.gameday.record.record_files import close_books
 
     identity = journal.identity

@@ -25,7 +25,6 @@ class Finding:
 
 
 def python() -> Finding:
-    """The interpreter."""
     seen = f"{sys.version.split()[0]} at {sys.executable}"
     return Finding("python", sys.version_info >= (3, 11), True, seen)
 
@@ -88,7 +87,6 @@ def capacity() -> Finding:
 
 
 def loopback() -> Finding:
-    """A free port on 127.0.0.1."""
     try:
         with socket.create_server(("127.0.0.1", 0)) as server:
             return Finding("loopback", True, True, f"ports can be opened, such as {server.getsockname()[1]}")

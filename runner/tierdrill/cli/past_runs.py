@@ -64,7 +64,6 @@ def stored_events(home: Path, run: str) -> list[Event]:
 
 
 def is_going_on(home: Path, record: RunRecord) -> bool:
-    """Whether the run's runner still lives."""
     if record.status is not None:
         return False
     from tierdrill.conductor.status import live_runs

@@ -79,7 +79,6 @@ def try_reports(run: Judged, folder: Path) -> Path | None:
 
 
 def show_summary(run: Judged, color: bool, report: Path | None) -> None:
-    """The summary on stdout."""
     from tierdrill.report.run.terminal_summary import make_console, print_summary
 
     print_summary(make_console(color=color), run.setting, run.events, run.verdict, str(report) if report else None)

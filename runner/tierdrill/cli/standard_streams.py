@@ -54,7 +54,6 @@ class _Output(io.TextIOWrapper):
         return self.write_raw(visible_lines(text))
 
     def write_raw(self, text: str) -> int:
-        """Write the text as it is."""
         with _lost():
             return super().write(text)
 
@@ -69,8 +68,6 @@ class _Output(io.TextIOWrapper):
 
 
 class _Controls:
-    """See `_Output.controls`."""
-
     def __init__(self, output: _Output) -> None:
         self._output = output
 

@@ -30,8 +30,6 @@ from tierdrill.targets.base import SABOTAGE, Session
 
 
 class Deployment:
-    """One deployment in use by one run."""
-
     def __init__(self, plan: Plan, session: Session, recorder: Recorder) -> None:
         self.plan, self.session, self.recorder = plan, session, recorder
         self._endpoints = there = session.endpoints

@@ -76,7 +76,6 @@ class Reporter(RunEventHandler):  # type: ignore[misc]
         self.failed: list[dict[str, Any]] = []
 
     def note(self, text: str) -> None:
-        """A line for the history."""
         self.context.emit(event(RunNote(text=self.proofs.hide(text)[:NOTE_CHARACTERS]), "experiment"))
 
     def started(self, experiment: Any, journal: Any) -> None:
@@ -333,7 +332,6 @@ def undo(spec_path: Path) -> int:
 
 
 def main() -> int:
-    """Entry of the child process."""
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format=LOG_FORM)
     arguments = [argument for argument in sys.argv[1:] if argument != "--rollbacks-only"]
     spec = Path(arguments[0]).resolve()

@@ -140,7 +140,6 @@ class ExperimentProcess:
         return code
 
     async def wait(self) -> int:
-        """Until it has ended."""
         return await self._process.wait_async()
 
     async def _read(self, read_fd: int, take: Take) -> None:

@@ -31,7 +31,6 @@ class Hiding:
         self._hidden: list[tuple[str, str]] = []
 
     def learn(self, configuration: Mapping[str, Any], secrets: Mapping[str, Any]) -> None:
-        """The values of this run."""
         found: dict[str, str] = {}
         for name, default in self._defaults.items():
             for text in _texts(configuration.get(name)):

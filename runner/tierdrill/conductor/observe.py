@@ -126,7 +126,6 @@ class ObservedRun(DrillRun):
         self._last_due = 0.0
 
     async def play(self) -> None:
-        """Preflight to recovery."""
         observed, recorder, marks = self.observed, self.recorder, FaultMarks()
         recorder.listen(self._seen)
         self._marks = marks

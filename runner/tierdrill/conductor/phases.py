@@ -78,7 +78,6 @@ class DrillRun(RunLifecycle[Deployment]):
             forget_values(self.folder / SPEC_FILE)
 
     async def play(self) -> None:
-        """Preflight to recovery."""
         deployment = await self.bring_up()
         load = await self._preflight(deployment)
         if load is None:

@@ -134,7 +134,6 @@ class Plan:
 
     @property
     def fault_s(self) -> float:
-        """How long the fault stays."""
         return next(phase.seconds for phase in self.phases if phase.name == "fault")
 
     @property

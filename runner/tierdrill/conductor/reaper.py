@@ -40,8 +40,6 @@ GIVE_UP_S = 120.0
 
 
 class Reaper:
-    """Watches one run."""
-
     def __init__(self, home: Path, run: str, lab: str | None) -> None:
         self.home = home
         self.run = run

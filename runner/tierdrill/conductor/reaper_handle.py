@@ -23,8 +23,6 @@ class ReaperError(RuntimeError):
 
 
 class ReaperHandle:
-    """The runner's end of the reaper."""
-
     def __init__(self, process: Child, write_fd: int, stop: StopSignal) -> None:
         self._process = process
         self._write_fd = write_fd
@@ -33,7 +31,6 @@ class ReaperHandle:
 
     @property
     def pid(self) -> int:
-        """The reaper's process."""
         return self._process.pid
 
     async def _watched(self, stop: StopSignal) -> None:

@@ -48,7 +48,6 @@ class Recorder:
         self._listeners.append(listener)
 
     def take(self, item: Event) -> Event:
-        """Store an event and show it."""
         apart = self._wall() - self._monotonic()
         if abs(stepped := apart - self._apart) > STEP_S:
             self._apart = apart

@@ -84,7 +84,6 @@ class _Recovery:
             self._warn(f"not recorded: {error}")
 
     def undo(self) -> list[str]:
-        """Undo what no run looks after."""
         left = []
         for entry in in_order_of_undo(self.ledger.open_faults()):
             run, what = entry.run, _named(entry)
@@ -99,7 +98,6 @@ class _Recovery:
         return left
 
     def end_processes(self) -> list[str]:
-        """End what dead runs have started."""
         left = []
         for run in sorted({process.run for process in self.ledger.processes()} - self._live()):
 

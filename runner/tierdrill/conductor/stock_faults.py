@@ -63,7 +63,6 @@ class Proofs:
         self.hide.learn(configuration, secrets)
 
     def within(self, activity: str) -> float:
-        """How long a proof may take."""
         return float(self._named.get(activity, {}).get("within", 0.0))
 
     def asked(self, activity: str, aspect: str) -> Asked | str:

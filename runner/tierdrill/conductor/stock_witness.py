@@ -52,7 +52,6 @@ class Asked:
         return f"probe {self.probe['name']}"
 
     def look(self) -> Proof:
-        """Ask once."""
         at = time.time()
         try:
             value = run_activity(self.probe, self.configuration, self.secrets)
@@ -81,7 +80,6 @@ class Witness:
         self._thread = threading.Thread(target=self._watch, name=asked.name, daemon=True)
 
     def start(self) -> Witness:
-        """Begin to look."""
         self._thread.start()
         return self
 

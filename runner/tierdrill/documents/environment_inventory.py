@@ -43,7 +43,6 @@ class Inventory:
         return Layout(self.links, falls, self.tier_of)
 
     def of_kind(self, kind: str) -> tuple[str, ...]:
-        """All names of a kind of target."""
         by_kind = {
             "node": self.nodes,
             "gpu": self.gpus,

@@ -55,7 +55,6 @@ def filled_calls(experiment: Mapping[str, Any], values: Mapping[str, Any]) -> li
 
 
 def references(value: Any) -> set[str]:
-    """Every name that a value refers to."""
     if isinstance(value, str):
         return set(_REFERENCE.findall(value))
     if isinstance(value, Mapping):

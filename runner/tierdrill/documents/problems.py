@@ -39,7 +39,6 @@ class SpecError(Exception):
     """Documents that cannot be used; `problems` holds every reason, in order."""
 
     def __init__(self, problems: Iterable[Problem]) -> None:
-        """Keep the problems, each once and sorted."""
         self.problems = in_order(problems)
         super().__init__("\n".join(map(str, self.problems)))
 

@@ -52,7 +52,6 @@ class Timetable:
 
     @property
     def name(self) -> str:
-        """The calendar's name."""
         return self.calendar.metadata.name
 
 

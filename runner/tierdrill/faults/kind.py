@@ -97,7 +97,6 @@ class FaultKind:
 
     @property
     def required(self) -> tuple[str, ...]:
-        """The names of the arguments that must be given."""
         return tuple(one.name for one in self.parameters if one.default is None)
 
     def words(self, arguments: Mapping[str, Any]) -> list[str]:

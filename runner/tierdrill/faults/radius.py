@@ -92,7 +92,6 @@ class ConcurrentFaults:
         return found
 
     def remove(self, kinds: Iterable[str], target: str) -> None:
-        """A fault of these kinds on that target is undone."""
         for kind in kinds:
             self._standing.pop((kind, _undirected(KINDS[kind].target_kind, target)), None)
 

@@ -65,7 +65,6 @@ class Decision:
 
 
 def decide(state: GameDayState, command: Command, now: float) -> Decision:
-    """What a command does now."""
     if state.document is None:
         return Decision(say="this game day has not started", ok=False)
     if state.ended is not None and command.verb in _FLOW:

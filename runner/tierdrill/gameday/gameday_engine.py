@@ -232,7 +232,6 @@ class Engine:
 
 
 def run_arguments(state: GameDayState, home: Path) -> list[str]:
-    """The command line of the current step's run."""
     assert state.document is not None and state.current is not None
     step = state.current.step
     arguments = ["--home", str(home), "--catalogue", state.catalogue, "run", step.drill, "--json"]

@@ -34,7 +34,6 @@ class Attempt:
 
     @property
     def summary(self) -> str:
-        """That in words."""
         return self.outcome.summary
 
     @property
@@ -103,8 +102,6 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """An announcement that somebody made."""
-
     announcement: int
     step: int | None
     at: float
@@ -174,7 +171,6 @@ class GameDayState:
 
     @property
     def upcoming(self) -> StepState | None:
-        """The step that comes next."""
         return self.steps[self.position] if self.position < len(self.steps) else None
 
     @property
@@ -189,7 +185,6 @@ class GameDayState:
         return self.document.checklist.before if which == "before" else self.document.checklist.after
 
     def unticked(self, which: str) -> list[int]:
-        """The lines nobody has ticked."""
         return [number for number in range(len(self.checklist(which))) if (which, number) not in self.ticked]
 
     def due_announcements(self) -> list[Due]:

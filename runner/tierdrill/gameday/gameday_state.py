@@ -24,7 +24,6 @@ from tierdrill.history.payload import Payload
 
 
 def fold(events: Iterable[Event], state: GameDayState | None = None) -> GameDayState:
-    """The state after all of these events."""
     return _fold(reduce, events, state or GameDayState())
 
 

@@ -87,7 +87,6 @@ class Journal:
         self._store.finish(self.identity, at, outcome, summary)
 
     def close(self) -> None:
-        """Release the file."""
         self._store.close()
 
 

@@ -29,8 +29,6 @@ SETTING_UP_S = 12.0
 
 @dataclass(frozen=True)
 class Opening:
-    """How a game day is held."""
-
     author: str
     lab: str | None = None
     unattended: bool = False

@@ -254,5 +254,4 @@ class DatabaseFile:
             yield database
 
     def close(self) -> None:
-        """Release the file."""
         self._database.close()

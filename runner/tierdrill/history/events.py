@@ -39,7 +39,6 @@ class Event:
 
     @property
     def payload(self) -> Payload:
-        """What `data` says, typed."""
         if self._payload is None:
             object.__setattr__(self, "_payload", payload_of(self.kind, self.data))
         assert self._payload is not None

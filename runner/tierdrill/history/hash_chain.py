@@ -69,7 +69,6 @@ class Standing:
 
     @property
     def altered(self) -> bool:
-        """Whether it surely is another one."""
         return self.state == "altered"
 
     def __str__(self) -> str:

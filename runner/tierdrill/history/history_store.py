@@ -129,7 +129,6 @@ class HistoryStore(DatabaseFile):
         return stored
 
     def finish(self, run: str, at: float, status: str, summary: str) -> None:
-        """Record what the run came to."""
         with self._explained():
             self._database.execute(
                 "UPDATE runs SET ended_at = ?, status = ?, summary = ? WHERE run = ?", (at, status, summary, run)
@@ -176,7 +175,6 @@ class HistoryStore(DatabaseFile):
         return chain
 
     def count(self, run: str) -> int:
-        """How many events a run has."""
         with self._explained():
             row = self._database.execute("SELECT max(sequence) FROM events WHERE run = ?", (run,)).fetchone()
         return row[0] or 0

@@ -68,7 +68,6 @@ class Ledger:
             raise LedgerError(f"{self.path}: {error}{told}") from error
 
     def close(self) -> None:
-        """Release the file."""
         self._database.close()
 
     def intend(self, fault: str, run: str, order: dict[str, Any], place: dict[str, Any], lease_s: float) -> None:
@@ -178,7 +177,6 @@ class Ledger:
         stop_switch(self.home, run).remove()
 
     def processes(self, run: str | None = None) -> list[OwnedProcess]:
-        """The processes recorded for a run, or for all."""
         with self._explained():
             rows = self._database.execute(
                 "SELECT run, role, pid, ticks, boot, space, pgid FROM processes WHERE (?1 IS NULL OR run = ?1)", (run,)
@@ -219,12 +217,10 @@ class Ledger:
         return Halt(*row) if row else None
 
     def ask_stop(self, run: str, author: str, reason: str) -> None:
-        """Ask one run to stop and clean up."""
         with self._explained():
             stop_switch(self.home, run).throw(Halt(time.time(), valid(author), valid(reason)))
 
     def stop_asked(self, run: str) -> Halt | None:
-        """Who asked this run to stop, if anybody."""
         return stop_switch(self.home, run).thrown()
 
     def keep_digest(self, run: str, events: int, digest: str) -> None:
@@ -283,7 +279,6 @@ class Ledger:
         return [(str(row[0]), str(row[1]), ProcessId(*row[3:]), str(row[2])) for row in rows]
 
     def unlock(self, environment: str, run: str) -> None:
-        """Give the environment back."""
         with self._explained():
             self._database.execute("DELETE FROM locks WHERE environment = ? AND run = ?", (environment, run))
         release(self.home, "runs", run)

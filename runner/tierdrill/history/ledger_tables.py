@@ -70,7 +70,6 @@ class OwnedProcess:
 
     @property
     def pid(self) -> int:
-        """Its number."""
         return self.process.pid
 
 

@@ -60,7 +60,6 @@ class Payload:
 
     @classmethod
     def read(cls, data: Mapping[str, Any]) -> Self:
-        """From an event's data."""
         made = object.__new__(cls)
         values = made.__dict__
         for name, base, default, _ in cls._fields:
@@ -85,7 +84,6 @@ class Payload:
         return {name: at - by for name, at in found if at is not None}
 
     def __repr__(self) -> str:
-        """The kind and what it says."""
         return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in vars(self).items())})"
 
 

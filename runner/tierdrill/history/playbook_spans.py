@@ -101,7 +101,6 @@ class Execution:
         return f"{', '.join(self.rolled_back)} was rolled back" if self.rolled_back else ""
 
     def after(self, event: Event, said: response_kinds.PlaybookEvent) -> Execution:
-        """The execution after one more event about it."""
         told = replace(self, events=(*self.events, event.sequence))
         if isinstance(said, response_kinds.PlaybookFinished):
             return replace(told, finished_at=event.at, ok=said.ok, reason=said.reason)

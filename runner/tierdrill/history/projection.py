@@ -90,7 +90,6 @@ class FaultSpan:
         return self.effective_at is not None and self.gone_at is None
 
     def after(self, event: Event, said: run_kinds.FaultEvent) -> FaultSpan:
-        """The fault after one more event about it."""
         fault = replace(self, events=(*self.events, event.sequence))
         match said:
             case run_kinds.FaultInjected():
@@ -136,7 +135,6 @@ P = TypeVar("P", bound=Projection)
 
 
 def advance(state: P, event: Event) -> P:
-    """The state after one more event."""
     state = replace(state, now=max(state.now, event.at))
     match event.payload:
         case run_kinds.PhaseStarted() as said:
@@ -178,7 +176,6 @@ def _hosted(said: run_kinds.PlatformState) -> dict[str, tuple[str, ...]] | None:
 
 
 def project(events: Iterable[Event]) -> Projection:
-    """The state after all of these events."""
     state = Projection()
     for event in events:
         state = advance(state, event)

@@ -123,5 +123,4 @@ def kill_switch(home: Path) -> Switch:
 
 
 def stop_switch(home: Path, run: str) -> Switch:
-    """The request that this one run stops."""
     return Switch(home / "switches" / f"stop-{run}")

@@ -190,7 +190,6 @@ class FaultLife:
             ledger.confirm(self._order.fault)
 
     def proven(self, proof: Proof) -> None:
-        """The witness has spoken."""
         if not proof.seen:
             self.tell(run_kinds.FaultNotLanded, witness=proof.witness, seen=proof.detail)
             return
@@ -210,7 +209,6 @@ class FaultLife:
         self.tell(run_kinds.FaultGone, gone_at=proof.at, witness=proof.witness, seen=proof.detail)
 
     def tell(self, kind: Callable[..., run_kinds.FaultEvent], /, **data: Any) -> None:
-        """An event of the fault, for the history alone."""
         self._injector.emit(event(kind(fault=self._order.fault, **data), self._injector.source))
 
 

@@ -62,7 +62,6 @@ def setting_in(events: Sequence[Event]) -> DrillSetting:
 
 
 def start_of(events: Sequence[Event]) -> RunStarted:
-    """What the run was made from."""
     if not events or not isinstance(said := events[0].payload, RunStarted):
         raise NotARun("the history does not begin with run.started")
     return said
@@ -118,7 +117,6 @@ def judge(events: Sequence[Event]) -> Verdict:
 
 
 def _edges(timeline: Timeline) -> list[float]:
-    """The moments at which samples are mostly cut."""
     edges = [edge for phase in ("baseline", "fault", "recovery") for edge in timeline.phases.get(phase, ())]
     return edges if timeline.effect is None else [*edges, timeline.effect]
 

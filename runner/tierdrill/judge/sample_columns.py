@@ -169,7 +169,6 @@ def _values_at(rows: Sequence[int]) -> Callable[[Sequence[Any]], Iterable[Any]]:
 
 
 def plain_columns(columns: Mapping[str, Sequence[Any]]) -> Columns:
-    """Columns as they are, of one tier."""
     numbers = range(len(columns["due"]))
     usual = {"tier": [""] * len(numbers), "outcome": ["ok"] * len(numbers)}
     found = rows_by_tier({**usual, **columns, "tier": usual["tier"]}, (), numbers)

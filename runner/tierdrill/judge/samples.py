@@ -153,7 +153,6 @@ class TierSamples:
 
     @cached_property
     def counts(self) -> Counter[str]:
-        """How many of each outcome."""
         counts = Counter({outcome: len(self._within(due)) for outcome, due in self._columns.failures.items()})
         counts["ok"] = len(self) - counts.total()
         return +counts
@@ -183,7 +182,6 @@ class TierSamples:
 
     @cached_property
     def unknown(self) -> int:
-        """How many arrivals say nothing of the service."""
         return sum(self.counts[outcome] for outcome in UNKNOWN)
 
     def answered_latencies(self, count_rejections: bool) -> list[float]:

@@ -121,11 +121,9 @@ class Verdict:
 
     @property
     def exit_code(self) -> int:
-        """The process's exit code for this verdict."""
         return EXIT_CODES[self.status]
 
     def check(self, check_id: str) -> Check | None:
-        """The check of that id, if the verdict has it."""
         return next((check for check in self.checks if check.id == check_id), None)
 
     def to_json(self) -> str:

@@ -79,7 +79,6 @@ class Strip:
 
     @property
     def steps(self) -> int:
-        """How many steps there are."""
         return len(self.edges) - 1
 
     def windows(self, seconds: float, requests_at_least: int = 1) -> list[Window]:

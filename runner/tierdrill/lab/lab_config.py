@@ -130,8 +130,6 @@ class GpuConfig:
 
 @dataclass(frozen=True)
 class NodeConfig:
-    """A node and its GPUs."""
-
     name: str
     gpus: tuple[GpuConfig, ...]
 

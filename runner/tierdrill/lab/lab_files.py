@@ -55,8 +55,6 @@ class ProcessRecord:
 
 @dataclass(frozen=True)
 class LabState:
-    """The state file."""
-
     id: str
     name: str
     folder: str

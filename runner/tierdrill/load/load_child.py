@@ -130,7 +130,6 @@ class LoadProcess:
             yield batch
 
     async def wait(self) -> int:
-        """Until the child has ended; its exit code."""
         return await asyncio.shield(self._watch)
 
     async def stop(self, timeout_s: float = STOP_TIMEOUT_S) -> int:

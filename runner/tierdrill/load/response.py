@@ -91,7 +91,6 @@ class GoldenAnswers:
         self._seen: dict[bytes, tuple[str | None, int]] = {}
 
     def learn(self, question: bytes, text: str | None) -> None:
-        """Take an answer for a right one."""
         first, count = self._seen.get(question, (text, 0))
         self._seen[question] = (first if first == text else None, count + 1)
 

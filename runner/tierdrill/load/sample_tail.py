@@ -31,7 +31,6 @@ class LineTail(Generic[T]):
         self.malformed = 0
 
     def poll(self) -> list[T]:
-        """What has been added since the last call."""
         found: list[T] = []
         for path in sorted(self._directory.glob(self._pattern)):
             for line in self._lines(path):

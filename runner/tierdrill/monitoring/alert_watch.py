@@ -197,7 +197,6 @@ class AlertWatcher:
         self._tell("prometheus", changes)
 
     async def look_at_alertmanager(self) -> None:
-        """One poll of Alertmanager's alerts."""
         answer = await self._alertmanager.alerts()
         now = self._clock()
         if "webhook" in self._silences:

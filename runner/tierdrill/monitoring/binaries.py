@@ -57,8 +57,6 @@ class MonitoringUnavailable(RuntimeError):
 
 @dataclass(frozen=True)
 class Binaries:
-    """Paths of the four programs."""
-
     prometheus: Path
     alertmanager: Path
     promtool: Path

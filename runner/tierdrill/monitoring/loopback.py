@@ -107,7 +107,6 @@ class Login:
         return (self.user, self.password)
 
     def headers(self) -> dict[str, str]:
-        """Those of a request."""
         return {"Authorization": self.header}
 
     def tls(self) -> None:
@@ -115,7 +114,6 @@ class Login:
 
 
 def lab_login(token: str) -> Login:
-    """The login of the lab that has this token."""
     return Login(LAB_USER, hmac.new(token.encode(), _PURPOSE, hashlib.sha256).hexdigest()[:_DIGITS])
 
 

@@ -57,8 +57,6 @@ class Page:
 
 @dataclass(frozen=True)
 class PageEvent:
-    """A valid event."""
-
     action: str
     routing_key: str
     dedup_key: str
@@ -276,8 +274,6 @@ def page_event(
 
 
 class PagerClient:
-    """Sends the events of one routing key to a pager."""
-
     def __init__(self, url: str, routing_key: str) -> None:
         self._routing_key = routing_key
         self._client = httpx.AsyncClient(base_url=url.rstrip("/"), timeout=SEND_TIMEOUT_S, trust_env=False)

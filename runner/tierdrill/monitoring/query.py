@@ -105,7 +105,6 @@ class Prometheus:
         self._slots = asyncio.Semaphore(QUERIES_AT_ONCE)
 
     async def instant(self, expression: str, at: float | None = None) -> list[Sample] | NoData:
-        """The value of an expression now, or then."""
         parameters = {} if at is None else {"time": f"{at:.3f}"}
         answer = await self._ask(lambda: self._connect.custom_query(expression, params=parameters))
         return answer if isinstance(answer, NoData) else samples_of(answer)
@@ -122,7 +121,6 @@ class Prometheus:
         return answer if isinstance(answer, NoData) else series_of(answer)
 
     def close(self) -> None:
-        """Close the connections."""
         self._connect.close()
 
     async def _ask(self, call: Callable[[], Any]) -> Any | NoData:
@@ -170,8 +168,6 @@ def series_of(result: Any) -> list[Series] | NoData:
 
 
 class AlertmanagerClient:
-    """Questions to the v2 API."""
-
     def __init__(
         self, url: str, transport: httpx.AsyncBaseTransport | None = None, login: HttpLogin | None = None
     ) -> None:
@@ -194,7 +190,6 @@ class AlertmanagerClient:
         await self.close()
 
     async def close(self) -> None:
-        """Close the connections."""
         await self._client.aclose()
 
     async def alerts(self, *, delivered_only: bool = False) -> list[dict[str, Any]] | NoData:

@@ -69,8 +69,6 @@ class Refused(Exception):
 
 
 class Receiver(Loopback):
-    """The receiver of one run."""
-
     def __init__(
         self,
         *,

@@ -34,8 +34,6 @@ class SpawnError(RuntimeError):
 
 
 class How(TypedDict, total=False):
-    """How a program is started."""
-
     env: Mapping[str, str] | None
     """None: as this process's."""
     cwd: Path | None

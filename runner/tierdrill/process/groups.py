@@ -39,7 +39,6 @@ async def gone(process: ProcessId) -> None:
 
 
 def group_members(pgid: int) -> list[int]:
-    """Living (not zombie) processes of a group."""
     members = []
     for process in psutil.process_iter():
         try:

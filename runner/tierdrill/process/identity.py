@@ -107,7 +107,6 @@ def since_boot() -> float:
 
 
 def pid_space() -> str:
-    """The PID namespace of this process."""
     try:
         return str(Path("/proc/self/ns/pid").readlink())
     except OSError:

@@ -54,7 +54,6 @@ def _opened(path: Path) -> int:
 
 
 def sign(descriptor: int, holder: Mapping[str, Any]) -> None:
-    """Write into a locked file who holds it."""
     os.ftruncate(descriptor, 0)
     os.pwrite(descriptor, json.dumps(holder).encode(), 0)
 

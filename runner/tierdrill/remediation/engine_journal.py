@@ -60,7 +60,6 @@ class SkipLog:
         self._held: dict[tuple[str, str], dict[str, Any] | None] = {}
 
     def skip(self, playbook: str, code: str, target: str, reason: str, **more: Any) -> None:
-        """Record one skip."""
         key = (playbook, code)
         if key not in self._held:
             self._write({"playbook": playbook, "target": target, "code": code, "reason": reason, "count": 1, **more})
@@ -172,7 +171,6 @@ def notice_data(notice: AlertNotice) -> dict[str, Any]:
 
 
 def notice_from(data: Mapping[str, Any]) -> AlertNotice:
-    """Back from `notice_data`."""
     return AlertNotice(data["alert"], "firing", dict(data["labels"]), data["fingerprint"], float(data["starts_at"]))
 
 

@@ -45,7 +45,6 @@ class Execution:
 
     @property
     def name(self) -> str:
-        """The playbook's name."""
         return self.bound.playbook.metadata.name
 
     @property
@@ -212,7 +211,6 @@ class Tasks:
         return max(0.0, self._stop_at - asyncio.get_running_loop().time())
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        """Begin a piece of work."""
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._finished)
@@ -223,7 +221,6 @@ class Tasks:
             _log.error("an execution ended with an error: %r", error, exc_info=error)
 
     async def idle(self) -> None:
-        """Until nothing is under way."""
         while self._tasks:
             await asyncio.wait(set(self._tasks))
 

@@ -86,7 +86,6 @@ class FactReader:
         self._change = asyncio.Event()
 
     def changed(self) -> None:
-        """Something may have changed: look again now."""
         self._change.set()
         self._change = asyncio.Event()
 

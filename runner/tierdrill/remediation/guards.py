@@ -140,7 +140,6 @@ class GuardMemory:
     queued: int = 0
 
     def group(self, key: tuple[str, ...]) -> GroupMemory:
-        """The memory of one group."""
         return self.groups.get(key, GroupMemory())
 
     def remember(self, key: tuple[str, ...], memory: GroupMemory) -> None:
@@ -156,11 +155,9 @@ class GuardMemory:
         self.touched.update(dict.fromkeys(nodes, now))
 
     def take_slot(self, slot: str) -> None:
-        """One more running."""
         self.running[slot] = self.running.get(slot, 0) + 1
 
     def free_slot(self, slot: str) -> None:
-        """One fewer running."""
         left = self.running.get(slot, 0) - 1
         if left > 0:
             self.running[slot] = left

@@ -124,7 +124,6 @@ class Incident:
 
     @property
     def key(self) -> str:
-        """The dedup key."""
         return self.notice.incident
 
     def end(self) -> None:

@@ -132,7 +132,6 @@ class PlaybookEngine:
         return left
 
     def active(self) -> list[str]:
-        """Executions under way."""
         return [one.id for one in self._all_executions() if one.state == "begun" and not one.acted.is_set()]
 
     async def idle(self) -> None:

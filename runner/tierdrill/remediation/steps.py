@@ -22,8 +22,6 @@ Stage = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class StepsResult:
-    """Did every step work; if not, why not."""
-
     ok: bool
     reason: str
 

@@ -81,7 +81,6 @@ def bind_condition(condition: ConditionT, scope: Scope) -> ConditionT:
 
 
 def bind_action(action: ActionT, scope: Scope) -> ActionT:
-    """The action with its arguments filled."""
     return action.model_copy(update={"arguments": fill_arguments(action.arguments, scope)})
 
 

@@ -125,7 +125,6 @@ class RemedyKind:
 
     @property
     def required(self) -> tuple[str, ...]:
-        """The names of the arguments that must be given."""
         return tuple(one.name for one in self.arguments if one.required)
 
     @property

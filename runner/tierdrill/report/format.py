@@ -147,7 +147,6 @@ def show_offset(value: object, missing: str = "–") -> str:
 
 
 def show_count(value: int) -> str:
-    """A count with thousands separated."""
     return f"{value:,}"
 
 
@@ -209,7 +208,6 @@ def show_interval(check: Check, glyphs: Glyphs = UNICODE) -> str:
 
 
 def variant_words(variant: str) -> str:
-    """ "drill", "blip twin" or "sabotage NAME"."""
     if variant.startswith("sabotage:"):
         return f"sabotage {variant.partition(':')[2]}"
     return "blip twin" if variant == "blip" else variant

@@ -122,8 +122,6 @@ class Line:
 
 @dataclass(frozen=True)
 class RunState(Projection):
-    """Everything the views know about a run so far."""
-
     run: str = ""
     drill: str = ""
     variant: str = "drill"
@@ -151,7 +149,6 @@ class RunState(Projection):
 
     @property
     def phase(self) -> PhaseSpan | None:
-        """The phase the run is in."""
         return self.phases[-1] if self.phases and self.phases[-1].ended is None else None
 
     @property

@@ -20,7 +20,6 @@ LINES_KEPT = 200
 
 
 def reduce(state: RunState, event: Event) -> RunState:
-    """The state after one more event."""
     after = _changed(advance(state, event), event)
     line = describe(event, after.faults)
     lines = (*after.lines, line)[-LINES_KEPT:] if line else after.lines
@@ -29,7 +28,6 @@ def reduce(state: RunState, event: Event) -> RunState:
 
 
 def fold(events: Iterable[Event], state: RunState | None = None) -> RunState:
-    """The state after all of these events."""
     return _fold(reduce, events, state or RunState())
 
 

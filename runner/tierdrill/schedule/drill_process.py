@@ -29,7 +29,6 @@ class Output:
 
     @staticmethod
     def of(home: Path, run: str) -> Output:
-        """The files for a run's process."""
         folder = home / "schedule"
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         return Output(folder / f"{run}.out", folder / f"{run}.err")
@@ -39,7 +38,6 @@ class Output:
         return " ".join(tail(self.err, _TAIL_BYTES).rpartition("\n")[2].split())
 
     def remove(self) -> None:
-        """Forget them; what matters is in the history."""
         for path in (self.out, self.err):
             with contextlib.suppress(OSError):
                 path.unlink()
@@ -70,13 +68,11 @@ class DrillProcess:
         return cls(process, writing)
 
     def go(self) -> None:
-        """Let it begin."""
         with contextlib.suppress(OSError):
             os.write(self._pipe, b"go")
         self._close()
 
     async def drop(self) -> None:
-        """Do not let it begin."""
         self._close()
         await self._process.wait_async()
 

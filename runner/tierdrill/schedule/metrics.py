@@ -77,7 +77,6 @@ class Metrics:
         self.running.labels(*name)
 
     def forget(self, name: tuple[str, str]) -> None:
-        """An entry is in no calendar any more."""
         for metric in (self.next_due, self.last_run, self.last_success):
             _remove(metric, name)
 

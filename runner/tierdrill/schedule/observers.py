@@ -41,8 +41,6 @@ _log = logging.getLogger(__name__)
 
 
 class Observers:
-    """Log, metrics and outbox of one scheduler."""
-
     def __init__(self, home: Path, metrics: Metrics, outbox: Outbox, after_slot: AfterSlot | None = None) -> None:
         self._home, self.metrics, self._outbox = home, metrics, outbox
         self.after_slot = after_slot
@@ -53,7 +51,6 @@ class Observers:
     # The scheduler itself.
 
     def serve(self, snapshot: Snapshot) -> None:
-        """These calendars are in force from now on."""
         self._snapshot = snapshot
         for timetable, times in snapshot.entries():
             self.metrics.know((timetable.name, times.entry.name))
@@ -81,22 +78,18 @@ class Observers:
                 gauge.labels(*name).set(at)
 
     def forget(self, name: tuple[str, str]) -> None:
-        """The entry is in no calendar any more."""
         self.metrics.forget(name)
 
     def beat(self, at: float) -> None:
-        """The scheduler lives."""
         self.metrics.heartbeat.set(at)
 
     def clock_moved(self, moved: Drift) -> None:
-        """The wall clock was set, or the machine slept."""
         if moved.jumped_s:
             self.metrics.clock_jumps.inc()
         if moved.slept_s:
             self.metrics.sleeps.inc()
 
     def reloaded(self, *, ok: bool, text: str) -> None:
-        """The calendars were read again, or could not be."""
         self.metrics.calendars_good.set(1 if ok else 0)
         if ok:
             self._own_trouble("calendars", "the calendars are valid again", over=True)
@@ -116,7 +109,6 @@ class Observers:
                 self._own_trouble("store", "the scheduler's store is usable again", over=True)
 
     def broke(self, error: BaseException) -> None:
-        """A defect of the scheduler."""
         self.metrics.faults.inc()
         self._own_trouble("defect", f"internal error in a slot's task ({type(error).__name__}: {error})")
 
@@ -134,14 +126,12 @@ class Observers:
             self._missed(plan, told)
 
     def started(self, work: Work, attempt: Attempt, lateness_s: float) -> None:
-        """A drill was let go."""
         self.metrics.running.labels(work.slot.calendar, work.slot.entry).inc()
         if attempt.number == 0:
             self.metrics.lateness.observe(lateness_s)
         _log.info("%s: run %s started, %s after it was due", work.slot.key, attempt.run, spoken(lateness_s))
 
     async def attempt_ended(self, work: Work, member: Member, attempt: Attempt) -> None:
-        """A drill has ended, or was held by a gate."""
         name = (work.slot.calendar, work.slot.entry)
         if attempt.started_at is not None:
             self.metrics.running.labels(*name).set(max(0.0, _value(self.metrics.running, name) - 1))
@@ -166,7 +156,6 @@ class Observers:
     async def decided(
         self, work: Work, attempts: Sequence[Attempt], state: SlotState, outcome: str, reason: str
     ) -> None:
-        """The slot has its final record."""
         name = (work.slot.calendar, work.slot.entry)
         _log.info("%s: %s", work.slot.key, words_of(state.value, outcome, reason))
         self._count(name, state, outcome)

@@ -108,7 +108,6 @@ def run_record(home: Path, run: str) -> tuple[RunRecord | None, str]:
 
 
 def reaper_lives(home: Path, run: str) -> bool:
-    """Whether the run's reaper is at work."""
     for place in Path("/proc").iterdir():
         if not place.name.isdigit():
             continue

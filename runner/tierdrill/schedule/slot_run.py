@@ -44,8 +44,6 @@ _log = logging.getLogger(__name__)
 
 
 class SlotRun:
-    """Runs one slot that is in our hands."""
-
     def __init__(self, around: Surroundings, work: Work) -> None:
         self._around, self._work = around, work
         self._key = work.slot.key
@@ -86,7 +84,6 @@ class SlotRun:
             _log.error("%s: %s", self._key, error)
 
     async def decide(self, state: SlotState, outcome: str, reason: str) -> None:
-        """Record the slot's final decision and tell of it."""
         now = self._now()
         me = self._around.me
         await self._kept(lambda store: store.finish(self._key, me, state, outcome, reason, now))

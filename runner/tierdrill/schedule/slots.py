@@ -113,14 +113,11 @@ def spoken(seconds: float) -> str:
 
 
 def name_of(slot: Slot) -> SlotName:
-    """The slot as the store names it."""
     return SlotName(slot.key, slot.calendar, slot.entry, slot.nominal.timestamp(), slot.due.timestamp())
 
 
 @dataclass(frozen=True)
 class ShownSlot:
-    """One slot with what its entry runs."""
-
     slot: Slot
     entry: CalendarEntry
     timezone: str
@@ -130,7 +127,6 @@ class ShownSlot:
 
     @property
     def name(self) -> str:
-        """`calendar/entry`."""
         return f"{self.slot.calendar}/{self.slot.entry}"
 
     @property
@@ -198,5 +194,4 @@ class Showing:
                 )  # fmt: skip
 
     def of(self, slot: Slot) -> ShownSlot:
-        """The slot with what its entry runs."""
         return ShownSlot(slot, *self._known[slot.calendar, slot.entry])

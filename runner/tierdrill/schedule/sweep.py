@@ -26,13 +26,11 @@ class Snapshot:
     timetables: tuple[Timetable, ...]
 
     def entries(self) -> Iterable[tuple[Timetable, EntryTimes]]:
-        """Every entry of every calendar that is served."""
         for timetable in self.timetables:
             for times in timetable.entries.values():
                 yield timetable, times
 
     def find(self, calendar: str, entry: str) -> tuple[Timetable, EntryTimes] | None:
-        """One entry; None if it is served no longer."""
         for timetable in self.timetables:
             if timetable.name == calendar and entry in timetable.entries:
                 return timetable, timetable.entries[entry]
@@ -99,11 +97,9 @@ class EntryPlan:
 
     @property
     def name(self) -> tuple[str, str]:
-        """Calendar and entry."""
         return self.times.calendar, self.times.entry.name
 
     def look_ahead(self, now: float) -> None:
-        """Find the next slot after now."""
         self.looked = now
         slot = next(iter(due_slots([only(self.timetable, self.times)], _at(now))), None)
         self.next_due = slot.due.timestamp() if slot is not None else None

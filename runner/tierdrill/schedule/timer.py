@@ -28,7 +28,6 @@ class NextSlotTimer:
         )
 
     def start(self) -> None:
-        """Begin to wake."""
         self._scheduler.start()
 
     def set(self, dues: Iterable[float | None]) -> None:
@@ -44,6 +43,5 @@ class NextSlotTimer:
         self._call()
 
     def stop(self) -> None:
-        """Wake no more."""
         if self._scheduler.running:
             self._scheduler.shutdown(wait=False)

@@ -32,15 +32,11 @@ class Clock(Protocol):
     """Where the scheduler gets its time from; tests give it one of their own."""
 
     def read(self) -> Reading:
-        """All three clocks now."""
         ...
 
 
 class SystemClock:
-    """The machine's clocks."""
-
     def read(self) -> Reading:
-        """All three clocks now."""
         return Reading(time.time(), time.clock_gettime(time.CLOCK_BOOTTIME), time.clock_gettime(time.CLOCK_MONOTONIC))
 
 

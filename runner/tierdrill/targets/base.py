@@ -121,8 +121,6 @@ class Proof:
 
 @dataclass(frozen=True)
 class RemedyResult:
-    """What a remedy did."""
-
     ok: bool
     detail: str
     data: dict[str, Any] = field(default_factory=dict)

@@ -87,7 +87,6 @@ class Undoing:
         return self._held
 
     def release(self) -> None:
-        """Give the lock back."""
         if self._held is not None:
             os.close(self._held)
             self._held = None

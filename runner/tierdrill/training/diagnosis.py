@@ -22,7 +22,6 @@ class Move:
 
     @property
     def words(self) -> str:
-        """As one line."""
         return " ".join([self.do, *(str(value) for value in self.said.values())])
 
 
@@ -61,7 +60,6 @@ class Seen:
         return sorted({str(one["about"]) for one in self.alerts if one.get("alert") == alert})
 
     def row(self, what: str, name: str) -> Mapping[str, Any]:
-        """The row of that name; empty if there is none."""
         rows: Rows = getattr(self, what)
         return next((one for one in rows if one.get("name") == name), {})
 

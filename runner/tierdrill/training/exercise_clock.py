@@ -16,13 +16,11 @@ class ExerciseClock:
         self._changed = asyncio.Event()
 
     def start(self, in_s: float = 0.0) -> None:
-        """The exercise begins in so many seconds."""
         self._began = time.monotonic() + in_s
         self._ring()
 
     @property
     def paused(self) -> bool:
-        """Whether it stands still."""
         return self._paused_at is not None
 
     @property
@@ -34,7 +32,6 @@ class ExerciseClock:
         return max(0.0, now - self._began - self._paused_s)
 
     def pause(self) -> bool:
-        """Stand still; False if it does already."""
         if self.paused:
             return False
         self._paused_at = time.monotonic()
@@ -42,7 +39,6 @@ class ExerciseClock:
         return True
 
     def resume(self) -> bool:
-        """Go on; False if it does already."""
         if self._paused_at is None:
             return False
         self._paused_s += time.monotonic() - self._paused_at
@@ -61,7 +57,6 @@ class ExerciseClock:
                 continue
 
     async def sleep(self, seconds: float) -> None:
-        """Wait so long in the exercise's time."""
         await self.until(self.elapsed + seconds)
 
     def _ring(self) -> None:

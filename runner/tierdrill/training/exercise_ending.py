@@ -59,11 +59,9 @@ class Wellness:
         self._well_since = None
 
     def left_out(self, incident: str) -> None:
-        """An incident will not happen any more."""
         self._happened.add(incident)
 
     def heard(self, item: Event, elapsed_s: float) -> None:
-        """A page, or something the trainee did."""
         if isinstance(said := item.payload, PageSent) and said.action == "trigger":
             self._rung_at = item.at
         self.deeds.append({"elapsed_s": round(elapsed_s, 1), "kind": item.kind, **item.data})

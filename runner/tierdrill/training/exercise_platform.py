@@ -43,7 +43,6 @@ class Platform(Deployment):
             super()._acknowledged(dedup_key, by)
 
     async def page(self, contact: str, level: int, tier: str, dedup_key: str, action: str, summary: str) -> None:
-        """Send one page over the pager's protocol."""
         await self._page(contact, level, tier, dedup_key, action, summary)
 
     @property

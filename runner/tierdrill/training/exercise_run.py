@@ -154,7 +154,6 @@ class ExerciseRun(RunLifecycle[Platform]):
 
     @property
     def exercise(self) -> str:
-        """Its name."""
         return self.plan.run
 
     def deployment_of(self, session: base.Session) -> Platform:

@@ -100,11 +100,9 @@ class Session(SessionViews):
         recorder.listen(self._heard)
 
     def begin(self, in_s: float) -> None:
-        """The clock starts in so many seconds."""
         self.clock.start(in_s)
 
     def work(self) -> list[Callable[[], Awaitable[None]]]:
-        """What must go on until the end, each a task."""
         scenario = self.setting.scenario
         return [
             *((lambda one=one: self._incident(one)) for one in scenario.incidents),
@@ -174,7 +172,6 @@ class Session(SessionViews):
                 self.ending.end("resolved", "everything has recovered")
 
     async def handle(self, do: str, said: dict[str, Any], token: str) -> Answer:
-        """Answer a terminal."""
         if do.startswith("facilitator/"):
             return await self.facilitator.handle(do.removeprefix("facilitator/"), said, token)
         if self.ending.ended.is_set():
@@ -237,7 +234,6 @@ class Session(SessionViews):
         return f"{inject.fault} on {', '.join(targets)} has landed"
 
     def message(self, sender: str, text: str) -> None:
-        """Somebody says something to the trainee."""
         self.messages.append({"elapsed_s": round(self.clock.elapsed, 1), "sender": sender, "text": text})
         self.recorder.note(exercise_kinds.FacilitatorMessage(sender=sender, text=text), "facilitator")
 
@@ -246,21 +242,18 @@ class Session(SessionViews):
         self.recorder.note(exercise_kinds.ExerciseNote(text=text), "exercise")
 
     def pause(self) -> bool:
-        """Stand still."""
         done = self.clock.pause()
         if done:
             self.recorder.note(exercise_kinds.FacilitatorPause(), "facilitator")
         return done
 
     def resume(self) -> bool:
-        """Go on."""
         done = self.clock.resume()
         if done:
             self.recorder.note(exercise_kinds.FacilitatorResume(), "facilitator")
         return done
 
     def end(self, reason: str, why: str) -> None:
-        """End the exercise."""
         self.ending.end(reason, why)
 
     def _taken(self, key: str, by: str) -> bool:

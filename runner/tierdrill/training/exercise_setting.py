@@ -148,14 +148,12 @@ class Documents:
 
 
 def begin_of(events: Iterable[Event]) -> tuple[Event, ExerciseStarted]:
-    """The begin of an exercise."""
     for found in each(events, ExerciseStarted):
         return found
     raise NotAnExercise("the history has no exercise.started")
 
 
 def documents_in(events: Iterable[Event]) -> Documents:
-    """The documents of an exercise's history."""
     _, started = begin_of(events)
     settings = started.settings
     document = started.scenario or settings.get("scenario")

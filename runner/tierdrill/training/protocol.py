@@ -31,12 +31,10 @@ class NoExercise(Exception):
 
 
 def answer(text: str, data: Any = None, *, code: int = 0) -> Answer:
-    """An answer as it goes over the wire."""
     return {"ok": code == 0, "code": code, "text": text, "data": data}
 
 
 def exercises_folder(home: Path) -> Path:
-    """Where exercises that go on have their folders."""
     return home / "exercises"
 
 

@@ -74,7 +74,6 @@ class Responder:
         return self.log
 
     def do(self, move: Move) -> Mapping[str, Any]:
-        """One command, with its line in the log."""
         found = self.ask(move.do, move.said)
         self.log.append(f"{move.words}: {str(found.get('text', '')).partition(chr(10))[0][:200]}")
         return found

@@ -60,12 +60,10 @@ class SessionViews:
         return answer("\n".join(lines), data)
 
     def show_messages(self, said: Mapping[str, Any]) -> Answer:
-        """What people have written."""
         rows = [(shown_time(one["elapsed_s"]), one["sender"], one["text"]) for one in self.messages]
         return answer(columns(("at", "from", "message"), rows), self.messages)
 
     def show_actions(self, said: Mapping[str, Any]) -> Answer:
-        """What the trainee did."""
         data = [action.to_json() for action in self.remedies.actions]
         cells = {"action": "number", "what": "action", "target": "target", "state": "state", "seen": "seen"}
         return listing(data, cells)
@@ -89,7 +87,6 @@ class SessionViews:
         return answer("", [name for some in names for name in some])
 
     def truth(self) -> dict[str, Any]:
-        """What is really happening, for the facilitator."""
         scenario = self.setting.scenario
         return {
             "exercise": self.exercise,

@@ -33,7 +33,6 @@ class Desk:
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
-        """Listen; OSError if the socket cannot be made."""
         with short_path(self._folder) as path:
             listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
             try:

@@ -25,7 +25,6 @@ class Terminal:
         self.elapsed: Callable[[], float] = lambda: 0.0
 
     def line(self, text: str, style: str = "plain") -> None:
-        """One line."""
         self._say(Text(f"{shown_time(self.elapsed()):>5}  ", style="dim") + Text(text, style=STYLES[style]))
 
     def _say(self, text: Text) -> None:

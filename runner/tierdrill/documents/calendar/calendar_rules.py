@@ -33,7 +33,6 @@ class Weekly:
 
     @staticmethod
     def of(weekdays: Sequence[str], start: str, end: str, zone: tzinfo, reason: str = "") -> Weekly:
-        """From what a document says."""
         when = "" if (start, end) == ("00:00", "24:00") else f" {start} to {end}"
         return Weekly(
             weekdays=frozenset(WEEKDAYS.index(name) for name in weekdays),

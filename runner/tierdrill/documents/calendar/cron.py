@@ -44,7 +44,6 @@ class CronLine:
     nth: frozenset[tuple[int, int]] = frozenset()
 
     def takes(self, day: date) -> bool:
-        """Whether it fires on that day of the calendar."""
         if day.month not in self.months or day.day not in self.days:
             return False
         weekday = day.weekday()

@@ -80,8 +80,6 @@ class Event:
 
 
 class EventMaker:
-    """Collects an event's properties."""
-
     def __init__(self, line: int, zones: Zones) -> None:
         self.line, self.zones = line, zones
         self.uid = ""

@@ -48,7 +48,6 @@ def find_zone(name: str) -> ZoneInfo:
 
 
 def zone_names() -> Collection[str]:
-    """Every name of the tz database."""
     return available_timezones() - _NOT_ZONES
 
 

@@ -86,7 +86,6 @@ class IntervalTrigger:
                 return
 
     def shortest_s(self) -> float:
-        """The seconds between two moments."""
         return float(self.every_s)
 
 

@@ -52,7 +52,6 @@ class Context:
     def known_labels(
         self, place: Place, alert: str, labels: Mapping[str, str], environment: Environment | None = None
     ) -> None:
-        """Reports labels that the alert does not carry."""
         carried = (self.alerts_of(environment) or {}).get(alert)
         for label in labels if carried else ():
             if label not in (carried or ()):

@@ -16,7 +16,6 @@ PORT_MAX = 65535
 
 
 def check_dependencies(place: Place, dependencies: Sequence[Dependency]) -> None:
-    """Every dependency of an environment."""
     place.unique([one.name for one in dependencies], "dependency", "name")
     names = {one.name for one in dependencies}
     for number, dependency in enumerate(dependencies):

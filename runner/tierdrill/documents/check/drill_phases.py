@@ -13,7 +13,6 @@ BLIP_MAX_S = 5.0
 
 
 def check_phases(context: Context, place: Place, drill: Drill) -> None:
-    """Every time that a drill states."""
     for name in ("baseline", "fault", "recovery"):
         if getattr(drill.phases, name) <= 0:
             place.at("phases", name).report(f"a phase {name} of no time", "a time above 0")

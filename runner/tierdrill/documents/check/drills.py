@@ -25,7 +25,6 @@ TARGET_LABELS = {"node": "node", "replica": "replica", "pod": "replica", "tier":
 
 
 def check_drills(context: Context) -> None:
-    """Every Drill document."""
     for name, drill in context.catalogue.drills.items():
         place = context.reading.place("Drill", name)
         context.known(place.at("environment"), "Environment", drill.environment)

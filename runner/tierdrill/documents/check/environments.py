@@ -28,7 +28,6 @@ def quick_page_window(environment: Environment) -> float:
 
 
 def check_environments(context: Context) -> None:
-    """Every Environment document."""
     for name, environment in context.catalogue.environments.items():
         place = context.reading.place("Environment", name)
         tiers = context.known(place.at("tiers"), "Tiers", environment.tiers)

@@ -26,7 +26,6 @@ _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 
 
 def check_configuration(place: Place) -> None:
-    """Reports everything wrong with the configuration."""
     configuration = place.written()
     for name, value in configuration.items() if isinstance(configuration, dict) else ():
         if not isinstance(value, dict):

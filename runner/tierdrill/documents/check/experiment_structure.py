@@ -60,7 +60,6 @@ def check_experiment(place: Place, *, foreign: bool = False) -> None:
 
 
 def activity_names(content: dict[str, Any]) -> list[str]:
-    """The names of all activities of the method."""
     return [name for name, kind in _named(content.get("method")) if kind]
 
 

@@ -13,7 +13,6 @@ from tierdrill.documents.reading.reading_state import Place
 
 
 def check_gamedays(context: Context) -> None:
-    """Adds every problem of every GameDay document."""
     for name, gameday in context.catalogue.gamedays.items():
         place = context.reading.place("GameDay", name)
         context.known(place.at("environment"), "Environment", gameday.environment)

@@ -24,7 +24,6 @@ NEEDED = {"xid": ("node", "gpu"), "message": ("text",), "page": ("text", "tier")
 def check_incident(
     context: Context, place: Place, incident: Incident, scenario: Scenario, inventory: Inventory | None
 ) -> None:
-    """One incident."""
     if place.at("fault").known(incident.fault, "fault", KINDS):
         for number, parameters in enumerate(incident.parameters):
             check_parameters(place.at("parameters", number), incident.fault, parameters, inventory)

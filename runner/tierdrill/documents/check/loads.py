@@ -32,7 +32,6 @@ FALLBACK = "fallback"
 
 
 def check_load(context: Context, place: Place, drill: Drill) -> None:
-    """The drill's streams, and whether they suffice."""
     environment, phases = context.environment_of(drill), drill.phases
     length = phases.warm_up + phases.baseline + phases.fault + phases.recovery
     beside = context.catalogue.paths["Drill", drill.metadata.name].parent

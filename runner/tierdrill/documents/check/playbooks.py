@@ -21,7 +21,6 @@ _REFERENCE = re.compile(r"\$\{([^}]*)\}")
 
 
 def check_playbooks(context: Context) -> None:
-    """Every Playbook document."""
     tiers = {tier.name for document in context.catalogue.tiers.values() for tier in document.tiers}
     for name, playbook in context.catalogue.playbooks.items():
         place = context.reading.place("Playbook", name)

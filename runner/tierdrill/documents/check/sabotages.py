@@ -30,7 +30,6 @@ OPEN_GROUPS = ("run", "load", "experiment", "fault")
 
 
 def check_sabotages(context: Context, place: Place, drill: Drill, inventory: Inventory | None) -> None:
-    """Every sabotage of a drill."""
     place.unique([sabotage.name for sabotage in drill.sabotages], "sabotage", "name")
     ids = sorted(set(check_ids(context, drill)))
     judged = context.tiers_of(context.environment_of(drill)) is not None

@@ -22,7 +22,6 @@ HINTS_COST_MAX = 100
 
 
 def check_scenarios(context: Context) -> None:
-    """Adds every problem of every Scenario document."""
     for name, scenario in context.catalogue.scenarios.items():
         place = context.reading.place("Scenario", name)
         context.known(place.at("environment"), "Environment", scenario.environment)

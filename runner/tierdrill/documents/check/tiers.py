@@ -15,7 +15,6 @@ from tierdrill.documents.reading.reading_state import Place
 
 
 def check_tiers(context: Context) -> None:
-    """Every Tiers document."""
     for name, document in context.catalogue.tiers.items():
         place = context.reading.place("Tiers", name).at("tiers")
         place.unique([tier.name for tier in document.tiers], "tier", "name")

@@ -178,7 +178,6 @@ class EmailChannel(Telling):
 
     @property
     def port_used(self) -> int:
-        """The port given, or the usual one."""
         return self.port or SMTP_PORTS[self.security]
 
 

@@ -165,7 +165,6 @@ def _give(value: Any) -> None:
 
 
 def main() -> int:
-    """Entry of the child process."""
     # What a module prints when it is imported is no answer.
     answers, sys.stdout = sys.stdout, io.StringIO()
     json.dump([answer_on(one) for one in json.load(sys.stdin)], answers)

@@ -26,7 +26,6 @@ class Call:
 
     @property
     def fault(self) -> FaultKind:
-        """The fault that this injects or undoes."""
         return ACTIONS.get(self.func) or UNDOS[self.func][0]
 
     @property

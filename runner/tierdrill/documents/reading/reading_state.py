@@ -47,7 +47,6 @@ class Reading:
     experiments: dict[str, str] = field(default_factory=dict)
 
     def named(self, kind: str) -> set[str]:
-        """The names of that kind."""
         return self.names.setdefault(kind, set())
 
     def place(self, kind: str, name: str) -> Place:
@@ -69,7 +68,6 @@ class Place:
         return Place(self.source, self.problems, (*self.path, *steps), self.warnings)
 
     def report(self, found: str, allowed: str, hint: str = "", *, key: bool = False) -> None:
-        """Add a problem at the value here, or at its key."""
         self.problems.append(self.source.problem(self.path, found, allowed, hint, key=key))
 
     def warn(self, found: str, allowed: str, *, key: bool = False) -> None:

@@ -28,7 +28,6 @@ class Holder:
     process: ProcessId
 
     def __str__(self) -> str:
-        """For a message."""
         return f"{self.author} (pid {self.process.pid})"
 
 
@@ -36,7 +35,6 @@ class SeatTaken(Exception):
     """Somebody else is the facilitator; the message says who."""
 
     def __init__(self, holder: Holder | None) -> None:
-        """Keep who it is, where the file says."""
         super().__init__(f"{holder or 'somebody'} is the facilitator of this game day")
         self.holder = holder
 
@@ -104,11 +102,9 @@ class Seat:
             return None
 
     def taken(self) -> bool:
-        """Whether somebody sits there now."""
         return is_locked(self._path)
 
     def leave(self) -> None:
-        """Stand up."""
         if self._file is not None:
             os.close(self._file)
             self._file = None

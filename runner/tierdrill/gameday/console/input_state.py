@@ -157,7 +157,6 @@ class Pressed:
 
 
 def press(desk: Desk, key: str, state: GameDayState) -> Pressed:
-    """One key."""
     return _MODES[desk.mode](desk, key, state)
 
 

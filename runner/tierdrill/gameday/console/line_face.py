@@ -55,11 +55,9 @@ class LineFace:
         """Nothing to give back."""
 
     def descriptor(self) -> int | None:
-        """Standard input, where it is read."""
         return self._descriptor
 
     def take(self, data: bytes) -> None:
-        """Every whole line in it."""
         *lines, self._rest = (self._rest + data).split(b"\n")
         for line in lines:
             command = parse(line.decode("utf-8", "replace").strip(), self._engine.state, self._engine.author)

@@ -37,7 +37,6 @@ HELP_LEAVE = (
 
 
 def help_rows(watching: bool) -> list[Text]:
-    """The keys, one a line."""
     if watching:
         keys: tuple[tuple[str, str], ...] = (*HELP_WRITE, ("q", "leave"))
     else:

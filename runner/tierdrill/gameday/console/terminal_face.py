@@ -51,15 +51,12 @@ class PatientStream(io.TextIOBase):
         return bool(self._waiting)
 
     def isatty(self) -> bool:
-        """It is one."""
         return os.isatty(self._descriptor)
 
     def fileno(self) -> int:
-        """Its descriptor."""
         return self._descriptor
 
     def writable(self) -> bool:
-        """Always."""
         return True
 
     def write(self, text: str) -> int:
@@ -147,7 +144,6 @@ class TerminalFace:
         self._stream.write(sequence)
 
     def descriptor(self) -> int | None:
-        """The terminal."""
         return self._descriptor
 
     def take(self, data: bytes) -> None:

@@ -49,8 +49,6 @@ class Figure:
 
 @dataclass(frozen=True)
 class Difference:
-    """A difference with its 95% interval."""
-
     value: float
     low: float
     high: float
@@ -110,8 +108,6 @@ class FindingState:
 
 @dataclass(frozen=True)
 class Comparison:
-    """All of it."""
-
     before: Record
     after: Record
     drills: tuple[StatusChange, ...]
@@ -121,7 +117,6 @@ class Comparison:
     findings: tuple[FindingState, ...]
 
     def objectives_that(self, outlook: Outlook) -> list[ObjectiveChange]:
-        """Those with that outlook."""
         return [one for one in self.objectives if one.outlook is outlook]
 
 

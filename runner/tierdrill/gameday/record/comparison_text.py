@@ -24,7 +24,6 @@ TIME_WORDS = {"mttd": "detect", "mtta": "acknowledge", "mitigate": "mitigate", "
 
 
 def comparison_document(comparison: Comparison) -> dict[str, Any]:
-    """As plain data."""
     return {
         "format": FORMAT,
         "before": comparison.before.state.identity,
@@ -41,7 +40,6 @@ def comparison_document(comparison: Comparison) -> dict[str, Any]:
 
 
 def comparison_lines(comparison: Comparison, glyphs: Glyphs) -> list[str]:
-    """As lines of text."""
     before, after = comparison.before.state, comparison.after.state
     lines = [
         f"before  {before.identity} ({utc_minute(before.begun or before.opened)}): {comparison.before.status}",

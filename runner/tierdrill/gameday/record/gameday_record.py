@@ -30,8 +30,6 @@ EXIT_CODES = {"passed": 0, "failed": 1, "inconclusive": 3, "aborted": 4, "unclea
 
 @dataclass(frozen=True)
 class HypothesisRow:
-    """A hypothesis and what became of it."""
-
     step: str
     words: str
     held: str
@@ -67,8 +65,6 @@ class Moment:
 
 @dataclass(frozen=True)
 class Record:
-    """Everything the documents of a game day show."""
-
     state: GameDayState
     status: str
     hypotheses: tuple[HypothesisRow, ...]
@@ -80,12 +76,10 @@ class Record:
 
     @property
     def exit_code(self) -> int:
-        """The process's exit code for the game day."""
         return EXIT_CODES[self.status]
 
 
 def record_of(events: Sequence[Event]) -> Record:
-    """The record that a journal gives."""
     state = fold(events)
     drills = tuple(_drill(step) for step in state.steps)
     return Record(
@@ -169,10 +163,8 @@ def is_overdue(finding: Finding, today: date) -> bool:
 
 
 def utc_minute(at: float | None) -> str:
-    """A moment for a heading."""
     return utc(at, MINUTE) if at is not None else "not yet"
 
 
 def utc_second(at: float) -> str:
-    """A moment for the timeline."""
     return utc(at, CLOCK)

@@ -86,7 +86,6 @@ def record_document(record: Record) -> dict[str, Any]:
 
 
 def record_json(record: Record) -> str:
-    """The record as text."""
     return json.dumps(record_document(record), sort_keys=True, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
@@ -94,7 +93,6 @@ TIME_TITLES = ("detect", "acknowledge", "mitigate", "recover")
 
 
 def record_markdown(record: Record) -> str:
-    """The whole record."""
     state = record.state
     assert state.document is not None
     title = state.document.metadata.title or state.document.metadata.name
@@ -198,7 +196,6 @@ def _checklists(state: GameDayState) -> list[str]:
 
 
 def record_html(record: Record) -> str:
-    """The record as a document."""
     state = record.state
     assert state.document is not None
     document = state.document

@@ -26,8 +26,6 @@ TARGET_LABELS: dict[str, tuple[str, ...]] = {
 
 @dataclass(frozen=True)
 class Firing:
-    """One sighting of a firing or resolved alert."""
-
     at: float
     alert: str
     labels: dict[str, str]

@@ -51,7 +51,6 @@ P = TypeVar("P", bound=response_kinds.PageEvent)
 def _pages(
     escalations: Sequence[tuple[Event, response_kinds.PlaybookEscalated]], kind: type[P], events: Sequence[Event]
 ) -> list[tuple[Event, P]]:
-    """The events of the pages about these escalations."""
     found: list[tuple[Event, P]] = []
     for event, said in escalations:
         key = f"tierdrill/{said.playbook}/{said.target}"

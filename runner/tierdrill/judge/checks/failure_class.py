@@ -23,8 +23,6 @@ BLIP_REPLICAS = 1
 
 
 class FailureClass(StrEnum):
-    """How large."""
-
     BLIP = "blip"
     PARTIAL = "partial"
     SYSTEMIC = "systemic"
@@ -53,8 +51,6 @@ class Failure:
 
 @dataclass(frozen=True)
 class Classified:
-    """The class, and every reason for it."""
-
     kind: FailureClass
     reasons: tuple[str, ...]
 

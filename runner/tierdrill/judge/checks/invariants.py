@@ -32,7 +32,6 @@ GOODPUT_REQUESTS = 50
 def judge_invariants(
     wanted: Invariants, tiers: Tiers, samples: dict[str, TierSamples], timeline: Timeline, events: tuple[int, ...]
 ) -> list[Check]:
-    """The invariants a drill asks for."""
     span = timeline.span(("baseline", "fault", "recovery"))
     cut = {tier: part.cut(*span) for tier, part in samples.items()} if span is not None else {}
     checks = []

@@ -59,7 +59,6 @@ class _Past:
 def judge_playbooks(
     setting: DrillSetting, events: Sequence[Event], timeline: Timeline, samples: Mapping[str, TierSamples]
 ) -> list[Check]:
-    """The playbook checks of a drill."""
     wanted = setting.drill.expect.playbooks
     ran = executions(events)
     past = _Past(

@@ -54,7 +54,6 @@ class _Asked:
         return _unknown(self.tier.name, name, self.where, why, self.events)
 
     def title(self, name: str) -> str:
-        """For people."""
         return f"{name.replace('_', ' ')} in {self.where}"
 
 
@@ -91,7 +90,6 @@ def judge_tier(
 
 
 def promised(objectives: Objectives) -> tuple[str, ...]:
-    """The objectives that a tier's document sets."""
     return tuple(name for name in get_args(ObjectiveName) if getattr(objectives, name))
 
 

@@ -57,7 +57,6 @@ def names(pattern: str, check_id: str) -> bool:
 
 
 def missed(row: ProofRow) -> tuple[str, ...]:
-    """The named checks that did not fail."""
     return tuple(p for p in row.named_checks if not any(names(p, check) for check in row.failed_checks))
 
 

@@ -91,7 +91,6 @@ class TierScore:
 
     @property
     def weakest(self) -> DrillScore | None:
-        """The drill with the fewest points."""
         return min(self.drills, key=lambda drill: drill.points, default=None)
 
 

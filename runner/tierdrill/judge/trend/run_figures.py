@@ -135,7 +135,6 @@ class RunFigures:
         return bool(self.outcome)
 
     def of_tier(self, tier: str) -> tuple[ObjectiveFigure, ...]:
-        """The tier's objectives in this run."""
         return tuple(one for one in self.objectives if one.tier == tier)
 
     def to_json(self) -> str:

@@ -43,8 +43,6 @@ class Report:
 
 @dataclass
 class Node:
-    """A node as the controller knows it."""
-
     name: str
     gpus: dict[int, float]
     ready: bool = False
@@ -63,7 +61,6 @@ class Node:
         return str(self.gpu_reports.get(index, {}).get("state", "healthy")) == "healthy"
 
     def gpu_usable(self, index: int) -> bool:
-        """Whether something new may be placed there."""
         return self.ready and not self.cordoned and index not in self.gpus_cordoned and self.gpu_healthy(index)
 
 

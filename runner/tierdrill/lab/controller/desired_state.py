@@ -30,8 +30,6 @@ HANDOVER_TIMEOUT_S = 8.0
 
 
 class Core:
-    """All of the controller's state."""
-
     def __init__(self, config: ControllerConfig, now: float) -> None:
         self.config = config
         self.started_at = now

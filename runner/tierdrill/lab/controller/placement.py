@@ -120,8 +120,6 @@ def _rooms(free_gib: float, size_gib: float) -> int:
 
 
 class _Board:
-    """The state of one placement."""
-
     def __init__(
         self, replicas: Mapping[str, Replica], gpus: Sequence[Gpu], places: dict[str, Spot], rules: Rules
     ) -> None:

@@ -192,7 +192,6 @@ class Call:
         return reason
 
     def finish(self) -> None:
-        """Nobody can interrupt it any more."""
         self._task = None
 
     # ticket owner

@@ -50,8 +50,6 @@ class Flags:
 
 @dataclass(frozen=True)
 class GatewayConfig:
-    """All of a gateway's configuration."""
-
     name: str
     controller: str
     token: str

@@ -52,8 +52,6 @@ class TierMetrics:
 
 
 class GatewayMetrics:
-    """The registry and all families."""
-
     def __init__(self, gateway: str, tiers: Iterable[TierConfig]) -> None:
         disable_created_metrics()  # type: ignore[no-untyped-call]
         self.registry = registry = CollectorRegistry()

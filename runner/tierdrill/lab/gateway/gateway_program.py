@@ -37,8 +37,6 @@ log = logging.getLogger("tierdrill.gateway")
 
 @dataclass(frozen=True)
 class RunningGateway:
-    """A gateway that serves."""
-
     core: GatewayCore
     follower: EndpointFollower
     address: str

@@ -18,8 +18,6 @@ from tierdrill.lab.lab_config import LabConfigError
 
 
 class GatewayCore:
-    """Everything a request meets on its way."""
-
     def __init__(self, config: GatewayConfig, clock: Clock) -> None:
         self.config = config
         self.picker = Picker(config.flags)

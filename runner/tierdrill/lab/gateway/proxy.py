@@ -35,8 +35,6 @@ LAST_WORDS_TIMEOUT_S = 0.5
 
 
 class Proxy:
-    """Handlers of the serving endpoints."""
-
     def __init__(self, core: GatewayCore, session: aiohttp.ClientSession) -> None:
         self._core = core
         self._session = session

@@ -73,8 +73,6 @@ class Replica:
 
 
 class Router:
-    """All replicas by model."""
-
     def __init__(self, flags: Flags, share: int, clock: Clock) -> None:
         self._flags = flags
         self._share = share

@@ -80,8 +80,6 @@ Effect = Granted | Refused | Preempted
 
 
 class ModelPool:
-    """The slots and the queue of one model."""
-
     def __init__(
         self, model: str, router: Router, flags: Flags, reserving: Sequence[TierConfig], top_rank: int, clock: Clock
     ) -> None:

@@ -23,8 +23,6 @@ LOST_FOR_GOOD_S = 120.0
 
 
 class Source(Protocol):
-    """Where a line begins."""
-
     def pause(self, reason: str) -> None: ...
     def resume(self, reason: str) -> None: ...  # unless there is another reason not to read
 

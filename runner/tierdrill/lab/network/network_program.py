@@ -128,7 +128,6 @@ class Fabric:
         return sorted(self._down)
 
     def stats(self) -> dict[str, Any]:
-        """What went through."""
         edges = {
             edge_id: asdict(known.wire.counters)
             | {"open_connections": len(known.wire.pairs), "silent": known.wire.behaviour.silent}

@@ -25,8 +25,6 @@ _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
 @dataclass
 class Counters:
-    """What went through an edge."""
-
     bytes_out: int = 0  # source to destination
     bytes_in: int = 0
     connections: int = 0

@@ -78,8 +78,6 @@ class Settings:
 
 @dataclass(frozen=True)
 class Overrides:
-    """A checked overrides document."""
-
     base: Mapping[str, Any] = field(default_factory=dict)
     all: Mapping[str, Any] = field(default_factory=dict)
     devices: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
@@ -184,7 +182,6 @@ def reported(tracked: Tracked, xid: int, now: float, count: int = 1) -> Tracked:
 
 
 def xid_counts(tracked: Tracked, now: float) -> dict[int, int]:
-    """Xids of the last five minutes, counted."""
     counts: dict[int, int] = {}
     for at, xid, many in tracked.xids:
         if now - at <= XID_WINDOW_S:

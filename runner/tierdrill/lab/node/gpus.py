@@ -81,8 +81,6 @@ def telemetry(spec: GpuConfig, settings: gpu.Settings, users: Iterable[GpuUser])
 
 
 class GpuBoard(Collector):
-    """All GPUs of a node."""
-
     def __init__(
         self, node: str, specs: list[GpuConfig], state_dir: Path, users: Callable[[int], list[GpuUser]]
     ) -> None:

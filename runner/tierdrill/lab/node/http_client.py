@@ -23,8 +23,6 @@ class HttpError(OSError):
 
 
 class JsonClient:
-    """Requests to one address."""
-
     def __init__(self, address: str, token: str | None = None) -> None:
         self.address = address.removeprefix("http://").rstrip("/")
         host, _, port = self.address.rpartition(":")

@@ -75,8 +75,6 @@ class Managed:
 
 
 class Replicas:
-    """All replicas of a node."""
-
     def __init__(
         self,
         node: str,

@@ -12,8 +12,6 @@ _LABELS = ("model_name", "replica")
 
 
 class ReplicaMetrics:
-    """One replica's registry."""
-
     def __init__(self, model: str, replica: str) -> None:
         self._registry = CollectorRegistry()
         labels = (model, replica)

@@ -76,8 +76,6 @@ class Errors:
 
 
 class Replica:
-    """The ASGI application."""
-
     def __init__(self, config: ReplicaSettings) -> None:
         self.config = config
         self.metrics = ReplicaMetrics(config.model, config.name)

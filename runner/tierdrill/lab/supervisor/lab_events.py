@@ -36,7 +36,6 @@ class EventLog:
 
     @property
     def newest(self) -> int:
-        """The newest event's number; 0 before the first."""
         return self._sequence
 
     def since(self, sequence: int) -> list[dict[str, Any]]:

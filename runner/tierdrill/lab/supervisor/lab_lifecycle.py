@@ -43,8 +43,6 @@ Starter = Callable[[], Coroutine[Any, Any, None]]
 
 
 class Lab:
-    """The lab's processes and how they are joined."""
-
     def __init__(self, config: LabConfig, state: LabState, events: EventLog) -> None:
         self.config = config
         self.state = state

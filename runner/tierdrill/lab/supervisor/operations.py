@@ -48,8 +48,6 @@ class Refused(Exception):
 
 
 class Operations:
-    """The verbs of the control API."""
-
     def __init__(self, lab: Lab) -> None:
         self._lab = lab
         self._events = lab.events

@@ -44,8 +44,6 @@ class Entry:
 
 
 class ProcessTable:
-    """All processes the supervisor started itself."""
-
     def __init__(self, events: EventLog, changed: Callable[[], None], lost: Callable[[str], None]) -> None:
         self._events = events
         self._changed = changed
@@ -70,7 +68,6 @@ class ProcessTable:
         return entry is not None and entry.child.exit_code() is None
 
     def address(self, name: str) -> str | None:
-        """Where it serves, or served last."""
         entry = self._entries.get(name)
         return None if entry is None else entry.address
 

@@ -18,7 +18,6 @@ SIGN_WIDTH = 1.5
 
 
 def checks_of(verdict: Verdict, prefix: str) -> list[Check]:
-    """The checks under a path."""
     return [check for check in verdict.checks if check.id.startswith(prefix)]
 
 

@@ -91,8 +91,6 @@ def _begin(note: Note) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Tick:
-    """A tick of the shared axis."""
-
     x: float
     label: str
 
@@ -129,8 +127,6 @@ class Group:
 
 @dataclass(frozen=True)
 class Timeline:
-    """The whole picture."""
-
     ticks: tuple[Tick, ...]
     phases: tuple[Rect, ...]
     faults: tuple[Rect, ...]
@@ -152,7 +148,6 @@ class Ruler:
         return round(max(0.0, self.scale.place(end) - self.scale.place(begin)) * 100, 3)
 
     def bar(self, begin: float, end: float, css: str, **more: str | float | None) -> Rect:
-        """A bar between two moments."""
         return Rect(self.place(begin), self.width(begin, end), css, **more)  # type: ignore[arg-type]
 
     def gaps(self, seen: Sequence[tuple[float, float]], until: float) -> tuple[Rect, ...]:

@@ -101,7 +101,6 @@ def samples_of(said: LoadSamples) -> Iterator[Sample]:
 
 
 def all_samples(events: Iterable[Event]) -> Iterator[Sample]:
-    """Every sent request of a history."""
     for _, said in each(events, LoadSamples):
         yield from samples_of(said)
 

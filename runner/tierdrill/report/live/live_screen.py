@@ -79,7 +79,6 @@ def _plain(part: RenderableType, glyphs: Glyphs) -> RenderableType:
 
 
 def cut(text: Text, width: int, glyphs: Glyphs | None = None) -> Text:
-    """The line made to fit."""
     text.truncate(width, overflow="crop" if glyphs and glyphs.ascii_only else "ellipsis")
     text.no_wrap = True
     return text
@@ -149,7 +148,6 @@ def _label(label: str, index: int = 0) -> Text:
 
 
 def fault_rows(state: RunState, now: float, glyphs: Glyphs) -> list[Text]:
-    """The last faults, each with where it stands."""
     rows = [
         _label("fault", index).append(_fault_words(fault, state, now, glyphs), _fault_style(fault))
         for index, fault in enumerate(list(state.faults.values())[-ROWS_MAX:])
@@ -173,7 +171,6 @@ def _fault_style(fault: FaultSpan) -> str:
 
 
 def alert_rows(state: RunState, glyphs: Glyphs) -> list[Text]:
-    """The alerts, those that fire first."""
     order = {"firing": 0, "pending": 1, "resolved": 2}
     shown = [view for view in state.alerts.values() if view.state != "inactive"]
     views = sorted(shown, key=lambda view: order.get(view.state, 3))
@@ -191,7 +188,6 @@ def alert_rows(state: RunState, glyphs: Glyphs) -> list[Text]:
 
 
 def playbook_rows(state: RunState, glyphs: Glyphs) -> list[Text]:
-    """The last playbooks, each with where it stands."""
     rows = []
     for index, view in enumerate(state.playbooks[-ROWS_MAX:]):
         last = view.done[-1].name if view.done else "starting"

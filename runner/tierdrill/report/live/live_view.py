@@ -87,11 +87,9 @@ class PlainLines(_Lines):
 
     @property
     def state(self) -> RunState:
-        """The run as far as it was told."""
         return self._state
 
     def feed(self, event: Event) -> None:
-        """One more event."""
         self._state = reduce(self._state, event)
         line = describe(event, self._state.faults)
         if line is not None:
@@ -123,7 +121,6 @@ class JsonLines(_Lines):
         self._samples = samples
 
     def feed(self, event: Event) -> None:
-        """One more event."""
         if event.kind != LoadSamples.KIND or self._samples:
             self._write(event.to_line())
 
@@ -159,7 +156,6 @@ class LiveView:
 
     @property
     def state(self) -> RunState:
-        """The run as far as it was told."""
         return self._state
 
     def start(self) -> None:
@@ -184,7 +180,6 @@ class LiveView:
             raise
 
     def feed(self, event: Event) -> None:
-        """One more event; it shows at the next refresh."""
         self._state = reduce(self._state, event)
 
     def close(self) -> None:

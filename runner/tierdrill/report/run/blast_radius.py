@@ -33,8 +33,6 @@ class Reach:
 
 @dataclass(frozen=True)
 class BlastView:
-    """The whole section."""
-
     reaches: tuple[Reach, ...]
     carried: tuple[str, ...]
     moves: tuple[MoveView, ...]
@@ -43,7 +41,6 @@ class BlastView:
 
 
 def blast_of(setting: DrillSetting, state: RunState, events: Sequence[Event], samples: Iterable[Sample]) -> BlastView:
-    """The section for a finished (or cut short) run."""
     allowed = setting.environment.blast_radius.limits
     inventory = inventory_of(setting.environment, setting.tiers, setting.workloads)
     layout = inventory.layout if inventory is not None else Layout()

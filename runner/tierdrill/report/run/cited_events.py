@@ -50,7 +50,6 @@ class Evidence:
 
 
 def evidence_of(events: Sequence[Event], verdict: Verdict, state: RunState) -> Evidence:
-    """The events that the verdict's checks cite."""
     by_number = {event.sequence: event for event in events}
     cited = sorted({number for check in verdict.checks for number in check.events if number in by_number})
     plain = [by_number[number] for number in cited if by_number[number].kind != LoadSamples.KIND]

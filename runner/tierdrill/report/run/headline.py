@@ -57,7 +57,6 @@ def answers(setting: DrillSetting, state: RunState, verdict: Verdict, blast: Bla
 
 
 def sabotage_of(setting: DrillSetting, variant: str) -> Sabotage | None:
-    """The sabotage a variant names."""
     return find_sabotage(setting, variant.partition(":")[2])
 
 

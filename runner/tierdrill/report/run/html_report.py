@@ -39,7 +39,6 @@ GROUP_TITLES = {
 
 
 def html_report(setting: DrillSetting, events: Sequence[Event], verdict: Verdict) -> str:
-    """The report as one HTML document."""
     setting = resolve_drill(setting)
     state = story(events)
     samples = list(all_samples(events))
@@ -70,7 +69,6 @@ def html_report(setting: DrillSetting, events: Sequence[Event], verdict: Verdict
 
 
 def deciding(verdict: Verdict) -> tuple[Check, ...]:
-    """The checks that decided, in the verdict's order."""
     return tuple(check for check in (verdict.check(name) for name in verdict.reasons) if check is not None)
 
 

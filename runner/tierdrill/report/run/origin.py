@@ -45,7 +45,6 @@ def emulated_parts(setting: DrillSetting, state: RunState) -> tuple[str, ...]:
 
 
 def provenance(setting: DrillSetting, state: RunState, verdict: Verdict) -> dict[str, str]:
-    """Names and values, in the order to show them."""
     origin = state.origin or RunStarted.read({})
     rows: dict[str, str] = {
         "run": verdict.run or state.run,

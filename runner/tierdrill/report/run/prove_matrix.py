@@ -77,7 +77,6 @@ def _table(title: str, glyphs: Glyphs, columns: Sequence[tuple[str, dict[str, An
 
 
 def matrix_table(drill: str, rows: Sequence[ProofRow], glyphs: Glyphs = UNICODE) -> Table:
-    """The matrix for a terminal."""
     from rich.text import Text
 
     table = _table(

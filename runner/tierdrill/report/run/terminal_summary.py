@@ -79,7 +79,6 @@ def summary_text(
     height: int = 24,
     glyphs: Glyphs = UNICODE,
 ) -> str:
-    """The summary as plain text."""
     console = make_console(io.StringIO(), color=False, width=width, height=height)
     _print(console, setting, events, verdict, report, glyphs)
     file = console.file
@@ -89,7 +88,6 @@ def summary_text(
 def print_summary(
     console: Console, setting: DrillSetting, events: Sequence[Event], verdict: Verdict, report: str | None = None
 ) -> None:
-    """The summary on a console."""
     _print(console, setting, events, verdict, report, glyphs_for(console))
 
 

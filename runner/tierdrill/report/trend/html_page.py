@@ -38,8 +38,6 @@ Link = Callable[[str], str | None]
 
 @dataclass(frozen=True)
 class DrillPart:
-    """One drill's part of the page."""
-
     id: str
     title: str
     one: DrillTrend

@@ -90,8 +90,6 @@ class Lane:
 
 @dataclass(frozen=True)
 class MeasureRow:
-    """A measure in a drill's table."""
-
     name: str
     path: str
     change: Change | None

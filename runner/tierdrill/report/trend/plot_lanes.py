@@ -36,7 +36,6 @@ Anchors = Callable[[str], str]
 
 
 def score_plot(trend: Trend, span: Span, tier: str | None) -> Plot:
-    """Every tier's score over time."""
     lanes = []
     for score in trend.scores:
         if tier not in (None, score.tier):

@@ -116,7 +116,6 @@ def _score_style(score: float | None) -> str:
 
 
 def _overview(trend: Trend, glyphs: Glyphs, width: int) -> Table:
-    """A line for each drill."""
     wide = width >= NARROW
     extra = ("detect",) if width >= WIDE else ()
     table = _table(glyphs, "drill", "latest runs", "passed", "last", *(("proof",) if wide else ()), *extra)

@@ -95,7 +95,6 @@ def p_words(change: Change) -> str:
 
 
 def outlook_words(change: Change) -> str:
-    """One or two words."""
     if change.outlook is Outlook.STEADY:
         return "steady" if change.p is None else "no change shown"
     return str(change.outlook.value)
@@ -144,7 +143,6 @@ def proof_words(proof: Proof, age_s: float | None) -> str:
 
 
 def last_words(age_s: float | None) -> str:
-    """When a run last said something."""
     return "no run has said anything yet" if age_s is None else f"last run that says anything {show_age(age_s)} ago"
 
 

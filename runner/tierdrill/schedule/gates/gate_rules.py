@@ -35,7 +35,6 @@ class GateResult:
         object.__setattr__(self, "reason", visible(self.reason))
 
     def to_json(self) -> dict[str, Any]:
-        """As plain data, for the store."""
         return asdict(self)
 
 
@@ -158,7 +157,6 @@ def rollout(stage: str, hold: str | None) -> GateResult:
 
 
 def held_by(results: Sequence[GateResult]) -> GateResult | None:
-    """The gate that holds the drill, if one does."""
     return next((result for result in results if result.verdict == "held"), None)
 
 

@@ -62,7 +62,6 @@ class Notice:
         return f"{self.calendar}/{self.entry}"
 
     def to_json(self) -> dict[str, Any]:
-        """Plain data."""
         return asdict(self)
 
     @staticmethod

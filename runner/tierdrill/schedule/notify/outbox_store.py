@@ -310,7 +310,6 @@ class MessageStore(DatabaseFile):
         return {"waiting": 0, "sent": 0, "failed": 0, **dict(rows)}
 
     def log(self, state: str | None = None, limit: int = 50) -> list[Logged]:
-        """The newest messages first."""
         with self._explained():
             rows = self._database.execute(
                 "SELECT id, calendar, channel, kind, action, subject, notice, state, attempts, answer, created_at, "

@@ -29,7 +29,6 @@ SEEN_MAX = 300
 
 
 async def send(channel: Channel, message: Message, secrets: Secrets) -> Answer:
-    """Try once, within the channel's timeout."""
     try:
         async with asyncio.timeout(channel.timeout):
             answer = await _sent(channel, message, secrets)

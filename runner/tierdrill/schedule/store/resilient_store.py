@@ -54,7 +54,6 @@ class Shelf:
             self._tell("unavailable", str(error))
 
     def fine(self) -> None:
-        """It worked."""
         if self._failing:
             self._failing = ""
             self._tell("available", str(self._home / "schedule.db"))
@@ -82,7 +81,6 @@ class Shelf:
             return value
 
     def close(self) -> None:
-        """Release the file."""
         if self._store is not None:
             self._store.close()
             self._store = None

@@ -22,16 +22,12 @@ BEATS_FRESH_S = 90.0
 
 
 class Lookups(StoreFile):
-    """Everything that changes nothing."""
-
     def slot(self, key: str) -> SlotRecord | None:
-        """The row of a slot."""
         with self._explained():
             row = self._database.execute("SELECT * FROM slots WHERE key = ?", (key,)).fetchone()
             return slot_of(row) if row else None
 
     def open_slots(self) -> list[SlotRecord]:
-        """Slots on the way, oldest first."""
         with self._explained():
             rows = self._database.execute(
                 "SELECT * FROM slots WHERE state IN ('claimed', 'running') ORDER BY due, key"
@@ -58,7 +54,6 @@ class Lookups(StoreFile):
     def latest(
         self, limit: int, *, calendar: str | None = None, entry: str | None = None, state: str | None = None
     ) -> list[SlotRecord]:
-        """The newest slots first."""
         with self._explained():
             rows = self._database.execute(
                 "SELECT * FROM slots WHERE (?1 IS NULL OR calendar = ?1) AND (?2 IS NULL OR entry = ?2) "
@@ -68,7 +63,6 @@ class Lookups(StoreFile):
             return [slot_of(row) for row in rows]
 
     def gaps(self, limit: int) -> list[Gap]:
-        """The newest rows of missed slots first."""
         with self._explained():
             rows = self._database.execute(
                 "SELECT calendar, entry, first, last, count, reason, at FROM gaps ORDER BY at DESC LIMIT ?", (limit,)
@@ -113,7 +107,6 @@ class Lookups(StoreFile):
             return {(row[0], row[1]): row[2] for row in rows}
 
     def locks(self) -> list[EnvironmentLock]:
-        """Every environment in use."""
         with self._explained():
             return [lock_of(row) for row in self._database.execute("SELECT * FROM locks ORDER BY environment")]
 
@@ -135,7 +128,6 @@ class Lookups(StoreFile):
         return seen is not None and 0 <= boottime - seen <= BEATS_FRESH_S
 
     def notes(self, limit: int) -> list[Note]:
-        """The newest first."""
         with self._explained():
             rows = self._database.execute(
                 "SELECT at, kind, text FROM notes ORDER BY at DESC, rowid DESC LIMIT ?", (limit,)

@@ -156,7 +156,6 @@ class ScheduleStore(Lookups):
             )
 
     def ended(self, key: str, number: int, status: str, exit_code: int | None, reason: str, at: float) -> None:
-        """Write down what a drill came to."""
         with self._transaction() as database:
             self._lock_back(database, key)
             database.execute(
@@ -244,7 +243,6 @@ class ScheduleStore(Lookups):
     # The schedulers themselves.
 
     def beat(self, scheduler: ProcessId, at: float, boottime: float, calendars: Sequence[str]) -> None:
-        """This scheduler lives."""
         with self._transaction() as database:
             database.execute(
                 "INSERT INTO schedulers (pid, ticks, boot, space, started_at, seen_at, seen_boottime, calendars) "
@@ -262,7 +260,6 @@ class ScheduleStore(Lookups):
             )
 
     def retire(self, scheduler: ProcessId) -> None:
-        """This scheduler has ended, or was found dead."""
         with self._transaction() as database:
             database.execute(
                 "DELETE FROM schedulers WHERE pid = ? AND ticks = ? AND boot = ? AND space = ?", _process(scheduler)

@@ -84,7 +84,6 @@ class StoreFile:
             yield database
 
     def close(self) -> None:
-        """Release the file."""
         self._database.close()
 
     def check(self) -> None:

@@ -49,6 +49,5 @@ def hold(client: LabClient, order: FaultOrder, revert: Callable[[LabClient], obj
 
 
 def release(client: LabClient, fault: str) -> None:
-    """It was undone."""
     with contextlib.suppress(LabError):
         client.release_lease(fault)

@@ -15,8 +15,6 @@ if TYPE_CHECKING:
 
 
 class LabTarget:
-    """Target over the labs of this machine."""
-
     def mechanisms(self) -> Mapping[str, Mechanism]:
         from tierdrill.targets.lab.fault_port import MECHANISMS
 

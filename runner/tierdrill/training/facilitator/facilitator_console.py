@@ -86,7 +86,6 @@ def _fault(rest: str) -> dict[str, Any]:
 
 
 def show(truth: Mapping[str, Any]) -> str:
-    """Everything on one screen."""
     paused = ", PAUSED" if truth["paused"] else ""
     parts = [
         f"{truth['exercise']}  {clock(truth['elapsed_s'])} of {clock(truth['duration_s'])}{paused}",

@@ -166,7 +166,6 @@ class Inspection(Telemetry):
         self._pages, self._hand, self._emit = pages, hand, emit
 
     async def look(self, do: str, said: Mapping[str, Any]) -> Answer:
-        """One look of COMMANDS."""
         what = {"query": "metrics", "gateways": "links"}.get(do, do)
         subject = str(said.get("what") or said.get("promql") or "")
         more: dict[str, Any] = {"subject": subject} if subject else {}
@@ -299,7 +298,6 @@ class Inspection(Telemetry):
         return listing(data, {"playbook": "name", "for alert": "alert", **fits, "what it does": "title"})
 
     def close(self) -> None:
-        """Drop the connections."""
         self._prometheus.close()
 
 

@@ -73,7 +73,6 @@ class PlaybookHand:
         self._waiting: dict[str, asyncio.Future[RemedyResult]] = {}
 
     def notify(self, notice: AlertNotice) -> None:
-        """An alert fired or resolved."""
         if notice.status == "firing":
             self._firing[notice.fingerprint] = notice
             return
@@ -82,7 +81,6 @@ class PlaybookHand:
             engine.notify(notice)
 
     def facts_changed(self) -> None:
-        """Whoever waits for a fact looks again."""
         for engine in self._engines:
             engine.facts_changed()
 
@@ -142,7 +140,6 @@ class PlaybookHand:
             return RemedyResult(False, f"no end within {OUTCOME_WITHIN_S:g} s")
 
     def acknowledge(self, dedup_key: str, by: str) -> None:
-        """A page of one of these playbooks was taken."""
         for engine in self._engines:
             engine.acknowledge(dedup_key, by)
 

@@ -33,7 +33,6 @@ class Statements:
         self._given = 0
 
     def say(self, do: str, said: Mapping[str, Any]) -> Answer:
-        """One command."""
         said_so: Answer = getattr(self, f"_{do.replace('-', '_')}")(said)
         return said_so
 

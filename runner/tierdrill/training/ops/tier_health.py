@@ -35,7 +35,6 @@ class Fare:
     missed: tuple[str, ...]
 
     def to_json(self) -> dict[str, Any]:
-        """As plain data."""
         return asdict(self)
 
 
@@ -48,7 +47,6 @@ class Pulse:
         self._recent: dict[str, deque[tuple[float, float, str]]] = {tier.name: deque() for tier in tiers.tiers}
 
     def feed(self, columns: Mapping[str, Sequence[Any]]) -> None:
-        """Take a batch of samples."""
         for tier, due, latency, outcome in zip(
             columns["tier"], columns["due"], columns["latency"], columns["outcome"], strict=True
         ):

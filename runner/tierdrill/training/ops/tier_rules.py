@@ -70,11 +70,9 @@ class Situation:
 
     @property
     def top(self) -> Tier:
-        """The most important tier."""
         return self.tiers.by_rank()[0]
 
     def ready(self, tier: str) -> list[ReplicaState]:
-        """A tier's replicas that serve."""
         return [replica for replica in self.inventory.replicas if replica.tier == tier and replica.ready]
 
 

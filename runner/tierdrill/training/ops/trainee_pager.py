@@ -33,8 +33,6 @@ class NoSuchPage(LookupError):
 
 @dataclass(frozen=True)
 class Call:
-    """A page that is about to be sent."""
-
     key: str
     tier: str
     rank: int
@@ -217,7 +215,6 @@ class PageBook:
 
     @property
     def unresolved(self) -> list[Page]:
-        """Pages that are still open."""
         return [page for page in self._stub.pages if page.state != "resolved"]
 
     def to_json(self) -> list[dict[str, Any]]:
@@ -242,7 +239,6 @@ class PageBook:
         return sorted(rows, key=lambda row: (row["state"] == "resolved", ranks.get(str(row["tier"]), 999)))
 
     async def close(self) -> None:
-        """Wake nobody any more."""
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

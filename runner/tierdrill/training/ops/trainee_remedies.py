@@ -39,7 +39,6 @@ class Action:
     taken_back: bool = False
 
     def to_json(self) -> dict[str, Any]:
-        """For `ops actions`."""
         return {
             "number": self.number,
             "action": self.order.action,
@@ -69,7 +68,6 @@ class Remedies:
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def take(self, do: str, said: Mapping[str, Any]) -> Answer:
-        """Carry out a command of COMMANDS."""
         try:
             settings = await self._settings()
             now = _with(self._situation(), settings)
@@ -203,7 +201,6 @@ class Remedies:
         self._emit(event(said, "trainee", action.at))
 
     async def close(self) -> None:
-        """Wait for nothing any more."""
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

@@ -55,7 +55,6 @@ def grade(share: float | None) -> str:
 
 
 def line_grade(line: ScoreLine) -> str:
-    """The same for one line of the score."""
     if not line.judged:
         return "neutral"
     if line.of <= 0:
@@ -64,7 +63,6 @@ def line_grade(line: ScoreLine) -> str:
 
 
 def debrief_markdown(debrief: Debrief) -> str:
-    """The whole debrief."""
     scenario = debrief.scenario
     lines = [f"# Debrief: {text(scenario.metadata.title or scenario.metadata.name)}", ""]
     lines += [
@@ -103,7 +101,6 @@ def debrief_markdown(debrief: Debrief) -> str:
 
 
 def debrief_html(debrief: Debrief) -> str:
-    """The same as a document."""
     return (
         _environment()
         .get_template("debrief.html")

@@ -139,7 +139,6 @@ class Eraser:
         self._name = name
 
     def in_text(self, text: str) -> str:
-        """The text without the name."""
         return self._words.sub(NOBODY, text)
 
     def in_data(self, value: Any) -> Any:

@@ -113,7 +113,6 @@ class ProgressStore:
             raise ProgressError(f"{self.path}: {error}") from error
 
     def close(self) -> None:
-        """Release the file."""
         self._database.close()
 
     def keep(self, result: Result) -> None:
@@ -222,7 +221,6 @@ class Coverage:
 
     @property
     def gaps(self) -> tuple[str, ...]:
-        """Scenarios that nobody has practised."""
         done = {scenario for _, scenario in self.cells}
         return tuple(name for name, _ in self.scenarios if name not in done)
 

@@ -60,8 +60,6 @@ class IncidentSeen:
 
 @dataclass(frozen=True)
 class ExerciseTimeline:
-    """An exercise from its begin to its end."""
-
     exercise: str
     began: float
     ended: float

@@ -55,7 +55,6 @@ class ScoreCard:
     no_score: str = ""
 
     def line(self, line_id: str) -> ScoreLine | None:
-        """The line of that id, if the card has it."""
         return next((line for line in self.lines if line.id == line_id), None)
 
     @property
@@ -64,7 +63,6 @@ class ScoreCard:
         return self.score / self.out_of if self.score is not None and self.out_of > 0 else None
 
     def to_json(self) -> dict[str, Any]:
-        """As plain data, with `share`."""
         share = self.share
         return {**asdict(self), "share": None if share is None else round(share, 4)}
 
@@ -94,8 +92,6 @@ def falling(seconds: float, allowed: float) -> float:
 
 @dataclass(frozen=True)
 class ScoringContext:
-    """One exercise, as it is scored."""
-
     timeline: ExerciseTimeline
     scenario: Scenario
     tiers: Tiers
@@ -125,12 +121,10 @@ class ScoringContext:
 
     @property
     def met(self) -> list[Incident]:
-        """The incidents that began."""
         return [one for one in self.scenario.incidents if one.name in self.timeline.incidents]
 
     @property
     def each(self) -> float:
-        """The share of one incident."""
         return 1.0 / len(self.scenario.incidents)
 
     def seen(self, incident: Incident) -> IncidentSeen:
@@ -138,13 +132,11 @@ class ScoringContext:
         return self.timeline.incidents[incident.name]
 
     def effect(self, incident: Incident) -> float:
-        """When it took effect, Unix seconds."""
         seen = self.seen(incident)
         return seen.begun_at if seen.effect is None else seen.effect
 
     @cached_property
     def first_effect(self) -> float:
-        """The first effect of all."""
         return min(self.effect(one) for one in self.met)
 
     @cached_property
@@ -170,7 +162,6 @@ class ScoringContext:
 
     @cached_property
     def pages(self) -> dict[str, list[PageSeen]]:
-        """Pages by the incident they are about."""
         found: dict[str, list[PageSeen]] = {}
         for page in self.timeline.pages:
             name = incident_of(page, self.timeline, self.scenario)

@@ -188,7 +188,6 @@ NEEDLESS = 0.2
 
 
 def harm_line(context: ScoringContext) -> ScoreLine:
-    """Harmful and needless actions."""
     of = context.points("harm")
     harms = [one for one in context.deeds if one.kind == "harms"]
     needless = [one for one in context.deeds if one.kind == "needless"]
@@ -338,7 +337,6 @@ def _mended_at(context: ScoringContext) -> float | None:
 
 
 def hint_line(context: ScoringContext) -> ScoreLine:
-    """What the hints cost."""
     hints, planned = context.timeline.did(FacilitatorHint), [float(one.cost) for one in context.scenario.hints]
     costs = []
     for number, (_, said) in enumerate(hints):

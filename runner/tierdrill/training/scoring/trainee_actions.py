@@ -42,7 +42,6 @@ class Act:
 
     @property
     def words(self) -> str:
-        """As a person would say it."""
         return f"{self.remedy} {self.targets[0]}" if self.targets else self.remedy
 
 
@@ -57,7 +56,6 @@ class Judged:
 
 
 def act_of(event: Event, said: TraineeAction) -> Act:
-    """The action that a trainee.action event tells of."""
     remedy, parameters, target = said.action, dict(said.parameters), said.target
     names = [target]
     if remedy in REMEDIES:
@@ -92,7 +90,6 @@ def matches(answer: Mitigation | Harmful, act: Act) -> bool:
 
 
 def judge_deeds(timeline: ExerciseTimeline, scenario: Scenario, tiers: Tiers) -> tuple[Judged, ...]:
-    """Every action of the exercise, in order."""
     return tuple(_judge(act_of(*deed), timeline, scenario, tiers) for deed in timeline.did(TraineeAction))
 
 
