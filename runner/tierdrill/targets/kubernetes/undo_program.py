@@ -14,7 +14,7 @@ import ssl
 import sys
 import time
 from collections.abc import Callable
-from http.client import HTTPException, HTTPResponse, HTTPSConnection
+from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,8 @@ Ask = Callable[..., "tuple[int, Object]"]
 
 MANAGER = "tierdrill"
 RUN_LABEL, FAULT_LABEL = "tierdrill.io/run", "tierdrill.io/fault"
-UNDONE = "tierdrill.io/undone"
+UNDONE, WARDED = "tierdrill.io/undone", "tierdrill.io/warded"
+"""Annotations of the Lease: what the last warden that had to act has done; and whose warden is at its post."""
 ENTRY = "fault-"
 """How the keys of the run's ConfigMap begin that hold a fault: {`at`, `undo`, ...}."""
 JSON_PATCH, MERGE_PATCH = "application/json-patch+json", "application/merge-patch+json"
@@ -161,17 +162,18 @@ class Warden:
         watch: Callable[[str, float], object],
         config: Object,
         clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], object] = time.sleep,
     ) -> None:
         """`watch` (resourceVersion, seconds) returns once the Lease may have changed, or the time is up.
         `config` has `lease` and `map` (paths), `holder` and `lease_s`.
         """
-        self._ask, self._watch, self._clock = ask, watch, clock
+        self._ask, self._watch, self._clock, self._sleep = ask, watch, clock, sleep
         self._lease, self._map = config["lease"], config["map"]
         self._holder, self._lease_s = config["holder"], config["lease_s"]
 
     def run(self) -> str:
         """Until the run is over; what was done, in words."""
-        since, seen = self._clock(), None
+        since, seen, told = self._clock(), None, False
         while True:
             status, lease = self._ask("GET", self._lease)
             if status == GONE or (status < 400 and lease["spec"].get("holderIdentity") != self._holder):
@@ -181,10 +183,13 @@ class Warden:
             left = since + self._lease_s - self._clock()
             if left <= 0:
                 return self._undo_all(f"nobody renewed its Lease for {self._lease_s:g} s")
+            if not told:
+                at_post = {"metadata": {"annotations": {WARDED: self._holder}}}
+                told = self._ask("PATCH", self._lease, at_post, MERGE_PATCH)[0] < 400
             if status < 400:
                 self._watch(lease["metadata"]["resourceVersion"], left)
             else:
-                time.sleep(min(RETRY_S, left))
+                self._sleep(min(RETRY_S, left))
 
     def _undo_all(self, why: str) -> str:
         while True:
@@ -193,7 +198,7 @@ class Warden:
                 return "the run is over"
             if status < 400 and self._undone(found, why):
                 return why
-            time.sleep(RETRY_S)
+            self._sleep(RETRY_S)
 
     def _undone(self, found: Object, why: str) -> bool:
         entries = [json.loads(text) for key, text in found.get("data", {}).items() if key.startswith(ENTRY)]
@@ -216,7 +221,7 @@ class Warden:
             metadata = {
                 "resourceVersion": lease["metadata"]["resourceVersion"],
                 "labels": {RUN_LABEL: None},
-                "annotations": {UNDONE: said},
+                "annotations": {UNDONE: said, WARDED: None},
             }
             self._ask("PATCH", self._lease, {"metadata": metadata, "spec": {"holderIdentity": None}}, MERGE_PATCH)
 
@@ -224,24 +229,31 @@ class Warden:
 class PodApi:
     """The API server as a pod reaches it, with its ServiceAccount's token."""
 
-    def __init__(self, address: str, secrets: Path = SECRETS) -> None:
-        self._address, self._secrets = address, secrets
-        self._tls = ssl.create_default_context(cafile=str(secrets / "ca.crt"))
-        self._stream: tuple[HTTPSConnection, HTTPResponse] | None = None
+    def __init__(self, server: str, secrets: Path = SECRETS) -> None:
+        """`server` is its URL, without a path."""
+        self._scheme, _, self._address = server.partition("://")
+        self._secrets = secrets
+        self._stream: tuple[HTTPConnection, HTTPResponse] | None = None
 
     def _send(
         self, method: str, path: str, body: str | None, content_type: str, within_s: float
-    ) -> tuple[HTTPSConnection, HTTPResponse]:
+    ) -> tuple[HTTPConnection, HTTPResponse]:
         # The token is rotated: read anew for each call.
         token = (self._secrets / "token").read_text()
         headers = {"Authorization": f"Bearer {token}", "User-Agent": MANAGER, "Content-Type": content_type}
-        connection = HTTPSConnection(self._address, timeout=within_s, context=self._tls)
+        connection = self._connection(within_s)
         try:
             connection.request(method, path, body, headers)
             return connection, connection.getresponse()
         except BaseException:
             connection.close()
             raise
+
+    def _connection(self, within_s: float) -> HTTPConnection:
+        if self._scheme == "http":
+            return HTTPConnection(self._address, timeout=within_s)
+        tls = ssl.create_default_context(cafile=str(self._secrets / "ca.crt"))
+        return HTTPSConnection(self._address, timeout=within_s, context=tls)
 
     def ask(
         self, method: str, path: str, body: Any = None, content_type: str = "application/json"
@@ -280,7 +292,7 @@ def main() -> int:
     """Entry of the warden's pod: its configuration is in WARDEN."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     config = json.loads(os.environ["WARDEN"])
-    api = PodApi(f"{os.environ['KUBERNETES_SERVICE_HOST']}:{os.environ['KUBERNETES_SERVICE_PORT']}")
+    api = PodApi(f"https://{os.environ['KUBERNETES_SERVICE_HOST']}:{os.environ['KUBERNETES_SERVICE_PORT']}")
     warden = Warden(api.ask, lambda version, within_s: api.watch(config["lease"], version, within_s), config)
     sys.stderr.write(f"{warden.run()}\n")
     return 0

@@ -1,0 +1,71 @@
+"""The warden of one run: a Job, so that another pod takes over where its node is lost or drained."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import Any
+
+from tierdrill.documents.models.kubernetes import PodImage
+from tierdrill.targets.kubernetes.manifests.pod_runtime import NOBODY, PodRuntime
+from tierdrill.targets.kubernetes.permissions import may
+
+NEEDS = may("jobs", "create", "get", "list", "delete", group="batch", scope="own")
+ACCOUNT = "tierdrill-warden"
+PROGRAM_FOLDER = "/program"
+TOLERATION_S = 5
+RESOURCES = {"requests": {"cpu": "10m", "memory": "24Mi"}, "limits": {"memory": "64Mi"}}
+Json = dict[str, Any]
+
+
+def warden_job(
+    image: PodImage,
+    name: str,
+    labels: dict[str, str],
+    owner: Json,
+    program: str,
+    config: Json,
+    avoid: Iterable[str],
+    deadline_s: float,
+) -> Json:
+    """The Job, owned by the run's ConfigMap (`owner` as an ownerReference), which has the program under that key. It
+    keeps off the nodes of these names, where the drill's faults will be.
+    """
+    runtime = PodRuntime(image.name, image.python, 0 if image.host_paths else NOBODY, image.host_paths)
+    container = runtime.container(
+        "warden",
+        [image.python, f"{PROGRAM_FOLDER}/{program}"],
+        imagePullPolicy=image.pull_policy,
+        env=[{"name": "WARDEN", "value": json.dumps(config, sort_keys=True)}],
+        resources=RESOURCES,
+        volumeMounts=[{"name": "program", "mountPath": PROGRAM_FOLDER, "readOnly": True}],
+    )
+    nodes = sorted(avoid)
+    term = {"matchFields": [{"key": "metadata.name", "operator": "NotIn", "values": [one]} for one in nodes]}
+    affinity = {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [term]}}}
+    lost = ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable")
+    pod = {
+        "serviceAccountName": ACCOUNT,
+        "restartPolicy": "OnFailure",
+        "terminationGracePeriodSeconds": 2,
+        **({"affinity": affinity} if nodes else {}),
+        "tolerations": [
+            {"key": key, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": TOLERATION_S} for key in lost
+        ],
+        "imagePullSecrets": [{"name": one} for one in image.pull_secrets],
+        "containers": [container],
+        "volumes": [
+            *runtime.volumes(),
+            {"name": "program", "configMap": {"name": owner["name"], "items": [{"key": program, "path": program}]}},
+        ],
+    }
+    return {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": {"name": name, "labels": labels, "ownerReferences": [owner]},
+        "spec": {
+            "backoffLimit": 1000,
+            "activeDeadlineSeconds": int(deadline_s),
+            "template": {"metadata": {"labels": labels}, "spec": pod},
+        },
+    }
