@@ -5,8 +5,9 @@ acts; and whether the API was watched all the while.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from fnmatch import fnmatchcase
 
-from tierdrill.documents.models.playbook import Playbook
+from tierdrill.documents.models.playbook import Look, Playbook
 from tierdrill.history.events import Event, each
 from tierdrill.history.kinds.response_kinds import WATCH, MonitoringGap, RemediationSeen
 from tierdrill.history.kinds.run_kinds import PlatformCondition, RunStarted
@@ -16,6 +17,10 @@ from tierdrill.history.projection import project
 from tierdrill.judge.checks.escalation_checks import aspect_of
 from tierdrill.judge.timeline import Timeline
 from tierdrill.judge.verdict import Check, Status
+
+ALWAYS_SEEN = frozenset({"nodes", "pods"})
+SEEN_BY = {"job": "jobs", "scale": "workloads", "rollout": "workloads"}
+"""By which watch what an automation does is seen, where it is neither of nodes nor of pods."""
 
 
 def not_by_condition(one: Execution, condition: str, events: Sequence[Event]) -> str:
@@ -85,7 +90,17 @@ def strangers(events: Sequence[Event], ran: Sequence[Execution], expected: str) 
     ]
 
 
-def judge_watches(events: Sequence[Event], timeline: Timeline) -> list[Check]:
+def _concerns(what: str, looks: Sequence[Look]) -> bool:
+    """Whether what was not watched is something that is looked for; nodes and pods always are."""
+    named = [look for look in looks if look.do == "custom-resource"]
+    return (
+        what in ALWAYS_SEEN
+        or any(SEEN_BY.get(look.do) == what for look in looks)
+        or any(fnmatchcase(what.lower(), str(look.kind).lower()) or what == "custom resources" for look in named)
+    )
+
+
+def judge_watches(playbooks: Sequence[Playbook], events: Sequence[Event], timeline: Timeline) -> list[Check]:
     """On Kubernetes: its API told of every change from the fault to the end of recovery, without a gap."""
     gaps = [(event, gap) for event, gap in each(events, MonitoringGap) if gap.what.startswith(WATCH)]
     starts = [said for _, said in each(events, RunStarted)]
@@ -93,12 +108,19 @@ def judge_watches(events: Sequence[Event], timeline: Timeline) -> list[Check]:
         return []
     begin = timeline.phases.get("fault", (timeline.started_at, 0.0))[0]
     end = timeline.phases.get("recovery", (0.0, timeline.ended_at))[1]
+    looks = [look for one in playbooks for look in one.observed]
     blind = [
         (event, gap)
         for event, gap in gaps
-        if event.at >= begin and (event.at - gap.seconds if gap.began_at is None else gap.began_at) <= end
+        if _concerns(gap.what.removeprefix(WATCH), looks)
+        # One of no length was never watched.
+        and (event.at >= begin or not gap.seconds)
+        and (event.at - gap.seconds if gap.began_at is None else gap.began_at) <= end
     ]
-    told = dict.fromkeys(f"{gap.what.removeprefix(WATCH)} unseen for {gap.seconds:.1f}s" for _, gap in blind)
+    told = dict.fromkeys(
+        f"{gap.what.removeprefix(WATCH)} unseen{f' for {gap.seconds:.1f}s' if gap.seconds else ''}: {gap.reason}"
+        for _, gap in blind
+    )
     return [
         Check(
             id="run/watches",

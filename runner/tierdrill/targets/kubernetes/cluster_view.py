@@ -7,11 +7,13 @@ import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from tierdrill.history.kinds.response_kinds import WATCH
 from tierdrill.targets.base import GpuState, Inventory, NodeState, ReplicaState, TargetError
 from tierdrill.targets.kubernetes.connect import Cluster, path_of
+from tierdrill.targets.kubernetes.evidence import node_sight, pod_sight
 from tierdrill.targets.kubernetes.names import NameTable, table_of
-from tierdrill.targets.kubernetes.records import NodeRecord, PodRecord, node_of, pod_of
-from tierdrill.targets.kubernetes.watch import Change, ObjectWatch
+from tierdrill.targets.kubernetes.records import NodeRecord, PodRecord
+from tierdrill.targets.kubernetes.watch import Change, ObjectWatch, Raw
 
 if TYPE_CHECKING:
     from tierdrill.documents.models.kubernetes import KubernetesSettings, Pods
@@ -27,7 +29,9 @@ Gap = Callable[[str, float, str], object]
 
 
 class ClusterView:
-    """Nodes, and the pods of tiers and gateways. `changed` is told of each change, in a watch's thread."""
+    """Nodes, and the pods of tiers and gateways. `changed` is told of each change and of what (nodes, gateways, or a
+    tier's name), in a watch's thread.
+    """
 
     def __init__(
         self,
@@ -35,7 +39,7 @@ class ClusterView:
         settings: KubernetesSettings,
         tiers: Tiers,
         workloads: Workloads,
-        changed: Callable[[Change], object],
+        changed: Callable[[str, Change], object],
         gap: Gap,
     ) -> None:
         self._settings, self._tiers, self._workloads = settings, tiers, workloads
@@ -43,13 +47,21 @@ class ClusterView:
         self._table: NameTable | None = None
         self._lives: dict[str, _Lives] = {}
 
-        def watch(what: str, path: str, labels: str = "") -> ObjectWatch:
-            return ObjectWatch(cluster, path, changed, lambda s, why: gap(f"watch:{what}", s, why), labels=labels)
+        def watch(what: str, path: str, keep: Callable[[Raw], Any], labels: str = "") -> ObjectWatch:
+            part = what if what == NODES else "pods"
+            return ObjectWatch(
+                cluster,
+                path,
+                lambda change: changed(what, change),
+                lambda seconds, why: gap(f"{WATCH}{part}", seconds, why),
+                labels=labels,
+                keep=keep,
+            )
 
         def pods(what: str, group: Pods) -> list[ObjectWatch]:
-            return [watch(what, path_of("pods", name), group.selector) for name in group.namespaces]
+            return [watch(what, path_of("pods", name), pod_sight, group.selector) for name in group.namespaces]
 
-        self._nodes = watch(NODES, path_of(NODES))
+        self._nodes = watch(NODES, path_of(NODES), node_sight)
         self._tier_pods = {tier: pods(tier, group) for tier, group in settings.tiers.items()}
         self._gateways = pods("gateways", settings.gateways) if settings.gateways is not None else []
 
@@ -72,7 +84,7 @@ class ClusterView:
         """Names and inventory as of now; TargetError before everything was listed."""
         if not all(watch.listed.is_set() for watch in self.watches):
             raise TargetError("the cluster has not been listed yet")
-        nodes = [node_of(raw) for raw in list(self._nodes.objects.values())]
+        nodes = [sight.record for sight in list(self._nodes.objects.values())]
         pods = {tier: _pods(group) for tier, group in self._tier_pods.items()}
         gateways = _pods(self._gateways)
         with self._lock:
@@ -168,4 +180,4 @@ def shown(inventory: Inventory, names: NameTable) -> dict[str, Any]:
 
 
 def _pods(watches: Iterable[ObjectWatch]) -> list[PodRecord]:
-    return [pod_of(raw) for watch in watches for raw in list(watch.objects.values())]
+    return [sight.record for watch in watches for sight in list(watch.objects.values())]

@@ -1,0 +1,164 @@
+"""Who else acts on a cluster while a run lives: changes of nodes and pods that the run's view has seen, and watches of
+workloads, Jobs, custom resources of known tools, and Kubernetes Events, told as events of the run.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from tierdrill.documents.models.kubernetes import KubernetesSettings
+from tierdrill.history.events import Emit, event
+from tierdrill.history.kinds.response_kinds import WATCH
+from tierdrill.history.kinds.run_kinds import RunNote
+from tierdrill.history.payload import Payload
+from tierdrill.targets.base import TargetError
+from tierdrill.targets.kubernetes import evidence
+from tierdrill.targets.kubernetes.cluster_view import NODES, Gap
+from tierdrill.targets.kubernetes.connect import Cluster, path_of
+from tierdrill.targets.kubernetes.names import NameTable
+from tierdrill.targets.kubernetes.permissions import Permission, may
+from tierdrill.targets.kubernetes.remediators import RESOURCES, served
+from tierdrill.targets.kubernetes.watch import Change, ObjectWatch
+
+SOURCE = "kubernetes"
+EVENTS_MAX = 500
+"""So many Kubernetes Events of one run are kept."""
+WORKLOADS = (
+    ("workloads", "deployments", "apps", "Deployment"),
+    ("workloads", "statefulsets", "apps", "StatefulSet"),
+    ("jobs", "jobs", "batch", "Job"),
+)
+IN_SCOPE = frozenset({"Deployment", "ReplicaSet", "StatefulSet", "Job", "PodDisruptionBudget"})
+"""Kinds of which every Event in a drilled namespace is kept; of nodes and pods, those that the drill knows."""
+
+
+Tell = Callable[[Change, evidence.Aliases], Iterable[Payload]]
+
+
+@dataclass(frozen=True)
+class _Followed:
+    """A list that is followed beside the view's."""
+
+    what: str
+    path: str
+    keep: Callable[[Mapping[str, Any]], Any]
+    tell: Tell
+
+
+def seeing() -> tuple[Permission, ...]:
+    """What it needs beside what every plan reads; without one of them the run goes on and says what it does not see."""
+    tools = [permission for resource in RESOURCES for permission in resource.permissions]
+    kinds = [may(plural, "list", "watch", group=group, scope="drilled") for _, plural, group, _ in WORKLOADS]
+    events = (*may("events", "list", "watch", scope="drilled"), *may("events", "list", "watch", scope="default"))
+    return (*(one for needed in kinds for one in needed), *events, *tools)
+
+
+class ActorWatch:
+    """Made inside the event loop. `names` gives the names as they are now; `gap` is told what was not heard of.
+
+    `take` gets each change of the view, from any thread; `follow` is to run as long as the run does.
+    """
+
+    def __init__(
+        self, cluster: Cluster, settings: KubernetesSettings, names: Callable[[], NameTable], gap: Gap
+    ) -> None:
+        self._cluster, self._settings, self._names, self._gap = cluster, settings, names, gap
+        self._loop = asyncio.get_running_loop()
+        self._changes: asyncio.Queue[tuple[Change, Tell]] = asyncio.Queue()
+        self._events = 0
+
+    def take(self, what: str, change: Change) -> None:
+        """A node (`what` is nodes), a gateway's pod (gateways) or a tier's, before and after."""
+        if what == NODES:
+            self._put(change, _node_said)
+        else:
+            self._put(change, functools.partial(_pod_said, "gateway" if what == "gateways" else "replica"))
+
+    def _put(self, change: Change, tell: Tell) -> None:
+        # The loop is closed once the run is over.
+        if not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._changes.put_nowait, (change, tell))
+
+    async def follow(self, emit: Emit) -> None:
+        """Until cancelled."""
+        watches: list[ObjectWatch] = []
+        try:
+            for one in self._followed(await asyncio.to_thread(self._groups)):
+                watches.append(self._watch(one))
+                threading.Thread(target=self._run, args=(one, watches[-1]), name=one.path, daemon=True).start()
+            while True:
+                change, tell = await self._changes.get()
+                for said in tell(change, self._alias):
+                    if not evidence.ours(said):
+                        emit(event(said, SOURCE, change.at))
+        finally:
+            for watch in watches:
+                watch.close()
+
+    def _alias(self, kind: str, name: str) -> str:
+        return self._names().alias(kind, name)
+
+    def _groups(self) -> Mapping[str, Any]:
+        try:
+            return self._cluster.get("/apis")
+        except TargetError as error:
+            self._gap(f"{WATCH}custom resources", 0.0, str(error))
+            return {}
+
+    def _followed(self, groups: Mapping[str, Any]) -> Iterator[_Followed]:
+        for resource, version in served(groups):
+            tell = functools.partial(_object_said, "custom-resource")
+            yield _Followed(resource.name, resource.path(version), evidence.resource_sight(resource), tell)
+        for namespace in self._settings.namespaces:
+            for what, plural, group, kind in WORKLOADS:
+                path = path_of(plural, namespace, group=group)
+                tell = functools.partial(_object_said, "job" if what == "jobs" else "workload")
+                yield _Followed(what, path, functools.partial(evidence.object_sight, kind), tell)
+        for namespace in sorted({*self._settings.namespaces, "default"}):
+            yield _Followed("events", path_of("events", namespace), evidence.event_sight, self._event_said)
+
+    def _watch(self, one: _Followed) -> ObjectWatch:
+        return ObjectWatch(
+            self._cluster,
+            one.path,
+            lambda change: self._put(change, one.tell),
+            lambda seconds, why: self._gap(f"{WATCH}{one.what}", seconds, why),
+            keep=one.keep,
+        )
+
+    def _run(self, one: _Followed, watch: ObjectWatch) -> None:
+        try:
+            watch.run()
+        except TargetError as error:
+            self._gap(f"{WATCH}{one.what}", 0.0, str(error))
+
+    def _event_said(self, change: Change, alias: evidence.Aliases) -> Iterator[Payload]:
+        sight: evidence.EventSight | None = change.after
+        if change.before is not None or sight is None or change.first or self._events > EVENTS_MAX:
+            return
+        kind, _, name = sight.about
+        known = alias({"Node": "node", "Pod": "replica"}.get(kind, ""), name)
+        if kind not in IN_SCOPE and known == name and name not in self._names().nodes:
+            return
+        self._events += 1
+        if self._events > EVENTS_MAX:
+            yield RunNote(text=f"more than {EVENTS_MAX} Kubernetes Events; the others are not kept")
+            return
+        yield evidence.event_said(sight, known)
+
+
+def _node_said(change: Change, alias: evidence.Aliases) -> Iterator[Payload]:
+    return evidence.node_changes(change.before, change.after, alias, change.relisted)
+
+
+def _pod_said(kind: str, change: Change, alias: evidence.Aliases) -> Iterator[Payload]:
+    return evidence.pod_changes(change.before, change.after, kind, alias, change.relisted)
+
+
+def _object_said(do: str, change: Change, alias: evidence.Aliases) -> Iterator[Payload]:
+    return evidence.object_changes(do, change.before, change.after, alias, change.relisted, change.first)
