@@ -8,10 +8,11 @@ import sys
 from collections.abc import Callable
 
 from .build import binaries, build, built
+from .control_plane import ControlPlane
 from .instance import PORTS, SERVICES, Instance, RigError
-from .lifetime import alive, down, up
-from .needs import missing
-from .node import GPUS, Node
+from .lifetime import alive, down, up, wait_for_nodes
+from .needs import missing, packages
+from .node import Node, node_names
 from .programs import Programs, say
 
 Arguments, Parser = argparse.Namespace, argparse.ArgumentParser
@@ -29,6 +30,9 @@ def _up(arguments: Arguments) -> Instance:
 
 
 def doctor(arguments: Arguments) -> int:
+    if arguments.packages:
+        print("\n".join(packages()))
+        return 0
     lacking = missing()
     for line in lacking:
         print(f"missing: {line}")
@@ -51,6 +55,16 @@ def down_command(arguments: Arguments) -> None:
     down(arguments.instance)
 
 
+def wait(arguments: Arguments) -> None:
+    instance = _up(arguments)
+    ControlPlane(instance, binaries()).wait_ready()
+    wait_for_nodes(instance, [node.name for node in _nodes(instance) if node.on])
+
+
+def _nodes(instance: Instance) -> list[Node]:
+    return [Node(instance, name, binaries()) for name in node_names(instance)]
+
+
 def status(arguments: Arguments) -> int:
     instance: Instance = arguments.instance
     if not alive(instance):
@@ -59,11 +73,10 @@ def status(arguments: Arguments) -> int:
     print(f"{instance.name} is up: {instance.kubeconfig}")
     for name in PORTS:
         print(f"  127.0.0.1:{instance.port(name)}  {SERVICES.get(name, 'API server')}")
-    for number in range(1, instance.facts["nodes"] + 1):
-        node = Node(instance, f"node-{number}", binaries())
+    for node in _nodes(instance):
         link = "connected" if node.connected else "cut off"
         states = ["on", link, *(["frozen"] if node.group.frozen else [])] if node.on else ["off"]
-        bad = [f"GPU {index} unhealthy" for index in range(GPUS) if (node.unhealthy / str(index)).exists()]
+        bad = [f"GPU {index} unhealthy" for index in range(node.gpus) if (node.unhealthy / str(index)).exists()]
         print(f"  {node.name}  {', '.join(states + bad)}")
     return 0
 
@@ -132,13 +145,16 @@ def parser() -> Parser:
             command.add_argument("node", metavar="NODE", help="node-1, say")
         return command
 
-    add("doctor", doctor, "say what is missing on this machine; exit code 1 where something is")
+    add("doctor", doctor, "say what is missing on this machine; exit code 1 where something is").add_argument(
+        "--packages", action="store_true", help="print the Debian packages to install, and nothing else"
+    )
     add("build", build_command, "build Kubernetes from Go modules, once")
     add("up", up_command, "start the cluster and print the path of its kubeconfig").add_argument(
         "nodes", nargs="?", type=int, default=3, choices=range(1, 10), metavar="N", help="number of nodes (default: 3)"
     )
     add("down", down_command, "end the cluster and remove all that it made")
     add("status", status, "what runs, and where it is reached; exit code 3 where the cluster is down")
+    add("wait", wait, "wait until the API server answers and every node that is on is Ready")
     switch = add("power", power, "switch a node off and on as a power loss does, or say which it is")
     switch.add_argument("what", choices=("off", "on", "state"))
     switch.add_argument("node", metavar="NODE")

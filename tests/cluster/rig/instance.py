@@ -16,11 +16,10 @@ from .cgroups import Group
 
 DEFAULT = "drill"
 FIRST_PORT = 26400
-PORTS = {"api": 43, "gateway-a": 80, "gateway-b": 81, "prometheus": 90, "alertmanager": 93}
+PORTS = {"api": 43, "gateway": 80, "prometheus": 90, "alertmanager": 93}
 """Offsets of the loopback ports of one instance; those of the default instance start at FIRST_PORT."""
 SERVICES = {
-    "gateway-a": "serving/gateway-a",
-    "gateway-b": "serving/gateway-b",
+    "gateway": "serving/gateway",
     "prometheus": "monitoring/prometheus",
     "alertmanager": "monitoring/alertmanager",
 }

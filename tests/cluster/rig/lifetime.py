@@ -14,7 +14,7 @@ from .build import build
 from .control_plane import ControlPlane, take_slot
 from .instance import Instance, RigError, cache, locked, run
 from .needs import missing
-from .node import GPUS, MOUNT_POINTS, Node
+from .node import GPUS, MOUNT_POINTS, SYSTEM, Node, node_names
 from .programs import say
 
 MADE = "made.json"
@@ -45,10 +45,10 @@ def _start(instance: Instance, count: int, folder: Path) -> None:
         _make_mount_points()
         facts = {"slot": take_slot(instance), "nodes": count}
         instance.write_facts(facts)
-    names = [f"node-{number}" for number in range(1, count + 1)]
+    names = node_names(instance)
     control = ControlPlane(instance, folder)
     control.make_network()
-    control.certificates.make(names)
+    control.certificates.make([*names, SYSTEM])
     control.forward()
     image.write(instance.folder / "image.tar")
     control.start()

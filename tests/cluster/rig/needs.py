@@ -25,13 +25,15 @@ PROGRAMS = {
     "sysctl": "procps",
 }
 """Programs, and the Debian package that has each."""
-CNI = Path("/usr/lib/cni/bridge")
+FILES = {"/usr/lib/cni/bridge": "containernetworking-plugins", "/usr/bin/python3": "python3"}
+"""Files that nodes and pods use, and the Debian package of each."""
 
 
 def packages() -> list[str]:
     """Debian packages to install, in alphabetical order."""
     missing = {package for program, package in PROGRAMS.items() if not shutil.which(program)}
-    return sorted(missing | (set() if CNI.exists() else {"containernetworking-plugins"}))
+    missing |= {package for path, package in FILES.items() if not Path(path).exists()}
+    return sorted(missing)
 
 
 def missing() -> list[str]:

@@ -22,16 +22,26 @@ PRIVATE = {
 MOUNT_POINTS = sorted(folder for folders in PRIVATE.values() for folder in folders)
 UNSHARED = ("unshare", "--mount", "--pid", "--uts", "--fork", "--kill-child", "--mount-proc")
 
+SYSTEM = "system"
+"""The node of gateways and monitoring, where the cluster has a platform: without GPUs, and left alone by drills."""
+SYSTEM_LABEL, OPT_IN = "tierdrill.io/system", {"tierdrill.io/drills": "allowed"}
+
+
+def node_names(instance: Instance) -> list[str]:
+    """node-1 and so on, and `system` where there is one."""
+    facts = instance.facts
+    return [f"node-{number + 1}" for number in range(facts.get("nodes", 0))] + [SYSTEM] * facts.get("system", 0)
+
 
 class Node:
     def __init__(self, instance: Instance, name: str, binaries: Path) -> None:
-        number = name.removeprefix("node-")
-        nodes = instance.facts.get("nodes", 0)
-        if not (name.startswith("node-") and number.isdigit() and 1 <= int(number) <= nodes):
-            known = f"node-1 to node-{nodes}" if nodes else "none: the cluster is down"
-            raise RigError(f"node: got {name!r}, expected one of {known}")
+        names = node_names(instance)
+        if name not in names:
+            raise RigError(f"node: got {name!r}, expected one of {', '.join(names) or 'none: the cluster is down'}")
         self.instance, self.name, self.binaries = instance, name, binaries
-        self.number = 10 + int(number)
+        self.number = 10 if name == SYSTEM else 10 + int(name.removeprefix("node-"))
+        self.labels = {SYSTEM_LABEL: "true"} if name == SYSTEM else OPT_IN
+        self.gpus = 0 if name == SYSTEM else GPUS
         self.address = f"10.77.0.{self.number}"
         self.pods = f"10.244.{self.number}.0/24"
         self.net = f"td-{instance.name}-{name}"
@@ -90,7 +100,8 @@ class Node:
             "pods": self.pods,
             "all_pods": POD_NETWORK,
             "group": self.group.path,
-            "gpus": GPUS,
+            "gpus": self.gpus,
+            "labels": self.labels,
             "unhealthy": str(self.unhealthy),
             "image": str(self.instance.folder / "image.tar"),
             "ca": str(certificates.ca),
@@ -144,8 +155,8 @@ class Node:
 
     def set_gpu(self, index: int, healthy: bool) -> None:
         """An unhealthy one is no longer allocatable; a pod that has it keeps it."""
-        if not 0 <= index < GPUS:
-            raise RigError(f"GPU: got {index}, expected 0 to {GPUS - 1}")
+        if not 0 <= index < self.gpus:
+            raise RigError(f"GPU: got {index}, expected one below {self.gpus}")
         file = self.unhealthy / str(index)
         if healthy:
             file.unlink(missing_ok=True)

@@ -102,6 +102,7 @@ PROGRAMS = {
         f"--kubeconfig={SETTINGS['kubelet_kubeconfig']}",
         f"--hostname-override={SETTINGS['name']}",
         f"--node-ip={SETTINGS['address']}",
+        "--node-labels=" + ",".join(f"{key}={value}" for key, value in SETTINGS["labels"].items()),
     ],
     "kube-proxy": [f"{SETTINGS['binaries']}/kube-proxy", f"--config={FOLDER}/proxy.json"],
     "gpus": [
@@ -155,6 +156,8 @@ def main() -> None:
     running = {start("containerd"): "containerd"}
     wait_for_containerd()
     subprocess.run(["ctr", "-n", "k8s.io", "images", "import", SETTINGS["image"]], check=True)
+    if not SETTINGS["gpus"]:
+        del PROGRAMS["gpus"]
     running |= {start(name): name for name in PROGRAMS if name != "containerd"}
     while True:
         pid, _ = os.waitpid(-1, 0)

@@ -1,0 +1,78 @@
+"""The cluster that the tests of this folder share: the rig, or the one of TIERDRILL_TEST_KUBECONFIG."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.cluster.api_witness import ApiWitness
+from tests.cluster.rig.build import built
+from tests.cluster.rig.needs import missing
+
+RIG = Path(__file__).with_name("cluster")
+KUBECONFIG = "TIERDRILL_TEST_KUBECONFIG"
+NAME = "TIERDRILL_CLUSTER"
+OWN_NAME = "tests"
+
+
+@dataclass(frozen=True)
+class ClusterInUse:
+    """`rig` is the name of the rig's cluster, None for another one."""
+
+    kubeconfig: Path
+    api: ApiWitness
+    rig: str | None
+
+    def run(self, *arguments: str) -> str:
+        """A command of the rig, and what it has printed."""
+        assert self.rig is not None
+        return rig(self.rig, *arguments)
+
+
+def rig(name: str, *arguments: str) -> str:
+    """A command of `tests/cluster/cluster` for the cluster of that name, and what it has printed."""
+    done = subprocess.run([RIG, "--name", name, *arguments], capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    assert done.returncode == 0, f"cluster {' '.join(arguments)}: {done.stderr or done.stdout}"
+    return done.stdout.strip()
+
+
+def why_no_rig() -> str | None:
+    """Why a cluster cannot be started here, None where it can be."""
+    if lacking := missing():
+        return "no cluster here: " + "; ".join(lacking)
+    if not built():
+        return "no cluster here: Kubernetes is not built yet, which tests/cluster/cluster build does, once"
+    return None
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[ClusterInUse]:
+    """Nodes that are Ready. With TIERDRILL_CLUSTER the rig's cluster of that name, which is left up where it was."""
+    if other := os.environ.get(KUBECONFIG):
+        yield ClusterInUse(Path(other), ApiWitness(Path(other)), None)
+        return
+    if why := why_no_rig():
+        pytest.skip(why)
+    name = os.environ.get(NAME) or OWN_NAME
+    was_up = NAME in os.environ and subprocess.run([RIG, "--name", name, "status"], capture_output=True).returncode == 0
+    if not was_up:
+        rig(name, "down")
+    kubeconfig = Path(rig(name, "up"))
+    try:
+        yield ClusterInUse(kubeconfig, ApiWitness(kubeconfig), name)
+    finally:
+        if not was_up:
+            rig(name, "down")
+
+
+@pytest.fixture
+def nodes_to_break(cluster: ClusterInUse) -> ClusterInUse:
+    """The cluster, where its nodes can lose power, their network and their GPUs: the rig's only."""
+    if cluster.rig is None:
+        pytest.skip(f"needs the rig, whose nodes can be broken; {KUBECONFIG} names another cluster")
+    return cluster
