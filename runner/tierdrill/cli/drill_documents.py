@@ -15,8 +15,14 @@ from tierdrill.cli.folders import Surroundings
 if TYPE_CHECKING:
     from tierdrill.documents.catalogue import Catalogue, DrillSetting
     from tierdrill.documents.models.drill import Scalar
+    from tierdrill.documents.models.environment import Environment
+    from tierdrill.documents.models.tiers import Tiers
+    from tierdrill.documents.models.workloads import Workloads
     from tierdrill.documents.problems import Problem
     from tierdrill.training.exercise_setting import ExerciseSetting
+
+
+ENDINGS = (".yaml", ".yml")
 
 
 def read(root: Path, extra: Sequence[Path] = (), *, unused: bool = False) -> tuple[Catalogue, list[Problem]]:
@@ -63,12 +69,57 @@ def whole_catalogue(root: Path, extra: Sequence[Path] = ()) -> Catalogue:
     return catalogue
 
 
-def drill_setting(root: Path, name: str) -> DrillSetting:
+def environment_files(root: Path, environment: str) -> tuple[str, list[Path]]:
+    """An environment's name, and the files to read beside the catalogue: none where it was given by its name.
+
+    Of one given by its file those are that file and, where the catalogue has not the Tiers and Workloads that it
+    names, the files beside it that have. Refusal for a file that holds no environment, SpecError for a broken one.
+    """
+    path = Path(environment)
+    if path.suffix not in ENDINGS and "/" not in environment:
+        return environment, []
+    from tierdrill.documents.catalogue_reader import catalogue_files, read_catalogue, read_files
+    from tierdrill.documents.problems import SpecError
+    from tierdrill.text import listed
+
+    if not path.is_file():
+        raise Refusal(f"no file {environment}, expected the name of an environment or its document")
+    reading = read_files([path], root)
+    if reading.problems:
+        raise SpecError([seen_from_here(problem, root) for problem in reading.problems])
+    if len(names := list(reading.catalogue.environments)) != 1:
+        raise Refusal(f"{environment} holds {listed(names) if names else 'no environment'}, expected one environment")
+    found = reading.catalogue.environments[names[0]]
+    there = [Path(os.path.realpath(one)) for one in catalogue_files(root) or ()]
+    if Path(os.path.realpath(path)) in there:
+        return names[0], []
+    known = read_catalogue(root)
+    extra = [path]
+    for kind, name in (("Tiers", found.tiers), ("Workloads", found.workloads)):
+        if name not in reading.named(kind) | known.named(kind):
+            beside = (one for one in sorted(path.parent.glob("*.y*ml")) if one not in extra)
+            extra += [one for one in beside if name in read_files([one], root).named(kind)][:1]
+    return names[0], extra
+
+
+def environment_setting(root: Path, environment: str) -> tuple[Environment, Tiers, Workloads]:
+    """An environment, by name or file, with its tiers and workloads; SpecError, Refusal."""
+    from tierdrill.documents.problems import none_named
+
+    name, extra = environment_files(root, environment)
+    catalogue = whole_catalogue(root, extra)
+    if name not in catalogue.environments:
+        raise Refusal(none_named("environment", name, catalogue.environments))
+    found = catalogue.environments[name]
+    return found, catalogue.tiers[found.tiers], catalogue.workloads[found.workloads]
+
+
+def drill_setting(root: Path, name: str, extra: Sequence[Path] = ()) -> DrillSetting:
     """A drill with all it refers to; SpecError if the catalogue has problems, Refusal if there is no such drill."""
     from tierdrill.documents.catalogue import setting_of
     from tierdrill.documents.problems import none_named
 
-    catalogue = whole_catalogue(root)
+    catalogue = whole_catalogue(root, extra)
     if name not in catalogue.drills:
         raise Refusal(none_named("drill", name, catalogue.drills, f" in {root}"))
     return setting_of(catalogue, name)
@@ -84,16 +135,18 @@ def catalogue_of(path: Path) -> Path | None:
 def changed_setting(
     root: Path, name: str, sets: Sequence[str], guardrails: Sequence[str] = (), environment: str | None = None
 ) -> DrillSetting:
-    """As `drill_setting`, changed for one run: NAME=VALUE variables, TIER:SHARE:WINDOW guardrails, the environment.
+    """As `drill_setting`, changed for one run: NAME=VALUE variables, TIER:SHARE:WINDOW guardrails, the environment (its
+    name, or a file that holds it).
 
     Refusal for one that the drill, its experiment or its environment does not allow.
     """
     from tierdrill.documents.overrides import changed, parse_guardrail, parse_set
     from tierdrill.documents.problems import either
 
-    setting = drill_setting(root, name)
-    if environment is not None and environment != setting.drill.environment:
-        setting = _moved(root, setting, environment)
+    there, extra = environment_files(root, environment) if environment is not None else (None, [])
+    setting = drill_setting(root, name, extra)
+    if there is not None and there != setting.drill.environment:
+        setting = _moved(root, setting, there, extra)
     try:
         variables = dict(parse_set(setting.drill, text) for text in sets)
         added = [parse_guardrail(text) for text in guardrails]
@@ -104,11 +157,11 @@ def changed_setting(
         if one.tier not in tiers:
             raise Refusal(f"no tier named {one.tier!r}, expected {either(tiers)}")
     if variables:
-        _refuse_wrong_variables(root, setting, variables)
+        _refuse_wrong_variables(root, setting, variables, extra)
     return changed(setting, variables, added)
 
 
-def _moved(root: Path, setting: DrillSetting, environment: str) -> DrillSetting:
+def _moved(root: Path, setting: DrillSetting, environment: str, extra: Sequence[Path]) -> DrillSetting:
     """The setting in another environment; Refusal if there is none of that name, or the drill makes no sense there."""
     from tierdrill.documents.catalogue import setting_of
     from tierdrill.documents.catalogue_reader import read_catalogue
@@ -118,7 +171,7 @@ def _moved(root: Path, setting: DrillSetting, environment: str) -> DrillSetting:
     from tierdrill.monitoring.alert_names import KNOWN_ALERTS
     from tierdrill.targets.open import absent_in
 
-    reading = read_catalogue(root)
+    reading = read_catalogue(root, extra)
     known = reading.catalogue.environments
     if environment not in known:
         raise Refusal(none_named("environment", environment, known))
@@ -145,7 +198,9 @@ def within_reach(setting: DrillSetting, caps: Sequence[str]) -> DrillSetting:
     return narrow
 
 
-def _refuse_wrong_variables(root: Path, setting: DrillSetting, variables: dict[str, Scalar]) -> None:
+def _refuse_wrong_variables(
+    root: Path, setting: DrillSetting, variables: dict[str, Scalar], extra: Sequence[Path]
+) -> None:
     from tierdrill.documents.catalogue_reader import read_catalogue
     from tierdrill.documents.check.check_context import Context
     from tierdrill.documents.check.overrides import override_problems
@@ -153,7 +208,7 @@ def _refuse_wrong_variables(root: Path, setting: DrillSetting, variables: dict[s
     from tierdrill.monitoring.alert_names import KNOWN_ALERTS
     from tierdrill.targets.open import absent_in
 
-    reading = read_catalogue(root)
+    reading = read_catalogue(root, extra)
     for found, allowed, hint in override_problems(Context(reading, KNOWN_ALERTS, absent_in), setting.drill, variables):
         raise Refusal(worded(found, allowed, hint))
 

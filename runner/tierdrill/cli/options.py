@@ -21,14 +21,14 @@ set_option: Callable[[Function], Function] = click.option(
 )
 
 
-def environment_option(function: Function) -> Function:
-    """--environment NAME, completed from the catalogue."""
+def environment_option(help_text: str = "Override the drill's environment.") -> Callable[[Function], Function]:
+    """--environment NAME (completed from the catalogue) or FILE."""
     from tierdrill.cli.completion import complete_environment
 
     option: Callable[[Function], Function] = click.option(
-        "--environment", metavar="NAME", shell_complete=complete_environment, help="Override the drill's environment."
+        "--environment", metavar="NAME|FILE", shell_complete=complete_environment, help=help_text
     )
-    return option(function)
+    return option
 
 
 def past_moment(ctx: click.Context, param: click.Parameter, value: str | None) -> float | None:

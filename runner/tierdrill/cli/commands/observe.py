@@ -13,7 +13,13 @@ import click
 
 from tierdrill.cli.commands.run import carry_out
 from tierdrill.cli.completion import complete_drill, complete_environment
-from tierdrill.cli.drill_documents import changed_setting, check_place, check_run_name, whole_catalogue
+from tierdrill.cli.drill_documents import (
+    changed_setting,
+    check_place,
+    check_run_name,
+    environment_files,
+    whole_catalogue,
+)
 from tierdrill.cli.errors import Refusal
 from tierdrill.cli.folders import Surroundings, author
 from tierdrill.cli.logs import log_to_file
@@ -153,7 +159,8 @@ def _setting(here: Surroundings, environment: str, drill: str | None) -> DrillSe
     from tierdrill.conductor.observe import drill_for
     from tierdrill.documents.problems import none_named
 
-    catalogue = whole_catalogue(here.catalogue)
+    environment, extra = environment_files(here.catalogue, environment)
+    catalogue = whole_catalogue(here.catalogue, extra)
     if environment not in catalogue.environments:
         raise Refusal(none_named("environment", environment, catalogue.environments))
     setting = drill_for(catalogue, environment)

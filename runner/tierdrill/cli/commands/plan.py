@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 @click.argument("drill", shell_complete=complete_drill)
 @click.option("--variant", default="drill", show_default=True, help='"drill", "blip" or "sabotage:NAME".')
 @set_option
-@environment_option
+@environment_option()
 @json_option
 @click.pass_obj
 def command(

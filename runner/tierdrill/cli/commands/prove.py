@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 import click
 
 from tierdrill.cli.completion import complete_drill, complete_part
-from tierdrill.cli.drill_documents import check_place, drill_setting, whole_catalogue
+from tierdrill.cli.drill_documents import changed_setting, check_place, whole_catalogue
 from tierdrill.cli.errors import Refusal
 from tierdrill.cli.folders import Surroundings, author
 from tierdrill.cli.logs import log_to_file
-from tierdrill.cli.options import echo_json, no_color_option
+from tierdrill.cli.options import echo_json, environment_option, no_color_option
 from tierdrill.cli.past_runs import stored_events
 from tierdrill.cli.run_reports import judged, try_reports
 from tierdrill.text import valid
@@ -43,6 +43,7 @@ NOT_PROVEN, INCONCLUSIVE, ABORTED, UNCLEAN = 1, 3, 4, 5
     shell_complete=complete_part,
     help="With --ablate: remove only this one; repeatable.",
 )
+@environment_option("Override the drills' environment.")
 @click.option("--lab", metavar="NAME", help="Use a running lab instead of a new one per run.")
 @click.option("--json", "as_json", is_flag=True, help="Print the matrix as JSON.")
 @no_color_option
@@ -53,6 +54,7 @@ def command(
     whole: bool,
     ablate: bool,
     parts: tuple[str, ...],
+    environment: str | None,
     lab: str | None,
     as_json: bool,
     plain_colors: bool,
@@ -74,7 +76,7 @@ def command(
     if parts and not ablate:
         raise click.UsageError("--without needs --ablate")
     chosen = sorted(whole_catalogue(here.catalogue).drills) if whole else drills
-    settings = {name: drill_setting(here.catalogue, name) for name in chosen}
+    settings = {name: changed_setting(here.catalogue, name, (), (), environment) for name in chosen}
     _check_parts(parts, settings)
     check_place(here, settings.values(), lab)
     log_to_file(here.home)

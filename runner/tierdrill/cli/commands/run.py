@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     metavar="TIER:SHARE:WINDOW",
     help="Abort when the tier's availability falls below SHARE over WINDOW; repeatable.",
 )
-@environment_option
+@environment_option()
 @click.option(
     "--reach", "caps", multiple=True, metavar="KIND=N",
     help="Limit faults to N nodes, gpus, replicas or links at a time."

@@ -62,9 +62,11 @@ def _check_expects(context: Context, place: Place, drill: Drill) -> None:
 
 def _check_measured(place: Place, drill: Drill, environment: Environment, tiers: Tiers) -> None:
     """Warns of what the drill expects and the environment does not tell; without load nothing of a drill can run."""
-    if environment.target == "external" and environment.load is None:
+    missing = [name for name in ("load", "monitoring") if getattr(environment, name) is None]
+    if environment.target != "lab" and missing:
         place.at("environment").report(
-            f"environment {environment.metadata.name} has no load", "load with a url, or another environment"
+            f"environment {environment.metadata.name} has no {missing[0]}",
+            f"{missing[0]} with {'a url' if missing[0] == 'load' else 'prometheus and alertmanager'}, or another one",
         )
         return
     by_name = {tier.name: tier for tier in tiers.tiers}

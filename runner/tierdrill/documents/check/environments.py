@@ -8,6 +8,7 @@ from tierdrill.documents.check.capacity import check_slots
 from tierdrill.documents.check.check_context import PLATFORM, Context
 from tierdrill.documents.check.dependencies import check_dependencies, check_url
 from tierdrill.documents.check.externals import check_credentials, check_external
+from tierdrill.documents.check.kubernetes import check_kubernetes
 from tierdrill.documents.environment_inventory import Inventory
 from tierdrill.documents.models.environment import LONGEST_LEASE_S, SHORTEST_LEASE_S, Environment
 from tierdrill.documents.models.protections import FLAGS
@@ -49,6 +50,7 @@ def check_environments(context: Context) -> None:
         if environment.target == "lab":
             _check_clock(place.at("clock"), environment)
         check_external(place, environment, document if document and workloads else None, workloads)
+        check_kubernetes(place, environment, document, workloads)
         check_dependencies(place.at("dependencies"), environment.dependencies)
         if environment.gates.budget_window <= 0:
             place.at("gates", "budget_window").report("a window of no time", "a time above 0, such as 30d")

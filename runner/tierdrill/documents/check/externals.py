@@ -1,4 +1,4 @@
-"""Environments with `target: external`: where the platform is reached, by which credentials, and what it tells."""
+"""Environments outside the lab: where the platform is reached, by which credentials, and what it tells."""
 
 from __future__ import annotations
 
@@ -11,22 +11,26 @@ from tierdrill.documents.models.workloads import Workloads
 from tierdrill.documents.problems import listed
 from tierdrill.documents.reading.reading_state import Place
 
-ONLY_EXTERNAL = ("load", "monitoring", "names", "pace")
+NOT_IN_LAB = ("load", "monitoring", "pace")
 SECRET_HEADERS = frozenset({"authorization", "proxy-authorization", "cookie", "x-api-key", "api-key"})
 LOGINS = (("user", "password"), ("bearer",))
 
 
 def check_external(place: Place, environment: Environment, tiers: Tiers | None, workloads: Workloads | None) -> None:
     """What only such an environment has, and what it must have."""
-    if environment.target != "external":
-        for name in ONLY_EXTERNAL:
-            if name in environment.model_fields_set:
-                place.at(name).report(f"{name} for target {environment.target}", "target: external has it", key=True)
+    given = environment.model_fields_set
+    if environment.target == "lab":
+        for name in NOT_IN_LAB:
+            if name in given:
+                place.at(name).report(f"{name} for target lab", "target: external and kubernetes have it", key=True)
+    if environment.target != "external" and "names" in given:
+        place.at("names").report(f"names for target {environment.target}", "target: external has it", key=True)
+    if environment.target == "lab":
         return
-    if environment.monitoring is None:
-        place.report("target: external without monitoring", "monitoring with prometheus and alertmanager", key=True)
-    else:
+    if environment.monitoring is not None:
         _check_monitoring(place.at("monitoring"), environment.monitoring, tiers)
+    elif environment.target == "external":
+        place.report("target: external without monitoring", "monitoring with prometheus and alertmanager", key=True)
     if environment.load is not None:
         _check_load(place.at("load"), environment.load, workloads)
 

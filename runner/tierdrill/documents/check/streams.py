@@ -53,7 +53,7 @@ def check_streams(
         if workloads is not None and tiers is not None:
             by_header = environment is not None and environment.load is not None and environment.load.tier_header
             _check_route(spot, stream, workloads, tiers, routed=not by_header)
-    if workloads is not None and tiers is not None and environment is not None and environment.target != "external":
+    if workloads is not None and tiers is not None and environment is not None and environment.target == "lab":
         check_load_fits(place, load, workloads, tiers)
     return recordings
 

@@ -112,9 +112,10 @@ class KubernetesSettings(Part):
     every fault that needs a privileged pod on a node.
 
     `tiers` says which pods serve each tier, `models` which of those have which labels, where a tier has several models;
-    a model without labels there has the label tierdrill.io/model with its name. `names` gives nodes, replicas and
-    gateways the names that drills use, beside the usual ones. `external_repair` are tools that replace nodes which are
-    not ready, and after what time: no node is taken away for longer.
+    a model without labels there has the label tierdrill.io/model with its name. `exporter` is what tells the GPUs'
+    state on each node. `names` gives nodes, replicas and gateways the names that drills use, beside the usual ones.
+    `external_repair` are tools that replace nodes which are not ready, and after what time: no node is taken away for
+    longer.
     """
 
     kubeconfig: WholePath | None = None
@@ -128,7 +129,7 @@ class KubernetesSettings(Part):
     tiers: dict[Name, TierPods] = Field(min_length=1)
     models: dict[Name, dict[str, str]] = Field(default_factory=dict)
     gateways: GatewayPods | None = None
-    exporters: dict[Name, Pods] = Field(default_factory=dict)
+    exporter: Pods | None = None
     gpu: Gpus = Gpus()
     power: Power | None = None
     external_repair: dict[str, Duration] = Field(default_factory=dict)
@@ -146,6 +147,14 @@ class KubernetesSettings(Part):
     @property
     def namespaces(self) -> tuple[str, ...]:
         """Every namespace that drills have to do with, beside tierdrill's own."""
-        gateways = [self.gateways, self.gateways.picker] if self.gateways is not None else []
-        groups = [*self.tiers.values(), *(one for one in gateways if one is not None), *self.exporters.values()]
-        return tuple(sorted({name for group in groups for name in group.namespaces}))
+        return tuple(sorted({name for _, group in self.groups for name in group.namespaces}))
+
+    @property
+    def groups(self) -> tuple[tuple[tuple[str, ...], Pods], ...]:
+        """Every group of pods that the document names, with its place in it."""
+        found: list[tuple[tuple[str, ...], Pods | None]] = [
+            (("tiers", name), pods) for name, pods in self.tiers.items()
+        ]
+        found += [(("gateways",), self.gateways), (("exporter",), self.exporter)]
+        found += [(("gateways", "picker"), self.gateways.picker)] if self.gateways is not None else []
+        return tuple((where, pods) for where, pods in found if pods is not None)

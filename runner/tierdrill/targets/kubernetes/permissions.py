@@ -9,7 +9,7 @@ from typing import Literal
 from tierdrill.documents.models.kubernetes import KubernetesSettings
 
 Scope = Literal["cluster", "drilled", "own", "kube-node-lease", "default"]
-"""In the whole cluster; in each namespace of the document's tiers, gateways and exporters; in tierdrill's own; in the
+"""In the whole cluster; in each namespace of the document's tiers, gateways and exporter; in tierdrill's own; in the
 one where nodes renew their leases, and in that where Kubernetes writes its Events about nodes.
 """
 CLUSTER_UID_AT = "kube-system"
