@@ -227,12 +227,12 @@ def test_the_shipped_catalogue_needs_no_working_directory(tmp_path: Path) -> Non
     assert tierdrill(tmp_path / "home", "validate", ROOT).code == 0
 
 
-def test_a_target_that_is_not_supported_is_told_by_every_command_at_the_same_place(tmp_path: Path) -> None:
+def test_a_cluster_that_is_not_described_is_told_by_every_command_at_the_same_place(tmp_path: Path) -> None:
     mine = copied_catalogue(tmp_path / "mine")
     path = mine / "drills" / "platform" / "lab.yaml"
     path.write_text(path.read_text().replace("target: lab", "target: kubernetes"))
     line = next(number for number, text in enumerate(path.read_text().splitlines(), 1) if text.startswith("target:"))
-    told = f"drills/platform/lab.yaml:{line}:9: target kubernetes in environment lab; not supported yet"
+    told = f"drills/platform/lab.yaml:{line}:9: target: kubernetes without kubernetes; kubernetes with a context"
     for command in ("validate", "plan node-loss", "run node-loss", "prove node-loss", "train --draw"):
         done = tierdrill(tmp_path / "home", *command.split(), cwd=mine)
         assert done.code == 2 and told in done.out + done.err, command

@@ -267,7 +267,7 @@ def test_doctor_tells_what_is_here(tmp_path: Path) -> None:
     assert done.code == (0 if found["ok"] else 2)
     shown = tierdrill(tmp_path, "doctor")
     assert shown.code == done.code
-    assert "faults with target: lab" in shown.out and "target: kubernetes: not supported yet" in shown.out
+    assert "faults with target: lab" in shown.out and "faults with target: kubernetes" in shown.out
 
 
 def test_an_interrupt_while_the_command_is_loaded_is_none_either(tmp_path: Path) -> None:

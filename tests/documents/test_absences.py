@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.documents.support import DRILL, ENVIRONMENT, SCENARIO, good_catalogue
+from tests.documents.support import DRILL, SCENARIO, good_catalogue
 from tierdrill.documents.catalogue_reader import load_catalogue
 from tierdrill.documents.reading.reading_state import Absent
 from tierdrill.faults.registry import KINDS
@@ -17,12 +17,11 @@ from tierdrill.targets.open import absent_in
 @pytest.mark.parametrize(
     ("absent", "path", "told"),
     [
-        ({"target": {"lab": "not today"}}, ENVIRONMENT, "target lab in environment lab; not today"),
         ({"fault": {"node-power-loss": "no way"}}, DRILL, "fault node-power-loss in environment lab; no way"),
         ({"remedy": {"reschedule": "no way"}}, DRILL, "remedy reschedule in environment lab; no way"),
         ({"sabotage": {"flags_off": "none"}}, DRILL, "sabotage flags_off in environment lab; none"),
         ({"use": {"exercise": "no trainee"}}, SCENARIO, "use exercise in environment lab; no trainee"),
-        ({"fault": {"link-latency": "no way"}, "target": {"kubernetes": "no"}}, "", ""),
+        ({"fault": {"link-latency": "no way"}, "use": {"work": "no"}}, "", ""),
     ],
 )
 def test_what_is_absent_is_told_where_it_is_asked_for(absent: Absent, path: str, told: str, tmp_path: Path) -> None:

@@ -94,6 +94,7 @@ SECTIONS: dict[str, tuple[Entry, ...]] = {
         _entry("prove", "Run a drill, its blip twin and every sabotage."),
         _entry("stop", "Stop a run and wait for its clean-up."),
         _entry("lab", "Start, stop or inspect an embedded lab."),
+        _entry("kubernetes", "Check a cluster, print the roles it needs."),
     ),
     "Schedule drills": (
         _entry("schedule", "Show and check when scheduled drills run."),

@@ -6,6 +6,7 @@ import pkgutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib import import_module
+from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal
 
@@ -20,6 +21,11 @@ def modules_by_kind(package: ModuleType) -> Iterator[tuple[str, ModuleType]]:
     """The modules of a package that has one for each kind of fault, each with the kind it is named after."""
     for found in sorted(pkgutil.iter_modules(package.__path__), key=lambda one: one.name):
         yield found.name.replace("_", "-"), import_module(f"{package.__name__}.{found.name}")
+
+
+def kinds_in(folder: Path) -> frozenset[str]:
+    """The kinds of fault that a folder has a module for, without importing any."""
+    return frozenset(found.name.replace("_", "-") for found in pkgutil.iter_modules([str(folder)]))
 
 
 @dataclass(frozen=True)

@@ -13,35 +13,32 @@ if TYPE_CHECKING:
     from tierdrill.documents.reading.reading_state import Absent
     from tierdrill.targets.lab.labs import Labs
 
-NOT_YET = {"kubernetes": "not supported yet, expected lab and external"}
-"""Targets that an environment may name, and that no drill can run against."""
-
 
 def targets(environment: Environment | None = None) -> dict[str, Target]:
     """Every supported target, by its name in environments; of one environment, or of none in particular."""
     from tierdrill.targets.external.target import ExternalTarget
+    from tierdrill.targets.kubernetes.target import KubernetesTarget
     from tierdrill.targets.lab.target import LabTarget
 
-    return {"lab": LabTarget(), "external": ExternalTarget(environment)}
+    return {
+        "lab": LabTarget(),
+        "external": ExternalTarget(environment),
+        "kubernetes": KubernetesTarget(environment),
+    }
 
 
 def target_of(environment: Environment) -> Target:
-    """The target that an environment names; TargetError for one that is not supported."""
-    if environment.target not in (known := targets(environment)):
-        name = environment.metadata.name
-        raise TargetError(f"environment {name}: target: {environment.target} is {NOT_YET[environment.target]}")
-    return known[environment.target]
+    """The target that an environment names."""
+    return targets(environment)[environment.target]
 
 
 def mechanisms_of(environment: Environment) -> Mapping[str, Mechanism]:
-    """How faults are done in an environment, by kind; TargetError as `target_of`."""
+    """How faults are done in an environment, by kind."""
     return target_of(environment).mechanisms()
 
 
 def absent_in(environment: Environment) -> Absent:
     """What documents may ask for elsewhere, and not in this environment, with the reason."""
-    if environment.target in NOT_YET:
-        return {"target": NOT_YET}
     return target_of(environment).absent()
 
 

@@ -25,7 +25,7 @@ def command(here: Surroundings, fetch: bool, quiet: bool, as_json: bool) -> int:
         _fetch(here)
     from tierdrill.cli.machine import findings
     from tierdrill.faults.registry import KINDS
-    from tierdrill.targets.open import NOT_YET, targets
+    from tierdrill.targets.open import targets
 
     mechanisms = {name: {kind: how.text for kind, how in one.mechanisms().items()} for name, one in targets().items()}
     found = findings(here.tools, here.home)
@@ -36,7 +36,7 @@ def command(here: Surroundings, fetch: bool, quiet: bool, as_json: bool) -> int:
                 "ok": not missing,
                 "findings": [asdict(finding) for finding in found],
                 "faults": {kind: mechanisms["lab"].get(kind) for kind in KINDS},
-                "targets": {**mechanisms, **NOT_YET},
+                "targets": mechanisms,
             }
         )
     elif quiet:
@@ -48,8 +48,6 @@ def command(here: Surroundings, fetch: bool, quiet: bool, as_json: bool) -> int:
         for name, known in mechanisms.items():
             click.echo(f"\nfaults with target: {name}")
             click.echo(table([(kind, known.get(kind, "no mechanism")) for kind in KINDS], indent="  "))
-        for name, why in NOT_YET.items():
-            click.echo(f"\ntarget: {name}: {why}")
         click.echo(f"\n{len(missing)} missing" if missing else "\nready to run drills in the embedded lab")
     return BAD_INPUT if missing else 0
 

@@ -13,10 +13,7 @@ from tierdrill.documents.reading.reading_state import Place
 
 
 def check_absences(context: Context) -> None:
-    """Every environment, and what its drills and scenarios need of it."""
-    for name, environment in context.catalogue.environments.items():
-        place = context.reading.place("Environment", name).at("target")
-        _report(context, environment, "target", [(environment.target, place)])
+    """What drills and scenarios need of their environments."""
     for name, drill in context.catalogue.drills.items():
         if (there := context.environment_of(drill)) is not None:
             _check_drill(context, context.reading.place("Drill", name), drill, there)

@@ -20,7 +20,7 @@ KnownAlerts = Mapping[str, Collection[str]] | Callable[[Catalogue], Mapping[str,
 """Alert names with the labels each carries (none: any), or a function that derives them from the catalogue's tiers."""
 
 Absent = Mapping[str, Mapping[str, str]]
-"""What a target does not have: by what it is ("target", "fault", "remedy", "sabotage", "use"), by name, the reason."""
+"""What a target does not have: by what it is ("fault", "remedy", "sabotage", "use"), by name, the reason."""
 
 AbsentIn = Callable[[Environment], Absent]
 

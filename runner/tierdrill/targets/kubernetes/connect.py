@@ -5,14 +5,15 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from types import MappingProxyType
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import quote
 
 import urllib3
 from kubernetes import client
 
+from tierdrill.documents.models.kubernetes import KubernetesSettings
 from tierdrill.targets.base import TargetError
 from tierdrill.targets.kubernetes.api_errors import ApiError, refused, unreachable
 from tierdrill.targets.kubernetes.exec_stream import ExecStream
@@ -27,12 +28,15 @@ PATIENCE_S = 10.0
 """So long, in all, one call waits where the server asks for it by Retry-After."""
 CALLS_PER_S, BURST = 20.0, 20
 PAGE = 500
+EXPIRED = 410
 JSON = "application/json"
 JSON_PATCH = "application/json-patch+json"
 MERGE_PATCH = "application/merge-patch+json"
 APPLY_PATCH = "application/apply-patch+yaml"
 SILENCE_S, WATCH_S = 75.0, 300
 LOG_BYTES = 1_000_000
+
+Record = TypeVar("Record")
 
 
 def path_of(
@@ -66,6 +70,11 @@ class Cluster:
         self._next = 0.0
         self._api, self.server = self._load()
 
+    @classmethod
+    def of(cls, settings: KubernetesSettings) -> Cluster:
+        """The cluster that an environment's document means."""
+        return cls(settings.kubeconfig, settings.context, settings.cluster)
+
     def get(self, path: str, **query: str | int | bool) -> dict[str, Any]:
         """The object or list at a path; the query's names are the API's own, such as labelSelector."""
         return _parsed(self._where, self._call("GET", path, query))
@@ -86,6 +95,17 @@ class Cluster:
         """The items of a list, read in pages of so many; in items of lists `kind` and `apiVersion` are missing."""
         for page in self.chunks(path, labels=labels, fields=fields, limit=limit):
             yield from page.get("items") or ()
+
+    def records(
+        self, path: str, make: Callable[[Mapping[str, Any]], Record], *, labels: str = "", fields: str = ""
+    ) -> tuple[Record, ...]:
+        """A whole list as records. One that has expired half-way is begun again, once: half a list is none."""
+        try:
+            return tuple(map(make, self.pages(path, labels=labels, fields=fields)))
+        except ApiError as error:
+            if error.status != EXPIRED:
+                raise
+        return tuple(map(make, self.pages(path, labels=labels, fields=fields)))
 
     def send(
         self,

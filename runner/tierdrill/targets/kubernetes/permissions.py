@@ -13,6 +13,7 @@ Scope = Literal["cluster", "drilled", "own", "kube-node-lease", "default"]
 one where nodes renew their leases, and in that where Kubernetes writes its Events about nodes.
 """
 CLUSTER_UID_AT = "kube-system"
+READING = ("get", "list", "watch")
 
 
 @dataclass(frozen=True, order=True)
@@ -33,6 +34,11 @@ class Permission:
         """`patch nodes`, `create pods/eviction`, `list deployments.apps`."""
         kind = f"{self.resource}.{self.group}" if self.group else self.resource
         return f"{self.verb} {kind}/{self.subresource}" if self.subresource else f"{self.verb} {kind}"
+
+    @property
+    def changes_nodes(self) -> bool:
+        """Whether it is about more than reading nodes."""
+        return self.resource == "nodes" and self.verb not in READING
 
     def namespaces(self, settings: KubernetesSettings) -> tuple[str | None, ...]:
         """Where it is needed; None is the whole cluster."""
@@ -66,7 +72,7 @@ def reading(settings: KubernetesSettings) -> tuple[Permission, ...]:
         *may("nodes", "get", "list", "watch"),
         *may("namespaces", "get", names=tuple(sorted(set(named)))),
         *may("pods", "list"),
-        *may("pods", "get", "list", "watch", scope="drilled"),
+        *may("pods", "get", "watch", scope="drilled"),
         *may("poddisruptionbudgets", "list", group="policy", scope="drilled"),
         *may("deployments", "get", "list", group="apps", scope="drilled"),
         *may("statefulsets", "get", "list", group="apps", scope="drilled"),

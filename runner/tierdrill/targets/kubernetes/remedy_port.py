@@ -89,7 +89,8 @@ class ClusterRemedies(ClusterFacts):
 
     async def restart_exporter(self, arguments: Arguments) -> RemedyResult:
         node = self._names().ref(arguments["node"])
-        pods = await asyncio.to_thread(lambda: [*self._pods_on(node.name, self._settings.exporters.values())])
+        group = [self._settings.exporter] if self._settings.exporter is not None else []
+        pods = await asyncio.to_thread(lambda: [*self._pods_on(node.name, group)])
         if not pods:
             return RemedyResult(False, f"no exporter runs on {node.name}")
         done = [await asyncio.to_thread(self._deleted, pod.name, pod.ref) for pod in pods]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from pkgutil import iter_modules
 from typing import TYPE_CHECKING
 
+from tierdrill.faults.kind import kinds_in
 from tierdrill.faults.registry import KINDS
 from tierdrill.targets.base import Mechanism, Opening, Session, TargetError
 
@@ -21,7 +21,7 @@ class LabTarget:
         return MECHANISMS
 
     def absent(self) -> Absent:
-        there = {each.name.replace("_", "-") for each in iter_modules([str(Path(__file__).parent / "faults")])}
+        there = kinds_in(Path(__file__).parent / "faults")
         return {"fault": {kind: "the lab has no mechanism for it" for kind in KINDS if kind not in there}}
 
     def check(self, home: Path, tools: Path, kept: str | None) -> None:

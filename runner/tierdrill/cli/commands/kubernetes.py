@@ -1,0 +1,162 @@
+"""`tierdrill kubernetes`: what a cluster's owner does beside running drills on it."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+import click
+
+from tierdrill.cli.commands.kubernetes_demo import demo
+from tierdrill.cli.completion import complete_drill
+from tierdrill.cli.drill_documents import changed_setting, environment_setting, whole_catalogue
+from tierdrill.cli.errors import INCONCLUSIVE, Refusal, say
+from tierdrill.cli.folders import Surroundings
+from tierdrill.cli.options import echo_json, environment_option, json_option, table
+
+if TYPE_CHECKING:
+    from tierdrill.documents.models.environment import Environment
+    from tierdrill.documents.models.kubernetes import KubernetesSettings
+    from tierdrill.documents.models.workloads import Workloads
+    from tierdrill.targets.kubernetes.cluster_check import ClusterCheck
+
+NOT_READY = 1
+CHOSEN = "The cluster [default: the only environment with target: kubernetes]."
+_drills = click.option(
+    "--for", "drills", multiple=True, metavar="DRILL", shell_complete=complete_drill,
+    help="Also what this drill needs; repeatable.",
+)  # fmt: skip
+
+
+class _Subject(click.ParamType):  # type: ignore[type-arg]
+    name = "subject"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, str]:
+        kind, _, name = value.partition(":")
+        if kind not in ("user", "group") or not name:
+            self.fail(f"got {value!r}, expected user:NAME or group:NAME", param, ctx)
+        return kind.capitalize(), name
+
+
+@click.group("kubernetes")
+def command() -> None:
+    """Check a cluster, print the roles it needs, or a deployment to try drills with."""
+
+
+command.add_command(demo)
+
+
+@command.command("check")
+@environment_option(CHOSEN)
+@_drills
+@json_option
+@click.pass_obj
+def check(here: Surroundings, environment: str | None, drills: tuple[str, ...], as_json: bool) -> int:
+    """Ask a cluster whether drills can run there, and show what their names stand for. Nothing is changed.
+
+    Exit code 0 if they can, 1 if something is missing, 3 if the cluster does not answer.
+    """
+    document, settings, workloads = _chosen(here, environment)
+    from tierdrill.targets.kubernetes.api_errors import ApiError
+    from tierdrill.targets.kubernetes.cluster_check import check_cluster
+    from tierdrill.targets.kubernetes.drill_permissions import needed
+
+    kinds = _kinds(here, drills, environment or document.metadata.name) if drills else None
+    try:
+        found = check_cluster(document, settings, workloads, needed(settings, kinds))
+    except ApiError as error:
+        if error.status:
+            raise
+        say(str(error))
+        return INCONCLUSIVE
+    fine = all(one.ok for one in found.findings)
+    if as_json:
+        echo_json(
+            {
+                "ok": fine,
+                "server": found.server,
+                "version": found.version,
+                "cluster": found.uid,
+                "findings": [asdict(one) for one in found.findings],
+                "names": found.names.plain(),
+                "remarks": list(found.remarks),
+            }
+        )
+    else:
+        _show(found)
+    return 0 if fine else NOT_READY
+
+
+@command.command("rbac")
+@environment_option(CHOSEN)
+@_drills
+@click.option("--bind", "subjects", type=_Subject(), multiple=True, metavar="user:NAME|group:NAME",
+              help="Who else runs drills, beside the service account; repeatable.")  # fmt: skip
+@click.option("--any-node", is_flag=True, help="Let any node be changed, not only those that have opted in now.")
+@click.option("--admission", is_flag=True, help="Also a policy that holds tierdrill to what has opted in.")
+@click.pass_obj
+def rbac(
+    here: Surroundings,
+    environment: str | None,
+    drills: tuple[str, ...],
+    subjects: tuple[tuple[str, str], ...],
+    any_node: bool,
+    admission: bool,
+) -> None:
+    """Print the roles that drills need, ready for `kubectl apply -f -`.
+
+    Without --for what `check` and `plan` need, which change nothing. The nodes that a drill may change are named: the
+    cluster is asked for those that have opted in.
+    """
+    document, settings, _ = _chosen(here, environment)
+    import yaml
+
+    from tierdrill.targets.kubernetes.connect import Cluster, path_of
+    from tierdrill.targets.kubernetes.drill_permissions import needed
+    from tierdrill.targets.kubernetes.manifests.roles import admission_objects, role_objects
+    from tierdrill.targets.kubernetes.records import node_of
+
+    permissions = needed(settings, _kinds(here, drills, environment or document.metadata.name) if drills else None)
+    nodes = None
+    if any(one.changes_nodes for one in permissions) and not any_node:
+        there = Cluster.of(settings).records(path_of("nodes"), node_of)
+        nodes = sorted(node.name for node in there if settings.opted_in(node.labels))
+        if not nodes:
+            raise Refusal("no node has opted in; label one, or say --any-node")
+    objects = role_objects(settings, permissions, subjects, nodes)
+    objects += admission_objects(settings) if admission else []
+    click.echo(yaml.safe_dump_all(objects, sort_keys=False, width=120, explicit_start=True), nl=False)
+
+
+def _chosen(here: Surroundings, environment: str | None) -> tuple[Environment, KubernetesSettings, Workloads]:
+    if environment is None:
+        known = whole_catalogue(here.catalogue).environments
+        names = [name for name, one in known.items() if one.target == "kubernetes"]
+        if len(names) != 1:
+            seen = "several" if names else "none"
+            raise Refusal(f"--environment: {seen} with target: kubernetes in the catalogue; expected its name or file")
+        environment = names[0]
+    document, _, workloads = environment_setting(here.catalogue, environment)
+    if document.kubernetes is None:
+        raise Refusal(f"environment {document.metadata.name} has target {document.target}, expected kubernetes")
+    return document, document.kubernetes, workloads
+
+
+def _kinds(here: Surroundings, drills: tuple[str, ...], environment: str) -> list[str]:
+    """The kinds of fault that these drills inject."""
+    from tierdrill.documents.reading.fault_actions import calls
+
+    settings = [changed_setting(here.catalogue, drill, (), (), environment) for drill in drills]
+    found = (call.fault.kind for one in settings for call in calls(one.experiment) if call.section == "method")
+    return list(dict.fromkeys(found))
+
+
+def _show(found: ClusterCheck) -> None:
+    click.echo(table([("ok" if one.ok else "MISSING", one.name, one.seen) for one in found.findings]))
+    if names := found.names.plain():
+        rows = [(alias, ref["kind"], ref["namespace"] or "-", ref["name"]) for alias, ref in names.items()]
+        click.echo("\n" + table(rows, ("name", "kind", "namespace", "stands for"), "  "))
+    if found.remarks:
+        click.echo("\n" + "\n".join(f"  {one}" for one in found.remarks))
+    missing = sum(not one.ok for one in found.findings)
+    click.echo(f"\n{missing} missing" if missing else "\nready for drills")

@@ -1,0 +1,114 @@
+"""Whether a cluster is as an environment's document says, and what drills would find there. Nothing is changed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from tierdrill.documents.models.environment import Environment
+from tierdrill.documents.models.kubernetes import KubernetesSettings
+from tierdrill.documents.models.workloads import Workloads
+from tierdrill.targets.base import Finding, TargetError
+from tierdrill.targets.kubernetes.api_errors import ApiError
+from tierdrill.targets.kubernetes.connect import Cluster
+from tierdrill.targets.kubernetes.drill_permissions import denied
+from tierdrill.targets.kubernetes.guard import namespace_refused, node_refused, owners, pod_refused
+from tierdrill.targets.kubernetes.names import NameTable
+from tierdrill.targets.kubernetes.permissions import Permission
+from tierdrill.targets.kubernetes.survey import Survey, survey
+from tierdrill.text import listed, plural
+
+FORBIDDEN = 403
+
+
+@dataclass(frozen=True)
+class ClusterCheck:
+    """What was found: the cluster, each check, what the names stand for, and what is worth knowing."""
+
+    server: str
+    version: str
+    uid: str
+    findings: tuple[Finding, ...]
+    names: NameTable
+    remarks: tuple[str, ...]
+
+
+def check_cluster(
+    environment: Environment, settings: KubernetesSettings, workloads: Workloads, needs: Iterable[Permission]
+) -> ClusterCheck:
+    """Ask the cluster; ApiError where it cannot be reached, TargetError where it is another one."""
+    cluster = Cluster.of(settings)
+    try:
+        uid = cluster.fingerprint()
+        version = str(cluster.get("/version").get("gitVersion", "unknown"))
+        missing = denied(cluster, settings, needs)
+        named = settings.cluster is not None
+        advice = "" if named else f"; write it into {environment.metadata.name}: kubernetes: {{cluster: {uid}}}"
+        findings = [Finding("cluster", named, f"{cluster.server}, {version}, uid {uid}{advice}")]
+        findings += [Finding("permission", False, f"denied: {one}") for one in missing]
+        findings += [] if missing else [Finding("permissions", True, "all that are needed")]
+        try:
+            there = survey(cluster, settings)
+            names = there.names(settings, workloads)
+        except TargetError as error:
+            if isinstance(error, ApiError) and error.status != FORBIDDEN:
+                raise
+            findings.append(Finding("inventory", False, str(error)))
+            return ClusterCheck(cluster.server, version, uid, tuple(findings), NameTable(), ())
+    finally:
+        cluster.close()
+    findings += [*_places(settings, there), *_tiers(settings, there)]
+    if settings.image is None:
+        findings.append(Finding("image", False, "none named; kubernetes.image is what agents and the warden run in"))
+    return ClusterCheck(cluster.server, version, uid, tuple(findings), names, tuple(_remarks(there)))
+
+
+def _places(settings: KubernetesSettings, there: Survey) -> list[Finding]:
+    found = []
+    for name in settings.namespaces:
+        why = namespace_refused(settings, name, there.namespaces[name])
+        found.append(Finding(f"namespace {name}", not why, why or "has opted in"))
+    own = there.namespaces[settings.namespace] is not None
+    advice = "is there" if own else "is missing; `tierdrill kubernetes rbac` prints it"
+    found.append(Finding(f"namespace {settings.namespace}", own, advice))
+    refused = {node.name: node_refused(settings, node, there.own_node) for node in there.nodes}
+    may = [name for name, why in refused.items() if not why]
+    ready = sum(node.ready == "True" for node in there.nodes)
+    told = f"{len(may)} of {len(refused)} may be drilled, {ready} are ready"
+    if not may:
+        told += f": {next(iter(refused.values()), 'there is none')}"
+    found.append(Finding("nodes", bool(may), told))
+    return found
+
+
+def _tiers(settings: KubernetesSettings, there: Survey) -> list[Finding]:
+    found = []
+    for tier, pods in there.pods.items():
+        group = settings.tiers[tier]
+        where = f"{group.selector} in {listed(group.namespaces)}"
+        ready = sum(pod.ready for pod in pods)
+        refused = [why for pod in pods if (why := pod_refused(settings, pod))]
+        hosts = len({pod.node for pod in pods if pod.node})
+        told = f"{plural(len(pods), 'pod')}, {ready} ready, on {plural(hosts, 'node')} ({where})"
+        found.append(Finding(f"tier {tier}", bool(pods) and not refused, "; ".join([told, *refused[:1]])))
+        lacking = [pod.name for pod in pods if group.container not in (None, *(one.name for one in pod.containers))]
+        if lacking:
+            found.append(Finding(f"tier {tier}", False, f"no container {group.container} in {listed(lacking, 4)}"))
+    if settings.gateways is not None:
+        ready = sum(pod.ready for pod in there.gateways)
+        told = f"{plural(len(there.gateways), 'pod')}, {ready} ready ({settings.gateways.selector})"
+        found.append(Finding("gateways", bool(there.gateways), told))
+    return found
+
+
+def _remarks(there: Survey) -> Iterable[str]:
+    zones: dict[str, list[bool]] = {}
+    for node in there.nodes:
+        zones.setdefault(node.zone or "none", []).append(node.ready == "True")
+    for zone, ready in sorted(zones.items()):
+        yield f"zone {zone}: {sum(ready)} of {plural(len(ready), 'node')} ready"
+    for one in there.budgets:
+        told = f"PodDisruptionBudget {one.namespace}/{one.name} allows {plural(one.allowed, 'disruption')}"
+        yield f"{told} now ({one.healthy} healthy, {one.wanted} wanted)"
+    hosted = {pod.workload for pods in there.pods.values() for pod in pods}
+    yield from owners(there, [one for one in there.workloads if (one.kind, one.name) in hosted])

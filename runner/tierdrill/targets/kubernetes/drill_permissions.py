@@ -1,0 +1,36 @@
+"""Everything that drills in a cluster need to be allowed: for reading, for what is tierdrill's own, for faults and
+remedies. Roles, checks and plans are made from it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from tierdrill.documents.models.kubernetes import KubernetesSettings
+from tierdrill.targets.kubernetes import ledger_map, remedy_port
+from tierdrill.targets.kubernetes.connect import Cluster
+from tierdrill.targets.kubernetes.fault_port import KUBERNETES_FAULTS
+from tierdrill.targets.kubernetes.permissions import Permission, merged, reading
+
+OF_EVERY_RUN = (*ledger_map.NEEDS, *remedy_port.NEEDS)
+
+
+def needed(settings: KubernetesSettings, kinds: Iterable[str] | None = None) -> tuple[Permission, ...]:
+    """What drills with these kinds of fault need; None: what `check` and plans need, which change nothing."""
+    if kinds is None:
+        return merged(reading(settings))
+    faults = (one for kind in kinds if kind in KUBERNETES_FAULTS for one in KUBERNETES_FAULTS[kind].needs)
+    return merged((*reading(settings), *OF_EVERY_RUN, *faults))
+
+
+def denied(cluster: Cluster, settings: KubernetesSettings, permissions: Iterable[Permission]) -> tuple[str, ...]:
+    """Those that we have not, in words; each is asked of the cluster in every place where it is needed."""
+    found = []
+    for permission in merged(permissions):
+        for namespace in permission.namespaces(settings):
+            for name in permission.names or ("",):
+                if not cluster.can(permission, namespace, name)[0]:
+                    of = f" {name}" if name else ""
+                    where = f" in namespace {namespace}" if namespace is not None else ""
+                    found.append(f"{permission}{of}{where}")
+    return tuple(found)
