@@ -241,12 +241,12 @@ def test_one_seat_one_facilitator(tmp_path: Path) -> None:
 def test_a_game_day_holds_its_environment_while_it_lasts_and_its_runs_are_let_in(tmp_path: Path) -> None:
     with closing(Ledger(tmp_path)) as ledger:
         with environment_held(tmp_path, "lab", "quick-1", "Ana"):
-            [(name, run, pid, owner)] = ledger.held()
+            [(name, run, pid, owner)] = ledger.locks(living=True)
             assert (name, run, pid, owner) == ("lab/own/quick-1", "quick-1", os.getpid(), "Ana")
             ledger.lock("lab/own/r1", "r1", replace(me(), ticks=0), "x")
-            assert [one[1] for one in ledger.held()] == ["quick-1"]
+            assert [one[1] for one in ledger.locks(living=True)] == ["quick-1"]
         assert [one[1] for one in ledger.locks()] == ["r1"]
-        assert ledger.held() == []
+        assert ledger.locks(living=True) == []
 
 
 def test_the_seat_of_a_killed_facilitator_is_free(tmp_path: Path) -> None:

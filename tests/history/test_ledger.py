@@ -111,10 +111,10 @@ def test_one_run_holds_an_environment_until_it_dies(tmp_path: Path) -> None:
         ledger.lock("lab", "r2", me(), "bob")
     ledger.unlock("lab", "r1")
     ledger.lock("lab", "r2", replace(me(), ticks=me().ticks + 1), "bob")
-    assert [lock[1] for lock in ledger.locks()] == ["r2"] and ledger.held() == []
+    assert [lock[1] for lock in ledger.locks()] == ["r2"] and ledger.locks(living=True) == []
     ledger.lock("lab", "r3", me(), "cy")
     ledger.unlock("lab", "r2")
-    assert ledger.held() == [("lab", "r3", os.getpid(), "cy")]
+    assert ledger.locks(living=True) == [("lab", "r3", os.getpid(), "cy")]
 
 
 def test_a_step_of_the_clock_takes_no_environment_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

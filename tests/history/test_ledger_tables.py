@@ -60,7 +60,7 @@ def test_what_it_holds_is_kept_and_the_living_are_found(home: Path) -> None:
             assert ledger.halted() is not None
             assert [one.process for one in ledger.processes("r1") if one.process.lives()] == [me()]
             assert [lock[0] for lock in ledger.locks()] == ["lab-0", "lab-1", "lab-2"]
-            assert ledger.held() == [("lab-0", "r0", os.getpid(), "ann")]
+            assert ledger.locks(living=True) == [("lab-0", "r0", os.getpid(), "ann")]
     assert version_of(home) == LEDGER_VERSION
 
 
@@ -74,7 +74,7 @@ def test_a_change_that_fails_half_way_changes_nothing(home: Path, monkeypatch: p
             Ledger(home)
     assert version_of(home) == 1
     with closing(Ledger(home)) as ledger:
-        assert len(ledger.held()) == 1
+        assert len(ledger.locks(living=True)) == 1
 
 
 def test_several_may_bring_it_up_to_date_at_once(home: Path) -> None:
@@ -82,7 +82,7 @@ def test_several_may_bring_it_up_to_date_at_once(home: Path) -> None:
 
     def look() -> None:
         with closing(Ledger(home)) as ledger:
-            held.append(ledger.held())
+            held.append(ledger.locks(living=True))
 
     threads = [threading.Thread(target=look) for _ in range(8)]
     for thread in threads:

@@ -48,12 +48,12 @@ def elsewhere(home: Path) -> None:
 def test_what_lives_in_another_pid_namespace_keeps_its_environment(tmp_path: Path) -> None:
     with holder(tmp_path, "r1") as process, closing(Ledger(tmp_path)) as ledger:
         elsewhere(tmp_path)
-        assert [run for _, run, _, _ in ledger.held()] == ["r1"]
+        assert [run for _, run, _, _ in ledger.locks(living=True)] == ["r1"]
         with pytest.raises(LedgerError, match="in use by run r1"):
             ledger.lock("lab/kept", "r2", me(), "ben")
         process.send_signal(signal.SIGKILL)
         process.wait()
-        assert ledger.held() == [] and not lives(tmp_path, "runs", "r1")
+        assert ledger.locks(living=True) == [] and not lives(tmp_path, "runs", "r1")
         ledger.lock("lab/kept", "r2", me(), "ben")
         assert dict(living(tmp_path, "runs")) == {"r2": me()}
         ledger.unlock("lab/kept", "r2")

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from tests.raw_event import event
 
 from tierdrill.history.events import Event
-from tierdrill.history.history_store import HistoryError, HistoryStore, read_lines, write_lines
+from tierdrill.history.history_store import HistoryError, HistoryStore, read_history, write_lines
 
 JSON = st.recursive(
     st.none()
@@ -101,7 +101,7 @@ def test_export_and_import_are_the_same_bytes(tmp_path: Path) -> None:
     path = tmp_path / "h.jsonl"
     path.write_text(out.getvalue(), encoding="utf-8")
     again = io.StringIO()
-    write_lines(read_lines(path), again)
+    write_lines(read_history(path)[0], again)
     assert again.getvalue() == out.getvalue()
 
 
@@ -128,7 +128,7 @@ def test_a_broken_export_is_located(tmp_path: Path, text: str, message: str) -> 
     path = tmp_path / "broken.jsonl"
     path.write_text(text, encoding="utf-8", errors="surrogateescape")
     with pytest.raises(HistoryError, match=message):
-        read_lines(path)
+        read_history(path)[0]
 
 
 @pytest.mark.parametrize(
@@ -145,7 +145,7 @@ def test_a_field_of_another_type_is_located(tmp_path: Path, kind: str, data: str
     path = tmp_path / "broken.jsonl"
     path.write_text(f'{_line(1)}\n{{"sequence":2,"at":1,"kind":"{kind}","source":"s","data":{data}}}\n')
     with pytest.raises(HistoryError, match=message):
-        read_lines(path)
+        read_history(path)[0]
 
 
 def test_what_an_older_version_left_out_or_said_otherwise_is_for_the_judge(tmp_path: Path) -> None:
@@ -154,7 +154,7 @@ def test_what_an_older_version_left_out_or_said_otherwise_is_for_the_judge(tmp_p
     lines = [f'{{"sequence":{number},"at":1,"kind":"{kind}","source":"s","data":{data}}}' for number, (kind, data) in
              enumerate(events, 2)]  # fmt: skip
     path.write_text("\n".join([_line(1), *lines]))
-    assert len(read_lines(path)) == 4
+    assert len(read_history(path)[0]) == 4
 
 
 def _line(sequence: int, kind: str = "run.note") -> str:
@@ -177,13 +177,13 @@ def test_an_export_with_lines_missing_or_moved_is_refused(
     path = tmp_path / "broken.jsonl"
     path.write_text("\n".join(map(_line, sequences)))
     with pytest.raises(HistoryError, match=message):
-        read_lines(path)
+        read_history(path)[0]
 
 
 def test_blank_lines_in_an_export_are_no_events(tmp_path: Path) -> None:
     path = tmp_path / "h.jsonl"
     path.write_text(f"{_line(1)}\n\n{_line(2)}\n\n")
-    assert [one.sequence for one in read_lines(path)] == [1, 2]
+    assert [one.sequence for one in read_history(path)[0]] == [1, 2]
 
 
 def test_a_store_of_the_future_is_refused(tmp_path: Path) -> None:

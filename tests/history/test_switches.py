@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tierdrill.history.database_file import connect
 from tierdrill.history.ledger import Ledger, LedgerError, halted, throw_kill_switch
 from tierdrill.history.switches import AUTHOR_MAX, REASON_MAX, SIZE, Halt, Switch, kill_switch, stop_switch
 from tierdrill.text import visible
@@ -106,14 +107,8 @@ def locked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Somebody holds the write lock and does not let go."""
     holder = sqlite3.connect(tmp_path / "ledger.db", isolation_level=None)
     holder.execute("BEGIN IMMEDIATE")
-    monkeypatch.setattr("tierdrill.history.ledger.connect", lambda path: _impatient(path))
+    monkeypatch.setattr("tierdrill.history.database_file.connect", lambda path, *_: connect(path, 0.01))
     monkeypatch.setattr("tests.history.test_switches.HELD", [holder], raising=False)
-
-
-def _impatient(path: Path) -> sqlite3.Connection:
-    from tierdrill.history.database_file import connect
-
-    return connect(path, busy_s=0.01)
 
 
 def corrupt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

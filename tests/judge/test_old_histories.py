@@ -9,13 +9,13 @@ from __future__ import annotations
 from pathlib import Path
 
 from tierdrill.history.events import each
-from tierdrill.history.history_store import read_lines
+from tierdrill.history.history_store import read_history
 from tierdrill.history.kinds.run_kinds import RemedyGone
 from tierdrill.history.projection import project
 from tierdrill.judge.judge import judge
 from tierdrill.judge.verdict import Status
 
-EVENTS = read_lines(Path(__file__).with_name("killed-run.jsonl"))
+EVENTS = read_history(Path(__file__).with_name("killed-run.jsonl"))[0]
 
 
 def test_the_verdict_is_the_one_of_then() -> None:

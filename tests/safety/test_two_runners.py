@@ -51,7 +51,7 @@ def test_at_most_one_has_it(environments: tuple[str, ...], tmp_path: Path) -> No
         for words in said:
             assert words == "mine" or "is in use by run run-" in words or "is in use by run" in words
         with closing(Ledger(tmp_path)) as ledger:
-            held = [run for _, run, _, _ in ledger.held()]
+            held = [run for _, run, _, _ in ledger.locks(living=True)]
             assert len(held) == said.count("mine")
     finally:
         for one in runners:

@@ -13,8 +13,7 @@ from pathlib import Path
 import pytest
 
 from tierdrill.process.identity import ProcessId, me
-from tierdrill.schedule.store.quarantine import open_store
-from tierdrill.schedule.store.resilient_store import LAST_TRIES, Shelf
+from tierdrill.schedule.store.resilient_store import LAST_TRIES, Shelf, open_store
 from tierdrill.schedule.store.slot_records import Attempt, EnvironmentLock, SlotName, SlotState
 from tierdrill.schedule.store.slot_store import NotOurs, ScheduleStore, StoreCorrupt, StoreError, StoreMoved
 from tierdrill.schedule.wall_clock import SystemClock

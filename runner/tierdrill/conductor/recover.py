@@ -74,7 +74,7 @@ class _Recovery:
 
         A run holds its environment before it writes anything, and is known by its process only a little later.
         """
-        return {run for _, run, _, _ in self.ledger.held()} | set(live_in(self.ledger))
+        return {run for _, run, _, _ in self.ledger.locks(living=True)} | set(live_in(self.ledger))
 
     def _record(self, run: str, item: Event) -> None:
         """Into the run's own history, unless that has been closed and judged."""
@@ -138,7 +138,7 @@ class _Recovery:
     def mend_labs(self) -> list[str]:
         """Wait for kept labs that have lost a part to start it again; end those that do not."""
         left = []
-        used = {environment.partition("/")[2] for environment, _, _, _ in self.ledger.held()} | self._live()
+        used = {environment.partition("/")[2] for environment, _, _, _ in self.ledger.locks(living=True)} | self._live()
         for lab in labs_of(self.home).standing():
             if lab.state != "broken" or lab.name in used:
                 continue

@@ -91,7 +91,7 @@ def _may_start(ledger: Ledger, run: str, lock: str, author: str, kept: str | Non
         )
     try:
         ledger.lock(lock, run, me(), author)
-        if kept and (by := holder_of_lab(ledger.held(), kept, run)):
+        if kept and (by := holder_of_lab(ledger.locks(living=True), kept, run)):
             ledger.unlock(lock, run)
             raise RunRefused(f"lab {kept} is in use {by}")
     except LedgerError as error:

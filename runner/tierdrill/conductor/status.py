@@ -72,7 +72,7 @@ def look(home: Path) -> dict[str, Any]:
                 for process in ledger.processes()
                 if process.run not in live and process.process.lives()
             ]
-            held = ledger.held()
+            held = ledger.locks(living=True)
         strays += [
             {"run": run, "role": "stopped reaper", "pid": process.pid}
             for run, process in stopped_reapers(home).items()

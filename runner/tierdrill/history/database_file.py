@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from tierdrill.process.safe_files import locked
 
@@ -252,6 +252,16 @@ class DatabaseFile:
     def _transaction(self) -> Iterator[sqlite3.Connection]:
         with self._explained(), immediate(self._database) as database:
             yield database
+
+    def _do(self, statement: str, *values: Any) -> sqlite3.Cursor:
+        """Carry out one statement that changes something."""
+        with self._explained():
+            return self._database.execute(statement, values)
+
+    def _rows(self, statement: str, *values: Any) -> list[Any]:
+        """All rows of one statement."""
+        with self._explained():
+            return self._database.execute(statement, values).fetchall()
 
     def close(self) -> None:
         self._database.close()

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 from tierdrill.history.database_file import BUSY_S, DatabaseFile, execute_all
 from tierdrill.history.events import SCHEMA_VERSION, Event, data_text, line_of, texts_shared
@@ -94,10 +94,7 @@ class HistoryStore(DatabaseFile):
 
     def begin(self, run: str, drill: str, variant: str, at: float) -> None:
         """Register a new run; HistoryError if the name is taken."""
-        with self._explained():
-            self._database.execute(
-                "INSERT INTO runs (run, drill, variant, started_at) VALUES (?, ?, ?, ?)", (run, drill, variant, at)
-            )
+        self._do("INSERT INTO runs (run, drill, variant, started_at) VALUES (?, ?, ?, ?)", run, drill, variant, at)
 
     def append(self, run: str, event: Event) -> Event:
         """Store the event and return it with its sequence number."""
@@ -129,36 +126,28 @@ class HistoryStore(DatabaseFile):
         return stored
 
     def finish(self, run: str, at: float, status: str, summary: str) -> None:
-        with self._explained():
-            self._database.execute(
-                "UPDATE runs SET ended_at = ?, status = ?, summary = ? WHERE run = ?", (at, status, summary, run)
-            )
+        self._do("UPDATE runs SET ended_at = ?, status = ?, summary = ? WHERE run = ?", at, status, summary, run)
 
     def keep_figures(self, run: str, form: int, data: str) -> None:
         """Store (or replace) the figures of a run: JSON of that format, opaque here."""
-        with self._explained():
-            self._database.execute("INSERT OR REPLACE INTO figures VALUES (?, ?, ?)", (run, form, data))
+        self._do("INSERT OR REPLACE INTO figures VALUES (?, ?, ?)", run, form, data)
 
     def figures(
         self, drill: str | None = None, since: float | None = None, run: str | None = None
     ) -> list[FiguresRecord]:
         """Every judged run that began at `since` or later, oldest first, with its figures where they are kept."""
-        with self._explained():
-            rows = self._database.execute(
-                "SELECT runs.run, drill, variant, started_at, ended_at, status, summary, figures.format, figures.data "
-                "FROM runs LEFT JOIN figures ON figures.run = runs.run WHERE status IS NOT NULL "
-                "AND (?1 IS NULL OR drill = ?1) AND (?2 IS NULL OR started_at >= ?2) AND (?3 IS NULL OR runs.run = ?3) "
-                "ORDER BY started_at, runs.run",
-                (drill, since, run),
-            ).fetchall()
+        rows = self._rows(
+            "SELECT runs.run, drill, variant, started_at, ended_at, status, summary, figures.format, figures.data "
+            "FROM runs LEFT JOIN figures ON figures.run = runs.run WHERE status IS NOT NULL "
+            "AND (?1 IS NULL OR drill = ?1) AND (?2 IS NULL OR started_at >= ?2) AND (?3 IS NULL OR runs.run = ?3) "
+            "ORDER BY started_at, runs.run",
+            *(drill, since, run),
+        )
         return [FiguresRecord(RunRecord(*row[:7]), row[7], row[8]) for row in rows]
 
     def events(self, run: str, after: int = 0) -> list[Event]:
         """Every event of a run in order, or those after a sequence number; empty for an unknown run."""
-        with self._explained():
-            rows = self._database.execute(
-                f"{_EVENTS} WHERE run = ? AND events.sequence > ? ORDER BY events.sequence", (run, after)
-            ).fetchall()
+        rows = self._rows(f"{_EVENTS} WHERE run = ? AND events.sequence > ? ORDER BY events.sequence", run, after)
         return [
             Event(at, kind, source, texts_shared(read_json(data)), sequence, digest or "")
             for at, kind, source, data, sequence, digest in rows
@@ -175,9 +164,7 @@ class HistoryStore(DatabaseFile):
         return chain
 
     def count(self, run: str) -> int:
-        with self._explained():
-            row = self._database.execute("SELECT max(sequence) FROM events WHERE run = ?", (run,)).fetchone()
-        return row[0] or 0
+        return self._rows("SELECT max(sequence) FROM events WHERE run = ?", run)[0][0] or 0
 
     def remove_events(self, run: str) -> None:
         """Retention: the events of a run go, its line and its figures stay."""
@@ -187,39 +174,30 @@ class HistoryStore(DatabaseFile):
 
     def free_share(self) -> float:
         """Which share of the file is free, since something was removed."""
-        with self._explained():
-            pages = int(self._database.execute("PRAGMA page_count").fetchone()[0])
-            free = int(self._database.execute("PRAGMA freelist_count").fetchone()[0])
+        pages, free = (int(self._rows(f"PRAGMA {what}_count")[0][0]) for what in ("page", "freelist"))
         return free / max(1, pages)
 
     def compact(self) -> None:
         """Write the file anew without what is free in it; needs as much room again while it does."""
-        with self._explained():
-            self._database.execute("VACUUM")
-            self._database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        self._do("VACUUM")
+        self._rows("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def runs(self, drill: str | None = None, limit: int = 50) -> list[RunRecord]:
         """The newest runs first; all of them with a negative limit."""
-        with self._explained():
-            rows = self._database.execute(
-                "SELECT run, drill, variant, started_at, ended_at, status, summary FROM runs "
-                "WHERE (?1 IS NULL OR drill = ?1) ORDER BY started_at DESC LIMIT ?2",
-                (drill, limit),
-            ).fetchall()
-        return [RunRecord(*row) for row in rows]
+        return self._records("WHERE (?1 IS NULL OR drill = ?1) ORDER BY started_at DESC LIMIT ?2", drill, limit)
+
+    def _records(self, which: str, *values: Any) -> list[RunRecord]:
+        columns = "run, drill, variant, started_at, ended_at, status, summary"
+        return [RunRecord(*row) for row in self._rows(f"SELECT {columns} FROM runs {which}", *values)]  # noqa: S608
 
     def find(self, run: str | None) -> RunRecord | None:
         """The run of that name (or of that unique beginning); the last run where none is named."""
         if run is None:
             return next(iter(self.runs(limit=1)), None)
         pattern = run.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"
-        with self._explained():
-            rows = self._database.execute(
-                "SELECT run, drill, variant, started_at, ended_at, status, summary FROM runs "
-                "WHERE run LIKE ?1 ESCAPE '\\' ORDER BY run = ?2 DESC, started_at DESC LIMIT 2",
-                (pattern, run),
-            ).fetchall()
-        records = [RunRecord(*row) for row in rows]
+        records = self._records(
+            "WHERE run LIKE ?1 ESCAPE '\\' ORDER BY run = ?2 DESC, started_at DESC LIMIT 2", pattern, run
+        )
         exact = [record for record in records if record.run == run]
         return exact[0] if exact else (records[0] if len(records) == 1 else None)
 
@@ -228,11 +206,6 @@ def write_lines(events: Iterable[Event], out: TextIO) -> None:
     """Export: one JSON line per event, self-contained (the first event carries the documents)."""
     for event in events:
         out.write(event.to_line() + "\n")
-
-
-def read_lines(path: Path) -> list[Event]:
-    """The events of an exported history; see `read_history`."""
-    return read_history(path)[0]
 
 
 def read_history(path: Path) -> tuple[list[Event], Chain]:

@@ -18,7 +18,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
-from tierdrill.history.database_file import bring_up_to_date, connect, immediate, is_corrupt
+from tierdrill.history.database_file import DatabaseFile, is_corrupt
 from tierdrill.history.ledger_tables import LEDGER_VERSION, LedgerFault, OwnedProcess, change
 from tierdrill.history.liveness import hold, lives, release
 from tierdrill.history.switches import Halt, kill_switch, stop_switch
@@ -32,24 +32,22 @@ class LedgerError(Exception):
     """The ledger cannot be read or written, or refuses (a lock held by somebody else)."""
 
 
-class Ledger:
+class Ledger(DatabaseFile):
     """The ledger of one home. Safe for several processes; one instance per thread."""
 
+    FILE, VERSION, FAILURE = LEDGER_FILE, LEDGER_VERSION, LedgerError
+
     def __init__(self, home: Path) -> None:
-        self.home, self.path = home, home / LEDGER_FILE
+        self.home = home
         self._boot = boot_identity()
         self._kill_switch = kill_switch(home)
-        with self._explained():
-            home.mkdir(parents=True, exist_ok=True, mode=0o700)
-            self._begun = _Begun(self.path)
-            self._database = connect(self.path)
-            try:
-                bring_up_to_date(self._database, LEDGER_VERSION, self._change)
-            except BaseException:
-                self._database.close()
-                raise
+        super().__init__(home)
         self._begun.mark()
         self._kill_switch.prepare()
+
+    def _begin(self) -> None:
+        self._begun = _Begun(self.path)
+        self._database = self._open()
 
     def _change(self, database: sqlite3.Connection, version: int) -> None:
         if version == 0:
@@ -67,36 +65,24 @@ class Ledger:
             told = "; it may hold faults to undo: bring it back, or move it away once all is well" * is_corrupt(error)
             raise LedgerError(f"{self.path}: {error}{told}") from error
 
-    def close(self) -> None:
-        self._database.close()
-
     def intend(self, fault: str, run: str, order: dict[str, Any], place: dict[str, Any], lease_s: float) -> None:
         """Write down, durably, what is about to be injected and how it is undone."""
-        with self._explained():
-            self._database.execute(
-                "INSERT OR REPLACE INTO faults VALUES (?, ?, ?, ?, 'intended', ?, ?, ?, ?, '')",
-                (
-                    fault,
-                    run,
-                    json.dumps(order, sort_keys=True),
-                    json.dumps(place, sort_keys=True),
-                    time.time(),
-                    lease_s,
-                    since_boot() + lease_s,
-                    self._boot,
-                ),
-            )
+        undo = (json.dumps(order, sort_keys=True), json.dumps(place, sort_keys=True))
+        lease = (lease_s, since_boot() + lease_s, self._boot)
+        self._do(
+            "INSERT OR REPLACE INTO faults VALUES (?, ?, ?, ?, 'intended', ?, ?, ?, ?, '')",
+            *(fault, run, *undo, time.time(), *lease),
+        )
 
     def keep(self, entry: str, run: str, order: dict[str, Any], place: dict[str, Any], lease_s: float) -> bool:
         """As `intend`, unless the entry is open: then the older undo stays, and its lease begins anew.
 
         Whether it was written now. Atomic: of two who change one setting, the first one's undo counts.
         """
-        with self._explained(), immediate(self._database) as database:
-            now = since_boot()
+        with self._transaction() as database:
             open_already = database.execute(
                 "UPDATE faults SET lease_until = ? + lease_s, boot = ? WHERE id = ? AND state != 'gone'",
-                (now, self._boot, entry),
+                (since_boot(), self._boot, entry),
             )
             if not open_already.rowcount:
                 self.intend(entry, run, order, place, lease_s)
@@ -110,48 +96,42 @@ class Ledger:
         """
         if halt := self.halted():
             raise LedgerError(f"the kill switch is on: {halt.reason} ({halt.author})")
-        now = since_boot()
-        with self._explained():
-            stands = self._database.execute(
-                "UPDATE faults SET lease_until = ?1 + lease_s "
-                "WHERE id = ?2 AND state = 'intended' AND lease_until > ?1 AND boot = ?3",
-                (now, fault, self._boot),
-            )
+        stands = self._do(
+            "UPDATE faults SET lease_until = ?1 + lease_s "
+            "WHERE id = ?2 AND state = 'intended' AND lease_until > ?1 AND boot = ?3",
+            *(since_boot(), fault, self._boot),
+        )
         if not stands.rowcount:
             raise LedgerError(f"the intent of {fault} has lapsed: its lease ran out, or it was undone meanwhile")
 
     def mark(self, fault: str, state: str, note: str = "") -> None:
         """Move a fault on: landed, reverting, gone or stuck (the undo failed; `recover` will try again)."""
-        with self._explained():
-            self._database.execute("UPDATE faults SET state = ?, note = ? WHERE id = ?", (state, note, fault))
+        self._do("UPDATE faults SET state = ?, note = ? WHERE id = ?", state, note, fault)
 
     def close_entry(self, fault: str, note: str) -> bool:
         """It was seen gone: close its entry. False if it was landed anew while it was being undone."""
-        with self._explained():
-            closed = self._database.execute(
-                "UPDATE faults SET state = 'gone', note = ? WHERE id = ? AND state NOT IN ('intended', 'landed')",
-                (note, fault),
-            )
+        closed = self._do(
+            "UPDATE faults SET state = 'gone', note = ? WHERE id = ? AND state NOT IN ('intended', 'landed')",
+            *(note, fault),
+        )
         return closed.rowcount > 0
 
     def renew(self, run: str) -> list[str]:
         """Extend the leases of a run's open faults by their length from now; their ids."""
-        with self._explained():
-            rows = self._database.execute(
-                "UPDATE faults SET lease_until = ? + lease_s, boot = ? "
-                "WHERE run = ? AND state IN ('intended', 'landed') RETURNING id",
-                (since_boot(), self._boot, run),
-            ).fetchall()
+        rows = self._rows(
+            "UPDATE faults SET lease_until = ? + lease_s, boot = ? "
+            "WHERE run = ? AND state IN ('intended', 'landed') RETURNING id",
+            *(since_boot(), self._boot, run),
+        )
         return [str(row[0]) for row in rows]
 
     def open_faults(self, run: str | None = None) -> list[LedgerFault]:
         """Everything not seen gone, oldest first."""
-        with self._explained():
-            rows = self._database.execute(
-                "SELECT id, run, fault_order, place, state, intended_at, lease_s, lease_until, boot, note FROM faults "
-                "WHERE state != 'gone' AND (?1 IS NULL OR run = ?1) ORDER BY intended_at",
-                (run,),
-            ).fetchall()
+        rows = self._rows(
+            "SELECT id, run, fault_order, place, state, intended_at, lease_s, lease_until, boot, note FROM faults "
+            "WHERE state != 'gone' AND (?1 IS NULL OR run = ?1) ORDER BY intended_at",
+            run,
+        )
         now = since_boot()
         return [
             LedgerFault(
@@ -164,23 +144,18 @@ class Ledger:
 
     def own(self, process: OwnedProcess) -> None:
         """Record a process the run started, so that a reaper can end it."""
-        with self._explained():
-            self._database.execute(
-                "INSERT OR REPLACE INTO processes VALUES (?, ?, ?, ?, ?, ?, ?)",
-                (process.run, process.role, *_columns(process.process), process.pgid),
-            )
+        columns = (process.run, process.role, *_columns(process.process), process.pgid)
+        self._do("INSERT OR REPLACE INTO processes VALUES (?, ?, ?, ?, ?, ?, ?)", *columns)
 
     def disown(self, run: str) -> None:
         """Forget a run's processes, once they are gone."""
-        with self._explained():
-            self._database.execute("DELETE FROM processes WHERE run = ?", (run,))
+        self._do("DELETE FROM processes WHERE run = ?", run)
         stop_switch(self.home, run).remove()
 
     def processes(self, run: str | None = None) -> list[OwnedProcess]:
-        with self._explained():
-            rows = self._database.execute(
-                "SELECT run, role, pid, ticks, boot, space, pgid FROM processes WHERE (?1 IS NULL OR run = ?1)", (run,)
-            ).fetchall()
+        rows = self._rows(
+            "SELECT run, role, pid, ticks, boot, space, pgid FROM processes WHERE (?1 IS NULL OR run = ?1)", run
+        )
         return [OwnedProcess(row[0], row[1], ProcessId(*row[2:6]), row[6]) for row in rows]
 
     def halt(self, author: str, reason: str) -> None:
@@ -188,20 +163,19 @@ class Ledger:
         asked = Halt(time.time(), valid(author), valid(reason))
         with self._explained():
             self._kill_switch.throw(asked)
-            self._record(asked)
+        self.record(asked)
 
-    def _record(self, asked: Halt) -> None:
-        self._database.execute(
-            "INSERT INTO halts VALUES (?, ?, ?, NULL, NULL, NULL)", (asked.at, asked.author, asked.reason)
-        )
+    def record(self, asked: Halt) -> None:
+        """Write a halt down; the kill switch itself is a file."""
+        self._do("INSERT INTO halts VALUES (?, ?, ?, NULL, NULL, NULL)", asked.at, asked.author, asked.reason)
 
     def resume(self, author: str, reason: str) -> bool:
         """Lift the kill switch; whether it was thrown."""
+        changed = self._do(
+            "UPDATE halts SET lifted_at = ?, lifted_by = ?, lift_reason = ? WHERE lifted_at IS NULL",
+            *(time.time(), valid(author), valid(reason)),
+        )
         with self._explained():
-            changed = self._database.execute(
-                "UPDATE halts SET lifted_at = ?, lifted_by = ?, lift_reason = ? WHERE lifted_at IS NULL",
-                (time.time(), valid(author), valid(reason)),
-            )
             thrown = self._kill_switch.thrown() is not None
             self._kill_switch.release()
             return thrown or changed.rowcount > 0
@@ -210,11 +184,8 @@ class Ledger:
         """The halt in force, if any."""
         if asked := self._kill_switch.thrown():
             return asked
-        with self._explained():
-            row = self._database.execute(
-                "SELECT at, author, reason FROM halts WHERE lifted_at IS NULL ORDER BY at LIMIT 1"
-            ).fetchone()
-        return Halt(*row) if row else None
+        rows = self._rows("SELECT at, author, reason FROM halts WHERE lifted_at IS NULL ORDER BY at LIMIT 1")
+        return Halt(*rows[0]) if rows else None
 
     def ask_stop(self, run: str, author: str, reason: str) -> None:
         with self._explained():
@@ -225,23 +196,19 @@ class Ledger:
 
     def keep_digest(self, run: str, events: int, digest: str) -> None:
         """Record how many events the history of a run that has ended has, and the digest of the last."""
-        with self._explained():
-            self._database.execute(
-                "INSERT OR REPLACE INTO histories VALUES (?, ?, ?, ?)", (run, events, digest, time.time())
-            )
+        self._do("INSERT OR REPLACE INTO histories VALUES (?, ?, ?, ?)", run, events, digest, time.time())
 
     def digest(self, run: str) -> str | None:
         """The digest of the last event of a run, as it was when it ended; None where none was kept."""
-        with self._explained():
-            row = self._database.execute("SELECT digest FROM histories WHERE run = ?", (run,)).fetchone()
-        return str(row[0]) if row else None
+        rows = self._rows("SELECT digest FROM histories WHERE run = ?", run)
+        return str(rows[0][0]) if rows else None
 
     def lock(self, environment: str, run: str, holder: ProcessId, owner: str) -> None:
         """Take the environment for one run.
 
         A lock whose holder is dead is taken over; LedgerError if held.
         """
-        with self._explained(), immediate(self._database) as database:
+        with self._transaction() as database:
             row = database.execute(
                 "SELECT run, owner, pid, ticks, boot, space FROM locks WHERE environment = ?", (environment,)
             ).fetchone()
@@ -259,28 +226,20 @@ class Ledger:
         """Whether a process of a run lives. Of one in another PID namespace the kernel's lock on the run tells."""
         return process.lives() or (not process.here() and lives(self.home, "runs", run))
 
-    def locks(self) -> list[tuple[str, str, int, str]]:
-        """Every environment in use: its name, the run, the run's process, its owner."""
-        return [(environment, run, holder.pid, owner) for environment, run, holder, owner in self._locks()]
+    def locks(self, *, living: bool = False) -> list[tuple[str, str, int, str]]:
+        """Every environment in use: its name, the run, the run's process, its owner.
 
-    def held(self) -> list[tuple[str, str, int, str]]:
-        """As `locks`, only those whose holder lives: a dead one's is free for the taking."""
+        `living`: only those whose holder lives; a dead one's is free for the taking.
+        """
+        rows = self._rows("SELECT environment, run, owner, pid, ticks, boot, space FROM locks ORDER BY environment")
         return [
-            (environment, run, holder.pid, owner)
-            for environment, run, holder, owner in self._locks()
-            if self.alive(run, holder)
+            (str(environment), str(run), int(process[0]), str(owner))
+            for environment, run, owner, *process in rows
+            if not living or self.alive(run, ProcessId(*process))
         ]
 
-    def _locks(self) -> list[tuple[str, str, ProcessId, str]]:
-        with self._explained():
-            rows = self._database.execute(
-                "SELECT environment, run, owner, pid, ticks, boot, space FROM locks ORDER BY environment"
-            ).fetchall()
-        return [(str(row[0]), str(row[1]), ProcessId(*row[3:]), str(row[2])) for row in rows]
-
     def unlock(self, environment: str, run: str) -> None:
-        with self._explained():
-            self._database.execute("DELETE FROM locks WHERE environment = ? AND run = ?", (environment, run))
+        self._do("DELETE FROM locks WHERE environment = ? AND run = ?", environment, run)
         release(self.home, "runs", run)
         stop_switch(self.home, run).remove()
 
@@ -305,8 +264,8 @@ def throw_kill_switch(home: Path, author: str, reason: str) -> str:
     except OSError as error:
         unthrown = error
     try:
-        with closing(Ledger(home)) as ledger, ledger._explained():
-            ledger._record(asked)
+        with closing(Ledger(home)) as ledger:
+            ledger.record(asked)
     except LedgerError as error:
         if unthrown is not None:
             raise LedgerError(f"{unthrown.filename or home}: {unthrown.strerror}; {error}") from unthrown

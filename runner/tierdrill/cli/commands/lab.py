@@ -117,7 +117,8 @@ def _user(here: Surroundings, lab: str) -> str:
     if not (here.home / "ledger.db").exists():
         return ""
     with closing(Ledger(here.home)) as ledger:
-        names = {environment.rpartition("/")[2]: f"{run} (pid {pid})" for environment, run, pid, _ in ledger.held()}
+        held = ledger.locks(living=True)
+    names = {environment.rpartition("/")[2]: f"{run} (pid {pid})" for environment, run, pid, _ in held}
     return names.get(lab, "")
 
 

@@ -106,7 +106,7 @@ class Facts:
         name = self._member.environment.metadata.name
         try:
             with closing(Ledger(self._home)) as ledger:
-                for environment, run, pid, owner in ledger.held():
+                for environment, run, pid, owner in ledger.locks(living=True):
                     if environment == self._member.lock or environment.startswith(f"{name}/own/"):
                         return f"by run {run} (owner {owner or 'not set'}, pid {pid})"
         except LedgerError as error:

@@ -77,24 +77,8 @@ class Logged:
 
 def logged(row: Sequence[Any]) -> Logged:
     """A line of the log from its row: the columns in the order of `MessageStore.log`."""
-    name, calendar, channel, kind, action, subject, written, state, attempts, answer, created, next_at, ended = row
-    notice = json.loads(written)
-    return Logged(
-        id=name,
-        calendar=calendar,
-        channel=channel,
-        kind=kind,
-        action=action,
-        subject=subject,
-        run=str(notice.get("run", "")),
-        summary=str(notice.get("summary", "")),
-        state=state,
-        attempts=attempts,
-        answer=answer,
-        created_at=created,
-        next_at=next_at,
-        ended_at=ended,
-    )
+    notice = json.loads(row[6])
+    return Logged(*(*row[:6], str(notice.get("run", "")), str(notice.get("summary", "")), *row[7:]))
 
 
 KEPT_S = 90 * 86400.0
@@ -236,20 +220,16 @@ class MessageStore(DatabaseFile):
 
     def holders(self) -> dict[str, float]:
         """Everybody who holds a message in mid-delivery, with the last time at which one was taken (Unix seconds)."""
-        with self._explained():
-            rows = self._database.execute(
-                "SELECT DISTINCT holder FROM messages WHERE state = 'waiting' AND holder <> ''"
-            ).fetchall()
+        rows = self._rows("SELECT DISTINCT holder FROM messages WHERE state = 'waiting' AND holder <> ''")
         taken = [str(row[0]).rpartition(_SINCE) for row in rows]
         return {holder: max(float(at) for one, _, at in taken if one == holder) for holder, _, _ in taken}
 
     def release(self, holder: str) -> None:
         """What this holder had in mid-delivery waits again: it has died, or has stopped."""
-        with self._transaction() as database:
-            database.execute(
-                "UPDATE messages SET holder = '' WHERE state = 'waiting' AND substr(holder, 1, length(?1)) = ?1",
-                (f"{holder}{_SINCE}",),
-            )
+        self._do(
+            "UPDATE messages SET holder = '' WHERE state = 'waiting' AND substr(holder, 1, length(?1)) = ?1",
+            f"{holder}{_SINCE}",
+        )
 
     def settle(self, message: str, answer: Answer, now: float, next_at: float | None) -> None:
         """Record an attempt: delivered, to be tried again at `next_at`, or given up (None)."""
@@ -295,25 +275,22 @@ class MessageStore(DatabaseFile):
 
     def forget(self, now: float) -> int:
         """Delete what was sent or given up long ago; how many."""
-        with self._transaction() as database:
-            gone = database.execute(
-                "DELETE FROM messages WHERE state <> 'waiting' AND (ended_at < ? OR number <= "
-                "(SELECT max(number) FROM messages) - ?)",
-                (now - KEPT_S, KEPT_ROWS),
-            )
-            return gone.rowcount
+        gone = self._do(
+            "DELETE FROM messages WHERE state <> 'waiting' AND (ended_at < ? OR number <= "
+            "(SELECT max(number) FROM messages) - ?)",
+            *(now - KEPT_S, KEPT_ROWS),
+        )
+        return gone.rowcount
 
     def counts(self) -> dict[str, int]:
         """How many messages wait, were sent, were given up."""
-        with self._explained():
-            rows = self._database.execute("SELECT state, count(*) FROM messages GROUP BY state").fetchall()
+        rows = self._rows("SELECT state, count(*) FROM messages GROUP BY state")
         return {"waiting": 0, "sent": 0, "failed": 0, **dict(rows)}
 
     def log(self, state: str | None = None, limit: int = 50) -> list[Logged]:
-        with self._explained():
-            rows = self._database.execute(
-                "SELECT id, calendar, channel, kind, action, subject, notice, state, attempts, answer, created_at, "
-                "next_at, ended_at FROM messages WHERE (?1 IS NULL OR state = ?1) ORDER BY number DESC LIMIT ?2",
-                (state, limit),
-            ).fetchall()
+        rows = self._rows(
+            "SELECT id, calendar, channel, kind, action, subject, notice, state, attempts, answer, created_at, "
+            "next_at, ended_at FROM messages WHERE (?1 IS NULL OR state = ?1) ORDER BY number DESC LIMIT ?2",
+            *(state, limit),
+        )
         return [logged(row) for row in rows]

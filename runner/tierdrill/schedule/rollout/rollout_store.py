@@ -57,12 +57,11 @@ class RolloutStore(DatabaseFile):
 
     def state(self, calendar: str, entry: str) -> RolloutState | None:
         """Where an entry stands; None if it has not begun."""
-        with self._explained():
-            row = self._database.execute(
-                "SELECT stage, clean, held, last_clean_at, mark FROM rollouts WHERE calendar = ? AND entry = ?",
-                (calendar, entry),
-            ).fetchone()
-        return RolloutState(*row) if row else None
+        rows = self._rows(
+            "SELECT stage, clean, held, last_clean_at, mark FROM rollouts WHERE calendar = ? AND entry = ?",
+            *(calendar, entry),
+        )
+        return RolloutState(*rows[0]) if rows else None
 
     def allowed(self, calendar: str, entry: str, rollout: Rollout, now: float) -> Allowed:
         """What may start now; an entry that has not begun begins, one whose calendar was changed is settled."""
@@ -94,12 +93,11 @@ class RolloutStore(DatabaseFile):
 
     def moves(self, calendar: str, entry: str, limit: int = 50) -> list[Move]:
         """The newest moves of an entry first."""
-        with self._explained():
-            rows = self._database.execute(
-                "SELECT at, kind, before, after, reason, author, run FROM moves WHERE calendar = ? AND entry = ? "
-                "ORDER BY number DESC LIMIT ?",
-                (calendar, entry, limit),
-            ).fetchall()
+        rows = self._rows(
+            "SELECT at, kind, before, after, reason, author, run FROM moves WHERE calendar = ? AND entry = ? "
+            "ORDER BY number DESC LIMIT ?",
+            *(calendar, entry, limit),
+        )
         return [Move(*row) for row in rows]
 
     def _settled(

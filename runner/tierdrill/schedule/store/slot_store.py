@@ -116,11 +116,10 @@ class ScheduleStore(Lookups):
 
     def pass_over_many(self, gap: Gap) -> None:
         """Record a long row of slots that do not run as one."""
-        with self._transaction() as database:
-            database.execute(
-                "INSERT INTO gaps (calendar, entry, first, last, count, reason, at) VALUES (?, ?, ?, ?, ?, ?, ?)",
-                (gap.calendar, gap.entry, gap.first, gap.last, gap.count, gap.reason, gap.at),
-            )
+        self._do(
+            "INSERT INTO gaps (calendar, entry, first, last, count, reason, at) VALUES (?, ?, ?, ?, ?, ?, ?)",
+            *(gap.calendar, gap.entry, gap.first, gap.last, gap.count, gap.reason, gap.at),
+        )
 
     # Attempts: the drills of a slot.
 
@@ -209,10 +208,7 @@ class ScheduleStore(Lookups):
 
     def consider(self, calendar: str, entry: str, until: float) -> None:
         """All slots of an entry due before or at `until` have a decision."""
-        with self._transaction() as database:
-            database.execute(
-                "UPDATE entries SET until = ? WHERE calendar = ? AND entry = ?", (until, calendar, entry)
-            )
+        self._do("UPDATE entries SET until = ? WHERE calendar = ? AND entry = ?", until, calendar, entry)
 
     # Environments.
 
@@ -243,27 +239,22 @@ class ScheduleStore(Lookups):
     # The schedulers themselves.
 
     def beat(self, scheduler: ProcessId, at: float, boottime: float, calendars: Sequence[str]) -> None:
-        with self._transaction() as database:
-            database.execute(
-                "INSERT INTO schedulers (pid, ticks, boot, space, started_at, seen_at, seen_boottime, calendars) "
-                "VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (pid, ticks, boot, space) DO UPDATE SET "
-                "seen_at = excluded.seen_at, seen_boottime = excluded.seen_boottime, calendars = excluded.calendars",
-                (*_process(scheduler), at, at, boottime, json.dumps(list(calendars))),
-            )
+        self._do(
+            "INSERT INTO schedulers (pid, ticks, boot, space, started_at, seen_at, seen_boottime, calendars) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (pid, ticks, boot, space) DO UPDATE SET "
+            "seen_at = excluded.seen_at, seen_boottime = excluded.seen_boottime, calendars = excluded.calendars",
+            *(*_process(scheduler), at, at, boottime, json.dumps(list(calendars))),
+        )
 
     def slept(self, boottime: float, slept_s: float) -> None:
         """The machine slept for so long until now: no scheduler could beat, so that its silence says nothing."""
-        with self._transaction() as database:
-            database.execute(
-                "UPDATE schedulers SET seen_boottime = ?1 WHERE seen_boottime BETWEEN ?1 - ?2 - ?3 AND ?1",
-                (boottime, slept_s, BEATS_FRESH_S),
-            )
+        self._do(
+            "UPDATE schedulers SET seen_boottime = ?1 WHERE seen_boottime BETWEEN ?1 - ?2 - ?3 AND ?1",
+            *(boottime, slept_s, BEATS_FRESH_S),
+        )
 
     def retire(self, scheduler: ProcessId) -> None:
-        with self._transaction() as database:
-            database.execute(
-                "DELETE FROM schedulers WHERE pid = ? AND ticks = ? AND boot = ? AND space = ?", _process(scheduler)
-            )
+        self._do("DELETE FROM schedulers WHERE pid = ? AND ticks = ? AND boot = ? AND space = ?", *_process(scheduler))
 
     def forget(self, now: float) -> None:
         """Remove what is long past: what gates said after 90 days, slots, gaps and notes after 400.
@@ -290,8 +281,7 @@ class ScheduleStore(Lookups):
 
     def note(self, at: float, kind: str, text: str) -> None:
         """Write down something that happened to the scheduler itself."""
-        with self._transaction() as database:
-            database.execute("INSERT INTO notes (at, kind, text) VALUES (?, ?, ?)", (at, kind, text))
+        self._do("INSERT INTO notes (at, kind, text) VALUES (?, ?, ?)", at, kind, text)
 
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tierdrill.history.database_file import bring_up_to_date, connect, execute_all, immediate, is_corrupt
+from tierdrill.history.database_file import DatabaseFile, execute_all, inode_of, is_corrupt
 from tierdrill.schedule.store.slot_records import SCHEMA, SCHEMA_VERSION
 
 FILE = "schedule.db"
@@ -36,59 +36,41 @@ class NotOurs(StoreError):
     """The slot is in the hands of another scheduler, or decided."""
 
 
-class StoreFile:
+class StoreFile(DatabaseFile):
     """`schedule.db` of one home: WAL, synchronous FULL. Safe for several processes; one instance per thread."""
 
+    FILE, VERSION, FAILURE = FILE, SCHEMA_VERSION, StoreError
+
     def __init__(self, home: Path) -> None:
-        self.path = home / FILE
-        with self._explained():
-            home.mkdir(parents=True, exist_ok=True, mode=0o700)
-            self._database = connect(self.path, BUSY_S)
-            try:
-                self._open()
-                self._file = self.path.stat().st_ino
-            except BaseException:
-                self._database.close()
-                raise
+        super().__init__(home, BUSY_S)
+
+    def _begin(self) -> None:
+        self._database = self._open()
+        self._inode = inode_of(self.path)
+
+    def _change(self, database: sqlite3.Connection, version: int) -> None:
+        execute_all(database, SCHEMA)
 
     def check_place(self) -> None:
         """StoreMoved if another file, or none, is where this one was opened: what is written here, nobody reads."""
-        try:
-            found = self.path.stat().st_ino
-        except OSError as error:
-            raise StoreMoved(f"{self.path}: {error.strerror}", self.path) from error
-        if found != self._file:
-            raise StoreMoved(f"{self.path}: another file is in its place", self.path)
-
-    def _open(self) -> None:
-        bring_up_to_date(self._database, SCHEMA_VERSION, lambda database, _: execute_all(database, SCHEMA))
-        self._database.execute("SELECT count(*) FROM slots WHERE state IN ('claimed', 'running')").fetchone()
+        found = inode_of(self.path)
+        if found != self._inode:
+            what = "it is gone" if found is None else "another file is in its place"
+            raise StoreMoved(f"{self.path}: {what}", self.path)
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
+        """A damaged file is not set aside here: who opened it does that, and says what it means for the schedule."""
         try:
             yield
         except (sqlite3.Error, OSError, ValueError) as error:
-            if self._is_corruption(error):
-                raise StoreCorrupt(f"{self.path}: {error}", self.path) from error
-            raise StoreError(f"{self.path}: {error}", self.path) from error
-
-    @staticmethod
-    def _is_corruption(error: Exception) -> bool:
-        foreign = str(error).startswith(("no such table", "no such column"))
-        return isinstance(error, ValueError) or is_corrupt(error) or foreign
-
-    @contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
-        with self._explained(), immediate(self._database) as database:
-            yield database
-
-    def close(self) -> None:
-        self._database.close()
+            foreign = isinstance(error, ValueError) or str(error).startswith(("no such table", "no such column"))
+            kind = StoreCorrupt if foreign or is_corrupt(error) else StoreError
+            raise kind(f"{self.path}: {error}", self.path) from error
 
     def check(self) -> None:
-        """Look through the whole file; StoreCorrupt if it is damaged."""
-        with self._explained():
-            found = self._database.execute("PRAGMA quick_check(1)").fetchone()[0]
+        """Look through the whole file; StoreCorrupt if it is damaged, or another program's."""
+        found = self._rows("PRAGMA quick_check(1)")[0][0]
         if found != "ok":
             raise StoreCorrupt(f"{self.path}: {found}", self.path)
+        self._rows("SELECT count(*) FROM slots WHERE state IN ('claimed', 'running')")

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tierdrill.documents.models.scenario import LEVELS
-from tierdrill.history.database_file import bring_up_to_date, connect, execute_all, inode_of, is_corrupt, set_aside
+from tierdrill.history.database_file import DatabaseFile, execute_all, inode_of, is_corrupt, set_aside
 from tierdrill.history.erase import scrub
 from tierdrill.history.events import Event
 from tierdrill.history.history_store import HistoryStore
@@ -75,74 +75,44 @@ def result_of(events: Sequence[Event], card: ScoreCard) -> Result:
     )
 
 
-class ProgressStore:
-    """The results of one home. Safe for several processes; one instance per thread."""
+class ProgressStore(DatabaseFile):
+    """The results of one home; `set_aside` names the copy of a broken file, which was replaced. One per thread."""
+
+    FILE, VERSION, FAILURE = FILE, 1, ProgressError
 
     def __init__(self, home: Path) -> None:
-        """Open it; `set_aside` names the copy of a broken one, which was replaced."""
-        self.path = home / FILE
         self.set_aside: Path | None = None
-        try:
-            home.mkdir(parents=True, exist_ok=True, mode=0o700)
-            inode = inode_of(self.path)
-            try:
-                self._database = self._open()
-            except sqlite3.Error as error:
-                if not is_corrupt(error):
-                    raise
-                self.set_aside = set_aside(self.path, inode)
-                self._database = self._open()
-        except (sqlite3.Error, OSError) as error:
-            raise ProgressError(f"{self.path}: {error}") from error
+        super().__init__(home)
         if self.set_aside is not None:
             self.make_again(home)
 
-    def _open(self) -> sqlite3.Connection:
-        database = connect(self.path)
-        self.path.chmod(0o600)
-        database.execute("PRAGMA secure_delete=ON")
-        bring_up_to_date(database, 1, lambda new, _: execute_all(new, _SCHEMA))
-        database.execute("SELECT count(*), max(at) FROM results").fetchone()
-        return database
-
-    @contextmanager
-    def _explained(self) -> Iterator[None]:
+    def _begin(self) -> None:
+        inode = inode_of(self.path)
         try:
-            yield
-        except (sqlite3.Error, OSError) as error:
-            raise ProgressError(f"{self.path}: {error}") from error
+            self._database = self._open()
+        except sqlite3.Error as error:
+            if not is_corrupt(error):
+                raise
+            self.set_aside = set_aside(self.path, inode)
+            self._database = self._open()
+        self._do("PRAGMA secure_delete=ON")
 
-    def close(self) -> None:
-        self._database.close()
+    def _change(self, database: sqlite3.Connection, version: int) -> None:
+        execute_all(database, _SCHEMA)
 
     def keep(self, result: Result) -> None:
         """Store a result, in place of a former one of the same exercise."""
-        with self._explained():
-            self._database.execute(
-                "INSERT OR REPLACE INTO results VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                (
-                    result.exercise,
-                    result.trainee,
-                    result.scripted,
-                    result.scenario,
-                    result.level,
-                    result.at,
-                    result.score,
-                    result.out_of,
-                    json.dumps(result.card, sort_keys=True),
-                ),
-            )
+        columns = {**vars(result), "card": json.dumps(result.card, sort_keys=True)}
+        names = ", ".join(columns)
+        places = ", ".join("?" * len(columns))
+        self._do(f"INSERT OR REPLACE INTO results ({names}) VALUES ({places})", *columns.values())  # noqa: S608
 
     def results(self) -> list[Result]:
         """Every result, oldest first."""
-        with self._explained():
-            rows = self._database.execute(
-                "SELECT exercise, trainee, scripted, scenario, level, at, score, out_of, card FROM results ORDER BY at"
-            ).fetchall()
-        return [
-            Result(exercise, trainee, scripted, scenario, level, at, points, out_of, json.loads(card))
-            for exercise, trainee, scripted, scenario, level, at, points, out_of, card in rows
-        ]
+        rows = self._rows(
+            "SELECT exercise, trainee, scripted, scenario, level, at, score, out_of, card FROM results ORDER BY at"
+        )
+        return [Result(*(*row[:-1], json.loads(row[-1]))) for row in rows]
 
     def make_again(self, home: Path) -> int:
         """Score every exercise of the history again; how many there are."""
@@ -164,9 +134,9 @@ class ProgressStore:
     def forget(self, name: str) -> int:
         """Take a name off its results, beyond recovery from the file; how many there were."""
         with self._explained():
-            count = self._database.execute("UPDATE results SET trainee = NULL WHERE trainee = ?", (name,)).rowcount
+            changed = self._database.execute("UPDATE results SET trainee = NULL WHERE trainee = ?", (name,))
             scrub(self._database)
-        return count
+        return changed.rowcount
 
 
 def keep_result(home: Path, events: Sequence[Event]) -> tuple[Result, Path | None]:
