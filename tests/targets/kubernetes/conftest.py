@@ -26,7 +26,7 @@ def pod(name: str, node: str, tier: str, owner: str = "assistant-7d4f") -> dict[
             "labels": {"tier": tier, "pod-template-hash": owner.rpartition("-")[2]},
             "ownerReferences": [{"kind": "ReplicaSet", "name": owner, "uid": "r", "controller": True}],
         },
-        "spec": {"nodeName": node, "priority": 1000, "containers": []},
+        "spec": {"nodeName": node, "priority": 1000, "priorityClassName": tier, "containers": []},
         "status": {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]},
     }
 
@@ -48,6 +48,9 @@ def api() -> FakeApi:
         )
     sets = "/apis/apps/v1/namespaces/serving/replicasets"
     for owner, tier in (("assistant-7d4f", "critical"), ("batch-99aa", "best-effort")):
+        template = {"spec": {"priorityClassName": tier, "containers": []}}
+        workload = f"/apis/apps/v1/namespaces/serving/deployments/{owner.partition('-')[0]}"
+        api.put(workload, {"spec": {"replicas": 2, "template": template}, "status": {"readyReplicas": 2}})
         api.put(f"{sets}/{owner}", {"spec": {"replicas": 2}, "status": {"readyReplicas": 2}})
         for number in (1, 2):
             name = f"{owner}-{number}"

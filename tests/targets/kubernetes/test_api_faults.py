@@ -4,6 +4,8 @@ others have changed since.
 
 from __future__ import annotations
 
+import functools
+import itertools
 import json
 from typing import Any
 
@@ -270,6 +272,112 @@ def test_the_order_in_the_configmap_is_the_whole_order(port: KubernetesPort, led
     data = (ledger.read() or {})["data"]
     entry = next(json.loads(text) for key, text in data.items() if key.startswith(ENTRY))
     assert set(entry) == {"at", "order", "undo"} and "undo" not in entry["order"]["parameters"]
+
+
+def test_a_quota_allows_what_is_there_and_goes_with_the_fault(
+    api: FakeApi, port: KubernetesPort, ledger: RunMap
+) -> None:
+    bound = port.bind(order("quota-squeeze", tier="critical", spare_pods=1))
+    port.inject(bound)
+    (path,) = [one for one in api.objects if "/resourcequotas/" in one]
+    quota = api.find(path) or {}
+    (scope,) = quota["spec"]["scopeSelector"]["matchExpressions"]
+    assert quota["spec"]["hard"] == {"pods": "3"} and scope["values"] == ["critical"]
+    assert quota["metadata"]["labels"]["tierdrill.io/run"] == RUN
+    assert not port.landed(bound, 0.0).seen
+    api.change(path, lambda found: found.update(status={"hard": {"pods": "3"}, "used": {"pods": "2"}}))
+    assert port.landed(bound, 0.0).detail == "serving has 2 of 3 pods" and not port.gone(bound).seen
+    assert "deleted" in (port.revert(bound) or "")
+    assert port.gone(bound).seen and api.find(path) is None and held(ledger) == []
+
+
+def test_a_quota_of_somebody_else_that_has_our_name_stays(api: FakeApi, port: KubernetesPort, ledger: RunMap) -> None:
+    bound = port.bind(order("quota-squeeze", tier="critical"))
+    port.inject(bound)
+    (path,) = [one for one in api.objects if "/resourcequotas/" in one]
+    api.remove(path)
+    api.put(path, {"spec": {"hard": {"pods": "9"}}})
+    assert "nothing to do, it is not the one that was made" in (port.revert(bound) or "")
+    assert api.find(path) is not None and port.gone(bound).seen
+
+
+def denying(api: FakeApi, *, late: int) -> None:
+    """Admission by the policies that are bound, from so many tries on."""
+    tries = itertools.count()
+
+    def meddle(method: str, path: str, body: Any) -> None:
+        bound = [found["spec"]["policyName"] for at, found in api.objects.items() if "policybindings/" in at]
+        if method == "POST" and path == PODS and bound and next(tries) >= late:
+            told = f"ValidatingAdmissionPolicy '{bound[0]}' denied request: denied"
+            raise Refusal(422, "Invalid", told)
+
+    api.meddle = meddle
+
+
+def test_a_policy_denies_the_tiers_pods_alone_and_a_dry_run_sees_it(
+    api: FakeApi, port: KubernetesPort, ledger: RunMap
+) -> None:
+    before = set(api.objects)
+    bound = port.bind(order("deny-policy", tier="best-effort"))
+    denying(api, late=1)
+    port.inject(bound)
+    policy = next(found for path, found in api.objects.items() if "policies/" in path)["spec"]["matchConstraints"]
+    assert policy["objectSelector"]["matchExpressions"] == [
+        {"key": "tier", "operator": "In", "values": ["best-effort"]}
+    ]
+    assert policy["namespaceSelector"]["matchExpressions"][0]["values"] == ["serving"]
+    assert [port.landed(bound, 0.0).seen for _ in range(2)] == [False, True]
+    assert not port.gone(bound).seen
+    port.revert(bound)
+    assert port.gone(bound).seen and set(api.objects) - before == set()
+
+
+def test_a_policy_that_denies_already_leaves_nothing_to_see(api: FakeApi, port: KubernetesPort) -> None:
+    policy = "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicybindings/other"
+    api.put(policy, {"spec": {"policyName": "other"}})
+    denying(api, late=0)
+    with pytest.raises(TargetError, match=r"is refused already: .*'other' denied"):
+        port.bind(order("deny-policy", tier="critical"))
+
+
+def test_a_tier_gets_the_others_priority_and_its_own_back(api: FakeApi, port: KubernetesPort, ledger: RunMap) -> None:
+    bound = port.bind(order("priority-swap", tier="critical", of_tier="best-effort"))
+    port.inject(bound)
+    workload = "/apis/apps/v1/namespaces/serving/deployments/assistant"
+    at = ("spec", "template", "spec", "priorityClassName")
+
+    def asked() -> Any:
+        return functools.reduce(dict.__getitem__, at, api.find(workload) or {})
+
+    assert asked() == "best-effort" and not port.landed(bound, 0.0).seen
+    path = f"{PODS}/assistant-7d4f-1"
+    api.change(path, lambda found: found["spec"].update(priorityClassName="best-effort"))
+    assert port.landed(bound, 0.0).seen and not port.gone(bound).seen
+    assert port.revert(bound) == "Deployment serving/assistant: put back" and asked() == "critical"
+    assert not port.gone(bound).seen
+    api.change(path, lambda found: found["spec"].update(priorityClassName="critical"))
+    assert port.gone(bound).seen
+
+
+def test_a_template_that_was_rolled_out_anew_meanwhile_is_left_as_it_is(
+    api: FakeApi, port: KubernetesPort, ledger: RunMap
+) -> None:
+    bound = port.bind(order("priority-swap", tier="critical", of_tier="best-effort"))
+    port.inject(bound)
+    workload = "/apis/apps/v1/namespaces/serving/deployments/assistant"
+    api.change(workload, lambda found: found["spec"]["template"]["spec"].update(priorityClassName="new"), "argocd")
+    assert "was changed by argocd since, left as it is" in (port.revert(bound) or "")
+    with pytest.raises(TargetError, match="the pods of tier best-effort have no priority class"):
+        for number in (1, 2):
+            api.change(f"{PODS}/batch-99aa-{number}", lambda found: found["spec"].pop("priorityClassName"))
+        port.bind(order("priority-swap", tier="critical", of_tier="best-effort"))
+
+
+@pytest.mark.parametrize("kind", [kind for kind in MECHANISMS if KINDS[kind].target_kind == "tier"])
+def test_a_tier_is_one_of_the_document(kind: str, port: KubernetesPort) -> None:
+    of_tier = {"of_tier": "critical"} if kind == "priority-swap" else {}
+    with pytest.raises(TargetError, match=r"no kubernetes\.tiers\.gold, expected one of: best-effort"):
+        port.bind(order(kind, tier="gold", **of_tier))
 
 
 def test_what_falls_with_a_node_is_known_to_the_place(port: KubernetesPort) -> None:

@@ -4,7 +4,7 @@ protected, is refused, whatever a plan has said before.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from fnmatch import fnmatchcase
 
 from tierdrill.documents.label_selectors import Selector
@@ -12,7 +12,7 @@ from tierdrill.targets.base import TargetError
 from tierdrill.targets.kubernetes.cluster_place import Place
 from tierdrill.targets.kubernetes.connect import path_of
 from tierdrill.targets.kubernetes.kubernetes_fault import find
-from tierdrill.targets.kubernetes.records import NodeRecord, PodRecord, node_of, pod_of
+from tierdrill.targets.kubernetes.records import NodeRecord, PodRecord, Raw, node_of, pod_of
 from tierdrill.text import listed
 
 OUR_PODS = "tierdrill.io/run"
@@ -94,15 +94,17 @@ def tier_namespaces(place: Place, tier: str) -> tuple[str, ...]:
     return names
 
 
-def tier_pods(place: Place, tier: str) -> list[PodRecord]:
-    """The pods of a tier that have not ended."""
+def raw_tier_pods(place: Place, tier: str) -> Iterator[Raw]:
+    """The pods of a tier, as the API tells of them."""
     told = place.settings.tiers[tier]
-    found = [
-        pod_of(raw)
-        for namespace in told.namespaces
-        for raw in place.cluster.pages(path_of("pods", namespace), labels=told.selector)
-    ]
-    return [one for one in found if not one.ended]
+    for namespace in told.namespaces:
+        yield from place.cluster.pages(path_of("pods", namespace), labels=told.selector)
+
+
+def lives(raw: Raw) -> bool:
+    """Whether a pod has neither ended nor has to."""
+    ended = (raw.get("status") or {}).get("phase") in ("Succeeded", "Failed")
+    return not ended and "deletionTimestamp" not in raw["metadata"]
 
 
 def pods_on(place: Place, node_name: str) -> list[PodRecord]:
