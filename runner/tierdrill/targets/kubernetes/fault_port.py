@@ -11,8 +11,8 @@ from dataclasses import replace
 from typing import Any
 
 from tierdrill.faults.kind import modules_by_kind
-from tierdrill.targets.base import REMEDY, FaultOrder, Inventory, Mechanism, Proof, TargetError
-from tierdrill.targets.kubernetes import faults
+from tierdrill.targets.base import REMEDY, SABOTAGE, FaultOrder, Inventory, Mechanism, Proof, TargetError
+from tierdrill.targets.kubernetes import faults, sabotage_fault
 from tierdrill.targets.kubernetes.cluster_place import Place
 from tierdrill.targets.kubernetes.cluster_settings import ClusterSettings
 from tierdrill.targets.kubernetes.gateway_admin import GatewayAdmin
@@ -20,6 +20,7 @@ from tierdrill.targets.kubernetes.kubernetes_fault import KubernetesFault, Param
 from tierdrill.targets.kubernetes.ledger_map import RunMap
 
 KUBERNETES_FAULTS: Mapping[str, KubernetesFault] = {kind: module.FAULT for kind, module in modules_by_kind(faults)}
+INJECTABLE: Mapping[str, KubernetesFault] = {**KUBERNETES_FAULTS, SABOTAGE: sabotage_fault.FAULT}
 MECHANISMS: Mapping[str, Mechanism] = {kind: fault.mechanism for kind, fault in KUBERNETES_FAULTS.items()}
 
 
@@ -69,7 +70,7 @@ class KubernetesPort:
         return _fault_of(order).revert(self.place, _about(order))
 
     def landed(self, order: FaultOrder, since: float) -> Proof:
-        return _fault_of(order).landed(self.place, _about(order))
+        return _fault_of(order).landed(self.place, {**_about(order), "since": since})
 
     def gone(self, order: FaultOrder) -> Proof:
         if order.kind == REMEDY:
@@ -86,6 +87,6 @@ def _about(order: FaultOrder) -> Parameters:
 
 
 def _fault_of(order: FaultOrder) -> KubernetesFault:
-    if order.kind not in KUBERNETES_FAULTS:
+    if order.kind not in INJECTABLE:
         raise TargetError(f"Kubernetes has no mechanism for {order.kind}")
-    return KUBERNETES_FAULTS[order.kind]
+    return INJECTABLE[order.kind]

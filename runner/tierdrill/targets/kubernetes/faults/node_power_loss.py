@@ -52,7 +52,7 @@ def _silent(place: Place, p: Parameters) -> Proof:
     silent_s = time.time() - at
     yes = silent_s > RENEWALS_MISSED * every_s
     told = f"{p['object']['name']} renewed it {silent_s:.1f} s ago, as it does each {every_s:g} s"
-    return seen(yes, WITNESS, told, at)
+    return seen(yes, WITNESS, told, max(at, p["since"]))
 
 
 def booted(place: Place, p: Parameters) -> Proof:

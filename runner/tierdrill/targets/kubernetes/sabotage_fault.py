@@ -1,0 +1,112 @@
+"""A cluster's cut safety nets: protections of tierdrill's own gateways off, an alert silenced where that is allowed.
+
+The witnesses are those who lack it: the gateways' flags, and Alertmanager's silences.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import httpx
+
+from tierdrill.credentials import SecretMissing, ServerLogin
+from tierdrill.targets.base import Mechanism, Proof, TargetError
+from tierdrill.targets.kubernetes.gateway_admin import GatewayAdmin
+from tierdrill.targets.kubernetes.kubernetes_fault import KubernetesFault, Parameters, seen
+from tierdrill.targets.silences import lift, silence, silences
+
+if TYPE_CHECKING:
+    from tierdrill.targets.kubernetes.cluster_place import Place
+
+WITNESS = "the gateways' flags and Alertmanager's silences"
+TIMEOUT_S = 5.0
+
+
+def admin_of(place: Place) -> GatewayAdmin:
+    """How the place's gateways are told; TargetError where nothing says so."""
+    gateways = place.settings.gateways
+    if gateways is None or gateways.admin is None:
+        raise TargetError("no kubernetes.gateways.admin says how gateways are told anything")
+    return GatewayAdmin(place.cluster, lambda: place.names, gateways.admin)
+
+
+def _bind(place: Place, p: Parameters) -> Parameters:
+    if p.get("exporter"):
+        raise TargetError("an exporter of a cluster cannot be made to repeat itself")
+    now = admin_of(place).told("flags") if p["flags_off"] else {}
+    return {"flags": {gateway: {flag: bool(has[flag]) for flag in p["flags_off"]} for gateway, has in now.items()}}
+
+
+def _cut(place: Place, p: Parameters) -> None:
+    if p["silenced"]:
+        with _alertmanager(place) as alertmanager:
+            real = place.told["alerts"].get(p["silenced"], p["silenced"])
+            silence(alertmanager, real, p["comment"], p["silenced_s"])
+    for gateway, flags in p["flags"].items():
+        admin_of(place).tell("flags", dict.fromkeys(flags, False), gateway)
+
+
+def _give_back(place: Place, p: Parameters) -> str:
+    """A gateway that was replaced has its flags as they are at its start. One that is down does not keep the others."""
+    problems = []
+    for gateway, flags in p["flags"].items():
+        try:
+            admin_of(place).tell("flags", flags, gateway)
+        except TargetError as error:
+            problems.append(error)
+    if p["comment"]:
+        with _alertmanager(place) as alertmanager:
+            lift(alertmanager, p["comment"])
+    if problems:
+        raise problems[0]
+    return "given back"
+
+
+def _is_cut(place: Place, p: Parameters) -> Proof:
+    now, standing = _look(place, p)
+    on = [f"{flag} at {gateway}" for gateway, flags in p["flags"].items() for flag in flags if now[gateway][flag]]
+    on += ["the alert is not silenced"] if p["comment"] and not standing else []
+    return seen(not on, WITNESS, f"not cut: {', '.join(on)}" if on else "all cut")
+
+
+def _is_back(place: Place, p: Parameters) -> Proof:
+    now, standing = _look(place, p)
+    off = [gateway for gateway, flags in p["flags"].items() if any(now[gateway][f] != v for f, v in flags.items())]
+    left = [*off, *standing]
+    return seen(not left, WITNESS, f"still cut: {', '.join(left)}" if left else "all given back")
+
+
+def _look(place: Place, p: Parameters) -> tuple[dict[str, Any], list[str]]:
+    """The gateways' flags, and the silences of this sabotage that have not expired."""
+    flags = admin_of(place).told("flags") if p["flags"] else {}
+    if not p["comment"]:
+        return flags, []
+    with _alertmanager(place) as alertmanager:
+        return flags, silences(alertmanager, p["comment"])
+
+
+@contextmanager
+def _alertmanager(place: Place) -> Iterator[httpx.Client]:
+    told = place.told["alertmanager"]
+    try:
+        login = ServerLogin(told)
+        verify = login.tls() or True
+        with httpx.Client(
+            base_url=told["url"], headers=login.headers(), verify=verify, trust_env=False, timeout=TIMEOUT_S
+        ) as client:
+            yield client
+    except (httpx.HTTPError, SecretMissing, OSError) as error:
+        raise TargetError(f"Alertmanager: {error}") from error
+
+
+FAULT = KubernetesFault(
+    Mechanism("flags of the gateways through the API server's proxy, a silence in Alertmanager", poll_s=0.5),
+    _bind,
+    _cut,
+    _is_cut,
+    _is_back,
+    "runner",
+    revert=_give_back,
+)

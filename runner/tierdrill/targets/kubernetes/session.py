@@ -1,0 +1,157 @@
+"""One cluster while a run uses it: an external platform's load and monitoring, and the cluster's API besides."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from tierdrill.history.events import Event, event
+from tierdrill.history.kinds.response_kinds import MonitoringGap
+from tierdrill.history.kinds.run_kinds import PlatformState
+from tierdrill.process.signals import StopSignal
+from tierdrill.targets.base import Finding, Inventory, Opening, RemedyPort, TargetError
+from tierdrill.targets.external.session import ExternalSession
+from tierdrill.targets.kubernetes.cluster_place import described
+from tierdrill.targets.kubernetes.cluster_settings import ClusterSettings
+from tierdrill.targets.kubernetes.cluster_view import ClusterView, shown
+from tierdrill.targets.kubernetes.connect import Cluster
+from tierdrill.targets.kubernetes.gateway_admin import GatewayAdmin
+from tierdrill.targets.kubernetes.ledger_map import RunMap
+from tierdrill.targets.kubernetes.names import NameTable
+from tierdrill.targets.kubernetes.remedy_port import ClusterRemedies
+from tierdrill.targets.kubernetes.watch import Change
+from tierdrill.targets.remedy_ledger import RemedyLedger
+
+SOURCE = "kubernetes"
+GATHER_S = 0.1
+"""Changes that come within so long are told as one."""
+
+
+async def open_session(opening: Opening) -> KubernetesSession:
+    """Connect, and see everything once; TargetError where that cannot be. Nothing is changed before all of it is seen.
+    """
+    session = KubernetesSession(opening)
+    try:
+        await asyncio.to_thread(session.connect)
+    except BaseException:
+        await session.close()
+        raise
+    return session
+
+
+class KubernetesSession(ExternalSession):
+    """Session over the cluster that an Environment document names."""
+
+    def __init__(self, opening: Opening) -> None:
+        environment = opening.environment
+        assert environment.kubernetes is not None
+        super().__init__(environment)
+        self._opening, self._settings = opening, environment.kubernetes
+        self.cluster = Cluster(self._settings.kubeconfig, self._settings.context, self._settings.cluster)
+        self._loop = asyncio.get_running_loop()
+        self._woken = asyncio.Event()
+        self._gaps: list[MonitoringGap] = []
+        self._failed: TargetError | None = None
+        self._view = ClusterView(
+            self.cluster, self._settings, opening.tiers, opening.workloads, self._changed, self._silent
+        )
+        told = self._settings.gateways.admin if self._settings.gateways is not None else None
+        self._admin = None if told is None else GatewayAdmin(self.cluster, self.names, told)
+        rename = self.endpoints.rename
+        self.endpoints = replace(self.endpoints, rename=lambda labels: self.names().renamed(rename(labels)))
+
+    def connect(self) -> None:
+        """Blocking."""
+        for watch in self._view.watches:
+            threading.Thread(target=self._follow, args=(watch.run,), name=watch.path, daemon=True).start()
+        self._await_lists()
+        of = self._opening
+        RunMap(self.cluster, self._settings.namespace, of.run).create()
+        name, names = of.environment.metadata.name, self.names()
+        self.place = described(name, self._settings, of.tiers, of.workloads, self.cluster, names) | {
+            "alertmanager": self._monitoring.alertmanager.model_dump(mode="json", exclude_defaults=True),
+            "alerts": {alert: one.alert for alert, one in self._monitoring.alerts.items()},
+        }
+
+    def _follow(self, run: Callable[[], None]) -> None:
+        try:
+            run()
+        except TargetError as error:
+            self._failed = self._failed or error
+            self._wake()
+
+    def _await_lists(self) -> None:
+        try:
+            self._view.await_lists()
+        except TargetError as error:
+            raise (self._failed or error) from error
+
+    def names(self) -> NameTable:
+        """Which object each name stands for now."""
+        return self._view.look()[0]
+
+    def inventory(self) -> Inventory:
+        return self._view.look()[1]
+
+    def remedies(self, run: str, lease_s: float) -> RemedyPort:
+        port = ClusterRemedies(
+            self.cluster, self._settings, self._opening.tiers, self.names, self.inventory, self._admin
+        )
+        settings = ClusterSettings(self.place, self.cluster, self.names, self._admin)
+        return RemedyLedger(port, settings, self._opening.home, run, lease_s)
+
+    async def preflight(self) -> list[Finding]:
+        return [*await super().preflight()]
+
+    def watchers(self, emit: Callable[[Event], object], stop: StopSignal) -> list[Coroutine[Any, Any, None]]:
+        return [self._tell_changes(emit, stop)]
+
+    async def _tell_changes(self, emit: Callable[[Event], object], stop: StopSignal) -> None:
+        told: Mapping[str, Any] | None = None
+        while True:
+            names, inventory = self._view.look()
+            now = shown(inventory, names)
+            if now != told:
+                told = self.state = now
+                emit(event(PlatformState(**now), SOURCE))
+            while self._gaps:
+                emit(event(self._gaps.pop(0), SOURCE))
+            if self._failed is not None:
+                stop.stop("error", f"the cluster cannot be watched any more: {self._failed}")
+                return
+            await self._woken.wait()
+            await asyncio.sleep(GATHER_S)
+            self._woken.clear()
+
+    def _changed(self, change: Change) -> None:
+        self._wake()
+
+    def _silent(self, what: str, seconds: float, reason: str) -> None:
+        self._gaps.append(MonitoringGap(what=what, seconds=seconds, began_at=None, reason=reason, waking=False))
+        self._wake()
+
+    def _wake(self) -> None:
+        with contextlib.suppress(RuntimeError):  # the run is over
+            self._loop.call_soon_threadsafe(self._woken.set)
+
+    async def renew_leases(self, faults: Sequence[str]) -> None:
+        """Nobody on the cluster keeps a lease yet."""
+
+    async def settings(self, what: str) -> Mapping[str, Mapping[str, Any]]:
+        if self._admin is None:
+            return await super().settings(what)
+        return await asyncio.to_thread(self._admin.told, what)
+
+    def logs(self) -> dict[str, Path]:
+        return {}
+
+    async def close(self) -> None:
+        self._view.close()
+
+    async def end(self) -> list[str]:
+        return []
