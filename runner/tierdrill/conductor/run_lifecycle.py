@@ -127,7 +127,7 @@ class RunLifecycle(Generic[D]):
         of, began = self.plan.setting, time.monotonic()
         opening = Opening(
             self.plan.run, self.home, self.tools, of.environment, of.tiers, of.workloads, self.own, self.kept,
-            self.discreet,
+            self.discreet, tuple(fault.target for fault in self.plan.faults), self.plan.load_s,
         )  # fmt: skip
         try:
             session = await self.until_stopped(target_of(of.environment).open(opening))

@@ -253,7 +253,8 @@ class Finding:
 class Opening:
     """What a run asks its target for. `kept` names a deployment that is up and stays up; None: one of the run's own.
 
-    `own` is told of every process that is started. `discreet`: its logs must not tell what is injected (an exercise).
+    `targets` are what will be faulted, and `planned_s` is how long the run is to last. `own` is told of every process
+    that is started. `discreet`: its logs must not tell what is injected (an exercise).
     """
 
     run: str
@@ -265,6 +266,8 @@ class Opening:
     own: Callable[[str, int], None]
     kept: str | None = None
     discreet: bool = False
+    targets: tuple[str, ...] = ()
+    planned_s: float = 3600.0
 
 
 class Session(Protocol):

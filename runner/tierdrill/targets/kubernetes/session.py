@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 import threading
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from tierdrill.history.events import Event, event
@@ -16,11 +16,14 @@ from tierdrill.history.kinds.run_kinds import PlatformState
 from tierdrill.process.signals import StopSignal
 from tierdrill.targets.base import Finding, Inventory, Opening, RemedyPort, TargetError
 from tierdrill.targets.external.session import ExternalSession
-from tierdrill.targets.kubernetes.cluster_place import described
+from tierdrill.targets.kubernetes.actor_watch import ActorWatch
+from tierdrill.targets.kubernetes.cluster_place import Place, described
 from tierdrill.targets.kubernetes.cluster_settings import ClusterSettings
 from tierdrill.targets.kubernetes.cluster_view import ClusterView, shown
 from tierdrill.targets.kubernetes.connect import Cluster
 from tierdrill.targets.kubernetes.gateway_admin import GatewayAdmin
+from tierdrill.targets.kubernetes.hold import Hold
+from tierdrill.targets.kubernetes.lease import LeaseLost
 from tierdrill.targets.kubernetes.ledger_map import RunMap
 from tierdrill.targets.kubernetes.names import NameTable
 from tierdrill.targets.kubernetes.remedy_port import ClusterRemedies
@@ -28,6 +31,8 @@ from tierdrill.targets.kubernetes.watch import Change
 from tierdrill.targets.remedy_ledger import RemedyLedger
 
 SOURCE = "kubernetes"
+BEATS = 4
+"""So often a Lease is renewed in the time that it is for."""
 GATHER_S = 0.1
 """Changes that come within so long are told as one."""
 
@@ -40,6 +45,7 @@ async def open_session(opening: Opening) -> KubernetesSession:
         await asyncio.to_thread(session.connect)
     except BaseException:
         await session.close()
+        await session.end()
         raise
     return session
 
@@ -57,9 +63,12 @@ class KubernetesSession(ExternalSession):
         self._woken = asyncio.Event()
         self._gaps: list[MonitoringGap] = []
         self._failed: TargetError | None = None
+        self._hold: Hold | None = None
+        self._ended = threading.Event()
         self._view = ClusterView(
             self.cluster, self._settings, opening.tiers, opening.workloads, self._changed, self._silent
         )
+        self._actors = ActorWatch(self.cluster, self._settings, self.names, self._silent)
         told = self._settings.gateways.admin if self._settings.gateways is not None else None
         self._admin = None if told is None else GatewayAdmin(self.cluster, self.names, told)
         rename = self.endpoints.rename
@@ -77,13 +86,38 @@ class KubernetesSession(ExternalSession):
             "alertmanager": self._monitoring.alertmanager.model_dump(mode="json", exclude_defaults=True),
             "alerts": {alert: one.alert for alert, one in self._monitoring.alerts.items()},
         }
+        self._hold = Hold(Place(self.place), of.run, of.environment.lease)
+        self._hold.hold(self._faulted_nodes(), of.planned_s)
+        threading.Thread(target=self._keep_hold, args=(self._hold,), name="lease", daemon=True).start()
+
+    def _faulted_nodes(self) -> list[str]:
+        """The real names of nodes that will be faulted, or where what will be faulted runs now."""
+        names, inventory = self._view.look()
+        homes = {replica.name: replica.node for replica in inventory.replicas}
+        parts = [part for target in self._opening.targets for part in re.split("[>/]", target)]
+        aliases = {homes.get(part, part) for part in parts}
+        return sorted(ref.name for alias, ref in names.nodes.items() if alias in aliases)
+
+    def _keep_hold(self, hold: Hold) -> None:
+        """Renew the Lease until the session ends. A cluster that is away for a while may be back in time."""
+        while not self._ended.wait(hold.lease_s / BEATS):
+            try:
+                hold.beat()
+            except LeaseLost as error:
+                self._fail(error)
+                return
+            except TargetError:
+                continue
 
     def _follow(self, run: Callable[[], None]) -> None:
         try:
             run()
         except TargetError as error:
-            self._failed = self._failed or error
-            self._wake()
+            self._fail(error)
+
+    def _fail(self, error: TargetError) -> None:
+        self._failed = self._failed or error
+        self._wake()
 
     def _await_lists(self) -> None:
         try:
@@ -109,7 +143,7 @@ class KubernetesSession(ExternalSession):
         return [*await super().preflight()]
 
     def watchers(self, emit: Callable[[Event], object], stop: StopSignal) -> list[Coroutine[Any, Any, None]]:
-        return [self._tell_changes(emit, stop)]
+        return [self._tell_changes(emit, stop), self._actors.follow(emit)]
 
     async def _tell_changes(self, emit: Callable[[Event], object], stop: StopSignal) -> None:
         told: Mapping[str, Any] | None = None
@@ -122,13 +156,14 @@ class KubernetesSession(ExternalSession):
             while self._gaps:
                 emit(event(self._gaps.pop(0), SOURCE))
             if self._failed is not None:
-                stop.stop("error", f"the cluster cannot be watched any more: {self._failed}")
+                stop.stop("halt" if isinstance(self._failed, LeaseLost) else "error", str(self._failed))
                 return
             await self._woken.wait()
             await asyncio.sleep(GATHER_S)
             self._woken.clear()
 
-    def _changed(self, change: Change) -> None:
+    def _changed(self, what: str, change: Change) -> None:
+        self._actors.take(what, change)
         self._wake()
 
     def _silent(self, what: str, seconds: float, reason: str) -> None:
@@ -139,19 +174,22 @@ class KubernetesSession(ExternalSession):
         with contextlib.suppress(RuntimeError):  # the run is over
             self._loop.call_soon_threadsafe(self._woken.set)
 
-    async def renew_leases(self, faults: Sequence[str]) -> None:
-        """Nobody on the cluster keeps a lease yet."""
-
     async def settings(self, what: str) -> Mapping[str, Mapping[str, Any]]:
         if self._admin is None:
             return await super().settings(what)
         return await asyncio.to_thread(self._admin.told, what)
 
-    def logs(self) -> dict[str, Path]:
-        return {}
-
     async def close(self) -> None:
         self._view.close()
 
     async def end(self) -> list[str]:
-        return []
+        """Give the cluster back; what is still injected there is left to the warden."""
+        if self._hold is None:
+            return []
+        try:
+            return await asyncio.to_thread(self._hold.release)
+        except TargetError as error:
+            return [f"the Lease of {self.name}: {error}"]
+        finally:
+            self._ended.set()
+            self.cluster.close()
