@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from tierdrill.documents.models.kubernetes import KubernetesSettings
 from tierdrill.faults.kind import modules_by_kind
 from tierdrill.targets.base import REMEDY, SABOTAGE, FaultOrder, Inventory, Mechanism, Proof, TargetError
 from tierdrill.targets.kubernetes import faults, sabotage_fault
@@ -18,10 +19,20 @@ from tierdrill.targets.kubernetes.cluster_settings import ClusterSettings
 from tierdrill.targets.kubernetes.gateway_admin import GatewayAdmin
 from tierdrill.targets.kubernetes.kubernetes_fault import KubernetesFault, Parameters
 from tierdrill.targets.kubernetes.ledger_map import RunMap
+from tierdrill.targets.kubernetes.power import BY_POWER
 
 KUBERNETES_FAULTS: Mapping[str, KubernetesFault] = {kind: module.FAULT for kind, module in modules_by_kind(faults)}
 INJECTABLE: Mapping[str, KubernetesFault] = {**KUBERNETES_FAULTS, SABOTAGE: sabotage_fault.FAULT}
 MECHANISMS: Mapping[str, Mechanism] = {kind: fault.mechanism for kind, fault in KUBERNETES_FAULTS.items()}
+
+def mechanisms_with(settings: KubernetesSettings | None) -> Mapping[str, Mechanism]:
+    """The mechanism for each kind, on a cluster with these settings."""
+    if settings is None or settings.power is None:
+        return MECHANISMS
+    boots_s = settings.power.boots_within
+    return {
+        kind: replace(how, gone_within_s=boots_s) if kind in BY_POWER else how for kind, how in MECHANISMS.items()
+    }
 
 
 def run_of(fault: str) -> str:
@@ -36,7 +47,7 @@ class KubernetesPort:
         self.place = Place(place)
 
     def mechanisms(self) -> Mapping[str, Mechanism]:
-        return MECHANISMS
+        return mechanisms_with(self.place.settings)
 
     def inventory(self) -> Inventory:
         return self.place.inventory()

@@ -14,6 +14,8 @@ from typing import Any, Literal
 from tierdrill.process.programs import user_environment
 from tierdrill.targets.base import TargetError
 
+BY_POWER = ("node-power-loss", "node-reboot")
+"""Faults after which a node has to boot: how long that takes only the environment knows."""
 COMMAND_WITHIN_S = 60.0
 SAID_CHARACTERS = 300
 Command = Literal["off", "on", "state"]

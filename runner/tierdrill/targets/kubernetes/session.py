@@ -24,7 +24,6 @@ from tierdrill.targets.kubernetes.connect import Cluster
 from tierdrill.targets.kubernetes.gateway_admin import GatewayAdmin
 from tierdrill.targets.kubernetes.hold import Hold
 from tierdrill.targets.kubernetes.lease import LeaseLost
-from tierdrill.targets.kubernetes.ledger_map import RunMap
 from tierdrill.targets.kubernetes.names import NameTable
 from tierdrill.targets.kubernetes.remedy_port import ClusterRemedies
 from tierdrill.targets.kubernetes.watch import Change
@@ -80,7 +79,6 @@ class KubernetesSession(ExternalSession):
             threading.Thread(target=self._follow, args=(watch.run,), name=watch.path, daemon=True).start()
         self._await_lists()
         of = self._opening
-        RunMap(self.cluster, self._settings.namespace, of.run).create()
         name, names = of.environment.metadata.name, self.names()
         self.place = described(name, self._settings, of.tiers, of.workloads, self.cluster, names) | {
             "alertmanager": self._monitoring.alertmanager.model_dump(mode="json", exclude_defaults=True),

@@ -6,13 +6,21 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tierdrill.faults.kind import kinds_in, modules_by_kind
+from tierdrill.faults.kind import kinds_in
 from tierdrill.faults.registry import KINDS
-from tierdrill.targets.base import Mechanism, Opening, Session, TargetError
+from tierdrill.targets.base import Mechanism, Opening, Session
+from tierdrill.targets.kubernetes.power import BY_POWER
 
 if TYPE_CHECKING:
     from tierdrill.documents.models.environment import Environment
     from tierdrill.documents.reading.reading_state import Absent
+
+
+BY_GATEWAY = ("shed", "cap", "set-weight", "set-flag")
+"""Remedies that only a gateway can carry out."""
+NO_ADMIN = "the environment has no kubernetes.gateways.admin, by which tierdrill's own gateways are told"
+NO_POWER = "the environment has no kubernetes.power, commands that switch a node off and on"
+NO_EXPORTER = "the environment has no kubernetes.exporter, which says which pods those are"
 
 
 class KubernetesTarget:
@@ -22,14 +30,32 @@ class KubernetesTarget:
         self._environment = environment
 
     def mechanisms(self) -> Mapping[str, Mechanism]:
-        from tierdrill.targets.kubernetes import faults
+        from tierdrill.targets.kubernetes.fault_port import mechanisms_with
 
-        return {kind: module.FAULT.mechanism for kind, module in modules_by_kind(faults)}
+        absent, of = self.absent()["fault"], self._environment
+        found = mechanisms_with(of.kubernetes if of is not None else None)
+        return {kind: how for kind, how in found.items() if kind not in absent}
 
     def absent(self) -> Absent:
         there = kinds_in(Path(__file__).parent / "faults")
+        faults = {kind: "a cluster has no mechanism for it" for kind in KINDS if kind not in there}
+        remedies = dict[str, str]()
+        sabotages = {"freeze_exporter": "exporters of a cluster cannot be made to repeat themselves"}
+        if self._environment is not None and (cluster := self._environment.kubernetes) is not None:
+            if cluster.power is None:
+                faults |= dict.fromkeys(BY_POWER, NO_POWER)
+                remedies["power-cycle"] = NO_POWER
+            if cluster.gateways is None or cluster.gateways.admin is None:
+                remedies |= dict.fromkeys(BY_GATEWAY, NO_ADMIN)
+                sabotages["flags_off"] = NO_ADMIN
+            if cluster.exporter is None:
+                remedies["restart-exporter"] = NO_EXPORTER
+            if not cluster.silence_alerts:
+                sabotages["silence_alert"] = "the environment does not allow it by kubernetes.silence_alerts: true"
         return {
-            "fault": {kind: "a cluster has no mechanism for it" for kind in KINDS if kind not in there},
+            "fault": {kind: why for kind, why in faults.items() if kind in KINDS},
+            "remedy": remedies,
+            "sabotage": sabotages,
             "use": {"exercise": "exercises take place in the lab"},
         }
 
@@ -43,4 +69,6 @@ class KubernetesTarget:
             Cluster.of(self._environment.kubernetes).fingerprint()
 
     async def open(self, opening: Opening) -> Session:
-        raise TargetError("drills do not run on a cluster yet; `tierdrill plan` and `tierdrill kubernetes check` do")
+        from tierdrill.targets.kubernetes.session import open_session
+
+        return await open_session(opening)
