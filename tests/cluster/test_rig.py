@@ -17,10 +17,11 @@ from tests.cluster.conftest import RIG, ClusterInUse, rig, why_no_rig
 from tests.cluster.rig.cgroups import hierarchies
 from tests.cluster.rig.image import NAME as IMAGE
 from tests.cluster.rig.instance import Instance, cache
-from tests.cluster.rig.node import MOUNT_POINTS
+from tests.cluster.rig.node import GPUS, MOUNT_POINTS
 
 pytestmark = pytest.mark.cluster
 GPU = "nvidia.com/gpu"
+ALL = (str(GPUS), str(GPUS))
 
 
 def gpus_of(node: dict[str, dict[str, dict[str, str]]]) -> tuple[str, str]:
@@ -77,7 +78,7 @@ def test_its_nodes_are_ready_and_have_emulated_gpus(nodes_to_break: ClusterInUse
     assert {node["metadata"]["name"] for node in nodes} >= {"node-1", "node-2", "node-3"}
     for node in nodes:
         assert readiness(node) == "True"
-        assert gpus_of(node) == ("2", "2")
+        assert gpus_of(node) == ALL
         assert node["metadata"]["labels"]["tierdrill.io/drills"] == "allowed"
 
 
@@ -95,7 +96,7 @@ def test_a_node_without_power_is_not_ready_and_boots_anew(nodes_to_break: Cluste
         "node-2", lambda node: readiness(node) == "True" and node["status"]["nodeInfo"]["bootID"] != before
     )
     assert rig_command("power", "state", "node-2") == "on"
-    api.wait_for_node("node-2", lambda node: gpus_of(node) == ("2", "2"))
+    api.wait_for_node("node-2", lambda node: gpus_of(node) == ALL)
     others = {
         node["status"]["nodeInfo"]["bootID"]
         for node in api.get("/api/v1/nodes")["items"]
@@ -123,10 +124,10 @@ def test_an_unhealthy_gpu_is_no_longer_allocatable(nodes_to_break: ClusterInUse)
     api = nodes_to_break.api
     nodes_to_break.run("gpu", "node-1", "1", "unhealthy")
     try:
-        api.wait_for_node("node-1", lambda node: gpus_of(node) == ("1", "2"))
+        api.wait_for_node("node-1", lambda node: gpus_of(node) == (str(GPUS - 1), str(GPUS)))
     finally:
         nodes_to_break.run("gpu", "node-1", "1", "healthy")
-    api.wait_for_node("node-1", lambda node: gpus_of(node) == ("2", "2"))
+    api.wait_for_node("node-1", lambda node: gpus_of(node) == ALL)
 
 
 def test_a_kubelet_that_ends_is_started_again_and_offers_its_gpus(nodes_to_break: ClusterInUse) -> None:
@@ -138,7 +139,7 @@ def test_a_kubelet_that_ends_is_started_again_and_offers_its_gpus(nodes_to_break
         lambda node: (
             int(node["metadata"]["resourceVersion"]) > int(started)
             and readiness(node) == "True"
-            and gpus_of(node) == ("2", "2")
+            and gpus_of(node) == ALL
         ),
     )
     assert int(nodes_to_break.run("pid", "node-1", "kubelet")) != first

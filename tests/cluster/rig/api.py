@@ -64,4 +64,4 @@ def usable(node: dict[str, Any], gpus: int) -> bool:
     """Whether a Node object says that it is Ready and has its GPUs."""
     status = node.get("status", {})
     is_ready = any(one["type"] == "Ready" and one["status"] == "True" for one in status.get("conditions", []))
-    return is_ready and status.get("allocatable", {}).get("nvidia.com/gpu") == str(gpus)
+    return is_ready and status.get("allocatable", {}).get("nvidia.com/gpu", "0") == str(gpus)

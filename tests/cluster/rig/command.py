@@ -51,6 +51,12 @@ def up_command(arguments: Arguments) -> None:
     print(arguments.instance.kubeconfig)
 
 
+def platform(arguments: Arguments) -> None:
+    from .platform import add_platform
+
+    add_platform(_up(arguments))
+
+
 def down_command(arguments: Arguments) -> None:
     down(arguments.instance)
 
@@ -152,6 +158,7 @@ def parser() -> Parser:
     add("up", up_command, "start the cluster and print the path of its kubeconfig").add_argument(
         "nodes", nargs="?", type=int, default=3, choices=range(1, 10), metavar="N", help="number of nodes (default: 3)"
     )
+    add("platform", platform, "add the tiered deployment of `tierdrill kubernetes demo`, on a node of its own")
     add("down", down_command, "end the cluster and remove all that it made")
     add("status", status, "what runs, and where it is reached; exit code 3 where the cluster is down")
     add("wait", wait, "wait until the API server answers and every node that is on is Ready")

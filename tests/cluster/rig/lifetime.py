@@ -68,7 +68,8 @@ def wait_for_nodes(instance: Instance, names: list[str], within_s: float = 120.0
     """Until all of them are Ready and offer their GPUs."""
 
     def all_usable(nodes: dict[str, dict[str, Any]]) -> bool:
-        return all(name in nodes and usable(nodes[name], GPUS) for name in names)
+        wanted = {name: 0 if name == SYSTEM else GPUS for name in names}
+        return all(name in nodes and usable(nodes[name], gpus) for name, gpus in wanted.items())
 
     Api(instance).wait("/api/v1/nodes", all_usable, within_s, f"{', '.join(names)} Ready")
 

@@ -13,7 +13,7 @@ from .certificates import Certificates
 from .instance import CONTROL_ADDRESS, POD_NETWORK, Instance, RigError, run
 from .programs import Programs, wait_until
 
-GPUS = 2
+GPUS = 4
 PRIVATE = {
     "lost": ("/run/containerd", "/run/netns"),
     "kept": ("/etc/cni", "/var/lib/cni", "/var/lib/containerd", "/var/lib/kubelet", "/var/log"),

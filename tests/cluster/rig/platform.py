@@ -1,0 +1,82 @@
+"""The tiered deployment of `tierdrill kubernetes demo` on a cluster of the rig, and its environment document."""
+
+from __future__ import annotations
+
+import base64
+import json
+import secrets
+import subprocess
+from pathlib import Path
+
+from .build import binaries
+from .image import NAME as IMAGE
+from .instance import DEFAULT, FIRST_PORT, PORTS, Instance, RigError, run
+from .lifetime import wait_for_nodes
+from .node import SYSTEM, SYSTEM_LABEL, Node
+from .programs import say
+
+CHECKOUT = Path(__file__).parents[3]
+ENVIRONMENT = Path(__file__).parent.parent / "environment.yaml"
+SERVICES = "10.96.77.0/28"
+ROLLED_OUT_WITHIN_S = 180
+
+
+def add_platform(instance: Instance) -> None:
+    """Until all of it is rolled out. Doing it again changes only what has changed."""
+    if not instance.facts.get("system"):
+        instance.write_facts(instance.facts | {"system": 1})
+    node = Node(instance, SYSTEM, binaries())
+    if not node.on:
+        node.power_on()
+        wait_for_nodes(instance, [SYSTEM])
+    token = instance.folder / "platform.token"
+    if not token.exists():
+        _write_secret(token, secrets.token_hex(24))
+    demo = [
+        str(CHECKOUT / "drill"),
+        "kubernetes",
+        "demo",
+        "--image",
+        IMAGE,
+        "--host-python",
+        "--token-file",
+        str(token),
+    ]
+    demo += ["--service-network", SERVICES, "--system-nodes", f"{SYSTEM_LABEL}=true"]
+    _kubectl(instance, "apply", "-f", "-", text=run(*demo))
+    for kind, namespace in (("Deployment", "serving"), ("Deployment", "monitoring"), ("DaemonSet", "monitoring")):
+        timeout = f"--timeout={ROLLED_OUT_WITHIN_S}s"
+        for name in _kubectl(instance, "-n", namespace, "get", kind, "-o", "name").split():
+            _kubectl(instance, "-n", namespace, "rollout", "status", name, timeout)
+    login = json.loads(_kubectl(instance, "-n", "monitoring", "get", "secret", "login", "-o", "json"))
+    _write_secret(instance.folder / "monitoring.password", base64.b64decode(login["data"]["password"]).decode())
+    say(f"  platform rolled out: {write_environment(instance)}")
+
+
+def write_environment(instance: Instance) -> Path:
+    """The committed document with this instance's name, ports and folders."""
+    text = ENVIRONMENT.read_text()
+    changes = {f":{FIRST_PORT + offset}": f":{instance.port(name)}" for name, offset in PORTS.items()}
+    changes[f"~/.cache/tierdrill/cluster/run/{DEFAULT}/"] = f"{instance.folder}/"
+    changes[f"context: tierdrill-{DEFAULT}"] = f"context: tierdrill-{instance.name}"
+    changes["[tests/cluster/cluster, --name, drill,"] = f"[{ENVIRONMENT.parent}/cluster, --name, {instance.name},"
+    for old, new in changes.items():
+        if old not in text and old != f":{FIRST_PORT + PORTS['api']}":
+            raise RigError(f"{ENVIRONMENT}: {old} is not in it")
+        text = text.replace(old, new)
+    path = instance.folder / "environment.yaml"
+    path.write_text(text)
+    return path
+
+
+def _write_secret(path: Path, text: str) -> None:
+    path.touch(mode=0o600)
+    path.write_text(text)
+
+
+def _kubectl(instance: Instance, *arguments: str, text: str | None = None) -> str:
+    argv = [str(binaries() / "kubectl"), "--kubeconfig", str(instance.kubeconfig), *arguments]
+    done = subprocess.run(argv, input=text, capture_output=True, text=True)
+    if done.returncode:
+        raise RigError(f"kubectl {' '.join(arguments[:5])}: {(done.stderr.strip().splitlines() or ['failed'])[-1]}")
+    return done.stdout
