@@ -7,12 +7,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from tierdrill.documents.models.kubernetes import KubernetesSettings
-from tierdrill.targets.kubernetes import ledger_map, remedy_port
+from tierdrill.targets.kubernetes import lease, ledger_map, remedy_port
 from tierdrill.targets.kubernetes.connect import Cluster
 from tierdrill.targets.kubernetes.fault_port import KUBERNETES_FAULTS
+from tierdrill.targets.kubernetes.manifests import warden
 from tierdrill.targets.kubernetes.permissions import Permission, merged, reading
 
-OF_EVERY_RUN = (*ledger_map.NEEDS, *remedy_port.NEEDS)
+OF_EVERY_RUN = (*lease.NEEDS, *ledger_map.NEEDS, *warden.NEEDS, *remedy_port.NEEDS)
 
 
 def needed(settings: KubernetesSettings, kinds: Iterable[str] | None = None) -> tuple[Permission, ...]:

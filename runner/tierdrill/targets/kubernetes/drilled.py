@@ -5,17 +5,16 @@ protected, is refused, whatever a plan has said before.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from fnmatch import fnmatchcase
 
 from tierdrill.documents.label_selectors import Selector
 from tierdrill.targets.base import TargetError
 from tierdrill.targets.kubernetes.cluster_place import Place
 from tierdrill.targets.kubernetes.connect import path_of
+from tierdrill.targets.kubernetes.guard import namespace_refused, node_refused, pod_refused
 from tierdrill.targets.kubernetes.kubernetes_fault import find
 from tierdrill.targets.kubernetes.records import NodeRecord, PodRecord, Raw, node_of, pod_of
+from tierdrill.targets.kubernetes.undo_program import RUN_LABEL
 from tierdrill.text import listed
-
-OUR_PODS = "tierdrill.io/run"
 
 
 def node(place: Place, alias: str) -> NodeRecord:
@@ -25,7 +24,7 @@ def node(place: Place, alias: str) -> NodeRecord:
     if found is None or found["metadata"]["uid"] != ref.uid:
         raise TargetError(f"{ref} is gone{'' if found is None else ', another one has its name'}; nothing was touched")
     record = node_of(found)
-    if why := node_refused(place, record):
+    if why := node_refused(place.settings, record):
         raise TargetError(why)
     return record
 
@@ -41,46 +40,24 @@ def pod(place: Place, alias: str) -> PodRecord:
         raise TargetError(f"{ref} ({alias}) is ending already; nothing was touched")
     refuse_pods(place, [record])
     host = None if record.node is None else find(place.cluster, path_of("nodes", name=record.node))
-    if host is not None and (why := node_refused(place, node_of(host))):
+    if host is not None and (why := node_refused(place.settings, node_of(host))):
         raise TargetError(f"{ref} ({alias}): {why}")
     return record
 
 
-def node_refused(place: Place, record: NodeRecord) -> str:
-    """Why that node may not be drilled; "" where it may."""
-    settings = place.settings
-    if not settings.opted_in(record.labels):
-        return f"node {record.name} has not opted in: it lacks the label {_labels(settings.opt_in)}"
-    shields = [one for one in settings.protected.nodes if Selector.parse(one).matches(record.labels)]
-    return f"node {record.name} is protected: it has {listed(shields)}" if shields else ""
-
-
 def refuse_pods(place: Place, pods: Iterable[PodRecord]) -> None:
     """TargetError for the first that may not be touched."""
-    settings, told = place.settings, dict[str, str]()
+    told = dict[str, str]()
     for one in pods:
         if one.namespace not in told:
-            told[one.namespace] = namespace_refused(place, one.namespace)
-        why = told[one.namespace]
-        if one.priority >= settings.protected.priority_at_least:
-            why = f"its priority {one.priority} is protected (kubernetes.protected.priority_at_least)"
-        if one.mirror:
-            why = "it is a static pod of its node"
-        if why:
+            told[one.namespace] = _namespace_refused(place, one.namespace)
+        if why := told[one.namespace] or pod_refused(place.settings, one):
             raise TargetError(f"{one.ref} may not be touched: {why}")
 
 
-def namespace_refused(place: Place, name: str) -> str:
-    """Why nothing in that namespace may be drilled; "" where it may."""
-    settings = place.settings
-    if any(fnmatchcase(name, pattern) for pattern in settings.protected.namespaces):
-        return f"namespace {name} is protected"
+def _namespace_refused(place: Place, name: str) -> str:
     found = find(place.cluster, path_of("namespaces", name=name))
-    if found is None:
-        return f"namespace {name} is gone"
-    if not settings.opted_in(found["metadata"].get("labels") or {}):
-        return f"namespace {name} has not opted in: it lacks the label {_labels(settings.opt_in)}"
-    return ""
+    return namespace_refused(place.settings, name, None if found is None else found["metadata"].get("labels") or {})
 
 
 def tier_namespaces(place: Place, tier: str) -> tuple[str, ...]:
@@ -89,7 +66,7 @@ def tier_namespaces(place: Place, tier: str) -> tuple[str, ...]:
         known = listed(sorted(place.settings.tiers))
         raise TargetError(f"the environment has no kubernetes.tiers.{tier}, expected one of: {known}")
     names = place.settings.tiers[tier].namespaces
-    if whys := [why for name in names if (why := namespace_refused(place, name))]:
+    if whys := [why for name in names if (why := _namespace_refused(place, name))]:
         raise TargetError(whys[0])
     return names
 
@@ -120,7 +97,7 @@ def pods_on(place: Place, node_name: str) -> list[PodRecord]:
     return [
         one
         for one in found
-        if not one.ended and not one.mirror and OUR_PODS not in one.labels
+        if not one.ended and not one.mirror and RUN_LABEL not in one.labels
         if one.controller is None or one.controller[0] != "DaemonSet"
     ]
 
@@ -131,7 +108,3 @@ def tier_of(place: Place, record: PodRecord) -> str | None:
         if record.namespace in told.namespaces and Selector.parse(told.selector).matches(record.labels):
             return name
     return None
-
-
-def _labels(labels: dict[str, str]) -> str:
-    return ",".join(f"{key}={value}" for key, value in labels.items())

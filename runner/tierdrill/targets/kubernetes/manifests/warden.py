@@ -8,10 +8,13 @@ from typing import Any
 
 from tierdrill.documents.models.kubernetes import PodImage
 from tierdrill.targets.kubernetes.manifests.pod_runtime import NOBODY, PodRuntime
+from tierdrill.targets.kubernetes.manifests.roles import WARDEN
 from tierdrill.targets.kubernetes.permissions import may
 
-NEEDS = may("jobs", "create", "get", "list", "delete", group="batch", scope="own")
-ACCOUNT = "tierdrill-warden"
+NEEDS = (
+    *may("jobs", "create", "get", "list", "delete", group="batch", scope="own"),
+    *may("pods", "list", scope="own"),
+)
 PROGRAM_FOLDER = "/program"
 TOLERATION_S = 5
 RESOURCES = {"requests": {"cpu": "10m", "memory": "24Mi"}, "limits": {"memory": "64Mi"}}
@@ -45,7 +48,7 @@ def warden_job(
     affinity = {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [term]}}}
     lost = ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable")
     pod = {
-        "serviceAccountName": ACCOUNT,
+        "serviceAccountName": WARDEN,
         "restartPolicy": "OnFailure",
         "terminationGracePeriodSeconds": 2,
         **({"affinity": affinity} if nodes else {}),

@@ -1,0 +1,179 @@
+"""Two tiers on the cluster of the tests, and a place that faults are injected into as the runner's own account."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import json
+import secrets
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from kubernetes import client
+
+from tests.cluster.api_witness import ApiWitness, pod_ready
+from tests.cluster.rig.image import NAME as IMAGE
+from tierdrill.documents.models.kubernetes import KubernetesSettings
+from tierdrill.faults.registry import KINDS
+from tierdrill.targets.kubernetes.drill_permissions import needed
+from tierdrill.targets.kubernetes.fault_port import KubernetesPort
+from tierdrill.targets.kubernetes.manifests.roles import role_objects
+
+ALLOWED = {"tierdrill.io/drills": "allowed"}
+TIERS = {"critical": 3, "best-effort": 2}
+MODELS = {"critical": "assistant", "best-effort": "batch"}
+CREATED = {
+    "Namespace": "/api/v1/namespaces",
+    "ServiceAccount": "/api/v1/namespaces/{}/serviceaccounts",
+    "Role": "/apis/rbac.authorization.k8s.io/v1/namespaces/{}/roles",
+    "RoleBinding": "/apis/rbac.authorization.k8s.io/v1/namespaces/{}/rolebindings",
+    "ClusterRole": "/apis/rbac.authorization.k8s.io/v1/clusterroles",
+    "ClusterRoleBinding": "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings",
+}
+
+
+@dataclass(frozen=True)
+class Drilled:
+    """`namespace` has the tiers' pods, `own` is tierdrill's; `place` is reached as the runner's account."""
+
+    api: ApiWitness
+    namespace: str
+    own: str
+    place: dict[str, Any]
+
+    @property
+    def pods(self) -> str:
+        return f"/api/v1/namespaces/{self.namespace}/pods"
+
+    def port(self) -> KubernetesPort:
+        """The cluster with each name standing for what has it now."""
+        return KubernetesPort({**self.place, "names": self.names()})
+
+    def names(self) -> dict[str, dict[str, str]]:
+        """All nodes, and the ready pods of each model."""
+        names = {one["metadata"]["name"]: _ref("Node", one) for one in self.api.get("/api/v1/nodes")["items"]}
+        for tier, model in MODELS.items():
+            found = self.api.get(self.pods, labelSelector=f"tier={tier}")["items"]
+            ready = sorted((one for one in found if pod_ready(one)), key=lambda one: str(one["metadata"]["name"]))
+            names |= {f"{model}-{number}": _ref("Pod", one) for number, one in enumerate(ready)}
+        return names
+
+    def settled(self) -> None:
+        """Every tier has as many ready pods as it should, and no others."""
+        for tier, wanted in TIERS.items():
+            self.api.wait(
+                self.pods,
+                lambda pods, wanted=wanted: len(pods) == wanted and all(map(pod_ready, pods.values())),  # type: ignore[misc]
+                labelSelector=f"tier={tier}",
+            )
+
+
+def _ref(kind: str, raw: dict[str, Any]) -> dict[str, str]:
+    meta = raw["metadata"]
+    return {"kind": kind, "namespace": meta.get("namespace", ""), "name": meta["name"], "uid": meta["uid"]}
+
+
+@contextmanager
+def two_tiers(api: ApiWitness, kubeconfig: Path, folder: Path) -> Iterator[Drilled]:
+    """The tiers, in namespaces of their own that are deleted with them."""
+    mark = secrets.token_hex(3)
+    namespace, own = f"served-{mark}", f"tierdrill-{mark}"
+    settings = KubernetesSettings.model_validate(
+        {
+            "namespace": own,
+            "image": {
+                "name": IMAGE,
+                "python": str(Path(sys.base_prefix) / "bin/python3"),
+                "pull_policy": "Never",
+                "host_paths": ["/usr", "/lib", "/lib64", sys.base_prefix],
+            },
+            "tiers": {tier: {"namespaces": [namespace], "selector": f"tier={tier}"} for tier in TIERS},
+        }
+    )
+    made = [f"/api/v1/namespaces/{namespace}", f"/api/v1/namespaces/{own}"]
+    try:
+        api.send("POST", "/api/v1/namespaces", {"metadata": {"name": namespace, "labels": ALLOWED}})
+        for tier, (priority, replicas) in zip(TIERS, ((100_000, 3), (1000, 2)), strict=True):
+            name = f"{tier}-{mark}"
+            classes = "/apis/scheduling.k8s.io/v1/priorityclasses"
+            api.send("POST", classes, {"metadata": {"name": name}, "value": priority})
+            made.append(f"{classes}/{name}")
+            api.send("POST", f"/apis/apps/v1/namespaces/{namespace}/deployments", deployment(tier, replicas, name))
+        for one in role_objects(settings, needed(settings, KINDS)):
+            path = CREATED[one["kind"]].format(one["metadata"].get("namespace", ""))
+            with contextlib.suppress(client.ApiException):
+                api.send("POST", path, one)
+            if "ClusterRole" in one["kind"]:
+                made.append(f"{path}/{one['metadata']['name']}")
+        place = {
+            "target": "kubernetes",
+            "environment": "rig",
+            "kubeconfig": str(as_runner(api, kubeconfig, own, folder)),
+            "context": None,
+            "cluster": api.get("/api/v1/namespaces/kube-system")["metadata"]["uid"],
+            "namespace": own,
+            "settings": settings.model_dump(mode="json", exclude_defaults=True),
+            "ranks": {"critical": 1, "best-effort": 3},
+            "workloads": {},
+            "names": {},
+        }
+        found = Drilled(api, namespace, own, place)
+        found.settled()
+        yield found
+    finally:
+        for path in made:
+            with contextlib.suppress(client.ApiException):
+                api.send("DELETE", path)
+
+
+def deployment(tier: str, replicas: int, priority_class: str) -> dict[str, Any]:
+    """Pods that do nothing, spread over the nodes, which end at once."""
+    labels = {"tier": tier}
+    container = {
+        "name": "server",
+        "image": IMAGE,
+        "imagePullPolicy": "Never",
+        "command": ["/bin/busybox", "sh", "-c", "trap exit TERM; while :; do sleep 0.1; done"],
+    }
+    lost = ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable")
+    pod = {
+        "priorityClassName": priority_class,
+        "terminationGracePeriodSeconds": 2,
+        "automountServiceAccountToken": False,
+        "containers": [container],
+        "tolerations": [
+            {"key": key, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 2} for key in lost
+        ],
+        "topologySpreadConstraints": [
+            {
+                "maxSkew": 1,
+                "topologyKey": "kubernetes.io/hostname",
+                "whenUnsatisfiable": "ScheduleAnyway",
+                "labelSelector": {"matchLabels": labels},
+            }
+        ],
+    }
+    template = {"metadata": {"labels": labels}, "spec": pod}
+    spec = {"replicas": replicas, "selector": {"matchLabels": labels}, "template": template}
+    return {"metadata": {"name": MODELS[tier]}, "spec": spec}
+
+
+def as_runner(api: ApiWitness, kubeconfig: Path, own: str, folder: Path) -> Path:
+    """A kubeconfig by which the cluster is reached as the runner's service account."""
+    asked = {"spec": {"expirationSeconds": 3600}}
+    path = f"/api/v1/namespaces/{own}/serviceaccounts/runner/token"
+    token = api.send("POST", path, asked)["status"]["token"]
+    told = yaml.safe_load(kubeconfig.read_text())
+    cluster = told["clusters"][0]["cluster"]
+    if "certificate-authority" in cluster:
+        data = (kubeconfig.parent / cluster.pop("certificate-authority")).read_bytes()
+        cluster["certificate-authority-data"] = base64.b64encode(data).decode()
+    told["users"] = [{"name": told["contexts"][0]["context"]["user"], "user": {"token": token}}]
+    found = folder / "runner.kubeconfig"
+    found.write_text(json.dumps(told))
+    return found
