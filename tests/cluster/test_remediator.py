@@ -1,0 +1,123 @@
+"""A foreign remediator on real nodes is judged as it is on the stand-in API: by what the cluster's API shows of it."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from tests.cluster.api_witness import pod_ready
+from tests.cluster.conftest import ClusterInUse
+from tests.cluster.rig.image import NAME as IMAGE
+from tests.foreign_remediator import CONDITION, ForeignRemediator, judged, of, wrong
+from tests.judge.build import shipped
+from tierdrill.documents.models.kubernetes import KubernetesSettings
+from tierdrill.judge.verdict import Status, Verdict
+from tierdrill.targets.kubernetes.connect import Cluster, path_of
+
+pytestmark = pytest.mark.cluster
+NODE = "node-2"
+STRATEGIC = "application/strategic-merge-patch+json"
+Judge = Callable[..., Verdict]
+
+
+@pytest.fixture(scope="module")
+def namespace(cluster: ClusterInUse) -> Iterator[str]:
+    """One with three replicas of the critical tier, one on each node."""
+    name = f"remediated-{secrets.token_hex(3)}"
+    api = cluster.api
+    api.send("POST", "/api/v1/namespaces", {"metadata": {"name": name}})
+    labels = {"tier": "critical"}
+    spread = {
+        "maxSkew": 1,
+        "topologyKey": "kubernetes.io/hostname",
+        "whenUnsatisfiable": "ScheduleAnyway",
+        "labelSelector": {"matchLabels": labels},
+    }
+    pod = {
+        "terminationGracePeriodSeconds": 0,
+        "topologySpreadConstraints": [spread],
+        "containers": [{"name": "serve", "image": IMAGE, "command": ["sleep", "3600"], "imagePullPolicy": "Never"}],
+    }
+    spec = {
+        "replicas": 3,
+        "selector": {"matchLabels": labels},
+        "template": {"metadata": {"labels": labels}, "spec": pod},
+    }
+    path = f"/apis/apps/v1/namespaces/{name}/deployments"
+    api.send("POST", path, {"metadata": {"name": "assistant"}, "spec": spec})
+    try:
+        yield name
+    finally:
+        api.send("DELETE", f"/api/v1/namespaces/{name}")
+
+
+@pytest.fixture
+def look(cluster: ClusterInUse, namespace: str) -> Iterator[Judge]:
+    """Judge a remediator with these switches; None where there is none."""
+    if cluster.rig is None:
+        pytest.skip("needs the rig, whose nodes may be cordoned and drained")
+    api, ours = cluster.api, Cluster(str(cluster.kubeconfig))
+    pods = f"/api/v1/namespaces/{namespace}/pods"
+    # Those that an earlier test has moved away are spread over the nodes again.
+    api.send("DELETE", pods)
+    api.wait(pods, lambda found: {pod["spec"].get("nodeName") for pod in found.values() if pod_ready(pod)} == ALL)
+    documents = shipped()
+    mine = tuple(model for model in documents.workloads.models if model.name == "assistant")
+    workloads = documents.workloads.model_copy(update={"models": mine})
+    tiers = {"critical": {"namespaces": [namespace], "selector": "tier=critical"}}
+    settings = KubernetesSettings.model_validate({"tiers": tiers})
+
+    def condition(there: bool) -> None:
+        told = {"type": CONDITION, "status": "True" if there else "False", "reason": "Test"}
+        query = {"fieldManager": "node-problem-detector"}
+        path = path_of("nodes", name=NODE, subresource="status")
+        ours.send("PATCH", path, {"status": {"conditions": [told]}}, content_type=STRATEGIC, query=query)
+
+    def play(
+        *, present: bool = True, variant: str = "drill", lasts_s: float | None = None, **switches: object
+    ) -> Verdict:
+        remediator = ForeignRemediator(ours, namespace, **switches) if present else None  # type: ignore[arg-type]
+        return judged(
+            ours, settings, (documents.tiers, workloads), remediator, condition, variant=variant, lasts_s=lasts_s
+        )
+
+    try:
+        yield play
+    finally:
+        condition(False)
+        for node in ALL:
+            api.send("PATCH", f"/api/v1/nodes/{node}", {"spec": {"unschedulable": None}})
+
+
+ALL = {"node-1", "node-2", "node-3"}
+
+
+def test_present_it_passes_every_check(look: Judge) -> None:
+    found = look()
+    assert set(of(found).values()) == {Status.PASSED}, [check for check in found.checks if check.group == "playbook"]
+    assert {"fired", "cause", "target", "deadline", "count", "effect", "given-back"} <= set(of(found))
+
+
+def test_absent_it_never_ran(look: Judge) -> None:
+    assert {"fired", "target", "count"} <= wrong(look(present=False))
+
+
+def test_on_the_wrong_node_it_fails_by_its_target_and_has_no_cause(look: Judge) -> None:
+    assert {"target", "cause"} <= wrong(look(on="node-1"))
+
+
+def test_late_it_fails_by_its_deadline_alone(look: Judge) -> None:
+    assert wrong(look(after_s=9.0)) == {"deadline", "effect"}
+
+
+def test_twice_it_fails_by_its_count(look: Judge) -> None:
+    assert "count" in wrong(look(times=2))
+
+
+@pytest.mark.parametrize(("hold_s", "silent"), [(0.0, False), (30.0, True)], ids=["hasty", "patient"])
+def test_on_a_blip_only_one_that_waits_stays_silent(look: Judge, hold_s: float, silent: bool) -> None:
+    found = look(variant="blip", lasts_s=2.0, hold_s=hold_s)
+    assert ("silent" in wrong(found)) is not silent
+    assert (found.check("playbook/all/silent") is not None) is silent
