@@ -119,8 +119,36 @@ def _page(said: response.PageEvent) -> Told:
     return None
 
 
+_DEEDS = {
+    "cordon": "cordoned",
+    "uncordon": "uncordoned",
+    "taint": "tainted",
+    "untaint": "took a taint off",
+    "label": "labelled",
+    "evict": "evicted",
+    "delete": "deleted",
+    "scale": "scaled",
+    "rollout": "rolled out",
+    "job": "ran Job",
+}
+
+
+def deed_words(said: response.RemediationSeen) -> str:
+    """What was done, in words that its object follows."""
+    return _DEEDS.get(said.do) or said.kind.partition(".")[0] or said.do
+
+
 def _run(said: object) -> Told:
     match said:
+        case response.RemediationSeen() as one:
+            who = one.actor or "somebody"
+            where = f" on {one.node}" if one.node and one.node != one.object else ""
+            return f"{who}: {deed_words(one)} {one.object}{where}{_seen(one.seen)}", "info" if one.own else "warn"
+        case run.PlatformCondition() as one:
+            reason = f" ({one.reason})" if one.reason else ""
+            return f"{one.object} has {one.condition}={one.status}{reason}", "info"
+        case run.PlatformEvent(warning=True) as one:
+            return f"{one.object}: {one.reason}{_seen(one.note)}", "info"
         case run.RunStarted() as one:
             return f"run {one.run} of {one.drill}, {variant_words(one.variant)}", "info"
         case run.PhaseStarted(phase=phase):

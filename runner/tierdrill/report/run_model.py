@@ -92,6 +92,17 @@ class MoveView:
 
 
 @dataclass(frozen=True, slots=True)
+class PlaceMark:
+    """From `at` on, a replica is on this node ("" for none), ready or not."""
+
+    at: float
+    replica: str
+    tier: str
+    node: str
+    ready: bool
+
+
+@dataclass(frozen=True, slots=True)
 class NodeMark:
     """From `at` on, a node is in this condition: ready, cordoned or not ready."""
 
@@ -133,6 +144,7 @@ class RunState(Projection):
     skips: tuple[SkipView, ...] = ()
     pages: tuple[PageView, ...] = ()
     moves: tuple[MoveView, ...] = ()
+    places: tuple[PlaceMark, ...] = ()
     nodes: tuple[NodeMark, ...] = ()
     replicas: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     recent: Mapping[str, tuple[Bucket, ...]] = field(default_factory=dict)

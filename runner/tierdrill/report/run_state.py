@@ -14,7 +14,7 @@ from tierdrill.history.payload import plain
 from tierdrill.history.projection import advance
 from tierdrill.report.event_text import describe
 from tierdrill.report.recent_seconds import samples
-from tierdrill.report.run_model import AlertMark, AlertView, MoveView, NodeMark, PageView, RunState, SkipView
+from tierdrill.report.run_model import AlertMark, AlertView, MoveView, NodeMark, PageView, PlaceMark, RunState, SkipView
 
 LINES_KEPT = 200
 
@@ -100,13 +100,17 @@ def _platform_state(state: RunState, at: float, said: run_kinds.PlatformState) -
         name, condition = str(node.get("name", "")), _condition(node)
         if known.get(name) != condition:
             nodes.append(NodeMark(at, name, condition))
-    replicas, moves = dict(state.replicas), list(state.moves)
+    replicas, moves, places = dict(state.replicas), list(state.moves), list(state.places)
     for item in said.replicas:
         name = str(item.get("name", ""))
         before = replicas.get(name)
         now_at = str(item.get("node") or "")
         was_at = str(before.get("node") or "") if before else now_at
+        ready = bool(item.get("ready"))
+        if not before or (now_at, ready) != (was_at, bool(before.get("ready"))):
+            places.append(PlaceMark(at, name, str(item.get("tier", "")), now_at, ready))
         if before and now_at != was_at:
             moves.append(MoveView(at, name, str(item.get("tier", "")), was_at, now_at))
         replicas[name] = dict(item)
-    return replace(state, nodes=tuple(nodes), moves=tuple(moves), replicas=MappingProxyType(replicas))
+    seen = MappingProxyType(replicas)
+    return replace(state, nodes=tuple(nodes), moves=tuple(moves), places=tuple(places), replicas=seen)

@@ -13,6 +13,9 @@ from tierdrill.report.run_model import MoveView, NodeMark, RunState
 from tierdrill.text import plural
 
 BAR_HEIGHT = 24
+REPLICAS_SHOWN = 12
+"""So many replicas that were moved have a lane of their own."""
+
 SIGN_WIDTH = 1.5
 """Of a mark, in percent of the plot."""
 
@@ -95,8 +98,10 @@ def deployment_group(ruler: Ruler, state: RunState) -> Group:
     end = state.ended or state.now
     lanes = [_node_lane(ruler, node, marks, end) for node, marks in sorted(by_node.items()) if len(marks) > 1]
     calm = sorted(node for node, marks in by_node.items() if len(marks) == 1 and marks[0].condition == "ready")
-    if state.moves:
+    moved = list(dict.fromkeys(move.replica for move in state.moves))
+    if len(moved) > REPLICAS_SHOWN:
         lanes.append(_moves_lane(ruler, state))
+    lanes += [_replica_lane(ruler, state, name) for name in moved[:REPLICAS_SHOWN]]
     result = f"{', '.join(calm)} ready throughout" if calm else ""
     return Group("Deployment", tuple(lanes), detail="as the control plane saw it", result=result)
 
@@ -119,6 +124,32 @@ def _node_lane(ruler: Ruler, node: str, marks: Sequence[NodeMark], end: float) -
         result=f"not ready for {show_seconds(away)}" if away else "",
         result_detail="ready again" if last == "ready" else f"{last} at the end",
         status=None if last == "ready" else Status.FAILED,
+    )
+
+
+def _replica_lane(ruler: Ruler, state: RunState, name: str) -> Lane:
+    """Where a replica ran: a bar for each place, which is pale while it is not ready there."""
+    marks = [mark for mark in state.places if mark.replica == name]
+    ends = [mark.at for mark in marks[1:]] + [state.ended or state.now]
+    rects, notes = [], []
+    for number, (mark, until) in enumerate(zip(marks, ends, strict=True)):
+        here = mark.node or "no place"
+        css = f"place {'ready' if mark.ready else 'waiting'}" if mark.node else "place none"
+        title = f"{name} {f'on {here}' if mark.node else here}{'' if mark.ready or not mark.node else ', not ready'}"
+        rects.append(ruler.bar(mark.at, until, css, y=6.0, height=12.0, title=title))
+        if number == 0 or marks[number - 1].node != mark.node:
+            notes.append(Note(ruler.place(mark.at) + 0.6, 16, here))
+    moves = [move for move in state.moves if move.replica == name]
+    back = next((mark.at for mark in marks if mark.at >= moves[-1].at and mark.ready), None)
+    detail = f"ready {show_offset(back - ruler.zero)}" if back is not None else "not ready since"
+    return Lane(
+        name=name,
+        detail=moves[-1].tier,
+        height=BAR_HEIGHT,
+        rects=tuple(rects),
+        notes=joined(notes),
+        result=f"{moves[0].origin or 'no place'} → {moves[-1].to or 'no place'}",
+        result_detail=detail,
     )
 
 

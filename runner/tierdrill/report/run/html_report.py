@@ -18,6 +18,7 @@ from tierdrill.report.charts import timeline_chart as timeline
 from tierdrill.report.charts.sample_series import all_samples, tier_series
 from tierdrill.report.format import UNICODE, show_count, show_offset, show_seconds, show_share, variant_words
 from tierdrill.report.html_template import page_environment
+from tierdrill.report.run.acts import acts_of, notices_of
 from tierdrill.report.run.blast_radius import blast_of
 from tierdrill.report.run.cited_events import evidence_of
 from tierdrill.report.run.headline import answers
@@ -58,6 +59,8 @@ def html_report(setting: DrillSetting, events: Sequence[Event], verdict: Verdict
             timeline=timeline.build(setting, state, verdict, series, width),
             bin_width=width,
             blast=blast,
+            acts=acts_of(events, state),
+            notices=notices_of(events),
             groups=grouped(verdict),
             evidence=evidence_of(events, verdict, state),
             provenance=provenance(setting, state, verdict),
