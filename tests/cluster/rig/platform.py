@@ -32,33 +32,28 @@ def add_platform(instance: Instance) -> None:
     token = instance.folder / "platform.token"
     if not token.exists():
         _write_secret(token, secrets.token_hex(24))
-    demo = [
-        str(CHECKOUT / "drill"),
-        "kubernetes",
-        "demo",
-        "--image",
-        IMAGE,
-        "--host-python",
-        "--token-file",
-        str(token),
-    ]
-    demo += ["--service-network", SERVICES, "--system-nodes", f"{SYSTEM_LABEL}=true"]
-    _kubectl(instance, "apply", "-f", "-", text=run(*demo))
+    where = ("--service-network", SERVICES, "--system-nodes", f"{SYSTEM_LABEL}=true", "--token-file", str(token))
+    objects = _tierdrill("demo", "--image", IMAGE, "--host-python", *where)
+    _kubectl(instance, "apply", "-f", "-", text=objects)
     for kind, namespace in (("Deployment", "serving"), ("Deployment", "monitoring"), ("DaemonSet", "monitoring")):
         timeout = f"--timeout={ROLLED_OUT_WITHIN_S}s"
         for name in _kubectl(instance, "-n", namespace, "get", kind, "-o", "name").split():
             _kubectl(instance, "-n", namespace, "rollout", "status", name, timeout)
     login = json.loads(_kubectl(instance, "-n", "monitoring", "get", "secret", "login", "-o", "json"))
     _write_secret(instance.folder / "monitoring.password", base64.b64decode(login["data"]["password"]).decode())
-    say(f"  platform rolled out: {write_environment(instance)}")
+    uid = _kubectl(instance, "get", "namespace", "kube-system", "-o", "jsonpath={.metadata.uid}")
+    environment = write_environment(instance, uid)
+    roles = _tierdrill("rbac", "--environment", str(environment), "--for", "node-loss")
+    _kubectl(instance, "apply", "-f", "-", text=roles)
+    say(f"  platform rolled out: {environment}")
 
 
-def write_environment(instance: Instance) -> Path:
-    """The committed document with this instance's name, ports and folders."""
+def write_environment(instance: Instance, uid: str) -> Path:
+    """The committed document with this instance's name, ports and folders, and the uid of its cluster."""
     text = ENVIRONMENT.read_text()
     changes = {f":{FIRST_PORT + offset}": f":{instance.port(name)}" for name, offset in PORTS.items()}
     changes[f"~/.cache/tierdrill/cluster/run/{DEFAULT}/"] = f"{instance.folder}/"
-    changes[f"context: tierdrill-{DEFAULT}"] = f"context: tierdrill-{instance.name}"
+    changes[f"context: tierdrill-{DEFAULT}"] = f"context: tierdrill-{instance.name}\n  cluster: {uid}"
     changes["[tests/cluster/cluster, --name, drill,"] = f"[{ENVIRONMENT.parent}/cluster, --name, {instance.name},"
     for old, new in changes.items():
         if old not in text and old != f":{FIRST_PORT + PORTS['api']}":
@@ -67,6 +62,11 @@ def write_environment(instance: Instance) -> Path:
     path = instance.folder / "environment.yaml"
     path.write_text(text)
     return path
+
+
+def _tierdrill(*arguments: str) -> str:
+    """`tierdrill kubernetes ...` of this checkout."""
+    return run(str(CHECKOUT / "drill"), "kubernetes", *arguments)
 
 
 def _write_secret(path: Path, text: str) -> None:
