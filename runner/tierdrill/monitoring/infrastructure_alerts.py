@@ -47,8 +47,8 @@ is seen true for at most D plus one scrape, so `for` must exceed that:
 - NodeNotReady, ServingCapacityLow: 2 s suffice, as the control plane's own grace (2 s without a heartbeat) has passed
   before. Both have the same value on purpose: a node's loss is both, and the playbook that the first one starts ends
   the second.
-- TelemetryAbsent: a restart of an exporter and two missed scrapes are no news. That Prometheus itself has just started
-  is kept out by PROMETHEUS_SETTLES.
+- TelemetryAbsent: a restart of an exporter and two missed scrapes are no news, nor is a lost node's silence until the
+  control plane's grace is over. That Prometheus itself has just started is kept out by PROMETHEUS_SETTLES.
 - TierShedding: information, nobody is told; Watchdog: always.
 """
 
@@ -60,6 +60,7 @@ KEEP_S: Mapping[str, float] = {"ServingCapacityLow": 3.0, "GpuThermalThrottle": 
 - GpuThermalThrottle: a GPU that has only just cooled, without work, is hot again as soon as it has some.
 """
 
+LAB_GRACE_S = 2.0
 PROBE_SLOW_S = 0.1
 """A health probe on one site's network takes a few milliseconds; 0.1 s is no longer the same network."""
 
@@ -103,8 +104,8 @@ _CAPPED = (
 _LINK_GUARD = f"and on (node) ({_NODE_READY}) and on (node) {_NODE_METRICS}"
 
 
-def infrastructure_alerts(clock: Clock) -> list[dict[str, Any]]:
-    """All infrastructure alert rules, in a fixed order."""
+def infrastructure_alerts(clock: Clock, node_grace_s: float = LAB_GRACE_S) -> list[dict[str, Any]]:
+    """All infrastructure alert rules, in a fixed order. `node_grace_s` is the control plane's patience with a node."""
     return [
         _alert(
             "NodeNotReady",
@@ -258,6 +259,7 @@ def infrastructure_alerts(clock: Clock) -> list[dict[str, Any]]:
             "No metrics from {{ $labels.source }}",
             "Metrics that were there are gone: alerts that need them cannot fire, which is not the same as all being"
             " well. Restart the exporter or fix its scrape. Never drain a node because of missing data.",
+            max(0.0, node_grace_s - LAB_GRACE_S),
         ),
         _alert(
             "Watchdog",
@@ -270,14 +272,14 @@ def infrastructure_alerts(clock: Clock) -> list[dict[str, Any]]:
     ]
 
 
-def _alert(name: str, expr: str, severity: str, summary: str, description: str) -> dict[str, Any]:
+def _alert(name: str, expr: str, severity: str, summary: str, text: str, longer_s: float = 0.0) -> dict[str, Any]:
     rule: dict[str, Any] = {"alert": name, "expr": expr}
-    if HOLD_S[name]:
-        rule["for"] = promql_duration(HOLD_S[name])
+    if hold_s := HOLD_S[name] + longer_s:
+        rule["for"] = promql_duration(hold_s)
     if name in KEEP_S:
         rule["keep_firing_for"] = promql_duration(KEEP_S[name])
     rule["labels"] = {"severity": severity}
-    rule["annotations"] = {"summary": summary, "description": description}
+    rule["annotations"] = {"summary": summary, "description": text}
     return rule
 
 
@@ -329,9 +331,7 @@ def _ejected_though_ready(clock: Clock) -> str:
 
 
 def _absent_sources() -> str:
-    """A gateway or the controller that fell silent, or a node that the controller calls ready while it exports
-    nothing.
-    """
+    """A silent gateway or controller, or a node that the controller calls ready while it exports nothing."""
 
     def by_source(series: str, label: str) -> str:
         return f'count by (source) (label_replace({series}, "source", "$1", "{label}", "(.+)"))'

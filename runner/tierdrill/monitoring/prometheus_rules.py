@@ -64,8 +64,9 @@ def prometheus_rules(tiers: Tiers, workloads: Workloads, environment: Environmen
         rules = _tier_rules(tier, _served_models(tier, workloads), clock)
         if rules:
             groups.append(_group(f"tierdrill-slo-{tier.name}", rules, clock))
-    infrastructure = [_group("tierdrill-infrastructure", infrastructure_alerts(clock), clock)]
-    return {SLO_FILE: _text({"groups": groups}), INFRASTRUCTURE_FILE: _text({"groups": infrastructure})}
+    alerts = infrastructure_alerts(clock, environment.lab.node_grace)
+    infrastructure = _text({"groups": [_group("tierdrill-infrastructure", alerts, clock)]})
+    return {SLO_FILE: _text({"groups": groups}), INFRASTRUCTURE_FILE: infrastructure}
 
 
 def recording_rule_name(window_s: float) -> str:

@@ -48,6 +48,18 @@ class _Replicas(click.ParamType[tuple[str, int]]):
         return model, int(number)
 
 
+class _Duration(click.ParamType[float]):
+    name = "duration"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        from tierdrill.documents.models.units import parse_duration
+
+        try:
+            return parse_duration(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
 @click.command("demo")
 @click.option("--image", required=True, help="Image with tierdrill; with --host-python any image the nodes have.")
 @click.option("--environment", default="lab", show_default=True, help="Environment whose tiers and models it serves.")
@@ -69,6 +81,12 @@ class _Replicas(click.ParamType[tuple[str, int]]):
     "--system-nodes", type=_Label(), metavar="LABEL", help="Where gateways and monitoring run, away from the replicas."
 )
 @click.option(
+    "--node-grace",
+    type=_Duration(),
+    metavar="DURATION",
+    help="How long the cluster waits for a silent node (node-monitor-grace-period) [default: 50s, as Kubernetes].",
+)
+@click.option(
     "--token-file",
     type=click.Path(path_type=Path, dir_okay=False, exists=True),
     help="The platform's secret, to apply the same again [default: a new one].",
@@ -85,6 +103,7 @@ def demo(
     node_ports: bool,
     services: IPv4Network | None,
     system_nodes: tuple[str, str] | None,
+    node_grace: float | None,
     token_file: Path | None,
 ) -> None:
     """Print the tiered deployment for a cluster, ready for `kubectl apply -f -`.
@@ -106,6 +125,7 @@ def demo(
         node_ports,
         services,
         system_nodes,
+        objects.NODE_GRACE_S if node_grace is None else node_grace,
         dict(replicas),
     )
     plan = objects.plan_of(

@@ -107,7 +107,7 @@ class ObjectWatch:
     async def _watch(self, session: aiohttp.ClientSession, version: str) -> str:
         """One watch to its end; where to go on from. WatchEnded where that is nowhere."""
         query = self._query(
-            watch="1", resourceVersion=version, timeoutSeconds=f"{self.watch_s:.0f}", allowWatchBookmarks="true"
+            watch="true", resourceVersion=version, timeoutSeconds=f"{self.watch_s:.0f}", allowWatchBookmarks="true"
         )
         async for event in self._events(session, query):
             kind, item = event["type"], event["object"]

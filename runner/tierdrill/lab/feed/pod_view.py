@@ -1,6 +1,6 @@
 """What nodes and pods, as an API server gives them, mean: replicas and their states, endpoints, scrape targets. Pure.
 
-A pod says what it is by its labels: PART is the program, `model` what it serves. Its first port is where it serves.
+A pod says what it is by its labels: PART is the program, MODEL what it serves. Its first port is where it serves.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from tierdrill.lab.controller.cluster_metrics import NodeSeen, ReplicaSeen, Seen
 
 PART = "app.kubernetes.io/component"
 PLATFORM = "app.kubernetes.io/part-of"
+MODEL = "tierdrill.io/model"
 REPLICA = "replica"
 GPU = "nvidia.com/gpu"
 
@@ -51,9 +52,9 @@ def seen(nodes: Iterable[Object], pods: Iterable[Object], models: Sequence[Serve
     by_name = {model.name: model for model in models}
     desired = {(model.tier, model.name): model.slots * model.replicas for model in models}
     replicas = tuple(
-        _replica(pod, by_name[labels(pod)["model"]], ready)
+        _replica(pod, by_name[labels(pod)[MODEL]], ready)
         for pod in sorted(pods, key=_name)
-        if is_replica(pod) and labels(pod).get("model") in by_name
+        if is_replica(pod) and labels(pod).get(MODEL) in by_name
     )
     return Seen(nodes_seen(nodes, resource), replicas, desired)
 
@@ -64,7 +65,7 @@ def endpoints(nodes: Iterable[Object], pods: Iterable[Object], models: Sequence[
     by_name = {model.name: model for model in models}
     listed = []
     for pod in sorted(pods, key=_name):
-        model, address = by_name.get(labels(pod).get("model", "")), address_of(pod)
+        model, address = by_name.get(labels(pod).get(MODEL, "")), address_of(pod)
         if not is_replica(pod) or model is None or address is None or not ready.get(pod["spec"]["nodeName"], True):
             continue
         listed.append(

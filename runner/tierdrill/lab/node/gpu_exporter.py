@@ -39,13 +39,7 @@ class ExporterSettings:
     listen: str = "127.0.0.1:0"
 
 
-async def run(config: Mapping[str, Any], ready_fd: int | None) -> None:
-    settings = build(ExporterSettings, config, PROGRAM, only_known=True)
-    specs = make_node(settings.node, settings.gpus, settings.memory_gib, settings.model_name).gpus
-    folder = Path(settings.state_dir)
-    folder.mkdir(parents=True, exist_ok=True)
-    board = GpuBoard(settings.node, list(specs), folder, lambda _: [])
-    board.boot(str(uuid.uuid4()))
+def build_app(board: GpuBoard) -> Starlette:
     registry = CollectorRegistry()
     registry.register(board)
 
@@ -55,13 +49,23 @@ async def run(config: Mapping[str, Any], ready_fd: int | None) -> None:
     async def health(_: Request) -> Response:
         return JSONResponse({"status": "ok", "overrides_error": board.error})
 
+    return Starlette(routes=[Route("/metrics", metrics), Route("/healthz", health)])
+
+
+async def run(config: Mapping[str, Any], ready_fd: int | None) -> None:
+    settings = build(ExporterSettings, config, PROGRAM, only_known=True)
+    specs = make_node(settings.node, settings.gpus, settings.memory_gib, settings.model_name).gpus
+    folder = Path(settings.state_dir)
+    folder.mkdir(parents=True, exist_ok=True)
+    board = GpuBoard(settings.node, list(specs), folder, lambda _: [])
+    board.boot(str(uuid.uuid4()))
+
     async def watch() -> None:
         while True:
             board.poll()
             await asyncio.sleep(POLL_S)
 
-    app = Starlette(routes=[Route("/metrics", metrics), Route("/healthz", health)])
-    await serve_announced(app, bind(settings.listen), PROGRAM, settings.node, ready_fd, watch())
+    await serve_announced(build_app(board), bind(settings.listen), PROGRAM, settings.node, ready_fd, watch())
 
 
 if __name__ == "__main__":

@@ -16,9 +16,10 @@ from typing import Any
 import yaml
 
 from tierdrill.documents.models.environment import Environment
+from tierdrill.documents.models.kubernetes import OPT_IN
 from tierdrill.documents.models.tiers import Tiers
 from tierdrill.documents.models.workloads import Workloads
-from tierdrill.lab.feed.pod_view import GPU
+from tierdrill.lab.feed.pod_view import GPU, MODEL, PLATFORM
 from tierdrill.lab.lab_config import LabConfigError, ModelConfig
 from tierdrill.lab.lab_plan import lab_config
 from tierdrill.monitoring.alertmanager_config import alertmanager_config
@@ -32,7 +33,6 @@ from tierdrill.targets.kubernetes.manifests.demo_plan import (
     GATEWAY,
     MONITORING,
     NAME,
-    OPT_IN,
     REPLICAS,
     SERVICES,
     SERVING,
@@ -61,6 +61,9 @@ from tierdrill.targets.kubernetes.manifests.rights import cluster_reader, pod_re
 
 TOKEN = "platform-token"  # noqa: S105 - its name
 PROMETHEUS_IMAGE, ALERTMANAGER_IMAGE = "prom/prometheus:v3.5.0", "prom/alertmanager:v0.28.1"
+NODE_GRACE_S = 50.0
+"""After so many seconds without a word from a node Kubernetes calls it not ready, if nothing else is set."""
+
 MOVED = 2
 """A replica that moves away from a lost node counts twice against its quota until the old one is given up."""
 
@@ -91,6 +94,7 @@ class DemoOptions:
     node_ports: bool = False
     services: IPv4Network | None = None
     system_nodes: tuple[str, str] | None = None
+    node_grace_s: float = NODE_GRACE_S
     replicas: Mapping[str, int] = field(default_factory=dict)
 
 
@@ -101,6 +105,7 @@ def plan_of(
     programs are asked for and not there.
     """
     shape = environment.lab
+    patient = shape.model_copy(update={"node_grace": options.node_grace_s})
     if unknown := sorted(set(options.replicas) - {model.name for model in workloads.models}):
         names = ", ".join(model.name for model in workloads.models)
         raise TargetError(f"--replicas: got model {unknown[0]!r}, expected one of: {names}")
@@ -113,7 +118,7 @@ def plan_of(
             workloads,
             prometheus=found.prometheus if found else None,
             alertmanager=found.alertmanager if found else None,
-            rules=prometheus_rules(tiers, workloads, environment),
+            rules=prometheus_rules(tiers, workloads, environment.model_copy(update={"lab": patient})),
             alertmanager_text=alertmanager_config(asked=True),
         )
     except (MonitoringUnavailable, LabConfigError) as error:
@@ -155,7 +160,7 @@ def _namespaces(plan: DemoPlan) -> list[Json]:
             "apiVersion": "v1",
             "kind": "Namespace",
             "metadata": metadata(
-                name, None, {**OPT_IN, "app.kubernetes.io/part-of": NAME, "pod-security.kubernetes.io/enforce": level}
+                name, None, {**dict([OPT_IN]), PLATFORM: NAME, "pod-security.kubernetes.io/enforce": level}
             ),
         }
         for name, level in levels.items()
@@ -167,7 +172,7 @@ def _priorities(plan: DemoPlan) -> list[Json]:
         return {
             "apiVersion": "scheduling.k8s.io/v1",
             "kind": "PriorityClass",
-            "metadata": metadata(name, None, {"app.kubernetes.io/part-of": NAME}),
+            "metadata": metadata(name, None, {PLATFORM: NAME}),
             "value": value,
             "preemptionPolicy": "PreemptLowerPriority" if preempts else "Never",
             "description": text,
@@ -192,7 +197,7 @@ def _quotas(plan: DemoPlan) -> list[Json]:
             {
                 "apiVersion": "v1",
                 "kind": "ResourceQuota",
-                "metadata": metadata(f"tier-{tier.name}", SERVING, {"app.kubernetes.io/part-of": NAME}),
+                "metadata": metadata(f"tier-{tier.name}", SERVING, {PLATFORM: NAME}),
                 "spec": {
                     "hard": {"pods": str(most), f"requests.{GPU}": str(most)},
                     "scopeSelector": {"matchExpressions": [scope]},
@@ -275,8 +280,8 @@ def _gateways(plan: DemoPlan) -> list[Json]:
 
 
 def _replicas(plan: DemoPlan, model: ModelConfig) -> list[Json]:
-    told = {"tier": model.tier, "rank": str(plan.rank(model)), "model": model.name}
-    selector = {**REPLICAS.labels, "model": model.name}
+    told = {"tier": model.tier, "rank": str(plan.rank(model)), MODEL: model.name}
+    selector = {**REPLICAS.labels, MODEL: model.name}
     # Inside its container a program sees its own GPU only, as the first.
     settings = asdict(model) | {"model": model.name, "rank": plan.rank(model), "gpu": 0}
     settings["listen"] = f"0.0.0.0:{REPLICAS.port}"

@@ -18,7 +18,6 @@ Json = dict[str, Any]
 
 SERVING, MONITORING = "serving", "monitoring"
 NAME = "tierdrill-demo"
-OPT_IN = {"tierdrill.io/drills": "allowed"}
 PRIVATE_NETWORKS = ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10")
 """Whoever reaches a gateway from these is inside: a gateway's Service is not open to others."""
 
