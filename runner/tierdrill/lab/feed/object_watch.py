@@ -24,6 +24,8 @@ ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 PAGE = 500
 WATCH_S = 30
 SLACK_S = 5.0
+"""So long after its agreed end a silent watch is given up."""
+
 CONNECT_S = 3.0
 BACKOFF_MIN_S = 0.2
 BACKOFF_MAX_S = 5.0
@@ -73,6 +75,7 @@ class ObjectWatch:
     objects: dict[str, Object] = field(default_factory=dict)
     listed: bool = False
     watch_s: float = WATCH_S
+    slack_s: float = SLACK_S
 
     async def run(self) -> None:
         """Follow for as long as the program lives."""
@@ -124,7 +127,7 @@ class ObjectWatch:
         return version
 
     async def _events(self, session: aiohttp.ClientSession, query: Mapping[str, str]) -> AsyncIterator[Any]:
-        limits = aiohttp.ClientTimeout(total=self.watch_s + SLACK_S, sock_connect=CONNECT_S)
+        limits = aiohttp.ClientTimeout(total=self.watch_s + self.slack_s, sock_connect=CONNECT_S)
         async with session.get(
             self.path, params=query, headers=self._headers(), timeout=limits, read_bufsize=EVENT_BYTES_MAX
         ) as answer:
