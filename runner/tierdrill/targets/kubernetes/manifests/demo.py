@@ -109,6 +109,8 @@ def plan_of(
     if unknown := sorted(set(options.replicas) - {model.name for model in workloads.models}):
         names = ", ".join(model.name for model in workloads.models)
         raise TargetError(f"--replicas: got model {unknown[0]!r}, expected one of: {names}")
+    for taken in {GATEWAY.name, CONTROLLER.name} & {model.name for model in workloads.models}:
+        raise TargetError(f"model {taken}: got a name that a program of the demo has, expected another")
     try:
         found = require(tools) if options.host_python else None
         config = lab_config(
