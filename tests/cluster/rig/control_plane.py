@@ -10,6 +10,7 @@ from .api import Api
 from .certificates import Certificates
 from .instance import (
     CONTROL_ADDRESS,
+    NODE_GRACE_S,
     POD_NETWORK,
     PORTS,
     SERVICE_NETWORK,
@@ -146,7 +147,7 @@ class ControlPlane:
             "--leader-elect=false",
             "--allocate-node-cidrs=false",
             f"--cluster-cidr={POD_NETWORK}",
-            "--node-monitor-grace-period=6s",
+            f"--node-monitor-grace-period={NODE_GRACE_S}s",
             "--node-monitor-period=1s",
             "--kube-api-qps=300",
             "--kube-api-burst=600",

@@ -27,6 +27,8 @@ SERVICES = {
 CONTROL_ADDRESS = "10.77.0.1"
 SERVICE_NETWORK, FIRST_SERVICE = "10.96.0.0/16", "10.96.0.1"
 POD_NETWORK = "10.244.0.0/16"
+NODE_GRACE_S = 6
+"""So long the control plane waits for a node that is silent."""
 
 
 class RigError(Exception):

@@ -10,9 +10,9 @@ from pathlib import Path
 
 from .build import binaries
 from .image import NAME as IMAGE
-from .instance import DEFAULT, FIRST_PORT, PORTS, Instance, RigError, run
+from .instance import DEFAULT, FIRST_PORT, NODE_GRACE_S, PORTS, Instance, RigError, run
 from .lifetime import wait_for_nodes
-from .node import SYSTEM, SYSTEM_LABEL, Node
+from .node import GPUS, SYSTEM, SYSTEM_LABEL, Node
 from .programs import say
 
 CHECKOUT = Path(__file__).parents[3]
@@ -33,7 +33,8 @@ def add_platform(instance: Instance) -> None:
     if not token.exists():
         _write_secret(token, secrets.token_hex(24))
     where = ("--service-network", SERVICES, "--system-nodes", f"{SYSTEM_LABEL}=true", "--token-file", str(token))
-    objects = _tierdrill("demo", "--image", IMAGE, "--host-python", *where)
+    how = ("--gpus", str(GPUS), "--node-grace", f"{NODE_GRACE_S}s")
+    objects = _tierdrill("demo", "--environment", str(ENVIRONMENT), "--image", IMAGE, "--host-python", *where, *how)
     _kubectl(instance, "apply", "-f", "-", text=objects)
     for kind, namespace in (("Deployment", "serving"), ("Deployment", "monitoring"), ("DaemonSet", "monitoring")):
         timeout = f"--timeout={ROLLED_OUT_WITHIN_S}s"

@@ -10,7 +10,9 @@ import click
 
 from tierdrill.cli.errors import Refusal
 from tierdrill.cli.folders import Surroundings
+from tierdrill.cli.options import environment_option
 
+DEFAULT_ENVIRONMENT = "lab"
 SERVICES_PREFIX_MAX = 28
 TOKEN_LENGTH_MIN = 16
 
@@ -62,12 +64,15 @@ class _Duration(click.ParamType[float]):
 
 @click.command("demo")
 @click.option("--image", required=True, help="Image with tierdrill; with --host-python any image the nodes have.")
-@click.option("--environment", default="lab", show_default=True, help="Environment whose tiers and models it serves.")
+@environment_option("Environment whose tiers and models it serves, by its clock [default: lab].")
 @click.option("--host-python", is_flag=True, help="Mount this machine's Python and programs into the pods.")
 @click.option("--prometheus-image", help="Image of Prometheus.")
 @click.option("--alertmanager-image", help="Image of Alertmanager.")
 @click.option(
     "--replicas", type=_Replicas(), multiple=True, metavar="MODEL=NUMBER", help="Another number of a model's replicas."
+)
+@click.option(
+    "--gpus", type=click.IntRange(1, 16), help="Emulated GPUs of a node [default: the environment's]."
 )
 @click.option("--node-ports", is_flag=True, help="Open ports 30080, 30090 and 30093 on every node.")
 @click.option(
@@ -95,11 +100,12 @@ class _Duration(click.ParamType[float]):
 def demo(
     here: Surroundings,
     image: str,
-    environment: str,
+    environment: str | None,
     host_python: bool,
     prometheus_image: str | None,
     alertmanager_image: str | None,
     replicas: tuple[tuple[str, int], ...],
+    gpus: int | None,
     node_ports: bool,
     services: IPv4Network | None,
     system_nodes: tuple[str, str] | None,
@@ -110,13 +116,10 @@ def demo(
 
     Namespaces serving and monitoring, both open to drills by their label. The output holds the platform's secret.
     """
-    from tierdrill.cli.drill_documents import whole_catalogue
+    from tierdrill.cli.drill_documents import environment_setting
     from tierdrill.targets.kubernetes.manifests import demo as objects
 
-    catalogue = whole_catalogue(here.catalogue)
-    if (chosen := catalogue.environments.get(environment)) is None:
-        known = ", ".join(sorted(catalogue.environments))
-        raise Refusal(f"--environment: got {environment!r}, expected one of: {known}")
+    chosen, tiers, workloads = environment_setting(here.catalogue, environment or DEFAULT_ENVIRONMENT)
     options = objects.DemoOptions(
         image,
         prometheus_image or objects.PROMETHEUS_IMAGE,
@@ -127,15 +130,9 @@ def demo(
         system_nodes,
         objects.NODE_GRACE_S if node_grace is None else node_grace,
         dict(replicas),
+        gpus,
     )
-    plan = objects.plan_of(
-        chosen,
-        catalogue.tiers[chosen.tiers],
-        catalogue.workloads[chosen.workloads],
-        here.tools,
-        _token(token_file),
-        options,
-    )
+    plan = objects.plan_of(chosen, tiers, workloads, here.tools, _token(token_file), options)
     click.echo(objects.as_yaml(objects.manifests(plan)), nl=False)
 
 

@@ -96,6 +96,7 @@ class DemoOptions:
     system_nodes: tuple[str, str] | None = None
     node_grace_s: float = NODE_GRACE_S
     replicas: Mapping[str, int] = field(default_factory=dict)
+    gpus: int | None = None
 
 
 def plan_of(
@@ -140,7 +141,7 @@ def plan_of(
         alertmanager,
         token,
         gateways=shape.gateways,
-        gpus=shape.gpus_per_node,
+        gpus=options.gpus or shape.gpus_per_node,
         gpu_memory_gib=float(shape.gpu_memory_gib),
         gpu_model=shape.gpu_model,
         services=options.services,
