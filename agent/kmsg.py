@@ -1,7 +1,8 @@
 """Lines in the kernel's log, such as a driver would write.
 
 The kernel lets ten lines in five seconds pass of each opening of /dev/kmsg, unless it is told otherwise: each line has
-an opening of its own, and nothing of the machine's is changed for them. A line without its end is kept back until the next one.
+an opening of its own, and nothing of the machine's is changed for them. A line without its end would be kept back
+until the next one.
 """
 
 from __future__ import annotations
@@ -15,12 +16,16 @@ from fault import NOTHING, REVERTED, Fault, Refused
 
 DEVICE = "/dev/kmsg"
 SETTING = "/proc/sys/kernel/printk_devkmsg"
+DRIVER = "/proc/driver/nvidia/gpus"
 LINE_MAX = 900
 COUNT = (1, 100_000)
 
 
 class Lines(Fault):
-    """`lines`, one after the other and again: `count` in all, `per_second`; each with `mark` in it, to be counted."""
+    """`lines`, one after the other and again: `count` in all, `per_second`; each with `mark` in it, to be counted.
+
+    `{pci}` in a line stands for the address of the GPU of index `gpu`.
+    """
 
     tick_s: float | None = 0.05
     _written = 0
@@ -45,7 +50,7 @@ class Lines(Fault):
             raise Refused(f"{SETTING} is off: the kernel takes no lines")
         if not os.access(DEVICE, os.W_OK):
             raise Refused(f"{DEVICE} is not there or not ours to write to: a privileged container has it")
-        return {"counted_before": count_lines(mark)}
+        return {"counted_before": count_lines(mark), "pci": pci_of(int(self.number("gpu", 0, 63, 0)))}
 
     def apply(self) -> None:
         self._began = time.monotonic()
@@ -57,7 +62,7 @@ class Lines(Fault):
         for number in range(self._written, due):
             fd = os.open(DEVICE, os.O_WRONLY | os.O_CLOEXEC)
             try:
-                os.write(fd, lines[number % len(lines)].encode() + b"\n")
+                os.write(fd, lines[number % len(lines)].replace("{pci}", self.found["pci"]).encode() + b"\n")
             finally:
                 os.close(fd)
         self._written = max(self._written, due)
@@ -72,6 +77,12 @@ class Lines(Fault):
     def look(self) -> tuple[bool, str]:
         seen = count_lines(self.parameters["mark"]) - self.found["counted_before"]
         return seen > 0, f"{seen} of {self.parameters.get('count', 1)} lines are in the kernel's log"
+
+
+def pci_of(gpu: int) -> str:
+    """The address of a GPU as the driver spells it; a likely one where there is no driver."""
+    known = sorted(path.name for path in Path(DRIVER).iterdir()) if Path(DRIVER).is_dir() else []
+    return known[gpu].rpartition(".")[0] if gpu < len(known) else f"0000:{gpu + 1:02x}:00"
 
 
 def count_lines(mark: str) -> int:

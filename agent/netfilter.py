@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from pathlib import Path
 from typing import Any, Callable
 
 from fault import NOTHING, REVERTED, Fault, Refused, short
@@ -11,6 +12,7 @@ from namespaces import Network, Tool, first_line, same_network, tool
 
 HOOKS = {"in": ("INPUT",), "out": ("OUTPUT",), "both": ("INPUT", "OUTPUT")}
 PREFIX = "TIERDRILL-"
+UPLINKS = "uplinks"
 
 
 def peers_of(parameters: dict[str, Any]) -> list[str]:
@@ -105,6 +107,21 @@ def _as_nft(match: str, family: str) -> str:
     return " ".join(f"{names[key]} {value}" for key, value in zip(words[::2], words[1::2]))
 
 
+def uplinks() -> list[str]:
+    """The interfaces that the node's default routes lead through. Refused where there is none."""
+    found = set()
+    for name, destination, prefix, device in (("route", 1, 7, 0), ("ipv6_route", 0, 1, 9)):
+        try:
+            rows = [line.split() for line in Path(f"/proc/1/net/{name}").read_text().splitlines()]
+        except OSError:
+            continue
+        whole = [row for row in rows if len(row) > 8 and not (row[destination] + row[prefix]).strip("0")]
+        found |= {row[device] for row in whole}
+    if not found - {"lo"}:
+        raise Refused("the node has no default route: its uplinks are not known")
+    return sorted(found - {"lo"})
+
+
 def programs(network: Network, families: str, *, queue: bool = False) -> list[list[Any]]:
     """What can filter in a network: iptables for those of the families (4, 6) that it has, else nft; else Refused."""
     found: list[list[Any]] = []
@@ -128,7 +145,8 @@ def programs(network: Network, families: str, *, queue: bool = False) -> list[li
 
 class Drop(Fault):
     """What passes between a network and `peers` (none: everybody) is dropped; with `reject` TCP is reset; `percent`:
-    only so much of it. `direction` in, out or both. `interfaces`: what passes through those, also what is forwarded.
+    only so much of it. `direction` in, out or both. `interfaces`: what passes through those, also what is forwarded;
+    "uplinks" are those by which the node reaches others.
     """
 
     def bind(self) -> dict[str, Any]:
@@ -139,7 +157,14 @@ class Drop(Fault):
         families = {"6" if ":" in peer else "4" for peer in peers_of(self.parameters)} or {"4", "6"}
         network = Network(self.target)
         network.refuse_the_nodes()
-        return {"network": network.inode, "used": programs(network, "".join(sorted(families)))}
+        names = self.parameters.get("interfaces") or []
+        if names == UPLINKS:
+            names = uplinks()
+        return {
+            "network": network.inode,
+            "used": programs(network, "".join(sorted(families))),
+            "interfaces": names,
+        }
 
     def _hooks(self) -> tuple[str, ...]:
         direction = self.parameters.get("direction", "both")
@@ -148,7 +173,7 @@ class Drop(Fault):
         return (*HOOKS[direction], *(("FORWARD",) if self.parameters.get("interfaces") else ()))
 
     def _matches(self, family: str) -> list[str]:
-        names = [str(one) for one in self.parameters.get("interfaces") or []]
+        names = [str(one) for one in self.found["interfaces"]]
         if any(not re.fullmatch(r"[\w.@:-]{1,15}", name) or name == "lo" for name in names):
             raise Refused(f"interfaces: got {names}, expected names of network interfaces other than lo")
         peers = [one for one in peers_of(self.parameters) if (":" in one) == (family == "6")]

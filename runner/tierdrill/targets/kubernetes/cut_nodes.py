@@ -1,0 +1,83 @@
+"""Nodes that their control plane hears nothing of while they live: cut off, or with a kubelet that is stopped.
+
+What does it is cut off as well: it ends the fault by itself when its time is up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from tierdrill.faults.kind import FaultKind
+from tierdrill.targets.base import Proof, TargetError
+from tierdrill.targets.kubernetes import drilled
+from tierdrill.targets.kubernetes.agent_fault import (
+    MECHANISM,
+    PROBE_S,
+    SCOUT,
+    Aim,
+    Found,
+    agent_fault,
+    container_of,
+    hung,
+    probe_of,
+    raw_pod,
+    scouted,
+    told,
+    well,
+)
+from tierdrill.targets.kubernetes.agents import scout_beside
+from tierdrill.targets.kubernetes.kubernetes_fault import KubernetesFault, Parameters, Place, seen
+
+KUBELET_PORT = 10250
+MARGIN_S = 30.0
+"""So long after its planned end a fault is waited for at the most."""
+
+
+def cut_node(
+    kind: FaultKind,
+    text: str,
+    what: str,
+    target: Mapping[str, Any],
+    settings: Mapping[str, Any],
+    kubelet_is: Callable[[Mapping[str, Any]], bool],
+    pods_answer: bool,
+) -> KubernetesFault:
+    """A fault that cuts its own agent off. `kubelet_is` is how a scout finds the kubelet's port while it lasts."""
+    longest = next(one.bounds for one in kind.settings if one.name == "seconds")
+    assert longest is not None
+
+    def aim(place: Place, p: Parameters) -> Found:
+        node = drilled.node(place, p["node"])
+        address = f"[{node.address}]" if ":" in node.address else node.address
+        probes = [{"to": f"{address}:{KUBELET_PORT}", "path": "/"}]
+        for tier in place.settings.tiers:
+            for pod in drilled.tier_pods(place, tier):
+                if pod.node == node.name and pod.ready and len(probes) < 4:
+                    probes.append(probe_of(raw_pod(place, pod), container_of(place, pod, None)[0]))
+        scout = scout_beside(place, p["run"], (node.name,), p["lease_s"])
+        before = scout.order("probe", probes=probes, within_s=PROBE_S)["results"]
+        if any("connect_ms" not in one for one in before):
+            raise TargetError(f"a scout does not reach {node.name} as it is: {told(before)}")
+        return [Aim(node, what, target, settings)], {"probes": probes}
+
+    def landed(place: Place, p: Parameters) -> Proof:
+        kubelet, *pods = scouted(place, p)
+        cut = kubelet_is(kubelet) and all(well(one) is pods_answer for one in pods)
+        return seen(cut, SCOUT, told([kubelet, *pods]))
+
+    def gone(place: Place, p: Parameters) -> Proof:
+        kubelet = scouted(place, p, p["probes"][:1])
+        return seen(all(map(well, kubelet)), SCOUT, told(kubelet))
+
+    times = replace(MECHANISM, gone_within_s=longest[1] + MARGIN_S, poll_s=0.5)
+    return agent_fault(text, aim, landed, gone, times=times, self_timed=True)
+
+
+def unreachable(result: Mapping[str, Any]) -> bool:
+    """Nothing at all comes back."""
+    return "connect_ms" not in result and "error" in result
+
+
+__all__ = ["cut_node", "hung", "unreachable"]

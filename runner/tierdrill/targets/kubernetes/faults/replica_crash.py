@@ -1,0 +1,50 @@
+"""A replica's process that is killed, and killed again as often as the kubelet starts it, until the fault is undone."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from tierdrill.targets.base import Proof
+from tierdrill.targets.kubernetes import drilled
+from tierdrill.targets.kubernetes.agent_fault import MECHANISM, Aim, Found, agent_fault, container_of, host_of
+from tierdrill.targets.kubernetes.connect import path_of
+from tierdrill.targets.kubernetes.kubernetes_fault import Parameters, Place, find, seen
+from tierdrill.targets.kubernetes.pod_ends import KUBELET, still_there
+
+
+def _aim(place: Place, p: Parameters) -> Found:
+    pod = drilled.pod(place, p["replica"])
+    tier = drilled.tier_of(place, pod)
+    name, container = container_of(place, pod, None if tier is None else place.settings.tiers[tier].container)
+    target = {"pod": pod.uid, "container": container}
+    aim = Aim(host_of(place, pod), "crash", target, {"repeat": True})
+    return [aim], {"pod": pod.ref.plain(), "container": name, "container_id": container}
+
+
+def _landed(place: Place, p: Parameters) -> Proof:
+    """Does the kubelet tell that the container has ended?"""
+    found = find(place.cluster, path_of("pods", p["pod"]["namespace"], p["pod"]["name"]))
+    for one in ((found or {}).get("status") or {}).get("containerStatuses") or ():
+        if one["name"] == p["container"]:
+            ends = [(one.get(what) or {}).get("terminated") for what in ("state", "lastState")]
+            for end in (each for each in ends if each and each.get("containerID", "").endswith(p["container_id"])):
+                return seen(True, KUBELET, f"container {one['name']} ended with exit code {end.get('exitCode')}")
+    return seen(False, KUBELET, f"container {p['container']} runs")
+
+
+def _gone(place: Place, p: Parameters) -> Proof:
+    """Does the kubelet tell that another container of that name runs, or is the pod gone?"""
+    pod = still_there(place, p["pod"])
+    if pod is None:
+        return seen(True, KUBELET, f"pod {p['pod']['name']} is gone")
+    other = [one for one in pod.containers if one.name == p["container"] and not one.id.endswith(p["container_id"])]
+    return seen(any(one.ready for one in other), KUBELET, f"{other[0].restarts if other else 0} restarts, {pod.phase}")
+
+
+FAULT = agent_fault(
+    "SIGKILL to the container's first process, again whenever it comes back",
+    _aim,
+    _landed,
+    _gone,
+    times=replace(MECHANISM, gone_within_s=360.0),
+)
