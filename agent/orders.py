@@ -4,7 +4,8 @@ Orders, one JSON object a line, each with an `id` that its answer repeats beside
     arm      lease_s [journal]                       -> undone: what an earlier life left; any order renews the lease
     beat
     bind     fault kind target parameters            -> record: what was found; nothing is touched
-    inject   record [ends_in_s] [self_timed]         a self-timed fault cuts its own line: only its planned end counts
+    inject   record [ends_in_s] [self_timed]         a self-timed fault cuts its own line: it begins after the answer,
+                                                     and only its planned end counts
     revert   fault | record                          -> outcome: reverted | nothing to do
     look     fault | record                          -> seen, detail: what the kernel shows
     probe    probes [target] [within_s]              -> results, as somebody in the target's network sees them
@@ -44,6 +45,9 @@ ENDS_IN_S = (0.05, 3600.0)
 AGAIN_S = 0.3
 """After so long an undo that failed is tried again."""
 
+ANSWERED_S = 0.3
+"""So long after the answer a fault begins that would hold the answer back."""
+
 LAST_TRIES_S = 10.0
 """So long is tried when this program must end."""
 
@@ -53,6 +57,7 @@ class Standing:
 
     def __init__(self, fault: Fault, session: Session | None) -> None:
         self.fault, self.session = fault, session
+        self.begins_at: float | None = None
         self.ends_at: float | None = None
         self.self_timed = False
         self.why = ""
@@ -135,8 +140,9 @@ class Agent:
         now = time.monotonic()
         times = [one.heard + one.lease_s for one in self._sessions if one.lease_s is not None]
         for one in self._standing.values():
-            times += [one.ends_at] if one.ends_at is not None else []
-            times += [one.due] if one.why or one.fault.tick_s is not None else []
+            times += [at for at in (one.begins_at, one.ends_at) if at is not None]
+            ticks = one.fault.tick_s is not None and one.begins_at is None
+            times += [one.due] if one.why or ticks else []
         return max(0.0, min(times) - now) if times else 60.0
 
     def _do_what_is_due(self) -> None:
@@ -147,11 +153,17 @@ class Agent:
                 self._leave(session, why)
         for one in list(self._standing.values()):
             now = time.monotonic()
-            if one.ends_at is not None and now >= one.ends_at and not one.why:
+            if one.begins_at is not None and now >= one.begins_at:
+                one.begins_at = None
+                try:
+                    self._apply(one)
+                except (Refused, OSError) as error:
+                    self._tell("trouble", fault=one.fault.record["fault"], error=str(error))
+            elif one.ends_at is not None and now >= one.ends_at and not one.why:
                 self._undo(one, "its planned end")
             elif now >= one.due and one.why:
                 self._undo(one, one.why)
-            elif now >= one.due and one.fault.tick_s is not None:
+            elif now >= one.due and one.fault.tick_s is not None and one.begins_at is None:
                 one.due = now + one.fault.tick_s
                 try:
                     one.fault.tick()
@@ -254,17 +266,22 @@ class Agent:
         if ends_in_s is not None or one.self_timed:
             if not isinstance(ends_in_s, (int, float)) or not ENDS_IN_S[0] <= ends_in_s <= ENDS_IN_S[1]:
                 raise Refused(f"ends_in_s: got {ends_in_s!r}, expected a number up to {ENDS_IN_S[1]:g}")
-            one.ends_at = time.monotonic() + ends_in_s
+            one.begins_at = time.monotonic() + ANSWERED_S if one.self_timed else None
+            one.ends_at = time.monotonic() + ends_in_s + ANSWERED_S * one.self_timed
         if self._journal is not None:
             self._journal.intend(record)
         self._standing[record["fault"]] = one
+        if one.begins_at is None:
+            self._apply(one)
+        return {"at": time.time()}
+
+    def _apply(self, one: Standing) -> None:
         try:
             one.fault.apply()
         except BaseException:
             self._undo(one, "it could not be applied")
             raise
         one.due = time.monotonic() + (one.fault.tick_s or 0.0)
-        return {"at": time.time()}
 
     def _order_revert(self, session: Session, order: dict[str, Any]) -> dict[str, Any]:
         record = order.get("record") or {}

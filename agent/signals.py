@@ -101,11 +101,22 @@ class Crash(Fault):
         if not self.parameters.get("repeat") or "pod" not in self.target:
             self.tick_s = None
             return
-        for one in in_pod(self.target["pod"]):
-            if SCAN.pids()[one.pid].container in self.found["beside"] or _words(one) != self.found["command"]:
-                continue
+        for one in self._successors():
             if send(one, signal.SIGKILL):
                 self.tell("again", pid=one.pid)
+
+    def _successors(self) -> list[Process]:
+        """Who has come in the place of what was killed."""
+        if "pod" not in self.target:
+            return []
+        hit = [Process(*one) for one in self.found["hit"]]
+        others = [one for one in in_pod(self.target["pod"]) if one not in hit]
+        places = SCAN.pids()
+        return [
+            one
+            for one in others
+            if places[one.pid].container not in self.found["beside"] and _words(one) == self.found["command"]
+        ]
 
     def undo(self) -> str:
         """Nobody kills it any more; who starts it again is the kubelet."""
@@ -114,7 +125,9 @@ class Crash(Fault):
     def look(self) -> tuple[bool, str]:
         hit = [Process(*one) for one in self.found["hit"]]
         ended = [one for one in hit if not state(one)]
-        return len(ended) == len(hit), f"{len(ended)} of {len(hit)} processes have ended"
+        again = self._successors()
+        told = f"{len(ended)} of {len(hit)} processes have ended, {len(again)} came in their place"
+        return len(ended) == len(hit) and not again, told
 
 
 class Hang(Fault):

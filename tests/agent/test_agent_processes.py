@@ -112,7 +112,7 @@ def test_the_kubelet_is_found_by_what_it_is_called_with(start_agent: Start) -> N
     agent = start_agent([*prefix, *two_words])
     record = until(lambda: _bound(agent))
     agent.do("inject", record=record, ends_in_s=60, self_timed=True)
-    assert agent.seen(record)
+    until(lambda: agent.seen(record))
     assert agent.revert(record) == "reverted"
 
 

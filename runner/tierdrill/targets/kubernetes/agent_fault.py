@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from tierdrill.targets.base import Mechanism, Proof, TargetError
-from tierdrill.targets.kubernetes.agents import NEEDS, AgentLine, agent_on, scout_beside
+from tierdrill.targets.kubernetes.agents import ANSWER_S, NEEDS, AgentLine, agent_on, drop_line, scout_beside
 from tierdrill.targets.kubernetes.connect import path_of
 from tierdrill.targets.kubernetes.kubernetes_fault import KubernetesFault, Parameters, Place, find, seen
 from tierdrill.targets.kubernetes.permissions import Permission
@@ -72,17 +72,25 @@ def agent_fault(
             if why := _over(place, one):
                 said.append(f"nothing to do, {why}")
                 continue
-            try:
-                within = {"within_s": REACH_S} if self_timed else {}
-                said.append(str(_line(place, p, one).order("revert", record=one["record"], **within)["outcome"]))
-            except TargetError:
-                if not self_timed:
-                    raise
-                said.append(f"it ends by itself {p['seconds']} s after it began")
+            said.append(_reverted_in_time(place, p, one) if self_timed else _reverted(place, p, one, ANSWER_S))
         return "; ".join(said)
 
     how = replace(times, text=text)
     return KubernetesFault(how, bind, inject, landed, gone, "agent", (*NEEDS, *needs), revert)
+
+
+def _reverted(place: Place, p: Parameters, one: Mapping[str, Any], answer_s: float) -> str:
+    return str(_line(place, p, one).order("revert", answer_s, record=one["record"])["outcome"])
+
+
+def _reverted_in_time(place: Place, p: Parameters, one: Mapping[str, Any]) -> str:
+    """A line that was cut off may hang for long after: another one is tried, before the node is taken to be away."""
+    for _ in range(2):
+        try:
+            return _reverted(place, p, one, REACH_S)
+        except TargetError:
+            drop_line(place, p["run"], one["node"]["name"])
+    return f"not now: it ends by itself {p['seconds']} s after it began"
 
 
 def _line(place: Place, p: Parameters, one: Mapping[str, Any]) -> AgentLine:

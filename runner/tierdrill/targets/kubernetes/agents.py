@@ -139,7 +139,7 @@ class AgentLine:
     def open(self) -> bool:
         return not self._broken and not self._closed.is_set()
 
-    def order(self, do: str, within_s: float = ANSWER_S, **order: Any) -> dict[str, Any]:
+    def order(self, do: str, answer_s: float = ANSWER_S, **order: Any) -> dict[str, Any]:
         """Its answer; TargetError where it refuses, is away, or says nothing in time."""
         with self._changed:
             self._number += 1
@@ -148,13 +148,13 @@ class AgentLine:
         try:
             self._send({"id": number, "do": do, **order})
             with self._changed:
-                self._changed.wait_for(lambda: self._answers[number] is not None or bool(self._broken), within_s)
+                self._changed.wait_for(lambda: self._answers[number] is not None or bool(self._broken), answer_s)
                 answer = self._answers[number]
         finally:
             with self._changed:
                 self._answers.pop(number)
         if answer is None:
-            raise TargetError(f"{self.name}: {self._broken or f'no answer to {do} within {within_s:g} s'}")
+            raise TargetError(f"{self.name}: {self._broken or f'no answer to {do} within {answer_s:g} s'}")
         if not answer.get("ok"):
             raise TargetError(f"{self.name}: {answer.get('error')}")
         return answer
@@ -225,18 +225,33 @@ def scout_beside(place: Place, run: str, nodes: tuple[str, ...], lease_s: float)
     return _line(place, run, agent_pod(place, run, None, tuple(sorted(set(nodes)))), lease_s)
 
 
+def drop_line(place: Place, run: str, node: str) -> None:
+    """Leave the agent on a node, where it does not answer: the next order goes over a new line."""
+    _close(_kept(place, agent_pod(place, run, node)))
+
+
 def close_lines() -> None:
     """End every line of this process."""
     for kept in list(_LINES.values()):
+        _close(kept)
+
+
+def _close(kept: _Kept) -> None:
+    with kept.lock:
         if kept.line is not None:
             kept.line.close()
             kept.line = None
 
 
+def _kept(place: Place, pod: dict[str, Any]) -> _Kept:
+    with _ONE_AT_A_TIME:
+        key = (str(place.told["cluster"]), place.settings.namespace, pod["metadata"]["name"])
+        return _LINES.setdefault(key, _Kept(threading.Lock()))
+
+
 def _line(place: Place, run: str, pod: dict[str, Any], lease_s: float) -> AgentLine:
     namespace, name = place.settings.namespace, pod["metadata"]["name"]
-    with _ONE_AT_A_TIME:
-        kept = _LINES.setdefault((str(place.told["cluster"]), namespace, name), _Kept(threading.Lock()))
+    kept = _kept(place, pod)
     with kept.lock:
         if kept.line is None or not kept.line.open:
             kept.line = None

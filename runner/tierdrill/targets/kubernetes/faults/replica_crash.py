@@ -6,7 +6,15 @@ from dataclasses import replace
 
 from tierdrill.targets.base import Proof
 from tierdrill.targets.kubernetes import drilled
-from tierdrill.targets.kubernetes.agent_fault import MECHANISM, Aim, Found, agent_fault, container_of, host_of
+from tierdrill.targets.kubernetes.agent_fault import (
+    MECHANISM,
+    Aim,
+    Found,
+    agent_fault,
+    container_of,
+    host_of,
+    kernel_sees_none,
+)
 from tierdrill.targets.kubernetes.connect import path_of
 from tierdrill.targets.kubernetes.kubernetes_fault import Parameters, Place, find, seen
 from tierdrill.targets.kubernetes.pod_ends import KUBELET, still_there
@@ -33,12 +41,16 @@ def _landed(place: Place, p: Parameters) -> Proof:
 
 
 def _gone(place: Place, p: Parameters) -> Proof:
-    """Does the kubelet tell that another container of that name runs, or is the pod gone?"""
+    """Do the kubelet and the node's kernel tell that another one runs in its place, or is the pod gone?"""
     pod = still_there(place, p["pod"])
     if pod is None:
         return seen(True, KUBELET, f"pod {p['pod']['name']} is gone")
     other = [one for one in pod.containers if one.name == p["container"] and not one.id.endswith(p["container_id"])]
-    return seen(any(one.ready for one in other), KUBELET, f"{other[0].restarts if other else 0} restarts, {pod.phase}")
+    told = f"{pod.restarts} restarts, {'' if pod.ready else 'not '}ready"
+    if not any(one.ready for one in other):
+        return seen(False, KUBELET, told)
+    runs = kernel_sees_none(place, p)
+    return seen(runs.seen, KUBELET, f"{told}; {runs.detail}")
 
 
 FAULT = agent_fault(
