@@ -62,7 +62,7 @@ class Platform:
                 },
                 "tiers": {"critical": self._selected("assistant")},
                 "gateways": {**self._selected("gateway"), "picker": self._selected("picker")},
-                "exporters": {"gpu": self._selected("exporter")},
+                "exporter": self._selected("exporter"),
             },
             "names": {
                 **{node["metadata"]["name"]: _ref("Node", node) for node in nodes},

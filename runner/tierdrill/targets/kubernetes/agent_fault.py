@@ -7,12 +7,13 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from tierdrill.targets.base import Mechanism, Proof, TargetError
+from tierdrill.targets.kubernetes import drilled
 from tierdrill.targets.kubernetes.agents import ANSWER_S, NEEDS, AgentLine, agent_on, drop_line, scout_beside
 from tierdrill.targets.kubernetes.connect import path_of
 from tierdrill.targets.kubernetes.kubernetes_fault import KubernetesFault, Parameters, Place, find, seen
 from tierdrill.targets.kubernetes.permissions import Permission
 from tierdrill.targets.kubernetes.pod_ends import still_there
-from tierdrill.targets.kubernetes.records import NodeRecord, PodRecord, node_of
+from tierdrill.targets.kubernetes.records import NodeRecord, PodRecord, node_of, pod_of
 
 REACH_S = 4.0
 """So long an agent is asked that may be cut off by what it does."""
@@ -189,6 +190,17 @@ def probe_of(raw: Mapping[str, Any], container: str) -> dict[str, Any]:
     if http and str(http.get("scheme", "HTTP")).upper() == "HTTP":
         probe["path"] = http.get("path") or "/"
     return probe
+
+
+def ready_replicas(place: Place, node: str) -> list[tuple[dict[str, Any], str]]:
+    """The ready pods of the tiers on a node, as the API tells of them, each with the container that serves."""
+    found = []
+    for tier, told_of in place.settings.tiers.items():
+        for raw in drilled.raw_tier_pods(place, tier):
+            pod = pod_of(raw)
+            if drilled.lives(raw) and pod.ready and pod.ip and pod.node == node:
+                found.append((dict(raw), container_of(place, pod, told_of.container)[0]))
+    return found
 
 
 def raw_pod(place: Place, pod: PodRecord) -> dict[str, Any]:

@@ -19,10 +19,9 @@ from tierdrill.targets.kubernetes.agent_fault import (
     Aim,
     Found,
     agent_fault,
-    container_of,
     hung,
     probe_of,
-    raw_pod,
+    ready_replicas,
     scouted,
     told,
     well,
@@ -31,6 +30,8 @@ from tierdrill.targets.kubernetes.agents import scout_beside
 from tierdrill.targets.kubernetes.kubernetes_fault import KubernetesFault, Parameters, Place, seen
 
 KUBELET_PORT = 10250
+REPLICAS = 3
+"""So many pods of the node are looked at, at the most."""
 MARGIN_S = 30.0
 """So long after its planned end a fault is waited for at the most."""
 
@@ -52,10 +53,7 @@ def cut_node(
         node = drilled.node(place, p["node"])
         address = f"[{node.address}]" if ":" in node.address else node.address
         probes = [{"to": f"{address}:{KUBELET_PORT}", "path": "/"}]
-        for tier in place.settings.tiers:
-            for pod in drilled.tier_pods(place, tier):
-                if pod.node == node.name and pod.ready and len(probes) < 4:
-                    probes.append(probe_of(raw_pod(place, pod), container_of(place, pod, None)[0]))
+        probes += [probe_of(*one) for one in ready_replicas(place, node.name)[:REPLICAS]]
         scout = scout_beside(place, p["run"], (node.name,), p["lease_s"])
         before = scout.order("probe", probes=probes, within_s=PROBE_S)["results"]
         if any("connect_ms" not in one for one in before):

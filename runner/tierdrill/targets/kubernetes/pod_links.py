@@ -12,10 +12,9 @@ from tierdrill.targets.kubernetes.agent_fault import (
     Aim,
     Found,
     agent_fault,
-    container_of,
     host_of,
     probe_of,
-    raw_pod,
+    ready_replicas,
     told,
 )
 from tierdrill.targets.kubernetes.agents import agent_on
@@ -42,23 +41,17 @@ def link_fault(
 
     def aim(place: Place, p: Parameters) -> Found:
         gateway, node = _ends(place, p)
-        pods = [
-            one
-            for tier in place.settings.tiers
-            for one in drilled.tier_pods(place, tier)
-            if one.node == node.name and one.ip and one.ready
-        ]
-        if not pods:
+        replicas = ready_replicas(place, node.name)
+        if not replicas:
             raise TargetError(f"no ready pod of a tier is on {p['destination']}: nothing goes over that link")
-        container, _ = container_of(place, pods[0], None)
-        probe = {"to": probe_of(raw_pod(place, pods[0]), container)["to"]}
+        probe = {"to": probe_of(*replicas[0])["to"]}
         own = find(place.cluster, path_of("nodes", name=node.name)) or {}
         host = host_of(place, gateway)
         facts = {"pod": gateway.ref.plain(), "probes": [probe] * PROBES}
         before = _probed(place, {**p, **facts}, host.name, 1.0)
         if not all("connect_ms" in one for one in before):
             raise TargetError(f"{p['source']} does not reach {p['destination']} as it is: {told(before[:1])}")
-        peers = {"peers": _peers(own, [one.ip for one in pods])}
+        peers = {"peers": _peers(own, [raw["status"]["podIP"] for raw, _ in replicas])}
         facts["before_ms"] = sorted(one["connect_ms"] for one in before)[PROBES // 2]
         return [Aim(host, kind, {"pod": gateway.uid}, {**peers, **settings(p)})], facts
 

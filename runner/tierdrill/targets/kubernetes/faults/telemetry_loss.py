@@ -24,11 +24,15 @@ from tierdrill.targets.kubernetes.records import PodRecord, pod_of
 
 
 def _exporters(place: Place, node: str) -> list[PodRecord]:
+    exporter = place.settings.exporter
+    if exporter is None:
+        raise TargetError("the environment names no kubernetes.exporter")
     found = [
         pod_of(raw)
-        for one in place.settings.exporters.values()
-        for namespace in one.namespaces
-        for raw in place.cluster.pages(path_of("pods", namespace), labels=one.selector, fields=f"spec.nodeName={node}")
+        for namespace in exporter.namespaces
+        for raw in place.cluster.pages(
+            path_of("pods", namespace), labels=exporter.selector, fields=f"spec.nodeName={node}"
+        )
     ]
     return [one for one in found if not one.ended and not one.deleting]
 
@@ -37,7 +41,7 @@ def _aim(place: Place, p: Parameters) -> Found:
     node = drilled.node(place, p["node"])
     pods = _exporters(place, node.name)
     if not pods:
-        raise TargetError(f"no pod of kubernetes.exporters runs on {p['node']} ({node.name})")
+        raise TargetError(f"no pod of kubernetes.exporter runs on {p['node']} ({node.name})")
     drilled.refuse_pods(place, pods)
     aims, probes = [], []
     for pod in pods:
