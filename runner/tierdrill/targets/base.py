@@ -254,7 +254,8 @@ class Opening:
     """What a run asks its target for. `kept` names a deployment that is up and stays up; None: one of the run's own.
 
     `targets` are what will be faulted, and `planned_s` is how long the run is to last. `own` is told of every process
-    that is started. `discreet`: its logs must not tell what is injected (an exercise).
+    that is started. `discreet`: its logs must not tell what is injected (an exercise). `observed` are the kinds of
+    custom resources (KIND.GROUP) by which playbooks of other tools are seen to run.
     """
 
     run: str
@@ -268,6 +269,7 @@ class Opening:
     discreet: bool = False
     targets: tuple[str, ...] = ()
     planned_s: float = 3600.0
+    observed: tuple[str, ...] = ()
 
 
 class Session(Protocol):

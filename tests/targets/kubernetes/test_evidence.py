@@ -19,7 +19,7 @@ from tierdrill.targets.kubernetes.evidence import (
     pod_sight,
     resource_sight,
 )
-from tierdrill.targets.kubernetes.remediators import REMEDIATORS, RESOURCES, served
+from tierdrill.targets.kubernetes.remediators import REMEDIATORS, RESOURCES, resource_of
 
 AT = "2026-11-29T23:00:05Z"
 NAMES = {"worker-b": "node-2", "web-1": "assistant-1"}
@@ -194,11 +194,12 @@ def test_the_node_of_each_known_custom_resource_is_found(resource: Any) -> None:
     assert resource.node_of(bare) == ("worker-b" if resource.node == "metadata.name" else "")
 
 
-def test_only_resources_that_the_cluster_serves_are_watched_in_the_version_it_prefers() -> None:
-    groups = {"groups": [{"name": "kueue.x-k8s.io", "preferredVersion": {"version": "v1beta2"}}, {"name": "apps"}]}
-    [(resource, version)] = served(groups)
-    assert resource.path(version) == "/apis/kueue.x-k8s.io/v1beta2/workloads"
-    assert served({}) == ()
+def test_a_kind_that_no_known_tool_has_is_looked_for_as_such_are_usually_called() -> None:
+    own = resource_of("NodeRepair.example.com")
+    assert own.path("v1") == "/apis/example.com/v1/noderepairs"
+    assert own.node_of({"metadata": {"name": "x"}, "spec": {"nodeName": "worker-b"}}) == "worker-b"
+    workload = resource_of("Workload.kueue.x-k8s.io")
+    assert (workload.path("v1beta2"), workload.node) == ("/apis/kueue.x-k8s.io/v1beta2/workloads", "")
 
 
 def test_tools_and_their_resources_are_told_apart() -> None:

@@ -19,6 +19,7 @@ TAKES = {
     "done": ("custom-resource", "job"),
 }
 NEEDS = {"custom-resource": "kind", "label": "key"}
+_KIND = re.compile(r"[A-Z][A-Za-z0-9]*(\.[a-z0-9-]+)+\Z")
 _ENVIRONMENT_NAME = re.compile(r"[A-Z_][A-Z0-9_]*\Z")
 
 
@@ -89,5 +90,8 @@ def _check_look(place: Place, look: Look) -> None:
     for name, does in TAKES.items():
         if getattr(look, name) is not None and look.do not in does:
             place.at(name).report(f"{name} for {look.do}", f"{name} is for {either(does)}", key=True)
+    if look.do == "custom-resource" and look.kind is not None and not _KIND.match(look.kind):
+        example = "the kind with its group: RebootNode.janitor.dgxc.nvidia.com"
+        place.at("kind").report(f"kind: got {shown(look.kind)}", example)
     if (name := NEEDS.get(look.do, "")) and getattr(look, name) is None:
         place.at("do").report(f"{look.do} without {name}", f"{name} says which")

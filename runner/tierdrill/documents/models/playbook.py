@@ -113,8 +113,8 @@ class Escalation(Part):
 class Look(Part):
     """One thing that an automation is seen to do, in the API of the cluster.
 
-    `by` is a pattern for the field manager that did it. `kind` is that of a custom resource, with its group
-    (RebootNode.janitor.dgxc.nvidia.com), or of a workload; `key` that of a taint or label; patterns both. A custom
+    `by` is a pattern for the field manager that did it, and `key` one for that of a taint or label. `kind` is that of a
+    custom resource, with its group (RebootNode.janitor.dgxc.nvidia.com), or a pattern for a workload's. A custom
     resource or Job has succeeded once `done` holds, such as `phase=Succeeded` or `conditions[NodeReady]=True`; a drain
     once no replica is left on the node.
     """

@@ -22,7 +22,7 @@ from tierdrill.targets.kubernetes.cluster_view import NODES, Gap
 from tierdrill.targets.kubernetes.connect import Cluster, path_of
 from tierdrill.targets.kubernetes.names import NameTable
 from tierdrill.targets.kubernetes.permissions import Permission, may
-from tierdrill.targets.kubernetes.remediators import RESOURCES, served
+from tierdrill.targets.kubernetes.remediators import RESOURCES, CustomResource, resource_of
 from tierdrill.targets.kubernetes.watch import Change, ObjectWatch
 
 SOURCE = "kubernetes"
@@ -50,27 +50,41 @@ class _Followed:
     tell: Tell
 
 
-def seeing() -> tuple[Permission, ...]:
-    """What it needs beside what every plan reads; without one of them the run goes on and says what it does not see."""
-    tools = [permission for resource in RESOURCES for permission in resource.permissions]
-    kinds = [may(plural, "list", "watch", group=group, scope="drilled") for _, plural, group, _ in WORKLOADS]
-    events = (*may("events", "list", "watch", scope="drilled"), *may("events", "list", "watch", scope="default"))
-    return (*(one for needed in kinds for one in needed), *events, *tools)
+NEEDS: tuple[Permission, ...] = (
+    *(one for _, plural, group, _ in WORKLOADS for one in may(plural, "list", "watch", group=group, scope="drilled")),
+    *may("events", "list", "watch", scope="drilled"),
+    *may("events", "list", "watch", scope="default"),
+)
+"""What it needs beside what every plan reads; without one of them the run goes on and says what it does not see."""
+
+
+def looking_for(kinds: Iterable[str]) -> tuple[Permission, ...]:
+    """What it needs to see custom resources of these kinds (KIND.GROUP)."""
+    return tuple(one for kind in kinds for one in resource_of(kind).permissions)
 
 
 class ActorWatch:
     """Made inside the event loop. `names` gives the names as they are now; `gap` is told what was not heard of.
 
+    `kinds` are those of custom resources (KIND.GROUP) that must be seen; others of known tools are where they may be.
     `take` gets each change of the view, from any thread; `follow` is to run as long as the run does.
     """
 
     def __init__(
-        self, cluster: Cluster, settings: KubernetesSettings, names: Callable[[], NameTable], gap: Gap
+        self,
+        cluster: Cluster,
+        settings: KubernetesSettings,
+        names: Callable[[], NameTable],
+        gap: Gap,
+        kinds: Iterable[str] = (),
     ) -> None:
         self._cluster, self._settings, self._names, self._gap = cluster, settings, names, gap
+        self._kinds = tuple(kinds)
         self._loop = asyncio.get_running_loop()
         self._changes: asyncio.Queue[tuple[Change, Tell]] = asyncio.Queue()
         self._events = 0
+        self._watches: list[ObjectWatch] = []
+        self._begun = asyncio.Event()
 
     def take(self, what: str, change: Change) -> None:
         """A node (`what` is nodes), a gateway's pod (gateways) or a tier's, before and after."""
@@ -86,11 +100,12 @@ class ActorWatch:
 
     async def follow(self, emit: Emit) -> None:
         """Until cancelled."""
-        watches: list[ObjectWatch] = []
+        watches = self._watches
         try:
-            for one in self._followed(await asyncio.to_thread(self._groups)):
+            for one in self._followed(await asyncio.to_thread(self._resources)):
                 watches.append(self._watch(one))
                 threading.Thread(target=self._run, args=(one, watches[-1]), name=one.path, daemon=True).start()
+            self._begun.set()
             while True:
                 change, tell = await self._changes.get()
                 for said in tell(change, self._alias):
@@ -100,18 +115,31 @@ class ActorWatch:
             for watch in watches:
                 watch.close()
 
+    async def listed(self) -> None:
+        """Until everything that may be watched was listed once."""
+        await self._begun.wait()
+        for watch in self._watches:
+            await asyncio.to_thread(watch.listed.wait)
+
     def _alias(self, kind: str, name: str) -> str:
         return self._names().alias(kind, name)
 
-    def _groups(self) -> Mapping[str, Any]:
+    def _resources(self) -> list[tuple[CustomResource, str]]:
+        """The custom resources that the cluster serves, each with its version."""
+        wanted = {one.name: one for one in RESOURCES} | {name: resource_of(name) for name in self._kinds}
         try:
-            return self._cluster.get("/apis")
+            groups = self._cluster.get("/apis").get("groups") or ()
+            versions = {one["name"]: str(one["preferredVersion"]["version"]) for one in groups}
         except TargetError as error:
             self._gap(f"{WATCH}custom resources", 0.0, str(error))
-            return {}
+            return []
+        for name in self._kinds:
+            if wanted[name].group not in versions:
+                self._gap(f"{WATCH}{name}", 0.0, f"the cluster has no API group {wanted[name].group}")
+        return [(one, versions[one.group]) for one in wanted.values() if one.group in versions]
 
-    def _followed(self, groups: Mapping[str, Any]) -> Iterator[_Followed]:
-        for resource, version in served(groups):
+    def _followed(self, resources: Iterable[tuple[CustomResource, str]]) -> Iterator[_Followed]:
+        for resource, version in resources:
             tell = functools.partial(_object_said, "custom-resource")
             yield _Followed(resource.name, resource.path(version), evidence.resource_sight(resource), tell)
         for namespace in self._settings.namespaces:
@@ -136,6 +164,8 @@ class ActorWatch:
             watch.run()
         except TargetError as error:
             self._gap(f"{WATCH}{one.what}", 0.0, str(error))
+            # Nobody need wait for it any more.
+            watch.listed.set()
 
     def _event_said(self, change: Change, alias: evidence.Aliases) -> Iterator[Payload]:
         sight: evidence.EventSight | None = change.after

@@ -128,8 +128,8 @@ def told_label(key: str) -> bool:
     return any(fnmatchcase(key, pattern) for pattern in LABELS)
 
 
-def served(groups: Mapping[str, Any]) -> tuple[tuple[CustomResource, str], ...]:
-    """The resources whose group the cluster has, with the version it prefers; `groups` is its answer to GET /apis."""
-    told = [one for one in groups.get("groups") or () if "preferredVersion" in one]
-    versions = {one["name"]: one["preferredVersion"]["version"] for one in told}
-    return tuple((one, versions[one.group]) for one in RESOURCES if one.group in versions)
+def resource_of(name: str) -> CustomResource:
+    """That of a kind by its name with the group; of one that no known tool has, by how such are usually made."""
+    kind, _, group = name.partition(".")
+    known = next((one for one in RESOURCES if one.name == name), None)
+    return known or CustomResource(kind, f"{kind.lower()}s", group, NODE_NAME)

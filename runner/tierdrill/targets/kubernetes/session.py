@@ -67,7 +67,7 @@ class KubernetesSession(ExternalSession):
         self._view = ClusterView(
             self.cluster, self._settings, opening.tiers, opening.workloads, self._changed, self._silent
         )
-        self._actors = ActorWatch(self.cluster, self._settings, self.names, self._silent)
+        self._actors = ActorWatch(self.cluster, self._settings, self.names, self._silent, opening.observed)
         told = self._settings.gateways.admin if self._settings.gateways is not None else None
         self._admin = None if told is None else GatewayAdmin(self.cluster, self.names, told)
         rename = self.endpoints.rename
