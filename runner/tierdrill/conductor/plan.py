@@ -19,7 +19,8 @@ from tierdrill.faults.registry import ACTIONS, KINDS, checked_parameters
 from tierdrill.load.arrival_schedule import Shape
 from tierdrill.load.child_line import CONTROL_FILE
 from tierdrill.load.load_plan import LoadPlan, Prompt, StreamPlan
-from tierdrill.targets.base import Mechanism, Session
+from tierdrill.targets.base import FaultOrder, Mechanism, Preview, Session
+from tierdrill.targets.open import target_of
 
 
 def load_plan(plan: Plan, session: Session | None, folder: Path) -> LoadPlan:
@@ -250,6 +251,18 @@ def _deadlines(setting: DrillSetting) -> tuple[Deadline, ...]:
         and (limit := getattr(setting.tiers.by_name(one.tier).objectives, name)) is not None
     ]
     return tuple(sorted((*alerts, *playbooks, *tiers), key=lambda deadline: deadline.within_s))
+
+
+def preview_of(plan: Plan) -> Preview | None:
+    """What the plan comes to as things are now, where its target can tell; TargetError where it does not answer."""
+    environment = plan.setting.environment
+    orders = [
+        FaultOrder(one.activity, one.kind, one.target, KINDS[one.kind].target_kind, one.mechanism, one.parameters,
+                   environment.lease)
+        for one in plan.faults
+        if one.kind in KINDS
+    ]  # fmt: skip
+    return target_of(environment).preview(plan.setting, orders, plan.fault_s)
 
 
 def describe_faults(plan: Plan) -> list[tuple[PlannedFault, str]]:

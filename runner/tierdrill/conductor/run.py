@@ -7,6 +7,7 @@ leave nothing behind whatever happens.
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,7 +18,7 @@ from tierdrill.conductor.external_playbooks import without_secret
 from tierdrill.conductor.finalize import close_books
 from tierdrill.conductor.observe import Observed, ObservedRun
 from tierdrill.conductor.phases import DrillRun
-from tierdrill.conductor.plan import Plan, PlanError, make_plan, new_run_name
+from tierdrill.conductor.plan import Plan, PlanError, make_plan, new_run_name, preview_of
 from tierdrill.conductor.provenance import provenance
 from tierdrill.conductor.recorder import Recorder
 from tierdrill.conductor.run_start import RunRefused, begin_run
@@ -68,8 +69,11 @@ async def run_drill(setting: DrillSetting, options: RunOptions, listeners: Seque
         run = options.run or new_run_name(setting.drill.metadata.name, began)
         plan = make_plan(setting, run, options.variant, mechanisms_of(setting.environment))
         plan = options.observed.planned(plan) if options.observed is not None else plan
+        preview = await asyncio.to_thread(preview_of, plan)
     except (PlanError, TargetError) as error:
         raise RunRefused(str(error)) from error
+    if preview is not None and (against := [*preview.refusals, *(f"not allowed to {one}" for one in preview.missing)]):
+        raise RunRefused("; ".join(against))
     cut = plan.sabotage.do.disable_playbook if plan.sabotage else None
     needed = {one.playbook for one in setting.drill.expect.playbooks.must_fire} - {cut}
     if missing := without_secret(setting.playbooks, needed):

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 if TYPE_CHECKING:
     from tierdrill.credentials import HttpLogin
+    from tierdrill.documents.catalogue import DrillSetting
     from tierdrill.documents.models.drill import Stream
     from tierdrill.documents.models.environment import Environment
     from tierdrill.documents.models.tiers import Tiers
@@ -324,6 +325,22 @@ class Session(Protocol):
         """End a deployment of the run's own; the processes that would not end."""
 
 
+@dataclass(frozen=True)
+class Preview:
+    """What a plan comes to as things stand where it would be carried out, in words.
+
+    `names` are the real names of what the documents name, `falls` what goes with each fault's target, `missing` the
+    permissions that are not there. With `refusals` a drill is not run; `remarks` are worth knowing.
+    """
+
+    place: str
+    names: Mapping[str, str]
+    falls: Mapping[str, tuple[str, ...]]
+    missing: tuple[str, ...]
+    refusals: tuple[str, ...]
+    remarks: tuple[str, ...]
+
+
 class Target(Protocol):
     """A kind of place that drills can run in, as an environment names it."""
 
@@ -332,6 +349,11 @@ class Target(Protocol):
 
     def absent(self) -> Absent:
         """What documents may ask for elsewhere and not here, with the reason. Cheap: nothing is imported for it."""
+
+    def preview(self, setting: DrillSetting, orders: Sequence[FaultOrder], fault_s: float) -> Preview | None:
+        """What these faults, which stand so many seconds, come to as things are there now; None where the documents
+        alone tell. TargetError where it cannot be asked.
+        """
 
     def check(self, home: Path, tools: Path, kept: str | None) -> None:
         """TargetError says what is missing on this machine before a session can be opened."""

@@ -63,7 +63,7 @@ def check(here: Surroundings, environment: str | None, drills: tuple[str, ...], 
 
     kinds = _kinds(here, drills, environment or document.metadata.name) if drills else None
     try:
-        found = check_cluster(document, settings, workloads, needed(settings, kinds))
+        found = check_cluster(settings, workloads, needed(settings, kinds))
     except ApiError as error:
         if error.status:
             raise

@@ -19,6 +19,10 @@ from tierdrill.text import plural, visible
 
 if TYPE_CHECKING:
     from tierdrill.conductor.plan import Plan
+    from tierdrill.targets.base import Preview
+
+
+REFUSED = 1
 
 
 @click.command("plan")
@@ -35,28 +39,32 @@ def command(
     sets: tuple[str, ...],
     environment: str | None,
     as_json: bool,
-) -> None:
+) -> int:
     """Show what a DRILL would do: faults, targets, mechanisms, phases, deadlines, load, blast radius.
 
     Also shows what its load can detect: how likely each objective passes, and the shortest total outage that fails it.
-    Nothing is changed, and no lab needs to be up.
+    Nothing is changed, and no lab needs to be up. A cluster is asked what the drill would hit there, and what keeps it
+    from being run: exit code 1 if something does.
     """
-    from tierdrill.conductor.plan import make_plan
+    from tierdrill.conductor.plan import make_plan, preview_of
     from tierdrill.targets.open import mechanisms_of
 
     if variant not in ("drill", "blip") and not variant.startswith("sabotage:"):
         raise click.UsageError(f"--variant: got {variant!r}, expected drill, blip or sabotage:NAME")
     setting = changed_setting(here.catalogue, drill, sets, (), environment)
     plan = make_plan(setting, f"{drill}-planned", variant, mechanisms_of(setting.environment))
+    preview = preview_of(plan)
     if as_json:
-        echo_json(_document(plan))
+        echo_json({**_document(plan), **({"preview": asdict(preview)} if preview is not None else {})})
     else:
         width = shutil.get_terminal_size().columns
-        for line in _lines(plan):
+        now = _preview_lines(preview) if preview is not None else []
+        for line in [*_lines(plan), *now, "", "Nothing was changed."]:
             deeper = " " * (len(line) - len(line.lstrip()) + 2)
             folded = textwrap.wrap(line, max(width, 40), subsequent_indent=deeper, break_on_hyphens=False)
             # A table keeps its columns, also where it is wider than the terminal.
             click.echo(line if "\n" in line else "\n".join(folded))
+    return REFUSED if preview is not None and (preview.refusals or preview.missing) else 0
 
 
 def _document(plan: Plan) -> dict[str, Any]:
@@ -154,8 +162,18 @@ def _lines(plan: Plan) -> list[str]:
     lines += ["", "must happen, counted from the observed effect of the fault"]
     lines += [f"  within {seconds(one['within']):>6}  {one['what']}" for one in document["deadlines"]] or ["  nothing"]
     must_not = [*document["must_not"]["alerts"], *document["must_not"]["playbooks"]]
-    lines += [f"must not happen: {', '.join(must_not) or 'nothing named'}", "", "Nothing was changed."]
+    lines += [f"must not happen: {', '.join(must_not) or 'nothing named'}"]
     return lines
+
+
+def _preview_lines(preview: Preview) -> list[str]:
+    lines = ["", f"in the cluster now: {preview.place}", "  names"]
+    lines.append(table([(alias, real) for alias, real in preview.names.items()], indent="    "))
+    for target, words in preview.falls.items():
+        lines.append(f"  with {target}: {'; '.join(words) or 'nothing else'}")
+    lines += [f"  not allowed to {one} (`tierdrill kubernetes rbac` prints the roles)" for one in preview.missing]
+    lines += [f"  REFUSED: {one}" for one in preview.refusals]
+    return [*lines, *(f"  note: {one}" for one in preview.remarks)]
 
 
 def _power_lines(loads: list[dict[str, Any]]) -> list[str]:

@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tierdrill.faults.registry import KINDS
 from tierdrill.remedies.remedy_registry import REMEDIES
-from tierdrill.targets.base import FaultOrder, Inventory, Mechanism, Opening, Proof, Session, TargetError
+from tierdrill.targets.base import (
+    FaultOrder,
+    Inventory,
+    Mechanism,
+    Opening,
+    Preview,
+    Proof,
+    Session,
+    TargetError,
+)
 
 if TYPE_CHECKING:
+    from tierdrill.documents.catalogue import DrillSetting
     from tierdrill.documents.models.environment import Environment
     from tierdrill.documents.reading.reading_state import Absent
 
@@ -63,6 +73,9 @@ class ExternalTarget:
             "sabotage": dict.fromkeys(SABOTAGES, "tierdrill changes nothing on a platform that somebody else runs"),
             "use": {"exercise": "exercises take place in the lab"},
         }
+
+    def preview(self, setting: DrillSetting, orders: Sequence[FaultOrder], fault_s: float) -> Preview | None:
+        return None
 
     def check(self, home: Path, tools: Path, kept: str | None) -> None:
         """Every secret and certificate that the document names is there."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from tierdrill.documents.models.environment import Environment
 from tierdrill.documents.models.kubernetes import KubernetesSettings
 from tierdrill.documents.models.workloads import Workloads
 from tierdrill.targets.base import Finding, TargetError
@@ -33,18 +32,15 @@ class ClusterCheck:
     remarks: tuple[str, ...]
 
 
-def check_cluster(
-    environment: Environment, settings: KubernetesSettings, workloads: Workloads, needs: Iterable[Permission]
-) -> ClusterCheck:
+def check_cluster(settings: KubernetesSettings, workloads: Workloads, needs: Iterable[Permission]) -> ClusterCheck:
     """Ask the cluster; ApiError where it cannot be reached, TargetError where it is another one."""
     cluster = Cluster.of(settings)
     try:
         uid = cluster.fingerprint()
         version = str(cluster.get("/version").get("gitVersion", "unknown"))
         missing = denied(cluster, settings, needs)
-        named = settings.cluster is not None
-        advice = "" if named else f"; write it into {environment.metadata.name}: kubernetes: {{cluster: {uid}}}"
-        findings = [Finding("cluster", named, f"{cluster.server}, {version}, uid {uid}{advice}")]
+        advice = "" if settings.cluster else f"; kubernetes.cluster: {uid} keeps drills from any other cluster"
+        findings = [Finding("cluster", True, f"{cluster.server}, {version}, uid {uid}{advice}")]
         findings += [Finding("permission", False, f"denied: {one}") for one in missing]
         findings += [] if missing else [Finding("permissions", True, "all that are needed")]
         try:

@@ -11,9 +11,10 @@ from tierdrill.targets.kubernetes import lease, ledger_map, remedy_port
 from tierdrill.targets.kubernetes.connect import Cluster
 from tierdrill.targets.kubernetes.fault_port import KUBERNETES_FAULTS
 from tierdrill.targets.kubernetes.manifests import warden
-from tierdrill.targets.kubernetes.permissions import Permission, merged, reading
+from tierdrill.targets.kubernetes.permissions import Permission, may, merged, reading
 
-OF_EVERY_RUN = (*lease.NEEDS, *ledger_map.NEEDS, *warden.NEEDS, *remedy_port.NEEDS)
+WATCHING = (*may("nodes", "watch"), *may("pods", "get", "watch", scope="drilled"))
+OF_EVERY_RUN = (*WATCHING, *lease.NEEDS, *ledger_map.NEEDS, *warden.NEEDS, *remedy_port.NEEDS)
 
 
 def needed(settings: KubernetesSettings, kinds: Iterable[str] | None = None) -> tuple[Permission, ...]:

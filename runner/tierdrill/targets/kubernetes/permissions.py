@@ -69,14 +69,13 @@ def reading(settings: KubernetesSettings) -> tuple[Permission, ...]:
     """
     named = (*settings.namespaces, settings.namespace, CLUSTER_UID_AT)
     return (
-        *may("nodes", "get", "list", "watch"),
+        *may("nodes", "list"),
         *may("namespaces", "get", names=tuple(sorted(set(named)))),
         *may("pods", "list"),
-        *may("pods", "get", "watch", scope="drilled"),
+        *may("pods", "get", scope="own"),
         *may("poddisruptionbudgets", "list", group="policy", scope="drilled"),
-        *may("deployments", "get", "list", group="apps", scope="drilled"),
-        *may("statefulsets", "get", "list", group="apps", scope="drilled"),
-        *may("replicasets", "get", group="apps", scope="drilled"),
+        *may("deployments", "list", group="apps", scope="drilled"),
+        *may("statefulsets", "list", group="apps", scope="drilled"),
         *may("horizontalpodautoscalers", "list", group="autoscaling", scope="drilled"),
     )
 

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tierdrill.faults.kind import kinds_in
 from tierdrill.faults.registry import KINDS
-from tierdrill.targets.base import Mechanism, Opening, Session
+from tierdrill.targets.base import FaultOrder, Mechanism, Opening, Preview, Session
 from tierdrill.targets.kubernetes.power import BY_POWER
 
 if TYPE_CHECKING:
+    from tierdrill.documents.catalogue import DrillSetting
     from tierdrill.documents.models.environment import Environment
     from tierdrill.documents.reading.reading_state import Absent
 
@@ -58,6 +59,11 @@ class KubernetesTarget:
             "sabotage": sabotages,
             "use": {"exercise": "exercises take place in the lab"},
         }
+
+    def preview(self, setting: DrillSetting, orders: Sequence[FaultOrder], fault_s: float) -> Preview | None:
+        from tierdrill.targets.kubernetes.preview import preview
+
+        return preview(setting, orders, fault_s)
 
     def check(self, home: Path, tools: Path, kept: str | None) -> None:
         """The cluster that is meant answers, and every secret and certificate that the document names is there."""

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tierdrill.faults.kind import kinds_in
 from tierdrill.faults.registry import KINDS
-from tierdrill.targets.base import Mechanism, Opening, Session, TargetError
+from tierdrill.targets.base import FaultOrder, Mechanism, Opening, Preview, Session, TargetError
 
 if TYPE_CHECKING:
+    from tierdrill.documents.catalogue import DrillSetting
     from tierdrill.documents.reading.reading_state import Absent
 
 
@@ -23,6 +24,9 @@ class LabTarget:
     def absent(self) -> Absent:
         there = kinds_in(Path(__file__).parent / "faults")
         return {"fault": {kind: "the lab has no mechanism for it" for kind in KINDS if kind not in there}}
+
+    def preview(self, setting: DrillSetting, orders: Sequence[FaultOrder], fault_s: float) -> Preview | None:
+        return None
 
     def check(self, home: Path, tools: Path, kept: str | None) -> None:
         if kept is not None:
