@@ -232,7 +232,7 @@ def test_a_cluster_that_is_not_described_is_told_by_every_command_at_the_same_pl
     path = mine / "drills" / "platform" / "lab.yaml"
     path.write_text(path.read_text().replace("target: lab", "target: kubernetes"))
     line = next(number for number, text in enumerate(path.read_text().splitlines(), 1) if text.startswith("target:"))
-    told = f"drills/platform/lab.yaml:{line}:9: target: kubernetes without kubernetes; kubernetes with a context"
+    told = f"drills/platform/lab.yaml:{line}:1: target: kubernetes without kubernetes; kubernetes with a context"
     for command in ("validate", "plan node-loss", "run node-loss", "prove node-loss", "train --draw"):
         done = tierdrill(tmp_path / "home", *command.split(), cwd=mine)
         assert done.code == 2 and told in done.out + done.err, command
