@@ -1,0 +1,235 @@
+"""The tiered deployment on a real cluster: taken by the API server, serving, watched, and led around a lost node."""
+
+from __future__ import annotations
+
+import base64
+import secrets
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import yaml
+from kubernetes.client import ApiException
+
+from tests.cluster.api_witness import ApiWitness, pod_ready, readiness
+from tests.cluster.conftest import rig, why_no_rig
+from tests.cluster.rig.instance import Instance
+from tierdrill.cli.drill_documents import environment_setting
+from tierdrill.cli.folders import shipped_catalogue
+from tierdrill.targets.kubernetes.manifests.demo import DemoOptions, as_yaml, manifests, plan_of
+
+pytestmark = pytest.mark.cluster
+PODS = "/api/v1/namespaces/serving/pods"
+REPLICA = "app.kubernetes.io/component=replica"
+WITHIN_S = 60.0
+
+
+@dataclass(frozen=True)
+class Platform:
+    """A cluster of the rig with the demo on it, as somebody on this machine sees it."""
+
+    name: str
+    api: ApiWitness
+
+    def url(self, service: str) -> str:
+        return f"http://127.0.0.1:{Instance(self.name).port(service)}"
+
+    def ask(self, model: str, customer: str = "enterprise") -> httpx.Response:
+        body = {"model": model, "prompt": "one two three", "max_tokens": 8}
+        how: Any = {"headers": {"x-customer-class": customer}, "timeout": 4, "trust_env": False}
+        return httpx.post(f"{self.url('gateway')}/v1/completions", json=body, **how)
+
+    def prometheus(self, path: str) -> Any:
+        login = self.api.get("/api/v1/namespaces/monitoring/secrets/login")["data"]
+        user, password = (base64.b64decode(login[name]).decode() for name in ("user", "password"))
+        how: Any = {"auth": (user, password), "timeout": 4, "trust_env": False}
+        answer = httpx.get(f"{self.url('prometheus')}/api/v1/{path}", **how)
+        return answer.raise_for_status().json()["data"]
+
+    def firing(self) -> dict[str, dict[str, str]]:
+        """Labels of each alert that fires, by its name."""
+        alerts = self.prometheus("alerts")["alerts"]
+        return {one["labels"]["alertname"]: one["labels"] for one in alerts if one["state"] == "firing"}
+
+
+@pytest.fixture(scope="module")
+def platform() -> Iterator[Platform]:
+    """A cluster of its own: other tests want the GPUs that these replicas take."""
+    if why := why_no_rig():
+        pytest.skip(why)
+    name = f"d{secrets.token_hex(4)}"
+    kubeconfig = Path(rig(name, "up"))
+    try:
+        rig(name, "platform")
+        yield Platform(name, ApiWitness(kubeconfig))
+    finally:
+        rig(name, "down")
+
+
+def objects_of(**options: Any) -> list[dict[str, Any]]:
+    environment, tiers, workloads = environment_setting(shipped_catalogue(), "lab")
+    asked = DemoOptions("example.org/tierdrill:1", **options)
+    return manifests(plan_of(environment, tiers, workloads, Path("/none"), secrets.token_hex(24), asked))
+
+
+def test_the_api_server_takes_every_object(platform: Platform, tmp_path: Path) -> None:
+    file = tmp_path / "demo.yaml"
+    file.write_text(as_yaml(objects_of()))
+    said = rig(platform.name, "kubectl", "apply", "--dry-run=server", "-f", str(file)).splitlines()
+    taken = [line for line in said if line.endswith("(server dry run)")]
+    assert len(taken) == len(list(yaml.safe_load_all(file.read_text())))
+
+
+def test_with_an_image_the_serving_pods_pass_the_restricted_standard(platform: Platform) -> None:
+    level = {"pod-security.kubernetes.io/enforce": "restricted"}
+    about = {"metadata": {"name": "strict", "labels": level}}
+    platform.api.send("POST", "/api/v1/namespaces", about)
+    pods = [
+        one["spec"]["template"]
+        for one in objects_of()
+        if one["kind"] == "Deployment" and one["metadata"]["namespace"] == "serving"
+    ]
+    assert len(pods) == 6
+    for template in pods:
+        template["spec"].pop("serviceAccountName", None)
+        template["metadata"]["generateName"] = "p-"
+        platform.api.send("POST", "/api/v1/namespaces/strict/pods", template, dryRun="All")
+        template["spec"]["containers"][0]["securityContext"]["allowPrivilegeEscalation"] = True
+        with pytest.raises(ApiException, match="restricted"):
+            platform.api.send("POST", "/api/v1/namespaces/strict/pods", template, dryRun="All")
+
+
+@pytest.mark.parametrize(
+    ("model", "customer", "tier"),
+    [
+        ("assistant", "enterprise", "critical"),
+        ("reasoner", "enterprise", "critical"),
+        ("summarizer", "", "standard"),
+        ("draft", "batch", "best-effort"),
+    ],
+)
+def test_every_model_answers_through_the_gateways_in_its_tier(
+    platform: Platform, model: str, customer: str, tier: str
+) -> None:
+    answer = platform.ask(model, customer)
+    assert (answer.status_code, answer.headers["x-tier"]) == (200, tier), answer.text
+    pod = platform.api.get(f"{PODS}/{answer.headers['x-replica']}")
+    assert pod["metadata"]["labels"]["tierdrill.io/model"] == model
+    classes = {one["metadata"]["name"]: one["value"] for one in _priority_classes(platform)}
+    assert pod["spec"]["priority"] == classes[f"tierdrill-demo-{tier}"]
+
+
+def test_the_more_important_tier_has_the_higher_priority(platform: Platform) -> None:
+    classes = {one["metadata"]["name"]: one["value"] for one in _priority_classes(platform)}
+    critical, standard, least = (classes[f"tierdrill-demo-{tier}"] for tier in ("critical", "standard", "best-effort"))
+    assert critical > standard > least > 0
+
+
+def _priority_classes(platform: Platform) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = platform.api.get("/apis/scheduling.k8s.io/v1/priorityclasses")["items"]
+    return found
+
+
+def test_the_controllers_account_may_read_what_it_watches_and_nothing_else(platform: Platform) -> None:
+    def may(verb: str, resource: str, namespace: str = "") -> bool:
+        asked = {"verb": verb, "resource": resource, **({"namespace": namespace} if namespace else {})}
+        spec = {"user": "system:serviceaccount:serving:controller", "resourceAttributes": asked}
+        answer = platform.api.send("POST", "/apis/authorization.k8s.io/v1/subjectaccessreviews", {"spec": spec})
+        return bool(answer["status"]["allowed"])
+
+    assert all(may(verb, "pods", space) for verb in ("list", "watch") for space in ("serving", "monitoring"))
+    assert may("list", "nodes") and may("watch", "nodes")
+    assert not any(may(verb, "pods", "serving") for verb in ("create", "delete", "patch", "update"))
+    assert not any(may(verb, "nodes") for verb in ("patch", "delete"))
+    assert not may("list", "pods", "kube-system") and not may("get", "secrets", "serving")
+    assert not may("list", "configmaps", "serving")
+
+
+def until(true: Any, within_s: float = WITHIN_S) -> Any:
+    """What `true` returns once it is something; it asks servers that cannot be waited for."""
+    end = time.monotonic() + within_s
+    while not (found := true()):
+        assert time.monotonic() < end, f"not within {within_s:g} s"
+        time.sleep(0.2)
+    return found
+
+
+def test_prometheus_sees_every_part_and_nothing_fires_but_the_watchdog(platform: Platform) -> None:
+    def all_up() -> bool:
+        found = platform.prometheus("targets?state=active")["activeTargets"]
+        up = Counter(one["labels"]["job"] for one in found if one["health"] == "up")
+        return up == {"gateway": 2, "controller": 1, "node": 3, "replica": 10}
+
+    until(all_up)
+    until(lambda: set(platform.firing()) == {"Watchdog"})
+    emulated = platform.prometheus("query?query=DCGM_FI_DEV_GPU_TEMP")["result"]
+    assert {one["metric"]["hostname"] for one in emulated} == {"node-1", "node-2", "node-3"}
+    assert all("(emulated)" in one["metric"]["modelName"] for one in emulated)
+
+
+class Customers:
+    """Enterprise requests, one after the other, until told to stop."""
+
+    def __init__(self, platform: Platform) -> None:
+        self.outcomes: Counter[str] = Counter()
+        self._platform, self._over = platform, threading.Event()
+        self._thread = threading.Thread(target=self._run)
+
+    def _run(self) -> None:
+        while not self._over.is_set():
+            try:
+                answer = self._platform.ask("assistant")
+                self.outcomes[str(answer.status_code)] += 1
+            except httpx.HTTPError as error:
+                self.outcomes[type(error).__name__] += 1
+
+    def __enter__(self) -> Customers:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join()
+
+
+def test_a_lost_node_is_told_by_its_alert_and_felt_by_no_enterprise_customer(platform: Platform) -> None:
+    replicas = platform.api.get(PODS, labelSelector=REPLICA)["items"]
+    lost = next(one["spec"]["nodeName"] for one in replicas if one["metadata"]["labels"]["tier"] == "critical")
+    wanted = Counter(
+        one["metadata"]["labels"]["tierdrill.io/model"]
+        for one in replicas
+        if one["metadata"]["labels"]["tier"] != "best-effort"
+    )
+
+    def moved(pods: dict[str, dict[str, Any]]) -> bool:
+        ready = [one for one in pods.values() if pod_ready(one) and one["spec"]["nodeName"] != lost]
+        found = Counter(one["metadata"]["labels"]["tierdrill.io/model"] for one in ready)
+        return all(found[model] >= number for model, number in wanted.items())
+
+    with Customers(platform) as customers:
+        rig(platform.name, "power", "off", lost)
+        try:
+            alert = until(lambda: platform.firing().get("NodeNotReady"))
+            assert alert["node"] == lost
+            assert "TelemetryAbsent" not in platform.firing()
+            platform.api.wait(PODS, moved, WITHIN_S, labelSelector=REPLICA)
+        finally:
+            rig(platform.name, "power", "on", lost)
+    platform.api.wait_for_node(lost, lambda node: readiness(node) == "True")
+    until(lambda: "NodeNotReady" not in platform.firing())
+    assert customers.outcomes["200"] > 50
+    assert set(customers.outcomes) == {"200"}
+
+
+def test_applying_the_same_again_changes_nothing(platform: Platform) -> None:
+    path = "/apis/apps/v1/namespaces/serving/deployments"
+    before = {one["metadata"]["name"]: one["metadata"]["generation"] for one in platform.api.get(path)["items"]}
+    rig(platform.name, "platform")
+    after = {one["metadata"]["name"]: one["metadata"]["generation"] for one in platform.api.get(path)["items"]}
+    assert before == after
