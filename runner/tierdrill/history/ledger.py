@@ -104,9 +104,15 @@ class Ledger(DatabaseFile):
         if not stands.rowcount:
             raise LedgerError(f"the intent of {fault} has lapsed: its lease ran out, or it was undone meanwhile")
 
-    def mark(self, fault: str, state: str, note: str = "") -> None:
-        """Move a fault on: landed, reverting, gone or stuck (the undo failed; `recover` will try again)."""
-        self._do("UPDATE faults SET state = ?, note = ? WHERE id = ?", state, note, fault)
+    def mark(self, fault: str, state: str, note: str = "", *, for_s: float = 0.0) -> None:
+        """Move a fault on: landed, reverting, gone or stuck (the undo failed; `recover` will try again). Its lease ends
+        no sooner than in so many seconds. What another has seen gone meanwhile is not opened again by an undo.
+        """
+        self._do(
+            "UPDATE faults SET state = ?1, note = ?2, lease_until = max(lease_until, ?3) WHERE id = ?4 "
+            "AND (state != 'gone' OR ?1 NOT IN ('reverting', 'stuck'))",
+            *(state, note, since_boot() + for_s, fault),
+        )
 
     def close_entry(self, fault: str, note: str) -> bool:
         """It was seen gone: close its entry. False if it was landed anew while it was being undone."""

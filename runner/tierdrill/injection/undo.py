@@ -36,6 +36,8 @@ TOLD = {
     "not_gone": (run_kinds.FaultNotGone, run_kinds.RemedyNotGone),
 }
 """What is told of a fault, and of what a remedy left changed."""
+AGAIN_S = 1.0
+"""So long the effect of an undo is waited for, at the least, before it is done again."""
 logger = logging.getLogger("tierdrill")
 
 
@@ -69,16 +71,18 @@ def undo_fault(
     order = order_of(entry)
     books = UndoRecord(ledger, entry, emit)
     books.tell("reverting", by, by=by)
-    poll_s = order.mechanism.poll_s
-    deadline = time.monotonic() + (order.mechanism.gone_within_s if within_s is None else within_s)
+    how = order.mechanism
+    poll_s, again_s = how.poll_s, max(AGAIN_S, how.gone_within_s / 10)
+    deadline = time.monotonic() + (how.gone_within_s if within_s is None else within_s)
     proof: Proof | None = None
     problem = ""
     while True:
         try:
-            books.mark("reverting", by)
+            # A node may take longer to boot than a lease is: others come to help only once it has had its time.
+            books.mark("reverting", by, for_s=how.gone_within_s)
             place = port or open_place(entry.place)
             said = place.revert(order)
-            proof = await_proof(partial(place.gone, order), min(1.0, max(0.0, deadline - time.monotonic())), poll_s)
+            proof = await_proof(partial(place.gone, order), min(again_s, max(0.0, deadline - time.monotonic())), poll_s)
             if proof.seen:
                 proof = replace(proof, detail=f"{proof.detail} ({said})") if said else proof
                 closed = books.close(proof.detail)
@@ -112,9 +116,10 @@ class UndoRecord:
         self._silent = "sealed" in entry.order
         self._remedy = is_remedy(entry)
 
-    def mark(self, state: str, note: str) -> None:
+    def mark(self, state: str, note: str, *, for_s: float = 0.0) -> None:
         try:
-            self._ledger.mark(self._fault, state, "" if self._silent and state != "reverting" else note)
+            shown = "" if self._silent and state != "reverting" else note
+            self._ledger.mark(self._fault, state, shown, for_s=for_s)
         except (LedgerError, OSError) as error:
             logger.error("ledger of %s: %s", self._fault, error)
 

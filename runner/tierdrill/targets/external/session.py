@@ -16,7 +16,7 @@ from tierdrill.documents.models.channels import Secret
 from tierdrill.documents.models.drill import Stream
 from tierdrill.documents.models.environment import Environment
 from tierdrill.documents.models.external import Connection, LoadConnection
-from tierdrill.documents.models.workloads import Model
+from tierdrill.documents.models.workloads import Model, Workloads
 from tierdrill.history.events import Event
 from tierdrill.load.load_plan import LoadPlan, Prompt
 from tierdrill.load.response import declared_rejection
@@ -56,8 +56,9 @@ class NoRemedies:
 class ExternalSession:
     """Session over what an Environment document names."""
 
-    def __init__(self, environment: Environment) -> None:
+    def __init__(self, environment: Environment, workloads: Workloads) -> None:
         assert environment.monitoring is not None
+        self._a_model = workloads.models[0].name
         self._environment, self._monitoring = environment, environment.monitoring
         self.name = environment.metadata.name
         self.place: dict[str, Any] = {"target": "external", "environment": self.name}
@@ -97,7 +98,7 @@ class ExternalSession:
 
     def _looks(self) -> list[Coroutine[Any, Any, Finding]]:
         load = self._environment.load
-        return [] if load is None else [_look_load(load)]
+        return [] if load is None else [_look_load(load, load.models.get(self._a_model, self._a_model))]
 
     def watchers(self, emit: Callable[[Event], object], stop: StopSignal) -> list[Coroutine[Any, Any, None]]:
         return []
@@ -170,11 +171,10 @@ def _finding(name: str, url: str, answer: object) -> Finding:
     return Finding(name, True, f"{url} answers")
 
 
-async def _look_load(load: LoadConnection) -> Finding:
+async def _look_load(load: LoadConnection, model: str) -> Finding:
     """One request for one token: what takes it takes the drill's."""
     login = ServerLogin(load.model_dump())
     url = f"{load.url.rstrip('/')}/completions"
-    model = next(iter(load.models.values()), "")
     try:
         async with httpx.AsyncClient(timeout=PROBE_S, trust_env=False, verify=login.tls() or True) as client:
             body = {"model": model, "prompt": "1", "max_tokens": 1}

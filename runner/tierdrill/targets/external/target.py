@@ -104,4 +104,4 @@ class ExternalTarget:
     async def open(self, opening: Opening) -> Session:
         from tierdrill.targets.external.session import ExternalSession
 
-        return ExternalSession(opening.environment)
+        return ExternalSession(opening.environment, opening.workloads)

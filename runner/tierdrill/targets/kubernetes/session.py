@@ -55,7 +55,7 @@ class KubernetesSession(ExternalSession):
     def __init__(self, opening: Opening) -> None:
         environment = opening.environment
         assert environment.kubernetes is not None
-        super().__init__(environment)
+        super().__init__(environment, opening.workloads)
         self._opening, self._settings = opening, environment.kubernetes
         self.cluster = Cluster(self._settings.kubeconfig, self._settings.context, self._settings.cluster)
         self._loop = asyncio.get_running_loop()

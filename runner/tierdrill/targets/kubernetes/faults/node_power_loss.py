@@ -37,7 +37,8 @@ def _off(place: Place, p: Parameters) -> object:
 
 
 def _on(place: Place, p: Parameters) -> str:
-    return command(p["power"], "on")
+    """Not where it is on already, which some commands take for an error."""
+    return "it is on already" if is_off(p["power"]) is False else command(p["power"], "on")
 
 
 def renewed(place: Place, name: str) -> tuple[float, float]:
