@@ -19,10 +19,24 @@ from cryptography.x509.oid import NameOID
 
 from tests.monitoring.monitoring_support import free_port
 from tierdrill.documents.models.environment import Environment
+from tierdrill.documents.models.workloads import Workloads
 from tierdrill.targets.base import Finding
 from tierdrill.targets.external.session import ExternalSession
 
 NOBODY = "http://127.0.0.1:9"
+MODELS = Workloads.model_validate(
+    {
+        "apiVersion": "tierdrill/v1",
+        "kind": "Workloads",
+        "metadata": {"name": "w"},
+        "tiers": "t",
+        "models": [
+            {"name": "chat", "tier": "critical", "rationale": "one", **dict.fromkeys(("risk", "impact"), "low")}
+            | {"frequency": "daily"}
+        ],
+        "routes": [{"tier": "critical"}],
+    }
+)
 
 
 class Answers(BaseHTTPRequestHandler):
@@ -100,7 +114,7 @@ def look(url: str, token: Path, **more: str) -> dict[str, Finding]:
             "monitoring": {"prometheus": connection, "alertmanager": connection},
         }
     )
-    return {finding.name: finding for finding in asyncio.run(ExternalSession(environment).preflight())}
+    return {finding.name: finding for finding in asyncio.run(ExternalSession(environment, MODELS).preflight())}
 
 
 def test_what_answers_and_takes_the_credentials_is_well(server: str, certificate: Path, tmp_path: Path) -> None:

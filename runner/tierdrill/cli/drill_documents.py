@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tierdrill.cli.errors import Refusal
+from tierdrill.cli.errors import Refusal, say
 from tierdrill.cli.folders import Surroundings
 
 if TYPE_CHECKING:
@@ -162,7 +162,9 @@ def changed_setting(
 
 
 def _moved(root: Path, setting: DrillSetting, environment: str, extra: Sequence[Path]) -> DrillSetting:
-    """The setting in another environment; Refusal if there is none of that name, or the drill makes no sense there."""
+    """The setting in another environment, without the sabotages that cannot be done there; Refusal if there is none of
+    that name, or the drill makes no sense there.
+    """
     from tierdrill.documents.catalogue import setting_of
     from tierdrill.documents.catalogue_reader import read_catalogue
     from tierdrill.documents.check.check_context import Context
@@ -176,7 +178,12 @@ def _moved(root: Path, setting: DrillSetting, environment: str, extra: Sequence[
     if environment not in known:
         raise Refusal(none_named("environment", environment, known))
     drill = setting.drill.model_copy(update={"environment": environment})
-    name = drill.metadata.name
+    name, absent = drill.metadata.name, absent_in(known[environment]).get("sabotage", {})
+    for one in drill.sabotages:
+        for field in one.do.model_fields_set & absent.keys():
+            say(f"no sabotage {one.name} in environment {environment}: {absent[field]}")
+    kept = tuple(one for one in drill.sabotages if not one.do.model_fields_set & absent.keys())
+    drill = drill.model_copy(update={"sabotages": kept})
     for problem in new_problems(Context(reading, KNOWN_ALERTS, absent_in), setting.drill, drill):
         raise Refusal(f"{name} in environment {environment}: {worded(problem.found, problem.allowed)}")
     return setting_of(replace(reading.catalogue, drills={**reading.catalogue.drills, name: drill}), name)
