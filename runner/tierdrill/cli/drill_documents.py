@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from tierdrill.documents.catalogue import Catalogue, DrillSetting
     from tierdrill.documents.models.drill import Scalar
     from tierdrill.documents.models.environment import Environment
+    from tierdrill.documents.models.kubernetes import KubernetesSettings
     from tierdrill.documents.models.tiers import Tiers
     from tierdrill.documents.models.workloads import Workloads
     from tierdrill.documents.problems import Problem
@@ -112,6 +113,23 @@ def environment_setting(root: Path, environment: str) -> tuple[Environment, Tier
         raise Refusal(none_named("environment", name, catalogue.environments))
     found = catalogue.environments[name]
     return found, catalogue.tiers[found.tiers], catalogue.workloads[found.workloads]
+
+
+def cluster_environment(root: Path, environment: str | None) -> tuple[Environment, KubernetesSettings, Workloads]:
+    """An environment with target: kubernetes, by name or file (None: the only one), with its `kubernetes:` and its
+    workloads; SpecError, Refusal.
+    """
+    if environment is None:
+        known = whole_catalogue(root).environments
+        names = [name for name, one in known.items() if one.target == "kubernetes"]
+        if len(names) != 1:
+            seen = "several" if names else "none"
+            raise Refusal(f"--environment: {seen} with target: kubernetes in the catalogue; expected its name or file")
+        environment = names[0]
+    document, _, workloads = environment_setting(root, environment)
+    if document.kubernetes is None:
+        raise Refusal(f"environment {document.metadata.name} has target {document.target}, expected kubernetes")
+    return document, document.kubernetes, workloads
 
 
 def drill_setting(root: Path, name: str, extra: Sequence[Path] = ()) -> DrillSetting:

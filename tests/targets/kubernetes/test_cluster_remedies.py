@@ -30,9 +30,7 @@ EMPTY = Inventory((), (), (), ())
 class _Tiers:
     """The ranks."""
 
-    tiers = tuple(
-        Tier.model_construct(name=name, rank=rank) for name, rank in (("critical", 1), ("best-effort", 3))
-    )
+    tiers = tuple(Tier.model_construct(name=name, rank=rank) for name, rank in (("critical", 1), ("best-effort", 3)))
 
 
 def remedies(port: KubernetesPort, **settings: Any) -> ClusterRemedies:

@@ -9,18 +9,16 @@ import click
 
 from tierdrill.cli.commands.kubernetes_demo import demo
 from tierdrill.cli.completion import complete_drill
-from tierdrill.cli.drill_documents import changed_setting, environment_setting, whole_catalogue
+from tierdrill.cli.drill_documents import changed_setting, cluster_environment
 from tierdrill.cli.errors import INCONCLUSIVE, Refusal, say
 from tierdrill.cli.folders import Surroundings
 from tierdrill.cli.options import echo_json, environment_option, json_option, table
+from tierdrill.text import plural
 
 if TYPE_CHECKING:
-    from tierdrill.documents.models.environment import Environment
-    from tierdrill.documents.models.kubernetes import KubernetesSettings
-    from tierdrill.documents.models.workloads import Workloads
     from tierdrill.targets.kubernetes.cluster_check import ClusterCheck
 
-NOT_READY = 1
+NOT_READY, UNCLEAN = 1, 5
 CHOSEN = "The cluster [default: the only environment with target: kubernetes]."
 _drills = click.option(
     "--for", "drills", multiple=True, metavar="DRILL", shell_complete=complete_drill,
@@ -40,7 +38,7 @@ class _Subject(click.ParamType):  # type: ignore[type-arg]
 
 @click.group("kubernetes")
 def command() -> None:
-    """Check a cluster, print the roles it needs, or a deployment to try drills with."""
+    """Check a cluster, print the roles it needs or a deployment to try drills with, or clean up."""
 
 
 command.add_command(demo)
@@ -56,7 +54,7 @@ def check(here: Surroundings, environment: str | None, drills: tuple[str, ...], 
 
     Exit code 0 if they can, 1 if something is missing, 3 if the cluster does not answer.
     """
-    document, settings, workloads = _chosen(here, environment)
+    document, settings, workloads = cluster_environment(here.catalogue, environment)
     from tierdrill.targets.kubernetes.api_errors import ApiError
     from tierdrill.targets.kubernetes.cluster_check import check_cluster
     from tierdrill.targets.kubernetes.drill_permissions import needed
@@ -108,7 +106,7 @@ def rbac(
     Without --for what `check` and `plan` need, which change nothing. The nodes that a drill may change are named: the
     cluster is asked for those that have opted in.
     """
-    document, settings, _ = _chosen(here, environment)
+    document, settings, _ = cluster_environment(here.catalogue, environment)
     import yaml
 
     from tierdrill.targets.kubernetes.connect import Cluster, path_of
@@ -128,18 +126,33 @@ def rbac(
     click.echo(yaml.safe_dump_all(objects, sort_keys=False, width=120, explicit_start=True), nl=False)
 
 
-def _chosen(here: Surroundings, environment: str | None) -> tuple[Environment, KubernetesSettings, Workloads]:
-    if environment is None:
-        known = whole_catalogue(here.catalogue).environments
-        names = [name for name, one in known.items() if one.target == "kubernetes"]
-        if len(names) != 1:
-            seen = "several" if names else "none"
-            raise Refusal(f"--environment: {seen} with target: kubernetes in the catalogue; expected its name or file")
-        environment = names[0]
-    document, _, workloads = environment_setting(here.catalogue, environment)
-    if document.kubernetes is None:
-        raise Refusal(f"environment {document.metadata.name} has target {document.target}, expected kubernetes")
-    return document, document.kubernetes, workloads
+@command.command("cleanup")
+@environment_option(CHOSEN)
+@click.option("--dry-run", is_flag=True, help="Only show what is there.")
+@json_option
+@click.pass_obj
+def cleanup(here: Surroundings, environment: str | None, dry_run: bool, as_json: bool) -> int:
+    """Undo and take away all that drills have left on a cluster, and look until nothing is left.
+
+    Exit code 0 when nothing is left, 5 when something is (with --dry-run: is found).
+    """
+    document, settings, _ = cluster_environment(here.catalogue, environment)
+    from tierdrill.targets.kubernetes.sweep import leftovers, place_for, sweep
+
+    place = place_for(document.metadata.name, settings)
+    told: list[str] = []
+    if dry_run:
+        left = leftovers(place.cluster, settings, say)
+    else:
+        left = sweep(place, told.append if as_json else click.echo, say)
+    if as_json:
+        found = [{"what": one.what, "run": one.run, "path": one.path} for one in left]
+        echo_json({"dry_run": dry_run, "done": told, "left": found, "clean": not left})
+    else:
+        for one in left:
+            click.echo(f"{'found' if dry_run else 'still there'}: {one.what}{f' (run {one.run})' * bool(one.run)}")
+        click.echo("nothing is left" if not left else f"{plural(len(left), 'object')} left")
+    return UNCLEAN if left else 0
 
 
 def _kinds(here: Surroundings, drills: tuple[str, ...], environment: str) -> list[str]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 import click
 
+from tierdrill.cli.drill_documents import cluster_environment
 from tierdrill.cli.folders import Surroundings
-from tierdrill.cli.options import echo_json, json_option
+from tierdrill.cli.options import echo_json, environment_option, json_option
 from tierdrill.text import utc, visible
 
 UNCLEAN = 5
@@ -15,9 +17,10 @@ REMEDY = "remedy"
 
 
 @click.command("status")
+@environment_option("Also who drills this cluster, from whichever machine.")
 @json_option
 @click.pass_obj
-def command(here: Surroundings, as_json: bool) -> int:
+def command(here: Surroundings, environment: str | None, as_json: bool) -> int:
     """Show active runs, injected faults, the kill switch, locks and labs.
 
     Exit code 5 if a fault or process is left over with no run responsible for it.
@@ -26,12 +29,30 @@ def command(here: Surroundings, as_json: bool) -> int:
     from tierdrill.schedule.notify.outbox_counts import waiting_and_given_up
 
     found = {**look(here.home), "notifications": waiting_and_given_up(here.home)}
+    if environment is not None:
+        _, settings, _ = cluster_environment(here.catalogue, environment)
+        from tierdrill.targets.kubernetes.lease import lease_of
+
+        found["cluster"] = {"environment": environment, **asdict(lease_of(settings).look())}
     if as_json:
         echo_json(found)
     else:
-        for line in _lines(found):
+        for line in (*_lines(found), *_of_cluster(found.get("cluster"))):
             click.echo(visible(line))
     return 0 if found["clean"] else UNCLEAN
+
+
+def _of_cluster(told: dict[str, Any] | None) -> list[str]:
+    if told is None:
+        return []
+    name = told["environment"]
+    held = f"is drilled by {told['holder']}, last seen {told['renewed']}" if told["holder"] else "is drilled by nobody"
+    lines = [f"cluster of {name} {held}"]
+    if told["halt"]:
+        lines.append(f"cluster of {name} HALTED: {told['halt']} (tierdrill resume --environment {name} lifts it)")
+    if told["undone"]:
+        lines.append(f"cluster of {name}: undone by the warden of {told['undone']}")
+    return lines
 
 
 def _keeper(fault: dict[str, Any]) -> str:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from tierdrill.documents.models.kubernetes import KubernetesSettings
 from tierdrill.targets.base import TargetError
 from tierdrill.targets.kubernetes.api_errors import ApiError
 from tierdrill.targets.kubernetes.connect import JSON_PATCH, MERGE_PATCH, Cluster, path_of
@@ -151,6 +152,11 @@ class DrillLease:
 
     def _patch(self, body: dict[str, Any]) -> None:
         self._cluster.send("PATCH", self.path, body, content_type=MERGE_PATCH)
+
+
+def lease_of(settings: KubernetesSettings) -> DrillLease:
+    """The Lease of the cluster that an environment means."""
+    return DrillLease(Cluster.of(settings), settings.namespace)
 
 
 def _state(found: Object | None) -> LeaseState:

@@ -141,8 +141,8 @@ FAULT = KubernetesFault(
     keeper="warden",
     needs=(
         *may("pods", "create", scope="drilled"),
-        *may(POLICIES, "create", group=GROUP),
-        *may(BINDINGS, "create", group=GROUP),
+        *may(POLICIES, "create", "list", group=GROUP),
+        *may(BINDINGS, "create", "list", group=GROUP),
         *may(POLICIES, "get", "delete", group=GROUP, undo=True),
         *may(BINDINGS, "get", "delete", group=GROUP, undo=True),
     ),

@@ -75,7 +75,7 @@ FAULT = KubernetesFault(
     Mechanism("a ResourceQuota of ours in the tier's namespaces", landed_within_s=15.0, gone_within_s=10.0, poll_s=0.5),
     bind, squeeze, landed, gone_by_steps, keeper="warden",
     needs=(
-        *may("resourcequotas", "create", scope="drilled"),
+        *may("resourcequotas", "create", "list", scope="drilled"),
         *may("resourcequotas", "get", "delete", scope="drilled", undo=True),
     ),
 )  # fmt: skip
