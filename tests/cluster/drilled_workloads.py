@@ -108,7 +108,7 @@ def two_tiers(api: ApiWitness, kubeconfig: Path, folder: Path) -> Iterator[Drill
             path = CREATED[one["kind"]].format(one["metadata"].get("namespace", ""))
             with contextlib.suppress(client.ApiException):
                 api.send("POST", path, one)
-            if "ClusterRole" in one["kind"]:
+            if one["metadata"].get("namespace", one["metadata"]["name"]) not in (namespace, own):
                 made.append(f"{path}/{one['metadata']['name']}")
         place = {
             "target": "kubernetes",

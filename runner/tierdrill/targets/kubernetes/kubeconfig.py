@@ -79,4 +79,4 @@ def _words(kubeconfig: str | None, context: str | None, error: BaseException) ->
         return f"kubeconfig {path} cannot be used: {error}"
     if context is not None and context not in known:
         return f"kubeconfig {path} has no context {context!r}, expected one of: {listed(known)}"
-    return f"kubeconfig {path}, context {context or 'current'}: {error}"
+    return f"kubeconfig {path}{f', context {context}' if context is not None else ''}: {error}"
