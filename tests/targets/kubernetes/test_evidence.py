@@ -196,10 +196,11 @@ def test_the_node_of_each_known_custom_resource_is_found(resource: Any) -> None:
 
 def test_a_kind_that_no_known_tool_has_is_looked_for_as_such_are_usually_called() -> None:
     own = resource_of("NodeRepair.example.com")
-    assert own.path("v1") == "/apis/example.com/v1/noderepairs"
+    assert own.paths("v1", ["serving"]) == ("/apis/example.com/v1/noderepairs",)
     assert own.node_of({"metadata": {"name": "x"}, "spec": {"nodeName": "worker-b"}}) == "worker-b"
     workload = resource_of("Workload.kueue.x-k8s.io")
-    assert (workload.path("v1beta2"), workload.node) == ("/apis/kueue.x-k8s.io/v1beta2/workloads", "")
+    assert workload.paths("v1beta2", ["a"]) == ("/apis/kueue.x-k8s.io/v1beta2/namespaces/a/workloads",)
+    assert not workload.node
 
 
 def test_tools_and_their_resources_are_told_apart() -> None:

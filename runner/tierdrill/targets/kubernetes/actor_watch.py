@@ -141,7 +141,8 @@ class ActorWatch:
     def _followed(self, resources: Iterable[tuple[CustomResource, str]]) -> Iterator[_Followed]:
         for resource, version in resources:
             tell = functools.partial(_object_said, "custom-resource")
-            yield _Followed(resource.name, resource.path(version), evidence.resource_sight(resource), tell)
+            for path in resource.paths(version, self._settings.namespaces):
+                yield _Followed(resource.name, path, evidence.resource_sight(resource), tell)
         for namespace in self._settings.namespaces:
             for what, plural, group, kind in WORKLOADS:
                 path = path_of(plural, namespace, group=group)

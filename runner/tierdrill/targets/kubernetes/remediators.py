@@ -6,7 +6,7 @@ resources, and labels of nodes by which it tells how far it is.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any
@@ -23,7 +23,8 @@ OWN_NAME = "metadata.name"
 class CustomResource:
     """A kind of custom resource by which a tool works; `node` is the path of the node's name in it, "" for none.
 
-    `done` is what it says once it has succeeded, as `external.observe` wants it.
+    `done` is what it says once it has succeeded, as `external.observe` wants it. `drilled`: it stands beside what it is
+    about, so that those in the drilled namespaces matter and no others.
     """
 
     kind: str
@@ -31,6 +32,7 @@ class CustomResource:
     group: str
     node: str = ""
     done: str = ""
+    drilled: bool = False
 
     @property
     def name(self) -> str:
@@ -39,11 +41,12 @@ class CustomResource:
 
     @property
     def permissions(self) -> tuple[Permission, ...]:
-        return may(self.plural, "list", "watch", group=self.group)
+        return may(self.plural, "list", "watch", group=self.group, scope="drilled" if self.drilled else "cluster")
 
-    def path(self, version: str) -> str:
-        """Of all of them, in every namespace."""
-        return path_of(self.plural, group=self.group, version=version)
+    def paths(self, version: str, namespaces: Iterable[str]) -> tuple[str, ...]:
+        """Where those are listed that matter where these namespaces are drilled."""
+        where = namespaces if self.drilled else (None,)
+        return tuple(path_of(self.plural, one, group=self.group, version=version) for one in where)
 
     def node_of(self, raw: Raw) -> str:
         """The real name of the node that one of them is about."""
@@ -110,7 +113,7 @@ REMEDIATORS = (
     Remediator("robusta", managers=("OpenAPI-Generator",)),
     Remediator(
         "kueue",
-        (CustomResource("Workload", "workloads", "kueue.x-k8s.io", "", "conditions[Admitted]=True"),),
+        (CustomResource("Workload", "workloads", "kueue.x-k8s.io", "", "conditions[Admitted]=True", drilled=True),),
         managers=("kueue*",),
     ),
     Remediator(
