@@ -50,12 +50,6 @@ def tool_secrets(playbooks: Sequence[Playbook]) -> list[str]:
     return [tool.secret_env for tool in tools if tool.secret_env]
 
 
-def looked_for(playbooks: Sequence[Playbook]) -> tuple[str, ...]:
-    """The kinds of custom resources by which observed playbooks are seen to run."""
-    looks = [look for one in playbooks for look in one.observed if look.do == "custom-resource"]
-    return tuple(dict.fromkeys(str(look.kind) for look in looks))
-
-
 def without_secret(playbooks: Sequence[Playbook], needed: Collection[str]) -> list[str]:
     """What is missing before the external playbooks that are `needed` can report at all."""
     return [

@@ -16,7 +16,7 @@ from typing import Generic, TypeVar
 
 from tierdrill.conductor.cleanup import own_process, undo_all
 from tierdrill.conductor.deployment import Deployment
-from tierdrill.conductor.external_playbooks import looked_for, tool_secrets
+from tierdrill.conductor.external_playbooks import tool_secrets
 from tierdrill.conductor.plan import Plan, load_plan
 from tierdrill.conductor.preflight import check_alerts, check_inventory, check_ledger
 from tierdrill.conductor.reaper_handle import ReaperHandle, start_reaper
@@ -128,7 +128,7 @@ class RunLifecycle(Generic[D]):
         opening = Opening(
             self.plan.run, self.home, self.tools, of.environment, of.tiers, of.workloads, self.own, self.kept,
             self.discreet, tuple(fault.target for fault in self.plan.faults), self.plan.load_s,
-            looked_for(of.playbooks),
+            of.custom_resources,
         )  # fmt: skip
         try:
             session = await self.until_stopped(target_of(of.environment).open(opening))

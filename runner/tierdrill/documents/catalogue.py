@@ -10,7 +10,7 @@ from tierdrill.documents.models.calendar import Calendar
 from tierdrill.documents.models.drill import Drill
 from tierdrill.documents.models.environment import Environment
 from tierdrill.documents.models.gameday import GameDay
-from tierdrill.documents.models.playbook import Playbook
+from tierdrill.documents.models.playbook import Look, Playbook
 from tierdrill.documents.models.recordings import with_recordings
 from tierdrill.documents.models.scenario import Scenario
 from tierdrill.documents.models.tiers import Tiers
@@ -79,6 +79,18 @@ class DrillSetting:
     tiers: Tiers
     workloads: Workloads
     playbooks: tuple[Playbook, ...]
+
+    @property
+    def looked_for(self) -> tuple[Look, ...]:
+        """What is looked for of the playbooks, run by other tools, that the drill names."""
+        wanted = self.drill.expect.playbooks
+        named = {one.playbook for one in wanted.must_fire} | set(wanted.must_not_fire)
+        return tuple(look for one in self.playbooks if one.metadata.name in named for look in one.observed)
+
+    @property
+    def custom_resources(self) -> tuple[str, ...]:
+        """Their kinds (KIND.GROUP) that are custom resources."""
+        return tuple(dict.fromkeys(str(look.kind) for look in self.looked_for if look.do == "custom-resource"))
 
     def to_json(self) -> dict[str, Any]:
         """The documents as plain data, for the history; the experiment's secrets are left out."""

@@ -84,7 +84,7 @@ def judge(events: Sequence[Event]) -> Verdict:
     samples, books = settle(counted, told, owners_of(setting.drill.load), _load_span(events, whole))
     variant = start.variant
     streamed = streamed_parts(setting.drill.load)
-    checks = [*judge_run(events, timeline), *judge_watches(setting.playbooks, events, timeline)]
+    checks = [*judge_run(events, timeline), *judge_watches(setting.looked_for, events, timeline)]
     if not start.unloaded:
         checks.append(judge_baseline(setting, samples, timeline, streamed))
         checks.extend(judge_load(setting, events, timeline, sent, books, stopped=stop is not None))

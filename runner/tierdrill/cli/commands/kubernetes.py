@@ -59,9 +59,9 @@ def check(here: Surroundings, environment: str | None, drills: tuple[str, ...], 
     from tierdrill.targets.kubernetes.cluster_check import check_cluster
     from tierdrill.targets.kubernetes.drill_permissions import needed
 
-    kinds = _kinds(here, drills, environment or document.metadata.name) if drills else None
     try:
-        found = check_cluster(settings, workloads, needed(settings, kinds))
+        permissions = needed(settings, *_asked_for(here, drills, environment or document.metadata.name))
+        found = check_cluster(settings, workloads, permissions)
     except ApiError as error:
         if error.status:
             raise
@@ -114,7 +114,7 @@ def rbac(
     from tierdrill.targets.kubernetes.manifests.roles import admission_objects, role_objects
     from tierdrill.targets.kubernetes.records import node_of
 
-    permissions = needed(settings, _kinds(here, drills, environment or document.metadata.name) if drills else None)
+    permissions = needed(settings, *_asked_for(here, drills, environment or document.metadata.name))
     nodes = None
     if any(one.changes_nodes for one in permissions) and not any_node:
         there = Cluster.of(settings).records(path_of("nodes"), node_of)
@@ -155,13 +155,16 @@ def cleanup(here: Surroundings, environment: str | None, dry_run: bool, as_json:
     return UNCLEAN if left else 0
 
 
-def _kinds(here: Surroundings, drills: tuple[str, ...], environment: str) -> list[str]:
-    """The kinds of fault that these drills inject."""
+def _asked_for(
+    here: Surroundings, drills: tuple[str, ...], environment: str
+) -> tuple[list[str] | None, tuple[str, ...]]:
+    """The kinds of fault that these drills inject (None without drills), and of custom resources that they look for."""
     from tierdrill.documents.reading.fault_actions import calls
 
     settings = [changed_setting(here.catalogue, drill, (), (), environment) for drill in drills]
     found = (call.fault.kind for one in settings for call in calls(one.experiment) if call.section == "method")
-    return list(dict.fromkeys(found))
+    seen_by = (kind for one in settings for kind in one.custom_resources)
+    return list(dict.fromkeys(found)) if drills else None, tuple(dict.fromkeys(seen_by))
 
 
 def _show(found: ClusterCheck) -> None:

@@ -100,7 +100,7 @@ def _concerns(what: str, looks: Sequence[Look]) -> bool:
     )
 
 
-def judge_watches(playbooks: Sequence[Playbook], events: Sequence[Event], timeline: Timeline) -> list[Check]:
+def judge_watches(looks: Sequence[Look], events: Sequence[Event], timeline: Timeline) -> list[Check]:
     """On Kubernetes: its API told of every change from the fault to the end of recovery, without a gap."""
     gaps = [(event, gap) for event, gap in each(events, MonitoringGap) if gap.what.startswith(WATCH)]
     starts = [said for _, said in each(events, RunStarted)]
@@ -108,7 +108,6 @@ def judge_watches(playbooks: Sequence[Playbook], events: Sequence[Event], timeli
         return []
     begin = timeline.phases.get("fault", (timeline.started_at, 0.0))[0]
     end = timeline.phases.get("recovery", (0.0, timeline.ended_at))[1]
-    looks = [look for one in playbooks for look in one.observed]
     blind = [
         (event, gap)
         for event, gap in gaps

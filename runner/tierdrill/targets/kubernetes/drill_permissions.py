@@ -7,22 +7,28 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from tierdrill.documents.models.kubernetes import KubernetesSettings
-from tierdrill.targets.kubernetes import lease, ledger_map, remedy_port
+from tierdrill.targets.kubernetes import actor_watch, lease, ledger_map, remedy_port
+from tierdrill.targets.kubernetes.actor_watch import looking_for
 from tierdrill.targets.kubernetes.connect import Cluster
 from tierdrill.targets.kubernetes.fault_port import KUBERNETES_FAULTS
 from tierdrill.targets.kubernetes.manifests import warden
 from tierdrill.targets.kubernetes.permissions import Permission, may, merged, reading
 
 WATCHING = (*may("nodes", "watch"), *may("pods", "get", "watch", scope="drilled"))
-OF_EVERY_RUN = (*WATCHING, *lease.NEEDS, *ledger_map.NEEDS, *warden.NEEDS, *remedy_port.NEEDS)
+OF_EVERY_RUN = (*WATCHING, *actor_watch.NEEDS, *lease.NEEDS, *ledger_map.NEEDS, *warden.NEEDS, *remedy_port.NEEDS)
 
 
-def needed(settings: KubernetesSettings, kinds: Iterable[str] | None = None) -> tuple[Permission, ...]:
-    """What drills with these kinds of fault need; None: what `check` and plans need, which change nothing."""
+def needed(
+    settings: KubernetesSettings, kinds: Iterable[str] | None = None, custom_resources: Iterable[str] = ()
+) -> tuple[Permission, ...]:
+    """What drills with these kinds of fault need, whose playbooks are seen by these custom resources (KIND.GROUP).
+
+    None: what `check` and plans need, which change nothing.
+    """
     if kinds is None:
         return merged(reading(settings))
     faults = (one for kind in kinds if kind in KUBERNETES_FAULTS for one in KUBERNETES_FAULTS[kind].needs)
-    return merged((*reading(settings), *OF_EVERY_RUN, *faults))
+    return merged((*reading(settings), *OF_EVERY_RUN, *faults, *looking_for(custom_resources)))
 
 
 def denied(cluster: Cluster, settings: KubernetesSettings, permissions: Iterable[Permission]) -> tuple[str, ...]:

@@ -46,7 +46,8 @@ def preview(setting: DrillSetting, orders: Sequence[FaultOrder], fault_s: float)
     cluster = Cluster.of(settings)
     try:
         uid = cluster.fingerprint()
-        missing = denied(cluster, settings, needed(settings, [order.kind for order in orders]))
+        permissions = needed(settings, [order.kind for order in orders], setting.custom_resources)
+        missing = denied(cluster, settings, permissions)
         there = survey(cluster, settings, _tiers(setting, settings, orders))
         look = _Look(setting, settings, cluster, there)
         found = [look.at(order) for order in orders]
