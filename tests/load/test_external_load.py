@@ -51,6 +51,14 @@ def test_an_answer_is_right_where_the_prompt_was_answered_twice_and_alike() -> N
     assert [golden.right(question, "one") for question in (b"b", b"c", b"d")] == [None, None, None]
 
 
+def test_the_same_question_is_answered_otherwise_by_another_model() -> None:
+    golden = GoldenAnswers()
+    for model, text in (("chat", "one"), ("chat", "one"), ("spare", "two"), ("spare", "two")):
+        golden.learn(("a", model), text)
+    assert golden.right(("a", "spare"), "two") is True
+    assert golden.right(("a", "spare"), "one") is False
+
+
 def test_a_streamed_answer_has_the_text_of_a_plain_one() -> None:
     pieces = b'data: {"choices": [{"text": "a "}]}\n\ndata: {"choices": [{"text": "b"}]}\n\ndata: [DONE]\n\n'
     plain = b'{"choices": [{"text": "a b"}]}'

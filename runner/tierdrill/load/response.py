@@ -5,7 +5,7 @@ The headers are the gateway's own (x-rejected-reason and so on); a server withou
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -85,16 +85,18 @@ def answer_text(body: bytes, *, streamed: bool) -> str | None:
 
 
 class GoldenAnswers:
-    """The right answers of a platform, learned from it: of each prompt that was answered alike, at least twice."""
+    """The right answers of a platform, learned from it: of each question that was answered alike, at least twice. A
+    question is what was asked, with the model that answers.
+    """
 
     def __init__(self) -> None:
-        self._seen: dict[bytes, tuple[str | None, int]] = {}
+        self._seen: dict[Hashable, tuple[str | None, int]] = {}
 
-    def learn(self, question: bytes, text: str | None) -> None:
+    def learn(self, question: Hashable, text: str | None) -> None:
         first, count = self._seen.get(question, (text, 0))
         self._seen[question] = (first if first == text else None, count + 1)
 
-    def right(self, question: bytes, text: str | None) -> bool | None:
+    def right(self, question: Hashable, text: str | None) -> bool | None:
         """Whether an answer is the right one; None where that is not known."""
         first, count = self._seen.get(question, (None, 0))
         return None if first is None or count < 2 else first == text

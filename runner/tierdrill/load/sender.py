@@ -13,6 +13,7 @@ import math
 import time
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import lru_cache
 from typing import Any
 
 import gevent
@@ -68,6 +69,13 @@ def _body(plan: StreamPlan, prompt: Prompt, golden: bool) -> bytes:
     else:
         body["prompt"] = prompt.prompt
     return json.dumps(body).encode()
+
+
+@lru_cache(maxsize=256)
+def _question(body: bytes) -> str:
+    """What is asked, of whichever model, and in whichever way it is to answer."""
+    asked = json.loads(body)
+    return json.dumps({name: value for name, value in asked.items() if name not in ("model", "stream")})
 
 
 class _Exchange:
@@ -220,12 +228,13 @@ class Sender:
         self, arrival: Arrival, stream: _Stream, question: bytes, exchange: _Exchange, reading: Reading
     ) -> Reading:
         """The reading of an answer held against what the platform said in the warm-up, of which this may be part."""
-        question = question.replace(b'"stream": true', b'"stream": false')
+        # Another model than was asked may answer, and rightly say something else.
+        asked = _question(question), self._model(exchange) or stream.plan.model
         text = answer_text(exchange.body, streamed=stream.plan.stream)
         if arrival.at_s < (self._plan.golden_s or 0.0):
-            self._golden.learn(question, text)
+            self._golden.learn(asked, text)
             return reading
-        return replace(reading, integrity=self._golden.right(question, text))
+        return replace(reading, integrity=self._golden.right(asked, text))
 
     def _signal(self, exchange: _Exchange, name: str) -> str | None:
         header = self._plan.response_headers.get(name)

@@ -23,8 +23,10 @@ PRIVATE_NETWORKS = ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0
 
 PRIORITY_OF_PLATFORM = 1_000_000
 PRIORITY_STEP = 1_000
-RUNS_ON_S = {"unreachable": 2, "not-ready": 2}
-"""How long a pod stays bound to a node that is lost, in seconds, instead of Kubernetes' 5 minutes."""
+SYSTEM_STAYS_S = 2
+"""How long what all tiers need stays bound to a node that is lost, in seconds. Replicas stay as long as the environment
+says, by default Kubernetes' 5 minutes: to move them sooner is a playbook's job.
+"""
 
 
 @dataclass(frozen=True)

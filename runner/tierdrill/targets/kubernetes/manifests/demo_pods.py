@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tierdrill.targets.kubernetes.manifests.demo_plan import RUNS_ON_S, DemoPlan, Json, Part, metadata
+from tierdrill.targets.kubernetes.manifests.demo_plan import SYSTEM_STAYS_S, DemoPlan, Json, Part, metadata
 from tierdrill.targets.kubernetes.manifests.pod_runtime import PodRuntime
 
 CONFIG, SECRET = "/etc/tierdrill/config", "/etc/tierdrill/secret"
@@ -82,9 +82,9 @@ def pod(
                     "key": f"node.kubernetes.io/{key}",
                     "operator": "Exists",
                     "effect": "NoExecute",
-                    "tolerationSeconds": for_s,
+                    "tolerationSeconds": SYSTEM_STAYS_S if system else round(plan.config.eviction_after_s),
                 }
-                for key, for_s in RUNS_ON_S.items()
+                for key in ("unreachable", "not-ready")
             ],
             **({"nodeSelector": where} if where else {}),
             **({"topologySpreadConstraints": [_spread(spread)]} if spread else {}),
