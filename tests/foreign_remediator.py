@@ -32,7 +32,7 @@ GONE_AFTER_S = 16.6
 
 
 class ForeignRemediator(threading.Thread):
-    """Acts `after_s` on a node whose condition is True and has lasted `hold_s`: on it, or on another (`on`, its real
+    """Acts `after_s` on a node that has a condition, which has lasted `hold_s`: on it, or on another (`on`, its real
     name), so many `times`. `done` is set when the node is drained and `back` when it was uncordoned, once the condition
     is over.
     """
@@ -46,8 +46,10 @@ class ForeignRemediator(threading.Thread):
         hold_s: float = 0.0,
         on: str = "",
         times: int = 1,
+        condition: tuple[str, str] = (CONDITION, "True"),
     ) -> None:
         super().__init__(daemon=True)
+        self._condition = condition
         self._cluster, self._namespace = cluster, namespace
         self._after_s, self._hold_s, self._on, self._times = after_s, hold_s, on, times
         self.done, self.back, self.stop = threading.Event(), threading.Event(), threading.Event()
@@ -56,7 +58,7 @@ class ForeignRemediator(threading.Thread):
         since: dict[str, float] = {}
         held: list[str] = []
         while not self.stop.wait(0.05):
-            bad = {node["metadata"]["name"] for node in self._cluster.pages(path_of("nodes")) if _is_bad(node)}
+            bad = {node["metadata"]["name"] for node in self._cluster.pages(path_of("nodes")) if self._is_bad(node)}
             since = {name: since.get(name, time.monotonic()) for name in bad}
             for name, began in since.items():
                 if name not in held and time.monotonic() - began >= self._hold_s and not self.stop.wait(self._after_s):
@@ -84,10 +86,9 @@ class ForeignRemediator(threading.Thread):
         query = {"fieldManager": MANAGER}
         self._cluster.send("PATCH", path_of("nodes", name=node), body, content_type=MERGE_PATCH, query=query)
 
-
-def _is_bad(node: Any) -> bool:
-    told = (node.get("status") or {}).get("conditions") or ()
-    return any((one["type"], one["status"]) == (CONDITION, "True") for one in told)
+    def _is_bad(self, node: Any) -> bool:
+        told = (node.get("status") or {}).get("conditions") or ()
+        return any((one["type"], one["status"]) == self._condition for one in told)
 
 
 def judged(

@@ -13,6 +13,7 @@ from tierdrill.history.events import Event, event
 from tierdrill.history.kinds.response_kinds import MonitoringGap, RemediationSeen
 from tierdrill.history.kinds.run_kinds import PlatformCondition, PlatformState
 from tierdrill.history.payload import Payload
+from tierdrill.history.projection import project
 from tierdrill.judge.judge import judge
 from tierdrill.judge.verdict import Status, Verdict
 
@@ -175,6 +176,22 @@ def test_what_kubernetes_does_by_itself_is_no_remediation() -> None:
     own = seen(1.1, "taint", "node-2", "kube-controller-manager", key="node.kubernetes.io/unreachable", own=True)
     moved = seen(2.5, "delete", "assistant-1", "taint-eviction-controller", node="node-2", own=True)
     assert failed(verdict(*WELL, own, moved)) == {}
+
+
+def test_pods_that_our_own_playbook_or_fault_ends_are_not_the_tools() -> None:
+    """Nobody tells who evicted a pod; what we did ourselves at that time to that target was not the tool."""
+    moves = {"playbook": "own", "execution": "own-1", "target": "node-2", "attempt": 1, "phase": "act"}
+    step = {**moves, "step": "move", "action": "reschedule", "arguments": {"node": "node-2"}}
+    ours = [
+        Event(FAULT_AT + 2.5, "playbook.started", "engine", {**moves, "alert": "NodeNotReady"}),
+        Event(FAULT_AT + 2.6, "playbook.step_started", "engine", step),
+    ]
+    made = [event(said, "kubernetes", FAULT_AT + at) for at, said in WELL]
+    ran = project(history([*made, *ours], setting())).playbooks
+    [tool] = [run for run in ran if run.playbook == NAME and run.phase == "act"]
+    assert [step.seen for step in tool.steps if step.name == "drain"] == [
+        "no replica is there, and nobody but Kubernetes or tierdrill has moved any since"
+    ]
 
 
 def test_on_a_blip_nothing_may_be_done() -> None:

@@ -7,11 +7,11 @@ taint back at the end of the list is its giving back, as `on_resolve` is for our
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from itertools import takewhile
-from typing import Any
+from typing import Any, Protocol
 
 from tierdrill.history.events import Event
 from tierdrill.history.kinds.response_kinds import RemediationSeen
@@ -21,8 +21,26 @@ Hosted = Mapping[str, Sequence[str]]
 """Replicas by node."""
 GIVING_BACK = frozenset({"uncordon", "untaint"})
 DRAINING = frozenset({"evict", "delete"})
+EVICTING = frozenset({"drain", "reschedule", "restart-replica", "replace-replica", "rebalance"})
+"""The remedies of our own engine that end pods, and, below, the faults that do."""
+EVICTING_FAULTS = frozenset({"pod-delete", "pod-evict", "node-drain"})
+LINGERS_S = 5.0
+"""So long after our step has ended what it did to pods may still be seen."""
 Look = Mapping[str, Any]
 """One entry of `external.observe`."""
+
+
+class Faulted(Protocol):
+    """What counts here of a fault: see tierdrill.history.projection.FaultSpan."""
+
+    @property
+    def kind(self) -> str: ...
+    @property
+    def target(self) -> str: ...
+    @property
+    def intended_at(self) -> float | None: ...
+    @property
+    def gone_at(self) -> float | None: ...
 
 
 @dataclass(frozen=True)
@@ -56,15 +74,52 @@ def observed_in(setting: Mapping[str, Any]) -> tuple[Observed, ...]:
     return tuple(found)
 
 
+def engine_runs(ran: Iterable[Execution], wanted: Iterable[Observed]) -> list[Execution]:
+    """The executions of our own engine, and of tools that report."""
+    observed = {one.playbook for one in wanted}
+    return [run for run in ran if run.playbook not in observed]
+
+
 def words_of(look: Look) -> str:
     """What is looked for, in words."""
     return " ".join(str(look[part]) for part in ("do", "kind", "key") if look.get(part))
 
 
+def own_deed(
+    said: RemediationSeen, at: float, engine: Iterable[Execution], faults: Iterable[Faulted]
+) -> Execution | Faulted | None:
+    """What of ours ended a pod, as far as that can be told by its target and the time: nobody tells who did it.
+
+    `engine` are the executions of our own engine.
+    """
+    if said.actor or said.do not in DRAINING:
+        return None
+    about = {said.object, said.node} - {""}
+    for fault in faults:
+        began = at + 1.0 if fault.intended_at is None else fault.intended_at
+        over = at if fault.gone_at is None else fault.gone_at
+        if fault.kind in EVICTING_FAULTS and fault.target in about and began <= at <= over:
+            return fault
+    for run in engine:
+        for step in run.told_steps:
+            meant = step.action == "rebalance" or about & {run.target, *map(str, step.arguments.values())}
+            until = at if step.ended_at is None else step.ended_at + LINGERS_S
+            if step.action in EVICTING and meant and step.started_at <= at <= until:
+                return run
+    return None
+
+
 def after_seen(
-    ran: tuple[Execution, ...], wanted: Sequence[Observed], hosted: Hosted | None, event: Event, said: RemediationSeen
+    ran: tuple[Execution, ...],
+    wanted: Sequence[Observed],
+    hosted: Hosted | None,
+    faults: Iterable[Faulted],
+    event: Event,
+    said: RemediationSeen,
 ) -> tuple[Execution, ...]:
     """The executions after one more change of the platform."""
+    if own_deed(said, event.at, engine_runs(ran, wanted), faults) is not None:
+        return ran
     for one in wanted:
         target = said.node if one.on_node else said.object
         if target:
@@ -197,7 +252,7 @@ def _drained(run: Execution, one: Observed, hosted: Hosted | None, event: Event)
     if look["do"] != "drain" or hosted is None or hosted.get(run.target):
         return run
     if not run.told_steps or run.told_steps[-1].ended_at is not None:
-        seen = "no replica is there, and nobody but Kubernetes has moved any since"
+        seen = "no replica is there, and nobody but Kubernetes or tierdrill has moved any since"
         about = {"node": run.target}
         step = Step(words_of(look), "drain", 1, event.at, arguments=about, seen=seen, event=event.sequence)
         run = replace(run, told_steps=(*run.told_steps, step))

@@ -155,9 +155,8 @@ def advance(state: P, event: Event) -> P:
         case run_kinds.RunStarted(setting=setting):
             return replace(state, observed=observed_in(setting))
         case response_kinds.RemediationSeen() as said:
-            return replace(
-                state, playbooks=after_seen(state.playbooks, state.observed, state.hosted, event, said)
-            )
+            ran = after_seen(state.playbooks, state.observed, state.hosted, state.fault_spans, event, said)
+            return replace(state, playbooks=ran)
         case run_kinds.PlatformState() as said if state.observed:
             hosted = _hosted(said)
             playbooks = after_state(state.playbooks, state.observed, hosted, event)

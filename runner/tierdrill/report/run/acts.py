@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from tierdrill.history.events import Event, each
 from tierdrill.history.kinds.response_kinds import RemediationSeen
 from tierdrill.history.kinds.run_kinds import PlatformCondition, PlatformEvent
+from tierdrill.history.observed_playbooks import engine_runs, own_deed
+from tierdrill.history.playbook_spans import Execution
 from tierdrill.report.event_text import deed_words
 from tierdrill.report.format import fault_words
 from tierdrill.report.run_model import RunState
@@ -42,10 +44,8 @@ class Notice:
 
 def acts_of(events: Sequence[Event], state: RunState) -> tuple[Act, ...]:
     """In the order of time."""
-    observed = {one.playbook for one in state.observed}
-    of_playbook = {
-        number: run.playbook for run in state.playbooks if run.playbook in observed for number in run.events
-    }
+    engine = engine_runs(state.playbooks, state.observed)
+    of_playbook = {number: run.playbook for run in state.playbooks if run not in engine for number in run.events}
     found = [
         Act(fault.effective_at, DRILL, fault_words(fault.kind), fault.target, fault.landed_seen)
         for fault in state.faults.values()
@@ -56,12 +56,13 @@ def acts_of(events: Sequence[Event], state: RunState) -> tuple[Act, ...]:
         for fault in state.faults.values()
         for at, by in fault.reverts[-1:]
     ]
-    for run in state.playbooks:
-        for step in run.told_steps if run.playbook not in observed else ():
+    for run in engine:
+        for step in run.told_steps:
             found.append(Act(step.started_at, ENGINE, step.words, run.target, step.seen, run.playbook))
     for event, said in each(events, RemediationSeen):
-        who = said.actor or UNTOLD
-        playbook = of_playbook.get(event.sequence, "")
+        ours = own_deed(said, event.at, engine, state.fault_spans)
+        who = said.actor or (UNTOLD if ours is None else ENGINE if isinstance(ours, Execution) else DRILL)
+        playbook = ours.playbook if isinstance(ours, Execution) else of_playbook.get(event.sequence, "")
         on = f"{said.object} on {said.node}" if said.node and said.node != said.object else said.object
         found.append(Act(event.at, who, deed_words(said), on, said.seen, playbook, said.own))
     return tuple(sorted(found, key=lambda act: act.at))
