@@ -94,6 +94,12 @@ def test_what_kubernetes_does_by_itself_is_marked_as_its_own() -> None:
     assert seen.own
 
 
+def test_a_taint_of_kubernetes_own_is_taken_off_by_itself_and_out_of_service_is_not() -> None:
+    for key, own in (("node.kubernetes.io/unreachable", True), ("node.kubernetes.io/out-of-service", False)):
+        [gone] = done(node(spec={"taints": [{"key": key, "effect": "NoExecute"}]}), node())
+        assert (gone.do, gone.actor, gone.own) == ("untaint", "", own)
+
+
 def test_what_tierdrill_does_is_ours() -> None:
     writer = field("tierdrill", {"f:spec": {"f:unschedulable": {}}})
     [seen] = done(node(), node(writer, spec={"unschedulable": True}))

@@ -12,6 +12,7 @@ from tierdrill.report.format import show_offset, show_seconds
 from tierdrill.report.run_model import AlertView, RunState
 from tierdrill.text import plural
 
+NOTE_MAX = 60
 VIA_SHAPES = {"prometheus": "dot", "alertmanager": "diamond", "webhook": "triangle"}
 
 
@@ -137,7 +138,9 @@ def _playbook_lane(
         title = f"{show_offset(skip.at - ruler.zero)} {verb} for {skip.target}: {skip.reason}"
         marks.append(Mark(ruler.place(skip.at), 12, "cross", css, title))
         if css == "bad" and not any(note.css == "bad" for note in notes):
-            notes.append(Note(ruler.place(skip.at) + 1.0, 16, f"{verb}: {skip.reason}", "bad"))
+            words = f"{verb}: {skip.reason}"
+            words = words if len(words) <= NOTE_MAX else f"{words[: NOTE_MAX - 1]}…"
+            notes.append(Note(ruler.place(skip.at) + 1.0, 16, words, "bad"))
     acts = [view for view in views if view.phase == "act"]
     done = [view.finished_at for view in acts if view.ok and view.finished_at is not None]
     if done:

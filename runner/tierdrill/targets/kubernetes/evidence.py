@@ -27,6 +27,8 @@ NOBODY: Owner = ("", 0.0)
 OURS = "tierdrill*"
 RUN_LABEL = "tierdrill.io/run"
 OUR_KEYS = "tierdrill.io/"
+OWN_TAINTS, OUT_OF_SERVICE = "node.kubernetes.io/", "node.kubernetes.io/out-of-service"
+"""Taints that Kubernetes sets and takes off by itself, but for the one by which others say that a node is gone."""
 CORDON_TAINT = "node.kubernetes.io/unschedulable"
 """Follows every cordon by itself."""
 KUBERNETES = ("kube-controller-manager", "kube-scheduler", "kubelet", "kube-apiserver", "cloud-controller-manager")
@@ -218,10 +220,10 @@ def node_changes(before: NodeSight | None, after: NodeSight | None, alias: Alias
     if before is None:
         return
 
-    def seen(do: str, by: Owner, said: str = "", key: str = "") -> RemediationSeen:
+    def seen(do: str, by: Owner, said: str = "", key: str = "", own: bool = False) -> RemediationSeen:
         name = alias("node", record.name)
         about = {"object": name, "node": name, "kind": "Node", "name": record.name, "uid": record.uid, "key": key}
-        return _seen(do, by, said, relisted, resource_version=record.resource_version, **about)
+        return _seen(do, by, said, relisted, own, resource_version=record.resource_version, **about)
 
     if record.cordoned != before.record.cordoned:
         yield seen("cordon" if record.cordoned else "uncordon", after.cordoned_by)
@@ -230,7 +232,9 @@ def node_changes(before: NodeSight | None, after: NodeSight | None, alias: Alias
         for key, value, effect in sorted(taints):
             if key != CORDON_TAINT and not key.startswith(OUR_KEYS):
                 whole = f"{key}={value}:{effect}" if value else f"{key}:{effect}"
-                yield seen(do, after.tainted_by if now else NOBODY, whole, key)
+                by = after.tainted_by if now else NOBODY
+                own = not by[0] and key.startswith(OWN_TAINTS) and key != OUT_OF_SERVICE
+                yield seen(do, by, whole, key, own=own)
     for key in sorted(before.labels.keys() | after.labels.keys()):
         old, new = before.labels.get(key, ("", NOBODY)), after.labels.get(key, ("", NOBODY))
         if old[0] != new[0]:
@@ -307,11 +311,11 @@ def ours(said: Payload) -> bool:
     return isinstance(said, RemediationSeen) and fnmatchcase(said.actor, OURS)
 
 
-def _seen(do: str, by: Owner, said: str, relisted: bool, **about: Any) -> RemediationSeen:
+def _seen(do: str, by: Owner, said: str, relisted: bool, own: bool = False, **about: Any) -> RemediationSeen:
     return RemediationSeen(
         do=do,
         actor=by[0],
-        own=by[0] in KUBERNETES,
+        own=own or by[0] in KUBERNETES,
         changed_at=by[1] or None,
         seen=said,
         relisted=relisted,
