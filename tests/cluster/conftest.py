@@ -62,7 +62,7 @@ def cluster() -> Iterator[ClusterInUse]:
     was_up = NAME in os.environ and subprocess.run([RIG, "--name", name, "status"], capture_output=True).returncode == 0
     if not was_up:
         rig(name, "down")
-    kubeconfig = Path(rig(name, "up"))
+    kubeconfig = Path(rig(name, "up", "--bare"))
     try:
         yield ClusterInUse(kubeconfig, ApiWitness(kubeconfig), name)
     finally:

@@ -56,7 +56,7 @@ def test_nothing_is_left_where_up_was_killed(lone_cluster: str) -> None:
     alone = not list((cache() / "run").glob("*/facts.json"))
     lacking = [name for name in MOUNT_POINTS if not Path(name).exists()]
     panic = Path("/proc/sys/kernel/panic_on_oops").read_text()
-    command = [RIG, "--name", lone_cluster, "up", "2"]
+    command = [RIG, "--name", lone_cluster, "up", "--bare", "2"]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as up:
         assert up.stderr
         try:
@@ -189,7 +189,7 @@ def test_the_api_server_can_be_ended_and_started(nodes_to_break: ClusterInUse) -
 def test_two_clusters_do_not_meet(lone_cluster: str) -> None:
     other = f"y{lone_cluster[1:]}"
     try:
-        configs = [json.loads(Path(rig(name, "up", "1")).read_text()) for name in (lone_cluster, other)]
+        configs = [json.loads(Path(rig(name, "up", "--bare", "1")).read_text()) for name in (lone_cluster, other)]
         assert len({config["clusters"][0]["cluster"]["server"] for config in configs}) == 2
         rig(lone_cluster, "down")
         assert left_of(Instance(lone_cluster)) == []

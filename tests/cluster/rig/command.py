@@ -48,6 +48,8 @@ def build_command(arguments: Arguments) -> None:
 
 def up_command(arguments: Arguments) -> None:
     up(arguments.instance, arguments.nodes)
+    if not arguments.bare:
+        platform(arguments)
     print(arguments.instance.kubeconfig)
 
 
@@ -155,9 +157,9 @@ def parser() -> Parser:
         "--packages", action="store_true", help="print the Debian packages to install, and nothing else"
     )
     add("build", build_command, "build Kubernetes from Go modules, once")
-    add("up", up_command, "start the cluster and print the path of its kubeconfig").add_argument(
-        "nodes", nargs="?", type=int, default=3, choices=range(1, 10), metavar="N", help="number of nodes (default: 3)"
-    )
+    start = add("up", up_command, "start the cluster with its platform, and print the path of its kubeconfig")
+    start.add_argument("nodes", nargs="?", type=int, default=3, choices=range(1, 10), metavar="N", help="default: 3")
+    start.add_argument("--bare", action="store_true", help="without the platform")
     add("platform", platform, "add the tiered deployment of `tierdrill kubernetes demo`, on a node of its own")
     add("down", down_command, "end the cluster and remove all that it made")
     add("status", status, "what runs, and where it is reached; exit code 3 where the cluster is down")
