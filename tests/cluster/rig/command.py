@@ -54,7 +54,7 @@ def up_command(arguments: Arguments) -> None:
 
 
 def platform(arguments: Arguments) -> None:
-    from .platform import add_platform
+    from .deployment import add_platform
 
     add_platform(_up(arguments))
 
