@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from types import MappingProxyType
 from typing import Any, TypeVar
 from urllib.parse import quote
 
+import pydantic_core
 import urllib3
 from kubernetes import client
 
@@ -28,6 +31,9 @@ PATIENCE_S = 10.0
 """So long, in all, one call waits where the server asks for it by Retry-After."""
 CALLS_PER_S, BURST = 20.0, 20
 PAGE = 500
+_CONTINUE = re.compile(rb'"metadata":\s*\{[^{}]*"continue":\s*("[^"]+")')
+_BEFORE_ITEMS = 4096
+"""In a list's first bytes its metadata usually is, with the token for the next page."""
 EXPIRED = 410
 JSON = "application/json"
 JSON_PATCH = "application/json-patch+json"
@@ -80,16 +86,25 @@ class Cluster:
         return _parsed(self._where, self._call("GET", path, query))
 
     def chunks(self, path: str, *, labels: str = "", fields: str = "", limit: int = PAGE) -> Iterator[dict[str, Any]]:
-        """A list in pages of so many, each with `metadata.resourceVersion`; ApiError 410 where it took too long."""
+        """A list in pages of so many, each with `metadata.resourceVersion`; ApiError 410 where it took too long.
+
+        While one page is made sense of, the next is on its way.
+        """
         query: dict[str, str | int | bool] = {"limit": limit}
         query |= {"labelSelector": labels} if labels else {}
         query |= {"fieldSelector": fields} if fields else {}
-        while True:
-            page = self.get(path, **query)
-            yield page
-            if not (more := (page.get("metadata") or {}).get("continue")):
-                return
-            query["continue"] = more
+        with ThreadPoolExecutor(1, "next-page") as ahead:
+            answer: Any = self._call("GET", path, query)
+            while True:
+                early = _CONTINUE.search(answer.data, 0, _BEFORE_ITEMS)
+                token = json.loads(early[1]) if early else ""
+                following = ahead.submit(self._call, "GET", path, query | {"continue": token}) if token else None
+                page = _parsed(self._where, answer)
+                yield page
+                token = (page.get("metadata") or {}).get("continue") or ""
+                if following is None and not token:
+                    return
+                answer = following.result() if following else self._call("GET", path, query | {"continue": token})
 
     def pages(self, path: str, *, labels: str = "", fields: str = "", limit: int = PAGE) -> Iterator[dict[str, Any]]:
         """The items of a list, read in pages of so many; in items of lists `kind` and `apiVersion` are missing."""
@@ -287,7 +302,7 @@ class Cluster:
 
 def _parsed(where: str, answer: Any) -> dict[str, Any]:
     try:
-        found = json.loads(answer.data)
+        found = pydantic_core.from_json(answer.data)
     except ValueError:
         found = None
     if not isinstance(found, dict):
