@@ -21,6 +21,7 @@ from tierdrill.history.kinds.run_kinds import PlatformState
 from tierdrill.judge.judge import judge
 from tierdrill.judge.verdict import Status, Verdict
 from tierdrill.targets.kubernetes.actor_watch import ActorWatch
+from tierdrill.targets.kubernetes.api_errors import ApiError
 from tierdrill.targets.kubernetes.cluster_view import ClusterView, shown
 from tierdrill.targets.kubernetes.connect import MERGE_PATCH, Cluster, path_of
 
@@ -76,10 +77,20 @@ class ForeignRemediator(threading.Thread):
             self._unschedulable(node, False)
         self._unschedulable(node, True)
         for pod in self._cluster.pages(path_of("pods", self._namespace), fields=f"spec.nodeName={node}"):
-            name = pod["metadata"]["name"]
-            body = {"apiVersion": "policy/v1", "kind": "Eviction",
-                    "metadata": {"name": name, "namespace": self._namespace}}  # fmt: skip
-            self._cluster.send("POST", path_of("pods", self._namespace, name, "eviction"), body)
+            self._evict(pod["metadata"]["name"])
+
+    def _evict(self, name: str) -> None:
+        """Again and again while a disruption budget is in the way."""
+        body = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": name, "namespace": self._namespace}}
+        while True:
+            try:
+                self._cluster.send("POST", path_of("pods", self._namespace, name, "eviction"), body)
+            except ApiError as error:
+                if error.status == 429 and not self.stop.wait(0.5):
+                    continue
+                if error.status not in (404, 429):
+                    raise
+            return
 
     def _unschedulable(self, node: str, value: bool) -> None:
         body = {"spec": {"unschedulable": value or None}}
