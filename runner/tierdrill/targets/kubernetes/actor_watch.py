@@ -7,6 +7,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -26,6 +27,8 @@ from tierdrill.targets.kubernetes.remediators import RESOURCES, CustomResource, 
 from tierdrill.targets.kubernetes.watch import Change, ObjectWatch
 
 SOURCE = "kubernetes"
+NAMES_SHARE = 4.0
+"""So many times as long as names took to be made, they are good enough."""
 EVENTS_MAX = 500
 """So many Kubernetes Events of one run are kept."""
 WORKLOADS = (
@@ -83,11 +86,13 @@ class ActorWatch:
         self._loop = asyncio.get_running_loop()
         self._changes: asyncio.Queue[tuple[Change, Tell]] = asyncio.Queue()
         self._events = 0
+        self._table, self._anew_at, self._changed = NameTable(), 0.0, True
         self._watches: list[ObjectWatch] = []
         self._begun = asyncio.Event()
 
     def take(self, what: str, change: Change) -> None:
         """A node (`what` is nodes), a gateway's pod (gateways) or a tier's, before and after."""
+        self._changed = True
         if what == NODES:
             self._put(change, _node_said)
         else:
@@ -122,7 +127,16 @@ class ActorWatch:
             await asyncio.to_thread(watch.listed.wait)
 
     def _alias(self, kind: str, name: str) -> str:
-        return self._names().alias(kind, name)
+        """Names are made anew where one is not known that may have come since: in a large cluster that takes a while,
+        and many events are about others' objects.
+        """
+        known = self._table.alias(kind, name)
+        if known == name and self._changed and (began := time.monotonic()) >= self._anew_at:
+            self._changed, self._table = False, self._names()
+            now = time.monotonic()
+            self._anew_at = now + NAMES_SHARE * (now - began)
+            known = self._table.alias(kind, name)
+        return known
 
     def _resources(self) -> list[tuple[CustomResource, str]]:
         """The custom resources that the cluster serves, each with its version."""
@@ -174,7 +188,7 @@ class ActorWatch:
             return
         kind, _, name = sight.about
         known = alias({"Node": "node", "Pod": "replica"}.get(kind, ""), name)
-        if kind not in IN_SCOPE and known == name and name not in self._names().nodes:
+        if kind not in IN_SCOPE and known == name and name not in self._table.nodes:
             return
         self._events += 1
         if self._events > EVENTS_MAX:
