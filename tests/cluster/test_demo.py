@@ -218,6 +218,9 @@ def test_a_lost_node_is_told_by_its_alert_and_felt_by_no_enterprise_customer(pla
             alert = until(lambda: platform.firing().get("NodeNotReady"))
             assert alert["node"] == lost
             assert "TelemetryAbsent" not in platform.firing()
+            for one in replicas:  # as the drill's playbook does, for Kubernetes waits for minutes
+                if one["spec"]["nodeName"] == lost:
+                    platform.api.send("DELETE", f"{PODS}/{one['metadata']['name']}", {"gracePeriodSeconds": 0})
             platform.api.wait(PODS, moved, WITHIN_S, labelSelector=REPLICA)
         finally:
             rig(platform.name, "power", "on", lost)

@@ -56,11 +56,10 @@ KEEP_S: Mapping[str, float] = {"ServingCapacityLow": 3.0, "GpuThermalThrottle": 
 """`keep_firing_for:` of an alert, in seconds: how long it is kept once its condition is over.
 
 - ServingCapacityLow: capacity counts as on its way while replicas start. Where they do and it is still too little, the
-  alert would resolve for two or three seconds, and what is shed be let in again for as long.
+  alert would resolve for as long as a start takes (on a cluster longer), and what is shed be let in again meanwhile.
 - GpuThermalThrottle: a GPU that has only just cooled, without work, is hot again as soon as it has some.
 """
 
-LAB_GRACE_S = 2.0
 PROBE_SLOW_S = 0.1
 """A health probe on one site's network takes a few milliseconds; 0.1 s is no longer the same network."""
 
@@ -104,8 +103,8 @@ _CAPPED = (
 _LINK_GUARD = f"and on (node) ({_NODE_READY}) and on (node) {_NODE_METRICS}"
 
 
-def infrastructure_alerts(clock: Clock, node_grace_s: float = LAB_GRACE_S) -> list[dict[str, Any]]:
-    """All infrastructure alert rules, in a fixed order. `node_grace_s` is the control plane's patience with a node."""
+def infrastructure_alerts(clock: Clock, slower_s: float = 0.0) -> list[dict[str, Any]]:
+    """All infrastructure alert rules, in a fixed order; `slower_s` is how much slower than the lab's nodes are seen."""
     return [
         _alert(
             "NodeNotReady",
@@ -241,6 +240,7 @@ def infrastructure_alerts(clock: Clock, node_grace_s: float = LAB_GRACE_S) -> li
             "{{ $value | humanizePercentage }} of the desired serving slots are ready and none is on its way. What is"
             " left must go to the important tiers: shed best effort until capacity is back, and look for the node, GPU"
             " or replica alert that explains the loss.",
+            slower_s,
         ),
         _alert(
             "TierShedding",
@@ -259,7 +259,7 @@ def infrastructure_alerts(clock: Clock, node_grace_s: float = LAB_GRACE_S) -> li
             "No metrics from {{ $labels.source }}",
             "Metrics that were there are gone: alerts that need them cannot fire, which is not the same as all being"
             " well. Restart the exporter or fix its scrape. Never drain a node because of missing data.",
-            max(0.0, node_grace_s - LAB_GRACE_S),
+            slower_s,
         ),
         _alert(
             "Watchdog",
@@ -274,10 +274,10 @@ def infrastructure_alerts(clock: Clock, node_grace_s: float = LAB_GRACE_S) -> li
 
 def _alert(name: str, expr: str, severity: str, summary: str, text: str, longer_s: float = 0.0) -> dict[str, Any]:
     rule: dict[str, Any] = {"alert": name, "expr": expr}
-    if hold_s := HOLD_S[name] + longer_s:
+    if hold_s := HOLD_S[name] + longer_s * (name not in KEEP_S):
         rule["for"] = promql_duration(hold_s)
     if name in KEEP_S:
-        rule["keep_firing_for"] = promql_duration(KEEP_S[name])
+        rule["keep_firing_for"] = promql_duration(KEEP_S[name] + longer_s)
     rule["labels"] = {"severity": severity}
     rule["annotations"] = {"summary": summary, "description": text}
     return rule

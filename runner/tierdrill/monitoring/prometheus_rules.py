@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from tierdrill.documents.models.environment import Clock, Environment
+from tierdrill.documents.models.environment import Clock, Environment, LabShape
 from tierdrill.documents.models.tiers import Tier, Tiers, quantile_share
 from tierdrill.documents.models.units import show_duration, show_ratio
 from tierdrill.documents.models.workloads import Workloads
@@ -64,7 +64,8 @@ def prometheus_rules(tiers: Tiers, workloads: Workloads, environment: Environmen
         rules = _tier_rules(tier, _served_models(tier, workloads), clock)
         if rules:
             groups.append(_group(f"tierdrill-slo-{tier.name}", rules, clock))
-    alerts = infrastructure_alerts(clock, environment.lab.node_grace)
+    slower_s = max(0.0, environment.lab.node_grace - LabShape().node_grace)
+    alerts = infrastructure_alerts(clock, slower_s)
     infrastructure = _text({"groups": [_group("tierdrill-infrastructure", alerts, clock)]})
     return {SLO_FILE: _text({"groups": groups}), INFRASTRUCTURE_FILE: infrastructure}
 

@@ -298,6 +298,7 @@ def test_the_rules_are_the_labs_and_wait_for_the_clusters_grace(catalogue: Catal
     by_name = {rule["alert"]: rule for group in rules["groups"] for rule in group["rules"]}
     assert by_name["NodeNotReady"]["for"] == "2s"
     assert by_name["TelemetryAbsent"]["for"] == "43s"
+    assert (by_name["ServingCapacityLow"]["for"], by_name["ServingCapacityLow"]["keep_firing_for"]) == ("2s", "41s")
     config = json.loads(_file(shipped(catalogue), "prometheus", "prometheus.yml"))
     assert {job["job_name"] for job in config["scrape_configs"]} == {"gateway", "controller", "node", "replica"}
 
