@@ -184,6 +184,32 @@ def test_a_fault_is_seen_there_and_gone_once_it_is_undone(
     platform.all_ready()
 
 
+@pytest.mark.parametrize(
+    ("kind", "settings"),
+    [
+        ("link-partition", {}),
+        ("link-latency", {"delay_ms": 300}),
+        ("link-loss", {"one_way": 1, "loss_percent": 60}),
+        ("link-loss", {"one_way": 1, "loss_percent": 100, "source": "node-2", "destination": "gateway-a"}),
+    ],
+)
+def test_a_link_is_broken_at_its_far_end_where_the_near_one_may_not_be_touched(
+    platform: Platform, kind: str, settings: dict[str, Any]
+) -> None:
+    platform.all_ready()
+    label = {"metadata": {"labels": {"tierdrill.io/drills": None}}}
+    platform.api.send("PATCH", "/api/v1/nodes/node-1", label)
+    try:
+        order = platform.order(kind, **{"source": "gateway-a", "destination": "node-2", **settings})
+        assert [one["node"]["name"] for one in order.parameters["agents"]] == ["node-2"]
+        platform.port.inject(order)
+        platform.landed(order)
+        platform.port.revert(order)
+        platform.gone(order)
+    finally:
+        platform.api.send("PATCH", "/api/v1/nodes/node-1", {"metadata": {"labels": OPT_IN}})
+
+
 def test_a_killed_replica_comes_back_when_it_is_let(platform: Platform) -> None:
     platform.all_ready()
     order = platform.order("replica-crash", replica="assistant-1")

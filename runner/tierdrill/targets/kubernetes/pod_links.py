@@ -1,4 +1,6 @@
-"""Links on a cluster: from a gateway's pod to the pods of a node, broken in the network of the gateway's pod."""
+"""Links on a cluster, between a gateway's pod and the pods of a node: broken in the network of the gateway's pod, and where
+its node may not be drilled, in those of the pods at the far end that are there now.
+"""
 
 from __future__ import annotations
 
@@ -14,17 +16,19 @@ from tierdrill.targets.kubernetes.agent_fault import (
     agent_fault,
     host_of,
     probe_of,
+    raw_pod,
     ready_replicas,
     told,
 )
 from tierdrill.targets.kubernetes.agents import agent_on
 from tierdrill.targets.kubernetes.connect import path_of
+from tierdrill.targets.kubernetes.guard import node_refused
 from tierdrill.targets.kubernetes.kubernetes_fault import KubernetesFault, Parameters, Place, find, seen
 from tierdrill.targets.kubernetes.pod_ends import KUBELET, still_there
+from tierdrill.targets.kubernetes.records import NodeRecord, PodRecord, pod_of
 
 PROBES = 12
 """So many connections at a time show what happens to a share of them."""
-WITNESS = "a caller in the gateway's own network"
 
 Results = Sequence[Mapping[str, Any]]
 
@@ -32,50 +36,71 @@ Results = Sequence[Mapping[str, Any]]
 def link_fault(
     text: str,
     kind: str,
-    settings: Callable[[Parameters], Mapping[str, Any]],
+    settings: Callable[[Parameters, bool], Mapping[str, Any]],
     faulty: Callable[[Results, Parameters], bool],
     well: Callable[[Results, Parameters], bool],
     within_s: Callable[[Parameters], float] = lambda p: 0.5,
 ) -> KubernetesFault:
-    """A fault of a link: what the agent's program is told, and by which results of probes it is seen there and gone."""
+    """A fault of a link: what the agent's program is told, and by which results of probes it is seen there and gone.
+
+    `settings` also gets whether that is at the link's source, which what it carries leaves.
+    """
 
     def aim(place: Place, p: Parameters) -> Found:
         gateway, node = _ends(place, p)
         replicas = ready_replicas(place, node.name)
         if not replicas:
-            raise TargetError(f"no ready pod of a tier is on {p['destination']}: nothing goes over that link")
-        probe = {"to": probe_of(*replicas[0])["to"]}
-        own = find(place.cluster, path_of("nodes", name=node.name)) or {}
+            raise TargetError(f"no ready pod of a tier is on {node.name}: nothing goes over that link")
         host = host_of(place, gateway)
-        facts = {"pod": gateway.ref.plain(), "probes": [probe] * PROBES}
-        before = _probed(place, {**p, **facts}, host.name, 1.0)
+        near = not node_refused(place.settings, host)
+        if near:
+            own = find(place.cluster, path_of("nodes", name=node.name)) or {}
+            ends, peers = [gateway], _peers(own, [raw["status"]["podIP"] for raw, _ in replicas])
+            probe = probe_of(*replicas[0])
+        else:
+            ends, peers = [pod_of(raw) for raw, _ in replicas], [gateway.ip]
+            probe = probe_of(raw_pod(place, gateway), gateway.containers[0].name)
+        drilled.refuse_pods(place, [gateway, *ends])
+        facts: Parameters = {
+            "ends": [one.ref.plain() for one in ends],
+            "host": (host if near else node).name,
+            "probes": [{"to": probe["to"]}] * PROBES,
+        }
+        before = _probed(place, {**p, **facts}, ends[0].uid, 1.0)
         if not all("connect_ms" in one for one in before):
-            raise TargetError(f"{p['source']} does not reach {p['destination']} as it is: {told(before[:1])}")
-        peers = {"peers": _peers(own, [raw["status"]["podIP"] for raw, _ in replicas])}
+            raise TargetError(f"{p['source']} and {p['destination']} do not meet as it is: {told(before[:1])}")
         facts["before_ms"] = sorted(one["connect_ms"] for one in before)[PROBES // 2]
-        return [Aim(host, kind, {"pod": gateway.uid}, {**peers, **settings(p)})], facts
+        outward = near == (p["source"] in place.names.gateways)
+        wanted = {"peers": peers, **settings(p, outward)}
+        return [Aim(host if near else node, kind, {"pod": one.uid}, wanted) for one in ends], facts
 
     def landed(place: Place, p: Parameters) -> Proof:
         return look(place, p, faulty)
 
     def gone(place: Place, p: Parameters) -> Proof:
-        if still_there(place, p["pod"]) is None:
-            return seen(True, KUBELET, f"pod {p['pod']['name']} is gone, and its network with it")
         return look(place, p, well)
 
     def look(place: Place, p: Parameters, is_so: Callable[[Results, Parameters], bool]) -> Proof:
-        results = _probed(place, p, p["agents"][0]["node"]["name"], within_s(p))
-        return seen(is_so(results, p), WITNESS, _summary(results))
+        end = next((one for one in p["ends"] if still_there(place, one) is not None), None)
+        if end is None:
+            return seen(is_so is well, KUBELET, "its pods are gone, and their networks with them")
+        results = _probed(place, p, end["uid"], within_s(p))
+        return seen(is_so(results, p), f"a caller in the network of pod {end['name']}", _summary(results))
 
     return agent_fault(text, aim, landed, gone)
 
 
-def _ends(place: Place, p: Parameters) -> tuple[Any, Any]:
-    if p["source"] not in place.names.gateways or p["destination"] not in place.names.nodes:
-        raise TargetError(
-            f"got link {p['source']}>{p['destination']}, on a cluster expected one from a gateway to a node"
-        )
-    return drilled.pod(place, p["source"]), drilled.node(place, p["destination"])
+def _ends(place: Place, p: Parameters) -> tuple[PodRecord, NodeRecord]:
+    ends = (p["source"], p["destination"])
+    gateway = next((one for one in ends if one in place.names.gateways), None)
+    host = next((one for one in ends if one in place.names.nodes), None)
+    if gateway is None or host is None:
+        raise TargetError(f"got link {'>'.join(ends)}, on a cluster expected one between a gateway and a node")
+    ref = place.names.ref(gateway)
+    found = find(place.cluster, path_of("pods", ref.namespace, ref.name))
+    if found is None or found["metadata"]["uid"] != ref.uid or not drilled.lives(found):
+        raise TargetError(f"{ref} ({gateway}) was replaced since; nothing was touched")
+    return pod_of(found), drilled.node(place, host)
 
 
 def _peers(node: Mapping[str, Any], addresses: Sequence[str]) -> list[str]:
@@ -86,9 +111,9 @@ def _peers(node: Mapping[str, Any], addresses: Sequence[str]) -> list[str]:
     return sorted(addresses)
 
 
-def _probed(place: Place, p: Parameters, node: str, within_s: float) -> list[dict[str, Any]]:
-    line = agent_on(place, p["run"], node, p["lease_s"])
-    asked = {"target": {"pod": p["pod"]["uid"]}, "probes": p["probes"], "within_s": within_s}
+def _probed(place: Place, p: Parameters, uid: str, within_s: float) -> list[dict[str, Any]]:
+    line = agent_on(place, p["run"], p["host"], p["lease_s"])
+    asked = {"target": {"pod": uid}, "probes": p["probes"], "within_s": within_s}
     return list(line.order("probe", **asked)["results"])
 
 

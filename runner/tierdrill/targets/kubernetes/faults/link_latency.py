@@ -1,9 +1,9 @@
 from tierdrill.targets.kubernetes.pod_links import connected, link_fault, prompt
 
 FAULT = link_fault(
-    "netem, or a queue where the kernel has none, on what leaves the gateway pod's network",
+    "netem, or a queue where the kernel has none, on what leaves the pods' networks at one end",
     "shape",
-    lambda p: {"delay_ms": p["delay_ms"]},
+    lambda p, outward: {"delay_ms": p["delay_ms"]},
     faulty=lambda results, p: (
         connected(results, p) and all(one["connect_ms"] >= 0.7 * p["delay_ms"] for one in results)
     ),
