@@ -1,4 +1,4 @@
-"""Links on a cluster, between a gateway's pod and the pods of a node: broken in the network of the gateway's pod, and where
+"""Links on a cluster, between a gateway's pod and the pods of a node: broken in the network of the gateway's, and where
 its node may not be drilled, in those of the pods at the far end that are there now.
 """
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tierdrill.faults.kind import kinds_in
+from tierdrill.faults.kinds import router_fail_closed, telemetry_loss
 from tierdrill.faults.registry import KINDS
 from tierdrill.targets.base import FaultOrder, Mechanism, Opening, Preview, Session
 from tierdrill.targets.kubernetes.power import BY_POWER
@@ -21,7 +22,11 @@ BY_GATEWAY = ("shed", "cap", "set-weight", "set-flag")
 """Remedies that only a gateway can carry out."""
 NO_ADMIN = "the environment has no kubernetes.gateways.admin, by which tierdrill's own gateways are told"
 NO_POWER = "the environment has no kubernetes.power, commands that switch a node off and on"
+NO_IMAGE = "the environment has no kubernetes.image, with a Python for the pod on the node that does it"
+NO_AGENT = "the environment forbids privileged pods on nodes (kubernetes.agent: forbidden)"
+NO_PICKER = "the environment has no kubernetes.gateways.picker, which says which pods those are"
 NO_EXPORTER = "the environment has no kubernetes.exporter, which says which pods those are"
+PICKER_LOST, EXPORTER_LOST = router_fail_closed.KIND.kind, telemetry_loss.KIND.kind
 
 
 class KubernetesTarget:
@@ -38,11 +43,16 @@ class KubernetesTarget:
         return {kind: how for kind, how in found.items() if kind not in absent}
 
     def absent(self) -> Absent:
-        there = kinds_in(Path(__file__).parent / "faults")
+        by_agent = kinds_in(Path(__file__).parent / "agent_faults")
+        there = kinds_in(Path(__file__).parent / "faults") | by_agent
         faults = {kind: "a cluster has no mechanism for it" for kind in KINDS if kind not in there}
         remedies = dict[str, str]()
         sabotages = {"freeze_exporter": "exporters of a cluster cannot be made to repeat themselves"}
         if self._environment is not None and (cluster := self._environment.kubernetes) is not None:
+            if cluster.image is None or cluster.agent == "forbidden":
+                faults |= dict.fromkeys(by_agent, NO_IMAGE if cluster.image is None else NO_AGENT)
+            if cluster.gateways is None or cluster.gateways.picker is None:
+                faults[PICKER_LOST] = NO_PICKER
             if cluster.power is None:
                 faults |= dict.fromkeys(BY_POWER, NO_POWER)
                 remedies["power-cycle"] = NO_POWER
@@ -50,6 +60,7 @@ class KubernetesTarget:
                 remedies |= dict.fromkeys(BY_GATEWAY, NO_ADMIN)
                 sabotages["flags_off"] = NO_ADMIN
             if cluster.exporter is None:
+                faults[EXPORTER_LOST] = NO_EXPORTER
                 remedies["restart-exporter"] = NO_EXPORTER
             if not cluster.silence_alerts:
                 sabotages["silence_alert"] = "the environment does not allow it by kubernetes.silence_alerts: true"

@@ -1,0 +1,1 @@
+"""What agents on nodes do to a cluster, one kind a file."""
