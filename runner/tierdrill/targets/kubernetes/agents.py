@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import tierdrill
+from tierdrill.documents.models.kubernetes import KubernetesSettings
 from tierdrill.home import checkout
 from tierdrill.targets.base import TargetError
 from tierdrill.targets.kubernetes.api_errors import ApiError
@@ -52,12 +53,13 @@ def program() -> dict[str, str]:
     return {path.name: path.read_text(encoding="utf-8") for path in sorted(folder.glob("*.py"))}
 
 
-def agent_pod(place: Place, run: str, node: str | None, avoid: tuple[str, ...] = ()) -> dict[str, Any]:
+def agent_pod(
+    settings: KubernetesSettings, run: str, node: str | None, avoid: tuple[str, ...] = ()
+) -> dict[str, Any]:
     """The pod of an agent on that node; without one, of a scout on any node but those to `avoid`.
 
     TargetError where the environment allows none.
     """
-    settings = place.settings
     if settings.image is None:
         raise TargetError("faults on nodes need a program there: kubernetes.image names no image with Python for it")
     if node is not None and settings.agent == "forbidden":
@@ -217,17 +219,17 @@ _ONE_AT_A_TIME = threading.Lock()
 
 def agent_on(place: Place, run: str, node: str, lease_s: float) -> AgentLine:
     """The agent on a node (by its real name), which is started where there is none yet. TargetError says why not."""
-    return _line(place, run, agent_pod(place, run, node), lease_s)
+    return _line(place, run, agent_pod(place.settings, run, node), lease_s)
 
 
 def scout_beside(place: Place, run: str, nodes: tuple[str, ...], lease_s: float) -> AgentLine:
     """A scout on a node other than these, started where there is none yet. TargetError says why not."""
-    return _line(place, run, agent_pod(place, run, None, tuple(sorted(set(nodes)))), lease_s)
+    return _line(place, run, agent_pod(place.settings, run, None, tuple(sorted(set(nodes)))), lease_s)
 
 
 def drop_line(place: Place, run: str, node: str) -> None:
     """Leave the agent on a node, where it does not answer: the next order goes over a new line."""
-    _close(_kept(place, agent_pod(place, run, node)))
+    _close(_kept(place, agent_pod(place.settings, run, node)))
 
 
 def close_lines() -> None:

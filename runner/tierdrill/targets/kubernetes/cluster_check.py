@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from tierdrill.documents.models.kubernetes import KubernetesSettings
 from tierdrill.documents.models.workloads import Workloads
 from tierdrill.targets.base import Finding, TargetError
+from tierdrill.targets.kubernetes.agents import agent_pod
 from tierdrill.targets.kubernetes.api_errors import ApiError
-from tierdrill.targets.kubernetes.connect import Cluster
+from tierdrill.targets.kubernetes.connect import Cluster, path_of
 from tierdrill.targets.kubernetes.drill_permissions import denied
 from tierdrill.targets.kubernetes.guard import namespace_refused, node_refused, owners, pod_refused
+from tierdrill.targets.kubernetes.manifests.warden import warden_job
 from tierdrill.targets.kubernetes.names import NameTable
 from tierdrill.targets.kubernetes.permissions import Permission
 from tierdrill.targets.kubernetes.survey import Survey, survey
 from tierdrill.text import listed, plural
 
 FORBIDDEN = 403
+NOT_ALLOWED = "cannot create resource"
+RUN = "check"
 
 
 @dataclass(frozen=True)
@@ -46,6 +50,7 @@ def check_cluster(settings: KubernetesSettings, workloads: Workloads, needs: Ite
         try:
             there = survey(cluster, settings)
             names = there.names(settings, workloads)
+            findings += [*_places(settings, there), *_tiers(settings, there), *_pods(cluster, settings, there)]
         except TargetError as error:
             if isinstance(error, ApiError) and error.status != FORBIDDEN:
                 raise
@@ -53,9 +58,6 @@ def check_cluster(settings: KubernetesSettings, workloads: Workloads, needs: Ite
             return ClusterCheck(cluster.server, version, uid, tuple(findings), NameTable(), ())
     finally:
         cluster.close()
-    findings += [*_places(settings, there), *_tiers(settings, there)]
-    if settings.image is None:
-        findings.append(Finding("image", False, "none named; kubernetes.image is what agents and the warden run in"))
     return ClusterCheck(cluster.server, version, uid, tuple(findings), names, tuple(_remarks(there)))
 
 
@@ -90,11 +92,43 @@ def _tiers(settings: KubernetesSettings, there: Survey) -> list[Finding]:
         lacking = [pod.name for pod in pods if group.container not in (None, *(one.name for one in pod.containers))]
         if lacking:
             found.append(Finding(f"tier {tier}", False, f"no container {group.container} in {listed(lacking, 4)}"))
+    first: dict[str, str] = {}
+    for tier, pods in there.pods.items():
+        if both := [f"{pod.name} ({first[pod.uid]} too)" for pod in pods if first.setdefault(pod.uid, tier) != tier]:
+            found.append(Finding(f"tier {tier}", False, f"pods of another tier: {listed(both, 4)}"))
     if settings.gateways is not None:
         ready = sum(pod.ready for pod in there.gateways)
         told = f"{plural(len(there.gateways), 'pod')}, {ready} ready ({settings.gateways.selector})"
         found.append(Finding("gateways", bool(there.gateways), told))
     return found
+
+
+def _pods(cluster: Cluster, settings: KubernetesSettings, there: Survey) -> Iterator[Finding]:
+    """Whether the API server would take the pods that drills start: it is asked by a dry run."""
+    if settings.image is None:
+        yield Finding("image", False, "none named; kubernetes.image is what the pods that drills start are made from")
+        return
+    if there.namespaces[settings.namespace] is None:
+        return
+    node = next((one.name for one in there.nodes if not node_refused(settings, one, there.own_node)), None)
+    owner = {"apiVersion": "v1", "kind": "ConfigMap", "name": RUN, "uid": RUN}
+    job = warden_job(settings.image, RUN, {}, owner, "program", {}, (), 1.0)
+    pods = {"warden": {**job["spec"]["template"], "metadata": {"name": "warden-check"}}}
+    if node is not None and settings.agent == "per-run":
+        pods["agent"] = agent_pod(settings, RUN, node)
+        pods["scout"] = agent_pod(settings, RUN, None)
+    path = path_of("pods", settings.namespace)
+    for name, pod in pods.items():
+        try:
+            cluster.send("POST", path, {"apiVersion": "v1", "kind": "Pod", **pod}, query={"dryRun": "All"})
+            yield Finding(f"{name} pod", True, "would be admitted")
+        except ApiError as error:
+            if error.status == FORBIDDEN and NOT_ALLOWED in str(error):
+                yield Finding(f"{name} pod", True, "not tried: it takes the permission to create pods there")
+            elif error.status:
+                yield Finding(f"{name} pod", False, str(error))
+            else:
+                raise
 
 
 def _remarks(there: Survey) -> Iterable[str]:
