@@ -79,6 +79,8 @@ def status(arguments: Arguments) -> int:
         print(f"{instance.name} is down")
         return 3
     print(f"{instance.name} is up: {instance.kubeconfig}")
+    if (environment := instance.folder / "environment.yaml").exists():
+        print(f"  --environment {environment}")
     for name in PORTS:
         print(f"  127.0.0.1:{instance.port(name)}  {SERVICES.get(name, 'API server')}")
     for node in _nodes(instance):
