@@ -1,7 +1,5 @@
 """`python -m tierdrill` and `tierdrill` are the command."""
 
-from __future__ import annotations
-
 import sys
 
 INTERRUPTED = 130

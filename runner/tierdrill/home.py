@@ -1,7 +1,5 @@
 """Where tierdrill keeps its state: one private folder, from TIERDRILL_HOME or the user's state directory."""
 
-from __future__ import annotations
-
 import errno
 import os
 from pathlib import Path

@@ -1,7 +1,5 @@
 """A log that nobody outside can fill: what is said again and again is said once in a while, with how often it was."""
 
-from __future__ import annotations
-
 import logging
 import time
 from collections.abc import Callable

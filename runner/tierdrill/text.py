@@ -5,8 +5,6 @@ half, too (`"\\ud800"`). It is no character: it can neither be printed nor store
 replaces it with U+FFFD, once, so that nothing further in has to think of it.
 """
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Iterable

@@ -1,7 +1,5 @@
 """Floor 4: the Chaos Toolkit extension: actions and probes of tierdrill's faults."""
 
-from __future__ import annotations
-
 from typing import Any
 
 

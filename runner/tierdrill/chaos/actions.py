@@ -5,8 +5,6 @@ Every fault action writes its intent and its undo to the ledger first, returns o
 effect, and keeps a lease (`lease_s`, seconds) after which the reaper undoes it whatever became of the caller.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from inspect import Parameter, Signature
 from typing import Any

@@ -5,8 +5,6 @@ Inside a drill the runner passes all of it. Under plain `chaos run` the run is n
 is the one lab that is up (or TIERDRILL_LAB), and a reaper of its own is started to keep the lease.
 """
 
-from __future__ import annotations
-
 import json
 import logging
 import os

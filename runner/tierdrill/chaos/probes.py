@@ -3,8 +3,6 @@
 Numbers about the deployment, never an exception, -1 for "cannot tell".
 """
 
-from __future__ import annotations
-
 from tierdrill.chaos.context import current_context
 from tierdrill.targets.base import Inventory, TargetError
 from tierdrill.targets.open import open_place

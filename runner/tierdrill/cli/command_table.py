@@ -1,7 +1,5 @@
 """A group whose first word may be left out: `train SCENARIO` is `train start SCENARIO`, beside `train forget NAME`."""
 
-from __future__ import annotations
-
 import difflib
 import importlib
 from collections.abc import Mapping

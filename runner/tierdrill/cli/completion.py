@@ -3,8 +3,6 @@
 Documents are only scanned for their first lines; parsing them all would be felt at every press of the key.
 """
 
-from __future__ import annotations
-
 import re
 import sqlite3
 from contextlib import closing

@@ -1,7 +1,5 @@
 """What a person sees of an error: one clear line and an exit code; a traceback only ever goes to a file."""
 
-from __future__ import annotations
-
 import errno
 import os
 import sys

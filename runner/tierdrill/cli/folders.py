@@ -1,7 +1,5 @@
 """Where the command line works: the home with its state, the tools it fetched, the catalogue it reads."""
 
-from __future__ import annotations
-
 import os
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,7 +1,5 @@
 """What this machine can do for drills: quick probes of its programs, kernel and limits, without lasting effect."""
 
-from __future__ import annotations
-
 import os
 import shutil
 import socket

@@ -3,8 +3,6 @@
 Only click is imported here: `tierdrill --help` and tab completion must not wait for the rest.
 """
 
-from __future__ import annotations
-
 import os
 import sys
 from collections.abc import Sequence

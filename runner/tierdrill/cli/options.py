@@ -1,7 +1,5 @@
 """Options and small shapes of output that several commands share."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar

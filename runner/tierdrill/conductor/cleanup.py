@@ -3,8 +3,6 @@
 Shared by the run itself, the reaper and `tierdrill recover`.
 """
 
-from __future__ import annotations
-
 import contextlib
 import os
 

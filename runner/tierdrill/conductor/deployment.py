@@ -1,7 +1,5 @@
 """What a run puts around its deployment: receiver, pager, playbook engine, alert watcher."""
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import secrets

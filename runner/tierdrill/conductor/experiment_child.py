@@ -7,8 +7,6 @@ Chaos Toolkit settings are not read, and nothing here decides anything: outcomes
 own extension write their own events; those of anybody else's are in stock_faults.py.
 """
 
-from __future__ import annotations
-
 import copy
 import importlib
 import json

@@ -10,8 +10,6 @@ signed as the tool signs its reports: HMAC-SHA256 of timestamp, full stop and bo
 incident and status, in their order; a firing that comes after its own resolution is not told.
 """
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import json

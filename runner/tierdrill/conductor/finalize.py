@@ -3,8 +3,6 @@
 Figures are derived. What an older tierdrill has not kept is computed from the events once, and kept then.
 """
 
-from __future__ import annotations
-
 import contextlib
 import time
 from collections.abc import Callable

@@ -4,8 +4,6 @@ They are needed to play it and are in no history, ledger or log: wherever a text
 says `${name}`, as the document does.
 """
 
-from __future__ import annotations
-
 import json
 import logging
 from collections.abc import Mapping

@@ -3,8 +3,6 @@
 Those moments are agreed on before, or told by a person at the keyboard or by a signed webhook. Nothing is injected.
 """
 
-from __future__ import annotations
-
 import asyncio
 import sys
 import time

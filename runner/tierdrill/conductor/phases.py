@@ -1,7 +1,5 @@
 """A drill's run: its phases, each at its planned instant, with the load through all of them."""
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import time

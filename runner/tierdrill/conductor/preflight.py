@@ -3,8 +3,6 @@
 Each finding becomes an event.
 """
 
-from __future__ import annotations
-
 import asyncio
 from typing import Any
 

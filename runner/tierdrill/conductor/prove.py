@@ -4,8 +4,6 @@ A drill that cannot fail is no drill; this is how that is shown. Ablation shows 
 protections and playbooks is needed, for without it a promise breaks in some drill.
 """
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace

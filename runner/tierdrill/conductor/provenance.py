@@ -3,8 +3,6 @@
 The environment is not recorded.
 """
 
-from __future__ import annotations
-
 import os
 import platform
 import shutil

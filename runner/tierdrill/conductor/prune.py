@@ -4,8 +4,6 @@ Safe to stop at any moment and to repeat: each run's figures are on the disk bef
 left is taken the next time. Runs that go on, or whose faults are still open in the ledger, are never touched.
 """
 
-from __future__ import annotations
-
 import contextlib
 import os
 import shutil

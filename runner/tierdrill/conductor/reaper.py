@@ -8,8 +8,6 @@ without a pipe (`--until-clean`, under plain `chaos run`) it only keeps the leas
 switch for it.
 """
 
-from __future__ import annotations
-
 import argparse
 import os
 import select

@@ -1,7 +1,5 @@
 """The runner's end of its reaper, which outlives it."""
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import os

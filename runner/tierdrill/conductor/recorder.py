@@ -3,8 +3,6 @@
 It is stored, then shown to whoever listens (the live view, the JSON stream).
 """
 
-from __future__ import annotations
-
 import asyncio
 import threading
 import time

@@ -1,7 +1,5 @@
 """Undoing whatever is still injected, and ending whatever was left behind, of runs that nobody looks after any more."""
 
-from __future__ import annotations
-
 import signal
 import time
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """Starting a run: what keeps it from that, where it is written down, and what breaks it afterwards."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Cutting a safety net for one run: what is taken away or broken, with an undo on the ledger."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Which runs go on: those whose runner, as the ledger has it, still lives; and which dead ones a reaper is healing."""
 
-from __future__ import annotations
-
 import time
 from contextlib import closing
 from pathlib import Path

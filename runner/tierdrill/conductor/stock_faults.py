@@ -4,8 +4,6 @@ tierdrill cannot know what such an action does. So every action of a method coun
 landed, and to be gone, only on the word of the probes that the drill names for it.
 """
 
-from __future__ import annotations
-
 import copy
 import threading
 import time

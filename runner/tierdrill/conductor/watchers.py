@@ -1,7 +1,5 @@
 """Guardrails: when a run must stop at once, decided on the live samples. Pure; the run feeds it and obeys."""
 
-from __future__ import annotations
-
 import asyncio
 import time
 from collections import deque

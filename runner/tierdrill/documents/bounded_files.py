@@ -1,7 +1,5 @@
 """Bytes of a file that somebody named: never without end, and never waiting for a writer."""
 
-from __future__ import annotations
-
 import errno
 import os
 import stat

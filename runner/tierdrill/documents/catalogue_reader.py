@@ -1,7 +1,5 @@
 """Reads a folder tree of documents into a catalogue, with every problem of every file at once."""
 
-from __future__ import annotations
-
 import os
 import re
 from collections.abc import Iterable, Sequence

@@ -6,8 +6,6 @@ that, with each request going bad by itself with some chance (a binomial), how l
 is late too, so that what is typical of errors is the least that is typical of a latency.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 

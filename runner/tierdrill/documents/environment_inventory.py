@@ -1,7 +1,5 @@
 """What an environment has in it by name, as far as its documents tell."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 

@@ -4,8 +4,6 @@ A plain look-up of whole names in string values; nothing is executed. An unknown
 reports it).
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import replace

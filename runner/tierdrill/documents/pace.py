@@ -1,7 +1,5 @@
 """A drill at the pace of its environment: what takes the lab a second takes a real platform minutes."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from tierdrill.documents.models.drill import (

@@ -1,7 +1,5 @@
 """What is wrong with a document, and exactly where: one line for a person, in a stable order."""
 
-from __future__ import annotations
-
 import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Which checks of a verdict need more from a platform than the status and the time of an answer."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterable
 

@@ -1,7 +1,5 @@
 """A calendar made ready to be asked: each entry's trigger and rules, with zones found and iCalendar files read."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass

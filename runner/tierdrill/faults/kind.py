@@ -1,7 +1,5 @@
 """What is known of one kind of fault, whatever it is injected into: the record that each file of `kinds/` fills in."""
 
-from __future__ import annotations
-
 import pkgutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass

@@ -4,8 +4,6 @@ Targets are named as everywhere: `node-1`, `node-1/0`, `assistant-0`, `gateway-a
 have `*` for an end.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase

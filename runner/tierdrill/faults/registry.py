@@ -3,8 +3,6 @@
 How an environment really does a fault belongs to its target.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

@@ -1,7 +1,5 @@
 """What NVIDIA's catalogue says of each XID: what to do about it at once, its name, and what the driver logs."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum

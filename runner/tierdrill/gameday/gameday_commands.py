@@ -3,8 +3,6 @@
 The same for keys, lines and commands.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date

@@ -4,8 +4,6 @@ It keeps nothing that is not in the journal, in the run's history or in the run'
 started again after the first one was killed goes on where that one was.
 """
 
-from __future__ import annotations
-
 import os
 import signal
 import time

@@ -1,7 +1,5 @@
 """What a game day looks like at one moment, as values: what the engine, the screen and the record work from."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal

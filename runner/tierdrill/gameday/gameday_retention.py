@@ -3,8 +3,6 @@
 The whole folder goes, the record with it: what is to be kept for good is handed out as HTML, JSON or Markdown before.
 """
 
-from __future__ import annotations
-
 import shutil
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence

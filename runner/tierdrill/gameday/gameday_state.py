@@ -1,7 +1,5 @@
 """The fold from a journal to a state: pure, and deaf to kinds and to steps it does not know."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from dataclasses import replace
 from functools import reduce as _fold

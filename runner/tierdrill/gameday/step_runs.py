@@ -1,7 +1,5 @@
 """Opening a game day: everything it needs is looked at before the first line of its journal is written."""
 
-from __future__ import annotations
-
 import json
 import signal
 import time

@@ -4,8 +4,6 @@ Several processes may open the same file for the first time at the same moment. 
 aside, never deleted, and a new one is begun; that is said loudly, and by status and doctor while the copy is there.
 """
 
-from __future__ import annotations
-
 import contextlib
 import logging
 import os

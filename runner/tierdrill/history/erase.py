@@ -4,8 +4,6 @@ What is overwritten is gone from the file too: deleted content is zeroed, the fi
 emptied, so that nothing can be read back from free pages.
 """
 
-from __future__ import annotations
-
 import json
 import sqlite3
 from collections.abc import Callable, Collection

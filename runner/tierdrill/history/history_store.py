@@ -6,8 +6,6 @@ its figures (what trends are made from, as the judge wrote them). Retention lets
 `history.erase` takes a trainee's name out on request.
 """
 
-from __future__ import annotations
-
 import sqlite3
 from collections.abc import Iterable
 from dataclasses import dataclass, replace

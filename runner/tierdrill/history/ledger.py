@@ -6,8 +6,6 @@ are measured since boot, sleep included, so that neither a jump of the wall cloc
 after a reboot every lease has run out.
 """
 
-from __future__ import annotations
-
 import contextlib
 import json
 import os

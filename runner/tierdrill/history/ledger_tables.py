@@ -1,7 +1,5 @@
 """The ledger's tables, its entries as values, and how a ledger of an earlier version is brought up to this one."""
 
-from __future__ import annotations
-
 import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass

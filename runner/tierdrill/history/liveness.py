@@ -4,8 +4,6 @@ A pid says nothing in another PID namespace (a container on the same home); a lo
 forgets to give it back. What holds it writes down which process it is, for those who can see it.
 """
 
-from __future__ import annotations
-
 import contextlib
 import errno
 import json

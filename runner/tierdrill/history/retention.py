@@ -5,8 +5,6 @@ is older than the age **and** not among the newest of its drill and variant, and
 Exercises keep theirs: they have no figures, and progress in training is made again from their events.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -5,8 +5,6 @@ as large as it will ever be, before it is needed (`prepare`), and asking writes 
 yet, an empty one says it, too. It asks for nothing while it begins with the word "off".
 """
 
-from __future__ import annotations
-
 import contextlib
 import errno
 import json

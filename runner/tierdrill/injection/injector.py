@@ -5,8 +5,6 @@ Drills, stock experiments, exercises and sabotages all go through here. The ledg
 both before anything is done.
 """
 
-from __future__ import annotations
-
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping

@@ -4,8 +4,6 @@
 All of them may do so at once: reverting is safe to repeat, and the ledger says gone only after a witness has said so.
 """
 
-from __future__ import annotations
-
 import logging
 import time
 from collections.abc import Callable, Iterable

@@ -4,8 +4,6 @@ A sample that got lost may have been a failure, and one that is told twice may h
 tell their sequence, a missing one lies between its neighbours in time.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace

@@ -4,8 +4,6 @@ The history's first event carries the documents, so an exported history can be j
 bytes.
 """
 
-from __future__ import annotations
-
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 

@@ -4,8 +4,6 @@ All intervals are two-sided at 95%. Shares use Wilson's score interval (E. B. Wi
 statistic interval (the ranks of a binomial distribution). Neither assumes a shape of the latency distribution.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """When things happened in a run: the spans of its phases, the effect and the end of each fault."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace

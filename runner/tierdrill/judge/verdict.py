@@ -7,8 +7,6 @@ or monitoring makes unknown only what it may explain; then a failed check decide
 a passed one. A check for which the platform tells nothing is `not measured here`: it is counted, and decides nothing.
 """
 
-from __future__ import annotations
-
 import json
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum

@@ -6,8 +6,6 @@ allowed, less often than in 2.5% of runs, whatever the number of windows and pro
 service that keeps its promises is not accused, and a few slow requests in one second are no outage.
 """
 
-from __future__ import annotations
-
 import math
 from bisect import bisect_left, bisect_right
 from collections.abc import Collection, Iterable, Sequence

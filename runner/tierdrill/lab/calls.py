@@ -1,7 +1,5 @@
 """The requests of the lab's control API: what a client sends, and how long it waits for the answer."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, Literal, TypeVar

@@ -1,7 +1,5 @@
 """The lab's control API for Python: synchronous and asynchronous over the same `Requests`."""
 
-from __future__ import annotations
-
 from collections.abc import Coroutine
 from typing import Any, Self
 

@@ -5,8 +5,6 @@ Taken of OpenAI's API: `prompt` (a text), `messages` (texts, or parts of type te
 (`temperature`, `seed` and so on) is taken and changes nothing: the models are deterministic.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass

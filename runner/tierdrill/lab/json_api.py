@@ -1,7 +1,5 @@
 """The JSON APIs of the lab's programs: rows of method, path and what is done, behind the lab's token."""
 
-from __future__ import annotations
-
 import hmac
 import inspect
 from collections.abc import Awaitable, Callable, Mapping

@@ -2,8 +2,6 @@
 documents.
 """
 
-from __future__ import annotations
-
 import types
 import typing
 import uuid

@@ -3,8 +3,6 @@
 `<home>/labs/<name>/lab.json`, readable by its owner only because it holds the lab's token.
 """
 
-from __future__ import annotations
-
 import contextlib
 import json
 import os

@@ -1,7 +1,5 @@
 """From documents to a lab: the one place where the embedded deployment reads what people wrote."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path

@@ -4,8 +4,6 @@ Binding before serving makes the address known before anything can fail, and uvi
 re-raises the signal after shutdown) is replaced, so that SIGTERM ends a program cleanly, with code 0, within a second.
 """
 
-from __future__ import annotations
-
 import asyncio
 import logging
 import signal

@@ -6,8 +6,6 @@ lazily into one sequence. The sequence number is the arrival's place in the merg
 distributed run computes the same numbers and takes its own share of them.
 """
 
-from __future__ import annotations
-
 import heapq
 import math
 import random

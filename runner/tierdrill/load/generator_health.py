@@ -3,8 +3,6 @@
 Plain reads of the clock and of /proc; what they mean is the judge's affair.
 """
 
-from __future__ import annotations
-
 import os
 import time
 from pathlib import Path

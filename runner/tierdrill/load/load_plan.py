@@ -4,8 +4,6 @@ Standard library only: the child reads it inside locust's patched interpreter, w
 imported. The documents have been validated before; what is checked here is that the file is what this version writes.
 """
 
-from __future__ import annotations
-
 import json
 import math
 from collections.abc import Iterator, Mapping

@@ -1,7 +1,5 @@
 """Read what the generator writes while it writes: samples and self-reports, each line once, from every process."""
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import json

@@ -2,8 +2,6 @@
 every command.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

@@ -4,8 +4,6 @@ Three ways see the same alert: Prometheus (its ALERTS series), Alertmanager (its
 different moments and need not agree; that is the point of having three.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass

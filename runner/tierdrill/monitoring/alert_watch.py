@@ -5,8 +5,6 @@ answer without the Watchdog that always fires, the time is counted, and past a l
 verdict inconclusive.
 """
 
-from __future__ import annotations
-
 import asyncio
 import time
 from collections.abc import Callable, Mapping

@@ -4,8 +4,6 @@ Alertmanager's defaults (30 s group_wait, 5 min group_interval) suit people; a d
 delivered, and its playbooks start from the delivery.
 """
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 

@@ -6,8 +6,6 @@ root is needed. Only package lists whose signature apt has verified are used, wh
 and each package must have the SHA-256 that they give; both are said.
 """
 
-from __future__ import annotations
-
 import hashlib
 import os
 import re

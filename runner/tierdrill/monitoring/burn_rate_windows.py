@@ -12,8 +12,6 @@ needs a long window full of history: a fresh Prometheus makes [1h] equal to "sin
 hence the history guard in the rules.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Literal
 

@@ -1,7 +1,5 @@
 """Alerts of a platform that somebody else runs: under the names that drills use, delivered by asking for them."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any

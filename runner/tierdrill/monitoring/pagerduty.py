@@ -5,8 +5,6 @@ The stand-in keeps pages in memory and shows them (GET /pages); whoever is on ca
 phone rings.
 """
 
-from __future__ import annotations
-
 import hashlib
 import hmac
 import secrets

@@ -3,8 +3,6 @@
 PrometheusConnect's own defaults (no timeout, three retries) would let a partitioned Prometheus block a run for ever.
 """
 
-from __future__ import annotations
-
 import asyncio
 import math
 import ssl

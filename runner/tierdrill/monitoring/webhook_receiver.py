@@ -12,8 +12,6 @@ A body that was taken before is answered and not handed on: a repetition changes
 before this receiver began is of another run, and refused.
 """
 
-from __future__ import annotations
-
 import hashlib
 import hmac
 import inspect

@@ -7,8 +7,6 @@ from a thread that lives as long as the child should, which in practice is the m
 asyncio is imported where it is awaited: the reaper and a chaos action start sooner without it.
 """
 
-from __future__ import annotations
-
 import contextlib
 import ctypes
 import logging

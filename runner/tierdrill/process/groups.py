@@ -1,7 +1,5 @@
 """Signalling and awaiting exactly the process that was meant; killing a process group at once, as a power cut does."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import signal

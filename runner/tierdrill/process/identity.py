@@ -5,8 +5,6 @@ dead, and its environment or its slot be given away, because NTP stepped. Field 
 starttime) never moves. In another PID namespace (another container on the same home) a pid means nothing.
 """
 
-from __future__ import annotations
-
 import os
 import time
 from collections.abc import Mapping

@@ -5,8 +5,6 @@ lab, the load) gets a few named variables and a home without anybody's dotfiles.
 gets the user's environment, but never the secrets of channels and tools.
 """
 
-from __future__ import annotations
-
 import os
 import sys
 from collections.abc import Iterable

@@ -4,8 +4,6 @@ Nobody polls a port or reads a log to find that out. A lab program's line is JSO
 reaper is READY.
 """
 
-from __future__ import annotations
-
 import argparse
 import contextlib
 import json

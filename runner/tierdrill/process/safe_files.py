@@ -1,7 +1,5 @@
 """Locks on files that no death forgets to give back; and files that are there as a whole, or as they were before."""
 
-from __future__ import annotations
-
 import fcntl
 import json
 import os

@@ -2,8 +2,6 @@
 them ask for.
 """
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import Callable
 from dataclasses import replace

@@ -4,8 +4,6 @@ A step's begin is durable before its remedy is called (`playbook.step_started`),
 exactly which remedy may or may not have happened; remedies are safe to repeat, so that one is done again.
 """
 
-from __future__ import annotations
-
 import asyncio
 import logging
 from collections.abc import Callable, Iterable, Mapping

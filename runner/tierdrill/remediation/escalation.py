@@ -1,7 +1,5 @@
 """The way to a human: page level after level of a tier's ladder until somebody acknowledges or the alert resolves."""
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any

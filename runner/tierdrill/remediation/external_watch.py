@@ -9,8 +9,6 @@ over, null is as good as absent, and long text is cut: what a tool says of its o
     {"status": "finished", "execution": "run-17", "ok": true, "reason": ""}
 """
 
-from __future__ import annotations
-
 import asyncio
 import json
 from dataclasses import dataclass, field

@@ -5,8 +5,6 @@ What a fact is worth waiting for mostly changes with an event that somebody else
 `changed()` wakes those who wait; where nobody calls it, a fact is read again every 100 ms.
 """
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass

@@ -4,8 +4,6 @@ Throttle words follow Ansible's event-driven rules. The fuse is NVSentinel's bre
 more nodes is more likely wrong than the nodes are.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal

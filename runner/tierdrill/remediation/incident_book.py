@@ -4,8 +4,6 @@ An *incident* is one firing of one alert: Alertmanager's fingerprint (the label 
 repeats a notification for as long as the alert fires; a playbook runs once per incident, however often it is told.
 """
 
-from __future__ import annotations
-
 import asyncio
 import hashlib
 import json

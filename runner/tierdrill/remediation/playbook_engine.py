@@ -7,8 +7,6 @@ alert resolves, on_resolve. Every decision is a pure function of what was rememb
 execution and nothing else.
 """
 
-from __future__ import annotations
-
 import asyncio
 import logging
 import time

@@ -3,8 +3,6 @@
 What is filled in is not looked at again, so a label's value cannot smuggle in another look-up.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace

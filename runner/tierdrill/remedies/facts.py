@@ -1,7 +1,5 @@
 """Every fact that a playbook's condition may ask for: of what, and the values it can have. Pure."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """Every remedy there is, found by walking `kinds/`: what documents, targets, the judge, exercises and docs share."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 

@@ -1,7 +1,5 @@
 """One line of plain words per noteworthy event; None for events that tell a reader nothing (samples, health ticks)."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

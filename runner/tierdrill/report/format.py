@@ -1,7 +1,5 @@
 """How numbers, times and statuses are spelled, the same in every view."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass

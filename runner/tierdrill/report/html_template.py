@@ -1,7 +1,5 @@
 """What every HTML page is made with: templates of its own room and the common ones, escaped, nothing undefined."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The last seconds of each tier, as the live views show them: samples into buckets, buckets into figures."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass, replace
 from types import MappingProxyType

@@ -1,7 +1,5 @@
 """Runs with their figures as lines of JSON or CSV, for spreadsheets and other tools. Pure."""
 
-from __future__ import annotations
-
 import csv
 import io
 import json

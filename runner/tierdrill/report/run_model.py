@@ -1,7 +1,5 @@
 """What a run looks like at one moment, as values: the state that every view draws from."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any

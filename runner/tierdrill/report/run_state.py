@@ -1,7 +1,5 @@
 """The reducer behind every view: `reduce(state, event) -> state`, pure, and deaf to kinds it does not know."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import reduce as _fold

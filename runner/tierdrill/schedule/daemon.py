@@ -5,8 +5,6 @@ cannot see: a wall clock that was set, a machine that slept, slots of another sc
 worked out from the store and the wall clock, so a wake too many does nothing and one too few is made up for.
 """
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import functools

@@ -3,8 +3,6 @@
 Names begin with `tierdrill_scheduler_`. Gauges of last times come from the store, so a restart does not forget them.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 from itertools import islice, pairwise

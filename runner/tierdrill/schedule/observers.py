@@ -1,7 +1,5 @@
 """Who hears of what the scheduler does: the log, the metrics, and the people whom a calendar names."""
 
-from __future__ import annotations
-
 import asyncio
 import json
 import logging

@@ -1,7 +1,5 @@
 """What slots are run with: the commands, who listens, the rollout, the store, the clock, the word to stop."""
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field

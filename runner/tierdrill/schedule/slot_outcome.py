@@ -1,7 +1,5 @@
 """What a drill's process came to: its run's verdict from the history, or what is known without one."""
 
-from __future__ import annotations
-
 import asyncio
 import signal
 from collections.abc import Sequence

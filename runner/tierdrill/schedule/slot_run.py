@@ -4,8 +4,6 @@ Everything that must survive is on the disk before the step it belongs to: an at
 before it may begin, an outcome before the next attempt. So whoever takes the slot over knows where it stands.
 """
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import logging

@@ -1,7 +1,5 @@
 """What a slot has to do: its drills in order, each with its environment, variables and tiers. Pure, from documents."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime

@@ -1,7 +1,5 @@
 """Slots: the single starts that a calendar gives, what becomes of those that are due, and how they read."""
 
-from __future__ import annotations
-
 import heapq
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass

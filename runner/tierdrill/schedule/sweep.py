@@ -1,7 +1,5 @@
 """What the scheduler works from: one reading of the catalogue, with the timetables of the calendars it serves."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime

@@ -4,8 +4,6 @@ A drill that was let go is adopted, whether it still runs or has ended. One that
 may begin now if it is not too late.
 """
 
-from __future__ import annotations
-
 import contextlib
 import logging
 import signal

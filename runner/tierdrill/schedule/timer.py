@@ -4,8 +4,6 @@ APScheduler only wakes: which slots are due, and whether they may still start, i
 So none of its traps matter here: no job store on the disk, no crontab of its own, UTC throughout, no grace that drops.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 

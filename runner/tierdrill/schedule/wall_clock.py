@@ -4,8 +4,6 @@ Slots are due by the wall clock. CLOCK_BOOTTIME goes on while the machine is sus
 and neither follows when somebody sets the wall clock.
 """
 
-from __future__ import annotations
-
 import time
 from dataclasses import dataclass
 from typing import Protocol

@@ -1,7 +1,5 @@
 """A deployment whose remedy is broken on purpose, for a sabotage: it says that it worked, and does something else."""
 
-from __future__ import annotations
-
 import asyncio
 from typing import Any, Literal
 

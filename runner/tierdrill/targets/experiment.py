@@ -4,8 +4,6 @@ Whoever undoes (the experiment's child, the runner, the reaper, `recover`) does 
 came of it beside the spec file; so rollbacks that were played and proven are not played once more by the next.
 """
 
-from __future__ import annotations
-
 import contextlib
 import json
 import os

@@ -5,8 +5,6 @@ entry is of the setting, not of the step: the first change writes down what the 
 it so again closes the entry, whichever remedy or rollback that was.
 """
 
-from __future__ import annotations
-
 import asyncio
 import logging
 from collections.abc import Mapping, Sequence

@@ -1,7 +1,5 @@
 """Silences in an Alertmanager, by their comment: made, looked for, and taken back. httpx.HTTPError where it refuses."""
 
-from __future__ import annotations
-
 from datetime import UTC, datetime, timedelta
 
 import httpx

@@ -1,7 +1,5 @@
 """How answers look in a terminal: aligned columns, times ago. Pure."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 

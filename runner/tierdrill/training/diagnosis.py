@@ -4,8 +4,6 @@ Pure, and without any access to what was injected: its input is what the looks a
 colleague would be taught (`docs/runbooks.md` tells it in words).
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any

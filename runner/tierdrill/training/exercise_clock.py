@@ -1,7 +1,5 @@
 """The time of an exercise: seconds since its begin, standing still while the facilitator has it paused."""
 
-from __future__ import annotations
-
 import asyncio
 import time
 

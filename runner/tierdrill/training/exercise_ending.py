@@ -1,7 +1,5 @@
 """When an exercise is over: why it was ended, and whether everything has recovered."""
 
-from __future__ import annotations
-
 import asyncio
 import math
 import time

@@ -1,7 +1,5 @@
 """The lab of an exercise, with the automation that the exercise has: all of it, none of it, or wrong."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from typing import Any
 

@@ -1,7 +1,5 @@
 """What goes with an exercise from its begin: the terminal that shows it, and a scripted responder if one is wanted."""
 
-from __future__ import annotations
-
 import asyncio
 import threading
 import time

@@ -1,7 +1,5 @@
 """One exercise while it goes on: its incidents at their times, every terminal's questions, and when it is over."""
 
-from __future__ import annotations
-
 import asyncio
 import itertools
 import time

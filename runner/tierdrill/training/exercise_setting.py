@@ -1,7 +1,5 @@
 """An exercise's documents together, and the plan that the rest of tierdrill needs of them. Pure."""
 
-from __future__ import annotations
-
 import platform
 import random
 from collections.abc import Iterable

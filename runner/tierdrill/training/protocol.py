@@ -8,8 +8,6 @@ Standard library only: this is the path of `tierdrill ops`, which has to answer 
 `code` is the command's exit code: 0 done, 1 refused or failed, 2 not understood.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import socket

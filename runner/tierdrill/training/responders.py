@@ -5,8 +5,6 @@ acts before looking, and on the wrong things. They exist so that the score is te
 scenario.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol

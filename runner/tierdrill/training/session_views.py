@@ -1,7 +1,5 @@
 """What an exercise tells of itself: to the trainee its state, to the Tab key words, to the facilitator the truth."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Mapping
 from typing import Any

@@ -1,7 +1,5 @@
 """The exercise's end of the wire: a private socket, one task per terminal, every question handed to one function."""
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import json

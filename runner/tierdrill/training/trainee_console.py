@@ -1,7 +1,5 @@
 """The exercise's own terminal: what a person on call would hear and see by themselves. It knows no secret to tell."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 from rich.console import Console

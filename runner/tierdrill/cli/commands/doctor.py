@@ -1,7 +1,5 @@
 """`tierdrill doctor`: what this machine has, and what each fault would use here."""
 
-from __future__ import annotations
-
 from dataclasses import asdict
 
 import click

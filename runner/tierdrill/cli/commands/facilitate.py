@@ -1,7 +1,5 @@
 """`tierdrill facilitate`: the facilitator's terminal of the exercise that goes on."""
 
-from __future__ import annotations
-
 import json
 import os
 import sys

@@ -1,7 +1,5 @@
 """`tierdrill init`: a catalogue of one's own, as a copy of the shipped one to change."""
 
-from __future__ import annotations
-
 import os
 import re
 import shutil

@@ -1,7 +1,5 @@
 """`tierdrill recover`: undo whatever is still injected, end whatever was left behind; name each."""
 
-from __future__ import annotations
-
 import click
 
 from tierdrill.cli.drill_documents import cluster_environment

@@ -1,7 +1,5 @@
 """`tierdrill report`: a run's report files."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import click

@@ -1,7 +1,5 @@
 """`tierdrill schema`: JSON Schema of the documents, for editors and other tools."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 

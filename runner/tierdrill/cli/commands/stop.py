@@ -1,7 +1,5 @@
 """`tierdrill stop`: ask a run to stop, and wait until it has cleaned up."""
 
-from __future__ import annotations
-
 import math
 import time
 from contextlib import closing

@@ -1,7 +1,5 @@
 """`tierdrill version`."""
 
-from __future__ import annotations
-
 import platform
 
 import click

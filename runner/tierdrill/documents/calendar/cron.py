@@ -6,8 +6,6 @@ and cronsim does for */30. In spring both of those fire at a time that no line n
 and APScheduler at 03:30, or not at all (a midnight that is skipped in Brazil); it takes a weekday of 1 for Tuesday.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass

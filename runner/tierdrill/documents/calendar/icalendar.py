@@ -8,8 +8,6 @@ marked as free time (TRANSP): calendars of holidays are. What has a bearing on t
 problem.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import tzinfo

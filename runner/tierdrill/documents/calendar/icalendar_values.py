@@ -1,7 +1,5 @@
 """The time zones that an iCalendar file means by its names: of the tz database, of its own, of Windows."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass

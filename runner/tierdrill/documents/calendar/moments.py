@@ -1,7 +1,5 @@
 """Time zones, weekdays, dates and times of day as a calendar writes them, and as people read them."""
 
-from __future__ import annotations
-
 from collections.abc import Collection
 from datetime import UTC, date, datetime, timedelta, tzinfo
 from functools import lru_cache

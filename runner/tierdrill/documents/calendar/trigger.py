@@ -5,8 +5,6 @@ exactly once (see `zones`), so that over an autumn change a line such as `*/10 *
 a spring change the skipped times fall together into one moment, that of the change. An interval does not notice.
 """
 
-from __future__ import annotations
-
 from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass

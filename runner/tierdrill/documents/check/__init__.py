@@ -4,8 +4,6 @@ A check reports at the place that should be changed. It says nothing about what 
 already: a name is known when a document of that name was read, even if it was broken.
 """
 
-from __future__ import annotations
-
 from collections.abc import Collection, Mapping
 
 from tierdrill.documents.check.absences import check_absences

@@ -1,7 +1,5 @@
 """What documents ask for that the target of their environment does not have, each told where it is asked for."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from functools import partial
 

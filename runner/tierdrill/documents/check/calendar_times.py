@@ -1,8 +1,6 @@
 """Times of a calendar: zones that exist, windows and blackouts that are not empty, files that can be read, and for
 every entry at least one slot that its rules leave open."""
 
-from __future__ import annotations
-
 from collections import Counter
 from datetime import datetime, timedelta
 from pathlib import PurePath

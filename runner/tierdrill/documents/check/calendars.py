@@ -1,7 +1,5 @@
 """Staged rollouts: what each stage puts in the place of its entry's drill, environment, variables and reach."""
 
-from __future__ import annotations
-
 from datetime import UTC, datetime
 
 from tierdrill.documents.check.calendar_times import check_rules, check_slots, known_zone

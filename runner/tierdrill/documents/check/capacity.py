@@ -5,8 +5,6 @@ time that is held against a replica which did nothing wrong. So the longest requ
 fit into the tier's times, and the most important tier's load into what is left of its model without one replica.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 from tierdrill.documents.models.drill import Load, Stream

@@ -1,7 +1,5 @@
 """Channels of a calendar: each named once, secrets that can be found, mail that does not show its password."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Sequence
 
 from tierdrill.documents.models.channels import (

@@ -1,7 +1,5 @@
 """What every check is given: the reading, the alerts that exist, and what an environment has in it by name."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 

@@ -4,8 +4,6 @@ Surely means whatever the jitter comes to, and by the time that drills take at l
 not count. What may overlap, when a run takes longer or a slot is late, the lock on the environment holds back.
 """
 
-from __future__ import annotations
-
 import heapq
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """An environment's dependencies: each asked in one way, of something that can be asked, and no circle among them."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping, Sequence
 from urllib.parse import urlsplit

@@ -1,7 +1,5 @@
 """Times: deadlines within phases, the blip twin's length, the warm-up that alerts need, guardrails that can trip."""
 
-from __future__ import annotations
-
 from tierdrill.documents.check.check_context import Context
 from tierdrill.documents.check.environments import quick_page_window
 from tierdrill.documents.models.drill import Drill, Guardrail, Stream

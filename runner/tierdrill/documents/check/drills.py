@@ -1,7 +1,5 @@
 """Drills: what they refer to, and what they expect of alerts, playbooks and targets."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from tierdrill.documents.check.check_context import Context

@@ -1,7 +1,5 @@
 """Environments: their references, room for the replicas, scaled alert windows, and what they protect."""
 
-from __future__ import annotations
-
 from fnmatch import fnmatchcase
 
 from tierdrill.documents.check.capacity import check_slots

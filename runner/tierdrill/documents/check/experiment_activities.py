@@ -4,8 +4,6 @@ Chaos Toolkit takes a mapping of any type but `env` for a constant, so that a mi
 mapping itself; and it converts a default only when the experiment runs.
 """
 
-from __future__ import annotations
-
 import json
 import math
 import re

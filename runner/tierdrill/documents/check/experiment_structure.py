@@ -6,8 +6,6 @@ mistakes: an unknown `${variable}`, which it passes on as text, a misspelled key
 arguments, which it gives to a shell. In other people's experiments that is a warning (check/experiments.py).
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Collection
 from typing import Any

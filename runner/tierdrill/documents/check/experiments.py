@@ -1,7 +1,5 @@
 """Experiments by themselves, and together with the drills that use them: variables, targets, blast radius, proofs."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Environments outside the lab: where the platform is reached, by which credentials, and what it tells."""
 
-from __future__ import annotations
-
 from tierdrill.documents.check.channels import check_secret
 from tierdrill.documents.check.dependencies import check_url, split_endpoint
 from tierdrill.documents.models.environment import Environment

@@ -1,7 +1,5 @@
 """Checks of GameDay documents: what they refer to, and whether they make sense."""
 
-from __future__ import annotations
-
 from tierdrill.documents.check.check_context import Context
 from tierdrill.documents.check.overrides import check_overrides, new_problems
 from tierdrill.documents.check.sabotages import check_ids, names_a_check

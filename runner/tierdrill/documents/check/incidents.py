@@ -1,7 +1,5 @@
 """Incidents of a scenario: the fault and its targets, the right and the harmful answers; and what noise needs."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any
 

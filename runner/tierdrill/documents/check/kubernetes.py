@@ -1,7 +1,5 @@
 """Environments with `target: kubernetes`: which cluster it is, and what in it stands for the documents' tiers."""
 
-from __future__ import annotations
-
 from fnmatch import fnmatchcase
 
 from tierdrill.documents.label_selectors import Selector

@@ -4,8 +4,6 @@ Enough to prove it if nothing goes wrong is required; enough to pass nearly alwa
 to notice an outage that the tier does not bear, is asked for by a warning.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import get_args
 

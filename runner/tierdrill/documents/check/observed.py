@@ -1,7 +1,5 @@
 """Playbooks of other tools: how they are known to run, by signed reports or by what the cluster's API shows."""
 
-from __future__ import annotations
-
 import re
 
 from tierdrill.documents.check.dependencies import check_url

@@ -1,7 +1,5 @@
 """Variables that another document sets for a run of a drill: known ones, and only to what the drill could be itself."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import replace
 

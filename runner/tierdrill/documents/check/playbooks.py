@@ -1,7 +1,5 @@
 """Playbooks: engine and steps, facts, remedies' arguments, `${...}` references, throttles, escalation."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any

@@ -1,7 +1,5 @@
 """Sabotages: exactly one thing taken away, and checks named that the verdict will really have."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
 

@@ -1,7 +1,5 @@
 """Checks of Scenario documents: what they refer to, times that fit, and that nothing public gives the fault away."""
 
-from __future__ import annotations
-
 import re
 
 from tierdrill.documents.check.check_context import Context

@@ -1,7 +1,5 @@
 """Streams of a load: each goes where the routing rules send it, in a shape that fits the run, or from a recording."""
 
-from __future__ import annotations
-
 import json
 import math
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Tiers among themselves: ranks, shedding order and preemption, and promises that can be kept and proven."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from itertools import pairwise
 

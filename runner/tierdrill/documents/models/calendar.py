@@ -3,8 +3,6 @@
 Times of day and dates are those of a time zone; what they come to in UTC is worked out in `documents/timing`.
 """
 
-from __future__ import annotations
-
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field

@@ -3,8 +3,6 @@
 Secrets are never written into a document: it names the environment variable, or the file, that holds one.
 """
 
-from __future__ import annotations
-
 import re
 from typing import Annotated, Any, Literal
 

@@ -3,8 +3,6 @@
 Times in `within` count from the fault's seen effect, not from the inject call.
 """
 
-from __future__ import annotations
-
 import math
 from itertools import pairwise
 from typing import Annotated, Any, Literal

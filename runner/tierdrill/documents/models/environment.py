@@ -1,7 +1,5 @@
 """The Environment document: where a drill runs, how time is scaled there, and how far a fault may reach."""
 
-from __future__ import annotations
-
 import string
 from typing import Annotated, Literal
 

@@ -4,8 +4,6 @@ A document never holds a secret: it names the environment variable, or the file,
 server refuses the credentials.
 """
 
-from __future__ import annotations
-
 from typing import Annotated, Literal
 
 from pydantic import Field

@@ -1,7 +1,5 @@
 """The GameDay document: several drills in one sitting, with people in their roles."""
 
-from __future__ import annotations
-
 from typing import Annotated, Literal
 
 from pydantic import Field

@@ -4,8 +4,6 @@ It holds what can happen in the lab and what a responder might wrongly take it f
 faults on purpose: a trainee reads this list, and must not read there what was injected.
 """
 
-from __future__ import annotations
-
 CAUSES: dict[str, str] = {
     "dead-replica": "The process of one replica has died; its node and GPU are well",
     "stuck-replica": "One replica lives and accepts connections but makes no progress",

@@ -1,7 +1,5 @@
 """The gateways' protections, by name. Imports nothing, so that tab completion can have them at once."""
 
-from __future__ import annotations
-
 FLAGS = (
     "priority_queue", "reserved_slots", "preemption", "shedding", "retries", "ejection", "circuit_breaker", "fallback",
     "latency_routing", "health_checks", "customer_class",

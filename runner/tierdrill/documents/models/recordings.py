@@ -1,7 +1,5 @@
 """Where the recording of a replayed stream is: beside the document that names it, or in the catalogue's root."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 

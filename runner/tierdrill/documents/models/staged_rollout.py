@@ -4,8 +4,6 @@ A clean proven run has passed: its fault was seen to land and to be gone, nothin
 believed and every promise was kept (a passed verdict is all of that). A failed or unclean run steps the drill down.
 """
 
-from __future__ import annotations
-
 from typing import Annotated, Literal
 
 from pydantic import Field

@@ -1,7 +1,5 @@
 """The Tiers document: what each tier promises, to whom, and what it may do to others when capacity is short."""
 
-from __future__ import annotations
-
 from typing import Annotated, Literal
 
 from pydantic import Field

@@ -3,8 +3,6 @@
 Every parser raises ValueError with what was found and what is allowed; pydantic turns that into a located error.
 """
 
-from __future__ import annotations
-
 import contextlib
 import ipaddress
 import re

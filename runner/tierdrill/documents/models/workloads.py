@@ -1,7 +1,5 @@
 """The Workloads document: which models serve which tier, and the rules that route a request to a tier."""
 
-from __future__ import annotations
-
 from typing import Annotated, Literal
 
 from pydantic import Field

@@ -7,8 +7,6 @@ Started as `python -P -m tierdrill.documents.reading.chaoslib_check`: a list of 
 answers on stdout, each `{"refused": text or null, "missing": [[path, what], ...]}`.
 """
 
-from __future__ import annotations
-
 import contextlib
 import copy
 import importlib

@@ -1,7 +1,5 @@
 """The uses that an experiment makes of `tierdrill.chaos.actions`, read without importing the extension."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal

@@ -5,8 +5,6 @@ demand (`tierdrill init`, `tierdrill schema --write`) and not kept in the reposi
 A document names its schema in its first line, relative to itself: see `schema_line`.
 """
 
-from __future__ import annotations
-
 import json
 import os
 from collections.abc import Callable

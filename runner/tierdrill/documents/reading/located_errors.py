@@ -1,7 +1,5 @@
 """Turns what pydantic says about a document into problems with a place, in the words of people who write documents."""
 
-from __future__ import annotations
-
 import re
 import types
 import typing

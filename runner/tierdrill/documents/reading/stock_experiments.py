@@ -5,8 +5,6 @@ than in a document of ours is a warning with its place. An experiment is somebod
 names is tierdrill's.
 """
 
-from __future__ import annotations
-
 import datetime
 from collections.abc import Iterator
 from dataclasses import replace

@@ -3,8 +3,6 @@
 Everything that ends the reading of a file is a `Refused` with its place; nothing else comes out.
 """
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Iterator

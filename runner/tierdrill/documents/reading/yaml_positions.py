@@ -6,8 +6,6 @@ anchors is a problem with its place. Nodes are thrown away once read, and compos
 keeping them all makes Python's garbage collector five times as slow as the reading.
 """
 
-from __future__ import annotations
-
 import math
 import re
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """The facilitator's seat: one at a time on one game day. It is free the moment its holder is gone, however it went."""
 
-from __future__ import annotations
-
 import json
 import os
 import signal

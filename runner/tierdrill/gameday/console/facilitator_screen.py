@@ -1,7 +1,5 @@
 """What the facilitator's screen shows at one moment: pure, of the state, the run, the desk and the terminal's size."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """A game day where there is no terminal: what happens as plain lines, what is wanted as lines of words."""
 
-from __future__ import annotations
-
 import sys
 from typing import IO
 

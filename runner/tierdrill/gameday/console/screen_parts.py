@@ -1,7 +1,5 @@
 """Parts of the facilitator's screen: people and goal, what a step came to, hypotheses, notes, the help."""
 
-from __future__ import annotations
-
 import textwrap
 
 from rich.text import Text

@@ -5,8 +5,6 @@ Whoever writes to it in the usual way stands still for as long. The terminal is 
 shares the first one keeps it as it was.
 """
 
-from __future__ import annotations
-
 import io
 import os
 import select

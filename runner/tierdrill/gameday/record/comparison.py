@@ -7,8 +7,6 @@ confidence intervals about effect measures", MOVER), which for shares is Newcomb
 runs' intervals: of the requests of one run each. Times such as MTTD are single measurements, and are only told.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """A comparison of two game days for people, and for machines."""
 
-from __future__ import annotations
-
 from dataclasses import asdict
 from typing import Any
 

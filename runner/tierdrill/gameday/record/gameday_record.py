@@ -1,7 +1,5 @@
 """The record of a game day as values: what was expected against what happened, when, and what is to be done. Pure."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date

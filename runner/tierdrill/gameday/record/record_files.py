@@ -3,8 +3,6 @@
 Equal journals give equal bytes.
 """
 
-from __future__ import annotations
-
 import json
 from functools import cache
 from pathlib import Path

@@ -1,7 +1,5 @@
 """What a step's run came to, whether its hypotheses held, and who said what in its notes."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass

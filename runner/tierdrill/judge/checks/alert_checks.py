@@ -1,7 +1,5 @@
 """Did the right alerts fire, in time, and reach somebody; and did the others keep quiet."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

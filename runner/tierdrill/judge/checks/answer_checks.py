@@ -6,8 +6,6 @@ an interval and a number of answers as every share does. 100% is no share that a
 is wrong, of so many that 2% wrong ones would have been seen.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
 

@@ -1,7 +1,5 @@
 """Was the service well before the fault: a run whose baseline breaks an objective says nothing of the fault."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Mapping, Sequence
 
 from tierdrill.documents.catalogue import DrillSetting

@@ -5,8 +5,6 @@ must not be shown to break a promise about requests, and no window of the judged
 tier bears (`Objectives.any_window`), shown as `judge.windows` does. Neither must prove anything: the whole span does.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace

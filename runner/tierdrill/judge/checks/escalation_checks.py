@@ -1,7 +1,5 @@
 """Had people to be called for a playbook: whom it escalated to, and who took it."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Sequence
 from typing import TypeVar

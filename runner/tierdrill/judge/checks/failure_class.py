@@ -6,8 +6,6 @@ blip       one replica at most, under 2% of every budget, back within its tier's
 partial    everything between: several replicas or a node, 2 to 5% of a budget, or one replica that needed a playbook
 """
 
-from __future__ import annotations
-
 from collections.abc import Collection
 from dataclasses import dataclass
 from enum import StrEnum

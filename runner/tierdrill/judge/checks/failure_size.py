@@ -4,8 +4,6 @@ What is not known is taken once at its best and once at its worst. Where both co
 where they do not, it is not known.
 """
 
-from __future__ import annotations
-
 import math
 from bisect import bisect_left
 from collections.abc import Collection, Iterable, Sequence

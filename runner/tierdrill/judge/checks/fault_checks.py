@@ -5,8 +5,6 @@ What is proven here is what the rest of the verdict rests on: a fault that someb
 the time in which the service was to recover, makes deadlines and objectives say nothing.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Cross-tier invariants: what must hold between tiers, whatever each tier promises for itself."""
 
-from __future__ import annotations
-
 import math
 from bisect import bisect_left, bisect_right
 from collections import Counter

@@ -4,8 +4,6 @@ With a doubt here a run does not pass, and a time that missed its limit narrowly
 sake. It explains no error, no time-out and no lost goodput.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace

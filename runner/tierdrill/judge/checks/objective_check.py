@@ -1,7 +1,5 @@
 """The checks of what a tier promises: how they are named and what they carry, whatever is measured."""
 
-from __future__ import annotations
-
 import math
 
 from tierdrill.judge.statistics import Interval

@@ -2,8 +2,6 @@
 acts; and whether the API was watched all the while.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
 

@@ -5,8 +5,6 @@ did not carry it out sees the effect, in time and while the fault is there; as o
 to be called, and no other playbook ran.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 

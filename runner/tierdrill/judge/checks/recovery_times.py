@@ -12,8 +12,6 @@ and at the end of the recovery. `mttr` in a Tiers document is the older name of 
 in a verdict's times it is the time to recover.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass

@@ -5,8 +5,6 @@ waits, or between two that it turns away for want of capacity, has turned its or
 between two requests the queue may have emptied.
 """
 
-from __future__ import annotations
-
 from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Iterable, Mapping

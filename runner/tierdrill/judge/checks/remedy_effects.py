@@ -5,8 +5,6 @@ load's own requests, the ends of the lab's processes, and alerts in Prometheus' 
 wrote, and never its own answer.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any

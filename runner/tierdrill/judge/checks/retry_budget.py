@@ -1,7 +1,5 @@
 """How much more work the gateways made of a tier's requests by trying again: within the tier's retry budget or not."""
 
-from __future__ import annotations
-
 from collections import Counter
 
 from tierdrill.documents.models.tiers import RETRY_BURST, Tier

@@ -4,8 +4,6 @@ A doubt here makes a run inconclusive, never passed and never failed: it says no
 exception is monitoring: that it was blind for a while explains what was not heard, but no failed request.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 

@@ -8,8 +8,6 @@ Arrivals of which nothing is known (dropped by the generator, or without a sampl
 where the two come to different ends, the check is inconclusive.
 """
 
-from __future__ import annotations
-
 import math
 from bisect import bisect_right
 from collections.abc import Collection

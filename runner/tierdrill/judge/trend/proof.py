@@ -1,7 +1,5 @@
 """The proof of a drill: what each of its runs had to come to, held against what it came to. Pure."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase

@@ -7,8 +7,6 @@ and was mended explains two changes of outcome at most (it passed, fails, passes
 it names, each in its newest run that says anything. The proof is as old as the oldest of these runs.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -11,8 +11,6 @@
   (G. V. Bayley, J. M. Hammersley, 1946: the effective number of autocorrelated values).
 """
 
-from __future__ import annotations
-
 import math
 from collections import Counter
 from collections.abc import Sequence

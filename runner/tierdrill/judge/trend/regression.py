@@ -20,8 +20,6 @@ those before it. What cannot be shown with so few runs, however bad it looks, is
 are needed.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum

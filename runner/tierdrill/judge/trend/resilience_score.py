@@ -21,8 +21,6 @@ the faults it is drilled for, yet progress on the others should be seen. A drill
 counts as 0. A tier without drills has no score.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum

@@ -3,8 +3,6 @@
 Pure: the figures and the moment `now` go in, values come out.
 """
 
-from __future__ import annotations
-
 from collections import defaultdict, deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass

@@ -3,8 +3,6 @@
 The lab's own controller and the feed of a cluster's pods say the same, so that the same rules judge both.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field

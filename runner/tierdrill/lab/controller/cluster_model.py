@@ -1,7 +1,5 @@
 """What the controller knows, as data: its configuration, what agents report, and each node and replica."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any

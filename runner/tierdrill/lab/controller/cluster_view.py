@@ -1,7 +1,5 @@
 """What the controller shows: its state as JSON, endpoints for gateways, and what its metrics are made of."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass

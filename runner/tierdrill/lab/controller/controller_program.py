@@ -5,8 +5,6 @@ Configuration: {"token", "replicas", "nodes", "tiers", "node_grace_s", "eviction
 "direct" for a lab without one, or null: then it is told later (PUT /v1/fabric), so that both can start at once.
 """
 
-from __future__ import annotations
-
 import asyncio
 import logging
 import time

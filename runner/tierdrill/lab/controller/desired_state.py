@@ -4,8 +4,6 @@ A node that is silent for the grace is NotReady: its endpoints are withdrawn and
 Kubernetes, until the eviction time. Moving them sooner is a playbook's job.
 """
 
-from __future__ import annotations
-
 import time
 from collections import deque
 from collections.abc import Iterable, Mapping

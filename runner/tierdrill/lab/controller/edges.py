@@ -1,7 +1,5 @@
 """Keeps the fabric's edges as the controller wants them, and publishes endpoint lists once their edges exist."""
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import logging

@@ -5,8 +5,6 @@ important replicas, but only where no free room will do. Replicas of one model k
 is kept free when others are placed.
 """
 
-from __future__ import annotations
-
 import heapq
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field

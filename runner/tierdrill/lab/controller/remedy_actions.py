@@ -1,7 +1,5 @@
 """The controller's remedies: each takes its arguments from outside, changes the Core and says what it did."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any

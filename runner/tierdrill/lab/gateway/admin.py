@@ -1,7 +1,5 @@
 """The gateway's other faces: administration (by its token), health, metrics, and what it knows of the models."""
 
-from __future__ import annotations
-
 import hmac
 
 from aiohttp import web

@@ -4,8 +4,6 @@ Neither stands between a request and its answer: with the controller gone the la
 hangs costs its own timeout.
 """
 
-from __future__ import annotations
-
 import asyncio
 import logging
 import random

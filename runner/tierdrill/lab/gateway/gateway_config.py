@@ -3,8 +3,6 @@
 Rank 1 is the most important tier. Everything here is data and pure functions; only flags change while serving.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import astuple, dataclass, field, fields, replace
 from functools import cached_property

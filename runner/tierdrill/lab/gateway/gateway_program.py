@@ -3,8 +3,6 @@
 `python -m tierdrill.lab.gateway.gateway_program --config FILE.json [--ready-fd N]`
 """
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import gc

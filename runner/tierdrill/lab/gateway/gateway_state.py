@@ -1,7 +1,5 @@
 """The gateway's state in one place: router, pools, governors, metrics. No I/O: the coroutines bring that."""
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any

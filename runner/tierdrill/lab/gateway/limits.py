@@ -1,8 +1,6 @@
 """Small governors of the gateway, free of I/O, with injected clocks: retry budget, shedder, caps, circuit breaker,
 Retry-After."""
 
-from __future__ import annotations
-
 import math
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping

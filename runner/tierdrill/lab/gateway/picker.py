@@ -5,8 +5,6 @@ In an InferencePool of the Gateway API the picker is a service of its own beside
 without priority, shedding or choice. Here it is a part of the gateway that can be taken away; a new process has it.
 """
 
-from __future__ import annotations
-
 from tierdrill.lab.gateway.gateway_config import Flags
 
 PICKS = ("priority_queue", "reserved_slots", "preemption", "shedding", "latency_routing")

@@ -1,7 +1,5 @@
 """The data path: admit, forward, pass back. Decisions are the core's; here are sockets, timers and their clean-up."""
 
-from __future__ import annotations
-
 import asyncio
 import uuid
 from collections.abc import Awaitable

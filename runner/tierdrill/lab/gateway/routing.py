@@ -5,8 +5,6 @@ outstanding requests decides. Two guards keep the safety nets from becoming the 
 model's replicas are ejected, and when every replica looks unhealthy the evidence is distrusted, not the replicas.
 """
 
-from __future__ import annotations
-
 import math
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence

@@ -5,8 +5,6 @@ preemptable tier, and shedding from the back of the order. A more important requ
 that a less important one holds in the queue.
 """
 
-from __future__ import annotations
-
 import bisect
 from collections.abc import Sequence
 from dataclasses import dataclass, field

@@ -1,7 +1,5 @@
 """One direction of a proxied connection: what is on its way, in order, and when each chunk is due."""
 
-from __future__ import annotations
-
 import asyncio
 import random
 import time

@@ -1,7 +1,5 @@
 """What the fabric does with an edge, decided purely: link rules, hosts without power, and how they add up."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass

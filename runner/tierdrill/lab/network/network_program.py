@@ -5,8 +5,6 @@ itself keeps, so that a drill that dies leaves no broken network behind. What it
 (if its configuration names one), so that one that is started again is the same network, at the same addresses.
 """
 
-from __future__ import annotations
-
 import asyncio
 import json
 import logging

@@ -4,8 +4,6 @@ Overrides follow nvml-mock's semantics: `base` < `all` < `devices[i]`, re-read a
 whole (the last good document stays in force). Everything here is pure but for two small file helpers.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace

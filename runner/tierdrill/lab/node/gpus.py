@@ -2,8 +2,6 @@
 telemetry.
 """
 
-from __future__ import annotations
-
 import logging
 import time
 from collections import Counter

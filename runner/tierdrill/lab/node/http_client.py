@@ -4,8 +4,6 @@ The agent beats four times a second and probes each replica as often; a full HTT
 The protocol itself is h11's, which uvicorn brings along.
 """
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import json

@@ -2,8 +2,6 @@
 whatever spelling a log has them, and followed as they come.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass

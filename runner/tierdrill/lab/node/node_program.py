@@ -4,8 +4,6 @@ It reports to the controller four times a second, does what the answer wishes fo
 emulates the node's GPUs. When the controller cannot be reached it carries on with the last wish.
 """
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import logging

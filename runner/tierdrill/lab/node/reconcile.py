@@ -1,7 +1,5 @@
 """What the node should do next about its replicas: a pure comparison of what is desired with what is."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from dataclasses import dataclass
 

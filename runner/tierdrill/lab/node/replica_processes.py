@@ -1,7 +1,5 @@
 """The node's replicas as processes: started into the node's process group, watched, probed, ended."""
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import functools

@@ -7,8 +7,6 @@ the weights depends on the prompt alone; the golden prompts read every row exact
 weight changes the hidden state after the prompt that reads it, and nothing later in that prompt can change it back.
 """
 
-from __future__ import annotations
-
 import itertools
 import random
 import sys

@@ -1,7 +1,5 @@
 """The wire shapes of a replica: OpenAI completions and Open Inference Protocol v2, as pure functions."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass

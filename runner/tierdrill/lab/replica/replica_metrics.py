@@ -1,7 +1,5 @@
 """What a replica publishes: vLLM's metric names, so that the rules and dashboards written for vLLM apply."""
 
-from __future__ import annotations
-
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from tierdrill.lab.replica.replica_api import Ask

@@ -4,8 +4,6 @@ It answers OpenAI completions, chat completions and Open Inference Protocol v2. 
 plane and to verification: flip a bit of a weight, answer with errors, ask the golden prompts.
 """
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import hmac

@@ -3,8 +3,6 @@
 The answer is really computed by the model; the time a GPU would have taken is spent in timers, at `clock_factor`.
 """
 
-from __future__ import annotations
-
 import asyncio
 import json
 import os

@@ -1,7 +1,5 @@
 """The lab's control API: HTTP in front of the operations. Every call carries the lab's token."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import asdict
 

@@ -3,8 +3,6 @@
 It is written where the node's monitors read, and into nothing else: no GPU trips and no process notices.
 """
 
-from __future__ import annotations
-
 import asyncio
 import itertools
 import logging

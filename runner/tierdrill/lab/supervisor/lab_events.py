@@ -1,7 +1,5 @@
 """The supervisor's own record of what it did and saw: numbered, with exact times, and waitable."""
 
-from __future__ import annotations
-
 import logging
 import time
 from collections import deque

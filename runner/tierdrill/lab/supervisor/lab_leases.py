@@ -5,8 +5,6 @@ back, the lease is gone; run out, the lab makes the requests itself, again and a
 Links have leases in the fabric besides, so that they heal also while the supervisor stands still.
 """
 
-from __future__ import annotations
-
 import asyncio
 import math
 from collections.abc import Awaitable, Callable, Mapping

@@ -3,8 +3,6 @@
 The fabric and the controller start first, at once; then nodes, gateways, Prometheus and Alertmanager, all at once.
 """
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import json

@@ -1,7 +1,5 @@
 """Starting a lab from another program: the supervisor in a process group of its own, and what it needs to begin."""
 
-from __future__ import annotations
-
 import asyncio
 import json
 import secrets

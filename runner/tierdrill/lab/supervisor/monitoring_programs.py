@@ -1,7 +1,5 @@
 """Prometheus and Alertmanager as processes of the lab: their files, their command lines, and when they are ready."""
 
-from __future__ import annotations
-
 import asyncio
 import http.client
 import json

@@ -1,7 +1,5 @@
 """Nodes whose processes stand still: for good, as where the kernel hangs, or by turns, as where others have the CPU."""
 
-from __future__ import annotations
-
 import asyncio
 import math
 import signal

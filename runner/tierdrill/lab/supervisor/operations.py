@@ -3,8 +3,6 @@
 Every change is an event with the instant it took effect. All of them can be repeated without harm.
 """
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import os

@@ -1,7 +1,5 @@
 """The supervisor's processes: started by recipe, watched, signalled, ended. Each leads a process group of its own."""
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import os

@@ -1,7 +1,5 @@
 """Calls from the supervisor to the lab's own programs, directly and not through the fabric."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from tierdrill.lab.node.http_client import JsonClient

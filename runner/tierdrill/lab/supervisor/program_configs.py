@@ -1,7 +1,5 @@
 """What each of the lab's programs is told at start, as its configuration file. Pure."""
 
-from __future__ import annotations
-
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any

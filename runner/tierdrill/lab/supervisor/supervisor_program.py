@@ -4,8 +4,6 @@ Configuration: {"home", "id", "token", "lab": LabConfig as JSON}. It announces i
 or POST /v1/down it ends everything and removes the lab's state file; if it is killed, the kernel ends the rest.
 """
 
-from __future__ import annotations
-
 import asyncio
 import logging
 import os

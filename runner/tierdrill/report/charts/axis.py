@@ -1,7 +1,5 @@
 """Axes of values and of dates: where ticks stand, how they are labelled, and how a value becomes a place. Pure."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass

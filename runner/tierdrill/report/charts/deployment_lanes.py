@@ -1,7 +1,5 @@
 """The timeline's lanes of what befell the deployment: its faults, its nodes, and the replicas that were moved."""
 
-from __future__ import annotations
-
 from collections import defaultdict
 from collections.abc import Sequence
 

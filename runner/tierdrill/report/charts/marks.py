@@ -1,7 +1,5 @@
 """The shapes a timeline is made of. Horizontal places are percent of the plot's width, vertical ones pixels."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 

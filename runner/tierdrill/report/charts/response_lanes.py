@@ -1,7 +1,5 @@
 """The timeline's lanes of what answered the fault: alerts, playbooks, and the people who were paged."""
 
-from __future__ import annotations
-
 from tierdrill.documents.catalogue import DrillSetting
 from tierdrill.history.playbook_spans import Execution
 from tierdrill.judge.verdict import Verdict

@@ -1,7 +1,5 @@
 """Per-second series of each tier, from the raw samples of a history. A sample belongs to the second it was due in."""
 
-from __future__ import annotations
-
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence

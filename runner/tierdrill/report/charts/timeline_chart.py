@@ -3,8 +3,6 @@
 Horizontal places are percent of the plot's width, so that the drawing follows the page; vertical ones are pixels.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 

@@ -1,7 +1,5 @@
 """What the live view shows at one moment: pure, from documents, state, time and the size of the terminal."""
 
-from __future__ import annotations
-
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text

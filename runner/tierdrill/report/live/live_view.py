@@ -1,7 +1,5 @@
 """The live view on a terminal, a line of words or of JSON per event elsewhere, and the choice between them."""
 
-from __future__ import annotations
-
 import atexit
 import os
 import select

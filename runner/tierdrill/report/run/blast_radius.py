@@ -1,7 +1,5 @@
 """Blast radius: what a run touched against what its environment allows, what went down with it, and whom it reached."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 

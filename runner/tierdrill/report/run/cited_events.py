@@ -1,7 +1,5 @@
 """Evidence: the events that checks cite, as rows to read, and each check's citations as links to them."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass

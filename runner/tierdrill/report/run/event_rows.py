@@ -1,7 +1,5 @@
 """The summary's rows of what happened: what went wrong, faults, alerts, playbooks, pages, times."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from rich.text import Text

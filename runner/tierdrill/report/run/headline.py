@@ -1,7 +1,5 @@
 """The three questions a reader has first, answered in a few short lines: what broke, did the tiers hold, what fired."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from tierdrill.documents.catalogue import DrillSetting

@@ -1,7 +1,5 @@
 """The HTML report: one self-contained file, made from documents, history and verdict alone."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 from functools import cache

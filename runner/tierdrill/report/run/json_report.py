@@ -1,7 +1,5 @@
 """The verdict for machines: as JSON with when things happened and where it comes from, and as JUnit XML."""
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """Where a verdict comes from: run, versions, seed, mechanisms, and plainly which parts were emulated."""
 
-from __future__ import annotations
-
 import shlex
 from collections.abc import Mapping
 from datetime import UTC, datetime

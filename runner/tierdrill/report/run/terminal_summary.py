@@ -4,8 +4,6 @@ It fits 24 lines of 80 columns where what there is to say allows it; with more r
 plain ASCII.
 """
 
-from __future__ import annotations
-
 import io
 import os
 import sys

@@ -1,7 +1,5 @@
 """The trend as one self-contained page, for looking at over months."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache

@@ -1,7 +1,5 @@
 """The trend for machines. Moments are Unix seconds, times seconds, margins shares of the limit; equal in, equal out."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import asdict
 from typing import Any

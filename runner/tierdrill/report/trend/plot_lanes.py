@@ -1,7 +1,5 @@
 """The trend's plots as geometry: which lanes a page has. Pure; the template only draws what stands here."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Sequence
 from itertools import groupby, pairwise

@@ -1,7 +1,5 @@
 """The trend on a terminal: scores, drills with their latest outcomes, and what became worse; or one drill in full."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Literal
 

@@ -1,7 +1,5 @@
 """How a trend is told in words, the same on the terminal, in the page and in notices."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Asking an environment's dependencies, each once what it needs is healthy: the cause is named, not what needs it."""
 
-from __future__ import annotations
-
 import asyncio
 import math
 from collections.abc import Awaitable, Callable, Mapping, Sequence

@@ -5,8 +5,6 @@ or silenced; dependencies healthy; staged rollout. The first that is shut holds 
 Each result carries its reason, also of the gates that are open: a held drill is an event, and so is a drill that went.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal

@@ -13,8 +13,6 @@ result, also `passed`: that is how a channel learns that a drill has recovered. 
 `notice_of_verdict`; leave `key` empty unless the same entry and drill has several things that can be wrong at once.
 """
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import logging

@@ -1,7 +1,5 @@
 """How many notifications wait and how many were given up: a quick look that loads and changes nothing."""
 
-from __future__ import annotations
-
 import sqlite3
 from contextlib import closing
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The tables of the outbox, and what its rows are to whoever reads them."""
 
-from __future__ import annotations
-
 import json
 import sqlite3
 import uuid

@@ -4,8 +4,6 @@ What comes from documents and runs is data: control characters are taken out, Sl
 is one line.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -4,8 +4,6 @@
 log, which names the whole URL of every request.
 """
 
-from __future__ import annotations
-
 import base64
 import logging
 import os

@@ -4,8 +4,6 @@ Proxies of the environment are not used, redirects are not followed (a signed me
 document says and nowhere else), every attempt has a bound in time, and of an answer only the beginning is read.
 """
 
-from __future__ import annotations
-
 import asyncio
 import smtplib
 import socket

@@ -5,8 +5,6 @@ failed, an unclean, or a run that its guardrails had to abort. A run that says n
 moves nothing and does not break the row. An edit of the calendar never lets an entry climb.
 """
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace

@@ -9,8 +9,6 @@ For whoever runs drills by themselves:
 A file that is lost or was set aside lets every entry begin at its first stage again, which is the safe side.
 """
 
-from __future__ import annotations
-
 import sqlite3
 
 from tierdrill.documents.models.staged_rollout import Rollout

@@ -1,7 +1,5 @@
 """What surrounds a run beyond its slot: the stage of its entry's rollout before, the move and the regressions after."""
 
-from __future__ import annotations
-
 import asyncio
 import json
 import logging

@@ -3,8 +3,6 @@ tried again where it is locked or the disk is full. Everything of that kind is s
 once when it is over.
 """
 
-from __future__ import annotations
-
 import asyncio
 import logging
 from collections.abc import Callable

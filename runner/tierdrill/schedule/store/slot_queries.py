@@ -1,7 +1,5 @@
 """What can be asked of the schedule's store: slots, attempts, gaps, last times, locks, schedulers, notes."""
 
-from __future__ import annotations
-
 import json
 from typing import Any
 

@@ -1,7 +1,5 @@
 """What the schedule's store holds, as plain values: slots with their decisions, attempts, locks, notes."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import dataclass
 from enum import StrEnum

@@ -5,8 +5,6 @@ claimed by the insertion of its row; of two schedulers one gets it. Every later 
 the slot is no longer that scheduler's. Times are Unix seconds; leases and heartbeats are CLOCK_BOOTTIME.
 """
 
-from __future__ import annotations
-
 import json
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence

@@ -1,7 +1,5 @@
 """The file of the schedule's store: opening it, its errors in words, transactions, and whether it is still in place."""
 
-from __future__ import annotations
-
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -1,7 +1,5 @@
 """A platform that somebody else runs, while one run looks at it and sends it load."""
 
-from __future__ import annotations
-
 import asyncio
 import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence

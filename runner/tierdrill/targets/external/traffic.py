@@ -1,7 +1,5 @@
 """A load plan for a platform that somebody else runs: address, login, names of models, and what its answers tell."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from urllib.parse import urlsplit, urlunsplit
 

@@ -4,8 +4,6 @@ itself.
 How it does each kind of fault, and who is the witness, says its file in faults/. No witness injects.
 """
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace

@@ -5,8 +5,6 @@ Witnesses: the node's own agent, which reads the GPU and exports its telemetry, 
 is measured.
 """
 
-from __future__ import annotations
-
 import math
 import statistics
 import time

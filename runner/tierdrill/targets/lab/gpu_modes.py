@@ -2,8 +2,6 @@
 agent as the witness, which reads the GPU and its node's kernel log.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from typing import Any
 

@@ -1,7 +1,5 @@
 """What is in a lab: its controller's state as the inventory that every target gives."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The facts of the embedded lab, each by the method that is named after it."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from tierdrill.lab.client import LabClient

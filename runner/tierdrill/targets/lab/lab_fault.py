@@ -7,8 +7,6 @@ before. A LabError means that the lab refused or did not answer.
 Each file of `faults/` has one, as FAULT, and is named after the kind of fault.
 """
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """The labs of a home: which there are and how they are, and ending what is left of one."""
 
-from __future__ import annotations
-
 import time
 from contextlib import suppress
 from dataclasses import dataclass

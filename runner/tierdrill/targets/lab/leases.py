@@ -3,8 +3,6 @@
 What the lab would do is what the undo would do: the requests of the revert, recorded before anything is injected.
 """
 
-from __future__ import annotations
-
 import contextlib
 from collections.abc import Callable
 

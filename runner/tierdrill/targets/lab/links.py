@@ -3,8 +3,6 @@
 Those are requests sent through, or, where nothing serves behind the link, the proxy's own rules.
 """
 
-from __future__ import annotations
-
 import json
 import time
 from collections.abc import Callable, Mapping

@@ -1,7 +1,5 @@
 """The embedded lab for the playbook engine: facts and remedies, asynchronously."""
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import Callable
 from typing import Any

@@ -3,8 +3,6 @@
 The witnesses are those who lack it: the gateways' flags, Alertmanager's silences, two scrapes of the exporter.
 """
 
-from __future__ import annotations
-
 import time
 from typing import Any
 

@@ -1,7 +1,5 @@
 """One lab while a run uses it."""
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 from collections.abc import Coroutine, Mapping, Sequence

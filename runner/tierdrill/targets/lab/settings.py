@@ -4,8 +4,6 @@ The order of such an undo has the kind `remedy` and the setting with what it was
 themselves for what they were told, the control plane for cordons and places.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial

@@ -2,8 +2,6 @@
 table, looked at again and again for as long as a turn takes.
 """
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable
 

@@ -1,7 +1,5 @@
 """Bringing a lab up, for one run or to be kept, and opening a session in it."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path

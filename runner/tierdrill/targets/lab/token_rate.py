@@ -5,8 +5,6 @@ the replica, not through a gateway, which would choose another one. The median o
 on a busy machine single ones are read late, and the next ones then come at once.
 """
 
-from __future__ import annotations
-
 import http.client
 import itertools
 import json

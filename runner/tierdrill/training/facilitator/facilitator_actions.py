@@ -2,8 +2,6 @@
 process alone.
 """
 
-from __future__ import annotations
-
 import asyncio
 import hashlib
 import hmac

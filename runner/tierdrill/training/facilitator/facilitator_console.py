@@ -3,8 +3,6 @@
 Standard library only, so that the terminal is there at once.
 """
 
-from __future__ import annotations
-
 import shlex
 from collections.abc import Mapping
 from typing import Any

@@ -1,7 +1,5 @@
 """From what a trainee types to a remedy with checked arguments, and what would take it back. Pure."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """The looks that are answered from metrics: GPUs, paths between gateways and nodes, the gateways themselves."""
 
-from __future__ import annotations
-
 import asyncio
 import json
 import time

@@ -1,7 +1,5 @@
 """Playbooks run by hand: with the guards, checks and events as when an alert starts one, whatever the automation is."""
 
-from __future__ import annotations
-
 import asyncio
 import re
 import secrets

@@ -1,7 +1,5 @@
 """What a trainee says: hypotheses, status updates, asking for a hint, and that it is over."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from typing import Any
 

@@ -4,8 +4,6 @@ For the trainee's `ops tiers`, the facilitator, and the question whether an inci
 the whole history later.
 """
 
-from __future__ import annotations
-
 import math
 from collections import deque
 from collections.abc import Mapping, Sequence

@@ -1,7 +1,5 @@
 """What an alert, a replica, a node, a GPU or a link is to the tiers: the most important one that it touches. Pure."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any

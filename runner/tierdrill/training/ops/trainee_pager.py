@@ -4,8 +4,6 @@ The pages go over the pager's own protocol, so those of the playbook engine and 
 alerts tell within a moment is sent in tier order: rank 1 rings first.
 """
 
-from __future__ import annotations
-
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Coroutine

@@ -1,7 +1,5 @@
 """What a trainee does to the platform: checked, held against the tier rules, carried out, recorded, and taken back."""
 
-from __future__ import annotations
-
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping

@@ -1,7 +1,5 @@
 """The timeline of an exercise: what happened, what rang, what the trainee did and what that was. Pure."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal

@@ -1,7 +1,5 @@
 """The debrief as Markdown and as one self-contained HTML file in the style of the runs' reports."""
 
-from __future__ import annotations
-
 import textwrap
 from contextlib import closing
 from dataclasses import dataclass

@@ -4,8 +4,6 @@ The exercises themselves stay, as those of "a trainee". The name is looked for a
 in an exercise.
 """
 
-from __future__ import annotations
-
 import html
 import json
 import os

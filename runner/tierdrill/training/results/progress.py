@@ -3,8 +3,6 @@
 It is derived from the history and can be made again from it: a file that is broken is set aside and a new one made.
 """
 
-from __future__ import annotations
-
 import json
 import sqlite3
 from collections.abc import Sequence

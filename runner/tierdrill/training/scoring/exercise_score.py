@@ -1,7 +1,5 @@
 """The line for the tiers' objectives, judged by the same functions as a drill's, from the first effect to the end."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Sequence
 
 from tierdrill.documents.models.drill import TierExpectation

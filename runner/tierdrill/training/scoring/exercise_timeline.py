@@ -4,8 +4,6 @@ The order in which events are given does not matter: they are read in the order 
 Unix seconds; `elapsed` counts without the facilitator's pauses.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeVar

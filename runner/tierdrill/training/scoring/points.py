@@ -2,8 +2,6 @@
 points there are, how they fall.
 """
 
-from __future__ import annotations
-
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any

@@ -4,8 +4,6 @@ How soon: acknowledgement, right hypothesis and mitigation of each incident. How
 and hints.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 

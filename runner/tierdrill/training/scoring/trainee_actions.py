@@ -3,8 +3,6 @@
 Pure. Actions bear the names of the remedies that playbooks use.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal

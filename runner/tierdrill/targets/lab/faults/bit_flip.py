@@ -4,8 +4,6 @@ The witness asks the replica the golden prompts, which read every weight, and co
 weights are real, in the memory of the replica's process: a new process has them as they were made.
 """
 
-from __future__ import annotations
-
 import http.client
 import json
 

@@ -1,7 +1,5 @@
 """The lab's XID by number: the line in the kernel log, and a GPU that is as the catalogue's action for it supposes."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from tierdrill.faults.xids import XIDS, XidAction, xid_action

@@ -4,8 +4,6 @@ A count over a moment proves nothing by itself, for arrivals scatter. It is take
 at the one rate than at the other (Wald's sequential test), which is sooner the more the rates differ.
 """
 
-from __future__ import annotations
-
 import math
 import time
 import urllib.request

@@ -3,8 +3,6 @@
 Witnesses: the kernel's process table, and of its return the control plane, which hears its heartbeats.
 """
 
-from __future__ import annotations
-
 from tierdrill.lab.client import LabClient
 from tierdrill.process.identity import here
 from tierdrill.targets.base import Mechanism, Proof

@@ -3,8 +3,6 @@
 Witnesses: the kernel's process table, and of its return the control plane.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 from tierdrill.lab.client import LabClient

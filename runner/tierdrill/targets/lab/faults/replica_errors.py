@@ -4,8 +4,6 @@ The witness is a customer: it asks the replica itself, past the gateways, as oft
 errors to be among the answers. A new process answers as it should.
 """
 
-from __future__ import annotations
-
 import http.client
 import json
 from typing import Any

@@ -1,7 +1,5 @@
 """The lab's replica that hangs: its process is stopped. The witness is the kernel's process table."""
 
-from __future__ import annotations
-
 import signal
 
 from tierdrill.lab.client import LabClient

@@ -3,8 +3,6 @@
 A request is sent the way theirs go. A gateway that fails open serves it and says so; the picker is still lost then.
 """
 
-from __future__ import annotations
-
 import http.client
 import json
 import time

@@ -3,8 +3,6 @@
 The witness asks for the metrics as Prometheus does, at the exporter itself; that the node is well its agent says.
 """
 
-from __future__ import annotations
-
 import http.client
 from typing import Any
 

@@ -2,8 +2,6 @@
 monitor does, counts them.
 """
 
-from __future__ import annotations
-
 import time
 
 from tierdrill.lab.client import LabClient, LabError
