@@ -75,10 +75,9 @@ def judge(events: Sequence[Event]) -> Verdict:
     stopped_at = None if stop is None else stop.at
     # A run that was stopped is judged as one of whose remainder nothing is known: what broke by then is broken.
     whole = timeline if stop is None else carried_on(timeline, start.planned)
-    edges = _edges(whole)
-    sent = collect(events, edges)
+    sent = collect(events)
     told = events if stop is None else told_until(events, stop.at)
-    counted = sent if stop is None else collect(told, edges)
+    counted = sent if stop is None else collect(told)
     samples, books = settle(counted, told, owners_of(setting.drill.load), _load_span(events, whole))
     variant = start.variant
     streamed = streamed_parts(setting.drill.load)
@@ -112,11 +111,6 @@ def judge(events: Sequence[Event]) -> Verdict:
         notes=(*_notes(variant, timeline), *stepped, *fallback_notes(setting.tiers, samples)),
         stopped=stopped,
     )
-
-
-def _edges(timeline: Timeline) -> list[float]:
-    edges = [edge for phase in ("baseline", "fault", "recovery") for edge in timeline.phases.get(phase, ())]
-    return edges if timeline.effect is None else [*edges, timeline.effect]
 
 
 def _load_span(events: Sequence[Event], timeline: Timeline) -> tuple[float, float]:

@@ -12,173 +12,146 @@ the longest wait for a further piece of a streamed answer. Histories that lack a
 from __future__ import annotations
 
 import math
-from array import array
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import cached_property
-from itertools import chain, compress, pairwise
+from itertools import compress, repeat
+from operator import eq, gt, ne
 from typing import Any
 
 from tierdrill.history.events import Event, each
 from tierdrill.history.kinds.run_kinds import LoadSamples
-from tierdrill.judge.sample_columns import JUDGED, UNKNOWN, Batch, Columns, judged_outcomes, plain_columns, rows_by_tier
+from tierdrill.judge.sample_columns import CHOICE_REASONS, JUDGED, SINCE_LATER, UNKNOWN
 
 
-def _in_order(name: str) -> cached_property[Sequence[Any]]:
-    """A column of a cut, ascending by due time."""
-    return cached_property(lambda samples: samples._column(name))
+class _Rows:
+    """All rows of a tier, ascending by due time: of each batch its columns, and which of its rows are the tier's.
+
+    A column is put together when it is asked for: a verdict looks at few of them, and makes a hundred cuts.
+    """
+
+    def __init__(self, parts: Sequence[tuple[Mapping[str, Sequence[Any]], Sequence[int]]]) -> None:
+        self._parts = parts
+        due = self._told("due")
+        self._order = sorted(range(len(due)), key=due.__getitem__)
+        self._columns: dict[str, list[Any]] = {}
+        self.cuts: dict[tuple[int, int], TierSamples] = {}
+
+    def _told(self, name: str) -> list[Any]:
+        found: list[Any] = []
+        for columns, rows in self._parts:
+            if name not in columns and name in SINCE_LATER:
+                found += [None] * len(rows)
+            else:
+                found += map(columns[name].__getitem__, rows)
+        return found
+
+    def column(self, name: str) -> list[Any]:
+        """A column ascending by due time; what is due at the same time as it was told."""
+        if name not in self._columns:
+            self._columns[name] = list(map(self._told(name).__getitem__, self._order))
+        return self._columns[name]
+
+
+def _column(name: str) -> cached_property[Sequence[Any]]:
+    return cached_property(lambda samples: samples.column(name))
 
 
 class TierSamples:
-    """One tier's samples, ascending by due time.
+    """One tier's samples, ascending by due time. A cut shares the columns with the whole."""
 
-    A cut shares the columns with the whole and copies one only when it is looked at: a verdict makes a hundred cuts of
-    a history, and looks at few columns of each. To bring a column of a million samples into order takes longer than to
-    judge it; where order says nothing, `loose` gives the same values in any.
-    """
-
-    def __init__(
-        self,
-        columns: Columns | Mapping[str, Sequence[Any]] | None = None,
-        begin: float = -math.inf,
-        end: float = math.inf,
-    ) -> None:
-        """The rows that are due in [begin, end); columns that are left out are not to be asked for."""
-        self._columns = columns if isinstance(columns, Columns) else plain_columns(columns or {"due": ()})
-        self._begin, self._end = begin, max(begin, end)
-        self._first, self._last = map(self._columns.rows_before, (self._begin, self._end))
-        self._cuts: dict[tuple[int, int], TierSamples] = {}
+    def __init__(self, columns: _Rows | Mapping[str, Sequence[Any]] | None = None) -> None:
+        """Columns that are left out are not to be asked for; without outcomes all were answered well."""
+        if not isinstance(columns, _Rows):
+            told = columns or {"due": ()}
+            usual = {"outcome": ["ok"] * len(told["due"])}
+            columns = _Rows([({**usual, **told}, range(len(told["due"])))])
+        self._rows = columns
+        self._first, self._last = 0, len(columns.column("due"))
 
     def __len__(self) -> int:
         return self._last - self._first
 
-    def _column(self, name: str) -> Sequence[Any]:
-        return self._columns.in_order(name)[self._first : self._last] if len(self) else ()
+    def column(self, name: str) -> Sequence[Any]:
+        """A column by its name; as the attributes are, for every column that the samples have."""
+        return self._rows.column(name)[self._first : self._last] if len(self) else ()
 
-    def _pieces(self, name: str, *, answered: bool) -> Iterable[Sequence[Any]]:
-        """A column's values of the rows with (or without) a good answer, by stretch of time."""
-        for stretch, (begin, end) in self._stretches():
-            piece = self._columns.piece(name, stretch, answered=answered)
-            whole = self._first <= begin and end <= self._last
-            yield piece if whole else list(compress(piece, self._mine(stretch, answered)))
-
-    def _stretches(self) -> list[tuple[int, tuple[int, int]]]:
-        """The stretches of time in which there are rows of the cut, each with its number and its first and last row."""
-        every = enumerate(pairwise(self._columns.starts)) if len(self) else ()
-        return [(number, rows) for number, rows in every if rows[0] < self._last and self._first < rows[1]]
-
-    def _mine(self, stretch: int, answered: bool) -> bytes:
-        """Which of a stretch's rows are of this cut."""
-        if (stretch, answered) not in self._masks:
-            due = self._columns.piece("due", stretch, answered=answered)
-            begin, end = self._begin, self._end
-            self._masks[stretch, answered] = bytes([begin <= moment < end for moment in due])
-        return self._masks[stretch, answered]
-
-    @cached_property
-    def _masks(self) -> dict[tuple[int, bool], bytes]:
-        return {}
-
-    def _within(self, moments: Sequence[float]) -> Sequence[float]:
-        """Those of some of the columns' due times, ascending, that are of this cut."""
-        return moments[bisect_left(moments, self._begin) : bisect_left(moments, self._end)]
-
-    def _inside(self, moment: float) -> bool:
-        return self._begin <= moment < self._end
-
-    def loose(self, name: str) -> Iterable[Any]:
-        """A column's values in any order, but the same one for every column."""
-        return chain(self.not_answered(name), self.answered(name))
-
-    def answered(self, name: str) -> Iterable[Any]:
-        """A column's values of the rows with a good answer, in any order, but the same one for every column."""
-        return chain.from_iterable(self._pieces(name, answered=True))
-
-    def not_answered(self, name: str) -> Iterable[Any]:
-        """A column's values of the other rows, in any order, but the same one for every column."""
-        return chain.from_iterable(self._pieces(name, answered=False))
-
-    @cached_property
-    def due(self) -> Sequence[float]:
-        """When each request was to be sent."""
-        found = array("d")
-        for stretch, (begin, end) in self._stretches():
-            due = self._columns.due(stretch)
-            found += due[max(0, self._first - begin) : min(end, self._last) - begin]
-        return found
-
-    latency = _in_order("latency")
+    due = _column("due")
+    """When each request was to be sent."""
+    latency = _column("latency")
     """From the due time to the end of the answer, or to giving up."""
-    outcome = _in_order("outcome")
+    outcome = _column("outcome")
     """What became of each."""
-    ttft = _in_order("ttft")
+    ttft = _column("ttft")
     """From the due time to the first token, where that was taken."""
-    integrity = _in_order("integrity")
+    integrity = _column("integrity")
     """Whether the answer was the reference's, where that was checked."""
-    queue_wait = _in_order("queue_wait")
+    queue_wait = _column("queue_wait")
     """How long it was queued, where the gateway told."""
-    reason = _in_order("reason")
+    reason = _column("reason")
     """Why it was turned away, where it was."""
-    stream = _in_order("stream")
+    stream = _column("stream")
     """The load's stream that sent it."""
-    replica = _in_order("replica")
+    replica = _column("replica")
     """The replica that answered."""
-    gateway = _in_order("gateway")
+    gateway = _column("gateway")
     """The gateway it was sent to, as a number in the order of their names."""
-    sequence = _in_order("sequence")
+    sequence = _column("sequence")
     """Its place among its stream's arrivals."""
-    served_tier = _in_order("served_tier")
+    served_tier = _column("served_tier")
     """The tier that the gateway served it as."""
-    model = _in_order("model")
+    model = _column("model")
     """The model that answered."""
-    attempts = _in_order("attempts")
+    attempts = _column("attempts")
     """How many times the gateway asked a replica."""
-    stall = _in_order("stall")
+    stall = _column("stall")
     """The longest wait for a further piece of a streamed answer."""
+
+    @cached_property
+    def _good(self) -> bytes:
+        return bytes(map(eq, self.outcome, repeat("ok")))
+
+    @cached_property
+    def _failed(self) -> bytes:
+        return bytes(map(ne, self.outcome, repeat("ok")))
+
+    def answered(self, name: str) -> list[Any]:
+        """A column's values of the rows with a good answer."""
+        return list(compress(self.column(name), self._good))
+
+    def not_answered(self, name: str) -> list[Any]:
+        """A column's values of the other rows."""
+        return list(compress(self.column(name), self._failed))
 
     def cut(self, begin: float, end: float) -> TierSamples:
         """The samples due in [begin, end)."""
-        one = TierSamples(self._columns, max(begin, self._begin), min(end, self._end))
-        rows = one._first, one._last
-        if rows == (self._first, self._last):
+        due = self._rows.column("due")
+        first = bisect_left(due, begin, self._first, self._last)
+        last = bisect_left(due, max(begin, end), first, self._last)
+        if (first, last) == (self._first, self._last):
             return self
-        # A large cut is asked for again: by the objectives, by the class of the failure.
-        return one if 4 * len(one) < len(self) else self._cuts.setdefault(rows, one)
+        if (found := self._rows.cuts.get((first, last))) is None:
+            found = self._rows.cuts[first, last] = TierSamples(self._rows)
+            found._first, found._last = first, last
+        return found
 
     def rows(self) -> list[dict[str, Any]]:
         """The samples one by one, with what the judge looks at."""
-        columns = [getattr(self, name) for name in JUDGED]
+        columns = [self.column(name) for name in JUDGED]
         return [dict(zip(JUDGED, values, strict=True)) for values in zip(*columns, strict=True)]
 
     @cached_property
     def counts(self) -> Counter[str]:
-        counts = Counter({outcome: len(self._within(due)) for outcome, due in self._columns.failures.items()})
-        counts["ok"] = len(self) - counts.total()
-        return +counts
+        return Counter(self.outcome)
 
     def tally(self, name: str) -> Counter[Any]:
         """How many rows have each value of a column."""
-        return self._counted(name, answered=False) + self._counted(name, answered=True)
+        return Counter(self.column(name))
 
     def tally_answered(self, name: str) -> Counter[Any]:
         """How many rows with a good answer have each value of a column."""
-        return +self._counted(name, answered=True)
-
-    def _counted(self, name: str, *, answered: bool) -> Counter[Any]:
-        if (name, answered) not in self._counts:
-            counts = self._counts[name, answered] = Counter()
-            for piece in filter(None, self._pieces(name, answered=answered)):
-                # Most have one value throughout, which takes no time to find.
-                if piece.count(piece[0]) == len(piece):
-                    counts[piece[0]] += len(piece)
-                else:
-                    counts.update(piece)
-        return self._counts[name, answered]
-
-    @cached_property
-    def _counts(self) -> dict[tuple[str, bool], Counter[Any]]:
-        return {}
+        return Counter(self.answered(name))
 
     @cached_property
     def unknown(self) -> int:
@@ -189,59 +162,35 @@ class TierSamples:
 
         A request without an answer is infinitely late, a rejection too where rejections count.
         """
-        return self._kept(TierSamples._latencies, count_rejections)
-
-    def _latencies(self, count_rejections: bool) -> list[float]:
         bad = len(self) - self.unknown - self.counts["ok"] - (0 if count_rejections else self.counts["rejected"])
         return [*sorted(self.answered("latency")), *[math.inf] * bad]
-
-    def _kept(self, times: Callable[..., list[float]], *arguments: Hashable) -> list[float]:
-        """What that makes of this cut and those arguments, ascending: made once for each stretch of time."""
-        known, asked = self._columns.times, (self._first, self._last, times.__name__, *arguments)
-        if asked not in known:
-            edges = sorted({self._begin, *filter(self._inside, self._columns.edges), self._end})
-            parts = [TierSamples(self._columns, *edge) for edge in pairwise(edges)]
-            if len(parts) > 1:
-                known[asked] = sorted(chain.from_iterable(part._kept(times, *arguments) for part in parts))
-            else:
-                known[asked] = times(self, *arguments)
-        return known[asked]
 
     def moments(self, late: float, silent: Collection[str]) -> tuple[Sequence[float], Sequence[float]]:
         """When the requests that tell of the service were due, and those of them that were bad: both ascending.
 
         Bad are those without a good answer, or with one that took longer than `late`; `silent` outcomes tell nothing.
         """
-        bad = [
-            due
-            for outcome, moments in self._columns.failures.items()
-            if outcome not in silent
-            for due in self._within(moments)
-        ]
+        failed = zip(self.not_answered("due"), self.not_answered("outcome"), strict=True)
+        bad = [due for due, outcome in failed if outcome not in silent]
         if late < math.inf:
-            every = chain.from_iterable(self._columns.late(stretch, late) for stretch, _ in self._stretches())
-            bad.extend(filter(self._inside, every))
-        bad.sort()
+            bad += compress(self.answered("due"), map(gt, self.answered("latency"), repeat(late)))
+            bad.sort()
         if not any(self.counts[what] for what in silent):
             return self.due, bad
-        told = chain.from_iterable(self._columns.telling(one, frozenset(silent)) for one, _ in self._stretches())
-        return self._within(list(told)), bad
+        return [due for due, outcome in zip(self.due, self.outcome, strict=True) if outcome not in silent], bad
 
     def first_token_times(self, streamed: Collection[str], count_rejections: bool) -> list[float]:
         """As `answered_latencies`, until the first token, of the streams whose answers are streamed.
 
         Where the first token's time was not taken, the whole answer's stands for it: it came no later than that.
         """
-        return self._kept(TierSamples._first_tokens, frozenset(streamed), count_rejections)
-
-    def _first_tokens(self, streamed: frozenset[str], count_rejections: bool) -> list[float]:
         skipped = UNKNOWN if count_rejections else UNKNOWN | {"rejected"}
-        mine = bytes(map(streamed.__contains__, self.answered("stream")))
-        columns = (compress(self.answered(name), mine) for name in ("ttft", "latency"))
-        times = [whole if first is None else first for first, whole in zip(*columns, strict=True)]
+        times = []
+        for stream, outcome, first, whole in zip(self.stream, self.outcome, self.ttft, self.latency, strict=True):
+            if stream in streamed and outcome not in skipped:
+                times.append(math.inf if outcome != "ok" else whole if first is None else first)
         times.sort()
-        failed = zip(self.not_answered("stream"), self.not_answered("outcome"), strict=True)
-        return times + [math.inf for stream, outcome in failed if stream in streamed and outcome not in skipped]
+        return times
 
     def queue_waits(self) -> list[float]:
         """Ascending waits in the gateway's queue, of requests that were let into it and of which it was told.
@@ -249,9 +198,6 @@ class TierSamples:
         Who never got out of it has waited for ever: how long it took him to give up is the least that it would have
         been. Who was turned away at the door has not waited.
         """
-        return self._kept(TierSamples._waits)
-
-    def _waits(self) -> list[float]:
         waits = [wait for wait in self.answered("queue_wait") if wait is not None]
         names = ("queue_wait", "outcome", "reason", "attempts")
         for wait, outcome, reason, attempts in zip(*map(self.not_answered, names), strict=True):
@@ -275,34 +221,38 @@ class TierSamples:
 
     def stalls(self) -> list[float]:
         """Ascending, each streamed answer's longest wait for a further piece; for ever where it broke off."""
-        if set(self.tally("stall")) <= {None}:
+        if set(self.stall) <= {None}:
             return []
-        rows = zip(self.loose("stall"), self.loose("ttft"), self.loose("outcome"), strict=True)
+        rows = zip(self.stall, self.ttft, self.outcome, strict=True)
         stalls = [math.inf if outcome != "ok" else stall or 0.0 for stall, first, outcome in rows if first is not None]
         stalls.sort()
         return stalls
 
 
-def collect(events: Iterable[Event], edges: Iterable[float] = ()) -> dict[str, TierSamples]:
-    """All samples of a history by tier, ascending by due time.
-
-    `edges` are moments, a hundred at most, at which they are going to be cut: the rows between two of them are kept
-    together, so that such cuts take no time.
-    """
-    moments = sorted(set(edges))
-    parts: dict[str, list[Batch]] = {}
-    numbers: list[int] = []  # of rows, shared by all batches: a million numbers of its own would take more room
+def collect(events: Iterable[Event]) -> dict[str, TierSamples]:
+    """All samples of a history by tier, ascending by due time."""
+    parts: dict[str, list[tuple[Mapping[str, Sequence[Any]], Sequence[int]]]] = {}
     for _, said in each(events, LoadSamples):
         columns = said.columns
-        numbers.extend(range(len(numbers), len(columns["due"])))
         if "rejected" in columns["outcome"]:
-            columns = {**columns, "outcome": judged_outcomes(columns["outcome"], columns["reason"], numbers)}
-        for tier, rows in rows_by_tier(columns, moments, numbers).items():
-            parts.setdefault(tier, []).append(Batch(columns, rows))
-    return {tier: TierSamples(Columns(parts[tier], moments)) for tier in sorted(parts)}
+            columns = {**columns, "outcome": _judged(columns["outcome"], columns["reason"])}
+        mine: dict[str, list[int]] = {}
+        for row, tier in enumerate(columns["tier"]):
+            mine.setdefault(tier, []).append(row)
+        for tier, rows in mine.items():
+            parts.setdefault(tier, []).append((columns, rows))
+    return {tier: TierSamples(_Rows(parts[tier])) for tier in sorted(parts)}
+
+
+def _judged(outcomes: Sequence[str], reasons: Sequence[str | None]) -> list[str]:
+    """The outcomes, with those told as rejected that were nobody's choice as refused."""
+    return [
+        "refused" if outcome == "rejected" and reason not in CHOICE_REASONS else outcome
+        for outcome, reason in zip(outcomes, reasons, strict=True)
+    ]
 
 
 def joined(parts: Iterable[TierSamples]) -> TierSamples:
     """Cuts of the same samples, in order, as one."""
     kept = list(parts)
-    return TierSamples({name: [value for one in kept for value in getattr(one, name)] for name in JUDGED})
+    return TierSamples({name: [value for one in kept for value in one.column(name)] for name in JUDGED})

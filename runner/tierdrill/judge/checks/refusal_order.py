@@ -75,7 +75,7 @@ def _models(parts: Iterable[TierSamples]) -> dict[str, str]:
     """The model that each stream asks, by what mostly answered it."""
     counted: dict[str, Counter[str]] = {}
     for part in parts:
-        for (stream, model), count in Counter(zip(part.loose("stream"), part.loose("model"), strict=True)).items():
+        for (stream, model), count in Counter(zip(part.column("stream"), part.column("model"), strict=True)).items():
             if model is not None:
                 counted.setdefault(stream, Counter())[model] += count
     return {stream: count.most_common(1)[0][0] for stream, count in counted.items()}
