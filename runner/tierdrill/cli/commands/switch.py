@@ -1,5 +1,7 @@
 """`tierdrill halt` and `tierdrill resume`: the kill switch, kept with who threw it and why."""
 
+from __future__ import annotations
+
 from contextlib import closing, suppress
 from typing import TYPE_CHECKING
 
