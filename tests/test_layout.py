@@ -28,3 +28,9 @@ def test_no_two_modules_have_the_same_name() -> None:
 def test_no_module_is_longer_than_350_lines() -> None:
     lengths = {str(path.relative_to(ROOT)): path.read_text().count("\n") for path in ROOT.rglob("*.py")}
     assert {name: length for name, length in lengths.items() if length > 350} == {}
+
+
+def test_what_is_imported_for_types_only_is_never_looked_up() -> None:
+    texts = {str(path.relative_to(ROOT)): path.read_text() for path in ROOT.rglob("*.py")}
+    for_types = {name for name, text in texts.items() if "if TYPE_CHECKING:" in text}
+    assert {name for name in for_types if "from __future__ import annotations" not in texts[name]} == set()
