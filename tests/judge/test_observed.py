@@ -178,6 +178,21 @@ def test_what_kubernetes_does_by_itself_is_no_remediation() -> None:
     assert failed(verdict(*WELL, own, moved)) == {}
 
 
+def test_an_eviction_that_is_heard_of_before_its_cordon_belongs_to_it_all_the_same() -> None:
+    """Nodes and pods are watched apart."""
+    data = setting().to_json()
+    looks = [{"do": "cordon", "by": "draino*"}, {"do": "evict"}]
+    data["playbooks"] = [{**DOCUMENT, "external": {**DOCUMENT["external"], "observe": looks}}]
+
+    def run(apart: float) -> list[bool | None]:
+        told = (WELL[0], LOST, gone(2.0, "assistant-1"), seen(2.0 + apart, "cordon"))
+        made = [event(said, "kubernetes", FAULT_AT + at) for at, said in told]
+        return [one.ok for one in project(history(made, DrillSetting.from_json(data))).playbooks]
+
+    assert run(0.2) == [True]
+    assert run(2.0) == [None]
+
+
 def test_pods_that_our_own_playbook_or_fault_ends_are_not_the_tools() -> None:
     """Nobody tells who evicted a pod; what we did ourselves at that time to that target was not the tool."""
     moves = {"playbook": "own", "execution": "own-1", "target": "node-2", "attempt": 1, "phase": "act"}

@@ -17,6 +17,7 @@ from tierdrill.history.playbook_spans import Execution, told_playbooks
 
 GONE_WITHIN_S = 10.0
 """How long an undo may take where the history does not say: those of earlier versions."""
+WATCHES_APART_S = 1.0
 TROUBLE = {"not_landed": "not seen to land", "failed": "failed", "not_gone": "not gone"}
 
 
@@ -115,7 +116,8 @@ class FaultSpan:
 class Projection:
     """What happened so far. `fault_spans` in the order they were first told; a sabotage is none.
 
-    `hosted` are the replicas by node, None before the platform was seen; `observed` what the documents look for.
+    `hosted` are the replicas by node, None before the platform was seen; `observed` what the documents look for, and
+    `loose` the last changes of the platform that belong to none of it.
     """
 
     now: float = 0.0
@@ -124,6 +126,7 @@ class Projection:
     playbooks: tuple[Execution, ...] = ()
     hosted: Mapping[str, tuple[str, ...]] | None = None
     observed: tuple[Observed, ...] = ()
+    loose: tuple[tuple[Event, response_kinds.RemediationSeen], ...] = ()
 
     @property
     def faults(self) -> dict[str, FaultSpan]:
@@ -155,13 +158,25 @@ def advance(state: P, event: Event) -> P:
         case run_kinds.RunStarted(setting=setting):
             return replace(state, observed=observed_in(setting))
         case response_kinds.RemediationSeen() as said:
-            ran = after_seen(state.playbooks, state.observed, state.hosted, state.fault_spans, event, said)
-            return replace(state, playbooks=ran)
+            return _seen(state, event, said)
         case run_kinds.PlatformState() as said if state.observed:
             hosted = _hosted(said)
             playbooks = after_state(state.playbooks, state.observed, hosted, event)
             return replace(state, playbooks=playbooks, hosted=hosted or state.hosted)
     return state
+
+
+def _seen(state: P, event: Event, said: response_kinds.RemediationSeen) -> P:
+    """After one more change of the platform. Nodes and pods are watched apart: an eviction may be heard of before the
+    cordon that came first, so what belongs to nothing yet is looked at again once an execution begins.
+    """
+    about = (state.observed, state.hosted, state.fault_spans)
+    ran = after_seen(state.playbooks, *about, event, said)
+    loose = [one for one in state.loose if event.at - one[0].at <= WATCHES_APART_S]
+    for earlier in loose if len(ran) > len(state.playbooks) else ():
+        ran = after_seen(ran, *about, *earlier)
+    loose += [] if any(event.sequence in run.events for run in ran) else [(event, said)]
+    return replace(state, playbooks=ran, loose=tuple(loose))
 
 
 def _hosted(said: run_kinds.PlatformState) -> dict[str, tuple[str, ...]] | None:
