@@ -25,14 +25,13 @@ from tierdrill.history.kinds.run_kinds import (
 from tierdrill.judge.checks.fault_checks import UNDO_BEGINS_WITHIN_S
 from tierdrill.load.arrival_schedule import planned as planned_arrivals
 from tierdrill.load.load_child import LoadProcess
-from tierdrill.targets.base import Finding, Session
+from tierdrill.targets.base import Finding, Mechanism, Session
 from tierdrill.targets.experiment import forget_values
 
 PREFLIGHT_S = 8.0
 PIPELINE_S = 8.0
 QUIET_S = 0.5
 GO_AHEAD_S = 0.3
-EXPERIMENT_AHEAD_S = 1.0
 ABORT_WITHIN_S = 3.0
 LOAD_DRAIN_S = 2.0
 
@@ -149,7 +148,8 @@ class DrillRun(RunLifecycle[Deployment]):
             return False
         self.recorder.note(PhaseStarted(phase=name, planned_at=begin), "runner")
         # The fault's child needs to be on its way before its instant; it waits there itself.
-        early = {"baseline": EXPERIMENT_AHEAD_S, "warm-up": QUIET_S}.get(name, 0.0)
+        ahead_s = max((fault.mechanism.ahead_s for fault in self.plan.faults), default=Mechanism.ahead_s)
+        early = {"baseline": min(ahead_s, end - begin), "warm-up": QUIET_S}.get(name, 0.0)
         whole = await self.stop.sleep(self._clock.left(end) - early)
         if whole and name == "baseline":
             assert self.experiment is not None

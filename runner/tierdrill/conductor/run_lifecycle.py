@@ -127,7 +127,7 @@ class RunLifecycle(Generic[D]):
         of, began = self.plan.setting, time.monotonic()
         opening = Opening(
             self.plan.run, self.home, self.tools, of.environment, of.tiers, of.workloads, self.own, self.kept,
-            self.discreet, tuple(fault.target for fault in self.plan.faults), self.plan.load_s,
+            self.discreet, tuple((fault.kind, fault.target) for fault in self.plan.faults), self.plan.load_s,
             of.custom_resources,
         )  # fmt: skip
         try:
@@ -239,6 +239,9 @@ class RunLifecycle(Generic[D]):
         if self.deployment is not None:
             # The engine gives back what it can; what its playbooks left otherwise is taken back after it.
             await self._tried(self.deployment.close)
+            if self.plan.setting.environment.target != "lab":
+                # A lab of the run's own takes it along; what stays is given back before the run leaves it.
+                await self._tried(lambda: self._undo(remedies=True))
             processes = await self._tried(self.deployment.session.end)
         elif self.kept is None and self.reaper is not None:
             # It may have been cut short while it came up.

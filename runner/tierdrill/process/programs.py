@@ -32,6 +32,7 @@ class Program(StrEnum):
     GATEWAY = "tierdrill.lab.gateway.gateway_program"
     NODE = "tierdrill.lab.node.node_program"
     REPLICA = "tierdrill.lab.replica.replica_program"
+    POWER_CYCLE = "tierdrill.targets.kubernetes.power"
     LOCUST = "locust"
 
 

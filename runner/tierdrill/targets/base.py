@@ -81,13 +81,17 @@ def is_remedy(entry: LedgerFault) -> bool:
 
 @dataclass(frozen=True)
 class Mechanism:
-    """How a target does one kind of fault, and how long (seconds) its witnesses may take to see it there and gone."""
+    """How a target does one kind of fault, and how long (seconds) its witnesses may take to see it there and gone.
+
+    So long before its planned moment (`ahead_s`) what it needs is prepared.
+    """
 
     text: str
     emulated: bool = False
     landed_within_s: float = 8.0
     gone_within_s: float = 10.0
     poll_s: float = 0.02
+    ahead_s: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -189,9 +193,10 @@ class Finding:
 class Opening:
     """What a run asks its target for. `kept` names a deployment that is up and stays up; None: one of the run's own.
 
-    `targets` are what will be faulted, and `planned_s` is how long the run is to last. `own` is told of every process
-    that is started. `discreet`: its logs must not tell what is injected (an exercise). `observed` are the kinds of
-    custom resources (KIND.GROUP) by which playbooks of other tools are seen to run.
+    `faults` are the kinds that will be injected with their targets, and `planned_s` is how long the run is to last.
+    `own` is told of every process that is started. `discreet`: its logs must not tell what is injected (an
+    exercise). `observed` are the kinds of custom resources (KIND.GROUP) by which playbooks of other tools are seen
+    to run.
     """
 
     run: str
@@ -203,7 +208,7 @@ class Opening:
     own: Callable[[str, int], None]
     kept: str | None = None
     discreet: bool = False
-    targets: tuple[str, ...] = ()
+    faults: tuple[tuple[str, str], ...] = ()
     planned_s: float = 3600.0
     observed: tuple[str, ...] = ()
 

@@ -19,8 +19,11 @@ from tierdrill.targets.base import Inventory, RemedyResult, TargetError
 from tierdrill.targets.kubernetes import remedy_port
 from tierdrill.targets.kubernetes.cluster_settings import ClusterSettings
 from tierdrill.targets.kubernetes.fault_port import KubernetesPort
+from tierdrill.targets.kubernetes.kubernetes_fault import UNDO, asking
+from tierdrill.targets.kubernetes.ledger_map import RunMap, orders_in
 from tierdrill.targets.kubernetes.nodes import CORDONED
 from tierdrill.targets.kubernetes.remedy_port import ClusterRemedies
+from tierdrill.targets.kubernetes.undo_program import play
 from tierdrill.targets.remedy_ledger import RemedyLedger
 
 NODE_1 = f"{NODES}/worker-1"
@@ -158,20 +161,58 @@ def test_a_workload_is_spread_again_one_pod_at_a_time(api: FakeApi, port: Kubern
     assert sum(path.endswith("/eviction") for _, path in api.calls) == 1
 
 
+def test_a_node_is_switched_off_and_on_again(port: KubernetesPort, tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    power = {name: ["/bin/sh", "-c", f"echo {name} {{node}} >> {log}"] for name in ("on", "off", "state")}
+    assert do(port, "power-cycle", {"power": power}, node="node-1").ok
+    assert log.read_text() == "off worker-1\non worker-1\n"
+
+
+def test_a_node_that_would_not_go_off_is_switched_on_all_the_same(port: KubernetesPort, tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    power = {"off": ["/bin/sh", "-c", "echo no such {node} >&2; exit 3"]}
+    power |= {name: ["/bin/sh", "-c", f"echo {name} {{node}} >> {log}"] for name in ("on", "state")}
+    with pytest.raises(TargetError, match=r"kubernetes.power.off: .* exit code 3: no such worker-1"):
+        do(port, "power-cycle", {"power": power}, node="node-1")
+    assert log.read_text() == "on worker-1\n"
+
+
 def test_a_gpu_alone_is_not_taken_out_of_service(port: KubernetesPort) -> None:
     with pytest.raises(TargetError, match="whole nodes"):
         do(port, "drain", node="node-1", gpu=0)
 
 
-def test_a_cordon_is_on_the_ledger_and_taken_back_by_whoever_undoes(
+def under_ledger(port: KubernetesPort, home: Path) -> RemedyLedger:
+    place = port.place
+    settings = ClusterSettings(dict(place.told), place.cluster, lambda: place.names, None)
+    return RemedyLedger(remedies(port), settings, home, RUN, 5.0)
+
+
+def test_a_cordon_is_on_both_ledgers_and_taken_back_by_whoever_undoes(
     api: FakeApi, port: KubernetesPort, tmp_path: Path
 ) -> None:
-    place, home = port.place, tmp_path / "home"
-    settings = ClusterSettings(dict(place.told), place.cluster, lambda: place.names, None)
-    ledger = RemedyLedger(remedies(port), settings, home, RUN, 5.0)
-    assert asyncio.run(ledger.remedy("cordon", {"node": "node-1"})).ok
-    with closing(Ledger(home)) as book:
-        (entry,) = book.open_faults(RUN)
-        assert entry.id == f"{RUN}/remedy/cordon of node-1" and unschedulable(api)
+    on_cluster = RunMap(port.place.cluster, "tierdrill", RUN)
+    on_cluster.create()
+    assert asyncio.run(under_ledger(port, tmp_path).remedy("cordon", {"node": "node-1"})).ok
+    with closing(Ledger(tmp_path)) as book:
+        (entry,), (order,) = book.open_faults(RUN), orders_in(on_cluster.read() or {})
+        assert entry.id == order.fault == f"{RUN}/remedy/cordon of node-1" and unschedulable(api)
         assert undo_all(book, RUN, "reaper", lambda event: None) == []
-        assert book.open_faults(RUN) == [] and not unschedulable(api)
+        assert book.open_faults(RUN) == orders_in(on_cluster.read() or {}) == [] and not unschedulable(api)
+
+
+def test_the_warden_takes_a_cordon_back_that_was_ours(api: FakeApi, port: KubernetesPort, tmp_path: Path) -> None:
+    on_cluster = RunMap(port.place.cluster, "tierdrill", RUN)
+    on_cluster.create()
+    assert asyncio.run(under_ledger(port, tmp_path).remedy("cordon", {"node": "node-1"})).ok
+    (order,) = orders_in(on_cluster.read() or {})
+    play(asking(port.place.cluster), order.parameters[UNDO])
+    assert not unschedulable(api) and CORDONED not in (api.find(NODE_1) or {})["metadata"].get("annotations", {})
+
+
+def test_what_cannot_be_written_down_on_the_cluster_is_not_done(
+    api: FakeApi, port: KubernetesPort, tmp_path: Path
+) -> None:
+    with pytest.raises(TargetError, match="ConfigMap"):
+        asyncio.run(under_ledger(port, tmp_path).remedy("cordon", {"node": "node-1"}))
+    assert not unschedulable(api)

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from tierdrill.remedies.remedy import GATEWAY_KINDS, Setting
 from tierdrill.targets.base import FaultOrder, Mechanism, Proof, TargetError
 from tierdrill.targets.kubernetes.gateway_admin import GatewayAdmin
-from tierdrill.targets.kubernetes.nodes import read_node, uncordon
+from tierdrill.targets.kubernetes.kubernetes_fault import UNDO
+from tierdrill.targets.kubernetes.ledger_map import RunMap
+from tierdrill.targets.kubernetes.nodes import read_node, uncordon, uncordoning
 from tierdrill.targets.remedy_ledger import UNTOLD
 
 if TYPE_CHECKING:
@@ -64,10 +67,17 @@ class ClusterSettings:
         return Proof(now == before, time.time(), witness, f"{setting}: {_shown(now)}, before {_shown(before)}")
 
     def hold(self, order: FaultOrder) -> None:
-        """The reaper, and `recover`, put back what a remedy left changed; nobody on the cluster does."""
+        """A cordon is in the run's ConfigMap, for the warden; what gateways are told only the reaper can put back."""
+        setting = Setting(**order.parameters["setting"])
+        if setting.kind == "cordon" and not order.parameters["before"]:
+            undo = {UNDO: [uncordoning(self._names().ref(setting.name))]}
+            self._map(order.fault).write(replace(order, parameters={**order.parameters, **undo}))
 
     def release(self, fault: str) -> None:
-        """Nobody there holds it."""
+        self._map(fault).drop(fault)
+
+    def _map(self, fault: str) -> RunMap:
+        return RunMap(self._cluster, self.place["namespace"], fault.partition("/")[0])
 
 
 def _shown(value: Any) -> str:

@@ -12,7 +12,7 @@ from tierdrill.targets.base import GpuState, Inventory, NodeState, ReplicaState,
 from tierdrill.targets.kubernetes.connect import Cluster, path_of
 from tierdrill.targets.kubernetes.evidence import node_sight, pod_sight
 from tierdrill.targets.kubernetes.names import NameTable, table_of
-from tierdrill.targets.kubernetes.records import NodeRecord, PodRecord
+from tierdrill.targets.kubernetes.records import NodeRecord, ObjectRef, PodRecord
 from tierdrill.targets.kubernetes.watch import Change, ObjectWatch, Raw
 
 if TYPE_CHECKING:
@@ -79,6 +79,11 @@ class ClusterView:
         """End the watches."""
         for watch in self.watches:
             watch.close()
+
+    def node_of_pod(self, ref: ObjectRef) -> str | None:
+        """The real name of the node that a pod of tiers or gateways is on, if it is there and has one."""
+        found = (watch.objects.get(ref.uid) for watch in self.watches[1:])
+        return next((sight.record.node for sight in found if sight is not None), None)
 
     def look(self) -> tuple[NameTable, Inventory]:
         """Names and inventory as of now; TargetError before everything was listed."""

@@ -211,6 +211,14 @@ class Cluster:
         target = f"{path_of('pods', namespace)}/{pod}/proxy/{path}"
         return _parsed(self._where, self._call(method, target, {}, body, headers=headers or {}))
 
+    def answers(self, namespace: str, pod: str, path: str, within_s: float) -> bool:
+        """Whether a pod (`NAME:PORT`) answers a GET in time and well, through the API server."""
+        try:
+            self._call("GET", f"{path_of('pods', namespace)}/{pod}/proxy/{path}", {}, read_s=within_s)
+        except ApiError:
+            return False
+        return True
+
     def close(self) -> None:
         """End its connections."""
         self._api.close()

@@ -28,6 +28,7 @@ from tierdrill.targets.kubernetes.agent_fault import (
 )
 from tierdrill.targets.kubernetes.agents import scout_beside
 from tierdrill.targets.kubernetes.kubernetes_fault import KubernetesFault, Parameters, Place, seen
+from tierdrill.targets.kubernetes.records import NodeRecord
 
 KUBELET_PORT = 10250
 REPLICAS = 3
@@ -51,8 +52,7 @@ def cut_node(
 
     def aim(place: Place, p: Parameters) -> Found:
         node = drilled.node(place, p["node"])
-        address = f"[{node.address}]" if ":" in node.address else node.address
-        probes = [{"to": f"{address}:{KUBELET_PORT}", "path": "/"}]
+        probes = [{"to": kubelet_of(node), "path": "/"}]
         probes += [probe_of(*one) for one in ready_replicas(place, node.name)[:REPLICAS]]
         scout = scout_beside(place, p["run"], (node.name,), p["lease_s"])
         before = scout.order("probe", probes=probes, within_s=PROBE_S)["results"]
@@ -73,9 +73,14 @@ def cut_node(
     return agent_fault(text, aim, landed, gone, times=times, self_timed=True)
 
 
+def kubelet_of(node: NodeRecord) -> str:
+    """Where a node's kubelet listens."""
+    return f"[{node.address}]:{KUBELET_PORT}" if ":" in node.address else f"{node.address}:{KUBELET_PORT}"
+
+
 def unreachable(result: Mapping[str, Any]) -> bool:
     """Nothing at all comes back."""
     return "connect_ms" not in result and "error" in result
 
 
-__all__ = ["cut_node", "hung", "unreachable"]
+__all__ = ["cut_node", "hung", "kubelet_of", "unreachable"]

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from tierdrill.documents.models.kubernetes import KubernetesSettings
-from tierdrill.targets.kubernetes import actor_watch, lease, ledger_map, remedy_port
+from tierdrill.targets.kubernetes import actor_watch, gateway_admin, lease, ledger_map, remedy_port
 from tierdrill.targets.kubernetes.actor_watch import looking_for
 from tierdrill.targets.kubernetes.connect import Cluster
 from tierdrill.targets.kubernetes.fault_port import KUBERNETES_FAULTS
@@ -28,7 +28,9 @@ def needed(
     if kinds is None:
         return merged(reading(settings))
     faults = (one for kind in kinds if kind in KUBERNETES_FAULTS for one in KUBERNETES_FAULTS[kind].needs)
-    return merged((*reading(settings), *OF_EVERY_RUN, *faults, *looking_for(custom_resources)))
+    told = settings.gateways is not None and settings.gateways.admin is not None
+    gateways = gateway_admin.NEEDS if told else ()
+    return merged((*reading(settings), *OF_EVERY_RUN, *gateways, *faults, *looking_for(custom_resources)))
 
 
 def denied(cluster: Cluster, settings: KubernetesSettings, permissions: Iterable[Permission]) -> tuple[str, ...]:

@@ -26,16 +26,18 @@ KUBERNETES_FAULTS: Mapping[str, KubernetesFault] = {
     kind: module.FAULT for folder in (faults, agent_faults) for kind, module in modules_by_kind(folder)
 }
 INJECTABLE: Mapping[str, KubernetesFault] = {**KUBERNETES_FAULTS, SABOTAGE: sabotage_fault.FAULT}
+AHEAD_S = 3.0
+"""So long before its planned moment a fault is bound: the API is asked, and a line to an agent opened."""
 MECHANISMS: Mapping[str, Mechanism] = {kind: fault.mechanism for kind, fault in KUBERNETES_FAULTS.items()}
 
 def mechanisms_with(settings: KubernetesSettings | None) -> Mapping[str, Mechanism]:
     """The mechanism for each kind, on a cluster with these settings."""
-    if settings is None or settings.power is None:
-        return MECHANISMS
-    boots_s = settings.power.boots_within
-    return {
-        kind: replace(how, gone_within_s=boots_s) if kind in BY_POWER else how for kind, how in MECHANISMS.items()
-    }
+    boots_s = None if settings is None or settings.power is None else settings.power.boots_within
+    found = {}
+    for kind, how in MECHANISMS.items():
+        gone_s = how.gone_within_s if boots_s is None or kind not in BY_POWER else boots_s
+        found[kind] = replace(how, gone_within_s=gone_s, ahead_s=AHEAD_S)
+    return found
 
 
 def run_of(fault: str) -> str:
@@ -88,7 +90,10 @@ class KubernetesPort:
 
     def gone(self, order: FaultOrder) -> Proof:
         if order.kind == REMEDY:
-            return self._settings().is_back(order.parameters)
+            proof = self._settings().is_back(order.parameters)
+            if proof.seen:
+                self._settings().release(order.fault)
+            return proof
         proof = _fault_of(order).gone(self.place, _about(order))
         if proof.seen:
             self._map(order).drop(order.fault)

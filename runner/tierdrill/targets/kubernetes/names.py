@@ -41,15 +41,19 @@ class NameTable:
     replicas: Mapping[str, Slot] = field(default_factory=dict)
     gateways: Mapping[str, Slot] = field(default_factory=dict)
 
+    @property
+    def pods(self) -> dict[str, Slot]:
+        """Those of models and gateways."""
+        return {**self.replicas, **self.gateways}
+
     def ref(self, alias: str) -> ObjectRef:
         """The object that a name stands for now; of a GPU its node. TargetError lists the names that there are."""
         host = alias.partition("/")[0]
         if host in self.nodes:
             return self.nodes[host]
-        slots = {**self.replicas, **self.gateways}
-        if alias in slots:
-            return slots[alias].ref
-        raise TargetError(f"nothing here is named {alias!r}, expected one of: {listed([*self.nodes, *slots])}")
+        if alias in self.pods:
+            return self.pods[alias].ref
+        raise TargetError(f"nothing here is named {alias!r}, expected one of: {listed([*self.nodes, *self.pods])}")
 
     def alias(self, kind: str, name: str) -> str:
         """The name for a real one, by kind: node, gpu (`REAL/0`), replica, gateway; itself where it has no other."""
@@ -66,9 +70,8 @@ class NameTable:
 
     def plain(self) -> dict[str, dict[str, str]]:
         """Each name with its object, as the ledger and reports hold it."""
-        slots = {**self.replicas, **self.gateways}
         return {alias: ref.plain() for alias, ref in self.nodes.items()} | {
-            alias: slot.ref.plain() for alias, slot in slots.items()
+            alias: slot.ref.plain() for alias, slot in self.pods.items()
         }
 
 

@@ -51,6 +51,15 @@ def uncordon(cluster: Cluster, ref: ObjectRef) -> str:
     return f"{ref.name} {'takes pods again' if _changed(cluster, ref, changes) else 'was not cordoned by tierdrill'}"
 
 
+def uncordoning(ref: ObjectRef) -> dict[str, Any]:
+    """The undo step that takes a cordon of ours back, whoever plays it."""
+    fields = [
+        {"at": "/spec/unschedulable", "ours": True, "before": None},
+        {"at": _pointer(), "ours": "yes", "before": None},
+    ]
+    return {"what": f"cordon of {ref.name}", "path": path_of("nodes", name=ref.name), "uid": ref.uid, "fields": fields}
+
+
 def fenced(node: NodeRecord, settings: KubernetesSettings) -> str:
     """How it is known that the node runs nothing any more; "" where it is not."""
     if any(key == OUT_OF_SERVICE for key, _, _ in node.taints):

@@ -1,17 +1,19 @@
 """The power of a cluster's nodes: the commands that the environment's owner wrote down, run where the runner is.
 
 A command is a list of words in which `{node}` stands for the node's name on the cluster; no shell sees it. `state` says
-`on` or `off` as a word of its output.
+`on` or `off` as a word of its output. As a program (`{"off": [...], "on": [...]}`) it switches a node off and on again.
 """
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
-from tierdrill.process.programs import user_environment
+from tierdrill.process.programs import Program, program, user_environment
 from tierdrill.targets.base import TargetError
 
 BY_POWER = ("node-power-loss", "node-reboot")
@@ -52,6 +54,26 @@ def command(commands: Mapping[str, Sequence[str]], what: Command) -> str:
     return said
 
 
+def cycle(commands: Mapping[str, Sequence[str]]) -> None:
+    """Off and on again, by a process of its own: whatever becomes of this one, the node does not stay off."""
+    words = program(Program.POWER_CYCLE, json.dumps(commands))
+    try:
+        done = subprocess.run(
+            words,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            encoding="utf-8",
+            errors="replace",
+            check=False,
+            env=user_environment(),
+            start_new_session=True,
+        )
+    except OSError as error:
+        raise TargetError(f"kubernetes.power: {error.strerror or error}") from error
+    if done.returncode:
+        raise TargetError(done.stderr.strip()[-SAID_CHARACTERS:])
+
+
 def is_off(commands: Mapping[str, Sequence[str]]) -> bool | None:
     """Whether the node is without power; None where no command tells."""
     if "state" not in commands:
@@ -61,3 +83,20 @@ def is_off(commands: Mapping[str, Sequence[str]]) -> bool | None:
     if not found:
         raise TargetError(f"kubernetes.power.state: got {said[:SAID_CHARACTERS]!r}, expected on or off")
     return str(found[-1]).lower() == "off"
+
+
+def main() -> int:
+    """On also where off did not work out: half of it may have."""
+    commands, failed = json.loads(sys.argv[1]), []
+    steps: tuple[Command, ...] = ("off", "on")
+    for step in steps:
+        try:
+            command(commands, step)
+        except TargetError as error:
+            failed.append(str(error))
+    sys.stderr.write("; ".join(failed))
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

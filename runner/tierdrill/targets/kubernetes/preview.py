@@ -115,7 +115,7 @@ class _Look:
         node, pod, against = self.node(order.target), None, Objections()
         if order.target_kind in ("replica", "gateway", "link"):
             alias = order.target.partition(">")[0]
-            slots = {**self.names.replicas, **self.names.gateways}
+            slots = self.names.pods
             pod = self._pods.get(slots[alias].ref.uid) if alias in slots else None
             if pod is None:
                 return (), Objections((self._unknown(alias),))

@@ -16,7 +16,7 @@ from tierdrill.targets.kubernetes.connect import Cluster, path_of
 from tierdrill.targets.kubernetes.gateway_admin import GatewayAdmin
 from tierdrill.targets.kubernetes.nodes import cordon, fenced, read_node, uncordon
 from tierdrill.targets.kubernetes.permissions import may
-from tierdrill.targets.kubernetes.power import command, commands_for
+from tierdrill.targets.kubernetes.power import commands_for, cycle
 from tierdrill.targets.kubernetes.records import NodeRecord, ObjectRef, PodRecord, node_of, pod_of
 from tierdrill.text import listed
 
@@ -27,12 +27,15 @@ if TYPE_CHECKING:
 
 Arguments = dict[str, Any]
 EVICT_AGAIN_S, STUCK_S = 1.0, 8.0
+METRICS_S = 1.5
+"""In so long an exporter has to tell its metrics."""
 TOO_MANY, GONE, CONFLICT = 429, 404, 409
 BUDGET = "DisruptionBudget"
 NEEDS = (
     *may("pods", "delete", scope="drilled"),
     *may("pods", "create", subresource="eviction", scope="drilled"),
-    *may("nodes", "get", "patch"),
+    *may("pods", "get", subresource="proxy", scope="drilled"),
+    *may("nodes", "get", "patch", undo=True),
 )
 
 
@@ -70,6 +73,20 @@ class ClusterRemedies(ClusterFacts):
             raise TargetError(f"{action}: Kubernetes takes whole nodes out of service, not a GPU")
         found: RemedyResult = await work(self, arguments)
         return found
+
+    def exporter_lost(self, source: str) -> bool:
+        """The node is well, and no exporter on it has metrics."""
+        if not self.node_ready(source):
+            return False
+        node, group = self._names().ref(source), self._settings.exporter
+        if group is None:
+            raise TargetError("exporter.lost is known only where kubernetes.exporter says which pods those are")
+        return not any(map(self._tells, self._pods_on(node.name, [group])))
+
+    def _tells(self, pod: PodRecord) -> bool:
+        raw = self._cluster.get(path_of("pods", pod.namespace, pod.name))
+        ports = [port["containerPort"] for one in raw["spec"]["containers"] for port in one.get("ports") or ()]
+        return any(self._cluster.answers(pod.namespace, f"{pod.name}:{port}", "metrics", METRICS_S) for port in ports)
 
     async def notify(self, arguments: Arguments) -> RemedyResult:
         return RemedyResult(True, str(arguments.get("message", "")))
@@ -138,7 +155,7 @@ class ClusterRemedies(ClusterFacts):
         if self._settings.power is None:
             raise TargetError("the environment's document has no kubernetes.power")
         commands = commands_for(self._settings.power.model_dump(), node.name)
-        await asyncio.shield(asyncio.to_thread(_cycle, commands))
+        await asyncio.to_thread(cycle, commands)
         return RemedyResult(True, f"{node.name} was power-cycled")
 
     async def set_weight(self, arguments: Arguments) -> RemedyResult:
@@ -253,13 +270,5 @@ def _takes_pods(node: NodeRecord) -> bool:
     return node.ready == "True" and not node.cordoned
 
 
-def _cycle(commands: dict[str, list[str]]) -> None:
-    """Off and on again; on also where the first did not work out."""
-    try:
-        command(commands, "off")
-    finally:
-        command(commands, "on")
-
-
-_FACTS = implemented(FACTS, vars(ClusterFacts))
+_FACTS = implemented(FACTS, {**vars(ClusterFacts), **vars(ClusterRemedies)})
 _REMEDIES = implemented(REMEDIES, vars(ClusterRemedies))

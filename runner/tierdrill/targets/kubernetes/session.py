@@ -17,14 +17,17 @@ from tierdrill.process.signals import StopSignal
 from tierdrill.targets.base import Finding, Inventory, Opening, RemedyPort, TargetError
 from tierdrill.targets.external.session import ExternalSession
 from tierdrill.targets.kubernetes.actor_watch import ActorWatch
+from tierdrill.targets.kubernetes.agents import agent_pod, started
 from tierdrill.targets.kubernetes.cluster_place import Place, described
 from tierdrill.targets.kubernetes.cluster_settings import ClusterSettings
 from tierdrill.targets.kubernetes.cluster_view import ClusterView, shown
 from tierdrill.targets.kubernetes.connect import Cluster
+from tierdrill.targets.kubernetes.fault_port import KUBERNETES_FAULTS
 from tierdrill.targets.kubernetes.gateway_admin import GatewayAdmin
 from tierdrill.targets.kubernetes.hold import Hold
 from tierdrill.targets.kubernetes.lease import LeaseLost
 from tierdrill.targets.kubernetes.names import NameTable
+from tierdrill.targets.kubernetes.power import BY_POWER
 from tierdrill.targets.kubernetes.remedy_port import ClusterRemedies
 from tierdrill.targets.kubernetes.watch import Change
 from tierdrill.targets.remedy_ledger import RemedyLedger
@@ -84,17 +87,38 @@ class KubernetesSession(ExternalSession):
             "alertmanager": self._monitoring.alertmanager.model_dump(mode="json", exclude_defaults=True),
             "alerts": {alert: one.alert for alert, one in self._monitoring.alerts.items()},
         }
-        self._hold = Hold(Place(self.place), of.run, of.environment.lease)
+        place = Place(self.place)
+        self._hold = Hold(place, of.run, of.environment.lease)
         self._hold.hold(self._faulted_nodes(), of.planned_s)
         threading.Thread(target=self._keep_hold, args=(self._hold,), name="lease", daemon=True).start()
+        self._bring_agents(place)
 
     def _faulted_nodes(self) -> list[str]:
         """The real names of nodes that will be faulted, or where what will be faulted runs now."""
-        names, inventory = self._view.look()
-        homes = {replica.name: replica.node for replica in inventory.replicas}
-        parts = [part for target in self._opening.targets for part in re.split("[>/]", target)]
-        aliases = {homes.get(part, part) for part in parts}
-        return sorted(ref.name for alias, ref in names.nodes.items() if alias in aliases)
+        return sorted({name for _, target in self._opening.faults for name in self._nodes_of(target)})
+
+    def _nodes_of(self, target: str) -> list[str]:
+        names = self.names()
+        parts = re.split("[>/]", target)
+        hosts = [self._view.node_of_pod(names.ref(part)) for part in parts if part in names.pods]
+        return [*(names.nodes[part].name for part in parts if part in names.nodes), *filter(None, hosts)]
+
+    def _bring_agents(self, place: Place) -> None:
+        """Agents and scouts that the faults will need are at work before the load begins. TargetError says what keeps
+        one from it.
+        """
+        if self._settings.agent == "forbidden":
+            return
+        for kind, target in self._opening.faults:
+            nodes = self._nodes_of(target) if kind in KUBERNETES_FAULTS else []
+            by_agent = kind in KUBERNETES_FAULTS and KUBERNETES_FAULTS[kind].keeper == "agent"
+            # The agent of a link is beside the gateway's pod.
+            mine = nodes[-1:] if ">" in target else nodes
+            pods = [agent_pod(self._settings, self._opening.run, node) for node in mine if by_agent]
+            if nodes and (by_agent or kind in BY_POWER):
+                pods.append(agent_pod(self._settings, self._opening.run, None, tuple(sorted(set(mine)))))
+            for pod in pods:
+                started(place, self._opening.run, pod)
 
     def _keep_hold(self, hold: Hold) -> None:
         """Renew the Lease until the session ends. A cluster that is away for a while may be back in time."""

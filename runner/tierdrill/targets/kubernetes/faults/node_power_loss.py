@@ -1,15 +1,20 @@
 """A node whose power is cut, by the command that the environment's owner wrote down, from where the runner is.
 
-Witnesses: the node's Lease, which its kubelet renews no more; and of its return the API server, which shows another
-boot. Nobody on the cluster can turn it on again: where the runner has died, the reaper beside it does.
+Witnesses: a scout on another node, which does not reach its kubelet any more, and where there is none the node's Lease,
+which its kubelet renews no more; and of its return the API server, which shows another boot. Nobody on the cluster can
+turn it on again: where the runner has died, the reaper beside it does.
 """
 
 from __future__ import annotations
 
+import contextlib
 import time
 
 from tierdrill.targets.base import Mechanism, Proof, TargetError
+from tierdrill.targets.kubernetes import drilled
+from tierdrill.targets.kubernetes.agent_fault import SCOUT, scouted, told
 from tierdrill.targets.kubernetes.connect import path_of
+from tierdrill.targets.kubernetes.cut_nodes import kubelet_of, unreachable
 from tierdrill.targets.kubernetes.kubernetes_fault import KubernetesFault, Parameters, Place, seen
 from tierdrill.targets.kubernetes.nodes import read_node
 from tierdrill.targets.kubernetes.permissions import may
@@ -22,14 +27,23 @@ RENEWALS_MISSED = 1.5
 
 
 def _bind(place: Place, p: Parameters) -> Parameters:
-    ref = place.names.ref(p["node"])
-    node = read_node(place.cluster, ref)
+    node = drilled.node(place, p["node"])
     if place.settings.power is None:
         raise TargetError("the environment's document has no kubernetes.power")
     if node.ready != "True":
-        raise TargetError(f"{p['node']} ({ref.name}) is not ready, so that nobody could see it lose power")
-    commands = commands_for(place.settings.power.model_dump(), ref.name)
-    return {"object": ref.plain(), "boot_id": node.boot_id, "power": commands}
+        raise TargetError(f"{p['node']} ({node.name}) is not ready, so that nobody could see it lose power")
+    commands = commands_for(place.settings.power.model_dump(), node.name)
+    bound = {"object": node.ref.plain(), "boot_id": node.boot_id, "power": commands, "away": [node.name]}
+    probes = [{"to": kubelet_of(node), "path": "/"}]
+    return bound | {"probes": probes if _reached({**p, **bound, "probes": probes}, place) else []}
+
+
+def _reached(p: Parameters, place: Place) -> bool:
+    """Whether a scout is there and reaches the node as it is."""
+    try:
+        return not any(map(unreachable, scouted(place, p)))
+    except TargetError:
+        return False
 
 
 def _off(place: Place, p: Parameters) -> object:
@@ -49,11 +63,16 @@ def renewed(place: Place, name: str) -> tuple[float, float]:
 
 
 def _silent(place: Place, p: Parameters) -> Proof:
+    """A scout that is lost itself says nothing: then the Lease does."""
+    with contextlib.suppress(TargetError):
+        if p["probes"]:
+            found = scouted(place, p)
+            return seen(all(map(unreachable, found)), SCOUT, told(found))
     at, every_s = renewed(place, p["object"]["name"])
     silent_s = time.time() - at
     yes = silent_s > RENEWALS_MISSED * every_s
-    told = f"{p['object']['name']} renewed it {silent_s:.1f} s ago, as it does each {every_s:g} s"
-    return seen(yes, WITNESS, told, max(at, p["since"]))
+    words = f"{p['object']['name']} renewed it {silent_s:.1f} s ago, as it does each {every_s:g} s"
+    return seen(yes, WITNESS, words, max(at, p["since"]))
 
 
 def booted(place: Place, p: Parameters) -> Proof:
@@ -61,10 +80,9 @@ def booted(place: Place, p: Parameters) -> Proof:
     node = read_node(place.cluster, ObjectRef(**p["object"]))
     at, every_s = renewed(place, node.name)
     ready = node.ready == "True" and time.time() - at <= RENEWALS_MISSED * every_s
-    told = "has booted and is ready" if node.boot_id != p["boot_id"] else "runs the same boot"
-    return seen(
-        ready and node.boot_id != p["boot_id"], "the API server", f"{node.name} {told if ready else 'is not ready'}"
-    )
+    words = "has booted and is ready" if node.boot_id != p["boot_id"] else "runs the same boot"
+    anew = ready and node.boot_id != p["boot_id"]
+    return seen(anew, "the API server", f"{node.name} {words if ready else 'is not ready'}")
 
 
 def _back(place: Place, p: Parameters) -> Proof:
