@@ -68,8 +68,8 @@ class Group:
         words = {"freezer.state": ("THAWED", "FROZEN"), "cgroup.freeze": ("0", "1")}
         for folder in self.folders:
             for name, states in words.items():
-                for file in [folder / name] if frozen else folder.rglob(name):
-                    _try_to_write(file, states[frozen])
+                for below in [folder] if frozen else [where for where, _, _ in os.walk(folder)]:
+                    _try_to_write(Path(below, name), states[frozen])
 
     @property
     def frozen(self) -> bool:
