@@ -128,6 +128,7 @@ _DEEDS = {
     "scale": "scaled",
     "rollout": "rolled out",
     "job": "ran Job",
+    "budget": "changed the disruption budget",
 }
 
 

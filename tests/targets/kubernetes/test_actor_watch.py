@@ -51,6 +51,9 @@ def seen(
     return asyncio.run(look())
 
 
+DEEDS = ("scale", "rollout", "budget", "job", "custom-resource")
+
+
 def served(api: FakeApi) -> None:
     api.put("/apis", {"groups": [{"name": "janitor.dgxc.nvidia.com", "preferredVersion": {"version": "v1alpha1"}}]})
 
@@ -63,20 +66,24 @@ def test_what_others_do_to_workloads_jobs_and_their_own_resources_is_told(api: F
     served(api)
     web = "/apis/apps/v1/namespaces/serving/deployments/web"
     api.put(web, {"spec": {"replicas": 2, "template": {"image": "a"}}})
+    budget = "/apis/policy/v1/namespaces/serving/poddisruptionbudgets/web"
+    api.put(budget, {"spec": {"minAvailable": 2}})
     api.put(f"{REBOOTS}/old", {"spec": {"nodeName": "worker-1"}})
 
     def act() -> None:
         api.change(web, lambda found: found["spec"].update(replicas=1), "robot")
         api.change(web, lambda found: found["spec"].update(template={"image": "b"}), "argocd-controller")
+        api.change(budget, lambda found: found["spec"].update(minAvailable=0), "robot")
         api.put("/apis/batch/v1/namespaces/serving/jobs/repair", {"spec": {}}, "robot")
         api.put(f"{REBOOTS}/new", {"spec": {"nodeName": "worker-1"}}, "fault-remediation")
         api.put(f"{REBOOTS}/ours", {"spec": {"nodeName": "worker-1"}}, "tierdrill")
 
-    told, gaps = seen(kubeconfig, act, lambda told, _: done(told, "scale", "rollout", "job", "custom-resource"))
+    told, gaps = seen(kubeconfig, act, lambda told, _: done(told, *DEEDS))
     found = {(said.do, said.object, said.actor) for one in told if isinstance(said := one.payload, RemediationSeen)}
     assert found == {
         ("scale", "web", "robot"),
         ("rollout", "web", "argocd-controller"),
+        ("budget", "web", "robot"),
         ("job", "repair", "robot"),
         ("custom-resource", "new", "fault-remediation"),
     }

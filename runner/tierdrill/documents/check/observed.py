@@ -9,7 +9,7 @@ from tierdrill.documents.models.playbook import External, Look, Playbook
 from tierdrill.documents.problems import either, shown
 from tierdrill.documents.reading.reading_state import Place
 
-ACTOR_TOLD = ("cordon", "taint", "label", "scale", "rollout", "job", "custom-resource")
+ACTOR_TOLD = ("cordon", "taint", "label", "scale", "rollout", "budget", "job", "custom-resource")
 """Kubernetes keeps who set a field, and not who took one away or deleted an object."""
 TAKES = {
     "kind": ("custom-resource", "scale", "rollout"),

@@ -120,8 +120,8 @@ class Look(Part):
     """
 
     do: Literal[
-        "cordon", "uncordon", "taint", "untaint", "label", "drain", "evict", "delete", "scale", "rollout", "job",
-        "custom-resource",
+        "cordon", "uncordon", "taint", "untaint", "label", "drain", "evict", "delete", "scale", "rollout", "budget",
+        "job", "custom-resource",
     ]
     by: str | None = Field(default=None, min_length=1, examples=["*fault-quarantine*"])
     kind: str | None = Field(default=None, min_length=1, examples=["RebootNode.janitor.dgxc.nvidia.com"])

@@ -119,7 +119,7 @@ class PlaybookEscalated(PlaybookEvent, kind="playbook.escalated"):
 
 class RemediationSeen(Payload, kind="remediation.seen"):
     """Somebody changed the platform, and it was not tierdrill. `do` is cordon, uncordon, taint, untaint, label, evict,
-    delete, scale, rollout, job or custom-resource.
+    delete, scale, rollout, budget, job or custom-resource.
 
     `object` and `node` (on which it is, or was) are the names that drills use; `kind` and `name` (namespace/name) are
     the platform's. `actor` is "" where the platform does not tell who; `own`: it was the platform itself. `key` is that

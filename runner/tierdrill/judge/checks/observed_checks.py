@@ -17,7 +17,7 @@ from tierdrill.judge.timeline import Timeline
 from tierdrill.judge.verdict import Check, Status
 
 ALWAYS_SEEN = frozenset({"nodes", "pods"})
-SEEN_BY = {"job": "jobs", "scale": "workloads", "rollout": "workloads"}
+SEEN_BY = {"job": "jobs", "scale": "workloads", "rollout": "workloads", "budget": "budgets"}
 """By which watch what an automation does is seen, where it is neither of nodes nor of pods."""
 
 

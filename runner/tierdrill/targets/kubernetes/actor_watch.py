@@ -35,7 +35,9 @@ WORKLOADS = (
     ("workloads", "deployments", "apps", "Deployment"),
     ("workloads", "statefulsets", "apps", "StatefulSet"),
     ("jobs", "jobs", "batch", "Job"),
+    ("budgets", "poddisruptionbudgets", "policy", "PodDisruptionBudget"),
 )
+DEEDS = {"workloads": "workload", "jobs": "job", "budgets": "budget"}
 IN_SCOPE = frozenset({"Deployment", "ReplicaSet", "StatefulSet", "Job", "PodDisruptionBudget"})
 """Kinds of which every Event in a drilled namespace is kept; of nodes and pods, those that the drill knows."""
 
@@ -160,7 +162,7 @@ class ActorWatch:
         for namespace in self._settings.namespaces:
             for what, plural, group, kind in WORKLOADS:
                 path = path_of(plural, namespace, group=group)
-                tell = functools.partial(_object_said, "job" if what == "jobs" else "workload")
+                tell = functools.partial(_object_said, DEEDS[what])
                 yield _Followed(what, path, functools.partial(evidence.object_sight, kind), tell)
         for namespace in sorted({*self._settings.namespaces, "default"}):
             yield _Followed("events", path_of("events", namespace), evidence.event_sight, self._event_said)

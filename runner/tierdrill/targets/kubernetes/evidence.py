@@ -88,7 +88,10 @@ class PodSight:
 
 @dataclass(frozen=True, slots=True)
 class ObjectSight:
-    """A workload, Job or custom resource: what its spec asks for (as a digest), who asks, and what its status says."""
+    """A workload, Job, budget or custom resource: what its spec asks for, who asks, and what its status says.
+
+    `template` is a digest of the pod template, or of the spec where there is none.
+    """
 
     kind: str
     namespace: str
@@ -151,7 +154,8 @@ def pod_sight(raw: Raw) -> PodSight:
 def object_sight(kind: str, raw: Raw, node: str = "") -> ObjectSight:
     """From the JSON of a workload, Job or custom resource."""
     meta, spec, status = raw["metadata"], raw.get("spec") or {}, raw.get("status") or {}
-    template = json.dumps(spec.get("template") or {}, sort_keys=True, default=str).encode()
+    part = "template" if "template" in spec else ""
+    template = json.dumps(spec.get(part, spec), sort_keys=True, default=str).encode()
     replicas = spec.get("replicas")
     return ObjectSight(
         kind,
@@ -163,7 +167,7 @@ def object_sight(kind: str, raw: Raw, node: str = "") -> ObjectSight:
         replicas if isinstance(replicas, int) else None,
         writer(raw, "f:spec", "f:replicas"),
         hashlib.sha256(template).hexdigest()[:16],
-        writer(raw, "f:spec", "f:template"),
+        writer(raw, "f:spec", *([f"f:{part}"] if part else [])),
         maker(raw),
         _state(status),
         RUN_LABEL in (meta.get("labels") or {}),
@@ -271,7 +275,9 @@ def pod_changes(
 def object_changes(
     do: str, before: ObjectSight | None, after: ObjectSight | None, alias: Aliases, relisted: bool, first: bool
 ) -> Iterator[RemediationSeen]:
-    """That a workload (`do` is that) was scaled or rolled out, or what a Job or custom resource says of itself."""
+    """That a workload (`do` is that) was scaled or rolled out, a disruption budget (`budget`) changed, or what a Job or
+    custom resource says of itself.
+    """
     if after is None or after.ours or first:
         return
 
@@ -282,7 +288,10 @@ def object_changes(
             kind=after.kind, name=whole, uid=after.uid, resource_version=after.resource_version, state=state or {},
         )  # fmt: skip
 
-    if do != "workload":
+    if do == "budget":
+        if before is not None and after.template != before.template:
+            yield seen(do, after.changed_by)
+    elif do != "workload":
         if before is None or before.state != after.state:
             was = before.state if before is not None else {}
             told = [f"{name}={value}" for name, value in after.state.items() if was.get(name) != value]
