@@ -176,6 +176,9 @@ def _run(said: object) -> Told:
             return f"alert {alert} silenced by {by}", "warn"
         case response.MonitoringGap() as one:
             lasted, why = show_seconds(one.seconds), one.reason or "it did not answer"
+            if one.what.startswith(response.WATCH):
+                unseen = f"unseen for {lasted}" if one.seconds else "not watched"
+                return f"{one.what.removeprefix(response.WATCH)} of the cluster {unseen}: {why}", "warn"
             if one.waking:
                 return f"{one.what} not yet ready after {lasted}: {why}", "info"
             return f"{one.what} blind for {lasted}: {why}", "bad"

@@ -123,7 +123,8 @@ class RemediationSeen(Payload, kind="remediation.seen"):
 
     `object` and `node` (on which it is, or was) are the names that drills use; `kind` and `name` (namespace/name) are
     the platform's. `actor` is "" where the platform does not tell who; `own`: it was the platform itself. `key` is that
-    of a taint or label, `state` what a custom resource or Job says of itself. `changed_at` is by the platform's clock.
+    of a taint or label, `state` what a custom resource or Job says of itself. `changed_at` is in Unix seconds by the
+    platform's clock.
     """
 
     do: str
@@ -137,7 +138,7 @@ class RemediationSeen(Payload, kind="remediation.seen"):
     own: bool = False
     state: Mapping[str, Any] = NOTHING
     seen: Seen = ""
-    changed_at: Moment | None = None
+    changed_at: float | None = None
     resource_version: str = ""
     relisted: bool = False
 

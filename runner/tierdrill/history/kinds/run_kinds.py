@@ -241,7 +241,7 @@ class PlatformCondition(Payload, kind="platform.condition"):
     status: str
     by: str = ""
     reason: str = ""
-    changed_at: Moment | None = None
+    changed_at: float | None = None
 
 
 class ProcessExited(Payload, kind="process.exited"):

@@ -114,10 +114,12 @@ def judge_watches(looks: Sequence[Look], events: Sequence[Event], timeline: Time
         and (event.at >= begin or not gap.seconds)
         and (event.at - gap.seconds if gap.began_at is None else gap.began_at) <= end
     ]
-    told = dict.fromkeys(
-        f"{gap.what.removeprefix(WATCH)} unseen{f' for {gap.seconds:.1f}s' if gap.seconds else ''}: {gap.reason}"
-        for _, gap in blind
-    )
+    # A gap that lasts is told more than once.
+    longest = {gap.what: gap for _, gap in sorted(blind, key=lambda one: one[1].seconds)}
+    told = [
+        f"{what.removeprefix(WATCH)} unseen{f' for {gap.seconds:.1f}s' if gap.seconds else ''}: {gap.reason}"
+        for what, gap in longest.items()
+    ]
     return [
         Check(
             id="run/watches",
