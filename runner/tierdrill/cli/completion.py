@@ -5,6 +5,7 @@ Documents are only scanned for their first lines; parsing them all would be felt
 
 import re
 import sqlite3
+from collections.abc import Callable, Iterable
 from contextlib import closing
 from pathlib import Path
 
@@ -14,12 +15,6 @@ from click.shell_completion import CompletionItem
 from tierdrill.cli.folders import find_catalogue, find_home
 from tierdrill.documents.models.protections import FLAGS
 
-_DRILL = re.compile(r"^kind:\s*Drill\s*$", re.MULTILINE)
-_ENVIRONMENT = re.compile(r"^kind:\s*Environment\s*$", re.MULTILINE)
-_TIERS = re.compile(r"^kind:\s*Tiers\s*$", re.MULTILINE)
-_CALENDAR = re.compile(r"^kind:\s*Calendar\s*$", re.MULTILINE)
-_GAMEDAY = re.compile(r"^kind:\s*GameDay\s*$", re.MULTILINE)
-_PLAYBOOK = re.compile(r"^kind:\s*Playbook\s*$", re.MULTILINE)
 _SECTION = r"^{name}:[^\n]*\n(?:(?:[ -][^\n]*)?\n)*"
 _ITEM = re.compile(r"^( *)- *\{? *name:\s*[\"']?([a-z0-9-]+)", re.MULTILINE)
 _NAME = re.compile(r"^metadata:[^\n]*\n(?:\s+[^\n]*\n)*?\s+name:\s*[\"']?([a-z0-9-]+)", re.MULTILINE)
@@ -32,8 +27,9 @@ def _option(ctx: click.Context, name: str) -> Path | None:
     return Path(value) if value else None
 
 
-def _documents(ctx: click.Context, kind: re.Pattern[str], folder: str = "drills") -> list[str]:
+def _documents(ctx: click.Context, kind: str, folder: str = "drills") -> list[str]:
     """The files in a folder of the catalogue that have a document of that kind, as text."""
+    wanted = re.compile(rf"^kind:\s*{kind}\s*$", re.MULTILINE)
     found = []
     paths = find_catalogue(_option(ctx, "catalogue")).glob(f"{folder}/**/*.y*ml")
     for path in sorted(paths, key=lambda path: path.with_suffix("")):
@@ -41,50 +37,16 @@ def _documents(ctx: click.Context, kind: re.Pattern[str], folder: str = "drills"
             text = path.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError):
             continue
-        if kind.search(text):
+        if wanted.search(text):
             found.append(text)
     return found
 
 
-def _drill_files(ctx: click.Context) -> dict[str, str]:
-    return {name[1]: text for text in _documents(ctx, _DRILL) if (name := _NAME.search(text))}
+def _names(ctx: click.Context, kind: str, folder: str = "drills") -> list[str]:
+    return [name[1] for text in _documents(ctx, kind, folder) if (name := _NAME.search(text))]
 
 
-def drill_names(ctx: click.Context) -> list[str]:
-    return list(_drill_files(ctx))
-
-
-def complete_drill(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    return [CompletionItem(name) for name in drill_names(ctx) if name.startswith(incomplete)]
-
-
-def complete_environment(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    names = [name[1] for text in _documents(ctx, _ENVIRONMENT) if (name := _NAME.search(text))]
-    return [CompletionItem(name) for name in names if name.startswith(incomplete)]
-
-
-def complete_calendar(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    names = [name[1] for text in _documents(ctx, _CALENDAR) if (name := _NAME.search(text))]
-    return [CompletionItem(name) for name in names if name.startswith(incomplete)]
-
-
-def complete_sabotage(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """Sabotages of the drill that is already on the line."""
-    # While an option is completed, click has not yet given the words before it to their parameters.
-    words = [str(ctx.params.get("drill") or ""), *ctx.args]
-    text = next((text for name, text in _drill_files(ctx).items() if name in words), "")
-    part = _SABOTAGE.search(text)
-    names = _SABOTAGE_NAME.findall(part[0]) if part else []
-    return [CompletionItem(name) for name in names if name.startswith(incomplete)]
-
-
-def complete_part(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """Protections of the gateways and playbooks that begin so."""
-    playbooks = [name[1] for text in _documents(ctx, _PLAYBOOK, "playbooks") if (name := _NAME.search(text))]
-    return [CompletionItem(name) for name in (*FLAGS, *playbooks) if name.startswith(incomplete)]
-
-
-def _named_in(ctx: click.Context, kind: re.Pattern[str], section: str, incomplete: str) -> list[CompletionItem]:
+def _listed(ctx: click.Context, kind: str, section: str) -> dict[str, None]:
     """The names in a list of a kind of document: those least indented, since its items have lists with names, too."""
     names: dict[str, None] = {}
     for text in _documents(ctx, kind):
@@ -92,19 +54,38 @@ def _named_in(ctx: click.Context, kind: re.Pattern[str], section: str, incomplet
         found = _ITEM.findall(part[0]) if part else []
         outermost = min((len(indent) for indent, _ in found), default=0)
         names |= {name: None for indent, name in found if len(indent) == outermost}
-    return [CompletionItem(name) for name in names if name.startswith(incomplete)]
+    return names
 
 
-def complete_channel(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    return _named_in(ctx, _CALENDAR, "channels", incomplete)
+def _sabotages(ctx: click.Context) -> list[str]:
+    """Those of the drill that is already on the line."""
+    # While an option is completed, click has not yet given the words before it to their parameters.
+    words = [str(ctx.params.get("drill") or ""), *ctx.args]
+    drills = (text for text in _documents(ctx, "Drill") if (name := _NAME.search(text)) and name[1] in words)
+    part = _SABOTAGE.search(next(drills, ""))
+    return _SABOTAGE_NAME.findall(part[0]) if part else []
 
 
-def complete_entry(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    return _named_in(ctx, _CALENDAR, "entries", incomplete)
+Complete = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
 
 
-def complete_tier(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    return _named_in(ctx, _TIERS, "tiers", incomplete)
+def _completing(names: Callable[[click.Context], Iterable[str]]) -> Complete:
+    """Those of the names that begin as the word does."""
+    return lambda ctx, _, begun: [CompletionItem(name) for name in names(ctx) if name.startswith(begun)]
+
+
+def drill_names(ctx: click.Context) -> list[str]:
+    return _names(ctx, "Drill")
+
+
+complete_drill = _completing(drill_names)
+complete_environment = _completing(lambda ctx: _names(ctx, "Environment"))
+complete_calendar = _completing(lambda ctx: _names(ctx, "Calendar"))
+complete_sabotage = _completing(_sabotages)
+complete_part = _completing(lambda ctx: (*FLAGS, *_names(ctx, "Playbook", "playbooks")))
+complete_channel = _completing(lambda ctx: _listed(ctx, "Calendar", "channels"))
+complete_entry = _completing(lambda ctx: _listed(ctx, "Calendar", "entries"))
+complete_tier = _completing(lambda ctx: _listed(ctx, "Tiers", "tiers"))
 
 
 def complete_run(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
@@ -122,8 +103,7 @@ def complete_run(ctx: click.Context, param: click.Parameter, incomplete: str) ->
 
 def complete_gameday_document(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """Game days of the catalogue that begin so, and files."""
-    names = [name[1] for text in _documents(ctx, _GAMEDAY) if (name := _NAME.search(text))]
-    found = [CompletionItem(name) for name in names if name.startswith(incomplete)]
+    found = [CompletionItem(name) for name in _names(ctx, "GameDay") if name.startswith(incomplete)]
     return found or [CompletionItem(incomplete, type="file")]
 
 

@@ -7,7 +7,7 @@ tell their sequence, a missing one lies between its neighbours in time.
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import chain, compress, groupby, pairwise
+from itertools import compress, groupby, pairwise
 from typing import Any
 
 from tierdrill.history.events import Event, each
@@ -42,22 +42,17 @@ def settle(
     """
     samples = dict(told)
     planned = planned_arrivals(events)
-    seen = _seen(events, planned)
+    seen = _sequences(events)
     books: dict[str, StreamBook] = {}
     for stream in sorted({*planned, *seen, *owners}):
-        tier, count, mine = owners.get(stream, ""), planned.get(stream), seen.get(stream, _Seen())
-        if not mine.numbered:
-            books[stream] = StreamBook(tier, count, mine.rows, numbered=False)
+        tier, count, mine = owners.get(stream, ""), planned.get(stream), seen.get(stream, [])
+        numbers = set(mine)
+        if None in numbers:
+            books[stream] = StreamBook(tier, count, len(mine), numbered=False)
             continue
-        within, strange = mine.distinct(count)
-        books[stream] = StreamBook(
-            tier,
-            count,
-            rows=mine.rows,
-            missing=max(0, (count or 0) - within),
-            repeated=mine.rows - within - strange,
-            strange=strange,
-        )
+        strange = 0 if count is None else sum(number >= count for number in numbers)
+        missing = max(0, (count or 0) - (len(numbers) - strange))
+        books[stream] = StreamBook(tier, count, len(mine), missing, len(mine) - len(numbers), strange)
         if (books[stream].missing or books[stream].repeated) and tier:
             samples[tier] = _settled(samples.get(tier, TierSamples()), tier, stream, count or 0, span)
     return samples, books
@@ -99,43 +94,14 @@ def surged_arrivals(events: Sequence[Event]) -> Counter[str]:
     return found
 
 
-class _Seen:
-    """The sequences of one stream's rows: a mark at each that was planned, and the others as they are."""
-
-    def __init__(self, rows: int = 0, planned: int | None = None) -> None:
-        self.rows = rows
-        # No more than the rows can fill: what a history says of its plan may be anything.
-        self.marks = bytearray(max(0, min(planned or 0, 2 * rows)))
-        self.others: list[Any] = []
-
-    @property
-    def numbered(self) -> bool:
-        """Whether every row tells its sequence."""
-        return None not in self.others
-
-    def distinct(self, planned: int | None) -> tuple[int, int]:
-        """How many different sequences are of planned arrivals (None: all are), and how many are of none."""
-        others = set(self.others)
-        strange = 0 if planned is None else sum(number >= planned for number in others)
-        return self.marks.count(1) + len(others) - strange, strange
-
-
-def _seen(events: Sequence[Event], planned: Mapping[str, int | None]) -> dict[str, _Seen]:
+def _sequences(events: Sequence[Event]) -> dict[str, list[Any]]:
     """The sequences that the rows of each stream tell; None where one does not."""
-    batches = [said.columns for _, said in each(events, LoadSamples)]
-    rows = Counter(chain.from_iterable(columns["stream"] for columns in batches))
-    seen = {stream: _Seen(count, planned.get(stream)) for stream, count in rows.items()}
-    marks = {stream: one.marks for stream, one in seen.items()}
-    for columns in batches:
-        streams = columns["stream"]
-        for stream, number in zip(streams, columns.get("sequence", [None] * len(streams)), strict=True):
-            try:
-                if number < 0:
-                    raise IndexError
-                marks[stream][number] = 1
-            except (IndexError, TypeError):
-                seen[stream].others.append(number)
-    return seen
+    told: dict[str, list[Any]] = {}
+    for _, said in each(events, LoadSamples):
+        streams = said.columns["stream"]
+        for stream, number in zip(streams, said.columns.get("sequence", [None] * len(streams)), strict=True):
+            told.setdefault(stream, []).append(number)
+    return told
 
 
 def _settled(samples: TierSamples, tier: str, stream: str, planned: int, span: tuple[float, float]) -> TierSamples:
