@@ -16,6 +16,15 @@ _HALVES = re.compile("[\ud800-\udfff]")
 _SPACES = "\t\n\r\v\f\x85\u00a0\u2028\u2029"
 
 
+class Explained(Exception):
+    """An error whose text tells a person all: it is shown as one line, and the exit code is that of bad input.
+
+    With `lines` its text has several, and is shown as it is.
+    """
+
+    lines = False
+
+
 def valid(text: str) -> str:
     """The text with U+FFFD for each half of a surrogate pair, and so for each byte that was not UTF-8."""
     return _HALVES.sub("\ufffd", text)

@@ -10,34 +10,11 @@ from pathlib import Path
 
 import click
 
+from tierdrill.text import Explained
+
 BAD_INPUT = 2
 INCONCLUSIVE = 3
 INTERRUPTED = 130
-
-# By name, so that telling errors apart loads none of the rooms they come from.
-EXPLAINED = frozenset(
-    {
-        "tierdrill.documents.problems.SpecError",
-        "tierdrill.history.history_store.HistoryError",
-        "tierdrill.history.ledger.LedgerError",
-        "tierdrill.judge.judge.NotARun",
-        "tierdrill.schedule.notify.outbox_store.OutboxError",
-        "tierdrill.schedule.rollout.rollout_store.RolloutError",
-        "tierdrill.faults.kind.UnknownFault",
-        "tierdrill.gameday.console.facilitator_lock.SeatTaken",
-        "tierdrill.conductor.run_start.RunRefused",
-        "tierdrill.conductor.run_start.RunBroken",
-        "tierdrill.conductor.plan.PlanError",
-        "tierdrill.targets.base.TargetError",
-        "tierdrill.lab.client.LabError",
-        "tierdrill.lab.lab_config.LabConfigError",
-        "tierdrill.process.child.SpawnError",
-        "tierdrill.lab.lab_files.NoSuchLab",
-        "tierdrill.load.load_child.LoadError",
-        "tierdrill.monitoring.binaries.MonitoringUnavailable",
-        "tierdrill.schedule.store.store_file.StoreError",
-    }
-)
 NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 # How SQLite says it: a write that failed, too, is a disk that is full or breaks, or a limit on the size of files.
 NO_ROOM_OF_SQLITE = {"SQLITE_FULL", "SQLITE_IOERR_WRITE", "SQLITE_IOERR_TRUNCATE", "SQLITE_IOERR_SHMSIZE"}
@@ -67,9 +44,8 @@ def explain(error: BaseException, home: Path | None, verbose: bool = False) -> i
     if isinstance(error, KeyboardInterrupt):
         say("interrupted")
         return INTERRUPTED
-    names = {f"{kind.__module__}.{kind.__qualname__}" for kind in type(error).__mro__}
-    if names & EXPLAINED:
-        if "tierdrill.documents.problems.SpecError" in names:
+    if isinstance(error, Explained):
+        if error.lines:
             click.echo(str(error), err=True)
         else:
             room = "; the disk is full or failing; free space and try again"

@@ -21,6 +21,7 @@ from tierdrill.load.child_line import CONTROL_FILE
 from tierdrill.load.load_plan import LoadPlan, Prompt, StreamPlan
 from tierdrill.targets.base import FaultOrder, Mechanism, Preview, Session
 from tierdrill.targets.open import target_of
+from tierdrill.text import Explained
 
 
 def load_plan(plan: Plan, session: Session | None, folder: Path) -> LoadPlan:
@@ -88,7 +89,7 @@ def stream_plans(stream: Stream, prompts: tuple[Prompt, ...]) -> list[StreamPlan
 ACTIONS_MODULE = "tierdrill.chaos.actions"
 
 
-class PlanError(ValueError):
+class PlanError(Explained, ValueError):
     """The drill cannot be planned: the message names the field and what is allowed."""
 
 

@@ -9,16 +9,17 @@ from tierdrill.history.history_store import HistoryError, HistoryStore
 from tierdrill.history.ledger import Ledger, LedgerError
 from tierdrill.home import run_folder
 from tierdrill.process.identity import me
+from tierdrill.text import Explained
 
 
-class RunRefused(Exception):
+class RunRefused(Explained):
     """The run was not started, and nothing was touched: halted, locked, impossible to plan, or no lab.
 
     The message says why.
     """
 
 
-class RunBroken(Exception):
+class RunBroken(Explained):
     """A run that had begun could not be seen through: its files or its history cannot be written or read any more.
 
     `exit_code` is the verdict's that such a run has: unclean where something may still be injected, else inconclusive.

@@ -4,9 +4,9 @@ import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from tierdrill.text import Explained, plural
 from tierdrill.text import either as either
 from tierdrill.text import listed as listed
-from tierdrill.text import plural
 
 WORDS_MAX = 500
 
@@ -33,8 +33,10 @@ def _cut(words: str) -> str:
     return words if len(words) <= WORDS_MAX else words[: WORDS_MAX - 1] + "…"
 
 
-class SpecError(Exception):
+class SpecError(Explained):
     """Documents that cannot be used; `problems` holds every reason, in order."""
+
+    lines = True
 
     def __init__(self, problems: Iterable[Problem]) -> None:
         self.problems = in_order(problems)

@@ -8,10 +8,12 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal
 
+from tierdrill.text import Explained
+
 TargetKind = Literal["node", "gpu", "replica", "link", "gateway", "stream", "tier"]
 
 
-class UnknownFault(ValueError):
+class UnknownFault(Explained, ValueError):
     """No such fault, or arguments it cannot have; the message says what is allowed."""
 
 

@@ -18,7 +18,7 @@ from tierdrill.history.events import SCHEMA_VERSION, Event, data_text, line_of, 
 from tierdrill.history.hash_chain import Chain, digest_of, without_digest
 from tierdrill.history.kinds.run_kinds import RunStarted
 from tierdrill.history.payload import data_problem
-from tierdrill.text import read_json, valid
+from tierdrill.text import Explained, read_json, valid
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS runs (
@@ -50,7 +50,7 @@ LINE_MAX = 64_000_000
 """No event comes near it; what is read is never without end."""
 
 
-class HistoryError(Exception):
+class HistoryError(Explained):
     """The history cannot be read or written; the message names the file and the reason."""
 
 

@@ -21,12 +21,12 @@ from tierdrill.history.ledger_tables import LEDGER_VERSION, LedgerFault, OwnedPr
 from tierdrill.history.liveness import hold, lives, release
 from tierdrill.history.switches import Halt, kill_switch, stop_switch
 from tierdrill.process.identity import ProcessId, boot_identity, me, since_boot
-from tierdrill.text import valid
+from tierdrill.text import Explained, valid
 
 LEDGER_FILE = "ledger.db"
 
 
-class LedgerError(Exception):
+class LedgerError(Explained):
     """The ledger cannot be read or written, or refuses (a lock held by somebody else)."""
 
 

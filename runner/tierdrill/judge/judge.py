@@ -31,6 +31,7 @@ from tierdrill.judge.checks.slo_checks import judge_tier, streamed_parts
 from tierdrill.judge.samples import TierSamples, collect
 from tierdrill.judge.timeline import Timeline, carried_on, decided_stop, read_timeline, steady
 from tierdrill.judge.verdict import SECONDS, Check, Status, StopReason, Verdict
+from tierdrill.text import Explained
 
 # Groups whose doubts are about whether this is the run that was planned.
 BASES = ("run", "experiment", "fault")
@@ -50,7 +51,7 @@ NOTHING_JUDGED = Check(
 )
 
 
-class NotARun(ValueError):
+class NotARun(Explained, ValueError):
     """The events do not begin with run.started, so nothing says what was expected."""
 
 

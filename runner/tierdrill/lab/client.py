@@ -7,11 +7,12 @@ import httpx
 
 from tierdrill.lab.calls import CALL_TIMEOUT_S, Call, Json, Requests
 from tierdrill.lab.lab_files import LabState
+from tierdrill.text import Explained
 
 CONNECT_TIMEOUT_S = 1.0
 
 
-class LabError(Exception):
+class LabError(Explained):
     """The lab could not be reached, or refused. `status` is the HTTP status, None where there was no answer."""
 
     def __init__(self, message: str, status: int | None = None) -> None:

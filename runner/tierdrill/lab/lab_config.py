@@ -11,6 +11,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
+from tierdrill.text import Explained
+
 _T = TypeVar("_T")
 _GPU_NAMESPACE = uuid.UUID("5a0d9c6e-2f2b-4d54-9a35-0c8b6d1f7e11")
 
@@ -20,7 +22,7 @@ LOOPBACK = ("127.0.0.0/8", "::1/128")
 ANY_MODEL = "*"
 
 
-class LabConfigError(ValueError):
+class LabConfigError(Explained, ValueError):
     """A configuration, or a change of one, that cannot be used; the message says where and why."""
 
 

@@ -21,6 +21,7 @@ from tierdrill.monitoring.loopback import Login, lab_login
 from tierdrill.process.groups import signal_process
 from tierdrill.process.identity import ProcessId, identify, started_about
 from tierdrill.process.safe_files import write_private
+from tierdrill.text import Explained
 
 STATE_FILE = "lab.json"
 LOCK_FILE = "lock"
@@ -36,7 +37,7 @@ KILLED_WAIT_S = 2.0
 ELSEWHERE = "in another PID namespace, which cannot be ended from here"
 
 
-class NoSuchLab(LookupError):
+class NoSuchLab(Explained, LookupError):
     """No lab of that name, or it is not up."""
 
 

@@ -22,13 +22,14 @@ from tierdrill.load.sample_writer import Sample
 from tierdrill.process.child import Child, shared_pipe, start
 from tierdrill.process.programs import Program, bare_environment, program
 from tierdrill.process.ready_line import read_line_async
+from tierdrill.text import Explained
 
 LOCUST_FILE = Path(__file__).with_name("locustfile.py")
 READY_TIMEOUT_S = 30.0
 STOP_TIMEOUT_S = 1.0
 
 
-class LoadError(RuntimeError):
+class LoadError(Explained, RuntimeError):
     """The load child could not be started, or died or stayed silent before it was ready."""
 
 

@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tierdrill.text import plural
+from tierdrill.text import Explained, plural
 
 NAMES: Mapping[str, tuple[str, ...]] = {
     "prometheus": ("prometheus",),
@@ -49,7 +49,7 @@ BY_HAND = (
 )
 
 
-class MonitoringUnavailable(RuntimeError):
+class MonitoringUnavailable(Explained, RuntimeError):
     """Prometheus or Alertmanager is not here and could not be had; the message says what was tried and what to do."""
 
 

@@ -21,13 +21,14 @@ from pathlib import Path
 from typing import BinaryIO, TypedDict, Unpack
 
 from tierdrill.process.identity import here, identify
+from tierdrill.text import Explained
 
 LOG_TAIL_BYTES = 2000
 _PR_SET_PDEATHSIG = 1
 _POLL_S = 0.02
 
 
-class SpawnError(RuntimeError):
+class SpawnError(Explained, RuntimeError):
     """A program could not be started, or died or stayed silent before it was ready."""
 
 

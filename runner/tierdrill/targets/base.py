@@ -14,6 +14,7 @@ from tierdrill.targets.inventory_records import GpuState as GpuState
 from tierdrill.targets.inventory_records import Inventory as Inventory
 from tierdrill.targets.inventory_records import NodeState as NodeState
 from tierdrill.targets.inventory_records import ReplicaState as ReplicaState
+from tierdrill.text import Explained
 
 if TYPE_CHECKING:
     from tierdrill.credentials import HttpLogin
@@ -41,7 +42,7 @@ UNREADABLE = "unreadable"
 """The kind of an order that was sealed and whose seal cannot be opened any more."""
 
 
-class TargetError(Exception):
+class TargetError(Explained):
     """The deployment refused or could not do what was asked; the message is for people."""
 
 

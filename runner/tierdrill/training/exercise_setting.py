@@ -21,6 +21,7 @@ from tierdrill.documents.models.workloads import Workloads
 from tierdrill.history.events import Event, each
 from tierdrill.history.kinds.exercise_kinds import ExerciseStarted
 from tierdrill.history.sealed import EXERCISE
+from tierdrill.text import Explained
 
 Automation = Literal["on", "off", "wrong"]
 LOAD_MARGIN_S = 30.0
@@ -54,7 +55,7 @@ class ExerciseSetting:
         }
 
 
-class CannotBeWrong(ValueError):
+class CannotBeWrong(Explained, ValueError):
     """Automation is to be wrong and nothing says how."""
 
 

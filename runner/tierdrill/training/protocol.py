@@ -16,6 +16,8 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
+from tierdrill.text import Explained
+
 SOCKET_FILE = "socket"
 ANSWER_WITHIN_S = 30.0
 LINE_BYTES_MAX = 8 * 1024 * 1024
@@ -24,7 +26,7 @@ REFUSED, BAD_INPUT = 1, 2
 Answer = dict[str, Any]
 
 
-class NoExercise(Exception):
+class NoExercise(Explained):
     """No exercise goes on here, more than one does, or it did not answer; the message says what to do."""
 
 

@@ -12,8 +12,8 @@ import click
 from tierdrill.cli.errors import Refusal, say
 from tierdrill.cli.folders import Surroundings
 from tierdrill.documents.bounded_files import read_file
-from tierdrill.training.facilitator.facilitator_console import HELP, BadLine, show, understood
-from tierdrill.training.protocol import NoExercise, ask
+from tierdrill.training.facilitator.facilitator_console import HELP, show, understood
+from tierdrill.training.protocol import ask
 
 Ask = Callable[[str, dict[str, Any]], dict[str, Any]]
 
@@ -41,14 +41,9 @@ def command(
     def put(do: str, said: dict[str, Any]) -> dict[str, Any]:
         return ask(here.home, f"facilitator/{do}", said, exercise=exercise, token=token)
 
-    try:
-        if as_json:
-            return _snapshot(put)
-        if words:
-            return _one(put, " ".join(words))
-        return _terminal(put)
-    except NoExercise as error:
-        raise Refusal(str(error)) from error
+    if as_json:
+        return _snapshot(put)
+    return _one(put, " ".join(words)) if words else _terminal(put)
 
 
 TOKEN_MAX = 4096
@@ -61,10 +56,7 @@ def _token(here: Surroundings, exercise: str | None, file: Path | None, *, asks:
             return read_file(file, TOKEN_MAX)[:TOKEN_MAX].decode("utf-8").strip()
         except UnicodeDecodeError as error:
             raise Refusal(f"{file}: not a facilitator's token, expected a file that --token-file wrote") from error
-    try:
-        joined = ask(here.home, "facilitator/join", {}, exercise=exercise)
-    except NoExercise as error:
-        raise Refusal(str(error)) from error
+    joined = ask(here.home, "facilitator/join", {}, exercise=exercise)
     if joined["ok"]:
         token = str(joined["data"]["token"])
         if file is not None:
@@ -87,10 +79,7 @@ def _snapshot(put: Ask) -> int:
 
 
 def _one(put: Ask, line: str) -> int:
-    try:
-        do, said = understood(line)
-    except BadLine as error:
-        raise Refusal(str(error)) from error
+    do, said = understood(line)
     found = put(do, said)
     text = show(found["data"]) if do == "truth" and found["ok"] else found["text"]
     click.echo(text, err=not found["ok"])

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.shell_completion import CompletionItem
 
-from tierdrill.cli.errors import Refusal
 from tierdrill.cli.folders import Surroundings, find_home
 from tierdrill.training.protocol import NoExercise, ask
 
@@ -72,11 +71,8 @@ def _complete(kind: str) -> Callable[[click.Context, click.Parameter, str], list
 
 def _send(ctx: click.Context, do: str, as_json: bool, said: dict[str, Any]) -> int:
     here: Surroundings = ctx.obj
-    try:
-        said = {key: value for key, value in said.items() if value is not None}
-        found = ask(here.home, do, said, exercise=ctx.meta.get("tierdrill.exercise"))
-    except NoExercise as error:
-        raise Refusal(str(error)) from error
+    said = {key: value for key, value in said.items() if value is not None}
+    found = ask(here.home, do, said, exercise=ctx.meta.get("tierdrill.exercise"))
     if as_json:
         click.echo(json.dumps(found, sort_keys=True, ensure_ascii=False))
     else:

@@ -76,7 +76,7 @@ def log(
 
 
 def _store(here: Surroundings) -> ScheduleStore:
-    from tierdrill.schedule.store.slot_store import ScheduleStore, StoreCorrupt, StoreError
+    from tierdrill.schedule.store.slot_store import ScheduleStore, StoreCorrupt
 
     if not (here.home / "schedule.db").exists():
         raise Refusal(f"no scheduler has run in {here.home}; start one with `tierdrill scheduler`")
@@ -84,8 +84,6 @@ def _store(here: Surroundings) -> ScheduleStore:
         return ScheduleStore(here.home)
     except StoreCorrupt as error:
         raise Refusal(f"{error}; `tierdrill scheduler` keeps a copy and creates a new one") from error
-    except StoreError as error:
-        raise Refusal(str(error)) from error
 
 
 def _look(here: Surroundings) -> dict[str, Any]:

@@ -137,7 +137,7 @@ def _setting(
     catalogue: Catalogue, scenario: str | None, level: str | None, seed: int | None, automation: Any
 ) -> ExerciseSetting:
     from tierdrill.documents.problems import none_named
-    from tierdrill.training.exercise_setting import CannotBeWrong, draw_scenario, exercise_setting
+    from tierdrill.training.exercise_setting import draw_scenario, exercise_setting
 
     if scenario is None:
         try:
@@ -148,10 +148,7 @@ def _setting(
         raise click.UsageError("--level needs --draw")
     elif scenario not in catalogue.scenarios:
         raise Refusal(none_named("scenario", scenario, catalogue.scenarios))
-    try:
-        return exercise_setting(catalogue, scenario, automation)
-    except CannotBeWrong as error:
-        raise Refusal(str(error)) from error
+    return exercise_setting(catalogue, scenario, automation)
 
 
 def _play(

@@ -117,15 +117,13 @@ def forget(here: Surroundings, name: str, yes: bool, as_json: bool) -> int:
     This cannot be undone. The name is also searched for as a whole word in all messages of exercises. Exit code 1 if a
     file of this home still has it.
     """
-    from tierdrill.training.results.erase_trainee import StillGoingOn
     from tierdrill.training.results.erase_trainee import forget as erase
-    from tierdrill.training.results.progress import ProgressError
 
     if not yes and not as_json:
         click.confirm(f"erase {name!r} from {here.home}, for good?", abort=True)
     try:
         done = erase(here.home, name)
-    except (StillGoingOn, ProgressError, ValueError) as error:
+    except ValueError as error:
         raise Refusal(str(error)) from error
     if as_json:
         echo_json(asdict(done))
@@ -144,17 +142,14 @@ def forget(here: Surroundings, name: str, yes: bool, as_json: bool) -> int:
 
 
 def _results(home: Path) -> list[Result]:
-    from tierdrill.training.results.progress import FILE, ProgressError, ProgressStore
+    from tierdrill.training.results.progress import FILE, ProgressStore
 
     if not (home / FILE).exists() and not (home / "history.db").exists():
         return []
-    try:
-        with closing(ProgressStore(home)) as store:
-            if store.set_aside is not None:
-                say(f"{store.path} was corrupt; it was rebuilt from the history (copy: {store.set_aside})")
-            return store.results()
-    except ProgressError as error:
-        raise Refusal(str(error)) from error
+    with closing(ProgressStore(home)) as store:
+        if store.set_aside is not None:
+            say(f"{store.path} was corrupt; it was rebuilt from the history (copy: {store.set_aside})")
+        return store.results()
 
 
 def _exercise(home: Path, exercise: str | None) -> str:

@@ -12,6 +12,7 @@ from pathlib import Path
 from tierdrill.history.ledger import Ledger, LedgerError
 from tierdrill.process.identity import ProcessId, me, read_identity
 from tierdrill.process.safe_files import is_locked, sign, take_lock
+from tierdrill.text import Explained
 
 FILE = "facilitator.lock"
 POLL_S = 0.05
@@ -29,7 +30,7 @@ class Holder:
         return f"{self.author} (pid {self.process.pid})"
 
 
-class SeatTaken(Exception):
+class SeatTaken(Explained):
     """Somebody else is the facilitator; the message says who."""
 
     def __init__(self, holder: Holder | None) -> None:

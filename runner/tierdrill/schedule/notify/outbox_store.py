@@ -23,6 +23,7 @@ from tierdrill.schedule.notify.notification import (
     Told,
     decide,
 )
+from tierdrill.text import Explained
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS channels (
@@ -87,7 +88,7 @@ _SINCE = " since "
 _CHANNEL: TypeAdapter[Channel] = TypeAdapter(Channel)
 
 
-class OutboxError(Exception):
+class OutboxError(Explained):
     """The outbox cannot be read or written; the message names the file and the reason."""
 
 

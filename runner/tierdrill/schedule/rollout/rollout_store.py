@@ -24,6 +24,7 @@ from tierdrill.schedule.rollout.rollout_stages import (
     set_by_hand,
 )
 from tierdrill.schedule.rollout.rollout_stages import settled as settled_state
+from tierdrill.text import Explained
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS rollouts (
@@ -41,7 +42,7 @@ CREATE TABLE IF NOT EXISTS counted (
 """
 
 
-class RolloutError(Exception):
+class RolloutError(Explained):
     """The rollouts cannot be read or written; the message names the file and the reason."""
 
 

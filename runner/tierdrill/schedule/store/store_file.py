@@ -7,6 +7,7 @@ from pathlib import Path
 
 from tierdrill.history.database_file import DatabaseFile, execute_all, inode_of, is_corrupt
 from tierdrill.schedule.store.slot_records import SCHEMA, SCHEMA_VERSION
+from tierdrill.text import Explained
 
 FILE = "schedule.db"
 
@@ -14,7 +15,7 @@ BUSY_S = 1.0
 """How long a call waits for another writer; the event loop waits with it."""
 
 
-class StoreError(Exception):
+class StoreError(Explained):
     """The store cannot be read or written now (locked, full, no permission); the message names file and reason."""
 
     def __init__(self, reason: str, path: Path) -> None:

@@ -7,6 +7,7 @@ import shlex
 from collections.abc import Mapping
 from typing import Any
 
+from tierdrill.text import Explained
 from tierdrill.training.columns import clock, columns, percent
 
 HELP = """\
@@ -22,7 +23,7 @@ json                     everything as JSON
 quit                     leave this terminal; the exercise continues, and your token lets you back"""
 
 
-class BadLine(ValueError):
+class BadLine(Explained, ValueError):
     """A line that is no command; the message says what is allowed."""
 
 

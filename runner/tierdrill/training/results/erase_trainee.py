@@ -19,6 +19,7 @@ from tierdrill.history.erase import erase_from_runs
 from tierdrill.history.history_store import HistoryStore
 from tierdrill.home import run_folder
 from tierdrill.report.format import markdown_text
+from tierdrill.text import Explained
 from tierdrill.training.exercise_setting import NotAnExercise
 from tierdrill.training.results.debrief import NOBODY, debrief_of
 from tierdrill.training.results.debrief_views import HTML, write_debrief
@@ -35,7 +36,7 @@ WORDY = frozenset(
 SEALED = "exercises"
 
 
-class StillGoingOn(RuntimeError):
+class StillGoingOn(Explained, RuntimeError):
     """An exercise goes on: it would write the name again when it ends."""
 
 

@@ -16,6 +16,7 @@ from tierdrill.history.database_file import DatabaseFile, execute_all, inode_of,
 from tierdrill.history.erase import scrub
 from tierdrill.history.events import Event
 from tierdrill.history.history_store import HistoryStore
+from tierdrill.text import Explained
 from tierdrill.training.exercise_setting import NotAnExercise, begin_of, documents_in
 from tierdrill.training.scoring.exercise_score import score_history
 from tierdrill.training.scoring.points import ScoreCard
@@ -32,7 +33,7 @@ CREATE TABLE IF NOT EXISTS results (
 """
 
 
-class ProgressError(Exception):
+class ProgressError(Explained):
     """What is kept of exercises cannot be read or written; the message names the file and the reason."""
 
 
