@@ -2,12 +2,15 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from tierdrill.conductor.plan import Plan
 from tierdrill.conductor.recorder import Recorder, in_thread
 from tierdrill.conductor.run_start import RunRefused
+from tierdrill.documents.catalogue import DrillSetting
 from tierdrill.documents.models.drill import Sabotage, SabotageAction
 from tierdrill.documents.models.playbook import Playbook
+from tierdrill.documents.overrides import resolve_drill
 from tierdrill.history.events import Emit
 from tierdrill.history.kinds.response_kinds import AlertSilenced
 from tierdrill.history.kinds.run_kinds import RunNote
@@ -54,8 +57,8 @@ async def apply_sabotage(plan: Plan, session: Session, recorder: Recorder, pager
     if sabotage is None:
         return
     action = sabotage.do
-    if action.flags_off or action.silence_alert or action.freeze_exporter:
-        order = _order(plan, sabotage)
+    order = _order(plan, sabotage)
+    if action.flags_off or action.silence_alert or action.freeze_exporter or "opted_out" in order.parameters:
 
         def work(emit: Emit) -> None:
             # What is taken away has an undo on the ledger like any fault: a kept lab must get it back in any case.
@@ -87,6 +90,17 @@ def _order(plan: Plan, sabotage: Sabotage) -> FaultOrder:
             "silenced_s": plan.load_s + SILENCE_MARGIN_S,
             "comment": own_comment(plan) if action.silence_alert else "",
             "exporter": action.freeze_exporter,
+            **opted_out(plan.setting, action.disable_playbook),
         },
         lease_s=plan.setting.environment.lease,
     )
+
+
+def opted_out(setting: DrillSetting, disabled: str | None) -> dict[str, Any]:
+    """The nodes on which an observed playbook must run, and the labels by which its tool leaves them alone."""
+    playbook = next((one for one in setting.playbooks if one.metadata.name == disabled), None)
+    if playbook is None or playbook.external is None or not playbook.observed:
+        return {}
+    wanted = resolve_drill(setting).drill.expect.playbooks.must_fire
+    nodes = [one.target for one in wanted if one.playbook == disabled and one.target is not None]
+    return {"opted_out": {"nodes": nodes, "labels": dict(playbook.external.opt_out)}}

@@ -35,6 +35,9 @@ def check_external_tool(place: Place, playbook: Playbook) -> None:
     if external is None:
         return
     _check_reports(spot, external)
+    if external.opt_out and not (observe and playbook.target_kind == "node"):
+        found = "opt_out for what is not observed on nodes"
+        spot.at("opt_out").report(found, "observe, and target_kind: node, whose labels they are", key=True)
     for number, look in enumerate(observe):
         _check_look(spot.at("observe", number), look)
     if observe and playbook.escalation is not None:

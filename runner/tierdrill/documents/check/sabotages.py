@@ -80,8 +80,15 @@ def _check_action(
         if getattr(do, name) is not None:
             context.known(place.at(name), "Playbook", getattr(do, name))
             playbook = context.catalogue.playbooks.get(getattr(do, name))
-            if playbook is not None and playbook.observed:
-                place.at(name).report(f"{name} of {getattr(do, name)}", "a playbook that is not only observed")
+            if playbook is None or not playbook.observed:
+                continue
+            if name == "retarget_playbook":
+                place.at(name).report(f"{name} of {playbook.metadata.name}", "a playbook that is not only observed")
+            elif playbook.external is None or not playbook.external.opt_out:
+                place.at(name).report(
+                    f"{name} of {playbook.metadata.name}, which is only observed",
+                    "external.opt_out in its document: the labels by which its tool leaves a node alone",
+                )
     if do.retarget_playbook is not None:
         _check_retarget(context, place, do.retarget_playbook, do.to, drill, inventory)
     if do.silence_alert is not None:

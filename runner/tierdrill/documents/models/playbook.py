@@ -136,12 +136,16 @@ class External(Part):
     `secret_env` names the environment variable that holds the shared secret; the secret itself is never written down.
     `webhook` is where the tool takes alerts: the run posts each that matches there, with the address for its reports. A
     tool that does not report in time counts as failed, and so does one whose last step comes later than
-    `finish_within` after the first.
+    `finish_within` after the first. `opt_out` are the labels by which the tool leaves a node alone: what the sabotage
+    `disable_playbook` puts on it for one run.
     """
 
     tool: str
     secret_env: str | None = None
     observe: Annotated[tuple[Look, ...], Frozen] = ()
+    opt_out: dict[str, str] = Field(
+        default_factory=dict, examples=[{"k8saas.nvidia.com/ManagedByNVSentinel": "false"}]
+    )
     webhook: str | None = Field(default=None, examples=["http://127.0.0.1:9101/alerts"])
     start_within: Duration = 30.0
     finish_within: Duration = 300.0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from tierdrill.targets.base import Proof, TargetError
@@ -94,6 +94,21 @@ def untainted(place: Place, p: Parameters) -> Proof:
     )
 
 
+def label_step(place: Place, alias: str, labels: Mapping[str, str]) -> Step:
+    """The undo of these labels on a node; TargetError where the node may not be drilled."""
+    node = drilled.node(place, alias)
+    fields = [
+        {"at": _pointer(key, "labels"), "ours": value, "before": node.labels.get(key)} for key, value in labels.items()
+    ]
+    return _step(node.name, node.uid, {"fields": fields})
+
+
+def set_labels(place: Place, step: Step, labels: Mapping[str, str]) -> None:
+    """Put them on the node of that step."""
+    p = {"name": step["path"].rpartition("/")[2], UNDO: [step]}
+    change_node(place, p, lambda found: [_add(_pointer(key, "labels"), value) for key, value in labels.items()])
+
+
 def change_node(place: Place, p: Parameters, changes: Callable[[Object], list[Object]]) -> None:
     """Patch the node that was bound, overwriting nothing that somebody else changes meanwhile."""
     for attempt in range(ATTEMPTS):
@@ -130,5 +145,5 @@ def _add(path: str, value: Any) -> Object:
     return {"op": "add", "path": path, "value": value}
 
 
-def _pointer(annotation: str) -> str:
-    return "/metadata/annotations/" + annotation.replace("~", "~0").replace("/", "~1")
+def _pointer(key: str, where: str = "annotations") -> str:
+    return f"/metadata/{where}/" + key.replace("~", "~0").replace("/", "~1")

@@ -1,6 +1,7 @@
-"""A cluster's cut safety nets: protections of tierdrill's own gateways off, an alert silenced where that is allowed.
+"""A cluster's cut safety nets: protections of tierdrill's own gateways off, an alert silenced where that is allowed, a
+node that somebody else's automation is told to leave alone.
 
-The witnesses are those who lack it: the gateways' flags, and Alertmanager's silences.
+The witnesses are those who lack it: the gateways' flags, Alertmanager's silences, and the nodes' labels.
 """
 
 from __future__ import annotations
@@ -14,13 +15,23 @@ import httpx
 from tierdrill.credentials import SecretMissing, ServerLogin
 from tierdrill.targets.base import Mechanism, Proof, TargetError
 from tierdrill.targets.kubernetes.gateway_admin import GatewayAdmin
-from tierdrill.targets.kubernetes.kubernetes_fault import KubernetesFault, Parameters, seen
+from tierdrill.targets.kubernetes.kubernetes_fault import (
+    UNDO,
+    KubernetesFault,
+    Parameters,
+    find,
+    gone_by_steps,
+    revert_by_steps,
+    seen,
+)
+from tierdrill.targets.kubernetes.node_marks import label_step, set_labels
+from tierdrill.targets.kubernetes.undo_program import stands
 from tierdrill.targets.silences import lift, silence, silences
 
 if TYPE_CHECKING:
     from tierdrill.targets.kubernetes.cluster_place import Place
 
-WITNESS = "the gateways' flags and Alertmanager's silences"
+WITNESS = "the gateways' flags, Alertmanager's silences and the nodes' labels"
 TIMEOUT_S = 5.0
 
 
@@ -36,10 +47,14 @@ def _bind(place: Place, p: Parameters) -> Parameters:
     if p.get("exporter"):
         raise TargetError("an exporter of a cluster cannot be made to repeat itself")
     now = admin_of(place).told("flags") if p["flags_off"] else {}
-    return {"flags": {gateway: {flag: bool(has[flag]) for flag in p["flags_off"]} for gateway, has in now.items()}}
+    flags = {gateway: {flag: bool(has[flag]) for flag in p["flags_off"]} for gateway, has in now.items()}
+    out = p.get("opted_out") or {"nodes": [], "labels": {}}
+    return {"flags": flags, UNDO: [label_step(place, alias, out["labels"]) for alias in out["nodes"]]}
 
 
 def _cut(place: Place, p: Parameters) -> None:
+    for step in p[UNDO]:
+        set_labels(place, step, p["opted_out"]["labels"])
     if p["silenced"]:
         with _alertmanager(place) as alertmanager:
             real = place.told["alerts"].get(p["silenced"], p["silenced"])
@@ -50,7 +65,11 @@ def _cut(place: Place, p: Parameters) -> None:
 
 def _give_back(place: Place, p: Parameters) -> str:
     """A gateway that was replaced has its flags as they are at its start. One that is down does not keep the others."""
-    problems = []
+    problems: list[TargetError] = []
+    try:
+        revert_by_steps(place, p)
+    except TargetError as error:
+        problems.append(error)
     for gateway, flags in p["flags"].items():
         try:
             admin_of(place).tell("flags", flags, gateway)
@@ -68,6 +87,9 @@ def _is_cut(place: Place, p: Parameters) -> Proof:
     now, standing = _look(place, p)
     on = [f"{flag} at {gateway}" for gateway, flags in p["flags"].items() for flag in flags if now[gateway][flag]]
     on += ["the alert is not silenced"] if p["comment"] and not standing else []
+    for step in p[UNDO]:
+        node = find(place.cluster, step["path"])
+        on += [] if node is not None and stands(node, step) else [f"{step['what']} has not the labels"]
     return seen(not on, WITNESS, f"not cut: {', '.join(on)}" if on else "all cut")
 
 
@@ -75,6 +97,8 @@ def _is_back(place: Place, p: Parameters) -> Proof:
     now, standing = _look(place, p)
     off = [gateway for gateway, flags in p["flags"].items() if any(now[gateway][f] != v for f, v in flags.items())]
     left = [*off, *standing]
+    if not (labels := gone_by_steps(place, p)).seen:
+        left.append(labels.detail)
     return seen(not left, WITNESS, f"still cut: {', '.join(left)}" if left else "all given back")
 
 
@@ -102,7 +126,9 @@ def _alertmanager(place: Place) -> Iterator[httpx.Client]:
 
 
 FAULT = KubernetesFault(
-    Mechanism("flags of the gateways through the API server's proxy, a silence in Alertmanager", poll_s=0.5),
+    Mechanism(
+        "flags of the gateways through the API server's proxy, a silence in Alertmanager, labels of nodes", poll_s=0.5
+    ),
     _bind,
     _cut,
     _is_cut,
