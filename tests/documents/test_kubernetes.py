@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -126,3 +128,16 @@ def test_a_command_takes_an_environment_from_a_file_with_the_documents_beside_it
     assert none.code == 2 and "holds no environment" in none.err
     lab = tierdrill(tmp_path / "home", "kubernetes", "check", cwd=ROOT)
     assert lab.code == 2 and "none with target: kubernetes in the catalogue" in lab.err
+
+
+def test_documents_of_a_cluster_are_checked_without_its_client(tmp_path: Path) -> None:
+    probe = (
+        "import sys\n"
+        "from pathlib import Path\n"
+        "from tierdrill.cli.drill_documents import read\n"
+        "catalogue, problems = read(Path('.'), [Path('tests/cluster/environment.yaml')])\n"
+        "assert not problems and 'cluster' in catalogue.environments, problems\n"
+        "sys.exit(' '.join(sorted({'kubernetes', 'websocket'} & set(sys.modules))) or 0)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=False, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
