@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING
 import click
 
 from tierdrill.cli.commands.kubernetes_demo import demo
-from tierdrill.cli.completion import complete_drill
-from tierdrill.cli.drill_documents import changed_setting, cluster_environment
+from tierdrill.cli.completion import complete_calendar, complete_drill
+from tierdrill.cli.drill_documents import changed_setting, cluster_environment, whole_catalogue
 from tierdrill.cli.errors import INCONCLUSIVE, Refusal, say
 from tierdrill.cli.folders import Surroundings
 from tierdrill.cli.options import echo_json, environment_option, json_option, table
 from tierdrill.text import plural
 
 if TYPE_CHECKING:
+    from tierdrill.documents.catalogue import Catalogue
     from tierdrill.targets.kubernetes.cluster_check import ClusterCheck
 
 NOT_READY, UNCLEAN = 1, 5
@@ -34,6 +35,16 @@ class _Subject(click.ParamType):  # type: ignore[type-arg]
         if kind not in ("user", "group") or not name:
             self.fail(f"got {value!r}, expected user:NAME or group:NAME", param, ctx)
         return kind.capitalize(), name
+
+
+class _Secret(click.ParamType):  # type: ignore[type-arg]
+    name = "secret"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, str]:
+        secret, _, folder = value.partition(":")
+        if not secret or not folder.startswith("/"):
+            self.fail(f"got {value!r}, expected SECRET:/FOLDER", param, ctx)
+        return secret, folder
 
 
 @click.group("kubernetes")
@@ -153,6 +164,67 @@ def cleanup(here: Surroundings, environment: str | None, dry_run: bool, as_json:
             click.echo(f"{'found' if dry_run else 'still there'}: {one.what}{f' (run {one.run})' * bool(one.run)}")
         click.echo("nothing is left" if not left else f"{plural(len(left), 'object')} left")
     return UNCLEAN if left else 0
+
+
+@command.command("cronjob")
+@click.argument("calendars", metavar="CALENDAR...", nargs=-1, required=True, shell_complete=complete_calendar)
+@environment_option(CHOSEN)
+@click.option("--image", required=True, help="Image with tierdrill.")
+@click.option("--every", type=click.Choice(["1", "2", "5", "10", "15", "20", "30"]), default="10", show_default=True,
+              help="How often it looks for what is due, in minutes.")  # fmt: skip
+@click.option("--claim", metavar="NAME", help="PersistentVolumeClaim for its home [default: a new one].")
+@click.option("--secret", "secrets", type=_Secret(), multiple=True, metavar="SECRET:/FOLDER",
+              help="Mount a Secret where the documents expect its files; repeatable.")  # fmt: skip
+@click.option("--suspend", is_flag=True, help="Make it, and let it start nothing yet.")
+@click.pass_obj
+def cronjob(
+    here: Surroundings,
+    calendars: tuple[str, ...],
+    environment: str | None,
+    image: str,
+    every: str,
+    claim: str | None,
+    secrets: tuple[tuple[str, str], ...],
+    suspend: bool,
+) -> None:
+    """Print a CronJob that runs the drills of calendars inside the cluster, ready for `kubectl apply -f -`.
+
+    It runs `tierdrill scheduler --once` with the catalogue's documents: windows, blackouts, gates and retries are
+    kept. The roles come from `tierdrill kubernetes rbac --for DRILL...`.
+    """
+    import yaml
+
+    from tierdrill.documents.catalogue_reader import catalogue_files
+    from tierdrill.documents.problems import none_named
+    from tierdrill.targets.kubernetes.manifests.cronjob import CronJobOptions, cronjob_objects
+
+    document, settings, _ = cluster_environment(here.catalogue, environment)
+    catalogue = whole_catalogue(here.catalogue)
+    name = document.metadata.name
+    if name not in catalogue.environments:
+        raise Refusal(f"environment {name} is not in the catalogue {here.catalogue}: a pod gets what is in there")
+    for calendar in calendars:
+        if calendar not in catalogue.calendars:
+            raise Refusal(none_named("calendar", calendar, catalogue.calendars, f" in {here.catalogue}"))
+        _refuse_elsewhere(catalogue, calendar, name)
+    documents = [*(catalogue_files(here.catalogue) or ()), *(here.catalogue / "drills").rglob("*.ics")]
+    files = {str(path.relative_to(here.catalogue)): path.read_text(encoding="utf-8") for path in sorted(documents)}
+    options = CronJobOptions(image, int(every), calendars, claim, secrets, suspend)
+    objects = cronjob_objects(settings, files, options)
+    click.echo(yaml.safe_dump_all(objects, sort_keys=False, width=120, explicit_start=True), nl=False)
+
+
+def _refuse_elsewhere(catalogue: Catalogue, calendar: str, environment: str) -> None:
+    """Refusal for a calendar whose drills run in another environment: a pod brings up no lab."""
+    document = catalogue.calendars[calendar]
+    for entry in document.entries:
+        for drill in document.drills_of(entry):
+            where = document.environment_of(entry) or catalogue.drills[drill].environment
+            if entry.enabled and where != environment:
+                raise Refusal(
+                    f"calendar {calendar}, entry {entry.name}: drill {drill} runs in environment {where}, "
+                    f"expected {environment}"
+                )
 
 
 def _asked_for(
