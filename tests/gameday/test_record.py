@@ -16,15 +16,14 @@ from tierdrill.gameday.journal import all_gamedays
 from tierdrill.gameday.record.gameday_record import record_of
 from tierdrill.gameday.record.record_files import (
     close_books,
-    findings_table,
     record_document,
     record_html,
     record_markdown,
     tally,
-    text,
     write_record,
 )
 from tierdrill.history.events import Event
+from tierdrill.report.format import markdown_text as text
 
 STORY = [{"at": AT + 40, "text": "alert NodeNotReady node-2 firing", "level": "warn"}]
 CHECKS: list[dict[str, Any]] = [
@@ -145,7 +144,8 @@ def test_a_game_day_that_ran_nothing_says_so() -> None:
 @given(st.text(max_size=60))
 def test_no_words_break_a_table(words: str) -> None:
     event = Event(AT, "finding.raised", "x", {"text": words, "owner": words, "due": ""})
-    lines = findings_table(record_of([opened(), event]))
+    page = record_markdown(record_of([opened(), event]))
+    lines = page.partition("## Findings\n\n")[2].partition("\n\n## What we learned")[0].split("\n")
     assert len(lines) == 3 and "\n" not in lines[2]
     bare = lines[2].replace("\\\\", "").replace("\\|", "")
     assert bare.count("|") == 6

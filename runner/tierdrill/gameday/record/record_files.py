@@ -10,14 +10,11 @@ from typing import Any
 
 from jinja2 import Environment
 
-from tierdrill.gameday.gameday_model import GameDayState
 from tierdrill.gameday.journal import Journal
 from tierdrill.gameday.record.gameday_record import Record, record_of, utc_minute, utc_second
 from tierdrill.judge.verdict import Status
 from tierdrill.process.safe_files import write_atomic
 from tierdrill.report.format import UNICODE, show_seconds
-from tierdrill.report.format import markdown_table as table
-from tierdrill.report.format import markdown_text as text
 from tierdrill.report.html_template import page_environment
 from tierdrill.text import plural
 
@@ -87,44 +84,6 @@ def record_json(record: Record) -> str:
     return json.dumps(record_document(record), sort_keys=True, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
-TIME_TITLES = ("detect", "acknowledge", "mitigate", "recover")
-
-
-def record_markdown(record: Record) -> str:
-    state = record.state
-    assert state.document is not None
-    title = state.document.metadata.title or state.document.metadata.name
-    lines = [f"# Game day: {text(title)}", "", *_head(record), ""]
-    lines += ["## What we expected, and what happened", "", *_hypotheses(record), ""]
-    lines += ["## Drills", "", *_drills(record), ""]
-    lines += ["## Findings", "", *findings_table(record), ""]
-    lines += ["## What we learned", "", *_lessons(record), ""]
-    lines += ["## Timeline", "", *_timeline(record), ""]
-    lines += ["## Checklist and announcements", "", *_checklists(state), ""]
-    if record.emulated:
-        lines += ["## Not the real thing", "", *[f"- {text(one)}" for one in record.emulated], ""]
-    return "\n".join(lines).rstrip() + "\n"
-
-
-def _head(record: Record) -> list[str]:
-    state, document = record.state, record.state.document
-    assert document is not None
-    lasted = show_seconds(state.ended - state.begun) if state.ended and state.begun else "not ended"
-    reason = f" ({text(state.reason)})" if state.reason else ""
-    people = [f"{text(one.name)} ({one.role})" for one in document.participants]
-    lab = f", lab {text(state.lab)}" if state.lab else ""
-    return [
-        f"**{record.status}**: {tally(record)}{reason}.",
-        "",
-        f"Goal: {text(document.goal)}",
-        "",
-        f"- When: {utc_minute(state.begun or state.opened)}, {lasted}",
-        f"- Where: environment {document.environment}{lab}",
-        f"- Who: {', '.join(people)}; facilitated by {text(state.author)}" + (", unattended" * state.unattended),
-        f"- Game day: `{state.identity}`, tierdrill {state.version}",
-    ]
-
-
 def tally(record: Record) -> str:
     """ "2 of 3 drills passed, 4 of 5 hypotheses held, 1 finding"."""
     ran = [row for row in record.drills if row.attempts and row.skipped is None]
@@ -138,68 +97,21 @@ def tally(record: Record) -> str:
     return f"{drills}, {hypotheses}, {plural(len(record.findings), 'finding')}"
 
 
-def _hypotheses(record: Record) -> list[str]:
-    rows = [(row.step, row.words, row.held, row.because) for row in record.hypotheses]
-    return table(("drill", "we expected", "it", "because"), rows) or ["No hypotheses were written down."]
-
-
-def _drills(record: Record) -> list[str]:
-    rows = []
-    for row in record.drills:
-        times = [show_seconds(value) for value in row.times.values()]
-        variant = "" if row.variant == "drill" else f" ({row.variant})"
-        runs = f"{row.run}" + (f" (attempt {row.attempts})" if row.attempts > 1 else "") if row.run else ""
-        rows.append((f"{row.step}{variant}", row.status, *times, row.summary, runs))
-    words = "Times count from the moment the fault was seen to take effect: MTTD is *detect*, MTTA *acknowledge*, "
-    return [*table(("drill", "result", *TIME_TITLES, "because", "run"), rows), "", f"{words}MTTR *recover*."]
-
-
-def findings_table(record: Record) -> list[str]:
-    """The findings, to paste into a tracker."""
-    rows = [
-        (one.name, one.text, one.owner or "not assigned", one.due or "no date", "closed" if one.closed_at else "open")
-        for one in record.findings
-    ]
-    return table(("finding", "what", "owner", "due", "state"), rows) or ["None."]
-
-
-def _lessons(record: Record) -> list[str]:
-    return [f"- {text(one.text)} ({text(one.author)})" for one in record.lessons] or ["None."]
-
-
-def _timeline(record: Record) -> list[str]:
-    return table(
-        ("UTC", "who", "what"),
-        [(utc_second(one.at), one.who, _marked(one.level, one.text)) for one in record.timeline],
-    )
-
-
-def _marked(level: str, words: str) -> str:
-    return {"bad": f"✗ {words}", "good": f"✓ {words}", "note": f"“{words}”"}.get(level, words)
-
-
-def _checklists(state: GameDayState) -> list[str]:
-    assert state.document is not None
-    lines = []
-    for which in ("before", "after"):
-        for number, one in enumerate(state.checklist(which)):
-            box = "x" if (which, number) in state.ticked else " "
-            lines.append(f"- [{box}] {which}: {text(one)}")
-    for number, announcement in enumerate(state.document.communications):
-        told = [one for one in state.told if one.announcement == number]
-        when = f" (told {', '.join(utc_second(one.at) for one in told)})" if told else " (not told)"
-        lines.append(f"- [{'x' if told else ' '}] {text(announcement.to)} by {text(announcement.channel)}: "
-                     f"{text(announcement.text)}{when}")  # fmt: skip
-    return lines or ["None."]
+def record_markdown(record: Record) -> str:
+    return _rendered("record.md", record).rstrip() + "\n"
 
 
 def record_html(record: Record) -> str:
+    return _rendered("record.html", record)
+
+
+def _rendered(template: str, record: Record) -> str:
     state = record.state
     assert state.document is not None
     document = state.document
     return (
         _environment()
-        .get_template("record.html")
+        .get_template(template)
         .render(
             record=record,
             state=state,

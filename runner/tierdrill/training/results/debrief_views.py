@@ -13,9 +13,6 @@ from rich.text import Text
 
 from tierdrill.history.history_store import HistoryStore
 from tierdrill.process.safe_files import write_atomic
-from tierdrill.report.format import markdown_table as table
-from tierdrill.report.format import markdown_text as text
-from tierdrill.report.format import show_seconds
 from tierdrill.report.html_template import page_environment
 from tierdrill.report.run.terminal_summary import make_console
 from tierdrill.text import MINUTE, utc
@@ -61,47 +58,17 @@ def line_grade(line: ScoreLine) -> str:
 
 
 def debrief_markdown(debrief: Debrief) -> str:
-    scenario = debrief.scenario
-    lines = [f"# Debrief: {text(scenario.metadata.title or scenario.metadata.name)}", ""]
-    lines += [
-        f"**{text(debrief.headline)}**", "",
-        f"- Who: {text(debrief.trainee)}",
-        f"- When: {utc(debrief.began, MINUTE)}, {show_seconds(debrief.lasted_s)}",
-        f"- Scenario: {scenario.metadata.name} ({scenario.level}), automation {debrief.automation}",
-        f"- Ended: {text(debrief.reason)}",
-        f"- Exercise: `{debrief.card.exercise}`", "",
-    ]  # fmt: skip
-    lines += ["## What really happened", "", text(scenario.truth), ""]
-    lines += table(
-        ("incident", "at", "what", "tier", "it was", "what helps"),
-        [
-            (
-                one.name, clock(one.effect_s), f"{one.fault} on {', '.join(one.targets) or 'nothing'}", one.tier,
-                f"{one.cause}: {one.cause_words}", "; ".join(one.right),
-            )
-            for one in debrief.answers
-        ],
-    )  # fmt: skip
-    lines += ["", "## Score", ""]
-    lines += table(
-        ("line", "points", "of", "seen", "how it is counted"),
-        [(one.title, _points(one), show_points(one.of), one.seen, one.why) for one in debrief.card.lines],
-    ) or ["There is none."]
-    lines += ["", "## What could be seen, and when", ""]
-    lines += table(
-        ("from", "where", "what", "you looked there"),
-        [(clock(one.visible_s), f"ops {one.where}", one.what, clock(one.looked_s)) for one in debrief.clues],
-    ) or ["Nothing: no incident took effect."]
-    lines += ["", "## Timeline", ""]
-    lines += table(("at", "who", "what"), [(clock(row.at_s), row.who, row.text) for row in debrief.timeline])
-    lines += ["", "## Read next", "", f"`{scenario.reading}`"]
-    return "\n".join(lines).rstrip() + "\n"
+    return _rendered("debrief.md", debrief).rstrip() + "\n"
 
 
 def debrief_html(debrief: Debrief) -> str:
+    return _rendered("debrief.html", debrief)
+
+
+def _rendered(template: str, debrief: Debrief) -> str:
     return (
         _environment()
-        .get_template("debrief.html")
+        .get_template(template)
         .render(
             debrief=debrief,
             scenario=debrief.scenario,
