@@ -25,9 +25,9 @@ from tierdrill.history.ledger_tables import OwnedProcess
 from tierdrill.lab.lab_files import LabState, ProcessRecord, write_state
 from tierdrill.process.identity import ProcessId, identify, me
 from tierdrill.remedies.remedy import Setting
-from tierdrill.targets.base import TargetError
+from tierdrill.targets.base import Mechanism, TargetError
 from tierdrill.targets.lab.labs import Labs
-from tierdrill.targets.lab.settings import undo_order
+from tierdrill.targets.remedy_ledger import undo_order
 
 ORDER = {
     "fault": "r1/node-power-loss/node-2",
@@ -90,7 +90,7 @@ def test_a_fault_that_nobody_looks_after_is_told_and_mended(tmp_path: Path) -> N
 
 def test_what_a_playbook_left_is_told_and_put_back(tmp_path: Path) -> None:
     setting = Setting("shed", "best-effort", "gateway-a")
-    order = undo_order("r1", setting, 0.0, 5.0)
+    order = undo_order("r1", setting, 0.0, Mechanism("the lab"), 5.0)
     place = {"target": "lab", "home": str(tmp_path), "lab": "gone", "id": "no-process-has-it"}
     with closing(Ledger(tmp_path)) as ledger:
         assert ledger.keep(order.fault, "r1", order.plain(), place, 5.0)

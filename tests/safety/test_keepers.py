@@ -18,12 +18,13 @@ from tierdrill.history.ledger import Ledger
 from tierdrill.history.ledger_tables import OwnedProcess
 from tierdrill.process.identity import STOPPED, identify
 from tierdrill.remedies.remedy import Setting
-from tierdrill.targets.lab.settings import undo_order
+from tierdrill.targets.base import Mechanism
+from tierdrill.targets.remedy_ledger import undo_order
 
 
 def changed(home: Path, run: str, lease_s: float = 60.0) -> None:
     """A setting that a playbook changed in a lab that has ended: whoever undoes it finds it gone."""
-    order = undo_order(run, Setting("shed", "best-effort", "gateway-a"), 0.0, lease_s)
+    order = undo_order(run, Setting("shed", "best-effort", "gateway-a"), 0.0, Mechanism("the lab"), lease_s)
     place = {"target": "lab", "home": str(home), "lab": "gone", "id": "no-process-has-it"}
     with closing(Ledger(home)) as ledger:
         ledger.keep(order.fault, run, order.plain(), place, lease_s)

@@ -34,7 +34,8 @@ from tierdrill.process.identity import me
 from tierdrill.lab.lab_config import LabConfig, build
 from tierdrill.lab.supervisor.lab_start import start_lab
 from tierdrill.remedies.remedy import Setting
-from tierdrill.targets.lab.settings import undo_order
+from tierdrill.targets.lab.settings import LabSettings
+from tierdrill.targets.remedy_ledger import undo_order
 from tierdrill.targets.lab.labs import lab_place
 home = Path(sys.argv[2])
 ledger = Ledger(home)
@@ -42,7 +43,7 @@ ledger.lock("lab/own/small", "small", me(), "anna")
 ledger.own(own_process("small", "runner", me().pid))
 state, child = start_lab(build(LabConfig, json.loads(Path(sys.argv[1]).read_text()), "lab"), home)
 ledger.own(own_process("small", "lab", child.pid))
-order = undo_order("small", Setting("cordon", "node-1"), {"node": False, "gpus": []}, 3600.0)
+order = undo_order("small", Setting("cordon", "node-1"), {"node": False, "gpus": []}, LabSettings.mechanism, 3600.0)
 ledger.keep(order.fault, "small", order.plain(), lab_place(state, home), 3600.0)
 print("up", flush=True)
 sys.stdin.read()

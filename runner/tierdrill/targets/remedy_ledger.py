@@ -64,6 +64,19 @@ def undo_id(run: str, setting: Setting) -> str:
     return f"{run}/{REMEDY}/{setting}"
 
 
+def undo_order(run: str, setting: Setting, before: Any, mechanism: Mechanism, lease_s: float) -> FaultOrder:
+    """The order whose revert puts a setting back to what it was before."""
+    return FaultOrder(
+        fault=undo_id(run, setting),
+        kind=REMEDY,
+        target=str(setting),
+        target_kind=_TARGET_KINDS.get(setting.kind, "service"),
+        mechanism=mechanism,
+        parameters={"setting": asdict(setting), "before": before},
+        lease_s=lease_s,
+    )
+
+
 class RemedyLedger:
     """RemedyPort over a deployment's, for one run: its ledger knows of every change before it is made."""
 
@@ -112,15 +125,8 @@ class RemedyLedger:
 
     def _order(self, setting: Setting) -> FaultOrder:
         """The order whose revert puts a setting back to what it is now."""
-        return FaultOrder(
-            fault=undo_id(self._run, setting),
-            kind=REMEDY,
-            target=str(setting),
-            target_kind=_TARGET_KINDS.get(setting.kind, "service"),
-            mechanism=self._settings.mechanism,
-            parameters={"setting": asdict(setting), "before": self._settings.read(setting)},
-            lease_s=self._lease_s,
-        )
+        of = self._settings
+        return undo_order(self._run, setting, of.read(setting), of.mechanism, self._lease_s)
 
     def _intend(self, settings: Sequence[Setting]) -> None:
         if not settings:
