@@ -13,15 +13,15 @@ import pytest
 from tests.cluster.api_witness import pod_ready
 from tests.cluster.conftest import ClusterInUse
 from tests.cluster.drilled_workloads import Drilled, two_tiers
-from tierdrill.faults.registry import KINDS, checked_parameters
+from tests.cluster.faults_to_inject import RUN, bound
+from tierdrill.faults.registry import KINDS
 from tierdrill.injection.undo import await_proof
 from tierdrill.targets.base import FaultOrder, Proof, TargetError
-from tierdrill.targets.kubernetes.fault_port import MECHANISMS, KubernetesPort
+from tierdrill.targets.kubernetes.fault_port import KubernetesPort
 from tierdrill.targets.kubernetes.hold import Hold
 from tierdrill.targets.kubernetes.ledger_map import RunMap
 
 pytestmark = pytest.mark.cluster
-RUN = "drill-of-the-tests"
 LEASE_S = 2.0
 
 
@@ -39,12 +39,6 @@ def ledger(drilled: Drilled) -> Iterator[RunMap]:
     found.create()
     yield found
     found.delete()
-
-
-def bound(port: KubernetesPort, kind: str, **parameters: Any) -> FaultOrder:
-    checked = checked_parameters(kind, parameters)
-    target, of = KINDS[kind].target(checked), KINDS[kind].target_kind
-    return port.bind(FaultOrder(f"{RUN}/{kind}/{target}", kind, target, of, MECHANISMS[kind], checked, LEASE_S))
 
 
 def landed(port: KubernetesPort, order: FaultOrder) -> Proof:
@@ -80,7 +74,7 @@ def test_a_fault_is_there_and_then_it_is_not(
 ) -> None:
     port = drilled.port()
     nodes = {one["metadata"]["name"]: one["spec"] for one in drilled.api.get("/api/v1/nodes")["items"]}
-    order = bound(port, kind, **parameters)
+    order = bound(port, kind, LEASE_S, **parameters)
     port.inject(order)
     there = landed(port, order)
     assert there.seen, there.detail
@@ -99,18 +93,18 @@ def test_a_fault_is_there_and_then_it_is_not(
 
 def test_a_drained_node_takes_no_pods_and_a_denied_tier_gets_none(drilled: Drilled, ledger: RunMap) -> None:
     port = drilled.port()
-    order = bound(port, "node-drain", node="node-3")
+    order = bound(port, "node-drain", LEASE_S, node="node-3")
     port.inject(order)
     assert landed(port, order).seen and pods_on(drilled, "node-3") == set()
     port.revert(order)
     assert gone(port, order).seen
     drilled.settled()
     port = drilled.port()
-    deny = bound(port, "deny-policy", tier="critical")
+    deny = bound(port, "deny-policy", LEASE_S, tier="critical")
     port.inject(deny)
     assert landed(port, deny).seen
     names = set(drilled.names())
-    delete = bound(port, "pod-delete", replica="assistant-0")
+    delete = bound(port, "pod-delete", LEASE_S, replica="assistant-0")
     port.inject(delete)
     assert landed(port, delete).seen and not port.gone(delete).seen
     drilled.api.wait(
@@ -131,8 +125,8 @@ def test_a_budget_keeps_an_eviction_away_and_a_drain_names_it(drilled: Drilled, 
         drilled.api.wait(budgets, lambda found: found["all-of-critical"].get("status", {}).get("currentHealthy") == 3)
         port = drilled.port()
         with pytest.raises(TargetError, match="disruption budget"):
-            bound(port, "pod-evict", replica="assistant-0")
-        order = bound(port, "node-drain", node="node-1", within_s=2)
+            bound(port, "pod-evict", LEASE_S, replica="assistant-0")
+        order = bound(port, "node-drain", LEASE_S, node="node-1", within_s=2)
         with pytest.raises(TargetError, match=r"was not evicted: .*all-of-critical|was not evicted: .*budget"):
             port.inject(order)
         port.revert(order)
@@ -148,7 +142,10 @@ def test_the_warden_undoes_what_a_dead_runner_has_left(drilled: Drilled) -> None
     began = time.monotonic()
     hold.hold(["node-2"], 60.0)
     print(f"held after {time.monotonic() - began:.2f} s")
-    orders = [bound(port, "node-cordon", node="node-2"), bound(port, "quota-squeeze", tier="critical")]
+    orders = [
+        bound(port, "node-cordon", LEASE_S, node="node-2"),
+        bound(port, "quota-squeeze", LEASE_S, tier="critical"),
+    ]
     for order in orders:
         port.inject(order)
         hold.beat()
@@ -173,7 +170,7 @@ def test_a_run_that_ends_well_leaves_nothing(drilled: Drilled) -> None:
     port = drilled.port()
     hold = Hold(port.place, RUN, LEASE_S)
     hold.hold([], 60.0)
-    order = bound(port, "node-taint", node="node-1")
+    order = bound(port, "node-taint", LEASE_S, node="node-1")
     port.inject(order)
     hold.beat()
     port.revert(order)

@@ -190,8 +190,10 @@ def test_this_machines_python_fits_together_and_brings_all_that_it_needs(catalog
         hosts = {one["hostPath"]["path"] for one in template["spec"]["volumes"] if "hostPath" in one}
         assert hosts <= set(mounted)
         assert all(mount["readOnly"] for mount in container["volumeMounts"] if mount["mountPath"] in hosts)
-    commands = {owner["metadata"]["name"]: template["spec"]["containers"][0]["command"][0] for owner, template in
-                templates(objects)}
+    commands = {
+        owner["metadata"]["name"]: template["spec"]["containers"][0]["command"][0]
+        for owner, template in templates(objects)
+    }
     assert commands["prometheus"] == str(tools.prometheus)
     levels = {
         each["metadata"]["name"]: each["metadata"]["labels"]["pod-security.kubernetes.io/enforce"]

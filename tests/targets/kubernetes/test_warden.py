@@ -29,8 +29,10 @@ LEASE = "/apis/coordination.k8s.io/v1/namespaces/tierdrill/leases/drill"
 class Bench:
     """A run that holds the cluster and has cordoned a node; its warden, whose clock goes as far as it waits."""
 
-    def __init__(self, api: FakeApi, port: KubernetesPort) -> None:
-        self.api, self.now = api, 0.0
+    def __init__(self, api: FakeApi, port: KubernetesPort, folder: Path) -> None:
+        self.api, self.now, self.folder = api, 0.0, folder
+        (folder / "token").write_text("no-secret")
+        self.server = port.place.cluster.server
         self.lease = DrillLease(port.place.cluster, "tierdrill")
         self.ledger = RunMap(port.place.cluster, "tierdrill", RUN)
         self.lease.take(RUN, HOLDER, LEASE_S)
@@ -49,7 +51,8 @@ class Bench:
         self.now += within_s / 2 if len(self.api.events) > before else within_s
 
     def warden(self, ask: Any = None) -> Warden:
-        config = {"lease": LEASE, "map": self.ledger.path, "holder": HOLDER, "lease_s": LEASE_S}
+        own = [f"/apis/batch/v1/namespaces/tierdrill/jobs?labelSelector=tierdrill.io/run%3D{RUN}"]
+        config = {"lease": LEASE, "map": self.ledger.path, "own": own, "holder": HOLDER, "lease_s": LEASE_S}
         return Warden(ask or asking(self.lease._cluster), self.watch, config, lambda: self.now, self.sleep)
 
     def sleep(self, seconds: float) -> None:
@@ -62,8 +65,8 @@ class Bench:
 
 
 @pytest.fixture
-def bench(api: FakeApi, port: KubernetesPort) -> Bench:
-    return Bench(api, port)
+def bench(api: FakeApi, port: KubernetesPort, tmp_path: Path) -> Bench:
+    return Bench(api, port, tmp_path)
 
 
 def test_it_says_that_it_is_at_its_post(bench: Bench) -> None:
@@ -79,6 +82,15 @@ def test_it_undoes_all_once_the_lease_was_not_renewed_in_its_time(bench: Bench) 
     assert state.holder == "" and state.undone == (
         f"{HOLDER}: nobody renewed its Lease for 5 s: node worker-1: put back"
     )
+
+
+def test_it_takes_away_what_the_run_has_made_and_nothing_else(bench: Bench) -> None:
+    jobs = "/apis/batch/v1/namespaces/tierdrill/jobs"
+    bench.api.put(f"{jobs}/mine", {"metadata": {"labels": {"tierdrill.io/run": RUN}}})
+    bench.api.put(f"{jobs}/other", {"metadata": {"labels": {"tierdrill.io/run": "other"}}})
+    server = PodApi(bench.server, bench.folder)
+    bench.warden(server.ask).run()
+    assert [path for path in bench.api.objects if path.startswith(jobs)] == [f"{jobs}/other"]
 
 
 def test_a_lease_that_is_renewed_is_no_reason_to_act(bench: Bench) -> None:
@@ -164,9 +176,7 @@ def test_one_undo_that_is_refused_keeps_no_other_from_being_played(bench: Bench,
 def test_a_pod_asks_with_its_token_and_wakes_when_the_lease_changes(
     bench: Bench, kubeconfig: Path, tmp_path: Path
 ) -> None:
-    server = bench.lease._cluster.server
-    (tmp_path / "token").write_text("no-secret")
-    api = PodApi(server, tmp_path)
+    api = PodApi(bench.server, tmp_path)
     status, lease = api.ask("GET", LEASE)
     assert status == 200 and lease["spec"]["holderIdentity"] == HOLDER
     bench.lease.beat(HOLDER)

@@ -58,9 +58,15 @@ class Hold:
         assert image is not None
         owner = {"apiVersion": "v1", "kind": "ConfigMap", "name": self._map.name, "uid": uid}
         labels = {RUN_LABEL: label_value(self.run)}
+        mine = f"?labelSelector={RUN_LABEL}%3D{label_value(self.run)}"
+        own = [path_of("jobs", self._namespace, group="batch"), path_of("pods", self._namespace)]
         config = {
-            "lease": self._lease.path, "map": self._map.path, "holder": self.holder, "lease_s": self.lease_s,
-        }  # fmt: skip
+            "lease": self._lease.path,
+            "map": self._map.path,
+            "own": [f"{path}{mine}" for path in own],
+            "holder": self.holder,
+            "lease_s": self.lease_s,
+        }
         name = self._map.name.replace("run-", "warden-", 1)
         job = warden_job(image, name, labels, owner, PROGRAM, config, avoid, planned_s + MARGIN_S)
         self._place.cluster.send("POST", path_of("jobs", self._namespace, group="batch"), job)

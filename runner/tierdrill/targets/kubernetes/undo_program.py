@@ -40,7 +40,7 @@ JSON_PATCH, MERGE_PATCH = "application/json-patch+json", "application/merge-patc
 GONE, CONFLICT, INVALID, UNREACHABLE = 404, 409, 422, 599
 ATTEMPTS = 10
 RETRY_S = 0.3
-ASK_S = 5.0
+ASK_S = 3.0
 SECRETS = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 
 
@@ -165,10 +165,10 @@ class Warden:
         sleep: Callable[[float], object] = time.sleep,
     ) -> None:
         """`watch` (resourceVersion, seconds) returns once the Lease may have changed, or the time is up.
-        `config` has `lease` and `map` (paths), `holder` and `lease_s`.
+        `config` has `lease` and `map` (paths), `own` (lists, as paths, of what the run has made), `holder`, `lease_s`.
         """
         self._ask, self._watch, self._clock, self._sleep = ask, watch, clock, sleep
-        self._lease, self._map = config["lease"], config["map"]
+        self._lease, self._map, self._own = config["lease"], config["map"], config["own"]
         self._holder, self._lease_s = config["holder"], config["lease_s"]
 
     def run(self) -> str:
@@ -212,7 +212,17 @@ class Warden:
         # Whoever has written another fault into it meanwhile keeps it: that one is undone next.
         unchanged = {key: found["metadata"][key] for key in ("uid", "resourceVersion")}
         body = {"preconditions": unchanged, "propagationPolicy": "Background"}
-        return self._ask("DELETE", self._map, body)[0] < 400
+        if self._ask("DELETE", self._map, body)[0] >= 400:
+            return False
+        self._take_away()
+        return True
+
+    def _take_away(self) -> None:
+        """What the run has made beside, this pod among it: the cluster's garbage collection may take its time."""
+        for collection in self._own:
+            for item in self._ask("GET", collection)[1].get("items", []):
+                path = f"{collection.partition('?')[0]}/{item['metadata']['name']}"
+                self._ask("DELETE", path, {"gracePeriodSeconds": 0, "propagationPolicy": "Background"})
 
     def _free(self, said: str) -> None:
         """The Lease, for the next run, with what was done here; whether that works or not."""

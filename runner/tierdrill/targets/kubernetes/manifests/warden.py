@@ -12,8 +12,9 @@ from tierdrill.targets.kubernetes.manifests.roles import WARDEN
 from tierdrill.targets.kubernetes.permissions import may
 
 NEEDS = (
-    *may("jobs", "create", "get", "list", "delete", group="batch", scope="own"),
-    *may("pods", "list", scope="own"),
+    *may("jobs", "create", group="batch", scope="own"),
+    *may("jobs", "list", "delete", group="batch", scope="own", undo=True),
+    *may("pods", "list", "delete", scope="own", undo=True),
 )
 PROGRAM_FOLDER = "/program"
 TOLERATION_S = 5

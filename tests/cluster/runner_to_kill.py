@@ -1,0 +1,60 @@
+"""A runner that holds a cluster and breaks it through its API, again and again, until it is killed."""
+
+from __future__ import annotations
+
+import json
+import random
+import sys
+import threading
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
+from tests.cluster.faults_to_inject import FAULTS, RUN, bound
+from tierdrill.targets.base import TargetError
+from tierdrill.targets.kubernetes.fault_port import KubernetesPort
+from tierdrill.targets.kubernetes.hold import Hold
+from tierdrill.targets.kubernetes.lease import LeaseLost
+
+LEASE_S = 2.0
+
+
+def keep(hold: Hold, lost: threading.Event) -> None:
+    """Renew the Lease while the cluster lets us."""
+    while not lost.wait(LEASE_S / 4):
+        try:
+            hold.beat()
+        except LeaseLost:
+            lost.set()
+        except TargetError:
+            continue
+
+
+def main() -> None:
+    """Says `held`, then the name of each fault as it is about to be injected."""
+    told = json.loads(sys.stdin.readline())
+    chance, port, lost = random.Random(told["seed"]), KubernetesPort(told["place"]), threading.Event()
+    hold = Hold(port.place, RUN, LEASE_S)
+    hold.hold([], 600.0)
+    threading.Thread(target=keep, args=(hold, lost), daemon=True).start()
+    print("held", flush=True)
+    while not lost.is_set():
+        faults = chance.sample(FAULTS, 2)
+        try:
+            orders = [bound(port, kind, LEASE_S, **parameters) for kind, parameters in faults]
+            for order in orders:
+                print(order.kind, flush=True)
+                port.inject(order)
+            time.sleep(chance.random())
+            for order in orders:
+                port.revert(order)
+                while not port.gone(order).seen:
+                    time.sleep(0.2)
+        except TargetError as error:
+            print(error, flush=True)
+            time.sleep(0.2)
+
+
+if __name__ == "__main__":
+    main()
