@@ -23,7 +23,7 @@ from tests.cluster.conftest import ClusterInUse
 from tests.cluster.drilled_workloads import Drilled, two_tiers
 from tests.cluster.runner_to_kill import LEASE_S
 from tierdrill.targets.kubernetes.cluster_place import Place
-from tierdrill.targets.kubernetes.sweep import leftovers
+from tierdrill.targets.kubernetes.sweep import leftovers, sweep
 
 pytestmark = pytest.mark.cluster
 GRACE_S = 5.0
@@ -121,6 +121,7 @@ def test_nothing_is_left_whoever_is_killed(seed: int, cluster: ClusterInUse, dri
     finally:
         runner.kill()
         runner.communicate()
+        sweep(Place(drilled.place), print, print)
     drilled.settled()
     assert state(drilled) == before
 

@@ -191,9 +191,7 @@ def test_what_the_server_asks_to_wait_is_waited(api: Api, tmp_path: Path, monkey
     assert pauses == [3.0, 3.0]
 
 
-def test_calls_are_spaced_once_a_burst_is_used_up(
-    api: Api, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_calls_are_spaced_once_a_burst_is_used_up(api: Api, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     now, pauses = [0.0], list[float]()
     monkeypatch.setattr(connect.time, "monotonic", lambda: now[0])
     monkeypatch.setattr(connect.time, "sleep", pauses.append)
