@@ -123,7 +123,7 @@ def test_calls_are_what_the_supervisor_expects(server: Server, tmp_path: Path) -
             ),
             (lambda: client.set_gpu("node-1", 1, {"mode": "lost"}), ("POST", "/v1/gpus/node-1/1", {"mode": "lost"})),
             (
-                lambda: client.set_weights({"node-1": 0.5}, gateway="gateway-a"),
+                lambda: client.to_gateways("weights", {"node-1": 0.5}, gateway="gateway-a"),
                 ("PUT", "/v1/weights?gateway=gateway-a", {"node-1": 0.5}),
             ),
             (lambda: client.set_webhook("http://x", "t"), ("PUT", "/v1/webhook", {"url": "http://x", "token": "t"})),

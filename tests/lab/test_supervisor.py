@@ -417,34 +417,34 @@ def test_links_are_cut_and_mended(lab: Lab) -> None:
 
 def test_gateways_are_set_together_or_apart(lab: Lab) -> None:
     try:
-        assert lab.client.set_weights({"node-2": 0.5}, gateway="gateway-b")["gateway-b"]["node-2"] == 0.5
-        assert lab.client.weights()["gateway-a"].get("node-2", 1.0) == 1.0
-        assert set(lab.client.set_shed({"best-effort": 1.0})) == {"gateway-a", "gateway-b"}
+        assert lab.client.to_gateways("weights", {"node-2": 0.5}, gateway="gateway-b")["gateway-b"]["node-2"] == 0.5
+        assert lab.client.gateways("weights")["gateway-a"].get("node-2", 1.0) == 1.0
+        assert set(lab.client.to_gateways("shed", {"best-effort": 1.0})) == {"gateway-a", "gateway-b"}
         assert lab.complete("draft").status_code in (429, 503)
-        assert lab.client.set_flags({"ejection": False})["gateway-a"]["ejection"] is False
-        assert lab.client.flags()["gateway-b"]["ejection"] is False
+        assert lab.client.to_gateways("flags", {"ejection": False})["gateway-a"]["ejection"] is False
+        assert lab.client.gateways("flags")["gateway-b"]["ejection"] is False
         with pytest.raises(LabError, match="unknown flag"):
-            lab.client.set_flags({"ejaction": False})
+            lab.client.to_gateways("flags", {"ejaction": False})
         with pytest.raises(LabError, match="expected one of: gateway-a, gateway-b"):
-            lab.client.set_shed({"best-effort": 1.0}, gateway="gateway-z")
+            lab.client.to_gateways("shed", {"best-effort": 1.0}, gateway="gateway-z")
     finally:
-        lab.client.set_weights({"node-2": 1.0})
-        lab.client.set_shed({"best-effort": 0.0})
-        lab.client.set_flags({"ejection": True})
-    assert lab.client.shed()["gateway-a"].get("best-effort", 0.0) == 0.0
+        lab.client.to_gateways("weights", {"node-2": 1.0})
+        lab.client.to_gateways("shed", {"best-effort": 0.0})
+        lab.client.to_gateways("flags", {"ejection": True})
+    assert lab.client.gateways("shed")["gateway-a"].get("best-effort", 0.0) == 0.0
 
 
 def test_a_restarted_gateway_has_its_address_and_its_picker_and_nothing_else_it_was_told(lab: Lab) -> None:
-    lab.client.set_picker(False, "gateway-a")
-    lab.client.set_flags({"ejection": False}, gateway="gateway-a")
+    lab.client.to_gateways("picker", {"up": False}, "gateway-a")
+    lab.client.to_gateways("flags", {"ejection": False}, gateway="gateway-a")
     assert lab.complete().status_code == 500 and lab.complete(gateway="gateway-b").status_code == 200
-    assert lab.client.picker()["gateway-a"] == {"up": False, "state": "fails-closed"}
+    assert lab.client.gateways("picker")["gateway-a"] == {"up": False, "state": "fails-closed"}
     before = lab.state.gateways["gateway-a"]
     assert lab.client.restart_process("gateway-a")["changed"]
     assert lab.client.status()["addresses"]["gateways"]["gateway-a"] == before
     assert lab.complete().status_code == 200
-    assert lab.client.picker("gateway-a") == {"gateway-a": {"up": True, "state": "picking"}}
-    assert lab.client.flags()["gateway-a"]["ejection"] is True
+    assert lab.client.gateways("picker", "gateway-a") == {"gateway-a": {"up": True, "state": "picking"}}
+    assert lab.client.gateways("flags")["gateway-a"]["ejection"] is True
     ended = [event for event in lab.client.events() if event["kind"] == "process-exit" and event["name"] == "gateway-a"]
     assert [event["expected"] for event in ended] == [True]
     with pytest.raises(LabError, match="expected one of: "):

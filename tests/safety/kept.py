@@ -79,11 +79,17 @@ class Kept:
         try:
             with LabClient(state) as client:
                 status, view, network = client.status(), client.state(), client.get("/v1/fabric")
+                usual = {"shed": (0, 0.0), "weights": (1, 1.0), "caps": (None,)}
+                changed = {
+                    what: {
+                        at: {name: value for name, value in by.items() if value not in values}
+                        for at, by in client.gateways(what).items()
+                    }
+                    for what, values in usual.items()
+                }
                 return {
-                    "shed": {at: {k: v for k, v in by.items() if v} for at, by in client.shed().items()},
-                    "weights": {at: {k: v for k, v in by.items() if v != 1} for at, by in client.weights().items()},
-                    "caps": {at: {k: v for k, v in by.items() if v is not None} for at, by in client.caps().items()},
-                    "flags": client.flags(),
+                    **changed,
+                    "flags": client.gateways("flags"),
                     "links": client.links(),
                     "dark": network["down"],
                     "power": status["power"],

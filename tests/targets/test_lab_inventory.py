@@ -77,7 +77,7 @@ def test_a_gateway_that_is_down_keeps_nothing_else_from_being_given_back(monkeyp
     given, ended = [], []
 
     class Client:
-        def set_flags(self, flags: dict[str, bool], gateway: str) -> None:
+        def to_gateways(self, _: str, flags: dict[str, bool], gateway: str) -> None:
             if gateway == "gateway-a":
                 raise LabError("gateway-a is not responding")
             given.append((gateway, flags))

@@ -48,10 +48,10 @@ class Lab:
     def state(self) -> dict[str, Any]:
         return {"nodes": [], "replicas": self.replicas}
 
-    def set_picker(self, up: bool, gateway: str) -> None:
-        self.set.append((up, gateway))
+    def to_gateways(self, _: str, changes: dict[str, bool], gateway: str) -> None:
+        self.set.append((changes["up"], gateway))
 
-    def picker(self, gateway: str) -> dict[str, Any]:
+    def gateways(self, _: str, gateway: str) -> dict[str, Any]:
         if gateway != "gateway-a" or not self.alive:
             raise LabError(f"got gateway {gateway!r}", 404)
         return {"gateway-a": {"up": False, "state": "fails-closed"}}

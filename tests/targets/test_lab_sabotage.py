@@ -29,7 +29,7 @@ class Lab:
     def status(self) -> dict[str, Any]:
         return {"power": {"node-1": self.power}}
 
-    def set_flags(self, flags: dict[str, bool], gateway: str) -> None:
+    def to_gateways(self, _: str, flags: dict[str, bool], gateway: str) -> None:
         if gateway == self.down:
             raise LabError("it is down")
         self.said.append((gateway, flags))
@@ -37,7 +37,7 @@ class Lab:
     def set_exporter(self, node: str, up: bool) -> None:
         self.said.append((node, up))
 
-    def flags(self) -> dict[str, dict[str, bool]]:
+    def gateways(self, _: str) -> dict[str, dict[str, bool]]:
         now = {gateway: {"retries": True, "hedging": False} for gateway in ("gateway-a", "gateway-b")}
         for gateway, flags in self.said:
             if isinstance(flags, dict):

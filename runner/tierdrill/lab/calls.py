@@ -120,44 +120,17 @@ class Requests(Generic[T]):
     def end_stall(self, node: str) -> T:
         return self.ask(Call("DELETE", f"/v1/nodes/{_part(node)}/stall"))
 
-    def flags(self) -> T:
-        return self.get("/v1/flags")
-
-    def picker(self, gateway: str | None = None) -> T:
-        """Each gateway's endpoint picker, or one's: whether it is up, and how requests find a replica."""
-        return self.get("/v1/picker", gateway)
-
-    def weights(self) -> T:
-        return self.get("/v1/weights")
-
-    def shed(self) -> T:
-        return self.get("/v1/shed")
-
-    def caps(self) -> T:
-        """Each gateway's caps per tier, in requests a second."""
-        return self.get("/v1/caps")
+    def gateways(self, what: str, gateway: str | None = None) -> T:
+        """Flags, weights, shed fractions, caps or the picker of each gateway, or of one; see `to_gateways`."""
+        return self.get(f"/v1/{what}", gateway)
 
     def to_gateways(self, what: str, changes: Mapping[str, Any], gateway: str | None = None) -> T:
-        """Change flags, weights, shed fractions, caps or the picker of all gateways, or of one."""
+        """Change a setting of all gateways, or of one.
+
+        `flags` are on or off, `weights` shares of a node or a GPU, `shed` the fraction of a tier that is turned away,
+        `caps` the requests a second that a tier is held to (None takes the cap away), `picker` whether it is `up`.
+        """
         return self.ask(Call("PUT", f"/v1/{what}", dict(changes), _of(gateway)))
-
-    def set_flags(self, changes: Mapping[str, bool], gateway: str | None = None) -> T:
-        return self.to_gateways("flags", changes, gateway)
-
-    def set_picker(self, up: bool, gateway: str | None = None) -> T:
-        """Take the endpoint picker away, or give it back."""
-        return self.to_gateways("picker", {"up": up}, gateway)
-
-    def set_weights(self, changes: Mapping[str, float], gateway: str | None = None) -> T:
-        return self.to_gateways("weights", changes, gateway)
-
-    def set_shed(self, changes: Mapping[str, float], gateway: str | None = None) -> T:
-        """Change the fraction of a tier that is turned away."""
-        return self.to_gateways("shed", changes, gateway)
-
-    def set_caps(self, changes: Mapping[str, float | None], gateway: str | None = None) -> T:
-        """Hold tiers to a rate (requests a second each); None takes the cap away."""
-        return self.to_gateways("caps", changes, gateway)
 
     def remedy(self, verb: str, arguments: Mapping[str, Any]) -> T:
         """Carry out a remedy of the controller. A refusal is an answer: {"ok": false, "reason": ...}."""

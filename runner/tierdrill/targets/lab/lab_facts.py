@@ -46,20 +46,20 @@ class LabFacts:
         return str(_named(self._inventory().gpus, gpu).state)
 
     def gpu_weight(self, gpu: str) -> float:
-        return max((float(gateway.get(gpu, 1.0)) for gateway in self._client.weights().values()), default=1.0)
+        return max((float(gateway.get(gpu, 1.0)) for gateway in self._client.gateways("weights").values()), default=1.0)
 
     def tier_ready_share(self, tier: str) -> float:
         return self._inventory().tier_ready_share(tier)
 
     def tier_shed(self, tier: str) -> float:
-        return max((float(gateway.get(tier, 0.0)) for gateway in self._client.shed().values()), default=0.0)
+        return max((float(gateway.get(tier, 0.0)) for gateway in self._client.gateways("shed").values()), default=0.0)
 
     def tier_unplaced(self, tier: str) -> int:
         return sum(replica.tier == tier and replica.node is None for replica in self._inventory().replicas)
 
     def link_weight(self, link: str) -> float:
         gateway, _, node = link.partition(">")
-        return float(self._client.weights().get(gateway, {}).get(node, 1.0))
+        return float(self._client.gateways("weights").get(gateway, {}).get(node, 1.0))
 
     def gateway_router(self, gateway: str) -> str:
         return router_fail_closed.router_state(self._client, gateway)

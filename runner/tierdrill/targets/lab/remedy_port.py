@@ -55,22 +55,23 @@ class LabRemedies(LabFacts):
         if "gpu" in arguments:
             where += f"/{arguments['gpu']}"
         weights = {where: float(arguments["weight"])}
-        self._client.set_weights(weights, gateway=gateway)
+        self._client.to_gateways("weights", weights, gateway=gateway)
         return RemedyResult(True, f"{where} weighs {weights[where]:g} at {gateway or 'all gateways'}")
 
     def shed(self, arguments: Arguments) -> RemedyResult:
-        self._client.set_shed({arguments["tier"]: float(arguments["fraction"])})
+        self._client.to_gateways("shed", {arguments["tier"]: float(arguments["fraction"])})
         return RemedyResult(True, f"{float(arguments['fraction']):.0%} of {arguments['tier']} is shed")
 
     def cap(self, arguments: Arguments) -> RemedyResult:
         """So many requests a second over all gateways; None lifts it."""
         tier, rate = str(arguments["tier"]), arguments.get("rate")
         each = None if rate is None else float(rate) / max(1, len(self._gateways()))
-        self._client.set_caps({tier: each})
+        self._client.to_gateways("caps", {tier: each})
         return RemedyResult(True, f"{tier} is not capped" if rate is None else f"{tier} is held to {rate:g}/s")
 
     def set_flag(self, arguments: Arguments) -> RemedyResult:
-        self._client.set_flags({arguments["flag"]: bool(arguments["value"])}, gateway=arguments.get("gateway"))
+        flags = {arguments["flag"]: bool(arguments["value"])}
+        self._client.to_gateways("flags", flags, gateway=arguments.get("gateway"))
         where = arguments.get("gateway") or "all gateways"
         return RemedyResult(True, f"flag {arguments['flag']} is {arguments['value']} at {where}")
 

@@ -22,7 +22,7 @@ HEARTBEATS_S = 1.2
 def _bind(client: LabClient, state: State, p: Parameters) -> Parameters:
     if p.get("exporter"):
         known({one["name"]: one for one in state["nodes"]}, p["exporter"], "node")
-    now = client.flags() if p["flags_off"] else {}
+    now = client.gateways("flags") if p["flags_off"] else {}
     return {"flags": {gateway: {flag: bool(has[flag]) for flag in p["flags_off"]} for gateway, has in now.items()}}
 
 
@@ -34,7 +34,7 @@ def _cut(client: LabClient, p: Parameters) -> None:
         except httpx.HTTPError as error:
             raise LabError(f"Alertmanager did not silence {p['silenced']}: {error}") from error
     for gateway, flags in p["flags"].items():
-        client.set_flags(dict.fromkeys(flags, False), gateway=gateway)
+        client.to_gateways("flags", dict.fromkeys(flags, False), gateway=gateway)
     if p.get("exporter"):
         client.set_exporter(p["exporter"], True, frozen=True)
 
@@ -53,7 +53,7 @@ def _give_settings_back(client: LabClient, p: Parameters) -> None:
     problems = []
     for gateway, flags in p["flags"].items():
         try:
-            client.set_flags(flags, gateway=gateway)
+            client.to_gateways("flags", flags, gateway=gateway)
         except LabError as error:
             problems.append(error)
     if (node := p.get("exporter")) and not without_power(client, node):
@@ -83,7 +83,7 @@ def _is_back(client: LabClient, p: Parameters) -> Proof:
 
 def _look(client: LabClient, p: Parameters) -> tuple[dict[str, Any], list[str]]:
     """The gateways' flags, and the silences of this sabotage that have not expired."""
-    flags = client.flags() if p["flags"] else {}
+    flags = client.gateways("flags") if p["flags"] else {}
     if not p["comment"]:
         return flags, []
     try:

@@ -28,12 +28,12 @@ def _bind(client: LabClient, state: State, p: Parameters) -> Parameters:
 
 
 def _lose(client: LabClient, p: Parameters) -> object:
-    return client.set_picker(False, p["gateway"])
+    return client.to_gateways("picker", {"up": False}, p["gateway"])
 
 
 def _give_back(client: LabClient, p: Parameters) -> object:
     """A gateway that has ended took its lost picker along."""
-    return client.set_picker(True, p["gateway"]) if _alive(client, p) else None
+    return client.to_gateways("picker", {"up": True}, p["gateway"]) if _alive(client, p) else None
 
 
 def _refuses(client: LabClient, p: Parameters) -> Proof:
@@ -87,7 +87,7 @@ def _alive(client: LabClient, p: Parameters) -> bool:
 def router_state(client: LabClient, gateway: str) -> str:
     """How a gateway finds replicas: picking, fails-closed, fails-open, or down; LabError for an unknown gateway."""
     try:
-        return str(client.picker(gateway)[gateway]["state"])
+        return str(client.gateways("picker", gateway)[gateway]["state"])
     except LabError:
         if gateway in _gateways(client) and not _alive(client, {"gateway": gateway}):
             return "down"
