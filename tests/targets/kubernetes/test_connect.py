@@ -77,7 +77,11 @@ def served(tls: ssl.SSLContext | None = None) -> Iterator[Api]:
             text = self.rfile.read(int(self.headers.get("Content-Length") or 0))
             asked = (self.command, self.path, self.headers.get("Authorization", ""), json.loads(text or b"null"))
             api.asked.append(asked)
-            status, headers, body = api.answers(asked)
+            try:
+                status, headers, body = api.answers(asked)
+            except LookupError:
+                self.close_connection = True
+                return
             self.send_response(status)
             for name, value in {"Content-Type": "application/json", **headers}.items():
                 self.send_header(name, value)
@@ -232,6 +236,21 @@ def test_a_refusal_that_is_no_status_object_is_told_by_its_status(api: Api, tmp_
     with pytest.raises(ApiError, match="HTTP 502 Bad Gateway") as caught:
         Cluster(api.kubeconfig(tmp_path)).get("/version")
     assert caught.value.status == 502
+
+
+def test_a_connection_that_breaks_is_made_anew_once_for_reading_only(api: Api, tmp_path: Path) -> None:
+    def answers(asked: Asked) -> Answer:
+        if len(api.asked) == 1:
+            raise LookupError
+        return says({"ok": True})
+
+    api.answers = answers
+    cluster = Cluster(api.kubeconfig(tmp_path))
+    assert cluster.get("/version") == {"ok": True}
+    api.asked.clear()
+    with pytest.raises(ApiError, match="cannot be reached"):
+        cluster.send("POST", "/api/v1/x", {})
+    assert len(api.asked) == 1
 
 
 def test_no_cluster_is_told(tmp_path: Path) -> None:

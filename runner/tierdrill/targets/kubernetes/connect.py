@@ -254,7 +254,7 @@ class Cluster:
         if not confirmed:
             self._confirm()
         words = [(name, str(value).lower() if isinstance(value, bool) else str(value)) for name, value in query.items()]
-        refreshed, until = False, time.monotonic() + PATIENCE_S
+        refreshed, repeated, until = False, False, time.monotonic() + PATIENCE_S
         said = {"Accept": JSON, **({"Content-Type": content_type} if body is not None else {}), **headers}
         while True:
             self._wait_for_turn()
@@ -272,6 +272,9 @@ class Cluster:
                     return answer
                 data = answer.data
             except (client.ApiException, urllib3.exceptions.HTTPError, OSError) as error:
+                if method == "GET" and not repeated and isinstance(error, urllib3.exceptions.ProtocolError):
+                    repeated = True  # the server ended a kept connection just as it was used again
+                    continue
                 raise unreachable(self._where, error) from error
             if answer.status < 400:
                 return answer
