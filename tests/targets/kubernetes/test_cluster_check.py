@@ -98,6 +98,15 @@ def test_what_is_missing_is_named(api: FakeApi, document: dict[str, Any], tmp_pa
     assert "pods of another tier: assistant-7d4f-1 (critical too)" in found["tier best-effort"][1]
 
 
+def test_a_kill_switch_and_a_drill_that_runs_are_told(api: FakeApi, document: dict[str, Any], tmp_path: Path) -> None:
+    lease = "/apis/coordination.k8s.io/v1/namespaces/tierdrill/leases/drill"
+    spec = {"holderIdentity": "night-1@ci", "renewTime": "2026-01-01T00:00:00.000000Z", "leaseDurationSeconds": 5}
+    api.put(lease, {"metadata": {"annotations": {"tierdrill.io/halt": "incident 7"}}, "spec": spec})
+    done = ask(document, tmp_path, "kubernetes", "check", "--json")
+    assert done.code == 1 and findings(done)["kill switch"] == (False, "on: incident 7")
+    assert any(one.startswith("night-1@ci holds the Lease") for one in json.loads(done.out)["remarks"])
+
+
 def test_admission_that_says_no_is_told_before_a_run(api: FakeApi, document: dict[str, Any], tmp_path: Path) -> None:
     def meddle(method: str, path: str, body: Any) -> None:
         privileged = body and body["spec"].get("hostPID") if path.endswith("/tierdrill/pods") else False

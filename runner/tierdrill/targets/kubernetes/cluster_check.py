@@ -13,6 +13,7 @@ from tierdrill.targets.kubernetes.api_errors import ApiError
 from tierdrill.targets.kubernetes.connect import Cluster, path_of
 from tierdrill.targets.kubernetes.drill_permissions import denied
 from tierdrill.targets.kubernetes.guard import namespace_refused, node_refused, owners, pod_refused
+from tierdrill.targets.kubernetes.lease import DrillLease, LeaseState
 from tierdrill.targets.kubernetes.manifests.warden import warden_job
 from tierdrill.targets.kubernetes.names import NameTable
 from tierdrill.targets.kubernetes.permissions import Permission
@@ -51,6 +52,9 @@ def check_cluster(settings: KubernetesSettings, workloads: Workloads, needs: Ite
             there = survey(cluster, settings)
             names = there.names(settings, workloads)
             findings += [*_places(settings, there), *_tiers(settings, there), *_pods(cluster, settings, there)]
+            lease = DrillLease(cluster, settings.namespace).look()
+            if lease.halt:
+                findings.append(Finding("kill switch", False, f"on: {lease.halt}"))
         except TargetError as error:
             if isinstance(error, ApiError) and error.status != FORBIDDEN:
                 raise
@@ -58,7 +62,7 @@ def check_cluster(settings: KubernetesSettings, workloads: Workloads, needs: Ite
             return ClusterCheck(cluster.server, version, uid, tuple(findings), NameTable(), ())
     finally:
         cluster.close()
-    return ClusterCheck(cluster.server, version, uid, tuple(findings), names, tuple(_remarks(there)))
+    return ClusterCheck(cluster.server, version, uid, tuple(findings), names, tuple(_remarks(there, lease)))
 
 
 def _places(settings: KubernetesSettings, there: Survey) -> list[Finding]:
@@ -131,7 +135,9 @@ def _pods(cluster: Cluster, settings: KubernetesSettings, there: Survey) -> Iter
                 raise
 
 
-def _remarks(there: Survey) -> Iterable[str]:
+def _remarks(there: Survey, lease: LeaseState) -> Iterable[str]:
+    if lease.holder:
+        yield f"{lease.holder} holds the Lease, last renewed {lease.renewed}"
     zones: dict[str, list[bool]] = {}
     for node in there.nodes:
         zones.setdefault(node.zone or "none", []).append(node.ready == "True")

@@ -73,6 +73,7 @@ def reading(settings: KubernetesSettings) -> tuple[Permission, ...]:
         *may("namespaces", "get", names=tuple(sorted(set(named)))),
         *may("pods", "list"),
         *may("pods", "get", scope="own"),
+        *may("leases", "get", group="coordination.k8s.io", scope="own"),
         *may("poddisruptionbudgets", "list", group="policy", scope="drilled"),
         *may("deployments", "list", group="apps", scope="drilled"),
         *may("statefulsets", "list", group="apps", scope="drilled"),

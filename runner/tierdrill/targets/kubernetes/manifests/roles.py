@@ -8,6 +8,7 @@ from typing import Any
 
 from tierdrill.documents.models.kubernetes import KubernetesSettings
 from tierdrill.targets.kubernetes.permissions import Permission
+from tierdrill.targets.kubernetes.undo_program import RUN_LABEL
 
 Json = dict[str, Any]
 GROUP = "rbac.authorization.k8s.io"
@@ -71,8 +72,9 @@ def admission_objects(settings: KubernetesSettings) -> list[Json]:
                 "message": "the namespace has not opted in to drills",
             },
             {
-                "expression": f"has(request.namespace) || (oldObject != null && {_has('oldObject', settings.opt_in)})",
-                "message": "the object has not opted in to drills",
+                "expression": f"has(request.namespace) || (oldObject == null ? {_made('object')} : "
+                f"{_made('oldObject')} || {_has('oldObject', settings.opt_in)})",
+                "message": "the object has not opted in to drills, and none has made it",
             },
         ],
     }
@@ -89,6 +91,11 @@ def _has(what: str, labels: Mapping[str, str]) -> str:
     there = [f"'{key}' in {what}.metadata.labels && {what}.metadata.labels['{key}'] == '{value}'"
              for key, value in sorted(labels.items())]  # fmt: skip
     return f"(has({what}.metadata.labels) && {' && '.join(there)})"
+
+
+def _made(what: str) -> str:
+    """By a drill, which labels all that it makes."""
+    return f"(has({what}.metadata.labels) && '{RUN_LABEL}' in {what}.metadata.labels)"
 
 
 def _cel_list(words: Iterable[str]) -> str:
