@@ -156,8 +156,9 @@ class RunLifecycle(Generic[D]):
         self.load_plan = load_plan(self.plan, self.deployment.session, self.folder)
         self.load = await LoadProcess.start(self.load_plan, self.folder)
         self.own("load", self.load.pid)
+        name_of = self.deployment.session.endpoints.replica
         self._pumps = [
-            self.spawn(pump_samples(self.load, self.recorder, guardrails, self.stop)),
+            self.spawn(pump_samples(self.load, self.recorder, guardrails, self.stop, name_of)),
             self.spawn(pump_reports(self.load, self.recorder)),
         ]
         return self.load

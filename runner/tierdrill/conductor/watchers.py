@@ -68,9 +68,15 @@ LEDGER_TICK_S = 0.1
 
 
 async def pump_samples(
-    load: LoadProcess, recorder: Recorder, guardrails: tuple[Guardrail, ...], stop: StopSignal
+    load: LoadProcess,
+    recorder: Recorder,
+    guardrails: tuple[Guardrail, ...],
+    stop: StopSignal,
+    name_of: Callable[[str], str] = str,
 ) -> None:
-    """Write the samples to the history, a batch a second, and hold them against the guardrails as they come."""
+    """Write the samples to the history, a batch a second, and hold them against the guardrails as they come. `name_of`
+    gives the replica that answered the name that the history has for it.
+    """
     watches = [GuardrailWatch(guardrail) for guardrail in guardrails]
     waiting: list[dict[str, Any]] = []
     flushed = time.monotonic()
@@ -84,7 +90,9 @@ async def pump_samples(
             if (breach := watch.feed(ends)) and not stop.stopped:
                 recorder.note(GuardrailBreached(guardrail=breach.guardrail, seen=breach.seen), "runner")
                 stop.stop("guardrail", f"{breach.guardrail}: {breach.seen}")
-        waiting.extend(sample.row() for sample in batch)
+        for sample in batch:
+            waiting.append(row := sample.row())
+            row["replica"] = None if sample.replica is None else name_of(sample.replica)
         if time.monotonic() - flushed >= BATCH_S:
             recorder.note(LoadSamples.read(samples_event_data(waiting)), "load")
             waiting, flushed = [], time.monotonic()

@@ -73,8 +73,11 @@ class KubernetesSession(ExternalSession):
         self._actors = ActorWatch(self.cluster, self._settings, self.names, self._silent, opening.observed)
         told = self._settings.gateways.admin if self._settings.gateways is not None else None
         self._admin = None if told is None else GatewayAdmin(self.cluster, self.names, told)
+        self._answering: dict[str, str] = {}
         rename = self.endpoints.rename
-        self.endpoints = replace(self.endpoints, rename=lambda labels: self.names().renamed(rename(labels)))
+        self.endpoints = replace(
+            self.endpoints, rename=lambda labels: self.names().renamed(rename(labels)), replica=self._replica
+        )
 
     def connect(self) -> None:
         """Blocking."""
@@ -150,6 +153,12 @@ class KubernetesSession(ExternalSession):
     def names(self) -> NameTable:
         """Which object each name stands for now."""
         return self._view.look()[0]
+
+    def _replica(self, pod: str) -> str:
+        """The name of what a pod is, or was; each is looked for once."""
+        if pod not in self._answering and (alias := self.names().alias("replica", pod)) != pod:
+            self._answering[pod] = alias
+        return self._answering.get(pod, pod)
 
     def inventory(self) -> Inventory:
         return self._view.look()[1]
