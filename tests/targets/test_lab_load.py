@@ -17,7 +17,8 @@ from tierdrill.load.child_line import CONTROL_FILE, LoadLine, StreamRates
 from tierdrill.process.identity import me
 from tierdrill.targets.base import TargetError
 from tierdrill.targets.lab.faults.load_surge import FAULT as SURGE
-from tierdrill.targets.lab.faults.load_surge import SURE, arrived, likelihood
+from tierdrill.targets.lab.faults.load_surge import arrived
+from tierdrill.targets.surging_load import SURE, likelihood
 
 
 class Lab:

@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Any
 from tierdrill.credentials import SecretMissing, read_secret
 from tierdrill.targets.base import TargetError
 from tierdrill.targets.kubernetes.permissions import may
+from tierdrill.text import read_json
 
 if TYPE_CHECKING:
     from tierdrill.documents.models.kubernetes import GatewayAdministration
+    from tierdrill.targets.kubernetes.cluster_place import Place
     from tierdrill.targets.kubernetes.connect import Cluster
     from tierdrill.targets.kubernetes.names import NameTable
 
@@ -56,7 +58,18 @@ class GatewayAdmin:
             raise TargetError(f"got gateway {gateway!r}, expected one of: {', '.join(known)}")
         return known if gateway is None else [gateway]
 
+    def metrics(self, gateway: str) -> str:
+        """What it counts, as Prometheus reads it."""
+        return self._through(gateway, "GET", "metrics")
+
     def _ask(self, gateway: str, method: str, path: str, body: Any = None) -> dict[str, Any]:
+        try:
+            found: dict[str, Any] = read_json(self._through(gateway, method, path, body))
+        except ValueError as error:
+            raise TargetError(f"{gateway} answers with something that is not JSON: {error}") from error
+        return found
+
+    def _through(self, gateway: str, method: str, path: str, body: Any = None) -> str:
         try:
             token = read_secret(**self._told.token.model_dump())
         except SecretMissing as error:
@@ -64,3 +77,11 @@ class GatewayAdmin:
         pod = self._names().ref(gateway)
         port = f"{pod.name}:{self._told.port}"
         return self._cluster.through(pod.namespace, port, method, path, body, headers={KEY_HEADER: token})
+
+
+def admin_of(place: Place) -> GatewayAdmin:
+    """How a place's gateways are told; TargetError where nothing says so."""
+    gateways = place.settings.gateways
+    if gateways is None or gateways.admin is None:
+        raise TargetError("no kubernetes.gateways.admin says how gateways are told anything")
+    return GatewayAdmin(place.cluster, lambda: place.names, gateways.admin)

@@ -14,7 +14,7 @@ import httpx
 
 from tierdrill.credentials import SecretMissing, ServerLogin
 from tierdrill.targets.base import Mechanism, Proof, TargetError
-from tierdrill.targets.kubernetes.gateway_admin import GatewayAdmin
+from tierdrill.targets.kubernetes.gateway_admin import admin_of
 from tierdrill.targets.kubernetes.kubernetes_fault import (
     UNDO,
     KubernetesFault,
@@ -33,14 +33,6 @@ if TYPE_CHECKING:
 
 WITNESS = "the gateways' flags, Alertmanager's silences and the nodes' labels"
 TIMEOUT_S = 5.0
-
-
-def admin_of(place: Place) -> GatewayAdmin:
-    """How the place's gateways are told; TargetError where nothing says so."""
-    gateways = place.settings.gateways
-    if gateways is None or gateways.admin is None:
-        raise TargetError("no kubernetes.gateways.admin says how gateways are told anything")
-    return GatewayAdmin(place.cluster, lambda: place.names, gateways.admin)
 
 
 def _bind(place: Place, p: Parameters) -> Parameters:

@@ -87,6 +87,7 @@ class KubernetesSession(ExternalSession):
         of = self._opening
         name, names = of.environment.metadata.name, self.names()
         self.place = described(name, self._settings, of.tiers, of.workloads, self.cluster, names) | {
+            "home": str(of.home),
             "alertmanager": self._monitoring.alertmanager.model_dump(mode="json", exclude_defaults=True),
             "alerts": {alert: one.alert for alert, one in self._monitoring.alerts.items()},
         }
