@@ -126,6 +126,32 @@ def test_a_list_is_read_in_pages(api: Api, tmp_path: Path) -> None:
                for _, path, _, _ in api.asked)  # fmt: skip
 
 
+def test_the_next_page_is_asked_for_while_one_is_in_use(api: Api, tmp_path: Path) -> None:
+    asked_for = threading.Event()
+
+    def answers(asked: Asked) -> Answer:
+        last = "continue=more" in asked[1]
+        if last:
+            asked_for.set()
+        return says({"metadata": {"resourceVersion": "7", **({} if last else {"continue": "more"})}, "items": [last]})
+
+    api.answers = answers
+    chunks = Cluster(api.kubeconfig(tmp_path)).chunks("/api/v1/pods")
+    assert next(chunks)["items"] == [False]
+    assert asked_for.wait(30)
+    assert [page["items"] for page in chunks] == [[True]]
+
+
+def test_a_list_whose_metadata_come_last_is_read_to_its_end(api: Api, tmp_path: Path) -> None:
+    def answers(asked: Asked) -> Answer:
+        last = "continue=more" in asked[1]
+        long = {"metadata": {"name": "x" * 5000, "labels": {"continue": "no"}}}
+        return says({"items": [long], "metadata": {} if last else {"continue": "more"}})
+
+    api.answers = answers
+    assert len(list(Cluster(api.kubeconfig(tmp_path)).pages("/api/v1/pods"))) == 2
+
+
 def test_a_list_that_expires_half_way_is_begun_again_once(api: Api, tmp_path: Path) -> None:
     expired = refuses(410, "Expired", "The provided continue parameter is too old")
     begun: list[str] = []
