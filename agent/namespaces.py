@@ -45,7 +45,8 @@ def tool(name: str) -> Tool | None:
     return None
 
 
-def _enter(path: str, kind: int) -> None:
+def enter_namespace(path: str, kind: int) -> None:
+    """Go there; for children only."""
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         _checked(_libc.setns(fd, kind), path)
@@ -100,7 +101,7 @@ class Network:
 
     def enter(self) -> None:
         """Go there; for children only."""
-        _enter(self.path, CLONE_NEWNET)
+        enter_namespace(self.path, CLONE_NEWNET)
 
     def run(self, program: Tool, arguments: Sequence[str], text: str = "") -> subprocess.CompletedProcess[str]:
         """Run a program there, with `text` as its standard input; Refused where it cannot be started or hangs."""
@@ -108,7 +109,7 @@ class Network:
         def enter() -> None:
             self.enter()
             if program.of_node:
-                _enter("/proc/1/ns/mnt", CLONE_NEWNS)
+                enter_namespace("/proc/1/ns/mnt", CLONE_NEWNS)
                 os.chdir("/")
 
         try:

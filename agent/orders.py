@@ -29,6 +29,7 @@ import probe
 from fault import REVERTED, Fault, Record, Refused
 from journal import Journal
 from kmsg import Lines
+from mocked_gpu import Overrides
 from namespaces import Network, end_child
 from netfilter import Drop
 from processes import Process
@@ -38,7 +39,8 @@ from signals import Crash, Hang
 from stress import Stress
 
 KINDS: dict[str, type[Fault]] = {
-    "crash": Crash, "hang": Hang, "drop": Drop, "shape": Shape, "lines": Lines, "stress": Stress,
+    "crash": Crash, "hang": Hang, "drop": Drop, "shape": Shape,
+    "lines": Lines, "overrides": Overrides, "stress": Stress,
 }  # fmt: skip
 LEASE_S = (0.2, 600.0)
 ENDS_IN_S = (0.05, 3600.0)

@@ -203,6 +203,21 @@ def ready_replicas(place: Place, node: str) -> list[tuple[dict[str, Any], str]]:
     return found
 
 
+def exporters_on(place: Place, node: str) -> list[PodRecord]:
+    """The pods that tell of a node's GPUs. TargetError where the environment names none."""
+    exporter = place.settings.exporter
+    if exporter is None:
+        raise TargetError("the environment names no kubernetes.exporter")
+    found = [
+        pod_of(raw)
+        for namespace in exporter.namespaces
+        for raw in place.cluster.pages(
+            path_of("pods", namespace), labels=exporter.selector, fields=f"spec.nodeName={node}"
+        )
+    ]
+    return [one for one in found if not one.ended and not one.deleting]
+
+
 def raw_pod(place: Place, pod: PodRecord) -> dict[str, Any]:
     """A pod as the API tells of it; TargetError where it is gone."""
     found = find(place.cluster, path_of("pods", pod.namespace, pod.name))

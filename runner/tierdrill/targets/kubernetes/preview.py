@@ -87,7 +87,8 @@ class _Look:
 
     def node(self, target: str) -> NodeRecord | None:
         """The node that a target is, or has in it; None where there is none of that name."""
-        ref = self.names.nodes.get(target.rpartition(">")[2].partition("/")[0])
+        ends = (end.partition("/")[0] for end in target.split(">"))
+        ref = next((self.names.nodes[end] for end in ends if end in self.names.nodes), None)
         return None if ref is None else self._there.node(ref.name)
 
     def at(self, order: FaultOrder) -> tuple[tuple[str, ...], Objections]:
@@ -114,12 +115,13 @@ class _Look:
     def _object(self, order: FaultOrder) -> tuple[tuple[str, ...], Objections]:
         node, pod, against = self.node(order.target), None, Objections()
         if order.target_kind in ("replica", "gateway", "link"):
-            alias = order.target.partition(">")[0]
-            slots = self.names.pods
+            slots, ends = self.names.pods, order.target.split(">")
+            alias = next((end for end in ends if end in slots), ends[0])
             pod = self._pods.get(slots[alias].ref.uid) if alias in slots else None
             if pod is None:
                 return (), Objections((self._unknown(alias),))
-            against += self._refused([pod], with_nodes=True)
+            # A link is broken at its other end where the gateway's node may not be drilled.
+            against += self._refused([pod], with_nodes=order.target_kind != "link")
             if order.target_kind == "link":
                 against += Objections(tuple(filter(None, (network_refused(pod),))))
         elif node is None:

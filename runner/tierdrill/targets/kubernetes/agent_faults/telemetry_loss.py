@@ -10,6 +10,7 @@ from tierdrill.targets.kubernetes.agent_fault import (
     Found,
     agent_fault,
     container_of,
+    exporters_on,
     hung,
     probe_of,
     raw_pod,
@@ -17,29 +18,13 @@ from tierdrill.targets.kubernetes.agent_fault import (
     told,
     well,
 )
-from tierdrill.targets.kubernetes.connect import path_of
 from tierdrill.targets.kubernetes.kubernetes_fault import Parameters, Place, seen
 from tierdrill.targets.kubernetes.pod_ends import KUBELET, still_there
-from tierdrill.targets.kubernetes.records import PodRecord, pod_of
-
-
-def _exporters(place: Place, node: str) -> list[PodRecord]:
-    exporter = place.settings.exporter
-    if exporter is None:
-        raise TargetError("the environment names no kubernetes.exporter")
-    found = [
-        pod_of(raw)
-        for namespace in exporter.namespaces
-        for raw in place.cluster.pages(
-            path_of("pods", namespace), labels=exporter.selector, fields=f"spec.nodeName={node}"
-        )
-    ]
-    return [one for one in found if not one.ended and not one.deleting]
 
 
 def _aim(place: Place, p: Parameters) -> Found:
     node = drilled.node(place, p["node"])
-    pods = _exporters(place, node.name)
+    pods = exporters_on(place, node.name)
     if not pods:
         raise TargetError(f"no pod of kubernetes.exporter runs on {p['node']} ({node.name})")
     drilled.refuse_pods(place, pods)
