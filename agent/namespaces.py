@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Callable, NamedTuple
 
 from fault import Refused
-from processes import SCAN, Process, identify, in_pod, state
+from processes import SCAN, Process, identify, in_pod, stat, state
 
 CLONE_NEWNET = 0x40000000
 CLONE_NEWNS = 0x00020000
@@ -152,7 +152,10 @@ def in_child(work: Callable[[], None], *, before: Callable[[], None] | None = No
     parent = os.getpid()
     pid = os.fork()
     if pid:
-        return identify(pid)
+        born = stat(pid)
+        # It may have ended already, but nobody else has its number until it is waited for.
+        assert born is not None
+        return Process(pid, born.start)
     code = 1
     try:
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
