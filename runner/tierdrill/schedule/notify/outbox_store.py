@@ -165,21 +165,11 @@ class MessageStore(DatabaseFile):
         repeated: int,
         now: float,
     ) -> None:
+        text = json.dumps(notice.to_json(), sort_keys=True)
         database.execute(
             "INSERT INTO messages (id, calendar, channel, subject, kind, action, repeated, notice, created_at, next_at,"
             " state) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'waiting')",
-            (
-                uuid.uuid4().hex,
-                notice.calendar,
-                channel.name,
-                subject,
-                notice.kind,
-                action,
-                repeated,
-                json.dumps(notice.to_json(), sort_keys=True),
-                now,
-                now,
-            ),
+            (uuid.uuid4().hex, notice.calendar, channel.name, subject, notice.kind, action, repeated, text, now, now),
         )
 
     def claim(self, now: float, holder: str, busy: Sequence[tuple[str, str]] = ()) -> list[Waiting]:

@@ -163,46 +163,20 @@ CREATE TABLE IF NOT EXISTS notes (at REAL NOT NULL, kind TEXT NOT NULL, text TEX
 
 def slot_of(row: tuple[Any, ...]) -> SlotRecord:
     """A row of `slots`, its columns in the order of the table."""
-    key, calendar, entry, nominal, due, state, outcome, reason, *claim = row[:12]
-    return SlotRecord(
-        slot=SlotName(key, calendar, entry, nominal, due),
-        state=SlotState(state),
-        outcome=outcome,
-        reason=reason,
-        claimant=_process(claim),
-        claimed_at=row[12],
-        decided_at=row[13],
-        lateness_s=row[14],
-        takeovers=row[15],
-    )
+    state, outcome, reason = row[5:8]
+    return SlotRecord(*(SlotName(*row[:5]), SlotState(state), outcome, reason, _process(row[8:12]), *row[12:]))
 
 
 def attempt_of(row: tuple[Any, ...]) -> Attempt:
     """A row of `attempts`, its columns in the order of the table."""
-    key, number, member, drill, run, state, *child = row[:10]
-    return Attempt(
-        key=key,
-        number=number,
-        member=member,
-        drill=drill,
-        run=run,
-        state=state,
-        child=_process(child),
-        started_at=row[10],
-        ended_at=row[11],
-        status=row[12],
-        exit_code=row[13],
-        reason=row[14],
-        gates=tuple(json.loads(row[15])),
-    )
+    return Attempt(*(*row[:6], _process(row[6:10]), *row[10:15], tuple(json.loads(row[15]))))
 
 
 def lock_of(row: tuple[Any, ...]) -> EnvironmentLock:
     """A row of `locks`, its columns in the order of the table."""
-    environment, key, owner, pid, ticks, boot, space, taken_at, lease_s, lease_until = row
-    return EnvironmentLock(environment, key, owner, ProcessId(pid, ticks, boot, space), taken_at, lease_s, lease_until)
+    return EnvironmentLock(*(*row[:3], ProcessId(*row[3:7]), *row[7:]))
 
 
-def _process(columns: list[Any]) -> ProcessId | None:
+def _process(columns: tuple[Any, ...]) -> ProcessId | None:
     pid, ticks, boot, space = columns
     return None if pid is None else ProcessId(pid, ticks, boot, space)
