@@ -99,6 +99,20 @@ def test_what_the_ledger_does_not_know_any_more_is_found_by_its_label(
     assert {path for path in api.objects if path.startswith(f"{QUOTAS}/")} == {f"{QUOTAS}/theirs"}
 
 
+def test_a_workload_whose_priority_a_drill_has_changed_is_found_and_mended(api: FakeApi, port: KubernetesPort) -> None:
+    ledger = RunMap(port.place.cluster, "tierdrill", RUN)
+    ledger.create()
+    port.inject(port.bind(order("priority-swap", tier="critical", of_tier="best-effort")))
+    ledger.delete()
+    told: list[str] = []
+    (found,) = leftovers(port.place.cluster, port.place.settings, told.append)
+    assert found.what == "Deployment serving/assistant: priority class best-effort, before critical"
+    assert sweep(anew(port), told.append, told.append) == []
+    workload = api.find("/apis/apps/v1/namespaces/serving/deployments/assistant") or {}
+    assert workload["spec"]["template"]["spec"]["priorityClassName"] == "critical"
+    assert workload["metadata"]["annotations"] == {}
+
+
 def test_a_fault_that_will_not_go_is_named_and_its_ledger_stays(
     api: FakeApi, port: KubernetesPort, left: RunMap, monkeypatch: pytest.MonkeyPatch
 ) -> None:

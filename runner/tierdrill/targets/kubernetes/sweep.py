@@ -17,11 +17,12 @@ from tierdrill.targets.kubernetes.cluster_place import Place
 from tierdrill.targets.kubernetes.connect import Cluster, path_of
 from tierdrill.targets.kubernetes.drill_permissions import needed
 from tierdrill.targets.kubernetes.fault_port import KubernetesPort
-from tierdrill.targets.kubernetes.kubernetes_fault import PREFIX, asking
+from tierdrill.targets.kubernetes.kubernetes_fault import PREFIX, PRIORITY_AT, PRIORITY_BEFORE, asking
 from tierdrill.targets.kubernetes.lease import DrillLease
 from tierdrill.targets.kubernetes.ledger_map import orders_in, run_maps
 from tierdrill.targets.kubernetes.records import Raw
-from tierdrill.targets.kubernetes.undo_program import CONFLICT, GONE, RUN_LABEL, Step, UndoFailed, play
+from tierdrill.targets.kubernetes.survey import SCALED
+from tierdrill.targets.kubernetes.undo_program import CONFLICT, GONE, RUN_LABEL, Step, UndoFailed, play, value_at
 
 EMPTY_WITHIN_S = 30.0
 LOOK_S = 0.5
@@ -101,7 +102,12 @@ def _undo(port: KubernetesPort, order: FaultOrder) -> str:
 
 def leftovers(cluster: Cluster, settings: KubernetesSettings, warn: Tell) -> list[Leftover]:
     """Everything that bears our label or mark now, that of a run in progress too. What may not be listed is told."""
-    return [*_objects(cluster, settings, warn), *_leases(cluster, settings), *_nodes(cluster)]
+    return [
+        *_objects(cluster, settings, warn),
+        *_leases(cluster, settings),
+        *_workloads(cluster, settings),
+        *_nodes(cluster),
+    ]
 
 
 def _objects(cluster: Cluster, settings: KubernetesSettings, warn: Tell) -> Iterator[Leftover]:
@@ -132,6 +138,31 @@ def _leases(cluster: Cluster, settings: KubernetesSettings) -> Iterator[Leftover
         yield Leftover(f"lease held by {state.holder}", state.run, lease.path, state.holder)
 
 
+def _workloads(cluster: Cluster, settings: KubernetesSettings) -> Iterator[Leftover]:
+    """Those that still ask for a priority class that a drill gave them."""
+    for kind, resource in SCALED.items():
+        for namespace in settings.namespaces:
+            for raw in cluster.pages(path_of(resource, namespace, group="apps")):
+                meta = raw["metadata"]
+                if (before := (meta.get("annotations") or {}).get(PRIORITY_BEFORE)) is None:
+                    continue
+                path, what = (
+                    path_of(resource, namespace, meta["name"], group="apps"),
+                    f"{kind} {namespace}/{meta['name']}",
+                )
+                now = value_at(raw, PRIORITY_AT)
+                fields = [
+                    {"at": PRIORITY_AT, "ours": now, "before": before or None},
+                    {"at": _annotation(PRIORITY_BEFORE), "ours": before, "before": None},
+                ]
+                step = {"what": what, "path": path, "uid": meta["uid"], "fields": fields}
+                yield Leftover(f"{what}: priority class {now}, before {before or 'none'}", "", path, meta["uid"], step)
+
+
+def _annotation(key: str) -> str:
+    return f"/metadata/annotations/{key.replace('/', '~1')}"
+
+
 def _nodes(cluster: Cluster) -> Iterator[Leftover]:
     for raw in cluster.pages(path_of("nodes")):
         meta, spec = raw["metadata"], raw["spec"]
@@ -140,10 +171,7 @@ def _nodes(cluster: Cluster) -> Iterator[Leftover]:
         if not marks and not taints:
             continue
         path = path_of("nodes", name=meta["name"])
-        fields = [
-            {"at": f"/metadata/annotations/{key.replace('/', '~1')}", "ours": value, "before": None}
-            for key, value in marks.items()
-        ]
+        fields = [{"at": _annotation(key), "ours": value, "before": None} for key, value in marks.items()]
         if marks and spec.get("unschedulable"):
             fields.append({"at": "/spec/unschedulable", "ours": True, "before": None})
         step = {

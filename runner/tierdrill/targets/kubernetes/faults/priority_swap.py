@@ -7,8 +7,10 @@ from __future__ import annotations
 from tierdrill.targets.base import Mechanism, Proof, TargetError
 from tierdrill.targets.kubernetes import drilled
 from tierdrill.targets.kubernetes.cluster_place import Place
-from tierdrill.targets.kubernetes.connect import JSON_PATCH, path_of
+from tierdrill.targets.kubernetes.connect import MERGE_PATCH, path_of
 from tierdrill.targets.kubernetes.kubernetes_fault import (
+    PRIORITY_AT,
+    PRIORITY_BEFORE,
     UNDO,
     KubernetesFault,
     Parameters,
@@ -18,10 +20,9 @@ from tierdrill.targets.kubernetes.kubernetes_fault import (
 )
 from tierdrill.targets.kubernetes.permissions import may
 from tierdrill.targets.kubernetes.records import pod_of
+from tierdrill.targets.kubernetes.survey import SCALED
 from tierdrill.targets.kubernetes.undo_program import Step, value_at
 
-AT = "/spec/template/spec/priorityClassName"
-RESOURCES = {"Deployment": "deployments", "StatefulSet": "statefulsets"}
 WITNESS = "the tier's pods"
 
 
@@ -40,7 +41,7 @@ def bind(place: Place, p: Parameters) -> Parameters:
     steps = [
         _step(place, namespace, kind, name, other)
         for namespace, kind, name in sorted({(pod.namespace, *pod.workload) for pod in pods if pod.workload})
-        if kind in RESOURCES
+        if kind in SCALED
     ]
     if not steps:
         raise TargetError(f"the pods of tier {p['tier']} belong to no Deployment or StatefulSet")
@@ -50,22 +51,29 @@ def bind(place: Place, p: Parameters) -> Parameters:
 
 
 def _step(place: Place, namespace: str, kind: str, name: str, other: str) -> Step:
-    path = path_of(RESOURCES[kind], namespace, name, group="apps")
+    path = path_of(SCALED[kind], namespace, name, group="apps")
     found = find(place.cluster, path)
     if found is None:
         raise TargetError(f"{kind} {namespace}/{name} is gone")
-    field = {"at": AT, "ours": other, "before": value_at(found, AT)}
-    return {"what": f"{kind} {namespace}/{name}", "path": path, "uid": found["metadata"]["uid"], "fields": [field]}
+    before = value_at(found, PRIORITY_AT)
+    mark = {"at": f"/metadata/annotations/{PRIORITY_BEFORE.replace('/', '~1')}", "ours": before or "", "before": None}
+    fields = [{"at": PRIORITY_AT, "ours": other, "before": before}, mark]
+    return {"what": f"{kind} {namespace}/{name}", "path": path, "uid": found["metadata"]["uid"], "fields": fields}
 
 
 def swap(place: Place, p: Parameters) -> None:
     """Change each template, if it is still of the same workload and asks for the same class."""
     for step in p[UNDO]:
-        (field,) = step["fields"]
-        same = [{"op": "test", "path": "/metadata/uid", "value": step["uid"]}]
-        same += [{"op": "test", "path": AT, "value": field["before"]}] if field["before"] is not None else []
-        patch = [*same, {"op": "add", "path": AT, "value": field["ours"]}]
-        place.cluster.send("PATCH", step["path"], patch, content_type=JSON_PATCH)
+        found, (field, mark) = find(place.cluster, step["path"]), step["fields"]
+        if found is None or found["metadata"]["uid"] != step["uid"] or value_at(found, PRIORITY_AT) != field["before"]:
+            raise TargetError(f"{step['what']} was changed since; it was not touched")
+        metadata = {
+            "resourceVersion": found["metadata"]["resourceVersion"],
+            "annotations": {PRIORITY_BEFORE: mark["ours"]},
+        }
+        spec = {"template": {"spec": {"priorityClassName": field["ours"]}}}
+        body = {"metadata": metadata, "spec": spec}
+        place.cluster.send("PATCH", step["path"], body, content_type=MERGE_PATCH)
 
 
 def landed(place: Place, p: Parameters) -> Proof:

@@ -18,7 +18,8 @@ NEEDS = (
 )
 PROGRAM_FOLDER = "/program"
 TOLERATION_S = 5
-RESOURCES = {"requests": {"cpu": "10m", "memory": "24Mi"}, "limits": {"memory": "64Mi"}}
+RESOURCES = {"requests": {"cpu": "100m", "memory": "24Mi"}, "limits": {"memory": "64Mi"}}
+"""It has to act in time on a node that is busy, too."""
 Json = dict[str, Any]
 
 
