@@ -267,7 +267,12 @@ def test_doctor_tells_what_is_here(tmp_path: Path) -> None:
     assert done.code == (0 if found["ok"] else 2)
     shown = tierdrill(tmp_path, "doctor")
     assert shown.code == done.code
-    assert "faults with target: lab" in shown.out and "faults with target: kubernetes" in shown.out
+    told = {part.split("\n")[0]: part for part in shown.out.split("faults with target: ")[1:]}
+    for name, there in found["targets"].items():
+        not_here = told[name].partition("not here, ")[2]
+        for kind in found["faults"]:
+            words = there.get(kind)
+            assert words in told[name] if words else kind in not_here or "stock Chaos Toolkit experiments" in not_here
 
 
 def test_an_interrupt_while_the_command_is_loaded_is_none_either(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """`tierdrill doctor`: what this machine has, and what each fault would use here."""
 
 from dataclasses import asdict
+from textwrap import fill
 
 import click
 
@@ -25,7 +26,8 @@ def command(here: Surroundings, fetch: bool, quiet: bool, as_json: bool) -> int:
     from tierdrill.faults.registry import KINDS
     from tierdrill.targets.open import targets
 
-    mechanisms = {name: {kind: how.text for kind, how in one.mechanisms().items()} for name, one in targets().items()}
+    known = targets()
+    mechanisms = {name: {kind: how.text for kind, how in one.mechanisms().items()} for name, one in known.items()}
     found = findings(here.tools, here.home)
     missing = [finding for finding in found if finding.need and not finding.ok]
     if as_json:
@@ -43,9 +45,15 @@ def command(here: Surroundings, fetch: bool, quiet: bool, as_json: bool) -> int:
     else:
         rows = [("ok" if one.ok else "MISSING" if one.need else "no", one.name, one.seen) for one in found]
         click.echo(table(rows))
-        for name, known in mechanisms.items():
+        for name, target in known.items():
             click.echo(f"\nfaults with target: {name}")
-            click.echo(table([(kind, known.get(kind, "no mechanism")) for kind in KINDS], indent="  "))
+            if there := sorted(mechanisms[name].items()):
+                click.echo(table(there, indent="  "))
+            absent = target.absent().get("fault", {})
+            for reason in dict.fromkeys(absent.values()):
+                kinds = "all" if not there else ", ".join(kind for kind in absent if absent[kind] == reason)
+                line = f"not here, {reason}: {kinds}"
+                click.echo(fill(line, 80, initial_indent="  ", subsequent_indent="    ", break_on_hyphens=False))
         click.echo(f"\n{len(missing)} missing" if missing else "\nready to run drills in the embedded lab")
     return BAD_INPUT if missing else 0
 
