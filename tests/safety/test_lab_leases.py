@@ -14,7 +14,7 @@ from tierdrill.injection.undo import await_proof
 from tierdrill.lab.client import LabClient
 from tierdrill.lab.lab_files import LabState
 from tierdrill.targets.base import FaultOrder, Mechanism
-from tierdrill.targets.lab.fault_port import LabPort
+from tierdrill.targets.lab.fault_port import MECHANISMS, LabPort
 
 pytestmark = pytest.mark.lab
 LEASE_S = 1.0
@@ -33,7 +33,7 @@ HERE: dict[str, dict[str, Any]] = {"xid-noise": {"count": 100_000}, "bit-flip": 
 FAULTS = [
     (kind, {**WHERE[fault.target_kind], **HERE.get(kind, {})})
     for kind, fault in KINDS.items()
-    if fault.target_kind != "stream"
+    if kind in MECHANISMS and fault.target_kind != "stream"
 ]
 
 
