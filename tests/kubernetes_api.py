@@ -126,6 +126,8 @@ class FakeApi:
     def answer(self, method: str, path: str, query: Mapping[str, str], body: Any, content_type: str) -> Object:
         """What the server answers; Refusal."""
         with self.lock:
+            if path.endswith("/selfsubjectrulesreviews"):
+                return {**body, "status": {"resourceRules": [], "incomplete": True}}
             if path.endswith("/selfsubjectaccessreviews"):
                 return {**body, "status": {"allowed": True}}
             if method == "POST" and path.endswith("/eviction"):

@@ -151,6 +151,16 @@ class Cluster:
         status = self.send("POST", path_of("selfsubjectaccessreviews", group="authorization.k8s.io"), review)["status"]
         return bool(status.get("allowed")), str(status.get("reason") or status.get("evaluationError") or "")
 
+    def rules(self, namespace: str) -> list[dict[str, Any]]:
+        """What we may do in a namespace, as far as the server can list it; also what the whole cluster allows."""
+        review = {
+            "apiVersion": "authorization.k8s.io/v1",
+            "kind": "SelfSubjectRulesReview",
+            "spec": {"namespace": namespace},
+        }
+        status = self.send("POST", path_of("selfsubjectrulesreviews", group="authorization.k8s.io"), review)["status"]
+        return list(status.get("resourceRules") or ())
+
     def fingerprint(self) -> str:
         """The uid of its kube-system namespace, which stays the same as long as the cluster lives."""
         answer = self._call("GET", path_of("namespaces", name="kube-system"), {}, confirmed=True)

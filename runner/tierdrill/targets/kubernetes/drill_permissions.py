@@ -4,7 +4,8 @@ remedies. Roles, checks and plans are made from it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from tierdrill.documents.models.kubernetes import KubernetesSettings
 from tierdrill.targets.kubernetes import actor_watch, gateway_admin, lease, ledger_map, remedy_port
@@ -34,13 +35,25 @@ def needed(
 
 
 def denied(cluster: Cluster, settings: KubernetesSettings, permissions: Iterable[Permission]) -> tuple[str, ...]:
-    """Those that we have not, in words; each is asked of the cluster in every place where it is needed."""
+    """Those that we have not, in words. A namespace's rules are read at once; what they do not tell is asked singly."""
     found = []
+    rules: dict[str, list[dict[str, Any]]] = {}
     for permission in merged(permissions):
         for namespace in permission.namespaces(settings):
+            if namespace is not None and namespace not in rules:
+                rules[namespace] = cluster.rules(namespace)
+            if namespace is not None and any(_covers(rule, permission) for rule in rules[namespace]):
+                continue
             for name in permission.names or ("",):
                 if not cluster.can(permission, namespace, name)[0]:
                     of = f" {name}" if name else ""
                     where = f" in namespace {namespace}" if namespace is not None else ""
                     found.append(f"{permission}{of}{where}")
     return tuple(found)
+
+
+def _covers(rule: Mapping[str, Any], permission: Permission) -> bool:
+    """Whether a rule allows it on every object."""
+    resource = f"{permission.resource}/{permission.subresource}" if permission.subresource else permission.resource
+    asked = (("verbs", permission.verb), ("apiGroups", permission.group), ("resources", resource))
+    return not rule.get("resourceNames") and all({word, "*"} & set(rule.get(part) or ()) for part, word in asked)
