@@ -190,6 +190,20 @@ def test_repair_tools_protected_pods_and_fewer_rooms_are_told(
     assert any(one.startswith("no room anywhere else, by requests, for") for one in told["remarks"])
 
 
+def test_a_link_is_broken_at_its_far_end_where_the_gateways_node_may_not_be_drilled(
+    api: FakeApi, document: dict[str, Any], tmp_path: Path
+) -> None:
+    api.change(f"{PODS}/gw-1", lambda one: one["spec"].update(nodeName="worker-2"))
+    link = ("plan", "slow-link", "--set", "destination=node-1", "--json")
+    told = json.loads(ask(document, tmp_path, *link).out)["preview"]
+    assert told["falls"] == {"gateway-a>node-1": ["in the network of serving/gw-1"]} and told["refusals"] == []
+    api.change(f"{NODES}/worker-2", lambda one: one["metadata"].update(labels={}))
+    api.change(f"{PODS}/batch-99aa-1", lambda one: one["spec"].update(hostNetwork=True))
+    told = json.loads(ask(document, tmp_path, *link).out)["preview"]
+    assert "in the network of serving/assistant-7d4f-1" in told["falls"]["gateway-a>node-1"]
+    assert told["refusals"] == ["Pod serving/batch-99aa-1 has hostNetwork: its network is its node's"]
+
+
 def test_rbac_names_the_nodes_and_gives_no_more_than_is_needed(
     api: FakeApi, document: dict[str, Any], tmp_path: Path
 ) -> None:

@@ -26,16 +26,14 @@ DEPLOYERS = ("argocd", "flux", "kustomize-controller", "helm-controller", "fleet
 
 @dataclass(frozen=True)
 class Objections:
-    """What speaks against a fault, in words."""
+    """What speaks against a fault, in words; "" is nothing."""
 
     refusals: tuple[str, ...] = ()
     remarks: tuple[str, ...] = ()
 
     def __add__(self, other: Objections) -> Objections:
-        return Objections(
-            tuple(dict.fromkeys((*self.refusals, *other.refusals))),
-            tuple(dict.fromkeys((*self.remarks, *other.remarks))),
-        )
+        refusals = dict.fromkeys(filter(None, (*self.refusals, *other.refusals)))
+        return Objections(tuple(refusals), tuple(dict.fromkeys((*self.remarks, *other.remarks))))
 
 
 def namespace_refused(settings: KubernetesSettings, name: str, labels: Mapping[str, str] | None) -> str:

@@ -22,7 +22,7 @@ from tierdrill.targets.kubernetes.agent_fault import (
 )
 from tierdrill.targets.kubernetes.agents import agent_on
 from tierdrill.targets.kubernetes.connect import path_of
-from tierdrill.targets.kubernetes.guard import node_refused
+from tierdrill.targets.kubernetes.guard import network_refused, node_refused
 from tierdrill.targets.kubernetes.kubernetes_fault import KubernetesFault, Parameters, Place, find, seen
 from tierdrill.targets.kubernetes.pod_ends import KUBELET, still_there
 from tierdrill.targets.kubernetes.records import NodeRecord, PodRecord, pod_of
@@ -61,6 +61,8 @@ def link_fault(
             ends, peers = [pod_of(raw) for raw, _ in replicas], [gateway.ip]
             probe = probe_of(raw_pod(place, gateway), gateway.containers[0].name)
         drilled.refuse_pods(place, [gateway, *ends])
+        if why := next(filter(None, map(network_refused, ends)), ""):
+            raise TargetError(why)
         facts: Parameters = {
             "ends": [one.ref.plain() for one in ends],
             "host": (host if near else node).name,

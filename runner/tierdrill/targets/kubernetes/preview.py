@@ -87,8 +87,7 @@ class _Look:
 
     def node(self, target: str) -> NodeRecord | None:
         """The node that a target is, or has in it; None where there is none of that name."""
-        ends = (end.partition("/")[0] for end in target.split(">"))
-        ref = next((self.names.nodes[end] for end in ends if end in self.names.nodes), None)
+        ref = self.names.nodes.get(target.partition("/")[0])
         return None if ref is None else self._there.node(ref.name)
 
     def at(self, order: FaultOrder) -> tuple[tuple[str, ...], Objections]:
@@ -97,10 +96,8 @@ class _Look:
         refusals = [str(violation) for violation in reach.add(order.kind, order.target)]
         if KUBERNETES_FAULTS[order.kind].keeper == "agent" and self._settings.agent == "forbidden":
             refusals.append(f"{order.kind} needs an agent on a node, and kubernetes.agent is forbidden")
-        if order.target_kind == "tier":
-            words, more = self._tier(order)
-        else:
-            words, more = self._object(order)
+        looks = {"tier": self._tier, "link": self._link}
+        words, more = looks.get(order.target_kind, self._object)(order)
         return words, Objections(tuple(refusals)) + more
 
     def _tier(self, order: FaultOrder) -> tuple[tuple[str, ...], Objections]:
@@ -112,22 +109,38 @@ class _Look:
         words = tuple(f"{one.kind} {one.namespace}/{one.name}, {plural(one.desired, 'pod')}" for one in workloads)
         return words, self._refused(pods) + Objections((), owners(self._there, workloads))
 
+    def _link(self, order: FaultOrder) -> tuple[tuple[str, ...], Objections]:
+        """Broken in the network of the gateway's pod, or at its far end where the gateway's node may not be drilled."""
+        ends = order.target.split(">")
+        gateway = next((self.names.gateways[one].ref for one in ends if one in self.names.gateways), None)
+        node = next((node for one in ends if (node := self.node(one)) is not None), None)
+        if gateway is None or node is None:
+            told = f"got link {order.target}, on a cluster expected one between a gateway and a node"
+            return (), Objections((told,))
+        pod = self._pods.get(gateway.uid)
+        host = self._there.node(pod.node) if pod is not None else None
+        if pod is None or host is None:
+            return (), Objections((f"{gateway} is gone",))
+        near = not node_refused(self._settings, host, self._there.own_node)
+        served = [one for pods in self._there.pods.values() for one in pods if one.node == node.name]
+        hit = [pod] if near else served
+        against = self._refused([pod, *hit])
+        against += Objections((node_refused(self._settings, node, self._there.own_node), *map(network_refused, hit)))
+        return tuple(f"in the network of {_real(one.ref.plain())}" for one in hit), against
+
     def _object(self, order: FaultOrder) -> tuple[tuple[str, ...], Objections]:
         node, pod, against = self.node(order.target), None, Objections()
-        if order.target_kind in ("replica", "gateway", "link"):
-            slots, ends = self.names.pods, order.target.split(">")
-            alias = next((end for end in ends if end in slots), ends[0])
+        if order.target_kind in ("replica", "gateway"):
+            alias = order.target
+            slots = self.names.pods
             pod = self._pods.get(slots[alias].ref.uid) if alias in slots else None
             if pod is None:
                 return (), Objections((self._unknown(alias),))
-            # A link is broken at its other end where the gateway's node may not be drilled.
-            against += self._refused([pod], with_nodes=order.target_kind != "link")
-            if order.target_kind == "link":
-                against += Objections(tuple(filter(None, (network_refused(pod),))))
+            against += self._refused([pod], with_nodes=True)
         elif node is None:
             return (), Objections((self._unknown(order.target.partition("/")[0]),))
         if node is not None:
-            against += Objections(tuple(filter(None, (node_refused(self._settings, node, self._there.own_node),))))
+            against += Objections((node_refused(self._settings, node, self._there.own_node),))
         falling = self._falling(order, node, pod)
         evicts = order.kind in EVICTING
         if evicts or order.kind in DOWN:
@@ -143,7 +156,7 @@ class _Look:
 
     def _falling(self, order: FaultOrder, node: NodeRecord | None, pod: PodRecord | None) -> list[PodRecord]:
         if pod is not None:
-            return [pod] if order.target_kind != "link" else []
+            return [pod]
         if node is None or (order.kind not in DOWN | EVICTING and order.target_kind != "gpu"):
             return []
         found = self._pods_on(node.name)
@@ -173,7 +186,7 @@ class _Look:
             host = self._there.node(pod.node) if with_nodes else None
             refusals.append(node_refused(self._settings, host, self._there.own_node) if host is not None else "")
             refusals.append(pod_refused(self._settings, pod))
-        return Objections(tuple(filter(None, refusals)), tuple(remarks))
+        return Objections(tuple(refusals), tuple(remarks))
 
     def _room(self, falling: Sequence[PodRecord]) -> Objections:
         """Whether what has to go elsewhere would fit there, on a few nodes that are asked."""
