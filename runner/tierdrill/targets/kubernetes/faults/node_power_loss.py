@@ -63,12 +63,14 @@ def renewed(place: Place, name: str) -> tuple[float, float]:
 
 
 def _silent(place: Place, p: Parameters) -> Proof:
-    """A scout that is lost itself says nothing: then the Lease does."""
+    """A scout that is lost itself says nothing: then the Lease does. However long they took to see it, it began after
+    the last renewal.
+    """
+    at, every_s = renewed(place, p["object"]["name"])
     with contextlib.suppress(TargetError):
         if p["probes"]:
             found = scouted(place, p)
-            return seen(all(map(unreachable, found)), SCOUT, told(found))
-    at, every_s = renewed(place, p["object"]["name"])
+            return seen(all(map(unreachable, found)), SCOUT, told(found), max(at, p["since"]))
     silent_s = time.time() - at
     yes = silent_s > RENEWALS_MISSED * every_s
     words = f"{p['object']['name']} renewed it {silent_s:.1f} s ago, as it does each {every_s:g} s"
