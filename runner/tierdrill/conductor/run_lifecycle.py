@@ -156,7 +156,7 @@ class RunLifecycle(Generic[D]):
         self.load_plan = load_plan(self.plan, self.deployment.session, self.folder)
         self.load = await LoadProcess.start(self.load_plan, self.folder)
         self.own("load", self.load.pid)
-        name_of = self.deployment.session.endpoints.replica
+        name_of = self.deployment.session.endpoints.name_of
         self._pumps = [
             self.spawn(pump_samples(self.load, self.recorder, guardrails, self.stop, name_of)),
             self.spawn(pump_reports(self.load, self.recorder)),

@@ -75,7 +75,7 @@ async def pump_samples(
     name_of: Callable[[str], str] = str,
 ) -> None:
     """Write the samples to the history, a batch a second, and hold them against the guardrails as they come. `name_of`
-    gives the replica that answered the name that the history has for it.
+    gives the replica and the gateway that answered the names that the history has for them.
     """
     watches = [GuardrailWatch(guardrail) for guardrail in guardrails]
     waiting: list[dict[str, Any]] = []
@@ -92,7 +92,7 @@ async def pump_samples(
                 stop.stop("guardrail", f"{breach.guardrail}: {breach.seen}")
         for sample in batch:
             waiting.append(row := sample.row())
-            row["replica"] = None if sample.replica is None else name_of(sample.replica)
+            row |= {one: name_of(row[one]) for one in ("replica", "gateway") if isinstance(row[one], str)}
         if time.monotonic() - flushed >= BATCH_S:
             recorder.note(LoadSamples.read(samples_event_data(waiting)), "load")
             waiting, flushed = [], time.monotonic()

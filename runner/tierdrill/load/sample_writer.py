@@ -29,7 +29,8 @@ class Sample:
     status: HTTP's; 0 without a response, -1 for an arrival that was not sent because all connections were in use.
     outcome `unfinished`: the generator ended first, so that its latency is at least so long. integrity: the answer was
     the expected text; null where there is nothing to compare. tier is the one planned; served_tier, model and attempts
-    are what the gateway says of who answered, and after how many attempts. gateway: index of the target that answered.
+    are what the gateway says of who answered, and after how many attempts. gateway: index of the target that answered,
+    or what the response calls the gateway.
     sequence: the arrival's place among those of its stream, from 0.
     """
 
@@ -43,7 +44,7 @@ class Sample:
     outcome: Outcome
     reason: str | None
     replica: str | None
-    gateway: int | None
+    gateway: int | str | None
     integrity: bool | None
     queue_wait_ms: float | None
     served_tier: str | None

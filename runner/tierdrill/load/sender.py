@@ -286,7 +286,7 @@ class Sender:
             outcome=reading.outcome,
             reason=reading.reason,
             replica=self._signal(exchange, "replica"),
-            gateway=exchange.gateway,
+            gateway=self._signal(exchange, "gateway") or exchange.gateway,
             integrity=reading.integrity,
             queue_wait_ms=_number(self._signal(exchange, "queue_wait_ms")),
             served_tier=self._signal(exchange, "tier"),

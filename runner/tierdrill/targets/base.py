@@ -164,9 +164,9 @@ class Endpoints:
     """Where a deployment takes load (base URLs), and what watches it.
 
     `gap_s` is how long its monitoring may show nothing new. `rename` gives its alerts the names that drills use,
-    `replica` the replica that answered a request; only `alerts` among them say that it is not well before a run
-    (None: all). `polled`: Alertmanager delivers nothing, it is asked. `listen` (host, port) is where it delivers by
-    itself, with `token`. With `fault_secret` somebody signs what they say of a fault of theirs.
+    `name_of` does so for a replica or gateway that answered; only `alerts` among them say that it is not well
+    before a run (None: all). `polled`: Alertmanager delivers nothing, it is asked. `listen` (host, port) is where
+    it delivers by itself, with `token`. With `fault_secret` somebody signs what they say of a fault of theirs.
     """
 
     load: tuple[str, ...]
@@ -174,7 +174,7 @@ class Endpoints:
     alertmanager: Endpoint
     gap_s: float = 2.0
     rename: Callable[[Mapping[str, Any]], dict[str, Any]] = dict
-    replica: Callable[[str], str] = str
+    name_of: Callable[[str], str] = str
     alerts: frozenset[str] | None = None
     polled: bool = False
     listen: tuple[str, int] | None = None

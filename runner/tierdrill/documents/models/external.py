@@ -55,6 +55,7 @@ class ResponseHeaders(Part):
     tier: str | None = Field(default=None, min_length=1, description="the tier that served the request")
     model: str | None = Field(default=None, min_length=1, description="the model that answered")
     replica: str | None = Field(default=None, min_length=1, description="the replica that answered")
+    gateway: str | None = Field(default=None, min_length=1, description="the gateway that took the request")
     queue_wait_ms: str | None = Field(default=None, min_length=1, description="milliseconds the request has waited")
     attempts: str | None = Field(default=None, min_length=1, description="how often the gateway tried")
 

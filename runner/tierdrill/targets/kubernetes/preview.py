@@ -96,6 +96,8 @@ class _Look:
         refusals = [str(violation) for violation in reach.add(order.kind, order.target)]
         if KUBERNETES_FAULTS[order.kind].keeper == "agent" and self._settings.agent == "forbidden":
             refusals.append(f"{order.kind} needs an agent on a node, and kubernetes.agent is forbidden")
+        if order.target_kind == "stream":  # it is the load's own, and nothing of the cluster
+            return (), Objections(tuple(refusals))
         looks = {"tier": self._tier, "link": self._link}
         words, more = looks.get(order.target_kind, self._object)(order)
         return words, Objections(tuple(refusals)) + more

@@ -76,7 +76,7 @@ class KubernetesSession(ExternalSession):
         self._answering: dict[str, str] = {}
         rename = self.endpoints.rename
         self.endpoints = replace(
-            self.endpoints, rename=lambda labels: self.names().renamed(rename(labels)), replica=self._replica
+            self.endpoints, rename=lambda labels: self.names().renamed(rename(labels)), name_of=self._name_of
         )
 
     def connect(self) -> None:
@@ -155,10 +155,13 @@ class KubernetesSession(ExternalSession):
         """Which object each name stands for now."""
         return self._view.look()[0]
 
-    def _replica(self, pod: str) -> str:
+    def _name_of(self, pod: str) -> str:
         """The name of what a pod is, or was; each is looked for once."""
-        if pod not in self._answering and (alias := self.names().alias("replica", pod)) != pod:
-            self._answering[pod] = alias
+        if pod not in self._answering:
+            names = self.names()
+            known = [alias for kind in ("replica", "gateway") if (alias := names.alias(kind, pod)) != pod]
+            if known:
+                self._answering[pod] = known[0]
         return self._answering.get(pod, pod)
 
     def inventory(self) -> Inventory:
