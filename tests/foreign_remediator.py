@@ -17,7 +17,7 @@ from tierdrill.documents.models.kubernetes import KubernetesSettings
 from tierdrill.documents.models.tiers import Tiers
 from tierdrill.documents.models.workloads import Workloads
 from tierdrill.history.events import Event, event
-from tierdrill.history.kinds.run_kinds import PlatformState
+from tierdrill.history.kinds.run_kinds import PlatformCondition, PlatformState
 from tierdrill.judge.judge import judge
 from tierdrill.judge.verdict import Status, Verdict
 from tierdrill.targets.kubernetes.actor_watch import ActorWatch
@@ -28,13 +28,14 @@ from tierdrill.targets.kubernetes.connect import MERGE_PATCH, Cluster, path_of
 CONDITION = "GpuXid"
 MANAGER = "test-remediator"
 PATIENCE_S = 60.0
+DONE_WITHIN_S = 4.0
 GONE_AFTER_S = 16.6
 """When the fault of the history that is judged is over, in seconds after its effect."""
 
 
 class ForeignRemediator(threading.Thread):
-    """Acts `after_s` on a node that has a condition, which has lasted `hold_s`: on it, or on another (`on`, its real
-    name), so many `times`. `done` is set when the node is drained and `back` when it was uncordoned, once the condition
+    """Acts on a node that has a condition, which has lasted `hold_s`: on it, or on another (`on`, its real name), so
+    many `times`. `done` is set when the node is drained and `back` when it was uncordoned, once the condition
     is over.
     """
 
@@ -43,7 +44,6 @@ class ForeignRemediator(threading.Thread):
         cluster: Cluster,
         namespace: str,
         *,
-        after_s: float = 0.0,
         hold_s: float = 0.0,
         on: str = "",
         times: int = 1,
@@ -52,7 +52,7 @@ class ForeignRemediator(threading.Thread):
         super().__init__(daemon=True)
         self._condition = condition
         self._cluster, self._namespace = cluster, namespace
-        self._after_s, self._hold_s, self._on, self._times = after_s, hold_s, on, times
+        self._hold_s, self._on, self._times = hold_s, on, times
         self.done, self.back, self.stop = threading.Event(), threading.Event(), threading.Event()
 
     def run(self) -> None:
@@ -62,7 +62,7 @@ class ForeignRemediator(threading.Thread):
             bad = {node["metadata"]["name"] for node in self._cluster.pages(path_of("nodes")) if self._is_bad(node)}
             since = {name: since.get(name, time.monotonic()) for name in bad}
             for name, began in since.items():
-                if name not in held and time.monotonic() - began >= self._hold_s and not self.stop.wait(self._after_s):
+                if name not in held and time.monotonic() - began >= self._hold_s:
                     held.append(name)
                     for number in range(self._times):
                         self._cordon(self._on or name, bool(number))
@@ -111,11 +111,14 @@ def judged(
     *,
     variant: str = "drill",
     lasts_s: float | None = None,
+    late_s: float = 0.0,
 ) -> Verdict:
     """What a run judges of the remediator, whose cause `condition` sets and takes away: once it is done, or after so
     many seconds.
+
+    Whatever this machine takes for it, in the history that is judged it takes DONE_WITHIN_S, and comes `late_s` later.
     """
-    return asyncio.run(_judged(cluster, settings, documents, remediator, condition, variant, lasts_s))
+    return asyncio.run(_judged(cluster, settings, documents, remediator, condition, variant, lasts_s, late_s))
 
 
 async def _judged(
@@ -126,6 +129,7 @@ async def _judged(
     condition: Callable[[bool], None],
     variant: str,
     lasts_s: float | None,
+    late_s: float,
 ) -> Verdict:
     loop = asyncio.get_running_loop()
     events: list[Event] = []
@@ -175,9 +179,17 @@ async def _judged(
         if remediator is not None:
             remediator.stop.set()
 
+    end = max(one.at for one in events) + 0.1
+
     def told(one: Event) -> Event:
-        at = FAULT_AT + (one.at - began if one.at < over else GONE_AFTER_S + one.at - over)
-        return Event(at, one.kind, one.source, one.data)
+        if one.at < began:
+            after = one.at - began
+        elif one.at < over:
+            late = 0.0 if isinstance(one.payload, PlatformCondition) else late_s
+            after = DONE_WITHIN_S * (one.at - began) / (over - began) + late
+        else:
+            after = GONE_AFTER_S + DONE_WITHIN_S * (one.at - over) / (end - over)
+        return Event(FAULT_AT + after, one.kind, one.source, one.data)
 
     return judge(history([told(one) for one in events], _setting(), variant))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
@@ -55,7 +56,7 @@ def namespace(cluster: ClusterInUse) -> Iterator[str]:
 
 @pytest.fixture
 def look(cluster: ClusterInUse, namespace: str) -> Iterator[Judge]:
-    """Judge a remediator with these switches; None where there is none."""
+    """Judge a remediator with these switches in a history with those."""
     if cluster.rig is None:
         pytest.skip("needs the rig, whose nodes may be cordoned and drained")
     api, ours = cluster.api, Cluster(str(cluster.kubeconfig))
@@ -75,13 +76,9 @@ def look(cluster: ClusterInUse, namespace: str) -> Iterator[Judge]:
         path = path_of("nodes", name=NODE, subresource="status")
         ours.send("PATCH", path, {"status": {"conditions": [told]}}, content_type=STRATEGIC, query=query)
 
-    def play(
-        *, present: bool = True, variant: str = "drill", lasts_s: float | None = None, **switches: object
-    ) -> Verdict:
-        remediator = ForeignRemediator(ours, namespace, **switches) if present else None  # type: ignore[arg-type]
-        return judged(
-            ours, settings, (documents.tiers, workloads), remediator, condition, variant=variant, lasts_s=lasts_s
-        )
+    def play(*, present: bool = True, history: Any = None, **switches: Any) -> Verdict:
+        remediator = ForeignRemediator(ours, namespace, **switches) if present else None
+        return judged(ours, settings, (documents.tiers, workloads), remediator, condition, **(history or {}))
 
     try:
         yield play
@@ -109,7 +106,7 @@ def test_on_the_wrong_node_it_fails_by_its_target_and_has_no_cause(look: Judge) 
 
 
 def test_late_it_fails_by_its_deadline_alone(look: Judge) -> None:
-    assert wrong(look(after_s=9.0)) == {"deadline", "effect"}
+    assert wrong(look(history={"late_s": 9.0})) == {"deadline", "effect"}
 
 
 def test_twice_it_fails_by_its_count(look: Judge) -> None:
@@ -118,6 +115,6 @@ def test_twice_it_fails_by_its_count(look: Judge) -> None:
 
 @pytest.mark.parametrize(("hold_s", "silent"), [(0.0, False), (30.0, True)], ids=["hasty", "patient"])
 def test_on_a_blip_only_one_that_waits_stays_silent(look: Judge, hold_s: float, silent: bool) -> None:
-    found = look(variant="blip", lasts_s=2.0, hold_s=hold_s)
+    found = look(history={"variant": "blip", "lasts_s": 2.0}, hold_s=hold_s)
     assert ("silent" in wrong(found)) is not silent
     assert (found.check("playbook/all/silent") is not None) is silent

@@ -22,7 +22,7 @@ Judge = Callable[..., Verdict]
 
 @pytest.fixture
 def look(api: FakeApi, kubeconfig: Path) -> Judge:
-    """Judge a remediator with these switches; None where there is none."""
+    """Judge a remediator with these switches in a history with those."""
     documents = shipped()
     mine = tuple(model for model in documents.workloads.models if model.name == "assistant")
     workloads = documents.workloads.model_copy(update={"models": mine})
@@ -39,13 +39,11 @@ def look(api: FakeApi, kubeconfig: Path) -> Judge:
         told = [{"type": "Ready", "status": "True"}, {"type": CONDITION, "status": "True" if there else "False"}]
         api.change(f"{NODES}/worker-2", lambda node: node["status"].update(conditions=told), "node-problem-detector")
 
-    def play(*, present: bool = True, variant: str = "drill", lasts_s: float | None = None, **switches: Any) -> Verdict:
+    def play(*, present: bool = True, history: Any = None, **switches: Any) -> Verdict:
         cluster = Cluster(str(kubeconfig))
         remediator = ForeignRemediator(cluster, "serving", **switches) if present else None
         settings = KubernetesSettings.model_validate({"tiers": TIERS})
-        return judged(
-            cluster, settings, (documents.tiers, workloads), remediator, condition, variant=variant, lasts_s=lasts_s
-        )
+        return judged(cluster, settings, (documents.tiers, workloads), remediator, condition, **(history or {}))
 
     return play
 
@@ -65,7 +63,7 @@ def test_on_the_wrong_node_it_fails_by_its_target_and_has_no_cause(look: Judge) 
 
 
 def test_late_it_fails_by_its_deadline_alone(look: Judge) -> None:
-    assert wrong(look(after_s=9.0)) == {"deadline", "effect"}
+    assert wrong(look(history={"late_s": 9.0})) == {"deadline", "effect"}
 
 
 def test_twice_it_fails_by_its_count(look: Judge) -> None:
@@ -74,6 +72,6 @@ def test_twice_it_fails_by_its_count(look: Judge) -> None:
 
 @pytest.mark.parametrize(("hold_s", "silent"), [(0.0, False), (30.0, True)], ids=["hasty", "patient"])
 def test_on_a_blip_only_one_that_waits_stays_silent(look: Judge, hold_s: float, silent: bool) -> None:
-    found = look(variant="blip", lasts_s=1.0, hold_s=hold_s)
+    found = look(history={"variant": "blip", "lasts_s": 1.0}, hold_s=hold_s)
     assert ("silent" in wrong(found)) is not silent
     assert (found.check("playbook/all/silent") is not None) is silent
