@@ -25,6 +25,14 @@ OPT_IN = {"tierdrill.io/drills": "allowed"}
 SERVE = "echo well >/tmp/index.html; echo up 1 >/tmp/metrics; exec /bin/busybox httpd -f -p 8080 -h /tmp"
 OVERRIDES = "/tmp/gpus/overrides.json"
 EXPORTER = {"node": "node-2", "gpus": 2, "memory_gib": 80, "model_name": "emulated", "state_dir": "/tmp/gpus"}
+MODEL = {
+    "name": "assistant",
+    "tier": "critical",
+    "risk": "low",
+    "impact": "low",
+    "frequency": "constant",
+    "rationale": "of the tests",
+}
 LEASE_S = 3.0
 
 
@@ -68,9 +76,17 @@ class Platform:
                 "exporter": self._selected("exporter"),
                 "gpu": {"overrides": OVERRIDES},
             },
+            "workloads": {
+                "apiVersion": "tierdrill/v1",
+                "kind": "Workloads",
+                "metadata": {"name": "models", "owner": "tests", "title": "One model"},
+                "tiers": "serving",
+                "models": [MODEL],
+                "routes": [{"tier": "critical"}],
+            },
             "names": {
                 **{node["metadata"]["name"]: _ref("Node", node) for node in nodes},
-                "assistant-1": _ref("Pod", by_app["assistant"]),
+                "assistant-1": {**_ref("Pod", by_app["assistant"]), "workload": "Deployment assistant"},
                 "gateway-a": _ref("Pod", by_app["gateway"]),
             },
         }
@@ -237,6 +253,20 @@ def test_a_killed_replica_comes_back_when_it_is_let(platform: Platform) -> None:
     platform.port.inject(order)
     platform.landed(order)
     assert not platform.port.gone(order).seen
+    platform.port.revert(order)
+    platform.gone(order)
+
+
+def test_a_replica_that_was_replaced_keeps_its_name(platform: Platform) -> None:
+    platform.all_ready()
+    before = platform.order("replica-hang", replica="assistant-1").parameters["pod"]
+    platform.api.send("DELETE", f"{platform.pods}/{before['name']}")
+    platform.api.wait(platform.pods, lambda pods: before["name"] not in pods)
+    platform.all_ready()
+    order = platform.order("replica-hang", replica="assistant-1")
+    assert order.parameters["pod"]["uid"] != before["uid"]
+    platform.port.inject(order)
+    platform.landed(order)
     platform.port.revert(order)
     platform.gone(order)
 

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from tierdrill.documents.models.kubernetes import KubernetesSettings
+from tierdrill.documents.models.kubernetes import KubernetesSettings, Pods
 from tierdrill.documents.models.tiers import Tiers
 from tierdrill.documents.models.workloads import Workloads
 from tierdrill.targets.base import Inventory, NodeState, ReplicaState
 from tierdrill.targets.kubernetes.connect import Cluster, path_of
 from tierdrill.targets.kubernetes.kubeconfig import kubeconfig_path
-from tierdrill.targets.kubernetes.names import NameTable, Slot
+from tierdrill.targets.kubernetes.names import NameTable, Slot, table_of
 from tierdrill.targets.kubernetes.records import ObjectRef, PodRecord, node_of, pod_of
+
+REF = tuple(field.name for field in fields(ObjectRef))
 
 
 def described(
@@ -70,14 +72,28 @@ class Place:
         """Which object each name of the documents stands for."""
         return names_from(self.told["names"])
 
+    def names_now(self) -> NameTable:
+        """As `names`, but pods that were replaced since the run began have given their names to those that came."""
+        if not self.told["workloads"]:
+            return self.names
+        pods = {tier: self._pods(told) for tier, told in self.settings.tiers.items()}
+        gateways = self._pods(self.settings.gateways) if self.settings.gateways is not None else []
+        workloads = Workloads.model_validate(self.told["workloads"])
+        return table_of(self.settings, workloads, (), pods, gateways, before=self.names)
+
+    def _pods(self, told: Pods) -> list[PodRecord]:
+        return [
+            pod_of(raw)
+            for namespace in told.namespaces
+            for raw in self.cluster.pages(path_of("pods", namespace), labels=told.selector)
+        ]
+
     def inventory(self) -> Inventory:
         """What the names stand for now. What is gone, or has been replaced since the run began, is not in it."""
         nodes = [node_of(raw) for raw in self.cluster.pages(path_of("nodes"))]
         pods: list[ReplicaState] = []
         for tier, told in self.settings.tiers.items():
-            for namespace in told.namespaces:
-                found = map(pod_of, self.cluster.pages(path_of("pods", namespace), labels=told.selector))
-                pods += [self._replica(tier, pod) for pod in found if not pod.ended]
+            pods += [self._replica(tier, pod) for pod in self._pods(told) if not pod.ended]
         mine = {ref.uid: alias for alias, ref in self.names.nodes.items()}
         return Inventory(
             tuple(NodeState(mine[n.uid], n.ready == "True", n.cordoned, n.boot_id) for n in nodes if n.uid in mine),
@@ -104,8 +120,13 @@ class Place:
 
 def names_from(plain: Mapping[str, Mapping[str, str]]) -> NameTable:
     """The table that `NameTable.plain` has written."""
-    refs = {alias: ObjectRef(**ref) for alias, ref in plain.items()}
-    pods = {alias: Slot(ref, None) for alias, ref in refs.items() if ref.kind == "Pod"}
+    refs = {alias: ObjectRef(**{key: ref[key] for key in REF}) for alias, ref in plain.items()}
+    workloads = {alias: tuple(ref.get("workload", "").split(" ", 1)) for alias, ref in plain.items()}
+    pods = {
+        alias: Slot(ref, (workloads[alias][0], workloads[alias][-1]) if len(workloads[alias]) > 1 else None)
+        for alias, ref in refs.items()
+        if ref.kind == "Pod"
+    }
     return NameTable(
         nodes={alias: ref for alias, ref in refs.items() if ref.kind == "Node"},
         replicas={alias: slot for alias, slot in pods.items() if not alias.startswith("gateway-")},

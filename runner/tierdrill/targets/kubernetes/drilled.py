@@ -30,9 +30,14 @@ def node(place: Place, alias: str) -> NodeRecord:
 
 
 def pod(place: Place, alias: str) -> PodRecord:
-    """The pod that is meant; TargetError if it was replaced, ends already, or may not be drilled."""
+    """The pod that has that name now, which may have been given to it since the run began; TargetError if there is none
+    at the moment, it ends already, or it may not be drilled.
+    """
     ref = place.names.ref(alias)
     found = find(place.cluster, path_of("pods", ref.namespace, ref.name))
+    if found is None or found["metadata"]["uid"] != ref.uid or not lives(found):
+        ref = place.names_now().ref(alias)
+        found = find(place.cluster, path_of("pods", ref.namespace, ref.name))
     if found is None or found["metadata"]["uid"] != ref.uid:
         raise TargetError(f"{ref} ({alias}) was replaced since; nothing was touched")
     record = pod_of(found)

@@ -69,9 +69,10 @@ class NameTable:
         return {key: self.alias(key, value) if isinstance(value, str) else value for key, value in labels.items()}
 
     def plain(self) -> dict[str, dict[str, str]]:
-        """Each name with its object, as the ledger and reports hold it."""
+        """Each name with its object, as the ledger and reports hold it; a pod's with the workload that it is of."""
         return {alias: ref.plain() for alias, ref in self.nodes.items()} | {
-            alias: slot.ref.plain() for alias, slot in self.pods.items()
+            alias: slot.ref.plain() | ({"workload": " ".join(slot.workload)} if slot.workload is not None else {})
+            for alias, slot in self.pods.items()
         }
 
 
