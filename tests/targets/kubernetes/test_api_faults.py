@@ -16,6 +16,7 @@ from tests.targets.kubernetes.conftest import NODES, PODS, RUN, pod
 from tierdrill.faults.registry import KINDS, checked_parameters
 from tierdrill.targets.base import FaultOrder, TargetError
 from tierdrill.targets.kubernetes.fault_port import MECHANISMS, KubernetesPort
+from tierdrill.targets.kubernetes.lease import DrillLease
 from tierdrill.targets.kubernetes.ledger_map import RunMap, orders_in
 from tierdrill.targets.kubernetes.undo_program import ENTRY
 
@@ -193,6 +194,16 @@ def test_without_a_configmap_there_is_no_fault(api: FakeApi, port: KubernetesPor
     with pytest.raises(TargetError, match="no ConfigMap tierdrill/run-some-drill"):
         port.inject(bound)
     assert "unschedulable" not in (api.find(f"{NODES}/worker-1") or {})["spec"]
+
+
+def test_nothing_is_injected_while_the_clusters_kill_switch_is_on(
+    api: FakeApi, port: KubernetesPort, ledger: RunMap
+) -> None:
+    bound = port.bind(order("node-cordon", node="node-1"))
+    DrillLease(port.place.cluster, "tierdrill").halt("a launch")
+    with pytest.raises(TargetError, match="kill switch is on: a launch"):
+        port.inject(bound)
+    assert held(ledger) == [] and "unschedulable" not in (api.find(f"{NODES}/worker-1") or {})["spec"]
 
 
 def test_what_was_injected_while_the_lease_lapsed_is_undone_at_once(

@@ -17,11 +17,15 @@ from tests.targets.kubernetes.test_api_faults import controllers, order
 from tests.targets.kubernetes.test_warden import LEASE
 from tierdrill.cli.commands import kubernetes, recover, status, switch
 from tierdrill.cli.main import main
+from tierdrill.remedies.remedy import Setting
 from tierdrill.targets.base import TargetError
+from tierdrill.targets.kubernetes.cluster_settings import ClusterSettings
 from tierdrill.targets.kubernetes.fault_port import KubernetesPort
 from tierdrill.targets.kubernetes.lease import DrillLease
 from tierdrill.targets.kubernetes.ledger_map import RunMap
+from tierdrill.targets.kubernetes.nodes import cordon
 from tierdrill.targets.kubernetes.sweep import leftovers, place_for, recover_runs, sweep
+from tierdrill.targets.remedy_ledger import undo_order
 
 QUOTAS = "/api/v1/namespaces/serving/resourcequotas"
 
@@ -97,6 +101,19 @@ def test_what_the_ledger_does_not_know_any_more_is_found_by_its_label(
     assert two["spec"]["unschedulable"] is True, "somebody else's cordon stays"
     assert two["metadata"]["annotations"] == {"owner": "team"}
     assert {path for path in api.objects if path.startswith(f"{QUOTAS}/")} == {f"{QUOTAS}/theirs"}
+
+
+def test_a_cordon_that_a_playbook_has_left_is_taken_back_from_any_machine(api: FakeApi, port: KubernetesPort) -> None:
+    ledger, ref = RunMap(port.place.cluster, "tierdrill", RUN), port.place.names.ref("node-1")
+    ledger.create()
+    setting = Setting("cordon", "node-1")
+    settings = ClusterSettings(dict(port.place.told), port.place.cluster, lambda: port.place.names, None)
+    settings.hold(undo_order(RUN, setting, settings.read(setting), settings.mechanism, 5.0))
+    cordon(port.place.cluster, ref)
+    told: list[str] = []
+    assert recover_runs(anew(port), told.append) == (1, [])
+    assert told[0] == f"undone: remedy on {setting} (run {RUN})"
+    assert "unschedulable" not in (api.find(f"{NODES}/worker-1") or {})["spec"]
 
 
 def test_a_workload_whose_priority_a_drill_has_changed_is_found_and_mended(api: FakeApi, port: KubernetesPort) -> None:

@@ -18,7 +18,14 @@ from tierdrill.targets.kubernetes import agent_faults, faults, sabotage_fault
 from tierdrill.targets.kubernetes.cluster_place import Place
 from tierdrill.targets.kubernetes.cluster_settings import ClusterSettings
 from tierdrill.targets.kubernetes.gateway_admin import GatewayAdmin
-from tierdrill.targets.kubernetes.kubernetes_fault import KubernetesFault, Parameters
+from tierdrill.targets.kubernetes.kubernetes_fault import (
+    UNDO,
+    KubernetesFault,
+    Parameters,
+    gone_by_steps,
+    revert_by_steps,
+)
+from tierdrill.targets.kubernetes.lease import DrillLease
 from tierdrill.targets.kubernetes.ledger_map import RunMap
 from tierdrill.targets.kubernetes.power import BY_POWER
 
@@ -29,6 +36,7 @@ INJECTABLE: Mapping[str, KubernetesFault] = {**KUBERNETES_FAULTS, SABOTAGE: sabo
 AHEAD_S = 3.0
 """So long before its planned moment a fault is bound: the API is asked, and a line to an agent opened."""
 MECHANISMS: Mapping[str, Mechanism] = {kind: fault.mechanism for kind, fault in KUBERNETES_FAULTS.items()}
+
 
 def mechanisms_with(settings: KubernetesSettings | None) -> Mapping[str, Mechanism]:
     """The mechanism for each kind, on a cluster with these settings."""
@@ -66,6 +74,8 @@ class KubernetesPort:
 
     def inject(self, order: FaultOrder) -> None:
         fault, p, ledger = _fault_of(order), _about(order), self._map(order)
+        if why := DrillLease(self.place.cluster, self.place.settings.namespace).look().halt:
+            raise TargetError(f"the cluster's kill switch is on: {why}")
         ledger.write(order)
         fault.inject(self.place, p)
         if ledger.read() is None:
@@ -80,6 +90,8 @@ class KubernetesPort:
         return ClusterSettings(dict(place.told), place.cluster, lambda: place.names, gateways)
 
     def revert(self, order: FaultOrder) -> str | None:
+        if order.kind == REMEDY and UNDO in order.parameters:
+            return revert_by_steps(self.place, order.parameters)
         if order.kind == REMEDY:
             self._settings().put_back(order.parameters)
             return None
@@ -90,11 +102,11 @@ class KubernetesPort:
 
     def gone(self, order: FaultOrder) -> Proof:
         if order.kind == REMEDY:
-            proof = self._settings().is_back(order.parameters)
-            if proof.seen:
-                self._settings().release(order.fault)
-            return proof
-        proof = _fault_of(order).gone(self.place, _about(order))
+            known = UNDO in order.parameters
+            p = order.parameters
+            proof = gone_by_steps(self.place, p) if known else self._settings().is_back(p)
+        else:
+            proof = _fault_of(order).gone(self.place, _about(order))
         if proof.seen:
             self._map(order).drop(order.fault)
         return proof
