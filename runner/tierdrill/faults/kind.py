@@ -76,6 +76,8 @@ class FaultKind:
 
     `action` and `undo` are its functions in tierdrill.chaos.actions, `does` is what the action does, `settings` are its
     arguments beside those that name the target. A fault that does not disrupt changes only what is said of its target.
+    `pods` is what becomes of the replicas at its target: lost with a node that is not ready any more, evicted (budgets
+    are asked), or deleted. With `boots` their node has to boot before they can be there again.
     """
 
     kind: str
@@ -90,6 +92,8 @@ class FaultKind:
     proof: str
     settings: tuple[Parameter, ...] = ()
     disrupts: bool = True
+    pods: Literal["stay", "lost", "evicted", "deleted"] = "stay"
+    boots: bool = False
 
     @property
     def parameters(self) -> tuple[Parameter, ...]:

@@ -13,6 +13,7 @@ from fnmatch import fnmatchcase
 from itertools import takewhile
 from typing import Any, Protocol
 
+from tierdrill.faults.registry import KINDS
 from tierdrill.history.events import Event
 from tierdrill.history.kinds.response_kinds import RemediationSeen
 from tierdrill.history.playbook_spans import Execution, Step
@@ -23,7 +24,7 @@ GIVING_BACK = frozenset({"uncordon", "untaint"})
 DRAINING = frozenset({"evict", "delete"})
 EVICTING = frozenset({"drain", "reschedule", "restart-replica", "replace-replica", "rebalance"})
 """The remedies of our own engine that end pods, and, below, the faults that do."""
-EVICTING_FAULTS = frozenset({"pod-delete", "pod-evict", "node-drain"})
+EVICTING_FAULTS = frozenset(kind for kind, one in KINDS.items() if one.pods in ("evicted", "deleted"))
 LINGERS_S = 5.0
 """So long after our step has ended what it did to pods may still be seen."""
 Look = Mapping[str, Any]

@@ -12,4 +12,5 @@ KIND = FaultKind(
     undone="it ends by itself when its seconds are over: who could end it sooner speaks through the kubelet",
     proof="the kubelet's port takes connections and nobody answers, while the node's pods do; gone when it answers",
     settings=(Parameter("seconds", "how long it lasts", "s", (1, 600), default=60),),
+    pods="lost",
 )

@@ -15,4 +15,5 @@ KIND = FaultKind(
     undone="the node takes pods again, unless somebody else wants it otherwise since",
     proof="none of the pods that were to leave is there; gone when the node controller lets it take pods again",
     settings=(Parameter("within_s", "how long the pods may take to leave", "s", (1, 3600), default=60),),
+    pods="evicted",
 )

@@ -11,4 +11,5 @@ KIND = FaultKind(
     visible="heartbeats stop, connections are accepted and nothing answers",
     undone="its processes go on where they were (those of a new boot are not stopped)",
     proof="the kernel says that all of the node's processes are stopped; gone when it says that none is",
+    pods="lost",
 )

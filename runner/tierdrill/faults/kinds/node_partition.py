@@ -12,4 +12,5 @@ KIND = FaultKind(
     undone="it ends by itself when its seconds are over: who could end it sooner is cut off as well",
     proof="another node reaches neither its kubelet nor its pods; gone when it does",
     settings=(Parameter("seconds", "how long it lasts", "s", (1, 600), default=60),),
+    pods="lost",
 )

@@ -11,4 +11,6 @@ KIND = FaultKind(
     visible="heartbeats stop, callers see time-outs, its replicas are gone",
     undone="power comes back and the node boots",
     proof="the kernel has none of the node's processes any more; gone when the control plane sees a new boot",
+    pods="lost",
+    boots=True,
 )

@@ -11,4 +11,5 @@ KIND = FaultKind(
     visible="its pods end and are placed elsewhere, as far as there is room",
     undone="the taint is taken away, and no other one",
     proof="the taint controller has ended a pod there; gone when the node has no such taint",
+    pods="deleted",
 )

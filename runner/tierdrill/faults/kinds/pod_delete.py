@@ -11,4 +11,5 @@ KIND = FaultKind(
     visible="the pod ends within its grace period and its workload makes another",
     undone="its workload has made another, and as many are ready as before",
     proof="its node says that it is not ready or has ended; gone when its workload counts as many ready as before",
+    pods="deleted",
 )

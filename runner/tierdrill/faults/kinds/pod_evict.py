@@ -11,4 +11,5 @@ KIND = FaultKind(
     visible="the pod ends within its grace period and its workload makes another, elsewhere if need be",
     undone="its workload has made another, and as many are ready as before",
     proof="the pod says it is disrupted by an eviction, or has ended; gone when as many are ready as before",
+    pods="evicted",
 )

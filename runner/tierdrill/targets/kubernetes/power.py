@@ -13,10 +13,11 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
+from tierdrill.faults.registry import KINDS
 from tierdrill.process.programs import Program, program, user_environment
 from tierdrill.targets.base import TargetError
 
-BY_POWER = ("node-power-loss", "node-reboot")
+BY_POWER = tuple(kind for kind, one in KINDS.items() if one.boots)
 """Faults after which a node has to boot: how long that takes only the environment knows."""
 COMMAND_WITHIN_S = 60.0
 SAID_CHARACTERS = 300

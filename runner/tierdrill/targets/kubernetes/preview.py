@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from tierdrill.documents.catalogue import DrillSetting
 from tierdrill.documents.models.kubernetes import KubernetesSettings
 from tierdrill.faults.radius import ConcurrentFaults, Layout, links_of
+from tierdrill.faults.registry import KINDS
 from tierdrill.targets.base import FaultOrder, Preview, TargetError
 from tierdrill.targets.kubernetes.connect import Cluster
 from tierdrill.targets.kubernetes.drill_permissions import denied, needed
@@ -31,9 +32,9 @@ from tierdrill.targets.kubernetes.records import NodeRecord, PodRecord
 from tierdrill.targets.kubernetes.survey import Survey, pods_on, survey
 from tierdrill.text import listed, plural
 
-DOWN = frozenset({"node-power-loss", "node-reboot", "node-partition", "node-freeze", "kubelet-stop"})
+DOWN = frozenset(kind for kind, one in KINDS.items() if one.pods == "lost")
 """The kinds by which a node stops being ready, and all that is on it with it."""
-EVICTING = frozenset({"node-drain", "pod-evict"})
+EVICTING = frozenset(kind for kind, one in KINDS.items() if one.pods == "evicted")
 HOSTS_MAX = 12
 """So many other nodes are asked what is on them, to see whether there is room."""
 
