@@ -22,6 +22,8 @@ from tests.cluster.conftest import rig, why_no_rig
 from tests.cluster.rig.instance import Instance
 from tierdrill.cli.drill_documents import environment_setting
 from tierdrill.cli.folders import shipped_catalogue
+from tierdrill.targets.kubernetes.cluster_place import Place
+from tierdrill.targets.kubernetes.fault_port import KUBERNETES_FAULTS
 from tierdrill.targets.kubernetes.manifests.demo import DemoOptions, as_yaml, manifests, plan_of
 
 pytestmark = pytest.mark.cluster
@@ -228,6 +230,47 @@ def test_a_lost_node_is_told_by_its_alert_and_felt_by_no_enterprise_customer(pla
     until(lambda: "NodeNotReady" not in platform.firing())
     assert customers.outcomes["200"] > 50
     assert set(customers.outcomes) == {"200"}
+
+
+def place_of(platform: Platform) -> Place:
+    """Its nodes and exporters, for faults."""
+    found = environment_setting(shipped_catalogue(), str(Instance(platform.name).folder / "environment.yaml"))[0]
+    assert found.kubernetes is not None
+    nodes = platform.api.get("/api/v1/nodes")["items"]
+    about = [(one["metadata"]["name"], one["metadata"]["uid"]) for one in nodes]
+    return Place(
+        {
+            "kubeconfig": str(Instance(platform.name).kubeconfig),
+            "context": None,
+            "cluster": platform.api.get("/api/v1/namespaces/kube-system")["metadata"]["uid"],
+            "settings": found.kubernetes.model_dump(mode="json", exclude_defaults=True),
+            "names": {name: {"kind": "Node", "namespace": "", "name": name, "uid": uid} for name, uid in about},
+        }
+    )
+
+
+def test_an_emulated_gpu_off_the_bus_is_told_by_its_alert_and_felt_by_its_replica(platform: Platform) -> None:
+    replica = next(iter(platform.api.get(PODS, labelSelector="tierdrill.io/model=draft")["items"]))
+    name, node = replica["metadata"]["name"], replica["spec"]["nodeName"]
+    env = rig(platform.name, "kubectl", "exec", "--namespace", "serving", name, "--", "/usr/bin/env")
+    (device,) = [line for line in env.splitlines() if line.startswith("NVIDIA_VISIBLE_DEVICES=")]
+    gpu = int(device.rpartition("-")[2])
+    fault, place = KUBERNETES_FAULTS["gpu-fallen-off-bus"], place_of(platform)
+    p: dict[str, Any] = {"node": node, "gpu": gpu, "fault": "test/gpu", "run": "test", "lease_s": 5.0}
+    p |= fault.bind(place, p)
+    assert not fault.landed(place, p).seen
+    fault.inject(place, p)
+    try:
+        until(lambda: fault.landed(place, p).seen)
+        alert = until(lambda: platform.firing().get("GpuFallenOffBus"))
+        assert (alert["node"], alert["gpu"]) == (node, str(gpu))
+        platform.api.wait(PODS, lambda pods: not pod_ready(pods[name]), WITHIN_S)
+        until(lambda: "ReplicaDown" not in platform.firing())
+        assert "StalledReplica" not in platform.firing()
+    finally:
+        fault.revert(place, p)
+    until(lambda: fault.gone(place, p).seen)
+    platform.api.wait(PODS, lambda pods: pod_ready(pods[name]), WITHIN_S)
 
 
 def test_applying_the_same_again_changes_nothing(platform: Platform) -> None:

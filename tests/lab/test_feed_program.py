@@ -12,7 +12,7 @@ import aiohttp
 import httpx
 import pytest
 from aiohttp import web
-from tests.lab.test_feed_view import node, pod
+from tests.lab.test_feed_view import LATER, node, pod
 
 from tierdrill.lab.feed.feed_program import Feed, FeedSettings, build_app
 from tierdrill.lab.feed.pod_view import Served
@@ -218,6 +218,38 @@ def test_while_the_api_server_is_away_the_last_list_stands() -> None:
         cluster.put(PODS, pod("b"))
         cluster.refuse = 0
         await until(client, lambda listed: names(listed) == ["a", "b"])
+
+    run(scenario)
+
+
+def test_a_replica_that_lost_its_readiness_is_asked_whether_it_hangs() -> None:
+    async def scenario(cluster: Cluster, feed: Feed, client: httpx.AsyncClient) -> None:
+        async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.readline()
+            writer.write(b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+            writer.close()
+
+        def lost(name: str, port: int) -> dict[str, Any]:
+            one = pod(name, ready="False", since=LATER, ip="127.0.0.1")
+            one["spec"]["containers"][0]["ports"][0]["containerPort"] = port
+            return one
+
+        async def state_of(name: str, wanted: str) -> None:
+            line = f'tierdrill_replica_state{{replica="{name}",state="{wanted}"}} 1.0'
+            for _ in range(200):
+                if line in await metrics(client):
+                    return
+                await asyncio.sleep(0.05)
+            raise AssertionError(f"{name} never was {wanted}")
+
+        server = await asyncio.start_server(answer, "127.0.0.1", 0)
+        async with server:
+            asking = asyncio.create_task(feed.ask_doubtful())
+            cluster.put(PODS, lost("a", server.sockets[0].getsockname()[1]))
+            cluster.put(PODS, lost("b", 1))
+            await state_of("a", "starting")
+            await state_of("b", "unresponsive")
+            asking.cancel()
 
     run(scenario)
 

@@ -86,6 +86,12 @@ def test_a_replica_has_the_state_that_its_pod_shows(one: dict[str, Any], state: 
     assert state_of(one) == state
 
 
+def test_one_that_answers_that_it_is_not_ready_does_not_hang() -> None:
+    pods = [pod("a", ready="False", since=LATER), pod("b", ready="False", since=LATER)]
+    found = seen([node("node-1")], pods, MODELS, answering={"a"}).replicas
+    assert [one.state for one in found] == ["starting", "unresponsive"]
+
+
 def test_restarts_of_all_containers_count() -> None:
     (found,) = seen([node("node-1")], [pod("a", container={**RUNNING, "restartCount": 3})], MODELS).replicas
     assert found.restarts == 3

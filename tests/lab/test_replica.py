@@ -8,14 +8,16 @@ import json
 import re
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tierdrill.lab.lab_config import GpuConfig
+from tierdrill.lab.lab_config import GpuConfig, build
 from tierdrill.lab.node import gpu_errors as gpu
 from tierdrill.lab.replica.language_model import expected_answer
+from tierdrill.lab.replica.replica_program import ReplicaSettings, on_given_gpu
 from tierdrill.process import ready_line as spawn
 from tierdrill.process.child import Child
 
@@ -332,3 +334,28 @@ def test_answers_on_a_kept_connection_do_not_wait_for_acknowledgements(replica: 
         times.append(time.perf_counter() - began)
     connection.close()
     assert sorted(times)[15] < 0.015
+
+
+@pytest.mark.parametrize(
+    ("devices", "file"),
+    [
+        ("2", "/gpus/gpu-2.state"),
+        ("GPU-emulated-node-1-3", "/gpus/gpu-3.state"),
+        ("GPU-emulated-node-1-0,GPU-emulated-node-1-1", "/gpus/gpu-0.state"),
+        ("GPU-8932f937-d72c-4106-c12f-20bd9faed9f6", None),
+        ("void", None),
+        ("", None),
+    ],
+)
+def test_a_replica_looks_at_the_gpu_that_it_was_given(devices: str, file: str | None) -> None:
+    settings = build(
+        ReplicaSettings,
+        {
+            "name": "a", "model": "m", "tier": "t", "rank": 1, "memory_gib": 1, "slots": 1, "model_seed": 1,
+            "model_size": 64, "prefill_ms_per_token": 1, "decode_ms_per_token": 1, "gpu": 0, "node": "n",
+            "gpu_state_dir": "/gpus",
+        },
+        "replica",
+    )
+    assert on_given_gpu(settings, devices).gpu_state_file == file
+    assert on_given_gpu(replace(settings, gpu_state_dir=None), devices).gpu_state_file is None

@@ -15,7 +15,7 @@ from .programs import Programs, wait_until
 
 GPUS = 4
 PRIVATE = {
-    "lost": ("/run/containerd", "/run/netns"),
+    "lost": ("/run/containerd", "/run/netns", "/run/tierdrill"),
     "kept": ("/etc/cni", "/var/lib/cni", "/var/lib/containerd", "/var/lib/kubelet", "/var/log"),
 }
 """Folders that a node has for itself: `lost` with its power, as memory is, or `kept`, as a disk is."""

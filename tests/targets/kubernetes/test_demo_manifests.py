@@ -187,9 +187,15 @@ def test_this_machines_python_fits_together_and_brings_all_that_it_needs(catalog
         (container,) = template["spec"]["containers"]
         mounted = [mount["mountPath"] for mount in container["volumeMounts"]]
         assert any(Path(container["command"][0]).is_relative_to(path) for path in mounted)
-        hosts = {one["hostPath"]["path"] for one in template["spec"]["volumes"] if "hostPath" in one}
-        assert hosts <= set(mounted)
-        assert all(mount["readOnly"] for mount in container["volumeMounts"] if mount["mountPath"] in hosts)
+        hosts = {one["name"]: one["hostPath"] for one in template["spec"]["volumes"] if "hostPath" in one}
+        gpus = hosts.pop("gpus", None)
+        writes = template["metadata"]["labels"]["app.kubernetes.io/component"] == "gpu-exporter"
+        assert (gpus is not None) == (writes or MODEL in template["metadata"]["labels"])
+        for mount in container["volumeMounts"]:
+            if mount["name"] in hosts:
+                assert mount["readOnly"] and mount["mountPath"] == hosts[mount["name"]]["path"]
+            elif mount["name"] == "gpus":
+                assert mount.get("readOnly", False) is not writes
     commands = {
         owner["metadata"]["name"]: template["spec"]["containers"][0]["command"][0]
         for owner, template in templates(objects)

@@ -8,12 +8,14 @@ that is not the pod's own {"api": {"url", "token_file", "ca_file"}}.
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 from prometheus_client import CollectorRegistry, generate_latest
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -29,6 +31,7 @@ from tierdrill.lab.lab_config import build
 from tierdrill.lab.serving import bind, run_program, serve_announced
 
 PROGRAM = "feed"
+ASKED_EVERY_S = ASKED_WITHIN_S = 0.5
 
 
 @dataclass(frozen=True)
@@ -63,6 +66,7 @@ class Feed:
         self.version = 1
         self.endpoints: list[dict[str, Any]] = []
         self.published = Bell()
+        self._answering: set[str] = set()
         self.registry = CollectorRegistry()
         self.registry.register(ClusterCollector(self))
 
@@ -81,7 +85,21 @@ class Feed:
     def seen(self) -> Seen:
         if not self.complete:
             return Seen((), (), {})
-        return pod_view.seen(self._nodes.objects.values(), self.pods(), self.settings.models, self.settings.resource)
+        nodes, settings = self._nodes.objects.values(), self.settings
+        return pod_view.seen(nodes, self.pods(), settings.models, settings.resource, self._answering)
+
+    async def ask_doubtful(self) -> None:
+        """Ask each replica that lost its readiness whether it hangs: a pod's status does not tell that from one that
+        answers that it is not ready.
+        """
+        async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=ASKED_WITHIN_S)) as session:
+            while True:
+                doubtful = {one.name for one in self.seen().replicas if one.state == pod_view.UNRESPONSIVE}
+                doubtful |= self._answering
+                pods = [pod for pod in self.pods() if pod["metadata"]["name"] in doubtful]
+                answers = await asyncio.gather(*(_answers(session, pod) for pod in pods))
+                self._answering = {pod["metadata"]["name"] for pod, yes in zip(pods, answers, strict=True) if yes}
+                await asyncio.sleep(ASKED_EVERY_S)
 
     def _changed(self) -> None:
         if not self.complete:
@@ -91,6 +109,17 @@ class Feed:
             self.endpoints = now
             self.version += 1
             self.published.ring()
+
+
+async def _answers(session: aiohttp.ClientSession, pod: pod_view.Object) -> bool:
+    if (address := pod_view.address_of(pod)) is None:
+        return False
+    try:
+        async with session.get(f"http://{address}/v2/health/live") as answer:
+            await answer.read()
+    except (TimeoutError, aiohttp.ClientError, OSError):
+        return False
+    return pod_view.condition(pod, "Ready") != "True"
 
 
 def build_app(feed: Feed) -> Starlette:
@@ -125,8 +154,8 @@ def build_app(feed: Feed) -> Starlette:
 async def run(config: Mapping[str, Any], ready_fd: int | None) -> None:
     settings = build(FeedSettings, config, PROGRAM, only_known=True)
     feed = Feed(settings)
-    watching = [watch.run() for watch in feed.watches]
-    await serve_announced(build_app(feed), bind(settings.listen), PROGRAM, PROGRAM, ready_fd, *watching)
+    working = [feed.ask_doubtful(), *(watch.run() for watch in feed.watches)]
+    await serve_announced(build_app(feed), bind(settings.listen), PROGRAM, PROGRAM, ready_fd, *working)
 
 
 if __name__ == "__main__":

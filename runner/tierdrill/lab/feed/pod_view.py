@@ -5,7 +5,7 @@ A pod says what it is by its labels: PART is the program, MODEL what it serves. 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,7 @@ PART = "app.kubernetes.io/component"
 PLATFORM = "app.kubernetes.io/part-of"
 MODEL = "tierdrill.io/model"
 REPLICA = "replica"
+UNRESPONSIVE = "unresponsive"
 GPU = "nvidia.com/gpu"
 
 Object = Mapping[str, Any]
@@ -45,14 +46,22 @@ def nodes_seen(nodes: Iterable[Object], resource: str = GPU) -> tuple[NodeSeen, 
     )
 
 
-def seen(nodes: Iterable[Object], pods: Iterable[Object], models: Sequence[Served], resource: str = GPU) -> Seen:
-    """For the metrics. A pod that is being deleted counts no more: what replaces it does."""
+def seen(
+    nodes: Iterable[Object],
+    pods: Iterable[Object],
+    models: Sequence[Served],
+    resource: str = GPU,
+    answering: Container[str] = (),
+) -> Seen:
+    """For the metrics. A pod that is being deleted counts no more: what replaces it does. Of a pod that lost its
+    readiness only those in `answering` are known not to hang: they say themselves that they are not ready.
+    """
     nodes = list(nodes)
     ready = {_name(node): condition(node, "Ready") == "True" for node in nodes}
     by_name = {model.name: model for model in models}
     desired = {(model.tier, model.name): model.slots * model.replicas for model in models}
     replicas = tuple(
-        _replica(pod, by_name[labels(pod)[MODEL]], ready)
+        _replica(pod, by_name[labels(pod)[MODEL]], ready, answering)
         for pod in sorted(pods, key=_name)
         if is_replica(pod) and labels(pod).get(MODEL) in by_name
     )
@@ -132,9 +141,11 @@ def _counts(pod: Object) -> bool:
     return "deletionTimestamp" not in pod["metadata"] and pod["status"].get("phase") not in ("Succeeded", "Failed")
 
 
-def _replica(pod: Object, model: Served, ready: Mapping[str, bool]) -> ReplicaSeen:
+def _replica(pod: Object, model: Served, ready: Mapping[str, bool], answering: Container[str]) -> ReplicaSeen:
     node = pod["spec"].get("nodeName")
     state = _state(pod, ready)
+    if state == UNRESPONSIVE and _name(pod) in answering:
+        state = "starting"
     restarts = sum(int(one.get("restartCount", 0)) for one in pod["status"].get("containerStatuses", ()))
     return ReplicaSeen(
         _name(pod), model.name, model.tier, model.rank, model.slots, node, None, state, state == "ready", restarts
@@ -160,4 +171,4 @@ def _state(pod: Object, ready: Mapping[str, bool]) -> str:
     since = (one.get("lastTransitionTime") for one in pod["status"]["conditions"] if one["type"] == "Ready")
     lost_at = str(next(since, "") or "")
     began_at = max(str(one.get("startedAt", "")) for one in running if one)
-    return "unresponsive" if lost_at > began_at else "starting"
+    return UNRESPONSIVE if lost_at > began_at else "starting"

@@ -1,12 +1,16 @@
 """Program `gpu-exporter`: the lab's emulated GPUs without the lab's node: telemetry of a node in dcgm-exporter's names.
 
-On a cluster it runs on each node with GPUs; every metric says that it is emulated. What the GPUs report is changed as
-in the lab, by a file `overrides.json` in the state folder.
+On a cluster it runs on each node with GPUs; every metric says that it is emulated. What its GPUs are is changed as in
+the lab, by a file in the state folder, which `--config FILE.json --change INDEX={...}` writes: null takes a setting
+back. Replicas that share the folder feel it.
 """
 
 from __future__ import annotations
 
+import argparse
 import asyncio
+import json
+import sys
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,7 +24,8 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from tierdrill.lab.lab_config import build, make_node
-from tierdrill.lab.node.gpus import GpuBoard
+from tierdrill.lab.node.gpu_errors import OverrideError, change_overrides, changed_settings
+from tierdrill.lab.node.gpus import OVERRIDES_FILE, GpuBoard
 from tierdrill.lab.serving import bind, run_program, serve_announced
 
 PROGRAM = "gpu-exporter"
@@ -49,7 +54,27 @@ def build_app(board: GpuBoard) -> Starlette:
     async def health(_: Request) -> Response:
         return JSONResponse({"status": "ok", "overrides_error": board.error})
 
-    return Starlette(routes=[Route("/metrics", metrics), Route("/healthz", health)])
+    async def gpus(_: Request) -> Response:
+        return JSONResponse({"gpus": board.status()})
+
+    return Starlette(routes=[Route("/metrics", metrics), Route("/healthz", health), Route("/gpus", gpus)])
+
+
+def change(argv: list[str]) -> int:
+    """Change one GPU as `--change` says, while the exporter runs."""
+    parser = argparse.ArgumentParser(prog=f"tierdrill {PROGRAM}")
+    parser.add_argument("--config", type=Path, required=True)
+    parser.add_argument("--change", required=True, metavar="INDEX=JSON")
+    options = parser.parse_args(argv)
+    told = json.loads(options.config.read_text(encoding="utf-8"))
+    index, _, written = options.change.partition("=")
+    changes = json.loads(written)
+    path = Path(told["state_dir"]) / OVERRIDES_FILE
+    try:
+        change_overrides(path, told["gpus"], int(index), lambda present: changed_settings(present, changes))
+    except OverrideError as error:
+        parser.error(str(error))
+    return 0
 
 
 async def run(config: Mapping[str, Any], ready_fd: int | None) -> None:
@@ -69,4 +94,6 @@ async def run(config: Mapping[str, Any], ready_fd: int | None) -> None:
 
 
 if __name__ == "__main__":
+    if "--change" in sys.argv:
+        sys.exit(change(sys.argv[1:]))
     run_program(PROGRAM, run)

@@ -8,9 +8,11 @@ import asyncio
 import contextlib
 import hmac
 import json
+import os
+import re
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import KW_ONLY, dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -35,11 +37,14 @@ Send = Callable[[dict[str, Any]], Awaitable[None]]
 
 @dataclass(frozen=True)
 class ReplicaSettings(ReplicaSpec):
-    """The configuration file: the replica on its node, as far as it must know."""
+    """The configuration file: the replica on its node, as far as it must know. With `gpu_state_dir` its GPU is the one
+    that the device plugin has given it.
+    """
 
     _: KW_ONLY
     node: str
     gpu_state_file: str | None = None
+    gpu_state_dir: str | None = None
     listen: str = "127.0.0.1:0"
     token: str | None = None
 
@@ -298,8 +303,19 @@ def _model_metadata(model: str) -> dict[str, Any]:
     }
 
 
+def on_given_gpu(settings: ReplicaSettings, devices: str) -> ReplicaSettings:
+    """The settings with the state file of the first of these devices, as NVIDIA_VISIBLE_DEVICES names them: by its
+    index, or by a name that ends in it. Of another one nothing is known.
+    """
+    index = re.search(r"(?:^|-)(\d{1,2})$", devices.partition(",")[0])
+    if settings.gpu_state_dir is None or index is None:
+        return settings
+    return replace(settings, gpu_state_file=f"{settings.gpu_state_dir}/gpu-{index[1]}.state")
+
+
 async def run(config: Mapping[str, Any], ready_fd: int | None) -> None:
     settings = build(ReplicaSettings, config, PROGRAM, only_known=True)
+    settings = on_given_gpu(settings, os.environ.get("NVIDIA_VISIBLE_DEVICES", ""))
     await serve_announced(Replica(settings), bind(settings.listen), PROGRAM, settings.name, ready_fd)
 
 

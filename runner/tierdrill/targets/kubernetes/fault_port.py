@@ -1,8 +1,8 @@
 """A Kubernetes cluster as a place of faults: each one written down on the cluster before it is injected, and seen there
 and gone by somebody who did not inject it.
 
-How it does each kind of fault, and who is the witness, says its file in faults/, or in agent_faults/ where a pod on the
-node does it.
+How it does each kind of fault, and who is the witness, says its file in faults/, in agent_faults/ where a pod on the
+node does it, or in gpu_faults/ where the exporter of emulated GPUs does.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 from tierdrill.documents.models.kubernetes import KubernetesSettings
 from tierdrill.faults.kind import modules_by_kind
 from tierdrill.targets.base import REMEDY, SABOTAGE, FaultOrder, Inventory, Mechanism, Proof, TargetError
-from tierdrill.targets.kubernetes import agent_faults, faults, sabotage_fault
+from tierdrill.targets.kubernetes import agent_faults, faults, gpu_faults, sabotage_fault
 from tierdrill.targets.kubernetes.cluster_place import Place
 from tierdrill.targets.kubernetes.cluster_settings import ClusterSettings
 from tierdrill.targets.kubernetes.gateway_admin import GatewayAdmin
@@ -30,7 +30,7 @@ from tierdrill.targets.kubernetes.ledger_map import RunMap
 from tierdrill.targets.kubernetes.power import BY_POWER
 
 KUBERNETES_FAULTS: Mapping[str, KubernetesFault] = {
-    kind: module.FAULT for folder in (faults, agent_faults) for kind, module in modules_by_kind(folder)
+    kind: module.FAULT for folder in (faults, agent_faults, gpu_faults) for kind, module in modules_by_kind(folder)
 }
 INJECTABLE: Mapping[str, KubernetesFault] = {**KUBERNETES_FAULTS, SABOTAGE: sabotage_fault.FAULT}
 AHEAD_S = 3.0

@@ -8,9 +8,9 @@ from typing import Literal
 
 from tierdrill.documents.models.kubernetes import KubernetesSettings
 
-Scope = Literal["cluster", "drilled", "own", "kube-node-lease", "default"]
-"""In the whole cluster; in each namespace of the document's tiers, gateways and exporter; in tierdrill's own; in the
-one where nodes renew their leases, and in that where Kubernetes writes its Events about nodes.
+Scope = Literal["cluster", "drilled", "exporter", "own", "kube-node-lease", "default"]
+"""In the whole cluster; in each namespace of the document's tiers, gateways and exporter; in the exporter's alone; in
+tierdrill's own; in the one where nodes renew their leases, and in that where Kubernetes writes its Events about nodes.
 """
 CLUSTER_UID_AT = "kube-system"
 READING = ("get", "list", "watch")
@@ -46,6 +46,8 @@ class Permission:
             return (None,)
         if self.scope == "drilled":
             return settings.namespaces
+        if self.scope == "exporter":
+            return () if settings.exporter is None else settings.exporter.namespaces
         return (settings.namespace if self.scope == "own" else self.scope,)
 
 

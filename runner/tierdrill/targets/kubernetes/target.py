@@ -47,7 +47,8 @@ class KubernetesTarget:
 
     def absent(self) -> Absent:
         by_agent = kinds_in(Path(__file__).parent / "agent_faults")
-        there = kinds_in(Path(__file__).parent / "faults") | by_agent
+        by_exporter = kinds_in(Path(__file__).parent / "gpu_faults")
+        there = kinds_in(Path(__file__).parent / "faults") | by_agent | by_exporter
         faults = {kind: "a cluster has no mechanism for it" for kind in KINDS if kind not in there}
         remedies = dict[str, str]()
         sabotages = {"freeze_exporter": "exporters of a cluster cannot be made to repeat themselves"}
@@ -65,7 +66,7 @@ class KubernetesTarget:
                 remedies |= dict.fromkeys(BY_GATEWAY, NO_ADMIN)
                 sabotages["flags_off"] = NO_ADMIN
             if cluster.exporter is None:
-                faults[EXPORTER_LOST] = NO_EXPORTER
+                faults |= dict.fromkeys({*by_exporter, EXPORTER_LOST}, NO_EXPORTER)
                 remedies["restart-exporter"] = NO_EXPORTER
             if not cluster.silence_alerts:
                 sabotages["silence_alert"] = "the environment does not allow it by kubernetes.silence_alerts: true"

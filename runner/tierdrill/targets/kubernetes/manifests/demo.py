@@ -31,6 +31,7 @@ from tierdrill.targets.kubernetes.manifests.demo_monitoring import monitoring
 from tierdrill.targets.kubernetes.manifests.demo_plan import (
     CONTROLLER,
     GATEWAY,
+    GPU_STATE,
     MONITORING,
     NAME,
     REPLICAS,
@@ -288,6 +289,8 @@ def _replicas(plan: DemoPlan, model: ModelConfig) -> list[Json]:
     # Inside its container a program sees its own GPU only, as the first.
     settings = asdict(model) | {"model": model.name, "rank": plan.rank(model), "gpu": 0}
     settings["listen"] = f"0.0.0.0:{REPLICAS.port}"
+    gpus = [plan.gpu_state] if plan.gpu_state else []
+    settings |= {"gpu_state_dir": GPU_STATE} if gpus else {}
     container = plan.runtime.container(
         REPLICAS.name,
         [
@@ -298,7 +301,10 @@ def _replicas(plan: DemoPlan, model: ModelConfig) -> list[Json]:
         **_serves(REPLICAS.port),
         env=env("POD_NAME", "NODE_NAME"),
         resources={**_resources("20m", "64Mi"), "limits": {GPU: 1}},
-        volumeMounts=config_mounts(TOKEN),
+        volumeMounts=[
+            *config_mounts(TOKEN),
+            *({"name": one["name"], "mountPath": GPU_STATE, "readOnly": True} for one in gpus),
+        ],
         **probes("/v2/health/ready", ready_s=1, alive="/v2/health/live"),
     )
     template = pod(
@@ -308,7 +314,7 @@ def _replicas(plan: DemoPlan, model: ModelConfig) -> list[Json]:
         container,
         labels=told,
         annotations=digest(settings, plan.token),
-        volumes=config_volumes(model.name, TOKEN),
+        volumes=[*config_volumes(model.name, TOKEN), *gpus],
         priority_class=plan.priority_class(model.tier),
         spread=selector,
         system=False,

@@ -14,6 +14,7 @@ from tierdrill.targets.kubernetes.manifests.demo_plan import (
     CONTROLLER,
     GATEWAY,
     GPU_EXPORTER,
+    GPU_STATE,
     PROMETHEUS,
     REPLICAS,
     DemoPlan,
@@ -37,7 +38,7 @@ from tierdrill.targets.kubernetes.manifests.demo_pods import (
 from tierdrill.targets.kubernetes.manifests.pod_runtime import PodRuntime
 
 LOGIN = "login"
-DATA, STATE = "/data", "/var/lib/tierdrill"
+DATA = "/data"
 JOBS = {"gateway": GATEWAY, "controller": CONTROLLER, "node": GPU_EXPORTER, "replica": REPLICAS}
 """The lab's job of each part."""
 
@@ -53,7 +54,8 @@ def monitoring(plan: DemoPlan) -> list[Json]:
 
 def _exporter(plan: DemoPlan) -> list[Json]:
     settings = {"gpus": plan.gpus, "memory_gib": plan.gpu_memory_gib, "model_name": plan.gpu_model}
-    settings |= {"listen": f"0.0.0.0:{GPU_EXPORTER.port}", "state_dir": STATE}
+    settings |= {"listen": f"0.0.0.0:{GPU_EXPORTER.port}", "state_dir": GPU_STATE}
+    state = plan.gpu_state or {"name": "gpus", "emptyDir": {}}
     container = plan.runtime.container(
         GPU_EXPORTER.name,
         [
@@ -63,7 +65,7 @@ def _exporter(plan: DemoPlan) -> list[Json]:
         ports=[{"name": "http", "containerPort": GPU_EXPORTER.port}],
         env=env("NODE_NAME"),
         resources={"requests": {"cpu": "10m", "memory": "64Mi"}},
-        volumeMounts=[*config_mounts(None), {"name": "state", "mountPath": STATE}],
+        volumeMounts=[*config_mounts(None), {"name": "gpus", "mountPath": GPU_STATE}],
         **probes("/healthz", ready_s=5),
     )
     template = pod(
@@ -72,7 +74,7 @@ def _exporter(plan: DemoPlan) -> list[Json]:
         plan.runtime,
         container,
         annotations=digest(settings),
-        volumes=[*config_volumes(GPU_EXPORTER.name, None), {"name": "state", "emptyDir": {}}],
+        volumes=[*config_volumes(GPU_EXPORTER.name, None), state],
         system=False,
         **_but_system(plan),
     )

@@ -29,6 +29,10 @@ says, by default Kubernetes' 5 minutes: to move them sooner is a playbook's job.
 """
 
 
+GPU_FOLDER = {"path": "/run/tierdrill/gpus", "type": "DirectoryOrCreate"}
+GPU_STATE = "/var/lib/tierdrill"
+
+
 @dataclass(frozen=True)
 class Part:
     """A program of the demo: its namespace, its port, and the one on every node where it has one."""
@@ -73,6 +77,13 @@ class DemoPlan:
     services: IPv4Network | None = None
     node_ports: bool = False
     system_nodes: tuple[str, str] | None = None
+
+    @property
+    def gpu_state(self) -> Json | None:
+        """The volume in which a node's exporter and its replicas share the state of its emulated GPUs: a folder of the
+        node, which pods that are held to a security standard may not have.
+        """
+        return None if self.runtime.restricted() else {"name": "gpus", "hostPath": GPU_FOLDER}
 
     @property
     def login(self) -> Login:

@@ -1,0 +1,120 @@
+"""Faults of emulated GPUs: a node's exporter of `tierdrill kubernetes demo` is told by a program beside it, and seen by
+what it reports itself. Replicas that share its state fail or are slow as on such a GPU.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from tierdrill.lab.node.gpu_errors import Settings
+from tierdrill.targets.base import Mechanism, Proof, TargetError
+from tierdrill.targets.kubernetes import drilled
+from tierdrill.targets.kubernetes.connect import path_of
+from tierdrill.targets.kubernetes.kubernetes_fault import KubernetesFault, Parameters, Place, seen
+from tierdrill.targets.kubernetes.permissions import may
+from tierdrill.targets.kubernetes.records import pod_of
+from tierdrill.text import read_json
+
+Changes = Mapping[str, Any]
+
+EXPORTER = "app.kubernetes.io/part-of=tierdrill-demo,app.kubernetes.io/component=gpu-exporter"
+CHANGED_WITHIN_S = 15.0
+WELL = Settings()
+NEEDS = (
+    *may("pods", "get", "create", subresource="exec", scope="exporter"),
+    *may("pods", "get", subresource="proxy", scope="exporter"),
+)
+
+
+def emulated_gpu_fault(text: str, changes: Callable[[Parameters], Changes]) -> KubernetesFault:
+    """A fault that is these changes of a GPU's settings (see lab.node.gpu_errors)."""
+
+    def bind(place: Place, p: Parameters) -> Parameters:
+        node = drilled.node(place, p["node"])
+        told = {**p, "host": node.name}
+        drilled.refuse_pods(place, [pod_of(_exporter(place, told))])
+        return {"host": node.name, "lines_before": _lines(_read(place, told), changes(p))}
+
+    def inject(place: Place, p: Parameters) -> None:
+        _tell(place, p, changes(p))
+
+    def revert(place: Place, p: Parameters) -> str:
+        _tell(place, p, dict.fromkeys(changes(p)))
+        return f"GPU {p['node']}/{p['gpu']} as it was"
+
+    def landed(place: Place, p: Parameters) -> Proof:
+        gpu, wanted = _read(place, p), changes(p)
+        there = all(gpu["settings"][name] == value for name, value in wanted.items())
+        new = _lines(gpu, wanted) - p["lines_before"]
+        return seen(there and (new > 0 or wanted.get("xid") is None), _witness(p), _told(p, gpu))
+
+    def gone(place: Place, p: Parameters) -> Proof:
+        gpu = _read(place, p)
+        well = all(gpu["settings"][name] == getattr(WELL, name) for name in changes(p))
+        return seen(well, _witness(p), _told(p, gpu))
+
+    how = Mechanism(f"emulated GPU: {text}", emulated=True, landed_within_s=15.0, gone_within_s=60.0, poll_s=0.5)
+    return KubernetesFault(how, bind, inject, landed, gone, "runner", NEEDS, revert)
+
+
+def _exporter(place: Place, p: Parameters) -> Mapping[str, Any]:
+    """The pod that exports the node's GPUs now, as the API has it."""
+    if (told := place.settings.exporter) is None:
+        raise TargetError("the environment names no kubernetes.exporter")
+    for namespace in told.namespaces:
+        path = path_of("pods", namespace)
+        for raw in place.cluster.pages(path, labels=EXPORTER, fields=f"spec.nodeName={p['host']}"):
+            if "deletionTimestamp" not in raw["metadata"]:
+                return raw
+    raise TargetError(f"{p['node']} has no exporter of emulated GPUs: `tierdrill kubernetes demo` brings one")
+
+
+def _tell(place: Place, p: Parameters, changes: Changes) -> None:
+    pod = _exporter(place, p)
+    (container,) = pod["spec"]["containers"]
+    command: list[str] = container["command"]
+    argv = [*command[: command.index("--config") + 2], "--change", f"{p['gpu']}={json.dumps(dict(changes))}"]
+    metadata = pod["metadata"]
+    stream = place.cluster.exec(metadata["namespace"], metadata["name"], container["name"], argv)
+    try:
+        ended = stream.finish(CHANGED_WITHIN_S)
+    except TimeoutError:
+        raise TargetError(f"the exporter of {p['node']} was not told within {CHANGED_WITHIN_S:g} s") from None
+    finally:
+        stream.close()
+    if ended.code != 0:
+        said = ended.errors.strip().splitlines() or [f"exit code {ended.code}"]
+        raise TargetError(f"the exporter of {p['node']} refuses: {said[-1]}")
+
+
+def _read(place: Place, p: Parameters) -> Mapping[str, Any]:
+    """What the exporter says of the GPU."""
+    pod = _exporter(place, p)
+    metadata = pod["metadata"]
+    port = pod["spec"]["containers"][0]["ports"][0]["containerPort"]
+    answer = place.cluster.through(metadata["namespace"], f"{metadata['name']}:{port}", "GET", "gpus")
+    try:
+        said = read_json(answer)
+    except ValueError as error:
+        raise TargetError(f"the exporter of {p['node']} answers with something that is not JSON: {error}") from error
+    for gpu in said["gpus"]:
+        if gpu["index"] == p["gpu"]:
+            found: Mapping[str, Any] = gpu
+            return found
+    raise TargetError(f"no GPU {p['gpu']} on {p['node']}, which has {len(said['gpus'])}")
+
+
+def _lines(gpu: Mapping[str, Any], wanted: Changes) -> int:
+    return int(gpu["xid_lines"].get(str(wanted.get("xid")), 0))
+
+
+def _told(p: Parameters, gpu: Mapping[str, Any]) -> str:
+    changed = {name: value for name, value in gpu["settings"].items() if value != getattr(WELL, name)}
+    words = ", ".join(f"{name} {value}" for name, value in changed.items()) or "well"
+    return f"GPU {p['node']}/{p['gpu']}: {words}"
+
+
+def _witness(p: Parameters) -> str:
+    return f"the exporter of {p['node']}"

@@ -1,0 +1,53 @@
+"""The exporter of emulated GPUs: changed by a program beside it, as a cluster's faults do."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tierdrill.lab.node.gpu_exporter import change
+from tierdrill.process.programs import Program, program
+from tierdrill.process.ready_line import spawn
+
+
+def test_a_change_is_reported_and_taken_back(tmp_path: Path) -> None:
+    config = tmp_path / "exporter.json"
+    told = {"gpus": 2, "memory_gib": 80, "model_name": "H100", "state_dir": str(tmp_path / "gpus"), "node": "node-1"}
+    config.write_text(json.dumps(told))
+    exporter = spawn(program(Program.GPU_EXPORTER, "--config", config), log_path=tmp_path / "log")
+    try:
+        with httpx.Client(base_url=f"http://{exporter.address}", trust_env=False) as client:
+
+            def until(mode: str) -> dict[str, object]:
+                for _ in range(200):
+                    gpu: dict[str, object] = client.get("/gpus").json()["gpus"][1]
+                    if gpu["state"] == mode:
+                        return gpu
+                raise AssertionError(f"GPU 1 never was {mode}")
+
+            assert change(["--config", str(config), "--change", '1={"mode": "fallen_off_bus", "xid": 79}']) == 0
+            assert until("fallen_off_bus")["telemetry"] is None
+            text = client.get("/metrics").text
+            assert 'xid="79"' in text and 'DCGM_FI_DEV_SM_CLOCK{UUID' in text
+            state = json.loads((tmp_path / "gpus" / "gpu-1.state").read_text())
+            assert state["mode"] == "fallen_off_bus"
+            assert change(["--config", str(config), "--change", '1={"mode": null, "xid": null}']) == 0
+            assert until("healthy")["telemetry"] is not None
+    finally:
+        exporter.stop(1.0)
+
+
+@pytest.mark.parametrize(("told", "words"), [('7={"mode": "lost"}', "has GPUs 0 to 1"), ('0={"mode": "odd"}', "odd")])
+def test_what_makes_no_sense_changes_nothing(
+    tmp_path: Path, told: str, words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = tmp_path / "exporter.json"
+    config.write_text(json.dumps({"gpus": 2, "state_dir": str(tmp_path)}))
+    with pytest.raises(SystemExit) as ended:
+        change(["--config", str(config), "--change", told])
+    assert ended.value.code == 2
+    assert words in capsys.readouterr().err
+    assert not (tmp_path / "overrides.json").exists()
