@@ -42,7 +42,7 @@ KINDS: dict[str, type[Fault]] = {
     "crash": Crash, "hang": Hang, "drop": Drop, "shape": Shape,
     "lines": Lines, "overrides": Overrides, "stress": Stress,
 }  # fmt: skip
-LEASE_S = (0.2, 600.0)
+LEASE_S = (0.2, 3600.0)
 ENDS_IN_S = (0.05, 3600.0)
 AGAIN_S = 0.3
 """After so long an undo that failed is tried again."""
