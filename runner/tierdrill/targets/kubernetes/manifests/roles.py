@@ -8,7 +8,6 @@ from typing import Any
 
 from tierdrill.documents.models.kubernetes import KubernetesSettings
 from tierdrill.targets.kubernetes.permissions import Permission
-from tierdrill.targets.kubernetes.undo_program import RUN_LABEL
 
 Json = dict[str, Any]
 GROUP = "rbac.authorization.k8s.io"
@@ -46,7 +45,10 @@ def role_objects(
 
 
 def admission_objects(settings: KubernetesSettings) -> list[Json]:
-    """A policy by which the API server itself holds our accounts to what has opted in, whatever their roles say."""
+    """A policy by which the API server itself holds our accounts to what has opted in, whatever their roles say.
+
+    Policies themselves are subject to none: of those, the roles alone decide.
+    """
     own, name = settings.namespace, f"{settings.namespace}-opted-in-only"
     accounts = [f"system:serviceaccount:{own}:{account}" for account in (RUNNER, WARDEN)]
     spec = {
@@ -72,9 +74,8 @@ def admission_objects(settings: KubernetesSettings) -> list[Json]:
                 "message": "the namespace has not opted in to drills",
             },
             {
-                "expression": f"has(request.namespace) || (oldObject == null ? {_made('object')} : "
-                f"{_made('oldObject')} || {_has('oldObject', settings.opt_in)})",
-                "message": "the object has not opted in to drills, and none has made it",
+                "expression": f"has(request.namespace) || (oldObject != null && {_has('oldObject', settings.opt_in)})",
+                "message": "the object has not opted in to drills",
             },
         ],
     }
@@ -91,11 +92,6 @@ def _has(what: str, labels: Mapping[str, str]) -> str:
     there = [f"'{key}' in {what}.metadata.labels && {what}.metadata.labels['{key}'] == '{value}'"
              for key, value in sorted(labels.items())]  # fmt: skip
     return f"(has({what}.metadata.labels) && {' && '.join(there)})"
-
-
-def _made(what: str) -> str:
-    """By a drill, which labels all that it makes."""
-    return f"(has({what}.metadata.labels) && '{RUN_LABEL}' in {what}.metadata.labels)"
 
 
 def _cel_list(words: Iterable[str]) -> str:
