@@ -29,7 +29,6 @@ import probe
 from fault import REVERTED, Fault, Record, Refused
 from journal import Journal
 from kmsg import Lines
-from mocked_gpu import Overrides
 from namespaces import Network, end_child
 from netfilter import Drop
 from processes import Process
@@ -40,7 +39,7 @@ from stress import Stress
 
 KINDS: dict[str, type[Fault]] = {
     "crash": Crash, "hang": Hang, "drop": Drop, "shape": Shape,
-    "lines": Lines, "overrides": Overrides, "stress": Stress,
+    "lines": Lines, "stress": Stress,
 }  # fmt: skip
 LEASE_S = (0.2, 3600.0)
 ENDS_IN_S = (0.05, 3600.0)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ipaddress
 import json
 import os
-import re
 import socket
 import time
 from typing import Any, Callable
@@ -15,13 +14,12 @@ from namespaces import in_child
 from processes import Process
 
 PROBES_MAX = 64
-ANSWER_MAX = 1 << 22
 WITHIN_S = (0.05, 10.0)
 ERRORS = {ConnectionRefusedError: "refused", ConnectionResetError: "reset", TimeoutError: "no answer"}
 
 
 def checked(order: dict[str, Any]) -> list[dict[str, Any]]:
-    """The probes of an order: `to` (host:port), and for HTTP a `path`, maybe a `host`, and what to `find`."""
+    """The probes of an order: `to` (host:port), and for HTTP a `path` and maybe a `host`."""
     wanted = order.get("probes")
     if not isinstance(wanted, list) or not 0 < len(wanted) <= PROBES_MAX:
         raise Refused(f"probes: expected a list of 1 to {PROBES_MAX}")
@@ -35,10 +33,6 @@ def checked(order: dict[str, Any]) -> list[dict[str, Any]]:
             good = False
         if not good:
             raise Refused(f"probes: to: got {text!r}, expected an IP address and a port")
-        try:
-            re.compile(str(one.get("find", "")))
-        except re.error as error:
-            raise Refused(f"probes: find: {error}") from None
         words = [str(one[name]) for name in ("path", "host") if name in one]
         if any(not word.isprintable() or " " in word for word in words):
             raise Refused("probes: path and host: expected words without spaces")
@@ -49,10 +43,7 @@ def checked(order: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def probe(one: dict[str, Any], within_s: float) -> dict[str, Any]:
-    """One connection, and an HTTP request where there is a path: `connect_ms`, `answer_ms`, `status`, or `error`.
-
-    With `find`, a regular expression, also whether it is `found` in the answer.
-    """
+    """One connection, and an HTTP request where there is a path: `connect_ms`, `answer_ms`, `status`, or `error`."""
     host, _, port = str(one["to"]).rpartition(":")
     result: dict[str, Any] = {"to": one["to"]}
     began = time.monotonic()
@@ -64,16 +55,11 @@ def probe(one: dict[str, Any], within_s: float) -> dict[str, Any]:
                 named = one.get("host", one["to"])
                 text = f"GET {one['path']} HTTP/1.1\r\nHost: {named}\r\nConnection: close\r\n\r\n"
                 connection.sendall(text.encode())
-                answer = connection.recv(4096)
-                head = answer.split(b"\r\n", 1)[0].split()
+                head = connection.recv(4096).split(b"\r\n", 1)[0].split()
                 result["status"] = int(head[1]) if len(head) > 1 and head[1].isdigit() else None
                 if result["status"] is None:
                     result["error"] = "closed without an answer" if not head else "not HTTP"
                 result["answer_ms"] = _since(began)
-                if "find" in one:
-                    while len(answer) < ANSWER_MAX and (more := connection.recv(1 << 16)):
-                        answer += more
-                    result["found"] = re.search(one["find"], answer.decode(errors="replace"), re.MULTILINE) is not None
     except OSError as error:
         timeout = isinstance(error, socket.timeout)
         result["error"] = "no answer" if timeout else ERRORS.get(type(error), error.strerror or str(error))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import secrets
 import time
 from collections.abc import Callable, Iterator
@@ -23,8 +22,6 @@ from tierdrill.targets.kubernetes.ledger_map import RunMap
 pytestmark = pytest.mark.cluster
 OPT_IN = {"tierdrill.io/drills": "allowed"}
 SERVE = "echo well >/tmp/index.html; echo up 1 >/tmp/metrics; exec /bin/busybox httpd -f -p 8080 -h /tmp"
-OVERRIDES = "/tmp/gpus/overrides.json"
-EXPORTER = {"node": "node-2", "gpus": 2, "memory_gib": 80, "model_name": "emulated", "state_dir": "/tmp/gpus"}
 MODEL = {
     "name": "assistant",
     "tier": "critical",
@@ -74,7 +71,6 @@ class Platform:
                 "tiers": {"critical": self._selected("assistant")},
                 "gateways": {**self._selected("gateway"), "picker": self._selected("picker")},
                 "exporter": self._selected("exporter"),
-                "gpu": {"overrides": OVERRIDES},
             },
             "workloads": {
                 "apiVersion": "tierdrill/v1",
@@ -115,21 +111,9 @@ class Platform:
             "terminationGracePeriodSeconds": 0,
             "tolerations": [*tolerate, {**tolerate[0], "key": "node.kubernetes.io/not-ready"}],
         }
-        if app == "exporter":
-            self._export_gpus(spec)
         template = {"metadata": {"labels": labels}, "spec": spec}
         body = {"metadata": {"name": app}, "spec": {"selector": {"matchLabels": labels}, "template": template}}
         self.api.send("POST", f"/apis/apps/v1/namespaces/{self.namespace}/deployments", body)
-
-    def _export_gpus(self, spec: dict[str, Any]) -> None:
-        """The lab's exporter of emulated GPUs, by this machine's Python."""
-        runtime, [container] = host_python(), spec["containers"]
-        config = json.dumps({**EXPORTER, "listen": "0.0.0.0:8080"})
-        program = f"{runtime['command'][0]} -m tierdrill.lab.node.gpu_exporter --config /tmp/config.json"
-        container["command"] = ["sh", "-c", f"echo '{config}' >/tmp/config.json; exec {program}"]
-        container["readinessProbe"]["httpGet"]["path"] = "/healthz"
-        container["volumeMounts"] = runtime["volumeMounts"]
-        spec["volumes"] = runtime["volumes"]
 
     def order(self, kind: str, **parameters: Any) -> FaultOrder:
         known = KINDS[kind]
@@ -201,11 +185,6 @@ def test_an_agent_is_armed_soon_and_small(platform: Platform) -> None:
         ("router-fail-closed", {"gateway": "gateway-a"}),
         ("xid-noise", {"node": "node-2", "count": 2000, "per_second": 20}),
         ("gpu-xid", {"node": "node-2", "gpu": 0}),
-        ("gpu-fallen-off-bus", {"node": "node-2", "gpu": 1}),
-        ("gpu-lost", {"node": "node-2", "gpu": 1}),
-        ("gpu-double-bit-error", {"node": "node-2", "gpu": 0}),
-        ("gpu-thermal-throttle", {"node": "node-2", "gpu": 1}),
-        ("gpu-power-cap", {"node": "node-2", "gpu": 1}),
     ],
 )
 def test_a_fault_is_seen_there_and_gone_once_it_is_undone(

@@ -78,14 +78,9 @@ class PodImage(Part):
 
 
 class Gpus(Part):
-    """The resource by which pods ask for a GPU.
-
-    `overrides` is for emulated GPUs: the file in their exporter's container that says what they report, as nvml-mock's
-    does. Without it no fault is put into a GPU itself.
-    """
+    """The resource by which pods ask for a GPU."""
 
     resource: str = Field(default="nvidia.com/gpu", pattern=r"^[a-z0-9.-]+/[a-z0-9.-]+$")
-    overrides: str | None = Field(default=None, pattern=r"^/", examples=["/var/lib/tierdrill/overrides.json"])
 
 
 class Power(Part):

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tierdrill.faults.kind import kinds_in
-from tierdrill.faults.kinds import gpu_xid, router_fail_closed, telemetry_loss
+from tierdrill.faults.kinds import router_fail_closed, telemetry_loss
 from tierdrill.faults.registry import KINDS
 from tierdrill.targets.base import FaultOrder, Mechanism, Opening, Preview, Session
 from tierdrill.targets.kubernetes.power import BY_POWER
@@ -24,11 +24,8 @@ NO_ADMIN = "the environment has no kubernetes.gateways.admin, by which tierdrill
 NO_POWER = "the environment has no kubernetes.power, commands that switch a node off and on"
 NO_IMAGE = "the environment has no kubernetes.image, with a Python for the pod on the node that does it"
 NO_AGENT = "the environment forbids privileged pods on nodes (kubernetes.agent: forbidden)"
-NO_OVERRIDES = "the environment has no kubernetes.gpu.overrides: its GPUs are not emulated ones"
 NO_PICKER = "the environment has no kubernetes.gateways.picker, which says which pods those are"
 NO_EXPORTER = "the environment has no kubernetes.exporter, which says which pods those are"
-LOGGED = {gpu_xid.KIND.kind}
-"""Faults of a GPU that are lines in a kernel's log, and not put into the GPU itself."""
 PICKER_LOST, EXPORTER_LOST = router_fail_closed.KIND.kind, telemetry_loss.KIND.kind
 
 
@@ -57,8 +54,6 @@ class KubernetesTarget:
                 faults |= dict.fromkeys(by_agent, NO_IMAGE if cluster.image is None else NO_AGENT)
             if cluster.gateways is None or cluster.gateways.picker is None:
                 faults[PICKER_LOST] = NO_PICKER
-            if cluster.gpu.overrides is None:
-                faults |= {kind: NO_OVERRIDES for kind in by_agent - LOGGED if KINDS[kind].target_kind == "gpu"}
             if cluster.power is None:
                 faults |= dict.fromkeys(BY_POWER, NO_POWER)
                 remedies["power-cycle"] = NO_POWER
