@@ -94,6 +94,7 @@ def test_the_warden_keeps_off_the_nodes_where_faults_will_be(
     assert all(one["operator"] == "NotIn" for one in term["matchFields"])
     (container,) = pod["containers"]
     assert container["securityContext"]["capabilities"] == {"drop": ["ALL"]} and "privileged" not in str(pod)
+    assert {"key": "tierdrill.io/drill", "operator": "Exists"} in pod["tolerations"]
     owner = job["metadata"]["ownerReferences"][0]
     held = api.find(f"/api/v1/namespaces/tierdrill/configmaps/{owner['name']}") or {}
     assert owner["uid"] == held["metadata"]["uid"]

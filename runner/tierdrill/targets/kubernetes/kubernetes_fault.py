@@ -41,6 +41,8 @@ none where it ends by itself.
 PREFIX = "tierdrill.io/"
 PRIORITY_AT, PRIORITY_BEFORE = "/spec/template/spec/priorityClassName", f"{PREFIX}priority-before"
 """Where a workload asks for its priority class, and the annotation with the one that it asked for before a drill."""
+TAINT = f"{PREFIX}drill"
+"""The key of the taint that a drill puts on a node."""
 LABEL_CHARACTERS = 63
 UNDO = "undo"
 """The parameter that holds the undo steps."""

@@ -10,7 +10,7 @@ from tierdrill.targets.kubernetes import drilled
 from tierdrill.targets.kubernetes.api_errors import ApiError
 from tierdrill.targets.kubernetes.cluster_place import Place
 from tierdrill.targets.kubernetes.connect import JSON_PATCH, path_of
-from tierdrill.targets.kubernetes.kubernetes_fault import PREFIX, UNDO, Parameters, find, mark_of, seen
+from tierdrill.targets.kubernetes.kubernetes_fault import PREFIX, TAINT, UNDO, Parameters, find, mark_of, seen
 from tierdrill.targets.kubernetes.permissions import may
 from tierdrill.targets.kubernetes.records import node_of
 from tierdrill.targets.kubernetes.undo_program import ATTEMPTS, CONFLICT, INVALID, Object, Step
@@ -20,7 +20,6 @@ UNSCHEDULABLE = "node.kubernetes.io/unschedulable"
 CONTROLLER = "the node controller"
 CORDONED_FOR = f"{PREFIX}cordoned-for"
 """The annotation that says which fault has cordoned a node."""
-TAINT = f"{PREFIX}drill"
 
 
 def bind_cordon(place: Place, p: Parameters) -> Parameters:

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from tierdrill.documents.models.kubernetes import PodImage
+from tierdrill.targets.kubernetes.kubernetes_fault import TAINT
 from tierdrill.targets.kubernetes.manifests.pod_runtime import NOBODY, PodRuntime
 from tierdrill.targets.kubernetes.manifests.roles import WARDEN
 from tierdrill.targets.kubernetes.permissions import may
@@ -55,7 +56,12 @@ def warden_job(
         "terminationGracePeriodSeconds": 2,
         **({"affinity": affinity} if nodes else {}),
         "tolerations": [
-            {"key": key, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": TOLERATION_S} for key in lost
+            *(
+                {"key": key, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": TOLERATION_S}
+                for key in lost
+            ),
+            # A drill's own taint: the one who is to take it away must not be driven off by it.
+            {"key": TAINT, "operator": "Exists"},
         ],
         "imagePullSecrets": [{"name": one} for one in image.pull_secrets],
         "containers": [container],
