@@ -24,7 +24,7 @@ from tierdrill.targets.lab.fault_port import MECHANISMS, LabPort
 from tierdrill.targets.lab.faults.replica_crash import FAULT as CRASH
 from tierdrill.targets.lab.faults.replica_hang import FAULT as HANG
 from tierdrill.targets.lab.inventory import inventory_of
-from tierdrill.targets.open import labs_of, open_place
+from tierdrill.targets.open import labs_of, open_place, targets
 
 NO_LAB = cast(LabClient, None)
 GPUS = [{"index": 0, "state": "healthy"}]
@@ -96,8 +96,14 @@ def test_a_gateway_that_is_down_keeps_nothing_else_from_being_given_back(monkeyp
     assert given == [("gateway-b", {"protect": True})] and ended == ["/api/v2/silence/s1"]
 
 
-def test_every_fault_has_a_mechanism_here_and_nothing_else_has() -> None:
-    assert set(KINDS) == set(MECHANISMS)
+@pytest.mark.parametrize("name", ["lab", "kubernetes"])
+def test_a_fault_has_a_mechanism_or_a_reason_why_it_has_none(name: str) -> None:
+    there, absent = set(targets()[name].mechanisms()), set(targets()[name].absent()["fault"])
+    assert not there & absent and there | absent == set(KINDS)
+
+
+def test_every_fault_has_a_mechanism_somewhere() -> None:
+    assert set(KINDS) == {kind for target in targets().values() for kind in target.mechanisms()}
 
 
 def test_an_order_of_no_known_kind_is_refused_in_words(tmp_path: Path) -> None:
