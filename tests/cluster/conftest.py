@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import subprocess
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,12 +14,14 @@ import pytest
 
 from tests.cluster.api_witness import ApiWitness
 from tests.cluster.rig.build import built
+from tests.cluster.rig.instance import cache
 from tests.cluster.rig.needs import missing
 
 RIG = Path(__file__).with_name("cluster")
 KUBECONFIG = "TIERDRILL_TEST_KUBECONFIG"
 NAME = "TIERDRILL_CLUSTER"
-OWN_NAME = "tests"
+OWN_NAMES = ("tests", "tests2", "tests3")
+"""Of clusters that tests start: each session takes one that no other has."""
 
 
 @dataclass(frozen=True)
@@ -58,16 +62,35 @@ def cluster() -> Iterator[ClusterInUse]:
         return
     if why := why_no_rig():
         pytest.skip(why)
-    name = os.environ.get(NAME) or OWN_NAME
-    was_up = NAME in os.environ and subprocess.run([RIG, "--name", name, "status"], capture_output=True).returncode == 0
-    if not was_up:
-        rig(name, "down")
-    kubeconfig = Path(rig(name, "up", "--bare"))
-    try:
-        yield ClusterInUse(kubeconfig, ApiWitness(kubeconfig), name)
-    finally:
+    with name_of_ours() as name:
+        status = subprocess.run([RIG, "--name", name, "status"], capture_output=True)
+        was_up = NAME in os.environ and status.returncode == 0
         if not was_up:
             rig(name, "down")
+        kubeconfig = Path(rig(name, "up", "--bare"))
+        try:
+            yield ClusterInUse(kubeconfig, ApiWitness(kubeconfig), name)
+        finally:
+            if not was_up:
+                rig(name, "down")
+
+
+@contextmanager
+def name_of_ours() -> Iterator[str]:
+    """The name in TIERDRILL_CLUSTER, else one of ours for as long as this session lives."""
+    if named := os.environ.get(NAME):
+        yield named
+        return
+    cache().mkdir(parents=True, exist_ok=True)
+    for name in OWN_NAMES:
+        with (cache() / f"{name}.session").open("w") as taken:
+            try:
+                fcntl.flock(taken, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                continue
+            yield name
+            return
+    pytest.fail(f"other sessions of the tests have the clusters {', '.join(OWN_NAMES)}")
 
 
 @pytest.fixture

@@ -12,12 +12,15 @@ from tierdrill.targets.kubernetes.api_errors import ApiError
 from tierdrill.targets.kubernetes.cluster_place import Place
 from tierdrill.targets.kubernetes.connect import path_of
 from tierdrill.targets.kubernetes.kubernetes_fault import Parameters, find, seen
+from tierdrill.targets.kubernetes.permissions import may
 from tierdrill.targets.kubernetes.records import PodRecord, pod_of
 
 TOO_MANY_REQUESTS, CONFLICT, GONE = 429, 409, 404
 RETRY_S = 1.0
 KUBELET, WORKLOAD = "the pod's node", "the pod's workload"
 _SETS = {"ReplicaSet": "replicasets", "StatefulSet": "statefulsets"}
+OWNERS = tuple(each for plural in _SETS.values() for each in may(plural, "get", group="apps", scope="drilled"))
+"""What it takes to see that a pod is replaced."""
 
 
 def bind_pod(*, dry_run: bool) -> Callable[[Place, Parameters], Parameters]:
