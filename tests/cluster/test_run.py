@@ -84,6 +84,7 @@ def test_a_node_loses_power_and_a_playbook_moves_what_it_ran(
     nothing_left(cluster)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["replica-crash", "replica-hang"])
 def test_a_replica_fails_and_a_playbook_replaces_it(
     name: str, cluster: ClusterInUse, environment: Path, tmp_path: Path
