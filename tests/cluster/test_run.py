@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,12 +36,13 @@ class Drilled:
 
 
 @pytest.fixture(scope="module")
-def environment(cluster: ClusterInUse) -> Path:
+def environment(cluster: ClusterInUse) -> Iterator[Path]:
     """The rig's cluster with the tiered platform on it, as its environment document says."""
     if cluster.rig is None:
         pytest.skip("needs the rig, whose nodes can lose power")
     cluster.run("platform")
-    return Instance(cluster.rig).folder / "environment.yaml"
+    yield Instance(cluster.rig).folder / "environment.yaml"
+    cluster.run("kubectl", "delete", "namespace", "serving", "monitoring")
 
 
 def drill(name: str, environment: Path, home: Path) -> Drilled:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 
 import httpx
@@ -22,10 +23,11 @@ def test_a_change_is_reported_and_taken_back(tmp_path: Path) -> None:
         with httpx.Client(base_url=f"http://{exporter.address}", trust_env=False) as client:
 
             def until(mode: str) -> dict[str, object]:
-                for _ in range(200):
+                for _ in range(300):
                     gpu: dict[str, object] = client.get("/gpus").json()["gpus"][1]
                     if gpu["state"] == mode:
                         return gpu
+                    time.sleep(0.05)
                 raise AssertionError(f"GPU 1 never was {mode}")
 
             assert change(["--config", str(config), "--change", '1={"mode": "fallen_off_bus", "xid": 79}']) == 0

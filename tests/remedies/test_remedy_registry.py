@@ -25,9 +25,9 @@ from tierdrill.training.ops import tier_rules as rules
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "runner/tierdrill"
 PAGE = ROOT / "docs/playbooks.md"
-ALSO_WORDS = {"shed", "cap", "cordon", "notify"}
-"""Names that are also something else: a setting, the reason of a refusal, a command. Beside another remedy's, in a
-table or a ladder, that one's name gives them away.
+ALSO_WORDS = {"shed", "cap", "cordon", "uncordon", "drain", "notify"}
+"""Names that are also something else: a setting, the reason of a refusal, a command, what kubectl and other tools do to
+a node. Beside another remedy's, in a table or a ladder, that one's name gives them away.
 """
 
 
@@ -78,8 +78,8 @@ def test_no_remedy_and_no_fact_is_named_in_a_second_table() -> None:
         for line, name in named(path.read_text(encoding="utf-8"))
     ]
     assert len(programs) > 300 and found == []
-    twice = 'TABLE = {"drain": 1, "cordon": 2}\nif name == "node.ready": do("rebalance")'
-    assert list(named(twice)) == [(1, "drain"), (2, "node.ready")]
+    twice = 'TABLE = {"reschedule": 1, "cordon": 2}\nif name == "node.ready": do("rebalance")'
+    assert list(named(twice)) == [(1, "reschedule"), (2, "node.ready")]
     for name, one in REMEDIES.items():
         path = PACKAGE / "remedies/kinds" / f"{name.replace('-', '_')}.py"
         said = {found for _, found in named(path.read_text(encoding="utf-8"))}

@@ -17,13 +17,12 @@ from tierdrill.faults.registry import KINDS
 from tierdrill.history.events import Event
 from tierdrill.history.kinds.response_kinds import RemediationSeen
 from tierdrill.history.playbook_spans import Execution, Step
+from tierdrill.remedies.remedy_registry import REMEDIES
 
 Hosted = Mapping[str, Sequence[str]]
 """Replicas by node."""
 GIVING_BACK = frozenset({"uncordon", "untaint"})
 DRAINING = frozenset({"evict", "delete"})
-EVICTING = frozenset({"drain", "reschedule", "restart-replica", "replace-replica", "rebalance"})
-"""The remedies of our own engine that end pods, and, below, the faults that do."""
 EVICTING_FAULTS = frozenset(kind for kind, one in KINDS.items() if one.pods in ("evicted", "deleted"))
 LINGERS_S = 5.0
 """So long after our step has ended what it did to pods may still be seen."""
@@ -103,9 +102,12 @@ def own_deed(
             return fault
     for run in engine:
         for step in run.told_steps:
-            meant = step.action == "rebalance" or about & {run.target, *map(str, step.arguments.values())}
+            remedy = REMEDIES.get(step.action)
+            if remedy is None or not remedy.ends_replicas:
+                continue
+            meant = not remedy.target or about & {run.target, *map(str, step.arguments.values())}
             until = at if step.ended_at is None else step.ended_at + LINGERS_S
-            if step.action in EVICTING and meant and step.started_at <= at <= until:
+            if meant and step.started_at <= at <= until:
                 return run
     return None
 

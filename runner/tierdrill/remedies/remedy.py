@@ -97,7 +97,8 @@ class RemedyKind:
     - `witness` says who sees its effect ("" where nobody but the remedy could: such a step is judged by those after
       it), `look` with which of judge.checks.remedy_effects.Witnesses, and `seen` what.
     - `tier_rule` is the rule of the tiers that it may break. `harmless` gives something back or only tells somebody.
-    - `repeats`: to do it twice is more than to do it once.
+    - `repeats`: to do it twice is more than to do it once. `ends_replicas`: replicas end by it, and begin elsewhere.
+    - `needs` is what not every deployment offers: its gateways' settings, its nodes' power, its exporters.
     """
 
     name: str
@@ -115,6 +116,8 @@ class RemedyKind:
     tier_rule: str = ""
     harmless: bool = False
     repeats: bool = False
+    ends_replicas: bool = False
+    needs: Literal["", "gateway", "power", "exporter"] = ""
     in_playbooks: bool = True
     any_arguments: bool = False
 

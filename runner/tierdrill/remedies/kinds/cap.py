@@ -4,5 +4,5 @@ KIND = RemedyKind(
     name="cap", target="tier", help="Limit a TIER's request rate; `off` removes the limit.",
     command="cap", settings_arguments=(Argument("rate", A_RATE, neutral=None),), tier_rule="cap-order",
     in_playbooks=False,
-    sets=("caps",), undo=("cap",),
+    needs="gateway", sets=("caps",), undo=("cap",),
 )

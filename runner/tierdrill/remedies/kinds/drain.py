@@ -5,5 +5,6 @@ KIND = RemedyKind(
     command="drain", settings_arguments=(TIERS, MODELS), tier_rule="move",
     sets=("cordon", "places"), undo=("uncordon", "rebalance"),
     changes=("node.cordoned", "tier.ready_share", "tier.unplaced"),
+    ends_replicas=True,
     witness=CONTROL_PLANE, look="emptied", seen="nothing that was there is left on the node or GPU",
 )

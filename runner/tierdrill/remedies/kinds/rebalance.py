@@ -4,5 +4,6 @@ KIND = RemedyKind(
     name="rebalance", target="", help="Move replicas back home and place pending ones.",
     command="rebalance", harmless=True,
     sets=("places",), changes=("tier.ready_share", "tier.unplaced"),
+    ends_replicas=True,
     witness=CONTROL_PLANE, look="whole", seen="every replica is ready",
 )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from tierdrill.faults.kind import kinds_in
 from tierdrill.faults.kinds import router_fail_closed, telemetry_loss
 from tierdrill.faults.registry import KINDS
+from tierdrill.remedies.remedy_registry import REMEDIES
 from tierdrill.targets.base import FaultOrder, Mechanism, Opening, Preview, Session
 from tierdrill.targets.kubernetes.power import BY_POWER
 
@@ -18,8 +19,6 @@ if TYPE_CHECKING:
     from tierdrill.documents.reading.reading_state import Absent
 
 
-BY_GATEWAY = ("shed", "cap", "set-weight", "set-flag")
-"""Remedies that only a gateway can carry out."""
 NO_ADMIN = "the environment has no kubernetes.gateways.admin, by which tierdrill's own gateways are told"
 NO_POWER = "the environment has no kubernetes.power, commands that switch a node off and on"
 NO_IMAGE = "the environment has no kubernetes.image, with a Python for the pod on the node that does it"
@@ -47,7 +46,7 @@ class KubernetesTarget:
         by_exporter = kinds_in(Path(__file__).parent / "gpu_faults")
         there = kinds_in(Path(__file__).parent / "faults") | by_agent | by_exporter
         faults = {kind: "a cluster has no mechanism for it" for kind in KINDS if kind not in there}
-        remedies = dict[str, str]()
+        lacks = dict[str, str]()
         sabotages = {"freeze_exporter": "exporters of a cluster cannot be made to repeat themselves"}
         if self._environment is not None and (cluster := self._environment.kubernetes) is not None:
             if cluster.image is None or cluster.agent == "forbidden":
@@ -56,18 +55,18 @@ class KubernetesTarget:
                 faults[PICKER_LOST] = NO_PICKER
             if cluster.power is None:
                 faults |= dict.fromkeys(BY_POWER, NO_POWER)
-                remedies["power-cycle"] = NO_POWER
+                lacks["power"] = NO_POWER
             if cluster.gateways is None or cluster.gateways.admin is None:
-                remedies |= dict.fromkeys(BY_GATEWAY, NO_ADMIN)
+                lacks["gateway"] = NO_ADMIN
                 sabotages["flags_off"] = NO_ADMIN
             if cluster.exporter is None:
                 faults |= dict.fromkeys({*by_exporter, EXPORTER_LOST}, NO_EXPORTER)
-                remedies["restart-exporter"] = NO_EXPORTER
+                lacks["exporter"] = NO_EXPORTER
             if not cluster.silence_alerts:
                 sabotages["silence_alert"] = "the environment does not allow it by kubernetes.silence_alerts: true"
         return {
             "fault": {kind: why for kind, why in faults.items() if kind in KINDS},
-            "remedy": remedies,
+            "remedy": {name: lacks[one.needs] for name, one in REMEDIES.items() if one.needs in lacks},
             "sabotage": sabotages,
             "use": {"exercise": "exercises take place in the lab"},
         }
