@@ -121,7 +121,8 @@ class Surges:
         for at_s in surge_times(rate, surge.factor, now_s, self._plan.duration_s, str(self._plan.seed)):
             # Also where it is late: the requests spawned before must get their turn.
             gevent.sleep(0)
-            if surge.over.wait(max(0.0, self._zero + at_s - time.monotonic())):
+            # Both ways: it may have been ended after the time was up and before this greenlet's turn.
+            if surge.over.wait(max(0.0, self._zero + at_s - time.monotonic())) or surge.over.is_set():
                 return
             arrival = Arrival(at_s, part.name, self._turns.total(), self._turns[part.name])
             surge.arrivals[part.name] += 1
