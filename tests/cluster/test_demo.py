@@ -249,8 +249,15 @@ def place_of(platform: Platform) -> Place:
     )
 
 
+def drafts(pods: dict[str, Any]) -> list[dict[str, Any]]:
+    """The pods of that model that serve and stay."""
+    mine = [one for one in pods.values() if one["metadata"]["labels"].get("tierdrill.io/model") == "draft"]
+    return [one for one in mine if pod_ready(one) and "deletionTimestamp" not in one["metadata"]]
+
+
 def test_an_emulated_gpu_off_the_bus_is_told_by_its_alert_and_felt_by_its_replica(platform: Platform) -> None:
-    replica = next(iter(platform.api.get(PODS, labelSelector="tierdrill.io/model=draft")["items"]))
+    # A node that has just booted may still have some to start.
+    replica = drafts(platform.api.wait(PODS, lambda pods: bool(drafts(pods)), WITHIN_S))[0]
     name, node = replica["metadata"]["name"], replica["spec"]["nodeName"]
     env = rig(platform.name, "kubectl", "exec", "--namespace", "serving", name, "--", "/usr/bin/env")
     (device,) = [line for line in env.splitlines() if line.startswith("NVIDIA_VISIBLE_DEVICES=")]
