@@ -30,7 +30,7 @@ pytestmark = pytest.mark.cluster
 WITHIN_S = 60.0
 ACTIVE_S = 5.0
 VICTIMS = ("runner", "warden and runner", "API server and runner", "runner, frozen")
-QUICK, SLOW = 4, 50
+QUICK, SLOW = 2, 50
 
 
 @pytest.fixture(scope="module")
