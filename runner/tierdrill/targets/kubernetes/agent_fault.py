@@ -175,6 +175,13 @@ def container_of(place: Place, pod: PodRecord, name: str | None) -> tuple[str, s
     return found.name, found.id.rpartition("/")[2]
 
 
+def serving_container(place: Place, replica: str) -> tuple[PodRecord, str, str]:
+    """A replica's pod, and name and id of the container that serves its tier. TargetError where it does not run."""
+    pod = drilled.pod(place, replica)
+    tier = drilled.tier_of(place, pod)
+    return (pod, *container_of(place, pod, None if tier is None else place.settings.tiers[tier].container))
+
+
 def probe_of(raw: Mapping[str, Any], container: str) -> dict[str, Any]:
     """How a caller asks a container: its readiness probe, else its first port. TargetError where it has neither."""
     spec = next(one for one in raw["spec"]["containers"] if one["name"] == container)

@@ -30,21 +30,25 @@ def commands_for(power: Mapping[str, Any], node: str) -> dict[str, list[str]]:
     return {what: [word.replace("{node}", node) for word in power[what]] for what in ("off", "on", "state")}
 
 
+def _run(words: Sequence[str], **more: Any) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        words,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        encoding="utf-8",
+        errors="replace",
+        check=False,
+        env=user_environment(),
+        **more,
+    )
+
+
 def command(commands: Mapping[str, Sequence[str]], what: Command) -> str:
     """Run it, and what it said; TargetError where it cannot be run, fails, or does not end."""
     words = list(commands[what])
     shown = " ".join(words)
     try:
-        done = subprocess.run(
-            words,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            encoding="utf-8",
-            errors="replace",
-            timeout=COMMAND_WITHIN_S,
-            check=False,
-            env=user_environment(),
-        )
+        done = _run(words, timeout=COMMAND_WITHIN_S)
     except OSError as error:
         raise TargetError(f"kubernetes.power.{what}: {shown}: {error.strerror or error}") from error
     except subprocess.TimeoutExpired as error:
@@ -59,16 +63,7 @@ def cycle(commands: Mapping[str, Sequence[str]]) -> None:
     """Off and on again, by a process of its own: whatever becomes of this one, the node does not stay off."""
     words = program(Program.POWER_CYCLE, json.dumps(commands))
     try:
-        done = subprocess.run(
-            words,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            encoding="utf-8",
-            errors="replace",
-            check=False,
-            env=user_environment(),
-            start_new_session=True,
-        )
+        done = _run(words, start_new_session=True)
     except OSError as error:
         raise TargetError(f"kubernetes.power: {error.strerror or error}") from error
     if done.returncode:

@@ -5,15 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 
 from tierdrill.targets.base import Proof
-from tierdrill.targets.kubernetes import drilled
 from tierdrill.targets.kubernetes.agent_fault import (
     MECHANISM,
     Aim,
     Found,
     agent_fault,
-    container_of,
     host_of,
     kernel_sees_none,
+    serving_container,
 )
 from tierdrill.targets.kubernetes.connect import path_of
 from tierdrill.targets.kubernetes.kubernetes_fault import Parameters, Place, find, seen
@@ -21,9 +20,7 @@ from tierdrill.targets.kubernetes.pod_ends import KUBELET, still_there
 
 
 def _aim(place: Place, p: Parameters) -> Found:
-    pod = drilled.pod(place, p["replica"])
-    tier = drilled.tier_of(place, pod)
-    name, container = container_of(place, pod, None if tier is None else place.settings.tiers[tier].container)
+    pod, name, container = serving_container(place, p["replica"])
     target = {"pod": pod.uid, "container": container}
     aim = Aim(host_of(place, pod), "crash", target, {"repeat": True})
     return [aim], {"pod": pod.ref.plain(), "container": name, "container_id": container}

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from tierdrill.targets.base import Proof
-from tierdrill.targets.kubernetes import drilled
 from tierdrill.targets.kubernetes.agent_fault import (
     SCOUT,
     Aim,
     Found,
     agent_fault,
-    container_of,
     host_of,
     hung,
     probe_of,
     raw_pod,
     same_container,
     scouted,
+    serving_container,
     told,
     well,
 )
@@ -24,9 +23,7 @@ from tierdrill.targets.kubernetes.pod_ends import KUBELET
 
 
 def _aim(place: Place, p: Parameters) -> Found:
-    pod = drilled.pod(place, p["replica"])
-    tier = drilled.tier_of(place, pod)
-    name, container = container_of(place, pod, None if tier is None else place.settings.tiers[tier].container)
+    pod, name, container = serving_container(place, p["replica"])
     facts = {"pod": pod.ref.plain(), "container": name, "container_id": container}
     aim = Aim(host_of(place, pod), "hang", {"pod": pod.uid, "container": container}, {})
     return [aim], {**facts, "probes": [probe_of(raw_pod(place, pod), name)]}
