@@ -7,8 +7,11 @@ from __future__ import annotations
 
 import os
 
+import pytest
 from hypothesis import settings
 
+# It holds assertions that several modules of tests share, and is none itself.
+pytest.register_assert_rewrite("tests.foreign_remediator_cases")
 settings.register_profile("elsewhere", deadline=None)
 settings.register_profile("ci", deadline=None, derandomize=True)
 settings.load_profile("ci" if os.environ.get("CI") else "elsewhere")

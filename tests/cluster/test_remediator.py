@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -11,16 +11,16 @@ import pytest
 from tests.cluster.api_witness import pod_ready
 from tests.cluster.conftest import ClusterInUse
 from tests.cluster.rig.image import NAME as IMAGE
-from tests.foreign_remediator import CONDITION, ForeignRemediator, judged, of, wrong
+from tests.foreign_remediator import CONDITION, ForeignRemediator, judged
+from tests.foreign_remediator_cases import Judge, RemediatorCases
 from tests.judge.build import shipped
 from tierdrill.documents.models.kubernetes import KubernetesSettings
-from tierdrill.judge.verdict import Status, Verdict
+from tierdrill.judge.verdict import Verdict
 from tierdrill.targets.kubernetes.connect import Cluster, path_of
 
 pytestmark = pytest.mark.cluster
 NODE = "node-2"
 STRATEGIC = "application/strategic-merge-patch+json"
-Judge = Callable[..., Verdict]
 
 
 @pytest.fixture(scope="module")
@@ -91,30 +91,6 @@ def look(cluster: ClusterInUse, namespace: str) -> Iterator[Judge]:
 ALL = {"node-1", "node-2", "node-3"}
 
 
-def test_present_it_passes_every_check(look: Judge) -> None:
-    found = look()
-    assert set(of(found).values()) == {Status.PASSED}, [check for check in found.checks if check.group == "playbook"]
-    assert {"fired", "cause", "target", "deadline", "count", "effect", "given-back"} <= set(of(found))
-
-
-def test_absent_it_never_ran(look: Judge) -> None:
-    assert {"fired", "target", "count"} <= wrong(look(present=False))
-
-
-def test_on_the_wrong_node_it_fails_by_its_target_and_has_no_cause(look: Judge) -> None:
-    assert {"target", "cause"} <= wrong(look(on="node-1"))
-
-
-def test_late_it_fails_by_its_deadline_alone(look: Judge) -> None:
-    assert wrong(look(history={"late_s": 9.0})) == {"deadline", "effect"}
-
-
-def test_twice_it_fails_by_its_count(look: Judge) -> None:
-    assert "count" in wrong(look(times=2))
-
-
-@pytest.mark.parametrize(("hold_s", "silent"), [(0.0, False), (30.0, True)], ids=["hasty", "patient"])
-def test_on_a_blip_only_one_that_waits_stays_silent(look: Judge, hold_s: float, silent: bool) -> None:
-    found = look(history={"variant": "blip", "lasts_s": 2.0}, hold_s=hold_s)
-    assert ("silent" in wrong(found)) is not silent
-    assert (found.check("playbook/all/silent") is not None) is silent
+class TestRemediator(RemediatorCases):
+    other = "node-1"
+    blip_s = 2.0
