@@ -121,6 +121,8 @@ def _objects(cluster: Cluster, settings: KubernetesSettings, warn: Tell) -> Iter
         try:
             for raw in cluster.pages(path_of(resource, namespace, group=group), labels=RUN_LABEL):
                 meta = raw["metadata"]
+                if _ended(raw):
+                    continue
                 where = f" in {namespace}" if namespace is not None else ""
                 path = path_of(resource, namespace, meta["name"], group=group)
                 what = f"{resource.removesuffix('s')} {meta['name']}{where}"
@@ -130,6 +132,13 @@ def _objects(cluster: Cluster, settings: KubernetesSettings, warn: Tell) -> Iter
                 warn(f"not looked at: {error}")
             elif error.status != GONE:
                 raise
+
+
+def _ended(raw: Raw) -> bool:
+    """Whether it is a deleted pod whose containers have ended, which only its Job's controller still has to let go:
+    there is nothing left to take away, and that controller may need half a minute after its API server was away.
+    """
+    return "deletionTimestamp" in raw["metadata"] and raw.get("status", {}).get("phase") in ("Succeeded", "Failed")
 
 
 def _leases(cluster: Cluster, settings: KubernetesSettings) -> Iterator[Leftover]:
