@@ -86,6 +86,7 @@ SECTIONS: dict[str, tuple[Entry, ...]] = {
         _entry("schema", "Print the JSON Schema of a kind of document."),
         _entry("plan", "Show what a drill would do, without doing it."),
     ),
+    "Govern tiers": (_entry("tiers", "Lint, test, compare, size and price tiers."),),
     "Run drills": (
         _entry("run", "Run a drill and judge it."),
         _entry("observe", "Judge a platform through somebody else's fault."),

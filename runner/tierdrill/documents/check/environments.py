@@ -39,7 +39,7 @@ def check_environments(context: Context) -> None:
             )
         document = context.tiers_of(environment)
         if document is not None:
-            _check_region(place.at("region"), environment, document)
+            check_region(place.at("region"), environment, document)
         if not SHORTEST_LEASE_S <= environment.lease <= LONGEST_LEASE_S:
             place.at("lease").report(
                 f"a lease of {show_duration(environment.lease)}",
@@ -74,7 +74,8 @@ def check_environments(context: Context) -> None:
             _check_protected(place.at("protected"), environment, inventory, workloads)
 
 
-def _check_region(place: Place, environment: Environment, tiers: Tiers) -> None:
+def check_region(place: Place, environment: Environment, tiers: Tiers) -> None:
+    """The environment's region against where each tier's data stays; `place` is the region's."""
     for tier in tiers.tiers:
         stays = tier.data_residency
         if environment.region is not None and stays and not {ANYWHERE, environment.region} & set(stays):

@@ -76,6 +76,8 @@ def _check_tier(place: Place, tier: Tier, document: Tiers) -> None:
             f"{tier.name} falls back on {tier.fallback_model} without a limit",
             "objectives.fallback_at_most says which share of the answers may come from it, such as 5%",
         )
+    if tier.fallback_lowest_tier is not None:
+        place.at("fallback_lowest_tier").known(tier.fallback_lowest_tier, "tier", by_name)
     for number, level in enumerate(tier.escalation):
         if not level.contact.strip():
             place.at("escalation", number, "contact").report("nothing for contact", "whom to page")
@@ -115,7 +117,7 @@ def check_workloads(context: Context) -> None:
     for name, document in context.catalogue.workloads.items():
         place = context.reading.place("Workloads", name)
         place.at("models").unique([model.name for model in document.models], "model", "name")
-        _check_routes(place.at("routes"), document)
+        check_routes(place.at("routes"), document)
         if not context.known(place.at("tiers"), "Tiers", document.tiers):
             continue
         tiers = context.catalogue.tiers.get(document.tiers)
@@ -131,7 +133,8 @@ def check_workloads(context: Context) -> None:
         check_times(place, tiers, document)
 
 
-def _check_routes(place: Place, document: Workloads) -> None:
+def check_routes(place: Place, document: Workloads) -> None:
+    """Routes to models that are not there, of no size, or that are never reached; `place` is the routes'."""
     models = [model.name for model in document.models]
     for number, route in enumerate(document.routes):
         if route.model is not None:

@@ -111,7 +111,8 @@ class Queue(Part):
 class Tier(Part):
     """One tier. Rank 1 is the most important, everywhere.
 
-    `data_residency` names the regions in which its requests may be served and kept; `any` is everywhere.
+    `fallback_lowest_tier` is the least important tier that its `fallback_model` may be of: the next below, where it
+    says nothing. `data_residency` names the regions in which its requests may be served and kept; `any` is everywhere.
     """
 
     name: Name
@@ -128,6 +129,7 @@ class Tier(Part):
     attempt_timeout: Duration = 1.0
     retry_budget: RetryBudget = RetryBudget()
     fallback_model: Name | None = None
+    fallback_lowest_tier: Name | None = None
     data_residency: Annotated[tuple[str, ...], Frozen] = ()
     override_by: Annotated[tuple[str, ...], Frozen] = ()
 
