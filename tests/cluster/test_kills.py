@@ -116,7 +116,8 @@ def test_nothing_is_left_whoever_is_killed(seed: int, cluster: ClusterInUse, dri
         left, undone_s, last = until_clean(drilled, killed)
         assert left == [], f"{victim}, seed {seed}: {left}; {warden_says(cluster, drilled)}"
         clean_s = time.monotonic() - killed
-        print(f"\nseed {seed}, {victim}: faults undone after {undone_s:.1f} s, nothing left after {clean_s:.1f} s {last}")
+        told = f"faults undone after {undone_s:.1f} s, nothing left after {clean_s:.1f} s"
+        print(f"\nseed {seed}, {victim}: {told} {last}")
         if "frozen" in victim:
             os.kill(runner.pid, signal.SIGCONT)
             runner.wait(30)
