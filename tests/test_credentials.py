@@ -40,6 +40,7 @@ def test_every_way_to_log_in_becomes_headers(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setenv("DRILL_PASSWORD", "s3cret")
     basic = ServerLogin({"user": "drills", "password": {"env": "DRILL_PASSWORD", "file": None}})
     assert basic.headers() == {"Authorization": "Basic ZHJpbGxzOnMzY3JldA=="}
+    assert ServerLogin({"user": "drills", "password": {"env": "DRILL_PASSWORD"}}).headers() == basic.headers()
     keyed = ServerLogin({"secret_headers": {"api-key": {"env": "DRILL_PASSWORD", "file": None}}})
     assert keyed.headers() == {"api-key": "s3cret"} and keyed.variables() == ["DRILL_PASSWORD"]
     assert ServerLogin().headers() == {} and ServerLogin().tls() is None

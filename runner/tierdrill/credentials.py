@@ -23,7 +23,7 @@ class SecretMissing(Exception):
     """A secret cannot be read; the message names where it should be, never what it is."""
 
 
-def read_secret(env: str | None, file: str | None, environ: Mapping[str, str] = os.environ) -> str:
+def read_secret(env: str | None = None, file: str | None = None, environ: Mapping[str, str] = os.environ) -> str:
     """The secret, without the line end that a file has; SecretMissing if it is not there or empty."""
     value = (_from_file(file) if file is not None else environ.get(env or "", "")).strip()
     if not value:
