@@ -85,6 +85,12 @@ def state(process: Process) -> str:
     return now.state if now is not None and now.start == process.start and now.state not in "ZX" else ""
 
 
+def age_s(process: Process) -> float:
+    """For how long it has been there."""
+    up_s = float(Path("/proc/uptime").read_text().split()[0])
+    return up_s - process.start / os.sysconf("SC_CLK_TCK")
+
+
 def identify(pid: int) -> Process:
     """The process that has this pid now; Refused where none has."""
     now = stat(pid)

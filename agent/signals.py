@@ -7,7 +7,7 @@ import signal
 from typing import Any
 
 from fault import NOTHING, REVERTED, Fault, Refused
-from processes import SCAN, Process, first_of, holders, identify, in_pod, kubelet, read, stat, state
+from processes import SCAN, Process, age_s, first_of, holders, identify, in_pod, kubelet, read, stat, state
 
 PASSES = 5
 """So often is looked for what was forked while the others were stopped."""
@@ -73,8 +73,9 @@ def _words(process: Process) -> str:
 
 
 class Crash(Fault):
-    """SIGKILL to the first process of a container, to one process, or to those that hold a device. `repeat`: also to
-    each with the same command line that comes to the pod in another container than those that are there now.
+    """SIGKILL to the first process of a container, to one process, or to those that hold a device. `again_after_s`: so
+    long after its start also to each with the same command line that comes to the pod in another container than those
+    that are there now.
     """
 
     tick_s: float | None = 0.2
@@ -86,6 +87,7 @@ class Crash(Fault):
         else:
             found = members(self.target)
             hit = found if "device" in self.target else [first_of(found)]
+        self._again_after_s()
         if not hit:
             raise Refused(f"nothing holds {self.target['device']} open")
         here = SCAN.pids()
@@ -98,12 +100,16 @@ class Crash(Fault):
             raise Refused("its process has ended before it could be killed")
 
     def tick(self) -> None:
-        if not self.parameters.get("repeat") or "pod" not in self.target:
+        after_s = self._again_after_s()
+        if after_s is None or "pod" not in self.target:
             self.tick_s = None
             return
         for one in self._successors():
-            if send(one, signal.SIGKILL):
+            if age_s(one) >= after_s and send(one, signal.SIGKILL):
                 self.tell("again", pid=one.pid)
+
+    def _again_after_s(self) -> float | None:
+        return self.number("again_after_s", 0.0, 3600.0) if "again_after_s" in self.parameters else None
 
     def _successors(self) -> list[Process]:
         """Who has come in the place of what was killed."""
@@ -120,7 +126,7 @@ class Crash(Fault):
 
     def undo(self) -> str:
         """Nobody kills it any more; who starts it again is the kubelet."""
-        return REVERTED if self.parameters.get("repeat") else NOTHING
+        return REVERTED if "again_after_s" in self.parameters else NOTHING
 
     def look(self) -> tuple[bool, str]:
         hit = [Process(*one) for one in self.found["hit"]]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import time
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -62,9 +63,11 @@ def test_a_crash_kills_the_first_process_of_the_container_only(agent: Agent, pod
 
 
 def test_a_repeated_crash_holds_the_container_down_until_it_is_undone(agent: Agent, pod: Pod) -> None:
-    record = agent.inject("crash", pod.target, repeat=True)
+    record = agent.inject("crash", pod.target, again_after_s=0.5)
+    began = time.monotonic()
     again = pod.start("f" * 64)
     until(lambda: not state_of(again))
+    assert time.monotonic() - began >= 0.5
     assert state_of(pod.beside)
     assert agent.revert(record) == "reverted"
     assert agent.do("list")["faults"] == []

@@ -1,4 +1,4 @@
-"""A replica's process that is killed, and killed again as often as the kubelet starts it, until the fault is undone."""
+"""A replica's process that is killed, and again whenever the kubelet has started it, until the fault is undone."""
 
 from __future__ import annotations
 
@@ -18,11 +18,14 @@ from tierdrill.targets.kubernetes.connect import path_of
 from tierdrill.targets.kubernetes.kubernetes_fault import Parameters, Place, find, seen
 from tierdrill.targets.kubernetes.pod_ends import KUBELET, still_there
 
+AGAIN_AFTER_S = 2.0
+"""A kubelet starts what has ended at once, and what ends again after 10 s or more: a short fault ends it only once."""
+
 
 def _aim(place: Place, p: Parameters) -> Found:
     pod, name, container = serving_container(place, p["replica"])
     target = {"pod": pod.uid, "container": container}
-    aim = Aim(host_of(place, pod), "crash", target, {"repeat": True})
+    aim = Aim(host_of(place, pod), "crash", target, {"again_after_s": AGAIN_AFTER_S})
     return [aim], {"pod": pod.ref.plain(), "container": name, "container_id": container}
 
 
@@ -51,7 +54,7 @@ def _gone(place: Place, p: Parameters) -> Proof:
 
 
 FAULT = agent_fault(
-    "SIGKILL to the container's first process, again whenever it comes back",
+    f"SIGKILL to the container's first process, again {AGAIN_AFTER_S:g} s after it comes back",
     _aim,
     _landed,
     _gone,
