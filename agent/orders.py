@@ -103,7 +103,10 @@ class Agent:
         self._selector.register(session.read_fd, selectors.EVENT_READ, lambda: self._read(session))
 
     def listen(self, path: Path) -> None:
-        """Take orders from whoever connects to a socket in the file system, and go on when they have left."""
+        """Take orders from whoever connects to a socket in the file system, and go on when they have left. Whoever is let
+        in knows that what an earlier life has left is off, or is being tried again.
+        """
+        self.undo_earlier()
         path.unlink(missing_ok=True)
         self._listener = listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         listener.bind(str(path))
@@ -119,7 +122,6 @@ class Agent:
 
     def run(self) -> int:
         """Until SIGTERM, or who gave orders has left and nothing stands; 1 where something could not be undone."""
-        self.undo_earlier()
         while not self._terminated and (self._sessions or self._listener is not None or self._standing):
             for key, _ in self._selector.select(self._wait()):
                 key.data()

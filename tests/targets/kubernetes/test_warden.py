@@ -51,7 +51,8 @@ class Bench:
         self.now += within_s / 2 if len(self.api.events) > before else within_s
 
     def warden(self, ask: Any = None) -> Warden:
-        own = [f"/apis/batch/v1/namespaces/tierdrill/jobs?labelSelector=tierdrill.io/run%3D{RUN}"]
+        mine = f"?labelSelector=tierdrill.io/run%3D{RUN}"
+        own = [f"/apis/batch/v1/namespaces/tierdrill/jobs{mine}", f"/api/v1/namespaces/tierdrill/pods{mine}"]
         config = {"lease": LEASE, "map": self.ledger.path, "own": own, "holder": HOLDER, "lease_s": LEASE_S}
         return Warden(ask or asking(self.lease._cluster), self.watch, config, lambda: self.now, self.sleep)
 
@@ -91,6 +92,29 @@ def test_it_takes_away_what_the_run_has_made_and_nothing_else(bench: Bench) -> N
     server = PodApi(bench.server, bench.folder)
     bench.warden(server.ask).run()
     assert [path for path in bench.api.objects if path.startswith(jobs)] == [f"{jobs}/other"]
+
+
+def test_an_agent_that_has_ended_is_not_taken_away_before_it_is_at_work_again(bench: Bench) -> None:
+    """What it had injected is undone by its next life."""
+    agent = "/api/v1/namespaces/tierdrill/pods/agent"
+    labels = {"tierdrill.io/run": RUN, "tierdrill.io/part": "agent"}
+    states = [
+        {"restartCount": 0, "started": False, "state": {"terminated": {"exitCode": 137}}},
+        {"restartCount": 1, "started": False, "state": {"waiting": {"reason": "CrashLoopBackOff"}}},
+        {"restartCount": 1, "started": False, "state": {"running": {}}},
+        {"restartCount": 1, "started": True, "state": {"running": {}}},
+    ]
+
+    def next_state() -> None:
+        assert bench.ledger.read() is not None
+        state = states.pop(0)
+        bench.api.put(agent, {"metadata": {"labels": labels}, "status": {"containerStatuses": [state]}})
+
+    next_state()
+    bench.paused = next_state
+    bench.warden(PodApi(bench.server, bench.folder).ask).run()
+    assert states == [] and not bench.cordoned()
+    assert bench.api.find(agent) is None and bench.ledger.read() is None
 
 
 def test_a_lease_that_is_renewed_is_no_reason_to_act(bench: Bench) -> None:

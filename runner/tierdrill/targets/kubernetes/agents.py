@@ -26,22 +26,24 @@ from tierdrill.targets.kubernetes.exec_stream import ExecStream
 from tierdrill.targets.kubernetes.kubernetes_fault import Place, find, label_value
 from tierdrill.targets.kubernetes.ledger_map import RunMap
 from tierdrill.targets.kubernetes.permissions import may
-from tierdrill.targets.kubernetes.undo_program import RUN_LABEL
+from tierdrill.targets.kubernetes.undo_program import AGENT, PART_LABEL, RUN_LABEL
 
 NEEDS = (
     *may("pods", "get", "create", "delete", scope="own"),
     *may("pods", "get", "create", subresource="exec", scope="own"),
     *may("configmaps", "get", "create", scope="own"),
 )
-PART_LABEL, NODE_ANNOTATION = "tierdrill.io/part", "tierdrill.io/node"
+NODE_ANNOTATION = "tierdrill.io/node"
 PROGRAM, STATE = "/tierdrill/program", "/tierdrill/state"
-CONTAINER = "agent"
+CONTAINER = AGENT
 READY_S, POLL_S = 40.0, 0.25
 ANSWER_S = 20.0
 LIVES_S = 6 * 3600
 """No agent stays longer than that, whatever became of who started it."""
 GRACE_S = 15
 NOBODY = 65534
+AT_WORK = {"periodSeconds": 1, "timeoutSeconds": 6, "failureThreshold": 60}
+"""A container counts as started once its agent takes orders: by then it has undone what its earlier life had left."""
 IMAGE_TROUBLE = ("ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "CreateContainerError",
                  "CreateContainerConfigError", "RunContainerError", "CrashLoopBackOff")  # fmt: skip
 
@@ -53,9 +55,7 @@ def program() -> dict[str, str]:
     return {path.name: path.read_text(encoding="utf-8") for path in sorted(folder.glob("*.py"))}
 
 
-def agent_pod(
-    settings: KubernetesSettings, run: str, node: str | None, avoid: tuple[str, ...] = ()
-) -> dict[str, Any]:
+def agent_pod(settings: KubernetesSettings, run: str, node: str | None, avoid: tuple[str, ...] = ()) -> dict[str, Any]:
     """The pod of an agent on that node; without one, of a scout on any node but those to `avoid`.
 
     TargetError where the environment allows none.
@@ -64,7 +64,7 @@ def agent_pod(
         raise TargetError("faults on nodes need a program there: kubernetes.image names no image with Python for it")
     if node is not None and settings.agent == "forbidden":
         raise TargetError("the environment forbids privileged pods on nodes (kubernetes.agent: forbidden)")
-    image, part = settings.image, "scout" if node is None else "agent"
+    image, part = settings.image, "scout" if node is None else AGENT
     rights: dict[str, Any] = {"privileged": True}
     if node is None:
         rights = {
@@ -87,7 +87,7 @@ def agent_pod(
                 "name": CONTAINER,
                 "image": image.name,
                 "imagePullPolicy": image.pull_policy,
-                "command": [image.python, "-I", "-B", PROGRAM, "--serve", STATE],
+                "command": _called(image.python, "--serve"),
                 "resources": {"requests": {"cpu": "10m", "memory": "32Mi"}},
                 "securityContext": rights,
                 "volumeMounts": [{"name": name, "mountPath": path, "readOnly": ro} for name, path, ro in mounts],
@@ -103,6 +103,7 @@ def agent_pod(
         ],
     }
     if node is not None:
+        spec["containers"][0]["startupProbe"] = AT_WORK | {"exec": {"command": _called(image.python, "--connect")}}
         spec |= {"hostPID": True, "nodeName": node, "tolerations": [{"operator": "Exists"}]}
     elif avoid:
         fields = [{"key": "metadata.name", "operator": "NotIn", "values": [one]} for one in avoid]
@@ -115,6 +116,10 @@ def agent_pod(
         "annotations": {NODE_ANNOTATION: where},
     }
     return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}
+
+
+def _called(python: str, how: str) -> list[str]:
+    return [python, "-I", "-B", PROGRAM, how, STATE]
 
 
 def _program_name(run: str) -> str:
@@ -258,7 +263,7 @@ def _line(place: Place, run: str, pod: dict[str, Any], lease_s: float) -> AgentL
         if kept.line is None or not kept.line.open:
             kept.line = None
             started(place, run, pod)
-            argv = [*pod["spec"]["containers"][0]["command"][:4], "--connect", STATE]
+            argv = _called(pod["spec"]["containers"][0]["command"][0], "--connect")
             stream = place.cluster.exec(namespace, name, CONTAINER, argv)
             where = pod["spec"].get("nodeName")
             kept.line = AgentLine(f"agent on {where}" if where else "scout", stream, lease_s)

@@ -32,6 +32,7 @@ Ask = Callable[..., "tuple[int, Object]"]
 
 MANAGER = "tierdrill"
 RUN_LABEL, FAULT_LABEL = "tierdrill.io/run", "tierdrill.io/fault"
+PART_LABEL, AGENT = "tierdrill.io/part", "agent"
 UNDONE, WARDED = "tierdrill.io/undone", "tierdrill.io/warded"
 """Annotations of the Lease: what the last warden that had to act has done; and whose warden is at its post."""
 ENTRY = "fault-"
@@ -208,6 +209,9 @@ class Warden:
         except UndoFailed as error:
             sys.stderr.write(f"{error}\n")
             return False
+        if coming := self._coming_back():
+            sys.stderr.write(f"waiting for agents that have ended and undo when they are back: {', '.join(coming)}\n")
+            return False
         self._free(f"{self._holder}: {why}: {'; '.join(said) or 'nothing to undo'}")
         # Whoever has written another fault into it meanwhile keeps it: that one is undone next.
         unchanged = {key: found["metadata"][key] for key in ("uid", "resourceVersion")}
@@ -216,6 +220,18 @@ class Warden:
             return False
         self._take_away()
         return True
+
+    def _coming_back(self) -> list[str]:
+        """Agents that have ended and are not at work again: what they had injected is off once their next life is."""
+        found = []
+        for collection in self._own:
+            for item in self._ask("GET", collection)[1].get("items", []):
+                metadata, status = item["metadata"], item.get("status", {})
+                if metadata.get("labels", {}).get(PART_LABEL) == AGENT and "deletionTimestamp" not in metadata:
+                    each = status.get("containerStatuses", [])
+                    ended = [one for one in each if one.get("restartCount") or "terminated" in one.get("state", {})]
+                    found += [metadata["name"] for one in ended if not one.get("started")]
+        return found
 
     def _take_away(self) -> None:
         """What the run has made beside, this pod among it: the cluster's garbage collection may take its time."""
