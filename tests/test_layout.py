@@ -11,7 +11,7 @@ ROOT = Path(tierdrill.__file__).parent
 SAME_SUBJECT = (
     *("cli/commands", "documents/check", "faults/kinds", "remedies/kinds", "targets/lab/faults"),
     *("targets/external", "targets/lab", "targets/kubernetes", "targets/kubernetes/faults"),
-    *("targets/kubernetes/agent_faults", "targets/kubernetes/gpu_faults"),
+    *("targets/kubernetes/agent_faults", "targets/kubernetes/gpu_faults", "targets/kubernetes/gateway_faults"),
 )
 """Rooms whose files are named after what another room has too: a command's or a kind's subject, a target's part."""
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from tierdrill.faults.registry import KINDS, checked_parameters
 from tierdrill.targets.base import FaultOrder
-from tierdrill.targets.kubernetes.fault_port import MECHANISMS, KubernetesPort
+from tierdrill.targets.kubernetes.fault_port import KubernetesPort
 
 RUN = "drill-of-the-tests"
 FAULTS: list[tuple[str, dict[str, Any]]] = [
@@ -22,5 +22,5 @@ FAULTS: list[tuple[str, dict[str, Any]]] = [
 def bound(port: KubernetesPort, kind: str, lease_s: float, **parameters: Any) -> FaultOrder:
     """The order of a fault, bound to what is there."""
     checked = checked_parameters(kind, parameters)
-    target, of = KINDS[kind].target(checked), KINDS[kind].target_kind
-    return port.bind(FaultOrder(f"{RUN}/{kind}/{target}", kind, target, of, MECHANISMS[kind], checked, lease_s))
+    target, of, how = KINDS[kind].target(checked), KINDS[kind].target_kind, port.mechanisms()[kind]
+    return port.bind(FaultOrder(f"{RUN}/{kind}/{target}", kind, target, of, how, checked, lease_s))

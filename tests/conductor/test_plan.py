@@ -54,6 +54,13 @@ def test_a_drill_is_planned_as_written() -> None:
     assert describe_faults(made)[0][1] != "an action of the experiment's own"
 
 
+def test_an_experiment_waits_at_the_pace_of_its_environment() -> None:
+    setting = shipped("crash-loop")
+    slow = replace(setting, environment=setting.environment.model_copy(update={"pace": 2.0}))
+    assert plan(setting).variables == {**setting.drill.variables, "fault_seconds": setting.drill.phases.fault}
+    assert plan(slow).variables["again_after"] == 18.0
+
+
 def test_a_blip_is_short_and_has_no_deadlines() -> None:
     setting = shipped()
     made = plan(setting, "blip")

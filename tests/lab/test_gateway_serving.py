@@ -859,11 +859,42 @@ def test_weights_shift_traffic_away_from_a_node() -> None:
     drive(scenario, assistants())
 
 
+def test_what_a_held_gateway_is_told_is_taken_back_once_nobody_holds_it() -> None:
+    async def scenario(bench: Bench) -> None:
+        held = bench.gateway.core.held
+        told = bench.gateway.core.told
+        assert await bench.put("shed", {"best-effort": 0.25}) == 200
+        assert await bench.put("hold", {"seconds": 60}) == 200
+        assert await bench.put("shed", {"best-effort": 0.5, "standard": 0.5}) == 200
+        assert await bench.put("shed", {"best-effort": 1.0}) == 200
+        assert await bench.put("weights", {"node-1": 0.0}) == 200
+        assert await bench.put("picker", {"up": False}) == 200
+        assert held.shown()["before"]["shed"] == {"best-effort": 0.25, "standard": 0.0}
+        assert await bench.put("hold", {"seconds": 0.05}) == 200
+        await until(lambda: told("picker")["up"], "the picker is back")
+        assert told("shed")["best-effort"] == 0.25 and told("shed")["standard"] == 0.0
+        assert told("weights")["node-1"] == 1.0 and held.shown() == {"seconds": None, "before": {}}
+        for wrong in ({"seconds": -1}, {"seconds": True}, {}):
+            assert await bench.put("hold", wrong) == 400
+
+    drive(scenario, assistants(1))
+
+
+def test_a_hold_that_is_given_up_leaves_what_was_told() -> None:
+    async def scenario(bench: Bench) -> None:
+        assert await bench.put("hold", {"seconds": 0.2}) == 200
+        assert await bench.put("flags", {"retries": False}) == 200
+        assert await bench.put("hold", {"seconds": 0}) == 200
+        assert bench.gateway.core.held.lapsed() == {} and not bench.gateway.core.told("flags")["retries"]
+
+    drive(scenario, assistants(1))
+
+
 def test_administration_needs_the_token() -> None:
     async def scenario(bench: Bench) -> None:
         wrong = ({}, {"Authorization": "Bearer wrong"}, {"Authorization": TOKEN}, {KEY_HEADER: "wrong"})
         for headers in wrong:
-            for path in ("flags", "weights", "shed"):
+            for path in ("flags", "weights", "shed", "hold"):
                 async with bench.client.get(f"{bench.url}/admin/{path}", headers=headers) as response:
                     assert response.status == 401
         async with bench.client.put(f"{bench.url}/admin/flags", json={"retries": False}) as response:

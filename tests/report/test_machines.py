@@ -11,6 +11,7 @@ from report_synthetic import drill, sabotage, setting
 
 from tierdrill.judge.trend.proof import Ablation, ProofRow, missed, names
 from tierdrill.judge.verdict import Check, Status, Verdict
+from tierdrill.report.run.acts import DRILL, ENGINE
 from tierdrill.report.run.json_report import json_report, junit_xml
 from tierdrill.report.run.prove_matrix import (
     ablation_conclusion,
@@ -70,6 +71,8 @@ def test_json_report() -> None:
     assert document["exit_code"] == 0 and document["verdict"]["status"] == "passed"
     assert document["faults"][0]["gone"] == pytest.approx(21.16, abs=0.01)
     assert document["playbooks"][0]["finished"] == pytest.approx(5.7)
+    acts = [(act["who"], act["did"], act["on"], act["own"]) for act in document["acts"]]
+    assert (DRILL, "node power loss", "node-2", False) in acts and ENGINE in {who for who, *_ in acts}
     assert document["provenance"]["command"] == "tierdrill run node-loss"
     assert json.loads(json_report(setting(), [], made.verdict))["effect"] is None
 

@@ -13,7 +13,14 @@ from tierdrill.documents.catalogue import DrillSetting
 from tierdrill.documents.environment_inventory import inventory_of, violations
 from tierdrill.documents.models.drill import Sabotage, Stream
 from tierdrill.documents.models.workloads import Model
-from tierdrill.documents.overrides import experiment_values, fill, filled_calls, find_sabotage, resolve_drill
+from tierdrill.documents.overrides import (
+    experiment_values,
+    fill,
+    filled_calls,
+    find_sabotage,
+    paced_waits,
+    resolve_drill,
+)
 from tierdrill.faults.kind import UnknownFault
 from tierdrill.faults.registry import ACTIONS, KINDS, checked_parameters
 from tierdrill.load.arrival_schedule import Shape
@@ -164,7 +171,8 @@ def make_plan(setting: DrillSetting, run: str, variant: str, mechanisms: Mapping
         warm_up = drill.blip.warm_up if drill.blip.warm_up is not None else warm_up
         baseline = drill.blip.baseline if drill.blip.baseline is not None else baseline
         recovery = drill.blip.recovery if drill.blip.recovery is not None else recovery
-    variables = {**drill.variables, "fault_seconds": fault_s}
+    waits = paced_waits(resolved.experiment, drill.variables, resolved.environment.pace)
+    variables = {**drill.variables, **waits, "fault_seconds": fault_s}
     return Plan(
         run=run,
         variant=variant,

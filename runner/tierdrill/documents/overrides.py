@@ -47,6 +47,13 @@ def experiment_values(experiment: Mapping[str, Any], variables: Mapping[str, Any
     return {**values, **variables}
 
 
+def paced_waits(experiment: Mapping[str, Any], variables: Mapping[str, Any], pace: float) -> dict[str, float]:
+    """The variables that say how long an experiment waits between its actions, with their seconds at that pace."""
+    waits = references([activity.get("pauses") or {} for activity in experiment.get("method", [])])
+    values = experiment_values(experiment, variables)
+    return {name: float(values[name]) * pace for name in sorted(waits & values.keys())} if pace != 1 else {}
+
+
 def filled_calls(experiment: Mapping[str, Any], values: Mapping[str, Any]) -> list[Call]:
     """The uses of our faults in an experiment, with these values for its variables."""
     return [replace(call, arguments=fill(call.arguments, values)) for call in calls(experiment)]

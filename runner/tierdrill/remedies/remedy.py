@@ -23,6 +23,8 @@ TargetForm = Literal["", "replica", "node", "place", "link", "gateway", "tier", 
 SettingKind = Literal["shed", "caps", "weights", "flags", "cordon", "places"]
 GATEWAY_KINDS = ("shed", "caps", "weights", "flags")
 """Settings that each gateway has for itself."""
+UNTOLD: Mapping[str, Any] = {"shed": 0.0, "weights": 1.0, "caps": None, "flags": False}
+"""What a gateway does where it was told nothing."""
 
 
 @dataclass(frozen=True)

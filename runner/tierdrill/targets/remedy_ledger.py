@@ -30,8 +30,6 @@ from tierdrill.targets.base import (
 )
 
 _TARGET_KINDS: Mapping[str, TargetKind] = {"shed": "tier", "caps": "tier", "cordon": "node", "weights": "node"}
-UNTOLD: Mapping[str, Any] = {"shed": 0.0, "weights": 1.0, "caps": None, "flags": False}
-"""What a gateway does where it was told nothing."""
 _log = logging.getLogger("tierdrill")
 
 

@@ -15,7 +15,7 @@ from tests.kubernetes_api import FakeApi, Refusal
 from tests.targets.kubernetes.conftest import NODES, PODS, RUN, pod
 from tierdrill.faults.registry import KINDS, checked_parameters
 from tierdrill.targets.base import FaultOrder, TargetError
-from tierdrill.targets.kubernetes.fault_port import MECHANISMS, KubernetesPort
+from tierdrill.targets.kubernetes.fault_port import KubernetesPort, mechanisms_with
 from tierdrill.targets.kubernetes.lease import DrillLease
 from tierdrill.targets.kubernetes.ledger_map import RunMap, orders_in
 from tierdrill.targets.kubernetes.undo_program import ENTRY
@@ -27,7 +27,7 @@ def order(kind: str, **parameters: Any) -> FaultOrder:
     checked = checked_parameters(kind, parameters)
     target = KINDS[kind].target(checked)
     of = KINDS[kind].target_kind
-    return FaultOrder(f"{RUN}/{kind}/{target}", kind, target, of, MECHANISMS[kind], checked, 5.0)
+    return FaultOrder(f"{RUN}/{kind}/{target}", kind, target, of, mechanisms_with(None)[kind], checked, 5.0)
 
 
 @pytest.fixture
@@ -384,7 +384,7 @@ def test_a_template_that_was_rolled_out_anew_meanwhile_is_left_as_it_is(
         port.bind(order("priority-swap", tier="critical", of_tier="best-effort"))
 
 
-@pytest.mark.parametrize("kind", [kind for kind in MECHANISMS if KINDS[kind].target_kind == "tier"])
+@pytest.mark.parametrize("kind", [kind for kind in mechanisms_with(None) if KINDS[kind].target_kind == "tier"])
 def test_a_tier_is_one_of_the_document(kind: str, port: KubernetesPort) -> None:
     of_tier = {"of_tier": "critical"} if kind == "priority-swap" else {}
     with pytest.raises(TargetError, match=r"no kubernetes\.tiers\.gold, expected one of: best-effort"):

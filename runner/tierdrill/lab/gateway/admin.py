@@ -1,6 +1,9 @@
 """The gateway's other faces: administration (by its token), health, metrics, and what it knows of the models."""
 
+import asyncio
 import hmac
+import logging
+from typing import Any
 
 from aiohttp import web
 
@@ -13,6 +16,9 @@ CONTENT_TYPE_METRICS = "text/plain; version=0.0.4; charset=utf-8"
 KEY_HEADER = "X-Admin-Token"
 """For callers whose way leads through a proxy that keeps `Authorization` for itself."""
 SETTING = "/admin/{what:flags|weights|shed|caps|picker}"
+HOLD = "/admin/hold"
+
+log = logging.getLogger("tierdrill.gateway")
 
 
 class Admin:
@@ -22,6 +28,7 @@ class Admin:
         self._core = core
         self._follower = follower
         self._expected = f"Bearer {core.config.token}".encode()
+        self._lapse: asyncio.TimerHandle | None = None
 
     def routes(self) -> list[web.RouteDef]:
         return [
@@ -31,6 +38,8 @@ class Admin:
             web.get("/v2/health/live", self.health),
             web.get(SETTING, self.told),
             web.put(SETTING, self.tell),
+            web.get(HOLD, self.held),
+            web.put(HOLD, self.hold),
         ]
 
     async def models(self, request: web.Request) -> web.Response:
@@ -67,16 +76,45 @@ class Admin:
         """Change one of the settings; 400 with the reason for what cannot be."""
         self._authorize(request)
         try:
-            changes = read_json(await request.read())
-            if not isinstance(changes, dict):
-                raise LabConfigError("expected a JSON object")
-            self._core.tell(request.match_info["what"], changes)
+            self._core.held.change(request.match_info["what"], await _object(request))
         except ValueError as error:
-            return web.json_response({"error": {"type": "bad_request", "message": str(error)}}, status=400)
+            return _bad_request(error)
         return await self.told(request)
+
+    async def held(self, request: web.Request) -> web.Response:
+        self._authorize(request)
+        return web.json_response(self._core.held.shown())
+
+    async def hold(self, request: web.Request) -> web.Response:
+        """Begin, renew or end (`seconds`: 0) the hold under which settings are changed."""
+        self._authorize(request)
+        try:
+            seconds = (await _object(request)).get("seconds")
+            self._core.held.hold(seconds)
+        except ValueError as error:
+            return _bad_request(error)
+        if self._lapse is not None:
+            self._lapse.cancel()
+        self._lapse = asyncio.get_running_loop().call_later(seconds, self._look_at_hold) if seconds else None
+        return await self.held(request)
+
+    def _look_at_hold(self) -> None:
+        if back := self._core.held.lapsed():
+            log.warning("%s: nobody holds it any more, put back: %s", self._core.config.name, back)
 
     def _authorize(self, request: web.Request) -> None:
         told = request.headers.get("Authorization") or f"Bearer {request.headers.get(KEY_HEADER, '')}"
         given = told.encode(errors="surrogateescape")
         if not hmac.compare_digest(given, self._expected):
             raise web.HTTPUnauthorized(text='{"error":{"type":"unauthorized"}}', content_type="application/json")
+
+
+async def _object(request: web.Request) -> dict[str, Any]:
+    found = read_json(await request.read())
+    if not isinstance(found, dict):
+        raise LabConfigError("expected a JSON object")
+    return found
+
+
+def _bad_request(error: ValueError) -> web.Response:
+    return web.json_response({"error": {"type": "bad_request", "message": str(error)}}, status=400)

@@ -8,6 +8,7 @@ from prometheus_client import generate_latest
 
 from tierdrill.lab.gateway.gateway_config import GatewayConfig
 from tierdrill.lab.gateway.gateway_metrics import GatewayMetrics
+from tierdrill.lab.gateway.held_settings import HeldSettings
 from tierdrill.lab.gateway.limits import Caps, CircuitBreaker, Clock, RetryBudget, Shedder
 from tierdrill.lab.gateway.picker import FAILS_CLOSED, LOST, Picker
 from tierdrill.lab.gateway.routing import Endpoint, Replica, Router
@@ -27,6 +28,7 @@ class GatewayCore:
         self.caps = Caps(config.tiers, clock)
         self.budgets = {tier.name: RetryBudget(tier.retry_ratio, tier.retry_burst) for tier in config.tiers}
         self.sequence = itertools.count(1)
+        self.held = HeldSettings(self.told, self.tell, clock)
         self._pools: dict[str, ModelPool] = {}
         self._breakers: dict[str, CircuitBreaker] = {}
         for model in sorted(config.known_models()):

@@ -10,6 +10,7 @@ from xml.etree import ElementTree
 from tierdrill.documents.catalogue import DrillSetting
 from tierdrill.history.events import Event
 from tierdrill.judge.verdict import GROUPS, HARMLESS, Check, Status, Verdict
+from tierdrill.report.run.acts import acts_of
 from tierdrill.report.run.origin import duration_of, emulated_parts, provenance, utc
 from tierdrill.report.run_model import RunState
 from tierdrill.report.run_state import story
@@ -50,6 +51,18 @@ def json_report(setting: DrillSetting, events: Sequence[Event], verdict: Verdict
                 "finished": _offset(state, view.finished_at),
             }
             for view in state.playbooks
+        ],
+        "acts": [
+            {
+                "at": _offset(state, act.at),
+                "who": act.who,
+                "did": act.did,
+                "on": act.on,
+                "seen": act.said,
+                "playbook": act.playbook or None,
+                "own": act.own,
+            }
+            for act in acts_of(events, state)
         ],
         "provenance": provenance(setting, state, verdict),
         "emulated": list(emulated_parts(setting, state)),

@@ -23,12 +23,14 @@ class ApiError(TargetError):
     """A call of the Kubernetes API that failed.
 
     `status` is the HTTP status, 0 where there was no answer; `reason` and `causes` (of each its reason) are as the
-    server gave them, such as NotFound, or TooManyRequests because of DisruptionBudget.
+    server gave them, such as NotFound, or TooManyRequests because of DisruptionBudget; `body` is all that it said.
     """
 
-    def __init__(self, text: str, status: int = 0, reason: str = "", causes: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self, text: str, status: int = 0, reason: str = "", causes: tuple[str, ...] = (), body: bytes | str = b""
+    ) -> None:
         super().__init__(text)
-        self.status, self.reason, self.causes = status, reason, causes
+        self.status, self.reason, self.causes, self.body = status, reason, causes, body
 
 
 class WatchSilent(ApiError):
@@ -52,6 +54,7 @@ def refused(where: str, status: int, body: bytes | str, reason: str = "") -> Api
         status,
         str(told.get("reason") or reason),
         tuple(str(one.get("reason") or "") for one in causes if isinstance(one, Mapping)),
+        body,
     )
 
 

@@ -11,13 +11,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from tierdrill.remedies.remedy import GATEWAY_KINDS, Setting
+from tierdrill.remedies.remedy import GATEWAY_KINDS, UNTOLD, Setting
 from tierdrill.targets.base import FaultOrder, Mechanism, Proof, TargetError
 from tierdrill.targets.kubernetes.gateway_admin import GatewayAdmin
 from tierdrill.targets.kubernetes.kubernetes_fault import UNDO
 from tierdrill.targets.kubernetes.ledger_map import RunMap
 from tierdrill.targets.kubernetes.nodes import read_node, uncordon, uncordoning
-from tierdrill.targets.remedy_ledger import UNTOLD
 
 if TYPE_CHECKING:
     from tierdrill.targets.kubernetes.connect import Cluster

@@ -216,10 +216,11 @@ class Cluster:
         path: str,
         body: Any = None,
         headers: Mapping[str, str] | None = None,
+        within_s: float = READ_S,
     ) -> str:
         """Ask a pod (`NAME:PORT`) by HTTP through the API server, which keeps the header Authorization for itself."""
         target = f"{path_of('pods', namespace)}/{pod}/proxy/{path}"
-        data: bytes = self._call(method, target, {}, body, headers=headers or {}).data
+        data: bytes = self._call(method, target, {}, body, read_s=within_s, headers=headers or {}).data
         return data.decode("utf-8", "replace")
 
     def answers(self, namespace: str, pod: str, path: str, within_s: float) -> bool:

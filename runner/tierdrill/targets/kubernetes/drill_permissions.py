@@ -11,7 +11,7 @@ from tierdrill.documents.models.kubernetes import KubernetesSettings
 from tierdrill.targets.kubernetes import actor_watch, gateway_admin, lease, ledger_map, remedy_port
 from tierdrill.targets.kubernetes.actor_watch import looking_for
 from tierdrill.targets.kubernetes.connect import Cluster
-from tierdrill.targets.kubernetes.fault_port import KUBERNETES_FAULTS
+from tierdrill.targets.kubernetes.fault_port import faults_of
 from tierdrill.targets.kubernetes.manifests import warden
 from tierdrill.targets.kubernetes.permissions import Permission, may, merged, reading
 
@@ -28,7 +28,8 @@ def needed(
     """
     if kinds is None:
         return merged(reading(settings))
-    faults = (one for kind in kinds if kind in KUBERNETES_FAULTS for one in KUBERNETES_FAULTS[kind].needs)
+    known = faults_of(settings)
+    faults = (one for kind in kinds if kind in known for one in known[kind].needs)
     told = settings.gateways is not None and settings.gateways.admin is not None
     gateways = gateway_admin.NEEDS if told else ()
     return merged((*reading(settings), *OF_EVERY_RUN, *gateways, *faults, *looking_for(custom_resources)))

@@ -2,7 +2,8 @@
 and gone by somebody who did not inject it.
 
 How it does each kind of fault, and who is the witness, says its file in faults/, in agent_faults/ where a pod on the
-node does it, or in gpu_faults/ where the exporter of emulated GPUs does.
+node does it, or in gpu_faults/ where the exporter of emulated GPUs does. gateway_faults/ are done by tierdrill's own
+gateways, where the environment names no pods that an agent would stop for them.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Any
 from tierdrill.documents.models.kubernetes import KubernetesSettings
 from tierdrill.faults.kind import modules_by_kind
 from tierdrill.targets.base import REMEDY, SABOTAGE, FaultOrder, Inventory, Mechanism, Proof, TargetError
-from tierdrill.targets.kubernetes import agent_faults, faults, gpu_faults, sabotage_fault
+from tierdrill.targets.kubernetes import agent_faults, faults, gateway_faults, gpu_faults, sabotage_fault
 from tierdrill.targets.kubernetes.cluster_place import Place
 from tierdrill.targets.kubernetes.cluster_settings import ClusterSettings
 from tierdrill.targets.kubernetes.gateway_admin import GatewayAdmin
@@ -32,17 +33,23 @@ from tierdrill.targets.kubernetes.power import BY_POWER
 KUBERNETES_FAULTS: Mapping[str, KubernetesFault] = {
     kind: module.FAULT for folder in (faults, agent_faults, gpu_faults) for kind, module in modules_by_kind(folder)
 }
-INJECTABLE: Mapping[str, KubernetesFault] = {**KUBERNETES_FAULTS, SABOTAGE: sabotage_fault.FAULT}
+GATEWAY_FAULTS: Mapping[str, KubernetesFault] = {kind: module.FAULT for kind, module in modules_by_kind(gateway_faults)}
 AHEAD_S = 3.0
 """So long before its planned moment a fault is bound: the API is asked, and a line to an agent opened."""
-MECHANISMS: Mapping[str, Mechanism] = {kind: fault.mechanism for kind, fault in KUBERNETES_FAULTS.items()}
+
+
+def faults_of(settings: KubernetesSettings | None) -> Mapping[str, KubernetesFault]:
+    """How a cluster with these settings does each kind of fault."""
+    pickers = settings is None or (settings.gateways is not None and settings.gateways.picker is not None)
+    return KUBERNETES_FAULTS if pickers else {**KUBERNETES_FAULTS, **GATEWAY_FAULTS}
 
 
 def mechanisms_with(settings: KubernetesSettings | None) -> Mapping[str, Mechanism]:
     """The mechanism for each kind, on a cluster with these settings."""
     boots_s = None if settings is None or settings.power is None else settings.power.boots_within
     found = {}
-    for kind, how in MECHANISMS.items():
+    for kind, fault in faults_of(settings).items():
+        how = fault.mechanism
         gone_s = how.gone_within_s if boots_s is None or kind not in BY_POWER else boots_s
         found[kind] = replace(how, gone_within_s=gone_s, ahead_s=AHEAD_S)
     return found
@@ -65,15 +72,21 @@ class KubernetesPort:
     def inventory(self) -> Inventory:
         return self.place.inventory()
 
+    def _fault_of(self, order: FaultOrder) -> KubernetesFault:
+        known = {**faults_of(self.place.settings), SABOTAGE: sabotage_fault.FAULT}
+        if order.kind not in known:
+            raise TargetError(f"Kubernetes has no mechanism for {order.kind}")
+        return known[order.kind]
+
     def _map(self, order: FaultOrder) -> RunMap:
         return RunMap(self.place.cluster, self.place.settings.namespace, run_of(order.fault))
 
     def bind(self, order: FaultOrder) -> FaultOrder:
-        extra = _fault_of(order).bind(self.place, _about(order))
+        extra = self._fault_of(order).bind(self.place, _about(order))
         return replace(order, parameters={**order.parameters, **extra})
 
     def inject(self, order: FaultOrder) -> None:
-        fault, p, ledger = _fault_of(order), _about(order), self._map(order)
+        fault, p, ledger = self._fault_of(order), _about(order), self._map(order)
         if why := DrillLease(self.place.cluster, self.place.settings.namespace).look().halt:
             raise TargetError(f"the cluster's kill switch is on: {why}")
         ledger.write(order)
@@ -95,10 +108,10 @@ class KubernetesPort:
         if order.kind == REMEDY:
             self._settings().put_back(order.parameters)
             return None
-        return _fault_of(order).revert(self.place, _about(order))
+        return self._fault_of(order).revert(self.place, _about(order))
 
     def landed(self, order: FaultOrder, since: float) -> Proof:
-        return _fault_of(order).landed(self.place, {**_about(order), "since": since})
+        return self._fault_of(order).landed(self.place, {**_about(order), "since": since})
 
     def gone(self, order: FaultOrder) -> Proof:
         if order.kind == REMEDY:
@@ -106,7 +119,7 @@ class KubernetesPort:
             p = order.parameters
             proof = gone_by_steps(self.place, p) if known else self._settings().is_back(p)
         else:
-            proof = _fault_of(order).gone(self.place, _about(order))
+            proof = self._fault_of(order).gone(self.place, _about(order))
         if proof.seen:
             self._map(order).drop(order.fault)
         return proof
@@ -115,9 +128,3 @@ class KubernetesPort:
 def _about(order: FaultOrder) -> Parameters:
     """What the functions of a KubernetesFault get to know of an order."""
     return {**order.parameters, "fault": order.fault, "run": run_of(order.fault), "lease_s": order.lease_s}
-
-
-def _fault_of(order: FaultOrder) -> KubernetesFault:
-    if order.kind not in INJECTABLE:
-        raise TargetError(f"Kubernetes has no mechanism for {order.kind}")
-    return INJECTABLE[order.kind]

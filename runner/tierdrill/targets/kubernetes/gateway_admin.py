@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 KEY_HEADER = "X-Admin-Token"
 NEEDS = may("pods", "get", "update", subresource="proxy", scope="drilled")
+ANSWER_S, HOLD_WITHIN_S = 10.0, 1.0
 
 
 class GatewayAdmin:
@@ -43,6 +44,18 @@ class GatewayAdmin:
         for name in self._meant(gateway):
             self._ask(name, "PUT", f"admin/{what}", dict(changes))
 
+    def hold(self, seconds: float) -> list[str]:
+        """Let every gateway put back, after so many seconds without another call, what it is told from now on; 0: it
+        keeps what it was told. What those said that refuse or are away.
+        """
+        problems = []
+        for name in self.gateways():
+            try:
+                self._ask(name, "PUT", "admin/hold", {"seconds": seconds}, HOLD_WITHIN_S)
+            except TargetError as error:
+                problems.append(f"{name}: {error}")
+        return problems
+
     def router(self, gateway: str) -> str:
         """How it finds replicas: picking, fails-closed, fails-open, or down."""
         try:
@@ -62,21 +75,28 @@ class GatewayAdmin:
         """What it counts, as Prometheus reads it."""
         return self._through(gateway, "GET", "metrics")
 
-    def _ask(self, gateway: str, method: str, path: str, body: Any = None) -> dict[str, Any]:
+    def asked(self, gateway: str, path: str, body: Any) -> str:
+        """What a gateway answers to a request as its customers make them; ApiError tells what else it said."""
+        return self._through(gateway, "POST", path, body)
+
+    def _ask(
+        self, gateway: str, method: str, path: str, body: Any = None, within_s: float = ANSWER_S
+    ) -> dict[str, Any]:
         try:
-            found: dict[str, Any] = read_json(self._through(gateway, method, path, body))
+            found: dict[str, Any] = read_json(self._through(gateway, method, path, body, within_s))
         except ValueError as error:
             raise TargetError(f"{gateway} answers with something that is not JSON: {error}") from error
         return found
 
-    def _through(self, gateway: str, method: str, path: str, body: Any = None) -> str:
+    def _through(self, gateway: str, method: str, path: str, body: Any = None, within_s: float = ANSWER_S) -> str:
         try:
             token = read_secret(**self._told.token.model_dump())
         except SecretMissing as error:
             raise TargetError(f"kubernetes.gateways.admin.token: {error}") from error
         pod = self._names().ref(gateway)
         port = f"{pod.name}:{self._told.port}"
-        return self._cluster.through(pod.namespace, port, method, path, body, headers={KEY_HEADER: token})
+        headers = {KEY_HEADER: token}
+        return self._cluster.through(pod.namespace, port, method, path, body, headers=headers, within_s=within_s)
 
 
 def admin_of(place: Place) -> GatewayAdmin:

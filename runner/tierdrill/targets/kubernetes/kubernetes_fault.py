@@ -34,9 +34,9 @@ from tierdrill.targets.kubernetes.undo_program import (
 )
 
 Parameters = dict[str, Any]
-Keeper = Literal["warden", "agent", "runner", "none"]
-"""Who undoes a fault when the runner has died: the warden, an agent on the node, or the reaper beside the runner alone;
-none where it ends by itself.
+Keeper = Literal["warden", "agent", "gateway", "exporter", "runner", "none"]
+"""Who undoes a fault when the runner has died: the warden, an agent on the node, the gateway or the exporter that was
+told, or the reaper beside the runner alone; none where it ends by itself.
 """
 PREFIX = "tierdrill.io/"
 PRIORITY_AT, PRIORITY_BEFORE = "/spec/template/spec/priorityClassName", f"{PREFIX}priority-before"

@@ -13,7 +13,7 @@ from tierdrill.faults.registry import KINDS
 from tierdrill.targets.base import FaultOrder, Preview, TargetError
 from tierdrill.targets.kubernetes.connect import Cluster
 from tierdrill.targets.kubernetes.drill_permissions import denied, needed
-from tierdrill.targets.kubernetes.fault_port import KUBERNETES_FAULTS
+from tierdrill.targets.kubernetes.fault_port import faults_of
 from tierdrill.targets.kubernetes.guard import (
     Objections,
     budget_objections,
@@ -95,7 +95,7 @@ class _Look:
         """What goes with the target, in words, and what speaks against the fault."""
         reach = ConcurrentFaults(self._limits, self._layout())
         refusals = [str(violation) for violation in reach.add(order.kind, order.target)]
-        if KUBERNETES_FAULTS[order.kind].keeper == "agent" and self._settings.agent == "forbidden":
+        if faults_of(self._settings)[order.kind].keeper == "agent" and self._settings.agent == "forbidden":
             refusals.append(f"{order.kind} needs an agent on a node, and kubernetes.agent is forbidden")
         if order.target_kind == "stream":  # it is the load's own, and nothing of the cluster
             return (), Objections(tuple(refusals))

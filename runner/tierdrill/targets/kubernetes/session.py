@@ -22,7 +22,7 @@ from tierdrill.targets.kubernetes.cluster_place import Place, described
 from tierdrill.targets.kubernetes.cluster_settings import ClusterSettings
 from tierdrill.targets.kubernetes.cluster_view import ClusterView, shown
 from tierdrill.targets.kubernetes.connect import Cluster
-from tierdrill.targets.kubernetes.fault_port import KUBERNETES_FAULTS
+from tierdrill.targets.kubernetes.fault_port import faults_of
 from tierdrill.targets.kubernetes.gateway_admin import GatewayAdmin
 from tierdrill.targets.kubernetes.hold import Hold
 from tierdrill.targets.kubernetes.lease import LeaseLost
@@ -35,6 +35,10 @@ from tierdrill.targets.remedy_ledger import RemedyLedger
 SOURCE = "kubernetes"
 BEATS = 4
 """So often a Lease is renewed in the time that it is for."""
+GATEWAYS_LEASES, GATEWAYS_BEATS = 2.0, 4
+"""So many leases a gateway is held for, and so often in that time it is renewed: by the API server's proxy, which takes
+its time.
+"""
 GATHER_S = 0.1
 """Changes that come within so long are told as one."""
 
@@ -95,6 +99,8 @@ class KubernetesSession(ExternalSession):
         self._hold = Hold(place, of.run, of.environment.lease)
         self._hold.hold(self._faulted_nodes(), of.planned_s)
         threading.Thread(target=self._keep_hold, args=(self._hold,), name="lease", daemon=True).start()
+        if self._admin is not None:
+            self._hold_gateways(self._admin)
         self._bring_agents(place)
 
     def _faulted_nodes(self) -> list[str]:
@@ -113,9 +119,10 @@ class KubernetesSession(ExternalSession):
         """
         if self._settings.agent == "forbidden":
             return
+        known = faults_of(self._settings)
         for kind, target in self._opening.faults:
-            nodes = self._nodes_of(target) if kind in KUBERNETES_FAULTS else []
-            by_agent = kind in KUBERNETES_FAULTS and KUBERNETES_FAULTS[kind].keeper == "agent"
+            nodes = self._nodes_of(target) if kind in known else []
+            by_agent = kind in known and known[kind].keeper == "agent"
             # The agent of a link is beside the gateway's pod.
             mine = nodes[-1:] if ">" in target else nodes
             pods = [agent_pod(self._settings, self._opening.run, node) for node in mine if by_agent]
@@ -134,6 +141,19 @@ class KubernetesSession(ExternalSession):
                 return
             except TargetError:
                 continue
+
+    def _hold_gateways(self, admin: GatewayAdmin) -> None:
+        """What they are told in this run they take back by themselves, where nobody of it lives any more."""
+        held_s = GATEWAYS_LEASES * self._opening.environment.lease
+        if problems := admin.hold(held_s):
+            raise TargetError(f"what gateways are told could not be taken back without this run: {'; '.join(problems)}")
+
+        def renew() -> None:
+            while not self._ended.wait(held_s / GATEWAYS_BEATS):
+                with contextlib.suppress(TargetError):
+                    admin.hold(held_s)
+
+        threading.Thread(target=renew, name="gateways", daemon=True).start()
 
     def _follow(self, run: Callable[[], None]) -> None:
         try:
@@ -222,7 +242,12 @@ class KubernetesSession(ExternalSession):
         if self._hold is None:
             return []
         try:
-            return await asyncio.to_thread(self._hold.release)
+            left = await asyncio.to_thread(self._hold.release)
+            self._ended.set()
+            if not left and self._admin is not None:
+                with contextlib.suppress(TargetError):
+                    await asyncio.to_thread(self._admin.hold, 0.0)
+            return left
         except TargetError as error:
             return [f"the Lease of {self.name}: {error}"]
         finally:

@@ -23,7 +23,7 @@ NO_ADMIN = "the environment has no kubernetes.gateways.admin, by which tierdrill
 NO_POWER = "the environment has no kubernetes.power, commands that switch a node off and on"
 NO_IMAGE = "the environment has no kubernetes.image, with a Python for the pod on the node that does it"
 NO_AGENT = "the environment forbids privileged pods on nodes (kubernetes.agent: forbidden)"
-NO_PICKER = "the environment has no kubernetes.gateways.picker, which says which pods those are"
+NO_PICKER = "the environment has neither kubernetes.gateways.picker, which says which pods those are, nor an admin"
 NO_EXPORTER = "the environment has no kubernetes.exporter, which says which pods those are"
 PICKER_LOST, EXPORTER_LOST = router_fail_closed.KIND.kind, telemetry_loss.KIND.kind
 
@@ -52,7 +52,9 @@ class KubernetesTarget:
             if cluster.image is None or cluster.agent == "forbidden":
                 faults |= dict.fromkeys(by_agent, NO_IMAGE if cluster.image is None else NO_AGENT)
             if cluster.gateways is None or cluster.gateways.picker is None:
-                faults[PICKER_LOST] = NO_PICKER
+                faults.pop(PICKER_LOST, None)
+                if cluster.gateways is None or cluster.gateways.admin is None:
+                    faults[PICKER_LOST] = NO_PICKER
             if cluster.power is None:
                 faults |= dict.fromkeys(BY_POWER, NO_POWER)
                 lacks["power"] = NO_POWER

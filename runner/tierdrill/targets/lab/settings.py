@@ -11,12 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from tierdrill.lab.client import LabClient, LabError
-from tierdrill.remedies.remedy import GATEWAY_KINDS, Setting
+from tierdrill.remedies.remedy import GATEWAY_KINDS, UNTOLD, Setting
 from tierdrill.targets.base import FaultOrder, Mechanism, Proof, TargetError
 from tierdrill.targets.lab.lab_fault import known, seen
 from tierdrill.targets.lab.labs import lab_place
 from tierdrill.targets.lab.leases import hold, release
-from tierdrill.targets.remedy_ledger import UNTOLD
 
 
 class LabSettings:
