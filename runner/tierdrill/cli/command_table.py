@@ -120,6 +120,7 @@ SECTIONS: dict[str, tuple[Entry, ...]] = {
         _entry("recover", "Undo leftover faults and end leftover processes."),
         _entry("halt", "Kill switch: stop all runs and block new ones.", "switch", "halt"),
         _entry("resume", "Turn off the kill switch and allow runs again.", "switch", "resume"),
+        _entry("audit", "Show, check or export who did what, when and why."),
         _entry("doctor", "Check this machine and show fault mechanisms."),
         _entry("version", "Print the version."),
     ),

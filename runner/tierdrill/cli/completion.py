@@ -14,6 +14,7 @@ from click.shell_completion import CompletionItem
 
 from tierdrill.cli.folders import find_catalogue, find_home
 from tierdrill.documents.models.protections import FLAGS
+from tierdrill.history.audit_log import ACTIONS
 
 _SECTION = r"^{name}:[^\n]*\n(?:(?:[ -][^\n]*)?\n)*"
 _ITEM = re.compile(r"^( *)- *\{? *name:\s*[\"']?([a-z0-9-]+)", re.MULTILINE)
@@ -85,6 +86,7 @@ complete_sabotage = _completing(_sabotages)
 complete_part = _completing(lambda ctx: (*FLAGS, *_names(ctx, "Playbook", "playbooks")))
 complete_channel = _completing(lambda ctx: _listed(ctx, "Calendar", "channels"))
 complete_entry = _completing(lambda ctx: _listed(ctx, "Calendar", "entries"))
+complete_action = _completing(lambda ctx: ACTIONS)
 complete_tier = _completing(lambda ctx: _listed(ctx, "Tiers", "tiers"))
 
 

@@ -4,10 +4,12 @@ Figures are derived. What an older tierdrill has not kept is computed from the e
 """
 
 import contextlib
+import logging
 import time
 from collections.abc import Callable
 from pathlib import Path
 
+from tierdrill.history.audit_log import AuditEntry, AuditError, append
 from tierdrill.history.history_store import FiguresRecord, HistoryError, HistoryStore
 from tierdrill.history.ledger import Ledger, LedgerError
 from tierdrill.history.sealed import EXERCISE, close_exercise, is_exercise
@@ -16,6 +18,7 @@ from tierdrill.judge.trend.run_figures import FORMAT, RunFigures, bare_figures, 
 from tierdrill.judge.verdict import Verdict
 
 Progress = Callable[[int, int], None]
+_log = logging.getLogger(__name__)
 
 
 def close_books(store: HistoryStore, run: str, at: float, ledger: Ledger | None = None) -> Verdict:
@@ -29,17 +32,33 @@ def close_books(store: HistoryStore, run: str, at: float, ledger: Ledger | None 
         with contextlib.suppress(LedgerError):
             ledger.keep_digest(run, len(events), events[-1].digest)
     verdict = judge(events)
-    store.finish(run, at, verdict.status.value, verdict.summary)
+    author = next((str(one.data["author"]) for one in events if one.data.get("author")), "")
+    end_run(store, run, at, verdict.status.value, verdict.summary, author)
     # The verdict stands without them, and they can be computed later.
     with contextlib.suppress(HistoryError, LookupError, TypeError, ValueError):
         store.keep_figures(run, FORMAT, figures_of(events, verdict).to_json())
     return verdict
 
 
+def end_run(store: HistoryStore, run: str, at: float, status: str, summary: str, author: str = "") -> None:
+    """Say in the store, and in the audit log, what became of a run."""
+    store.finish(run, at, status, summary)
+    record_end(store.path.parent, run, status, author)
+
+
+def record_end(home: Path, run: str, status: str, author: str = "") -> None:
+    """Say in the audit log what became of a run. Where it cannot be written the run has ended all the same."""
+    try:
+        append(home, AuditEntry(author or "tierdrill", "drill.judged", run, after={"verdict": status}))
+    except AuditError as error:
+        _log.warning("the end of %s is not in the audit log: %s", run, error)
+
+
 def close_dead(home: Path, run: str, ledger: Ledger) -> Verdict | None:
     """Close the books of a run whose runner has died, an exercise's by opening its seal; errors as `close_books`."""
     if is_exercise(home, run):
         close_exercise(home, run)
+        record_end(home, run, "aborted")
         return None
     with contextlib.closing(HistoryStore(home)) as store:
         return close_books(store, run, time.time(), ledger)

@@ -7,7 +7,7 @@ from contextlib import closing
 from pathlib import Path
 
 from tierdrill.conductor.cleanup import end_processes
-from tierdrill.conductor.finalize import close_books, close_dead
+from tierdrill.conductor.finalize import close_books, close_dead, end_run
 from tierdrill.conductor.status import live_in, live_runs, reapers, stopped_reapers, stopped_runs
 from tierdrill.history.events import Event, event
 from tierdrill.history.history_store import HistoryError, HistoryStore
@@ -171,7 +171,7 @@ class _Recovery:
                 try:
                     verdict = close_books(store, run, time.time(), self.ledger)
                 except NotARun as error:
-                    store.finish(run, time.time(), "inconclusive", f"it died before it started: {error}")
+                    end_run(store, run, time.time(), "inconclusive", f"it died before it started: {error}")
                     continue
                 self._say(f"closed: run {run} is {verdict.status.value}")
 

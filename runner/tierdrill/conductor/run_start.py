@@ -5,6 +5,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from tierdrill.history.audit_log import AuditEntry, AuditError, append
 from tierdrill.history.history_store import HistoryError, HistoryStore
 from tierdrill.history.ledger import Ledger, LedgerError
 from tierdrill.home import run_folder
@@ -71,6 +72,7 @@ def begin_run(
         raise RunRefused(str(error)) from error
     try:
         _may_start(ledger, run, lock, author, kept)
+        _audit(home, AuditEntry(author, "drill.started", run, after={"drill": drill, "variant": variant, "on": lock}))
         folder = run_folder(home, run)
         folder.mkdir(parents=True, mode=0o700)
         store.begin(run, drill, variant, began)
@@ -94,6 +96,13 @@ def _may_start(ledger: Ledger, run: str, lock: str, author: str, kept: str | Non
             ledger.unlock(lock, run)
             raise RunRefused(f"lab {kept} is in use {by}")
     except LedgerError as error:
+        raise RunRefused(str(error)) from error
+
+
+def _audit(home: Path, entry: AuditEntry) -> None:
+    try:
+        append(home, entry)
+    except AuditError as error:
         raise RunRefused(str(error)) from error
 
 

@@ -16,6 +16,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
+from tierdrill.history.audit_log import AuditEntry, AuditError, append
 from tierdrill.history.database_file import DatabaseFile, is_corrupt
 from tierdrill.history.ledger_tables import LEDGER_VERSION, LedgerFault, OwnedProcess, change
 from tierdrill.history.liveness import hold, lives, release
@@ -170,8 +171,15 @@ class Ledger(DatabaseFile):
         self.record(asked)
 
     def record(self, asked: Halt) -> None:
-        """Write a halt down; the kill switch itself is a file."""
+        """Write a halt down, in the audit log too; the kill switch itself is a file."""
         self._do("INSERT INTO halts VALUES (?, ?, ?, NULL, NULL, NULL)", asked.at, asked.author, asked.reason)
+        self._audit("halt", asked.author, asked.reason, "on")
+
+    def _audit(self, what: str, author: str, reason: str, after: str) -> None:
+        try:
+            append(self.home, AuditEntry(author, what, "kill switch", reason, {"on": "off", "off": "on"}[after], after))
+        except AuditError as error:
+            raise LedgerError(str(error)) from error
 
     def resume(self, author: str, reason: str) -> bool:
         """Lift the kill switch; whether it was thrown."""
@@ -182,7 +190,10 @@ class Ledger(DatabaseFile):
         with self._explained():
             thrown = self._kill_switch.thrown() is not None
             self._kill_switch.release()
-            return thrown or changed.rowcount > 0
+        lifted = thrown or changed.rowcount > 0
+        if lifted:
+            self._audit("resume", valid(author), valid(reason), "off")
+        return lifted
 
     def halted(self) -> Halt | None:
         """The halt in force, if any."""

@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from tierdrill.conductor.finalize import end_run
 from tierdrill.conductor.plan import Plan, new_run_name
 from tierdrill.conductor.preflight import settle
 from tierdrill.conductor.recorder import Recorder
@@ -293,5 +294,5 @@ def _closed(store: HistoryStore, options: ExerciseOptions, run: ExerciseRun) -> 
     if not run.left:
         open_seal(options.home, run.exercise)
         status = "completed" if run.reason in CLEAN_REASONS else "aborted"
-        store.finish(run.exercise, time.time(), status, f"{run.reason}: {run.why}")
+        end_run(store, run.exercise, time.time(), status, f"{run.reason}: {run.why}", options.author)
     return ExerciseOutcome(run.exercise, run.folder, run.reason, run.why, tuple(run.left))
