@@ -17,7 +17,8 @@ from rich.console import Console
 
 from tierdrill.history.events import Event
 from tierdrill.report.format import ASCII, UNICODE
-from tierdrill.report.live.live_screen import phase_lengths, screen
+from tierdrill.report.live.current_rows import phase_lengths
+from tierdrill.report.live.live_screen import screen
 from tierdrill.report.live.live_view import JsonLines, LiveView, PlainLines, choose_view
 from tierdrill.report.run_model import RunState
 from tierdrill.report.run_state import fold

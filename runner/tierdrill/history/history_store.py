@@ -143,9 +143,10 @@ class HistoryStore(DatabaseFile):
         )
         return [FiguresRecord(RunRecord(*row[:7]), row[7], row[8]) for row in rows]
 
-    def events(self, run: str, after: int = 0) -> list[Event]:
-        """Every event of a run in order, or those after a sequence number; empty for an unknown run."""
-        rows = self._rows(f"{_EVENTS} WHERE run = ? AND events.sequence > ? ORDER BY events.sequence", run, after)
+    def events(self, run: str, after: int = 0, limit: int = -1) -> list[Event]:
+        """Every event of a run in order, or those (so many) after a sequence number; empty for an unknown run."""
+        which = "WHERE run = ? AND events.sequence > ? ORDER BY events.sequence LIMIT ?"
+        rows = self._rows(f"{_EVENTS} {which}", run, after, limit)
         return [
             Event(at, kind, source, texts_shared(read_json(data)), sequence, digest or "")
             for at, kind, source, data, sequence, digest in rows

@@ -13,13 +13,12 @@ from tierdrill.gameday.console.screen_parts import help_rows, hypothesis_rows, n
 from tierdrill.gameday.gameday_commands import seconds_left
 from tierdrill.gameday.gameday_model import GameDayState, StepState
 from tierdrill.report.format import Glyphs, show_offset
+from tierdrill.report.live.current_rows import phase_lengths, planned_lengths
 from tierdrill.report.live.live_screen import (
     LEVEL_STYLES,
     alert_rows,
     cut,
     fault_rows,
-    phase_lengths,
-    planned_lengths,
     playbook_rows,
     tier_table,
 )

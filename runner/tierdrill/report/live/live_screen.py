@@ -1,50 +1,21 @@
 """What the live view shows at one moment: pure, from documents, state, time and the size of the terminal."""
 
+from collections.abc import Sequence
+
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from tierdrill.documents.catalogue import DrillSetting
-from tierdrill.documents.models.tiers import Tier, quantile_share
-from tierdrill.documents.models.units import show_duration, show_ratio
-from tierdrill.history.projection import FaultSpan
-from tierdrill.report.format import (
-    Glyphs,
-    fault_words,
-    show_latency,
-    show_offset,
-    show_seconds,
-    show_share,
-    variant_words,
-)
-from tierdrill.report.recent_seconds import recent_sli
+from tierdrill.documents.models.tiers import Tier
+from tierdrill.report.format import Glyphs, show_offset, show_share, variant_words
+from tierdrill.report.live import current_rows
+from tierdrill.report.live.current_rows import Figure, Row, progress, tier_rows
 from tierdrill.report.run_model import RunState
 
 LEVEL_STYLES = {"info": "", "good": "green", "warn": "yellow", "bad": "bold red"}
-ROWS_MAX = 4
 BAR_WIDTH = 20
 BAR_FROM = 80
-
-
-def phase_lengths(setting: DrillSetting, variant: str) -> dict[str, float]:
-    """How long each timed phase lasts in this variant."""
-    phases, blip = setting.drill.phases, setting.drill.blip
-    lengths = {
-        "warm-up": phases.warm_up,
-        "baseline": phases.baseline,
-        "fault": phases.fault,
-        "recovery": phases.recovery,
-    }
-    if variant == "blip" and blip is not None:
-        short = {"warm-up": blip.warm_up, "baseline": blip.baseline, "fault": blip.fault, "recovery": blip.recovery}
-        lengths |= {name: length for name, length in short.items() if length is not None}
-    return lengths
-
-
-def planned_lengths(state: RunState) -> dict[str, float]:
-    """The lengths that the run itself recorded; empty where it did not."""
-    planned = state.origin.planned if state.origin is not None else {}
-    return {str(name): float(length) for name, length in planned.items() if isinstance(length, int | float)}
 
 
 def screen(
@@ -88,17 +59,13 @@ def _head(setting: DrillSetting, variant: str, state: RunState, now: float, glyp
     if phase is None:
         return head.append("  " + (state.outcome or "starting"), "cyan")
     head.append(f"   {phase.name} ", "bold cyan")
-    lengths = planned_lengths(state) or phase_lengths(setting, variant)
-    length = lengths.get(phase.name)
-    if length:
-        spent = min(max(0.0, now - phase.started), length)
-        full = round(BAR_WIDTH * spent / length)
+    done = progress(setting, variant, state, now)
+    if done is not None:
+        full = round(BAR_WIDTH * done.spent / done.length)
         signs = ("#", ".") if glyphs.ascii_only else ("█", "░")
         if width >= BAR_FROM:
             head.append(signs[0] * full, "cyan").append(signs[1] * (BAR_WIDTH - full) + " ", "dim")
-        names = list(lengths)
-        rest = length - spent + sum(lengths[name] for name in names[names.index(phase.name) + 1 :])
-        head.append(f"{length - spent:.0f} s left, {rest:.0f} s in all")
+        head.append(f"{done.left:.0f} s left, {done.rest:.0f} s in all")
     if state.effect is not None:
         head.append(f"   fault {show_offset(now - state.effect)}", "yellow")
     return head
@@ -110,109 +77,54 @@ def tier_table(tiers: list[Tier], state: RunState, now: float, glyphs: Glyphs, w
     wide = width >= 72
     for name in ("tier", "good (5 s)", "promise", "p99 (5 s)", "promise", *(("refused", "req/s") if wide else ())):
         table.add_column(name, no_wrap=True, overflow="crop" if glyphs.ascii_only else "ellipsis")
-    for tier in tiers:
-        objectives = tier.objectives
-        sli = recent_sli(state, tier.name, now, objectives.rejections_count)
-        target = objectives.availability
-        if target is None and objectives.error_ceiling is not None:
-            target = 1 - objectives.error_ceiling
-        quantiles = sorted(objectives.latency.items(), key=lambda item: quantile_share(item[0]))
-        limit = quantiles[-1][1] if quantiles else None
+    for row in tier_rows(tiers, state, now, glyphs):
         cells = [
-            Text(glyphs.text(tier.name), style="bold"),
-            _figure(show_share(sli.success, "no data"), sli.success, target, True, glyphs),
-            Text(f"{glyphs.at_least} {show_ratio(target)}" if target is not None else glyphs.to, style="dim"),
-            _figure(show_latency(sli.p99, "no data"), sli.p99, limit, False, glyphs),
-            Text(f"{glyphs.at_most} {show_duration(limit)}" if limit is not None else glyphs.to, style="dim"),
+            Text(glyphs.text(row.name), style="bold"),
+            _figure(row.success, glyphs),
+            Text(row.success.promise, style="dim"),
+            _figure(row.p99, glyphs),
+            Text(row.p99.promise, style="dim"),
         ]
         if wide:
-            cells.append(Text(show_share(sli.rejected, glyphs.to), style="yellow" if sli.rejected else "dim"))
-            cells.append(Text(f"{sli.sent / 5:.0f}", style="dim"))
+            cells.append(Text(show_share(row.rejected, glyphs.to), style="yellow" if row.rejected else "dim"))
+            cells.append(Text(f"{row.sent / 5:.0f}", style="dim"))
         table.add_row(*cells)
     return table
 
 
-def _figure(words: str, value: float | None, limit: float | None, at_least: bool, glyphs: Glyphs) -> Text:
-    if value is None:
-        return Text(f"{glyphs.unknown} {words}", style="yellow")
-    if limit is None:
-        return Text(f"  {words}")
-    good = value >= limit if at_least else value <= limit
-    return Text(f"{glyphs.ok if good else glyphs.bad} {words}", style="green" if good else "bold red")
+def _figure(figure: Figure, glyphs: Glyphs) -> Text:
+    if not figure.known:
+        return Text(f"{glyphs.unknown} {figure.words}", style="yellow")
+    if figure.good is None:
+        return Text(f"  {figure.words}")
+    return Text(
+        f"{glyphs.ok if figure.good else glyphs.bad} {figure.words}", style="green" if figure.good else "bold red"
+    )
 
 
 def _label(label: str, index: int = 0) -> Text:
     return Text(f"{label if index == 0 else '':<11}", style="bold")
 
 
-def fault_rows(state: RunState, now: float, glyphs: Glyphs) -> list[Text]:
-    rows = [
-        _label("fault", index).append(_fault_words(fault, state, now, glyphs), _fault_style(fault))
-        for index, fault in enumerate(list(state.faults.values())[-ROWS_MAX:])
+def _labelled(label: str, rows: Sequence[Row], none: str, glyphs: Glyphs) -> list[Text]:
+    shown = [
+        _label(label, index).append(glyphs.text(row.words), LEVEL_STYLES[row.level]) for index, row in enumerate(rows)
     ]
-    return rows or [_label("fault").append("none yet", "dim")]
+    return shown or [_label(label).append(none, "dim")]
 
 
-def _fault_words(fault: FaultSpan, state: RunState, now: float, glyphs: Glyphs) -> str:
-    words = f"{fault_words(fault.kind) or fault.id} on {fault.target}: {fault.status}"
-    if fault.active and fault.effective_at is not None:
-        words += f" for {show_seconds(max(0.0, now - fault.effective_at))}"
-    elif fault.gone_at is not None:
-        words += f" {show_offset(fault.gone_at - state.zero)}"
-    return glyphs.text(words)
-
-
-def _fault_style(fault: FaultSpan) -> str:
-    if fault.trouble and fault.gone_at is None:
-        return "bold red"
-    return "yellow" if fault.active else "green" if fault.gone_at is not None else ""
+def fault_rows(state: RunState, now: float, glyphs: Glyphs) -> list[Text]:
+    return _labelled("fault", current_rows.fault_rows(state, now), "none yet", glyphs)
 
 
 def alert_rows(state: RunState, glyphs: Glyphs) -> list[Text]:
-    order = {"firing": 0, "pending": 1, "resolved": 2}
-    shown = [view for view in state.alerts.values() if view.state != "inactive"]
-    views = sorted(shown, key=lambda view: order.get(view.state, 3))
-    rows = []
-    for index, view in enumerate(views[:ROWS_MAX]):
-        at = view.firing_at if view.state == "firing" else view.resolved_at if view.state == "resolved" else None
-        when = f" {show_offset(at - state.zero)}" if at is not None else ""
-        more = f" and {len(views) - ROWS_MAX} more" if index == ROWS_MAX - 1 and len(views) > ROWS_MAX else ""
-        subject = " ".join(value for _, value in view.labels)
-        style = {"firing": "bold yellow", "resolved": "green"}.get(view.state, "")
-        rows.append(
-            _label("alerts", index).append(glyphs.text(f"{view.alert} {subject} {view.state}{when}{more}"), style)
-        )
-    return rows or [_label("alerts").append("none", "dim")]
+    return _labelled("alerts", current_rows.alert_rows(state), "none", glyphs)
 
 
 def playbook_rows(state: RunState, glyphs: Glyphs) -> list[Text]:
-    rows = []
-    for index, view in enumerate(state.playbooks[-ROWS_MAX:]):
-        last = view.done[-1].name if view.done else "starting"
-        if view.finished_at is None:
-            words, style = f"running, {last}", "yellow"
-        elif view.ok:
-            words, style = f"done {show_offset(view.finished_at - state.zero)}", "green"
-        else:
-            words, style = f"failed {show_offset(view.finished_at - state.zero)}: {view.reason}", "bold red"
-        part = " (clean-up)" if view.phase == "resolve" else ""
-        rows.append(
-            _label("playbooks", index).append(glyphs.text(f"{view.playbook} on {view.target}{part}: {words}"), style)
-        )
-    return rows or [_label("playbooks").append("none", "dim")]
+    return _labelled("playbooks", current_rows.playbook_rows(state), "none", glyphs)
 
 
 def _load(state: RunState, glyphs: Glyphs) -> Text:
-    health = state.health
-    row = _label("load")
-    if health is None:
-        return row.append(f"{state.sent:,} requests", "dim")
-    parts = [f"{state.sent:,} requests"]
-    if health.lag_p99_s is not None:
-        parts.append(f"lag p99 {show_latency(health.lag_p99_s)}")
-    if health.dropped is not None:
-        parts.append(f"{health.dropped:g} dropped")
-    if health.machine_idle is not None:
-        parts.append(f"machine idle {show_share(health.machine_idle)}")
-    bad = bool(health.stalled) or bool(health.dropped)
-    return row.append(f" {glyphs.dot} ".join(parts), "bold red" if bad else "dim")
+    row = current_rows.load_row(state, glyphs)
+    return _label("load").append(row.words, "bold red" if row.level == "bad" else "dim")

@@ -1,0 +1,151 @@
+"""`tierdrill web`: the dashboard, and the tokens that people sign in to it with."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from tierdrill.cli.errors import Refusal, say
+from tierdrill.cli.folders import Surroundings
+from tierdrill.cli.logs import log_lines
+from tierdrill.cli.options import echo_json, json_option, table
+from tierdrill.text import utc
+
+if TYPE_CHECKING:
+    from tierdrill.web.dashboard_state import Options
+
+PORT = 8714
+ROLE_NAMES = ("viewer", "operator", "facilitator", "trainee", "admin")
+
+
+@click.group("web", invoke_without_command=True)
+@click.option("--listen", default="127.0.0.1", show_default=True, metavar="ADDRESS", help="Address to listen on.")
+@click.option("--port", type=click.IntRange(0, 65535), default=PORT, show_default=True, help="Port; 0 picks one.")
+@click.option(
+    "--tls-cert", type=click.Path(path_type=Path, dir_okay=False, exists=True), help="PEM certificate: serve HTTPS.",
+)
+@click.option("--tls-key", type=click.Path(path_type=Path, dir_okay=False, exists=True), help="PEM key to --tls-cert.")
+@click.option(
+    "--allow-host", "hosts", multiple=True, metavar="NAME", help="A further name it is reached by; repeatable."
+)
+@click.option("--proxied", is_flag=True, help="A reverse proxy in front speaks HTTPS to browsers.")
+@click.pass_context
+def command(
+    ctx: click.Context,
+    listen: str,
+    port: int,
+    tls_cert: Path | None,
+    tls_key: Path | None,
+    hosts: tuple[str, ...],
+    proxied: bool,
+) -> None:
+    """Serve the resilience dashboard until stopped.
+
+    On this machine alone unless --listen says otherwise. People sign in with a token; `tierdrill web token` makes one.
+    """
+    if ctx.invoked_subcommand is not None:
+        return
+    from tierdrill.monitoring.loopback import is_elsewhere
+
+    if (tls_cert is None) != (tls_key is None):
+        raise click.UsageError("--tls-cert and --tls-key go together")
+    if is_elsewhere(listen) and tls_cert is None:
+        raise Refusal(
+            f"--listen {listen}: tokens and sessions would be sent in the clear; give --tls-cert and --tls-key, or "
+            "listen on 127.0.0.1 behind a reverse proxy that speaks HTTPS (--proxied --allow-host NAME)"
+        )
+    here: Surroundings = ctx.obj
+    log_lines()
+    names = frozenset(hosts) | ({listen} if is_elsewhere(listen) and listen not in ("0.0.0.0", "::") else set())  # noqa: S104
+    options = _options(here, names, secure=tls_cert is not None or proxied)
+    from tierdrill.web.web_server import serve
+
+    tls = (tls_cert, tls_key) if tls_cert is not None and tls_key is not None else None
+    try:
+        asyncio.run(serve(options, listen, port, tls, lambda url: _tell(here, url)))
+    except OSError as error:
+        raise Refusal(f"cannot listen on {listen} port {port}: {error.strerror or error}") from error
+
+
+def _tell(here: Surroundings, url: str) -> None:
+    from tierdrill.web.access_tokens import TokenStore
+
+    click.echo(f"dashboard of {here.home} at {url}; Ctrl-C ends it")
+    now = time.time()
+    if all(token.expired(now) for token in TokenStore(here.home).tokens()):
+        say("nobody can sign in yet: `tierdrill web token --name NAME --role admin` makes a token")
+
+
+def _options(here: Surroundings, hosts: frozenset[str], *, secure: bool) -> Options:
+    from tierdrill.cli.drill_documents import read
+    from tierdrill.process.programs import Program, program
+    from tierdrill.web.dashboard_state import Options
+
+    command = program(Program.TIERDRILL, "--home", here.home, "--catalogue", here.catalogue, "--no-color")
+    return Options(here.home, here.catalogue, read, tuple(command), hosts, secure)
+
+
+@command.group("token", invoke_without_command=True)
+@click.option("--name", help="The person; what they do is recorded under this name.")
+@click.option("--role", type=click.Choice(ROLE_NAMES), default="viewer", show_default=True, help="What they may do.")
+@click.option("--for", "lasts", default="30d", show_default=True, metavar="DURATION", help="How long it is valid.")
+@json_option
+@click.pass_context
+def token(ctx: click.Context, name: str | None, role: str, lasts: str, as_json: bool) -> None:
+    """Make a token to sign in with, shown once; or list and revoke tokens."""
+    if ctx.invoked_subcommand is not None:
+        return
+    from tierdrill.documents.models.units import parse_duration
+    from tierdrill.web.access_tokens import TokenStore
+
+    person = " ".join((name or "").split())
+    if not person:
+        raise click.UsageError("--name: expected the person's name")
+    try:
+        seconds = parse_duration(lasts)
+    except ValueError as error:
+        raise click.UsageError(f"--for: {error}") from error
+    made, text = TokenStore(ctx.obj.home).make(person, role, seconds)
+    if as_json:
+        echo_json({"id": made.id, "name": person, "role": role, "expires": made.expires_at, "token": text})
+        return
+    click.echo(text)
+    say(f"token {made.id} of {person} ({role}), valid until {utc(made.expires_at)}; it is not shown again")
+
+
+@token.command("list")
+@json_option
+@click.pass_obj
+def list_tokens(here: Surroundings, as_json: bool) -> None:
+    """List tokens: whose, which role, until when."""
+    from tierdrill.web.access_tokens import TokenStore
+
+    known, now = TokenStore(here.home).tokens(), time.time()
+    if as_json:
+        rows: list[dict[str, Any]] = [
+            {"id": one.id, "name": one.person, "role": one.role, "created": one.created_at, "expires": one.expires_at}
+            for one in known
+        ]
+        echo_json({"tokens": rows})
+        return
+    lines = [
+        (one.id, one.person, one.role, f"{'expired' if one.expired(now) else 'valid until'} {utc(one.expires_at)}")
+        for one in known
+    ]
+    click.echo(table(lines, ("id", "name", "role", "")) or "no tokens")
+
+
+@token.command("revoke")
+@click.argument("id")
+@click.pass_obj
+def revoke(here: Surroundings, id: str) -> None:
+    """Revoke the token of that ID; its sessions end at once."""
+    from tierdrill.web.access_tokens import TokenStore
+
+    if not TokenStore(here.home).revoke(id):
+        raise Refusal(f"no token {id!r}; `tierdrill web token list` shows them")
+    click.echo(f"revoked token {id}")

@@ -1,0 +1,128 @@
+"""The dashboard as an ASGI application: its routes, who may use each, and what is said where something goes wrong."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from functools import cache
+from importlib.resources import files
+from urllib.parse import quote
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, RedirectResponse, Response
+from starlette.routing import Route
+
+from tierdrill.text import Explained
+from tierdrill.web.access_tokens import Right, TokenStore
+from tierdrill.web.dashboard_state import Dashboard, Options
+from tierdrill.web.drills_page import drills_page
+from tierdrill.web.now_page import now_live, now_page
+from tierdrill.web.page_answers import NAVIGATION, Ask, templates
+from tierdrill.web.request_guard import Refused, RequestGuard, Sessions, SignInFirst
+from tierdrill.web.sign_in_pages import sign_in, sign_in_page, sign_out
+from tierdrill.web.switch_buttons import halt_home, resume_home
+
+_log = logging.getLogger(__name__)
+Handler = Callable[[Ask], Awaitable[Response]]
+MEDIA_TYPES = {"css": "text/css", "js": "text/javascript"}
+
+PAGES: Sequence[tuple[str, str, Right | None, Handler]] = (
+    ("GET", "/login", None, sign_in_page),
+    ("POST", "/login", None, sign_in),
+    ("POST", "/logout", None, sign_out),
+    ("GET", "/now", Right.SEE, now_page),
+    ("GET", "/now/live", Right.SEE, now_live),
+    ("GET", "/drills", Right.SEE, drills_page),
+    ("POST", "/halt", Right.OPERATE, halt_home),
+    ("POST", "/resume", Right.OPERATE, resume_home),
+)
+"""Method, path, the right that it needs (None: anybody), and who answers."""
+
+
+def application(options: Options) -> Starlette:
+    """The application; its `state.dashboard` is what its pages share."""
+    dashboard, sessions = Dashboard(options), Sessions(TokenStore(options.home), secure=options.secure)
+
+    def asked(request: Request) -> Ask:
+        return Ask(request, dashboard, sessions, sessions.visitor(request))
+
+    def answering(right: Right | None, handler: Handler) -> Callable[[Request], Awaitable[Response]]:
+        async def answer(request: Request) -> Response:
+            ask = asked(request)
+            if right is not None:
+                ask.visitor.need(right)
+            response = await handler(ask)
+            sessions.greet(request, response)
+            return response
+
+        return answer
+
+    async def home(request: Request) -> Response:
+        visitor = sessions.visitor(request)
+        first = next((item.path for item in NAVIGATION if visitor.may(item.right)), "/login")
+        return RedirectResponse(first, 303)
+
+    async def trouble(request: Request, error: Exception) -> Response:
+        status, message = _explained(error)
+        if isinstance(error, SignInFirst) and request.method == "GET" and "html" in request.headers.get("accept", ""):
+            return RedirectResponse(f"/login?next={quote(request.url.path)}", 303)
+        if status >= 500:
+            _log.error("%s %s: %s", request.method, request.url.path, message, exc_info=error)
+        try:
+            return await asked(request).html("trouble.html", status, message=message)
+        except Exception as further:
+            # The home that is in trouble may hold the tokens as well.
+            return PlainTextResponse(f"{message}\n{_explained(further)[1]}\n", status)
+
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        yield
+        await dashboard.close()
+
+    routes = [
+        Route(path, answering(right, handler), methods=[method], name=f"{method} {path}")
+        for method, path, right, handler in PAGES
+    ]
+    app = Starlette(
+        routes=[*routes, Route("/", home), Route("/static/{name}", _static)],
+        middleware=[Middleware(RequestGuard, hosts=options.hosts)],
+        exception_handlers=dict.fromkeys((Refused, Explained, OSError, HTTPException, Exception), trouble),
+        lifespan=lifespan,
+    )
+    app.state.dashboard = dashboard
+    return app
+
+
+def _explained(error: Exception) -> tuple[int, str]:
+    """HTTP's status, and what is said."""
+    match error:
+        case Refused():
+            return error.status, error.message
+        case HTTPException(status_code=404):
+            return 404, "There is no such page."
+        case HTTPException():
+            return error.status_code, error.detail
+        case Explained():
+            return 503, str(error)
+        case OSError():
+            return 503, f"{error.filename or 'the home'}: {error.strerror}"
+    return 500, f"Something went wrong here ({type(error).__name__}); the log of `tierdrill web` says more."
+
+
+@cache
+def _file(name: str) -> str:
+    """A file that pages refer to: the script, or the style of reports and trends with the dashboard's own."""
+    if name == "dashboard.css":
+        return "\n".join(templates().get_template(each).render() for each in ("style.css", "trend.css", name))
+    return (files("tierdrill.web") / "static" / name).read_text(encoding="utf-8")
+
+
+async def _static(request: Request) -> Response:
+    name = request.path_params["name"]
+    if name not in ("dashboard.css", "dashboard.js"):
+        raise HTTPException(404)
+    return Response(_file(name), media_type=MEDIA_TYPES[name.rpartition(".")[2]], headers={"Cache-Control": "no-cache"})

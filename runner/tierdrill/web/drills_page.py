@@ -1,0 +1,114 @@
+"""The page "drills": the catalogue, with each drill's last run, proof, trend and what it says for the tiers."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from starlette.responses import Response
+
+from tierdrill.conductor.finalize import all_figures
+from tierdrill.documents.catalogue import setting_of
+from tierdrill.history.history_store import HistoryStore
+from tierdrill.judge.trend.run_figures import RunFigures
+from tierdrill.judge.trend.whole_trend import DrillTrend, Trend, trend_of
+from tierdrill.report.trend.plot import Plot, span_of
+from tierdrill.report.trend.plot_lanes import score_plot
+from tierdrill.report.trend.wording import last_words, proof_words, regression_words
+from tierdrill.web.page_answers import Ask
+
+if TYPE_CHECKING:
+    from tierdrill.documents.catalogue import Catalogue
+    from tierdrill.documents.models.drill import Drill
+
+LATEST = 10
+
+
+@dataclass(frozen=True)
+class DrillRow:
+    """A drill of the catalogue in one environment that it ran in; `trend` is None where it never ran."""
+
+    drill: Drill
+    environment: str
+    trend: DrillTrend | None
+    worse: tuple[str, ...] = ()
+
+    @property
+    def seconds(self) -> float:
+        return float(sum(self.drill.phases.model_dump().values()))
+
+    @property
+    def last(self) -> RunFigures | None:
+        return self.trend.runs.nights[-1] if self.trend is not None and self.trend.runs.nights else None
+
+    @property
+    def latest(self) -> tuple[RunFigures, ...]:
+        """The newest runs of the drill itself, oldest first."""
+        return self.trend.runs.nights[-LATEST:] if self.trend is not None else ()
+
+    @property
+    def last_words(self) -> str:
+        return last_words(self.trend.age_s) if self.trend is not None else "never run"
+
+    @property
+    def proof(self) -> str:
+        return proof_words(self.trend.proof, self.trend.proof_age_s) if self.trend is not None else "never proven"
+
+    @property
+    def proven(self) -> bool:
+        return self.trend is not None and self.trend.proof.state.name == "PROVEN" and not self.trend.proof_stale
+
+
+async def drills_page(ask: Ask) -> Response:
+    documents = await ask.dashboard.documents()
+    trend = await asyncio.to_thread(_trend, ask.dashboard.options.home, documents.catalogue)
+    return await ask.html(
+        "drills.html",
+        rows=rows_of(documents.catalogue, trend),
+        plot=_plot(trend),
+        worse=[regression_words(one) for one in trend.regressions],
+        problems=documents.problems,
+    )
+
+
+def rows_of(catalogue: Catalogue, trend: Trend) -> list[DrillRow]:
+    """Every drill of the catalogue, and a row more for each further environment that it ran in."""
+    rows = []
+    for name, drill in sorted(catalogue.drills.items()):
+        found: list[DrillTrend | None] = [one for one in trend.drills if one.runs.drill == name]
+        for one in found or [None]:
+            environment = one.runs.environment if one is not None else drill.environment
+            worse = tuple(
+                regression_words(each)
+                for each in trend.regressions
+                if (each.drill, each.environment) == (name, environment)
+            )
+            rows.append(DrillRow(drill, environment, one, worse))
+    return rows
+
+
+def _trend(home: Path, catalogue: Catalogue) -> Trend:
+    figures: list[RunFigures] = []
+    if (home / "history.db").exists():
+        with closing(HistoryStore(home)) as store:
+            figures = all_figures(store)
+    return trend_of(figures, time.time(), None, judged_tiers(catalogue))
+
+
+def judged_tiers(catalogue: Catalogue) -> Mapping[str, Mapping[str, int]]:
+    """The drills there are, with the tiers (and ranks) that each judges."""
+    found = {}
+    for name in catalogue.drills:
+        setting = setting_of(catalogue, name)
+        judged = {expectation.tier for expectation in setting.drill.expect.tiers}
+        found[name] = {tier.name: tier.rank for tier in setting.tiers.by_rank() if tier.name in judged}
+    return found
+
+
+def _plot(trend: Trend) -> Plot | None:
+    return score_plot(trend, span_of(trend), None) if trend.scores else None

@@ -1,0 +1,120 @@
+"""How a page answers: with the dashboard's templates, with a live stream, or by sending the browser on."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from jinja2 import Environment
+from markupsafe import Markup
+from starlette.responses import HTMLResponse, RedirectResponse, Response, StreamingResponse
+
+from tierdrill.documents.models.units import show_duration, show_ratio
+from tierdrill.report.format import (
+    UNICODE,
+    fault_words,
+    show_count,
+    show_latency,
+    show_offset,
+    show_share,
+    variant_words,
+)
+from tierdrill.report.html_template import page_environment
+from tierdrill.text import plural, utc
+from tierdrill.web.access_tokens import Right
+from tierdrill.web.run_followers import halt_of
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+
+    from tierdrill.web.dashboard_state import Dashboard
+    from tierdrill.web.live_parts import LiveParts
+    from tierdrill.web.request_guard import Sessions, Visitor
+
+LEVEL_CSS = {"info": "neutral", "good": "passed", "warn": "inconclusive", "bad": "failed"}
+LEVEL_SIGNS = {"info": "·", "good": "✓", "warn": "!", "bad": "✗"}
+
+
+@dataclass(frozen=True)
+class NavigationItem:
+    path: str
+    title: str
+    right: Right
+
+
+NAVIGATION = (
+    NavigationItem("/now", "Now", Right.SEE),
+    NavigationItem("/drills", "Drills", Right.SEE),
+)
+
+
+@cache
+def templates() -> Environment:
+    return page_environment(
+        {
+            "icon": _icon,
+            "variant": variant_words,
+            "share": show_share,
+            "latency": show_latency,
+            "offset": show_offset,
+            "count": show_count,
+            "ratio": show_ratio,
+            "duration": show_duration,
+            "fault": fault_words,
+            "utc": utc,
+            "plural": plural,
+            "level_css": LEVEL_CSS.__getitem__,
+            "level_sign": LEVEL_SIGNS.__getitem__,
+        },
+        "tierdrill.web",
+    )
+
+
+def _icon(status: str) -> str:
+    from tierdrill.judge.verdict import Status
+
+    try:
+        return UNICODE.status(Status(status))
+    except ValueError:
+        return UNICODE.dot
+
+
+def fragment(template: str, **context: Any) -> Markup:
+    """A part of a page."""
+    return Markup(templates().get_template(template).render(**context))  # noqa: S704
+
+
+@dataclass(frozen=True)
+class Ask:
+    """One request, by whom, of which dashboard."""
+
+    request: Request
+    dashboard: Dashboard
+    sessions: Sessions
+    visitor: Visitor
+
+    async def html(self, template: str, status: int = 200, **context: Any) -> HTMLResponse:
+        """A whole page. Everybody who may is offered the kill switch, whatever else the page is about."""
+        known: Mapping[str, Any] = {
+            "visitor": self.visitor,
+            "navigation": [item for item in NAVIGATION if self.visitor.may(item.right)],
+            "path": self.request.url.path,
+            "halt": await asyncio.to_thread(halt_of, self.dashboard.options.home) if self.visitor.token else None,
+            "live": None,
+            "status": status,
+        }
+        text = templates().get_template(template).render({**known, **context})
+        return HTMLResponse(text, status)
+
+    def stream(self, parts: LiveParts) -> StreamingResponse:
+        return StreamingResponse(parts.stream(), media_type="text/event-stream", headers={"X-Accel-Buffering": "no"})
+
+    def go(self, path: str) -> Response:
+        """Send the browser to another page, which it asks for anew."""
+        return RedirectResponse(path, 303)
+
+    async def form(self) -> Mapping[str, str]:
+        return await self.sessions.form(self.request)
