@@ -27,7 +27,7 @@ BREAKS = {
     "promised-times-can-be-kept": (TIERS, "queue_wait: {p90: 1s}", "queue_wait: {p90: 1.1s}"),
     "escalation-ends-at-a-person": (TIERS, "person:head-of-batch", "chat:batch-leads"),
     "every-tier-has-an-owner": (TIERS, "owner: team-batch", 'owner: ""'),
-    "somebody-may-override": (TIERS, "override_by: [incident-commander]", "override_by: []"),
+    "somebody-may-override": (TIERS, "override: [incident-commander]", "override: []"),
     "every-workload-has-an-owner": (WORKLOADS, "  owner: team-serving-core\n", ""),
     "fallback-stays-near": (TIERS, "fallback_model: summarizer", "fallback_model: draft"),
     "single-replica-has-a-fallback": (TIERS, "    fallback_model: summarizer\n", ""),

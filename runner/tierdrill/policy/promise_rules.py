@@ -142,5 +142,5 @@ def every_tier_has_an_owner(tiers: TierSet) -> None:
 def somebody_may_override(tiers: TierSet) -> None:
     """In an incident somebody must be allowed to set a rule aside, and it must be known before who."""
     for tier, place in tiers.by_tier:
-        if not tier.override_by:
-            place.report(f"nobody may override a rule of {tier.name}", "override_by names a role")
+        if not tier.may_override:
+            place.report(f"nobody may override a rule of {tier.name}", "rights.override names a role")

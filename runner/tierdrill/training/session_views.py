@@ -76,7 +76,7 @@ class SessionViews:
             "fits": [target for name, target in self.hand.proposals() if name == said.get("playbook")],
             "log": sorted(self.platform.session.logs()),
             "action": [str(one.number) for one in self.remedies.actions if one.back is not None],
-            "role": sorted({role for tier in self.setting.tiers.tiers for role in tier.override_by}),
+            "role": sorted({role for tier in self.setting.tiers.tiers for role in tier.may_override}),
         }
         names = [
             known[kind] if kind in known else names_of(kind, inventory, self.setting.tiers, list(ALL_FLAGS))

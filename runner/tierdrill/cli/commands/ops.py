@@ -107,7 +107,7 @@ def _target(kind: str, metavar: str, *, required: bool = True, name: str = "targ
 def _remedy_options() -> list[click.Parameter]:
     return [
         click.Option(["--override"], metavar="ROLE", shell_complete=_complete("role"),
-                     help="Role that overrides a tier rule (override_by of the tier)."),
+                     help="Role that overrides a tier rule (rights.override of the tier)."),
         click.Option(["--reason"], metavar="TEXT", help="Reason, recorded with it."),
         click.Option(["--wait"], is_flag=True, help="Wait until it has finished."),
     ]  # fmt: skip

@@ -9,6 +9,7 @@ from collections.abc import Collection, Mapping
 from tierdrill.documents.check.absences import check_absences
 from tierdrill.documents.check.calendars import check_calendars
 from tierdrill.documents.check.check_context import Context
+from tierdrill.documents.check.decision_rights import check_decisions
 from tierdrill.documents.check.drills import check_drills
 from tierdrill.documents.check.environments import check_environments
 from tierdrill.documents.check.experiments import check_experiments, excuse_unused_experiments
@@ -41,6 +42,7 @@ def check_documents(
     check_workloads(context)
     check_environments(context)
     check_playbooks(context)
+    check_decisions(context)
     check_experiments(context, unused=unused)
     check_drills(context)
     check_calendars(context)

@@ -8,11 +8,11 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field
 
 from tierdrill.documents.calendar.cron import parse_cron
-from tierdrill.documents.calendar.moments import CLOCK_PATTERN, DATE_PATTERN, MOMENT_PATTERN, Weekday, parse_moment
+from tierdrill.documents.calendar.moments import CLOCK_PATTERN, Weekday
 from tierdrill.documents.models.channels import Channel
 from tierdrill.documents.models.drill import Scalar
 from tierdrill.documents.models.staged_rollout import Rollout
-from tierdrill.documents.models.units import Duration, Frozen, Metadata, Name, Part
+from tierdrill.documents.models.units import Date, Duration, Frozen, Metadata, Moment, Name, Part
 
 
 def _cron(text: str) -> str:
@@ -20,15 +20,8 @@ def _cron(text: str) -> str:
     return text
 
 
-def _moment(text: str) -> str:
-    parse_moment(text)
-    return text
-
-
 Cron = Annotated[str, AfterValidator(_cron), Field(examples=["30 2 * * mon-fri"])]
 Zone = Annotated[str, Field(min_length=1, examples=["Europe/Berlin"])]
-Date = Annotated[str, AfterValidator(_moment), Field(pattern=DATE_PATTERN, examples=["2026-12-24"])]
-Moment = Annotated[str, AfterValidator(_moment), Field(pattern=MOMENT_PATTERN, examples=["2026-12-24T18:00"])]
 ClockTime = Annotated[str, Field(pattern=CLOCK_PATTERN, examples=["22:00"])]
 
 

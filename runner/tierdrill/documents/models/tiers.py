@@ -1,10 +1,13 @@
 """The Tiers document: what each tier promises, to whom, and what it may do to others when capacity is short."""
 
+from collections.abc import Iterable
+from datetime import UTC, date, timedelta
 from typing import Annotated, Literal
 
 from pydantic import Field
 
-from tierdrill.documents.models.units import Duration, Frozen, Metadata, Name, Part, Ratio
+from tierdrill.documents.calendar.moments import ends_at, starts_at
+from tierdrill.documents.models.units import Date, Duration, Frozen, Metadata, Moment, Name, Part, Ratio
 
 WINDOW_BURN = 14.4
 """How many times too fast a budget burns before it pages (Google, "The Site Reliability Workbook", ch. 5)."""
@@ -108,9 +111,60 @@ class Queue(Part):
     wait: Duration = 1.0
 
 
+Roles = Annotated[tuple[str, ...], Frozen]
+
+
+class Rights(Part):
+    """Decision rights: the roles that may decide something about a tier, alone and in an incident too.
+
+    `scale`: how many replicas serve it; `fail_over`: where they are, and where its requests go; `override`: to lift one
+    of its rules for a while; `declare_maintenance`: to excuse its objectives for a while; `approve_change`: to make a
+    promise of it weaker. A right that names nobody is not restricted, but for `override`, which nobody has then.
+    """
+
+    scale: Roles = ()
+    fail_over: Roles = ()
+    override: Roles = ()
+    declare_maintenance: Roles = ()
+    approve_change: Roles = ()
+
+
+class Approval(Part):
+    """That somebody with the right to `approve_change` approved a change of a tier: of which fields, when and why."""
+
+    tier: Name
+    fields: Annotated[tuple[str, ...], Frozen] = Field(min_length=1, examples=[["objectives.availability"]])
+    by: str
+    on: Date
+    reason: str
+
+
+class Maintenance(Part):
+    """A declared maintenance: scheduled drills are held, and what the tiers promise is excused and marked so.
+
+    A date as the `end` is that whole day; times are UTC unless they say otherwise. No `tiers`: all of them.
+    """
+
+    start: Moment
+    end: Moment
+    declared_by: str
+    reason: str
+    tiers: Annotated[tuple[Name, ...], Frozen] = ()
+
+    @property
+    def span(self) -> tuple[float, float]:
+        """Unix seconds of its begin, and of the first moment that is no longer in it."""
+        return starts_at(self.start, UTC).timestamp(), ends_at(self.end, UTC).timestamp()
+
+    def covers(self, tier: str) -> bool:
+        """Whether it is of that tier."""
+        return not self.tiers or tier in self.tiers
+
+
 class Tier(Part):
     """One tier. Rank 1 is the most important, everywhere.
 
+    `rights` says who may decide about it. What it promises is `reviewed` by its owner every `review_every`.
     `fallback_lowest_tier` is the least important tier that its `fallback_model` may be of: the next below, where it
     says nothing. `data_residency` names the regions in which its requests may be served and kept; `any` is everywhere.
     """
@@ -131,7 +185,22 @@ class Tier(Part):
     fallback_model: Name | None = None
     fallback_lowest_tier: Name | None = None
     data_residency: Annotated[tuple[str, ...], Frozen] = ()
-    override_by: Annotated[tuple[str, ...], Frozen] = ()
+    rights: Rights = Rights()
+    override_by: Roles = Field(default=(), description="the older name of rights.override")
+    reviewed: Date | None = None
+    review_every: Duration | None = Field(default=None, examples=["90d"])
+
+    @property
+    def may_override(self) -> tuple[str, ...]:
+        """The roles with the right to lift one of its rules, under whichever name the document has it."""
+        return self.rights.override or self.override_by
+
+    @property
+    def review_due(self) -> date | None:
+        """The day by which it must be reviewed again; None where no review is asked for."""
+        if self.review_every is None or self.reviewed is None:
+            return None
+        return date.fromisoformat(self.reviewed) + timedelta(seconds=self.review_every)
 
     @property
     def fallback_allowed(self) -> float | None:
@@ -150,6 +219,8 @@ class Tiers(Part):
     kind: Literal["Tiers"]
     metadata: Metadata
     tiers: Annotated[tuple[Tier, ...], Field(min_length=1), Frozen]
+    approvals: Annotated[tuple[Approval, ...], Frozen] = ()
+    maintenance: Annotated[tuple[Maintenance, ...], Frozen] = ()
 
     def by_name(self, name: str) -> Tier:
         """The tier of that name; KeyError if there is none."""
@@ -161,3 +232,12 @@ class Tiers(Part):
     def by_rank(self) -> list[Tier]:
         """Most important first."""
         return sorted(self.tiers, key=lambda tier: (tier.rank, tier.name))
+
+    def in_maintenance(self, at: float, tiers: Iterable[str] | None = None) -> Maintenance | None:
+        """The maintenance at that moment (Unix seconds) of any of those tiers, or of any at all."""
+        names = [tier.name for tier in self.tiers] if tiers is None else list(tiers)
+        for one in self.maintenance:
+            start, end = one.span
+            if start <= at < end and any(one.covers(name) for name in names):
+                return one
+        return None

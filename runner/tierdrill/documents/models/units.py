@@ -8,7 +8,9 @@ import ipaddress
 import re
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, WithJsonSchema
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, WithJsonSchema
+
+from tierdrill.documents.calendar.moments import DATE_PATTERN, MOMENT_PATTERN, parse_moment
 
 DURATION_PATTERN = r"^[0-9]{1,12}(\.[0-9]{1,12})?(ms|s|m|h|d)$"
 PERCENT_PATTERN = r"^[0-9]{1,3}(\.[0-9]{1,12})?%$"
@@ -50,6 +52,11 @@ def parse_network(value: Any) -> str:
         with contextlib.suppress(ValueError):
             return str(ipaddress.ip_network(value))
     raise ValueError(f"got {value!r}, expected an address or a network, such as 10.0.0.7 or 10.0.0.0/8")
+
+
+def _moment(text: str) -> str:
+    parse_moment(text)
+    return text
 
 
 def show_duration(seconds: float) -> str:
@@ -94,6 +101,8 @@ Rate = Annotated[
     WithJsonSchema({"type": "string", "pattern": RATE_PATTERN, "examples": ["60/s"]}),
 ]
 Network = Annotated[str, BeforeValidator(parse_network), Field(examples=["10.0.0.0/8"])]
+Date = Annotated[str, AfterValidator(_moment), Field(pattern=DATE_PATTERN, examples=["2026-12-24"])]
+Moment = Annotated[str, AfterValidator(_moment), Field(pattern=MOMENT_PATTERN, examples=["2026-12-24T18:00"])]
 Name = Annotated[str, Field(pattern=NAME_PATTERN, examples=["node-loss"])]
 
 

@@ -76,7 +76,7 @@ class Situation:
 
 @dataclass(frozen=True)
 class Breach:
-    """A rule that a remedy would break: its id, the tier that is harmed (whose `override_by` counts), and why."""
+    """A rule that a remedy would break: its id, the tier that is harmed (whose `rights.override` counts), and why."""
 
     rule: str
     tier: str
@@ -91,7 +91,7 @@ def breach_of(action: str, arguments: Mapping[str, Any], now: Situation) -> Brea
 
 def override_problem(breach: Breach, role: str | None, reason: str | None, tiers: Tiers) -> str | None:
     """Why the override does not count; None if it does."""
-    allowed = tiers.by_name(breach.tier).override_by
+    allowed = tiers.by_name(breach.tier).may_override
     if role is None:
         roles = " or ".join(allowed) or "nobody"
         return f"{breach.text} (rule {breach.rule}); with --override ROLE --reason TEXT it takes {roles}"
