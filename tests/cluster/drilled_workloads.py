@@ -27,6 +27,7 @@ from tierdrill.targets.kubernetes.manifests.roles import role_objects
 ALLOWED = {"tierdrill.io/drills": "allowed"}
 TIERS = {"critical": 3, "best-effort": 2}
 MODELS = {"critical": "assistant", "best-effort": "batch"}
+GATEWAY = "gateway"
 CREATED = {
     "Namespace": "/api/v1/namespaces",
     "ServiceAccount": "/api/v1/namespaces/{}/serviceaccounts",
@@ -55,21 +56,23 @@ class Drilled:
         return KubernetesPort({**self.place, "names": self.names()})
 
     def names(self) -> dict[str, dict[str, str]]:
-        """All nodes, and the ready pods of each model."""
+        """All nodes, the ready pods of each model, and the gateway's."""
         names = {one["metadata"]["name"]: _ref("Node", one) for one in self.api.get("/api/v1/nodes")["items"]}
         for tier, model in MODELS.items():
             found = self.api.get(self.pods, labelSelector=f"tier={tier}")["items"]
             ready = sorted((one for one in found if pod_ready(one)), key=lambda one: str(one["metadata"]["name"]))
             names |= {f"{model}-{number}": _ref("Pod", one) for number, one in enumerate(ready)}
+        for one in filter(pod_ready, self.api.get(self.pods, labelSelector=f"app={GATEWAY}")["items"]):
+            names["gateway-a"] = _ref("Pod", one)
         return names
 
     def settled(self) -> None:
-        """Every tier has as many ready pods as it should, and no others."""
-        for tier, wanted in TIERS.items():
+        """Every tier, and the gateway, has as many ready pods as it should, and no others."""
+        for labels, wanted in [*((f"tier={tier}", wanted) for tier, wanted in TIERS.items()), (f"app={GATEWAY}", 1)]:
             self.api.wait(
                 self.pods,
                 lambda pods, wanted=wanted: len(pods) == wanted and all(map(pod_ready, pods.values())),  # type: ignore[misc]
-                labelSelector=f"tier={tier}",
+                labelSelector=labels,
             )
 
 
@@ -93,6 +96,7 @@ def two_tiers(api: ApiWitness, kubeconfig: Path, folder: Path) -> Iterator[Drill
                 "host_paths": ["/usr", "/lib", "/lib64", sys.base_prefix],
             },
             "tiers": {tier: {"namespaces": [namespace], "selector": f"tier={tier}"} for tier in TIERS},
+            "gateways": {"namespaces": [namespace], "selector": f"app={GATEWAY}"},
         }
     )
     made = [f"/api/v1/namespaces/{namespace}", f"/api/v1/namespaces/{own}"]
@@ -103,7 +107,10 @@ def two_tiers(api: ApiWitness, kubeconfig: Path, folder: Path) -> Iterator[Drill
             classes = "/apis/scheduling.k8s.io/v1/priorityclasses"
             api.send("POST", classes, {"metadata": {"name": name}, "value": priority})
             made.append(f"{classes}/{name}")
-            api.send("POST", f"/apis/apps/v1/namespaces/{namespace}/deployments", deployment(tier, replicas, name))
+            one = deployment(MODELS[tier], {"tier": tier}, replicas, name)
+            api.send("POST", f"/apis/apps/v1/namespaces/{namespace}/deployments", one)
+        one = deployment(GATEWAY, {"app": GATEWAY}, 1, name)
+        api.send("POST", f"/apis/apps/v1/namespaces/{namespace}/deployments", one)
         for one in role_objects(settings, needed(settings, KINDS)):
             path = CREATED[one["kind"]].format(one["metadata"].get("namespace", ""))
             with contextlib.suppress(client.ApiException):
@@ -131,14 +138,14 @@ def two_tiers(api: ApiWitness, kubeconfig: Path, folder: Path) -> Iterator[Drill
                 api.send("DELETE", path)
 
 
-def deployment(tier: str, replicas: int, priority_class: str) -> dict[str, Any]:
-    """Pods that do nothing, spread over the nodes, which end at once."""
-    labels = {"tier": tier}
+def deployment(name: str, labels: dict[str, str], replicas: int, priority_class: str) -> dict[str, Any]:
+    """Pods that take connections, spread over the nodes, which end at once."""
     container = {
         "name": "server",
         "image": IMAGE,
         "imagePullPolicy": "Never",
-        "command": ["/bin/busybox", "sh", "-c", "trap exit TERM; while :; do sleep 0.1; done"],
+        "command": ["sh", "-c", "trap exit TERM; /bin/busybox httpd -p 8080 -h /tmp; while :; do sleep 0.1; done"],
+        "ports": [{"containerPort": 8080}],
     }
     lost = ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable")
     pod = {
@@ -160,7 +167,7 @@ def deployment(tier: str, replicas: int, priority_class: str) -> dict[str, Any]:
     }
     template = {"metadata": {"labels": labels}, "spec": pod}
     spec = {"replicas": replicas, "selector": {"matchLabels": labels}, "template": template}
-    return {"metadata": {"name": MODELS[tier]}, "spec": spec}
+    return {"metadata": {"name": name}, "spec": spec}
 
 
 def as_runner(api: ApiWitness, kubeconfig: Path, own: str, folder: Path) -> Path:

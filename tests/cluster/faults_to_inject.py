@@ -1,4 +1,4 @@
-"""Faults by a cluster's API as the tests inject them."""
+"""Faults as the tests inject them on a cluster."""
 
 from __future__ import annotations
 
@@ -9,14 +9,26 @@ from tierdrill.targets.base import FaultOrder
 from tierdrill.targets.kubernetes.fault_port import KubernetesPort
 
 RUN = "drill-of-the-tests"
-FAULTS: list[tuple[str, dict[str, Any]]] = [
-    ("node-cordon", {"node": "node-2"}),
-    ("node-taint", {"node": "node-3"}),
-    ("quota-squeeze", {"tier": "critical"}),
-    ("deny-policy", {"tier": "best-effort"}),
-    ("priority-swap", {"tier": "best-effort", "of_tier": "critical"}),
-]
-"""Those that stay until they are undone."""
+Faults = list[tuple[str, dict[str, Any]]]
+
+
+def lasting_by_api(node: str, other: str) -> Faults:
+    """Calls of the API that stay until they are undone. Pods are driven off the `other` node."""
+    return [
+        ("node-cordon", {"node": node}),
+        ("node-taint", {"node": other}),
+        ("quota-squeeze", {"tier": "critical"}),
+        ("deny-policy", {"tier": "best-effort"}),
+        ("priority-swap", {"tier": "best-effort", "of_tier": "critical"}),
+    ]
+
+
+def lasting_by_agent(node: str, replica: str) -> Faults:
+    """What agents do on nodes: to a replica's processes on that node, and in the gateway's network."""
+    return [
+        ("replica-hang", {"replica": replica}),
+        ("link-partition", {"source": "gateway-a", "destination": node}),
+    ]
 
 
 def bound(port: KubernetesPort, kind: str, lease_s: float, **parameters: Any) -> FaultOrder:

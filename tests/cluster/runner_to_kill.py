@@ -1,4 +1,4 @@
-"""A runner that holds a cluster and breaks it through its API, again and again, until it is killed."""
+"""A runner that holds a cluster and breaks it by its API and on its nodes, again and again, until it is killed."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from tests.cluster.faults_to_inject import FAULTS, RUN, bound
+from tests.cluster.faults_to_inject import RUN, bound, lasting_by_agent, lasting_by_api
 from tierdrill.targets.base import TargetError
 from tierdrill.targets.kubernetes.fault_port import KubernetesPort
 from tierdrill.targets.kubernetes.hold import Hold
@@ -32,15 +32,20 @@ def keep(hold: Hold, lost: threading.Event) -> None:
 
 
 def main() -> None:
-    """Says `held`, then the name of each fault as it is about to be injected."""
+    """Says `held` once the cluster is held and agents are at work, then each fault as it is about to be injected."""
     told = json.loads(sys.stdin.readline())
     chance, port, lost = random.Random(told["seed"]), KubernetesPort(told["place"]), threading.Event()
     hold = Hold(port.place, RUN, LEASE_S)
-    hold.hold(["node-2", "node-3"], 600.0)
+    node, other = told["nodes"]
+    hold.hold([node, other], 600.0)
     threading.Thread(target=keep, args=(hold, lost), daemon=True).start()
+    by_agent = lasting_by_agent(node, told["replica"])
+    for kind, parameters in by_agent:
+        bound(port, kind, LEASE_S, **parameters)
     print("held", flush=True)
     while not lost.is_set():
-        faults = chance.sample(FAULTS, 2)
+        faults = [chance.choice(lasting_by_api(node, other)), chance.choice(by_agent)]
+        chance.shuffle(faults)
         try:
             orders = [bound(port, kind, LEASE_S, **parameters) for kind, parameters in faults]
             for order in orders:

@@ -1,6 +1,6 @@
-"""Whoever is killed, at whatever moment: nothing of a drill is left on the cluster, by what `tierdrill kubernetes
-cleanup --dry-run` looks at and by the objects themselves. How long that took is printed (pytest -s): on a machine that
-is not overloaded less than the lease and 5 s.
+"""Whoever is killed, at whatever moment: nothing of a drill is left, by what `tierdrill kubernetes cleanup --dry-run`
+looks at, by the objects themselves, and on the nodes. How long that took is printed (pytest -s): on a machine that is
+not overloaded less than the lease and 5 s.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ import pytest
 from tests.cluster import runner_to_kill
 from tests.cluster.conftest import ClusterInUse
 from tests.cluster.drilled_workloads import Drilled, two_tiers
+from tests.cluster.node_witness import agents_of, left_on_nodes
 from tests.cluster.runner_to_kill import LEASE_S
 from tierdrill.targets.kubernetes.cluster_place import Place
 from tierdrill.targets.kubernetes.sweep import leftovers, sweep
@@ -29,8 +30,8 @@ from tierdrill.targets.kubernetes.sweep import leftovers, sweep
 pytestmark = pytest.mark.cluster
 WITHIN_S = 60.0
 ACTIVE_S = 5.0
-VICTIMS = ("runner", "warden and runner", "API server and runner", "runner, frozen")
-QUICK, SLOW = 2, 50
+VICTIMS = ("runner", "warden and runner", "agents and runner", "API server and runner", "runner, frozen")
+QUICK, SLOW = 3, 50
 
 
 @pytest.fixture(scope="module")
@@ -90,30 +91,31 @@ def test_nothing_is_left_whoever_is_killed(seed: int, cluster: ClusterInUse, dri
     drilled.settled()
     before = state(drilled)
     victim, chance = VICTIMS[seed % len(VICTIMS)], random.Random(f"kill {seed}")
-    place = {**drilled.place, "names": drilled.names()}
+    asked = to_break(drilled) | {"place": {**drilled.place, "names": drilled.names()}, "seed": seed}
     command = [sys.executable, runner_to_kill.__file__]
     runner = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     try:
         assert runner.stdin and runner.stdout
-        runner.stdin.write(json.dumps({"place": place, "seed": seed}) + "\n")
+        runner.stdin.write(json.dumps(asked) + "\n")
         runner.stdin.flush()
         assert runner.stdout.readline() == "held\n"
         time.sleep(chance.uniform(0.0, ACTIVE_S))
+        agents = agents_of(drilled.api, drilled.own) if "agents" in victim else []
         if "frozen" in victim:
             os.kill(runner.pid, signal.SIGSTOP)
         else:
             runner.kill()
         killed = time.monotonic()
-        if "warden" in victim:
-            for pid in wardens(drilled.own):
-                os.kill(pid, signal.SIGKILL)
+        for pid in [*agents, *(wardens(drilled.own) if "warden" in victim else ())]:
+            os.kill(pid, signal.SIGKILL)
         if "API server" in victim:
             cluster.run("kill", "kube-apiserver")
             time.sleep(chance.uniform(0.0, 2 * LEASE_S))
             cluster.run("start", "kube-apiserver")
             cluster.run("wait")
             killed = time.monotonic()
-        left, undone_s, last = until_clean(drilled, killed)
+        assert cluster.rig is not None
+        left, undone_s, last = until_clean(drilled, cluster.rig, killed)
         assert left == [], f"{victim}, seed {seed}: {left}; {warden_says(cluster, drilled)}"
         clean_s = time.monotonic() - killed
         told = f"faults undone after {undone_s:.1f} s, nothing left after {clean_s:.1f} s"
@@ -121,7 +123,7 @@ def test_nothing_is_left_whoever_is_killed(seed: int, cluster: ClusterInUse, dri
         if "frozen" in victim:
             os.kill(runner.pid, signal.SIGCONT)
             runner.wait(30)
-            assert until_clean(drilled, time.monotonic())[0] == []
+            assert until_clean(drilled, cluster.rig, time.monotonic())[0] == []
     finally:
         runner.kill()
         runner.communicate()
@@ -144,16 +146,29 @@ def warden_says(cluster: ClusterInUse, drilled: Drilled) -> list[Any]:
     return [*(one["status"] for one in pods), *logs]
 
 
-def until_clean(drilled: Drilled, since: float) -> tuple[list[str], float, list[str]]:
+def to_break(drilled: Drilled) -> dict[str, Any]:
+    """Two nodes, and a replica of the critical tier on the first of them."""
+    pods = drilled.api.get(drilled.pods, labelSelector="tier=critical")["items"]
+    at = {one["metadata"]["name"]: str(one["spec"]["nodeName"]) for one in pods}
+    replica, ref = next((alias, ref) for alias, ref in drilled.names().items() if ref["name"] in at)
+    node = at[ref["name"]]
+    nodes = [one["metadata"]["name"] for one in drilled.api.get("/api/v1/nodes")["items"]]
+    return {"nodes": [node, next(one for one in nodes if one != node)], "replica": replica}
+
+
+def until_clean(drilled: Drilled, cluster: str, since: float) -> tuple[list[str], float, list[str]]:
     """Look until nothing is left or the time is up: what is left then, how long the last fault was there, and what
-    was there last."""
+    was there last.
+    """
     place, fault_s, last = Place(drilled.place), 0.0, list[str]()
     while True:
-        left = leftovers(place.cluster, place.settings, print)
+        of_api, on_nodes = leftovers(place.cluster, place.settings, print), left_on_nodes(cluster)
         now = time.monotonic()
-        if any(f"/namespaces/{drilled.own}/" not in one.path for one in left):
+        faults = [one.path for one in of_api if f"/namespaces/{drilled.own}/" not in one.path]
+        if faults or not all(one.startswith("an agent") for one in on_nodes):
             fault_s = now - since
+        left = [*(one.what for one in of_api), *on_nodes]
         if not left or now > since + WITHIN_S:
-            return [one.what for one in left], fault_s, last
-        last = [one.what for one in left]
+            return left, fault_s, last
+        last = left
         time.sleep(0.2)
