@@ -75,6 +75,23 @@ def cluster() -> Iterator[ClusterInUse]:
                 rig(name, "down")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests with the tiered deployment come last, and share it: it takes the GPUs that others want."""
+    items.sort(key=lambda item: tiered_cluster.__name__ in getattr(item, "fixturenames", ()))
+
+
+@pytest.fixture(scope="session")
+def tiered_cluster(cluster: ClusterInUse) -> Iterator[ClusterInUse]:
+    """The rig's cluster with the tiered deployment on it, which is left there where it was."""
+    if cluster.rig is None:
+        pytest.skip("needs the rig, whose tiered deployment is reached from here")
+    was_there = not cluster.api.absent("/api/v1/namespaces/serving")
+    cluster.run("platform")
+    yield cluster
+    if not was_there:
+        cluster.run("kubectl", "delete", "namespace", "serving", "monitoring", "--wait=false")
+
+
 @contextmanager
 def name_of_ours() -> Iterator[str]:
     """The name in TIERDRILL_CLUSTER, else one of ours for as long as this session lives."""

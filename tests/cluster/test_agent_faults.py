@@ -33,6 +33,11 @@ MODEL = {
 LEASE_S = 3.0
 
 
+def slow(*values: Any) -> Any:
+    """What differs little from what the quick tests do."""
+    return pytest.param(*values, marks=pytest.mark.slow)
+
+
 class Platform:
     """A gateway and a picker on node-1, a replica and an exporter on node-2, in a namespace that may be drilled."""
 
@@ -177,13 +182,13 @@ def test_an_agent_is_armed_soon_and_small(platform: Platform) -> None:
     [
         ("replica-hang", {"replica": "assistant-1"}),
         ("link-partition", {"source": "gateway-a", "destination": "node-2"}),
-        ("link-reset", {"source": "gateway-a", "destination": "node-2"}),
-        ("link-loss", {"source": "gateway-a", "destination": "node-2", "loss_percent": 50}),
+        slow("link-reset", {"source": "gateway-a", "destination": "node-2"}),
+        slow("link-loss", {"source": "gateway-a", "destination": "node-2", "loss_percent": 50}),
         ("link-latency", {"source": "gateway-a", "destination": "node-2", "delay_ms": 300}),
-        ("link-jitter", {"source": "gateway-a", "destination": "node-2", "jitter_ms": 600}),
+        slow("link-jitter", {"source": "gateway-a", "destination": "node-2", "jitter_ms": 600}),
         ("telemetry-loss", {"node": "node-2"}),
         ("router-fail-closed", {"gateway": "gateway-a"}),
-        ("xid-noise", {"node": "node-2", "count": 2000, "per_second": 20}),
+        slow("xid-noise", {"node": "node-2", "count": 2000, "per_second": 20}),
         ("gpu-xid", {"node": "node-2", "gpu": 0}),
     ],
 )
@@ -203,9 +208,9 @@ def test_a_fault_is_seen_there_and_gone_once_it_is_undone(
 @pytest.mark.parametrize(
     ("kind", "settings"),
     [
-        ("link-partition", {}),
-        ("link-latency", {"delay_ms": 300}),
-        ("link-loss", {"one_way": 1, "loss_percent": 60}),
+        slow("link-partition", {}),
+        slow("link-latency", {"delay_ms": 300}),
+        slow("link-loss", {"one_way": 1, "loss_percent": 60}),
         ("link-loss", {"one_way": 1, "loss_percent": 100, "source": "node-2", "destination": "gateway-a"}),
     ],
 )
@@ -250,7 +255,7 @@ def test_a_replica_that_was_replaced_keeps_its_name(platform: Platform) -> None:
     platform.gone(order)
 
 
-@pytest.mark.parametrize("kind", ["node-partition", "kubelet-stop"])
+@pytest.mark.parametrize("kind", ["node-partition", slow("kubelet-stop")])
 def test_a_node_that_is_cut_off_comes_back_by_itself(platform: Platform, kind: str) -> None:
     platform.all_ready()
     order = platform.order(kind, node="node-2", seconds=8)

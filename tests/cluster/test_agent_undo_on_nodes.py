@@ -122,6 +122,7 @@ def runner(platform: Platform) -> Iterator[Runner]:
     until(lambda: not one.nodes.faulty())
 
 
+@pytest.mark.slow
 def test_a_killed_runner(runner: Runner) -> None:
     runner.process.kill()
     took = until(lambda: not runner.nodes.faulty())
@@ -135,6 +136,7 @@ def test_a_frozen_runner(runner: Runner) -> None:
     print(f"undone {took:.2f} s after the runner was frozen; its lease is {LEASE_S} s")
 
 
+@pytest.mark.slow
 def test_killed_agents(runner: Runner) -> None:
     for node in ("node-1", "node-2"):
         for pid in runner.nodes.pids(runner.nodes.agent(node)):

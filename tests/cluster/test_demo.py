@@ -7,7 +7,6 @@ import secrets
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ import yaml
 from kubernetes.client import ApiException
 
 from tests.cluster.api_witness import ApiWitness, pod_ready, readiness
-from tests.cluster.conftest import rig, why_no_rig
+from tests.cluster.conftest import ClusterInUse, rig
 from tests.cluster.rig.instance import Instance
 from tierdrill.cli.drill_documents import environment_setting
 from tierdrill.cli.folders import shipped_catalogue
@@ -61,17 +60,8 @@ class Platform:
 
 
 @pytest.fixture(scope="module")
-def platform() -> Iterator[Platform]:
-    """A cluster of its own: other tests want the GPUs that these replicas take."""
-    if why := why_no_rig():
-        pytest.skip(why)
-    name = f"d{secrets.token_hex(4)}"
-    kubeconfig = Path(rig(name, "up"))
-    try:
-        rig(name, "platform")
-        yield Platform(name, ApiWitness(kubeconfig))
-    finally:
-        rig(name, "down")
+def platform(tiered_cluster: ClusterInUse) -> Platform:
+    return Platform(str(tiered_cluster.rig), tiered_cluster.api)
 
 
 def objects_of(**options: Any) -> list[dict[str, Any]]:
@@ -88,10 +78,13 @@ def test_the_api_server_takes_every_object(platform: Platform, tmp_path: Path) -
     assert len(taken) == len(list(yaml.safe_load_all(file.read_text())))
 
 
-def test_with_an_image_the_serving_pods_pass_the_restricted_standard(platform: Platform) -> None:
+def test_with_an_image_the_serving_pods_pass_the_restricted_standard(
+    platform: Platform, request: pytest.FixtureRequest
+) -> None:
     level = {"pod-security.kubernetes.io/enforce": "restricted"}
     about = {"metadata": {"name": "strict", "labels": level}}
     platform.api.send("POST", "/api/v1/namespaces", about)
+    request.addfinalizer(lambda: platform.api.send("DELETE", "/api/v1/namespaces/strict"))
     pods = [
         one["spec"]["template"]
         for one in objects_of()
@@ -200,6 +193,7 @@ class Customers:
         self._thread.join()
 
 
+@pytest.mark.slow
 def test_a_lost_node_is_told_by_its_alert_and_hardly_felt_by_enterprise_customers(platform: Platform) -> None:
     replicas = platform.api.get(PODS, labelSelector=REPLICA)["items"]
     lost = next(one["spec"]["nodeName"] for one in replicas if one["metadata"]["labels"]["tier"] == "critical")

@@ -106,7 +106,9 @@ def test_a_node_without_power_is_not_ready_and_boots_anew(nodes_to_break: Cluste
     assert back["status"]["nodeInfo"]["bootID"] not in others
 
 
-@pytest.mark.parametrize(("begin", "end"), [("partition", "heal"), ("freeze", "thaw")])
+@pytest.mark.parametrize(
+    ("begin", "end"), [("partition", "heal"), pytest.param("freeze", "thaw", marks=pytest.mark.slow)]
+)
 def test_a_node_that_is_cut_off_or_frozen_is_not_ready_and_keeps_its_boot(
     nodes_to_break: ClusterInUse, begin: str, end: str
 ) -> None:
@@ -187,6 +189,7 @@ def test_the_api_server_can_be_ended_and_started(nodes_to_break: ClusterInUse) -
     nodes_to_break.api.wait_for_node("node-1", lambda node: readiness(node) == "True")
 
 
+@pytest.mark.slow
 def test_two_clusters_do_not_meet(lone_cluster: str) -> None:
     other = f"y{lone_cluster[1:]}"
     try:
