@@ -139,7 +139,7 @@ def two_tiers(api: ApiWitness, kubeconfig: Path, folder: Path) -> Iterator[Drill
 
 
 def deployment(name: str, labels: dict[str, str], replicas: int, priority_class: str) -> dict[str, Any]:
-    """Pods that take connections, spread over the nodes, which end at once."""
+    """Pods that take connections, spread over the nodes that have opted in, which end at once."""
     container = {
         "name": "server",
         "image": IMAGE,
@@ -150,6 +150,7 @@ def deployment(name: str, labels: dict[str, str], replicas: int, priority_class:
     lost = ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable")
     pod = {
         "priorityClassName": priority_class,
+        "nodeSelector": ALLOWED,
         "terminationGracePeriodSeconds": 2,
         "automountServiceAccountToken": False,
         "containers": [container],

@@ -152,7 +152,8 @@ def to_break(drilled: Drilled) -> dict[str, Any]:
     at = {one["metadata"]["name"]: str(one["spec"]["nodeName"]) for one in pods}
     replica, ref = next((alias, ref) for alias, ref in drilled.names().items() if ref["name"] in at)
     node = at[ref["name"]]
-    nodes = [one["metadata"]["name"] for one in drilled.api.get("/api/v1/nodes")["items"]]
+    allowed = drilled.api.get("/api/v1/nodes", labelSelector="tierdrill.io/drills=allowed")["items"]
+    nodes = [one["metadata"]["name"] for one in allowed]
     return {"nodes": [node, next(one for one in nodes if one != node)], "replica": replica}
 
 

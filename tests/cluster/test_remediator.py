@@ -38,6 +38,7 @@ def namespace(cluster: ClusterInUse) -> Iterator[str]:
         "labelSelector": {"matchLabels": labels},
     }
     pod = {
+        "nodeSelector": {"tierdrill.io/drills": "allowed"},
         "terminationGracePeriodSeconds": 0,
         "topologySpreadConstraints": [spread],
         "containers": [{"name": "serve", "image": IMAGE, "command": ["sleep", "3600"], "imagePullPolicy": "Never"}],
