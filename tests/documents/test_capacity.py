@@ -9,6 +9,7 @@ import pytest
 from tests.documents.support import DRILL, ENVIRONMENT, TIERS, WORKLOADS, changed, good_catalogue, lines
 from tierdrill.documents.catalogue_reader import load_catalogue
 from tierdrill.documents.models.workloads import Route
+from tierdrill.documents.request_rules import RequestFacts, matches
 
 TOO_LONG = "attempt of tier critical ends after"
 
@@ -105,8 +106,9 @@ def test_routes_regard_the_prompt_and_not_the_case_of_a_class(tmp_path: Path) ->
 
 def test_a_route_takes_what_is_within_all_its_bounds() -> None:
     route = Route(tier="t", prompt_tokens_at_least=2, prompt_tokens_at_most=4, max_tokens_at_least=3)
-    assert [route.takes(prompt, 3) for prompt in (1, 2, 4, 5)] == [False, True, True, False]
-    assert not route.takes(3, 2)
+    sizes = [RequestFacts("any", None, prompt, 3) for prompt in (1, 2, 4, 5)]
+    assert [matches(route, one) for one in sizes] == [False, True, True, False]
+    assert not matches(route, RequestFacts("any", None, 3, 2))
 
 
 def test_trusted_callers_are_addresses_or_networks(tmp_path: Path) -> None:

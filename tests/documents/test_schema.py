@@ -22,6 +22,7 @@ EXAMPLES = {
     "GameDay": GAMEDAY,
     "Playbook": PLAYBOOK,
     "Scenario": SCENARIO,
+    "TierTests": "drills/tier-tests.yaml",
     "Tiers": TIERS,
     "Workloads": WORKLOADS,
 }

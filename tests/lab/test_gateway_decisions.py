@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tierdrill.documents.request_rules import RequestFacts
 from tierdrill.lab.gateway.gateway_config import Flags, parse_config
 from tierdrill.lab.gateway.limits import Caps, CircuitBreaker, RetryBudget, Shedder
 from tierdrill.lab.gateway.routing import Endpoint, Router
@@ -479,12 +480,12 @@ def test_the_first_route_that_matches_decides() -> None:
     config = parse_config(RAW)
     assert config.controller == "http://127.0.0.1:1"
     assert [tier.name for tier in config.tiers] == ["critical", "best-effort"]
-    assert config.classify("assistant", "enterprise", 5, 500).name == "critical"
-    assert config.classify("assistant", "Enterprise", 5, 500).name == "critical"  # as documents and plans read it
-    assert config.classify("assistant", "free", 5, 500).name == "best-effort"
-    assert config.classify("draft", None, 5, 10).name == "critical"
-    assert config.classify("draft", None, 5, 21).name == "best-effort"
-    assert config.classify("draft", None, 129, 10).name == "best-effort"  # a long prompt takes its time too
+    assert config.classify(RequestFacts("assistant", "enterprise", 5, 500)).name == "critical"
+    assert config.classify(RequestFacts("assistant", "Enterprise", 5, 500)).name == "critical"
+    assert config.classify(RequestFacts("assistant", "free", 5, 500)).name == "best-effort"
+    assert config.classify(RequestFacts("draft", None, 5, 10)).name == "critical"
+    assert config.classify(RequestFacts("draft", None, 5, 21)).name == "best-effort"
+    assert config.classify(RequestFacts("draft", None, 129, 10)).name == "best-effort"
 
 
 def test_callers_are_trusted_by_their_network() -> None:

@@ -13,6 +13,7 @@ from tierdrill.documents.models.gameday import GameDay
 from tierdrill.documents.models.playbook import Look, Playbook
 from tierdrill.documents.models.recordings import with_recordings
 from tierdrill.documents.models.scenario import Scenario
+from tierdrill.documents.models.tier_tests import TierTests
 from tierdrill.documents.models.tiers import Tiers
 from tierdrill.documents.models.workloads import Workloads
 from tierdrill.documents.pace import paced, paced_playbook
@@ -20,7 +21,7 @@ from tierdrill.documents.problems import Problem
 
 KEPT_OUT = "(kept out)"
 
-Document = Tiers | Workloads | Environment | Playbook | Drill | Calendar | GameDay | Scenario
+Document = Tiers | Workloads | Environment | Playbook | Drill | Calendar | GameDay | Scenario | TierTests
 KINDS: dict[str, type[Document]] = {
     "Tiers": Tiers,
     "Workloads": Workloads,
@@ -30,6 +31,7 @@ KINDS: dict[str, type[Document]] = {
     "Calendar": Calendar,
     "GameDay": GameDay,
     "Scenario": Scenario,
+    "TierTests": TierTests,
 }
 
 
@@ -58,6 +60,7 @@ class Catalogue:
     calendars: dict[str, Calendar] = field(default_factory=dict)
     gamedays: dict[str, GameDay] = field(default_factory=dict)
     scenarios: dict[str, Scenario] = field(default_factory=dict)
+    tier_tests: dict[str, TierTests] = field(default_factory=dict)
     experiments: dict[str, Experiment] = field(default_factory=dict)
     paths: dict[tuple[str, str], Path] = field(default_factory=dict)
     warnings: list[Problem] = field(default_factory=list)

@@ -161,9 +161,7 @@ def _take_document(reading: Reading, source: Source, path: Path) -> None:
             reading.problems.append(source.problem((), "no key 'kind'", f"kind is required: {listed(KINDS)}", key=True))
         else:
             reading.problems.append(
-                source.problem(
-                    ("kind",), f"kind: got {shown(kind)}", f"expected {either(KINDS)}", nearest(kind, KINDS)
-                )
+                source.problem(("kind",), f"kind: got {shown(kind)}", f"expected {either(KINDS)}", nearest(kind, KINDS))
             )
         if isinstance(name, str):
             reading.suspects.add(name)
@@ -202,6 +200,7 @@ def _keep(reading: Reading, kind: str, name: str, source: Source, path: Path, it
         "Calendar": catalogue.calendars,
         "GameDay": catalogue.gamedays,
         "Scenario": catalogue.scenarios,
+        "TierTests": catalogue.tier_tests,
         EXPERIMENT: catalogue.experiments,
     }
     by_kind[kind][name] = item

@@ -11,6 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
+from tierdrill.documents.request_rules import ANY_MODEL as ANY_MODEL
 from tierdrill.text import Explained
 
 _T = TypeVar("_T")
@@ -19,7 +20,6 @@ _GPU_NAMESPACE = uuid.UUID("5a0d9c6e-2f2b-4d54-9a35-0c8b6d1f7e11")
 PROMPT_TOKENS_MAX = 32768
 ANSWER_TOKENS_MAX = 4096
 LOOPBACK = ("127.0.0.0/8", "::1/128")
-ANY_MODEL = "*"
 
 
 class LabConfigError(Explained, ValueError):
@@ -43,6 +43,7 @@ class TierConfig:
     retry_ratio: float = 0.1
     retry_burst: float = 10.0
     fallback_model: str | None = None
+    data_residency: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -100,17 +101,10 @@ class RouteConfig:
     prompt_tokens_at_most: int | None = None
     max_tokens_at_least: int | None = None
     max_tokens_at_most: int | None = None
-
-    def matches(self, model: str, customer_class: str | None, prompt_tokens: int, max_tokens: int) -> bool:
-        """A condition that is None does not restrict; the case of a class does not matter."""
-        return (
-            self.model in (None, ANY_MODEL, model)
-            and (self.customer_class is None or self.customer_class.casefold() == (customer_class or "").casefold())
-            and (self.prompt_tokens_at_least is None or prompt_tokens >= self.prompt_tokens_at_least)
-            and (self.prompt_tokens_at_most is None or prompt_tokens <= self.prompt_tokens_at_most)
-            and (self.max_tokens_at_least is None or max_tokens >= self.max_tokens_at_least)
-            and (self.max_tokens_at_most is None or max_tokens <= self.max_tokens_at_most)
-        )
+    region: str | None = None
+    transaction_at_least: float | None = None
+    transaction_at_most: float | None = None
+    hours: str | None = None
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tierdrill.documents.check.environments import check_region
 from tierdrill.documents.check.tiers import check_routes
-from tierdrill.documents.models.workloads import Model, Route, Workloads
+from tierdrill.documents.models.workloads import Model, Workloads
 from tierdrill.policy.capacity_plan import peak_demand, size_of
 from tierdrill.policy.tier_set import TierSet
 
@@ -48,14 +48,10 @@ def every_request_has_a_tier(tiers: TierSet) -> None:
     """A request that no route matches is served as the least important tier, without anybody having decided so."""
     for document, place in tiers.workloads:
         for number, model in enumerate(document.models):
-            if not any(_takes_all(route, model) for route in document.routes):
+            if not any(route.takes_all(model.name) for route in document.routes):
                 place.at("models", number).report(
                     f"requests to {model.name} that no route matches", "a last route for it without other conditions"
                 )
-
-
-def _takes_all(route: Route, model: Model) -> bool:
-    return route == Route(model=route.model, tier=route.tier) and route.model in (None, model.name)
 
 
 def no_route_is_shadowed(tiers: TierSet) -> None:

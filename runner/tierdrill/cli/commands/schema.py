@@ -7,7 +7,7 @@ import click
 
 from tierdrill.cli.errors import Refusal
 
-KINDS = ("Tiers", "Workloads", "Environment", "Playbook", "Drill", "Calendar", "GameDay", "Scenario")
+KINDS = ("Tiers", "Workloads", "Environment", "Playbook", "Drill", "Calendar", "GameDay", "Scenario", "TierTests")
 
 
 @click.command("schema")

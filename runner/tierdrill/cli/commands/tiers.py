@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from tierdrill.cli.drill_documents import seen_from_here
+from tierdrill.cli.drill_documents import seen_from_here, whole_catalogue
 from tierdrill.cli.errors import Refusal
-from tierdrill.cli.folders import Surroundings
+from tierdrill.cli.folders import FOLDERS, Surroundings
 from tierdrill.cli.options import echo_json, json_option
 from tierdrill.text import plural
 
 if TYPE_CHECKING:
+    from tierdrill.documents.models.workloads import Workloads
     from tierdrill.documents.reading.reading_state import Reading
     from tierdrill.policy.lint import Finding, Rule
+    from tierdrill.policy.route_tests import TableOutcome
 
 FOUND = 1
 ENDINGS = (".yaml", ".yml")
@@ -58,6 +60,61 @@ def lint(here: Surroundings, paths: tuple[Path, ...], chosen: tuple[str, ...], l
     told = f"{plural(len(sets), 'tier set')}, {plural(len(rules), 'rule')}: "
     click.echo(told + (plural(len(findings), "finding") if findings else "no findings"), err=bool(findings))
     return FOUND if findings else 0
+
+
+@command.command("test")
+@click.argument("files", nargs=-1, type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@json_option
+@click.pass_obj
+def test(here: Surroundings, files: tuple[Path, ...], as_json: bool) -> int:
+    """Hold the routing and admission rules against tables of requests: the catalogue's TierTests, or those in FILES.
+
+    Each case says which tier its request must get, or why it must be refused; the rules are those that the gateways
+    use. Exit code 1 where a case gets something else, too few routes are reached, a route can be reached by no request,
+    or a request by no route.
+    """
+    from tierdrill.documents.catalogue_reader import read_files
+    from tierdrill.policy.route_tests import run_table
+
+    catalogue = whole_catalogue(here.catalogue, [one for one in files if not _is_in(one, here.catalogue)])
+    named = set(read_files(files, here.catalogue).catalogue.tier_tests) if files else set(catalogue.tier_tests)
+    if not named:
+        raise Refusal(f"no TierTests document in {', '.join(map(str, files)) or here.catalogue}")
+    outcomes = {}
+    for name in sorted(named):
+        tests = catalogue.tier_tests[name]
+        workloads = catalogue.workloads[tests.workloads]
+        outcomes[name] = run_table(tests, catalogue.tiers[workloads.tiers], workloads)
+        if not as_json:
+            _show_outcome(name, outcomes[name], workloads)
+    ok = all(one.ok for one in outcomes.values())
+    if as_json:
+        echo_json({"ok": ok, "tests": {name: asdict(one) for name, one in outcomes.items()}})
+    return 0 if ok else FOUND
+
+
+def _is_in(path: Path, root: Path) -> bool:
+    return any(path.resolve().is_relative_to((root / folder).resolve()) for folder in FOLDERS)
+
+
+def _show_outcome(name: str, outcome: TableOutcome, workloads: Workloads) -> None:
+    def told(route: int) -> str:
+        said = workloads.routes[route].model_dump(exclude_none=True)
+        return f"route {route + 1} ({', '.join(f'{key}: {value}' for key, value in said.items())})"
+
+    for one in outcome.results:
+        if not one.ok:
+            click.echo(f"{name}: {one.name}: expected {one.expected}, got {one.got}")
+    for number in outcome.shadowed:
+        click.echo(f"{name}: {told(number)} is reached by no request: routes before it take all")
+    for model in outcome.without_tier:
+        click.echo(f"{name}: some requests to {model} match no route")
+    for number in outcome.unreached:
+        click.echo(f"{name}: {told(number)} is reached by no case")
+    passed = sum(one.ok for one in outcome.results)
+    reached = len(workloads.routes) - len(outcome.unreached)
+    cases = f"{passed} of {plural(len(outcome.results), 'case')} passed"
+    click.echo(f"{name}: {cases}, {reached} of {plural(len(workloads.routes), 'route')} reached")
 
 
 def _rules(chosen: tuple[str, ...]) -> list[Rule]:

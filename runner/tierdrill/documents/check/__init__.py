@@ -16,7 +16,7 @@ from tierdrill.documents.check.experiments import check_experiments, excuse_unus
 from tierdrill.documents.check.gamedays import check_gamedays
 from tierdrill.documents.check.playbooks import check_playbooks
 from tierdrill.documents.check.scenarios import check_scenarios
-from tierdrill.documents.check.tiers import check_tiers, check_workloads
+from tierdrill.documents.check.tiers import check_tier_tests, check_tiers, check_workloads
 from tierdrill.documents.reading.reading_state import AbsentIn, KnownAlerts, Reading, nothing_absent
 
 
@@ -40,6 +40,7 @@ def check_documents(
     context = Context(reading, alerts, absent)
     check_tiers(context)
     check_workloads(context)
+    check_tier_tests(context)
     check_environments(context)
     check_playbooks(context)
     check_decisions(context)

@@ -40,11 +40,8 @@ def _ways(workloads: Workloads, tiers: Tiers) -> Iterator[tuple[int | None, Rout
     for number, route in enumerate(workloads.routes):
         yield number, route, [model for model in workloads.models if route.model in (None, model.name)]
     unmatched = [
-        model
-        for model in workloads.models
-        if not any(route == Route(model=route.model, tier=route.tier) and route.is_for(model.name, None)
-                   for route in workloads.routes)
-    ]  # fmt: skip
+        model for model in workloads.models if not any(route.takes_all(model.name) for route in workloads.routes)
+    ]
     if unmatched:
         yield None, Route(tier=tiers.by_rank()[-1].name), unmatched
 
@@ -135,9 +132,7 @@ def check_load_fits(place: Place, load: Load, workloads: Workloads, tiers: Tiers
 
 def check_latency_possible(place: Place, tier: Tier, streams: list[Stream], workloads: Workloads) -> None:
     """A latency objective that even the shortest request of the tier's load cannot meet; `place` is the expectation."""
-    services = [
-        _service(stream, model) for stream in streams if (model := workloads.model(stream.model)) is not None
-    ]
+    services = [_service(stream, model) for stream in streams if (model := workloads.model(stream.model)) is not None]
     for quantile, limit in tier.objectives.latency.items():
         if services and min(services) > limit:
             place.at("tier").report(

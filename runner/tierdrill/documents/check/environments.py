@@ -15,9 +15,9 @@ from tierdrill.documents.models.units import show_duration
 from tierdrill.documents.models.workloads import Workloads
 from tierdrill.documents.problems import listed, nearest, shown
 from tierdrill.documents.reading.reading_state import Place
+from tierdrill.documents.request_rules import ANYWHERE
 
 QUICK_PAGE_WINDOW_S = 3600.0
-ANYWHERE = "any"
 LAB_FIELDS = ("replicas", "memory_gib", "service")
 
 

@@ -7,9 +7,10 @@ from tierdrill.documents.check.capacity import check_times
 from tierdrill.documents.check.check_context import Context
 from tierdrill.documents.models.tiers import QUANTILE_OBJECTIVES, Objectives, Tier, Tiers, quantile_share
 from tierdrill.documents.models.units import show_duration
-from tierdrill.documents.models.workloads import Route, Workloads, same_class
+from tierdrill.documents.models.workloads import Route, Workloads
 from tierdrill.documents.problems import either, listed, nearest, shown
 from tierdrill.documents.reading.reading_state import Place
+from tierdrill.documents.request_rules import same_word
 
 
 def check_tiers(context: Context) -> None:
@@ -109,7 +110,7 @@ def _check_objectives(place: Place, objectives: Objectives) -> None:
         place.at("worst_window", "lasts").report("a window of no time", "a time above 0")
 
 
-SIZES = ("prompt_tokens", "max_tokens")
+SIZES = {"prompt_tokens": " tokens", "max_tokens": " tokens", "transaction": ""}
 
 
 def check_workloads(context: Context) -> None:
@@ -139,11 +140,11 @@ def check_routes(place: Place, document: Workloads) -> None:
     for number, route in enumerate(document.routes):
         if route.model is not None:
             place.at(number, "model").known(route.model, "model", models)
-        for what in SIZES:
+        for what, unit in SIZES.items():
             least, most = getattr(route, f"{what}_at_least"), getattr(route, f"{what}_at_most")
             if least is not None and most is not None and least > most:
                 place.at(number, f"{what}_at_least").report(
-                    f"at least {least} and at most {most} tokens", "no request is both; at least is at most at most"
+                    f"at least {least} and at most {most}{unit}", "no request is both; at least is at most at most"
                 )
         for earlier, other in enumerate(document.routes[:number]):
             if _covers(other, route):
@@ -158,8 +159,10 @@ def _covers(first: Route, second: Route) -> bool:
     """Whether every request that the second route matches is matched by the first."""
     if first.model not in (None, second.model):
         return False
-    if first.customer_class is not None and not same_class(first.customer_class, second.customer_class):
-        return False
+    for name in ("customer_class", "region", "hours"):
+        asked = getattr(first, name)
+        if asked is not None and not same_word(asked, getattr(second, name)):
+            return False
     return all(_covers_size(first, second, what) for what in SIZES)
 
 
@@ -168,6 +171,20 @@ def _covers_size(first: Route, second: Route, what: str) -> bool:
         (getattr(route, f"{what}_at_least") or 0, getattr(route, f"{what}_at_most")) for route in (first, second)
     )
     return low <= its_low and (high is None or (its_high is not None and its_high <= high))
+
+
+def check_tier_tests(context: Context) -> None:
+    """The workloads that each TierTests document is about, and the tiers that its cases expect."""
+    for name, document in context.catalogue.tier_tests.items():
+        place = context.reading.place("TierTests", name)
+        place.at("cases").unique([case.name for case in document.cases], "case", "name")
+        if not context.known(place.at("workloads"), "Workloads", document.workloads):
+            continue
+        workloads = context.catalogue.workloads.get(document.workloads)
+        tiers = context.catalogue.tiers.get(workloads.tiers) if workloads is not None else None
+        for number, case in enumerate(document.cases):
+            if tiers is not None and case.tier is not None:
+                place.at("cases", number, "tier").known(case.tier, "tier", [tier.name for tier in tiers.tiers])
 
 
 def _check_slots(place: Place, tiers: Tiers, document: Workloads) -> None:

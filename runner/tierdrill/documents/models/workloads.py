@@ -2,12 +2,22 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from tierdrill.documents.models.units import Duration, Frozen, Metadata, Name, Part
+from tierdrill.documents.request_rules import RequestFacts, first_match, minutes_of
 
 PROMPT_TOKENS_MAX = 32768
 ANSWER_TOKENS_MAX = 4096
+
+
+def _readable_hours(hours: str) -> str:
+    minutes_of(hours)
+    return hours
+
+
+Hours = Annotated[str, AfterValidator(_readable_hours), Field(examples=["08:00-18:00"])]
+"""Hours of the day in UTC; they may go over midnight."""
 
 
 class ServiceTime(Part):
@@ -46,7 +56,8 @@ class Model(Part):
 class Route(Part):
     """A routing rule: every condition given must hold; the first rule that matches decides the tier.
 
-    `customer_class` is compared without regard to case.
+    `customer_class` and `region` (the customer's) are compared without regard to case; `transaction` is the value that
+    is at stake for the customer; `hours` are in UTC.
     """
 
     model: Name | None = None
@@ -55,27 +66,15 @@ class Route(Part):
     prompt_tokens_at_most: int | None = Field(default=None, ge=1)
     max_tokens_at_least: int | None = Field(default=None, ge=1)
     max_tokens_at_most: int | None = Field(default=None, ge=1)
+    region: str | None = None
+    transaction_at_least: float | None = Field(default=None, gt=0)
+    transaction_at_most: float | None = Field(default=None, gt=0)
+    hours: Hours | None = None
     tier: Name
 
-    def is_for(self, model: str, customer_class: str | None) -> bool:
-        """Whether requests of that class to that model can match, by their size alone."""
-        return self.model in (None, model) and (
-            self.customer_class is None or same_class(self.customer_class, customer_class)
-        )
-
-    def takes(self, prompt_tokens: int, max_tokens: int) -> bool:
-        """Whether a request of that size can match."""
-        return (
-            prompt_tokens >= (self.prompt_tokens_at_least or 0)
-            and (self.prompt_tokens_at_most is None or prompt_tokens <= self.prompt_tokens_at_most)
-            and max_tokens >= (self.max_tokens_at_least or 0)
-            and (self.max_tokens_at_most is None or max_tokens <= self.max_tokens_at_most)
-        )
-
-
-def same_class(one: str, other: str | None) -> bool:
-    """Whether two names of a customer class mean the same: case does not matter."""
-    return other is not None and one.casefold() == other.casefold()
+    def takes_all(self, model: str) -> bool:
+        """Whether every request to that model matches."""
+        return self.model in (None, model) and self == Route(model=self.model, tier=self.tier)
 
 
 class Workloads(Part):
@@ -93,8 +92,6 @@ class Workloads(Part):
         return next((model for model in self.models if model.name == name), None)
 
     def tier_of(self, model: str, customer_class: str | None, prompt_tokens: int, max_tokens: int) -> str | None:
-        """The tier the rules give a request; None where no rule matches."""
-        for rule in self.routes:
-            if rule.is_for(model, customer_class) and rule.takes(prompt_tokens, max_tokens):
-                return rule.tier
-        return None
+        """The tier the rules give a request of which no more is known; None where no rule matches."""
+        number = first_match(self.routes, RequestFacts(model, customer_class, prompt_tokens, max_tokens))
+        return None if number is None else self.routes[number].tier

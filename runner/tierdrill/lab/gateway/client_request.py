@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from tierdrill.documents.request_rules import MINUTES, RequestFacts
 from tierdrill.lab.completions import BadRequest, Question, parse_object, read_completion, read_inference
 from tierdrill.lab.gateway.gateway_state import GatewayCore
 from tierdrill.lab.gateway.limits import retry_after_s
@@ -26,6 +28,7 @@ STATUS_OF_REASON = {
     "no-endpoint": 503,
     "circuit-open": 503,
     "deadline": 504,
+    "residency": 451,
 }
 
 
@@ -114,12 +117,24 @@ def deadline_s(policy: TierConfig, header: str | None) -> float:
     return min(policy.deadline_s, asked_s)
 
 
-def trusted_class(core: GatewayCore, said: str | None, caller: str | None) -> str | None:
-    """What the caller says of its customer, where its word counts."""
-    if said is None or not core.flags.customer_class or core.config.trusts(caller):
-        return said if core.flags.customer_class else None
-    core.metrics.untrusted.inc()
-    return None
+CUSTOMER_HEADERS = ("x-customer-class", "x-customer-region", "x-transaction-value")
+
+
+def request_facts(core: GatewayCore, ask: Ask, headers: Mapping[str, str], caller: str | None) -> RequestFacts:
+    """What routing looks at; what the caller says of its customer counts where the caller is trusted."""
+    said = [headers.get(name) for name in CUSTOMER_HEADERS] if core.flags.customer_class else [None] * 3
+    if any(word is not None for word in said) and not core.config.trusts(caller):
+        core.metrics.untrusted.inc()
+        said = [None] * 3
+    customer_class, region, value = said
+    try:
+        transaction = float(value) if value is not None else None
+    except ValueError as error:
+        raise BadRequest(f"x-transaction-value: {value!r} is not a number") from error
+    minute = int(time.time() // 60) % MINUTES
+    return RequestFacts(
+        ask.model, customer_class, ask.prompt_tokens, ask.question.max_tokens, region, transaction, minute
+    )
 
 
 def plain(value: str | None) -> bool:
@@ -139,8 +154,17 @@ class Call:
     client has gone away.
     """
 
-    def __init__(self, core: GatewayCore, ask: Ask, policy: TierConfig, arrived: float, deadline: float) -> None:
+    def __init__(
+        self,
+        core: GatewayCore,
+        ask: Ask,
+        policy: TierConfig,
+        arrived: float,
+        deadline: float,
+        region: str | None = None,
+    ) -> None:
         self.core = core
+        self.region = region
         self.ask = ask
         self.policy = policy
         self.metrics = core.metrics.tier(policy.name)

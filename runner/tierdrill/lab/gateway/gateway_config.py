@@ -9,6 +9,7 @@ from functools import cached_property
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from typing import Any
 
+from tierdrill.documents.request_rules import RequestFacts, first_match
 from tierdrill.lab.lab_config import ANY_MODEL, LOOPBACK, LabConfigError, RouteConfig, TierConfig, build, check_tiers
 
 
@@ -74,12 +75,10 @@ class GatewayConfig:
             return False
         return any(address in network for network in self.trusted)
 
-    def classify(self, model: str, customer_class: str | None, prompt_tokens: int, max_tokens: int) -> TierConfig:
+    def classify(self, request: RequestFacts) -> TierConfig:
         """The first matching route decides; without one the request is of the least important tier."""
-        for route in self.routes:
-            if route.matches(model, customer_class, prompt_tokens, max_tokens):
-                return self.tier(route.tier)
-        return self.tiers[-1]
+        number = first_match(self.routes, request)
+        return self.tiers[-1] if number is None else self.tier(self.routes[number].tier)
 
     def known_models(self) -> frozenset[str]:
         """Models that exist by configuration, whether or not a replica is up."""

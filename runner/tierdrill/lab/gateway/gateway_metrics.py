@@ -12,7 +12,10 @@ BUCKETS = (
     *(0.001, 0.0025, 0.005, 0.01, 0.02, 0.03, 0.05, 0.075),
     *(0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.75, 1.0, 1.5, 2.5, 5.0, 10.0),
 )
-REASONS = ("shed", "capped", "queue-full", "queue-timeout", "preempted", "no-endpoint", "circuit-open", "deadline")
+REASONS = (
+    *("shed", "capped", "queue-full", "queue-timeout", "preempted", "no-endpoint", "circuit-open", "deadline"),
+    "residency",
+)
 RETRY_REASONS = ("connect", "reset", "timeout", "5xx", "truncated", "unhealthy")
 FAILURE_KINDS = ("connect", "reset", "timeout", "5xx", "truncated")
 OUTCOMES = (

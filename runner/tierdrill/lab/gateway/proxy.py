@@ -8,6 +8,7 @@ import aiohttp
 from aiohttp import web
 from yarl import URL
 
+from tierdrill.documents.request_rules import may_not_be_served
 from tierdrill.lab.completions import BadRequest
 from tierdrill.lab.gateway.client_request import (
     STATUS_OF_REASON,
@@ -20,7 +21,7 @@ from tierdrill.lab.gateway.client_request import (
     error_body,
     parse_ask,
     plain,
-    trusted_class,
+    request_facts,
 )
 from tierdrill.lab.gateway.gateway_state import GatewayCore
 from tierdrill.lab.gateway.picker import FAILS_CLOSED, FAILS_OPEN, LOST, STATUS
@@ -43,8 +44,8 @@ class Proxy:
         try:
             body = await request.read()
             ask = parse_ask(request.path, body, request.match_info.get("model"))
-            said = trusted_class(self._core, request.headers.get("x-customer-class"), request.remote)
-            policy = self._core.config.classify(ask.model, said, ask.prompt_tokens, ask.question.max_tokens)
+            facts = request_facts(self._core, ask, request.headers, request.remote)
+            policy = self._core.config.classify(facts)
             deadline = arrived + deadline_s(policy, request.headers.get("x-deadline-ms"))
             if self._core.pool(ask.model) is None:
                 return self._refuse_unclassified(404, f"there is no model {ask.model!r}")
@@ -52,7 +53,7 @@ class Proxy:
             return self._refuse_unclassified(error.status, str(error))
         except web.HTTPRequestEntityTooLarge:
             return self._refuse_unclassified(413, "the body is too large")
-        call = Call(self._core, ask, policy, arrived, deadline)
+        call = Call(self._core, ask, policy, arrived, deadline, facts.region)
         timer = call.loop.call_later(max(0.0, deadline - self._core.clock()), call.interrupt, "deadline")
         service = _Service(self._core, self._session, request, call)
         try:
@@ -94,6 +95,8 @@ class _Service:
     async def run(self) -> web.StreamResponse:
         call = self._call
         try:
+            if may_not_be_served(call.policy.data_residency, call.region):
+                raise Rejected("residency")
             self._needs_a_picker()
             if self._core.flags.shedding and self._core.shedder.sheds(call.policy.name):
                 raise Rejected("shed")

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from tierdrill.documents.request_rules import too_long
 from tierdrill.lab.completions import BadRequest, Question, parse_object, read_completion, read_inference
 from tierdrill.lab.lab_config import ANSWER_TOKENS_MAX, PROMPT_TOKENS_MAX
 from tierdrill.lab.replica.language_model import tokenize
@@ -132,9 +133,8 @@ def _require_model(asked: object, model: str) -> None:
 def _ask(question: Question, limits: Limits) -> Ask:
     if question.answers != 1:
         raise BadRequest(f"n: got {question.answers} answers to one request; only one is given here")
-    if question.max_tokens > limits.max_tokens:
-        raise BadRequest(f"max_tokens: got {question.max_tokens}; this model writes at most {limits.max_tokens}")
-    tokens = tokenize(question.prompt)
-    if len(tokens) > limits.prompt_tokens:
-        raise BadRequest(f"the prompt has {len(tokens)} tokens; this model reads at most {limits.prompt_tokens}")
+    # How long a prompt is need not be known of an answer that would be too long.
+    tokens = tokenize(question.prompt) if question.max_tokens <= limits.max_tokens else []
+    if refusal := too_long(len(tokens), question.max_tokens, limits.prompt_tokens, limits.max_tokens):
+        raise BadRequest(refusal)
     return Ask(tokens, question.max_tokens, question.stream, question.include_usage)
