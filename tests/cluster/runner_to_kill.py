@@ -11,13 +11,13 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from tests.cluster.faults_to_inject import RUN, bound, lasting_by_agent, lasting_by_api
+from tests.cluster.faults_to_inject import RUN, Faults, bound, lasting_by_agent, lasting_by_api
 from tierdrill.targets.base import TargetError
 from tierdrill.targets.kubernetes.fault_port import KubernetesPort
 from tierdrill.targets.kubernetes.hold import Hold
 from tierdrill.targets.kubernetes.lease import LeaseLost
 
-LEASE_S = 2.0
+LEASE_S, ATTEMPTS = 2.0, 10
 
 
 def keep(hold: Hold, lost: threading.Event) -> None:
@@ -31,6 +31,18 @@ def keep(hold: Hold, lost: threading.Event) -> None:
             continue
 
 
+def bring_agents(port: KubernetesPort, faults: Faults) -> None:
+    """Until each fault could be bound: on a busy machine a pod may not take all the connections that are tried."""
+    for _ in range(ATTEMPTS):
+        try:
+            for kind, parameters in faults:
+                bound(port, kind, LEASE_S, **parameters)
+            return
+        except TargetError as error:
+            sys.stderr.write(f"{error}\n")
+    sys.exit("no agents")
+
+
 def main() -> None:
     """Says `held` once the cluster is held and agents are at work, then each fault as it is about to be injected."""
     told = json.loads(sys.stdin.readline())
@@ -40,8 +52,7 @@ def main() -> None:
     hold.hold([node, other], 600.0)
     threading.Thread(target=keep, args=(hold, lost), daemon=True).start()
     by_agent = lasting_by_agent(node, told["replica"])
-    for kind, parameters in by_agent:
-        bound(port, kind, LEASE_S, **parameters)
+    bring_agents(port, by_agent)
     print("held", flush=True)
     while not lost.is_set():
         faults = [chance.choice(lasting_by_api(node, other)), chance.choice(by_agent)]

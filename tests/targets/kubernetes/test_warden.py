@@ -14,6 +14,7 @@ import pytest
 from tests.kubernetes_api import FakeApi, Refusal
 from tests.targets.kubernetes.conftest import NODES, RUN
 from tests.targets.kubernetes.test_api_faults import order
+from tierdrill.targets.base import FaultOrder
 from tierdrill.targets.kubernetes import undo_program
 from tierdrill.targets.kubernetes.fault_port import KubernetesPort
 from tierdrill.targets.kubernetes.kubernetes_fault import asking
@@ -115,6 +116,16 @@ def test_an_agent_that_has_ended_is_not_taken_away_before_it_is_at_work_again(be
     bench.warden(PodApi(bench.server, bench.folder).ask).run()
     assert states == [] and not bench.cordoned()
     assert bench.api.find(agent) is None and bench.ledger.read() is None
+
+
+def test_what_ends_by_itself_has_ended_before_the_run_is_over(bench: Bench, port: KubernetesPort) -> None:
+    how = bench.fault.mechanism
+    bench.ledger.write(FaultOrder("f", "node-partition", "node-2", "node", how, {"ends_in_s": 8.0}, LEASE_S))
+    standing = list[bool]()
+    bench.paused = lambda: standing.append(bench.ledger.read() is not None)
+    bench.warden().run()
+    assert not bench.cordoned() and bench.ledger.read() is None
+    assert all(standing) and bench.now == pytest.approx(LEASE_S + 8.0, abs=0.5)
 
 
 def test_a_lease_that_is_renewed_is_no_reason_to_act(bench: Bench) -> None:

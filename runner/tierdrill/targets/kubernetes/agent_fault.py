@@ -8,12 +8,13 @@ from typing import Any
 
 from tierdrill.targets.base import Mechanism, Proof, TargetError
 from tierdrill.targets.kubernetes import drilled
-from tierdrill.targets.kubernetes.agents import ANSWER_S, NEEDS, AgentLine, agent_on, drop_line, scout_beside
+from tierdrill.targets.kubernetes.agents import ANSWER_S, NEEDS, AgentLine, RunOver, agent_on, drop_line, scout_beside
 from tierdrill.targets.kubernetes.connect import path_of
 from tierdrill.targets.kubernetes.kubernetes_fault import KubernetesFault, Parameters, Place, find, seen
 from tierdrill.targets.kubernetes.permissions import Permission
 from tierdrill.targets.kubernetes.pod_ends import still_there
 from tierdrill.targets.kubernetes.records import NodeRecord, PodRecord, node_of, pod_of
+from tierdrill.targets.kubernetes.undo_program import ENDS_IN_S
 
 REACH_S = 4.0
 """So long an agent is asked that may be cut off by what it does."""
@@ -58,10 +59,11 @@ def agent_fault(
             what: dict[str, Any] = {"kind": one.kind, "target": one.target, "parameters": one.parameters}
             record = line.order("bind", fault=f"{p['fault']}/{number}", **what)["record"]
             bound.append({"node": one.node.ref.plain(), "boot": one.node.boot_id, "record": record})
-        return {**facts, "agents": bound, "away": sorted({one.node.name for one in aims})}
+        ends = {ENDS_IN_S: p["seconds"]} if self_timed else {}
+        return {**facts, **ends, "agents": bound, "away": sorted({one.node.name for one in aims})}
 
     def inject(place: Place, p: Parameters) -> None:
-        planned = {"self_timed": True, "ends_in_s": p["seconds"]} if self_timed else {}
+        planned = {"self_timed": True, "ends_in_s": p[ENDS_IN_S]} if self_timed else {}
         for one in p["agents"]:
             line = _line(place, p, one)
             line.order("arm", lease_s=p["lease_s"])
@@ -73,11 +75,20 @@ def agent_fault(
             if why := _over(place, one):
                 said.append(f"nothing to do, {why}")
                 continue
-            said.append(_reverted_in_time(place, p, one) if self_timed else _reverted(place, p, one, ANSWER_S))
+            try:
+                said.append(_reverted_in_time(place, p, one) if self_timed else _reverted(place, p, one, ANSWER_S))
+            except RunOver as over:
+                return f"nothing to do, {over}"
         return "; ".join(said)
 
+    def seen_gone(place: Place, p: Parameters) -> Proof:
+        try:
+            return gone(place, p)
+        except RunOver as over:
+            return seen(True, "the run's ConfigMap", str(over))
+
     how = replace(times, text=text)
-    return KubernetesFault(how, bind, inject, landed, gone, "agent", (*NEEDS, *needs), revert)
+    return KubernetesFault(how, bind, inject, landed, seen_gone, "agent", (*NEEDS, *needs), revert)
 
 
 def _reverted(place: Place, p: Parameters, one: Mapping[str, Any], answer_s: float) -> str:
@@ -89,6 +100,8 @@ def _reverted_in_time(place: Place, p: Parameters, one: Mapping[str, Any]) -> st
     for _ in range(2):
         try:
             return _reverted(place, p, one, REACH_S)
+        except RunOver:
+            raise
         except TargetError:
             drop_line(place, p["run"], one["node"]["name"])
     return f"not now: it ends by itself {p['seconds']} s after it began"

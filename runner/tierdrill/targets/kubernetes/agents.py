@@ -126,6 +126,10 @@ def _program_name(run: str) -> str:
     return f"agent-{hashlib.sha256(run.encode()).hexdigest()[:10]}"
 
 
+class RunOver(TargetError):
+    """The run's ConfigMap is gone, and its agents with it: what they had injected is undone, and none comes again."""
+
+
 class AgentLine:
     """The orders and answers of one agent. A beat keeps what it has injected alive until the line is closed."""
 
@@ -271,11 +275,13 @@ def _line(place: Place, run: str, pod: dict[str, Any], lease_s: float) -> AgentL
 
 
 def started(place: Place, run: str, pod: dict[str, Any]) -> None:
-    """Make the pod where it is missing, and wait until its program runs. TargetError says what keeps it."""
+    """Make the pod where it is missing, and wait until its program runs. TargetError says what keeps it; RunOver where
+    the run has ended meanwhile.
+    """
     cluster, namespace, name = place.cluster, place.settings.namespace, pod["metadata"]["name"]
     path = path_of("pods", namespace, name)
     if find(cluster, path) is None:
-        owners = owners_of(cluster, namespace, run)
+        owners = _owners_of(cluster, namespace, run)
         with _refusals(f"the pod {namespace}/{name}"):
             body = {"apiVersion": "v1", "kind": "ConfigMap", "data": program()}
             body["metadata"] = {"name": _program_name(run), "labels": {RUN_LABEL: label_value(run)}, **owners}
@@ -292,12 +298,12 @@ def started(place: Place, run: str, pod: dict[str, Any]) -> None:
         time.sleep(POLL_S)
 
 
-def owners_of(cluster: Cluster, namespace: str, run: str) -> dict[str, Any]:
-    """With the run's ConfigMap goes what it owns."""
+def _owners_of(cluster: Cluster, namespace: str, run: str) -> dict[str, Any]:
+    """With the run's ConfigMap goes what it owns; RunOver where it has gone."""
     book = RunMap(cluster, namespace, run)
     found = book.read()
     if found is None:
-        return {}
+        raise RunOver(f"run {run} is over on the cluster: what agents had injected for it is undone")
     owner = {"apiVersion": "v1", "kind": "ConfigMap", "name": book.name, "uid": found["metadata"]["uid"]}
     return {"ownerReferences": [owner]}
 

@@ -36,7 +36,9 @@ PART_LABEL, AGENT = "tierdrill.io/part", "agent"
 UNDONE, WARDED = "tierdrill.io/undone", "tierdrill.io/warded"
 """Annotations of the Lease: what the last warden that had to act has done; and whose warden is at its post."""
 ENTRY = "fault-"
-"""How the keys of the run's ConfigMap begin that hold a fault: {`at`, `undo`, ...}."""
+"""How the keys of the run's ConfigMap begin that hold a fault: {`at`, `undo`, `order`}."""
+ENDS_IN_S = "ends_in_s"
+"""The parameter of an order that nobody can undo, and that ends by itself after so long."""
 JSON_PATCH, MERGE_PATCH = "application/json-patch+json", "application/merge-patch+json"
 GONE, CONFLICT, INVALID, UNREACHABLE = 404, 409, 422, 599
 ATTEMPTS = 10
@@ -171,6 +173,7 @@ class Warden:
         self._ask, self._watch, self._clock, self._sleep = ask, watch, clock, sleep
         self._lease, self._map, self._own = config["lease"], config["map"], config["own"]
         self._holder, self._lease_s = config["holder"], config["lease_s"]
+        self._acts_since = 0.0
 
     def run(self) -> str:
         """Until the run is over; what was done, in words."""
@@ -193,6 +196,7 @@ class Warden:
                 self._sleep(min(RETRY_S, left))
 
     def _undo_all(self, why: str) -> str:
+        self._acts_since = self._clock()
         while True:
             status, found = self._ask("GET", self._map)
             if status == GONE:
@@ -209,8 +213,8 @@ class Warden:
         except UndoFailed as error:
             sys.stderr.write(f"{error}\n")
             return False
-        if coming := self._coming_back():
-            sys.stderr.write(f"waiting for agents that have ended and undo when they are back: {', '.join(coming)}\n")
+        lasts_s = max((entry["order"]["parameters"].get(ENDS_IN_S, 0.0) for entry in entries), default=0.0)
+        if self._coming_back() or self._clock() < self._acts_since + lasts_s:
             return False
         self._free(f"{self._holder}: {why}: {'; '.join(said) or 'nothing to undo'}")
         # Whoever has written another fault into it meanwhile keeps it: that one is undone next.
