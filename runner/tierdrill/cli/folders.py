@@ -8,6 +8,7 @@ import tierdrill
 from tierdrill.home import checkout, resolved, state_home
 from tierdrill.text import valid
 
+AUTHOR = "TIERDRILL_AUTHOR"
 FOLDERS = ("drills", "experiments", "playbooks")
 
 
@@ -56,9 +57,13 @@ def find_catalogue(named: Path | None) -> Path:
 
 
 def author() -> str:
-    """Who is at the keyboard, for the records: git's identity, else the user's name."""
+    """Who acts, for the records: TIERDRILL_AUTHOR (whoever started this on the dashboard), git's identity, else the
+    user's name.
+    """
     import subprocess
 
+    if named := valid(os.environ.get(AUTHOR, "").strip()):
+        return named
     try:
         answer = subprocess.run(
             ["git", "config", "--get", "user.email"],  # noqa: S607

@@ -51,6 +51,7 @@ class AuditEntry:
 ACTIONS = {
     "drill.started": "a drill, or an exercise, began",
     "drill.judged": "a run ended with a verdict",
+    "drill.stopped": "somebody asked a run to stop",
     "halt": "the kill switch was turned on",
     "resume": "the kill switch was turned off",
     "override.granted": "one rule of a tier was lifted for a while",

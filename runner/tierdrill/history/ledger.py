@@ -8,6 +8,7 @@ after a reboot every lease has run out.
 
 import contextlib
 import json
+import logging
 import os
 import sqlite3
 import time
@@ -25,6 +26,7 @@ from tierdrill.process.identity import ProcessId, boot_identity, me, since_boot
 from tierdrill.text import Explained, valid
 
 LEDGER_FILE = "ledger.db"
+_log = logging.getLogger(__name__)
 
 
 class LedgerError(Explained):
@@ -205,6 +207,10 @@ class Ledger(DatabaseFile):
     def ask_stop(self, run: str, author: str, reason: str) -> None:
         with self._explained():
             stop_switch(self.home, run).throw(Halt(time.time(), valid(author), valid(reason)))
+        try:
+            append(self.home, AuditEntry(valid(author), "drill.stopped", run, valid(reason)))
+        except AuditError as error:
+            _log.warning("that %s was asked to stop is not in the audit log: %s", run, error)
 
     def stop_asked(self, run: str) -> Halt | None:
         return stop_switch(self.home, run).thrown()

@@ -19,10 +19,11 @@ from starlette.routing import Route
 from tierdrill.text import Explained
 from tierdrill.web.access_tokens import Right, TokenStore
 from tierdrill.web.dashboard_state import Dashboard, Options
-from tierdrill.web.drills_page import drills_page
+from tierdrill.web.drills_page import drill_page, drills_page, run_drill
 from tierdrill.web.now_page import now_live, now_page
 from tierdrill.web.page_answers import NAVIGATION, Ask, templates
 from tierdrill.web.request_guard import Refused, RequestGuard, Sessions, SignInFirst
+from tierdrill.web.run_pages import run_live, run_page, runs_page, stop_run
 from tierdrill.web.sign_in_pages import sign_in, sign_in_page, sign_out
 from tierdrill.web.switch_buttons import halt_home, resume_home
 
@@ -36,7 +37,13 @@ PAGES: Sequence[tuple[str, str, Right | None, Handler]] = (
     ("POST", "/logout", None, sign_out),
     ("GET", "/now", Right.SEE, now_page),
     ("GET", "/now/live", Right.SEE, now_live),
+    ("GET", "/runs", Right.SEE, runs_page),
+    ("GET", "/runs/{name}", Right.SEE, run_page),
+    ("GET", "/runs/{name}/live", Right.SEE, run_live),
+    ("POST", "/runs/{name}/stop", Right.OPERATE, stop_run),
     ("GET", "/drills", Right.SEE, drills_page),
+    ("GET", "/drills/{name}", Right.SEE, drill_page),
+    ("POST", "/drills/{name}/run", Right.OPERATE, run_drill),
     ("POST", "/halt", Right.OPERATE, halt_home),
     ("POST", "/resume", Right.OPERATE, resume_home),
 )

@@ -13,6 +13,7 @@ from tierdrill.credentials import SecretMissing
 from tierdrill.documents.catalogue import Catalogue, DrillSetting
 from tierdrill.documents.catalogue_reader import catalogue_files
 from tierdrill.monitoring.query import Prometheus
+from tierdrill.web.command_starts import CommandStarts
 from tierdrill.web.live_parts import LiveParts, Render
 from tierdrill.web.run_followers import Followed, HomeNow, RunFollowers, home_now
 from tierdrill.web.tier_figures import PlaceFigures, look, window_of
@@ -71,6 +72,7 @@ class Dashboard:
         self._settings: dict[str, DrillSetting] = {}
         self._live: dict[str, LiveParts] = {}
         self._now: Now | None = None
+        self.starts = CommandStarts(options.home, options.command)
 
     async def documents(self) -> Documents:
         """Read again once a file of the catalogue has changed."""

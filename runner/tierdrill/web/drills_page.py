@@ -13,14 +13,20 @@ from typing import TYPE_CHECKING
 from starlette.responses import Response
 
 from tierdrill.conductor.finalize import all_figures
-from tierdrill.documents.catalogue import setting_of
+from tierdrill.conductor.plan import new_run_name
+from tierdrill.documents.catalogue import DrillSetting, setting_of
+from tierdrill.documents.problems import none_named
 from tierdrill.history.history_store import HistoryStore
+from tierdrill.judge.trend.proof import variants_of
 from tierdrill.judge.trend.run_figures import RunFigures
 from tierdrill.judge.trend.whole_trend import DrillTrend, Trend, trend_of
 from tierdrill.report.trend.plot import Plot, span_of
 from tierdrill.report.trend.plot_lanes import score_plot
 from tierdrill.report.trend.wording import last_words, proof_words, regression_words
+from tierdrill.targets.open import labs_of
+from tierdrill.text import either
 from tierdrill.web.page_answers import Ask
+from tierdrill.web.request_guard import Refused
 
 if TYPE_CHECKING:
     from tierdrill.documents.catalogue import Catalogue
@@ -74,6 +80,45 @@ async def drills_page(ask: Ask) -> Response:
         worse=[regression_words(one) for one in trend.regressions],
         problems=documents.problems,
     )
+
+
+async def drill_page(ask: Ask) -> Response:
+    documents = await ask.dashboard.documents()
+    setting = _setting(documents.catalogue, ask.name)
+    home = ask.dashboard.options.home
+    trend = await asyncio.to_thread(_trend, home, documents.catalogue)
+    labs = await asyncio.to_thread(lambda: [lab.name for lab in labs_of(home).standing() if lab.state == "up"])
+    rows = [row for row in rows_of(documents.catalogue, trend) if row.drill.metadata.name == ask.name]
+    variants = [variant for variant in variants_of(setting) if variant != "blip" or setting.drill.blip is not None]
+    kept = labs if setting.environment.target == "lab" else []
+    return await ask.html(
+        "drill.html", setting=setting, rows=rows, variants=variants, labs=kept, problems=documents.problems
+    )
+
+
+async def run_drill(ask: Ask) -> Response:
+    """As `tierdrill run`, whose gates it passes; the page of the run that it began, or why there is none."""
+    form = await ask.form()
+    setting = _setting((await ask.dashboard.documents()).catalogue, ask.name)
+    variant, lab = form.get("variant", "drill"), form.get("lab", "")
+    if variant not in variants_of(setting):
+        raise Refused(422, f"variant: got {variant!r}, expected {either(variants_of(setting))}")
+    words = [ask.name, *variant_options(variant), *(["--lab", lab] if lab else [])]
+    run = new_run_name(ask.name, time.time())
+    await ask.dashboard.starts.begin_run(run, words, ask.visitor.person)
+    return ask.go(f"/runs/{run}")
+
+
+def variant_options(variant: str) -> list[str]:
+    """The options of `tierdrill run` that ask for a variant."""
+    kind, _, name = variant.partition(":")
+    return {"drill": [], "blip": ["--blip"]}.get(kind, ["--sabotage", name])
+
+
+def _setting(catalogue: Catalogue, drill: str) -> DrillSetting:
+    if drill not in catalogue.drills:
+        raise Refused(404, none_named("drill", drill, catalogue.drills))
+    return setting_of(catalogue, drill)
 
 
 def rows_of(catalogue: Catalogue, trend: Trend) -> list[DrillRow]:

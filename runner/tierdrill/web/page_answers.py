@@ -47,6 +47,7 @@ class NavigationItem:
 
 NAVIGATION = (
     NavigationItem("/now", "Now", Right.SEE),
+    NavigationItem("/runs", "Runs", Right.SEE),
     NavigationItem("/drills", "Drills", Right.SEE),
 )
 
@@ -95,6 +96,12 @@ class Ask:
     dashboard: Dashboard
     sessions: Sessions
     visitor: Visitor
+
+    @property
+    def name(self) -> str:
+        """What the path names."""
+        name: str = self.request.path_params["name"]
+        return name
 
     async def html(self, template: str, status: int = 200, **context: Any) -> HTMLResponse:
         """A whole page. Everybody who may is offered the kill switch, whatever else the page is about."""

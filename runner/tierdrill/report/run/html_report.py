@@ -38,6 +38,16 @@ GROUP_TITLES = {
 
 
 def html_report(setting: DrillSetting, events: Sequence[Event], verdict: Verdict) -> str:
+    """The whole page."""
+    return _made("report.html", setting, events, verdict)
+
+
+def report_body(setting: DrillSetting, events: Sequence[Event], verdict: Verdict) -> Markup:
+    """What the page says, for a page that has a head and a style of its own."""
+    return Markup(_made("report-body.html", setting, events, verdict))  # noqa: S704
+
+
+def _made(template: str, setting: DrillSetting, events: Sequence[Event], verdict: Verdict) -> str:
     setting = resolve_drill(setting)
     state = story(events)
     samples = list(all_samples(events))
@@ -46,7 +56,7 @@ def html_report(setting: DrillSetting, events: Sequence[Event], verdict: Verdict
     blast = blast_of(setting, state, events, samples)
     return (
         _environment()
-        .get_template("report.html")
+        .get_template(template)
         .render(
             setting=setting,
             verdict=verdict,

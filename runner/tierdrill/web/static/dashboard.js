@@ -18,7 +18,10 @@
       const open = new Set([...element.querySelectorAll("details[open][id]")].map((one) => one.id));
       element.innerHTML = part.html;
       for (const one of element.querySelectorAll("details[id]")) if (open.has(one.id)) one.open = true;
-      if (element.dataset.ended !== undefined && element.querySelector("[data-reload]")) location.reload();
+      if (element.querySelector("[data-reload]")) {
+        source.close();
+        location.reload();
+      }
     };
     source.onerror = () => {
       say("connection lost, trying again; what you see is the last that was known", true);

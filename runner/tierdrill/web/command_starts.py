@@ -1,0 +1,73 @@
+"""Command lines of tierdrill that a button starts: each is a process of its own, which outlives the dashboard."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from pathlib import Path
+
+from tierdrill.history.history_store import HistoryStore
+from tierdrill.process.child import Child, start, tail
+from tierdrill.process.programs import user_environment
+from tierdrill.web.request_guard import Refused
+
+AUTHOR = "TIERDRILL_AUTHOR"
+BEGINS_WITHIN_S = 60.0
+POLL_S = 0.1
+
+
+class CommandStarts:
+    """Starts them under a person's name, and waits for the end of each."""
+
+    def __init__(self, home: Path, command: Sequence[str]) -> None:
+        self._home, self._command = home, tuple(command)
+        self._waiting: set[asyncio.Task[str]] = set()
+
+    async def begin_run(self, run: str, words: Sequence[str], person: str) -> None:
+        """Start `tierdrill run` with these words; returns once the run of that name has begun. Refused, in the
+        command's own words, where it would not begin.
+        """
+
+        def begun() -> bool:
+            with closing(HistoryStore(self._home)) as store:
+                record = store.find(run)
+            return record is not None and record.run == run
+
+        await self.begin(f"run-{run}", ["run", *words, "--name", run, "--plain"], person, begun)
+
+    async def begin(self, label: str, words: Sequence[str], person: str, begun: Callable[[], bool]) -> None:
+        """Start a command; its output goes to files of that label in the home. Refused where it ended before `begun`
+        was true; OSError where there is no room for its output.
+        """
+        folder = self._home / "web" / "started"
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        out, err = folder / f"{label}.out", folder / f"{label}.err"
+        with out.open("wb") as told, err.open("wb") as complained:
+            child = start(
+                [*self._command, *words],
+                (told, complained),
+                env={**user_environment(), AUTHOR: person},
+                session=True,
+                outlives=True,
+            )
+        ending = asyncio.create_task(_ended(child, out, err))
+        self._waiting.add(ending)
+        ending.add_done_callback(self._waiting.discard)
+        deadline = time.monotonic() + BEGINS_WITHIN_S
+        while not await asyncio.to_thread(begun):
+            if ending.done():
+                raise Refused(409, ending.result() or "It ended at once and said nothing.")
+            if time.monotonic() > deadline:
+                raise Refused(504, f"It has not begun within {BEGINS_WITHIN_S:g} s. It may yet: see the list of runs.")
+            await asyncio.wait({ending}, timeout=POLL_S)
+
+
+async def _ended(child: Child, *output: Path) -> str:
+    """The last line on stderr, once it has ended; its output is of no use then."""
+    await child.wait_async()
+    said = " ".join(tail(output[-1]).rpartition("\n")[2].split())
+    for path in output:
+        path.unlink(missing_ok=True)
+    return said.removeprefix("tierdrill: ")
