@@ -22,8 +22,10 @@ from tierdrill.web.dashboard_state import Dashboard, Options
 from tierdrill.web.drills_page import drill_page, drills_page, run_drill
 from tierdrill.web.now_page import now_live, now_page
 from tierdrill.web.page_answers import NAVIGATION, Ask, templates
+from tierdrill.web.policy_page import policy_page
 from tierdrill.web.request_guard import Refused, RequestGuard, Sessions, SignInFirst
 from tierdrill.web.run_pages import run_live, run_page, runs_page, stop_run
+from tierdrill.web.schedule_page import schedule_page
 from tierdrill.web.sign_in_pages import sign_in, sign_in_page, sign_out
 from tierdrill.web.switch_buttons import halt_home, resume_home
 
@@ -44,6 +46,8 @@ PAGES: Sequence[tuple[str, str, Right | None, Handler]] = (
     ("GET", "/drills", Right.SEE, drills_page),
     ("GET", "/drills/{name}", Right.SEE, drill_page),
     ("POST", "/drills/{name}/run", Right.OPERATE, run_drill),
+    ("GET", "/schedule", Right.SEE, schedule_page),
+    ("GET", "/policy", Right.SEE, policy_page),
     ("POST", "/halt", Right.OPERATE, halt_home),
     ("POST", "/resume", Right.OPERATE, resume_home),
 )

@@ -49,6 +49,8 @@ NAVIGATION = (
     NavigationItem("/now", "Now", Right.SEE),
     NavigationItem("/runs", "Runs", Right.SEE),
     NavigationItem("/drills", "Drills", Right.SEE),
+    NavigationItem("/schedule", "Schedule", Right.SEE),
+    NavigationItem("/policy", "Policy", Right.SEE),
 )
 
 

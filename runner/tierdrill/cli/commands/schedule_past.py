@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +14,6 @@ from tierdrill.cli.options import echo_json, json_option, table
 from tierdrill.text import plural, utc
 
 if TYPE_CHECKING:
-    from tierdrill.schedule.store.slot_records import Attempt, SlotRecord
     from tierdrill.schedule.store.slot_store import ScheduleStore
 
 STATES = ("claimed", "running", "finished", "held", "missed", "lost")
@@ -52,9 +50,11 @@ def log(
     as_json: bool,
 ) -> None:
     """Show past slots of all calendars or of CALENDAR: run, held, missed or lost, and why."""
+    from tierdrill.schedule.store.store_summary import slot_data
+
     with closing(_store(here)) as store:
         slots = store.latest(limit, calendar=calendar, entry=entry, state=state)
-        shown = [_slot(record, store.attempts(record.slot.key)) for record in reversed(slots)]
+        shown = [slot_data(record, store.attempts(record.slot.key)) for record in reversed(slots)]
         gaps: list[dict[str, Any]] = [
             {"calendar": gap.calendar, "entry": gap.entry, "first": gap.first, "last": gap.last, "count": gap.count,
              "reason": gap.reason}
@@ -87,51 +87,10 @@ def _store(here: Surroundings) -> ScheduleStore:
 
 
 def _look(here: Surroundings) -> dict[str, Any]:
-    boottime = time.clock_gettime(time.CLOCK_BOOTTIME)
+    from tierdrill.schedule.store.store_summary import summary
+
     with closing(_store(here)) as store:
-        schedulers = [
-            {"pid": scheduler.pid, "since": since, "seen": seen, "calendars": calendars,
-             "lives": store.lives(scheduler, None, boottime)}
-            for scheduler, since, seen, _, calendars in store.schedulers()
-        ]  # fmt: skip
-        going = [_slot(record, store.attempts(record.slot.key)) for record in store.open_slots()]
-        locks = [
-            {"environment": lock.environment, "slot": lock.key, "owner": lock.owner, "pid": lock.holder.pid,
-             "since": lock.taken_at, "lease": lock.lease_s, "lives": store.lives(lock.holder, None, boottime)}
-            for lock in store.locks()
-        ]  # fmt: skip
-        succeeded, ran = store.last_success(), store.last_run()
-        entries = []
-        for calendar, entry in sorted(store.known_since()):
-            latest = store.latest(1, calendar=calendar, entry=entry)
-            entries.append({
-                "calendar": calendar, "entry": entry,
-                "latest": _slot(latest[0], store.attempts(latest[0].slot.key)) if latest else None,
-                "last_run": ran.get((calendar, entry)), "last_success": succeeded.get((calendar, entry)),
-            })  # fmt: skip
-    return {"schedulers": schedulers, "slots": going, "locks": locks, "entries": entries}
-
-
-def _slot(record: SlotRecord, attempts: list[Attempt]) -> dict[str, Any]:
-    return {
-        "key": record.slot.key,
-        "calendar": record.slot.calendar,
-        "entry": record.slot.entry,
-        "due": record.slot.due,
-        "state": record.state.value,
-        "outcome": record.outcome,
-        "reason": record.reason,
-        "late": record.lateness_s,
-        "taken_over": record.takeovers,
-        "decided": record.decided_at,
-        "drills": [
-            {
-                "drill": one.drill, "run": one.run, "state": one.state, "status": one.status, "reason": one.reason,
-                "started": one.started_at, "ended": one.ended_at, "gates": list(one.gates),
-            }
-            for one in attempts
-        ],
-    }  # fmt: skip
+        return summary(store)
 
 
 def _lines(found: dict[str, Any]) -> list[str]:
