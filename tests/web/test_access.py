@@ -11,7 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.cli.support import tierdrill
 from tests.web.standin import Browser, csrf_of, options
+from tierdrill.history.audit_log import entries
 from tierdrill.history.ledger import Ledger, halted, throw_kill_switch
 from tierdrill.web.access_tokens import ROLES, TokenStore
 from tierdrill.web.dashboard_app import PAGES
@@ -208,3 +210,22 @@ def test_a_halt_that_the_ledger_does_not_keep_is_one_all_the_same(browser: Brows
     answer = browser.post("/halt", {"csrf": csrf, "reason": "now"})
     assert answer.status_code == 200
     assert "not recorded in the ledger" in answer.text
+
+
+def test_the_command_makes_lists_and_revokes_tokens(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    made = tierdrill(home, "web", "token", "--name", "ada", "--role", "operator", "--for", "8h")
+    assert made.code == 0, made.err
+    token = TokenStore(home).match(made.out)
+    assert token is not None
+    assert (token.person, token.role) == ("ada", "operator")
+    assert round(token.expires_at - token.created_at) == 8 * 3600
+    listed = tierdrill(home, "web", "token", "list")
+    assert f"{token.id}  ada   operator  valid until" in listed.out
+    assert tierdrill(home, "web", "token", "revoke", token.id).code == 0
+    assert tierdrill(home, "web", "token", "revoke", token.id).code == 2
+    assert [entry.what for entry in entries(home)] == ["access.granted", "access.revoked"]
+    assert tierdrill(home, "web", "token").code == 2
+    refused = tierdrill(home, "web", "--listen", "0.0.0.0")
+    assert refused.code == 2
+    assert "--tls-cert" in refused.err

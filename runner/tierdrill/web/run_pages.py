@@ -51,7 +51,11 @@ async def runs_page(ask: Ask) -> Response:
         live = live_runs(home)
         with closing(HistoryStore(home)) as store:
             records = store.runs(limit=LIST_MAX)
-        return [OneRun(record, record.status is None and record.run in live) for record in records if record.variant != EXERCISE]
+        return [
+            OneRun(record, record.status is None and record.run in live)
+            for record in records
+            if record.variant != EXERCISE
+        ]
 
     return await ask.html("runs.html", runs=await asyncio.to_thread(read), most=LIST_MAX)
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from starlette.responses import Response
 
 from tierdrill.documents.timetable import Timetable, timetable_of
-from tierdrill.schedule.slots import ShownSlot, Showing, next_slots
+from tierdrill.schedule.slots import Showing, ShownSlot, next_slots
 from tierdrill.schedule.store.slot_records import words_of
 from tierdrill.schedule.store.slot_store import ScheduleStore, StoreCorrupt
 from tierdrill.schedule.store.store_summary import slot_data, summary

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tierdrill.cli.errors import Refusal, say
-from tierdrill.cli.folders import Surroundings
+from tierdrill.cli.folders import Surroundings, author
 from tierdrill.cli.logs import log_lines
 from tierdrill.cli.options import echo_json, json_option, table
 from tierdrill.text import utc
@@ -100,6 +100,7 @@ def token(ctx: click.Context, name: str | None, role: str, lasts: str, as_json: 
     if ctx.invoked_subcommand is not None:
         return
     from tierdrill.documents.models.units import parse_duration
+    from tierdrill.history.audit_log import AuditEntry, append
     from tierdrill.web.access_tokens import TokenStore
 
     person = " ".join((name or "").split())
@@ -110,6 +111,8 @@ def token(ctx: click.Context, name: str | None, role: str, lasts: str, as_json: 
     except ValueError as error:
         raise click.UsageError(f"--for: {error}") from error
     made, text = TokenStore(ctx.obj.home).make(person, role, seconds)
+    after = {"role": role, "expires": utc(made.expires_at)}
+    append(ctx.obj.home, AuditEntry(author(), "access.granted", f"token {made.id} of {person}", after=after))
     if as_json:
         echo_json({"id": made.id, "name": person, "role": role, "expires": made.expires_at, "token": text})
         return
@@ -144,8 +147,10 @@ def list_tokens(here: Surroundings, as_json: bool) -> None:
 @click.pass_obj
 def revoke(here: Surroundings, id: str) -> None:
     """Revoke the token of that ID; its sessions end at once."""
+    from tierdrill.history.audit_log import AuditEntry, append
     from tierdrill.web.access_tokens import TokenStore
 
     if not TokenStore(here.home).revoke(id):
         raise Refusal(f"no token {id!r}; `tierdrill web token list` shows them")
+    append(here.home, AuditEntry(author(), "access.revoked", f"token {id}"))
     click.echo(f"revoked token {id}")

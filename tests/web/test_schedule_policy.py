@@ -1,0 +1,92 @@
+"""The pages "schedule" and "policy"."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from tests.web.standin import Browser, catalogue_with, options
+from tierdrill.history.audit_log import AUDIT_FILE, AuditEntry, append
+from tierdrill.schedule.store.slot_store import ScheduleStore
+
+
+@pytest.fixture
+def browser(tmp_path: Path) -> Iterator[Browser]:
+    with Browser(options(tmp_path / "home")) as made:
+        made.sign_in("viewer")
+        yield made
+
+
+def test_the_next_slots_and_that_nobody_runs_them(browser: Browser) -> None:
+    page = browser.get("/schedule").text
+    assert "No scheduler has run in this home" in page
+    assert page.count('data-name="due"') == 20
+    assert "nightly/" in page
+    assert "team-" in page
+
+
+def test_what_the_scheduler_recorded(browser: Browser) -> None:
+    with closing(ScheduleStore(browser.options.home)) as store:
+        store.note(1_700_000_000.0, "started", "for the test")
+    page = browser.get("/schedule").text
+    assert "No scheduler is running" in page
+
+
+def test_a_schedule_that_cannot_be_read_is_told(browser: Browser) -> None:
+    (browser.options.home / "schedule.db").write_bytes(b"no database at all, whatever its name says" * 100)
+    answer = browser.get("/schedule")
+    assert answer.status_code == 200
+    assert "schedule.db" in answer.text
+
+
+def test_tiers_with_owners_promises_and_rights(browser: Browser) -> None:
+    page = browser.get("/policy").text
+    for words in (
+        "rank 1, team-serving-core",
+        "availability ≥ 99.5%",
+        "p99 latency ≤ 500ms",
+        "may override",
+        "escalation",
+    ):
+        assert words in page, words
+    assert "every rule is kept" in page
+
+
+def test_what_breaks_a_rule_is_listed(tmp_path: Path) -> None:
+    catalogue = catalogue_with(tmp_path / "catalogue")
+    tiers = catalogue / "drills" / "platform" / "tiers.yaml"
+    tiers.write_text(tiers.read_text().replace("rank: 3", "rank: 4"))
+    with Browser(options(tmp_path / "home", catalogue)) as browser:
+        browser.sign_in("viewer")
+        page = browser.get("/policy").text
+        assert "TP001" in page
+        assert "every rule is kept" not in page
+
+
+@pytest.mark.parametrize(
+    ("query", "said"),
+    [
+        ("model=assistant&class=Enterprise&prompt=10&max=10", "tier <b>critical</b>"),
+        ("model=nothing", "there is no model"),
+        ("model=assistant&prompt=999999", "the prompt is longer than"),
+        ("model=assistant&prompt=x", "tier <b>"),
+    ],
+)
+def test_which_tier_serves_a_request(browser: Browser, query: str, said: str) -> None:
+    page = browser.get(f"/policy?{query}").text
+    assert said in page
+
+
+def test_the_audit_log_and_whether_it_is_as_written(browser: Browser) -> None:
+    home = browser.options.home
+    append(home, AuditEntry("grace", "halt", "kill switch", "smoke", "off", "on"))
+    append(home, AuditEntry("grace", "resume", "kill switch", "aired", "on", "off"))
+    page = browser.get("/policy").text
+    assert "2 entries, as written" in page
+    assert page.index("aired") < page.index("smoke")
+    log = home / AUDIT_FILE
+    log.write_text(log.read_text().replace("smoke", "smirk"))
+    assert "not as it was written" in browser.get("/policy").text
