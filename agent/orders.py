@@ -35,11 +35,11 @@ from processes import Process
 from sessions import Session
 from shape import Shape
 from signals import Crash, Hang
+from stall import Stall
 from stress import Stress
 
 KINDS: dict[str, type[Fault]] = {
-    "crash": Crash, "hang": Hang, "drop": Drop, "shape": Shape,
-    "lines": Lines, "stress": Stress,
+    "crash": Crash, "hang": Hang, "stall": Stall, "drop": Drop, "shape": Shape, "lines": Lines, "stress": Stress,
 }  # fmt: skip
 LEASE_S = (0.2, 3600.0)
 ENDS_IN_S = (0.05, 3600.0)
@@ -103,8 +103,8 @@ class Agent:
         self._selector.register(session.read_fd, selectors.EVENT_READ, lambda: self._read(session))
 
     def listen(self, path: Path) -> None:
-        """Take orders from whoever connects to a socket in the file system, and go on when they have left. Whoever is let
-        in knows that what an earlier life has left is off, or is being tried again.
+        """Take orders from whoever connects to a socket in the file system, and go on when they have left. What an
+        earlier life has left is off by then, or is being tried again.
         """
         self.undo_earlier()
         path.unlink(missing_ok=True)

@@ -132,6 +132,23 @@ def in_pod(pod: str, container: str = "") -> list[Process]:
     return [Process(pid, now.start) for pid in pids for now in [stat(pid)] if now is not None and now.state not in "ZX"]
 
 
+def all_but_ours() -> list[Process]:
+    """Every process of this machine but its first, the kernel's own (which have no command line), and those of this
+    program's pod or family.
+    """
+    pids = SCAN.pids()
+    mine, ours = pids.get(os.getpid(), Place("", "")), {os.getpid(), os.getppid()}
+    found = []
+    for pid, at in pids.items():
+        now = stat(pid)
+        spared = pid == 1 or (mine.pod and at.pod == mine.pod)
+        if spared or now is None or now.state in "ZX" or ours & {pid, now.parent}:
+            continue
+        if read(pid, "cmdline"):
+            found.append(Process(pid, now.start))
+    return found
+
+
 def first_of(processes: Iterable[Process]) -> Process:
     """The one that a container began with. Refused where there is none.
 

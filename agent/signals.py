@@ -7,7 +7,20 @@ import signal
 from typing import Any
 
 from fault import NOTHING, REVERTED, Fault, Refused
-from processes import SCAN, Process, age_s, first_of, holders, identify, in_pod, kubelet, read, stat, state
+from processes import (
+    SCAN,
+    Process,
+    age_s,
+    all_but_ours,
+    first_of,
+    holders,
+    identify,
+    in_pod,
+    kubelet,
+    read,
+    stat,
+    state,
+)  # fmt: skip
 
 PASSES = 5
 """So often is looked for what was forked while the others were stopped."""
@@ -31,17 +44,23 @@ def send(process: Process, number: int) -> bool:
 
 
 def members(target: dict[str, Any]) -> list[Process]:
-    """The processes that a target stands for: of a container, of a process with its children, of a GPU, the kubelet."""
+    """The processes that a target stands for: of a container, of pods, of a process with its children, of a GPU, the
+    kubelet, or all of the node's but this program's own.
+    """
     if "pod" in target:
         found = in_pod(target["pod"], str(target.get("container", "")))
         return found if target.get("container") else [one for one in found if _name(one) != "pause"]
+    if "pods" in target:
+        return [one for pod in target["pods"] for one in members({"pod": pod})]
+    if target.get("node") is True:
+        return all_but_ours()
     if "pid" in target:
         return _family(_meant(target))
     if "device" in target:
         return holders(str(target["device"]))
     if target.get("kubelet") is True:
         return [kubelet()]
-    raise Refused(f"got target {target}, expected one with processes: pod, pid, device or kubelet")
+    raise Refused(f"got target {target}, expected one with processes: pod, pods, node, pid, device or kubelet")
 
 
 def _name(process: Process) -> str:

@@ -139,3 +139,32 @@ def test_processes_that_hold_a_device_are_found(agent: Agent, pod: Pod, tmp_path
         record = agent.inject("crash", {"device": str(device)})
         assert [one[0] for one in record["found"]["hit"]] == [holder.pid]
         until(lambda: not state_of(holder.pid))
+
+
+def test_a_stalled_pod_stands_still_by_turns_until_another_agent_undoes_it(
+    start_agent: Start, agent: Agent, pod: Pod
+) -> None:
+    record = agent.bind("stall", {"pods": [pod.target["pod"]]}, stopped_ms=40, runs_ms=40)
+    assert not agent.seen(record)
+    agent.do("inject", record=record)
+    for letter in ("T", "S", "T"):
+        until(lambda letter=letter: state_of(pod.main) == state_of(pod.child) == letter)
+    until(lambda: agent.seen(record))
+    agent.process.kill()
+    agent.process.wait()
+    another = start_agent()
+    another.do("revert", record=record)
+    until(lambda: state_of(pod.main) == state_of(pod.child) == "S")
+    assert not another.seen(record)
+
+
+def test_a_stalled_pod_runs_on_when_it_is_undone(agent: Agent, pod: Pod) -> None:
+    os.kill(pod.child, signal.SIGSTOP)
+    until(lambda: state_of(pod.child) == "T")
+    record = agent.inject("stall", {"pods": [pod.target["pod"]]}, stopped_ms=400, runs_ms=10)
+    until(lambda: state_of(pod.main) == "T")
+    assert agent.revert(record) == "reverted"
+    until(lambda: state_of(pod.main) == "S")
+    assert state_of(pod.child) == "T" and agent.revert(record) == "nothing to do"
+    with pytest.raises(Refusal, match="stopped_ms: got 0"):
+        agent.bind("stall", pod.target, stopped_ms=0, runs_ms=10)

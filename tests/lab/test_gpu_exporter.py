@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import time
 from pathlib import Path
 
 import httpx
 import pytest
 
-from tierdrill.lab.node.gpu_exporter import change
+from tierdrill.lab.node.gpu_exporter import change, take_back
 from tierdrill.process.programs import Program, program
 from tierdrill.process.ready_line import spawn
 
@@ -40,6 +41,32 @@ def test_a_change_is_reported_and_taken_back(tmp_path: Path) -> None:
             assert until("healthy")["telemetry"] is not None
     finally:
         exporter.stop(1.0)
+
+
+def test_a_held_change_lasts_as_long_as_somebody_holds_it(tmp_path: Path) -> None:
+    config = tmp_path / "exporter.json"
+    config.write_text(json.dumps({"gpus": 2, "state_dir": str(tmp_path)}))
+    overrides = tmp_path / "overrides.json"
+
+    def devices() -> object:
+        return json.loads(overrides.read_text())["devices"]
+
+    command = program(Program.GPU_EXPORTER, "--config", config, "--change", '1={"clock_factor": 0.4}', "--hold", "60")
+    for ends in (subprocess.Popen.kill, lambda one: one.stdin.close()):
+        holder = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        assert holder.stdout is not None and holder.stdout.readline() == "held\n"
+        assert devices() == {"1": {"clock_factor": 0.4}}
+        ends(holder)
+        holder.wait()
+        holder.stdout.close()
+        if holder.returncode:
+            take_back(tmp_path, 2)
+        assert devices() == {} and json.loads((tmp_path / "held.json").read_text()) == {}
+    silent = [*command[:-3], '0={"allocatable": false}', "--hold", "0.05"]
+    holder = subprocess.Popen(silent, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
+    assert holder.wait() == 0 and devices() == {}
+    assert holder.stdin is not None
+    holder.stdin.close()
 
 
 @pytest.mark.parametrize(("told", "words"), [('7={"mode": "lost"}', "has GPUs 0 to 1"), ('0={"mode": "odd"}', "odd")])

@@ -128,7 +128,7 @@ class RunLifecycle(Generic[D]):
         opening = Opening(
             self.plan.run, self.home, self.tools, of.environment, of.tiers, of.workloads, self.own, self.kept,
             self.discreet, tuple((fault.kind, fault.target) for fault in self.plan.faults), self.plan.load_s,
-            of.custom_resources,
+            self.plan.fault_s, of.custom_resources,
         )  # fmt: skip
         try:
             session = await self.until_stopped(target_of(of.environment).open(opening))

@@ -195,7 +195,8 @@ class Finding:
 class Opening:
     """What a run asks its target for. `kept` names a deployment that is up and stays up; None: one of the run's own.
 
-    `faults` are the kinds that will be injected with their targets, and `planned_s` is how long the run is to last.
+    `faults` are the kinds that will be injected with their targets, `planned_s` is how long the run is to last, and
+    `fault_s` how long its faults are (0: not known).
     `own` is told of every process that is started. `discreet`: its logs must not tell what is injected (an
     exercise). `observed` are the kinds of custom resources (KIND.GROUP) by which playbooks of other tools are seen
     to run.
@@ -212,6 +213,7 @@ class Opening:
     discreet: bool = False
     faults: tuple[tuple[str, str], ...] = ()
     planned_s: float = 3600.0
+    fault_s: float = 0.0
     observed: tuple[str, ...] = ()
 
 

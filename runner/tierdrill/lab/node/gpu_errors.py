@@ -34,6 +34,8 @@ THROTTLES: Mapping[str, int] = {"thermal": 0x48, "power": 0x04, "power_brake": 0
 0x04 software power cap, 0x08 hardware slowdown, 0x40 hardware thermal slowdown, 0x80 power brake.
 """
 IDLE_REASON = 0x01
+FAILURE = 20
+"""DCGM's word for a GPU whose health is bad."""
 
 
 class OverrideError(ValueError):
@@ -51,6 +53,7 @@ class Settings:
     clock_factor: float = 1.0
     utilization: float | None = None
     throttle: str | None = None
+    allocatable: bool = True
 
     @property
     def effective_xid(self) -> int | None:
@@ -63,6 +66,11 @@ class Settings:
         return self.mode == HEALTHY
 
     @property
+    def offered(self) -> bool:
+        """Whether a device plugin offers it for new work, as far as it learns of its state."""
+        return self.allocatable and self.health < FAILURE
+
+    @property
     def contained(self) -> bool:
         """Whether only the processes of that moment are hit, and those started later are fine."""
         in_place = self.mode in ("ecc_uncorrectable", XID_ERROR)
@@ -71,7 +79,7 @@ class Settings:
     @property
     def health(self) -> int:
         """DCGM's word for it: 0 pass, 10 warning, 20 failure."""
-        return 0 if self.works else 10 if self.contained else 20
+        return 0 if self.works else 10 if self.contained else FAILURE
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,9 @@
 
 On a cluster it runs on each node with GPUs; every metric says that it is emulated. What its GPUs are is changed as in
 the lab, by a file in the state folder, which `--config FILE.json --change INDEX={...}` writes: null takes a setting
-back. Replicas that share the folder feel it.
+back. With `--hold SECONDS` the change lasts as long as somebody writes lines to that program: it is taken back when its
+input ends, or nothing came for so long; where it cannot, by the exporter's next start. Replicas that share the folder
+feel it.
 """
 
 from __future__ import annotations
@@ -10,6 +12,8 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import os
+import select
 import sys
 import uuid
 from collections.abc import Mapping
@@ -24,12 +28,14 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from tierdrill.lab.lab_config import build, make_node
-from tierdrill.lab.node.gpu_errors import OverrideError, change_overrides, changed_settings
+from tierdrill.lab.node.gpu_errors import OverrideError, change_overrides, changed_settings, read_json, write_json
 from tierdrill.lab.node.gpus import OVERRIDES_FILE, GpuBoard
 from tierdrill.lab.serving import bind, run_program, serve_announced
 
 PROGRAM = "gpu-exporter"
 POLL_S = 0.2
+HELD = "held.json"
+"""Which settings of which GPU are somebody's, for as long as that one holds them."""
 
 
 @dataclass(frozen=True)
@@ -65,16 +71,55 @@ def change(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(prog=f"tierdrill {PROGRAM}")
     parser.add_argument("--config", type=Path, required=True)
     parser.add_argument("--change", required=True, metavar="INDEX=JSON")
+    parser.add_argument("--hold", type=float, metavar="SECONDS")
     options = parser.parse_args(argv)
     told = json.loads(options.config.read_text(encoding="utf-8"))
     index, _, written = options.change.partition("=")
     changes = json.loads(written)
-    path = Path(told["state_dir"]) / OVERRIDES_FILE
+    folder, gpus = Path(told["state_dir"]), int(told["gpus"])
     try:
-        change_overrides(path, told["gpus"], int(index), lambda present: changed_settings(present, changes))
+        if options.hold is not None:
+            _note(folder, index, list(changes))
+        _apply(folder, gpus, index, changes)
     except OverrideError as error:
+        _note(folder, index, [])
         parser.error(str(error))
+    if options.hold is not None:
+        sys.stdout.write("held\n")
+        sys.stdout.flush()
+        _await_end(0, options.hold)
+        _apply(folder, gpus, index, dict.fromkeys(changes))
+        _note(folder, index, [])
     return 0
+
+
+def _apply(folder: Path, gpus: int, index: str, changes: Mapping[str, Any]) -> None:
+    change_overrides(folder / OVERRIDES_FILE, gpus, int(index), lambda present: changed_settings(present, changes))
+
+
+def _await_end(fd: int, within_s: float) -> None:
+    """Until the input ends, or nothing comes for so long."""
+    while select.select([fd], [], [], within_s)[0] and os.read(fd, 4096):
+        pass
+
+
+def _held(folder: Path) -> dict[str, list[str]]:
+    found = read_json(folder / HELD) if (folder / HELD).exists() else {}
+    return found if isinstance(found, dict) else {}
+
+
+def _note(folder: Path, index: str, settings: list[str]) -> None:
+    """These settings of a GPU are somebody's now, or nobody's any more."""
+    held = {**_held(folder), index: settings}
+    folder.mkdir(parents=True, exist_ok=True)
+    write_json(folder / HELD, {gpu: names for gpu, names in held.items() if names})
+
+
+def take_back(folder: Path, gpus: int) -> None:
+    """Whoever held a setting has ended with the container that this one follows."""
+    for index, settings in _held(folder).items():
+        _apply(folder, gpus, index, dict.fromkeys(settings))
+        _note(folder, index, [])
 
 
 async def run(config: Mapping[str, Any], ready_fd: int | None) -> None:
@@ -82,6 +127,7 @@ async def run(config: Mapping[str, Any], ready_fd: int | None) -> None:
     specs = make_node(settings.node, settings.gpus, settings.memory_gib, settings.model_name).gpus
     folder = Path(settings.state_dir)
     folder.mkdir(parents=True, exist_ok=True)
+    take_back(folder, settings.gpus)
     board = GpuBoard(settings.node, list(specs), folder, lambda _: [])
     board.boot(str(uuid.uuid4()))
 

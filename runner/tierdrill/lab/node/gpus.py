@@ -18,6 +18,8 @@ from tierdrill.lab.node import gpu_errors as gpu
 from tierdrill.lab.node import kernel_log as kmsg
 
 OVERRIDES_FILE = "overrides.json"
+UNHEALTHY = "unhealthy"
+"""A folder with a file for each GPU that is not offered for new work, named by its index: a device plugin reads it."""
 _LABELS = ("gpu", "UUID", "pci_bus_id", "device", "modelName", "hostname")
 _READINGS = {
     "temperature_c": ("DCGM_FI_DEV_GPU_TEMP", "GPU temperature (in C), emulated."),
@@ -255,7 +257,14 @@ class GpuBoard(Collector):
         return changed
 
     def _publish(self, spec: GpuConfig) -> None:
-        gpu.write_json(self.state_file(spec.index), gpu.state_document(spec, self._tracked[spec.index]))
+        tracked = self._tracked[spec.index]
+        gpu.write_json(self.state_file(spec.index), gpu.state_document(spec, tracked))
+        marker = self._dir / UNHEALTHY / str(spec.index)
+        marker.parent.mkdir(exist_ok=True)
+        if tracked.settings.offered:
+            marker.unlink(missing_ok=True)
+        else:
+            marker.touch()
 
     def _reject(self, reason: str) -> bool:
         if reason != self.error:

@@ -19,6 +19,8 @@ from tierdrill.targets.kubernetes.undo_program import ENDS_IN_S
 REACH_S = 4.0
 """So long an agent is asked that may be cut off by what it does."""
 PROBE_S = 0.7
+SECONDS = 60.0
+"""So long a fault that ends by itself lasts where neither it nor a run says how long."""
 SCOUT = "a scout on another node"
 MECHANISM = Mechanism("", landed_within_s=20.0, gone_within_s=30.0, poll_s=0.3)
 """The times that most of them have."""
@@ -48,7 +50,8 @@ def agent_fault(
 ) -> KubernetesFault:
     """A fault by agents. `aim` gives what each has to do, and what the witnesses need to know.
 
-    One that is `self_timed` cuts its agent off, which ends it by itself after the parameter `seconds`.
+    One that is `self_timed` cuts its agent off, which ends it by itself after the parameter `seconds`; where it has
+    none, with the fault phase of the run.
     """
 
     def bind(place: Place, p: Parameters) -> Parameters:
@@ -59,8 +62,8 @@ def agent_fault(
             what: dict[str, Any] = {"kind": one.kind, "target": one.target, "parameters": one.parameters}
             record = line.order("bind", fault=f"{p['fault']}/{number}", **what)["record"]
             bound.append({"node": one.node.ref.plain(), "boot": one.node.boot_id, "record": record})
-        ends = {ENDS_IN_S: p["seconds"]} if self_timed else {}
-        return {**facts, **ends, "agents": bound, "away": sorted({one.node.name for one in aims})}
+        lasts = {ENDS_IN_S: p.get("seconds", place.told.get("fault_s", SECONDS))} if self_timed else {}
+        return {**facts, **lasts, "agents": bound, "away": sorted({one.node.name for one in aims})}
 
     def inject(place: Place, p: Parameters) -> None:
         planned = {"self_timed": True, "ends_in_s": p[ENDS_IN_S]} if self_timed else {}

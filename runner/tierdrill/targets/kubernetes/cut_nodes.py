@@ -9,7 +9,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from tierdrill.faults.kind import FaultKind
 from tierdrill.targets.base import Proof, TargetError
 from tierdrill.targets.kubernetes import drilled
 from tierdrill.targets.kubernetes.agent_fault import (
@@ -33,12 +32,13 @@ from tierdrill.targets.kubernetes.records import NodeRecord
 KUBELET_PORT = 10250
 REPLICAS = 3
 """So many pods of the node are looked at, at the most."""
+LONGEST_S = 600.0
 MARGIN_S = 30.0
 """So long after its planned end a fault is waited for at the most."""
 
 
 def cut_node(
-    kind: FaultKind,
+    longest_s: float,
     text: str,
     what: str,
     target: Mapping[str, Any],
@@ -47,8 +47,6 @@ def cut_node(
     pods_answer: bool,
 ) -> KubernetesFault:
     """A fault that cuts its own agent off. `kubelet_is` is how a scout finds the kubelet's port while it lasts."""
-    longest = next(one.bounds for one in kind.settings if one.name == "seconds")
-    assert longest is not None
 
     def aim(place: Place, p: Parameters) -> Found:
         node = drilled.node(place, p["node"])
@@ -69,7 +67,7 @@ def cut_node(
         kubelet = scouted(place, p, p["probes"][:1])
         return seen(all(map(well, kubelet)), SCOUT, told(kubelet))
 
-    times = replace(MECHANISM, gone_within_s=longest[1] + MARGIN_S, poll_s=0.5)
+    times = replace(MECHANISM, gone_within_s=longest_s + MARGIN_S, poll_s=0.5)
     return agent_fault(text, aim, landed, gone, times=times, self_timed=True)
 
 

@@ -1,24 +1,36 @@
 """Faults of emulated GPUs: a node's exporter of `tierdrill kubernetes demo` is told by a program beside it, and seen by
 what it reports itself. Replicas that share its state fail or are slow as on such a GPU.
+
+That program holds what it has changed as long as this process writes to it: it takes it back when its input ends.
 """
 
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from tierdrill.lab.node.gpu_errors import Settings
 from tierdrill.targets.base import Mechanism, Proof, TargetError
 from tierdrill.targets.kubernetes import drilled
+from tierdrill.targets.kubernetes.api_errors import ApiError
 from tierdrill.targets.kubernetes.connect import path_of
-from tierdrill.targets.kubernetes.kubernetes_fault import KubernetesFault, Parameters, Place, seen
+from tierdrill.targets.kubernetes.exec_stream import ExecStream
+from tierdrill.targets.kubernetes.kubernetes_fault import KubernetesFault, Parameters, Place, find, seen
 from tierdrill.targets.kubernetes.permissions import may
 from tierdrill.targets.kubernetes.records import pod_of
 from tierdrill.text import read_json
 
 Changes = Mapping[str, Any]
 
+Key = tuple[str, str]
+"""A cluster and a fault's id."""
+
+_HELD: dict[Key, ExecStream] = {}
+"""The lines of this process to those that hold: they outlive each place that is opened."""
+HELD = "held"
+BEATS = 4
 EXPORTER = "app.kubernetes.io/part-of=tierdrill-demo,app.kubernetes.io/component=gpu-exporter"
 CHANGED_WITHIN_S = 15.0
 WELL = Settings()
@@ -28,19 +40,27 @@ NEEDS = (
 )
 
 
-def emulated_gpu_fault(text: str, changes: Callable[[Parameters], Changes]) -> KubernetesFault:
-    """A fault that is these changes of a GPU's settings (see lab.node.gpu_errors)."""
+def emulated_gpu_fault(
+    text: str,
+    changes: Callable[[Parameters], Changes],
+    also: Callable[[Place, Parameters, bool], Proof | None] = lambda place, p, there: None,
+) -> KubernetesFault:
+    """A fault that is these changes of a GPU's settings (see lab.node.gpu_errors). What is seen `also`, by somebody
+    else, counts once the exporter tells of it.
+    """
 
     def bind(place: Place, p: Parameters) -> Parameters:
         node = drilled.node(place, p["node"])
         told = {**p, "host": node.name}
         drilled.refuse_pods(place, [pod_of(_exporter(place, told))])
-        return {"host": node.name, "lines_before": _lines(_read(place, told), changes(p))}
+        at = {"object": node.ref.plain(), "allocatable": gpus_offered(place, node.name)}
+        return {"host": node.name, **at, "lines_before": _lines(_read(place, told), changes(p))}
 
     def inject(place: Place, p: Parameters) -> None:
-        _tell(place, p, changes(p))
+        _hold(place, p, changes(p))
 
     def revert(place: Place, p: Parameters) -> str:
+        _end_hold(place, p)
         _tell(place, p, dict.fromkeys(changes(p)))
         return f"GPU {p['node']}/{p['gpu']} as it was"
 
@@ -48,15 +68,17 @@ def emulated_gpu_fault(text: str, changes: Callable[[Parameters], Changes]) -> K
         gpu, wanted = _read(place, p), changes(p)
         there = all(gpu["settings"][name] == value for name, value in wanted.items())
         new = _lines(gpu, wanted) - p["lines_before"]
-        return seen(there and (new > 0 or wanted.get("xid") is None), _witness(p), _told(p, gpu))
+        if there and (new > 0 or wanted.get("xid") is None):
+            return also(place, p, True) or seen(True, _witness(p), _told(p, gpu))
+        return seen(False, _witness(p), _told(p, gpu))
 
     def gone(place: Place, p: Parameters) -> Proof:
         gpu = _read(place, p)
         well = all(gpu["settings"][name] == getattr(WELL, name) for name in changes(p))
-        return seen(well, _witness(p), _told(p, gpu))
+        return (also(place, p, False) if well else None) or seen(well, _witness(p), _told(p, gpu))
 
     how = Mechanism(f"emulated GPU: {text}", emulated=True, landed_within_s=15.0, gone_within_s=60.0, poll_s=0.5)
-    return KubernetesFault(how, bind, inject, landed, gone, "runner", NEEDS, revert)
+    return KubernetesFault(how, bind, inject, landed, gone, "exporter", NEEDS, revert)
 
 
 def _exporter(place: Place, p: Parameters) -> Mapping[str, Any]:
@@ -71,13 +93,54 @@ def _exporter(place: Place, p: Parameters) -> Mapping[str, Any]:
     raise TargetError(f"{p['node']} has no exporter of emulated GPUs: `tierdrill kubernetes demo` brings one")
 
 
-def _tell(place: Place, p: Parameters, changes: Changes) -> None:
+def _beside(place: Place, p: Parameters, changes: Changes, *more: str) -> ExecStream:
+    """The program beside the exporter, as it begins."""
     pod = _exporter(place, p)
     (container,) = pod["spec"]["containers"]
     command: list[str] = container["command"]
-    argv = [*command[: command.index("--config") + 2], "--change", f"{p['gpu']}={json.dumps(dict(changes))}"]
+    argv = [*command[: command.index("--config") + 2], "--change", f"{p['gpu']}={json.dumps(dict(changes))}", *more]
     metadata = pod["metadata"]
-    stream = place.cluster.exec(metadata["namespace"], metadata["name"], container["name"], argv)
+    return place.cluster.exec(metadata["namespace"], metadata["name"], container["name"], argv)
+
+
+def _hold(place: Place, p: Parameters, changes: Changes) -> None:
+    """Change it for as long as this process lives and the fault is not taken back. TargetError where it refuses."""
+    stream = _beside(place, p, changes, "--hold", f"{p['lease_s']:g}")
+    try:
+        if stream.read_line(CHANGED_WITHIN_S) != HELD:
+            said = stream.finish(0.0).errors.strip().splitlines() or ["its program has ended"]
+            raise TargetError(f"the exporter of {p['node']} refuses: {said[-1]}")
+    except TimeoutError:
+        stream.close()
+        raise TargetError(f"the exporter of {p['node']} was not told within {CHANGED_WITHIN_S:g} s") from None
+    key = (str(place.told["cluster"]), str(p["fault"]))
+    _HELD[key] = stream
+
+    def beat() -> None:
+        pause = threading.Event()
+        while not pause.wait(p["lease_s"] / BEATS) and _HELD.get(key) is stream:
+            try:
+                stream.write(b"\n")
+            except ApiError:
+                return
+
+    threading.Thread(target=beat, name=f"held GPU of {p['node']}", daemon=True).start()
+
+
+def _end_hold(place: Place, p: Parameters) -> None:
+    """Let the program take it back, and wait until it has, so that it comes into nobody's way later."""
+    stream = _HELD.pop((str(place.told["cluster"]), str(p["fault"])), None)
+    if stream is not None:
+        try:
+            stream.end_input()
+            stream.finish(p["lease_s"] + CHANGED_WITHIN_S)
+        except (ApiError, TimeoutError):
+            pass
+        stream.close()
+
+
+def _tell(place: Place, p: Parameters, changes: Changes) -> None:
+    stream = _beside(place, p, changes)
     try:
         ended = stream.finish(CHANGED_WITHIN_S)
     except TimeoutError:
@@ -87,6 +150,13 @@ def _tell(place: Place, p: Parameters, changes: Changes) -> None:
     if ended.code != 0:
         said = ended.errors.strip().splitlines() or [f"exit code {ended.code}"]
         raise TargetError(f"the exporter of {p['node']} refuses: {said[-1]}")
+
+
+def gpus_offered(place: Place, node: str) -> int:
+    """How many GPUs the node's kubelet has for pods, those that are taken included."""
+    found = find(place.cluster, path_of("nodes", name=node))
+    offered = ((found or {}).get("status") or {}).get("allocatable") or {}
+    return int(offered.get(place.settings.gpu.resource, 0))
 
 
 def _read(place: Place, p: Parameters) -> Mapping[str, Any]:

@@ -139,7 +139,8 @@ class _Look:
             pod = self._pods.get(slots[alias].ref.uid) if alias in slots else None
             if pod is None:
                 return (), Objections((self._unknown(alias),))
-            against += self._refused([pod], with_nodes=True)
+            told = faults_of(self._settings)[order.kind].keeper == "gateway"  # and nothing is done on its node
+            against += self._refused([pod], with_nodes=not told)
         elif node is None:
             return (), Objections((self._unknown(order.target.partition("/")[0]),))
         if node is not None:

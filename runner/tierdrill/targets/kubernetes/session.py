@@ -92,6 +92,7 @@ class KubernetesSession(ExternalSession):
         name, names = of.environment.metadata.name, self.names()
         self.place = described(name, self._settings, of.tiers, of.workloads, self.cluster, names) | {
             "home": str(of.home),
+            **({"fault_s": of.fault_s} if of.fault_s else {}),
             "alertmanager": self._monitoring.alertmanager.model_dump(mode="json", exclude_defaults=True),
             "alerts": {alert: one.alert for alert, one in self._monitoring.alerts.items()},
         }

@@ -22,11 +22,13 @@ from tierdrill.targets.kubernetes.power import command, commands_for, is_off
 from tierdrill.targets.kubernetes.records import ObjectRef, seconds
 
 WITNESS = "the node's Lease"
+NEEDS = may("leases", "get", group="coordination.k8s.io", scope="kube-node-lease")
 RENEWALS_MISSED = 1.5
 """A kubelet renews its Lease four times in the time that it is for; so many in a row have not come."""
 
 
-def _bind(place: Place, p: Parameters) -> Parameters:
+def bind(place: Place, p: Parameters) -> Parameters:
+    """The node, how its power is switched, and what a scout that is there sees it by."""
     node = drilled.node(place, p["node"])
     if place.settings.power is None:
         raise TargetError("the environment's document has no kubernetes.power")
@@ -50,7 +52,7 @@ def _off(place: Place, p: Parameters) -> object:
     return command(p["power"], "off")
 
 
-def _on(place: Place, p: Parameters) -> str:
+def switch_on(place: Place, p: Parameters) -> str:
     """Not where it is on already, which some commands take for an error."""
     return "it is on already" if is_off(p["power"]) is False else command(p["power"], "on")
 
@@ -62,7 +64,7 @@ def renewed(place: Place, name: str) -> tuple[float, float]:
     return seconds(spec.get("renewTime")), float(spec.get("leaseDurationSeconds") or 40) / 4
 
 
-def _silent(place: Place, p: Parameters) -> Proof:
+def silent(place: Place, p: Parameters) -> Proof:
     """A scout that is lost itself says nothing: then the Lease does. However long they took to see it, it began after
     the last renewal.
     """
@@ -104,11 +106,11 @@ FAULT = KubernetesFault(
         gone_within_s=600.0,
         poll_s=0.5,
     ),
-    _bind,
+    bind,
     _off,
-    _silent,
+    silent,
     _back,
     "runner",
-    may("leases", "get", group="coordination.k8s.io", scope="kube-node-lease"),
-    _on,
+    NEEDS,
+    switch_on,
 )

@@ -6,6 +6,7 @@ import time
 
 from tierdrill.lab.gateway.picker import LOST, PICKING
 from tierdrill.targets.base import Mechanism, Proof, TargetError
+from tierdrill.targets.kubernetes import drilled
 from tierdrill.targets.kubernetes.api_errors import ApiError
 from tierdrill.targets.kubernetes.gateway_admin import NEEDS, admin_of
 from tierdrill.targets.kubernetes.kubernetes_fault import KubernetesFault, Parameters, Place, seen
@@ -18,10 +19,14 @@ WITNESS = "a request sent through the gateway"
 def _bind(place: Place, p: Parameters) -> Parameters:
     if (router := admin_of(place).router(p["gateway"])) != PICKING:
         raise TargetError(f"{p['gateway']} is {router} as it is")
+    ref = place.names.ref(p["gateway"]).plain()
+    if (pod := still_there(place, ref)) is None:
+        raise TargetError(f"pod {ref['name']} ({p['gateway']}) was replaced since; nothing was touched")
+    drilled.refuse_pods(place, [pod])
     ready = sorted((one.rank, one.model) for one in place.inventory().replicas if one.ready)
     if not ready:
         raise TargetError("no replica is ready: a gateway that rejects is indistinguishable from one that cannot serve")
-    return {"model": ready[0][1], "pod": place.names.ref(p["gateway"]).plain()}
+    return {"model": ready[0][1], "pod": ref}
 
 
 def _tell(place: Place, p: Parameters, *, up: bool) -> str:
