@@ -65,6 +65,7 @@ class Platform:
             "cluster": self.api.get("/api/v1/namespaces/kube-system")["metadata"]["uid"],
             "namespace": self.own,
             "ranks": {"critical": 1},
+            "fault_s": 8.0,
             "settings": {
                 "namespace": self.own,
                 "image": {
@@ -186,6 +187,8 @@ def test_an_agent_is_armed_soon_and_small(platform: Platform) -> None:
         slow("link-loss", {"source": "gateway-a", "destination": "node-2", "loss_percent": 50}),
         ("link-latency", {"source": "gateway-a", "destination": "node-2", "delay_ms": 300}),
         slow("link-jitter", {"source": "gateway-a", "destination": "node-2", "jitter_ms": 600}),
+        ("node-cpu-pressure", {"node": "node-2"}),
+        slow("node-memory-pressure", {"node": "node-2"}),
         ("telemetry-loss", {"node": "node-2"}),
         ("router-fail-closed", {"gateway": "gateway-a"}),
         slow("xid-noise", {"node": "node-2", "count": 2000, "per_second": 20}),
@@ -255,10 +258,12 @@ def test_a_replica_that_was_replaced_keeps_its_name(platform: Platform) -> None:
     platform.gone(order)
 
 
-@pytest.mark.parametrize("kind", ["node-partition", slow("kubelet-stop")])
-def test_a_node_that_is_cut_off_comes_back_by_itself(platform: Platform, kind: str) -> None:
+@pytest.mark.parametrize(
+    ("kind", "lasts"), [("node-partition", {"seconds": 8}), slow("kubelet-stop", {"seconds": 8}), ("node-freeze", {})]
+)
+def test_a_node_that_is_cut_off_comes_back_by_itself(platform: Platform, kind: str, lasts: dict[str, int]) -> None:
     platform.all_ready()
-    order = platform.order(kind, node="node-2", seconds=8)
+    order = platform.order(kind, node="node-2", **lasts)
     platform.port.inject(order)
     platform.landed(order)
     assert not platform.port.gone(order).seen

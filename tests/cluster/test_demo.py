@@ -21,7 +21,11 @@ from tests.cluster.conftest import ClusterInUse, rig
 from tests.cluster.rig.instance import Instance
 from tierdrill.cli.drill_documents import environment_setting
 from tierdrill.cli.folders import shipped_catalogue
+from tierdrill.faults.kind import modules_by_kind
+from tierdrill.faults.registry import checked_parameters
+from tierdrill.targets.kubernetes import gpu_faults
 from tierdrill.targets.kubernetes.cluster_place import Place
+from tierdrill.targets.kubernetes.emulated_gpu import close_holds
 from tierdrill.targets.kubernetes.fault_port import KUBERNETES_FAULTS
 from tierdrill.targets.kubernetes.manifests.demo import DemoOptions, as_yaml, manifests, plan_of
 
@@ -272,6 +276,20 @@ def test_an_emulated_gpu_off_the_bus_is_told_by_its_alert_and_felt_by_its_replic
         fault.revert(place, p)
     until(lambda: fault.gone(place, p).seen)
     platform.api.wait(PODS, lambda pods: pod_ready(pods[name]), WITHIN_S)
+
+
+@pytest.mark.parametrize("kind", [kind for kind, _ in modules_by_kind(gpu_faults)])
+def test_an_emulated_gpu_is_well_again_once_nobody_holds_it(platform: Platform, kind: str) -> None:
+    fault, place = KUBERNETES_FAULTS[kind], place_of(platform)
+    checked = checked_parameters(kind, {"node": "node-2", "gpu": 3})
+    p = {**checked, "fault": f"test/{kind}", "run": "test", "lease_s": 5.0}
+    p |= fault.bind(place, p)
+    fault.inject(place, p)
+    until(lambda: fault.landed(place, p).seen)
+    assert not fault.gone(place, p).seen
+    close_holds()  # as the end of this process would
+    until(lambda: fault.gone(place, p).seen)
+    assert fault.revert(place, p) and fault.gone(place, p).seen
 
 
 def test_applying_the_same_again_changes_nothing(platform: Platform) -> None:

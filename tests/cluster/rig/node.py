@@ -19,6 +19,8 @@ PRIVATE = {
     "kept": ("/etc/cni", "/var/lib/cni", "/var/lib/containerd", "/var/lib/kubelet", "/var/log"),
 }
 """Folders that a node has for itself: `lost` with its power, as memory is, or `kept`, as a disk is."""
+UNHEALTHY_GPUS = "/run/tierdrill/gpus/unhealthy"
+"""Where a node's device plugin learns which GPUs it must not offer, and the exporter of emulated ones says so."""
 MOUNT_POINTS = sorted(folder for folders in PRIVATE.values() for folder in folders)
 UNSHARED = ("unshare", "--mount", "--pid", "--uts", "--fork", "--kill-child", "--mount-proc")
 
@@ -46,7 +48,7 @@ class Node:
         self.pods = f"10.244.{self.number}.0/24"
         self.net = f"td-{instance.name}-{name}"
         self.folder = instance.folder / name
-        self.unhealthy = self.folder / "unhealthy-gpus"
+        self.unhealthy = Path(f"{self.folder}{UNHEALTHY_GPUS}")
         self.group = instance.group.below(name)
         self.programs = Programs(instance)
 
@@ -70,7 +72,7 @@ class Node:
             shutil.rmtree(f"{self.folder}{name}", ignore_errors=True)
         for name in MOUNT_POINTS:
             Path(f"{self.folder}{name}").mkdir(parents=True, exist_ok=True)
-        self.unhealthy.mkdir(exist_ok=True)
+        self.unhealthy.mkdir(parents=True, exist_ok=True)
         settings = self.folder / "settings.json"
         settings.write_text(json.dumps(self._settings(), indent=1))
         init = (sys.executable, "-I", str(Path(__file__).with_name("node_init.py")), str(settings))
@@ -102,7 +104,7 @@ class Node:
             "group": self.group.path,
             "gpus": self.gpus,
             "labels": self.labels,
-            "unhealthy": str(self.unhealthy),
+            "unhealthy": UNHEALTHY_GPUS,
             "image": str(self.instance.folder / "image.tar"),
             "ca": str(certificates.ca),
             "kubelet_kubeconfig": str(certificates.kubeconfig(self.name)),
