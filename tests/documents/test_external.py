@@ -74,6 +74,23 @@ def test_a_drill_is_as_slow_as_its_environment_says(tmp_path: Path) -> None:
     assert paced(written, 1.0) == written
 
 
+def test_a_drill_may_have_other_deadlines_there(tmp_path: Path) -> None:
+    drill = read_catalogue(GOOD).catalogue.drills["node-loss"]
+    alert, playbook = drill.expect.alerts.must_fire[0].alert, drill.expect.playbooks.must_fire[0].playbook
+    read(tmp_path)
+    times = f"drills: {{node-loss: {{within: {{{alert}: 100s, {playbook}: 3m}}}}}}\n"
+    changed(tmp_path, ENVIRONMENT, ("pace: 10\n", f"pace: 10\n{times}"))
+    catalogue = read_catalogue(tmp_path).catalogue
+    there = setting_of(catalogue, "node-loss").drill.expect
+    assert (there.alerts.must_fire[0].within, there.playbooks.must_fire[0].within) == (100.0, 180.0)
+    paced_ones = [one.within for one in there.alerts.must_fire[1:]]
+    assert paced_ones == [10 * (one.within or 0) for one in drill.expect.alerts.must_fire[1:]]
+    wrong = (f"{alert}: 100s", "NodeNotReadi: 100s"), ("{node-loss: {", "{node-los: {within: {A: 1s}}, node-loss: {")
+    changed(tmp_path, ENVIRONMENT, *wrong)
+    said = "\n".join(lines(tmp_path))
+    assert "no alert or playbook named 'NodeNotReadi'" in said and "no drill named 'node-los'" in said
+
+
 def test_a_playbook_has_as_much_more_time_for_its_steps() -> None:
     written = read_catalogue(GOOD).catalogue.playbooks["reschedule-critical"]
     (before, *_), (step, *_) = written.steps, paced_playbook(written, 10.0).steps

@@ -17,7 +17,7 @@ import pytest
 from tierdrill.lab.lab_config import GpuConfig, build
 from tierdrill.lab.node import gpu_errors as gpu
 from tierdrill.lab.replica.language_model import expected_answer
-from tierdrill.lab.replica.replica_program import ReplicaSettings, on_given_gpu
+from tierdrill.lab.replica.replica_program import Replica, ReplicaSettings, on_given_gpu
 from tierdrill.process import ready_line as spawn
 from tierdrill.process.child import Child
 
@@ -357,5 +357,9 @@ def test_a_replica_looks_at_the_gpu_that_it_was_given(devices: str, file: str | 
         },
         "replica",
     )
-    assert on_given_gpu(settings, devices).gpu_state_file == file
+    given = on_given_gpu(settings, devices)
+    assert given.gpu_state_file == file
+    rank = [line for line in Replica(given).metrics.render().decode().splitlines() if line.startswith("tierdrill_gpu")]
+    number = re.sub(r"\D", "", file or "")
+    assert rank == ([f'tierdrill_gpu_tier_rank{{gpu="{number}",node="n",tier="t"}} 1.0'] if file else [])
     assert on_given_gpu(replace(settings, gpu_state_dir=None), devices).gpu_state_file is None

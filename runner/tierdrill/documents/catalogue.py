@@ -16,7 +16,7 @@ from tierdrill.documents.models.scenario import Scenario
 from tierdrill.documents.models.tier_tests import TierTests
 from tierdrill.documents.models.tiers import Tiers
 from tierdrill.documents.models.workloads import Workloads
-from tierdrill.documents.pace import paced, paced_playbook
+from tierdrill.documents.pace import drill_in, paced_playbook
 from tierdrill.documents.problems import Problem
 
 KEPT_OUT = "(kept out)"
@@ -139,7 +139,7 @@ def setting_of(catalogue: Catalogue, drill_name: str) -> DrillSetting:
     environment = catalogue.environments[drill.environment]
     load = with_recordings(drill.load, catalogue.folders_of("Drill", drill_name))
     return DrillSetting(
-        drill=paced(drill.model_copy(update={"load": load}), environment.pace),
+        drill=drill_in(environment, drill.model_copy(update={"load": load})),
         experiment=catalogue.experiments[drill.experiment].content,
         environment=environment,
         tiers=catalogue.tiers[environment.tiers],

@@ -1,6 +1,6 @@
 """A drill at the pace of its environment: what takes the lab a second takes a real platform minutes."""
 
-from typing import Any
+from typing import Any, TypeVar
 
 from tierdrill.documents.models.drill import (
     AlertExpectation,
@@ -17,9 +17,11 @@ from tierdrill.documents.models.drill import (
     Shape,
     TierExpectation,
 )
+from tierdrill.documents.models.environment import Environment
 from tierdrill.documents.models.playbook import Playbook, Step, Verify
 from tierdrill.documents.models.units import Part
 
+_Part = TypeVar("_Part", bound=Part)
 _TIMES: dict[type[Part], tuple[str, ...]] = {
     Phases: tuple(Phases.model_fields),
     Blip: tuple(Blip.model_fields),
@@ -40,6 +42,32 @@ def paced(drill: Drill, pace: float) -> Drill:
     """The drill with every time of its own multiplied; those that its tiers promise are the platform's."""
     found: Drill = _slower(drill, pace)
     return found
+
+
+def drill_in(environment: Environment, drill: Drill) -> Drill:
+    """The drill as it is in that environment: at its pace, and with the deadlines that it has there alone."""
+    found = paced(drill, environment.pace)
+    if drill.metadata.name not in environment.drills:
+        return found
+    within, expect = environment.drills[drill.metadata.name].within, found.expect
+    alerts = tuple(_due(one, within.get(one.alert)) for one in expect.alerts.must_fire)
+    playbooks = tuple(_due_playbook(one, within.get(one.playbook)) for one in expect.playbooks.must_fire)
+    changed = {
+        "alerts": expect.alerts.model_copy(update={"must_fire": alerts}),
+        "playbooks": expect.playbooks.model_copy(update={"must_fire": playbooks}),
+    }
+    return found.model_copy(update={"expect": expect.model_copy(update=changed)})
+
+
+def _due(value: _Part, within: float | None) -> _Part:
+    return value if within is None else value.model_copy(update={"within": within})
+
+
+def _due_playbook(one: PlaybookExpectation, within: float | None) -> PlaybookExpectation:
+    """Where the drill says only when its effect must be seen, that is what is due then."""
+    if one.within is None and one.effect.within is not None:
+        return one.model_copy(update={"effect": _due(one.effect, within)})
+    return _due(one, within)
 
 
 def paced_playbook(playbook: Playbook, pace: float) -> Playbook:

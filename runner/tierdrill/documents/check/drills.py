@@ -13,7 +13,7 @@ from tierdrill.documents.models.environment import Environment
 from tierdrill.documents.models.playbook import Playbook
 from tierdrill.documents.models.tiers import Tiers
 from tierdrill.documents.overrides import fill, references
-from tierdrill.documents.pace import paced
+from tierdrill.documents.pace import drill_in
 from tierdrill.documents.problems import listed, nearest, shown
 from tierdrill.documents.reading.reading_state import Place
 from tierdrill.documents.sample_size import not_measured
@@ -41,7 +41,7 @@ def check_drills(context: Context) -> None:
         _check_expects(context, place.at("expect"), drill)
         check_phases(context, place, drill)
         environment = context.environment_of(drill)
-        check_load(context, place, drill if environment is None else paced(drill, environment.pace))
+        check_load(context, place, drill if environment is None else drill_in(environment, drill))
         if environment is not None and tiers is not None:
             _check_measured(place, drill, environment, tiers)
         check_sabotages(context, place.at("sabotages"), drill, inventory)

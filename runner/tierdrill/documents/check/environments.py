@@ -47,6 +47,7 @@ def check_environments(context: Context) -> None:
             )
         if environment.target == "lab":
             _check_clock(place.at("clock"), environment)
+        _check_drills(context, place.at("drills"), environment)
         check_external(place, environment, document if document and workloads else None, workloads)
         check_kubernetes(place, environment, document, workloads)
         check_dependencies(place.at("dependencies"), environment.dependencies)
@@ -72,6 +73,17 @@ def check_environments(context: Context) -> None:
         inventory = context.inventory_of(environment)
         if inventory is not None and workloads is not None:
             _check_protected(place.at("protected"), environment, inventory, workloads)
+
+
+def _check_drills(context: Context, place: Place, environment: Environment) -> None:
+    """Its own deadlines: of drills that there are, for what they expect."""
+    for name, times in environment.drills.items():
+        context.known(place.at(name), "Drill", name)
+        if (drill := context.catalogue.drills.get(name)) is not None:
+            fire = drill.expect
+            names = [one.alert for one in fire.alerts.must_fire] + [one.playbook for one in fire.playbooks.must_fire]
+            for expected in times.within:
+                place.at(name, "within", expected).known(expected, "alert or playbook", names)
 
 
 def check_region(place: Place, environment: Environment, tiers: Tiers) -> None:

@@ -105,6 +105,14 @@ class EnvironmentGates(Part):
     budget_window: Duration = 2_592_000.0
 
 
+class DrillTimes(Part):
+    """What one drill promises here: of an alert or a playbook that must fire, within what time of the fault's effect.
+    These are this environment's own seconds, which no pace multiplies.
+    """
+
+    within: dict[str, Duration] = Field(min_length=1, examples=[{"NodeNotReady": "100s"}])
+
+
 class Environment(Part):
     """kind: Environment.
 
@@ -112,7 +120,7 @@ class Environment(Part):
     here. Pages go to a stub that speaks PagerDuty's Events v2, never to a person. `target: external` is a platform that
     somebody else runs: `load` and `monitoring` say where it is reached, `names` what there is, and `pace` by how much
     its drills are slower than the lab's: it multiplies their phases, their `within`, the moments of their load shapes
-    and the windows of their guardrails.
+    and the windows of their guardrails. `drills` gives a single one other deadlines.
     `target: kubernetes` is a cluster, which `kubernetes` describes; load, monitoring and pace are as with external.
     """
 
@@ -129,6 +137,7 @@ class Environment(Part):
     names: Names = Names()
     kubernetes: KubernetesSettings | None = None
     pace: float = Field(default=1.0, ge=1.0, le=1000.0)
+    drills: dict[Name, DrillTimes] = Field(default_factory=dict)
     clock: Clock = Clock()
     lease: Duration = Field(default=5.0, description="time after which a fault that is not renewed is undone; 1s to 1h")
     blast_radius: BlastRadius = BlastRadius()

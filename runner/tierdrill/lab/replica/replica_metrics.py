@@ -43,6 +43,12 @@ class ReplicaMetrics:
         errors = Counter("tierdrill_replica_errors", "Requests failed, by kind.", (*_LABELS, "kind"), registry=registry)
         self._cuda_errors = errors.labels(*labels, "cuda_error")
 
+    def has_gpu(self, node: str, gpu: int, tier: str, rank: int) -> None:
+        """What the lab's controller tells of a GPU, and on a cluster only who was given it."""
+        told = "Rank of a tier that has a replica on this GPU; 1 is the most important."
+        placed = Gauge("tierdrill_gpu_tier_rank", told, ("node", "gpu", "tier"), registry=self._registry)
+        placed.labels(node, str(gpu), tier).set(rank)
+
     def occupancy(self, running: int, waiting: int, slots: int) -> None:
         self._running.set(running)
         self._waiting.set(waiting)

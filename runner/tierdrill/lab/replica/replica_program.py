@@ -82,6 +82,8 @@ class Replica:
     def __init__(self, config: ReplicaSettings) -> None:
         self.config = config
         self.metrics = ReplicaMetrics(config.model, config.name)
+        if config.gpu_state_dir is not None and config.gpu_state_file is not None:
+            self.metrics.has_gpu(config.node, config.gpu, config.tier, config.rank)
         gpu_state = None if config.gpu_state_file is None else Path(config.gpu_state_file)
         self.gpu = GpuView(gpu_state, time.time())
         self.engine = Engine(
@@ -304,13 +306,13 @@ def _model_metadata(model: str) -> dict[str, Any]:
 
 
 def on_given_gpu(settings: ReplicaSettings, devices: str) -> ReplicaSettings:
-    """The settings with the state file of the first of these devices, as NVIDIA_VISIBLE_DEVICES names them: by its
-    index, or by a name that ends in it. Of another one nothing is known.
+    """The settings with the index and the state file of the first of these devices, as NVIDIA_VISIBLE_DEVICES names
+    them: by its index, or by a name that ends in it. Of another one nothing is known.
     """
     index = re.search(r"(?:^|-)(\d{1,2})$", devices.partition(",")[0])
     if settings.gpu_state_dir is None or index is None:
         return settings
-    return replace(settings, gpu_state_file=f"{settings.gpu_state_dir}/gpu-{index[1]}.state")
+    return replace(settings, gpu=int(index[1]), gpu_state_file=f"{settings.gpu_state_dir}/gpu-{index[1]}.state")
 
 
 async def run(config: Mapping[str, Any], ready_fd: int | None) -> None:
