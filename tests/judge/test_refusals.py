@@ -68,6 +68,14 @@ def test_rank_2_waits_in_vain_while_rank_3_is_served() -> None:
     assert order(upper, served(ticks(13.1, 15, 0.1))) is Status.PASSED
 
 
+def test_of_rejections_that_do_not_say_why_no_order_is_told() -> None:
+    lower = served(ticks(10.02, 12, 0.1))
+    assert order(refused(ticks(10, 12, 0.05), "too-many-requests"), lower) is Status.INCONCLUSIVE
+    assert order(refused([10.5, 11.5], "too-many-requests"), lower) is Status.PASSED
+    both = [*refused(ticks(10, 12, 0.05), "queue-full"), *refused(ticks(10, 12, 0.5), "too-many-requests")]
+    assert order(both, lower) is Status.FAILED
+
+
 @pytest.mark.parametrize("elsewhere", [{"model": "draft"}, {"gateway": 1}])
 def test_another_model_or_gateway_has_slots_of_its_own(elsewhere: dict[str, Any]) -> None:
     assert order(refused(ticks(10, 12, 0.05), "shed"), served(ticks(10.02, 12, 0.1), **elsewhere)) is Status.PASSED

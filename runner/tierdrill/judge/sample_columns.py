@@ -13,6 +13,8 @@ COLUMNS = (
 
 CHOICE_REASONS = frozenset({"shed", "capped", "queue-full", "preempted"})
 """Why a gateway turns a request away on purpose; for any other reason, or for none, it is an outage."""
+UNEXPLAINED = frozenset({"", "too-many-requests"})
+"""Of a rejection that does not say why: somebody before the gateway may have turned it away."""
 UNKNOWN = frozenset({"dropped", "missing"})
 """Outcomes that say nothing of the service: what they would have been is judged at its best and at its worst."""
 

@@ -10,7 +10,7 @@ from tierdrill.documents.models.tiers import Tiers
 from tierdrill.documents.models.units import show_duration, show_ratio
 from tierdrill.documents.sample_size import BAD_AT_LEAST
 from tierdrill.judge.checks.refusal_order import judge_refusal_order
-from tierdrill.judge.sample_columns import CHOICE_REASONS, UNKNOWN
+from tierdrill.judge.sample_columns import CHOICE_REASONS, UNEXPLAINED, UNKNOWN
 from tierdrill.judge.samples import TierSamples
 from tierdrill.judge.statistics import wilson
 from tierdrill.judge.timeline import Timeline
@@ -19,7 +19,6 @@ from tierdrill.text import plural
 
 # Reasons for which a gateway turns a request away for want of capacity; "no-endpoint" is an outage.
 CAPACITY_REASONS = CHOICE_REASONS | {"queue-timeout"}
-UNEXPLAINED = frozenset({"", "too-many-requests"})
 """Reasons that are none: of a status alone it cannot be told why a request was turned away."""
 REFUSED_AT_THE_DOOR = frozenset({"shed", "queue-full", "circuit-open"})
 GOODPUT_WINDOW_S = 3

@@ -11,7 +11,8 @@ from collections.abc import Iterable, Mapping
 from itertools import pairwise
 
 from tierdrill.documents.models.tiers import Tiers
-from tierdrill.judge.sample_columns import CHOICE_REASONS
+from tierdrill.documents.sample_size import BAD_AT_LEAST
+from tierdrill.judge.sample_columns import CHOICE_REASONS, UNEXPLAINED
 from tierdrill.judge.samples import TierSamples
 from tierdrill.judge.verdict import Check, Status
 
@@ -49,8 +50,10 @@ def judge_refusal_order(tiers: Tiers, samples: Mapping[str, TierSamples], events
             if count >= max(INVERSIONS_MIN, INVERSIONS_SHARE * refused):
                 worse.append(f"{count} of {lower} served while {upper} was turned away ({refused} in all)")
     known = any(len(part) > part.unknown for part in samples.values())
-    status = Status.FAILED if worse else Status.PASSED if known else Status.INCONCLUSIVE
-    seen = "; ".join(worse) or (
+    bare = {name: _unexplained(samples[name]) for name in ranked[:-1]}
+    untold = [f"{count} {name} rejections do not say why" for name, count in bare.items() if count >= BAD_AT_LEAST]
+    status = Status.FAILED if worse else Status.PASSED if known and not untold else Status.INCONCLUSIVE
+    seen = "; ".join(worse or untold) or (
         f"{refused_in_all} refusals, none while a less important tier was served"
         if shared
         else "no two tiers were served by one model"
@@ -65,6 +68,13 @@ def judge_refusal_order(tiers: Tiers, samples: Mapping[str, TierSamples], events
         events=events,
         samples=refused_in_all,
     )
+
+
+def _unexplained(part: TierSamples) -> int:
+    if not _refused(part):
+        return 0
+    pairs = zip(part.not_answered("outcome"), part.not_answered("reason"), strict=True)
+    return sum(outcome in ("rejected", "refused") and (reason or "") in UNEXPLAINED for outcome, reason in pairs)
 
 
 def _refused(part: TierSamples) -> bool:
