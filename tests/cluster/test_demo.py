@@ -278,7 +278,13 @@ def test_an_emulated_gpu_off_the_bus_is_told_by_its_alert_and_felt_by_its_replic
     platform.api.wait(PODS, lambda pods: pod_ready(pods[name]), WITHIN_S)
 
 
-@pytest.mark.parametrize("kind", [kind for kind, _ in modules_by_kind(gpu_faults)])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        kind if kind == "gpu-unallocatable" else pytest.param(kind, marks=pytest.mark.slow)
+        for kind, _ in modules_by_kind(gpu_faults)
+    ],
+)
 def test_an_emulated_gpu_is_well_again_once_nobody_holds_it(platform: Platform, kind: str) -> None:
     fault, place = KUBERNETES_FAULTS[kind], place_of(platform)
     checked = checked_parameters(kind, {"node": "node-2", "gpu": 3})
