@@ -143,6 +143,20 @@ def test_a_lease_that_is_taken_at_the_same_moment_is_lost(api: FakeApi, drilled:
         lease.take(RUN, f"{RUN}@here", 5.0)
 
 
+def test_a_lease_that_is_renewed_while_it_is_given_up_is_given_up(api: FakeApi, drilled: KubernetesPort) -> None:
+    lease = DrillLease(drilled.place.cluster, "tierdrill")
+    lease.take(RUN, f"{RUN}@here", 5.0)
+
+    def meddle(method: str, path: str, body: Any) -> None:
+        if method == "PATCH" and path == LEASE:
+            api.meddle = lambda *call: None
+            api.change(LEASE, lambda found: found["spec"].update(renewTime="now"))
+
+    api.meddle = meddle
+    lease.release(f"{RUN}@here")
+    assert lease.look().renewed == "now" and lease.look().holder == ""
+
+
 def test_the_kill_switch_refuses_runs_and_stops_the_one_that_is(
     api: FakeApi, drilled: KubernetesPort, wardens: Wardens
 ) -> None:

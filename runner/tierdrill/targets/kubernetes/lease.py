@@ -27,7 +27,7 @@ NEEDS = (
 )
 NAME = "drill"
 HALT = f"{PREFIX}halt"
-LOOK_S = 0.5
+LOOK_S, ATTEMPTS = 0.5, 10
 
 
 class LeaseLost(TargetError):
@@ -130,12 +130,19 @@ class DrillLease:
         return state
 
     def release(self, holder: str) -> None:
-        """Give it up, if it is ours."""
-        found = find(self._cluster, self.path)
-        if found is not None and _state(found).holder == holder:
+        """Give it up, if it is ours. Our own beat, or the warden, may change it meanwhile."""
+        for left in reversed(range(ATTEMPTS)):
+            found = find(self._cluster, self.path)
+            if found is None or _state(found).holder != holder:
+                return
             version = found["metadata"]["resourceVersion"]
             gone = {"labels": {RUN_LABEL: None}, "annotations": {WARDED: None}}
-            self._patch({"metadata": {"resourceVersion": version, **gone}, "spec": {"holderIdentity": None}})
+            try:
+                self._patch({"metadata": {"resourceVersion": version, **gone}, "spec": {"holderIdentity": None}})
+                return
+            except ApiError as error:
+                if error.status != CONFLICT or not left:
+                    raise
 
     def halt(self, why: str | None) -> None:
         """Set the kill switch with its reason, or lift it (None)."""
