@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from tierdrill.documents.models.drill import Drill, Stream
 from tierdrill.documents.models.environment import Environment
+from tierdrill.documents.models.tiers import Tiers
 from tierdrill.documents.models.workloads import Model, Workloads
+
+BUY_MAX = 1000
+"""More replicas of one model than that are not looked for."""
 
 Demand = Mapping[tuple[str, str], float]
 """Slots kept busy, by (tier, model)."""
@@ -69,6 +72,104 @@ def peak_demand(drills: Iterable[Drill], workloads: Workloads) -> dict[tuple[str
     return most
 
 
-def replicas_needed(slots: float, model: Model, gateways: int) -> int:
-    """Replicas that have so many slots."""
-    return math.ceil(slots / (max(1, model.slots // gateways) * gateways) - 1e-9)
+@dataclass(frozen=True)
+class CapacityRow:
+    """A tier's share of a model at peak, in slots. The tuples are N, N+1 and N+2: all nodes, one lost, two lost.
+
+    `headroom` is what is left after this and all more important tiers, below 0 what is missing;
+    `preemption` what this tier can take from others; `buy` the replicas that are missing for all tiers to fit at N+1.
+    """
+
+    model: str
+    tier: str
+    rank: int
+    demand: float
+    reserved: int
+    slots: tuple[int, int, int]
+    headroom: tuple[float, float, float]
+    preemption: float
+    buy: int
+
+
+def capacity_rows(tiers: Tiers, workloads: Workloads, size: Size, demand: Demand) -> list[CapacityRow]:
+    """Every tier that a model serves, or is asked by, most important first."""
+    rows = []
+    for model in workloads.models:
+        slots = (size.slots(model), size.slots(model, 1), size.slots(model, 2))
+        everything = sum(busy for (_, name), busy in demand.items() if name == model.name)
+        used = 0.0
+        for tier in tiers.by_rank():
+            busy = demand.get((tier.name, model.name), 0.0)
+            routed = any(route.tier == tier.name and route.model in (None, model.name) for route in workloads.routes)
+            if not busy and not routed:
+                continue
+            used += busy
+            rows.append(
+                CapacityRow(
+                    model=model.name,
+                    tier=tier.name,
+                    rank=tier.rank,
+                    demand=busy,
+                    reserved=tier.reserved_slots * size.gateways if routed else 0,
+                    slots=slots,
+                    headroom=(slots[0] - used, slots[1] - used, slots[2] - used),
+                    preemption=sum(demand.get((name, model.name), 0.0) for name in tier.may_preempt),
+                    buy=_to_buy(model, size, everything),
+                )
+            )
+    return rows
+
+
+def _to_buy(model: Model, size: Size, demand: float) -> int:
+    """Replicas to add so that the demand fits with one node lost."""
+    replicas = size.replicas_of(model)
+    for more in range(BUY_MAX):
+        bigger = Size(size.nodes, size.gateways, {model.name: replicas + more})
+        if bigger.slots(model, nodes_lost=1) >= demand - 1e-9:
+            return more
+    return BUY_MAX
+
+
+def rank_one_short(rows: Iterable[CapacityRow], tiers: Tiers) -> dict[str, float]:
+    """Slots that rank 1 lacks with one node lost, by model: after it has preempted whom it may, and sent to its
+    fallback model what that has room for.
+    """
+    rows = list(rows)
+    top = tiers.by_rank()[0]
+    mine = {row.model: row.headroom[1] + row.preemption for row in rows if row.tier == top.name}
+    there = [row.headroom[1] for row in rows if row.model == top.fallback_model]
+    spare = max(0.0, min(there, default=0.0))
+    lacking = {model: -left for model, left in mine.items() if left < 0.0}
+    return {model: lacks for model, lacks in lacking.items() if model == top.fallback_model or lacks > spare}
+
+
+@dataclass(frozen=True)
+class CostRow:
+    """A tier's GPU seconds over a span, used and kept reserved, and what they cost (None without a price)."""
+
+    tier: str
+    used_gpu_s: float
+    reserved_gpu_s: float
+    used_cost: float | None
+    reserved_cost: float | None
+
+
+def cost_rows(
+    tiers: Tiers, workloads: Workloads, environment: Environment, size: Size, demand: Demand, span_s: float
+) -> list[CostRow]:
+    """What each tier uses and has reserved over a span of seconds with that demand. A slot is its part of a replica's
+    GPU; in the lab a replica has the part of a GPU that its memory takes.
+    """
+    price = environment.cost.gpu_hour / 3600.0 if environment.cost is not None else None
+    rows = []
+    for tier in tiers.by_rank():
+        used = reserved = 0.0
+        for model in workloads.models:
+            gpus = min(1.0, model.memory_gib / environment.lab.gpu_memory_gib) if environment.target == "lab" else 1.0
+            routed = any(route.tier == tier.name and route.model in (None, model.name) for route in workloads.routes)
+            kept = min(tier.reserved_slots * size.gateways, size.slots(model)) if routed else 0
+            used += demand.get((tier.name, model.name), 0.0) * gpus / model.slots * span_s
+            reserved += kept * gpus / model.slots * span_s
+        costs = (None, None) if price is None else (used * price, reserved * price)
+        rows.append(CostRow(tier.name, used, reserved, *costs))
+    return rows

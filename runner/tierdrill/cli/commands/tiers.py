@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from tierdrill.cli.commands.tiers_impact import capacity, cost, diff
 from tierdrill.cli.drill_documents import seen_from_here, whole_catalogue
 from tierdrill.cli.errors import Refusal
 from tierdrill.cli.folders import FOLDERS, Surroundings
@@ -28,6 +29,10 @@ ENDINGS = (".yaml", ".yml")
 @click.group("tiers")
 def command() -> None:
     """Lint, test, compare, size and price the tiers of a platform."""
+
+
+for further in (diff, capacity, cost):
+    command.add_command(further)
 
 
 @command.command("lint")

@@ -71,6 +71,13 @@ class Clock(Part):
     window_floor: Duration = 3.0
 
 
+class Cost(Part):
+    """What a GPU costs here: `gpu_hour` in the currency."""
+
+    gpu_hour: float = Field(gt=0, examples=[2.5])
+    currency: str = Field(default="USD", pattern="^[A-Z]{3}$")
+
+
 class Dependency(Part):
     """Something that must be healthy before an unattended drill starts here. Exactly one of http, tcp, path is given.
 
@@ -142,6 +149,7 @@ class Environment(Part):
     lease: Duration = Field(default=5.0, description="time after which a fault that is not renewed is undone; 1s to 1h")
     blast_radius: BlastRadius = BlastRadius()
     protected: Annotated[tuple[str, ...], Frozen] = ()
+    cost: Cost | None = None
     pager: Literal["stub"] = "stub"
     idle_floor: Ratio = 0.0
     dependencies: Annotated[tuple[Dependency, ...], Frozen] = ()
