@@ -23,6 +23,7 @@ from tierdrill.monitoring.burn_rate_windows import (
     scaled,
 )
 from tierdrill.monitoring.infrastructure_alerts import infrastructure_alerts
+from tierdrill.policy.slo_export import Series
 
 HISTORY_SHARE = 0.9
 """A burn alert counts only once this share of its long window's scrapes is there."""
@@ -103,13 +104,22 @@ def _tier_rules(tier: Tier, models: str, clock: Clock) -> list[Rule]:
     return rules if latency is None else [*rules, latency]
 
 
-def _error_ratio(tier: Tier, window_s: float) -> Rule:
+def slo_series(tier: Tier) -> Series:
+    """The gateways' series that tell whether a tier's promises are kept."""
     outcomes = _COUNTING if tier.objectives.rejections_count else _EXCUSING
-    window = promql_duration(window_s)
-    bad = f'sum by (tier) (rate(tierdrill_requests_total{{tier="{tier.name}",outcome=~"{outcomes.bad}"}}[{window}]))'
-    counted = (
-        f'sum by (tier) (rate(tierdrill_requests_total{{tier="{tier.name}",outcome=~"{outcomes.counted}"}}[{window}]))'
+    return Series(
+        bad=f'tierdrill_requests_total{{tier="{tier.name}",outcome=~"{outcomes.bad}"}}',
+        counted=f'tierdrill_requests_total{{tier="{tier.name}",outcome=~"{outcomes.counted}"}}',
+        buckets=f'tierdrill_request_duration_seconds_bucket{{tier="{tier.name}"}}',
+        count=f'tierdrill_request_duration_seconds_count{{tier="{tier.name}"}}',
     )
+
+
+def _error_ratio(tier: Tier, window_s: float) -> Rule:
+    series = slo_series(tier)
+    window = promql_duration(window_s)
+    bad = f"sum by (tier) (rate({series.bad}[{window}]))"
+    counted = f"sum by (tier) (rate({series.counted}[{window}]))"
     # No traffic: no ratio. A 0/0 would be NaN, which compares false and so looks like a pass.
     expr = f"{bad} / ({counted} > 0)"
     return {"record": recording_rule_name(window_s), "expr": expr, "labels": {"tier": tier.name}}

@@ -144,3 +144,13 @@ def somebody_may_override(tiers: TierSet) -> None:
     for tier, place in tiers.by_tier:
         if not tier.may_override:
             place.report(f"nobody may override a rule of {tier.name}", "rights.override names a role")
+
+
+def reviews_are_not_overdue(tiers: TierSet) -> None:
+    """A promise that nobody has looked at for longer than agreed is one of another time."""
+    for tier, place in tiers.by_tier:
+        due = tier.review_due
+        if due is not None and due < tiers.today:
+            place.at("reviewed").report(f"{tier.name} was to be reviewed by {due}", "the day of its last review")
+        elif tier.review_every is not None and tier.reviewed is None:
+            place.at("review_every").report(f"{tier.name} was never reviewed", "reviewed says on which day it was")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from tierdrill.cli.commands.tiers_exchange import export, import_slos
 from tierdrill.cli.commands.tiers_impact import capacity, cost, diff
 from tierdrill.cli.drill_documents import seen_from_here, whole_catalogue
 from tierdrill.cli.errors import Refusal
@@ -31,7 +32,7 @@ def command() -> None:
     """Lint, test, compare, size and price the tiers of a platform."""
 
 
-for further in (diff, capacity, cost):
+for further in (diff, capacity, cost, import_slos, export):
     command.add_command(further)
 
 

@@ -293,8 +293,8 @@ def _show(impact: Impact) -> None:
         click.echo(f"  {one}")
     moved = sum(one.requests for one in impact.moved)
     click.echo(f"\nof {impact.requests:,} requests ({impact.source}), {moved:,} change tier")
-    for one in impact.moved:
-        click.echo(f"  {one.before} -> {one.after}: {one.requests:,}")
+    for kind in impact.moved:
+        click.echo(f"  {kind.before} -> {kind.after}: {kind.requests:,}")
     click.echo("\nbusiest minute, before -> after")
     rows = [
         (outlook.tier, *(_pair(pair, form) for pair, form in (
@@ -304,8 +304,8 @@ def _show(impact: Impact) -> None:
     ]  # fmt: skip
     click.echo(table(rows, ("tier", "requests", "busy slots", "wait p50", "wait p99", "rejected"), "  "))
     click.echo("\ndrills that would no longer pass" if impact.lost else "\nno drill that would no longer pass")
-    for one in impact.lost:
-        click.echo(f"  {one.drill}: {one.why}")
+    for drill in impact.lost:
+        click.echo(f"  {drill.drill}: {drill.why}")
     for one in impact.unapproved:
         click.echo(
             f"\nnot approved: {one.about} {one.field}: a promise of rank 1 gets weaker; see approvals in the docs"

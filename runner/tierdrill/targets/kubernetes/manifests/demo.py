@@ -25,6 +25,7 @@ from tierdrill.lab.lab_plan import lab_config
 from tierdrill.monitoring.alertmanager_config import alertmanager_config
 from tierdrill.monitoring.binaries import MonitoringUnavailable, require
 from tierdrill.monitoring.prometheus_rules import prometheus_rules
+from tierdrill.policy.priority_export import kubernetes_priority as priority
 from tierdrill.process.programs import Program
 from tierdrill.targets.base import TargetError
 from tierdrill.targets.kubernetes.manifests.demo_monitoring import monitoring
@@ -41,7 +42,6 @@ from tierdrill.targets.kubernetes.manifests.demo_plan import (
     Json,
     digest,
     metadata,
-    priority,
 )
 from tierdrill.targets.kubernetes.manifests.demo_pods import (
     CONFIG,

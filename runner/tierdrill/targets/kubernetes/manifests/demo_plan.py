@@ -21,8 +21,6 @@ NAME = "tierdrill-demo"
 PRIVATE_NETWORKS = ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10")
 """Whoever reaches a gateway from these is inside: a gateway's Service is not open to others."""
 
-PRIORITY_OF_PLATFORM = 1_000_000
-PRIORITY_STEP = 1_000
 SYSTEM_STAYS_S = 2
 """How long what all tiers need stays bound to a node that is lost, in seconds. Replicas stay as long as the environment
 says, by default Kubernetes' 5 minutes: to move them sooner is a playbook's job.
@@ -110,11 +108,6 @@ class DemoPlan:
 
     def rank(self, model: ModelConfig) -> int:
         return self.config.tier(model.tier).rank
-
-
-def priority(rank: int) -> int:
-    """Rank 1 is the most important tier, and has the highest value."""
-    return PRIORITY_OF_PLATFORM - PRIORITY_STEP * rank
 
 
 def metadata(name: str, namespace: str | None, labels: Mapping[str, str]) -> Json:
