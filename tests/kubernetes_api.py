@@ -36,6 +36,19 @@ class Refusal(Exception):
         }  # fmt: skip
 
 
+def workloads_of(models: Mapping[str, str]) -> Object:
+    """A Workloads document of models, each with its tier."""
+    of_tests = {"risk": "low", "impact": "low", "frequency": "constant", "rationale": "of the tests"}
+    return {
+        "apiVersion": "tierdrill/v1",
+        "kind": "Workloads",
+        "metadata": {"name": "models", "owner": "tests", "title": "Models"},
+        "tiers": "serving",
+        "models": [{"name": model, "tier": tier, **of_tests} for model, tier in models.items()],
+        "routes": [{"tier": tier} for tier in models.values()],
+    }
+
+
 class FakeApi:
     """The store behind the server. `calls` are (method, path) of every request.
 

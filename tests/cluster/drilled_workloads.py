@@ -18,6 +18,7 @@ from kubernetes import client
 
 from tests.cluster.api_witness import ApiWitness, pod_ready
 from tests.cluster.rig.image import NAME as IMAGE
+from tests.kubernetes_api import workloads_of
 from tierdrill.documents.models.kubernetes import KubernetesSettings
 from tierdrill.faults.registry import KINDS
 from tierdrill.targets.kubernetes.drill_permissions import needed
@@ -126,7 +127,7 @@ def two_tiers(api: ApiWitness, kubeconfig: Path, folder: Path) -> Iterator[Drill
             "namespace": own,
             "settings": settings.model_dump(mode="json", exclude_defaults=True),
             "ranks": {"critical": 1, "best-effort": 3},
-            "workloads": {},
+            "workloads": workloads_of({model: tier for tier, model in MODELS.items()}),
             "names": {},
         }
         found = Drilled(api, namespace, own, place)

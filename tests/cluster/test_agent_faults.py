@@ -13,6 +13,7 @@ from tests.cluster.api_witness import ApiWitness, pod_ready
 from tests.cluster.conftest import ClusterInUse
 from tests.cluster.rig.image import NAME as IMAGE
 from tests.cluster.rig.image import host_python
+from tests.kubernetes_api import workloads_of
 from tierdrill.faults.registry import KINDS, checked_parameters
 from tierdrill.targets.base import FaultOrder, TargetError
 from tierdrill.targets.kubernetes import agents
@@ -22,14 +23,6 @@ from tierdrill.targets.kubernetes.ledger_map import RunMap
 pytestmark = pytest.mark.cluster
 OPT_IN = {"tierdrill.io/drills": "allowed"}
 SERVE = "echo well >/tmp/index.html; echo up 1 >/tmp/metrics; exec /bin/busybox httpd -f -p 8080 -h /tmp"
-MODEL = {
-    "name": "assistant",
-    "tier": "critical",
-    "risk": "low",
-    "impact": "low",
-    "frequency": "constant",
-    "rationale": "of the tests",
-}
 LEASE_S = 3.0
 
 
@@ -78,14 +71,7 @@ class Platform:
                 "gateways": {**self._selected("gateway"), "picker": self._selected("picker")},
                 "exporter": self._selected("exporter"),
             },
-            "workloads": {
-                "apiVersion": "tierdrill/v1",
-                "kind": "Workloads",
-                "metadata": {"name": "models", "owner": "tests", "title": "One model"},
-                "tiers": "serving",
-                "models": [MODEL],
-                "routes": [{"tier": "critical"}],
-            },
+            "workloads": workloads_of({"assistant": "critical"}),
             "names": {
                 **{node["metadata"]["name"]: _ref("Node", node) for node in nodes},
                 "assistant-1": {**_ref("Pod", by_app["assistant"]), "workload": "Deployment assistant"},

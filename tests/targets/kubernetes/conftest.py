@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.kubernetes_api import KUBE_SYSTEM, FakeApi, serving
+from tests.kubernetes_api import KUBE_SYSTEM, FakeApi, serving, workloads_of
 from tierdrill.targets.kubernetes.fault_port import KubernetesPort
 
 ALLOWED = {"tierdrill.io/drills": "allowed"}
@@ -87,7 +87,7 @@ def place(api: FakeApi, kubeconfig: Path) -> dict[str, Any]:
         "namespace": "tierdrill",
         "settings": {"tiers": tiers},
         "ranks": {"critical": 1, "best-effort": 3},
-        "workloads": {},
+        "workloads": workloads_of({"assistant": "critical", "batch": "best-effort"}),
         "names": names,
     }
 

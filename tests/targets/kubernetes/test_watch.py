@@ -41,7 +41,7 @@ class FakeCluster:
         self.lists, self.watches, self.asked_from = lists, watches, list[str]()
         self.done = lambda: None
 
-    def chunks(self, path: str, *, labels: str, fields: str) -> Iterator[dict[str, Any]]:
+    def chunks(self, path: str, shape: object, *, labels: str, fields: str) -> Iterator[dict[str, Any]]:
         found = self.lists.pop(0)
         if isinstance(found, Exception):
             raise found

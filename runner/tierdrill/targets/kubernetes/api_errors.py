@@ -76,3 +76,11 @@ def _advice(status: int, message: str) -> str:
     if status == 410:
         return "; what was asked for is older than what the server remembers: list again"
     return ""
+
+
+def asked_pause(answer: Any) -> float | None:
+    """The seconds that the server asks to wait, where it asks for it."""
+    try:
+        return max(0.0, float(answer.headers.get("Retry-After", ""))) if answer.status in (429, 503) else None
+    except ValueError:
+        return None

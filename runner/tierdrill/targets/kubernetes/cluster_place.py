@@ -9,14 +9,15 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from tierdrill.documents.models.kubernetes import KubernetesSettings, Pods
+from tierdrill.documents.models.kubernetes import KubernetesSettings
 from tierdrill.documents.models.tiers import Tiers
 from tierdrill.documents.models.workloads import Workloads
-from tierdrill.targets.base import Inventory, NodeState, ReplicaState
-from tierdrill.targets.kubernetes.connect import Cluster, path_of
+from tierdrill.targets.base import Inventory
+from tierdrill.targets.kubernetes.connect import Cluster
 from tierdrill.targets.kubernetes.kubeconfig import kubeconfig_path
-from tierdrill.targets.kubernetes.names import NameTable, Slot, table_of
-from tierdrill.targets.kubernetes.records import ObjectRef, PodRecord, node_of, pod_of
+from tierdrill.targets.kubernetes.names import NameTable, Slot
+from tierdrill.targets.kubernetes.records import ObjectRef
+from tierdrill.targets.kubernetes.survey import Survey, look, pods_in
 
 REF = tuple(field.name for field in fields(ObjectRef))
 
@@ -72,50 +73,21 @@ class Place:
         """Which object each name of the documents stands for."""
         return names_from(self.told["names"])
 
+    @cached_property
+    def _workloads(self) -> Workloads:
+        return Workloads.model_validate(self.told["workloads"])
+
     def names_now(self) -> NameTable:
         """As `names`, but pods that were replaced since the run began have given their names to those that came."""
-        if not self.told["workloads"]:
-            return self.names
-        pods = {tier: self._pods(told) for tier, told in self.settings.tiers.items()}
-        gateways = self._pods(self.settings.gateways) if self.settings.gateways is not None else []
-        workloads = Workloads.model_validate(self.told["workloads"])
-        return table_of(self.settings, workloads, (), pods, gateways, before=self.names)
+        return self._now(pods_in(self.cluster, self.settings))
 
-    def _pods(self, told: Pods) -> list[PodRecord]:
-        return [
-            pod_of(raw)
-            for namespace in told.namespaces
-            for raw in self.cluster.pages(path_of("pods", namespace), labels=told.selector)
-        ]
+    def _now(self, seen: Survey) -> NameTable:
+        return seen.names(self.settings, self._workloads, self.names)
 
     def inventory(self) -> Inventory:
-        """What the names stand for now. What is gone, or has been replaced since the run began, is not in it."""
-        nodes = [node_of(raw) for raw in self.cluster.pages(path_of("nodes"))]
-        pods: list[ReplicaState] = []
-        for tier, told in self.settings.tiers.items():
-            pods += [self._replica(tier, pod) for pod in self._pods(told) if not pod.ended]
-        mine = {ref.uid: alias for alias, ref in self.names.nodes.items()}
-        return Inventory(
-            tuple(NodeState(mine[n.uid], n.ready == "True", n.cordoned, n.boot_id) for n in nodes if n.uid in mine),
-            (),
-            tuple(pods),
-            tuple(self.names.gateways),
-        )
-
-    def _replica(self, tier: str, pod: PodRecord) -> ReplicaState:
-        name = self.names.alias("replica", pod.name)
-        return ReplicaState(
-            name=name,
-            model=name.rpartition("-")[0],
-            tier=tier,
-            rank=self.ranks[tier],
-            node=None if pod.node is None else self.names.alias("node", pod.node),
-            gpu=None,
-            state=pod.phase.lower(),
-            ready=pod.ready,
-            restarts=pod.restarts,
-            generation=0,
-        )
+        """What the names stand for now."""
+        seen = look(self.cluster, self.settings)
+        return seen.inventory(self._now(seen), self.settings, self._workloads, self.ranks)
 
 
 def names_from(plain: Mapping[str, Mapping[str, str]]) -> NameTable:

@@ -4,16 +4,19 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from tierdrill.history.kinds.response_kinds import WATCH
-from tierdrill.targets.base import GpuState, Inventory, NodeState, ReplicaState, TargetError
+from tierdrill.targets.base import Inventory, ReplicaState, TargetError
 from tierdrill.targets.kubernetes.connect import Cluster, path_of
 from tierdrill.targets.kubernetes.evidence import node_sight, pod_sight
-from tierdrill.targets.kubernetes.names import NameTable, table_of
-from tierdrill.targets.kubernetes.records import NodeRecord, ObjectRef, PodRecord
-from tierdrill.targets.kubernetes.watch import Change, ObjectWatch, Raw
+from tierdrill.targets.kubernetes.names import NameTable
+from tierdrill.targets.kubernetes.records import POD_LIST, ObjectRef, PodRecord
+from tierdrill.targets.kubernetes.survey import Survey
+from tierdrill.targets.kubernetes.watch import Change, ObjectWatch
 
 if TYPE_CHECKING:
     from tierdrill.documents.models.kubernetes import KubernetesSettings, Pods
@@ -22,8 +25,6 @@ if TYPE_CHECKING:
 
 LISTED_WITHIN_S = 30.0
 NODES = "nodes"
-WITHOUT_WORD = "unknown"
-"""The state of what is on a node that says nothing any more."""
 Gap = Callable[[str, float, str], object]
 """What was not heard of, for how many seconds, and why."""
 
@@ -42,26 +43,28 @@ class ClusterView:
         changed: Callable[[str, Change], object],
         gap: Gap,
     ) -> None:
-        self._settings, self._tiers, self._workloads = settings, tiers, workloads
+        self._settings, self._workloads = settings, workloads
+        self._ranks = {tier.name: tier.rank for tier in tiers.tiers}
         self._lock = threading.Lock()
-        self._table: NameTable | None = None
+        self._last_change = object()
+        self._looked: tuple[object, NameTable, Inventory] | None = None
         self._lives: dict[str, _Lives] = {}
 
-        def watch(what: str, path: str, keep: Callable[[Raw], Any], labels: str = "") -> ObjectWatch:
+        def tell(what: str, change: Change) -> None:
+            self._last_change = object()
+            changed(what, change)
+
+        def watch(what: str, path: str, **how: Any) -> ObjectWatch:
             part = what if what == NODES else "pods"
             return ObjectWatch(
-                cluster,
-                path,
-                lambda change: changed(what, change),
-                lambda seconds, why: gap(f"{WATCH}{part}", seconds, why),
-                labels=labels,
-                keep=keep,
+                cluster, path, partial(tell, what), lambda seconds, why: gap(f"{WATCH}{part}", seconds, why), **how
             )
 
         def pods(what: str, group: Pods) -> list[ObjectWatch]:
-            return [watch(what, path_of("pods", name), pod_sight, group.selector) for name in group.namespaces]
+            how = {"keep": pod_sight, "shape": POD_LIST, "labels": group.selector}
+            return [watch(what, path_of("pods", name), **how) for name in group.namespaces]
 
-        self._nodes = watch(NODES, path_of(NODES), node_sight)
+        self._nodes = watch(NODES, path_of(NODES), keep=node_sight)
         self._tier_pods = {tier: pods(tier, group) for tier, group in settings.tiers.items()}
         self._gateways = pods("gateways", settings.gateways) if settings.gateways is not None else []
 
@@ -89,59 +92,26 @@ class ClusterView:
         """Names and inventory as of now; TargetError before everything was listed."""
         if not all(watch.listed.is_set() for watch in self.watches):
             raise TargetError("the cluster has not been listed yet")
-        nodes = [sight.record for sight in list(self._nodes.objects.values())]
-        pods = {tier: _pods(group) for tier, group in self._tier_pods.items()}
-        gateways = _pods(self._gateways)
         with self._lock:
-            self._table = table_of(self._settings, self._workloads, nodes, pods, gateways, before=self._table)
-            every = {pod.uid: pod for group in pods.values() for pod in group}
-            return self._table, self._inventory(self._table, nodes, every)
+            now = self._last_change
+            if self._looked is None or self._looked[0] is not now:
+                seen = Survey(
+                    nodes=_records([self._nodes]),
+                    pods={tier: _records(group) for tier, group in self._tier_pods.items()},
+                    gateways=_records(self._gateways),
+                )
+                names = seen.names(self._settings, self._workloads, self._looked[1] if self._looked else None)
+                inventory = seen.inventory(names, self._settings, self._workloads, self._ranks)
+                pods = (seen.by_uid.get(slot.ref.uid) for slot in names.replicas.values())
+                replicas = tuple(map(self._lived, inventory.replicas, pods))
+                self._looked = (now, names, replace(inventory, replicas=replicas))
+            return self._looked[1:]
 
-    def _inventory(
-        self, names: NameTable, nodes: Sequence[NodeRecord], pods: Mapping[str, PodRecord]
-    ) -> Inventory:
-        by_uid = {node.uid: node for node in nodes}
-        mine = {alias: by_uid[ref.uid] for alias, ref in names.nodes.items() if ref.uid in by_uid}
-        ready = {node.name: node.ready == "True" for node in nodes}
-        tier_of = {model.name: model.tier for model in self._workloads.models}
-        ranks = {tier.name: tier.rank for tier in self._tiers.tiers}
-
-        def replica(alias: str) -> ReplicaState:
-            pod, model = pods.get(names.replicas[alias].ref.uid), alias.rpartition("-")[0]
-            lives = self._lives.setdefault(alias, _Lives())
-            if pod is not None:
-                lives.see(pod)
-            heard = pod is not None and ready.get(pod.node or "", True)
-            state = "unplaced" if pod is None else pod.state if heard else WITHOUT_WORD
-            return ReplicaState(
-                name=alias,
-                model=model,
-                tier=tier_of[model],
-                rank=ranks[tier_of[model]],
-                node=None if pod is None or pod.node is None else names.alias("node", pod.node),
-                gpu=None,
-                state=state,
-                ready=state == "ready",
-                restarts=lives.restarts,
-                generation=lives.pods,
-            )
-
-        return Inventory(
-            nodes=tuple(
-                NodeState(alias, node.ready == "True", node.cordoned, node.boot_id) for alias, node in mine.items()
-            ),
-            gpus=tuple(gpu for alias, node in mine.items() for gpu in self._gpus(alias, node)),
-            replicas=tuple(map(replica, names.replicas)),
-            gateways=tuple(names.gateways),
-        )
-
-    def _gpus(self, alias: str, node: NodeRecord) -> Iterable[GpuState]:
-        """By number: the last are those that the node's device plugin does not offer any more."""
-        resource = self._settings.gpu.resource
-        capacity, usable = (int(has.get(resource, 0)) for has in (node.capacity, node.allocatable))
-        for index in range(capacity):
-            state = WITHOUT_WORD if node.ready != "True" else "healthy" if index < usable else "defective"
-            yield GpuState(f"{alias}/{index}", alias, index, "", state, emulated=False)
+    def _lived(self, replica: ReplicaState, pod: PodRecord | None) -> ReplicaState:
+        lives = self._lives.setdefault(replica.name, _Lives())
+        if pod is not None:
+            lives.see(pod)
+        return replace(replica, restarts=lives.restarts, generation=lives.pods)
 
 
 class _Lives:
@@ -184,5 +154,5 @@ def shown(inventory: Inventory, names: NameTable) -> dict[str, Any]:
     return {"nodes": nodes, "replicas": replicas}
 
 
-def _pods(watches: Iterable[ObjectWatch]) -> list[PodRecord]:
-    return [sight.record for watch in watches for sight in list(watch.objects.values())]
+def _records(watches: Iterable[ObjectWatch]) -> tuple[Any, ...]:
+    return tuple(sight.record for watch in watches for sight in list(watch.objects.values()))

@@ -12,13 +12,13 @@ from types import MappingProxyType
 from typing import Any, TypeVar
 from urllib.parse import quote
 
-import pydantic_core
 import urllib3
 from kubernetes import client
+from pydantic_core import SchemaValidator, core_schema
 
 from tierdrill.documents.models.kubernetes import KubernetesSettings
 from tierdrill.targets.base import TargetError
-from tierdrill.targets.kubernetes.api_errors import ApiError, refused, unreachable
+from tierdrill.targets.kubernetes.api_errors import ApiError, asked_pause, refused, unreachable
 from tierdrill.targets.kubernetes.exec_stream import ExecStream
 from tierdrill.targets.kubernetes.kubeconfig import load
 from tierdrill.targets.kubernetes.permissions import Permission
@@ -29,7 +29,8 @@ NAME = "tierdrill"
 CONNECT_S, READ_S = 2.0, 10.0
 PATIENCE_S = 10.0
 """So long, in all, one call waits where the server asks for it by Retry-After."""
-CALLS_PER_S, BURST = 20.0, 20
+CALLS_PER_S, BURST = 20.0, 100
+"""A look at a cluster takes some dozens of calls; that many need not wait for each other."""
 PAGE = 500
 _CONTINUE = re.compile(rb'"metadata":\s*\{[^{}]*"continue":\s*("[^"]+")')
 _BEFORE_ITEMS = 4096
@@ -41,6 +42,7 @@ MERGE_PATCH = "application/merge-patch+json"
 APPLY_PATCH = "application/apply-patch+yaml"
 SILENCE_S, WATCH_S = 75.0, 300
 LOG_BYTES = 1_000_000
+ANYTHING = SchemaValidator(core_schema.dict_schema())
 
 Record = TypeVar("Record")
 
@@ -85,10 +87,12 @@ class Cluster:
         """The object or list at a path; the query's names are the API's own, such as labelSelector."""
         return _parsed(self._where, self._call("GET", path, query))
 
-    def chunks(self, path: str, *, labels: str = "", fields: str = "", limit: int = PAGE) -> Iterator[dict[str, Any]]:
+    def chunks(
+        self, path: str, shape: SchemaValidator = ANYTHING, *, labels: str = "", fields: str = "", limit: int = PAGE
+    ) -> Iterator[dict[str, Any]]:
         """A list in pages of so many, each with `metadata.resourceVersion`; ApiError 410 where it took too long.
 
-        While one page is made sense of, the next is on its way.
+        What its `shape`, such as POD_LIST, does not name is left out. While one page is made sense of, the next comes.
         """
         query: dict[str, str | int | bool] = {"limit": limit}
         query |= {"labelSelector": labels} if labels else {}
@@ -99,7 +103,7 @@ class Cluster:
                 early = _CONTINUE.search(answer.data, 0, _BEFORE_ITEMS)
                 token = json.loads(early[1]) if early else ""
                 following = ahead.submit(self._call, "GET", path, query | {"continue": token}) if token else None
-                page = _parsed(self._where, answer)
+                page = _parsed(self._where, answer, shape)
                 yield page
                 token = (page.get("metadata") or {}).get("continue") or ""
                 if following is None and not token:
@@ -112,15 +116,23 @@ class Cluster:
             yield from page.get("items") or ()
 
     def records(
-        self, path: str, make: Callable[[Mapping[str, Any]], Record], *, labels: str = "", fields: str = ""
+        self,
+        path: str,
+        make: Callable[[Mapping[str, Any]], Record],
+        shape: SchemaValidator = ANYTHING,
+        *,
+        labels: str = "",
+        fields: str = "",
     ) -> tuple[Record, ...]:
         """A whole list as records. One that has expired half-way is begun again, once: half a list is none."""
-        try:
-            return tuple(map(make, self.pages(path, labels=labels, fields=fields)))
-        except ApiError as error:
-            if error.status != EXPIRED:
-                raise
-        return tuple(map(make, self.pages(path, labels=labels, fields=fields)))
+        for last in (False, True):
+            try:
+                pages = self.chunks(path, shape, labels=labels, fields=fields)
+                return tuple(make(item) for page in pages for item in page.get("items") or ())
+            except ApiError as error:
+                if error.status != EXPIRED or last:
+                    raise
+        raise AssertionError
 
     def send(
         self,
@@ -294,7 +306,7 @@ class Cluster:
                 refreshed = True
                 self._reload()
                 continue
-            pause = _asked_pause(answer)
+            pause = asked_pause(answer)
             if pause is None or time.monotonic() + pause > until:
                 raise refused(self._where, answer.status, data, answer.reason or "")
             time.sleep(pause)
@@ -323,20 +335,10 @@ class Cluster:
         return api, str(settings.host)
 
 
-def _parsed(where: str, answer: Any) -> dict[str, Any]:
+def _parsed(where: str, answer: Any, shape: SchemaValidator = ANYTHING) -> dict[str, Any]:
     try:
-        found = pydantic_core.from_json(answer.data)
+        found: dict[str, Any] = shape.validate_json(answer.data)
     except ValueError:
-        found = None
-    if not isinstance(found, dict):
         words = "something that is not JSON; is it a Kubernetes API server, or a login page in front of it?"
-        raise ApiError(f"{where} answers with {words}", answer.status)
+        raise ApiError(f"{where} answers with {words}", answer.status) from None
     return found
-
-
-def _asked_pause(answer: Any) -> float | None:
-    """The seconds that the server asks to wait, where it asks for it."""
-    try:
-        return max(0.0, float(answer.headers.get("Retry-After", ""))) if answer.status in (429, 503) else None
-    except ValueError:
-        return None

@@ -6,11 +6,13 @@ slot: when its pod is replaced, the new pod of the same workload takes it over.
 
 from __future__ import annotations
 
+import math
 import re
 import string
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from itertools import count
 from typing import Any
 
@@ -41,7 +43,7 @@ class NameTable:
     replicas: Mapping[str, Slot] = field(default_factory=dict)
     gateways: Mapping[str, Slot] = field(default_factory=dict)
 
-    @property
+    @cached_property
     def pods(self) -> dict[str, Slot]:
         """Those of models and gateways."""
         return {**self.replicas, **self.gateways}
@@ -59,10 +61,18 @@ class NameTable:
         """The name for a real one, by kind: node, gpu (`REAL/0`), replica, gateway; itself where it has no other."""
         if kind in ("node", "gpu"):
             real, slash, index = name.partition("/")
-            return next((alias for alias, ref in self.nodes.items() if ref.name == real), real) + slash + index
-        slots = self.replicas if kind == "replica" else self.gateways if kind == "gateway" else {}
-        now = next((alias for alias, slot in slots.items() if slot.ref.name == name), None)
-        return now or next((alias for alias, slot in slots.items() if name in slot.former), name)
+            return self._aliases["node"].get(real, real) + slash + index
+        return self._aliases.get(kind, {}).get(name, name)
+
+    @cached_property
+    def _aliases(self) -> dict[str, dict[str, str]]:
+        """The names by kind and real name; that of a pod which is there comes before one that it had earlier."""
+        found = {"node": {ref.name: alias for alias, ref in reversed([*self.nodes.items()])}}
+        for kind, slots in (("replica", self.replicas), ("gateway", self.gateways)):
+            last = [*slots.items()][::-1]
+            found[kind] = {name: alias for alias, slot in last for name in slot.former}
+            found[kind] |= {slot.ref.name: alias for alias, slot in last}
+        return found
 
     def renamed(self, labels: Mapping[str, Any]) -> dict[str, Any]:
         """An alert's labels, which have the drill's own keys (node, gpu, replica, gateway), with the drill's names."""
@@ -129,25 +139,29 @@ def _filled(
     standing = {pod.uid for pod in pods if not pod.deleting}
     known = {slot.ref.uid for slot in slots.values()}
     chosen = {choice.name: alias for alias, choice in names.items() if choice.name is not None}
-    for pod in sorted((one for one in pods if one.uid in standing - known), key=lambda one: (one.created, one.name)):
-        free = [alias for alias, slot in found.items() if slot.ref.uid not in standing]
-        alias = next((one for one in free if found[one].ref.name == pod.name), None)
-        alias = alias or next((one for one in free if found[one].workload == pod.workload), None)
+    new = [pod for pod in pods if pod.uid in standing and pod.uid not in known]
+    free = {alias: slot for alias, slot in slots.items() if slot.ref.uid not in standing}
+    unused = (name for name in map(name_of, count()) if name not in found and name not in names)
+    for pod in sorted(new, key=lambda one: (one.created, one.name)):
+        alias = next((one for one, slot in free.items() if slot.ref.name == pod.name), None)
+        alias = alias or next((one for one, slot in free.items() if slot.workload == pod.workload), None)
         asked = chosen.get(pod.name)
         if alias is None and asked is not None and asked not in found:
             alias = asked
-        alias = alias or next(name for name in map(name_of, count()) if name not in found and name not in names)
+        alias = alias or next(unused)
+        free.pop(alias, None)
         former = (found[alias].ref.name, *found[alias].former)[:FORMER_MAX] if alias in found else ()
         found[alias] = Slot(pod.ref, pod.workload, former)
     there = {pod.uid for pod in pods}
+    of = Counter(slot.workload for slot in found.values())
     for alias in sorted(found, key=by_name, reverse=True):
         workload = found[alias].workload
-        surplus = (
+        if (
             workload is not None
-            and workload in desired
-            and (sum(slot.workload == workload for slot in found.values()) > desired[workload])
-        )
-        if surplus and found[alias].ref.uid not in there:
+            and found[alias].ref.uid not in there
+            and of[workload] > desired.get(workload, math.inf)
+        ):
+            of[workload] -= 1
             del found[alias]
     return {alias: found[alias] for alias in sorted(found, key=by_name)}
 
@@ -171,10 +185,12 @@ def _node_names(
     for alias, choice in settings.names.items():
         if alias.rpartition("-")[0] not in {*models, "gateway"}:
             found[alias] = _chosen(alias, choice, there, drilled, pods).ref
-    left = [node for node in drilled.values() if node.ref not in found.values()]
+    taken = {ref.uid for ref in found.values()}
+    left = [node for node in drilled.values() if node.uid not in taken]
     found |= {node.name: node.ref for node in left if _NODE.match(node.name) and node.name not in found}
     free = (name for name in map("node-{}".format, count(1)) if name not in there and name not in found)
-    found |= {next(free): node.ref for node in left if node.ref not in found.values()}
+    taken = {ref.uid for ref in found.values()}
+    found |= {next(free): node.ref for node in left if node.uid not in taken}
     return {alias: found[alias] for alias in sorted(found, key=by_name)}
 
 

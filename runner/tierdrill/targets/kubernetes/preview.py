@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from tierdrill.documents.catalogue import DrillSetting
 from tierdrill.documents.models.kubernetes import KubernetesSettings
-from tierdrill.faults.radius import ConcurrentFaults, Layout, links_of
+from tierdrill.faults.radius import ConcurrentFaults
 from tierdrill.faults.registry import KINDS
 from tierdrill.targets.base import FaultOrder, Preview, TargetError
 from tierdrill.targets.kubernetes.connect import Cluster
@@ -83,17 +83,18 @@ class _Look:
         self._settings, self._cluster, self._there = settings, cluster, there
         self._limits = setting.environment.limits
         self.names = there.names(settings, setting.workloads)
-        self._pods = {pod.uid: pod for pods in (*there.pods.values(), there.gateways) for pod in pods}
+        ranks = {tier.name: tier.rank for tier in setting.tiers.tiers}
+        self._layout = there.inventory(self.names, settings, setting.workloads, ranks).layout
         self._on: dict[str, tuple[PodRecord, ...]] = {}
 
     def node(self, target: str) -> NodeRecord | None:
         """The node that a target is, or has in it; None where there is none of that name."""
         ref = self.names.nodes.get(target.partition("/")[0])
-        return None if ref is None else self._there.node(ref.name)
+        return None if ref is None else self._there.by_name.get(ref.name)
 
     def at(self, order: FaultOrder) -> tuple[tuple[str, ...], Objections]:
         """What goes with the target, in words, and what speaks against the fault."""
-        reach = ConcurrentFaults(self._limits, self._layout())
+        reach = ConcurrentFaults(self._limits, self._layout)
         refusals = [str(violation) for violation in reach.add(order.kind, order.target)]
         if faults_of(self._settings)[order.kind].keeper == "agent" and self._settings.agent == "forbidden":
             refusals.append(f"{order.kind} needs an agent on a node, and kubernetes.agent is forbidden")
@@ -120,8 +121,8 @@ class _Look:
         if gateway is None or node is None:
             told = f"got link {order.target}, on a cluster expected one between a gateway and a node"
             return (), Objections((told,))
-        pod = self._pods.get(gateway.uid)
-        host = self._there.node(pod.node) if pod is not None else None
+        pod = self._there.by_uid.get(gateway.uid)
+        host = self._there.by_name.get(pod.node) if pod is not None else None
         if pod is None or host is None:
             return (), Objections((f"{gateway} is gone",))
         near = not node_refused(self._settings, host, self._there.own_node)
@@ -136,7 +137,7 @@ class _Look:
         if order.target_kind in ("replica", "gateway"):
             alias = order.target
             slots = self.names.pods
-            pod = self._pods.get(slots[alias].ref.uid) if alias in slots else None
+            pod = self._there.by_uid.get(slots[alias].ref.uid) if alias in slots else None
             if pod is None:
                 return (), Objections((self._unknown(alias),))
             told = faults_of(self._settings)[order.kind].keeper == "gateway"  # and nothing is done on its node
@@ -173,9 +174,7 @@ class _Look:
             self._on |= pods_on(self._cluster, [name])
         return self._on[name]
 
-    def _refused(
-        self, pods: Iterable[PodRecord], *, with_nodes: bool = False, everywhere: bool = False
-    ) -> Objections:
+    def _refused(self, pods: Iterable[PodRecord], *, with_nodes: bool = False, everywhere: bool = False) -> Objections:
         """Why these pods may not be hit. `everywhere`: they go with their node, whoever's they are, which is worth
         knowing of namespaces that have not opted in.
         """
@@ -187,14 +186,14 @@ class _Look:
                 remarks.append(f"{pod.ref} goes too, and its namespace has not opted in")
             elif of_namespace:
                 refusals.append(of_namespace)
-            host = self._there.node(pod.node) if with_nodes else None
+            host = self._there.by_name.get(pod.node) if with_nodes else None
             refusals.append(node_refused(self._settings, host, self._there.own_node) if host is not None else "")
             refusals.append(pod_refused(self._settings, pod))
         return Objections(tuple(refusals), tuple(remarks))
 
     def _room(self, falling: Sequence[PodRecord]) -> Objections:
         """Whether what has to go elsewhere would fit there, on a few nodes that are asked."""
-        going = [pod for pod in falling if moves(pod) and self._tier_of(pod)]
+        going = [pod for pod in falling if moves(pod) and self._there.tier_of.get(pod.uid)]
         lost = {pod.node for pod in falling}
         hosts = [node for node in self._there.nodes if node.name not in lost and can_host(node)]
         asked = hosts[:HOSTS_MAX]
@@ -202,19 +201,15 @@ class _Look:
         if not left:
             return Objections()
         where = f"on {len(asked)} of the {len(hosts)} other nodes" if len(hosts) > len(asked) else "anywhere else"
-        told = listed([f"{pod.name} ({self._tier_of(pod)})" for pod in left], 4)
+        told = listed([f"{pod.name} ({self._there.tier_of.get(pod.uid)})" for pod in left], 4)
         return Objections((), (f"no room {where}, by requests, for {told}",))
-
-    def _tier_of(self, pod: PodRecord) -> str | None:
-        tiers = self._there.pods.items()
-        return next((tier for tier, pods in tiers if any(one.uid == pod.uid for one in pods)), None)
 
     def _words(self, falling: Sequence[PodRecord]) -> tuple[str, ...]:
         """The pods by the names of the documents, with the share of each tier; others by how many they are."""
         mine = sorted(
             (tier, self.names.alias("replica", pod.name), _real(pod.ref.plain()))
             for pod in falling
-            if (tier := self._tier_of(pod)) is not None
+            if (tier := self._there.tier_of.get(pod.uid)) is not None
         )
         words = [f"{alias} ({real}, {tier})" for tier, alias, real in mine]
         for tier in dict.fromkeys(tier for tier, _, _ in mine):
@@ -222,15 +217,3 @@ class _Look:
             words.append(f"{tier}: {count} of {plural(of, 'pod')} ({count / of:.0%})")
         rest = len(falling) - len(mine)
         return (*words, *([plural(rest, "other pod")] if rest else []))
-
-    def _layout(self) -> Layout:
-        """What is there by the documents' names, for the environment's caps and for what it protects."""
-        falls: dict[str, list[str]] = {}
-        tiers = {}
-        for alias, slot in self.names.replicas.items():
-            pod = self._pods.get(slot.ref.uid)
-            if pod is not None and pod.node is not None:
-                falls.setdefault(self.names.alias("node", pod.node), []).append(alias)
-            tiers[alias] = (self._tier_of(pod) if pod is not None else None) or ""
-        links = links_of(self.names.gateways, self.names.nodes)
-        return Layout(links, {node: tuple(there) for node, there in falls.items()}, tiers)

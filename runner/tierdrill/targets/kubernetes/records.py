@@ -9,10 +9,12 @@ from functools import lru_cache
 from typing import Any
 
 from kubernetes.utils.quantity import parse_quantity
+from pydantic_core import SchemaValidator, core_schema
 
 from tierdrill.documents.label_selectors import Selector
 
 Raw = Mapping[str, Any]
+Shape = core_schema.CoreSchema
 ZONE_LABELS = ("topology.kubernetes.io/zone", "failure-domain.beta.kubernetes.io/zone")
 MIRROR = "kubernetes.io/config.mirror"
 TEMPLATE_HASH = "pod-template-hash"
@@ -142,6 +144,42 @@ class BudgetRecord:
     allowed: int
     healthy: int
     wanted: int
+
+
+def _object(leaves: str, **parts: Shape) -> Shape:
+    fields = {name: core_schema.any_schema() for name in leaves.split()} | {
+        name: core_schema.nullable_schema(part) for name, part in parts.items()
+    }
+    return core_schema.typed_dict_schema(
+        {name: core_schema.typed_dict_field(one, required=False) for name, one in fields.items()}
+    )
+
+
+def _list_of(item: Shape) -> SchemaValidator:
+    items = core_schema.nullable_schema(core_schema.list_schema(item))
+    return SchemaValidator(_object("metadata", items=items))
+
+
+NODE_LIST = _list_of(
+    _object(
+        "",
+        metadata=_object("name uid resourceVersion labels"),
+        spec=_object("unschedulable taints"),
+        status=_object("addresses allocatable capacity conditions nodeInfo"),
+    )
+)
+"""What is read of a list of nodes, for `node_of`; all else in it is passed over, which takes half the time."""
+POD_LIST = _list_of(
+    _object(
+        "",
+        metadata=_object(
+            "namespace name uid resourceVersion labels annotations creationTimestamp deletionTimestamp ownerReferences"
+        ),
+        spec=_object("hostNetwork nodeName priority", containers=core_schema.list_schema(_object("resources"))),
+        status=_object("conditions containerStatuses phase podIP"),
+    )
+)
+"""What is read of a list of pods, for `pod_of`."""
 
 
 def node_of(raw: Raw) -> NodeRecord:

@@ -14,9 +14,11 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from pydantic_core import SchemaValidator
+
 from tierdrill.targets.base import TargetError
 from tierdrill.targets.kubernetes.api_errors import ApiError
-from tierdrill.targets.kubernetes.connect import Cluster
+from tierdrill.targets.kubernetes.connect import ANYTHING, Cluster
 
 Raw = Mapping[str, Any]
 WATCH_S, SILENCE_S = 30, 40.0
@@ -47,7 +49,8 @@ class ObjectWatch:
     """The objects behind one path (such as /api/v1/nodes), by uid, while `run` is at work in a thread.
 
     `changed` gets every change (and those of the first list), `gap` the seconds in which nothing was heard with the
-    reason: once it is over, and before where it lasts. `keep` makes of the API's JSON what is kept of an object.
+    reason: once it is over, and before where it lasts. `keep` makes of the API's JSON what is kept of an object, and
+    reads of a list no more than its `shape` names.
     """
 
     def __init__(
@@ -60,9 +63,10 @@ class ObjectWatch:
         labels: str = "",
         fields: str = "",
         keep: Callable[[Raw], Any] = lambda raw: raw,
+        shape: SchemaValidator = ANYTHING,
     ) -> None:
         self._cluster, self.path, self._changed, self._gap = cluster, path, changed, gap
-        self._labels, self._fields, self._keep = labels, fields, keep
+        self._labels, self._fields, self._keep, self._shape = labels, fields, keep, shape
         self.objects: dict[str, Any] = {}
         self._versions: dict[str, str] = {}
         self.listed = threading.Event()
@@ -118,7 +122,7 @@ class ObjectWatch:
         found: dict[str, str] = {}
         now, again, version = time.time(), self.listed.is_set(), ""
         changes: list[tuple[str, str, Any]] = []
-        for page in self._cluster.chunks(self.path, labels=self._labels, fields=self._fields):
+        for page in self._cluster.chunks(self.path, self._shape, labels=self._labels, fields=self._fields):
             version = str(page["metadata"]["resourceVersion"])
             for item in page.get("items") or ():
                 uid, found[item["metadata"]["uid"]] = item["metadata"]["uid"], _version(item)
