@@ -7,7 +7,8 @@ tell their sequence, a missing one lies between its neighbours in time.
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import compress, groupby, pairwise
+from itertools import compress, groupby, pairwise, repeat
+from operator import ge
 from typing import Any
 
 from tierdrill.history.events import Event, each
@@ -50,7 +51,7 @@ def settle(
         if None in numbers:
             books[stream] = StreamBook(tier, count, len(mine), numbered=False)
             continue
-        strange = 0 if count is None else sum(number >= count for number in numbers)
+        strange = 0 if count is None else sum(map(ge, numbers, repeat(count)))
         missing = max(0, (count or 0) - (len(numbers) - strange))
         books[stream] = StreamBook(tier, count, len(mine), missing, len(mine) - len(numbers), strange)
         if (books[stream].missing or books[stream].repeated) and tier:
@@ -99,8 +100,9 @@ def _sequences(events: Sequence[Event]) -> dict[str, list[Any]]:
     told: dict[str, list[Any]] = {}
     for _, said in each(events, LoadSamples):
         streams = said.columns["stream"]
+        add = {stream: told.setdefault(stream, []).append for stream in set(streams)}
         for stream, number in zip(streams, said.columns.get("sequence", [None] * len(streams)), strict=True):
-            told.setdefault(stream, []).append(number)
+            add[stream](number)
     return told
 
 

@@ -92,7 +92,7 @@ def judge_load(
 def sends(told: Mapping[str, TierSamples], span: tuple[float, float]) -> tuple[list[float], float, int, int]:
     """Lags of the sends in a span and their p99, how many arrivals were dropped, and how many there were."""
     cuts = [part.cut(*span) for part in told.values()]
-    lags = sorted(lag for cut in cuts for lag in cut.column("lag") if lag is not None)
+    lags = sorted([lag for cut in cuts for lag in cut.column("lag") if lag is not None])
     p99 = lags[min(len(lags) - 1, math.ceil(len(lags) * 0.99) - 1)] if lags else math.inf
     return lags, p99, sum(cut.counts["dropped"] for cut in cuts), sum(map(len, cuts))
 
