@@ -40,8 +40,9 @@ AHEAD_S = 3.0
 
 def faults_of(settings: KubernetesSettings | None) -> Mapping[str, KubernetesFault]:
     """How a cluster with these settings does each kind of fault."""
-    pickers = settings is None or (settings.gateways is not None and settings.gateways.picker is not None)
-    return KUBERNETES_FAULTS if pickers else {**KUBERNETES_FAULTS, **GATEWAY_FAULTS}
+    told = None if settings is None else settings.gateways
+    by_gateways = told is not None and told.picker is None and told.admin is not None
+    return {**KUBERNETES_FAULTS, **GATEWAY_FAULTS} if by_gateways else KUBERNETES_FAULTS
 
 
 def mechanisms_with(settings: KubernetesSettings | None) -> Mapping[str, Mechanism]:
