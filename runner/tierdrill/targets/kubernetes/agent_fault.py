@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -21,7 +23,7 @@ REACH_S = 4.0
 PROBE_S = 0.7
 SECONDS = 60.0
 """So long a fault that ends by itself lasts where neither it nor a run says how long."""
-SCOUT = "a scout on another node"
+SCOUT, KERNEL = "a scout on another node", "the node's kernel"
 MECHANISM = Mechanism("", landed_within_s=20.0, gone_within_s=30.0, poll_s=0.3)
 """The times that most of them have."""
 
@@ -134,6 +136,18 @@ def kernel_sees_none(place: Place, p: Parameters) -> Proof:
     return replace(proof, seen=not proof.seen)
 
 
+def share_of_looks(place: Place, p: Parameters, looks: int, pause_s: float) -> float:
+    """In which share of so many looks, at moments of no order, the kernel shows it in effect on its only node."""
+    (one,) = p["agents"]
+    if _over(place, one):
+        return 0.0
+    found = []
+    for _ in range(looks):
+        found.append(bool(_line(place, p, one).order("look", record=one["record"])["seen"]))
+        time.sleep(random.uniform(0, pause_s))  # noqa: S311
+    return sum(found) / looks
+
+
 def _kernel(place: Place, p: Parameters, of_all: Callable[[list[bool]], bool]) -> Proof:
     looks, told = [], []
     for one in p["agents"]:
@@ -144,7 +158,7 @@ def _kernel(place: Place, p: Parameters, of_all: Callable[[list[bool]], bool]) -
         look = _line(place, p, one).order("look", record=one["record"])
         looks.append(bool(look["seen"]))
         told.append(f"{one['node']['name']}: {look['detail']}")
-    return seen(of_all(looks), "the node's kernel", "; ".join(told))
+    return seen(of_all(looks), KERNEL, "; ".join(told))
 
 
 def scouted(place: Place, p: Parameters, probes: Sequence[Mapping[str, Any]] | None = None) -> list[dict[str, Any]]:

@@ -5,7 +5,6 @@ node is the witness, looked at again and again.
 from __future__ import annotations
 
 import math
-import random
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -13,12 +12,13 @@ from dataclasses import replace
 from tierdrill.targets.base import Proof, TargetError
 from tierdrill.targets.kubernetes import drilled
 from tierdrill.targets.kubernetes.agent_fault import (
+    KERNEL,
     MECHANISM,
     Aim,
     Found,
     agent_fault,
-    kernel_sees,
     ready_replicas,
+    share_of_looks,
 )
 from tierdrill.targets.kubernetes.kubernetes_fault import KubernetesFault, Parameters, Place, seen
 from tierdrill.targets.kubernetes.records import pod_of
@@ -43,23 +43,21 @@ def stalled_pods(
         times = {"stopped_ms": stopped_ms, "runs_ms": runs_ms}
         return [Aim(node, "stall", {"pods": [pod.uid for pod in pods]}, times)], {}
 
-    def looked(place: Place, p: Parameters) -> tuple[float, Proof]:
-        """The share of looks in which all of them stood still; looks and turns do not go in step."""
+    def share(place: Place, p: Parameters) -> tuple[float, str]:
+        """Of looks in which all of them stood still, as a share of those that should find them so; and in words."""
         stopped_ms, runs_ms = turns(p)
-        share = stopped_ms / (stopped_ms + runs_ms)
-        found = []
-        for _ in range(max(LOOKS, math.ceil(LOOKS_OF_SHARE / share))):
-            found.append(kernel_sees(place, p))
-            time.sleep(random.uniform(0, PAUSE_S))  # noqa: S311
-        stopped = sum(one.seen for one in found) / len(found)
-        return stopped / share, replace(found[0], detail=f"its pods stand still in {stopped:.0%} of {len(found)} looks")
+        wanted = stopped_ms / (stopped_ms + runs_ms)
+        looks = max(LOOKS, math.ceil(LOOKS_OF_SHARE / wanted))
+        found = share_of_looks(place, p, looks, PAUSE_S)
+        return found / wanted, f"its pods stand still in {found:.0%} of {looks} looks"
 
     def landed(place: Place, p: Parameters) -> Proof:
-        of_wanted, proof = looked(place, p)
-        return replace(proof, seen=of_wanted >= 0.5)
+        at = time.time()
+        found, words = share(place, p)
+        return seen(found >= 0.5, KERNEL, words, at)
 
     def gone(place: Place, p: Parameters) -> Proof:
-        of_wanted, proof = looked(place, p)
-        return seen(of_wanted == 0, proof.witness, proof.detail)
+        found, words = share(place, p)
+        return seen(found == 0, KERNEL, words)
 
     return agent_fault(text, aim, landed, gone, times=replace(MECHANISM, emulated=emulated))
