@@ -1,0 +1,111 @@
+"""A real browser without a window, driven over its debugging port: Debian's chromium, where there is one."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+import shutil
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+from typing import Any, Self
+
+import websocket
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+WITHIN_S = 60.0
+FLAGS = ("--headless=new", "--disable-gpu", "--hide-scrollbars", "--no-first-run", "--disable-dev-shm-usage")
+
+
+class Chromium:
+    """One page. `until` awaits what the page is to come to."""
+
+    def __init__(self) -> None:
+        assert CHROMIUM is not None
+        self._profile = tempfile.mkdtemp(prefix="chromium-")
+        self._log = Path(self._profile, "log")
+        with self._log.open("wb") as log:
+            # Its sandbox needs rights that root in a container has not; it shows our own pages only.
+            command = [
+                CHROMIUM,
+                *FLAGS,
+                "--no-sandbox",
+                f"--user-data-dir={self._profile}",
+                "--remote-debugging-port=0",
+            ]
+            self._process = subprocess.Popen([*command, "about:blank"], stderr=log, stdout=subprocess.DEVNULL)
+        self._number = 0
+        self._socket = websocket.create_connection(self._address(), timeout=WITHIN_S, suppress_origin=True)
+        target = self._ask("Target.createTarget", url="about:blank")["targetId"]
+        self._session = self._ask("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
+        self.refused: list[str] = []
+        self._ask("Log.enable")
+
+    def _address(self) -> str:
+        deadline = time.monotonic() + WITHIN_S
+        while (found := re.search(r"DevTools listening on (ws://\S+)", self._log.read_text(errors="replace"))) is None:
+            assert self._process.poll() is None and time.monotonic() < deadline, self._log.read_text(errors="replace")
+            time.sleep(0.05)
+        return found[1]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._socket.close()
+        self._process.terminate()
+        self._process.wait(WITHIN_S)
+        shutil.rmtree(self._profile, ignore_errors=True)
+
+    def _ask(self, method: str, **parameters: Any) -> Any:
+        self._number += 1
+        told = {"id": self._number, "method": method, "params": parameters}
+        if hasattr(self, "_session"):
+            told["sessionId"] = self._session
+        self._socket.send(json.dumps(told))
+        while True:
+            said = json.loads(self._socket.recv())
+            if said.get("method") == "Log.entryAdded" and said["params"]["entry"]["source"] == "security":
+                self.refused.append(said["params"]["entry"]["text"])
+            if said.get("id") == self._number:
+                assert "error" not in said, said
+                return said["result"]
+
+    def open(self, url: str) -> None:
+        """Go to a page and await it."""
+        self.js("window.left = true")
+        self._ask("Page.navigate", url=url)
+        self.until("!window.left && document.readyState === 'complete'")
+
+    def js(self, expression: str) -> Any:
+        """The value of an expression in the page; None while the page is being left."""
+        return self._ask("Runtime.evaluate", expression=expression, returnByValue=True)["result"].get("value")
+
+    def until(self, expression: str) -> None:
+        """Await that an expression is true."""
+        deadline = time.monotonic() + WITHIN_S
+        while not self.js(expression):
+            assert time.monotonic() < deadline, f"{expression}: {self.js('document.body.innerText')}"
+            time.sleep(0.1)
+
+    def press(self, key: str) -> None:
+        """A key, down and up again."""
+        code = {"Enter": 13, "Tab": 9}[key]
+        for kind in ("keyDown", "keyUp"):
+            text = {"text": "\r"} if (key, kind) == ("Enter", "keyDown") else {}
+            self._ask("Input.dispatchKeyEvent", type=kind, key=key, code=key, windowsVirtualKeyCode=code, **text)
+
+    def type(self, text: str) -> None:
+        self._ask("Input.insertText", text=text)
+
+    def show_as(self, width: int, height: int, *, dark: bool = False) -> None:
+        """The size of the window, and what the person's system prefers."""
+        self._ask("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False)
+        preferred = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
+        self._ask("Emulation.setEmulatedMedia", features=[preferred])
+
+    def screenshot(self, path: Path) -> None:
+        told = self._ask("Page.captureScreenshot", format="png", captureBeyondViewport=True)
+        path.write_bytes(base64.b64decode(told["data"]))
