@@ -24,6 +24,7 @@ class CommandStarts:
     def __init__(self, home: Path, command: Sequence[str]) -> None:
         self._home, self._command = home, tuple(command)
         self._waiting: set[asyncio.Task[str]] = set()
+        self._fed: list[Child] = []
 
     async def begin_run(self, run: str, words: Sequence[str], person: str) -> None:
         """Start `tierdrill run` with these words; returns once the run of that name has begun. Refused, in the
@@ -37,9 +38,12 @@ class CommandStarts:
 
         await self.begin(f"run-{run}", ["run", *words, "--name", run, "--plain"], person, begun)
 
-    async def begin(self, label: str, words: Sequence[str], person: str, begun: Callable[[], bool]) -> None:
+    async def begin(
+        self, label: str, words: Sequence[str], person: str, begun: Callable[[], bool], *, stdin: bool = False
+    ) -> None:
         """Start a command; its output goes to files of that label in the home. Refused where it ended before `begun`
-        was true; OSError where there is no room for its output.
+        was true; OSError where there is no room for its output. With `stdin` it has an input that stays open for as
+        long as the dashboard lives.
         """
         folder = self._home / "web" / "started"
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -50,8 +54,11 @@ class CommandStarts:
                 (told, complained),
                 env={**user_environment(), AUTHOR: person},
                 session=True,
+                stdin=stdin,
                 outlives=True,
             )
+        if stdin:
+            self._fed.append(child)
         ending = asyncio.create_task(_ended(child, out, err))
         self._waiting.add(ending)
         ending.add_done_callback(self._waiting.discard)
@@ -62,6 +69,12 @@ class CommandStarts:
             if time.monotonic() > deadline:
                 raise Refused(504, f"It has not begun within {BEGINS_WITHIN_S:g} s. It may yet: see the list of runs.")
             await asyncio.wait({ending}, timeout=POLL_S)
+
+    def let_go(self) -> None:
+        """Close the inputs, as the end of the dashboard does: who read them leaves the desk."""
+        for child in self._fed:
+            child.close_stdin()
+        self._fed.clear()
 
 
 async def _ended(child: Child, *output: Path) -> str:

@@ -17,6 +17,7 @@ from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from tierdrill.text import Explained
+from tierdrill.web import gameday_pages
 from tierdrill.web.access_tokens import Right, TokenStore
 from tierdrill.web.dashboard_state import Dashboard, Options
 from tierdrill.web.drills_page import drill_page, drills_page, run_drill
@@ -48,6 +49,7 @@ PAGES: Sequence[tuple[str, str, Right | None, Handler]] = (
     ("POST", "/drills/{name}/run", Right.OPERATE, run_drill),
     ("GET", "/schedule", Right.SEE, schedule_page),
     ("GET", "/policy", Right.SEE, policy_page),
+    *gameday_pages.PAGES,
     ("POST", "/halt", Right.OPERATE, halt_home),
     ("POST", "/resume", Right.OPERATE, resume_home),
 )

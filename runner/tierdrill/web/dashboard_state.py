@@ -137,6 +137,7 @@ class Dashboard:
     async def close(self) -> None:
         for parts in self._live.values():
             await parts.close()
+        self.starts.let_go()
         self._close_clients()
 
     def _close_clients(self) -> None:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import hashlib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -50,6 +53,7 @@ NAVIGATION = (
     NavigationItem("/runs", "Runs", Right.SEE),
     NavigationItem("/drills", "Drills", Right.SEE),
     NavigationItem("/schedule", "Schedule", Right.SEE),
+    NavigationItem("/gamedays", "Game days", Right.SEE),
     NavigationItem("/policy", "Policy", Right.SEE),
 )
 
@@ -88,6 +92,14 @@ def _icon(status: str) -> str:
 def fragment(template: str, **context: Any) -> Markup:
     """A part of a page."""
     return Markup(templates().get_template(template).render(**context))  # noqa: S704
+
+
+def page_of_its_own(html: str) -> HTMLResponse:
+    """A self-contained page, as reports are, under a policy that allows its one style and nothing else."""
+    style = re.search(r"<style>(.*?)</style>", html, re.DOTALL)
+    digest = base64.b64encode(hashlib.sha256((style[1] if style else "").encode()).digest()).decode()
+    policy = f"default-src 'none'; style-src 'sha256-{digest}'; img-src data:; base-uri 'none'; frame-ancestors 'none'"
+    return HTMLResponse(html, headers={"Content-Security-Policy": policy})
 
 
 @dataclass(frozen=True)
