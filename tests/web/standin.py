@@ -16,6 +16,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from tests.cli.support import COMMAND, FOLDERS, ROOT
+from tierdrill.cli.commands.ops import tools
 from tierdrill.cli.drill_documents import read
 from tierdrill.documents.catalogue import Catalogue
 from tierdrill.documents.problems import Problem
@@ -88,7 +89,7 @@ def catalogue_with(folder: Path, prometheus: str | None = None) -> Path:
 def options(home: Path, catalogue: Path = ROOT, **more: Any) -> Options:
     home.mkdir(exist_ok=True, mode=0o700)
     command = (*COMMAND, "--home", str(home), "--catalogue", str(catalogue))
-    return Options(home, catalogue, _shipped if catalogue == ROOT else read, command, **more)
+    return Options(home, catalogue, _shipped if catalogue == ROOT else read, command, tools, **more)
 
 
 @cache
@@ -133,7 +134,7 @@ class Browser:
         """Send a form as it is."""
         return self._runner.run(self._client.post(path, data=dict(form), **more))
 
-    def submit(self, path: str, page: str = "/now", **fields: str) -> httpx.Response:
+    def submit(self, path: str, page: str = "/now", /, **fields: str) -> httpx.Response:
         """Send a form of that page."""
         return self.post(path, {"csrf": csrf_of(self.get(page).text), **fields})
 

@@ -130,7 +130,7 @@ def test_the_kill_switch_is_on_every_page_of_who_may(browser: Browser) -> None:
     for role in ("operator", "facilitator", "admin"):
         browser.sign_in(role)
         for method, path, right, _ in PAGES:
-            if method == "GET" and right is not None and "{" not in path and "live" not in path:
+            if method == "GET" and right in ROLES[role] and "{" not in path and "live" not in path:
                 answer = browser.get(path)
                 assert answer.status_code == 200, path
                 assert 'action="/halt"' in answer.text, path

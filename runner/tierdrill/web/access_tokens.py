@@ -39,7 +39,7 @@ class Right(StrEnum):
 ROLES: dict[str, frozenset[Right]] = {
     "viewer": frozenset({Right.SEE}),
     "operator": frozenset({Right.SEE, Right.OPERATE}),
-    "facilitator": frozenset({Right.SEE, Right.OPERATE, Right.FACILITATE}),
+    "facilitator": frozenset(Right),
     # What a trainee is to find out stands on the other pages.
     "trainee": frozenset({Right.TRAIN}),
     "admin": frozenset(Right),

@@ -17,7 +17,7 @@ from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from tierdrill.text import Explained
-from tierdrill.web import gameday_pages
+from tierdrill.web import gameday_pages, training_pages
 from tierdrill.web.access_tokens import Right, TokenStore
 from tierdrill.web.dashboard_state import Dashboard, Options
 from tierdrill.web.drills_page import drill_page, drills_page, run_drill
@@ -50,6 +50,7 @@ PAGES: Sequence[tuple[str, str, Right | None, Handler]] = (
     ("GET", "/schedule", Right.SEE, schedule_page),
     ("GET", "/policy", Right.SEE, policy_page),
     *gameday_pages.PAGES,
+    *training_pages.PAGES,
     ("POST", "/halt", Right.OPERATE, halt_home),
     ("POST", "/resume", Right.OPERATE, resume_home),
 )

@@ -17,6 +17,7 @@ from tierdrill.web.command_starts import CommandStarts
 from tierdrill.web.live_parts import LiveParts, Render
 from tierdrill.web.run_followers import Followed, HomeNow, RunFollowers, home_now
 from tierdrill.web.tier_figures import PlaceFigures, look, window_of
+from tierdrill.web.training_tools import Tools, Transcripts
 from tierdrill.web.watched_places import Place, places_of
 
 if TYPE_CHECKING:
@@ -31,13 +32,15 @@ CLIENTS_MAX = 50
 @dataclass(frozen=True)
 class Options:
     """How a dashboard is set up. `command` begins every command line that its buttons start (tierdrill with this home
-    and catalogue), `hosts` are further names by which it is reached, `secure` says that it is reached over TLS.
+    and catalogue), `tools` are a trainee's, `hosts` are further names by which it is reached, `secure` says that it
+    is over TLS.
     """
 
     home: Path
     catalogue: Path
     read: ReadCatalogue
     command: tuple[str, ...]
+    tools: Tools
     hosts: frozenset[str] = frozenset()
     secure: bool = False
 
@@ -72,6 +75,7 @@ class Dashboard:
         self._settings: dict[str, DrillSetting] = {}
         self._live: dict[str, LiveParts] = {}
         self._now: Now | None = None
+        self.transcripts = Transcripts()
         self.starts = CommandStarts(options.home, options.command)
 
     async def documents(self) -> Documents:

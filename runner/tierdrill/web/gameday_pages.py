@@ -141,8 +141,12 @@ def read_command(form: Mapping[str, str]) -> Command:
         command = _COMMAND.validate_json(form.get("command", ""))
     except ValidationError as error:
         raise Refused(422, "command: expected one of the desk's buttons") from error
-    typed = {name: form[name].strip() for name in ("text", "owner", "due") if form.get(name, "").strip()}
-    return replace(command, **typed)
+    return replace(
+        command,
+        text=form.get("text", "").strip() or command.text,
+        owner=form.get("owner", "").strip() or command.owner,
+        due=form.get("due", "").strip() or command.due,
+    )
 
 
 def as_value(command: Command) -> str:

@@ -54,6 +54,7 @@ NAVIGATION = (
     NavigationItem("/drills", "Drills", Right.SEE),
     NavigationItem("/schedule", "Schedule", Right.SEE),
     NavigationItem("/gamedays", "Game days", Right.SEE),
+    NavigationItem("/training", "Training", Right.TRAIN),
     NavigationItem("/policy", "Policy", Right.SEE),
 )
 

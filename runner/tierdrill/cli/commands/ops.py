@@ -6,7 +6,7 @@ Only click and the standard library are imported: somebody on call must not wait
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,7 @@ from tierdrill.training.protocol import NoExercise, ask
 
 if TYPE_CHECKING:
     from tierdrill.remedies.remedy import RemedyKind
+    from tierdrill.web.training_tools import Tool, ToolField
 
 REMEDIES = "Remedies (--override ROLE --reason TEXT overrides a tier rule)"
 
@@ -28,6 +29,7 @@ class OpsGroup(click.Group):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.sections: dict[str, list[str]] = {}
+        self.questions: dict[str, str] = {}
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in self.commands:
@@ -98,6 +100,7 @@ def _add(name: str, text: str, *params: click.Parameter, do: str | None = None) 
     json_flag = click.Option(["--json", "as_json"], is_flag=True, help="Print JSON.")
     command.add_command(click.Command(name, callback=run, params=[*params, json_flag], help=text))
     command.sections.setdefault(_section, []).append(name)
+    command.questions[name] = do or name
 
 
 def _target(kind: str, metavar: str, *, required: bool = True, name: str = "target") -> click.Argument:
@@ -202,3 +205,32 @@ _add("update", "Send a status update.", click.Argument(["text"], metavar="TEXT")
 _add("hint", "Get a hint; each costs points.")
 _add("done", "End your shift, if the incident is over.")
 _add("give-up", "End the exercise here.")
+
+
+def tools() -> dict[str, list[Tool]]:
+    """The commands by section, as forms: what each asks of the exercise, and what it is told."""
+    from tierdrill.web.training_tools import Tool
+
+    _add_remedies()
+    return {
+        title: [
+            Tool(name, command.questions[name], command.commands[name].help or "", tuple(_fields(name)))
+            for name in names
+        ]
+        for title, names in command.sections.items()
+    }
+
+
+def _fields(name: str) -> Iterator[ToolField]:
+    from tierdrill.web.training_tools import ToolField
+
+    for param in command.commands[name].params:
+        # A page waits for nothing, and shows no JSON.
+        if param.name is None or param.name in ("as_json", "wait"):
+            continue
+        choices = tuple(map(str, param.type.choices)) if isinstance(param.type, click.Choice) else ()
+        help_text = getattr(param, "help", None)
+        label = str(help_text or param.metavar or param.name).rstrip(".")
+        flag = bool(getattr(param, "is_flag", False))
+        value = str(param.default) if isinstance(param.default, str | int) and not flag else ""
+        yield ToolField(param.name, label, param.required, choices, flag, value)

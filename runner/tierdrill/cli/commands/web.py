@@ -81,12 +81,13 @@ def _tell(here: Surroundings, url: str) -> None:
 
 
 def _options(here: Surroundings, hosts: frozenset[str], *, secure: bool) -> Options:
+    from tierdrill.cli.commands.ops import tools
     from tierdrill.cli.drill_documents import read
     from tierdrill.process.programs import Program, program
     from tierdrill.web.dashboard_state import Options
 
     command = program(Program.TIERDRILL, "--home", here.home, "--catalogue", here.catalogue, "--no-color")
-    return Options(here.home, here.catalogue, read, tuple(command), hosts, secure)
+    return Options(here.home, here.catalogue, read, tuple(command), tools, hosts, secure)
 
 
 @command.group("token", invoke_without_command=True)
