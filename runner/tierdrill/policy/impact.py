@@ -25,7 +25,7 @@ from tierdrill.policy.queue_simulation import TierQueue
 from tierdrill.policy.recorded_load import RecordedLoad
 from tierdrill.policy.tier_changes import Change, tier_changes, workload_changes
 
-DRILL_S = 20.0
+DRILL_S = 10.0
 """How long each drill's load is simulated."""
 
 
@@ -126,12 +126,13 @@ def _outlooks(old: Side, new: Side, busiest: RecordedLoad) -> Iterator[TierOutlo
 
 def _lost(old: Side, new: Side) -> Iterator[LostDrill]:
     known = {drill.metadata.name: drill for drill in new.drills}
+    before, after = _Simulations(old), _Simulations(new)
     for drill in old.drills:
         name = drill.metadata.name
         if name not in known:
             yield LostDrill(name, "it is not there any more")
             continue
-        reasons = list(_contradictions(known[name], new)) or _newly_broken(drill, known[name], old, new)
+        reasons = list(_contradictions(known[name], new)) or _newly_broken(drill, known[name], before, after)
         yield from (LostDrill(name, why) for why in reasons[:1])
 
 
@@ -154,7 +155,21 @@ def _contradictions(drill: Drill, side: Side) -> Iterator[str]:
             yield f"its load for {stream} ({facts.model}) would be {decided.tier or f'refused: {decided.refused}'}"
 
 
-def _newly_broken(before: Drill, after: Drill, old: Side, new: Side) -> list[str]:
+class _Simulations:
+    """What each drill's load makes of the queues; many drills have the same load."""
+
+    def __init__(self, side: Side) -> None:
+        self.side = side
+        self._known: dict[str, dict[str, TierQueue]] = {}
+
+    def of(self, drill: Drill) -> dict[str, TierQueue]:
+        load = drill.load.model_dump_json()
+        if load not in self._known:
+            self._known[load] = queues(self.side, load_of_drill(drill, DRILL_S))
+        return self._known[load]
+
+
+def _newly_broken(before: Drill, after: Drill, old: _Simulations, new: _Simulations) -> list[str]:
     """Objectives that the drill's load alone would break in the simulation after the change and not before."""
     broken = dict(_broken(after, new))
     if not broken:
@@ -163,10 +178,10 @@ def _newly_broken(before: Drill, after: Drill, old: Side, new: Side) -> list[str
     return [why for key, why in broken.items() if key not in already]
 
 
-def _broken(drill: Drill, side: Side) -> Iterator[tuple[tuple[str, str], str]]:
-    outcome = queues(side, load_of_drill(drill, DRILL_S))
+def _broken(drill: Drill, simulations: _Simulations) -> Iterator[tuple[tuple[str, str], str]]:
+    outcome = simulations.of(drill)
     for one in drill.expect.tiers:
-        tier = side.tiers.by_name(one.tier)
+        tier = simulations.side.tiers.by_name(one.tier)
         for objective in one.objectives:
             if (why := _breaks(objective, tier, outcome[tier.name])) is not None:
                 yield (tier.name, objective), f"{tier.name}: {why}"

@@ -89,6 +89,7 @@ class _Pool:
         self.number = {tier.name: number for number, tier in enumerate(tiers)}
         self.outcome = [outcome[tier.name] for tier in tiers]
         self.reserved = [tier.reserved_slots if tier.name in routed else 0 for tier in tiers]
+        self.patience = [tier.queue.wait for tier in tiers]
         self.victims = [
             [other for other in reversed(range(number + 1, len(tiers))) if tiers[other].name in tier.may_preempt]
             for number, tier in enumerate(tiers)
@@ -133,15 +134,17 @@ class _Pool:
         self.held = held if self.held is None else self.held + HELD_SMOOTHING * (held - self.held)
 
     def _dispatch(self, now: float) -> None:
+        if not any(self.waiting):
+            return
         kept = 0
         for number, queue in enumerate(self.waiting):
-            wait = self.tiers[number].queue.wait
-            while queue and now - queue[0].at > wait:
+            while queue and now - queue[0].at > self.patience[number]:
                 queue.popleft()
                 self.outcome[number].rejected["queue-timeout"] += 1
             while queue and (self.slots - self.used > kept or self._preempt(number, now)):
                 self._grant(queue.popleft(), now)
-            kept += max(0, self.reserved[number] - self.running[number])
+            if (free := self.reserved[number] - self.running[number]) > 0:
+                kept += free
 
     def _grant(self, request: _Request, now: float) -> None:
         self.used += 1
