@@ -13,7 +13,7 @@ import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -212,11 +212,9 @@ def cgroup_root() -> Path | None:
     return next((Path(one) for one in roots if os.access(f"{one}/cgroup.procs", os.W_OK)), None)
 
 
-@pytest.fixture
-def pod() -> Iterator[Pod]:
-    root = cgroup_root()
-    if root is None or os.getuid() != 0:
-        pytest.skip("no cgroup of our own can be made here: that needs root")
+@contextmanager
+def pod_in(root: Path) -> Iterator[Pod]:
+    """A pod for as long as it is needed."""
     ours = root / f"tierdrill-test-{uuid.uuid4().hex[:8]}"
     try:
         with ExitStack() as kept:
@@ -226,6 +224,15 @@ def pod() -> Iterator[Pod]:
             until(lambda folder=folder: not (folder / "cgroup.procs").read_text())
             folder.rmdir()
         ours.rmdir()
+
+
+@pytest.fixture
+def pod() -> Iterator[Pod]:
+    root = cgroup_root()
+    if root is None or os.getuid() != 0:
+        pytest.skip("no cgroup of our own can be made here: that needs root")
+    with pod_in(root) as found:
+        yield found
 
 
 @pytest.fixture

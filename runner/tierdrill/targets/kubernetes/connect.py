@@ -68,7 +68,8 @@ class Cluster:
     """One cluster by a kubeconfig's context (None: its current one), or the one that this process runs in.
 
     With `uid` calls are made only where the cluster's kube-system namespace has it. Every call may raise ApiError, or
-    TargetError where the credentials cannot be read or another cluster answers. Threads may share it.
+    TargetError where the credentials cannot be read or another cluster answers. Threads may share it. `calls` is how
+    many were made so far.
     """
 
     def __init__(self, kubeconfig: str | None = None, context: str | None = None, uid: str | None = None) -> None:
@@ -76,6 +77,7 @@ class Cluster:
         self._confirmed = uid is None
         self._lock = threading.Lock()
         self._next = 0.0
+        self.calls = 0
         self._api, self.server = self._load()
 
     @classmethod
@@ -314,6 +316,7 @@ class Cluster:
     def _wait_for_turn(self) -> None:
         with self._lock:
             now = time.monotonic()
+            self.calls += 1
             self._next = max(self._next, now - BURST / CALLS_PER_S) + 1 / CALLS_PER_S
             pause = self._next - now
         if pause > 0:

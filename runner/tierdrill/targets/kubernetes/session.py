@@ -6,13 +6,14 @@ import asyncio
 import contextlib
 import re
 import threading
+import time
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import replace
 from typing import Any
 
 from tierdrill.history.events import Event, event
 from tierdrill.history.kinds.response_kinds import MonitoringGap
-from tierdrill.history.kinds.run_kinds import PlatformState
+from tierdrill.history.kinds.run_kinds import PlatformState, RunNote
 from tierdrill.process.signals import StopSignal
 from tierdrill.targets.base import Finding, Inventory, Opening, RemedyPort, TargetError
 from tierdrill.targets.external.session import ExternalSession
@@ -65,6 +66,7 @@ class KubernetesSession(ExternalSession):
         super().__init__(environment, opening.workloads)
         self._opening, self._settings = opening, environment.kubernetes
         self.cluster = Cluster(self._settings.kubeconfig, self._settings.context, self._settings.cluster)
+        self._began = time.monotonic()
         self._loop = asyncio.get_running_loop()
         self._woken = asyncio.Event()
         self._gaps: list[MonitoringGap] = []
@@ -97,6 +99,7 @@ class KubernetesSession(ExternalSession):
             "alerts": {alert: one.alert for alert, one in self._monitoring.alerts.items()},
         }
         place = Place(self.place)
+        place.cluster = self.cluster
         self._hold = Hold(place, of.run, of.environment.lease)
         self._hold.hold(self._faulted_nodes(), of.planned_s)
         threading.Thread(target=self._keep_hold, args=(self._hold,), name="lease", daemon=True).start()
@@ -205,6 +208,14 @@ class KubernetesSession(ExternalSession):
         return [self._tell_changes(emit, stop), self._actors.follow(emit)]
 
     async def _tell_changes(self, emit: Callable[[Event], object], stop: StopSignal) -> None:
+        try:
+            await self._tell_each_change(emit, stop)
+        finally:
+            seconds, calls = time.monotonic() - self._began, self.cluster.calls
+            text = f"the runner has called the cluster's API {calls} times in {seconds:.0f} s"
+            emit(event(RunNote(text=f"{text}, {calls / seconds:.1f} times a second"), SOURCE))
+
+    async def _tell_each_change(self, emit: Callable[[Event], object], stop: StopSignal) -> None:
         told: Mapping[str, Any] | None = None
         while True:
             names, inventory = self._view.look()
