@@ -131,6 +131,21 @@ def test_a_cluster_that_does_not_answer_is_inconclusive_and_another_one_is_refus
     assert done.code == 3 and "cannot be reached" in done.err
 
 
+@pytest.mark.parametrize("words", [("kubernetes", "check"), ("plan", "node-loss")], ids=" ".join)
+def test_credentials_and_contexts_that_are_wrong_are_bad_input(
+    api: FakeApi, document: dict[str, Any], tmp_path: Path, words: tuple[str, ...]
+) -> None:
+    def expired(method: str, path: str, body: Any) -> None:
+        raise Refusal(401, "Unauthorized", "Unauthorized")
+
+    api.meddle = expired
+    done = ask(document, tmp_path, *words)
+    assert (done.code, done.out) == (2, "") and "the token has expired or was revoked; log in again" in done.err
+    document["kubernetes"]["context"] = "prod"
+    done = ask(document, tmp_path, *words)
+    assert (done.code, done.out) == (2, "") and "has no context 'prod', expected one of: fake" in done.err
+
+
 def test_a_forbidden_list_is_a_finding(api: FakeApi, document: dict[str, Any], tmp_path: Path) -> None:
     def meddle(method: str, path: str, body: Any) -> None:
         if path == NODES:

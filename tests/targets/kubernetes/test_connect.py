@@ -236,6 +236,7 @@ def test_calls_are_spaced_once_a_burst_is_used_up(api: Api, tmp_path: Path, monk
     now[0] += 0.15
     cluster.get("/version")
     assert pauses[-1] == pytest.approx(0.05)
+    assert cluster.calls == len(api.asked) == connect.BURST + 4
 
 
 def test_another_cluster_is_not_touched(api: Api, tmp_path: Path) -> None:
