@@ -40,7 +40,8 @@ READY_S, POLL_S = 40.0, 0.25
 ANSWER_S = 20.0
 LIVES_S = 6 * 3600
 """No agent stays longer than that, whatever became of who started it."""
-GRACE_S = 15
+GRACE_S, SCOUT_GRACE_S = 15, 1
+"""A scout has nothing to undo, and is process 1 of its container: a signal that comes before it listens is lost."""
 NOBODY = 65534
 AT_WORK = {"periodSeconds": 1, "timeoutSeconds": 6, "failureThreshold": 60}
 """A container counts as started once its agent takes orders: by then it has undone what its earlier life had left."""
@@ -95,7 +96,7 @@ def agent_pod(settings: KubernetesSettings, run: str, node: str | None, avoid: t
         ],
         "enableServiceLinks": False,
         "imagePullSecrets": [{"name": name} for name in image.pull_secrets],
-        "terminationGracePeriodSeconds": GRACE_S,
+        "terminationGracePeriodSeconds": GRACE_S if node is not None else SCOUT_GRACE_S,
         "volumes": [
             {"name": "program", "configMap": {"name": _program_name(run)}},
             {"name": "state", "emptyDir": {}},

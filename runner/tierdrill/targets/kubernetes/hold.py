@@ -59,7 +59,8 @@ class Hold:
         owner = {"apiVersion": "v1", "kind": "ConfigMap", "name": self._map.name, "uid": uid}
         labels = {RUN_LABEL: label_value(self.run)}
         mine = f"?labelSelector={RUN_LABEL}%3D{label_value(self.run)}"
-        own = [path_of("jobs", self._namespace, group="batch"), path_of("pods", self._namespace)]
+        own = [path_of("jobs", self._namespace, group="batch")]
+        own += [path_of(what, self._namespace) for what in ("configmaps", "pods")]
         config = {
             "lease": self._lease.path,
             "map": self._map.path,

@@ -20,8 +20,8 @@ from tierdrill.targets.kubernetes.permissions import Permission, may
 from tierdrill.targets.kubernetes.undo_program import ENTRY, GONE, RUN_LABEL, Object
 
 NEEDS: tuple[Permission, ...] = (
-    *may("configmaps", "list", "create", scope="own"),
-    *may("configmaps", "get", "patch", "delete", scope="own", undo=True),
+    *may("configmaps", "create", scope="own"),
+    *may("configmaps", "list", "get", "patch", "delete", scope="own", undo=True),
 )
 RUN = f"{PREFIX}run-name"
 """The annotation with the run's whole name: a label's value is not always long enough."""
