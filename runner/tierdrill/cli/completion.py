@@ -13,7 +13,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from tierdrill.cli.folders import find_catalogue, find_home
-from tierdrill.documents.models.protections import FLAGS
+from tierdrill.documents.models.protections import FLAGS, LIFTABLE
 from tierdrill.history.audit_log import ACTIONS
 
 _SECTION = r"^{name}:[^\n]*\n(?:(?:[ -][^\n]*)?\n)*"
@@ -87,6 +87,7 @@ complete_part = _completing(lambda ctx: (*FLAGS, *_names(ctx, "Playbook", "playb
 complete_channel = _completing(lambda ctx: _listed(ctx, "Calendar", "channels"))
 complete_entry = _completing(lambda ctx: _listed(ctx, "Calendar", "entries"))
 complete_action = _completing(lambda ctx: ACTIONS)
+complete_rule = _completing(lambda ctx: LIFTABLE)
 complete_tier = _completing(lambda ctx: _listed(ctx, "Tiers", "tiers"))
 
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from tierdrill.conductor.external_playbooks import without_secret
 from tierdrill.conductor.finalize import close_books
 from tierdrill.conductor.observe import Observed, ObservedRun
+from tierdrill.conductor.override_grants import note_in_force
 from tierdrill.conductor.phases import DrillRun
 from tierdrill.conductor.plan import Plan, PlanError, make_plan, new_run_name, preview_of
 from tierdrill.conductor.provenance import provenance
@@ -88,6 +89,8 @@ async def run_drill(setting: DrillSetting, options: RunOptions, listeners: Seque
             recorder.listen(listener)
         about = options.observed.about(plan) if options.observed is not None else {}
         recorder.note(provenance(plan, options.argv, options.author, options.origin, **about), "runner")
+        if setting.environment.target == "lab":
+            note_in_force(options.home, setting.tiers, recorder.note)
         kind = DrillRun if options.observed is None else partial(ObservedRun, options.observed)
         await kind(plan, records, recorder, home=options.home, tools=options.tools, kept=options.lab).go()
         return RunOutcome(plan.run, records.folder, _verdict(records.store, records.ledger, plan))

@@ -2,6 +2,7 @@
 
 import time
 from contextlib import closing
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from tierdrill.history.liveness import living
 from tierdrill.history.projection import project
 from tierdrill.history.sealed import EXERCISE
 from tierdrill.history.switches import kill_switch
+from tierdrill.policy.rule_overrides import in_force
 from tierdrill.process.identity import STOPPED, ProcessId, me
 from tierdrill.targets.base import REMEDY
 from tierdrill.targets.open import labs_of
@@ -93,6 +95,7 @@ def look(home: Path) -> dict[str, Any]:
         "strays": strays,
         "labs": labs,
         "locks": locks,
+        "overrides": [{**asdict(one), "left": round(one.until - time.time(), 1)} for one in in_force(home)],
         "set_aside": [str(path) for path in kept_copies(home)],
         "clean": not strays
         and all(fault["run_lives"] and (fault["reaper_lives"] or not fault["run_stopped"]) for fault in faults)

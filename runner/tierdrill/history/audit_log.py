@@ -91,12 +91,16 @@ def append(home: Path, entry: AuditEntry) -> AuditEntry:
         raise AuditError(f"{error.filename or home / AUDIT_FILE}: {error.strerror}; nothing was recorded") from error
 
 
-def entries(home: Path) -> Iterator[AuditEntry]:
-    """Every entry, oldest first. Lines that are none are passed over: `verify` names them."""
+def entries(home: Path, kind: str = "") -> Iterator[AuditEntry]:
+    """Every entry whose action begins so, oldest first. Lines that are none are passed over: `verify` names them."""
+    mark = f'"what": "{kind}'.encode()
     for line in _lines(home / AUDIT_FILE):
-        with contextlib.suppress(ValueError, TypeError):
-            if line.endswith(b"\n"):
-                yield AuditEntry(**read_json(line))
+        # Reading the JSON of all the others would take most of the time.
+        if mark in line and line.endswith(b"\n"):
+            with contextlib.suppress(ValueError, TypeError):
+                entry = AuditEntry(**read_json(line))
+                if entry.what.startswith(kind):
+                    yield entry
 
 
 def verify(home: Path) -> AuditCheck:

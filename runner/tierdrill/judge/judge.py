@@ -25,6 +25,7 @@ from tierdrill.judge.checks.invariants import judge_invariants
 from tierdrill.judge.checks.load_generator import judge_load, owners_of, without_load
 from tierdrill.judge.checks.observed_checks import judge_watches
 from tierdrill.judge.checks.playbook_checks import judge_no_playbooks, judge_playbooks
+from tierdrill.judge.checks.policy_state import excused, lifted_rules, maintenance_of, marked, policy_notes
 from tierdrill.judge.checks.recovery_times import judge_detection, times_of
 from tierdrill.judge.checks.run_trust import judge_run
 from tierdrill.judge.checks.slo_checks import judge_tier, streamed_parts
@@ -92,6 +93,8 @@ def judge(events: Sequence[Event]) -> Verdict:
     service = _service_checks(setting, variant, events, whole, samples, streamed)
     service = without_load(service, setting, events) if start.unloaded else service
     service = _as_far_as_measured(service, setting.environment)
+    lifted, declared = lifted_rules(events, setting), maintenance_of(setting, _load_span(events, whole))
+    service = excused(service, declared)
     if service and all(check.status is Status.NOT_MEASURED for check in service):
         service.append(NOTHING_JUDGED)
     checks.extend(service if stopped_at is None else _by_the_stop(service, stopped_at, timeline))
@@ -104,12 +107,17 @@ def judge(events: Sequence[Event]) -> Verdict:
         drill=start.drill,
         variant=variant,
         status=status,
-        summary=_summary(status, reasons, checks, stopped),
+        summary=marked(_summary(status, reasons, checks, stopped), lifted, declared),
         reasons=reasons,
         checks=tuple(checks),
         times=times_of(setting, events, timeline, samples),
         mechanisms={fault.kind: fault.mechanism for fault in timeline.faults},
-        notes=(*_notes(variant, timeline), *stepped, *fallback_notes(setting.tiers, samples)),
+        notes=(
+            *policy_notes(events, lifted, declared),
+            *_notes(variant, timeline),
+            *stepped,
+            *fallback_notes(setting.tiers, samples),
+        ),
         stopped=stopped,
     )
 

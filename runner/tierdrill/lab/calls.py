@@ -128,7 +128,8 @@ class Requests(Generic[T]):
         """Change a setting of all gateways, or of one.
 
         `flags` are on or off, `weights` shares of a node or a GPU, `shed` the fraction of a tier that is turned away,
-        `caps` the requests a second that a tier is held to (None takes the cap away), `picker` whether it is `up`.
+        `caps` the requests a second that a tier is held to (None takes the cap away), `picker` whether it is `up`,
+        `overrides` until when (Unix seconds) a rule of a tier, as `TIER/RULE`, is lifted (None: it holds again).
         """
         return self.ask(Call("PUT", f"/v1/{what}", dict(changes), _of(gateway)))
 

@@ -152,7 +152,10 @@ class AlertmanagerConfig:
 
 @dataclass(frozen=True)
 class LabConfig:
-    """A whole lab. A `discreet` one logs only what a production platform would: none of what is done to it."""
+    """A whole lab. A `discreet` one logs only what a production platform would: none of what is done to it.
+
+    `overrides` are rules that its gateways do not enforce until then: TIER/RULE to Unix seconds.
+    """
 
     name: str
     tiers: tuple[TierConfig, ...]
@@ -162,6 +165,7 @@ class LabConfig:
     trusted_callers: tuple[str, ...] = LOOPBACK
     routes: tuple[RouteConfig, ...] = ()
     flags: Mapping[str, bool] = field(default_factory=dict)
+    overrides: Mapping[str, float] = field(default_factory=dict)
     node_grace_s: float = 2.0
     eviction_after_s: float = 300.0
     spare_slots_for_rank1: int = 1

@@ -72,6 +72,11 @@ def _lines(found: dict[str, Any]) -> list[str]:
     if halt := found["halt"]:
         since = utc(halt["at"])
         lines.append(f"HALTED by {halt['author']} since {since}: {halt['reason']} (tierdrill resume lifts it)")
+    lines += [
+        f"OVERRIDE: {one['rule']} of {one['tier']} is lifted for {one['left']:g} s more, "
+        f"by {one['who']} as {one['role']}: {one['why']} (tierdrill tiers override revoke)"
+        for one in found["overrides"]
+    ]
     lines += [f"run {run['run']} in progress: {run['phase']} (pid {run['pid']})" for run in found["runs"]]
     if not found["runs"]:
         lines.append("no runs in progress")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from tierdrill.cli.commands import tier_overrides
 from tierdrill.cli.commands.tiers_exchange import export, import_slos
 from tierdrill.cli.commands.tiers_impact import capacity, cost, diff
 from tierdrill.cli.drill_documents import seen_from_here, whole_catalogue
@@ -32,7 +33,7 @@ def command() -> None:
     """Lint, test, compare, size and price the tiers of a platform."""
 
 
-for further in (diff, capacity, cost, import_slos, export):
+for further in (diff, capacity, cost, import_slos, export, tier_overrides.command):
     command.add_command(further)
 
 

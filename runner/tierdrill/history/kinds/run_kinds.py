@@ -275,6 +275,29 @@ class ClockStepped(Payload, kind="clock.stepped"):
     seconds: float
 
 
+class RuleLifted(Payload, kind="rule.lifted"):
+    """An override lifts a rule of a tier until then, as which role, by whom and why. Moments are Unix seconds."""
+
+    tiers: str
+    tier: str
+    rule: str
+    role: str
+    who: str
+    why: str
+    granted_at: float
+    until: float
+
+
+class RuleRestored(Payload, kind="rule.restored"):
+    """The rule holds again, before its override ran out."""
+
+    tiers: str
+    tier: str
+    rule: str
+    who: str
+    why: str
+
+
 class RunNote(Payload, kind="run.note"):
     text: str
 

@@ -182,6 +182,12 @@ class Call:
         self._reason: str | None = None
         self._admission: asyncio.Future[str | None] | None = None
 
+    def longest_wait_s(self) -> float:
+        """How long it may wait for a slot from now on."""
+        if self.core.lifted.lifts(self.policy.name, "queue-wait"):
+            return max(0.0, self.deadline - self.core.clock())
+        return self.policy.queue_wait_s
+
     def count(self, outcome: str, code: int) -> None:
         self.metrics.count(outcome, code)
         if outcome != "rejected":
@@ -277,7 +283,8 @@ class Call:
 
     def _pay(self) -> bool:
         """One more request upstream, out of the tier's budget for such."""
-        paid = self.core.budgets[self.policy.name].spend()
+        lifted = self.core.lifted.lifts(self.policy.name, "retry-budget")
+        paid = lifted or self.core.budgets[self.policy.name].spend()
         if not paid:
             self.metrics.budget_exhausted.inc()
         return paid

@@ -58,6 +58,7 @@ class GatewayConfig:
     share: int = 1
     trusted_callers: tuple[str, ...] = LOOPBACK
     flags: Flags = field(default_factory=Flags)
+    overrides: Mapping[str, float] = field(default_factory=dict)  # TIER/RULE: lifted until then, in Unix seconds
 
     def tier(self, name: str) -> TierConfig:
         return next(tier for tier in self.tiers if tier.name == name)

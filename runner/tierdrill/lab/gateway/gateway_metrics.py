@@ -92,6 +92,7 @@ class GatewayMetrics:
             ("gateway", "model"),
         )
         self.flag = gauge("flag", "Mechanism on (1) or off (0)", ("gateway", "flag"))
+        self.lifted = gauge("rule_lifted", "An override lifts this rule of the tier now (1)", (*tier, "rule"))
         self.probe = gauge("upstream_probe_seconds", "Last health probe's round trip", upstream)
         self.up = gauge("upstream_up", "Last health probe answered ready", upstream)
         self.ejected = gauge("upstream_ejected", "Gets no requests after failures", upstream)
@@ -105,6 +106,12 @@ class GatewayMetrics:
 
     def tier(self, name: str) -> TierMetrics:
         return self._tiers[name]
+
+    def show_lifted(self, seconds_left: Iterable[str]) -> None:
+        """Only the rules (`TIER/RULE`) that are lifted now have a series."""
+        self.lifted.clear()
+        for tier, _, rule in (name.partition("/") for name in seconds_left):
+            self.lifted.labels(self.gateway, tier, rule).set(1)
 
     def count_unclassified(self, code: int) -> None:
         """A request so broken that it has no tier."""

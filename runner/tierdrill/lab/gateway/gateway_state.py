@@ -9,6 +9,7 @@ from prometheus_client import generate_latest
 from tierdrill.lab.gateway.gateway_config import GatewayConfig
 from tierdrill.lab.gateway.gateway_metrics import GatewayMetrics
 from tierdrill.lab.gateway.held_settings import HeldSettings
+from tierdrill.lab.gateway.lifted_rules import LiftedRules
 from tierdrill.lab.gateway.limits import Caps, CircuitBreaker, Clock, RetryBudget, Shedder
 from tierdrill.lab.gateway.picker import FAILS_CLOSED, LOST, Picker
 from tierdrill.lab.gateway.routing import Endpoint, Replica, Router
@@ -27,6 +28,7 @@ class GatewayCore:
         self.shedder = Shedder(config.tiers)
         self.caps = Caps(config.tiers, clock)
         self.budgets = {tier.name: RetryBudget(tier.retry_ratio, tier.retry_burst) for tier in config.tiers}
+        self.lifted = LiftedRules(config.tiers, clock, config.overrides)
         self.sequence = itertools.count(1)
         self.held = HeldSettings(self.told, self.tell, clock)
         self._pools: dict[str, ModelPool] = {}
@@ -91,13 +93,14 @@ class GatewayCore:
         return [t for pool in self._pools.values() for t in pool.running if t.replica is replica]
 
     def told(self, what: str) -> dict[str, Any]:
-        """What the gateway was told: its flags, weights, shed fractions, caps or picker. KeyError for anything else."""
+        """What it was told: flags, weights, shed fractions, caps, overrides or picker. KeyError for anything else."""
         shows: Mapping[str, Callable[[], dict[str, Any]]] = {
             "flags": self.picker.wanted.as_dict,
             "picker": lambda: {"up": self.picker.up, "state": self.picker.state},
             "weights": lambda: self.router.weights,
             "shed": lambda: self.shedder.fractions,
             "caps": lambda: self.caps.rates,
+            "overrides": self.lifted.seconds_left,
         }
         return shows[what]()
 
@@ -109,6 +112,7 @@ class GatewayCore:
             "weights": self.router.set_weights,
             "shed": self.shedder.change,
             "caps": self.caps.change,
+            "overrides": self.lifted.change,
         }
         change[what](changes)
         self.pump()
@@ -152,12 +156,15 @@ class GatewayCore:
         for flag, on in self.flags.as_dict().items():
             metrics.flag.labels(gateway, flag).set(on)
         metrics.picker.labels(gateway).set(self.picker.up)
+        metrics.show_lifted(self.lifted.seconds_left())
         return generate_latest(metrics.registry)
 
     def _add_model(self, model: str) -> None:
         reserving = self.config.tiers_routed_to(model)
         top_rank = self.config.tiers[0].rank
-        self._pools[model] = ModelPool(model, self.router, self.flags, reserving, top_rank, self.clock)
+        self._pools[model] = ModelPool(
+            model, self.router, self.flags, reserving, top_rank, self.clock, self.lifted
+        )
         self._breakers[model] = CircuitBreaker(self.clock)
         self.metrics.add_model(model)
 

@@ -98,7 +98,8 @@ class _Service:
             if may_not_be_served(call.policy.data_residency, call.region):
                 raise Rejected("residency")
             self._needs_a_picker()
-            if self._core.flags.shedding and self._core.shedder.sheds(call.policy.name):
+            sheddable = self._core.flags.shedding and not self._core.lifted.lifts(call.policy.name, "shed-order")
+            if sheddable and self._core.shedder.sheds(call.policy.name):
                 raise Rejected("shed")
             if self._core.caps.refuses(call.policy.name):
                 raise Rejected("capped")
@@ -174,7 +175,7 @@ class _Service:
         began = self._core.clock()
         answer = call.admission()
         self._core.perform(pool.submit(ticket, retry=call.attempts > 0))
-        timer = call.loop.call_later(call.policy.queue_wait_s, call.refused, "queue-timeout")
+        timer = call.loop.call_later(call.longest_wait_s(), call.refused, "queue-timeout")
         try:
             reason = answer.result() if answer.done() else await answer
         finally:

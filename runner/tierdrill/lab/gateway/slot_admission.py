@@ -12,6 +12,7 @@ from enum import Enum
 from typing import Protocol
 
 from tierdrill.lab.gateway.gateway_config import Flags
+from tierdrill.lab.gateway.lifted_rules import LiftedRules
 from tierdrill.lab.gateway.limits import Clock
 from tierdrill.lab.gateway.routing import Replica, Router
 from tierdrill.lab.lab_config import TierConfig
@@ -79,14 +80,16 @@ Effect = Granted | Refused | Preempted
 
 class ModelPool:
     def __init__(
-        self, model: str, router: Router, flags: Flags, reserving: Sequence[TierConfig], top_rank: int, clock: Clock
-    ) -> None:
+        self, model: str, router: Router, flags: Flags, reserving: Sequence[TierConfig], top_rank: int, clock: Clock,
+        lifted: LiftedRules | None = None,
+    ) -> None:  # fmt: skip
         self.model = model
         self._router = router
         self._flags = flags
         self._reserving = tuple(reserving)
         self._top_rank = top_rank
         self._clock = clock
+        self._lifted = lifted or LiftedRules((), clock)
         self._waiting: list[Ticket] = []  # in the order they will be served
         self._running: dict[Ticket, None] = {}  # in the order they were granted
         self._service_s: float | None = None
@@ -183,18 +186,19 @@ class ModelPool:
         """Slots that tiers above this rank have reserved here and do not use now."""
         kept = 0
         for policy in self._reserving:
-            if policy.rank < rank and policy.reserved_slots:
+            if policy.rank < rank and policy.reserved_slots and not self._lifts(policy, "reserved-slots"):
                 used = sum(1 for ticket in self._running if ticket.policy is policy)
                 kept += max(0, policy.reserved_slots - used)
         return kept
 
     def _victim(self, ticket: Ticket, candidates: list[Replica]) -> Ticket | None:
-        if not self._flags.preemption or not ticket.policy.may_preempt:
+        mine = ticket.policy
+        if not self._flags.preemption or not mine.may_preempt or self._lifts(mine, "preemption"):
             return None
         worst: Ticket | None = None
         for running in self._running:  # oldest first, so that among equals the newest stays
             policy = running.policy
-            if policy.rank <= ticket.policy.rank or policy.name not in ticket.policy.may_preempt:
+            if policy.rank <= mine.rank or policy.name not in mine.may_preempt:
                 continue
             if running.replica in candidates and (worst is None or policy.rank >= worst.policy.rank):
                 worst = running
@@ -203,20 +207,26 @@ class ModelPool:
     def _limit_queue(self, ticket: Ticket) -> list[Effect]:
         policy = ticket.policy
         own = sum(1 for each in self._waiting if each.policy is policy)
-        if own > policy.queue_limit:
+        if own > policy.queue_limit and not self._lifts(policy, "queue-limit"):
             displaced = self._displaceable(policy.rank) if self._flags.shedding else None
             if displaced is not None:
                 return [self._refuse(displaced, "shed")]
             return [self._refuse(ticket, "queue-full")]
         # Turning away at once what would only wait in vain is kinder and cheaper than a late timeout.
         hopeless = self._flags.shedding and policy.rank > self._top_rank
+        hopeless = hopeless and not (self._lifts(policy, "shed-order") or self._lifts(policy, "queue-wait"))
         if hopeless and self.expected_wait_s(ticket) > policy.queue_wait_s:
             return [self._refuse(ticket, "shed")]
         return []
 
     def _displaceable(self, rank: int) -> Ticket | None:
-        lower = [each for each in self._waiting if each.policy.rank > rank]
+        lower = [
+            each for each in self._waiting if each.policy.rank > rank and not self._lifts(each.policy, "shed-order")
+        ]
         return min(lower, key=lambda each: (each.policy.shed_order, -each.sequence), default=None)
+
+    def _lifts(self, policy: TierConfig, rule: str) -> bool:
+        return self._lifted.lifts(policy.name, rule)
 
     def _refuse(self, ticket: Ticket, reason: str) -> Refused:
         self._waiting.remove(ticket)

@@ -44,6 +44,8 @@ class Lab:
     def __init__(self, config: LabConfig, state: LabState, events: EventLog) -> None:
         self.config = config
         self.state = state
+        self.overrides: dict[str, float] = dict(config.overrides)
+        """What gateways are told of overrides when they start again; see `LabConfig`."""
         self.events = events
         self.folder = Path(state.folder)
         self.processes = ProcessTable(events, self._save, self._lost)
@@ -182,7 +184,7 @@ class Lab:
     async def _start_gateway(self, name: str) -> None:
         controller = await self.edge(name, CONTROLLER, self.address(CONTROLLER))
         # Clients know the address of its last start.
-        config = configs.gateway(self.config, controller, self.processes.address(name))
+        config = configs.gateway(self.config, controller, self.processes.address(name), self.overrides)
         await self._start_program("gateway", name, config)
         await self._join("gateway", PROMETHEUS, name, self.address(name), {"gateway": name})
 

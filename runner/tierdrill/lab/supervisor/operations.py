@@ -32,7 +32,7 @@ REPLICA_SIGNALS = ("KILL", "STOP", "CONT")
 REMEDY_TIMEOUT_S = 10.0
 GATEWAY_KNOWS_WITHIN_S = 3.0
 POWER_STATES = ("on", "off", "cycle")
-GATEWAY_SETTINGS = ("flags", "weights", "shed", "caps", "picker")
+GATEWAY_SETTINGS = ("flags", "weights", "shed", "caps", "picker", "overrides")
 
 Answer = dict[str, Any]
 
@@ -283,6 +283,10 @@ class Operations:
         changed = [name for name, answer in zip(names, answers, strict=True) if not isinstance(answer, BaseException)]
         if changed:
             self._events.add(what, gateways=changed, changes=dict(changes))
+        if what == "overrides" and changed:
+            # Unlike what a drill or a playbook told them, it must outlive a gateway.
+            kept = {**self._lab.overrides, **changes}
+            self._lab.overrides = {name: until for name, until in kept.items() if until is not None}
         if failed:
             raise failed[0]
         return dict(zip(names, answers, strict=True))

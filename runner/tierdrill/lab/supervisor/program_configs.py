@@ -1,5 +1,6 @@
 """What each of the lab's programs is told at start, as its configuration file. Pure."""
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -44,7 +45,9 @@ def node(config: LabConfig, node: NodeConfig, controller: str, folder: Path) -> 
     }
 
 
-def gateway(config: LabConfig, controller: str, listen: str | None) -> dict[str, Any]:
+def gateway(
+    config: LabConfig, controller: str, listen: str | None, overrides: Mapping[str, float]
+) -> dict[str, Any]:
     return {
         "controller": f"http://{controller}",
         "listen": listen or "127.0.0.1:0",
@@ -53,4 +56,5 @@ def gateway(config: LabConfig, controller: str, listen: str | None) -> dict[str,
         "trusted_callers": config.trusted_callers,
         "routes": [asdict(route) for route in config.routes],
         "flags": dict(config.flags),
+        "overrides": dict(overrides),
     }

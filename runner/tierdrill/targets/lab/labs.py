@@ -100,6 +100,24 @@ class Labs:
                 found |= {str(lease["name"]): str(lease["state"]) for lease in client.leases()}
         return found
 
+    def lift(self, tier: str, rule: str, until: float | None) -> tuple[list[str], list[str]]:
+        """Lift a rule of a tier in the gateways of every lab with that tier, until then (None: let it hold again).
+
+        The labs that do so now, and what went wrong with the others.
+        """
+        from tierdrill.lab.client import LabClient, LabError
+
+        told, untold = [], []
+        for state in running_labs(self.home):
+            try:
+                with LabClient(state) as client:
+                    if any(tier in fractions for fractions in client.gateways("shed").values()):
+                        client.to_gateways("overrides", {f"{tier}/{rule}": until})
+                        told.append(state.name)
+            except LabError as error:
+                untold.append(str(error))
+        return told, untold
+
     def end(self, name: str) -> list[str]:
         """End a lab in whatever state it is (gone is fine); what would not end."""
         state = find_lab(self.home, name)

@@ -1,0 +1,148 @@
+"""`tierdrill tiers override`: lift one rule of a tier for a while, with a reason, as a role that may."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from tierdrill.cli.completion import complete_rule, complete_tier
+from tierdrill.cli.drill_documents import whole_catalogue
+from tierdrill.cli.errors import INCONCLUSIVE, Refusal, say
+from tierdrill.cli.folders import Surroundings, author
+from tierdrill.cli.options import echo_json, json_option, table
+from tierdrill.documents.models.units import parse_duration
+from tierdrill.text import utc
+
+if TYPE_CHECKING:
+    from tierdrill.conductor.override_grants import OverrideChange
+    from tierdrill.documents.models.tiers import Tiers
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+def _decision(command: Function) -> Function:
+    for option in (
+        click.option("--author", "by", help="Author [default: git's identity, else the user]."),
+        click.option("--tiers", "document", metavar="NAME", help="Tiers document, where several have such a tier."),
+        click.option(
+            "--as", "role", required=True, metavar="ROLE", help="Role that decides: rights.override of the tier."
+        ),
+        click.option("--reason", required=True, help="Reason, shown wherever the override is."),
+        click.option("--rule", required=True, shell_complete=complete_rule, help="The rule; see `list --rules`."),
+        click.argument("tier", shell_complete=complete_tier),
+    ):
+        command = option(command)
+    return command
+
+
+def _seconds(ctx: click.Context, param: click.Parameter, value: str) -> float:
+    try:
+        return parse_duration(value)
+    except ValueError as error:
+        raise click.BadParameter(str(error), ctx, param) from error
+
+
+@click.group("override")
+def command() -> None:
+    """Lift one rule of a tier for a while, end that, or list what is lifted."""
+
+
+@command.command("grant")
+@_decision
+@click.option(
+    "--for", "seconds", required=True, metavar="TIME", callback=_seconds, help="How long (30m, 2h); 24h at most."
+)
+@click.pass_obj
+def grant(
+    here: Surroundings,
+    tier: str,
+    rule: str,
+    reason: str,
+    role: str,
+    document: str | None,
+    by: str | None,
+    seconds: float,
+) -> int:
+    """Lift a rule of TIER, at once and until the time is over.
+
+    Gateways of labs that are up stop enforcing it, those of labs that come up meanwhile never start to. Every verdict
+    made meanwhile says so, and so do `tierdrill status` and the audit log. Residency, integrity and authentication are
+    never lifted. Exit code 3 where a lab could not be told.
+    """
+    from tierdrill.conductor.override_grants import grant_override
+
+    tiers = _tiers(here, tier, document)
+    change = grant_override(
+        here.home, tiers, tier, rule, seconds=seconds, role=role, who=by or author(), why=" ".join(reason.split())
+    )
+    click.echo(f"lifted: {change.override}")
+    return _reached(change)
+
+
+@command.command("revoke")
+@_decision
+@click.pass_obj
+def revoke(
+    here: Surroundings, tier: str, rule: str, reason: str, role: str, document: str | None, by: str | None
+) -> int:
+    """Let a rule of TIER hold again before its override runs out. Exit code 3 where a lab could not be told."""
+    from tierdrill.conductor.override_grants import revoke_override
+
+    tiers = _tiers(here, tier, document)
+    change = revoke_override(here.home, tiers, tier, rule, role=role, who=by or author(), why=" ".join(reason.split()))
+    click.echo(f"revoked: {rule} of {tier} holds again")
+    return _reached(change)
+
+
+@command.command("list")
+@click.option("--rules", is_flag=True, help="List the rules that can be lifted instead, and those that never are.")
+@json_option
+@click.pass_obj
+def show(here: Surroundings, rules: bool, as_json: bool) -> None:
+    """List the overrides in force, the next to end first."""
+    from tierdrill.documents.models.protections import LIFTABLE, NEVER_LIFTED
+    from tierdrill.policy.rule_overrides import in_force
+
+    if rules:
+        if as_json:
+            echo_json({"liftable": LIFTABLE, "never": NEVER_LIFTED})
+            return
+        click.echo(table([*LIFTABLE.items(), *((rule, f"never lifted: {why}") for rule, why in NEVER_LIFTED.items())]))
+        return
+    found, now = in_force(here.home), time.time()
+    if as_json:
+        echo_json({"overrides": [{**asdict(one), "left": round(one.until - now, 1)} for one in found]})
+        return
+    rows = [
+        (one.tier, one.rule, utc(one.until), f"{one.until - now:.0f} s", one.who, one.role, one.why) for one in found
+    ]
+    click.echo(table(rows, ("tier", "rule", "until", "left", "by", "as", "why")) or "no overrides in force")
+
+
+def _tiers(here: Surroundings, tier: str, document: str | None) -> Tiers:
+    """The Tiers document that has that tier."""
+    from tierdrill.documents.problems import listed, none_named
+
+    every = whole_catalogue(here.catalogue).tiers
+    if document is not None and document not in every:
+        raise Refusal(f"--tiers: {none_named('Tiers document', document, every)}")
+    found = [
+        one for name, one in every.items() if document in (None, name) and tier in [each.name for each in one.tiers]
+    ]
+    if not found:
+        raise Refusal(none_named("tier", tier, [each.name for one in every.values() for each in one.tiers]))
+    if len(found) > 1:
+        raise Refusal(f"tier {tier} is in {listed(one.metadata.name for one in found)}: say which with --tiers")
+    return found[0]
+
+
+def _reached(change: OverrideChange) -> int:
+    for lab in change.labs:
+        click.echo(f"lab {lab}: its gateways do so now")
+    for why in change.untold:
+        say(f"warning: not told: {why}")
+    return INCONCLUSIVE if change.untold else 0

@@ -1,0 +1,79 @@
+"""Granting and revoking overrides: recorded, and told to the gateways of labs that are up and to runs that go on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from tierdrill.conductor.status import live_runs
+from tierdrill.documents.models.tiers import Tiers
+from tierdrill.history.events import event
+from tierdrill.history.history_store import HistoryError
+from tierdrill.history.kinds.run_kinds import RuleLifted, RuleRestored
+from tierdrill.history.ledger import LedgerError
+from tierdrill.history.payload import Payload
+from tierdrill.history.sealed import append_to_run
+from tierdrill.policy.rule_overrides import RuleOverride, grant, in_force, revoke
+from tierdrill.targets.open import labs_of
+
+SOURCE = "override"
+
+
+@dataclass(frozen=True)
+class OverrideChange:
+    """An override that was granted, or ended; the labs whose gateways do as it says; who could not be told, and why."""
+
+    override: RuleOverride
+    labs: tuple[str, ...]
+    untold: tuple[str, ...]
+
+
+def grant_override(
+    home: Path, tiers: Tiers, tier: str, rule: str, *, seconds: float, role: str, who: str, why: str
+) -> OverrideChange:
+    """Lift a rule from now on; OverrideRefused or AuditError, and nothing was lifted."""
+    granted = grant(home, tiers, tier, rule, seconds=seconds, role=role, who=who, why=why)
+    return _told(home, granted, said_of(granted))
+
+
+def revoke_override(home: Path, tiers: Tiers, tier: str, rule: str, *, role: str, who: str, why: str) -> OverrideChange:
+    """Let the rule hold again; errors as `grant_override`."""
+    ended = revoke(home, tiers, tier, rule, role=role, who=who, why=why)
+    return _told(home, ended, RuleRestored(tiers=ended.tiers, tier=tier, rule=rule, who=who, why=why))
+
+
+def said_of(override: RuleOverride) -> RuleLifted:
+    """What a run's history says of an override."""
+    return RuleLifted(
+        tiers=override.tiers, tier=override.tier, rule=override.rule, role=override.role, who=override.who,
+        why=override.why, granted_at=override.granted_at, until=override.until,
+    )  # fmt: skip
+
+
+def note_in_force(home: Path, tiers: Tiers, note: Callable[[Payload, str], object]) -> None:
+    """Note in a run that begins which rules of its tiers are lifted."""
+    for override in in_force(home):
+        if override.tiers == tiers.metadata.name:
+            note(said_of(override), SOURCE)
+
+
+def _told(home: Path, override: RuleOverride, said: Payload) -> OverrideChange:
+    # What is in force, and not what was asked: of two people at once the later in the log decides.
+    until = next((one.until for one in in_force(home) if one.name == override.name), None)
+    told, untold = labs_of(home).lift(override.tier, override.rule, until)
+    return OverrideChange(override, tuple(told), (*untold, *_runs_untold(home, said)))
+
+
+def _runs_untold(home: Path, said: Payload) -> Iterable[str]:
+    runs: Iterable[str] = ()
+    with suppress(LedgerError):
+        runs = live_runs(home)
+    untold = []
+    for run in runs:
+        try:
+            append_to_run(home, run, event(said, SOURCE))
+        except HistoryError as error:
+            untold.append(f"run {run}: {error}")
+    return untold
