@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from tests.cli.support import Done, tierdrill
+from tests.cli.support import Done, copied_catalogue, tierdrill
 from tests.cli.test_cli_surface import complete
 
 ASKED = ("critical", "--rule", "queue-limit", "--reason", "a surge", "--as", "incident-commander", "--author", "ann")
@@ -52,3 +52,17 @@ def test_rules_are_listed_and_completed(tmp_path: Path) -> None:
     listed = override(tmp_path, "list", "--rules").out
     assert "queue-limit" in listed and "residency" in listed and "never lifted: " in listed
     assert complete(tmp_path, "tierdrill tiers override grant critical --rule queue-") == ["queue-limit", "queue-wait"]
+
+
+def test_status_tells_of_reviews_that_are_due_and_of_maintenance_whatever_else_is_broken(tmp_path: Path) -> None:
+    root = copied_catalogue(tmp_path / "docs")
+    tiers = root / "drills" / "platform" / "tiers.yaml"
+    window = "{start: 2020-01-01, end: 2400-01-01, declared_by: team-serving-core, reason: new switches}"
+    due = tiers.read_text().replace("reviewed: 2026-11-02", "reviewed: 2020-11-02", 1)
+    tiers.write_text(due.replace("tiers:\n", f"maintenance:\n  - {window}\ntiers:\n", 1))
+    (root / "drills" / "node-loss.yaml").write_text("nonsense: [")
+    lines = tierdrill(tmp_path / "home", "--catalogue", root, "status").out.splitlines()
+    assert "tier critical was due for review by team-serving-core on 2021-05-01" in lines
+    assert "maintenance of every tier until 2400-01-01, declared by team-serving-core: new switches" in lines
+    told = json.loads(tierdrill(tmp_path / "home", "--catalogue", root, "status", "--json").out)["policy"]
+    assert "critical" in [one["tier"] for one in told["reviews_due"]]

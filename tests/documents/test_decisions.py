@@ -9,7 +9,6 @@ import pytest
 
 from tests.documents.support import PLAYBOOK, TIERS, WORKLOADS, changed, good_catalogue, lines
 from tierdrill.documents.catalogue_reader import load_catalogue
-from tierdrill.documents.models.tiers import Tiers
 
 FIRST = "    override_by: [incident-commander]\n"
 AFTER = "tiers:\n"
@@ -44,12 +43,8 @@ def test_all_of_it_is_read(root: Path) -> None:
     assert tiers.approvals[0].fields == ("objectives.availability",)
     start, end = tiers.maintenance[0].span
     assert end - start == 7200.0
-    assert [_in(tiers, at) for at in (start - 1, start, end - 1, end)] == [False, True, True, False]
-    assert tiers.in_maintenance(start, ["standard"]) is None
-
-
-def _in(tiers: Tiers, at: float) -> bool:
-    return tiers.in_maintenance(at) is not None
+    assert [tiers.maintenance[0].goes_on(at) for at in (start - 1, start, end - 1, end)] == [False, True, True, False]
+    assert tiers.maintenance[0].covers("critical") and not tiers.maintenance[0].covers("standard")
 
 
 def test_the_older_name_of_the_right_to_override_counts(root: Path) -> None:

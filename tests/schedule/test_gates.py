@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tierdrill.documents.models.environment import Dependency
-from tierdrill.documents.models.tiers import EscalationLevel, Objectives, Tier
+from tierdrill.documents.models.tiers import EscalationLevel, Maintenance, Objectives, Tier
 from tierdrill.history.ledger import Halt
 from tierdrill.judge.trend.run_figures import ObjectiveFigure, RunFigures
 from tierdrill.schedule.gates import gate_rules as gates
@@ -186,3 +186,15 @@ def test_real_checks(tmp_path: object) -> None:
         assert await ask_one(Dependency(name="p", path="/nowhere")) == (False, "/nowhere: No such file or directory")
 
     asyncio.run(check())
+
+
+def test_a_declared_maintenance_holds_drills_while_it_goes_on() -> None:
+    declared = Maintenance(start="2026-12-01T02:00", end="2026-12-01T04:00", declared_by="sre", reason="new switches")
+    start, end = declared.span
+    assert [gates.maintained([declared], at) is None for at in (start - 1, start, end - 1, end)] == [
+        True, False, False, True,
+    ]  # fmt: skip
+    told = gates.window(gates.maintained([declared], start))
+    assert (told.verdict, told.reason) == (
+        "held", "maintenance of every tier until 2026-12-01T04:00, declared by sre: new switches",
+    )  # fmt: skip

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 
 ENDINGS = (".yaml", ".yml")
+_OF_TIERS = re.compile(r"^kind:\s*Tiers\s*$", re.MULTILINE)
 
 
 def read(root: Path, extra: Sequence[Path] = (), *, unused: bool = False) -> tuple[Catalogue, list[Problem]]:
@@ -68,6 +70,18 @@ def whole_catalogue(root: Path, extra: Sequence[Path] = ()) -> Catalogue:
     if problems:
         raise SpecError(problems)
     return catalogue
+
+
+def readable_tiers(root: Path) -> list[Tiers]:
+    """The Tiers documents of the catalogue that can be used, whatever is wrong with everything else in it."""
+    from tierdrill.documents.catalogue_reader import read_files
+
+    paths = []
+    for path in sorted((root / "drills").rglob("*.y*ml")):
+        with suppress(OSError, UnicodeDecodeError):
+            if _OF_TIERS.search(path.read_text(encoding="utf-8")):
+                paths.append(path)
+    return list(read_files(paths, root).catalogue.tiers.values())
 
 
 def environment_files(root: Path, environment: str) -> tuple[str, list[Path]]:

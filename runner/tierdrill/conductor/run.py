@@ -82,6 +82,7 @@ async def run_drill(setting: DrillSetting, options: RunOptions, listeners: Seque
     books = begin_run(
         options.home, plan.run, setting.drill.metadata.name, options.variant, began,
         lock=_lock_name(plan, options), author=options.author, kept=options.lab,
+        documents=(setting.tiers, setting.workloads, setting.environment),
     )  # fmt: skip
     with books as records:
         recorder = Recorder(records.store, plan.run)

@@ -5,10 +5,14 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from tierdrill.documents.models.environment import Environment
+from tierdrill.documents.models.tiers import Tiers
+from tierdrill.documents.models.workloads import Workloads
 from tierdrill.history.audit_log import AuditEntry, AuditError, append
 from tierdrill.history.history_store import HistoryError, HistoryStore
 from tierdrill.history.ledger import Ledger, LedgerError
 from tierdrill.home import run_folder
+from tierdrill.policy.document_changes import record_documents
 from tierdrill.process.identity import me
 from tierdrill.text import Explained
 
@@ -61,10 +65,12 @@ class RunRecords:
 
 @contextmanager
 def begin_run(
-    home: Path, run: str, drill: str, variant: str, began: float, *, lock: str, author: str, kept: str | None = None
-) -> Iterator[RunRecords]:
+    home: Path, run: str, drill: str, variant: str, began: float, *, lock: str, author: str, kept: str | None = None,
+    documents: Sequence[Tiers | Workloads | Environment] = (),
+) -> Iterator[RunRecords]:  # fmt: skip
     """A run that may start, as long as it lives: RunRefused where it may not (nothing was touched then), RunBroken for
-    what breaks from here on. `lock` is the name of the environment that it holds.
+    what breaks from here on. `lock` is the name of the environment that it holds, `documents` are those whose changes
+    the audit log tells of.
     """
     try:
         ledger, store = Ledger(home), HistoryStore(home)
@@ -72,7 +78,12 @@ def begin_run(
         raise RunRefused(str(error)) from error
     try:
         _may_start(ledger, run, lock, author, kept)
-        _audit(home, AuditEntry(author, "drill.started", run, after={"drill": drill, "variant": variant, "on": lock}))
+        try:
+            record_documents(home, documents, author, run)
+            state = {"drill": drill, "variant": variant, "on": lock}
+            append(home, AuditEntry(author, "drill.started", run, after=state))
+        except AuditError as error:
+            raise RunRefused(str(error)) from error
         folder = run_folder(home, run)
         folder.mkdir(parents=True, mode=0o700)
         store.begin(run, drill, variant, began)
@@ -96,13 +107,6 @@ def _may_start(ledger: Ledger, run: str, lock: str, author: str, kept: str | Non
             ledger.unlock(lock, run)
             raise RunRefused(f"lab {kept} is in use {by}")
     except LedgerError as error:
-        raise RunRefused(str(error)) from error
-
-
-def _audit(home: Path, entry: AuditEntry) -> None:
-    try:
-        append(home, entry)
-    except AuditError as error:
         raise RunRefused(str(error)) from error
 
 

@@ -8,7 +8,7 @@ from tierdrill.documents.catalogue import Catalogue
 from tierdrill.documents.models.calendar import Calendar, CalendarEntry, Misfire, Retry
 from tierdrill.documents.models.drill import Drill, Scalar
 from tierdrill.documents.models.environment import Environment, EnvironmentGates
-from tierdrill.documents.models.tiers import Tier
+from tierdrill.documents.models.tiers import Maintenance, Tier
 from tierdrill.documents.models.units import Metadata
 from tierdrill.schedule.store.slot_records import SlotName
 
@@ -21,7 +21,10 @@ UNKNOWN = "unknown"
 
 @dataclass(frozen=True)
 class Member:
-    """One drill of a slot, ready to be gated and started. `tiers` are those it sends load to or judges."""
+    """One drill of a slot, ready to be gated and started. `tiers` are those it sends load to or judges.
+
+    `maintenance` is what is declared of them.
+    """
 
     drill: str
     environment: Environment
@@ -32,6 +35,7 @@ class Member:
     tiers: tuple[Tier, ...]
     lease_s: float
     options: tuple[str, ...] = field(default=())
+    maintenance: tuple[Maintenance, ...] = ()
 
     @property
     def lock(self) -> str:
@@ -96,6 +100,7 @@ def member_of(
         tiers=tuple(tier for tier in tiers.by_rank() if tier.name in touched),
         lease_s=_length_s(drill) + LEASE_MARGIN_S,
         options=tuple(options),
+        maintenance=tuple(one for one in tiers.maintenance if any(map(one.covers, touched))),
     )
 
 

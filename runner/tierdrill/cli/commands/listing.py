@@ -18,7 +18,7 @@ from tierdrill.text import plural
 if TYPE_CHECKING:
     from tierdrill.documents.catalogue import Catalogue
 
-KINDS = ("drills", "playbooks", "experiments", "tiers", "environments", "calendars", "gamedays", "scenarios")
+KINDS = ("drills", "playbooks", "experiments", "tiers", "models", "environments", "calendars", "gamedays", "scenarios")
 
 
 @click.command("list")
@@ -71,7 +71,12 @@ def _rows(catalogue: Catalogue, kind: str) -> list[dict[str, Any]]:
         ]
     if kind == "playbooks":
         return [
-            {"name": name, "title": playbook.metadata.title, "owner": playbook.metadata.owner}
+            {
+                "name": name,
+                "title": playbook.metadata.title,
+                "owner": playbook.metadata.owner,
+                "stays": {step.name: step.why for step in playbook.steps if step.stays},
+            }
             for name, playbook in sorted(catalogue.playbooks.items())
         ]
     if kind == "experiments":
@@ -81,9 +86,29 @@ def _rows(catalogue: Catalogue, kind: str) -> list[dict[str, Any]]:
         ]
     if kind == "tiers":
         return [
-            {"name": tier.name, "title": tier.rationale.strip(), "rank": tier.rank, "owner": tier.owner}
+            {
+                "name": tier.name,
+                "title": tier.rationale.strip(),
+                "rank": tier.rank,
+                "owner": tier.owner,
+                "rights": {right: list(roles) for right, roles in tier.rights if roles},
+                "review_due": str(tier.review_due or ""),
+            }
             for _, tiers in sorted(catalogue.tiers.items())
-            for tier in sorted(tiers.tiers, key=lambda one: one.rank)
+            for tier in tiers.by_rank()
+        ]
+    if kind == "models":
+        return [
+            {
+                "name": model.name,
+                "title": model.rationale.strip(),
+                "tier": model.tier,
+                "risk": model.risk,
+                "impact": model.impact,
+                "frequency": model.frequency,
+            }
+            for _, workloads in sorted(catalogue.workloads.items())
+            for model in workloads.models
         ]
     if kind == "calendars":
         return [

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import click
 
-from tierdrill.cli.drill_documents import cluster_environment
+from tierdrill.cli.drill_documents import cluster_environment, readable_tiers
 from tierdrill.cli.folders import Surroundings
 from tierdrill.cli.options import echo_json, environment_option, json_option
 from tierdrill.text import utc, visible
@@ -28,7 +31,7 @@ def command(here: Surroundings, environment: str | None, as_json: bool) -> int:
     from tierdrill.conductor.status import look
     from tierdrill.schedule.notify.outbox_counts import waiting_and_given_up
 
-    found = {**look(here.home), "notifications": waiting_and_given_up(here.home)}
+    found = {**look(here.home), "notifications": waiting_and_given_up(here.home), "policy": _policy(here.catalogue)}
     if environment is not None:
         _, settings, _ = cluster_environment(here.catalogue, environment)
         from tierdrill.targets.kubernetes.lease import lease_of
@@ -40,6 +43,26 @@ def command(here: Surroundings, environment: str | None, as_json: bool) -> int:
         for line in (*_lines(found), *_of_cluster(found.get("cluster"))):
             click.echo(visible(line))
     return 0 if found["clean"] else UNCLEAN
+
+
+def _policy(catalogue: Path) -> dict[str, Any]:
+    """Reviews that are due and maintenance that goes on, as far as the catalogue's tiers can be read."""
+    now = time.time()
+    today, documents = datetime.fromtimestamp(now, UTC).date(), readable_tiers(catalogue)
+    return {
+        "reviews_due": [
+            {"document": document.metadata.name, "tier": tier.name, "due": str(tier.review_due), "owner": tier.owner}
+            for document in documents
+            for tier in document.tiers
+            if tier.review_due is not None and tier.review_due < today
+        ],
+        "maintenance": [
+            {"document": document.metadata.name, **one.model_dump()}
+            for document in documents
+            for one in document.maintenance
+            if one.goes_on(now)
+        ],
+    }
 
 
 def _of_cluster(told: dict[str, Any] | None) -> list[str]:
@@ -103,6 +126,11 @@ def _lines(found: dict[str, Any]) -> list[str]:
         lines.append("no labs up")
     for lock in found["locks"]:
         lines.append(f"environment {lock['environment']} is held by run {lock['run']} (pid {lock['pid']})")
+    for one in found["policy"]["maintenance"]:
+        covered = ", ".join(one["tiers"]) or "every tier"
+        lines.append(f"maintenance of {covered} until {one['end']}, declared by {one['declared_by']}: {one['reason']}")
+    for one in found["policy"]["reviews_due"]:
+        lines.append(f"tier {one['tier']} was due for review by {one['owner']} on {one['due']}")
     told = found["notifications"]
     if told["waiting"] or told["failed"]:
         given_up = f", {told['failed']} failed" if told["failed"] else ""

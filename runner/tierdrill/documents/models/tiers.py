@@ -1,6 +1,5 @@
 """The Tiers document: what each tier promises, to whom, and what it may do to others when capacity is short."""
 
-from collections.abc import Iterable
 from datetime import UTC, date, timedelta
 from typing import Annotated, Literal
 
@@ -156,6 +155,11 @@ class Maintenance(Part):
         """Unix seconds of its begin, and of the first moment that is no longer in it."""
         return starts_at(self.start, UTC).timestamp(), ends_at(self.end, UTC).timestamp()
 
+    def goes_on(self, at: float) -> bool:
+        """Whether that moment (Unix seconds) is in it."""
+        start, end = self.span
+        return start <= at < end
+
     def covers(self, tier: str) -> bool:
         """Whether it is of that tier."""
         return not self.tiers or tier in self.tiers
@@ -232,12 +236,3 @@ class Tiers(Part):
     def by_rank(self) -> list[Tier]:
         """Most important first."""
         return sorted(self.tiers, key=lambda tier: (tier.rank, tier.name))
-
-    def in_maintenance(self, at: float, tiers: Iterable[str] | None = None) -> Maintenance | None:
-        """The maintenance at that moment (Unix seconds) of any of those tiers, or of any at all."""
-        names = [tier.name for tier in self.tiers] if tiers is None else list(tiers)
-        for one in self.maintenance:
-            start, end = one.span
-            if start <= at < end and any(one.covers(name) for name in names):
-                return one
-        return None

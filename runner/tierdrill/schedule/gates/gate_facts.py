@@ -88,8 +88,8 @@ class Facts:
             return gates.kill_switch(Halt(self._now, "nobody", f"the ledger cannot be read: {error}"))
 
     async def window(self) -> GateResult:
-        """From the calendar, at the time the slot was due."""
-        return gates.window(self._held)
+        """From the calendar, at the time the slot was due; and from the maintenance of the tiers that it touches."""
+        return gates.window(self._held or gates.maintained(self._member.maintenance, self._now))
 
     async def lock(self) -> GateResult:
         """From the schedule's locks, and from the ledger's for runs that people started."""

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+from tierdrill.documents.models.tiers import Maintenance
 from tierdrill.documents.models.units import show_ratio
 from tierdrill.documents.problems import listed
 from tierdrill.history.switches import Halt
@@ -80,8 +81,17 @@ def kill_switch(halt: Halt | None) -> GateResult:
 
 
 def window(rule: str | None) -> GateResult:
-    """Shut where a blackout or a window of the calendar holds the slot; `rule` says which."""
+    """Shut where a blackout or a window of the calendar, or a maintenance, holds the slot; `rule` says which."""
     return GateResult("window", "held", rule) if rule else GateResult("window", "open", "no blackout, in every window")
+
+
+def maintained(declared: Sequence[Maintenance], now: float) -> str | None:
+    """The maintenance that goes on, as a rule that holds drills."""
+    for one in declared:
+        if one.goes_on(now):
+            tiers = listed(one.tiers) if one.tiers else "every tier"
+            return f"maintenance of {tiers} until {one.end}, declared by {one.declared_by}: {one.reason}"
+    return None
 
 
 def lock(environment: str, holder: str | None) -> GateResult:
