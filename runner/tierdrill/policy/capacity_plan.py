@@ -100,7 +100,7 @@ def capacity_rows(tiers: Tiers, workloads: Workloads, size: Size, demand: Demand
         used = 0.0
         for tier in tiers.by_rank():
             busy = demand.get((tier.name, model.name), 0.0)
-            routed = any(route.tier == tier.name and route.model in (None, model.name) for route in workloads.routes)
+            routed = workloads.serves(tier.name, model.name)
             if not busy and not routed:
                 continue
             used += busy
@@ -166,7 +166,7 @@ def cost_rows(
         used = reserved = 0.0
         for model in workloads.models:
             gpus = min(1.0, model.memory_gib / environment.lab.gpu_memory_gib) if environment.target == "lab" else 1.0
-            routed = any(route.tier == tier.name and route.model in (None, model.name) for route in workloads.routes)
+            routed = workloads.serves(tier.name, model.name)
             kept = min(tier.reserved_slots * size.gateways, size.slots(model)) if routed else 0
             used += demand.get((tier.name, model.name), 0.0) * gpus / model.slots * span_s
             reserved += kept * gpus / model.slots * span_s

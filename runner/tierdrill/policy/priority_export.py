@@ -61,7 +61,7 @@ def inference_objectives(tiers: Tiers, workloads: Workloads) -> Exported:
     out = Exported()
     for tier in tiers.by_rank():
         for model in workloads.models:
-            if not any(route.tier == tier.name and route.model in (None, model.name) for route in workloads.routes):
+            if not workloads.serves(tier.name, model.name):
                 continue
             out.documents.append(
                 {

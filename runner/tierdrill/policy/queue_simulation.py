@@ -68,7 +68,7 @@ def simulate(arrivals: Iterable[Arrival], tiers: Tiers, workloads: Workloads, si
         model = workloads.model(name)
         if model is None:
             continue
-        routed = {route.tier for route in workloads.routes if route.model in (None, name)}
+        routed = {tier.name for tier in tiers.tiers if workloads.serves(tier.name, name)}
         slots = size.slots(model) // size.gateways
         _Pool(slots, tiers.by_rank(), routed, outcome).run(mine)
     return outcome

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from tierdrill.documents.check.environments import check_region
 from tierdrill.documents.check.tiers import check_routes
-from tierdrill.documents.models.workloads import Model, Workloads
 from tierdrill.policy.capacity_plan import peak_demand, size_of
 from tierdrill.policy.tier_set import TierSet
 
@@ -67,7 +66,7 @@ def reserved_slots_survive_a_node(tiers: TierSet) -> None:
         for model in workloads.models:
             if not size.nodes or model.replicas < 2:
                 continue
-            reserving = [tier for tier, _ in tiers.by_tier if _leads(workloads, tier.name, model)]
+            reserving = [tier for tier, _ in tiers.by_tier if workloads.serves(tier.name, model.name)]
             reserved = sum(tier.reserved_slots for tier in reserving) * size.gateways
             left = size.slots(model, nodes_lost=1)
             if reserved > left:
@@ -75,10 +74,6 @@ def reserved_slots_survive_a_node(tiers: TierSet) -> None:
                     f"{reserved} slots of {model.name} are reserved in {size.gateways} gateways",
                     f"{left} are left of it with {size.nodes - 1} of {size.nodes} nodes",
                 )
-
-
-def _leads(workloads: Workloads, tier: str, model: Model) -> bool:
-    return any(route.tier == tier and route.model in (None, model.name) for route in workloads.routes)
 
 
 def rank_one_peak_survives_a_node(tiers: TierSet) -> None:

@@ -240,3 +240,15 @@ def test_rbac_names_the_nodes_and_gives_no_more_than_is_needed(
         api.change(f"{NODES}/worker-{number}", lambda one: one["metadata"].update(labels={}))
     refused = ask(document, tmp_path, "kubernetes", "rbac", "--for", "node-loss")
     assert refused.code == 2 and "no node has opted in" in refused.err
+
+
+def test_the_capacity_of_tiers_is_that_of_the_clusters_replicas(document: dict[str, Any], tmp_path: Path) -> None:
+    load = tmp_path / "load.jsonl"
+    load.write_text("".join(f'{{"at": {number}, "model": "assistant"}}\n' for number in range(20)))
+    done = ask(document, tmp_path, "tiers", "capacity", "--load", load, "--json")
+    told = json.loads(done.out)
+    assert told["nodes"] == 2
+    slots = {row["model"]: row["slots"] for row in told["rows"]}
+    # Two replicas of four slots on two nodes; of the reasoner there is none.
+    assert (slots["assistant"], slots["reasoner"]) == ([8, 4, 0], [0, 0, 0])
+    assert (told["ok"], done.code) == (True, 0)

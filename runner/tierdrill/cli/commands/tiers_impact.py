@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tierdrill.cli.completion import complete_run
-from tierdrill.cli.drill_documents import seen_from_here, whole_catalogue
+from tierdrill.cli.drill_documents import environment_files, seen_from_here, whole_catalogue
 from tierdrill.cli.errors import Refusal
 from tierdrill.cli.folders import FOLDERS, Surroundings
 from tierdrill.cli.options import echo_json, environment_option, json_option, table
@@ -175,8 +175,10 @@ def _side(here: Surroundings, path: Path | None, environment: str | None) -> tup
     from tierdrill.policy.load_replay import Side
 
     whole = path is not None and path.is_dir() and any((path / name).is_dir() for name in FOLDERS)
-    catalogue = whole_catalogue(path if whole and path is not None else here.catalogue)
-    name = environment or ("lab" if "lab" in catalogue.environments else "")
+    root = path if whole and path is not None else here.catalogue
+    name, extra = environment_files(root, environment) if environment is not None else ("", [])
+    catalogue = whole_catalogue(root, extra)
+    name = name or ("lab" if "lab" in catalogue.environments else "")
     if not name and len(catalogue.environments) == 1:
         name = next(iter(catalogue.environments))
     if name not in catalogue.environments:

@@ -82,17 +82,13 @@ def check_slots(place: Place, environment: Environment, workloads: Workloads, ti
                 "at most as many gateways as slots: each has its share of them",
             )
             continue
-        routed = [tier for tier in tiers.tiers if _leads_to(workloads, tier, model)]
+        routed = [tier for tier in tiers.tiers if workloads.serves(tier.name, model.name)]
         reserved, left = sum(tier.reserved_slots for tier in routed), share * (model.replicas - 1)
         if model.replicas > 1 and reserved > left:
             place.at("gateways").report(
                 f"{reserved} slots of {model.name} reserved by {', '.join(tier.name for tier in routed)}",
                 f"at most {left}: what each of {gateways} gateways has of it while one replica is lost",
             )
-
-
-def _leads_to(workloads: Workloads, tier: Tier, model: Model) -> bool:
-    return any(route.tier == tier.name and route.model in (None, model.name) for route in workloads.routes)
 
 
 def check_load_fits(place: Place, load: Load, workloads: Workloads, tiers: Tiers) -> None:

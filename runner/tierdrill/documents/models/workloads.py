@@ -91,6 +91,10 @@ class Workloads(Part):
         """The model of that name."""
         return next((model for model in self.models if model.name == name), None)
 
+    def serves(self, tier: str, model: str) -> bool:
+        """Whether a route gives requests to that model that tier."""
+        return any(route.tier == tier and route.model in (None, model) for route in self.routes)
+
     def tier_of(self, model: str, customer_class: str | None, prompt_tokens: int, max_tokens: int) -> str | None:
         """The tier the rules give a request of which no more is known; None where no rule matches."""
         number = first_match(self.routes, RequestFacts(model, customer_class, prompt_tokens, max_tokens))
