@@ -115,7 +115,10 @@ SECTIONS: dict[str, tuple[Entry, ...]] = {
         _entry("export", "Export every run with its figures, as JSON lines or CSV."),
         _entry("prune", "Delete old runs' events and files, and old game days."),
     ),
-    "Dashboard": (_entry("web", "Serve the resilience dashboard, make tokens for it."),),
+    "Dashboard": (
+        _entry("web", "Serve the resilience dashboard, make tokens for it."),
+        _entry("grafana", "Write dashboards for Grafana."),
+    ),
     "Safety": (
         _entry("status", "Show active runs, injected faults, locks and labs."),
         _entry("recover", "Undo leftover faults and end leftover processes."),

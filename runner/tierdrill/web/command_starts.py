@@ -14,7 +14,7 @@ from tierdrill.process.programs import user_environment
 from tierdrill.web.request_guard import Refused
 
 AUTHOR = "TIERDRILL_AUTHOR"
-BEGINS_WITHIN_S = 60.0
+BEGINS_WITHIN_S = 120.0
 POLL_S = 0.1
 
 
