@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from functools import lru_cache
@@ -206,7 +206,8 @@ def node_of(raw: Raw) -> NodeRecord:
 def pod_of(raw: Raw) -> PodRecord:
     """From an item of `GET /api/v1/pods`."""
     meta, spec, status = raw["metadata"], raw.get("spec") or {}, raw.get("status") or {}
-    labels = meta.get("labels") or {}
+    labels = _shared(tuple((meta.get("labels") or {}).items()))
+    containers = spec.get("containers") or ()
     owner = next((one for one in meta.get("ownerReferences") or () if one.get("controller")), None)
     controller = (owner["kind"], owner["name"]) if owner is not None else None
     return PodRecord(
@@ -229,7 +230,13 @@ def pod_of(raw: Raw) -> PodRecord:
             ContainerRecord(one["name"], one.get("containerID", ""), bool(one.get("ready")), one.get("restartCount", 0))
             for one in status.get("containerStatuses") or ()
         ),
-        requests=_requests(spec.get("containers") or ()),
+        requests=_requests(
+            tuple(
+                amount
+                for one in containers
+                for amount in ((one.get("resources") or {}).get("requests") or {}).items()
+            )
+        ),
         disruption=_condition(status, "DisruptionTarget").get("reason", ""),
     )
 
@@ -298,9 +305,15 @@ def _amounts(told: Raw | None) -> dict[str, float]:
     return {name: quantity(amount) for name, amount in (told or {}).items()}
 
 
-def _requests(containers: Iterable[Raw]) -> dict[str, float]:
+@lru_cache(maxsize=4096)
+def _shared(items: tuple[tuple[str, str], ...]) -> Mapping[str, str]:
+    """Pods of one workload are alike: what they have in common is kept once."""
+    return dict(items)
+
+
+@lru_cache(maxsize=4096)
+def _requests(amounts: tuple[tuple[str, str], ...]) -> Mapping[str, float]:
     found: dict[str, float] = {}
-    for container in containers:
-        for name, amount in ((container.get("resources") or {}).get("requests") or {}).items():
-            found[name] = found.get(name, 0.0) + quantity(amount)
+    for name, amount in amounts:
+        found[name] = found.get(name, 0.0) + quantity(amount)
     return found
