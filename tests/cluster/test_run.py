@@ -42,11 +42,12 @@ def environment(tiered_cluster: ClusterInUse) -> Path:
     return Instance(str(tiered_cluster.rig)).folder / "environment.yaml"
 
 
-def drill(name: str, environment: Path, home: Path) -> Drilled:
+def drill(name: str, environment: Path, home: Path, *how_else: str) -> Drilled:
     """Run it as a person would."""
     base = [sys.executable, "-m", "tierdrill"]
     how: dict[str, Any] = {"env": {**os.environ, "TIERDRILL_HOME": str(home)}, "capture_output": True, "text": True}
-    done = subprocess.run([*base, "run", name, "--environment", str(environment)], stdin=subprocess.DEVNULL, **how)
+    command = [*base, "run", name, "--environment", str(environment), *how_else]
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, **how)
     (folder,) = (home / "runs").iterdir() if (home / "runs").is_dir() else [None]
     assert folder is not None, done.stderr
     verdict = json.loads((folder / "verdict.json").read_text())
@@ -74,7 +75,8 @@ def nothing_left(cluster: ClusterInUse) -> None:
 def test_a_node_loses_power_and_a_playbook_moves_what_it_ran(
     cluster: ClusterInUse, environment: Path, tmp_path: Path
 ) -> None:
-    drilled = drill("node-loss", environment, tmp_path)
+    (pod,) = cluster.api.get("/api/v1/namespaces/serving/pods", labelSelector="tierdrill.io/model=reasoner")["items"]
+    drilled = drill("node-loss", environment, tmp_path, "--set", f"node={pod['spec']['nodeName']}")
     judged(drilled)
     moved = {one["name"] for state in drilled.told("platform.state") for one in state["replicas"] if one["node"]}
     assert {"assistant-0", "reasoner-0"} <= moved
