@@ -1,11 +1,13 @@
-"""The platform, once for all tests of this folder."""
+"""The platform and a certificate, once for all tests of this folder."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from tests.external.answering import write_certificate
 from tests.external.shop import Platform, platform
 
 
@@ -21,3 +23,10 @@ def shop(running_shop: Platform) -> Platform:
     running_shop.switch("ok")
     running_shop.write_documents()
     return running_shop
+
+
+@pytest.fixture(scope="package")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("tls") / "server.pem"
+    write_certificate(path)
+    return path

@@ -3,27 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import datetime
-import ipaddress
-import ssl
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
-from tests.monitoring.monitoring_support import free_port
+from tests.external.answering import NOBODY, answering
 from tierdrill.documents.models.environment import Environment
 from tierdrill.documents.models.workloads import Workloads
 from tierdrill.targets.base import Finding
 from tierdrill.targets.external.session import ExternalSession
 
-NOBODY = "http://127.0.0.1:9"
 MODELS = Workloads.model_validate(
     {
         "apiVersion": "tierdrill/v1",
@@ -39,65 +29,10 @@ MODELS = Workloads.model_validate(
 )
 
 
-class Answers(BaseHTTPRequestHandler):
-    """200 to whoever has the password, 401 to others."""
-
-    def do_GET(self) -> None:
-        good = self.headers.get("Authorization") == "Bearer right"
-        body = b'{"status": "success", "data": {"resultType": "vector", "result": [{"metric": {}, "value": [1, "1"]}]}}'
-        if self.path.startswith("/api/v2/"):
-            body = b"[]"
-        self.send_response(200 if good else 401)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def do_POST(self) -> None:
-        self.rfile.read(int(self.headers["Content-Length"]))
-        self.do_GET()
-
-    def log_message(self, *_: object) -> None: ...
-
-
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A self-signed certificate for 127.0.0.1 with its key, in one PEM file."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
-    now = datetime.datetime.now(datetime.UTC)
-
-
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), False)
-        .sign(key, hashes.SHA256())
-    )
-    private = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-    path = tmp_path_factory.mktemp("tls") / "server.pem"
-    path.write_bytes(private + made.public_bytes(serialization.Encoding.PEM))
-    return path
-
-
 @pytest.fixture(scope="module", params=["http", "https"])
 def server(request: pytest.FixtureRequest, certificate: Path) -> Iterator[str]:
-    there = HTTPServer(("127.0.0.1", free_port()), Answers)
-    if request.param == "https":
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(certificate)
-        there.socket = context.wrap_socket(there.socket, server_side=True)
-    thread = threading.Thread(target=there.serve_forever, daemon=True)
-    thread.start()
-    yield f"{request.param}://127.0.0.1:{there.server_port}"
-    there.shutdown()
-    there.server_close()
+    with answering(certificate if request.param == "https" else None) as url:
+        yield url
 
 
 def look(url: str, token: Path, **more: str) -> dict[str, Finding]:
