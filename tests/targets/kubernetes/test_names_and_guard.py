@@ -120,6 +120,16 @@ def test_a_pod_that_is_ending_gives_its_place_only_to_another() -> None:
     assert real(named(pods=[ending, pod("a-2", created=2)], before=table)) == {"assistant-0": "a-2"}
 
 
+def test_a_gateway_that_has_ended_has_no_name_of_its_own() -> None:
+    first, second = pod("g-1", created=1), pod("g-2", created=2)
+    table = table_of(settings(), workloads("assistant"), [], {}, [first, second])
+    ended = [replace(first, phase="Failed"), second, pod("g-3", created=3)]
+    for before in (table, None):
+        assert set(real(table_of(settings(), workloads("assistant"), [], {}, ended, before=before)).values()) == {
+            "g-2", "g-3",
+        }  # fmt: skip
+
+
 def test_a_place_beyond_what_the_workload_wants_ends_with_its_pod() -> None:
     pods = [pod(f"a-{number}", created=number) for number in range(3)]
     table = named(pods=pods)

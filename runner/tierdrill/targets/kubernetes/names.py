@@ -110,7 +110,9 @@ def table_of(
     return NameTable(
         nodes=was.nodes or _node_names(settings, workloads, nodes, pods),
         replicas=replicas,
-        gateways=_filled(was.gateways, gateways, _gateway, settings.names, want),
+        gateways=_filled(
+            was.gateways, [pod for pod in gateways if not pod.ended], _gateway, settings.names, want
+        ),
     )
 
 
