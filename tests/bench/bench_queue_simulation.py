@@ -1,9 +1,9 @@
 """How well the simulation of queues foretells the queue wait of a lab's gateways, at three loads.
 
 Run: python tests/bench/bench_queue_simulation.py [seconds of each load, default 40]. The same requests at the same
-times: once to the gateways of a lab, once through the simulation, each holding its slot as long as it did in the lab.
-Budget: the mean wait of those that got a slot within 20%, or within 3 ms where hardly anybody waits. Last, a million
-recorded requests are replayed against two policies: under 10 s of CPU time.
+times: once to the gateways of a lab, once through the simulation, where each holds its slot as long as the gateways
+say that those of its tier did. Budget: the mean wait of those that got a slot within 20%, or within 3 ms where hardly
+anybody waits. Last, a million recorded requests are replayed against two policies: under 10 s of CPU time.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from collections.abc import Sequence
 
 import aiohttp
 from bench_arguments import arguments
+from prometheus_client.parser import text_string_to_metric_families
 from tests.bench.kept import kept_lab, machine
 from tests.e2e.home import ROOT
 
@@ -40,13 +41,12 @@ TOKENS = 100
 
 @dataclasses.dataclass
 class Sent:
-    """A request as it went: when, of which tier, and, once answered, how long it waited and held its slot."""
+    """A request as it went: when, of which tier, and, once answered, how long it waited."""
 
     at: float
     tier: str
     status: int = 0
     waited: float = 0.0
-    took: float = 0.0
 
 
 def schedule(rate: float, seconds: float, seed: int) -> list[tuple[float, str, str | None, int]]:
@@ -58,6 +58,35 @@ def schedule(rate: float, seconds: float, seed: int) -> list[tuple[float, str, s
             found.append((at, tier, customer_class, tokens))
             at += chance.expovariate(each)
     return sorted(found, key=lambda one: one[0])
+
+
+async def seconds_by_tier(gateways: Sequence[str]) -> dict[str, tuple[float, float]]:
+    """How many requests of each tier the gateways have answered, and in how many seconds together."""
+    found: dict[str, tuple[float, float]] = {}
+    async with aiohttp.ClientSession() as session:
+        for address in gateways:
+            async with session.get(f"http://{address}/metrics") as answer:
+                for family in text_string_to_metric_families(await answer.text()):
+                    for one in family.samples if family.name == "tierdrill_request_duration_seconds" else ():
+                        count, total = found.get(tier := one.labels["tier"], (0.0, 0.0))
+                        counts, sums = one.name.endswith("_count"), one.name.endswith("_sum")
+                        found[tier] = (count + one.value * counts, total + one.value * sums)
+    return found
+
+
+async def measured(
+    gateways: Sequence[str], planned: list[tuple[float, str, str | None, int]]
+) -> tuple[list[Sent], dict[str, float]]:
+    """The requests as they went, and for how long one of each tier held its slot on average."""
+    before = await seconds_by_tier(gateways)
+    sent = await drive(gateways, planned)
+    after = await seconds_by_tier(gateways)
+    held = {}
+    for tier, (count, total) in after.items():
+        was = before.get(tier, (0.0, 0.0))
+        waited = sum(one.waited for one in sent if one.tier == tier and one.status == 200)
+        held[tier] = (total - was[1] - waited) / max(1.0, count - was[0])
+    return sent, held
 
 
 async def drive(gateways: Sequence[str], planned: list[tuple[float, str, str | None, int]]) -> list[Sent]:
@@ -76,18 +105,14 @@ async def drive(gateways: Sequence[str], planned: list[tuple[float, str, str | N
                 await answer.read()
                 sent.status = answer.status
                 sent.waited = float(answer.headers.get("x-queue-wait-ms", 0.0)) / 1000.0
-            sent.took = time.monotonic() - began - sent.at
             return sent
 
         return await asyncio.gather(*(one(number, *request) for number, request in enumerate(planned)))
 
 
-def compare(name: str, rate: float, side: Side, sent: list[Sent]) -> bool:
+def compare(name: str, rate: float, side: Side, sent: list[Sent], held: dict[str, float]) -> bool:
     """Print both waits; whether they agree."""
-    usual = {tier: 0.0016 + 0.004 * tokens for tier, _, _, tokens in (*OTHERS, ("standard", None, rate, TOKENS))}
-    load: list[Arrival] = [
-        (one.at, one.tier, MODEL, one.took - one.waited if one.status == 200 else usual[one.tier]) for one in sent
-    ]
+    load: list[Arrival] = [(one.at, one.tier, MODEL, held[one.tier]) for one in sent]
     outcome = simulate(load, side.tiers, side.workloads, side.size)
     print(f"  {name}, {rate:g}/s of standard")
     seen, foretold = [], []
@@ -143,7 +168,7 @@ def main() -> int:
     with kept_lab() as (_, state):
         gateways = [state.gateways[name] for name in sorted(state.gateways)]
         fine = [
-            compare(name, rate, side, asyncio.run(drive(gateways, schedule(rate, seconds, seed))))
+            compare(name, rate, side, *asyncio.run(measured(gateways, schedule(rate, seconds, seed))))
             for seed, (name, rate) in enumerate(LOADS.items())
         ]
     took = replay(side)

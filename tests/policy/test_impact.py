@@ -7,13 +7,16 @@ import io
 import json
 import time
 from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from threading import Thread
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.cli.support import ROOT, with_runs
+from tests.cli.support import ROOT, copied_catalogue, with_runs
+from tests.documents.support import changed
 from tests.judge.build import Run
 from tests.policy.support import Tierdrill
 from tierdrill.documents.catalogue_reader import read_files
@@ -245,3 +248,39 @@ def test_a_run_is_replayed(tmp_path: Path, tierdrill: Tierdrill) -> None:
     assert told["load"] == "run one"
     assert told["tiers"][0]["used_gpu_s"] > 0
     assert told["seconds"] < time.time()
+
+
+class _Answers(BaseHTTPRequestHandler):
+    """A Prometheus that says how many slots were busy."""
+
+    def do_GET(self) -> None:
+        result = [
+            {"metric": {"tier": tier}, "value": [0, slots]} for tier, slots in (("critical", "4"), ("standard", "1"))
+        ]
+        body = json.dumps({"status": "success", "data": {"resultType": "vector", "result": result}}).encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.end_headers()
+        self.wfile.write(body)
+
+    do_POST = do_GET
+
+    def log_message(self, *args: object) -> None:
+        pass
+
+
+def test_what_was_used_lately_is_asked_of_prometheus(tmp_path: Path, tierdrill: Tierdrill) -> None:
+    root = copied_catalogue(tmp_path / "mine")
+    done = tierdrill("--catalogue", root, "tiers", "cost", "--last", "1h")
+    assert (done.code, "no Prometheus of environment lab is known" in done.err) == (2, True)
+    with HTTPServer(("127.0.0.1", 0), _Answers) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        gates = f"gates: {{prometheus: 'http://127.0.0.1:{server.server_port}'}}\nidle_floor"
+        changed(root, "drills/platform/lab.yaml", ("idle_floor", gates))
+        told = json.loads(tierdrill("--catalogue", root, "tiers", "cost", "--last", "1h", "--json").out)
+        server.shutdown()
+    used = {row["tier"]: row["used_gpu_s"] for row in told["tiers"]}
+    # Four slots are a replica with half of a GPU, for an hour.
+    assert used == pytest.approx({"critical": 1800.0, "standard": 450.0, "best-effort": 0.0})
+    assert "--last is of now" in tierdrill("tiers", "cost", "--last", "1h", "--run", "x").err
+    assert "expected a duration" in tierdrill("tiers", "cost", "--last", "soon").err

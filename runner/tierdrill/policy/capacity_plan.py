@@ -143,6 +143,20 @@ def rank_one_short(rows: Iterable[CapacityRow], tiers: Tiers) -> dict[str, float
     return {model: lacks for model, lacks in lacking.items() if model == top.fallback_model or lacks > spare}
 
 
+def spread_over_models(busy: Mapping[str, float], workloads: Workloads) -> dict[tuple[str, str], float]:
+    """Slots that each tier keeps busy, over the models that are there for it, by how many slots each has.
+
+    Where a tier has no model of its own, over those whose routes lead to it.
+    """
+    spread: dict[tuple[str, str], float] = {}
+    for tier, slots in busy.items():
+        own = [model for model in workloads.models if model.tier == tier]
+        mine = own or [model for model in workloads.models if workloads.serves(tier, model.name)]
+        total = sum(model.replicas * model.slots for model in mine)
+        spread |= {(tier, model.name): slots * model.replicas * model.slots / total for model in mine}
+    return spread
+
+
 @dataclass(frozen=True)
 class CostRow:
     """A tier's GPU seconds over a span, used and kept reserved, and what they cost (None without a price)."""

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
-from contextlib import closing
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,20 +11,35 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tierdrill.cli.completion import complete_run
-from tierdrill.cli.drill_documents import environment_files, seen_from_here, whole_catalogue
 from tierdrill.cli.errors import Refusal
-from tierdrill.cli.folders import FOLDERS, Surroundings
+from tierdrill.cli.folders import Surroundings
 from tierdrill.cli.options import echo_json, environment_option, json_option, table
+from tierdrill.cli.tier_sides import busy_slots, costs_of, load_of, peak_demand_of, real_size, side_of
 from tierdrill.text import plural
 
 if TYPE_CHECKING:
     from tierdrill.documents.models.environment import Environment
-    from tierdrill.policy.capacity_plan import CostRow, Size
+    from tierdrill.policy.capacity_plan import CostRow
     from tierdrill.policy.impact import Impact
-    from tierdrill.policy.load_replay import Side
-    from tierdrill.policy.recorded_load import RecordedLoad
 
 FOUND = 1
+
+
+class _Span(click.ParamType):  # type: ignore[type-arg]
+    name = "time"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        from tierdrill.documents.models.units import parse_duration
+
+        try:
+            seconds = parse_duration(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+        if seconds <= 0:
+            self.fail(f"got {value!r}, expected a time above 0", param, ctx)
+        return seconds
+
+
 _run_option = click.option(
     "--run", metavar="RUN", shell_complete=complete_run, help="Replay the load of this run."
 )  # fmt: skip
@@ -62,10 +75,10 @@ def diff(
     """
     from tierdrill.policy.impact import assess
 
-    before, chosen = _side(here, old, environment)
-    after, _ = _side(here, new, environment)
-    impact = assess(before, after, _load(here, before, run, file))
-    costs = [_costs(one, chosen) for one in (before, after)]
+    before, chosen = side_of(here, old, environment)
+    after, _ = side_of(here, new, environment)
+    impact = assess(before, after, load_of(here, before, run, file))
+    costs = [costs_of(one, chosen) for one in (before, after)]
     if as_json:
         echo_json({**impact.plain(), "cost": [[asdict(row) for row in rows] for rows in costs]})
     else:
@@ -97,10 +110,10 @@ def capacity(
     """
     from tierdrill.policy.capacity_plan import capacity_rows, rank_one_short
 
-    side, chosen = _side(here, None, environment)
-    side = replace(side, size=_size(chosen, side, inventory))
-    load = _load(here, side, run, file)
-    rows = capacity_rows(side.tiers, side.workloads, side.size, _peak_demand(side, load))
+    side, chosen = side_of(here, None, environment)
+    side = replace(side, size=real_size(chosen, side, inventory))
+    load = load_of(here, side, run, file)
+    rows = capacity_rows(side.tiers, side.workloads, side.size, peak_demand_of(side, load))
     short = rank_one_short(rows, side.tiers) if side.size.nodes else {}
     if as_json:
         echo_json({"ok": not short, "load": load.source, "nodes": side.size.nodes, "rows": [asdict(r) for r in rows]})
@@ -124,34 +137,49 @@ def capacity(
 @_environment
 @_run_option
 @_load_option
+@click.option("--last", type=_Span(), metavar="TIME", help="What was used for this long until now, by its Prometheus.")
 @click.option("--csv", "as_csv", is_flag=True, help="Print CSV.")
 @json_option
 @click.pass_obj
 def cost(
-    here: Surroundings, environment: str | None, run: str | None, file: Path | None, as_csv: bool, as_json: bool
+    here: Surroundings,
+    environment: str | None,
+    run: str | None,
+    file: Path | None,
+    last: float | None,
+    as_csv: bool,
+    as_json: bool,
 ) -> int:
     """Show the GPU seconds that each tier uses and keeps reserved over a load's time, and what they cost.
 
     The price of a GPU hour is the environment's (`cost: {gpu_hour: 2.5, currency: EUR}`).
     """
+    from tierdrill.policy.capacity_plan import cost_rows, spread_over_models
     from tierdrill.policy.load_replay import span_of
 
-    side, chosen = _side(here, None, environment)
-    load = _load(here, side, run, file)
-    rows = _costs(side, chosen, load)
+    side, chosen = side_of(here, None, environment)
+    if last is not None and (run is not None or file is not None):
+        raise Refusal("--last is of now: without --run and --load")
+    if last is not None:
+        source, span = f"the last {last:g} s", last
+        asked = spread_over_models(busy_slots(here, chosen, last), side.workloads)
+        rows = cost_rows(side.tiers, side.workloads, chosen, side.size, asked, last)
+    else:
+        load = load_of(here, side, run, file)
+        source, span, rows = load.source, span_of(load), costs_of(side, chosen, load)
     currency = chosen.cost.currency if chosen.cost is not None else None
     if as_json:
         told = [asdict(row) for row in rows]
-        echo_json({"seconds": span_of(load), "currency": currency, "load": load.source, "tiers": told})
+        echo_json({"seconds": span, "currency": currency, "load": source, "tiers": told})
     elif as_csv:
         out = io.StringIO()
         writer = csv.DictWriter(out, ["environment", "seconds", "currency", *asdict(rows[0])], lineterminator="\n")
         writer.writeheader()
-        common = {"environment": chosen.metadata.name, "seconds": round(span_of(load), 3), "currency": currency}
+        common = {"environment": chosen.metadata.name, "seconds": round(span, 3), "currency": currency}
         writer.writerows({**common, **{k: _rounded(v) for k, v in asdict(row).items()}} for row in rows)
         click.echo(out.getvalue(), nl=False)
     else:
-        click.echo(f"environment {chosen.metadata.name}, {load.source}, {span_of(load):.0f} s\n")
+        click.echo(f"environment {chosen.metadata.name}, {source}, {span:.0f} s\n")
         head = ("tier", "GPU s used", "GPU s reserved", f"cost used {currency or ''}", "cost reserved")
         click.echo(table([(row.tier, *map(_figure, tuple(asdict(row).values())[1:])) for row in rows], head))
         if currency is None:
@@ -165,128 +193,6 @@ def _figure(value: float | None) -> str:
 
 def _rounded(value: Any) -> Any:
     return round(value, 6) if isinstance(value, float) else value
-
-
-def _side(here: Surroundings, path: Path | None, environment: str | None) -> tuple[Side, Environment]:
-    """A policy with the environment it is for: of a catalogue, or of a file beside the catalogue of here."""
-    from tierdrill.documents.catalogue_reader import read_files
-    from tierdrill.documents.problems import SpecError, none_named
-    from tierdrill.policy.capacity_plan import size_of
-    from tierdrill.policy.load_replay import Side
-
-    whole = path is not None and path.is_dir() and any((path / name).is_dir() for name in FOLDERS)
-    root = path if whole and path is not None else here.catalogue
-    name, extra = environment_files(root, environment) if environment is not None else ("", [])
-    catalogue = whole_catalogue(root, extra)
-    name = name or ("lab" if "lab" in catalogue.environments else "")
-    if not name and len(catalogue.environments) == 1:
-        name = next(iter(catalogue.environments))
-    if name not in catalogue.environments:
-        raise Refusal(f"--environment: {none_named('environment', name, catalogue.environments)}")
-    chosen = catalogue.environments[name]
-    tiers, workloads = catalogue.tiers[chosen.tiers], catalogue.workloads[chosen.workloads]
-    if path is not None and not whole:
-        files = sorted(path.glob("*.y*ml")) if path.is_dir() else [path]
-        reading = read_files(files, here.catalogue)
-        if reading.problems:
-            raise SpecError([seen_from_here(problem, here.catalogue) for problem in reading.problems])
-        tiers = _one(reading.catalogue.tiers, chosen.tiers, tiers, path)
-        if reading.catalogue.workloads:
-            workloads = _one(reading.catalogue.workloads, chosen.workloads, workloads, path)
-    drills = tuple(one for one in catalogue.drills.values() if one.environment == name)
-    _refuse_dangling(path or here.catalogue, tiers, workloads)
-    return Side(tiers, workloads, size_of(chosen), drills), chosen
-
-
-def _one(found: dict[str, Any], name: str, usual: Any, path: Path) -> Any:
-    if name in found:
-        return found[name]
-    if len(found) == 1:
-        return next(iter(found.values()))
-    if not found:
-        raise Refusal(f"{path}: no Tiers document, expected one")
-    raise Refusal(f"{path}: {', '.join(found)}, expected one of them to be named {usual.metadata.name}")
-
-
-def _refuse_dangling(path: Path, tiers: Any, workloads: Any) -> None:
-    names = [tier.name for tier in tiers.tiers]
-    for number, route in enumerate(workloads.routes, start=1):
-        if route.tier not in names:
-            told = f"route {number} of workloads {workloads.metadata.name} leads to tier {route.tier}"
-            raise Refusal(f"{path}: {told}, expected {', '.join(names)}; change the workloads with the tiers")
-
-
-def _load(here: Surroundings, side: Side, run: str | None, file: Path | None) -> RecordedLoad:
-    from tierdrill.policy.load_replay import busiest_drill, load_of_drill
-    from tierdrill.policy.recorded_load import from_run, read_load
-
-    if run is not None and file is not None:
-        raise Refusal("--run and --load are mutually exclusive")
-    if file is not None:
-        return read_load(file)
-    if run is not None:
-        from tierdrill.cli.past_runs import events_of
-        from tierdrill.documents.catalogue import DrillSetting
-        from tierdrill.judge.judge import start_of
-
-        events, _ = events_of(here.home, run, None)
-        start = start_of(events)
-        load = from_run(events, DrillSetting.from_json(dict(start.setting)).drill, start.run)
-        if not len(load):
-            raise Refusal(f"run {start.run} has no samples of load")
-        return load
-    drill = busiest_drill(side)
-    if drill is None:
-        raise Refusal("no drill in this environment says how much load there is; give --run or --load")
-    return load_of_drill(drill)
-
-
-def _peak_demand(side: Side, load: RecordedLoad) -> dict[tuple[str, str], float]:
-    from tierdrill.policy.load_replay import arrivals, asks_the_hour, demand, peak, span_of
-
-    busiest = peak(load.minutes_told(asks_the_hour(side)), 10.0)
-    return demand(arrivals(side, busiest), span_of(busiest))
-
-
-def _costs(side: Side, environment: Environment, load: RecordedLoad | None = None) -> list[CostRow]:
-    """What tiers cost over the load's time; without one what they have reserved costs in an hour."""
-    from tierdrill.policy.capacity_plan import cost_rows
-    from tierdrill.policy.load_replay import arrivals, asks_the_hour, demand, span_of
-
-    span, asked = 3600.0, {}
-    if load is not None:
-        load, span = load.minutes_told(asks_the_hour(side)), span_of(load)
-        asked = demand(arrivals(side, load), span)
-    return cost_rows(side.tiers, side.workloads, environment, side.size, asked, span)
-
-
-def _size(environment: Environment, side: Side, inventory: Path | None) -> Size:
-    from tierdrill.policy.capacity_plan import Size
-
-    if inventory is not None:
-        try:
-            told = json.loads(inventory.read_text(encoding="utf-8"))
-            nodes, replicas = told["nodes"], told["replicas"]
-            fine = isinstance(nodes, int) and nodes > 0 and all(
-                isinstance(count, int) and count >= 0 for count in replicas.values()
-            )  # fmt: skip
-        except (ValueError, KeyError, TypeError, AttributeError):
-            fine = False
-        if not fine:
-            raise Refusal(f'{inventory}: got something else, expected {{"nodes": 3, "replicas": {{"MODEL": 2}}}}')
-        return Size(nodes, side.size.gateways, replicas)
-    if environment.target != "kubernetes" or environment.kubernetes is None:
-        return side.size
-    from tierdrill.targets.kubernetes.connect import Cluster
-    from tierdrill.targets.kubernetes.survey import survey
-
-    with closing(Cluster.of(environment.kubernetes)) as cluster:
-        names = survey(cluster, environment.kubernetes).names(environment.kubernetes, side.workloads)
-    counts: dict[str, int] = {model.name: 0 for model in side.workloads.models}
-    for alias in names.replicas:
-        model = alias.rpartition("-")[0]
-        counts[model] = counts.get(model, 0) + 1
-    return Size(len(names.nodes), max(1, len(names.gateways)), counts)
 
 
 def _show(impact: Impact) -> None:

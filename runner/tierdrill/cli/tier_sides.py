@@ -1,0 +1,166 @@
+"""What `tierdrill tiers` compares, sizes and prices: a policy with its environment, and a load to hold against it."""
+
+from __future__ import annotations
+
+import json
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tierdrill.cli.drill_documents import environment_files, seen_from_here, whole_catalogue
+from tierdrill.cli.errors import Refusal
+from tierdrill.cli.folders import FOLDERS, Surroundings
+
+if TYPE_CHECKING:
+    from tierdrill.documents.models.environment import Environment
+    from tierdrill.policy.capacity_plan import CostRow, Size
+    from tierdrill.policy.load_replay import Side
+    from tierdrill.policy.recorded_load import RecordedLoad
+
+
+def side_of(here: Surroundings, path: Path | None, environment: str | None) -> tuple[Side, Environment]:
+    """A policy with the environment it is for: of a catalogue, or of a file beside the catalogue of here."""
+    from tierdrill.documents.catalogue_reader import read_files
+    from tierdrill.documents.problems import SpecError, none_named
+    from tierdrill.policy.capacity_plan import size_of
+    from tierdrill.policy.load_replay import Side
+
+    whole = path is not None and path.is_dir() and any((path / name).is_dir() for name in FOLDERS)
+    root = path if whole and path is not None else here.catalogue
+    name, extra = environment_files(root, environment) if environment is not None else ("", [])
+    catalogue = whole_catalogue(root, extra)
+    name = name or ("lab" if "lab" in catalogue.environments else "")
+    if not name and len(catalogue.environments) == 1:
+        name = next(iter(catalogue.environments))
+    if name not in catalogue.environments:
+        raise Refusal(f"--environment: {none_named('environment', name, catalogue.environments)}")
+    chosen = catalogue.environments[name]
+    tiers, workloads = catalogue.tiers[chosen.tiers], catalogue.workloads[chosen.workloads]
+    if path is not None and not whole:
+        files = sorted(path.glob("*.y*ml")) if path.is_dir() else [path]
+        reading = read_files(files, here.catalogue)
+        if reading.problems:
+            raise SpecError([seen_from_here(problem, here.catalogue) for problem in reading.problems])
+        tiers = _one(reading.catalogue.tiers, chosen.tiers, tiers, path)
+        if reading.catalogue.workloads:
+            workloads = _one(reading.catalogue.workloads, chosen.workloads, workloads, path)
+    drills = tuple(one for one in catalogue.drills.values() if one.environment == name)
+    _refuse_dangling(path or here.catalogue, tiers, workloads)
+    return Side(tiers, workloads, size_of(chosen), drills), chosen
+
+
+def _one(found: dict[str, Any], name: str, usual: Any, path: Path) -> Any:
+    if name in found:
+        return found[name]
+    if len(found) == 1:
+        return next(iter(found.values()))
+    if not found:
+        raise Refusal(f"{path}: no Tiers document, expected one")
+    raise Refusal(f"{path}: {', '.join(found)}, expected one of them to be named {usual.metadata.name}")
+
+
+def _refuse_dangling(path: Path, tiers: Any, workloads: Any) -> None:
+    names = [tier.name for tier in tiers.tiers]
+    for number, route in enumerate(workloads.routes, start=1):
+        if route.tier not in names:
+            told = f"route {number} of workloads {workloads.metadata.name} leads to tier {route.tier}"
+            raise Refusal(f"{path}: {told}, expected {', '.join(names)}; change the workloads with the tiers")
+
+
+def load_of(here: Surroundings, side: Side, run: str | None, file: Path | None) -> RecordedLoad:
+    """The load to replay: a run's, a file's, or that of the drill which asks most; Refusal."""
+    from tierdrill.policy.load_replay import busiest_drill, load_of_drill
+    from tierdrill.policy.recorded_load import from_run, read_load
+
+    if run is not None and file is not None:
+        raise Refusal("--run and --load are mutually exclusive")
+    if file is not None:
+        return read_load(file)
+    if run is not None:
+        from tierdrill.cli.past_runs import events_of
+        from tierdrill.documents.catalogue import DrillSetting
+        from tierdrill.judge.judge import start_of
+
+        events, _ = events_of(here.home, run, None)
+        start = start_of(events)
+        load = from_run(events, DrillSetting.from_json(dict(start.setting)).drill, start.run)
+        if not len(load):
+            raise Refusal(f"run {start.run} has no samples of load")
+        return load
+    drill = busiest_drill(side)
+    if drill is None:
+        raise Refusal("no drill in this environment says how much load there is; give --run or --load")
+    return load_of_drill(drill)
+
+
+def peak_demand_of(side: Side, load: RecordedLoad) -> dict[tuple[str, str], float]:
+    """Slots that each (tier, model) keeps busy in the busiest ten seconds."""
+    from tierdrill.policy.load_replay import arrivals, asks_the_hour, demand, peak, span_of
+
+    busiest = peak(load.minutes_told(asks_the_hour(side)), 10.0)
+    return demand(arrivals(side, busiest), span_of(busiest))
+
+
+def costs_of(side: Side, environment: Environment, load: RecordedLoad | None = None) -> list[CostRow]:
+    """What tiers cost over the load's time; without one what they have reserved costs in an hour."""
+    from tierdrill.policy.capacity_plan import cost_rows
+    from tierdrill.policy.load_replay import arrivals, asks_the_hour, demand, span_of
+
+    span, asked = 3600.0, {}
+    if load is not None:
+        load, span = load.minutes_told(asks_the_hour(side)), span_of(load)
+        asked = demand(arrivals(side, load), span)
+    return cost_rows(side.tiers, side.workloads, environment, side.size, asked, span)
+
+
+def busy_slots(here: Surroundings, environment: Environment, seconds: float) -> dict[str, float]:
+    """Slots that each tier kept busy on average, as the environment's Prometheus saw it; Refusal where none says."""
+    import asyncio
+
+    from tierdrill.monitoring.burn_rate_windows import promql_duration
+    from tierdrill.monitoring.query import NoData, Prometheus
+    from tierdrill.web.watched_places import places_of
+
+    name = environment.metadata.name
+    places = places_of(here.home, whole_catalogue(here.catalogue), {})
+    there = [one.prometheus for one in places if one.environment.metadata.name == name and one.prometheus is not None]
+    if not there:
+        raise Refusal(f"no Prometheus of environment {name} is known: no lab of it is up, and it names none")
+    expression = f"sum by (tier) (avg_over_time(tierdrill_inflight[{promql_duration(seconds)}]))"
+    with closing(Prometheus(there[0].url, there[0].login)) as prometheus:
+        found = asyncio.run(prometheus.instant(expression))
+    if isinstance(found, NoData):
+        raise Refusal(f"{there[0].url}: {found.reason}")
+    if not found:
+        raise Refusal(f"{there[0].url} has no tierdrill_inflight of the last {seconds:g} s")
+    return {sample.labels.get("tier", ""): sample.value for sample in found}
+
+
+def real_size(environment: Environment, side: Side, inventory: Path | None) -> Size:
+    """What there is: as a file or a cluster tells, or else the documents; Refusal."""
+    from tierdrill.policy.capacity_plan import Size
+
+    if inventory is not None:
+        try:
+            told = json.loads(inventory.read_text(encoding="utf-8"))
+            nodes, replicas = told["nodes"], told["replicas"]
+            fine = isinstance(nodes, int) and nodes > 0 and all(
+                isinstance(count, int) and count >= 0 for count in replicas.values()
+            )  # fmt: skip
+        except (ValueError, KeyError, TypeError, AttributeError):
+            fine = False
+        if not fine:
+            raise Refusal(f'{inventory}: got something else, expected {{"nodes": 3, "replicas": {{"MODEL": 2}}}}')
+        return Size(nodes, side.size.gateways, replicas)
+    if environment.target != "kubernetes" or environment.kubernetes is None:
+        return side.size
+    from tierdrill.targets.kubernetes.connect import Cluster
+    from tierdrill.targets.kubernetes.survey import survey
+
+    with closing(Cluster.of(environment.kubernetes)) as cluster:
+        names = survey(cluster, environment.kubernetes).names(environment.kubernetes, side.workloads)
+    counts: dict[str, int] = {model.name: 0 for model in side.workloads.models}
+    for alias in names.replicas:
+        model = alias.rpartition("-")[0]
+        counts[model] = counts.get(model, 0) + 1
+    return Size(len(names.nodes), max(1, len(names.gateways)), counts)
