@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import html
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from tests.cli.support import ROOT
 from tests.web.standin import Browser, catalogue_with, options
+from tierdrill.documents.catalogue_reader import load_catalogue
 from tierdrill.history.audit_log import AUDIT_FILE, AuditEntry, append
+from tierdrill.policy.rule_overrides import grant, revoke
 from tierdrill.schedule.store.slot_store import ScheduleStore
 
 
@@ -90,3 +94,17 @@ def test_the_audit_log_and_whether_it_is_as_written(browser: Browser) -> None:
     log = home / AUDIT_FILE
     log.write_text(log.read_text().replace("smoke", "smirk"))
     assert "not as it was written" in browser.get("/policy").text
+
+
+def test_an_override_in_force_is_shown_until_it_ends(browser: Browser) -> None:
+    home = browser.options.home
+    tiers = load_catalogue(ROOT)[0].tiers["serving"]
+    tier = tiers.by_name("best-effort")
+    given = grant(
+        home, tiers, "best-effort", "shed-order", seconds=600, role=tier.may_override[0], who="ada", why="rush"
+    )
+    for path in ("/now", "/policy"):
+        page = browser.get(path).text
+        assert f"override in force: {given}" in html.unescape(page), path
+    revoke(home, tiers, "best-effort", "shed-order", role=tier.may_override[0], who="ada", why="over")
+    assert "override in force" not in browser.get("/policy").text

@@ -35,5 +35,5 @@ def parts_of(now: Now) -> dict[str, str]:
     places = [(place, figures, cards_of(place, figures)) for place, figures in now.places]
     return {
         "running": fragment("running.html", now=now),
-        "places": fragment("places.html", places=places),
+        "places": fragment("places.html", places=places, overrides=now.home.overrides),
     }

@@ -20,6 +20,7 @@ from tierdrill.policy.lint import Finding, lint
 from tierdrill.policy.tier_set import tier_sets
 from tierdrill.report.format import ASPECT_WORDS
 from tierdrill.web.page_answers import Ask
+from tierdrill.web.run_followers import overrides_of
 
 if TYPE_CHECKING:
     from tierdrill.documents.catalogue import Catalogue
@@ -53,6 +54,7 @@ async def policy_page(ask: Ask) -> Response:
         overdue=lambda tier: tier.review_due is not None and tier.review_due < today,
         findings=findings,
         routed=routed(documents.catalogue, ask.request.query_params),
+        overrides=await asyncio.to_thread(overrides_of, home),
         log=log,
         check=check,
         problems=documents.problems,

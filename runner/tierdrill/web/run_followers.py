@@ -6,16 +6,19 @@ import threading
 import time
 from contextlib import closing
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 
 from tierdrill.conductor.status import live_in
 from tierdrill.documents.catalogue import DrillSetting
 from tierdrill.documents.models.tiers import Tiers
+from tierdrill.history.audit_log import AUDIT_FILE
 from tierdrill.history.history_store import HistoryStore
 from tierdrill.history.kinds.run_kinds import RunStarted
 from tierdrill.history.ledger import LEDGER_FILE, Ledger, LedgerError, halted
 from tierdrill.history.sealed import EXERCISE
 from tierdrill.history.switches import Halt, kill_switch
+from tierdrill.policy.rule_overrides import RuleOverride, in_force
 from tierdrill.report.live import current_rows
 from tierdrill.report.live.current_rows import Progress, Row, TierRow
 from tierdrill.report.run_model import RunState
@@ -59,14 +62,15 @@ class Followed:
 
 @dataclass(frozen=True)
 class HomeNow:
-    """The home at one moment: the halt in force, the runs that go on, how many exercises do, and the faults that are
-    injected with no run that looks after them.
+    """The home at one moment: the halt in force, the runs that go on, how many exercises do, the faults that are
+    injected with no run that looks after them, and the rules that are lifted.
     """
 
     halt: Halt | None
     runs: tuple[str, ...] = ()
     exercises: int = 0
     left: tuple[str, ...] = ()
+    overrides: tuple[RuleOverride, ...] = ()
 
 
 def halt_of(home: Path) -> Halt | None:
@@ -77,10 +81,25 @@ def halt_of(home: Path) -> Halt | None:
         return kill_switch(home).thrown()
 
 
+def overrides_of(home: Path) -> tuple[RuleOverride, ...]:
+    """The rules that are lifted now; the audit log is read again once something was added to it."""
+    try:
+        told = (home / AUDIT_FILE).stat()
+    except OSError:
+        return ()
+    now = time.time()
+    return tuple(one for one in _overrides(home, told.st_size, told.st_mtime_ns) if now < one.until)
+
+
+@lru_cache(maxsize=4)
+def _overrides(home: Path, size: int, changed: int) -> tuple[RuleOverride, ...]:
+    return tuple(in_force(home))
+
+
 def home_now(home: Path) -> HomeNow:
     """LedgerError, HistoryError where the home cannot be read."""
     if not (home / LEDGER_FILE).exists():
-        return HomeNow(kill_switch(home).thrown())
+        return HomeNow(kill_switch(home).thrown(), overrides=overrides_of(home))
     with closing(Ledger(home)) as ledger:
         halt, live = ledger.halted(), live_in(ledger)
         left = [entry for entry in ledger.open_faults() if entry.run not in live]
@@ -94,7 +113,9 @@ def home_now(home: Path) -> HomeNow:
         else f"a sealed fault of exercise {entry.run}"
         for entry in left
     ]
-    return HomeNow(halt, tuple(run for run in names if run not in exercises), len(exercises), tuple(told))
+    return HomeNow(
+        halt, tuple(run for run in names if run not in exercises), len(exercises), tuple(told), overrides_of(home)
+    )
 
 
 class RunFollowers:
