@@ -202,7 +202,8 @@ def cronjob(
     catalogue = whole_catalogue(here.catalogue)
     name = document.metadata.name
     if name not in catalogue.environments:
-        raise Refusal(f"environment {name} is not in the catalogue {here.catalogue}: a pod gets what is in there")
+        whose = f"environment {name} is not in the catalogue {here.catalogue}, whose documents the pod gets"
+        raise Refusal(f"{whose}: copy its file there, beside drills/platform/lab.yaml")
     for calendar in calendars:
         if calendar not in catalogue.calendars:
             raise Refusal(none_named("calendar", calendar, catalogue.calendars, f" in {here.catalogue}"))
