@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from click import Context
+from click import Command, Context, Group
 
 from tests.cli.support import COMMAND, ROOT, environment, tierdrill
 from tierdrill.cli.command_table import ENTRIES
@@ -52,6 +53,28 @@ def test_help_loads_click_alone() -> None:
     )
     done = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=False, cwd=ROOT)
     assert done.returncode == 0, done.stderr
+
+
+def _contexts(command: Command, name: str, parent: Context | None = None) -> Iterator[Context]:
+    context = Context(command, info_name=name, parent=parent, terminal_width=80)
+    yield context
+    if isinstance(command, Group):
+        for one in command.list_commands(context):
+            inner = command.get_command(context, one)
+            assert inner is not None
+            yield from _contexts(inner, one, context)
+
+
+def test_help_fits_eighty_columns_and_speaks_in_sentences() -> None:
+    every = list(_contexts(cli, "tierdrill"))
+    assert len(every) > 100
+    for context in every:
+        wide = [line for line in context.get_help().splitlines() if len(line) > 80]
+        assert not wide, f"{context.command_path}: {wide}"
+        texts = [context.command.help or "", *(getattr(one, "help", None) for one in context.command.params)]
+        for text in filter(None, texts):
+            ends = text.rstrip("] \n").endswith((".", ":", "?"))
+            assert ends and not text[0].islower(), f"{context.command_path}: {text}"
 
 
 @pytest.mark.parametrize("command", sorted(ENTRIES))

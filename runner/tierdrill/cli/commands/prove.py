@@ -18,7 +18,7 @@ from tierdrill.cli.logs import log_to_file
 from tierdrill.cli.options import echo_json, environment_option, no_color_option
 from tierdrill.cli.past_runs import stored_events
 from tierdrill.cli.run_reports import judged, try_reports
-from tierdrill.text import valid
+from tierdrill.text import plural, valid
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -155,7 +155,8 @@ def _ablate(
     so_far = Ablations(ablations(settings, everything=everything, only=only))
     runs = _Runs(here, lambda: so_far.runs_left, "at most ")
     count, most = len(so_far.parts), so_far.runs_left
-    click.echo(f"{count} protections and playbooks, removed one at a time: {most} runs at most", err=True)
+    parts = plural(count, "protection or playbook", "protections and playbooks")
+    click.echo(f"{parts}, removed one at a time: {plural(most, 'run')} at most", err=True)
     # Whatever ends it, what was found until then is told.
     try:
         asyncio.run(ablate(so_far, options, [runs.tell], runs.on_row))

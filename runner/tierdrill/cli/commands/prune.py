@@ -1,4 +1,4 @@
-"""`tierdrill prune`: let the events and files of old runs go, and old game days; outcomes and figures of runs stay."""
+"""`tierdrill prune`: delete old runs' events and files, and old game days; outcomes and figures of runs stay."""
 
 from __future__ import annotations
 

@@ -6,6 +6,7 @@ from tierdrill.targets.kubernetes.node_marks import NEEDS, bind_cordon, cordon, 
 from tierdrill.targets.kubernetes.permissions import may
 from tierdrill.targets.kubernetes.pod_ends import evict_all, still_there
 from tierdrill.targets.kubernetes.records import PodRecord
+from tierdrill.text import plural
 
 
 def bind(place: Place, p: Parameters) -> Parameters:
@@ -30,7 +31,7 @@ def drain(place: Place, p: Parameters) -> None:
 def landed(place: Place, p: Parameters) -> Proof:
     """Has every pod that was to leave ended?"""
     left = [ref["name"] for ref in p["pods"] if still_there(place, ref) is not None]
-    detail = f"still there: {', '.join(left)}" if left else f"{len(p['pods'])} pods have left node {p['name']}"
+    detail = f"still there: {', '.join(left)}" if left else f"{plural(len(p['pods']), 'pod')} left node {p['name']}"
     return seen(not left, "the node", detail)
 
 
