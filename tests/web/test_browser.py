@@ -103,7 +103,7 @@ def test_in_a_real_browser(tmp_path: Path) -> None:
         page.until("document.body.innerText.includes('31.0/s')")
 
         # It fits every width, light and dark, and its policy refuses nothing of it.
-        for path in ("/now", "/runs", "/drills", "/drills/node-loss", "/schedule", "/policy"):
+        for path in ("/now", "/runs", "/drills", "/drills/node-loss", "/schedule", "/gamedays", "/policy"):
             page.open(f"{url}{path}")
             for width in WIDTHS:
                 page.show_as(width, 900, dark=width == 360)
