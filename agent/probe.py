@@ -14,12 +14,13 @@ from namespaces import in_child
 from processes import Process
 
 PROBES_MAX = 64
+PAD_MAX = 32_000
 WITHIN_S = (0.05, 10.0)
 ERRORS = {ConnectionRefusedError: "refused", ConnectionResetError: "reset", TimeoutError: "no answer"}
 
 
 def checked(order: dict[str, Any]) -> list[dict[str, Any]]:
-    """The probes of an order: `to` (host:port), and for HTTP a `path` and maybe a `host`."""
+    """The probes of an order: `to` (host:port), and for HTTP a `path`, maybe a `host`, and `pad` bytes more to send."""
     wanted = order.get("probes")
     if not isinstance(wanted, list) or not 0 < len(wanted) <= PROBES_MAX:
         raise Refused(f"probes: expected a list of 1 to {PROBES_MAX}")
@@ -36,6 +37,9 @@ def checked(order: dict[str, Any]) -> list[dict[str, Any]]:
         words = [str(one[name]) for name in ("path", "host") if name in one]
         if any(not word.isprintable() or " " in word for word in words):
             raise Refused("probes: path and host: expected words without spaces")
+        pad = one.get("pad", 0)
+        if isinstance(pad, bool) or not isinstance(pad, int) or not 0 <= pad <= PAD_MAX:
+            raise Refused(f"probes: pad: got {pad!r}, expected a whole number up to {PAD_MAX}")
     within = order.get("within_s", 1.0)
     if not isinstance(within, (int, float)) or not WITHIN_S[0] <= within <= WITHIN_S[1]:
         raise Refused(f"within_s: got {within!r}, expected a number from {WITHIN_S[0]} to {WITHIN_S[1]:g}")
@@ -53,7 +57,8 @@ def probe(one: dict[str, Any], within_s: float) -> dict[str, Any]:
             if "path" in one:
                 connection.settimeout(max(0.001, within_s - (time.monotonic() - began)))
                 named = one.get("host", one["to"])
-                text = f"GET {one['path']} HTTP/1.1\r\nHost: {named}\r\nConnection: close\r\n\r\n"
+                pad = f"X-Padding: {'.' * one['pad']}\r\n" if one.get("pad") else ""
+                text = f"GET {one['path']} HTTP/1.1\r\nHost: {named}\r\n{pad}Connection: close\r\n\r\n"
                 connection.sendall(text.encode())
                 head = connection.recv(4096).split(b"\r\n", 1)[0].split()
                 result["status"] = int(head[1]) if len(head) > 1 and head[1].isdigit() else None

@@ -1,4 +1,4 @@
-"""Delay, jitter and bandwidth of what leaves one network: by tc where the kernel can, delay else by a queue of ours."""
+"""Delay, jitter and bandwidth of what leaves one network: by tc where the kernel can, else by a queue of ours."""
 
 from __future__ import annotations
 
@@ -39,8 +39,6 @@ class Shape(Fault):
             if self._root(network, program, found["device"]) != "0:":
                 raise Refused(f"{found['device']}: something else shapes it already")
             return {**found, "tc": list(program)}
-        if rate:
-            raise Refused(f"bandwidth cannot be limited here: {why}")
         families = {"6" if ":" in peer else "4" for peer in peers_of(self.parameters)} or {"4", "6"}
         used = programs(network, "".join(sorted(families)), queue=True)
         return {**found, "used": used, "queue": 1024 + zlib.crc32(self.record["fault"].encode()) % 60_000, "no_tc": why}
@@ -110,6 +108,7 @@ class Shape(Fault):
         """The child that holds packets back, once its queue is there."""
         heard, says = os.pipe()
         delay, jitter = self._delay() / 1000, self.parameters.get("jitter_ms", 0) / 1000
+        bytes_per_s = self.parameters.get("rate_kbit", 0) * 1000 / 8
 
         def work() -> None:
             try:
@@ -119,7 +118,7 @@ class Shape(Fault):
                 return
             os.write(says, b"ready")
             os.close(says)
-            hold(queue, delay, jitter)
+            hold(queue, delay, jitter, bytes_per_s)
 
         child = in_child(work, before=network.enter, output=says)
         os.close(says)

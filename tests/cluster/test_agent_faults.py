@@ -172,6 +172,7 @@ def test_an_agent_is_armed_soon_and_small(platform: Platform) -> None:
         slow("link-reset", {"source": "gateway-a", "destination": "node-2"}),
         slow("link-loss", {"source": "gateway-a", "destination": "node-2", "loss_percent": 50}),
         ("link-latency", {"source": "gateway-a", "destination": "node-2", "delay_ms": 300}),
+        slow("link-bandwidth", {"source": "gateway-a", "destination": "node-2", "bandwidth_kbps": 64}),
         slow("link-jitter", {"source": "gateway-a", "destination": "node-2", "jitter_ms": 600}),
         ("node-cpu-pressure", {"node": "node-2"}),
         slow("node-memory-pressure", {"node": "node-2"}),

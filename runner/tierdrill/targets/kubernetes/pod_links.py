@@ -40,10 +40,12 @@ def link_fault(
     faulty: Callable[[Results, Parameters], bool],
     well: Callable[[Results, Parameters], bool],
     within_s: Callable[[Parameters], float] = lambda p: 0.5,
+    request: Callable[[Parameters], Mapping[str, Any]] = lambda p: {},
 ) -> KubernetesFault:
     """A fault of a link: what the agent's program is told, and by which results of probes it is seen there and gone.
 
-    `settings` also gets whether that is at the link's source, which what it carries leaves.
+    `settings` also gets whether that is at the link's source, which what it carries leaves. Probes only connect, unless
+    `request` says what they ask for.
     """
 
     def aim(place: Place, p: Parameters) -> Found:
@@ -66,13 +68,15 @@ def link_fault(
         facts: Parameters = {
             "ends": [one.ref.plain() for one in ends],
             "host": (host if near else node).name,
-            "probes": [{"to": probe["to"]}] * PROBES,
+            "probes": [{"to": probe["to"], **request(p)}] * PROBES,
         }
-        before = _probed(place, {**p, **facts}, ends[0].uid, 1.0)
+        before = _probed(place, {**p, **facts}, ends[0].uid, max(1.0, within_s(p)))
         if failed := [one for one in before if "connect_ms" not in one]:
             words = f"{len(failed)} of {PROBES} connections failed: {told(failed[:1])}"
             raise TargetError(f"{p['source']} and {p['destination']} do not meet as it is: {words}")
         facts["before_ms"] = sorted(one["connect_ms"] for one in before)[PROBES // 2]
+        if request(p) and not well(before, {**p, **facts}):
+            raise TargetError(f"{p['source']} and {p['destination']} are as slow as it is: {_summary(before)}")
         outward = near == (p["source"] in place.names.gateways)
         wanted = {"peers": peers, **settings(p, outward)}
         return [Aim(host if near else node, kind, {"pod": one.uid}, wanted) for one in ends], facts
@@ -122,9 +126,11 @@ def _probed(place: Place, p: Parameters, uid: str, within_s: float) -> list[dict
 
 def _summary(results: Results) -> str:
     times = sorted(one["connect_ms"] for one in results if "connect_ms" in one)
+    answers = sorted(one["answer_ms"] for one in results if "answer_ms" in one)
     errors = sorted({str(one["error"]) for one in results if "error" in one})
     words = [f"{len(times)} of {len(results)} connections"]
     words += [f"in {times[0]:.0f} to {times[-1]:.0f} ms"] if times else []
+    words += [f"and answers in {answers[0]:.0f} to {answers[-1]:.0f} ms"] if answers else []
     return f"{' '.join(words)}{', ' if errors else ''}{', '.join(errors)}"
 
 
