@@ -1,4 +1,4 @@
-"""An alert has resolved when, after the fault, none of its instances still fires, seen any way."""
+"""Which alerts count, and when one has resolved: once none of its instances fires after the fault, seen any way."""
 
 from __future__ import annotations
 
@@ -148,3 +148,23 @@ def test_an_alert_that_is_expected_may_page(setting: DrillSetting) -> None:
     tier = {"alert": "TierErrorBudgetBurn", "labels": {"tier": "critical"}}
     must = [{"alert": "NodeNotReady"}, {"alert": "ServingCapacityLow"}, tier]
     assert judge(Run(alerts=FIRED, extra=[burn()]).events(named(setting, must_fire=must))).status is Status.PASSED
+
+
+@pytest.mark.parametrize(
+    ("others", "alert", "quiet"),
+    [
+        ("allowed", "DiskFillsUp", True),
+        ("no-pages", "DiskFillsUp", False),
+        ("allowed", "NodeNotReady", False),
+    ],
+)
+def test_on_a_shared_platform_a_blip_need_not_quiet_what_is_not_the_drills_affair(
+    others: str, alert: str, quiet: bool
+) -> None:
+    told = shipped().to_json()
+    told["drill"]["expect"]["alerts"]["others"] = others
+    connections = {name: {"url": "http://127.0.0.1:9"} for name in ("prometheus", "alertmanager")}
+    told["environment"]["monitoring"] = {**connections, "alerts": {"NodeNotReady": {"alert": "KubeNodeNotReady"}}}
+    fired = ((3.0, alert, "firing", {"severity": "page"}, "webhook"),)
+    verdict = judge(Run(variant="blip", alerts=fired, playbooks=()).events(DrillSetting.from_json(told)))
+    assert (f"alert/{alert}/silent" not in verdict.reasons) is quiet

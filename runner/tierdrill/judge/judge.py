@@ -151,7 +151,9 @@ def _service_checks(
             checks.extend(judge_undiluted(expectation, known, mine, timeline, evidence, streamed))
             checks.extend(judge_detection(setting, tier, events, timeline, expectation.objectives))
     if blip:
-        return [*checks, *judge_quiet(events, timeline), *judge_no_playbooks(events)]
+        monitoring = setting.environment.monitoring
+        looked_at = frozenset(monitoring.alerts) if monitoring and expect.alerts.others == "allowed" else None
+        return [*checks, *judge_quiet(events, timeline, looked_at), *judge_no_playbooks(events)]
     checks.extend(judge_invariants(expect.invariants, setting.tiers, samples, timeline, evidence))
     checks.extend(judge_alerts(expect.alerts, events, timeline))
     checks.extend(judge_playbooks(setting, events, timeline, samples))

@@ -1,6 +1,6 @@
 """Did the right alerts fire, in time, and reach somebody; and did the others keep quiet."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from tierdrill.documents.models.drill import AlertExpectation, Alerts
@@ -138,10 +138,15 @@ def _elsewhere(name: str, hits: Sequence[Firing]) -> Check:
     )
 
 
-def judge_quiet(events: Sequence[Event], timeline: Timeline) -> list[Check]:
-    """For a blip: no alert that pages or opens a ticket fires at all."""
-    seen = judged_sightings(events, timeline)
-    loud = [one for one in seen if one.state == "firing" and _is_loud(one)]
+def judge_quiet(events: Sequence[Event], timeline: Timeline, known: Collection[str] | None = None) -> list[Check]:
+    """For a blip: no alert that pages or opens a ticket fires at all. With `known` these alone are looked at: what else
+    fires on a platform that others share is not the drill's affair.
+    """
+    loud = [
+        one
+        for one in judged_sightings(events, timeline)
+        if one.state == "firing" and _is_loud(one) and (known is None or one.alert in known)
+    ]
     if not loud:
         return [
             Check(
