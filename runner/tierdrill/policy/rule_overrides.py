@@ -79,12 +79,14 @@ def revoke(home: Path, tiers: Tiers, tier: str, rule: str, *, role: str, who: st
 
 
 def in_force(home: Path, at: float | None = None) -> list[RuleOverride]:
-    """Every override that lifts a rule at that moment (now, if none is given), the next to end first."""
+    """Every override that lifts a rule at that moment (now, if none is given), the next to end first. What is recorded
+    counts now, although its time is rounded up, or the clock was put back since.
+    """
     now = time.time() if at is None else at
     found: dict[tuple[str, str], RuleOverride] = {}
     for entry in entries(home, "override."):
         state = entry.after if entry.what == GRANTED else entry.before
-        if not isinstance(state, dict) or entry.at > now:
+        if not isinstance(state, dict) or (at is not None and entry.at > at):
             continue
         key = (str(state.get("tiers")), entry.about)
         if entry.what == GRANTED:

@@ -6,6 +6,7 @@ import contextlib
 import select
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -61,6 +62,10 @@ def stream() -> Iterator[LocalStream]:
     yield one
     one.process.kill()
     one.process.wait()
+    # Who still reads would read on from whatever gets the pipe's number next.
+    for thread in threading.enumerate():
+        if thread.name.startswith("agent on node-2: _read"):
+            thread.join(30)
     for pipe in (one.process.stdin, one.process.stdout):
         assert pipe is not None
         with contextlib.suppress(OSError):

@@ -85,7 +85,7 @@ def _check_scaling(context: Context) -> None:
 def _check_failover(context: Context, place: Place, playbook: Playbook) -> None:
     """A playbook that moves a tier's replicas by name acts for its owner."""
     for number, step in enumerate(playbook.steps):
-        named = step.arguments.get("tiers") if step.do == "reschedule" else ()
+        named = step.arguments.get("tiers")
         for at, name in enumerate(named if isinstance(named, list | tuple) else ()):
             for document in context.catalogue.tiers.values():
                 tier = next((one for one in document.tiers if one.name == name), None)
