@@ -17,6 +17,7 @@ import pytest
 from processes import Place, in_pod, place_in, pod_uid, read
 from tests.cluster.conftest import ClusterInUse
 from tests.cluster.test_agent_faults import LEASE_S, Platform
+from tierdrill.targets.base import FaultOrder, TargetError
 from tierdrill.targets.kubernetes import agents
 
 pytestmark = pytest.mark.cluster
@@ -93,7 +94,7 @@ class Runner:
         platform.all_ready()
         self.nodes = Nodes(platform)
         hang = platform.order("replica-hang", replica="assistant-1")
-        cut = platform.order("link-partition", source="gateway-a", destination="node-2")
+        cut = self._cut(platform)
         self.orders = [hang, cut]
         agents.close_lines()
         root = str(Path(agents.__file__).parents[3])
@@ -105,6 +106,18 @@ class Runner:
         self.process.stdin.flush()
         assert self.process.stdout.readline() == "injected\n"
         assert self.nodes.stopped("assistant") and "TIERDRILL" in self.nodes.rules("gateway")
+
+    @staticmethod
+    def _cut(platform: Platform) -> FaultOrder:
+        """A partition of two that meet: a replica that was stopped by the test before answers after a moment."""
+        deadline = time.monotonic() + WITHIN_S
+        while True:
+            try:
+                return platform.order("link-partition", source="gateway-a", destination="node-2")
+            except TargetError:
+                if time.monotonic() >= deadline:
+                    raise
+                time.sleep(0.2)
 
     def end(self) -> None:
         self.process.kill()

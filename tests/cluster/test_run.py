@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from tests.cluster.api_witness import pod_ready
 from tests.cluster.conftest import ClusterInUse
 from tests.cluster.rig.instance import Instance
 
@@ -72,11 +73,32 @@ def nothing_left(cluster: ClusterInUse) -> None:
     assert [one["metadata"]["name"] for one in maps] == []
 
 
+def node_to_lose(cluster: ClusterInUse) -> str:
+    """The node that serves the model with one replica; never node-2, a wrong target of the drill's sabotages."""
+    pods, model = "/api/v1/namespaces/serving/pods", "tierdrill.io/model=reasoner"
+    (pod,) = cluster.api.get(pods, labelSelector=model)["items"]
+    name = pod["metadata"]["name"]
+    if pod["spec"]["nodeName"] == "node-2":
+        cluster.run("kubectl", "cordon", "node-2")
+        try:
+            cluster.api.send("DELETE", f"{pods}/{name}")
+            cluster.api.wait(
+                pods,
+                lambda found: (
+                    len(found) == 1 and all(map(pod_ready, found.values())) and pod["metadata"]["name"] not in found
+                ),
+                labelSelector=model,
+            )
+        finally:
+            cluster.run("kubectl", "uncordon", "node-2")
+        (pod,) = cluster.api.get(pods, labelSelector=model)["items"]
+    return str(pod["spec"]["nodeName"])
+
+
 def test_a_node_loses_power_and_a_playbook_moves_what_it_ran(
     cluster: ClusterInUse, environment: Path, tmp_path: Path
 ) -> None:
-    (pod,) = cluster.api.get("/api/v1/namespaces/serving/pods", labelSelector="tierdrill.io/model=reasoner")["items"]
-    drilled = drill("node-loss", environment, tmp_path, "--set", f"node={pod['spec']['nodeName']}")
+    drilled = drill("node-loss", environment, tmp_path, "--set", f"node={node_to_lose(cluster)}")
     judged(drilled)
     moved = {one["name"] for state in drilled.told("platform.state") for one in state["replicas"] if one["node"]}
     assert {"assistant-0", "reasoner-0"} <= moved
