@@ -9,10 +9,12 @@ from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
+import click
 import pytest
 
 from tests.cli.support import tierdrill
 from tests.web.standin import Browser, csrf_of, options
+from tierdrill.cli.commands.web import token
 from tierdrill.history.audit_log import entries
 from tierdrill.history.ledger import Ledger, halted, throw_kill_switch
 from tierdrill.web.access_tokens import ROLES, TokenStore
@@ -188,9 +190,8 @@ def test_cookies_are_secure_behind_https(tmp_path: Path) -> None:
 
 
 def test_every_role_is_offered_by_the_command() -> None:
-    from tierdrill.cli.commands.web import ROLE_NAMES
-
-    assert tuple(ROLES) == ROLE_NAMES
+    (offered,) = [one.type for one in token.params if one.name == "role"]
+    assert isinstance(offered, click.Choice) and tuple(offered.choices) == tuple(ROLES)
 
 
 def test_tokens_that_cannot_be_read_are_told(browser: Browser) -> None:

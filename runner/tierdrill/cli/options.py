@@ -29,6 +29,26 @@ def environment_option(help_text: str = "Override the drill's environment.") -> 
     return option
 
 
+class Duration(click.ParamType[float]):
+    """Seconds from a duration with its unit (90d, 12h, 30s); `positive` refuses 0."""
+
+    name = "duration"
+
+    def __init__(self, *, positive: bool = False) -> None:
+        self._positive = positive
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        from tierdrill.documents.models.units import parse_duration
+
+        try:
+            seconds = parse_duration(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+        if self._positive and seconds <= 0:
+            self.fail(f"got {value!r}, expected a time above 0", param, ctx)
+        return seconds
+
+
 def past_moment(ctx: click.Context, param: click.Parameter, value: str | None) -> float | None:
     """Unix seconds from "90d" (that long ago) or from a date or time in UTC, such as 2026-03-01 or 2026-03-01T02:00."""
     import time

@@ -10,7 +10,7 @@ import click
 
 from tierdrill.cli.errors import Refusal
 from tierdrill.cli.folders import Surroundings
-from tierdrill.cli.options import environment_option
+from tierdrill.cli.options import Duration, environment_option
 
 DEFAULT_ENVIRONMENT = "lab"
 SERVICES_PREFIX_MAX = 28
@@ -50,18 +50,6 @@ class _Replicas(click.ParamType[tuple[str, int]]):
         return model, int(number)
 
 
-class _Duration(click.ParamType[float]):
-    name = "duration"
-
-    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        from tierdrill.documents.models.units import parse_duration
-
-        try:
-            return parse_duration(value)
-        except ValueError as error:
-            self.fail(str(error), param, ctx)
-
-
 @click.command("demo")
 @click.option("--image", required=True, help="Image with tierdrill; with --host-python any image the nodes have.")
 @environment_option("Environment whose tiers and models it serves, by its clock [default: lab].")
@@ -87,7 +75,7 @@ class _Duration(click.ParamType[float]):
 )
 @click.option(
     "--node-grace",
-    type=_Duration(),
+    type=Duration(),
     metavar="DURATION",
     help="How long the cluster waits for a silent node (node-monitor-grace-period) [default: 50s, as Kubernetes].",
 )

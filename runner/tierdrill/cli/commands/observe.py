@@ -23,7 +23,7 @@ from tierdrill.cli.drill_documents import (
 from tierdrill.cli.errors import Refusal
 from tierdrill.cli.folders import Surroundings, author
 from tierdrill.cli.logs import log_to_file
-from tierdrill.cli.options import no_color_option
+from tierdrill.cli.options import Duration, no_color_option
 from tierdrill.credentials import SecretMissing, read_secret
 from tierdrill.text import valid
 
@@ -50,20 +50,6 @@ class MomentType(click.ParamType):  # type: ignore[type-arg]
         return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
 
 
-class SecondsType(click.ParamType):  # type: ignore[type-arg]
-    """A duration with its unit, in seconds."""
-
-    name = "duration"
-
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        from tierdrill.documents.models.units import parse_duration
-
-        try:
-            return parse_duration(value)
-        except ValueError:
-            self.fail(f"got {value!r}, expected a duration such as 30s or 5m", param, ctx)
-
-
 @click.command("observe")
 @click.argument("environment", shell_complete=complete_environment)
 @click.option("--drill", metavar="NAME", shell_complete=complete_drill, help="Judge what this drill expects.")
@@ -73,8 +59,8 @@ class SecondsType(click.ParamType):  # type: ignore[type-arg]
 @click.option("--until", "ends", type=MomentType(), metavar="TIME", help="When it ends.")
 @click.option("--webhook", is_flag=True, help="Wait for signed calls of /faults that say when it begins and ends.")
 @click.option("--no-load", is_flag=True, help="Send no load.")
-@click.option("--within", default="1h", type=SecondsType(), metavar="DURATION", help="The fault begins by then [1h].")
-@click.option("--at-most", default="1h", type=SecondsType(), metavar="DURATION", help="It is over after so long [1h].")
+@click.option("--within", default="1h", type=Duration(), metavar="DURATION", help="The fault begins by then [1h].")
+@click.option("--at-most", default="1h", type=Duration(), metavar="DURATION", help="It is over after so long [1h].")
 @click.option("--json", "as_json", is_flag=True, help="Every event as a line of JSON, the verdict as the last one.")
 @click.option("--plain", is_flag=True, help="Plain lines, also on a terminal.")
 @no_color_option

@@ -13,8 +13,7 @@ from tierdrill.cli.completion import complete_rule, complete_tier
 from tierdrill.cli.drill_documents import whole_catalogue
 from tierdrill.cli.errors import INCONCLUSIVE, Refusal, say
 from tierdrill.cli.folders import Surroundings, author
-from tierdrill.cli.options import echo_json, json_option, table
-from tierdrill.documents.models.units import parse_duration
+from tierdrill.cli.options import Duration, echo_json, json_option, table
 from tierdrill.text import utc
 
 if TYPE_CHECKING:
@@ -39,13 +38,6 @@ def _decision(command: Function) -> Function:
     return command
 
 
-def _seconds(ctx: click.Context, param: click.Parameter, value: str) -> float:
-    try:
-        return parse_duration(value)
-    except ValueError as error:
-        raise click.BadParameter(str(error), ctx, param) from error
-
-
 @click.group("override")
 def command() -> None:
     """Lift one rule of a tier for a while, end that, or list what is lifted."""
@@ -54,7 +46,7 @@ def command() -> None:
 @command.command("grant")
 @_decision
 @click.option(
-    "--for", "seconds", required=True, metavar="TIME", callback=_seconds, help="How long (30m, 2h); 24h at most."
+    "--for", "seconds", required=True, metavar="TIME", type=Duration(), help="How long (30m, 2h); 24h at most."
 )
 @click.pass_obj
 def grant(

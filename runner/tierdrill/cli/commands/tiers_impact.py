@@ -13,7 +13,7 @@ import click
 from tierdrill.cli.completion import complete_run
 from tierdrill.cli.errors import Refusal
 from tierdrill.cli.folders import Surroundings
-from tierdrill.cli.options import echo_json, environment_option, json_option, table
+from tierdrill.cli.options import Duration, echo_json, environment_option, json_option, table
 from tierdrill.cli.tier_sides import busy_slots, costs_of, load_of, peak_demand_of, real_size, side_of
 from tierdrill.text import plural
 
@@ -23,21 +23,6 @@ if TYPE_CHECKING:
     from tierdrill.policy.impact import Impact
 
 FOUND = 1
-
-
-class _Span(click.ParamType):  # type: ignore[type-arg]
-    name = "time"
-
-    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        from tierdrill.documents.models.units import parse_duration
-
-        try:
-            seconds = parse_duration(value)
-        except ValueError as error:
-            self.fail(str(error), param, ctx)
-        if seconds <= 0:
-            self.fail(f"got {value!r}, expected a time above 0", param, ctx)
-        return seconds
 
 
 _run_option = click.option(
@@ -137,7 +122,8 @@ def capacity(
 @_environment
 @_run_option
 @_load_option
-@click.option("--last", type=_Span(), metavar="TIME", help="What was used for this long until now, by its Prometheus.")
+@click.option("--last", type=Duration(positive=True), metavar="TIME",
+              help="What was used for this long until now, by its Prometheus.")  # fmt: skip
 @click.option("--csv", "as_csv", is_flag=True, help="Print CSV.")
 @json_option
 @click.pass_obj

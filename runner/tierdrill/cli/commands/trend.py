@@ -13,7 +13,7 @@ import click
 from tierdrill.cli.completion import complete_drill, complete_tier
 from tierdrill.cli.errors import Refusal, say
 from tierdrill.cli.folders import Surroundings
-from tierdrill.cli.options import echo_json, json_option, no_color_option
+from tierdrill.cli.options import Duration, echo_json, json_option, no_color_option
 
 if TYPE_CHECKING:
     from tierdrill.judge.trend.run_figures import RunFigures
@@ -23,21 +23,10 @@ REGRESSION = 1
 PROGRESS_AFTER_S = 1.0
 
 
-def _duration(ctx: click.Context, param: click.Parameter, value: str | None) -> float | None:
-    from tierdrill.documents.models.units import parse_duration
-
-    if value is None:
-        return None
-    try:
-        return parse_duration(value)
-    except ValueError as error:
-        raise click.BadParameter(str(error), ctx, param) from error
-
-
 @click.command("trend")
 @click.argument("drill", required=False, shell_complete=complete_drill)
 @click.option("--tier", metavar="NAME", shell_complete=complete_tier, help="Only this tier.")
-@click.option("--since", metavar="DURATION", callback=_duration, help="Only runs started within 90d, 12h, ...")
+@click.option("--since", metavar="DURATION", type=Duration(), help="Only runs started within 90d, 12h, ...")
 @click.option(
     "--html", "page", type=click.Path(path_type=Path, dir_okay=False), help="Write an HTML page to this file.",
 )

@@ -12,14 +12,14 @@ import click
 from tierdrill.cli.errors import Refusal, say
 from tierdrill.cli.folders import Surroundings, author
 from tierdrill.cli.logs import log_lines
-from tierdrill.cli.options import echo_json, json_option, table
+from tierdrill.cli.options import Duration, echo_json, json_option, table
 from tierdrill.text import utc
+from tierdrill.web.access_tokens import ROLES, TokenStore
 
 if TYPE_CHECKING:
     from tierdrill.web.dashboard_state import Options
 
 PORT = 8714
-ROLE_NAMES = ("viewer", "operator", "facilitator", "trainee", "admin")
 
 
 @click.group("web", invoke_without_command=True)
@@ -72,8 +72,6 @@ def command(
 
 
 def _tell(here: Surroundings, url: str) -> None:
-    from tierdrill.web.access_tokens import TokenStore
-
     click.echo(f"dashboard of {here.home} at {url}; Ctrl-C ends it")
     now = time.time()
     if all(token.expired(now) for token in TokenStore(here.home).tokens()):
@@ -92,26 +90,21 @@ def _options(here: Surroundings, hosts: frozenset[str], *, secure: bool) -> Opti
 
 @command.group("token", invoke_without_command=True)
 @click.option("--name", help="The person; what they do is recorded under this name.")
-@click.option("--role", type=click.Choice(ROLE_NAMES), default="viewer", show_default=True, help="What they may do.")
-@click.option("--for", "lasts", default="30d", show_default=True, metavar="DURATION", help="How long it is valid.")
+@click.option("--role", type=click.Choice(tuple(ROLES)), default="viewer", show_default=True, help="What they may do.")
+@click.option("--for", "lasts", type=Duration(), default="30d", show_default=True, metavar="DURATION",
+              help="How long it is valid.")  # fmt: skip
 @json_option
 @click.pass_context
-def token(ctx: click.Context, name: str | None, role: str, lasts: str, as_json: bool) -> None:
+def token(ctx: click.Context, name: str | None, role: str, lasts: float, as_json: bool) -> None:
     """Make a token to sign in with, shown once; or list and revoke tokens."""
     if ctx.invoked_subcommand is not None:
         return
-    from tierdrill.documents.models.units import parse_duration
     from tierdrill.history.audit_log import AuditEntry, append
-    from tierdrill.web.access_tokens import TokenStore
 
     person = " ".join((name or "").split())
     if not person:
         raise click.UsageError("--name: expected the person's name")
-    try:
-        seconds = parse_duration(lasts)
-    except ValueError as error:
-        raise click.UsageError(f"--for: {error}") from error
-    made, text = TokenStore(ctx.obj.home).make(person, role, seconds)
+    made, text = TokenStore(ctx.obj.home).make(person, role, lasts)
     after = {"role": role, "expires": utc(made.expires_at)}
     append(ctx.obj.home, AuditEntry(author(), "access.granted", f"token {made.id} of {person}", after=after))
     if as_json:
@@ -126,8 +119,6 @@ def token(ctx: click.Context, name: str | None, role: str, lasts: str, as_json: 
 @click.pass_obj
 def list_tokens(here: Surroundings, as_json: bool) -> None:
     """List tokens: whose, which role, until when."""
-    from tierdrill.web.access_tokens import TokenStore
-
     known, now = TokenStore(here.home).tokens(), time.time()
     if as_json:
         rows: list[dict[str, Any]] = [
@@ -149,7 +140,6 @@ def list_tokens(here: Surroundings, as_json: bool) -> None:
 def revoke(here: Surroundings, id: str) -> None:
     """Revoke the token of that ID; its sessions end at once."""
     from tierdrill.history.audit_log import AuditEntry, append
-    from tierdrill.web.access_tokens import TokenStore
 
     if not TokenStore(here.home).revoke(id):
         raise Refusal(f"no token {id!r}; `tierdrill web token list` shows them")
