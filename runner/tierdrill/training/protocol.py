@@ -61,13 +61,18 @@ def connect(folder: Path) -> socket.socket | None:
     return connection
 
 
-def find_exercise(home: Path, name: str | None = None) -> tuple[str, socket.socket]:
-    """The one exercise that goes on in this home, or the one named, and a connection to it; NoExercise otherwise."""
+def exercise_links(home: Path) -> dict[str, socket.socket]:
+    """A connection to each exercise of this home that answers, by its name."""
     try:
         names = sorted(entry.name for entry in os.scandir(exercises_folder(home)))
     except OSError:
         names = []
-    found = {each: link for each in names if (link := connect(exercises_folder(home) / each)) is not None}
+    return {each: link for each in names if (link := connect(exercises_folder(home) / each)) is not None}
+
+
+def find_exercise(home: Path, name: str | None = None) -> tuple[str, socket.socket]:
+    """The one exercise that goes on in this home, or the one named, and a connection to it; NoExercise otherwise."""
+    found = exercise_links(home)
     wanted = name if name is not None else next(iter(found), None)
     if wanted not in found or (name is None and len(found) > 1):
         for link in found.values():

@@ -18,6 +18,7 @@ from tierdrill.documents.catalogue import DrillSetting, setting_of
 from tierdrill.documents.problems import none_named
 from tierdrill.history.history_store import HistoryStore
 from tierdrill.judge.trend.proof import variants_of
+from tierdrill.judge.trend.proof_status import ProofState
 from tierdrill.judge.trend.run_figures import RunFigures
 from tierdrill.judge.trend.whole_trend import DrillTrend, Trend, trend_of
 from tierdrill.report.trend.plot import Plot, span_of
@@ -67,7 +68,7 @@ class DrillRow:
 
     @property
     def proven(self) -> bool:
-        return self.trend is not None and self.trend.proof.state.name == "PROVEN" and not self.trend.proof_stale
+        return self.trend is not None and self.trend.proof.state is ProofState.PROVEN and not self.trend.proof_stale
 
 
 async def drills_page(ask: Ask) -> Response:

@@ -13,6 +13,7 @@ import time
 from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import asdict, dataclass, fields, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -100,12 +101,8 @@ async def gameday_page(ask: Ask) -> Response:
 
 
 async def gameday_live(ask: Ask) -> Response:
-    identity, dashboard = (await asyncio.to_thread(_find, ask)).identity, ask.dashboard
-
-    async def render() -> Mapping[str, str]:
-        return await desk_parts(dashboard, identity)
-
-    return ask.stream(dashboard.live(f"gameday {identity}", render, EVERY_S))
+    identity = (await asyncio.to_thread(_find, ask)).identity
+    return ask.live(f"gameday {identity}", partial(desk_parts, ask.dashboard, identity), EVERY_S)
 
 
 async def gameday_command(ask: Ask) -> Response:

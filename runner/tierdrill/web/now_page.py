@@ -27,7 +27,7 @@ async def now_live(ask: Ask) -> Response:
     async def render() -> Mapping[str, str]:
         return parts_of(await dashboard.now())
 
-    return ask.stream(dashboard.live("now", render, EVERY_S))
+    return ask.live("now", render, EVERY_S)
 
 
 def parts_of(now: Now) -> dict[str, str]:

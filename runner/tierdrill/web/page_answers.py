@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
     from tierdrill.web.dashboard_state import Dashboard
-    from tierdrill.web.live_parts import LiveParts
+    from tierdrill.web.live_parts import Render
     from tierdrill.web.request_guard import Sessions, Visitor
 
 LEVEL_CSS = {"info": "neutral", "good": "passed", "warn": "inconclusive", "bad": "failed"}
@@ -131,7 +131,9 @@ class Ask:
         text = templates().get_template(template).render({**known, **context})
         return HTMLResponse(text, status)
 
-    def stream(self, parts: LiveParts) -> StreamingResponse:
+    def live(self, name: str, render: Render, every_s: float) -> StreamingResponse:
+        """The parts of that name as they change, for as long as the browser stays."""
+        parts = self.dashboard.live(name, render, every_s)
         return StreamingResponse(parts.stream(), media_type="text/event-stream", headers={"X-Accel-Buffering": "no"})
 
     def go(self, path: str) -> Response:
@@ -139,4 +141,4 @@ class Ask:
         return RedirectResponse(path, 303)
 
     async def form(self) -> Mapping[str, str]:
-        return await self.sessions.form(self.request)
+        return await self.sessions.form(self.request, self.visitor)

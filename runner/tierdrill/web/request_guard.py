@@ -163,14 +163,14 @@ class Sessions:
         if VISIT not in request.cookies:
             self._set(response, VISIT, _visit(request), None)
 
-    async def form(self, request: Request) -> Mapping[str, str]:
+    async def form(self, request: Request, visitor: Visitor) -> Mapping[str, str]:
         """The fields of a form that this visitor was given; Refused for any other."""
         try:
             body = await read_bounded(request, FORM_BYTES_MAX)
         except TooLarge as error:
             raise Refused(413, str(error)) from error
         fields = dict(parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True))
-        if not _same(fields.get(CSRF_FIELD, ""), self.visitor(request).csrf):
+        if not _same(fields.get(CSRF_FIELD, ""), visitor.csrf):
             raise Refused(403, "This form is out of date or not from this dashboard. Go back, reload and try again.")
         return fields
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -72,13 +71,8 @@ async def run_page(ask: Ask) -> Response:
 
 
 async def run_live(ask: Ask) -> Response:
-    dashboard = ask.dashboard
-    run = (await asyncio.to_thread(_find, dashboard.options.home, ask.name)).record.run
-
-    async def render() -> Mapping[str, str]:
-        return await run_parts(dashboard, run)
-
-    return ask.stream(dashboard.live(f"run {run}", render, EVERY_S))
+    run = (await asyncio.to_thread(_find, ask.dashboard.options.home, ask.name)).record.run
+    return ask.live(f"run {run}", partial(run_parts, ask.dashboard, run), EVERY_S)
 
 
 async def stop_run(ask: Ask) -> Response:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from string import Template
 from typing import TYPE_CHECKING
 
+from tierdrill.documents.models.tiers import quantile_share
 from tierdrill.monitoring.burn_rate_windows import BURN_WINDOWS, promql_duration, scaled
 from tierdrill.monitoring.prometheus_rules import recording_rule_name
 from tierdrill.monitoring.query import NoData, Prometheus, Sample
@@ -97,7 +98,7 @@ def expressions(place: Place) -> dict[str, str]:
         promised = {name for tier in place.tiers.tiers for name in getattr(tier.objectives, _OBJECTIVE[kind])}
         for name in sorted(promised | ({"p99"} if kind == "latency" else set())):
             asked[f"{kind} {name}"] = (
-                f"histogram_quantile({float(name[1:]) / 100:.12g}, sum by (tier, le) (rate({series}_bucket[{window}])))"
+                f"histogram_quantile({quantile_share(name):.12g}, sum by (tier, le) (rate({series}_bucket[{window}])))"
             )
     if place.environment.monitoring is not None:
         for tier, counted in place.environment.monitoring.availability.items():

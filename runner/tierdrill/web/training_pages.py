@@ -7,10 +7,10 @@ there, and refuses what it refuses there.
 from __future__ import annotations
 
 import asyncio
-import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import closing, suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +22,7 @@ from tierdrill.history.sealed import EXERCISE
 from tierdrill.home import run_folder
 from tierdrill.process.safe_files import write_private
 from tierdrill.training.facilitator.facilitator_console import HELP, BadLine, show, understood
-from tierdrill.training.protocol import Answer, NoExercise, connect, exchange, exercises_folder, find_exercise
+from tierdrill.training.protocol import Answer, NoExercise, exchange, exercise_links, find_exercise
 from tierdrill.web.access_tokens import Right
 from tierdrill.web.page_answers import Ask, fragment, page_of_its_own
 from tierdrill.web.request_guard import Refused
@@ -38,14 +38,10 @@ DEBRIEF = "debrief.html"
 
 def in_progress(home: Path) -> list[str]:
     """The exercises that answer."""
-    with suppress(OSError):
-        found = []
-        for entry in sorted(os.scandir(exercises_folder(home)), key=lambda one: one.name):
-            if (link := connect(Path(entry.path))) is not None:
-                link.close()
-                found.append(entry.name)
-        return found
-    return []
+    links = exercise_links(home)
+    for link in links.values():
+        link.close()
+    return list(links)
 
 
 async def training_page(ask: Ask) -> Response:
@@ -94,12 +90,7 @@ async def exercise_page(ask: Ask) -> Response:
 
 
 async def exercise_live(ask: Ask) -> Response:
-    dashboard, exercise = ask.dashboard, ask.name
-
-    async def render() -> Mapping[str, str]:
-        return await exercise_parts(dashboard, exercise)
-
-    return ask.stream(dashboard.live(f"exercise {exercise}", render, EVERY_S))
+    return ask.live(f"exercise {ask.name}", partial(exercise_parts, ask.dashboard, ask.name), EVERY_S)
 
 
 async def use_tool(ask: Ask) -> Response:
@@ -133,12 +124,7 @@ async def facilitator_page(ask: Ask) -> Response:
 
 
 async def facilitator_live(ask: Ask) -> Response:
-    dashboard, exercise = ask.dashboard, ask.name
-
-    async def render() -> Mapping[str, str]:
-        return await facilitator_parts(dashboard, exercise)
-
-    return ask.stream(dashboard.live(f"facilitator {exercise}", render, EVERY_S))
+    return ask.live(f"facilitator {ask.name}", partial(facilitator_parts, ask.dashboard, ask.name), EVERY_S)
 
 
 async def facilitate(ask: Ask) -> Response:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,9 +20,6 @@ if TYPE_CHECKING:
     from tierdrill.documents.catalogue import Catalogue
     from tierdrill.documents.models.environment import Environment
     from tierdrill.documents.models.tiers import Tiers
-    from tierdrill.documents.problems import Problem
-
-ReadCatalogue = Callable[[Path], "tuple[Catalogue, list[Problem]]"]
 
 
 @dataclass(frozen=True)
