@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +18,7 @@ from tierdrill.documents.problems import none_named
 from tierdrill.history.history_store import HistoryStore
 from tierdrill.judge.trend.proof import variants_of
 from tierdrill.judge.trend.proof_status import ProofState
-from tierdrill.judge.trend.run_figures import RunFigures
+from tierdrill.judge.trend.run_figures import RunFigures, judged_tiers
 from tierdrill.judge.trend.whole_trend import DrillTrend, Trend, trend_of
 from tierdrill.report.trend.plot import Plot, span_of
 from tierdrill.report.trend.plot_lanes import score_plot
@@ -144,16 +143,6 @@ def _trend(home: Path, catalogue: Catalogue) -> Trend:
         with closing(HistoryStore(home)) as store:
             figures = all_figures(store)
     return trend_of(figures, time.time(), None, judged_tiers(catalogue))
-
-
-def judged_tiers(catalogue: Catalogue) -> Mapping[str, Mapping[str, int]]:
-    """The drills there are, with the tiers (and ranks) that each judges."""
-    found = {}
-    for name in catalogue.drills:
-        setting = setting_of(catalogue, name)
-        judged = {expectation.tier for expectation in setting.drill.expect.tiers}
-        found[name] = {tier.name: tier.rank for tier in setting.tiers.by_rank() if tier.name in judged}
-    return found
 
 
 def _plot(trend: Trend) -> Plot | None:

@@ -106,19 +106,14 @@ def _trend(here: Surroundings, figures: list[RunFigures], now: float, since: flo
 
 def _catalogue(folder: Path) -> Mapping[str, Mapping[str, int]] | None:
     """What drills there are, and which tiers with which ranks each judges; None for a catalogue with problems."""
-    from tierdrill.documents.catalogue import setting_of
     from tierdrill.documents.catalogue_reader import load_catalogue
+    from tierdrill.judge.trend.run_figures import judged_tiers
 
     catalogue, problems = load_catalogue(folder)
     if problems:
         say(f"{folder} has problems (`tierdrill validate`), so drills that never ran are not counted")
         return None
-    drills = {}
-    for name in catalogue.drills:
-        setting = setting_of(catalogue, name)
-        judged = {expectation.tier for expectation in setting.drill.expect.tiers}
-        drills[name] = {tier.name: tier.rank for tier in setting.tiers.by_rank() if tier.name in judged}
-    return drills
+    return judged_tiers(catalogue)
 
 
 def _known(trend: Trend, drill: str | None, tier: str | None, since: float | None) -> None:

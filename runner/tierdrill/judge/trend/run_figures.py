@@ -16,7 +16,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from tierdrill.documents.catalogue import DrillSetting
+from tierdrill.documents.catalogue import Catalogue, DrillSetting
+from tierdrill.documents.models.drill import Drill
+from tierdrill.documents.models.tiers import Tiers
 from tierdrill.history.events import Event
 from tierdrill.judge.judge import setting_in, start_of
 from tierdrill.judge.timeline import read_timeline
@@ -160,6 +162,20 @@ class RunFigures:
 _FIELDS = tuple(RunFigures.__dataclass_fields__)
 
 
+def judged_ranks(drill: Drill, tiers: Tiers) -> dict[str, int]:
+    """The tiers that a drill judges with their ranks, the most important first."""
+    judged = {expectation.tier for expectation in drill.expect.tiers}
+    return {tier.name: tier.rank for tier in tiers.by_rank() if tier.name in judged}
+
+
+def judged_tiers(catalogue: Catalogue) -> dict[str, dict[str, int]]:
+    """As `judged_ranks`, of every drill of a catalogue without problems."""
+    return {
+        name: judged_ranks(drill, catalogue.tiers[catalogue.environments[drill.environment].tiers])
+        for name, drill in catalogue.drills.items()
+    }
+
+
 def figures_of(events: Sequence[Event], verdict: Verdict) -> RunFigures:
     """The figures of a run from its history and the verdict on it; NotARun for anything but a run."""
     setting = setting_in(events)
@@ -167,8 +183,6 @@ def figures_of(events: Sequence[Event], verdict: Verdict) -> RunFigures:
     timeline = read_timeline(events)
     span = timeline.span(("fault", "recovery"))
     effect = timeline.effect
-    ranks = {tier.name: tier.rank for tier in setting.tiers.by_rank()}
-    judged = {expectation.tier for expectation in setting.drill.expect.tiers}
     git = start.git if isinstance(start.git, dict) else {}
     return RunFigures(
         run=verdict.run,
@@ -181,7 +195,7 @@ def figures_of(events: Sequence[Event], verdict: Verdict) -> RunFigures:
         times=verdict.times,
         watched_s=span[1] - effect if span is not None and effect is not None else None,
         objectives=tuple(_figure(check) for check in verdict.checks if check.group == "slo"),
-        tiers={name: rank for name, rank in ranks.items() if name in judged},
+        tiers=judged_ranks(setting.drill, setting.tiers),
         build=Build(
             version=str((start.versions or {}).get("tierdrill", "")),
             commit=str(git.get("commit", "")),
