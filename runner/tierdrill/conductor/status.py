@@ -2,7 +2,6 @@
 
 import time
 from contextlib import closing
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -95,7 +94,7 @@ def look(home: Path) -> dict[str, Any]:
         "strays": strays,
         "labs": labs,
         "locks": locks,
-        "overrides": [{**asdict(one), "left": round(one.until - time.time(), 1)} for one in in_force(home)],
+        "overrides": [one.plain(time.time()) for one in in_force(home)],
         "set_aside": [str(path) for path in kept_copies(home)],
         "clean": not strays
         and all(fault["run_lives"] and (fault["reaper_lives"] or not fault["run_stopped"]) for fault in faults)

@@ -6,8 +6,9 @@ The audit log is where they are kept: what is in force follows from what was gra
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from tierdrill.documents.models.protections import LIFTABLE, NEVER_LIFTED
 from tierdrill.documents.models.tiers import Tiers
@@ -45,6 +46,10 @@ class RuleOverride:
     def name(self) -> str:
         """`TIER/RULE`."""
         return f"{self.tier}/{self.rule}"
+
+    def plain(self, now: float) -> dict[str, Any]:
+        """As plain data, with the seconds that are `left` of it."""
+        return {**asdict(self), "left": round(self.until - now, 1)}
 
     def __str__(self) -> str:
         return f"{self.rule} of {self.tier} until {utc(self.until)}, by {self.who} as {self.role}: {self.why}"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -107,7 +106,7 @@ def show(here: Surroundings, rules: bool, as_json: bool) -> None:
         return
     found, now = in_force(here.home), time.time()
     if as_json:
-        echo_json({"overrides": [{**asdict(one), "left": round(one.until - now, 1)} for one in found]})
+        echo_json({"overrides": [one.plain(now) for one in found]})
         return
     rows = [
         (one.tier, one.rule, utc(one.until), f"{one.until - now:.0f} s", one.who, one.role, one.why) for one in found
