@@ -149,8 +149,8 @@ def somebody_may_override(tiers: TierSet) -> None:
 def reviews_are_not_overdue(tiers: TierSet) -> None:
     """A promise that nobody has looked at for longer than agreed is one of another time."""
     for tier, place in tiers.by_tier:
-        due = tier.review_due
-        if due is not None and due < tiers.today:
-            place.at("reviewed").report(f"{tier.name} was to be reviewed by {due}", "the day of its last review")
+        if tier.review_overdue(tiers.today):
+            told = f"{tier.name} was to be reviewed by {tier.review_due}"
+            place.at("reviewed").report(told, "the day of its last review")
         elif tier.review_every is not None and tier.reviewed is None:
             place.at("review_every").report(f"{tier.name} was never reviewed", "reviewed says on which day it was")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,8 +14,10 @@ from starlette.responses import Response
 from tierdrill.documents.catalogue_reader import read_catalogue
 from tierdrill.documents.models.tiers import QUANTILE_OBJECTIVES, Tier
 from tierdrill.documents.models.units import show_duration, show_ratio
+from tierdrill.documents.request_rules import RequestFacts
 from tierdrill.history.audit_log import AuditEntry, entries, verify
 from tierdrill.policy.lint import Finding, lint
+from tierdrill.policy.route_tests import Decision, decide
 from tierdrill.policy.tier_set import tier_sets
 from tierdrill.report.format import ASPECT_WORDS
 from tierdrill.web.page_answers import Ask
@@ -30,16 +31,12 @@ SHARES = {"availability": "≥", "error_ceiling": "≤", "integrity": "≥", "fa
 TIMES = ("time_to_detect", "time_to_mitigate", "time_to_recover")
 
 
-@dataclass(frozen=True)
-class Routed:
-    """A request as the routes see it, and the tier that they give it; None where no rule matches."""
-
-    model: str
-    customer_class: str
-    prompt_tokens: int
-    max_tokens: int
-    tier: str | None
-    refused: str = ""
+REFUSALS = {
+    "no-such-model": "there is no model of that name",
+    "prompt-too-long": "the prompt is longer than the model reads",
+    "answer-too-long": "the answer may be longer than the model writes",
+    "residency": "its data may not come to the region",
+}
 
 
 async def policy_page(ask: Ask) -> Response:
@@ -51,9 +48,10 @@ async def policy_page(ask: Ask) -> Response:
         "policy.html",
         catalogue=documents.catalogue,
         promises=promises_of,
-        overdue=lambda tier: tier.review_due is not None and tier.review_due < today,
+        today=today,
         findings=findings,
         routed=routed(documents.catalogue, ask.request.query_params),
+        refusals=REFUSALS,
         overrides=await asyncio.to_thread(overrides_of, home),
         log=log,
         check=check,
@@ -86,23 +84,16 @@ def promises_of(tier: Tier) -> list[str]:
     ]
 
 
-def routed(catalogue: Catalogue, asked: Mapping[str, str]) -> list[tuple[str, Routed]] | None:
-    """What each Workloads document makes of the request that was asked about; None where none was."""
+def routed(catalogue: Catalogue, asked: Mapping[str, str]) -> list[tuple[str, RequestFacts, Decision]] | None:
+    """What becomes of the request that was asked about, by each Workloads document; None where none was asked about."""
     if "model" not in asked:
         return None
-    model, customer_class = asked["model"].strip(), asked.get("class", "").strip()
-    found = []
-    for name, workloads in sorted(catalogue.workloads.items()):
-        known = workloads.model(model)
-        try:
-            prompt, answer = int(asked.get("prompt") or "0"), int(asked.get("max") or "0")
-        except ValueError:
-            prompt, answer = 0, 0
-        tier = workloads.tier_of(model, customer_class or None, prompt, answer) if known is not None else None
-        refused = "" if known is not None else f"there is no model {model!r}"
-        if known is not None and prompt > known.prompt_tokens_at_most:
-            refused = f"the prompt is longer than {known.prompt_tokens_at_most} tokens"
-        elif known is not None and answer > known.max_tokens_at_most:
-            refused = f"the answer may be longer than {known.max_tokens_at_most} tokens"
-        found.append((name, Routed(model, customer_class, prompt, answer, tier, refused)))
-    return found
+    try:
+        prompt, answer = int(asked.get("prompt") or "0"), int(asked.get("max") or "0")
+    except ValueError:
+        prompt, answer = 0, 0
+    facts = RequestFacts(asked["model"].strip(), asked.get("class", "").strip() or None, prompt, answer)
+    return [
+        (name, facts, decide(catalogue.tiers[workloads.tiers], workloads, facts))
+        for name, workloads in sorted(catalogue.workloads.items())
+    ]

@@ -54,7 +54,7 @@ def _policy(catalogue: Path) -> dict[str, Any]:
             {"document": document.metadata.name, "tier": tier.name, "due": str(tier.review_due), "owner": tier.owner}
             for document in documents
             for tier in document.tiers
-            if tier.review_due is not None and tier.review_due < today
+            if tier.review_overdue(today)
         ],
         "maintenance": [
             {"document": document.metadata.name, **one.model_dump()}

@@ -206,6 +206,10 @@ class Tier(Part):
             return None
         return date.fromisoformat(self.reviewed) + timedelta(seconds=self.review_every)
 
+    def review_overdue(self, today: date) -> bool:
+        """Whether it was to be reviewed before today."""
+        return self.review_due is not None and self.review_due < today
+
     @property
     def fallback_allowed(self) -> float | None:
         """The share of answers that may come from another model: none of a tier without a `fallback_model`.
