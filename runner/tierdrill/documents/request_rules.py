@@ -73,6 +73,11 @@ def minutes_of(hours: str) -> tuple[int, int]:
     return begin, end
 
 
+def minute_of_day(at: float) -> int:
+    """The minute of the day, in UTC, of a moment in Unix seconds."""
+    return int(at // 60) % MINUTES
+
+
 def within_hours(hours: str, minute: int) -> bool:
     """Whether a minute of the day lies in them; the end is not part of them, and they may go over midnight."""
     begin, end = minutes_of(hours)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -13,7 +12,7 @@ from tierdrill.documents.models.workloads import Workloads
 from tierdrill.documents.request_rules import RequestFacts
 from tierdrill.policy.capacity_plan import Size
 from tierdrill.policy.queue_simulation import Arrival, TierQueue, simulate
-from tierdrill.policy.recorded_load import RecordedLoad
+from tierdrill.policy.recorded_load import RecordedLoad, facts_of
 from tierdrill.policy.route_tests import Decision, decide
 
 PEAK_S = 60.0
@@ -99,7 +98,7 @@ def load_of_drill(drill: Drill, seconds: float = PEAK_S) -> RecordedLoad:
     """A drill's load at its peak: random arrivals of each stream, the same each time."""
     load = RecordedLoad(f"the load of {drill.metadata.name}")
     for number, stream in enumerate(drill.load.streams):
-        facts = RequestFacts(stream.model, stream.customer_class, stream.prompt_tokens, stream.max_tokens)
+        facts = facts_of(stream)
         for at in _arrival_times(stream, seconds, drill.load.seed + number):
             load.add(at, facts)
     return load
@@ -122,8 +121,3 @@ def busiest_drill(side: Side) -> Drill | None:
         return sum(demand(arrivals(side, load), 10.0).values())
 
     return max(side.drills, key=busy, default=None)
-
-
-def share_below(values: Sequence[float], limit: float) -> float:
-    """The share of ascending values that are no more than the limit; 1 of none."""
-    return bisect_left(values, limit + 1e-12) / len(values) if values else 1.0

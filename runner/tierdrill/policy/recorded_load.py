@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from tierdrill.documents.models.drill import Drill
+from tierdrill.documents.models.drill import Drill, Stream
 from tierdrill.documents.problems import Problem, SpecError, either, nearest, shown
-from tierdrill.documents.request_rules import MINUTES, RequestFacts
+from tierdrill.documents.request_rules import RequestFacts, minute_of_day
 from tierdrill.history.events import Event, each
 from tierdrill.history.kinds.run_kinds import LoadSamples
 
@@ -53,8 +53,13 @@ class RecordedLoad:
             return self
         told = RecordedLoad(self.source)
         for at, kind, held in zip(self.at, self.kind, self.held, strict=True):
-            told.add(at, replace(self.kinds[kind], minute=int(at // 60) % MINUTES), held)
+            told.add(at, replace(self.kinds[kind], minute=minute_of_day(at)), held)
         return told
+
+
+def facts_of(stream: Stream) -> RequestFacts:
+    """What routing sees of a stream's requests."""
+    return RequestFacts(stream.model, stream.customer_class, stream.prompt_tokens, stream.max_tokens)
 
 
 def from_run(events: Iterable[Event], drill: Drill, run: str) -> RecordedLoad:
@@ -62,11 +67,7 @@ def from_run(events: Iterable[Event], drill: Drill, run: str) -> RecordedLoad:
 
     Requests that the service never saw, or that were not answered well by their first attempt, do not tell how long.
     """
-    streams = {stream.name: stream for stream in drill.load.streams}
-    facts = {
-        name: RequestFacts(stream.model, stream.customer_class, stream.prompt_tokens, stream.max_tokens)
-        for name, stream in streams.items()
-    }
+    facts = {stream.name: facts_of(stream) for stream in drill.load.streams}
     load = RecordedLoad(f"run {run}")
     for _, said in each(events, LoadSamples):
         columns = said.columns
@@ -175,14 +176,12 @@ def _number(name: str, value: Any) -> float:
 
 
 def _moment(value: Any) -> float:
-    for read in (_as_number, _as_time):
-        moment = read(value)
-        if moment is not None:
-            return moment
+    moment = _as_number(value)
+    if moment is None:
+        moment = _as_time(value)
+    if moment is not None:
+        return moment
     raise ValueError(f"at: got {shown(value)}, expected Unix seconds or a time such as 2026-03-01T02:00:00Z")
-
-
-_Reader = Callable[[Any], float | None]
 
 
 def _as_number(value: Any) -> float | None:

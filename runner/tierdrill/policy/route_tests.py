@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import product
 
 from tierdrill.documents.models.tier_tests import TierTests
 from tierdrill.documents.models.tiers import Tiers
@@ -116,13 +117,8 @@ def probes(workloads: Workloads) -> Iterator[RequestFacts]:
         for rule in rules:
             for bound, step in ((rule.transaction_at_least, -0.01), (rule.transaction_at_most, 0.01)):
                 values |= {bound, bound + step} if bound is not None else set()
-        for customer_class in classes:
-            for region in regions:
-                for prompt in prompts:
-                    for answer in answers:
-                        for value in values:
-                            for minute in minutes:
-                                yield RequestFacts(model.name, customer_class, prompt, answer, region, value, minute)
+        for mix in product(classes, prompts, answers, regions, values, minutes):
+            yield RequestFacts(model.name, *mix)
 
 
 def _edges(rules: list[Route]) -> set[int]:

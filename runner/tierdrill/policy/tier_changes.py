@@ -57,7 +57,6 @@ WEAKER: Mapping[str, Weaker] = {
 }
 """When a change of a field makes what a tier promises, or what keeps it, weaker. Of a field with quantiles, each."""
 RATIOS = ("availability", "error_ceiling", "integrity", "fallback_at_most", "typical", "ratio")
-PLAIN = ("rank", "reserved_slots", "shed_order", "limit", "attempts")
 
 
 @dataclass(frozen=True)

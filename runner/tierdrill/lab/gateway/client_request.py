@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from tierdrill.documents.request_rules import MINUTES, RequestFacts
+from tierdrill.documents.request_rules import RequestFacts, minute_of_day
 from tierdrill.lab.completions import BadRequest, Question, parse_object, read_completion, read_inference
 from tierdrill.lab.gateway.gateway_state import GatewayCore
 from tierdrill.lab.gateway.limits import retry_after_s
@@ -131,7 +131,7 @@ def request_facts(core: GatewayCore, ask: Ask, headers: Mapping[str, str], calle
         transaction = float(value) if value is not None else None
     except ValueError as error:
         raise BadRequest(f"x-transaction-value: {value!r} is not a number") from error
-    minute = int(time.time() // 60) % MINUTES
+    minute = minute_of_day(time.time())
     return RequestFacts(
         ask.model, customer_class, ask.prompt_tokens, ask.question.max_tokens, region, transaction, minute
     )
