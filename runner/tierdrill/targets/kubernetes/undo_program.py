@@ -13,7 +13,7 @@ import signal
 import ssl
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
 from pathlib import Path
 from typing import Any
@@ -228,21 +228,25 @@ class Warden:
     def _coming_back(self) -> list[str]:
         """Agents that have ended and are not at work again: what they had injected is off once their next life is."""
         found = []
+        for _, item in self._made():
+            metadata, status = item["metadata"], item.get("status", {})
+            if metadata.get("labels", {}).get(PART_LABEL) == AGENT and "deletionTimestamp" not in metadata:
+                each = status.get("containerStatuses", [])
+                ended = [one for one in each if one.get("restartCount") or "terminated" in one.get("state", {})]
+                found += [metadata["name"] for one in ended if not one.get("started")]
+        return found
+
+    def _made(self) -> Iterator[tuple[str, Object]]:
+        """What the run has made beside, each with the path of its collection."""
         for collection in self._own:
             for item in self._ask("GET", collection)[1].get("items", []):
-                metadata, status = item["metadata"], item.get("status", {})
-                if metadata.get("labels", {}).get(PART_LABEL) == AGENT and "deletionTimestamp" not in metadata:
-                    each = status.get("containerStatuses", [])
-                    ended = [one for one in each if one.get("restartCount") or "terminated" in one.get("state", {})]
-                    found += [metadata["name"] for one in ended if not one.get("started")]
-        return found
+                yield collection.partition("?")[0], item
 
     def _take_away(self) -> None:
         """What the run has made beside, this pod among it: the cluster's garbage collection may take its time."""
-        for collection in self._own:
-            for item in self._ask("GET", collection)[1].get("items", []):
-                path = f"{collection.partition('?')[0]}/{item['metadata']['name']}"
-                self._ask("DELETE", path, {"gracePeriodSeconds": 0, "propagationPolicy": "Background"})
+        for path, item in self._made():
+            options = {"gracePeriodSeconds": 0, "propagationPolicy": "Background"}
+            self._ask("DELETE", f"{path}/{item['metadata']['name']}", options)
 
     def _free(self, said: str) -> None:
         """The Lease, for the next run, with what was done here; whether that works or not."""
