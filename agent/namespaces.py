@@ -9,7 +9,7 @@ import signal
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Callable, NamedTuple
+from typing import Any, Callable, NamedTuple, TypeVar
 
 from fault import Refused
 from processes import SCAN, Process, identify, in_pod, stat, state
@@ -20,6 +20,7 @@ PR_SET_PDEATHSIG = 1
 COMMAND_S = 10.0
 FILES = 1 << 16
 FOLDERS = ("/usr/sbin", "/usr/bin", "/sbin", "/bin", "/usr/local/sbin", "/usr/local/bin")
+Found = TypeVar("Found")
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -145,6 +146,19 @@ def same_network(target: dict[str, Any], inode: int) -> Network | None:
     except Refused:
         return None
     return network if network.inode == inode else None
+
+
+def in_found(target: dict[str, Any], inode: int, do: Callable[[Network], Found], gone: Found) -> Found:
+    """What `do` comes to in the network that was found there before; `gone` where it has ended, also meanwhile."""
+    network = same_network(target, inode)
+    if network is None:
+        return gone
+    try:
+        return do(network)
+    except Refused:
+        if same_network(target, inode) is not None:
+            raise
+        return gone
 
 
 def in_child(work: Callable[[], None], *, before: Callable[[], None] | None = None, output: int = -1) -> Process:

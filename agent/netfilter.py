@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Callable
 
 from fault import NOTHING, REVERTED, Fault, Refused, short
-from namespaces import Network, Tool, first_line, same_network, tool
+from namespaces import Network, Tool, first_line, in_found, same_network, tool
 
 HOOKS = {"in": ("INPUT",), "out": ("OUTPUT",), "both": ("INPUT", "OUTPUT")}
 PREFIX = "TIERDRILL-"
@@ -185,8 +185,8 @@ class Drop(Fault):
         return matches if self.parameters.get("peers") or names else [""]
 
     def apply(self) -> None:
-        chain = self._chain()
-        if chain is None:
+        network = same_network(self.target, self.found["network"])
+        if network is None:
             raise Refused("the network that was found is gone")
         percent = float(self.parameters.get("percent", 100))
         what = {"iptables": "-j DROP", "nft": "drop"}
@@ -197,16 +197,15 @@ class Drop(Fault):
             share = percent / 100
             what["iptables"] = f"-m statistic --mode random --probability {share:.6f} {what['iptables']}"
             what["nft"] = f"numgen random mod 1000000 < {int(share * 1000000)} {what['nft']}"
-        chain.make(self._matches, self._hooks(), what)
+        self._chain(network).make(self._matches, self._hooks(), what)
 
-    def _chain(self) -> Chain | None:
-        network = same_network(self.target, self.found["network"])
-        return None if network is None else Chain(network, self.record["fault"], self.found["used"])
+    def _chain(self, network: Network) -> Chain:
+        return Chain(network, self.record["fault"], self.found["used"])
 
     def undo(self) -> str:
-        chain = self._chain()
-        return REVERTED if chain is not None and chain.delete() else NOTHING
+        done = in_found(self.target, self.found["network"], lambda network: self._chain(network).delete(), False)
+        return REVERTED if done else NOTHING
 
     def look(self) -> tuple[bool, str]:
-        chain = self._chain()
-        return (False, "the network is gone, and the rules with it") if chain is None else chain.standing()
+        gone = (False, "the network is gone, and the rules with it")
+        return in_found(self.target, self.found["network"], lambda network: self._chain(network).standing(), gone)

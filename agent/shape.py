@@ -9,7 +9,7 @@ import zlib
 from typing import Any
 
 from fault import NOTHING, REVERTED, Fault, Refused
-from namespaces import Network, Tool, TrialNetwork, end_child, first_line, in_child, same_network, tool
+from namespaces import Network, Tool, TrialNetwork, end_child, first_line, in_child, in_found, same_network, tool
 from netfilter import Chain, peers_of, programs
 from nfqueue import Queue, hold
 from processes import Process, state
@@ -141,24 +141,26 @@ class Shape(Fault):
             self._child = None
 
     def undo(self) -> str:
-        network = same_network(self.target, self.found["network"])
-        done = False
-        if network is not None and "tc" in self.found:
-            program, device = Tool(*self.found["tc"]), self.found["device"]
-            if self._root(network, program, device) == self._handle:
-                gone = network.run(program, ["qdisc", "del", "dev", device, "root"])
-                if gone.returncode:
-                    raise Refused(f"{program.told}: {first_line(gone.stderr, 'no reason given')}")
-                done = True
-        elif network is not None:
-            done = Chain(network, self.record["fault"], self.found["used"]).delete()
+        done = in_found(self.target, self.found["network"], self._revert, False)
         self._end()
         return REVERTED if done else NOTHING
 
+    def _revert(self, network: Network) -> bool:
+        if "tc" not in self.found:
+            return Chain(network, self.record["fault"], self.found["used"]).delete()
+        program, device = Tool(*self.found["tc"]), self.found["device"]
+        if self._root(network, program, device) != self._handle:
+            return False
+        done = network.run(program, ["qdisc", "del", "dev", device, "root"])
+        if done.returncode:
+            raise Refused(f"{program.told}: {first_line(done.stderr, 'no reason given')}")
+        return True
+
     def look(self) -> tuple[bool, str]:
-        network = same_network(self.target, self.found["network"])
-        if network is None:
-            return False, "the network is gone, and what was done to it"
+        gone = (False, "the network is gone, and what was done to it")
+        return in_found(self.target, self.found["network"], self._seen, gone)
+
+    def _seen(self, network: Network) -> tuple[bool, str]:
         if "tc" in self.found:
             root = self._root(network, Tool(*self.found["tc"]), self.found["device"])
             return root == self._handle, f"{self.found['device']} has {root} first, {self._handle} is ours"

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 from typing import Any
 
 import pytest
 
 from conftest import OTHER, PEER, Refusal, Start, TwoHosts, until
+from fault import Refused
+from namespaces import Network, in_found, same_network
 
 FOREIGN = "iptables -A OUTPUT -d 10.9.0.77 -j DROP"
 
@@ -135,6 +139,22 @@ def test_rules_that_outlive_their_network_are_nothing_to_undo(start_agent: Start
     subprocess.run(["kill", "-9", str(hosts.pod)], check=True)
     until(lambda: not agent.seen(record))
     assert agent.revert(record) == "nothing to do"
+
+
+def test_a_network_that_ends_while_it_is_worked_in_is_gone(hosts: TwoHosts) -> None:
+    inode = Network(hosts.target).inode
+
+    def refused(network: Network) -> str:
+        raise Refused("cannot be run there")
+
+    def ends(network: Network) -> str:
+        os.kill(hosts.pod, signal.SIGKILL)
+        until(lambda: same_network(hosts.target, inode) is None)
+        return refused(network)
+
+    with pytest.raises(Refused, match="cannot be run there"):
+        in_found(hosts.target, inode, refused, "gone")
+    assert in_found(hosts.target, inode, ends, "gone") == "gone"
 
 
 @pytest.mark.parametrize(
