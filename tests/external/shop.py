@@ -18,6 +18,7 @@ from tests.monitoring.monitoring_support import binaries, free_port, monitoring_
 from tierdrill.monitoring.loopback import Login, web_config
 
 KEY, PASSWORD = "inference-key-of-the-test", "prometheus-password-of-the-test"
+TOKEN = "webhook-token-of-the-test"
 PAGE = ROOT / "docs" / "external.md"
 _BLOCK = re.compile(r"^```yaml\n# (\S+\.yaml)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
@@ -29,6 +30,7 @@ RULES = {
             "rules": [
                 {"alert": "DeadMansSwitch", "expr": "vector(1)", "labels": {"severity": "none"}},
                 {"alert": "PlatformWorkerDown", "expr": "worker_up == 0", "labels": {"severity": "page"}},
+                {"alert": "PlatformWorkerGone", "expr": "worker_up == 0", "for": "2s", "labels": {"severity": "page"}},
                 {"alert": "SomebodyElsesAffair", "expr": "vector(1)", "labels": {"severity": "page"}},
             ],
         }
@@ -38,12 +40,13 @@ RULES = {
 
 @dataclass(frozen=True)
 class Platform:
-    """Where it is, and the folder with its secrets and documents."""
+    """Where it is, the folder with its secrets and documents, and where (HOST:PORT) it tells a drill of its alerts."""
 
     service: str
     prometheus: str
     alertmanager: str
     folder: Path
+    listen: str = ""
 
     @property
     def catalogue(self) -> Path:
@@ -83,6 +86,7 @@ class Platform:
         (self.catalogue / "playbooks").mkdir(exist_ok=True)
         (self.folder / "inference-key").write_text(f"{KEY}\n")
         (self.folder / "prometheus-password").write_text(f"{PASSWORD}\n")
+        (self.folder / "webhook-token").write_text(f"{TOKEN}\n")
 
     def change(self, name: str, *edits: tuple[str, str]) -> None:
         """Replace text in one document."""
@@ -100,6 +104,7 @@ def platform(folder: Path) -> Iterator[Platform]:
     programs = binaries()
     ports = {name: free_port() for name in ("service", "prometheus", "alertmanager")}
     urls = {name: f"http://127.0.0.1:{port}" for name, port in ports.items()}
+    listen = f"127.0.0.1:{free_port()}"
     (folder / "rules.yml").write_text(yaml.safe_dump(RULES))
     config = {
         "global": {"scrape_interval": "500ms", "scrape_timeout": "450ms", "evaluation_interval": "500ms"},
@@ -111,8 +116,13 @@ def platform(folder: Path) -> Iterator[Platform]:
     }
     (folder / "prometheus.yml").write_text(yaml.safe_dump(config))
     (folder / "web.yml").write_text(web_config(Login("drills", PASSWORD)))
-    nowhere = {"route": {"receiver": "nobody"}, "receivers": [{"name": "nobody"}]}
-    (folder / "alertmanager.yml").write_text(yaml.safe_dump(nowhere))
+    webhook = {"url": f"http://{listen}/alertmanager", "http_config": {"authorization": {"credentials": TOKEN}}}
+    route = {"receiver": "drills", "group_by": ["..."], "group_wait": "0s", "group_interval": "1s"}
+    routed = {
+        "route": {**route, "repeat_interval": "4s"},
+        "receivers": [{"name": "drills", "webhook_configs": [webhook]}],
+    }
+    (folder / "alertmanager.yml").write_text(yaml.safe_dump(routed))
     commands: dict[str, list[str | Path]] = {
         "service": [sys.executable, Path(__file__).with_name("service.py"), str(ports["service"]), KEY],
         **monitoring_commands(programs, folder, ports),
@@ -123,7 +133,7 @@ def platform(folder: Path) -> Iterator[Platform]:
             stack.enter_context(running(command, folder / f"{name}.log"))
         wait_http(f"{urls['service']}/fault")
         wait_http(f"{urls['alertmanager']}/-/ready")
-        there = Platform(**urls, folder=folder)
+        there = Platform(**urls, folder=folder, listen=listen)
         there.write_documents()
         there.await_alerts()
         yield there
