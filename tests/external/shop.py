@@ -117,10 +117,11 @@ def platform(folder: Path) -> Iterator[Platform]:
     (folder / "prometheus.yml").write_text(yaml.safe_dump(config))
     (folder / "web.yml").write_text(web_config(Login("drills", PASSWORD)))
     webhook = {"url": f"http://{listen}/alertmanager", "http_config": {"authorization": {"credentials": TOKEN}}}
-    route = {"receiver": "drills", "group_by": ["..."], "group_wait": "0s", "group_interval": "1s"}
+    route = {"group_by": ["..."], "group_wait": "0s", "group_interval": "1s", "repeat_interval": "4s"}
+    ours = {"receiver": "drills", "matchers": ['alertname=~"DeadMansSwitch|PlatformWorker.*"']}
     routed = {
-        "route": {**route, "repeat_interval": "4s"},
-        "receivers": [{"name": "drills", "webhook_configs": [webhook]}],
+        "route": {"receiver": "nobody", **route, "routes": [ours]},
+        "receivers": [{"name": "nobody"}, {"name": "drills", "webhook_configs": [webhook]}],
     }
     (folder / "alertmanager.yml").write_text(yaml.safe_dump(routed))
     commands: dict[str, list[str | Path]] = {
