@@ -16,7 +16,7 @@ from tests.conductor.test_toolhooks import SECRET, Tool
 from tests.e2e.home import tierdrill
 from tests.external.shop import TOKEN, Platform
 
-pytestmark = [pytest.mark.lab, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.lab, pytest.mark.slow, pytest.mark.timeout(300)]
 
 
 @contextlib.contextmanager
