@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import heapq
 import random
 from collections import Counter
+from itertools import count
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -12,6 +15,10 @@ from hypothesis import strategies as st
 from tests.cli.support import ROOT
 from tierdrill.documents.catalogue_reader import read_files
 from tierdrill.documents.models.tiers import Queue, Tiers
+from tierdrill.lab.gateway.gateway_config import Flags
+from tierdrill.lab.gateway.routing import Endpoint, Router
+from tierdrill.lab.gateway.slot_admission import Granted, ModelPool, Refused, Ticket, TicketState
+from tierdrill.lab.lab_plan import lab_config
 from tierdrill.policy.capacity_plan import Size
 from tierdrill.policy.queue_simulation import Arrival, TierQueue, simulate
 
@@ -62,6 +69,60 @@ def test_one_more_request_of_a_lower_tier_never_delays_a_higher(load: list[Arriv
     preempting = tiers.model_copy(update=change)
     before = run(load, preempting)["critical"].waits
     assert run([*load, (at, "best-effort", "assistant", 1.0)], preempting)["critical"].waits == before
+
+
+def by_the_gateway(load: list[Arrival]) -> dict[str, TierQueue]:
+    """The same requests through the gateway's own pool, with a clock that is set."""
+    now, number, flags = 0.0, count(), Flags()
+    lab = lab_config(
+        "lab", CATALOGUE.environments["lab"], TIERS, MODELS, prometheus=None, alertmanager=None, rules={},
+        alertmanager_text="",
+    )  # fmt: skip
+    policies = {tier.name: tier for tier in lab.tiers}
+    router = Router(flags, 1, lambda: now)
+    router.update([Endpoint("assistant-0", "assistant", "node-1", "127.0.0.1:1", slots=4)])
+    pool = ModelPool("assistant", router, flags, lab.tiers, 1, lambda: now)
+    outcome = {tier.name: TierQueue() for tier in lab.tiers}
+    came, held = dict[Ticket, float](), dict[Ticket, float]()
+    # Of what happens at the same moment, slots are given back first, and patience ends last.
+    events: list[tuple[float, int, int, Any]] = [(at, 1, next(number), (tier, s)) for at, tier, _, s in load]
+    heapq.heapify(events)
+    while events:
+        now, what, _, about = heapq.heappop(events)
+        if what == 1:
+            tier, seconds = about
+            ticket = Ticket(policies[tier], next(number))
+            came[ticket], held[ticket] = now, seconds
+            outcome[tier].requests += 1
+            effects = pool.submit(ticket)
+            heapq.heappush(events, (now + policies[tier].queue_wait_s, 2, next(number), ticket))
+        else:
+            if what == 2 and about.state is not TicketState.WAITING:
+                continue
+            if what == 2:
+                outcome[about.policy.name].rejected["queue-timeout"] += 1
+            effects = pool.leave(about)
+        for effect in effects:
+            mine = outcome[effect.ticket.policy.name]
+            if isinstance(effect, Granted):
+                mine.waits.append(now - came[effect.ticket])
+                heapq.heappush(events, (now + held[effect.ticket], 0, next(number), effect.ticket))
+            else:
+                mine.rejected[effect.reason if isinstance(effect, Refused) else "preempted"] += 1
+    return outcome
+
+
+ticks = st.integers(1, 1024).map(lambda ticks: ticks / 1024)
+"""Whole parts of a second, which add up exactly."""
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(st.tuples(ticks, st.sampled_from(names), st.just("assistant"), ticks), max_size=120))
+def test_the_gateways_own_pool_decides_the_same(load: list[Arrival]) -> None:
+    simulated, decided = run(load), by_the_gateway(sorted(load, key=lambda arrival: arrival[0]))
+    for tier in names:
+        assert simulated[tier].waits == decided[tier].waits
+        assert +simulated[tier].rejected == +decided[tier].rejected
 
 
 def test_a_full_pool_takes_the_newest_of_the_least_important_and_keeps_what_is_reserved() -> None:

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import csv
-import json
+import io
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
+
+from pydantic_core import from_json
 
 from tierdrill.documents.models.drill import Drill, Stream
 from tierdrill.documents.problems import Problem, SpecError, either, nearest, shown
 from tierdrill.documents.request_rules import RequestFacts, minute_of_day
 from tierdrill.history.events import Event, each
 from tierdrill.history.kinds.run_kinds import LoadSamples
+from tierdrill.text import plural
 
 LINE_MAX = 65536
-COLUMNS = ("at", *(one.name for one in fields(RequestFacts) if one.name != "minute"), "held")
+FACTS = tuple(one.name for one in fields(RequestFacts) if one.name != "minute")
+COLUMNS = ("at", *FACTS, "held")
 """What a line may say: `at` (Unix seconds or ISO time), what routing looks at, and the seconds it held a slot."""
 
 
@@ -39,21 +43,29 @@ class RecordedLoad:
 
     def add(self, at: float, facts: RequestFacts, held: float | None = None) -> None:
         """One more request."""
+        self.at.append(at)
+        self.kind.append(self.kind_of(facts))
+        self.held.append(held)
+
+    def kind_of(self, facts: RequestFacts) -> int:
+        """The number of that kind of request, a new one where none was like it."""
         number = self._known.get(facts)
         if number is None:
             number = self._known[facts] = len(self.kinds)
             self.kinds.append(facts)
-        self.at.append(at)
-        self.kind.append(number)
-        self.held.append(held)
+        return number
 
     def minutes_told(self, wanted: bool) -> RecordedLoad:
         """With the minute of the day that each request came in, where a rule asks for the hour."""
         if not wanted:
             return self
-        told = RecordedLoad(self.source)
-        for at, kind, held in zip(self.at, self.kind, self.held, strict=True):
-            told.add(at, replace(self.kinds[kind], minute=minute_of_day(at)), held)
+        told, made = RecordedLoad(self.source, at=self.at, held=self.held), dict[tuple[int, int], int]()
+        for asked in zip(self.kind, map(minute_of_day, self.at), strict=True):
+            number = made.get(asked)
+            if number is None:
+                kind, minute = asked
+                number = made[asked] = told.kind_of(replace(self.kinds[kind], minute=minute))
+            told.kind.append(number)
         return told
 
 
@@ -83,19 +95,25 @@ def from_run(events: Iterable[Event], drill: Drill, run: str) -> RecordedLoad:
 
 def read_load(path: Path) -> RecordedLoad:
     """A file of recorded load: CSV with a header, or a JSON object a line. SpecError says where it is wrong."""
-    with path.open(encoding="utf-8", errors="replace", newline="") as lines:
-        rows = _csv_rows(path, lines) if path.suffix.lower() == ".csv" else _json_rows(path, lines)
-        load, made = RecordedLoad(str(path)), dict[tuple[Any, ...], RequestFacts]()
+    load, made = RecordedLoad(str(path)), dict[tuple[Any, ...], int]()
+    with path.open("rb") as file:
+        rows = _csv_rows(path, file) if path.suffix.lower() == ".csv" else _json_rows(path, file)
         for number, row in rows:
-            key = tuple(row.get(name) for name in COLUMNS[1:-1])
-            facts = made.get(key)
+            get = row.get
+            key = tuple(map(get, FACTS))
             try:
-                if facts is None:
-                    facts = made[key] = _facts(row)
-                held = row.get("held")
-                load.add(_moment(row.get("at")), facts, None if held in (None, "") else _number("held", held))
+                kind = made.get(key)
+                if kind is None:
+                    kind = made[key] = load.kind_of(_facts(row))
+                held = get("held")
+                load.held.append(None if held in (None, "") else _number("held", held))
+                load.at.append(_moment(get("at")))
+                load.kind.append(kind)
             except ValueError as error:
                 raise _wrong(path, number, str(error)) from None
+            except TypeError:  # only a list or an object cannot be part of a key
+                name = next(one for one in FACTS if isinstance(get(one), list | dict))
+                raise _wrong(path, number, f"{name}: got {shown(get(name))}, expected a word or a number") from None
     if not len(load):
         raise _wrong(path, 1, "no requests, expected one a line")
     return load
@@ -106,29 +124,35 @@ def _wrong(path: Path, line: int, text: str) -> SpecError:
     return SpecError([Problem(str(path), line, 1, found, f"expected {allowed}")])
 
 
-def _json_rows(path: Path, lines: Iterable[str]) -> Iterator[tuple[int, Mapping[str, Any]]]:
+def _json_rows(path: Path, lines: Iterable[bytes]) -> Iterator[tuple[int, Mapping[str, Any]]]:
     for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
         try:
-            row = json.loads(line) if len(line) <= LINE_MAX else None
-        except (ValueError, RecursionError):
+            row = from_json(line) if len(line) <= LINE_MAX else None
+        except ValueError:
+            if line.isspace():
+                continue
             row = None
         if not isinstance(row, dict):
-            raise _wrong(path, number, f"got {shown(line.strip())}, expected a JSON object with {either(COLUMNS)}")
+            told = shown(line.decode(errors="replace").strip())
+            raise _wrong(path, number, f"got {told}, expected a JSON object with {either(COLUMNS)}")
         if number == 1:
             _check_names(path, row)
         yield number, row
 
 
-def _csv_rows(path: Path, lines: Iterable[str]) -> Iterator[tuple[int, Mapping[str, Any]]]:
-    reader = csv.DictReader(lines)
-    _check_names(path, reader.fieldnames or ())
-    try:
-        for row in reader:
-            yield reader.line_num, row
-    except csv.Error as error:
-        raise _wrong(path, reader.line_num, f"{error}, expected CSV") from None
+def _csv_rows(path: Path, file: BinaryIO) -> Iterator[tuple[int, Mapping[str, Any]]]:
+    with io.TextIOWrapper(file, encoding="utf-8-sig", errors="replace", newline="") as text:
+        reader = csv.reader(text)
+        try:
+            names = next(reader, [])
+            _check_names(path, names)
+            for row in reader:
+                if len(row) == len(names):
+                    yield reader.line_num, dict(zip(names, row, strict=True))
+                elif row:
+                    raise _wrong(path, reader.line_num, f"got {plural(len(row), 'value')}, expected {len(names)}")
+        except csv.Error as error:
+            raise _wrong(path, reader.line_num, f"{error}, expected CSV") from None
 
 
 def _check_names(path: Path, names: Iterable[Any]) -> None:
