@@ -15,6 +15,7 @@ import pytest
 from tests.cluster.api_witness import pod_ready
 from tests.cluster.conftest import ClusterInUse
 from tests.cluster.rig.instance import Instance
+from tierdrill.judge.judge import SLOWING
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
 OWN = "/api/v1/namespaces/tierdrill"
@@ -27,11 +28,16 @@ LEAST = "slo/best-effort/"
 
 @dataclass(frozen=True)
 class Drilled:
-    """A drill that was run: its exit code, its checks by id, and the events of its history."""
+    """A drill that was run: its exit code, its checks by id, the events of its history, and what it said last."""
 
     code: int
     checks: dict[str, str]
     events: list[dict[str, Any]]
+    summary: str
+
+    @property
+    def wrong(self) -> dict[str, str]:
+        return {name: status for name, status in self.checks.items() if status != "passed"}
 
     def told(self, kind: str) -> list[dict[str, Any]]:
         return [one["data"] for one in self.events if one["kind"] == kind]
@@ -54,15 +60,16 @@ def drill(name: str, environment: Path, home: Path, *how_else: str) -> Drilled:
     verdict = json.loads((folder / "verdict.json").read_text())
     lines = subprocess.run([*base, "history", folder.name, "--format", "jsonl"], **how).stdout.splitlines()
     events = [one for one in map(json.loads, lines) if "kind" in one]
-    return Drilled(done.returncode, {one["id"]: one["status"] for one in verdict["checks"]}, events)
+    checks = {one["id"]: one["status"] for one in verdict["checks"]}
+    return Drilled(done.returncode, checks, events, done.stdout[-4000:] + done.stderr)
 
 
 def judged(drilled: Drilled) -> None:
     """What is certain has passed; the rest as well, unless the load generator says that this machine was too busy."""
-    wrong = {name: status for name, status in drilled.checks.items() if status != "passed"}
-    assert not {name: status for name, status in wrong.items() if name.startswith(CERTAIN)}, wrong
+    wrong = drilled.wrong
+    assert not {name: status for name, status in wrong.items() if name.startswith(CERTAIN)}, drilled.summary
     if not any(name.startswith("load/") for name in wrong):
-        assert not {name: status for name, status in wrong.items() if not name.startswith(LEAST)}
+        assert not {name: status for name, status in wrong.items() if not name.startswith(LEAST)}, drilled.summary
         assert (drilled.code == 0) == (not wrong)
 
 
@@ -98,7 +105,10 @@ def node_to_lose(cluster: ClusterInUse) -> str:
 def test_a_node_loses_power_and_a_playbook_moves_what_it_ran(
     cluster: ClusterInUse, environment: Path, tmp_path: Path
 ) -> None:
-    drilled = drill("node-loss", environment, tmp_path, "--set", f"node={node_to_lose(cluster)}")
+    drilled = drill("node-loss", environment, tmp_path / "first", "--set", f"node={node_to_lose(cluster)}")
+    if "run/completed" in drilled.wrong and SLOWING & drilled.wrong.keys():
+        # Too much ran on this machine, and what that broke has ended the run.
+        drilled = drill("node-loss", environment, tmp_path / "second", "--set", f"node={node_to_lose(cluster)}")
     judged(drilled)
     moved = {one["name"] for state in drilled.told("platform.state") for one in state["replicas"] if one["node"]}
     assert {"assistant-0", "reasoner-0"} <= moved
