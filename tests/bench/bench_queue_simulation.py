@@ -27,6 +27,7 @@ from tests.bench.kept import kept_lab, machine
 from tests.e2e.home import ROOT
 
 from tierdrill.cli.drill_documents import whole_catalogue
+from tierdrill.documents.models.environment import Environment
 from tierdrill.policy.capacity_plan import size_of
 from tierdrill.policy.impact import assess
 from tierdrill.policy.load_replay import Side
@@ -157,7 +158,7 @@ def recorded(side: Side, path: Path) -> None:
             out.write(json.dumps({"at": round(1.8e9 + number / 300.0, 3), **chance.choice(kinds)}) + "\n")
 
 
-def replay(side: Side) -> float:
+def replay(side: Side, environment: Environment) -> float:
     """Seconds of CPU time that reading and replaying a million requests take."""
     routes = side.workloads.routes[1:]
     other = dataclasses.replace(side, workloads=side.workloads.model_copy(update={"routes": routes}))
@@ -166,7 +167,7 @@ def replay(side: Side) -> float:
         began = time.process_time()
         load = read_load(path)
         read = time.process_time() - began
-    impact = assess(side, other, load)
+    impact = assess(side, other, load, environment)
     took = time.process_time() - began
     moved = sum(one.requests for one in impact.moved)
     print(f"  {impact.requests:,} requests, {moved:,} of which change tier: {read:.1f} s of CPU to read, ", end="")
@@ -189,7 +190,7 @@ def main() -> int:
             compare(name, rate, side, *asyncio.run(measured(gateways, schedule(rate, seconds, seed))))
             for seed, (name, rate) in enumerate(LOADS.items())
         ]
-    took = replay(side)
+    took = replay(side, environment)
     print(machine())
     return 0 if all(fine) and took <= REPLAY_S else 1
 

@@ -52,7 +52,7 @@ def promising(**update: object) -> Tiers:
 
 
 def test_nothing_differs_from_itself() -> None:
-    impact = assess(SIDE, SIDE, load_of_drill(DRILL, 5.0))
+    impact = assess(SIDE, SIDE, load_of_drill(DRILL, 5.0), LAB)
     assert (impact.changes, impact.moved, impact.lost, impact.unapproved) == ((), (), (), ())
     assert all(pair[0] == pair[1] for one in impact.outlooks for pair in (one.rate, one.wait_p99, one.rejected))
 
@@ -78,7 +78,7 @@ def test_nothing_differs_from_itself() -> None:
 def test_a_promise_of_rank_one_that_gets_weaker_needs_an_approval(tiers: Tiers, fields: set[str]) -> None:
     weaker = {one.field for one in tier_changes(TIERS, tiers) if one.weaker}
     assert weaker == fields
-    impact = assess(SIDE, replace(SIDE, tiers=tiers), load_of_drill(DRILL, 1.0)) if len(tiers.tiers) == 3 else None
+    impact = assess(SIDE, replace(SIDE, tiers=tiers), load_of_drill(DRILL, 1.0), LAB) if len(tiers.tiers) == 3 else None
     assert impact is None or {one.field for one in impact.unapproved} == fields
     names = tuple(field for field in fields if field)
     if names:
@@ -99,7 +99,8 @@ def test_every_field_with_a_direction_is_one_of_a_tier() -> None:
 
 def test_requests_that_change_tier_are_counted_and_drills_that_would_not_pass_are_named() -> None:
     routes = tuple(route for route in MODELS.routes if route.tier != "critical" or route.model != "assistant")
-    moved = assess(SIDE, replace(SIDE, workloads=MODELS.model_copy(update={"routes": routes})), load_of_drill(DRILL))
+    rerouted = replace(SIDE, workloads=MODELS.model_copy(update={"routes": routes}))
+    moved = assess(SIDE, rerouted, load_of_drill(DRILL), LAB)
     assert {(one.before, one.after) for one in moved.moved} == {("critical", "standard")}
     asked = sum(
         stream.rate for stream in DRILL.load.streams if (stream.tier, stream.model) == ("critical", "assistant")
@@ -113,13 +114,14 @@ def test_a_drill_that_expects_what_is_promised_no_more_is_named() -> None:
     unpromised = promising(time_to_mitigate=None, latency={}, queue_wait={})
     expected = {objective for one in DRILL.expect.tiers if one.tier == "critical" for objective in one.objectives}
     assert expected & {"latency", "queue_wait", "time_to_mitigate"}
-    assert "is not promised" in assess(SIDE, replace(SIDE, tiers=unpromised), load_of_drill(DRILL, 1.0)).lost[0].why
+    impact = assess(SIDE, replace(SIDE, tiers=unpromised), load_of_drill(DRILL, 1.0), LAB)
+    assert "is not promised" in impact.lost[0].why
 
 
 def test_fewer_replicas_show_as_waits_rejections_and_a_lost_drill() -> None:
     one_each = tuple(model.model_copy(update={"replicas": 1, "slots": 2}) for model in MODELS.models)
     smaller = replace(SIDE, workloads=MODELS.model_copy(update={"models": one_each}))
-    impact = assess(SIDE, smaller, load_of_drill(DRILL))
+    impact = assess(SIDE, smaller, load_of_drill(DRILL), LAB)
     flood = next(one for one in impact.outlooks if one.tier == "best-effort")
     assert flood.rejected[0] is not None and flood.rejected[1] is not None
     assert flood.rejected[1] > flood.rejected[0] + 0.1

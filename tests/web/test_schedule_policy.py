@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.support import ROOT
+from tests.cli.support import ROOT, with_runs
+from tests.judge.build import Run
 from tests.web.standin import Browser, catalogue_with, options
 from tierdrill.documents.catalogue_reader import load_catalogue
 from tierdrill.history.audit_log import AUDIT_FILE, AuditEntry, append
@@ -108,3 +109,59 @@ def test_an_override_in_force_is_shown_until_it_ends(browser: Browser) -> None:
         assert f"override in force: {given}" in html.unescape(page), path
     revoke(home, tiers, "best-effort", "shed-order", role=tier.may_override[0], who="ada", why="over")
     assert "override in force" not in browser.get("/policy").text
+
+
+TIERS_TEXT = (ROOT / "drills/platform/tiers.yaml").read_text()
+DRILL_TEXT = (ROOT / "drills/node-loss.yaml").read_text()
+
+
+def impact(browser: Browser, text: str, **fields: str) -> tuple[int, str]:
+    answer = browser.submit("/policy/impact", "/policy/impact", text=text, **fields)
+    return answer.status_code, html.unescape(answer.text)
+
+
+def test_the_impact_of_proposed_tiers_and_nothing_is_kept(browser: Browser) -> None:
+    assert "name: best-effort" in browser.get("/policy/impact").text
+    before = {path: path.stat().st_size for path in browser.options.home.rglob("*")}
+    weaker = TIERS_TEXT.replace("availability: 99.5%", "availability: 99%").replace("slots: 2", "slots: 1")
+    status, page = impact(browser, weaker)
+    assert status == 200
+    for words in (
+        "critical objectives.availability: 99.5% -> 99% (weaker, not approved)",
+        "2 promises of rank 1 would get weaker",
+        "0 change tier",
+        "-> 1.25, EUR 4.38 -> 3.12 an hour",
+        "availability: 99%",
+    ):
+        assert words in page, words
+    assert "no changes" in impact(browser, TIERS_TEXT)[1]
+    assert {path: path.stat().st_size for path in browser.options.home.rglob("*")} == before
+
+
+def test_the_impact_under_the_load_of_a_run(browser: Browser) -> None:
+    with_runs(browser.options.home, one=Run())
+    status, page = impact(browser, TIERS_TEXT, run="one")
+    assert (status, "requests (run one)" in page) == (200, True)
+    status, page = impact(browser, TIERS_TEXT, run="../one")
+    assert (status, "no run '../one' among the latest 50" in page) == (422, True)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("tiers: [", "proposed:2:1: "),
+        (TIERS_TEXT.replace("rank: 2", "rank: two"), "proposed:48:11: tiers[1].rank: got 'two'"),
+        ("", "proposed:1:1: an empty file"),
+        (DRILL_TEXT, "proposed: no Tiers document, expected one"),
+        (TIERS_TEXT.replace("name: best-effort", "name: bulk"), "proposed: route 1 of workloads models leads to tier"),
+        ("# " + "x" * 131_072, "proposed: 131,074 bytes, expected at most 131,072"),
+    ],
+)
+def test_what_is_wrong_with_proposed_tiers_is_told_with_its_place(browser: Browser, text: str, said: str) -> None:
+    status, page = impact(browser, text)
+    assert status == 422
+    assert said in page
+
+
+def test_a_proposal_that_is_far_too_large_is_not_read(browser: Browser) -> None:
+    assert impact(browser, "x" * 600_000)[0] == 413

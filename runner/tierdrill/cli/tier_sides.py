@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tierdrill.cli.drill_documents import environment_files, seen_from_here, whole_catalogue
 from tierdrill.cli.errors import Refusal
@@ -13,7 +13,7 @@ from tierdrill.cli.folders import FOLDERS, Surroundings
 
 if TYPE_CHECKING:
     from tierdrill.documents.models.environment import Environment
-    from tierdrill.policy.capacity_plan import CostRow, Size
+    from tierdrill.policy.capacity_plan import Size
     from tierdrill.policy.load_replay import Side
     from tierdrill.policy.recorded_load import RecordedLoad
 
@@ -22,11 +22,10 @@ def side_of(here: Surroundings, path: Path | None, environment: str | None) -> t
     """A policy with the environment it is for: of a catalogue, or of a file beside the catalogue of here."""
     from tierdrill.documents.catalogue_reader import read_files
     from tierdrill.documents.problems import SpecError, none_named
-    from tierdrill.policy.capacity_plan import size_of
-    from tierdrill.policy.load_replay import Side
+    from tierdrill.policy.compared_sides import side_in, whole, with_proposed
 
-    whole = path is not None and path.is_dir() and any((path / name).is_dir() for name in FOLDERS)
-    root = path if whole and path is not None else here.catalogue
+    of_catalogue = path is not None and path.is_dir() and any((path / name).is_dir() for name in FOLDERS)
+    root = path if of_catalogue and path is not None else here.catalogue
     name, extra = environment_files(root, environment) if environment is not None else ("", [])
     catalogue = whole_catalogue(root, extra)
     name = name or ("lab" if "lab" in catalogue.environments else "")
@@ -35,42 +34,20 @@ def side_of(here: Surroundings, path: Path | None, environment: str | None) -> t
     if name not in catalogue.environments:
         raise Refusal(f"--environment: {none_named('environment', name, catalogue.environments)}")
     chosen = catalogue.environments[name]
-    tiers, workloads = catalogue.tiers[chosen.tiers], catalogue.workloads[chosen.workloads]
-    if path is not None and not whole:
-        files = sorted(path.glob("*.y*ml")) if path.is_dir() else [path]
-        reading = read_files(files, here.catalogue)
-        if reading.problems:
-            raise SpecError([seen_from_here(problem, here.catalogue) for problem in reading.problems])
-        tiers = _one(reading.catalogue.tiers, chosen.tiers, tiers, path)
-        if reading.catalogue.workloads:
-            workloads = _one(reading.catalogue.workloads, chosen.workloads, workloads, path)
-    drills = tuple(one for one in catalogue.drills.values() if one.environment == name)
-    _refuse_dangling(path or here.catalogue, tiers, workloads)
-    return Side(tiers, workloads, size_of(chosen), drills), chosen
-
-
-def _one(found: dict[str, Any], name: str, usual: Any, path: Path) -> Any:
-    if name in found:
-        return found[name]
-    if len(found) == 1:
-        return next(iter(found.values()))
-    if not found:
-        raise Refusal(f"{path}: no Tiers document, expected one")
-    raise Refusal(f"{path}: {', '.join(found)}, expected one of them to be named {usual.metadata.name}")
-
-
-def _refuse_dangling(path: Path, tiers: Any, workloads: Any) -> None:
-    names = [tier.name for tier in tiers.tiers]
-    for number, route in enumerate(workloads.routes, start=1):
-        if route.tier not in names:
-            told = f"route {number} of workloads {workloads.metadata.name} leads to tier {route.tier}"
-            raise Refusal(f"{path}: {told}, expected {', '.join(names)}; change the workloads with the tiers")
+    side = side_in(catalogue, chosen)
+    if path is None or of_catalogue:
+        return whole(side, str(root)), chosen
+    files = sorted(path.glob("*.y*ml")) if path.is_dir() else [path]
+    reading = read_files(files, here.catalogue)
+    if reading.problems:
+        raise SpecError([seen_from_here(problem, here.catalogue) for problem in reading.problems])
+    return with_proposed(side, reading.catalogue, str(path)), chosen
 
 
 def load_of(here: Surroundings, side: Side, run: str | None, file: Path | None) -> RecordedLoad:
     """The load to replay: a run's, a file's, or that of the drill which asks most; Refusal."""
-    from tierdrill.policy.load_replay import busiest_drill, load_of_drill
-    from tierdrill.policy.recorded_load import from_run, read_load
+    from tierdrill.policy.compared_sides import load_of_run, usual_load
+    from tierdrill.policy.recorded_load import read_load
 
     if run is not None and file is not None:
         raise Refusal("--run and --load are mutually exclusive")
@@ -78,19 +55,9 @@ def load_of(here: Surroundings, side: Side, run: str | None, file: Path | None) 
         return read_load(file)
     if run is not None:
         from tierdrill.cli.past_runs import events_of
-        from tierdrill.documents.catalogue import DrillSetting
-        from tierdrill.judge.judge import start_of
 
-        events, _ = events_of(here.home, run, None)
-        start = start_of(events)
-        load = from_run(events, DrillSetting.from_json(dict(start.setting)).drill, start.run)
-        if not len(load):
-            raise Refusal(f"run {start.run} has no samples of load")
-        return load
-    drill = busiest_drill(side)
-    if drill is None:
-        raise Refusal("no drill in this environment says how much load there is; give --run or --load")
-    return load_of_drill(drill)
+        return load_of_run(events_of(here.home, run, None)[0])
+    return usual_load(side)
 
 
 def peak_demand_of(side: Side, load: RecordedLoad) -> dict[tuple[str, str], float]:
@@ -99,18 +66,6 @@ def peak_demand_of(side: Side, load: RecordedLoad) -> dict[tuple[str, str], floa
 
     busiest = peak(load.minutes_told(asks_the_hour(side)), 10.0)
     return demand(arrivals(side, busiest), span_of(busiest))
-
-
-def costs_of(side: Side, environment: Environment, load: RecordedLoad | None = None) -> list[CostRow]:
-    """What tiers cost over the load's time; without one what they have reserved costs in an hour."""
-    from tierdrill.policy.capacity_plan import cost_rows
-    from tierdrill.policy.load_replay import arrivals, asks_the_hour, demand, span_of
-
-    span, asked = 3600.0, {}
-    if load is not None:
-        load, span = load.minutes_told(asks_the_hour(side)), span_of(load)
-        asked = demand(arrivals(side, load), span)
-    return cost_rows(side.tiers, side.workloads, environment, side.size, asked, span)
 
 
 def busy_slots(here: Surroundings, environment: Environment, seconds: float) -> dict[str, float]:

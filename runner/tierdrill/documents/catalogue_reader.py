@@ -99,6 +99,16 @@ def read_files(paths: Sequence[Path], root: Path) -> Reading:
     return reading
 
 
+def read_pasted(text: str, name: str) -> Reading:
+    """The documents of a text that is no file, each checked alone; its problems are told under that name."""
+    reading = Reading(Catalogue(root=Path()))
+    sources, problems = read_text(name, text.encode("utf-8", "replace"))
+    reading.problems += problems
+    for source in sources:
+        _take(reading, source, Path(name))
+    return reading
+
+
 def catalogue_files(root: Path) -> list[Path] | None:
     """The files that are read of the tree, in order; None where none of its folders is there."""
     folders = [root / name for name in FOLDERS if (root / name).is_dir()]

@@ -8,12 +8,15 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from tierdrill.documents.models.drill import Drill
+from tierdrill.documents.models.environment import Cost, Environment
 from tierdrill.documents.models.tiers import Tier, quantile_share
 from tierdrill.documents.models.units import show_duration, show_ratio
+from tierdrill.policy.capacity_plan import CostRow
 from tierdrill.policy.load_replay import (
     Side,
     arrivals,
     asks_the_hour,
+    costs_of,
     decisions,
     demand,
     load_of_drill,
@@ -25,6 +28,7 @@ from tierdrill.policy.queue_simulation import TierQueue
 from tierdrill.policy.recorded_load import RecordedLoad
 from tierdrill.policy.tier_changes import Change, tier_changes, workload_changes
 
+OUTLOOK_HEAD = ("tier", "requests", "busy slots", "wait p50", "wait p99", "rejected")
 DRILL_S = 10.0
 """How long each drill's load is simulated."""
 
@@ -51,6 +55,17 @@ class TierOutlook:
     wait_p99: tuple[float | None, float | None]
     rejected: tuple[float | None, float | None]
 
+    def told(self) -> tuple[str, ...]:
+        """As `OUTLOOK_HEAD` names them: each figure before and after, or once where it stays."""
+        pairs = (self.rate, self.busy_slots, self.wait_p50, self.wait_p99, self.rejected)
+        forms = ("{:.1f}/s", "{:.1f}", "{:.3f}s", "{:.3f}s", "{:.2%}")
+        return self.tier, *map(_pair, pairs, forms)
+
+
+def _pair(pair: tuple[float | None, float | None], form: str) -> str:
+    before, after = ("-" if value is None else form.format(value) for value in pair)
+    return before if before == after else f"{before} -> {after}"
+
 
 @dataclass(frozen=True)
 class LostDrill:
@@ -70,6 +85,18 @@ class Impact:
     moved: tuple[Moved, ...]
     outlooks: tuple[TierOutlook, ...]
     lost: tuple[LostDrill, ...]
+    costs: tuple[tuple[CostRow, ...], tuple[CostRow, ...]]
+    cost: Cost | None
+
+    @property
+    def price(self) -> str:
+        """What tiers have reserved, before and after, and what it costs an hour where the environment has a price."""
+        was, now = (sum(row.reserved_gpu_s for row in rows) / 3600.0 for rows in self.costs)
+        told = f"reserved GPUs: {was:.2f} -> {now:.2f}"
+        if self.cost is None:
+            return told
+        price = self.cost.gpu_hour
+        return f"{told}, {self.cost.currency} {was * price:.2f} -> {now * price:.2f} an hour"
 
     @property
     def unapproved(self) -> tuple[Change, ...]:
@@ -78,11 +105,17 @@ class Impact:
 
     def plain(self) -> dict[str, Any]:
         """As plain data."""
-        return {**asdict(self), "unapproved": [str(one) for one in self.unapproved]}
+        known = asdict(self)
+        del known["costs"]
+        return {
+            **known,
+            "cost": [[asdict(row) for row in rows] for rows in self.costs],
+            "unapproved": [str(one) for one in self.unapproved],
+        }
 
 
-def assess(old: Side, new: Side, load: RecordedLoad) -> Impact:
-    """The impact of going from one policy to the other under that load."""
+def assess(old: Side, new: Side, load: RecordedLoad, environment: Environment) -> Impact:
+    """The impact of going from one policy to the other in that environment, under that load."""
     load = load.minutes_told(asks_the_hour(old, new))
     return Impact(
         changes=(*tier_changes(old.tiers, new.tiers), *workload_changes(old.workloads, new.workloads)),
@@ -91,6 +124,8 @@ def assess(old: Side, new: Side, load: RecordedLoad) -> Impact:
         moved=tuple(_moved(old, new, load)),
         outlooks=tuple(_outlooks(old, new, peak(load))),
         lost=tuple(_lost(old, new)),
+        costs=(tuple(costs_of(old, environment)), tuple(costs_of(new, environment))),
+        cost=environment.cost,
     )
 
 

@@ -7,10 +7,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from tierdrill.documents.models.drill import Drill, Stream
+from tierdrill.documents.models.environment import Environment
 from tierdrill.documents.models.tiers import Tiers
 from tierdrill.documents.models.workloads import Workloads
 from tierdrill.documents.request_rules import RequestFacts
-from tierdrill.policy.capacity_plan import Size
+from tierdrill.policy.capacity_plan import CostRow, Size, cost_rows
 from tierdrill.policy.queue_simulation import Arrival, TierQueue, simulate
 from tierdrill.policy.recorded_load import RecordedLoad, facts_of
 from tierdrill.policy.route_tests import Decision, decide
@@ -87,6 +88,15 @@ def demand(came: Iterable[Arrival], span_s: float) -> dict[tuple[str, str], floa
     for _, tier, model, held in came:
         busy[tier, model] = busy.get((tier, model), 0.0) + held
     return {key: seconds / span_s for key, seconds in busy.items()}
+
+
+def costs_of(side: Side, environment: Environment, load: RecordedLoad | None = None) -> list[CostRow]:
+    """What tiers cost over the load's time; without one what they have reserved costs in an hour."""
+    span, asked = 3600.0, dict[tuple[str, str], float]()
+    if load is not None:
+        load, span = load.minutes_told(asks_the_hour(side)), span_of(load)
+        asked = demand(arrivals(side, load), span)
+    return cost_rows(side.tiers, side.workloads, environment, side.size, asked, span)
 
 
 def queues(side: Side, load: RecordedLoad) -> dict[str, TierQueue]:

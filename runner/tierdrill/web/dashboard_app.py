@@ -21,6 +21,7 @@ from tierdrill.web import gameday_pages, training_pages
 from tierdrill.web.access_tokens import Right, TokenStore
 from tierdrill.web.dashboard_state import Dashboard, Options
 from tierdrill.web.drills_page import drill_page, drills_page, run_drill
+from tierdrill.web.impact_page import assess_proposed, impact_page
 from tierdrill.web.now_page import now_live, now_page
 from tierdrill.web.page_answers import NAVIGATION, Ask, templates
 from tierdrill.web.policy_page import policy_page
@@ -49,6 +50,8 @@ PAGES: Sequence[tuple[str, str, Right | None, Handler]] = (
     ("POST", "/drills/{name}/run", Right.OPERATE, run_drill),
     ("GET", "/schedule", Right.SEE, schedule_page),
     ("GET", "/policy", Right.SEE, policy_page),
+    ("GET", "/policy/impact", Right.SEE, impact_page),
+    ("POST", "/policy/impact", Right.SEE, assess_proposed),
     *gameday_pages.PAGES,
     *training_pages.PAGES,
     ("POST", "/halt", Right.OPERATE, halt_home),

@@ -28,6 +28,7 @@ from tierdrill.report.format import (
 from tierdrill.report.html_template import page_environment
 from tierdrill.text import plural, utc
 from tierdrill.web.access_tokens import Right
+from tierdrill.web.request_guard import FORM_BYTES_MAX
 from tierdrill.web.run_followers import halt_of
 
 if TYPE_CHECKING:
@@ -140,5 +141,5 @@ class Ask:
         """Send the browser to another page, which it asks for anew."""
         return RedirectResponse(path, 303)
 
-    async def form(self) -> Mapping[str, str]:
-        return await self.sessions.form(self.request, self.visitor)
+    async def form(self, bytes_max: int = FORM_BYTES_MAX) -> Mapping[str, str]:
+        return await self.sessions.form(self.request, self.visitor, bytes_max)

@@ -163,10 +163,10 @@ class Sessions:
         if VISIT not in request.cookies:
             self._set(response, VISIT, _visit(request), None)
 
-    async def form(self, request: Request, visitor: Visitor) -> Mapping[str, str]:
-        """The fields of a form that this visitor was given; Refused for any other."""
+    async def form(self, request: Request, visitor: Visitor, bytes_max: int) -> Mapping[str, str]:
+        """The fields of a form that this visitor was given; Refused for any other, and for one that is too large."""
         try:
-            body = await read_bounded(request, FORM_BYTES_MAX)
+            body = await read_bounded(request, bytes_max)
         except TooLarge as error:
             raise Refused(413, str(error)) from error
         fields = dict(parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True))

@@ -14,12 +14,10 @@ from tierdrill.cli.completion import complete_run
 from tierdrill.cli.errors import Refusal
 from tierdrill.cli.folders import Surroundings
 from tierdrill.cli.options import Duration, echo_json, environment_option, json_option, table
-from tierdrill.cli.tier_sides import busy_slots, costs_of, load_of, peak_demand_of, real_size, side_of
+from tierdrill.cli.tier_sides import busy_slots, load_of, peak_demand_of, real_size, side_of
 from tierdrill.text import plural
 
 if TYPE_CHECKING:
-    from tierdrill.documents.models.environment import Environment
-    from tierdrill.policy.capacity_plan import CostRow
     from tierdrill.policy.impact import Impact
 
 FOUND = 1
@@ -62,13 +60,11 @@ def diff(
 
     before, chosen = side_of(here, old, environment)
     after, _ = side_of(here, new, environment)
-    impact = assess(before, after, load_of(here, before, run, file))
-    costs = [costs_of(one, chosen) for one in (before, after)]
+    impact = assess(before, after, load_of(here, before, run, file), chosen)
     if as_json:
-        echo_json({**impact.plain(), "cost": [[asdict(row) for row in rows] for rows in costs]})
+        echo_json(impact.plain())
     else:
         _show(impact)
-        _show_price(chosen, *costs)
     return FOUND if impact.unapproved else 0
 
 
@@ -141,7 +137,7 @@ def cost(
     The price of a GPU hour is the environment's (`cost: {gpu_hour: 2.5, currency: EUR}`).
     """
     from tierdrill.policy.capacity_plan import cost_rows, spread_over_models
-    from tierdrill.policy.load_replay import span_of
+    from tierdrill.policy.load_replay import costs_of, span_of
 
     side, chosen = side_of(here, None, environment)
     if last is not None and (run is not None or file is not None):
@@ -182,6 +178,8 @@ def _rounded(value: Any) -> Any:
 
 
 def _show(impact: Impact) -> None:
+    from tierdrill.policy.impact import OUTLOOK_HEAD
+
     click.echo("changes" if impact.changes else "no changes")
     for one in impact.changes:
         click.echo(f"  {one}")
@@ -190,13 +188,7 @@ def _show(impact: Impact) -> None:
     for kind in impact.moved:
         click.echo(f"  {kind.before} -> {kind.after}: {kind.requests:,}")
     click.echo("\nbusiest minute, before -> after")
-    rows = [
-        (outlook.tier, *(_pair(pair, form) for pair, form in (
-            (outlook.rate, "{:.1f}/s"), (outlook.busy_slots, "{:.1f}"), (outlook.wait_p50, "{:.3f}s"),
-            (outlook.wait_p99, "{:.3f}s"), (outlook.rejected, "{:.2%}"))))
-        for outlook in impact.outlooks
-    ]  # fmt: skip
-    click.echo(table(rows, ("tier", "requests", "busy slots", "wait p50", "wait p99", "rejected"), "  "))
+    click.echo(table([outlook.told() for outlook in impact.outlooks], OUTLOOK_HEAD, "  "))
     click.echo("\ndrills that would no longer pass" if impact.lost else "\nno drill that would no longer pass")
     for drill in impact.lost:
         click.echo(f"  {drill.drill}: {drill.why}")
@@ -204,17 +196,4 @@ def _show(impact: Impact) -> None:
         click.echo(
             f"\nnot approved: {one.about} {one.field}: a promise of rank 1 gets weaker; see approvals in the docs"
         )
-
-
-def _pair(pair: tuple[float | None, float | None], form: str) -> str:
-    before, after = ("-" if value is None else form.format(value) for value in pair)
-    return before if before == after else f"{before} -> {after}"
-
-
-def _show_price(environment: Environment, before: list[CostRow], after: list[CostRow]) -> None:
-    was, now = (sum(row.reserved_gpu_s for row in rows) / 3600.0 for rows in (before, after))
-    told = f"\nreserved GPUs: {was:.2f} -> {now:.2f}"
-    if environment.cost is not None:
-        price = environment.cost.gpu_hour
-        told += f", {environment.cost.currency} {was * price:.2f} -> {now * price:.2f} an hour"
-    click.echo(told)
+    click.echo(f"\n{impact.price}")

@@ -37,3 +37,14 @@
   };
   connect();
 })();
+
+/* A file that is chosen is shown where it could be pasted. */
+(() => {
+  for (const input of document.querySelectorAll("input[type=file][data-fills]")) {
+    input.closest(".field").hidden = false;
+    input.addEventListener("change", () => {
+      const target = document.getElementById(input.dataset.fills);
+      if (target && input.files.length) input.files[0].text().then((text) => (target.value = text));
+    });
+  }
+})();
