@@ -43,7 +43,7 @@ def test_every_shipped_scenario_makes_a_plan_whose_load_outlasts_it(name: str, t
     load = load_plan(plan, None, tmp_path)
     assert load.seed == 7 and load.duration_s > setting.scenario.duration
     assert {stream.tier for stream in load.streams} == {tier.name for tier in setting.tiers.tiers}
-    assert plan.faults == (), "what is injected is in no plan"
+    assert plan.faults == () and plan.fault_s == 0, "what is injected is in no plan"
 
 
 @pytest.mark.parametrize(("automation", "runs"), [("off", 0), ("on", None), ("wrong", None)])
