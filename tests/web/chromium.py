@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Self
 
@@ -20,7 +21,7 @@ FLAGS = ("--headless=new", "--disable-gpu", "--hide-scrollbars", "--no-first-run
 
 
 class Chromium:
-    """One page. `until` awaits what the page is to come to."""
+    """The browser. Each `page` is another person's, with cookies of its own."""
 
     def __init__(self) -> None:
         assert CHROMIUM is not None
@@ -37,11 +38,8 @@ class Chromium:
             ]
             self._process = subprocess.Popen([*command, "about:blank"], stderr=log, stdout=subprocess.DEVNULL)
         self._number = 0
+        self._pages: dict[str, Page] = {}
         self._socket = websocket.create_connection(self._address(), timeout=WITHIN_S, suppress_origin=True)
-        target = self._ask("Target.createTarget", url="about:blank")["targetId"]
-        self._session = self._ask("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
-        self.refused: list[str] = []
-        self._ask("Log.enable")
 
     def _address(self) -> str:
         deadline = time.monotonic() + WITHIN_S
@@ -59,36 +57,90 @@ class Chromium:
         self._process.wait(WITHIN_S)
         shutil.rmtree(self._profile, ignore_errors=True)
 
-    def _ask(self, method: str, **parameters: Any) -> Any:
+    def page(self) -> Page:
+        context = self.ask("Target.createBrowserContext")["browserContextId"]
+        target = self.ask("Target.createTarget", url="about:blank", browserContextId=context)["targetId"]
+        session = self.ask("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
+        self._pages[session] = page = Page(self, session)
+        self.ask("Log.enable", session)
+        return page
+
+    def ask(self, method: str, session: str | None = None, /, **parameters: Any) -> Any:
         self._number += 1
         told = {"id": self._number, "method": method, "params": parameters}
-        if hasattr(self, "_session"):
-            told["sessionId"] = self._session
-        self._socket.send(json.dumps(told))
+        self._socket.send(json.dumps(told | ({"sessionId": session} if session else {})))
         while True:
             said = json.loads(self._socket.recv())
             if said.get("method") == "Log.entryAdded" and said["params"]["entry"]["source"] == "security":
-                self.refused.append(said["params"]["entry"]["text"])
+                self._pages[said["sessionId"]].refused.append(said["params"]["entry"]["text"])
             if said.get("id") == self._number:
                 assert "error" not in said, said
                 return said["result"]
 
+
+class Page:
+    """One page. `until` awaits what it is to come to; `refused` is what its policy refused."""
+
+    def __init__(self, browser: Chromium, session: str) -> None:
+        self._browser, self._session = browser, session
+        self.refused: list[str] = []
+
+    def _ask(self, method: str, **parameters: Any) -> Any:
+        return self._browser.ask(method, self._session, **parameters)
+
     def open(self, url: str) -> None:
         """Go to a page and await it."""
+        self._leave(lambda: self._ask("Page.navigate", url=url))
+
+    def _leave(self, leave: Callable[[], object]) -> None:
         self.js("window.left = true")
-        self._ask("Page.navigate", url=url)
+        leave()
         self.until("!window.left && document.readyState === 'complete'")
 
     def js(self, expression: str) -> Any:
         """The value of an expression in the page; None while the page is being left."""
         return self._ask("Runtime.evaluate", expression=expression, returnByValue=True)["result"].get("value")
 
-    def until(self, expression: str) -> None:
+    def until(self, expression: str, within_s: float = WITHIN_S) -> None:
         """Await that an expression is true."""
-        deadline = time.monotonic() + WITHIN_S
+        deadline = time.monotonic() + within_s
         while not self.js(expression):
-            assert time.monotonic() < deadline, f"{expression}: {self.js('document.body.innerText')}"
+            assert time.monotonic() < deadline, f"{expression}: {self.text}"
             time.sleep(0.1)
+
+    @property
+    def text(self) -> str:
+        return str(self.js("document.body.innerText"))
+
+    def sees(self, words: str, within_s: float = WITHIN_S) -> None:
+        """Await that the page says so."""
+        self.until(f"document.body?.innerText.includes({json.dumps(words)})", within_s)
+
+    def fill(self, **fields: str) -> None:
+        """Type into fields, each by its id, with - for _."""
+        for name, value in fields.items():
+            self.js(f"document.getElementById({json.dumps(name.replace('_', '-'))}).value = {json.dumps(value)}")
+
+    def click(self, words: str, *, leaves: bool = True) -> None:
+        """Press a button, a link or a summary by its words, with the mouse; await the page that it leads to."""
+        mine = f"one.checkVisibility() && one.textContent.trim() === {json.dumps(words)}"
+        found = f"[...document.querySelectorAll('button, a, summary')].find((one) => {mine})"
+        self.until(f"{found} !== undefined")
+        self.js(f"{found}.scrollIntoView({{block: 'center', behavior: 'instant'}})")
+        at = self.js(f"(({{x, y, width, height}}) => [x + width / 2, y + height / 2])({found}.getBoundingClientRect())")
+        if leaves:
+            self._leave(lambda: self._mouse(*at))
+        else:
+            self._mouse(*at)
+
+    def _mouse(self, x: float, y: float) -> None:
+        for kind in ("mousePressed", "mouseReleased"):
+            self._ask("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
+
+    def sign_in(self, url: str, token: str) -> None:
+        self.open(f"{url}/login")
+        self.fill(token=token)
+        self.click("Sign in")
 
     def press(self, key: str) -> None:
         """A key, down and up again."""

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.web.chromium import CHROMIUM, Chromium
+from tests.web.chromium import CHROMIUM, Chromium, Page
 from tests.web.standin import StandInPrometheus, catalogue_with, options, together, well
 from tierdrill.history.ledger import halted
 from tierdrill.monitoring.loopback import Loopback
@@ -72,17 +72,16 @@ class Serving:
 
 
 @contextmanager
-def signed_in(folder: Path) -> Iterator[tuple[Chromium, Serving, StandInPrometheus, str]]:
+def signed_in(folder: Path) -> Iterator[tuple[Page, Serving, StandInPrometheus, str]]:
     """An operator's browser on the page "now", its dashboard and its Prometheus."""
     prometheus = StandInPrometheus(together(*(well(name, 10.0) for name in ("critical", "standard", "best-effort"))))
     made = options(folder / "home", folder / "catalogue")
     _, token = TokenStore(made.home).make("ada", "operator", 3600)
-    with Serving(made, prometheus) as serving, Chromium() as page:
+    with Serving(made, prometheus) as serving, Chromium() as browser:
         catalogue_with(folder / "catalogue", prometheus.server.url)
         url = serving.start()
-        page.open(f"{url}/now")
-        page.until("document.getElementById('token') !== null")
-        page.js(f"document.getElementById('token').value = {token!r}; document.querySelector('main form').submit()")
+        page = browser.page()
+        page.sign_in(url, token)
         page.until("document.title.startsWith('Now') && document.getElementById('link') !== null")
         yield page, serving, prometheus, url
 

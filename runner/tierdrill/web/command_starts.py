@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
@@ -13,7 +14,9 @@ from tierdrill.process.child import Child, start, tail
 from tierdrill.process.programs import user_environment
 from tierdrill.web.request_guard import Refused
 
+COMPLAINT = "tierdrill: "
 AUTHOR = "TIERDRILL_AUTHOR"
+_log = logging.getLogger(__name__)
 BEGINS_WITHIN_S = 120.0
 POLL_S = 0.1
 
@@ -25,6 +28,8 @@ class CommandStarts:
         self._home, self._command = home, tuple(command)
         self._waiting: set[asyncio.Task[str]] = set()
         self._fed: list[Child] = []
+        self.one_at_a_time = asyncio.Lock()
+        """For what is known by being new: two people may press at once."""
 
     async def begin_run(self, run: str, words: Sequence[str], person: str) -> None:
         """Start `tierdrill run` with these words; returns once the run of that name has begun. Refused, in the
@@ -77,10 +82,14 @@ class CommandStarts:
         self._fed.clear()
 
 
-async def _ended(child: Child, *output: Path) -> str:
-    """The last line on stderr, once it has ended; its output is of no use then."""
-    await child.wait_async()
-    said = " ".join(tail(output[-1]).rpartition("\n")[2].split())
-    for path in output:
+async def _ended(child: Child, out: Path, err: Path) -> str:
+    """Why it ended, in its own words: what it complained of last, or else told last. Its output is of no use then."""
+    code = await child.wait_async()
+    told, complained = tail(out), tail(err)
+    for path in (out, err):
         path.unlink(missing_ok=True)
-    return said.removeprefix("tierdrill: ")
+    if code:
+        _log.warning("%s exited with code %s: %s\n%s", err.stem, code, told, complained)
+    ours = [line for line in complained.splitlines() if line.startswith(COMPLAINT)]
+    last = (ours or told.splitlines() or complained.splitlines() or [""])[-1]
+    return " ".join(last.split()).removeprefix(COMPLAINT)

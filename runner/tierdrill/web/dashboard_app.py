@@ -73,6 +73,8 @@ def application(options: Options) -> Starlette:
             if right is not None:
                 ask.visitor.need(right)
             response = await handler(ask)
+            if request.method == "POST":
+                dashboard.nudge()
             sessions.greet(request, response)
             return response
 

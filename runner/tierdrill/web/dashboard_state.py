@@ -133,6 +133,11 @@ class Dashboard:
         self._live = {key: parts for key, parts in self._live.items() if parts.viewers or key == name}
         return self._live.setdefault(name, LiveParts(render, every_s))
 
+    def nudge(self) -> None:
+        """Let who looks see what was just done."""
+        for parts in self._live.values():
+            parts.nudge()
+
     @property
     def viewers(self) -> Mapping[str, int]:
         """How many look at each set of live parts."""

@@ -21,14 +21,14 @@ from pydantic import TypeAdapter, ValidationError
 from starlette.responses import Response
 
 from tierdrill.documents.problems import none_named
-from tierdrill.gameday.console.facilitator_lock import Seat
+from tierdrill.gameday.console.facilitator_lock import Holder, Seat
 from tierdrill.gameday.console.input_state import items
 from tierdrill.gameday.gameday_commands import Command
 from tierdrill.gameday.gameday_engine import Engine
 from tierdrill.gameday.gameday_model import CANNOT_TELL, HELD, NOT_HELD, GameDayState
 from tierdrill.gameday.journal import GameDayRecord, Journal, all_gamedays, find_gameday, gamedays_folder
 from tierdrill.gameday.record.record_files import HTML
-from tierdrill.gameday.record.step_outcome import author_of
+from tierdrill.gameday.record.step_outcome import author_of, judged
 from tierdrill.web.access_tokens import Right
 from tierdrill.web.page_answers import Ask, fragment, page_of_its_own
 from tierdrill.web.request_guard import Refused
@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 
 EVERY_S = 1.0
 _COMMAND = TypeAdapter(Command)
+LINES_SHOWN = 8
+SIGNS = {HELD: ("passed", "✓"), NOT_HELD: ("failed", "✗"), CANNOT_TELL: ("inconclusive", "?")}
 ANSWERS = {"held": HELD, "did not hold": NOT_HELD, "cannot tell": CANNOT_TELL}
 
 
@@ -64,17 +66,22 @@ async def begin_gameday(ask: Ask) -> Response:
     documents = await ask.dashboard.documents()
     if ask.name not in documents.catalogue.gamedays:
         raise Refused(404, none_named("game day", ask.name, documents.catalogue.gamedays))
-    home = ask.dashboard.options.home
-    before = {one.identity for one in await asyncio.to_thread(all_gamedays, home)}
+    home, starts = ask.dashboard.options.home, ask.dashboard.starts
+    async with starts.one_at_a_time:
+        known = await asyncio.to_thread(all_gamedays, home)
+        for one in known:
+            holder = holder_of(home, one.identity) if (one.document, one.outcome) == (ask.name, None) else None
+            if holder is not None:
+                raise Refused(409, f"{ask.name} is already open: {holder.author} facilitates {one.identity}.")
+        before = {one.identity for one in known}
 
-    def opened() -> list[str]:
-        return [one.identity for one in all_gamedays(home) if one.identity not in before]
+        def opened() -> list[str]:
+            return [one.identity for one in all_gamedays(home) if one.identity not in before]
 
-    words = ["gameday", ask.name, "--plain", "--author", ask.visitor.person]
-    await ask.dashboard.starts.begin(
-        f"gameday-{ask.name}-{time.time():.0f}", words, ask.visitor.person, lambda: bool(opened()), stdin=True
-    )
-    return ask.go(f"/gamedays/{(await asyncio.to_thread(opened))[0]}")
+        words = ["gameday", ask.name, "--plain", "--author", ask.visitor.person]
+        label = f"gameday-{ask.name}-{time.time():.0f}"
+        await starts.begin(label, words, ask.visitor.person, lambda: bool(opened()), stdin=True)
+        return ask.go(f"/gamedays/{(await asyncio.to_thread(opened))[0]}")
 
 
 async def take_up_gameday(ask: Ask) -> Response:
@@ -93,7 +100,7 @@ async def gameday_page(ask: Ask) -> Response:
     state = await asyncio.to_thread(_state, ask.dashboard.options.home, found.identity)
     if state.document is None:
         raise Refused(404, f"Game day {found.identity} cannot be read: its journal has no start.")
-    parts = await desk_parts(ask.dashboard, found.identity)
+    parts = await desk_parts(ask.dashboard, found.identity, live=state.ended is None)
     live = f"/gamedays/{found.identity}/live" if state.ended is None else None
     return await ask.html(
         "gameday.html", identity=found.identity, state=state, parts=parts, live=live, may=ask.visitor.may("facilitate")
@@ -152,12 +159,17 @@ def as_value(command: Command) -> str:
     return json.dumps({one.name: plain[one.name] for one in fields(command) if plain[one.name] != one.default})
 
 
-async def desk_parts(dashboard: Dashboard, identity: str) -> dict[str, str]:
-    """The part of the desk that lives."""
+def holder_of(home: Path, identity: str) -> Holder | None:
+    """Who sits at the desk of a game day; None where nobody does."""
+    seat = Seat(gamedays_folder(home) / identity)
+    return seat.holder() if seat.taken() else None
+
+
+async def desk_parts(dashboard: Dashboard, identity: str, *, live: bool = True) -> dict[str, str]:
+    """The part of the desk that lives. A page that does not is not loaded again when the game day has ended."""
     home = dashboard.options.home
     state = await asyncio.to_thread(_state, home, identity)
-    seat = Seat(gamedays_folder(home) / identity)
-    holder = await asyncio.to_thread(lambda: seat.holder() if seat.taken() else None)
+    holder = await asyncio.to_thread(holder_of, home, identity)
     run = state.attempt.run if state.attempt is not None else None
     (followed,) = await asyncio.to_thread(dashboard.followers.follow, (run,)) if run else (None,)
     pressable = [Press(one.text, as_value(one.command), one.done) for one in items(state)]
@@ -172,7 +184,11 @@ async def desk_parts(dashboard: Dashboard, identity: str) -> dict[str, str]:
     desk = fragment(
         "gameday-desk.html",
         state=state,
-        holder=str(holder) if holder is not None else "",
+        live=live,
+        holder=holder,
+        judged=judged,
+        hypothesis_signs=SIGNS,
+        lines=LINES_SHOWN,
         followed=followed,
         now=time.time(),
         flow=[Press(words, as_value(command)) for words, command in flow_of(state)],

@@ -27,6 +27,7 @@ class LiveParts:
         self._parts: dict[str, tuple[int, bytes]] = {}
         self._version = 0
         self._news = asyncio.Condition()
+        self._asked = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._viewers = 0
         self._closed = False
@@ -69,14 +70,20 @@ class LiveParts:
         async with self._news:
             self._news.notify_all()
 
+    def nudge(self) -> None:
+        """Render now: somebody has just done something."""
+        self._asked.set()
+
     async def _go_on(self) -> None:
         while True:
+            self._asked.clear()
             try:
                 await self._take(await self._render())
             except Exception as error:
                 # What cannot be read now, as on a home that is locked, may be read again the next time.
                 _log.warning("a live page could not be rendered: %s", error)
-            await asyncio.sleep(self._every_s)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._asked.wait(), self._every_s)
 
     async def _take(self, parts: Mapping[str, str]) -> None:
         frames = {id: f"data: {json.dumps({'id': id, 'html': html})}\n\n".encode() for id, html in parts.items()}

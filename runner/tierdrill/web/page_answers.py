@@ -133,8 +133,13 @@ class Ask:
         return HTMLResponse(text, status)
 
     def live(self, name: str, render: Render, every_s: float) -> StreamingResponse:
-        """The parts of that name as they change, for as long as the browser stays."""
-        parts = self.dashboard.live(name, render, every_s)
+        """The parts of that name as they change, and a halt that comes in, for as long as the browser stays."""
+
+        async def with_halt() -> Mapping[str, str]:
+            halt = await asyncio.to_thread(halt_of, self.dashboard.options.home)
+            return {"halted": fragment("halted.html", halt=halt), **await render()}
+
+        parts = self.dashboard.live(name, with_halt, every_s)
         return StreamingResponse(parts.stream(), media_type="text/event-stream", headers={"X-Accel-Buffering": "no"})
 
     def go(self, path: str) -> Response:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing, suppress
 from functools import partial
 from pathlib import Path
@@ -54,7 +54,21 @@ async def training_page(ask: Ask) -> Response:
     order = {level: number for number, level in enumerate(LEVELS)}
     scenarios = sorted(documents.catalogue.scenarios.values(), key=lambda one: (order[one.level], one.metadata.name))
     past = await asyncio.to_thread(_past, home) if ask.visitor.may(Right.FACILITATE) else []
-    return await ask.html("training.html", going=going, scenarios=scenarios, past=past)
+    parts = going_parts(ask, going)
+    return await ask.html("training.html", parts=parts, scenarios=scenarios, past=past, live="/training/live")
+
+
+async def training_live(ask: Ask) -> Response:
+    async def render() -> Mapping[str, str]:
+        return going_parts(ask, await asyncio.to_thread(in_progress, ask.dashboard.options.home))
+
+    return ask.live(f"training for a {ask.visitor.role}", render, EVERY_S)
+
+
+def going_parts(ask: Ask, going: Sequence[str]) -> dict[str, str]:
+    """The exercises that go on, as who has this role is told of them."""
+    sees, facilitates = ask.visitor.may(Right.SEE), ask.visitor.may(Right.FACILITATE)
+    return {"going": fragment("exercises-now.html", going=going, sees=sees, facilitates=facilitates)}
 
 
 async def begin_exercise(ask: Ask) -> Response:
@@ -64,21 +78,21 @@ async def begin_exercise(ask: Ask) -> Response:
     known = (await ask.dashboard.documents()).catalogue.scenarios
     if scenario and scenario not in known:
         raise Refused(422, f"There is no scenario {scenario!r}.")
-    home = ask.dashboard.options.home
-    before = set(await asyncio.to_thread(in_progress, home))
-
-    def fresh() -> list[str]:
-        return [name for name in in_progress(home) if name not in before]
-
+    home, starts = ask.dashboard.options.home, ask.dashboard.starts
     words = ["train", *([scenario] if scenario else ["--draw"]), *(["--trainee", trainee] if trainee else [])]
-    await ask.dashboard.starts.begin(f"train-{time.time():.0f}", words, ask.visitor.person, lambda: bool(fresh()))
-    begun = (await asyncio.to_thread(fresh))[0]
-    return ask.go(f"/training/{begun}/facilitator")
+    async with starts.one_at_a_time:
+        before = set(await asyncio.to_thread(in_progress, home))
+
+        def fresh() -> list[str]:
+            return [name for name in in_progress(home) if name not in before]
+
+        await starts.begin(f"train-{time.time():.0f}", words, ask.visitor.person, lambda: bool(fresh()))
+        return ask.go(f"/training/{(await asyncio.to_thread(fresh))[0]}/facilitator")
 
 
 async def exercise_page(ask: Ask) -> Response:
     if ask.name not in await asyncio.to_thread(in_progress, ask.dashboard.options.home):
-        return await ask.html("exercise-over.html", exercise=ask.name)
+        return await _over(ask)
     parts = await exercise_parts(ask.dashboard, ask.name)
     return await ask.html(
         "exercise.html",
@@ -116,7 +130,7 @@ async def use_tool(ask: Ask) -> Response:
 
 async def facilitator_page(ask: Ask) -> Response:
     if ask.name not in await asyncio.to_thread(in_progress, ask.dashboard.options.home):
-        return await ask.html("exercise-over.html", exercise=ask.name)
+        return await _over(ask)
     parts = await facilitator_parts(ask.dashboard, ask.name)
     return await ask.html(
         "facilitator.html", exercise=ask.name, parts=parts, help=HELP, live=f"/training/{ask.name}/facilitator/live"
@@ -140,8 +154,40 @@ async def facilitate(ask: Ask) -> Response:
     return ask.go(f"/training/{ask.name}/facilitator")
 
 
+async def _over(ask: Ask) -> Response:
+    """The page of an exercise that answers no more: its debrief, once it is there."""
+    await asyncio.to_thread(_known, ask)
+    parts = await ended_parts(ask)
+    live = None if _debrief(ask).exists() else f"/training/{ask.name}/ended/live"
+    return await ask.html("exercise-over.html", exercise=ask.name, parts=parts, live=live)
+
+
+async def ended_live(ask: Ask) -> Response:
+    await asyncio.to_thread(_known, ask)
+    return ask.live(f"ended {ask.name}", partial(ended_parts, ask), EVERY_S)
+
+
+async def ended_parts(ask: Ask) -> dict[str, str]:
+    return {"over": fragment("exercise-ended.html", exercise=ask.name, debrief=_debrief(ask).exists())}
+
+
+def _known(ask: Ask) -> None:
+    """Refused for a name that no exercise of this home has."""
+    home = ask.dashboard.options.home
+    if (home / "history.db").exists():
+        with closing(HistoryStore(home)) as store:
+            record = store.find(ask.name)
+        if record is not None and (record.run, record.variant) == (ask.name, EXERCISE):
+            return
+    raise Refused(404, f"There is no exercise {ask.name!r} in this home.")
+
+
+def _debrief(ask: Ask) -> Path:
+    return run_folder(ask.dashboard.options.home, Path(ask.name).name) / DEBRIEF
+
+
 async def debrief_page(ask: Ask) -> Response:
-    path = run_folder(ask.dashboard.options.home, Path(ask.name).name) / DEBRIEF
+    path = _debrief(ask)
     if not path.exists():
         raise Refused(404, "There is no debrief yet: it is written when the exercise ends.")
     return page_of_its_own(await asyncio.to_thread(path.read_text, "utf-8"))
@@ -218,9 +264,11 @@ def _past(home: Path) -> list[str]:
 
 PAGES = (
     ("GET", "/training", Right.TRAIN, training_page),
+    ("GET", "/training/live", Right.TRAIN, training_live),
     ("POST", "/training/begin", Right.FACILITATE, begin_exercise),
     ("GET", "/training/{name}", Right.TRAIN, exercise_page),
     ("GET", "/training/{name}/live", Right.TRAIN, exercise_live),
+    ("GET", "/training/{name}/ended/live", Right.TRAIN, ended_live),
     ("POST", "/training/{name}/tool", Right.TRAIN, use_tool),
     ("GET", "/training/{name}/facilitator", Right.FACILITATE, facilitator_page),
     ("GET", "/training/{name}/facilitator/live", Right.FACILITATE, facilitator_live),

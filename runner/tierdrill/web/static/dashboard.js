@@ -1,9 +1,26 @@
 "use strict";
 /* Live parts: what the server sends by id takes the place of what the element holds. */
 (() => {
+  /* Only what differs is touched: focus, open details, a selection and a press under way stay. A button that has come
+     to mean something else is another button. */
+  const morph = (old, fresh) => {
+    const there = [...old.childNodes];
+    const wanted = [...fresh.childNodes];
+    wanted.forEach((next, place) => {
+      const now = there[place];
+      if (!now) old.append(next);
+      else if (now.nodeName !== next.nodeName || now.id !== next.id || now.value !== next.value) now.replaceWith(next);
+      else if (next.nodeType === Node.ELEMENT_NODE) {
+        for (const { name, value } of next.attributes) if (now.getAttribute(name) !== value) now.setAttribute(name, value);
+        for (const { name } of [...now.attributes])
+          if (!next.hasAttribute(name) && name !== "open" && name !== "aria-busy") now.removeAttribute(name);
+        morph(now, next);
+      } else if (now.data !== next.data) now.data = next.data;
+    });
+    there.slice(wanted.length).forEach((one) => one.remove());
+  };
   const place = document.querySelector("[data-live]");
   const link = document.getElementById("link");
-  if (!place || !link) return;
   const say = (text, lost) => {
     if (link.textContent !== text) link.textContent = text;
     link.classList.toggle("lost", lost);
@@ -15,9 +32,9 @@
       const part = JSON.parse(event.data);
       const element = document.getElementById(part.id);
       if (!element) return;
-      const open = new Set([...element.querySelectorAll("details[open][id]")].map((one) => one.id));
-      element.innerHTML = part.html;
-      for (const one of element.querySelectorAll("details[id]")) if (open.has(one.id)) one.open = true;
+      const fresh = document.createElement("template");
+      fresh.innerHTML = part.html;
+      morph(element, fresh.content);
       if (element.querySelector("[data-reload]")) {
         source.close();
         location.reload();
@@ -35,7 +52,43 @@
       }
     };
   };
-  connect();
+  if (place && link) connect();
+
+  /* A form is sent once until it is answered. One that stays on its page (data-stay) leaves what else was typed there. */
+  const told = document.getElementById("told");
+  const tell = (text) => {
+    told.textContent = text;
+    told.hidden = !text;
+  };
+  const free = (form) => {
+    delete form.dataset.sent;
+    for (const one of document.querySelectorAll("[aria-busy]")) one.removeAttribute("aria-busy");
+  };
+  document.addEventListener("submit", (event) => {
+    const form = event.target;
+    const button = event.submitter;
+    if (form.dataset.sent) {
+      event.preventDefault();
+      return;
+    }
+    form.dataset.sent = "yes";
+    button?.setAttribute("aria-busy", "true");
+    if (form.dataset.stay === undefined) return;
+    event.preventDefault();
+    fetch(form.action, { method: "POST", body: new URLSearchParams(new FormData(form, button)), redirect: "manual" })
+      .then(async (answer) => {
+        if (answer.type !== "opaqueredirect") {
+          const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+          tell((page.getElementById("trouble") ?? page.body).textContent);
+          return;
+        }
+        tell("");
+        if (form.dataset.stay === "clear") form.reset();
+      })
+      .catch(() => tell("✗ Not done: the dashboard does not answer."))
+      .finally(() => free(form));
+  });
+  addEventListener("pageshow", () => document.querySelectorAll("form").forEach(free));
 })();
 
 /* A file that is chosen is shown where it could be pasted. */
