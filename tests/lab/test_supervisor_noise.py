@@ -11,6 +11,7 @@ import pytest
 
 from tierdrill.lab.node import kernel_log as kmsg
 from tierdrill.lab.supervisor.kernel_log_noise import Burst, KernelNoise, write_burst
+from tierdrill.lab.supervisor.lab_events import EventLog
 
 PCI = ["00000000:04:00.0", "00000000:05:00.0"]
 
@@ -39,7 +40,7 @@ def test_a_node_without_power_logs_nothing(tmp_path: Path) -> None:
 
 def test_it_stops_at_once_and_a_second_burst_takes_the_place_of_the_first(tmp_path: Path) -> None:
     async def scene() -> tuple[int, int]:
-        noise, path = KernelNoise(), tmp_path / "kmsg"
+        noise, path = KernelNoise(EventLog()), tmp_path / "kmsg"
         assert not noise.stop("node-1")
         noise.start("node-1", path, PCI, Burst(45, 100_000, 1000), time.time)
         await asyncio.sleep(0.2)
@@ -56,9 +57,19 @@ def test_it_stops_at_once_and_a_second_burst_takes_the_place_of_the_first(tmp_pa
     assert xids == sorted(xids, reverse=True) and set(xids) == {45, 13}
 
 
+def test_a_burst_of_one_gpu_and_one_of_its_node_do_not_end_each_other(tmp_path: Path) -> None:
+    async def scene() -> tuple[bool, bool, bool]:
+        noise, path = KernelNoise(EventLog()), tmp_path / "kmsg"
+        noise.start("node-1", path, PCI, Burst(45, 100_000, 1000), time.time)
+        noise.start("node-1", path, PCI[1:], Burst(95, 100_000, 1000, gpu=1), time.time)
+        return noise.stop("node-1", 1), noise.stop("node-1", 1), noise.stop("node-1")
+
+    assert asyncio.run(scene()) == (True, False, True)
+
+
 def test_a_full_disk_ends_the_burst_and_nothing_else(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     async def scene() -> None:
-        noise = KernelNoise()
+        noise = KernelNoise(EventLog())
         noise.start("node-1", tmp_path / "no-such-folder" / "kmsg", PCI, Burst(45, 10, 10), time.time)
         await asyncio.sleep(0.1)
         assert not noise.stop("node-1")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+import tracemalloc
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, cast
@@ -18,6 +19,7 @@ from tierdrill.injection.undo import await_proof
 from tierdrill.lab.client import LabClient, LabError
 from tierdrill.lab.lab_config import GpuConfig
 from tierdrill.lab.node import gpu_errors as gpu
+from tierdrill.lab.node import kernel_log as kmsg
 from tierdrill.lab.node.gpus import GpuBoard, GpuUser
 from tierdrill.process import ready_line as spawn
 from tierdrill.targets.base import Proof, TargetError
@@ -37,8 +39,9 @@ class Lab:
     def __init__(self, folder: Path, address: str | None) -> None:
         self.folder = folder
         self.address = address
+        self.boot = "b1"
         self.board = GpuBoard("node-1", [SPEC], folder, lambda _: [GpuUser("assistant-0", 1, 40, 0.5)])
-        self.board.boot("b1")
+        self.board.boot(self.boot)
         self.power = "on"
         self.silent = False
 
@@ -61,8 +64,16 @@ class Lab:
     def agent(self, node: str) -> dict[str, Any]:
         if self.silent:
             raise LabError("the agent of node-1 does not run", 409)
-        told: dict[str, Any] = json.loads(json.dumps({"gpus": self.board.status()}))
+        self.board.poll()
+        told: dict[str, Any] = json.loads(json.dumps({"boot_id": self.boot, "gpus": self.board.status()}))
         return told
+
+    def kernel_noise(self, node: str, xid: int, count: int, per_second: int, gpu: int) -> None:
+        line = kmsg.format_xid(1.0, self.board.specs[gpu].pci_bus_id, xid, pid=None, name=None)
+        kmsg.append(self.folder / kmsg.FILE_NAME, "\n".join([line] * count))
+
+    def stop_kernel_noise(self, node: str, gpu: int) -> None:
+        """All lines were written at once."""
 
     def status(self) -> dict[str, Any]:
         return {"power": {"node-1": self.power}}
@@ -233,6 +244,8 @@ def test_a_power_cap_is_told_apart_from_heat(tmp_path: Path) -> None:
         ("gpu-xid", {"xid": 109}, "xid_error", "Xid (PCI:0000:04:00): 109,"),
         ("gpu-xid", {"xid": 79}, "fallen_off_bus", "Xid (PCI:0000:04:00): 79,"),
         ("gpu-xid", {"xid": 61}, "defective", "Xid (PCI:0000:04:00): 61,"),
+        ("gpu-xid-flood", {}, "xid_error", "Xid (PCI:0000:04:00): 95,"),
+        ("gpu-xid-flood", {"xid": 43, "count": 1}, "healthy", "Xid (PCI:0000:04:00): 43,"),
     ],
 )
 def test_a_gpus_mode_and_its_line_are_read_by_its_nodes_agent(
@@ -257,11 +270,27 @@ def test_a_gpus_mode_and_its_line_are_read_by_its_nodes_agent(
     assert fault.gone(client, p).seen and not fault.landed(client, p).seen
 
 
+def test_a_flood_is_read_as_fast_as_it_comes_and_in_little_memory(tmp_path: Path) -> None:
+    """10,000 lines in two seconds: whoever looks five times a second finds nothing left over each time."""
+    lab = Lab(tmp_path, None)
+    line = kmsg.format_xid(1.0, SPEC.pci_bus_id, 95, pid=None, name=None)
+    tracemalloc.start()
+    try:
+        for turn in range(1, 11):
+            kmsg.append(tmp_path / kmsg.FILE_NAME, "\n".join([line] * 1000))
+            lab.board.poll()
+            assert lab.board.status()[0]["xid_lines"] == {95: 1000 * turn}
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 5e6 and sum(lab.board.status()[0]["xid_counts"].values()) == 10_000
+
+
 def test_an_xid_without_an_action_of_its_own_is_refused(tmp_path: Path) -> None:
     lab = Lab(tmp_path, None)
-    for xid in (74, 500):
+    for kind, xid in (("gpu-xid", 74), ("gpu-xid", 500), ("gpu-xid-flood", 74)):
         with pytest.raises(TargetError, match=f"XID {xid} has no action of its own, expected 13, 31"):
-            LAB_FAULTS["gpu-xid"].bind(cast(LabClient, lab), lab.state(), {"node": "node-1", "gpu": 0, "xid": xid})
+            LAB_FAULTS[kind].bind(cast(LabClient, lab), lab.state(), {"node": "node-1", "gpu": 0, "xid": xid})
 
 
 @pytest.mark.parametrize("answer", [b"data: [DONE]\n\n", b"data: nonsense\n\n", b"plain words\n", b""])

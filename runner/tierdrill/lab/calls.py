@@ -104,14 +104,15 @@ class Requests(Generic[T]):
         """Stop a node's exporter of metrics, start it again, or have it repeat what it gives now (`frozen`)."""
         return self._put(f"/v1/nodes/{_part(node)}/exporter", {"up": up, "frozen": frozen})
 
-    def kernel_noise(self, node: str, xid: int, count: int, per_second: int) -> T:
-        """Begin a burst of XID lines in a node's kernel log."""
-        burst = {"xid": xid, "count": count, "per_second": per_second}
+    def kernel_noise(self, node: str, xid: int, count: int, per_second: int, gpu: int | None = None) -> T:
+        """Begin a burst of XID lines in a node's kernel log, of one GPU or of all."""
+        burst = {"xid": xid, "count": count, "per_second": per_second, "gpu": gpu}
         return self._put(f"/v1/nodes/{_part(node)}/kernel-noise", burst)
 
-    def stop_kernel_noise(self, node: str) -> T:
-        """End the burst in a node's kernel log, if one is in progress."""
-        return self.ask(Call("DELETE", f"/v1/nodes/{_part(node)}/kernel-noise"))
+    def stop_kernel_noise(self, node: str, gpu: int | None = None) -> T:
+        """End the burst of a GPU, or of all of a node, in its kernel log, if one is in progress."""
+        query = {} if gpu is None else {"gpu": str(gpu)}
+        return self.ask(Call("DELETE", f"/v1/nodes/{_part(node)}/kernel-noise", query=query))
 
     def stall(self, node: str, stopped_ms: float, runs_ms: float) -> T:
         """Let a node's processes be stopped and run by turns; 0 ms: they do not run again."""

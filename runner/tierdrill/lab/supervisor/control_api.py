@@ -72,7 +72,11 @@ def build_app(lab: Lab, operations: Operations, stop: Callable[[], None]) -> Sta
             route("GET", "/v1/nodes/{node}/agent", lambda at, _: does.agent(at["node"])),
             route("PUT", "/v1/nodes/{node}/exporter", lambda at, said: does.set_exporter(at["node"], **said)),
             route("PUT", "/v1/nodes/{node}/kernel-noise", lambda at, to: does.kernel_noise(at["node"], Burst(**to))),
-            route("DELETE", "/v1/nodes/{node}/kernel-noise", lambda at, _: does.kernel_noise(at["node"], None)),
+            route(
+                "DELETE",
+                "/v1/nodes/{node}/kernel-noise",
+                lambda at, _: does.stop_kernel_noise(at["node"], int(at["gpu"]) if "gpu" in at else None),
+            ),
             route("PUT", "/v1/nodes/{node}/stall", lambda at, said: does.stall(at["node"], Stalls(**said))),
             route("DELETE", "/v1/nodes/{node}/stall", lambda at, _: does.stall(at["node"], None)),
             route("POST", "/v1/nodes/{node}/power", lambda at, said: does.power(at["node"], said["state"])),

@@ -8,10 +8,11 @@ import itertools
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from tierdrill.lab.node import kernel_log as kmsg
+from tierdrill.lab.supervisor.lab_events import EventLog
 
 BATCH_S = 0.05
 COUNT_MAX = 100_000
@@ -21,11 +22,12 @@ _log = logging.getLogger("tierdrill.noise")
 
 @dataclass(frozen=True)
 class Burst:
-    """So many lines of one XID, evenly over the GPUs of a node."""
+    """So many lines of one XID, of one GPU or evenly over all of a node."""
 
     xid: int
     count: int
     per_second: int
+    gpu: int | None = None
 
     def __post_init__(self) -> None:
         for name, most in (("xid", 999), ("count", COUNT_MAX), ("per_second", PER_SECOND_MAX)):
@@ -61,23 +63,27 @@ async def write_burst(path: Path, pci_bus_ids: list[str], burst: Burst, booted_a
 
 
 class KernelNoise:
-    """At most one burst on each node."""
+    """At most one burst of each GPU, and one of all GPUs of a node."""
 
-    def __init__(self) -> None:
-        self._tasks: dict[str, asyncio.Task[int]] = {}
+    def __init__(self, events: EventLog) -> None:
+        self._events = events
+        self._tasks: dict[tuple[str, int | None], asyncio.Task[int]] = {}
 
     def start(
         self, node: str, path: Path, pci_bus_ids: list[str], burst: Burst, booted_at: Callable[[], float | None]
     ) -> None:
-        """Begin; a burst that goes on there already ends first."""
-        self.stop(node)
-        task = self._tasks[node] = asyncio.create_task(write_burst(path, pci_bus_ids, burst, booted_at))
+        """Begin; a burst of the same that goes on already ends first."""
+        self.stop(node, burst.gpu)
+        self._events.add("kernel-noise", node=node, **asdict(burst))
+        task = self._tasks[node, burst.gpu] = asyncio.create_task(write_burst(path, pci_bus_ids, burst, booted_at))
         task.add_done_callback(_tell_failure)
 
-    def stop(self, node: str) -> bool:
-        """End the node's burst; whether there was one that still went on."""
-        task = self._tasks.pop(node, None)
-        return task is not None and task.cancel()
+    def stop(self, node: str, gpu: int | None = None) -> bool:
+        """End the burst of a GPU, or that of all of a node; whether there was one that still went on."""
+        task = self._tasks.pop((node, gpu), None)
+        stopped = task is not None and task.cancel()
+        self._events.add("kernel-noise", node=node, gpu=gpu, xid=None, stopped=stopped)
+        return stopped
 
 
 def _tell_failure(task: asyncio.Task[int]) -> None:

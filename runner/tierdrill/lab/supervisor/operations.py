@@ -52,7 +52,7 @@ class Operations:
         self._nodes = {node.name: node for node in lab.config.nodes}
         self._locks = lab.locks
         self._off: set[str] = set()
-        self._noise = KernelNoise()
+        self._noise = KernelNoise(lab.events)
         self._stalls = NodeStalls(lab.processes, lab.events)
         self._receiver = (NOWHERE_URL, "none")
 
@@ -226,18 +226,18 @@ class Operations:
         self._events.add("gpu", node=node, gpu=index, settings=dict(settings))
         return {"ok": True, "node": node, "gpu": index, "overrides": document}
 
-    def kernel_noise(self, node: str, burst: Burst | None) -> Answer:
-        """Begin a burst of XID lines in a node's kernel log; None ends the one that goes on."""
-        self._known_node(node)
-        if burst is None:
-            stopped = self._noise.stop(node)
-            self._events.add("kernel-noise", node=node, xid=None, stopped=stopped)
-            return {"ok": True, "node": node, "stopped": stopped}
+    def kernel_noise(self, node: str, burst: Burst) -> Answer:
+        """Begin a burst of XID lines in a node's kernel log."""
         self._running_node(node)
-        pci = [gpu.pci_bus_id for gpu in self._nodes[node].gpus]
+        pci = [gpu.pci_bus_id for gpu in self._nodes[node].gpus if burst.gpu in (None, gpu.index)]
+        if not pci:
+            raise Refused(f"no GPU {burst.gpu} on {node}", 404)
         self._noise.start(node, self._lab.node_folder(node) / kmsg.FILE_NAME, pci, burst, lambda: self._booted_at(node))
-        self._events.add("kernel-noise", node=node, xid=burst.xid, count=burst.count, per_second=burst.per_second)
         return {"ok": True, "node": node}
+
+    def stop_kernel_noise(self, node: str, gpu: int | None) -> Answer:
+        self._known_node(node)
+        return {"ok": True, "node": node, "stopped": self._noise.stop(node, gpu)}
 
     def stall(self, node: str, stalls: Stalls | None) -> Answer:
         """Let a node's processes stand still; None lets them run again."""

@@ -17,7 +17,7 @@ MODES = {
 }
 
 
-def _changes(p: Parameters) -> dict[str, Any]:
+def changes(p: Parameters) -> dict[str, Any]:
     action = xid_action(p["xid"])
     if action is None:
         known = ", ".join(str(xid) for xid, said in XIDS.items() if said.action is not None)
@@ -25,4 +25,4 @@ def _changes(p: Parameters) -> dict[str, Any]:
     return {"mode": MODES[action], "xid": p["xid"]}
 
 
-FAULT = gpu_mode_fault("overrides file, an XID in the node's kernel log", _changes)
+FAULT = gpu_mode_fault("overrides file, an XID in the node's kernel log", changes)

@@ -35,7 +35,7 @@ def _heard(client: LabClient, p: Parameters) -> Proof:
     return seen(new > 0, _witness(p), f"{new} new lines of XID {XID} in the log of {p['node']}")
 
 
-def _quiet(client: LabClient, p: Parameters) -> Proof:
+def lines_stopped(client: LabClient, p: Parameters) -> Proof:
     """Two counts some time apart are the same; the time is long enough for the burst to have been heard in it."""
     if without_power(client, p["node"]):
         return seen(True, _witness(p), f"{p['node']} has no power")
@@ -47,13 +47,17 @@ def _quiet(client: LabClient, p: Parameters) -> Proof:
     except LabError as error:
         return seen(False, _witness(p), str(error))
     new = after[1] - before[1]
-    return seen(before == after, _witness(p), f"{new} new lines of XID {XID} in {wait_s:.1f} s", at)
+    return seen(before == after, _witness(p), f"{new} new lines of XID {_xid(p)} in {wait_s:.1f} s", at)
 
 
 def _lines(client: LabClient, p: Parameters) -> tuple[str, int]:
     """Which boot the node's agent is of, and how many lines it has counted since, over all GPUs."""
     told = client.agent(p["node"])
-    return str(told["boot_id"]), sum(int(gpu["xid_lines"].get(str(XID), 0)) for gpu in told["gpus"])
+    return str(told["boot_id"]), sum(int(gpu["xid_lines"].get(str(_xid(p)), 0)) for gpu in told["gpus"])
+
+
+def _xid(p: Parameters) -> int:
+    return int(p.get("xid", XID))
 
 
 def _witness(p: Parameters) -> str:
@@ -66,5 +70,5 @@ FAULT = LabFault(
     _begin,
     _end,
     _heard,
-    _quiet,
+    lines_stopped,
 )
