@@ -557,9 +557,20 @@ class TestSheddingAndTelemetry:
         fired = [*never(alert, 1, 24.5), Expected(25, alert, 1), Expected(39, alert, 1)]
         check_scenario(tmp_path, every, fired if fires else never(alert, 1, 39))
 
-    def test_a_prometheus_that_has_just_started_misses_nothing(self, tmp_path: Path) -> None:
+    @pytest.mark.parametrize(("lasts_s", "fires"), [(BLIP_S + 2.0, 0), (20.0, 1)])
+    def test_a_gateway_that_is_gone_is_a_page_of_its_own(self, tmp_path: Path, lasts_s: float, fires: int) -> None:
+        every = self._all()
+        every['tierdrill_inflight{gateway="gateway-b",tier="critical"}'] = between(20, 20 + lasts_s, TOTAL_S, None, 0)
+        every[_xid("node-2")] = between(20, 20 + lasts_s, TOTAL_S, None, 0)
+        alert = firing("RouterDown", gateway="gateway-b", severity="page")
+        other = firing("RouterDown", gateway="node-2")
+        fired = [*never(alert, 1, 23.5), Expected(24, alert, 1), Expected(39, alert, 1), *never(other, 1, 39)]
+        check_scenario(tmp_path, every, fired if fires else never(alert, 1, 39))
+
+    @pytest.mark.parametrize("name", ["TelemetryAbsent", "RouterDown"])
+    def test_a_prometheus_that_has_just_started_misses_nothing(self, tmp_path: Path, name: str) -> None:
         late = {series: between(0, 10, TOTAL_S, None, values[0]) for series, values in self._all().items()}
-        check_scenario(tmp_path, late, never(firing("TelemetryAbsent"), 0, 39))
+        check_scenario(tmp_path, late, never(firing(name), 0, 39))
 
     def test_the_watchdog_fires_always(self, tmp_path: Path) -> None:
         series: Series = {"up": constant(1, TOTAL_S)}

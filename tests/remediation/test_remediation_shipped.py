@@ -134,6 +134,7 @@ def test_they_are_valid_with_the_alerts_we_raise() -> None:
         "reschedule-critical",
         "restart-exporter",
         "restart-replica",
+        "restart-router",
         "shed-best-effort",
         "shift-traffic",
     ]
@@ -142,6 +143,7 @@ def test_they_are_valid_with_the_alerts_we_raise() -> None:
 CRASHED = {("replica.state", "assistant-1"): "exited", ("replica.ready", "assistant-1"): False}
 HUNG = {("replica.state", "assistant-1"): "unresponsive", ("replica.ready", "assistant-1"): False}
 WRONG = {("replica.answers", "assistant-1"): "wrong"}
+DOWN: Facts = {("gateway.router", "gateway-a"): "down"}
 LOST = {("node.ready", "node-2"): False, ("nodes.ready_share", ""): 0.67, ("tier.ready_share", "critical"): 0.67}
 FAILING = {("gpu.state", "node-2/0"): "ecc_uncorrectable", ("tier.ready_share", "critical"): 0.67}
 OFF_BUS = {("gpu.state", "node-2/0"): "fallen_off_bus", ("tier.ready_share", "critical"): 0.67}
@@ -171,6 +173,7 @@ OFF_BUS = {("gpu.state", "node-2/0"): "fallen_off_bus", ("tier.ready_share", "cr
         ("GpuThermalThrottle", GPU, {}, ("deweight-gpu", "node-2/0"), ["set-weight", "set-weight"]),
         ("NetworkDegraded", LINK, {}, ("shift-traffic", "gateway-a>node-2"), ["set-weight", "set-weight"]),
         ("RouterFailsClosed", ROUTER, CLOSED, ("reopen-router", "gateway-a"), ["set-flag", "restart-gateway"]),
+        ("RouterDown", ROUTER, DOWN, ("restart-router", "gateway-a"), ["restart-gateway"]),
         ("TelemetryAbsent", SILENT, UNSEEN, ("restart-exporter", "node-2"), ["restart-exporter"]),
         ("ServingCapacityLow", {}, {}, ("shed-best-effort", "best-effort"), ["shed", "shed"]),
     ],
@@ -212,9 +215,11 @@ def test_critical_is_moved_before_standard() -> None:
         ("NetworkDegraded", LINK, LOST),
         ("GpuThermalThrottle", GPU, LOST),
         ("RouterFailsClosed", ROUTER, {}),
+        ("RouterDown", ROUTER, {}),
+        ("RouterDown", ROUTER, CLOSED),
         ("TelemetryAbsent", SILENT, {}),
         ("TelemetryAbsent", {"source": "gateway-a"}, UNSEEN),
-        ("RouterFailsClosed", ROUTER, {**CLOSED, ("gateway.router", "gateway-a"): "down"}),
+        ("RouterFailsClosed", ROUTER, {**CLOSED, **DOWN}),
     ],
 )
 def test_each_leaves_alone_what_is_not_its_own(alert: str, labels: dict[str, str], broken: Facts) -> None:

@@ -1,4 +1,4 @@
-"""A router that fails closed is proven by a request sent as its customers send theirs."""
+"""A router that fails closed, or is lost, is proven by a request sent as its customers send theirs."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ import pytest
 from tests.targets.endpoint import Answer, Asked, Endpoint
 from tierdrill.lab.client import LabClient, LabError
 from tierdrill.lab.gateway.picker import LOST
+from tierdrill.process.identity import me
 from tierdrill.targets.base import TargetError
+from tierdrill.targets.lab.faults.gateway_crash import FAULT as CRASH
 from tierdrill.targets.lab.faults.router_fail_closed import FAULT as CLOSED
 from tierdrill.targets.lab.faults.router_fail_closed import router_state
 
@@ -29,6 +31,8 @@ class Lab:
             {"rank": 1, "model": "assistant", "ready": True},
         ]
         self.set: list[tuple[bool, str]] = []
+        self.told: list[tuple[str, ...]] = []
+        self.process = (me().pid, me().ticks)
         self.endpoint = endpoint
         endpoint.answer = self.ask
 
@@ -39,7 +43,8 @@ class Lab:
 
     def status(self) -> dict[str, Any]:
         processes = [
-            {"name": "gateway-a", "program": "gateway", "alive": self.alive},
+            {"name": "gateway-a", "program": "gateway", "alive": self.alive}
+            | dict(zip(("pid", "ticks"), self.process, strict=True)),
             {"name": "gateway-b", "program": "gateway", "alive": False},
             {"name": "node-1", "program": "node", "alive": True},
         ]
@@ -50,6 +55,12 @@ class Lab:
 
     def to_gateways(self, _: str, changes: dict[str, bool], gateway: str) -> None:
         self.set.append((changes["up"], gateway))
+
+    def signal_process(self, *told: str) -> None:
+        self.told.append(told)
+
+    def start_process(self, *told: str) -> None:
+        self.told.append(told)
 
     def gateways(self, _: str, gateway: str) -> dict[str, Any]:
         if gateway != "gateway-a" or not self.alive:
@@ -98,6 +109,21 @@ def test_a_gateway_that_has_ended_took_its_lost_picker_along(lab: Lab) -> None:
     lab.alive = False
     CLOSED.revert(client, p)
     assert lab.set == [] and CLOSED.gone(client, p).seen
+
+
+def test_a_gateway_that_crashes_is_gone_by_the_kernels_word_and_back_when_it_serves(lab: Lab) -> None:
+    client, p = cast(LabClient, lab), dict[str, Any](PARAMETERS)
+    p |= CRASH.bind(client, lab.state(), p)
+    assert not CRASH.landed(client, p).seen, "the process of before lives"
+    CRASH.inject(client, p)
+    assert CRASH.landed(client, p | {"ticks": me().ticks - 1}).seen
+    lab.answer = (500, {"x-error-reason": LOST})
+    assert not CRASH.gone(client, p).seen
+    lab.answer = (200, {})
+    CRASH.revert(client, p)
+    assert CRASH.gone(client, p).seen and lab.told == [("gateway-a", "KILL"), ("gateway-a",)]
+    lab.endpoint.close()
+    assert not CRASH.gone(client, p).seen
 
 
 def test_no_answer_proves_nothing(lab: Lab) -> None:

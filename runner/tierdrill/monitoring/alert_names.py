@@ -18,6 +18,7 @@ INFRASTRUCTURE_LABELS: Mapping[str, tuple[str, ...]] = {
     "GpuThermalThrottle": ("node", "gpu", "UUID", "severity"),
     "NetworkDegraded": ("node", "gateway", "severity"),
     "EndpointUnreachable": ("node", "gateway", "severity"),
+    "RouterDown": ("gateway", "severity"),
     "RouterFailsClosed": ("gateway", "severity"),
     "RouterFailsOpen": ("gateway", "severity"),
     "ServingCapacityLow": ("severity",),

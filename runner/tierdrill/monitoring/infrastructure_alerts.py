@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from tierdrill.documents.models.environment import Clock
-from tierdrill.monitoring.alert_names import WATCHDOG
 from tierdrill.monitoring.burn_rate_windows import promql_duration, scaled
+from tierdrill.monitoring.silent_sources import NODE_READY_SERIES, absent_sources, silent_gateways
 
 HOLD_S: Mapping[str, float] = {
     "NodeNotReady": 2.0,
@@ -26,6 +26,7 @@ HOLD_S: Mapping[str, float] = {
     "GpuThermalThrottle": 3.0,
     "NetworkDegraded": 3.5,
     "EndpointUnreachable": 3.5,
+    "RouterDown": 4.0,
     "RouterFailsClosed": 3.0,
     "RouterFailsOpen": 3.0,
     "ServingCapacityLow": 2.0,
@@ -47,6 +48,7 @@ is seen true for at most D plus one scrape, so `for` must exceed that:
 - NodeNotReady, ServingCapacityLow: 2 s suffice, as the control plane's own grace (2 s without a heartbeat) has passed
   before. Both have the same value on purpose: a node's loss is both, and the playbook that the first one starts ends
   the second.
+- RouterDown: a blip of 1.5 s and a start of 1 to 2 s until its metrics are scraped again.
 - TelemetryAbsent: a restart of an exporter and two missed scrapes are no news, nor is a lost node's silence until the
   control plane's grace is over. That Prometheus itself has just started is kept out by PROMETHEUS_SETTLES.
 - TierShedding: information, nobody is told; Watchdog: always.
@@ -70,11 +72,6 @@ STARTING_MAX = "15s"
 SCRAPES_BETWEEN_EJECTIONS = 3
 """Scrapes within which a replica counts as ejected still: between two ejections it has the one request of its trial."""
 
-PROMETHEUS_SETTLES = "15s"
-"""A Prometheus that has just started discovers its targets only after five to ten seconds."""
-
-MEMORY_OF_SOURCES = "2m"
-"""How long a source of metrics that was once seen is missed."""
 
 
 def _on_node(series: str) -> str:
@@ -82,8 +79,7 @@ def _on_node(series: str) -> str:
     return f'label_replace({series}, "node", "$1", "hostname", "(.+)")'
 
 
-_NODE_READY_SERIES = 'kube_node_status_condition{condition="Ready",status="true"}'
-_NODE_READY = f"max by (node) ({_NODE_READY_SERIES}) == 1"
+_NODE_READY = f"max by (node) ({NODE_READY_SERIES}) == 1"
 _NODE_METRICS = f"count by (node) ({_on_node('DCGM_FI_DEV_XID_ERRORS')})"
 _PICKER_LOST = "min by (gateway) (tierdrill_picker_up) == 0"
 _FAILS_OPEN = 'max by (gateway) (tierdrill_flag{flag="fail_open"}) == 1'
@@ -108,7 +104,7 @@ def infrastructure_alerts(clock: Clock, slower_s: float = 0.0) -> list[dict[str,
     return [
         _alert(
             "NodeNotReady",
-            f"max by (node) ({_NODE_READY_SERIES}) == 0",
+            f"max by (node) ({NODE_READY_SERIES}) == 0",
             "page",
             "Node {{ $labels.node }} is not ready",
             "The control plane has had no heartbeat from the node for its grace time, and withdrew its replicas from"
@@ -212,6 +208,16 @@ def infrastructure_alerts(clock: Clock, slower_s: float = 0.0) -> list[dict[str,
             " traffic away; do not drain the node.",
         ),
         _alert(
+            "RouterDown",
+            silent_gateways(),
+            "page",
+            "{{ $labels.gateway }} gives no metrics any more: it is down, or cut off",
+            "The gateway was there and does not answer a scrape. Clients go to the others, which have only their own"
+            " share of every replica's slots: what is left is less than the tiers need at their peak. Restart it; if it"
+            " dies again, look at its log and its memory before a third try.",
+            slower_s,
+        ),
+        _alert(
             "RouterFailsClosed",
             f"{_PICKER_LOST} unless on (gateway) {_FAILS_OPEN}",
             "page",
@@ -254,7 +260,7 @@ def infrastructure_alerts(clock: Clock, slower_s: float = 0.0) -> list[dict[str,
         ),
         _alert(
             "TelemetryAbsent",
-            _absent_sources(),
+            absent_sources(),
             "ticket",
             "No metrics from {{ $labels.source }}",
             "Metrics that were there are gone: alerts that need them cannot fire, which is not the same as all being"
@@ -328,23 +334,3 @@ def _ejected_though_ready(clock: Clock) -> str:
         f" and on (replica) min by (replica) (max_over_time(tierdrill_upstream_ejected[{lately}])) == 1"
         f" and on (node) {_NODE_READY}"
     )
-
-
-def _absent_sources() -> str:
-    """A silent gateway or controller, or a node that the controller calls ready while it exports nothing."""
-
-    def by_source(series: str, label: str) -> str:
-        return f'count by (source) (label_replace({series}, "source", "$1", "{label}", "(.+)"))'
-
-    gateways = "tierdrill_inflight"
-    nodes = f'max by (source) (label_replace({_NODE_READY_SERIES}, "source", "$1", "node", "(.+)")) == 1'
-    missing = " or ".join(
-        (
-            f"({by_source(f'last_over_time({gateways}[{MEMORY_OF_SOURCES}])', 'gateway')}"
-            f" unless on (source) {by_source(gateways, 'gateway')})",
-            f'sum by (source) (label_replace(absent({gateways}), "source", "gateway", "", ""))',
-            f'sum by (source) (label_replace(absent({_NODE_READY_SERIES}), "source", "controller", "", ""))',
-            f"({nodes} unless on (source) {by_source('DCGM_FI_DEV_XID_ERRORS', 'hostname')})",
-        )
-    )
-    return f'({missing}) and on () count(ALERTS{{alertname="{WATCHDOG}"}} offset {PROMETHEUS_SETTLES})'

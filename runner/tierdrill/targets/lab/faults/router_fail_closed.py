@@ -17,8 +17,8 @@ TIMEOUT_S = 2.0
 WITNESS = "a request sent through the gateway"
 
 
-def _bind(client: LabClient, state: State, p: Parameters) -> Parameters:
-    gateway = known(_gateways(client), p["gateway"], "gateway")
+def bind_gateway(client: LabClient, state: State, p: Parameters) -> Parameters:
+    gateway = known(gateways(client), p["gateway"], "gateway")
     if not gateway["alive"]:
         raise TargetError(f"{p['gateway']} does not run")
     ready = sorted((one["rank"], one["model"]) for one in state["replicas"] if one["ready"])
@@ -44,9 +44,14 @@ def _refuses(client: LabClient, p: Parameters) -> Proof:
     return seen(answer[1] == LOST, WITNESS, _words(answer), at)
 
 
-def _serves(client: LabClient, p: Parameters) -> Proof:
+def _picks_again(client: LabClient, p: Parameters) -> Proof:
     if not _alive(client, p):
         return seen(True, "the lab's supervisor", f"{p['gateway']} has ended, and its lost picker with it")
+    return picks(client, p)
+
+
+def picks(client: LabClient, p: Parameters) -> Proof:
+    """Whether a request through the gateway finds its replica by the picker."""
     answer = _ask(client, p)
     if answer is None:
         return seen(False, WITNESS, "no answer")
@@ -76,12 +81,12 @@ def _words(answer: Answer) -> str:
     return f"status {status}" + (f", {reason}" if reason else "") + (f", router {router}" if router else "")
 
 
-def _gateways(client: LabClient) -> dict[str, Any]:
+def gateways(client: LabClient) -> dict[str, Any]:
     return {one["name"]: one for one in client.status()["processes"] if one["program"] == "gateway"}
 
 
 def _alive(client: LabClient, p: Parameters) -> bool:
-    return bool(_gateways(client).get(p["gateway"], {}).get("alive"))
+    return bool(gateways(client).get(p["gateway"], {}).get("alive"))
 
 
 def router_state(client: LabClient, gateway: str) -> str:
@@ -89,16 +94,16 @@ def router_state(client: LabClient, gateway: str) -> str:
     try:
         return str(client.gateways("picker", gateway)[gateway]["state"])
     except LabError:
-        if gateway in _gateways(client) and not _alive(client, {"gateway": gateway}):
+        if gateway in gateways(client) and not _alive(client, {"gateway": gateway}):
             return "down"
         raise
 
 
 FAULT = LabFault(
     Mechanism("emulated endpoint picker: taken away from the gateway, which fails closed", emulated=True),
-    _bind,
+    bind_gateway,
     _lose,
     _give_back,
     _refuses,
-    _serves,
+    _picks_again,
 )

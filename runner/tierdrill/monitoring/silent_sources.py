@@ -1,0 +1,45 @@
+"""Which sources of metrics have fallen silent, as PromQL: gateways, the controller, and nodes that it calls ready."""
+
+from tierdrill.monitoring.alert_names import WATCHDOG
+
+PROMETHEUS_SETTLES = "15s"
+"""A Prometheus that has just started discovers its targets only after five to ten seconds."""
+
+MEMORY_OF_SOURCES = "2m"
+"""How long a source of metrics that was once seen is missed."""
+
+NODE_READY_SERIES = 'kube_node_status_condition{condition="Ready",status="true"}'
+_GATEWAYS = "tierdrill_inflight"
+_SETTLED = f'and on () count(ALERTS{{alertname="{WATCHDOG}"}} offset {PROMETHEUS_SETTLES})'
+
+
+def silent_gateways() -> str:
+    """Gateways, as `gateway`, that were there and give no metrics any more."""
+    return f"({_silent(_GATEWAYS, 'gateway', 'gateway')}) {_SETTLED}"
+
+
+def absent_sources() -> str:
+    """A silent gateway or controller, or a node that the controller calls ready while it exports nothing."""
+    nodes = f'max by (source) (label_replace({NODE_READY_SERIES}, "source", "$1", "node", "(.+)")) == 1'
+    missing = " or ".join(
+        (
+            f"({_silent(_GATEWAYS, 'source', 'gateway')})",
+            f'sum by (source) (label_replace(absent({_GATEWAYS}), "source", "gateway", "", ""))',
+            f'sum by (source) (label_replace(absent({NODE_READY_SERIES}), "source", "controller", "", ""))',
+            f"({nodes} unless on (source) {_by('source', 'DCGM_FI_DEV_XID_ERRORS', 'hostname')})",
+        )
+    )
+    return f"({missing}) {_SETTLED}"
+
+
+def _by(label: str, series: str, of: str) -> str:
+    """The sources of a series by their label `of`, called `label`."""
+    return f'count by ({label}) (label_replace({series}, "{label}", "$1", "{of}", "(.+)"))'
+
+
+def _silent(series: str, label: str, of: str) -> str:
+    """Sources that gave a series lately and give none now."""
+    return (
+        f"{_by(label, f'last_over_time({series}[{MEMORY_OF_SOURCES}])', of)}"
+        f" unless on ({label}) {_by(label, series, of)}"
+    )
