@@ -25,7 +25,7 @@ from tierdrill.judge.checks.invariants import judge_invariants
 from tierdrill.judge.checks.load_generator import judge_load, owners_of, without_load
 from tierdrill.judge.checks.observed_checks import judge_watches
 from tierdrill.judge.checks.playbook_checks import judge_no_playbooks, judge_playbooks
-from tierdrill.judge.checks.policy_state import excused, lifted_rules, maintenance_of, marked, policy_notes
+from tierdrill.judge.checks.policy_state import exceptions, excused, lifted_rules, maintenance_of, marked, policy_notes
 from tierdrill.judge.checks.recovery_times import judge_detection, times_of
 from tierdrill.judge.checks.run_trust import judge_run
 from tierdrill.judge.checks.slo_checks import judge_tier, streamed_parts
@@ -94,6 +94,7 @@ def judge(events: Sequence[Event]) -> Verdict:
     service = without_load(service, setting, events) if start.unloaded else service
     service = _as_far_as_measured(service, setting.environment)
     lifted, declared = lifted_rules(events, setting), maintenance_of(setting, _load_span(events, whole))
+    under = exceptions(lifted, declared)
     service = excused(service, declared)
     if service and all(check.status is Status.NOT_MEASURED for check in service):
         service.append(NOTHING_JUDGED)
@@ -107,7 +108,7 @@ def judge(events: Sequence[Event]) -> Verdict:
         drill=start.drill,
         variant=variant,
         status=status,
-        summary=marked(_summary(status, reasons, checks, stopped), lifted, declared),
+        summary=marked(_summary(status, reasons, checks, stopped), under),
         reasons=reasons,
         checks=tuple(checks),
         times=times_of(setting, events, timeline, samples),
@@ -119,6 +120,7 @@ def judge(events: Sequence[Event]) -> Verdict:
             *fallback_notes(setting.tiers, samples),
         ),
         stopped=stopped,
+        under=under,
     )
 
 

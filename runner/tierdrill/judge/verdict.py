@@ -97,7 +97,8 @@ class Times:
 class Verdict:
     """What a run came to. `reasons` are the checks (ids) that decided it, worst first.
 
-    `stopped` says who ended it before its time and why, where somebody did.
+    `stopped` says who ended it before its time and why, where somebody did. `under` are the overrides and the
+    maintenance that it was made under: it says how the platform did with them, and proves nothing of it without.
     """
 
     run: str
@@ -111,6 +112,7 @@ class Verdict:
     mechanisms: dict[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     stopped: StopReason | None = None
+    under: tuple[str, ...] = ()
 
     @property
     def aborted_by_guardrail(self) -> bool:

@@ -11,7 +11,7 @@ from tierdrill.judge.trend.run_figures import RunFigures
 RUN_COLUMNS = (
     "run", "drill", "variant", "status", "as_expected", "environment", "started_at", "ended_at", "mttd_s", "mtta_s",
     "mitigate_s", "mttr_s", "version", "commit", "changed", "documents", "calendar", "entry", "slot", "reasons",
-    "doubt",
+    "doubt", "under",
 )  # fmt: skip
 OBJECTIVE_COLUMNS = (
     "run", "drill", "variant", "started_at", "tier", "rank", "objective", "status", "value", "low", "high", "limit",
@@ -50,6 +50,7 @@ def _run_cells(run: RunFigures) -> Sequence[Cell]:
         run.run, run.drill, run.variant, run.status, run.as_expected, run.environment, _moment(run.started_at),
         _moment(run.ended_at), times.mttd, times.mtta, times.mitigate, times.mttr, build.version, build.commit,
         build.changed, build.documents, *origin, " ".join(run.reasons), run.doubt,
+        "; ".join(run.under),
     )  # fmt: skip
 
 

@@ -86,7 +86,7 @@ def member_of(
     name = environment or entry.environment or calendar.environment or drill.environment
     chosen = catalogue.environments[name]
     tiers = catalogue.tiers[chosen.tiers]
-    touched = touched_tiers(drill)
+    touched = drill.touched
     return Member(
         drill=drill_name,
         environment=chosen,
@@ -118,12 +118,6 @@ def orphan(slot: SlotName) -> Work:
         metadata=Metadata(name=slot.calendar), entries=(), channels=(), notify=(), suites={}
     )
     return Work(slot, calendar, entry, ())
-
-
-def touched_tiers(drill: Drill) -> set[str]:
-    """The tiers that a drill sends load to, judges or guards."""
-    loaded = {stream.tier for stream in drill.load.streams}
-    return loaded | {one.tier for one in drill.expect.tiers} | {one.tier for one in drill.guardrails}
 
 
 def _length_s(drill: Drill) -> float:

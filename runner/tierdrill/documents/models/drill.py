@@ -320,6 +320,12 @@ class Drill(Part):
         description="protections of the gateways and playbooks without which a promise breaks in this drill; none: []",
     )
 
+    @property
+    def touched(self) -> frozenset[str]:
+        """The tiers that it sends load to, judges or guards."""
+        named = (self.load.streams, self.expect.tiers, self.guardrails)
+        return frozenset(one.tier for some in named for one in some)
+
 
 def expects_something(drill: Drill, experiment: dict[str, Any]) -> bool:
     """Whether a drill names anything that could fail: the invariants that every drill has are not its own.

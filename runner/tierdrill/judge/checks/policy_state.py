@@ -22,8 +22,9 @@ def lifted_rules(events: Sequence[Event], setting: DrillSetting) -> list[RuleLif
 
 
 def maintenance_of(setting: DrillSetting, span: tuple[float, float]) -> list[Maintenance]:
-    """The maintenance that was declared for some of the time from the one moment to the other (Unix seconds)."""
-    return [one for one in setting.tiers.maintenance if one.span[0] < span[1] and span[0] < one.span[1]]
+    """The maintenance of tiers that the drill touches, at some time from the one moment to the other (Unix seconds)."""
+    covering = [one for one in setting.tiers.maintenance if any(map(one.covers, setting.drill.touched))]
+    return [one for one in covering if one.span[0] < span[1] and span[0] < one.span[1]]
 
 
 def excused(checks: Iterable[Check], declared: Sequence[Maintenance]) -> list[Check]:
@@ -61,8 +62,12 @@ def policy_notes(
     return tuple(notes)
 
 
-def marked(summary: str, lifted: Sequence[RuleLifted], declared: Sequence[Maintenance]) -> str:
+def exceptions(lifted: Sequence[RuleLifted], declared: Sequence[Maintenance]) -> tuple[str, ...]:
+    """What the verdict was made under, each in a few words."""
+    names = dict.fromkeys(f"{one.tier}/{one.rule}" for one in lifted)
+    return (*(f"override of {name}" for name in names), *["declared maintenance"] * bool(declared))
+
+
+def marked(summary: str, under: Sequence[str]) -> str:
     """The summary with what it was made under: it is all that lists of runs and alerts show of a verdict."""
-    marks = [f"override of {name}" for name in dict.fromkeys(f"{one.tier}/{one.rule}" for one in lifted)]
-    marks += ["declared maintenance"] * bool(declared)
-    return f"{summary} [under {', '.join(marks)}]" if marks else summary
+    return f"{summary} [under {', '.join(under)}]" if under else summary

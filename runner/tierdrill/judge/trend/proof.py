@@ -17,7 +17,8 @@ class ProofRow:
 
     `named_checks` are patterns of those that a sabotage must fail for, `failed_checks` the ids of those that did fail.
     `guardrail` is what the guardrail saw that aborted the run, empty where none did; `doubts` are the ids of the checks
-    that leave it open whether this was the run that was planned.
+    that leave it open whether this was the run that was planned. `under` is what the verdict was made under: then the
+    row proves nothing, whatever it came to.
     """
 
     variant: str
@@ -30,6 +31,7 @@ class ProofRow:
     seconds: float
     guardrail: str = ""
     doubts: tuple[str, ...] = ()
+    under: tuple[str, ...] = ()
 
     @property
     def ends_the_proof(self) -> bool:
@@ -38,7 +40,11 @@ class ProofRow:
 
     @property
     def says(self) -> str:
-        """Its status, but that of a guardrail's abort: the drill and its blip failed; a sabotage showed nothing."""
+        """Its status, but that of a guardrail's abort: the drill and its blip failed; a sabotage showed nothing. Nor
+        does what came out as it must under an exception.
+        """
+        if self.under and self.status == self.expected:
+            return Status.INCONCLUSIVE.value
         if not self.guardrail:
             return self.status
         return (Status.INCONCLUSIVE if self.named_checks else Status.FAILED).value
@@ -79,10 +85,11 @@ def row_of(setting: DrillSetting, variant: str, verdict: Verdict, seconds: float
     guardrail = verdict.stopped.reason or GUARDRAIL if verdict.stopped and verdict.aborted_by_guardrail else ""
     doubts = tuple(one for one in doubts_of_the_run(verdict.checks) if not (guardrail and _of_the_abort(one)))
     row = ProofRow(
-        variant, expected, verdict.status.value, named, failed, False, verdict.run, seconds, guardrail, doubts
-    )
+        variant, expected, verdict.status.value, named, failed, False, verdict.run, seconds, guardrail, doubts,
+        verdict.under,
+    )  # fmt: skip
     came_to = Status.FAILED.value if guardrail and named and not doubts else row.status
-    return replace(row, ok=came_to == expected and not missed(row))
+    return replace(row, ok=came_to == expected and not missed(row) and not row.under)
 
 
 def _of_the_abort(check_id: str) -> bool:

@@ -25,7 +25,7 @@ from tierdrill.judge.timeline import read_timeline
 from tierdrill.judge.trend.proof import row_of, variants_of
 from tierdrill.judge.verdict import GUARDRAIL, Check, Status, Times, Verdict
 
-FORMAT = 2
+FORMAT = 3
 AT_LEAST = ("availability", "integrity", "worst-window")
 SHARES = ("availability", "integrity", "error_ceiling", "fallback")
 MARGIN_FLOOR = -10.0
@@ -97,7 +97,8 @@ class RunFigures:
     `as_expected` says whether this one came out as its variant must. `watched_s` is how long the run looked on after
     the fault's effect: what did not happen took at least so long. `origin` is what started the run (a calendar's entry
     and slot, say), where that was recorded. `stopped_by` is who or what stopped a run that was aborted, as far as that
-    is known. `doubt` says why there are no figures but the outcome.
+    is known. `under` are the overrides and the maintenance that the verdict was made under. `doubt` says why there are
+    no figures but the outcome.
     """
 
     run: str
@@ -118,14 +119,23 @@ class RunFigures:
     origin: Mapping[str, Any] = field(default_factory=dict)
     doubt: str = ""
     stopped_by: str = ""
+    under: tuple[str, ...] = ()
+
+    @property
+    def came_to(self) -> str:
+        """The status, and what it was come to under: "passed under override of critical/queue-limit"."""
+        return f"{self.status} under {', '.join(self.under)}" if self.under else self.status
 
     @property
     def outcome(self) -> str:
         """What the run says of the service: "passed", "failed", or "" for nothing.
 
-        A night that a guardrail had to stop is a failed one. A sabotage is made to break things, and says nothing then,
-        unless what it names was broken by then.
+        A pass under an override or in a maintenance says nothing of the platform without; what failed all the same
+        did. A night that a guardrail had to stop is a failed one. A sabotage is made to break things, and says nothing
+        then, unless what it names was broken by then.
         """
+        if self.under and (self.status == Status.PASSED.value or self.variant.startswith("sabotage:")):
+            return ""
         stopped = self.status == Status.ABORTED.value and self.stopped_by == GUARDRAIL
         if stopped and (self.as_expected or not self.variant.startswith("sabotage:")):
             return Status.FAILED.value
@@ -152,7 +162,7 @@ class RunFigures:
             known["times"] = Times(**known.get("times", {}))
             known["build"] = Build(**known.get("build", {}))
             known["objectives"] = tuple(ObjectiveFigure(**one) for one in known.get("objectives", ()))
-            for name in ("variants", "reasons"):
+            for name in ("variants", "reasons", "under"):
                 known[name] = tuple(known.get(name, ()))
             return RunFigures(**known)
         except (TypeError, KeyError, AttributeError, ValueError) as error:
@@ -207,6 +217,7 @@ def figures_of(events: Sequence[Event], verdict: Verdict) -> RunFigures:
         reasons=verdict.reasons,
         origin=dict(start.origin),
         stopped_by=verdict.stopped.by if verdict.stopped else "",
+        under=verdict.under,
     )
 
 

@@ -1,8 +1,9 @@
 """Runs sorted into what can be compared: by drill and environment, and each measure of them as a series over time.
 
 Only runs of the drill itself that passed or failed are points; one that a guardrail had to stop failed. An inconclusive
-run says nothing about the service, and such nights are counted and told (`DrillRuns.unjudged`); a
-blip twin or a sabotage is another experiment, which counts for the proof of the drill (`judge.standing`).
+run says nothing about the service, nor does a pass under an override or in a maintenance: such nights are counted and
+told (`DrillRuns.unjudged`). A blip twin or a sabotage is another experiment, which counts for the proof of the drill
+(`judge.standing`).
 """
 
 from __future__ import annotations
@@ -89,7 +90,7 @@ class DrillRuns:
 
     @property
     def unjudged(self) -> tuple[RunFigures, ...]:
-        """Those of them that say nothing: inconclusive, unclean, or aborted by somebody."""
+        """Those of them that say nothing: inconclusive, unclean, aborted by somebody, or passed under an exception."""
         return tuple(run for run in self.nights if not run.trusted)
 
     @property

@@ -20,6 +20,10 @@ REASONS_SHOWN = 3
 
 def reason(row: ProofRow) -> str:
     """Why the row counts as proven or not, in one line."""
+    return f"{_came_to(row)}; under {', '.join(row.under)}, which proves nothing" if row.under else _came_to(row)
+
+
+def _came_to(row: ProofRow) -> str:
     named = [check for check in row.failed_checks if any(names(pattern, check) for pattern in row.named_checks)]
     others = [check for check in row.failed_checks if check not in named]
     aborted = f"aborted by guardrail ({row.guardrail})" if row.guardrail else ""

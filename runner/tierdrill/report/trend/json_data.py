@@ -75,7 +75,7 @@ def _score(one: DrillScore, now: float) -> dict[str, Any]:
 
 
 def _drill(one: DrillTrend, tier: str | None) -> dict[str, Any]:
-    statuses = [run.status for run in one.runs.nights]
+    statuses = [run.came_to for run in one.runs.nights]
     return {
         "drill": one.runs.drill,
         "environment": one.runs.environment,

@@ -93,12 +93,13 @@ def builds(nights: Sequence[RunFigures], span: Span) -> tuple[Mark, ...]:
 
 def _outcomes(one: DrillTrend, span: Span, anchors: Anchors, most: int) -> Lane:
     nights = one.runs.nights
-    passed, judged = sum(run.status == "passed" for run in nights), len(one.runs.judged)
+    judged = one.runs.judged
+    passed = sum(run.outcome == "passed" for run in judged)
     dots = tuple(
         Dot(
             span.place(run.started_at),
-            STATUS_ROWS.get(run.status, DOUBT_ROW),
-            f"{run.run}: {run.status}",
+            DOUBT_ROW if run.under else STATUS_ROWS.get(run.status, DOUBT_ROW),
+            f"{run.run}: {run.came_to}",
             run.status,
             anchors(run.run),
         )
@@ -114,7 +115,7 @@ def _outcomes(one: DrillTrend, span: Span, anchors: Anchors, most: int) -> Lane:
         height=OUTCOME_HEIGHT,
         dots=dots,
         bands=_bands(worse, span),
-        result=f"{passed} of {judged} passed",
+        result=f"{passed} of {len(judged)} passed",
         result_detail="; ".join(said),
         css="worse" if worse else "",
     )

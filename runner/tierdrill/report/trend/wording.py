@@ -191,7 +191,7 @@ def _latest_words(score: DrillScore) -> str:
 
 def unjudged_words(runs: DrillRuns) -> str:
     """How many nights say nothing, and which failed by a guardrail: "3 of 20 could not be judged (3 inconclusive)"."""
-    statuses = Counter(run.status for run in runs.unjudged)
+    statuses = Counter(run.came_to for run in runs.unjudged)
     which = ", ".join(f"{count} {status}" for status, count in sorted(statuses.items()))
     stopped = sum(run.status == "aborted" for run in runs.judged)
     parts = [f"{statuses.total()} of {len(runs.nights)} could not be judged ({which})"] if statuses else []

@@ -79,7 +79,8 @@ class Allowed:
 
 
 def clean_and_proven(verdict: Verdict) -> bool:
-    """Passed, with every fault seen to land and to be gone, nothing left behind, and a load that is to be believed.
+    """Passed, with every fault seen to land and to be gone, nothing left behind, and a load that is to be believed;
+    neither under an override nor in a maintenance.
 
     A passed verdict implies all that; it is looked at once more, since this is what lets a drill reach further.
     """
@@ -89,6 +90,7 @@ def clean_and_proven(verdict: Verdict) -> bool:
     believed = [check for check in checks if check.group in ("run", "load", "fault")]
     return (
         verdict.status is Status.PASSED
+        and not verdict.under
         and ends >= {"landed", "gone"}
         and any(check.group == "load" for check in checks)
         and any(check.id == "run/clean" for check in checks)
