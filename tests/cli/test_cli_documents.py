@@ -13,6 +13,8 @@ import yaml
 from tests.cli.support import ROOT, copied_catalogue, tierdrill
 from tierdrill.cli.main import main
 from tierdrill.documents.catalogue import KINDS
+from tierdrill.faults.registry import KINDS as FAULT_KINDS
+from tierdrill.targets.open import targets
 
 SHIPPED = {path.stem: yaml.safe_load(path.read_text()) for path in sorted((ROOT / "drills").glob("*.yaml"))}
 DRILLS = tuple(sorted(SHIPPED))
@@ -61,6 +63,21 @@ def test_list_shows_every_kind(tmp_path: Path) -> None:
     one = json.loads(tierdrill(tmp_path, "list", "tiers", "--json").out)
     assert [tier["rank"] for tier in one["tiers"]] == [1, 2, 3]
     assert "drills" not in one
+
+
+def test_list_faults_says_how_each_target_does_it_or_why_not(tmp_path: Path) -> None:
+    listed = json.loads(tierdrill(tmp_path, "list", "faults", "--json").out)
+    assert set(listed) == {"catalogue", "problems", "faults"}
+    rows = {row["name"]: row for row in listed["faults"]}
+    assert list(rows) == list(FAULT_KINDS)
+    for name, target in targets().items():
+        there = target.mechanisms()
+        assert all(row[name] == there[kind].text for kind, row in rows.items() if kind in there)
+        assert all(row[name].startswith("not there, ") for kind, row in rows.items() if there and kind not in there)
+    assert rows["gpu-fallen-off-bus"]["drills"] == ["blind-node", "double-failure", "gpu-fallen-off-bus"]
+    shown = tierdrill(tmp_path, "list", "--faults").out
+    assert "not there, the lab has no mechanism for it" in " ".join(shown.split())
+    assert tierdrill(tmp_path, "list", "drills", "--faults").code == 2
 
 
 def test_validate_shows_every_problem_with_its_place_as_seen_from_here(tmp_path: Path) -> None:

@@ -18,17 +18,30 @@ from tierdrill.text import plural
 if TYPE_CHECKING:
     from tierdrill.documents.catalogue import Catalogue
 
-KINDS = ("drills", "playbooks", "experiments", "tiers", "models", "environments", "calendars", "gamedays", "scenarios")
+FAULTS = "faults"
+DOCUMENTS = (
+    "drills", "playbooks", "experiments", "tiers", "models", "environments", "calendars", "gamedays", "scenarios",
+)  # fmt: skip
 
 
 @click.command("list")
-@click.argument("kind", required=False, type=click.Choice(KINDS))
+@click.argument("kind", required=False, type=click.Choice((*DOCUMENTS, FAULTS)))
+@click.option("--faults", is_flag=True, help="The same as faults.")
 @json_option
 @click.pass_obj
-def command(here: Surroundings, kind: str | None, as_json: bool) -> None:
-    """List the catalogue's documents, or those of one KIND."""
+def command(here: Surroundings, kind: str | None, faults: bool, as_json: bool) -> None:
+    """List the catalogue's documents, or those of one KIND.
+
+    faults lists the kinds of fault: what each is, how each target does it or why not, and the drills that use it.
+    """
+    if faults and kind not in (None, FAULTS):
+        raise click.UsageError(f"got --faults and {kind}, expected one of them")
+    kind = FAULTS if faults else kind
     catalogue, problems = read(here.catalogue)
-    found = {name: _rows(catalogue, name) for name in KINDS if kind in (None, name)}
+    if kind == FAULTS:
+        found = {FAULTS: _faults(catalogue)}
+    else:
+        found = {name: _rows(catalogue, name) for name in DOCUMENTS if kind in (None, name)}
     if as_json:
         echo_json({"catalogue": str(here.catalogue), "problems": len(problems), **found})
         return
@@ -54,6 +67,34 @@ def _shown(rows: list[dict[str, Any]], *, in_full: bool) -> Iterator[str]:
             for line in lines:
                 yield f"{head:<{column}}{line}".rstrip()
                 head = ""
+
+
+def _faults(catalogue: Catalogue) -> list[dict[str, Any]]:
+    """Every kind of fault: what it does, its cause, how each target does it or why it does not, and its drills."""
+    from tierdrill.documents.reading.fault_actions import calls
+    from tierdrill.faults.registry import KINDS
+    from tierdrill.targets.open import targets
+
+    by_target = {name: one.mechanisms() for name, one in targets().items()}
+    absent = {name: one.absent().get("fault", {}) for name, one in targets().items()}
+    used = {name: {one.fault.kind for one in calls(of.content)} for name, of in catalogue.experiments.items()}
+    drills = sorted(catalogue.drills.items())
+    return [
+        {
+            "name": kind,
+            "title": fault.does,
+            "target": fault.target_kind,
+            "cause": fault.cause,
+            "source": fault.source,
+            **{
+                name: there[kind].text if kind in there else f"not there, {absent[name].get(kind, 'it does none')}"
+                for name, there in by_target.items()
+                if there
+            },
+            "drills": [name for name, drill in drills if kind in used.get(drill.experiment, ())],
+        }
+        for kind, fault in KINDS.items()
+    ]
 
 
 def _rows(catalogue: Catalogue, kind: str) -> list[dict[str, Any]]:
