@@ -44,8 +44,11 @@ class Exercise:
             if token != self.token:
                 return answer("this needs the facilitator's token", code=REFUSED)
             return answer("", TRUTH) if do == "facilitator/truth" else answer(f"did {do} {said}")
-        if do == "pages":
-            return answer("P1 page critical Replica down", [{"id": "P1", "state": "triggered"}])
+        if do == "desk":
+            pages = answer("P1 page critical Replica down", [{"id": "P1", "state": "triggered"}])
+            noticed = [{"elapsed_s": 61.0, "text": "hint (5 points): look there", "style": "message"}]
+            more = {part: answer(part) for part in ("status", "tiers", "actions")}
+            return answer("", {"pages": pages, "noticed": noticed, **more})
         if do == "acknowledge" and said.get("page") != "P1":
             return answer("no such page", code=REFUSED)
         return answer(f"{do}: {sorted(said.items())}")
@@ -71,6 +74,7 @@ def test_a_trainee_works_on_call_in_the_browser(exercise: tuple[Browser, Exercis
     page = browser.get(desk).text
     assert "P1 page critical Replica down" in page
     assert "Acknowledge P1" in page
+    assert "1:01</span> hint (5 points): look there" in page
     assert browser.submit(f"{desk}/tool", desk, tool="ack", page="P1").status_code == 303
     assert ("acknowledge", {"page": "P1"}) in going.asked
     browser.submit(f"{desk}/tool", desk, tool="ack", page="P9")

@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 import time
+from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -31,10 +32,12 @@ from tierdrill.training.ops.trainee_pager import NoSuchPage, PageBook
 from tierdrill.training.ops.trainee_remedies import Remedies
 from tierdrill.training.protocol import BAD_INPUT, REFUSED, Answer, answer
 from tierdrill.training.session_views import VIEWS, SessionViews
+from tierdrill.training.trainee_console import noticed
 
 PAGER = ("acknowledge", "escalate", "resolve")
 TICK_S = 0.25
 BREAKABLE_WITHIN_S = 15.0
+NOTICED_MAX = 100
 
 
 class Session(SessionViews):
@@ -57,6 +60,7 @@ class Session(SessionViews):
         self.pulse = Pulse(setting.tiers)
         self.messages: list[dict[str, Any]] = []
         self.happened: list[dict[str, Any]] = []
+        self.noticed: deque[dict[str, Any]] = deque(maxlen=NOTICED_MAX)
         self._counter = itertools.count(1)
         emit = recorder.take
         self.pages = PageBook(
@@ -176,6 +180,8 @@ class Session(SessionViews):
             return answer("the exercise has ended", code=REFUSED)
         if do in looking.COMMANDS:
             return await self.looks.look(do, said)
+        if do == "desk":
+            return await self.show_desk()
         if do in VIEWS:
             shown: Answer = getattr(self, f"show_{do}")(said)
             return shown
@@ -259,6 +265,8 @@ class Session(SessionViews):
         return self.pages.acknowledged(key, by)
 
     def _heard(self, item: Event) -> None:
+        if (line := noticed(item.payload)) is not None:
+            self.noticed.append({"elapsed_s": round(self.clock.elapsed, 1), "text": line[0], "style": line[1]})
         match item.payload:
             case LoadSamples(columns=columns):
                 self.pulse.feed(columns)

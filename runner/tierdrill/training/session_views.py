@@ -1,6 +1,7 @@
 """What an exercise tells of itself: to the trainee its state, to the Tab key words, to the facilitator the truth."""
 
 import time
+from collections import deque
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,6 +13,7 @@ from tierdrill.training.exercise_ending import Wellness
 from tierdrill.training.exercise_platform import Platform
 from tierdrill.training.exercise_setting import ExerciseSetting
 from tierdrill.training.ops.action_parser import names_of
+from tierdrill.training.ops.inspection import Inspection
 from tierdrill.training.ops.manual_playbooks import PlaybookHand
 from tierdrill.training.ops.tier_health import Pulse
 from tierdrill.training.ops.trainee_pager import PageBook
@@ -32,7 +34,9 @@ class SessionViews:
     hand: PlaybookHand
     remedies: Remedies
     wellness: Wellness
+    looks: Inspection
     messages: list[dict[str, Any]]
+    noticed: deque[dict[str, Any]]
     happened: list[dict[str, Any]]
 
     def show_status(self, said: Mapping[str, Any]) -> Answer:
@@ -83,6 +87,12 @@ class SessionViews:
             for kind in str(said.get("kind")).split("|")
         ]
         return answer("", [name for some in names for name in some])
+
+    async def show_desk(self) -> Answer:
+        """What lies before a trainee all the time: state, pages, tiers, actions, and what one notices by oneself."""
+        pages, tiers = await self.looks.glance()
+        parts = {"status": self.show_status({}), "pages": pages, "tiers": tiers, "actions": self.show_actions({})}
+        return answer("", {**parts, "noticed": list(self.noticed)})
 
     def truth(self) -> dict[str, Any]:
         scenario = self.setting.scenario

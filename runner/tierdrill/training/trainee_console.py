@@ -46,13 +46,14 @@ class Terminal:
 
     def feed(self, item: Event) -> None:
         """Show an event, if a person on call would notice it."""
-        if (shown := _shown(item.payload)) is not None:
+        if (shown := noticed(item.payload)) is not None:
             if isinstance(item.payload, response.PageSent) and self._console.is_terminal:
                 self._console.bell()
             self.line(*shown)
 
 
-def _shown(said: Payload) -> tuple[str, str] | None:
+def noticed(said: Payload) -> tuple[str, str] | None:
+    """What a person on call notices of an event by themselves, and the style of its line; None for any other."""
     match said:
         case response.PageSent(action="trigger") as page:
             return f"PAGE for {page.contact} ({page.tier}, level {page.level}): {page.summary}", "page"

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from tierdrill.web.dashboard_state import Dashboard
 
 EVERY_S = 1.0
-LOOKS = ("status", "pages", "messages", "tiers", "actions")
+NOTICED_CSS = {"page": "failed", "good": "passed", "message": "inconclusive"}
 DEBRIEF = "debrief.html"
 
 
@@ -195,28 +195,36 @@ async def debrief_page(ask: Ask) -> Response:
 
 async def exercise_parts(dashboard: Dashboard, exercise: str) -> dict[str, str]:
     """What the trainee sees without asking: the pager, messages, tiers, and what came of what they did."""
-    found = await asyncio.to_thread(_ask_all, dashboard.options.home, exercise, [(look, {}) for look in LOOKS])
-    pages = [one for one in (found["pages"]["data"] or []) if one["state"] != "resolved"] if found else []
-    pager = fragment(
-        "exercise-pager.html", found=found, pages=pages, exercise=exercise, said=dashboard.transcripts.of(exercise)
-    )
-    return {"pager": pager}
+    told = (await asyncio.to_thread(_ask_all, dashboard.options.home, exercise, [("desk", {})])).get("desk")
+    desk = told["data"] if told is not None and told["ok"] else None
+    pages = [one for one in desk["pages"]["data"] if one["state"] != "resolved"] if desk else []
+    said = dashboard.transcripts.of(exercise)
+    return {
+        "pager": fragment("exercise-pager.html", desk=desk, pages=pages, exercise=exercise),
+        "state": fragment("exercise-state.html", desk=desk, css=NOTICED_CSS),
+        "answers": fragment("exercise-answers.html", said=said),
+    }
 
 
 async def facilitator_parts(dashboard: Dashboard, exercise: str) -> dict[str, str]:
     """The truth, for the facilitator alone."""
 
-    def ask() -> str:
+    def ask() -> Answer | None:
         token = _token(dashboard.options.home, exercise)
-        told = _ask_all(dashboard.options.home, exercise, [("facilitator/truth", {})], token).get("facilitator/truth")
-        if told is None:
-            return ""
-        return show(told["data"]) if told["ok"] else str(told["text"])
+        return _ask_all(dashboard.options.home, exercise, [("facilitator/truth", {})], token).get("facilitator/truth")
 
+    told = await asyncio.to_thread(ask)
+    truth = told["data"] if told is not None and told["ok"] else None
+    text = "" if told is None else str(told["text"]) if truth is None else show(truth)
     said = dashboard.transcripts.of(f"{exercise}/facilitator")
-    return {
-        "truth": fragment("facilitator-truth.html", text=await asyncio.to_thread(ask), exercise=exercise, said=said)
-    }
+    return {"truth": fragment("facilitator-truth.html", text=text, lines=_lines(truth) if truth else (), said=said)}
+
+
+def _lines(truth: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Lines of the facilitator's that need nothing typed, and what their buttons say."""
+    injects = [(f"inject {one['name']}", f"Inject {one['name']} ({one['kind']})") for one in truth["injects"]]
+    flow = ("resume", "Resume") if truth["paused"] else ("pause", "Pause")
+    return [*injects, flow, ("end", "End the exercise")]
 
 
 async def _put(ask: Ask, do: str, said: dict[str, Any], words: str, token: str = "", of: str = "") -> None:

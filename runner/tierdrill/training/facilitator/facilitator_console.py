@@ -4,12 +4,14 @@ Standard library only, so that the terminal is there at once.
 """
 
 import shlex
+import textwrap
 from collections.abc import Mapping
 from typing import Any
 
 from tierdrill.text import Explained
 from tierdrill.training.columns import clock, columns, percent
 
+TEXT_WIDTH = 100
 HELP = """\
 (empty line)             what is really happening
 inject NAME              one of the scenario's injects
@@ -89,7 +91,7 @@ def show(truth: Mapping[str, Any]) -> str:
     parts = [
         f"{truth['exercise']}  {clock(truth['elapsed_s'])} of {clock(truth['duration_s'])}{paused}",
         f"{truth['scenario']}: {truth['title']}; automation {truth['automation']}",
-        truth["truth"],
+        textwrap.fill(truth["truth"], TEXT_WIDTH),
         "",
         columns(
             ("incident", "at", "fault", "targets", "happened"), [_incident(one, truth) for one in truth["incidents"]]

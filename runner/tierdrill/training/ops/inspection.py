@@ -142,6 +142,8 @@ def _whole(value: float | None) -> str:
 
 LINES_MAX = 500
 SAMPLES_MAX = 60
+GLANCED = (("id", "state", "level"), ("tier", "kept", "ready"))
+"""What says something new about a page, and about a tier."""
 
 
 class Inspection(Telemetry):
@@ -162,6 +164,7 @@ class Inspection(Telemetry):
         super().__init__(platform, prometheus, situation)
         self._alertmanager, self._pulse = alertmanager, pulse
         self._pages, self._hand, self._emit = pages, hand, emit
+        self._glanced: dict[str, list[list[Any]]] = {}
 
     async def look(self, do: str, said: Mapping[str, Any]) -> Answer:
         what = {"query": "metrics", "gateways": "links"}.get(do, do)
@@ -173,6 +176,16 @@ class Inspection(Telemetry):
             return shown
         except TargetError as error:
             return answer(f"the platform is not responding: {error}", code=REFUSED)
+
+    async def glance(self) -> tuple[Answer, Answer]:
+        """Pages and tiers for somebody who has them before their eyes: a look each time that they say something new."""
+        shown = await self.show_pages({}), await self.show_tiers({})
+        for what, keys, found in zip(("pages", "tiers"), GLANCED, shown, strict=True):
+            seen = [[one[key] for key in keys] for one in found["data"]]
+            if self._glanced.get(what) != seen:
+                self._glanced[what] = seen
+                self._emit(event(TraineeLooked(what=what), "trainee"))
+        return shown
 
     async def show_pages(self, said: Mapping[str, Any]) -> Answer:
         rows, now = self._pages.to_json(), time.time()

@@ -35,6 +35,8 @@
       const fresh = document.createElement("template");
       fresh.innerHTML = part.html;
       morph(element, fresh.content);
+      const titled = element.querySelector("[data-title]");
+      if (titled) document.title = titled.dataset.title;
       if (element.querySelector("[data-reload]")) {
         source.close();
         location.reload();
@@ -54,28 +56,30 @@
   };
   if (place && link) connect();
 
-  /* A form is sent once until it is answered. One that stays on its page (data-stay) leaves what else was typed there. */
+  /* What was pressed is sent once until it is answered. A form that stays on its page (data-stay) leaves what else was
+     typed there. */
   const told = document.getElementById("told");
   const tell = (text) => {
     told.textContent = text;
     told.hidden = !text;
   };
-  const free = (form) => {
-    delete form.dataset.sent;
-    for (const one of document.querySelectorAll("[aria-busy]")) one.removeAttribute("aria-busy");
+  const sent = new Set();
+  const free = (pressed) => {
+    sent.delete(pressed);
+    pressed.removeAttribute("aria-busy");
   };
   document.addEventListener("submit", (event) => {
     const form = event.target;
-    const button = event.submitter;
-    if (form.dataset.sent) {
+    const pressed = event.submitter ?? form;
+    if (sent.has(pressed)) {
       event.preventDefault();
       return;
     }
-    form.dataset.sent = "yes";
-    button?.setAttribute("aria-busy", "true");
+    sent.add(pressed);
+    pressed.setAttribute("aria-busy", "true");
     if (form.dataset.stay === undefined) return;
     event.preventDefault();
-    fetch(form.action, { method: "POST", body: new URLSearchParams(new FormData(form, button)), redirect: "manual" })
+    fetch(form.action, { method: "POST", body: new URLSearchParams(new FormData(form, event.submitter)), redirect: "manual" })
       .then(async (answer) => {
         if (answer.type !== "opaqueredirect") {
           const page = new DOMParser().parseFromString(await answer.text(), "text/html");
@@ -84,11 +88,12 @@
         }
         tell("");
         if (form.dataset.stay === "clear") form.reset();
+        document.getElementById(form.dataset.shows)?.scrollIntoView({ block: "nearest" });
       })
       .catch(() => tell("✗ Not done: the dashboard does not answer."))
-      .finally(() => free(form));
+      .finally(() => free(pressed));
   });
-  addEventListener("pageshow", () => document.querySelectorAll("form").forEach(free));
+  addEventListener("pageshow", () => sent.forEach(free));
 })();
 
 /* A file that is chosen is shown where it could be pasted. */
