@@ -101,9 +101,9 @@ def _shipped(root: Path) -> tuple[Catalogue, list[Problem]]:
 class Browser:
     """A browser with its cookies; requests are answered in this process. It follows no redirect."""
 
-    def __init__(self, options: Options) -> None:
+    def __init__(self, options: Options, app: Starlette | None = None) -> None:
         self.options = options
-        self.app = application(options)
+        self.app = app or application(options)
         self._runner = asyncio.Runner()
         self._client = self._runner.run(self._open())
 
@@ -116,7 +116,8 @@ class Browser:
 
     def __exit__(self, *_: object) -> None:
         self._runner.run(self._client.aclose())
-        self._runner.run(self.app.state.dashboard.close())
+        for dashboard in self.app.state.dashboards:
+            self._runner.run(dashboard.close())
         self._runner.close()
 
     @property

@@ -18,7 +18,7 @@ from tierdrill.cli.commands.web import token
 from tierdrill.history.audit_log import entries
 from tierdrill.history.ledger import Ledger, halted, throw_kill_switch
 from tierdrill.web.access_tokens import ROLES, TokenStore
-from tierdrill.web.dashboard_app import PAGES
+from tierdrill.web.dashboard_app import PAGES, several
 
 
 @pytest.fixture
@@ -230,3 +230,31 @@ def test_the_command_makes_lists_and_revokes_tokens(tmp_path: Path) -> None:
     refused = tierdrill(home, "web", "--listen", "0.0.0.0")
     assert refused.code == 2
     assert "--tls-cert" in refused.err
+
+
+def test_several_homes_have_pages_and_tokens_of_their_own(tmp_path: Path) -> None:
+    names = ("east", "west")
+    east, west = (options(tmp_path / name, name=name, homes=names) for name in names)
+    with Browser(east, several([east, west])) as browser:
+        assert browser.get("/").headers["location"] == "/home/east/"
+        assert browser.get("/", headers={"host": "elsewhere.example"}).status_code == 403
+        assert browser.get("/home/west/runs").headers["location"] == "/home/west/login?next=/runs"
+        _, token = TokenStore(west.home).make("ada", "operator", 3600)
+        signed = browser.submit("/home/west/login", "/home/west/login", token=token, next="/runs")
+        assert signed.headers["location"] == "/home/west/runs"
+        page = browser.get("/home/west/runs").text
+        assert 'href="/home/west/runs" aria-current="page"' in page and 'href="/home/east/"' in page
+        leads = set(re.findall(r'(?:href|action|src)="(/[^"]*)"', page))
+        assert leads and all(one.startswith("/home/") for one in leads)
+        assert all(browser.get(one).status_code == 200 for one in leads if "/static/" in one)
+        assert browser.get("/home/east/runs").status_code == 303, "a token is of one home"
+        browser.submit("/home/west/halt", "/home/west/runs", reason="smoke")
+        assert halted(west.home) is not None and halted(east.home) is None
+        assert "smoke" in browser.get("/home/west/runs").text
+
+
+@pytest.mark.parametrize("given", [("no/such/folder",), ("a b={home}",), ("x={home}", "x={home}")])
+def test_homes_that_cannot_be_served_are_named(tmp_path: Path, given: tuple[str, ...]) -> None:
+    words = [word for one in given for word in ("--home", one.format(home=tmp_path))]
+    refused = tierdrill(tmp_path / "home", "web", *words)
+    assert refused.code == 2 and "--home" in refused.err

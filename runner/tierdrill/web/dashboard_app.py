@@ -14,7 +14,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
-from starlette.routing import Route
+from starlette.routing import Mount, Route
 
 from tierdrill.text import Explained
 from tierdrill.web import gameday_pages, training_pages
@@ -25,7 +25,7 @@ from tierdrill.web.impact_page import assess_proposed, impact_page
 from tierdrill.web.now_page import now_live, now_page
 from tierdrill.web.page_answers import NAVIGATION, Ask, templates
 from tierdrill.web.policy_page import policy_page
-from tierdrill.web.request_guard import Refused, RequestGuard, Sessions, SignInFirst
+from tierdrill.web.request_guard import ROOT, Refused, RequestGuard, Sessions, SignInFirst
 from tierdrill.web.run_pages import run_live, run_page, runs_page, stop_run
 from tierdrill.web.schedule_page import schedule_page
 from tierdrill.web.sign_in_pages import sign_in, sign_in_page, sign_out
@@ -83,12 +83,12 @@ def application(options: Options) -> Starlette:
     async def home(request: Request) -> Response:
         visitor = sessions.visitor(request)
         first = next((item.path for item in NAVIGATION if visitor.may(item.right)), "/login")
-        return RedirectResponse(first, 303)
+        return RedirectResponse(ROOT.get() + first, 303)
 
     async def trouble(request: Request, error: Exception) -> Response:
         status, message = _explained(error)
         if isinstance(error, SignInFirst) and request.method == "GET" and "html" in request.headers.get("accept", ""):
-            return RedirectResponse(f"/login?next={quote(request.url.path)}", 303)
+            return RedirectResponse(f"{ROOT.get()}/login?next={quote(request.url.path.removeprefix(ROOT.get()))}", 303)
         if status >= 500:
             _log.error("%s %s: %s", request.method, request.url.path, message, exc_info=error)
         try:
@@ -113,6 +113,23 @@ def application(options: Options) -> Starlette:
         lifespan=lifespan,
     )
     app.state.dashboard = dashboard
+    app.state.dashboards = [dashboard]
+    return app
+
+
+def several(homes: Sequence[Options]) -> Starlette:
+    """A dashboard of several homes, each with its own tokens at /home/NAME; `/` is the first of them."""
+    apps = {one.name: application(one) for one in homes}
+    first = f"/home/{homes[0].name}/"
+
+    async def start(request: Request) -> Response:
+        return RedirectResponse(first, 303)
+
+    mounts = [Mount(f"/home/{name}", app) for name, app in apps.items()]
+    app = Starlette(
+        routes=[Route("/", start), *mounts], middleware=[Middleware(RequestGuard, hosts=homes[0].hosts)]
+    )
+    app.state.dashboards = [one.state.dashboard for one in apps.values()]
     return app
 
 

@@ -43,6 +43,9 @@ class Options:
     tools: Tools
     hosts: frozenset[str] = frozenset()
     secure: bool = False
+    name: str = ""
+    homes: tuple[str, ...] = ()
+    """With several homes: the name of this one, and of all."""
 
 
 @dataclass(frozen=True)

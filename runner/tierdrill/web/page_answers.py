@@ -28,7 +28,7 @@ from tierdrill.report.format import (
 from tierdrill.report.html_template import page_environment
 from tierdrill.text import plural, utc
 from tierdrill.web.access_tokens import Right
-from tierdrill.web.request_guard import FORM_BYTES_MAX
+from tierdrill.web.request_guard import FORM_BYTES_MAX, ROOT
 from tierdrill.web.run_followers import halt_of
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ NAVIGATION = (
 
 @cache
 def templates() -> Environment:
-    return page_environment(
+    environment = page_environment(
         {
             "icon": _icon,
             "variant": variant_words,
@@ -80,6 +80,8 @@ def templates() -> Environment:
         },
         "tierdrill.web",
     )
+    environment.globals["root"] = ROOT.get
+    return environment
 
 
 def _icon(status: str) -> str:
@@ -124,7 +126,9 @@ class Ask:
         known: Mapping[str, Any] = {
             "visitor": self.visitor,
             "navigation": [item for item in NAVIGATION if self.visitor.may(item.right)],
-            "path": self.request.url.path,
+            "path": self.request.url.path.removeprefix(ROOT.get()),
+            "home": self.dashboard.options.name,
+            "homes": self.dashboard.options.homes,
             "halt": await asyncio.to_thread(halt_of, self.dashboard.options.home) if self.visitor.token else None,
             "live": None,
             "status": status,
@@ -143,8 +147,8 @@ class Ask:
         return StreamingResponse(parts.stream(), media_type="text/event-stream", headers={"X-Accel-Buffering": "no"})
 
     def go(self, path: str) -> Response:
-        """Send the browser to another page, which it asks for anew."""
-        return RedirectResponse(path, 303)
+        """Send the browser to another page of this home, which it asks for anew."""
+        return RedirectResponse(ROOT.get() + path, 303)
 
     async def form(self, bytes_max: int = FORM_BYTES_MAX) -> Mapping[str, str]:
         return await self.sessions.form(self.request, self.visitor, bytes_max)

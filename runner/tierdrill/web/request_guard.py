@@ -11,6 +11,7 @@ import hmac
 import secrets
 import time
 from collections.abc import Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, urlsplit
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 SESSION_S = 12 * 3600.0
 SESSION, VISIT = "tierdrill_session", "tierdrill_visit"
 FORM_BYTES_MAX = 64 * 1024
+ROOT: ContextVar[str] = ContextVar("ROOT", default="")
+"""Where the pages of the home that is asked begin, with several homes: /home/NAME."""
 CSRF_FIELD = "csrf"
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
@@ -80,6 +83,7 @@ class RequestGuard:
         if why is not None:
             await PlainTextResponse(why + "\n", 403)(scope, receive, with_headers)
             return
+        ROOT.set(scope.get("root_path", ""))
         await self._app(scope, receive, with_headers)
 
     def _refusal(self, method: str, headers: Headers) -> str | None:
@@ -156,7 +160,7 @@ class Sessions:
         self._set(response, SESSION, f"{token.id}.{until}.{self._sign('session', token.id, until)}", int(lasts))
 
     def end(self, response: Response) -> None:
-        response.delete_cookie(SESSION, httponly=True, samesite="strict", secure=self._secure)
+        response.delete_cookie(SESSION, ROOT.get() or "/", httponly=True, samesite="strict", secure=self._secure)
 
     def greet(self, request: Request, response: Response) -> None:
         """Give a browser that is new its half of what forms are told apart by."""
@@ -175,7 +179,9 @@ class Sessions:
         return fields
 
     def _set(self, response: Response, name: str, value: str, lasts: int | None) -> None:
-        response.set_cookie(name, value, max_age=lasts, httponly=True, samesite="strict", secure=self._secure)
+        response.set_cookie(
+            name, value, max_age=lasts, path=ROOT.get() or "/", httponly=True, samesite="strict", secure=self._secure
+        )
 
     def _sign(self, *words: str) -> str:
         return hmac.new(self._key, "\0".join(words).encode(), hashlib.sha256).hexdigest()

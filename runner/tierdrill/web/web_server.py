@@ -4,24 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import uvicorn
 
 from tierdrill.monitoring.loopback import WebServer
 from tierdrill.process.signals import Signals, StopSignal
-from tierdrill.web.dashboard_app import application
+from tierdrill.web.dashboard_app import application, several
 from tierdrill.web.dashboard_state import Options
 
 DRAIN_S = 2.0
 
 
 async def serve(
-    options: Options, address: str, port: int, tls: tuple[Path, Path] | None, ready: Callable[[str], object]
+    homes: Sequence[Options], address: str, port: int, tls: tuple[Path, Path] | None, ready: Callable[[str], object]
 ) -> None:
     """Listen, say where (`ready`), and serve until a signal says stop. OSError where the port is not to be had."""
-    app = application(options)
+    app = application(homes[0]) if len(homes) == 1 else several(homes)
     listener = socket.create_server(
         (address, port), family=socket.AF_INET6 if ":" in address else socket.AF_INET, backlog=256
     )
@@ -45,6 +45,7 @@ async def serve(
         await asyncio.wait({serving, asked}, return_when=asyncio.FIRST_COMPLETED)
         asked.cancel()
         # Streams end by themselves only when they are told to; browsers come back to the next process.
-        await app.state.dashboard.close()
+        for dashboard in app.state.dashboards:
+            await dashboard.close()
         server.stop(DRAIN_S)
         await serving

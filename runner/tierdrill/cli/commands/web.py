@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from tierdrill.web.dashboard_state import Options
 
 PORT = 8714
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
 @click.group("web", invoke_without_command=True)
@@ -32,6 +34,10 @@ PORT = 8714
 @click.option(
     "--allow-host", "hosts", multiple=True, metavar="NAME", help="A further name it is reached by; repeatable."
 )
+@click.option(
+    "--home", "homes", multiple=True, metavar="[NAME=]FOLDER",
+    help="Serve this home instead of the global --home; repeatable: several homes have pages of their own each.",
+)
 @click.option("--proxied", is_flag=True, help="A reverse proxy in front speaks HTTPS to browsers.")
 @click.pass_context
 def command(
@@ -41,6 +47,7 @@ def command(
     tls_cert: Path | None,
     tls_key: Path | None,
     hosts: tuple[str, ...],
+    homes: tuple[str, ...],
     proxied: bool,
 ) -> None:
     """Serve the resilience dashboard until stopped.
@@ -61,31 +68,69 @@ def command(
     here: Surroundings = ctx.obj
     log_lines()
     names = frozenset(hosts) | ({listen} if is_elsewhere(listen) and listen not in ("0.0.0.0", "::") else set())  # noqa: S104
-    options = _options(here, names, secure=tls_cert is not None or proxied)
+    named = _named(here, homes)
+    options = _options(here, named, names, secure=tls_cert is not None or proxied)
     from tierdrill.web.web_server import serve
 
     tls = (tls_cert, tls_key) if tls_cert is not None and tls_key is not None else None
     try:
-        asyncio.run(serve(options, listen, port, tls, lambda url: _tell(here, url)))
+        asyncio.run(serve(options, listen, port, tls, lambda url: _tell(named, url)))
     except OSError as error:
         raise Refusal(f"cannot listen on {listen} port {port}: {error.strerror or error}") from error
 
 
-def _tell(here: Surroundings, url: str) -> None:
-    click.echo(f"dashboard of {here.home} at {url}; Ctrl-C ends it")
+def _named(here: Surroundings, homes: tuple[str, ...]) -> dict[str, Path]:
+    """The homes to serve by their names in addresses."""
+    if not homes:
+        return {"": here.home}
+    named: dict[str, Path] = {}
+    for each in homes:
+        name, equals, folder = each.rpartition("=")
+        path = Path(folder).expanduser().absolute()
+        name = name if equals else path.name
+        if not _NAME.fullmatch(name) or name in named:
+            seen = "twice" if name in named else repr(name)
+            raise click.UsageError(
+                f"--home {each}: got the name {seen}, expected one of letters, digits, . - _ for each (NAME=FOLDER)"
+            )
+        if not path.is_dir():
+            raise click.UsageError(f"--home {each}: there is no folder {path}")
+        named[name] = path
+    return named
+
+
+def _tell(homes: dict[str, Path], url: str) -> None:
     now = time.time()
-    if all(token.expired(now) for token in TokenStore(here.home).tokens()):
-        say("nobody can sign in yet: `tierdrill web token --name NAME --role admin` makes a token")
+    for name, home in homes.items():
+        at = f"{url}home/{name}/" if len(homes) > 1 else url
+        click.echo(f"dashboard of {home} at {at}; Ctrl-C ends it")
+        if all(token.expired(now) for token in TokenStore(home).tokens()):
+            say(f"{home}: nobody can sign in yet: `tierdrill web token --name NAME --role admin` makes a token")
 
 
-def _options(here: Surroundings, hosts: frozenset[str], *, secure: bool) -> Options:
+def _options(
+    here: Surroundings, homes: dict[str, Path], hosts: frozenset[str], *, secure: bool
+) -> list[Options]:
     from tierdrill.cli.commands.ops import tools
     from tierdrill.cli.drill_documents import read
     from tierdrill.process.programs import Program, program
     from tierdrill.web.dashboard_state import Options
 
-    command = program(Program.TIERDRILL, "--home", here.home, "--catalogue", here.catalogue, "--no-color")
-    return Options(here.home, here.catalogue, read, tuple(command), tools, hosts, secure)
+    names = tuple(homes) if len(homes) > 1 else ()
+    return [
+        Options(
+            home,
+            here.catalogue,
+            read,
+            tuple(program(Program.TIERDRILL, "--home", home, "--catalogue", here.catalogue, "--no-color")),
+            tools,
+            hosts,
+            secure,
+            name,
+            names,
+        )
+        for name, home in homes.items()
+    ]
 
 
 @command.group("token", invoke_without_command=True)
