@@ -76,9 +76,10 @@ def test_no_row_of_a_proof_is_as_required_under_an_override() -> None:
 
 def test_one_of_other_tiers_is_not_and_one_that_was_revoked_says_when() -> None:
     events = Run().events(shipped())
-    other = event(RuleLifted(**{**LIFTED, "tiers": "others"}), "override", ZERO + 5)
-    assert judge(with_events(events, other)).summary == judge(events).summary
-    assert judge(with_events(events, other)).notes == judge(events).notes
+    for elsewhere in ({"tiers": "others"}, {"environment": "staging"}):
+        other = event(RuleLifted(**{**LIFTED, **elsewhere}), "override", ZERO + 5)
+        assert judge(with_events(events, other)).summary == judge(events).summary
+        assert judge(with_events(events, other)).notes == judge(events).notes
     lifted = event(RuleLifted(**LIFTED), "override", ZERO + 5)
     revoked = RuleRestored(tiers="serving", tier="critical", rule="queue-limit", who="bob", why="over")
     found = judge(with_events(events, lifted, event(revoked, "override", ZERO + 9)))

@@ -10,7 +10,7 @@ from tests.judge.build import shipped
 from tierdrill.documents.models.protections import NEVER_LIFTED
 from tierdrill.history.audit_log import entries, verify
 from tierdrill.policy import rule_overrides
-from tierdrill.policy.rule_overrides import OverrideRefused, RuleOverride, grant, in_force, revoke
+from tierdrill.policy.rule_overrides import OverrideRefused, RuleOverride, grant, in_force, lifted_in, revoke
 
 TIERS = shipped().tiers
 ROLE = "incident-commander"
@@ -48,6 +48,22 @@ def test_it_can_be_granted_again_and_revoked(tmp_path: Path) -> None:
     with pytest.raises(OverrideRefused, match="no override of queue-limit of critical is in force"):
         revoke(tmp_path, TIERS, "critical", "queue-limit", role=ROLE, who="bob", why="over")
     assert verify(tmp_path).faults == ()
+
+
+def test_one_for_an_environment_lifts_nothing_elsewhere(tmp_path: Path) -> None:
+    here = lift(tmp_path, environment="staging")
+    assert str(here).startswith("queue-limit of critical in staging until ")
+    assert lifted_in(tmp_path, "serving", "staging") == {"critical/queue-limit": here.until}
+    assert lifted_in(tmp_path, "serving", "lab") == lifted_in(tmp_path, "others", "staging") == {}
+    everywhere = lift(tmp_path, seconds=600.0)
+    assert lifted_in(tmp_path, "serving", "lab") == {"critical/queue-limit": everywhere.until}
+    assert lifted_in(tmp_path, "serving", "staging") == {"critical/queue-limit": everywhere.until}
+    # A lab that an earlier version brought up does not say what it is of.
+    assert lifted_in(tmp_path, "", "") == {"critical/queue-limit": everywhere.until}
+    ended = revoke(tmp_path, TIERS, "critical", "queue-limit", role=ROLE, who="bob", why="over")
+    assert (ended, in_force(tmp_path)) == (everywhere, [here])
+    with pytest.raises(OverrideRefused, match="is in force; there is one for staging"):
+        revoke(tmp_path, TIERS, "critical", "queue-limit", role=ROLE, who="bob", why="over")
 
 
 @pytest.mark.parametrize(

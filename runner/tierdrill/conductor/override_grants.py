@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tierdrill.conductor.status import live_runs
+from tierdrill.documents.models.environment import Environment
 from tierdrill.documents.models.tiers import Tiers
 from tierdrill.history.events import event
 from tierdrill.history.history_store import HistoryError
@@ -31,17 +32,23 @@ class OverrideChange:
 
 
 def grant_override(
-    home: Path, tiers: Tiers, tier: str, rule: str, *, seconds: float, role: str, who: str, why: str
-) -> OverrideChange:
+    home: Path, tiers: Tiers, tier: str, rule: str, *,
+    seconds: float, role: str, who: str, why: str, environment: str = "",
+) -> OverrideChange:  # fmt: skip
     """Lift a rule from now on; OverrideRefused or AuditError, and nothing was lifted."""
-    granted = grant(home, tiers, tier, rule, seconds=seconds, role=role, who=who, why=why)
+    granted = grant(
+        home, tiers, tier, rule, seconds=seconds, role=role, who=who, why=why, environment=environment
+    )  # fmt: skip
     return _told(home, granted, said_of(granted))
 
 
-def revoke_override(home: Path, tiers: Tiers, tier: str, rule: str, *, role: str, who: str, why: str) -> OverrideChange:
+def revoke_override(
+    home: Path, tiers: Tiers, tier: str, rule: str, *, role: str, who: str, why: str, environment: str = ""
+) -> OverrideChange:
     """Let the rule hold again; errors as `grant_override`."""
-    ended = revoke(home, tiers, tier, rule, role=role, who=who, why=why)
-    return _told(home, ended, RuleRestored(tiers=ended.tiers, tier=tier, rule=rule, who=who, why=why))
+    ended = revoke(home, tiers, tier, rule, role=role, who=who, why=why, environment=environment)
+    said = RuleRestored(tiers=ended.tiers, tier=tier, rule=rule, who=who, why=why, environment=environment)
+    return _told(home, ended, said)
 
 
 def said_of(override: RuleOverride) -> RuleLifted:
@@ -49,20 +56,20 @@ def said_of(override: RuleOverride) -> RuleLifted:
     return RuleLifted(
         tiers=override.tiers, tier=override.tier, rule=override.rule, role=override.role, who=override.who,
         why=override.why, granted_at=override.granted_at, until=override.until,
+        environment=override.environment,
     )  # fmt: skip
 
 
-def note_in_force(home: Path, tiers: Tiers, note: Callable[[Payload, str], object]) -> None:
-    """Note in a run that begins which rules of its tiers are lifted."""
+def note_in_force(home: Path, environment: Environment, note: Callable[[Payload, str], object]) -> None:
+    """Note in a run that begins which rules of its environment's tiers are lifted."""
     for override in in_force(home):
-        if override.tiers == tiers.metadata.name:
+        if override.concerns(environment.tiers, environment.metadata.name):
             note(said_of(override), SOURCE)
 
 
 def _told(home: Path, override: RuleOverride, said: Payload) -> OverrideChange:
-    # What is in force, and not what was asked: of two people at once the later in the log decides.
-    until = next((one.until for one in in_force(home) if one.name == override.name), None)
-    told, untold = labs_of(home).lift(override.tier, override.rule, until)
+    # As is in force, and not as was asked: of two people at once the later in the log decides.
+    told, untold = labs_of(home).lift(override)
     return OverrideChange(override, tuple(told), (*untold, *_runs_untold(home, said)))
 
 

@@ -91,7 +91,7 @@ async def run_drill(setting: DrillSetting, options: RunOptions, listeners: Seque
         about = options.observed.about(plan) if options.observed is not None else {}
         recorder.note(provenance(plan, options.argv, options.author, options.origin, **about), "runner")
         if setting.environment.target == "lab":
-            note_in_force(options.home, setting.tiers, recorder.note)
+            note_in_force(options.home, setting.environment, recorder.note)
         kind = DrillRun if options.observed is None else partial(ObservedRun, options.observed)
         await kind(plan, records, recorder, home=options.home, tools=options.tools, kept=options.lab).go()
         return RunOutcome(plan.run, records.folder, _verdict(records.store, records.ledger, plan))

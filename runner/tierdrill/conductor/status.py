@@ -81,7 +81,13 @@ def look(home: Path) -> dict[str, Any]:
     else:
         halt = kill_switch(home).thrown()
     labs = [
-        {"name": lab.name, "state": lab.state, "run": lab.name if lab.name in live else None, "lost": list(lab.lost)}
+        {
+            "name": lab.name,
+            "state": lab.state,
+            "run": lab.name if lab.name in live else None,
+            "lost": list(lab.lost),
+            "environment": lab.environment,
+        }
         for lab in labs_of(home).standing()
     ]
     return {

@@ -154,7 +154,8 @@ class AlertmanagerConfig:
 class LabConfig:
     """A whole lab. A `discreet` one logs only what a production platform would: none of what is done to it.
 
-    `overrides` are rules that its gateways do not enforce until then: TIER/RULE to Unix seconds.
+    `overrides` are rules that its gateways do not enforce until then: TIER/RULE to Unix seconds. `environment` and
+    `tiers_document` name the documents that it was brought up from.
     """
 
     name: str
@@ -174,6 +175,8 @@ class LabConfig:
     startup_timeout_s: float = 30.0
     outlives_starter: bool = False
     discreet: bool = False
+    environment: str = ""
+    tiers_document: str = ""
     prometheus: PrometheusConfig = PrometheusConfig()
     alertmanager: AlertmanagerConfig = AlertmanagerConfig()
 

@@ -70,6 +70,8 @@ class LabState:
     skipped: Mapping[str, str] = field(default_factory=dict)
     processes: tuple[ProcessRecord, ...] = ()
     lost: tuple[str, ...] = ()
+    environment: str = ""
+    tiers_document: str = ""
 
     @property
     def login(self) -> Login:

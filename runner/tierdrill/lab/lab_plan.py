@@ -69,6 +69,8 @@ def lab_config(
             spare_slots_for_rank1=shape.spare_slots_rank1,
             restart_backoff_s=shape.restart_backoff,
             outlives_starter=outlives_starter,
+            environment=environment.metadata.name,
+            tiers_document=tiers.metadata.name,
             prometheus=PrometheusConfig(
                 binary=str(prometheus) if prometheus else None,
                 scrape_interval_s=environment.clock.scrape_interval,

@@ -29,7 +29,8 @@ class OverrideRefused(Explained):
 class RuleOverride:
     """A rule of a tier (of that Tiers document) that is lifted until then, as which role, by whom and why.
 
-    `number` is its entry in the audit log. Moments are Unix seconds.
+    `environment` is the one that it was granted for; empty for every one with these tiers. `number` is its entry in the
+    audit log. Moments are Unix seconds.
     """
 
     tiers: str
@@ -41,6 +42,11 @@ class RuleOverride:
     why: str
     granted_at: float
     number: int
+    environment: str = ""
+
+    def concerns(self, tiers: str, environment: str) -> bool:
+        """Whether it is about an environment with that Tiers document. What is not known (empty) may be either."""
+        return self.tiers in (tiers or self.tiers) and self.environment in ("", environment or self.environment)
 
     @property
     def name(self) -> str:
@@ -52,33 +58,45 @@ class RuleOverride:
         return {**asdict(self), "left": round(self.until - now, 1)}
 
     def __str__(self) -> str:
-        return f"{self.rule} of {self.tier} until {utc(self.until)}, by {self.who} as {self.role}: {self.why}"
+        where = f" in {self.environment}" if self.environment else ""
+        return f"{self.rule} of {self.tier}{where} until {utc(self.until)}, by {self.who} as {self.role}: {self.why}"
 
 
 def grant(
-    home: Path, tiers: Tiers, tier: str, rule: str, *, seconds: float, role: str, who: str, why: str
-) -> RuleOverride:
-    """Lift a rule from now on, instead of an override of the same rule; OverrideRefused, or AuditError where it cannot
-    be recorded.
+    home: Path, tiers: Tiers, tier: str, rule: str, *,
+    seconds: float, role: str, who: str, why: str, environment: str = "",
+) -> RuleOverride:  # fmt: skip
+    """Lift a rule from now on in that environment (empty: in every one with these tiers), instead of an override of the
+    same rule there; OverrideRefused, or AuditError where it cannot be recorded.
     """
     _may(tiers, tier, rule, role, why)
     if not SHORTEST_S <= seconds <= LONGEST_S:
         allowed = f"from {show_duration(SHORTEST_S)} to {show_duration(LONGEST_S)}"
         raise OverrideRefused(f"an override of {show_duration(seconds)}, expected {allowed}; it can be granted again")
-    before = _found(home, tiers, tier, rule)
+    before = _found(home, tiers, tier, rule, environment)
     until = round(time.time() + seconds, 3)
     state = {"tiers": tiers.metadata.name, "tier": tier, "rule": rule, "role": role, "until": until}
+    state |= {"environment": environment} if environment else {}
     entry = AuditEntry(who, GRANTED, f"{tier}/{rule}", why, before and {"until": before.until}, state)
     return _read(append(home, entry))
 
 
-def revoke(home: Path, tiers: Tiers, tier: str, rule: str, *, role: str, who: str, why: str) -> RuleOverride:
-    """Let the rule hold again; the override that ended. OverrideRefused where there is none in force."""
+def revoke(
+    home: Path, tiers: Tiers, tier: str, rule: str, *, role: str, who: str, why: str, environment: str = ""
+) -> RuleOverride:
+    """Let the rule hold again where it was lifted for that environment (empty: for all); the override that ended.
+    OverrideRefused where there is none in force.
+    """
     _may(tiers, tier, rule, role, why)
-    before = _found(home, tiers, tier, rule)
+    before = _found(home, tiers, tier, rule, environment)
     if before is None:
-        raise OverrideRefused(f"no override of {rule} of {tier} is in force")
+        mine = (tiers.metadata.name, f"{tier}/{rule}")
+        others = [one.environment or "every environment" for one in in_force(home) if (one.tiers, one.name) == mine]
+        hint = f"; there is one for {listed(others)}" if others else ""
+        where = f" in {environment}" if environment else ""
+        raise OverrideRefused(f"no override of {rule} of {tier}{where} is in force{hint}")
     state = {"tiers": before.tiers, "tier": tier, "rule": rule, "role": before.role, "until": before.until}
+    state |= {"environment": environment} if environment else {}
     append(home, AuditEntry(who, REVOKED, before.name, why, state))
     return before
 
@@ -88,12 +106,12 @@ def in_force(home: Path, at: float | None = None) -> list[RuleOverride]:
     counts now, although its time is rounded up, or the clock was put back since.
     """
     now = time.time() if at is None else at
-    found: dict[tuple[str, str], RuleOverride] = {}
+    found: dict[tuple[str, str, str], RuleOverride] = {}
     for entry in entries(home, "override."):
         state = entry.after if entry.what == GRANTED else entry.before
         if not isinstance(state, dict) or (at is not None and entry.at > at):
             continue
-        key = (str(state.get("tiers")), entry.about)
+        key = (str(state.get("tiers")), str(state.get("environment", "")), entry.about)
         if entry.what == GRANTED:
             found[key] = _read(entry)
         else:
@@ -101,16 +119,25 @@ def in_force(home: Path, at: float | None = None) -> list[RuleOverride]:
     return sorted((one for one in found.values() if now < one.until), key=lambda one: one.until)
 
 
-def _found(home: Path, tiers: Tiers, tier: str, rule: str) -> RuleOverride | None:
-    mine = (tiers.metadata.name, f"{tier}/{rule}")
-    return next((one for one in in_force(home) if (one.tiers, one.name) == mine), None)
+def lifted_in(home: Path, tiers: str, environment: str) -> dict[str, float]:
+    """What is lifted in an environment with that Tiers document, `TIER/RULE`, and until when (Unix seconds)."""
+    found: dict[str, float] = {}
+    for one in in_force(home):
+        if one.concerns(tiers, environment):
+            found[one.name] = max(one.until, found.get(one.name, 0.0))
+    return found
+
+
+def _found(home: Path, tiers: Tiers, tier: str, rule: str, environment: str) -> RuleOverride | None:
+    mine = (tiers.metadata.name, environment, f"{tier}/{rule}")
+    return next((one for one in in_force(home) if (one.tiers, one.environment, one.name) == mine), None)
 
 
 def _read(entry: AuditEntry) -> RuleOverride:
     state = entry.after
     return RuleOverride(
         tiers=state["tiers"], tier=state["tier"], rule=state["rule"], role=state["role"], until=float(state["until"]),
-        who=entry.who, why=entry.why, granted_at=entry.at, number=entry.n,
+        who=entry.who, why=entry.why, granted_at=entry.at, number=entry.n, environment=state.get("environment", ""),
     )  # fmt: skip
 
 

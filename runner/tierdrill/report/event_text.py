@@ -195,7 +195,8 @@ def _run(said: object) -> Told:
         case run.LedgerOpen(faults=left) if left:
             return f"STILL INJECTED: {plain(left)}", "bad"
         case run.RuleLifted() as one:
-            return f"OVERRIDE: {one.rule} of {one.tier} lifted by {one.who} as {one.role}: {one.why}", "warn"
+            where = f" in {one.environment}" if one.environment else ""
+            return f"OVERRIDE: {one.rule} of {one.tier}{where} lifted by {one.who} as {one.role}: {one.why}", "warn"
         case run.RuleRestored() as one:
             return f"override revoked: {one.rule} of {one.tier} holds again, by {one.who}: {one.why}", "info"
         case run.RunNote(text=text):

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from tierdrill.documents.catalogue import Catalogue
     from tierdrill.documents.models.environment import Environment
     from tierdrill.documents.models.tiers import Tiers
+    from tierdrill.targets.lab.labs import LabStanding
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ def _labs(home: Path, catalogue: Catalogue, settings: dict[str, DrillSetting]) -
         if lab.name not in settings and (found := _setting_of_run(home, lab.name)) is not None:
             settings[lab.name] = found
         setting = settings.get(lab.name)
-        environment = setting.environment if setting else _kept_environment(catalogue, lab.name)
+        environment = setting.environment if setting else _kept_environment(catalogue, lab)
         if environment is None:
             continue
         tiers = setting.tiers if setting else catalogue.tiers[environment.tiers]
@@ -80,12 +81,14 @@ def _setting_of_run(home: Path, run: str) -> DrillSetting | None:
     return DrillSetting.from_json(dict(said.setting)) if isinstance(said, RunStarted) and said.setting else None
 
 
-def _kept_environment(catalogue: Catalogue, lab: str) -> Environment | None:
-    """The environment that a kept lab was started from: of its name, or the catalogue's only one or the one named lab,
-    as `tierdrill lab up` chooses.
+def _kept_environment(catalogue: Catalogue, lab: LabStanding) -> Environment | None:
+    """The environment that a kept lab was started from, as the lab says; where it does not, that of its name, or as
+    `tierdrill lab up` chooses.
     """
     labs = {name: one for name, one in catalogue.environments.items() if one.target == "lab"}
-    return labs.get(lab) or labs.get("lab") or next(iter(labs.values()), None)
+    if lab.environment:
+        return labs.get(lab.environment)
+    return labs.get(lab.name) or labs.get("lab") or next(iter(labs.values()), None)
 
 
 def _platforms(catalogue: Catalogue) -> Iterator[Place]:

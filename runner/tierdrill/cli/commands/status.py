@@ -90,13 +90,18 @@ def _keeper(fault: dict[str, Any]) -> str:
     return f"NOT OWNED BY ANY RUN{timer}"
 
 
+def _in(told: dict[str, Any]) -> str:
+    environment = told.get("environment")
+    return f" in {environment}" if environment and environment != told.get("name") else ""
+
+
 def _lines(found: dict[str, Any]) -> list[str]:
     lines = [f"home {found['home']}"]
     if halt := found["halt"]:
         since = utc(halt["at"])
         lines.append(f"HALTED by {halt['author']} since {since}: {halt['reason']} (tierdrill resume lifts it)")
     lines += [
-        f"OVERRIDE: {one['rule']} of {one['tier']} is lifted for {one['left']:g} s more, "
+        f"OVERRIDE: {one['rule']} of {one['tier']}{_in(one)} is lifted for {one['left']:g} s more, "
         f"by {one['who']} as {one['role']}: {one['why']} (tierdrill tiers override revoke)"
         for one in found["overrides"]
     ]
@@ -121,7 +126,7 @@ def _lines(found: dict[str, Any]) -> list[str]:
             "dead": "is dead (stale state file)",
             "unreadable": f"may be up: its state file in {found['home']}/labs/{lab['name']} cannot be read",
         }
-        lines.append(f"lab {lab['name']} {state[lab['state']]}")
+        lines.append(f"lab {lab['name']}{_in(lab)} {state[lab['state']]}")
     if not found["labs"]:
         lines.append("no labs up")
     for lock in found["locks"]:

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from tierdrill.cli.completion import complete_rule, complete_tier
-from tierdrill.cli.drill_documents import whole_catalogue
+from tierdrill.cli.drill_documents import environment_files, whole_catalogue
 from tierdrill.cli.errors import INCONCLUSIVE, Refusal, say
 from tierdrill.cli.folders import Surroundings, author
-from tierdrill.cli.options import Duration, echo_json, json_option, table
+from tierdrill.cli.options import Duration, echo_json, environment_option, json_option, table
 from tierdrill.text import utc
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 def _decision(command: Function) -> Function:
     for option in (
         click.option("--author", "by", help="Author [default: git's identity, else the user]."),
+        environment_option("Environment that it is for [default: every one with these tiers]."),
         click.option("--tiers", "document", metavar="NAME", help="Tiers document, where several have such a tier."),
         click.option(
             "--as", "role", required=True, metavar="ROLE", help="Role that decides: rights.override of the tier."
@@ -55,6 +56,7 @@ def grant(
     reason: str,
     role: str,
     document: str | None,
+    environment: str | None,
     by: str | None,
     seconds: float,
 ) -> int:
@@ -66,10 +68,11 @@ def grant(
     """
     from tierdrill.conductor.override_grants import grant_override
 
-    tiers = _tiers(here, tier, document)
+    tiers, where = _tiers(here, tier, document, environment)
     change = grant_override(
-        here.home, tiers, tier, rule, seconds=seconds, role=role, who=by or author(), why=" ".join(reason.split())
-    )
+        here.home, tiers, tier, rule, seconds=seconds, role=role, who=by or author(), why=" ".join(reason.split()),
+        environment=where,
+    )  # fmt: skip
     click.echo(f"lifted: {change.override}")
     return _reached(change)
 
@@ -78,13 +81,16 @@ def grant(
 @_decision
 @click.pass_obj
 def revoke(
-    here: Surroundings, tier: str, rule: str, reason: str, role: str, document: str | None, by: str | None
-) -> int:
+    here: Surroundings, tier: str, rule: str, reason: str, role: str, document: str | None, environment: str | None,
+    by: str | None,
+) -> int:  # fmt: skip
     """Let a rule of TIER hold again before its override runs out. Exit code 3 where a lab could not be told."""
     from tierdrill.conductor.override_grants import revoke_override
 
-    tiers = _tiers(here, tier, document)
-    change = revoke_override(here.home, tiers, tier, rule, role=role, who=by or author(), why=" ".join(reason.split()))
+    tiers, where = _tiers(here, tier, document, environment)
+    change = revoke_override(
+        here.home, tiers, tier, rule, role=role, who=by or author(), why=" ".join(reason.split()), environment=where
+    )
     click.echo(f"revoked: {rule} of {tier} holds again")
     return _reached(change)
 
@@ -109,16 +115,29 @@ def show(here: Surroundings, rules: bool, as_json: bool) -> None:
         echo_json({"overrides": [one.plain(now) for one in found]})
         return
     rows = [
-        (one.tier, one.rule, utc(one.until), f"{one.until - now:.0f} s", one.who, one.role, one.why) for one in found
-    ]
-    click.echo(table(rows, ("tier", "rule", "until", "left", "by", "as", "why")) or "no overrides in force")
+        (
+            one.tier, one.rule, one.environment or "every one", utc(one.until), f"{one.until - now:.0f} s", one.who,
+            one.role, one.why,
+        )
+        for one in found
+    ]  # fmt: skip
+    head = ("tier", "rule", "environment", "until", "left", "by", "as", "why")
+    click.echo(table(rows, head) or "no overrides in force")
 
 
-def _tiers(here: Surroundings, tier: str, document: str | None) -> Tiers:
-    """The Tiers document that has that tier."""
+def _tiers(here: Surroundings, tier: str, document: str | None, environment: str | None) -> tuple[Tiers, str]:
+    """The Tiers document that has that tier, and the name of the environment, if one was given."""
     from tierdrill.documents.problems import listed, none_named
 
-    every = whole_catalogue(here.catalogue).tiers
+    name, extra = environment_files(here.catalogue, environment) if environment is not None else ("", [])
+    catalogue = whole_catalogue(here.catalogue, extra)
+    every = catalogue.tiers
+    if name:
+        if name not in catalogue.environments:
+            raise Refusal(f"--environment: {none_named('environment', name, catalogue.environments)}")
+        if document is not None and document != catalogue.environments[name].tiers:
+            raise Refusal(f"--tiers: environment {name} has tiers {catalogue.environments[name].tiers}")
+        document = catalogue.environments[name].tiers
     if document is not None and document not in every:
         raise Refusal(f"--tiers: {none_named('Tiers document', document, every)}")
     found = [
@@ -128,7 +147,7 @@ def _tiers(here: Surroundings, tier: str, document: str | None) -> Tiers:
         raise Refusal(none_named("tier", tier, [each.name for one in every.values() for each in one.tiers]))
     if len(found) > 1:
         raise Refusal(f"tier {tier} is in {listed(one.metadata.name for one in found)}: say which with --tiers")
-    return found[0]
+    return found[0], name
 
 
 def _reached(change: OverrideChange) -> int:

@@ -286,6 +286,7 @@ class RuleLifted(Payload, kind="rule.lifted"):
     why: str
     granted_at: float
     until: float
+    environment: str = ""
 
 
 class RuleRestored(Payload, kind="rule.restored"):
@@ -296,6 +297,7 @@ class RuleRestored(Payload, kind="rule.restored"):
     rule: str
     who: str
     why: str
+    environment: str = ""
 
 
 class RunNote(Payload, kind="run.note"):

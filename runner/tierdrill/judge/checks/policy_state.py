@@ -17,8 +17,12 @@ EXCUSABLE = frozenset({Status.FAILED, Status.INCONCLUSIVE})
 
 def lifted_rules(events: Sequence[Event], setting: DrillSetting) -> list[RuleLifted]:
     """The overrides under which the run was made, or a part of it."""
-    mine = setting.tiers.metadata.name
-    return [said for _, said in each(events, RuleLifted) if said.tiers == mine]
+    mine = setting.environment
+    return [
+        said
+        for _, said in each(events, RuleLifted)
+        if said.tiers == mine.tiers and said.environment in ("", mine.metadata.name)
+    ]
 
 
 def maintenance_of(setting: DrillSetting, span: tuple[float, float]) -> list[Maintenance]:
@@ -47,10 +51,12 @@ def policy_notes(
     events: Sequence[Event], lifted: Sequence[RuleLifted], declared: Sequence[Maintenance]
 ) -> tuple[str, ...]:
     """What a reader of the verdict must know of it."""
-    restored = {(said.tier, said.rule): (event.at, said.who) for event, said in each(events, RuleRestored)}
+    restored = {
+        (said.environment, said.tier, said.rule): (event.at, said.who) for event, said in each(events, RuleRestored)
+    }
     notes = []
     for said in lifted:
-        until, by = restored.get((said.tier, said.rule), (said.until, ""))
+        until, by = restored.get((said.environment, said.tier, said.rule), (said.until, ""))
         end = f"until {by} revoked it at {utc(until)}" if by and until < said.until else f"until {utc(said.until)}"
         who = f"by {said.who} as {said.role}: {said.why}"
         notes.append(f"Override: {said.rule} of {said.tier} was lifted from {utc(said.granted_at)} {end}, {who}.")

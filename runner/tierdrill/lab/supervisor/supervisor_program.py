@@ -66,6 +66,8 @@ def first_state(config: LabConfig, document: Mapping[str, Any], folder: Path, ad
         supervisor=ProcessRecord(PROGRAM, PROGRAM, me(), os.getpgrp(), address),
         created_at=time.time(),
         skipped=skipped,
+        environment=config.environment,
+        tiers_document=config.tiers_document,
     )
 
 

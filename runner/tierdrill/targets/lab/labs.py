@@ -18,6 +18,7 @@ from tierdrill.lab.lab_files import (
     supervisor_lives,
     unreadable_labs,
 )
+from tierdrill.policy.rule_overrides import RuleOverride, lifted_in
 from tierdrill.targets.base import Endpoint, Endpoints, TargetError
 
 MENDED_WITHIN_S = 15.0
@@ -40,11 +41,15 @@ def endpoints_of(lab: LabState) -> Endpoints:
 
 @dataclass(frozen=True)
 class LabStanding:
-    """How a lab is: `up`, `broken` (a process ended and is not yet started again), `dead` or `unreadable`."""
+    """How a lab is: `up`, `broken` (a process ended and is not yet started again), `dead` or `unreadable`.
+
+    `environment` is the one that it was brought up from; empty where its files do not tell.
+    """
 
     name: str
     state: str
     lost: tuple[str, ...] = ()
+    environment: str = ""
 
 
 @dataclass(frozen=True)
@@ -100,8 +105,8 @@ class Labs:
                 found |= {str(lease["name"]): str(lease["state"]) for lease in client.leases()}
         return found
 
-    def lift(self, tier: str, rule: str, until: float | None) -> tuple[list[str], list[str]]:
-        """Lift a rule of a tier in the gateways of every lab with that tier, until then (None: let it hold again).
+    def lift(self, override: RuleOverride) -> tuple[list[str], list[str]]:
+        """Lift the rule, or let it hold again, in the gateways of every lab that it is about, as is in force there.
 
         The labs that do so now, and what went wrong with the others.
         """
@@ -109,10 +114,13 @@ class Labs:
 
         told, untold = [], []
         for state in running_labs(self.home):
+            if not override.concerns(state.tiers_document, state.environment):
+                continue
+            until = lifted_in(self.home, state.tiers_document, state.environment).get(override.name)
             try:
                 with LabClient(state) as client:
-                    if any(tier in fractions for fractions in client.gateways("shed").values()):
-                        client.to_gateways("overrides", {f"{tier}/{rule}": until})
+                    if any(override.tier in fractions for fractions in client.gateways("shed").values()):
+                        client.to_gateways("overrides", {override.name: until})
                         told.append(state.name)
             except LabError as error:
                 untold.append(str(error))
@@ -135,6 +143,6 @@ class Labs:
 
 def _standing(state: LabState) -> LabStanding:
     if not supervisor_lives(state):
-        return LabStanding(state.name, "dead")
+        return LabStanding(state.name, "dead", (), state.environment)
     lost = tuple(lost_parts(state)) if state.ready else ()
-    return LabStanding(state.name, "broken" if lost else "up", lost)
+    return LabStanding(state.name, "broken" if lost else "up", lost, state.environment)

@@ -14,7 +14,7 @@ from tierdrill.lab.supervisor.lab_start import start_lab_async
 from tierdrill.monitoring.alertmanager_config import alertmanager_config
 from tierdrill.monitoring.binaries import MonitoringUnavailable, require
 from tierdrill.monitoring.prometheus_rules import prometheus_rules
-from tierdrill.policy.rule_overrides import in_force
+from tierdrill.policy.rule_overrides import lifted_in
 from tierdrill.process.child import SpawnError
 from tierdrill.targets.base import Opening, TargetError
 from tierdrill.targets.lab.labs import Labs
@@ -48,7 +48,9 @@ def config_of(
 async def bring_up(home: Path, config: LabConfig, on_pid: Callable[[int], None]) -> LabState:
     """Start a lab, with the overrides in force; TargetError with the supervisor's own words if it does not come up."""
     names = {tier.name for tier in config.tiers}
-    config = replace(config, overrides={one.name: one.until for one in in_force(home) if one.tier in names})
+    lifted = lifted_in(home, config.tiers_document, config.environment)
+    mine = {name: until for name, until in lifted.items() if name.partition("/")[0] in names}
+    config = replace(config, overrides=mine)
     try:
         state, child = await start_lab_async(config, home)
     except (SpawnError, NoSuchLab) as error:
