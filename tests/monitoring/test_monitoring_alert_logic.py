@@ -303,6 +303,19 @@ class TestUnhealthy:
         check_scenario(tmp_path, series, [Expected(30, firing("GpuUnhealthy"), fires)])
 
 
+class TestPcieReplays:
+    @pytest.mark.parametrize(
+        ("lasts_s", "per_second", "fires"), [(BLIP_S + 0.5, 20, 0), (FAULT_S, 20, 1), (FAULT_S, 0.1, 0)]
+    )
+    def test_a_link_that_replays_opens_a_ticket(
+        self, tmp_path: Path, lasts_s: float, per_second: float, fires: int
+    ) -> None:
+        replays = counter(between(10, 10 + lasts_s, TOTAL_S, per_second, 0))
+        series = {**_alive(), f"DCGM_FI_DEV_PCIE_REPLAY_COUNTER{{{TestGpu.LABELS}}}": replays}
+        alert = firing("PcieReplayHigh", node="node-2", gpu="1", UUID="GPU-node-2-1", severity="ticket")
+        check_scenario(tmp_path, series, [*never(alert, 5, 15.5), Expected(18, alert, fires), Expected(39, alert, 0)])
+
+
 class TestPowerCap:
     LABELS = TestGpu.LABELS
 

@@ -6,6 +6,7 @@ import json
 import time
 import tracemalloc
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -291,6 +292,36 @@ def test_an_xid_without_an_action_of_its_own_is_refused(tmp_path: Path) -> None:
     for kind, xid in (("gpu-xid", 74), ("gpu-xid", 500), ("gpu-xid-flood", 74)):
         with pytest.raises(TargetError, match=f"XID {xid} has no action of its own, expected 13, 31"):
             LAB_FAULTS[kind].bind(cast(LabClient, lab), lab.state(), {"node": "node-1", "gpu": 0, "xid": xid})
+
+
+def test_replays_are_counted_by_its_nodes_agent_and_stop(tmp_path: Path) -> None:
+    lab, fault = Lab(tmp_path, None), LAB_FAULTS["gpu-pcie-replays"]
+    client = cast(LabClient, lab)
+    p = checked_parameters("gpu-pcie-replays", {"node": "node-1", "per_second": 500})
+    p |= fault.bind(client, lab.state(), p)
+    assert fault.gone(client, p).seen and not fault.landed(client, p).seen
+    fault.inject(client, p)
+    assert await_proof(lambda: fault.landed(client, p), 5.0).seen and not fault.gone(client, p).seen
+    assert "DCGM_FI_DEV_PCIE_REPLAY_COUNTER" in {metric.name for metric in lab.board.collect()}
+    OFF_BUS.inject(client, {**p, **OFF_BUS.bind(client, lab.state(), p)})
+    assert not fault.landed(client, p).seen and not fault.gone(client, p).seen, "a GPU off the bus counts nothing"
+    OFF_BUS.revert(client, p)
+    fault.revert(client, p)
+    fault.revert(client, p)
+    assert await_proof(lambda: fault.gone(client, p), 5.0).seen
+    lab.silent = True
+    assert not fault.gone(client, p).seen
+    lab.power = "off"
+    assert fault.gone(client, p).seen
+
+
+def test_replays_add_up_over_changes_of_other_settings() -> None:
+    flaky = gpu.Settings(pcie_replays_per_s=10)
+    tracked, _ = gpu.advance(gpu.Tracked(), flaky, 100.0)
+    tracked, _ = gpu.advance(tracked, replace(flaky, clock_factor=0.5), 102.0)
+    assert gpu.pcie_replays(tracked, 103.0) == pytest.approx(30)
+    tracked, _ = gpu.advance(tracked, gpu.Settings(), 103.0)
+    assert gpu.pcie_replays(tracked, 200.0) == pytest.approx(30)
 
 
 @pytest.mark.parametrize("answer", [b"data: [DONE]\n\n", b"data: nonsense\n\n", b"plain words\n", b""])

@@ -16,6 +16,7 @@ INFRASTRUCTURE_LABELS: Mapping[str, tuple[str, ...]] = {
     "GpuUnhealthy": ("node", "gpu", "UUID", "severity"),
     "GpuPowerCap": ("node", "gpu", "UUID", "severity"),
     "GpuThermalThrottle": ("node", "gpu", "UUID", "severity"),
+    "PcieReplayHigh": ("node", "gpu", "UUID", "severity"),
     "NetworkDegraded": ("node", "gateway", "severity"),
     "EndpointUnreachable": ("node", "gateway", "severity"),
     "RouterDown": ("gateway", "severity"),

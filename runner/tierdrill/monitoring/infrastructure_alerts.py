@@ -24,6 +24,7 @@ HOLD_S: Mapping[str, float] = {
     "GpuUnhealthy": 3.0,
     "GpuPowerCap": 3.0,
     "GpuThermalThrottle": 3.0,
+    "PcieReplayHigh": 6.0,
     "NetworkDegraded": 3.5,
     "EndpointUnreachable": 3.5,
     "RouterDown": 4.0,
@@ -45,6 +46,7 @@ is seen true for at most D plus one scrape, so `for` must exceed that:
 - ReplicaEjected: the first ejection lasts 2 s, its trial ends it or begins one of 4 s; SCRAPES_BETWEEN_EJECTIONS come
   on top.
 - NetworkDegraded, EndpointUnreachable: the same and one probe period (0.5 s), for a link shows in the probes only.
+- PcieReplayHigh: the same and the window over which replays are counted (3 s in the lab), for each is in it that long.
 - NodeNotReady, ServingCapacityLow: 2 s suffice, as the control plane's own grace (2 s without a heartbeat) has passed
   before. Both have the same value on purpose: a node's loss is both, and the playbook that the first one starts ends
   the second.
@@ -61,6 +63,9 @@ KEEP_S: Mapping[str, float] = {"ServingCapacityLow": 3.0, "GpuThermalThrottle": 
   alert would resolve for as long as a start takes (on a cluster longer), and what is shed be let in again meanwhile.
 - GpuThermalThrottle: a GPU that has only just cooled, without work, is hot again as soon as it has some.
 """
+
+REPLAYS_MAX = 8
+"""PCIe replays a minute. A link that is well has none for hours; audits of GPU clouds take more for a defect."""
 
 PROBE_SLOW_S = 0.1
 """A health probe on one site's network takes a few milliseconds; 0.1 s is no longer the same network."""
@@ -81,6 +86,7 @@ def _on_node(series: str) -> str:
 
 _NODE_READY = f"max by (node) ({NODE_READY_SERIES}) == 1"
 _NODE_METRICS = f"count by (node) ({_on_node('DCGM_FI_DEV_XID_ERRORS')})"
+_REPLAYS = "60 * rate(DCGM_FI_DEV_PCIE_REPLAY_COUNTER[%s])"
 _PICKER_LOST = "min by (gateway) (tierdrill_picker_up) == 0"
 _FAILS_OPEN = 'max by (gateway) (tierdrill_flag{flag="fail_open"}) == 1'
 _READY_PODS = (
@@ -188,6 +194,14 @@ def infrastructure_alerts(clock: Clock, slower_s: float = 0.0) -> list[dict[str,
             " -q -d POWER), the rack's budget and the power supplies.",
         ),
         *(_thermal_throttle(severity, whom, ranks) for severity, whom, ranks in _THROTTLE_SEVERITIES),
+        _alert(
+            "PcieReplayHigh",
+            f"max by (node, gpu, UUID) ({_on_node(_REPLAYS % promql_duration(scaled('5m', clock)))}) > {REPLAYS_MAX:g}",
+            "ticket",
+            "The PCIe link of GPU {{ $labels.gpu }} of {{ $labels.node }} replays {{ $value | humanize }} a minute",
+            "The GPU ({{ $labels.UUID }}) works and nothing is slow yet; a link like this ends with XID 79. Take the"
+            " node out at the next quiet hour and have the card, its riser and its cables looked at.",
+        ),
         _alert(
             "NetworkDegraded",
             f"min by (node, gateway) (tierdrill_upstream_probe_seconds and on (replica) ({_READY_PODS})) >"

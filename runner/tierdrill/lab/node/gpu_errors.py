@@ -26,6 +26,7 @@ _RANGES: Mapping[str, tuple[float, float]] = {
     "power_w": (0, 2000),
     "clock_factor": (0, 1),
     "utilization": (0, 100),
+    "pcie_replays_per_s": (0, 10_000),
 }
 _T = TypeVar("_T")
 XID_WINDOW_S = 300.0
@@ -53,6 +54,7 @@ class Settings:
     clock_factor: float = 1.0
     utilization: float | None = None
     throttle: str | None = None
+    pcie_replays_per_s: float = 0.0
     allocatable: bool = True
 
     @property
@@ -96,6 +98,8 @@ class Tracked:
     settings: Settings = field(default_factory=Settings)
     last_xid: int = 0
     tripped_at: float | None = None
+    settings_at: float = 0.0  # unix time since which they are these
+    replays_before: float = 0.0  # PCIe replays until then
     xids: tuple[tuple[float, int, int], ...] = ()  # (unix time, xid, how many from then on) within the window
 
 
@@ -170,11 +174,17 @@ def advance(tracked: Tracked, settings: Settings, now: float) -> tuple[Tracked, 
     A trip is a change of (mode, xid) that names an Xid. An Xid with mode `healthy` is the kind nobody should act on
     (13, 43, 45, 63): it is reported, and the GPU works on.
     """
+    tracked = replace(tracked, replays_before=pcie_replays(tracked, now), settings_at=now)
     before = (tracked.settings.mode, tracked.settings.effective_xid)
     after = (settings.mode, settings.effective_xid)
     if before == after:
         return replace(tracked, settings=settings), None
     return replace(tracked, settings=settings, tripped_at=None if settings.works else now), settings.effective_xid
+
+
+def pcie_replays(tracked: Tracked, now: float) -> float:
+    """How often its PCIe link had to send something again since boot."""
+    return tracked.replays_before + tracked.settings.pcie_replays_per_s * max(0.0, now - tracked.settings_at)
 
 
 def reported(tracked: Tracked, xid: int, now: float, count: int = 1) -> Tracked:

@@ -29,6 +29,7 @@ _READINGS = {
     "utilization": ("DCGM_FI_DEV_GPU_UTIL", "GPU utilization (in %), emulated."),
     "used_mib": ("DCGM_FI_DEV_FB_USED", "Framebuffer memory used (in MiB), emulated."),
     "free_mib": ("DCGM_FI_DEV_FB_FREE", "Framebuffer memory free (in MiB), emulated."),
+    "pcie_replays": ("DCGM_FI_DEV_PCIE_REPLAY_COUNTER", "Total number of PCIe retries, emulated."),
 }
 """Of each field of Telemetry, dcgm-exporter's name and help."""
 
@@ -59,9 +60,10 @@ class Telemetry:
     utilization: float
     used_mib: float
     free_mib: float
+    pcie_replays: int
 
 
-def telemetry(spec: GpuConfig, settings: gpu.Settings, users: Iterable[GpuUser]) -> Telemetry:
+def telemetry(spec: GpuConfig, settings: gpu.Settings, users: Iterable[GpuUser], pcie_replays: float = 0) -> Telemetry:
     """Plausible readings from the load, unless an override says otherwise."""
     present = list(users)
     load = max((user.busy for user in present), default=0.0)
@@ -77,6 +79,7 @@ def telemetry(spec: GpuConfig, settings: gpu.Settings, users: Iterable[GpuUser])
         100 * load if settings.utilization is None else settings.utilization,
         used,
         spec.memory_gib * 1024 - used,
+        int(pcie_replays),
     )
 
 
@@ -233,8 +236,11 @@ class GpuBoard(Collector):
         return [*gauges.values(), last_xid, health, counts, lines]
 
     def _reading(self, spec: GpuConfig) -> Telemetry | None:
-        settings = self._tracked[spec.index].settings
-        return None if settings.mode in gpu.OFF_BUS_MODES else telemetry(spec, settings, self._users(spec.index))
+        tracked = self._tracked[spec.index]
+        if tracked.settings.mode in gpu.OFF_BUS_MODES:
+            return None
+        replays = gpu.pcie_replays(tracked, time.time())
+        return telemetry(spec, tracked.settings, self._users(spec.index), replays)
 
     def _advance(self, spec: GpuConfig, settings: gpu.Settings) -> bool:
         before = self._tracked[spec.index]
