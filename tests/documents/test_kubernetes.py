@@ -68,7 +68,7 @@ def test_what_is_needed_is_little(tmp_path: Path) -> None:
         ),
         (
             GOOD_SETTINGS + "  names: {node-2: {hosting: critical, name: x}}\n",
-            "13:11: names.node-2 says not which; name: its name in the cluster, or hosting: a tier",
+            "13:11: names.node-2 says not which; name: its name in the cluster, or hosting: a tier, or serves: a model",
         ),
         (
             GOOD_SETTINGS + "  names: {node-2: {hosting: gold}}\n",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -110,10 +111,12 @@ def real_size(environment: Environment, side: Side, inventory: Path | None) -> S
     if environment.target != "kubernetes" or environment.kubernetes is None:
         return side.size
     from tierdrill.targets.kubernetes.connect import Cluster
+    from tierdrill.targets.kubernetes.monitoring_client import gpus_of_pods
     from tierdrill.targets.kubernetes.survey import survey
 
     with closing(Cluster.of(environment.kubernetes)) as cluster:
-        names = survey(cluster, environment.kubernetes).names(environment.kubernetes, side.workloads)
+        there = replace(survey(cluster, environment.kubernetes), gpus=gpus_of_pods(environment))
+        names = there.names(environment.kubernetes, side.workloads)
     counts: dict[str, int] = {model.name: 0 for model in side.workloads.models}
     for alias in names.replicas:
         model = alias.rpartition("-")[0]

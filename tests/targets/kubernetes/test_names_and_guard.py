@@ -15,6 +15,7 @@ from tierdrill.documents.label_selectors import Selector
 from tierdrill.documents.models.kubernetes import KubernetesSettings
 from tierdrill.documents.models.workloads import Model, Route, Workloads
 from tierdrill.targets.base import TargetError
+from tierdrill.targets.kubernetes.cluster_place import names_from
 from tierdrill.targets.kubernetes.guard import (
     budget_objections,
     homeless,
@@ -98,6 +99,42 @@ def test_the_document_may_choose_nodes_and_pods() -> None:
         named(there, pods, names={"node-2": {"hosting": "critical", "pick": 3}})
     with pytest.raises(TargetError, match="no node named q"):
         named(there, names={"node-2": {"name": "q"}})
+
+
+def serving(names: dict[str, dict[str, Any]], gpus: dict[str, int]) -> NameTable:
+    """Three nodes that are called as the lab's are; the reasoner and an assistant are on the last."""
+    there = [node("node-1"), node("node-2"), node("node-3")]
+    of = {"assistant": ("node-3", "node-2", "node-1"), "reasoner": ("node-3",)}
+    pods = [
+        pod(f"{model}-{host}", host, created=number, labels={"m": model})
+        for model, hosts in of.items()
+        for number, host in enumerate(hosts)
+    ]
+    told = settings(models={model: {"m": model} for model in of}, names=names)
+    return table_of(told, workloads(*of), there, {"critical": pods}, [], gpus=gpus)
+
+
+def test_a_name_may_stand_for_what_serves_a_model() -> None:
+    names = {"node-1": {"serves": "reasoner"}, "node-2": {"serves": "assistant"}, "node-1/1": {"serves": "reasoner"}}
+    table = serving(names, {"reasoner-node-3": 3, "assistant-node-3": 1})
+    assert real(table) == {
+        "node-1": "node-3", "node-2": "node-1", "node-3": "node-2", "node-1/1": "node-3/3", "node-1/3": "node-3/1",
+        "assistant-0": "assistant-node-3", "assistant-1": "assistant-node-1", "assistant-2": "assistant-node-2",
+        "reasoner-0": "reasoner-node-3",
+    }  # fmt: skip
+    assert [table.gpu_number("node-1", gpu) for gpu in range(4)] == [0, 3, 2, 1]
+    assert table.alias("gpu", "node-3/3") == "node-1/1" and table.alias("gpu", "node-2/3") == "node-3/3"
+    assert table.renamed({"node": "node-3", "gpu": "3"}) == {"node": "node-1", "gpu": "1"}
+    assert names_from(table.plain()).gpus == table.gpus
+
+
+def test_a_name_for_what_nothing_serves_is_refused() -> None:
+    with pytest.raises(TargetError, match=r"names.node-2: 0 nodes .* serve reasoner, expected 1"):
+        serving({"node-1": {"serves": "reasoner"}, "node-2": {"serves": "reasoner"}}, {})
+    with pytest.raises(TargetError, match=r"names.node-2/0: node-2 \(node-2\) serves no reasoner"):
+        serving({"node-2/0": {"serves": "reasoner"}}, {})
+    with pytest.raises(TargetError, match=r"names.node-3/0: .* Prometheus tells of 0 GPUs of reasoner-node-3"):
+        serving({"node-3/0": {"serves": "reasoner"}}, {})
 
 
 def test_a_new_pod_takes_the_place_of_the_one_that_went() -> None:

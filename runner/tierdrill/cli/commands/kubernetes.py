@@ -72,7 +72,7 @@ def check(here: Surroundings, environment: str | None, drills: tuple[str, ...], 
 
     try:
         permissions = needed(settings, *_asked_for(here, drills, environment or document.metadata.name))
-        found = check_cluster(settings, workloads, permissions)
+        found = check_cluster(document, workloads, permissions)
     except ApiError as error:
         if error.status:
             raise

@@ -82,15 +82,21 @@ def _check_tiers(place: Place, settings: KubernetesSettings, tiers: Tiers | None
             )
 
 
+WAYS = {"name": "name: its name in the cluster", "hosting": "hosting: a tier", "serves": "serves: a model"}
+
+
 def _check_names(place: Place, settings: KubernetesSettings, workloads: Workloads | None) -> None:
     models = {model.name for model in workloads.models} if workloads is not None else set()
     for alias, choice in settings.names.items():
         spot = place.at(alias)
-        of_pod = alias.rpartition("-")[0] in {*models, "gateway"}
-        if (choice.name is None) == (choice.hosting is None) or (of_pod and choice.name is None):
-            spot.report(
-                f"names.{alias} says not which",
-                "name: its name in the cluster" + ("" if of_pod else ", or hosting: a tier"),
-            )
+        of_gpu, of_pod = "/" in alias, alias.rpartition("-")[0] in {*models, "gateway"}
+        ways = ["serves"] if of_gpu else ["name"] if of_pod else ["name", "hosting", "serves"]
+        given = [way for way in WAYS if getattr(choice, way) is not None]
+        if len(given) != 1 or given[0] not in ways:
+            spot.report(f"names.{alias} says not which", ", or ".join(WAYS[way] for way in ways))
+        if of_gpu and not alias.rpartition("/")[2].isdecimal():
+            spot.report(f"names.{alias}", "a GPU's name, such as node-2/0", key=True)
         if choice.hosting is not None:
             spot.at("hosting").known(choice.hosting, "tier", settings.tiers)
+        if choice.serves is not None and workloads is not None:
+            spot.at("serves").known(choice.serves, "model", sorted(models))

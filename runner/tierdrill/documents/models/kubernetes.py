@@ -96,10 +96,13 @@ class Power(Part):
 
 
 class Choice(Part):
-    """Which object a name stands for: one by its real name, or the `pick`-th node that hosts pods of a tier."""
+    """Which object a name stands for: one by its real name, the `pick`-th node that hosts pods of a tier, or the
+    `pick`-th that serves a model. Of a GPU's name (`node-2/0`): the GPU of that node that serves the model.
+    """
 
     name: str | None = Field(default=None, min_length=1)
     hosting: Name | None = None
+    serves: Name | None = None
     pick: int = Field(default=1, ge=1)
 
 

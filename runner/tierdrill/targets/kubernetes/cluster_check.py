@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from tierdrill.documents.models.environment import Environment
 from tierdrill.documents.models.kubernetes import KubernetesSettings
 from tierdrill.documents.models.workloads import Workloads
 from tierdrill.targets.base import Finding, TargetError
@@ -15,6 +16,7 @@ from tierdrill.targets.kubernetes.drill_permissions import denied
 from tierdrill.targets.kubernetes.guard import namespace_refused, node_refused, owners, pod_refused
 from tierdrill.targets.kubernetes.lease import DrillLease, LeaseState
 from tierdrill.targets.kubernetes.manifests.warden import warden_job
+from tierdrill.targets.kubernetes.monitoring_client import gpus_of_pods
 from tierdrill.targets.kubernetes.names import NameTable
 from tierdrill.targets.kubernetes.permissions import Permission
 from tierdrill.targets.kubernetes.survey import Survey, survey
@@ -37,8 +39,11 @@ class ClusterCheck:
     remarks: tuple[str, ...]
 
 
-def check_cluster(settings: KubernetesSettings, workloads: Workloads, needs: Iterable[Permission]) -> ClusterCheck:
+def check_cluster(environment: Environment, workloads: Workloads, needs: Iterable[Permission]) -> ClusterCheck:
     """Ask the cluster; ApiError where it cannot be reached, TargetError where it is another one."""
+    settings = environment.kubernetes
+    if settings is None:
+        raise TargetError(f"environment {environment.metadata.name} has no kubernetes section")
     cluster = Cluster.of(settings)
     try:
         uid = cluster.fingerprint()
@@ -50,7 +55,7 @@ def check_cluster(settings: KubernetesSettings, workloads: Workloads, needs: Ite
         findings += [] if missing else [Finding("permissions", True, "all that are needed")]
         try:
             there = survey(cluster, settings)
-            names = there.names(settings, workloads)
+            names = replace(there, gpus=gpus_of_pods(environment)).names(settings, workloads)
             findings += [*_places(settings, there), *_tiers(settings, there), *_pods(cluster, settings, there)]
             lease = DrillLease(cluster, settings.namespace).look()
             if lease.halt:

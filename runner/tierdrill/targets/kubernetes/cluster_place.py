@@ -15,7 +15,7 @@ from tierdrill.documents.models.workloads import Workloads
 from tierdrill.targets.base import Inventory
 from tierdrill.targets.kubernetes.connect import Cluster
 from tierdrill.targets.kubernetes.kubeconfig import kubeconfig_path
-from tierdrill.targets.kubernetes.names import NameTable, Slot
+from tierdrill.targets.kubernetes.names import GPU, NameTable, Slot
 from tierdrill.targets.kubernetes.records import ObjectRef
 from tierdrill.targets.kubernetes.survey import Survey, look, pods_in
 
@@ -103,4 +103,5 @@ def names_from(plain: Mapping[str, Mapping[str, str]]) -> NameTable:
         nodes={alias: ref for alias, ref in refs.items() if ref.kind == "Node"},
         replicas={alias: slot for alias, slot in pods.items() if not alias.startswith("gateway-")},
         gateways={alias: slot for alias, slot in pods.items() if alias.startswith("gateway-")},
+        gpus={alias: int(ref.name.rpartition("/")[2]) for alias, ref in refs.items() if ref.kind == GPU},
     )

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -47,6 +47,8 @@ class ClusterView:
         self._ranks = {tier.name: tier.rank for tier in tiers.tiers}
         self._lock = threading.Lock()
         self._last_change = object()
+        self.gpus: Mapping[str, int] = {}
+        """As a Survey's; to be set before the first look."""
         self._looked: tuple[object, NameTable, Inventory] | None = None
         self._lives: dict[str, _Lives] = {}
 
@@ -99,6 +101,7 @@ class ClusterView:
                     nodes=_records([self._nodes]),
                     pods={tier: _records(group) for tier, group in self._tier_pods.items()},
                     gateways=_records(self._gateways),
+                    gpus=self.gpus,
                 )
                 names = seen.names(self._settings, self._workloads, self._looked[1] if self._looked else None)
                 inventory = seen.inventory(names, self._settings, self._workloads, self._ranks)

@@ -51,10 +51,11 @@ def emulated_gpu_fault(
 
     def bind(place: Place, p: Parameters) -> Parameters:
         node = drilled.node(place, p["node"])
-        told = {**p, "host": node.name}
+        at = {"host": node.name, "number": place.names.gpu_number(p["node"], p["gpu"])}
+        told = {**p, **at}
         drilled.refuse_pods(place, [pod_of(_exporter(place, told))])
-        at = {"object": node.ref.plain(), "allocatable": gpus_offered(place, node.name)}
-        return {"host": node.name, **at, "lines_before": _lines(_read(place, told), changes(p))}
+        at |= {"object": node.ref.plain(), "allocatable": gpus_offered(place, node.name)}
+        return {**at, "lines_before": _lines(_read(place, told), changes(p))}
 
     def inject(place: Place, p: Parameters) -> None:
         _hold(place, p, changes(p))
@@ -98,7 +99,7 @@ def _beside(place: Place, p: Parameters, changes: Changes, *more: str) -> ExecSt
     pod = _exporter(place, p)
     (container,) = pod["spec"]["containers"]
     command: list[str] = container["command"]
-    argv = [*command[: command.index("--config") + 2], "--change", f"{p['gpu']}={json.dumps(dict(changes))}", *more]
+    argv = [*command[: command.index("--config") + 2], "--change", f"{p['number']}={json.dumps(dict(changes))}", *more]
     metadata = pod["metadata"]
     return place.cluster.exec(metadata["namespace"], metadata["name"], container["name"], argv)
 
@@ -176,7 +177,7 @@ def _read(place: Place, p: Parameters) -> Mapping[str, Any]:
     except ValueError as error:
         raise TargetError(f"the exporter of {p['node']} answers with something that is not JSON: {error}") from error
     for gpu in said["gpus"]:
-        if gpu["index"] == p["gpu"]:
+        if gpu["index"] == p["number"]:
             found: Mapping[str, Any] = gpu
             return found
     raise TargetError(f"no GPU {p['gpu']} on {p['node']}, which has {len(said['gpus'])}")

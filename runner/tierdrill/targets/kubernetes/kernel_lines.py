@@ -20,11 +20,11 @@ def xid_lines(text: str, settings: Callable[[Parameters], tuple[int, int, int, f
 
     def aim(place: Place, p: Parameters) -> Found:
         xid, gpu, count, per_second = settings(p)
-        node = drilled.node(place, p["node"])
+        node, number = drilled.node(place, p["node"]), place.names.gpu_number(p["node"], gpu)
         mark = f"drill-{mark_of(p)}"
         message = XIDS[xid].line if xid in XIDS else "unrecognised error"
         line = f"NVRM: Xid (PCI:{{pci}}): {xid}, pid=1, name={mark}, {message}"
-        lines = {"lines": [line], "mark": mark, "gpu": gpu, "count": count, "per_second": per_second}
+        lines = {"lines": [line], "mark": mark, "gpu": number, "count": count, "per_second": per_second}
         return [Aim(node, "lines", {"host": True}, lines)], {}
 
     def gone(place: Place, p: Parameters) -> Proof:

@@ -24,6 +24,8 @@ from tierdrill.text import listed
 
 _NODE = re.compile(r"node-[1-9][0-9]*\Z")
 FORMER_MAX = 20
+GPU = "Gpu"
+"""The kind of what a GPU's name stands for: `NODE/NUMBER`."""
 
 
 @dataclass(frozen=True)
@@ -37,11 +39,14 @@ class Slot:
 
 @dataclass(frozen=True)
 class NameTable:
-    """The names of nodes, and of the pods of models and gateways. Those of GPUs follow from their nodes'."""
+    """The names of nodes, and of the pods of models and gateways. Those of GPUs follow from their nodes'; `gpus` are
+    those that stand for another number of it, both ways of each change.
+    """
 
     nodes: Mapping[str, ObjectRef] = field(default_factory=dict)
     replicas: Mapping[str, Slot] = field(default_factory=dict)
     gateways: Mapping[str, Slot] = field(default_factory=dict)
+    gpus: Mapping[str, int] = field(default_factory=dict)
 
     @cached_property
     def pods(self) -> dict[str, Slot]:
@@ -61,8 +66,17 @@ class NameTable:
         """The name for a real one, by kind: node, gpu (`REAL/0`), replica, gateway; itself where it has no other."""
         if kind in ("node", "gpu"):
             real, slash, index = name.partition("/")
-            return self._aliases["node"].get(real, real) + slash + index
+            node = self._aliases["node"].get(real, real)
+            return self._gpu_aliases.get(node + slash + index, node + slash + index)
         return self._aliases.get(kind, {}).get(name, name)
+
+    def gpu_number(self, node: str, gpu: int) -> int:
+        """The number that a GPU really has on a node, both by the names that drills use."""
+        return self.gpus.get(f"{node}/{gpu}", gpu)
+
+    @cached_property
+    def _gpu_aliases(self) -> dict[str, str]:
+        return {f"{alias.partition('/')[0]}/{number}": alias for alias, number in self.gpus.items()}
 
     @cached_property
     def _aliases(self) -> dict[str, dict[str, str]]:
@@ -76,14 +90,23 @@ class NameTable:
 
     def renamed(self, labels: Mapping[str, Any]) -> dict[str, Any]:
         """An alert's labels, which have the drill's own keys (node, gpu, replica, gateway), with the drill's names."""
-        return {key: self.alias(key, value) if isinstance(value, str) else value for key, value in labels.items()}
+        found = {key: self.alias(key, value) if isinstance(value, str) else value for key, value in labels.items()}
+        if "node" in found and "gpu" in found:
+            named = f"{found['node']}/{found['gpu']}"
+            found["gpu"] = type(found["gpu"])(self._gpu_aliases.get(named, named).rpartition("/")[2])
+        return found
 
     def plain(self) -> dict[str, dict[str, str]]:
         """Each name with its object, as the ledger and reports hold it; a pod's with the workload that it is of."""
-        return {alias: ref.plain() for alias, ref in self.nodes.items()} | {
+        gpus = {
+            alias: ObjectRef(GPU, "", f"{self.ref(alias).name}/{number}", "").plain()
+            for alias, number in self.gpus.items()
+        }
+        pods = {
             alias: slot.ref.plain() | ({"workload": " ".join(slot.workload)} if slot.workload is not None else {})
             for alias, slot in self.pods.items()
         }
+        return {alias: ref.plain() for alias, ref in self.nodes.items()} | gpus | pods
 
 
 def table_of(
@@ -94,25 +117,32 @@ def table_of(
     gateways: Sequence[PodRecord],
     desired: Mapping[tuple[str, str], int] | None = None,
     before: NameTable | None = None,
+    gpus: Mapping[str, int] | None = None,
 ) -> NameTable:
     """The names for what is there (`pods` by tier); those of `before` are kept as long as their objects, or slots, are.
+    New pods of a model are numbered by their nodes' names, as the lab's are.
 
-    `desired` is how many pods each workload (kind, name) should have: a slot more than that ends with its pod.
-    TargetError where the document's `names` ask for what is not there.
+    `desired` is how many pods each workload (kind, name) should have: a slot more than that ends with its pod. `gpus`
+    are the numbers of those that pods have, by the pods' names. TargetError where the document's `names` ask for what
+    is not there.
     """
     was = before or NameTable()
     want = desired or {}
+    models = workloads.models
+    serving = {one.name: model_pods(settings, workloads, one, pods.get(one.tier, ())) for one in models}
+    named = was.nodes or _node_names(settings, nodes, pods, serving)
+    order = {ref.name: number for number, ref in enumerate(named.values())}
     replicas: dict[str, Slot] = {}
-    for model in workloads.models:
-        of_it = {name: slot for name, slot in was.replicas.items() if name.rpartition("-")[0] == model.name}
-        mine = model_pods(settings, workloads, model, pods.get(model.tier, ()))
-        replicas |= _filled(of_it, mine, partial("{}-{}".format, model.name), settings.names, want)
+    for model, unsorted in serving.items():
+        of_it = {name: slot for name, slot in was.replicas.items() if name.rpartition("-")[0] == model}
+        mine = sorted(unsorted, key=lambda pod: (order.get(pod.node or "", len(order)), pod.created, pod.name))
+        replicas |= _filled(of_it, mine, partial("{}-{}".format, model), settings.names, want)
+    arrived = sorted((pod for pod in gateways if not pod.ended), key=_age)
     return NameTable(
-        nodes=was.nodes or _node_names(settings, workloads, nodes, pods),
+        nodes=named,
         replicas=replicas,
-        gateways=_filled(
-            was.gateways, [pod for pod in gateways if not pod.ended], _gateway, settings.names, want
-        ),
+        gateways=_filled(was.gateways, arrived, _gateway, settings.names, want),
+        gpus=was.gpus if before is not None else _gpu_names(settings, named, serving, gpus or {}),
     )
 
 
@@ -144,7 +174,7 @@ def _filled(
     new = [pod for pod in pods if pod.uid in standing and pod.uid not in known]
     free = {alias: slot for alias, slot in slots.items() if slot.ref.uid not in standing}
     unused = (name for name in map(name_of, count()) if name not in found and name not in names)
-    for pod in sorted(new, key=lambda one: (one.created, one.name)):
+    for pod in new:
         alias = next((one for one, slot in free.items() if slot.ref.name == pod.name), None)
         alias = alias or next((one for one, slot in free.items() if slot.workload == pod.workload), None)
         asked = chosen.get(pod.name)
@@ -173,26 +203,33 @@ def _gateway(number: int) -> str:
     return f"gateway-{letters[number]}" if number < len(letters) else f"gateway-z{number - len(letters) + 1}"
 
 
+def _age(pod: PodRecord) -> tuple[float, str]:
+    return pod.created, pod.name
+
+
 def _node_names(
     settings: KubernetesSettings,
-    workloads: Workloads,
     nodes: Sequence[NodeRecord],
     pods: Mapping[str, Sequence[PodRecord]],
+    serving: Mapping[str, Sequence[PodRecord]],
 ) -> dict[str, ObjectRef]:
-    """A node whose own name is like one of ours keeps it; the other ones that may be drilled take the free numbers."""
+    """A node whose own name is like one of ours keeps it, unless that is given to another one; the others that may be
+    drilled take the free numbers.
+    """
     there = {node.name: node for node in sorted(nodes, key=lambda one: by_name(one.name))}
     drilled = {name: node for name, node in there.items() if settings.opted_in(node.labels)}
-    models = {model.name for model in workloads.models}
     found: dict[str, ObjectRef] = {}
     for alias, choice in settings.names.items():
-        if alias.rpartition("-")[0] not in {*models, "gateway"}:
-            found[alias] = _chosen(alias, choice, there, drilled, pods).ref
+        if "/" not in alias and alias.rpartition("-")[0] not in {*serving, "gateway"}:
+            left = {name: node for name, node in drilled.items() if node.ref not in found.values()}
+            found[alias] = _chosen(alias, choice, there, left, pods, serving).ref
     taken = {ref.uid for ref in found.values()}
-    left = [node for node in drilled.values() if node.uid not in taken]
-    found |= {node.name: node.ref for node in left if _NODE.match(node.name) and node.name not in found}
-    free = (name for name in map("node-{}".format, count(1)) if name not in there and name not in found)
+    others = [node for node in drilled.values() if node.uid not in taken]
+    found |= {node.name: node.ref for node in others if _NODE.match(node.name) and node.name not in found}
+    kept = {name for name, node in there.items() if node.uid not in taken}
+    free = (name for name in map("node-{}".format, count(1)) if name not in kept and name not in found)
     taken = {ref.uid for ref in found.values()}
-    found |= {next(free): node.ref for node in left if node.uid not in taken}
+    found |= {next(free): node.ref for node in others if node.uid not in taken}
     return {alias: found[alias] for alias in sorted(found, key=by_name)}
 
 
@@ -200,8 +237,9 @@ def _chosen(
     alias: str,
     choice: Choice,
     there: Mapping[str, NodeRecord],
-    drilled: Mapping[str, NodeRecord],
+    left: Mapping[str, NodeRecord],
     pods: Mapping[str, Sequence[PodRecord]],
+    serving: Mapping[str, Sequence[PodRecord]],
 ) -> NodeRecord:
     if choice.name is not None:
         if choice.name not in there:
@@ -209,11 +247,40 @@ def _chosen(
                 f"kubernetes.names.{alias}: no node named {choice.name}, expected {listed(list(there), 8)}"
             )
         return there[choice.name]
-    hosts = {pod.node for pod in pods.get(choice.hosting or "", ()) if not pod.ended}
-    hosting = [node for name, node in drilled.items() if name in hosts]
+    found = serving.get(choice.serves, ()) if choice.serves is not None else pods.get(choice.hosting or "", ())
+    hosts = {pod.node for pod in found if not pod.ended}
+    hosting = [node for name, node in left.items() if name in hosts]
     if choice.pick > len(hosting):
+        does = f"serve {choice.serves}" if choice.serves is not None else f"host tier {choice.hosting}"
         raise TargetError(
-            f"kubernetes.names.{alias}: {len(hosting)} nodes that may be drilled host tier {choice.hosting}, "
-            f"expected {choice.pick} at least"
+            f"kubernetes.names.{alias}: {len(hosting)} nodes that may be drilled and have no other name there "
+            f"{does}, expected {choice.pick} at least"
         )
     return hosting[choice.pick - 1]
+
+
+def _gpu_names(
+    settings: KubernetesSettings,
+    nodes: Mapping[str, ObjectRef],
+    serving: Mapping[str, Sequence[PodRecord]],
+    numbers: Mapping[str, int],
+) -> dict[str, int]:
+    """The GPUs that stand for another number of their node: each chosen one, and the one whose number that was."""
+    found: dict[str, int] = {}
+    for alias, choice in settings.names.items():
+        node, slash, index = alias.partition("/")
+        if not slash or choice.serves is None or node not in nodes:
+            continue
+        here = sorted((pod for pod in serving.get(choice.serves, ()) if pod.node == nodes[node].name), key=_age)
+        known = sorted({numbers[pod.name] for pod in here if pod.name in numbers})
+        where = f"kubernetes.names.{alias}: {node} ({nodes[node].name})"
+        if not here:
+            raise TargetError(f"{where} serves no {choice.serves}, expected a GPU of it that does")
+        if choice.pick > len(known):
+            told = f"Prometheus tells of {len(known)} GPUs of {listed([pod.name for pod in here], 4)}"
+            raise TargetError(f"{where}: {told}, expected {choice.pick} at least")
+        number, mine = known[choice.pick - 1], found.get(alias, int(index))
+        other = next((one for one, has in found.items() if has == number and one.startswith(f"{node}/")), "")
+        found[other or f"{node}/{number}"] = mine
+        found[alias] = number
+    return {alias: number for alias, number in found.items() if alias != f"{alias.partition('/')[0]}/{number}"}

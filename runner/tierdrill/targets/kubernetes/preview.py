@@ -5,6 +5,7 @@ against it. The cluster is only read.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
 from tierdrill.documents.catalogue import DrillSetting
 from tierdrill.documents.models.kubernetes import KubernetesSettings
@@ -28,6 +29,7 @@ from tierdrill.targets.kubernetes.guard import (
     repair_objections,
     zone_objections,
 )
+from tierdrill.targets.kubernetes.monitoring_client import gpus_of_pods
 from tierdrill.targets.kubernetes.records import NodeRecord, PodRecord
 from tierdrill.targets.kubernetes.survey import Survey, pods_on, survey
 from tierdrill.text import listed, plural
@@ -50,6 +52,7 @@ def preview(setting: DrillSetting, orders: Sequence[FaultOrder], fault_s: float)
         permissions = needed(settings, [order.kind for order in orders], setting.custom_resources)
         missing = denied(cluster, settings, permissions)
         there = survey(cluster, settings, _tiers(setting, settings, orders))
+        there = replace(there, gpus=gpus_of_pods(setting.environment))
         look = _Look(setting, settings, cluster, there)
         found = [look.at(order) for order in orders]
     finally:
@@ -69,6 +72,7 @@ def _tiers(setting: DrillSetting, settings: KubernetesSettings, orders: Iterable
     found = [stream.tier for stream in setting.drill.load.streams] + [one.tier for one in setting.drill.expect.tiers]
     found += [models.get(order.target.rpartition("-")[0], order.target) for order in orders]
     found += [choice.hosting for choice in settings.names.values() if choice.hosting is not None]
+    found += [models[choice.serves] for choice in settings.names.values() if choice.serves in models]
     return [tier for tier in dict.fromkeys(found) if tier in settings.tiers]
 
 

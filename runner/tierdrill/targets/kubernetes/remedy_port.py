@@ -161,7 +161,7 @@ class ClusterRemedies(ClusterFacts):
     async def set_weight(self, arguments: Arguments) -> RemedyResult:
         where, gateway = self._names().ref(str(arguments["node"])).name, arguments.get("gateway")
         if "gpu" in arguments:
-            where += f"/{arguments['gpu']}"
+            where += f"/{self._names().gpu_number(str(arguments['node']), int(arguments['gpu']))}"
         weights = {where: float(arguments["weight"])}
         await self._tell("weights", weights, gateway)
         return RemedyResult(True, f"{where} weighs {weights[where]:g} at {gateway or 'all gateways'}")

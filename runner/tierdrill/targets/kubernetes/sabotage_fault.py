@@ -6,13 +6,9 @@ The witnesses are those who lack it: the gateways' flags, Alertmanager's silence
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
-import httpx
-
-from tierdrill.credentials import SecretMissing, ServerLogin
 from tierdrill.targets.base import Mechanism, Proof, TargetError
 from tierdrill.targets.kubernetes.gateway_admin import admin_of
 from tierdrill.targets.kubernetes.kubernetes_fault import (
@@ -24,15 +20,17 @@ from tierdrill.targets.kubernetes.kubernetes_fault import (
     revert_by_steps,
     seen,
 )
+from tierdrill.targets.kubernetes.monitoring_client import client_of
 from tierdrill.targets.kubernetes.node_marks import label_step, set_labels
 from tierdrill.targets.kubernetes.undo_program import stands
 from tierdrill.targets.silences import lift, silence, silences
 
 if TYPE_CHECKING:
+    import httpx
+
     from tierdrill.targets.kubernetes.cluster_place import Place
 
 WITNESS = "the gateways' flags, Alertmanager's silences and the nodes' labels"
-TIMEOUT_S = 5.0
 
 
 def _bind(place: Place, p: Parameters) -> Parameters:
@@ -103,18 +101,8 @@ def _look(place: Place, p: Parameters) -> tuple[dict[str, Any], list[str]]:
         return flags, silences(alertmanager, p["comment"])
 
 
-@contextmanager
-def _alertmanager(place: Place) -> Iterator[httpx.Client]:
-    told = place.told["alertmanager"]
-    try:
-        login = ServerLogin(told)
-        verify = login.tls() or True
-        with httpx.Client(
-            base_url=told["url"], headers=login.headers(), verify=verify, trust_env=False, timeout=TIMEOUT_S
-        ) as client:
-            yield client
-    except (httpx.HTTPError, SecretMissing, OSError) as error:
-        raise TargetError(f"Alertmanager: {error}") from error
+def _alertmanager(place: Place) -> AbstractContextManager[httpx.Client]:
+    return client_of("Alertmanager", place.told["alertmanager"])
 
 
 FAULT = KubernetesFault(

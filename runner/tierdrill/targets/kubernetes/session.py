@@ -27,6 +27,7 @@ from tierdrill.targets.kubernetes.fault_port import faults_of
 from tierdrill.targets.kubernetes.gateway_admin import GatewayAdmin
 from tierdrill.targets.kubernetes.hold import Hold
 from tierdrill.targets.kubernetes.lease import LeaseLost
+from tierdrill.targets.kubernetes.monitoring_client import gpus_of_pods
 from tierdrill.targets.kubernetes.names import NameTable
 from tierdrill.targets.kubernetes.power import BY_POWER
 from tierdrill.targets.kubernetes.remedy_port import ClusterRemedies
@@ -89,8 +90,9 @@ class KubernetesSession(ExternalSession):
         """Blocking."""
         for watch in self._view.watches:
             threading.Thread(target=self._follow, args=(watch.run,), name=watch.path, daemon=True).start()
-        self._await_lists()
         of = self._opening
+        self._view.gpus = gpus_of_pods(of.environment)
+        self._await_lists()
         name, names = of.environment.metadata.name, self.names()
         self.place = described(name, self._settings, of.tiers, of.workloads, self.cluster, names) | {
             "home": str(of.home),

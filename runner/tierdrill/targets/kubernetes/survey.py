@@ -38,7 +38,8 @@ SCALED = {"Deployment": "deployments", "StatefulSet": "statefulsets"}
 class Survey:
     """One look at a cluster. `namespaces` are the labels of each that the document names, None where it is not there;
     `pods` are by tier; `scaled` are the names of workloads that a HorizontalPodAutoscaler changes; `own_node` is where
-    this process runs itself, if it does in the cluster.
+    this process runs itself, if it does in the cluster; `gpus` are the numbers of those that pods have, by the pods'
+    names, where the environment's names ask for it.
     """
 
     nodes: tuple[NodeRecord, ...] = ()
@@ -49,6 +50,7 @@ class Survey:
     budgets: tuple[BudgetRecord, ...] = ()
     scaled: frozenset[tuple[str, str, str]] = frozenset()
     own_node: str | None = None
+    gpus: Mapping[str, int] = field(default_factory=dict)
 
     @cached_property
     def by_name(self) -> Mapping[str | None, NodeRecord]:
@@ -68,7 +70,7 @@ class Survey:
     def names(self, settings: KubernetesSettings, workloads: Workloads, before: NameTable | None = None) -> NameTable:
         """Which object each of the documents' names stands for; see table_of."""
         desired = {(one.kind, one.name): one.desired for one in self.workloads}
-        return table_of(settings, workloads, self.nodes, self.pods, self.gateways, desired, before)
+        return table_of(settings, workloads, self.nodes, self.pods, self.gateways, desired, before, self.gpus)
 
     def inventory(
         self, names: NameTable, settings: KubernetesSettings, workloads: Workloads, ranks: Mapping[str, int]
