@@ -10,7 +10,7 @@ from tests.documents.support import GOOD
 from tierdrill.documents.catalogue_reader import read_catalogue
 from tierdrill.documents.check.check_context import Context
 from tierdrill.documents.check.overrides import override_problems
-from tierdrill.documents.models.drill import Drill, Guardrail
+from tierdrill.documents.models.drill import Drill, Guardrail, Scalar
 from tierdrill.documents.overrides import (
     parse_guardrail,
     parse_set,
@@ -61,6 +61,24 @@ def test_a_guardrail_stands_once_beside_the_drills_own() -> None:
     one = parse_guardrail("critical:90%:3s")
     twice = with_guardrails(with_guardrails(drill(), [one]), [one])
     assert twice.guardrails == (*drill().guardrails, one)
+
+
+@pytest.mark.parametrize(
+    ("target", "to", "own", "set_to", "after"),
+    [
+        ("${node}", "node-2", {"node": "node-1"}, {"node": "node-2"}, "node-1"),
+        ("${node}", "node-2", {"node": "node-1"}, {"node": "node-3"}, "node-2"),
+        ("${node}/${gpu}", "node-3/0", {"node": "node-1", "gpu": 1}, {"node": "node-3"}, "node-1/1"),
+    ],
+)
+def test_a_wrong_target_stays_wrong(
+    target: str, to: str, own: dict[str, Scalar], set_to: dict[str, Scalar], after: str
+) -> None:
+    plain = drill().model_dump(mode="json") | {"variables": own}
+    plain["expect"]["playbooks"]["must_fire"] = [{"playbook": "reschedule-critical", "target": target}]
+    do = {"retarget_playbook": "reschedule-critical", "to": to}
+    plain["sabotages"] = [{"name": "wrong-target", "do": do, "fails": ["playbook/reschedule-critical/target"]}]
+    assert with_variables(Drill.model_validate(plain), set_to).sabotages[0].do.to == after
 
 
 def test_only_what_the_change_makes_wrong_is_told() -> None:

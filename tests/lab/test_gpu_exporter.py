@@ -43,6 +43,29 @@ def test_a_change_is_reported_and_taken_back(tmp_path: Path) -> None:
         exporter.stop(1.0)
 
 
+def test_an_exporter_repeats_itself_as_long_as_somebody_holds_it(tmp_path: Path) -> None:
+    config = tmp_path / "exporter.json"
+    told = {"gpus": 1, "memory_gib": 80, "model_name": "H100", "state_dir": str(tmp_path / "gpus"), "node": "node-1"}
+    config.write_text(json.dumps(told))
+    exporter = spawn(program(Program.GPU_EXPORTER, "--config", config), log_path=tmp_path / "log")
+    command = program(Program.GPU_EXPORTER, "--config", config, "--freeze", "--hold", "60")
+    holder = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    try:
+        with httpx.Client(base_url=f"http://{exporter.address}", trust_env=False) as client:
+            assert holder.stdout is not None and holder.stdout.readline() == "held\n"
+            assert change(["--config", str(config), "--change", '0={"temperature_c": 91.5}']) == 0
+            for _ in range(300):
+                if client.get("/gpus").json()["gpus"][0]["telemetry"]["temperature_c"] == 91.5:
+                    break
+                time.sleep(0.05)
+            assert client.get("/gpus").json()["frozen"] and " 91.5" not in client.get("/metrics").text
+            holder.communicate()
+            assert not client.get("/gpus").json()["frozen"] and " 91.5" in client.get("/metrics").text
+    finally:
+        holder.kill()
+        exporter.stop(1.0)
+
+
 def test_a_held_change_lasts_as_long_as_somebody_holds_it(tmp_path: Path) -> None:
     config = tmp_path / "exporter.json"
     config.write_text(json.dumps({"gpus": 2, "state_dir": str(tmp_path)}))

@@ -122,8 +122,27 @@ def what(part: str) -> str:
 
 
 def with_variables(drill: Drill, variables: Mapping[str, Scalar]) -> Drill:
-    """The drill with these values in place of its own."""
-    return drill.model_copy(update={"variables": {**drill.variables, **variables}}) if variables else drill
+    """The drill with these values in place of its own. A sabotage's wrong target that they make the right one becomes
+    the one that was right: it is well now.
+    """
+    if not variables:
+        return drill
+    after = {**drill.variables, **variables}
+    sabotages = tuple(_still_wrong(one, drill, after) for one in drill.sabotages)
+    return drill.model_copy(update={"variables": after, "sabotages": sabotages})
+
+
+def _still_wrong(sabotage: Sabotage, drill: Drill, variables: Mapping[str, Scalar]) -> Sabotage:
+    """A GPU of the right node is no wrong one: what is done with it is done with the node."""
+    do = sabotage.do
+    for one in drill.expect.playbooks.must_fire:
+        if do.to is None or one.target is None or do.retarget_playbook not in (None, one.playbook):
+            continue
+        right = str(fill(one.target, variables))
+        if str(fill(do.to, variables)).partition("/")[0] == right.partition("/")[0]:
+            well = str(fill(one.target, drill.variables))
+            return sabotage.model_copy(update={"do": do.model_copy(update={"to": well})})
+    return sabotage
 
 
 def with_guardrails(drill: Drill, guardrails: Iterable[Guardrail]) -> Drill:

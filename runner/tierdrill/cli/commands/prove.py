@@ -15,7 +15,7 @@ from tierdrill.cli.drill_documents import changed_setting, check_place, whole_ca
 from tierdrill.cli.errors import Refusal
 from tierdrill.cli.folders import Surroundings, author
 from tierdrill.cli.logs import log_to_file
-from tierdrill.cli.options import echo_json, environment_option, no_color_option
+from tierdrill.cli.options import echo_json, environment_option, no_color_option, set_option
 from tierdrill.cli.past_runs import stored_events
 from tierdrill.cli.run_reports import judged, try_reports
 from tierdrill.text import plural, valid
@@ -43,6 +43,7 @@ NOT_PROVEN, INCONCLUSIVE, ABORTED, UNCLEAN = 1, 3, 4, 5
     shell_complete=complete_part,
     help="With --ablate: remove only this one; repeatable.",
 )
+@set_option
 @environment_option("Override the drills' environment.")
 @click.option("--lab", metavar="NAME", help="Use a running lab instead of a new one per run.")
 @click.option("--json", "as_json", is_flag=True, help="Print the matrix as JSON.")
@@ -54,6 +55,7 @@ def command(
     whole: bool,
     ablate: bool,
     parts: tuple[str, ...],
+    sets: tuple[str, ...],
     environment: str | None,
     lab: str | None,
     as_json: bool,
@@ -73,10 +75,12 @@ def command(
 
     if whole == bool(drills):
         raise click.UsageError("expected DRILL or --all")
+    if sets and (whole or len(drills) > 1):
+        raise click.UsageError("--set needs one DRILL: variables are a drill's own")
     if parts and not ablate:
         raise click.UsageError("--without needs --ablate")
     chosen = sorted(whole_catalogue(here.catalogue).drills) if whole else drills
-    settings = {name: changed_setting(here.catalogue, name, (), (), environment) for name in chosen}
+    settings = {name: changed_setting(here.catalogue, name, sets, (), environment) for name in chosen}
     _check_parts(parts, settings)
     check_place(here, settings.values(), lab)
     log_to_file(here.home)

@@ -4,7 +4,7 @@ On a cluster it runs on each node with GPUs; every metric says that it is emulat
 the lab, by a file in the state folder, which `--config FILE.json --change INDEX={...}` writes: null takes a setting
 back. With `--hold SECONDS` the change lasts as long as somebody writes lines to that program: it is taken back when its
 input ends, or nothing came for so long; where it cannot, by the exporter's next start. Replicas that share the folder
-feel it.
+feel it. `--freeze --hold SECONDS` lets the exporter repeat its metrics of that moment for as long.
 """
 
 from __future__ import annotations
@@ -34,6 +34,8 @@ from tierdrill.lab.serving import bind, run_program, serve_announced
 
 PROGRAM = "gpu-exporter"
 POLL_S = 0.2
+FROZEN = "frozen"
+"""A file that is there as long as the exporter repeats itself."""
 HELD = "held.json"
 """Which settings of which GPU are somebody's, for as long as that one holds them."""
 
@@ -50,30 +52,41 @@ class ExporterSettings:
     listen: str = "127.0.0.1:0"
 
 
-def build_app(board: GpuBoard) -> Starlette:
+def build_app(board: GpuBoard, folder: Path) -> Starlette:
     registry = CollectorRegistry()
     registry.register(board)
+    said = generate_latest(registry)
 
     async def metrics(_: Request) -> Response:
-        return Response(generate_latest(registry), media_type="text/plain; version=1.0.0; charset=utf-8")
+        nonlocal said
+        if not (folder / FROZEN).exists():
+            said = generate_latest(registry)
+        return Response(said, media_type="text/plain; version=1.0.0; charset=utf-8")
 
     async def health(_: Request) -> Response:
         return JSONResponse({"status": "ok", "overrides_error": board.error})
 
     async def gpus(_: Request) -> Response:
-        return JSONResponse({"gpus": board.status()})
+        return JSONResponse({"gpus": board.status(), "frozen": (folder / FROZEN).exists()})
 
     return Starlette(routes=[Route("/metrics", metrics), Route("/healthz", health), Route("/gpus", gpus)])
 
 
 def change(argv: list[str]) -> int:
-    """Change one GPU as `--change` says, while the exporter runs."""
+    """Change one GPU as `--change` says, or let the exporter repeat itself, while it runs."""
     parser = argparse.ArgumentParser(prog=f"tierdrill {PROGRAM}")
     parser.add_argument("--config", type=Path, required=True)
-    parser.add_argument("--change", required=True, metavar="INDEX=JSON")
+    parser.add_argument("--change", metavar="INDEX=JSON")
+    parser.add_argument("--freeze", action="store_true")
     parser.add_argument("--hold", type=float, metavar="SECONDS")
     options = parser.parse_args(argv)
     told = json.loads(options.config.read_text(encoding="utf-8"))
+    if options.freeze:
+        if options.change is not None or options.hold is None:
+            parser.error("--freeze has --hold, and no --change")
+        return _freeze(Path(told["state_dir"]), options.hold)
+    if options.change is None:
+        parser.error("--change says what")
     index, _, written = options.change.partition("=")
     changes = json.loads(written)
     folder, gpus = Path(told["state_dir"]), int(told["gpus"])
@@ -85,9 +98,7 @@ def change(argv: list[str]) -> int:
         _note(folder, index, [])
         parser.error(str(error))
     if options.hold is not None:
-        sys.stdout.write("held\n")
-        sys.stdout.flush()
-        _await_end(0, options.hold)
+        _hold(options.hold)
         _apply(folder, gpus, index, dict.fromkeys(changes))
         _note(folder, index, [])
     return 0
@@ -97,9 +108,19 @@ def _apply(folder: Path, gpus: int, index: str, changes: Mapping[str, Any]) -> N
     change_overrides(folder / OVERRIDES_FILE, gpus, int(index), lambda present: changed_settings(present, changes))
 
 
-def _await_end(fd: int, within_s: float) -> None:
-    """Until the input ends, or nothing comes for so long."""
-    while select.select([fd], [], [], within_s)[0] and os.read(fd, 4096):
+def _freeze(folder: Path, hold_s: float) -> int:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / FROZEN).touch()
+    _hold(hold_s)
+    (folder / FROZEN).unlink(missing_ok=True)
+    return 0
+
+
+def _hold(within_s: float) -> None:
+    """Say so, and wait until the input ends, or nothing comes for so long."""
+    sys.stdout.write("held\n")
+    sys.stdout.flush()
+    while select.select([0], [], [], within_s)[0] and os.read(0, 4096):
         pass
 
 
@@ -117,6 +138,7 @@ def _note(folder: Path, index: str, settings: list[str]) -> None:
 
 def take_back(folder: Path, gpus: int) -> None:
     """Whoever held a setting has ended with the container that this one follows."""
+    (folder / FROZEN).unlink(missing_ok=True)
     for index, settings in _held(folder).items():
         _apply(folder, gpus, index, dict.fromkeys(settings))
         _note(folder, index, [])
@@ -136,10 +158,10 @@ async def run(config: Mapping[str, Any], ready_fd: int | None) -> None:
             board.poll()
             await asyncio.sleep(POLL_S)
 
-    await serve_announced(build_app(board), bind(settings.listen), PROGRAM, settings.node, ready_fd, watch())
+    await serve_announced(build_app(board, folder), bind(settings.listen), PROGRAM, settings.node, ready_fd, watch())
 
 
 if __name__ == "__main__":
-    if "--change" in sys.argv:
+    if {"--change", "--freeze"} & {*sys.argv}:
         sys.exit(change(sys.argv[1:]))
     run_program(PROGRAM, run)

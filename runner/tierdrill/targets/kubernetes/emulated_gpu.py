@@ -58,10 +58,10 @@ def emulated_gpu_fault(
         return {**at, "lines_before": _lines(_read(place, told), changes(p))}
 
     def inject(place: Place, p: Parameters) -> None:
-        _hold(place, p, changes(p))
+        hold(place, p, *_change(p, changes(p)))
 
     def revert(place: Place, p: Parameters) -> str:
-        _end_hold(place, p)
+        end_hold(place, p)
         _tell(place, p, dict.fromkeys(changes(p)))
         return f"GPU {p['node']}/{p['gpu']} as it was"
 
@@ -94,19 +94,23 @@ def _exporter(place: Place, p: Parameters) -> Mapping[str, Any]:
     raise TargetError(f"{p['node']} has no exporter of emulated GPUs: `tierdrill kubernetes demo` brings one")
 
 
-def _beside(place: Place, p: Parameters, changes: Changes, *more: str) -> ExecStream:
+def _change(p: Parameters, changes: Changes) -> tuple[str, str]:
+    return "--change", f"{p['number']}={json.dumps(dict(changes))}"
+
+
+def _beside(place: Place, p: Parameters, *words: str) -> ExecStream:
     """The program beside the exporter, as it begins."""
     pod = _exporter(place, p)
     (container,) = pod["spec"]["containers"]
     command: list[str] = container["command"]
-    argv = [*command[: command.index("--config") + 2], "--change", f"{p['number']}={json.dumps(dict(changes))}", *more]
+    argv = [*command[: command.index("--config") + 2], *words]
     metadata = pod["metadata"]
     return place.cluster.exec(metadata["namespace"], metadata["name"], container["name"], argv)
 
 
-def _hold(place: Place, p: Parameters, changes: Changes) -> None:
-    """Change it for as long as this process lives and the fault is not taken back. TargetError where it refuses."""
-    stream = _beside(place, p, changes, "--hold", f"{p['lease_s']:g}")
+def hold(place: Place, p: Parameters, *words: str) -> None:
+    """Have it done for as long as this process lives and the fault is not taken back. TargetError where it refuses."""
+    stream = _beside(place, p, *words, "--hold", f"{p['lease_s']:g}")
     try:
         if stream.read_line(CHANGED_WITHIN_S) != HELD:
             said = stream.finish(0.0).errors.strip().splitlines() or ["its program has ended"]
@@ -125,7 +129,7 @@ def _hold(place: Place, p: Parameters, changes: Changes) -> None:
             except ApiError:
                 return
 
-    threading.Thread(target=beat, name=f"held GPU of {p['node']}", daemon=True).start()
+    threading.Thread(target=beat, name=f"exporter of {p['node']}", daemon=True).start()
 
 
 def close_holds() -> None:
@@ -134,7 +138,7 @@ def close_holds() -> None:
         _HELD.popitem()[1].close()
 
 
-def _end_hold(place: Place, p: Parameters) -> None:
+def end_hold(place: Place, p: Parameters) -> None:
     """Let the program take it back, and wait until it has, so that it comes into nobody's way later."""
     stream = _HELD.pop((str(place.told["cluster"]), str(p["fault"])), None)
     if stream is not None:
@@ -147,7 +151,7 @@ def _end_hold(place: Place, p: Parameters) -> None:
 
 
 def _tell(place: Place, p: Parameters, changes: Changes) -> None:
-    stream = _beside(place, p, changes)
+    stream = _beside(place, p, *_change(p, changes))
     try:
         ended = stream.finish(CHANGED_WITHIN_S)
     except TimeoutError:
@@ -166,16 +170,22 @@ def gpus_offered(place: Place, node: str) -> int:
     return int(offered.get(place.settings.gpu.resource, 0))
 
 
-def _read(place: Place, p: Parameters) -> Mapping[str, Any]:
-    """What the exporter says of the GPU."""
+def said_by(place: Place, p: Parameters) -> Mapping[str, Any]:
+    """What the node's exporter says: `gpus`, and whether it is `frozen`."""
     pod = _exporter(place, p)
     metadata = pod["metadata"]
     port = pod["spec"]["containers"][0]["ports"][0]["containerPort"]
     answer = place.cluster.through(metadata["namespace"], f"{metadata['name']}:{port}", "GET", "gpus")
     try:
-        said = read_json(answer)
+        found: Mapping[str, Any] = read_json(answer)
+        return found
     except ValueError as error:
         raise TargetError(f"the exporter of {p['node']} answers with something that is not JSON: {error}") from error
+
+
+def _read(place: Place, p: Parameters) -> Mapping[str, Any]:
+    """What it says of the GPU."""
+    said = said_by(place, p)
     for gpu in said["gpus"]:
         if gpu["index"] == p["number"]:
             found: Mapping[str, Any] = gpu

@@ -40,7 +40,7 @@ class Slot:
 @dataclass(frozen=True)
 class NameTable:
     """The names of nodes, and of the pods of models and gateways. Those of GPUs follow from their nodes'; `gpus` are
-    those that stand for another number of it, both ways of each change.
+    the numbers of those that were chosen, and of those that they took them from.
     """
 
     nodes: Mapping[str, ObjectRef] = field(default_factory=dict)
@@ -265,7 +265,7 @@ def _gpu_names(
     serving: Mapping[str, Sequence[PodRecord]],
     numbers: Mapping[str, int],
 ) -> dict[str, int]:
-    """The GPUs that stand for another number of their node: each chosen one, and the one whose number that was."""
+    """The numbers of the GPUs whose names were chosen, and of those whose numbers that were."""
     found: dict[str, int] = {}
     for alias, choice in settings.names.items():
         node, slash, index = alias.partition("/")
@@ -281,6 +281,5 @@ def _gpu_names(
             raise TargetError(f"{where}: {told}, expected {choice.pick} at least")
         number, mine = known[choice.pick - 1], found.get(alias, int(index))
         other = next((one for one, has in found.items() if has == number and one.startswith(f"{node}/")), "")
-        found[other or f"{node}/{number}"] = mine
-        found[alias] = number
-    return {alias: number for alias, number in found.items() if alias != f"{alias.partition('/')[0]}/{number}"}
+        found |= {other or f"{node}/{number}": mine, alias: number}
+    return found

@@ -1,7 +1,7 @@
 """A cluster's cut safety nets: protections of tierdrill's own gateways off, an alert silenced where that is allowed, a
-node that somebody else's automation is told to leave alone.
+node that somebody else's automation is told to leave alone, an exporter of emulated GPUs that repeats itself.
 
-The witnesses are those who lack it: the gateways' flags, Alertmanager's silences, and the nodes' labels.
+The witnesses are those who lack it: the gateways' flags, Alertmanager's silences, the nodes' labels, the exporter.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
 from tierdrill.targets.base import Mechanism, Proof, TargetError
+from tierdrill.targets.kubernetes import drilled, emulated_gpu
 from tierdrill.targets.kubernetes.gateway_admin import admin_of
 from tierdrill.targets.kubernetes.kubernetes_fault import (
     UNDO,
@@ -34,15 +35,19 @@ WITNESS = "the gateways' flags, Alertmanager's silences and the nodes' labels"
 
 
 def _bind(place: Place, p: Parameters) -> Parameters:
+    exporter = {}
     if p.get("exporter"):
-        raise TargetError("an exporter of a cluster cannot be made to repeat itself")
+        exporter = {"node": p["exporter"], "host": drilled.node(place, p["exporter"]).name}
+        emulated_gpu.said_by(place, exporter)
     now = admin_of(place).told("flags") if p["flags_off"] else {}
     flags = {gateway: {flag: bool(has[flag]) for flag in p["flags_off"]} for gateway, has in now.items()}
     out = p.get("opted_out") or {"nodes": [], "labels": {}}
-    return {"flags": flags, UNDO: [label_step(place, alias, out["labels"]) for alias in out["nodes"]]}
+    return {**exporter, "flags": flags, UNDO: [label_step(place, alias, out["labels"]) for alias in out["nodes"]]}
 
 
 def _cut(place: Place, p: Parameters) -> None:
+    if p.get("exporter"):
+        emulated_gpu.hold(place, p, "--freeze")
     for step in p[UNDO]:
         set_labels(place, step, p["opted_out"]["labels"])
     if p["silenced"]:
@@ -56,6 +61,8 @@ def _cut(place: Place, p: Parameters) -> None:
 def _give_back(place: Place, p: Parameters) -> str:
     """A gateway that was replaced has its flags as they are at its start. One that is down does not keep the others."""
     problems: list[TargetError] = []
+    if p.get("exporter"):
+        emulated_gpu.end_hold(place, p)
     try:
         revert_by_steps(place, p)
     except TargetError as error:
@@ -77,6 +84,8 @@ def _is_cut(place: Place, p: Parameters) -> Proof:
     now, standing = _look(place, p)
     on = [f"{flag} at {gateway}" for gateway, flags in p["flags"].items() for flag in flags if now[gateway][flag]]
     on += ["the alert is not silenced"] if p["comment"] and not standing else []
+    if p.get("exporter") and not emulated_gpu.said_by(place, p)["frozen"]:
+        on.append(f"the exporter of {p['node']} tells of what is now")
     for step in p[UNDO]:
         node = find(place.cluster, step["path"])
         on += [] if node is not None and stands(node, step) else [f"{step['what']} has not the labels"]
@@ -87,6 +96,8 @@ def _is_back(place: Place, p: Parameters) -> Proof:
     now, standing = _look(place, p)
     off = [gateway for gateway, flags in p["flags"].items() if any(now[gateway][f] != v for f, v in flags.items())]
     left = [*off, *standing]
+    if p.get("exporter") and emulated_gpu.said_by(place, p)["frozen"]:
+        left.append(f"the exporter of {p['node']}")
     if not (labels := gone_by_steps(place, p)).seen:
         left.append(labels.detail)
     return seen(not left, WITNESS, f"still cut: {', '.join(left)}" if left else "all given back")
@@ -107,7 +118,8 @@ def _alertmanager(place: Place) -> AbstractContextManager[httpx.Client]:
 
 FAULT = KubernetesFault(
     Mechanism(
-        "flags of the gateways through the API server's proxy, a silence in Alertmanager, labels of nodes", poll_s=0.5
+        "flags of the gateways through the API server's proxy, a silence in Alertmanager, labels of nodes, an exporter",
+        poll_s=0.5,
     ),
     _bind,
     _cut,

@@ -47,7 +47,7 @@ class KubernetesTarget:
         there = kinds_in(Path(__file__).parent / "faults") | by_agent | by_exporter
         faults = {kind: "a cluster has no mechanism for it" for kind in KINDS if kind not in there}
         lacks = dict[str, str]()
-        sabotages = {"freeze_exporter": "exporters of a cluster cannot be made to repeat themselves"}
+        sabotages = dict[str, str]()
         if self._environment is not None and (cluster := self._environment.kubernetes) is not None:
             if cluster.image is None or cluster.agent == "forbidden":
                 faults |= dict.fromkeys(by_agent, NO_IMAGE if cluster.image is None else NO_AGENT)
@@ -63,7 +63,7 @@ class KubernetesTarget:
                 sabotages["flags_off"] = NO_ADMIN
             if cluster.exporter is None:
                 faults |= dict.fromkeys({*by_exporter, EXPORTER_LOST}, NO_EXPORTER)
-                lacks["exporter"] = NO_EXPORTER
+                lacks["exporter"] = sabotages["freeze_exporter"] = NO_EXPORTER
             if not cluster.silence_alerts:
                 sabotages["silence_alert"] = "the environment does not allow it by kubernetes.silence_alerts: true"
         return {
