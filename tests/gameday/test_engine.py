@@ -224,6 +224,8 @@ def test_the_command_line_of_a_step(tmp_path: Path) -> None:
         "--home", str(tmp_path), "--catalogue", "/nowhere", "run", "node-loss", "--json", "--blip",
         "--set", "deep=true", "--set", "node=node-1", "--guardrail", "critical:40%:3s:20", "--lab", "kept",
     ]  # fmt: skip
+    told = run_arguments(replace(made.state, in_maintenance="sre"), tmp_path)
+    assert told[-2:] == ["--in-maintenance", "sre"]
 
 
 def test_one_seat_one_facilitator(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ import pytest
 
 from tests.cli.support import with_runs
 from tests.judge.build import Run, shipped
-from tests.web.standin import Browser, options
+from tests.web.standin import Browser, catalogue_with, options
 from tierdrill.history.audit_log import entries
 from tierdrill.history.events import Event
 from tierdrill.history.history_store import HistoryStore
@@ -179,3 +179,17 @@ def test_a_viewer_is_offered_no_start(browser: Browser) -> None:
     page = browser.get("/drills/node-loss").text
     assert "Run the drill" not in page
     assert browser.submit("/drills/node-loss/run", variant="drill").status_code == 403
+
+
+def test_a_drill_in_a_maintenance_asks_for_the_role_that_may_start_it(tmp_path: Path) -> None:
+    catalogue = catalogue_with(tmp_path / "catalogue")
+    with (catalogue / "drills/platform/tiers.yaml").open("a") as out:
+        one = "{start: 2020-01-01, end: 2090-01-01, tiers: [critical], declared_by: team-serving-core, reason: new}"
+        out.write(f"maintenance:\n  - {one}\n")
+    echo = "import sys; sys.exit('tierdrill: ' + ' '.join(sys.argv[1:]))"
+    with Browser(replace(options(tmp_path / "home", catalogue), command=(sys.executable, "-c", echo))) as browser:
+        browser.sign_in("operator")
+        page = browser.get("/drills/node-loss").text
+        assert "maintenance of critical until 2090-01-01, declared by team-serving-core: new" in page
+        answer = browser.submit("/drills/node-loss/run", "/drills/node-loss", variant="drill", in_maintenance="sre")
+        assert (answer.status_code, "--in-maintenance sre" in answer.text) == (409, True)

@@ -44,7 +44,8 @@ def who(named: str | None, document: GameDay, role: str) -> str:
 
 
 def begin(
-    here: Surroundings, file: str, named: str | None, *, lab: str | None, unattended: bool, pauses: bool, plain: bool
+    here: Surroundings, file: str, named: str | None, *, lab: str | None, unattended: bool, pauses: bool, plain: bool,
+    in_maintenance: str,
 ) -> tuple[Journal, Seat]:
     """Open a new game day and take its seat. Refusal or SpecError where it cannot be held; nothing is written then."""
     from tierdrill.documents.catalogue import setting_of
@@ -59,7 +60,7 @@ def begin(
         raise Refusal("standard input is neither a terminal nor a pipe (use --yes to run unattended)")
     still_open = [one.identity for one in all_gamedays(here.home) if one.outcome is None]
     me = who(named, document, "facilitator")
-    journal = open_gameday(here.home, document, catalogue, Opening(me, lab, unattended, pauses))
+    journal = open_gameday(here.home, document, catalogue, Opening(me, lab, unattended, pauses, in_maintenance))
     if still_open:
         say(f"open game days: {', '.join(still_open[:3])} (tierdrill gameday --resume ID, or abort ID)")
     seat = Seat(journal.folder)

@@ -29,6 +29,15 @@ def environment_option(help_text: str = "Override the drill's environment.") -> 
     return option
 
 
+def maintenance_option(command: Function) -> Function:
+    """--in-maintenance ROLE"""
+    option = click.option(
+        "--in-maintenance", default="", metavar="ROLE",
+        help="Start although a maintenance of its tiers goes on, as a role that may declare one.",
+    )  # fmt: skip
+    return option(command)
+
+
 class Duration(click.ParamType[float]):
     """Seconds from a duration with its unit (90d, 12h, 30s); `positive` refuses 0."""
 

@@ -22,10 +22,11 @@ from tierdrill.conductor.phases import DrillRun
 from tierdrill.conductor.plan import Plan, PlanError, make_plan, new_run_name, preview_of
 from tierdrill.conductor.provenance import provenance
 from tierdrill.conductor.recorder import Recorder
-from tierdrill.conductor.run_start import RunRefused, begin_run
+from tierdrill.conductor.run_start import RunRefused, begin_run, may_run_in_maintenance
 from tierdrill.documents.catalogue import DrillSetting
 from tierdrill.history.events import Event
 from tierdrill.history.history_store import HistoryError, HistoryStore
+from tierdrill.history.kinds.run_kinds import RunNote
 from tierdrill.history.ledger import Ledger, LedgerError
 from tierdrill.judge.judge import NotARun
 from tierdrill.judge.verdict import Status, Verdict
@@ -40,7 +41,8 @@ class RunOptions:
     """How a drill is run. `variant` is "drill", "blip" or "sabotage:NAME".
 
     `lab` names a kept lab, None brings one up for the run. `run` is the run's name, None makes one. `origin` says what
-    asked for the run (a calendar's slot, say); it goes into the history.
+    asked for the run (a calendar's slot, say); it goes into the history. `in_maintenance` is the role as which it may
+    start although a maintenance of its tiers goes on.
     """
 
     home: Path
@@ -52,6 +54,7 @@ class RunOptions:
     run: str | None = None
     origin: Mapping[str, str] = field(default_factory=dict)
     observed: Observed | None = None
+    in_maintenance: str = ""
 
 
 @dataclass(frozen=True)
@@ -66,6 +69,7 @@ class RunOutcome:
 async def run_drill(setting: DrillSetting, options: RunOptions, listeners: Sequence[Listener] = ()) -> RunOutcome:
     """Run a drill and judge it. RunRefused if it may not start; nothing was touched then."""
     began = time.time()
+    maintenance = may_run_in_maintenance(setting.tiers, setting.drill.touched, options.in_maintenance)
     try:
         run = options.run or new_run_name(setting.drill.metadata.name, began)
         plan = make_plan(setting, run, options.variant, mechanisms_of(setting.environment))
@@ -83,6 +87,7 @@ async def run_drill(setting: DrillSetting, options: RunOptions, listeners: Seque
         options.home, plan.run, setting.drill.metadata.name, options.variant, began,
         lock=_lock_name(plan, options), author=options.author, kept=options.lab,
         documents=(setting.tiers, setting.workloads, setting.environment),
+        in_maintenance=options.in_maintenance if maintenance else "",
     )  # fmt: skip
     with books as records:
         recorder = Recorder(records.store, plan.run)
@@ -90,6 +95,8 @@ async def run_drill(setting: DrillSetting, options: RunOptions, listeners: Seque
             recorder.listen(listener)
         about = options.observed.about(plan) if options.observed is not None else {}
         recorder.note(provenance(plan, options.argv, options.author, options.origin, **about), "runner")
+        if maintenance:
+            recorder.note(RunNote(text=f"started as {options.in_maintenance} in a {maintenance}"), "runner")
         if setting.environment.target == "lab":
             note_in_force(options.home, setting.environment, recorder.note)
         kind = DrillRun if options.observed is None else partial(ObservedRun, options.observed)

@@ -1,6 +1,7 @@
 """Starting a run: what keeps it from that, where it is written down, and what breaks it afterwards."""
 
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,7 @@ from tierdrill.history.ledger import Ledger, LedgerError
 from tierdrill.home import run_folder
 from tierdrill.policy.document_changes import record_documents
 from tierdrill.process.identity import me
-from tierdrill.text import Explained
+from tierdrill.text import Explained, listed
 
 
 class RunRefused(Explained):
@@ -66,11 +67,11 @@ class RunRecords:
 @contextmanager
 def begin_run(
     home: Path, run: str, drill: str, variant: str, began: float, *, lock: str, author: str, kept: str | None = None,
-    documents: Sequence[Tiers | Workloads | Environment] = (),
+    documents: Sequence[Tiers | Workloads | Environment] = (), in_maintenance: str = "",
 ) -> Iterator[RunRecords]:  # fmt: skip
     """A run that may start, as long as it lives: RunRefused where it may not (nothing was touched then), RunBroken for
     what breaks from here on. `lock` is the name of the environment that it holds, `documents` are those whose changes
-    the audit log tells of.
+    the audit log tells of, `in_maintenance` the role as which it is started although one goes on.
     """
     try:
         ledger, store = Ledger(home), HistoryStore(home)
@@ -81,6 +82,7 @@ def begin_run(
         try:
             record_documents(home, documents, author, run)
             state = {"drill": drill, "variant": variant, "on": lock}
+            state |= {"in_maintenance": in_maintenance} if in_maintenance else {}
             append(home, AuditEntry(author, "drill.started", run, after=state))
         except AuditError as error:
             raise RunRefused(str(error)) from error
@@ -94,6 +96,26 @@ def begin_run(
             ledger.unlock(lock, run)
         ledger.close()
         store.close()
+
+
+def may_run_in_maintenance(tiers: Tiers, touched: Collection[str], role: str) -> str:
+    """The maintenance of the tiers that are touched which goes on now, as words; empty where there is none.
+
+    RunRefused while one does, but for a role with the right to declare one of each of these tiers.
+    """
+    declared = tiers.maintenance_at(time.time(), touched)
+    if not declared:
+        return ""
+    if not role:
+        raise RunRefused(f"{declared[0]}; wait for its end, or start all the same with `--in-maintenance ROLE`")
+    for tier in tiers.tiers:
+        allowed = tier.rights.declare_maintenance
+        if tier.name in touched and allowed and role not in allowed and any(one.covers(tier.name) for one in declared):
+            raise RunRefused(
+                f"{role} has no right to start anything in a maintenance of {tier.name}; "
+                f"rights.declare_maintenance has {listed(allowed)}"
+            )
+    return str(declared[0])
 
 
 def _may_start(ledger: Ledger, run: str, lock: str, author: str, kept: str | None) -> None:

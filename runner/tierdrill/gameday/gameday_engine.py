@@ -244,4 +244,6 @@ def run_arguments(state: GameDayState, home: Path) -> list[str]:
             arguments += ["--guardrail", show_guardrail(criterion.guardrail)]
     if state.lab is not None:
         arguments += ["--lab", state.lab]
+    if state.in_maintenance:
+        arguments += ["--in-maintenance", state.in_maintenance]
     return arguments

@@ -123,6 +123,7 @@ class GameDayState:
     document: GameDay | None = None
     catalogue: str = ""
     lab: str | None = None
+    in_maintenance: str = ""
     author: str = ""
     unattended: bool = False
     pauses: bool = True

@@ -106,6 +106,7 @@ def _opened(state: GameDayState, event: Event, said: kinds.GameDayOpened) -> Gam
         document=document,
         catalogue=said.catalogue,
         lab=said.lab,
+        in_maintenance=said.in_maintenance,
         author=event.source,
         unattended=said.unattended,
         pauses=said.pauses,

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from tierdrill import __version__
 from tierdrill.conductor.plan import make_plan
+from tierdrill.conductor.run_start import may_run_in_maintenance
 from tierdrill.documents.catalogue import Catalogue, setting_of
 from tierdrill.documents.models.gameday import GameDay
 from tierdrill.documents.overrides import changed
@@ -31,6 +32,7 @@ class Opening:
     lab: str | None = None
     unattended: bool = False
     pauses: bool = True
+    in_maintenance: str = ""
 
 
 def planned_seconds(document: GameDay, catalogue: Catalogue) -> list[float]:
@@ -44,7 +46,12 @@ def planned_seconds(document: GameDay, catalogue: Catalogue) -> list[float]:
 
 
 def open_gameday(home: Path, document: GameDay, catalogue: Catalogue, opening: Opening) -> Journal:
-    """A new game day with its journal. PlanError or HistoryError where it cannot be."""
+    """A new game day with its journal. PlanError or HistoryError where it cannot be; RunRefused while a maintenance of
+    its drills' tiers goes on, but for a role that may declare one.
+    """
+    for step in document.steps:
+        setting = setting_of(catalogue, step.drill)
+        may_run_in_maintenance(setting.tiers, setting.drill.touched, opening.in_maintenance)
     planned = planned_seconds(document, catalogue)
     at = time.time()
     identity = new_identity(document.metadata.name, at)
@@ -56,6 +63,7 @@ def open_gameday(home: Path, document: GameDay, catalogue: Catalogue, opening: O
             lab=opening.lab,
             unattended=opening.unattended,
             pauses=opening.pauses,
+            in_maintenance=opening.in_maintenance,
             planned=planned,
             version=__version__,
         ),

@@ -16,7 +16,7 @@ from tierdrill.conductor.plan import Plan, new_run_name
 from tierdrill.conductor.preflight import settle
 from tierdrill.conductor.recorder import Recorder
 from tierdrill.conductor.run_lifecycle import RunLifecycle
-from tierdrill.conductor.run_start import RunRecords, RunRefused, begin_run
+from tierdrill.conductor.run_start import RunRecords, RunRefused, begin_run, may_run_in_maintenance
 from tierdrill.history.events import Event
 from tierdrill.history.history_store import HistoryStore
 from tierdrill.history.kinds.exercise_kinds import ExerciseEnded, ExerciseNote, ExerciseStarted
@@ -109,7 +109,8 @@ OnBegin = Callable[[Session], Awaitable[None]]
 class ExerciseOptions:
     """How an exercise is run. `trainee` is kept only where it was given; `seed` is the load's, None the document's.
 
-    `responder` is the policy of a scripted one, None where people respond.
+    `responder` is the policy of a scripted one, None where people respond. `in_maintenance` is the role as which it may
+    start although a maintenance of its tiers goes on.
     """
 
     home: Path
@@ -118,6 +119,7 @@ class ExerciseOptions:
     seed: int | None = None
     author: str = ""
     responder: str | None = None
+    in_maintenance: str = ""
 
 
 @dataclass(frozen=True)
@@ -275,10 +277,15 @@ async def run_exercise(
     on_begin: OnBegin | None = None,
 ) -> ExerciseOutcome:
     """Play an exercise to its end. RunRefused if it may not start. `on_begin` runs beside it once the pager is on."""
+    touched = {stream.tier for stream in setting.scenario.load.streams}
+    maintenance = may_run_in_maintenance(setting.tiers, touched, options.in_maintenance)
     began = time.time()
     exercise = new_run_name(EXERCISE, began)
     lock = f"{setting.environment.metadata.name}/own/{exercise}"
-    books = begin_run(options.home, exercise, EXERCISE, EXERCISE, began, lock=lock, author=options.author)
+    books = begin_run(
+        options.home, exercise, EXERCISE, EXERCISE, began, lock=lock, author=options.author,
+        in_maintenance=options.in_maintenance if maintenance else "",
+    )  # fmt: skip
     with books as records:
         recorder = Recorder(SealedHistory.create(options.home, exercise), exercise)
         for listener in listeners:

@@ -92,18 +92,20 @@ async def drill_page(ask: Ask) -> Response:
     variants = [variant for variant in variants_of(setting) if variant != "blip" or setting.drill.blip is not None]
     kept = labs if setting.environment.target == "lab" else []
     return await ask.html(
-        "drill.html", setting=setting, rows=rows, variants=variants, labs=kept, problems=documents.problems
-    )
+        "drill.html", setting=setting, rows=rows, variants=variants, labs=kept, problems=documents.problems,
+        maintenance=setting.tiers.maintenance_at(time.time(), setting.drill.touched),
+    )  # fmt: skip
 
 
 async def run_drill(ask: Ask) -> Response:
     """As `tierdrill run`, whose gates it passes; the page of the run that it began, or why there is none."""
     form = await ask.form()
     setting = _setting((await ask.dashboard.documents()).catalogue, ask.name)
-    variant, lab = form.get("variant", "drill"), form.get("lab", "")
+    variant, lab, role = form.get("variant", "drill"), form.get("lab", ""), form.get("in_maintenance", "").strip()
     if variant not in variants_of(setting):
         raise Refused(422, f"variant: got {variant!r}, expected {either(variants_of(setting))}")
     words = [ask.name, *variant_options(variant), *(["--lab", lab] if lab else [])]
+    words += ["--in-maintenance", role] if role else []
     run = new_run_name(ask.name, time.time())
     await ask.dashboard.starts.begin_run(run, words, ask.visitor.person)
     return ask.go(f"/runs/{run}")

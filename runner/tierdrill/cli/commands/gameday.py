@@ -13,7 +13,7 @@ from click.shell_completion import CompletionItem
 from tierdrill.cli.completion import complete_gameday, complete_gameday_document
 from tierdrill.cli.errors import Refusal, say
 from tierdrill.cli.folders import Surroundings
-from tierdrill.cli.options import echo_json, json_option, no_color_option, table
+from tierdrill.cli.options import echo_json, json_option, maintenance_option, no_color_option, table
 from tierdrill.text import utc
 
 if TYPE_CHECKING:
@@ -68,6 +68,7 @@ def command() -> None:
 @click.option("--yes", is_flag=True, help="Run unattended: do not wait for the facilitator between steps.")
 @click.option("--no-pauses", is_flag=True, help="Skip the pauses between steps.")
 @click.option("--lab", metavar="NAME", help="Use a running lab instead of a new one per drill.")
+@maintenance_option
 @_author
 @click.option("--plain", is_flag=True, help="Print plain lines even on a terminal.")
 @no_color_option
@@ -80,6 +81,7 @@ def hold(
     yes: bool,
     no_pauses: bool,
     lab: str | None,
+    in_maintenance: str,
     author: str | None,
     plain: bool,
     plain_colors: bool,
@@ -97,10 +99,13 @@ def hold(
                                "FILE and --resume are mutually exclusive")  # fmt: skip
     if resume is None and take_over:
         raise click.UsageError("--take-over needs --resume")
-    if resume is not None and (no_pauses or lab or yes):
-        raise click.UsageError("--yes, --no-pauses and --lab cannot be changed with --resume")
+    if resume is not None and (no_pauses or lab or yes or in_maintenance):
+        raise click.UsageError("--yes, --no-pauses, --lab and --in-maintenance cannot be changed with --resume")
     if file is not None:
-        journal, seat = begin(here, file, author, lab=lab, unattended=yes, pauses=not no_pauses, plain=plain)
+        journal, seat = begin(
+            here, file, author, lab=lab, unattended=yes, pauses=not no_pauses, plain=plain,
+            in_maintenance=in_maintenance,
+        )  # fmt: skip
     else:
         journal, seat = take_up(here, resume or None, author, take_over=take_over)
     return sit_down(here, journal, seat, author, plain=plain, color=here.color and not plain_colors)

@@ -23,7 +23,7 @@ from tierdrill.cli.drill_documents import (
 from tierdrill.cli.errors import Refusal
 from tierdrill.cli.folders import Surroundings, author
 from tierdrill.cli.logs import log_to_file
-from tierdrill.cli.options import Duration, no_color_option
+from tierdrill.cli.options import Duration, maintenance_option, no_color_option
 from tierdrill.credentials import SecretMissing, read_secret
 from tierdrill.text import valid
 
@@ -61,6 +61,7 @@ class MomentType(click.ParamType):  # type: ignore[type-arg]
 @click.option("--no-load", is_flag=True, help="Send no load.")
 @click.option("--within", default="1h", type=Duration(), metavar="DURATION", help="The fault begins by then [1h].")
 @click.option("--at-most", default="1h", type=Duration(), metavar="DURATION", help="It is over after so long [1h].")
+@maintenance_option
 @click.option("--json", "as_json", is_flag=True, help="Every event as a line of JSON, the verdict as the last one.")
 @click.option("--plain", is_flag=True, help="Plain lines, also on a terminal.")
 @no_color_option
@@ -79,6 +80,7 @@ def command(
     no_load: bool,
     within: float,
     at_most: float,
+    in_maintenance: str,
     as_json: bool,
     plain: bool,
     plain_colors: bool,
@@ -132,6 +134,7 @@ def command(
         author=author(),
         argv=tuple(map(valid, sys.argv)),
         run=name,
+        in_maintenance=in_maintenance,
         observed=Observed(kind, target or environment, within, at_most, begins, ends, keyboard=keyboard, load=load),
     )
     color = here.color and not plain_colors

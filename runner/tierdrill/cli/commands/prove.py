@@ -15,7 +15,7 @@ from tierdrill.cli.drill_documents import changed_setting, check_place, whole_ca
 from tierdrill.cli.errors import Refusal
 from tierdrill.cli.folders import Surroundings, author
 from tierdrill.cli.logs import log_to_file
-from tierdrill.cli.options import echo_json, environment_option, no_color_option, set_option
+from tierdrill.cli.options import echo_json, environment_option, maintenance_option, no_color_option, set_option
 from tierdrill.cli.past_runs import stored_events
 from tierdrill.cli.run_reports import judged, try_reports
 from tierdrill.text import plural, valid
@@ -46,6 +46,7 @@ NOT_PROVEN, INCONCLUSIVE, ABORTED, UNCLEAN = 1, 3, 4, 5
 @set_option
 @environment_option("Override the drills' environment.")
 @click.option("--lab", metavar="NAME", help="Use a running lab instead of a new one per run.")
+@maintenance_option
 @click.option("--json", "as_json", is_flag=True, help="Print the matrix as JSON.")
 @no_color_option
 @click.pass_obj
@@ -58,6 +59,7 @@ def command(
     sets: tuple[str, ...],
     environment: str | None,
     lab: str | None,
+    in_maintenance: str,
     as_json: bool,
     plain_colors: bool,
 ) -> int:
@@ -84,7 +86,10 @@ def command(
     _check_parts(parts, settings)
     check_place(here, settings.values(), lab)
     log_to_file(here.home)
-    options = RunOptions(home=here.home, tools=here.tools, lab=lab, author=author(), argv=tuple(map(valid, sys.argv)))
+    options = RunOptions(
+        home=here.home, tools=here.tools, lab=lab, author=author(), argv=tuple(map(valid, sys.argv)),
+        in_maintenance=in_maintenance,
+    )  # fmt: skip
     console = make_console(color=here.color and not plain_colors)
     if ablate:
         return _ablate(here, list(settings.values()), options, console, everything=whole, only=parts, as_json=as_json)

@@ -15,7 +15,7 @@ from tierdrill.cli.drill_documents import changed_setting, check_place, check_ru
 from tierdrill.cli.errors import Refusal, say
 from tierdrill.cli.folders import Surroundings, author
 from tierdrill.cli.logs import log_to_file
-from tierdrill.cli.options import environment_option, no_color_option, set_option
+from tierdrill.cli.options import environment_option, maintenance_option, no_color_option, set_option
 from tierdrill.cli.past_runs import stored_events
 from tierdrill.cli.run_reports import judged, show_summary, try_reports
 from tierdrill.cli.standard_streams import unread
@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     help="Limit faults to N nodes, gpus, replicas or links at a time."
 )
 @click.option("--lab", metavar="NAME", help="Use a running lab (tierdrill lab up) instead of a new one.")
+@maintenance_option
 @click.option("--json", "as_json", is_flag=True, help="Print events as JSON lines; the last one is the verdict.")
 @click.option("--plain", is_flag=True, help="Print plain lines even on a terminal.")
 @no_color_option
@@ -63,6 +64,7 @@ def command(
     environment: str | None,
     caps: tuple[str, ...],
     lab: str | None,
+    in_maintenance: str,
     as_json: bool,
     plain: bool,
     plain_colors: bool,
@@ -96,6 +98,7 @@ def command(
         argv=tuple(map(valid, sys.argv)),
         run=name,
         origin=asked_by,
+        in_maintenance=in_maintenance,
     )
     color = here.color and not plain_colors
     return carry_out(here, setting, options, as_json=as_json, plain=plain, color=color, report_dir=report_dir)

@@ -16,7 +16,7 @@ from tierdrill.cli.drill_documents import check_place
 from tierdrill.cli.errors import INCONCLUSIVE, Refusal
 from tierdrill.cli.folders import Surroundings, author, find_catalogue
 from tierdrill.cli.logs import log_to_file
-from tierdrill.cli.options import echo_json, no_color_option, table
+from tierdrill.cli.options import echo_json, maintenance_option, no_color_option, table
 
 if TYPE_CHECKING:
     from tierdrill.documents.catalogue import Catalogue
@@ -74,6 +74,7 @@ def command() -> None:
 @click.option("--automation", type=click.Choice(["on", "off", "wrong"]), help="Override the scenario's automation.")
 @click.option("--trainee", metavar="NAME", help="Record the result under this name [default: no name].")
 @click.option("--auto", type=click.Choice(["good", "slow", "harmful"]), help="Run with a scripted responder.")
+@maintenance_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON: the list, or the result at the end.")
 @no_color_option
 @click.pass_obj
@@ -87,6 +88,7 @@ def start(
     automation: Any,
     trainee: str | None,
     auto: Policy | None,
+    in_maintenance: str,
     as_json: bool,
     plain_colors: bool,
 ) -> int:
@@ -105,7 +107,7 @@ def start(
     here.home.mkdir(parents=True, exist_ok=True, mode=0o700)
     log_to_file(here.home)
     color = here.color and not plain_colors
-    outcome = _play(here, setting, seed, trainee, auto, named=not draw, quiet=as_json, color=color)
+    outcome = _play(here, setting, seed, trainee, auto, in_maintenance, named=not draw, quiet=as_json, color=color)
     return _tell(here, outcome, as_json=as_json, color=color)
 
 
@@ -157,6 +159,7 @@ def _play(
     seed: int | None,
     trainee: str | None,
     auto: Policy | None,
+    in_maintenance: str,
     *,
     named: bool,
     quiet: bool,
@@ -168,8 +171,9 @@ def _play(
     from tierdrill.training.exercise_run import ExerciseOptions, make_terminal, opening, run_exercise
 
     options = ExerciseOptions(
-        home=here.home, tools=here.tools, trainee=trainee, seed=seed, author=author(), responder=auto
-    )
+        home=here.home, tools=here.tools, trainee=trainee, seed=seed, author=author(), responder=auto,
+        in_maintenance=in_maintenance,
+    )  # fmt: skip
     terminal = None if quiet else make_terminal(color=color, named=named)
     listeners, on_begin = opening(setting, here.home, partial(run_folder, here.home), auto, terminal)
     return asyncio.run(run_exercise(setting, options, listeners, on_begin))

@@ -1,5 +1,6 @@
 """The Tiers document: what each tier promises, to whom, and what it may do to others when capacity is short."""
 
+from collections.abc import Collection
 from datetime import UTC, date, timedelta
 from typing import Annotated, Literal
 
@@ -7,6 +8,7 @@ from pydantic import Field
 
 from tierdrill.documents.calendar.moments import ends_at, starts_at
 from tierdrill.documents.models.units import Date, Duration, Frozen, Metadata, Moment, Name, Part, Ratio
+from tierdrill.text import listed
 
 WINDOW_BURN = 14.4
 """How many times too fast a budget burns before it pages (Google, "The Site Reliability Workbook", ch. 5)."""
@@ -164,6 +166,10 @@ class Maintenance(Part):
         """Whether it is of that tier."""
         return not self.tiers or tier in self.tiers
 
+    def __str__(self) -> str:
+        tiers = listed(self.tiers) if self.tiers else "every tier"
+        return f"maintenance of {tiers} until {self.end}, declared by {self.declared_by}: {self.reason}"
+
 
 class Tier(Part):
     """One tier. Rank 1 is the most important, everywhere.
@@ -236,6 +242,10 @@ class Tiers(Part):
             if tier.name == name:
                 return tier
         raise KeyError(name)
+
+    def maintenance_at(self, moment: float, touched: Collection[str]) -> list[Maintenance]:
+        """What goes on at a moment (Unix seconds) and covers one of the tiers that are touched."""
+        return [one for one in self.maintenance if one.goes_on(moment) and any(map(one.covers, touched))]
 
     def by_rank(self) -> list[Tier]:
         """Most important first."""

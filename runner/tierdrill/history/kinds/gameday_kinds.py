@@ -15,6 +15,7 @@ class GameDayOpened(Payload, kind="gameday.opened"):
     document: Mapping[str, Any]
     catalogue: str
     lab: str | None = None
+    in_maintenance: str = ""
     unattended: bool
     pauses: bool = True
     planned: Sequence[float] = ()

@@ -87,11 +87,7 @@ def window(rule: str | None) -> GateResult:
 
 def maintained(declared: Sequence[Maintenance], now: float) -> str | None:
     """The maintenance that goes on, as a rule that holds drills."""
-    for one in declared:
-        if one.goes_on(now):
-            tiers = listed(one.tiers) if one.tiers else "every tier"
-            return f"maintenance of {tiers} until {one.end}, declared by {one.declared_by}: {one.reason}"
-    return None
+    return next((str(one) for one in declared if one.goes_on(now)), None)
 
 
 def lock(environment: str, holder: str | None) -> GateResult:
