@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import stat
 import time
 from collections.abc import Iterator
@@ -12,11 +13,13 @@ from pathlib import Path
 import click
 import pytest
 
-from tests.cli.support import tierdrill
-from tests.web.standin import Browser, csrf_of, options
+from tests.cli.support import ROOT, tierdrill
+from tests.web.standin import Browser, catalogue_with, csrf_of, options
 from tierdrill.cli.commands.web import token
 from tierdrill.history.audit_log import entries
 from tierdrill.history.ledger import Ledger, halted, throw_kill_switch
+from tierdrill.targets.base import TargetError
+from tierdrill.targets.kubernetes import lease
 from tierdrill.web.access_tokens import ROLES, TokenStore
 from tierdrill.web.dashboard_app import PAGES, several
 
@@ -258,3 +261,34 @@ def test_homes_that_cannot_be_served_are_named(tmp_path: Path, given: tuple[str,
     words = [word for one in given for word in ("--home", one.format(home=tmp_path))]
     refused = tierdrill(tmp_path / "home", "web", *words)
     assert refused.code == 2 and "--home" in refused.err
+
+
+def test_a_cluster_of_the_catalogue_is_halted_and_resumed_with_the_home(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    catalogue = catalogue_with(tmp_path / "catalogue")
+    shutil.copy(ROOT / "tests" / "cluster" / "environment.yaml", catalogue / "drills" / "platform" / "cluster.yaml")
+    said: list[str | None] = []
+
+    class Lease:
+        def halt(self, why: str | None) -> None:
+            if said == ["away"]:
+                raise TargetError("no route to it")
+            said.append(why)
+
+    monkeypatch.setattr(lease, "lease_of", lambda settings: Lease())
+    with Browser(options(tmp_path / "home", catalogue)) as browser:
+        browser.sign_in("operator", "grace")
+        page = browser.get("/runs").text
+        cluster = re.search(r'name="cluster"><option value="">none</option><option>([^<]+)<', page)
+        assert cluster is not None
+        browser.submit("/halt", reason="smoke", cluster=cluster[1])
+        assert said == ["smoke (grace)"] and halted(browser.options.home) is not None
+        browser.submit("/resume", reason="aired", cluster=cluster[1])
+        assert said[1:] == [None] and halted(browser.options.home) is None
+        said[:] = ["away"]
+        assert "no route to it" in browser.submit("/halt", reason="smoke", cluster=cluster[1]).text
+        assert halted(browser.options.home) is not None, "the home's own runs stop all the same"
+        assert browser.submit("/resume", reason="aired", cluster=cluster[1]).status_code == 503
+        assert halted(browser.options.home) is not None
+        assert "no environment" in browser.submit("/halt", reason="smoke", cluster="nowhere").text

@@ -194,4 +194,7 @@ def _not_ready(child: Child, argv: Sequence[str], what: str) -> SpawnError:
     code = child.wait(0.2)  # it usually just died: say so, with its code
     state = "still running" if code is None else f"exit code {code}"
     said = child.log_tail() or "(it printed nothing)"
+    errors = [line for line in said.splitlines() if " ERROR " in line]
+    # Where it says what went wrong, all that it did before is in the way.
+    said = errors[-1] if errors else said
     return SpawnError(f"{' '.join(argv[:4])} {what} ({state}); log {child.log_path}:\n{said}")

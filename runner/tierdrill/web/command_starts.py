@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import shutil
 import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
@@ -19,6 +20,8 @@ AUTHOR = "TIERDRILL_AUTHOR"
 _log = logging.getLogger(__name__)
 BEGINS_WITHIN_S = 120.0
 POLL_S = 0.1
+FULL_BYTES = 1 << 20
+"""With less room a command may find none for what it would complain of."""
 
 
 class CommandStarts:
@@ -37,6 +40,8 @@ class CommandStarts:
         """
 
         def begun() -> bool:
+            if not (self._home / "history.db").exists():
+                return False
             with closing(HistoryStore(self._home)) as store:
                 record = store.find(run)
             return record is not None and record.run == run
@@ -70,10 +75,14 @@ class CommandStarts:
         deadline = time.monotonic() + BEGINS_WITHIN_S
         while not await asyncio.to_thread(begun):
             if ending.done():
-                raise Refused(409, ending.result() or "It ended at once and said nothing.")
+                raise Refused(409, ending.result() or self._silent())
             if time.monotonic() > deadline:
                 raise Refused(504, f"It has not begun within {BEGINS_WITHIN_S:g} s. It may yet: see the list of runs.")
             await asyncio.wait({ending}, timeout=POLL_S)
+
+    def _silent(self) -> str:
+        full = shutil.disk_usage(self._home).free < FULL_BYTES
+        return f"It ended at once and said nothing{'; the disk of the home is full' if full else ''}."
 
     def let_go(self) -> None:
         """Close the inputs, as the end of the dashboard does: who read them leaves the desk."""

@@ -90,7 +90,8 @@ def application(options: Options) -> Starlette:
         if isinstance(error, SignInFirst) and request.method == "GET" and "html" in request.headers.get("accept", ""):
             return RedirectResponse(f"{ROOT.get()}/login?next={quote(request.url.path.removeprefix(ROOT.get()))}", 303)
         if status >= 500:
-            _log.error("%s %s: %s", request.method, request.url.path, message, exc_info=error)
+            known = isinstance(error, Refused | Explained | OSError)
+            _log.error("%s %s: %s", request.method, request.url.path, message, exc_info=None if known else error)
         try:
             return await asked(request).html("trouble.html", status, message=message)
         except Exception as further:

@@ -21,6 +21,7 @@ from tierdrill.web.training_tools import Tools, Transcripts
 from tierdrill.web.watched_places import Place, places_of
 
 if TYPE_CHECKING:
+    from tierdrill.documents.models.kubernetes import KubernetesSettings
     from tierdrill.documents.problems import Problem
 
 ReadCatalogue = Callable[[Path], "tuple[Catalogue, list[Problem]]"]
@@ -94,6 +95,12 @@ class Dashboard:
             good = self._documents.catalogue if problems else catalogue
             self._documents, self._signature = Documents(good, tuple(problems)), signature
         return self._documents
+
+    @property
+    def clusters(self) -> dict[str, KubernetesSettings]:
+        """The environments on a cluster, of the documents as they were last read."""
+        known = sorted(self._documents.catalogue.environments.items())
+        return {name: one.kubernetes for name, one in known if one.kubernetes is not None}
 
     async def home(self) -> HomeNow:
         return await asyncio.to_thread(home_now, self.options.home)

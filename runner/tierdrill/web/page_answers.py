@@ -7,6 +7,7 @@ import base64
 import hashlib
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -26,7 +27,7 @@ from tierdrill.report.format import (
     variant_words,
 )
 from tierdrill.report.html_template import page_environment
-from tierdrill.text import plural, utc
+from tierdrill.text import Explained, plural, utc
 from tierdrill.web.access_tokens import Right
 from tierdrill.web.request_guard import FORM_BYTES_MAX, ROOT
 from tierdrill.web.run_followers import halt_of
@@ -123,11 +124,14 @@ class Ask:
 
     async def html(self, template: str, status: int = 200, **context: Any) -> HTMLResponse:
         """A whole page. Everybody who may is offered the kill switch, whatever else the page is about."""
+        with suppress(Explained, OSError):
+            await self.dashboard.documents()
         known: Mapping[str, Any] = {
             "visitor": self.visitor,
             "navigation": [item for item in NAVIGATION if self.visitor.may(item.right)],
             "path": self.request.url.path.removeprefix(ROOT.get()),
             "home": self.dashboard.options.name,
+            "clusters": self.dashboard.clusters,
             "homes": self.dashboard.options.homes,
             "halt": await asyncio.to_thread(halt_of, self.dashboard.options.home) if self.visitor.token else None,
             "live": None,
