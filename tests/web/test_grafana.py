@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
 from pathlib import Path
 
+import pytest
 from prometheus_client import CollectorRegistry, generate_latest
+from pydantic import ValidationError
 
 from tests.cli.support import tierdrill
+from tests.schedule.test_metrics import promtool
+from tests.web.grafana_schema import GrafanaDashboard
 from tierdrill.lab.controller.cluster_metrics import ClusterCollector, Seen
 from tierdrill.lab.gateway.gateway_metrics import GatewayMetrics
 from tierdrill.lab.replica.replica_metrics import ReplicaMetrics
@@ -43,6 +48,53 @@ def test_every_query_is_of_a_metric_that_something_publishes() -> None:
         assert names - known - {"ALERTS"} <= set(), query
         assert query.count("(") == query.count(")"), query
         assert query.count("{") == query.count("}"), query
+
+
+def test_grafanas_schema_takes_every_dashboard() -> None:
+    for name, document in dashboards().items():
+        read = GrafanaDashboard.model_validate(json.loads(json.dumps(document)))
+        assert read.uid == name
+        sources = {one.name for one in read.templating.list if one.type == "datasource"}
+        references = [query.datasource.uid for panel in read.panels for query in panel.targets]
+        references += [panel.datasource.uid for panel in read.panels]
+        assert {reference.strip("${}") for reference in references} == sources == {"datasource"}
+        assert all(len({query.refId for query in panel.targets}) == len(panel.targets) for panel in read.panels)
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"panels": [{}]}, "panels.0.type"),
+        ({"graphTooltip": 3}, "graphTooltip"),
+        ({"colour": "red"}, "colour"),
+        ({"schemaVersion": "39"}, "schemaVersion"),
+    ],
+)
+def test_that_schema_refuses_what_grafana_does_not_know(change: dict[str, object], field: str) -> None:
+    document = {**dashboards()["tierdrill-tiers"], **change}
+    with pytest.raises(ValidationError) as error:
+        GrafanaDashboard.model_validate(document)
+    assert field in {".".join(map(str, one["loc"])) for one in error.value.errors()}
+
+
+def test_prometheus_parses_every_query_and_every_alert(tmp_path: Path) -> None:
+    alerts = [one["expr"] for document in dashboards().values() for one in document["annotations"]["list"]]
+    rules = [
+        {"record": f"query:{number}", "expr": as_grafana_sends_it(query)}
+        for number, query in enumerate([*expressions(), *alerts])
+    ]
+    path = tmp_path / "rules.yaml"
+    path.write_text(json.dumps({"groups": [{"name": "dashboards", "rules": rules}]}))
+    done = subprocess.run([promtool(), "check", "rules", path], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert f"{len(rules)} rules found" in done.stdout
+    path.write_text(json.dumps({"groups": [{"name": "dashboards", "rules": [{"record": "a", "expr": "sum(rate(x)"}]}]}))
+    assert subprocess.run([promtool(), "check", "rules", path], capture_output=True, check=False).returncode != 0
+
+
+def as_grafana_sends_it(query: str) -> str:
+    """With its variables filled in."""
+    return query.replace("$__rate_interval", "1m").replace("$__range", "1h").replace("$tier", "critical|standard")
 
 
 def test_panels_have_a_place_of_their_own_and_an_id() -> None:

@@ -160,13 +160,13 @@ def expressions() -> list[str]:
 def _dashboard(uid: str, title: str, panels: Sequence[Panel], since: str, *, tiers: bool = False) -> dict[str, Any]:
     source = {
         "name": "datasource", "label": "Prometheus", "type": "datasource", "query": "prometheus", "hide": 0,
-        "current": {}, "options": [], "refresh": 1, "regex": "",
+        "refresh": 1, "regex": "",
     }  # fmt: skip
     tier = {
         "name": "tier", "label": "Tier", "type": "query", "datasource": SOURCE, "hide": 0, "refresh": 2, "sort": 1,
         "query": {"query": "label_values(tierdrill_requests_total, tier)", "refId": "tiers"},
         "definition": "label_values(tierdrill_requests_total, tier)", "regex": "/^(?!unclassified$).*/",
-        "multi": True, "includeAll": True, "allValue": ".+", "current": {}, "options": [],
+        "multi": True, "includeAll": True, "allValue": ".+", "current": {"text": "All", "value": "$__all"},
     }  # fmt: skip
     fires = {
         "name": "Alerts", "enable": True, "hide": False, "iconColor": "red", "datasource": SOURCE,
