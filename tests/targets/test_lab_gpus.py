@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import sys
 import time
 import tracemalloc
 from collections.abc import Callable, Iterator
@@ -23,6 +26,7 @@ from tierdrill.lab.node import gpu_errors as gpu
 from tierdrill.lab.node import kernel_log as kmsg
 from tierdrill.lab.node.gpus import GpuBoard, GpuUser
 from tierdrill.process import ready_line as spawn
+from tierdrill.process.identity import identify
 from tierdrill.targets.base import Proof, TargetError
 from tierdrill.targets.lab import gpu_clocks
 from tierdrill.targets.lab.fault_port import LAB_FAULTS
@@ -45,6 +49,7 @@ class Lab:
         self.board.boot(self.boot)
         self.power = "on"
         self.silent = False
+        self.signalled: list[tuple[str, str]] = []
 
     def change_gpu(self, node: str, index: int, changes: dict[str, Any]) -> None:
         path = self.folder / "overrides.json"
@@ -68,6 +73,9 @@ class Lab:
         self.board.poll()
         told: dict[str, Any] = json.loads(json.dumps({"boot_id": self.boot, "gpus": self.board.status()}))
         return told
+
+    def signal_replica(self, replica: str, name: str) -> None:
+        self.signalled.append((replica, name))
 
     def kernel_noise(self, node: str, xid: int, count: int, per_second: int, gpu: int) -> None:
         line = kmsg.format_xid(1.0, self.board.specs[gpu].pci_bus_id, xid, pid=None, name=None)
@@ -292,6 +300,33 @@ def test_an_xid_without_an_action_of_its_own_is_refused(tmp_path: Path) -> None:
     for kind, xid in (("gpu-xid", 74), ("gpu-xid", 500), ("gpu-xid-flood", 74)):
         with pytest.raises(TargetError, match=f"XID {xid} has no action of its own, expected 13, 31"):
             LAB_FAULTS[kind].bind(cast(LabClient, lab), lab.state(), {"node": "node-1", "gpu": 0, "xid": xid})
+
+
+def test_a_gpu_that_hangs_stops_what_runs_on_it(tmp_path: Path) -> None:
+    lab, fault = Lab(tmp_path, None), LAB_FAULTS["gpu-hang"]
+    client = cast(LabClient, lab)
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
+        found = identify(process.pid)
+        assert found is not None
+        state = lab.state()
+        there = {"name": "assistant-0", "node": "node-1", "gpu": 0, "pid": found.pid, "ticks": found.ticks}
+        elsewhere, dead = {**there, "name": "elsewhere-0", "gpu": 1}, {**there, "name": "dead-0", "pid": None}
+        state["replicas"] = [there, elsewhere, dead]
+        p = checked_parameters("gpu-hang", {"node": "node-1"})
+        with pytest.raises(TargetError, match="XID 94 does not ask for a reset of the GPU, expected 48, 62, 64"):
+            fault.bind(client, state, {**p, "xid": 94})
+        p |= fault.bind(client, state, p)
+        fault.inject(client, p)
+        assert lab.signalled == [("assistant-0", "STOP")] and not fault.landed(client, p).seen, "its replica still runs"
+        process.send_signal(signal.SIGSTOP)
+        assert await_proof(lambda: fault.landed(client, p), 5.0).seen
+        lab.board.boot("b2")
+        assert not fault.gone(client, p).seen, "its replica is still stopped"
+        for _ in range(2):
+            fault.revert(client, p)
+        assert await_proof(lambda: fault.gone(client, p), 5.0).seen and not fault.landed(client, p).seen
+        process.kill()
+    assert fault.gone(client, p).seen and fault.revert(client, p) is None
 
 
 def test_replays_are_counted_by_its_nodes_agent_and_stop(tmp_path: Path) -> None:
