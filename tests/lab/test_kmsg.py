@@ -100,6 +100,43 @@ def test_a_line_that_was_wrapped_is_read_as_one(lines: list[str]) -> None:
     assert [(one.pci_bus_id, one.xid) for one in found] == [(GPU, 79)]
 
 
+PREFIXES = st.sampled_from(
+    ("", "[ 1843.308145] ", "<4>[ 1843.308145] ", "[Sat Feb 14 05:03:41 2026] ", "[ 1843.308145] [   T1234] ",
+     "4,1234,1843308145,-;", "Feb 14 05:03:41 host-1 kernel: ",
+     "2026-02-14T05:03:41.308145+00:00 host-1 kernel: [ 1843.308145] ")
+)  # fmt: skip
+ADDRESSES = st.sampled_from(
+    ("PCI:0000:ab:00", "PCI:0000:ab:00.0", "PCI:00000000:AB:00.0", "PCI:ab:00", "0000:ab:00", "PCI:0000:ab:00 GPU-I:05")
+)
+TAILS = st.sampled_from(
+    ("", ", pid=1, name=x, GPU has fallen off the bus.", ", pid='<unknown>', name=<unknown>", ", Ch 00000010")
+)
+OTHERS = st.lists(
+    st.builds(
+        str.__add__,
+        PREFIXES,
+        st.sampled_from(
+            ("usb 1-1: new device", "NVRM: GPU 0000:ab:00.0: GPU has fallen off the bus.", "79, 45, 12",
+             "nvidia-nvswitch0: SXid (PCI:0000:ab:00.0): 12028, Non-fatal")
+        ),
+    ),
+    max_size=2,
+)  # fmt: skip
+
+
+@given(PREFIXES, ADDRESSES, st.integers(1, 999), TAILS, OTHERS, OTHERS, st.data())
+def test_an_xid_is_found_once_wherever_its_line_was_wrapped(
+    prefix: str, address: str, xid: int, tail: str, before: list[str], after: list[str], data: st.DataObject
+) -> None:
+    text = f"NVRM: Xid ({address}): {xid}{tail}"
+    spaces = [at for at, letter in enumerate(text) if letter == " "]
+    cut = data.draw(st.sampled_from([len(text), *spaces]), label="cut")
+    again = data.draw(st.sampled_from(("", " ", prefix)), label="prefix of the second half")
+    halves = [prefix + text[:cut], *([again + text[cut + 1 :]] if cut < len(text) else [])]
+    found = kmsg.XidReader().read([*before, *halves, *after])
+    assert [(one.pci_bus_id, one.xid) for one in found] == [(GPU, xid)]
+
+
 def test_a_half_line_does_not_swallow_the_next_xid() -> None:
     reader = kmsg.XidReader()
     found = reader.read(["NVRM: Xid (PCI:0000:ab:00):", FELL_OFF.replace("79", "45"), "12, something else"])

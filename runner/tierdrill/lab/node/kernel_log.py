@@ -16,9 +16,9 @@ READ_BYTES_MAX = 256 * 1024
 # after the number there may be nothing. What comes before it is the log's own: kernel, dmesg -T, /dev/kmsg, journald.
 _XID_HEAD = r"NVRM:\s*Xid\s*\((?:PCI:)?(?P<pci>(?:[0-9a-f]{4,8}:)?[0-9a-f]{2}:[0-9a-f]{2}(?:\.[0-7])?)\b[^)]*\)\s*:?"
 _XID = re.compile(rf"{_XID_HEAD}\s*(?P<xid>\d+)\b", re.IGNORECASE)
-_UNFINISHED = re.compile(r"NVRM:\s*Xid\b\D*$|NVRM:\s*Xid\s*\([^)]*\)?\s*:?\s*$", re.IGNORECASE)
+_UNFINISHED = re.compile(r"NVRM:\s*(?:Xid\b\D*)?$|NVRM:\s*Xid\s*\([^)]*\)?\s*:?\s*$", re.IGNORECASE)
 # What a log puts before each line, also before the second half of one that was wrapped.
-_PREFIX = re.compile(r"^(?:\d+,\d+,\d+,[^;]*;|.*?\bkernel:)?\s*(?:\[[^\]]*\]\s*)*")
+_PREFIX = re.compile(r"^(?:\d+,\d+,\d+,[^;]*;|.*?\bkernel:|<\d+>)?\s*(?:\[[^\]]*\]\s*)*")
 
 
 @dataclass(frozen=True)
