@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from tierdrill.conductor.cleanup import undo_all
 from tierdrill.documents.models.kubernetes import KubernetesSettings
 from tierdrill.documents.models.tiers import Tier
 from tierdrill.history.ledger import Ledger
-from tierdrill.targets.base import Inventory, RemedyResult, TargetError
+from tierdrill.targets.base import GpuState, Inventory, NodeState, RemedyResult, TargetError
 from tierdrill.targets.kubernetes import remedy_port
 from tierdrill.targets.kubernetes.cluster_settings import ClusterSettings
 from tierdrill.targets.kubernetes.fault_port import KubernetesPort
@@ -123,15 +124,40 @@ def test_a_cordon_waits_for_who_else_changes_the_node(api: FakeApi, port: Kubern
     assert CORDONED in found["metadata"]["annotations"]
 
 
+def stateful(api: FakeApi) -> None:
+    owner = {"kind": "StatefulSet", "name": "assistant", "uid": "s", "controller": True}
+    api.change(f"{PODS}/assistant-7d4f-1", lambda pod: pod["metadata"].update(ownerReferences=[owner]))
+
+
+def test_a_deployments_pods_are_made_anew_as_the_cluster_does_it(api: FakeApi, port: KubernetesPort) -> None:
+    not_ready(api)
+    assert do(port, "reschedule", node="node-1", tiers=["critical"]).ok
+    assert "assistant-7d4f-1" not in left(api)
+
+
+@pytest.mark.parametrize(("health", "state"), [(0, "healthy"), (10, "healthy"), (20, "defective"), (None, "offered")])
+def test_a_gpus_state_is_what_its_exporter_says(
+    health: int | None, state: str, port: KubernetesPort, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = f'DCGM_EXP_GPU_HEALTH_STATUS{{gpu="1",UUID="GPU-b"}} {health}.0\n' if health is not None else ""
+    known = remedies(port, exporter={"namespaces": ["serving"], "selector": "tier=critical"})
+    monkeypatch.setattr(known, "_metrics", lambda pod: [None, f'DCGM_EXP_GPU_HEALTH_STATUS{{gpu="0"}} 20.0\n{said}'])
+    node, gpu = NodeState("node-1", True, False, ""), GpuState("node-1/1", "node-1", 1, "", "offered", emulated=True)
+    monkeypatch.setattr(known, "_look", lambda: replace(EMPTY, nodes=(node,), gpus=(gpu,)))
+    assert known.gpu_state("node-1/1") == state
+
+
 def test_what_may_still_run_is_not_made_a_second_time(api: FakeApi, port: KubernetesPort) -> None:
+    stateful(api)
     not_ready(api)
     done = do(port, "reschedule", node="node-1", tiers=["critical"])
-    assert not done.ok and "may still run its pods" in done.detail
+    assert not done.ok and "may still run assistant-7d4f-1" in done.detail
     assert "assistant-7d4f-1" in left(api)
 
 
 @pytest.mark.parametrize("state", ["off", "on"])
 def test_a_node_without_power_is_given_up(state: str, api: FakeApi, port: KubernetesPort) -> None:
+    stateful(api)
     not_ready(api)
     power = {name: ["/bin/sh", "-c", f"test {{node}} = worker-1 && echo {state}"] for name in ("on", "off", "state")}
     done = do(port, "reschedule", {"power": power}, node="node-1", tiers=["critical"])
@@ -141,6 +167,7 @@ def test_a_node_without_power_is_given_up(state: str, api: FakeApi, port: Kubern
 
 
 def test_a_node_that_is_out_of_service_is_given_up(api: FakeApi, port: KubernetesPort) -> None:
+    stateful(api)
     not_ready(api)
     taint = {"key": "node.kubernetes.io/out-of-service", "value": "nodeshutdown", "effect": "NoExecute"}
     api.change(NODE_1, lambda node: node["spec"]["taints"].append(taint))

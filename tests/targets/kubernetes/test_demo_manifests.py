@@ -388,7 +388,7 @@ def test_feed_and_exporter_take_their_configuration_and_have_their_probes_paths(
     assert "emulated" in board.specs[0].model_name
     for name, app in (
         ("controller", feed_program.build_app(feed_program.Feed(of_feed))),
-        ("gpu-exporter", build_app(board)),
+        ("gpu-exporter", build_app(board, tmp_path)),
     ):
         paths = {route.path for route in app.routes if isinstance(route, Route)}
         assert _probed(objects, name) <= paths

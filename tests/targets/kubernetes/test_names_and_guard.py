@@ -125,6 +125,7 @@ def test_a_name_may_stand_for_what_serves_a_model() -> None:
     assert [table.gpu_number("node-1", gpu) for gpu in range(4)] == [0, 3, 2, 1]
     assert table.alias("gpu", "node-3/3") == "node-1/1" and table.alias("gpu", "node-2/3") == "node-3/3"
     assert table.renamed({"node": "node-3", "gpu": "3"}) == {"node": "node-1", "gpu": "1"}
+    assert table.renamed({"source": "node-3", "replica": "x"}) == {"source": "node-1", "replica": "x"}
     assert names_from(table.plain()).gpus == table.gpus
 
 

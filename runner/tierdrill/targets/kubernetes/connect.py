@@ -237,14 +237,6 @@ class Cluster:
         data: bytes = self._call(method, target, {}, body, read_s=within_s, headers=headers or {}).data
         return data.decode("utf-8", "replace")
 
-    def answers(self, namespace: str, pod: str, path: str, within_s: float) -> bool:
-        """Whether a pod (`NAME:PORT`) answers a GET in time and well, through the API server."""
-        try:
-            self._call("GET", f"{path_of('pods', namespace)}/{pod}/proxy/{path}", {}, read_s=within_s)
-        except ApiError:
-            return False
-        return True
-
     def close(self) -> None:
         """End its connections."""
         self._api.close()

@@ -23,6 +23,7 @@ from tierdrill.targets.kubernetes.records import NodeRecord, ObjectRef, PodRecor
 from tierdrill.text import listed
 
 _NODE = re.compile(r"node-[1-9][0-9]*\Z")
+KINDS = ("node", "replica", "gateway")
 FORMER_MAX = 20
 GPU = "Gpu"
 """The kind of what a GPU's name stands for: `NODE/NUMBER`."""
@@ -63,7 +64,11 @@ class NameTable:
         raise TargetError(f"nothing here is named {alias!r}, expected one of: {listed([*self.nodes, *self.pods])}")
 
     def alias(self, kind: str, name: str) -> str:
-        """The name for a real one, by kind: node, gpu (`REAL/0`), replica, gateway; itself where it has no other."""
+        """The name for a real one, by kind: node, gpu (`REAL/0`), replica, gateway, or source, which is any of these;
+        itself where it has no other.
+        """
+        if kind == "source":
+            return next((told for one in KINDS if (told := self.alias(one, name)) != name), name)
         if kind in ("node", "gpu"):
             real, slash, index = name.partition("/")
             node = self._aliases["node"].get(real, real)
@@ -73,6 +78,11 @@ class NameTable:
     def gpu_number(self, node: str, gpu: int) -> int:
         """The number that a GPU really has on a node, both by the names that drills use."""
         return self.gpus.get(f"{node}/{gpu}", gpu)
+
+    def real_gpu(self, alias: str) -> str:
+        """Its node's real name with its number: `node-2/0` may be `ip-10-0-3-17/3`."""
+        node, _, index = alias.partition("/")
+        return f"{self.ref(node).name}/{self.gpu_number(node, int(index))}"
 
     @cached_property
     def _gpu_aliases(self) -> dict[str, str]:
@@ -99,8 +109,7 @@ class NameTable:
     def plain(self) -> dict[str, dict[str, str]]:
         """Each name with its object, as the ledger and reports hold it; a pod's with the workload that it is of."""
         gpus = {
-            alias: ObjectRef(GPU, "", f"{self.ref(alias).name}/{number}", "").plain()
-            for alias, number in self.gpus.items()
+            alias: ObjectRef(GPU, "", self.real_gpu(alias), "").plain() for alias in self.gpus
         }
         pods = {
             alias: slot.ref.plain() | ({"workload": " ".join(slot.workload)} if slot.workload is not None else {})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -11,7 +12,7 @@ from tierdrill.remedies.facts import FACTS
 from tierdrill.remedies.remedy_registry import REMEDIES, implemented
 from tierdrill.targets.base import Inventory, RemedyResult, TargetError
 from tierdrill.targets.kubernetes.api_errors import ApiError
-from tierdrill.targets.kubernetes.cluster_facts import ClusterFacts
+from tierdrill.targets.kubernetes.cluster_facts import ClusterFacts, named_in
 from tierdrill.targets.kubernetes.connect import Cluster, path_of
 from tierdrill.targets.kubernetes.gateway_admin import GatewayAdmin
 from tierdrill.targets.kubernetes.nodes import cordon, fenced, read_node, uncordon
@@ -30,7 +31,11 @@ EVICT_AGAIN_S, STUCK_S = 1.0, 8.0
 METRICS_S = 1.5
 """In so long an exporter has to tell its metrics."""
 TOO_MANY, GONE, CONFLICT = 429, 404, 409
-BUDGET = "DisruptionBudget"
+BUDGET, DEPLOYMENT = "DisruptionBudget", "Deployment"
+FAILURE = 20
+"""DCGM's word for a GPU whose health is bad."""
+_HEALTH = re.compile(r"^DCGM_EXP_GPU_HEALTH_STATUS\{(.*)\} ([0-9.e+-]+)", re.MULTILINE)
+_GPU = re.compile(r'(?:^|,)gpu="([0-9]+)"')
 NEEDS = (
     *may("pods", "delete", scope="drilled"),
     *may("pods", "create", subresource="eviction", scope="drilled"),
@@ -51,8 +56,8 @@ class ClusterRemedies(ClusterFacts):
         look: Callable[[], Inventory],
         admin: GatewayAdmin | None,
     ) -> None:
-        super().__init__(look, admin)
-        self._cluster, self._settings, self._names = cluster, settings, names
+        super().__init__(look, names, admin)
+        self._cluster, self._settings = cluster, settings
         self._ranks = {tier.name: tier.rank for tier in tiers.tiers}
 
     async def inventory(self) -> Inventory:
@@ -83,10 +88,31 @@ class ClusterRemedies(ClusterFacts):
             raise TargetError("exporter.lost is known only where kubernetes.exporter says which pods those are")
         return not any(map(self._tells, self._pods_on(node.name, [group])))
 
+    def gpu_state(self, gpu: str) -> str:
+        """By what its node's exporter says of its health; where none says anything, by what the kubelet offers."""
+        state = str(named_in(self._look().gpus, gpu).state)
+        node, group = self._names().ref(gpu), self._settings.exporter
+        if group is None or not self.node_ready(gpu.partition("/")[0]):
+            return state
+        number = self._names().real_gpu(gpu).rpartition("/")[2]
+        for pod in self._pods_on(node.name, [group]):
+            for health in map(_gpu_health, filter(None, self._metrics(pod))):
+                if number in health:
+                    return "defective" if health[number] >= FAILURE else "healthy"
+        return state
+
     def _tells(self, pod: PodRecord) -> bool:
+        return any(text is not None for text in self._metrics(pod))
+
+    def _metrics(self, pod: PodRecord) -> Iterable[str | None]:
+        """What each port of an exporter answers; None where it does not."""
         raw = self._cluster.get(path_of("pods", pod.namespace, pod.name))
-        ports = [port["containerPort"] for one in raw["spec"]["containers"] for port in one.get("ports") or ()]
-        return any(self._cluster.answers(pod.namespace, f"{pod.name}:{port}", "metrics", METRICS_S) for port in ports)
+        for port in [port["containerPort"] for one in raw["spec"]["containers"] for port in one.get("ports") or ()]:
+            try:
+                where = f"{pod.name}:{port}"
+                yield self._cluster.through(pod.namespace, where, "GET", "metrics", within_s=METRICS_S)
+            except ApiError:
+                yield None
 
     async def notify(self, arguments: Arguments) -> RemedyResult:
         return RemedyResult(True, str(arguments.get("message", "")))
@@ -128,8 +154,9 @@ class ClusterRemedies(ClusterFacts):
         return await self._evicted(await asyncio.to_thread(self._meant, node, arguments))
 
     async def reschedule(self, arguments: Arguments) -> RemedyResult:
-        """What a lost node ran is made anew elsewhere. Its pods are let go only once it cannot run them any more:
-        two of a stateful pod would be worse than none.
+        """What a lost node ran is made anew elsewhere. Pods of a Deployment are deleted as Kubernetes itself does it:
+        the node ends them should it come back. Others are let go only once it cannot run them any more: two of a
+        stateful pod would be worse than none.
         """
         node = self._names().ref(arguments["node"])
         now = await asyncio.to_thread(read_node, self._cluster, node)
@@ -137,13 +164,15 @@ class ClusterRemedies(ClusterFacts):
         if now.ready == "True":
             return await self._evicted(pods)
         fence = await asyncio.to_thread(fenced, now, self._settings)
-        if not fence:
+        alone = [pod.name for pod in pods if pod.workload is None or pod.workload[0] != DEPLOYMENT]
+        if alone and not fence:
             why = "no kubernetes.power says that it is off, and it has no taint node.kubernetes.io/out-of-service"
-            return RemedyResult(False, f"{node.name} is not ready and may still run its pods: {why}")
-        done = [await asyncio.to_thread(self._deleted, pod.name, pod.ref) for pod in pods]
+            return RemedyResult(False, f"{node.name} is not ready and may still run {listed(alone, 4)}: {why}")
+        done = [await asyncio.to_thread(self._deleted, pod.name, pod.ref, bool(fence)) for pod in pods]
         names = ", ".join(pod.name for pod in pods) or "nothing"
         ok = all(one.ok for one in done)
-        return RemedyResult(ok, f"{fence}; taken off it: {names}" if ok else "; ".join(one.detail for one in done))
+        told = f"{fence or f'{node.name} is not ready'}; taken off it: {names}"
+        return RemedyResult(ok, told if ok else "; ".join(one.detail for one in done))
 
     async def rebalance(self, arguments: Arguments) -> RemedyResult:
         """Evict, one at a time, what a node has more of a workload than another that could take it."""
@@ -159,9 +188,10 @@ class ClusterRemedies(ClusterFacts):
         return RemedyResult(True, f"{node.name} was power-cycled")
 
     async def set_weight(self, arguments: Arguments) -> RemedyResult:
-        where, gateway = self._names().ref(str(arguments["node"])).name, arguments.get("gateway")
+        node, gateway = str(arguments["node"]), arguments.get("gateway")
+        where = self._names().ref(node).name
         if "gpu" in arguments:
-            where += f"/{self._names().gpu_number(str(arguments['node']), int(arguments['gpu']))}"
+            where = self._names().real_gpu(f"{node}/{arguments['gpu']}")
         weights = {where: float(arguments["weight"])}
         await self._tell("weights", weights, gateway)
         return RemedyResult(True, f"{where} weighs {weights[where]:g} at {gateway or 'all gateways'}")
@@ -187,8 +217,8 @@ class ClusterRemedies(ClusterFacts):
             raise TargetError(f"{what} can be set only where kubernetes.gateways.admin says how")
         await asyncio.to_thread(self._admin.tell, what, changes, gateway)
 
-    def _deleted(self, name: str, pod: ObjectRef) -> RemedyResult:
-        options = {"gracePeriodSeconds": 0, "preconditions": {"uid": pod.uid}}
+    def _deleted(self, name: str, pod: ObjectRef, at_once: bool = True) -> RemedyResult:
+        options = {"preconditions": {"uid": pod.uid}} | ({"gracePeriodSeconds": 0} if at_once else {})
         try:
             self._cluster.send("DELETE", path_of("pods", pod.namespace, pod.name), options)
         except ApiError as error:
@@ -264,6 +294,12 @@ class ClusterRemedies(ClusterFacts):
             if len(fullest) > len(emptiest) + 1:
                 found.append(fullest[-1])
         return found
+
+
+def _gpu_health(metrics: str) -> dict[str, float]:
+    """DCGM's word on the health of each GPU, by its number."""
+    found = ((_GPU.search(labels), value) for labels, value in _HEALTH.findall(metrics))
+    return {gpu[1]: float(value) for gpu, value in found if gpu is not None}
 
 
 def _takes_pods(node: NodeRecord) -> bool:
