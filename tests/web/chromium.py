@@ -125,7 +125,7 @@ class Page:
         """Press a button, a link or a summary by its words, with the mouse; await the page that it leads to."""
         mine = f"one.checkVisibility() && one.textContent.trim() === {json.dumps(words)}"
         found = f"[...document.querySelectorAll('button, a, summary')].find((one) => {mine})"
-        self.until(f"{found} !== undefined")
+        self.until(f"document.readyState === 'complete' && {found} !== undefined")
         self.js(f"{found}.scrollIntoView({{block: 'center', behavior: 'instant'}})")
         at = self.js(f"(({{x, y, width, height}}) => [x + width / 2, y + height / 2])({found}.getBoundingClientRect())")
         if leaves:

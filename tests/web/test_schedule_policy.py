@@ -140,6 +140,7 @@ def test_the_impact_of_proposed_tiers_and_nothing_is_kept(browser: Browser) -> N
 
 def test_the_impact_under_the_load_of_a_run(browser: Browser) -> None:
     with_runs(browser.options.home, one=Run())
+    assert browser.get("/policy/impact").status_code == 200
     status, page = impact(browser, TIERS_TEXT, run="one")
     assert (status, "requests (run one)" in page) == (200, True)
     status, page = impact(browser, TIERS_TEXT, run="../one")

@@ -100,10 +100,13 @@ async def gameday_page(ask: Ask) -> Response:
     state = await asyncio.to_thread(_state, ask.dashboard.options.home, found.identity)
     if state.document is None:
         raise Refused(404, f"Game day {found.identity} cannot be read: its journal has no start.")
-    parts = await desk_parts(ask.dashboard, found.identity, live=state.ended is None)
-    live = f"/gamedays/{found.identity}/live" if state.ended is None else None
+    recorded = record_of(ask.dashboard.options.home, found.identity).exists()
+    over = state.ended is not None and recorded
+    parts = await desk_parts(ask.dashboard, found.identity, live=not over)
+    live = None if over else f"/gamedays/{found.identity}/live"
+    may = ask.visitor.may("facilitate")
     return await ask.html(
-        "gameday.html", identity=found.identity, state=state, parts=parts, live=live, may=ask.visitor.may("facilitate")
+        "gameday.html", identity=found.identity, state=state, parts=parts, live=live, may=may, recorded=recorded
     )
 
 
@@ -133,7 +136,7 @@ async def gameday_command(ask: Ask) -> Response:
 
 async def gameday_record(ask: Ask) -> Response:
     found = await asyncio.to_thread(_find, ask)
-    path = gamedays_folder(ask.dashboard.options.home) / found.identity / HTML
+    path = record_of(ask.dashboard.options.home, found.identity)
     if not path.exists():
         raise Refused(404, "There is no record yet: it is written when the game day ends.")
     return page_of_its_own(await asyncio.to_thread(path.read_text, "utf-8"))
@@ -157,6 +160,11 @@ def as_value(command: Command) -> str:
     """A command as the value of a button: its fields that say something, as JSON."""
     plain = asdict(command)
     return json.dumps({one.name: plain[one.name] for one in fields(command) if plain[one.name] != one.default})
+
+
+def record_of(home: Path, identity: str) -> Path:
+    """The record of a game day, which is written when it ends."""
+    return gamedays_folder(home) / identity / HTML
 
 
 def holder_of(home: Path, identity: str) -> Holder | None:
@@ -184,7 +192,7 @@ async def desk_parts(dashboard: Dashboard, identity: str, *, live: bool = True) 
     desk = fragment(
         "gameday-desk.html",
         state=state,
-        live=live,
+        over=live and state.ended is not None and record_of(home, identity).exists(),
         holder=holder,
         judged=judged,
         hypothesis_signs=SIGNS,

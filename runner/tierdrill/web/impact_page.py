@@ -37,7 +37,7 @@ async def impact_page(ask: Ask) -> Response:
     environment = _chosen(catalogue, ask.request.query_params.get("environment", ""))
     path = catalogue.paths.get(("Tiers", catalogue.environments[environment].tiers)) if environment else None
     text = await asyncio.to_thread(path.read_text, "utf-8", "replace") if path is not None else ""
-    return await _page(ask, catalogue, {"environment": environment, "text": text})
+    return await _page(ask, catalogue, {"environment": environment, "text": text, "run": ""})
 
 
 async def assess_proposed(ask: Ask) -> Response:
@@ -51,7 +51,7 @@ async def assess_proposed(ask: Ask) -> Response:
             )
     except NotComparable as error:
         found = [str(error)]
-    asked = {**form, "environment": environment}
+    asked = {"text": "", "run": "", **form, "environment": environment}
     if isinstance(found, Impact):
         return await _page(ask, catalogue, asked, impact=found)
     return await _page(ask, catalogue, asked, 422, wrong=found)
