@@ -166,7 +166,8 @@ def test_completion_knows_commands_drills_and_sabotages(tmp_path: Path) -> None:
     assert complete(tmp_path, "tierdrill run node-loss --sabotage w") == ["wrong-target"]
     assert complete(tmp_path, "tierdrill prove --ablate --without re") == [
         *("reserved_slots", "retries"),
-        *("reopen-router", "reschedule-critical", "restart-exporter", "restart-replica", "restart-router"),
+        *("reopen-router", "reschedule-critical"),
+        *("restart-exporter", "restart-replica", "restart-router", "retire-gpu"),
     ]
     assert complete(tmp_path, "tierdrill schedule show ") == ["nightly"]
     assert complete(tmp_path, "tierdrill judge ") == []

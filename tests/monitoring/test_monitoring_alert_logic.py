@@ -303,6 +303,18 @@ class TestUnhealthy:
         check_scenario(tmp_path, series, [Expected(30, firing("GpuUnhealthy"), fires)])
 
 
+class TestRowRemap:
+    @pytest.mark.parametrize(("lasts_s", "fires"), [(BLIP_S + 0.5, 0), (FAULT_S, 1)])
+    def test_a_failed_remap_is_a_page_of_its_own(self, tmp_path: Path, lasts_s: float, fires: int) -> None:
+        series = {
+            **_alive(),
+            f"DCGM_FI_DEV_ROW_REMAP_FAILURE{{{TestGpu.LABELS}}}": between(10, 10 + lasts_s, TOTAL_S, 1, 0),
+            f"DCGM_EXP_GPU_HEALTH_STATUS{{{TestGpu.LABELS}}}": between(10, 10 + lasts_s, TOTAL_S, 20, 0),
+        }
+        alert = firing("RowRemapFailed", node="node-2", gpu="1", UUID="GPU-node-2-1", severity="page")
+        check_scenario(tmp_path, series, [*_fires_at(13, alert, fires), *never(firing("GpuUnhealthy"), 5, 39)])
+
+
 class TestPcieReplays:
     @pytest.mark.parametrize(
         ("lasts_s", "per_second", "fires"), [(BLIP_S + 0.5, 20, 0), (FAULT_S, 20, 1), (FAULT_S, 0.1, 0)]

@@ -76,6 +76,7 @@ def _effects(action: str, arguments: dict[str, Any]) -> Facts:
         "drain": lambda: {("tier.ready_share", "critical"): 1.0},
         "power-cycle": lambda: {("gpu.state", f"{arguments['node']}/0"): "healthy"},
         "rebalance": dict,
+        "notify": dict,
         "set-weight": lambda: {
             ("gpu.weight", f"{arguments['node']}/{arguments['gpu']}")
             if "gpu" in arguments
@@ -135,6 +136,7 @@ def test_they_are_valid_with_the_alerts_we_raise() -> None:
         "restart-exporter",
         "restart-replica",
         "restart-router",
+        "retire-gpu",
         "shed-best-effort",
         "shift-traffic",
     ]
@@ -170,6 +172,7 @@ OFF_BUS = {("gpu.state", "node-2/0"): "fallen_off_bus", ("tier.ready_share", "cr
             ("drain-and-reset-gpu", "node-2/0"),
             ["cordon", "drain", "power-cycle", "uncordon", "rebalance"],
         ),
+        ("RowRemapFailed", GPU, FAILING, ("retire-gpu", "node-2/0"), ["drain", "notify"]),
         ("GpuThermalThrottle", GPU, {}, ("deweight-gpu", "node-2/0"), ["set-weight", "set-weight"]),
         ("NetworkDegraded", LINK, {}, ("shift-traffic", "gateway-a>node-2"), ["set-weight", "set-weight"]),
         ("RouterFailsClosed", ROUTER, CLOSED, ("reopen-router", "gateway-a"), ["set-flag", "restart-gateway"]),
@@ -214,6 +217,7 @@ def test_critical_is_moved_before_standard() -> None:
         ("GpuUnhealthy", GPU, {**FAILING, ("nodes.ready_share", ""): 0.67}),
         ("NetworkDegraded", LINK, LOST),
         ("GpuThermalThrottle", GPU, LOST),
+        ("RowRemapFailed", GPU, LOST),
         ("RouterFailsClosed", ROUTER, {}),
         ("RouterDown", ROUTER, {}),
         ("RouterDown", ROUTER, CLOSED),

@@ -11,6 +11,7 @@ from typing import Any
 
 from tierdrill.documents.models.environment import Clock
 from tierdrill.monitoring.burn_rate_windows import promql_duration, scaled
+from tierdrill.monitoring.gpu_alerts import gpu_alerts, on_node
 from tierdrill.monitoring.silent_sources import NODE_READY_SERIES, absent_sources, silent_gateways
 
 HOLD_S: Mapping[str, float] = {
@@ -25,6 +26,7 @@ HOLD_S: Mapping[str, float] = {
     "GpuPowerCap": 3.0,
     "GpuThermalThrottle": 3.0,
     "PcieReplayHigh": 6.0,
+    "RowRemapFailed": 3.0,
     "NetworkDegraded": 3.5,
     "EndpointUnreachable": 3.5,
     "RouterDown": 4.0,
@@ -64,9 +66,6 @@ KEEP_S: Mapping[str, float] = {"ServingCapacityLow": 3.0, "GpuThermalThrottle": 
 - GpuThermalThrottle: a GPU that has only just cooled, without work, is hot again as soon as it has some.
 """
 
-REPLAYS_MAX = 8
-"""PCIe replays a minute. A link that is well has none for hours; audits of GPU clouds take more for a defect."""
-
 PROBE_SLOW_S = 0.1
 """A health probe on one site's network takes a few milliseconds; 0.1 s is no longer the same network."""
 
@@ -79,26 +78,12 @@ SCRAPES_BETWEEN_EJECTIONS = 3
 
 
 
-def _on_node(series: str) -> str:
-    """What dcgm-exporter says of GPUs, labelled with its node as everything else is."""
-    return f'label_replace({series}, "node", "$1", "hostname", "(.+)")'
-
-
 _NODE_READY = f"max by (node) ({NODE_READY_SERIES}) == 1"
-_NODE_METRICS = f"count by (node) ({_on_node('DCGM_FI_DEV_XID_ERRORS')})"
-_REPLAYS = "60 * rate(DCGM_FI_DEV_PCIE_REPLAY_COUNTER[%s])"
+_NODE_METRICS = f"count by (node) ({on_node('DCGM_FI_DEV_XID_ERRORS')})"
 _PICKER_LOST = "min by (gateway) (tierdrill_picker_up) == 0"
 _FAILS_OPEN = 'max by (gateway) (tierdrill_flag{flag="fail_open"}) == 1'
 _READY_PODS = (
     'max by (replica) (label_replace(kube_pod_status_ready{condition="true"}, "replica", "$1", "pod", "(.+)")) == 1'
-)
-_XID_79 = 'DCGM_EXP_XID_ERRORS_COUNT{xid="79"}'
-# XID 79 has an alert of its own: no reset helps there.
-_UNHEALTHY = f"DCGM_EXP_GPU_HEALTH_STATUS >= 20 unless on (UUID) {_XID_79} > 0"
-# A GPU that works hard is at its power limit (event reason 0x04) all the time; one that is capped is slow as well.
-_CAPPED = (
-    "DCGM_FI_DEV_SM_CLOCK < 0.7 * max_over_time(DCGM_FI_DEV_SM_CLOCK[10m])"
-    " and on (UUID) floor(DCGM_FI_DEV_CLOCKS_EVENT_REASONS / 4) % 2 == 1"
 )
 # Links are judged by replicas that the control plane calls ready, on nodes that it calls ready and that Prometheus
 # itself still reaches: what is broken at the far end is not the link's fault.
@@ -165,43 +150,7 @@ def infrastructure_alerts(clock: Clock, slower_s: float = 0.0) -> list[dict[str,
             " rolled out last, a credential, something they depend on. Roll it back; if it has one replica only,"
             " replace that.",
         ),
-        _alert(
-            "GpuFallenOffBus",
-            f"max by (node, gpu, UUID) ({_on_node(_XID_79)} > 0"
-            " unless on (UUID) DCGM_FI_DEV_SM_CLOCK)",
-            "page",
-            "GPU {{ $labels.gpu }} of {{ $labels.node }} has fallen off the bus (XID 79)",
-            "The driver reported XID 79 and the GPU ({{ $labels.UUID }}) reports no clock any more. A reset does not"
-            " bring it back (NVIDIA's action is RESTART_BM): cordon and drain the node, then reboot it. If XID 79"
-            " returns after the reboot, take the node out of service.",
-        ),
-        _alert(
-            "GpuUnhealthy",
-            f"max by (node, gpu, UUID) ({_on_node(_UNHEALTHY)})",
-            "page",
-            "GPU {{ $labels.gpu }} of {{ $labels.node }} fails, and its bus is well",
-            "Its health ({{ $labels.UUID }}) is a failure to DCGM: an uncorrectable memory error (XID 48, 95, 140), a"
-            " hang (109, 119, 120), or the driver has lost it. It serves nothing until it is reset: cordon and drain"
-            " the node, then reset the GPU or reboot. What is still bad afterwards is for NVIDIA's support.",
-        ),
-        _alert(
-            "GpuPowerCap",
-            f"max by (node, gpu, UUID) ({_on_node(_CAPPED)})",
-            "ticket",
-            "GPU {{ $labels.gpu }} of {{ $labels.node }} is held to {{ $value | humanize }} MHz by a power limit",
-            "The clocks of the GPU ({{ $labels.UUID }}) are far below what they were, and it is not heat. Everything on"
-            " it is slow and none of it fails; routing by latency keeps requests off it. Look at the limit (nvidia-smi"
-            " -q -d POWER), the rack's budget and the power supplies.",
-        ),
-        *(_thermal_throttle(severity, whom, ranks) for severity, whom, ranks in _THROTTLE_SEVERITIES),
-        _alert(
-            "PcieReplayHigh",
-            f"max by (node, gpu, UUID) ({_on_node(_REPLAYS % promql_duration(scaled('5m', clock)))}) > {REPLAYS_MAX:g}",
-            "ticket",
-            "The PCIe link of GPU {{ $labels.gpu }} of {{ $labels.node }} replays {{ $value | humanize }} a minute",
-            "The GPU ({{ $labels.UUID }}) works and nothing is slow yet; a link like this ends with XID 79. Take the"
-            " node out at the next quiet hour and have the card, its riser and its cables looked at.",
-        ),
+        *(_alert(*rule) for rule in gpu_alerts(clock)),
         _alert(
             "NetworkDegraded",
             f"min by (node, gateway) (tierdrill_upstream_probe_seconds and on (replica) ({_READY_PODS})) >"
@@ -301,32 +250,6 @@ def _alert(name: str, expr: str, severity: str, summary: str, text: str, longer_
     rule["labels"] = {"severity": severity}
     rule["annotations"] = {"summary": summary, "description": text}
     return rule
-
-
-def _thermal_throttle(severity: str, whom: str, ranks: str) -> dict[str, Any]:
-    """A GPU whose clocks heat holds down; how loud that is depends on the most important tier it serves.
-
-    Bits 0x20 (software) and 0x40 (hardware) of NVML's clocks' event reasons are thermal slowdowns. The alert's value is
-    the clock that is left.
-    """
-    reasons = "DCGM_FI_DEV_CLOCKS_EVENT_REASONS"
-    hot = f"(floor({reasons} / 64) % 2 == 1 or floor({reasons} / 32) % 2 == 1)"
-    clocks = _on_node(f"DCGM_FI_DEV_SM_CLOCK and on (UUID) {hot}")
-    return _alert(
-        "GpuThermalThrottle",
-        f"max by (node, gpu, UUID) ({clocks}) {ranks} on (node, gpu) min by (node, gpu) (tierdrill_gpu_tier_rank) == 1",
-        severity,
-        "GPU {{ $labels.gpu }} of {{ $labels.node }} is throttled by heat, to {{ $value | humanize }} MHz",
-        f"The driver holds the clocks of the GPU ({{{{ $labels.UUID }}}}) down because it is too hot; {whom}."
-        " Everything on it is slow and none of it fails. Take its traffic away (weight 0 for this GPU) until it has"
-        " cooled, and have the cooling looked at. A restart or a reboot does not cool it.",
-    )
-
-
-_THROTTLE_SEVERITIES = (
-    ("page", "it serves the most important tier", "and"),
-    ("ticket", "it does not serve the most important tier", "unless"),
-)
 
 
 def _replica_in_state(state: str) -> str:

@@ -55,6 +55,7 @@ class Settings:
     utilization: float | None = None
     throttle: str | None = None
     pcie_replays_per_s: float = 0.0
+    row_remap_failed: bool = False
     allocatable: bool = True
 
     @property

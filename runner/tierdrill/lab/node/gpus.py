@@ -30,6 +30,7 @@ _READINGS = {
     "used_mib": ("DCGM_FI_DEV_FB_USED", "Framebuffer memory used (in MiB), emulated."),
     "free_mib": ("DCGM_FI_DEV_FB_FREE", "Framebuffer memory free (in MiB), emulated."),
     "pcie_replays": ("DCGM_FI_DEV_PCIE_REPLAY_COUNTER", "Total number of PCIe retries, emulated."),
+    "row_remap_failure": ("DCGM_FI_DEV_ROW_REMAP_FAILURE", "Whether remapping of rows has failed, emulated."),
 }
 """Of each field of Telemetry, dcgm-exporter's name and help."""
 
@@ -61,6 +62,7 @@ class Telemetry:
     used_mib: float
     free_mib: float
     pcie_replays: int
+    row_remap_failure: int
 
 
 def telemetry(spec: GpuConfig, settings: gpu.Settings, users: Iterable[GpuUser], pcie_replays: float = 0) -> Telemetry:
@@ -80,6 +82,7 @@ def telemetry(spec: GpuConfig, settings: gpu.Settings, users: Iterable[GpuUser],
         used,
         spec.memory_gib * 1024 - used,
         int(pcie_replays),
+        int(settings.row_remap_failed),
     )
 
 

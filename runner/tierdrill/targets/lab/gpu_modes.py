@@ -14,7 +14,9 @@ Changes = Mapping[str, Any]
 
 
 def gpu_mode_fault(mechanism: str, changes: Callable[[Parameters], Changes]) -> LabFault:
-    """A fault of a GPU by its overrides `mode` and `xid`; TargetError from `changes` refuses what cannot be done."""
+    """A fault of a GPU by its overrides `mode` and `xid`, and others beside them; TargetError from `changes` refuses
+    what cannot be done.
+    """
 
     def bind(client: LabClient, state: State, p: Parameters) -> Parameters:
         changes(p)
@@ -36,20 +38,20 @@ def gpu_mode_fault(mechanism: str, changes: Callable[[Parameters], Changes]) -> 
         logged = "" if xid is None else f", {max(0, new)} new lines of XID {xid}"
         return seen(there, _witness(p), _mode(p, gpu) + logged)
 
-    return LabFault(Mechanism(f"emulated GPU: {mechanism}", emulated=True), bind, inject, _heal, landed, _healthy)
+    def heal(client: LabClient, p: Parameters) -> object:
+        return client.change_gpu(p["node"], p["gpu"], dict.fromkeys(("mode", "xid", *changes(p))))
 
+    def healthy(client: LabClient, p: Parameters) -> Proof:
+        try:
+            gpu = _read(client, p)
+        except LabError as error:
+            return seen(False, _witness(p), str(error))
+        now = gpu["settings"]
+        left = [name for name in changes(p) if name not in ("mode", "xid") and now[name]]
+        well = now["mode"] == HEALTHY and now["xid"] is None and not left
+        return seen(well, _witness(p), ", ".join((_mode(p, gpu), *left)))
 
-def _heal(client: LabClient, p: Parameters) -> object:
-    return client.change_gpu(p["node"], p["gpu"], {"mode": None, "xid": None})
-
-
-def _healthy(client: LabClient, p: Parameters) -> Proof:
-    try:
-        gpu = _read(client, p)
-    except LabError as error:
-        return seen(False, _witness(p), str(error))
-    well = gpu["settings"]["mode"] == HEALTHY and gpu["settings"]["xid"] is None
-    return seen(well, _witness(p), _mode(p, gpu))
+    return LabFault(Mechanism(f"emulated GPU: {mechanism}", emulated=True), bind, inject, heal, landed, healthy)
 
 
 def _read(client: LabClient, p: Parameters) -> dict[str, Any]:

@@ -1,0 +1,102 @@
+"""The alerts of GPUs, by what dcgm-exporter says of them."""
+
+from tierdrill.documents.models.environment import Clock
+from tierdrill.monitoring.burn_rate_windows import promql_duration, scaled
+
+Rule = tuple[str, str, str, str, str]
+"""Name, expression, severity, summary and text of an alert."""
+
+REPLAYS_MAX = 8
+"""PCIe replays a minute. A link that is well has none for hours; audits of GPU clouds take more for a defect."""
+
+
+def on_node(series: str) -> str:
+    """What dcgm-exporter says of GPUs, labelled with its node as everything else is."""
+    return f'label_replace({series}, "node", "$1", "hostname", "(.+)")'
+
+
+_REPLAYS = "60 * rate(DCGM_FI_DEV_PCIE_REPLAY_COUNTER[%s])"
+_XID_79 = 'DCGM_EXP_XID_ERRORS_COUNT{xid="79"}'
+_REMAP_FAILED = "DCGM_FI_DEV_ROW_REMAP_FAILURE > 0"
+# Both have an alert of their own: a reset does not help, or is not enough.
+_UNHEALTHY = f"DCGM_EXP_GPU_HEALTH_STATUS >= 20 unless on (UUID) {_XID_79} > 0 unless on (UUID) {_REMAP_FAILED}"
+# A GPU that works hard is at its power limit (event reason 0x04) all the time; one that is capped is slow as well.
+_CAPPED = (
+    "DCGM_FI_DEV_SM_CLOCK < 0.7 * max_over_time(DCGM_FI_DEV_SM_CLOCK[10m])"
+    " and on (UUID) floor(DCGM_FI_DEV_CLOCKS_EVENT_REASONS / 4) % 2 == 1"
+)
+_THROTTLE_SEVERITIES = (
+    ("page", "it serves the most important tier", "and"),
+    ("ticket", "it does not serve the most important tier", "unless"),
+)
+
+
+def gpu_alerts(clock: Clock) -> list[Rule]:
+    return [
+        (
+            "GpuFallenOffBus",
+            f"max by (node, gpu, UUID) ({on_node(_XID_79)} > 0"
+            " unless on (UUID) DCGM_FI_DEV_SM_CLOCK)",
+            "page",
+            "GPU {{ $labels.gpu }} of {{ $labels.node }} has fallen off the bus (XID 79)",
+            "The driver reported XID 79 and the GPU ({{ $labels.UUID }}) reports no clock any more. A reset does not"
+            " bring it back (NVIDIA's action is RESTART_BM): cordon and drain the node, then reboot it. If XID 79"
+            " returns after the reboot, take the node out of service.",
+        ),
+        (
+            "GpuUnhealthy",
+            f"max by (node, gpu, UUID) ({on_node(_UNHEALTHY)})",
+            "page",
+            "GPU {{ $labels.gpu }} of {{ $labels.node }} fails, and its bus is well",
+            "Its health ({{ $labels.UUID }}) is a failure to DCGM: an uncorrectable memory error (XID 48, 95, 140), a"
+            " hang (109, 119, 120), or the driver has lost it. It serves nothing until it is reset: cordon and drain"
+            " the node, then reset the GPU or reboot. What is still bad afterwards is for NVIDIA's support.",
+        ),
+        (
+            "GpuPowerCap",
+            f"max by (node, gpu, UUID) ({on_node(_CAPPED)})",
+            "ticket",
+            "GPU {{ $labels.gpu }} of {{ $labels.node }} is held to {{ $value | humanize }} MHz by a power limit",
+            "The clocks of the GPU ({{ $labels.UUID }}) are far below what they were, and it is not heat. Everything on"
+            " it is slow and none of it fails; routing by latency keeps requests off it. Look at the limit (nvidia-smi"
+            " -q -d POWER), the rack's budget and the power supplies.",
+        ),
+        *(_thermal_throttle(severity, whom, ranks) for severity, whom, ranks in _THROTTLE_SEVERITIES),
+        (
+            "PcieReplayHigh",
+            f"max by (node, gpu, UUID) ({on_node(_REPLAYS % promql_duration(scaled('5m', clock)))}) > {REPLAYS_MAX:g}",
+            "ticket",
+            "The PCIe link of GPU {{ $labels.gpu }} of {{ $labels.node }} replays {{ $value | humanize }} a minute",
+            "The GPU ({{ $labels.UUID }}) works and nothing is slow yet; a link like this ends with XID 79. Take the"
+            " node out at the next quiet hour and have the card, its riser and its cables looked at.",
+        ),
+        (
+            "RowRemapFailed",
+            f"max by (node, gpu, UUID) ({on_node(_REMAP_FAILED)})",
+            "page",
+            "GPU {{ $labels.gpu }} of {{ $labels.node }} could not put a bad row of its memory out of use (XID 64)",
+            "The GPU ({{ $labels.UUID }}) works after a reset, and the next access to the row is an uncorrectable error"
+            " again. Take it out of the pool and leave it out: move its replicas away, reset it when the node is free,"
+            " and have it replaced (RMA).",
+        ),
+    ]
+
+
+def _thermal_throttle(severity: str, whom: str, ranks: str) -> Rule:
+    """A GPU whose clocks heat holds down; how loud that is depends on the most important tier it serves.
+
+    Bits 0x20 (software) and 0x40 (hardware) of NVML's clocks' event reasons are thermal slowdowns. The alert's value is
+    the clock that is left.
+    """
+    reasons = "DCGM_FI_DEV_CLOCKS_EVENT_REASONS"
+    hot = f"(floor({reasons} / 64) % 2 == 1 or floor({reasons} / 32) % 2 == 1)"
+    clocks = on_node(f"DCGM_FI_DEV_SM_CLOCK and on (UUID) {hot}")
+    return (
+        "GpuThermalThrottle",
+        f"max by (node, gpu, UUID) ({clocks}) {ranks} on (node, gpu) min by (node, gpu) (tierdrill_gpu_tier_rank) == 1",
+        severity,
+        "GPU {{ $labels.gpu }} of {{ $labels.node }} is throttled by heat, to {{ $value | humanize }} MHz",
+        f"The driver holds the clocks of the GPU ({{{{ $labels.UUID }}}}) down because it is too hot; {whom}."
+        " Everything on it is slow and none of it fails. Take its traffic away (weight 0 for this GPU) until it has"
+        " cooled, and have the cooling looked at. A restart or a reboot does not cool it.",
+    )
