@@ -100,6 +100,7 @@ def test_a_program_that_runs_the_users_gets_no_secret_of_channels_and_tools(monk
     programs.withhold(["CHANNEL_SECRET"])
     assert "TOOL_SECRET" in programs.user_environment()
     found = programs.user_environment(["TOOL_SECRET"])
+    assert programs.user_environment(author="ann")[programs.AUTHOR] == "ann"
     assert "KUBECONFIG" in found and not {"CHANNEL_SECRET", "TOOL_SECRET"} & found.keys()
 
 

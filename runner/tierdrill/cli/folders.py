@@ -8,7 +8,6 @@ import tierdrill
 from tierdrill.home import checkout, resolved, state_home
 from tierdrill.text import valid
 
-AUTHOR = "TIERDRILL_AUTHOR"
 FOLDERS = ("drills", "experiments", "playbooks")
 
 
@@ -57,10 +56,12 @@ def find_catalogue(named: Path | None) -> Path:
 
 
 def author() -> str:
-    """Who acts, for the records: TIERDRILL_AUTHOR (whoever started this on the dashboard), git's identity, else the
-    user's name.
+    """Who acts, for the records: TIERDRILL_AUTHOR (whoever started this on the dashboard, or leads the game day), git's
+    identity, else the user's name.
     """
     import subprocess
+
+    from tierdrill.process.programs import AUTHOR
 
     if named := valid(os.environ.get(AUTHOR, "").strip()):
         return named

@@ -177,7 +177,7 @@ class Engine:
             return
         # In the journal first: a facilitator killed in between leaves an attempt that is seen not to have begun.
         self._write(followed, RunStarting)
-        followed.child.start(run_arguments(state, self.journal.home))
+        followed.child.start(run_arguments(state, self.journal.home), self.author)
 
     def _read_run(self, attempt: Attempt, followed: Followed) -> None:
         name = attempt.run or followed.child.name()

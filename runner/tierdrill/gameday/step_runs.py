@@ -88,8 +88,8 @@ class RunChild:
         self._child: Child | None = None
         self._name: str | None = None
 
-    def start(self, arguments: Sequence[str]) -> None:
-        """Start `tierdrill` with these arguments. OSError if it cannot be started."""
+    def start(self, arguments: Sequence[str], author: str) -> None:
+        """Start `tierdrill` with these arguments, under that name. OSError if it cannot be started."""
         # At most somebody looks at the lock for a moment; nobody else ever holds it. The child has the open file, and
         # with it the lock, when it is closed here.
         with locked(self._lock) as lock, self._output.open("wb") as output, self._errors.open("wb") as errors:
@@ -97,7 +97,7 @@ class RunChild:
                 [*COMMAND, *arguments],
                 (output, errors),
                 pass_fds=(lock,),
-                env=user_environment(),
+                env=user_environment(author=author),
                 session=True,
                 outlives=True,
             )

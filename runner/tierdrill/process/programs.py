@@ -62,7 +62,14 @@ def _is_root(folder: str) -> bool:
     return Path(folder).resolve() == _ROOT
 
 
-def user_environment(without: Iterable[str] = ()) -> dict[str, str]:
-    """For a program that runs the user's: this process's environment, but for withheld variables and `without`."""
+AUTHOR = "TIERDRILL_AUTHOR"
+"""Who acts, where that is somebody else than the user of the process: a person on the dashboard, a facilitator."""
+
+
+def user_environment(without: Iterable[str] = (), author: str = "") -> dict[str, str]:
+    """For a program that runs the user's: this process's environment, but for withheld variables and `without`. With
+    `author` it acts under that name.
+    """
     secret = {*_withheld, *without}
-    return {name: value for name, value in os.environ.items() if name not in secret}
+    known = {name: value for name, value in os.environ.items() if name not in secret}
+    return {**known, AUTHOR: author} if author else known

@@ -16,7 +16,6 @@ from tierdrill.process.programs import user_environment
 from tierdrill.web.request_guard import Refused
 
 COMPLAINT = "tierdrill: "
-AUTHOR = "TIERDRILL_AUTHOR"
 _log = logging.getLogger(__name__)
 BEGINS_WITHIN_S = 120.0
 POLL_S = 0.1
@@ -62,7 +61,7 @@ class CommandStarts:
             child = start(
                 [*self._command, *words],
                 (told, complained),
-                env={**user_environment(), AUTHOR: person},
+                env=user_environment(author=person),
                 session=True,
                 stdin=stdin,
                 outlives=True,

@@ -30,6 +30,10 @@ _load_option = click.option(
     "--load", "file", type=click.Path(path_type=Path, exists=True, dir_okay=False), metavar="FILE",
     help="Replay the recorded load in this file (JSON lines or CSV).",
 )  # fmt: skip
+_inventory = click.option(
+    "--inventory", type=click.Path(path_type=Path, exists=True, dir_okay=False), metavar="FILE",
+    help='What there is: {"nodes": 3, "replicas": {"MODEL": 2}}; without it a cluster is asked.',
+)  # fmt: skip
 _environment = environment_option("Environment [default: the one named lab, or the only one].")
 
 
@@ -72,8 +76,7 @@ def diff(
 @_environment
 @_run_option
 @_load_option
-@click.option("--inventory", type=click.Path(path_type=Path, exists=True, dir_okay=False), metavar="FILE",
-              help='What there is: {"nodes": 3, "replicas": {"MODEL": 2}}; without it a cluster is asked.')  # fmt: skip
+@_inventory
 @json_option
 @click.pass_obj
 def capacity(
@@ -120,6 +123,7 @@ def capacity(
 @_load_option
 @click.option("--last", type=Duration(positive=True), metavar="TIME",
               help="What was used for this long until now, by its Prometheus.")  # fmt: skip
+@_inventory
 @click.option("--csv", "as_csv", is_flag=True, help="Print CSV.")
 @json_option
 @click.pass_obj
@@ -129,6 +133,7 @@ def cost(
     run: str | None,
     file: Path | None,
     last: float | None,
+    inventory: Path | None,
     as_csv: bool,
     as_json: bool,
 ) -> int:
@@ -142,6 +147,7 @@ def cost(
     side, chosen = side_of(here, None, environment)
     if last is not None and (run is not None or file is not None):
         raise Refusal("--last is of now: without --run and --load")
+    side = replace(side, size=real_size(chosen, side, inventory))
     if last is not None:
         source, span = f"the last {last:g} s", last
         asked = spread_over_models(busy_slots(here, chosen, last), side.workloads)
