@@ -143,6 +143,34 @@ def run(scenario: Callable[[Cluster, Feed, httpx.AsyncClient], Awaitable[None]],
     return cluster
 
 
+def test_a_replica_is_asked_once_which_gpu_it_has() -> None:
+    asked = []
+
+    async def metrics(_: web.Request) -> web.Response:
+        asked.append(1)
+        return web.Response(text='tierdrill_gpu_tier_rank{node="node-1",gpu="3",tier="critical"} 1.0\n')
+
+    async def scenario(cluster: Cluster, feed: Feed, client: httpx.AsyncClient) -> None:
+        app = web.Application()
+        app.router.add_get("/metrics", metrics)
+        runner = web.AppRunner(app, shutdown_timeout=0.1)
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        here = pod("a", ip="127.0.0.1")
+        here["spec"]["containers"][0]["ports"][0]["containerPort"] = runner.addresses[0][1]
+        cluster.put(PODS, here)
+        await until(client, lambda listed: listed[0]["address"].startswith("127.0.0.1:"))
+        asking = asyncio.create_task(feed.ask_gpus())
+        try:
+            await until(client, lambda listed: listed[0]["gpu"] == 3)
+        finally:
+            asking.cancel()
+            await runner.cleanup()
+
+    run(scenario)
+    assert asked == [1]
+
+
 def names(listed: list[dict[str, Any]]) -> list[str]:
     return [one["replica"] for one in listed if one["ready"]]
 

@@ -119,13 +119,14 @@ def test_gateways_get_what_they_can_reach() -> None:
         pod("gateway", part="gateway"),
         pod("of-another-platform", model="llama"),
     ]
-    listed = endpoints(nodes, pods, MODELS)
+    listed = endpoints(nodes, pods, MODELS, {"ready": 2})
     assert [(one["replica"], one["ready"]) for one in listed] == [("not-ready", False), ("ready", True)]
     assert listed[1] == {
         "replica": "ready",
         "model": "assistant",
         "tier": "critical",
         "node": "node-1",
+        "gpu": 2,
         "address": "10.0.0.7:8000",
         "slots": 4,
         "ready": True,

@@ -9,9 +9,11 @@ that is not the pod's own {"api": {"url", "token_file", "ca_file"}}.
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +34,7 @@ from tierdrill.lab.serving import bind, run_program, serve_announced
 
 PROGRAM = "feed"
 ASKED_EVERY_S = ASKED_WITHIN_S = 0.5
+_GPU = re.compile(r'^tierdrill_gpu_tier_rank\{(?:.*,)?gpu="([0-9]+)"', re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -67,6 +70,7 @@ class Feed:
         self.endpoints: list[dict[str, Any]] = []
         self.published = Bell()
         self._answering: set[str] = set()
+        self._gpus: dict[str, int | None] = {}
         self.registry = CollectorRegistry()
         self.registry.register(ClusterCollector(self))
 
@@ -101,14 +105,44 @@ class Feed:
                 self._answering = {pod["metadata"]["name"] for pod, yes in zip(pods, answers, strict=True) if yes}
                 await asyncio.sleep(ASKED_EVERY_S)
 
+    async def ask_gpus(self) -> None:
+        """Ask each replica once which GPU it has: the API server knows how many, and not which."""
+        async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=ASKED_WITHIN_S)) as session:
+            while True:
+                pods = {str(pod["metadata"]["name"]): pod for pod in self.pods() if pod_view.is_replica(pod)}
+                self._gpus = {name: gpu for name, gpu in self._gpus.items() if name in pods}
+                new = [name for name in pods if name not in self._gpus]
+                answers = await asyncio.gather(*(_metrics(session, pods[name]) for name in new))
+                told = {name: text for name, text in zip(new, answers, strict=True) if text is not None}
+                self._gpus |= {name: _gpu_in(text) for name, text in told.items()}
+                if told:
+                    self._changed()
+                await asyncio.sleep(ASKED_EVERY_S)
+
     def _changed(self) -> None:
         if not self.complete:
             return
-        now = pod_view.endpoints(self._nodes.objects.values(), self.pods(), self.settings.models)
+        now = pod_view.endpoints(self._nodes.objects.values(), self.pods(), self.settings.models, self._gpus)
         if now != self.endpoints:
             self.endpoints = now
             self.version += 1
             self.published.ring()
+
+
+async def _metrics(session: aiohttp.ClientSession, pod: pod_view.Object) -> str | None:
+    """None where it does not answer (yet)."""
+    if (address := pod_view.address_of(pod)) is None:
+        return None
+    try:
+        async with session.get(f"http://{address}/metrics") as answer:
+            return await answer.text() if answer.status == HTTPStatus.OK else None
+    except (TimeoutError, aiohttp.ClientError, OSError):
+        return None
+
+
+def _gpu_in(metrics: str) -> int | None:
+    found = _GPU.search(metrics)
+    return None if found is None else int(found[1])
 
 
 async def _answers(session: aiohttp.ClientSession, pod: pod_view.Object) -> bool:
@@ -154,7 +188,7 @@ def build_app(feed: Feed) -> Starlette:
 async def run(config: Mapping[str, Any], ready_fd: int | None) -> None:
     settings = build(FeedSettings, config, PROGRAM, only_known=True)
     feed = Feed(settings)
-    working = [feed.ask_doubtful(), *(watch.run() for watch in feed.watches)]
+    working = [feed.ask_doubtful(), feed.ask_gpus(), *(watch.run() for watch in feed.watches)]
     await serve_announced(build_app(feed), bind(settings.listen), PROGRAM, PROGRAM, ready_fd, *working)
 
 

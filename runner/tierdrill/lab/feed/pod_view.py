@@ -17,6 +17,7 @@ MODEL = "tierdrill.io/model"
 REPLICA = "replica"
 UNRESPONSIVE = "unresponsive"
 GPU = "nvidia.com/gpu"
+NO_GPUS: Mapping[str, int | None] = {}
 
 Object = Mapping[str, Any]
 
@@ -68,8 +69,12 @@ def seen(
     return Seen(nodes_seen(nodes, resource), replicas, desired)
 
 
-def endpoints(nodes: Iterable[Object], pods: Iterable[Object], models: Sequence[Served]) -> list[dict[str, Any]]:
-    """The replicas that gateways may send to, as the lab's controller lists them; none of a node that is not ready."""
+def endpoints(
+    nodes: Iterable[Object], pods: Iterable[Object], models: Sequence[Served], gpus: Mapping[str, int | None] = NO_GPUS
+) -> list[dict[str, Any]]:
+    """The replicas that gateways may send to, as the lab's controller lists them; none of a node that is not ready.
+    `gpus` are the numbers of those that they have, by their names.
+    """
     ready = {_name(node): condition(node, "Ready") == "True" for node in nodes}
     by_name = {model.name: model for model in models}
     listed = []
@@ -83,6 +88,7 @@ def endpoints(nodes: Iterable[Object], pods: Iterable[Object], models: Sequence[
                 "model": model.name,
                 "tier": model.tier,
                 "node": pod["spec"]["nodeName"],
+                "gpu": gpus.get(_name(pod)),
                 "address": address,
                 "slots": model.slots,
                 "ready": condition(pod, "Ready") == "True",

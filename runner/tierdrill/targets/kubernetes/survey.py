@@ -72,6 +72,11 @@ class Survey:
         desired = {(one.kind, one.name): one.desired for one in self.workloads}
         return table_of(settings, workloads, self.nodes, self.pods, self.gateways, desired, before, self.gpus)
 
+    def _gpu(self, names: NameTable, pod: PodRecord) -> int | None:
+        """By its number among the drill's names."""
+        number = self.gpus.get(pod.name)
+        return None if number is None else int(names.alias("gpu", f"{pod.node}/{number}").rpartition("/")[2])
+
     def inventory(
         self, names: NameTable, settings: KubernetesSettings, workloads: Workloads, ranks: Mapping[str, int]
     ) -> Inventory:
@@ -93,7 +98,7 @@ class Survey:
                 tier=tiers[model],
                 rank=ranks[tiers[model]],
                 node=None if pod is None or pod.node is None else names.alias("node", pod.node),
-                gpu=None,
+                gpu=None if pod is None else self._gpu(names, pod),
                 state=state,
                 ready=state == "ready",
                 restarts=0 if pod is None else pod.restarts,
