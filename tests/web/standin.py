@@ -128,8 +128,11 @@ class Browser:
         """Something else in the loop that answers."""
         return self._runner.run(work)
 
+    async def ask(self, path: str, **more: Any) -> httpx.Response:
+        return await self._client.get(path, **more)
+
     def get(self, path: str, **more: Any) -> httpx.Response:
-        return self._runner.run(self._client.get(path, **more))
+        return self._runner.run(self.ask(path, **more))
 
     def post(self, path: str, form: Mapping[str, str], **more: Any) -> httpx.Response:
         """Send a form as it is."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import shutil
 import stat
@@ -11,6 +12,7 @@ from contextlib import closing
 from pathlib import Path
 
 import click
+import httpx
 import pytest
 
 from tests.cli.support import ROOT, tierdrill
@@ -292,3 +294,20 @@ def test_a_cluster_of_the_catalogue_is_halted_and_resumed_with_the_home(
         assert browser.submit("/resume", reason="aired", cluster=cluster[1]).status_code == 503
         assert halted(browser.options.home) is not None
         assert "no environment" in browser.submit("/halt", reason="smoke", cluster="nowhere").text
+
+
+def test_a_page_that_is_open_is_sent_nothing_more_once_its_token_is_revoked(browser: Browser) -> None:
+    token = browser.sign_in("viewer")
+    dashboard = browser.app.state.dashboard
+
+    async def watch() -> httpx.Response:
+        watching = asyncio.create_task(browser.ask("/now/live"))
+        while not dashboard.viewers:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        assert store(browser).revoke(token.id)
+        throw_kill_switch(browser.options.home, "grace", "smoke")
+        dashboard.nudge()
+        return await asyncio.wait_for(watching, 60.0)
+
+    assert "smoke" not in browser.run(watch()).text
+    assert dashboard.viewers == {"now": 0}

@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import json
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 
 KEEP_ALIVE_S = 15.0
 RETRY_MS = 2000
@@ -36,7 +36,7 @@ class LiveParts:
     def viewers(self) -> int:
         return self._viewers
 
-    async def stream(self) -> AsyncIterator[bytes]:
+    async def stream(self) -> AsyncGenerator[bytes, None]:
         """What one viewer is sent, until they leave or `close`."""
         self._viewers += 1
         if self._task is None:

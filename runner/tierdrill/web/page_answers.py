@@ -6,8 +6,8 @@ import asyncio
 import base64
 import hashlib
 import re
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -148,7 +148,16 @@ class Ask:
             return {"halted": fragment("halted.html", halt=halt), **await render()}
 
         parts = self.dashboard.live(name, with_halt, every_s)
-        return StreamingResponse(parts.stream(), media_type="text/event-stream", headers={"X-Accel-Buffering": "no"})
+        frames = self._while_signed_in(parts.stream())
+        return StreamingResponse(frames, media_type="text/event-stream", headers={"X-Accel-Buffering": "no"})
+
+    async def _while_signed_in(self, frames: AsyncGenerator[bytes, None]) -> AsyncIterator[bytes]:
+        """Nothing more is sent once the token was revoked or has expired."""
+        async with aclosing(frames):
+            async for frame in frames:
+                if self.sessions.visitor(self.request).token is None:
+                    return
+                yield frame
 
     def go(self, path: str) -> Response:
         """Send the browser to another page of this home, which it asks for anew."""

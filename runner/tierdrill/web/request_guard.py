@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 SESSION_S = 12 * 3600.0
+TOLD_S = 24 * 3600.0
+"""So long after its end a browser keeps its session, to be told why it holds no more."""
 SESSION, VISIT = "tierdrill_session", "tierdrill_visit"
 FORM_BYTES_MAX = 64 * 1024
 ROOT: ContextVar[str] = ContextVar("ROOT", default="")
@@ -157,7 +159,8 @@ class Sessions:
     def begin(self, response: Response, token: Token) -> None:
         lasts = min(SESSION_S, token.expires_at - time.time())
         until = f"{time.time() + lasts:.0f}"
-        self._set(response, SESSION, f"{token.id}.{until}.{self._sign('session', token.id, until)}", int(lasts))
+        signed = f"{token.id}.{until}.{self._sign('session', token.id, until)}"
+        self._set(response, SESSION, signed, int(lasts + TOLD_S))
 
     def end(self, response: Response) -> None:
         response.delete_cookie(SESSION, ROOT.get() or "/", httponly=True, samesite="strict", secure=self._secure)
