@@ -184,6 +184,38 @@ def test_a_run_is_refused_where_the_documents_have_problems(tmp_path: Path) -> N
     assert not (tmp_path / "home" / "runs").exists()
 
 
+def test_a_broken_draft_of_another_drill_keeps_nobody_from_anything(tmp_path: Path) -> None:
+    root = copied_catalogue(tmp_path)
+    draft = (root / "drills" / "node-loss.yaml").read_text().replace("name: node-loss", "name: draft", 1)
+    (root / "drills" / "draft.yaml").write_text(draft.replace("rate:", "speed:"))
+    for using in (["plan", "node-loss"], ["tiers", "export", "sloth"]):
+        done = tierdrill(tmp_path / "home", "--catalogue", root, *using)
+        assert done.code == 0 and "in documents that this does not use" in done.err, using
+    done = tierdrill(tmp_path / "home", "--catalogue", root, "plan", "draft")
+    assert done.code == 2 and "speed" in done.out + done.err
+
+
+def test_a_broken_playbook_stops_every_drill(tmp_path: Path) -> None:
+    root = copied_catalogue(tmp_path)
+    (root / "playbooks" / "draft.yaml").write_text("kind: Playbook\n")
+    done = tierdrill(tmp_path / "home", "--catalogue", root, "plan", "node-loss")
+    assert done.code == 2 and "playbooks/draft.yaml" in done.out + done.err
+
+
+def test_a_drill_that_cannot_be_read_is_the_only_one_to_be_told(tmp_path: Path) -> None:
+    root = copied_catalogue(tmp_path)
+    broken = "apiVersion: tierdrill/v1\nkind: Drill\nmetadata: {name: node-loss}\n"
+    (root / "drills" / "node-loss.yaml").write_text(broken)
+    done = tierdrill(tmp_path / "home", "--catalogue", root, "validate")
+    assert done.code == 2
+    assert {Path(line.partition(":")[0]).name for line in done.out.splitlines()} == {"node-loss.yaml"}
+
+
+def test_a_folder_without_documents_has_no_list(tmp_path: Path) -> None:
+    done = tierdrill(tmp_path / "home", "--catalogue", tmp_path, "list")
+    assert done.code == 2 and "no documents" in done.out + done.err
+
+
 def test_schema_prints_and_writes(tmp_path: Path) -> None:
     printed = json.loads(tierdrill(tmp_path, "schema", "playbook").out)
     assert printed["properties"]["kind"]

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 ENDINGS = (".yaml", ".yml")
 _OF_TIERS = re.compile(r"^kind:\s*Tiers\s*$", re.MULTILINE)
+_KIND = re.compile(r"^kind:\s*[\"']?(\w+)", re.MULTILINE)
+_NOTHING_RESTS_ON = frozenset({"Drill", "Calendar", "GameDay", "Scenario", "TierTests"})
+"""Kinds of documents whose problems are nobody else's: a drill runs beside a broken draft of another."""
 
 
 def read(root: Path, extra: Sequence[Path] = (), *, unused: bool = False) -> tuple[Catalogue, list[Problem]]:
@@ -70,6 +73,34 @@ def whole_catalogue(root: Path, extra: Sequence[Path] = ()) -> Catalogue:
     if problems:
         raise SpecError(problems)
     return catalogue
+
+
+def usable_catalogue(root: Path, extra: Sequence[Path] = (), drill: str | None = None) -> Catalogue:
+    """The catalogue for a command that uses its platform, and of its drills only that one, if any.
+
+    SpecError with every problem if that has any; of problems in other drills, calendars and the like only a note.
+    """
+    from tierdrill.documents.problems import SpecError
+    from tierdrill.text import plural
+
+    catalogue, problems = read(root, extra)
+    others = [one for one in problems if _is_others(root, one, drill)]
+    if len(others) < len(problems) or (others and drill is not None and drill not in catalogue.drills):
+        raise SpecError(problems)
+    if others:
+        say(f"note: {plural(len(others), 'problem')} in documents that this does not use (see `tierdrill validate`)")
+    return catalogue
+
+
+def _is_others(root: Path, problem: Problem, drill: str | None) -> bool:
+    """Whether a problem is in a file with nothing but drills and what is planned with them, and not with that drill."""
+    try:
+        text = (root / problem.path if not Path(problem.path).exists() else Path(problem.path)).read_text("utf-8")
+    except (OSError, ValueError):
+        return False
+    kinds = set(_KIND.findall(text))
+    mine = drill is not None and re.search(rf"\bname:\s*[\"']?{re.escape(drill)}\b(?!-)", text)
+    return bool(kinds) and kinds <= _NOTHING_RESTS_ON and not mine
 
 
 def readable_tiers(root: Path) -> list[Tiers]:
@@ -122,7 +153,7 @@ def environment_setting(root: Path, environment: str) -> tuple[Environment, Tier
     from tierdrill.documents.problems import none_named
 
     name, extra = environment_files(root, environment)
-    catalogue = whole_catalogue(root, extra)
+    catalogue = usable_catalogue(root, extra)
     if name not in catalogue.environments:
         raise Refusal(none_named("environment", name, catalogue.environments))
     found = catalogue.environments[name]
@@ -134,7 +165,7 @@ def cluster_environment(root: Path, environment: str | None) -> tuple[Environmen
     workloads; SpecError, Refusal.
     """
     if environment is None:
-        known = whole_catalogue(root).environments
+        known = usable_catalogue(root).environments
         names = [name for name, one in known.items() if one.target == "kubernetes"]
         if len(names) != 1:
             seen = "several" if names else "none"
@@ -151,7 +182,7 @@ def drill_setting(root: Path, name: str, extra: Sequence[Path] = ()) -> DrillSet
     from tierdrill.documents.catalogue import setting_of
     from tierdrill.documents.problems import none_named
 
-    catalogue = whole_catalogue(root, extra)
+    catalogue = usable_catalogue(root, extra, name)
     if name not in catalogue.drills:
         raise Refusal(none_named("drill", name, catalogue.drills, f" in {root}"))
     return setting_of(catalogue, name)

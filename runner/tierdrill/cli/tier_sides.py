@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tierdrill.cli.drill_documents import environment_files, seen_from_here, whole_catalogue
+from tierdrill.cli.drill_documents import environment_files, seen_from_here, usable_catalogue
 from tierdrill.cli.errors import Refusal
 from tierdrill.cli.folders import FOLDERS, Surroundings
 
@@ -28,7 +28,7 @@ def side_of(here: Surroundings, path: Path | None, environment: str | None) -> t
     of_catalogue = path is not None and path.is_dir() and any((path / name).is_dir() for name in FOLDERS)
     root = path if of_catalogue and path is not None else here.catalogue
     name, extra = environment_files(root, environment) if environment is not None else ("", [])
-    catalogue = whole_catalogue(root, extra)
+    catalogue = usable_catalogue(root, extra)
     name = name or ("lab" if "lab" in catalogue.environments else "")
     if not name and len(catalogue.environments) == 1:
         name = next(iter(catalogue.environments))
@@ -78,7 +78,7 @@ def busy_slots(here: Surroundings, environment: Environment, seconds: float) -> 
     from tierdrill.web.watched_places import places_of
 
     name = environment.metadata.name
-    places = places_of(here.home, whole_catalogue(here.catalogue), {})
+    places = places_of(here.home, usable_catalogue(here.catalogue), {})
     there = [one.prometheus for one in places if one.environment.metadata.name == name and one.prometheus is not None]
     if not there:
         raise Refusal(f"no Prometheus of environment {name} is known: no lab of it is up, and it names none")

@@ -252,14 +252,14 @@ def _document(services: list[_Service], name: str, out: Imported) -> dict[str, A
             "escalation": [{"contact": f"pager:{owner.replace(' ', '-')}", "acknowledge_within": "5m"}],
             "objectives": objectives,
             "shed_order": len(strictest) - rank + 1,
-            "override_by": [owner],
+            "rights": {"override": [owner]},
         }
         if slowest > 1.0:
             tier["deadline"] = show_duration(round(3 * (slowest + 1.0), 3))
         else:
             tier["deadline"] = "5s"
         tiers.append(tier)
-        out.made_up.append(f"{tier['name']}: escalation, override_by and deadline")
+        out.made_up.append(f"{tier['name']}: escalation, rights.override and deadline")
         if not service.owner:
             out.made_up.append(f"{tier['name']}: owner")
     owners = list(dict.fromkeys(str(tier["owner"]) for tier in tiers))

@@ -55,7 +55,7 @@ def command(folder: Path) -> None:
             (draft / name).rename(folder / name)
     finally:
         shutil.rmtree(draft, ignore_errors=True)
-    click.echo(f"{plural(count, 'document')} in {folder.resolve()}")
+    click.echo(f"{plural(count, 'file')} in {folder.resolve()}")
     click.echo("next: tierdrill validate; tierdrill plan node-loss; then make them yours (README.md there says how)")
 
 

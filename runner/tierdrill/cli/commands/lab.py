@@ -35,10 +35,10 @@ def command() -> None:
 @click.pass_obj
 def up(here: Surroundings, name: str, environment: str | None, as_json: bool) -> None:
     """Start a lab and print its addresses. It stays up until `tierdrill lab down`."""
-    from tierdrill.cli.drill_documents import whole_catalogue
+    from tierdrill.cli.drill_documents import usable_catalogue
     from tierdrill.targets.lab.start import bring_up, config_of
 
-    catalogue = whole_catalogue(here.catalogue)
+    catalogue = usable_catalogue(here.catalogue)
     chosen = _environment(catalogue, environment)
     config = config_of(
         name,

@@ -37,7 +37,12 @@ def command(here: Surroundings, kind: str | None, faults: bool, as_json: bool) -
     if faults and kind not in (None, FAULTS):
         raise click.UsageError(f"got --faults and {kind}, expected one of them")
     kind = FAULTS if faults else kind
+    from tierdrill.documents.catalogue_reader import catalogue_files
+    from tierdrill.documents.problems import SpecError
+
     catalogue, problems = read(here.catalogue)
+    if catalogue_files(here.catalogue) is None:
+        raise SpecError(problems)
     if kind == FAULTS:
         found = {FAULTS: _faults(catalogue)}
     else:

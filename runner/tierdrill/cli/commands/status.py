@@ -96,7 +96,8 @@ def _in(told: dict[str, Any]) -> str:
 
 
 def _lines(found: dict[str, Any]) -> list[str]:
-    lines = [f"home {found['home']}"]
+    nothing = "" if Path(found["home"]).is_dir() else " (there is none: nothing ever ran in it)"
+    lines = [f"home {found['home']}{nothing}"]
     if halt := found["halt"]:
         since = utc(halt["at"])
         lines.append(f"HALTED by {halt['author']} since {since}: {halt['reason']} (tierdrill resume lifts it)")

@@ -17,7 +17,6 @@ from tierdrill.conductor.status import live_runs
 if TYPE_CHECKING:
     from tierdrill.targets.kubernetes.lease import DrillLease
 
-_reason = click.option("--reason", required=True, help="Reason, shown to everybody it stops.")
 _environment = environment_option("Also of this cluster, for whoever drills it from anywhere.")
 _author = click.option("--author", "by", help="Author [default: git's identity, else the user].")
 
@@ -38,7 +37,7 @@ def _lease(here: Surroundings, environment: str) -> DrillLease:
 
 
 @click.command("halt")
-@_reason
+@click.option("--reason", required=True, help="Reason, shown to everybody it stops.")
 @_author
 @_environment
 @click.pass_obj
@@ -62,7 +61,7 @@ def halt(here: Surroundings, reason: str, by: str | None, environment: str | Non
 
 
 @click.command("resume")
-@_reason
+@click.option("--reason", required=True, help="Why runs may start again, kept in the audit log.")
 @_author
 @_environment
 @click.pass_obj

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from tierdrill.cli.completion import complete_rule, complete_tier
-from tierdrill.cli.drill_documents import environment_files, whole_catalogue
+from tierdrill.cli.drill_documents import environment_files, usable_catalogue
 from tierdrill.cli.errors import INCONCLUSIVE, Refusal, say
 from tierdrill.cli.folders import Surroundings, author
 from tierdrill.cli.options import Duration, echo_json, environment_option, json_option, table
@@ -130,7 +130,7 @@ def _tiers(here: Surroundings, tier: str, document: str | None, environment: str
     from tierdrill.documents.problems import listed, none_named
 
     name, extra = environment_files(here.catalogue, environment) if environment is not None else ("", [])
-    catalogue = whole_catalogue(here.catalogue, extra)
+    catalogue = usable_catalogue(here.catalogue, extra)
     every = catalogue.tiers
     if name:
         if name not in catalogue.environments:

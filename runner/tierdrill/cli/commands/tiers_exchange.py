@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tierdrill.cli.drill_documents import environment_setting, whole_catalogue
+from tierdrill.cli.drill_documents import environment_setting, usable_catalogue
 from tierdrill.cli.errors import Refusal, say
 from tierdrill.cli.folders import Surroundings
 from tierdrill.cli.options import environment_option
@@ -95,7 +95,7 @@ def _chosen(here: Surroundings, environment: str | None) -> tuple[Tiers, Workloa
     if environment is not None:
         _, tiers, workloads = environment_setting(here.catalogue, environment)
         return tiers, workloads
-    catalogue = whole_catalogue(here.catalogue)
+    catalogue = usable_catalogue(here.catalogue)
     if "lab" in catalogue.environments:
         found = catalogue.environments["lab"]
         return catalogue.tiers[found.tiers], catalogue.workloads[found.workloads]

@@ -166,14 +166,15 @@ def _check_work(context: Context, place: Place, calendar: Calendar, entry: Calen
 
 
 def _check_variables(context: Context, place: Place, calendar: Calendar, entry: CalendarEntry) -> None:
-    drills = [context.catalogue.drills[name] for name in calendar.drills_of(entry) if name in context.catalogue.drills]
+    names = calendar.drills_of(entry)
+    drills = [context.catalogue.drills[name] for name in names if name in context.catalogue.drills]
     if entry.drill is not None:
         for drill in drills:
             check_overrides(context, place, drill, entry.variables)
         return
     known = {name for drill in drills for name in drill.variables}
     for name in entry.variables:
-        if drills and name not in known:
+        if names and len(drills) == len(names) and name not in known:
             place.at(name).report(
                 f"no drill of suite {entry.suite} has a variable {shown(name)}",
                 f"their variables: {listed(sorted(known))}",
