@@ -156,7 +156,9 @@ def test_import_and_export_from_the_command_line(tmp_path: Path, tierdrill: Tier
     reading = read_files([made], tmp_path)
     assert reading.problems == []
     assert len(reading.catalogue.tiers["imported"].tiers) == 3
-    assert tierdrill("tiers", "lint", made).out == "1 tier set, 20 rules: no findings\n"
+    # Nothing is wrong with what was made, but for the questions that are left in it.
+    told = tierdrill("tiers", "lint", made).out.splitlines()
+    assert told[:-1] and all("TP013 nothing-is-left-to-be-decided: " in line for line in told[:-1]), told
     for form in ("sloth", "pyrra", "openslo", "priority-classes", "inference-objectives", "envoy", "gateway-api"):
         done = tierdrill("tiers", "export", form)
         assert done.code == 0

@@ -29,6 +29,7 @@ BREAKS = {
     "every-tier-has-an-owner": (TIERS, "owner: team-batch", 'owner: ""'),
     "somebody-may-override": (TIERS, "override: [incident-commander]", "override: []"),
     "reviews-are-not-overdue": (TIERS, "reviewed: 2026-11-02", "reviewed: 2020-01-01"),
+    "nothing-is-left-to-be-decided": (TIERS, "override: [team-batch, incident", 'override: [to be decided, incident'),
     "every-workload-has-an-owner": (WORKLOADS, "  owner: team-serving-core\n", ""),
     "fallback-stays-near": (TIERS, "fallback_model: summarizer", "fallback_model: draft"),
     "single-replica-has-a-fallback": (TIERS, "    fallback_model: summarizer\n", ""),

@@ -38,6 +38,7 @@ RULES: Sequence[Rule] = (
     _rule(10, promise_rules.every_tier_has_an_owner),
     _rule(11, promise_rules.somebody_may_override),
     _rule(12, promise_rules.reviews_are_not_overdue),
+    _rule(13, promise_rules.nothing_is_left_to_be_decided),
     _rule(20, running_rules.every_workload_has_an_owner),
     _rule(21, running_rules.fallback_stays_near),
     _rule(22, running_rules.single_replica_has_a_fallback),

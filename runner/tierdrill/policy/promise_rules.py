@@ -9,6 +9,8 @@ from tierdrill.documents.models.units import show_duration, show_ratio
 from tierdrill.documents.problems import listed
 from tierdrill.policy.tier_set import TierSet
 
+TO_BE_DECIDED = "to be decided"
+"""What `tiers import` writes where a tier must have something that the other document does not tell."""
 PERSONAL = ("pager", "person", "phone")
 """Kinds of contact that make somebody's own device ring; a chat room or a mailing list may be read by nobody."""
 
@@ -144,6 +146,22 @@ def somebody_may_override(tiers: TierSet) -> None:
     for tier, place in tiers.by_tier:
         if not tier.may_override:
             place.report(f"nobody may override a rule of {tier.name}", "rights.override names a role")
+
+
+def nothing_is_left_to_be_decided(tiers: TierSet) -> None:
+    """What an import had to make up is a question; until somebody answers it nobody owns the promise, may override it
+    or is paged.
+    """
+    for tier, place in tiers.by_tier:
+        said: dict[str, tuple[str, ...]] = {
+            "owner": (tier.owner,),
+            "rationale": (tier.rationale,),
+            "override_by": tier.may_override,
+            "escalation": tuple(level.contact.partition(":")[2] for level in tier.escalation),
+        }
+        for name, words in said.items():
+            if any(word.replace("-", " ").strip().lower() == TO_BE_DECIDED for word in words):
+                place.at(name).report(f"{name} of {tier.name} is {TO_BE_DECIDED}", "a decision; no import can make it")
 
 
 def reviews_are_not_overdue(tiers: TierSet) -> None:

@@ -15,9 +15,9 @@ from tierdrill.documents.models.tiers import Quantile, quantile_share
 from tierdrill.documents.models.units import NAME_PATTERN, show_duration, show_ratio
 from tierdrill.documents.problems import Problem, either, shown
 from tierdrill.documents.reading.yaml_positions import Key, Source
+from tierdrill.policy.promise_rules import TO_BE_DECIDED
 
 QUANTILES: tuple[str, ...] = get_args(Quantile)
-TODO = "to be decided"
 _BUCKET = re.compile(r'\ble="([0-9]+(?:\.[0-9]+)?)"')
 _OPENSLO_KINDS = ("SLO", "SLI", "Service", "DataSource", "AlertPolicy", "AlertCondition", "AlertNotificationTarget")
 
@@ -243,12 +243,12 @@ def _document(services: list[_Service], name: str, out: Imported) -> dict[str, A
         if not service.rejections_count and rank > 1:
             objectives["rejections_count"] = False
         slowest = max(service.latency.values(), default=0.0)
-        owner = service.owner or TODO
+        owner = service.owner or TO_BE_DECIDED
         tier: dict[str, Any] = {
             "name": _as_name(service.name),
             "rank": rank,
             "owner": owner,
-            "rationale": " ".join(service.text.split()) or TODO,
+            "rationale": " ".join(service.text.split()) or TO_BE_DECIDED,
             "escalation": [{"contact": f"pager:{owner.replace(' ', '-')}", "acknowledge_within": "5m"}],
             "objectives": objectives,
             "shed_order": len(strictest) - rank + 1,
