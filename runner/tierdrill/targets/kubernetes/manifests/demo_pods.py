@@ -159,12 +159,18 @@ def service(plan: DemoPlan, part: Part) -> Json:
 
 
 def disruption_budget(name: str, part: Part, selector: Mapping[str, str]) -> Json:
-    """One at a time, whatever their number: a budget that allows none stops every drain."""
+    """One at a time, whatever their number: a budget that allows none stops every drain. One that is not ready anyway
+    may always go, else a model's only replica would keep a node with a broken GPU from being drained.
+    """
     return {
         "apiVersion": "policy/v1",
         "kind": "PodDisruptionBudget",
         "metadata": metadata(name, part.namespace, selector),
-        "spec": {"maxUnavailable": 1, "selector": {"matchLabels": dict(selector)}},
+        "spec": {
+            "maxUnavailable": 1,
+            "unhealthyPodEvictionPolicy": "AlwaysAllow",
+            "selector": {"matchLabels": dict(selector)},
+        },
     }
 
 
