@@ -11,6 +11,8 @@ import pytest
 import yaml
 
 from tests.cli.support import ROOT, copied_catalogue, tierdrill
+from tests.judge.nights import DAY, FIRST, nights
+from tierdrill.cli.commands.listing import proofs_of
 from tierdrill.cli.main import main
 from tierdrill.documents.catalogue import KINDS
 from tierdrill.faults.registry import KINDS as FAULT_KINDS
@@ -63,6 +65,17 @@ def test_list_shows_every_kind(tmp_path: Path) -> None:
     one = json.loads(tierdrill(tmp_path, "list", "tiers", "--json").out)
     assert [tier["rank"] for tier in one["tiers"]] == [1, 2, 3]
     assert "drills" not in one
+
+
+def test_list_drills_says_when_each_was_last_proven(tmp_path: Path) -> None:
+    listed = json.loads(tierdrill(tmp_path, "list", "drills", "--json").out)["drills"]
+    assert [row["name"] for row in listed] == list(DRILLS)
+    assert {tuple(row["proof"]) for row in listed} == {("never proven",)}
+    runs = nights(count=2, proofs_every=30)
+    assert proofs_of(runs, FIRST + 12 * DAY) == {"node-loss": ["proven 12 days ago (lab)"]}
+    assert proofs_of(nights(count=2, proofs_every=0), FIRST + DAY) == {
+        "node-loss": ["not proven yet: no run of blip twin and 2 more (lab)"]
+    }
 
 
 def test_list_faults_says_how_each_target_does_it_or_why_not(tmp_path: Path) -> None:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import shutil
 import textwrap
+import time
 from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -17,6 +20,7 @@ from tierdrill.text import plural
 
 if TYPE_CHECKING:
     from tierdrill.documents.catalogue import Catalogue
+    from tierdrill.judge.trend.run_figures import RunFigures
 
 FAULTS = "faults"
 DOCUMENTS = (
@@ -32,7 +36,8 @@ DOCUMENTS = (
 def command(here: Surroundings, kind: str | None, faults: bool, as_json: bool) -> None:
     """List the catalogue's documents, or those of one KIND.
 
-    faults lists the kinds of fault: what each is, how each target does it or why not, and the drills that use it.
+    drills says of each when it was last proven, by the runs in this home. faults lists the kinds of fault: what each
+    is, how each target does it or why not, and the drills that use it.
     """
     if faults and kind not in (None, FAULTS):
         raise click.UsageError(f"got --faults and {kind}, expected one of them")
@@ -47,6 +52,9 @@ def command(here: Surroundings, kind: str | None, faults: bool, as_json: bool) -
         found = {FAULTS: _faults(catalogue)}
     else:
         found = {name: _rows(catalogue, name) for name in DOCUMENTS if kind in (None, name)}
+    if kind == "drills":
+        proofs = proofs_of(_figures(here.home), time.time())
+        found = {kind: [{**row, "proof": proofs.get(row["name"], ["never proven"])} for row in found[kind]]}
     if as_json:
         echo_json({"catalogue": str(here.catalogue), "problems": len(problems), **found})
         return
@@ -72,6 +80,30 @@ def _shown(rows: list[dict[str, Any]], *, in_full: bool) -> Iterator[str]:
             for line in lines:
                 yield f"{head:<{column}}{line}".rstrip()
                 head = ""
+
+
+def _figures(home: Path) -> list[RunFigures]:
+    from tierdrill.conductor.finalize import all_figures
+    from tierdrill.history.history_store import HistoryStore
+
+    if not (home / "history.db").exists():
+        return []
+    with closing(HistoryStore(home)) as store:
+        return all_figures(store)
+
+
+def proofs_of(figures: list[RunFigures], now: float) -> dict[str, list[str]]:
+    """How the proof of each drill stands in each environment that it ran in, in words."""
+    from tierdrill.judge.trend.proof_status import proof_of
+    from tierdrill.judge.trend.run_series import by_drill
+    from tierdrill.report.trend.wording import proof_words
+
+    found: dict[str, list[str]] = {}
+    for runs in by_drill(figures):
+        proof = proof_of(runs)
+        words = proof_words(proof, None if proof.at is None else now - proof.at)
+        found.setdefault(runs.drill, []).append(f"{words} ({runs.environment})" if runs.environment else words)
+    return found
 
 
 def _faults(catalogue: Catalogue) -> list[dict[str, Any]]:
