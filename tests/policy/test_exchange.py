@@ -67,8 +67,7 @@ def test_what_is_exported_to_sloth_and_openslo_comes_back() -> None:
         for tier in TIERS.tiers:
             came = back[f"serving-{tier.name}"]
             assert came.availability == tier.objectives.availability
-            if export is slo_export.sloth:
-                assert came.latency == tier.objectives.latency
+            assert came.latency == tier.objectives.latency
 
 
 @pytest.mark.parametrize(

@@ -191,7 +191,9 @@ def _openslo_slo(found: _Found, name: str, spec: Mapping[str, Any], owner: str) 
     for what, meaning in told.items():
         if spec.get(what):
             found.lose(f"{name}: {what}: {meaning}")
-    threshold = bool(_inner(spec, "indicator", "spec").get("thresholdMetric"))
+    indicator = _inner(spec, "indicator", "spec")
+    threshold = bool(indicator.get("thresholdMetric"))
+    within = _BUCKET.search(str(_inner(indicator, "ratioMetric", "good", "metricSource", "spec").get("query", "")))
     for number, one in enumerate(objectives):
         place: tuple[Key, ...] = ("spec", "objectives", number)
         if not isinstance(one, dict):
@@ -204,7 +206,7 @@ def _openslo_slo(found: _Found, name: str, spec: Mapping[str, Any], owner: str) 
             continue
         limit = one.get("value")
         if not threshold and limit is None:
-            found.promise(service, name, share, None)
+            found.promise(service, name, share, float(within[1]) if within else None)
         elif one.get("op") in ("lte", "lt") and isinstance(limit, int | float) and limit > 0:
             found.promise(service, name, share, float(limit))
             note = f"{name}: value {limit:g} is taken for seconds of latency"
