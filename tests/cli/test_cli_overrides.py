@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 from tests.cli.support import Done, copied_catalogue, tierdrill
@@ -24,7 +25,8 @@ def test_it_is_granted_shown_and_revoked(tmp_path: Path) -> None:
     assert (one["tiers"], one["tier"], one["rule"], one["who"]) == ("serving", "critical", "queue-limit", "ann")
     assert 7000 < one["left"] <= 7200
     status = tierdrill(tmp_path, "status")
-    assert status.code == 0 and "OVERRIDE: queue-limit of critical is lifted for 7" in status.out
+    assert status.code == 0
+    assert re.search(r"OVERRIDE: queue-limit of critical is lifted for (2:00:00|1:5\d:\d\d) more", status.out)
     assert override(tmp_path, "revoke", *ASKED).out == "revoked: queue-limit of critical holds again\n"
     assert override(tmp_path, "list").out == "no overrides in force\n"
     shown = tierdrill(tmp_path, "audit", "show", "--what", "override").out.splitlines()

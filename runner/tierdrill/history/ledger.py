@@ -289,7 +289,8 @@ def throw_kill_switch(home: Path, author: str, reason: str) -> str:
             ledger.record(asked)
     except LedgerError as error:
         if unthrown is not None:
-            raise LedgerError(f"{unthrown.filename or home}: {unthrown.strerror}; {error}") from unthrown
+            causes = dict.fromkeys((f"{unthrown.filename or home}: {unthrown.strerror}", str(error)))
+            raise LedgerError(f"NOT halted: {'; '.join(causes)}") from unthrown
         return str(error)
     return ""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import asdict
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -102,8 +102,9 @@ def _lines(found: dict[str, Any]) -> list[str]:
         since = utc(halt["at"])
         lines.append(f"HALTED by {halt['author']} since {since}: {halt['reason']} (tierdrill resume lifts it)")
     lines += [
-        f"OVERRIDE: {one['rule']} of {one['tier']}{_in(one)} is lifted for {one['left']:g} s more, "
-        f"by {one['who']} as {one['role']}: {one['why']} (tierdrill tiers override revoke)"
+        f"OVERRIDE: {one['rule']} of {one['tier']}{_in(one)} is lifted for {timedelta(seconds=round(one['left']))} "
+        f"more, by {one['who']} as {one['role']}: {one['why']} "
+        f"(tierdrill tiers override revoke {one['tier']} --rule {one['rule']} --reason ... --as ROLE)"
         for one in found["overrides"]
     ]
     lines += [f"run {run['run']} in progress: {run['phase']} (pid {run['pid']})" for run in found["runs"]]
