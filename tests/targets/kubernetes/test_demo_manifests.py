@@ -100,6 +100,7 @@ def check_fits(objects: list[Json]) -> None:
     for budget in of_kind(objects, "PodDisruptionBudget"):
         assert len(_selected(objects, budget, budget["spec"]["selector"]["matchLabels"])) == 1
         assert budget["spec"]["maxUnavailable"] == 1
+        assert budget["spec"]["unhealthyPodEvictionPolicy"] == "AlwaysAllow"
     check_priorities(objects)
 
 
