@@ -2,14 +2,12 @@
 CUDA errors until the reset. The witnesses are the node's agent and the kernel's process table.
 """
 
-import signal
-
 from tierdrill.faults.xids import XIDS, XidAction, xid_action
 from tierdrill.lab.client import LabClient
-from tierdrill.process.groups import signal_process
-from tierdrill.process.identity import STOPPED, ProcessId, here
 from tierdrill.targets.base import Mechanism, Proof, TargetError
 from tierdrill.targets.lab.faults.gpu_xid import FAULT as XID
+from tierdrill.targets.lab.faults.replica_hang import FAULT as HANG
+from tierdrill.targets.lab.faults.replica_hang import resume_by_lab
 from tierdrill.targets.lab.lab_fault import KERNEL, LabFault, Parameters, State, seen
 
 
@@ -18,7 +16,7 @@ def _bind(client: LabClient, state: State, p: Parameters) -> Parameters:
         known = ", ".join(str(xid) for xid, said in XIDS.items() if said.action is XidAction.RESET_GPU)
         raise TargetError(f"XID {p['xid']} does not ask for a reset of the GPU, expected {known}")
     on_it = [
-        [one["name"], one["pid"], one["ticks"]]
+        {"replica": one["name"], "pid": one["pid"], "ticks": one["ticks"]}
         for one in state["replicas"]
         if (one.get("node"), one.get("gpu")) == (p["node"], p["gpu"]) and one.get("pid")
     ]
@@ -27,30 +25,29 @@ def _bind(client: LabClient, state: State, p: Parameters) -> Parameters:
 
 def _hang(client: LabClient, p: Parameters) -> None:
     XID.inject(client, p)
-    for name, _, _ in p["hung"]:
-        client.signal_replica(name, "STOP")
+    for replica in p["hung"]:
+        HANG.inject(client, replica)
 
 
 def _resume(client: LabClient, p: Parameters) -> None:
-    """The very processes that were stopped, whatever the lab runs under those names by now."""
     XID.revert(client, p)
-    for process in _processes(p):
-        signal_process(process, signal.SIGCONT)
+    for replica in p["hung"]:
+        HANG.revert(client, replica)
 
 
 def _resume_by_lab(client: LabClient, p: Parameters) -> None:
     XID.revert(client, p)
-    for name, _, _ in p["hung"]:
-        client.signal_replica(name, "CONT")
+    for replica in p["hung"]:
+        resume_by_lab(client, replica)
 
 
 def _hangs(client: LabClient, p: Parameters) -> Proof:
-    proof, stopped = XID.landed(client, p), _stopped(p)
+    proof, stopped = XID.landed(client, p), _stopped(client, p)
     return _said(proof, proof.seen and stopped == len(p["hung"]), stopped)
 
 
 def _goes_on(client: LabClient, p: Parameters) -> Proof:
-    proof, stopped = XID.gone(client, p), _stopped(p)
+    proof, stopped = XID.gone(client, p), _stopped(client, p)
     return _said(proof, proof.seen and not stopped, stopped)
 
 
@@ -58,12 +55,8 @@ def _said(proof: Proof, yes: bool, stopped: int) -> Proof:
     return seen(yes, f"{proof.witness}, {KERNEL}", f"{proof.detail}, {stopped} of its replicas stopped", proof.at)
 
 
-def _stopped(p: Parameters) -> int:
-    return sum(process.state() == STOPPED for process in _processes(p))
-
-
-def _processes(p: Parameters) -> list[ProcessId]:
-    return [here(int(pid), int(ticks)) for _, pid, ticks in p["hung"]]
+def _stopped(client: LabClient, p: Parameters) -> int:
+    return sum(HANG.landed(client, replica).seen for replica in p["hung"])
 
 
 FAULT = LabFault(

@@ -22,7 +22,7 @@ def _resume(client: LabClient, p: Parameters) -> None:
         raise TargetError(f"cannot resume process {process.pid}: {error}") from error
 
 
-def _resume_by_lab(client: LabClient, p: Parameters) -> object:
+def resume_by_lab(client: LabClient, p: Parameters) -> object:
     return client.signal_replica(p["replica"], "CONT")
 
 
@@ -43,5 +43,5 @@ FAULT = LabFault(
     _resume,
     _stopped,
     _goes_on,
-    revert_by_lab=_resume_by_lab,
+    revert_by_lab=resume_by_lab,
 )
