@@ -9,7 +9,6 @@ that is not the pod's own {"api": {"url", "token_file", "ca_file"}}.
 from __future__ import annotations
 
 import asyncio
-import re
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from typing import Any
 
 import aiohttp
 from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.parser import text_string_to_metric_families
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -34,7 +34,8 @@ from tierdrill.lab.serving import bind, run_program, serve_announced
 
 PROGRAM = "feed"
 ASKED_EVERY_S = ASKED_WITHIN_S = 0.5
-_GPU = re.compile(r'^tierdrill_gpu_tier_rank\{(?:.*,)?gpu="([0-9]+)"', re.MULTILINE)
+OF_ITS_GPU = "tierdrill_gpu_tier_rank"
+"""What a replica says of the GPU that it has."""
 
 
 @dataclass(frozen=True)
@@ -141,8 +142,12 @@ async def _metrics(session: aiohttp.ClientSession, pod: pod_view.Object) -> str 
 
 
 def _gpu_in(metrics: str) -> int | None:
-    found = _GPU.search(metrics)
-    return None if found is None else int(found[1])
+    try:
+        families = list(text_string_to_metric_families(metrics))
+    except ValueError:
+        return None
+    told = (sample.labels["gpu"] for family in families if family.name == OF_ITS_GPU for sample in family.samples)
+    return next((int(gpu) for gpu in told if gpu.isdecimal()), None)
 
 
 async def _answers(session: aiohttp.ClientSession, pod: pod_view.Object) -> bool:

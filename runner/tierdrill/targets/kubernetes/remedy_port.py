@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import re
 import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
+
+from prometheus_client.parser import text_string_to_metric_families
 
 from tierdrill.remedies.facts import FACTS
 from tierdrill.remedies.remedy_registry import REMEDIES, implemented
@@ -32,10 +33,8 @@ METRICS_S = 1.5
 """In so long an exporter has to tell its metrics."""
 TOO_MANY, GONE, CONFLICT = 429, 404, 409
 BUDGET, DEPLOYMENT = "DisruptionBudget", "Deployment"
-FAILURE = 20
+HEALTH, FAILURE = "DCGM_EXP_GPU_HEALTH_STATUS", 20
 """DCGM's word for a GPU whose health is bad."""
-_HEALTH = re.compile(r"^DCGM_EXP_GPU_HEALTH_STATUS\{(.*)\} ([0-9.e+-]+)", re.MULTILINE)
-_GPU = re.compile(r'(?:^|,)gpu="([0-9]+)"')
 NEEDS = (
     *may("pods", "delete", scope="drilled"),
     *may("pods", "create", subresource="eviction", scope="drilled"),
@@ -298,8 +297,12 @@ class ClusterRemedies(ClusterFacts):
 
 def _gpu_health(metrics: str) -> dict[str, float]:
     """DCGM's word on the health of each GPU, by its number."""
-    found = ((_GPU.search(labels), value) for labels, value in _HEALTH.findall(metrics))
-    return {gpu[1]: float(value) for gpu, value in found if gpu is not None}
+    try:
+        families = list(text_string_to_metric_families(metrics))
+    except ValueError:
+        return {}
+    told = (sample for family in families if family.name == HEALTH for sample in family.samples)
+    return {sample.labels["gpu"]: sample.value for sample in told if "gpu" in sample.labels}
 
 
 def _takes_pods(node: NodeRecord) -> bool:
