@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 def side_of(here: Surroundings, path: Path | None, environment: str | None) -> tuple[Side, Environment]:
     """A policy with the environment it is for: of a catalogue, or of a file beside the catalogue of here."""
+    from tierdrill.documents.catalogue import usual_environment
     from tierdrill.documents.catalogue_reader import read_files
     from tierdrill.documents.problems import SpecError, none_named
     from tierdrill.policy.compared_sides import side_in, whole, with_proposed
@@ -29,9 +30,7 @@ def side_of(here: Surroundings, path: Path | None, environment: str | None) -> t
     root = path if of_catalogue and path is not None else here.catalogue
     name, extra = environment_files(root, environment) if environment is not None else ("", [])
     catalogue = usable_catalogue(root, extra)
-    name = name or ("lab" if "lab" in catalogue.environments else "")
-    if not name and len(catalogue.environments) == 1:
-        name = next(iter(catalogue.environments))
+    name = name or usual_environment(catalogue.environments) or ""
     if name not in catalogue.environments:
         raise Refusal(f"--environment: {none_named('environment', name, catalogue.environments)}")
     chosen = catalogue.environments[name]

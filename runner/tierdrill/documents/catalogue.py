@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -131,6 +132,11 @@ def _taken_out(value: Any) -> Any:
     if value.get("type") in ("env", "vault"):
         return {name: item for name, item in value.items() if name in ("type", "key", "path")}
     return {name: _taken_out(item) for name, item in value.items()}
+
+
+def usual_environment(environments: Mapping[str, Environment]) -> str | None:
+    """The name of the one that is meant where none is named: `lab`, or the only one."""
+    return "lab" if "lab" in environments else next(iter(environments)) if len(environments) == 1 else None
 
 
 def setting_of(catalogue: Catalogue, drill_name: str) -> DrillSetting:

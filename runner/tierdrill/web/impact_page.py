@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from starlette.responses import Response
 
+from tierdrill.documents.catalogue import usual_environment
 from tierdrill.documents.catalogue_reader import read_pasted
 from tierdrill.documents.problems import in_order
 from tierdrill.history.history_store import HistoryStore
@@ -60,7 +61,7 @@ async def assess_proposed(ask: Ask) -> Response:
 def _chosen(catalogue: Catalogue, name: str) -> str:
     """The environment asked for, or else the usual one; empty where there is none."""
     known = catalogue.environments
-    return name if name in known else "lab" if "lab" in known else next(iter(known), "")
+    return name if name in known else usual_environment(known) or next(iter(known), "")
 
 
 async def _page(

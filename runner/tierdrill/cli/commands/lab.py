@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 _name = click.option("--name", default="lab", show_default=True, help="Name of the lab; several can be up at once.")
 UNCLEAN = 5
-DEFAULT_ENVIRONMENT = "lab"
 
 
 @click.group("lab")
@@ -123,13 +122,12 @@ def _user(here: Surroundings, lab: str) -> str:
 
 
 def _environment(catalogue: Catalogue, named: str | None) -> Environment:
+    from tierdrill.documents.catalogue import usual_environment
+
     labs = {name: one for name, one in catalogue.environments.items() if one.target == "lab"}
-    if named is not None and named in labs:
-        return labs[named]
-    if named is None and len(labs) == 1:
-        return next(iter(labs.values()))
-    if named is None and DEFAULT_ENVIRONMENT in labs:
-        return labs[DEFAULT_ENVIRONMENT]
+    name = usual_environment(labs) if named is None else named
+    if name is not None and name in labs:
+        return labs[name]
     found = f"no lab environment named {named!r}" if named else f"{plural(len(labs), 'environment')} with target lab"
     raise Refusal(f"{found}, expected --environment {' or '.join(sorted(labs)) or '(none in the catalogue)'}")
 
