@@ -84,7 +84,7 @@ def usable_catalogue(root: Path, extra: Sequence[Path] = (), drill: str | None =
     from tierdrill.text import plural
 
     catalogue, problems = read(root, extra)
-    others = [one for one in problems if _is_others(root, one, drill)]
+    others = [one for one in problems if _is_others(one, drill)]
     if len(others) < len(problems) or (others and drill is not None and drill not in catalogue.drills):
         raise SpecError(problems)
     if others:
@@ -92,10 +92,10 @@ def usable_catalogue(root: Path, extra: Sequence[Path] = (), drill: str | None =
     return catalogue
 
 
-def _is_others(root: Path, problem: Problem, drill: str | None) -> bool:
+def _is_others(problem: Problem, drill: str | None) -> bool:
     """Whether a problem is in a file with nothing but drills and what is planned with them, and not with that drill."""
     try:
-        text = (root / problem.path if not Path(problem.path).exists() else Path(problem.path)).read_text("utf-8")
+        text = Path(problem.path).read_text("utf-8")
     except (OSError, ValueError):
         return False
     kinds = set(_KIND.findall(text))

@@ -76,8 +76,6 @@ STARTING_MAX = "15s"
 SCRAPES_BETWEEN_EJECTIONS = 3
 """Scrapes within which a replica counts as ejected still: between two ejections it has the one request of its trial."""
 
-
-
 _NODE_READY = f"max by (node) ({NODE_READY_SERIES}) == 1"
 _NODE_METRICS = f"count by (node) ({on_node('DCGM_FI_DEV_XID_ERRORS')})"
 _PICKER_LOST = "min by (gateway) (tierdrill_picker_up) == 0"

@@ -124,8 +124,9 @@ class Ask:
 
     async def html(self, template: str, status: int = 200, **context: Any) -> HTMLResponse:
         """A whole page. Everybody who may is offered the kill switch, whatever else the page is about."""
-        with suppress(Explained, OSError):
-            await self.dashboard.documents()
+        if self.visitor.token:
+            with suppress(Explained, OSError):
+                await self.dashboard.documents()
         known: Mapping[str, Any] = {
             "visitor": self.visitor,
             "navigation": [item for item in NAVIGATION if self.visitor.may(item.right)],
