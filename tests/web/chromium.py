@@ -122,10 +122,13 @@ class Page:
             self.js(f"document.getElementById({json.dumps(name.replace('_', '-'))}).value = {json.dumps(value)}")
 
     def click(self, words: str, *, leaves: bool = True) -> None:
-        """Press a button, a link or a summary by its words, with the mouse; await the page that it leads to."""
+        """Press a button, a link or a summary by its words, with the mouse; await the page that it leads to. A browser
+        passes no press on before it has painted the page.
+        """
         mine = f"one.checkVisibility() && one.textContent.trim() === {json.dumps(words)}"
         found = f"[...document.querySelectorAll('button, a, summary')].find((one) => {mine})"
-        self.until(f"document.readyState === 'complete' && {found} !== undefined")
+        painted = "performance.getEntriesByType('paint').length > 0"
+        self.until(f"document.readyState === 'complete' && {painted} && {found} !== undefined")
         self.js(f"{found}.scrollIntoView({{block: 'center', behavior: 'instant'}})")
         at = self.js(f"(({{x, y, width, height}}) => [x + width / 2, y + height / 2])({found}.getBoundingClientRect())")
         if leaves:
