@@ -16,7 +16,7 @@ from tierdrill.cli.commands.listing import proofs_of
 from tierdrill.cli.main import main
 from tierdrill.documents.catalogue import KINDS
 from tierdrill.faults.registry import KINDS as FAULT_KINDS
-from tierdrill.targets.open import targets
+from tierdrill.targets.target_registry import targets
 
 SHIPPED = {path.stem: yaml.safe_load(path.read_text()) for path in sorted((ROOT / "drills").glob("*.yaml"))}
 DRILLS = tuple(sorted(SHIPPED))

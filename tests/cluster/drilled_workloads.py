@@ -23,7 +23,7 @@ from tierdrill.documents.models.kubernetes import KubernetesSettings
 from tierdrill.faults.registry import KINDS
 from tierdrill.targets.kubernetes.drill_permissions import needed
 from tierdrill.targets.kubernetes.fault_port import KubernetesPort
-from tierdrill.targets.kubernetes.manifests.roles import role_objects
+from tierdrill.targets.kubernetes.manifests.rbac import role_objects
 
 ALLOWED = {"tierdrill.io/drills": "allowed"}
 TIERS = {"critical": 3, "best-effort": 2}

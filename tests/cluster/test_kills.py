@@ -49,7 +49,7 @@ def wardens(mark: str) -> list[int]:
         with contextlib.suppress(OSError):
             if (
                 mark.encode() in (process / "environ").read_bytes()
-                and b"undo_program" in (process / "cmdline").read_bytes()
+                and b"warden_program" in (process / "cmdline").read_bytes()
             ):
                 found.append(int(process.name))
     return found

@@ -22,7 +22,7 @@ from tierdrill.targets.kubernetes import connect
 from tierdrill.targets.kubernetes.api_errors import ApiError
 from tierdrill.targets.kubernetes.connect import MERGE_PATCH, Cluster, path_of
 from tierdrill.targets.kubernetes.drill_permissions import denied, needed
-from tierdrill.targets.kubernetes.manifests.roles import admission_objects, role_objects
+from tierdrill.targets.kubernetes.manifests.rbac import admission_objects, role_objects
 from tierdrill.targets.kubernetes.permissions import Permission
 
 pytestmark = pytest.mark.cluster

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tierdrill.conductor.guardrails import GuardrailWatch
 from tierdrill.conductor.preflight import check_alerts, check_inventory, settle
 from tierdrill.conductor.recorder import Recorder
 from tierdrill.conductor.run_start import holder_of_lab
-from tierdrill.conductor.watchers import GuardrailWatch
 from tierdrill.documents.models.drill import Guardrail
 from tierdrill.history.events import Event
 from tierdrill.history.history_store import HistoryStore

@@ -11,7 +11,7 @@ from tierdrill.documents.catalogue_reader import load_catalogue
 from tierdrill.documents.reading.reading_state import Absent
 from tierdrill.faults.registry import KINDS
 from tierdrill.targets.lab.fault_port import MECHANISMS
-from tierdrill.targets.open import absent_in
+from tierdrill.targets.target_registry import absent_in
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from tests.documents.support import BAD, good_catalogue, located, problems
-from tierdrill.documents.problems import listed
 from tierdrill.faults.registry import ACTIONS, KINDS, UNDOS
+from tierdrill.text import listed
 
 FILES = sorted(BAD.glob("*.yaml"))
 LISTS = {"{faults}": listed(sorted(KINDS)), "{actions}": listed([*sorted(ACTIONS), *sorted(UNDOS)])}

@@ -18,9 +18,11 @@ from tests.documents.support import (
     good_catalogue,
     lines,
 )
+from tierdrill.did_you_mean import nearest
 from tierdrill.documents.catalogue import Catalogue
 from tierdrill.documents.catalogue_reader import load_catalogue, load_documents
-from tierdrill.documents.problems import Problem, SpecError, in_order, listed, nearest, shown
+from tierdrill.documents.problems import Problem, SpecError, in_order, shown
+from tierdrill.text import listed
 
 ALERTS = {"NodeNotReady": {"node", "severity"}, "ReplicaNotReady": {"pod", "node", "severity"}}
 

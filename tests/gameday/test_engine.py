@@ -16,7 +16,7 @@ from types import SimpleNamespace
 import pytest
 
 from tests.gameday.support import ANA, begun, document, finished, journal
-from tierdrill.conductor.watchers import GuardrailWatch
+from tierdrill.conductor.guardrails import GuardrailWatch
 from tierdrill.gameday import step_runs as runs
 from tierdrill.gameday.console.facilitator_lock import Seat, SeatTaken, environment_held
 from tierdrill.gameday.gameday_commands import Command, Verb

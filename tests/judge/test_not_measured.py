@@ -14,7 +14,7 @@ from tierdrill.documents.models.environment import Environment
 from tierdrill.judge.checks.fault_checks import OBSERVED
 from tierdrill.judge.judge import judge
 from tierdrill.judge.verdict import Status
-from tierdrill.report.run.json_report import junit_xml
+from tierdrill.report.run.json_and_junit import junit_xml
 
 AWAY = {
     "target": "external",

@@ -14,7 +14,7 @@ from tierdrill.documents.models.drill import Invariants
 from tierdrill.documents.models.tiers import RETRY_BURST
 from tierdrill.judge.checks.invariants import judge_invariants
 from tierdrill.judge.checks.refusal_order import judge_refusal_order
-from tierdrill.judge.checks.retry_budget import judge_retries
+from tierdrill.judge.checks.slo_checks import judge_retries
 from tierdrill.judge.judge import judge
 from tierdrill.judge.sample_columns import JUDGED
 from tierdrill.judge.samples import TierSamples

@@ -10,8 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tierdrill.documents.request_rules import RequestFacts
+from tierdrill.lab.gateway.circuit_breaker import CircuitBreaker
 from tierdrill.lab.gateway.gateway_config import Flags, parse_config
-from tierdrill.lab.gateway.limits import Caps, CircuitBreaker, RetryBudget, Shedder
+from tierdrill.lab.gateway.limits import Caps, Shedder
+from tierdrill.lab.gateway.retries import RetryBudget
 from tierdrill.lab.gateway.routing import Endpoint, Router
 from tierdrill.lab.gateway.slot_admission import Effect, Granted, ModelPool, Preempted, Refused, Ticket, TicketState
 from tierdrill.lab.lab_config import LabConfigError, TierConfig

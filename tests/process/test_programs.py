@@ -66,7 +66,7 @@ def test_every_module_that_is_started_is_in_the_table() -> None:
         for path in root.rglob("*.py")
         if '__name__ == "__main__"' in path.read_text()
     }
-    by_path = {"tierdrill.schedule.exec_gate", "tierdrill.targets.kubernetes.undo_program"}
+    by_path = {"tierdrill.schedule.exec_gate", "tierdrill.targets.kubernetes.warden_program"}
     assert started - by_path - {"tierdrill.cli.main"} == {*Program} - {Program.LOCUST}
 
 

@@ -12,7 +12,7 @@ from report_synthetic import drill, sabotage, setting
 from tierdrill.judge.trend.proof import Ablation, ProofRow, missed, names
 from tierdrill.judge.verdict import Check, Status, Verdict
 from tierdrill.report.run.acts import DRILL, ENGINE
-from tierdrill.report.run.json_report import json_report, junit_xml
+from tierdrill.report.run.json_and_junit import json_report, junit_xml
 from tierdrill.report.run.prove_matrix import (
     ablation_conclusion,
     ablation_json,

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tierdrill.documents.models.calendar import Misfire
-from tierdrill.schedule.slots import ON_TIME_S, Slot, decide
+from tierdrill.schedule.misfire import ON_TIME_S, decide
+from tierdrill.schedule.slots import Slot
 
 NOW = datetime(2026, 11, 26, 3, 0, tzinfo=UTC)
 

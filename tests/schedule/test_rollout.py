@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from tests.judge.build import Run, shipped
 from tierdrill.documents.models.staged_rollout import Rollout, Stage
-from tierdrill.documents.overrides import narrowed, parse_reach
+from tierdrill.documents.variables import narrowed, parse_reach
 from tierdrill.judge.judge import judge
 from tierdrill.judge.verdict import Status
 from tierdrill.schedule.rollout.rollout_stages import (

@@ -24,7 +24,7 @@ from tierdrill.targets.lab.fault_port import MECHANISMS, LabPort
 from tierdrill.targets.lab.faults.replica_crash import FAULT as CRASH
 from tierdrill.targets.lab.faults.replica_hang import FAULT as HANG
 from tierdrill.targets.lab.inventory import inventory_of
-from tierdrill.targets.open import labs_of, open_place, targets
+from tierdrill.targets.target_registry import labs_of, open_place, targets
 
 NO_LAB = cast(LabClient, None)
 GPUS = [{"index": 0, "state": "healthy"}]

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tierdrill.faults.radius import Limits
+from tierdrill.faults.blast_radius import Limits
 from tierdrill.history.events import Event
 from tierdrill.home import state_home
 from tierdrill.targets.base import TargetError
@@ -54,7 +54,7 @@ def current_context() -> Context:
     run = environment.get("TIERDRILL_RUN")
     place = environment.get("TIERDRILL_PLACE")
     if place is None:
-        from tierdrill.targets.open import labs_of
+        from tierdrill.targets.target_registry import labs_of
 
         described = labs_of(home).running_place(environment.get("TIERDRILL_LAB"))
     else:

@@ -5,7 +5,7 @@ Numbers about the deployment, never an exception, -1 for "cannot tell".
 
 from tierdrill.chaos.context import current_context
 from tierdrill.targets.base import Inventory, TargetError
-from tierdrill.targets.open import open_place
+from tierdrill.targets.target_registry import open_place
 
 __all__ = ["nodes_ready", "replicas_ready", "tier_ready_percent"]
 

@@ -98,7 +98,7 @@ def _root_of(path: Path) -> Path:
 def _read_files(files: Sequence[Path]) -> tuple[Catalogue, list[Problem]]:
     from tierdrill.documents.catalogue_reader import load_documents
     from tierdrill.monitoring.alert_names import KNOWN_ALERTS
-    from tierdrill.targets.open import absent_in
+    from tierdrill.targets.target_registry import absent_in
 
     root = files[0].parent
     catalogue, problems = load_documents(files, root, KNOWN_ALERTS, absent=absent_in)

@@ -41,7 +41,7 @@ def read(root: Path, extra: Sequence[Path] = (), *, unused: bool = False) -> tup
     from tierdrill.documents.models.channels import secret_variables
     from tierdrill.monitoring.alert_names import KNOWN_ALERTS
     from tierdrill.process.programs import withhold
-    from tierdrill.targets.open import absent_in
+    from tierdrill.targets.target_registry import absent_in
 
     catalogue, problems = load_catalogue(root, KNOWN_ALERTS, extra, absent=absent_in, unused=unused)
     withhold(secret_variables([*catalogue.calendars.values(), *catalogue.environments.values()]))
@@ -150,7 +150,7 @@ def environment_files(root: Path, environment: str) -> tuple[str, list[Path]]:
 
 def environment_setting(root: Path, environment: str) -> tuple[Environment, Tiers, Workloads]:
     """An environment, by name or file, with its tiers and workloads; SpecError, Refusal."""
-    from tierdrill.documents.problems import none_named
+    from tierdrill.did_you_mean import none_named
 
     name, extra = environment_files(root, environment)
     catalogue = usable_catalogue(root, extra)
@@ -179,8 +179,8 @@ def cluster_environment(root: Path, environment: str | None) -> tuple[Environmen
 
 def drill_setting(root: Path, name: str, extra: Sequence[Path] = ()) -> DrillSetting:
     """A drill with all it refers to; SpecError if the catalogue has problems, Refusal if there is no such drill."""
+    from tierdrill.did_you_mean import none_named
     from tierdrill.documents.catalogue import setting_of
-    from tierdrill.documents.problems import none_named
 
     catalogue = usable_catalogue(root, extra, name)
     if name not in catalogue.drills:
@@ -203,8 +203,8 @@ def changed_setting(
 
     Refusal for one that the drill, its experiment or its environment does not allow.
     """
-    from tierdrill.documents.overrides import changed, parse_guardrail, parse_set
-    from tierdrill.documents.problems import either
+    from tierdrill.documents.variables import changed, parse_guardrail, parse_set
+    from tierdrill.text import either
 
     there, extra = environment_files(root, environment) if environment is not None else (None, [])
     setting = drill_setting(root, name, extra)
@@ -228,13 +228,14 @@ def _moved(root: Path, setting: DrillSetting, environment: str, extra: Sequence[
     """The setting in another environment, without the sabotages that cannot be done there; Refusal if there is none of
     that name, or the drill makes no sense there.
     """
+    from tierdrill.did_you_mean import none_named
     from tierdrill.documents.catalogue import setting_of
     from tierdrill.documents.catalogue_reader import read_catalogue
     from tierdrill.documents.check.check_context import Context
-    from tierdrill.documents.check.overrides import new_problems
-    from tierdrill.documents.problems import none_named, worded
+    from tierdrill.documents.check.variables import new_problems
+    from tierdrill.documents.problems import worded
     from tierdrill.monitoring.alert_names import KNOWN_ALERTS
-    from tierdrill.targets.open import absent_in
+    from tierdrill.targets.target_registry import absent_in
 
     reading = read_catalogue(root, extra)
     known = reading.catalogue.environments
@@ -257,8 +258,8 @@ def within_reach(setting: DrillSetting, caps: Sequence[str]) -> DrillSetting:
     if not caps:
         return setting
     from tierdrill.conductor.plan import PlanError, make_plan
-    from tierdrill.documents.overrides import narrowed, parse_reach
-    from tierdrill.targets.open import mechanisms_of
+    from tierdrill.documents.variables import narrowed, parse_reach
+    from tierdrill.targets.target_registry import mechanisms_of
 
     try:
         narrow = replace(setting, environment=narrowed(setting.environment, parse_reach(caps)))
@@ -273,10 +274,10 @@ def _refuse_wrong_variables(
 ) -> None:
     from tierdrill.documents.catalogue_reader import read_catalogue
     from tierdrill.documents.check.check_context import Context
-    from tierdrill.documents.check.overrides import override_problems
+    from tierdrill.documents.check.variables import override_problems
     from tierdrill.documents.problems import worded
     from tierdrill.monitoring.alert_names import KNOWN_ALERTS
-    from tierdrill.targets.open import absent_in
+    from tierdrill.targets.target_registry import absent_in
 
     reading = read_catalogue(root, extra)
     for found, allowed, hint in override_problems(Context(reading, KNOWN_ALERTS, absent_in), setting.drill, variables):
@@ -296,7 +297,7 @@ def check_run_name(home: Path, name: str) -> None:
 
 def check_place(here: Surroundings, settings: Iterable[DrillSetting | ExerciseSetting], lab: str | None = None) -> None:
     """TargetError where something is missing that runs in their environments (in the kept lab, if named) need."""
-    from tierdrill.targets.open import target_of
+    from tierdrill.targets.target_registry import target_of
 
     for environment in {one.environment.metadata.name: one.environment for one in settings}.values():
         target_of(environment).check(here.home, here.tools, lab)

@@ -70,7 +70,8 @@ def begin(
 
 def _document(here: Surroundings, file: str) -> tuple[GameDay, Catalogue]:
     """The game day of a file, or of that name in the catalogue, and the catalogue that it is held against."""
-    from tierdrill.documents.problems import did_you_mean, listed, nearest
+    from tierdrill.did_you_mean import did_you_mean, nearest
+    from tierdrill.text import listed
 
     path = Path(file)
     if path.is_file():

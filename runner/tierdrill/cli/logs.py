@@ -6,7 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tierdrill.seldom import Seldom
+from tierdrill.log_throttle import Seldom
 from tierdrill.text import visible, visible_lines
 
 if TYPE_CHECKING:

@@ -54,7 +54,7 @@ def write_reports(run: Judged, folder: Path) -> Path:
     """Write report.html, report.json, junit.xml and verdict.json; the path of the first."""
     from tierdrill.process.safe_files import write_atomic
     from tierdrill.report.run.html_report import html_report
-    from tierdrill.report.run.json_report import json_report, junit_xml
+    from tierdrill.report.run.json_and_junit import json_report, junit_xml
 
     folder.mkdir(parents=True, exist_ok=True)
     files = {

@@ -21,9 +21,10 @@ if TYPE_CHECKING:
 
 def side_of(here: Surroundings, path: Path | None, environment: str | None) -> tuple[Side, Environment]:
     """A policy with the environment it is for: of a catalogue, or of a file beside the catalogue of here."""
+    from tierdrill.did_you_mean import none_named
     from tierdrill.documents.catalogue import usual_environment
     from tierdrill.documents.catalogue_reader import read_files
-    from tierdrill.documents.problems import SpecError, none_named
+    from tierdrill.documents.problems import SpecError
     from tierdrill.policy.compared_sides import side_in, whole, with_proposed
 
     of_catalogue = path is not None and path.is_dir() and any((path / name).is_dir() for name in FOLDERS)

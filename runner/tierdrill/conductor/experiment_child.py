@@ -26,8 +26,8 @@ from chaoslib.run import RunEventHandler, Runner
 from chaoslib.types import Schedule, Strategy
 
 from tierdrill.chaos.context import Context, current_context
-from tierdrill.conductor.hiding import LOG_FORM, hide_in_log
 from tierdrill.conductor.plan import ACTIONS_MODULE
+from tierdrill.conductor.redaction import LOG_FORM, hide_in_log
 from tierdrill.conductor.stock_faults import ForeignFaults, Proofs, probes_of, went_wrong
 from tierdrill.conductor.stock_witness import SEEN_CHARACTERS
 from tierdrill.history.events import event
@@ -35,7 +35,7 @@ from tierdrill.history.kinds.run_kinds import ExperimentHypothesis, ExperimentRo
 from tierdrill.history.payload import Payload
 from tierdrill.targets.base import TargetError
 from tierdrill.targets.experiment import Undoing, experiment_place
-from tierdrill.targets.open import open_place
+from tierdrill.targets.target_registry import open_place
 from tierdrill.text import plural
 
 SETTINGS = {"runtime": {"rollbacks": {"strategy": "always"}}}

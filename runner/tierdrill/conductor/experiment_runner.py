@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from tierdrill.conductor.plan import Plan
-from tierdrill.faults.radius import Limits
+from tierdrill.faults.blast_radius import Limits
 from tierdrill.history.events import Event
 from tierdrill.history.kinds.run_kinds import RunNote
 from tierdrill.process.child import Child, shared_pipe, start

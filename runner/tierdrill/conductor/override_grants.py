@@ -17,7 +17,7 @@ from tierdrill.history.ledger import LedgerError
 from tierdrill.history.payload import Payload
 from tierdrill.history.sealed import append_to_run
 from tierdrill.policy.rule_overrides import RuleOverride, grant, in_force, revoke
-from tierdrill.targets.open import labs_of
+from tierdrill.targets.target_registry import labs_of
 
 SOURCE = "override"
 

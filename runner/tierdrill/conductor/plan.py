@@ -13,7 +13,7 @@ from tierdrill.documents.catalogue import DrillSetting
 from tierdrill.documents.environment_inventory import inventory_of, violations
 from tierdrill.documents.models.drill import Sabotage, Stream
 from tierdrill.documents.models.workloads import Model
-from tierdrill.documents.overrides import (
+from tierdrill.documents.variables import (
     experiment_values,
     fill,
     filled_calls,
@@ -27,7 +27,7 @@ from tierdrill.load.arrival_schedule import Shape
 from tierdrill.load.child_line import CONTROL_FILE
 from tierdrill.load.load_plan import LoadPlan, Prompt, StreamPlan
 from tierdrill.targets.base import FaultOrder, Mechanism, Preview, Session
-from tierdrill.targets.open import target_of
+from tierdrill.targets.target_registry import target_of
 from tierdrill.text import Explained
 
 

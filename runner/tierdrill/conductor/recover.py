@@ -21,7 +21,7 @@ from tierdrill.injection.undo import in_order_of_undo, undo_fault
 from tierdrill.judge.judge import NotARun
 from tierdrill.process.groups import signal_process
 from tierdrill.targets.base import is_remedy
-from tierdrill.targets.open import labs_of
+from tierdrill.targets.target_registry import labs_of
 
 REAPERS_WITHIN_S = 10.0
 POLL_S = 0.1

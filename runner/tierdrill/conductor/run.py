@@ -31,7 +31,7 @@ from tierdrill.history.ledger import Ledger, LedgerError
 from tierdrill.judge.judge import NotARun
 from tierdrill.judge.verdict import Status, Verdict
 from tierdrill.targets.base import TargetError
-from tierdrill.targets.open import mechanisms_of
+from tierdrill.targets.target_registry import mechanisms_of
 
 Listener = Callable[[Event], None]
 

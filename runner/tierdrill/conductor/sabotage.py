@@ -10,7 +10,7 @@ from tierdrill.conductor.run_start import RunRefused
 from tierdrill.documents.catalogue import DrillSetting
 from tierdrill.documents.models.drill import Sabotage, SabotageAction
 from tierdrill.documents.models.playbook import Playbook
-from tierdrill.documents.overrides import resolve_drill
+from tierdrill.documents.variables import resolve_drill
 from tierdrill.history.events import Emit
 from tierdrill.history.kinds.response_kinds import AlertSilenced
 from tierdrill.history.kinds.run_kinds import RunNote
@@ -18,7 +18,7 @@ from tierdrill.injection.injector import Injector, NotInjected
 from tierdrill.monitoring.pagerduty import PagerStub
 from tierdrill.targets.base import SABOTAGE, FaultOrder, Mechanism, RemedyPort, Session, TargetError
 from tierdrill.targets.broken_remedies import BrokenRemedies
-from tierdrill.targets.open import open_place
+from tierdrill.targets.target_registry import open_place
 
 SILENCE_MARGIN_S = 30.0
 

@@ -10,8 +10,8 @@ import time
 from typing import Any
 
 from tierdrill.chaos.context import Context
-from tierdrill.conductor.hiding import Hiding
 from tierdrill.conductor.plan import ACTIONS_MODULE
+from tierdrill.conductor.redaction import Hiding
 from tierdrill.conductor.stock_witness import Asked, Witness, holds
 from tierdrill.history.kinds.run_kinds import FaultFailed, FaultInjected, FaultReverting
 from tierdrill.injection.injector import FaultLife, Injector

@@ -8,15 +8,17 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from tierdrill.did_you_mean import nearest
 from tierdrill.documents.bounded_files import read_file
 from tierdrill.documents.catalogue import KINDS, Catalogue, Document, Experiment
 from tierdrill.documents.check import check_documents
-from tierdrill.documents.problems import Problem, either, in_order, listed, nearest, shown
+from tierdrill.documents.problems import Problem, in_order, shown
 from tierdrill.documents.reading.located_errors import as_name, problems_of
 from tierdrill.documents.reading.reading_state import EXPERIMENT, AbsentIn, KnownAlerts, Reading, nothing_absent
 from tierdrill.documents.reading.stock_experiments import as_chaos_toolkit_reads
 from tierdrill.documents.reading.yaml_nodes import SIZE_MAX
 from tierdrill.documents.reading.yaml_positions import Source, read_text
+from tierdrill.text import either, listed
 
 FOLDERS = ("drills", "experiments", "playbooks")
 _NAME = re.compile(rb"\bname\s*:\s*[\"']?([A-Za-z0-9][A-Za-z0-9-]*)")

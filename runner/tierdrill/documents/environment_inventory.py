@@ -8,7 +8,7 @@ from tierdrill.documents.models.environment import Environment
 from tierdrill.documents.models.tiers import Tiers
 from tierdrill.documents.models.workloads import Workloads
 from tierdrill.documents.reading.fault_actions import Call
-from tierdrill.faults.radius import ConcurrentFaults, Layout, Violation, hosts_of, links_of
+from tierdrill.faults.blast_radius import ConcurrentFaults, Layout, Violation, hosts_of, links_of
 from tierdrill.faults.registry import ACTIONS, UNDOS
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from tierdrill.documents.catalogue import DrillSetting
-from tierdrill.documents.overrides import show_guardrail
+from tierdrill.documents.variables import show_guardrail
 from tierdrill.gameday import gameday_commands as pace
 from tierdrill.gameday.gameday_commands import Command, Decision, decide
 from tierdrill.gameday.gameday_model import Attempt, GameDayState
@@ -23,10 +23,10 @@ from tierdrill.gameday.record.step_outcome import UNCLEAN, outcome_of, refused, 
 from tierdrill.gameday.step_runs import RunChild
 from tierdrill.history.events import event
 from tierdrill.history.history_store import HistoryError, HistoryStore
+from tierdrill.history.kill_switch import Halt
 from tierdrill.history.kinds.gameday_kinds import ClockMoved, RunEvent, RunFinished, RunNamed, RunStarting
 from tierdrill.history.kinds.run_kinds import RunStarted
 from tierdrill.history.ledger import Ledger, LedgerError, halted
-from tierdrill.history.switches import Halt
 from tierdrill.judge.judge import NotARun, setting_in
 from tierdrill.report.run_model import RunState
 from tierdrill.report.run_state import reduce

@@ -12,7 +12,7 @@ from tierdrill.conductor.plan import make_plan
 from tierdrill.conductor.run_start import may_run_in_maintenance
 from tierdrill.documents.catalogue import Catalogue, setting_of
 from tierdrill.documents.models.gameday import GameDay
-from tierdrill.documents.overrides import changed
+from tierdrill.documents.variables import changed
 from tierdrill.gameday.journal import Journal, new_identity
 from tierdrill.history.events import Event, event
 from tierdrill.history.kinds.gameday_kinds import GameDayOpened
@@ -20,7 +20,7 @@ from tierdrill.history.kinds.run_kinds import RunStarted
 from tierdrill.process.child import Child, start, tail
 from tierdrill.process.programs import Program, program, user_environment
 from tierdrill.process.safe_files import is_locked, locked
-from tierdrill.targets.open import mechanisms_of
+from tierdrill.targets.target_registry import mechanisms_of
 
 SETTING_UP_S = 12.0
 """About what a run takes besides its phases: a lab that comes up, preflight, clean-up. Only for the time left."""

@@ -19,9 +19,9 @@ from typing import Any
 
 from tierdrill.history.audit_log import AuditEntry, AuditError, append
 from tierdrill.history.database_file import DatabaseFile, is_corrupt
+from tierdrill.history.kill_switch import Halt, kill_switch, stop_switch
 from tierdrill.history.ledger_tables import LEDGER_VERSION, LedgerFault, OwnedProcess, change
 from tierdrill.history.liveness import hold, lives, release
-from tierdrill.history.switches import Halt, kill_switch, stop_switch
 from tierdrill.process.identity import ProcessId, boot_identity, me, since_boot
 from tierdrill.text import Explained, valid
 

@@ -14,15 +14,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from tierdrill.faults.blast_radius import ConcurrentFaults, Limits
 from tierdrill.faults.kind import UnknownFault
-from tierdrill.faults.radius import ConcurrentFaults, Limits
 from tierdrill.faults.registry import KINDS, checked_parameters
 from tierdrill.history.events import Emit, event
 from tierdrill.history.kinds import run_kinds
 from tierdrill.history.ledger import Ledger, LedgerError
 from tierdrill.injection.undo import await_proof, order_of, undo_fault
 from tierdrill.targets.base import FaultOrder, FaultPort, Proof, TargetError
-from tierdrill.targets.open import open_place
+from tierdrill.targets.target_registry import open_place
 
 NOTE_CHARACTERS = 300
 _one_at_a_time = threading.Lock()

@@ -26,7 +26,7 @@ from tierdrill.targets.base import (
     TargetError,
     is_remedy,
 )
-from tierdrill.targets.open import open_place
+from tierdrill.targets.target_registry import open_place
 
 TOLD = {
     "reverting": (run_kinds.FaultReverting, run_kinds.RemedyReverting),

@@ -10,8 +10,8 @@ from dataclasses import replace
 from tierdrill.documents.catalogue import DrillSetting
 from tierdrill.documents.models.drill import expects_something
 from tierdrill.documents.models.environment import Environment
-from tierdrill.documents.overrides import resolve_drill
 from tierdrill.documents.sample_size import measurable, not_measured
+from tierdrill.documents.variables import resolve_drill
 from tierdrill.history.events import Event, each
 from tierdrill.history.kinds.run_kinds import LedgerOpen, LoadSamples, LoadStarted, RunStarted, RunStopping
 from tierdrill.judge.arrivals import settle, told_until

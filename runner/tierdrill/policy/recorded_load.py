@@ -12,12 +12,13 @@ from typing import Any, BinaryIO
 
 from pydantic_core import from_json
 
+from tierdrill.did_you_mean import nearest
 from tierdrill.documents.models.drill import Drill, Stream
-from tierdrill.documents.problems import Problem, SpecError, either, nearest, shown
+from tierdrill.documents.problems import Problem, SpecError, shown
 from tierdrill.documents.request_rules import RequestFacts, minute_of_day
 from tierdrill.history.events import Event, each
 from tierdrill.history.kinds.run_kinds import LoadSamples
-from tierdrill.text import plural
+from tierdrill.text import either, plural
 
 LINE_MAX = 65536
 FACTS = tuple(one.name for one in fields(RequestFacts) if one.name != "minute")

@@ -10,12 +10,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from tierdrill.did_you_mean import did_you_mean, nearest
 from tierdrill.documents.models.protections import LIFTABLE, NEVER_LIFTED
 from tierdrill.documents.models.tiers import Tiers
 from tierdrill.documents.models.units import show_duration
-from tierdrill.documents.problems import did_you_mean, either, listed, nearest
 from tierdrill.history.audit_log import AuditEntry, append, entries
-from tierdrill.text import Explained, utc
+from tierdrill.text import Explained, either, listed, utc
 
 SHORTEST_S, LONGEST_S = 1.0, 24 * 3600.0
 GRANTED, REVOKED = "override.granted", "override.revoked"

@@ -5,11 +5,13 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
+from tierdrill.did_you_mean import none_named
 from tierdrill.documents.catalogue import Catalogue
-from tierdrill.documents.problems import Problem, SpecError, none_named
+from tierdrill.documents.problems import Problem, SpecError
 from tierdrill.documents.timetable import EntryTimes, Timetable, timetable_of
 from tierdrill.process.identity import ProcessId
-from tierdrill.schedule.slots import DueSlot, Slot, decide, due_slots, name_of
+from tierdrill.schedule.misfire import DueSlot, decide
+from tierdrill.schedule.slots import Slot, due_slots, name_of
 from tierdrill.schedule.store.slot_records import Gap, SlotName, SlotState
 from tierdrill.schedule.store.slot_store import ScheduleStore, StoreError
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tierdrill.faults.radius import Layout, links_of
+from tierdrill.faults.blast_radius import Layout, links_of
 
 
 @dataclass(frozen=True)

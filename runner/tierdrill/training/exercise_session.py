@@ -21,12 +21,12 @@ from tierdrill.training.exercise_ending import Ending, Wellness
 from tierdrill.training.exercise_platform import Platform
 from tierdrill.training.exercise_setting import ExerciseSetting
 from tierdrill.training.facilitator.facilitator_actions import ExerciseFaults, Facilitator
+from tierdrill.training.ops import hints_and_hypotheses as thinking
 from tierdrill.training.ops import inspection as looking
-from tierdrill.training.ops import statements as thinking
 from tierdrill.training.ops import trainee_remedies as acting
+from tierdrill.training.ops.hints_and_hypotheses import Statements
 from tierdrill.training.ops.inspection import Inspection
 from tierdrill.training.ops.manual_playbooks import PlaybookHand
-from tierdrill.training.ops.statements import Statements
 from tierdrill.training.ops.tier_health import Pulse
 from tierdrill.training.ops.trainee_pager import NoSuchPage, PageBook
 from tierdrill.training.ops.trainee_remedies import Remedies

@@ -17,7 +17,7 @@ from tierdrill.web.command_starts import CommandStarts
 from tierdrill.web.live_parts import LiveParts, Render
 from tierdrill.web.run_followers import Followed, HomeNow, RunFollowers, home_now
 from tierdrill.web.tier_figures import PlaceFigures, look, window_of
-from tierdrill.web.training_tools import Tools, Transcripts
+from tierdrill.web.tools_and_transcripts import Tools, Transcripts
 from tierdrill.web.watched_places import Place, places_of
 
 if TYPE_CHECKING:

@@ -13,8 +13,8 @@ from starlette.responses import Response
 
 from tierdrill.conductor.finalize import all_figures
 from tierdrill.conductor.plan import new_run_name
+from tierdrill.did_you_mean import none_named
 from tierdrill.documents.catalogue import DrillSetting, setting_of
-from tierdrill.documents.problems import none_named
 from tierdrill.history.history_store import HistoryStore
 from tierdrill.judge.trend.proof import variants_of
 from tierdrill.judge.trend.proof_status import ProofState
@@ -23,7 +23,7 @@ from tierdrill.judge.trend.whole_trend import DrillTrend, Trend, trend_of
 from tierdrill.report.trend.plot import Plot, span_of
 from tierdrill.report.trend.plot_lanes import score_plot
 from tierdrill.report.trend.wording import last_words, proof_words, regression_words
-from tierdrill.targets.open import labs_of
+from tierdrill.targets.target_registry import labs_of
 from tierdrill.text import either
 from tierdrill.web.page_answers import Ask
 from tierdrill.web.request_guard import Refused

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from pydantic import TypeAdapter, ValidationError
 from starlette.responses import Response
 
-from tierdrill.documents.problems import none_named
+from tierdrill.did_you_mean import none_named
 from tierdrill.gameday.console.facilitator_lock import Holder, Seat
 from tierdrill.gameday.console.input_state import items
 from tierdrill.gameday.gameday_commands import Command

@@ -14,10 +14,10 @@ from tierdrill.documents.catalogue import DrillSetting
 from tierdrill.documents.models.tiers import Tiers
 from tierdrill.history.audit_log import AUDIT_FILE
 from tierdrill.history.history_store import HistoryStore
+from tierdrill.history.kill_switch import Halt, kill_switch
 from tierdrill.history.kinds.run_kinds import RunStarted
 from tierdrill.history.ledger import LEDGER_FILE, Ledger, LedgerError, halted
 from tierdrill.history.sealed import EXERCISE
-from tierdrill.history.switches import Halt, kill_switch
 from tierdrill.policy.rule_overrides import RuleOverride, in_force
 from tierdrill.report.live import current_rows
 from tierdrill.report.live.current_rows import Progress, Row, TierRow

@@ -26,7 +26,7 @@ from tierdrill.training.protocol import Answer, NoExercise, exchange, exercise_l
 from tierdrill.web.access_tokens import Right
 from tierdrill.web.page_answers import Ask, fragment, page_of_its_own
 from tierdrill.web.request_guard import Refused
-from tierdrill.web.training_tools import Said
+from tierdrill.web.tools_and_transcripts import Said
 
 if TYPE_CHECKING:
     from tierdrill.web.dashboard_state import Dashboard

@@ -14,7 +14,7 @@ from tierdrill.history.history_store import HistoryStore
 from tierdrill.history.kinds.run_kinds import RunStarted
 from tierdrill.history.sealed import EXERCISE
 from tierdrill.targets.base import Endpoint, TargetError
-from tierdrill.targets.open import labs_of
+from tierdrill.targets.target_registry import labs_of
 
 if TYPE_CHECKING:
     from tierdrill.documents.catalogue import Catalogue

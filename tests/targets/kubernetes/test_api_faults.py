@@ -18,7 +18,7 @@ from tierdrill.targets.base import FaultOrder, TargetError
 from tierdrill.targets.kubernetes.fault_port import KubernetesPort, mechanisms_with
 from tierdrill.targets.kubernetes.lease import DrillLease
 from tierdrill.targets.kubernetes.ledger_map import RunMap, orders_in
-from tierdrill.targets.kubernetes.undo_program import ENTRY
+from tierdrill.targets.kubernetes.warden_program import ENTRY
 
 TEAM = {"key": "team", "value": "a", "effect": "NoSchedule"}
 

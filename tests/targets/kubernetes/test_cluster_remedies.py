@@ -24,7 +24,7 @@ from tierdrill.targets.kubernetes.kubernetes_fault import UNDO, asking
 from tierdrill.targets.kubernetes.ledger_map import RunMap, orders_in
 from tierdrill.targets.kubernetes.nodes import CORDONED
 from tierdrill.targets.kubernetes.remedy_port import ClusterRemedies
-from tierdrill.targets.kubernetes.undo_program import play
+from tierdrill.targets.kubernetes.warden_program import play
 from tierdrill.targets.remedy_ledger import RemedyLedger
 
 NODE_1 = f"{NODES}/worker-1"

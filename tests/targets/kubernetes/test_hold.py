@@ -21,7 +21,7 @@ from tierdrill.targets.kubernetes.fault_port import KubernetesPort
 from tierdrill.targets.kubernetes.hold import Hold
 from tierdrill.targets.kubernetes.lease import DrillLease, LeaseLost
 from tierdrill.targets.kubernetes.ledger_map import RunMap
-from tierdrill.targets.kubernetes.undo_program import PodApi, Warden
+from tierdrill.targets.kubernetes.warden_program import PodApi, Warden
 
 JOBS = "/apis/batch/v1/namespaces/tierdrill/jobs"
 IMAGE = {"name": "registry.example.org/python:3.12", "host_paths": ["/usr"]}

@@ -15,12 +15,12 @@ from tests.kubernetes_api import FakeApi, Refusal
 from tests.targets.kubernetes.conftest import NODES, RUN
 from tests.targets.kubernetes.test_api_faults import order
 from tierdrill.targets.base import FaultOrder
-from tierdrill.targets.kubernetes import undo_program
+from tierdrill.targets.kubernetes import warden_program
 from tierdrill.targets.kubernetes.fault_port import KubernetesPort
 from tierdrill.targets.kubernetes.kubernetes_fault import asking
 from tierdrill.targets.kubernetes.lease import DrillLease
 from tierdrill.targets.kubernetes.ledger_map import RunMap
-from tierdrill.targets.kubernetes.undo_program import UNREACHABLE, WARDED, PodApi, Warden
+from tierdrill.targets.kubernetes.warden_program import UNREACHABLE, WARDED, PodApi, Warden
 
 LEASE_S = 5.0
 HOLDER = f"{RUN}@machine"
@@ -225,7 +225,7 @@ def test_a_pod_asks_with_its_token_and_wakes_when_the_lease_changes(
 
 def test_the_program_needs_nothing_but_a_python_of_2020() -> None:
     """It is shipped to any image that has one."""
-    source = Path(undo_program.__file__)
+    source = Path(warden_program.__file__)
     told = subprocess.run(
         [sys.executable, "-I", "-S", "-c", f"import runpy; runpy.run_path({str(source)!r})"],
         capture_output=True,

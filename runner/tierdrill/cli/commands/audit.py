@@ -107,8 +107,9 @@ def export(here: Surroundings, what: str | None, since: float | None, output: Pa
 
 
 def _entries(home: Path, what: str | None, since: float | None) -> Iterator[AuditEntry]:
-    from tierdrill.documents.problems import did_you_mean, listed, nearest
+    from tierdrill.did_you_mean import did_you_mean, nearest
     from tierdrill.history.audit_log import ACTIONS, entries
+    from tierdrill.text import listed
 
     known = [*ACTIONS, *dict.fromkeys(action.partition(".")[0] for action in ACTIONS)]
     if what is not None and what not in known:

@@ -24,7 +24,7 @@ def command(here: Surroundings, fetch: bool, quiet: bool, as_json: bool) -> int:
         _fetch(here)
     from tierdrill.cli.machine import findings
     from tierdrill.faults.registry import KINDS
-    from tierdrill.targets.open import targets
+    from tierdrill.targets.target_registry import targets
 
     known = targets()
     mechanisms = {name: {kind: how.text for kind, how in one.mechanisms().items()} for name, one in known.items()}

@@ -122,7 +122,7 @@ def rbac(
 
     from tierdrill.targets.kubernetes.connect import Cluster, path_of
     from tierdrill.targets.kubernetes.drill_permissions import needed
-    from tierdrill.targets.kubernetes.manifests.roles import admission_objects, role_objects
+    from tierdrill.targets.kubernetes.manifests.rbac import admission_objects, role_objects
     from tierdrill.targets.kubernetes.records import node_of
 
     permissions = needed(settings, *_asked_for(here, drills, environment or document.metadata.name))
@@ -194,8 +194,8 @@ def cronjob(
     """
     import yaml
 
+    from tierdrill.did_you_mean import none_named
     from tierdrill.documents.catalogue_reader import catalogue_files
-    from tierdrill.documents.problems import none_named
     from tierdrill.targets.kubernetes.manifests.cronjob import CronJobOptions, cronjob_objects
 
     document, settings, _ = cluster_environment(here.catalogue, environment)

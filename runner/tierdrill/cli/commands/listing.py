@@ -110,7 +110,7 @@ def _faults(catalogue: Catalogue) -> list[dict[str, Any]]:
     """Every kind of fault: what it does, its cause, how each target does it or why it does not, and its drills."""
     from tierdrill.documents.reading.fault_actions import calls
     from tierdrill.faults.registry import KINDS
-    from tierdrill.targets.open import targets
+    from tierdrill.targets.target_registry import targets
 
     by_target = {name: one.mechanisms() for name, one in targets().items()}
     absent = {name: one.absent().get("fault", {}) for name, one in targets().items()}

@@ -99,7 +99,8 @@ def resend(here: Surroundings, message: str | None) -> int:
 
 def _channel(here: Surroundings, name: str, calendar: str | None) -> tuple[str, Channel]:
     from tierdrill.cli.drill_documents import whole_catalogue
-    from tierdrill.documents.problems import did_you_mean, either, listed, nearest
+    from tierdrill.did_you_mean import did_you_mean, nearest
+    from tierdrill.text import either, listed
 
     calendars = whole_catalogue(here.catalogue).calendars
     if calendar is not None and calendar not in calendars:

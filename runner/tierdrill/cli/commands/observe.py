@@ -146,7 +146,7 @@ def _setting(here: Surroundings, environment: str, drill: str | None) -> DrillSe
     if drill is not None:
         return changed_setting(here.catalogue, drill, (), (), environment)
     from tierdrill.conductor.observe import drill_for
-    from tierdrill.documents.problems import none_named
+    from tierdrill.did_you_mean import none_named
 
     environment, extra = environment_files(here.catalogue, environment)
     catalogue = whole_catalogue(here.catalogue, extra)

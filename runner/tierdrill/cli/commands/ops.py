@@ -18,7 +18,7 @@ from tierdrill.training.protocol import NoExercise, ask
 
 if TYPE_CHECKING:
     from tierdrill.remedies.remedy import RemedyKind
-    from tierdrill.web.training_tools import Tool, ToolField
+    from tierdrill.web.tools_and_transcripts import Tool, ToolField
 
 REMEDIES = "Remedies (--override ROLE --reason TEXT overrides a tier rule)"
 
@@ -209,7 +209,7 @@ _add("give-up", "End the exercise here.")
 
 def tools() -> dict[str, list[Tool]]:
     """The commands by section, as forms: what each asks of the exercise, and what it is told."""
-    from tierdrill.web.training_tools import Tool
+    from tierdrill.web.tools_and_transcripts import Tool
 
     _add_remedies()
     return {
@@ -222,7 +222,7 @@ def tools() -> dict[str, list[Tool]]:
 
 
 def _fields(name: str) -> Iterator[ToolField]:
-    from tierdrill.web.training_tools import ToolField
+    from tierdrill.web.tools_and_transcripts import ToolField
 
     for param in command.commands[name].params:
         # A page waits for nothing, and shows no JSON.

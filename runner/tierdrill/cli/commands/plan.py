@@ -47,7 +47,7 @@ def command(
     from being run: exit code 1 if something does.
     """
     from tierdrill.conductor.plan import make_plan, preview_of
-    from tierdrill.targets.open import mechanisms_of
+    from tierdrill.targets.target_registry import mechanisms_of
 
     if variant not in ("drill", "blip") and not variant.startswith("sabotage:"):
         raise click.UsageError(f"--variant: got {variant!r}, expected drill, blip or sabotage:NAME")

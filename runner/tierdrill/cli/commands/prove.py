@@ -97,7 +97,7 @@ def command(
 
 
 def _check_parts(parts: tuple[str, ...], settings: dict[str, DrillSetting]) -> None:
-    from tierdrill.documents.overrides import parts_of
+    from tierdrill.documents.variables import parts_of
 
     known = parts_of(*settings.values())
     for part in parts:

@@ -56,8 +56,9 @@ def show(here: Surroundings, entry: str | None, limit: int, as_json: bool) -> No
 @click.pass_obj
 def put(here: Surroundings, entry: str, stage: str, reason: str, by: str | None) -> None:
     """Set the rollout stage of ENTRY. Its count of clean runs starts over, and a hold is lifted."""
-    from tierdrill.documents.problems import did_you_mean, either, nearest
+    from tierdrill.did_you_mean import did_you_mean, nearest
     from tierdrill.schedule.rollout.rollout_store import RolloutStore
+    from tierdrill.text import either
 
     said = " ".join(reason.split())
     if not said:
@@ -88,7 +89,8 @@ def _rollouts(here: Surroundings) -> dict[tuple[str, str], Rollout]:
 
 
 def _find(every: dict[tuple[str, str], Rollout], word: str) -> tuple[str, str]:
-    from tierdrill.documents.problems import did_you_mean, listed, nearest
+    from tierdrill.did_you_mean import did_you_mean, nearest
+    from tierdrill.text import listed
 
     found = [key for key in every if word in (key[1], "/".join(key))]
     if len(found) == 1:

@@ -166,7 +166,7 @@ def _line(slot: Slot, showing: Showing, as_json: bool) -> str:
 def timetables_of(here: Surroundings, calendar: str | None) -> tuple[Catalogue, dict[str, Timetable], Showing]:
     """The calendars asked about, ready; SpecError if a document has a problem, Refusal if there is no such calendar."""
     from tierdrill.cli.drill_documents import whole_catalogue
-    from tierdrill.documents.problems import none_named
+    from tierdrill.did_you_mean import none_named
     from tierdrill.documents.timetable import timetable_of
     from tierdrill.schedule.slots import Showing
 

@@ -127,7 +127,8 @@ def show(here: Surroundings, rules: bool, as_json: bool) -> None:
 
 def _tiers(here: Surroundings, tier: str, document: str | None, environment: str | None) -> tuple[Tiers, str]:
     """The Tiers document that has that tier, and the name of the environment, if one was given."""
-    from tierdrill.documents.problems import listed, none_named
+    from tierdrill.did_you_mean import none_named
+    from tierdrill.text import listed
 
     name, extra = environment_files(here.catalogue, environment) if environment is not None else ("", [])
     catalogue = usable_catalogue(here.catalogue, extra)

@@ -125,7 +125,7 @@ def _show_outcome(name: str, outcome: TableOutcome, workloads: Workloads) -> Non
 
 
 def _rules(chosen: tuple[str, ...]) -> list[Rule]:
-    from tierdrill.documents.problems import none_named
+    from tierdrill.did_you_mean import none_named
     from tierdrill.policy.lint import RULES
 
     by_word = {word: rule for rule in RULES for word in (rule.id, rule.name)}

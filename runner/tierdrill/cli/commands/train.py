@@ -138,7 +138,7 @@ def _list(catalogue: Catalogue, as_json: bool) -> int:
 def _setting(
     catalogue: Catalogue, scenario: str | None, level: str | None, seed: int | None, automation: Any
 ) -> ExerciseSetting:
-    from tierdrill.documents.problems import none_named
+    from tierdrill.did_you_mean import none_named
     from tierdrill.training.exercise_setting import draw_scenario, exercise_setting
 
     if scenario is None:

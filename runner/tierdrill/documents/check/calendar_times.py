@@ -5,12 +5,13 @@ from collections import Counter
 from datetime import datetime, timedelta
 from pathlib import PurePath
 
+from tierdrill.did_you_mean import nearest
 from tierdrill.documents.bounded_files import is_file
 from tierdrill.documents.calendar.icalendar import read_events
 from tierdrill.documents.calendar.moments import ends_at, find_zone, starts_at, zone_names
 from tierdrill.documents.check.check_context import Context
 from tierdrill.documents.models.calendar import Blackouts, Calendar, WeeklyTime
-from tierdrill.documents.problems import nearest, shown
+from tierdrill.documents.problems import shown
 from tierdrill.documents.reading.reading_state import Place
 from tierdrill.documents.timetable import EntryTimes, Timetable
 

@@ -2,20 +2,22 @@
 
 from datetime import UTC, datetime
 
+from tierdrill.did_you_mean import nearest
 from tierdrill.documents.check.calendar_times import check_rules, check_slots, known_zone
 from tierdrill.documents.check.channels import check_channels, check_notify
 from tierdrill.documents.check.check_context import Context
 from tierdrill.documents.check.collisions import check_collisions
 from tierdrill.documents.check.experiments import check_use
-from tierdrill.documents.check.overrides import check_overrides, new_problems
+from tierdrill.documents.check.variables import check_overrides, new_problems
 from tierdrill.documents.models.calendar import Calendar, CalendarEntry
 from tierdrill.documents.models.environment import Environment
 from tierdrill.documents.models.staged_rollout import Reach, Rollout, Stage
 from tierdrill.documents.models.units import show_duration
-from tierdrill.documents.overrides import narrowed, with_variables
-from tierdrill.documents.problems import listed, nearest, shown
+from tierdrill.documents.problems import shown
 from tierdrill.documents.reading.reading_state import Place
 from tierdrill.documents.timetable import Timetable, timetable_of, trigger_of
+from tierdrill.documents.variables import narrowed, with_variables
+from tierdrill.text import listed
 
 REACHES = ("nodes", "gpus", "replicas", "links")
 

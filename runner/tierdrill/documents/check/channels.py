@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Sequence
 
+from tierdrill.did_you_mean import nearest
 from tierdrill.documents.models.channels import (
     Channel,
     EmailChannel,
@@ -10,8 +11,9 @@ from tierdrill.documents.models.channels import (
     SlackChannel,
     WebhookChannel,
 )
-from tierdrill.documents.problems import listed, nearest, shown
+from tierdrill.documents.problems import shown
 from tierdrill.documents.reading.reading_state import Place
+from tierdrill.text import listed
 
 LOOPBACK = ("localhost", "127.0.0.1", "::1", "[::1]")
 

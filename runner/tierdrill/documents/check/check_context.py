@@ -3,14 +3,16 @@
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
+from tierdrill.did_you_mean import nearest
 from tierdrill.documents.catalogue import Catalogue
 from tierdrill.documents.environment_inventory import Inventory, inventory_of
 from tierdrill.documents.models.drill import Drill, Load
 from tierdrill.documents.models.environment import Environment
 from tierdrill.documents.models.tiers import Tiers
 from tierdrill.documents.models.workloads import Workloads
-from tierdrill.documents.problems import listed, nearest, shown
+from tierdrill.documents.problems import shown
 from tierdrill.documents.reading.reading_state import AbsentIn, Place, Reading, nothing_absent
+from tierdrill.text import listed
 
 PLATFORM = ("controller", "prometheus", "alertmanager", "fabric", "supervisor")
 

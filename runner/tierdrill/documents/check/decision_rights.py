@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from tierdrill.documents.check.check_context import Context
 from tierdrill.documents.models.playbook import Playbook
 from tierdrill.documents.models.tiers import Tier, Tiers
-from tierdrill.documents.problems import listed
 from tierdrill.documents.reading.reading_state import Place
+from tierdrill.text import listed
 
 
 def check_decisions(context: Context) -> None:

@@ -5,8 +5,9 @@ from collections.abc import Mapping, Sequence
 from urllib.parse import urlsplit
 
 from tierdrill.documents.models.environment import Dependency
-from tierdrill.documents.problems import listed, shown
+from tierdrill.documents.problems import shown
 from tierdrill.documents.reading.reading_state import Place
+from tierdrill.text import listed
 
 WAYS = ("http", "tcp", "path")
 _ENDPOINT = re.compile(r"(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+):([0-9]{1,5})\Z")

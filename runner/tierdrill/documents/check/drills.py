@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from tierdrill.did_you_mean import nearest
 from tierdrill.documents.check.check_context import Context
 from tierdrill.documents.check.drill_phases import check_phases
 from tierdrill.documents.check.loads import check_load
@@ -12,11 +13,12 @@ from tierdrill.documents.models.drill import Drill, expects_something
 from tierdrill.documents.models.environment import Environment
 from tierdrill.documents.models.playbook import Playbook
 from tierdrill.documents.models.tiers import Tiers
-from tierdrill.documents.overrides import fill, references
 from tierdrill.documents.pace import drill_in
-from tierdrill.documents.problems import listed, nearest, shown
+from tierdrill.documents.problems import shown
 from tierdrill.documents.reading.reading_state import Place
 from tierdrill.documents.sample_size import not_measured
+from tierdrill.documents.variables import fill, references
+from tierdrill.text import listed
 
 # Labels that name a thing of the deployment, and its kind.
 TARGET_LABELS = {"node": "node", "replica": "replica", "pod": "replica", "tier": "tier", "gateway": "gateway"}

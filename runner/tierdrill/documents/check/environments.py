@@ -2,6 +2,7 @@
 
 from fnmatch import fnmatchcase
 
+from tierdrill.did_you_mean import nearest
 from tierdrill.documents.check.capacity import check_slots
 from tierdrill.documents.check.check_context import PLATFORM, Context
 from tierdrill.documents.check.dependencies import check_dependencies, check_url
@@ -13,9 +14,10 @@ from tierdrill.documents.models.protections import FLAGS
 from tierdrill.documents.models.tiers import Tiers
 from tierdrill.documents.models.units import show_duration
 from tierdrill.documents.models.workloads import Workloads
-from tierdrill.documents.problems import listed, nearest, shown
+from tierdrill.documents.problems import shown
 from tierdrill.documents.reading.reading_state import Place
 from tierdrill.documents.request_rules import ANYWHERE
+from tierdrill.text import listed
 
 QUICK_PAGE_WINDOW_S = 3600.0
 LAB_FIELDS = ("replicas", "memory_gib", "service")

@@ -10,11 +10,13 @@ import re
 from collections.abc import Collection
 from typing import Any
 
+from tierdrill.did_you_mean import nearest
 from tierdrill.documents.models.environment import LONGEST_LEASE_S, SHORTEST_LEASE_S
-from tierdrill.documents.problems import either, listed, nearest, shown
+from tierdrill.documents.problems import shown
 from tierdrill.documents.reading.fault_actions import FUNCTIONS, LEASE, MODULE, OUR_MODULES
 from tierdrill.documents.reading.reading_state import Place
 from tierdrill.faults.registry import ACTIONS, arguments_of
+from tierdrill.text import either, listed
 
 TYPES = ("env", "probe")
 ENV_KEYS = ("type", "key", "default", "env_var_type")

@@ -10,11 +10,13 @@ import re
 from collections.abc import Collection
 from typing import Any
 
+from tierdrill.did_you_mean import nearest
 from tierdrill.documents.check.experiment_activities import check_activity, check_configuration, check_type, misspelled
-from tierdrill.documents.problems import either, listed, nearest, shown
+from tierdrill.documents.problems import shown
 from tierdrill.documents.reading.fault_actions import MODULE, calls
 from tierdrill.documents.reading.reading_state import Place
 from tierdrill.faults.registry import ACTIONS
+from tierdrill.text import either, listed
 
 TOP_KEYS = (
     "version", "title", "description", "tags", "configuration", "secrets", "steady-state-hypothesis", "method",

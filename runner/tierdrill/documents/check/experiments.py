@@ -3,19 +3,21 @@
 from collections.abc import Mapping
 from typing import Any
 
+from tierdrill.did_you_mean import nearest
 from tierdrill.documents.check.check_context import Context
 from tierdrill.documents.check.experiment_structure import activity_names, check_experiment, check_undoing, probe_names
 from tierdrill.documents.environment_inventory import Inventory, violations
 from tierdrill.documents.models.drill import Drill
 from tierdrill.documents.models.environment import Environment
 from tierdrill.documents.models.units import show_duration
-from tierdrill.documents.overrides import experiment_values, filled_calls, references
-from tierdrill.documents.problems import listed, nearest, shown
+from tierdrill.documents.problems import shown
 from tierdrill.documents.reading import chaoslib_check as chaoslibcheck
 from tierdrill.documents.reading.fault_actions import Call, calls
 from tierdrill.documents.reading.reading_state import EXPERIMENT, Place, Reading
 from tierdrill.documents.reading.stock_experiments import is_foreign
+from tierdrill.documents.variables import experiment_values, filled_calls, references
 from tierdrill.faults.registry import ACTIONS
+from tierdrill.text import listed
 
 # Set by the conductor from the drill's phases.
 GIVEN_BY_RUN = ("fault_seconds",)

@@ -6,8 +6,8 @@ from tierdrill.documents.models.environment import Environment
 from tierdrill.documents.models.external import Connection, Credentials, LoadConnection, Monitoring
 from tierdrill.documents.models.tiers import Tiers
 from tierdrill.documents.models.workloads import Workloads
-from tierdrill.documents.problems import listed
 from tierdrill.documents.reading.reading_state import Place
+from tierdrill.text import listed
 
 NOT_IN_LAB = ("load", "monitoring", "pace")
 SECRET_HEADERS = frozenset({"authorization", "proxy-authorization", "cookie", "x-api-key", "api-key"})

@@ -1,13 +1,15 @@
 """Checks of GameDay documents: what they refer to, and whether they make sense."""
 
+from tierdrill.did_you_mean import nearest
 from tierdrill.documents.check.check_context import Context
-from tierdrill.documents.check.overrides import check_overrides, new_problems
 from tierdrill.documents.check.sabotages import check_ids, names_a_check
+from tierdrill.documents.check.variables import check_overrides, new_problems
 from tierdrill.documents.models.drill import Drill
 from tierdrill.documents.models.gameday import GameDay, Step
-from tierdrill.documents.overrides import fill, with_guardrails, with_variables, wrong_value
-from tierdrill.documents.problems import listed, nearest, shown
+from tierdrill.documents.problems import shown
 from tierdrill.documents.reading.reading_state import Place
+from tierdrill.documents.variables import fill, with_guardrails, with_variables, wrong_value
+from tierdrill.text import listed
 
 
 def check_gamedays(context: Context) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from tierdrill.did_you_mean import nearest
 from tierdrill.documents.check.check_context import Context
 from tierdrill.documents.environment_inventory import Inventory
 from tierdrill.documents.models.environment import Environment
@@ -10,11 +11,12 @@ from tierdrill.documents.models.hypotheses import CAUSES
 from tierdrill.documents.models.protections import ALL_FLAGS
 from tierdrill.documents.models.scenario import Harmful, Incident, Inject, Mitigation, Noise, Scenario
 from tierdrill.documents.models.units import show_duration
-from tierdrill.documents.problems import listed, nearest, shown
+from tierdrill.documents.problems import shown
 from tierdrill.documents.reading.reading_state import Place
-from tierdrill.faults.radius import ConcurrentFaults, Layout
+from tierdrill.faults.blast_radius import ConcurrentFaults, Layout
 from tierdrill.faults.registry import KINDS
 from tierdrill.remedies.remedy_registry import REMEDIES
+from tierdrill.text import listed
 
 NEEDED = {"xid": ("node", "gpu"), "message": ("text",), "page": ("text", "tier"), "fault": ("fault", "parameters")}
 

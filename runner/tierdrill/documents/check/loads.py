@@ -7,6 +7,7 @@ to notice an outage that the tier does not bear, is asked for by a warning.
 from collections.abc import Sequence
 from typing import get_args
 
+from tierdrill.did_you_mean import nearest
 from tierdrill.documents.check.capacity import check_latency_possible
 from tierdrill.documents.check.check_context import Context
 from tierdrill.documents.check.streams import Recordings, check_connections, check_streams
@@ -14,7 +15,6 @@ from tierdrill.documents.detection_power import TYPICAL_PASSES, Power, Promise, 
 from tierdrill.documents.models.drill import Drill, ObjectiveName, Phases, Stream, TierExpectation
 from tierdrill.documents.models.tiers import QUANTILE_OBJECTIVES, STREAMED_OBJECTIVES, Objectives, Tier, quantile_share
 from tierdrill.documents.models.units import show_duration, show_ratio
-from tierdrill.documents.problems import listed, nearest
 from tierdrill.documents.reading.reading_state import Place
 from tierdrill.documents.sample_size import (
     ceiling_requests,
@@ -24,6 +24,7 @@ from tierdrill.documents.sample_size import (
     quantile_requests,
     share_requests,
 )
+from tierdrill.text import listed
 
 PROMISES: tuple[str, ...] = get_args(ObjectiveName)
 FALLBACK = "fallback"

@@ -6,8 +6,9 @@ from tierdrill.documents.check.dependencies import check_url
 from tierdrill.documents.models.drill import PlaybookExpectation
 from tierdrill.documents.models.environment import Environment
 from tierdrill.documents.models.playbook import External, Look, Playbook
-from tierdrill.documents.problems import either, shown
+from tierdrill.documents.problems import shown
 from tierdrill.documents.reading.reading_state import Place
+from tierdrill.text import either
 
 ACTOR_TOLD = ("cordon", "taint", "label", "scale", "rollout", "budget", "job", "custom-resource")
 """Kubernetes keeps who set a field, and not who took one away or deleted an object."""

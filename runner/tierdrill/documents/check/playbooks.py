@@ -4,15 +4,17 @@ import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
+from tierdrill.did_you_mean import nearest
 from tierdrill.documents.check.check_context import Context
 from tierdrill.documents.check.observed import check_external_tool
 from tierdrill.documents.models.playbook import Action, Condition, Playbook, Step, Verify
 from tierdrill.documents.models.protections import ALL_FLAGS
-from tierdrill.documents.problems import either, listed, nearest, shown
+from tierdrill.documents.problems import shown
 from tierdrill.documents.reading.reading_state import Place
 from tierdrill.remedies.facts import A_NUMBER, A_SHARE, FACTS, YES_OR_NO
 from tierdrill.remedies.remedy import AN_INDEX
 from tierdrill.remedies.remedy_registry import REMEDIES, settings_of
+from tierdrill.text import either, listed
 
 TEMPLATE_NAMES = ("target", "alert")
 _REFERENCE = re.compile(r"\$\{([^}]*)\}")

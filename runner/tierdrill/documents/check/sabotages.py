@@ -3,16 +3,18 @@
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
 
+from tierdrill.did_you_mean import nearest
 from tierdrill.documents.check.check_context import Context
 from tierdrill.documents.check.loads import PROMISES
 from tierdrill.documents.environment_inventory import Inventory
 from tierdrill.documents.models.drill import Drill, Sabotage, SabotageAction
 from tierdrill.documents.models.protections import FLAGS
-from tierdrill.documents.overrides import fill
-from tierdrill.documents.problems import listed, nearest, shown
+from tierdrill.documents.problems import shown
 from tierdrill.documents.reading.reading_state import Place
+from tierdrill.documents.variables import fill
 from tierdrill.remedies.remedy import TARGETS
 from tierdrill.remedies.remedy_registry import IN_PLAYBOOKS, REMEDIES
+from tierdrill.text import listed
 
 ACTIONS = (
     "disable_playbook",

@@ -4,6 +4,7 @@ import json
 import math
 from pathlib import Path
 
+from tierdrill.did_you_mean import nearest
 from tierdrill.documents.bounded_files import read_file
 from tierdrill.documents.check.capacity import check_load_fits
 from tierdrill.documents.check.check_context import Context
@@ -13,7 +14,6 @@ from tierdrill.documents.models.recordings import recording_file
 from tierdrill.documents.models.tiers import Tiers
 from tierdrill.documents.models.units import show_duration, show_ratio
 from tierdrill.documents.models.workloads import Workloads
-from tierdrill.documents.problems import nearest
 from tierdrill.documents.reading.reading_state import Place
 
 RECORDING_BYTES_MAX = 50_000_000

@@ -3,14 +3,16 @@
 from collections.abc import Sequence
 from itertools import pairwise
 
+from tierdrill.did_you_mean import nearest
 from tierdrill.documents.check.capacity import check_times
 from tierdrill.documents.check.check_context import Context
 from tierdrill.documents.models.tiers import QUANTILE_OBJECTIVES, Objectives, Tier, Tiers, quantile_share
 from tierdrill.documents.models.units import show_duration
 from tierdrill.documents.models.workloads import Route, Workloads
-from tierdrill.documents.problems import either, listed, nearest, shown
+from tierdrill.documents.problems import shown
 from tierdrill.documents.reading.reading_state import Place
 from tierdrill.documents.request_rules import same_word
+from tierdrill.text import either, listed
 
 
 def check_tiers(context: Context) -> None:

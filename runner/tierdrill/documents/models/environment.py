@@ -9,7 +9,7 @@ from tierdrill.documents.models.external import Credentials, LoadConnection, Mon
 from tierdrill.documents.models.kubernetes import KubernetesSettings
 from tierdrill.documents.models.protections import FLAGS
 from tierdrill.documents.models.units import Duration, Frozen, Metadata, Name, Network, Part, Ratio
-from tierdrill.faults.radius import Limits
+from tierdrill.faults.blast_radius import Limits
 
 SHORTEST_LEASE_S, LONGEST_LEASE_S = 1.0, 3600.0
 """A shorter lease runs out while its run is merely slow; a longer one is none."""

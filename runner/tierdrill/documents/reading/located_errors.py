@@ -8,10 +8,12 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from tierdrill.did_you_mean import nearest
 from tierdrill.documents.calendar.moments import CLOCK_PATTERN, DATE_PATTERN, MOMENT_FORM, MOMENT_PATTERN
 from tierdrill.documents.models.units import DURATION_PATTERN, NAME_PATTERN, PERCENT_PATTERN, RATE_PATTERN
-from tierdrill.documents.problems import Problem, either, listed, nearest, parted, shown
+from tierdrill.documents.problems import Problem, parted, shown
 from tierdrill.documents.reading.yaml_positions import Source
+from tierdrill.text import either, listed
 
 Loc = tuple[int | str, ...]
 PLACES_MAX = 500

@@ -7,10 +7,12 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from tierdrill.did_you_mean import nearest
 from tierdrill.documents.catalogue import Catalogue
 from tierdrill.documents.models.environment import Environment
-from tierdrill.documents.problems import Problem, either, nearest, shown
+from tierdrill.documents.problems import Problem, shown
 from tierdrill.documents.reading.yaml_positions import Key, Source
+from tierdrill.text import either
 
 EXPERIMENT = "Experiment"
 

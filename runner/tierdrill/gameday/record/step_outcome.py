@@ -5,10 +5,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tierdrill.conductor.watchers import GuardrailWatch
+from tierdrill.conductor.guardrails import GuardrailWatch
 from tierdrill.documents.models.gameday import AbortCriterion, GameDay, Participant
-from tierdrill.documents.overrides import fill
-from tierdrill.documents.problems import listed
+from tierdrill.documents.variables import fill
 from tierdrill.gameday.gameday_model import CANNOT_TELL, HELD, NOT_HELD, REFUSED, Attempt, StepState
 from tierdrill.history.events import Event, each
 from tierdrill.history.kinds.run_kinds import GuardrailBreached
@@ -18,6 +17,7 @@ from tierdrill.judge.verdict import Verdict
 from tierdrill.report.run.origin import emulated_parts
 from tierdrill.report.run_model import Line
 from tierdrill.report.run_state import story
+from tierdrill.text import listed
 
 
 def speaker(text: str, participants: Sequence[Participant], default: str) -> tuple[str, str]:

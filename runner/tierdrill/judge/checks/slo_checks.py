@@ -10,19 +10,19 @@ where the two come to different ends, the check is inconclusive.
 
 import math
 from bisect import bisect_right
+from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 from typing import get_args
 
 from tierdrill.documents.models.drill import Load, ObjectiveName, TierExpectation
-from tierdrill.documents.models.tiers import QUANTILE_OBJECTIVES, Objectives, Tier, quantile_share
+from tierdrill.documents.models.tiers import QUANTILE_OBJECTIVES, RETRY_BURST, Objectives, Tier, quantile_share
 from tierdrill.documents.models.units import show_duration, show_ratio
 from tierdrill.documents.sample_size import BAD_AT_LEAST
 from tierdrill.judge.checks.answer_checks import judge_fallback, judge_integrity, settled
 from tierdrill.judge.checks.load_generator import sent_as
 from tierdrill.judge.checks.objective_check import side, slo_check
 from tierdrill.judge.checks.recovery_times import BACK_IN_TARGET, judge_time
-from tierdrill.judge.checks.retry_budget import judge_retries
 from tierdrill.judge.sample_columns import UNKNOWN
 from tierdrill.judge.samples import TierSamples, joined
 from tierdrill.judge.statistics import quantile, wilson
@@ -209,3 +209,35 @@ def _show(seconds: float) -> str:
     if seconds == math.inf:
         return "no answer"
     return "unbounded" if seconds == -math.inf else f"{seconds * 1000:.1f}ms"
+
+
+def judge_retries(
+    tier: Tier, cut: TierSamples, gateways: int, where: str, events: tuple[int, ...]
+) -> list[Check]:
+    """Whether no more attempts were made than the tier's retry budget allows; `gateways` is how many served it.
+
+    Nothing where nobody told how often a request was tried (histories of earlier versions, or no answers at all).
+    """
+    tried = Counter({attempts: count for attempts, count in cut.tally("attempts").items() if attempts is not None})
+    requests = tried.total()
+    if not requests:
+        return []
+    retries = sum(max(0, attempts - 1) * count for attempts, count in tried.items())
+    # Each gateway has saved up a burst of retries, and may use it within the span that is looked at.
+    allowed = tier.retry_budget.ratio * requests + RETRY_BURST * gateways
+    return [
+        slo_check(
+            tier.name,
+            "retries",
+            status=Status.FAILED if retries > allowed else Status.PASSED,
+            title=f"retries in {where}",
+            expected=f"at most {show_ratio(tier.retry_budget.ratio)} of the requests, and {RETRY_BURST:g} at each "
+            f"gateway at once: {allowed:.0f}",
+            seen=f"{retries} retries of {requests} requests ({retries / requests:.2%}); no request more than "
+            f"{max(tried)} times",
+            events=events,
+            measured=retries / requests,
+            limit=allowed / requests,
+            samples=requests,
+        )
+    ]

@@ -6,7 +6,7 @@ from fnmatch import fnmatchcase
 from itertools import zip_longest
 
 from tierdrill.documents.catalogue import DrillSetting
-from tierdrill.documents.overrides import ANY_PROMISE, ablation_name, find_sabotage, parts_of, resolve_drill
+from tierdrill.documents.variables import ANY_PROMISE, ablation_name, find_sabotage, parts_of, resolve_drill
 from tierdrill.judge.judge import doubts_of_the_run
 from tierdrill.judge.verdict import GUARDRAIL, Status, Verdict
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from tierdrill.documents.catalogue import DrillSetting
 from tierdrill.documents.models.drill import Sabotage
-from tierdrill.documents.overrides import find_sabotage
+from tierdrill.documents.variables import find_sabotage
 from tierdrill.judge.trend.proof import names
 from tierdrill.judge.verdict import HARMLESS, Check, Status, Verdict
 from tierdrill.report.charts.deployment_lanes import checks_of, worst
@@ -18,7 +18,7 @@ from tierdrill.report.format import (
     show_seen,
     variant_words,
 )
-from tierdrill.report.run.blast_radius import BlastView
+from tierdrill.report.run.touched_targets import BlastView
 from tierdrill.report.run_model import RunState
 from tierdrill.text import plural
 

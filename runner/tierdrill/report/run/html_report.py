@@ -9,7 +9,7 @@ from markupsafe import Markup
 
 from tierdrill.documents.catalogue import DrillSetting
 from tierdrill.documents.models.units import show_duration
-from tierdrill.documents.overrides import resolve_drill
+from tierdrill.documents.variables import resolve_drill
 from tierdrill.history.events import Event
 from tierdrill.judge.verdict import GROUPS, WORST_FIRST, Check, Verdict
 from tierdrill.report.charts import timeline_chart as timeline
@@ -17,10 +17,10 @@ from tierdrill.report.charts.sample_series import all_samples, tier_series
 from tierdrill.report.format import UNICODE, show_count, show_offset, show_seconds, show_share, variant_words
 from tierdrill.report.html_template import page_environment
 from tierdrill.report.run.acts import acts_of, notices_of
-from tierdrill.report.run.blast_radius import blast_of
 from tierdrill.report.run.cited_events import evidence_of
 from tierdrill.report.run.headline import answers
 from tierdrill.report.run.origin import duration_of, emulated_parts, provenance, utc
+from tierdrill.report.run.touched_targets import blast_of
 from tierdrill.report.run_state import story
 from tierdrill.text import plural
 

@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from tierdrill.documents.catalogue import DrillSetting
-from tierdrill.documents.overrides import resolve_drill
+from tierdrill.documents.variables import resolve_drill
 from tierdrill.history.events import Event
 from tierdrill.judge.verdict import HARMLESS, Check, Status, Verdict
 from tierdrill.report.charts.deployment_lanes import checks_of

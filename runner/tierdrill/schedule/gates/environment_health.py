@@ -1,7 +1,6 @@
 """Asking an environment's dependencies, each once what it needs is healthy: the cause is named, not what needs it."""
 
 import asyncio
-import math
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,12 +8,10 @@ from typing import Any
 
 from tierdrill.credentials import ServerLogin
 from tierdrill.documents.check.dependencies import split_endpoint
-from tierdrill.documents.models.environment import Dependency, Environment
+from tierdrill.documents.models.environment import Dependency
 from tierdrill.documents.models.external import Credentials
-from tierdrill.documents.models.tiers import Tier
 from tierdrill.documents.models.units import show_duration
-from tierdrill.monitoring.burn_rate_windows import BURN_WINDOWS, promql_duration, scaled
-from tierdrill.schedule.gates.gate_rules import AlertFacts, BudgetFact, DependencyFact
+from tierdrill.schedule.gates.gate_rules import AlertFacts, DependencyFact
 from tierdrill.text import read_json
 
 Ask = Callable[[Dependency], Awaitable[tuple[bool, str]]]
@@ -163,41 +160,3 @@ def _silenced(silences: list[Any]) -> tuple[str, ...]:
     return tuple(sorted(told))
 
 
-async def budget_fact(prometheus: Service, tier: Tier, environment: Environment) -> BudgetFact | None:
-    """What the generated rules' series say of a tier's budget, over their longest window; None where it has none.
-
-    The error ratio over the window divided by the budget is the share that was spent (the window's burn rate). No
-    traffic in the whole window spends nothing; a tier that no gateway reports is not known.
-    """
-    budget = tier.objectives.error_budget
-    if budget is None:
-        return None
-    name = BURN_WINDOWS[-1].long
-    window = promql_duration(scaled(name, environment.clock))
-    source = f"Prometheus at {prometheus.url}, {name} of production time"
-    ratio, why = await _number(prometheus, f'slo:sli_error:ratio_rate{window}{{tier="{tier.name}"}}')
-    if ratio is not None:
-        left = 1.0 - ratio / budget if budget > 0 else (1.0 if ratio == 0 else 0.0)
-        return BudgetFact(tier.name, left, source, f"error ratio {ratio:.3%} of {budget:.3%}")
-    if why:
-        return BudgetFact(tier.name, None, source, why)
-    counted = f'sum(increase(tierdrill_requests_total{{tier="{tier.name}"}}[{window}]))'
-    requests, why = await _number(prometheus, counted)
-    if requests is None:
-        return BudgetFact(tier.name, None, source, why or "no series of this tier")
-    if requests > 0:
-        return BudgetFact(tier.name, None, source, "requests, but no error ratio")
-    return BudgetFact(tier.name, 1.0, source, "no requests")
-
-
-async def _number(prometheus: Service, expression: str) -> tuple[float | None, str]:
-    """The one value of an expression; None with a reason, or with "" where the answer is empty."""
-    answer, why = await get_json(prometheus, "/api/v1/query", {"query": expression})
-    if why:
-        return None, why
-    try:
-        result = answer["data"]["result"]
-        value = float(result[0]["value"][1]) if result else math.nan
-    except (KeyError, IndexError, TypeError, ValueError):
-        return None, f"{prometheus.url}: not a Prometheus answer"
-    return (None, "") if math.isnan(value) else (value, "")

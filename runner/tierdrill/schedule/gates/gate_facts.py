@@ -1,22 +1,21 @@
-"""The error budget of an environment that only lives during drills: counted from the drills' own figures. Pure."""
+"""Gathering what the gates ask about: ledger, locks, budgets, alerts and dependencies of one slot."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tierdrill.credentials import SecretMissing
-from tierdrill.documents.models.tiers import Tier
-from tierdrill.documents.models.units import show_duration
 from tierdrill.history.history_store import HistoryError, HistoryStore
+from tierdrill.history.kill_switch import Halt
 from tierdrill.history.ledger import Ledger, LedgerError
-from tierdrill.history.switches import Halt
 from tierdrill.judge.trend.run_figures import RunFigures
 from tierdrill.schedule.gates import gate_rules as gates
-from tierdrill.schedule.gates.environment_health import Service, alert_facts, ask_all, budget_fact, logged_in
+from tierdrill.schedule.gates.environment_health import Service, alert_facts, ask_all, logged_in
+from tierdrill.schedule.gates.error_budget import budget_fact, budget_from_drills
 from tierdrill.schedule.gates.gate_rules import AlertFacts, BudgetFact, GateResult
 from tierdrill.schedule.slot_work import Member
 from tierdrill.schedule.slots import spoken
@@ -24,40 +23,6 @@ from tierdrill.schedule.store.slot_records import EnvironmentLock
 
 if TYPE_CHECKING:
     from tierdrill.targets.base import Endpoint
-
-
-OBJECTIVES = ("availability", "error_ceiling")
-
-
-def budget_from_drills(
-    tiers: Iterable[Tier], figures: Sequence[RunFigures], environment: str, window_s: float
-) -> list[BudgetFact]:
-    """What the drills of the window left of each tier's budget: bad requests of all that might have been bad.
-
-    Runs with their net cut (sabotages) are left out: they are made to break promises. So are runs that cannot be
-    trusted. No drill that judged the tier: nothing was spent, since nobody else is served there.
-    """
-    source = f"drills on {environment} of the last {show_duration(window_s)}"
-    counted = [
-        one
-        for one in figures
-        if one.environment == environment and one.trusted and not one.variant.startswith("sabotage:")
-    ]
-    return [_of_tier(tier, counted, source) for tier in tiers if tier.objectives.error_budget is not None]
-
-
-def _of_tier(tier: Tier, figures: Sequence[RunFigures], source: str) -> BudgetFact:
-    objective = OBJECTIVES[0] if tier.objectives.availability is not None else OBJECTIVES[1]
-    bad = allowed = 0.0
-    runs = 0
-    for run in figures:
-        for one in run.of_tier(tier.name):
-            if one.objective == objective and one.bad is not None and one.bad_allowed is not None:
-                bad, allowed, runs = bad + one.bad, allowed + one.bad_allowed, runs + 1
-    if not runs:
-        return BudgetFact(tier.name, 1.0, source, "no drill judged it")
-    left = 1.0 - bad / allowed if allowed > 0 else (1.0 if bad == 0 else 0.0)
-    return BudgetFact(tier.name, left, source, f"{bad:.0f} of {allowed:.0f} allowed bad requests in {runs} runs")
 
 
 TakeLock = Callable[[Member], Awaitable[EnvironmentLock | None]]
@@ -126,7 +91,6 @@ class Facts:
 
     def _from_drills(self) -> list[BudgetFact]:
         # Imported here: the judge is not needed while nothing is due.
-        from tierdrill.judge.trend.run_figures import RunFigures
 
         name, window_s = self._member.environment.metadata.name, self._member.environment.gates.budget_window
         try:
@@ -161,7 +125,7 @@ class Facts:
         if self._member.lab is None:
             return None, ""
         from tierdrill.targets.base import TargetError
-        from tierdrill.targets.open import labs_of
+        from tierdrill.targets.target_registry import labs_of
 
         try:
             found: Endpoint = getattr(labs_of(self._home).endpoints(self._member.lab), part)

@@ -11,9 +11,8 @@ from typing import Any, Literal
 
 from tierdrill.documents.models.tiers import Maintenance
 from tierdrill.documents.models.units import show_ratio
-from tierdrill.documents.problems import listed
-from tierdrill.history.switches import Halt
-from tierdrill.text import visible
+from tierdrill.history.kill_switch import Halt
+from tierdrill.text import listed, visible
 
 Verdict = Literal["open", "held", "not asked"]
 

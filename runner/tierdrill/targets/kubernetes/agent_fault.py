@@ -16,7 +16,7 @@ from tierdrill.targets.kubernetes.kubernetes_fault import KubernetesFault, Param
 from tierdrill.targets.kubernetes.permissions import Permission
 from tierdrill.targets.kubernetes.pod_ends import still_there
 from tierdrill.targets.kubernetes.records import NodeRecord, PodRecord, node_of, pod_of
-from tierdrill.targets.kubernetes.undo_program import ENDS_IN_S
+from tierdrill.targets.kubernetes.warden_program import ENDS_IN_S
 
 REACH_S = 4.0
 """So long an agent is asked that may be cut off by what it does."""

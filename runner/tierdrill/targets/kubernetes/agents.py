@@ -26,7 +26,7 @@ from tierdrill.targets.kubernetes.exec_stream import ExecStream
 from tierdrill.targets.kubernetes.kubernetes_fault import Place, find, label_value
 from tierdrill.targets.kubernetes.ledger_map import RunMap
 from tierdrill.targets.kubernetes.permissions import may
-from tierdrill.targets.kubernetes.undo_program import AGENT, PART_LABEL, RUN_LABEL
+from tierdrill.targets.kubernetes.warden_program import AGENT, PART_LABEL, RUN_LABEL
 
 NEEDS = (
     *may("pods", "get", "create", "delete", scope="own"),

@@ -15,7 +15,7 @@ from tierdrill.targets.kubernetes.connect import Cluster, path_of
 from tierdrill.targets.kubernetes.drill_permissions import denied
 from tierdrill.targets.kubernetes.guard import namespace_refused, node_refused, owners, pod_refused
 from tierdrill.targets.kubernetes.lease import DrillLease, LeaseState
-from tierdrill.targets.kubernetes.manifests.warden import warden_job
+from tierdrill.targets.kubernetes.manifests.warden_job import warden_job
 from tierdrill.targets.kubernetes.monitoring_client import gpus_of_pods
 from tierdrill.targets.kubernetes.names import NameTable
 from tierdrill.targets.kubernetes.permissions import Permission

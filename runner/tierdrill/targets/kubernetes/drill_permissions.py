@@ -12,11 +12,11 @@ from tierdrill.targets.kubernetes import actor_watch, gateway_admin, lease, ledg
 from tierdrill.targets.kubernetes.actor_watch import looking_for
 from tierdrill.targets.kubernetes.connect import Cluster
 from tierdrill.targets.kubernetes.fault_port import faults_of
-from tierdrill.targets.kubernetes.manifests import warden
+from tierdrill.targets.kubernetes.manifests import warden_job
 from tierdrill.targets.kubernetes.permissions import Permission, may, merged, reading
 
 WATCHING = (*may("nodes", "watch"), *may("pods", "get", "watch", scope="drilled"))
-OF_EVERY_RUN = (*WATCHING, *actor_watch.NEEDS, *lease.NEEDS, *ledger_map.NEEDS, *warden.NEEDS, *remedy_port.NEEDS)
+OF_EVERY_RUN = (*WATCHING, *actor_watch.NEEDS, *lease.NEEDS, *ledger_map.NEEDS, *warden_job.NEEDS, *remedy_port.NEEDS)
 
 
 def needed(

@@ -13,7 +13,7 @@ from tierdrill.targets.kubernetes.connect import path_of
 from tierdrill.targets.kubernetes.guard import namespace_refused, node_refused, pod_refused
 from tierdrill.targets.kubernetes.kubernetes_fault import find
 from tierdrill.targets.kubernetes.records import NodeRecord, PodRecord, Raw, node_of, pod_of
-from tierdrill.targets.kubernetes.undo_program import RUN_LABEL
+from tierdrill.targets.kubernetes.warden_program import RUN_LABEL
 from tierdrill.text import listed
 
 

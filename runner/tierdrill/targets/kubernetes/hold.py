@@ -15,8 +15,8 @@ from tierdrill.targets.kubernetes.connect import path_of
 from tierdrill.targets.kubernetes.kubernetes_fault import label_value
 from tierdrill.targets.kubernetes.lease import DrillLease, LeaseLost
 from tierdrill.targets.kubernetes.ledger_map import PROGRAM, RunMap, orders_in, run_maps
-from tierdrill.targets.kubernetes.manifests.warden import warden_job
-from tierdrill.targets.kubernetes.undo_program import RUN_LABEL
+from tierdrill.targets.kubernetes.manifests.warden_job import warden_job
+from tierdrill.targets.kubernetes.warden_program import RUN_LABEL
 
 READY_WITHIN_S = 60.0
 MARGIN_S = 600.0

@@ -2,7 +2,7 @@
 
 Each takes the place and the order's parameters, and with them the `fault` they are of, its `run` and its `lease_s`.
 `bind` returns what the others need to know of the target as it is now; what it returns as `undo` are the steps
-(`undo_program`) that take the fault back, which the runner, the reaper, `recover` and the warden play alike.
+(`warden_program`) that take the fault back, which the runner, the reaper, `recover` and the warden play alike.
 
 Each file of `faults/` has one, as FAULT, and is named after the kind of fault. A witness never injects.
 """
@@ -21,7 +21,7 @@ from tierdrill.targets.kubernetes.api_errors import ApiError
 from tierdrill.targets.kubernetes.cluster_place import Place as Place
 from tierdrill.targets.kubernetes.connect import Cluster
 from tierdrill.targets.kubernetes.permissions import Permission
-from tierdrill.targets.kubernetes.undo_program import (
+from tierdrill.targets.kubernetes.warden_program import (
     FAULT_LABEL,
     GONE,
     RUN_LABEL,

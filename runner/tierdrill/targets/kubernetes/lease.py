@@ -18,7 +18,7 @@ from tierdrill.targets.kubernetes.api_errors import ApiError
 from tierdrill.targets.kubernetes.connect import JSON_PATCH, MERGE_PATCH, Cluster, path_of
 from tierdrill.targets.kubernetes.kubernetes_fault import PREFIX, find, label_value
 from tierdrill.targets.kubernetes.permissions import may
-from tierdrill.targets.kubernetes.undo_program import CONFLICT, GONE, INVALID, RUN_LABEL, UNDONE, WARDED, Object
+from tierdrill.targets.kubernetes.warden_program import CONFLICT, GONE, INVALID, RUN_LABEL, UNDONE, WARDED, Object
 
 GROUP = "coordination.k8s.io"
 NEEDS = (

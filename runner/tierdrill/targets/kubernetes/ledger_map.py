@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from tierdrill.targets.base import FaultOrder, TargetError
-from tierdrill.targets.kubernetes import undo_program
+from tierdrill.targets.kubernetes import warden_program
 from tierdrill.targets.kubernetes.api_errors import ApiError
 from tierdrill.targets.kubernetes.connect import MERGE_PATCH, Cluster, path_of
 from tierdrill.targets.kubernetes.kubernetes_fault import PREFIX, UNDO, find, label_value, mark_of
 from tierdrill.targets.kubernetes.permissions import Permission, may
-from tierdrill.targets.kubernetes.undo_program import ENTRY, GONE, RUN_LABEL, Object
+from tierdrill.targets.kubernetes.warden_program import ENTRY, GONE, RUN_LABEL, Object
 
 NEEDS: tuple[Permission, ...] = (
     *may("configmaps", "create", scope="own"),
@@ -25,7 +25,7 @@ NEEDS: tuple[Permission, ...] = (
 )
 RUN = f"{PREFIX}run-name"
 """The annotation with the run's whole name: a label's value is not always long enough."""
-PROGRAM = Path(undo_program.__file__).name
+PROGRAM = Path(warden_program.__file__).name
 """The key that holds the warden's program."""
 
 
@@ -57,7 +57,7 @@ class RunMap:
                 "labels": {RUN_LABEL: label_value(self.run)},
                 "annotations": {RUN: self.run},
             },
-            "data": {PROGRAM: Path(undo_program.__file__).read_text(encoding="utf-8")},
+            "data": {PROGRAM: Path(warden_program.__file__).read_text(encoding="utf-8")},
         }
         return str(self.cluster.send("POST", path_of("configmaps", self.namespace), body)["metadata"]["uid"])
 

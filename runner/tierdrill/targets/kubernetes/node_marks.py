@@ -13,7 +13,7 @@ from tierdrill.targets.kubernetes.connect import JSON_PATCH, path_of
 from tierdrill.targets.kubernetes.kubernetes_fault import PREFIX, TAINT, UNDO, Parameters, find, mark_of, seen
 from tierdrill.targets.kubernetes.permissions import may
 from tierdrill.targets.kubernetes.records import node_of
-from tierdrill.targets.kubernetes.undo_program import ATTEMPTS, CONFLICT, INVALID, Object, Step
+from tierdrill.targets.kubernetes.warden_program import ATTEMPTS, CONFLICT, INVALID, Object, Step
 
 NEEDS = may("nodes", "get", "patch", undo=True)
 UNSCHEDULABLE = "node.kubernetes.io/unschedulable"

@@ -23,7 +23,7 @@ from tierdrill.targets.kubernetes.kubernetes_fault import (
 )
 from tierdrill.targets.kubernetes.monitoring_client import client_of
 from tierdrill.targets.kubernetes.node_marks import label_step, set_labels
-from tierdrill.targets.kubernetes.undo_program import stands
+from tierdrill.targets.kubernetes.warden_program import stands
 from tierdrill.targets.silences import lift, silence, silences
 
 if TYPE_CHECKING:

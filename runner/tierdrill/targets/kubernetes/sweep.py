@@ -22,7 +22,7 @@ from tierdrill.targets.kubernetes.lease import DrillLease
 from tierdrill.targets.kubernetes.ledger_map import orders_in, run_maps
 from tierdrill.targets.kubernetes.records import Raw
 from tierdrill.targets.kubernetes.survey import SCALED
-from tierdrill.targets.kubernetes.undo_program import CONFLICT, GONE, RUN_LABEL, Step, UndoFailed, play, value_at
+from tierdrill.targets.kubernetes.warden_program import CONFLICT, GONE, RUN_LABEL, Step, UndoFailed, play, value_at
 
 EMPTY_WITHIN_S = 30.0
 LOOK_S = 0.5

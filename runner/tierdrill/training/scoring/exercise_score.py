@@ -6,13 +6,13 @@ from tierdrill.documents.models.drill import TierExpectation
 from tierdrill.documents.models.playbook import Playbook
 from tierdrill.documents.models.scenario import Incident, Scenario
 from tierdrill.documents.models.tiers import Tiers
-from tierdrill.documents.problems import listed
 from tierdrill.history.events import Event, each
 from tierdrill.history.kinds.run_kinds import LoadSamples
 from tierdrill.judge.checks.slo_checks import judge_tier, promised, streamed_parts
 from tierdrill.judge.samples import TierSamples, joined
 from tierdrill.judge.timeline import Timeline
 from tierdrill.judge.verdict import Check, Status
+from tierdrill.text import listed
 from tierdrill.training.exercise_setting import documents_in
 from tierdrill.training.scoring.exercise_timeline import UNENDED, ExerciseTimeline, read_exercise
 from tierdrill.training.scoring.points import ScoreCard, ScoreLine, ScoringContext, total, unjudged

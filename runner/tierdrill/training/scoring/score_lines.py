@@ -10,12 +10,11 @@ from collections.abc import Sequence
 from tierdrill.documents.models.hypotheses import CAUSES
 from tierdrill.documents.models.scenario import Incident
 from tierdrill.documents.models.units import show_duration
-from tierdrill.documents.problems import listed
 from tierdrill.history.kinds.exercise_kinds import FacilitatorHint, TraineeHypothesis, TraineeUpdate
 from tierdrill.history.kinds.response_kinds import PlaybookFinished
 from tierdrill.judge.checks.recovery_times import HOLD_S, recovery_of
 from tierdrill.judge.samples import TierSamples
-from tierdrill.text import plural
+from tierdrill.text import listed, plural
 from tierdrill.training.scoring.points import ScoreLine, ScoringContext, falling, unjudged
 from tierdrill.training.scoring.trainee_actions import Act, parts_of
 

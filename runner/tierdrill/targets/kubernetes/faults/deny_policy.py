@@ -22,7 +22,7 @@ from tierdrill.targets.kubernetes.kubernetes_fault import (
     seen,
 )
 from tierdrill.targets.kubernetes.permissions import may
-from tierdrill.targets.kubernetes.undo_program import Object
+from tierdrill.targets.kubernetes.warden_program import Object
 
 GROUP = "admissionregistration.k8s.io"
 POLICIES, BINDINGS = "validatingadmissionpolicies", "validatingadmissionpolicybindings"

@@ -21,7 +21,7 @@ from tierdrill.targets.kubernetes.kubernetes_fault import (
 from tierdrill.targets.kubernetes.permissions import may
 from tierdrill.targets.kubernetes.records import pod_of
 from tierdrill.targets.kubernetes.survey import SCALED
-from tierdrill.targets.kubernetes.undo_program import Step, value_at
+from tierdrill.targets.kubernetes.warden_program import Step, value_at
 
 WITNESS = "the tier's pods"
 

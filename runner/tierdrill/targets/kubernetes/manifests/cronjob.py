@@ -14,7 +14,7 @@ from tierdrill.documents.models.kubernetes import KubernetesSettings
 from tierdrill.process.programs import Program
 from tierdrill.targets.base import TargetError
 from tierdrill.targets.kubernetes.manifests.pod_runtime import NOBODY, PodRuntime
-from tierdrill.targets.kubernetes.manifests.roles import LABELS, RUNNER
+from tierdrill.targets.kubernetes.manifests.rbac import LABELS, RUNNER
 
 Json = dict[str, Any]
 NAME = "scheduled-drills"

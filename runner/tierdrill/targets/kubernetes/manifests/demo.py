@@ -57,8 +57,8 @@ from tierdrill.targets.kubernetes.manifests.demo_pods import (
     secret,
     service,
 )
+from tierdrill.targets.kubernetes.manifests.demo_rbac import cluster_reader, pod_reader
 from tierdrill.targets.kubernetes.manifests.pod_runtime import PodRuntime, host_python
-from tierdrill.targets.kubernetes.manifests.rights import cluster_reader, pod_reader
 
 TOKEN = "platform-token"  # noqa: S105 - its name
 PROMETHEUS_IMAGE, ALERTMANAGER_IMAGE = "prom/prometheus:v3.5.0", "prom/alertmanager:v0.28.1"

@@ -6,7 +6,7 @@ import logging
 
 import pytest
 
-from tierdrill.seldom import EVERY_S, KINDS_MAX, Seldom
+from tierdrill.log_throttle import EVERY_S, KINDS_MAX, Seldom
 
 
 class Clock:

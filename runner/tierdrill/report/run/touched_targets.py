@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from tierdrill.documents.catalogue import DrillSetting
 from tierdrill.documents.environment_inventory import inventory_of
 from tierdrill.documents.models.tiers import Tier, quantile_share
-from tierdrill.faults.radius import Layout, touched
+from tierdrill.faults.blast_radius import Layout, touched
 from tierdrill.faults.registry import disrupts
 from tierdrill.history.events import Event, each
 from tierdrill.history.kinds.run_kinds import PlatformState

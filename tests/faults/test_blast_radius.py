@@ -16,11 +16,11 @@ from tests.injection.test_injector import Place, injector, place
 from tests.judge.build import shipped
 
 from tierdrill.conductor.plan import PlanError
-from tierdrill.faults.radius import ConcurrentFaults, Layout, Limits, affected, links_of, touched
+from tierdrill.faults.blast_radius import ConcurrentFaults, Layout, Limits, affected, links_of, touched
 from tierdrill.faults.registry import KINDS
 from tierdrill.history.events import Event
 from tierdrill.injection.injector import Injector, Refused
-from tierdrill.report.run.blast_radius import blast_of
+from tierdrill.report.run.touched_targets import blast_of
 from tierdrill.report.run_state import fold
 
 __all__ = ["place"]

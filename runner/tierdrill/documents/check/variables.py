@@ -8,9 +8,9 @@ from tierdrill.documents.check.check_context import Context
 from tierdrill.documents.check.drills import check_drills
 from tierdrill.documents.check.experiments import check_experiments
 from tierdrill.documents.models.drill import Drill, Scalar
-from tierdrill.documents.overrides import with_variables, wrong_value
 from tierdrill.documents.problems import Problem, parted
 from tierdrill.documents.reading.reading_state import Place, Reading
+from tierdrill.documents.variables import with_variables, wrong_value
 
 
 def check_overrides(context: Context, place: Place, drill: Drill, variables: Mapping[str, Scalar]) -> None:

@@ -10,14 +10,16 @@ from dataclasses import replace
 from itertools import chain
 from typing import Any
 
+from tierdrill.did_you_mean import did_you_mean, nearest
 from tierdrill.documents.catalogue import DrillSetting
 from tierdrill.documents.models.drill import Drill, Guardrail, Sabotage, SabotageAction, Scalar
 from tierdrill.documents.models.environment import Environment
 from tierdrill.documents.models.protections import FLAGS
 from tierdrill.documents.models.staged_rollout import Reach
 from tierdrill.documents.models.units import parse_duration, parse_ratio, show_duration, show_ratio
-from tierdrill.documents.problems import did_you_mean, either, listed, nearest, shown
+from tierdrill.documents.problems import shown
 from tierdrill.documents.reading.fault_actions import Call, calls
+from tierdrill.text import either, listed
 
 _REFERENCE = re.compile(r"\$\{([a-zA-Z_][\w.-]*)\}")
 

@@ -9,7 +9,7 @@ from typing import Any
 from tierdrill.documents.models.kubernetes import PodImage
 from tierdrill.targets.kubernetes.kubernetes_fault import TAINT
 from tierdrill.targets.kubernetes.manifests.pod_runtime import NOBODY, PodRuntime
-from tierdrill.targets.kubernetes.manifests.roles import WARDEN
+from tierdrill.targets.kubernetes.manifests.rbac import WARDEN
 from tierdrill.targets.kubernetes.permissions import may
 
 NEEDS = (

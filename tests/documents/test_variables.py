@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from tests.documents.support import GOOD
 from tierdrill.documents.catalogue_reader import read_catalogue
 from tierdrill.documents.check.check_context import Context
-from tierdrill.documents.check.overrides import override_problems
+from tierdrill.documents.check.variables import override_problems
 from tierdrill.documents.models.drill import Drill, Guardrail, Scalar
-from tierdrill.documents.overrides import (
+from tierdrill.documents.variables import (
     parse_guardrail,
     parse_set,
     show_guardrail,
