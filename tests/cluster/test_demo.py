@@ -26,7 +26,7 @@ from tierdrill.faults.kind import modules_by_kind
 from tierdrill.faults.registry import checked_parameters
 from tierdrill.targets.kubernetes import gpu_faults
 from tierdrill.targets.kubernetes.cluster_place import Place
-from tierdrill.targets.kubernetes.emulated_gpu import close_holds
+from tierdrill.targets.kubernetes.emulated_gpu_fault import close_holds
 from tierdrill.targets.kubernetes.fault_port import KUBERNETES_FAULTS
 from tierdrill.targets.kubernetes.manifests.demo import DemoOptions, as_yaml, manifests, plan_of
 

@@ -11,8 +11,8 @@ from tests.lab.test_gateway_decisions import BEST_EFFORT, CRITICAL, STANDARD, TI
 from tests.lab.test_gateway_serving import Bench, FakeReplica, assistants, drive, tier
 
 from tierdrill.documents.models.protections import LIFTABLE, NEVER_LIFTED
+from tierdrill.lab.gateway.admission_queue import Effect, Preempted, Refused
 from tierdrill.lab.gateway.lifted_rules import LiftedRules
-from tierdrill.lab.gateway.slot_admission import Effect, Preempted, Refused
 from tierdrill.lab.lab_config import LabConfigError
 
 LIFTED_S = 10.0

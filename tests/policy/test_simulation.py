@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from tests.cli.support import ROOT
 from tierdrill.documents.catalogue_reader import read_files
 from tierdrill.documents.models.tiers import Queue, Tiers
+from tierdrill.lab.gateway.admission_queue import Granted, ModelPool, Refused, Ticket, TicketState
 from tierdrill.lab.gateway.gateway_config import Flags
 from tierdrill.lab.gateway.routing import Endpoint, Router
-from tierdrill.lab.gateway.slot_admission import Granted, ModelPool, Refused, Ticket, TicketState
 from tierdrill.lab.lab_plan import lab_config
 from tierdrill.policy.capacity_plan import Size
 from tierdrill.policy.queue_simulation import Arrival, TierQueue, simulate

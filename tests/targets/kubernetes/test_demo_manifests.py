@@ -30,8 +30,8 @@ from tierdrill.lab.feed.pod_view import GPU, MODEL
 from tierdrill.lab.gateway.gateway_config import parse_config
 from tierdrill.lab.gateway.gateway_program import running
 from tierdrill.lab.lab_config import build, make_node
+from tierdrill.lab.node.emulated_gpus import GpuBoard
 from tierdrill.lab.node.gpu_exporter import ExporterSettings, build_app
-from tierdrill.lab.node.gpus import GpuBoard
 from tierdrill.lab.replica.replica_program import Replica, ReplicaSettings
 from tierdrill.process.ready_line import program_arguments
 from tierdrill.targets.base import TargetError

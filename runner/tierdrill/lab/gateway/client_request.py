@@ -11,10 +11,10 @@ from typing import Any
 
 from tierdrill.documents.request_rules import RequestFacts, minute_of_day
 from tierdrill.lab.completions import BadRequest, Question, parse_object, read_completion, read_inference
+from tierdrill.lab.gateway.admission_queue import Ticket
 from tierdrill.lab.gateway.gateway_state import GatewayCore
 from tierdrill.lab.gateway.retries import retry_after_s
 from tierdrill.lab.gateway.routing import Replica
-from tierdrill.lab.gateway.slot_admission import Ticket
 from tierdrill.lab.lab_config import TierConfig
 from tierdrill.lab.replica.language_model import count_tokens
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from prometheus_client import generate_latest
 
+from tierdrill.lab.gateway.admission_queue import Effect, Granted, ModelPool, Preempted, Ticket
 from tierdrill.lab.gateway.circuit_breaker import CircuitBreaker
 from tierdrill.lab.gateway.gateway_config import GatewayConfig
 from tierdrill.lab.gateway.gateway_metrics import GatewayMetrics
@@ -15,7 +16,6 @@ from tierdrill.lab.gateway.limits import Caps, Clock, Shedder
 from tierdrill.lab.gateway.picker import FAILS_CLOSED, LOST, Picker
 from tierdrill.lab.gateway.retries import RetryBudget
 from tierdrill.lab.gateway.routing import Endpoint, Replica, Router
-from tierdrill.lab.gateway.slot_admission import Effect, Granted, ModelPool, Preempted, Ticket
 from tierdrill.lab.lab_config import LabConfigError
 
 

@@ -10,6 +10,7 @@ from yarl import URL
 
 from tierdrill.documents.request_rules import may_not_be_served
 from tierdrill.lab.completions import BadRequest
+from tierdrill.lab.gateway.admission_queue import ModelPool, TicketState
 from tierdrill.lab.gateway.client_request import (
     STATUS_OF_REASON,
     WAYS,
@@ -26,7 +27,6 @@ from tierdrill.lab.gateway.client_request import (
 from tierdrill.lab.gateway.gateway_state import GatewayCore
 from tierdrill.lab.gateway.picker import FAILS_CLOSED, FAILS_OPEN, LOST, STATUS
 from tierdrill.lab.gateway.routing import Replica
-from tierdrill.lab.gateway.slot_admission import ModelPool, TicketState
 
 FALL_BACK_ON = ("no-endpoint", "circuit-open", "queue-full", "queue-timeout")
 FORWARDED = ("content-type", "accept", "traceparent", "x-customer-class")

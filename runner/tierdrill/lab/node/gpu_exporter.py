@@ -28,8 +28,8 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from tierdrill.lab.lab_config import build, make_node
+from tierdrill.lab.node.emulated_gpus import OVERRIDES_FILE, GpuBoard
 from tierdrill.lab.node.gpu_errors import OverrideError, change_overrides, changed_settings, read_json, write_json
-from tierdrill.lab.node.gpus import OVERRIDES_FILE, GpuBoard
 from tierdrill.lab.serving import bind, run_program, serve_announced
 
 PROGRAM = "gpu-exporter"

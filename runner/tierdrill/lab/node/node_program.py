@@ -25,7 +25,7 @@ from starlette.routing import Route
 
 from tierdrill.lab.json_api import At, Json, JsonApi
 from tierdrill.lab.lab_config import NodeConfig, ReplicaSpec, build
-from tierdrill.lab.node.gpus import GpuBoard
+from tierdrill.lab.node.emulated_gpus import GpuBoard
 from tierdrill.lab.node.http_client import JsonClient
 from tierdrill.lab.node.replica_processes import Replicas, UnknownReplica
 from tierdrill.lab.serving import address_of, bind, run_program, serve_announced

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from tierdrill.lab.lab_config import ReplicaSpec
-from tierdrill.lab.node.gpus import GpuUser
+from tierdrill.lab.node.emulated_gpus import GpuUser
 from tierdrill.lab.node.http_client import JsonClient
 from tierdrill.lab.node.reconcile import EXITED, READY, STARTING, STOPPED, Actual, reconcile
 from tierdrill.process import ready_line as spawn

@@ -15,7 +15,7 @@ from urllib.parse import quote
 import psutil
 
 from tierdrill.lab.lab_files import MARKER
-from tierdrill.lab.node import gpu_errors as gpus
+from tierdrill.lab.node import gpu_errors
 from tierdrill.lab.node import kernel_log as kmsg
 from tierdrill.lab.supervisor.kernel_log_noise import Burst, KernelNoise
 from tierdrill.lab.supervisor.lab_lifecycle import CONTROLLER, FABRIC, Lab
@@ -210,7 +210,7 @@ class Operations:
         """
         self._known_node(node)
         async with self._locks[node]:
-            return self._write_gpu(node, index, lambda present: gpus.changed_settings(present, changes))
+            return self._write_gpu(node, index, lambda present: gpu_errors.changed_settings(present, changes))
 
     def _write_gpu(
         self, node: str, index: int, settings_after: Callable[[Mapping[str, Any]], Mapping[str, Any]]
@@ -220,8 +220,8 @@ class Operations:
             raise Refused(f"no GPU {index} on {node}, expected one of: {', '.join(map(str, known))}", 404)
         path = self._lab.node_folder(node) / "overrides.json"
         try:
-            document, settings = gpus.change_overrides(path, len(known), index, settings_after)
-        except gpus.OverrideError as error:
+            document, settings = gpu_errors.change_overrides(path, len(known), index, settings_after)
+        except gpu_errors.OverrideError as error:
             raise Refused(str(error), 400) from error
         self._events.add("gpu", node=node, gpu=index, settings=dict(settings))
         return {"ok": True, "node": node, "gpu": index, "overrides": document}

@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
 from tierdrill.targets.base import Mechanism, Proof, TargetError
-from tierdrill.targets.kubernetes import drilled, emulated_gpu
+from tierdrill.targets.kubernetes import drilled, emulated_gpu_fault
 from tierdrill.targets.kubernetes.gateway_admin import admin_of
 from tierdrill.targets.kubernetes.kubernetes_fault import (
     UNDO,
@@ -38,7 +38,7 @@ def _bind(place: Place, p: Parameters) -> Parameters:
     exporter = {}
     if p.get("exporter"):
         exporter = {"node": p["exporter"], "host": drilled.node(place, p["exporter"]).name}
-        emulated_gpu.said_by(place, exporter)
+        emulated_gpu_fault.said_by(place, exporter)
     now = admin_of(place).told("flags") if p["flags_off"] else {}
     flags = {gateway: {flag: bool(has[flag]) for flag in p["flags_off"]} for gateway, has in now.items()}
     out = p.get("opted_out") or {"nodes": [], "labels": {}}
@@ -47,7 +47,7 @@ def _bind(place: Place, p: Parameters) -> Parameters:
 
 def _cut(place: Place, p: Parameters) -> None:
     if p.get("exporter"):
-        emulated_gpu.hold(place, p, "--freeze")
+        emulated_gpu_fault.hold(place, p, "--freeze")
     for step in p[UNDO]:
         set_labels(place, step, p["opted_out"]["labels"])
     if p["silenced"]:
@@ -62,7 +62,7 @@ def _give_back(place: Place, p: Parameters) -> str:
     """A gateway that was replaced has its flags as they are at its start. One that is down does not keep the others."""
     problems: list[TargetError] = []
     if p.get("exporter"):
-        emulated_gpu.end_hold(place, p)
+        emulated_gpu_fault.end_hold(place, p)
     try:
         revert_by_steps(place, p)
     except TargetError as error:
@@ -84,7 +84,7 @@ def _is_cut(place: Place, p: Parameters) -> Proof:
     now, standing = _look(place, p)
     on = [f"{flag} at {gateway}" for gateway, flags in p["flags"].items() for flag in flags if now[gateway][flag]]
     on += ["the alert is not silenced"] if p["comment"] and not standing else []
-    if p.get("exporter") and not emulated_gpu.said_by(place, p)["frozen"]:
+    if p.get("exporter") and not emulated_gpu_fault.said_by(place, p)["frozen"]:
         on.append(f"the exporter of {p['node']} tells of what is now")
     for step in p[UNDO]:
         node = find(place.cluster, step["path"])
@@ -96,7 +96,7 @@ def _is_back(place: Place, p: Parameters) -> Proof:
     now, standing = _look(place, p)
     off = [gateway for gateway, flags in p["flags"].items() if any(now[gateway][f] != v for f, v in flags.items())]
     left = [*off, *standing]
-    if p.get("exporter") and emulated_gpu.said_by(place, p)["frozen"]:
+    if p.get("exporter") and emulated_gpu_fault.said_by(place, p)["frozen"]:
         left.append(f"the exporter of {p['node']}")
     if not (labels := gone_by_steps(place, p)).seen:
         left.append(labels.detail)

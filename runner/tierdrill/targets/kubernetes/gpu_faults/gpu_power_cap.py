@@ -1,6 +1,6 @@
 """An emulated GPU with too little power: its clocks are held down, and its power draw says why."""
 
-from tierdrill.targets.kubernetes.emulated_gpu import emulated_gpu_fault
+from tierdrill.targets.kubernetes.emulated_gpu_fault import emulated_gpu_fault
 
 FAULT = emulated_gpu_fault(
     "clocks held down, power draw",

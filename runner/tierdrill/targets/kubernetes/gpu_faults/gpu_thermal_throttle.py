@@ -1,6 +1,6 @@
 """A hot emulated GPU: its clocks are held down, and its temperature says why."""
 
-from tierdrill.targets.kubernetes.emulated_gpu import emulated_gpu_fault
+from tierdrill.targets.kubernetes.emulated_gpu_fault import emulated_gpu_fault
 
 FAULT = emulated_gpu_fault(
     "clocks held down, temperature",

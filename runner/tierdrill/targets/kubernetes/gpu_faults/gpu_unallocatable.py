@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tierdrill.targets.base import Proof
-from tierdrill.targets.kubernetes.emulated_gpu import emulated_gpu_fault, gpus_offered
+from tierdrill.targets.kubernetes.emulated_gpu_fault import emulated_gpu_fault, gpus_offered
 from tierdrill.targets.kubernetes.kubernetes_fault import Parameters, Place, seen
 
 
