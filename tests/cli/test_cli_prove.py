@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import shutil
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -134,3 +136,54 @@ def test_a_proof_goes_on_after_a_guardrail(proving: Any) -> None:
     assert list(rows) == variants_of(shipped("node-loss"))
     assert rows["drill"]["reason"] == f"aborted by guardrail ({BROKE})"
     assert rows[first]["ok"] and "slo/critical/fallback" in rows[first]["reason"]
+
+
+@pytest.fixture
+def few(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The shipped catalogue with these drills alone."""
+    drills = ["node-loss", "replica-errors", "slow-link"]
+    for folder in ("drills/platform", "experiments", "playbooks"):
+        shutil.copytree(folder, tmp_path / "few" / folder)
+    for drill in drills:
+        shutil.copy(f"drills/{drill}.yaml", tmp_path / "few/drills")
+    monkeypatch.setenv("TIERDRILL_CATALOGUE", str(tmp_path / "few"))
+    return drills
+
+
+def rows_of(page: Path) -> dict[str, str]:
+    """The text of each drill's row of a page, its spaces made one."""
+    found = re.findall(r'<tr id="([\w-]+)">(.*?)</tr>', page.read_text("utf-8"), re.DOTALL)
+    return {drill: " ".join(re.sub(r"<[^>]+>", " ", row).split()) for drill, row in found}
+
+
+def test_all_drills_are_proven_on_one_page(proving: Any, few: list[str], tmp_path: Path) -> None:
+    told = proving("--all", "--json", slow_link={"drill": "broken"})
+    assert [one["drill"] for one in told.document["drills"]] == few and told.document["skipped"] == {}
+    page = tmp_path / "home" / "prove.html"
+    assert f"page: {page}" in told.lines
+    rows = rows_of(page)
+    assert list(rows) == few
+    assert " not proven " in rows["slow-link"] and "slo/critical/availability failed" in rows["slow-link"]
+    text = page.read_text("utf-8")
+    assert "0 of 3 drills proven, 3 not: " in text and f" {len(told.made)} runs in " in text
+
+
+def test_a_page_tells_what_was_not_run(proving: Any, tmp_path: Path) -> None:
+    told = proving("node-loss", "slow-link", "--page", str(tmp_path / "p.html"), node_loss={"blip": "interrupted"})
+    rows = rows_of(tmp_path / "p.html")
+    assert told.code == 130 and " open " in rows["node-loss"] and "not run" in rows["node-loss"]
+    assert "2 not run to the end: 1 run in" in (tmp_path / "p.html").read_text("utf-8")
+
+
+def test_what_cannot_be_run_in_an_environment_is_skipped(proving: Any, few: list[str], tmp_path: Path) -> None:
+    told = proving("--all", "--json", "--environment", "tests/cluster/environment.yaml")
+    skipped = told.document["skipped"]
+    assert list(skipped) == ["replica-errors"] and "replica-errors" in skipped["replica-errors"]
+    assert not set(skipped) & {drill for drill, _ in told.made}
+    rows = rows_of(tmp_path / "home" / "prove.html")
+    assert all(" skipped " in rows[drill] for drill in skipped)
+
+
+def test_an_environment_that_is_not_there_is_an_error(proving: Any, few: list[str]) -> None:
+    told = proving("--all", "--environment", "shopp")
+    assert told.code == 2 and not told.made and "no environment named 'shopp'" in told.lines[-1]

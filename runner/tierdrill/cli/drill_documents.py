@@ -177,12 +177,17 @@ def cluster_environment(root: Path, environment: str | None) -> tuple[Environmen
     return document, document.kubernetes, workloads
 
 
-def drill_setting(root: Path, name: str, extra: Sequence[Path] = ()) -> DrillSetting:
-    """A drill with all it refers to; SpecError if the catalogue has problems, Refusal if there is no such drill."""
+def drill_setting(
+    root: Path, name: str, extra: Sequence[Path] = (), catalogue: Catalogue | None = None
+) -> DrillSetting:
+    """A drill with all it refers to; SpecError if the catalogue has problems, Refusal if there is no such drill.
+
+    `catalogue` is the one at `root`, where it was read already.
+    """
     from tierdrill.did_you_mean import none_named
     from tierdrill.documents.catalogue import setting_of
 
-    catalogue = usable_catalogue(root, extra, name)
+    catalogue = catalogue or usable_catalogue(root, extra, name)
     if name not in catalogue.drills:
         raise Refusal(none_named("drill", name, catalogue.drills, f" in {root}"))
     return setting_of(catalogue, name)
@@ -196,18 +201,24 @@ def catalogue_of(path: Path) -> Path | None:
 
 
 def changed_setting(
-    root: Path, name: str, sets: Sequence[str], guardrails: Sequence[str] = (), environment: str | None = None
+    root: Path,
+    name: str,
+    sets: Sequence[str],
+    guardrails: Sequence[str] = (),
+    environment: str | None = None,
+    catalogue: Catalogue | None = None,
 ) -> DrillSetting:
     """As `drill_setting`, changed for one run: NAME=VALUE variables, TIER:SHARE:WINDOW guardrails, the environment (its
     name, or a file that holds it).
 
-    Refusal for one that the drill, its experiment or its environment does not allow.
+    `catalogue` is the one at `root`, where it was read already. Refusal for what the drill, its experiment or its
+    environment does not allow.
     """
     from tierdrill.documents.variables import changed, parse_guardrail, parse_set
     from tierdrill.text import either
 
     there, extra = environment_files(root, environment) if environment is not None else (None, [])
-    setting = drill_setting(root, name, extra)
+    setting = drill_setting(root, name, extra, None if extra else catalogue)
     if there is not None and there != setting.drill.environment:
         setting = _moved(root, setting, there, extra)
     try:

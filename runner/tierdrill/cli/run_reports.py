@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,6 +48,21 @@ def imported(file: Path | None) -> Iterator[None]:
             raise
         what = " ".join(str(error).split())[:200]
         raise Refusal(f"{file}: not the history of a run ({type(error).__name__}: {what})") from error
+
+
+def report_link(home: Path, page: Path) -> Callable[[str], str | None]:
+    """How a page links to a run's report, None where there is none: relative where the report lies below it."""
+    from tierdrill.home import run_folder
+
+    folder = page.absolute().parent
+
+    def link(run: str) -> str | None:
+        report = run_folder(home, run) / REPORT
+        if not report.is_file():
+            return None
+        return report.relative_to(folder).as_posix() if report.is_relative_to(folder) else report.as_uri()
+
+    return link
 
 
 def write_reports(run: Judged, folder: Path) -> Path:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -24,9 +26,10 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from tierdrill.conductor.run import RunOptions, RunOutcome
-    from tierdrill.documents.catalogue import DrillSetting
+    from tierdrill.documents.catalogue import Catalogue, DrillSetting
     from tierdrill.history.events import Event
     from tierdrill.judge.trend.proof import ProofRow
+    from tierdrill.report.run.prove_page import DrillProof
 
 NOT_PROVEN, INCONCLUSIVE, ABORTED, UNCLEAN = 1, 3, 4, 5
 
@@ -43,6 +46,12 @@ NOT_PROVEN, INCONCLUSIVE, ABORTED, UNCLEAN = 1, 3, 4, 5
     shell_complete=complete_part,
     help="With --ablate: remove only this one; repeatable.",
 )
+@click.option(
+    "--page",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Write the matrix of all the DRILLs to this page; with --all by default prove.html in the home.",
+)
 @set_option
 @environment_option("Override the drills' environment.")
 @click.option("--lab", metavar="NAME", help="Use a running lab instead of a new one per run.")
@@ -56,6 +65,7 @@ def command(
     whole: bool,
     ablate: bool,
     parts: tuple[str, ...],
+    page: Path | None,
     sets: tuple[str, ...],
     environment: str | None,
     lab: str | None,
@@ -66,7 +76,8 @@ def command(
     """Prove each DRILL: run it, its blip twin and every sabotage, and print the matrix.
 
     It is proven when the drill passed, the blip was silent and every sabotage failed for the reason the drill names.
-    Exit code 0 if every drill is proven.
+    Exit code 0 if every drill is proven. --all skips, with the reason, those that cannot be run here or in the
+    environment named; the page it writes shows drills, runs, blip twins and sabotages with their times.
 
     With --ablate, each protection of the gateways and each playbook is taken away alone, and it is told which drill
     notices, and by which promise to customers. With DRILLs given, these are what they say they prove; with --all,
@@ -81,10 +92,17 @@ def command(
         raise click.UsageError("--set needs one DRILL: variables are a drill's own")
     if parts and not ablate:
         raise click.UsageError("--without needs --ablate")
-    chosen = sorted(whole_catalogue(here.catalogue).drills) if whole else drills
-    settings = {name: changed_setting(here.catalogue, name, sets, (), environment) for name in chosen}
+    if page is not None and ablate:
+        raise click.UsageError("got --page and --ablate, expected one of them")
+    catalogue = whole_catalogue(here.catalogue) if whole else None
+    proofs = {
+        name: _to_prove(here, name, sets, environment, lab, catalogue)
+        for name in (sorted(catalogue.drills) if catalogue else dict.fromkeys(drills))
+    }
+    settings = {name: one for name, (one, _) in proofs.items() if one is not None}
+    if not settings:
+        raise Refusal(next((f"{name}: {proof.skipped}" for name, (_, proof) in proofs.items()), "no drills"))
     _check_parts(parts, settings)
-    check_place(here, settings.values(), lab)
     log_to_file(here.home)
     options = RunOptions(
         home=here.home, tools=here.tools, lab=lab, author=author(), argv=tuple(map(valid, sys.argv)),
@@ -93,7 +111,41 @@ def command(
     console = make_console(color=here.color and not plain_colors)
     if ablate:
         return _ablate(here, list(settings.values()), options, console, everything=whole, only=parts, as_json=as_json)
-    return _prove(here, settings, options, console, as_json=as_json)
+    page = page or (here.home / "prove.html" if whole else None)
+    return _prove(here, settings, [proof for _, proof in proofs.values()], options, console, page, as_json=as_json)
+
+
+def _to_prove(
+    here: Surroundings,
+    name: str,
+    sets: Sequence[str],
+    environment: str | None,
+    lab: str | None,
+    catalogue: Catalogue | None,
+) -> tuple[DrillSetting | None, DrillProof]:
+    """A drill with all it refers to, and its proof with no run made yet.
+
+    Of the whole `catalogue` a drill that cannot be run there is skipped, without a setting; else Refusal, TargetError.
+    """
+    from tierdrill.conductor.plan import PlanError, make_plan
+    from tierdrill.judge.trend.proof import variants_of
+    from tierdrill.report.run.prove_page import DrillProof
+    from tierdrill.targets.base import TargetError
+    from tierdrill.targets.target_registry import mechanisms_of
+
+    place = environment or ""
+    try:
+        setting = changed_setting(here.catalogue, name, sets, (), environment, catalogue)
+        place = setting.environment.metadata.name
+        check_place(here, [setting], lab)
+        plan = make_plan(setting, "unnamed", "drill", mechanisms_of(setting.environment))
+    except (Refusal, TargetError, PlanError) as error:
+        if catalogue is None:
+            raise
+        why = error.message if isinstance(error, Refusal) else str(error)
+        return None, DrillProof(name, "", place, skipped=why)
+    mechanisms = dict.fromkeys(fault.mechanism.text for fault in plan.faults)
+    return setting, DrillProof(name, setting.drill.metadata.title, place, variants_of(setting), list(mechanisms))
 
 
 def _check_parts(parts: tuple[str, ...], settings: dict[str, DrillSetting]) -> None:
@@ -106,44 +158,66 @@ def _check_parts(parts: tuple[str, ...], settings: dict[str, DrillSetting]) -> N
 
 
 def _prove(
-    here: Surroundings, settings: dict[str, DrillSetting], options: RunOptions, console: Console, *, as_json: bool
+    here: Surroundings,
+    settings: dict[str, DrillSetting],
+    proofs: Sequence[DrillProof],
+    options: RunOptions,
+    console: Console,
+    page: Path | None,
+    *,
+    as_json: bool,
 ) -> int:
     from tierdrill.conductor.prove import prove
-    from tierdrill.judge.trend.proof import variants_of
     from tierdrill.report.run.prove_matrix import conclusion, matrix_json, matrix_table
     from tierdrill.report.run.terminal_summary import glyphs_for
 
-    wanted = {name: variants_of(setting) for name, setting in settings.items()}
-    done: dict[str, list[ProofRow]] = {}
-    runs = _Runs(here, lambda: sum(map(len, wanted.values())) - sum(map(len, done.values())))
-
-    def left(name: str) -> list[str]:
-        return wanted[name][len(done[name]) :]
-
+    began = time.time()
+    runs = _Runs(here, lambda: sum(len(proof.left) for proof in proofs))
+    for proof in proofs:
+        if proof.skipped:
+            click.echo(f"{proof.drill} skipped: {proof.skipped}", err=True)
+    begun: list[DrillProof] = []
     # Whatever ends it, what was found until then is told.
     try:
-        for name, setting in settings.items():
-            rows = done[name] = []
+        for proof in proofs:
+            if proof.drill not in settings:
+                continue
+            begun.append(proof)
 
-            def on_row(row: ProofRow, outcome: RunOutcome, rows: list[ProofRow] = rows) -> None:
+            def on_row(row: ProofRow, outcome: RunOutcome, rows: list[ProofRow] = proof.rows) -> None:
                 rows.append(row)
                 runs.on_row(row, outcome)
+                if page is not None:
+                    _write_page(here, proofs, began, page)
 
             try:
-                asyncio.run(prove(setting, options, [runs.tell], on_row))
+                asyncio.run(prove(settings[proof.drill], options, [runs.tell], on_row))
             finally:
                 if not as_json:
-                    console.print(matrix_table(name, rows, glyphs_for(console)))
-                    console.print(conclusion(name, rows, left(name)))
-            if rows[-1].ends_the_proof:
+                    console.print(matrix_table(proof.drill, proof.rows, glyphs_for(console)))
+                    console.print(conclusion(proof.drill, proof.rows, proof.left))
+            if proof.rows[-1].ends_the_proof:
                 break
     finally:
+        if page is not None:
+            _write_page(here, proofs, began, page)
+            click.echo(f"page: {page}", err=True)
         if as_json:
-            documents = [json.loads(matrix_json(name, rows, left(name))) for name, rows in done.items()]
-            unmade = [name for name in settings if name not in done]
+            documents = [json.loads(matrix_json(proof.drill, proof.rows, proof.left)) for proof in begun]
+            unmade = [name for name in settings if all(proof.drill != name for proof in begun)]
             every = not unmade and all(one["proven"] for one in documents)
-            echo_json({"proven": every, "drills": documents, "left": unmade})
-    return max((exit_code(rows) for rows in done.values()), default=NOT_PROVEN)
+            skipped = {proof.drill: proof.skipped for proof in proofs if proof.skipped}
+            echo_json({"proven": every, "drills": documents, "left": unmade, "skipped": skipped})
+    return max((exit_code(proof.rows) for proof in begun), default=NOT_PROVEN)
+
+
+def _write_page(here: Surroundings, proofs: Sequence[DrillProof], began: float, page: Path) -> None:
+    from tierdrill.cli.run_reports import report_link
+    from tierdrill.process.safe_files import write_atomic
+    from tierdrill.report.run.prove_page import prove_page
+
+    page.parent.mkdir(parents=True, exist_ok=True)
+    write_atomic(page, prove_page(proofs, began, report_link(here.home, page)))
 
 
 def _ablate(

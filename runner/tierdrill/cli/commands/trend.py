@@ -128,18 +128,9 @@ def _known(trend: Trend, drill: str | None, tier: str | None, since: float | Non
 
 
 def _write_page(here: Surroundings, trend: Trend, page: Path, tier: str | None) -> None:
-    from tierdrill.cli.run_reports import REPORT
-    from tierdrill.home import run_folder
+    from tierdrill.cli.run_reports import report_link
     from tierdrill.process.safe_files import write_atomic
     from tierdrill.report.trend.html_page import trend_html
 
-    folder = page.absolute().parent
-
-    def link(run: str) -> str | None:
-        report = run_folder(here.home, run) / REPORT
-        if not report.is_file():
-            return None
-        return report.relative_to(folder).as_posix() if report.is_relative_to(folder) else report.as_uri()
-
     page.parent.mkdir(parents=True, exist_ok=True)
-    write_atomic(page, trend_html(trend, link, tier))
+    write_atomic(page, trend_html(trend, report_link(here.home, page), tier))
