@@ -167,7 +167,7 @@ def test_completion_knows_commands_drills_and_sabotages(tmp_path: Path) -> None:
     assert complete(tmp_path, "tierdrill prove --ablate --without re") == [
         *("reserved_slots", "retries"),
         *("reopen-router", "reschedule-critical"),
-        *("restart-exporter", "restart-replica", "restart-router", "retire-gpu"),
+        *("restart-exporter", "restart-replica", "restart-router", "retire-gpu", "revert-config"),
     ]
     assert complete(tmp_path, "tierdrill schedule show ") == ["nightly"]
     assert complete(tmp_path, "tierdrill judge ") == []

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tierdrill.documents.request_rules import RequestFacts
 from tierdrill.lab.gateway.admission_queue import Effect, Granted, ModelPool, Preempted, Refused, Ticket, TicketState
 from tierdrill.lab.gateway.circuit_breaker import CircuitBreaker
-from tierdrill.lab.gateway.gateway_config import Flags, parse_config
+from tierdrill.lab.gateway.gateway_config import Flags, TierPolicies, parse_config
 from tierdrill.lab.gateway.limits import Caps, Shedder
 from tierdrill.lab.gateway.retries import RetryBudget
 from tierdrill.lab.gateway.routing import Endpoint, Router
@@ -152,6 +152,23 @@ def test_without_the_flag_nothing_is_kept_and_order_is_of_arrival() -> None:
     third, _ = world.submit(BEST_EFFORT)
     world.pool.leave(second)
     assert (critical.state, third.state) == (TicketState.RUNNING, TicketState.WAITING)
+
+
+def test_two_tiers_change_places_and_back_all_at_once_or_not_at_all() -> None:
+    policies = TierPolicies(TIERS)
+    policies.change({"critical": {"like": "best-effort"}, "best-effort": {"like": "critical"}})
+    turned = [policies[tier.name] for tier in TIERS]
+    assert [(one.name, one.rank) for one in turned] == [("critical", 3), ("standard", 2), ("best-effort", 1)]
+    assert turned[2].may_preempt == ("critical",) and turned[2].reserved_slots == 1
+    assert turned[0].fallback_model == CRITICAL.fallback_model and turned[0].retry_ratio == CRITICAL.retry_ratio
+    for nonsense in ({"critical": None}, {"gold": None}, {"standard": {"like": "gold"}}, {"standard": {"rank": 1}}):
+        with pytest.raises(LabConfigError):
+            policies.change(nonsense)
+    assert [policies[tier.name] for tier in TIERS] == turned and set(policies.changed) == {"critical", "best-effort"}
+    policies.change({"critical": None, "best-effort": None})
+    assert tuple(policies[tier.name] for tier in TIERS) == TIERS and policies.changed == {}
+    policies.change({"standard": {"retry_ratio": 5, "retries": 5}})
+    assert (policies["standard"].retry_ratio, policies["standard"].retries, policies["standard"].rank) == (5.0, 5, 2)
 
 
 def test_the_newest_of_the_least_important_is_preempted() -> None:

@@ -379,6 +379,37 @@ class TestXidNoise:
         check_scenario(tmp_path, series, [*never(alert, 5, 17.5), Expected(18, alert, 1), Expected(39, alert, 1)])
 
 
+class TestPolicy:
+    """Nobody may preempt critical; and standard may try again a tenth of its requests, and ten more at each gateway."""
+
+    @pytest.mark.parametrize(("seconds", "fires"), [(FAULT_S, 1), (BLIP_S, 0)])
+    def test_the_most_important_tier_that_is_preempted(self, tmp_path: Path, seconds: float, fires: int) -> None:
+        series = {
+            f'tierdrill_preemptions_total{{gateway="gateway-a",tier="{tier}"}}': counter(rates)
+            for tier, rates in {
+                "critical": between(10, 10 + seconds, TOTAL_S, 5, 0),
+                "best-effort": constant(9, TOTAL_S),
+            }.items()
+        }
+        rank = between(10, 10 + seconds, TOTAL_S, 3, 1)
+        series['tierdrill_tier_rank{gateway="gateway-a",tier="critical"}'] = rank
+        check_scenario(tmp_path, series, _fires_at(13.5, firing("TierInversion", tier="critical"), fires))
+
+    @pytest.mark.parametrize(
+        ("seconds", "retries", "fires"), [(FAULT_S, 30, 1), (BLIP_S, 30, 0), (FAULT_S, 5, 0)]
+    )
+    def test_more_retries_than_the_budget(self, tmp_path: Path, seconds: float, retries: float, fires: int) -> None:
+        labels = 'gateway="gateway-a",tier="standard"'
+        series = {
+            **_requests("standard", constant(0, 60), constant(45, 60)),
+            f'tierdrill_inflight{{{labels}}}': constant(1, 60),
+            f'tierdrill_retries_total{{{labels},reason="5xx"}}': counter(between(20, 20 + seconds, 60, retries, 0)),
+        }
+        alert = firing("RetryAmplification", tier="standard", severity="ticket")
+        expected = [*never(alert, 5, 22), Expected(28, alert, fires), Expected(38, alert, fires), *never(alert, 45, 59)]
+        check_scenario(tmp_path, series, expected if fires else never(alert, 5, 59))
+
+
 class TestThrottle:
     LABELS = 'gpu="%s",UUID="GPU-node-2-%s",hostname="node-2"'
 

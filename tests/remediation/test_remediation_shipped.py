@@ -27,6 +27,7 @@ GPU = {"node": "node-2", "gpu": "0", "UUID": "GPU-1"}
 SILENT = {"source": "node-2"}
 UNSEEN: Facts = {("exporter.lost", "node-2"): True}
 ROUTER = {"gateway": "gateway-a"}
+TIER = {"tier": "critical"}
 CLOSED: Facts = {("gateway.router", "gateway-a"): "fails-closed", ("gateway.serves", "gateway-a"): False}
 LINK = {"node": "node-2", "gateway": "gateway-a"}
 
@@ -85,6 +86,8 @@ def _effects(action: str, arguments: dict[str, Any]) -> Facts:
         "set-flag": lambda: {("gateway.serves", arguments["gateway"]): True},
         "restart-exporter": lambda: {("exporter.lost", arguments["node"]): False},
         "restart-gateway": lambda: {("gateway.router", arguments["gateway"]): "picking"},
+        "set-retry-budget": dict,
+        "revert-config": lambda: {("tier.policy", "critical"): "as-configured"},
         "shed": lambda: {("tier.shed", arguments["tier"]): arguments["fraction"]},
     }
     return effects[action]()
@@ -118,6 +121,14 @@ def _play(broken: Facts, *alerts: tuple[str, dict[str, str]]) -> tuple[Platform,
     return result
 
 
+def test_retries_are_held_and_stay_held_while_the_alert_fires() -> None:
+    port, events, _ = _play({}, ("RetryAmplification", {"tier": "standard"}))
+    assert port.calls[0] == ("set-retry-budget", {"tier": "standard", "ratio": 0.05})
+    # In this platform nothing ends the alert, so both attempts fail and somebody is called.
+    assert port.actions() == ["set-retry-budget"] * 2 and unfinished(events) == []
+    assert [event.kind for event in events][-1] == "playbook.escalated"
+
+
 def _executions(events: list[Event]) -> list[tuple[str, str, bool]]:
     finished = [event.data for event in events if event.kind == "playbook.finished" and event.data["phase"] == "act"]
     return [(data["playbook"], data["target"], data["ok"]) for data in finished]
@@ -137,8 +148,10 @@ def test_they_are_valid_with_the_alerts_we_raise() -> None:
         "restart-replica",
         "restart-router",
         "retire-gpu",
+        "revert-config",
         "shed-best-effort",
         "shift-traffic",
+        "tighten-retry-budget",
     ]
 
 
@@ -146,6 +159,7 @@ CRASHED = {("replica.state", "assistant-1"): "exited", ("replica.ready", "assist
 HUNG = {("replica.state", "assistant-1"): "unresponsive", ("replica.ready", "assistant-1"): False}
 WRONG = {("replica.answers", "assistant-1"): "wrong"}
 DOWN: Facts = {("gateway.router", "gateway-a"): "down"}
+TURNED: Facts = {("tier.policy", "critical"): "changed"}
 LOST = {("node.ready", "node-2"): False, ("nodes.ready_share", ""): 0.67, ("tier.ready_share", "critical"): 0.67}
 FAILING = {("gpu.state", "node-2/0"): "ecc_uncorrectable", ("tier.ready_share", "critical"): 0.67}
 OFF_BUS = {("gpu.state", "node-2/0"): "fallen_off_bus", ("tier.ready_share", "critical"): 0.67}
@@ -178,6 +192,7 @@ OFF_BUS = {("gpu.state", "node-2/0"): "fallen_off_bus", ("tier.ready_share", "cr
         ("RouterFailsClosed", ROUTER, CLOSED, ("reopen-router", "gateway-a"), ["set-flag", "restart-gateway"]),
         ("RouterDown", ROUTER, DOWN, ("restart-router", "gateway-a"), ["restart-gateway"]),
         ("TelemetryAbsent", SILENT, UNSEEN, ("restart-exporter", "node-2"), ["restart-exporter"]),
+        ("TierInversion", TIER, TURNED, ("revert-config", "critical"), ["revert-config"]),
         ("ServingCapacityLow", {}, {}, ("shed-best-effort", "best-effort"), ["shed", "shed"]),
     ],
 )

@@ -14,9 +14,9 @@ from chaoslib.exceptions import ActivityFailed
 from tierdrill.chaos.context import Context, current_context
 from tierdrill.documents.models.environment import LONGEST_LEASE_S, SHORTEST_LEASE_S
 from tierdrill.documents.reading.fault_actions import LEASE
-from tierdrill.faults.kind import FaultKind, UnknownFault
+from tierdrill.faults.kind import FaultKind
 from tierdrill.faults.kind import Parameter as FaultParameter
-from tierdrill.faults.registry import ACTIONS, KINDS, UNDOS, arguments_of, checked_parameters
+from tierdrill.faults.registry import ACTIONS, KINDS, UNDOS, arguments_of
 from tierdrill.history.ledger import Ledger, LedgerError
 from tierdrill.injection.injector import Injector, NotInjected
 from tierdrill.injection.undo import undo_fault
@@ -104,7 +104,7 @@ def undo_faults(kinds: tuple[str, ...], parameters: dict[str, Any]) -> dict[str,
     try:
         context = current_context()
         ledger = Ledger(context.home)
-        names = {(kind, KINDS[kind].target(checked_parameters(kind, parameters))) for kind in kinds}
+        names = {(kind, KINDS[kind].target(parameters)) for kind in kinds}
         entries = [
             entry
             for entry in ledger.open_faults(context.run if context.supervised else None)
@@ -113,7 +113,7 @@ def undo_faults(kinds: tuple[str, ...], parameters: dict[str, Any]) -> dict[str,
             and (context.supervised or entry.place == context.place)
         ]
         left = [entry.id for entry in entries if not undo_fault(ledger, entry, "experiment", context.emit)]
-    except (TargetError, LedgerError, UnknownFault) as error:
+    except (TargetError, LedgerError) as error:
         raise ActivityFailed(str(error)) from error
     if left:
         raise ActivityFailed(f"still in effect: {', '.join(left)}; `tierdrill recover` tries again")

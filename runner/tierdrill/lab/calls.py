@@ -122,7 +122,7 @@ class Requests(Generic[T]):
         return self.ask(Call("DELETE", f"/v1/nodes/{_part(node)}/stall"))
 
     def gateways(self, what: str, gateway: str | None = None) -> T:
-        """Flags, weights, shed fractions, caps or the picker of each gateway, or of one; see `to_gateways`."""
+        """What each gateway, or one, was told of a setting; see `to_gateways`."""
         return self.get(f"/v1/{what}", gateway)
 
     def to_gateways(self, what: str, changes: Mapping[str, Any], gateway: str | None = None) -> T:
@@ -130,6 +130,7 @@ class Requests(Generic[T]):
 
         `flags` are on or off, `weights` shares of a node or a GPU, `shed` the fraction of a tier that is turned away,
         `caps` the requests a second that a tier is held to (None takes the cap away), `picker` whether it is `up`,
+        `retries` the share of retries that a tier is held to, `policy` what of a tier's policy is not as configured,
         `overrides` until when (Unix seconds) a rule of a tier, as `TIER/RULE`, is lifted (None: it holds again).
         """
         return self.ask(Call("PUT", f"/v1/{what}", dict(changes), _of(gateway)))

@@ -32,6 +32,8 @@ INFRASTRUCTURE_LABELS: Mapping[str, tuple[str, ...]] = {
 KNOWN_ALERTS: Mapping[str, tuple[str, ...]] = {
     "TierErrorBudgetBurn": ("tier", "severity", "window"),
     "TierLatencyHigh": ("tier", "severity", "quantile"),
+    "TierInversion": ("tier", "severity"),
+    "RetryAmplification": ("tier", "severity"),
     **INFRASTRUCTURE_LABELS,
 }
 """Every alert that our rules can raise, with the labels it carries (alertname apart)."""

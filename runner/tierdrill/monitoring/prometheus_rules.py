@@ -23,6 +23,7 @@ from tierdrill.monitoring.burn_rate_windows import (
     scaled,
 )
 from tierdrill.monitoring.infrastructure_alerts import infrastructure_alerts
+from tierdrill.monitoring.policy_alerts import policy_alerts
 from tierdrill.policy.slo_export import Series
 
 HISTORY_SHARE = 0.9
@@ -66,7 +67,7 @@ def prometheus_rules(tiers: Tiers, workloads: Workloads, environment: Environmen
         if rules:
             groups.append(_group(f"tierdrill-slo-{tier.name}", rules, clock))
     slower_s = max(0.0, environment.lab.node_grace - LabShape().node_grace)
-    alerts = infrastructure_alerts(clock, slower_s)
+    alerts = infrastructure_alerts(clock, slower_s) + policy_alerts(tiers, clock)
     infrastructure = _text({"groups": [_group("tierdrill-infrastructure", alerts, clock)]})
     return {SLO_FILE: _text({"groups": groups}), INFRASTRUCTURE_FILE: infrastructure}
 

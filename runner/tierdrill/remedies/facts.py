@@ -42,6 +42,10 @@ FACTS: Mapping[str, Fact] = {
         Fact("tier.ready_share", "tier", A_SHARE, "ready replicas of the tier, of all it has"),
         Fact("tier.shed", "tier", A_SHARE, "the part of its requests that a gateway turns away, the most of all"),
         Fact("tier.unplaced", "tier", A_NUMBER, "its replicas that found no place", "replicas"),
+        Fact(
+            "tier.policy", "tier", ("as-configured", "changed"),
+            "what the gateways do by, against what they were started with",
+        ),
         Fact("link.weight", "link", A_SHARE, "the node's weight at the gateway"),
         Fact("alert.firing", "alert", YES_OR_NO, "it fires; `NAME` or `NAME{label=value}`", known_by_engine=True),
         Fact(

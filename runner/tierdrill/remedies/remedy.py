@@ -20,10 +20,10 @@ AN_INDEX, A_RATE = "a GPU's index", "requests a second, or none"
 UNSET: Any = object()
 
 TargetForm = Literal["", "replica", "node", "place", "link", "gateway", "tier", "flag"]
-SettingKind = Literal["shed", "caps", "weights", "flags", "cordon", "places"]
-GATEWAY_KINDS = ("shed", "caps", "weights", "flags")
+SettingKind = Literal["shed", "caps", "retries", "weights", "flags", "cordon", "places"]
+GATEWAY_KINDS = ("shed", "caps", "retries", "weights", "flags")
 """Settings that each gateway has for itself."""
-UNTOLD: Mapping[str, Any] = {"shed": 0.0, "weights": 1.0, "caps": None, "flags": False}
+UNTOLD: Mapping[str, Any] = {"shed": 0.0, "weights": 1.0, "caps": None, "retries": None, "flags": False}
 """What a gateway does where it was told nothing."""
 
 

@@ -29,7 +29,10 @@ from tierdrill.targets.base import (
     is_remedy,
 )
 
-_TARGET_KINDS: Mapping[str, TargetKind] = {"shed": "tier", "caps": "tier", "cordon": "node", "weights": "node"}
+_TARGET_KINDS: Mapping[str, TargetKind] = {
+    **dict.fromkeys(("shed", "caps", "retries"), "tier"),
+    **dict.fromkeys(("cordon", "weights"), "node"),
+}
 _log = logging.getLogger("tierdrill")
 
 

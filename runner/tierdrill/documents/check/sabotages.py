@@ -188,7 +188,7 @@ def check_ids(context: Context, drill: Drill) -> Iterator[str]:
         if promised is None:
             continue
         # Judged whatever objectives are named: an answer of another model, say, is not what was asked for.
-        always = ("fault-phase", "fault-phase-times", "worst-window", "fallback")
+        always = ("fault-phase", "fault-phase-times", "worst-window", "fallback", "retries")
         yield from (f"slo/{expectation.tier}/{name}" for name in always)
         for name in expectation.objectives or PROMISES:
             value = getattr(promised, name)

@@ -6,13 +6,13 @@ KIND = FaultKind(
     action="swap_priority",
     undo="return_priority",
     does=(
-        "Let a tier's workloads ask for the priority class of another tier, `of_tier`: their pods are replaced, and "
-        "are preempted and placed like the other's from then on."
+        "Let a tier have the priority of another tier, `of_tier`: its requests or its pods are served, preempted and "
+        "placed like the other's from then on."
     ),
-    cause="a template that was copied between teams, a default class that came late",
+    cause="a template that was copied between teams, a default class that came late, a sign that was turned round",
     source="https://kubernetes.io/docs/concepts/scheduling-eviction/pod-priority-preemption/",
-    visible="its pods are rolled out anew with the other class; under pressure the scheduler prefers the wrong ones",
-    undone="the workloads ask for their own class again, which is one more rollout",
-    proof="pods of the tier have the other class's priority; gone when every ready one has its own again",
-    settings=(Parameter("of_tier", "the tier whose priority class is taken, such as best-effort"),),
+    visible="under pressure the wrong tier waits, is preempted and is turned away; when nothing is short, nothing",
+    undone="the tier has its own priority again (on Kubernetes, after one more rollout)",
+    proof="the tier's pods, or the gateways' metrics, have the other's priority; gone when they have its own again",
+    settings=(Parameter("of_tier", "the tier whose priority is taken, such as best-effort"),),
 )

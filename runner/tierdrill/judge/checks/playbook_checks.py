@@ -341,5 +341,5 @@ def _effects(expectation: PlaybookExpectation, one: Execution, past: _Past) -> l
     seen = [past.witnesses.effect(one, step, until) for step in one.last_steps]
     found = [effect for effect in seen if effect is not None]
     if expectation.effect.alert_resolves:
-        found.append(past.witnesses.alert_over(one, until))
+        found.append(past.witnesses.alert_over(one, None, until))
     return found

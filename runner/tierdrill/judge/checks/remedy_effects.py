@@ -238,11 +238,7 @@ class Witnesses:
         status = Status.PASSED if share.low > 0.5 else Status.FAILED
         return Effect(status, "", seen, first or ends[-1].at, numbers)
 
-    def told_again(self, one: Execution, step: Step, until: float) -> Effect:
-        """Prometheus has the metrics again that were missed: the alert that started the playbook is over."""
-        return self.alert_over(one, until)
-
-    def alert_over(self, one: Execution, until: float) -> Effect:
+    def alert_over(self, one: Execution, _: Step | None, until: float) -> Effect:
         """The alert that started an execution is over, in Prometheus' eyes."""
         heard = [(event, said) for event, said in each(self._events, AlertState) if said.via == "prometheus"]
         resolved = [

@@ -15,7 +15,7 @@ from tierdrill.text import read_json
 CONTENT_TYPE_METRICS = "text/plain; version=0.0.4; charset=utf-8"
 KEY_HEADER = "X-Admin-Token"
 """For callers whose way leads through a proxy that keeps `Authorization` for itself."""
-SETTING = "/admin/{what:flags|weights|shed|caps|picker|overrides}"
+SETTING = "/admin/{what:flags|weights|shed|caps|retries|policy|picker|overrides}"
 HOLD = "/admin/hold"
 
 log = logging.getLogger("tierdrill.gateway")

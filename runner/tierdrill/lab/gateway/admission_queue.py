@@ -86,7 +86,7 @@ class ModelPool:
         self.model = model
         self._router = router
         self._flags = flags
-        self._reserving = tuple(reserving)
+        self.reserving = tuple(reserving)
         self._top_rank = top_rank
         self._clock = clock
         self._lifted = lifted or LiftedRules((), clock)
@@ -185,9 +185,9 @@ class ModelPool:
     def _reserved_above(self, rank: int) -> int:
         """Slots that tiers above this rank have reserved here and do not use now."""
         kept = 0
-        for policy in self._reserving:
+        for policy in self.reserving:
             if policy.rank < rank and policy.reserved_slots and not self._lifts(policy, "reserved-slots"):
-                used = sum(1 for ticket in self._running if ticket.policy is policy)
+                used = sum(1 for ticket in self._running if ticket.policy.name == policy.name)
                 kept += max(0, policy.reserved_slots - used)
         return kept
 
@@ -206,7 +206,7 @@ class ModelPool:
 
     def _limit_queue(self, ticket: Ticket) -> list[Effect]:
         policy = ticket.policy
-        own = sum(1 for each in self._waiting if each.policy is policy)
+        own = sum(1 for each in self._waiting if each.policy.name == policy.name)
         if own > policy.queue_limit and not self._lifts(policy, "queue-limit"):
             displaced = self._displaceable(policy.rank) if self._flags.shedding else None
             if displaced is not None:

@@ -3,7 +3,7 @@
 Rank 1 is the most important tier. Everything here is data and pure functions; only flags change while serving.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import astuple, dataclass, field, fields, replace
 from functools import cached_property
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
@@ -91,6 +91,49 @@ class GatewayConfig:
         """Tiers a route can send to this model. Only those reserve slots there: a slot kept for nobody is lost."""
         names = {route.tier for route in self.routes if route.model in (None, ANY_MODEL, model)}
         return tuple(tier for tier in self.tiers if tier.name in names)
+
+
+class TierPolicies:
+    """What is in force of the tiers' policy: as configured, until somebody rolls out something else while it serves.
+
+    `like` gives a tier the order of another one (rank, reserve, preemption, queue), `retry_ratio` and `retries` another
+    retry budget.
+    """
+
+    def __init__(self, tiers: Sequence[TierConfig]) -> None:
+        self._configured = {tier.name: tier for tier in tiers}
+        self._in_force = dict(self._configured)
+        self.changed: dict[str, dict[str, Any]] = {}
+
+    def __getitem__(self, tier: str) -> TierConfig:
+        return self._in_force[tier]
+
+    def change(self, changes: Mapping[str, Any]) -> None:
+        """Change tiers' policy (None: as configured), all that is said or nothing."""
+        wanted = {**self.changed, **changes}
+        for tier, told in wanted.items():
+            if tier not in self._configured or not set(told or {}) <= {"like", "retry_ratio", "retries"}:
+                raise LabConfigError(f"policy.{tier}: expected a tier, with like, retry_ratio or retries")
+            if told and told.get("like", tier) not in self._configured:
+                raise LabConfigError(f"policy.{tier}.like: unknown tier {told['like']!r}")
+        wanted = {tier: dict(told) for tier, told in wanted.items() if told}
+        called = {told["like"]: tier for tier, told in wanted.items() if "like" in told}
+        in_force = {name: self._with(name, wanted.get(name, {}), called) for name in self._configured}
+        if len({tier.rank for tier in in_force.values()}) < len(in_force):
+            raise LabConfigError("policy: two tiers would have the same rank")
+        self.changed, self._in_force = wanted, in_force
+
+    def _with(self, name: str, told: Mapping[str, Any], called: Mapping[str, str]) -> TierConfig:
+        mine, other = self._configured[name], self._configured[told.get("like", name)]
+        return replace(
+            other,
+            name=name,
+            may_preempt=tuple(called.get(each, each) for each in other.may_preempt),
+            fallback_model=mine.fallback_model,
+            data_residency=mine.data_residency,
+            retry_ratio=float(told.get("retry_ratio", mine.retry_ratio)),
+            retries=int(told.get("retries", mine.retries)),
+        )
 
 
 def parse_config(raw: Mapping[str, Any]) -> GatewayConfig:

@@ -8,7 +8,7 @@ from prometheus_client import generate_latest
 
 from tierdrill.lab.gateway.admission_queue import Effect, Granted, ModelPool, Preempted, Ticket
 from tierdrill.lab.gateway.circuit_breaker import CircuitBreaker
-from tierdrill.lab.gateway.gateway_config import GatewayConfig
+from tierdrill.lab.gateway.gateway_config import GatewayConfig, TierPolicies
 from tierdrill.lab.gateway.gateway_metrics import GatewayMetrics
 from tierdrill.lab.gateway.held_settings import HeldSettings
 from tierdrill.lab.gateway.lifted_rules import LiftedRules
@@ -16,7 +16,7 @@ from tierdrill.lab.gateway.limits import Caps, Clock, Shedder
 from tierdrill.lab.gateway.picker import FAILS_CLOSED, LOST, Picker
 from tierdrill.lab.gateway.retries import RetryBudget
 from tierdrill.lab.gateway.routing import Endpoint, Replica, Router
-from tierdrill.lab.lab_config import LabConfigError
+from tierdrill.lab.lab_config import LabConfigError, TierConfig
 
 
 class GatewayCore:
@@ -30,6 +30,8 @@ class GatewayCore:
         self.shedder = Shedder(config.tiers)
         self.caps = Caps(config.tiers, clock)
         self.budgets = {tier.name: RetryBudget(tier.retry_ratio, tier.retry_burst) for tier in config.tiers}
+        self.policies = TierPolicies(config.tiers)
+        self._retry_ratios: dict[str, float] = {}
         self.lifted = LiftedRules(config.tiers, clock, config.overrides)
         self.sequence = itertools.count(1)
         self.held = HeldSettings(self.told, self.tell, clock)
@@ -95,13 +97,15 @@ class GatewayCore:
         return [t for pool in self._pools.values() for t in pool.running if t.replica is replica]
 
     def told(self, what: str) -> dict[str, Any]:
-        """What it was told: flags, weights, shed fractions, caps, overrides or picker. KeyError for anything else."""
+        """What it was told of a setting; KeyError where there is no such setting."""
         shows: Mapping[str, Callable[[], dict[str, Any]]] = {
             "flags": self.picker.wanted.as_dict,
             "picker": lambda: {"up": self.picker.up, "state": self.picker.state},
             "weights": lambda: self.router.weights,
             "shed": lambda: self.shedder.fractions,
             "caps": lambda: self.caps.rates,
+            "retries": lambda: dict(self._retry_ratios),
+            "policy": lambda: dict(self.policies.changed),
             "overrides": self.lifted.seconds_left,
         }
         return shows[what]()
@@ -114,6 +118,8 @@ class GatewayCore:
             "weights": self.router.set_weights,
             "shed": self.shedder.change,
             "caps": self.caps.change,
+            "retries": self._change_retries,
+            "policy": self._change_policy,
             "overrides": self.lifted.change,
         }
         change[what](changes)
@@ -125,6 +131,31 @@ class GatewayCore:
         if "circuit_breaker" in changed:
             for breaker in self._breakers.values():
                 breaker.reset()
+
+    def _change_retries(self, changes: dict[str, Any]) -> None:
+        """Hold tiers to a share of retries, whatever their policy allows; None takes that back."""
+        for tier, ratio in changes.items():
+            if tier not in self.budgets:
+                raise LabConfigError(f"retries: unknown tier {tier!r}, expected one of: {', '.join(self.budgets)}")
+            if ratio is not None and (isinstance(ratio, bool) or not isinstance(ratio, int | float) or ratio < 0):
+                raise LabConfigError(f"retries.{tier}: {ratio!r} is not a share of 0 or more")
+        told = {**self._retry_ratios, **changes}
+        self._retry_ratios = {tier: float(ratio) for tier, ratio in told.items() if ratio is not None}
+        self._set_budgets()
+
+    def _change_policy(self, changes: dict[str, Any]) -> None:
+        self.policies.change(changes)
+        self._set_budgets()
+        for model, pool in self._pools.items():
+            pool.reserving = self._reserving(model)
+
+    def _set_budgets(self) -> None:
+        for tier, budget in self.budgets.items():
+            allowed = self.policies[tier].retry_ratio
+            budget.ratio = min(allowed, self._retry_ratios.get(tier, allowed))
+
+    def _reserving(self, model: str) -> tuple[TierConfig, ...]:
+        return tuple(self.policies[tier.name] for tier in self.config.tiers_routed_to(model))
 
     def _change_picker(self, changes: dict[str, Any]) -> None:
         up = changes.get("up")
@@ -150,6 +181,8 @@ class GatewayCore:
         for tier, count in running.items():
             metrics.tier(tier).inflight.set(count)
             metrics.tier(tier).shed_fraction.set(self.shedder.fractions[tier])
+            metrics.rank.labels(gateway, tier).set(self.policies[tier].rank)
+            metrics.retry_ratio.labels(gateway, tier).set(self.budgets[tier].ratio)
         ejected = self.router.ejected()
         for replica in self.router.replicas:
             metrics.ejected.labels(gateway, replica.node, replica.name).set(replica.name in ejected)
@@ -162,7 +195,7 @@ class GatewayCore:
         return generate_latest(metrics.registry)
 
     def _add_model(self, model: str) -> None:
-        reserving = self.config.tiers_routed_to(model)
+        reserving = self._reserving(model)
         top_rank = self.config.tiers[0].rank
         self._pools[model] = ModelPool(
             model, self.router, self.flags, reserving, top_rank, self.clock, self.lifted

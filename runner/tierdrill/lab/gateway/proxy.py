@@ -45,7 +45,7 @@ class Proxy:
             body = await request.read()
             ask = parse_ask(request.path, body, request.match_info.get("model"))
             facts = request_facts(self._core, ask, request.headers, request.remote)
-            policy = self._core.config.classify(facts)
+            policy = self._core.policies[self._core.config.classify(facts).name]
             deadline = arrived + deadline_s(policy, request.headers.get("x-deadline-ms"))
             if self._core.pool(ask.model) is None:
                 return self._refuse_unclassified(404, f"there is no model {ask.model!r}")

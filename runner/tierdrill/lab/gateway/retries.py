@@ -18,12 +18,12 @@ class RetryBudget:
     """
 
     def __init__(self, ratio: float, burst: float) -> None:
-        self._ratio = ratio
+        self.ratio = ratio
         self._burst = burst
         self._tokens = burst
 
     def earn(self) -> None:
-        self._tokens = min(self._burst, self._tokens + self._ratio)
+        self._tokens = min(self._burst, self._tokens + self.ratio)
 
     def spend(self) -> bool:
         """Take one retry; False when the budget has none left."""

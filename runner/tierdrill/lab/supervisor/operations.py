@@ -32,7 +32,7 @@ REPLICA_SIGNALS = ("KILL", "STOP", "CONT")
 REMEDY_TIMEOUT_S = 10.0
 GATEWAY_KNOWS_WITHIN_S = 3.0
 POWER_STATES = ("on", "off", "cycle")
-GATEWAY_SETTINGS = ("flags", "weights", "shed", "caps", "picker", "overrides")
+GATEWAY_SETTINGS = ("flags", "weights", "shed", "caps", "retries", "policy", "picker", "overrides")
 
 Answer = dict[str, Any]
 

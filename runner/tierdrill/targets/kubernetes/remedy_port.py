@@ -206,6 +206,11 @@ class ClusterRemedies(ClusterFacts):
         await self._tell("caps", {tier: each})
         return RemedyResult(True, f"{tier} is not capped" if rate is None else f"{tier} is held to {rate:g}/s")
 
+    async def set_retry_budget(self, arguments: Arguments) -> RemedyResult:
+        tier, ratio = str(arguments["tier"]), float(arguments["ratio"])
+        await self._tell("retries", {tier: ratio})
+        return RemedyResult(True, f"retries of {tier} are held to {ratio:.0%} of its requests")
+
     async def set_flag(self, arguments: Arguments) -> RemedyResult:
         gateway = arguments.get("gateway")
         await self._tell("flags", {arguments["flag"]: bool(arguments["value"])}, gateway)

@@ -54,6 +54,10 @@ class LabFacts:
     def tier_shed(self, tier: str) -> float:
         return max((float(gateway.get(tier, 0.0)) for gateway in self._client.gateways("shed").values()), default=0.0)
 
+    def tier_policy(self, tier: str) -> str:
+        changed = any(tier in gateway for gateway in self._client.gateways("policy").values())
+        return "changed" if changed else "as-configured"
+
     def tier_unplaced(self, tier: str) -> int:
         return sum(replica.tier == tier and replica.node is None for replica in self._inventory().replicas)
 

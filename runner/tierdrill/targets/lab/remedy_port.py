@@ -69,6 +69,16 @@ class LabRemedies(LabFacts):
         self._client.to_gateways("caps", {tier: each})
         return RemedyResult(True, f"{tier} is not capped" if rate is None else f"{tier} is held to {rate:g}/s")
 
+    def set_retry_budget(self, arguments: Arguments) -> RemedyResult:
+        tier, ratio = str(arguments["tier"]), float(arguments["ratio"])
+        self._client.to_gateways("retries", {tier: ratio})
+        return RemedyResult(True, f"retries of {tier} are held to {ratio:.0%} of its requests")
+
+    def revert_config(self, arguments: Arguments) -> RemedyResult:
+        changed = sorted({tier for gateway in self._client.gateways("policy").values() for tier in gateway})
+        self._client.to_gateways("policy", dict.fromkeys(changed))
+        return RemedyResult(True, f"policy put back: {', '.join(changed) or 'nothing was changed'}")
+
     def set_flag(self, arguments: Arguments) -> RemedyResult:
         flags = {arguments["flag"]: bool(arguments["value"])}
         self._client.to_gateways("flags", flags, gateway=arguments.get("gateway"))

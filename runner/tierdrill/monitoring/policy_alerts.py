@@ -1,0 +1,69 @@
+"""The alerts of gateways that do not go by the tiers' policy: who is served first, and how often they try again."""
+
+from typing import Any
+
+from tierdrill.documents.models.environment import Clock
+from tierdrill.documents.models.tiers import RETRY_BURST, Tier, Tiers
+from tierdrill.documents.models.units import show_ratio
+from tierdrill.monitoring.burn_rate_windows import promql_duration, scaled
+
+INVERSION_FOR_S = 3.0
+"""A blip of 1.5 s, 0.4 s to take it back, and a scrape are less."""
+
+
+def policy_alerts(tiers: Tiers, clock: Clock) -> list[dict[str, Any]]:
+    ranked = tiers.by_rank()
+    return [_inversion_alert(ranked[0], clock), *(_retry_alert(tier, clock) for tier in ranked)]
+
+
+def _inversion_alert(tier: Tier, clock: Clock) -> dict[str, Any]:
+    """Nobody may take a slot from the most important tier. Once it has none left, nobody can any more: that one lost
+    slots lately tells of it, together with the rank that gateways go by.
+    """
+    lately = promql_duration(scaled("1h", clock))
+    mine = f'{{tier="{tier.name}"}}'
+    return {
+        "alert": "TierInversion",
+        "expr": (
+            f"max by (tier) (tierdrill_tier_rank{mine}) != {tier.rank}"
+            f" and on (tier) sum by (tier) (increase(tierdrill_preemptions_total{mine}[{lately}])) > 0"
+        ),
+        "for": promql_duration(INVERSION_FOR_S),
+        "labels": {"tier": tier.name, "severity": "page"},
+        "annotations": {
+            "summary": f"Requests of tier {tier.name} lose their slots to less important tiers",
+            "description": (
+                f"No tier may preempt {tier.name}, and one does: the gateways' policy is not the one that was reviewed."
+                " Compare tierdrill_tier_rank with the tiers' document, and put back what was rolled out last. This is"
+                " no lack of capacity: to shed or to scale would only hide it."
+            ),
+        },
+    }
+
+
+def _retry_alert(tier: Tier, clock: Clock) -> dict[str, Any]:
+    """More retries than the tier's budget can have allowed over the long window, and still over the short one."""
+    ratio = f"{tier.retry_budget.ratio:.12g}"
+
+    def counted(counter: str, window: str) -> str:
+        length = promql_duration(scaled(window, clock))
+        return f'sum by (tier) (increase(tierdrill_{counter}_total{{tier="{tier.name}"}}[{length}]))'
+
+    gateways = f'count by (tier) (tierdrill_inflight{{tier="{tier.name}"}})'
+    return {
+        "alert": "RetryAmplification",
+        "expr": (
+            f"{counted('retries', '1h')} > {ratio} * {counted('requests', '1h')} + {RETRY_BURST:g} * {gateways}"
+            f" and on (tier) {counted('retries', '5m')} > {ratio} * {counted('requests', '5m')}"
+        ),
+        "labels": {"tier": tier.name, "severity": "ticket"},
+        "annotations": {
+            "summary": f"Retries multiply the requests of tier {tier.name} beyond its retry budget",
+            "description": (
+                f"Gateways make more further attempts than {show_ratio(tier.retry_budget.ratio)} of the requests of"
+                f" tier {tier.name}, which its budget does not allow: whatever fails gets all the more to do. Hold the"
+                " tier's retries first, then see what fails (tierdrill_upstream_failures_total) and who took the budget"
+                " away (tierdrill_retry_budget_ratio). More replicas would get more of the same."
+            ),
+        },
+    }
