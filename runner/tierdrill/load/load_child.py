@@ -20,13 +20,14 @@ from tierdrill.load.load_plan import LoadPlan
 from tierdrill.load.sample_tail import ReportTail, SampleTail
 from tierdrill.load.sample_writer import Sample
 from tierdrill.process.child import Child, shared_pipe, start
-from tierdrill.process.programs import Program, bare_environment, program
+from tierdrill.process.programs import Program, bare_environment, program, user_environment
 from tierdrill.process.ready_line import read_line_async
 from tierdrill.text import Explained
 
 LOCUST_FILE = Path(__file__).with_name("locustfile.py")
-READY_TIMEOUT_S = 30.0
-STOP_TIMEOUT_S = 1.0
+READY_TIMEOUT_S, STOP_TIMEOUT_S = 30.0, 1.0
+JOBS_READY_S, JOBS_STOP_S = 150.0, 6.0
+"""Pods take longer than a process."""
 
 
 class LoadError(Explained, RuntimeError):
@@ -58,7 +59,7 @@ class LoadProcess:
         directory: Path,
         *,
         locust_arguments: Sequence[str] = (),
-        timeout_s: float = READY_TIMEOUT_S,
+        timeout_s: float | None = None,
     ) -> LoadProcess:
         """Start the child and wait until it is ready to send; LoadError where it does not get there.
 
@@ -68,16 +69,19 @@ class LoadProcess:
         directory.mkdir(parents=True, exist_ok=True)
         plan_path, log_path = directory / "load-plan.json", directory / "load.log"
         plan.write(plan_path)
+        if timeout_s is None:
+            timeout_s = READY_TIMEOUT_S if plan.jobs is None else JOBS_READY_S
         try:
             with shared_pipe() as (ready_fd, child_fd):
                 process = start(
-                    locust_command(*locust_arguments),
+                    locust_command(*locust_arguments) if plan.jobs is None else program(Program.LOAD_JOBS),
                     log_path,
                     stdin=True,
                     cwd=directory,
                     # Its home is its folder: somebody's ~/.locust.conf or LOCUST_RUN_TIME must not shape a drill.
+                    # Who reaches a cluster may need all that a kubeconfig's login program does.
                     env={
-                        **bare_environment(directory.resolve()),
+                        **(bare_environment(directory.resolve()) if plan.jobs is None else user_environment()),
                         PLAN: str(plan_path.resolve()),
                         READY_FD: str(child_fd),
                         **{name: os.environ[name] for name in _secrets_of(plan) if name in os.environ},
@@ -133,8 +137,10 @@ class LoadProcess:
     async def wait(self) -> int:
         return await asyncio.shield(self._watch)
 
-    async def stop(self, timeout_s: float = STOP_TIMEOUT_S) -> int:
+    async def stop(self, timeout_s: float | None = None) -> int:
         """End the child: asked first, so that it flushes, then killed. Returns its exit code."""
+        if timeout_s is None:
+            timeout_s = STOP_TIMEOUT_S if self._plan.jobs is None else JOBS_STOP_S
         self._process.signal_group(signal.SIGTERM)
         try:
             return await asyncio.wait_for(self.wait(), timeout_s)

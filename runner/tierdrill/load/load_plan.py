@@ -85,7 +85,8 @@ class LoadPlan:
     `base_path` is put before each path in place of /v1. `connection` says how to log in (`credentials.ServerLogin`); it
     holds places of secrets only. `response_headers` names the header of each signal that there is, `rejected` which
     answers are rejections, and why (`status`, and a `header` and its `value` or None, `reason`). With `golden_s` the
-    answers of the first so many seconds are the right ones, where a prompt was answered twice and alike.
+    answers of the first so many seconds are the right ones, where a prompt was answered twice and alike. `jobs` names
+    the run and the cluster (as its ledger does) whose Jobs send it in this process's place.
     """
 
     targets: tuple[str, ...]
@@ -103,6 +104,7 @@ class LoadPlan:
     response_headers: Mapping[str, str] = field(default_factory=lambda: dict(LAB_HEADERS))
     rejected: tuple[Mapping[str, Any], ...] = ()
     golden_s: float | None = None
+    jobs: Mapping[str, Any] | None = None
 
     def write(self, path: Path) -> None:
         path.write_text(json.dumps(asdict(self), indent=1, allow_nan=False), encoding="utf-8")

@@ -259,6 +259,7 @@ class OpenLoop(FastHttpUser):  # type: ignore[misc]
         distributed = isinstance(runner, WorkerRunner)
         index, count = 0, 1
         if distributed:
+            control.announce(connections=opened)
             runner.send_message("tierdrill-warm")
             message = State.go.get()
             start_at: float | None = message["start_at"]

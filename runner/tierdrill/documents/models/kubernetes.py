@@ -95,6 +95,18 @@ class Power(Part):
     boots_within: Duration = 600.0
 
 
+class LoadJobs(Part):
+    """Load that is sent by Jobs in the cluster, a master and so many `workers`, rather than from where tierdrill runs.
+
+    `image` has tierdrill itself, and `python` of it is the interpreter that does. `url` is what the environment's
+    `load.url` is called there, where that is something else.
+    """
+
+    image: PodImage
+    workers: int = Field(default=2, ge=1, le=100)
+    url: str | None = Field(default=None, examples=["http://gateway.serving.svc:8080/v1"])
+
+
 class Choice(Part):
     """Which object a name stands for: one by its real name, the `pick`-th node that hosts pods of a tier, or the
     `pick`-th that serves a model. Of a GPU's name (`node-2/0`): the GPU of that node that serves the model.
@@ -116,7 +128,8 @@ class KubernetesSettings(Part):
 
     `tiers` says which pods serve each tier, `models` which of those have which labels, where a tier has several models;
     a model without labels there has the label tierdrill.io/model with its name. `exporter` is what tells the GPUs'
-    state on each node. `names` gives nodes, replicas and gateways the names that drills use, beside the usual ones.
+    state on each node. With `load` it is Jobs that send the load. `names` gives nodes, replicas and gateways the names
+    that drills use, beside the usual ones.
     `external_repair` are tools that replace nodes which are not ready, and after what time: no node is taken away for
     longer.
     """
@@ -135,6 +148,7 @@ class KubernetesSettings(Part):
     exporter: Pods | None = None
     gpu: Gpus = Gpus()
     power: Power | None = None
+    load: LoadJobs | None = None
     external_repair: dict[str, Duration] = Field(default_factory=dict)
     silence_alerts: bool = False
     names: dict[str, Choice] = Field(default_factory=dict)

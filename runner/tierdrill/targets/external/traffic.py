@@ -16,12 +16,9 @@ CONNECTION = {
 
 def for_platform(plan: LoadPlan, load: LoadConnection, warm_up_s: float) -> LoadPlan:
     """The plan with everything that the environment's document says about load."""
-    parts = urlsplit(load.url)
     told = {name: header for name, header in load.response_headers if header is not None}
     return replace(
-        plan,
-        targets=(urlunsplit((parts.scheme, parts.netloc, "", "", "")),),
-        base_path=parts.path.rstrip("/"),
+        sent_to(plan, load.url),
         connection=load.model_dump(include=CONNECTION),
         response_headers=told,
         rejected=tuple(rule.model_dump() for rule in load.rejected),
@@ -29,6 +26,13 @@ def for_platform(plan: LoadPlan, load: LoadConnection, warm_up_s: float) -> Load
         streams=tuple(_stream(stream, load) for stream in plan.streams),
         connect_timeout_s=CONNECT_S,
     )
+
+
+def sent_to(plan: LoadPlan, url: str) -> LoadPlan:
+    """The plan for another address of the same platform, which ends where its paths begin (.../v1)."""
+    parts = urlsplit(url)
+    target = urlunsplit((parts.scheme, parts.netloc, "", "", ""))
+    return replace(plan, targets=(target,), base_path=parts.path.rstrip("/"))
 
 
 def _stream(stream: StreamPlan, load: LoadConnection) -> StreamPlan:

@@ -25,6 +25,7 @@ from tierdrill.targets.kubernetes.connect import Cluster, path_of
 from tierdrill.targets.kubernetes.exec_stream import ExecStream
 from tierdrill.targets.kubernetes.kubernetes_fault import Place, find, label_value
 from tierdrill.targets.kubernetes.ledger_map import RunMap
+from tierdrill.targets.kubernetes.manifests.warden import off_nodes
 from tierdrill.targets.kubernetes.permissions import may
 from tierdrill.targets.kubernetes.warden_program import AGENT, PART_LABEL, RUN_LABEL
 
@@ -106,10 +107,8 @@ def agent_pod(settings: KubernetesSettings, run: str, node: str | None, avoid: t
     if node is not None:
         spec["containers"][0]["startupProbe"] = AT_WORK | {"exec": {"command": _called(image.python, "--connect")}}
         spec |= {"hostPID": True, "nodeName": node, "tolerations": [{"operator": "Exists"}]}
-    elif avoid:
-        fields = [{"key": "metadata.name", "operator": "NotIn", "values": [one]} for one in avoid]
-        terms = {"nodeSelectorTerms": [{"matchFields": fields}]}
-        spec["affinity"] = {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": terms}}
+    else:
+        spec |= off_nodes(avoid)
     where = node if node is not None else "not " + ",".join(sorted(avoid))
     metadata = {
         "name": f"{part}-{hashlib.sha256(f'{run} {where}'.encode()).hexdigest()[:10]}",
@@ -282,7 +281,7 @@ def started(place: Place, run: str, pod: dict[str, Any]) -> None:
     cluster, namespace, name = place.cluster, place.settings.namespace, pod["metadata"]["name"]
     path = path_of("pods", namespace, name)
     if find(cluster, path) is None:
-        owners = _owners_of(cluster, namespace, run)
+        owners = owners_of(cluster, namespace, run)
         with _refusals(f"the pod {namespace}/{name}"):
             body = {"apiVersion": "v1", "kind": "ConfigMap", "data": program()}
             body["metadata"] = {"name": _program_name(run), "labels": {RUN_LABEL: label_value(run)}, **owners}
@@ -291,7 +290,7 @@ def started(place: Place, run: str, pod: dict[str, Any]) -> None:
     give_up = time.monotonic() + READY_S
     while True:
         found = find(cluster, path)
-        why = "it is gone" if found is None else _keeps(found)
+        why = "it is gone" if found is None else keeps(found)
         if not why:
             return
         if found is None or time.monotonic() >= give_up or why.startswith(IMAGE_TROUBLE):
@@ -299,7 +298,7 @@ def started(place: Place, run: str, pod: dict[str, Any]) -> None:
         time.sleep(POLL_S)
 
 
-def _owners_of(cluster: Cluster, namespace: str, run: str) -> dict[str, Any]:
+def owners_of(cluster: Cluster, namespace: str, run: str) -> dict[str, Any]:
     """With the run's ConfigMap goes what it owns; RunOver where it has gone."""
     book = RunMap(cluster, namespace, run)
     found = book.read()
@@ -325,7 +324,7 @@ def _made(cluster: Cluster, path: str, body: dict[str, Any]) -> None:
             raise
 
 
-def _keeps(found: Mapping[str, Any]) -> str:
+def keeps(found: Mapping[str, Any]) -> str:
     """What keeps a pod from running; "" where it runs."""
     status = found.get("status") or {}
     if status.get("phase") in ("Failed", "Succeeded") or "deletionTimestamp" in found["metadata"]:

@@ -12,7 +12,7 @@ from tierdrill.targets.kubernetes import actor_watch, gateway_admin, lease, ledg
 from tierdrill.targets.kubernetes.actor_watch import looking_for
 from tierdrill.targets.kubernetes.connect import Cluster
 from tierdrill.targets.kubernetes.fault_port import faults_of
-from tierdrill.targets.kubernetes.manifests import warden_job
+from tierdrill.targets.kubernetes.manifests import load_jobs, warden_job
 from tierdrill.targets.kubernetes.permissions import Permission, may, merged, reading
 
 WATCHING = (*may("nodes", "watch"), *may("pods", "get", "watch", scope="drilled"))
@@ -32,7 +32,8 @@ def needed(
     faults = (one for kind in kinds if kind in known for one in known[kind].needs)
     told = settings.gateways is not None and settings.gateways.admin is not None
     gateways = gateway_admin.NEEDS if told else ()
-    return merged((*reading(settings), *OF_EVERY_RUN, *gateways, *faults, *looking_for(custom_resources)))
+    jobs = load_jobs.NEEDS if settings.load is not None else ()
+    return merged((*reading(settings), *OF_EVERY_RUN, *jobs, *gateways, *faults, *looking_for(custom_resources)))
 
 
 def denied(cluster: Cluster, settings: KubernetesSettings, permissions: Iterable[Permission]) -> tuple[str, ...]:

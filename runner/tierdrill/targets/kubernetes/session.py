@@ -14,9 +14,11 @@ from typing import Any
 from tierdrill.history.events import Event, event
 from tierdrill.history.kinds.response_kinds import MonitoringGap
 from tierdrill.history.kinds.run_kinds import PlatformState, RunNote
+from tierdrill.load.load_plan import LoadPlan
 from tierdrill.process.signals import StopSignal
 from tierdrill.targets.base import Finding, Inventory, Opening, RemedyPort, TargetError
 from tierdrill.targets.external.session import ExternalSession
+from tierdrill.targets.external.traffic import sent_to
 from tierdrill.targets.kubernetes.actor_watch import ActorWatch
 from tierdrill.targets.kubernetes.agents import agent_pod, started
 from tierdrill.targets.kubernetes.cluster_place import Place, described
@@ -245,6 +247,13 @@ class KubernetesSession(ExternalSession):
     def _wake(self) -> None:
         with contextlib.suppress(RuntimeError):  # the run is over
             self._loop.call_soon_threadsafe(self._woken.set)
+
+    def traffic(self, plan: LoadPlan, warm_up_s: float) -> LoadPlan:
+        told, plan = self._settings.load, super().traffic(plan, warm_up_s)
+        if told is None:
+            return plan
+        jobs = {"place": self.place, "run": self._opening.run, "avoid": self._faulted_nodes()}
+        return replace(sent_to(plan, told.url) if told.url is not None else plan, jobs=jobs)
 
     async def settings(self, what: str) -> Mapping[str, Mapping[str, Any]]:
         if self._admin is None:

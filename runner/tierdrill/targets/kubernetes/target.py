@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tierdrill.faults.kind import kinds_in
-from tierdrill.faults.kinds import router_fail_closed, telemetry_loss
+from tierdrill.faults.kinds import load_surge, router_fail_closed, telemetry_loss
 from tierdrill.faults.registry import KINDS
 from tierdrill.remedies.remedy_registry import REMEDIES
 from tierdrill.targets.base import FaultOrder, Mechanism, Opening, Preview, Session
@@ -25,7 +25,8 @@ NO_IMAGE = "the environment has no kubernetes.image, with a Python for the pod o
 NO_AGENT = "the environment forbids privileged pods on nodes (kubernetes.agent: forbidden)"
 NO_PICKER = "the environment has neither kubernetes.gateways.picker, which says which pods those are, nor an admin"
 NO_EXPORTER = "the environment has no kubernetes.exporter, which says which pods those are"
-PICKER_LOST, EXPORTER_LOST = router_fail_closed.KIND.kind, telemetry_loss.KIND.kind
+NO_SURGE = "load that Jobs send (kubernetes.load) keeps to its schedule"
+PICKER_LOST, EXPORTER_LOST, SURGE = router_fail_closed.KIND.kind, telemetry_loss.KIND.kind, load_surge.KIND.kind
 
 
 class KubernetesTarget:
@@ -61,6 +62,8 @@ class KubernetesTarget:
             if cluster.gateways is None or cluster.gateways.admin is None:
                 lacks["gateway"] = NO_ADMIN
                 sabotages["flags_off"] = NO_ADMIN
+            if cluster.load is not None:
+                faults[SURGE] = NO_SURGE
             if cluster.exporter is None:
                 faults |= dict.fromkeys({*by_exporter, EXPORTER_LOST}, NO_EXPORTER)
                 lacks["exporter"] = sabotages["freeze_exporter"] = NO_EXPORTER

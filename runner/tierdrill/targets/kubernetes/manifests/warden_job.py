@@ -24,6 +24,14 @@ RESOURCES = {"requests": {"cpu": "100m", "memory": "24Mi"}, "limits": {"memory":
 Json = dict[str, Any]
 
 
+def off_nodes(names: Iterable[str]) -> Json:
+    """What keeps a pod off the nodes of these names, as a part of its spec."""
+    values = sorted(names)
+    term = {"matchFields": [{"key": "metadata.name", "operator": "NotIn", "values": [one]} for one in values]}
+    affinity = {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [term]}}}
+    return {"affinity": affinity} if values else {}
+
+
 def warden_job(
     image: PodImage,
     name: str,
@@ -46,15 +54,12 @@ def warden_job(
         resources=RESOURCES,
         volumeMounts=[{"name": "program", "mountPath": PROGRAM_FOLDER, "readOnly": True}],
     )
-    nodes = sorted(avoid)
-    term = {"matchFields": [{"key": "metadata.name", "operator": "NotIn", "values": [one]} for one in nodes]}
-    affinity = {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [term]}}}
     lost = ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable")
     pod = {
         "serviceAccountName": WARDEN,
         "restartPolicy": "OnFailure",
         "terminationGracePeriodSeconds": 2,
-        **({"affinity": affinity} if nodes else {}),
+        **off_nodes(avoid),
         "tolerations": [
             *(
                 {"key": key, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": TOLERATION_S}
