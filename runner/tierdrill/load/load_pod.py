@@ -28,6 +28,8 @@ from tierdrill.load.load_plan import plan_of
 from tierdrill.load.sample_writer import Sample
 
 ORDER_BYTES_MAX = 8 << 20
+STOP_S = 4.0
+"""A master lets its workers go first."""
 
 
 def main() -> int:
@@ -93,7 +95,7 @@ async def _obey(told: asyncio.StreamReader, load: LoadProcess) -> None:
             await load.go(float(line[1]))
         elif line[0] == b"stop":
             break
-    await load.stop()
+    await load.stop(STOP_S)
 
 
 def _say(letter: str, text: str) -> None:
