@@ -624,6 +624,14 @@ class TestSheddingAndTelemetry:
         check_scenario(tmp_path, every, fired if fires else never(alert, 1, 39))
 
     @pytest.mark.parametrize("name", ["TelemetryAbsent", "RouterDown"])
+    def test_a_gateways_pod_that_was_replaced_is_missed_by_nobody(self, tmp_path: Path, name: str) -> None:
+        every = self._all()
+        before, after = (f'tierdrill_inflight{{gateway="{one}",tier="critical"}}' for one in ("gateway-b", "gateway-9"))
+        every[before] = between(20, TOTAL_S, TOTAL_S, None, 0)
+        every[after] = between(0, 19, TOTAL_S, None, 0)
+        check_scenario(tmp_path, every, never(firing(name), 0, 39))
+
+    @pytest.mark.parametrize("name", ["TelemetryAbsent", "RouterDown"])
     def test_a_prometheus_that_has_just_started_misses_nothing(self, tmp_path: Path, name: str) -> None:
         late = {series: between(0, 10, TOTAL_S, None, values[0]) for series, values in self._all().items()}
         check_scenario(tmp_path, late, never(firing(name), 0, 39))

@@ -18,7 +18,7 @@ from tierdrill.faults.kind import FaultKind
 from tierdrill.faults.kind import Parameter as FaultParameter
 from tierdrill.faults.registry import ACTIONS, KINDS, UNDOS, arguments_of
 from tierdrill.history.ledger import Ledger, LedgerError
-from tierdrill.injection.injector import Injector, NotInjected
+from tierdrill.injection.injector import Injector, NotInjected, wait_until
 from tierdrill.injection.undo import undo_fault
 from tierdrill.process.child import shared_pipe, start
 from tierdrill.process.programs import Program, program, user_environment
@@ -80,6 +80,9 @@ def inject_fault(kind: str, parameters: dict[str, Any], lease_s: float | None = 
         allowed = f"expected {SHORTEST_LEASE_S:g} to {LONGEST_LEASE_S:g} seconds"
         raise ActivityFailed(f"got lease_s={lease:g}, {allowed}")
     planned_at = None if _waited else context.inject_at
+    if _waited:
+        # What is prepared long before the planned instant must not let a second fault come before it.
+        wait_until(context.inject_at)
 
     def keeper() -> bool:
         global _waited

@@ -7,6 +7,8 @@ PROMETHEUS_SETTLES = "15s"
 
 MEMORY_OF_SOURCES = "2m"
 """How long a source of metrics that was once seen is missed."""
+AS_A_RULE = 0.9
+"""So many are there as are seen in this share of that time at the most: where pods are replaced, for a moment more."""
 
 NODE_READY_SERIES = 'kube_node_status_condition{condition="Ready",status="true"}'
 _GATEWAYS = "tierdrill_inflight"
@@ -38,8 +40,10 @@ def _by(label: str, series: str, of: str) -> str:
 
 
 def _silent(series: str, label: str, of: str) -> str:
-    """Sources that gave a series lately and give none now."""
+    """Sources that gave a series lately and give none now, and that no other one has come for."""
+    now = f"count(count by ({of}) ({series}))"
     return (
         f"{_by(label, f'last_over_time({series}[{MEMORY_OF_SOURCES}])', of)}"
         f" unless on ({label}) {_by(label, series, of)}"
+        f" and on () (({now} or vector(0)) < quantile_over_time({AS_A_RULE}, {now}[{MEMORY_OF_SOURCES}:]))"
     )

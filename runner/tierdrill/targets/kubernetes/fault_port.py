@@ -100,8 +100,8 @@ class KubernetesPort:
     def _settings(self) -> ClusterSettings:
         place, told = self.place, self.place.settings.gateways
         admin = told.admin if told is not None else None
-        gateways = GatewayAdmin(place.cluster, lambda: place.names, admin) if admin is not None else None
-        return ClusterSettings(dict(place.told), place.cluster, lambda: place.names, gateways)
+        gateways = GatewayAdmin(place.cluster, place.names_now, admin) if admin is not None else None
+        return ClusterSettings(dict(place.told), place.cluster, place.names_now, gateways)
 
     def revert(self, order: FaultOrder) -> str | None:
         if order.kind == REMEDY and UNDO in order.parameters:
