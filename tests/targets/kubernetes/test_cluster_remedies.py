@@ -15,9 +15,11 @@ from tests.targets.kubernetes.conftest import NODES, PODS, RUN, pod
 from tierdrill.conductor.cleanup import undo_all
 from tierdrill.documents.models.kubernetes import KubernetesSettings
 from tierdrill.documents.models.tiers import Tier
+from tierdrill.history.kinds.response_kinds import RemediationSeen
 from tierdrill.history.ledger import Ledger
 from tierdrill.targets.base import GpuState, Inventory, NodeState, RemedyResult, TargetError
 from tierdrill.targets.kubernetes import remedy_port
+from tierdrill.targets.kubernetes.actor_watch import OwnDeeds
 from tierdrill.targets.kubernetes.cluster_settings import ClusterSettings
 from tierdrill.targets.kubernetes.fault_port import KubernetesPort
 from tierdrill.targets.kubernetes.kubernetes_fault import UNDO, asking
@@ -63,6 +65,17 @@ def unschedulable(api: FakeApi) -> bool:
 def test_a_replica_is_made_anew_by_ending_its_pod(action: str, api: FakeApi, port: KubernetesPort) -> None:
     assert do(port, action, replica="assistant-1").ok
     assert left(api) == {"assistant-7d4f-2", "batch-99aa-1", "batch-99aa-2"}
+
+
+def test_what_a_remedy_is_about_to_do_is_known_to_who_watches(api: FakeApi, port: KubernetesPort) -> None:
+    place, deeds = port.place, OwnDeeds()
+    mending = ClusterRemedies(
+        place.cluster, place.settings, _Tiers(), lambda: place.names, lambda: EMPTY, None, deeds  # type: ignore[arg-type]
+    )
+    pod_of_it = api.find(f"{PODS}/assistant-7d4f-1") or {}
+    asyncio.run(mending.remedy("restart-replica", {"replica": "assistant-1"}))
+    seen = RemediationSeen(do="delete", object="assistant-1", uid=pod_of_it["metadata"]["uid"])
+    assert [deeds.ours(seen), deeds.ours(seen)] == [True, False]
 
 
 def test_a_pod_that_was_replaced_meanwhile_is_left_alone(api: FakeApi, port: KubernetesPort) -> None:

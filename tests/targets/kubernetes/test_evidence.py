@@ -8,13 +8,13 @@ import pytest
 
 from tierdrill.history.kinds.response_kinds import RemediationSeen
 from tierdrill.history.kinds.run_kinds import PlatformCondition
+from tierdrill.targets.kubernetes.actor_watch import OwnDeeds
 from tierdrill.targets.kubernetes.evidence import (
     event_sight,
     node_changes,
     node_sight,
     object_changes,
     object_sight,
-    ours,
     pod_changes,
     pod_sight,
     resource_sight,
@@ -103,7 +103,17 @@ def test_a_taint_of_kubernetes_own_is_taken_off_by_itself_and_out_of_service_is_
 def test_what_tierdrill_does_is_ours() -> None:
     writer = field("tierdrill", {"f:spec": {"f:unschedulable": {}}})
     [seen] = done(node(), node(writer, spec={"unschedulable": True}))
-    assert ours(seen)
+    assert OwnDeeds().ours(seen)
+
+
+def test_what_tierdrill_said_before_it_did_it_is_ours_once() -> None:
+    deeds, [uncordoned] = OwnDeeds(), done(node(spec={"unschedulable": True}), node())
+    assert uncordoned.actor == "" and not deeds.ours(uncordoned)
+    deeds.expect("uncordon", uncordoned.uid)
+    assert [deeds.ours(uncordoned), deeds.ours(uncordoned)] == [True, False]
+    deeds.expect("uncordon", uncordoned.uid)
+    deeds.expect("uncordon", uncordoned.uid, -1)
+    assert not deeds.ours(uncordoned)
 
 
 def test_conditions_are_told_as_they_change_and_at_first_those_that_are_not_well() -> None:

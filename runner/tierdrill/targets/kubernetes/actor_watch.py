@@ -8,13 +8,15 @@ import asyncio
 import functools
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from typing import Any
 
 from tierdrill.documents.models.kubernetes import KubernetesSettings
 from tierdrill.history.events import Emit, event
-from tierdrill.history.kinds.response_kinds import WATCH
+from tierdrill.history.kinds.response_kinds import WATCH, RemediationSeen
 from tierdrill.history.kinds.run_kinds import RunNote
 from tierdrill.history.payload import Payload
 from tierdrill.targets.base import TargetError
@@ -68,6 +70,29 @@ def looking_for(kinds: Iterable[str]) -> tuple[Permission, ...]:
     return tuple(one for kind in kinds for one in resource_of(kind).permissions)
 
 
+class OwnDeeds:
+    """What a run does to objects of which the platform will not tell who did it. Any thread may use it."""
+
+    def __init__(self) -> None:
+        self._deeds: Counter[tuple[str, str]] = Counter()
+        self._lock = threading.Lock()
+
+    def expect(self, do: str, uid: str, times: int = 1) -> None:
+        """It is about to be done to the object of that uid; with -1 times it was not done after all."""
+        with self._lock:
+            self._deeds[do, uid] += times
+
+    def ours(self, said: Payload) -> bool:
+        """Whether tierdrill did it itself: its playbooks' steps tell of that. Each deed accounts for one change."""
+        if not isinstance(said, RemediationSeen):
+            return False
+        with self._lock:
+            if self._deeds[said.do, said.uid] > 0:
+                self._deeds[said.do, said.uid] -= 1
+                return True
+        return fnmatchcase(said.actor, evidence.OURS)
+
+
 class ActorWatch:
     """Made inside the event loop. `names` gives the names as they are now; `gap` is told what was not heard of.
 
@@ -82,9 +107,10 @@ class ActorWatch:
         names: Callable[[], NameTable],
         gap: Gap,
         kinds: Iterable[str] = (),
+        deeds: OwnDeeds | None = None,
     ) -> None:
         self._cluster, self._settings, self._names, self._gap = cluster, settings, names, gap
-        self._kinds = tuple(kinds)
+        self._kinds, self._deeds = tuple(kinds), deeds or OwnDeeds()
         self._loop = asyncio.get_running_loop()
         self._changes: asyncio.Queue[tuple[Change, Tell]] = asyncio.Queue()
         self._events = 0
@@ -116,7 +142,7 @@ class ActorWatch:
             while True:
                 change, tell = await self._changes.get()
                 for said in tell(change, self._alias):
-                    if not evidence.ours(said):
+                    if not self._deeds.ours(said):
                         emit(event(said, SOURCE, change.at))
         finally:
             for watch in watches:

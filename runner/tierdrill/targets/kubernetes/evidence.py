@@ -2,7 +2,8 @@
 and custom resources, and what two of one object differ by.
 
 Who changed a field the API tells by its field manager, as long as the field is there: nobody knows who took one away,
-or who deleted or evicted a pod. What tierdrill does itself is left out where its field manager tells.
+or who deleted or evicted a pod. What tierdrill does itself is left out: its field manager tells, or it has said so
+before.
 """
 
 from __future__ import annotations
@@ -11,12 +12,10 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from typing import Any
 
 from tierdrill.history.kinds.response_kinds import RemediationSeen
 from tierdrill.history.kinds.run_kinds import PlatformCondition, PlatformEvent
-from tierdrill.history.payload import Payload
 from tierdrill.targets.kubernetes.records import NodeRecord, PodRecord, node_of, pod_of, seconds
 from tierdrill.targets.kubernetes.remediators import CustomResource, told_label
 
@@ -313,11 +312,6 @@ def event_said(event: EventSight, name: str) -> PlatformEvent:
         count=event.count,
         warning=event.warning,
     )
-
-
-def ours(said: Payload) -> bool:
-    """Whether tierdrill did it itself, where that is told."""
-    return isinstance(said, RemediationSeen) and fnmatchcase(said.actor, OURS)
 
 
 def _seen(do: str, by: Owner, said: str, relisted: bool, own: bool = False, **about: Any) -> RemediationSeen:

@@ -39,8 +39,8 @@ def cordon(cluster: Cluster, ref: ObjectRef) -> str:
     return f"{ref.name} {'is cordoned' if _changed(cluster, ref, changes) else 'was cordoned already'}"
 
 
-def uncordon(cluster: Cluster, ref: ObjectRef) -> str:
-    """Take a cordon of ours back; what was done, in words."""
+def uncordon(cluster: Cluster, ref: ObjectRef) -> bool:
+    """Take a cordon back, and say whether there was one of ours."""
 
     def changes(node: dict[str, Any]) -> list[dict[str, Any]]:
         if CORDONED not in (node["metadata"].get("annotations") or {}):
@@ -48,7 +48,7 @@ def uncordon(cluster: Cluster, ref: ObjectRef) -> str:
         there = [{"op": "remove", "path": "/spec/unschedulable"}] if node["spec"].get("unschedulable") else []
         return [{"op": "remove", "path": _pointer()}, *there]
 
-    return f"{ref.name} {'takes pods again' if _changed(cluster, ref, changes) else 'was not cordoned by tierdrill'}"
+    return _changed(cluster, ref, changes)
 
 
 def uncordoning(ref: ObjectRef) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from tierdrill.remedies.facts import FACTS
 from tierdrill.remedies.remedy_registry import REMEDIES, implemented
 from tierdrill.targets.base import Inventory, RemedyResult, TargetError
+from tierdrill.targets.kubernetes.actor_watch import OwnDeeds
 from tierdrill.targets.kubernetes.api_errors import ApiError
 from tierdrill.targets.kubernetes.cluster_facts import ClusterFacts, named_in
 from tierdrill.targets.kubernetes.connect import Cluster, path_of
@@ -54,9 +55,10 @@ class ClusterRemedies(ClusterFacts):
         names: Callable[[], NameTable],
         look: Callable[[], Inventory],
         admin: GatewayAdmin | None,
+        deeds: OwnDeeds | None = None,
     ) -> None:
         super().__init__(look, names, admin)
-        self._cluster, self._settings = cluster, settings
+        self._cluster, self._settings, self._deeds = cluster, settings, deeds or OwnDeeds()
         self._ranks = {tier.name: tier.rank for tier in tiers.tiers}
 
     async def inventory(self) -> Inventory:
@@ -144,7 +146,11 @@ class ClusterRemedies(ClusterFacts):
 
     async def uncordon(self, arguments: Arguments) -> RemedyResult:
         node = self._names().ref(arguments["node"])
-        return RemedyResult(True, await asyncio.to_thread(uncordon, self._cluster, node))
+        self._deeds.expect("uncordon", node.uid)
+        if await asyncio.to_thread(uncordon, self._cluster, node):
+            return RemedyResult(True, f"{node.name} takes pods again")
+        self._deeds.expect("uncordon", node.uid, -1)
+        return RemedyResult(True, f"{node.name} was not cordoned by tierdrill")
 
     async def drain(self, arguments: Arguments) -> RemedyResult:
         """Cordon, then evict what serves tiers, the least important first; waits as long as budgets forbid it."""
@@ -223,6 +229,7 @@ class ClusterRemedies(ClusterFacts):
 
     def _deleted(self, name: str, pod: ObjectRef, at_once: bool = True) -> RemedyResult:
         options = {"preconditions": {"uid": pod.uid}} | ({"gracePeriodSeconds": 0} if at_once else {})
+        self._deeds.expect("delete", pod.uid)
         try:
             self._cluster.send("DELETE", path_of("pods", pod.namespace, pod.name), options)
         except ApiError as error:
@@ -273,9 +280,11 @@ class ClusterRemedies(ClusterFacts):
             "kind": "Eviction",
             "metadata": {"name": pod.name, "namespace": pod.namespace},
         }
+        self._deeds.expect("evict", pod.uid)
         try:
             self._cluster.send("POST", path_of("pods", pod.namespace, pod.name, "eviction"), body)
         except ApiError as error:
+            self._deeds.expect("evict", pod.uid, -1)
             if error.status == GONE:
                 return None
             if error.status == TOO_MANY and BUDGET in error.causes:

@@ -19,7 +19,7 @@ from tierdrill.process.signals import StopSignal
 from tierdrill.targets.base import Finding, Inventory, Opening, RemedyPort, TargetError
 from tierdrill.targets.external.session import ExternalSession
 from tierdrill.targets.external.traffic import sent_to
-from tierdrill.targets.kubernetes.actor_watch import ActorWatch
+from tierdrill.targets.kubernetes.actor_watch import ActorWatch, OwnDeeds
 from tierdrill.targets.kubernetes.agents import agent_pod, started
 from tierdrill.targets.kubernetes.cluster_place import Place, described
 from tierdrill.targets.kubernetes.cluster_settings import ClusterSettings
@@ -79,7 +79,8 @@ class KubernetesSession(ExternalSession):
         self._view = ClusterView(
             self.cluster, self._settings, opening.tiers, opening.workloads, self._changed, self._silent
         )
-        self._actors = ActorWatch(self.cluster, self._settings, self.names, self._silent, opening.observed)
+        self._deeds = OwnDeeds()
+        self._actors = ActorWatch(self.cluster, self._settings, self.names, self._silent, opening.observed, self._deeds)
         told = self._settings.gateways.admin if self._settings.gateways is not None else None
         self._admin = None if told is None else GatewayAdmin(self.cluster, self.names, told)
         self._answering: dict[str, str] = {}
@@ -200,7 +201,7 @@ class KubernetesSession(ExternalSession):
 
     def remedies(self, run: str, lease_s: float) -> RemedyPort:
         port = ClusterRemedies(
-            self.cluster, self._settings, self._opening.tiers, self.names, self.inventory, self._admin
+            self.cluster, self._settings, self._opening.tiers, self.names, self.inventory, self._admin, self._deeds
         )
         settings = ClusterSettings(self.place, self.cluster, self.names, self._admin)
         return RemedyLedger(port, settings, self._opening.home, run, lease_s)
