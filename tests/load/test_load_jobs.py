@@ -25,11 +25,11 @@ from tierdrill.load.load_plan import LoadPlan
 from tierdrill.load.sample_tail import ReportTail, SampleTail
 from tierdrill.process.programs import Program, program
 from tierdrill.targets.base import TargetError
-from tierdrill.targets.kubernetes import load_jobs
+from tierdrill.targets.kubernetes import cluster_load
+from tierdrill.targets.kubernetes.cluster_load import ClusterLoad, carried
 from tierdrill.targets.kubernetes.exec_stream import Ended
-from tierdrill.targets.kubernetes.load_jobs import ClusterLoad, carried
 from tierdrill.targets.kubernetes.manifests.load_jobs import MASTER, WORKER
-from tierdrill.targets.kubernetes.undo_program import PART_LABEL
+from tierdrill.targets.kubernetes.warden_program import PART_LABEL
 
 pytestmark = pytest.mark.lab
 RUN = "slow-link-1"
@@ -114,7 +114,7 @@ def place(monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalPlace]:
     """Ends every process that is left."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
-        monkeypatch.setattr(load_jobs, "PORT", probe.getsockname()[1])
+        monkeypatch.setattr(cluster_load, "PORT", probe.getsockname()[1])
     made = LocalPlace()
     yield made
     for stream in made.cluster.streams:
@@ -161,7 +161,7 @@ def test_they_end_when_they_are_asked(server: ModelServer, place: LocalPlace, tm
 def test_a_pod_whose_clock_is_off_is_refused(
     server: ModelServer, place: LocalPlace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(load_jobs, "CLOCK_OFF_S", -1.0)
+    monkeypatch.setattr(cluster_load, "CLOCK_OFF_S", -1.0)
     load = _load(_planned(tmp_path, server, 2.0), place)
     with pytest.raises(TargetError, match=f"pod {MASTER}-0: its node's clock is off this machine's by"):
         load.start()

@@ -7,7 +7,7 @@ PROMETHEUS_SETTLES = "15s"
 
 MEMORY_OF_SOURCES = "2m"
 """How long a source of metrics that was once seen is missed."""
-AS_A_RULE = 0.9
+AS_A_RULE, LOOKS_EVERY = 0.9, "2s"
 """So many are there as are seen in this share of that time at the most: where pods are replaced, for a moment more."""
 
 NODE_READY_SERIES = 'kube_node_status_condition{condition="Ready",status="true"}'
@@ -45,5 +45,5 @@ def _silent(series: str, label: str, of: str) -> str:
     return (
         f"{_by(label, f'last_over_time({series}[{MEMORY_OF_SOURCES}])', of)}"
         f" unless on ({label}) {_by(label, series, of)}"
-        f" and on () (({now} or vector(0)) < quantile_over_time({AS_A_RULE}, {now}[{MEMORY_OF_SOURCES}:]))"
+        f" and on () (({now} or vector(0)) < quantile_over_time({AS_A_RULE}, {now}[{MEMORY_OF_SOURCES}:{LOOKS_EVERY}]))"
     )

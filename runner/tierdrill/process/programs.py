@@ -33,7 +33,7 @@ class Program(StrEnum):
     NODE = "tierdrill.lab.node.node_program"
     REPLICA = "tierdrill.lab.replica.replica_program"
     POWER_CYCLE = "tierdrill.targets.kubernetes.power"
-    LOAD_JOBS = "tierdrill.targets.kubernetes.load_jobs"
+    LOAD_JOBS = "tierdrill.targets.kubernetes.cluster_load"
     LOAD_POD = "tierdrill.load.load_pod"
     LOCUST = "locust"
 

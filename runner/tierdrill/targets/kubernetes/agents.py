@@ -25,7 +25,7 @@ from tierdrill.targets.kubernetes.connect import Cluster, path_of
 from tierdrill.targets.kubernetes.exec_stream import ExecStream
 from tierdrill.targets.kubernetes.kubernetes_fault import Place, find, label_value
 from tierdrill.targets.kubernetes.ledger_map import RunMap
-from tierdrill.targets.kubernetes.manifests.warden import off_nodes
+from tierdrill.targets.kubernetes.manifests.warden_job import off_nodes
 from tierdrill.targets.kubernetes.permissions import may
 from tierdrill.targets.kubernetes.warden_program import AGENT, PART_LABEL, RUN_LABEL
 

@@ -8,9 +8,9 @@ from typing import Any
 from tierdrill.documents.models.kubernetes import LoadJobs
 from tierdrill.process.programs import Program
 from tierdrill.targets.kubernetes.manifests.pod_runtime import NOBODY, PodRuntime
-from tierdrill.targets.kubernetes.manifests.warden import off_nodes
+from tierdrill.targets.kubernetes.manifests.warden_job import off_nodes
 from tierdrill.targets.kubernetes.permissions import may
-from tierdrill.targets.kubernetes.undo_program import PART_LABEL
+from tierdrill.targets.kubernetes.warden_program import PART_LABEL
 
 Json = dict[str, Any]
 MASTER, WORKER = "load-master", "load-worker"

@@ -33,7 +33,7 @@ from tierdrill.targets.kubernetes.connect import path_of
 from tierdrill.targets.kubernetes.exec_stream import ExecStream
 from tierdrill.targets.kubernetes.kubernetes_fault import label_value
 from tierdrill.targets.kubernetes.manifests.load_jobs import CONTAINER, MASTER, WORKER, load_jobs, runtime_of
-from tierdrill.targets.kubernetes.undo_program import PART_LABEL, RUN_LABEL
+from tierdrill.targets.kubernetes.warden_program import PART_LABEL, RUN_LABEL
 
 PODS_WITHIN_S, READY_WITHIN_S, POLL_S = 90.0, 45.0, 0.3
 MARGIN_S = 300.0
