@@ -135,7 +135,8 @@ def test_documents_of_a_cluster_are_checked_without_its_client(tmp_path: Path) -
         "import sys\n"
         "from pathlib import Path\n"
         "from tierdrill.cli.drill_documents import read\n"
-        "catalogue, problems = read(Path('.'), [Path('tests/cluster/environment.yaml')])\n"
+        "files = [Path('tests/cluster', f'{name}.yaml') for name in ('environment', 'tiers', 'workloads')]\n"
+        "catalogue, problems = read(Path('.'), files)\n"
         "assert not problems and 'cluster' in catalogue.environments, problems\n"
         "sys.exit(' '.join(sorted({'kubernetes', 'websocket'} & set(sys.modules))) or 0)\n"
     )

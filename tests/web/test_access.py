@@ -269,7 +269,8 @@ def test_a_cluster_of_the_catalogue_is_halted_and_resumed_with_the_home(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     catalogue = catalogue_with(tmp_path / "catalogue")
-    shutil.copy(ROOT / "tests" / "cluster" / "environment.yaml", catalogue / "drills" / "platform" / "cluster.yaml")
+    for name, there in (("environment", "cluster"), ("tiers", "their-tiers"), ("workloads", "their-models")):
+        shutil.copy(ROOT / "tests" / "cluster" / f"{name}.yaml", catalogue / "drills" / "platform" / f"{there}.yaml")
     said: list[str | None] = []
 
     class Lease:

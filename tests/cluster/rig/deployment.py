@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import secrets
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from .programs import say
 
 CHECKOUT = Path(__file__).parents[3]
 ENVIRONMENT = Path(__file__).parent.parent / "environment.yaml"
+BESIDE = tuple(ENVIRONMENT.with_name(f"{name}.yaml") for name in ("tiers", "workloads"))
 SERVICES = "10.96.77.0/28"
 ROLLED_OUT_WITHIN_S = 180
 
@@ -62,6 +64,8 @@ def write_environment(instance: Instance, uid: str) -> Path:
         text = text.replace(old, new)
     path = instance.folder / "environment.yaml"
     path.write_text(text)
+    for other in BESIDE:
+        shutil.copy(other, path.parent)
     return path
 
 

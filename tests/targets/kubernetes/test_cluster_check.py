@@ -12,6 +12,9 @@ import yaml
 from tests.cli.support import ROOT, Done, tierdrill
 from tests.kubernetes_api import KUBE_SYSTEM, FakeApi, Refusal
 from tests.targets.kubernetes.conftest import ALLOWED, NODES, PODS, pod
+from tierdrill.documents.models.kubernetes import KubernetesSettings
+from tierdrill.targets.base import SABOTAGE
+from tierdrill.targets.kubernetes.drill_permissions import needed
 
 
 @pytest.fixture
@@ -33,6 +36,7 @@ def document(api: FakeApi, kubeconfig: Path, tmp_path: Path) -> dict[str, Any]:
              for tier in ("critical", "standard", "best-effort")}  # fmt: skip
     word = ["echo", "{node}"]
     document: dict[str, Any] = yaml.safe_load((ROOT / "tests" / "cluster" / "environment.yaml").read_text())
+    document |= {"tiers": "serving", "workloads": "models"}
     document["kubernetes"] = {
         "kubeconfig": str(kubeconfig),
         "context": "fake",
@@ -240,6 +244,13 @@ def test_rbac_names_the_nodes_and_gives_no_more_than_is_needed(
         api.change(f"{NODES}/worker-{number}", lambda one: one["metadata"].update(labels={}))
     refused = ask(document, tmp_path, "kubernetes", "rbac", "--for", "node-loss")
     assert refused.code == 2 and "no node has opted in" in refused.err
+
+
+def test_a_frozen_exporter_needs_what_its_fault_needs(document: dict[str, Any]) -> None:
+    settings = KubernetesSettings.model_validate(document["kubernetes"])
+    more = set(needed(settings, [SABOTAGE])) - set(needed(settings, []))
+    assert {one.scope for one in more} == {"exporter"}
+    assert {str(one) for one in more} == {"get pods/exec", "create pods/exec", "get pods/proxy"}
 
 
 def test_the_capacity_of_tiers_is_that_of_the_clusters_replicas(document: dict[str, Any], tmp_path: Path) -> None:

@@ -126,8 +126,8 @@ class Environment(Part):
     `region` is where its requests go and its samples are kept; a tier whose `data_residency` leaves it out has no load
     here. Pages go to a stub that speaks PagerDuty's Events v2, never to a person. `target: external` is a platform that
     somebody else runs: `load` and `monitoring` say where it is reached, `names` what there is, and `pace` by how much
-    its drills are slower than the lab's: it multiplies their phases, their `within`, the moments of their load shapes
-    and the windows of their guardrails. `drills` gives a single one other deadlines.
+    its drills are slower than the lab's: it multiplies their phases, their `within`, the moments of their load shapes,
+    the windows of their guardrails and how long a refusal may take. `drills` gives a single one other deadlines.
     `target: kubernetes` is a cluster, which `kubernetes` describes; load, monitoring and pace are as with external.
     """
 
