@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -84,8 +85,11 @@ def test_it_keeps_its_home_and_never_runs_beside_itself(catalogue: Path) -> None
     assert [one["claimName"] for one in claims if one] == [objects["PersistentVolumeClaim"]["metadata"]["name"]]
     (container,) = pod_of(objects)["containers"]
     assert {"name": "secret-0", "mountPath": "/run/secrets/prometheus", "readOnly": True} in container["volumeMounts"]
-    kept = printed(catalogue, "--claim", "drills")
+    kept = printed(catalogue, "--claim", "drills", "--host-python")
     assert "PersistentVolumeClaim" not in kept
+    mounted = {one["hostPath"]["path"] for one in pod_of(kept)["volumes"] if "hostPath" in one}
+    assert pod_of(kept)["containers"][0]["command"][0] == sys.executable
+    assert any(Path(sys.prefix).is_relative_to(folder) for folder in mounted)
 
 
 @pytest.mark.parametrize(

@@ -169,7 +169,8 @@ def cleanup(here: Surroundings, environment: str | None, dry_run: bool, as_json:
 @command.command("cronjob")
 @click.argument("calendars", metavar="CALENDAR...", nargs=-1, required=True, shell_complete=complete_calendar)
 @environment_option(CHOSEN)
-@click.option("--image", required=True, help="Image with tierdrill.")
+@click.option("--image", required=True, help="Image with tierdrill; with --host-python any image the nodes have.")
+@click.option("--host-python", is_flag=True, help="Mount this machine's Python and programs into the pod.")
 @click.option("--every", type=click.Choice(["1", "2", "5", "10", "15", "20", "30"]), default="10", show_default=True,
               help="How often it looks for what is due, in minutes.")  # fmt: skip
 @click.option("--claim", metavar="NAME", help="PersistentVolumeClaim for its home [default: a new one].")
@@ -182,6 +183,7 @@ def cronjob(
     calendars: tuple[str, ...],
     environment: str | None,
     image: str,
+    host_python: bool,
     every: str,
     claim: str | None,
     secrets: tuple[tuple[str, str], ...],
@@ -210,7 +212,7 @@ def cronjob(
         _refuse_elsewhere(catalogue, calendar, name)
     documents = [*(catalogue_files(here.catalogue) or ()), *(here.catalogue / "drills").rglob("*.ics")]
     files = {str(path.relative_to(here.catalogue)): path.read_text(encoding="utf-8") for path in sorted(documents)}
-    options = CronJobOptions(image, int(every), calendars, claim, secrets, suspend)
+    options = CronJobOptions(image, int(every), calendars, claim, secrets, suspend, host_python)
     objects = cronjob_objects(settings, files, options)
     click.echo(yaml.safe_dump_all(objects, sort_keys=False, width=120, explicit_start=True), nl=False)
 
@@ -231,13 +233,17 @@ def _refuse_elsewhere(catalogue: Catalogue, calendar: str, environment: str) -> 
 def _asked_for(
     here: Surroundings, drills: tuple[str, ...], environment: str
 ) -> tuple[list[str] | None, tuple[str, ...]]:
-    """The kinds of fault that these drills inject (None without drills), and of custom resources that they look for."""
+    """The kinds of fault that these drills inject (None without drills), with SABOTAGE where one of their sabotages
+    needs what a fault does, and the kinds of custom resources that they look for.
+    """
     from tierdrill.documents.reading.fault_actions import calls
+    from tierdrill.targets.base import SABOTAGE
 
     settings = [changed_setting(here.catalogue, drill, (), (), environment) for drill in drills]
     found = (call.fault.kind for one in settings for call in calls(one.experiment) if call.section == "method")
     seen_by = (kind for one in settings for kind in one.custom_resources)
-    return list(dict.fromkeys(found)) if drills else None, tuple(dict.fromkeys(seen_by))
+    cut = (SABOTAGE for one in settings for each in one.drill.sabotages if each.do.freeze_exporter is not None)
+    return list(dict.fromkeys((*found, *cut))) if drills else None, tuple(dict.fromkeys(seen_by))
 
 
 def _show(found: ClusterCheck) -> None:

@@ -8,7 +8,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from tierdrill.documents.models.kubernetes import KubernetesSettings
-from tierdrill.targets.kubernetes import actor_watch, gateway_admin, lease, ledger_map, remedy_port
+from tierdrill.targets.base import SABOTAGE
+from tierdrill.targets.kubernetes import actor_watch, gateway_admin, lease, ledger_map, remedy_port, sabotage_fault
 from tierdrill.targets.kubernetes.actor_watch import looking_for
 from tierdrill.targets.kubernetes.connect import Cluster
 from tierdrill.targets.kubernetes.fault_port import faults_of
@@ -28,7 +29,7 @@ def needed(
     """
     if kinds is None:
         return merged(reading(settings))
-    known = faults_of(settings)
+    known = {**faults_of(settings), SABOTAGE: sabotage_fault.FAULT}
     faults = (one for kind in kinds if kind in known for one in known[kind].needs)
     told = settings.gateways is not None and settings.gateways.admin is not None
     gateways = gateway_admin.NEEDS if told else ()

@@ -126,5 +126,6 @@ FAULT = KubernetesFault(
     _is_cut,
     _is_back,
     "runner",
-    revert=_give_back,
+    emulated_gpu_fault.NEEDS,
+    _give_back,
 )

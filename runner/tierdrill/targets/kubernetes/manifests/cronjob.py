@@ -13,7 +13,7 @@ from typing import Any
 from tierdrill.documents.models.kubernetes import KubernetesSettings
 from tierdrill.process.programs import Program
 from tierdrill.targets.base import TargetError
-from tierdrill.targets.kubernetes.manifests.pod_runtime import NOBODY, PodRuntime
+from tierdrill.targets.kubernetes.manifests.pod_runtime import NOBODY, PodRuntime, host_python
 from tierdrill.targets.kubernetes.manifests.rbac import LABELS, RUNNER
 
 Json = dict[str, Any]
@@ -30,7 +30,8 @@ RESOURCES = {"requests": {"cpu": "1", "memory": "512Mi"}, "limits": {"memory": "
 @dataclass(frozen=True)
 class CronJobOptions:
     """It looks for what is due `every` so many minutes; `secrets` are names of Secrets with the folders that the
-    documents expect them in; a `claim` for its home is made unless it is named.
+    documents expect them in; a `claim` for its home is made unless it is named. With `own_python` it runs this
+    machine's Python, mounted into the image.
     """
 
     image: str
@@ -39,6 +40,7 @@ class CronJobOptions:
     claim: str | None = None
     secrets: Sequence[tuple[str, str]] = ()
     suspend: bool = False
+    own_python: bool = False
 
 
 def cronjob_objects(settings: KubernetesSettings, documents: Mapping[str, str], options: CronJobOptions) -> list[Json]:
@@ -95,10 +97,11 @@ current-context: "{context}"
 
 
 def _pod(settings: KubernetesSettings, items: Iterable[Json], options: CronJobOptions) -> Json:
-    runtime = PodRuntime(options.image)
+    runtime = host_python(options.image) if options.own_python else PodRuntime(options.image)
     chosen = [word for name in options.calendars for word in ("--calendar", name)]
     argv = ["--home", HOME, "--catalogue", CATALOGUE, "--no-color", "scheduler", "--once", "--json", *chosen]
     volumes = [
+        *runtime.volumes(),
         {"name": "catalogue", "configMap": {"name": NAME, "items": list(items)}},
         {"name": "home", "persistentVolumeClaim": {"claimName": options.claim or NAME}},
         {"name": "temporary", "emptyDir": {}},
