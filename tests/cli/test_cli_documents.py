@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,8 +14,9 @@ import yaml
 from tests.cli.support import ROOT, copied_catalogue, tierdrill
 from tests.judge.nights import DAY, FIRST, nights
 from tierdrill.cli.commands.listing import proofs_of
+from tierdrill.cli.drill_documents import whole_catalogue
 from tierdrill.cli.main import main
-from tierdrill.documents.catalogue import KINDS
+from tierdrill.documents.catalogue import KINDS, Catalogue
 from tierdrill.faults.registry import KINDS as FAULT_KINDS
 from tierdrill.targets.target_registry import targets
 
@@ -248,17 +250,40 @@ VARIANTS = [
 ]
 
 
+@pytest.fixture(scope="module")
+def shipped_catalogue() -> Catalogue:
+    return whole_catalogue(ROOT)
+
+
+@pytest.fixture
+def plan_of(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    shipped_catalogue: Catalogue,
+) -> Callable[..., str]:
+    """What `tierdrill plan` prints, in this process, of the shipped catalogue as it was read once."""
+    monkeypatch.setattr("tierdrill.cli.drill_documents.usable_catalogue", lambda *arguments: shipped_catalogue)
+
+    def plan(*words: str) -> str:
+        assert main(["--home", str(tmp_path / "home"), "plan", *words]) == 0
+        return capsys.readouterr().out
+
+    return plan
+
+
 @pytest.mark.parametrize(("drill", "variant"), VARIANTS)
-def test_plan_shows_faults_phases_and_load_and_touches_nothing(tmp_path: Path, drill: str, variant: str) -> None:
-    home = tmp_path / "home"
-    plan = json.loads(tierdrill(home, "plan", drill, "--variant", variant, "--json").out)
+def test_plan_shows_faults_phases_and_load_and_touches_nothing(
+    tmp_path: Path, plan_of: Callable[..., str], drill: str, variant: str
+) -> None:
+    plan = json.loads(plan_of(drill, "--variant", variant, "--json"))
     assert [phase["phase"] for phase in plan["phases"]] == ["warm-up", "baseline", "fault", "recovery"]
     assert plan["faults"][0]["mechanism"]
     assert (plan["sabotage"] is not None) == variant.startswith("sabotage")
     if variant == "drill":
         assert all(tier["judged"] >= (tier["needed"] or 0) for tier in plan["load"])
         assert plan["seconds"] <= 75
-    shown = tierdrill(home, "plan", drill, "--variant", variant).out
+    shown = plan_of(drill, "--variant", variant)
     judged = [power for tier in plan["load"] for power in tier["power"]]
     assert bool(judged) == (variant != "blip")
     assert all(power["passes_typical"] is None or power["passes_typical"] >= 0.95 for power in judged)
@@ -268,6 +293,13 @@ def test_plan_shows_faults_phases_and_load_and_touches_nothing(tmp_path: Path, d
         assert f"notices: critical {critical['notices_s']:.1f} s" in shown
     assert plan["faults"][0]["target"] in shown
     assert "Nothing was changed." in shown
+    assert not (tmp_path / "home").exists()
+
+
+def test_plan_as_a_program_touches_nothing(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    shown = tierdrill(home, "plan", "node-loss", "--variant", "blip")
+    assert shown.code == 0 and "Nothing was changed." in shown.out
     assert not home.exists()
 
 

@@ -1,7 +1,8 @@
 """Which checks of a verdict need more from a platform than the status and the time of an answer."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from functools import lru_cache
 
 from tierdrill.documents.models.environment import Environment
 from tierdrill.documents.models.tiers import Objectives, Tier
@@ -100,6 +101,7 @@ def count_needed(requests: int) -> int:
     return math.ceil(root * root)
 
 
+@lru_cache(maxsize=4096)
 def binomial_at_most(most: int, total: int, share: float) -> float:
     """The chance of at most `most` among `total` independent requests of which each is one with chance `share`."""
     if most < 0:
@@ -108,8 +110,7 @@ def binomial_at_most(most: int, total: int, share: float) -> float:
         return 1.0
     if share >= 1.0:
         return 0.0
-    first = _far_below(total, share)
-    return min(1.0, math.fsum(_mass(count, total, share) for count in range(first, most + 1)))
+    return min(1.0, math.fsum(mass for _, mass in binomial_chances(total, share, most)))
 
 
 def share_bad_passes(total: int, allowed: float) -> int | None:
@@ -128,8 +129,8 @@ def share_bad_fails(total: int, allowed: float) -> int | None:
 def quantile_over_passes(total: int, allowed: float) -> int | None:
     """The most requests over the limit with which the quantile that allows this share over it passes; None for none."""
     below, found = 0.0, None
-    for count in range(_far_below(total, allowed), total + 1):
-        below += _mass(count, total, allowed)
+    for count, mass in binomial_chances(total, allowed, total):
+        below += mass
         if below > TAIL:
             break
         found = count
@@ -142,11 +143,11 @@ def quantile_over_fails(total: int, allowed: float, tail: float = TAIL) -> int |
     By chance alone so many are seen with probability `tail` at most, where just the share allowed goes over it.
     """
     above, found = 0.0, None
-    for count in range(min(total, total - _far_below(total, 1.0 - allowed)), -1, -1):
-        above += _mass(count, total, allowed)
+    for within, mass in binomial_chances(total, 1.0 - allowed, total):
+        above += mass
         if above > tail:
             break
-        found = count
+        found = total - within
     return found if total > 0 else None
 
 
@@ -154,11 +155,20 @@ def _far_below(total: int, share: float) -> int:
     return max(0, int(total * share - 12 * math.sqrt(total * share * (1 - share)) - 12))
 
 
-def _mass(count: int, total: int, share: float) -> float:
-    return math.exp(
+def binomial_chances(total: int, share: float, last: int) -> Iterator[tuple[int, float]]:
+    """How many of `total` requests are one, each with chance `share` (above 0, below 1): counts up to `last` with the
+    chance of each, from where it begins to matter.
+    """
+    count = _far_below(total, share)
+    mass = math.exp(
         math.lgamma(total + 1)
         - math.lgamma(count + 1)
         - math.lgamma(total - count + 1)
         + count * math.log(share)
         + (total - count) * math.log1p(-share)
     )
+    odds = share / (1.0 - share)
+    while count <= last:
+        yield count, mass
+        mass *= (total - count) / (count + 1) * odds
+        count += 1

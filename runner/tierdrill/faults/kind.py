@@ -3,6 +3,7 @@
 import pkgutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -23,6 +24,7 @@ def modules_by_kind(package: ModuleType) -> Iterator[tuple[str, ModuleType]]:
         yield found.name.replace("_", "-"), import_module(f"{package.__name__}.{found.name}")
 
 
+@cache
 def kinds_in(folder: Path) -> frozenset[str]:
     """The kinds of fault that a folder has a module for, without importing any."""
     return frozenset(found.name.replace("_", "-") for found in pkgutil.iter_modules([str(folder)]))

@@ -9,8 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-Z_95 = 1.959963984540054
-TAIL = 0.025
+from tierdrill.documents.sample_size import TAIL, Z_95, binomial_chances
 
 
 @dataclass(frozen=True)
@@ -45,16 +44,8 @@ def quantile_ranks(total: int, share: float) -> tuple[int | None, int | None]:
     lower: int | None = None
     upper: int | None = None
     below = 0.0
-    start = max(0, int(total * share - 12 * math.sqrt(total * share * (1 - share)) - 12))
-    for successes in range(start, total + 1):
-        log_mass = (
-            math.lgamma(total + 1)
-            - math.lgamma(successes + 1)
-            - math.lgamma(total - successes + 1)
-            + successes * math.log(share)
-            + (total - successes) * math.log1p(-share)
-        )
-        below += math.exp(log_mass)
+    for successes, chance in binomial_chances(total, share, total):
+        below += chance
         if below <= TAIL:
             lower = successes + 1
         if below >= 1 - TAIL:

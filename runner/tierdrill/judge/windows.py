@@ -13,10 +13,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from tierdrill.documents.models.tiers import Objectives, quantile_share
-from tierdrill.documents.sample_size import quantile_over_fails
+from tierdrill.documents.sample_size import TAIL, quantile_over_fails
 from tierdrill.judge.sample_columns import UNKNOWN
 from tierdrill.judge.samples import TierSamples
-from tierdrill.judge.statistics import TAIL
 
 STEP_S = 0.25
 STEPS_MAX = 20_000

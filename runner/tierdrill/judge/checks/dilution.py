@@ -13,11 +13,11 @@ from tierdrill.documents.detection_power import promises
 from tierdrill.documents.models.drill import TierExpectation
 from tierdrill.documents.models.tiers import Tier, WorstWindow
 from tierdrill.documents.models.units import show_duration, show_ratio
+from tierdrill.documents.sample_size import TAIL
 from tierdrill.judge.checks.objective_check import slo_check
 from tierdrill.judge.checks.slo_checks import judge_tier, promised
 from tierdrill.judge.sample_columns import UNKNOWN
 from tierdrill.judge.samples import TierSamples
-from tierdrill.judge.statistics import TAIL
 from tierdrill.judge.timeline import Timeline
 from tierdrill.judge.verdict import SECONDS, Check, Status
 from tierdrill.judge.windows import Strip, Target, Window, fewest_shown, requests_telling, silent_outcomes

@@ -20,13 +20,13 @@ from tierdrill.documents.catalogue import DrillSetting
 from tierdrill.documents.models.drill import AlertExpectation
 from tierdrill.documents.models.tiers import Tier
 from tierdrill.documents.models.units import show_duration
+from tierdrill.documents.sample_size import TAIL
 from tierdrill.history.events import Event, each
 from tierdrill.history.kinds.response_kinds import PageAcknowledged
 from tierdrill.judge.checks.alert_checks import Firing, sightings
 from tierdrill.judge.checks.objective_check import slo_check
 from tierdrill.judge.sample_columns import UNKNOWN
 from tierdrill.judge.samples import TierSamples
-from tierdrill.judge.statistics import TAIL
 from tierdrill.judge.timeline import TARGET_PARTS, Timeline
 from tierdrill.judge.verdict import Check, Status, Times
 from tierdrill.judge.windows import broken_stretches, requests_telling, silent_outcomes, targets_of
