@@ -315,6 +315,21 @@ class TestRowRemap:
         check_scenario(tmp_path, series, [*_fires_at(13, alert, fires), *never(firing("GpuUnhealthy"), 5, 39)])
 
 
+class TestWithdrawn:
+    @pytest.mark.parametrize(("health", "rank", "fires"), [(0, 1, 1), (20, 1, 0), (0, None, 0)])
+    def test_a_healthy_gpu_that_is_counted_out_with_a_replica_on_it(
+        self, tmp_path: Path, health: float, rank: float | None, fires: int
+    ) -> None:
+        series = {
+            **_alive(),
+            f"tierdrill_gpu_allocatable{{{TestGpu.LABELS}}}": between(10, 30, TOTAL_S, 0, 1),
+            f"DCGM_EXP_GPU_HEALTH_STATUS{{{TestGpu.LABELS}}}": between(10, 30, TOTAL_S, health, 0),
+            'tierdrill_gpu_tier_rank{node="node-2",gpu="1",tier="standard"}': constant(rank, TOTAL_S),
+        }
+        alert = firing("GpuAllocatableDrop", node="node-2", gpu="1", UUID="GPU-node-2-1", severity="ticket")
+        check_scenario(tmp_path, series, _fires_at(13, alert, fires))
+
+
 class TestPcieReplays:
     @pytest.mark.parametrize(
         ("lasts_s", "per_second", "fires"), [(BLIP_S + 0.5, 20, 0), (FAULT_S, 20, 1), (FAULT_S, 0.1, 0)]

@@ -21,6 +21,7 @@ from tests.targets.endpoint import Answer, Endpoint
 from tierdrill.faults.registry import checked_parameters
 from tierdrill.injection.undo import await_proof
 from tierdrill.lab.client import LabClient, LabError
+from tierdrill.lab.controller.cluster_model import Node
 from tierdrill.lab.lab_config import GpuConfig
 from tierdrill.lab.node import gpu_errors as gpu
 from tierdrill.lab.node import kernel_log as kmsg
@@ -329,6 +330,22 @@ def test_a_gpu_that_hangs_stops_what_runs_on_it(tmp_path: Path) -> None:
         assert await_proof(lambda: fault.gone(client, p), 5.0).seen and not fault.landed(client, p).seen
         process.kill()
     assert fault.gone(client, p).seen and fault.revert(client, p) is None
+
+
+def test_a_gpu_that_is_not_offered_is_counted_out_by_the_control_plane(tmp_path: Path) -> None:
+    lab, fault = Lab(tmp_path, None), LAB_FAULTS["gpu-unallocatable"]
+    client = cast(LabClient, lab)
+    p = checked_parameters("gpu-unallocatable", {"node": "node-1"})
+    p |= fault.bind(client, lab.state(), p)
+    assert fault.gone(client, p).seen and not fault.landed(client, p).seen
+    fault.inject(client, p)
+    assert fault.landed(client, p).seen and not fault.gone(client, p).seen
+    assert lab.board.heartbeat()[0]["state"] == "healthy"
+    node = Node("node-1", {0: 80.0, 1: 80.0}, ready=True, gpu_reports={0: lab.board.heartbeat()[0]})
+    assert [node.gpu_usable(index) for index in (0, 1)] == [False, True]
+    fault.revert(client, p)
+    fault.revert(client, p)
+    assert fault.gone(client, p).seen
 
 
 def test_replays_are_counted_by_its_nodes_agent_and_stop(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ INFRASTRUCTURE_LABELS: Mapping[str, tuple[str, ...]] = {
     "GpuPowerCap": ("node", "gpu", "UUID", "severity"),
     "GpuThermalThrottle": ("node", "gpu", "UUID", "severity"),
     "PcieReplayHigh": ("node", "gpu", "UUID", "severity"),
+    "GpuAllocatableDrop": ("node", "gpu", "UUID", "severity"),
     "RowRemapFailed": ("node", "gpu", "UUID", "severity"),
     "NetworkDegraded": ("node", "gateway", "severity"),
     "EndpointUnreachable": ("node", "gateway", "severity"),

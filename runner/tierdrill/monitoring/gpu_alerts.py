@@ -16,6 +16,7 @@ def on_node(series: str) -> str:
 
 
 _REPLAYS = "60 * rate(DCGM_FI_DEV_PCIE_REPLAY_COUNTER[%s])"
+_WITHDRAWN = "tierdrill_gpu_allocatable == 0 unless on (UUID) DCGM_EXP_GPU_HEALTH_STATUS >= 20"
 _XID_79 = 'DCGM_EXP_XID_ERRORS_COUNT{xid="79"}'
 _REMAP_FAILED = "DCGM_FI_DEV_ROW_REMAP_FAILURE > 0"
 # Both have an alert of their own: a reset does not help, or is not enough.
@@ -69,6 +70,15 @@ def gpu_alerts(clock: Clock) -> list[Rule]:
             "The PCIe link of GPU {{ $labels.gpu }} of {{ $labels.node }} replays {{ $value | humanize }} a minute",
             "The GPU ({{ $labels.UUID }}) works and nothing is slow yet; a link like this ends with XID 79. Take the"
             " node out at the next quiet hour and have the card, its riser and its cables looked at.",
+        ),
+        (
+            "GpuAllocatableDrop",
+            f"max by (node, gpu, UUID) ({on_node(_WITHDRAWN)}) and on (node, gpu) tierdrill_gpu_tier_rank",
+            "ticket",
+            "GPU {{ $labels.gpu }} of {{ $labels.node }} is not offered any more, and a replica still has it",
+            "The device plugin does not count the GPU ({{ $labels.UUID }}) any more though its health is good. What has"
+            " it serves on, and cannot be started there again once it ends; nothing moves it by itself. Move it away,"
+            " then restart the device plugin: it does not take a GPU back by itself.",
         ),
         (
             "RowRemapFailed",

@@ -10,5 +10,5 @@ KIND = FaultKind(
     source="https://kubernetes.io/docs/concepts/extend-kubernetes/compute-storage-net/device-plugins/",
     visible="the node's allocatable GPUs are one less; a replica that needs that place stays pending",
     undone="the GPU is offered again (a new start of its exporter has the same effect)",
-    proof="the node's kubelet tells of fewer allocatable GPUs; gone when there are as many as before",
+    proof="the node's kubelet, or the lab's control plane, counts it out; gone when it is counted again",
 )

@@ -58,8 +58,12 @@ class Node:
         """As last reported; a GPU nobody has reported yet is taken for healthy."""
         return str(self.gpu_reports.get(index, {}).get("state", "healthy")) == "healthy"
 
+    def gpu_allocatable(self, index: int) -> bool:
+        """Whether it is healthy, and offered for work as far as its node says."""
+        return self.gpu_healthy(index) and bool(self.gpu_reports.get(index, {}).get("allocatable", True))
+
     def gpu_usable(self, index: int) -> bool:
-        return self.ready and not self.cordoned and index not in self.gpus_cordoned and self.gpu_healthy(index)
+        return self.ready and not self.cordoned and index not in self.gpus_cordoned and self.gpu_allocatable(index)
 
 
 @dataclass(frozen=True)

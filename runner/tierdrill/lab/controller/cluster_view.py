@@ -108,6 +108,7 @@ def _node(core: Core, node: Node, now: float) -> dict[str, Any]:
                 "state": node.gpu_reports.get(index, {}).get("state", "unknown"),
                 "xid": node.gpu_reports.get(index, {}).get("xid"),
                 "cordoned": node.cordoned or index in node.gpus_cordoned,
+                "allocatable": node.gpu_allocatable(index),
                 "usable": node.gpu_usable(index),
             }
             for index, memory in sorted(node.gpus.items())
@@ -156,8 +157,8 @@ class CoreSeen:
 
 
 def _node_seen(node: Node) -> NodeSeen:
-    healthy = sum(node.gpu_healthy(index) and index not in node.gpus_cordoned for index in node.gpus)
-    return NodeSeen(node.name, node.ready, node.cordoned, healthy)
+    offered = sum(node.gpu_allocatable(index) and index not in node.gpus_cordoned for index in node.gpus)
+    return NodeSeen(node.name, node.ready, node.cordoned, offered)
 
 
 def _replica_seen(core: Core, held: Held) -> ReplicaSeen:

@@ -173,6 +173,7 @@ class GpuBoard(Collector):
                 # Where only the processes of the moment are hit, the GPU is well for those to come.
                 "state": gpu.HEALTHY if settings.contained else settings.mode,
                 "xid": self._tracked[spec.index].last_xid or None,
+                "allocatable": settings.allocatable,
             }
             for spec in self.specs
             for settings in (self._tracked[spec.index].settings,)
@@ -219,6 +220,9 @@ class GpuBoard(Collector):
             "Count of XID Errors within user-specified time window, emulated.",
             labels=(*_LABELS, "window_size_in_ms", "xid"),
         )
+        offered = GaugeMetricFamily(
+            "tierdrill_gpu_allocatable", "Whether the device plugin offers the GPU for work, emulated.", labels=_LABELS
+        )
         now, window_ms = time.time(), str(int(gpu.XID_WINDOW_S * 1000))
         for spec in self.specs:
             tracked = self._tracked[spec.index]
@@ -227,6 +231,7 @@ class GpuBoard(Collector):
                 for key, gauge in gauges.items():
                     gauge.add_metric(labels, getattr(reading, key))
             health.add_metric(labels, tracked.settings.health)
+            offered.add_metric(labels, float(tracked.settings.allocatable))
             last = tracked.last_xid
             last_xid.add_metric([*labels, str(last), kmsg.describe(last)], last)
             for xid, count in gpu.xid_counts(tracked, now).items():
@@ -236,7 +241,7 @@ class GpuBoard(Collector):
         )
         for (index, xid), count in sorted(self._xid_lines.items()):
             lines.add_metric([self._node, str(index), str(xid)], count)
-        return [*gauges.values(), last_xid, health, counts, lines]
+        return [*gauges.values(), last_xid, health, offered, counts, lines]
 
     def _reading(self, spec: GpuConfig) -> Telemetry | None:
         tracked = self._tracked[spec.index]
