@@ -315,6 +315,14 @@ class TestRowRemap:
         check_scenario(tmp_path, series, [*_fires_at(13, alert, fires), *never(firing("GpuUnhealthy"), 5, 39)])
 
 
+    @pytest.mark.parametrize(("lasts_s", "fires"), [(BLIP_S + 0.5, 0), (FAULT_S, 1)])
+    def test_a_pending_remap_pages_nobody(self, tmp_path: Path, lasts_s: float, fires: int) -> None:
+        pending = f"DCGM_FI_DEV_ROW_REMAP_PENDING{{{TestGpu.LABELS}}}"
+        series = {**_alive(), pending: between(10, 10 + lasts_s, TOTAL_S, 1, 0)}
+        alert = firing("RowRemapPending", node="node-2", gpu="1", UUID="GPU-node-2-1", severity="info")
+        check_scenario(tmp_path, series, [*_fires_at(13, alert, fires), *never(firing("RowRemapFailed"), 5, 39)])
+
+
 class TestWithdrawn:
     @pytest.mark.parametrize(("health", "rank", "fires"), [(0, 1, 1), (20, 1, 0), (0, None, 0)])
     def test_a_healthy_gpu_that_is_counted_out_with_a_replica_on_it(

@@ -255,6 +255,7 @@ def test_a_power_cap_is_told_apart_from_heat(tmp_path: Path) -> None:
         ("gpu-xid", {"xid": 79}, "fallen_off_bus", "Xid (PCI:0000:04:00): 79,"),
         ("gpu-xid", {"xid": 61}, "defective", "Xid (PCI:0000:04:00): 61,"),
         ("gpu-row-remap-failure", {}, "xid_error", "Xid (PCI:0000:04:00): 64,"),
+        ("gpu-row-remap-pending", {}, "healthy", "Xid (PCI:0000:04:00): 63,"),
         ("gpu-xid-flood", {}, "xid_error", "Xid (PCI:0000:04:00): 95,"),
         ("gpu-xid-flood", {"xid": 43, "count": 1}, "healthy", "Xid (PCI:0000:04:00): 43,"),
     ],

@@ -81,6 +81,14 @@ def gpu_alerts(clock: Clock) -> list[Rule]:
             " then restart the device plugin: it does not take a GPU back by itself.",
         ),
         (
+            "RowRemapPending",
+            f"max by (node, gpu, UUID) ({on_node('DCGM_FI_DEV_ROW_REMAP_PENDING > 0')})",
+            "info",
+            "GPU {{ $labels.gpu }} of {{ $labels.node }} remaps a row of its memory at its next reset (XID 63)",
+            "The GPU ({{ $labels.UUID }}) has found a bad row in time, as it should, and works on; new work may be"
+            " placed on it. Nothing to do but to reset it when the node is free anyway.",
+        ),
+        (
             "RowRemapFailed",
             f"max by (node, gpu, UUID) ({on_node(_REMAP_FAILED)})",
             "page",

@@ -27,6 +27,7 @@ HOLD_S: Mapping[str, float] = {
     "GpuThermalThrottle": 3.0,
     "PcieReplayHigh": 6.0,
     "RowRemapFailed": 3.0,
+    "RowRemapPending": 3.0,
     "GpuAllocatableDrop": 3.0,
     "NetworkDegraded": 3.5,
     "EndpointUnreachable": 3.5,

@@ -31,6 +31,7 @@ _READINGS = {
     "free_mib": ("DCGM_FI_DEV_FB_FREE", "Framebuffer memory free (in MiB), emulated."),
     "pcie_replays": ("DCGM_FI_DEV_PCIE_REPLAY_COUNTER", "Total number of PCIe retries, emulated."),
     "row_remap_failure": ("DCGM_FI_DEV_ROW_REMAP_FAILURE", "Whether remapping of rows has failed, emulated."),
+    "row_remap_pending": ("DCGM_FI_DEV_ROW_REMAP_PENDING", "Whether a row is to be remapped at a reset, emulated."),
 }
 """Of each field of Telemetry, dcgm-exporter's name and help."""
 
@@ -63,6 +64,7 @@ class Telemetry:
     free_mib: float
     pcie_replays: int
     row_remap_failure: int
+    row_remap_pending: int
 
 
 def telemetry(spec: GpuConfig, settings: gpu.Settings, users: Iterable[GpuUser], pcie_replays: float = 0) -> Telemetry:
@@ -83,6 +85,7 @@ def telemetry(spec: GpuConfig, settings: gpu.Settings, users: Iterable[GpuUser],
         spec.memory_gib * 1024 - used,
         int(pcie_replays),
         int(settings.row_remap_failed),
+        int(settings.row_remap_pending),
     )
 
 

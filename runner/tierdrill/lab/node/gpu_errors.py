@@ -56,6 +56,7 @@ class Settings:
     throttle: str | None = None
     pcie_replays_per_s: float = 0.0
     row_remap_failed: bool = False
+    row_remap_pending: bool = False
     allocatable: bool = True
 
     @property
@@ -158,7 +159,7 @@ def without_volatile(document: Mapping[str, Any]) -> dict[str, Any]:
         return {
             key: value
             for key, value in values.items()
-            if key != "xid" and not (key == "mode" and value in VOLATILE_MODES)
+            if key not in ("xid", "row_remap_pending") and not (key == "mode" and value in VOLATILE_MODES)
         }
 
     return {

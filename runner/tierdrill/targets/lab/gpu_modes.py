@@ -34,7 +34,7 @@ def gpu_mode_fault(mechanism: str, changes: Callable[[Parameters], Changes]) -> 
             return seen(False, _witness(p), str(error))
         new = _lines(gpu, wanted) - p["lines_before"]
         now, xid = gpu["settings"], wanted.get("xid")
-        there = (now["mode"], now["xid"]) == (wanted["mode"], xid) and (new > 0 or xid is None)
+        there = all(now[name] == value for name, value in {"xid": None, **wanted}.items()) and (new > 0 or xid is None)
         logged = "" if xid is None else f", {max(0, new)} new lines of XID {xid}"
         return seen(there, _witness(p), _mode(p, gpu) + logged)
 
